@@ -1,0 +1,76 @@
+//! Every size and count of FORMAT §2 that bounds a loop, a buffer or an allocation.
+//! It knows no record: only how large each may be.
+
+/// Bytes of a preamble that carry fields.
+pub const PREAMBLE_LEN: usize = 128;
+/// Bytes a preamble occupies on the wire: a block of its own, so that nothing written later shares it.
+pub const PREAMBLE_BLOCK_LEN: usize = 4096;
+/// Key copies are padded to a multiple of this many bytes.
+pub const KEY_COPY_UNIT: usize = 4096;
+/// The largest key copy, in bytes.
+pub const KEY_COPY_LEN_MAX: usize = 256 * 1024;
+/// Bytes of a key copy before its slots.
+pub const KEY_COPY_HEAD_LEN: usize = 32;
+/// Bytes of a key copy after its zero fill: MAC and checksum.
+pub const KEY_COPY_TAIL_LEN: usize = MAC_LEN + CHECKSUM_LEN;
+/// Bytes of a slot before its body.
+pub const SLOT_HEAD_LEN: usize = 8;
+/// The most slots in a key copy.
+pub const SLOTS_MAX: usize = 16;
+/// Bytes of a SHA-256 checksum.
+pub const CHECKSUM_LEN: usize = 32;
+/// Bytes of an HMAC-SHA-256.
+pub const MAC_LEN: usize = 32;
+/// Bytes of a segment digest or chain value.
+pub const DIGEST_LEN: usize = 32;
+/// Bytes of an AEAD tag, the same in both suites.
+pub const TAG_LEN: usize = 16;
+/// Bytes of the metadata record before its ciphertext.
+pub const METADATA_HEAD_LEN: usize = 32;
+/// The most bytes of metadata plaintext.
+pub const METADATA_LEN_MAX: usize = 64 * 1024;
+/// The least plaintext bytes of a full frame; every frame length is a multiple of it.
+pub const FRAME_LEN_MIN: u32 = 4 * 1024;
+/// The most plaintext bytes of a frame.
+pub const FRAME_LEN_MAX: u32 = 4 * 1024 * 1024;
+/// The most plaintext bytes of a segment.
+pub const SEGMENT_LEN_MAX: u64 = 1024 * 1024 * 1024;
+/// The most DATA frames of a segment.
+pub const FRAMES_PER_SEGMENT_MAX: u32 = (SEGMENT_LEN_MAX / FRAME_LEN_MIN as u64) as u32;
+/// Bytes of a segment header.
+pub const SEGMENT_HEADER_LEN: usize = 48;
+/// Bytes of a frame header.
+pub const FRAME_HEADER_LEN: usize = 16;
+/// Bytes that a DATA frame adds to its plaintext.
+pub const FRAME_OVERHEAD: usize = FRAME_HEADER_LEN + TAG_LEN;
+/// Bytes of a DIGEST frame.
+pub const DIGEST_FRAME_LEN: usize = 64;
+/// Bytes of a TERMINATOR frame.
+pub const TERMINATOR_LEN: usize = 80;
+/// Bytes of the two frames that close a segment.
+pub const CLOSING_LEN: usize = DIGEST_FRAME_LEN + TERMINATOR_LEN;
+/// The most entries of an index page; every page but the last has as many.
+pub const PAGE_ENTRIES_MAX: u32 = 4096;
+/// Bytes of an index page before its entries.
+pub const PAGE_HEAD_LEN: usize = 32;
+/// Bytes of an index entry.
+pub const ENTRY_LEN: usize = 80;
+/// The most index pages of a stream.
+pub const PAGES_MAX: u32 = 1 << 20;
+/// The most segments of a stream.
+pub const SEGMENTS_MAX: u64 = PAGES_MAX as u64 * PAGE_ENTRIES_MAX as u64;
+/// Bytes of a directory entry.
+pub const DIRECTORY_ENTRY_LEN: usize = 8;
+/// Bytes of the footer.
+pub const FOOTER_LEN: usize = 112;
+
+// A page must fit the buffer sizes that 32-bit lengths can name, a stream's plaintext a u64, and a record that
+// announces its own length (metadata, frame) must not announce more than its limit.
+const _: () = assert!(PREAMBLE_LEN <= PREAMBLE_BLOCK_LEN);
+const _: () = assert!(KEY_COPY_LEN_MAX.is_multiple_of(KEY_COPY_UNIT));
+const _: () = assert!(KEY_COPY_HEAD_LEN + SLOT_HEAD_LEN + KEY_COPY_TAIL_LEN < KEY_COPY_UNIT);
+const _: () = assert!(SEGMENT_LEN_MAX.is_multiple_of(FRAME_LEN_MAX as u64));
+const _: () = assert!(FRAME_LEN_MAX.is_multiple_of(FRAME_LEN_MIN));
+const _: () = assert!(SEGMENTS_MAX.checked_mul(SEGMENT_LEN_MAX).is_some());
+const _: () = assert!(DIGEST_FRAME_LEN == FRAME_HEADER_LEN + DIGEST_LEN + TAG_LEN);
+const _: () = assert!(TERMINATOR_LEN == FRAME_HEADER_LEN + 16 + DIGEST_LEN + TAG_LEN);
