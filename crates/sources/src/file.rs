@@ -1,0 +1,262 @@
+//! A source over a file whose length is known: a regular file or a block device.
+//! Knows nothing of other kinds of files, and nothing of what else happens to this one, except to tell.
+
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom},
+    os::unix::fs::{FileExt, FileTypeExt, MetadataExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::fs::{Advice, fadvise};
+
+use crate::{Arrival, ReadAt, Source};
+
+/// A regular file or a block device, read in order or at offsets.
+///
+/// Its length is taken when it is opened: bytes that are appended later are not read, and a file that became
+/// shorter is an error where the bytes are missing. [`changed`](Self::changed) tells of either, and of writes.
+#[derive(Debug)]
+pub struct FileSource {
+    shared: Arc<Shared>,
+    identity: Identity,
+    next: u64,
+}
+
+impl FileSource {
+    /// Opens `path`, following symbolic links.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is neither a regular file nor a block device
+    /// ([`io::ErrorKind::InvalidInput`]).
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::from_file(File::open(path)?)
+    }
+
+    /// Takes an open file. It is read from its start, wherever it stands.
+    ///
+    /// # Errors
+    /// It is neither a regular file nor a block device ([`io::ErrorKind::InvalidInput`]), or cannot be examined.
+    pub fn from_file(mut file: File) -> io::Result<Self> {
+        let identity = Identity::of(&file)?;
+        let kind = file.metadata()?.file_type();
+        let len = if kind.is_file() {
+            identity.size
+        } else if kind.is_block_device() {
+            file.seek(SeekFrom::End(0))?
+        } else {
+            let message =
+                "only a regular file or a block device can be read at offsets; read others as a pipe";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        // Advice only: a file system that does not take it reads no worse than before.
+        let _ = fadvise(&file, 0, None, Advice::Sequential);
+        Ok(Self { shared: Arc::new(Shared { file, len }), identity, next: 0 })
+    }
+
+    /// Whether the file has been written, cut or extended since it was opened, as far as its size and time of
+    /// modification tell.
+    ///
+    /// # Errors
+    /// The file cannot be examined.
+    pub fn changed(&self) -> io::Result<bool> {
+        Ok(Identity::of(&self.shared.file)? != self.identity)
+    }
+}
+
+impl Source for FileSource {
+    fn len(&self) -> Option<u64> {
+        Some(self.shared.len)
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.shared.clone())
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        let left = self.shared.len - self.next;
+        if left == 0 {
+            return Ok(Arrival::End);
+        }
+        let room = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        if room == 0 {
+            return Ok(Arrival::Bytes(0));
+        }
+        let count = read_at(&self.shared.file, self.next, &mut buffer[..room])?;
+        if count == 0 {
+            return Err(shortened(self.next, self.shared.len));
+        }
+        self.next += count as u64;
+        Ok(Arrival::Bytes(count))
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
+    len: u64,
+}
+
+impl ReadAt for Shared {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > self.len) {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("{} bytes at {offset} go beyond the file's {}", buffer.len(), self.len),
+            ));
+        }
+        // Retries after a signal, and turns a short file into `UnexpectedEof`.
+        match self.file.read_exact_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(shortened(offset, self.len)),
+            done => done,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// What must stay the same while a file is read.
+#[derive(PartialEq, Eq, Debug)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn shortened(offset: u64, len: u64) -> io::Error {
+    let message = format!("the file was {len} bytes long when it was opened and now ends near {offset}");
+    io::Error::new(io::ErrorKind::UnexpectedEof, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, io::Write, thread};
+
+    use super::*;
+
+    fn file_with(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_reads_the_same_in_order_and_at_offsets() {
+        for len in [0, 1, 4095, 4096, 4097, 100_003] {
+            let bytes: Vec<u8> = (0..len).map(|i: u32| (i % 253) as u8).collect();
+            let file = file_with(&bytes);
+            let mut source = FileSource::open(file.path()).unwrap();
+            assert_eq!(Source::len(&source), Some(u64::from(len)));
+
+            let mut in_order = Vec::new();
+            let mut buffer = [0; 4096];
+            while let Arrival::Bytes(count) = source.read_within(&mut buffer, Duration::ZERO).unwrap() {
+                in_order.extend_from_slice(&buffer[..count]);
+            }
+            assert!(in_order == bytes);
+
+            let mut at_offset = vec![0; bytes.len()];
+            source.positioned().unwrap().read_exact_at(0, &mut at_offset).unwrap();
+            assert!(at_offset == bytes);
+        }
+    }
+
+    #[test]
+    fn many_threads_read_one_file() {
+        let bytes: Vec<u8> = (0..64 * 1024_u32).map(|i| (i >> 8) as u8).collect();
+        let file = file_with(&bytes);
+        let at = FileSource::open(file.path()).unwrap().positioned().unwrap();
+        thread::scope(|scope| {
+            for part in 0..8_u64 {
+                let at = at.clone();
+                scope.spawn(move || {
+                    let mut buffer = vec![0; 8192];
+                    at.read_exact_at(part * 8192, &mut buffer).unwrap();
+                    for (i, byte) in buffer.iter().enumerate() {
+                        assert_eq!(u64::from(*byte), part * 32 + i as u64 / 256);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_read_beyond_the_end_is_an_error_and_not_zeros() {
+        let file = file_with(&[7; 100]);
+        let at = FileSource::open(file.path()).unwrap().positioned().unwrap();
+        for offset in [98, 100, 1000, u64::MAX] {
+            let error = at.read_exact_at(offset, &mut [0; 3]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "at {offset}");
+        }
+    }
+
+    #[test]
+    fn a_file_cut_while_it_is_read_is_an_error_where_bytes_are_missing() {
+        let file = file_with(&[7; 100]);
+        let mut source = FileSource::open(file.path()).unwrap();
+        file.as_file().set_len(40).unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(source.read_within(&mut buffer, Duration::ZERO).unwrap(), Arrival::Bytes(40));
+        let error = source.read_within(&mut buffer, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let error = source.positioned().unwrap().read_exact_at(30, &mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_change_of_length_is_told_and_appended_bytes_are_not_read() {
+        let file = file_with(&[7; 100]);
+        let mut source = FileSource::open(file.path()).unwrap();
+        assert!(!source.changed().unwrap());
+        OpenOptions::new().append(true).open(file.path()).unwrap().write_all(b"more").unwrap();
+        assert!(source.changed().unwrap());
+        let mut buffer = [0; 200];
+        assert_eq!(source.read_within(&mut buffer, Duration::ZERO).unwrap(), Arrival::Bytes(100));
+        assert_eq!(source.read_within(&mut buffer, Duration::ZERO).unwrap(), Arrival::End);
+    }
+
+    #[test]
+    fn a_write_of_the_same_length_is_told_by_its_time() {
+        let file = file_with(&[7; 100]);
+        let source = FileSource::open(file.path()).unwrap();
+        let later = std::time::SystemTime::now() + Duration::from_secs(10);
+        file.as_file().set_modified(later).unwrap();
+        assert!(source.changed().unwrap());
+    }
+
+    #[test]
+    fn a_directory_and_a_device_that_cannot_seek_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        for path in [directory.path(), Path::new("/dev/null")] {
+            let error = FileSource::open(path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+        }
+    }
+}

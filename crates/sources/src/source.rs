@@ -1,0 +1,57 @@
+//! The traits between the engine and whatever its bytes come from.
+//! Knows no kind of source.
+
+use std::{io, sync::Arc, time::Duration};
+
+/// Bytes to be read once, in order.
+#[allow(clippy::len_without_is_empty, reason = "whether a pipe is empty is known only by reading it")]
+pub trait Source: Send {
+    /// Bytes in all, where that is known before they are read.
+    fn len(&self) -> Option<u64>;
+
+    /// A handle to read at offsets from any thread, where the bytes lie still. Offsets count from the start of the
+    /// source, whatever has been read in order.
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>>;
+
+    /// Reads the next bytes into `buffer`, waiting at most about `patience` for the first of them.
+    ///
+    /// # Errors
+    /// The medium's own. After an error the source gives nothing more that can be trusted.
+    fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival>;
+}
+
+/// What came of a read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// So many bytes stand at the start of the buffer: at least one, unless the buffer is empty.
+    Bytes(usize),
+    /// There are no more bytes.
+    End,
+    /// The patience ran out and nothing came. The next read may bring something.
+    NothingYet,
+}
+
+/// Bytes that lie still and can be read at offsets, from any number of threads at once.
+#[allow(clippy::len_without_is_empty, reason = "the length is an offset bound, not a collection's size")]
+pub trait ReadAt: Send + Sync {
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the range goes beyond the end, or the medium's own.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Bytes in all.
+    fn len(&self) -> u64;
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn len(&self) -> Option<u64> {
+        (**self).len()
+    }
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        (**self).positioned()
+    }
+    fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
+        (**self).read_within(buffer, patience)
+    }
+}

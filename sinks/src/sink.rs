@@ -1,0 +1,200 @@
+//! The trait between the engine and whatever keeps its output, and the contract both sides stand on.
+//! Knows no backend.
+
+use std::{io, sync::Arc};
+
+use crate::{Checkpoint, CommitError};
+
+/// Takes a stream's bytes as tentative, commits them segment by segment, and publishes the whole.
+///
+/// The engine calls, and only the engine; a sink needs no defence against calls out of order, though the sinks
+/// of this crate answer those they can see with an error. `profile` and the two handles aside, a stream is a
+/// sequence of calls like this (`*` any number of times):
+///
+/// ```text
+/// ordered:     last_commit  ( begin_segment write_tentative* ( commit_segment | rollback_segment ) )*  end
+/// positioned:  last_commit  ( write_at, on any thread, several segments at once | commit_segment )*    end
+/// end:         publish | discard | Drop alone
+/// ```
+///
+/// # The contract
+///
+/// *Who calls, and from where*
+///
+/// 1. **One caller.** Methods that take `&mut self` are called by one thread at a time, not always the same.
+///    They may block. [`PositionedWrite::write_at`] is called from any number of threads at once, and
+///    [`MakeDurable::make_durable`] by one thread at a time, beside all of the others.
+/// 2. **One mode a stream.** Where [`positioned`](Self::positioned) gives a handle, the engine may take it before
+///    the first write and write through it alone: then `begin_segment`, `write_tentative` and
+///    `rollback_segment` are not called. Otherwise the stream is ordered and no handle is written through.
+///    `commit_segment`, `publish` and `discard` are the same in both modes.
+/// 3. **Offsets are the engine's.** `at` counts bytes from the start of the stream. In ordered mode each write
+///    begins where the one before ended, and a segment begins where the last committed one ended. In positioned
+///    mode ranges come in any order and are disjoint: no byte is written twice.
+/// 4. **Commits come in order**, one a segment, from the one after `last_commit`, or from the first. At a commit
+///    every write of that segment has returned `Ok`, and no write of it is still running; at publish and
+///    discard, no write at all is running. No job of a segment is running at its roll back either.
+///
+/// *What follows from `Ok`*
+///
+/// 5. **A write** that returns `Ok` has taken all of its bytes. They are tentative: where the profile says
+///    [`Visibility::Private`], nobody can see them at the target.
+/// 6. **A commit** that returns `Ok` is an ordered mark and no more: the segment belongs to what may be
+///    published. It says nothing of durability unless the sink documents that it does. A private sink still
+///    shows nothing.
+/// 7. **A roll back** that returns `Ok` leaves the sink as it was before `begin_segment`; the same segment may
+///    begin again, at the same place, with other bytes of another length.
+/// 8. **Publish**, with the stream's length, is called once, after the last commit. When it returns `Ok` the
+///    target holds exactly those bytes, in order, and is as durable as the sink's medium can be. A stream of no
+///    bytes is a stream: it publishes an empty target.
+/// 9. **Publish refuses what it cannot answer for**: a length with a byte in it that was never written, or written
+///    bytes beyond it, is [`CommitError::NotCommitted`], and the target stays as it was.
+/// 10. **Discard** that returns `Ok` leaves nothing behind: no tentative bytes, no progress, the target as it was.
+///
+/// *What follows from `Err`*
+///
+/// 11. **After any `Err` the only further call is Drop.** The first failed write or sync is final; a sink does
+///     not retry it, does not count on being told again, and never publishes after it.
+/// 12. **A failed commit or publish says what is known.** [`CommitError::NotCommitted`]: the state before the call
+///     stands. [`CommitError::Unknown`]: it may stand either way; the engine tells its caller so, and reopens
+///     the sink if it wants to know.
+///
+/// *What follows from Drop*
+///
+/// 13. **Drop is a crash**: what was durable is kept for the next `last_commit`, everything else may go. A private
+///     sink's target is as it was before the first call. A sink that cannot resume keeps nothing, and a Drop
+///     before publish removes what it left on the medium.
+/// 14. **Handles may outlive the sink.** After publish, discard or Drop a write through one is an `Err` and
+///     changes nothing anyone can see.
+///
+/// *What the rest promise*
+///
+/// 15. **`last_commit`** is called before the first write. It gives the last durable mark of an earlier sink over
+///     the same target that was not published, or `None` if there is nothing to go on from.
+/// 16. **`make_durable(mark)`** that returns `Ok` has made every byte up to `mark` survive a crash, and after one
+///     `last_commit` gives `mark` or a later one.
+/// 17. **The profile** does not change.
+///
+/// The `conformance` module (feature `conformance`) holds a function for each rule that can be seen from outside.
+pub trait StreamingSink: Send {
+    /// What the engine must know before it starts.
+    fn profile(&self) -> Profile;
+
+    /// How far an earlier attempt got: see rule 15.
+    ///
+    /// # Errors
+    /// Stored progress is there and cannot be read.
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>>;
+
+    /// Ordered mode: opens the segment `index` that starts at byte `at` of the stream.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()>;
+
+    /// Ordered mode: takes `data`, all of it, as the bytes from `at` on.
+    ///
+    /// # Errors
+    /// The medium's own. How much of `data` was taken is then not defined, and does not matter (rule 11).
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Ordered mode: takes the open segment back.
+    ///
+    /// # Errors
+    /// Bytes have gone where they cannot be taken back from, or the medium's own.
+    fn rollback_segment(&mut self) -> io::Result<()>;
+
+    /// Commits the next segment. `mark` is what `last_commit` gives back if this becomes durable.
+    ///
+    /// # Errors
+    /// See rule 12.
+    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError>;
+
+    /// Makes the stream, `plain_len` bytes, the target: see rules 8 and 9.
+    ///
+    /// # Errors
+    /// See rule 12. A target that appeared meanwhile and must not be replaced is `NotCommitted` with
+    /// [`io::ErrorKind::AlreadyExists`].
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError>;
+
+    /// Gives the stream up and removes what was kept of it, progress included.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    fn discard(&mut self) -> io::Result<()>;
+
+    /// A handle to write at offsets from any thread, where the sink can.
+    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>>;
+
+    /// A handle to make commits durable, where that is a step of its own.
+    fn durability(&self) -> Option<Arc<dyn MakeDurable>>;
+}
+
+/// Writes at offsets, from any thread, over disjoint ranges (rules 1 to 3).
+pub trait PositionedWrite: Send + Sync {
+    /// Takes `data`, all of it, as the bytes from `at` on.
+    ///
+    /// # Errors
+    /// The medium's own, or the sink has failed, was published, discarded or dropped.
+    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()>;
+}
+
+/// Makes commits survive a crash, while the sink takes further writes and commits (rule 16).
+pub trait MakeDurable: Send + Sync {
+    /// Makes every byte up to `mark` durable, then `mark` itself.
+    ///
+    /// # Errors
+    /// The medium's own. It is final: a sync is never tried again, because the second answer would be a lie.
+    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()>;
+}
+
+/// Who can see tentative bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Visibility {
+    /// Nobody, before publish. The engine writes bytes as soon as their frame is authentic.
+    Private,
+    /// Others, at once. The engine holds each segment until its digest is verified.
+    Seen,
+}
+
+/// What the engine must know of a sink before it starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Who can see tentative bytes.
+    pub visibility: Visibility,
+    /// Bytes of memory that the sink needs for itself; the engine takes them from the stream's budget.
+    pub reserve_bytes: usize,
+}
+
+impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
+    fn profile(&self) -> Profile {
+        (**self).profile()
+    }
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        (**self).last_commit()
+    }
+    fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
+        (**self).begin_segment(index, at)
+    }
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write_tentative(at, data)
+    }
+    fn rollback_segment(&mut self) -> io::Result<()> {
+        (**self).rollback_segment()
+    }
+    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+        (**self).commit_segment(mark)
+    }
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
+        (**self).publish(plain_len)
+    }
+    fn discard(&mut self) -> io::Result<()> {
+        (**self).discard()
+    }
+    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+        (**self).positioned()
+    }
+    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+        (**self).durability()
+    }
+}
