@@ -1,0 +1,134 @@
+//! Owns the body of a slot of kind 1: an age v1 file around the stream key, and the limits on it.
+//! Refuses to know whose recipients and identities those are.
+//!
+//! The age library zeroes what it decrypts, but not the buffer in which it collects a payload to encrypt: while
+//! a stream is sealed or wrapped again, one copy of the stream key may stay in freed memory.
+
+use std::io::{Read, Write};
+
+use age::{DecryptError, Decryptor, Encryptor};
+use zeroize::Zeroizing;
+
+use crate::error::KeyError;
+use crate::slot::SlotFault;
+use crate::stream_key::{STREAM_KEY_LEN, StreamKey};
+
+/// Encrypts `stream_key` to all of `recipients` in one age file.
+pub(crate) fn seal<'a>(
+    recipients: impl Iterator<Item = &'a dyn age::Recipient>,
+    stream_key: &StreamKey,
+) -> Result<Vec<u8>, KeyError> {
+    let refused = |problem: String| KeyError::Recipient { problem };
+    let encryptor = Encryptor::with_recipients(recipients).map_err(|error| refused(error.to_string()))?;
+    let mut body = Vec::new();
+    let mut payload = encryptor.wrap_output(&mut body).map_err(|error| refused(error.to_string()))?;
+    payload.write_all(stream_key.expose()).map_err(|error| refused(error.to_string()))?;
+    payload.finish().map_err(|error| refused(error.to_string()))?;
+    match stanza_count(&body) {
+        count if count > STANZA_COUNT_MAX => {
+            Err(KeyError::TooMany { what: "age stanzas", count, max: STANZA_COUNT_MAX })
+        }
+        _ => Ok(body),
+    }
+}
+
+/// Checks that `body` begins as an age v1 file does, within the limit on stanzas.
+pub(crate) fn check(body: &[u8]) -> Result<(), SlotFault> {
+    lock(body).map(|_| ())
+}
+
+/// What an age file asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Identities other than a passphrase.
+    Identity,
+    /// A passphrase and nothing else.
+    Passphrase,
+}
+
+/// Says what opens the age file in `body`. Stanzas are counted before age parses or tries any of them.
+pub(crate) fn lock(body: &[u8]) -> Result<Lock, SlotFault> {
+    let count = stanza_count(body);
+    if count > STANZA_COUNT_MAX {
+        return Err(SlotFault::Limit {
+            what: "age stanzas",
+            found: count as u64,
+            max: STANZA_COUNT_MAX as u64,
+        });
+    }
+    match parse(body)?.is_scrypt() {
+        true => Ok(Lock::Passphrase),
+        false => Ok(Lock::Identity),
+    }
+}
+
+/// Why one identity did not open an age file.
+pub(crate) enum Refusal {
+    /// It is not one of the file's.
+    Closed,
+    /// It may be, but something it depends on failed.
+    Noted(String),
+    /// The file is at fault.
+    Fault(SlotFault),
+}
+
+/// Opens the age file in `body` with `identity`. [`lock`] has passed it.
+pub(crate) fn open(body: &[u8], identity: &dyn age::Identity) -> Result<StreamKey, Refusal> {
+    let mut payload =
+        parse(body).map_err(Refusal::Fault)?.decrypt(std::iter::once(identity)).map_err(refusal)?;
+    // One byte more than a key: a longer payload shows as such, and what follows is never read.
+    let mut buffer = Zeroizing::new([0; STREAM_KEY_LEN + 1]);
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match payload.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(_) => return Err(malformed("the payload of its age file does not decrypt")),
+        }
+    }
+    StreamKey::copy_from(&buffer[..filled])
+        .ok_or_else(|| malformed("the payload of its age file is not 32 bytes long"))
+}
+
+fn parse(body: &[u8]) -> Result<Decryptor<&[u8]>, SlotFault> {
+    Decryptor::new_buffered(body).map_err(|_| SlotFault::Malformed("it is not an age v1 file"))
+}
+
+fn refusal(error: DecryptError) -> Refusal {
+    match error {
+        DecryptError::NoMatchingKeys | DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
+            Refusal::Closed
+        }
+        DecryptError::InvalidHeader => malformed("the header of its age file is invalid"),
+        DecryptError::InvalidMac => malformed("the header of its age file was altered"),
+        DecryptError::UnknownFormat => malformed("it is not an age v1 file"),
+        DecryptError::ExcessiveWork { required, .. } => Refusal::Fault(SlotFault::Limit {
+            what: "as scrypt work factor",
+            found: required.into(),
+            max: WORK_FACTOR_MAX.into(),
+        }),
+        other => Refusal::Noted(other.to_string()),
+    }
+}
+
+fn malformed(problem: &'static str) -> Refusal {
+    Refusal::Fault(SlotFault::Malformed(problem))
+}
+
+/// Counts the lines that begin a stanza, up to the line that ends the header. The body of a stanza is base64,
+/// which has neither `-` nor `>`, so no other line of a header begins so.
+fn stanza_count(body: &[u8]) -> usize {
+    body.split(|byte| *byte == b'\n')
+        .take_while(|line| !line.starts_with(b"---"))
+        .filter(|line| line.starts_with(b"-> "))
+        .count()
+}
+
+/// Most stanzas of one age file; the age library adds one of its own, so 255 recipients at most.
+pub const STANZA_COUNT_MAX: usize = 256;
+/// The scrypt work factor that is written, as a power of two: about a second and 256 MiB.
+pub const WORK_FACTOR: u8 = 18;
+/// The largest scrypt work factor that is accepted: about four seconds and 1 GiB.
+pub const WORK_FACTOR_MAX: u8 = 20;
+
+const _: () = assert!(WORK_FACTOR <= WORK_FACTOR_MAX && WORK_FACTOR_MAX < 64);

@@ -1,0 +1,57 @@
+//! Owns the body of a slot of kind 3: whose key it is, and the ciphertext that only they can read.
+//! Refuses to know any key service.
+
+use crate::error::{KeyError, KeyMaterial};
+use crate::slot::{SLOT_BODY_LEN_MAX, SlotFault};
+
+/// The parsed body of a slot of kind 3.
+pub(crate) struct ExternalSlot<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) ciphertext: &'a [u8],
+}
+
+impl<'a> ExternalSlot<'a> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, SlotFault> {
+        let (name_len, rest) = body
+            .split_first_chunk::<2>()
+            .ok_or(SlotFault::Malformed("an external key ends inside its name's length"))?;
+        let name_len = usize::from(u16::from_le_bytes(*name_len));
+        if name_len > EXTERNAL_NAME_LEN_MAX {
+            return Err(SlotFault::Limit {
+                what: "bytes in an external key's name",
+                found: name_len as u64,
+                max: EXTERNAL_NAME_LEN_MAX as u64,
+            });
+        }
+        let (name, ciphertext) = rest
+            .split_at_checked(name_len)
+            .ok_or(SlotFault::Malformed("an external key ends inside its name"))?;
+        let name = std::str::from_utf8(name)
+            .map_err(|_| SlotFault::Malformed("an external key's name is not UTF-8"))?;
+        if name.is_empty() {
+            return Err(SlotFault::Malformed("an external key has no name"));
+        }
+        Ok(Self { name, ciphertext })
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, KeyError> {
+        if self.name.is_empty() {
+            return Err(KeyError::unreadable(KeyMaterial::ExternalKey, "give it a name"));
+        }
+        let too_many = |what, count, max| KeyError::TooMany { what, count, max };
+        let name_len = u16::try_from(self.name.len())
+            .ok()
+            .filter(|len| usize::from(*len) <= EXTERNAL_NAME_LEN_MAX)
+            .ok_or(too_many("bytes in an external key's name", self.name.len(), EXTERNAL_NAME_LEN_MAX))?;
+        let ciphertext_len_max = SLOT_BODY_LEN_MAX - 2 - self.name.len();
+        if self.ciphertext.len() > ciphertext_len_max {
+            return Err(too_many("bytes of an external key", self.ciphertext.len(), ciphertext_len_max));
+        }
+        Ok([&name_len.to_le_bytes()[..], self.name.as_bytes(), self.ciphertext].concat())
+    }
+}
+
+/// Most bytes of an external key's name, which is UTF-8 and not empty.
+pub const EXTERNAL_NAME_LEN_MAX: usize = 255;
+
+const _: () = assert!(2 + EXTERNAL_NAME_LEN_MAX <= SLOT_BODY_LEN_MAX);
