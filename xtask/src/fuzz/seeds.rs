@@ -1,0 +1,150 @@
+//! Owns the first inputs of the fuzz targets, cut from the test vectors.
+//! Knows the few offsets of FORMAT that a cut needs, and parses nothing: a wrong cut is a poorer seed, no fault.
+
+use std::fs;
+use std::path::Path;
+
+/// Longer streams teach the fuzzer nothing that short ones do not.
+const SEED_LEN_MAX: usize = 65_000;
+
+const PREAMBLE_BLOCK_LEN: usize = 4096;
+const KEY_COPY_LEN_AT: usize = 112;
+const METADATA_CUT_LEN: usize = 512;
+const FOOTER_LEN: usize = 112;
+const FRAME_HEADER_LEN: usize = 16;
+const CLOSING_LEN: usize = 144;
+
+const SEGMENT_MAGIC: &[u8] = b"CFDSEG1\0";
+const PAGE_MAGIC: &[u8] = b"CFDIDX1\0";
+
+/// What the splitter's input begins with: a mode, and four bytes that choose block sizes.
+const SPLITTER_WHOLE: [u8; 5] = [0, 7, 0, 0, 0];
+const SPLITTER_BEHIND_FRONT: [u8; 5] = [1, 7, 0, 0, 0];
+
+/// Writes the seeds of `target` into `corpus`; returns their number. An absent folder of vectors gives none.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub(super) fn write(vectors: &Path, target: &str, corpus: &Path) -> Result<usize, String> {
+    fs::create_dir_all(corpus).map_err(|error| format!("cannot create {}: {error}", corpus.display()))?;
+    let mut count = 0;
+    let Ok(entries) = fs::read_dir(vectors) else { return Ok(0) };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
+        let file = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for (index, seed) in cuts(target, body(&file)).into_iter().enumerate() {
+            if seed.is_empty() || seed.len() > SEED_LEN_MAX {
+                continue;
+            }
+            let seed_path = corpus.join(format!("vector-{name}-{index}"));
+            fs::write(&seed_path, seed)
+                .map_err(|error| format!("cannot write {}: {error}", seed_path.display()))?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// The bytes of a vector behind its text, which ends with the first empty line; nothing where there is no such line.
+fn body(file: &[u8]) -> &[u8] {
+    match file.windows(2).position(|window| window == b"\n\n") {
+        Some(at) => &file[at + 2..],
+        None => &[],
+    }
+}
+
+/// The parts of a stream that `target` parses.
+fn cuts(target: &str, stream: &[u8]) -> Vec<Vec<u8>> {
+    let origin = origin(stream);
+    let behind = stream.get(origin..).unwrap_or_default();
+    match target {
+        "preamble" => {
+            let head_end = stream.len().min(origin.saturating_add(METADATA_CUT_LEN));
+            let keys = stream.get(PREAMBLE_BLOCK_LEN..origin).unwrap_or_default();
+            let metadata = &behind[..behind.len().min(METADATA_CUT_LEN)];
+            vec![stream[..head_end].to_vec(), keys[..keys.len() / 2].to_vec(), metadata.to_vec()]
+        }
+        "splitter" => {
+            vec![[&SPLITTER_WHOLE, stream].concat(), [&SPLITTER_BEHIND_FRONT, behind].concat()]
+        }
+        "trailer" => {
+            let last = stream.len().saturating_sub(FOOTER_LEN);
+            let mut parts = vec![behind.to_vec(), stream[last..].to_vec()];
+            if let Some(page) = find_last(stream, PAGE_MAGIC) {
+                let page_end = last.saturating_sub(8).max(page);
+                let closing = page.saturating_sub(CLOSING_LEN);
+                let terminator = (closing + FRAME_HEADER_LEN + 48).min(page);
+                parts.extend(
+                    [&stream[page..page_end], &stream[closing..page], &stream[terminator..page]]
+                        .map(<[u8]>::to_vec),
+                );
+            }
+            if let Some(segment) = find_last(stream, SEGMENT_MAGIC) {
+                parts.push(stream[segment..].iter().copied().take(METADATA_CUT_LEN).collect());
+            }
+            parts
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Where the metadata begins, as the preamble says.
+fn origin(stream: &[u8]) -> usize {
+    let field = stream.get(KEY_COPY_LEN_AT..).and_then(|rest| rest.first_chunk::<4>());
+    let key_copy_len = field.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+    key_copy_len.saturating_mul(2).saturating_add(PREAMBLE_BLOCK_LEN)
+}
+
+fn find_last(stream: &[u8], magic: &[u8]) -> Option<usize> {
+    stream.windows(magic.len()).rposition(|window| window == magic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least that has the parts of a stream at their places.
+    fn stream() -> Vec<u8> {
+        let mut stream = vec![0; PREAMBLE_BLOCK_LEN];
+        stream[KEY_COPY_LEN_AT + 1] = 0x10;
+        stream.extend([b'k'; 2 * 4096]);
+        stream.extend([b'm'; 48]);
+        stream.extend(SEGMENT_MAGIC);
+        stream.extend([b'c'; CLOSING_LEN]);
+        stream.extend(PAGE_MAGIC);
+        stream.extend([b'd'; 8]);
+        stream.extend([b'f'; FOOTER_LEN]);
+        stream
+    }
+
+    #[test]
+    fn the_text_of_a_vector_is_no_seed() {
+        assert_eq!(body(b"expect: success\nkey: 00\n\n\x89CFD\n\n"), b"\x89CFD\n\n");
+        assert_eq!(body(b"no empty line\n"), b"");
+    }
+
+    #[test]
+    fn each_target_gets_the_parts_that_it_parses() {
+        let stream = stream();
+        let preamble = cuts("preamble", &stream);
+        assert_eq!((preamble[1].len(), preamble[1][0], preamble[2][0]), (4096, b'k', b'm'));
+        let splitter = cuts("splitter", &stream);
+        assert_eq!((splitter[0].len(), splitter[1][5]), (stream.len() + 5, b'm'));
+        let trailer = cuts("trailer", &stream);
+        assert!(trailer[1].iter().all(|&byte| byte == b'f') && trailer[1].len() == FOOTER_LEN);
+        assert_eq!(trailer[2], PAGE_MAGIC);
+        assert!(trailer[3].iter().all(|&byte| byte == b'c') && trailer[3].len() == CLOSING_LEN);
+        assert_eq!(trailer[4].len(), 80);
+        assert!(trailer[5].starts_with(SEGMENT_MAGIC));
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_anywhere_gives_seeds_without_a_panic() {
+        let stream = stream();
+        for len in (0..stream.len()).step_by(53) {
+            for target in ["preamble", "splitter", "trailer"] {
+                cuts(target, &stream[..len]);
+            }
+        }
+    }
+}
