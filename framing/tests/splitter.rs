@@ -1,6 +1,8 @@
 //! The splitter over a whole made-up stream: the same pieces however the bytes arrive.
 //! It knows no key: tags and MACs are zeros here.
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
 use framing::{
     DigestFrame, DigestKind, Fault, FrameHeader, FrameIndex, MetadataHead, Piece, Preamble, SegmentHeader,
     SegmentIndex, Shape, Splitter, StreamId, Suite, Terminator, limits, page_len,

@@ -1,0 +1,139 @@
+//! What binds the frames of a segment, and the segments of a stream: fragments, digests, chain (FORMAT §11).
+//! It knows no key, and nothing of how the fragments came to be in order.
+
+use framing::DigestKind;
+use framing::limits::{CLOSING_LEN, DIGEST_LEN, SEGMENT_HEADER_LEN, TAG_LEN};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// What one DATA frame adds to its segment's digest: a hash of the frame, or its tag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fragment([u8; DIGEST_LEN]);
+
+impl Fragment {
+    /// The fragment of a frame: `header` with `body`, whose last bytes are the tag.
+    pub fn new(kind: DigestKind, header: &[u8], body: &[u8]) -> Fragment {
+        let mut hasher = match Hasher::fragment(kind) {
+            Some(hasher) => hasher,
+            None => return Fragment::of_tag(body),
+        };
+        hasher.update(LABEL_FRAME);
+        hasher.update(header);
+        hasher.update(body);
+        Fragment(hasher.finish())
+    }
+
+    /// A fragment of given bytes, for tests of what consumes fragments.
+    pub fn from_bytes(bytes: [u8; DIGEST_LEN]) -> Fragment {
+        Fragment(bytes)
+    }
+
+    fn of_tag(body: &[u8]) -> Fragment {
+        let mut bytes = [0; DIGEST_LEN];
+        bytes[..TAG_LEN].copy_from_slice(&body[body.len() - TAG_LEN..]);
+        Fragment(bytes)
+    }
+}
+
+/// A segment's digest in the making. Fragments go in by index, without gaps.
+pub struct SegmentDigest {
+    hasher: Hasher,
+    fragment_len: usize,
+}
+
+impl SegmentDigest {
+    /// The digest of the segment with `header`, in the stream that begins with `preamble`.
+    pub fn new(
+        kind: DigestKind,
+        preamble: &[u8; BOUND_LEN],
+        header: &[u8; SEGMENT_HEADER_LEN],
+    ) -> SegmentDigest {
+        let mut hasher = Hasher::outer(kind);
+        hasher.update(LABEL_DIGEST);
+        hasher.update(preamble);
+        hasher.update(header);
+        let fragment_len = if kind == DigestKind::Tags { TAG_LEN } else { DIGEST_LEN };
+        SegmentDigest { hasher, fragment_len }
+    }
+
+    /// Takes the next frame's fragment.
+    pub fn absorb(&mut self, fragment: &Fragment) {
+        self.hasher.update(&fragment.0[..self.fragment_len]);
+    }
+
+    /// The digest over `frame_count` frames.
+    pub fn finish(mut self, frame_count: u32) -> [u8; DIGEST_LEN] {
+        self.hasher.update(&frame_count.to_le_bytes());
+        self.hasher.finish()
+    }
+}
+
+/// The hash over all segments so far. The last one is the stream digest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChainValue(pub [u8; DIGEST_LEN]);
+
+impl ChainValue {
+    /// Before the first segment.
+    pub fn start(kind: DigestKind, preamble: &[u8; BOUND_LEN], metadata: &[u8]) -> ChainValue {
+        let mut hasher = Hasher::outer(kind);
+        hasher.update(LABEL_STREAM);
+        hasher.update(preamble);
+        hasher.update(metadata);
+        ChainValue(hasher.finish())
+    }
+
+    /// After the segment that `closing` ends. The value before is in its TERMINATOR.
+    pub fn after(kind: DigestKind, closing: &[u8; CLOSING_LEN]) -> ChainValue {
+        let mut hasher = Hasher::outer(kind);
+        hasher.update(LABEL_CHAIN);
+        hasher.update(closing);
+        ChainValue(hasher.finish())
+    }
+}
+
+/// Compares in constant time.
+pub fn digests_equal(left: &[u8; DIGEST_LEN], right: &[u8; DIGEST_LEN]) -> bool {
+    left.ct_eq(right).into()
+}
+
+enum Hasher {
+    Blake3(Box<blake3::Hasher>),
+    Sha256(Sha256),
+}
+
+impl Hasher {
+    /// The hash over whole records. Tags have none of their own and use SHA-256.
+    fn outer(kind: DigestKind) -> Hasher {
+        match kind {
+            DigestKind::Blake3 => Hasher::Blake3(Box::default()),
+            DigestKind::Sha256 | DigestKind::Tags => Hasher::Sha256(Sha256::new()),
+        }
+    }
+
+    fn fragment(kind: DigestKind) -> Option<Hasher> {
+        (kind != DigestKind::Tags).then(|| Hasher::outer(kind))
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Hasher::Blake3(hasher) => {
+                hasher.update(bytes);
+            }
+            Hasher::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    fn finish(self) -> [u8; DIGEST_LEN] {
+        match self {
+            Hasher::Blake3(hasher) => hasher.finalize().into(),
+            Hasher::Sha256(hasher) => hasher.finalize().into(),
+        }
+    }
+}
+
+/// The bytes of the preamble that digests bind: all but the key copies' length and the padding.
+const BOUND_LEN: usize = 112;
+const LABEL_FRAME: &[u8] = b"cofferdam/v1/frame\0";
+const LABEL_DIGEST: &[u8] = b"cofferdam/v1/digest\0";
+const LABEL_STREAM: &[u8] = b"cofferdam/v1/stream\0";
+const LABEL_CHAIN: &[u8] = b"cofferdam/v1/chain\0";

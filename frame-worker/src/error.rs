@@ -1,0 +1,44 @@
+//! Why a frame was refused.
+//! It names the frame, not the segment or the file: those are known further up.
+
+use std::fmt;
+
+use framing::{FrameIndex, FramingError};
+
+/// A frame that was not opened. None of its bytes may be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FrameError {
+    /// Its header or structure is wrong. The offset is within the bytes that were given.
+    Framing(FramingError),
+    /// It is another frame than the one that is due.
+    NotDue {
+        /// The one that is due.
+        due: FrameIndex,
+    },
+    /// Its tag does not match: the frame is damaged, forged, or belongs elsewhere.
+    Authentication {
+        /// Which frame; DIGEST and TERMINATOR count on after the last DATA frame.
+        frame: FrameIndex,
+    },
+    /// The DIGEST and the TERMINATOR of a segment contradict each other.
+    Closing,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::Framing(error) => error.fmt(f),
+            FrameError::NotDue { due } => write!(f, "frame {} is missing or out of place", due.0),
+            FrameError::Authentication { frame } => write!(f, "frame {} fails authentication", frame.0),
+            FrameError::Closing => f.write_str("the closing frames contradict each other"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+impl From<FramingError> for FrameError {
+    fn from(error: FramingError) -> FrameError {
+        FrameError::Framing(error)
+    }
+}
