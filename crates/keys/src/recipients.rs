@@ -16,7 +16,7 @@ use crate::wrapping_key::WrappingKey;
 /// Those who may open a stream. Any one of them can, by himself.
 ///
 /// ```
-/// use cofferdam_keys::{Identities, Identity, Recipients, StreamKey};
+/// use keys::{Identities, Identity, Recipients, StreamKey};
 ///
 /// let identity = Identity::generate();
 /// let recipients = Recipients::new().parse(&identity.recipient())?;

@@ -1,0 +1,156 @@
+//! Holds every limit on slots to its boundary, from the reader's and from the writer's side.
+//! Needs no identity where the limit is one that a keyless reader checks.
+
+use keys::{
+    EXTERNAL_NAME_LEN_MAX, Identities, Identity, KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, KeyError,
+    Recipients, SLOT_BODY_LEN_MAX, SLOT_COUNT_MAX, STANZA_COUNT_MAX, SealedSlot, SecretString, StreamKey,
+    UnwrapError, WrappingKey, check_slots,
+};
+
+#[test]
+fn a_reader_takes_16_slots_and_not_17() {
+    let slot = SealedSlot { kind: 9, body: vec![] };
+    assert_eq!(check_slots(&vec![slot.clone(); SLOT_COUNT_MAX]), Ok(()));
+    let verdict = check_slots(&vec![slot; SLOT_COUNT_MAX + 1]);
+    assert_eq!(verdict, Err(UnwrapError::Limit { slot: None, what: "slots", found: 17, max: 16 }));
+}
+
+#[test]
+fn a_writer_makes_16_slots_and_not_17() {
+    let mut recipients = Recipients::new();
+    for _ in 0..SLOT_COUNT_MAX {
+        recipients = recipients.wrapping_key(WrappingKey::generate().unwrap());
+    }
+    assert_eq!(recipients.wrap(&stream_key(), &HEAD).unwrap().len(), SLOT_COUNT_MAX);
+    let recipients = recipients.parse(&Identity::generate().recipient()).unwrap();
+    let error = recipients.wrap(&stream_key(), &HEAD).unwrap_err();
+    assert_eq!(error, KeyError::TooMany { what: "key slots", count: 17, max: 16 });
+}
+
+#[test]
+fn a_reader_takes_256_stanzas_and_not_257() {
+    assert_eq!(check_slots(&[age_slot(&stanzas(STANZA_COUNT_MAX))]), Ok(()));
+    let too_many = [SealedSlot { kind: 9, body: vec![] }, age_slot(&stanzas(STANZA_COUNT_MAX + 1))];
+    let verdict = Err(UnwrapError::Limit { slot: Some(1), what: "age stanzas", found: 257, max: 256 });
+    assert_eq!(check_slots(&too_many), verdict);
+    let identities = Identities::new();
+    assert_eq!(identities.unwrap(&too_many, &HEAD, &mut |_| true).map(|_| ()), verdict);
+}
+
+#[test]
+fn a_writer_makes_255_recipients_and_not_256() {
+    let recipient = Identity::generate().recipient();
+    let mut recipients = Recipients::new();
+    for _ in 1..STANZA_COUNT_MAX {
+        recipients = recipients.parse(&recipient).unwrap();
+    }
+    let slots = recipients.wrap(&stream_key(), &HEAD).unwrap();
+    assert_eq!(check_slots(&slots), Ok(()));
+    let error = recipients.parse(&recipient).unwrap().wrap(&stream_key(), &HEAD).unwrap_err();
+    assert_eq!(error, KeyError::TooMany { what: "age recipients", count: 256, max: 255 });
+}
+
+#[test]
+fn stanzas_in_the_payload_do_not_count() {
+    let mut slot = age_slot(&stanzas(1));
+    slot.body.extend("\n-> X25519 x\n".repeat(STANZA_COUNT_MAX).bytes());
+    assert_eq!(check_slots(&[slot]), Ok(()));
+}
+
+#[test]
+fn a_slot_fills_a_key_copy_and_no_more() {
+    let slot = |len| SealedSlot { kind: 9, body: vec![0; len] };
+    assert_eq!(check_slots(&[slot(SLOT_BODY_LEN_MAX)]), Ok(()));
+    let verdict = check_slots(&[slot(SLOT_BODY_LEN_MAX + 1)]);
+    assert!(matches!(verdict, Err(UnwrapError::Limit { slot: Some(0), what: "bytes", .. })), "{verdict:?}");
+    let verdict = check_slots(&[slot(SLOT_BODY_LEN_MAX), slot(0)]);
+    assert!(matches!(verdict, Err(UnwrapError::Limit { slot: None, .. })), "{verdict:?}");
+}
+
+#[test]
+fn a_writer_does_not_overfill_a_key_copy() {
+    let ciphertext = vec![0; SLOT_BODY_LEN_MAX - 3];
+    let recipients = Recipients::new().external("k", &ciphertext).unwrap();
+    assert_eq!(recipients.wrap(&stream_key(), &HEAD).unwrap()[0].body.len(), SLOT_BODY_LEN_MAX);
+    let error = recipients.external("k", b"").unwrap().wrap(&stream_key(), &HEAD).unwrap_err();
+    assert!(matches!(error, KeyError::TooMany { what: "bytes of key slots", .. }), "{error}");
+    assert!(Recipients::new().external("k", &[&ciphertext[..], b"x"].concat()).is_err());
+}
+
+#[test]
+fn a_work_factor_above_20_is_a_limit_and_is_not_computed() {
+    for work_factor in [21, 22, 63] {
+        // Salt and body have the right lengths and any content: scrypt with 2^63 would never return.
+        let stanza = format!("-> scrypt {} {work_factor}\n{}\n", "A".repeat(22), "A".repeat(43));
+        let identities = Identities::new().passphrase(SecretString::from("correct horse"));
+        let verdict = identities.unwrap(&[age_slot(&stanza)], &HEAD, &mut |_| true).map(|_| ());
+        let expected =
+            UnwrapError::Limit { slot: Some(0), what: "as scrypt work factor", found: work_factor, max: 20 };
+        assert_eq!(verdict, Err(expected));
+    }
+}
+
+#[test]
+fn a_key_that_opens_is_not_refused_for_a_neighbours_work_factor() {
+    let stanza = format!("-> scrypt {} 21\n{}\n", "A".repeat(22), "A".repeat(43));
+    let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes([9; 32]));
+    let mut slots = vec![age_slot(&stanza)];
+    slots.extend(recipients.wrap(&stream_key(), &HEAD).unwrap());
+    let identities = Identities::new()
+        .passphrase(SecretString::from("correct horse"))
+        .wrapping_key(WrappingKey::from_bytes([9; 32]));
+    assert!(identities.unwrap(&slots, &HEAD, &mut |_| true).is_ok());
+}
+
+#[test]
+fn a_wrapped_key_is_80_bytes_and_no_other_length() {
+    for len in [0, 1, 79, 81, 160] {
+        let verdict = check_slots(&[SealedSlot { kind: KIND_WRAPPING_KEY, body: vec![0; len] }]);
+        assert!(matches!(verdict, Err(UnwrapError::Malformed { slot: 0, .. })), "{len} bytes: {verdict:?}");
+    }
+    assert_eq!(check_slots(&[SealedSlot { kind: KIND_WRAPPING_KEY, body: vec![0; 80] }]), Ok(()));
+}
+
+#[test]
+fn an_external_keys_name_has_1_to_255_bytes_of_utf_8() {
+    let check = |body: &[u8]| check_slots(&[SealedSlot { kind: KIND_EXTERNAL, body: body.to_vec() }]);
+    let named = |len: u16| [&len.to_le_bytes()[..], &vec![b'k'; usize::from(len)]].concat();
+    for body in [&named(1), &named(255), &b"\x01\0kciphertext".to_vec()] {
+        assert_eq!(check(body), Ok(()));
+    }
+    for body in [&b""[..], b"\x01", b"\x00\0", b"\x02\0k", b"\x01\0\xff", b"\xff\0k"] {
+        let verdict = check(body);
+        assert!(matches!(verdict, Err(UnwrapError::Malformed { slot: 0, .. })), "{body:?}: {verdict:?}");
+    }
+    for body in [&named(256), &b"\xff\xff".to_vec()] {
+        let verdict = check(body);
+        assert!(matches!(verdict, Err(UnwrapError::Limit { slot: Some(0), .. })), "{verdict:?}");
+    }
+    assert!(Recipients::new().external("", b"").is_err());
+    assert!(Recipients::new().external(&"k".repeat(EXTERNAL_NAME_LEN_MAX), b"").is_ok());
+    assert!(Recipients::new().external(&"k".repeat(EXTERNAL_NAME_LEN_MAX + 1), b"").is_err());
+}
+
+#[test]
+fn an_age_slot_that_is_no_age_file_is_malformed() {
+    for body in ["", "age-encryption.org/v1\n", "age-encryption.org/v2\n-> x\n\n--- x\n", "\n-> X25519"] {
+        let verdict = check_slots(&[SealedSlot { kind: KIND_AGE, body: body.into() }]);
+        assert!(matches!(verdict, Err(UnwrapError::Malformed { slot: 0, .. })), "{body:?}: {verdict:?}");
+    }
+}
+
+/// A syntactically right age file with these stanzas and a MAC that nobody has computed.
+fn age_slot(stanzas: &str) -> SealedSlot {
+    let body = format!("age-encryption.org/v1\n{stanzas}--- {}\n{}", "A".repeat(43), "n".repeat(16 + 48));
+    SealedSlot { kind: KIND_AGE, body: body.into() }
+}
+
+fn stanzas(count: usize) -> String {
+    "-> someone\n\n".repeat(count)
+}
+
+fn stream_key() -> StreamKey {
+    StreamKey::from_bytes([0xc5; 32])
+}
+
+const HEAD: [u8; 80] = [0x3a; 80];
