@@ -1,24 +1,25 @@
 //! Fuzzes the cutting of a stream into records: all at once, in blocks of any size, and by `split_frames`.
 //! It knows no cipher: bodies and tags are whatever the fuzzer wrote.
 //!
-//! An input is one byte of mode, four bytes that choose block sizes, and the stream. With an odd mode the stream
-//! stands behind a preamble and key copies that are made here, so that the fuzzer works on segments alone.
+//! An input is a byte of mode, a byte that bounds the blocks, four bytes that choose their sizes, and the stream. With
+//! an odd mode the stream stands behind a preamble and key copies that are made here, so that the fuzzer works on
+//! segments alone.
 #![no_main]
 
 use framing::limits::{DIGEST_FRAME_LEN, PREAMBLE_BLOCK_LEN, TERMINATOR_LEN};
 use framing::{DigestKind, FramingError, Piece, Preamble, Shape, Splitter, StreamId, Suite, split_frames};
 use libfuzzer_sys::fuzz_target;
 
-/// Block sizes are drawn from 1 to this, so that a block may hold half a header or several records.
-const BLOCK_LEN_MAX: u32 = 6000;
+/// Blocks have at most 2 to the power of less than this many bytes: from single bytes to several records.
+const BLOCK_EXPONENTS: u8 = 14;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&[mode, a, b, c, d], stream)) = data.split_first_chunk() else { return };
-    let mut wire = if mode % 2 == 1 { front() } else { Vec::new() };
-    wire.extend(stream);
+    let Some((&[mode, bound, a, b, c, d], stream)) = data.split_first_chunk() else { return };
+    let front = if mode % 2 == 1 { front() } else { Vec::new() };
+    let wire = [&front[..], stream].concat();
+    let blocks = Blocks::new(bound, u32::from_le_bytes([a, b, c, d]));
     let at_once = Cut::at_once(&wire);
-    let in_blocks = Cut::in_blocks(&wire, u32::from_le_bytes([a, b, c, d]));
-    assert_eq!(at_once, in_blocks);
+    assert_eq!(at_once, Cut::in_blocks(&wire, front.len(), blocks));
     at_once.tiles(&wire);
     at_once.agrees_with_split_frames(&wire);
 });
@@ -41,20 +42,22 @@ impl Cut {
         Cut::ended(&splitter, pieces, failure)
     }
 
-    fn in_blocks(wire: &[u8], seed: u32) -> Cut {
+    /// As a reader that cannot seek does it; the first `front` bytes have arrived already.
+    fn in_blocks(wire: &[u8], front: usize, mut blocks: Blocks) -> Cut {
         let mut splitter = Splitter::new();
         let mut pieces = Vec::new();
-        let mut state = seed | 1;
-        let (mut taken, mut shown) = (0, 0);
-        while shown < wire.len() {
-            shown = (shown + next_block_len(&mut state)).min(wire.len());
+        let (mut taken, mut shown) = (0, front);
+        loop {
             let mut rest = &wire[taken..shown];
             if let Err(error) = drain(&mut splitter, &mut rest, &mut pieces) {
                 return Cut::ended(&splitter, pieces, Some(error));
             }
+            if shown == wire.len() {
+                return Cut::ended(&splitter, pieces, None);
+            }
             taken = shown - rest.len();
+            shown = (shown + blocks.next_len()).min(wire.len());
         }
-        Cut::ended(&splitter, pieces, None)
     }
 
     fn ended(splitter: &Splitter, pieces: Vec<(Piece, usize)>, failure: Option<FramingError>) -> Cut {
@@ -115,12 +118,23 @@ fn drain(
     Ok(())
 }
 
-/// One step of xorshift32, as a block length.
-fn next_block_len(state: &mut u32) -> usize {
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    (*state % BLOCK_LEN_MAX + 1) as usize
+/// Lengths of blocks: xorshift32 under a bound.
+struct Blocks {
+    len_max: u32,
+    state: u32,
+}
+
+impl Blocks {
+    fn new(bound: u8, seed: u32) -> Blocks {
+        Blocks { len_max: 1 << (bound % BLOCK_EXPONENTS), state: seed | 1 }
+    }
+
+    fn next_len(&mut self) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 17;
+        self.state ^= self.state << 5;
+        (self.state % self.len_max + 1) as usize
+    }
 }
 
 /// A preamble block of the smallest shape that has several frames, and room for two key copies.

@@ -167,10 +167,11 @@ fn run_target(
     }
 }
 
-/// Passes on what libFuzzer says, but for a line for each input that it keeps.
+/// Passes on what libFuzzer says, but for the inputs that it keeps and its dictionary.
 fn show(line: &str) {
-    let is_chatter = line.starts_with('#') && (line.contains("\tNEW ") || line.contains("\tREDUCE "));
-    if !is_chatter {
+    let is_kept_input = line.contains("\tNEW") || line.contains("\tREDUCE ");
+    let is_dictionary = line.starts_with('"') || line.starts_with("######");
+    if !is_kept_input && !is_dictionary {
         // Standard error may be closed; the run counts all the same.
         let _ = writeln!(std::io::stderr(), "{line}");
     }

@@ -17,9 +17,9 @@ const CLOSING_LEN: usize = 144;
 const SEGMENT_MAGIC: &[u8] = b"CFDSEG1\0";
 const PAGE_MAGIC: &[u8] = b"CFDIDX1\0";
 
-/// What the splitter's input begins with: a mode, and four bytes that choose block sizes.
-const SPLITTER_WHOLE: [u8; 5] = [0, 7, 0, 0, 0];
-const SPLITTER_BEHIND_FRONT: [u8; 5] = [1, 7, 0, 0, 0];
+/// What the splitter's input begins with: a mode, a bound of the block sizes, and four bytes that choose them.
+const SPLITTER_WHOLE: [u8; 6] = [0, 12, 7, 0, 0, 0];
+const SPLITTER_BEHIND_FRONT: [u8; 6] = [1, 8, 7, 0, 0, 0];
 
 /// Writes the seeds of `target` into `corpus`; returns their number. An absent folder of vectors gives none.
 ///
@@ -129,7 +129,7 @@ mod tests {
         let preamble = cuts("preamble", &stream);
         assert_eq!((preamble[1].len(), preamble[1][0], preamble[2][0]), (4096, b'k', b'm'));
         let splitter = cuts("splitter", &stream);
-        assert_eq!((splitter[0].len(), splitter[1][5]), (stream.len() + 5, b'm'));
+        assert_eq!((splitter[0].len(), splitter[1][6]), (stream.len() + 6, b'm'));
         let trailer = cuts("trailer", &stream);
         assert!(trailer[1].iter().all(|&byte| byte == b'f') && trailer[1].len() == FOOTER_LEN);
         assert_eq!(trailer[2], PAGE_MAGIC);
