@@ -1,10 +1,49 @@
 //! Reversible sinks: where verified plaintext, or sealed output, goes.
 //! Knows no frames, no keys and no threads of its own; the engine calls, a sink stores.
+//!
+//! A sink takes bytes as *tentative*, marks whole segments as *committed*, in order, and turns the whole into
+//! what the user named only at *publish*. Up to then, nothing the user cares about has changed.
+//!
+//! | sink | where tentative bytes are | publish | class |
+//! |---|---|---|---|
+//! //! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
+//! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
+//! | [`NullSink`] | counted and dropped | nothing | atomic |
+//!
+//! *Atomic*: old or new, nothing between. *Incremental*: what has committed is out and cannot be taken back.
+//!
+//! The trait is [`StreamingSink`]; its documentation is a numbered contract. A sink of your own can be held
+//! against that contract with the functions of the `conformance` module (feature `conformance`).
+//!
+//! ```
+//! use sinks::{Checkpoint, MemorySink, StreamingSink};
+//!
+//! let (mut sink, contents) = MemorySink::new();
+//! let mark = Checkpoint::from_bytes([0; Checkpoint::LEN]);
+//! sink.begin_segment(0, 0)?;
+//! sink.write_tentative(0, b"all or ")?;
+//! sink.commit_segment(&mark)?;
+//! sink.begin_segment(1, 7)?;
+//! sink.write_tentative(7, b"nothing")?;
+//! sink.commit_segment(&mark)?;
+//! assert!(contents.take().is_none()); // committed, but not published
+//! sink.publish(14)?;
+//! assert_eq!(contents.take().as_deref(), Some(&b"all or nothing"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod checkpoint;
 mod commit_error;
+mod cursor;
+mod ledger;
+mod memory;
+mod null;
+mod pipe;
 mod sink;
 
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
+pub use memory::{MemoryContents, MemoryOptions, MemorySink};
+pub use null::{NullCount, NullSink};
+pub use pipe::PipeSink;
 pub use sink::{MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility};

@@ -1,0 +1,209 @@
+//! A sink over anything that takes bytes once, in order: standard output, a FIFO, a socket.
+//! Knows nothing of descriptors, and can take nothing back.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use crate::{
+    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    cursor::{Committed, Cursor},
+};
+
+/// Writes segments to `W` as they come.
+///
+/// Its class is *incremental*: what has committed is out and stays out, also when a later segment fails; whoever
+/// reads the other end must wait for the end of the stream, and for this program's success, before it relies on
+/// the whole. Its bytes are [`Visibility::Seen`] at once, so the engine holds each segment until its digest is
+/// verified and only then begins and writes it here: no unverified byte goes out.
+///
+/// A segment of which bytes have been written cannot be rolled back: that is an error. There is nothing to go on
+/// from after a crash. Publish flushes and drops the writer, which closes it where dropping does (a [`File`], a
+/// socket; not [`Stdout`]). A reader that went away is [`io::ErrorKind::BrokenPipe`] from the write or commit
+/// that met it.
+///
+/// [`File`]: std::fs::File
+/// [`Stdout`]: std::io::Stdout
+#[derive(Debug)]
+pub struct PipeSink<W> {
+    /// Gone after publish, discard, or the first error.
+    writer: Option<W>,
+    cursor: Cursor,
+}
+
+impl<W: Write + Send> PipeSink<W> {
+    /// A sink that writes one stream to `writer`.
+    pub fn new(writer: W) -> Self {
+        Self { writer: Some(writer), cursor: Cursor::default() }
+    }
+
+    /// Runs one call on the writer, which is kept only if the call succeeds.
+    fn with_writer(&mut self, call: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
+        let Some(mut writer) = self.writer.take() else {
+            return Err(closed());
+        };
+        call(&mut writer)?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+}
+
+impl<W: Write + Send> StreamingSink for PipeSink<W> {
+    fn profile(&self) -> Profile {
+        Profile { visibility: Visibility::Seen, reserve_bytes: 0 }
+    }
+
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        Ok(None)
+    }
+
+    fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
+        self.cursor.begin(index, at)
+    }
+
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.cursor.write(at, data.len())?;
+        self.with_writer(|writer| writer.write_all(data))
+    }
+
+    fn rollback_segment(&mut self) -> io::Result<()> {
+        if self.cursor.open_len().is_some_and(|len| len > 0) {
+            self.writer = None;
+            return Err(io::Error::other(
+                "bytes of this segment have gone into the pipe and cannot be taken back",
+            ));
+        }
+        self.cursor.roll_back()?;
+        Ok(())
+    }
+
+    fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
+        if self.writer.is_none() {
+            return Err(CommitError::NotCommitted(closed()));
+        }
+        if self.cursor.commit() == Committed::NothingOpen {
+            let message = "a pipe is written in order, and no segment is open";
+            return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
+        // A flush that fails says nothing of how much the reader already has.
+        self.with_writer(W::flush).map_err(CommitError::Unknown)
+    }
+
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
+        if self.writer.is_none() {
+            return Err(CommitError::NotCommitted(closed()));
+        }
+        self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
+        let written = self.cursor.committed_end();
+        if written != plain_len {
+            let message = format!("publishing {plain_len} bytes where {written} went into the pipe");
+            return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
+        self.with_writer(W::flush).map_err(CommitError::Unknown)?;
+        self.writer = None;
+        Ok(())
+    }
+
+    fn discard(&mut self) -> io::Result<()> {
+        self.writer = None;
+        Ok(())
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+        None
+    }
+
+    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+        None
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the pipe is closed, or failed earlier")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Read, thread};
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    fn mark() -> Checkpoint {
+        Checkpoint::from_bytes([3; Checkpoint::LEN])
+    }
+
+    fn pipe() -> (File, File) {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        (File::from(read), File::from(write))
+    }
+
+    #[test]
+    fn a_reader_gets_the_segments_in_order_and_then_the_end() {
+        let (mut reader, writer) = pipe();
+        let expected: Vec<u8> = (0..300_000_u32).map(|i| (i % 241) as u8).collect();
+        let received = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        let mut sink = PipeSink::new(writer);
+        for (index, segment) in expected.chunks(100_000).enumerate() {
+            let start = index as u64 * 100_000;
+            sink.begin_segment(index as u64, start).unwrap();
+            for (part, bytes) in segment.chunks(30_000).enumerate() {
+                sink.write_tentative(start + part as u64 * 30_000, bytes).unwrap();
+            }
+            sink.commit_segment(&mark()).unwrap();
+        }
+        sink.publish(300_000).unwrap();
+        // The end of the pipe comes from publish, not from dropping the sink.
+        assert!(received.join().unwrap() == expected);
+        drop(sink);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_a_broken_pipe_and_the_end_of_the_sink() {
+        let (reader, writer) = pipe();
+        drop(reader);
+        let mut sink = PipeSink::new(writer);
+        sink.begin_segment(0, 0).unwrap();
+        let error = sink.write_tentative(0, b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(sink.write_tentative(1, b"y").is_err());
+        assert!(matches!(sink.commit_segment(&mark()), Err(CommitError::NotCommitted(_))));
+        assert!(matches!(sink.publish(0), Err(CommitError::NotCommitted(_))));
+    }
+
+    #[test]
+    fn a_flush_that_fails_leaves_the_commit_unknown() {
+        let (reader, writer) = pipe();
+        drop(reader);
+        let mut sink = PipeSink::new(io::BufWriter::new(writer));
+        sink.begin_segment(0, 0).unwrap();
+        sink.write_tentative(0, b"buffered").unwrap();
+        assert!(matches!(sink.commit_segment(&mark()), Err(CommitError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_segment_with_bytes_out_cannot_be_rolled_back_and_an_empty_one_can() {
+        let mut sink = PipeSink::new(Vec::new());
+        sink.begin_segment(0, 0).unwrap();
+        sink.rollback_segment().unwrap();
+        sink.begin_segment(0, 0).unwrap();
+        sink.write_tentative(0, b"x").unwrap();
+        assert!(sink.rollback_segment().is_err());
+        assert!(matches!(sink.publish(0), Err(CommitError::NotCommitted(_))));
+    }
+
+    #[test]
+    fn a_length_that_was_not_written_is_not_published() {
+        let mut sink = PipeSink::new(Vec::new());
+        sink.begin_segment(0, 0).unwrap();
+        sink.write_tentative(0, b"four").unwrap();
+        sink.commit_segment(&mark()).unwrap();
+        assert!(matches!(sink.publish(5), Err(CommitError::NotCommitted(_))));
+    }
+}
