@@ -38,25 +38,26 @@ impl Identities {
             && self.external.is_empty()
     }
 
-    /// Adds an age identity of any make. A passphrase goes through [`Identities::passphrase`], which bounds the
-    /// work that a stream can ask for.
+    /// Adds an age identity of any make. A passphrase goes through [`Identities::passphrase`], which bounds
+    /// the work that a stream can ask for.
     pub fn identity(mut self, identity: Box<dyn age::Identity + Send + Sync>) -> Self {
         self.age.push(identity);
         self
     }
 
-    /// Adds the identities of an identity file: lines `AGE-SECRET-KEY-1…` and `AGE-PLUGIN-…`, or with the feature
-    /// `ssh` an SSH private key. Nothing can be asked: plugins must do without, an SSH key must not be encrypted.
+    /// Adds the identities of an identity file: lines `AGE-SECRET-KEY-1…` and `AGE-PLUGIN-…`, or with the
+    /// feature `ssh` an SSH private key. Nothing can be asked: plugins must do without, an SSH key must not
+    /// be encrypted.
     ///
     /// # Errors
-    /// [`KeyError::Unreadable`] for any other content, with the line where there is one; for identity files that
-    /// are themselves encrypted, which are not supported; where a plugin's program is not on the `PATH`.
+    /// [`KeyError::Unreadable`] for any other content, with the line where there is one; for identity files
+    /// that are themselves encrypted, which are not supported; where a plugin's program is not on the `PATH`.
     pub fn identity_file(self, content: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         self.identity_file_with(content, NoCallbacks)
     }
 
-    /// As [`Identities::identity_file`], with a way for plugins to speak to a person. The passphrase of an encrypted
-    /// SSH key is asked for here and now, once.
+    /// As [`Identities::identity_file`], with a way for plugins to speak to a person. The passphrase of an
+    /// encrypted SSH key is asked for here and now, once.
     ///
     /// # Errors
     /// As [`Identities::identity_file`], and where an SSH key's passphrase is wrong or was not given.
@@ -89,8 +90,8 @@ impl Identities {
         self
     }
 
-    /// Opens passphrase slots with the answer of `ask`, which is called at most once in the life of this set, and
-    /// only where a passphrase slot is reached. `None` means that there is no answer.
+    /// Opens passphrase slots with the answer of `ask`, which is called at most once in the life of this set,
+    /// and only where a passphrase slot is reached. `None` means that there is no answer.
     pub fn ask_passphrase(mut self, ask: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Self {
         self.passphrase = Some(Passphrase { asked: OnceLock::new(), ask: Box::new(ask) });
         self
@@ -118,10 +119,10 @@ impl Identities {
     /// the caller's check against the preamble's commitment. `preamble_head` is bytes 0..80 of the preamble.
     ///
     /// # Errors
-    /// [`UnwrapError::Limit`] and [`UnwrapError::Malformed`] as [`check_slots`] finds them, before any identity is
-    /// tried. Where no key was accepted: [`UnwrapError::Mismatch`] if a slot opened, else `Malformed` or `Limit` if
-    /// a slot was found at fault while it was tried (the scrypt work factor is above 20, the payload is not 32
-    /// bytes), else [`UnwrapError::NoKey`].
+    /// [`UnwrapError::Limit`] and [`UnwrapError::Malformed`] as [`check_slots`] finds them, before any
+    /// identity is tried. Where no key was accepted: [`UnwrapError::Mismatch`] if a slot opened, else
+    /// `Malformed` or `Limit` if a slot was found at fault while it was tried (the scrypt work factor is
+    /// above 20, the payload is not 32 bytes), else [`UnwrapError::NoKey`].
     pub fn unwrap(
         &self,
         slots: &[SealedSlot],
@@ -148,8 +149,8 @@ impl Identities {
         Err(findings.into_error(slots.len()))
     }
 
-    /// Tries the identities one by one: within one call age stops at the first that fails for good, and a plugin
-    /// that fails must not hide the identity after it.
+    /// Tries the identities one by one: within one call age stops at the first that fails for good, and a
+    /// plugin that fails must not hide the identity after it.
     fn open_age(&self, index: usize, body: &[u8], findings: &mut Findings) -> Option<StreamKey> {
         match age_slot::lock(body) {
             Ok(Lock::Identity) => {

@@ -58,8 +58,8 @@ impl Recipients {
         self
     }
 
-    /// Adds the recipient that `text` names: `age1…`, a plugin's `age1NAME1…`, and with the feature `ssh` a line
-    /// `ssh-ed25519 …` or `ssh-rsa …`. A plugin must find its way without asking anything.
+    /// Adds the recipient that `text` names: `age1…`, a plugin's `age1NAME1…`, and with the feature `ssh` a
+    /// line `ssh-ed25519 …` or `ssh-rsa …`. A plugin must find its way without asking anything.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`] for any other text, and where the plugin's program is not on the `PATH`.
@@ -77,8 +77,8 @@ impl Recipients {
         Ok(self.recipient(recipient))
     }
 
-    /// Adds the recipients of a recipients file: one a line as [`Recipients::parse`] reads it, beside empty lines
-    /// and lines that begin with `#`.
+    /// Adds the recipients of a recipients file: one a line as [`Recipients::parse`] reads it, beside empty
+    /// lines and lines that begin with `#`.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`] with the line at fault, or where the file names nobody.
@@ -107,8 +107,8 @@ impl Recipients {
         Ok(self)
     }
 
-    /// Adds a passphrase, in an age file of its own, with scrypt work factor 18: wrapping and opening take about
-    /// a second and 256 MiB of memory each.
+    /// Adds a passphrase, in an age file of its own, with scrypt work factor 18: wrapping and opening take
+    /// about a second and 256 MiB of memory each.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`] for an empty passphrase.
@@ -149,7 +149,8 @@ impl Recipients {
     /// that will unwrap it; `ciphertext` is stored as it is.
     ///
     /// # Errors
-    /// [`KeyError::Unreadable`] for an empty name; [`KeyError::TooMany`] where name or ciphertext is too long.
+    /// [`KeyError::Unreadable`] for an empty name; [`KeyError::TooMany`] where name or ciphertext is too
+    /// long.
     pub fn external(mut self, name: &str, ciphertext: &[u8]) -> Result<Self, KeyError> {
         let body = ExternalSlot { name, ciphertext }.encode()?;
         self.external.push(SealedSlot { kind: KIND_EXTERNAL, body });
@@ -162,9 +163,9 @@ impl Recipients {
     /// key files, external keys, and last the passphrases, which cost a second and a question each.
     ///
     /// # Errors
-    /// [`KeyError::NoRecipients`] for an empty set; [`KeyError::TooMany`] above 16 slots, 256 age stanzas (255
-    /// recipients and one that age adds) or the length of a key area; [`KeyError::Recipient`] where age or a
-    /// plugin refuses; [`KeyError::Random`].
+    /// [`KeyError::NoRecipients`] for an empty set; [`KeyError::TooMany`] above 16 slots, 256 age stanzas
+    /// (255 recipients and one that age adds) or the length of a key area; [`KeyError::Recipient`] where age
+    /// or a plugin refuses; [`KeyError::Random`].
     pub fn wrap(
         &self,
         stream_key: &StreamKey,

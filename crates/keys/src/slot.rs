@@ -38,8 +38,8 @@ const _: () = assert!(WRAPPED_LEN <= SLOT_BODY_LEN_MAX);
 /// refuses before it tries an identity.
 ///
 /// # Errors
-/// [`UnwrapError::Limit`] for too many slots, bytes or age stanzas; [`UnwrapError::Malformed`] for a slot of a
-/// known kind that is not built as FORMAT says.
+/// [`UnwrapError::Limit`] for too many slots, bytes or age stanzas; [`UnwrapError::Malformed`] for a slot of
+/// a known kind that is not built as FORMAT says.
 pub fn check_slots(slots: &[SealedSlot]) -> Result<(), UnwrapError> {
     check_sizes(slots)?;
     for (index, slot) in slots.iter().enumerate() {

@@ -1,6 +1,8 @@
 //! Exchanges slots and identity files with the real `age` and `age-keygen` programs, which must be installed.
 //! Knows age's command line and nothing of its format.
 
+#![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,6 +1,8 @@
 //! Holds every limit on slots to its boundary, from the reader's and from the writer's side.
 //! Needs no identity where the limit is one that a keyless reader checks.
 
+#![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
+
 use keys::{
     EXTERNAL_NAME_LEN_MAX, Identities, Identity, KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, KeyError,
     Recipients, SLOT_BODY_LEN_MAX, SLOT_COUNT_MAX, STANZA_COUNT_MAX, SealedSlot, SecretString, StreamKey,
@@ -137,6 +139,14 @@ fn an_age_slot_that_is_no_age_file_is_malformed() {
         let verdict = check_slots(&[SealedSlot { kind: KIND_AGE, body: body.into() }]);
         assert!(matches!(verdict, Err(UnwrapError::Malformed { slot: 0, .. })), "{body:?}: {verdict:?}");
     }
+}
+
+#[test]
+fn a_slot_full_of_short_lines_is_malformed() {
+    // Parsed line by line this would take half a minute.
+    let short_lines = format!("-> someone\n{}", "A\n".repeat(120_000));
+    let verdict = check_slots(&[age_slot(&short_lines)]);
+    assert!(matches!(verdict, Err(UnwrapError::Malformed { slot: 0, .. })), "{verdict:?}");
 }
 
 /// A syntactically right age file with these stanzas and a MAC that nobody has computed.

@@ -1,6 +1,8 @@
 //! Holds the key schedule and the slots of kind 2 against values that `vectors/keys.py` computed.
 //! Knows nothing of how the crate derives them.
 
+#![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
+
 use std::collections::HashMap;
 
 use keys::{Identities, KIND_WRAPPING_KEY, KeySchedule, SealedSlot, StreamKey, WrappingKey, macs_equal};
