@@ -96,7 +96,7 @@ impl Ledger {
         }
     }
 
-    /// Published, discarded or dropped. True for the one call that closed it.
+    /// Published, discarded or dropped. Tells whether this call was the one that did it.
     pub(crate) fn close(&mut self) -> Closing {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => Closing::Again,

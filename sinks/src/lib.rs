@@ -6,7 +6,8 @@
 //!
 //! | sink | where tentative bytes are | publish | class |
 //! |---|---|---|---|
-//! //! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
+//! | [`StagedFile`] | a staging file beside the target | rename over, or to, the target | atomic |
+//! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
 //! | [`NullSink`] | counted and dropped | nothing | atomic |
 //!
@@ -40,6 +41,8 @@ mod memory;
 mod null;
 mod pipe;
 mod sink;
+mod staged;
+mod target;
 
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
@@ -47,3 +50,5 @@ pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
 pub use sink::{MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility};
+pub use staged::{Existing, StageOptions, StagedFile};
+pub use target::{TargetError, TargetKind, classify};

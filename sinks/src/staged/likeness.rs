@@ -1,0 +1,170 @@
+//! Mode, owner and extended attributes of the file that is published.
+//! Knows nothing of its contents.
+
+use std::{ffi::CStr, fs::File, io, os::fd::OwnedFd};
+
+use rustix::{
+    fs::{FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, openat},
+    io::{Errno, retry_on_intr},
+};
+
+use super::place::Place;
+
+/// Makes `staging` look like the file it is about to replace, or like a new one.
+pub(super) fn apply(place: &Place, staging: &File) -> io::Result<()> {
+    match Replaced::find(place)? {
+        Some(replaced) => replaced.apply(staging),
+        None => Ok(fchmod(staging, Mode::from_raw_mode(0o666) - umask())?),
+    }
+}
+
+/// The file that stands at the target's name.
+struct Replaced {
+    stat: Stat,
+    /// None where this process may not read it.
+    file: Option<OwnedFd>,
+}
+
+impl Replaced {
+    fn find(place: &Place) -> io::Result<Option<Self>> {
+        let Some(stat) = place.target_stat()? else { return Ok(None) };
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            let message =
+                format!("{}: is no longer a regular file and is not replaced", place.path().display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match retry_on_intr(|| openat(&place.directory, &place.name, flags, Mode::empty())) {
+            Ok(file) => Ok(Some(Self { stat: fstat(&file)?, file: Some(file) })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Some(Self { stat, file: None })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Owner first, because a change of owner clears mode bits; mode last, because an ACL sets some.
+    fn apply(&self, staging: &File) -> io::Result<()> {
+        let kept = self.give_owner(staging)?;
+        if let Some(file) = &self.file {
+            copy_attributes(file, staging, kept)?;
+        }
+        let mode = Mode::from_raw_mode(self.stat.st_mode);
+        Ok(fchmod(staging, without_lost_rights(mode, kept))?)
+    }
+
+    fn give_owner(&self, staging: &File) -> io::Result<Kept> {
+        let ours = fstat(staging)?;
+        let (uid, gid) = (self.stat.st_uid, self.stat.st_gid);
+        // Each on its own: a user may give a file to a group of theirs, but not to another user.
+        let group = ours.st_gid == gid || allowed(fchown(staging, None, Some(Gid::from_raw(gid))))?;
+        let owner = ours.st_uid == uid || allowed(fchown(staging, Some(Uid::from_raw(uid)), None))?;
+        Ok(Kept { owner, group })
+    }
+}
+
+/// What could be kept of the old file's ownership.
+#[derive(Clone, Copy)]
+struct Kept {
+    owner: bool,
+    group: bool,
+}
+
+/// Rights that were meant for an owner or group are not passed on to another one.
+fn without_lost_rights(mode: Mode, kept: Kept) -> Mode {
+    let mut mode = mode;
+    if !kept.owner {
+        mode -= Mode::SUID;
+    }
+    if !kept.group {
+        let others = Mode::from_raw_mode((mode & Mode::RWXO).as_raw_mode() << 3);
+        mode -= Mode::SGID | (Mode::RWXG - others);
+    }
+    mode
+}
+
+#[cfg(target_os = "linux")]
+fn copy_attributes(from: &OwnedFd, to: &File, kept: Kept) -> io::Result<()> {
+    use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+
+    let mut names = vec![0; ATTRIBUTE_LEN_MAX];
+    let names_len = match flistxattr(from, &mut names[..]) {
+        Ok(len) => len,
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut value = vec![0; ATTRIBUTE_LEN_MAX];
+    for name in names[..names_len].split_inclusive(|byte| *byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        if BOUND_TO_CONTENT.contains(&name) || !kept.group && name == ACCESS_LIST {
+            continue;
+        }
+        let value_len = match fgetxattr(from, name, &mut value[..]) {
+            Ok(len) => len,
+            Err(Errno::NODATA | Errno::PERM | Errno::ACCESS) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        match fsetxattr(to, name, &value[..value_len], XattrFlags::empty()) {
+            Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy_attributes(_from: &OwnedFd, _to: &File, _kept: Kept) -> io::Result<()> {
+    Ok(())
+}
+
+fn allowed(done: rustix::io::Result<()>) -> io::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The process's umask. Read from the kernel's account of the process: asking umask(2) would change it for a
+/// moment, for every thread. Where there is no such account, nobody but the owner gets anything.
+fn umask() -> Mode {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let told = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let mask = told.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(UMASK_UNKNOWN);
+    Mode::from_raw_mode(mask)
+}
+
+const UMASK_UNKNOWN: u32 = 0o077;
+
+/// Linux's own maximum of a list of names, and of one value (XATTR_LIST_MAX, XATTR_SIZE_MAX in linux/limits.h).
+#[cfg(target_os = "linux")]
+const ATTRIBUTE_LEN_MAX: usize = 65_536;
+
+/// Rights and signatures that speak of the old bytes: the kernel drops them at a write as well.
+#[cfg(target_os = "linux")]
+const BOUND_TO_CONTENT: [&CStr; 3] = [c"security.capability", c"security.ima", c"security.evm"];
+
+#[cfg(target_os = "linux")]
+const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_of_a_lost_owner_or_group_are_not_passed_on() {
+        let cases = [
+            // mode, owner kept, group kept, expected
+            (0o6755, true, true, 0o6755),
+            (0o6755, false, true, 0o2755),
+            (0o6755, true, false, 0o4755),
+            (0o0660, true, false, 0o0600),
+            (0o0664, true, false, 0o0644),
+            (0o0640, false, false, 0o0600),
+            (0o0606, true, false, 0o0606),
+        ];
+        for (mode, owner, group, expected) in cases {
+            let found = without_lost_rights(Mode::from_raw_mode(mode), Kept { owner, group });
+            assert_eq!(found.as_raw_mode(), expected, "{mode:o} {owner} {group}");
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Tests of the staged file on a real file system.
+//! Knows nothing of the inner parts but what their effects show.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    sync::Barrier,
+    thread,
+};
+
+use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
+
+use super::*;
+use crate::TargetKind;
+
+const REPLACE: StageOptions = StageOptions { existing: Existing::Replace, expected_len: None };
+const REFUSE: StageOptions = StageOptions { existing: Existing::Refuse, expected_len: None };
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn fill(sink: &StagedFile, bytes: &[u8]) {
+    sink.positioned().unwrap().write_at(0, bytes).unwrap();
+}
+
+fn restore(path: &Path, options: &StageOptions, bytes: &[u8]) {
+    let mut sink = StagedFile::create(path, options).unwrap();
+    fill(&sink, bytes);
+    sink.publish(bytes.len() as u64).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn the_target_appears_at_publish_and_nothing_else_stays() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    assert_eq!(scratch.names(), [".target.cofferdam-staging"]);
+    assert_eq!(mode(&sink.staging_path()), 0o600);
+    fill(&sink, b"new contents");
+    assert!(!path.exists());
+    sink.publish(12).unwrap();
+    drop(sink);
+    assert_eq!(scratch.names(), ["target"]);
+    assert_eq!(fs::read(&path).unwrap(), b"new contents");
+}
+
+#[test]
+fn a_new_target_has_the_mode_that_any_new_file_has() {
+    let scratch = Scratch::new();
+    restore(&scratch.at("target"), &REFUSE, b"x");
+    File::create(scratch.at("ordinary")).unwrap();
+    assert_eq!(mode(&scratch.at("target")), mode(&scratch.at("ordinary")));
+}
+
+#[test]
+fn a_replaced_target_keeps_its_mode_and_attributes_and_loses_its_contents() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    for bits in [0o400, 0o604, 0o640, 0o755, 0o666] {
+        let _ = fs::remove_file(&path);
+        fs::write(&path, b"old and longer than the new").unwrap();
+        let attribute = rustix::fs::setxattr(&path, "user.origin", b"here", rustix::fs::XattrFlags::empty());
+        fs::set_permissions(&path, Permissions::from_mode(bits)).unwrap();
+        restore(&path, &REPLACE, b"new");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(mode(&path), bits);
+        if attribute.is_ok() {
+            let mut value = [0; 8];
+            let len = rustix::fs::getxattr(&path, "user.origin", &mut value[..]).unwrap();
+            assert_eq!(&value[..len], b"here");
+        }
+    }
+}
+
+#[test]
+fn a_replaced_target_keeps_its_owner_where_that_is_allowed() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    fs::write(&path, b"old").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    // Root may give files away; for everyone else the owner is the same before and after.
+    let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
+    let before = fs::metadata(&path).unwrap();
+    restore(&path, &REPLACE, b"new");
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    assert_ne!(after.ino(), before.ino());
+}
+
+#[test]
+fn dropped_or_discarded_it_leaves_the_old_target_and_no_staging_file() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    fs::write(&path, b"old").unwrap();
+    let sink = StagedFile::create(&path, &REPLACE).unwrap();
+    fill(&sink, b"half of the n");
+    drop(sink);
+    assert_eq!(scratch.names(), ["target"]);
+    let mut sink = StagedFile::create(&path, &REPLACE).unwrap();
+    let writer = sink.positioned().unwrap();
+    writer.write_at(0, b"half of the n").unwrap();
+    sink.discard().unwrap();
+    assert_eq!(scratch.names(), ["target"]);
+    assert!(writer.write_at(13, b"ew").is_err());
+    assert!(sink.publish(13).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
+fn an_existing_target_is_refused_at_the_start_and_when_it_appears_before_publish() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    fill(&sink, b"new");
+    fs::write(&path, b"appeared").unwrap();
+    let Err(CommitError::NotCommitted(error)) = sink.publish(3) else { panic!("it replaced the target") };
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    drop(sink);
+    assert_eq!(scratch.names(), ["target"]);
+    assert_eq!(fs::read(&path).unwrap(), b"appeared");
+    assert!(matches!(StagedFile::create(&path, &REFUSE), Err(TargetError::Exists { .. })));
+}
+
+#[test]
+fn a_target_that_becomes_something_else_before_publish_is_not_replaced() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let mut sink = StagedFile::create(&path, &REPLACE).unwrap();
+    fill(&sink, b"new");
+    mknodat(CWD, &path, NodeType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    assert!(matches!(sink.publish(3), Err(CommitError::NotCommitted(_))));
+    assert_eq!(crate::classify(&path).unwrap(), TargetKind::Fifo);
+}
+
+#[test]
+fn a_symbolic_link_is_refused_or_followed_once() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.at("far")).unwrap();
+    fs::write(scratch.at("far/file"), b"old").unwrap();
+    symlink("far/file", scratch.at("link")).unwrap();
+    symlink("nowhere", scratch.at("dangling")).unwrap();
+    assert!(matches!(StagedFile::create(&scratch.at("link"), &REFUSE), Err(TargetError::Symlink { .. })));
+    assert!(matches!(
+        StagedFile::create(&scratch.at("dangling"), &REPLACE),
+        Err(TargetError::Symlink { .. })
+    ));
+
+    let mut sink = StagedFile::create(&scratch.at("link"), &REPLACE).unwrap();
+    // The link is turned elsewhere meanwhile: it is not asked again.
+    fs::remove_file(scratch.at("link")).unwrap();
+    symlink("victim", scratch.at("link")).unwrap();
+    fill(&sink, b"new");
+    sink.publish(3).unwrap();
+    assert_eq!(fs::read(scratch.at("far/file")).unwrap(), b"new");
+    assert!(!scratch.at("victim").exists());
+    assert!(scratch.at("link").is_symlink());
+}
+
+#[test]
+fn what_is_not_a_file_is_refused_and_named() {
+    let scratch = Scratch::new();
+    mknodat(CWD, scratch.at("fifo"), NodeType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(scratch.at("socket")).unwrap();
+    let cases = [
+        (scratch.at("fifo"), TargetKind::Fifo),
+        (scratch.at("socket"), TargetKind::Socket),
+        (scratch.at(""), TargetKind::Directory),
+        (scratch.at("new/"), TargetKind::Directory),
+        (scratch.at(".."), TargetKind::Directory),
+        ("/".into(), TargetKind::Directory),
+        ("".into(), TargetKind::Directory),
+        ("/dev/null".into(), TargetKind::CharacterDevice),
+    ];
+    for (path, expected) in cases {
+        match StagedFile::create(&path, &REPLACE) {
+            Err(TargetError::NotAFile { kind, .. }) => assert_eq!(kind, expected, "{}", path.display()),
+            other => panic!("{}: {other:?}", path.display()),
+        }
+    }
+    assert_eq!(scratch.names(), ["fifo", "socket"]);
+}
+
+#[test]
+fn a_missing_directory_and_one_where_no_file_can_be_made_are_refused() {
+    let scratch = Scratch::new();
+    let missing = StagedFile::create(&scratch.at("missing/target"), &REFUSE).unwrap_err();
+    assert!(matches!(missing, TargetError::NoDirectory { .. }), "{missing}");
+    #[cfg(target_os = "linux")]
+    {
+        let error = StagedFile::create(Path::new("/sys/target"), &REFUSE).unwrap_err();
+        assert!(matches!(error, TargetError::NotWritable { .. }), "{error}");
+    }
+}
+
+#[test]
+fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
+    let scratch = Scratch::new();
+    let options = StageOptions { existing: Existing::Refuse, expected_len: Some(i64::MAX as u64) };
+    let error = StagedFile::create(&scratch.at("target"), &options).unwrap_err();
+    assert!(matches!(error, TargetError::NoRoom { .. } | TargetError::TooLarge { .. }), "{error}");
+    assert!(scratch.names().is_empty());
+}
+
+#[test]
+fn a_length_that_turns_out_otherwise_leaves_no_trace() {
+    let scratch = Scratch::new();
+    for (name, expected_len, len) in [("less", 1 << 20, 5_000), ("more", 10, 5_000), ("none", 1 << 20, 0)] {
+        let options = StageOptions { existing: Existing::Refuse, expected_len: Some(expected_len) };
+        let sink = StagedFile::create(&scratch.at(name), &options).unwrap();
+        assert_eq!(fs::metadata(sink.staging_path()).unwrap().len(), 0);
+        drop(sink);
+        restore(&scratch.at(name), &options, &vec![7; len]);
+        let metadata = fs::metadata(scratch.at(name)).unwrap();
+        assert_eq!(metadata.len(), len as u64);
+        // Blocks of 512 bytes: what was taken beyond the end has been given back.
+        assert!(metadata.blocks() * 512 <= 64 << 10, "{name}: {} blocks", metadata.blocks());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_immutable_target_or_directory_is_refused_where_the_mark_can_be_set() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.at("sub")).unwrap();
+    fs::write(scratch.at("sub/target"), b"old").unwrap();
+    for (marked, target) in [("sub/target", "sub/target"), ("sub", "sub/target"), ("sub", "sub/new")] {
+        let file = File::open(scratch.at(marked)).unwrap();
+        for mark in [IFlags::IMMUTABLE, IFlags::APPEND] {
+            // Only root may, and not on every file system.
+            let Ok(flags) = ioctl_getflags(&file) else { return };
+            if ioctl_setflags(&file, flags | mark).is_err() {
+                return;
+            }
+            let created = StagedFile::create(&scratch.at(target), &REPLACE);
+            ioctl_setflags(&file, flags).unwrap();
+            assert!(matches!(created, Err(TargetError::Immutable { .. })), "{marked}: {created:?}");
+        }
+    }
+}
+
+#[test]
+fn a_second_writer_is_refused_until_the_first_is_done() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let first = StagedFile::create(&path, &REPLACE).unwrap();
+    fill(&first, b"first");
+    let error = StagedFile::create(&path, &REPLACE).unwrap_err();
+    assert!(matches!(error, TargetError::Held { .. }), "{error}");
+    assert!(first.staging_path().exists());
+    drop(first);
+    restore(&path, &REPLACE, b"second");
+    assert_eq!(fs::read(&path).unwrap(), b"second");
+}
+
+#[test]
+fn a_stale_staging_file_is_removed_and_never_built_upon() {
+    let scratch = Scratch::new();
+    let stale = scratch.at(".target.cofferdam-staging");
+    fs::write(&stale, b"left by a crash, and longer than what follows").unwrap();
+    let held = File::open(&stale).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    assert!(matches!(StagedFile::create(&scratch.at("target"), &REFUSE), Err(TargetError::Held { .. })));
+    drop(held);
+    restore(&scratch.at("target"), &REFUSE, b"new");
+    assert_eq!(fs::read(scratch.at("target")).unwrap(), b"new");
+    assert_eq!(scratch.names(), ["target"]);
+}
+
+#[test]
+fn what_stands_at_the_staging_name_and_is_not_ours_is_left_alone() {
+    let scratch = Scratch::new();
+    let staging = scratch.at(".target.cofferdam-staging");
+    fs::write(scratch.at("victim"), b"precious").unwrap();
+    let in_the_way = |what: &str| {
+        let error = StagedFile::create(&scratch.at("target"), &REFUSE).unwrap_err();
+        assert!(matches!(error, TargetError::InTheWay { .. }), "{what}: {error}");
+    };
+    symlink("victim", &staging).unwrap();
+    in_the_way("symlink");
+    fs::remove_file(&staging).unwrap();
+    fs::create_dir(&staging).unwrap();
+    in_the_way("directory");
+    fs::remove_dir(&staging).unwrap();
+    mknodat(CWD, &staging, NodeType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    in_the_way("fifo");
+    assert_eq!(fs::read(scratch.at("victim")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_drop_does_not_remove_what_another_writer_put_at_the_staging_name() {
+    let scratch = Scratch::new();
+    let sink = StagedFile::create(&scratch.at("target"), &REFUSE).unwrap();
+    fs::remove_file(sink.staging_path()).unwrap();
+    fs::write(sink.staging_path(), b"another's").unwrap();
+    drop(sink);
+    assert_eq!(scratch.names(), [".target.cofferdam-staging"]);
+}
+
+#[test]
+fn of_writers_that_race_for_a_target_one_at_a_time_holds_it() {
+    const RACES: usize = 250;
+    const WRITERS: usize = 4;
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let start = Barrier::new(WRITERS);
+    let holders = Mutex::new(0_usize);
+    let won = thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (path, start, holders) = (&path, &start, &holders);
+                scope.spawn(move || {
+                    (0..RACES).filter(|race| race_once(path, start, holders, writer, *race)).count()
+                })
+            })
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum::<usize>()
+    });
+    assert!(won >= RACES, "{won} of {RACES} races had a winner");
+    assert_eq!(scratch.names(), ["target"]);
+}
+
+fn race_once(path: &Path, start: &Barrier, holders: &Mutex<usize>, writer: usize, race: usize) -> bool {
+    if writer == 0 && race % 2 == 0 {
+        // Every other race begins with a stale file. It is put there while no writer holds the target.
+        fs::write(path.with_file_name(".target.cofferdam-staging"), b"stale").unwrap();
+    }
+    start.wait();
+    let created = StagedFile::create(path, &REPLACE);
+    let won = match created {
+        Ok(mut sink) => {
+            *holders.lock() += 1;
+            assert_eq!(*holders.lock(), 1, "two writers hold one target");
+            let bytes = [u8::try_from(writer).unwrap(); 4_096];
+            fill(&sink, &bytes);
+            *holders.lock() -= 1;
+            sink.publish(4_096).unwrap();
+            let found = fs::read(path).unwrap();
+            assert!(found.len() == 4_096 && found.iter().all(|byte| *byte == found[0]));
+            true
+        }
+        Err(TargetError::Held { .. }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    start.wait();
+    won
+}
+
+#[test]
+fn the_first_failed_write_is_final() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let writer = sink.positioned().unwrap();
+    writer.write_at(0, b"good").unwrap();
+    // No file system takes a byte at the largest offset there is.
+    assert!(writer.write_at(LEN_MAX - 1, b"x").is_err());
+    assert!(writer.write_at(4, b"more").is_err());
+    assert!(matches!(sink.publish(4), Err(CommitError::NotCommitted(_))));
+    drop(sink);
+    assert!(scratch.names().is_empty());
+}
+
+#[test]
+fn a_handle_that_outlives_the_publish_cannot_change_the_target() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let writer = sink.positioned().unwrap();
+    writer.write_at(0, b"good").unwrap();
+    sink.publish(4).unwrap();
+    assert!(writer.write_at(4, b"more").is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"good");
+}
+
+#[test]
+fn a_rolled_back_segment_does_not_show_in_the_file() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, &[0xEE; 10_000]).unwrap();
+    sink.rollback_segment().unwrap();
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, &[1; 100]).unwrap();
+    sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap();
+    sink.publish(100).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), [1; 100]);
+}
+
+#[test]
+fn other_links_to_a_replaced_file_keep_the_old_contents() {
+    let scratch = Scratch::new();
+    fs::write(scratch.at("target"), b"old").unwrap();
+    fs::hard_link(scratch.at("target"), scratch.at("other")).unwrap();
+    let reader = OpenOptions::new().read(true).open(scratch.at("target")).unwrap();
+    restore(&scratch.at("target"), &REPLACE, b"new");
+    assert_eq!(fs::read(scratch.at("other")).unwrap(), b"old");
+    let mut three = [0; 3];
+    reader.read_exact_at(&mut three, 0).unwrap();
+    assert_eq!(&three, b"old");
+}
+
+#[test]
+fn a_target_with_the_longest_name_is_staged() {
+    let scratch = Scratch::new();
+    let name = "n".repeat(255);
+    restore(&scratch.at(&name), &REFUSE, b"x");
+    assert_eq!(scratch.names(), [name]);
+}
+
+#[test]
+fn a_relative_name_without_a_directory_means_the_working_directory() {
+    let place = Place::resolve(Path::new("no-such-file-here"), Existing::Refuse).unwrap();
+    assert_eq!(place.directory_path(), Path::new("."));
+    let here = rustix::fs::fstat(&place.directory).unwrap();
+    assert_eq!(here.st_ino, fs::metadata(".").unwrap().ino());
+}

@@ -1,0 +1,312 @@
+//! What a target path names, and why it cannot be a target.
+//! Knows nothing of how a target is staged or published.
+
+use std::{
+    error, fmt,
+    fs::{self, FileType},
+    io,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
+
+/// What stands at a path, without following a symbolic link in its last part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TargetKind {
+    /// Nothing. It can be staged.
+    Absent,
+    /// A regular file. It can be staged, and replaced if that was asked for.
+    RegularFile,
+    /// A FIFO: open it for writing and use a [`PipeSink`](crate::PipeSink).
+    Fifo,
+    /// A symbolic link.
+    Symlink,
+    /// A directory.
+    Directory,
+    /// A block device.
+    BlockDevice,
+    /// A character device.
+    CharacterDevice,
+    /// A socket.
+    Socket,
+    /// Something that this program does not know.
+    Other,
+}
+
+impl TargetKind {
+    pub(crate) fn of(kind: FileType) -> Self {
+        match kind {
+            kind if kind.is_file() => Self::RegularFile,
+            kind if kind.is_symlink() => Self::Symlink,
+            kind if kind.is_dir() => Self::Directory,
+            kind if kind.is_fifo() => Self::Fifo,
+            kind if kind.is_block_device() => Self::BlockDevice,
+            kind if kind.is_char_device() => Self::CharacterDevice,
+            kind if kind.is_socket() => Self::Socket,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Says what stands at `path`.
+///
+/// # Errors
+/// [`TargetError::Io`]: the path cannot be examined.
+pub fn classify(path: &Path) -> Result<TargetKind, TargetError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(TargetKind::of(metadata.file_type())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(TargetKind::Absent),
+        Err(error) => Err(TargetError::io(path, "examine", error)),
+    }
+}
+
+/// Why a path cannot be the target. All of these come before the first byte is written, and leave everything as it
+/// was.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// A file is there, and replacing it was not asked for.
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A symbolic link is there and following it was not asked for, or it leads nowhere.
+    Symlink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// Neither a file nor a place for one.
+    NotAFile {
+        /// The target.
+        path: PathBuf,
+        /// What it is.
+        kind: TargetKind,
+    },
+    /// Another writer is at work on the same target.
+    Held {
+        /// The target.
+        path: PathBuf,
+        /// The staging file that the other one holds.
+        staging: PathBuf,
+    },
+    /// The directory is not there.
+    NoDirectory {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// No file can be made in the directory, or none replaced.
+    NotWritable {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The target is a mount point, which cannot be renamed over.
+    MountPoint {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target or its directory is marked immutable or append-only.
+    Immutable {
+        /// The file or directory that is marked.
+        path: PathBuf,
+    },
+    /// The directory is sticky, and the file in it belongs to someone else.
+    SomeoneElses {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Not enough room on the file system.
+    NoRoom {
+        /// The directory.
+        directory: PathBuf,
+        /// Bytes that will be written.
+        needed: u64,
+        /// Bytes that are free, where the system told.
+        free: Option<u64>,
+    },
+    /// A file of this size is not allowed to this process, or not possible on this file system.
+    TooLarge {
+        /// The target.
+        path: PathBuf,
+        /// Bytes that will be written.
+        needed: u64,
+    },
+    /// Something that is not a staging file has the staging file's name.
+    InTheWay {
+        /// What is in the way.
+        staging: PathBuf,
+    },
+    /// Anything else.
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried: `open`, `examine`, `lock`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl TargetError {
+    pub(crate) fn io(path: &Path, action: &'static str, source: impl Into<io::Error>) -> Self {
+        Self::Io { path: path.into(), action, source: source.into() }
+    }
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists { path } => {
+                write!(
+                    out,
+                    "{}: the target exists; ask for it to be replaced, or name another",
+                    path.display()
+                )
+            }
+            Self::Symlink { path } => write!(
+                out,
+                "{}: the target is a symbolic link; ask for the file it points to to be replaced, or name that file",
+                path.display()
+            ),
+            Self::NotAFile { path, kind } => {
+                write!(out, "{}: the target is {}; {}", path.display(), noun(*kind), advice(*kind))
+            }
+            Self::Held { path, staging } => write!(
+                out,
+                "{}: another process is writing this target (it holds {}); wait for it to end",
+                path.display(),
+                staging.display()
+            ),
+            Self::NoDirectory { directory } => {
+                write!(out, "{}: there is no such directory; make it first", directory.display())
+            }
+            Self::NotWritable { directory, .. } => write!(
+                out,
+                "{}: no file can be made here; the target is replaced as a whole, which needs a writable directory",
+                directory.display()
+            ),
+            Self::MountPoint { path } => write!(
+                out,
+                "{}: the target is a mount point and cannot be replaced; restore beside it and copy",
+                path.display()
+            ),
+            Self::Immutable { path } => {
+                write!(
+                    out,
+                    "{}: marked immutable or append-only; clear the mark (chattr -ia)",
+                    path.display()
+                )
+            }
+            Self::SomeoneElses { path } => write!(
+                out,
+                "{}: belongs to another user in a sticky directory, where only they can replace it",
+                path.display()
+            ),
+            Self::NoRoom { directory, needed, free: Some(free) } => write!(
+                out,
+                "{}: no room for {needed} bytes, {free} are free; the old target is kept until the new one is whole",
+                directory.display()
+            ),
+            Self::NoRoom { directory, needed: 0, .. } => {
+                write!(out, "{}: no room for another file", directory.display())
+            }
+            Self::NoRoom { directory, needed, free: None } => {
+                write!(out, "{}: no room for {needed} bytes", directory.display())
+            }
+            Self::TooLarge { path, needed } => write!(
+                out,
+                "{}: a file of {needed} bytes is beyond this process's limit (ulimit -f) or the file system's",
+                path.display()
+            ),
+            Self::InTheWay { staging } => write!(
+                out,
+                "{}: this name is needed for a staging file and is taken by something else; move that away",
+                staging.display()
+            ),
+            Self::Io { path, action, .. } => write!(out, "{}: cannot {action} it", path.display()),
+        }?;
+        match error::Error::source(self) {
+            Some(source) => write!(out, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl error::Error for TargetError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::NotWritable { source, .. } | Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+fn noun(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Absent => "nothing",
+        TargetKind::RegularFile => "a regular file",
+        TargetKind::Fifo => "a FIFO",
+        TargetKind::Symlink => "a symbolic link",
+        TargetKind::Directory => "a directory",
+        TargetKind::BlockDevice => "a block device",
+        TargetKind::CharacterDevice => "a character device",
+        TargetKind::Socket => "a socket",
+        TargetKind::Other => "not a file",
+    }
+}
+
+fn advice(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Directory => "name a file in it",
+        TargetKind::Fifo => "write to it as to a pipe",
+        TargetKind::BlockDevice | TargetKind::CharacterDevice => {
+            "it cannot be replaced as a whole; restore to a file, or to standard output and on from there"
+        }
+        TargetKind::Socket => "restore to standard output and connect that",
+        TargetKind::Absent | TargetKind::RegularFile | TargetKind::Symlink | TargetKind::Other => {
+            "name a regular file, or a path where there is none"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use rustix::fs::{CWD, FileType as NodeType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_target_is_told_from_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), b"x").unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("nothing", at("dangling")).unwrap();
+        mknodat(CWD, at("fifo"), NodeType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _listener = UnixListener::bind(at("socket")).unwrap();
+        let expected = [
+            (at("file"), TargetKind::RegularFile),
+            (at("link"), TargetKind::Symlink),
+            (at("dangling"), TargetKind::Symlink),
+            (at("fifo"), TargetKind::Fifo),
+            (at("socket"), TargetKind::Socket),
+            (at("absent"), TargetKind::Absent),
+            (directory.path().into(), TargetKind::Directory),
+            ("/dev/null".into(), TargetKind::CharacterDevice),
+        ];
+        for (path, kind) in expected {
+            assert_eq!(classify(&path).unwrap(), kind, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_path_through_a_file_cannot_be_examined() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), b"x").unwrap();
+        let error = classify(&directory.path().join("file/below")).unwrap_err();
+        assert!(matches!(error, TargetError::Io { .. }));
+        assert!(error.to_string().contains("file/below"), "{error}");
+    }
+}
