@@ -35,6 +35,8 @@
 
 mod checkpoint;
 mod commit_error;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod cursor;
 mod ledger;
 mod memory;

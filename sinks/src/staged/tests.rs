@@ -343,7 +343,7 @@ fn of_writers_that_race_for_a_target_one_at_a_time_holds_it() {
 }
 
 fn race_once(path: &Path, start: &Barrier, holders: &Mutex<usize>, writer: usize, race: usize) -> bool {
-    if writer == 0 && race % 2 == 0 {
+    if writer == 0 && race.is_multiple_of(2) {
         // Every other race begins with a stale file. It is put there while no writer holds the target.
         fs::write(path.with_file_name(".target.cofferdam-staging"), b"stale").unwrap();
     }

@@ -1,0 +1,433 @@
+//! A suite that holds any sink against the numbered contract of [`StreamingSink`].
+//! Knows nothing of a sink but the trait, and what its owner shows of the target.
+//!
+//! One function a rule, named by the rule's number. Rules 1, 4, 12 and 16 bind the engine, or need a fault or a
+//! restart to be seen, and rule 11 needs a fault: they have no function here.
+//!
+//! To run it on a sink of your own, give it a closure that makes a fresh sink over a target of its own each time,
+//! and a closure that looks at that target from outside:
+//!
+//! ```
+//! use sinks::{MemorySink, conformance::{Specimen, check_all}};
+//! use std::sync::OnceLock;
+//!
+//! let violations = check_all(&mut || {
+//!     let (sink, contents) = MemorySink::new();
+//!     let published = OnceLock::new();
+//!     Specimen::new(sink, move || {
+//!         if let Some(bytes) = contents.take() {
+//!             let _ = published.set(bytes);
+//!         }
+//!         published.get().cloned()
+//!     })
+//! });
+//! assert!(violations.is_empty(), "{violations:?}");
+//! ```
+
+use std::{fmt, sync::Arc, thread};
+
+use crate::{Checkpoint, CommitError, PositionedWrite, StreamingSink, Visibility};
+
+/// A fresh sink, and a look at its target.
+pub struct Specimen {
+    sink: Box<dyn StreamingSink>,
+    target: Box<dyn Fn() -> Option<Vec<u8>>>,
+}
+
+impl Specimen {
+    /// `target` gives the bytes that anyone would find at the target now, or `None` where there is no target. It is
+    /// called before, between and after the calls on `sink`, also when `sink` is gone.
+    pub fn new(sink: impl StreamingSink + 'static, target: impl Fn() -> Option<Vec<u8>> + 'static) -> Self {
+        Self { sink: Box::new(sink), target: Box::new(target) }
+    }
+}
+
+/// Makes a [`Specimen`] over a target that no earlier one has touched.
+pub type Fresh<'a> = &'a mut dyn FnMut() -> Specimen;
+
+/// A rule that a sink does not keep.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// The number of the rule in the contract.
+    pub rule: u8,
+    /// What the sink did.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "rule {}: {}", self.rule, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Runs every rule, and gives what was broken: nothing for a sink that keeps the contract.
+pub fn check_all(fresh: Fresh<'_>) -> Vec<Violation> {
+    RULES.iter().filter_map(|rule| rule(fresh).err()).collect()
+}
+
+/// Rule 3: pieces at offsets, in no order and from several threads, make the same stream as pieces in order.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_03_offsets_place_the_bytes(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for segments in STREAMS {
+        let mut specimen = fresh();
+        let Some(writer) = specimen.sink.positioned() else { return Ok(()) };
+        let stream = bytes(segments.iter().sum());
+        write_in_disorder(3, &writer, &stream)?;
+        for _ in *segments {
+            accept(3, "a commit after positioned writes", specimen.sink.commit_segment(&mark()))?;
+        }
+        accept(3, "publish after positioned writes", specimen.sink.publish(stream.len() as u64))?;
+        drop(specimen.sink);
+        expect(3, (specimen.target)() == Some(stream), || {
+            format!(
+                "positioned writes of a stream in segments of {segments:?} bytes were published as others"
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Rule 5: nobody sees what was written to a private sink and not published.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_05_writes_are_private(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut trial) = Trial::start(fresh, mode, 5)? else { continue };
+        trial.write()?;
+        trial.expect_untouched("a write is seen at the target")?;
+    }
+    Ok(())
+}
+
+/// Rule 6: nobody sees what was committed to a private sink and not published.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_06_commits_are_private(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut trial) = Trial::start(fresh, mode, 6)? else { continue };
+        trial.write()?;
+        trial.commit()?;
+        trial.expect_untouched("a commit is seen at the target")?;
+    }
+    Ok(())
+}
+
+/// Rule 7: a segment that was rolled back leaves nothing, and begins again at the same place. Of a sink whose bytes
+/// are seen only an empty segment is rolled back: the engine writes it none before their digest is verified.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_07_a_roll_back_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violation> {
+    let Specimen { mut sink, target } = fresh();
+    let stream = bytes(TRIAL_LEN);
+    let (first, second) = stream.split_at(TRIAL_LEN / 2);
+    accept(7, "the first segment", write_segment(&mut *sink, 0, 0, first))?;
+    let at = first.len() as u64;
+    accept(7, "a segment to be rolled back", sink.begin_segment(1, at))?;
+    if sink.profile().visibility == Visibility::Private {
+        accept(7, "a write to be rolled back", sink.write_tentative(at, &[WRONG; 2 * TRIAL_LEN]))?;
+    }
+    accept(7, "a roll back", sink.rollback_segment())?;
+    accept(7, "the same segment again", write_segment(&mut *sink, 1, at, second))?;
+    accept(7, "publish after a roll back", sink.publish(TRIAL_LEN as u64))?;
+    drop(sink);
+    expect(7, target() == Some(stream), || "what was rolled back shows in what was published".into())
+}
+
+/// Rule 8: publish gives the target exactly the stream, whatever its segments, and also when it is empty.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_08_publish_gives_the_whole_stream(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for segments in STREAMS {
+        let Specimen { mut sink, target } = fresh();
+        let stream = bytes(segments.iter().sum());
+        let mut at = 0;
+        for (index, len) in (0..).zip(*segments) {
+            let segment = &stream[at..at + len];
+            accept(8, "a segment", write_segment(&mut *sink, index, at as u64, segment))?;
+            at += len;
+        }
+        accept(8, "publish", sink.publish(at as u64))?;
+        drop(sink);
+        expect(8, target() == Some(stream), || {
+            format!("a stream in segments of {segments:?} bytes was published as another, or not at all")
+        })?;
+    }
+    Ok(())
+}
+
+/// Rule 9: a length that is not exactly what was written, and a stream with a hole, are not published.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_09_publish_refuses_what_was_not_written(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        for len in [0, TRIAL_LEN - 1, TRIAL_LEN + 1, 2 * TRIAL_LEN] {
+            let Some(mut trial) = Trial::start_any(fresh, mode, 9)? else { continue };
+            trial.write()?;
+            trial.commit()?;
+            trial.expect_refused(len)?;
+        }
+    }
+    let Some(trial) = Trial::start_any(fresh, Mode::Positioned, 9)? else { return Ok(()) };
+    let Some(writer) = trial.writer.clone() else { return Ok(()) };
+    let stream = bytes(TRIAL_LEN);
+    let hole = TRIAL_LEN / 2;
+    accept(9, "a write before a hole", writer.write_at(0, &stream[..hole]))?;
+    accept(9, "a write after a hole", writer.write_at(hole as u64 + 1, &stream[hole + 1..]))?;
+    trial.expect_refused(TRIAL_LEN)
+}
+
+/// Rule 10: what was discarded leaves the target as it was.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_10_discard_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut trial) = Trial::start(fresh, mode, 10)? else { continue };
+        trial.write()?;
+        trial.commit()?;
+        accept(10, "discard", trial.sink.discard())?;
+        trial.expect_untouched("a discard changed the target")?;
+        trial.drop_sink();
+        trial.expect_untouched("a drop after a discard changed the target")?;
+    }
+    Ok(())
+}
+
+/// Rule 13: a private sink that is dropped before publish, with a segment open or with all of them committed,
+/// leaves the target as it was.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_13_drop_leaves_the_target_as_it_was(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        for committed in [Committed::No, Committed::Yes] {
+            let Some(mut trial) = Trial::start(fresh, mode, 13)? else { continue };
+            trial.write()?;
+            if committed == Committed::Yes {
+                trial.commit()?;
+            }
+            trial.drop_sink();
+            trial.expect_untouched("a drop before publish changed the target")?;
+        }
+    }
+    Ok(())
+}
+
+/// Rule 14: a handle that outlives publish, discard or the sink writes nothing and says so.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_14_a_handle_that_stays_behind_is_dead(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for end in [End::Publish, End::Discard, End::Drop] {
+        let Some(mut trial) = Trial::start_any(fresh, Mode::Positioned, 14)? else { return Ok(()) };
+        let Some(writer) = trial.writer.clone() else { return Ok(()) };
+        trial.write()?;
+        trial.commit()?;
+        match end {
+            End::Publish => accept(14, "publish", trial.sink.publish(TRIAL_LEN as u64))?,
+            End::Discard => accept(14, "discard", trial.sink.discard())?,
+            End::Drop => trial.drop_sink(),
+        }
+        let before = (trial.target)();
+        let late = writer.write_at(TRIAL_LEN as u64, &[WRONG; 10]);
+        expect(14, late.is_err(), || format!("a write after {end:?} was taken"))?;
+        trial.drop_sink();
+        expect(14, (trial.target)() == before, || format!("a write after {end:?} changed the target"))?;
+    }
+    Ok(())
+}
+
+/// Rule 15: over a fresh target there is nothing to go on from.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_15_a_fresh_target_has_no_commit(fresh: Fresh<'_>) -> Result<(), Violation> {
+    let last = accept(15, "last_commit", fresh().sink.last_commit())?;
+    expect(15, last.is_none(), || "last_commit of a fresh target gives a commit".into())
+}
+
+/// Rule 17: the profile is the same before, during and after a stream.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_17_the_profile_does_not_change(fresh: Fresh<'_>) -> Result<(), Violation> {
+    let Specimen { mut sink, .. } = fresh();
+    let before = sink.profile();
+    let same = |sink: &dyn StreamingSink| {
+        let now = sink.profile();
+        expect(17, now == before, || format!("the profile was {before:?} and is {now:?}"))
+    };
+    accept(17, "a segment", write_segment(&mut *sink, 0, 0, &bytes(TRIAL_LEN)))?;
+    same(&*sink)?;
+    accept(17, "publish", sink.publish(TRIAL_LEN as u64))?;
+    same(&*sink)
+}
+
+const RULES: [fn(Fresh<'_>) -> Result<(), Violation>; 11] = [
+    rule_03_offsets_place_the_bytes,
+    rule_05_writes_are_private,
+    rule_06_commits_are_private,
+    rule_07_a_roll_back_leaves_nothing,
+    rule_08_publish_gives_the_whole_stream,
+    rule_09_publish_refuses_what_was_not_written,
+    rule_10_discard_leaves_nothing,
+    rule_13_drop_leaves_the_target_as_it_was,
+    rule_14_a_handle_that_stays_behind_is_dead,
+    rule_15_a_fresh_target_has_no_commit,
+    rule_17_the_profile_does_not_change,
+];
+
+/// A stream of one segment, in one of the modes, under one rule.
+struct Trial {
+    rule: u8,
+    sink: Box<dyn StreamingSink>,
+    target: Box<dyn Fn() -> Option<Vec<u8>>>,
+    before: Option<Vec<u8>>,
+    /// Only in positioned mode.
+    writer: Option<Arc<dyn PositionedWrite>>,
+}
+
+impl Trial {
+    /// None: the sink does not have this mode, or its bytes are seen and it promises nothing here.
+    fn start(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
+        let trial = Self::start_any(fresh, mode, rule)?;
+        Ok(trial.filter(|trial| trial.sink.profile().visibility == Visibility::Private))
+    }
+
+    fn start_any(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
+        let Specimen { mut sink, target } = fresh();
+        let before = target();
+        accept(rule, "last_commit", sink.last_commit())?;
+        let writer = match mode {
+            Mode::Ordered => None,
+            Mode::Positioned => match sink.positioned() {
+                Some(writer) => Some(writer),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Self { rule, sink, target, before, writer }))
+    }
+
+    fn write(&mut self) -> Result<(), Violation> {
+        let stream = bytes(TRIAL_LEN);
+        if let Some(writer) = &self.writer {
+            return write_in_disorder(self.rule, writer, &stream);
+        }
+        accept(self.rule, "begin", self.sink.begin_segment(0, 0))?;
+        accept(self.rule, "a write", self.sink.write_tentative(0, &stream))
+    }
+
+    fn commit(&mut self) -> Result<(), Violation> {
+        accept(self.rule, "a commit", self.sink.commit_segment(&mark()))
+    }
+
+    fn drop_sink(&mut self) {
+        self.sink = Box::new(crate::NullSink::new());
+    }
+
+    fn expect_untouched(&self, what: &str) -> Result<(), Violation> {
+        expect(self.rule, (self.target)() == self.before, || what.into())
+    }
+
+    /// Publishing `len` bytes is refused, as something that has not happened.
+    fn expect_refused(mut self, len: usize) -> Result<(), Violation> {
+        let private = self.sink.profile().visibility == Visibility::Private;
+        let published = self.sink.publish(len as u64);
+        expect(self.rule, matches!(published, Err(CommitError::NotCommitted(_))), || {
+            format!("publishing {len} bytes where others were written gave {published:?}")
+        })?;
+        self.drop_sink();
+        if private { self.expect_untouched("a publish that was refused changed the target") } else { Ok(()) }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Ordered,
+    Positioned,
+}
+
+#[derive(PartialEq, Eq)]
+enum Committed {
+    No,
+    Yes,
+}
+
+#[derive(Debug)]
+enum End {
+    Publish,
+    Discard,
+    Drop,
+}
+
+fn write_segment(sink: &mut dyn StreamingSink, index: u64, at: u64, data: &[u8]) -> Result<(), CommitError> {
+    sink.begin_segment(index, at)?;
+    let mut next = at;
+    for piece in data.chunks(PIECE_LEN) {
+        sink.write_tentative(next, piece)?;
+        next += piece.len() as u64;
+    }
+    sink.commit_segment(&mark())
+}
+
+/// Each thread writes every third piece, the last one first.
+fn write_in_disorder(rule: u8, writer: &Arc<dyn PositionedWrite>, stream: &[u8]) -> Result<(), Violation> {
+    let pieces: Vec<_> = stream.chunks(PIECE_LEN).zip((0_u64..).step_by(PIECE_LEN)).collect();
+    let done = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..WRITERS)
+            .map(|lane| {
+                let pieces = &pieces;
+                scope.spawn(move || {
+                    let mut mine = pieces.iter().skip(lane).step_by(WRITERS).rev();
+                    mine.try_for_each(|(piece, at)| writer.write_at(*at, piece))
+                })
+            })
+            .collect();
+        lanes.into_iter().map(|lane| lane.join()).collect::<Vec<_>>()
+    });
+    for lane in done {
+        let written = lane.map_err(|_| Violation { rule, what: "a positioned write panicked".into() })?;
+        accept(rule, "a positioned write", written)?;
+    }
+    Ok(())
+}
+
+fn accept<T, E: fmt::Display>(rule: u8, what: &str, done: Result<T, E>) -> Result<T, Violation> {
+    done.map_err(|error| Violation { rule, what: format!("{what} failed: {error}") })
+}
+
+fn expect(rule: u8, kept: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if kept { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}
+
+/// Bytes whose period fits no piece and no block, so that a piece in a wrong place shows.
+fn bytes(len: usize) -> Vec<u8> {
+    (0_u8..PERIOD).cycle().take(len).collect()
+}
+
+fn mark() -> Checkpoint {
+    Checkpoint::from_bytes([0x5A; Checkpoint::LEN])
+}
+
+/// Segment lengths of the streams that are published.
+const STREAMS: &[&[usize]] =
+    &[&[], &[0], &[1], &[TRIAL_LEN], &[7, 4_096, 1, 0], &[65_536, 65_537, 65_535], &[1 << 20, (1 << 20) + 1]];
+const MODES: [Mode; 2] = [Mode::Ordered, Mode::Positioned];
+const TRIAL_LEN: usize = 10_000;
+const PIECE_LEN: usize = 4_099;
+const WRITERS: usize = 3;
+/// A prime, and no byte of a stream is above it.
+const PERIOD: u8 = 251;
+const WRONG: u8 = 0xEE;
+
+#[cfg(test)]
+mod tests;
