@@ -1,1 +1,35 @@
-//! Placeholder header.
+//! Order, digest, commit or roll back: how the frames of a stream become segments, and segments a whole.
+//! It reads no length field, knows no cipher and opens no file: frame workers compute, feeds bring bytes, sinks keep them.
+//!
+//! One *orchestrator* a stream, the thread that calls [`open`] or [`seal`], takes runs of frames from a [`Feed`] in
+//! wire order, hands them to a pool, and takes their results back. A [`Sequencer`] a segment puts the results in
+//! order and replays the digest; what it proves, a guard spends: the sink commits a segment only for a [`Verified`]
+//! and publishes only for a [`Complete`].
+//!
+//! Why nothing here can deadlock is argued in `docs/ARCHITECTURE.md` and tested in `tests/deadlock.rs`.
+
+mod buffers;
+mod error;
+mod feed;
+mod guard;
+mod job;
+mod lease;
+mod line;
+mod open;
+mod proof;
+mod release;
+mod seal;
+mod sequencer;
+mod sync;
+
+pub use buffers::Buffers;
+pub use error::{SegmentFault, StreamError};
+pub use feed::{Feed, Input, IsLast, NoEnd, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
+pub use lease::Budget;
+pub use line::{Committed, Demand, Executor, Settings};
+pub use open::{Opened, open};
+pub use proof::{Complete, Verified};
+pub use release::Release;
+pub use seal::{Sealed, seal};
+pub use sequencer::{OpenedRun, Sequencer};
+pub use sync::cancel::CancelToken;

@@ -1,0 +1,121 @@
+//! What an orchestrator eats: a stream cut into steps, by someone who knows the format.
+//! The seam between the engine and whoever reads bytes and derives keys.
+
+use std::io;
+use std::sync::Arc;
+
+use frame_worker::{Closing, ClosingFields, FrameIndex, FrameWorker, SegmentDigest, SegmentIndex};
+
+use crate::Buffers;
+
+/// A stream to open, step by step, in wire order.
+pub trait Feed {
+    /// What can go wrong with its input.
+    type Error;
+
+    /// The next step. It waits a bounded time (50 ms or so) for its input, then says [`Step::NothingYet`].
+    ///
+    /// Credit for one run has been taken before each call, so a run's bytes may be read into one of `buffers`.
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Self::Error>;
+}
+
+/// A stream to seal, step by step. It ends with the segment whose close says that it is the last.
+pub trait SealFeed {
+    /// What can go wrong with its input.
+    type Error;
+
+    /// The next step, as [`Feed::next`]. A close says whether the segment is the last.
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, Self::Error>;
+
+    /// The bytes that follow the frames of a segment: its closing frames, and whatever the format wants behind them.
+    /// Called once a segment, in order. Returns them with the chain value that follows.
+    fn close(
+        &mut self,
+        segment: SegmentIndex,
+        worker: &FrameWorker,
+        fields: &ClosingFields,
+    ) -> Result<(Vec<u8>, frame_worker::ChainValue), Self::Error>;
+}
+
+/// One step of a stream; `C` closes a segment, `E` ends the stream.
+pub enum Step<C, E> {
+    /// A segment begins.
+    Segment(SegmentPlan),
+    /// A run of frames of the segment that began last.
+    Run(Run),
+    /// The segment that began last has no more frames.
+    Close(C),
+    /// The stream has no more segments.
+    End(E),
+    /// The input has brought nothing for a while.
+    NothingYet,
+}
+
+/// Whether a segment is the last of its stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IsLast {
+    /// It is.
+    Yes,
+    /// More follow.
+    No,
+}
+
+/// A stream to seal has no end of its own: it ends with its last segment.
+pub enum NoEnd {}
+
+/// A segment that begins.
+pub struct SegmentPlan {
+    /// Its number, one more than the one before.
+    pub index: SegmentIndex,
+    /// Does its frames.
+    pub worker: Arc<FrameWorker>,
+    /// Its digest, with nothing absorbed yet.
+    pub digest: SegmentDigest,
+    /// Where its bytes begin in the sink.
+    pub sink_offset: u64,
+    /// Bytes that go to the sink before its frames. Empty when opening.
+    pub head: Vec<u8>,
+}
+
+/// Consecutive frames of one segment: the unit of work.
+pub struct Run {
+    /// The first frame.
+    pub first: FrameIndex,
+    /// How many frames.
+    pub count: u32,
+    /// Where the bytes are.
+    pub input: Input,
+    /// Where they begin in the input, for errors and for [`Input::Place`].
+    pub input_offset: u64,
+    /// How many there are.
+    pub input_len: usize,
+    /// How many come out.
+    pub output_len: usize,
+    /// Where they go in the sink.
+    pub sink_offset: u64,
+}
+
+/// Where the bytes of a run are.
+pub enum Input {
+    /// At hand: the first `input_len` bytes of a buffer.
+    Bytes(Vec<u8>),
+    /// At `input_offset` of something that a job can read by itself.
+    Place(Arc<dyn ReadAt>),
+}
+
+/// Something that can be read at an offset from any thread.
+pub trait ReadAt: Send + Sync {
+    /// Fills `buffer` from `offset` on; [`io::ErrorKind::UnexpectedEof`] where the input is shorter.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+/// What a trailer says of its stream, after its own MACs have been checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamEnd {
+    /// Segments.
+    pub segments: u64,
+    /// Plaintext bytes.
+    pub plaintext_len: u64,
+    /// The chain value of the last segment.
+    pub stream_digest: frame_worker::ChainValue,
+}

@@ -1,0 +1,174 @@
+//! The guard: the only way to a sink, and the one place that turns proofs into commits.
+//! It knows no frame. Poison is its own: sinks need no such logic.
+
+use std::io;
+use std::sync::Arc;
+
+use sinks::{CommitError, PositionedWrite, Profile, StreamingSink};
+
+use crate::proof::{Complete, Verified};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Open,
+    Poisoned,
+}
+
+/// A sink under guard. Poisoned while a call runs, so that an error or a panic in it leaves it so.
+pub(crate) struct Guard<S: StreamingSink> {
+    sink: S,
+    state: State,
+    next: u64,
+}
+
+impl<S: StreamingSink> Guard<S> {
+    pub(crate) fn new(sink: S) -> Guard<S> {
+        Guard { sink, state: State::Idle, next: 0 }
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.sink.profile()
+    }
+
+    pub(crate) fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+        self.sink.positioned()
+    }
+
+    /// Whether a segment is open, in ordered mode.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub(crate) fn begin(&mut self, at: u64) -> io::Result<()> {
+        assert!(self.state != State::Open, "one segment is open at a time");
+        let index = self.next;
+        self.call(State::Open, |sink| sink.begin_segment(index, at))
+    }
+
+    pub(crate) fn write(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        assert!(self.state != State::Idle, "bytes belong to an open segment");
+        self.call(State::Open, |sink| sink.write_tentative(at, data))
+    }
+
+    pub(crate) fn commit(&mut self, proof: Verified) -> Result<(), CommitError> {
+        assert_eq!(proof.index, self.next, "segments commit in order");
+        self.call(State::Idle, |sink| sink.commit_segment(&proof.mark))?;
+        self.next += 1;
+        Ok(())
+    }
+
+    pub(crate) fn publish(&mut self, proof: Complete) -> Result<(), CommitError> {
+        assert!(self.state != State::Open, "nothing tentative is published");
+        self.call(State::Idle, |sink| sink.publish(proof.sink_len))
+    }
+
+    fn call<T, E: From<io::Error>>(
+        &mut self,
+        after: State,
+        call: impl FnOnce(&mut S) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.state == State::Poisoned {
+            return Err(io::Error::other("the sink failed before").into());
+        }
+        self.state = State::Poisoned;
+        let value = call(&mut self.sink)?;
+        self.state = after;
+        Ok(value)
+    }
+}
+
+impl<S: StreamingSink> Drop for Guard<S> {
+    fn drop(&mut self) {
+        if self.state == State::Open {
+            // There is nobody left to tell, and the sink is dropped next: a roll-back that fails is a crash to it.
+            let _ = self.sink.rollback_segment();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use sinks::{Checkpoint, MakeDurable, Visibility};
+
+    use super::*;
+
+    /// Notes each call; the commit's reply is lost.
+    struct Lossy(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Lossy {
+        fn note(&self, call: &'static str) -> io::Result<()> {
+            self.0.lock().unwrap().push(call);
+            Ok(())
+        }
+    }
+
+    impl StreamingSink for Lossy {
+        fn profile(&self) -> Profile {
+            Profile { visibility: Visibility::Seen, reserve_bytes: 0 }
+        }
+        fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+            Ok(None)
+        }
+        fn begin_segment(&mut self, _: u64, _: u64) -> io::Result<()> {
+            self.note("begin")
+        }
+        fn write_tentative(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+            self.note("write")
+        }
+        fn rollback_segment(&mut self) -> io::Result<()> {
+            self.note("roll back")
+        }
+        fn commit_segment(&mut self, _: &Checkpoint) -> Result<(), CommitError> {
+            self.note("commit")?;
+            Err(CommitError::Unknown(io::Error::other("the reply was lost")))
+        }
+        fn publish(&mut self, _: u64) -> Result<(), CommitError> {
+            Ok(self.note("publish")?)
+        }
+        fn discard(&mut self) -> io::Result<()> {
+            self.note("discard")
+        }
+        fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+            None
+        }
+        fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+            None
+        }
+    }
+
+    fn proof() -> Verified {
+        Verified { index: 0, mark: Checkpoint::from_bytes([0; Checkpoint::LEN]) }
+    }
+
+    #[test]
+    fn an_unknown_commit_is_followed_by_nothing() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut guard = Guard::new(Lossy(log.clone()));
+        guard.begin(0).unwrap();
+        assert!(matches!(guard.commit(proof()), Err(CommitError::Unknown(_))));
+        assert!(guard.write(0, b"x").is_err());
+        assert!(guard.publish(Complete { sink_len: 0 }).is_err());
+        assert_eq!(*log.lock().unwrap(), ["begin", "commit"]);
+    }
+
+    #[test]
+    fn an_open_segment_is_rolled_back_when_its_guard_goes() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut guard = Guard::new(Lossy(log.clone()));
+        guard.begin(0).unwrap();
+        guard.write(0, b"x").unwrap();
+        drop(guard);
+        assert_eq!(*log.lock().unwrap(), ["begin", "write", "roll back"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "segments commit in order")]
+    fn a_proof_of_another_segment_is_not_spent() {
+        let mut guard = Guard::new(Lossy(Arc::default()));
+        guard.begin(0).unwrap();
+        let _ = guard.commit(Verified { index: 1, ..proof() });
+    }
+}

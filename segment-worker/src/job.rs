@@ -1,0 +1,121 @@
+//! One run's way through a worker thread: read, open or seal, write, one result.
+//! It takes no credit, holds no lock across I/O and waits for no other job.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use frame_worker::{FrameError, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
+use sinks::PositionedWrite;
+
+use crate::feed::{Input, Run};
+use crate::sequencer::OpenedRun;
+use crate::{Buffers, CancelToken};
+
+/// Which way the bytes go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Work {
+    Open,
+    Seal,
+}
+
+/// A run with all that its job needs.
+pub(crate) struct Job {
+    pub(crate) segment: SegmentIndex,
+    pub(crate) run: Run,
+    pub(crate) worker: Arc<FrameWorker>,
+    pub(crate) work: Work,
+    pub(crate) sink: Option<Arc<dyn PositionedWrite>>,
+    pub(crate) buffers: Buffers,
+    pub(crate) stops: [CancelToken; 2],
+}
+
+/// The one result of a job.
+pub(crate) struct Outcome {
+    pub(crate) segment: SegmentIndex,
+    pub(crate) first: FrameIndex,
+    pub(crate) result: Result<OpenedRun<Option<Output>>, JobError>,
+}
+
+/// What came out of a run and has yet to go to the sink: the first `len` bytes of a buffer.
+pub(crate) struct Output {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) len: usize,
+    pub(crate) sink_offset: u64,
+}
+
+/// Why a job has nothing to show.
+#[derive(Debug)]
+pub(crate) enum JobError {
+    Frame { offset: u64, source: FrameError },
+    Read { offset: u64, source: io::Error },
+    Write(io::Error),
+    Panicked,
+    Stopped,
+}
+
+impl Job {
+    /// Does the run. A panic on the way becomes a result like any other.
+    pub(crate) fn perform(self) -> Outcome {
+        let (segment, first) = (self.segment, self.run.first);
+        // Nothing of the job survives a panic but its buffers, and those are dropped with it.
+        let result = catch_unwind(AssertUnwindSafe(|| self.steps())).unwrap_or(Err(JobError::Panicked));
+        Outcome { segment, first, result }
+    }
+
+    fn steps(self) -> Result<OpenedRun<Option<Output>>, JobError> {
+        let Job { run, worker, work, sink, buffers, stops, .. } = self;
+        let look = || match stops.iter().any(CancelToken::is_cancelled) {
+            true => Err(JobError::Stopped),
+            false => Ok(()),
+        };
+        look()?;
+        let input = match run.input {
+            Input::Bytes(buffer) => buffer,
+            Input::Place(place) => {
+                let mut buffer = buffers.take();
+                let read = place.read_exact_at(run.input_offset, &mut buffer[..run.input_len]);
+                read.map_err(|source| JobError::Read { offset: run.input_offset, source })?;
+                buffer
+            }
+        };
+        look()?;
+        let mut buffer = if run.output_len == 0 { Vec::new() } else { buffers.take() };
+        let (bytes, out) = (&input[..run.input_len], &mut buffer[..run.output_len]);
+        let frames = match work {
+            Work::Open => open(&worker, run.first, run.count, bytes, out),
+            Work::Seal => Ok(worker.seal_run(run.first, bytes, out)),
+        };
+        let frames = frames.map_err(|source| JobError::Frame { offset: run.input_offset, source })?;
+        buffers.give(input);
+        look()?;
+        let output = match sink {
+            Some(sink) => {
+                if run.output_len > 0 {
+                    sink.write_at(run.sink_offset, &buffer[..run.output_len]).map_err(JobError::Write)?;
+                }
+                buffers.give(buffer);
+                None
+            }
+            None => Some(Output { buffer, len: run.output_len, sink_offset: run.sink_offset }),
+        };
+        Ok(OpenedRun { first: run.first, frames, output })
+    }
+}
+
+/// Opens a run that has to have `count` frames and to fill `out`: where its bytes go was reckoned from that.
+fn open(
+    worker: &FrameWorker,
+    first: FrameIndex,
+    count: u32,
+    wire: &[u8],
+    out: &mut [u8],
+) -> Result<Vec<OpenedFrame>, FrameError> {
+    let room = out.len() as u64;
+    let frames = worker.open_run(first, wire, out)?;
+    let plaintext_len: u64 = frames.iter().map(|frame| u64::from(frame.plaintext_len)).sum();
+    if frames.len() != count as usize || worker.yields_plaintext() && plaintext_len != room {
+        return Err(FrameError::NotDue { due: first });
+    }
+    Ok(frames)
+}

@@ -1,0 +1,413 @@
+//! The segments of one stream that are in flight: jobs out, results in, order kept, credit and proofs spent.
+//! It knows neither what feeds it nor which way the bytes go: `open` and `seal` drive it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use frame_worker::{ChainValue, FrameIndex, FrameWorker, Pool, SegmentIndex};
+use sinks::{Checkpoint, PositionedWrite, StreamingSink, Visibility};
+
+use crate::error::StreamError;
+use crate::feed::{Run, SegmentPlan};
+use crate::guard::Guard;
+use crate::job::{Job, JobError, Outcome, Output, Work};
+use crate::lease::Lease;
+use crate::proof::{Complete, Verified};
+use crate::sequencer::{OpenedRun, Sequencer};
+use crate::sync::mailbox::Mailbox;
+use crate::{Budget, Buffers, CancelToken, Release};
+
+/// How a stream is to be run.
+pub struct Settings<'a> {
+    /// Where its jobs run.
+    pub executor: Executor<'a>,
+    /// What its buffers are charged to.
+    pub budget: &'a Budget,
+    /// When plaintext leaves for the sink.
+    pub release: Release,
+    /// Stops it.
+    pub cancel: &'a CancelToken,
+    /// What its feed asks for.
+    pub demand: Demand,
+    /// Plaintext bytes of a full frame.
+    pub frame_len: u32,
+    /// Makes the checkpoint of a commit.
+    pub mark: &'a dyn Fn(&Committed) -> Checkpoint,
+    /// Told of each commit, on the calling thread.
+    pub observe: &'a mut dyn FnMut(&Committed),
+}
+
+/// Where jobs run.
+#[derive(Clone, Copy)]
+pub enum Executor<'a> {
+    /// On a pool. A caller that is one of its threads runs its stream by itself.
+    Pool(&'a Pool),
+    /// On the calling thread: for streams of one run.
+    Inline,
+}
+
+/// What a feed asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// The most bytes that a run brings in, or that come out of it.
+    pub run_len: usize,
+    /// The most runs of a segment.
+    pub runs_per_segment: usize,
+}
+
+/// How far a stream has committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Segments.
+    pub segments: u64,
+    /// Plaintext bytes.
+    pub plaintext_len: u64,
+    /// Bytes of the sink.
+    pub sink_len: u64,
+    /// The chain value.
+    pub chain: ChainValue,
+}
+
+/// A segment whose frames go through the pool; `C` is what closes it.
+struct InFlight<C> {
+    flight: Flight,
+    sequencer: Sequencer<Option<Output>>,
+    outstanding: usize,
+    closing: Option<C>,
+}
+
+/// A segment on its way to the sink.
+pub(crate) struct Flight {
+    pub(crate) index: SegmentIndex,
+    pub(crate) worker: Arc<FrameWorker>,
+    /// Where its frames end in the sink.
+    pub(crate) frames_end: u64,
+    sink_offset: u64,
+    head: Vec<u8>,
+    held: Vec<Output>,
+}
+
+/// A segment that is all there, ready for its proof.
+pub(crate) struct Closed<C> {
+    pub(crate) flight: Flight,
+    pub(crate) sequencer: Sequencer<Option<Output>>,
+    pub(crate) closing: C,
+}
+
+/// What an orchestrator does next.
+pub(crate) enum Turn {
+    /// Ask the feed; credit for a run is there.
+    Feed,
+    /// Wait for a result; one is due.
+    Wait,
+    /// Nothing is left in flight.
+    Idle,
+}
+
+pub(crate) struct Line<'a, S: StreamingSink, C> {
+    pub(crate) committed: Committed,
+    pub(crate) buffers: Buffers,
+    settings: Settings<'a>,
+    work: Work,
+    guard: Guard<S>,
+    positioned: Option<Arc<dyn PositionedWrite>>,
+    holds: bool,
+    flights: VecDeque<InFlight<C>>,
+    mailbox: Arc<Mailbox<Outcome>>,
+    outstanding: usize,
+    outstanding_max: usize,
+    lease: Lease,
+    abort: CancelToken,
+    inline: bool,
+}
+
+impl<'a, S: StreamingSink, C> Line<'a, S, C> {
+    /// Takes the stream's minimum from the budget, waiting for it while holding nothing.
+    pub(crate) fn new<E>(
+        sink: S,
+        settings: Settings<'a>,
+        work: Work,
+        chain: ChainValue,
+    ) -> Result<Line<'a, S, C>, StreamError<E>> {
+        let guard = Guard::new(sink);
+        let visibility = if work == Work::Seal { Visibility::Private } else { guard.profile().visibility };
+        let holds = settings.release.holds(settings.frame_len, visibility) && work == Work::Open;
+        // A held segment must not be written by its jobs, wherever the sink could take it.
+        let positioned = if holds { None } else { guard.positioned() };
+        let pool = match settings.executor {
+            Executor::Pool(pool) => Some(pool),
+            Executor::Inline => None,
+        };
+        let on_pool = pool.filter(|pool| pool.is_current());
+        let lease = reserve(&settings, holds, on_pool)?;
+        Ok(Line {
+            committed: Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain },
+            buffers: Buffers::new(settings.demand.run_len),
+            inline: pool.is_none() || on_pool.is_some(),
+            outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
+            settings,
+            work,
+            guard,
+            positioned,
+            holds,
+            flights: VecDeque::new(),
+            mailbox: Arc::new(Mailbox::new()),
+            outstanding: 0,
+            lease,
+            abort: CancelToken::new(),
+        })
+    }
+
+    /// Takes in what jobs have left, then says what to do. `fed` says that the feed has no more.
+    pub(crate) fn turn<E>(&mut self, fed: bool, credit: &mut Credit) -> Result<Turn, StreamError<E>> {
+        if self.settings.cancel.is_cancelled() {
+            return Err(StreamError::Cancelled);
+        }
+        let room = self.flights.len() < SEGMENTS_IN_FLIGHT_MAX && self.outstanding < self.outstanding_max;
+        if !fed && room && (credit.taken || self.take_credit(credit)) {
+            return Ok(Turn::Feed);
+        }
+        if self.outstanding > 0 {
+            return Ok(Turn::Wait);
+        }
+        assert!(
+            fed || self.flights.is_empty(),
+            "with nothing outstanding, the minimum pays for the next run"
+        );
+        Ok(Turn::Idle)
+    }
+
+    /// A segment begins.
+    pub(crate) fn begin<E>(&mut self, plan: SegmentPlan) -> Result<(), StreamError<E>> {
+        let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
+        if let Some(sink) = &self.positioned
+            && !head.is_empty()
+        {
+            sink.write_at(sink_offset, &head)
+                .map_err(|source| StreamError::Sink { segment: index, source })?;
+        }
+        let sequencer = Sequencer::new(index, digest, self.settings.frame_len);
+        let frames_end = sink_offset + head.len() as u64;
+        let flight = Flight { index, worker, frames_end, sink_offset, head, held: Vec::new() };
+        self.flights.push_back(InFlight { flight, sequencer, outstanding: 0, closing: None });
+        Ok(())
+    }
+
+    /// Sends a run of the segment that began last on its way, paid for by `credit`.
+    pub(crate) fn submit(&mut self, run: Run, credit: &mut Credit) {
+        assert!(std::mem::take(&mut credit.taken), "a run is paid for before it is read");
+        assert!(run.input_len.max(run.output_len) <= self.settings.demand.run_len, "a run fits its buffers");
+        let last = self.flights.back_mut().expect("a run belongs to a segment");
+        last.outstanding += 1;
+        last.flight.frames_end = run.sink_offset + run.output_len as u64;
+        self.outstanding += 1;
+        let job = Job {
+            segment: last.flight.index,
+            worker: last.flight.worker.clone(),
+            run,
+            work: self.work,
+            sink: self.positioned.clone(),
+            buffers: self.buffers.clone(),
+            stops: [self.settings.cancel.clone(), self.abort.clone()],
+        };
+        let mailbox = self.mailbox.clone();
+        match self.settings.executor {
+            Executor::Pool(pool) if !self.inline => pool.spawn(move || mailbox.post(job.perform())),
+            _ => mailbox.post(job.perform()),
+        }
+    }
+
+    /// The segment that began last has all its runs.
+    pub(crate) fn close(&mut self, closing: C) {
+        self.flights.back_mut().expect("a close belongs to a segment").closing = Some(closing);
+    }
+
+    /// Takes in the results that are there.
+    pub(crate) fn collect<E>(&mut self) -> Result<(), StreamError<E>> {
+        while let Some(outcome) = self.mailbox.try_take() {
+            self.take_in(outcome)?;
+        }
+        self.emit()
+    }
+
+    /// Waits for a result, which has to be due, and takes it in.
+    pub(crate) fn wait<E>(&mut self) -> Result<(), StreamError<E>> {
+        let outcome = self.mailbox.take();
+        self.take_in(outcome)
+    }
+
+    /// The oldest segment, if all of it is there.
+    pub(crate) fn pop_closed(&mut self) -> Option<Closed<C>> {
+        let front = self.flights.front_mut().filter(|front| front.outstanding == 0)?;
+        let closing = front.closing.take()?;
+        let InFlight { flight, sequencer, .. } = self.flights.pop_front()?;
+        Some(Closed { flight, sequencer, closing })
+    }
+
+    /// Commits a segment on its proof: what is held goes out first, then `tail`.
+    pub(crate) fn commit<E>(
+        &mut self,
+        mut flight: Flight,
+        proof: Verified,
+        tail: &[u8],
+        after: Committed,
+    ) -> Result<(), StreamError<E>> {
+        let segment = flight.index;
+        self.write_rest(&mut flight, tail).map_err(|source| StreamError::Sink { segment, source })?;
+        self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
+        self.committed = after;
+        (self.settings.observe)(&after);
+        Ok(())
+    }
+
+    /// Publishes the whole. Nothing is in flight any more.
+    pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
+        assert!(self.outstanding == 0 && self.flights.is_empty(), "all segments have committed");
+        self.guard.publish(proof).map_err(StreamError::Publish)
+    }
+
+    /// The checkpoint of a commit.
+    pub(crate) fn mark(&self, committed: &Committed) -> Checkpoint {
+        (self.settings.mark)(committed)
+    }
+
+    /// The error to report when the feed failed: that of a job further back in the input, if there is one.
+    pub(crate) fn earliest<E>(&mut self, error: StreamError<E>) -> StreamError<E> {
+        self.drain(None).and_then(failure).unwrap_or(error)
+    }
+
+    /// Waits for all that is out. Of `found` and of what fails then, the failure furthest back in the input.
+    fn drain(&mut self, found: Option<Outcome>) -> Option<Outcome> {
+        let mut earliest = found;
+        while self.outstanding > 0 {
+            let outcome = self.mailbox.take();
+            self.outstanding -= 1;
+            let earlier = earliest.as_ref().is_none_or(|best| position(&outcome) < position(best));
+            if earlier && !matches!(outcome.result, Ok(_) | Err(JobError::Stopped)) {
+                earliest = Some(outcome);
+            }
+        }
+        earliest
+    }
+
+    fn take_credit(&mut self, credit: &mut Credit) -> bool {
+        credit.taken = self.lease.try_take(2 * self.settings.demand.run_len);
+        credit.taken
+    }
+
+    fn take_in<E>(&mut self, outcome: Outcome) -> Result<(), StreamError<E>> {
+        self.outstanding -= 1;
+        let Outcome { segment, first, result } = outcome;
+        let run = match result {
+            Ok(run) => run,
+            Err(error) => {
+                let earliest = self.drain(Some(Outcome { segment, first, result: Err(error) }));
+                return Err(earliest.and_then(failure).unwrap_or(StreamError::Cancelled));
+            }
+        };
+        let run_len = self.settings.demand.run_len;
+        self.lease.give(if run.output.is_some() { run_len } else { 2 * run_len });
+        let base = self.flights.front().expect("a result belongs to a segment in flight").flight.index.0;
+        let owner = &mut self.flights[(segment.0 - base) as usize];
+        owner.outstanding -= 1;
+        owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
+    }
+
+    /// Puts in order what has arrived; in ordered mode the oldest segment's goes to the sink unless it is held.
+    fn emit<E>(&mut self) -> Result<(), StreamError<E>> {
+        for InFlight { flight, sequencer, .. } in &mut self.flights {
+            let segment = flight.index;
+            let fault = |fault| StreamError::Segment { segment, fault };
+            while let Some(OpenedRun { output, .. }) = sequencer.pop().map_err(fault)? {
+                flight.held.extend(output);
+            }
+        }
+        if self.holds || self.positioned.is_some() {
+            return Ok(());
+        }
+        let Some(mut front) = self.flights.pop_front() else { return Ok(()) };
+        let segment = front.flight.index;
+        let written = self.write_out(&mut front.flight);
+        self.flights.push_front(front);
+        written.map_err(|source| StreamError::Sink { segment, source })
+    }
+
+    fn write_rest(&mut self, flight: &mut Flight, tail: &[u8]) -> io::Result<()> {
+        let sink = self.positioned.clone();
+        if sink.is_none() {
+            self.write_out(flight)?;
+        }
+        match sink {
+            _ if tail.is_empty() => Ok(()),
+            Some(sink) => sink.write_at(flight.frames_end, tail),
+            None => self.guard.write(flight.frames_end, tail),
+        }
+    }
+
+    /// Ordered mode: writes what of the oldest segment is in order.
+    fn write_out(&mut self, flight: &mut Flight) -> io::Result<()> {
+        if !self.guard.is_open() {
+            self.guard.begin(flight.sink_offset)?;
+        }
+        if !flight.head.is_empty() {
+            self.guard.write(flight.sink_offset, &std::mem::take(&mut flight.head))?;
+        }
+        for output in flight.held.drain(..) {
+            if output.len > 0 {
+                self.guard.write(output.sink_offset, &output.buffer[..output.len])?;
+            }
+            self.buffers.give(output.buffer);
+            self.lease.give(self.settings.demand.run_len);
+        }
+        Ok(())
+    }
+}
+
+impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
+    /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for,
+    /// and only then is the sink dropped.
+    fn drop(&mut self) {
+        self.abort.cancel();
+        self.drain(None);
+    }
+}
+
+/// Credit for one run, taken before the feed is asked and spent by the run it brings.
+#[derive(Default)]
+pub(crate) struct Credit {
+    taken: bool,
+}
+
+fn reserve<E>(settings: &Settings<'_>, holds: bool, on_pool: Option<&Pool>) -> Result<Lease, StreamError<E>> {
+    let Demand { run_len, runs_per_segment } = settings.demand;
+    let held = if holds { run_len.saturating_mul(runs_per_segment) } else { 0 };
+    let needed = held.saturating_add(2 * run_len);
+    let total = settings.budget.total();
+    if needed > total {
+        return Err(StreamError::Budget { needed, total });
+    }
+    settings.budget.reserve(needed, on_pool, settings.cancel).ok_or(StreamError::Cancelled)
+}
+
+fn position(outcome: &Outcome) -> (SegmentIndex, FrameIndex) {
+    (outcome.segment, outcome.first)
+}
+
+fn failure<E>(outcome: Outcome) -> Option<StreamError<E>> {
+    let Outcome { segment, first, result } = outcome;
+    Some(match result.err()? {
+        JobError::Frame { offset, source } => StreamError::Frame { segment, first, offset, source },
+        JobError::Read { offset, source } => StreamError::Read { segment, offset, source },
+        JobError::Write(source) => StreamError::Sink { segment, source },
+        JobError::Panicked => StreamError::Panicked { segment },
+        JobError::Stopped => StreamError::Cancelled,
+    })
+}
+
+/// So many runs a thread are out at once: one that is worked on, one that waits for the thread.
+const RUNS_PER_THREAD: usize = 2;
+/// And so many beyond, so that no thread idles while the orchestrator is elsewhere.
+const RUNS_IN_RESERVE: usize = 2;
+/// Segments that may be in flight at once. It bounds the fragments that wait for one slow run.
+const SEGMENTS_IN_FLIGHT_MAX: usize = 64;

@@ -1,0 +1,89 @@
+//! Opening a stream: from a feed of sealed runs to a sink that is published or untouched.
+//! It spends proofs and makes none: the sequencer's digest check and the comparison with the trailer do.
+
+use frame_worker::{ChainValue, Closing};
+use sinks::StreamingSink;
+
+use crate::error::{SegmentFault, StreamError};
+use crate::feed::{Feed, Step, StreamEnd};
+use crate::job::Work;
+use crate::line::{Closed, Committed, Credit, Line, Settings, Turn};
+use crate::proof::Complete;
+
+/// What has been published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// Segments.
+    pub segments: u64,
+    /// Plaintext bytes.
+    pub plaintext_len: u64,
+    /// The chain value of the last segment.
+    pub stream_digest: ChainValue,
+}
+
+/// Opens the whole stream that `feed` brings into `sink` and publishes it. `start` is the chain before its first
+/// segment.
+///
+/// # Errors
+/// Any of [`StreamError`]; the sink has been dropped unpublished, unless the error is [`StreamError::Publish`].
+pub fn open<F: Feed, S: StreamingSink>(
+    feed: &mut F,
+    sink: S,
+    start: ChainValue,
+    settings: Settings<'_>,
+) -> Result<Opened, StreamError<F::Error>> {
+    let mut line = Line::new(sink, settings, Work::Open, start)?;
+    let mut credit = Credit::default();
+    let mut last = false;
+    let mut end = None;
+    loop {
+        line.collect()?;
+        while let Some(closed) = line.pop_closed() {
+            settle(&mut line, closed, &mut last)?;
+        }
+        match line.turn(end.is_some(), &mut credit)? {
+            Turn::Idle => break,
+            Turn::Wait => line.wait()?,
+            Turn::Feed => match feed.next(&line.buffers) {
+                Ok(Step::Segment(plan)) => line.begin(plan)?,
+                Ok(Step::Run(run)) => line.submit(run, &mut credit),
+                Ok(Step::Close(closing)) => line.close(closing),
+                Ok(Step::End(said)) => end = Some(said),
+                Ok(Step::NothingYet) => {}
+                Err(error) => return Err(line.earliest(StreamError::Feed(error))),
+            },
+        }
+    }
+    let Committed { segments, plaintext_len, chain, .. } = line.committed;
+    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
+    if end.as_ref() != Some(&seen) || !last {
+        return Err(StreamError::Trailer);
+    }
+    line.publish(Complete { sink_len: plaintext_len })?;
+    Ok(Opened { segments, plaintext_len, stream_digest: chain })
+}
+
+/// Checks the oldest segment against its closing frames and commits it. Nothing may follow a last one.
+fn settle<S: StreamingSink, E>(
+    line: &mut Line<'_, S, Closing>,
+    closed: Closed<Closing>,
+    last: &mut bool,
+) -> Result<(), StreamError<E>> {
+    let Closed { flight, sequencer, closing } = closed;
+    let before = line.committed;
+    let segment = flight.index;
+    let refuse = |fault| StreamError::Segment { segment, fault };
+    if *last || segment.0 != before.segments {
+        return Err(refuse(SegmentFault::Chain));
+    }
+    let plaintext_len = before.plaintext_len + sequencer.plaintext_len();
+    let after = Committed {
+        segments: before.segments + 1,
+        plaintext_len,
+        sink_len: plaintext_len,
+        chain: closing.chain_after,
+    };
+    let proof = sequencer.finish(&closing, before.chain, || line.mark(&after)).map_err(refuse)?;
+    *last = closing.fields.last;
+    line.commit(flight, proof, &[], after)
+}

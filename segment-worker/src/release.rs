@@ -1,0 +1,27 @@
+//! When plaintext leaves for the sink.
+//! It knows no sink but by what others can see of it.
+
+use sinks::Visibility;
+
+/// When a segment's plaintext may go to the sink: the seed of every trade between memory and caution.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Release {
+    /// As soon as each frame has been authenticated. For sinks that keep tentative bytes to themselves.
+    #[default]
+    AtOnce,
+    /// Not before the segment's digest has been checked. Takes a segment of memory.
+    AfterDigest,
+    /// Streams of frames over so many plaintext bytes as `AfterDigest`, others as `AtOnce`.
+    AfterDigestIfFrameOver(u32),
+}
+
+impl Release {
+    /// Whether a segment is held until its digest. What others can see is always held, whatever the caller wants.
+    pub fn holds(self, frame_len: u32, visibility: Visibility) -> bool {
+        match (self, visibility) {
+            (_, Visibility::Seen) | (Release::AfterDigest, _) => true,
+            (Release::AtOnce, _) => false,
+            (Release::AfterDigestIfFrameOver(limit), _) => frame_len > limit,
+        }
+    }
+}
