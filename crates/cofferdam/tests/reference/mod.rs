@@ -1,0 +1,208 @@
+//! Owns one plain reading of a sealed stream, from its first byte to its last: the shortest introduction to
+//! docs/FORMAT.md, and the oracle that the tests hold the engine against. Read it from `open` downwards.
+//! Refuses to know threads, sinks, ranges, resuming and speed, and shares no code with Cofferdam's own crates.
+#![allow(dead_code, reason = "each test reads the part of the result that it needs")]
+
+mod key_area;
+mod primitives;
+
+use key_area::open_key_area;
+use primitives::{Input, Keys, all_zero, at_frame, expand, hash, hmac, label, open_aead, u16_at, u32_at};
+
+pub(crate) enum Key {
+    KeyFile([u8; 32]),
+    AgeIdentity(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) plaintext: Vec<u8>,
+    pub(crate) metadata: Metadata,
+    pub(crate) stream_digest: [u8; 32],
+    pub(crate) segments: usize,
+    /// 0 or 1: a stream opens with one good key copy, but only two make it whole.
+    pub(crate) bad_key_copies: usize,
+}
+
+pub(crate) type Metadata = Vec<(Vec<u8>, Vec<u8>)>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Damaged(&'static str),
+    Truncated,
+    NoKey,
+    Limit,
+    Unsupported,
+}
+
+pub(crate) fn open(sealed: &[u8], key: &Key) -> Result<Opened, Verdict> {
+    let mut input = Input { bytes: sealed, at: 0 };
+    let pre = &read_preamble(&mut input)?[..128];
+    let (keys, bad_key_copies) = open_key_area(&mut input, pre, key)?;
+    let origin = input.at; // all offsets in the index count from here
+    let metadata = read_metadata(&mut input, pre, &keys)?;
+    let mut chain = hash(pre[11], &[&label("stream"), &pre[..112], &sealed[origin..input.at]]);
+    let (mut plaintext, mut entries, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+    let mut last = false;
+    while !last {
+        let entry;
+        let place = [entries.len(), input.at - origin];
+        (entry, last) = read_segment(&mut input, pre, &keys, place, &mut plaintext, &mut chain)?;
+        entries.push(entry);
+        if last || entries.len() % 4096 == 0 {
+            pages.push((input.at - origin) as u64);
+            check_index_page(&mut input, &keys, pages.len() - 1, &entries)?;
+        }
+    }
+    check_end(&mut input, origin, &keys, &pages, [entries.len(), plaintext.len()], &chain)?;
+    Ok(Opened { plaintext, metadata, stream_digest: chain, segments: entries.len(), bad_key_copies })
+}
+
+fn read_preamble<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Verdict> {
+    let magic_differs = input.bytes.get(..8).is_some_and(|magic| magic != b"\x89CFD\r\n\x1a\n");
+    sound(!magic_differs, "not a Cofferdam stream")?;
+    let block = input.take(4096)?;
+    let known = u16_at(block, 8) == 1 && matches!((block[10], block[11]), (1..=2, 1..=3));
+    ensure(known && u32_at(block, 12) == 0, Verdict::Unsupported)?;
+    let [frame_len, frames_per_segment, key_copy_len] = [16, 20, 112].map(|at| u64::from(u32_at(block, at)));
+    ensure((4096..=4 << 20).contains(&frame_len), Verdict::Limit)?;
+    sound(frame_len % 4096 == 0 && frames_per_segment > 0, "frame sizes in the preamble")?;
+    ensure(frame_len * frames_per_segment <= 1 << 30, Verdict::Limit)?;
+    sound(key_copy_len > 0 && key_copy_len % 4096 == 0, "size of the key copies")?;
+    ensure(key_copy_len <= 256 << 10, Verdict::Limit)?;
+    sound(all_zero(&block[24..32]) && all_zero(&block[116..]), "preamble bytes that must be zero")?;
+    Ok(block)
+}
+
+fn read_metadata(input: &mut Input<'_>, pre: &[u8], keys: &Keys) -> Result<Metadata, Verdict> {
+    let header = input.take(32)?;
+    let body_len = u32_at(header, 16) as usize;
+    ensure(body_len <= (64 << 10) + 16, Verdict::Limit)?;
+    sound(body_len >= 16 && all_zero(&header[20..]), "metadata header")?;
+    let secret = expand(&keys.stream, "metadata", header);
+    let plain =
+        open_aead(pre[10], &secret, b"", input.take(body_len)?).ok_or(Verdict::Damaged("metadata tag"))?;
+    let (mut entries, mut metadata) = (Input { bytes: &plain, at: 0 }, Metadata::new());
+    let overrun = |_| Verdict::Damaged("metadata entry");
+    while entries.at < plain.len() {
+        let lens = entries.take(6).map_err(overrun)?;
+        let name = entries.take(u16_at(lens, 0) as usize).map_err(overrun)?;
+        let value = entries.take(u32_at(lens, 2) as usize).map_err(overrun)?;
+        sound(metadata.last().is_none_or(|before| before.0[..] < *name), "order of metadata keys")?;
+        metadata.push((name.to_vec(), value.to_vec()));
+    }
+    Ok(metadata)
+}
+
+/// Adds the segment's plaintext, moves the chain on, and returns the index entry, and whether this is the last one.
+fn read_segment(
+    input: &mut Input<'_>,
+    pre: &[u8],
+    keys: &Keys,
+    [index, wire_offset]: [usize; 2],
+    plaintext: &mut Vec<u8>,
+    chain: &mut [u8; 32],
+) -> Result<(Vec<u8>, bool), Verdict> {
+    let (wire_start, plaintext_offset) = (input.at, plaintext.len());
+    let header = input.take(48)?;
+    let expected = [b"CFDSEG1\0", &le64(index)[..], &le64(plaintext_offset), &[0; 8]].concat();
+    sound(header[..32] == expected, "segment header")?;
+    let secret = expand(&keys.stream, "segment", header);
+    let (frame_len, frames_per_segment) = (u32_at(pre, 16), u32_at(pre, 20));
+    let (mut fragments, mut frames, mut after_short) = (Vec::new(), 0, false);
+    let digest_header = loop {
+        let frame = input.take(16)?;
+        if frame[0] == 2 {
+            break frame;
+        }
+        let [plain_len, body_len] = [8, 12].map(|at| u32_at(frame, at));
+        sound(*frame == frame_header(1, frames, plain_len, body_len), "DATA header")?;
+        sound(frames < frames_per_segment && !after_short, "a DATA frame where none may stand")?;
+        sound((1..=frame_len).contains(&plain_len) && body_len == plain_len + 16, "DATA lengths")?;
+        let body = input.take(body_len as usize)?;
+        let plain = open_aead(pre[10], &at_frame(&secret, frame), frame, body);
+        plaintext.extend(plain.ok_or(Verdict::Damaged("DATA tag"))?);
+        match pre[11] {
+            3 => fragments.extend(&body[body.len() - 16..]),
+            _ => fragments.extend(hash(pre[11], &[&label("frame"), frame, body])),
+        }
+        (frames, after_short) = (frames + 1, plain_len < frame_len);
+    };
+    let plaintext_len = plaintext.len() - plaintext_offset;
+
+    let digest = hash(pre[11], &[&label("digest"), &pre[..112], header, &fragments, &frames.to_le_bytes()]);
+    let record = [digest_header, input.take(48)?].concat();
+    let (fields, tag) = record.split_at(48);
+    sound(*fields == [&frame_header(2, frames, 0, 48), &digest[..]].concat(), "DIGEST fields")?;
+    open_aead(pre[10], &at_frame(&secret, fields), fields, tag).ok_or(Verdict::Damaged("DIGEST tag"))?;
+
+    let terminator = input.take(80)?;
+    let (fields, tag) = terminator.split_at(64);
+    let last = fields[20] == 1;
+    let counts = [frames.to_le_bytes(), u32::from(last).to_le_bytes()].concat();
+    let expected =
+        [&frame_header(3, frames + 1, 0, 64), &counts[..], &le64(plaintext_len), &chain[..]].concat();
+    sound(*fields == expected && (frames > 0 || last), "TERMINATOR fields")?;
+    open_aead(pre[10], &at_frame(&secret, fields), fields, tag).ok_or(Verdict::Damaged("TERMINATOR tag"))?;
+    *chain = hash(pre[11], &[&label("chain"), &record, terminator]);
+
+    let offsets = [wire_offset, input.at - wire_start, plaintext_offset].map(le64).concat();
+    let counts = [&le64(plaintext_len)[..4], &frames.to_le_bytes()].concat();
+    Ok(([&offsets[..], &counts, &header[32..], &digest].concat(), last))
+}
+
+fn check_index_page(
+    input: &mut Input<'_>,
+    keys: &Keys,
+    page: usize,
+    entries: &[Vec<u8>],
+) -> Result<(), Verdict> {
+    let listed = &entries[page * 4096..];
+    let numbers = [&le64(page)[..4], &le64(listed.len())[..4], &le64(page * 4096), &[0; 8]].concat();
+    let fields = [&b"CFDIDX1\0"[..], &numbers, &listed.concat()].concat();
+    let expected = [&fields[..], &hmac(&keys.index, "page", &[&fields])].concat();
+    expect(input, &expected, "index page")
+}
+
+fn check_end(
+    input: &mut Input<'_>,
+    origin: usize,
+    keys: &Keys,
+    pages: &[u64],
+    [segments, plaintext_len]: [usize; 2],
+    stream_digest: &[u8; 32],
+) -> Result<(), Verdict> {
+    let directory_offset = input.at - origin;
+    let directory = pages.iter().flat_map(|offset| offset.to_le_bytes()).collect::<Vec<u8>>();
+    expect(input, &directory, "directory")?;
+    let wire_len = input.at + 112 - origin;
+    let numbers = [pages.len(), directory_offset, segments, plaintext_len, wire_len].map(le64).concat();
+    let fields = [b"CFDEND1\0", &numbers[..], stream_digest].concat();
+    let expected = [&fields[..], &hmac(&keys.index, "footer", &[&directory, &fields])].concat();
+    expect(input, &expected, "footer")?;
+    sound(input.at == input.bytes.len(), "bytes after the footer")
+}
+
+/// Bytes that are there and wrong are damage, even if the input ends before the record does.
+fn expect(input: &mut Input<'_>, record: &[u8], what: &'static str) -> Result<(), Verdict> {
+    let there = &input.bytes[input.at..];
+    sound(there.iter().zip(record).all(|(byte, expected)| byte == expected), what)?;
+    input.take(record.len()).map(|_| ())
+}
+
+fn frame_header(kind: u8, index: u32, plaintext_len: u32, body_len: u32) -> [u8; 16] {
+    let fields = [u32::from(kind), index, plaintext_len, body_len].map(u128::from);
+    (fields[0] | fields[1] << 32 | fields[2] << 64 | fields[3] << 96).to_le_bytes()
+}
+
+fn le64(number: usize) -> [u8; 8] {
+    (number as u64).to_le_bytes()
+}
+
+fn sound(holds: bool, what: &'static str) -> Result<(), Verdict> {
+    ensure(holds, Verdict::Damaged(what))
+}
+
+fn ensure(holds: bool, otherwise: Verdict) -> Result<(), Verdict> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}

@@ -1,0 +1,95 @@
+//! Owns what the reference opener stands on: labels, the key schedule, hashes, AEADs and little-endian numbers.
+//! Refuses to know records and their order; ciphers, hashes, HKDF and HMAC come from their libraries.
+
+use super::Verdict;
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use hmac::Mac;
+use sha2::{Digest, Sha256};
+
+/// The keys that follow from the stream key; the journal's is of no use to a reader.
+pub(super) struct Keys {
+    pub(super) stream: [u8; 32],
+    pub(super) commitment: [u8; 32],
+    pub(super) key_area: [u8; 32],
+    pub(super) index: [u8; 32],
+}
+
+impl Keys {
+    pub(super) fn derive(pre: &[u8], stream_key: &[u8; 32]) -> Keys {
+        let (root, _) = hkdf::Hkdf::<Sha256>::extract(Some(&pre[48..80]), stream_key);
+        let [stream, commitment, key_area, index] =
+            ["stream", "commit", "keys", "index"].map(|name| expand(&root, name, &pre[..48]));
+        Keys { stream, commitment, key_area, index }
+    }
+}
+
+pub(super) fn label(name: &str) -> Vec<u8> {
+    [b"cofferdam/v1/", name.as_bytes(), b"\0"].concat()
+}
+
+pub(super) fn expand<const LEN: usize>(key: &[u8], name: &str, context: &[u8]) -> [u8; LEN] {
+    let (hkdf, mut out) = (hkdf::Hkdf::<Sha256>::from_prk(key).expect("keys have 32 bytes"), [0; LEN]);
+    hkdf.expand(&[&label(name), context].concat(), &mut out).expect("no key is longer than 255 hashes");
+    out
+}
+
+pub(super) fn hmac(key: &[u8; 32], name: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = hmac::Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(&[&label(name), &parts.concat()[..]].concat());
+    mac.finalize().into_bytes().into()
+}
+
+/// BLAKE3 for digest 1, SHA-256 for 2, and for 3, whose fragments are tags.
+pub(super) fn hash(digest: u8, parts: &[&[u8]]) -> [u8; 32] {
+    match digest {
+        1 => blake3::hash(&parts.concat()).into(),
+        _ => Sha256::digest(parts.concat()).into(),
+    }
+}
+
+/// Key and nonce of one frame: byte 7 of the base nonce takes the kind, bytes 8 to 11 take the index.
+pub(super) fn at_frame(segment_secret: &[u8; 44], frame_header: &[u8]) -> [u8; 44] {
+    let mut secret = *segment_secret;
+    secret[32 + 7] ^= frame_header[0];
+    (0..4).for_each(|byte| secret[32 + 8 + byte] ^= frame_header[4 + byte]);
+    secret
+}
+
+/// `secret` is 32 bytes of key and 12 of nonce.
+pub(super) fn open_aead(suite: u8, secret: &[u8; 44], aad: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    let (key, nonce) = (secret[..32].try_into().ok()?, secret[32..].try_into().ok()?);
+    let payload = Payload { msg: body, aad };
+    match suite {
+        1 => aes_gcm::Aes256Gcm::new(key).decrypt(nonce, payload).ok(),
+        _ => chacha20poly1305::ChaCha20Poly1305::new(key).decrypt(nonce, payload).ok(),
+    }
+}
+
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Verdict> {
+        let taken = self.bytes[self.at..].get(..len).ok_or(Verdict::Truncated)?;
+        self.at += len;
+        Ok(taken)
+    }
+}
+
+pub(super) fn all_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
