@@ -10,7 +10,7 @@ use crate::vectors;
 /// Where the vectors are, from the root.
 const VECTORS: &str = "docs/vectors";
 
-/// Where they are made for a comparison.
+/// Where they are made for a comparison, with the number of the process behind it.
 const SCRATCH: &str = "target/xtask-vectors";
 
 /// The one file beside the vectors that is written by hand.
@@ -33,13 +33,11 @@ pub(crate) fn write(root: &Path) -> Result<(), String> {
 /// # Errors
 /// Every file that differs, is missing, or is left over.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    let scratch = root.join(SCRATCH);
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch).map_err(|error| format!("cannot empty {SCRATCH}: {error}"))?;
-    }
-    fs::create_dir_all(&scratch).map_err(|error| format!("cannot create {SCRATCH}: {error}"))?;
-    vectors::generate(&scratch)?;
-    let made = files(&scratch)?;
+    let scratch = root.join(format!("{SCRATCH}-{}", std::process::id()));
+    fs::create_dir_all(&scratch).map_err(|error| format!("cannot create {}: {error}", scratch.display()))?;
+    let made = vectors::generate(&scratch).and_then(|()| files(&scratch));
+    fs::remove_dir_all(&scratch).map_err(|error| format!("cannot remove {}: {error}", scratch.display()))?;
+    let made = made?;
     let differences = differences(&made, &files(&root.join(VECTORS))?);
     if differences.is_empty() {
         println!("{} files in {VECTORS} are as made", made.len());
@@ -86,6 +84,11 @@ mod tests {
 
     fn folder(files: &[(&str, &str)]) -> Files {
         files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn the_vectors_of_this_repository_are_as_made() {
+        check(&crate::repository_root()).unwrap();
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Owns the development tasks' command line: test, ci, tidy, vectors, fuzz.
 //! Knows nothing of the engine; each task is a module of its own.
 
+#[cfg(feature = "vectors")]
 mod checked_in;
 mod fuzz;
 mod programs;
 mod steps;
 mod tidy;
+#[cfg(feature = "vectors")]
 mod vectors;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -17,7 +19,7 @@ Cofferdam's development tasks
 cargo xtask test                      everything that must hold; installs the programs that the tests need
 cargo xtask test STEP                 one step of it
 cargo xtask test --list               the steps
-cargo xtask ci                        test, the checked-in vectors, and a short run of each fuzz target
+cargo xtask ci                        test, and a short run of each fuzz target
 cargo xtask tidy                      style, crate edges, leftovers
 cargo xtask vectors                   write docs/vectors again
 cargo xtask vectors --check           compare docs/vectors with what would be written
@@ -47,14 +49,44 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         ["test", step] => steps::run_one(&root, step),
         ["ci"] => steps::run_all(&root, &[steps::TEST, steps::CI_ALONE].concat()),
         ["tidy"] => tidy::run(&root),
-        ["vectors"] => checked_in::write(&root),
-        ["vectors", "--check"] => checked_in::check(&root),
+        ["vectors"] => vectors_task(&root, Vectors::Write),
+        ["vectors", "--check"] => vectors_task(&root, Vectors::Check),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
         }
         _ => Err(format!("no such task\n\n{USAGE}")),
+    }
+}
+
+/// What to do with the test vectors.
+#[derive(Clone, Copy)]
+enum Vectors {
+    Write,
+    Check,
+}
+
+#[cfg(feature = "vectors")]
+fn vectors_task(root: &Path, task: Vectors) -> Result<(), String> {
+    match task {
+        Vectors::Write => checked_in::write(root),
+        Vectors::Check => checked_in::check(root),
+    }
+}
+
+/// Starts the xtask that has the generator, which takes minutes to build the first time.
+#[cfg(not(feature = "vectors"))]
+fn vectors_task(root: &Path, task: Vectors) -> Result<(), String> {
+    let mut cargo = steps::cargo(root);
+    cargo.args(["run", "--package", "xtask", "--features", "vectors", "--", "vectors"]);
+    if let Vectors::Check = task {
+        cargo.arg("--check");
+    }
+    match cargo.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the generator ended with {status}")),
+        Err(error) => Err(format!("cannot start cargo: {error}")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{checked_in, fuzz, programs, tidy};
+use crate::{fuzz, programs, tidy};
 
 /// How long `ci` runs each fuzz target. Long campaigns are run by hand.
 const CI_FUZZ_SECONDS: &str = "10";
@@ -94,20 +94,14 @@ pub(crate) const TEST: &[Step] = &[
     },
     Step {
         name: "tests",
-        about: "unit, integration and documentation tests of the workspace",
+        about: "unit, integration and documentation tests of the workspace; docs/vectors is as made",
         work: Work::Tests(&["test", "--workspace", "--exclude", "cofferdam-loom-tests", "--all-features"]),
     },
 ];
 
 /// What `cargo xtask ci` does beside [`TEST`].
-pub(crate) const CI_ALONE: &[Step] = &[
-    Step {
-        name: "vectors",
-        about: "docs/vectors is what xtask would write",
-        work: Work::Own(checked_in::check),
-    },
-    Step { name: "fuzz", about: "a short run of each fuzz target", work: Work::Own(short_fuzz) },
-];
+pub(crate) const CI_ALONE: &[Step] =
+    &[Step { name: "fuzz", about: "a short run of each fuzz target", work: Work::Own(short_fuzz) }];
 
 /// Prints the steps.
 pub(crate) fn list() {
@@ -190,7 +184,6 @@ fn by_hand(step: &Step) -> String {
             format!("{}cargo {}", environment.collect::<String>(), arguments.join(" "))
         }
         Work::Tests(arguments) => format!("cargo {}", arguments.join(" ")),
-        Work::Own(_) if step.name == "vectors" => "cargo xtask vectors --check".to_owned(),
         Work::Own(_) => format!("cargo xtask {}", step.name),
     }
 }
