@@ -117,13 +117,13 @@ mod tests {
     #[test]
     fn the_end_of_the_stream_counts_pages_directory_and_footer() {
         let geometry = StreamGeometry::new(Shape::new(4096, 1).unwrap(), 48);
-        assert_eq!(geometry.wire_len(0), 48 + 192 + (64 + 80) + 8 + 112);
+        assert_eq!(geometry.wire_len(0), 48 + 192 + (64 + 80) + 40 + 112);
         let full = 48 + 4096 + 32 + 144;
         let page = 64 + 4096 * 80;
-        assert_eq!(geometry.wire_len(4096 * 4096), 48 + 4096 * full + page + 8 + 112);
+        assert_eq!(geometry.wire_len(4096 * 4096), 48 + 4096 * full + page + 40 + 112);
         assert_eq!(
             geometry.wire_len(4096 * 4096 + 1),
-            48 + 4096 * full + page + (48 + 1 + 32 + 144) + (64 + 80) + 16 + 112
+            48 + 4096 * full + page + (48 + 1 + 32 + 144) + (64 + 80) + 80 + 112
         );
     }
 }

@@ -107,14 +107,30 @@ pub fn page_len(entries: u32) -> usize {
     PAGE_HEAD_LEN + to_usize(entries) * ENTRY_LEN + MAC_LEN
 }
 
-/// The directory: where each page begins, in bytes from the origin.
-pub fn encode_directory(pages: &[u64]) -> Vec<u8> {
-    pages.iter().flat_map(|offset| offset.to_le_bytes()).collect()
+/// What the directory says of one page. The page's MAC stands here again, so that the footer's MAC fixes which pages
+/// belong to the stream, and not only where they stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirectoryEntry {
+    /// Of the page, in bytes from the origin.
+    pub offset: u64,
+    /// The page's MAC.
+    pub mac: [u8; MAC_LEN],
 }
 
-/// The offsets of a directory's bytes.
-pub fn decode_directory(bytes: &[u8]) -> Vec<u64> {
-    bytes.chunks_exact(DIRECTORY_ENTRY_LEN).map(|entry| u64_at(entry, 0)).collect()
+/// The directory: one entry a page.
+pub fn encode_directory(pages: &[DirectoryEntry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(pages.len() * DIRECTORY_ENTRY_LEN);
+    for page in pages {
+        bytes.extend(page.offset.to_le_bytes());
+        bytes.extend(page.mac);
+    }
+    bytes
+}
+
+/// The entries of a directory's bytes.
+pub fn decode_directory(bytes: &[u8]) -> Vec<DirectoryEntry> {
+    let entries = bytes.chunks_exact(DIRECTORY_ENTRY_LEN);
+    entries.map(|entry| DirectoryEntry { offset: u64_at(entry, 0), mac: array(entry, 8) }).collect()
 }
 
 /// The last record of a stream, at a fixed distance from its end.
@@ -231,7 +247,7 @@ mod tests {
             directory_offset: 1000,
             segments: 3,
             plaintext_len: 5,
-            wire_len: 1000 + 8 + 112,
+            wire_len: 1000 + 40 + 112,
             stream_digest: [1; 32],
         };
         let bytes = [&footer.to_bytes()[..], &[2; 32]].concat();

@@ -34,7 +34,9 @@ mod splitter;
 pub use error::{Fault, FramingError, Record};
 pub use frame::{DigestFrame, FrameHeader, FrameIndex, FrameKind, Terminator, split_frames};
 pub use geometry::{SegmentPlace, StreamGeometry};
-pub use index::{Footer, IndexEntry, IndexPage, decode_directory, encode_directory, page_len};
+pub use index::{
+    DirectoryEntry, Footer, IndexEntry, IndexPage, decode_directory, encode_directory, page_len,
+};
 pub use key_area::{KeyCopy, Slot};
 pub use metadata::{MetadataHead, decode_entries, encode_entries};
 pub use preamble::{DigestKind, Preamble, Shape, StreamId, Suite};

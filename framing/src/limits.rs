@@ -59,8 +59,8 @@ pub const ENTRY_LEN: usize = 80;
 pub const PAGES_MAX: u32 = 1 << 20;
 /// The most segments of a stream.
 pub const SEGMENTS_MAX: u64 = PAGES_MAX as u64 * PAGE_ENTRIES_MAX as u64;
-/// Bytes of a directory entry.
-pub const DIRECTORY_ENTRY_LEN: usize = 8;
+/// Bytes of a directory entry: where a page begins, and its MAC.
+pub const DIRECTORY_ENTRY_LEN: usize = 8 + MAC_LEN;
 /// Bytes of the footer.
 pub const FOOTER_LEN: usize = 112;
 

@@ -114,8 +114,7 @@ impl Preamble {
 
     /// Parses a whole preamble block. A stranger's file is told apart from a stream that ends early.
     pub fn parse(block: &[u8]) -> Result<Preamble, FramingError> {
-        let seen = block.len().min(MAGIC.len());
-        if block[..seen] != MAGIC[..seen] {
+        if block.first_chunk().is_some_and(|magic| *magic != MAGIC) {
             return Err(damaged("is not a Cofferdam stream's"));
         }
         let block: &[u8; PREAMBLE_BLOCK_LEN] = exact(block, Record::Preamble)?;
@@ -155,11 +154,11 @@ impl Preamble {
 fn parse_key_copy_len(len: u32) -> Result<u32, FramingError> {
     const UNIT: u32 = KEY_COPY_UNIT as u32;
     const MAX: u32 = KEY_COPY_LEN_MAX as u32;
-    if len > MAX {
-        return Err(FramingError::limit(Record::Preamble, "has key copies longer than 256 KiB"));
-    }
     if len == 0 || !len.is_multiple_of(UNIT) {
         return Err(damaged("has a key copy length that is no multiple of 4 KiB"));
+    }
+    if len > MAX {
+        return Err(FramingError::limit(Record::Preamble, "has key copies longer than 256 KiB"));
     }
     Ok(len)
 }
@@ -241,6 +240,6 @@ mod tests {
         for len in [0, 1, 8, 4095] {
             assert_eq!(Preamble::parse(&bytes[..len]).unwrap_err().fault, Fault::Truncated, "{len} bytes");
         }
-        assert_eq!(Preamble::parse(b"PK\x03\x04").unwrap_err().fault, Fault::Damaged);
+        assert_eq!(Preamble::parse(b"PK\x03\x04\x14\0\0\0").unwrap_err().fault, Fault::Damaged);
     }
 }

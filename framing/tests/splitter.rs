@@ -38,7 +38,13 @@ fn stream(frame_counts: &[u32]) -> Vec<u8> {
         wire.extend(Terminator { frame_count, last, plaintext_len, chain_before: [8; 32] }.clear_bytes());
         wire.extend([0; 16]);
         if last {
-            wire.resize(wire.len() + page_len(frame_counts.len() as u32) + 8 + limits::FOOTER_LEN, 0);
+            wire.resize(
+                wire.len()
+                    + page_len(frame_counts.len() as u32)
+                    + limits::DIRECTORY_ENTRY_LEN
+                    + limits::FOOTER_LEN,
+                0,
+            );
         }
     }
     wire
@@ -122,5 +128,5 @@ fn an_index_page_stands_after_4096_segments() {
     let last = pieces(&wire, wire.len()).into_iter().rev().take(3).collect::<Vec<_>>();
     assert_eq!(last[2].1, Piece::IndexPage);
     assert_eq!(last[2].2, 64 + 4096 * 80);
-    assert_eq!(last[1].2, 8);
+    assert_eq!(last[1].2, 40);
 }
