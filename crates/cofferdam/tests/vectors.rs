@@ -3,7 +3,7 @@
 
 mod reference;
 
-use reference::{Key, Verdict};
+use reference::{Key, KeyCopies, Verdict};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -23,11 +23,9 @@ fn the_reference_opener_gives_the_verdict_of_every_vector() {
                     metadata: opened.metadata,
                     stream_digest: hex::encode(opened.stream_digest),
                 }),
-                key_copies: if opened.bad_key_copies == 0 { KeyCopies::BothGood } else { KeyCopies::OneBad },
+                key_copies: opened.key_copies,
             },
-            Err(verdict) => {
-                Outcome { class: class_of(verdict), opened: None, key_copies: KeyCopies::BothGood }
-            }
+            Err(verdict) => Outcome { class: class_of(verdict), opened: None, key_copies: KeyCopies::Good },
         };
         vector.compare(&outcome);
     }
@@ -58,12 +56,6 @@ struct Facts {
     stream_digest: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyCopies {
-    BothGood,
-    OneBad,
-}
-
 impl Vector {
     fn parse(name: String, file: &[u8]) -> Vector {
         let end = file.windows(2).position(|pair| pair == b"\n\n").expect("an empty line ends the header");
@@ -91,10 +83,10 @@ impl Vector {
             metadata: metadata.collect(),
             stream_digest: one("stream-digest").to_owned(),
         });
-        let key_copies = match all("key-copies").next() {
-            None => KeyCopies::BothGood,
-            Some("one bad") => KeyCopies::OneBad,
-            Some(other) => panic!("{name}: key-copies: {other:?}"),
+        let key_copies = match all("verify").next() {
+            None => KeyCopies::Good,
+            Some("damaged") => KeyCopies::Faulty,
+            Some(other) => panic!("{name}: verify: {other:?}"),
         };
         Vector { class, key, opened, key_copies, sealed: file[end + 2..].to_vec(), name }
     }

@@ -79,8 +79,14 @@ impl Case {
     }
 
     /// Opens, but a full verification calls it damaged.
-    pub(super) fn one_bad_key_copy(mut self) -> Case {
-        self.facts.push("key-copies: one bad".to_owned());
+    pub(super) fn verifies_as_damaged(mut self) -> Case {
+        self.facts.push("verify: damaged".to_owned());
+        self
+    }
+
+    /// Names the clause of FORMAT that the comment is about.
+    pub(super) fn clause(mut self, clause: &str) -> Case {
+        self.comment = format!("{} (FORMAT {clause})", self.comment);
         self
     }
 

@@ -5,6 +5,7 @@ pub(super) const STREAM_KEY: [u8; 32] = counting_from(0x40);
 pub(super) const OTHER_STREAM_KEY: [u8; 32] = counting_from(0xA0);
 pub(super) const CALLER_KEY: [u8; 32] = counting_from(0x10);
 pub(super) const OTHER_CALLER_KEY: [u8; 32] = counting_from(0xD0);
+const SLOT_SALT: [u8; 32] = counting_from(0x70);
 pub(super) const FRAME_LEN: u32 = 4096;
 
 /// Everything that decides the bytes of a stream. The edits are applied to a record's clear bytes before anything is
@@ -17,6 +18,7 @@ pub(super) struct Plan {
     pub(super) key_copy_len: u32,
     pub(super) stream_key: [u8; 32],
     pub(super) key_copies: [KeyCopy; 2],
+    pub(super) slot_salt: [u8; 32],
     pub(super) metadata: Vec<u8>,
     pub(super) segments: Vec<Segment>,
     pub(super) edits: Vec<Edit>,
@@ -128,10 +130,27 @@ impl Plan {
             key_copy_len: 4096,
             stream_key: STREAM_KEY,
             key_copies: [copy(1), copy(1)],
+            slot_salt: SLOT_SALT,
             metadata: Vec::new(),
             segments: frame_lens.iter().enumerate().map(segment).collect(),
             edits: Vec::new(),
         }
+    }
+
+    /// The stream of FORMAT §15.
+    pub(super) fn worked_example() -> Plan {
+        let plan =
+            Plan::of_segments(&[&[FRAME_LEN as usize, 100]]).slots(&[Slot::KeyFile(counting_from(0x80))]);
+        plan.with(|plan| {
+            plan.digest = Hash::Sha256;
+            plan.frames_per_segment = 2048;
+            plan.stream_key = counting_from(0);
+            plan.slot_salt = counting_from(0xA0);
+        })
+        .edit(Record::Preamble, 32, &counting_from::<16>(0x20))
+        .edit(Record::Preamble, 48, &counting_from::<32>(0x40))
+        .edit(Record::Metadata, 0, &counting_from::<16>(0x60))
+        .edit(Record::SegmentHeader(0), 32, &counting_from::<16>(0x70))
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Plan)) -> Plan {
@@ -160,8 +179,8 @@ impl Plan {
 }
 
 /// `start`, `start + 1` and so on: keys that a person recognises in a dump.
-const fn counting_from(start: u8) -> [u8; 32] {
-    let mut bytes = [0; 32];
+pub(super) const fn counting_from<const LEN: usize>(start: u8) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
     let mut value = start;
     let mut index = 0;
     while index < bytes.len() {

@@ -15,12 +15,17 @@ pub(super) struct Sealed {
 impl Sealed {
     /// The bytes of one record.
     pub(super) fn record(&self, record: Record) -> &[u8] {
-        &self.bytes[self.layout[&record].clone()]
+        &self.bytes[self.record_range(record)]
+    }
+
+    /// Where the record lies.
+    pub(super) fn record_range(&self, record: Record) -> Range<usize> {
+        self.layout[&record].clone()
     }
 
     /// Flips one bit of the byte `at` in the record.
     pub(super) fn flip(mut self, record: Record, at: usize) -> Sealed {
-        let range = self.layout[&record].clone();
+        let range = self.record_range(record);
         assert!(at < range.len(), "{record:?} has {} bytes", range.len());
         self.bytes[range.start + at] ^= 1;
         self
@@ -70,7 +75,7 @@ impl Sealed {
     /// Puts other bytes in the record's place. Records behind it move where the length differs, so damage goes from the
     /// end of the stream to its start.
     pub(super) fn replace(mut self, record: Record, bytes: &[u8]) -> Sealed {
-        self.bytes.splice(self.layout[&record].clone(), bytes.iter().copied());
+        self.bytes.splice(self.record_range(record), bytes.iter().copied());
         self
     }
 }

@@ -98,7 +98,7 @@ impl Sealing<'_> {
     }
 
     fn key_file_slot(&self, caller_key: &[u8; 32], stream_key: &[u8; 32]) -> Vec<u8> {
-        let salt = fixed(0x51, 32);
+        let salt = self.plan.slot_salt;
         let secret = AeadSecret::of_slot(&salt, caller_key, &self.pre[..80]);
         [&salt[..], &secret.seal(Suite::Aes256Gcm, b"", stream_key)].concat()
     }

@@ -3,8 +3,9 @@
 
 use super::case::{CaseKey, Expect};
 use super::cases;
+use super::crypto::sha256;
 use super::plan::{CALLER_KEY, Plan, Record};
-use super::reference::{self, Key, Verdict};
+use super::reference::{self, Key, KeyCopies, Verdict};
 use std::collections::BTreeSet;
 
 const VECTORS_MIN: usize = 60;
@@ -59,9 +60,47 @@ fn an_index_page_follows_every_4096_segments_and_the_last() {
 }
 
 #[test]
-fn a_missing_page_between_segments_is_damage() {
+fn damage_in_a_page_between_segments_is_found() {
     let lens = vec![&[1_usize][..]; ENTRIES_PER_PAGE + 1];
-    let sealed = Plan::of_segments(&lens).seal().without(Record::Page(0));
+    let sealed = Plan::of_segments(&lens).seal().flip_last(Record::Page(0));
     let outcome = reference::open(&sealed.bytes, &Key::KeyFile(CALLER_KEY));
     assert!(matches!(outcome, Err(Verdict::Damaged(_))), "{:?}", outcome.err());
+}
+
+#[test]
+fn the_worked_example_of_format_15_comes_out_byte_for_byte() {
+    let sealed = Plan::worked_example().seal();
+    let expected = "9d6bb5c2932249cc8ebfc4861d1c483e400c714fc544f08b3ee9ce1da0362b35";
+    assert_eq!(hex::encode(sha256(&sealed.bytes)), expected);
+    let stream_digest = "2dc74c27ff0d7a6499faa013b81573433e4b467bf28f0d6ae0c8b785280efe75";
+    assert_eq!(hex::encode(sealed.stream_digest), stream_digest);
+}
+
+#[test]
+fn a_flipped_bit_in_any_byte_is_noticed() {
+    let sealed =
+        Plan::of_segments(&[&[10], &[20]]).with(|plan| plan.metadata = vec![1, 0, 0, 0, 0, 0, b'k']).seal();
+    let key_area = sealed.record_range(Record::KeyCopy(0)).start..sealed.record_range(Record::KeyCopy(1)).end;
+    let mut bytes = sealed.bytes.clone();
+    for at in 0..bytes.len() {
+        bytes[at] ^= 1 << (at % 8);
+        match reference::open(&bytes, &Key::KeyFile(CALLER_KEY)) {
+            Ok(opened) => {
+                assert!(key_area.contains(&at), "byte {at} went unnoticed");
+                assert_eq!(opened.key_copies, KeyCopies::Faulty, "byte {at} went unnoticed");
+                assert_eq!(opened.plaintext, sealed.plaintext);
+            }
+            Err(verdict) => assert!(!key_area.contains(&at), "byte {at}: {verdict:?}"),
+        }
+        bytes[at] = sealed.bytes[at];
+    }
+}
+
+#[test]
+fn every_shorter_input_is_truncated() {
+    let sealed = Plan::of_segments(&[&[10], &[20]]).seal();
+    for len in 0..sealed.bytes.len() {
+        let outcome = reference::open(&sealed.bytes[..len], &Key::KeyFile(CALLER_KEY));
+        assert_eq!(outcome.err(), Some(Verdict::Truncated), "the first {len} bytes");
+    }
 }

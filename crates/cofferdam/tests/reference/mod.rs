@@ -6,6 +6,7 @@
 mod key_area;
 mod primitives;
 
+pub(crate) use key_area::KeyCopies;
 use key_area::open_key_area;
 use primitives::{Input, Keys, all_zero, at_frame, expand, hash, hmac, label, open_aead, u16_at, u32_at};
 
@@ -20,8 +21,7 @@ pub(crate) struct Opened {
     pub(crate) metadata: Metadata,
     pub(crate) stream_digest: [u8; 32],
     pub(crate) segments: usize,
-    /// 0 or 1: a stream opens with one good key copy, but only two make it whole.
-    pub(crate) bad_key_copies: usize,
+    pub(crate) key_copies: KeyCopies,
 }
 
 pub(crate) type Metadata = Vec<(Vec<u8>, Vec<u8>)>;
@@ -38,7 +38,7 @@ pub(crate) enum Verdict {
 pub(crate) fn open(sealed: &[u8], key: &Key) -> Result<Opened, Verdict> {
     let mut input = Input { bytes: sealed, at: 0 };
     let pre = &read_preamble(&mut input)?[..128];
-    let (keys, bad_key_copies) = open_key_area(&mut input, pre, key)?;
+    let (keys, key_copies) = open_key_area(&mut input, pre, key)?;
     let origin = input.at; // all offsets in the index count from here
     let metadata = read_metadata(&mut input, pre, &keys)?;
     let mut chain = hash(pre[11], &[&label("stream"), &pre[..112], &sealed[origin..input.at]]);
@@ -55,7 +55,7 @@ pub(crate) fn open(sealed: &[u8], key: &Key) -> Result<Opened, Verdict> {
         }
     }
     check_end(&mut input, origin, &keys, &pages, [entries.len(), plaintext.len()], &chain)?;
-    Ok(Opened { plaintext, metadata, stream_digest: chain, segments: entries.len(), bad_key_copies })
+    Ok(Opened { plaintext, metadata, stream_digest: chain, segments: entries.len(), key_copies })
 }
 
 fn read_preamble<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Verdict> {
@@ -113,6 +113,7 @@ fn read_segment(
     let digest_header = loop {
         let frame = input.take(16)?;
         if frame[0] == 2 {
+            sound(*frame == frame_header(2, frames, 0, 48), "DIGEST header")?;
             break frame;
         }
         let [plain_len, body_len] = [8, 12].map(|at| u32_at(frame, at));
@@ -131,12 +132,12 @@ fn read_segment(
     let plaintext_len = plaintext.len() - plaintext_offset;
 
     let digest = hash(pre[11], &[&label("digest"), &pre[..112], header, &fragments, &frames.to_le_bytes()]);
-    let record = [digest_header, input.take(48)?].concat();
+    let (digest_rest, terminator) = input.take(48 + 80)?.split_at(48);
+    let record = [digest_header, digest_rest].concat();
     let (fields, tag) = record.split_at(48);
-    sound(*fields == [&frame_header(2, frames, 0, 48), &digest[..]].concat(), "DIGEST fields")?;
+    sound(fields[16..] == digest, "digest")?;
     open_aead(pre[10], &at_frame(&secret, fields), fields, tag).ok_or(Verdict::Damaged("DIGEST tag"))?;
 
-    let terminator = input.take(80)?;
     let (fields, tag) = terminator.split_at(64);
     let last = fields[20] == 1;
     let counts = [frames.to_le_bytes(), u32::from(last).to_le_bytes()].concat();
@@ -161,7 +162,7 @@ fn check_index_page(
     let numbers = [&le64(page)[..4], &le64(listed.len())[..4], &le64(page * 4096), &[0; 8]].concat();
     let fields = [&b"CFDIDX1\0"[..], &numbers, &listed.concat()].concat();
     let expected = [&fields[..], &hmac(&keys.index, "page", &[&fields])].concat();
-    expect(input, &expected, "index page")
+    sound(*input.take(expected.len())? == expected, "index page")
 }
 
 fn check_end(
@@ -174,20 +175,13 @@ fn check_end(
 ) -> Result<(), Verdict> {
     let directory_offset = input.at - origin;
     let directory = pages.iter().flat_map(|offset| offset.to_le_bytes()).collect::<Vec<u8>>();
-    expect(input, &directory, "directory")?;
+    sound(*input.take(directory.len())? == directory, "directory")?;
     let wire_len = input.at + 112 - origin;
     let numbers = [pages.len(), directory_offset, segments, plaintext_len, wire_len].map(le64).concat();
     let fields = [b"CFDEND1\0", &numbers[..], stream_digest].concat();
     let expected = [&fields[..], &hmac(&keys.index, "footer", &[&directory, &fields])].concat();
-    expect(input, &expected, "footer")?;
+    sound(*input.take(112)? == expected, "footer")?;
     sound(input.at == input.bytes.len(), "bytes after the footer")
-}
-
-/// Bytes that are there and wrong are damage, even if the input ends before the record does.
-fn expect(input: &mut Input<'_>, record: &[u8], what: &'static str) -> Result<(), Verdict> {
-    let there = &input.bytes[input.at..];
-    sound(there.iter().zip(record).all(|(byte, expected)| byte == expected), what)?;
-    input.take(record.len()).map(|_| ())
 }
 
 fn frame_header(kind: u8, index: u32, plaintext_len: u32, body_len: u32) -> [u8; 16] {

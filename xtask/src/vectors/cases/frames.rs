@@ -86,11 +86,6 @@ fn order() -> Vec<Case> {
     vec![
         Case::damaged("frames-swapped", "two full frames have changed places", full().swapped(first, second)),
         Case::damaged("frame-first-dropped", "the first of two frames is not there", framed().without(first)),
-        Case::damaged(
-            "frame-last-dropped",
-            "the last DATA frame is not there: DIGEST comes one too early",
-            framed().without(second),
-        ),
         Case::damaged("frame-doubled", "the last DATA frame twice", Plan::small().seal().doubled(FIRST)),
         Case::damaged(
             "frame-of-another-segment",

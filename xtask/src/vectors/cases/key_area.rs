@@ -54,6 +54,11 @@ fn copies() -> Vec<Case> {
 fn slot_shapes() -> Vec<Case> {
     let slots = |slots: &[Slot]| Plan::small().slots(slots).seal();
     let short = Slot::Opaque { kind: 2, body: vec![7; 79] };
+    // A key file opens the second slot, but the shapes of all are judged before any is tried.
+    let external = |name_len: u16| {
+        let body = [&name_len.to_le_bytes()[..], &[b'n'; 300]].concat();
+        [Slot::Opaque { kind: 3, body }, Slot::KeyFile(CALLER_KEY)]
+    };
     let seventeen = vec![Slot::Opaque { kind: 900, body: Vec::new() }; 17];
     vec![
         says("slots-len-huge", Expect::Damaged, "slots_len is 2^32 - 1", SLOTS_LEN, &[0xFF; 4]),
@@ -68,6 +73,13 @@ fn slot_shapes() -> Vec<Case> {
         says("slot-len-huge", Expect::Damaged, "a slot of 2^32 - 1 bytes", SLOT + 4, &[0xFF; 4]),
         says("slot-reserved", Expect::Damaged, "a reserved byte of a slot is 1", SLOT + 2, &[1]),
         Case::damaged("key-area-key-file-slot-short", "a kind-2 slot of 79 bytes", slots(&[short])),
+        Case::damaged("key-area-external-name-len-0", "a kind-3 slot without a name", slots(&external(0))),
+        Case::bad(
+            "key-area-external-name-len-256",
+            Expect::Limit,
+            "a name of 256 bytes",
+            slots(&external(256)),
+        ),
         Case::bad("key-area-seventeen-slots", Expect::Limit, "one slot too many", slots(&seventeen)),
     ]
 }
@@ -84,6 +96,12 @@ fn age_files() -> Vec<Case> {
             Expect::Damaged,
             "the age file holds a key that the preamble does not commit to",
             OTHER_STREAM_KEY_AGE,
+        ),
+        age(
+            "key-area-age-header",
+            Expect::Damaged,
+            "a kind-1 slot that holds no age file",
+            b"not an age file",
         ),
         age("key-area-age-256-stanzas", Expect::NoKey, "256 stanzas of an unknown type", &stanzas(256)),
         age("key-area-age-257-stanzas", Expect::Limit, "one stanza too many", &stanzas(257)),

@@ -16,19 +16,18 @@ use super::sealed::Sealed;
 use super::sealer;
 
 pub(super) fn all() -> Vec<Case> {
-    [
-        success::cases(),
-        preamble::cases(),
-        key_area::cases(),
-        metadata::cases(),
-        segments::cases(),
-        frames::cases(),
-        trailer::cases(),
-        truncated::cases(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let under =
+        |clause: &'static str, cases: Vec<Case>| cases.into_iter().map(move |case| case.clause(clause));
+    success::cases()
+        .into_iter()
+        .chain(under("F14.2", preamble::cases()))
+        .chain(under("F14.3", key_area::cases()))
+        .chain(under("F14.4", metadata::cases()))
+        .chain(segments::cases())
+        .chain(under("F14.6", frames::cases()))
+        .chain(trailer::cases())
+        .chain(under("F14.1", truncated::cases()))
+        .collect()
 }
 
 impl Plan {

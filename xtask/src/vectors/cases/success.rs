@@ -3,7 +3,8 @@
 
 use super::super::case::{Case, CaseKey, IDENTITY, SECOND_IDENTITY};
 use super::super::plan::{
-    CALLER_KEY, FRAME_LEN, Hash, KeyCopy, OTHER_CALLER_KEY, Plan, Record, Slot, Stage, Suite,
+    CALLER_KEY, FRAME_LEN, Hash, KeyCopy, OTHER_CALLER_KEY, OTHER_STREAM_KEY, Plan, Record, Slot, Stage,
+    Suite, counting_from,
 };
 use super::key_area::STREAM_KEY_AGE;
 use super::metadata::entries;
@@ -36,9 +37,17 @@ fn suites_and_digests() -> Vec<Case> {
         .collect()
 }
 
+/// FORMAT §15, whose values another program computed.
+fn worked_example() -> Case {
+    let plan = Plan::worked_example();
+    Case::good("success-worked-example", "the stream of FORMAT §15, byte for byte", plan.seal())
+        .key(CaseKey::KeyFile(counting_from(0x80)))
+}
+
 fn sizes() -> Vec<Case> {
     let full_segment = Plan::of_segments(&[&[FRAME], &[1]]).with(|plan| plan.frames_per_segment = 1);
     vec![
+        worked_example(),
         Case::good(
             "success-empty",
             "empty input is one LAST segment without DATA",
@@ -87,25 +96,32 @@ fn key_copies() -> Vec<Case> {
             "the checksum of the first key copy is wrong, the second opens",
             Plan::small().seal().flip(Record::KeyCopy(0), 40),
         )
-        .one_bad_key_copy(),
+        .verifies_as_damaged(),
         Case::good(
             "success-second-key-copy-bad",
             "the checksum of the second key copy is wrong, the first opens",
             Plan::small().seal().flip_last(Record::KeyCopy(1)),
         )
-        .one_bad_key_copy(),
+        .verifies_as_damaged(),
         Case::good(
             "success-newest-key-copy-mac-bad",
             "the newest key copy has a good checksum and a wrong MAC, so the other one is taken",
             newest_without_mac.seal(),
         )
-        .one_bad_key_copy(),
+        .verifies_as_damaged(),
+        Case::good(
+            "success-key-copies-differ",
+            "two good copies of one generation differ: the first opens, a complete verification refuses (FORMAT F5.16)",
+            Plan::small().with(|plan| plan.key_copies[1].slots.push(Slot::KeyFile(OTHER_CALLER_KEY))).seal(),
+        )
+        .verifies_as_damaged(),
     ]
 }
 
 fn slots() -> Vec<Case> {
     let age = || Plan::small().slots(&[Slot::Age(STREAM_KEY_AGE.to_vec())]).seal();
     let opaque = |kind| Slot::Opaque { kind, body: b"\x04\0name and a wrapped key".to_vec() };
+    let another_key = Slot::KeyFileTo { caller_key: CALLER_KEY, stream_key: OTHER_STREAM_KEY };
     let sixteen = [vec![opaque(900); 15], vec![Slot::KeyFile(CALLER_KEY)]].concat();
     vec![
         Case::good("success-age", "a kind-1 slot: an age file that two X25519 recipients open", age())
@@ -116,6 +132,11 @@ fn slots() -> Vec<Case> {
             "success-second-slot",
             "two key-file slots, of which the second opens",
             Plan::small().slots(&[Slot::KeyFile(OTHER_CALLER_KEY), Slot::KeyFile(CALLER_KEY)]).seal(),
+        ),
+        Case::good(
+            "success-slot-with-another-key",
+            "the first slot opens to a key that is not committed to, the second to the stream key (FORMAT F5.13)",
+            Plan::small().slots(&[another_key, Slot::KeyFile(CALLER_KEY)]).seal(),
         ),
         Case::good(
             "success-external-slot-skipped",

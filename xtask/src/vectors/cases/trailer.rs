@@ -1,13 +1,14 @@
 //! Owns the faults of index page, directory and footer, and what stands behind the end.
 //! Refuses to know how a reader uses the index.
 
-use super::super::case::Case;
+use super::super::case::{Case, Expect};
 use super::super::plan::{Plan, Record};
 
 const ENTRY: usize = 32;
 
 pub(super) fn cases() -> Vec<Case> {
-    [pages(), entries(), footers(), missing()].into_iter().flatten().collect()
+    let faults = [pages(), entries(), footers(), after_the_end()].into_iter().flatten();
+    faults.map(|case| case.clause("F14.8")).chain([page_missing()]).collect()
 }
 
 /// The record says this from the beginning, under a right MAC.
@@ -68,14 +69,18 @@ fn footers() -> Vec<Case> {
     ]
 }
 
-fn missing() -> Vec<Case> {
-    let small = || Plan::small().seal();
-    vec![
-        Case::damaged(
-            "page-missing",
-            "the directory follows the last segment",
-            small().without(Record::Page(0)),
-        ),
-        Case::damaged("after-the-footer", "one zero byte behind the footer", small().append(&[0])),
-    ]
+fn after_the_end() -> Vec<Case> {
+    let sealed = Plan::small().seal().append(&[0]);
+    vec![Case::damaged("after-the-footer", "one zero byte behind the footer", sealed)]
+}
+
+/// What is left is shorter than a page, and half a record is never judged.
+fn page_missing() -> Case {
+    Case::bad(
+        "page-missing",
+        Expect::Truncated,
+        "the directory follows the last segment: 120 bytes are left where a page has 144",
+        Plan::small().seal().without(Record::Page(0)),
+    )
+    .clause("F14.1")
 }

@@ -50,7 +50,6 @@ fn inside() -> Vec<Cut> {
 fn at_edges() -> Vec<Cut> {
     vec![
         ("before-key-area", "after the preamble", Record::KeyCopy(0), 0),
-        ("before-metadata", "after the key area", Record::Metadata, 0),
         ("before-page", "after the LAST segment", Record::Page(0), 0),
     ]
 }
