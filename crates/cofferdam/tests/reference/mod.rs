@@ -1,5 +1,5 @@
 //! Owns one plain reading of a sealed stream, from its first byte to its last: the shortest introduction to
-//! docs/FORMAT.md, and the oracle that the tests hold the engine against. Read it from `open` downwards.
+//! docs/FORMAT.md, and the oracle of the tests. Read it from `open` (§3) downwards: the functions follow §§4 to 9.
 //! Refuses to know threads, sinks, ranges, resuming and speed, and shares no code with Cofferdam's own crates.
 #![allow(dead_code, reason = "each test reads the part of the result that it needs")]
 
