@@ -24,9 +24,15 @@
 //! assert!(violations.is_empty(), "{violations:?}");
 //! ```
 
-use std::{fmt, sync::Arc, thread};
+mod trial;
 
-use crate::{Checkpoint, CommitError, PositionedWrite, StreamingSink, Visibility};
+use std::fmt;
+
+use self::trial::{
+    Committed, End, MODES, Mode, TRIAL_LEN, Trial, WRONG, accept, bytes, expect, mark, write_in_disorder,
+    write_segment,
+};
+use crate::{StreamingSink, Visibility};
 
 /// A fresh sink, and a look at its target.
 pub struct Specimen {
@@ -286,148 +292,9 @@ const RULES: [fn(Fresh<'_>) -> Result<(), Violation>; 11] = [
     rule_17_the_profile_does_not_change,
 ];
 
-/// A stream of one segment, in one of the modes, under one rule.
-struct Trial {
-    rule: u8,
-    sink: Box<dyn StreamingSink>,
-    target: Box<dyn Fn() -> Option<Vec<u8>>>,
-    before: Option<Vec<u8>>,
-    /// Only in positioned mode.
-    writer: Option<Arc<dyn PositionedWrite>>,
-}
-
-impl Trial {
-    /// None: the sink does not have this mode, or its bytes are seen and it promises nothing here.
-    fn start(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
-        let trial = Self::start_any(fresh, mode, rule)?;
-        Ok(trial.filter(|trial| trial.sink.profile().visibility == Visibility::Private))
-    }
-
-    fn start_any(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
-        let Specimen { mut sink, target } = fresh();
-        let before = target();
-        accept(rule, "last_commit", sink.last_commit())?;
-        let writer = match mode {
-            Mode::Ordered => None,
-            Mode::Positioned => match sink.positioned() {
-                Some(writer) => Some(writer),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(Self { rule, sink, target, before, writer }))
-    }
-
-    fn write(&mut self) -> Result<(), Violation> {
-        let stream = bytes(TRIAL_LEN);
-        if let Some(writer) = &self.writer {
-            return write_in_disorder(self.rule, writer, &stream);
-        }
-        accept(self.rule, "begin", self.sink.begin_segment(0, 0))?;
-        accept(self.rule, "a write", self.sink.write_tentative(0, &stream))
-    }
-
-    fn commit(&mut self) -> Result<(), Violation> {
-        accept(self.rule, "a commit", self.sink.commit_segment(&mark()))
-    }
-
-    fn drop_sink(&mut self) {
-        self.sink = Box::new(crate::NullSink::new());
-    }
-
-    fn expect_untouched(&self, what: &str) -> Result<(), Violation> {
-        expect(self.rule, (self.target)() == self.before, || what.into())
-    }
-
-    /// Publishing `len` bytes is refused, as something that has not happened.
-    fn expect_refused(mut self, len: usize) -> Result<(), Violation> {
-        let private = self.sink.profile().visibility == Visibility::Private;
-        let published = self.sink.publish(len as u64);
-        expect(self.rule, matches!(published, Err(CommitError::NotCommitted(_))), || {
-            format!("publishing {len} bytes where others were written gave {published:?}")
-        })?;
-        self.drop_sink();
-        if private { self.expect_untouched("a publish that was refused changed the target") } else { Ok(()) }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Mode {
-    Ordered,
-    Positioned,
-}
-
-#[derive(PartialEq, Eq)]
-enum Committed {
-    No,
-    Yes,
-}
-
-#[derive(Debug)]
-enum End {
-    Publish,
-    Discard,
-    Drop,
-}
-
-fn write_segment(sink: &mut dyn StreamingSink, index: u64, at: u64, data: &[u8]) -> Result<(), CommitError> {
-    sink.begin_segment(index, at)?;
-    let mut next = at;
-    for piece in data.chunks(PIECE_LEN) {
-        sink.write_tentative(next, piece)?;
-        next += piece.len() as u64;
-    }
-    sink.commit_segment(&mark())
-}
-
-/// Each thread writes every third piece, the last one first.
-fn write_in_disorder(rule: u8, writer: &Arc<dyn PositionedWrite>, stream: &[u8]) -> Result<(), Violation> {
-    let pieces: Vec<_> = stream.chunks(PIECE_LEN).zip((0_u64..).step_by(PIECE_LEN)).collect();
-    let done = thread::scope(|scope| {
-        let lanes: Vec<_> = (0..WRITERS)
-            .map(|lane| {
-                let pieces = &pieces;
-                scope.spawn(move || {
-                    let mut mine = pieces.iter().skip(lane).step_by(WRITERS).rev();
-                    mine.try_for_each(|(piece, at)| writer.write_at(*at, piece))
-                })
-            })
-            .collect();
-        lanes.into_iter().map(|lane| lane.join()).collect::<Vec<_>>()
-    });
-    for lane in done {
-        let written = lane.map_err(|_| Violation { rule, what: "a positioned write panicked".into() })?;
-        accept(rule, "a positioned write", written)?;
-    }
-    Ok(())
-}
-
-fn accept<T, E: fmt::Display>(rule: u8, what: &str, done: Result<T, E>) -> Result<T, Violation> {
-    done.map_err(|error| Violation { rule, what: format!("{what} failed: {error}") })
-}
-
-fn expect(rule: u8, kept: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
-    if kept { Ok(()) } else { Err(Violation { rule, what: what() }) }
-}
-
-/// Bytes whose period fits no piece and no block, so that a piece in a wrong place shows.
-fn bytes(len: usize) -> Vec<u8> {
-    (0_u8..PERIOD).cycle().take(len).collect()
-}
-
-fn mark() -> Checkpoint {
-    Checkpoint::from_bytes([0x5A; Checkpoint::LEN])
-}
-
 /// Segment lengths of the streams that are published.
 const STREAMS: &[&[usize]] =
     &[&[], &[0], &[1], &[TRIAL_LEN], &[7, 4_096, 1, 0], &[65_536, 65_537, 65_535], &[1 << 20, (1 << 20) + 1]];
-const MODES: [Mode; 2] = [Mode::Ordered, Mode::Positioned];
-const TRIAL_LEN: usize = 10_000;
-const PIECE_LEN: usize = 4_099;
-const WRITERS: usize = 3;
-/// A prime, and no byte of a stream is above it.
-const PERIOD: u8 = 251;
-const WRONG: u8 = 0xEE;
 
 #[cfg(test)]
 mod tests;

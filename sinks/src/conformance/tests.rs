@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -13,7 +13,10 @@ use std::{
 use parking_lot::Mutex;
 
 use super::*;
-use crate::{Existing, MakeDurable, MemorySink, NullSink, PipeSink, Profile, StageOptions, StagedFile};
+use crate::{
+    Checkpoint, CommitError, Existing, MakeDurable, MemorySink, NullSink, PipeSink, PositionedWrite, Profile,
+    StageOptions, StagedFile,
+};
 
 fn assert_kept(violations: &[Violation]) {
     assert!(violations.is_empty(), "{violations:#?}");

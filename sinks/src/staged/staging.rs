@@ -56,13 +56,18 @@ impl Staging {
             Err(Errno::EXIST) => return Ok(None),
             Err(error) => return Err(cannot_create(place, name, error)),
         };
-        // Between the making and the lock, another writer may have taken the new file for a stale one.
-        lock(place, name, &file)?;
-        match is_at(place, name, &file) {
-            Ok(true) => Ok(Some(Self { file, name: name.into() })),
-            Ok(false) => Ok(None),
-            Err(error) => Err(TargetError::io(&place.sibling(name), "examine", error)),
-        }
+        claim(place, name, file)
+    }
+}
+
+/// Locks a file that was just made. None: between the making and the lock, another writer took it for a stale one
+/// and removed it.
+fn claim(place: &Place, name: &OsStr, file: File) -> Result<Option<Staging>, TargetError> {
+    lock(place, name, &file)?;
+    match is_at(place, name, &file) {
+        Ok(true) => Ok(Some(Staging { file, name: name.into() })),
+        Ok(false) => Ok(None),
+        Err(error) => Err(TargetError::io(&place.sibling(name), "examine", error)),
     }
 }
 
@@ -80,15 +85,20 @@ fn remove_stale(place: &Place, name: &OsStr) -> Result<(), TargetError> {
     if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(TargetError::InTheWay { staging });
     }
-    lock(place, name, &file)?;
-    // The lock may be on a file that its holder has just removed or published: then the name is another's.
-    match is_at(place, name, &file) {
-        Ok(true) => {}
-        Ok(false) => return Ok(()),
-        Err(error) => return Err(TargetError::io(&staging, "examine", error)),
+    remove_unheld(place, name, &file)
+}
+
+/// Removes a staging file that was found, once its lock shows that nobody writes it. The lock may be on a file that
+/// its holder has removed or published meanwhile: then the name is another's, and is left alone.
+fn remove_unheld(place: &Place, name: &OsStr, file: &File) -> Result<(), TargetError> {
+    lock(place, name, file)?;
+    let staging = place.sibling(name);
+    match is_at(place, name, file) {
+        Ok(true) => unlinkat(&place.directory, name, AtFlags::empty())
+            .map_err(|error| TargetError::io(&staging, "remove", error)),
+        Ok(false) => Ok(()),
+        Err(error) => Err(TargetError::io(&staging, "examine", error)),
     }
-    unlinkat(&place.directory, name, AtFlags::empty())
-        .map_err(|error| TargetError::io(&staging, "remove", error))
 }
 
 fn lock(place: &Place, name: &OsStr, file: &File) -> Result<(), TargetError> {
@@ -169,7 +179,48 @@ const _: () = assert!(NAME_LEN_MIN > PREFIX.len() + SUFFIX.len() + CUT.len() + 2
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
+    use crate::Existing;
+
+    /// A file that was opened under the staging name, which has then gone to another writer's file.
+    fn overtaken(directory: &Path) -> (Place, OsString, File) {
+        let place = Place::resolve(&directory.join("target"), Existing::Refuse).unwrap();
+        let name = OsString::from(".target.cofferdam-staging");
+        let path = directory.join(&name);
+        let opened = File::create(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"another's").unwrap();
+        (place, name, opened)
+    }
+
+    #[test]
+    fn a_new_file_that_was_removed_before_its_lock_gives_no_claim() {
+        let directory = tempfile::tempdir().unwrap();
+        let (place, name, opened) = overtaken(directory.path());
+        assert!(claim(&place, &name, opened).unwrap().is_none());
+        assert_eq!(fs::read(directory.path().join(&name)).unwrap(), b"another's");
+    }
+
+    #[test]
+    fn a_stale_file_that_is_gone_when_its_lock_is_taken_does_not_cost_another_writer_theirs() {
+        let directory = tempfile::tempdir().unwrap();
+        let (place, name, opened) = overtaken(directory.path());
+        remove_unheld(&place, &name, &opened).unwrap();
+        assert_eq!(fs::read(directory.path().join(&name)).unwrap(), b"another's");
+    }
+
+    #[test]
+    fn a_new_file_that_another_writer_has_locked_is_theirs() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&directory.path().join("target"), Existing::Refuse).unwrap();
+        let name = OsString::from(".target.cofferdam-staging");
+        let ours = File::create(directory.path().join(&name)).unwrap();
+        let theirs = File::open(directory.path().join(&name)).unwrap();
+        flock(&theirs, FlockOperation::LockExclusive).unwrap();
+        assert!(matches!(claim(&place, &name, ours), Err(TargetError::Held { .. })));
+    }
 
     #[test]
     fn a_short_name_is_kept_whole() {
