@@ -2,13 +2,12 @@
 //! It knows neither what feeds it nor which way the bytes go: `open` and `seal` drive it.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 use frame_worker::{ChainValue, FrameIndex, FrameWorker, Pool, SegmentIndex};
 use sinks::{Checkpoint, PositionedWrite, StreamingSink, Visibility};
 
-use crate::error::StreamError;
+use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
 use crate::guard::Guard;
 use crate::job::{Job, JobError, Outcome, Output, Work};
@@ -140,7 +139,9 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             Executor::Inline => None,
         };
         let on_pool = pool.filter(|pool| pool.is_current());
-        let lease = reserve(&settings, holds, on_pool)?;
+        let own = guard.profile().reserve_bytes;
+        let mut lease = reserve(&settings, holds, own, on_pool)?;
+        assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
         Ok(Line {
             committed: Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain },
             buffers: Buffers::new(settings.demand.run_len),
@@ -161,9 +162,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// Takes in what jobs have left, then says what to do. `fed` says that the feed has no more.
     pub(crate) fn turn<E>(&mut self, fed: bool, credit: &mut Credit) -> Result<Turn, StreamError<E>> {
-        if self.settings.cancel.is_cancelled() {
-            return Err(StreamError::Cancelled);
-        }
+        self.look()?;
         let room = self.flights.len() < SEGMENTS_IN_FLIGHT_MAX && self.outstanding < self.outstanding_max;
         if !fed && room && (credit.taken || self.take_credit(credit)) {
             return Ok(Turn::Feed);
@@ -181,6 +180,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// A segment begins.
     pub(crate) fn begin<E>(&mut self, plan: SegmentPlan) -> Result<(), StreamError<E>> {
         let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
+        self.look()?;
+        if index.0 != self.committed.segments + self.flights.len() as u64 {
+            let fault = SegmentFault::Chain;
+            return Err(self.earliest(StreamError::Segment { segment: index, fault }));
+        }
         if let Some(sink) = &self.positioned
             && !head.is_empty()
         {
@@ -254,11 +258,17 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         after: Committed,
     ) -> Result<(), StreamError<E>> {
         let segment = flight.index;
-        self.write_rest(&mut flight, tail).map_err(|source| StreamError::Sink { segment, source })?;
+        self.write_rest(&mut flight, tail)?;
+        self.look()?;
         self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
         self.committed = after;
         (self.settings.observe)(&after);
         Ok(())
+    }
+
+    /// Whether every segment that has begun has committed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flights.is_empty()
     }
 
     /// Publishes the whole. Nothing is in flight any more.
@@ -272,9 +282,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         (self.settings.mark)(committed)
     }
 
-    /// The error to report when the feed failed: that of a job further back in the input, if there is one.
-    pub(crate) fn earliest<E>(&mut self, error: StreamError<E>) -> StreamError<E> {
-        self.drain(None).and_then(failure).unwrap_or(error)
+    /// Takes in everything that is out.
+    pub(crate) fn wait_for_all<E>(&mut self) -> Result<(), StreamError<E>> {
+        while self.outstanding > 0 {
+            self.wait()?;
+        }
+        Ok(())
     }
 
     /// Waits for all that is out. Of `found` and of what fails then, the failure furthest back in the input.
@@ -289,6 +302,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             }
         }
         earliest
+    }
+
+    /// Before every call on the sink, so that none begins after a cancellation that has been seen.
+    fn look<E>(&self) -> Result<(), StreamError<E>> {
+        if self.settings.cancel.is_cancelled() { Err(StreamError::Cancelled) } else { Ok(()) }
     }
 
     fn take_credit(&mut self, credit: &mut Credit) -> bool {
@@ -327,35 +345,40 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             return Ok(());
         }
         let Some(mut front) = self.flights.pop_front() else { return Ok(()) };
-        let segment = front.flight.index;
         let written = self.write_out(&mut front.flight);
         self.flights.push_front(front);
-        written.map_err(|source| StreamError::Sink { segment, source })
+        written
     }
 
-    fn write_rest(&mut self, flight: &mut Flight, tail: &[u8]) -> io::Result<()> {
+    fn write_rest<E>(&mut self, flight: &mut Flight, tail: &[u8]) -> Result<(), StreamError<E>> {
         let sink = self.positioned.clone();
         if sink.is_none() {
             self.write_out(flight)?;
         }
-        match sink {
+        self.look()?;
+        let written = match sink {
             _ if tail.is_empty() => Ok(()),
             Some(sink) => sink.write_at(flight.frames_end, tail),
             None => self.guard.write(flight.frames_end, tail),
-        }
+        };
+        written.map_err(|source| StreamError::Sink { segment: flight.index, source })
     }
 
     /// Ordered mode: writes what of the oldest segment is in order.
-    fn write_out(&mut self, flight: &mut Flight) -> io::Result<()> {
+    fn write_out<E>(&mut self, flight: &mut Flight) -> Result<(), StreamError<E>> {
+        let segment = flight.index;
+        let refused = |source| StreamError::Sink { segment, source };
+        self.look()?;
         if !self.guard.is_open() {
-            self.guard.begin(flight.sink_offset)?;
+            self.guard.begin(flight.sink_offset).map_err(refused)?;
         }
         if !flight.head.is_empty() {
-            self.guard.write(flight.sink_offset, &std::mem::take(&mut flight.head))?;
+            self.guard.write(flight.sink_offset, &std::mem::take(&mut flight.head)).map_err(refused)?;
         }
         for output in flight.held.drain(..) {
             if output.len > 0 {
-                self.guard.write(output.sink_offset, &output.buffer[..output.len])?;
+                self.look()?;
+                self.guard.write(output.sink_offset, &output.buffer[..output.len]).map_err(refused)?;
             }
             self.buffers.give(output.buffer);
             self.lease.give(self.settings.demand.run_len);
@@ -379,10 +402,16 @@ pub(crate) struct Credit {
     taken: bool,
 }
 
-fn reserve<E>(settings: &Settings<'_>, holds: bool, on_pool: Option<&Pool>) -> Result<Lease, StreamError<E>> {
+/// The minimum: what the sink needs for itself, a run on its way in and out, and a segment where one is held.
+fn reserve<E>(
+    settings: &Settings<'_>,
+    holds: bool,
+    own: usize,
+    on_pool: Option<&Pool>,
+) -> Result<Lease, StreamError<E>> {
     let Demand { run_len, runs_per_segment } = settings.demand;
     let held = if holds { run_len.saturating_mul(runs_per_segment) } else { 0 };
-    let needed = held.saturating_add(2 * run_len);
+    let needed = held.saturating_add(run_len.saturating_mul(2)).saturating_add(own);
     let total = settings.budget.total();
     if needed > total {
         return Err(StreamError::Budget { needed, total });

@@ -37,10 +37,7 @@ pub fn open<F: Feed, S: StreamingSink>(
     let mut last = false;
     let mut end = None;
     loop {
-        line.collect()?;
-        while let Some(closed) = line.pop_closed() {
-            settle(&mut line, closed, &mut last)?;
-        }
+        settle_all(&mut line, &mut last)?;
         match line.turn(end.is_some(), &mut credit)? {
             Turn::Idle => break,
             Turn::Wait => line.wait()?,
@@ -50,17 +47,34 @@ pub fn open<F: Feed, S: StreamingSink>(
                 Ok(Step::Close(closing)) => line.close(closing),
                 Ok(Step::End(said)) => end = Some(said),
                 Ok(Step::NothingYet) => {}
-                Err(error) => return Err(line.earliest(StreamError::Feed(error))),
+                Err(error) => {
+                    // What came before decides first: of several faults the first in the input is the one to report.
+                    line.wait_for_all()?;
+                    settle_all(&mut line, &mut last)?;
+                    return Err(StreamError::Feed(error));
+                }
             },
         }
     }
     let Committed { segments, plaintext_len, chain, .. } = line.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
-    if end.as_ref() != Some(&seen) || !last {
+    if end.as_ref() != Some(&seen) || !last || !line.is_empty() {
         return Err(StreamError::Trailer);
     }
     line.publish(Complete { sink_len: plaintext_len })?;
     Ok(Opened { segments, plaintext_len, stream_digest: chain })
+}
+
+/// Takes in what jobs have left and commits the segments that are all there.
+fn settle_all<S: StreamingSink, E>(
+    line: &mut Line<'_, S, Closing>,
+    last: &mut bool,
+) -> Result<(), StreamError<E>> {
+    line.collect()?;
+    while let Some(closed) = line.pop_closed() {
+        settle(line, closed, last)?;
+    }
+    Ok(())
 }
 
 /// Checks the oldest segment against its closing frames and commits it. Nothing may follow a last one.

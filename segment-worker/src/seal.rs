@@ -54,7 +54,7 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
                 }
                 Ok(Step::NothingYet) => {}
                 Ok(Step::End(never)) => match never {},
-                Err(error) => return Err(line.earliest(StreamError::Feed(error))),
+                Err(error) => return Err(StreamError::Feed(error)),
             },
         }
     }

@@ -38,7 +38,8 @@ impl<T> Sequencer<T> {
 
     /// Takes a run, in any order. Refuses a frame that came before, and a run whose frames are not consecutive.
     pub fn accept(&mut self, run: OpenedRun<T>) -> Result<(), SegmentFault> {
-        let consecutive = (run.first.0..).zip(&run.frames).all(|(due, frame)| frame.index.0 == due);
+        let due = u64::from(run.first.0)..;
+        let consecutive = run.frames.iter().zip(due).all(|(frame, due)| u64::from(frame.index.0) == due);
         let count = u32::try_from(run.frames.len()).map_err(|_| SegmentFault::Frames)?;
         if !consecutive || !self.runs.insert(run.first.0, count, run) {
             return Err(SegmentFault::Frames);
