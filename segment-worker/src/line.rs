@@ -182,8 +182,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
         self.look()?;
         if index.0 != self.committed.segments + self.flights.len() as u64 {
-            let fault = SegmentFault::Chain;
-            return Err(self.earliest(StreamError::Segment { segment: index, fault }));
+            self.wait_for_all()?;
+            return Err(StreamError::Segment { segment: index, fault: SegmentFault::Chain });
         }
         if let Some(sink) = &self.positioned
             && !head.is_empty()

@@ -8,6 +8,7 @@ pub(crate) mod mailbox;
 pub(crate) mod reorder;
 
 mod prim {
+    pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 
     pub(crate) use parking_lot::{Condvar, Mutex};

@@ -1,18 +1,16 @@
 //! Cancellation: one flag that everyone of a stream looks at.
 //! It wakes nobody: whoever waits does so for a bounded time, or for work that looks here itself.
 
-use std::sync::Arc;
-
-use super::prim::{AtomicBool, Ordering};
+use super::prim::{Arc, AtomicBool, Ordering};
 
 /// Asks a stream to stop. Clones are the same token; once cancelled it stays so.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
     /// A token that has not been cancelled.
     pub fn new() -> CancelToken {
-        CancelToken::default()
+        CancelToken(Arc::new(AtomicBool::new(false)))
     }
 
     /// Asks whoever holds a clone to stop.
@@ -25,6 +23,12 @@ impl CancelToken {
     pub fn is_cancelled(&self) -> bool {
         // Partner: the store above.
         self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> CancelToken {
+        CancelToken::new()
     }
 }
 

@@ -1,0 +1,7 @@
+//! Wrong copies of the synchronisation, one fault each.
+//! They are here to be caught, and nothing else may use them.
+
+pub(crate) mod gate;
+pub(crate) mod mailbox;
+pub(crate) mod reorder;
+pub(crate) mod token;

@@ -1,0 +1,122 @@
+//! Gates with one fault each: the gate with a flaw that its name says.
+//! All share one body, so that only the fault differs.
+
+use std::collections::VecDeque;
+
+use crate::prim::{Condvar, Mutex};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    TakesUnderAnotherLock,
+    GivesInSilence,
+    WakesOne,
+    HasNoQueue,
+    LeavesInSilence,
+}
+
+macro_rules! flawed {
+    ($($name:ident: $what:literal,)*) => {$(
+        #[doc = $what]
+        pub(crate) struct $name(Gate);
+
+        impl $name {
+            pub(crate) fn new(total: usize) -> Self {
+                Self(Gate::new(total, Flaw::$name))
+            }
+
+            pub(crate) fn try_take(&self, bytes: usize) -> bool {
+                self.0.try_take(bytes)
+            }
+
+            pub(crate) fn take(&self, bytes: usize, stop: impl Fn() -> bool) -> bool {
+                self.0.take(bytes, stop)
+            }
+
+            pub(crate) fn give(&self, bytes: usize) {
+                self.0.give(bytes);
+            }
+        }
+    )*};
+}
+
+flawed! {
+    TakesUnderAnotherLock: "Lets the lock go between the look and the taking.",
+    GivesInSilence: "Wakes nobody when credit comes back.",
+    WakesOne: "Wakes one when credit comes back or the queue moves: perhaps one that cannot be served.",
+    HasNoQueue: "Serves whoever fits.",
+    LeavesInSilence: "Wakes nobody when one leaves the queue.",
+}
+
+struct Gate {
+    flaw: Flaw,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    free: usize,
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
+}
+
+impl Gate {
+    fn new(total: usize, flaw: Flaw) -> Gate {
+        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
+        Gate { flaw, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        if !state.waiting.is_empty() || state.free < bytes {
+            return false;
+        }
+        if self.flaw == Flaw::TakesUnderAnotherLock {
+            drop(state);
+            state = self.state.lock();
+        }
+        state.free = state.free.wrapping_sub(bytes);
+        true
+    }
+
+    fn take(&self, bytes: usize, stop: impl Fn() -> bool) -> bool {
+        let mut state = self.state.lock();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        let mut taken = false;
+        loop {
+            if stop() {
+                break;
+            }
+            let due = self.flaw == Flaw::HasNoQueue || state.waiting.front() == Some(&ticket);
+            if due && state.free >= bytes {
+                if self.flaw == Flaw::TakesUnderAnotherLock {
+                    drop(state);
+                    state = self.state.lock();
+                }
+                state.free = state.free.wrapping_sub(bytes);
+                taken = true;
+                break;
+            }
+            self.changed.wait(&mut state);
+        }
+        state.waiting.retain(|waiting| *waiting != ticket);
+        match self.flaw {
+            Flaw::LeavesInSilence => {}
+            Flaw::WakesOne => self.changed.notify_one(),
+            _ => self.changed.notify_all(),
+        }
+        taken
+    }
+
+    fn give(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.free = state.free.wrapping_add(bytes);
+        drop(state);
+        match self.flaw {
+            Flaw::GivesInSilence => {}
+            Flaw::WakesOne => self.changed.notify_one(),
+            _ => self.changed.notify_all(),
+        }
+    }
+}
