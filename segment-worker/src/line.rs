@@ -290,6 +290,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         Ok(())
     }
 
+    /// The error to report for one that was found ahead: that of a job further back in the input, if there is one.
+    fn earliest<E>(&mut self, error: StreamError<E>) -> StreamError<E> {
+        self.drain(None).and_then(failure).unwrap_or(error)
+    }
+
     /// Waits for all that is out. Of `found` and of what fails then, the failure furthest back in the input.
     fn drain(&mut self, found: Option<Outcome>) -> Option<Outcome> {
         let mut earliest = found;
