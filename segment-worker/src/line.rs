@@ -177,12 +177,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         Ok(Turn::Idle)
     }
 
-    /// A segment begins.
+    /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
     pub(crate) fn begin<E>(&mut self, plan: SegmentPlan) -> Result<(), StreamError<E>> {
         let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
         self.look()?;
         if index.0 != self.committed.segments + self.flights.len() as u64 {
-            self.wait_for_all()?;
             return Err(StreamError::Segment { segment: index, fault: SegmentFault::Chain });
         }
         if let Some(sink) = &self.positioned
@@ -288,11 +287,6 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             self.wait()?;
         }
         Ok(())
-    }
-
-    /// The error to report for one that was found ahead: that of a job further back in the input, if there is one.
-    fn earliest<E>(&mut self, error: StreamError<E>) -> StreamError<E> {
-        self.drain(None).and_then(failure).unwrap_or(error)
     }
 
     /// Waits for all that is out. Of `found` and of what fails then, the failure furthest back in the input.

@@ -41,19 +41,23 @@ pub fn open<F: Feed, S: StreamingSink>(
         match line.turn(end.is_some(), &mut credit)? {
             Turn::Idle => break,
             Turn::Wait => line.wait()?,
-            Turn::Feed => match feed.next(&line.buffers) {
-                Ok(Step::Segment(plan)) => line.begin(plan)?,
-                Ok(Step::Run(run)) => line.submit(run, &mut credit),
-                Ok(Step::Close(closing)) => line.close(closing),
-                Ok(Step::End(said)) => end = Some(said),
-                Ok(Step::NothingYet) => {}
-                Err(error) => {
+            Turn::Feed => {
+                let mut taken = Ok(());
+                match feed.next(&line.buffers) {
+                    Ok(Step::Segment(plan)) => taken = line.begin(plan),
+                    Ok(Step::Run(run)) => line.submit(run, &mut credit),
+                    Ok(Step::Close(closing)) => line.close(closing),
+                    Ok(Step::End(said)) => end = Some(said),
+                    Ok(Step::NothingYet) => {}
+                    Err(error) => taken = Err(StreamError::Feed(error)),
+                }
+                if let Err(error) = taken {
                     // What came before decides first: of several faults the first in the input is the one to report.
                     line.wait_for_all()?;
                     settle_all(&mut line, &mut last)?;
-                    return Err(StreamError::Feed(error));
+                    return Err(error);
                 }
-            },
+            }
         }
     }
     let Committed { segments, plaintext_len, chain, .. } = line.committed;

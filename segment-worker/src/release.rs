@@ -25,3 +25,31 @@ impl Release {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_what_is_held() {
+        use Release::{AfterDigest, AfterDigestIfFrameOver, AtOnce};
+        use Visibility::{Private, Seen};
+        let table = [
+            (AtOnce, 4096, Private, false),
+            (AtOnce, 4096, Seen, true),
+            (AfterDigest, 4096, Private, true),
+            (AfterDigest, 4096, Seen, true),
+            (AfterDigestIfFrameOver(4095), 4096, Private, true),
+            (AfterDigestIfFrameOver(4096), 4096, Private, false),
+            (AfterDigestIfFrameOver(4097), 4096, Private, false),
+            (AfterDigestIfFrameOver(0), 4096, Private, true),
+            (AfterDigestIfFrameOver(u32::MAX), 4096, Private, false),
+            (AfterDigestIfFrameOver(u32::MAX), 4096, Seen, true),
+        ];
+        for (release, frame_len, visibility, held) in table {
+            let what = format!("{release:?} for frames of {frame_len} into a sink that is {visibility:?}");
+            assert_eq!(release.holds(frame_len, visibility), held, "{what}");
+        }
+        assert_eq!(Release::default(), AtOnce);
+    }
+}

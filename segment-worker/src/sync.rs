@@ -13,3 +13,6 @@ mod prim {
 
     pub(crate) use parking_lot::{Condvar, Mutex};
 }
+
+#[cfg(test)]
+mod tests;
