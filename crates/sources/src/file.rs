@@ -21,7 +21,6 @@ use crate::{Arrival, ReadAt, Source};
 #[derive(Debug)]
 pub struct FileSource {
     shared: Arc<Shared>,
-    identity: Identity,
     next: u64,
 }
 
@@ -53,7 +52,7 @@ impl FileSource {
         };
         // Advice only: a file system that does not take it reads no worse than before.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        Ok(Self { shared: Arc::new(Shared { file, len }), identity, next: 0 })
+        Ok(Self { shared: Arc::new(Shared { file, len, identity }), next: 0 })
     }
 
     /// Whether the file has been written, cut or extended since it was opened, as far as its size and time of
@@ -62,7 +61,7 @@ impl FileSource {
     /// # Errors
     /// The file cannot be examined.
     pub fn changed(&self) -> io::Result<bool> {
-        Ok(Identity::of(&self.shared.file)? != self.identity)
+        self.shared.changed()
     }
 }
 
@@ -97,6 +96,7 @@ impl Source for FileSource {
 struct Shared {
     file: File,
     len: u64,
+    identity: Identity,
 }
 
 impl ReadAt for Shared {
@@ -117,6 +117,10 @@ impl ReadAt for Shared {
 
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn changed(&self) -> io::Result<bool> {
+        Ok(Identity::of(&self.file)? != self.identity)
     }
 }
 

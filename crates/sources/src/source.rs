@@ -42,6 +42,14 @@ pub trait ReadAt: Send + Sync {
 
     /// Bytes in all.
     fn len(&self) -> u64;
+
+    /// Whether the bytes are known to be others than when the source was opened.
+    ///
+    /// # Errors
+    /// The medium cannot be examined.
+    fn changed(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {

@@ -1,0 +1,184 @@
+//! What stands before the segments: preamble, key area, metadata; opened, or made for a new stream.
+//! It knows no segment, but hands out what their workers need.
+
+use std::sync::Arc;
+
+use frame_worker::{Backend, ChainValue, Cipher, DigestKind, FrameWorker, SegmentDigest, Suite};
+use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN, TAG_LEN};
+use framing::{
+    KeyCopy, MetadataHead, Preamble, SegmentHeader, Shape, StreamId, decode_entries, encode_entries,
+};
+use keys::{Identities, KeySchedule, Recipients, StreamKey};
+
+use crate::key_area::{KeyArea, encode_copy, framing_slots};
+use crate::{Error, ErrorKind, Metadata, Warning};
+
+/// A stream's beginning, read or made. Without a key it has no schedule and no metadata.
+pub(crate) struct Envelope {
+    pub(crate) preamble: Preamble,
+    pub(crate) schedule: Option<KeySchedule>,
+    pub(crate) metadata: Metadata,
+    pub(crate) warnings: Vec<Warning>,
+    /// Bytes of the metadata record.
+    pub(crate) metadata_len: u64,
+    /// The chain before the first segment.
+    pub(crate) chain: ChainValue,
+    backend: Backend,
+}
+
+impl Envelope {
+    /// Opens the three records; with `identities` all of them are authenticated, without only their structure counts.
+    pub(crate) fn open(
+        block: &[u8],
+        area: &[u8],
+        metadata: &[u8],
+        identities: Option<&Identities>,
+        backend: Backend,
+    ) -> Result<Envelope, Error> {
+        let preamble = Preamble::parse(block).map_err(|error| Error::framing(error, 0))?;
+        let origin = preamble.origin();
+        let bytes = preamble.to_bytes();
+        let area = KeyArea::parse(&bytes, area)?;
+        let (schedule, warnings) = match identities {
+            Some(identities) => {
+                let unlocked = area.unlock(identities)?;
+                (Some(unlocked.schedule), unlocked.warnings)
+            }
+            None => {
+                area.check_shape()?;
+                (None, area.warnings())
+            }
+        };
+        let head = MetadataHead::parse(metadata).map_err(|error| Error::framing(error, origin))?;
+        let entries = match &schedule {
+            Some(schedule) => open_metadata(&head, metadata, schedule, preamble.suite, backend, origin)?,
+            None => Vec::new(),
+        };
+        Ok(Envelope {
+            metadata_len: metadata.len() as u64,
+            chain: ChainValue::start(preamble.digest, &bound(&preamble), metadata),
+            metadata: entries,
+            schedule,
+            warnings,
+            preamble,
+            backend,
+        })
+    }
+
+    /// A new stream's beginning, with the bytes to write.
+    pub(crate) fn new(
+        suite: Suite,
+        digest: DigestKind,
+        shape: Shape,
+        recipients: &Recipients,
+        metadata: &Metadata,
+        backend: Backend,
+    ) -> Result<(Envelope, Vec<u8>), Error> {
+        let stream_key = StreamKey::generate().map_err(Error::key)?;
+        let mut preamble = Preamble {
+            suite,
+            digest,
+            shape,
+            stream_id: StreamId(keys::random().map_err(Error::key)?),
+            salt: keys::random().map_err(Error::key)?,
+            commitment: [0; 32],
+            key_copy_len: 0,
+        };
+        let schedule = KeySchedule::new(&stream_key, &preamble.to_bytes());
+        preamble.commitment = schedule.commitment();
+        let mut head = [0; 80];
+        head.copy_from_slice(&preamble.to_bytes()[..80]);
+        let slots = recipients.wrap(&stream_key, &head).map_err(Error::key)?;
+        preamble.key_copy_len = KeyCopy::len_for(&framing_slots(&slots))
+            .map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
+        let mut bytes = preamble.to_bytes().to_vec();
+        bytes.resize(PREAMBLE_BLOCK_LEN, 0);
+        let copy = encode_copy(&preamble, &schedule, &slots, 1)?;
+        bytes.extend(&copy);
+        bytes.extend(&copy);
+        let record = seal_metadata(metadata, &schedule, suite, backend)?;
+        bytes.extend(&record);
+        let envelope = Envelope {
+            metadata_len: record.len() as u64,
+            chain: ChainValue::start(digest, &bound(&preamble), &record),
+            metadata: metadata.clone(),
+            schedule: Some(schedule),
+            warnings: Vec::new(),
+            preamble,
+            backend,
+        };
+        Ok((envelope, bytes))
+    }
+
+    /// The worker for the frames of a segment, and its digest with nothing absorbed.
+    pub(crate) fn segment(&self, header: &SegmentHeader) -> Result<(Arc<FrameWorker>, SegmentDigest), Error> {
+        let Preamble { suite, digest, shape, .. } = self.preamble;
+        let bytes = header.to_bytes();
+        let worker = match &self.schedule {
+            Some(schedule) => {
+                let secret = schedule.segment(&bytes);
+                FrameWorker::new(self.backend, suite, digest, shape, secret.key(), secret.nonce())
+            }
+            None => FrameWorker::keyless(digest, shape).ok_or_else(keyless_tags)?,
+        };
+        Ok((Arc::new(worker), SegmentDigest::new(digest, &bound(&self.preamble), &bytes)))
+    }
+
+    /// Where the metadata begins, in bytes from the beginning of the stream; offsets in the index count from there.
+    pub(crate) fn origin(&self) -> u64 {
+        self.preamble.origin()
+    }
+
+    /// How the stream is cut.
+    pub(crate) fn shape(&self) -> Shape {
+        self.preamble.shape
+    }
+}
+
+/// The digest of *tags* is over AEAD tags, which say nothing to whoever cannot check them.
+pub(crate) fn keyless_tags() -> Error {
+    Error::new(ErrorKind::Unsupported, "a stream with the digest `tags` cannot be verified without its key")
+        .advise("Give an identity, a passphrase or a key file.")
+}
+
+/// The bytes of the preamble that digests bind (FORMAT §11): all but the key copies' length.
+fn bound(preamble: &Preamble) -> [u8; 112] {
+    let mut bytes = [0; 112];
+    bytes.copy_from_slice(&preamble.to_bytes()[..112]);
+    bytes
+}
+
+fn seal_metadata(
+    metadata: &Metadata,
+    schedule: &KeySchedule,
+    suite: Suite,
+    backend: Backend,
+) -> Result<Vec<u8>, Error> {
+    let mut text = encode_entries(metadata).map_err(|error| {
+        let framed = Error::framing(error, 0);
+        Error::new(ErrorKind::Usage, framed.to_string())
+    })?;
+    let salt = keys::random().map_err(Error::key)?;
+    let head = MetadataHead { salt, body_len: (text.len() + TAG_LEN) as u32 }.to_bytes();
+    let secret = schedule.metadata(&head);
+    let tag = Cipher::new(backend, suite, secret.key()).seal(*secret.nonce(), &[], &mut text);
+    Ok([&head[..], &text, &tag].concat())
+}
+
+fn open_metadata(
+    head: &MetadataHead,
+    record: &[u8],
+    schedule: &KeySchedule,
+    suite: Suite,
+    backend: Backend,
+    origin: u64,
+) -> Result<Metadata, Error> {
+    let refused = || Error::damaged("the metadata fails authentication").at(origin);
+    let secret = schedule.metadata(&head.to_bytes());
+    let body = record.get(METADATA_HEAD_LEN..).ok_or_else(refused)?;
+    let (text, tag) = body.split_last_chunk::<TAG_LEN>().ok_or_else(refused)?;
+    let mut plaintext = vec![0; text.len()];
+    let cipher = Cipher::new(backend, suite, secret.key());
+    cipher.open(*secret.nonce(), &[], text, tag, &mut plaintext).map_err(|_| refused())?;
+    decode_entries(&plaintext).map_err(|error| Error::framing(error, origin))
+}

@@ -1,0 +1,300 @@
+//! The one error of this library: what happened, where, and what to do next.
+//! It knows no exit code; the command maps kinds to codes.
+
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+use frame_worker::FrameError;
+use framing::{Fault, FramingError};
+use keys::{KeyError, UnwrapError};
+use segment_worker::StreamError;
+use sinks::{CommitError, TargetError};
+
+/// What kind of failure it was. Each has one exit code in the command line.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Reading, writing, or the machine failed.
+    Io,
+    /// The caller asked for something that cannot be.
+    Usage,
+    /// The sealed stream is damaged or was tampered with.
+    Damaged,
+    /// None of the keys given opens the stream.
+    NoKey,
+    /// The sealed stream ends too early; all before its end is right.
+    Truncated,
+    /// The target exists, and replacing it was not asked for.
+    TargetExists,
+    /// A size or count is beyond a limit of the format.
+    Limit,
+    /// The stream is of a version or has a feature that this release does not know.
+    Unsupported,
+    /// Another process is writing the same target.
+    TargetHeld,
+    /// The target has been published, but whether that survives a power cut is not known.
+    DurabilityUnknown,
+    /// The cancel token was used.
+    Cancelled,
+}
+
+/// Why nothing was sealed, restored or verified. The target is as it was, unless the kind is
+/// [`ErrorKind::DurabilityUnknown`].
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    what: String,
+    segment: Option<u64>,
+    frame: Option<u32>,
+    position: Option<u64>,
+    advice: Option<&'static str>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
+        let what = what.into();
+        Error(Box::new(Inner {
+            kind,
+            what,
+            segment: None,
+            frame: None,
+            position: None,
+            advice: None,
+            source: None,
+        }))
+    }
+
+    /// What kind of failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The segment it happened in, from 0, where there is one.
+    pub fn segment(&self) -> Option<u64> {
+        self.0.segment
+    }
+
+    /// The frame of that segment, from 0; the first of its run where it is not known more exactly.
+    pub fn frame(&self) -> Option<u32> {
+        self.0.frame
+    }
+
+    /// Where in the sealed stream, in bytes from its beginning, where that is known.
+    pub fn position(&self) -> Option<u64> {
+        self.0.position
+    }
+
+    /// What can be done about it, as a sentence.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.0.advice
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Damaged, what).advise(DAMAGED)
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
+        Error::new(ErrorKind::Io, what).because(source)
+    }
+
+    #[must_use]
+    pub(crate) fn in_segment(mut self, segment: u64) -> Error {
+        self.0.segment = Some(segment);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn at(mut self, position: u64) -> Error {
+        self.0.position = Some(position);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn advise(mut self, advice: &'static str) -> Error {
+        self.0.advice = Some(advice);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
+        self.0.source = Some(Box::new(source));
+        self
+    }
+
+    /// A record that does not parse; `base` is where the parsed bytes begin in the stream.
+    pub(crate) fn framing(error: FramingError, base: u64) -> Error {
+        let error = error.moved(base);
+        let (kind, advice) = match error.fault {
+            Fault::Damaged => (ErrorKind::Damaged, DAMAGED),
+            Fault::Truncated => (ErrorKind::Truncated, TRUNCATED),
+            Fault::Limit => (ErrorKind::Limit, "This may be damage, or a stream made to exhaust a reader."),
+            Fault::Unsupported => (ErrorKind::Unsupported, "A newer release may know it."),
+        };
+        Error::new(kind, format!("the {} {}", error.record, error.problem)).at(error.offset).advise(advice)
+    }
+
+    /// A frame of `segment` that was refused; `base` is where its run begins in the stream.
+    pub(crate) fn frame_refused(segment: u64, first: u32, error: &FrameError, base: u64) -> Error {
+        let mut refused = match error {
+            FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
+            FrameError::NotDue { .. } | FrameError::Authentication { .. } | FrameError::Closing => {
+                Error::damaged(error.to_string()).in_segment(segment).at(base)
+            }
+        };
+        refused.0.frame = Some(match error {
+            FrameError::NotDue { due: frame } | FrameError::Authentication { frame } => frame.0,
+            FrameError::Closing | FrameError::Framing(_) => first,
+        });
+        refused
+    }
+
+    pub(crate) fn key(error: KeyError) -> Error {
+        let kind = match &error {
+            KeyError::Random { .. } | KeyError::Recipient { .. } => ErrorKind::Io,
+            _ => ErrorKind::Usage,
+        };
+        Error::new(kind, error.to_string())
+    }
+
+    pub(crate) fn unwrap(error: &UnwrapError) -> Error {
+        let error_with = |kind| Error::new(kind, error.to_string());
+        match error {
+            UnwrapError::NoKey { .. } => error_with(ErrorKind::NoKey).advise(
+                "Try another identity, passphrase or key file; `cofferdam inspect` shows the kinds of slots.",
+            ),
+            UnwrapError::Limit { .. } => error_with(ErrorKind::Limit),
+            _ => error_with(ErrorKind::Damaged).advise(DAMAGED),
+        }
+    }
+
+    pub(crate) fn target(error: TargetError) -> Error {
+        let (kind, advice) = match &error {
+            TargetError::Exists { .. } => {
+                (ErrorKind::TargetExists, Some("To replace it, ask for that: `--force`."))
+            }
+            TargetError::Symlink { .. } => {
+                (ErrorKind::TargetExists, Some("To replace what it points to, ask for that: `--force`."))
+            }
+            TargetError::Held { .. } => (ErrorKind::TargetHeld, Some("Wait for the other one to end.")),
+            TargetError::NotAFile { .. } => (ErrorKind::Usage, None),
+            _ => (ErrorKind::Io, None),
+        };
+        let mut refused = Error::new(kind, error.to_string());
+        refused.0.advice = advice;
+        refused
+    }
+
+    fn commit(what: &str, segment: Option<u64>, error: CommitError) -> Error {
+        let (CommitError::NotCommitted(source) | CommitError::Unknown(source)) = &error;
+        let exists = source.kind() == io::ErrorKind::AlreadyExists;
+        let refused = match &error {
+            CommitError::NotCommitted(_) if exists => {
+                Error::new(ErrorKind::TargetExists, "another file has appeared at the target meanwhile")
+                    .advise("To replace it, ask for that: `--force`.")
+            }
+            CommitError::Unknown(_) if segment.is_none() => Error::new(
+                ErrorKind::DurabilityUnknown,
+                "the target is in place, but may not survive a power cut",
+            )
+            .advise("Run `sync` on its file system and look at the system's log; then verify the target."),
+            _ => Error::new(ErrorKind::Io, what),
+        };
+        let mut refused = refused.because(error);
+        refused.0.segment = segment;
+        refused
+    }
+
+    /// What ended an opening stream.
+    pub(crate) fn opening(error: StreamError<Error>) -> Error {
+        match error {
+            StreamError::Read { segment, offset, source }
+                if source.kind() == io::ErrorKind::UnexpectedEof =>
+            {
+                Error::new(ErrorKind::Truncated, "the sealed stream ended while it was read")
+                    .in_segment(segment.0)
+                    .at(offset)
+                    .because(source)
+            }
+            other => Error::stream(other),
+        }
+    }
+
+    /// What ended a sealing stream.
+    pub(crate) fn sealing(error: StreamError<Error>) -> Error {
+        match error {
+            StreamError::Read { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+                Error::input_changed()
+            }
+            other => Error::stream(other),
+        }
+    }
+
+    /// The input of a seal is not what it was when it was opened.
+    pub(crate) fn input_changed() -> Error {
+        Error::new(ErrorKind::Io, "the input changed while it was sealed")
+            .advise("Seal a snapshot, or stop what writes to it, and seal again.")
+    }
+
+    fn stream(error: StreamError<Error>) -> Error {
+        match error {
+            StreamError::Feed(error) => error,
+            StreamError::Frame { segment, first, offset, source } => {
+                Error::frame_refused(segment.0, first.0, &source, offset)
+            }
+            StreamError::Segment { segment, fault } => {
+                Error::damaged(fault.to_string()).in_segment(segment.0)
+            }
+            StreamError::Trailer => Error::damaged("the trailer does not say what the segments say"),
+            StreamError::Read { segment, offset, source } => {
+                Error::io("the input could not be read", source).in_segment(segment.0).at(offset)
+            }
+            StreamError::Sink { segment, source } => {
+                Error::io("the output could not be written", source).in_segment(segment.0)
+            }
+            StreamError::Commit { segment, source } => {
+                Error::commit("the output did not take a segment", Some(segment.0), source)
+            }
+            StreamError::Publish(source) => Error::commit("the output could not be published", None, source),
+            StreamError::Panicked { segment } => {
+                Error::new(ErrorKind::Io, "a worker panicked: this is a fault of the program")
+                    .in_segment(segment.0)
+                    .advise("Please report it with the message above.")
+            }
+            StreamError::Budget { needed, total } => Error::new(
+                ErrorKind::Usage,
+                format!("a memory budget of {total} bytes is too small: this stream needs {needed}"),
+            )
+            .advise("Give it more with `--memory`; a stream that is held needs room for a whole segment."),
+            StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.what)?;
+        let places = [
+            self.0.segment.map(|segment| format!("segment {segment}")),
+            self.0.frame.map(|frame| format!("frame {frame}")),
+            self.0.position.map(|position| format!("byte {position}")),
+        ];
+        let places: Vec<String> = places.into_iter().flatten().collect();
+        if !places.is_empty() {
+            write!(f, " ({})", places.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+const DAMAGED: &str = "Nothing was restored from it. Fetch the stream again, or take another copy.";
+const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";

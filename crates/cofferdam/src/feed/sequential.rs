@@ -1,0 +1,247 @@
+//! Opening from a source that cannot seek: every record in wire order, the trailer compared with what came before.
+//! It learns a stream's length at its end, and trusts nothing of the trailer that the segments do not say.
+
+use std::sync::Arc;
+
+use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker};
+use framing::limits::{CLOSING_LEN, MAC_LEN};
+use framing::{FrameHeader, IndexEntry, Piece, Record, SegmentHeader};
+use keys::{Identities, macs_equal};
+use segment_worker::{Buffers, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
+use sources::Source;
+
+use super::window::{Next, Window};
+use crate::envelope::Envelope;
+use crate::resources::Resources;
+use crate::trailer::Ledger;
+use crate::{Error, ErrorKind};
+
+/// A sealed stream, read once from front to back.
+pub(crate) struct SequentialFeed<'a, S> {
+    window: Window<S>,
+    envelope: &'a Envelope,
+    frames_per_run: u32,
+    expected: Option<ChainValue>,
+    ledger: Ledger,
+    segment: Option<OpenSegment>,
+    run: Option<Run>,
+    due: Option<Step<Closing, StreamEnd>>,
+    chain: ChainValue,
+    last: bool,
+}
+
+struct OpenSegment {
+    header: SegmentHeader,
+    worker: Arc<FrameWorker>,
+    plaintext_len: u64,
+}
+
+/// Reads the records before the segments.
+pub(crate) fn read_envelope<S: Source>(
+    window: &mut Window<S>,
+    identities: Option<&Identities>,
+    resources: &Resources,
+) -> Result<Envelope, Error> {
+    let mut records = [Vec::new(), Vec::new(), Vec::new()];
+    for record in &mut records {
+        // The splitter names them in their order, or fails.
+        let Next::Piece { len, .. } = window.wait(&resources.cancel)? else { continue };
+        *record = window.bytes(len).to_vec();
+    }
+    let [preamble, area, metadata] = &records;
+    Envelope::open(preamble, area, metadata, identities, resources.backend)
+}
+
+impl<'a, S: Source> SequentialFeed<'a, S> {
+    /// Goes on behind the envelope that was read through `window`.
+    pub(crate) fn new(
+        window: Window<S>,
+        envelope: &'a Envelope,
+        frames_per_run: u32,
+        expected: Option<ChainValue>,
+    ) -> SequentialFeed<'a, S> {
+        SequentialFeed {
+            window,
+            envelope,
+            frames_per_run,
+            expected,
+            ledger: Ledger::new(envelope.metadata_len),
+            segment: None,
+            run: None,
+            due: None,
+            chain: envelope.chain,
+            last: false,
+        }
+    }
+
+    fn segment_header(&mut self, offset: u64, len: usize) -> Result<Step<Closing, StreamEnd>, Error> {
+        let header =
+            SegmentHeader::parse(self.window.bytes(len)).map_err(|error| Error::framing(error, offset))?;
+        let expected = (self.ledger.segments(), self.ledger.plaintext_len());
+        if (header.index.0, header.plaintext_offset) != expected {
+            return Err(Error::damaged("this is not the segment that is due: segments are missing or moved")
+                .in_segment(expected.0)
+                .at(offset));
+        }
+        let (worker, digest) = self.envelope.segment(&header)?;
+        let plan = SegmentPlan {
+            index: header.index,
+            worker: worker.clone(),
+            digest,
+            sink_offset: header.plaintext_offset,
+            head: Vec::new(),
+        };
+        self.segment = Some(OpenSegment { header, worker, plaintext_len: 0 });
+        Ok(Step::Segment(plan))
+    }
+
+    /// Adds a frame to the run that is gathered; a full run, or one that has to end here, is handed on.
+    fn data(
+        &mut self,
+        frame: FrameHeader,
+        offset: u64,
+        len: usize,
+        buffers: &Buffers,
+    ) -> Result<Option<Run>, Error> {
+        let segment = self.segment.as_mut().expect("the splitter names frames behind a header only");
+        let run = self.run.get_or_insert_with(|| Run {
+            first: FrameIndex(frame.index.0),
+            count: 0,
+            input: Input::Bytes(buffers.take()),
+            input_offset: offset,
+            input_len: 0,
+            output_len: 0,
+            sink_offset: segment.header.plaintext_offset + segment.plaintext_len,
+        });
+        let Input::Bytes(buffer) = &mut run.input else { return Ok(None) };
+        buffer[run.input_len..run.input_len + len].copy_from_slice(self.window.bytes(len));
+        run.count += 1;
+        run.input_len += len;
+        if self.envelope.schedule.is_some() {
+            run.output_len += frame.plaintext_len as usize;
+        }
+        segment.plaintext_len += u64::from(frame.plaintext_len);
+        let full = run.count == self.frames_per_run;
+        Ok(if full { self.run.take() } else { None })
+    }
+
+    fn closing(&mut self, offset: u64, len: usize) -> Result<Closing, Error> {
+        let OpenSegment { header, worker, plaintext_len } =
+            self.segment.take().expect("the splitter names closing frames behind a header only");
+        let index = header.index.0;
+        let bytes: &[u8; CLOSING_LEN] =
+            self.window.bytes(len).try_into().expect("closing frames have one length");
+        let closing =
+            worker.open_closing(bytes).map_err(|error| Error::frame_refused(index, 0, &error, offset))?;
+        let begin = self.ledger.wire_len();
+        let end = offset + len as u64 - self.envelope.origin();
+        self.ledger.push(IndexEntry {
+            wire_offset: begin,
+            wire_len: end - begin,
+            plaintext_offset: header.plaintext_offset,
+            plaintext_len: plaintext_len as u32,
+            frame_count: closing.fields.frame_count,
+            attempt_salt: header.attempt_salt,
+            digest: closing.fields.digest,
+        });
+        self.chain = closing.chain_after;
+        self.last = closing.fields.last;
+        Ok(closing)
+    }
+
+    /// The page has to be the one that the segments imply, MAC included where there is a key.
+    fn index_page(&mut self, offset: u64, len: usize) -> Result<(), Error> {
+        let bytes = self.window.bytes(len);
+        let (seen, seen_mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a page ends with its MAC");
+        let schedule = self.envelope.schedule.as_ref();
+        let implied =
+            self.ledger.end_page(|page| schedule.map_or(*seen_mac, |schedule| schedule.page_mac(page)));
+        let (page, mac) = implied.split_last_chunk::<MAC_LEN>().expect("a page ends with its MAC");
+        if page != seen || !macs_equal(mac, seen_mac) {
+            return Err(trailer_fault(Record::IndexPage, offset));
+        }
+        Ok(())
+    }
+
+    fn directory(&self, offset: u64, len: usize) -> Result<(), Error> {
+        if self.window.bytes(len) != self.ledger.directory() {
+            return Err(trailer_fault(Record::Directory, offset));
+        }
+        Ok(())
+    }
+
+    fn footer(&self, offset: u64, len: usize) -> Result<StreamEnd, Error> {
+        let footer = self.ledger.footer(self.chain);
+        let implied = footer.to_bytes();
+        let bytes = self.window.bytes(len);
+        let (seen, seen_mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a footer ends with its MAC");
+        let schedule = self.envelope.schedule.as_ref();
+        let mac =
+            schedule.map_or(*seen_mac, |schedule| schedule.footer_mac(&self.ledger.directory(), &implied));
+        if seen != implied || !macs_equal(&mac, seen_mac) {
+            return Err(trailer_fault(Record::Footer, offset));
+        }
+        check_expected(self.expected, self.chain)?;
+        Ok(StreamEnd {
+            segments: footer.segments,
+            plaintext_len: footer.plaintext_len,
+            stream_digest: self.chain,
+        })
+    }
+
+    fn take(&mut self, next: Next, buffers: &Buffers) -> Result<Option<Step<Closing, StreamEnd>>, Error> {
+        let (piece, offset, len) = match next {
+            Next::Piece { piece, offset, len } => (piece, offset, len),
+            Next::NothingYet => return Ok(Some(Step::NothingYet)),
+            Next::End => return Ok(self.due.take()),
+        };
+        match piece {
+            Piece::SegmentHeader => return self.segment_header(offset, len).map(Some),
+            Piece::Data(frame) => return Ok(self.data(frame, offset, len, buffers)?.map(Step::Run)),
+            Piece::Closing => {
+                let closing = Step::Close(self.closing(offset, len)?);
+                let Some(run) = self.run.take() else { return Ok(Some(closing)) };
+                self.due = Some(closing);
+                return Ok(Some(Step::Run(run)));
+            }
+            Piece::IndexPage => self.index_page(offset, len)?,
+            Piece::Directory => self.directory(offset, len)?,
+            // The stream is whole when its source has ended, too: the end is told then.
+            Piece::Footer => self.due = Some(Step::End(self.footer(offset, len)?)),
+            Piece::Preamble | Piece::KeyArea | Piece::Metadata => {}
+        }
+        Ok(None)
+    }
+}
+
+impl<S: Source> Feed for SequentialFeed<'_, S> {
+    type Error = Error;
+
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {
+        if let Some(Step::Close(closing)) = self.due.take_if(|due| matches!(due, Step::Close(_))) {
+            return Ok(Step::Close(closing));
+        }
+        loop {
+            let next = self.window.next()?;
+            if let Some(step) = self.take(next, buffers)? {
+                return Ok(step);
+            }
+        }
+    }
+}
+
+/// A pin that was given has to be the stream's digest.
+pub(crate) fn check_expected(expected: Option<ChainValue>, stream_digest: ChainValue) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != stream_digest => {
+            Err(Error::new(ErrorKind::Damaged, "the stream's digest is not the expected one")
+                .advise("It is another stream than the one that was pinned, or an older one."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A record of the trailer is not what the segments imply.
+pub(crate) fn trailer_fault(record: Record, position: u64) -> Error {
+    Error::damaged(format!("the {record} is not what the segments say")).at(position)
+}

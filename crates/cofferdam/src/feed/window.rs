@@ -1,0 +1,105 @@
+//! A sliding window over a source that cannot seek: the bytes that have arrived and are not yet consumed.
+//! It knows records only by what the splitter says of them.
+
+use framing::{Piece, Splitter};
+use segment_worker::CancelToken;
+use sources::{Arrival, Source};
+
+use super::PATIENCE;
+use crate::{Error, ErrorKind};
+
+/// A source seen through a splitter, piece by piece.
+pub(crate) struct Window<S> {
+    source: S,
+    splitter: Splitter,
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    ended: bool,
+}
+
+/// What comes next.
+pub(crate) enum Next {
+    /// A whole piece, at this offset of the stream; [`Window::bytes`] are its bytes.
+    Piece { piece: Piece, offset: u64, len: usize },
+    /// The source has ended where it may.
+    End,
+    /// Nothing arrived within the patience.
+    NothingYet,
+}
+
+impl<S: Source> Window<S> {
+    /// At the beginning of `source`.
+    pub(crate) fn new(source: S) -> Window<S> {
+        Window {
+            source,
+            splitter: Splitter::new(),
+            bytes: vec![0; WINDOW_LEN],
+            start: 0,
+            end: 0,
+            ended: false,
+        }
+    }
+
+    /// The next piece. The one before is consumed by asking.
+    pub(crate) fn next(&mut self) -> Result<Next, Error> {
+        loop {
+            let offset = self.splitter.offset();
+            let seen = &self.bytes[self.start..self.end];
+            if let Some((piece, len)) =
+                self.splitter.next_piece(seen).map_err(|error| Error::framing(error, 0))?
+            {
+                self.start += len;
+                return Ok(Next::Piece { piece, offset, len });
+            }
+            if self.ended {
+                self.splitter.finish().map_err(|error| Error::framing(error, 0))?;
+                return Ok(Next::End);
+            }
+            match self.fill()? {
+                Arrival::Bytes(_) => {}
+                Arrival::End => self.ended = true,
+                Arrival::NothingYet => return Ok(Next::NothingYet),
+            }
+        }
+    }
+
+    /// As [`Window::next`], waiting as long as it takes unless cancelled. For the records before the segments.
+    pub(crate) fn wait(&mut self, cancel: &CancelToken) -> Result<Next, Error> {
+        loop {
+            if cancel.is_cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+            }
+            match self.next()? {
+                Next::NothingYet => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    /// The bytes of the piece of `len` bytes that came last.
+    pub(crate) fn bytes(&self, len: usize) -> &[u8] {
+        &self.bytes[self.start - len..self.start]
+    }
+
+    fn fill(&mut self) -> Result<Arrival, Error> {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.bytes.len() {
+            // No piece is longer than a limit of the format, so this ends.
+            self.bytes.resize(2 * self.bytes.len(), 0);
+        }
+        let room = &mut self.bytes[self.end..];
+        let arrival = self.source.read_within(room, PATIENCE);
+        let arrival = arrival.map_err(|error| Error::io("the sealed stream could not be read", error))?;
+        if let Arrival::Bytes(count) = arrival {
+            self.end += count;
+        }
+        Ok(arrival)
+    }
+}
+
+const WINDOW_LEN: usize = 256 * 1024;

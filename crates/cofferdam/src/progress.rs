@@ -1,0 +1,94 @@
+//! How far a stream is: what an observer is told.
+//! It knows bytes and clocks; what is counted is the engine's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Told how a stream gets on, on the thread that runs it. It should return at once.
+pub trait Observer: Send + Sync {
+    /// A segment has committed.
+    fn progress(&self, progress: &Progress);
+
+    /// Something is not as it should be, and the stream goes on all the same.
+    fn warning(&self, _warning: &Warning) {}
+}
+
+/// How far a stream is. Counts committed plaintext, and never goes back.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Progress {
+    /// Plaintext bytes committed.
+    pub committed: u64,
+    /// Plaintext bytes in all, where that is known.
+    pub total: Option<u64>,
+    /// Segments committed.
+    pub segments: u64,
+    /// Plaintext bytes a second over the last five updates; absent until there are two.
+    pub throughput: Option<f64>,
+    /// Time to go at that pace, where the total is known.
+    pub eta: Option<Duration>,
+}
+
+/// Something that does not keep a stream from being opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Warning {
+    /// One of the two key copies is damaged; the other one served. Re-wrapping the stream mends it.
+    KeyCopyDamaged {
+        /// Which one, 0 or 1.
+        copy: u8,
+    },
+    /// The two key copies are of different generations: a re-wrap was cut off. Running it again mends it.
+    RewrapUnfinished,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Warning::KeyCopyDamaged { copy } => write!(
+                f,
+                "key copy {copy} of the stream is damaged; the other one served. `cofferdam rewrap` writes both anew"
+            ),
+            Warning::RewrapUnfinished => {
+                f.write_str("a re-wrap of this stream was cut off; run it again to finish it")
+            }
+        }
+    }
+}
+
+/// Turns commits into progress.
+pub(crate) struct Meter {
+    observer: Option<Arc<dyn Observer>>,
+    total: Option<u64>,
+    seen: VecDeque<(Instant, u64)>,
+}
+
+impl Meter {
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>, total: Option<u64>) -> Meter {
+        Meter { observer, total, seen: VecDeque::from([(Instant::now(), 0)]) }
+    }
+
+    /// A segment has committed: `committed` bytes in `segments` segments so far.
+    pub(crate) fn committed(&mut self, committed: u64, segments: u64) {
+        let Some(observer) = &self.observer else { return };
+        self.seen.push_back((Instant::now(), committed));
+        if self.seen.len() > UPDATES + 1 {
+            self.seen.pop_front();
+        }
+        let throughput = throughput(&self.seen);
+        let left = self.total.map(|total| total.saturating_sub(committed));
+        let eta = left
+            .zip(throughput)
+            .and_then(|(left, pace)| Duration::try_from_secs_f64(left as f64 / pace).ok());
+        observer.progress(&Progress { committed, total: self.total, segments, throughput, eta });
+    }
+}
+
+fn throughput(seen: &VecDeque<(Instant, u64)>) -> Option<f64> {
+    let ((start, before), (end, after)) = (seen.front()?, seen.back()?);
+    let seconds = end.duration_since(*start).as_secs_f64();
+    (seconds > 0.0 && after > before).then(|| (after - before) as f64 / seconds)
+}
+
+/// Throughput is that of so many updates.
+const UPDATES: usize = 5;

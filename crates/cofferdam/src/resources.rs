@@ -1,0 +1,131 @@
+//! What a stream may use: threads, memory, and who may stop and watch it.
+//! It knows no format and no key; Sealer and Opener share it.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use frame_worker::{Backend, Pool, Shape};
+use segment_worker::{Budget, CancelToken, Demand};
+
+use crate::{Error, ErrorKind, Observer};
+
+#[derive(Clone, Default)]
+pub(crate) struct Resources {
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) pool: Option<Pool>,
+    pub(crate) budget: Option<Budget>,
+    pub(crate) cancel: CancelToken,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) backend: Backend,
+}
+
+/// How a stream of some shape is cut into runs under some budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunPlan {
+    pub(crate) frames_per_run: u32,
+    pub(crate) demand: Demand,
+}
+
+impl Resources {
+    /// The pool given, or one made now.
+    pub(crate) fn pool(&self) -> Result<Pool, Error> {
+        if let Some(pool) = &self.pool {
+            return Ok(pool.clone());
+        }
+        Pool::new(self.threads()).map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.budget.clone().unwrap_or_else(|| Budget::new(MEMORY_DEFAULT))
+    }
+
+    /// Runs as long as pays, shorter where the budget would not keep every thread busy with them.
+    pub(crate) fn plan(&self, shape: Shape, budget: &Budget) -> RunPlan {
+        let threads = self.pool.as_ref().map_or(self.threads().get(), Pool::threads);
+        let share = budget.total() / (RUNS_A_THREAD * 2 * threads);
+        let frame_wire_len = shape.frame_wire_len() as usize;
+        let frames = (share.min(RUN_LEN) / frame_wire_len).clamp(1, shape.frames_per_segment() as usize);
+        let demand = Demand {
+            run_len: frames * frame_wire_len,
+            runs_per_segment: (shape.frames_per_segment() as usize).div_ceil(frames),
+        };
+        RunPlan { frames_per_run: frames as u32, demand }
+    }
+
+    fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(Pool::threads_of_the_machine)
+    }
+}
+
+impl RunPlan {
+    /// Whether a stream of `plaintext_len` bytes is one run, and so not worth a pool.
+    pub(crate) fn is_one_run(&self, shape: Shape, plaintext_len: Option<u64>) -> bool {
+        let run = u64::from(self.frames_per_run) * u64::from(shape.frame_len());
+        plaintext_len.is_some_and(|len| len <= run)
+    }
+}
+
+/// Bytes of buffers that a stream holds at most, unless told otherwise.
+pub(crate) const MEMORY_DEFAULT: usize = 32 * 1024 * 1024;
+/// Wire bytes of a run: long enough to hide what a job costs, short enough that wire and plaintext stay in a core's
+/// second-level cache.
+const RUN_LEN: usize = 520 * 1024;
+/// A thread is kept busy by so many runs in flight.
+const RUNS_A_THREAD: usize = 3;
+
+/// The setters that Sealer and Opener share.
+macro_rules! resource_setters {
+    ($builder:ident) => {
+        impl $builder {
+            /// So many threads work on frames. Default: as many as the machine runs at once.
+            #[must_use]
+            pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
+                self.resources.threads = Some(threads);
+                self
+            }
+
+            /// Works in `pool`, which other streams may share, in place of threads of its own.
+            #[must_use]
+            pub fn pool(mut self, pool: Pool) -> $builder {
+                self.resources.pool = Some(pool);
+                self
+            }
+
+            /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys and a page of
+            /// the index (320 KiB) come on top.
+            #[must_use]
+            pub fn memory(self, bytes: usize) -> $builder {
+                self.budget(Budget::new(bytes))
+            }
+
+            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not.
+            #[must_use]
+            pub fn budget(mut self, budget: Budget) -> $builder {
+                self.resources.budget = Some(budget);
+                self
+            }
+
+            /// Tells `observer` how the stream gets on.
+            #[must_use]
+            pub fn observer(mut self, observer: Arc<dyn Observer>) -> $builder {
+                self.resources.observer = Some(observer);
+                self
+            }
+
+            /// Stops when `cancel` is used: no system call is begun after it has been seen, and nothing is published.
+            #[must_use]
+            pub fn cancel(mut self, cancel: CancelToken) -> $builder {
+                self.resources.cancel = cancel;
+                self
+            }
+
+            /// Which implementation of the ciphers. Default: the fast one, where it is built in.
+            #[must_use]
+            pub fn backend(mut self, backend: Backend) -> $builder {
+                self.resources.backend = backend;
+                self
+            }
+        }
+    };
+}
+pub(crate) use resource_setters;

@@ -1,0 +1,97 @@
+//! Changing who can open a stream, in place: both key copies are written anew, one after the other.
+//! It touches no byte outside the key area.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use framing::Preamble;
+use framing::limits::PREAMBLE_BLOCK_LEN;
+use keys::{Identities, Recipients};
+
+use crate::key_area::{KeyArea, encode_copy};
+use crate::{Error, ErrorKind};
+
+/// What a re-wrap did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewrapped {
+    /// The generation of both key copies now.
+    pub generation: u64,
+    /// Their slots.
+    pub slots: usize,
+}
+
+/// Lets `recipients`, and nobody else from now on, open the stream at `path`; any of `identities` has to open it now.
+/// Only the key area is written. A crash at any point leaves at least one whole copy, of the old keys or the new.
+///
+/// This is not revocation: who could open the stream before may have kept its key, or a copy of it.
+///
+/// # Errors
+/// Nothing has changed, unless the error says that writing failed.
+pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> Result<Rewrapped, Error> {
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let file = opened
+        .map_err(|error| Error::io(format!("{} could not be opened for writing", path.display()), error))?;
+    lock(&file)?;
+    let mut block = vec![0; PREAMBLE_BLOCK_LEN];
+    read_exactly(&file, 0, &mut block)?;
+    let preamble = Preamble::parse(&block).map_err(|error| Error::framing(error, 0))?;
+    let bytes = preamble.to_bytes();
+    let copy_len = preamble.key_copy_len as usize;
+    let mut area = vec![0; 2 * copy_len];
+    read_exactly(&file, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
+    let key_area = KeyArea::parse(&bytes, &area)?;
+    let unlocked = key_area.unlock(identities)?;
+    let generation = key_area.generation(unlocked.taken).checked_add(1);
+    let generation =
+        generation.ok_or_else(|| Error::new(ErrorKind::Limit, "the stream cannot be re-wrapped again"))?;
+    let mut head = [0; 80];
+    head.copy_from_slice(&bytes[..80]);
+    let slots = recipients.wrap(&unlocked.stream_key, &head).map_err(Error::key)?;
+    let copy = encode_copy(&preamble, &unlocked.schedule, &slots, generation).map_err(|error| {
+        error.advise("The key area has a fixed size. Give fewer recipients, or seal the snapshot again.")
+    })?;
+    // The copy that served goes last: until the other one is whole and durable, it is the only way to the key.
+    for index in [1 - unlocked.taken, unlocked.taken] {
+        write_copy(&file, (PREAMBLE_BLOCK_LEN + index * copy_len) as u64, &copy)?;
+    }
+    Ok(Rewrapped { generation, slots: slots.len() })
+}
+
+fn lock(file: &File) -> Result<(), Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(ErrorKind::TargetHeld, "another process re-wraps this stream")
+                .advise("Wait for it to end."))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io("the stream could not be locked", error)),
+    }
+}
+
+/// Writes a copy, makes it durable, and reads it back.
+fn write_copy(file: &File, position: u64, copy: &[u8]) -> Result<(), Error> {
+    let failed = |error| {
+        Error::io("the key area could not be written", error)
+            .at(position)
+            .advise("One key copy is whole: the stream opens. Run the same command again.")
+    };
+    file.write_all_at(copy, position).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    let mut written = vec![0; copy.len()];
+    file.read_exact_at(&mut written, position).map_err(failed)?;
+    if written != copy {
+        return Err(failed(io::Error::other("what was read back is not what was written")));
+    }
+    Ok(())
+}
+
+fn read_exactly(file: &File, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    file.read_exact_at(buffer, position).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            Error::new(ErrorKind::Truncated, "the sealed stream ends too early").at(position)
+        }
+        _ => Error::io("the sealed stream could not be read", error).at(position),
+    })
+}

@@ -1,0 +1,37 @@
+//! Seal, restore, open: the whole library for whoever needs no choices.
+//! Each is one line over the builders.
+
+use std::path::Path;
+
+use keys::{Identities, Recipients};
+use sinks::MemorySink;
+use sources::BytesSource;
+
+use crate::{Error, ErrorKind, Opener, Restored, Sealed, Sealer};
+
+/// Seals the file at `input` for `recipients` into a new file at `output`.
+///
+/// # Errors
+/// [`ErrorKind::TargetExists`] if `output` exists. After any error there is no `output`.
+pub fn seal(input: &Path, output: &Path, recipients: Recipients) -> Result<Sealed, Error> {
+    Sealer::new(recipients).seal_file(input, output)
+}
+
+/// Restores the sealed file at `sealed` into a new file at `target`: all of it, or nothing.
+///
+/// # Errors
+/// [`ErrorKind::TargetExists`] if `target` exists. After any error there is no `target`, unless the kind is
+/// [`ErrorKind::DurabilityUnknown`].
+pub fn restore(sealed: &Path, target: &Path, identities: Identities) -> Result<Restored, Error> {
+    Opener::new(identities).restore_file(sealed, target)
+}
+
+/// Opens a sealed stream that is in memory.
+///
+/// # Errors
+/// Nothing of the plaintext comes out.
+pub fn open(sealed: Vec<u8>, identities: Identities) -> Result<Vec<u8>, Error> {
+    let (sink, contents) = MemorySink::new();
+    Opener::new(identities).open(BytesSource::new(sealed), sink)?;
+    contents.take().ok_or_else(|| Error::new(ErrorKind::Io, "the memory sink published nothing"))
+}
