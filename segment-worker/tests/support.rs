@@ -1,0 +1,14 @@
+//! What the tests share: streams, feeds that bring them, sinks that watch, and ways to run one over the other.
+//! It judges nothing but what holds of every stream.
+
+mod feed;
+mod probe;
+mod scene;
+mod stream;
+
+pub(crate) use feed::{FeedFailed, Move, OpenFeed, SealFeed, Supply, Wire};
+pub(crate) use probe::{Call, Event, Kind, Probe, Report};
+pub(crate) use scene::{Scene, Workers, all_workers, within_a_minute};
+pub(crate) use stream::{
+    FRAME, FRAMES_PER_SEGMENT, Part, RUN, RUN_LEN, RUNS_PER_SEGMENT, SEGMENT, Stream, plaintext, start,
+};

@@ -1,0 +1,238 @@
+//! Feeds that bring a stream step by step, as the test has laid the steps out.
+//! They check nothing: what is wrong in a stream is for the engine to find.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use frame_worker::{ChainValue, Closing, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
+use segment_worker::{Buffers, Feed, Input, IsLast, NoEnd, ReadAt, Run, SegmentPlan, Step, StreamEnd};
+
+use super::stream::{self, Extent, Stream};
+
+/// One step that a feed has yet to make.
+#[derive(Clone)]
+pub(crate) enum Move {
+    Begin { index: u64, plaintext_at: usize },
+    Run(Extent),
+    Close(Closing),
+    End(StreamEnd),
+    Nothing,
+    Fail,
+}
+
+/// The feed's own failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FeedFailed;
+
+/// How a feed brings the bytes of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Supply {
+    Bytes,
+    Place,
+}
+
+/// Bytes that jobs read by themselves; `on_read` is told of each read, by number and offset, before it is done.
+pub(crate) struct Wire {
+    pub(crate) bytes: Vec<u8>,
+    on_read: Box<dyn Fn(usize, u64) + Send + Sync>,
+    reads: AtomicUsize,
+}
+
+/// Brings a sealed stream.
+pub(crate) struct OpenFeed<'a> {
+    pub(crate) moves: VecDeque<Move>,
+    wire: Arc<Wire>,
+    supply: Supply,
+    calls: Calls<'a>,
+}
+
+/// Brings a plaintext, cut as a sealed stream of it is.
+pub(crate) struct SealFeed<'a> {
+    steps: VecDeque<SealMove>,
+    plaintext: Arc<Wire>,
+    supply: Supply,
+    calls: Calls<'a>,
+    /// The segment whose closing frames cannot be made.
+    pub(crate) fail_to_close: Option<u64>,
+}
+
+enum SealMove {
+    Begin { index: u64, sink_offset: usize },
+    Run(Extent),
+    Close(IsLast),
+}
+
+/// Tells the test of each call, by number, before it is answered. What it returns is the answer's success.
+struct Calls<'a> {
+    count: usize,
+    on_call: Box<dyn FnMut(usize) -> Result<(), FeedFailed> + 'a>,
+}
+
+impl Wire {
+    pub(crate) fn new(bytes: Vec<u8>) -> Arc<Wire> {
+        Wire::watched(bytes, |_, _| {})
+    }
+
+    pub(crate) fn watched(bytes: Vec<u8>, on_read: impl Fn(usize, u64) + Send + Sync + 'static) -> Arc<Wire> {
+        Arc::new(Wire { bytes, on_read: Box::new(on_read), reads: AtomicUsize::new(0) })
+    }
+}
+
+impl ReadAt for Wire {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        // Relaxed: it numbers the reads, and orders nothing.
+        (self.on_read)(self.reads.fetch_add(1, Ordering::Relaxed), offset);
+        let bytes = self.bytes.get(offset as usize..).and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+impl<'a> OpenFeed<'a> {
+    pub(crate) fn new(stream: &Stream, supply: Supply) -> OpenFeed<'a> {
+        OpenFeed::over(stream, Wire::new(stream.wire.clone()), supply)
+    }
+
+    pub(crate) fn over(stream: &Stream, wire: Arc<Wire>, supply: Supply) -> OpenFeed<'a> {
+        let mut moves = VecDeque::from([Move::Nothing]);
+        for part in &stream.parts {
+            moves.push_back(Move::Begin { index: part.index, plaintext_at: part.plaintext_at });
+            moves.extend(part.runs().into_iter().map(Move::Run));
+            moves.push_back(Move::Close(part.closing.clone()));
+        }
+        moves.push_back(Move::End(stream.end.clone()));
+        OpenFeed { moves, wire, supply, calls: Calls::untold() }
+    }
+
+    /// The same feed, which tells of each call.
+    pub(crate) fn telling(
+        mut self,
+        on_call: impl FnMut(usize) -> Result<(), FeedFailed> + 'a,
+    ) -> OpenFeed<'a> {
+        self.calls.on_call = Box::new(on_call);
+        self
+    }
+}
+
+impl Feed for OpenFeed<'_> {
+    type Error = FeedFailed;
+
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, FeedFailed> {
+        self.calls.tell()?;
+        Ok(match self.moves.pop_front().expect("nothing is asked for after the end") {
+            Move::Begin { index, plaintext_at } => Step::Segment(SegmentPlan {
+                index: SegmentIndex(index),
+                worker: stream::worker(index),
+                digest: stream::digest(index),
+                sink_offset: plaintext_at as u64,
+                head: Vec::new(),
+            }),
+            Move::Run(at) => Step::Run(Run {
+                first: FrameIndex(at.first),
+                count: at.count,
+                input: bring(&self.wire, self.supply, at.wire_at, at.wire_len, buffers),
+                input_offset: at.wire_at as u64,
+                input_len: at.wire_len,
+                output_len: at.plaintext_len,
+                sink_offset: at.plaintext_at as u64,
+            }),
+            Move::Close(closing) => Step::Close(closing),
+            Move::End(end) => Step::End(end),
+            Move::Nothing => Step::NothingYet,
+            Move::Fail => return Err(FeedFailed),
+        })
+    }
+}
+
+impl<'a> SealFeed<'a> {
+    pub(crate) fn new(plaintext: &[u8], supply: Supply) -> SealFeed<'a> {
+        SealFeed::over(Wire::new(plaintext.to_vec()), supply)
+    }
+
+    pub(crate) fn over(plaintext: Arc<Wire>, supply: Supply) -> SealFeed<'a> {
+        let layout = Stream::sealed_from(&plaintext.bytes);
+        let mut steps = VecDeque::new();
+        for part in &layout.parts {
+            steps.push_back(SealMove::Begin { index: part.index, sink_offset: part.wire_at });
+            steps.extend(part.runs().into_iter().map(SealMove::Run));
+            let last = part.index + 1 == layout.end.segments;
+            steps.push_back(SealMove::Close(if last { IsLast::Yes } else { IsLast::No }));
+        }
+        SealFeed { steps, plaintext, supply, calls: Calls::untold(), fail_to_close: None }
+    }
+
+    /// The same feed, which tells of each call.
+    pub(crate) fn telling(
+        mut self,
+        on_call: impl FnMut(usize) -> Result<(), FeedFailed> + 'a,
+    ) -> SealFeed<'a> {
+        self.calls.on_call = Box::new(on_call);
+        self
+    }
+
+    pub(crate) fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+impl segment_worker::SealFeed for SealFeed<'_> {
+    type Error = FeedFailed;
+
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, FeedFailed> {
+        self.calls.tell()?;
+        Ok(match self.steps.pop_front().expect("nothing is asked for after the last segment") {
+            SealMove::Begin { index, sink_offset } => Step::Segment(SegmentPlan {
+                index: SegmentIndex(index),
+                worker: stream::worker(index),
+                digest: stream::digest(index),
+                sink_offset: sink_offset as u64,
+                head: stream::head(index).to_vec(),
+            }),
+            SealMove::Run(at) => Step::Run(Run {
+                first: FrameIndex(at.first),
+                count: at.count,
+                input: bring(&self.plaintext, self.supply, at.plaintext_at, at.plaintext_len, buffers),
+                input_offset: at.plaintext_at as u64,
+                input_len: at.plaintext_len,
+                output_len: at.wire_len,
+                sink_offset: at.wire_at as u64,
+            }),
+            SealMove::Close(last) => Step::Close(last),
+        })
+    }
+
+    fn close(
+        &mut self,
+        segment: SegmentIndex,
+        worker: &FrameWorker,
+        fields: &ClosingFields,
+    ) -> Result<(Vec<u8>, ChainValue), FeedFailed> {
+        if self.fail_to_close == Some(segment.0) {
+            return Err(FeedFailed);
+        }
+        let bytes = worker.seal_closing(fields);
+        Ok((bytes.to_vec(), worker.open_closing(&bytes).unwrap().chain_after))
+    }
+}
+
+impl Calls<'_> {
+    fn untold() -> Self {
+        Calls { count: 0, on_call: Box::new(|_| Ok(())) }
+    }
+
+    fn tell(&mut self) -> Result<(), FeedFailed> {
+        self.count += 1;
+        (self.on_call)(self.count - 1)
+    }
+}
+
+fn bring(wire: &Arc<Wire>, supply: Supply, at: usize, len: usize, buffers: &Buffers) -> Input {
+    if supply == Supply::Place {
+        return Input::Place(wire.clone());
+    }
+    let mut buffer = buffers.take();
+    buffer[..len].copy_from_slice(&wire.bytes[at..at + len]);
+    Input::Bytes(buffer)
+}

@@ -1,0 +1,151 @@
+//! A pool, a budget and the rest of the settings, and how a stream is run in them.
+//! It knows no feed and no sink.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{panic, thread};
+
+use frame_worker::Pool;
+use segment_worker::{
+    Budget, CancelToken, Committed, Demand, Executor, Opened, Release, Sealed, Settings, StreamError,
+};
+use sinks::{Checkpoint, StreamingSink};
+
+use super::feed::{FeedFailed, OpenFeed, SealFeed};
+use super::stream::{FRAME, RUN_LEN, RUNS_PER_SEGMENT, start};
+
+/// All that a stream is run with.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    pub(crate) workers: Workers,
+    pub(crate) budget: Budget,
+    pub(crate) release: Release,
+    pub(crate) cancel: CancelToken,
+}
+
+/// Where its jobs run.
+#[derive(Clone)]
+pub(crate) enum Workers {
+    Inline,
+    Pool(Pool),
+}
+
+impl Workers {
+    pub(crate) fn pool(threads: usize) -> Workers {
+        Workers::Pool(Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap())
+    }
+
+    /// How many jobs may run at once.
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Workers::Inline => 1,
+            Workers::Pool(pool) => pool.threads(),
+        }
+    }
+
+    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        match self {
+            Workers::Inline => job(),
+            Workers::Pool(pool) => pool.spawn(job),
+        }
+    }
+}
+
+/// The calling thread, and pools of 1, 2, 3 and 8.
+pub(crate) fn all_workers() -> Vec<Workers> {
+    [1, 2, 3, 8].map(Workers::pool).into_iter().chain([Workers::Inline]).collect()
+}
+
+impl Scene {
+    /// With more budget than any stream here wants.
+    pub(crate) fn new(workers: &Workers) -> Scene {
+        Scene::within(workers, 1 << 30)
+    }
+
+    pub(crate) fn within(workers: &Workers, budget: usize) -> Scene {
+        Scene {
+            workers: workers.clone(),
+            budget: Budget::new(budget),
+            release: Release::AtOnce,
+            cancel: CancelToken::new(),
+        }
+    }
+
+    pub(crate) fn releasing(mut self, release: Release) -> Scene {
+        self.release = release;
+        self
+    }
+
+    pub(crate) fn open(
+        &self,
+        feed: &mut OpenFeed<'_>,
+        sink: impl StreamingSink,
+    ) -> Result<Opened, StreamError<FeedFailed>> {
+        self.open_observed(feed, sink, &mut |_| {})
+    }
+
+    pub(crate) fn open_observed(
+        &self,
+        feed: &mut OpenFeed<'_>,
+        sink: impl StreamingSink,
+        observe: &mut dyn FnMut(&Committed),
+    ) -> Result<Opened, StreamError<FeedFailed>> {
+        segment_worker::open(feed, sink, start(), self.settings(observe))
+    }
+
+    pub(crate) fn seal(
+        &self,
+        feed: &mut SealFeed<'_>,
+        sink: impl StreamingSink,
+    ) -> Result<Sealed, StreamError<FeedFailed>> {
+        self.seal_observed(feed, sink, &mut |_| {})
+    }
+
+    pub(crate) fn seal_observed(
+        &self,
+        feed: &mut SealFeed<'_>,
+        sink: impl StreamingSink,
+        observe: &mut dyn FnMut(&Committed),
+    ) -> Result<Sealed, StreamError<FeedFailed>> {
+        segment_worker::seal(feed, sink, start(), self.settings(observe))
+    }
+
+    fn settings<'a>(&'a self, observe: &'a mut dyn FnMut(&Committed)) -> Settings<'a> {
+        Settings {
+            executor: match &self.workers {
+                Workers::Inline => Executor::Inline,
+                Workers::Pool(pool) => Executor::Pool(pool),
+            },
+            budget: &self.budget,
+            release: self.release,
+            cancel: &self.cancel,
+            demand: Demand { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT },
+            frame_len: FRAME as u32,
+            mark: &mark,
+            observe,
+        }
+    }
+}
+
+/// Runs `what` on a thread of its own, and fails if it has not returned after a minute.
+pub(crate) fn within_a_minute<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let runs = thread::spawn(move || {
+        let _ = sender.send(what());
+    });
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(value) => value,
+        Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(RecvTimeoutError::Disconnected) => {
+            panic::resume_unwind(runs.join().expect_err("it ended without a result"))
+        }
+    }
+}
+
+/// A checkpoint that says how many segments there are.
+fn mark(committed: &Committed) -> Checkpoint {
+    let mut bytes = [0; Checkpoint::LEN];
+    bytes[..8].copy_from_slice(&committed.segments.to_le_bytes());
+    Checkpoint::from_bytes(bytes)
+}
