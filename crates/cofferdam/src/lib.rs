@@ -1,5 +1,76 @@
 //! Cofferdam seals snapshots into encrypted, segmented streams and restores them on all cores, all or nothing.
 //! This crate is the engine's front door: it knows how the parts fit, and does none of their work.
+//!
+//! # In three calls
+//!
+//! ```
+//! use cofferdam::{Identities, Identity, Recipients};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let (input, sealed, target) =
+//! #     (directory.path().join("db"), directory.path().join("db.cfd"), directory.path().join("db.restored"));
+//! # std::fs::write(&input, "a snapshot")?;
+//! let identity = Identity::generate();
+//! cofferdam::seal(&input, &sealed, Recipients::new().parse(&identity.recipient())?)?;
+//!
+//! let identities = Identities::new().identity_file(identity.file_text("2026-01-01")?.as_str())?;
+//! let restored = cofferdam::restore(&sealed, &target, identities)?;
+//! assert_eq!(restored.plaintext_len, 10);
+//! assert_eq!(std::fs::read(&target)?, b"a snapshot");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! After an error the target is as it was: not there, or the old one. That holds for a damaged stream, a full disk, a
+//! cancelled call and a crash; see [`StagedFile`] for the steps.
+//!
+//! # With choices
+//!
+//! [`Sealer`] and [`Opener`] take everything that can be chosen: cipher suite, digest, frame and segment length, threads or
+//! a shared [`Pool`], memory or a shared [`Budget`], an [`Observer`], a [`CancelToken`], metadata, a pinned digest.
+//!
+//! ```
+//! use std::num::NonZeroUsize;
+//! use cofferdam::{BytesSource, DigestKind, MemorySink, Recipients, Sealer, Suite, WrappingKey};
+//!
+//! let (sink, sealed) = MemorySink::new();
+//! let report = Sealer::new(Recipients::new().wrapping_key(WrappingKey::generate()?))
+//!     .suite(Suite::ChaCha20Poly1305)
+//!     .digest(DigestKind::Sha256)
+//!     .threads(NonZeroUsize::MIN)
+//!     .memory(4 << 20)
+//!     .metadata("host", "db1")
+//!     .seal(BytesSource::new(vec![0; 1 << 20]), sink)?;
+//! assert_eq!(report.segments, 1);
+//! assert_eq!(sealed.take().map(|bytes| bytes.len() as u64), Some(report.wire_len));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # From anywhere, to anywhere
+//!
+//! Bytes come from a [`Source`]: a [`FileSource`], whose parts all threads read at once, a [`PipeSource`], bytes in memory, or
+//! any reader. They go to a [`StreamingSink`]: a [`StagedFile`], a [`MemorySink`], a [`PipeSink`], or one of your own, which
+//! the conformance suite of the `sinks` crate can check.
+//!
+//! # Who can open a stream
+//!
+//! [`Recipients`] takes age recipients (X25519, plugins, SSH keys with the feature `ssh`), passphrases, and keys that the
+//! caller holds; [`Identities`] is the other half. [`rewrap`] changes the recipients of a sealed file in place.
+//!
+//! # What is proved when
+//!
+//! [`Opener::open`] returns `Ok` only when every frame was authentic, every segment complete and in its place, and the trailer
+//! said the same. [`Opener::verify`] does that without writing. Without a key ([`Opener::keyless`]) it proves that the
+//! stream is consistent, not who made it; with [`Opener::expect_digest`] and a pin from a trusted place it proves every byte.
+//!
+//! # Errors
+//!
+//! There is one [`Error`]: its [`ErrorKind`], where in the stream, and what to do. Nothing in it is secret.
+//!
+//! # Feature flags
+//!
+//! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
+//! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
+//! - `ssh`: SSH keys as recipients and identities.
 
 mod checkpoint;
 mod envelope;
