@@ -4,7 +4,10 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
-    sync::Barrier,
+    sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -322,50 +325,64 @@ fn a_drop_does_not_remove_what_another_writer_put_at_the_staging_name() {
 #[test]
 fn of_writers_that_race_for_a_target_one_at_a_time_holds_it() {
     const RACES: usize = 250;
-    const WRITERS: usize = 4;
+    const WRITERS: u8 = 4;
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let start = Barrier::new(WRITERS);
-    let holders = Mutex::new(0_usize);
-    let won = thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (path, start, holders) = (&path, &start, &holders);
-                scope.spawn(move || {
-                    (0..RACES).filter(|race| race_once(path, start, holders, writer, *race)).count()
-                })
+    let start = Barrier::new(WRITERS.into());
+    let holders = AtomicUsize::new(0);
+    // A writer that panics would leave the others at the barrier: what is wrong is returned and looked at here.
+    let run = |writer: u8| {
+        (0..RACES)
+            .map(|race| {
+                if writer == 0 && race.is_multiple_of(2) {
+                    // Every other race begins with a stale file, put there while nobody holds the target.
+                    fs::write(path.with_file_name(".target.cofferdam-staging"), b"stale").unwrap();
+                }
+                start.wait();
+                let outcome = race_once(&path, &holders, writer);
+                start.wait();
+                outcome
             })
-            .collect();
-        writers.into_iter().map(|writer| writer.join().unwrap()).sum::<usize>()
+            .collect::<Vec<_>>()
+    };
+    let outcomes: Vec<Vec<Outcome>> = thread::scope(|scope| {
+        let run = &run;
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || run(writer))).collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
-    assert!(won >= RACES, "{won} of {RACES} races had a winner");
+    for race in 0..RACES {
+        let outcomes: Vec<&Outcome> = outcomes.iter().map(|writer| &writer[race]).collect();
+        assert!(outcomes.contains(&&Outcome::Won), "race {race} has no winner: {outcomes:?}");
+        let wrong = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Wrong(_)));
+        assert!(!wrong, "race {race}: {outcomes:?}");
+    }
     assert_eq!(scratch.names(), ["target"]);
 }
 
-fn race_once(path: &Path, start: &Barrier, holders: &Mutex<usize>, writer: usize, race: usize) -> bool {
-    if writer == 0 && race.is_multiple_of(2) {
-        // Every other race begins with a stale file. It is put there while no writer holds the target.
-        fs::write(path.with_file_name(".target.cofferdam-staging"), b"stale").unwrap();
-    }
-    start.wait();
-    let created = StagedFile::create(path, &REPLACE);
-    let won = match created {
-        Ok(mut sink) => {
-            *holders.lock() += 1;
-            assert_eq!(*holders.lock(), 1, "two writers hold one target");
-            let bytes = [u8::try_from(writer).unwrap(); 4_096];
-            fill(&sink, &bytes);
-            *holders.lock() -= 1;
-            sink.publish(4_096).unwrap();
-            let found = fs::read(path).unwrap();
-            assert!(found.len() == 4_096 && found.iter().all(|byte| *byte == found[0]));
-            true
-        }
-        Err(TargetError::Held { .. }) => false,
-        Err(error) => panic!("{error}"),
+#[derive(PartialEq, Eq, Debug)]
+enum Outcome {
+    Won,
+    Held,
+    Wrong(String),
+}
+
+fn race_once(path: &Path, holders: &AtomicUsize, writer: u8) -> Outcome {
+    let mut sink = match StagedFile::create(path, &REPLACE) {
+        Ok(sink) => sink,
+        Err(TargetError::Held { .. }) => return Outcome::Held,
+        Err(error) => return Outcome::Wrong(error.to_string()),
     };
-    start.wait();
-    won
+    // SeqCst: the two adds of two holders must be seen in one order by both.
+    let others = holders.fetch_add(1, Ordering::SeqCst);
+    let written = sink.positioned().unwrap().write_at(0, &[writer; 4_096]);
+    holders.fetch_sub(1, Ordering::SeqCst);
+    let published = sink.publish(4_096);
+    let found = fs::read(path).unwrap_or_default();
+    let whole = found.len() == 4_096 && found.iter().all(|byte| *byte == found[0]);
+    match (others, written, published, whole) {
+        (0, Ok(()), Ok(()), true) => Outcome::Won,
+        wrong => Outcome::Wrong(format!("{wrong:?}")),
+    }
 }
 
 #[test]
