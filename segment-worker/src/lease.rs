@@ -1,47 +1,76 @@
 //! How a stream draws on a memory budget: its minimum all at once, more only if it is free.
-//! It knows bytes, not what they hold.
+//! It knows bytes, not what they hold, and jobs, not what they do.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use frame_worker::Pool;
+use parking_lot::Mutex;
 
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
 
 /// Bytes of buffers that streams may hold at once. Clones share it.
 #[derive(Clone)]
-pub struct Budget(Arc<Gate>);
+pub struct Budget(Arc<Shared>);
+
+struct Shared {
+    gate: Gate,
+    /// The jobs, not yet begun, of streams that hold credit here. Bounded as those streams' runs are.
+    jobs: Mutex<VecDeque<Job>>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Where a stream is run from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Caller {
+    /// A thread of the pool.
+    OnPool,
+    /// Any other.
+    Elsewhere,
+}
 
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Gate::new(bytes)))
+        Budget(Arc::new(Shared { gate: Gate::new(bytes), jobs: Mutex::default() }))
     }
 
     /// What it was made with, in bytes.
     pub fn total(&self) -> usize {
-        self.0.total()
+        self.0.gate.total()
     }
 
     /// Reserves `minimum` bytes, waiting while other streams hold them. `None` if cancelled. The caller holds no
     /// other lease on this budget: two that each wait for the other's would never end.
-    pub(crate) fn reserve(&self, minimum: usize, pool: Option<&Pool>, cancel: &CancelToken) -> Option<Lease> {
-        let taken = match pool {
-            Some(pool) => self.assist_until_taken(minimum, pool, cancel),
-            None => self.0.take(minimum, || cancel.is_cancelled()),
+    pub(crate) fn reserve(&self, minimum: usize, caller: Caller, cancel: &CancelToken) -> Option<Lease> {
+        let taken = match caller {
+            Caller::OnPool => self.work_until_taken(minimum, cancel),
+            Caller::Elsewhere => self.0.gate.take(minimum, || cancel.is_cancelled()),
         };
         taken.then(|| Lease { budget: self.clone(), minimum, used: 0 })
     }
 
+    /// Leaves the job of a stream that holds a lease here to whoever calls [`Budget::do_one`] next.
+    pub(crate) fn leave(&self, job: impl FnOnce() + Send + 'static) {
+        self.0.jobs.lock().push_back(Box::new(job));
+    }
+
+    /// Does the oldest job that was left, if there is one, and says whether it did.
+    pub(crate) fn do_one(&self) -> bool {
+        let job = self.0.jobs.lock().pop_front();
+        job.map(|job| job()).is_some()
+    }
+
     /// The way of a caller that is itself a thread of the pool: it works while it waits, for the credit it waits for
-    /// may be in jobs that only its thread can do. It takes no ticket, since a ticket of a stream further down this
-    /// very stack could never be served.
-    fn assist_until_taken(&self, minimum: usize, pool: &Pool, cancel: &CancelToken) -> bool {
+    /// may be in jobs that only its thread can do. Those jobs wait for nothing, so this is never entered from itself;
+    /// whatever else the pool has to do might open a stream in turn, on the same stack, without end.
+    fn work_until_taken(&self, minimum: usize, cancel: &CancelToken) -> bool {
         while !cancel.is_cancelled() {
-            if self.0.try_take(minimum) {
+            if self.0.gate.try_take(minimum) {
                 return true;
             }
-            if !pool.assist() {
+            if !self.do_one() {
                 std::thread::yield_now();
             }
         }
@@ -61,7 +90,7 @@ impl Lease {
     pub(crate) fn try_take(&mut self, bytes: usize) -> bool {
         let after = self.used + bytes;
         let more = after.max(self.minimum) - self.charged();
-        if more > 0 && !self.budget.0.try_take(more) {
+        if more > 0 && !self.budget.0.gate.try_take(more) {
             return false;
         }
         self.used = after;
@@ -75,7 +104,7 @@ impl Lease {
         self.used -= bytes;
         let less = charged - self.charged();
         if less > 0 {
-            self.budget.0.give(less);
+            self.budget.0.gate.give(less);
         }
     }
 
@@ -86,7 +115,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.budget.0.give(self.charged());
+        self.budget.0.gate.give(self.charged());
     }
 }
 
@@ -97,23 +126,34 @@ mod tests {
     #[test]
     fn a_lease_keeps_its_minimum_and_returns_the_rest_at_once() {
         let budget = Budget::new(100);
-        let mut lease = budget.reserve(40, None, &CancelToken::new()).unwrap();
+        let mut lease = budget.reserve(40, Caller::Elsewhere, &CancelToken::new()).unwrap();
         assert!(lease.try_take(30));
-        assert!(!budget.0.try_take(61), "the minimum is charged though part of it is unused");
+        assert!(!budget.0.gate.try_take(61), "the minimum is charged though part of it is unused");
         assert!(lease.try_take(70));
         assert!(!lease.try_take(1));
         lease.give(70);
-        assert!(budget.0.try_take(60));
+        assert!(budget.0.gate.try_take(60));
         drop(lease);
-        assert!(budget.0.try_take(40));
+        assert!(budget.0.gate.try_take(40));
     }
 
     #[test]
     fn a_reservation_that_waits_ends_when_it_is_cancelled() {
         let budget = Budget::new(10);
-        let _all = budget.reserve(10, None, &CancelToken::new()).unwrap();
+        let _all = budget.reserve(10, Caller::Elsewhere, &CancelToken::new()).unwrap();
         let cancel = CancelToken::new();
         cancel.cancel();
-        assert!(budget.reserve(1, None, &cancel).is_none());
+        for caller in [Caller::OnPool, Caller::Elsewhere] {
+            assert!(budget.reserve(1, caller, &cancel).is_none());
+        }
+    }
+    #[test]
+    fn a_caller_on_the_pool_does_the_jobs_that_hold_what_it_waits_for() {
+        let budget = Budget::new(10);
+        let lease = budget.reserve(10, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        budget.leave(|| {});
+        budget.leave(move || drop(lease));
+        assert!(budget.reserve(10, Caller::OnPool, &CancelToken::new()).is_some());
+        assert!(!budget.do_one(), "both have been done");
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
 use crate::guard::Guard;
 use crate::job::{Job, JobError, Outcome, Output, Work};
-use crate::lease::Lease;
+use crate::lease::{Caller, Lease};
 use crate::proof::{Complete, Verified};
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::sync::mailbox::Mailbox;
@@ -138,14 +138,15 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             Executor::Pool(pool) => Some(pool),
             Executor::Inline => None,
         };
-        let on_pool = pool.filter(|pool| pool.is_current());
+        let on_pool = pool.is_some_and(Pool::is_current);
+        let caller = if on_pool { Caller::OnPool } else { Caller::Elsewhere };
         let own = guard.profile().reserve_bytes;
-        let mut lease = reserve(&settings, holds, own, on_pool)?;
+        let mut lease = reserve(&settings, holds, own, caller)?;
         assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
         Ok(Line {
             committed: Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain },
             buffers: Buffers::new(settings.demand.run_len),
-            inline: pool.is_none() || on_pool.is_some(),
+            inline: pool.is_none() || on_pool,
             outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
             settings,
             work,
@@ -216,7 +217,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         };
         let mailbox = self.mailbox.clone();
         match self.settings.executor {
-            Executor::Pool(pool) if !self.inline => pool.spawn(move || mailbox.post(job.perform())),
+            Executor::Pool(pool) if !self.inline => {
+                let budget = self.settings.budget.clone();
+                budget.leave(move || mailbox.post(job.perform()));
+                pool.spawn(move || _ = budget.do_one());
+            }
             _ => mailbox.post(job.perform()),
         }
     }
@@ -248,7 +253,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         Some(Closed { flight, sequencer, closing })
     }
 
-    /// Commits a segment on its proof: what is held goes out first, then `tail`.
+    /// Commits a segment on its proof: what is held goes out first, then `tail`. The next one's bytes may follow.
     pub(crate) fn commit<E>(
         &mut self,
         mut flight: Flight,
@@ -262,7 +267,9 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
         self.committed = after;
         (self.settings.observe)(&after);
-        Ok(())
+        // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
+        // there may be none due.
+        self.emit()
     }
 
     /// Whether every segment that has begun has committed.
@@ -406,7 +413,7 @@ fn reserve<E>(
     settings: &Settings<'_>,
     holds: bool,
     own: usize,
-    on_pool: Option<&Pool>,
+    caller: Caller,
 ) -> Result<Lease, StreamError<E>> {
     let Demand { run_len, runs_per_segment } = settings.demand;
     let held = if holds { run_len.saturating_mul(runs_per_segment) } else { 0 };
@@ -415,7 +422,7 @@ fn reserve<E>(
     if needed > total {
         return Err(StreamError::Budget { needed, total });
     }
-    settings.budget.reserve(needed, on_pool, settings.cancel).ok_or(StreamError::Cancelled)
+    settings.budget.reserve(needed, caller, settings.cancel).ok_or(StreamError::Cancelled)
 }
 
 fn position(outcome: &Outcome) -> (SegmentIndex, FrameIndex) {

@@ -14,6 +14,8 @@ const MINIMUM: usize = 2 * RUN_LEN;
 /// And a segment held.
 const MINIMUM_HOLDING: usize = MINIMUM + RUNS_PER_SEGMENT * RUN_LEN;
 const KINDS: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
+/// More than the stack of one thread has room for.
+const CALLERS: usize = 2000;
 
 fn minimum(kind: Kind) -> usize {
     if kind == Kind::Seen { MINIMUM_HOLDING } else { MINIMUM }
@@ -131,7 +133,7 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
             // there is belongs to callers who wait for that budget.
             let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
                 if call == 0 {
-                    for _ in 0..5 {
+                    for _ in 0..CALLERS {
                         let (scene, sender) = (scene.clone(), sender.clone());
                         workers.spawn(move || {
                             open_one(&scene, kind, SEGMENT + 1, Supply::Bytes);
@@ -144,7 +146,7 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
             let (sink, report) = Probe::new(kind);
             scene.open(&mut feed, sink).unwrap();
             report.assert_over();
-            assert_eq!(done.iter().take(5).count(), 5);
+            assert_eq!(done.iter().take(CALLERS).count(), CALLERS);
         }
     });
 }
@@ -195,7 +197,7 @@ fn streams_of_all_kinds_share_a_pool_and_a_budget() {
                 .map(|caller| {
                     let scene = scene.clone();
                     thread::spawn(move || {
-                        for turn in 0..5 {
+                        for turn in 0..10 {
                             open_one(&scene, KINDS[(caller + turn) % 3], 2 * SEGMENT + caller, Supply::Place);
                         }
                     })
