@@ -1,0 +1,225 @@
+//! The loop that the pipeline cannot beat: the same cipher and hash calls on the same frames, and nothing else.
+//! It knows no pipeline, no order, no sink and no memory budget, and parses nothing.
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use framing::limits::{FRAME_HEADER_LEN, FRAME_OVERHEAD, TAG_LEN};
+use framing::{DigestKind, FrameHeader, FrameIndex, FrameKind, Suite};
+
+/// Seals or opens frames of 64 KiB in runs of 8, the facade's defaults, on some threads.
+///
+/// Each thread takes the next run, works into one buffer of its own, and forgets the result. All frames have one key.
+pub struct BareLoop {
+    key: LessSafeKey,
+    digest: DigestKind,
+    reading: Reading,
+    threads: NonZeroUsize,
+}
+
+/// Where a run's input is worked on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// Where it lies.
+    Borrowed,
+    /// In a buffer that it is first copied into, as the pipeline reads from a source.
+    Copied,
+}
+
+impl BareLoop {
+    /// Bytes of plaintext in a frame.
+    pub const FRAME_LEN: usize = 64 << 10;
+    /// Frames in a run.
+    pub const FRAMES_PER_RUN: usize = 8;
+
+    /// A loop on `threads` threads. The digests are BLAKE3, or tags, which cost nothing.
+    ///
+    /// # Panics
+    /// `digest` is SHA-256: no row needs it.
+    pub fn new(suite: Suite, digest: DigestKind, reading: Reading, threads: NonZeroUsize) -> BareLoop {
+        assert_ne!(digest, DigestKind::Sha256, "there is no bare loop with SHA-256");
+        let algorithm = match suite {
+            Suite::Aes256Gcm => &AES_256_GCM,
+            Suite::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+        };
+        let key = UnboundKey::new(algorithm, &KEY).expect("32 bytes are a key of either suite");
+        BareLoop { key: LessSafeKey::new(key), digest, reading, threads }
+    }
+
+    /// Opens the frames that [`BareLoop::sealed`] made.
+    pub fn open(&self, wire: &[u8]) {
+        self.over_runs(wire, RUN_WIRE_LEN, RUN_LEN, |run, wire, out| self.open_run(run, wire, out));
+    }
+
+    /// Seals `plaintext`.
+    pub fn seal(&self, plaintext: &[u8]) {
+        self.over_runs(plaintext, RUN_LEN, RUN_WIRE_LEN, |run, text, out| self.seal_run(run, text, out));
+    }
+
+    /// Seals `plaintext` on this thread, and keeps it.
+    pub fn sealed(&self, plaintext: &[u8]) -> Vec<u8> {
+        let mut wire = vec![0; plaintext.len() + plaintext.len().div_ceil(Self::FRAME_LEN) * FRAME_OVERHEAD];
+        let runs = plaintext.chunks(RUN_LEN).zip(wire.chunks_mut(RUN_WIRE_LEN));
+        runs.enumerate().for_each(|(run, (text, out))| self.seal_run(run, text, out));
+        wire
+    }
+
+    /// Gives each run of `input` to `work`, with its number and room for `output_len` bytes.
+    fn over_runs(
+        &self,
+        input: &[u8],
+        input_len: usize,
+        output_len: usize,
+        work: impl Fn(usize, &[u8], &mut [u8]) + Sync,
+    ) {
+        let next = AtomicUsize::new(0);
+        let one_thread = || {
+            let mut copy = vec![0; input_len];
+            let mut output = vec![0; output_len];
+            loop {
+                // Partner: the same line on the other threads. The number alone is shared, no memory with it.
+                let run = next.fetch_add(1, Ordering::Relaxed);
+                let start = run * input_len;
+                if start >= input.len() {
+                    break;
+                }
+                let lying = &input[start..input.len().min(start + input_len)];
+                match self.reading {
+                    Reading::Borrowed => work(run, lying, &mut output),
+                    Reading::Copied => {
+                        copy[..lying.len()].copy_from_slice(lying);
+                        work(run, &copy[..lying.len()], &mut output);
+                    }
+                }
+                black_box(&mut output);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..self.threads.get() {
+                scope.spawn(one_thread);
+            }
+        });
+    }
+
+    fn open_run(&self, run: usize, wire: &[u8], plaintext: &mut [u8]) {
+        let frames = wire.chunks(Self::FRAME_LEN + FRAME_OVERHEAD).zip(plaintext.chunks_mut(Self::FRAME_LEN));
+        for (index, (frame, out)) in (run * Self::FRAMES_PER_RUN..).zip(frames) {
+            let (header, body) = frame.split_at(FRAME_HEADER_LEN);
+            let (text, tag) = body.split_at(body.len() - TAG_LEN);
+            let opened = self.key.open_separate_gather(
+                nonce(index),
+                Aad::from(header),
+                text,
+                tag,
+                &mut out[..text.len()],
+            );
+            opened.expect("the frame was sealed at this place with this key");
+            black_box(self.fragment(header, body));
+        }
+    }
+
+    fn seal_run(&self, run: usize, plaintext: &[u8], wire: &mut [u8]) {
+        let frames = plaintext.chunks(Self::FRAME_LEN).zip(wire.chunks_mut(Self::FRAME_LEN + FRAME_OVERHEAD));
+        for (index, (text, frame)) in (run * Self::FRAMES_PER_RUN..).zip(frames) {
+            let frame = &mut frame[..text.len() + FRAME_OVERHEAD];
+            let (header, body) = frame.split_at_mut(FRAME_HEADER_LEN);
+            header
+                .copy_from_slice(&FrameHeader::data(FrameIndex(index as u32), text.len() as u32).to_bytes());
+            let (room, tag) = body.split_at_mut(text.len());
+            room.copy_from_slice(text);
+            let sealed = self.key.seal_in_place_separate_tag(nonce(index), Aad::from(&*header), room);
+            tag.copy_from_slice(sealed.expect("a frame is within the cipher's limits").as_ref());
+            black_box(self.fragment(header, body));
+        }
+    }
+
+    fn fragment(&self, header: &[u8], body: &[u8]) -> [u8; 32] {
+        if self.digest == DigestKind::Blake3 {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(LABEL_FRAME).update(header).update(body);
+            return hasher.finalize().into();
+        }
+        let mut fragment = [0; 32];
+        fragment[..TAG_LEN].copy_from_slice(&body[body.len() - TAG_LEN..]);
+        fragment
+    }
+}
+
+/// As in FORMAT §10: kind and index in the base nonce.
+fn nonce(index: usize) -> Nonce {
+    let mut nonce = BASE_NONCE;
+    nonce[7] ^= FrameKind::Data as u8;
+    for (byte, part) in nonce[8..].iter_mut().zip((index as u32).to_le_bytes()) {
+        *byte ^= part;
+    }
+    Nonce::assume_unique_for_key(nonce)
+}
+
+const RUN_LEN: usize = BareLoop::FRAMES_PER_RUN * BareLoop::FRAME_LEN;
+const RUN_WIRE_LEN: usize = BareLoop::FRAMES_PER_RUN * (BareLoop::FRAME_LEN + FRAME_OVERHEAD);
+const KEY: [u8; 32] = [7; 32];
+const BASE_NONCE: [u8; 12] = [3; 12];
+const LABEL_FRAME: &[u8] = b"cofferdam/v1/frame\0";
+
+#[cfg(test)]
+mod tests {
+    use frame_worker::{Backend, Fragment, FrameWorker, Shape};
+
+    use super::*;
+    use crate::bytes;
+
+    const FRAME: usize = BareLoop::FRAME_LEN;
+
+    fn bare(suite: Suite, digest: DigestKind) -> BareLoop {
+        BareLoop::new(suite, digest, Reading::Copied, NonZeroUsize::new(2).unwrap())
+    }
+
+    #[test]
+    fn the_bare_loop_makes_the_frames_and_fragments_of_the_frame_worker() {
+        let shape = Shape::new(FRAME as u32, 128).unwrap();
+        for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305] {
+            for digest in [DigestKind::Blake3, DigestKind::Tags] {
+                for len in [1, FRAME - 1, FRAME, FRAME + 1, RUN_LEN, 2 * RUN_LEN + FRAME + 5] {
+                    let plaintext = bytes(len);
+                    let worker = FrameWorker::new(Backend::Portable, suite, digest, shape, &KEY, &BASE_NONCE);
+                    let mut wire = vec![0; FrameWorker::run_wire_len(shape, len)];
+                    let frames = worker.seal_run(FrameIndex(0), &plaintext, &mut wire);
+                    let bare = bare(suite, digest);
+                    assert!(bare.sealed(&plaintext) == wire, "{suite:?} {digest:?} {len}");
+                    for (frame, bytes) in frames.iter().zip(wire.chunks(FRAME + FRAME_OVERHEAD)) {
+                        let (header, body) = bytes.split_at(FRAME_HEADER_LEN);
+                        assert_eq!(Fragment::from_bytes(bare.fragment(header, body)), frame.fragment);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_run_is_done_once_on_any_number_of_threads() {
+        let plaintext = bytes(5 * RUN_LEN + 1);
+        for threads in [1, 2, 3, 8] {
+            for reading in [Reading::Borrowed, Reading::Copied] {
+                let threads = NonZeroUsize::new(threads).unwrap();
+                let bare = BareLoop::new(Suite::Aes256Gcm, DigestKind::Tags, reading, threads);
+                let done = std::sync::Mutex::new(vec![Vec::new(); 6]);
+                bare.over_runs(&plaintext, RUN_LEN, RUN_LEN, |run, input, _| {
+                    done.lock().unwrap()[run].extend_from_slice(input);
+                });
+                assert!(done.into_inner().unwrap().concat() == plaintext);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "sealed at this place")]
+    fn a_flipped_bit_does_not_pass_the_bare_loop_either() {
+        let bare = bare(Suite::Aes256Gcm, DigestKind::Tags);
+        let mut wire = bare.sealed(&bytes(100));
+        wire[50] ^= 1;
+        bare.open_run(0, &wire, &mut [0; 100]);
+    }
+}
