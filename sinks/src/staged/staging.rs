@@ -63,7 +63,15 @@ impl Staging {
 /// Locks a file that was just made. None: between the making and the lock, another writer took it for a stale one
 /// and removed it.
 fn claim(place: &Place, name: &OsStr, file: File) -> Result<Option<Staging>, TargetError> {
-    lock(place, name, &file)?;
+    match lock(place, name, &file) {
+        Ok(()) => {}
+        Err(held @ TargetError::Held { .. }) => return Err(held),
+        Err(error) => {
+            // Where locks do not work, nobody else has one on it.
+            let _ = Staging { file, name: name.into() }.remove(place);
+            return Err(error);
+        }
+    }
     match is_at(place, name, &file) {
         Ok(true) => Ok(Some(Staging { file, name: name.into() })),
         Ok(false) => Ok(None),

@@ -221,7 +221,11 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
     let scratch = Scratch::new();
     let options = StageOptions { existing: Existing::Refuse, expected_len: Some(i64::MAX as u64) };
     let error = StagedFile::create(&scratch.at("target"), &options).unwrap_err();
-    assert!(matches!(error, TargetError::NoRoom { .. } | TargetError::TooLarge { .. }), "{error}");
+    // With the room that is free: it was asked for, before any was taken.
+    assert!(
+        matches!(error, TargetError::NoRoom { free: Some(_), .. } | TargetError::TooLarge { .. }),
+        "{error}"
+    );
     assert!(scratch.names().is_empty());
 }
 
@@ -390,14 +394,21 @@ fn the_first_failed_write_is_final() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
     let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
-    let writer = sink.positioned().unwrap();
-    writer.write_at(0, b"good").unwrap();
-    // No file system takes a byte at the largest offset there is.
-    assert!(writer.write_at(LEN_MAX - 1, b"x").is_err());
-    assert!(writer.write_at(4, b"more").is_err());
+    fill(&sink, b"good");
+    let read_only = File::open(sink.staging_path()).unwrap();
+    let good = swap_file(&mut sink, read_only);
+    assert!(sink.positioned().unwrap().write_at(4, b"more").is_err());
+    // The medium works again, and is not asked again.
+    swap_file(&mut sink, good);
+    assert!(sink.positioned().unwrap().write_at(8, b"more").is_err());
+    assert!(sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).is_err());
     assert!(matches!(sink.publish(4), Err(CommitError::NotCommitted(_))));
     drop(sink);
     assert!(scratch.names().is_empty());
+}
+
+fn swap_file(sink: &mut StagedFile, file: File) -> File {
+    std::mem::replace(&mut Arc::get_mut(&mut sink.shared).unwrap().staging.file, file)
 }
 
 #[test]

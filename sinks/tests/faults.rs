@@ -1,0 +1,209 @@
+//! Faults injected into the system calls of a real publish: errors, interruptions, and the kill of the process.
+//! Knows the staged file from outside only; needs strace, and says so where there is none.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may, and so may what only tests call")]
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use sinks::{CommitError, Existing, StageOptions, StagedFile, StreamingSink};
+
+const OLD: &[u8] = b"the old contents";
+const NEW: &[u8] = b"the new contents, which are longer";
+
+/// What the process that was injured said, or that it was killed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Said {
+    Published,
+    Refused,
+    WriteFailed,
+    NotCommitted,
+    Unknown,
+    Killed,
+}
+
+/// What the target holds after that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holds {
+    Old,
+    New,
+}
+
+#[test]
+fn every_system_call_that_fails_leaves_the_old_target_or_the_new_one_and_says_which() {
+    let cases = [
+        // what is injected, said, held
+        ("flock:error=EIO:when=1", Said::Refused, Holds::Old),
+        ("flock:error=EINTR:when=1", Said::Published, Holds::New),
+        ("fallocate:error=ENOSPC:when=1", Said::Refused, Holds::Old),
+        ("fallocate:error=EOPNOTSUPP:when=1", Said::Published, Holds::New),
+        ("fallocate:error=EINTR:when=1", Said::Published, Holds::New),
+        ("pwrite64:error=EIO:when=1", Said::WriteFailed, Holds::Old),
+        ("pwrite64:error=ENOSPC:when=2", Said::WriteFailed, Holds::Old),
+        ("pwrite64:error=EINTR:when=1..2", Said::Published, Holds::New),
+        ("ftruncate:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+        ("fchmod:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+        ("fsync:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+        ("fsync:error=EINTR:when=1", Said::NotCommitted, Holds::Old),
+        ("fsync:error=EIO:when=2", Said::Unknown, Holds::New),
+        ("fsync:error=EINTR:when=2", Said::Unknown, Holds::New),
+        ("fsync:error=EINVAL:when=2", Said::Published, Holds::New),
+        ("/rename:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+    ];
+    for existing in [Existing::Refuse, Existing::Replace] {
+        for (fault, said, holds) in cases {
+            let Some(found) = injure(existing, &[fault]) else { return };
+            // Where nothing takes room in advance, no fault can strike there.
+            let spared = fault.starts_with("fallocate") && found == (Said::Published, Holds::New);
+            assert!(found == (said, holds) || spared, "{existing:?}, {fault}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_system_without_noreplace_publishes_by_a_link_or_not_at_all() {
+    let cases: [(&[&str], _, _); 4] = [
+        (&["renameat2:error=EINVAL"], Said::Published, Holds::New),
+        (&["renameat2:error=ENOSYS"], Said::Published, Holds::New),
+        (&["renameat2:error=EINVAL", "linkat:error=EPERM"], Said::NotCommitted, Holds::Old),
+        (&["renameat2:error=EINVAL", "linkat:error=EEXIST"], Said::NotCommitted, Holds::Old),
+    ];
+    for (faults, said, holds) in cases {
+        let Some(found) = injure(Existing::Refuse, faults) else { return };
+        assert_eq!(found, (said, holds), "{faults:?}");
+    }
+}
+
+#[test]
+fn killed_at_any_step_the_old_target_or_the_new_one_stands_and_the_next_writer_goes_ahead() {
+    // A kill that is injected strikes before the call has done anything.
+    let cases = [
+        ("flock:signal=KILL:when=1", Holds::Old),
+        ("pwrite64:signal=KILL:when=1", Holds::Old),
+        ("pwrite64:signal=KILL:when=2", Holds::Old),
+        ("ftruncate:signal=KILL:when=1", Holds::Old),
+        ("fchmod:signal=KILL:when=1", Holds::Old),
+        ("fsync:signal=KILL:when=1", Holds::Old),
+        ("/rename:signal=KILL:when=1", Holds::Old),
+        ("fsync:signal=KILL:when=2", Holds::New),
+    ];
+    for existing in [Existing::Refuse, Existing::Replace] {
+        for (fault, holds) in cases {
+            let Some(found) = injure(existing, &[fault]) else { return };
+            assert_eq!(found, (Said::Killed, holds), "{existing:?}, {fault}");
+        }
+    }
+}
+
+#[test]
+fn the_file_is_synced_before_the_rename_and_the_directory_after_it() {
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, log) = (directory.path().join("target"), directory.path().join("log"));
+        prepare(&target, existing);
+        let tracing = ["-y", "-e", "trace=ftruncate,fchmod,pwrite64,/^fsync,/^rename"];
+        let Some(said) = run_child(&target, existing, &tracing, &log) else { return };
+        assert_eq!(said, Said::Published);
+        let log = fs::read_to_string(&log).unwrap();
+        let calls: Vec<&str> =
+            log.lines().filter(|line| line.contains(&*target.parent().unwrap().to_string_lossy())).collect();
+        let at = |what: &str| calls.iter().rposition(|call| call.contains(what));
+        let data = calls.iter().position(|call| call.contains("fsync") && call.contains("staging"));
+        let rename = at("rename");
+        let entry = calls.iter().rposition(|call| call.contains("fsync") && !call.contains("staging"));
+        assert!(at("pwrite64") < data && at("ftruncate") < data && at("fchmod") < data, "{calls:#?}");
+        assert!(data.is_some() && data < rename && rename < entry, "{calls:#?}");
+        assert_eq!(calls.iter().filter(|call| call.contains("fsync")).count(), 2, "{calls:#?}");
+    }
+}
+
+/// The process that is injured: another run of this test binary, with the target in its environment.
+#[test]
+fn child() {
+    let Some(target) = env::var_os(TARGET) else { return };
+    let existing = if env::var_os(REPLACE).is_some() { Existing::Replace } else { Existing::Refuse };
+    println!("\nsaid {:?}", stage(Path::new(&target), existing));
+}
+
+fn stage(target: &Path, existing: Existing) -> Said {
+    let options = StageOptions { existing, expected_len: Some(NEW.len() as u64) };
+    let Ok(mut sink) = StagedFile::create(target, &options) else { return Said::Refused };
+    let writer = sink.positioned().expect("a file is written at offsets");
+    let (first, second) = NEW.split_at(10);
+    if writer.write_at(0, first).and_then(|()| writer.write_at(10, second)).is_err() {
+        return Said::WriteFailed;
+    }
+    match sink.publish(NEW.len() as u64) {
+        Ok(()) => Said::Published,
+        Err(CommitError::NotCommitted(_)) => Said::NotCommitted,
+        Err(CommitError::Unknown(_)) => Said::Unknown,
+    }
+}
+
+/// Runs a child under these faults, looks at what it left, and lets another writer finish the work. None: there is
+/// no strace here, or it may not trace.
+fn injure(existing: Existing, faults: &[&str]) -> Option<(Said, Holds)> {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    prepare(&target, existing);
+    let faults: Vec<String> = faults.iter().map(|fault| format!("--inject={fault}")).collect();
+    let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
+    let said = run_child(&target, existing, &faults, Path::new("/dev/null"))?;
+    let found = fs::read(&target).ok();
+    let holds = if found.as_deref() == Some(NEW) { Holds::New } else { Holds::Old };
+    if holds == Holds::Old {
+        let old = (existing == Existing::Replace).then_some(OLD);
+        assert_eq!(found.as_deref(), old, "{faults:?}: neither old nor new");
+    }
+    let names = |wanted: &str| {
+        fs::read_dir(directory.path())
+            .unwrap()
+            .any(|entry| entry.unwrap().file_name().to_string_lossy().contains(wanted))
+    };
+    let left = names("staging");
+    assert!(said == Said::Killed || !left, "{faults:?}: a staging file stayed behind");
+    let again = if holds == Holds::New { Existing::Replace } else { existing };
+    assert_eq!(stage(&target, again), Said::Published, "{faults:?}: the next writer");
+    assert_eq!(fs::read(&target).unwrap(), NEW);
+    assert!(!names("staging"));
+    Some((said, holds))
+}
+
+fn prepare(target: &Path, existing: Existing) {
+    if existing == Existing::Replace {
+        fs::write(target, OLD).unwrap();
+    }
+}
+
+fn run_child(target: &Path, existing: Existing, strace: &[&str], log: &Path) -> Option<Said> {
+    if !can_trace() {
+        eprintln!("strace is not here or may not trace: no fault was injected");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(log).args(strace).arg(env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(TARGET, target);
+    if existing == Existing::Replace {
+        command.env(REPLACE, "1");
+    }
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = text.lines().find_map(|line| line.strip_prefix("said "));
+    let all = [Said::Published, Said::Refused, Said::WriteFailed, Said::NotCommitted, Said::Unknown];
+    match said {
+        Some(said) => all.into_iter().find(|known| format!("{known:?}") == said),
+        None => Some(Said::Killed),
+    }
+}
+
+fn can_trace() -> bool {
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    traced.is_ok_and(|status| status.success())
+}
+
+const TARGET: &str = "COFFERDAM_FAULT_TARGET";
+const REPLACE: &str = "COFFERDAM_FAULT_REPLACE";
