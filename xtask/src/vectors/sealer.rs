@@ -28,7 +28,7 @@ pub(super) fn seal(plan: &Plan) -> Sealed {
         chain: [0; 32],
         plaintext: Vec::new(),
         entries: Vec::new(),
-        page_offsets: Vec::new(),
+        pages: Vec::new(),
     };
     sealing.put(Record::Preamble, &block);
     sealing.key_copy(0);
@@ -59,7 +59,8 @@ struct Sealing<'a> {
     chain: [u8; 32],
     plaintext: Vec<u8>,
     entries: Vec<Vec<u8>>,
-    page_offsets: Vec<usize>,
+    /// Where each page stands, from the origin, and its MAC.
+    pages: Vec<(usize, [u8; 32])>,
 }
 
 impl Sealing<'_> {
@@ -188,7 +189,7 @@ impl Sealing<'_> {
 
     /// Writes the page of the entries since the page before.
     fn page(&mut self) {
-        let page = self.page_offsets.len();
+        let page = self.pages.len();
         let first = page * ENTRIES_PER_PAGE;
         let mut fields = Fields::new()
             .bytes(b"CFDIDX1\0")
@@ -200,20 +201,20 @@ impl Sealing<'_> {
             .0;
         self.edit(Record::Page(page), Stage::Fields, &mut fields);
         let tag = mac(&self.keys.index, "page", &[&fields]);
-        self.page_offsets.push(self.bytes.len() - self.origin);
+        self.pages.push((self.bytes.len() - self.origin, tag));
         self.put(Record::Page(page), &[&fields[..], &tag].concat());
     }
 
     /// Directory and footer.
     fn end(&mut self) {
         let directory_offset = self.bytes.len() - self.origin;
-        let mut directory: Vec<u8> =
-            self.page_offsets.iter().flat_map(|offset| (*offset as u64).to_le_bytes()).collect();
+        let entry = |(offset, mac): &(usize, [u8; 32])| Fields::new().u64(*offset as u64).bytes(mac).0;
+        let mut directory: Vec<u8> = self.pages.iter().flat_map(entry).collect();
         self.edit(Record::Directory, Stage::Fields, &mut directory);
         self.put(Record::Directory, &directory);
         let mut fields = Fields::new()
             .bytes(b"CFDEND1\0")
-            .u32(number(self.page_offsets.len()))
+            .u32(number(self.pages.len()))
             .zeros(4)
             .u64(directory_offset as u64)
             .u64(self.entries.len() as u64)

@@ -50,8 +50,9 @@ pub(crate) fn open(sealed: &[u8], key: &Key) -> Result<Opened, Verdict> {
         (entry, last) = read_segment(&mut input, pre, &keys, place, &mut plaintext, &mut chain)?;
         entries.push(entry);
         if last || entries.len() % 4096 == 0 {
-            pages.push((input.at - origin) as u64);
-            check_index_page(&mut input, &keys, pages.len() - 1, &entries)?;
+            let offset = le64(input.at - origin);
+            let mac = check_index_page(&mut input, &keys, pages.len(), &entries)?;
+            pages.push([&offset[..], &mac].concat());
         }
     }
     check_end(&mut input, origin, &keys, &pages, [entries.len(), plaintext.len()], &chain)?;
@@ -152,29 +153,32 @@ fn read_segment(
     Ok(([&offsets[..], &counts, &header[32..], &digest].concat(), last))
 }
 
+/// Returns the page's MAC, which the directory repeats.
 fn check_index_page(
     input: &mut Input<'_>,
     keys: &Keys,
     page: usize,
     entries: &[Vec<u8>],
-) -> Result<(), Verdict> {
+) -> Result<[u8; 32], Verdict> {
     let listed = &entries[page * 4096..];
     let numbers = [&le64(page)[..4], &le64(listed.len())[..4], &le64(page * 4096), &[0; 8]].concat();
     let fields = [&b"CFDIDX1\0"[..], &numbers, &listed.concat()].concat();
-    let expected = [&fields[..], &hmac(&keys.index, "page", &[&fields])].concat();
-    sound(*input.take(expected.len())? == expected, "index page")
+    let mac = hmac(&keys.index, "page", &[&fields]);
+    let expected = [&fields[..], &mac].concat();
+    sound(*input.take(expected.len())? == expected, "index page")?;
+    Ok(mac)
 }
 
 fn check_end(
     input: &mut Input<'_>,
     origin: usize,
     keys: &Keys,
-    pages: &[u64],
+    pages: &[Vec<u8>],
     [segments, plaintext_len]: [usize; 2],
     stream_digest: &[u8; 32],
 ) -> Result<(), Verdict> {
     let directory_offset = input.at - origin;
-    let directory = pages.iter().flat_map(|offset| offset.to_le_bytes()).collect::<Vec<u8>>();
+    let directory = pages.concat();
     sound(*input.take(directory.len())? == directory, "directory")?;
     let wire_len = input.at + 112 - origin;
     let numbers = [pages.len(), directory_offset, segments, plaintext_len, wire_len].map(le64).concat();

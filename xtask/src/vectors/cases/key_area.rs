@@ -121,6 +121,13 @@ fn shut() -> Vec<Case> {
         plan.key_copies[1] = KeyCopy { generation: 2, slots: vec![Slot::KeyFile(OTHER_CALLER_KEY)] };
     });
     let tag = SLOT + 8 + 64;
+    // The newest copy opens, which its MAC then denies.
+    let newest_without_mac = Plan::small()
+        .with(|plan| {
+            plan.key_copies[0].generation = 2;
+            plan.key_copies[1].slots = vec![Slot::KeyFile(OTHER_CALLER_KEY)];
+        })
+        .edit_at(Stage::BeforeChecksum, Record::KeyCopy(0), MAC, &[0; 32]);
     let flipped_tag = Plan::small().edit_key_copies(Stage::Fields, tag, &[0; 16]);
     vec![
         no_key(
@@ -133,6 +140,11 @@ fn shut() -> Vec<Case> {
             "no-key-older-copy",
             "only the copy of the lower generation has the key: it is not asked",
             older_only,
+        ),
+        no_key(
+            "no-key-newest-key-copy-mac-bad",
+            "the newest key copy opens and its MAC is wrong; the other, which is taken then, does not open (FORMAT F5.14)",
+            newest_without_mac,
         ),
         no_key("no-key-slot-tag", "the tag of the only slot is wrong in both copies", flipped_tag),
         Case::damaged(

@@ -56,6 +56,12 @@ fn contents() -> Vec<Case> {
             &entries(&[("b", "1"), ("a", "2")]),
         ),
         holds("metadata-keys-equal", "the same key twice", &entries(&[("a", "1"), ("a", "2")])),
+        holds("metadata-empty-key-twice", "the empty key twice", &entries(&[("", "1"), ("", "2")])),
+        holds(
+            "metadata-empty-key-second",
+            "the empty key behind another",
+            &entries(&[("a", "1"), ("", "2")]),
+        ),
         holds("metadata-entry-cut", "the plaintext ends inside an entry's lengths", &[1, 0, 0, 0, 0]),
         holds("metadata-value-overrun", "a value reaches behind the plaintext", b"\x01\0\x02\0\0\0av"),
     ]

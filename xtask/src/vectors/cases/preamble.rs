@@ -112,6 +112,13 @@ fn sizes() -> Vec<Case> {
             KEY_COPY_LEN,
             &number((256 << 10) + 4096),
         ),
+        says(
+            "key-copy-len-large-odd",
+            Expect::Damaged,
+            "L is one byte above 256 KiB: the multiple is checked before the limit",
+            KEY_COPY_LEN,
+            &number((256 << 10) + 1),
+        ),
     ]
 }
 

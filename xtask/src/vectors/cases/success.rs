@@ -85,6 +85,7 @@ fn key_copies() -> Vec<Case> {
         mac_at,
         &[0; 32],
     );
+    let slots_len = Plan::small().edit(Record::KeyCopy(0), 16, &[0xFF; 4]);
     vec![
         Case::good(
             "success-newest-key-copy",
@@ -95,6 +96,12 @@ fn key_copies() -> Vec<Case> {
             "success-first-key-copy-bad",
             "the checksum of the first key copy is wrong, the second opens",
             Plan::small().seal().flip(Record::KeyCopy(0), 40),
+        )
+        .verifies_as_damaged(),
+        Case::good(
+            "success-first-key-copy-slots-len",
+            "slots_len of the first key copy is 2^32 - 1 under a right checksum, the second opens (FORMAT F5.1)",
+            slots_len.seal(),
         )
         .verifies_as_damaged(),
         Case::good(
@@ -153,6 +160,7 @@ fn slots() -> Vec<Case> {
 
 fn choices() -> Vec<Case> {
     let listed = [("b", "2"), ("host", "example"), ("z", "")];
+    let empty_key = [("", "of the empty key"), ("a", "1")];
     vec![
         Case::good(
             "success-metadata",
@@ -160,6 +168,12 @@ fn choices() -> Vec<Case> {
             Plan::small().with(|plan| plan.metadata = entries(&listed)).seal(),
         )
         .metadata(&listed),
+        Case::good(
+            "success-metadata-empty-key",
+            "an empty metadata key, which can only be the first (FORMAT F6.3)",
+            Plan::small().with(|plan| plan.metadata = entries(&empty_key)).seal(),
+        )
+        .metadata(&empty_key),
         Case::good(
             "success-large-key-copies",
             "key copies of 8192 bytes",

@@ -3,12 +3,16 @@
 
 use super::super::case::{Case, Expect};
 use super::super::plan::{Plan, Record};
+use super::super::sealed::Sealed;
 
 const ENTRY: usize = 32;
+/// In an entry of the directory.
+const PAGE_MAC: usize = 8;
 
 pub(super) fn cases() -> Vec<Case> {
-    let faults = [pages(), entries(), footers(), after_the_end()].into_iter().flatten();
-    faults.map(|case| case.clause("F14.8")).chain([page_missing()]).collect()
+    let faults = [pages(), entries(), directories(), footers(), after_the_end()].into_iter().flatten();
+    let faults = faults.map(|case| case.clause("F14.8"));
+    faults.chain(pages_missing().map(|case| case.clause("F14.1"))).chain(abandoned()).collect()
 }
 
 /// The record says this from the beginning, under a right MAC.
@@ -45,14 +49,22 @@ fn entries() -> Vec<Case> {
     ]
 }
 
+fn directories() -> Vec<Case> {
+    let says = |name, comment, at, bytes: &[u8]| says(name, comment, Record::Directory, at, bytes);
+    vec![
+        says("directory-offset", "the directory says another offset of the page, under a right MAC", 0, &[0]),
+        says(
+            "directory-page-mac",
+            "the directory says another MAC than the page's, under a right MAC of the footer",
+            PAGE_MAC,
+            &[0; 32],
+        ),
+    ]
+}
+
 fn footers() -> Vec<Case> {
     let says = |name, comment, at, bytes: &[u8]| says(name, comment, Record::Footer, at, bytes);
     vec![
-        Case::damaged(
-            "directory-offset",
-            "the directory says another offset of the page, under a right MAC",
-            Plan::small().edit(Record::Directory, 0, &[0]).seal(),
-        ),
         says("footer-magic", "another magic", 0, b"X"),
         says("footer-pages", "two pages where there is one", 8, &[2]),
         says("footer-reserved", "a reserved byte is 1", 12, &[1]),
@@ -74,13 +86,48 @@ fn after_the_end() -> Vec<Case> {
     vec![Case::damaged("after-the-footer", "one zero byte behind the footer", sealed)]
 }
 
-/// What is left is shorter than a page, and half a record is never judged.
-fn page_missing() -> Case {
-    Case::bad(
-        "page-missing",
-        Expect::Truncated,
-        "the directory follows the last segment: 120 bytes are left where a page has 144",
-        Plan::small().seal().without(Record::Page(0)),
-    )
-    .clause("F14.1")
+/// What is left decides: a whole record is judged, half a one never.
+fn pages_missing() -> [Case; 2] {
+    let page_missing = Plan::small().seal().without(Record::Page(0));
+    let both_missing = Plan::small().seal().without(Record::Directory).without(Record::Page(0));
+    [
+        Case::damaged(
+            "page-missing",
+            "the directory follows the last segment: 152 bytes are left, and the first 144 are no page",
+            page_missing,
+        ),
+        Case::bad(
+            "page-and-directory-missing",
+            Expect::Truncated,
+            "the footer follows the last segment: 112 bytes are left where a page has 144",
+            both_missing,
+        ),
+    ]
+}
+
+/// What an attempt leaves that sealed the segment under another salt and was abandoned: all of it is authentic, and
+/// none of it belongs to the stream.
+fn abandoned() -> Vec<Case> {
+    let older = Plan::small().with(|plan| plan.segments[0].attempt = 1).seal();
+    let put = |sealed: Sealed, record| sealed.replace(record, older.record(record));
+    let with_page = put(Plan::small().seal(), Record::Page(0));
+    let with_both = put(put(Plan::small().seal(), Record::Page(0)), Record::Segment(0));
+    let damaged = |name, comment, sealed| Case::damaged(name, comment, sealed).clause("F9.5");
+    vec![
+        damaged(
+            "page-of-an-older-attempt",
+            "a page of an abandoned attempt, whose own MAC is right; directory and footer are the final ones",
+            with_page,
+        ),
+        damaged(
+            "page-and-segment-of-an-older-attempt",
+            "the segment of an abandoned attempt and the page that lists it; directory and footer are the final ones",
+            with_both,
+        ),
+        damaged(
+            "footer-of-another-attempt",
+            "all is of one attempt but the footer, which is of another",
+            put(Plan::small().seal(), Record::Footer),
+        ),
+    ]
 }

@@ -43,7 +43,7 @@ fn inside() -> Vec<Cut> {
         ("digest", "inside DIGEST", Record::Digest(0), 40),
         ("terminator", "inside TERMINATOR", Record::Terminator(0), 79),
         ("page", "inside an index page", Record::Page(0), 100),
-        ("directory", "inside the directory", Record::Directory, 4),
+        ("directory", "inside the directory", Record::Directory, 39),
     ]
 }
 
@@ -51,6 +51,8 @@ fn at_edges() -> Vec<Cut> {
     vec![
         ("before-key-area", "after the preamble", Record::KeyCopy(0), 0),
         ("before-page", "after the LAST segment", Record::Page(0), 0),
+        ("before-directory", "after the last page", Record::Directory, 0),
+        ("before-footer", "after the directory", Record::Footer, 0),
     ]
 }
 
