@@ -60,12 +60,12 @@ pub fn open<F: Feed, S: StreamingSink>(
             }
         }
     }
-    let Committed { segments, plaintext_len, chain, .. } = line.committed;
+    let Committed { segments, plaintext_len, sink_len, chain } = line.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     if end.as_ref() != Some(&seen) || !last || !line.is_empty() {
         return Err(StreamError::Trailer);
     }
-    line.publish(Complete { sink_len: plaintext_len })?;
+    line.publish(Complete { sink_len })?;
     Ok(Opened { segments, plaintext_len, stream_digest: chain })
 }
 
@@ -98,7 +98,8 @@ fn settle<S: StreamingSink, E>(
     let after = Committed {
         segments: before.segments + 1,
         plaintext_len,
-        sink_len: plaintext_len,
+        // A worker without a key checks frames and writes nothing.
+        sink_len: if flight.worker.yields_plaintext() { plaintext_len } else { 0 },
         chain: closing.chain_after,
     };
     let proof = sequencer.finish(&closing, before.chain, || line.mark(&after)).map_err(refuse)?;

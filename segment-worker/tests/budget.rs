@@ -1,1 +1,189 @@
+//! What a stream holds stays within its budget, and all of it comes back, however the stream ends.
+//! Held is: the buffers it was given and has not brought to an end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, panic};
+
+use parking_lot::{Condvar, Mutex};
+use segment_worker::{Release, StreamError};
+
+use crate::support::*;
+
+/// A run on its way in and out.
+const MINIMUM: usize = 2 * RUN_LEN;
+const HELD_SEGMENT: usize = RUNS_PER_SEGMENT * RUN_LEN;
+const KINDS: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
+
+fn stream() -> Stream {
+    Stream::sealed_from(&plaintext(9 * SEGMENT + 4321))
+}
+
+/// Which of the feed's steps are runs.
+fn runs_among(feed: &OpenFeed<'_>) -> Vec<bool> {
+    feed.moves.iter().map(|step| matches!(step, Move::Run(_))).collect()
+}
+
+/// A whole budget can be had again: under a watchdog, since a stream would wait for what is missing.
+fn assert_whole(scene: &Scene) {
+    let needed = scene.budget.total();
+    let mut scene = scene.clone();
+    scene.release = Release::AtOnce;
+    scene.cancel = segment_worker::CancelToken::new();
+    within_a_minute(move || {
+        let (mut sink, report) = Probe::new(Kind::Positioned);
+        sink.reserve_bytes = needed - MINIMUM;
+        scene.open(&mut OpenFeed::new(&Stream::sealed_from(b"all of it"), Supply::Bytes), sink).unwrap();
+        assert_eq!(report.published().unwrap(), b"all of it");
+    });
+}
+
+#[test]
+fn runs_in_flight_never_hold_more_than_the_budget() {
+    let stream = stream();
+    for workers in all_workers() {
+        for kind in KINDS {
+            for spare in [0, RUN_LEN, MINIMUM, 3 * RUN_LEN + 1, 4 * MINIMUM] {
+                let least = if kind == Kind::Seen { MINIMUM + HELD_SEGMENT } else { MINIMUM };
+                let scene = Scene::within(&workers, least + spare);
+                let written = Arc::new(AtomicUsize::new(0));
+                let (sink, report) = Probe::watched(kind, {
+                    let written = written.clone();
+                    move |event| {
+                        // SeqCst: a count that may run ahead of the credit's return, and never behind it.
+                        written.fetch_add(usize::from(event.call == Call::Write), Ordering::SeqCst);
+                        Ok(())
+                    }
+                });
+                let mut asked = 0;
+                let runs = runs_among(&OpenFeed::new(&stream, Supply::Bytes));
+                let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
+                    // A run that has not been written holds a buffer at least, and the next one's two are paid for.
+                    let held = asked - written.load(Ordering::SeqCst).min(asked);
+                    assert!(held * RUN_LEN + MINIMUM <= scene.budget.total(), "{held} runs are held");
+                    asked += usize::from(runs[call]);
+                    Ok(())
+                });
+                scene.open(&mut feed, sink).unwrap();
+                report.assert_over();
+                drop(feed);
+                assert_whole(&scene);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_uses_no_more_buffers_than_it_pays_for() {
+    let stream = stream();
+    for workers in all_workers() {
+        for kind in KINDS {
+            for buffers in [5, 6, 9] {
+                let scene = Scene::within(&workers, buffers * RUN_LEN);
+                let (sink, report) = Probe::new(kind);
+                scene.open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap();
+                let seen = report.buffers_seen().len();
+                assert!((1..=buffers).contains(&seen), "{seen} buffers where {buffers} are paid for");
+            }
+        }
+    }
+}
+
+#[test]
+fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
+    within_a_minute(|| {
+        let stream = stream();
+        for at_once in 1..=4 {
+            let scene = Scene::within(&Workers::pool(8), at_once * MINIMUM + MINIMUM - 1);
+            // So many writes have begun, and none ends before as many as fit the budget are under way.
+            let gate = Arc::new((Mutex::new((0_usize, 0_usize)), Condvar::new()));
+            let (sink, report) = Probe::watched(Kind::Positioned, {
+                let gate = gate.clone();
+                move |event| {
+                    if event.call != Call::Write || event.nth >= at_once {
+                        return Ok(());
+                    }
+                    let (state, changed) = &*gate;
+                    let mut state = state.lock();
+                    state.0 += 1;
+                    changed.notify_all();
+                    while state.0 < at_once {
+                        changed.wait(&mut state);
+                    }
+                    Ok(())
+                }
+            });
+            let mut runs_given = 0;
+            let runs = runs_among(&OpenFeed::new(&stream, Supply::Bytes));
+            let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
+                let under_way = gate.0.lock().0;
+                runs_given += usize::from(runs[call]);
+                assert!(
+                    under_way == at_once || runs_given <= at_once,
+                    "{runs_given} runs where {at_once} fit"
+                );
+                Ok(())
+            });
+            scene.open(&mut feed, sink).unwrap();
+            report.assert_over();
+        }
+    });
+}
+
+#[test]
+fn what_the_sink_needs_for_itself_is_part_of_the_minimum() {
+    let own = 12_345;
+    for (total, fits) in [(MINIMUM + own - 1, false), (MINIMUM + own, true)] {
+        let scene = Scene::within(&Workers::Inline, total);
+        let (mut sink, report) = Probe::new(Kind::Positioned);
+        sink.reserve_bytes = own;
+        match scene.open(&mut OpenFeed::new(&stream(), Supply::Bytes), sink) {
+            Ok(_) => assert!(fits && report.published().is_some()),
+            Err(StreamError::Budget { needed, .. }) => assert!(!fits && needed == MINIMUM + own),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_demand_beyond_all_memory_is_refused_and_not_reckoned_wrong() {
+    let scene = Scene::within(&Workers::Inline, usize::MAX - 1);
+    let (mut sink, report) = Probe::new(Kind::Positioned);
+    // With a run on its way in and out, this is more than can be counted.
+    sink.reserve_bytes = usize::MAX - MINIMUM + 1;
+    let refused = scene.open(&mut OpenFeed::new(&stream(), Supply::Bytes), sink);
+    assert!(matches!(refused, Err(StreamError::Budget { needed: usize::MAX, .. })), "{refused:?}");
+    report.assert_unpublished();
+}
+
+#[test]
+fn all_of_the_budget_comes_back_from_a_stream_that_fails() {
+    let stream = stream();
+    for workers in all_workers() {
+        for kind in KINDS {
+            for release in [Release::AtOnce, Release::AfterDigest] {
+                let scene = Scene::within(&workers, MINIMUM + HELD_SEGMENT + 3 * RUN_LEN).releasing(release);
+                for nth in [0, 3, 10] {
+                    let (sink, report) = Probe::watched(kind, move |event| match event.call {
+                        Call::Write if event.nth == nth => Err(io::Error::other("the disk is full")),
+                        _ => Ok(()),
+                    });
+                    scene.open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap_err();
+                    report.assert_unpublished();
+                    let wire = Wire::watched(stream.wire.clone(), move |read, _| {
+                        if read == nth {
+                            panic::resume_unwind(Box::new("a job panics"));
+                        }
+                    });
+                    let (sink, report) = Probe::new(kind);
+                    scene.open(&mut OpenFeed::over(&stream, wire, Supply::Place), sink).unwrap_err();
+                    report.assert_unpublished();
+                    let cut = &mut OpenFeed::new(&stream, Supply::Bytes);
+                    cut.moves.insert(nth, Move::Fail);
+                    scene.open(cut, Probe::new(kind).0).unwrap_err();
+                }
+                assert_whole(&scene);
+            }
+        }
+    }
+}

@@ -1,1 +1,605 @@
+//! Every fault becomes the error that names it, the first in the input first; nothing is published, nothing runs on.
+//! Faults of the sink, of the input, of single frames, of segments as a whole, and of the stream as a whole.
 
+use std::sync::Arc;
+use std::{io, panic};
+
+use frame_worker::{ChainValue, FrameError, FrameIndex, SegmentIndex};
+use parking_lot::{Condvar, Mutex};
+use segment_worker::{Release, SegmentFault, StreamEnd, StreamError};
+use sinks::CommitError;
+
+use crate::support::*;
+
+const KINDS: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
+
+fn stream() -> Stream {
+    Stream::sealed_from(&plaintext(2 * SEGMENT + 2 * FRAME + 1))
+}
+
+/// Runs over every kind of sink and every number of threads, and gives the error with how many segments committed.
+fn fails_everywhere(feed: impl Fn() -> OpenFeed<'static>, judge: impl Fn(StreamError<FeedFailed>, u64)) {
+    for workers in all_workers() {
+        for kind in KINDS {
+            let (sink, report) = Probe::new(kind);
+            let error = Scene::new(&workers).open(&mut feed(), sink).unwrap_err();
+            report.assert_unpublished();
+            assert_eq!(report.count(Call::Publish), 0);
+            judge(error, report.commits());
+        }
+    }
+}
+
+fn disk_full() -> io::Error {
+    io::Error::from(io::ErrorKind::StorageFull)
+}
+
+/// Unwinds as a panic does, without a report on standard error.
+fn panics() {
+    panic::resume_unwind(Box::new("injected"));
+}
+
+#[test]
+fn a_job_that_panics_in_any_write_is_an_error_that_names_its_segment() {
+    let stream = stream();
+    for workers in all_workers() {
+        for write in 0..stream.run_count() {
+            let segment = Arc::new(Mutex::new(None));
+            let (sink, report) = Probe::watched(Kind::Positioned, {
+                let segment = segment.clone();
+                move |event| {
+                    if event.call == Call::Write && event.nth == write {
+                        *segment.lock() = Some(SegmentIndex(event.at / SEGMENT as u64));
+                        panics();
+                    }
+                    Ok(())
+                }
+            });
+            let error =
+                Scene::new(&workers).open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap_err();
+            let StreamError::Panicked { segment: named } = error else { panic!("{error:?}") };
+            assert_eq!(Some(named), *segment.lock());
+            report.assert_unpublished();
+        }
+    }
+}
+
+#[test]
+fn a_job_that_panics_in_any_read_is_an_error_that_names_its_segment() {
+    let stream = stream();
+    for run in stream.parts.iter().flat_map(|part| part.runs()) {
+        let segment = (run.plaintext_at / SEGMENT) as u64;
+        let feed = || {
+            let wire = Wire::watched(stream.wire.clone(), move |_, offset| {
+                if offset == run.wire_at as u64 {
+                    panics();
+                }
+            });
+            OpenFeed::over(&stream, wire, Supply::Place)
+        };
+        fails_everywhere(feed, |error, commits| {
+            let StreamError::Panicked { segment: named } = error else { panic!("{error:?}") };
+            assert_eq!(named, SegmentIndex(segment));
+            assert!(commits <= segment);
+        });
+    }
+}
+
+#[test]
+fn a_sink_that_fails_in_any_write_is_told_nothing_more() {
+    let stream = stream();
+    for workers in all_workers() {
+        for kind in KINDS {
+            for write in 0..stream.run_count() {
+                let segment = Arc::new(Mutex::new(None));
+                let (sink, report) = Probe::watched(kind, {
+                    let segment = segment.clone();
+                    move |event| {
+                        if event.call == Call::Write && event.nth == write {
+                            *segment.lock() = Some(SegmentIndex(event.at / SEGMENT as u64));
+                            return Err(disk_full());
+                        }
+                        Ok(())
+                    }
+                });
+                let error =
+                    Scene::new(&workers).open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap_err();
+                let StreamError::Sink { segment: named, source } = error else { panic!("{error:?}") };
+                assert_eq!((Some(named), source.kind()), (*segment.lock(), io::ErrorKind::StorageFull));
+                report.assert_unpublished();
+                if kind != Kind::Positioned {
+                    assert_eq!(report.log().last(), Some(&Call::Write), "no roll back either");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sink_that_fails_to_begin_commit_or_publish_is_told_nothing_more() {
+    let stream = stream();
+    for workers in all_workers() {
+        for kind in KINDS {
+            for call in [Call::Begin, Call::Commit, Call::Publish] {
+                for nth in 0..if call == Call::Publish { 1 } else { 3 } {
+                    if (kind, call) == (Kind::Positioned, Call::Begin) {
+                        continue;
+                    }
+                    let (sink, report) = Probe::watched(kind, move |event| {
+                        if (event.call, event.nth) == (call, nth) { Err(disk_full()) } else { Ok(()) }
+                    });
+                    let mut feed = OpenFeed::new(&stream, Supply::Bytes);
+                    let error = Scene::new(&workers).open(&mut feed, sink).unwrap_err();
+                    match (call, error) {
+                        (Call::Begin, StreamError::Sink { segment, .. }) => assert_eq!(segment.0, nth as u64),
+                        (
+                            Call::Commit,
+                            StreamError::Commit { segment, source: CommitError::NotCommitted(_) },
+                        ) => {
+                            assert_eq!(segment.0, nth as u64);
+                        }
+                        (Call::Publish, StreamError::Publish(CommitError::NotCommitted(_))) => {}
+                        (_, error) => panic!("{call:?} {nth}: {error:?}"),
+                    }
+                    report.assert_unpublished();
+                    assert_eq!(report.commits(), if call == Call::Publish { 3 } else { nth as u64 });
+                    if kind != Kind::Positioned {
+                        assert_eq!(report.log().last(), Some(&call));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_frame_is_named_wherever_it_is() {
+    let stream = stream();
+    for (segment, frame, at) in stream.frames() {
+        let mut damaged = stream.clone();
+        damaged.wire[at] ^= 1;
+        for supply in [Supply::Bytes, Supply::Place] {
+            fails_everywhere(
+                || OpenFeed::new(&damaged, supply),
+                |error, commits| {
+                    let run = stream.parts[segment as usize].runs()[frame as usize * FRAME / RUN];
+                    let StreamError::Frame { segment: named, first, offset, source } = error else {
+                        panic!("{error:?}")
+                    };
+                    assert_eq!((named.0, first.0, offset), (segment, run.first, run.wire_at as u64));
+                    assert_eq!(source, FrameError::Authentication { frame: FrameIndex(frame) });
+                    assert!(commits <= segment);
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn of_two_damaged_frames_the_earlier_one_is_named() {
+    let stream = stream();
+    let frames = stream.frames();
+    for (place, first) in frames.iter().enumerate() {
+        for second in &frames[place + 1..] {
+            let mut damaged = stream.clone();
+            damaged.wire[first.2] ^= 1;
+            damaged.wire[second.2] ^= 1;
+            fails_everywhere(
+                || OpenFeed::new(&damaged, Supply::Bytes),
+                |error, _| {
+                    let StreamError::Frame { segment, source, .. } = error else { panic!("{error:?}") };
+                    assert_eq!(segment.0, first.0);
+                    assert_eq!(source, FrameError::Authentication { frame: FrameIndex(first.1) });
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn the_earlier_frame_is_named_also_when_the_later_one_is_found_first() {
+    within_a_minute(|| {
+        let stream = stream();
+        let runs: Vec<_> = stream.parts.iter().flat_map(|part| part.runs()).collect();
+        // With three threads eight runs may be out at once: all there are. The first is read last.
+        for workers in [3, 8].map(Workers::pool) {
+            for later in 1..runs.len() {
+                let mut damaged = stream.clone();
+                for run in [0, later] {
+                    damaged.wire[runs[run].wire_at + 100] ^= 1;
+                }
+                let gate = Arc::new((Mutex::new(false), Condvar::new()));
+                let (first_at, later_at) = (runs[0].wire_at as u64, runs[later].wire_at as u64);
+                let wire = Wire::watched(damaged.wire.clone(), move |_, offset| {
+                    let (found, changed) = &*gate;
+                    if offset == later_at {
+                        *found.lock() = true;
+                        changed.notify_all();
+                    } else if offset == first_at {
+                        let mut found = found.lock();
+                        while !*found {
+                            changed.wait(&mut found);
+                        }
+                    }
+                });
+                let (sink, report) = Probe::new(Kind::Positioned);
+                let error = Scene::new(&workers)
+                    .open(&mut OpenFeed::over(&damaged, wire, Supply::Place), sink)
+                    .unwrap_err();
+                let StreamError::Frame { segment, first, .. } = error else { panic!("{error:?}") };
+                assert_eq!((segment.0, first.0), (0, 0));
+                report.assert_unpublished();
+                assert_eq!(report.commits(), 0);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_input_that_ends_early_is_named_with_its_place() {
+    let stream = stream();
+    for run in stream.parts.iter().flat_map(|part| part.runs()) {
+        let cut = stream.wire[..run.wire_at + run.wire_len - 1].to_vec();
+        fails_everywhere(
+            || OpenFeed::over(&stream, Wire::new(cut.clone()), Supply::Place),
+            |error, _| {
+                let StreamError::Read { segment, offset, source } = error else { panic!("{error:?}") };
+                assert_eq!(segment.0, (run.plaintext_at / SEGMENT) as u64);
+                assert_eq!((offset, source.kind()), (run.wire_at as u64, io::ErrorKind::UnexpectedEof));
+            },
+        );
+    }
+}
+
+#[test]
+fn a_feed_that_fails_at_any_step_is_passed_on_after_what_came_before_it() {
+    let stream = stream();
+    let steps = OpenFeed::new(&stream, Supply::Bytes).moves.len();
+    for step in 0..steps {
+        let failing = |stream: &Stream| {
+            let mut feed = OpenFeed::new(stream, Supply::Bytes);
+            feed.moves.insert(step, Move::Fail);
+            feed
+        };
+        fails_everywhere(
+            || failing(&stream),
+            |error, commits| {
+                assert!(matches!(error, StreamError::Feed(FeedFailed)));
+                let closed =
+                    OpenFeed::new(&stream, Supply::Bytes).moves.iter().take(step).filter(is_close).count();
+                assert_eq!(commits, closed as u64, "what was whole has committed");
+            },
+        );
+        // The second segment is damaged; from the step behind its first run on, that comes first.
+        let mut damaged = stream.clone();
+        damaged.wire[stream.parts[1].runs()[0].wire_at + 100] ^= 1;
+        fails_everywhere(
+            || failing(&damaged),
+            |error, _| match error {
+                StreamError::Feed(FeedFailed) => assert!(step <= 7, "step {step}"),
+                StreamError::Frame { segment: SegmentIndex(1), .. } => assert!(step > 7, "step {step}"),
+                error => panic!("{error:?}"),
+            },
+        );
+    }
+}
+
+fn is_close(step: &&Move) -> bool {
+    matches!(step, Move::Close(_))
+}
+
+#[test]
+fn closing_frames_that_do_not_fit_their_segment_are_refused_and_those_before_have_committed() {
+    type Change = fn(&mut Part);
+    let changes: [(Change, SegmentFault); 6] = [
+        (|part| part.closing.fields.digest[0] ^= 1, SegmentFault::Digest),
+        (|part| part.closing.fields.frame_count += 1, SegmentFault::Count),
+        (|part| part.closing.fields.frame_count -= 1, SegmentFault::Count),
+        (|part| part.closing.fields.plaintext_len += 1, SegmentFault::Count),
+        (|part| part.closing.fields.plaintext_len -= 1, SegmentFault::Count),
+        (|part| part.closing.fields.chain_before = ChainValue([0; 32]), SegmentFault::Chain),
+    ];
+    for (change, due) in changes {
+        for index in 0..3 {
+            let mut wrong = stream();
+            change(&mut wrong.parts[index]);
+            fails_everywhere(
+                || OpenFeed::new(&wrong, Supply::Bytes),
+                |error, commits| {
+                    let StreamError::Segment { segment, fault } = error else { panic!("{error:?}") };
+                    assert_eq!((segment.0, fault, commits), (index as u64, due, index as u64));
+                },
+            );
+        }
+    }
+}
+
+/// Opens `stream` with its segments arranged as said, and expects a chain that breaks at `segment`.
+fn breaks_the_chain(parts: &[usize], segment: u64, committed: u64) {
+    let mut arranged = stream();
+    arranged.parts = parts.iter().map(|part| arranged.parts[*part].clone()).collect();
+    fails_everywhere(
+        || OpenFeed::new(&arranged, Supply::Bytes),
+        |error, commits| {
+            let StreamError::Segment { segment: named, fault } = error else { panic!("{error:?}") };
+            assert_eq!((named.0, fault, commits), (segment, SegmentFault::Chain, committed), "{parts:?}");
+        },
+    );
+}
+
+#[test]
+fn segments_that_are_missing_doubled_or_swapped_break_the_chain() {
+    breaks_the_chain(&[1, 2], 1, 0);
+    breaks_the_chain(&[0, 2], 2, 1);
+    breaks_the_chain(&[0, 0, 1, 2], 0, 1);
+    breaks_the_chain(&[0, 1, 1, 2], 1, 2);
+    breaks_the_chain(&[0, 1, 2, 2], 2, 3);
+    breaks_the_chain(&[1, 0, 2], 1, 0);
+    breaks_the_chain(&[0, 2, 1], 2, 1);
+}
+
+#[test]
+fn a_segment_of_another_stream_breaks_the_chain() {
+    let mut spliced = stream();
+    let other = Stream::sealed_from(&vec![7; 3 * SEGMENT]);
+    // The same keys, the same layout; only what came before is another.
+    spliced.wire[..other.parts[2].wire_at].copy_from_slice(&other.wire[..other.parts[2].wire_at]);
+    spliced.parts[1] = other.parts[1].clone();
+    let first = &stream().wire[..other.parts[1].wire_at];
+    spliced.wire[..first.len()].copy_from_slice(first);
+    fails_everywhere(
+        || OpenFeed::new(&spliced, Supply::Bytes),
+        |error, commits| {
+            let due =
+                StreamError::Segment::<FeedFailed> { segment: SegmentIndex(1), fault: SegmentFault::Chain };
+            assert_eq!((format!("{error:?}"), commits), (format!("{due:?}"), 1));
+        },
+    );
+}
+
+#[test]
+fn nothing_may_follow_the_last_segment() {
+    let mut wrong = stream();
+    wrong.parts[1].closing.fields.last = true;
+    fails_everywhere(
+        || OpenFeed::new(&wrong, Supply::Bytes),
+        |error, commits| {
+            let StreamError::Segment { segment, fault } = error else { panic!("{error:?}") };
+            assert_eq!((segment.0, fault, commits), (2, SegmentFault::Chain, 2));
+        },
+    );
+}
+
+#[test]
+fn a_stream_without_a_last_segment_is_not_published() {
+    let mut wrong = stream();
+    wrong.parts[2].closing.fields.last = false;
+    fails_everywhere(
+        || OpenFeed::new(&wrong, Supply::Bytes),
+        |error, commits| assert!(matches!(error, StreamError::Trailer) && commits == 3, "{error:?}"),
+    );
+}
+
+#[test]
+fn a_trailer_that_says_something_else_is_refused() {
+    type Change = fn(&mut StreamEnd);
+    let changes: [Change; 6] = [
+        |end| end.segments += 1,
+        |end| end.segments -= 1,
+        |end| end.plaintext_len += 1,
+        |end| end.plaintext_len -= 1,
+        |end| end.stream_digest.0[31] ^= 1,
+        |end| *end = StreamEnd { segments: 0, plaintext_len: 0, stream_digest: start() },
+    ];
+    for change in changes {
+        let mut wrong = stream();
+        change(&mut wrong.end);
+        fails_everywhere(
+            || OpenFeed::new(&wrong, Supply::Bytes),
+            |error, _| assert!(matches!(error, StreamError::Trailer), "{error:?}"),
+        );
+    }
+}
+
+#[test]
+fn a_stream_cut_behind_any_segment_is_refused_whatever_its_trailer_says() {
+    let whole = stream();
+    for segments in 0..3 {
+        let mut cut = stream();
+        cut.parts.truncate(segments);
+        cut.end = StreamEnd {
+            segments: segments as u64,
+            plaintext_len: (segments * SEGMENT) as u64,
+            stream_digest: cut.parts.last().map_or(start(), |part| part.closing.chain_after),
+        };
+        for end in [&whole.end, &cut.end.clone()] {
+            cut.end = end.clone();
+            fails_everywhere(
+                || OpenFeed::new(&cut, Supply::Bytes),
+                |error, _| assert!(matches!(error, StreamError::Trailer), "{error:?}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_begins_behind_a_whole_stream_and_never_ends_is_refused() {
+    let stream = stream();
+    fails_everywhere(
+        || {
+            let mut feed = OpenFeed::new(&stream, Supply::Bytes);
+            let end = feed.moves.pop_back().unwrap();
+            feed.moves.push_back(Move::Begin { index: 3, plaintext_at: stream.end.plaintext_len as usize });
+            feed.moves.push_back(end);
+            feed
+        },
+        |error, commits| assert!(matches!(error, StreamError::Trailer) && commits == 3, "{error:?}"),
+    );
+}
+
+#[test]
+fn runs_that_are_missing_or_doubled_are_refused() {
+    let stream = stream();
+    for run in 0..RUNS_PER_SEGMENT {
+        for doubled in [false, true] {
+            fails_everywhere(
+                || {
+                    let mut feed = OpenFeed::new(&stream, Supply::Bytes);
+                    // Behind the step that brings nothing, and the one that begins the segment.
+                    let step = feed.moves.remove(2 + run).unwrap();
+                    if doubled {
+                        // Elsewhere in the sink, as its feed would reckon from what came before.
+                        let Move::Run(mut again) = step.clone() else { panic!("this step is a run") };
+                        again.plaintext_at = 100 * SEGMENT;
+                        feed.moves.insert(2 + run, Move::Run(again));
+                        feed.moves.insert(2 + run, step);
+                    }
+                    feed
+                },
+                |error, commits| {
+                    let StreamError::Segment { segment, fault } = error else { panic!("{error:?}") };
+                    let at_the_end = run + 1 == RUNS_PER_SEGMENT && !doubled;
+                    let due = if at_the_end { SegmentFault::Count } else { SegmentFault::Frames };
+                    assert_eq!((segment.0, fault, commits), (0, due, 0), "run {run}");
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_of_other_frames_than_its_feed_said_is_refused() {
+    let stream = stream();
+    type Change = fn(&mut Move);
+    let changes: [Change; 3] = [
+        |step| change_run(step, |count, _| *count += 1),
+        |step| change_run(step, |count, _| *count -= 1),
+        |step| change_run(step, |_, plaintext_len| *plaintext_len -= 1),
+    ];
+    for change in changes {
+        fails_everywhere(
+            || {
+                let mut feed = OpenFeed::new(&stream, Supply::Bytes);
+                change(&mut feed.moves[3]);
+                feed
+            },
+            |error, _| {
+                let StreamError::Frame { segment: SegmentIndex(0), source, .. } = error else {
+                    panic!("{error:?}")
+                };
+                assert!(matches!(source, FrameError::NotDue { .. }), "{source:?}");
+            },
+        );
+    }
+}
+
+fn change_run(step: &mut Move, change: impl FnOnce(&mut u32, &mut usize)) {
+    let Move::Run(run) = step else { panic!("this step is a run") };
+    change(&mut run.count, &mut run.plaintext_len);
+}
+
+#[test]
+fn what_others_see_is_whole_segments_alone() {
+    let stream = stream();
+    for (segment, _, at) in stream.frames() {
+        let mut damaged = stream.clone();
+        damaged.wire[at] ^= 1;
+        for (kind, release) in [(Kind::Seen, Release::AtOnce), (Kind::Positioned, Release::AfterDigest)] {
+            let (sink, report) = Probe::new(kind);
+            let scene = Scene::new(&Workers::pool(2)).releasing(release);
+            scene.open(&mut OpenFeed::new(&damaged, Supply::Bytes), sink).unwrap_err();
+            report.assert_unpublished();
+            // Only runs of segments that have committed were written, and no roll back was needed.
+            let committed = report.commits() as usize;
+            let runs: usize = stream.parts[..committed].iter().map(|part| part.runs().len()).sum();
+            assert!(committed as u64 <= segment);
+            assert_eq!((report.count(Call::Write), report.count(Call::RollBack)), (runs, 0));
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_was_begun_and_is_refused_is_rolled_back() {
+    let mut wrong = stream();
+    wrong.parts[1].closing.fields.digest[0] ^= 1;
+    for workers in all_workers() {
+        let (sink, report) = Probe::new(Kind::Ordered);
+        Scene::new(&workers).open(&mut OpenFeed::new(&wrong, Supply::Bytes), sink).unwrap_err();
+        report.assert_unpublished();
+        assert_eq!((report.commits(), report.log().last()), (1, Some(&Call::RollBack)));
+    }
+}
+
+#[test]
+fn sealing_fails_with_its_sink_at_any_call() {
+    let plaintext = plaintext(2 * SEGMENT + 1);
+    let writes = Stream::sealed_from(&plaintext).run_count() + 2 * 3;
+    for workers in all_workers() {
+        for kind in [Kind::Positioned, Kind::Ordered] {
+            for (call, count) in [(Call::Write, writes), (Call::Commit, 3), (Call::Publish, 1)] {
+                for nth in 0..count {
+                    let (sink, report) = Probe::watched(kind, move |event| {
+                        if (event.call, event.nth) == (call, nth) { Err(disk_full()) } else { Ok(()) }
+                    });
+                    let mut feed = SealFeed::new(&plaintext, Supply::Place);
+                    let error = Scene::new(&workers).seal(&mut feed, sink).unwrap_err();
+                    match (call, error) {
+                        (Call::Write, StreamError::Sink { .. })
+                        | (Call::Publish, StreamError::Publish(_)) => {}
+                        (Call::Commit, StreamError::Commit { segment, .. }) => {
+                            assert_eq!(segment.0, nth as u64)
+                        }
+                        (_, error) => panic!("{call:?} {nth}: {error:?}"),
+                    }
+                    report.assert_unpublished();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sealing_fails_with_its_feed_at_any_step() {
+    let plaintext = plaintext(2 * SEGMENT + 1);
+    let steps = SealFeed::new(&plaintext, Supply::Bytes).step_count();
+    for workers in all_workers() {
+        for kind in [Kind::Positioned, Kind::Ordered] {
+            for step in 0..steps {
+                let (sink, report) = Probe::new(kind);
+                let mut feed = SealFeed::new(&plaintext, Supply::Bytes)
+                    .telling(|call| if call == step { Err(FeedFailed) } else { Ok(()) });
+                let error = Scene::new(&workers).seal(&mut feed, sink).unwrap_err();
+                assert!(matches!(error, StreamError::Feed(FeedFailed)));
+                report.assert_unpublished();
+            }
+            for segment in 0..3 {
+                let (sink, report) = Probe::new(kind);
+                let mut feed = SealFeed::new(&plaintext, Supply::Bytes);
+                feed.fail_to_close = Some(segment);
+                let error = Scene::new(&workers).seal(&mut feed, sink).unwrap_err();
+                assert!(matches!(error, StreamError::Feed(FeedFailed)));
+                report.assert_unpublished();
+                assert_eq!(report.commits(), segment);
+            }
+        }
+    }
+}
+
+#[test]
+fn sealing_fails_when_a_job_panics() {
+    let plaintext = plaintext(2 * SEGMENT + 1);
+    for workers in all_workers() {
+        for read in 0..Stream::sealed_from(&plaintext).run_count() {
+            let wire = Wire::watched(plaintext.clone(), move |nth, _| {
+                if nth == read {
+                    panics();
+                }
+            });
+            let (sink, report) = Probe::new(Kind::Positioned);
+            let error =
+                Scene::new(&workers).seal(&mut SealFeed::over(wire, Supply::Place), sink).unwrap_err();
+            assert!(matches!(error, StreamError::Panicked { .. }));
+            report.assert_unpublished();
+        }
+    }
+}
