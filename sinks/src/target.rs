@@ -2,6 +2,7 @@
 //! Knows nothing of how a target is staged or published.
 
 use std::{
+    borrow::Cow,
     error, fmt,
     fs::{self, FileType},
     io,
@@ -155,79 +156,71 @@ impl TargetError {
 
 impl fmt::Display for TargetError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exists { path } => {
-                write!(
-                    out,
-                    "{}: the target exists; ask for it to be replaced, or name another",
-                    path.display()
-                )
-            }
-            Self::Symlink { path } => write!(
-                out,
-                "{}: the target is a symbolic link; ask for the file it points to to be replaced, or name that file",
-                path.display()
-            ),
-            Self::NotAFile { path, kind } => {
-                write!(out, "{}: the target is {}; {}", path.display(), noun(*kind), advice(*kind))
-            }
-            Self::Held { path, staging } => write!(
-                out,
-                "{}: another process is writing this target (it holds {}); wait for it to end",
-                path.display(),
-                staging.display()
-            ),
-            Self::NoDirectory { directory } => {
-                write!(out, "{}: there is no such directory; make it first", directory.display())
-            }
-            Self::NotWritable { directory, .. } => write!(
-                out,
-                "{}: no file can be made here; the target is replaced as a whole, which needs a writable directory",
-                directory.display()
-            ),
-            Self::MountPoint { path } => write!(
-                out,
-                "{}: the target is a mount point and cannot be replaced; restore beside it and copy",
-                path.display()
-            ),
-            Self::Immutable { path } => {
-                write!(
-                    out,
-                    "{}: marked immutable or append-only; clear the mark (chattr -ia)",
-                    path.display()
-                )
-            }
-            Self::SomeoneElses { path } => write!(
-                out,
-                "{}: belongs to another user in a sticky directory, where only they can replace it",
-                path.display()
-            ),
-            Self::NoRoom { directory, needed, free: Some(free) } => write!(
-                out,
-                "{}: no room for {needed} bytes, {free} are free; the old target is kept until the new one is whole",
-                directory.display()
-            ),
-            Self::NoRoom { directory, needed: 0, .. } => {
-                write!(out, "{}: no room for another file", directory.display())
-            }
-            Self::NoRoom { directory, needed, free: None } => {
-                write!(out, "{}: no room for {needed} bytes", directory.display())
-            }
-            Self::TooLarge { path, needed } => write!(
-                out,
-                "{}: a file of {needed} bytes is beyond this process's limit (ulimit -f) or the file system's",
-                path.display()
-            ),
-            Self::InTheWay { staging } => write!(
-                out,
-                "{}: this name is needed for a staging file and is taken by something else; move that away",
-                staging.display()
-            ),
-            Self::Io { path, action, .. } => write!(out, "{}: cannot {action} it", path.display()),
-        }?;
+        write!(out, "{}: {}", self.subject().display(), self.complaint())?;
         match error::Error::source(self) {
             Some(source) => write!(out, ": {source}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl TargetError {
+    /// The file or directory that the error is about.
+    pub fn subject(&self) -> &Path {
+        match self {
+            Self::Exists { path }
+            | Self::Symlink { path }
+            | Self::NotAFile { path, .. }
+            | Self::Held { path, .. }
+            | Self::MountPoint { path }
+            | Self::Immutable { path }
+            | Self::SomeoneElses { path }
+            | Self::TooLarge { path, .. }
+            | Self::Io { path, .. } => path,
+            Self::NoDirectory { directory }
+            | Self::NotWritable { directory, .. }
+            | Self::NoRoom { directory, .. } => directory,
+            Self::InTheWay { staging } => staging,
+        }
+    }
+
+    /// What is wrong with it, and what to do.
+    fn complaint(&self) -> Cow<'static, str> {
+        match self {
+            Self::Exists { .. } => "the target exists; ask for it to be replaced, or name another".into(),
+            Self::Symlink { .. } => "the target is a symbolic link; ask for the file it points to to be replaced, \
+                 or name that file"
+                .into(),
+            Self::NotAFile { kind, .. } => format!("the target is {}; {}", noun(*kind), advice(*kind)).into(),
+            Self::Held { staging, .. } => {
+                let staging = staging.display();
+                format!("another process is writing this target (it holds {staging}); wait for it to end").into()
+            }
+            Self::NoDirectory { .. } => "there is no such directory; make it first".into(),
+            Self::NotWritable { .. } => "no file can be made here; the target is replaced as a whole, which needs \
+                 a writable directory"
+                .into(),
+            Self::MountPoint { .. } => {
+                "the target is a mount point and cannot be replaced; restore beside it and copy".into()
+            }
+            Self::Immutable { .. } => "marked immutable or append-only; clear the mark (chattr -ia)".into(),
+            Self::SomeoneElses { .. } => {
+                "belongs to another user in a sticky directory, where only they can replace it".into()
+            }
+            Self::NoRoom { needed: 0, .. } => "no room for another file".into(),
+            Self::NoRoom { needed, free: Some(free), .. } => format!(
+                "no room for {needed} bytes, {free} are free; an old target is kept until the new one is whole"
+            )
+            .into(),
+            Self::NoRoom { needed, free: None, .. } => format!("no room for {needed} bytes").into(),
+            Self::TooLarge { needed, .. } => format!(
+                "a file of {needed} bytes is beyond this process's limit (ulimit -f) or the file system's"
+            )
+            .into(),
+            Self::InTheWay { .. } => "this name is needed for a staging file and is taken by something else; \
+                 move that away"
+                .into(),
+            Self::Io { action, .. } => format!("cannot {action} it").into(),
         }
     }
 }
