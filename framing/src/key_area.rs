@@ -17,15 +17,15 @@ pub struct Slot {
     pub body: Vec<u8>,
 }
 
-/// One of the two copies.
+/// One of the two copies, usable as a whole; its slots have yet to be looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyCopy {
     /// Counts re-wraps; readers take the higher one.
     pub generation: u64,
-    /// In the order in which they are tried.
-    pub slots: Vec<Slot>,
     /// HMAC over preamble and copy, for whoever gets to the key.
     pub mac: [u8; MAC_LEN],
+    slot_count: u16,
+    slot_bytes: Vec<u8>,
 }
 
 impl KeyCopy {
@@ -77,32 +77,32 @@ impl KeyCopy {
         &copy[..copy.len() - KEY_COPY_TAIL_LEN]
     }
 
-    /// Parses a whole copy. `None` for one that is not usable, so that the other is taken; an error for one that is
-    /// whole and still wrong. The MAC is the caller's to check, once it has the key.
-    pub fn parse(
-        copy: &[u8],
-        sha256: impl FnOnce(&[u8]) -> [u8; CHECKSUM_LEN],
-    ) -> Result<Option<KeyCopy>, FramingError> {
+    /// Parses a whole copy. `None` for one that is not usable (FORMAT F5.1), so that the other is taken. The MAC is
+    /// the caller's to check, once it has the key.
+    pub fn parse(copy: &[u8], sha256: impl FnOnce(&[u8]) -> [u8; CHECKSUM_LEN]) -> Option<KeyCopy> {
         if copy.len() < KEY_COPY_UNIT || !copy.len().is_multiple_of(KEY_COPY_UNIT) {
-            return Err(FramingError::truncated(Record::KeyCopy));
+            return None;
         }
         let (covered, checksum) = copy.split_at(copy.len() - CHECKSUM_LEN);
-        let reserved = zeros(&copy[22..KEY_COPY_HEAD_LEN], Record::KeyCopy);
-        if sha256(covered) != checksum || copy[..8] != *MAGIC || reserved.is_err() {
-            return Ok(None);
+        if sha256(covered) != checksum || copy[..8] != *MAGIC {
+            return None;
         }
         let room = &copy[KEY_COPY_HEAD_LEN..copy.len() - KEY_COPY_TAIL_LEN];
-        let Some((slots, fill)) = room.split_at_checked(to_usize(u32_at(copy, 16))) else {
-            return Err(damaged("has slots that overrun it"));
-        };
-        if zeros(fill, Record::KeyCopy).is_err() {
-            return Ok(None);
-        }
-        Ok(Some(KeyCopy {
+        let (slots, fill) = room.split_at_checked(to_usize(u32_at(copy, 16)))?;
+        zeros(&copy[22..KEY_COPY_HEAD_LEN], Record::KeyCopy).ok()?;
+        zeros(fill, Record::KeyCopy).ok()?;
+        Some(KeyCopy {
             generation: u64_at(copy, 8),
-            slots: parse_slots(slots, u16_at(copy, 20))?,
             mac: array(copy, copy.len() - KEY_COPY_TAIL_LEN),
-        }))
+            slot_count: u16_at(copy, 20),
+            slot_bytes: slots.to_vec(),
+        })
+    }
+
+    /// The slots, in the order in which they are tried. A fault in them is final for whoever takes this copy
+    /// (FORMAT F5.2).
+    pub fn slots(&self) -> Result<Vec<Slot>, FramingError> {
+        parse_slots(&self.slot_bytes, self.slot_count)
     }
 }
 
@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn a_copy_is_read_back_with_unknown_slots_kept() {
         let copy = KeyCopy::encode(4, &slots(), 4096, sum, sum).unwrap();
-        let parsed = KeyCopy::parse(&copy, sum).unwrap().unwrap();
-        assert_eq!((parsed.generation, &parsed.slots), (4, &slots()));
+        let parsed = KeyCopy::parse(&copy, sum).unwrap();
+        assert_eq!((parsed.generation, parsed.slots()), (4, Ok(slots())));
         assert_eq!(parsed.mac, sum(KeyCopy::authenticated(&copy)));
     }
 
@@ -178,7 +178,6 @@ mod tests {
     fn slots_that_overrun_or_fall_short_are_damaged_and_too_many_a_limit() {
         let copy = KeyCopy::encode(4, &slots(), 4096, |_| [0; 32], sum).unwrap();
         for (at, value, fault) in [
-            (17, 0xff, Fault::Damaged),
             (20, 1, Fault::Damaged),
             (20, 3, Fault::Damaged),
             (20, 17, Fault::Limit),
@@ -186,20 +185,20 @@ mod tests {
             (36, 81, Fault::Damaged),
         ] {
             let bytes = resealed(copy.clone(), |copy| copy[at] = value);
-            assert_eq!(KeyCopy::parse(&bytes, sum).unwrap_err().fault, fault, "byte {at}");
+            assert_eq!(KeyCopy::parse(&bytes, sum).unwrap().slots().unwrap_err().fault, fault, "byte {at}");
         }
     }
 
     #[test]
     fn a_copy_that_is_not_whole_is_not_usable() {
         let copy = KeyCopy::encode(4, &slots(), 4096, |_| [0; 32], sum).unwrap();
-        for at in [0, 16, 22, 200] {
+        for at in [0, 16, 17, 22, 200] {
             let bytes = resealed(copy.clone(), |copy| copy[at] ^= 0x20);
-            assert_eq!(KeyCopy::parse(&bytes, sum), Ok(None), "byte {at}");
+            assert_eq!(KeyCopy::parse(&bytes, sum), None, "byte {at}");
         }
         let mut bytes = copy;
         bytes[4095] ^= 1;
-        assert_eq!(KeyCopy::parse(&bytes, sum), Ok(None));
+        assert_eq!(KeyCopy::parse(&bytes, sum), None);
     }
 
     #[test]

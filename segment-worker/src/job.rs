@@ -70,24 +70,16 @@ impl Job {
             false => Ok(()),
         };
         look()?;
-        let input = match run.input {
-            Input::Bytes(buffer) => buffer,
-            Input::Place(place) => {
-                let mut buffer = buffers.take();
-                let read = place.read_exact_at(run.input_offset, &mut buffer[..run.input_len]);
-                read.map_err(|source| JobError::Read { offset: run.input_offset, source })?;
-                buffer
-            }
-        };
-        look()?;
         let mut buffer = if run.output_len == 0 { Vec::new() } else { buffers.take() };
-        let (bytes, out) = (&input[..run.input_len], &mut buffer[..run.output_len]);
-        let frames = match work {
-            Work::Open => open(&worker, run.first, run.count, bytes, out),
-            Work::Seal => Ok(worker.seal_run(run.first, bytes, out)),
-        };
-        let frames = frames.map_err(|source| JobError::Frame { offset: run.input_offset, source })?;
-        buffers.give(input);
+        let out = &mut buffer[..run.output_len];
+        let frames = on_input(run.input, run.input_offset, run.input_len, &buffers, |bytes| {
+            look()?;
+            let frames = match work {
+                Work::Open => open(&worker, run.first, run.count, bytes, out),
+                Work::Seal => Ok(worker.seal_run(run.first, bytes, out)),
+            };
+            frames.map_err(|source| JobError::Frame { offset: run.input_offset, source })
+        })?;
         look()?;
         let output = match sink {
             Some(sink) => {
@@ -101,6 +93,33 @@ impl Job {
         };
         Ok(OpenedRun { first: run.first, frames, output })
     }
+}
+
+/// Calls `work` on the bytes of a run, wherever they are. A buffer that held them goes back to the stock.
+fn on_input<T>(
+    input: Input,
+    offset: u64,
+    len: usize,
+    buffers: &Buffers,
+    work: impl FnOnce(&[u8]) -> Result<T, JobError>,
+) -> Result<T, JobError> {
+    let unread = |source| JobError::Read { offset, source };
+    let buffer = match input {
+        Input::Bytes(buffer) => buffer,
+        Input::Place(place) => {
+            if let Some(all) = place.as_slice() {
+                let rest = usize::try_from(offset).ok().and_then(|offset| all.get(offset..));
+                let bytes = rest.and_then(|rest| rest.get(..len));
+                return work(bytes.ok_or_else(|| unread(io::ErrorKind::UnexpectedEof.into()))?);
+            }
+            let mut buffer = buffers.take();
+            place.read_exact_at(offset, &mut buffer[..len]).map_err(unread)?;
+            buffer
+        }
+    };
+    let done = work(&buffer[..len]);
+    buffers.give(buffer);
+    done
 }
 
 /// Opens a run that has to have `count` frames and to fill `out`: where its bytes go was reckoned from that.

@@ -44,10 +44,7 @@ impl Envelope {
                 let unlocked = area.unlock(identities)?;
                 (Some(unlocked.schedule), unlocked.warnings)
             }
-            None => {
-                area.check_shape()?;
-                (None, area.warnings())
-            }
+            None => (None, area.check_shape()?),
         };
         let head = MetadataHead::parse(metadata).map_err(|error| Error::framing(error, origin))?;
         let entries = match &schedule {

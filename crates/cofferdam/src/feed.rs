@@ -17,6 +17,10 @@ impl segment_worker::ReadAt for Place {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(offset, buffer)
     }
+
+    fn as_slice(&self) -> Option<&[u8]> {
+        self.0.as_slice()
+    }
 }
 
 /// How long a feed waits for its input before it lets the orchestrator look around.

@@ -163,7 +163,8 @@ fn key_copies(source: &dyn ReadAt, envelope: &Envelope) -> Result<[Option<KeyCop
     let area = KeyArea::parse(&preamble, &area)?;
     let mut copies = [None, None];
     for (index, copy) in area.order() {
-        let slots = copy.slots.iter().map(|slot| summary(slot.kind, &slot.body)).collect();
+        let slots = copy.slots().map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
+        let slots = slots.iter().map(|slot| summary(slot.kind, &slot.body)).collect();
         copies[index] = Some(KeyCopySummary { generation: copy.generation, slots });
     }
     Ok(copies)

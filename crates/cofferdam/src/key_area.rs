@@ -1,10 +1,9 @@
 //! The key area of a stream: from two copies to the stream key, and whether both copies are well (FORMAT §5).
 //! It knows no segment.
 
-use frame_worker::digests_equal;
 use framing::limits::PREAMBLE_BLOCK_LEN;
 use framing::{KeyCopy, Preamble};
-use keys::{Identities, KeySchedule, SealedSlot, StreamKey, UnwrapError, check_slots};
+use keys::{Identities, KeySchedule, SealedSlot, StreamKey, UnwrapError, check_slots, macs_equal};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Warning};
@@ -26,24 +25,13 @@ pub(crate) struct Unlocked {
 }
 
 impl<'a> KeyArea<'a> {
-    /// Parses both copies. An error if neither is usable, or the one to take is whole and still wrong.
+    /// Parses both copies. An error if neither is usable.
     pub(crate) fn parse(preamble: &'a [u8; 128], area: &'a [u8]) -> Result<KeyArea<'a>, Error> {
         let (first, second) = area.split_at(area.len() / 2);
         let bytes = [first, second];
-        let position = |copy: usize| (PREAMBLE_BLOCK_LEN + copy * first.len()) as u64;
-        let mut copies = [None, None];
-        let mut fault = None;
-        for (index, copy) in bytes.iter().enumerate() {
-            match KeyCopy::parse(copy, sha256) {
-                Ok(copy) => copies[index] = copy,
-                Err(error) => fault = Some(Error::framing(error, position(index))),
-            }
-        }
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
+        let copies = bytes.map(|copy| KeyCopy::parse(copy, sha256));
         if copies.iter().all(Option::is_none) {
-            return Err(Error::damaged("both key copies are damaged").at(position(0)));
+            return Err(Error::damaged("both key copies are damaged").at(AREA_POSITION));
         }
         Ok(KeyArea { preamble, bytes, copies })
     }
@@ -78,10 +66,19 @@ impl<'a> KeyArea<'a> {
         }
     }
 
-    /// Checks the shape of every slot of the copy that would be taken, for readers without a key.
-    pub(crate) fn check_shape(&self) -> Result<(), Error> {
-        let Some((_, copy)) = self.order().next() else { return Ok(()) };
-        check_slots(&slots(copy)).map_err(|error| Error::unwrap(&error).at(PREAMBLE_BLOCK_LEN as u64))
+    /// Checks the slots of the copy that would be taken, for readers without a key, and tells of the other.
+    pub(crate) fn check_shape(&self) -> Result<Vec<Warning>, Error> {
+        let mut warnings = self.warnings();
+        for (rank, (index, copy)) in self.order().enumerate() {
+            let checked =
+                slots(copy).and_then(|slots| check_slots(&slots).map_err(|error| Error::unwrap(&error)));
+            match checked {
+                Err(error) if rank == 0 => return Err(error.at(AREA_POSITION)),
+                Err(_) => warn(&mut warnings, index),
+                Ok(()) => {}
+            }
+        }
+        Ok(warnings)
     }
 
     /// The stream key, checked against the commitment and the copy's MAC.
@@ -90,23 +87,22 @@ impl<'a> KeyArea<'a> {
         for (taken, copy) in self.order() {
             let (stream_key, schedule) = self.unwrap(copy, identities)?;
             let mac = schedule.key_area_mac(self.preamble, KeyCopy::authenticated(self.bytes[taken]));
-            if digests_equal(&mac, &copy.mac) {
+            if macs_equal(&mac, &copy.mac) {
                 self.check_other(taken, &schedule, &mut warnings);
                 return Ok(Unlocked { stream_key, schedule, taken, warnings });
             }
             warnings = vec![Warning::KeyCopyDamaged { copy: taken as u8 }];
         }
-        Err(Error::damaged("no key copy is authentic").at(PREAMBLE_BLOCK_LEN as u64))
+        Err(Error::damaged("no key copy is authentic").at(AREA_POSITION))
     }
 
-    /// The copy that did not serve may be whole and not authentic: that shows with the key alone.
+    /// The copy that did not serve may be whole and still wrong: that shows with the key alone.
     fn check_other(&self, taken: usize, schedule: &KeySchedule, warnings: &mut Vec<Warning>) {
         let other = 1 - taken;
         let Some(copy) = &self.copies[other] else { return };
         let mac = schedule.key_area_mac(self.preamble, KeyCopy::authenticated(self.bytes[other]));
-        let damaged = Warning::KeyCopyDamaged { copy: other as u8 };
-        if !digests_equal(&mac, &copy.mac) && !warnings.contains(&damaged) {
-            warnings.push(damaged);
+        if !macs_equal(&mac, &copy.mac) || copy.slots().is_err() {
+            warn(warnings, other);
         }
     }
 
@@ -116,18 +112,18 @@ impl<'a> KeyArea<'a> {
         let mut commitment = [0; 32];
         commitment.copy_from_slice(&self.preamble[80..112]);
         let mut schedule = None;
-        let key = identities.unwrap(&slots(copy), &head, &mut |key| {
+        let key = identities.unwrap(&slots(copy)?, &head, &mut |key| {
             let derived = KeySchedule::new(key, self.preamble);
             let matches = derived.matches_commitment(&commitment);
             schedule = Some(derived);
             matches
         });
         let key = key.map_err(|error| {
-            let position = PREAMBLE_BLOCK_LEN as u64;
             if let UnwrapError::Mismatch { .. } = error {
-                return Error::damaged("a key opens, and the stream is not committed to it").at(position);
+                return Error::damaged("a key opens, and the stream is not committed to it")
+                    .at(AREA_POSITION);
             }
-            Error::unwrap(&error).at(position)
+            Error::unwrap(&error).at(AREA_POSITION)
         })?;
         let schedule = schedule.unwrap_or_else(|| KeySchedule::new(&key, self.preamble));
         Ok((key, schedule))
@@ -144,7 +140,7 @@ pub(crate) fn encode_copy(
     let slots = framing_slots(slots);
     let mac = |covered: &[u8]| schedule.key_area_mac(&preamble.to_bytes(), covered);
     KeyCopy::encode(generation, &slots, preamble.key_copy_len, mac, sha256)
-        .map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))
+        .map_err(|error| Error::framing(error, AREA_POSITION))
 }
 
 /// Slots as the format writes them.
@@ -152,10 +148,21 @@ pub(crate) fn framing_slots(slots: &[SealedSlot]) -> Vec<framing::Slot> {
     slots.iter().map(|slot| framing::Slot { kind: slot.kind, body: slot.body.clone() }).collect()
 }
 
-fn slots(copy: &KeyCopy) -> Vec<SealedSlot> {
-    copy.slots.iter().map(|slot| SealedSlot { kind: slot.kind, body: slot.body.clone() }).collect()
+fn slots(copy: &KeyCopy) -> Result<Vec<SealedSlot>, Error> {
+    let slots = copy.slots().map_err(|error| Error::framing(error, AREA_POSITION))?;
+    Ok(slots.into_iter().map(|slot| SealedSlot { kind: slot.kind, body: slot.body }).collect())
+}
+
+fn warn(warnings: &mut Vec<Warning>, copy: usize) {
+    let damaged = Warning::KeyCopyDamaged { copy: copy as u8 };
+    if !warnings.contains(&damaged) {
+        warnings.push(damaged);
+    }
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
+
+/// Where the key area begins in a stream.
+const AREA_POSITION: u64 = PREAMBLE_BLOCK_LEN as u64;

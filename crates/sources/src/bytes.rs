@@ -79,6 +79,10 @@ impl ReadAt for Held {
     fn len(&self) -> u64 {
         self.slice().len() as u64
     }
+
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self.slice())
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Index {
             None => true,
         };
         let placed = parsed.page == page && parsed.first_segment.0 == first_segment;
-        if !authentic || !placed || mac != listed.mac {
+        if !authentic || !placed || !macs_equal(&mac, &listed.mac) {
             return Err(trailer_fault(Record::IndexPage, position));
         }
         Ok(parsed.entries)
