@@ -13,7 +13,6 @@ use crate::support::*;
 /// A run on its way in and out.
 const MINIMUM: usize = 2 * RUN_LEN;
 const HELD_SEGMENT: usize = RUNS_PER_SEGMENT * RUN_LEN;
-const KINDS: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
 
 fn stream() -> Stream {
     Stream::sealed_from(&plaintext(9 * SEGMENT + 4321))
@@ -42,7 +41,7 @@ fn assert_whole(scene: &Scene) {
 fn runs_in_flight_never_hold_more_than_the_budget() {
     let stream = stream();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for spare in [0, RUN_LEN, MINIMUM, 3 * RUN_LEN + 1, 4 * MINIMUM] {
                 let least = if kind == Kind::Seen { MINIMUM + HELD_SEGMENT } else { MINIMUM };
                 let scene = Scene::within(&workers, least + spare);
@@ -77,7 +76,7 @@ fn runs_in_flight_never_hold_more_than_the_budget() {
 fn a_stream_uses_no_more_buffers_than_it_pays_for() {
     let stream = stream();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for buffers in [5, 6, 9] {
                 let scene = Scene::within(&workers, buffers * RUN_LEN);
                 let (sink, report) = Probe::new(kind);
@@ -160,7 +159,7 @@ fn a_demand_beyond_all_memory_is_refused_and_not_reckoned_wrong() {
 fn all_of_the_budget_comes_back_from_a_stream_that_fails() {
     let stream = stream();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for release in [Release::AtOnce, Release::AfterDigest] {
                 let scene = Scene::within(&workers, MINIMUM + HELD_SEGMENT + 3 * RUN_LEN).releasing(release);
                 for nth in [0, 3, 10] {

@@ -8,8 +8,6 @@ use segment_worker::{CancelToken, StreamError};
 
 use crate::support::*;
 
-const KINDS: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
-
 fn stream() -> Stream {
     Stream::sealed_from(&plaintext(2 * SEGMENT + FRAME + 1))
 }
@@ -75,7 +73,7 @@ fn cancelled_in_any_question_to_the_feed() {
     let stream = stream();
     let questions = OpenFeed::new(&stream, Supply::Bytes).moves.len();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for question in 0..questions {
                 let scene = Scene::new(&workers);
                 let watch = Watch::new(&scene);
@@ -97,7 +95,7 @@ fn cancelled_in_any_question_to_the_feed() {
 fn cancelled_in_any_read() {
     let stream = stream();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for read in 0..stream.run_count() {
                 let scene = Scene::new(&workers);
                 let watch = Watch::new(&scene);
@@ -124,7 +122,7 @@ fn cancelled_in_any_read() {
 fn cancelled_in_any_write() {
     let stream = stream();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for write in 0..stream.run_count() {
                 let scene = Scene::new(&workers);
                 let watch = Watch::new(&scene);
@@ -149,7 +147,7 @@ fn cancelled_in_any_write() {
 fn cancelled_in_any_commit_or_by_its_observer() {
     let stream = stream();
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             for commit in 1..=stream.end.segments {
                 let scene = Scene::new(&workers);
                 let watch = Watch::new(&scene);
@@ -170,7 +168,7 @@ fn cancelled_in_any_commit_or_by_its_observer() {
 #[test]
 fn cancelled_before_it_begins() {
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             let scene = Scene::new(&workers);
             let watch = Watch::new(&scene);
             watch.cancel();

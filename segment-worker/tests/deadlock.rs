@@ -13,7 +13,6 @@ use crate::support::*;
 const MINIMUM: usize = 2 * RUN_LEN;
 /// And a segment held.
 const MINIMUM_HOLDING: usize = MINIMUM + RUNS_PER_SEGMENT * RUN_LEN;
-const KINDS: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
 /// More than the stack of one thread has room for.
 const CALLERS: usize = 2000;
 
@@ -35,7 +34,7 @@ fn open_one(scene: &Scene, kind: Kind, len: usize, supply: Supply) {
 fn the_least_budget_is_enough_for_any_stream() {
     within_a_minute(|| {
         for workers in all_workers() {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 for spare in [0, 1, RUN_LEN, MINIMUM - 1, MINIMUM, 5 * RUN_LEN] {
                     let scene = Scene::within(&workers, minimum(kind) + spare);
                     for supply in [Supply::Bytes, Supply::Place] {
@@ -55,7 +54,7 @@ fn the_least_budget_is_enough_to_seal() {
         let plaintext = plaintext(5 * SEGMENT + 4321);
         let due = Stream::sealed_from(&plaintext).wire;
         for workers in all_workers() {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 let scene = Scene::within(&workers, MINIMUM);
                 let (sink, report) = Probe::new(kind);
                 scene.seal(&mut SealFeed::new(&plaintext, Supply::Bytes), sink).unwrap();
@@ -68,7 +67,7 @@ fn the_least_budget_is_enough_to_seal() {
 #[test]
 fn a_budget_below_the_least_is_refused_before_anything_is_read() {
     for workers in all_workers() {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             let scene = Scene::within(&workers, minimum(kind) - 1);
             let (sink, report) = Probe::new(kind);
             let stream = Stream::sealed_from(&plaintext(1));
@@ -87,7 +86,7 @@ fn a_caller_on_the_pool_does_its_stream_by_itself() {
     within_a_minute(|| {
         for threads in [1, 2, 3, 8] {
             let workers = Workers::pool(threads);
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 let (sender, done) = mpsc::channel();
                 let scene = Scene::within(&workers, minimum(kind));
                 workers.spawn(move || {
@@ -105,7 +104,7 @@ fn many_callers_on_one_thread_share_a_budget_for_one() {
     within_a_minute(|| {
         for threads in [1, 2, 3] {
             let workers = Workers::pool(threads);
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 let scene = Scene::within(&workers, minimum(kind));
                 let (sender, done) = mpsc::channel();
                 for _ in 0..20 {
@@ -124,7 +123,7 @@ fn many_callers_on_one_thread_share_a_budget_for_one() {
 #[test]
 fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
     within_a_minute(|| {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             let workers = Workers::pool(1);
             let scene = Scene::within(&workers, minimum(kind));
             let (sender, done) = mpsc::channel();
@@ -198,7 +197,12 @@ fn streams_of_all_kinds_share_a_pool_and_a_budget() {
                     let scene = scene.clone();
                     thread::spawn(move || {
                         for turn in 0..10 {
-                            open_one(&scene, KINDS[(caller + turn) % 3], 2 * SEGMENT + caller, Supply::Place);
+                            open_one(
+                                &scene,
+                                Kind::ALL[(caller + turn) % 3],
+                                2 * SEGMENT + caller,
+                                Supply::Place,
+                            );
                         }
                     })
                 })

@@ -1,9 +1,12 @@
 //! Whole streams through `open` and `seal`, over feeds and sinks made for the purpose.
 //! They know no wire format: a stream here is segments of frames, and its layout is arithmetic.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap, their helpers too")]
+
 mod budget;
 mod cancel;
 mod deadlock;
 mod faults;
 mod round_trip;
+mod structure;
 mod support;

@@ -8,7 +8,5 @@ mod stream;
 
 pub(crate) use feed::{FeedFailed, Move, OpenFeed, SealFeed, Supply, Wire};
 pub(crate) use probe::{Call, Event, Kind, Probe, Report};
-pub(crate) use scene::{Scene, Workers, all_workers, within_a_minute};
-pub(crate) use stream::{
-    FRAME, FRAMES_PER_SEGMENT, Part, RUN, RUN_LEN, RUNS_PER_SEGMENT, SEGMENT, Stream, plaintext, start,
-};
+pub(crate) use scene::{Scene, Workers, all_workers, fails_everywhere, within_a_minute};
+pub(crate) use stream::{FRAME, Part, RUN, RUN_LEN, RUNS_PER_SEGMENT, SEGMENT, Stream, plaintext, start};

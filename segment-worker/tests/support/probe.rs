@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     Seen,
 }
 
+impl Kind {
+    pub(crate) const ALL: [Kind; 3] = [Kind::Positioned, Kind::Ordered, Kind::Seen];
+}
+
 /// The sink.
 pub(crate) struct Probe {
     shared: Arc<Shared>,

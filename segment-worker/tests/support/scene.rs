@@ -13,6 +13,7 @@ use segment_worker::{
 use sinks::{Checkpoint, StreamingSink};
 
 use super::feed::{FeedFailed, OpenFeed, SealFeed};
+use super::probe::{Call, Kind, Probe};
 use super::stream::{FRAME, RUN_LEN, RUNS_PER_SEGMENT, start};
 
 /// All that a stream is run with.
@@ -124,6 +125,22 @@ impl Scene {
             frame_len: FRAME as u32,
             mark: &mark,
             observe,
+        }
+    }
+}
+
+/// Runs over every kind of sink and every number of threads, and gives the error with how many segments committed.
+pub(crate) fn fails_everywhere(
+    feed: impl Fn() -> OpenFeed<'static>,
+    judge: impl Fn(StreamError<FeedFailed>, u64),
+) {
+    for workers in all_workers() {
+        for kind in Kind::ALL {
+            let (sink, report) = Probe::new(kind);
+            let error = Scene::new(&workers).open(&mut feed(), sink).unwrap_err();
+            report.assert_unpublished();
+            assert_eq!(report.count(Call::Publish), 0);
+            judge(error, report.commits());
         }
     }
 }
