@@ -35,17 +35,8 @@ impl Envelope {
         identities: Option<&Identities>,
         backend: Backend,
     ) -> Result<Envelope, Error> {
-        let preamble = Preamble::parse(block).map_err(|error| Error::framing(error, 0))?;
+        let (preamble, schedule, warnings) = Envelope::judge(block, area, identities)?;
         let origin = preamble.origin();
-        let bytes = preamble.to_bytes();
-        let area = KeyArea::parse(&bytes, area)?;
-        let (schedule, warnings) = match identities {
-            Some(identities) => {
-                let unlocked = area.unlock(identities)?;
-                (Some(unlocked.schedule), unlocked.warnings)
-            }
-            None => (None, area.check_shape()?),
-        };
         let head = MetadataHead::parse(metadata).map_err(|error| Error::framing(error, origin))?;
         let entries = match &schedule {
             Some(schedule) => open_metadata(&head, metadata, schedule, preamble.suite, backend, origin)?,
@@ -60,6 +51,23 @@ impl Envelope {
             preamble,
             backend,
         })
+    }
+
+    /// Opens the first two records: what the wire has whole before the metadata.
+    pub(crate) fn judge(
+        block: &[u8],
+        area: &[u8],
+        identities: Option<&Identities>,
+    ) -> Result<(Preamble, Option<KeySchedule>, Vec<Warning>), Error> {
+        let preamble = Preamble::parse(block).map_err(|error| Error::framing(error, 0))?;
+        let bytes = preamble.to_bytes();
+        let area = KeyArea::parse(&bytes, area)?;
+        let Some(identities) = identities else {
+            let warnings = area.check_shape()?;
+            return Ok((preamble, None, warnings));
+        };
+        let unlocked = area.unlock(identities)?;
+        Ok((preamble, Some(unlocked.schedule), unlocked.warnings))
     }
 
     /// A new stream's beginning, with the bytes to write.

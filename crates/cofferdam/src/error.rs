@@ -140,6 +140,10 @@ impl Error {
     /// A frame of `segment` that was refused; `base` is where its run begins in the stream.
     pub(crate) fn frame_refused(segment: u64, first: u32, error: &FrameError, base: u64) -> Error {
         let mut refused = match error {
+            // The bytes of a run are all there: a frame that wants more is wrong, and the stream goes on.
+            FrameError::Framing(error) if error.fault == Fault::Truncated => {
+                Error::damaged(format!("the {} overruns its segment", error.record)).in_segment(segment).at(base)
+            }
             FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
             FrameError::NotDue { .. } | FrameError::Authentication { .. } | FrameError::Closing => {
                 Error::damaged(error.to_string()).in_segment(segment).at(base)

@@ -153,11 +153,9 @@ fn slots(copy: &KeyCopy) -> Result<Vec<SealedSlot>, Error> {
     Ok(slots.into_iter().map(|slot| SealedSlot { kind: slot.kind, body: slot.body }).collect())
 }
 
+/// That a copy is damaged is all there is to say: what its generation claims is not worth a warning.
 fn warn(warnings: &mut Vec<Warning>, copy: usize) {
-    let damaged = Warning::KeyCopyDamaged { copy: copy as u8 };
-    if !warnings.contains(&damaged) {
-        warnings.push(damaged);
-    }
+    *warnings = vec![Warning::KeyCopyDamaged { copy: copy as u8 }];
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

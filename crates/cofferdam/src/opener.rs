@@ -113,6 +113,7 @@ impl Opener {
     /// # Errors
     /// The sink has been dropped unpublished, unless the kind is [`crate::ErrorKind::DurabilityUnknown`].
     pub fn open(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
+        self.require_identities()?;
         self.open_with(source, |_| Ok(sink))
     }
 
@@ -122,6 +123,7 @@ impl Opener {
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte.
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
+        self.require_identities()?;
         let target = Target::resolve(target, self.existing)?;
         let source = open_source(sealed)?;
         match target {
@@ -204,6 +206,17 @@ impl Opener {
         let opened =
             segment_worker::open(&mut feed, sink, envelope.chain, settings).map_err(Error::opening)?;
         Ok(restored(&opened, envelope))
+    }
+
+    /// Without a key there is no plaintext: what would be published is an empty target.
+    fn require_identities(&self) -> Result<(), Error> {
+        match self.identities {
+            Some(_) => Ok(()),
+            None => {
+                Err(Error::new(crate::ErrorKind::Usage, "a stream can be verified without a key, not opened")
+                    .advise("Give an identity, a passphrase or a key file."))
+            }
+        }
     }
 
     fn plan(&self, envelope: &Envelope) -> RunPlan {

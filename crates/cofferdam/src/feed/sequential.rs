@@ -42,14 +42,22 @@ pub(crate) fn read_envelope<S: Source>(
     identities: Option<&Identities>,
     resources: &Resources,
 ) -> Result<Envelope, Error> {
-    let mut records = [Vec::new(), Vec::new(), Vec::new()];
-    for record in &mut records {
-        // The splitter names them in their order, or fails.
-        let Next::Piece { len, .. } = window.wait(&resources.cancel)? else { continue };
-        *record = window.bytes(len).to_vec();
+    // The splitter names the records in their order, or fails.
+    let preamble = read_record(window, resources)?;
+    let area = read_record(window, resources)?;
+    let metadata = read_record(window, resources).map_err(|error| {
+        // What is whole is judged first: the fault to report is the first on the wire.
+        let before = Envelope::judge(&preamble, &area, identities);
+        before.err().filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error)
+    })?;
+    Envelope::open(&preamble, &area, &metadata, identities, resources.backend)
+}
+
+fn read_record<S: Source>(window: &mut Window<S>, resources: &Resources) -> Result<Vec<u8>, Error> {
+    match window.wait(&resources.cancel)? {
+        Next::Piece { len, .. } => Ok(window.bytes(len).to_vec()),
+        Next::End | Next::NothingYet => Ok(Vec::new()),
     }
-    let [preamble, area, metadata] = &records;
-    Envelope::open(preamble, area, metadata, identities, resources.backend)
 }
 
 impl<'a, S: Source> SequentialFeed<'a, S> {

@@ -1,0 +1,413 @@
+//! Owns the exhaustive mutation of a golden stream: no bit, cut, swap, loss, double or splice of it is accepted.
+//! Refuses to know which check finds a mutant; the class that is due comes from the reference opener.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod reference;
+mod streams;
+
+use std::fs;
+use std::ops::Range;
+
+use cofferdam::{ErrorKind, Existing, Identities, Identity, Opener, Pool, Recipients, Sealer, Warning};
+use reference::Verdict;
+use sha2::{Digest, Sha256};
+
+use streams::map::{Kind, Record, records, segments};
+use streams::{
+    FRAME, KEY, READINGS, Reading, SEGMENT, Shared, class_of, counted, identities_of, names_in, open,
+    recipients_of, scratch, seal, threads, verify,
+};
+
+/// A stream of three segments of four small frames, and who may open it.
+struct Golden {
+    sealed: Vec<u8>,
+    plaintext: Vec<u8>,
+    records: Vec<Record>,
+    opener: Opener,
+    key: reference::Key,
+}
+
+/// What became of the mutants so far.
+#[derive(Default)]
+struct Tally {
+    mutants: usize,
+    /// Opened all the same, and rightly: one key copy is damaged, and the other one served.
+    mended: usize,
+}
+
+impl Golden {
+    fn new(recipients: Recipients, identities: Identities, key: reference::Key) -> Golden {
+        let plaintext = counted(3 * SEGMENT - 1000);
+        let sealer = Sealer::new(recipients).frame_len(FRAME as u32).segment_len(SEGMENT as u64);
+        let sealed = seal(&sealer.metadata("host", "db1").metadata("taken", "at noon"), plaintext.clone());
+        let opener = Opener::new(identities).pool(Pool::new(threads(1)).unwrap());
+        let golden = Golden { records: records(&sealed), sealed, plaintext, opener, key };
+        for reading in READINGS {
+            assert!(open(&golden.opener, reading, golden.sealed.clone()).unwrap().1 == golden.plaintext);
+            assert_eq!(verify(&golden.opener, reading, golden.sealed.clone()).unwrap().warnings, []);
+        }
+        golden
+    }
+
+    fn key_file() -> Golden {
+        Golden::new(recipients_of(KEY), identities_of(KEY), reference::Key::KeyFile(KEY))
+    }
+
+    fn x25519() -> Golden {
+        let identity = Identity::generate();
+        let file = identity.file_text("today").unwrap();
+        let secret = file.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap().to_owned();
+        let recipients = Recipients::new().parse(&identity.recipient()).unwrap();
+        let identities = Identities::new().identity_file(file.as_bytes()).unwrap();
+        Golden::new(recipients, identities, reference::Key::AgeIdentity(secret))
+    }
+
+    fn ranges(&self, kinds: &[Kind]) -> Vec<Range<usize>> {
+        let chosen = self.records.iter().filter(|record| kinds.contains(&record.kind));
+        chosen.map(|record| record.range.clone()).collect()
+    }
+
+    /// The record in which the byte at `at` lies.
+    fn kind_at(&self, at: usize) -> Kind {
+        self.records.iter().find(|record| record.range.contains(&at)).unwrap().kind
+    }
+
+    /// The golden stream with the bits of `mask` flipped in its byte at `at`.
+    fn flipped(&self, at: usize, mask: u8) -> Vec<u8> {
+        let mut mutant = self.sealed.clone();
+        mutant[at] ^= mask;
+        mutant
+    }
+
+    /// Both readers refuse `mutant`, in the class of the reference opener. A mutant that one key copy alone is wrong in
+    /// opens, with the right plaintext and a warning, and a verification refuses it.
+    fn judge(&self, mutant: Vec<u8>, tally: &mut Tally, what: impl Fn() -> String) -> &'static str {
+        if mutant == self.sealed {
+            return "success";
+        }
+        tally.mutants += 1;
+        let due = match reference::open(&mutant, &self.key) {
+            Ok(_) => "success",
+            Err(Verdict::Damaged(_)) => "damaged",
+            Err(Verdict::Truncated) => "truncated",
+            Err(Verdict::NoKey) => "no key",
+            Err(Verdict::Limit) => "limit",
+            Err(Verdict::Unsupported) => "unsupported",
+        };
+        let mutant = Shared::new(mutant);
+        for reading in READINGS {
+            let outcome = open(&self.opener, reading, mutant.clone());
+            let class = class_of(&outcome);
+            // A reader that starts from the index meets its counts first, and holds them to the limits (F14.8).
+            let counted_first = reading == Reading::Placed && (due, class) == ("damaged", "limit");
+            assert!(class == due || counted_first, "{}: {class}, {due} is due, {reading:?}", what());
+            let Ok((restored, plaintext)) = outcome else { continue };
+            assert!(plaintext == self.plaintext, "{}: other plaintext came out", what());
+            assert!(
+                matches!(restored.warnings[..], [Warning::KeyCopyDamaged { .. }]),
+                "{}: a warning",
+                what()
+            );
+            let verified = verify(&self.opener, reading, mutant.clone());
+            assert_eq!(class_of(&verified), "damaged", "{}: verification", what());
+        }
+        tally.mended += usize::from(due == "success");
+        due
+    }
+
+    /// Flips every bit of the bytes in `range` that `chosen` picks.
+    fn flip(
+        &self,
+        range: Range<usize>,
+        tally: &mut Tally,
+        classes: &[&str],
+        mut chosen: impl FnMut(usize) -> bool,
+    ) {
+        for at in range.filter(|at| chosen(*at)) {
+            for bit in 0..8 {
+                let what = || format!("bit {bit} of byte {at}, {:?}", self.kind_at(at));
+                let class = self.judge(self.flipped(at, 1 << bit), tally, what);
+                assert!(classes.contains(&class), "{}: {class}", what());
+            }
+        }
+    }
+
+    /// Every bit of everything behind the metadata; of ciphertext every `step`-th byte, of DATA headers and tags all.
+    fn flip_body(&self, tally: &mut Tally, step: usize) {
+        for Record { kind, range, .. } in &self.records {
+            let chosen = |at: usize| {
+                let (head, tail) = (at - range.start, range.end - at);
+                *kind != Kind::Data || head < 16 || tail <= 16 || head.is_multiple_of(step)
+            };
+            if *kind > Kind::Metadata {
+                self.flip(range.clone(), tally, &["damaged"], chosen);
+            }
+        }
+    }
+
+    /// All orders of records that differ from the golden one by a swap, a loss or a double.
+    fn rearranged(&self, ranges: &[Range<usize>], tally: &mut Tally) {
+        for (one, first) in ranges.iter().enumerate() {
+            self.refuse(
+                &replaced(&self.sealed, &[(first.clone(), &[])]),
+                tally,
+                &format!("{first:?} dropped"),
+            );
+            let twice = self.sealed[first.clone()].repeat(2);
+            self.refuse(
+                &replaced(&self.sealed, &[(first.clone(), &twice)]),
+                tally,
+                &format!("{first:?} doubled"),
+            );
+            for second in &ranges[one + 1..] {
+                let (a, b) = (self.sealed[first.clone()].to_vec(), self.sealed[second.clone()].to_vec());
+                let swapped = replaced(&self.sealed, &[(first.clone(), &b), (second.clone(), &a)]);
+                self.refuse(&swapped, tally, &format!("{first:?} and {second:?} swapped"));
+            }
+        }
+    }
+
+    fn refuse(&self, mutant: &[u8], tally: &mut Tally, what: &str) {
+        if mutant != self.sealed {
+            let class = self.judge(mutant.to_vec(), tally, || what.to_owned());
+            assert_ne!(class, "success", "{what}");
+        }
+    }
+}
+
+/// `bytes` with some ranges, in ascending order, replaced.
+fn replaced(bytes: &[u8], pieces: &[(Range<usize>, &[u8])]) -> Vec<u8> {
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    for (range, piece) in pieces {
+        out.extend(&bytes[at..range.start]);
+        out.extend(*piece);
+        at = range.end;
+    }
+    out.extend(&bytes[at..]);
+    out
+}
+
+impl Tally {
+    fn report(&self, what: &str, mutants_min: usize) {
+        let Tally { mutants, mended } = self;
+        println!(
+            "{what}: {mutants} mutants, 0 accepted, {mended} opened by the other key copy and not verified"
+        );
+        assert!(*mutants >= mutants_min, "{what}: {mutants} mutants, at least {mutants_min} were to be made");
+    }
+}
+
+#[test]
+fn every_bit_of_the_preamble() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    // Fields that the key of a slot is bound to make it open under no key.
+    let classes = ["damaged", "limit", "unsupported", "no key", "truncated"];
+    golden.flip(0..128, &mut tally, &classes, |_| true);
+    golden.flip(128..4096, &mut tally, &["damaged"], |_| true);
+    assert_eq!(tally.mended, 0);
+    tally.report("preamble", 4096 * 8);
+}
+
+#[test]
+fn every_bit_of_the_first_key_copy() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    let copy = golden.ranges(&[Kind::KeyCopy])[0].clone();
+    golden.flip(copy, &mut tally, &["success"], |_| true);
+    assert_eq!(tally.mended, tally.mutants);
+    tally.report("key copy 0", 4096 * 8);
+}
+
+#[test]
+fn every_bit_of_the_second_key_copy() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    let copy = golden.ranges(&[Kind::KeyCopy])[1].clone();
+    golden.flip(copy, &mut tally, &["success"], |_| true);
+    assert_eq!(tally.mended, tally.mutants);
+    tally.report("key copy 1", 4096 * 8);
+}
+
+#[test]
+fn every_byte_of_both_key_copies_at_once() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    let copies = golden.ranges(&[Kind::KeyCopy]);
+    for at in copies[0].clone() {
+        let mut mutant = golden.flipped(at, 1 << (at % 8));
+        mutant[at + copies[0].len()] ^= 1 << (at % 7);
+        let class = golden.judge(mutant, &mut tally, || format!("byte {at} and its like"));
+        assert_eq!(class, "damaged", "byte {at} and its like");
+    }
+    tally.report("both key copies", 4096);
+}
+
+/// A forger can make the checksum right; the MAC and the commitment he cannot.
+fn forge_key_copies(golden: &Golden, tally: &mut Tally) {
+    let copies = golden.ranges(&[Kind::KeyCopy]);
+    let len = copies[0].len();
+    let slots_len = golden.sealed[copies[0].start + 16..][..4].try_into().unwrap();
+    let slots_end = 32 + u32::from_le_bytes(slots_len) as usize;
+    for offset in (0..slots_end + 8).chain(len - 64..len - 32) {
+        for bit in 0..8 {
+            for forged in [&copies[..1], &copies[1..], &copies[..]] {
+                let mut mutant = golden.sealed.clone();
+                for copy in forged {
+                    let copy = &mut mutant[copy.clone()];
+                    copy[offset] ^= 1 << bit;
+                    let checksum = Sha256::digest(&copy[..len - 32]);
+                    copy[len - 32..].copy_from_slice(&checksum);
+                }
+                let both = forged.len() == 2;
+                let what = || format!("bit {bit} of byte {offset} forged in {} key copies", forged.len());
+                let class = golden.judge(mutant, tally, what);
+                assert!(class != "success" || !both, "{}", what());
+            }
+        }
+    }
+}
+
+#[test]
+fn key_copies_with_a_forged_checksum() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    forge_key_copies(&golden, &mut tally);
+    tally.report("key copies with a forged checksum", 3800);
+}
+
+#[test]
+fn key_copies_with_an_age_file_and_a_forged_checksum() {
+    let (golden, mut tally) = (Golden::x25519(), Tally::default());
+    forge_key_copies(&golden, &mut tally);
+    tally.report("age: key copies with a forged checksum", 8000);
+}
+
+#[test]
+fn every_bit_of_the_metadata_and_of_all_behind_it() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    for metadata in golden.ranges(&[Kind::Metadata]) {
+        golden.flip(metadata, &mut tally, &["damaged", "limit", "truncated"], |_| true);
+    }
+    golden.flip_body(&mut tally, 61);
+    assert_eq!(tally.mended, 0);
+    tally.report("metadata, segments, trailer", 18_000);
+}
+
+#[test]
+fn every_byte_of_a_stream_for_an_age_identity() {
+    let (golden, mut tally) = (Golden::x25519(), Tally::default());
+    for at in 0..golden.sealed.len() {
+        let kind = golden.kind_at(at);
+        // Zeros and ciphertext are many and alike: the tests with a key file take them all.
+        let thin = matches!(kind, Kind::Preamble | Kind::KeyCopy | Kind::Data);
+        if thin && golden.sealed[at] == 0 && !at.is_multiple_of(16)
+            || kind == Kind::Data && !at.is_multiple_of(16)
+        {
+            continue;
+        }
+        let mask = 1 << (at * 5 % 8);
+        let class = golden.judge(golden.flipped(at, mask), &mut tally, || format!("byte {at}, {kind:?}"));
+        assert_eq!(class == "success", kind == Kind::KeyCopy, "byte {at}, {kind:?}");
+    }
+    tally.report("age: bytes", 5000);
+}
+
+#[test]
+fn every_length() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    for len in 0..golden.sealed.len() {
+        let class = golden.judge(golden.sealed[..len].to_vec(), &mut tally, || format!("cut to {len} bytes"));
+        assert_eq!(class, "truncated", "cut to {len} bytes");
+    }
+    for more in [vec![0], vec![0; 4096], golden.sealed.clone()] {
+        let class =
+            golden.judge([&golden.sealed[..], &more].concat(), &mut tally, || "bytes behind".to_owned());
+        assert_eq!(class, "damaged", "{} bytes behind the footer", more.len());
+    }
+    tally.report("lengths", golden.sealed.len());
+}
+
+#[test]
+fn every_length_around_the_edges_of_records_for_an_age_identity() {
+    let (golden, mut tally) = (Golden::x25519(), Tally::default());
+    let edges: Vec<usize> = golden.records.iter().map(|record| record.range.end).collect();
+    let near = |len: &usize| edges.iter().any(|edge| len.abs_diff(*edge) <= 20);
+    for len in (0..golden.sealed.len()).filter(near) {
+        let class = golden.judge(golden.sealed[..len].to_vec(), &mut tally, || format!("cut to {len} bytes"));
+        assert_eq!(class, "truncated", "cut to {len} bytes");
+    }
+    tally.report("age: lengths", 900);
+}
+
+#[test]
+fn every_record_swapped_dropped_and_doubled() {
+    for (golden, name) in [(Golden::key_file(), "records"), (Golden::x25519(), "age: records")] {
+        let mut tally = Tally::default();
+        let all: Vec<_> = golden.records.iter().map(|record| record.range.clone()).collect();
+        golden.rearranged(&all, &mut tally);
+        golden.rearranged(&segments(&golden.sealed), &mut tally);
+        assert_eq!(tally.mended, 0);
+        tally.report(name, 400);
+    }
+}
+
+#[test]
+fn every_record_and_segment_of_another_stream_for_the_same_recipient() {
+    let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    let other = Golden::key_file();
+    let splice = |range: &Range<usize>, theirs: &Range<usize>, tally: &mut Tally, what: &str| {
+        let mutant = replaced(&golden.sealed, &[(range.clone(), &other.sealed[theirs.clone()])]);
+        golden.refuse(&mutant, tally, &format!("{what} {range:?} from {theirs:?} of another stream"));
+    };
+    for ours in segments(&golden.sealed) {
+        for theirs in segments(&other.sealed) {
+            splice(&ours, &theirs, &mut tally, "segment");
+        }
+    }
+    for ours in golden.records.iter().filter(|record| record.kind != Kind::KeyCopy) {
+        for theirs in other.records.iter().filter(|record| record.kind == ours.kind) {
+            splice(&ours.range, &theirs.range, &mut tally, "record");
+        }
+    }
+    // Both key copies, then all that stands before each record.
+    splice(&(4096..12_288), &(4096..12_288), &mut tally, "key area");
+    for record in &golden.records[1..] {
+        let begin = 0..record.range.start;
+        splice(&begin, &begin, &mut tally, "beginning");
+    }
+    assert_eq!(tally.mended, 0);
+    tally.report("splices", 200);
+}
+
+#[test]
+fn one_key_copy_of_another_stream_does_no_harm() {
+    let (golden, other, mut tally) = (Golden::key_file(), Golden::key_file(), Tally::default());
+    for copy in golden.ranges(&[Kind::KeyCopy]) {
+        let mutant = replaced(&golden.sealed, &[(copy.clone(), &other.sealed[copy.clone()])]);
+        golden.judge(mutant, &mut tally, || format!("key copy {copy:?} of another stream"));
+    }
+    tally.report("key copies of another stream", 2);
+}
+
+#[test]
+fn a_file_target_stays_as_it_was_and_nothing_is_left_beside_it() {
+    let (golden, mut mutants) = (Golden::key_file(), 0);
+    let directory = scratch();
+    let [sealed, target] = ["sealed.cfd", "target"].map(|name| directory.path().join(name));
+    let damage =
+        golden.ranges(&[Kind::SegmentHeader, Kind::Data, Kind::Digest, Kind::Terminator, Kind::Footer]);
+    let cuts = damage.iter().map(|range| golden.sealed[..range.end - 1].to_vec());
+    let flips = damage.iter().map(|range| golden.flipped(range.end - 1, 1));
+    for mutant in flips.chain(cuts) {
+        fs::write(&sealed, &mutant).unwrap();
+        let refused = golden.opener.restore_file(&sealed, &target).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::Damaged | ErrorKind::Truncated), "{refused}");
+        assert_eq!(names_in(directory.path()).len(), 1, "{refused}");
+        fs::write(&target, b"the old contents").unwrap();
+        let opener = Opener::new(identities_of(KEY)).threads(threads(2)).existing(Existing::Replace);
+        let again = opener.restore_file(&sealed, &target).unwrap_err();
+        assert_eq!(again.kind(), refused.kind());
+        assert_eq!(fs::read(&target).unwrap(), b"the old contents");
+        assert_eq!(names_in(directory.path()).len(), 2, "{again}");
+        fs::remove_file(&target).unwrap();
+        mutants += 1;
+    }
+    println!("files: {mutants} mutants, 0 accepted, 0 bytes at the target");
+    assert!(mutants >= 40);
+}
