@@ -142,7 +142,9 @@ impl Error {
         let mut refused = match error {
             // The bytes of a run are all there: a frame that wants more is wrong, and the stream goes on.
             FrameError::Framing(error) if error.fault == Fault::Truncated => {
-                Error::damaged(format!("the {} overruns its segment", error.record)).in_segment(segment).at(base)
+                Error::damaged(format!("the {} overruns its segment", error.record))
+                    .in_segment(segment)
+                    .at(base)
             }
             FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
             FrameError::NotDue { .. } | FrameError::Authentication { .. } | FrameError::Closing => {
@@ -297,6 +299,12 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Error {
+        Error::key(error)
     }
 }
 

@@ -11,8 +11,7 @@ use crate::Error;
 
 /// Opens what `path` names to read from.
 pub(crate) fn open_source(path: &Path) -> Result<Box<dyn Source>, Error> {
-    sources::open_path(path)
-        .map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))
+    sources::open_path(path).map_err(|error| Error::io("the input could not be opened", error))
 }
 
 /// A path to write to, looked at before anything is read.

@@ -123,9 +123,21 @@ impl Opener {
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte.
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
-        self.require_identities()?;
         let target = Target::resolve(target, self.existing)?;
-        let source = open_source(sealed)?;
+        self.open_into(open_source(sealed)?, target)
+    }
+
+    /// As [`Opener::restore_file`], from any source.
+    ///
+    /// # Errors
+    /// As [`Opener::restore_file`].
+    pub fn restore_to(&self, source: impl Source, target: &Path) -> Result<Restored, Error> {
+        let target = Target::resolve(target, self.existing)?;
+        self.open_into(source, target)
+    }
+
+    fn open_into(&self, source: impl Source, target: Target<'_>) -> Result<Restored, Error> {
+        self.require_identities()?;
         match target {
             Target::Fifo(sink) => self.open(source, sink),
             Target::Staged { path, existing } => self.open_with(source, |len| stage(path, existing, len)),

@@ -142,9 +142,21 @@ impl Sealer {
     /// As [`Sealer::seal`]. An output that exists is refused before anything is read, unless replacing was asked for.
     pub fn seal_file(&self, input: &Path, output: &Path) -> Result<Sealed, Error> {
         let target = Target::resolve(output, self.existing)?;
-        let source = open_source(input)?;
+        self.seal_into(open_source(input)?, target)
+    }
+
+    /// Seals all of `source` into a file at `output`, all or nothing.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_file`].
+    pub fn seal_to(&self, source: impl Source + 'static, output: &Path) -> Result<Sealed, Error> {
+        let target = Target::resolve(output, self.existing)?;
+        self.seal_into(Box::new(source), target)
+    }
+
+    fn seal_into(&self, source: Box<dyn Source>, target: Target<'_>) -> Result<Sealed, Error> {
         match target {
-            Target::Fifo(sink) => self.seal(source, sink),
+            Target::Fifo(sink) => self.seal_with(source, |_| Ok(sink)),
             Target::Staged { path, existing } => self.seal_with(source, |len| stage(path, existing, len)),
         }
     }

@@ -1,0 +1,95 @@
+//! The command line: its commands, the options they share, and its help.
+//! It knows words and numbers only; what they do is the commands'.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    completions::Completions, inspect::Inspect, keygen::Keygen, man::Man, restore::Restore, rewrap::Rewrap,
+    seal::Seal, verify::Verify,
+};
+use crate::demo::Demo;
+use crate::report::Report;
+
+/// Seal snapshots into encrypted streams, and restore them all or nothing
+///
+/// Cofferdam seals a byte stream into a file of independently encrypted segments, on all cores, and restores it: the
+/// target changes once, after the last byte has proved right, or not at all.
+#[derive(Parser)]
+#[command(name = "cofferdam", version, max_term_width = 100, after_long_help = AFTER_HELP)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Say nothing but errors: no progress, no warnings, no summary
+    ///
+    /// What was asked for itself (`inspect`, `keygen`, a result with --json) is printed all the same.
+    #[arg(long, short, global = true, help_heading = "Output")]
+    quiet: bool,
+
+    /// Print JSON, one object a line: the result to stdout; progress, warnings and errors to stderr
+    ///
+    /// Where the plaintext or the sealed stream goes to stdout, the result goes to stderr too. `cofferdam --help` lists
+    /// the objects.
+    #[arg(long, global = true, help_heading = "Output")]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Keygen(Keygen),
+    Seal(Seal),
+    Restore(Restore),
+    Verify(Verify),
+    Inspect(Inspect),
+    Rewrap(Rewrap),
+    Demo(Demo),
+    Completions(Completions),
+    Man(Man),
+}
+
+impl Arguments {
+    /// Where and how this run speaks.
+    pub(crate) fn report(&self) -> Report {
+        Report::new(self.json, self.quiet)
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam keygen -o key.txt                        make an identity, print its recipient
+  cofferdam seal -r age1… -o db.cfd db.img           seal a file for that recipient
+  cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
+  cofferdam verify db.cfd                            check it without any key
+  tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
+
+Exit codes:
+    0  done
+    1  reading, writing or the machine failed
+    2  usage
+    3  the sealed stream is damaged or was tampered with
+    4  none of the keys given opens the stream
+    5  the sealed stream is truncated
+    6  the target exists
+    7  a limit is exceeded, or the stream's version or a feature is not supported
+    9  another process is writing the target
+   10  the target is in place, but may not survive a power cut
+  129  stopped by SIGHUP
+  130  stopped by SIGINT, which is Ctrl-C
+  143  stopped by SIGTERM
+After 129, 130 and 143 the target is as it was and nothing is left beside it. A second signal ends the program at once;
+what is then left beside the target is removed by the next run for the same target.
+
+JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
+  keygen    kind (\"age\", \"key-file\"), recipient, file
+  sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, seconds
+  restored  input, output, stream_id, segments, plaintext_len, stream_digest, metadata, seconds
+  verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
+  stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len, metadata_len, key_copies, trailer
+  segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
+  rewrapped file, generation, slots
+  demo      step, and what it measured
+  progress  committed, total, segments, bytes_per_second, eta_seconds
+  warning   message
+  error     kind, message, advice, segment, frame, position, exit_code
+Metadata is a list of {key, value}; what is not UTF-8 is {\"hex\": …}. Absent values are null.";

@@ -1,0 +1,217 @@
+//! `cofferdam inspect`: what a sealed file says of itself.
+//! It needs no key, and so vouches for nothing.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use cofferdam::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::report::{Channel, Report};
+use crate::size::Size;
+use crate::text::{count, digest_name, hex, suite_name};
+
+/// Show what a sealed file says of itself: header, keys, segments
+///
+/// No key is needed, and nothing of it is authenticated: `verify` does that.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Inspect {
+    /// The sealed file
+    #[arg(value_name = "SEALED")]
+    sealed: PathBuf,
+
+    /// List every segment too
+    #[arg(long)]
+    segments: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        let inspection = cofferdam::inspect(&self.sealed)?;
+        inspection.warnings.iter().for_each(|warning| report.warning(warning));
+        let record = StreamRecord::new(&self.sealed, &inspection);
+        report.answer(Channel::Stdout, &record, record.table())?;
+        if !self.segments {
+            return Ok(());
+        }
+        let mut printed = Ok(());
+        inspection.for_each_segment(|segment| {
+            if printed.is_ok() {
+                let record = SegmentRecord::new(segment);
+                printed = report.answer(Channel::Stdout, &record, record.row());
+            }
+        })?;
+        printed
+    }
+}
+
+#[derive(Serialize)]
+struct StreamRecord {
+    event: &'static str,
+    input: String,
+    stream_id: String,
+    suite: &'static str,
+    digest: &'static str,
+    frame_len: u32,
+    segment_len: u64,
+    sealed_len: u64,
+    metadata_len: u64,
+    key_copies: Vec<Option<KeyCopyRecord>>,
+    trailer: Option<TrailerRecord>,
+}
+
+#[derive(Serialize)]
+struct KeyCopyRecord {
+    generation: u64,
+    slots: Vec<SlotRecord>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum SlotRecord {
+    Age { stanzas: Vec<String> },
+    KeyFile,
+    External { name: String },
+    Unknown { number: u16 },
+}
+
+#[derive(Serialize)]
+struct TrailerRecord {
+    segments: u64,
+    plaintext_len: u64,
+    stream_digest: String,
+}
+
+#[derive(Serialize)]
+struct SegmentRecord {
+    event: &'static str,
+    index: u64,
+    position: u64,
+    wire_len: u64,
+    plaintext_offset: u64,
+    plaintext_len: u64,
+    frame_count: u32,
+    digest: String,
+}
+
+impl StreamRecord {
+    fn new(path: &std::path::Path, inspection: &Inspection) -> StreamRecord {
+        StreamRecord {
+            event: "stream",
+            input: path.display().to_string(),
+            stream_id: hex(&inspection.stream_id.0),
+            suite: suite_name(inspection.suite),
+            digest: digest_name(inspection.digest),
+            frame_len: inspection.frame_len,
+            segment_len: inspection.segment_len,
+            sealed_len: inspection.sealed_len,
+            metadata_len: inspection.metadata_len,
+            key_copies: inspection.key_copies.iter().map(|copy| copy.as_ref().map(key_copy)).collect(),
+            trailer: inspection.trailer.map(|trailer| TrailerRecord {
+                segments: trailer.segments,
+                plaintext_len: trailer.plaintext_len,
+                stream_digest: hex(&trailer.stream_digest.0),
+            }),
+        }
+    }
+
+    fn table(&self) -> String {
+        let mut rows = vec![
+            ("file", format!("{}, {} ({} bytes)", self.input, Size(self.sealed_len), self.sealed_len)),
+            ("stream id", self.stream_id.clone()),
+            ("suite", self.suite.to_owned()),
+            ("digest", self.digest.to_owned()),
+            ("frames of", Size(u64::from(self.frame_len)).to_string()),
+            ("segments of", Size(self.segment_len).to_string()),
+            ("metadata", format!("{} encrypted", Size(self.metadata_len))),
+        ];
+        for (name, copy) in ["key copy 0", "key copy 1"].into_iter().zip(&self.key_copies) {
+            rows.push((name, copy.as_ref().map_or("damaged".to_owned(), KeyCopyRecord::sentence)));
+        }
+        match &self.trailer {
+            Some(trailer) => {
+                let len = Size(trailer.plaintext_len);
+                let segments = count(trailer.segments, "segment");
+                rows.push(("plaintext", format!("{len} ({} bytes) in {segments}", trailer.plaintext_len)));
+                rows.push(("stream digest", trailer.stream_digest.clone()));
+            }
+            None => rows.push(("trailer", "none: the file does not end with one".to_owned())),
+        }
+        let mut text = String::new();
+        for (name, value) in rows {
+            let _ = writeln!(text, "{name:<14} {value}");
+        }
+        text.push_str("Nothing of this has been authenticated; `cofferdam verify` does that.");
+        text
+    }
+}
+
+impl KeyCopyRecord {
+    fn sentence(&self) -> String {
+        let slots: Vec<String> = self.slots.iter().map(SlotRecord::name).collect();
+        format!("generation {}: {}", self.generation, slots.join("; "))
+    }
+}
+
+impl SlotRecord {
+    fn name(&self) -> String {
+        match self {
+            SlotRecord::Age { stanzas } => format!("age ({})", printable(&stanzas.join(", "))),
+            SlotRecord::KeyFile => "key file".to_owned(),
+            SlotRecord::External { name } => format!("external ({})", printable(name)),
+            SlotRecord::Unknown { number } => format!("unknown kind {number}"),
+        }
+    }
+}
+
+impl SegmentRecord {
+    fn new(segment: &SegmentSummary) -> SegmentRecord {
+        SegmentRecord {
+            event: "segment",
+            index: segment.index,
+            position: segment.position,
+            wire_len: segment.wire_len,
+            plaintext_offset: segment.plaintext_offset,
+            plaintext_len: segment.plaintext_len,
+            frame_count: segment.frame_count,
+            digest: hex(&segment.digest),
+        }
+    }
+
+    fn row(&self) -> String {
+        format!(
+            "segment {} at {} ({} bytes): plaintext {} to {}, {}, digest {}",
+            self.index,
+            self.position,
+            self.wire_len,
+            self.plaintext_offset,
+            self.plaintext_offset.saturating_add(self.plaintext_len),
+            count(u64::from(self.frame_count), "frame"),
+            self.digest,
+        )
+    }
+}
+
+fn key_copy(copy: &KeyCopySummary) -> KeyCopyRecord {
+    let slots = copy.slots.iter().map(|slot| match slot {
+        SlotSummary::Age(stanzas) => SlotRecord::Age { stanzas: stanzas.clone() },
+        SlotSummary::KeyFile => SlotRecord::KeyFile,
+        SlotSummary::External(name) => SlotRecord::External { name: name.clone() },
+        SlotSummary::Unknown(number) => SlotRecord::Unknown { number: *number },
+    });
+    KeyCopyRecord { generation: copy.generation, slots: slots.collect() }
+}
+
+/// Names come from whoever made the stream: control characters stay off the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam inspect db.cfd
+  cofferdam inspect --json --segments db.cfd | jq -r .digest
+
+Exit codes: 0 done, 1 reading failed, 2 usage, 3 damaged, 5 truncated, 7 a limit is exceeded or a feature is not supported.";

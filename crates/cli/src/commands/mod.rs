@@ -1,0 +1,30 @@
+//! The commands, one a file.
+//! This file knows their names alone.
+
+pub(crate) mod completions;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
+pub(crate) mod man;
+pub(crate) mod restore;
+pub(crate) mod rewrap;
+pub(crate) mod seal;
+pub(crate) mod verify;
+
+use crate::args::Command;
+use crate::failure::Failure;
+use crate::report::Report;
+
+/// Runs one command to its end.
+pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
+    match command {
+        Command::Keygen(command) => command.run(report),
+        Command::Seal(command) => command.run(report),
+        Command::Restore(command) => command.run(report),
+        Command::Verify(command) => command.run(report),
+        Command::Inspect(command) => command.run(report),
+        Command::Rewrap(command) => command.run(report),
+        Command::Demo(command) => command.run(report),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+    }
+}

@@ -1,0 +1,118 @@
+//! `cofferdam restore`: a sealed stream into a file or a pipe.
+//! It turns options into an opener; the library restores.
+
+use std::time::Instant;
+
+use cofferdam::{Opener, Restored};
+use serde::Serialize;
+
+use crate::ends::{End, existing};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::keys_of::OpeningKeys;
+use crate::progress::{Warnings, Watch};
+use crate::report::Report;
+use crate::resources::Resources;
+use crate::size::Size;
+use crate::text::{Pair, count, hex, pace, pairs};
+
+/// Restore a sealed stream, all or nothing
+///
+/// The target changes once, after every byte has been verified, and is then synced to disk. If anything is wrong with
+/// the stream, the target is as it was. To standard output goes one verified segment after another: there, only exit
+/// code 0 says that it was all.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Restore {
+    /// The sealed stream: a file, a FIFO, or - for standard input
+    #[arg(value_name = "SEALED")]
+    sealed: End,
+
+    /// Where the plaintext goes: a file, a FIFO, or - for standard output
+    #[arg(value_name = "TARGET")]
+    target: End,
+
+    #[command(flatten)]
+    keys: OpeningKeys,
+
+    /// Replace a target that exists, atomically; with -, write to a terminal too
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    resources: Resources,
+}
+
+impl Restore {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        self.target.refuse_terminal("the plaintext", existing(self.force))?;
+        let cancel = interrupt::install(self.target.stake(), report)?;
+        let watch = Watch::new(report, "restoring", Warnings::AtOnce);
+        let opener = Opener::new(self.keys.some_identities()?).existing(existing(self.force));
+        let opener = self.resources.opener(opener, &cancel, watch.clone());
+        let source = self.sealed.source()?;
+        let begun = Instant::now();
+        let restored = match &self.target {
+            End::Standard => opener.open(source, End::stdout()?)?,
+            End::Path(path) => opener.restore_to(source, path)?,
+        };
+        let record = Record::new(&self, &restored, begun);
+        watch.finish();
+        report.summary(self.target.channel(), &record, record.sentence(begun))
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    event: &'static str,
+    input: String,
+    output: String,
+    stream_id: String,
+    segments: u64,
+    plaintext_len: u64,
+    stream_digest: String,
+    metadata: Vec<Pair>,
+    seconds: f64,
+}
+
+impl Record {
+    fn new(command: &Restore, restored: &Restored, begun: Instant) -> Record {
+        Record {
+            event: "restored",
+            input: command.sealed.to_string(),
+            output: command.target.to_string(),
+            stream_id: hex(&restored.stream_id.0),
+            segments: restored.segments,
+            plaintext_len: restored.plaintext_len,
+            stream_digest: hex(&restored.stream_digest.0),
+            metadata: pairs(&restored.metadata),
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn sentence(&self, begun: Instant) -> String {
+        let mut text = format!(
+            "restored {} into {}: {} in {}, {}",
+            self.input,
+            self.output,
+            Size(self.plaintext_len),
+            count(self.segments, "segment"),
+            pace(self.plaintext_len, begun.elapsed()),
+        );
+        for Pair { key, value } in &self.metadata {
+            text.push_str(&format!("\n{key}={value}"));
+        }
+        text
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam restore -i key.txt db.cfd db.img
+  cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
+  ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
+  cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
+
+Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged or tampered with, 4 no key opens it, 5 truncated, 6 the
+target exists, 7 a limit is exceeded or a feature is not supported, 9 another process writes the target, 10 in place but its
+durability is unknown, 130 interrupted: the target is as it was.";

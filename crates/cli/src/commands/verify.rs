@@ -1,0 +1,135 @@
+//! `cofferdam verify`: checks a sealed stream and writes nothing.
+//! It says how much the check has shown; the library checks.
+
+use std::time::Instant;
+
+use cofferdam::{Opener, Restored, StreamDigest};
+use serde::Serialize;
+
+use crate::ends::End;
+use crate::failure::Failure;
+use crate::interrupt::{self, Stake};
+use crate::keys_of::OpeningKeys;
+use crate::progress::{Warnings, Watch};
+use crate::report::{Channel, Report};
+use crate::resources::Resources;
+use crate::size::Size;
+use crate::text::{Pair, count, hex, pace, pairs, unhex};
+
+/// Check a sealed stream, with a key or without
+///
+/// With a key, everything is checked: it can be restored. Without one, every digest and the structure: that finds damage,
+/// but anyone can make a stream that is consistent. With the digest from a trusted place (`seal` prints it), the stream is
+/// the very one.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Verify {
+    /// The sealed stream: a file, a FIFO, or - for standard input
+    #[arg(value_name = "SEALED")]
+    sealed: End,
+
+    #[command(flatten)]
+    keys: OpeningKeys,
+
+    /// The stream digest that it must have: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    expect_digest: Option<StreamDigest>,
+
+    #[command(flatten)]
+    resources: Resources,
+}
+
+/// What the check has shown about who made the stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Authenticity {
+    /// Every tag and MAC, with the key.
+    Checked,
+    /// Nothing but the digest that was expected.
+    Pinned,
+    NotChecked,
+}
+
+impl Verify {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        let cancel = interrupt::install(Stake::Nothing, report)?;
+        let watch = Watch::new(report, "verifying", Warnings::Kept);
+        let (opener, authenticity) = match (self.keys.identities()?, self.expect_digest) {
+            (Some(identities), _) => (Opener::new(identities), Authenticity::Checked),
+            (None, Some(_)) => (Opener::keyless(), Authenticity::Pinned),
+            (None, None) => (Opener::keyless(), Authenticity::NotChecked),
+        };
+        let opener = match self.expect_digest {
+            Some(digest) => opener.expect_digest(digest),
+            None => opener,
+        };
+        let opener = self.resources.opener(opener, &cancel, watch.clone());
+        let begun = Instant::now();
+        let verified = opener.verify(self.sealed.source()?)?;
+        watch.finish();
+        verified.warnings.iter().for_each(|warning| report.warning(warning));
+        let record = Record::new(&self.sealed, authenticity, &verified, begun);
+        report.summary(Channel::Stdout, &record, record.sentence(authenticity, begun))
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    event: &'static str,
+    input: String,
+    authenticity: &'static str,
+    stream_id: String,
+    segments: u64,
+    plaintext_len: u64,
+    stream_digest: String,
+    metadata: Vec<Pair>,
+    seconds: f64,
+}
+
+impl Record {
+    fn new(sealed: &End, authenticity: Authenticity, verified: &Restored, begun: Instant) -> Record {
+        Record {
+            event: "verified",
+            input: sealed.to_string(),
+            authenticity: match authenticity {
+                Authenticity::Checked => "checked",
+                Authenticity::Pinned => "pinned",
+                Authenticity::NotChecked => "not checked",
+            },
+            stream_id: hex(&verified.stream_id.0),
+            segments: verified.segments,
+            plaintext_len: verified.plaintext_len,
+            stream_digest: hex(&verified.stream_digest.0),
+            metadata: pairs(&verified.metadata),
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn sentence(&self, authenticity: Authenticity, begun: Instant) -> String {
+        let found = match authenticity {
+            Authenticity::Checked => "verified: every frame opens, and all of it can be restored",
+            Authenticity::Pinned => "consistent, and the very stream of the expected digest",
+            Authenticity::NotChecked => "consistent; authenticity not checked",
+        };
+        format!(
+            "{}: {found}\n{} in {}, {}\nstream digest {}",
+            self.input,
+            Size(self.plaintext_len),
+            count(self.segments, "segment"),
+            pace(self.plaintext_len, begun.elapsed()),
+            self.stream_digest,
+        )
+    }
+}
+
+fn parse_digest(text: &str) -> Result<StreamDigest, String> {
+    unhex(text).map(StreamDigest).ok_or_else(|| "a stream digest is 64 hexadecimal digits".to_owned())
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam verify db.cfd                              without a key: is it whole?
+  cofferdam verify -i key.txt db.cfd                   with the key: does it restore?
+  cofferdam verify --expect-digest 3f… db.cfd          is it the one that was sealed?
+
+Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or of another digest,
+4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not supported, 130 interrupted.";

@@ -1,0 +1,90 @@
+//! The two ends of a command: a path, or `-` for standard input and output.
+//! It knows no stream, but keeps binary bytes off a terminal.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+
+use cofferdam::{Existing, PipeSink, PipeSource, Source, open_path};
+
+use crate::failure::Failure;
+use crate::interrupt::Stake;
+use crate::report::Channel;
+
+/// Where bytes come from or go to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// `-`.
+    Standard,
+    Path(PathBuf),
+}
+
+impl From<OsString> for End {
+    fn from(argument: OsString) -> End {
+        if argument == "-" { End::Standard } else { End::Path(argument.into()) }
+    }
+}
+
+impl End {
+    /// Opens it to read from.
+    pub(crate) fn source(&self) -> Result<Box<dyn Source>, Failure> {
+        match self {
+            End::Standard => PipeSource::stdin()
+                .map(|source| Box::new(source) as _)
+                .map_err(|error| Failure::io("standard input could not be read", error)),
+            End::Path(path) => {
+                open_path(path).map_err(|error| Failure::io("the input could not be opened", error))
+            }
+        }
+    }
+
+    /// A sink that writes to standard output.
+    pub(crate) fn stdout() -> Result<PipeSink<File>, Failure> {
+        let failed = |error| Failure::io("standard output could not be opened", error);
+        // A descriptor of our own: the library's handle would look for line ends in what goes through it.
+        let fd = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+        Ok(PipeSink::new(File::from(fd)))
+    }
+
+    /// Refuses bytes of any kind on a terminal, unless they were asked for.
+    pub(crate) fn refuse_terminal(&self, what: &str, existing: Existing) -> Result<(), Failure> {
+        if *self == End::Standard && existing == Existing::Refuse && io::stdout().is_terminal() {
+            return Err(Failure::usage(format!("{what} would go to the terminal"))
+                .advise("Give a file or a pipe, or force it with --force."));
+        }
+        Ok(())
+    }
+
+    /// What a signal finds when this is the output.
+    pub(crate) fn stake(&self) -> Stake {
+        match self {
+            End::Standard => Stake::Nothing,
+            End::Path(_) => Stake::Rollback,
+        }
+    }
+
+    /// Where to report when this is the output.
+    pub(crate) fn channel(&self) -> Channel {
+        match self {
+            End::Standard => Channel::Stderr,
+            End::Path(_) => Channel::Stdout,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Standard => f.write_str("-"),
+            End::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// What `--force` says.
+pub(crate) fn existing(force: bool) -> Existing {
+    if force { Existing::Replace } else { Existing::Refuse }
+}

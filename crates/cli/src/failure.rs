@@ -1,0 +1,137 @@
+//! Why a command failed: kind, words, place, advice, and the exit code of each kind.
+//! It knows no channel; the report says it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use cofferdam::{ErrorKind, KeyError};
+
+use crate::interrupt;
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: ErrorKind,
+    pub(crate) message: String,
+    pub(crate) advice: Option<String>,
+    pub(crate) segment: Option<u64>,
+    pub(crate) frame: Option<u32>,
+    pub(crate) position: Option<u64>,
+}
+
+/// Every kind's name in JSON, and its exit code. These are stable.
+const TABLE: [(ErrorKind, &str, u8); 11] = [
+    (ErrorKind::Io, "io", 1),
+    (ErrorKind::Usage, "usage", 2),
+    (ErrorKind::Damaged, "damaged", 3),
+    (ErrorKind::NoKey, "no-key", 4),
+    (ErrorKind::Truncated, "truncated", 5),
+    (ErrorKind::TargetExists, "target-exists", 6),
+    (ErrorKind::Limit, "limit", 7),
+    (ErrorKind::Unsupported, "unsupported", 7),
+    (ErrorKind::TargetHeld, "target-held", 9),
+    (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
+    (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
+];
+
+impl Failure {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Failure {
+        let message = message.into();
+        Failure { kind, message, advice: None, segment: None, frame: None, position: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(ErrorKind::Usage, message)
+    }
+
+    pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Failure {
+        Failure::new(ErrorKind::Io, format!("{what}: {error}"))
+    }
+
+    /// A signal came before there was anything to roll back.
+    pub(crate) fn interrupted() -> Failure {
+        Failure::new(ErrorKind::Cancelled, "interrupted")
+    }
+
+    #[must_use]
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Failure {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// Key material that came from `origin`.
+    pub(crate) fn keys(origin: impl fmt::Display, error: KeyError) -> Failure {
+        let mut failure = Failure::from(error);
+        failure.message = format!("{origin}: {}", failure.message);
+        failure
+    }
+
+    /// The kind's name in JSON.
+    pub(crate) fn kind_name(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// What the process exits with; for a signal, that signal's code.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self.kind {
+            ErrorKind::Cancelled => interrupt::exit_code(),
+            _ => self.row().2,
+        }
+    }
+
+    fn row(&self) -> &'static (ErrorKind, &'static str, u8) {
+        TABLE.iter().find(|row| row.0 == self.kind).unwrap_or(&TABLE[0])
+    }
+}
+
+impl From<cofferdam::Error> for Failure {
+    fn from(error: cofferdam::Error) -> Failure {
+        Failure {
+            kind: error.kind(),
+            message: with_causes(&error),
+            advice: error.advice().map(str::to_owned),
+            segment: error.segment(),
+            frame: error.frame(),
+            position: error.position(),
+        }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Failure {
+        cofferdam::Error::from(error).into()
+    }
+}
+
+/// The error and what caused it, each cause once.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !message.contains(&said) {
+            message = format!("{message}: {said}");
+        }
+        cause = error.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_documentation() {
+        let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 9, 10, 130]);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let inner = io::Error::other("disk on fire");
+        let outer = io::Error::other(inner);
+        assert_eq!(with_causes(&outer), "disk on fire");
+    }
+}

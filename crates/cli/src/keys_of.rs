@@ -1,0 +1,164 @@
+//! From options to keys: who a stream is sealed for, and what opens it.
+//! It reads key files and asks for passphrases; it makes no key.
+
+use std::path::{Path, PathBuf};
+
+use cofferdam::{Identities, Recipients, WrappingKey};
+
+use crate::failure::Failure;
+use crate::passphrase;
+use crate::terminal::Terminal;
+
+/// Options that open a stream.
+#[derive(clap::Args)]
+#[command(next_help_heading = "What opens the stream")]
+pub(crate) struct OpeningKeys {
+    /// An age identity file, or an SSH private key; may be given more than once
+    #[arg(short, long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+
+    /// Ask for the passphrase on the terminal
+    #[arg(short, long)]
+    passphrase: bool,
+
+    /// Take the passphrase from the first line of FILE; /dev/fd/N names a descriptor
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
+    passphrase_file: Option<PathBuf>,
+
+    /// A key file of 32 bytes, as 64 hexadecimal digits or raw; may be given more than once
+    #[arg(long = "key-file", value_name = "FILE")]
+    key_files: Vec<PathBuf>,
+}
+
+impl OpeningKeys {
+    /// Reads all of them; `None` if none was given.
+    pub(crate) fn identities(&self) -> Result<Option<Identities>, Failure> {
+        let mut identities = Identities::new();
+        for path in &self.identities {
+            let content = passphrase::read_secret(path)?;
+            identities = identities
+                .identity_file_with(content.as_slice(), Terminal)
+                .map_err(|error| Failure::keys(path.display(), error))?;
+        }
+        for path in &self.key_files {
+            identities = identities.wrapping_key(wrapping_key(path)?);
+        }
+        if let Some(path) = &self.passphrase_file {
+            identities = identities.passphrase(passphrase::from_file(path)?);
+        }
+        if self.passphrase {
+            identities = identities.ask_passphrase(passphrase::ask);
+        }
+        Ok((!identities.is_empty()).then_some(identities))
+    }
+
+    /// Reads all of them.
+    pub(crate) fn some_identities(&self) -> Result<Identities, Failure> {
+        self.identities()?.ok_or_else(|| {
+            Failure::usage("nothing was given that could open the stream")
+                .advise("Give an identity with -i, a passphrase with -p, or a key with --key-file.")
+        })
+    }
+}
+
+/// Options that say who a new stream is for.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Who can open the stream (any one of them can)")]
+pub(crate) struct SealingKeys {
+    /// A recipient: age1…, a plugin's, or an SSH public key; may be given more than once
+    #[arg(short, long = "recipient", value_name = "RECIPIENT")]
+    recipients: Vec<String>,
+
+    /// A file of recipients, one a line; may be given more than once
+    #[arg(short = 'R', long = "recipients-file", value_name = "FILE")]
+    recipients_files: Vec<PathBuf>,
+
+    /// Ask for a new passphrase on the terminal, twice
+    #[arg(short, long)]
+    passphrase: bool,
+
+    /// Take a passphrase from the first line of FILE; /dev/fd/N names a descriptor
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
+    passphrase_file: Option<PathBuf>,
+
+    /// A key file of 32 bytes, as `keygen --key-file` makes it; may be given more than once
+    #[arg(long = "key-file", value_name = "FILE")]
+    key_files: Vec<PathBuf>,
+}
+
+/// Options that say who can open a stream from now on.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Who can open the stream from now on (any one of them can)")]
+pub(crate) struct NewKeys {
+    /// A recipient: age1…, a plugin's, or an SSH public key; may be given more than once
+    #[arg(short, long = "recipient", value_name = "RECIPIENT")]
+    recipients: Vec<String>,
+
+    /// A file of recipients, one a line; may be given more than once
+    #[arg(short = 'R', long = "recipients-file", value_name = "FILE")]
+    recipients_files: Vec<PathBuf>,
+
+    /// Ask for a new passphrase on the terminal, twice
+    #[arg(long)]
+    new_passphrase: bool,
+
+    /// Take the new passphrase from the first line of FILE; /dev/fd/N names a descriptor
+    #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase")]
+    new_passphrase_file: Option<PathBuf>,
+
+    /// A new key file of 32 bytes, as `keygen --key-file` makes it; may be given more than once
+    #[arg(long = "new-key-file", value_name = "FILE")]
+    new_key_files: Vec<PathBuf>,
+}
+
+impl NewKeys {
+    pub(crate) fn recipients(self) -> Result<Recipients, Failure> {
+        let keys = SealingKeys {
+            recipients: self.recipients,
+            recipients_files: self.recipients_files,
+            passphrase: self.new_passphrase,
+            passphrase_file: self.new_passphrase_file,
+            key_files: self.new_key_files,
+        };
+        keys.recipients()
+    }
+}
+
+impl SealingKeys {
+    /// Reads all of them; at least one has to be given.
+    pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
+        let mut recipients = Recipients::new();
+        for text in &self.recipients {
+            recipients = recipients.parse_with(text, Terminal).map_err(|error| Failure::keys(text, error))?;
+        }
+        for path in &self.recipients_files {
+            recipients = with_recipients_file(recipients, path)?;
+        }
+        for path in &self.key_files {
+            recipients = recipients.wrapping_key(wrapping_key(path)?);
+        }
+        if let Some(path) = &self.passphrase_file {
+            recipients = recipients.passphrase(passphrase::from_file(path)?)?;
+        }
+        if self.passphrase {
+            recipients = recipients.passphrase(passphrase::ask_new()?)?;
+        }
+        if recipients.is_empty() {
+            return Err(Failure::usage("nobody was given who could open the stream")
+                .advise("Give a recipient with -r or -R, a passphrase, or a key file."));
+        }
+        Ok(recipients)
+    }
+}
+
+fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipients, Failure> {
+    let content = passphrase::read_secret(path)?;
+    let text = std::str::from_utf8(&content)
+        .map_err(|_| Failure::usage(format!("{}: not a file of recipients", path.display())))?;
+    recipients.recipients_file_with(text, Terminal).map_err(|error| Failure::keys(path.display(), error))
+}
+
+fn wrapping_key(path: &Path) -> Result<WrappingKey, Failure> {
+    let content = passphrase::read_secret(path)?;
+    WrappingKey::parse(&content).map_err(|error| Failure::keys(path.display(), error))
+}

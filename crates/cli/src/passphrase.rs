@@ -1,0 +1,71 @@
+//! Passphrases: from the terminal, or from a file or descriptor for scripts; never from an argument.
+//! It knows no stream.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use cofferdam::{ErrorKind, SecretString, Zeroizing};
+
+use crate::failure::Failure;
+use crate::terminal;
+
+/// Asks twice: a typing error here would lose the stream.
+pub(crate) fn ask_new() -> Result<SecretString, Failure> {
+    let first = terminal::ask_hidden("New passphrase: ").map_err(no_answer)?;
+    if first.is_empty() {
+        return Err(Failure::usage("the passphrase is empty"));
+    }
+    let second = terminal::ask_hidden("The same again: ").map_err(no_answer)?;
+    if *first != *second {
+        return Err(Failure::usage("the two passphrases differ"));
+    }
+    Ok(secret(&first))
+}
+
+/// Asks once. `None`: there is no terminal to ask on, or no answer came.
+pub(crate) fn ask() -> Option<SecretString> {
+    terminal::ask_hidden("Passphrase: ").ok().map(|answer| secret(&answer))
+}
+
+/// The first line of the file at `path`, without its end.
+pub(crate) fn from_file(path: &Path) -> Result<SecretString, Failure> {
+    let content = read_secret(path)?;
+    let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = std::str::from_utf8(line)
+        .map_err(|_| Failure::usage(format!("{}: the passphrase is not UTF-8", path.display())))?;
+    if text.is_empty() {
+        return Err(Failure::usage(format!("{}: the first line, the passphrase, is empty", path.display())));
+    }
+    Ok(secret(text))
+}
+
+/// All of a small file that may hold secrets, in memory that is zeroed afterwards.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |error| Failure::io(format!("{} could not be read", path.display()), error);
+    let file = File::open(path).map_err(failed)?;
+    // The capacity is never outgrown: a vector that grows leaves copies of its content behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX + 1));
+    file.take(SECRET_LEN_MAX as u64 + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() > SECRET_LEN_MAX {
+        let problem = format!("{} is longer than {SECRET_LEN_MAX} bytes", path.display());
+        return Err(Failure::usage(problem).advise("Is it the right file?"));
+    }
+    Ok(content)
+}
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text.to_owned())
+}
+
+fn no_answer(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::new(ErrorKind::Usage, format!("no passphrase could be asked for: {error}"))
+            .advise("Without a terminal, give it with --passphrase-file FILE; /dev/fd/N names a descriptor."),
+    }
+}
+
+/// Bytes of a key file, an identity file, a recipients file, or a file with a passphrase.
+const SECRET_LEN_MAX: usize = 256 * 1024;

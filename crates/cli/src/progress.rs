@@ -1,0 +1,127 @@
+//! Progress: a bar on a terminal, JSON lines where those were asked for, nothing elsewhere.
+//! It is told how far a stream is, and counts nothing itself.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cofferdam::{Observer, Progress, Warning};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::report::{Form, Report, Volume};
+
+/// Watches one stream. The bar leaves the terminal when this is dropped or finished.
+pub(crate) struct Watch {
+    report: Report,
+    verb: &'static str,
+    warnings: Warnings,
+    shown: Shown,
+}
+
+/// Whether warnings are said as they come. A check says them at its end, as its result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warnings {
+    AtOnce,
+    Kept,
+}
+
+enum Shown {
+    Bar(Mutex<Option<ProgressBar>>),
+    Lines(Mutex<Option<Instant>>),
+    Nothing,
+}
+
+impl Watch {
+    /// `verb` says what goes on: sealing, restoring.
+    pub(crate) fn new(report: Report, verb: &'static str, warnings: Warnings) -> Arc<Watch> {
+        let shown = match (report.volume, report.form) {
+            (Volume::Quiet, _) => Shown::Nothing,
+            (Volume::Normal, Form::Json) => Shown::Lines(Mutex::new(None)),
+            (Volume::Normal, Form::Human) if io::stderr().is_terminal() => Shown::Bar(Mutex::new(None)),
+            (Volume::Normal, Form::Human) => Shown::Nothing,
+        };
+        Arc::new(Watch { report, verb, warnings, shown })
+    }
+
+    /// Takes the bar away, before anything else is said.
+    pub(crate) fn finish(&self) {
+        if let Shown::Bar(bar) = &self.shown
+            && let Some(bar) = bar.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, said: &mut Option<Instant>, progress: &Progress) {
+        let now = Instant::now();
+        if said.is_some_and(|said| now.duration_since(said) < LINE_INTERVAL) {
+            return;
+        }
+        *said = Some(now);
+        self.report.progress(&ProgressRecord {
+            event: "progress",
+            committed: progress.committed,
+            total: progress.total,
+            segments: progress.segments,
+            bytes_per_second: progress.throughput.map(f64::round),
+            eta_seconds: progress.eta.map(|eta| eta.as_secs_f64()),
+        });
+    }
+}
+
+impl Observer for Watch {
+    fn progress(&self, progress: &Progress) {
+        match &self.shown {
+            Shown::Bar(bar) => {
+                let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+                // Made with the first news, so that prompts have the terminal for themselves until then.
+                let bar = bar.get_or_insert_with(|| new_bar(self.verb, progress.total));
+                bar.set_position(progress.committed);
+            }
+            Shown::Lines(said) => {
+                self.line(&mut said.lock().unwrap_or_else(PoisonError::into_inner), progress);
+            }
+            Shown::Nothing => {}
+        }
+    }
+
+    fn warning(&self, warning: &Warning) {
+        if self.warnings == Warnings::AtOnce {
+            self.report.warning(warning);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn new_bar(verb: &'static str, total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), TEMPLATE_TOTAL),
+        None => (ProgressBar::no_length(), TEMPLATE_OPEN),
+    };
+    // The templates are constants: one that does not parse would show on the first run.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+    bar.set_message(verb);
+    bar
+}
+
+#[derive(Serialize)]
+struct ProgressRecord {
+    event: &'static str,
+    committed: u64,
+    total: Option<u64>,
+    segments: u64,
+    bytes_per_second: Option<f64>,
+    eta_seconds: Option<f64>,
+}
+
+const TEMPLATE_TOTAL: &str = "{msg} [{bar:30}] {percent:>3}%  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+const TEMPLATE_OPEN: &str = "{msg} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}";
+/// JSON lines come no faster.
+const LINE_INTERVAL: Duration = Duration::from_millis(200);

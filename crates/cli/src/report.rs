@@ -1,0 +1,158 @@
+//! What the program says: results, warnings, failures, for people or as JSON lines.
+//! It knows no command; they hand it records and sentences.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How this run speaks.
+#[derive(Clone, Copy)]
+pub(crate) struct Report {
+    pub(crate) form: Form,
+    pub(crate) volume: Volume,
+}
+
+/// For whom.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Human,
+    Json,
+}
+
+/// How much.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Volume {
+    Normal,
+    Quiet,
+}
+
+/// Where results go: stdout, unless the payload goes there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Stdout,
+    Stderr,
+}
+
+impl Report {
+    pub(crate) fn new(json: bool, quiet: bool) -> Report {
+        Report {
+            form: if json { Form::Json } else { Form::Human },
+            volume: if quiet { Volume::Quiet } else { Volume::Normal },
+        }
+    }
+
+    pub(crate) fn json() -> Report {
+        Report { form: Form::Json, volume: Volume::Normal }
+    }
+
+    /// A command's summary: dropped when quiet, unless as JSON, which was asked for.
+    pub(crate) fn summary(
+        self,
+        channel: Channel,
+        record: &impl Serialize,
+        human: impl fmt::Display,
+    ) -> Result<(), Failure> {
+        match (self.form, self.volume) {
+            (Form::Human, Volume::Quiet) => Ok(()),
+            _ => self.answer(channel, record, human),
+        }
+    }
+
+    /// What was asked for itself: printed in any case.
+    pub(crate) fn answer(
+        self,
+        channel: Channel,
+        record: &impl Serialize,
+        human: impl fmt::Display,
+    ) -> Result<(), Failure> {
+        let line = match self.form {
+            Form::Human => human.to_string(),
+            Form::Json => encode(record),
+        };
+        match channel {
+            Channel::Stdout => print(format!("{line}\n").as_bytes()),
+            Channel::Stderr => {
+                complain(&line);
+                Ok(())
+            }
+        }
+    }
+
+    /// Something is amiss, and the command goes on.
+    pub(crate) fn warning(self, message: impl fmt::Display) {
+        match (self.volume, self.form) {
+            (Volume::Quiet, _) => {}
+            (_, Form::Human) => complain(&format!("cofferdam: warning: {message}")),
+            (_, Form::Json) => {
+                complain(&encode(&WarningRecord { event: "warning", message: message.to_string() }));
+            }
+        }
+    }
+
+    /// The last word of a command that failed.
+    pub(crate) fn failure(self, failure: &Failure) {
+        match self.form {
+            Form::Human => {
+                complain(&format!("cofferdam: {}", failure.message));
+                if let Some(advice) = &failure.advice {
+                    complain(advice);
+                }
+            }
+            Form::Json => complain(&encode(&FailureRecord {
+                event: "error",
+                kind: failure.kind_name(),
+                message: &failure.message,
+                advice: failure.advice.as_deref(),
+                segment: failure.segment,
+                frame: failure.frame,
+                position: failure.position,
+                exit_code: failure.exit_code(),
+            })),
+        }
+    }
+
+    /// A line of progress, as JSON.
+    pub(crate) fn progress(self, record: &impl Serialize) {
+        complain(&encode(record));
+    }
+}
+
+/// Writes to stdout and makes sure that it went: a closed pipe is a failure, never a panic.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::io("standard output could not be written", error))
+}
+
+/// Writes to stderr. If that cannot be written, there is nobody left to tell.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn encode(record: &impl Serialize) -> String {
+    // Records hold strings, numbers and lists of them: there is nothing that JSON could refuse.
+    serde_json::to_string(record).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct WarningRecord {
+    event: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct FailureRecord<'a> {
+    event: &'static str,
+    kind: &'static str,
+    message: &'a str,
+    advice: Option<&'a str>,
+    segment: Option<u64>,
+    frame: Option<u32>,
+    position: Option<u64>,
+    exit_code: u8,
+}

@@ -1,0 +1,124 @@
+//! Bytes and numbers as text: hexadecimal, counts, pace, names of suites and digests.
+//! It knows no channel and no command.
+
+use std::fmt;
+use std::time::Duration;
+
+use cofferdam::{DigestKind, Metadata, Suite};
+use serde::Serialize;
+
+use crate::size::Size;
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Exactly `N` bytes from hexadecimal.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|character| character.to_digit(16).map(|digit| digit as u8)).collect();
+    let bytes: Vec<u8> =
+        digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    (text.len() == 2 * N).then_some(bytes)?.try_into().ok()
+}
+
+/// `1 segment`, `2 segments`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Bytes a second, in words.
+pub(crate) fn pace(bytes: u64, took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds <= 0.0 {
+        return "at once".to_owned();
+    }
+    format!("{}/s", Size((bytes as f64 / seconds) as u64))
+}
+
+/// As `--suite` names it.
+pub(crate) fn suite_name(suite: Suite) -> &'static str {
+    match suite {
+        Suite::Aes256Gcm => "aes256gcm",
+        Suite::ChaCha20Poly1305 => "chacha20poly1305",
+    }
+}
+
+/// As `--digest` names it.
+pub(crate) fn digest_name(digest: DigestKind) -> &'static str {
+    match digest {
+        DigestKind::Blake3 => "blake3",
+        DigestKind::Sha256 => "sha256",
+        DigestKind::Tags => "tags",
+    }
+}
+
+/// Bytes that are mostly text.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Text {
+    Utf8(String),
+    Hex { hex: String },
+}
+
+impl Text {
+    fn of(bytes: &[u8]) -> Text {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Text::Utf8(text.to_owned()),
+            Err(_) => Text::Hex { hex: hex(bytes) },
+        }
+    }
+}
+
+impl fmt::Display for Text {
+    /// On one line, whatever it holds: metadata comes from whoever made the stream.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Text::Utf8(text) => text.chars().try_for_each(|character| {
+                if character.is_control() {
+                    write!(f, "{}", character.escape_default())
+                } else {
+                    write!(f, "{character}")
+                }
+            }),
+            Text::Hex { hex } => write!(f, "0x{hex}"),
+        }
+    }
+}
+
+/// A pair of a stream's metadata.
+#[derive(Serialize)]
+pub(crate) struct Pair {
+    pub(crate) key: Text,
+    pub(crate) value: Text,
+}
+
+/// A stream's metadata.
+pub(crate) fn pairs(metadata: &Metadata) -> Vec<Pair> {
+    metadata.iter().map(|(key, value)| Pair { key: Text::of(key), value: Text::of(value) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_goes_both_ways_and_has_one_length() {
+        assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
+        assert_eq!(unhex("007FfF"), Some([0, 0x7f, 0xff]));
+        for wrong in ["", "007f", "007fff00", "007ff", "00 fff", "007fgg", "é07ff"] {
+            assert_eq!(unhex::<3>(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn control_characters_of_metadata_do_not_reach_the_terminal() {
+        assert_eq!(Text::of(b"a\x1b[2Jb\n").to_string(), "a\\u{1b}[2Jb\\n");
+        assert_eq!(Text::of(&[0xff, 0]).to_string(), "0xff00");
+    }
+}
