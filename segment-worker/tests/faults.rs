@@ -1,8 +1,9 @@
 //! Every fault of a sink, of the input and of single frames becomes the error that names it, the first in the input
 //! first; nothing is published, nothing runs on. Faults of whole segments are in `structure`.
 
-use std::sync::Arc;
-use std::{io, panic};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::{io, panic, thread};
 
 use frame_worker::{FrameError, FrameIndex, SegmentIndex};
 use parking_lot::{Condvar, Mutex};
@@ -365,4 +366,42 @@ fn sealing_fails_when_a_job_panics() {
             report.assert_unpublished();
         }
     }
+}
+
+#[test]
+fn a_stream_that_fails_returns_when_its_last_job_has_ended() {
+    within_a_minute(|| {
+        for threads in [1, 2] {
+            let (fail, failed) = mpsc::channel();
+            let failed = Mutex::new(failed);
+            let (begin, begun) = mpsc::channel();
+            let ended = Arc::new(AtomicBool::new(false));
+            let wire = Wire::watched(plaintext(2 * SEGMENT), {
+                let ended = ended.clone();
+                move |read, _| {
+                    if read == 0 {
+                        begin.send(()).unwrap();
+                        // The feed has failed by then, and all that is left of the stream is this job.
+                        failed.lock().recv().unwrap();
+                        (0..10_000).for_each(|_| thread::yield_now());
+                        // Release: partner of the load behind the stream.
+                        ended.store(true, Ordering::Release);
+                    }
+                }
+            });
+            let (sink, report) = Probe::new(Kind::Positioned);
+            let mut feed = SealFeed::over(wire, Supply::Place).telling(|call| {
+                if call == 2 {
+                    begun.recv().unwrap();
+                    fail.send(()).unwrap();
+                    return Err(FeedFailed);
+                }
+                Ok(())
+            });
+            let error = Scene::new(&Workers::pool(threads)).seal(&mut feed, sink).unwrap_err();
+            assert!(matches!(error, StreamError::Feed(FeedFailed)));
+            assert!(ended.load(Ordering::Acquire), "the job is still running");
+            report.assert_unpublished();
+        }
+    });
 }
