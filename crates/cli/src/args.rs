@@ -77,15 +77,16 @@ Exit codes:
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
-After 129, 130 and 143 the target is as it was and nothing is left beside it. A second signal ends the program at once;
-what is then left beside the target is removed by the next run for the same target.
+After 129, 130 and 143 the target is as it was and nothing is left beside it. A second signal ends \
+the program at once; what is then left beside the target is removed by the next run for the same target.
 
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
   sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, seconds
   restored  input, output, stream_id, segments, plaintext_len, stream_digest, metadata, seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
-  stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len, metadata_len, key_copies, trailer
+  stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len,
+            metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
   demo      step, and what it measured

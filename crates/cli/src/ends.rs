@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use cofferdam::{Existing, PipeSink, PipeSource, Source, open_path};
+use cofferdam::{ErrorKind, Existing, PipeSink, PipeSource, Source, open_path};
 
 use crate::failure::Failure;
 use crate::interrupt::Stake;
@@ -63,6 +63,19 @@ impl End {
         match self {
             End::Standard => Stake::Nothing,
             End::Path(_) => Stake::Rollback,
+        }
+    }
+
+    /// Adds to a failure what it means for this output.
+    pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
+        let is_interruption = error.kind() == ErrorKind::Cancelled;
+        let failure = Failure::from(error);
+        match self {
+            End::Standard => failure.advise("What has gone to standard output is not the whole."),
+            End::Path(_) if is_interruption => {
+                failure.advise("The target is as it was, and nothing is left beside it.")
+            }
+            End::Path(_) => failure,
         }
     }
 

@@ -54,8 +54,11 @@ fn stop(signal: i32, cancel: &CancelToken, stake: Stake, report: Report) {
     // Partner: the load in `exit_code`.
     CODE.store(u8::try_from(128 + signal).unwrap_or(EXIT_INTERRUPTED), Ordering::Relaxed);
     // Prompts come before anything is written, and nothing else would end them.
-    let is_asking = terminal::leave_prompt();
-    if is_asking || cancel.is_cancelled() {
+    if terminal::leave_prompt() {
+        report.failure(&Failure::interrupted());
+        process::exit(i32::from(exit_code()));
+    }
+    if cancel.is_cancelled() {
         process::exit(i32::from(exit_code()));
     }
     cancel.cancel();

@@ -47,6 +47,7 @@ impl OpeningKeys {
             identities = identities.passphrase(passphrase::from_file(path)?);
         }
         if self.passphrase {
+            passphrase::check_terminal()?;
             identities = identities.ask_passphrase(passphrase::ask);
         }
         Ok((!identities.is_empty()).then_some(identities))

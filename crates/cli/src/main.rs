@@ -44,7 +44,8 @@ fn main() -> ExitCode {
 fn refused(refusal: &clap::Error) -> ExitCode {
     let is_answer = matches!(refusal.kind(), ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion);
     if !is_answer && std::env::args_os().any(|argument| argument == "--json") {
-        let failure = Failure::usage(refusal.to_string().trim_end());
+        let message = refusal.to_string();
+        let failure = Failure::usage(message.trim_end().trim_start_matches("error: "));
         Report::json().failure(&failure);
         return ExitCode::from(failure.exit_code());
     }

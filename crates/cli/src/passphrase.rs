@@ -23,7 +23,12 @@ pub(crate) fn ask_new() -> Result<SecretString, Failure> {
     Ok(secret(&first))
 }
 
-/// Asks once. `None`: there is no terminal to ask on, or no answer came.
+/// Makes sure that there is a terminal to ask on, before the time comes.
+pub(crate) fn check_terminal() -> Result<(), Failure> {
+    terminal::check().map_err(no_answer)
+}
+
+/// Asks once. `None`: no answer came.
 pub(crate) fn ask() -> Option<SecretString> {
     terminal::ask_hidden("Passphrase: ").ok().map(|answer| secret(&answer))
 }

@@ -4,6 +4,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use cofferdam::{Callbacks, SecretString, Zeroizing};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -14,7 +16,20 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 /// There is no terminal, or the answer was broken off.
 pub(crate) fn ask_hidden(prompt: &str) -> io::Result<Zeroizing<String>> {
     let _asking = Asking::begin()?;
-    rpassword::prompt_password(prompt).map(Zeroizing::new)
+    let answer = rpassword::prompt_password(prompt).map(Zeroizing::new);
+    if answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+        // Ctrl-C came as a key and has been raised as a signal: whoever takes signals ends the process.
+        thread::sleep(SIGNAL_DUE);
+    }
+    answer
+}
+
+/// Whether there is somebody to ask.
+///
+/// # Errors
+/// There is no terminal.
+pub(crate) fn check() -> io::Result<()> {
+    open_terminal().map(drop)
 }
 
 /// If a prompt is open, puts the terminal back as it was; says whether one is.
@@ -89,6 +104,8 @@ fn open_terminal() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty")
 }
 
+/// Within this time a raised signal has been taken.
+const SIGNAL_DUE: Duration = Duration::from_secs(1);
 /// Answers that are neither yes nor no.
 const CONFIRM_ATTEMPTS: usize = 3;
 

@@ -214,4 +214,5 @@ Examples:
   cofferdam inspect db.cfd
   cofferdam inspect --json --segments db.cfd | jq -r .digest
 
-Exit codes: 0 done, 1 reading failed, 2 usage, 3 damaged, 5 truncated, 7 a limit is exceeded or a feature is not supported.";
+Exit codes: 0 done, 1 reading failed, 2 usage, 3 damaged, 5 truncated, 7 a limit is exceeded \
+or a feature is not supported.";

@@ -32,12 +32,12 @@ pub(crate) struct Restore {
     #[arg(value_name = "TARGET")]
     target: End,
 
-    #[command(flatten)]
-    keys: OpeningKeys,
-
     /// Replace a target that exists, atomically; with -, write to a terminal too
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    keys: OpeningKeys,
 
     #[command(flatten)]
     resources: Resources,
@@ -53,9 +53,10 @@ impl Restore {
         let source = self.sealed.source()?;
         let begun = Instant::now();
         let restored = match &self.target {
-            End::Standard => opener.open(source, End::stdout()?)?,
-            End::Path(path) => opener.restore_to(source, path)?,
+            End::Standard => opener.open(source, End::stdout()?),
+            End::Path(path) => opener.restore_to(source, path),
         };
+        let restored = restored.map_err(|error| self.target.explain(error))?;
         let record = Record::new(&self, &restored, begun);
         watch.finish();
         report.summary(self.target.channel(), &record, record.sentence(begun))
@@ -113,6 +114,6 @@ Examples:
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
 
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged or tampered with, 4 no key opens it, 5 truncated, 6 the
-target exists, 7 a limit is exceeded or a feature is not supported, 9 another process writes the target, 10 in place but its
-durability is unknown, 130 interrupted: the target is as it was.";
+Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged or tampered with, 4 no key opens it, \
+5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 9 another process \
+writes the target, 10 in place but its durability is unknown, 130 interrupted: the target is as it was.";

@@ -65,5 +65,5 @@ Examples:
   cofferdam rewrap -i old.txt -r age1… db.cfd          from the old identity to a new recipient
   cofferdam rewrap -p --new-passphrase db.cfd          another passphrase
 
-Exit codes: 0 done, 1 reading or writing failed (the stream still opens), 2 usage, 3 damaged, 4 no key opens it, 5 truncated,
-7 a limit is exceeded or a feature is not supported, 9 another process re-wraps it.";
+Exit codes: 0 done, 1 reading or writing failed (the stream still opens), 2 usage, 3 damaged, 4 no key \
+opens it, 5 truncated, 7 a limit is exceeded or a feature is not supported, 9 another process re-wraps it.";

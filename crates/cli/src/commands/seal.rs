@@ -31,9 +31,6 @@ pub(crate) struct Seal {
     #[arg(short, long, value_name = "OUT")]
     output: Option<End>,
 
-    #[command(flatten)]
-    keys: SealingKeys,
-
     /// Replace an output that exists, atomically; with -o -, write to a terminal too
     #[arg(long)]
     force: bool,
@@ -41,6 +38,9 @@ pub(crate) struct Seal {
     /// A pair to keep with the stream, encrypted; may be given more than once, 64 KiB in all
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
+
+    #[command(flatten)]
+    keys: SealingKeys,
 
     #[command(flatten)]
     format: Format,
@@ -98,9 +98,10 @@ impl Seal {
         let source = self.input.source()?;
         let begun = Instant::now();
         let sealed = match &output {
-            End::Standard => sealer.seal(source, End::stdout()?)?,
-            End::Path(path) => sealer.seal_to(source, path)?,
+            End::Standard => sealer.seal(source, End::stdout()?),
+            End::Path(path) => sealer.seal_to(source, path),
         };
+        let sealed = sealed.map_err(|error| output.explain(error))?;
         let record = Record::new(&self.input, &output, &sealed, begun);
         watch.finish();
         report.summary(output.channel(), &record, record.sentence(begun))
@@ -202,5 +203,6 @@ Examples:
   pg_dump app | cofferdam seal -p -o app.cfd -         a pipe, with a passphrase
   cofferdam seal --key-file k --metadata host=db1 x    with a key file and a note inside
 
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 9 another process
-writes the output, 10 in place but its durability is unknown, 130 interrupted: nothing is left behind.";
+Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, \
+9 another process writes the output, 10 in place but its durability is unknown, 130 interrupted: nothing \
+is left behind.";

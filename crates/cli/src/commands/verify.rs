@@ -28,12 +28,12 @@ pub(crate) struct Verify {
     #[arg(value_name = "SEALED")]
     sealed: End,
 
-    #[command(flatten)]
-    keys: OpeningKeys,
-
     /// The stream digest that it must have: 64 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
+
+    #[command(flatten)]
+    keys: OpeningKeys,
 
     #[command(flatten)]
     resources: Resources,
@@ -131,5 +131,6 @@ Examples:
   cofferdam verify -i key.txt db.cfd                   with the key: does it restore?
   cofferdam verify --expect-digest 3f… db.cfd          is it the one that was sealed?
 
-Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or of another digest,
-4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not supported, 130 interrupted.";
+Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
+of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
+supported, 130 interrupted.";

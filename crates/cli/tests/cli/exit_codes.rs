@@ -1,0 +1,191 @@
+//! Every exit code, each from a cause of its own, and what is at the target then.
+//! The codes are those of docs/DESIGN.md; 130 and its kin are in `interrupts`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::place::{Place, Ran, end_of, wait_until};
+
+#[test]
+fn a_machine_that_fails_is_1() {
+    let place = Place::with_sealed(1);
+    place.run(["verify", "absent.cfd"]).assert_failed(1, "absent.cfd: No such file");
+    place
+        .run(["restore", "-i", "absent.txt", "sealed.cfd", "t"])
+        .assert_failed(1, "absent.txt could not be read");
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", "no/t"]).assert_failed(1, "no such directory");
+    assert_eq!(place.seal(".", "t").code, 1);
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_1() {
+    let place = Place::with_sealed(1);
+    for arguments in [vec!["inspect", "sealed.cfd"], vec!["completions", "bash"], vec!["keygen"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ran = Ran::of(place.command(&arguments).stdout(full).output().unwrap());
+        ran.assert_failed(1, "standard output could not be written");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_2() {
+    let place = Place::with_sealed(1);
+    let recipient = place.recipient.clone();
+    let cases: [(&[&str], &str); 13] = [
+        (&["unseal"], "unrecognized subcommand"),
+        (&["seal", "plain"], "nobody was given who could open the stream"),
+        (&["seal", "-r", "age1nobody", "plain"], "age1nobody: recipient: not a recipient"),
+        (&["seal", "-r", &recipient, "-"], "Say with -o"),
+        (&["seal", "-r", &recipient, "--frame-size", "2KiB", "plain"], "Frames have 4 KiB"),
+        (&["seal", "-r", &recipient, "--frame-size", "8GiB", "plain"], "at most 4 MiB"),
+        (&["seal", "-r", &recipient, "--memory", "lots", "plain"], "a size is a whole number and a unit"),
+        (&["seal", "-r", &recipient, "--metadata", "pair", "plain"], "a pair is KEY=VALUE"),
+        (&["seal", "-R", "/dev/null", "plain"], "the file names no recipient"),
+        (&["restore", "sealed.cfd", "t"], "nothing was given that could open the stream"),
+        (&["restore", "-i", "plain", "sealed.cfd", "t"], "plain: "),
+        (&["verify", "-i", "key.txt", "--memory", "1KiB", "sealed.cfd"], "Give it more with `--memory`"),
+        (&["rewrap", "-i", "key.txt", "sealed.cfd"], "nobody was given who could open the stream"),
+    ];
+    for (arguments, words) in cases {
+        place.run(arguments).assert_failed(2, words);
+    }
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn a_damaged_stream_is_3_and_says_where() {
+    let place = Place::with_sealed(4);
+    place.damage_segment(2);
+    fs::write(place.path("target"), b"old").unwrap();
+    let refused = place.run(["restore", "-i", "key.txt", "--force", "sealed.cfd", "target"]);
+    refused.assert_failed(3, "segment 2, frame");
+    assert!(refused.stderr.contains("Fetch the stream again"));
+    place.run(["verify", "-i", "key.txt", "sealed.cfd"]).assert_failed(3, "segment 2");
+    place.run(["verify", "sealed.cfd"]).assert_failed(3, "segment 2");
+    assert_eq!(place.read("target"), b"old");
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd", "target"]);
+}
+
+#[test]
+fn a_key_that_does_not_open_is_4() {
+    let place = Place::with_sealed(1);
+    place.run(["keygen", "-o", "other.txt"]).assert_done();
+    place.run(["keygen", "--key-file", "-o", "other.key"]).assert_done();
+    fs::write(place.path("words"), "wrong").unwrap();
+    fs::write(place.path("right"), "right").unwrap();
+    place.run(["seal", "--passphrase-file", "right", "-o", "locked.cfd", "plain"]).assert_done();
+    for (keys, sealed) in [
+        (["-i", "other.txt"], "sealed.cfd"),
+        (["--key-file", "other.key"], "sealed.cfd"),
+        (["--passphrase-file", "words"], "locked.cfd"),
+    ] {
+        let refused = place.run(["restore", sealed, "t"].into_iter().chain(keys));
+        refused.assert_failed(4, "Try another identity");
+    }
+    assert!(!place.path("t").exists());
+}
+
+#[test]
+fn a_truncated_stream_is_5() {
+    let place = Place::with_sealed(4);
+    place.cut_segment(2);
+    for arguments in [
+        &["restore", "-i", "key.txt", "sealed.cfd", "t"][..],
+        &["verify", "-i", "key.txt", "sealed.cfd"],
+        &["verify", "sealed.cfd"],
+    ] {
+        place.run(arguments).assert_failed(5, "Its end is missing");
+    }
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn a_target_that_exists_is_6() {
+    let place = Place::with_sealed(1);
+    fs::write(place.path("target"), b"old").unwrap();
+    std::os::unix::fs::symlink("target", place.path("link")).unwrap();
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", "target"]).assert_failed(6, "--force");
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", "link"]).assert_failed(6, "--force");
+    place.seal("plain", "target").assert_failed(6, "--force");
+    place.run(["keygen", "-o", "target"]).assert_failed(6, "A key is never replaced");
+    assert_eq!(place.read("target"), b"old");
+}
+
+#[test]
+fn a_limit_is_7() {
+    let place = Place::with_sealed(1);
+    let name = "key-area-external-name-len-256.cfdv";
+    place.run(["verify", &vector(&place, name)]).assert_failed(7, "");
+    assert_eq!(place.run(["verify", &vector(&place, "preamble-version-2.cfdv")]).code, 7);
+}
+
+#[test]
+fn every_vector_ends_in_the_code_of_its_class() {
+    let place = Place::new();
+    let folder = Path::new(VECTORS);
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".cfdv") {
+            continue;
+        }
+        let (header, sealed) = split(&fs::read(folder.join(&name)).unwrap());
+        let field =
+            |wanted: &str| header.lines().find_map(|line| line.strip_prefix(wanted)).map(str::to_owned);
+        let option = match field("identity: ") {
+            Some(identity) => ("-i", identity),
+            None => ("--key-file", field("key: ").unwrap()),
+        };
+        fs::write(place.path("given"), option.1).unwrap();
+        let due = match field("expect: ").unwrap().as_str() {
+            "success" => 0,
+            "damaged" => 3,
+            "no key" => 4,
+            "truncated" => 5,
+            "limit" | "unsupported" => 7,
+            class => panic!("{name}: class {class}"),
+        };
+        // In order from a pipe, as the vectors are meant to be read.
+        let ran = place.run_fed(["restore", option.0, "given", "-", "restored"], sealed);
+        assert_eq!(ran.code, due, "{name}: {}", ran.stderr);
+        assert_eq!(place.path("restored").exists(), due == 0, "{name}");
+        let _ = fs::remove_file(place.path("restored"));
+        count += 1;
+    }
+    assert!(count >= 60, "{count} vectors");
+}
+
+#[test]
+fn a_target_that_another_process_writes_is_9() {
+    let place = Place::with_sealed(4);
+    let sealed = place.read("sealed.cfd");
+    let mut first = place.spawn(["restore", "-i", "key.txt", "-", "target"]);
+    let mut feed = first.stdin.take().unwrap();
+    feed.write_all(&sealed[..sealed.len() / 2]).unwrap();
+    wait_until("the staging file", || place.path(STAGING).exists());
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", "target"]).assert_failed(9, "target");
+    feed.write_all(&sealed[sealed.len() / 2..]).unwrap();
+    drop(feed);
+    end_of(first).assert_done();
+    assert!(place.read("target") == place.read("plain"));
+    assert!(!place.path(STAGING).exists());
+}
+
+/// Puts the stream of a vector into the directory.
+fn vector(place: &Place, name: &str) -> String {
+    let (_, sealed) = split(&fs::read(Path::new(VECTORS).join(name)).unwrap());
+    fs::write(place.path("vector"), sealed).unwrap();
+    "vector".to_owned()
+}
+
+/// The header of a vector, and its stream.
+fn split(file: &[u8]) -> (String, Vec<u8>) {
+    let end = file.windows(2).position(|pair| pair == b"\n\n").unwrap();
+    (String::from_utf8(file[..end].to_vec()).unwrap(), file[end + 2..].to_vec())
+}
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors");
+const STAGING: &str = ".target.cofferdam-staging";

@@ -1,0 +1,98 @@
+//! Signals: the program ends with the signal's code, and nothing is left.
+//! Every wait is for something that can be seen.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::process::Child;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::place::{Place, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
+
+#[test]
+fn an_interrupted_restore_from_an_idle_fifo_is_130_and_leaves_nothing() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let place = Place::with_sealed(4);
+        let mut fifo = open_fifo(&place);
+        let restoring = place.spawn(["restore", "-i", "key.txt", "fifo", "target"]);
+        let sealed = place.read("sealed.cfd");
+        fifo.write_all(&sealed[..sealed.len() / 2]).unwrap();
+        wait_until("the staging file", || place.path(".target.cofferdam-staging").exists());
+        send(&restoring, signal);
+        let ran = end_of(restoring);
+        ran.assert_failed(code, "cofferdam: interrupted");
+        assert!(ran.stderr.contains("The target is as it was"));
+        assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd"]);
+    }
+}
+
+#[test]
+fn an_interrupted_restore_keeps_the_old_target() {
+    let place = Place::with_sealed(4);
+    fs::write(place.path("target"), b"old").unwrap();
+    let mut restoring = place.spawn(["restore", "--force", "-i", "key.txt", "-", "target"]);
+    let mut feed = restoring.stdin.take().unwrap();
+    feed.write_all(&place.read("sealed.cfd")[..20_000]).unwrap();
+    wait_until("the staging file", || place.path(".target.cofferdam-staging").exists());
+    send(&restoring, Signal::INT);
+    assert_eq!(end_of(restoring).code, 130);
+    assert_eq!(place.read("target"), b"old");
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd", "target"]);
+    drop(feed);
+}
+
+#[test]
+fn an_interrupted_seal_from_an_idle_pipe_is_130_and_leaves_nothing() {
+    let place = Place::new();
+    let seal = ["seal", "--json", "-r", &place.recipient, "-", "-o", "out.cfd"].into_iter().chain(SMALL);
+    let mut sealing = place.spawn(seal);
+    let mut feed = sealing.stdin.take().unwrap();
+    feed.write_all(&plaintext(3 * SEGMENT_LEN)).unwrap();
+    wait_until("the staging file", || place.path(".out.cfd.cofferdam-staging").exists());
+    send(&sealing, Signal::INT);
+    let ran = end_of(sealing);
+    let error = json_lines(ran.stderr.as_bytes()).pop().unwrap();
+    assert_eq!(
+        (ran.code, error["kind"].as_str(), error["exit_code"].as_i64()),
+        (130, Some("interrupted"), Some(130))
+    );
+    assert_eq!(place.names(), ["key.txt"]);
+    drop(feed);
+}
+
+#[test]
+fn a_blocked_standard_output_does_not_hold_an_interrupted_restore() {
+    let place = Place::new();
+    // More than a pipe holds, so that the program is inside of a write.
+    fs::write(place.path("plain"), plaintext(200 * SEGMENT_LEN)).unwrap();
+    place.seal("plain", "sealed.cfd").assert_done();
+    let mut restoring = place.spawn(["restore", "-i", "key.txt", "sealed.cfd", "-"]);
+    let mut stdout = restoring.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    send(&restoring, Signal::INT);
+    assert_eq!(end_of(restoring).code, 130);
+}
+
+#[test]
+fn an_interrupted_check_of_an_idle_pipe_is_130() {
+    let place = Place::with_sealed(4);
+    let mut verifying = place.spawn(["verify", "--json", "-i", "key.txt", "-"]);
+    let mut feed = verifying.stdin.take().unwrap();
+    feed.write_all(&place.read("sealed.cfd")[..40_000]).unwrap();
+    // Its first line of progress shows that it has begun.
+    let mut stderr = verifying.stderr.take().unwrap();
+    stderr.read_exact(&mut [0; 1]).unwrap();
+    send(&verifying, Signal::INT);
+    assert_eq!(end_of(verifying).code, 130);
+}
+
+fn open_fifo(place: &Place) -> File {
+    mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    // For reading too: then opening does not wait for the program.
+    OpenOptions::new().read(true).write(true).open(place.path("fifo")).unwrap()
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}

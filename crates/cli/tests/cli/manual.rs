@@ -1,0 +1,57 @@
+//! Help, completions and manual pages: that they are there for every command, and name nothing that is not.
+//! Their words are the program's.
+
+use std::fs;
+
+use crate::place::Place;
+
+const COMMANDS: [&str; 9] =
+    ["keygen", "seal", "restore", "verify", "inspect", "rewrap", "demo", "completions", "man"];
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let place = Place::new();
+    let all = place.run(["--help"]);
+    all.assert_done();
+    for command in COMMANDS {
+        assert!(all.text().contains(&format!("\n  {command} ")), "{command}");
+        let help = place.run([command, "--help"]);
+        help.assert_done();
+        assert!(help.text().contains(&format!("cofferdam {command}")), "{command}: {}", help.text());
+        assert!(help.text().contains("Example"), "{command}");
+        for line in help.text().lines() {
+            assert!(line.chars().count() <= 100, "{command}: {line}");
+        }
+    }
+    assert!(place.run(["--version"]).text().starts_with("cofferdam "));
+    assert_eq!(place.run([""; 0]).code, 2);
+}
+
+#[test]
+fn completions_come_for_every_shell() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = place.run(["completions", shell]);
+        script.assert_done();
+        for command in COMMANDS {
+            assert!(script.text().contains(command), "{shell}: {command}");
+        }
+    }
+    assert_eq!(place.run(["completions", "tcsh"]).code, 2);
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let place = Place::new();
+    let page = place.run(["man"]);
+    page.assert_done();
+    assert!(page.text().contains(".TH cofferdam 1"), "{}", page.text());
+    fs::create_dir(place.path("man1")).unwrap();
+    place.run(["man", "--dir", "man1"]).assert_done();
+    for command in COMMANDS {
+        let page = fs::read_to_string(place.path("man1").join(format!("cofferdam-{command}.1"))).unwrap();
+        assert!(page.contains(".TH cofferdam"), "{command}");
+    }
+    assert!(place.path("man1/cofferdam.1").exists());
+    place.run(["man", "--dir", "absent"]).assert_failed(1, "absent");
+}

@@ -1,0 +1,181 @@
+//! A directory with a key in it, and the program run there.
+//! It judges nothing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A directory of a test's own. `key.txt` is an identity, `recipient` its public half.
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) recipient: String,
+}
+
+/// What the program did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let mut place = Place { directory: tempfile::tempdir().unwrap(), recipient: String::new() };
+        let made = place.run(["keygen", "-o", "key.txt"]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        place.recipient = made.text().trim().to_owned();
+        place
+    }
+
+    /// With `plain`, some segments of known bytes, and `sealed.cfd`, sealed from it.
+    pub(crate) fn with_sealed(segments: usize) -> Place {
+        let place = Place::new();
+        fs::write(place.path("plain"), plaintext(segments * SEGMENT_LEN - 5)).unwrap();
+        let sealed = place.seal("plain", "sealed.cfd");
+        assert_eq!(sealed.code, 0, "{}", sealed.stderr);
+        place
+    }
+
+    pub(crate) fn seal(&self, input: &str, output: &str) -> Ran {
+        let recipient = self.recipient.clone();
+        self.run(["seal", "-r", &recipient, "-o", output, input].into_iter().chain(SMALL))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    /// The names in the directory, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path()).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    /// As `run`, with `input` on standard input.
+    pub(crate) fn run_fed(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        input: Vec<u8>,
+    ) -> Ran {
+        let mut child = self.spawn(arguments);
+        let mut stdin = child.stdin.take().unwrap();
+        // The program may refuse without reading all: then this write fails, and that is no matter.
+        let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        feeder.join().unwrap();
+        ran
+    }
+
+    /// Starts it with every standard stream a pipe.
+    pub(crate) fn spawn(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Position and length of a segment in `sealed.cfd`, from the program's own listing.
+    pub(crate) fn segment(&self, index: u64) -> (usize, usize) {
+        let listed = self.run(["inspect", "--json", "--segments", "sealed.cfd"]);
+        let records = json_lines(&listed.stdout);
+        let record = records.iter().find(|record| record["index"] == index).unwrap();
+        let number = |field: &str| usize::try_from(record[field].as_u64().unwrap()).unwrap();
+        (number("position"), number("wire_len"))
+    }
+
+    /// Flips a bit in the middle of a segment of `sealed.cfd`.
+    pub(crate) fn damage_segment(&self, index: u64) {
+        let (position, len) = self.segment(index);
+        let mut sealed = self.read("sealed.cfd");
+        sealed[position + len / 2] ^= 1;
+        fs::write(self.path("sealed.cfd"), sealed).unwrap();
+    }
+
+    /// Cuts `sealed.cfd` in the middle of a segment.
+    pub(crate) fn cut_segment(&self, index: u64) {
+        let (position, len) = self.segment(index);
+        let sealed = self.read("sealed.cfd");
+        fs::write(self.path("sealed.cfd"), &sealed[..position + len / 2]).unwrap();
+    }
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Ran {
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        Ran { code: code(output.status, &stderr), stdout: output.stdout, stderr }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// The exit code and the words of the error.
+    pub(crate) fn assert_failed(&self, code: i32, words: &str) {
+        assert_eq!(self.code, code, "{}", self.stderr);
+        assert!(self.stderr.contains(words), "{words:?} is not in {:?}", self.stderr);
+    }
+
+    pub(crate) fn assert_done(&self) {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+    }
+}
+
+/// Every line as JSON.
+pub(crate) fn json_lines(text: &[u8]) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(text).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
+}
+
+/// Bytes that do not repeat within a segment, nor alike from one to the next.
+pub(crate) fn plaintext(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}
+
+/// Looks again and again until `is_so`, for as long as a slow machine may take.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} has not come");
+        thread::yield_now();
+    }
+}
+
+/// Waits for a child to end, and not for ever.
+pub(crate) fn end_of(mut child: Child) -> Ran {
+    wait_until("the end of the program", || child.try_wait().unwrap().is_some());
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+fn code(status: ExitStatus, stderr: &str) -> i32 {
+    status.code().unwrap_or_else(|| panic!("killed: {status}, {stderr}"))
+}
+
+/// Plaintext bytes of a segment in these tests.
+pub(crate) const SEGMENT_LEN: usize = 16 * 1024;
+/// Options that make small frames and segments.
+pub(crate) const SMALL: [&str; 4] = ["--frame-size", "4KiB", "--segment-size", "16KiB"];
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,118 @@
+//! Seal, restore and verify: what happens where all is well.
+//! What goes wrong is in `exit_codes`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::place::{Place, SEGMENT_LEN, SMALL, plaintext};
+
+#[test]
+fn what_is_sealed_is_restored_for_every_length_around_frame_and_segment() {
+    let place = Place::new();
+    for len in [0, 1, 4095, 4096, 4097, SEGMENT_LEN - 1, SEGMENT_LEN, SEGMENT_LEN + 1, 2 * SEGMENT_LEN + 77] {
+        let plain = plaintext(len);
+        fs::write(place.path("plain"), &plain).unwrap();
+        place
+            .run(["seal", "--force", "-r", &place.recipient, "plain"].into_iter().chain(SMALL))
+            .assert_done();
+        place.run(["restore", "--force", "-i", "key.txt", "plain.cfd", "restored"]).assert_done();
+        assert!(place.read("restored") == plain, "{len} bytes");
+    }
+    assert_eq!(place.names(), ["key.txt", "plain", "plain.cfd", "restored"]);
+}
+
+#[test]
+fn every_suite_and_digest_goes_both_ways_and_is_what_inspect_says() {
+    let place = Place::new();
+    let plain = plaintext(3 * SEGMENT_LEN);
+    fs::write(place.path("plain"), &plain).unwrap();
+    for suite in ["aes256gcm", "chacha20poly1305"] {
+        for digest in ["blake3", "sha256", "tags"] {
+            let format = ["--suite", suite, "--digest", digest, "--force", "--threads", "2"];
+            let seal = ["seal", "-r", &place.recipient, "plain"];
+            place.run(seal.into_iter().chain(format).chain(SMALL)).assert_done();
+            let inspected = place.run(["inspect", "plain.cfd"]);
+            assert!(inspected.text().contains(suite) && inspected.text().contains(digest));
+            let restore = ["restore", "--force", "-i", "key.txt", "--memory", "1MiB", "--threads", "3"];
+            place.run(restore.into_iter().chain(["plain.cfd", "restored"])).assert_done();
+            assert!(place.read("restored") == plain, "{suite}, {digest}");
+        }
+    }
+}
+
+#[test]
+fn any_one_of_several_keys_opens_the_stream() {
+    let place = Place::new();
+    fs::write(place.path("plain"), b"for many").unwrap();
+    fs::write(place.path("words"), "correct horse\nnot this line\n").unwrap();
+    place.run(["keygen", "--key-file", "-o", "raw.key"]).assert_done();
+    let other = place.run(["keygen", "-o", "other.txt"]);
+    fs::write(place.path("team"), format!("# the team\n\n{}", other.text())).unwrap();
+    let keys = ["-r", &place.recipient, "-R", "team", "--key-file", "raw.key", "--passphrase-file", "words"];
+    place.run(["seal", "plain"].into_iter().chain(keys)).assert_done();
+    let openers =
+        [["-i", "key.txt"], ["-i", "other.txt"], ["--key-file", "raw.key"], ["--passphrase-file", "words"]];
+    for opener in openers {
+        place.run(["restore", "--force", "plain.cfd", "restored"].into_iter().chain(opener)).assert_done();
+        assert_eq!(place.read("restored"), b"for many", "{opener:?}");
+        fs::remove_file(place.path("restored")).unwrap();
+    }
+}
+
+#[test]
+fn metadata_travels_encrypted_and_is_printed_on_restore() {
+    let place = Place::new();
+    fs::write(place.path("plain"), b"x").unwrap();
+    let pairs = ["--metadata", "host=db1", "--metadata", "note=a=b"];
+    place.run(["seal", "-r", &place.recipient, "plain"].into_iter().chain(pairs)).assert_done();
+    assert!(!place.read("plain.cfd").windows(3).any(|window| window == b"db1"));
+    let restored = place.run(["restore", "-i", "key.txt", "plain.cfd", "restored"]);
+    restored.assert_done();
+    assert!(restored.text().contains("\nhost=db1\nnote=a=b\n"), "{}", restored.text());
+}
+
+#[test]
+fn verify_says_how_much_it_has_shown() {
+    let place = Place::with_sealed(3);
+    let keyless = place.run(["verify", "sealed.cfd"]);
+    keyless.assert_done();
+    assert!(keyless.text().contains("consistent; authenticity not checked"), "{}", keyless.text());
+    let keyed = place.run(["verify", "-i", "key.txt", "sealed.cfd"]);
+    keyed.assert_done();
+    assert!(keyed.text().contains("verified: every frame opens"), "{}", keyed.text());
+    let digest = keyed.text().lines().find_map(|line| line.strip_prefix("stream digest ")).unwrap();
+    let pinned = place.run(["verify", "--expect-digest", digest, "sealed.cfd"]);
+    pinned.assert_done();
+    assert!(pinned.text().contains("the very stream of the expected digest"), "{}", pinned.text());
+    let other = "00".repeat(32);
+    assert_eq!(place.run(["verify", "--expect-digest", &other, "sealed.cfd"]).code, 3);
+    assert_eq!(place.run(["verify", "--expect-digest", "00", "sealed.cfd"]).code, 2);
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn force_replaces_a_target_and_keeps_its_mode() {
+    let place = Place::with_sealed(1);
+    fs::write(place.path("target"), b"old").unwrap();
+    fs::set_permissions(place.path("target"), fs::Permissions::from_mode(0o640)).unwrap();
+    place.run(["restore", "-i", "key.txt", "--force", "sealed.cfd", "target"]).assert_done();
+    assert!(place.read("target") == place.read("plain"));
+    let mode = fs::metadata(place.path("target")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
+
+#[test]
+fn quiet_says_nothing_where_all_is_well_and_says_errors() {
+    let place = Place::with_sealed(1);
+    for arguments in [
+        vec!["-q", "seal", "-r", &place.recipient, "plain"],
+        vec!["verify", "--quiet", "sealed.cfd"],
+        vec!["restore", "--quiet", "-i", "key.txt", "sealed.cfd", "restored"],
+    ] {
+        let ran = place.run(&arguments);
+        ran.assert_done();
+        assert!(ran.stdout.is_empty() && ran.stderr.is_empty(), "{arguments:?}: {ran:?}");
+    }
+    let refused = place.run(["restore", "--quiet", "-i", "key.txt", "sealed.cfd", "restored"]);
+    refused.assert_failed(6, "cofferdam: restored: the target exists");
+}
