@@ -130,7 +130,8 @@ impl SealingKeys {
     pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
         let mut recipients = Recipients::new();
         for text in &self.recipients {
-            recipients = recipients.parse_with(text, Terminal).map_err(|error| Failure::keys(text, error))?;
+            recipients =
+                recipients.parse_with(text, Terminal).map_err(|error| Failure::keys(shown(text), error))?;
         }
         for path in &self.recipients_files {
             recipients = with_recipients_file(recipients, path)?;
@@ -150,6 +151,11 @@ impl SealingKeys {
         }
         Ok(recipients)
     }
+}
+
+/// A recipient in a message. An identity given by mistake is a secret, and is not repeated.
+fn shown(text: &str) -> &str {
+    if text.trim_start().to_ascii_uppercase().starts_with("AGE-") { "-r" } else { text }
 }
 
 fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipients, Failure> {

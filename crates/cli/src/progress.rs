@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cofferdam::{Observer, Progress, Warning};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::report::{Form, Report, Volume};
+use crate::size::Size;
 
 /// Watches one stream. The bar leaves the terminal when this is dropped or finished.
 pub(crate) struct Watch {
@@ -77,6 +78,7 @@ impl Observer for Watch {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
                 // Made with the first news, so that prompts have the terminal for themselves until then.
                 let bar = bar.get_or_insert_with(|| new_bar(self.verb, progress.total));
+                bar.set_message(pace(progress));
                 bar.set_position(progress.committed);
             }
             Shown::Lines(said) => {
@@ -99,6 +101,13 @@ impl Drop for Watch {
     }
 }
 
+/// How fast it goes, and for how long still.
+fn pace(progress: &Progress) -> String {
+    let throughput = progress.throughput.map(|bytes| format!("{}/s", Size(bytes as u64)));
+    let eta = progress.eta.map(|eta| format!("{:#} left", HumanDuration(eta)));
+    [throughput, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn new_bar(verb: &'static str, total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (ProgressBar::new(total), TEMPLATE_TOTAL),
@@ -107,7 +116,7 @@ fn new_bar(verb: &'static str, total: Option<u64>) -> ProgressBar {
     // The templates are constants: one that does not parse would show on the first run.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
-    bar.set_message(verb);
+    bar.set_prefix(verb);
     bar
 }
 
@@ -121,7 +130,7 @@ struct ProgressRecord {
     eta_seconds: Option<f64>,
 }
 
-const TEMPLATE_TOTAL: &str = "{msg} [{bar:30}] {percent:>3}%  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
-const TEMPLATE_OPEN: &str = "{msg} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}";
+const TEMPLATE_TOTAL: &str = "{prefix} [{wide_bar}] {percent:>3}% of {binary_total_bytes}  {msg}";
+const TEMPLATE_OPEN: &str = "{prefix} {spinner} {binary_bytes} in {elapsed}  {msg}";
 /// JSON lines come no faster.
 const LINE_INTERVAL: Duration = Duration::from_millis(200);

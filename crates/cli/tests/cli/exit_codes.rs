@@ -56,6 +56,16 @@ fn what_cannot_be_meant_is_2() {
 }
 
 #[test]
+fn an_identity_given_for_a_recipient_is_refused_and_not_repeated() {
+    let place = Place::new();
+    let text = fs::read_to_string(place.path("key.txt")).unwrap();
+    let secret = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    let refused = place.run(["seal", "-r", secret, "key.txt"]);
+    refused.assert_failed(2, "this is a secret key");
+    assert!(!refused.stderr.contains(secret));
+}
+
+#[test]
 fn a_damaged_stream_is_3_and_says_where() {
     let place = Place::with_sealed(4);
     place.damage_segment(2);
