@@ -44,11 +44,6 @@ impl Pool {
     pub fn is_current(&self) -> bool {
         self.0.current_thread_index().is_some()
     }
-
-    /// Does one waiting job, if there is one and the caller is one of its threads; says whether it did.
-    pub fn assist(&self) -> bool {
-        self.0.yield_now() == Some(rayon::Yield::Executed)
-    }
 }
 
 impl fmt::Display for PoolError {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -71,7 +72,7 @@ impl Budget {
                 return true;
             }
             if !self.do_one() {
-                std::thread::yield_now();
+                std::thread::sleep(POLL);
             }
         }
         false
@@ -118,6 +119,9 @@ impl Drop for Lease {
         self.budget.0.gate.give(self.charged());
     }
 }
+
+/// How often a caller on the pool looks for jobs and credit while there are neither.
+const POLL: Duration = Duration::from_micros(500);
 
 #[cfg(test)]
 mod tests {
