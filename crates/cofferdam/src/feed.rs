@@ -10,6 +10,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use segment_worker::CancelToken;
+use sources::{Arrival, Source};
+
 /// A source's positioned side, as the segment worker's jobs read it.
 pub(crate) struct Place(pub(crate) Arc<dyn sources::ReadAt>);
 
@@ -20,6 +23,36 @@ impl segment_worker::ReadAt for Place {
 
     fn as_slice(&self) -> Option<&[u8]> {
         self.0.as_slice()
+    }
+}
+
+/// A source that brings nothing once its stream is cancelled. Whoever gathers many small reads comes back, and looks at
+/// the token, however slowly they trickle in.
+pub(crate) struct Heedful<S> {
+    source: S,
+    cancel: CancelToken,
+}
+
+impl<S: Source> Heedful<S> {
+    pub(crate) fn new(source: S, cancel: &CancelToken) -> Heedful<S> {
+        Heedful { source, cancel: cancel.clone() }
+    }
+}
+
+impl<S: Source> Source for Heedful<S> {
+    fn len(&self) -> Option<u64> {
+        self.source.len()
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn sources::ReadAt>> {
+        self.source.positioned()
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
+        if self.cancel.is_cancelled() {
+            return Ok(Arrival::NothingYet);
+        }
+        self.source.read_within(buffer, patience)
     }
 }
 

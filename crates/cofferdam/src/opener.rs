@@ -15,6 +15,7 @@ use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::{Envelope, keyless_tags};
+use crate::feed::Heedful;
 use crate::feed::placed::{Index, PlacedFeed, read};
 use crate::feed::sequential::{SequentialFeed, read_envelope};
 use crate::feed::window::Window;
@@ -169,7 +170,9 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let identities = self.identities.as_ref();
         if let Some(positioned) = source.positioned() {
+            self.resources.look()?;
             let envelope = read_placed_envelope(&*positioned, identities, self.resources.backend)?;
+            self.resources.look()?;
             if let Some(envelope) = envelope
                 && let Some(index) = Index::read(&*positioned, &envelope)?
             {
@@ -182,7 +185,7 @@ impl Opener {
                 return self.run(feed, sink, &envelope, plan, total);
             }
         }
-        let mut window = Window::new(source);
+        let mut window = Window::new(Heedful::new(source, &self.resources.cancel));
         let envelope = read_envelope(&mut window, identities, &self.resources)?;
         self.announce(&envelope)?;
         let plan = self.plan(&envelope);

@@ -35,6 +35,11 @@ impl Resources {
         Pool::new(self.threads()).map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
     }
 
+    /// For the reads that come before the pipeline runs.
+    pub(crate) fn look(&self) -> Result<(), Error> {
+        if self.cancel.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "interrupted")) } else { Ok(()) }
+    }
+
     pub(crate) fn budget(&self) -> Budget {
         self.budget.clone().unwrap_or_else(|| Budget::new(MEMORY_DEFAULT))
     }

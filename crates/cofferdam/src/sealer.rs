@@ -14,6 +14,7 @@ use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
+use crate::feed::Heedful;
 use crate::feed::plain::PlainFeed;
 use crate::files::{Target, open_source, stage};
 use crate::progress::Meter;
@@ -185,6 +186,7 @@ impl Sealer {
         let marks = CheckpointMaker::new(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         let mut meter = Meter::new(resources.observer.clone(), total);
         let pool = if plan.is_one_run(shape, total) { None } else { Some(resources.pool()?) };
+        let source = Box::new(Heedful::new(source, &resources.cancel));
         let mut feed = PlainFeed::new(source, &envelope, beginning, plan.frames_per_run);
         let settings = Settings {
             executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
