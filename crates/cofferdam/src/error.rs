@@ -308,5 +308,5 @@ impl From<KeyError> for Error {
     }
 }
 
-const DAMAGED: &str = "Nothing was restored from it. Fetch the stream again, or take another copy.";
+const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
 const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
