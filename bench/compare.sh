@@ -122,7 +122,7 @@ done
 rm -f times.*
 
 printf '%s rounds in %s on %s (%s), %s, %s.\n' "$rounds" "$order" "$parent" \
-    "$(stat -f -c %T "$parent")" "age $(age --version)" "$(openssl version | cut -d' ' -f1,2)"
+    "$(df --output=fstype "$parent" | tail -n 1)" "age $(age --version)" "$(openssl version | cut -d' ' -f1,2)"
 rounds_of seal
 table seal "${seal_names[@]}"
 rounds_of restore

@@ -57,4 +57,5 @@ machine() {
     printf -- '- Linux %s, %s, load %s when this began\n' \
         "$(uname -r)" "$(rustc --version)" "$(cut -d' ' -f1 /proc/loadavg)"
     printf -- '- Cofferdam at commit %s\n' "$(git -C "$repository" rev-parse --short HEAD)"
+    awk '$1 > 0.7 { print "- **The machine was busy with other work: the figures below are a trial, and no result.**" }' /proc/loadavg
 }

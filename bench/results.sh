@@ -33,8 +33,8 @@ trap 'rm -f "$printed"' EXIT
 criterion_table() {
     printf '| bench | time | throughput |\n|---|---|---|\n'
     awk '/^[^ ].*\// && !/^Benchmarking/ { name = $0; sub(/ +time:.*/, "", name) }
-        /time: *\[/ { split($0, part, /[][]/); split(part[2], field, " "); time = field[3] " " field[4] }
-        /thrpt: *\[/ { split($0, part, /[][]/); split(part[2], field, " ")
+        /time: *\[/ && !/%/ { split($0, part, /[][]/); split(part[2], field, " "); time = field[3] " " field[4] }
+        /thrpt: *\[/ && !/%/ { split($0, part, /[][]/); split(part[2], field, " ")
             printf "| %s | %s | %s %s |\n", name, time, field[3], field[4] }'
 }
 
@@ -47,7 +47,7 @@ section() {
         memory) bench/memory.sh -s "$mib" -S $((mib * 4)) "$disk" || (($? == 1)) ;;
         ratios) cargo bench --quiet -p cofferdam-bench --bench ratios ;;
         parts)
-            cargo bench --quiet -p cofferdam-bench --bench pipeline -- '^(split|fragment|segment|frame)' |
+            cargo bench --quiet -p cofferdam-bench --bench pipeline -- --discard-baseline '^(split|fragment|segment|frame)' |
                 criterion_table
             ;;
         *) fail "no such section: $1" ;;
