@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use streams::map::{Kind, Record, records, segments};
 use streams::{
-    FRAME, KEY, READINGS, Reading, SEGMENT, Shared, class_of, counted, identities_of, names_in, open,
-    recipients_of, scratch, seal, threads, verify,
+    DIGESTS, FRAME, KEY, READINGS, Reading, SEGMENT, SUITES, Shared, class_of, counted, identities_of,
+    names_in, open, recipients_of, scratch, seal, threads, verify,
 };
 
 /// A stream of three segments of four small frames, and who may open it.
@@ -45,9 +45,9 @@ struct Tally {
 }
 
 impl Golden {
-    fn new(recipients: Recipients, identities: Identities, key: reference::Key) -> Golden {
+    fn new(sealer: Sealer, identities: Identities, key: reference::Key) -> Golden {
         let plaintext = counted(3 * SEGMENT - 1000);
-        let sealer = Sealer::new(recipients).frame_len(FRAME as u32).segment_len(SEGMENT as u64);
+        let sealer = sealer.frame_len(FRAME as u32).segment_len(SEGMENT as u64);
         let sealed = seal(&sealer.metadata("host", "db1").metadata("taken", "at noon"), plaintext.clone());
         let opener = Opener::new(identities).pool(Pool::new(threads(1)).unwrap());
         let golden = Golden { records: records(&sealed), sealed, plaintext, opener, key };
@@ -59,7 +59,11 @@ impl Golden {
     }
 
     fn key_file() -> Golden {
-        Golden::new(recipients_of(KEY), identities_of(KEY), reference::Key::KeyFile(KEY))
+        Golden::sealed_by(Sealer::new(recipients_of(KEY)))
+    }
+
+    fn sealed_by(sealer: Sealer) -> Golden {
+        Golden::new(sealer, identities_of(KEY), reference::Key::KeyFile(KEY))
     }
 
     fn x25519() -> Golden {
@@ -68,7 +72,7 @@ impl Golden {
         let secret = file.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap().to_owned();
         let recipients = Recipients::new().parse(&identity.recipient()).unwrap();
         let identities = Identities::new().identity_file(file.as_bytes()).unwrap();
-        Golden::new(recipients, identities, reference::Key::AgeIdentity(secret))
+        Golden::new(Sealer::new(recipients), identities, reference::Key::AgeIdentity(secret))
     }
 
     fn ranges(&self, kinds: &[Kind]) -> Vec<Range<usize>> {
@@ -300,6 +304,26 @@ fn every_bit_of_the_metadata_and_of_all_behind_it() {
     golden.flip_body(&mut tally, 61);
     assert_eq!(tally.mended, 0);
     tally.report("metadata, segments, trailer", 18_000);
+}
+
+#[test]
+fn every_byte_behind_the_metadata_under_every_suite_and_digest() {
+    for suite in SUITES {
+        for digest in DIGESTS {
+            let golden = Golden::sealed_by(Sealer::new(recipients_of(KEY)).suite(suite).digest(digest));
+            let mut tally = Tally::default();
+            for Record { kind, range, .. } in
+                golden.records.iter().filter(|record| record.kind > Kind::Metadata)
+            {
+                let dense = |at: &usize| *kind != Kind::Data || at - range.start < 16 || range.end - at <= 16;
+                for at in range.clone().filter(|at| dense(at) || at.is_multiple_of(64)) {
+                    let mutant = golden.flipped(at, 1 << (at * 5 % 8));
+                    golden.judge_as("damaged", mutant, &mut tally, || format!("byte {at}, {kind:?}"));
+                }
+            }
+            tally.report(&format!("{suite:?}, {digest:?}"), 2000);
+        }
+    }
 }
 
 #[test]
