@@ -51,11 +51,18 @@ enum State {
     KeyArea { key_copy_len: u32, shape: Shape },
     Metadata(Shape),
     SegmentHeader(Shape),
-    Frame { shape: Shape, next: FrameIndex },
+    Frame { shape: Shape, next: FrameIndex, data: MoreData },
     IndexPage { shape: Shape, last: bool },
     Directory,
     Footer,
     End,
+}
+
+/// Whether another DATA frame may stand in a segment: none does behind one that is not full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum MoreData {
+    May,
+    MayNot,
 }
 
 impl Default for Splitter {
@@ -124,7 +131,7 @@ impl Splitter {
             }
             State::Metadata(shape) => metadata(bytes, shape),
             State::SegmentHeader(shape) => self.segment_header(bytes, shape),
-            State::Frame { shape, next } => self.frame(bytes, shape, next),
+            State::Frame { shape, next, data } => self.frame(bytes, shape, next, data),
             State::IndexPage { shape, last } => {
                 let after = if last { State::Directory } else { State::SegmentHeader(shape) };
                 let entries = (self.segments - 1) % u64::from(PAGE_ENTRIES_MAX) + 1;
@@ -144,11 +151,11 @@ impl Splitter {
         if self.segments >= SEGMENTS_MAX {
             return Err(FramingError::limit(Record::SegmentHeader, "is one more than a stream may have"));
         }
-        let after = State::Frame { shape, next: FrameIndex(0) };
+        let after = State::Frame { shape, next: FrameIndex(0), data: MoreData::May };
         Ok(whole(bytes, SEGMENT_HEADER_LEN, Piece::SegmentHeader, after))
     }
 
-    fn frame(&self, bytes: &[u8], shape: Shape, next: FrameIndex) -> Step {
+    fn frame(&self, bytes: &[u8], shape: Shape, next: FrameIndex, data: MoreData) -> Step {
         if bytes.len() < FRAME_HEADER_LEN {
             return Ok(None);
         }
@@ -160,8 +167,13 @@ impl Splitter {
             ));
         }
         match header.kind {
+            FrameKind::Data if data == MoreData::MayNot => {
+                Err(FramingError::damaged(Record::Frame, "stands behind one that is not full"))
+            }
             FrameKind::Data => {
-                let after = State::Frame { shape, next: FrameIndex(next.0 + 1) };
+                let full = header.plaintext_len == shape.frame_len();
+                let data = if full { MoreData::May } else { MoreData::MayNot };
+                let after = State::Frame { shape, next: FrameIndex(next.0 + 1), data };
                 Ok(whole(bytes, header.frame_len(), Piece::Data(header), after))
             }
             FrameKind::Digest => self.closing(bytes, shape, next),

@@ -26,6 +26,7 @@ pub(crate) struct SequentialFeed<'a, S> {
     segment: Option<OpenSegment>,
     run: Option<Run>,
     due: Option<Step<Closing, StreamEnd>>,
+    fault: Option<Error>,
     chain: ChainValue,
     last: bool,
 }
@@ -77,6 +78,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             segment: None,
             run: None,
             due: None,
+            fault: None,
             chain: envelope.chain,
             last: false,
         }
@@ -197,6 +199,18 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         })
     }
 
+    fn advance(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {
+        if let Some(Step::Close(closing)) = self.due.take_if(|due| matches!(due, Step::Close(_))) {
+            return Ok(Step::Close(closing));
+        }
+        loop {
+            let next = self.window.next()?;
+            if let Some(step) = self.take(next, buffers)? {
+                return Ok(step);
+            }
+        }
+    }
+
     fn take(&mut self, next: Next, buffers: &Buffers) -> Result<Option<Step<Closing, StreamEnd>>, Error> {
         let (piece, offset, len) = match next {
             Next::Piece { piece, offset, len } => (piece, offset, len),
@@ -226,15 +240,15 @@ impl<S: Source> Feed for SequentialFeed<'_, S> {
     type Error = Error;
 
     fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {
-        if let Some(Step::Close(closing)) = self.due.take_if(|due| matches!(due, Step::Close(_))) {
-            return Ok(Step::Close(closing));
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
         }
-        loop {
-            let next = self.window.next()?;
-            if let Some(step) = self.take(next, buffers)? {
-                return Ok(step);
-            }
-        }
+        self.advance(buffers).or_else(|fault| {
+            // The frames that came before the fault are judged before it.
+            let Some(run) = self.run.take() else { return Err(fault) };
+            self.fault = Some(fault);
+            Ok(Step::Run(run))
+        })
     }
 }
 
