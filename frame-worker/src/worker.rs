@@ -33,7 +33,7 @@ pub struct OpenedFrame {
 }
 
 impl FrameWorker {
-    /// A worker for the segment whose key and base nonce these are (FORMAT §10).
+    /// A worker for the segment whose key and base nonce these are (FORMAT F10.4).
     pub fn new(
         backend: Backend,
         suite: Suite,
@@ -157,7 +157,7 @@ impl FrameWorker {
         self.keyed_cipher().expect("only a worker with a key seals")
     }
 
-    /// The base nonce with the frame's kind and index in it: unique for each frame under one segment key (FORMAT §10).
+    /// The base nonce with the frame's kind and index in it: unique for each frame under one segment key (FORMAT F8.1).
     pub(crate) fn nonce(&self, kind: FrameKind, index: FrameIndex) -> [u8; NONCE_LEN] {
         let Sight::Keyed { base_nonce, .. } = &self.sight else { return [0; NONCE_LEN] };
         let mut nonce = *base_nonce;

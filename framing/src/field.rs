@@ -30,7 +30,7 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
 }
 
-/// Reserved bytes are zero, and checked (FORMAT §1).
+/// Reserved bytes are zero, and checked (FORMAT F1.3).
 pub(crate) fn zeros(bytes: &[u8], record: Record) -> Result<(), FramingError> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where the records of an uncompressed stream lie: lengths and offsets by arithmetic (FORMAT §3).
+//! Where the records of an uncompressed stream lie: lengths and offsets by arithmetic (FORMAT F2.3, §3).
 //! It knows no bytes, only how many there are.
 
 use crate::limits::{

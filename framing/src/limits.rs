@@ -64,8 +64,8 @@ pub const DIRECTORY_ENTRY_LEN: usize = 8 + MAC_LEN;
 /// Bytes of the footer.
 pub const FOOTER_LEN: usize = 112;
 
-// A page must fit the buffer sizes that 32-bit lengths can name, a stream's plaintext a u64, and a record that
-// announces its own length (metadata, frame) must not announce more than its limit.
+// Records fit the blocks they are padded to, longer units are multiples of shorter ones, a stream's plaintext is a
+// u64, and records of fixed parts are as long as their parts.
 const _: () = assert!(PREAMBLE_LEN <= PREAMBLE_BLOCK_LEN);
 const _: () = assert!(KEY_COPY_LEN_MAX.is_multiple_of(KEY_COPY_UNIT));
 const _: () = assert!(KEY_COPY_HEAD_LEN + SLOT_HEAD_LEN + KEY_COPY_TAIL_LEN < KEY_COPY_UNIT);

@@ -1,7 +1,7 @@
 //! Owns the keys of a stream: the stream key, what derives from it, and who may open it.
 //! Refuses to know frames, files and threads; it takes byte arrays and gives byte arrays.
 //!
-//! A stream has one random [`StreamKey`]. [`KeySchedule`] derives everything else from it (FORMAT, "Keys").
+//! A stream has one random [`StreamKey`]. [`KeySchedule`] derives everything else from it (FORMAT §10).
 //! [`Recipients`] wraps it into [`SealedSlot`]s, one way in each; [`Identities`] opens one of them again:
 //!
 //! | kind | who opens it | body |

@@ -1,4 +1,4 @@
-//! Owns what derives from a stream key: commitment, AEAD keys, MAC keys (FORMAT, "Keys" and "MACs").
+//! Owns what derives from a stream key: commitment, AEAD keys, MAC keys (FORMAT §10; the MACs, §5 and §9).
 //! Refuses to know ciphers, records and where the derived bytes are written.
 
 use hkdf::Hkdf;

@@ -1,4 +1,4 @@
-//! Owns the slots of the key area and their limits (FORMAT, "slot").
+//! Owns the slots of the key area and their limits (FORMAT §5).
 //! Refuses to know how slots are laid out in a key copy and how any kind of slot is opened.
 
 use crate::age_slot;
