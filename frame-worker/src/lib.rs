@@ -28,7 +28,7 @@ mod error;
 mod pool;
 mod worker;
 
-pub use cipher::{Backend, Cipher};
+pub use cipher::{Backend, Cipher, Forged};
 pub use closing::{Closing, ClosingFields};
 pub use digest::{ChainValue, Fragment, SegmentDigest, digests_equal};
 pub use error::FrameError;

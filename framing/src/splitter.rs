@@ -87,11 +87,6 @@ impl Splitter {
         self.segments
     }
 
-    /// Whether the footer has been consumed.
-    pub fn is_at_end(&self) -> bool {
-        self.state == State::End
-    }
-
     /// The piece that `bytes` begin with and its length, or `None` while more bytes are needed to tell.
     ///
     /// A piece that is returned counts as consumed. Errors carry the offset in the stream.

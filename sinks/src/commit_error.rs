@@ -22,13 +22,6 @@ impl CommitError {
             Self::NotCommitted(error) | Self::Unknown(error) => error,
         }
     }
-
-    /// The failure underneath, owned. What is known of the outcome is lost: look at the variant first.
-    pub fn into_io(self) -> io::Error {
-        match self {
-            Self::NotCommitted(error) | Self::Unknown(error) => error,
-        }
-    }
 }
 
 /// A bare `?` gives the careful answer.
