@@ -151,6 +151,7 @@ mod tests {
             assert!(budget.reserve(1, caller, &cancel).is_none());
         }
     }
+
     #[test]
     fn a_caller_on_the_pool_does_the_jobs_that_hold_what_it_waits_for() {
         let budget = Budget::new(10);

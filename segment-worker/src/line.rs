@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use frame_worker::{ChainValue, FrameIndex, FrameWorker, Pool, SegmentIndex};
-use sinks::{Checkpoint, PositionedWrite, StreamingSink, Visibility};
+use sinks::{Checkpoint, Durability, MakeDurable, PositionedWrite, StreamingSink, Visibility};
 
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
@@ -25,6 +26,8 @@ pub struct Settings<'a> {
     pub budget: &'a Budget,
     /// When plaintext leaves for the sink.
     pub release: Release,
+    /// When what has committed is made durable, where the sink offers that.
+    pub durability: Durability,
     /// Stops it.
     pub cancel: &'a CancelToken,
     /// What its feed asks for.
@@ -66,6 +69,8 @@ pub struct Committed {
     pub sink_len: u64,
     /// The chain value.
     pub chain: ChainValue,
+    /// Bytes of the sink that are known to survive a power cut; none before publish for a sink that offers no more.
+    pub durable_len: u64,
 }
 
 /// A segment whose frames go through the pool; `C` is what closes it.
@@ -104,6 +109,7 @@ pub(crate) enum Turn {
     Idle,
 }
 
+/// One stream under way, from its reservation to its publish. Dropped before that, it stops what is out and waits for it.
 pub(crate) struct Line<'a, S: StreamingSink, C> {
     pub(crate) committed: Committed,
     pub(crate) buffers: Buffers,
@@ -119,6 +125,8 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     lease: Lease,
     abort: CancelToken,
     inline: bool,
+    durable: Option<Arc<dyn MakeDurable>>,
+    synced: Instant,
 }
 
 impl<'a, S: StreamingSink, C> Line<'a, S, C> {
@@ -144,10 +152,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let mut lease = reserve(&settings, holds, own, caller)?;
         assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
         Ok(Line {
-            committed: Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain },
+            committed: Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain, durable_len: 0 },
             buffers: Buffers::new(settings.demand.run_len),
             inline: pool.is_none() || on_pool,
             outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
+            durable: guard.durability(),
             settings,
             work,
             guard,
@@ -158,6 +167,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             outstanding: 0,
             lease,
             abort: CancelToken::new(),
+            synced: Instant::now(),
         })
     }
 
@@ -266,10 +276,24 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         self.look()?;
         self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
         self.committed = after;
-        (self.settings.observe)(&after);
+        self.make_durable(segment)?;
+        (self.settings.observe)(&self.committed);
         // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
         // there may be none due.
         self.emit()
+    }
+
+    /// Makes durable what has committed, if that is due. The mark was taken before, so nothing newer is promised.
+    fn make_durable<E>(&mut self, segment: SegmentIndex) -> Result<(), StreamError<E>> {
+        let Some(durable) = &self.durable else { return Ok(()) };
+        let unsynced = self.committed.sink_len - self.committed.durable_len;
+        if self.settings.durability.is_due(unsynced, self.synced.elapsed()) {
+            let mark = self.mark(&self.committed);
+            durable.make_durable(&mark).map_err(|source| StreamError::Sink { segment, source })?;
+            self.committed.durable_len = self.committed.sink_len;
+            self.synced = Instant::now();
+        }
+        Ok(())
     }
 
     /// Whether every segment that has begun has committed.

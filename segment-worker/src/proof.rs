@@ -1,9 +1,12 @@
-//! What has been proved of a stream, as values that only the checks can make.
+//! What has been proved of a stream, as values that only this crate can make: when opening, its checks alone.
 //! They carry no bytes of it.
 
 use sinks::Checkpoint;
 
-/// A segment is complete, in order, and next in its chain. Made by [`crate::Sequencer`] and spent by the sink's commit.
+/// A segment is complete, in order, and next in its chain. Spent by the sink's commit.
+///
+/// When opening, [`crate::Sequencer::finish`] makes it, once the digest has been compared. When sealing there is nothing
+/// to compare with: it is made with the closing frames of a segment that has no gap.
 #[derive(Debug)]
 pub struct Verified {
     pub(crate) index: u64,
@@ -11,6 +14,8 @@ pub struct Verified {
 }
 
 /// A stream is complete: its last segment has committed, and its trailer says what its segments say. Spent by publish.
+///
+/// When opening it is made where the trailer has been compared, when sealing behind the segment that ends the input.
 #[derive(Debug)]
 pub struct Complete {
     pub(crate) sink_len: u64,

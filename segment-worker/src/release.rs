@@ -3,7 +3,7 @@
 
 use sinks::Visibility;
 
-/// When a segment's plaintext may go to the sink: the seed of every trade between memory and caution.
+/// When a segment's plaintext may go to the sink: memory against caution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Release {
     /// As soon as each frame has been authenticated. For sinks that keep tentative bytes to themselves.
