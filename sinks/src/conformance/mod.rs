@@ -1,8 +1,8 @@
 //! A suite that holds any sink against the numbered contract of [`StreamingSink`].
 //! Knows nothing of a sink but the trait, and what its owner shows of the target.
 //!
-//! One function a rule, named by the rule's number. Rules 1, 4, 12 and 16 bind the engine, or need a fault or a
-//! restart to be seen, and rule 11 needs a fault: they have no function here.
+//! One function a rule, named by the rule's number. Rules 1, 2 and 4 bind the engine, and rules 11, 12 and 16
+//! need a fault or a restart to be seen: they have no function here.
 //!
 //! To run it on a sink of your own, give it a closure that makes a fresh sink over a target of its own each time,
 //! and a closure that looks at that target from outside:

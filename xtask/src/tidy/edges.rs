@@ -28,7 +28,7 @@ enum Strangers {
     AllBut(&'static [&'static [&'static str]]),
 }
 
-/// docs/DESIGN.md has the same table with its reasons.
+/// docs/ARCHITECTURE.md has the same table.
 const TABLE: [Row; 11] = [
     Row { name: "framing", ours: Allowed::Only(&[]), strangers: Strangers::None },
     Row {
@@ -68,7 +68,7 @@ pub(crate) fn check_crate(manifest: &Manifest) -> Vec<Finding> {
     let name = short_name(&manifest.package);
     let Some(row) = TABLE.iter().find(|row| row.name == name) else {
         let what = format!("crate `{name}` has no row in the table of crate edges");
-        let fix = "decide what it may use, in docs/DESIGN.md and in xtask/src/tidy/edges.rs";
+        let fix = "decide what it may use, in docs/ARCHITECTURE.md and in xtask/src/tidy/edges.rs";
         return vec![Finding::new("crate-edge", &manifest.path, 1, what, fix)];
     };
     let shipped = manifest.dependencies.iter().filter(|d| matches!(d.table, Table::Normal | Table::Build));
@@ -96,9 +96,15 @@ fn check_edge(manifest: &Manifest, row: &Row, dependency: &Dependency) -> Option
         return None;
     }
     let (rule, fix) = if is_ours {
-        ("crate-edge", "let a value cross this seam instead, or move the code; docs/DESIGN.md has the table")
+        (
+            "crate-edge",
+            "let a value cross this seam instead, or move the code; docs/ARCHITECTURE.md has the table",
+        )
     } else {
-        ("forbidden-dependency", "move the code to the crate that may hold it; docs/DESIGN.md has the table")
+        (
+            "forbidden-dependency",
+            "move the code to the crate that may hold it; docs/ARCHITECTURE.md has the table",
+        )
     };
     let what = format!("`{}` must not use `{used}`", row.name);
     Some(Finding::new(rule, &manifest.path, dependency.line, what, fix))

@@ -4,7 +4,7 @@
 use super::finding::Finding;
 use super::source::{Source, Token};
 
-/// Folders of crates, and the modules of `std` that their sources must not name. docs/DESIGN.md says why.
+/// Folders of crates, and the modules of `std` that their sources must not name. docs/ARCHITECTURE.md says why.
 const FORBIDDEN: [(&str, &[&str]); 3] = [
     ("framing/src/", &["fs", "io", "net", "process", "thread"]),
     ("frame-worker/src/", &["fs", "net", "process"]),
@@ -21,7 +21,7 @@ pub(crate) fn check(source: &Source) -> Vec<Finding> {
     for at in 0..tokens.len() {
         for token in named_in_std(&tokens[at..]).iter().filter(|token| modules.contains(&token.text)) {
             let what = format!("`std::{}` in {folder}", token.text);
-            let fix = "move the code to the crate that may hold it; docs/DESIGN.md has the table";
+            let fix = "move the code to the crate that may hold it; docs/ARCHITECTURE.md has the table";
             findings.push(Finding::new("seam", &source.path, token.line, what, fix));
         }
     }
