@@ -40,6 +40,7 @@ impl Identities {
 
     /// Adds an age identity of any make. A passphrase goes through [`Identities::passphrase`], which bounds
     /// the work that a stream can ask for.
+    #[must_use]
     pub fn identity(mut self, identity: Box<dyn age::Identity + Send + Sync>) -> Self {
         self.age.push(identity);
         self
@@ -84,6 +85,7 @@ impl Identities {
     }
 
     /// Opens passphrase slots with `passphrase`. A later passphrase replaces it.
+    #[must_use]
     pub fn passphrase(mut self, passphrase: SecretString) -> Self {
         self.passphrase =
             Some(Passphrase { asked: OnceLock::from(Some(passphrase)), ask: Box::new(|| None) });
@@ -92,12 +94,14 @@ impl Identities {
 
     /// Opens passphrase slots with the answer of `ask`, which is called at most once in the life of this set,
     /// and only where a passphrase slot is reached. `None` means that there is no answer.
+    #[must_use]
     pub fn ask_passphrase(mut self, ask: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Self {
         self.passphrase = Some(Passphrase { asked: OnceLock::new(), ask: Box::new(ask) });
         self
     }
 
     /// Adds a key that the caller holds.
+    #[must_use]
     pub fn wrapping_key(mut self, key: WrappingKey) -> Self {
         self.wrapping_keys.push(key);
         self
@@ -105,6 +109,7 @@ impl Identities {
 
     /// Adds an external service. `hook` gets the name and the ciphertext of a slot of kind 3, and only of one
     /// whose name is among `names`: a stream may not choose which service it is sent to.
+    #[must_use]
     pub fn external(
         mut self,
         names: impl IntoIterator<Item = impl Into<String>>,

@@ -53,6 +53,7 @@ impl Recipients {
 
     /// Adds an age recipient of any make. A passphrase goes through [`Recipients::passphrase`], since age
     /// lets it stand with no other recipient.
+    #[must_use]
     pub fn recipient(mut self, recipient: Box<dyn age::Recipient + Send>) -> Self {
         self.age.push(recipient);
         self
@@ -140,6 +141,7 @@ impl Recipients {
     }
 
     /// Adds a key that the caller holds.
+    #[must_use]
     pub fn wrapping_key(mut self, key: WrappingKey) -> Self {
         self.wrapping_keys.push(key);
         self
