@@ -8,11 +8,18 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::place::Place;
+use super::{Existing, place::Place};
 
 /// Makes `staging` look like the file it is about to replace, or like a new one.
+///
+/// Where nothing may be replaced, nothing that stands at the name is a model: whoever may make files in the directory
+/// could put one there for a moment, and would be given the owner and the mode of their choice.
 pub(super) fn apply(place: &Place, staging: &File) -> io::Result<()> {
-    match Replaced::find(place)? {
+    let replaced = match place.existing {
+        Existing::Refuse => None,
+        Existing::Replace => Replaced::find(place)?,
+    };
+    match replaced {
         Some(replaced) => replaced.apply(staging),
         None => Ok(fchmod(staging, Mode::from_raw_mode(0o666) - umask())?),
     }

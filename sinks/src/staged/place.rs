@@ -22,7 +22,7 @@ use crate::{CommitError, TargetError, TargetKind, classify};
 pub(super) struct Place {
     pub(super) directory: OwnedFd,
     pub(super) name: OsString,
-    existing: Existing,
+    pub(super) existing: Existing,
     /// For messages alone.
     path: PathBuf,
 }
