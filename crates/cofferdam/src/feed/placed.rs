@@ -48,6 +48,10 @@ impl Index {
         {
             return Err(Error::damaged("the footer fails authentication").at(position));
         }
+        // All plaintext is on the wire. For a length that cannot be true, room would be taken before it is found out.
+        if footer.plaintext_len > footer.wire_len {
+            return Err(trailer_fault(Record::Footer, position));
+        }
         Ok(Some(Index { footer, directory: decode_directory(&directory) }))
     }
 
@@ -62,6 +66,11 @@ impl Index {
         let first_segment = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
         let count = (self.footer.segments - first_segment).min(u64::from(PAGE_ENTRIES_MAX)) as u32;
         let position = envelope.origin().saturating_add(listed.offset);
+        let end = listed.offset.checked_add(page_len(count) as u64);
+        if end.is_none_or(|end| end > self.footer.directory_offset) {
+            let directory = envelope.origin() + self.footer.directory_offset;
+            return Err(trailer_fault(Record::Directory, directory));
+        }
         let mut bytes = vec![0; page_len(count)];
         read(source, position, &mut bytes)?;
         let (parsed, mac) = IndexPage::parse(&bytes).map_err(|error| Error::framing(error, position))?;
@@ -136,7 +145,7 @@ impl<'a> PlacedFeed<'a> {
         Ok(entry)
     }
 
-    /// Segments are contiguous, in wire and plaintext, and as long as their plaintext makes them.
+    /// Segments are contiguous, in wire and plaintext, as long as their plaintext makes them, and before the directory.
     fn check(&self, entry: &IndexEntry) -> Result<(), Error> {
         let shape = self.envelope.shape();
         let plaintext_len = u64::from(entry.plaintext_len);
@@ -146,6 +155,7 @@ impl<'a> PlacedFeed<'a> {
             && plaintext_len <= shape.segment_len()
             && entry.frame_count == shape.frame_count(plaintext_len)
             && entry.wire_len == shape.segment_wire_len(plaintext_len)
+            && entry.wire_offset + entry.wire_len <= self.index.footer.directory_offset
             && (entry.frame_count > 0 || last);
         if agrees {
             return Ok(());
