@@ -1,7 +1,9 @@
 //! Paths on the way in and out: what a path names, as a source or a target.
 //! It knows no format.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use sinks::{Existing, PipeSink, StageOptions, StagedFile, TargetError, TargetKind, classify};
@@ -27,8 +29,8 @@ impl<'a> Target<'a> {
     pub(crate) fn resolve(path: &'a Path, existing: Existing) -> Result<Target<'a>, Error> {
         match classify(path).map_err(Error::target)? {
             TargetKind::Fifo => {
-                let fifo = OpenOptions::new().write(true).open(path);
-                let fifo = fifo
+                let fifo = fs::symlink_metadata(path)
+                    .and_then(|looked_at| open_fifo(path, &looked_at))
                     .map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
                 Ok(Target::Fifo(PipeSink::new(fifo)))
             }
@@ -43,7 +45,45 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Opens the FIFO that stands at `path`, and nothing else: what has taken its name since it was looked at, a symbolic
+/// link to a file for instance, would be written over in place.
+fn open_fifo(path: &Path, looked_at: &Metadata) -> io::Result<File> {
+    let fifo = OpenOptions::new().write(true).open(path)?;
+    let opened = fifo.metadata()?;
+    let same = (opened.dev(), opened.ino()) == (looked_at.dev(), looked_at.ino());
+    if !same || !opened.file_type().is_fifo() {
+        return Err(io::Error::other("something else has taken the FIFO's place"));
+    }
+    Ok(fifo)
+}
+
 /// Stages a file for `path`.
 pub(crate) fn stage(path: &Path, existing: Existing, expected_len: Option<u64>) -> Result<StagedFile, Error> {
     StagedFile::create(path, &StageOptions { existing, expected_len }).map_err(Error::target)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_has_taken_the_place_of_a_fifo_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let [fifo, file] = ["fifo", "file"].map(|name| directory.path().join(name));
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        fs::write(&file, b"someone's").unwrap();
+        let looked_at = fs::symlink_metadata(&fifo).unwrap();
+        fs::rename(&fifo, directory.path().join("elsewhere")).unwrap();
+        symlink(&file, &fifo).unwrap();
+        assert!(open_fifo(&fifo, &looked_at).is_err());
+        fs::remove_file(&fifo).unwrap();
+        fs::hard_link(&file, &fifo).unwrap();
+        assert!(open_fifo(&fifo, &looked_at).is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"someone's");
+    }
 }
