@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
 use cofferdam::{ErrorKind, Existing, PipeSink, PipeSource, Source, open_path};
 
@@ -62,6 +63,8 @@ impl End {
     pub(crate) fn stake(&self) -> Stake {
         match self {
             End::Standard => Stake::Nothing,
+            // Of a FIFO too, what is out is out. Opening it waits for a reader, who may never come.
+            End::Path(path) if is_fifo(path) => Stake::Nothing,
             End::Path(_) => Stake::Rollback,
         }
     }
@@ -95,6 +98,10 @@ impl fmt::Display for End {
             End::Path(path) => path.display().fmt(f),
         }
     }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 /// What `--force` says.

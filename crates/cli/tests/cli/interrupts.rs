@@ -75,6 +75,17 @@ fn a_blocked_standard_output_does_not_hold_an_interrupted_restore() {
 }
 
 #[test]
+fn a_fifo_that_nobody_reads_does_not_hold_an_interrupted_restore() {
+    let place = Place::with_sealed(1);
+    mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let restoring = place.spawn(["restore", "-i", "key.txt", "sealed.cfd", "fifo"]);
+    wait_until("the handler of signals", || catches_interrupts(&restoring));
+    send(&restoring, Signal::INT);
+    end_of(restoring).assert_failed(130, "cofferdam: interrupted");
+    assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
 fn an_interrupted_check_of_an_idle_pipe_is_130() {
     let place = Place::with_sealed(4);
     let mut verifying = place.spawn(["verify", "--json", "-i", "key.txt", "-"]);
@@ -91,6 +102,13 @@ fn open_fifo(place: &Place) -> File {
     mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     // For reading too: then opening does not wait for the program.
     OpenOptions::new().read(true).write(true).open(place.path("fifo")).unwrap()
+}
+
+/// What the kernel says of the signals that a process handles.
+fn catches_interrupts(child: &Child) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() >> (Signal::INT.as_raw() - 1) & 1 == 1
 }
 
 fn send(child: &Child, signal: Signal) {
