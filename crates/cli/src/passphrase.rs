@@ -48,7 +48,7 @@ pub(crate) fn from_file(path: &Path) -> Result<SecretString, Failure> {
 
 /// All of a small file that may hold secrets, in memory that is zeroed afterwards.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |error| Failure::io(format!("{} could not be read", path.display()), error);
+    let failed = |error| Failure::io(format!("{} could not be read", name_of(path)), error);
     let file = File::open(path).map_err(failed)?;
     // The capacity is never outgrown: a vector that grows leaves copies of its content behind.
     let mut content = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX + 1));
@@ -58,6 +58,17 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(Failure::usage(problem).advise("Is it the right file?"));
     }
     Ok(content)
+}
+
+/// The path, for messages; not where a secret was given in place of the file that holds it.
+fn name_of(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    let is_identity = name.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
+    let is_key = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_identity || is_key {
+        true => "a file whose name is itself a secret key (give the name of a file that holds it)".to_owned(),
+        false => name.into_owned(),
+    }
 }
 
 fn secret(text: &str) -> SecretString {

@@ -66,6 +66,19 @@ fn an_identity_given_for_a_recipient_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_secret_given_for_the_file_that_holds_it_is_not_repeated() {
+    let place = Place::with_sealed(1);
+    let text = fs::read_to_string(place.path("key.txt")).unwrap();
+    let identity = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    let key = "5e".repeat(32);
+    for (option, secret) in [("-i", identity), ("--key-file", &key)] {
+        let refused = place.run(["restore", option, secret, "sealed.cfd", "target"]);
+        refused.assert_failed(1, "give the name of a file that holds it");
+        assert!(!refused.stderr.contains(secret));
+    }
+}
+
+#[test]
 fn a_damaged_stream_is_3_and_says_where() {
     let place = Place::with_sealed(4);
     place.damage_segment(2);
