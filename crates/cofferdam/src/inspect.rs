@@ -11,8 +11,11 @@ use sources::{FileSource, ReadAt, Source};
 
 use crate::envelope::Envelope;
 use crate::feed::placed::{Index, read};
+use crate::feed::sequential::read_envelope;
+use crate::feed::window::Window;
 use crate::key_area::KeyArea;
 use crate::opener::read_placed_envelope;
+use crate::resources::Resources;
 use crate::{Error, ErrorKind, StreamDigest, StreamId, Warning};
 
 /// What a sealed file says of itself. Nothing of it is authenticated.
@@ -100,13 +103,13 @@ pub struct SegmentSummary {
 /// The file cannot be read, or what stands before the segments is damaged, truncated or not supported.
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let opened = FileSource::open(path);
-    let source =
-        opened.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
-    let Some(source) = source.positioned() else {
+    let file = opened.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
+    let Some(source) = file.positioned() else {
         return Err(Error::new(ErrorKind::Usage, "only a file can be inspected"));
     };
-    let short = || Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment");
-    let envelope = read_placed_envelope(&*source, None, Backend::default())?.ok_or_else(short)?;
+    let Some(envelope) = read_placed_envelope(&*source, None, Backend::default())? else {
+        return Err(fault_at_the_beginning(file));
+    };
     let index = Index::read(&*source, &envelope)?;
     let Preamble { suite, digest, shape, stream_id, .. } = envelope.preamble;
     Ok(Inspection {
@@ -154,6 +157,13 @@ impl Inspection {
         }
         Ok(())
     }
+}
+
+/// What is wrong before the segments: reading from the front tells *damaged* from *truncated*.
+fn fault_at_the_beginning(file: FileSource) -> Error {
+    let read = read_envelope(&mut Window::new(file), None, &Resources::default());
+    let short = || Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment");
+    read.err().unwrap_or_else(short)
 }
 
 fn key_copies(source: &dyn ReadAt, envelope: &Envelope) -> Result<[Option<KeyCopySummary>; 2], Error> {

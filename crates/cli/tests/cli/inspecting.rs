@@ -49,3 +49,16 @@ fn a_stream_without_its_end_is_shown_as_far_as_it_goes() {
     assert_eq!(place.run(["inspect", "sealed.cfd"]).code, 5);
     assert_eq!(place.run(["inspect", "plain"]).code, 3);
 }
+
+#[test]
+fn what_stands_before_the_segments_is_judged_and_not_taken_for_a_missing_end() {
+    let place = Place::with_sealed(1);
+    let mut sealed = place.read("sealed.cfd");
+    let origin = 4096 + 2 * u32::from_le_bytes(sealed[112..116].try_into().unwrap()) as usize;
+    // FORMAT F14.4: body_len of the metadata under 16 is damage, above 65552 a limit.
+    for (body_len, code) in [(15_u32, 3), (65_553, 7)] {
+        sealed[origin + 16..origin + 20].copy_from_slice(&body_len.to_le_bytes());
+        fs::write(place.path("sealed.cfd"), &sealed).unwrap();
+        assert_eq!(place.run(["inspect", "sealed.cfd"]).code, code, "{body_len}");
+    }
+}
