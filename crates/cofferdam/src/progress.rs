@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use segment_worker::Committed;
+
 /// Told how a stream gets on, on the thread that runs it. It should return at once.
 pub trait Observer: Send + Sync {
     /// A segment has committed.
@@ -19,6 +21,8 @@ pub trait Observer: Send + Sync {
 pub struct Progress {
     /// Plaintext bytes committed.
     pub committed: u64,
+    /// Plaintext bytes that are known to survive a power cut; 0 until publish for sinks that are durable only then.
+    pub durable: u64,
     /// Plaintext bytes in all, where that is known.
     pub total: Option<u64>,
     /// Segments committed.
@@ -38,7 +42,7 @@ pub enum Warning {
         /// Which one, 0 or 1.
         copy: u8,
     },
-    /// The two key copies are of different generations: a re-wrap was cut off. Running it again mends it.
+    /// The two key copies are of different generations: a re-wrap was cut off. Re-wrapping again mends it.
     RewrapUnfinished,
 }
 
@@ -50,7 +54,7 @@ impl std::fmt::Display for Warning {
                 "key copy {copy} of the stream is damaged; the other one served. `cofferdam rewrap` writes both anew"
             ),
             Warning::RewrapUnfinished => {
-                f.write_str("a re-wrap of this stream was cut off; run it again to finish it")
+                f.write_str("a re-wrap of this stream was cut off; re-wrap it again, with an identity that opens it, to finish")
             }
         }
     }
@@ -68,8 +72,9 @@ impl Meter {
         Meter { observer, total, seen: VecDeque::from([(Instant::now(), 0)]) }
     }
 
-    /// A segment has committed: `committed` bytes in `segments` segments so far.
-    pub(crate) fn committed(&mut self, committed: u64, segments: u64) {
+    /// A segment has committed; `durable` plaintext bytes are durable.
+    pub(crate) fn committed(&mut self, so_far: &Committed, durable: u64) {
+        let &Committed { plaintext_len: committed, segments, .. } = so_far;
         let Some(observer) = &self.observer else { return };
         self.seen.push_back((Instant::now(), committed));
         if self.seen.len() > UPDATES + 1 {
@@ -80,7 +85,7 @@ impl Meter {
         let eta = left
             .zip(throughput)
             .and_then(|(left, pace)| Duration::try_from_secs_f64(left as f64 / pace).ok());
-        observer.progress(&Progress { committed, total: self.total, segments, throughput, eta });
+        observer.progress(&Progress { committed, durable, total: self.total, segments, throughput, eta });
     }
 }
 

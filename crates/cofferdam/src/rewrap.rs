@@ -75,7 +75,7 @@ fn write_copy(file: &File, position: u64, copy: &[u8]) -> Result<(), Error> {
     let failed = |error| {
         Error::io("the key area could not be written", error)
             .at(position)
-            .advise("One key copy is whole: the stream opens. Run the same command again.")
+            .advise("The other key copy is whole: an old or a new identity opens the stream. Re-wrap again with both.")
     };
     file.write_all_at(copy, position).map_err(failed)?;
     file.sync_data().map_err(failed)?;
