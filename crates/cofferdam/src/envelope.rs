@@ -6,7 +6,8 @@ use std::sync::Arc;
 use frame_worker::{Backend, ChainValue, Cipher, DigestKind, FrameWorker, SegmentDigest, Suite};
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN, TAG_LEN};
 use framing::{
-    KeyCopy, MetadataHead, Preamble, SegmentHeader, Shape, StreamId, decode_entries, encode_entries,
+    FramingError, KeyCopy, MetadataHead, Preamble, SegmentHeader, Shape, StreamId, decode_entries,
+    encode_entries,
 };
 use keys::{Identities, KeySchedule, Recipients, StreamKey};
 
@@ -159,10 +160,9 @@ fn seal_metadata(
     suite: Suite,
     backend: Backend,
 ) -> Result<Vec<u8>, Error> {
-    let mut text = encode_entries(metadata).map_err(|error| {
-        let framed = Error::framing(error, 0);
-        Error::new(ErrorKind::Usage, framed.to_string())
-    })?;
+    let refused =
+        |error: FramingError| Error::new(ErrorKind::Usage, format!("the {} {}", error.record, error.problem));
+    let mut text = encode_entries(metadata).map_err(refused)?;
     let salt = keys::random().map_err(Error::key)?;
     let head = MetadataHead { salt, body_len: (text.len() + TAG_LEN) as u32 }.to_bytes();
     let secret = schedule.metadata(&head);

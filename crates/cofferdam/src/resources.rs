@@ -96,8 +96,8 @@ macro_rules! resource_setters {
                 self
             }
 
-            /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys and a page of
-            /// the index (320 KiB) come on top.
+            /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys, a page
+            /// of the index (320 KiB) and, from a pipe, a window of up to twice the longest frame come on top.
             #[must_use]
             pub fn memory(self, bytes: usize) -> $builder {
                 self.budget(Budget::new(bytes))
