@@ -74,9 +74,12 @@ impl End {
         let is_interruption = error.kind() == ErrorKind::Cancelled;
         let failure = Failure::from(error);
         match self {
-            End::Standard => failure.advise("What has gone to standard output is not the whole."),
+            End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
+            End::Path(path) if is_fifo(path) => {
+                failure.advise_also("What has gone into the pipe is not the whole.")
+            }
             End::Path(_) if is_interruption => {
-                failure.advise("The target is as it was, and nothing is left beside it.")
+                failure.advise_also("The target is as it was, and nothing is left beside it.")
             }
             End::Path(_) => failure,
         }

@@ -60,6 +60,14 @@ impl Failure {
         self
     }
 
+    /// Adds a sentence to the advice there is.
+    #[must_use]
+    pub(crate) fn advise_also(self, sentence: &str) -> Failure {
+        let advice =
+            self.advice.as_ref().map_or(sentence.to_owned(), |advice| format!("{advice} {sentence}"));
+        self.advise(advice)
+    }
+
     /// Key material that came from `origin`.
     pub(crate) fn keys(origin: impl fmt::Display, error: KeyError) -> Failure {
         let mut failure = Failure::from(error);

@@ -61,6 +61,15 @@ fn a_truncated_stream_lets_out_the_segments_that_were_whole_and_no_more() {
 }
 
 #[test]
+fn a_key_that_does_not_open_keeps_its_advice_on_the_way_to_standard_output() {
+    let place = Place::with_sealed(1);
+    place.run(["keygen", "-o", "other.txt"]).assert_done();
+    let refused = place.run(["restore", "-i", "other.txt", "sealed.cfd", "-"]);
+    refused.assert_failed(4, "Try another identity");
+    assert!(refused.stdout.is_empty());
+}
+
+#[test]
 fn a_damaged_stream_lets_out_whole_segments_from_before_the_damage_alone() {
     let place = Place::with_sealed(6);
     place.damage_segment(4);
