@@ -54,7 +54,7 @@ impl std::fmt::Display for Warning {
                 "key copy {copy} of the stream is damaged; the other one served. `cofferdam rewrap` writes both anew"
             ),
             Warning::RewrapUnfinished => {
-                f.write_str("a re-wrap of this stream was cut off; re-wrap it again, with an identity that opens it, to finish")
+                f.write_str("a re-wrap of this stream was cut off; re-wrap it again to finish")
             }
         }
     }
