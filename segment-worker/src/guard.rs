@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use sinks::{CommitError, PositionedWrite, Profile, StreamingSink};
+use sinks::{CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink};
 
 use crate::proof::{Complete, Verified};
 
@@ -33,6 +33,10 @@ impl<S: StreamingSink> Guard<S> {
 
     pub(crate) fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
         self.sink.positioned()
+    }
+
+    pub(crate) fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+        self.sink.durability()
     }
 
     /// Whether a segment is open, in ordered mode.
@@ -91,7 +95,7 @@ impl<S: StreamingSink> Drop for Guard<S> {
 mod tests {
     use std::sync::Mutex;
 
-    use sinks::{Checkpoint, MakeDurable, Visibility};
+    use sinks::{Checkpoint, Visibility};
 
     use super::*;
 

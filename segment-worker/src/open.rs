@@ -60,7 +60,7 @@ pub fn open<F: Feed, S: StreamingSink>(
             }
         }
     }
-    let Committed { segments, plaintext_len, sink_len, chain } = line.committed;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     if end.as_ref() != Some(&seen) || !last || !line.is_empty() {
         return Err(StreamError::Trailer);
@@ -101,6 +101,7 @@ fn settle<S: StreamingSink, E>(
         // A worker without a key checks frames and writes nothing.
         sink_len: if flight.worker.yields_plaintext() { plaintext_len } else { 0 },
         chain: closing.chain_after,
+        durable_len: before.durable_len,
     };
     let proof = sequencer.finish(&closing, before.chain, || line.mark(&after)).map_err(refuse)?;
     *last = closing.fields.last;

@@ -58,7 +58,7 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
             },
         }
     }
-    let Committed { segments, plaintext_len, sink_len, chain } = line.committed;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.committed;
     line.publish(Complete { sink_len })?;
     Ok(Sealed { segments, plaintext_len, wire_len: sink_len, stream_digest: chain })
 }
@@ -83,6 +83,7 @@ fn settle<F: SealFeed, S: StreamingSink>(
         plaintext_len: before.plaintext_len + plaintext_len,
         sink_len: flight.frames_end + tail.len() as u64,
         chain,
+        durable_len: before.durable_len,
     };
     let proof = Verified { index: segment.0, mark: line.mark(&after) };
     line.commit(flight, proof, &tail, after)

@@ -6,6 +6,7 @@
 mod budget;
 mod cancel;
 mod deadlock;
+mod durability;
 mod faults;
 mod round_trip;
 mod structure;

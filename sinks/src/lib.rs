@@ -38,6 +38,7 @@ mod commit_error;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod cursor;
+mod durability;
 mod ledger;
 mod memory;
 mod null;
@@ -48,6 +49,7 @@ mod target;
 
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
+pub use durability::Durability;
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;

@@ -102,9 +102,9 @@ pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
 pub use segment_worker::{Budget, CancelToken, Release};
 pub use simple::{open, restore, seal};
 pub use sinks::{
-    Checkpoint, CommitError, Existing, MakeDurable, MemoryContents, MemorySink, NullSink, PipeSink,
-    PositionedWrite, Profile, StageOptions, StagedFile, StreamingSink, TargetError, TargetKind, Visibility,
-    classify,
+    Checkpoint, CommitError, Durability, Existing, MakeDurable, MemoryContents, MemorySink, NullSink,
+    PipeSink, PositionedWrite, Profile, StageOptions, StagedFile, StreamingSink, TargetError, TargetKind,
+    Visibility, classify,
 };
 pub use sources::{Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, open_path};
 

@@ -10,7 +10,7 @@ use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, Executor, Feed, Opened, Release, Settings};
-use sinks::{Existing, NullSink, StreamingSink};
+use sinks::{Durability, Existing, NullSink, StreamingSink};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
@@ -44,6 +44,7 @@ use crate::{Error, Metadata, Observer, StreamDigest, StreamId, Warning};
 pub struct Opener {
     identities: Option<Identities>,
     release: Release,
+    durability: Durability,
     existing: Existing,
     expected: Option<StreamDigest>,
     resources: Resources,
@@ -81,6 +82,7 @@ impl Opener {
         Opener {
             identities,
             release: Release::AtOnce,
+            durability: Durability::default(),
             existing: Existing::Refuse,
             expected: None,
             resources: Resources::default(),
@@ -92,6 +94,14 @@ impl Opener {
     #[must_use]
     pub fn release(mut self, release: Release) -> Opener {
         self.release = release;
+        self
+    }
+
+    /// When committed segments are made durable, where the sink offers that. Default: in groups of 256 MiB or 5 seconds.
+    /// None of this crate's own sinks does yet: they are durable at publish.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Opener {
+        self.durability = durability;
         self
     }
 
@@ -212,11 +222,12 @@ impl Opener {
             executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
             budget: &budget,
             release: self.release,
+            durability: self.durability,
             cancel: &resources.cancel,
             demand: plan.demand,
             frame_len: shape.frame_len(),
             mark: &|committed| marks.make(committed),
-            observe: &mut |committed| meter.committed(committed.plaintext_len, committed.segments),
+            observe: &mut |committed| meter.committed(committed, committed.durable_len),
         };
         let opened =
             segment_worker::open(&mut feed, sink, envelope.chain, settings).map_err(Error::opening)?;

@@ -9,7 +9,7 @@ use frame_worker::{Backend, DigestKind, Pool, Suite};
 use framing::{Shape, StreamGeometry};
 use keys::Recipients;
 use segment_worker::{Budget, CancelToken, Executor, Release, Settings};
-use sinks::{Existing, StreamingSink};
+use sinks::{Durability, Existing, StreamingSink};
 use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;
@@ -192,11 +192,12 @@ impl Sealer {
             executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
             budget: &budget,
             release: Release::AtOnce,
+            durability: Durability::AtFinish,
             cancel: &resources.cancel,
             demand: plan.demand,
             frame_len: shape.frame_len(),
             mark: &|committed| marks.make(committed),
-            observe: &mut |committed| meter.committed(committed.plaintext_len, committed.segments),
+            observe: &mut |committed| meter.committed(committed, 0),
         };
         let sealed =
             segment_worker::seal(&mut feed, sink, envelope.chain, settings).map_err(Error::sealing)?;

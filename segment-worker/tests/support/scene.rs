@@ -10,7 +10,7 @@ use frame_worker::Pool;
 use segment_worker::{
     Budget, CancelToken, Committed, Demand, Executor, Opened, Release, Sealed, Settings, StreamError,
 };
-use sinks::{Checkpoint, StreamingSink};
+use sinks::{Checkpoint, Durability, StreamingSink};
 
 use super::feed::{FeedFailed, OpenFeed, SealFeed};
 use super::probe::{Call, Kind, Probe};
@@ -22,6 +22,7 @@ pub(crate) struct Scene {
     pub(crate) workers: Workers,
     pub(crate) budget: Budget,
     pub(crate) release: Release,
+    pub(crate) durability: Durability,
     pub(crate) cancel: CancelToken,
 }
 
@@ -69,6 +70,7 @@ impl Scene {
             workers: workers.clone(),
             budget: Budget::new(budget),
             release: Release::AtOnce,
+            durability: Durability::AtFinish,
             cancel: CancelToken::new(),
         }
     }
@@ -120,6 +122,7 @@ impl Scene {
             },
             budget: &self.budget,
             release: self.release,
+            durability: self.durability,
             cancel: &self.cancel,
             demand: Demand { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT },
             frame_len: FRAME as u32,
