@@ -1,12 +1,13 @@
 //! Signals: the first one asks the engine to stop and roll back, a second one ends the process.
 //! It knows no command, only whether there is anything to roll back.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use std::{fs, process, thread};
 
 use cofferdam::CancelToken;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
@@ -22,8 +23,11 @@ pub(crate) enum Stake {
     Nothing,
 }
 
-/// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process.
+/// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process. A write beyond `ulimit -f`, a signal as well,
+/// becomes an error like any other.
 pub(crate) fn install(stake: Stake, report: Report) -> Result<CancelToken, Failure> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map_err(|error| Failure::io("signals could not be set up", error))?;
     let mut wanted = vec![SIGINT, SIGTERM];
     if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);

@@ -3,12 +3,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::process::Child;
+use std::process::{Child, Command};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::place::{Place, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
+use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
 
 #[test]
 fn an_interrupted_restore_from_an_idle_fifo_is_130_and_leaves_nothing() {
@@ -83,6 +83,17 @@ fn a_fifo_that_nobody_reads_does_not_hold_an_interrupted_restore() {
     send(&restoring, Signal::INT);
     end_of(restoring).assert_failed(130, "cofferdam: interrupted");
     assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_not_a_signal() {
+    let place = Place::with_sealed(4);
+    // A shell sets it; 512 bytes each.
+    let limited = "ulimit -f 32 && exec \"$0\" restore -i key.txt - target < sealed.cfd";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited, env!("CARGO_BIN_EXE_cofferdam")]).current_dir(place.directory.path());
+    Ran::of(shell.output().unwrap()).assert_failed(1, "File too large");
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
 }
 
 #[test]
