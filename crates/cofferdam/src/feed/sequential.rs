@@ -28,7 +28,6 @@ pub(crate) struct SequentialFeed<'a, S> {
     due: Option<Step<Closing, StreamEnd>>,
     fault: Option<Error>,
     chain: ChainValue,
-    last: bool,
 }
 
 struct OpenSegment {
@@ -80,7 +79,6 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             due: None,
             fault: None,
             chain: envelope.chain,
-            last: false,
         }
     }
 
@@ -155,7 +153,6 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             digest: closing.fields.digest,
         });
         self.chain = closing.chain_after;
-        self.last = closing.fields.last;
         Ok(closing)
     }
 
