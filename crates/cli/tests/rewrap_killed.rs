@@ -120,3 +120,36 @@ fn killed_at_any_system_call_the_stream_opens_with_the_old_identity_or_the_new()
     );
     assert!(opened[0] > 0 && opened[1] > 0, "both sides of the change have been seen: {opened:?}");
 }
+
+#[test]
+fn after_a_failed_sync_it_stops_and_says_which_copy_is_whole_and_not_to_try_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (Owner::new(directory.path(), "old.txt"), Owner::new(directory.path(), "new.txt"));
+    let (sink, contents) = MemorySink::new();
+    let recipients = Recipients::new().parse(&old.recipient).unwrap();
+    Sealer::new(recipients).seal(BytesSource::new(*b"a snapshot"), sink).unwrap();
+    let pristine = contents.take().unwrap();
+    let sealed = directory.path().join("stream.cfd");
+    // Copy 0 serves, so copy 1 is written first.
+    for (count, whole) in [(1, "copy 0 is whole"), (2, "copy 1 is whole")] {
+        fs::write(&sealed, &pristine).unwrap();
+        let inject = format!("inject=fdatasync:error=EIO:when={count}");
+        let mut command = Command::new("strace");
+        command.args(["-e", &inject, "-o", "/dev/null", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+        let ran = command.args(rewrap(&sealed, &[&old], &new)).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        assert!(said.contains(whole) && said.contains("Do not re-wrap it again here"), "{said}");
+        let written = fs::read(&sealed).unwrap();
+        let alone = if count == 1 { &old } else { &new };
+        assert!(alone.opens(&with_only(&written, count - 1)).is_some(), "{whole}");
+    }
+}
+
+/// The stream with one key copy, the other lost.
+fn with_only(sealed: &[u8], copy: usize) -> Vec<u8> {
+    let lost = 4096 * (2 - copy);
+    let mut sealed = sealed.to_vec();
+    sealed[lost..lost + 4096].fill(0);
+    sealed
+}

@@ -54,7 +54,7 @@ pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> 
     })?;
     // The copy that served goes last: until the other one is whole and durable, it is the only way to the key.
     for index in [1 - unlocked.taken, unlocked.taken] {
-        write_copy(&file, (PREAMBLE_BLOCK_LEN + index * copy_len) as u64, &copy)?;
+        write_copy(&file, index, &copy)?;
     }
     Ok(Rewrapped { generation, slots: slots.len() })
 }
@@ -70,22 +70,31 @@ fn lock(file: &File) -> Result<(), Error> {
     }
 }
 
-/// Writes a copy, makes it durable, and reads it back.
-fn write_copy(file: &File, position: u64, copy: &[u8]) -> Result<(), Error> {
-    let failed = |error| {
-        Error::io("the key area could not be written", error)
-            .at(position)
-            .advise("The other key copy is whole: an old or a new identity opens the stream. Re-wrap again with both.")
+/// Writes copy `index`, makes it durable, and reads it back. A failed sync is not tried again: the next one can succeed
+/// over lost data.
+fn write_copy(file: &File, index: usize, copy: &[u8]) -> Result<(), Error> {
+    let position = (PREAMBLE_BLOCK_LEN + index * copy.len()) as u64;
+    let failed = |advice| {
+        move |error| {
+            let what = format!("key copy {index} could not be written, copy {} is whole", 1 - index);
+            Error::io(what, error).at(position).advise(advice)
+        }
     };
-    file.write_all_at(copy, position).map_err(failed)?;
-    file.sync_data().map_err(failed)?;
+    file.write_all_at(copy, position).map_err(failed(AGAIN))?;
+    file.sync_data().map_err(failed(ELSEWHERE))?;
     let mut written = vec![0; copy.len()];
-    file.read_exact_at(&mut written, position).map_err(failed)?;
+    file.read_exact_at(&mut written, position).map_err(failed(ELSEWHERE))?;
     if written != copy {
-        return Err(failed(io::Error::other("what was read back is not what was written")));
+        let error = io::Error::other("what was read back is not what was written");
+        return Err(failed(ELSEWHERE)(error));
     }
     Ok(())
 }
+
+const AGAIN: &str = "An old or a new identity opens the stream. Re-wrap again with both.";
+/// A re-wrap that begins now would take the copy that may be lost for good, and write over the one that is whole.
+const ELSEWHERE: &str = "An old or a new identity opens the stream. Do not re-wrap it again here: copy the file to \
+    another disk, verify the copy, and re-wrap that.";
 
 fn read_exactly(file: &File, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
     file.read_exact_at(buffer, position).map_err(|error| match error.kind() {
