@@ -30,4 +30,15 @@ impl Buffers {
             self.spare.lock().push(buffer);
         }
     }
+
+    /// Bytes of the stock.
+    pub(crate) fn spare_len(&self) -> usize {
+        self.spare.lock().len() * self.len
+    }
+
+    /// Frees the stock. What is in use comes back to it later.
+    pub(crate) fn clear(&self) {
+        let spare = std::mem::take(&mut *self.spare.lock());
+        drop(spare);
+    }
 }

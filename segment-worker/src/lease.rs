@@ -46,10 +46,10 @@ impl Budget {
     /// other lease on this budget: two that each wait for the other's would never end.
     pub(crate) fn reserve(&self, minimum: usize, caller: Caller, cancel: &CancelToken) -> Option<Lease> {
         let taken = match caller {
-            Caller::OnPool => self.work_until_taken(minimum, cancel),
+            Caller::OnPool => self.0.gate.while_trying(|| self.work_until_taken(minimum, cancel)),
             Caller::Elsewhere => self.0.gate.take(minimum, || cancel.is_cancelled()),
         };
-        taken.then(|| Lease { budget: self.clone(), minimum, used: 0 })
+        taken.then(|| Lease { budget: self.clone(), minimum, used: 0, kept: 0 })
     }
 
     /// Leaves the job of a stream that holds a lease here to whoever calls [`Budget::do_one`] next.
@@ -80,37 +80,55 @@ impl Budget {
 }
 
 /// One stream's share of a budget. It never falls below its minimum, and gives everything back when dropped.
+///
+/// What a stream brings back stays charged to it, as do the buffers that it keeps for their next use. Both go back to
+/// the budget when somebody waits for them.
 pub(crate) struct Lease {
     budget: Budget,
     minimum: usize,
     used: usize,
+    kept: usize,
 }
 
 impl Lease {
-    /// Takes `bytes`, from the minimum as far as it goes, beyond it only what is free.
+    /// Takes `bytes`: what was kept first, then the minimum as far as it goes, beyond it only what is free.
     pub(crate) fn try_take(&mut self, bytes: usize) -> bool {
-        let after = self.used + bytes;
-        let more = after.max(self.minimum) - self.charged();
+        let kept = self.kept - bytes.min(self.kept);
+        let used = self.used + bytes;
+        let more = (used + kept).max(self.minimum) - self.charged();
         if more > 0 && !self.budget.0.gate.try_take(more) {
             return false;
         }
-        self.used = after;
+        (self.used, self.kept) = (used, kept);
         true
     }
 
-    /// Brings `bytes` back.
+    /// Brings `bytes` back, to be kept for now.
     pub(crate) fn give(&mut self, bytes: usize) {
         assert!(bytes <= self.used, "what is charged is what is freed");
-        let charged = self.charged();
         self.used -= bytes;
-        let less = charged - self.charged();
-        if less > 0 {
-            self.budget.0.gate.give(less);
-        }
+        self.kept += bytes;
+    }
+
+    /// What the stream's buffers may come to, in use or not.
+    pub(crate) fn paid_for(&self) -> usize {
+        self.used + self.kept
+    }
+
+    /// Whether what is kept should be let go: somebody waits for credit.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.kept > 0 && self.budget.0.gate.is_wanted()
+    }
+
+    /// Gives what is kept to whoever wants it. The buffers that it paid for are gone.
+    pub(crate) fn let_go(&mut self) {
+        let charged = self.charged();
+        self.kept = 0;
+        self.budget.0.gate.give(charged - self.charged());
     }
 
     fn charged(&self) -> usize {
-        self.used.max(self.minimum)
+        (self.used + self.kept).max(self.minimum)
     }
 }
 
@@ -128,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_keeps_its_minimum_and_returns_the_rest_at_once() {
+    fn a_lease_keeps_its_minimum_and_lets_go_of_the_rest_when_told() {
         let budget = Budget::new(100);
         let mut lease = budget.reserve(40, Caller::Elsewhere, &CancelToken::new()).unwrap();
         assert!(lease.try_take(30));
@@ -136,6 +154,10 @@ mod tests {
         assert!(lease.try_take(70));
         assert!(!lease.try_take(1));
         lease.give(70);
+        assert!(!budget.0.gate.try_take(1), "what is kept stays charged");
+        assert!(lease.try_take(50) && lease.try_take(20), "and is taken again without asking");
+        lease.give(70);
+        lease.let_go();
         assert!(budget.0.gate.try_take(60));
         drop(lease);
         assert!(budget.0.gate.try_take(40));

@@ -79,6 +79,8 @@ struct InFlight<C> {
     sequencer: Sequencer<Option<Output>>,
     outstanding: usize,
     closing: Option<C>,
+    /// A run of it came to nothing, so that it will never be whole.
+    lost: bool,
 }
 
 /// A segment on its way to the sink.
@@ -105,6 +107,8 @@ pub(crate) enum Turn {
     Feed,
     /// Wait for a result; one is due.
     Wait,
+    /// A job has failed. What is still out may have failed further back in the input.
+    Failed,
     /// Nothing is left in flight.
     Idle,
 }
@@ -123,6 +127,7 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     outstanding: usize,
     outstanding_max: usize,
     lease: Lease,
+    failed: Option<Outcome>,
     abort: CancelToken,
     inline: bool,
     durable: Option<Arc<dyn MakeDurable>>,
@@ -166,6 +171,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             mailbox: Arc::new(Mailbox::new()),
             outstanding: 0,
             lease,
+            failed: None,
             abort: CancelToken::new(),
             synced: Instant::now(),
         })
@@ -174,6 +180,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// Takes in what jobs have left, then says what to do. `fed` says that the feed has no more.
     pub(crate) fn turn<E>(&mut self, fed: bool, credit: &mut Credit) -> Result<Turn, StreamError<E>> {
         self.look()?;
+        if self.failed.is_some() {
+            return Ok(Turn::Failed);
+        }
+        if self.lease.is_wanted() {
+            self.let_go();
+        }
         let room = self.flights.len() < SEGMENTS_IN_FLIGHT_MAX && self.outstanding < self.outstanding_max;
         if !fed && room && (credit.taken || self.take_credit(credit)) {
             return Ok(Turn::Feed);
@@ -186,6 +198,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             "with nothing outstanding, the minimum pays for the next run"
         );
         Ok(Turn::Idle)
+    }
+
+    /// Frees the buffers that are not in use, for other streams on the same budget.
+    pub(crate) fn let_go(&mut self) {
+        self.buffers.clear();
+        self.lease.let_go();
     }
 
     /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
@@ -204,7 +222,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let sequencer = Sequencer::new(index, digest, self.settings.frame_len);
         let frames_end = sink_offset + head.len() as u64;
         let flight = Flight { index, worker, frames_end, sink_offset, head, held: Vec::new() };
-        self.flights.push_back(InFlight { flight, sequencer, outstanding: 0, closing: None });
+        self.flights.push_back(InFlight { flight, sequencer, outstanding: 0, closing: None, lost: false });
         Ok(())
     }
 
@@ -257,7 +275,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// The oldest segment, if all of it is there.
     pub(crate) fn pop_closed(&mut self) -> Option<Closed<C>> {
-        let front = self.flights.front_mut().filter(|front| front.outstanding == 0)?;
+        let front = self.flights.front_mut().filter(|front| front.outstanding == 0 && !front.lost)?;
         let closing = front.closing.take()?;
         let InFlight { flight, sequencer, .. } = self.flights.pop_front()?;
         Some(Closed { flight, sequencer, closing })
@@ -288,6 +306,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let Some(durable) = &self.durable else { return Ok(()) };
         let unsynced = self.committed.sink_len - self.committed.durable_len;
         if self.settings.durability.is_due(unsynced, self.synced.elapsed()) {
+            self.look()?;
             let mark = self.mark(&self.committed);
             durable.make_durable(&mark).map_err(|source| StreamError::Sink { segment, source })?;
             self.committed.durable_len = self.committed.sink_len;
@@ -320,18 +339,9 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         Ok(())
     }
 
-    /// Waits for all that is out. Of `found` and of what fails then, the failure furthest back in the input.
-    fn drain(&mut self, found: Option<Outcome>) -> Option<Outcome> {
-        let mut earliest = found;
-        while self.outstanding > 0 {
-            let outcome = self.mailbox.take();
-            self.outstanding -= 1;
-            let earlier = earliest.as_ref().is_none_or(|best| position(&outcome) < position(best));
-            if earlier && !matches!(outcome.result, Ok(_) | Err(JobError::Stopped)) {
-                earliest = Some(outcome);
-            }
-        }
-        earliest
+    /// The failure of a job, of several that of the one furthest back in the input. All that was out has been taken in.
+    pub(crate) fn failure<E>(&mut self) -> Option<StreamError<E>> {
+        self.failed.take().and_then(failure)
     }
 
     /// Before every call on the sink, so that none begins after a cancellation that has been seen.
@@ -345,21 +355,36 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     }
 
     fn take_in<E>(&mut self, outcome: Outcome) -> Result<(), StreamError<E>> {
-        self.outstanding -= 1;
-        let Outcome { segment, first, result } = outcome;
-        let run = match result {
-            Ok(run) => run,
-            Err(error) => {
-                let earliest = self.drain(Some(Outcome { segment, first, result: Err(error) }));
-                return Err(earliest.and_then(failure).unwrap_or(StreamError::Cancelled));
-            }
-        };
-        let run_len = self.settings.demand.run_len;
-        self.lease.give(if run.output.is_some() { run_len } else { 2 * run_len });
+        let segment = outcome.segment;
         let base = self.flights.front().expect("a result belongs to a segment in flight").flight.index.0;
         let owner = &mut self.flights[(segment.0 - base) as usize];
         owner.outstanding -= 1;
+        self.outstanding -= 1;
+        let run = match outcome {
+            Outcome { result: Ok(run), .. } => run,
+            failed => {
+                owner.lost = true;
+                self.note(failed);
+                return Ok(());
+            }
+        };
+        let run_len = self.settings.demand.run_len;
+        debug_assert!(self.buffers.spare_len() <= self.lease.paid_for(), "spare buffers are charged, too");
+        self.lease.give(if run.output.is_some() { run_len } else { 2 * run_len });
         owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
+    }
+
+    /// Keeps the failure furthest back in the input. A job that was stopped has not failed by itself.
+    fn note(&mut self, outcome: Outcome) {
+        let stopped = |outcome: &Outcome| matches!(outcome.result, Err(JobError::Stopped));
+        let first = match &self.failed {
+            None => true,
+            Some(known) if stopped(known) => true,
+            Some(known) => !stopped(&outcome) && position(&outcome) < position(known),
+        };
+        if first {
+            self.failed = Some(outcome);
+        }
     }
 
     /// Puts in order what has arrived; in ordered mode the oldest segment's goes to the sink unless it is held.
@@ -422,7 +447,10 @@ impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
     /// and only then is the sink dropped.
     fn drop(&mut self) {
         self.abort.cancel();
-        self.drain(None);
+        while self.outstanding > 0 {
+            self.outstanding -= 1;
+            self.mailbox.take();
+        }
     }
 }
 

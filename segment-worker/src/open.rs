@@ -41,6 +41,7 @@ pub fn open<F: Feed, S: StreamingSink>(
         match line.turn(end.is_some(), &mut credit)? {
             Turn::Idle => break,
             Turn::Wait => line.wait()?,
+            Turn::Failed => return Err(first_fault(&mut line, &mut last, StreamError::Cancelled)),
             Turn::Feed => {
                 let mut taken = Ok(());
                 match feed.next(&line.buffers) {
@@ -48,15 +49,10 @@ pub fn open<F: Feed, S: StreamingSink>(
                     Ok(Step::Run(run)) => line.submit(run, &mut credit),
                     Ok(Step::Close(closing)) => line.close(closing),
                     Ok(Step::End(said)) => end = Some(said),
-                    Ok(Step::NothingYet) => {}
+                    Ok(Step::NothingYet) => line.let_go(),
                     Err(error) => taken = Err(StreamError::Feed(error)),
                 }
-                if let Err(error) = taken {
-                    // What came before decides first: of several faults the first in the input is the one to report.
-                    line.wait_for_all()?;
-                    settle_all(&mut line, &mut last)?;
-                    return Err(error);
-                }
+                taken.map_err(|error| first_fault(&mut line, &mut last, error))?;
             }
         }
     }
@@ -67,6 +63,16 @@ pub fn open<F: Feed, S: StreamingSink>(
     }
     line.publish(Complete { sink_len })?;
     Ok(Opened { segments, plaintext_len, stream_digest: chain })
+}
+
+/// Of several faults the one to report, which is the first in the input: that of a segment or job before `error`.
+fn first_fault<S: StreamingSink, E>(
+    line: &mut Line<'_, S, Closing>,
+    last: &mut bool,
+    error: StreamError<E>,
+) -> StreamError<E> {
+    let before = line.wait_for_all().and_then(|()| settle_all(line, last));
+    before.err().or_else(|| line.failure()).unwrap_or(error)
 }
 
 /// Takes in what jobs have left and commits the segments that are all there.

@@ -45,6 +45,10 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
         match line.turn(fed, &mut credit)? {
             Turn::Idle => break,
             Turn::Wait => line.wait()?,
+            Turn::Failed => {
+                line.wait_for_all()?;
+                return Err(line.failure().unwrap_or(StreamError::Cancelled));
+            }
             Turn::Feed => match feed.next(&line.buffers) {
                 Ok(Step::Segment(plan)) => line.begin(plan)?,
                 Ok(Step::Run(run)) => line.submit(run, &mut credit),
@@ -52,7 +56,7 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
                     fed = last == IsLast::Yes;
                     line.close(last);
                 }
-                Ok(Step::NothingYet) => {}
+                Ok(Step::NothingYet) => line.let_go(),
                 Ok(Step::End(never)) => match never {},
                 Err(error) => return Err(StreamError::Feed(error)),
             },

@@ -17,11 +17,13 @@ struct State {
     free: usize,
     waiting: VecDeque<u64>,
     next_ticket: u64,
+    /// Those who wait without a ticket, by trying again and again.
+    trying: usize,
 }
 
 impl Gate {
     pub(crate) fn new(total: usize) -> Gate {
-        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
+        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0, trying: 0 };
         Gate { total, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -65,6 +67,20 @@ impl Gate {
         // The next in line may be served too, or is now the first.
         self.changed.notify_all();
         taken
+    }
+
+    /// Whether somebody waits for credit, so that who has some to spare should bring it back.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let state = self.state.lock();
+        state.trying > 0 || !state.waiting.is_empty()
+    }
+
+    /// Counts a caller who tries again and again, while `body` does.
+    pub(crate) fn while_trying<T>(&self, body: impl FnOnce() -> T) -> T {
+        self.state.lock().trying += 1;
+        let result = body();
+        self.state.lock().trying -= 1;
+        result
     }
 
     /// Brings `bytes` back.
