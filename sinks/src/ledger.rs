@@ -82,17 +82,27 @@ impl Ledger {
 
     /// Whether more may be written.
     pub(crate) fn check_live(&self) -> io::Result<()> {
-        match self.state {
+        match &self.state {
             State::Live => Ok(()),
-            State::Failed => Err(io::Error::other("the sink failed earlier and takes nothing more")),
+            State::Failed(Some((kind, said))) => {
+                Err(io::Error::new(*kind, format!("an earlier write failed: {said}")))
+            }
+            State::Failed(None) => Err(io::Error::other("the sink failed earlier and takes nothing more")),
             State::Closed => Err(io::Error::other("the sink is closed and takes nothing more")),
         }
     }
 
-    /// A write or sync failed: final.
+    /// Nothing more is written, whatever comes: final.
     pub(crate) fn fail(&mut self) {
         if let State::Live = self.state {
-            self.state = State::Failed;
+            self.state = State::Failed(None);
+        }
+    }
+
+    /// A write failed: final. Whoever comes later hears why, for of several writers' errors any may be the one reported.
+    pub(crate) fn fail_for(&mut self, error: &io::Error) {
+        if let State::Live = self.state {
+            self.state = State::Failed(Some((error.kind(), error.to_string())));
         }
     }
 
@@ -100,7 +110,7 @@ impl Ledger {
     pub(crate) fn close(&mut self) -> Closing {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => Closing::Again,
-            State::Live | State::Failed => Closing::First,
+            State::Live | State::Failed(_) => Closing::First,
         }
     }
 }
@@ -115,7 +125,7 @@ pub(crate) enum Closing {
 #[derive(Debug)]
 enum State {
     Live,
-    Failed,
+    Failed(Option<(io::ErrorKind, String)>),
     Closed,
 }
 

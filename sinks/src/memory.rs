@@ -153,7 +153,7 @@ struct Store {
 impl PositionedWrite for Store {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.ledger.lock().claim(at, data.len())?;
-        self.copy_in(at, data).inspect_err(|_| self.ledger.lock().fail())
+        self.copy_in(at, data).inspect_err(|error| self.ledger.lock().fail_for(error))
     }
 }
 

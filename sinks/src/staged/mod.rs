@@ -182,7 +182,7 @@ impl PositionedWrite for Shared {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.ledger.lock().claim(at, data.len())?;
         // Goes on after a signal and after a short write.
-        self.staging.file.write_all_at(data, at).inspect_err(|_| self.ledger.lock().fail())
+        self.staging.file.write_all_at(data, at).inspect_err(|error| self.ledger.lock().fail_for(error))
     }
 }
 

@@ -418,11 +418,13 @@ fn the_first_failed_write_is_final() {
     fill(&sink, b"good");
     let read_only = File::open(sink.staging_path()).unwrap();
     let good = swap_file(&mut sink, read_only);
-    assert!(sink.positioned().unwrap().write_at(4, b"more").is_err());
-    // The medium works again, and is not asked again.
+    let first = sink.positioned().unwrap().write_at(4, b"more").unwrap_err();
+    // The medium works again, and is not asked again. Whoever comes later hears of the first failure.
     swap_file(&mut sink, good);
-    assert!(sink.positioned().unwrap().write_at(8, b"more").is_err());
-    assert!(sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).is_err());
+    let later = sink.positioned().unwrap().write_at(8, b"more").unwrap_err();
+    assert!(later.kind() == first.kind() && later.to_string().contains(&first.to_string()), "{later}");
+    let commit = sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap_err();
+    assert!(commit.to_string().contains(&first.to_string()), "{commit}");
     assert!(matches!(sink.publish(4), Err(CommitError::NotCommitted(_))));
     drop(sink);
     assert!(scratch.names().is_empty());
