@@ -225,6 +225,12 @@ impl Error {
                     .at(offset)
                     .because(source)
             }
+            // What a stream needs is its maker's choice: to a reader it is a limit, one of its own (FORMAT F2.2).
+            budget @ StreamError::Budget { .. } => {
+                let mut refused = Error::stream(budget);
+                refused.0.kind = ErrorKind::Limit;
+                refused
+            }
             other => Error::stream(other),
         }
     }

@@ -258,7 +258,7 @@ fn the_least_memory_is_enough_and_less_is_refused_before_anything_is_written() {
         let (_, opened) = open(&opener().memory(least), reading, sealed.clone()).unwrap();
         assert!(opened == plaintext, "{reading:?}");
         let error = open(&opener().memory(least - 1), reading, sealed.clone()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage, "{reading:?}");
+        assert_eq!(error.kind(), ErrorKind::Limit, "{reading:?}");
     }
     let (sink, contents) = MemorySink::new();
     let error = small_sealer().memory(least - 1).seal(BytesSource::new(plaintext), sink).unwrap_err();
