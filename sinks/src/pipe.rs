@@ -100,7 +100,8 @@ impl<W: Write + Send> StreamingSink for PipeSink<W> {
             let message = format!("publishing {plain_len} bytes where {written} went into the pipe");
             return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
-        self.with_writer(W::flush).map_err(CommitError::Unknown)?;
+        // Every segment was flushed when it committed; what fails here publishes nothing that is not out.
+        self.with_writer(W::flush).map_err(CommitError::NotCommitted)?;
         self.writer = None;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Feeds: streams cut into steps for the segment worker.
 //! Here format, keys and sources meet; the pipeline behind knows none of them.
 
+mod ahead;
 pub(crate) mod placed;
 pub(crate) mod plain;
 pub(crate) mod sequential;

@@ -3,13 +3,18 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
+use segment_worker::CancelToken;
 use sinks::{Existing, PipeSink, StageOptions, StagedFile, TargetError, TargetKind, classify};
 use sources::Source;
 
-use crate::Error;
+use crate::feed::PATIENCE;
+use crate::{Error, ErrorKind};
 
 /// Opens what `path` names to read from.
 pub(crate) fn open_source(path: &Path) -> Result<Box<dyn Source>, Error> {
@@ -26,12 +31,18 @@ pub(crate) enum Target<'a> {
 
 impl<'a> Target<'a> {
     /// Refuses what can be seen at once: a target that exists and is not to be replaced.
-    pub(crate) fn resolve(path: &'a Path, existing: Existing) -> Result<Target<'a>, Error> {
+    pub(crate) fn resolve(
+        path: &'a Path,
+        existing: Existing,
+        cancel: &CancelToken,
+    ) -> Result<Target<'a>, Error> {
         match classify(path).map_err(Error::target)? {
             TargetKind::Fifo => {
-                let fifo = fs::symlink_metadata(path)
-                    .and_then(|looked_at| open_fifo(path, &looked_at))
-                    .map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
+                let opened = fs::symlink_metadata(path).and_then(|seen| open_fifo(path, &seen, cancel));
+                let fifo = opened.map_err(|error| match cancel.is_cancelled() {
+                    true => Error::new(ErrorKind::Cancelled, "interrupted"),
+                    false => Error::io(format!("{} could not be opened", path.display()), error),
+                })?;
                 Ok(Target::Fifo(PipeSink::new(fifo)))
             }
             TargetKind::RegularFile if existing == Existing::Refuse => {
@@ -46,14 +57,27 @@ impl<'a> Target<'a> {
 }
 
 /// Opens the FIFO that stands at `path`, and nothing else: what has taken its name since it was looked at, a symbolic
-/// link to a file for instance, would be written over in place.
-fn open_fifo(path: &Path, looked_at: &Metadata) -> io::Result<File> {
-    let fifo = OpenOptions::new().write(true).open(path)?;
+/// link to a file for instance, would be written over in place. Waits for a reader, unless cancelled.
+fn open_fifo(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let fifo = loop {
+        match OpenOptions::new().write(true).custom_flags(nonblocking).open(path) {
+            // Nobody reads yet, and nothing announces a reader (fifo(7)).
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                if cancel.is_cancelled() {
+                    return Err(error);
+                }
+                thread::sleep(PATIENCE);
+            }
+            opened => break opened?,
+        }
+    };
     let opened = fifo.metadata()?;
     let same = (opened.dev(), opened.ino()) == (looked_at.dev(), looked_at.ino());
     if !same || !opened.file_type().is_fifo() {
         return Err(io::Error::other("something else has taken the FIFO's place"));
     }
+    fcntl_setfl(&fifo, OFlags::empty())?;
     Ok(fifo)
 }
 
@@ -72,6 +96,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_fifo_that_nobody_reads_is_not_waited_for_once_cancelled() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let cancel = CancelToken::new();
+        cancel.cancel();
+        let refused = Target::resolve(&fifo, Existing::Refuse, &cancel).err();
+        assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Cancelled));
+    }
+
+    #[test]
     fn what_has_taken_the_place_of_a_fifo_is_not_written() {
         let directory = tempfile::tempdir().unwrap();
         let [fifo, file] = ["fifo", "file"].map(|name| directory.path().join(name));
@@ -80,10 +115,10 @@ mod tests {
         let looked_at = fs::symlink_metadata(&fifo).unwrap();
         fs::rename(&fifo, directory.path().join("elsewhere")).unwrap();
         symlink(&file, &fifo).unwrap();
-        assert!(open_fifo(&fifo, &looked_at).is_err());
+        assert!(open_fifo(&fifo, &looked_at, &CancelToken::new()).is_err());
         fs::remove_file(&fifo).unwrap();
         fs::hard_link(&file, &fifo).unwrap();
-        assert!(open_fifo(&fifo, &looked_at).is_err());
+        assert!(open_fifo(&fifo, &looked_at, &CancelToken::new()).is_err());
         assert_eq!(fs::read(&file).unwrap(), b"someone's");
     }
 }

@@ -101,7 +101,8 @@ impl<'a> KeyArea<'a> {
         let other = 1 - taken;
         let Some(copy) = &self.copies[other] else { return };
         let mac = schedule.key_area_mac(self.preamble, KeyCopy::authenticated(self.bytes[other]));
-        if !macs_equal(&mac, &copy.mac) || copy.slots().is_err() {
+        let well = slots(copy).is_ok_and(|slots| check_slots(&slots).is_ok());
+        if !macs_equal(&mac, &copy.mac) || !well {
             warn(warnings, other);
         }
     }

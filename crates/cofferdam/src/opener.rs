@@ -17,7 +17,7 @@ use crate::checkpoint::CheckpointMaker;
 use crate::envelope::{Envelope, keyless_tags};
 use crate::feed::Heedful;
 use crate::feed::placed::{Index, PlacedFeed, read};
-use crate::feed::sequential::{SequentialFeed, read_envelope};
+use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
 use crate::feed::window::Window;
 use crate::files::{Target, open_source, stage};
 use crate::progress::Meter;
@@ -134,7 +134,7 @@ impl Opener {
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte.
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
-        let target = Target::resolve(target, self.existing)?;
+        let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
         self.open_into(open_source(sealed)?, target)
     }
 
@@ -143,7 +143,7 @@ impl Opener {
     /// # Errors
     /// As [`Opener::restore_file`].
     pub fn restore_to(&self, source: impl Source, target: &Path) -> Result<Restored, Error> {
-        let target = Target::resolve(target, self.existing)?;
+        let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
         self.open_into(source, target)
     }
 
@@ -179,24 +179,31 @@ impl Opener {
         make_sink: impl FnOnce(Option<u64>) -> Result<S, Error>,
     ) -> Result<Restored, Error> {
         let identities = self.identities.as_ref();
+        let mut known = None;
         if let Some(positioned) = source.positioned() {
             self.resources.look()?;
             let envelope = read_placed_envelope(&*positioned, identities, self.resources.backend)?;
             self.resources.look()?;
-            if let Some(envelope) = envelope
-                && let Some(index) = Index::read(&*positioned, &envelope)?
-            {
-                self.announce(&envelope)?;
-                let plan = self.plan(&envelope);
+            let index = match &envelope {
+                Some(envelope) => Index::read(&*positioned, envelope)?,
+                None => None,
+            };
+            if let (Some(envelope), Some(index)) = (&envelope, index) {
+                self.announce(envelope)?;
+                let plan = self.plan(envelope);
                 let total = Some(index.footer.plaintext_len);
                 let sink = make_sink(total)?;
-                let feed =
-                    PlacedFeed::new(positioned, &envelope, index, plan.frames_per_run, self.expected());
-                return self.run(feed, sink, &envelope, plan, total);
+                let feed = PlacedFeed::new(positioned, envelope, index, plan.frames_per_run, self.expected());
+                return self.run(feed, sink, envelope, plan, total);
             }
+            known = envelope;
         }
         let mut window = Window::new(Heedful::new(source, &self.resources.cancel));
-        let envelope = read_envelope(&mut window, identities, &self.resources)?;
+        let envelope = match known {
+            // Opened once is enough: it may have taken a passphrase, or a touch on a token.
+            Some(envelope) => skip_envelope(&mut window, &self.resources).map(|()| envelope)?,
+            None => read_envelope(&mut window, identities, &self.resources)?,
+        };
         self.announce(&envelope)?;
         let plan = self.plan(&envelope);
         let sink = make_sink(None)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use frame_worker::{Backend, DigestKind, Pool, Suite};
+use framing::limits::SEGMENTS_MAX;
 use framing::{Shape, StreamGeometry};
 use keys::Recipients;
 use segment_worker::{Budget, CancelToken, Executor, Release, Settings};
@@ -15,7 +16,7 @@ use sources::Source;
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
 use crate::feed::Heedful;
-use crate::feed::plain::PlainFeed;
+use crate::feed::plain::{PlainFeed, too_many_segments};
 use crate::files::{Target, open_source, stage};
 use crate::progress::Meter;
 use crate::resources::Resources;
@@ -142,7 +143,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal`]. An output that exists is refused before anything is read, unless replacing was asked for.
     pub fn seal_file(&self, input: &Path, output: &Path) -> Result<Sealed, Error> {
-        let target = Target::resolve(output, self.existing)?;
+        let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
         self.seal_into(open_source(input)?, target)
     }
 
@@ -151,7 +152,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal_file`].
     pub fn seal_to(&self, source: impl Source + 'static, output: &Path) -> Result<Sealed, Error> {
-        let target = Target::resolve(output, self.existing)?;
+        let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
         self.seal_into(Box::new(source), target)
     }
 
@@ -171,6 +172,9 @@ impl Sealer {
         let shape = self.shape()?;
         let resources = &self.resources;
         let total = source.positioned().map(|positioned| positioned.len());
+        if total.is_some_and(|len| len.div_ceil(shape.segment_len()) > SEGMENTS_MAX) {
+            return Err(too_many_segments());
+        }
         let (envelope, beginning) = Envelope::new(
             self.suite,
             self.digest,

@@ -1,15 +1,17 @@
 //! Sealing: plaintext cut into segments and runs, and what the format wants around them.
 //! Where everything lands on the wire is arithmetic; only the last segment may be short.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use segment_worker::{Buffers, Input, IsLast, NoEnd, Run, SealFeed, SegmentPlan, Step};
-use sources::{Arrival, ReadAt, Source};
+use sources::{ReadAt, Source};
 
-use super::{PATIENCE, Place};
+use super::Place;
+use super::ahead::{Ahead, Filled};
 use crate::envelope::Envelope;
 use crate::trailer::Ledger;
 use crate::{Error, ErrorKind};
@@ -22,7 +24,7 @@ pub(crate) struct PlainFeed<'a> {
     geometry: StreamGeometry,
     frames_per_run: u32,
     ledger: Ledger,
-    salts: std::collections::VecDeque<[u8; 16]>,
+    salts: VecDeque<[u8; 16]>,
     segment: Option<OpenSegment>,
     segments_begun: u64,
 }
@@ -31,8 +33,8 @@ pub(crate) struct PlainFeed<'a> {
 enum PlainInput {
     /// It lies still: jobs read it themselves.
     Placed { source: Arc<dyn ReadAt>, place: Arc<dyn segment_worker::ReadAt> },
-    /// It comes when it comes. One run is read ahead, to know whether a segment is the last.
-    Piped { source: Box<dyn Source>, ahead: Vec<u8>, len: usize, ended: bool },
+    /// It comes when it comes.
+    Piped(Ahead),
 }
 
 struct OpenSegment {
@@ -53,7 +55,7 @@ impl<'a> PlainFeed<'a> {
             Some(positioned) => {
                 PlainInput::Placed { place: Arc::new(Place(positioned.clone())), source: positioned }
             }
-            None => PlainInput::Piped { source, ahead: Vec::new(), len: 0, ended: false },
+            None => PlainInput::Piped(Ahead::new(source)),
         };
         PlainFeed {
             input,
@@ -62,7 +64,7 @@ impl<'a> PlainFeed<'a> {
             envelope,
             beginning,
             frames_per_run,
-            salts: std::collections::VecDeque::new(),
+            salts: VecDeque::new(),
             segment: None,
             segments_begun: 0,
         }
@@ -71,8 +73,7 @@ impl<'a> PlainFeed<'a> {
     fn begin(&mut self) -> Result<SegmentPlan, Error> {
         let index = SegmentIndex(self.segments_begun);
         if index.0 >= SEGMENTS_MAX {
-            return Err(Error::new(ErrorKind::Limit, "the input is longer than a stream may be")
-                .advise("Seal it with longer segments: `--segment-size`."));
+            return Err(too_many_segments());
         }
         let place = self.geometry.segment(index, 0);
         let attempt_salt = keys::random().map_err(Error::key)?;
@@ -89,7 +90,7 @@ impl<'a> PlainFeed<'a> {
         Ok(SegmentPlan { index, worker, digest, sink_offset: head_offset, head })
     }
 
-    /// The next run of the open segment, or that it has none.
+    /// The run of `len` bytes that follows in `segment`.
     fn run(&self, segment: &OpenSegment, len: usize, input: Input) -> Run {
         let shape = self.envelope.shape();
         let first = shape.frame_count(segment.plaintext_len);
@@ -105,80 +106,41 @@ impl<'a> PlainFeed<'a> {
         }
     }
 
-    /// Bytes of the next run of `segment` if the input has them all.
-    fn run_len(&self, segment: &OpenSegment) -> u64 {
-        let shape = self.envelope.shape();
-        let run = u64::from(self.frames_per_run) * u64::from(shape.frame_len());
-        run.min(shape.segment_len() - segment.plaintext_len)
-    }
-
+    /// The next run of `segment`, or its close. Bytes behind a full segment are looked for too: they say whether it is
+    /// the last.
     fn step(&mut self, mut segment: OpenSegment, buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, Error> {
-        let room = self.run_len(&segment);
+        let shape = self.envelope.shape();
+        let run_len =
+            (u64::from(self.frames_per_run) * u64::from(shape.frame_len())).min(shape.segment_len());
+        let room = run_len.min(shape.segment_len() - segment.plaintext_len);
         let offset = segment.plaintext_offset + segment.plaintext_len;
-        let (len, input, last) = match &mut self.input {
+        let (len, input) = match &mut self.input {
             PlainInput::Placed { source, place } => {
-                let left = source.len() - offset;
-                (room.min(left) as usize, Some(Input::Place(place.clone())), left == 0)
+                let left = source.len().checked_sub(offset).ok_or_else(Error::input_changed)?;
+                (left, Some(Input::Place(place.clone())))
             }
-            PlainInput::Piped { source, ahead, len, ended } => {
-                if !read_ahead(&mut **source, ahead, len, ended, self.frames_per_run, self.envelope, buffers)?
-                {
-                    self.segment = Some(segment);
-                    return Ok(Step::NothingYet);
+            PlainInput::Piped(ahead) => {
+                let want = if room == 0 { run_len } else { room };
+                match ahead.fill(want as usize, buffers)? {
+                    Filled::Bytes(len) => (len as u64, (room > 0 && len > 0).then(|| ahead.take())),
+                    Filled::NotYet => {
+                        self.segment = Some(segment);
+                        return Ok(Step::NothingYet);
+                    }
                 }
-                let taken = (*len).min(room as usize);
-                (taken, None, *len == 0)
             }
         };
-        if len == 0 {
-            return Ok(Step::Close(if last { IsLast::Yes } else { IsLast::No }));
-        }
-        let input = input.unwrap_or_else(|| self.input.take_ahead(len, buffers));
-        let run = self.run(&segment, len, input);
-        segment.plaintext_len += len as u64;
-        self.segment = Some(segment);
-        Ok(Step::Run(run))
-    }
-}
-
-impl PlainInput {
-    /// The first `len` bytes that were read ahead; the rest stays.
-    fn take_ahead(&mut self, taken: usize, buffers: &Buffers) -> Input {
-        let PlainInput::Piped { ahead, len, .. } = self else { return Input::Bytes(Vec::new()) };
-        let buffer = std::mem::take(ahead);
-        if taken < *len {
-            let mut rest = buffers.take();
-            rest[..*len - taken].copy_from_slice(&buffer[taken..*len]);
-            *ahead = rest;
-        }
-        *len -= taken;
-        Input::Bytes(buffer)
-    }
-}
-
-/// Reads until a run is there or the source ends. False if the patience ran out before.
-fn read_ahead(
-    source: &mut dyn Source,
-    ahead: &mut Vec<u8>,
-    len: &mut usize,
-    ended: &mut bool,
-    frames_per_run: u32,
-    envelope: &Envelope,
-    buffers: &Buffers,
-) -> Result<bool, Error> {
-    let run_len = frames_per_run as usize * envelope.shape().frame_len() as usize;
-    if ahead.is_empty() {
-        *ahead = buffers.take();
-    }
-    while *len < run_len && !*ended {
-        let arrival = source.read_within(&mut ahead[*len..run_len], PATIENCE);
-        match arrival.map_err(|error| Error::io("the input could not be read", error))? {
-            Arrival::Bytes(count) => *len += count,
-            Arrival::End => *ended = true,
-            Arrival::NothingYet => return Ok(false),
+        match input {
+            Some(input) if room > 0 && len > 0 => {
+                let len = len.min(room);
+                let run = self.run(&segment, len as usize, input);
+                segment.plaintext_len += len;
+                self.segment = Some(segment);
+                Ok(Step::Run(run))
+            }
+            _ => Ok(Step::Close(if len == 0 { IsLast::Yes } else { IsLast::No })),
         }
     }
-    Ok(true)
 }
 
 impl SealFeed for PlainFeed<'_> {
@@ -232,4 +194,10 @@ impl PlainFeed<'_> {
             source.changed().map_err(|error| Error::io("the input could not be examined", error))?;
         if changed { Err(Error::input_changed()) } else { Ok(()) }
     }
+}
+
+/// The input would need more segments than a stream may have.
+pub(crate) fn too_many_segments() -> Error {
+    Error::new(ErrorKind::Limit, "the input is longer than a stream may be with segments of this size")
+        .advise("Seal it with longer segments: `--segment-size`.")
 }

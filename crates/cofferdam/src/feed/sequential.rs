@@ -53,6 +53,14 @@ pub(crate) fn read_envelope<S: Source>(
     Envelope::open(&preamble, &area, &metadata, identities, resources.backend)
 }
 
+/// Passes over the records before the segments, which have been opened already.
+pub(crate) fn skip_envelope<S: Source>(window: &mut Window<S>, resources: &Resources) -> Result<(), Error> {
+    for _ in 0..3 {
+        window.wait(&resources.cancel)?;
+    }
+    Ok(())
+}
+
 fn read_record<S: Source>(window: &mut Window<S>, resources: &Resources) -> Result<Vec<u8>, Error> {
     match window.wait(&resources.cancel)? {
         Next::Piece { len, .. } => Ok(window.bytes(len).to_vec()),

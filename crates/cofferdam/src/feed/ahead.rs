@@ -1,0 +1,53 @@
+//! One run of plaintext, read ahead from a source that cannot seek: only so is it known which segment is the last.
+//! It knows bytes and a buffer, and no format.
+
+use segment_worker::{Buffers, Input};
+use sources::{Arrival, Source};
+
+use super::PATIENCE;
+use crate::Error;
+
+/// A source with the next run read ahead, as far as it has come.
+pub(crate) struct Ahead {
+    source: Box<dyn Source>,
+    buffer: Vec<u8>,
+    len: usize,
+    ended: bool,
+}
+
+/// How far the next run has come.
+pub(crate) enum Filled {
+    /// So many bytes: all that were wanted, or all that are left. None is the end.
+    Bytes(usize),
+    /// Not far enough yet.
+    NotYet,
+}
+
+impl Ahead {
+    pub(crate) fn new(source: Box<dyn Source>) -> Ahead {
+        Ahead { source, buffer: Vec::new(), len: 0, ended: false }
+    }
+
+    /// Reads until `want` bytes are there or the source ends, or its patience does. The buffer is one of `buffers`,
+    /// which the credit for the next run pays for.
+    pub(crate) fn fill(&mut self, want: usize, buffers: &Buffers) -> Result<Filled, Error> {
+        if self.buffer.is_empty() {
+            self.buffer = buffers.take();
+        }
+        while self.len < want && !self.ended {
+            let arrival = self.source.read_within(&mut self.buffer[self.len..want], PATIENCE);
+            match arrival.map_err(|error| Error::io("the input could not be read", error))? {
+                Arrival::Bytes(count) => self.len += count,
+                Arrival::End => self.ended = true,
+                Arrival::NothingYet => return Ok(Filled::NotYet),
+            }
+        }
+        Ok(Filled::Bytes(self.len))
+    }
+
+    /// What has been read ahead, all of it.
+    pub(crate) fn take(&mut self) -> Input {
+        self.len = 0;
+        Input::Bytes(std::mem::take(&mut self.buffer))
+    }
+}
