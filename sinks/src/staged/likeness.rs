@@ -51,46 +51,46 @@ impl Replaced {
 
     /// Owner first, because a change of owner clears mode bits; mode last, because an ACL sets some.
     fn apply(&self, staging: &File) -> io::Result<()> {
-        let kept = self.give_owner(staging)?;
+        let group = self.give_owner(staging)?;
         if let Some(file) = &self.file {
-            copy_attributes(file, staging, kept)?;
+            copy_attributes(file, staging, group)?;
         }
         let mode = Mode::from_raw_mode(self.stat.st_mode);
-        Ok(fchmod(staging, without_lost_rights(mode, kept))?)
+        Ok(fchmod(staging, without_lost_rights(mode, group))?)
     }
 
-    fn give_owner(&self, staging: &File) -> io::Result<Kept> {
+    fn give_owner(&self, staging: &File) -> io::Result<Group> {
         let ours = fstat(staging)?;
         let (uid, gid) = (self.stat.st_uid, self.stat.st_gid);
         // Each on its own: a user may give a file to a group of theirs, but not to another user.
         let group = ours.st_gid == gid || allowed(fchown(staging, None, Some(Gid::from_raw(gid))))?;
-        let owner = ours.st_uid == uid || allowed(fchown(staging, Some(Uid::from_raw(uid)), None))?;
-        Ok(Kept { owner, group })
+        if ours.st_uid != uid {
+            allowed(fchown(staging, Some(Uid::from_raw(uid)), None))?;
+        }
+        Ok(if group { Group::Kept } else { Group::Lost })
     }
 }
 
-/// What could be kept of the old file's ownership.
-#[derive(Clone, Copy)]
-struct Kept {
-    owner: bool,
-    group: bool,
+/// Whether the old file's group could be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Group {
+    Kept,
+    Lost,
 }
 
-/// Rights that were meant for an owner or group are not passed on to another one.
-fn without_lost_rights(mode: Mode, kept: Kept) -> Mode {
-    let mut mode = mode;
-    if !kept.owner {
-        mode -= Mode::SUID;
-    }
-    if !kept.group {
+/// Rights that were meant for a group are not passed on to another one. The right to run as the owner or the group was
+/// meant for the old contents, as write(2) sees it too.
+fn without_lost_rights(mode: Mode, group: Group) -> Mode {
+    let mut mode = mode - Mode::SUID - Mode::SGID;
+    if group == Group::Lost {
         let others = Mode::from_raw_mode((mode & Mode::RWXO).as_raw_mode() << 3);
-        mode -= Mode::SGID | (Mode::RWXG - others);
+        mode -= Mode::RWXG - others;
     }
     mode
 }
 
 #[cfg(target_os = "linux")]
-fn copy_attributes(from: &OwnedFd, to: &File, kept: Kept) -> io::Result<()> {
+fn copy_attributes(from: &OwnedFd, to: &File, group: Group) -> io::Result<()> {
     use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
     let mut names = vec![0; ATTRIBUTE_LEN_MAX];
@@ -102,7 +102,7 @@ fn copy_attributes(from: &OwnedFd, to: &File, kept: Kept) -> io::Result<()> {
     let mut value = vec![0; ATTRIBUTE_LEN_MAX];
     for name in names[..names_len].split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-        if BOUND_TO_CONTENT.contains(&name) || !kept.group && name == ACCESS_LIST {
+        if BOUND_TO_CONTENT.contains(&name) || group == Group::Lost && name == ACCESS_LIST {
             continue;
         }
         let value_len = match fgetxattr(from, name, &mut value[..]) {
@@ -119,7 +119,7 @@ fn copy_attributes(from: &OwnedFd, to: &File, kept: Kept) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn copy_attributes(_from: &OwnedFd, _to: &File, _kept: Kept) -> io::Result<()> {
+fn copy_attributes(_from: &OwnedFd, _to: &File, _group: Group) -> io::Result<()> {
     Ok(())
 }
 
@@ -158,20 +158,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_of_a_lost_owner_or_group_are_not_passed_on() {
+    fn rights_meant_for_others_or_for_the_old_contents_are_not_passed_on() {
         let cases = [
-            // mode, owner kept, group kept, expected
-            (0o6755, true, true, 0o6755),
-            (0o6755, false, true, 0o2755),
-            (0o6755, true, false, 0o4755),
-            (0o0660, true, false, 0o0600),
-            (0o0664, true, false, 0o0644),
-            (0o0640, false, false, 0o0600),
-            (0o0606, true, false, 0o0606),
+            // mode, group, expected
+            (0o6755, Group::Kept, 0o0755),
+            (0o6755, Group::Lost, 0o0755),
+            (0o1644, Group::Kept, 0o1644),
+            (0o0660, Group::Lost, 0o0600),
+            (0o0664, Group::Lost, 0o0644),
+            (0o0640, Group::Lost, 0o0600),
+            (0o0606, Group::Lost, 0o0606),
         ];
-        for (mode, owner, group, expected) in cases {
-            let found = without_lost_rights(Mode::from_raw_mode(mode), Kept { owner, group });
-            assert_eq!(found.as_raw_mode(), expected, "{mode:o} {owner} {group}");
+        for (mode, group, expected) in cases {
+            let found = without_lost_rights(Mode::from_raw_mode(mode), group);
+            assert_eq!(found.as_raw_mode(), expected, "{mode:o} {group:?}");
         }
     }
 }

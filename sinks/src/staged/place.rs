@@ -139,13 +139,15 @@ impl Place {
         }
     }
 
-    /// In a sticky directory a file is replaced by its owner, the directory's, or root.
+    /// In a sticky directory a file is replaced by its owner or the directory's. Where everyone may put files, only by its
+    /// owner: root or the directory's owner could, and would be led to give the new file to whoever put the old one there.
     fn check_sticky(&self, target: &Stat) -> Result<(), TargetError> {
         let directory = rustix::fs::fstat(&self.directory)
             .map_err(|error| TargetError::io(&self.path, "examine", error))?;
-        let user = rustix::process::geteuid();
-        let sticky = Mode::from_raw_mode(directory.st_mode).contains(Mode::SVTX);
-        let ours = [target.st_uid, directory.st_uid].contains(&user.as_raw()) || user.is_root();
+        let user = rustix::process::geteuid().as_raw();
+        let mode = Mode::from_raw_mode(directory.st_mode);
+        let sticky = mode.contains(Mode::SVTX);
+        let ours = target.st_uid == user || directory.st_uid == user && !mode.contains(Mode::WOTH);
         match sticky && !ours {
             true => Err(TargetError::SomeoneElses { path: self.path.clone() }),
             false => Ok(()),
@@ -158,10 +160,26 @@ fn resolve_link(target: &Path, existing: Existing) -> Result<PathBuf, TargetErro
     if existing == Existing::Refuse || classify(target)? != TargetKind::Symlink {
         return Ok(target.into());
     }
+    refuse_planted_link(target)?;
     target.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => TargetError::Symlink { path: target.into() },
         _ => TargetError::io(target, "follow", error),
     })
+}
+
+/// A link in a sticky directory that everyone can write is followed only if it is ours or the directory's owner's: the
+/// rule of `fs.protected_symlinks` (proc(5)), kept here whatever that is set to.
+fn refuse_planted_link(link: &Path) -> Result<(), TargetError> {
+    let examined = |error: Errno| TargetError::io(link, "examine", error);
+    let (parent, name) = split(link)?;
+    let directory = rustix::fs::fstat(&open_directory(parent)?).map_err(examined)?;
+    let stat = statat(CWD, parent.join(name), AtFlags::SYMLINK_NOFOLLOW).map_err(examined)?;
+    let shared = Mode::from_raw_mode(directory.st_mode).contains(Mode::SVTX | Mode::WOTH);
+    let trusted = [rustix::process::geteuid().as_raw(), directory.st_uid].contains(&stat.st_uid);
+    match shared && !trusted {
+        true => Err(TargetError::SomeoneElses { path: link.into() }),
+        false => Ok(()),
+    }
 }
 
 /// Directory and name. A path that ends in a slash, or in no name at all, means a directory.

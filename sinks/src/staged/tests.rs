@@ -489,3 +489,31 @@ fn a_relative_name_without_a_directory_means_the_working_directory() {
     let here = rustix::fs::fstat(&place.directory).unwrap();
     assert_eq!(here.st_ino, fs::metadata(".").unwrap().ino());
 }
+
+/// Makes `path` belong to nobody; only root can.
+fn give_to_nobody(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(65534), None).unwrap();
+}
+
+#[test]
+fn root_is_not_led_by_what_others_put_into_a_sticky_directory() {
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root can make the files of another user that this is about.
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let shared = directory.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+    let ours = directory.path().join("ours");
+    fs::write(&ours, "old").unwrap();
+    let [file, link] = ["file", "link"].map(|name| shared.join(name));
+    fs::write(&file, "bait").unwrap();
+    symlink(&ours, &link).unwrap();
+    for path in [&file, &link] {
+        assert!(StagedFile::create(path, &REPLACE).is_ok(), "{}: ours", path.display());
+        give_to_nobody(path);
+        let refused = StagedFile::create(path, &REPLACE).err();
+        assert!(matches!(refused, Some(TargetError::SomeoneElses { .. })), "{}: {refused:?}", path.display());
+    }
+    assert_eq!(fs::read(&ours).unwrap(), b"old");
+}
