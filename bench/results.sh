@@ -4,9 +4,9 @@
 #
 #     bench/results.sh [-s MIB] [-n ROUNDS] [-d DISK_DIRECTORY] [SECTION...]
 #
-# Sections: machine compare random disk memory ratios parts; all of them if none is named. The machine has to do nothing
-# else meanwhile. -s makes the files of compare, random, disk and memory smaller, for a trial. DISK_DIRECTORY is where
-# `disk` and `memory` put their files, ${TMPDIR:-/tmp} by default.
+# Sections: machine compare random disk memory cancel ratios parts; all of them if none is named. The machine has to do
+# nothing else meanwhile. -s makes the files of compare, random, disk and memory smaller, for a trial. DISK_DIRECTORY is
+# where `disk`, `memory` and the second table of `cancel` put their files, ${TMPDIR:-/tmp} by default.
 #
 # Needs: apt-get install age openssl time
 set -euo pipefail
@@ -22,7 +22,7 @@ while getopts s:n:d: option; do
     esac
 done
 shift $((OPTIND - 1))
-(($#)) || set -- machine compare random disk memory ratios parts
+(($#)) || set -- machine compare random disk memory cancel ratios parts
 
 cd "$repository"
 results=bench/RESULTS.md
@@ -38,6 +38,13 @@ criterion_table() {
             printf "| %s | %s | %s %s |\n", name, time, field[3], field[4] }'
 }
 
+# cancel: the bench on tmpfs, and on the disk.
+cancel() {
+    TMPDIR=/dev/shm cargo bench --quiet -p cofferdam-bench --bench cancel
+    echo
+    TMPDIR=$disk cargo bench --quiet -p cofferdam-bench --bench cancel
+}
+
 section() {
     case $1 in
         machine) machine ;;
@@ -45,6 +52,7 @@ section() {
         random) bench/compare.sh -s "$mib" -n "$rounds" -i random /dev/shm ;;
         disk) bench/compare.sh -s "$mib" -n "$rounds" "$disk" ;;
         memory) bench/memory.sh -s "$mib" -S $((mib * 4)) "$disk" || (($? == 1)) ;;
+        cancel) cancel ;;
         ratios) cargo bench --quiet -p cofferdam-bench --bench ratios ;;
         parts)
             cargo bench --quiet -p cofferdam-bench --bench pipeline -- --discard-baseline '^(split|fragment|segment|frame)' |
