@@ -29,8 +29,8 @@ pub struct KeyCopy {
 }
 
 impl KeyCopy {
-    /// The least multiple of 4 KiB that holds `slots`, or an error where none does.
-    pub fn len_for(slots: &[Slot]) -> Result<u32, FramingError> {
+    /// The least multiple of 4 KiB that holds `slots` and `room` bytes more, or an error where none holds the slots.
+    pub fn len_for(slots: &[Slot], room: usize) -> Result<u32, FramingError> {
         let len = KEY_COPY_HEAD_LEN + slots_len(slots) + KEY_COPY_TAIL_LEN;
         if slots.len() > SLOTS_MAX {
             return Err(FramingError::limit(Record::KeyCopy, "has more than 16 slots"));
@@ -38,7 +38,7 @@ impl KeyCopy {
         if len > KEY_COPY_LEN_MAX {
             return Err(FramingError::limit(Record::KeyCopy, "is longer than 256 KiB"));
         }
-        Ok(len.next_multiple_of(KEY_COPY_UNIT) as u32)
+        Ok((len + room).min(KEY_COPY_LEN_MAX).next_multiple_of(KEY_COPY_UNIT) as u32)
     }
 
     /// A copy of `len` bytes. `mac` sees all but the tail, `sha256` all but the checksum.
@@ -49,7 +49,7 @@ impl KeyCopy {
         mac: impl FnOnce(&[u8]) -> [u8; MAC_LEN],
         sha256: impl FnOnce(&[u8]) -> [u8; CHECKSUM_LEN],
     ) -> Result<Vec<u8>, FramingError> {
-        if KeyCopy::len_for(slots)? > len {
+        if KeyCopy::len_for(slots, 0)? > len {
             return Err(FramingError::limit(Record::KeyCopy, "has no room for these slots"));
         }
         let len = to_usize(len);
@@ -204,8 +204,10 @@ mod tests {
     #[test]
     fn the_length_is_the_least_that_holds_the_slots() {
         let slot = |len| [Slot { kind: 2, body: vec![0; len] }];
-        assert_eq!(KeyCopy::len_for(&slot(4096 - 96 - 8)), Ok(4096));
-        assert_eq!(KeyCopy::len_for(&slot(4096 - 96 - 7)), Ok(8192));
-        assert_eq!(KeyCopy::len_for(&slot(256 * 1024)).unwrap_err().fault, Fault::Limit);
+        assert_eq!(KeyCopy::len_for(&slot(4096 - 96 - 8), 0), Ok(4096));
+        assert_eq!(KeyCopy::len_for(&slot(4096 - 96 - 7), 0), Ok(8192));
+        assert_eq!(KeyCopy::len_for(&slot(4096 - 96 - 8), 1), Ok(8192));
+        assert_eq!(KeyCopy::len_for(&slot(256 * 1024 - 96 - 8), 1000), Ok(256 * 1024));
+        assert_eq!(KeyCopy::len_for(&slot(256 * 1024), 0).unwrap_err().fault, Fault::Limit);
     }
 }

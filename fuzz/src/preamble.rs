@@ -33,7 +33,7 @@ fn key_copy(copy: &[u8]) {
     let Ok(slots) = parsed.slots() else { return };
     assert!(slots.len() <= SLOTS_MAX);
     let Ok(len) = u32::try_from(copy.len()) else { return };
-    let Ok(least) = KeyCopy::len_for(&slots) else { return };
+    let Ok(least) = KeyCopy::len_for(&slots, 0) else { return };
     assert!(least <= len);
     let mac = parsed.mac;
     let encoded = KeyCopy::encode(parsed.generation, &slots, len, |_| mac, |_| checksum);

@@ -3,5 +3,6 @@
 
 pub(crate) mod gate;
 pub(crate) mod mailbox;
+pub(crate) mod queue;
 pub(crate) mod reorder;
 pub(crate) mod token;

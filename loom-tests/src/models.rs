@@ -9,6 +9,7 @@ mod cancel;
 mod gate;
 mod mailbox;
 mod order;
+mod queue;
 
 /// Runs `model` in every interleaving with at most [`PREEMPTIONS_MAX`] preemptions. Panics where one fails.
 fn check(model: impl Fn() + Send + Sync + 'static) {

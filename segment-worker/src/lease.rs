@@ -1,14 +1,12 @@
 //! How a stream draws on a memory budget: its minimum all at once, more only if it is free.
 //! It knows bytes, not what they hold, and jobs, not what they do.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
+use crate::sync::queue::Queue;
 
 /// Bytes of buffers that streams may hold at once. Clones share it.
 #[derive(Clone)]
@@ -17,7 +15,7 @@ pub struct Budget(Arc<Shared>);
 struct Shared {
     gate: Gate,
     /// The jobs, not yet begun, of streams that hold credit here. Bounded as those streams' runs are.
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Queue<Job>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -34,7 +32,7 @@ pub(crate) enum Caller {
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Shared { gate: Gate::new(bytes), jobs: Mutex::default() }))
+        Budget(Arc::new(Shared { gate: Gate::new(bytes), jobs: Queue::new() }))
     }
 
     /// What it was made with, in bytes.
@@ -54,13 +52,12 @@ impl Budget {
 
     /// Leaves the job of a stream that holds a lease here to whoever calls [`Budget::do_one`] next.
     pub(crate) fn leave(&self, job: impl FnOnce() + Send + 'static) {
-        self.0.jobs.lock().push_back(Box::new(job));
+        self.0.jobs.leave(Box::new(job));
     }
 
     /// Does the oldest job that was left, if there is one, and says whether it did.
     pub(crate) fn do_one(&self) -> bool {
-        let job = self.0.jobs.lock().pop_front();
-        job.map(|job| job()).is_some()
+        self.0.jobs.take().map(|job| job()).is_some()
     }
 
     /// The way of a caller that is itself a thread of the pool: it works while it waits, for the credit it waits for

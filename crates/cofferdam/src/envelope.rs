@@ -95,7 +95,7 @@ impl Envelope {
         let mut head = [0; 80];
         head.copy_from_slice(&preamble.to_bytes()[..80]);
         let slots = recipients.wrap(&stream_key, &head).map_err(Error::key)?;
-        preamble.key_copy_len = KeyCopy::len_for(&framing_slots(&slots))
+        preamble.key_copy_len = KeyCopy::len_for(&framing_slots(&slots), ROOM_FOR_SLOTS)
             .map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
         let mut bytes = preamble.to_bytes().to_vec();
         bytes.resize(PREAMBLE_BLOCK_LEN, 0);
@@ -187,3 +187,6 @@ fn open_metadata(
     cipher.open(*secret.nonce(), &[], text, tag, &mut plaintext).map_err(|_| refused())?;
     decode_entries(&plaintext).map_err(|error| Error::framing(error, origin))
 }
+
+/// Bytes left free in a key copy, for recipients to come: six X25519 ones, say. Its length cannot change later.
+const ROOM_FOR_SLOTS: usize = 1024;
