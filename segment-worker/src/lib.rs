@@ -11,6 +11,7 @@
 mod buffers;
 mod error;
 mod feed;
+mod flight;
 mod guard;
 mod job;
 mod lease;
@@ -20,16 +21,17 @@ mod proof;
 mod release;
 mod seal;
 mod sequencer;
+mod settings;
 mod sync;
 
 pub use buffers::Buffers;
 pub use error::{SegmentFault, StreamError};
 pub use feed::{Feed, Input, IsLast, NoEnd, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
 pub use lease::Budget;
-pub use line::{Committed, Demand, Executor, Settings};
 pub use open::{Opened, open};
 pub use proof::{Complete, Verified};
 pub use release::Release;
 pub use seal::{Sealed, seal};
 pub use sequencer::{OpenedRun, Sequencer};
+pub use settings::{Committed, Demand, Executor, Settings};
 pub use sync::cancel::CancelToken;

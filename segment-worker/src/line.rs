@@ -5,101 +5,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use frame_worker::{ChainValue, FrameIndex, FrameWorker, Pool, SegmentIndex};
-use sinks::{Checkpoint, Durability, MakeDurable, PositionedWrite, StreamingSink, Visibility};
+use frame_worker::{ChainValue, FrameIndex, Pool, SegmentIndex};
+use sinks::{Checkpoint, MakeDurable, PositionedWrite, StreamingSink, Visibility};
 
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
+use crate::flight::{Closed, Flight, InFlight};
 use crate::guard::Guard;
-use crate::job::{Job, JobError, Outcome, Output, Work};
+use crate::job::{Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
 use crate::proof::{Complete, Verified};
 use crate::sequencer::{OpenedRun, Sequencer};
+use crate::settings::{Committed, Demand, Executor, Settings};
 use crate::sync::mailbox::Mailbox;
-use crate::{Budget, Buffers, CancelToken, Release};
-
-/// How a stream is to be run.
-pub struct Settings<'a> {
-    /// Where its jobs run.
-    pub executor: Executor<'a>,
-    /// What its buffers are charged to.
-    pub budget: &'a Budget,
-    /// When plaintext leaves for the sink.
-    pub release: Release,
-    /// When what has committed is made durable, where the sink offers that.
-    pub durability: Durability,
-    /// Stops it.
-    pub cancel: &'a CancelToken,
-    /// What its feed asks for.
-    pub demand: Demand,
-    /// Plaintext bytes of a full frame.
-    pub frame_len: u32,
-    /// Makes the checkpoint of a commit.
-    pub mark: &'a dyn Fn(&Committed) -> Checkpoint,
-    /// Told of each commit, on the calling thread.
-    pub observe: &'a mut dyn FnMut(&Committed),
-}
-
-/// Where jobs run.
-#[derive(Clone, Copy)]
-pub enum Executor<'a> {
-    /// On a pool. A caller that is one of its threads runs its stream by itself.
-    Pool(&'a Pool),
-    /// On the calling thread: for streams of one run.
-    Inline,
-}
-
-/// What a feed asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Demand {
-    /// The most bytes that a run brings in, or that come out of it.
-    pub run_len: usize,
-    /// The most runs of a segment.
-    pub runs_per_segment: usize,
-}
-
-/// How far a stream has committed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Committed {
-    /// Segments.
-    pub segments: u64,
-    /// Plaintext bytes.
-    pub plaintext_len: u64,
-    /// Bytes of the sink.
-    pub sink_len: u64,
-    /// The chain value.
-    pub chain: ChainValue,
-    /// Bytes of the sink that are known to survive a power cut; none before publish for a sink that offers no more.
-    pub durable_len: u64,
-}
-
-/// A segment whose frames go through the pool; `C` is what closes it.
-struct InFlight<C> {
-    flight: Flight,
-    sequencer: Sequencer<Option<Output>>,
-    outstanding: usize,
-    closing: Option<C>,
-    /// A run of it came to nothing, so that it will never be whole.
-    lost: bool,
-}
-
-/// A segment on its way to the sink.
-pub(crate) struct Flight {
-    pub(crate) index: SegmentIndex,
-    pub(crate) worker: Arc<FrameWorker>,
-    /// Where its frames end in the sink.
-    pub(crate) frames_end: u64,
-    sink_offset: u64,
-    head: Vec<u8>,
-    held: Vec<Output>,
-}
-
-/// A segment that is all there, ready for its proof.
-pub(crate) struct Closed<C> {
-    pub(crate) flight: Flight,
-    pub(crate) sequencer: Sequencer<Option<Output>>,
-    pub(crate) closing: C,
-}
+use crate::{Buffers, CancelToken};
 
 /// What an orchestrator does next.
 pub(crate) enum Turn {

@@ -6,9 +6,11 @@ use sinks::StreamingSink;
 
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Feed, Step, StreamEnd};
+use crate::flight::Closed;
 use crate::job::Work;
-use crate::line::{Closed, Committed, Credit, Line, Settings, Turn};
+use crate::line::{Credit, Line, Turn};
 use crate::proof::Complete;
+use crate::settings::{Committed, Settings};
 
 /// What has been published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,9 +6,11 @@ use sinks::StreamingSink;
 
 use crate::error::StreamError;
 use crate::feed::{IsLast, SealFeed, Step};
+use crate::flight::Closed;
 use crate::job::Work;
-use crate::line::{Closed, Committed, Credit, Line, Settings, Turn};
+use crate::line::{Credit, Line, Turn};
 use crate::proof::{Complete, Verified};
+use crate::settings::{Committed, Settings};
 
 /// What has been sealed and published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,37 @@
+//! One segment on its way: through the pool, then to the sink.
+//! It knows nothing of the segments around it.
+
+use std::sync::Arc;
+
+use frame_worker::{FrameWorker, SegmentIndex};
+
+use crate::job::Output;
+use crate::sequencer::Sequencer;
+
+/// A segment whose frames go through the pool; `C` is what closes it.
+pub(crate) struct InFlight<C> {
+    pub(crate) flight: Flight,
+    pub(crate) sequencer: Sequencer<Option<Output>>,
+    pub(crate) outstanding: usize,
+    pub(crate) closing: Option<C>,
+    /// A run of it came to nothing, so that it will never be whole.
+    pub(crate) lost: bool,
+}
+
+/// A segment on its way to the sink.
+pub(crate) struct Flight {
+    pub(crate) index: SegmentIndex,
+    pub(crate) worker: Arc<FrameWorker>,
+    /// Where its frames end in the sink.
+    pub(crate) frames_end: u64,
+    pub(crate) sink_offset: u64,
+    pub(crate) head: Vec<u8>,
+    pub(crate) held: Vec<Output>,
+}
+
+/// A segment that is all there, ready for its proof.
+pub(crate) struct Closed<C> {
+    pub(crate) flight: Flight,
+    pub(crate) sequencer: Sequencer<Option<Output>>,
+    pub(crate) closing: C,
+}

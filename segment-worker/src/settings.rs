@@ -1,0 +1,62 @@
+//! How a stream is to be run, and how far it has come: what callers say and are told.
+//! It knows no bytes and no step.
+
+use frame_worker::{ChainValue, Pool};
+use sinks::{Checkpoint, Durability};
+
+use crate::{Budget, CancelToken, Release};
+
+/// How a stream is to be run.
+pub struct Settings<'a> {
+    /// Where its jobs run.
+    pub executor: Executor<'a>,
+    /// What its buffers are charged to.
+    pub budget: &'a Budget,
+    /// When plaintext leaves for the sink.
+    pub release: Release,
+    /// When what has committed is made durable, where the sink offers that.
+    pub durability: Durability,
+    /// Stops it.
+    pub cancel: &'a CancelToken,
+    /// What its feed asks for.
+    pub demand: Demand,
+    /// Plaintext bytes of a full frame.
+    pub frame_len: u32,
+    /// Makes the checkpoint of a commit.
+    pub mark: &'a dyn Fn(&Committed) -> Checkpoint,
+    /// Told of each commit, on the calling thread.
+    pub observe: &'a mut dyn FnMut(&Committed),
+}
+
+/// Where jobs run.
+#[derive(Clone, Copy)]
+pub enum Executor<'a> {
+    /// On a pool. A caller that is one of its threads runs its stream by itself.
+    Pool(&'a Pool),
+    /// On the calling thread: for streams of one run.
+    Inline,
+}
+
+/// What a feed asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// The most bytes that a run brings in, or that come out of it.
+    pub run_len: usize,
+    /// The most runs of a segment.
+    pub runs_per_segment: usize,
+}
+
+/// How far a stream has committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// Segments.
+    pub segments: u64,
+    /// Plaintext bytes.
+    pub plaintext_len: u64,
+    /// Bytes of the sink.
+    pub sink_len: u64,
+    /// The chain value.
+    pub chain: ChainValue,
+    /// Bytes of the sink that are known to survive a power cut; none before publish for a sink that offers no more.
+    pub durable_len: u64,
+}
