@@ -224,7 +224,7 @@ impl Opener {
         let budget = resources.budget();
         let marks = CheckpointMaker::new(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         let mut meter = Meter::new(resources.observer.clone(), total);
-        let pool = if plan.is_one_run(shape, total) { None } else { Some(resources.pool()?) };
+        let pool = resources.pool_for(plan, shape, total)?;
         let settings = Settings {
             executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
             budget: &budget,

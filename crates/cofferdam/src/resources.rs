@@ -27,12 +27,23 @@ pub(crate) struct RunPlan {
 }
 
 impl Resources {
-    /// The pool given, or one made now.
-    pub(crate) fn pool(&self) -> Result<Pool, Error> {
-        if let Some(pool) = &self.pool {
-            return Ok(pool.clone());
+    /// The pool given, or one made now; none for a stream that is one run. A caller that is a thread of the pool is
+    /// known by it, whatever the length: what that thread waits for may need it.
+    pub(crate) fn pool_for(
+        &self,
+        plan: RunPlan,
+        shape: Shape,
+        plaintext_len: Option<u64>,
+    ) -> Result<Option<Pool>, Error> {
+        match &self.pool {
+            Some(pool) if pool.is_current() => Ok(Some(pool.clone())),
+            _ if plan.is_one_run(shape, plaintext_len) => Ok(None),
+            Some(pool) => Ok(Some(pool.clone())),
+            None => match Pool::new(self.threads()) {
+                Ok(pool) => Ok(Some(pool)),
+                Err(error) => Err(Error::new(ErrorKind::Io, error.to_string())),
+            },
         }
-        Pool::new(self.threads()).map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
     }
 
     /// For the reads that come before the pipeline runs.
@@ -64,7 +75,7 @@ impl Resources {
 
 impl RunPlan {
     /// Whether a stream of `plaintext_len` bytes is one run, and so not worth a pool.
-    pub(crate) fn is_one_run(&self, shape: Shape, plaintext_len: Option<u64>) -> bool {
+    fn is_one_run(&self, shape: Shape, plaintext_len: Option<u64>) -> bool {
         let run = u64::from(self.frames_per_run) * u64::from(shape.frame_len());
         plaintext_len.is_some_and(|len| len <= run)
     }

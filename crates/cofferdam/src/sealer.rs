@@ -189,7 +189,7 @@ impl Sealer {
         let plan = resources.plan(shape, &budget);
         let marks = CheckpointMaker::new(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         let mut meter = Meter::new(resources.observer.clone(), total);
-        let pool = if plan.is_one_run(shape, total) { None } else { Some(resources.pool()?) };
+        let pool = resources.pool_for(plan, shape, total)?;
         let source = Box::new(Heedful::new(source, &resources.cancel));
         let mut feed = PlainFeed::new(source, &envelope, beginning, plan.frames_per_run);
         let settings = Settings {
