@@ -48,9 +48,9 @@ cancel() {
 section() {
     case $1 in
         machine) machine ;;
-        compare) bench/compare.sh -s "$mib" -n "$rounds" /dev/shm ;;
-        random) bench/compare.sh -s "$mib" -n "$rounds" -i random /dev/shm ;;
-        disk) bench/compare.sh -s "$mib" -n "$rounds" "$disk" ;;
+        compare) bench/compare.sh -o blocks -s "$mib" -n "$rounds" /dev/shm ;;
+        random) bench/compare.sh -o blocks -s "$mib" -n "$rounds" -i random /dev/shm ;;
+        disk) bench/compare.sh -o blocks -s "$mib" -n "$rounds" "$disk" ;;
         memory) bench/memory.sh -s "$mib" -S $((mib * 4)) "$disk" || (($? == 1)) ;;
         cancel) cancel ;;
         ratios) cargo bench --quiet -p cofferdam-bench --bench ratios ;;
