@@ -1,5 +1,5 @@
-//! How do I restore into something of my own? `cargo run --release --example custom_sink`
-//! A sink that keeps each committed segment as a record; a storage engine would append it to its log.
+//! How do I restore into something of my own? `cargo run --release -p cofferdam --example custom_sink`
+//! A sink that shows its records, one a segment, at publish; a storage engine would append them to its log.
 
 use std::error::Error;
 use std::io;
@@ -10,17 +10,19 @@ use cofferdam::{
     Profile, Recipients, Sealer, StreamingSink, Visibility, WrappingKey,
 };
 
-/// Segments that have committed, oldest first.
-type Log = Arc<Mutex<Vec<Vec<u8>>>>;
+/// What was published: the stream's segments, oldest first.
+type Log = Arc<Mutex<Option<Vec<Vec<u8>>>>>;
 
+#[derive(Default)]
 struct LogSink {
     open: Vec<u8>,
+    committed: Vec<Vec<u8>>,
     log: Log,
 }
 
 impl StreamingSink for LogSink {
     fn profile(&self) -> Profile {
-        // Nobody sees `open` before it commits, so the engine need not hold segments back.
+        // Nobody sees a segment before publish, so the engine need not hold it back until it has been verified.
         Profile { visibility: Visibility::Private, reserve_bytes: 0 }
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -39,14 +41,22 @@ impl StreamingSink for LogSink {
         Ok(())
     }
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        let mut log = self.log.lock().map_err(|_| io::Error::other("the log's lock is poisoned"))?;
-        log.push(std::mem::take(&mut self.open));
+        self.committed.push(std::mem::take(&mut self.open));
         Ok(())
     }
-    fn publish(&mut self, _plaintext_len: u64) -> Result<(), CommitError> {
+    fn publish(&mut self, plaintext_len: u64) -> Result<(), CommitError> {
+        // An error of any other kind would say that nobody knows whether the records are there.
+        let refused = |why: &str| CommitError::NotCommitted(io::Error::other(why));
+        let len: usize = self.committed.iter().map(Vec::len).sum();
+        if len as u64 != plaintext_len {
+            return Err(refused("the segments do not make the length that is published"));
+        }
+        let mut log = self.log.lock().map_err(|_| refused("the log's lock is poisoned"))?;
+        *log = Some(std::mem::take(&mut self.committed));
         Ok(())
     }
     fn discard(&mut self) -> io::Result<()> {
+        self.committed.clear();
         Ok(())
     }
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
@@ -65,11 +75,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     sealer.seal(BytesSource::new(vec![7; 40_000]), sink)?;
 
     let log = Log::default();
-    let sink = LogSink { open: Vec::new(), log: log.clone() };
+    let sink = LogSink { log: log.clone(), ..LogSink::default() };
     let opener = Opener::new(Identities::new().wrapping_key(same_key));
     opener.open(BytesSource::new(sealed.take().ok_or("nothing was sealed")?), sink)?;
-    let lengths: Vec<usize> = log.lock().map_err(|_| "poisoned")?.iter().map(Vec::len).collect();
-    println!("segments committed, in bytes: {lengths:?}");
+    let records = log.lock().map_err(|_| "poisoned")?.take().ok_or("nothing was published")?;
+    let lengths: Vec<usize> = records.iter().map(Vec::len).collect();
+    println!("segments published, in bytes: {lengths:?}");
     assert_eq!(lengths, [16384, 16384, 7232]);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How do I watch a restore, and stop it? `cargo run --release --example progress_and_cancel`
+//! How do I watch a restore, and stop it? `cargo run --release -p cofferdam --example progress_and_cancel`
 //! The observer runs on the restoring thread; the token may be used from any.
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! How do I restore a file, all or nothing? `cargo run --release --example restore_file -- SEALED TARGET IDENTITY-FILE`
+//! How do I restore a file, all or nothing? `cargo run --release -p cofferdam --example restore_file -- SEALED TARGET IDENTITY-FILE`
 //! Shows how an error tells what happened, where, and what to do.
 
 use std::path::Path;

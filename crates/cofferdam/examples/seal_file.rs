@@ -1,4 +1,4 @@
-//! How do I seal a file for a recipient? `cargo run --release --example seal_file -- INPUT OUTPUT age1…`
+//! How do I seal a file for a recipient? `cargo run --release -p cofferdam --example seal_file -- INPUT OUTPUT age1…`
 //! Shows the one-line way; every choice beyond it is a setter of `Sealer`.
 
 use std::error::Error;

@@ -180,10 +180,10 @@ impl Error {
     pub(crate) fn target(error: TargetError) -> Error {
         let (kind, advice) = match &error {
             TargetError::Exists { .. } => {
-                (ErrorKind::TargetExists, Some("To replace it, ask for that: `--force`."))
+                (ErrorKind::TargetExists, Some("`--force` replaces it, atomically."))
             }
             TargetError::Symlink { .. } => {
-                (ErrorKind::TargetExists, Some("To replace what it points to, ask for that: `--force`."))
+                (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
             }
             TargetError::Held { .. } => (ErrorKind::TargetHeld, Some("Wait for the other one to end.")),
             TargetError::NotAFile { .. } => (ErrorKind::Usage, None),
@@ -200,7 +200,7 @@ impl Error {
         let refused = match &error {
             CommitError::NotCommitted(_) if exists => {
                 Error::new(ErrorKind::TargetExists, "another file has appeared at the target meanwhile")
-                    .advise("To replace it, ask for that: `--force`.")
+                    .advise("`--force` replaces it, atomically.")
             }
             CommitError::Unknown(_) if segment.is_none() => Error::new(
                 ErrorKind::DurabilityUnknown,

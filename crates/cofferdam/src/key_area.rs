@@ -1,7 +1,9 @@
 //! The key area of a stream: from two copies to the stream key, and whether both copies are well (FORMAT §5).
 //! It knows no segment.
 
-use framing::limits::PREAMBLE_BLOCK_LEN;
+use framing::limits::{
+    KEY_COPY_HEAD_LEN, KEY_COPY_LEN_MAX, KEY_COPY_TAIL_LEN, PREAMBLE_BLOCK_LEN, SLOT_HEAD_LEN, SLOTS_MAX,
+};
 use framing::{KeyCopy, Preamble};
 use keys::{Identities, KeySchedule, SealedSlot, StreamKey, UnwrapError, check_slots, macs_equal};
 use sha2::{Digest as _, Sha256};
@@ -165,3 +167,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Where the key area begins in a stream.
 const AREA_POSITION: u64 = PREAMBLE_BLOCK_LEN as u64;
+
+// The crates `framing` and `keys` know nothing of each other, and both have to keep FORMAT §2's limits.
+const _: () = assert!(keys::SLOT_COUNT_MAX == SLOTS_MAX);
+const _: () = assert!(keys::SLOT_HEADER_LEN == SLOT_HEAD_LEN);
+const _: () = assert!(keys::SLOTS_LEN_MAX == KEY_COPY_LEN_MAX - KEY_COPY_HEAD_LEN - KEY_COPY_TAIL_LEN);
