@@ -2,6 +2,7 @@
 //! It knows no more than the help says.
 
 use std::path::PathBuf;
+use std::{fs, io};
 
 use clap::CommandFactory as _;
 
@@ -20,18 +21,42 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let command = Arguments::command();
-        if let Some(directory) = &self.dir {
-            return clap_mangen::generate_to(command, directory).map_err(|error| {
-                Failure::io(format!("{}: the pages could not be written", directory.display()), error)
-            });
+        let mut command = Arguments::command().disable_help_subcommand(true);
+        command.build();
+        let Some(directory) = &self.dir else { return print(page(&command)?.as_bytes()) };
+        for command in command.get_subcommands().chain([&command]) {
+            let path = directory.join(clap_mangen::Man::new(command.clone()).get_filename());
+            fs::write(&path, page(command)?).map_err(|error| {
+                Failure::io(format!("{}: the page could not be written", path.display()), error)
+            })?;
         }
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command)
-            .render(&mut page)
-            .map_err(|error| Failure::io("the page could not be made", error))?;
-        print(&page)
+        Ok(())
     }
+}
+
+fn page(command: &clap::Command) -> Result<String, Failure> {
+    let failed = |error| Failure::io("the page could not be made", error);
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    let page = String::from_utf8(page).map_err(|error| failed(io::Error::other(error)))?;
+    let (before, notes) = page.split_once(".SH EXTRA\n").unwrap_or((&page, ""));
+    let notes = if notes.is_empty() { String::new() } else { format!(".SH NOTES\n{}", keep_tables(notes)) };
+    Ok(format!("{before}{notes}"))
+}
+
+/// Indented lines are examples and tables: roff would fill and justify them.
+fn keep_tables(roff: &str) -> String {
+    let mut kept = String::new();
+    let mut in_table = false;
+    for line in roff.lines() {
+        if line.starts_with(' ') != in_table {
+            in_table = !in_table;
+            kept.push_str(if in_table { ".nf\n" } else { ".fi\n" });
+        }
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    kept
 }
 
 const AFTER_HELP: &str = "\

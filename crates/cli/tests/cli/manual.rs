@@ -46,6 +46,8 @@ fn the_manual_has_a_page_for_every_command() {
     let page = place.run(["man"]);
     page.assert_done();
     assert!(page.text().contains(".TH cofferdam 1"), "{}", page.text());
+    assert!(page.text().contains(".nf\n  cofferdam keygen"), "examples stay as they are laid out");
+    assert!(!page.text().contains("cofferdam-help(1)"), "no page of this name is written");
     fs::create_dir(place.path("man1")).unwrap();
     place.run(["man", "--dir", "man1"]).assert_done();
     for command in COMMANDS {
