@@ -103,6 +103,15 @@ impl fmt::Display for End {
     }
 }
 
+/// Refuses `-` where the command needs a file: `./-` is a file of that name.
+pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        return Err(Failure::usage("this works on a file, not on standard input")
+            .advise("Give the sealed file's name; `verify` takes a pipe."));
+    }
+    Ok(())
+}
+
 fn is_fifo(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }

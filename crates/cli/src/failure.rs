@@ -68,6 +68,16 @@ impl Failure {
         self.advise(advice)
     }
 
+    /// Names `input` in what is a verdict on its bytes.
+    #[must_use]
+    pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {
+        use ErrorKind::{Damaged, Limit, NoKey, Truncated, Unsupported};
+        if matches!(self.kind, Damaged | Limit | NoKey | Truncated | Unsupported) {
+            self.message = format!("{input}: {}", self.message);
+        }
+        self
+    }
+
     /// Key material that came from `origin`.
     pub(crate) fn keys(origin: impl fmt::Display, error: KeyError) -> Failure {
         let mut failure = Failure::from(error);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use cofferdam::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary};
 use serde::Serialize;
 
+use crate::ends::refuse_standard_input;
 use crate::failure::Failure;
 use crate::report::{Channel, Report};
 use crate::size::Size;
@@ -18,7 +19,7 @@ use crate::text::{count, digest_name, hex, suite_name};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Inspect {
-    /// The sealed file
+    /// The sealed file; not a pipe
     #[arg(value_name = "SEALED")]
     sealed: PathBuf,
 
@@ -29,7 +30,9 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let inspection = cofferdam::inspect(&self.sealed)?;
+        refuse_standard_input(&self.sealed)?;
+        let inspection = cofferdam::inspect(&self.sealed)
+            .map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
         inspection.warnings.iter().for_each(|warning| report.warning(warning));
         let record = StreamRecord::new(&self.sealed, &inspection);
         report.answer(Channel::Stdout, &record, record.table())?;
@@ -158,7 +161,12 @@ impl KeyCopyRecord {
 impl SlotRecord {
     fn name(&self) -> String {
         match self {
-            SlotRecord::Age { stanzas } => format!("age ({})", printable(&stanzas.join(", "))),
+            SlotRecord::Age { stanzas } => {
+                // What age adds under a random name, for readers to ignore, tells an operator nothing.
+                let names: Vec<&str> =
+                    stanzas.iter().map(String::as_str).filter(|name| !name.ends_with("-grease")).collect();
+                format!("age ({})", printable(&names.join(", ")))
+            }
             SlotRecord::KeyFile => "key file".to_owned(),
             SlotRecord::External { name } => format!("external ({})", printable(name)),
             SlotRecord::Unknown { number } => format!("unknown kind {number}"),
@@ -212,7 +220,7 @@ fn printable(text: &str) -> String {
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam inspect db.cfd
-  cofferdam inspect --json --segments db.cfd | jq -r .digest
+  cofferdam inspect --json --segments db.cfd | tail -n +2 | jq -r .digest
 
 Exit codes: 0 done, 1 reading failed, 2 usage, 3 damaged, 5 truncated, 7 a limit is exceeded \
 or a feature is not supported.";

@@ -56,7 +56,7 @@ impl Restore {
             End::Standard => opener.open(source, End::stdout()?),
             End::Path(path) => opener.restore_to(source, path),
         };
-        let restored = restored.map_err(|error| self.target.explain(error))?;
+        let restored = restored.map_err(|error| self.target.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);
         watch.finish();
         report.summary(self.target.channel(), &record, record.sentence(begun))

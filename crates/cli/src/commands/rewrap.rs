@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::ends::refuse_standard_input;
 use crate::failure::Failure;
 use crate::interrupt::{self, Stake};
 use crate::keys_of::{NewKeys, OpeningKeys};
@@ -19,7 +20,7 @@ use crate::text::count;
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Rewrap {
-    /// The sealed file
+    /// The sealed file; not a pipe
     #[arg(value_name = "SEALED")]
     sealed: PathBuf,
 
@@ -33,9 +34,11 @@ pub(crate) struct Rewrap {
 impl Rewrap {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         interrupt::install(Stake::Nothing, report)?;
+        refuse_standard_input(&self.sealed)?;
         let identities = self.opening.some_identities()?;
         let recipients = self.new.recipients()?;
-        let rewrapped = cofferdam::rewrap(&self.sealed, &identities, &recipients)?;
+        let rewrapped = cofferdam::rewrap(&self.sealed, &identities, &recipients)
+            .map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
         let record = Record {
             event: "rewrapped",
             file: self.sealed.display().to_string(),

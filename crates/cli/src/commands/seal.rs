@@ -198,10 +198,10 @@ const EXTENSION: &str = ".cfd";
 
 const AFTER_HELP: &str = "\
 Examples:
-  cofferdam seal -r age1… db.img                       into db.img.cfd
-  cofferdam seal -R team.txt -r age1… -o db.cfd db.img for a team and one more
-  pg_dump app | cofferdam seal -p -o app.cfd -         a pipe, with a passphrase
-  cofferdam seal --key-file k --metadata host=db1 x    with a key file and a note inside
+  cofferdam seal -r age1… db.img                         into db.img.cfd
+  cofferdam seal -R team.txt -r age1… -o db.cfd db.img   for a team and one more
+  pg_dump app | cofferdam seal -p -o app.cfd -           a pipe, with a passphrase
+  cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, \
 9 another process writes the output, 10 in place but its durability is unknown, 130 interrupted: nothing \

@@ -64,7 +64,8 @@ impl Verify {
         };
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let begun = Instant::now();
-        let verified = opener.verify(self.sealed.source()?)?;
+        let source = self.sealed.source()?;
+        let verified = opener.verify(source).map_err(|error| Failure::from(error).of_input(&self.sealed))?;
         watch.finish();
         verified.warnings.iter().for_each(|warning| report.warning(warning));
         let record = Record::new(&self.sealed, authenticity, &verified, begun);

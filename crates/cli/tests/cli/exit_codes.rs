@@ -84,6 +84,7 @@ fn a_damaged_stream_is_3_and_says_where() {
     fs::write(place.path("target"), b"old").unwrap();
     let refused = place.run(["restore", "-i", "key.txt", "--force", "sealed.cfd", "target"]);
     refused.assert_failed(3, "segment 2, frame");
+    assert!(refused.stderr.contains("sealed.cfd: "), "which file: {}", refused.stderr);
     assert!(refused.stderr.contains("Fetch the stream again"));
     place.run(["verify", "-i", "key.txt", "sealed.cfd"]).assert_failed(3, "segment 2");
     place.run(["verify", "sealed.cfd"]).assert_failed(3, "segment 2");

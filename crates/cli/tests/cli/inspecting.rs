@@ -32,7 +32,9 @@ fn inspect_for_people_says_that_it_vouches_for_nothing() {
     let place = Place::with_sealed(2);
     let shown = place.run(["inspect", "--quiet", "--segments", "sealed.cfd"]);
     shown.assert_done();
-    for words in ["blake3", "X25519", "2 segments", "Nothing of this has been authenticated", "segment 1 at"]
+    assert!(!shown.text().contains("grease"), "{}", shown.text());
+    for words in
+        ["blake3", "(X25519)", "2 segments", "Nothing of this has been authenticated", "segment 1 at"]
     {
         assert!(shown.text().contains(words), "{words}: {}", shown.text());
     }
@@ -60,5 +62,13 @@ fn what_stands_before_the_segments_is_judged_and_not_taken_for_a_missing_end() {
         sealed[origin + 16..origin + 20].copy_from_slice(&body_len.to_le_bytes());
         fs::write(place.path("sealed.cfd"), &sealed).unwrap();
         assert_eq!(place.run(["inspect", "sealed.cfd"]).code, code, "{body_len}");
+    }
+}
+
+#[test]
+fn what_needs_a_file_refuses_standard_input() {
+    let place = Place::with_sealed(1);
+    for arguments in [&["inspect", "-"][..], &["rewrap", "-i", "key.txt", "--new-key-file", "k", "-"]] {
+        place.run(arguments).assert_failed(2, "not on standard input");
     }
 }
