@@ -185,7 +185,7 @@ impl Error {
             TargetError::Symlink { .. } => {
                 (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
             }
-            TargetError::Held { .. } => (ErrorKind::TargetHeld, Some("Wait for the other one to end.")),
+            TargetError::Held { .. } => (ErrorKind::TargetHeld, None),
             TargetError::NotAFile { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };

@@ -138,7 +138,10 @@ impl fmt::Display for UnwrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKey { slots, notes } => {
-                write!(f, "none of the {slots} key slots opens with what was given")?;
+                match slots {
+                    1 => f.write_str("the one key slot does not open with what was given")?,
+                    _ => write!(f, "none of the {slots} key slots opens with what was given")?,
+                }
                 notes.iter().try_for_each(|note| write!(f, "; {note}"))
             }
             Self::Mismatch { slot } => write!(
