@@ -14,7 +14,8 @@
 //! *Atomic*: old or new, nothing between. *Incremental*: what has committed is out and cannot be taken back.
 //!
 //! The trait is [`StreamingSink`]; its documentation is a numbered contract. A sink of your own can be held
-//! against that contract with the functions of the `conformance` module (feature `conformance`).
+//! against that contract with the functions of the `conformance` module (package `cofferdam-sinks`, feature
+//! `conformance`).
 //!
 //! ```
 //! use sinks::{Checkpoint, MemorySink, StreamingSink};
