@@ -258,7 +258,7 @@ impl Error {
                 Error::frame_refused(segment.0, first.0, &source, offset)
             }
             StreamError::Segment { segment, fault } => {
-                Error::damaged(fault.to_string()).in_segment(segment.0)
+                Error::damaged(format!("the segment is not as it was sealed: {fault}")).in_segment(segment.0)
             }
             StreamError::Trailer => Error::damaged("the trailer does not say what the segments say"),
             StreamError::Read { segment, offset, source } => {

@@ -121,7 +121,11 @@ impl Sealer {
     fn shape(&self) -> Result<Shape, Error> {
         let frames = self.segment_len / u64::from(self.frame_len.max(1));
         if self.segment_len == 0 || !self.segment_len.is_multiple_of(u64::from(self.frame_len.max(1))) {
-            return Err(Error::new(ErrorKind::Usage, "the segment size is no multiple of the frame size"));
+            let (segment_len, frame_len) = (self.segment_len, self.frame_len);
+            let what =
+                format!("a segment of {segment_len} bytes is no multiple of a frame of {frame_len} bytes");
+            return Err(Error::new(ErrorKind::Usage, what)
+                .advise("A frame is a multiple of 4 KiB, and a segment one of its frames."));
         }
         let frames = u32::try_from(frames).unwrap_or(u32::MAX);
         Shape::new(self.frame_len, frames).map_err(|error| {
