@@ -71,14 +71,14 @@ impl End {
 
     /// Adds to a failure what it means for this output.
     pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
-        let is_interruption = error.kind() == ErrorKind::Cancelled;
+        let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
         let failure = Failure::from(error);
         match self {
             End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
             End::Path(path) if is_fifo(path) => {
                 failure.advise_also("What has gone into the pipe is not the whole.")
             }
-            End::Path(_) if is_interruption => {
+            End::Path(_) if is_cut_off => {
                 failure.advise_also("The target is as it was, and nothing is left beside it.")
             }
             End::Path(_) => failure,

@@ -40,10 +40,8 @@ pub enum ErrorKind {
 
 /// Why nothing was sealed, restored or verified. The target is as it was, unless the kind is
 /// [`ErrorKind::DurabilityUnknown`].
-#[derive(Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     what: String,
@@ -302,6 +300,22 @@ impl fmt::Display for Error {
     }
 }
 
+/// What a program that ends with this error from `main` shows: the error, what caused it, and what to do.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        match self.0.advice {
+            Some(advice) => write!(f, "\n{advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
@@ -316,3 +330,15 @@ impl From<KeyError> for Error {
 
 const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
 const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_shows_names_the_error_its_cause_and_what_to_do() {
+        let error = Error::io("the output could not be written", io::Error::other("the disk is full"));
+        let shown = format!("{:?}", error.in_segment(2).advise("Make room."));
+        assert_eq!(shown, "the output could not be written (segment 2): the disk is full\nMake room.");
+    }
+}

@@ -21,6 +21,16 @@ pub(crate) fn open_source(path: &Path) -> Result<Box<dyn Source>, Error> {
     sources::open_path(path).map_err(|error| Error::io("the input could not be opened", error))
 }
 
+/// Refuses to replace a file by what is made from it: it may be the only copy.
+pub(crate) fn refuse_same_file(input: &Path, output: &Path) -> Result<(), Error> {
+    let (Ok(input), Ok(output)) = (fs::metadata(input), fs::metadata(output)) else { return Ok(()) };
+    if output.is_file() && (input.dev(), input.ino()) == (output.dev(), output.ino()) {
+        return Err(Error::new(ErrorKind::Usage, "the input and the output are the same file")
+            .advise("Give the output another name. The input is then yours to remove."));
+    }
+    Ok(())
+}
+
 /// A path to write to, looked at before anything is read.
 pub(crate) enum Target<'a> {
     /// A file, to be staged beside it.

@@ -19,7 +19,7 @@ use crate::feed::Heedful;
 use crate::feed::placed::{Index, PlacedFeed, read};
 use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
 use crate::feed::window::Window;
-use crate::files::{Target, open_source, stage};
+use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan};
 use crate::{Error, Metadata, Observer, StreamDigest, StreamId, Warning};
@@ -134,6 +134,7 @@ impl Opener {
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte.
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
+        refuse_same_file(sealed, target)?;
         let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
         self.open_into(open_source(sealed)?, target)
     }

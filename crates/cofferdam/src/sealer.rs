@@ -17,7 +17,7 @@ use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
 use crate::feed::Heedful;
 use crate::feed::plain::{PlainFeed, too_many_segments};
-use crate::files::{Target, open_source, stage};
+use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::progress::Meter;
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
@@ -147,6 +147,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal`]. An output that exists is refused before anything is read, unless replacing was asked for.
     pub fn seal_file(&self, input: &Path, output: &Path) -> Result<Sealed, Error> {
+        refuse_same_file(input, output)?;
         let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
         self.seal_into(open_source(input)?, target)
     }

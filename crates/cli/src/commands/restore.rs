@@ -50,11 +50,11 @@ impl Restore {
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = Opener::new(self.keys.some_identities()?).existing(existing(self.force));
         let opener = self.resources.opener(opener, &cancel, watch.clone());
-        let source = self.sealed.source()?;
         let begun = Instant::now();
-        let restored = match &self.target {
-            End::Standard => opener.open(source, End::stdout()?),
-            End::Path(path) => opener.restore_to(source, path),
+        let restored = match (&self.sealed, &self.target) {
+            (End::Path(sealed), End::Path(target)) => opener.restore_file(sealed, target),
+            (sealed, End::Path(target)) => opener.restore_to(sealed.source()?, target),
+            (sealed, End::Standard) => opener.open(sealed.source()?, End::stdout()?),
         };
         let restored = restored.map_err(|error| self.target.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);

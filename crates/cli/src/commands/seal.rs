@@ -95,11 +95,11 @@ impl Seal {
             .metadata
             .iter()
             .fold(sealer, |sealer, (key, value)| sealer.metadata(key.as_bytes(), value.as_bytes()));
-        let source = self.input.source()?;
         let begun = Instant::now();
-        let sealed = match &output {
-            End::Standard => sealer.seal(source, End::stdout()?),
-            End::Path(path) => sealer.seal_to(source, path),
+        let sealed = match (&self.input, &output) {
+            (End::Path(input), End::Path(output)) => sealer.seal_file(input, output),
+            (input, End::Path(output)) => sealer.seal_to(input.source()?, output),
+            (input, End::Standard) => sealer.seal(input.source()?, End::stdout()?),
         };
         let sealed = sealed.map_err(|error| output.explain(error))?;
         let record = Record::new(&self.input, &output, &sealed, begun);

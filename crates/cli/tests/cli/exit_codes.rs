@@ -55,6 +55,25 @@ fn what_cannot_be_meant_is_2() {
 }
 
 #[test]
+fn a_file_is_not_replaced_by_what_is_made_from_it() {
+    let place = Place::with_sealed(1);
+    std::os::unix::fs::symlink(place.path("sealed.cfd"), place.path("link")).unwrap();
+    let (sealed, plain) =
+        (fs::read(place.path("sealed.cfd")).unwrap(), fs::read(place.path("plain")).unwrap());
+    let recipient = place.recipient.clone();
+    let cases: [&[&str]; 3] = [
+        &["restore", "--force", "-i", "key.txt", "sealed.cfd", "sealed.cfd"],
+        &["restore", "--force", "-i", "key.txt", "sealed.cfd", "link"],
+        &["seal", "--force", "-r", &recipient, "-o", "plain", "plain"],
+    ];
+    for arguments in cases {
+        place.run(arguments).assert_failed(2, "the input and the output are the same file");
+    }
+    assert_eq!(fs::read(place.path("sealed.cfd")).unwrap(), sealed);
+    assert_eq!(fs::read(place.path("plain")).unwrap(), plain);
+}
+
+#[test]
 fn an_identity_given_for_a_recipient_is_refused_and_not_repeated() {
     let place = Place::new();
     let text = fs::read_to_string(place.path("key.txt")).unwrap();
