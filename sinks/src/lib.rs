@@ -46,6 +46,7 @@ mod null;
 mod pipe;
 mod sink;
 mod staged;
+pub mod storage;
 mod target;
 
 pub use checkpoint::Checkpoint;
@@ -54,6 +55,6 @@ pub use durability::Durability;
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
-pub use sink::{MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility};
+pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};
 pub use staged::{Existing, StageOptions, StagedFile};
 pub use target::{TargetError, TargetKind, classify};

@@ -12,8 +12,9 @@ use crate::{Checkpoint, CommitError};
 /// sequence of calls like this (`*` any number of times):
 ///
 /// ```text
-/// ordered:     last_commit  ( begin_segment write_tentative* ( commit_segment | rollback_segment ) )*  end
-/// positioned:  last_commit  ( write_at, on any thread, several segments at once | commit_segment )*    end
+/// start:       last_commit  resume_at?
+/// ordered:     start  ( begin_segment write_tentative* ( commit_segment | rollback_segment ) )*  end
+/// positioned:  start  ( write_at, on any thread, several segments at once | commit_segment )*    end
 /// end:         publish | discard | Drop alone
 /// ```
 ///
@@ -74,6 +75,12 @@ use crate::{Checkpoint, CommitError};
 /// 16. **`make_durable(mark)`** that returns `Ok` has made every byte up to `mark` survive a crash, and after one
 ///     `last_commit` gives `mark` or a later one.
 /// 17. **The profile** does not change.
+/// 18. **`resume_at(index, at)`** is called once, after `last_commit` has given a mark and before the first write; never
+///     otherwise. Segment `index` comes next, at byte `at`. Everything before `at` counts as written and committed;
+///     everything from `at` on is forgotten. `(0, 0)` starts over. A sink that offers no [`kept`](Self::kept) bytes is
+///     asked to go on at its mark or to start over, and at nothing else.
+/// 19. **`kept`** bytes are what stands in the sink, whoever wrote it: a claim, which the engine proves before it
+///     builds on it. A proof may reach further than the mark, or less far.
 ///
 /// The `conformance` module (feature `conformance`) holds a function for each rule that can be seen from outside.
 pub trait StreamingSink: Send {
@@ -85,6 +92,21 @@ pub trait StreamingSink: Send {
     /// # Errors
     /// Stored progress is there and cannot be read.
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>>;
+
+    /// What an earlier attempt left, to be read back and proved: see rule 19. A sink whose stored bytes nobody can change
+    /// unseen has no need of it.
+    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+        None
+    }
+
+    /// Goes on behind an earlier attempt: see rule 18.
+    ///
+    /// # Errors
+    /// The sink cannot resume, or has nothing to resume there; the medium's own.
+    fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
+        let message = format!("this sink keeps no progress and cannot go on at segment {index}, byte {at}");
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
 
     /// Ordered mode: opens the segment `index` that starts at byte `at` of the stream.
     ///
@@ -139,6 +161,22 @@ pub trait PositionedWrite: Send + Sync {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()>;
 }
 
+/// Reads what an earlier attempt left (rule 19), from any thread.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks whether it is empty")]
+pub trait ReadKept: Send + Sync {
+    /// Bytes that may be there. What was never written among them reads as zeros.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Reads exactly `buffer.len()` bytes at `at`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] beyond the end; the medium's own.
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+}
+
 /// Makes commits survive a crash, while the sink takes further writes and commits (rule 16).
 pub trait MakeDurable: Send + Sync {
     /// Makes every byte up to `mark` durable, then `mark` itself.
@@ -172,6 +210,12 @@ impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         (**self).last_commit()
+    }
+    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+        (**self).kept()
+    }
+    fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
+        (**self).resume_at(index, at)
     }
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
         (**self).begin_segment(index, at)

@@ -1,23 +1,33 @@
 //! Mode, owner and extended attributes of the file that is published.
 //! Knows nothing of its contents.
 
-use std::{ffi::CStr, fs::File, io, os::fd::OwnedFd};
+use std::{
+    ffi::{CStr, OsStr},
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+};
 
 use rustix::{
-    fs::{FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, openat},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, openat, statat},
     io::{Errno, retry_on_intr},
 };
 
-use super::{Existing, place::Place};
+use super::Existing;
 
-/// Makes `staging` look like the file it is about to replace, or like a new one.
+/// Makes `staging` look like the file at `target` that it is about to replace, or like a new one.
 ///
 /// Where nothing may be replaced, nothing that stands at the name is a model: whoever may make files in the directory
 /// could put one there for a moment, and would be given the owner and the mode of their choice.
-pub(super) fn apply(place: &Place, staging: &File) -> io::Result<()> {
-    let replaced = match place.existing {
+pub(crate) fn apply(
+    directory: &OwnedFd,
+    target: &OsStr,
+    existing: Existing,
+    staging: &File,
+) -> io::Result<()> {
+    let replaced = match existing {
         Existing::Refuse => None,
-        Existing::Replace => Replaced::find(place)?,
+        Existing::Replace => Replaced::find(directory, target)?,
     };
     match replaced {
         Some(replaced) => replaced.apply(staging),
@@ -33,15 +43,19 @@ struct Replaced {
 }
 
 impl Replaced {
-    fn find(place: &Place) -> io::Result<Option<Self>> {
-        let Some(stat) = place.target_stat()? else { return Ok(None) };
+    fn find(directory: &OwnedFd, target: &OsStr) -> io::Result<Option<Self>> {
+        let stat = match statat(directory, target, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
             let message =
-                format!("{}: is no longer a regular file and is not replaced", place.path().display());
+                format!("{}: is no longer a regular file and is not replaced", target.to_string_lossy());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match retry_on_intr(|| openat(&place.directory, &place.name, flags, Mode::empty())) {
+        match retry_on_intr(|| openat(directory, target, flags, Mode::empty())) {
             Ok(file) => Ok(Some(Self { stat: fstat(&file)?, file: Some(file) })),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::ACCESS | Errno::PERM) => Ok(Some(Self { stat, file: None })),

@@ -1,7 +1,7 @@
 //! A sink that writes a file beside its target and puts it in the target's place at publish.
 //! Knows nothing of what the bytes mean, and has no progress that outlives it.
 
-mod likeness;
+pub(crate) mod likeness;
 mod place;
 mod room;
 mod staging;
@@ -91,7 +91,7 @@ impl StagedFile {
     fn finish(&self, len: u64) -> io::Result<()> {
         let file = &self.shared.staging.file;
         file.set_len(len)?;
-        likeness::apply(&self.place, file)?;
+        likeness::apply(&self.place.directory, &self.place.name, self.place.existing, file)?;
         // Once: after a failed sync a second one can succeed over lost data.
         Ok(rustix::fs::fsync(file)?)
     }

@@ -1,0 +1,224 @@
+//! The real directory.
+//! Knows no sink, and decides nothing: each call is one step of the file system.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::{FileExt, MetadataExt},
+    },
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fsync, linkat, openat,
+        renameat, statat, unlinkat,
+    },
+    io::{Errno, retry_on_intr},
+};
+
+use super::{FileId, Lock, Mapping, Storage, StorageFile};
+use crate::{Existing, staged::likeness};
+
+/// A directory that was opened once: every step is relative to its descriptor, so that a directory that is moved or
+/// replaced meanwhile does not send them elsewhere.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    directory: Arc<OwnedFd>,
+}
+
+impl Disk {
+    /// The directory behind a descriptor.
+    pub fn new(directory: OwnedFd) -> Disk {
+        Disk { directory: Arc::new(directory) }
+    }
+
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// The file system's own.
+    pub fn open(path: &std::path::Path) -> io::Result<Disk> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Disk::new(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?))
+    }
+
+    fn file(&self, fd: OwnedFd) -> Arc<dyn StorageFile> {
+        Arc::new(DiskFile { file: fd.into(), directory: self.directory.clone() })
+    }
+
+    /// A new name where there must be none.
+    fn rename_to_absent(&self, from: &OsStr, to: &OsStr) -> rustix::io::Result<()> {
+        match rename_noreplace(&self.directory, from, to) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            done => return done,
+        }
+        linkat(&self.directory, from, &self.directory, to, AtFlags::empty())?;
+        // The new name is there. The old one, if it stays behind, is a second name of the same file.
+        let _ = unlinkat(&self.directory, from, AtFlags::empty());
+        Ok(())
+    }
+}
+
+impl AsFd for Disk {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+impl Storage for Disk {
+    fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = retry_on_intr(|| openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR))?;
+        Ok(self.file(fd))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn create_unnamed(&self) -> io::Result<Arc<dyn StorageFile>> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match retry_on_intr(|| openat(&self.directory, c".", flags, Mode::RUSR | Mode::WUSR)) {
+            Ok(fd) => Ok(self.file(fd)),
+            // What open(2) names for file systems without O_TMPFILE; older kernels see a directory opened to write.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR) => Err(io::ErrorKind::Unsupported.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn create_unnamed(&self) -> io::Result<Arc<dyn StorageFile>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn open(&self, name: &OsStr) -> io::Result<Option<Arc<dyn StorageFile>>> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = match retry_on_intr(|| openat(&self.directory, name, flags, Mode::empty())) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(io::ErrorKind::InvalidInput.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if !FileType::from_raw_mode(fstat(&fd)?.st_mode).is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(Some(self.file(fd)))
+    }
+
+    fn id_at(&self, name: &OsStr) -> io::Result<Option<FileId>> {
+        match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(id_of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
+        match existing {
+            Existing::Refuse => Ok(self.rename_to_absent(from, to)?),
+            Existing::Replace => Ok(renameat(&self.directory, from, &self.directory, to)?),
+        }
+    }
+
+    fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.directory, name, AtFlags::empty())?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match fsync(&self.directory) {
+            // The file system has no such thing as a directory's sync; more cannot be done on it.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An open file of a [`Disk`].
+#[derive(Debug)]
+struct DiskFile {
+    file: File,
+    directory: Arc<OwnedFd>,
+}
+
+impl StorageFile for DiskFile {
+    fn id(&self) -> io::Result<FileId> {
+        Ok(id_of(&fstat(&self.file)?))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.blocks().saturating_mul(STAT_BLOCK_LEN))
+    }
+
+    fn try_lock(&self) -> io::Result<Lock> {
+        match retry_on_intr(|| flock(&self.file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Lock::Taken),
+            Err(Errno::WOULDBLOCK) => Ok(Lock::Held),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, at)
+    }
+
+    fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize> {
+        self.file.write_at(data, at)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {
+        likeness::apply(&self.directory, target, existing, &self.file)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn link(&self, name: &OsStr) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+
+        // linkat(2): by the descriptor itself this needs a capability, by way of /proc it does not.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(linkat(CWD, path, &self.directory, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn link(&self, _name: &OsStr) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn map(&self, _len: u64) -> io::Result<Arc<dyn Mapping>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+fn id_of(stat: &Stat) -> FileId {
+    // The widths of these fields differ between systems.
+    #[allow(clippy::unnecessary_cast)]
+    FileId { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+}
+
+#[cfg(target_os = "linux")]
+fn rename_noreplace(directory: &OwnedFd, from: &OsStr, to: &OsStr) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(directory, from, directory, to, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn rename_noreplace(_directory: &OwnedFd, _from: &OsStr, _to: &OsStr) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
+}
+
+/// stat(2): blocks are counted in this unit, whatever the file system's own.
+const STAT_BLOCK_LEN: u64 = 512;

@@ -1,0 +1,212 @@
+//! The seam under every sink that keeps files: one directory, as far as sinks use it.
+//! Knows no sink. Behind it stand the real directory, the simulated disk and a wrapper that makes calls fail.
+//!
+//! What a crash leaves follows from what was synced, and only from that:
+//!
+//! - bytes and length of a file are durable after [`StorageFile::sync_data`] or [`StorageFile::sync_all`];
+//! - mode, owner and attributes after [`StorageFile::sync_all`];
+//! - names after [`Storage::sync`].
+//!
+//! Everything else may be lost, in any combination; a write may be torn at any multiple of [`SECTOR_LEN`]. After a
+//! failed sync what was written before it is lost or not: no sync is ever tried again.
+
+mod disk;
+
+use std::{ffi::OsStr, fmt, io, sync::Arc};
+
+pub use disk::Disk;
+
+use crate::Existing;
+
+/// A directory, as far as sinks use it. Names are single components.
+pub trait Storage: Send + Sync + fmt::Debug {
+    /// Makes a file under a name that must be free. Its owner alone may read it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`], or the medium's own.
+    fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Makes a file without a name, for [`StorageFile::link`]. It is gone when it is dropped unlinked.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the file system has no such files, or the medium's own.
+    fn create_unnamed(&self) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens the file at `name` to read and write; `None` where nothing stands there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] where something other than a regular file stands there; the medium's own.
+    fn open(&self, name: &OsStr) -> io::Result<Option<Arc<dyn StorageFile>>>;
+
+    /// Which file stands at `name`, links not followed.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn id_at(&self, name: &OsStr) -> io::Result<Option<FileId>>;
+
+    /// Gives what stands at `from` the name `to`, and takes the old one away. With [`Existing::Refuse`] nothing may stand
+    /// at `to`; with [`Existing::Replace`] it is replaced in one step. Where the file system cannot rename without
+    /// replacing, it may leave both names on the file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`], or the medium's own.
+    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()>;
+
+    /// Takes a name away. A name that is not there is an error.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn remove(&self, name: &OsStr) -> io::Result<()>;
+
+    /// Makes all names durable.
+    ///
+    /// # Errors
+    /// The medium's own. It is final.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// An open file. Reads and writes come from any thread, over ranges that do not overlap.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks whether it is empty")]
+pub trait StorageFile: Send + Sync + fmt::Debug {
+    /// Which file it is, whatever its names.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn id(&self) -> io::Result<FileId>;
+
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Bytes of the medium that it has already.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn allocated(&self) -> io::Result<u64>;
+
+    /// Takes the exclusive lock that goes with the open file and ends with it.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn try_lock(&self) -> io::Result<Lock>;
+
+    /// Reads up to `buffer.len()` bytes at `at`; 0 at the end.
+    ///
+    /// # Errors
+    /// The medium's own; [`io::ErrorKind::Interrupted`] to be called again.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes some of `data` at `at`, at least a byte of it.
+    ///
+    /// # Errors
+    /// The medium's own; [`io::ErrorKind::Interrupted`] to be called again.
+    fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize>;
+
+    /// Cuts it, or adds zeros.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Gives it mode, owner and attributes of the file that it will replace at `target`, or those of a new file.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()>;
+
+    /// Makes bytes and length durable: fdatasync(2).
+    ///
+    /// # Errors
+    /// The medium's own. It is final.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes bytes, length, mode, owner and attributes durable: fsync(2).
+    ///
+    /// # Errors
+    /// The medium's own. It is final.
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// Gives an unnamed file a name, which must be free.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`], or the medium's own.
+    fn link(&self, name: &OsStr) -> io::Result<()>;
+
+    /// Sets the length, takes all the room, and maps the file into memory.
+    ///
+    /// # Errors
+    /// No room; [`io::ErrorKind::Unsupported`] where there are no maps; the medium's own.
+    fn map(&self, len: u64) -> io::Result<Arc<dyn Mapping>>;
+}
+
+/// A file's bytes in memory, all of them there. Writing one cannot fail for want of room.
+pub trait Mapping: Send + Sync + fmt::Debug {
+    /// Takes `data` as the bytes from `at` on. The range lies within the file and overlaps no other that is being written.
+    ///
+    /// # Errors
+    /// The range goes beyond the file.
+    fn write_at(&self, data: &[u8], at: u64) -> io::Result<()>;
+}
+
+impl dyn StorageFile {
+    /// Reads exactly `buffer.len()` bytes at `at`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the file ends before that; the medium's own.
+    pub fn read_exact_at(&self, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    buffer = &mut buffer[count..];
+                    at += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `data` at `at`: goes on after a signal and after a short write.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WriteZero`] where nothing more is taken; the medium's own.
+    pub fn write_all_at(&self, mut data: &[u8], mut at: u64) -> io::Result<()> {
+        while !data.is_empty() {
+            match self.write_at(data, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    data = &data[count..];
+                    at += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names a file on its medium: device and inode number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileId {
+    /// The device.
+    pub device: u64,
+    /// The file on that device.
+    pub inode: u64,
+}
+
+/// What came of trying to lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// It is ours until the file is closed.
+    Taken,
+    /// Another open file has it.
+    Held,
+}
+
+/// A write is whole or lost in units of this many bytes: the smallest sector of the disks in use.
+pub const SECTOR_LEN: usize = 512;
