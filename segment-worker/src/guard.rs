@@ -23,8 +23,9 @@ pub(crate) struct Guard<S: StreamingSink> {
 }
 
 impl<S: StreamingSink> Guard<S> {
-    pub(crate) fn new(sink: S) -> Guard<S> {
-        Guard { sink, state: State::Idle, next: 0 }
+    /// `next` is the segment that comes first.
+    pub(crate) fn new(sink: S, next: u64) -> Guard<S> {
+        Guard { sink, state: State::Idle, next }
     }
 
     pub(crate) fn profile(&self) -> Profile {
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn an_unknown_commit_is_followed_by_nothing() {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut guard = Guard::new(Lossy(log.clone()));
+        let mut guard = Guard::new(Lossy(log.clone()), 0);
         guard.begin(0).unwrap();
         assert!(matches!(guard.commit(proof()), Err(CommitError::Unknown(_))));
         assert!(guard.write(0, b"x").is_err());
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn an_open_segment_is_rolled_back_when_its_guard_goes() {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut guard = Guard::new(Lossy(log.clone()));
+        let mut guard = Guard::new(Lossy(log.clone()), 0);
         guard.begin(0).unwrap();
         guard.write(0, b"x").unwrap();
         drop(guard);
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "segments commit in order")]
     fn a_proof_of_another_segment_is_not_spent() {
-        let mut guard = Guard::new(Lossy(Arc::default()));
+        let mut guard = Guard::new(Lossy(Arc::default()), 0);
         guard.begin(0).unwrap();
         let _ = guard.commit(Verified { index: 1, ..proof() });
     }

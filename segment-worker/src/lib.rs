@@ -26,7 +26,7 @@ mod sync;
 
 pub use buffers::Buffers;
 pub use error::{SegmentFault, StreamError};
-pub use feed::{Feed, Input, IsLast, NoEnd, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
+pub use feed::{Feed, Input, IsLast, Leftover, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
 pub use lease::Budget;
 pub use open::{Opened, open};
 pub use proof::{Complete, Verified};

@@ -2,10 +2,11 @@
 //! It knows neither what feeds it nor which way the bytes go: `open` and `seal` drive it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use frame_worker::{ChainValue, FrameIndex, Pool, SegmentIndex};
+use frame_worker::{FrameIndex, Pool, SegmentIndex};
 use sinks::{Checkpoint, MakeDurable, PositionedWrite, StreamingSink, Visibility};
 
 use crate::error::{SegmentFault, StreamError};
@@ -54,14 +55,15 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
 }
 
 impl<'a, S: StreamingSink, C> Line<'a, S, C> {
-    /// Takes the stream's minimum from the budget, waiting for it while holding nothing.
+    /// Takes the stream's minimum from the budget, waiting for it while holding nothing. The stream goes on at `start`.
     pub(crate) fn new<E>(
         sink: S,
         settings: Settings<'a>,
         work: Work,
-        chain: ChainValue,
+        start: Committed,
     ) -> Result<Line<'a, S, C>, StreamError<E>> {
-        let guard = Guard::new(sink);
+        assert!(start.durable_len <= start.sink_len, "what is durable has committed");
+        let guard = Guard::new(sink, start.segments);
         let visibility = if work == Work::Seal { Visibility::Private } else { guard.profile().visibility };
         let holds = settings.release.holds(settings.frame_len, visibility) && work == Work::Open;
         // A held segment must not be written by its jobs, wherever the sink could take it.
@@ -76,7 +78,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let mut lease = reserve(&settings, holds, own, caller)?;
         assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
         Ok(Line {
-            committed: Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain, durable_len: 0 },
+            committed: start,
             buffers: Buffers::new(settings.demand.run_len),
             inline: pool.is_none() || on_pool,
             outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
@@ -231,6 +233,21 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             self.committed.durable_len = self.committed.sink_len;
             self.synced = Instant::now();
         }
+        Ok(())
+    }
+
+    /// Writes what stands behind the last segment, which has committed before. No commit follows that would say where an
+    /// ordered sink's bytes belong, so that only positions can take them.
+    pub(crate) fn append<E>(&mut self, bytes: &[u8]) -> Result<(), StreamError<E>> {
+        self.look()?;
+        let at = self.committed.sink_len;
+        let written = match &self.positioned {
+            Some(sink) => sink.write_at(at, bytes),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_POSITION)),
+        };
+        let segment = SegmentIndex(self.committed.segments.saturating_sub(1));
+        written.map_err(|source| StreamError::Sink { segment, source })?;
+        self.committed.sink_len += bytes.len() as u64;
         Ok(())
     }
 
@@ -411,6 +428,8 @@ fn failure<E>(outcome: Outcome) -> Option<StreamError<E>> {
     })
 }
 
+const NO_POSITION: &str =
+    "what is left of this stream lies behind its last segment, and the sink takes no bytes there";
 /// So many runs a thread are out at once: one that is worked on, one that waits for the thread.
 const RUNS_PER_THREAD: usize = 2;
 /// And so many beyond, so that no thread idles while the orchestrator is elsewhere.

@@ -23,15 +23,18 @@ pub struct Opened {
     pub stream_digest: ChainValue,
 }
 
-/// Opens the whole stream that `feed` brings into `sink` and publishes it. `start` is the chain before its first
-/// segment.
+/// Opens the stream that `feed` brings into `sink` and publishes it.
+///
+/// A fresh stream begins at [`Committed::at_start`]. One that goes on has a later `start`, and then the caller answers for
+/// what lies before it: that it is in the sink and was proved, that the sink has been told where it goes on, that `feed`
+/// brings what follows, and where nothing does, that the segment before carries LAST.
 ///
 /// # Errors
 /// Any of [`StreamError`]; the sink has been dropped unpublished, unless the error is [`StreamError::Publish`].
 pub fn open<F: Feed, S: StreamingSink>(
     feed: &mut F,
     sink: S,
-    start: ChainValue,
+    start: Committed,
     settings: Settings<'_>,
 ) -> Result<Opened, StreamError<F::Error>> {
     let mut line = Line::new(sink, settings, Work::Open, start)?;
@@ -60,7 +63,8 @@ pub fn open<F: Feed, S: StreamingSink>(
     }
     let Committed { segments, plaintext_len, sink_len, chain, .. } = line.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
-    if end.as_ref() != Some(&seen) || !last || !line.is_empty() {
+    let nothing_left = segments == start.segments && segments > 0;
+    if end.as_ref() != Some(&seen) || !(last || nothing_left) || !line.is_empty() {
         return Err(StreamError::Trailer);
     }
     line.publish(Complete { sink_len })?;

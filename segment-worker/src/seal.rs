@@ -5,7 +5,7 @@ use frame_worker::{ChainValue, ClosingFields};
 use sinks::StreamingSink;
 
 use crate::error::StreamError;
-use crate::feed::{IsLast, SealFeed, Step};
+use crate::feed::{IsLast, Leftover, SealFeed, Step};
 use crate::flight::Closed;
 use crate::job::Work;
 use crate::line::{Credit, Line, Turn};
@@ -25,15 +25,18 @@ pub struct Sealed {
     pub stream_digest: ChainValue,
 }
 
-/// Seals the whole stream that `feed` brings into `sink` and publishes it. `start` is the chain before its first
-/// segment.
+/// Seals the stream that `feed` brings into `sink` and publishes it.
+///
+/// A fresh stream begins at [`Committed::at_start`]. One that goes on has a later `start`: the caller has read what lies
+/// before it in the sink and verified it along the chain (FORMAT F12.7), has told the sink where it goes on, and `feed`
+/// brings what follows. Where the segment before `start` is the last one already, that is a [`Leftover`].
 ///
 /// # Errors
 /// Any of [`StreamError`]; the sink has been dropped unpublished, unless the error is [`StreamError::Publish`].
 pub fn seal<F: SealFeed, S: StreamingSink>(
     feed: &mut F,
     sink: S,
-    start: ChainValue,
+    start: Committed,
     settings: Settings<'_>,
 ) -> Result<Sealed, StreamError<F::Error>> {
     let mut line = Line::new(sink, settings, Work::Seal, start)?;
@@ -59,7 +62,14 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
                     line.close(last);
                 }
                 Ok(Step::NothingYet) => line.let_go(),
-                Ok(Step::End(never)) => match never {},
+                Ok(Step::End(Leftover(bytes))) => {
+                    assert!(
+                        line.committed == start && line.is_empty(),
+                        "only what is there needs no last segment"
+                    );
+                    line.append(&bytes)?;
+                    fed = true;
+                }
                 Err(error) => return Err(StreamError::Feed(error)),
             },
         }

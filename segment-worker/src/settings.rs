@@ -46,7 +46,9 @@ pub struct Demand {
     pub runs_per_segment: usize,
 }
 
-/// How far a stream has committed.
+/// How far a stream has committed: what an observer is told, and where a stream goes on.
+///
+/// As a start it is the caller's claim that everything before it is in the sink and proved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
     /// Segments.
@@ -57,6 +59,14 @@ pub struct Committed {
     pub sink_len: u64,
     /// The chain value.
     pub chain: ChainValue,
-    /// Bytes of the sink that are known to survive a power cut; none before publish for a sink that offers no more.
+    /// Bytes of the sink that are known to survive a power cut, at most `sink_len`; none before publish for a sink that
+    /// offers no more. A start says what an earlier attempt made durable.
     pub durable_len: u64,
+}
+
+impl Committed {
+    /// The start of a fresh stream; `chain` is the value before its first segment.
+    pub fn at_start(chain: ChainValue) -> Committed {
+        Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain, durable_len: 0 }
+    }
 }

@@ -8,6 +8,7 @@ mod cancel;
 mod deadlock;
 mod durability;
 mod faults;
+mod going_on;
 mod round_trip;
 mod structure;
 mod support;

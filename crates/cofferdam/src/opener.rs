@@ -9,7 +9,7 @@ use frame_worker::{Backend, ChainValue, DigestKind, Pool};
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use keys::Identities;
-use segment_worker::{Budget, CancelToken, Executor, Feed, Opened, Release, Settings};
+use segment_worker::{Budget, CancelToken, Committed, Executor, Feed, Opened, Release, Settings};
 use sinks::{Durability, Existing, NullSink, StreamingSink};
 use sources::{ReadAt, Source};
 
@@ -237,8 +237,8 @@ impl Opener {
             mark: &|committed| marks.make(committed),
             observe: &mut |committed| meter.committed(committed, committed.durable_len),
         };
-        let opened =
-            segment_worker::open(&mut feed, sink, envelope.chain, settings).map_err(Error::opening)?;
+        let start = Committed::at_start(envelope.chain);
+        let opened = segment_worker::open(&mut feed, sink, start, settings).map_err(Error::opening)?;
         Ok(restored(&opened, envelope))
     }
 

@@ -9,7 +9,7 @@ use frame_worker::{Backend, DigestKind, Pool, Suite};
 use framing::limits::SEGMENTS_MAX;
 use framing::{Shape, StreamGeometry};
 use keys::Recipients;
-use segment_worker::{Budget, CancelToken, Executor, Release, Settings};
+use segment_worker::{Budget, CancelToken, Committed, Executor, Release, Settings};
 use sinks::{Durability, Existing, StreamingSink};
 use sources::Source;
 
@@ -208,8 +208,8 @@ impl Sealer {
             mark: &|committed| marks.make(committed),
             observe: &mut |committed| meter.committed(committed, 0),
         };
-        let sealed =
-            segment_worker::seal(&mut feed, sink, envelope.chain, settings).map_err(Error::sealing)?;
+        let start = Committed::at_start(envelope.chain);
+        let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(Error::sealing)?;
         Ok(Sealed {
             stream_id: envelope.preamble.stream_id,
             segments: sealed.segments,

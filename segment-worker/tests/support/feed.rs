@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use frame_worker::{ChainValue, Closing, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
-use segment_worker::{Buffers, Feed, Input, IsLast, NoEnd, ReadAt, Run, SegmentPlan, Step, StreamEnd};
+use segment_worker::{Buffers, Feed, Input, IsLast, Leftover, ReadAt, Run, SegmentPlan, Step, StreamEnd};
 
 use super::stream::{self, Extent, Stream};
 
@@ -67,6 +67,8 @@ enum SealMove {
     Begin { index: u64, sink_offset: usize },
     Run(Extent),
     Close(IsLast),
+    End(Vec<u8>),
+    Fail,
 }
 
 /// Tells the test of each call, by number, before it is answered. What it returns is the answer's success.
@@ -119,6 +121,24 @@ impl<'a> OpenFeed<'a> {
         }
         moves.push_back(Move::End(stream.end.clone()));
         OpenFeed { moves, wire, supply, calls: Calls::untold() }
+    }
+
+    /// The same feed, which fails before segment `segment`.
+    pub(crate) fn failing_before(mut self, segment: u64) -> OpenFeed<'a> {
+        let begins = |step: &Move| matches!(step, Move::Begin { index, .. } if *index == segment);
+        self.moves.truncate(self.moves.iter().position(begins).unwrap());
+        self.moves.push_back(Move::Fail);
+        self
+    }
+
+    /// The same feed, which goes on with segment `segment`, or with the end where there is none.
+    pub(crate) fn going_on_with(mut self, segment: u64) -> OpenFeed<'a> {
+        let goes_on = |step: &Move| match step {
+            Move::Begin { index, .. } => *index == segment,
+            step => matches!(step, Move::End(_)),
+        };
+        self.moves.drain(..self.moves.iter().position(goes_on).unwrap());
+        self
     }
 
     /// The same feed, which tells of each call.
@@ -187,6 +207,31 @@ impl<'a> SealFeed<'a> {
         self
     }
 
+    /// All that is left when the last segment is there.
+    pub(crate) fn leftover(bytes: &[u8]) -> SealFeed<'a> {
+        let mut feed = SealFeed::new(&[], Supply::Bytes);
+        feed.steps = VecDeque::from([SealMove::End(bytes.to_vec())]);
+        feed
+    }
+
+    /// The same feed, which fails before segment `segment`.
+    pub(crate) fn failing_before(mut self, segment: u64) -> SealFeed<'a> {
+        self.steps.truncate(self.begin_of(segment));
+        self.steps.push_back(SealMove::Fail);
+        self
+    }
+
+    /// The same feed, which goes on with segment `segment`.
+    pub(crate) fn going_on_with(mut self, segment: u64) -> SealFeed<'a> {
+        self.steps.drain(..self.begin_of(segment));
+        self
+    }
+
+    fn begin_of(&self, segment: u64) -> usize {
+        let begins = |step: &SealMove| matches!(step, SealMove::Begin { index, .. } if *index == segment);
+        self.steps.iter().position(begins).unwrap()
+    }
+
     pub(crate) fn step_count(&self) -> usize {
         self.steps.len()
     }
@@ -195,7 +240,7 @@ impl<'a> SealFeed<'a> {
 impl segment_worker::SealFeed for SealFeed<'_> {
     type Error = FeedFailed;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, FeedFailed> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, FeedFailed> {
         self.calls.tell()?;
         Ok(match self.steps.pop_front().expect("nothing is asked for after the last segment") {
             SealMove::Begin { index, sink_offset } => Step::Segment(SegmentPlan {
@@ -215,6 +260,8 @@ impl segment_worker::SealFeed for SealFeed<'_> {
                 sink_offset: at.wire_at as u64,
             }),
             SealMove::Close(last) => Step::Close(last),
+            SealMove::End(leftover) => Step::End(Leftover(leftover)),
+            SealMove::Fail => return Err(FeedFailed),
         })
     }
 

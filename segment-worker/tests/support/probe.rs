@@ -67,11 +67,19 @@ struct Notes {
     running: usize,
     dropped: bool,
     late: usize,
+    /// Segments and bytes that an earlier sink has.
+    before: (u64, u64),
 }
 
 impl Probe {
     pub(crate) fn new(kind: Kind) -> (Probe, Report) {
         Probe::watched(kind, |_| Ok(()))
+    }
+
+    /// The same sink, which goes on behind `segments` segments of `len` bytes.
+    pub(crate) fn going_on_behind(self, segments: u64, len: u64) -> Probe {
+        self.shared.notes.lock().before = (segments, len);
+        self
     }
 
     /// `on_call` is told of each call before it is done, and decides whether it succeeds.
@@ -85,17 +93,18 @@ impl Probe {
 }
 
 impl Report {
-    /// What was published.
+    /// What was published, without what was there before.
     pub(crate) fn published(&self) -> Option<Vec<u8>> {
         let notes = self.0.notes.lock();
         let len = notes.published?;
         assert_eq!(notes.rewrites, 0, "no byte of what is published is written twice");
         let mut whole = Vec::new();
+        let before = notes.before.1;
         for (at, bytes) in &notes.writes {
-            assert_eq!(*at, whole.len() as u64, "bytes are written once, without holes");
+            assert_eq!(*at, before + whole.len() as u64, "bytes are written once, without holes");
             whole.extend(bytes);
         }
-        assert_eq!(len, whole.len() as u64, "what is published is what was written");
+        assert_eq!(len, before + whole.len() as u64, "what is published is what was written");
         Some(whole)
     }
 
@@ -128,7 +137,9 @@ impl Report {
             (0, 0),
             "no job is running, and none wrote to a sink that is gone"
         );
-        assert!(notes.marks.iter().copied().eq(1..=notes.marks.len() as u64), "in order: {:?}", notes.marks);
+        let before = notes.before.0;
+        let due = (before + 1)..=(before + notes.marks.len() as u64);
+        assert!(notes.marks.iter().copied().eq(due), "in order: {:?}", notes.marks);
     }
 
     /// The same of a stream that failed: and nothing was published.
@@ -195,13 +206,16 @@ impl StreamingSink for Probe {
     }
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
-        assert_eq!(index, self.shared.notes.lock().marks.len() as u64, "the next segment begins");
+        let notes = self.shared.notes.lock();
+        assert_eq!(index, notes.before.0 + notes.marks.len() as u64, "the next segment begins");
+        drop(notes);
         self.shared.call(Call::Begin, at)
     }
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
-        let end =
-            self.shared.notes.lock().writes.last_key_value().map_or(0, |(at, data)| at + data.len() as u64);
+        let notes = self.shared.notes.lock();
+        let end = notes.writes.last_key_value().map_or(notes.before.1, |(at, data)| at + data.len() as u64);
+        drop(notes);
         assert_eq!(at, end, "an ordered write begins where the one before ended");
         self.shared.write(at, data)
     }

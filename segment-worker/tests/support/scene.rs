@@ -24,6 +24,7 @@ pub(crate) struct Scene {
     pub(crate) release: Release,
     pub(crate) durability: Durability,
     pub(crate) cancel: CancelToken,
+    pub(crate) start: Committed,
 }
 
 /// Where its jobs run.
@@ -72,7 +73,14 @@ impl Scene {
             release: Release::AtOnce,
             durability: Durability::AtFinish,
             cancel: CancelToken::new(),
+            start: Committed::at_start(start()),
         }
+    }
+
+    /// The same, for a stream that goes on at `start`.
+    pub(crate) fn going_on_at(mut self, start: Committed) -> Scene {
+        self.start = start;
+        self
     }
 
     pub(crate) fn releasing(mut self, release: Release) -> Scene {
@@ -94,7 +102,7 @@ impl Scene {
         sink: impl StreamingSink,
         observe: &mut dyn FnMut(&Committed),
     ) -> Result<Opened, StreamError<FeedFailed>> {
-        segment_worker::open(feed, sink, start(), self.settings(observe))
+        segment_worker::open(feed, sink, self.start, self.settings(observe))
     }
 
     pub(crate) fn seal(
@@ -111,7 +119,7 @@ impl Scene {
         sink: impl StreamingSink,
         observe: &mut dyn FnMut(&Committed),
     ) -> Result<Sealed, StreamError<FeedFailed>> {
-        segment_worker::seal(feed, sink, start(), self.settings(observe))
+        segment_worker::seal(feed, sink, self.start, self.settings(observe))
     }
 
     fn settings<'a>(&'a self, observe: &'a mut dyn FnMut(&Committed)) -> Settings<'a> {

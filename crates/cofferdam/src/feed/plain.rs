@@ -7,7 +7,7 @@ use std::sync::Arc;
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
-use segment_worker::{Buffers, Input, IsLast, NoEnd, Run, SealFeed, SegmentPlan, Step};
+use segment_worker::{Buffers, Input, IsLast, Leftover, Run, SealFeed, SegmentPlan, Step};
 use sources::{ReadAt, Source};
 
 use super::Place;
@@ -108,7 +108,7 @@ impl<'a> PlainFeed<'a> {
 
     /// The next run of `segment`, or its close. Bytes behind a full segment are looked for too: they say whether it is
     /// the last.
-    fn step(&mut self, mut segment: OpenSegment, buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, Error> {
+    fn step(&mut self, mut segment: OpenSegment, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
         let shape = self.envelope.shape();
         let run_len =
             (u64::from(self.frames_per_run) * u64::from(shape.frame_len())).min(shape.segment_len());
@@ -146,7 +146,7 @@ impl<'a> PlainFeed<'a> {
 impl SealFeed for PlainFeed<'_> {
     type Error = Error;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, Error> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
         match self.segment.take() {
             None => self.begin().map(Step::Segment),
             Some(segment) => self.step(segment, buffers),
