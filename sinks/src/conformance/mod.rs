@@ -1,8 +1,9 @@
 //! A suite that holds any sink against the numbered contract of [`StreamingSink`].
 //! Knows nothing of a sink but the trait, and what its owner shows of the target.
 //!
-//! One function a rule, named by the rule's number. Rules 1, 2 and 4 bind the engine, and rules 11, 12 and 16
-//! need a fault or a restart to be seen: they have no function here.
+//! Functions named by the number of the rule they look at. Rules 1, 2 and 4 bind the engine, and rules 11 and 12 need a
+//! fault to be seen: they have no function here. What a sink keeps for the next one is seen only of a specimen that can
+//! be opened again: [`Specimen::reopening`].
 //!
 //! To run it on a sink of your own, give it a closure that makes a fresh sink over a target of its own each time,
 //! and a closure that looks at that target from outside:
@@ -23,7 +24,12 @@
 //! });
 //! assert!(violations.is_empty(), "{violations:?}");
 //! ```
+//!
+//! [`report`] tells the same rule by rule, for a table.
 
+mod broken_off;
+mod report;
+mod resume;
 mod trial;
 
 use std::fmt;
@@ -32,19 +38,49 @@ use self::trial::{
     Committed, End, MODES, Mode, TRIAL_LEN, Trial, WRONG, accept, bytes, expect, mark, write_in_disorder,
     write_segment,
 };
+pub use self::{
+    report::{Outcome, ReportRow, report},
+    resume::{
+        rule_09_leftovers_do_not_count_as_written, rule_10_discard_takes_the_progress_away,
+        rule_15_a_published_stream_is_no_progress, rule_16_a_durable_mark_survives,
+        rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes,
+        rule_18_a_proof_may_reach_less_far_than_the_mark, rule_18_a_resumed_stream_is_whole,
+        rule_18_starting_over_forgets_everything, rule_19_kept_bytes_read_back,
+    },
+};
 use crate::{StreamingSink, Visibility};
 
 /// A fresh sink, and a look at its target.
 pub struct Specimen {
     sink: Box<dyn StreamingSink>,
     target: Box<dyn Fn() -> Option<Vec<u8>>>,
+    reopen: Option<Reopen>,
 }
+
+/// Makes another sink over the same target.
+type Reopen = Box<dyn FnMut() -> Result<Box<dyn StreamingSink>, String>>;
 
 impl Specimen {
     /// `target` gives the bytes that anyone would find at the target now, or `None` where there is no target. It is
     /// called before, between and after the calls on `sink`, also when `sink` is gone.
     pub fn new(sink: impl StreamingSink + 'static, target: impl Fn() -> Option<Vec<u8>> + 'static) -> Self {
-        Self { sink: Box::new(sink), target: Box::new(target) }
+        Self { sink: Box::new(sink), target: Box::new(target), reopen: None }
+    }
+
+    /// Of a sink that can resume: `reopen` makes another sink over the same target, as the user who runs the same command
+    /// again does. It is called only while no other sink over that target is there, after a drop, a discard or a publish. An
+    /// error breaks a rule, except after a publish: a target that exists may be refused.
+    #[must_use]
+    pub fn reopening<S, E>(mut self, mut reopen: impl FnMut() -> Result<S, E> + 'static) -> Self
+    where
+        S: StreamingSink + 'static,
+        E: fmt::Display,
+    {
+        self.reopen = Some(Box::new(move || match reopen() {
+            Ok(sink) => Ok(Box::new(sink)),
+            Err(error) => Err(error.to_string()),
+        }));
+        self
     }
 }
 
@@ -70,7 +106,7 @@ impl std::error::Error for Violation {}
 
 /// Runs every rule, and gives what was broken: nothing for a sink that keeps the contract.
 pub fn check_all(fresh: Fresh<'_>) -> Vec<Violation> {
-    RULES.iter().filter_map(|rule| rule(fresh).err()).collect()
+    RULES.iter().filter_map(|rule| (rule.check)(fresh).err()).collect()
 }
 
 /// Rule 3: pieces at offsets, in no order and from several threads, make the same stream as pieces in order.
@@ -130,7 +166,7 @@ pub fn rule_06_commits_are_private(fresh: Fresh<'_>) -> Result<(), Violation> {
 /// # Errors
 /// The rule is broken.
 pub fn rule_07_a_roll_back_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violation> {
-    let Specimen { mut sink, target } = fresh();
+    let Specimen { mut sink, target, .. } = fresh();
     let stream = bytes(TRIAL_LEN);
     let (first, second) = stream.split_at(TRIAL_LEN / 2);
     accept(7, "the first segment", write_segment(&mut *sink, 0, 0, first))?;
@@ -152,7 +188,7 @@ pub fn rule_07_a_roll_back_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violat
 /// The rule is broken.
 pub fn rule_08_publish_gives_the_whole_stream(fresh: Fresh<'_>) -> Result<(), Violation> {
     for segments in STREAMS {
-        let Specimen { mut sink, target } = fresh();
+        let Specimen { mut sink, target, .. } = fresh();
         let stream = bytes(segments.iter().sum());
         let mut at = 0;
         for (index, len) in (0..).zip(*segments) {
@@ -278,18 +314,54 @@ pub fn rule_17_the_profile_does_not_change(fresh: Fresh<'_>) -> Result<(), Viola
     same(&*sink)
 }
 
-const RULES: [fn(Fresh<'_>) -> Result<(), Violation>; 11] = [
-    rule_03_offsets_place_the_bytes,
-    rule_05_writes_are_private,
-    rule_06_commits_are_private,
-    rule_07_a_roll_back_leaves_nothing,
-    rule_08_publish_gives_the_whole_stream,
-    rule_09_publish_refuses_what_was_not_written,
-    rule_10_discard_leaves_nothing,
-    rule_13_drop_leaves_the_target_as_it_was,
-    rule_14_a_handle_that_stays_behind_is_dead,
-    rule_15_a_fresh_target_has_no_commit,
-    rule_17_the_profile_does_not_change,
+/// A function of the suite, and what a sink must offer for it to see anything.
+struct Rule {
+    number: u8,
+    promise: &'static str,
+    needs: Need,
+    check: fn(Fresh<'_>) -> Result<(), Violation>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// A handle to write at offsets.
+    Positions,
+    /// Tentative bytes that nobody sees.
+    Privacy,
+    /// A target that another sink can be opened over.
+    Reopening,
+    /// The same, and kept bytes.
+    Kept,
+}
+
+macro_rules! rules {
+    ($($number:literal $needs:ident $check:ident $promise:literal)*) => {
+        [$(Rule { number: $number, promise: $promise, needs: Need::$needs, check: $check }),*]
+    };
+}
+
+const RULES: [Rule; 20] = rules![
+    3 Positions rule_03_offsets_place_the_bytes "pieces at offsets, from several threads, make the stream"
+    5 Privacy rule_05_writes_are_private "nobody sees what was written and not published"
+    6 Privacy rule_06_commits_are_private "nobody sees what was committed and not published"
+    7 Nothing rule_07_a_roll_back_leaves_nothing "a segment rolled back leaves nothing, and begins again"
+    8 Nothing rule_08_publish_gives_the_whole_stream "publish gives exactly the stream, also an empty one"
+    9 Nothing rule_09_publish_refuses_what_was_not_written "a length or a hole that was not written is refused"
+    9 Reopening rule_09_leftovers_do_not_count_as_written "leftovers behind the mark do not count as written"
+    10 Privacy rule_10_discard_leaves_nothing "discard leaves the target as it was"
+    10 Reopening rule_10_discard_takes_the_progress_away "discard takes the progress away"
+    13 Privacy rule_13_drop_leaves_the_target_as_it_was "a drop leaves the target as it was"
+    14 Positions rule_14_a_handle_that_stays_behind_is_dead "a handle that stays behind writes nothing"
+    15 Nothing rule_15_a_fresh_target_has_no_commit "a fresh target has no progress"
+    15 Reopening rule_15_a_published_stream_is_no_progress "a published stream is no progress"
+    16 Reopening rule_16_a_durable_mark_survives "a durable mark survives a drop"
+    17 Nothing rule_17_the_profile_does_not_change "the profile does not change"
+    18 Reopening rule_18_a_resumed_stream_is_whole "a resumed stream is published whole"
+    18 Reopening rule_18_starting_over_forgets_everything "starting over leaves nothing of the earlier attempt"
+    18 Reopening rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes "a forgotten mark does not come back"
+    18 Kept rule_18_a_proof_may_reach_less_far_than_the_mark "resumes before the mark where the proof ends there"
+    19 Kept rule_19_kept_bytes_read_back "kept bytes read back up to the mark"
 ];
 
 /// Segment lengths of the streams that are published.

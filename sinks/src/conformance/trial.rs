@@ -1,7 +1,7 @@
 //! A stream of one segment, written to a fresh sink under one rule, and what the rules have in common.
 //! Knows no rule.
 
-use std::{fmt, sync::Arc, thread};
+use std::{fmt, io, sync::Arc, thread};
 
 use super::{Fresh, Specimen, Violation};
 use crate::{Checkpoint, CommitError, PositionedWrite, StreamingSink, Visibility};
@@ -24,7 +24,7 @@ impl Trial {
     }
 
     pub(super) fn start_any(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
-        let Specimen { mut sink, target } = fresh();
+        let Specimen { mut sink, target, .. } = fresh();
         let before = target();
         accept(rule, "last_commit", sink.last_commit())?;
         let writer = match mode {
@@ -96,12 +96,18 @@ pub(super) fn write_segment(
     data: &[u8],
 ) -> Result<(), CommitError> {
     sink.begin_segment(index, at)?;
+    write_pieces(sink, at, data)?;
+    sink.commit_segment(&mark())
+}
+
+/// Writes to the open segment.
+pub(super) fn write_pieces(sink: &mut dyn StreamingSink, at: u64, data: &[u8]) -> io::Result<()> {
     let mut next = at;
     for piece in data.chunks(PIECE_LEN) {
         sink.write_tentative(next, piece)?;
         next += piece.len() as u64;
     }
-    sink.commit_segment(&mark())
+    Ok(())
 }
 
 /// Each thread writes every third piece, the last one first.

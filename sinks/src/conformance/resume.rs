@@ -1,0 +1,187 @@
+//! The rules about what an earlier sink over the same target left: marks, kept bytes, resuming.
+//! Knows nothing of how it was kept. Sinks that cannot be opened again pass unseen.
+
+use std::io;
+
+use super::{
+    Fresh, Violation,
+    broken_off::{BrokenOff, DURABLE, SEGMENTS, end_of},
+    trial::{MODES, accept, expect},
+};
+
+/// Rule 9: after a resume, what an earlier attempt left behind the mark does not count as written.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_09_leftovers_do_not_count_as_written(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 9)? else { continue };
+        broken.resume()?;
+        broken.expect_refused()?;
+    }
+    Ok(())
+}
+
+/// Rule 10: a discard, before or after the resume, takes the progress away and leaves the target as it was.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_10_discard_takes_the_progress_away(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let before_or_after_resume =
+            [BrokenOff::last_commit, |broken: &mut BrokenOff| broken.resume().map(Some)];
+        for begin in before_or_after_resume {
+            let Some(mut broken) = BrokenOff::start(fresh, mode, 10)? else { continue };
+            begin(&mut broken)?;
+            accept(10, "discard", broken.sink.discard())?;
+            broken.crash()?;
+            let last = broken.last_commit()?;
+            expect(10, last.is_none(), || format!("after a discard, last_commit gives {last:?} segments"))?;
+            broken.become_another();
+            broken.finish(0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rule 15: a stream that was published is nothing to go on from.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_15_a_published_stream_is_no_progress(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 15)? else { continue };
+        let next = broken.resume()?;
+        broken.finish(next)?;
+        let Some(mut sink) = broken.reopen_published() else { continue };
+        let last = accept(15, "last_commit after a publish", sink.last_commit())?;
+        expect(15, last.is_none(), || "last_commit of a published stream gives a commit".into())?;
+    }
+    Ok(())
+}
+
+/// Rules 13 and 16: after `make_durable`, a drop, or two, leave the mark or a later one. Without `make_durable` in the
+/// sink's offer, a commit does.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_16_a_durable_mark_survives(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 16)? else { continue };
+        expect_mark(&mut broken, DURABLE, "after a drop")?;
+        broken.crash()?;
+        expect_mark(&mut broken, DURABLE, "after a drop of a sink that was only asked")?;
+        broken.crash()?;
+        let next = broken.resume()?;
+        broken.crash()?;
+        expect_mark(&mut broken, DURABLE, "after a drop of a sink that had resumed")?;
+        broken.crash()?;
+        broken.resume()?;
+        if next < SEGMENTS {
+            broken.write_segment(next)?;
+            broken.make_durable(next + 1)?;
+            broken.crash()?;
+            expect_mark(&mut broken, next + 1, "after another segment and a drop")?;
+        }
+    }
+    Ok(())
+}
+
+/// Rule 18: a stream that goes on where an earlier attempt stopped is published as one.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_18_a_resumed_stream_is_whole(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
+        let next = broken.resume()?;
+        broken.finish(next)?;
+    }
+    Ok(())
+}
+
+/// Rule 18: a stream that starts over is published with nothing of the earlier attempt in it.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_18_starting_over_forgets_everything(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
+        start_over(&mut broken)?;
+        broken.become_another();
+        broken.finish(0)?;
+    }
+    Ok(())
+}
+
+/// Rule 18: after starting over and another drop, whatever mark is there stands for its own stream's bytes.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes(
+    fresh: Fresh<'_>,
+) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
+        start_over(&mut broken)?;
+        broken.become_another();
+        broken.write_segment(0)?;
+        broken.crash()?;
+        let next = broken.resume()?;
+        broken.finish(next)?;
+    }
+    Ok(())
+}
+
+/// Rule 18: a sink that offers kept bytes goes on where the engine's proof of them ends, also before the mark.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_18_a_proof_may_reach_less_far_than_the_mark(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
+        if broken.last_commit()?.is_some() && broken.sink.kept().is_some() {
+            broken.resume_at(DURABLE - 1)?;
+            broken.finish(DURABLE - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rule 19: kept bytes reach up to the mark, read back as they were written, and end where they say.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_19_kept_bytes_read_back(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some(mut broken) = BrokenOff::start(fresh, mode, 19)? else { continue };
+        let marked = broken.last_commit()?.unwrap_or(0);
+        let Some(kept) = broken.sink.kept() else { continue };
+        let len = accept(19, "the length of the kept bytes", kept.len())?;
+        expect(19, len >= end_of(marked) as u64, || {
+            format!("{len} bytes are kept, and the mark stands for {}", end_of(marked))
+        })?;
+        let proven = broken.proven(&*kept);
+        expect(19, proven >= marked, || {
+            format!("the mark stands for {marked} segments, {proven} read back as they were written")
+        })?;
+        let beyond = kept.read_exact_at(&mut [0; 2], len.saturating_sub(1));
+        let ended = beyond.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
+        expect(19, ended, || format!("reading beyond the end of the kept bytes gave {beyond:?}"))?;
+    }
+    Ok(())
+}
+
+fn expect_mark(broken: &mut BrokenOff, least: usize, when: &str) -> Result<(), Violation> {
+    let last = broken.last_commit()?;
+    expect(16, last.is_some_and(|last| last >= least), || {
+        format!("{least} segments were made durable, and {when} last_commit gives {last:?}")
+    })
+}
+
+fn start_over(broken: &mut BrokenOff) -> Result<(), Violation> {
+    match broken.last_commit()? {
+        Some(_) => broken.resume_at(0),
+        None => Ok(()),
+    }
+}
