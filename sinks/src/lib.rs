@@ -44,6 +44,8 @@ mod ledger;
 mod memory;
 mod null;
 mod pipe;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod sink;
 mod staged;
 pub mod storage;

@@ -91,7 +91,8 @@ fn files_in(folder: &Path, depth: Depth) -> Result<Vec<PathBuf>, String> {
         let entry = entry.map_err(unreadable)?;
         let kind = entry.file_type().map_err(unreadable)?;
         let made = MADE_FOLDERS.iter().any(|made| entry.file_name() == *made);
-        if kind.is_file() {
+        // In a second checkout of the repository, `.git` is a file with the first one's path.
+        if kind.is_file() && entry.file_name() != ".git" {
             files.push(entry.path());
         } else if kind.is_dir() && depth == Depth::All && !made {
             files.extend(files_in(&entry.path(), depth)?);
