@@ -3,25 +3,32 @@
 
 use framing::StreamId;
 use keys::{JournalKey, KeySchedule};
-use segment_worker::Committed;
+use segment_worker::{ChainValue, Committed};
 use sinks::Checkpoint;
 
-/// Makes the checkpoints of one restore.
+use crate::{Error, ErrorKind};
+
+/// Makes the checkpoints of one attempt, and reads those of an earlier one.
+///
+/// Layout, little-endian: version 0:4, zeros, stream id 8:16, segments 24:8, plaintext bytes 32:8, sink bytes 40:8,
+/// chain 48:32, zeros, MAC over all of that 160:32.
 pub(crate) struct CheckpointMaker {
     key: Option<JournalKey>,
     stream_id: StreamId,
 }
 
 impl CheckpointMaker {
-    /// For the stream `stream_id`. Without a schedule there is no key, and checkpoints carry no MAC: for sinks that
-    /// only verify.
-    pub(crate) fn new(schedule: Option<&KeySchedule>, stream_id: StreamId) -> CheckpointMaker {
-        // One restore, one journal: until sinks keep journals, the stream's own id names it.
-        CheckpointMaker { key: schedule.map(|schedule| schedule.journal(&stream_id.0)), stream_id }
+    /// For the stream `stream_id`, in the journal `journal_id`. Without a schedule there is no key, and checkpoints carry
+    /// no MAC: for sinks that only verify.
+    pub(crate) fn new(
+        schedule: Option<&KeySchedule>,
+        stream_id: StreamId,
+        journal_id: &[u8; 16],
+    ) -> CheckpointMaker {
+        CheckpointMaker { key: schedule.map(|schedule| schedule.journal(journal_id)), stream_id }
     }
 
-    /// Layout, little-endian: version 0:4, stream id 8:16, segments 24:8, plaintext bytes 32:8, sink bytes 40:8, chain
-    /// 48:32, zeros, MAC over all of that 160:32.
+    /// The checkpoint of what has committed.
     pub(crate) fn make(&self, committed: &Committed) -> Checkpoint {
         let mut bytes = [0; Checkpoint::LEN];
         bytes[0..4].copy_from_slice(&VERSION.to_le_bytes());
@@ -31,12 +38,84 @@ impl CheckpointMaker {
         bytes[40..48].copy_from_slice(&committed.sink_len.to_le_bytes());
         bytes[48..80].copy_from_slice(&committed.chain.0);
         if let Some(key) = &self.key {
-            let (clear, mac) = bytes.split_at_mut(Checkpoint::LEN - MAC_LEN);
+            let (clear, mac) = bytes.split_at_mut(MAC_OFFSET);
             mac.copy_from_slice(&key.mac(clear));
         }
         Checkpoint::from_bytes(bytes)
     }
+
+    /// What a checkpoint says, if it is one of this stream's and nobody has changed it.
+    pub(crate) fn read(&self, checkpoint: &Checkpoint) -> Result<Committed, Error> {
+        let bytes = checkpoint.to_bytes();
+        if bytes[8..24] != self.stream_id.0 {
+            return Err(Error::new(ErrorKind::OtherJournal, "the target keeps the progress of another stream")
+                .advise(OTHER_STREAM));
+        }
+        let (clear, mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a checkpoint ends with its MAC");
+        let authentic = self.key.as_ref().is_some_and(|key| key.verify(clear, mac));
+        if !authentic || clear[0..4] != VERSION.to_le_bytes() {
+            let what = "the progress that the target keeps fails authentication";
+            return Err(Error::new(ErrorKind::OtherJournal, what).advise(OTHER_STREAM));
+        }
+        let sink_len = number(clear, 40);
+        Ok(Committed {
+            segments: number(clear, 24),
+            plaintext_len: number(clear, 32),
+            sink_len,
+            chain: ChainValue(std::array::from_fn(|i| clear[48 + i])),
+            durable_len: sink_len,
+        })
+    }
 }
 
+/// Segments that a checkpoint of ours speaks of, unauthenticated: to tell which of two is further on.
+pub(crate) fn segments_of(checkpoint: &Checkpoint) -> u64 {
+    number(&checkpoint.to_bytes(), 24)
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
+}
+
+pub(crate) const OTHER_STREAM: &str = "Give the stream whose restore was interrupted, or start over with `--restart`.";
 const VERSION: u32 = 1;
 const MAC_LEN: usize = 32;
+const MAC_OFFSET: usize = Checkpoint::LEN - MAC_LEN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed() -> Committed {
+        Committed { segments: 3, plaintext_len: 300, sink_len: 300, chain: ChainValue([7; 32]), durable_len: 300 }
+    }
+
+    fn maker(journal: u8) -> CheckpointMaker {
+        let schedule = KeySchedule::new(&keys::StreamKey::from_bytes([1; 32]), &[2; 128]);
+        CheckpointMaker::new(Some(&schedule), StreamId([9; 16]), &[journal; 16])
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_as_what_was_committed() {
+        let read = maker(0).read(&maker(0).make(&committed())).map_err(|error| error.kind());
+        assert_eq!(read, Ok(committed()));
+    }
+
+    #[test]
+    fn a_checkpoint_with_any_bit_changed_or_of_another_journal_is_refused() {
+        let good = maker(0).make(&committed()).to_bytes();
+        for bit in 0..8 * Checkpoint::LEN {
+            let mut bytes = good;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let refused = maker(0).read(&Checkpoint::from_bytes(bytes)).map_err(|error| error.kind());
+            assert_eq!(refused, Err(ErrorKind::OtherJournal), "bit {bit}");
+        }
+        assert!(maker(1).read(&Checkpoint::from_bytes(good)).is_err());
+    }
+
+    #[test]
+    fn without_a_key_no_checkpoint_is_believed() {
+        let keyless = CheckpointMaker::new(None, StreamId([9; 16]), &[0; 16]);
+        assert!(keyless.read(&keyless.make(&committed())).is_err());
+    }
+}

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Limit,
     /// The stream is of a version or has a feature that this release does not know.
     Unsupported,
+    /// What is kept beside the target of an interrupted attempt belongs to another stream or target, or is damaged.
+    OtherJournal,
     /// Another process is writing the same target.
     TargetHeld,
     /// The target has been published, but whether that survives a power cut is not known.
@@ -48,6 +50,7 @@ struct Inner {
     segment: Option<u64>,
     frame: Option<u32>,
     position: Option<u64>,
+    kept: Option<u64>,
     advice: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -61,6 +64,7 @@ impl Error {
             segment: None,
             frame: None,
             position: None,
+            kept: None,
             advice: None,
             source: None,
         }))
@@ -86,6 +90,11 @@ impl Error {
         self.0.position
     }
 
+    /// Bytes that are kept beside the target, tentative, from which the same call goes on. `None` where nothing is kept.
+    pub fn kept(&self) -> Option<u64> {
+        self.0.kept
+    }
+
     /// What can be done about it, as a sentence.
     pub fn advice(&self) -> Option<&'static str> {
         self.0.advice
@@ -108,6 +117,12 @@ impl Error {
     #[must_use]
     pub(crate) fn at(mut self, position: u64) -> Error {
         self.0.position = Some(position);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn keeping(mut self, bytes: Option<u64>) -> Error {
+        self.0.kept = bytes;
         self
     }
 

@@ -4,6 +4,7 @@
 mod ahead;
 pub(crate) mod placed;
 pub(crate) mod plain;
+pub(crate) mod proof;
 pub(crate) mod sequential;
 pub(crate) mod window;
 

@@ -10,7 +10,7 @@ use framing::limits::PREAMBLE_BLOCK_LEN;
 use sources::{FileSource, ReadAt, Source};
 
 use crate::envelope::Envelope;
-use crate::feed::placed::{Index, read};
+use crate::index::{Index, read};
 use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
 use crate::key_area::KeyArea;

@@ -10,18 +10,21 @@ use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, Committed, Executor, Feed, Opened, Release, Settings};
-use sinks::{Durability, Existing, NullSink, StreamingSink};
+use sinks::{Durability, Existing, NullSink, Previous, StreamingSink};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::{Envelope, keyless_tags};
 use crate::feed::Heedful;
-use crate::feed::placed::{Index, PlacedFeed, read};
+use crate::feed::placed::PlacedFeed;
 use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
 use crate::feed::window::Window;
-use crate::files::{Target, open_source, refuse_same_file, stage};
+use crate::files::{Target, open_source, refuse_same_file};
+use crate::index::{Index, Walk, read};
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan};
+use crate::resume::{Behind, Earlier, Resumed};
+use crate::tentative::{Keeps, Tentative, restore_into};
 use crate::{Error, Metadata, Observer, StreamDigest, StreamId, Warning};
 
 /// Opens sealed streams.
@@ -46,6 +49,7 @@ pub struct Opener {
     release: Release,
     durability: Durability,
     existing: Existing,
+    previous: Previous,
     expected: Option<StreamDigest>,
     resources: Resources,
 }
@@ -63,6 +67,8 @@ pub struct Restored {
     pub stream_digest: StreamDigest,
     /// The caller's pairs, sorted by key. Empty where no key was given.
     pub metadata: Metadata,
+    /// Plaintext bytes that an earlier attempt had left and that proved right; all of them where it had published.
+    pub kept: u64,
     /// What was not as it should be, and did no harm.
     pub warnings: Vec<Warning>,
 }
@@ -84,6 +90,7 @@ impl Opener {
             release: Release::AtOnce,
             durability: Durability::default(),
             existing: Existing::Refuse,
+            previous: Previous::Resume,
             expected: None,
             resources: Resources::default(),
         }
@@ -98,7 +105,6 @@ impl Opener {
     }
 
     /// When committed segments are made durable, where the sink offers that. Default: in groups of 256 MiB or 5 seconds.
-    /// None of this crate's own sinks does yet: they are durable at publish.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Opener {
         self.durability = durability;
@@ -112,6 +118,13 @@ impl Opener {
         self
     }
 
+    /// What [`Opener::restore_file`] does with what an interrupted restore left beside the target. Default: go on from it.
+    #[must_use]
+    pub fn previous(mut self, previous: Previous) -> Opener {
+        self.previous = previous;
+        self
+    }
+
     /// Refuses a stream with another digest. With a pin from a trusted place this detects an older stream too.
     #[must_use]
     pub fn expect_digest(mut self, digest: StreamDigest) -> Opener {
@@ -119,20 +132,24 @@ impl Opener {
         self
     }
 
-    /// Opens all of `source` into `sink` and publishes it.
+    /// Opens all of `source` into `sink` and publishes it. A sink that has kept progress of this stream goes on from it.
     ///
     /// # Errors
     /// The sink has been dropped unpublished, unless the kind is [`crate::ErrorKind::DurabilityUnknown`].
     pub fn open(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
         self.require_identities()?;
-        self.open_with(source, |_| Ok(sink))
+        self.open_with(source, |envelope, _| Ok(Tentative::plain(sink, envelope)))
     }
 
     /// Opens the sealed file at `sealed` (a FIFO or a device too) into a file at `target`, all or nothing. A target that
     /// is a FIFO gets each segment as it is verified.
     ///
+    /// What an interrupted call has written is kept beside the target. The same call goes on from there, once that has
+    /// proved right: it is sealed again in memory and compared with the stream's index.
+    ///
     /// # Errors
-    /// As [`Opener::open`]. A target that cannot be written is refused before the first byte.
+    /// As [`Opener::open`]. A target that cannot be written is refused before the first byte. [`Error::kept`] says
+    /// what is kept for the next call.
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
         refuse_same_file(sealed, target)?;
         let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
@@ -152,7 +169,9 @@ impl Opener {
         self.require_identities()?;
         match target {
             Target::Fifo(sink) => self.open(source, sink),
-            Target::Staged { path, existing } => self.open_with(source, |len| stage(path, existing, len)),
+            Target::Staged { path, existing } => self.open_with(source, |envelope, len| {
+                restore_into(path, existing, self.previous, envelope, len)
+            }),
         }
     }
 
@@ -163,7 +182,7 @@ impl Opener {
     /// A key copy that would only be a warning to a restore is an error here.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
         let sink = NullSink::new();
-        let verified = self.open_with(source, |_| Ok(sink))?;
+        let verified = self.open_with(source, |envelope, _| Ok(Tentative::plain(sink, envelope)))?;
         let damaged =
             verified.warnings.iter().find(|warning| matches!(warning, Warning::KeyCopyDamaged { .. }));
         match damaged {
@@ -173,11 +192,11 @@ impl Opener {
         }
     }
 
-    /// Opens `source` into the sink that `make_sink` makes once the stream's length is known, if it is.
+    /// Opens `source` into the sink that `make_sink` makes once the stream is known, and its length, if it is.
     pub(crate) fn open_with<S: StreamingSink>(
         &self,
         source: impl Source,
-        make_sink: impl FnOnce(Option<u64>) -> Result<S, Error>,
+        make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
     ) -> Result<Restored, Error> {
         let identities = self.identities.as_ref();
         let mut known = None;
@@ -191,11 +210,8 @@ impl Opener {
             };
             if let (Some(envelope), Some(index)) = (&envelope, index) {
                 self.announce(envelope)?;
-                let plan = self.plan(envelope);
-                let total = Some(index.footer.plaintext_len);
-                let sink = make_sink(total)?;
-                let feed = PlacedFeed::new(positioned, envelope, index, plan.frames_per_run, self.expected());
-                return self.run(feed, sink, envelope, plan, total);
+                let tentative = make_sink(envelope, Some(index.footer.plaintext_len))?;
+                return self.open_placed(Walk::new(positioned, envelope, index), tentative);
             }
             known = envelope;
         }
@@ -206,40 +222,99 @@ impl Opener {
             None => read_envelope(&mut window, identities, &self.resources)?,
         };
         self.announce(&envelope)?;
-        let plan = self.plan(&envelope);
-        let sink = make_sink(None)?;
-        let feed = SequentialFeed::new(window, &envelope, plan.frames_per_run, self.expected());
-        self.run(feed, sink, &envelope, plan, None)
+        match make_sink(&envelope, None)? {
+            Tentative::Open { sink, marks, keeps } => {
+                self.open_sequential(window, &envelope, Tentative::Open { sink, marks, keeps })
+            }
+            // It is there. What this copy of the stream is worth is worth knowing all the same.
+            Tentative::Published => {
+                let sink = NullSink::new();
+                let restored = self.open_sequential(window, &envelope, Tentative::plain(sink, &envelope))?;
+                Ok(Restored { kept: restored.plaintext_len, ..restored })
+            }
+        }
+    }
+
+    fn open_placed<S: StreamingSink>(
+        &self,
+        mut walk: Walk<'_>,
+        tentative: Tentative<S>,
+    ) -> Result<Restored, Error> {
+        let (envelope, footer) = (walk.envelope, walk.index.footer);
+        let Tentative::Open { mut sink, marks, keeps } = tentative else {
+            let stream_digest = ChainValue(footer.stream_digest);
+            let opened =
+                Opened { segments: footer.segments, plaintext_len: footer.plaintext_len, stream_digest };
+            return Ok(restored(&opened, envelope, footer.plaintext_len, None));
+        };
+        let total = Some(footer.plaintext_len);
+        let budget = self.resources.budget();
+        let plan = self.resources.plan(envelope.shape(), &budget);
+        let pool = self.resources.pool_for(plan, envelope.shape(), total)?;
+        let cancel = &self.resources.cancel;
+        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel };
+        let earlier = Earlier::find(&mut sink, &marks)?;
+        let resumed = earlier.resume_placed(&mut sink, &mut walk, &means)?;
+        let feed = PlacedFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
+        self.run(feed, sink, &means, Course { resumed, total, marks, keeps })
+    }
+
+    fn open_sequential<S: StreamingSink>(
+        &self,
+        window: Window<impl Source>,
+        envelope: &Envelope,
+        tentative: Tentative<S>,
+    ) -> Result<Restored, Error> {
+        let Tentative::Open { mut sink, marks, keeps } = tentative else { unreachable!() };
+        let budget = self.resources.budget();
+        let plan = self.resources.plan(envelope.shape(), &budget);
+        let pool = self.resources.pool_for(plan, envelope.shape(), None)?;
+        let cancel = &self.resources.cancel;
+        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel };
+        let until = Earlier::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
+        let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
+        let resumed = Resumed::nothing(envelope);
+        self.run(feed, Behind::new(sink, until), &means, Course { resumed, total: None, marks, keeps })
     }
 
     fn run<S: StreamingSink>(
         &self,
         mut feed: impl Feed<Error = Error>,
         sink: S,
-        envelope: &Envelope,
-        plan: RunPlan,
-        total: Option<u64>,
+        means: &Means<'_>,
+        course: Course,
     ) -> Result<Restored, Error> {
-        let resources = &self.resources;
-        let shape = envelope.shape();
-        let budget = resources.budget();
-        let marks = CheckpointMaker::new(envelope.schedule.as_ref(), envelope.preamble.stream_id);
-        let mut meter = Meter::new(resources.observer.clone(), total);
-        let pool = resources.pool_for(plan, shape, total)?;
+        let Course { resumed: Resumed { start, lost }, total, marks, keeps } = course;
+        let observer = &self.resources.observer;
+        if let Some(observer) = observer {
+            lost.iter().for_each(|warning| observer.warning(warning));
+            if start.segments > 0 {
+                observer.resumed(start.plaintext_len, start.segments);
+            }
+        }
+        let mut meter = Meter::new(observer.clone(), total, start.plaintext_len);
+        let mut reached = start.plaintext_len;
         let settings = Settings {
-            executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
-            budget: &budget,
+            executor: means.pool.map_or(Executor::Inline, Executor::Pool),
+            budget: means.budget,
             release: self.release,
             durability: self.durability,
-            cancel: &resources.cancel,
-            demand: plan.demand,
-            frame_len: shape.frame_len(),
+            cancel: means.cancel,
+            demand: means.plan.demand,
+            frame_len: means.envelope.shape().frame_len(),
             mark: &|committed| marks.make(committed),
-            observe: &mut |committed| meter.committed(committed, committed.durable_len),
+            observe: &mut |committed| {
+                reached = committed.plaintext_len;
+                meter.committed(committed, committed.durable_len);
+            },
         };
-        let start = Committed::at_start(envelope.chain);
-        let opened = segment_worker::open(&mut feed, sink, start, settings).map_err(Error::opening)?;
-        Ok(restored(&opened, envelope))
+        match segment_worker::open(&mut feed, sink, start, settings) {
+            Ok(opened) => Ok(restored(&opened, means.envelope, start.plaintext_len, lost)),
+            Err(error) => {
+                let kept = (keeps == Keeps::Progress && reached > 0).then_some(reached);
+                Err(Error::opening(error).keeping(kept))
+            }
+        }
     }
 
     /// Without a key there is no plaintext: what would be published is an empty target.
@@ -251,10 +326,6 @@ impl Opener {
                     .advise("Give an identity, a passphrase or a key file."))
             }
         }
-    }
-
-    fn plan(&self, envelope: &Envelope) -> RunPlan {
-        self.resources.plan(envelope.shape(), &self.resources.budget())
     }
 
     fn expected(&self) -> Option<ChainValue> {
@@ -305,13 +376,31 @@ pub(crate) fn read_placed_envelope(
     Envelope::open(&block, &area, &metadata, identities, backend).map(Some)
 }
 
-fn restored(opened: &Opened, envelope: &Envelope) -> Restored {
+/// What a stream is opened with.
+pub(crate) struct Means<'a> {
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) plan: RunPlan,
+    pub(crate) pool: Option<&'a Pool>,
+    pub(crate) budget: &'a Budget,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+/// From where to where a stream is opened, and how its progress is kept.
+struct Course {
+    resumed: Resumed,
+    total: Option<u64>,
+    marks: CheckpointMaker,
+    keeps: Keeps,
+}
+
+fn restored(opened: &Opened, envelope: &Envelope, kept: u64, lost: Option<Warning>) -> Restored {
     Restored {
         stream_id: envelope.preamble.stream_id,
         segments: opened.segments,
         plaintext_len: opened.plaintext_len,
         stream_digest: StreamDigest(opened.stream_digest.0),
         metadata: envelope.metadata.clone(),
-        warnings: envelope.warnings.clone(),
+        kept,
+        warnings: envelope.warnings.iter().copied().chain(lost).collect(),
     }
 }

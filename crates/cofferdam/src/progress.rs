@@ -12,6 +12,9 @@ pub trait Observer: Send + Sync {
     /// A segment has committed.
     fn progress(&self, progress: &Progress);
 
+    /// The stream goes on behind an earlier attempt: `kept` plaintext bytes of it have proved right, in so many segments.
+    fn resumed(&self, _kept: u64, _segments: u64) {}
+
     /// Something is not as it should be, and the stream goes on all the same.
     fn warning(&self, _warning: &Warning) {}
 }
@@ -44,6 +47,14 @@ pub enum Warning {
     },
     /// The two key copies are of different generations: a re-wrap was cut off. Re-wrapping again mends it.
     RewrapUnfinished,
+    /// Segments that an earlier attempt had made durable are not what they were: the medium lost or changed them, or
+    /// somebody did. They are read from the stream again.
+    KeptSegmentsLost {
+        /// The first of them.
+        first: u64,
+        /// How many had been durable from there on.
+        segments: u64,
+    },
 }
 
 impl std::fmt::Display for Warning {
@@ -52,6 +63,11 @@ impl std::fmt::Display for Warning {
             Warning::KeyCopyDamaged { copy } => write!(
                 f,
                 "key copy {copy} of the stream is damaged; the other one served. `cofferdam rewrap` writes both anew"
+            ),
+            Warning::KeptSegmentsLost { first, segments } => write!(
+                f,
+                "of what an earlier attempt had made durable, {segments} segments from segment {first} on are no longer \
+                 what they were and are read again; look at the disk"
             ),
             Warning::RewrapUnfinished => {
                 f.write_str("a re-wrap of this stream was cut off; re-wrap it again to finish")
@@ -68,8 +84,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(observer: Option<Arc<dyn Observer>>, total: Option<u64>) -> Meter {
-        Meter { observer, total, seen: VecDeque::from([(Instant::now(), 0)]) }
+    /// `kept` plaintext bytes are there already.
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>, total: Option<u64>, kept: u64) -> Meter {
+        Meter { observer, total, seen: VecDeque::from([(Instant::now(), kept)]) }
     }
 
     /// A segment has committed; `durable` plaintext bytes are durable.

@@ -12,6 +12,7 @@ use sources::Source;
 
 use super::window::{Next, Window};
 use crate::envelope::Envelope;
+use crate::index::trailer_fault;
 use crate::resources::Resources;
 use crate::trailer::Ledger;
 use crate::{Error, ErrorKind};
@@ -266,9 +267,4 @@ pub(crate) fn check_expected(expected: Option<ChainValue>, stream_digest: ChainV
         }
         _ => Ok(()),
     }
-}
-
-/// A record of the trailer is not what the segments imply.
-pub(crate) fn trailer_fault(record: Record, position: u64) -> Error {
-    Error::damaged(format!("the {record} is not what the segments say")).at(position)
 }

@@ -1,0 +1,218 @@
+//! The index of a stream that lies still: footer, directory and pages, authenticated, and walked in order.
+//! It knows segments by their entries only; what the segments themselves say is compared by those who read them.
+
+use std::sync::Arc;
+
+use framing::limits::{FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX};
+use framing::{DirectoryEntry, Fault, Footer, IndexEntry, IndexPage, Record, decode_directory, page_len};
+use keys::macs_equal;
+use sources::ReadAt;
+
+use crate::envelope::Envelope;
+use crate::{Error, ErrorKind};
+
+/// The index of a stream: its footer and directory, checked against each other.
+pub(crate) struct Index {
+    pub(crate) footer: Footer,
+    directory: Vec<DirectoryEntry>,
+}
+
+impl Index {
+    /// Reads the trailer of a source that begins with `envelope`. `None` if the source does not end with a footer that
+    /// belongs to its length: then it is truncated or damaged, and only reading it from the front tells which.
+    pub(crate) fn read(source: &dyn ReadAt, envelope: &Envelope) -> Result<Option<Index>, Error> {
+        let origin = envelope.origin();
+        let body = source.len().saturating_sub(origin);
+        if body < FOOTER_LEN as u64 {
+            return Ok(None);
+        }
+        let position = source.len() - FOOTER_LEN as u64;
+        let bytes: [u8; FOOTER_LEN] = read_array(source, position)?;
+        let (footer, mac) = match Footer::parse(&bytes) {
+            Ok((footer, mac)) if footer.wire_len == body => (footer, mac),
+            Err(error) if error.fault == Fault::Limit => return Err(Error::framing(error, position)),
+            _ => return Ok(None),
+        };
+        let directory_position = origin + footer.directory_offset;
+        let mut directory = vec![0; footer.directory_len()];
+        read(source, directory_position, &mut directory)?;
+        if let Some(schedule) = &envelope.schedule
+            && !macs_equal(&schedule.footer_mac(&directory, &footer.to_bytes()), &mac)
+        {
+            return Err(Error::damaged("the footer fails authentication").at(position));
+        }
+        // All plaintext is on the wire. For a length that cannot be true, room would be taken before it is found out.
+        if footer.plaintext_len > footer.wire_len {
+            return Err(trailer_fault(Record::Footer, position));
+        }
+        Ok(Some(Index { footer, directory: decode_directory(&directory) }))
+    }
+
+    /// Reads a page and checks it against its place in the directory.
+    pub(crate) fn page(
+        &self,
+        source: &dyn ReadAt,
+        envelope: &Envelope,
+        page: u32,
+    ) -> Result<Vec<IndexEntry>, Error> {
+        let listed = self.directory[page as usize];
+        let first_segment = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
+        let count = (self.footer.segments - first_segment).min(u64::from(PAGE_ENTRIES_MAX)) as u32;
+        let position = envelope.origin().saturating_add(listed.offset);
+        let end = listed.offset.checked_add(page_len(count) as u64);
+        if end.is_none_or(|end| end > self.footer.directory_offset) {
+            let directory = envelope.origin() + self.footer.directory_offset;
+            return Err(trailer_fault(Record::Directory, directory));
+        }
+        let mut bytes = vec![0; page_len(count)];
+        read(source, position, &mut bytes)?;
+        let (parsed, mac) = IndexPage::parse(&bytes).map_err(|error| Error::framing(error, position))?;
+        let authentic = match &envelope.schedule {
+            Some(schedule) => macs_equal(&schedule.page_mac(&bytes[..bytes.len() - MAC_LEN]), &mac),
+            None => true,
+        };
+        let placed = parsed.page == page && parsed.first_segment.0 == first_segment;
+        if !authentic || !placed || !macs_equal(&mac, &listed.mac) {
+            return Err(trailer_fault(Record::IndexPage, position));
+        }
+        Ok(parsed.entries)
+    }
+}
+
+/// A walk along the entries of an index, in order. Each is checked against the ones before it and against arithmetic.
+#[derive(Clone)]
+pub(crate) struct Walk<'a> {
+    pub(crate) source: Arc<dyn ReadAt>,
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) index: Arc<Index>,
+    entries: Arc<Vec<IndexEntry>>,
+    segments: u64,
+    wire_offset: u64,
+    plaintext_offset: u64,
+}
+
+impl<'a> Walk<'a> {
+    /// Before the first segment.
+    pub(crate) fn new(source: Arc<dyn ReadAt>, envelope: &'a Envelope, index: Index) -> Walk<'a> {
+        Walk {
+            source,
+            envelope,
+            index: Arc::new(index),
+            entries: Arc::default(),
+            segments: 0,
+            wire_offset: envelope.metadata_len,
+            plaintext_offset: 0,
+        }
+    }
+
+    /// Segments passed.
+    pub(crate) fn segments(&self) -> u64 {
+        self.segments
+    }
+
+    /// Plaintext bytes passed.
+    pub(crate) fn plaintext_offset(&self) -> u64 {
+        self.plaintext_offset
+    }
+
+    /// Whether all segments have been passed.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.segments == self.index.footer.segments
+    }
+
+    /// Whether the segment that comes next is the last.
+    pub(crate) fn is_at_last(&self) -> bool {
+        self.segments + 1 == self.index.footer.segments
+    }
+
+    /// Where an offset of the index is in the stream.
+    pub(crate) fn position(&self, offset: u64) -> u64 {
+        self.envelope.origin().saturating_add(offset)
+    }
+
+    /// The entry of the segment that comes next. There is one: not all have been passed.
+    pub(crate) fn entry(&mut self) -> Result<IndexEntry, Error> {
+        let at = (self.segments % u64::from(PAGE_ENTRIES_MAX)) as usize;
+        if at == 0 {
+            let page = (self.segments / u64::from(PAGE_ENTRIES_MAX)) as u32;
+            self.entries = Arc::new(self.index.page(&*self.source, self.envelope, page)?);
+        }
+        let entry = self.entries[at];
+        self.check(&entry)?;
+        Ok(entry)
+    }
+
+    /// Passes the segment of `entry`, and the page that stands behind it.
+    pub(crate) fn pass(&mut self, entry: &IndexEntry) -> Result<(), Error> {
+        self.segments += 1;
+        self.wire_offset += entry.wire_len;
+        self.plaintext_offset += u64::from(entry.plaintext_len);
+        if self.is_at_end() || self.segments.is_multiple_of(u64::from(PAGE_ENTRIES_MAX)) {
+            self.pass_page()?;
+        }
+        Ok(())
+    }
+
+    /// What has been passed is all, if the footer says so as well.
+    pub(crate) fn check_end(&self) -> Result<(), Error> {
+        let footer = &self.index.footer;
+        if (self.wire_offset, self.plaintext_offset) != (footer.directory_offset, footer.plaintext_len) {
+            return Err(self.footer_fault());
+        }
+        Ok(())
+    }
+
+    /// The footer is not what the segments say.
+    pub(crate) fn footer_fault(&self) -> Error {
+        trailer_fault(Record::Footer, self.source.len() - FOOTER_LEN as u64)
+    }
+
+    /// A page stands where its last segment ends, and the directory where the last page does.
+    fn pass_page(&mut self) -> Result<(), Error> {
+        let page = ((self.segments - 1) / u64::from(PAGE_ENTRIES_MAX)) as usize;
+        if self.index.directory[page].offset != self.wire_offset {
+            return Err(trailer_fault(Record::Directory, self.position(self.index.footer.directory_offset)));
+        }
+        self.wire_offset += page_len(self.entries.len() as u32) as u64;
+        Ok(())
+    }
+
+    /// Segments are contiguous, in wire and plaintext, as long as their plaintext makes them, and before the directory.
+    fn check(&self, entry: &IndexEntry) -> Result<(), Error> {
+        let shape = self.envelope.shape();
+        let plaintext_len = u64::from(entry.plaintext_len);
+        let last = self.is_at_last();
+        let agrees = entry.wire_offset == self.wire_offset
+            && entry.plaintext_offset == self.plaintext_offset
+            && plaintext_len <= shape.segment_len()
+            && entry.frame_count == shape.frame_count(plaintext_len)
+            && entry.wire_len == shape.segment_wire_len(plaintext_len)
+            && entry.wire_offset + entry.wire_len <= self.index.footer.directory_offset
+            && (entry.frame_count > 0 || last);
+        if agrees {
+            return Ok(());
+        }
+        Err(trailer_fault(Record::IndexPage, self.position(self.wire_offset)).in_segment(self.segments))
+    }
+}
+
+/// A record of the trailer is not what the segments imply.
+pub(crate) fn trailer_fault(record: Record, position: u64) -> Error {
+    Error::damaged(format!("the {record} is not what the segments say")).at(position)
+}
+
+/// Reads `buffer.len()` bytes at `position`; what is not there has been cut off since the source was opened.
+pub(crate) fn read(source: &dyn ReadAt, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    source.read_exact_at(position, buffer).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            Error::new(ErrorKind::Truncated, "the sealed stream ends too early").at(position).because(error)
+        }
+        _ => Error::io("the sealed stream could not be read", error).at(position),
+    })
+}
+
+pub(crate) fn read_array<const LEN: usize>(source: &dyn ReadAt, position: u64) -> Result<[u8; LEN], Error> {
+    let mut bytes = [0; LEN];
+    read(source, position, &mut bytes)?;
+    Ok(bytes)
+}

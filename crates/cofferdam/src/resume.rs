@@ -1,0 +1,273 @@
+//! Going on behind an earlier attempt: what a sink has kept, authenticated, and proved where it can be read back.
+//! It knows no file; a sink says what it has.
+
+use std::io;
+use std::sync::Arc;
+
+use framing::{IndexEntry, SegmentIndex};
+use segment_worker::{Committed, Executor, Release, Settings};
+use sinks::{
+    Checkpoint, CommitError, Durability, MakeDurable, NullSink, PositionedWrite, Profile, ReadKept, StreamingSink,
+};
+
+use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
+use crate::envelope::Envelope;
+use crate::feed::placed::{header_of, read_closing};
+use crate::feed::proof::{Entries, Outcome, ProofFeed};
+use crate::index::Walk;
+use crate::opener::Means;
+use crate::{Error, ErrorKind, Warning};
+
+/// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.
+pub(crate) struct Earlier {
+    mark: Option<(Checkpoint, Committed)>,
+    kept: Option<Arc<dyn ReadKept>>,
+}
+
+impl Earlier {
+    /// Asks `sink`, and authenticates what it says.
+    pub(crate) fn find(sink: &mut impl StreamingSink, marks: &CheckpointMaker) -> Result<Earlier, Error> {
+        let mark = sink.last_commit().map_err(unreadable)?;
+        let mark = match mark {
+            Some(mark) => Some((marks.read(&mark)?, mark)),
+            None => None,
+        };
+        Ok(Earlier { mark: mark.map(|(committed, mark)| (mark, committed)), kept: sink.kept() })
+    }
+
+    /// Finds where to go on with segments that can be read in any order, tells the sink, and moves `walk` there.
+    pub(crate) fn resume_placed(
+        self,
+        sink: &mut impl StreamingSink,
+        walk: &mut Walk<'_>,
+        means: &Means<'_>,
+    ) -> Result<Resumed, Error> {
+        let start = match (&self.kept, &self.mark) {
+            (None, None) => return Ok(Resumed::nothing(means.envelope)),
+            (Some(kept), _) => prove(kept, walk, means)?,
+            (None, Some((_, committed))) => {
+                advance(walk, committed.segments)?;
+                check_agrees(walk, committed)?;
+                *committed
+            }
+        };
+        sink.resume_at(start.segments, start.sink_len).map_err(unreadable)?;
+        Ok(Resumed { start, lost: self.lost(start.segments) })
+    }
+
+    /// For segments that come once, in order: tells the sink, and gives the mark up to which they are passed over. A
+    /// sink that can read back what it has starts over, and compares by itself.
+    pub(crate) fn resume_sequential(self, sink: &mut impl StreamingSink) -> Result<Option<Checkpoint>, Error> {
+        let (until, index, at) = match (self.kept, self.mark) {
+            (None, None) => return Ok(None),
+            (Some(_), _) => (None, 0, 0),
+            (None, Some((mark, committed))) => (Some(mark), committed.segments, committed.sink_len),
+        };
+        sink.resume_at(index, at).map_err(unreadable)?;
+        Ok(until)
+    }
+
+    /// Segments that had been durable and could not be proved.
+    fn lost(&self, proved: u64) -> Option<Warning> {
+        let (_, committed) = self.mark.as_ref()?;
+        let segments = committed.segments.saturating_sub(proved);
+        // The last segment is not proved, but opened again: it may well be there.
+        (segments > 1).then_some(Warning::KeptSegmentsLost { first: proved, segments })
+    }
+}
+
+/// Where a stream goes on.
+pub(crate) struct Resumed {
+    pub(crate) start: Committed,
+    pub(crate) lost: Option<Warning>,
+}
+
+impl Resumed {
+    fn nothing(envelope: &Envelope) -> Resumed {
+        Resumed { start: Committed::at_start(envelope.chain), lost: None }
+    }
+}
+
+/// Seals the kept segments again, in memory, up to the first that is not what was sealed, and moves `walk` behind the
+/// good ones. It may go further than any mark: what is proved needs none. The last segment is always opened anew.
+fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Result<Committed, Error> {
+    let candidates = Candidates { walk: walk.clone(), len: kept.len().map_err(unreadable)? };
+    let segments = match ProofFeed::new(
+        Arc::new(KeptPlace(kept.clone())),
+        means.envelope,
+        candidates,
+        means.plan.frames_per_run,
+    )? {
+        Some(feed) => count_proved(feed, means)?,
+        None => 0,
+    };
+    if segments == 0 {
+        return Ok(Committed::at_start(means.envelope.chain));
+    }
+    advance(walk, segments)?;
+    let plaintext_len = walk.plaintext_offset();
+    // The next segment says what came before it, under its own key.
+    let entry = walk.entry()?;
+    let (worker, _) = means.envelope.segment(&header_of(segments, &entry))?;
+    let chain = read_closing(walk, &entry, &worker)?.fields.chain_before;
+    Ok(Committed { segments, plaintext_len, sink_len: plaintext_len, chain, durable_len: plaintext_len })
+}
+
+fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Result<u64, Error> {
+    let mut proved = 0;
+    let settings = Settings {
+        executor: means.pool.map_or(Executor::Inline, Executor::Pool),
+        budget: means.budget,
+        release: Release::AtOnce,
+        durability: Durability::AtFinish,
+        cancel: means.cancel,
+        demand: means.plan.demand,
+        frame_len: means.envelope.shape().frame_len(),
+        mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
+        observe: &mut |committed| proved = committed.segments,
+    };
+    let start = Committed::at_start(means.envelope.chain);
+    match segment_worker::seal(&mut feed, NullSink::new(), start, settings) {
+        Ok(_) => Ok(proved),
+        Err(_) if feed.outcome() == Outcome::Differs => Ok(proved),
+        // What cannot be read has not been kept: it is fetched, and written, again.
+        Err(segment_worker::StreamError::Read { .. }) => Ok(proved),
+        Err(error) => Err(Error::sealing(error)),
+    }
+}
+
+/// The segments that may have been kept: those that lie within the bytes there are.
+struct Candidates<'a> {
+    walk: Walk<'a>,
+    len: u64,
+}
+
+impl Entries for Candidates<'_> {
+    fn next(&mut self) -> Result<Option<(SegmentIndex, IndexEntry)>, Error> {
+        if self.walk.is_at_last() {
+            return Ok(None);
+        }
+        let index = SegmentIndex(self.walk.segments());
+        let entry = self.walk.entry()?;
+        self.walk.pass(&entry)?;
+        Ok((self.walk.plaintext_offset() <= self.len).then_some((index, entry)))
+    }
+}
+
+fn advance(walk: &mut Walk<'_>, segments: u64) -> Result<(), Error> {
+    while walk.segments() < segments && !walk.is_at_end() {
+        let entry = walk.entry()?;
+        walk.pass(&entry)?;
+    }
+    Ok(())
+}
+
+/// A mark that is trusted has to fit the stream that is at hand.
+fn check_agrees(walk: &Walk<'_>, mark: &Committed) -> Result<(), Error> {
+    if (walk.segments(), walk.plaintext_offset()) == (mark.segments, mark.plaintext_len) {
+        return Ok(());
+    }
+    let what = "the progress that the target keeps does not fit this copy of the stream";
+    Err(Error::new(ErrorKind::OtherJournal, what).advise(OTHER_STREAM))
+}
+
+/// Kept bytes, as the segment worker's jobs read them.
+struct KeptPlace(Arc<dyn ReadKept>);
+
+impl segment_worker::ReadAt for KeptPlace {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::io("the progress that the target keeps could not be used", error)
+        .advise("Try again, or start over with `--restart`.")
+}
+
+/// A sink in front of which the segments that it has already are dropped: for streams that come once and in order.
+pub(crate) struct Behind<S> {
+    sink: S,
+    until: Option<Checkpoint>,
+    passed: u64,
+}
+
+impl<S: StreamingSink> Behind<S> {
+    /// Passes over everything up to `until`, if that is given.
+    pub(crate) fn new(sink: S, until: Option<Checkpoint>) -> Behind<S> {
+        Behind { sink, until, passed: 0 }
+    }
+
+    fn passes(&self) -> bool {
+        self.until.is_some()
+    }
+}
+
+impl<S: StreamingSink> StreamingSink for Behind<S> {
+    fn profile(&self) -> Profile {
+        self.sink.profile()
+    }
+
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        self.sink.last_commit()
+    }
+
+    fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
+        if self.passes() { Ok(()) } else { self.sink.begin_segment(index, at) }
+    }
+
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        if self.passes() { Ok(()) } else { self.sink.write_tentative(at, data) }
+    }
+
+    fn rollback_segment(&mut self) -> io::Result<()> {
+        if self.passes() { Ok(()) } else { self.sink.rollback_segment() }
+    }
+
+    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+        let Some(until) = &self.until else { return self.sink.commit_segment(mark) };
+        self.passed += 1;
+        if self.passed == segments_of(until) {
+            if mark != until {
+                let message = "the stream is not the one that the target keeps the progress of";
+                return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidData, message)));
+            }
+            self.until = None;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
+        if self.passes() {
+            let message = "the stream ends before what the target has of it";
+            return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidData, message)));
+        }
+        self.sink.publish(plain_len)
+    }
+
+    fn discard(&mut self) -> io::Result<()> {
+        self.sink.discard()
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+        if self.passes() { None } else { self.sink.positioned() }
+    }
+
+    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+        let durable = self.sink.durability()?;
+        let from = self.until.as_ref().map_or(0, segments_of);
+        Some(Arc::new(DurableBehind { durable, from }))
+    }
+}
+
+/// Lets through the marks behind those that the sink has already.
+struct DurableBehind {
+    durable: Arc<dyn MakeDurable>,
+    from: u64,
+}
+
+impl MakeDurable for DurableBehind {
+    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+        if segments_of(mark) <= self.from { Ok(()) } else { self.durable.make_durable(mark) }
+    }
+}
