@@ -21,7 +21,7 @@ pub(crate) struct Failure {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 11] = [
+const TABLE: [(ErrorKind, &str, u8); 12] = [
     (ErrorKind::Io, "io", 1),
     (ErrorKind::Usage, "usage", 2),
     (ErrorKind::Damaged, "damaged", 3),
@@ -30,6 +30,7 @@ const TABLE: [(ErrorKind, &str, u8); 11] = [
     (ErrorKind::TargetExists, "target-exists", 6),
     (ErrorKind::Limit, "limit", 7),
     (ErrorKind::Unsupported, "unsupported", 7),
+    (ErrorKind::OtherJournal, "other-journal", 8),
     (ErrorKind::TargetHeld, "target-held", 9),
     (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
     (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 9, 10, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 130]);
     }
 
     #[test]

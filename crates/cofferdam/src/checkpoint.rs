@@ -1,9 +1,10 @@
 //! The checkpoint of a commit: how far a stream is, under a MAC, for sinks that keep it.
 //! Sinks store it unread; nobody but the engine looks inside.
 
+use frame_worker::ChainValue;
 use framing::StreamId;
 use keys::{JournalKey, KeySchedule};
-use segment_worker::{ChainValue, Committed};
+use segment_worker::Committed;
 use sinks::Checkpoint;
 
 use crate::{Error, ErrorKind};
@@ -28,6 +29,11 @@ impl CheckpointMaker {
         CheckpointMaker { key: schedule.map(|schedule| schedule.journal(journal_id)), stream_id }
     }
 
+    /// For a stream whose progress is kept in no journal of ours: its own id stands for one.
+    pub(crate) fn of_stream(schedule: Option<&KeySchedule>, stream_id: StreamId) -> CheckpointMaker {
+        CheckpointMaker::new(schedule, stream_id, &stream_id.0)
+    }
+
     /// The checkpoint of what has committed.
     pub(crate) fn make(&self, committed: &Committed) -> Checkpoint {
         let mut bytes = [0; Checkpoint::LEN];
@@ -48,8 +54,11 @@ impl CheckpointMaker {
     pub(crate) fn read(&self, checkpoint: &Checkpoint) -> Result<Committed, Error> {
         let bytes = checkpoint.to_bytes();
         if bytes[8..24] != self.stream_id.0 {
-            return Err(Error::new(ErrorKind::OtherJournal, "the target keeps the progress of another stream")
-                .advise(OTHER_STREAM));
+            return Err(Error::new(
+                ErrorKind::OtherJournal,
+                "the target keeps the progress of another stream",
+            )
+            .advise(OTHER_STREAM));
         }
         let (clear, mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a checkpoint ends with its MAC");
         let authentic = self.key.as_ref().is_some_and(|key| key.verify(clear, mac));
@@ -77,7 +86,8 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }
 
-pub(crate) const OTHER_STREAM: &str = "Give the stream whose restore was interrupted, or start over with `--restart`.";
+pub(crate) const OTHER_STREAM: &str =
+    "Give the stream whose restore was interrupted, or start over with `--restart`.";
 const VERSION: u32 = 1;
 const MAC_LEN: usize = 32;
 const MAC_OFFSET: usize = Checkpoint::LEN - MAC_LEN;
@@ -87,7 +97,13 @@ mod tests {
     use super::*;
 
     fn committed() -> Committed {
-        Committed { segments: 3, plaintext_len: 300, sink_len: 300, chain: ChainValue([7; 32]), durable_len: 300 }
+        Committed {
+            segments: 3,
+            plaintext_len: 300,
+            sink_len: 300,
+            chain: ChainValue([7; 32]),
+            durable_len: 300,
+        }
     }
 
     fn maker(journal: u8) -> CheckpointMaker {

@@ -137,7 +137,7 @@ impl<'a> Walk<'a> {
             let page = (self.segments / u64::from(PAGE_ENTRIES_MAX)) as u32;
             self.entries = Arc::new(self.index.page(&*self.source, self.envelope, page)?);
         }
-        let entry = self.entries[at];
+        let entry = self.entries[at].clone();
         self.check(&entry)?;
         Ok(entry)
     }

@@ -10,9 +10,9 @@ use framing::limits::PREAMBLE_BLOCK_LEN;
 use sources::{FileSource, ReadAt, Source};
 
 use crate::envelope::Envelope;
-use crate::index::{Index, read};
 use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
+use crate::index::{Index, read};
 use crate::key_area::KeyArea;
 use crate::opener::read_placed_envelope;
 use crate::resources::Resources;

@@ -87,6 +87,7 @@ mod resume;
 mod rewrap;
 mod sealer;
 mod simple;
+mod tentative;
 mod trailer;
 
 pub use error::{Error, ErrorKind};

@@ -9,8 +9,8 @@ use frame_worker::{Backend, ChainValue, DigestKind, Pool};
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use keys::Identities;
-use segment_worker::{Budget, CancelToken, Committed, Executor, Feed, Opened, Release, Settings};
-use sinks::{Durability, Existing, NullSink, Previous, StreamingSink};
+use segment_worker::{Budget, CancelToken, Executor, Feed, Opened, Release, Settings};
+use sinks::{Durability, Existing, NullSink, StreamingSink};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
@@ -19,12 +19,12 @@ use crate::feed::Heedful;
 use crate::feed::placed::PlacedFeed;
 use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
 use crate::feed::window::Window;
-use crate::files::{Target, open_source, refuse_same_file};
+use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::index::{Index, Walk, read};
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan};
-use crate::resume::{Behind, Earlier, Resumed};
-use crate::tentative::{Keeps, Tentative, restore_into};
+use crate::resume::{Behind, Found, Resumed};
+use crate::tentative::{Keeps, Opening, Tentative};
 use crate::{Error, Metadata, Observer, StreamDigest, StreamId, Warning};
 
 /// Opens sealed streams.
@@ -49,7 +49,6 @@ pub struct Opener {
     release: Release,
     durability: Durability,
     existing: Existing,
-    previous: Previous,
     expected: Option<StreamDigest>,
     resources: Resources,
 }
@@ -90,7 +89,6 @@ impl Opener {
             release: Release::AtOnce,
             durability: Durability::default(),
             existing: Existing::Refuse,
-            previous: Previous::Resume,
             expected: None,
             resources: Resources::default(),
         }
@@ -118,13 +116,6 @@ impl Opener {
         self
     }
 
-    /// What [`Opener::restore_file`] does with what an interrupted restore left beside the target. Default: go on from it.
-    #[must_use]
-    pub fn previous(mut self, previous: Previous) -> Opener {
-        self.previous = previous;
-        self
-    }
-
     /// Refuses a stream with another digest. With a pin from a trusted place this detects an older stream too.
     #[must_use]
     pub fn expect_digest(mut self, digest: StreamDigest) -> Opener {
@@ -138,7 +129,7 @@ impl Opener {
     /// The sink has been dropped unpublished, unless the kind is [`crate::ErrorKind::DurabilityUnknown`].
     pub fn open(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
         self.require_identities()?;
-        self.open_with(source, |envelope, _| Ok(Tentative::plain(sink, envelope)))
+        self.open_with(source, |envelope, _| Ok(Opening::plain(sink, envelope).into()))
     }
 
     /// Opens the sealed file at `sealed` (a FIFO or a device too) into a file at `target`, all or nothing. A target that
@@ -170,7 +161,7 @@ impl Opener {
         match target {
             Target::Fifo(sink) => self.open(source, sink),
             Target::Staged { path, existing } => self.open_with(source, |envelope, len| {
-                restore_into(path, existing, self.previous, envelope, len)
+                Ok(Opening::plain(stage(path, existing, len)?, envelope).into())
             }),
         }
     }
@@ -182,7 +173,7 @@ impl Opener {
     /// A key copy that would only be a warning to a restore is an error here.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
         let sink = NullSink::new();
-        let verified = self.open_with(source, |envelope, _| Ok(Tentative::plain(sink, envelope)))?;
+        let verified = self.open_with(source, |envelope, _| Ok(Opening::plain(sink, envelope).into()))?;
         let damaged =
             verified.warnings.iter().find(|warning| matches!(warning, Warning::KeyCopyDamaged { .. }));
         match damaged {
@@ -223,13 +214,11 @@ impl Opener {
         };
         self.announce(&envelope)?;
         match make_sink(&envelope, None)? {
-            Tentative::Open { sink, marks, keeps } => {
-                self.open_sequential(window, &envelope, Tentative::Open { sink, marks, keeps })
-            }
-            // It is there. What this copy of the stream is worth is worth knowing all the same.
+            Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),
+            // The target is there. What is left to say of the stream stands at its end.
             Tentative::Published => {
-                let sink = NullSink::new();
-                let restored = self.open_sequential(window, &envelope, Tentative::plain(sink, &envelope))?;
+                let nowhere = Opening::plain(NullSink::new(), &envelope);
+                let restored = self.open_sequential(window, &envelope, nowhere)?;
                 Ok(Restored { kept: restored.plaintext_len, ..restored })
             }
         }
@@ -240,8 +229,9 @@ impl Opener {
         mut walk: Walk<'_>,
         tentative: Tentative<S>,
     ) -> Result<Restored, Error> {
-        let (envelope, footer) = (walk.envelope, walk.index.footer);
-        let Tentative::Open { mut sink, marks, keeps } = tentative else {
+        let (envelope, index) = (walk.envelope, walk.index.clone());
+        let footer = &index.footer;
+        let Tentative::Open(Opening { mut sink, marks, keeps }) = tentative else {
             let stream_digest = ChainValue(footer.stream_digest);
             let opened =
                 Opened { segments: footer.segments, plaintext_len: footer.plaintext_len, stream_digest };
@@ -253,8 +243,8 @@ impl Opener {
         let pool = self.resources.pool_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel };
-        let earlier = Earlier::find(&mut sink, &marks)?;
-        let resumed = earlier.resume_placed(&mut sink, &mut walk, &means)?;
+        let found = Found::find(&mut sink, &marks)?;
+        let resumed = found.resume_placed(&mut sink, &mut walk, &means)?;
         let feed = PlacedFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
         self.run(feed, sink, &means, Course { resumed, total, marks, keeps })
     }
@@ -263,15 +253,14 @@ impl Opener {
         &self,
         window: Window<impl Source>,
         envelope: &Envelope,
-        tentative: Tentative<S>,
+        Opening { mut sink, marks, keeps }: Opening<S>,
     ) -> Result<Restored, Error> {
-        let Tentative::Open { mut sink, marks, keeps } = tentative else { unreachable!() };
         let budget = self.resources.budget();
         let plan = self.resources.plan(envelope.shape(), &budget);
         let pool = self.resources.pool_for(plan, envelope.shape(), None)?;
         let cancel = &self.resources.cancel;
         let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel };
-        let until = Earlier::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
+        let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
         let resumed = Resumed::nothing(envelope);
         self.run(feed, Behind::new(sink, until), &means, Course { resumed, total: None, marks, keeps })

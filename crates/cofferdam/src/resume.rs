@@ -7,7 +7,8 @@ use std::sync::Arc;
 use framing::{IndexEntry, SegmentIndex};
 use segment_worker::{Committed, Executor, Release, Settings};
 use sinks::{
-    Checkpoint, CommitError, Durability, MakeDurable, NullSink, PositionedWrite, Profile, ReadKept, StreamingSink,
+    Checkpoint, CommitError, Durability, MakeDurable, NullSink, PositionedWrite, Profile, ReadKept,
+    StreamingSink,
 };
 
 use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
@@ -19,20 +20,20 @@ use crate::opener::Means;
 use crate::{Error, ErrorKind, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.
-pub(crate) struct Earlier {
+pub(crate) struct Found {
     mark: Option<(Checkpoint, Committed)>,
     kept: Option<Arc<dyn ReadKept>>,
 }
 
-impl Earlier {
+impl Found {
     /// Asks `sink`, and authenticates what it says.
-    pub(crate) fn find(sink: &mut impl StreamingSink, marks: &CheckpointMaker) -> Result<Earlier, Error> {
+    pub(crate) fn find(sink: &mut impl StreamingSink, marks: &CheckpointMaker) -> Result<Found, Error> {
         let mark = sink.last_commit().map_err(unreadable)?;
         let mark = match mark {
             Some(mark) => Some((marks.read(&mark)?, mark)),
             None => None,
         };
-        Ok(Earlier { mark: mark.map(|(committed, mark)| (mark, committed)), kept: sink.kept() })
+        Ok(Found { mark: mark.map(|(committed, mark)| (mark, committed)), kept: sink.kept() })
     }
 
     /// Finds where to go on with segments that can be read in any order, tells the sink, and moves `walk` there.
@@ -57,7 +58,10 @@ impl Earlier {
 
     /// For segments that come once, in order: tells the sink, and gives the mark up to which they are passed over. A
     /// sink that can read back what it has starts over, and compares by itself.
-    pub(crate) fn resume_sequential(self, sink: &mut impl StreamingSink) -> Result<Option<Checkpoint>, Error> {
+    pub(crate) fn resume_sequential(
+        self,
+        sink: &mut impl StreamingSink,
+    ) -> Result<Option<Checkpoint>, Error> {
         let (until, index, at) = match (self.kept, self.mark) {
             (None, None) => return Ok(None),
             (Some(_), _) => (None, 0, 0),
@@ -83,7 +87,7 @@ pub(crate) struct Resumed {
 }
 
 impl Resumed {
-    fn nothing(envelope: &Envelope) -> Resumed {
+    pub(crate) fn nothing(envelope: &Envelope) -> Resumed {
         Resumed { start: Committed::at_start(envelope.chain), lost: None }
     }
 }

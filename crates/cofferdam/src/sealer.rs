@@ -192,8 +192,8 @@ impl Sealer {
         let sink = make_sink(total.map(|len| envelope.origin() + geometry.wire_len(len)))?;
         let budget = resources.budget();
         let plan = resources.plan(shape, &budget);
-        let marks = CheckpointMaker::new(envelope.schedule.as_ref(), envelope.preamble.stream_id);
-        let mut meter = Meter::new(resources.observer.clone(), total);
+        let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
+        let mut meter = Meter::new(resources.observer.clone(), total, 0);
         let pool = resources.pool_for(plan, shape, total)?;
         let source = Box::new(Heedful::new(source, &resources.cancel));
         let mut feed = PlainFeed::new(source, &envelope, beginning, plan.frames_per_run);

@@ -34,6 +34,7 @@ fn a_good_stream_is_verified_with_its_key_and_without() {
                     plaintext_len: len as u64,
                     stream_digest: said.stream_digest,
                     metadata: vec![(b"host".to_vec(), b"db1".to_vec())],
+                    kept: 0,
                     warnings: Vec::new(),
                 };
                 for reading in READINGS {

@@ -174,6 +174,10 @@ impl Cut {
         let frames = frames_max.min(entry.frame_count - frames_done);
         let begin = u64::from(frames_done) * frame_len;
         let end = (begin + u64::from(frames) * frame_len).min(u64::from(entry.plaintext_len));
-        Cut { frames, plaintext_offset: entry.plaintext_offset + begin, plaintext_len: (end - begin) as usize }
+        Cut {
+            frames,
+            plaintext_offset: entry.plaintext_offset + begin,
+            plaintext_len: (end - begin) as usize,
+        }
     }
 }

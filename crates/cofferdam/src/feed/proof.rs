@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
-use segment_worker::{Buffers, Input, IsLast, NoEnd, Run, SealFeed, SegmentPlan, Step};
+use segment_worker::{Buffers, Input, IsLast, Leftover, Run, SealFeed, SegmentPlan, Step};
 
 use super::placed::{Cut, header_of};
 use crate::Error;
@@ -75,9 +75,15 @@ impl<'a, I: Entries> ProofFeed<'a, I> {
         let (index, entry) = self.ahead.take().expect("a close that was not the last has looked ahead");
         let header = header_of(index.0, &entry);
         let (worker, digest) = self.envelope.segment(&header)?;
-        self.expected.push_back(entry);
+        self.expected.push_back(entry.clone());
         self.segment = Some(OpenSegment { entry, frames_done: 0 });
-        Ok(SegmentPlan { index: header.index, worker, digest, sink_offset: self.sink_offset, head: Vec::new() })
+        Ok(SegmentPlan {
+            index: header.index,
+            worker,
+            digest,
+            sink_offset: self.sink_offset,
+            head: Vec::new(),
+        })
     }
 
     fn run(&mut self, segment: &OpenSegment) -> Run {
@@ -101,7 +107,7 @@ impl<'a, I: Entries> ProofFeed<'a, I> {
 impl<I: Entries> SealFeed for ProofFeed<'_, I> {
     type Error = Error;
 
-    fn next(&mut self, _buffers: &Buffers) -> Result<Step<IsLast, NoEnd>, Error> {
+    fn next(&mut self, _buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
         match self.segment.take() {
             None => self.begin().map(Step::Segment),
             Some(segment) if segment.frames_done < segment.entry.frame_count => {
