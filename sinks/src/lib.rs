@@ -7,6 +7,7 @@
 //! | sink | where tentative bytes are | publish | class |
 //! |---|---|---|---|
 //! | [`StagedFile`] | a staging file beside the target | rename over, or to, the target | atomic |
+//! | `MappedFile` (feature `mmap`) | a map of a file without a name | the file is linked in | atomic |
 //! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
 //! | [`NullSink`] | counted and dropped | nothing | atomic |
@@ -42,6 +43,8 @@ mod cursor;
 mod durability;
 mod ledger;
 mod memory;
+#[cfg(feature = "mmap")]
+mod mmap;
 mod null;
 mod pipe;
 #[cfg(any(test, feature = "simulation"))]
@@ -55,6 +58,8 @@ pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
 pub use durability::Durability;
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
+#[cfg(feature = "mmap")]
+pub use mmap::MappedFile;
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
 pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};

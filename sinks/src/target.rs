@@ -132,6 +132,11 @@ pub enum TargetError {
         /// Bytes that will be written.
         needed: u64,
     },
+    /// A map is as long as the stream, and the stream's length is not known.
+    LengthUnknown {
+        /// The target.
+        path: PathBuf,
+    },
     /// Something that is not a staging file has the staging file's name.
     InTheWay {
         /// What is in the way.
@@ -176,6 +181,7 @@ impl TargetError {
             | Self::Immutable { path }
             | Self::SomeoneElses { path }
             | Self::TooLarge { path, .. }
+            | Self::LengthUnknown { path }
             | Self::Io { path, .. } => path,
             Self::NoDirectory { directory }
             | Self::NotWritable { directory, .. }
@@ -217,6 +223,9 @@ impl TargetError {
                 "a file of {needed} bytes is beyond this process's limit (ulimit -f) or the file system's"
             )
             .into(),
+            Self::LengthUnknown { .. } => "a mapped file needs the stream's length beforehand; stage it instead, or read \
+                 from a source with an index"
+                .into(),
             Self::InTheWay { .. } => "this name is needed for a staging file and is taken by something else; \
                  move that away"
                 .into(),

@@ -199,7 +199,7 @@ impl Error {
                 (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
             }
             TargetError::Held { .. } => (ErrorKind::TargetHeld, None),
-            TargetError::NotAFile { .. } => (ErrorKind::Usage, None),
+            TargetError::NotAFile { .. } | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };
         let mut refused = Error::new(kind, error.to_string());

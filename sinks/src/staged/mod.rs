@@ -2,8 +2,8 @@
 //! Knows nothing of what the bytes mean, and has no progress that outlives it.
 
 pub(crate) mod likeness;
-mod place;
-mod room;
+pub(crate) mod place;
+pub(crate) mod room;
 mod staging;
 
 use std::{

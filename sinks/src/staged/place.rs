@@ -19,17 +19,17 @@ use crate::{CommitError, TargetError, TargetKind, classify};
 /// A directory and a name in it. Every later step is relative to the descriptor, so that a directory that is moved
 /// or replaced meanwhile does not send them elsewhere.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) directory: OwnedFd,
-    pub(super) name: OsString,
-    pub(super) existing: Existing,
+pub(crate) struct Place {
+    pub(crate) directory: OwnedFd,
+    pub(crate) name: OsString,
+    pub(crate) existing: Existing,
     /// For messages alone.
     path: PathBuf,
 }
 
 impl Place {
     /// Resolves `target` and refuses what could not be published to.
-    pub(super) fn resolve(target: &Path, existing: Existing) -> Result<Self, TargetError> {
+    pub(crate) fn resolve(target: &Path, existing: Existing) -> Result<Self, TargetError> {
         let path = resolve_link(target, existing)?;
         let (parent, name) = split(&path)?;
         let place =
@@ -42,27 +42,27 @@ impl Place {
     }
 
     /// The path as it was resolved, for messages.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The path of `name` in this directory, for messages.
-    pub(super) fn sibling(&self, name: &OsStr) -> PathBuf {
+    pub(crate) fn sibling(&self, name: &OsStr) -> PathBuf {
         self.path.with_file_name(name)
     }
 
     /// The directory's path, for messages.
-    pub(super) fn directory_path(&self) -> PathBuf {
+    pub(crate) fn directory_path(&self) -> PathBuf {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
     }
 
     /// What stands at the target's name now.
-    pub(super) fn target_stat(&self) -> io::Result<Option<Stat>> {
+    pub(crate) fn target_stat(&self) -> io::Result<Option<Stat>> {
         self.stat(&self.name)
     }
 
     /// What stands at `name` in the directory now.
-    pub(super) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+    pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -71,7 +71,7 @@ impl Place {
     }
 
     /// Gives the file `staged` in this directory the target's name. After `Ok`, and only then, the target is new.
-    pub(super) fn put(&self, staged: &OsStr) -> Result<(), CommitError> {
+    pub(crate) fn put(&self, staged: &OsStr) -> Result<(), CommitError> {
         let before = self.stat(staged).map_err(CommitError::NotCommitted)?;
         let done = match self.existing {
             Existing::Refuse => self.put_new(staged),
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// Makes the new name durable.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         match fsync(&self.directory) {
             // The file system has no such thing as a directory's sync; more cannot be done on it.
             Ok(()) | Err(Errno::INVAL) => Ok(()),

@@ -9,7 +9,7 @@ use super::place::Place;
 use crate::TargetError;
 
 /// Refuses a length that cannot be written beside the old target, which stays until the new one is whole.
-pub(super) fn check(place: &Place, needed: u64) -> Result<(), TargetError> {
+pub(crate) fn check(place: &Place, needed: u64) -> Result<(), TargetError> {
     // Writing beyond this limit is a signal, not an error.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
     if limit.is_some_and(|limit| needed > limit) {

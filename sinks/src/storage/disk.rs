@@ -199,8 +199,15 @@ impl StorageFile for DiskFile {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    #[cfg(all(feature = "mmap", target_os = "linux"))]
+    fn map(&self, len: u64) -> io::Result<Arc<dyn Mapping>> {
+        Ok(Arc::new(crate::mmap::Region::new(&self.file, len)?))
+    }
+
+    #[cfg(not(all(feature = "mmap", target_os = "linux")))]
     fn map(&self, _len: u64) -> io::Result<Arc<dyn Mapping>> {
-        Err(io::ErrorKind::Unsupported.into())
+        let message = "files are mapped on Linux alone, and with the feature `mmap`";
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }
 }
 

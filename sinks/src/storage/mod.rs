@@ -141,12 +141,12 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     fn map(&self, len: u64) -> io::Result<Arc<dyn Mapping>>;
 }
 
-/// A file's bytes in memory, all of them there. Writing one cannot fail for want of room.
+/// A file's bytes in memory, all of their room taken. Writing one cannot fail for want of it.
 pub trait Mapping: Send + Sync + fmt::Debug {
     /// Takes `data` as the bytes from `at` on. The range lies within the file and overlaps no other that is being written.
     ///
     /// # Errors
-    /// The range goes beyond the file.
+    /// The range goes beyond the file, or overlaps one that is being written; the medium's own.
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<()>;
 }
 

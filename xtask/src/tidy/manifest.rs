@@ -1,5 +1,5 @@
-//! Owns the reading of our own `Cargo.toml` files: the package's name and its dependency lines.
-//! Knows only the part of TOML that these files use, and no rule about dependencies.
+//! Owns the reading of our own `Cargo.toml` files: the package's name, its dependency lines, its lints.
+//! Knows only the part of TOML that these files use, and no rule about what they say.
 
 /// What tidy needs from one manifest.
 #[derive(Debug, Default)]
@@ -12,6 +12,18 @@ pub(crate) struct Manifest {
     pub(crate) dependencies: Vec<Dependency>,
     /// The folders that `[workspace] members` names.
     pub(crate) members: Vec<String>,
+    /// Every line of a table of lints.
+    pub(crate) lints: Vec<Lint>,
+}
+
+/// One line of a table of lints: `lints.rust.unsafe_code`, of the workspace with `workspace.` before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lint {
+    pub(crate) name: String,
+    /// As it is written.
+    pub(crate) value: String,
+    /// The line in the manifest, from 1.
+    pub(crate) line: usize,
 }
 
 /// One dependency line.
@@ -77,6 +89,12 @@ impl Manifest {
         if let Some(table) = dependency_table(section) {
             let name = key.split('.').next().unwrap_or(key).trim().trim_matches('"');
             self.dependencies.push(dependency(name, value, table, entry));
+        } else if section.split('.').any(|part| part == "lints") {
+            self.lints.push(Lint {
+                name: format!("{section}.{key}"),
+                value: value.to_owned(),
+                line: entry.line,
+            });
         } else if section == "package" && key == "name" {
             value.trim_matches('"').clone_into(&mut self.package);
         } else if section == "workspace" && key == "members" {
@@ -86,6 +104,17 @@ impl Manifest {
         {
             last.read_key(key, value);
         }
+    }
+}
+
+impl Lint {
+    pub(crate) fn is(&self, name: &str, value: &str) -> bool {
+        self.name == name && self.value == value
+    }
+
+    /// A lint of the workspace as a member would write it.
+    pub(crate) fn of_member(&self) -> Lint {
+        Lint { name: self.name.trim_start_matches("workspace.").to_owned(), ..self.clone() }
     }
 }
 

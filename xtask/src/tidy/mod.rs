@@ -4,6 +4,7 @@
 mod edges;
 mod finding;
 mod functions;
+mod lints;
 mod manifest;
 mod seams;
 mod source;
@@ -32,7 +33,9 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, String> {
     let mut files = files_in(root, Depth::Alone)?;
     for member in &workspace.members {
         let path = format!("{member}/Cargo.toml");
-        findings.extend(edges::check_crate(&Manifest::parse(&path, &read(&root.join(&path))?)));
+        let manifest = Manifest::parse(&path, &read(&root.join(&path))?);
+        findings.extend(edges::check_crate(&manifest));
+        findings.extend(lints::check(&workspace, &manifest));
         files.extend(files_in(&root.join(member), Depth::All)?);
     }
     for folder in EXTRA_FOLDERS.map(|folder| root.join(folder)) {
