@@ -1,8 +1,10 @@
-//! Owns the development tasks' command line: test, ci, tidy, vectors, fuzz.
+//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz.
 //! Knows nothing of the engine; each task is a module of its own.
 
 #[cfg(feature = "vectors")]
 mod checked_in;
+#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod crash;
 mod fuzz;
 mod programs;
 mod steps;
@@ -23,6 +25,7 @@ cargo xtask ci                        test, and a short run of each fuzz target
 cargo xtask tidy                      style, crate edges, leftovers
 cargo xtask vectors                   write docs/vectors again
 cargo xtask vectors --check           compare docs/vectors with what would be written
+cargo xtask crash [PART] [--full] [--seed N]   stop the program wherever it can be stopped, and look
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 ";
 
@@ -51,6 +54,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(&root),
         ["vectors"] => vectors_task(&root, Vectors::Write),
         ["vectors", "--check"] => vectors_task(&root, Vectors::Check),
+        ["crash", rest @ ..] => crash_task(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -58,6 +62,22 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         }
         _ => Err(format!("no such task\n\n{USAGE}")),
     }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) fn crash_task(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    crash::run(root, arguments)
+}
+
+/// The tracer reads the registers of Linux processes on these two architectures.
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+pub(crate) fn crash_task(_root: &Path, _arguments: &[&str]) -> Result<(), String> {
+    println!("skipped: programs are traced on Linux with glibc, on x86-64 and aarch64");
+    Ok(())
 }
 
 /// What to do with the test vectors.

@@ -97,6 +97,11 @@ pub(crate) const TEST: &[Step] = &[
         about: "unit, integration and documentation tests of the workspace; docs/vectors is as made",
         work: Work::Tests(&["test", "--workspace", "--exclude", "cofferdam-loom-tests", "--all-features"]),
     },
+    Step {
+        name: "crash",
+        about: "the program stopped at a sample of the places where it can be stopped",
+        work: Work::Own(short_crash),
+    },
 ];
 
 /// What `cargo xtask ci` does beside [`TEST`].
@@ -190,6 +195,10 @@ fn by_hand(step: &Step) -> String {
 
 fn short_fuzz(root: &Path) -> Result<(), String> {
     fuzz::run(root, &["--seconds", CI_FUZZ_SECONDS])
+}
+
+fn short_crash(root: &Path) -> Result<(), String> {
+    crate::crash_task(root, &[])
 }
 
 fn run_cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {

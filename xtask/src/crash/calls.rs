@@ -1,0 +1,54 @@
+//! Owns the kills at system calls: before and after each one that changes files, then the next run.
+//! Knows nothing of what the calls are for.
+
+use super::scene::{Before, Holds, Scene};
+use super::tally::Tally;
+use super::tracer::{self, Moment};
+use super::{Extent, Setting};
+
+/// Kills a restore of twenty segments at every call, or at a sample of them.
+pub(crate) fn run(setting: &Setting) -> Result<(), String> {
+    let mut tally = Tally::new("killed at system calls");
+    for (name, before) in [("new target", Before::Nothing), ("replaced target", Before::Old)] {
+        let scene = Scene::new(&setting.program, &name.replace(' ', "-"), SEGMENTS, before)?
+            .with_options(&["--threads", "1"]);
+        kill_at_each(setting, &scene, name, &mut tally)?;
+    }
+    tally.close()
+}
+
+fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally) -> Result<(), String> {
+    scene.set()?;
+    let whole = tracer::run(&scene.program, &scene.arguments(), &scene.folder, Moment::Never)?;
+    if whole.code != Some(0) || scene.holds()? != Holds::New {
+        return Err(format!("{name}: the restore does not work undisturbed: exit {:?}", whole.code));
+    }
+    tally.add(format!("calls ({name})"), whole.calls.len());
+    let stride = match setting.extent {
+        Extent::Full => 1,
+        Extent::Short => whole.calls.len().div_ceil(CALLS_SHORT_MAX),
+    };
+    for number in (1..=whole.calls.len()).step_by(stride) {
+        for moment in [Moment::Before(number), Moment::After(number)] {
+            scene.set()?;
+            let killed = tracer::run(&scene.program, &scene.arguments(), &scene.folder, moment)?;
+            // A run may make a call or two less than the first one did: where two threads meet.
+            if killed.code.is_some() {
+                tally.count("ended before its kill");
+                continue;
+            }
+            let call = killed.calls.last().unwrap_or(&"no call");
+            let place = format!("{name}, {moment:?} of {} ({call})", whole.calls.len());
+            if let Some(holds) = tally.check(&place, scene.holds()) {
+                tally.count(format!("killed, target {holds:?}"));
+                tally.check(&place, scene.resume());
+            }
+        }
+    }
+    Ok(())
+}
+
+const SEGMENTS: usize = 20;
+
+/// Calls at which the short run kills, in each setting.
+const CALLS_SHORT_MAX: usize = 40;

@@ -1,0 +1,65 @@
+//! Owns the races: two restores at once into one target.
+//! Knows nothing of locks.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::draws::Draws;
+use super::scene::{Before, EXIT_EXISTS, EXIT_HELD, Holds, Scene};
+use super::tally::Tally;
+use super::{Extent, Setting};
+
+/// Starts two restores, the second a little behind, over and over: one wins, the other says that it was held off, or
+/// came too late.
+pub(crate) fn run(setting: &Setting) -> Result<(), String> {
+    let mut tally = Tally::new("two writers");
+    let races = match setting.extent {
+        Extent::Full => RACES_FULL,
+        Extent::Short => RACES_SHORT,
+    };
+    let scene = Scene::new(&setting.program, "race", SEGMENTS, Before::Nothing)?;
+    let mut draws = Draws::new(setting.seed);
+    let begun = Instant::now();
+    scene.resume()?;
+    let whole = begun.elapsed().as_nanos() as u64;
+    for race in 0..races {
+        scene.set()?;
+        // Half of them at once.
+        let behind = Duration::from_nanos(draws.below(whole) * draws.below(2));
+        let place = format!("race {race}, {behind:?} behind");
+        if let Some(loser) = tally.check(&place, race_once(&scene, behind)) {
+            tally.count(loser);
+        }
+    }
+    tally.close()
+}
+
+fn race_once(scene: &Scene, behind: Duration) -> Result<&'static str, String> {
+    let arguments = scene.arguments();
+    let cannot = |error| format!("cannot run the program: {error}");
+    let first = scene.command(&arguments).spawn();
+    thread::sleep(behind);
+    let pair = [first, scene.command(&arguments).spawn()];
+    let mut codes = Vec::new();
+    for child in pair {
+        let ended = child.and_then(std::process::Child::wait_with_output).map_err(cannot)?;
+        codes.push(ended.status.code());
+    }
+    codes.sort_unstable();
+    let loser = match codes[..] {
+        [Some(0), Some(EXIT_HELD)] => "loser held off (exit 9)",
+        [Some(0), Some(EXIT_EXISTS)] => "loser too late (exit 6)",
+        _ => return Err(format!("the two ended with {codes:?}")),
+    };
+    if scene.holds()? != Holds::New {
+        return Err("one of them ended well, and the target is not there".into());
+    }
+    match scene.left_behind() {
+        None => Ok(loser),
+        Some(name) => Err(format!("{name} stays behind")),
+    }
+}
+
+const SEGMENTS: usize = 20;
+const RACES_FULL: usize = 1000;
+const RACES_SHORT: usize = 30;

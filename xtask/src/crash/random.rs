@@ -1,0 +1,80 @@
+//! Owns the kills at random moments: a restore somewhat larger, on all threads, killed and run again.
+//! Knows nothing of system calls.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::draws::Draws;
+use super::scene::{Before, Scene};
+use super::tally::Tally;
+use super::{Extent, Setting};
+
+/// Kills restores after delays that the seed draws, from none to what a whole run takes.
+pub(crate) fn run(setting: &Setting) -> Result<(), String> {
+    let mut tally = Tally::new("killed at random");
+    let kills = match setting.extent {
+        Extent::Full => KILLS_FULL,
+        Extent::Short => KILLS_SHORT,
+    };
+    let mut draws = Draws::new(setting.seed);
+    let scenes = [("random-new", Before::Nothing), ("random-old", Before::Old)];
+    for (name, before) in scenes {
+        let scene = Scene::new(&setting.program, name, SEGMENTS, before)?;
+        let whole = whole_run(&scene)?;
+        let mut found_at_work = 0;
+        for run in 0..RUNS_A_KILL_MAX * kills / scenes.len() {
+            if found_at_work == kills / scenes.len() {
+                break;
+            }
+            let delay = Duration::from_nanos(draws.below(whole.as_nanos() as u64));
+            scene.set()?;
+            let place = format!("{name}, run {run}, killed after {delay:?} of {whole:?}");
+            let Some(Ended::Killed) = tally.check(&place, kill_after(&scene, delay)) else {
+                tally.count("done before its kill");
+                continue;
+            };
+            found_at_work += 1;
+            if let Some(holds) = tally.check(&place, scene.holds()) {
+                tally.count(format!("killed, target {holds:?}"));
+                tally.check(&place, scene.resume());
+            }
+        }
+    }
+    tally.close()
+}
+
+/// How long an undisturbed run takes: the shortest of a few.
+fn whole_run(scene: &Scene) -> Result<Duration, String> {
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        scene.set()?;
+        let begun = Instant::now();
+        scene.resume()?;
+        shortest = shortest.min(begun.elapsed());
+    }
+    Ok(shortest)
+}
+
+enum Ended {
+    Killed,
+    Done,
+}
+
+fn kill_after(scene: &Scene, delay: Duration) -> Result<Ended, String> {
+    let spawned = scene.command(&scene.arguments()).spawn();
+    let mut child = spawned.map_err(|error| format!("cannot start the program: {error}"))?;
+    thread::sleep(delay);
+    let killed = child.kill().and_then(|()| child.wait());
+    match killed.map_err(|error| format!("cannot kill the program: {error}"))?.code() {
+        None => Ok(Ended::Killed),
+        Some(0) => Ok(Ended::Done),
+        Some(code) => Err(format!("the program ended by itself with {code}")),
+    }
+}
+
+/// 16 MiB: long enough for a kill to find it at work.
+const SEGMENTS: usize = 1024;
+const KILLS_FULL: usize = 1000;
+const KILLS_SHORT: usize = 40;
+/// Runs until one is found at work, on average and at most.
+const RUNS_A_KILL_MAX: usize = 4;

@@ -1,0 +1,210 @@
+//! Owns the folder in which the program is tried: a sealed stream, its plaintext, a target, and what may stand there.
+//! Knows nothing of how the program is stopped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// What stands at the target before the program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Before {
+    Nothing,
+    Old,
+}
+
+/// What stands at the target after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Holds {
+    /// What stood there before.
+    Old,
+    /// The whole new contents.
+    New,
+}
+
+/// A folder with a sealed stream, and the program that restores it.
+pub(crate) struct Scene {
+    pub(crate) program: PathBuf,
+    /// Of the target and its siblings alone.
+    pub(crate) folder: PathBuf,
+    scratch: Scratch,
+    plaintext: Vec<u8>,
+    before: Before,
+    options: Vec<String>,
+}
+
+impl Scene {
+    /// Seals `segments` segments, the last of them shorter, in a scratch folder of this name.
+    pub(crate) fn new(program: &Path, name: &str, segments: usize, before: Before) -> Result<Scene, String> {
+        let scratch = Scratch::new(name)?;
+        let folder = scratch.path.join("out");
+        let plaintext = plaintext(segments * SEGMENT_LEN - SEGMENT_LEN / 3);
+        let written = fs::create_dir(&folder)
+            .and_then(|()| fs::write(scratch.path.join("key"), [7; 32]))
+            .and_then(|()| fs::write(scratch.path.join("plain"), &plaintext));
+        written.map_err(|error| format!("cannot write into {}: {error}", scratch.path.display()))?;
+        let scene =
+            Scene { program: program.into(), folder, scratch, plaintext, before, options: Vec::new() };
+        let ended = scene.command(&scene.seal_arguments()).output();
+        match ended {
+            Ok(output) if output.status.success() => Ok(scene),
+            Ok(output) => Err(format!("cannot seal: {}", String::from_utf8_lossy(&output.stderr))),
+            Err(error) => Err(format!("cannot start {}: {error}", program.display())),
+        }
+    }
+
+    /// The same, with further options of `restore`.
+    pub(crate) fn with_options(mut self, options: &[&str]) -> Scene {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
+        self
+    }
+
+    /// Restores into another folder.
+    pub(crate) fn into_folder(mut self, folder: PathBuf) -> Scene {
+        self.folder = folder;
+        self
+    }
+
+    /// Empties the folder, and puts back what stood at the target.
+    pub(crate) fn set(&self) -> Result<(), String> {
+        let cannot = |error| format!("cannot empty {}: {error}", self.folder.display());
+        for entry in fs::read_dir(&self.folder).map_err(cannot)? {
+            fs::remove_file(entry.map_err(cannot)?.path()).map_err(cannot)?;
+        }
+        match self.before {
+            Before::Nothing => Ok(()),
+            Before::Old => fs::write(self.target(), OLD).map_err(cannot),
+        }
+    }
+
+    /// The arguments that restore the stream.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["restore".to_owned()];
+        if self.before == Before::Old {
+            arguments.push("--force".to_owned());
+        }
+        arguments.extend(self.options.iter().cloned());
+        arguments.extend(["--key-file".to_owned(), self.path("key")]);
+        arguments.extend([self.path("sealed"), self.target().display().to_string()]);
+        arguments
+    }
+
+    /// The program with these arguments, started nowhere, its output kept.
+    pub(crate) fn command(&self, arguments: &[String]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// What stands at the target.
+    ///
+    /// # Errors
+    /// It is neither what stood there before nor the whole new contents.
+    pub(crate) fn holds(&self) -> Result<Holds, String> {
+        let found = fs::read(self.target()).ok();
+        let old = match self.before {
+            Before::Nothing => None,
+            Before::Old => Some(OLD),
+        };
+        if found.as_deref() == Some(&self.plaintext[..]) {
+            Ok(Holds::New)
+        } else if found.as_deref() == old {
+            Ok(Holds::Old)
+        } else {
+            let len = found.map_or(0, |found| found.len());
+            Err(format!("P2: the target is neither old nor new: {len} bytes of {}", self.plaintext.len()))
+        }
+    }
+
+    /// Runs the same command again, and checks that the target is whole and nothing is left beside it.
+    ///
+    /// # Errors
+    /// It does not end well, the target is not the new one, or files stay behind.
+    pub(crate) fn resume(&self) -> Result<Output, String> {
+        let had = self.holds()?;
+        let ended = self.command(&self.arguments()).output();
+        let ended = ended.map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
+        // The target was in its place already, and nothing else was left to do.
+        let was_done = ended.status.code() == Some(EXIT_EXISTS) && had == Holds::New;
+        if !ended.status.success() && !was_done {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            return Err(format!("the next run ended with {}: {said}", ended.status));
+        }
+        match self.holds()? {
+            Holds::New => {}
+            Holds::Old => return Err("the next run ended well, and the target is the old one".into()),
+        }
+        match self.left_behind() {
+            None => Ok(ended),
+            Some(name) => Err(format!("{name} stays behind after the next run")),
+        }
+    }
+
+    /// A file in the folder that is not the target.
+    pub(crate) fn left_behind(&self) -> Option<String> {
+        let entries = fs::read_dir(&self.folder).ok()?;
+        let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.find(|name| name != TARGET)
+    }
+
+    /// Bytes that the whole target has.
+    pub(crate) fn plain_len(&self) -> usize {
+        self.plaintext.len()
+    }
+
+    fn seal_arguments(&self) -> Vec<String> {
+        let size = SEGMENT_LEN.to_string();
+        let arguments = ["seal", "--quiet", "--frame-size", "4KiB", "--segment-size", &size, "--key-file"];
+        let mut arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        arguments.extend([self.path("key"), "-o".to_owned(), self.path("sealed"), self.path("plain")]);
+        arguments
+    }
+
+    fn target(&self) -> PathBuf {
+        self.folder.join(TARGET)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scratch.path.join(name).display().to_string()
+    }
+}
+
+/// A folder for what is tried, gone when it is dropped.
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+}
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Result<Scratch, String> {
+        let path = std::env::temp_dir().join(format!("cofferdam-crash-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        Ok(Scratch { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the system's folder for such things.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Bytes that repeat nowhere near: a segment or a sector in the wrong place shows.
+fn plaintext(len: usize) -> Vec<u8> {
+    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
+    let bytes = std::iter::repeat_with(|| {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word.to_le_bytes()
+    });
+    bytes.flatten().take(len).collect()
+}
+
+pub(crate) const SEGMENT_LEN: usize = 16 * 1024;
+pub(crate) const TARGET: &str = "target";
+const OLD: &[u8] = b"what stood here before";
+
+/// The exit code of a target that is there already.
+pub(crate) const EXIT_EXISTS: i32 = 6;
+/// The exit code of a target that another process writes.
+pub(crate) const EXIT_HELD: i32 = 9;
