@@ -13,6 +13,11 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
+    /// Behind the segments of an earlier attempt.
+    pub(crate) fn resuming_at(index: u64, at: u64) -> Self {
+        Self { next_index: index, committed_end: at, open_end: None }
+    }
+
     pub(crate) fn begin(&mut self, index: u64, at: u64) -> io::Result<()> {
         if self.open_end.is_some() || index != self.next_index || at != self.committed_end {
             let (next, end) = (self.next_index, self.committed_end);

@@ -40,6 +40,8 @@ mod commit_error;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod cursor;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod database;
 mod durability;
 mod ledger;
 mod memory;
