@@ -10,6 +10,7 @@
 //! | `MappedFile` (feature `mmap`) | a map of a file without a name | the file is linked in | atomic |
 //! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
+//! | `database::DatabaseSink` (features `sqlite`, `postgres`) | rows of tables, after their segment's digest | one pointer row turns | atomic |
 //! | [`NullSink`] | counted and dropped | nothing | atomic |
 //!
 //! *Atomic*: old or new, nothing between. *Incremental*: what has committed is out and cannot be taken back.

@@ -40,10 +40,7 @@ pub struct DatabaseSink {
 
 impl DatabaseSink {
     /// Over a session of its own, which is ready for statements.
-    pub(super) fn over(
-        mut connection: Box<dyn Connection>,
-        options: &DatabaseOptions,
-    ) -> io::Result<Self> {
+    pub(super) fn over(mut connection: Box<dyn Connection>, options: &DatabaseOptions) -> io::Result<Self> {
         let label_len = options.label.len();
         if label_len > DatabaseOptions::LABEL_LEN_MAX {
             let max = DatabaseOptions::LABEL_LEN_MAX;
@@ -99,8 +96,9 @@ impl StreamingSink for DatabaseSink {
             })?;
         } else if (index, at) != (attempt.segments, attempt.len) || self.start == Start::Decided {
             let (segments, len) = (attempt.segments, attempt.len);
-            let message =
-                format!("cannot go on at segment {index}, byte {at}: segment {segments} comes next, at {len}");
+            let message = format!(
+                "cannot go on at segment {index}, byte {at}: segment {segments} comes next, at {len}"
+            );
             return Err(misuse(message));
         }
         self.cursor = Cursor::resuming_at(index, at);
@@ -173,7 +171,10 @@ impl StreamingSink for DatabaseSink {
 impl fmt::Debug for DatabaseSink {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (target, attempt) = (&self.options.target, &self.attempt);
-        out.debug_struct("DatabaseSink").field("target", target).field("attempt", attempt).finish_non_exhaustive()
+        out.debug_struct("DatabaseSink")
+            .field("target", target)
+            .field("attempt", attempt)
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,9 @@ impl DatabaseTarget {
     pub fn new(name: &str) -> io::Result<Self> {
         if name.is_empty() || name.len() > Self::NAME_LEN_MAX || name.contains('\0') {
             let max = Self::NAME_LEN_MAX;
-            return Err(invalid(format!("a target in a database needs a name of 1 to {max} bytes without NUL")));
+            return Err(invalid(format!(
+                "a target in a database needs a name of 1 to {max} bytes without NUL"
+            )));
         }
         Ok(Self { prefix: "cofferdam".into(), name: name.into() })
     }
