@@ -200,9 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_every_medium_is_an_error() {
-        for len in [1 << 62, u64::MAX] {
-            assert!(Region::new(&file(), len).is_err(), "{len}");
-        }
+    fn a_length_beyond_every_file_is_an_error() {
+        assert!(Region::new(&file(), u64::MAX).is_err());
     }
 }
