@@ -74,6 +74,12 @@ impl Cursor {
         self.open_end.map(|end| end - self.committed_end)
     }
 
+    /// The segment that is open, or comes next.
+    #[cfg(feature = "wal")]
+    pub(crate) fn next_index(&self) -> u64 {
+        self.next_index
+    }
+
     /// Bytes of the committed segments.
     pub(crate) fn committed_end(&self) -> u64 {
         self.committed_end

@@ -9,11 +9,13 @@
 //! | [`StagedFile`] | a staging file beside the target | rename over, or to, the target | atomic |
 //! | `MappedFile` (feature `mmap`) | a map of a file without a name | the file is linked in | atomic |
 //! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
+//! | `wal::WalSink` (feature `wal`) | records of a log | the log is replayed into a file or a device | recoverable |
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
 //! | `database::DatabaseSink` (features `sqlite`, `postgres`) | rows of tables, after their segment's digest | one pointer row turns | atomic |
 //! | [`NullSink`] | counted and dropped | nothing | atomic |
 //!
-//! *Atomic*: old or new, nothing between. *Incremental*: what has committed is out and cannot be taken back.
+//! *Atomic*: old or new, nothing between. *Recoverable*: a mixture until its recovery has run.
+//! *Incremental*: what has committed is out and cannot be taken back.
 //!
 //! The trait is [`StreamingSink`]; its documentation is a numbered contract. A sink of your own can be held
 //! against that contract with the functions of the `conformance` module (package `cofferdam-sinks`, feature
@@ -56,6 +58,8 @@ mod sink;
 mod staged;
 pub mod storage;
 mod target;
+#[cfg(feature = "wal")]
+pub mod wal;
 
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;

@@ -1,0 +1,103 @@
+//! Why a log cannot be opened, read or replayed.
+//! Knows no path: whoever named the log puts its name before the message.
+
+use std::{error, fmt, io};
+
+use super::Lsn;
+
+/// What is wrong with a log, where, and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WalError {
+    /// A record that was durable, or the log's own bookkeeping, is damaged. Nothing was cut.
+    Damaged {
+        /// Where.
+        lsn: Lsn,
+        /// What was found there.
+        what: &'static str,
+    },
+    /// What stands at the name does not begin as a log does.
+    NotALog,
+    /// The log was written by another version of this library.
+    OtherVersion {
+        /// The version it names.
+        version: u32,
+    },
+    /// Another writer is at work on the log.
+    Held,
+    /// The label has more than [`LABEL_LEN_MAX`](super::LABEL_LEN_MAX) bytes.
+    LabelTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// Reading was to begin where no record begins.
+    NoRecordAt {
+        /// Where.
+        lsn: Lsn,
+    },
+    /// The medium's own.
+    Io {
+        /// What was tried: `open`, `read`, `sync`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl WalError {
+    pub(super) fn io(action: &'static str) -> impl Fn(io::Error) -> WalError {
+        move |source| WalError::Io { action, source }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            WalError::Damaged { .. } | WalError::NotALog => io::ErrorKind::InvalidData,
+            WalError::OtherVersion { .. } => io::ErrorKind::Unsupported,
+            WalError::Held => io::ErrorKind::WouldBlock,
+            WalError::LabelTooLong { .. } | WalError::NoRecordAt { .. } => io::ErrorKind::InvalidInput,
+            WalError::Io { source, .. } => source.kind(),
+        }
+    }
+}
+
+impl fmt::Display for WalError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WalError::Damaged { lsn, what } => write!(
+                out,
+                "the log is damaged at byte {lsn}, where it was durable: {what}; it was left as it is. Bring it \
+                 back from elsewhere, or remove it and start over"
+            ),
+            WalError::NotALog => out.write_str(
+                "this is not a log, or its first sector is damaged; nothing was changed. Name another file, or remove \
+                 this one and start over",
+            ),
+            WalError::OtherVersion { version } => {
+                write!(out, "the log has version {version}, which this program does not know; use one that does")
+            }
+            WalError::Held => out.write_str("another process is writing this log; wait for it to end"),
+            WalError::LabelTooLong { len } => {
+                write!(out, "a label of {len} bytes is longer than the {} allowed", super::LABEL_LEN_MAX)
+            }
+            WalError::NoRecordAt { lsn } => {
+                write!(out, "no record begins at byte {lsn} of the log; begin at one that it gave")
+            }
+            WalError::Io { action, source } => write!(out, "cannot {action} the log: {source}"),
+        }
+    }
+}
+
+impl error::Error for WalError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            WalError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<WalError> for io::Error {
+    fn from(error: WalError) -> io::Error {
+        io::Error::new(error.kind(), error)
+    }
+}

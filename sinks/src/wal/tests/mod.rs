@@ -1,0 +1,272 @@
+//! The log from outside: what is in it, what is found after a crash or damage, and what a replay makes of it.
+//! Where something stands in a log is computed here from the byte tables, not asked of the code.
+
+mod crash;
+mod damage;
+mod shelf;
+mod stream;
+mod tables;
+mod targets;
+
+use std::{ffi::OsStr, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+
+use self::{
+    shelf::{Shelf, Step},
+    stream::{LOG, Reached, Stream, TARGET, mark, open, ready},
+};
+use super::*;
+use crate::conformance::{Specimen, check_all};
+
+#[test]
+fn the_log_keeps_the_contract_over_no_file_and_over_an_old_one() {
+    for old in [None, Some(b"the old contents")] {
+        let directory = tempfile::tempdir().unwrap();
+        let count = AtomicUsize::new(0);
+        let violations = check_all(&mut || {
+            // Unique names, and one test thread makes them: the order with other accesses does not matter.
+            let path = directory.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
+            if let Some(old) = old {
+                std::fs::write(&path, old).unwrap();
+            }
+            let target = Box::new(FileTarget::open_path(&path).unwrap());
+            let log = path.with_extension("log");
+            let opened = WalSink::open_path(&log, b"", AtPublish::Replay(target)).unwrap();
+            let Opened::Ready(sink) = opened else { panic!("a fresh log is finished") };
+            Specimen::new(sink, move || std::fs::read(&path).ok())
+        });
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
+}
+
+/// The bytes below were put together by hand from the module's tables, and their checksums by zlib.
+#[test]
+fn a_log_has_the_bytes_that_its_documentation_tells() {
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"label");
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, b"abc").unwrap();
+    sink.commit_segment(&mark(7)).unwrap();
+    sink.durability().unwrap().make_durable(&mark(7)).unwrap();
+    sink.publish(3).unwrap();
+    let log = shelf.bytes(LOG).unwrap();
+    assert_eq!(log[..21], *b"\x89CFDWAL\n\x01\0\0\0\x05\0\0\0label");
+    assert_eq!(log[508..512], HEADER_CRC);
+    assert_eq!(log[8192..8216], hex(SLOT_B));
+    assert_eq!(log[8192 + 508..8192 + 512], SLOT_B_CRC);
+    assert_eq!(log[12_288..12_331], hex(DATA_RECORD));
+    assert_eq!(log[12_331..12_331 + 56], hex(COMMIT_RECORD_START));
+    assert!(log[12_331 + 56..12_579].iter().all(|byte| *byte == 7));
+    assert_eq!(log[12_579..], hex(FINISH_RECORD));
+}
+
+#[test]
+fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"");
+    for (attempt, bytes) in [b"first".as_slice(), b"second!".as_slice(), b""].into_iter().enumerate() {
+        sink.begin_segment(0, 0).unwrap();
+        sink.write_tentative(0, bytes).unwrap();
+        if attempt < 2 {
+            sink.rollback_segment().unwrap();
+        }
+    }
+    sink.commit_segment(&mark(0)).unwrap();
+    sink.begin_segment(1, 0).unwrap();
+    sink.write_tentative(0, b"kept").unwrap();
+    sink.write_tentative(4, b"+").unwrap();
+    sink.commit_segment(&mark(1)).unwrap();
+    sink.publish(5).unwrap();
+    let reader = Reader::open(&shelf, OsStr::new(LOG)).unwrap().unwrap();
+    let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
+    let found: Vec<_> = records.iter().map(|record| (record.at, &record.bytes[..])).collect();
+    assert_eq!(found, [(0, b"kept".as_slice()), (4, b"+")]);
+    // From wherever a reader had got to, the rest comes and no more.
+    for (index, record) in records.iter().enumerate() {
+        let rest: Vec<_> = reader.records_from(record.next).map(|record| record.unwrap()).collect();
+        assert_eq!(rest, records[index + 1..]);
+    }
+    let between = Lsn::from_u64(records[0].lsn.to_u64() + 1);
+    let mut lost = reader.records_from(between);
+    assert!(matches!(lost.next(), Some(Err(WalError::NoRecordAt { lsn })) if lsn == between));
+    assert!(lost.next().is_none());
+}
+
+#[test]
+fn a_write_longer_than_a_record_becomes_several() {
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"");
+    let bytes: Vec<u8> = (0..=250).cycle().take(2 * DATA_LEN_MAX + 1).collect();
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, &bytes).unwrap();
+    sink.commit_segment(&mark(0)).unwrap();
+    sink.publish(bytes.len() as u64).unwrap();
+    let reader = Reader::open(&shelf, OsStr::new(LOG)).unwrap().unwrap();
+    let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
+    let lengths: Vec<_> = records.iter().map(|record| record.bytes.len()).collect();
+    assert_eq!(lengths, [DATA_LEN_MAX, DATA_LEN_MAX, 1]);
+    assert!(records.iter().flat_map(|record| &record.bytes).eq(&bytes));
+}
+
+#[test]
+fn one_writer_at_a_time_and_readers_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let Opened::Ready(mut sink) = WalSink::open_path(&log, b"", AtPublish::Keep).unwrap() else { panic!() };
+    assert!(matches!(WalSink::open_path(&log, b"", AtPublish::Keep), Err(WalError::Held)));
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, b"seen").unwrap();
+    assert!(Reader::open_path(&log).unwrap().unwrap().last_commit().is_none());
+    sink.commit_segment(&mark(1)).unwrap();
+    let reader = Reader::open_path(&log).unwrap().unwrap();
+    assert_eq!(reader.last_commit().unwrap().mark, mark(1));
+    assert_eq!((reader.finished(), reader.durable_lsn()), (None, Lsn::FIRST));
+    drop(sink);
+    assert!(WalSink::open_path(&log, b"", AtPublish::Keep).is_ok());
+}
+
+#[test]
+fn a_log_keeps_its_first_label_and_one_that_is_too_long_is_refused() {
+    let shelf = Shelf::default();
+    for len in [LABEL_LEN_MAX + 1, 10_000] {
+        let refused = WalSink::open(shelf.storage(), OsStr::new(LOG), &vec![1; len], AtPublish::Keep);
+        assert!(matches!(refused, Err(WalError::LabelTooLong { len: found }) if found == len));
+    }
+    assert_eq!(shelf.bytes(LOG), None);
+    let longest = vec![1; LABEL_LEN_MAX];
+    let mut sink = ready(&shelf, &longest);
+    assert_eq!(sink.label(), longest);
+    sink.begin_segment(0, 0).unwrap();
+    sink.commit_segment(&mark(0)).unwrap();
+    drop(sink);
+    shelf.start_again();
+    assert_eq!(ready(&shelf, b"another").label(), longest);
+}
+
+#[test]
+fn a_drop_keeps_a_log_with_a_commit_and_removes_one_without() {
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"");
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, b"tentative").unwrap();
+    drop(sink);
+    assert_eq!(shelf.bytes(LOG), None);
+    let mut sink = ready(&shelf, b"");
+    sink.begin_segment(0, 0).unwrap();
+    sink.commit_segment(&mark(0)).unwrap();
+    drop(sink);
+    assert!(shelf.bytes(LOG).is_some());
+    remove(shelf.storage(), OsStr::new(LOG)).unwrap_err(); // its lock lasts as long as the process here
+    shelf.start_again();
+    remove(shelf.storage(), OsStr::new(LOG)).unwrap();
+    remove(shelf.storage(), OsStr::new(LOG)).unwrap();
+    assert_eq!(shelf.bytes(LOG), None);
+}
+
+#[test]
+fn a_log_goes_on_at_its_mark_or_starts_over_and_at_nothing_else() {
+    let stream = Stream::new();
+    for (at, accepted) in
+        [((2, 20), true), ((0, 0), true), ((1, 12), false), ((2, 21), false), ((3, 20), false)]
+    {
+        let shelf = Shelf::default();
+        let mut sink = ready(&shelf, b"");
+        stream.write(&mut sink, 0, 2).unwrap();
+        drop(sink);
+        shelf.start_again();
+        let mut sink = ready(&shelf, b"");
+        assert_eq!(sink.last_commit().unwrap(), Some(mark(1)));
+        assert_eq!(sink.resume_at(at.0, at.1).is_ok(), accepted, "{at:?}");
+        if accepted {
+            stream.write(&mut sink, at.0 as usize, stream.segments.len()).unwrap();
+            sink.publish(stream.bytes.len() as u64).unwrap();
+            drop(sink);
+            shelf.start_again();
+            assert_eq!(stream::finish(&shelf), stream.bytes);
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_the_log_and_is_never_tried_again() {
+    let stream = Stream::new();
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"");
+    let durability = sink.durability().unwrap();
+    stream.write(&mut sink, 0, 1).unwrap();
+    shelf.fail_sync_after(0);
+    assert!(durability.make_durable(&mark(0)).is_err());
+    shelf.take_steps();
+    assert!(durability.make_durable(&mark(0)).is_err());
+    assert!(sink.begin_segment(1, 12).is_err());
+    assert!(matches!(sink.commit_segment(&mark(1)), Err(CommitError::NotCommitted(_))));
+    assert!(matches!(sink.publish(12), Err(CommitError::NotCommitted(_))));
+    drop(sink);
+    assert_eq!(shelf.take_steps(), []);
+}
+
+/// The sync that failed in an earlier process may have left clean pages that are not on the medium.
+#[test]
+fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
+    let stream = Stream::new();
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"");
+    stream.write(&mut sink, 0, 1).unwrap();
+    sink.durability().unwrap().make_durable(&mark(0)).unwrap();
+    let durable = shelf.bytes(LOG).unwrap().len() as u64;
+    stream.write(&mut sink, 1, 3).unwrap();
+    let end = shelf.bytes(LOG).unwrap().len() as u64;
+    drop(sink);
+    shelf.start_again();
+    shelf.take_steps();
+    ready(&shelf, b"");
+    let steps = shelf.take_steps();
+    assert_eq!(steps[0], Step::Write { inode: 1, at: durable, len: (end - durable) as usize });
+    assert_eq!(steps[1], Step::Sync { inode: 1 });
+}
+
+#[test]
+fn every_step_of_a_publish_stands_before_the_one_that_relies_on_it() {
+    let stream = Stream::new();
+    let shelf = Shelf::default();
+    shelf.put(TARGET, b"old, and longer than the new contents are going to be when they come");
+    let mut sink = open(&shelf);
+    stream.write(&mut sink, 0, stream.segments.len()).unwrap();
+    shelf.take_steps();
+    sink.publish(stream.bytes.len() as u64).unwrap();
+    let steps = shelf.take_steps();
+    let (target, log) = (1, 2);
+    let is_write =
+        |inode: u64| move |step: &Step| matches!(step, Step::Write { inode: i, .. } if *i == inode);
+    let first = steps.iter().position(is_write(target)).unwrap();
+    let expected_start: Vec<_> = steps[..first].iter().map(|step| is_write(log)(step)).collect();
+    // FINISH, its sync, the slot, its sync.
+    assert_eq!(expected_start, [true, false, true, false]);
+    assert_eq!(steps[1], Step::Sync { inode: log });
+    assert_eq!(steps[3], Step::Sync { inode: log });
+    let len = stream.bytes.len() as u64;
+    let expected_end = [
+        Step::SetLen { inode: target, len },
+        Step::Sync { inode: target },
+        Step::SyncNames,
+        Step::Remove(LOG.into()),
+        Step::SyncNames,
+    ];
+    assert_eq!(steps[steps.len() - 5..], expected_end);
+    assert_eq!(shelf.bytes(TARGET), Some(stream.bytes.clone()));
+    assert_eq!(Reached::of(&shelf), Reached::NoLog);
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+const HEADER_CRC: [u8; 4] = [0x14, 0xe1, 0x3e, 0xe7];
+const SLOT_B: &str = "0600000000000000 0100000000000000 4b31000000000000";
+const SLOT_B_CRC: [u8; 4] = [0x34, 0xe9, 0x85, 0x49];
+const DATA_RECORD: &str =
+    "59fde577 01000000 0100000000000000 0030000000000000 0000000000000000 03000000 00000000 616263";
+const COMMIT_RECORD_START: &str = "5debdba3 02000000 0100000000000000 2b30000000000000 0300000000000000 d0000000 00000000 00000000000000000030000000000000";
+const FINISH_RECORD: &str =
+    "214f68e8 03000000 0100000000000000 2331000000000000 0300000000000000 00000000 00000000";
