@@ -55,6 +55,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// Counts the first `end` bytes as written. Nothing has been written yet.
+    pub(crate) fn keep(&mut self, end: u64) -> io::Result<()> {
+        self.check_live()?;
+        if !self.ranges.is_empty() || end > self.len_max {
+            let message =
+                format!("the first {end} bytes cannot count as written: too many, or others were written");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        if end > 0 {
+            self.ranges.insert(0, end);
+        }
+        Ok(())
+    }
+
     /// Forgets every byte from `at` on.
     pub(crate) fn cut(&mut self, at: u64) {
         self.ranges.split_off(&at);
@@ -199,6 +213,20 @@ mod tests {
             ledger.claim(at.min(8), 4).unwrap();
             ledger.check_complete(at.min(8) + 4).unwrap();
         }
+    }
+
+    #[test]
+    fn bytes_that_are_kept_count_as_written_and_only_at_the_start() {
+        for end in [0, 1, 8] {
+            let mut ledger = Ledger::new(8);
+            ledger.keep(end).unwrap();
+            ledger.check_complete(end).unwrap();
+            assert!(ledger.claim(0, 8).is_err() || end == 0);
+        }
+        let mut ledger = Ledger::new(8);
+        assert!(ledger.keep(9).is_err());
+        ledger.claim(7, 1).unwrap();
+        assert!(ledger.keep(1).is_err());
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod cursor;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod database;
 mod durability;
+mod journal;
 mod ledger;
 mod memory;
 #[cfg(feature = "mmap")]
@@ -64,11 +65,12 @@ pub mod wal;
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
 pub use durability::Durability;
+pub use journal::Label;
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 #[cfg(feature = "mmap")]
 pub use mmap::MappedFile;
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
 pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};
-pub use staged::{Existing, StageOptions, StagedFile};
+pub use staged::{Earlier, Existing, JournalProblem, Opened, Published, Seen, StageOptions, StagedFile};
 pub use target::{TargetError, TargetKind, classify};

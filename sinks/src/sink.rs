@@ -71,16 +71,16 @@ use crate::{Checkpoint, CommitError};
 /// *What the rest promise*
 ///
 /// 15. **`last_commit`** is called before the first write. It gives the last durable mark of an earlier sink over
-///     the same target that was not published, or `None` if there is nothing to go on from.
+///     the same target that was not published, or `None` if none became durable. Bytes may be kept nevertheless.
 /// 16. **`make_durable(mark)`** that returns `Ok` has made every byte up to `mark` survive a crash, and after one
 ///     `last_commit` gives `mark` or a later one.
 /// 17. **The profile** does not change.
-/// 18. **`resume_at(index, at)`** is called once, after `last_commit` has given a mark and before the first write; never
-///     otherwise. Segment `index` comes next, at byte `at`. Everything before `at` counts as written and committed;
-///     everything from `at` on is forgotten. `(0, 0)` starts over. A sink that offers no [`kept`](Self::kept) bytes is
-///     asked to go on at its mark or to start over, and at nothing else.
+/// 18. **`resume_at(index, at)`** is called once, before the first write, where `last_commit` has given a mark or
+///     [`kept`](Self::kept) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything before `at`
+///     counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over. A sink that offers no
+///     kept bytes is asked to go on at its mark or to start over, and at nothing else.
 /// 19. **`kept`** bytes are what stands in the sink, whoever wrote it: a claim, which the engine proves before it
-///     builds on it. A proof may reach further than the mark, or less far.
+///     builds on it. A proof may reach further than the mark, or less far, and needs none.
 ///
 /// The `conformance` module (feature `conformance`) holds a function for each rule that can be seen from outside.
 pub trait StreamingSink: Send {

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::JournalProblem;
+
 /// What stands at a path, without following a symbolic link in its last part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TargetKind {
@@ -86,7 +88,7 @@ pub enum TargetError {
     Held {
         /// The target.
         path: PathBuf,
-        /// The staging file that the other one holds.
+        /// The staging file or journal that the other one holds.
         staging: PathBuf,
     },
     /// The directory is not there.
@@ -111,9 +113,9 @@ pub enum TargetError {
         /// The file or directory that is marked.
         path: PathBuf,
     },
-    /// The directory is sticky, and the file in it belongs to someone else.
+    /// The directory is shared, and the file in it belongs to someone else.
     SomeoneElses {
-        /// The target.
+        /// The target, or a staging file or journal of its.
         path: PathBuf,
     },
     /// Not enough room on the file system.
@@ -137,7 +139,14 @@ pub enum TargetError {
         /// The target.
         path: PathBuf,
     },
-    /// Something that is not a staging file has the staging file's name.
+    /// An earlier attempt's journal cannot be used, and its progress may be lost without it.
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: JournalProblem,
+    },
+    /// Something that is not a staging file, or not a journal, has its name.
     InTheWay {
         /// What is in the way.
         staging: PathBuf,
@@ -182,6 +191,7 @@ impl TargetError {
             | Self::SomeoneElses { path }
             | Self::TooLarge { path, .. }
             | Self::LengthUnknown { path }
+            | Self::Journal { path, .. }
             | Self::Io { path, .. } => path,
             Self::NoDirectory { directory }
             | Self::NotWritable { directory, .. }
@@ -211,7 +221,7 @@ impl TargetError {
             }
             Self::Immutable { .. } => "marked immutable or append-only; clear the mark (chattr -ia)".into(),
             Self::SomeoneElses { .. } => {
-                "belongs to another user in a sticky directory, where only they can replace it".into()
+                "belongs to another user in a shared directory; only they can replace or remove it".into()
             }
             Self::NoRoom { needed: 0, .. } => "no room for another file".into(),
             Self::NoRoom { needed, free: Some(free), .. } => format!(
@@ -226,8 +236,13 @@ impl TargetError {
             Self::LengthUnknown { .. } => "a mapped file needs the stream's length beforehand; stage it instead, or read \
                  from a source with an index"
                 .into(),
-            Self::InTheWay { .. } => "this name is needed for a staging file and is taken by something else; \
-                 move that away"
+            Self::Journal { problem, .. } => format!(
+                "the journal of an earlier attempt at this target cannot be used: {problem}; to start over, ask for \
+                 that attempt to be discarded, or remove this file and the staging file beside it"
+            )
+            .into(),
+            Self::InTheWay { .. } => "this name is needed for a staging file or its journal and is taken by \
+                 something else; move that away"
                 .into(),
             Self::Io { action, .. } => format!("cannot {action} it").into(),
         }

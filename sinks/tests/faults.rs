@@ -130,7 +130,8 @@ fn child() {
 }
 
 fn stage(target: &Path, existing: Existing) -> Said {
-    let options = StageOptions { existing, expected_len: Some(NEW.len() as u64) };
+    let expected_len = Some(NEW.len() as u64);
+    let options = StageOptions { existing, expected_len, ..StageOptions::default() };
     let Ok(mut sink) = StagedFile::create(target, &options) else { return Said::Refused };
     let writer = sink.positioned().expect("a file is written at offsets");
     let (first, second) = NEW.split_at(10);

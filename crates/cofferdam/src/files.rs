@@ -93,7 +93,8 @@ fn open_fifo(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Res
 
 /// Stages a file for `path`.
 pub(crate) fn stage(path: &Path, existing: Existing, expected_len: Option<u64>) -> Result<StagedFile, Error> {
-    StagedFile::create(path, &StageOptions { existing, expected_len }).map_err(Error::target)
+    let options = StageOptions { existing, expected_len, ..StageOptions::default() };
+    StagedFile::create(path, &options).map_err(Error::target)
 }
 
 #[cfg(test)]

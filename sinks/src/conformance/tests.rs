@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use self::model::{Defect, Model, Offer};
 use super::*;
-use crate::{Existing, MemorySink, NullSink, PipeSink, StageOptions, StagedFile};
+use crate::{Existing, Label, MemorySink, NullSink, Opened, PipeSink, StageOptions, StagedFile};
 
 fn assert_kept(violations: &[Violation]) {
     assert!(violations.is_empty(), "{violations:#?}");
@@ -48,12 +48,33 @@ fn the_staged_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
                 fs::write(&path, old).unwrap();
             }
             let existing = if old.is_some() { Existing::Replace } else { Existing::Refuse };
-            let options = StageOptions { existing, expected_len: Some(100_000) };
+            let options = StageOptions { existing, expected_len: Some(100_000), ..StageOptions::default() };
             Specimen::new(StagedFile::create(&path, &options).unwrap(), move || fs::read(&path).ok())
         }));
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("staging")).collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn the_staged_file_with_a_journal_keeps_the_contract_over_no_target_and_over_an_old_one() {
+    let label = Label::new(b"an attempt").unwrap();
+    for old in [None, Some(b"the old target")] {
+        let directory = tempfile::tempdir().unwrap();
+        let count = AtomicUsize::new(0);
+        assert_kept(&check_all(&mut || {
+            // As above.
+            let path = directory.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
+            if let Some(old) = old {
+                fs::write(&path, old).unwrap();
+            }
+            let existing = if old.is_some() { Existing::Replace } else { Existing::Refuse };
+            let options = StageOptions { existing, ..StageOptions::default() };
+            let opened = StagedFile::open(&path, &options, &label).unwrap();
+            let Opened::Fresh(sink) = opened else { panic!("{opened:?}") };
+            Specimen::new(sink, move || fs::read(&path).ok())
+        }));
     }
 }
 

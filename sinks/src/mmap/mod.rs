@@ -22,7 +22,7 @@ use crate::{
     cursor::Cursor,
     ledger::Ledger,
     staged::{place::Place, room},
-    storage::{Disk, Lock, Mapping, Storage, StorageFile},
+    storage::{Lock, Mapping, Storage, StorageFile},
 };
 
 /// A file that is written through a memory map and becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -57,12 +57,12 @@ impl MappedFile {
     /// known: see [`TargetError`].
     pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
         let place = Place::resolve(target, options.existing)?;
+        place.check()?;
         let Some(len) = options.expected_len else {
             return Err(TargetError::LengthUnknown { path: place.path().into() });
         };
-        room::check(&place, len)?;
-        let disk = Disk::new(place.directory.try_clone().map_err(|error| refusal(&place, len, error))?);
-        Self::on(Arc::new(disk), &place.name, options.existing, len)
+        room::check(&place, len, 0)?;
+        Self::on(place.storage.clone(), &place.name, options.existing, len)
             .map_err(|error| refusal(&place, len, error))
     }
 

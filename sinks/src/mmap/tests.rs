@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn options(existing: Existing, len: u64) -> StageOptions {
-    StageOptions { existing, expected_len: Some(len) }
+    StageOptions { existing, expected_len: Some(len), ..StageOptions::default() }
 }
 
 /// A directory where files can be mapped: a system's temporary files may lie where they cannot.

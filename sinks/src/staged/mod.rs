@@ -1,43 +1,67 @@
 //! A sink that writes a file beside its target and puts it in the target's place at publish.
-//! Knows nothing of what the bytes mean, and has no progress that outlives it.
+//! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
-pub(crate) mod likeness;
+mod claim;
+mod names;
+mod opening;
 pub(crate) mod place;
+mod progress;
+mod recovery;
 pub(crate) mod room;
 mod staging;
 
-use std::{
-    fmt, io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use self::{claim::Claim, place::Place, progress::Progress, staging::Staging};
+pub use self::{
+    opening::{Opened, Published, Seen},
+    recovery::JournalProblem,
 };
-
-use parking_lot::Mutex;
-
-use self::{place::Place, staging::Staging};
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, TargetError, Visibility,
-    cursor::Cursor,
-    ledger::{Closing, Ledger},
+    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility,
+    cursor::Cursor, journal::Journal, ledger::Closing,
 };
 
 /// A file that becomes the target as a whole, or not at all. Its class is *atomic*.
 ///
 /// The staging file is `.NAME.cofferdam-staging` in the target's directory, readable by its owner alone, and locked
 /// as long as the sink lives: a second writer of the same target is refused. At publish it gets its exact length,
-/// mode and owner, is synced, gets the target's name, and the directory is synced. A crash before that leaves the
-/// old target, and a staging file that the next writer of the same target removes; it is never built upon. A drop
-/// before publish removes it at once.
+/// mode and owner, is synced, gets the target's name, and the directory is synced.
 ///
 /// A new target gets mode 0666 less the umask. A replaced one keeps its mode, its extended attributes, and its owner
 /// and group where this process may give them. Other hard links of a replaced file keep the old contents.
 ///
-/// Nothing is durable before publish, which syncs once: there is no [`MakeDurable`] and no
-/// [`last_commit`](StreamingSink::last_commit) to go on from.
+/// # Without a journal
+///
+/// [`create`](Self::create) makes a sink that is durable at publish and not before: there is no [`MakeDurable`] and no
+/// [`last_commit`](StreamingSink::last_commit). A drop before publish removes the staging file. A crash leaves one
+/// that the next writer of the same target removes; it is never built upon.
+///
+/// # With a journal
+///
+/// [`open`](Self::open) keeps a journal, `.NAME.cofferdam-journal`, that names the attempt by a [`Label`](crate::Label) and
+/// holds its newest durable mark. Such an attempt survives a crash, and the next `open` of the same target finds it:
+///
+/// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::kept), with or without a mark. What
+///   is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then goes on behind it. `resume_at(0, 0)`
+///   keeps nothing and compares before it writes, so that bytes that are right already are not written again.
+/// - [`Opened::Published`]: the crash came after the rename, and the target is that attempt's.
+///
+/// A drop keeps staging file and journal if anything was committed, by this attempt or an earlier one, and else removes
+/// both. A sink that was resumable and is dropped unused leaves everything as it was. Nothing is judged by the label:
+/// whoever opens the sink compares it, and drops the sink if it is another's.
+///
+/// Before the first mark nothing is synced. For each mark the staging file is synced, then the mark is written, then the
+/// journal is synced. A sync that fails ends the sink and is not tried again; reopened, the staging file is read from the
+/// medium, not from a memory that may be better than the medium.
 pub struct StagedFile {
-    shared: Arc<Shared>,
+    staging: Arc<Staging>,
+    /// Only with a journal.
+    progress: Option<Arc<Progress>>,
     place: Place,
+    claims: Claims,
+    found: Option<Found>,
+    at_drop: AtDrop,
     cursor: Cursor,
 }
 
@@ -51,57 +75,79 @@ pub enum Existing {
     Replace,
 }
 
+/// What to do with an earlier attempt at the same target that was not published.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Earlier {
+    /// Offer to go on with it.
+    #[default]
+    Resume,
+    /// Remove it unread, unless another process is at work on it.
+    Discard,
+}
+
 /// How to stage a file.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct StageOptions {
     /// What to do with a target that exists.
     pub existing: Existing,
-    /// Bytes that will be written, where that is known: they are checked against the room there is, and taken
+    /// What [`open`](StagedFile::open) does with an earlier attempt. [`create`](StagedFile::create) discards it.
+    pub earlier: Earlier,
+    /// Bytes that the target will have, where that is known: they are checked against the room there is, and taken
     /// where that is cheap. A length that turns out otherwise does no harm.
     pub expected_len: Option<u64>,
 }
 
 impl StagedFile {
-    /// Resolves `target`, refuses what could not be published to, and makes its staging file.
-    ///
-    /// # Errors
-    /// Everything about the target that would fail at the end, and can be seen at the start: see [`TargetError`].
-    /// The target and its directory are then as they were, save for a stale staging file that may be gone.
-    pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
-        let place = Place::resolve(target, options.existing)?;
-        if let Some(needed) = options.expected_len {
-            room::check(&place, needed)?;
-        }
-        let staging = Staging::create(&place)?;
-        let shared = Shared { staging, ledger: Mutex::new(Ledger::new(LEN_MAX)) };
-        // From here on a drop removes the staging file.
-        let staged = Self { shared: Arc::new(shared), place, cursor: Cursor::default() };
-        if let Some(needed) = options.expected_len {
-            room::take(&staged.place, &staged.shared.staging.file, needed)?;
-        }
-        Ok(staged)
-    }
-
     /// Where the bytes are until publish.
     pub fn staging_path(&self) -> PathBuf {
-        self.place.sibling(&self.shared.staging.name)
+        self.place.sibling(&self.claims.staging.name)
+    }
+
+    /// Where the progress is, with a journal.
+    pub fn journal_path(&self) -> Option<PathBuf> {
+        self.claims.journal.as_ref().map(|journal| self.place.sibling(&journal.name))
     }
 
     /// Everything that is done to the staging file while it is one.
     fn finish(&self, len: u64) -> io::Result<()> {
-        let file = &self.shared.staging.file;
+        let file = &self.staging.file;
         file.set_len(len)?;
-        likeness::apply(&self.place.directory, &self.place.name, self.place.existing, file)?;
+        file.take_likeness(&self.place.name, self.place.existing)?;
         // Once: after a failed sync a second one can succeed over lost data.
-        Ok(rustix::fs::fsync(file)?)
+        file.sync_all()?;
+        match &self.progress {
+            Some(progress) => progress.intend(self.claims.staging.id),
+            None => Ok(()),
+        }
     }
 
-    fn close(&self) -> io::Result<()> {
-        match self.shared.ledger.lock().close() {
-            Closing::First => {}
-            Closing::Again => return Ok(()),
+    /// The target is there, and durable. A journal that stays behind says so, and the next attempt removes it: a failure
+    /// here is not one of the publish.
+    fn remove_journal(&self) {
+        if let Some(journal) = &self.claims.journal
+            && journal.remove(&self.place).is_ok()
+        {
+            let _ = self.place.storage.sync();
         }
-        self.shared.staging.remove(&self.place)
+    }
+
+    fn remove_all(&self) -> io::Result<()> {
+        if let Some(journal) = &self.claims.journal {
+            if self.found.is_some() {
+                // It may hold an intent, which must not outlive the file that it names.
+                Journal::erase(&*journal.file)?;
+            }
+            self.claims.staging.remove(&self.place)?;
+            return journal.remove(&self.place);
+        }
+        self.claims.staging.remove(&self.place)
+    }
+
+    fn close(&self, at_close: AtDrop) -> io::Result<()> {
+        match (self.staging.ledger.lock().close(), at_close) {
+            (Closing::Again, _) | (Closing::First, AtDrop::Keep) => Ok(()),
+            (Closing::First, AtDrop::Remove) => self.remove_all(),
+        }
     }
 }
 
@@ -111,7 +157,21 @@ impl StreamingSink for StagedFile {
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
-        Ok(None)
+        Ok(self.found.as_ref().and_then(|found| found.mark.clone()))
+    }
+
+    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+        self.found.as_ref().map(|_| self.staging.clone() as Arc<dyn ReadKept>)
+    }
+
+    fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
+        let Some(found) = &self.found else {
+            let message = format!("no earlier attempt was found: nothing to go on from at byte {at}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        self.staging.resume_at(at, found.len)?;
+        self.cursor = Cursor::resuming_at(index, at);
+        Ok(())
     }
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -120,49 +180,58 @@ impl StreamingSink for StagedFile {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.cursor.write(at, data.len())?;
-        self.shared.write_at(at, data)
+        self.staging.write_at(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
-        self.shared.ledger.lock().cut(start);
+        self.staging.ledger.lock().cut(start);
         Ok(())
     }
 
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        self.shared.ledger.lock().check_live().map_err(CommitError::NotCommitted)?;
+        self.staging.ledger.lock().check_live().map_err(CommitError::NotCommitted)?;
         self.cursor.commit();
+        if self.progress.is_some() {
+            self.at_drop = AtDrop::Keep;
+        }
         Ok(())
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
-        self.shared.ledger.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
+        self.staging.ledger.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
-        self.shared.ledger.lock().fail();
+        self.staging.ledger.lock().fail();
+        if self.progress.is_some() {
+            self.at_drop = AtDrop::Keep;
+        }
         self.finish(plain_len).map_err(CommitError::NotCommitted)?;
-        self.place.put(&self.shared.staging.name)?;
-        self.shared.ledger.lock().close();
-        self.place.sync().map_err(CommitError::Unknown)
+        self.place.put(&self.claims.staging.name, self.claims.staging.id)?;
+        self.staging.ledger.lock().close();
+        self.place.storage.sync().map_err(CommitError::Unknown)?;
+        self.remove_journal();
+        Ok(())
     }
 
     fn discard(&mut self) -> io::Result<()> {
-        self.close()
+        self.close(AtDrop::Remove)
     }
 
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
-        Some(self.shared.clone())
+        Some(self.staging.clone())
     }
 
     fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
-        None
+        self.progress.clone().map(|progress| progress as Arc<dyn MakeDurable>)
     }
 }
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        // Nobody is there to hear of a failure, and the next writer of the target removes the file as well.
-        let _ = self.close();
+        let durable = self.progress.as_ref().is_some_and(|progress| progress.has_mark());
+        // Nobody is there to hear of a failure, and the next writer of the target removes the files as well.
+        let _ = self.close(if durable { AtDrop::Keep } else { self.at_drop });
     }
 }
 
@@ -172,22 +241,30 @@ impl fmt::Debug for StagedFile {
     }
 }
 
-/// What writers on other threads share with the sink.
-struct Shared {
-    staging: Staging,
-    ledger: Mutex<Ledger>,
+/// The files that are locked as long as the sink lives. The journal, where there is one, was locked first.
+#[derive(Debug)]
+struct Claims {
+    staging: Claim,
+    journal: Option<Claim>,
 }
 
-impl PositionedWrite for Shared {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.ledger.lock().claim(at, data.len())?;
-        // Goes on after a signal and after a short write.
-        self.staging.file.write_all_at(data, at).inspect_err(|error| self.ledger.lock().fail_for(error))
-    }
+/// What an earlier attempt left.
+struct Found {
+    mark: Option<Checkpoint>,
+    /// Length of the staging file in bytes.
+    len: u64,
 }
 
-/// Offsets in files are signed.
-const LEN_MAX: u64 = i64::MAX as u64;
+/// What a drop does with staging file and journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum AtDrop {
+    Keep,
+    Remove,
+}
 
+#[cfg(test)]
+mod resume_tests;
+#[cfg(test)]
+mod rig;
 #[cfg(test)]
 mod tests;

@@ -4,41 +4,81 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, Stat, fsync, linkat, openat, renameat, statat, unlinkat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, fstatvfs, openat, statat},
     io::{Errno, retry_on_intr},
 };
 
-use super::Existing;
-use crate::{CommitError, TargetError, TargetKind, classify};
+use super::{Existing, names::NAME_LEN_MAX};
+use crate::{
+    CommitError, TargetError, TargetKind, classify,
+    storage::{Disk, FileId, Storage},
+};
 
-/// A directory and a name in it. Every later step is relative to the descriptor, so that a directory that is moved
-/// or replaced meanwhile does not send them elsewhere.
+/// A directory behind the seam, and a name in it. Where it is a real one, what would fail at the end can be seen here at
+/// the start.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) directory: OwnedFd,
+    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) name: OsString,
     pub(crate) existing: Existing,
+    /// The real directory, for checks that have no meaning elsewhere.
+    disk: Option<Disk>,
     /// For messages alone.
     path: PathBuf,
 }
 
 impl Place {
-    /// Resolves `target` and refuses what could not be published to.
+    /// Finds the directory and the name that `target` means. What stands there is not judged yet.
     pub(crate) fn resolve(target: &Path, existing: Existing) -> Result<Self, TargetError> {
         let path = resolve_link(target, existing)?;
         let (parent, name) = split(&path)?;
-        let place =
-            Self { directory: open_directory(parent)?, name: name.into(), existing, path: path.clone() };
-        match place.target_stat().map_err(|error| TargetError::io(&path, "examine", error))? {
-            Some(stat) => place.check_standing(&stat)?,
-            None => place.check_protection(OsStr::new("."))?,
+        let disk = Disk::new(open_directory(parent)?);
+        let storage = Arc::new(disk.clone());
+        Ok(Self { storage, name: name.into(), existing, disk: Some(disk), path: path.clone() })
+    }
+
+    /// A name in a directory that need not be a real one.
+    pub(super) fn within(storage: Arc<dyn Storage>, name: &OsStr, existing: Existing) -> Self {
+        Self { storage, name: name.into(), existing, disk: None, path: name.into() }
+    }
+
+    /// Refuses what could not be published to.
+    pub(crate) fn check(&self) -> Result<(), TargetError> {
+        let Some(directory) = self.directory() else { return self.check_absent() };
+        let standing = stat(directory, &self.name);
+        match standing.map_err(|error| TargetError::io(&self.path, "examine", error))? {
+            Some(standing) => self.check_standing(directory, &standing),
+            None => self.check_protection(directory, OsStr::new(".")),
         }
-        Ok(place)
+    }
+
+    /// Refuses a file that was found under one of our names and that someone else may have put there: in a directory where
+    /// everyone may make files, we go on only with our own.
+    pub(super) fn check_ours(&self, name: &OsStr) -> Result<(), TargetError> {
+        let Some(directory) = self.directory() else { return Ok(()) };
+        let path = self.sibling(name);
+        let examined = |error: io::Error| TargetError::io(&path, "examine", error);
+        let shared = fstat(directory).map_err(|error| examined(error.into()))?;
+        let shared = Mode::from_raw_mode(shared.st_mode).contains(Mode::WOTH);
+        let user = rustix::process::geteuid().as_raw();
+        match stat(directory, name).map_err(examined)? {
+            Some(found) if shared && found.st_uid != user => Err(TargetError::SomeoneElses { path }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The real directory, where it is one.
+    pub(super) fn directory(&self) -> Option<BorrowedFd<'_>> {
+        self.disk.as_ref().map(Disk::as_fd)
     }
 
     /// The path as it was resolved, for messages.
@@ -56,64 +96,46 @@ impl Place {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
     }
 
-    /// What stands at the target's name now.
-    pub(crate) fn target_stat(&self) -> io::Result<Option<Stat>> {
-        self.stat(&self.name)
+    /// The longest name that the directory takes, in bytes.
+    pub(super) fn name_len_max(&self) -> usize {
+        let told = self.directory().and_then(|directory| fstatvfs(directory).ok());
+        told.and_then(|told| usize::try_from(told.f_namemax).ok()).unwrap_or(NAME_LEN_MAX)
     }
 
-    /// What stands at `name` in the directory now.
-    pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
-        match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
+    /// Which file stands at the target's name.
+    pub(super) fn target_id(&self) -> Result<Option<FileId>, TargetError> {
+        self.storage.id_at(&self.name).map_err(|error| TargetError::io(&self.path, "examine", error))
+    }
+
+    /// Gives the file `id`, which stands at `staged` in this directory, the target's name. After `Ok`, and only then, the
+    /// target is new.
+    pub(super) fn put(&self, staged: &OsStr, id: FileId) -> Result<(), CommitError> {
+        if self.storage.id_at(staged).map_err(CommitError::NotCommitted)? != Some(id) {
+            let message = format!("{}: the staging file was taken away", self.sibling(staged).display());
+            return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::NotFound, message)));
         }
-    }
-
-    /// Gives the file `staged` in this directory the target's name. After `Ok`, and only then, the target is new.
-    pub(crate) fn put(&self, staged: &OsStr) -> Result<(), CommitError> {
-        let before = self.stat(staged).map_err(CommitError::NotCommitted)?;
-        let done = match self.existing {
-            Existing::Refuse => self.put_new(staged),
-            Existing::Replace => renameat(&self.directory, staged, &self.directory, &self.name),
-        };
-        done.map_err(|error| {
+        self.storage.rename(staged, &self.name, self.existing).map_err(|error| {
             // A file system behind a network can do a rename and lose the reply.
-            let now = self.target_stat().ok().flatten();
-            let same =
-                matches!((before, now), (Some(a), Some(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino));
-            match same {
-                true => CommitError::Unknown(error.into()),
-                false => CommitError::NotCommitted(error.into()),
+            match self.storage.id_at(&self.name) {
+                Ok(Some(now)) if now == id => CommitError::Unknown(error),
+                Ok(_) => CommitError::NotCommitted(error),
+                Err(_) => CommitError::Unknown(error),
             }
         })
     }
 
-    /// Makes the new name durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        match fsync(&self.directory) {
-            // The file system has no such thing as a directory's sync; more cannot be done on it.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// Where nothing else can be seen: whether a target is there that must not be.
+    fn check_absent(&self) -> Result<(), TargetError> {
+        match (self.existing, self.target_id()?) {
+            (Existing::Refuse, Some(_)) => Err(TargetError::Exists { path: self.path.clone() }),
+            (Existing::Refuse, None) | (Existing::Replace, _) => Ok(()),
         }
-    }
-
-    /// A name for the target where there must be none.
-    fn put_new(&self, staged: &OsStr) -> rustix::io::Result<()> {
-        match rename_to_absent(&self.directory, staged, &self.name) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-            done => return done,
-        }
-        linkat(&self.directory, staged, &self.directory, &self.name, AtFlags::empty())?;
-        // The target is there. A second name that stays behind is stale, and the next writer removes it.
-        let _ = unlinkat(&self.directory, staged, AtFlags::empty());
-        Ok(())
     }
 
     /// What stands there may be replaced, and can be.
-    fn check_standing(&self, stat: &Stat) -> Result<(), TargetError> {
+    fn check_standing(&self, directory: BorrowedFd<'_>, stat: &Stat) -> Result<(), TargetError> {
         let path = || self.path.clone();
-        let file_type = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+        let file_type = FileType::from_raw_mode(stat.st_mode);
         if file_type.is_symlink() {
             return Err(TargetError::Symlink { path: path() });
         }
@@ -123,16 +145,16 @@ impl Place {
         if self.existing == Existing::Refuse {
             return Err(TargetError::Exists { path: path() });
         }
-        self.check_protection(&self.name)?;
-        self.check_protection(OsStr::new("."))?;
-        self.check_sticky(stat)
+        self.check_protection(directory, &self.name)?;
+        self.check_protection(directory, OsStr::new("."))?;
+        self.check_sticky(directory, stat)
     }
 
     /// Marks that let a file be opened and yet not be renamed or replaced.
-    fn check_protection(&self, name: &OsStr) -> Result<(), TargetError> {
+    fn check_protection(&self, directory: BorrowedFd<'_>, name: &OsStr) -> Result<(), TargetError> {
         let is_target = name == self.name;
         let path = || if is_target { self.path.clone() } else { self.directory_path() };
-        match protection(&self.directory, name).map_err(|error| TargetError::io(&path(), "examine", error))? {
+        match protection(directory, name).map_err(|error| TargetError::io(&path(), "examine", error))? {
             Protection::MountPoint if is_target => Err(TargetError::MountPoint { path: path() }),
             Protection::Immutable => Err(TargetError::Immutable { path: path() }),
             Protection::MountPoint | Protection::None => Ok(()),
@@ -141,9 +163,8 @@ impl Place {
 
     /// In a sticky directory a file is replaced by its owner or the directory's. Where everyone may put files, only by its
     /// owner: root or the directory's owner could, and would be led to give the new file to whoever put the old one there.
-    fn check_sticky(&self, target: &Stat) -> Result<(), TargetError> {
-        let directory = rustix::fs::fstat(&self.directory)
-            .map_err(|error| TargetError::io(&self.path, "examine", error))?;
+    fn check_sticky(&self, directory: BorrowedFd<'_>, target: &Stat) -> Result<(), TargetError> {
+        let directory = fstat(directory).map_err(|error| TargetError::io(&self.path, "examine", error))?;
         let user = rustix::process::geteuid().as_raw();
         let mode = Mode::from_raw_mode(directory.st_mode);
         let sticky = mode.contains(Mode::SVTX);
@@ -172,7 +193,7 @@ fn resolve_link(target: &Path, existing: Existing) -> Result<PathBuf, TargetErro
 fn refuse_planted_link(link: &Path) -> Result<(), TargetError> {
     let examined = |error: Errno| TargetError::io(link, "examine", error);
     let (parent, name) = split(link)?;
-    let directory = rustix::fs::fstat(&open_directory(parent)?).map_err(examined)?;
+    let directory = fstat(open_directory(parent)?).map_err(examined)?;
     let stat = statat(CWD, parent.join(name), AtFlags::SYMLINK_NOFOLLOW).map_err(examined)?;
     let shared = Mode::from_raw_mode(directory.st_mode).contains(Mode::SVTX | Mode::WOTH);
     let trusted = [rustix::process::geteuid().as_raw(), directory.st_uid].contains(&stat.st_uid);
@@ -202,6 +223,15 @@ fn open_directory(path: &Path) -> Result<OwnedFd, TargetError> {
     })
 }
 
+/// What stands at `name` now, a symbolic link not followed.
+fn stat(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Stat>> {
+    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 enum Protection {
     None,
     MountPoint,
@@ -209,7 +239,7 @@ enum Protection {
 }
 
 #[cfg(target_os = "linux")]
-fn protection(directory: &OwnedFd, name: &OsStr) -> io::Result<Protection> {
+fn protection(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Protection> {
     use rustix::fs::{StatxAttributes, StatxFlags, statx};
 
     let attributes = match statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
@@ -228,18 +258,8 @@ fn protection(directory: &OwnedFd, name: &OsStr) -> io::Result<Protection> {
 
 /// Elsewhere such a mark shows only when the rename fails, which leaves the old target as well.
 #[cfg(not(target_os = "linux"))]
-fn protection(_directory: &OwnedFd, _name: &OsStr) -> io::Result<Protection> {
+fn protection(_directory: BorrowedFd<'_>, _name: &OsStr) -> io::Result<Protection> {
     Ok(Protection::None)
-}
-
-#[cfg(target_os = "linux")]
-fn rename_to_absent(directory: &OwnedFd, from: &OsStr, to: &OsStr) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(directory, from, directory, to, rustix::fs::RenameFlags::NOREPLACE)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn rename_to_absent(_directory: &OwnedFd, _from: &OsStr, _to: &OsStr) -> rustix::io::Result<()> {
-    Err(Errno::NOSYS)
 }
 
 #[cfg(test)]
@@ -252,19 +272,36 @@ mod tests {
         Place::resolve(&directory.join("target"), existing).unwrap()
     }
 
+    /// A file that is to become the target.
+    fn staged(directory: &Path, place: &Place) -> (&'static OsStr, FileId) {
+        fs::write(directory.join("staged"), b"new").unwrap();
+        let name = OsStr::new("staged");
+        (name, place.storage.id_at(name).unwrap().unwrap())
+    }
+
     #[test]
     fn a_target_that_appears_meanwhile_is_not_replaced_by_either_way_of_publishing() {
         let directory = tempfile::tempdir().unwrap();
         let place = place_in(directory.path(), Existing::Refuse);
-        fs::write(directory.path().join("staged"), b"new").unwrap();
+        let (name, id) = staged(directory.path(), &place);
         fs::write(directory.path().join("target"), b"appeared").unwrap();
-        let Err(CommitError::NotCommitted(error)) = place.put(OsStr::new("staged")) else {
-            panic!("replaced")
-        };
+        let Err(CommitError::NotCommitted(error)) = place.put(name, id) else { panic!("replaced") };
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        let linked = linkat(&place.directory, "staged", &place.directory, "target", AtFlags::empty());
+        let here = place.directory().unwrap();
+        let linked = rustix::fs::linkat(here, "staged", here, "target", AtFlags::empty());
         assert_eq!(linked, Err(Errno::EXIST));
         assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"appeared");
+    }
+
+    #[test]
+    fn what_has_taken_the_staging_files_name_is_not_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = place_in(directory.path(), Existing::Refuse);
+        let (name, id) = staged(directory.path(), &place);
+        fs::write(directory.path().join("another"), b"another's").unwrap();
+        fs::rename(directory.path().join("another"), directory.path().join(name)).unwrap();
+        assert!(matches!(place.put(name, id), Err(CommitError::NotCommitted(_))));
+        assert!(!directory.path().join("target").exists());
     }
 
     #[test]
@@ -273,11 +310,11 @@ mod tests {
         let (here, there) = (outer.path().join("here"), outer.path().join("there"));
         fs::create_dir(&here).unwrap();
         let place = place_in(&here, Existing::Refuse);
-        fs::write(here.join("staged"), b"new").unwrap();
+        let (name, id) = staged(&here, &place);
         fs::rename(&here, &there).unwrap();
         fs::create_dir(&here).unwrap();
-        place.put(OsStr::new("staged")).unwrap();
-        place.sync().unwrap();
+        place.put(name, id).unwrap();
+        place.storage.sync().unwrap();
         assert_eq!(fs::read(there.join("target")).unwrap(), b"new");
         assert!(!here.join("target").exists());
     }
@@ -286,7 +323,7 @@ mod tests {
     #[test]
     fn a_mount_point_is_seen() {
         let root = open_directory(Path::new("/")).unwrap();
-        assert!(matches!(protection(&root, OsStr::new("proc")).unwrap(), Protection::MountPoint));
-        assert!(matches!(protection(&root, OsStr::new("proc/version")).unwrap(), Protection::None));
+        assert!(matches!(protection(root.as_fd(), OsStr::new("proc")).unwrap(), Protection::MountPoint));
+        assert!(matches!(protection(root.as_fd(), OsStr::new("proc/version")).unwrap(), Protection::None));
     }
 }

@@ -2,8 +2,10 @@
 //! Knows nothing of the inner parts but what their effects show.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions, Permissions},
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    path::Path,
     sync::{
         Barrier,
         atomic::{AtomicUsize, Ordering},
@@ -13,11 +15,15 @@ use std::{
 
 use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
 
-use super::*;
-use crate::TargetKind;
+use super::{rig::Rig, *};
+use crate::{TargetError, TargetKind};
 
-const REPLACE: StageOptions = StageOptions { existing: Existing::Replace, expected_len: None };
-const REFUSE: StageOptions = StageOptions { existing: Existing::Refuse, expected_len: None };
+const REPLACE: StageOptions = options(Existing::Replace, None);
+const REFUSE: StageOptions = options(Existing::Refuse, None);
+
+const fn options(existing: Existing, expected_len: Option<u64>) -> StageOptions {
+    StageOptions { existing, earlier: Earlier::Resume, expected_len }
+}
 
 struct Scratch(tempfile::TempDir);
 
@@ -159,7 +165,7 @@ fn a_file_that_stands_at_a_new_targets_name_for_a_moment_lends_it_neither_mode_n
     let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
     sink.finish(6).unwrap();
     fs::remove_file(&path).unwrap();
-    sink.place.put(&sink.shared.staging.name).unwrap();
+    sink.place.put(&sink.claims.staging.name, sink.claims.staging.id).unwrap();
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
     File::create(scratch.at("ordinary")).unwrap();
@@ -243,7 +249,7 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
     let scratch = Scratch::new();
     let whole = rustix::fs::statvfs(scratch.0.path()).unwrap();
     let expected_len = Some(whole.f_blocks * whole.f_frsize + 1);
-    let options = StageOptions { existing: Existing::Refuse, expected_len };
+    let options = options(Existing::Refuse, expected_len);
     let error = StagedFile::create(&scratch.at("target"), &options).unwrap_err();
     // With the room that is free: it was asked for before any was taken.
     assert!(matches!(error, TargetError::NoRoom { free: Some(_), .. }), "{error}");
@@ -254,7 +260,7 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
 fn a_length_that_turns_out_otherwise_leaves_no_trace() {
     let scratch = Scratch::new();
     for (name, expected_len, len) in [("less", 1 << 20, 5_000), ("more", 10, 5_000), ("none", 1 << 20, 0)] {
-        let options = StageOptions { existing: Existing::Refuse, expected_len: Some(expected_len) };
+        let options = options(Existing::Refuse, Some(expected_len));
         let sink = StagedFile::create(&scratch.at(name), &options).unwrap();
         assert_eq!(fs::metadata(sink.staging_path()).unwrap().len(), 0);
         drop(sink);
@@ -413,14 +419,12 @@ fn race_once(path: &Path, holders: &AtomicUsize, writer: u8) -> Outcome {
 #[test]
 fn the_first_failed_write_is_final() {
     let scratch = Scratch::new();
-    let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let rig = Rig::over(scratch.0.path());
+    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &REFUSE).unwrap();
     fill(&sink, b"good");
-    let read_only = File::open(sink.staging_path()).unwrap();
-    let good = swap_file(&mut sink, read_only);
+    rig.fail_calls(rig.calls()..rig.calls() + 1);
     let first = sink.positioned().unwrap().write_at(4, b"more").unwrap_err();
     // The medium works again, and is not asked again. Whoever comes later hears of the first failure.
-    swap_file(&mut sink, good);
     let later = sink.positioned().unwrap().write_at(8, b"more").unwrap_err();
     assert!(later.kind() == first.kind() && later.to_string().contains(&first.to_string()), "{later}");
     let commit = sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap_err();
@@ -428,10 +432,6 @@ fn the_first_failed_write_is_final() {
     assert!(matches!(sink.publish(4), Err(CommitError::NotCommitted(_))));
     drop(sink);
     assert!(scratch.names().is_empty());
-}
-
-fn swap_file(sink: &mut StagedFile, file: File) -> File {
-    std::mem::replace(&mut Arc::get_mut(&mut sink.shared).unwrap().staging.file, file)
 }
 
 #[test]
@@ -486,7 +486,7 @@ fn a_target_with_the_longest_name_is_staged() {
 fn a_relative_name_without_a_directory_means_the_working_directory() {
     let place = Place::resolve(Path::new("no-such-file-here"), Existing::Refuse).unwrap();
     assert_eq!(place.directory_path(), Path::new("."));
-    let here = rustix::fs::fstat(&place.directory).unwrap();
+    let here = rustix::fs::fstat(place.directory().unwrap()).unwrap();
     assert_eq!(here.st_ino, fs::metadata(".").unwrap().ino());
 }
 

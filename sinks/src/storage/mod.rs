@@ -11,6 +11,7 @@
 //! failed sync what was written before it is lost or not: no sync is ever tried again.
 
 mod disk;
+mod likeness;
 
 use std::{ffi::OsStr, fmt, io, sync::Arc};
 
@@ -109,6 +110,24 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The medium's own.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Takes room for `len` bytes where that costs next to nothing, and else does nothing. The length stays as it is, so
+    /// that room that was taken never looks like data.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`], [`io::ErrorKind::QuotaExceeded`], [`io::ErrorKind::FileTooLarge`]; the medium's own.
+    fn take_room(&self, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Gives up what memory holds of the file and the medium has as well, so that reads show what the medium has. After a
+    /// failed sync the two can differ, and no later sync tells. A medium without such a memory does nothing.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Gives it mode, owner and attributes of the file that it will replace at `target`, or those of a new file.
     ///

@@ -13,13 +13,13 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::Existing;
+use crate::Existing;
 
 /// Makes `staging` look like the file at `target` that it is about to replace, or like a new one.
 ///
 /// Where nothing may be replaced, nothing that stands at the name is a model: whoever may make files in the directory
 /// could put one there for a moment, and would be given the owner and the mode of their choice.
-pub(crate) fn apply(
+pub(super) fn apply(
     directory: &OwnedFd,
     target: &OsStr,
     existing: Existing,

@@ -1,0 +1,108 @@
+//! The journal of a staged file: what the attempt is, how far it is durable, and whether it was about to be published.
+//! Knows nothing of the bytes whose progress it keeps; what follows from a journal is decided elsewhere.
+
+mod label;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc};
+
+pub use label::Label;
+pub(crate) use record::{Header, Intent, Records, Slots};
+
+use self::record::{HEADER_AT, INTENT_AT, JOURNAL_LEN_MAX, slot_at};
+use crate::{
+    Checkpoint,
+    storage::{FileId, Storage, StorageFile},
+};
+
+/// A journal that is written. Nothing here is tried again: the first error ends the attempt.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: Arc<dyn StorageFile>,
+    generation: u64,
+    footing: Footing,
+}
+
+/// Whether what the journal held when it was opened, and its name, survive a crash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Footing {
+    Unknown,
+    Durable,
+}
+
+impl Journal {
+    /// Reads what a file holds.
+    pub(crate) fn read(file: &dyn StorageFile) -> io::Result<Records> {
+        let mut bytes = vec![0; JOURNAL_LEN_MAX];
+        let mut len = 0;
+        while len < bytes.len() {
+            match file.read_at(&mut bytes[len..], len as u64) {
+                Ok(0) => break,
+                Ok(count) => len += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Records::parse(&bytes[..len]))
+    }
+
+    /// Empties a file that holds a journal, so that nothing of it can come back after a crash.
+    pub(crate) fn erase(file: &dyn StorageFile) -> io::Result<()> {
+        if file.len()? > 0 {
+            file.set_len(0)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a journal whose newest mark is of this generation; 0 where there is none.
+    pub(crate) fn new(file: Arc<dyn StorageFile>, generation: u64) -> Self {
+        Self { file, generation, footing: Footing::Unknown }
+    }
+
+    /// Begins a journal in an empty file. Nothing is synced before there is progress to keep: a crash until then leaves a
+    /// journal that says that there is none.
+    pub(crate) fn begin(&self, label: &Label) -> io::Result<()> {
+        self.file.write_all_at(&record::header(label), HEADER_AT)
+    }
+
+    /// Whether there is a mark in it.
+    pub(crate) fn has_mark(&self) -> bool {
+        self.generation > 0
+    }
+
+    /// Keeps a mark, durably. Everything up to it is durable already.
+    pub(crate) fn keep(&mut self, mark: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
+        self.settle(directory)?;
+        let exhausted = || io::Error::other("the journal's generations are used up");
+        let generation = self.generation.checked_add(1).ok_or_else(exhausted)?;
+        self.file.write_all_at(&record::slot(generation, mark), slot_at(generation))?;
+        self.file.sync_data()?;
+        self.generation = generation;
+        Ok(())
+    }
+
+    /// Notes, durably, that this file is whole and durable and is about to be renamed to the target.
+    pub(crate) fn intend(&mut self, id: FileId, directory: &dyn Storage) -> io::Result<()> {
+        self.settle(directory)?;
+        self.file.write_all_at(&record::intent(id), INTENT_AT)?;
+        self.file.sync_data()
+    }
+
+    /// Once an attempt, before its first slot or intent. Without a durable header what stands behind it would be taken
+    /// for damage; and a slot that an earlier attempt left may be in memory only, where a crash takes it away while the
+    /// other one is being written.
+    fn settle(&mut self, directory: &dyn Storage) -> io::Result<()> {
+        match self.footing {
+            Footing::Durable => Ok(()),
+            Footing::Unknown => {
+                self.file.sync_all()?;
+                directory.sync()?;
+                self.footing = Footing::Durable;
+                Ok(())
+            }
+        }
+    }
+}

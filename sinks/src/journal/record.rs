@@ -1,0 +1,260 @@
+//! The bytes of a journal's records, and what is there in their place after a crash or damage.
+//! Knows no file, and draws no conclusion from what it finds.
+//!
+//! All numbers are little-endian. Each record lies within one sector, so that a crash leaves it as it was before, as it
+//! is after, or torn, and no other record with it. The last four bytes of a record are the CRC-32 (IEEE) of all before
+//! them. What was never written reads as zeros, or the file ends before it.
+//!
+//! ```text
+//!    0  header, 512 bytes: magic 8, version u32, label length u32, label, zeros, CRC-32
+//!  512  intent,  64 bytes: magic 8, device u64, inode u64, zeros, CRC-32
+//! 4096  slot A, 512 bytes: generation u64, mark 192, zeros, CRC-32       odd generations
+//! 8192  slot B, 512 bytes: the same                                      even generations
+//! ```
+
+use super::Label;
+use crate::{
+    Checkpoint,
+    storage::{FileId, SECTOR_LEN},
+};
+
+/// What stands in the header's place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Header {
+    /// Nothing was ever written there.
+    Absent,
+    /// Something that is not a whole header.
+    Torn,
+    /// A whole header of a version that this code does not know.
+    Foreign {
+        /// That version.
+        version: u32,
+    },
+    /// The attempt's label.
+    Valid(Label),
+}
+
+/// What stands in the place of one slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Slot {
+    /// Nothing was ever written there.
+    Empty,
+    /// Something that is not a whole slot, or not of this place.
+    Torn,
+    /// A mark of progress.
+    Valid {
+        /// Counts the marks from 1. The greater one is the newer one.
+        generation: u64,
+        /// The mark.
+        mark: Checkpoint,
+    },
+}
+
+/// What both slots say together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Slots {
+    /// No mark was ever made durable; a first one may have been torn by a crash.
+    None,
+    /// The newest mark that is whole.
+    Mark {
+        /// Its generation.
+        generation: u64,
+        /// The mark.
+        mark: Checkpoint,
+    },
+    /// Both were written and neither is whole. No crash does that.
+    BothBad,
+}
+
+impl Slots {
+    /// Generation and mark of the newest whole slot.
+    pub(crate) fn newest(&self) -> Option<(u64, Checkpoint)> {
+        match self {
+            Self::Mark { generation, mark } => Some((*generation, mark.clone())),
+            Self::None | Self::BothBad => None,
+        }
+    }
+}
+
+/// What stands in the intent's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Intent {
+    /// Nothing was ever written there.
+    None,
+    /// Something that is not a whole intent.
+    Torn,
+    /// This file was whole and durable, and about to become the target.
+    Valid(FileId),
+}
+
+/// A journal as it was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Records {
+    pub(crate) header: Header,
+    pub(crate) slots: [Slot; 2],
+    pub(crate) intent: Intent,
+}
+
+impl Records {
+    /// Reads a journal's bytes, of which the last may be missing.
+    pub(crate) fn parse(journal: &[u8]) -> Self {
+        Self {
+            header: parse_header(record::<RECORD_LEN>(journal, HEADER_AT)),
+            slots: [1, 2].map(|parity| parse_slot(record(journal, slot_at(parity)), parity)),
+            intent: parse_intent(record::<INTENT_LEN>(journal, INTENT_AT)),
+        }
+    }
+
+    /// What both slots say together.
+    pub(crate) fn verdict(&self) -> Slots {
+        match &self.slots {
+            [Slot::Valid { generation, mark }, Slot::Empty | Slot::Torn]
+            | [Slot::Empty | Slot::Torn, Slot::Valid { generation, mark }] => {
+                Slots::Mark { generation: *generation, mark: mark.clone() }
+            }
+            [Slot::Valid { generation: a, mark: mark_a }, Slot::Valid { generation: b, mark: mark_b }] => {
+                let (generation, mark) = if a > b { (*a, mark_a) } else { (*b, mark_b) };
+                Slots::Mark { generation, mark: mark.clone() }
+            }
+            [Slot::Torn, Slot::Torn] => Slots::BothBad,
+            [Slot::Empty, Slot::Empty | Slot::Torn] | [Slot::Torn, Slot::Empty] => Slots::None,
+        }
+    }
+}
+
+/// Where the slot of a generation lies. Generations alternate, so that the newest whole slot is never overwritten.
+pub(crate) fn slot_at(generation: u64) -> u64 {
+    if generation % 2 == 1 { SLOT_A_AT } else { SLOT_B_AT }
+}
+
+/// The header of a new journal.
+pub(crate) fn header(label: &Label) -> [u8; RECORD_LEN] {
+    let mut bytes = [0; RECORD_LEN];
+    bytes[..8].copy_from_slice(&HEADER_MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let label = label.as_bytes();
+    let len = u32::try_from(label.len()).unwrap_or(u32::MAX); // at most Label::LEN_MAX
+    bytes[12..LABEL_AT].copy_from_slice(&len.to_le_bytes());
+    bytes[LABEL_AT..][..label.len()].copy_from_slice(label);
+    sealed(bytes)
+}
+
+/// A slot.
+pub(crate) fn slot(generation: u64, mark: &Checkpoint) -> [u8; RECORD_LEN] {
+    let mut bytes = [0; RECORD_LEN];
+    bytes[..8].copy_from_slice(&generation.to_le_bytes());
+    bytes[8..][..Checkpoint::LEN].copy_from_slice(&mark.to_bytes());
+    sealed(bytes)
+}
+
+/// An intent to publish this file.
+pub(crate) fn intent(id: FileId) -> [u8; INTENT_LEN] {
+    let mut bytes = [0; INTENT_LEN];
+    bytes[..8].copy_from_slice(&INTENT_MAGIC);
+    bytes[8..16].copy_from_slice(&id.device.to_le_bytes());
+    bytes[16..24].copy_from_slice(&id.inode.to_le_bytes());
+    sealed(bytes)
+}
+
+fn parse_header(found: [u8; RECORD_LEN]) -> Header {
+    if is_blank(&found) {
+        return Header::Absent;
+    }
+    if !is_whole(&found) || found[..8] != HEADER_MAGIC {
+        return Header::Torn;
+    }
+    let version = u32_at(&found, 8);
+    if version != VERSION {
+        return Header::Foreign { version };
+    }
+    let len = usize::try_from(u32_at(&found, 12)).unwrap_or(usize::MAX);
+    let label = found[LABEL_AT..].get(..len).and_then(Label::new);
+    label.map_or(Header::Torn, Header::Valid)
+}
+
+fn parse_slot(found: [u8; RECORD_LEN], parity: u64) -> Slot {
+    if is_blank(&found) {
+        return Slot::Empty;
+    }
+    let generation = u64_at(&found, 0);
+    if !is_whole(&found) || generation == 0 || slot_at(generation) != slot_at(parity) {
+        return Slot::Torn;
+    }
+    let mut mark = [0; Checkpoint::LEN];
+    mark.copy_from_slice(&found[8..][..Checkpoint::LEN]);
+    Slot::Valid { generation, mark: Checkpoint::from_bytes(mark) }
+}
+
+fn parse_intent(found: [u8; INTENT_LEN]) -> Intent {
+    if is_blank(&found) {
+        return Intent::None;
+    }
+    if !is_whole(&found) || found[..8] != INTENT_MAGIC {
+        return Intent::Torn;
+    }
+    Intent::Valid(FileId { device: u64_at(&found, 8), inode: u64_at(&found, 16) })
+}
+
+/// The record at `at`; what lies behind the end of the file reads as zeros.
+fn record<const LEN: usize>(journal: &[u8], at: u64) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    for (byte, found) in bytes.iter_mut().zip(journal.iter().skip(at)) {
+        *byte = *found;
+    }
+    bytes
+}
+
+fn sealed<const LEN: usize>(mut bytes: [u8; LEN]) -> [u8; LEN] {
+    let crc = crc32fast::hash(&bytes[..LEN - CRC_LEN]);
+    bytes[LEN - CRC_LEN..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn is_whole(bytes: &[u8]) -> bool {
+    let (covered, crc) = bytes.split_at(bytes.len() - CRC_LEN);
+    crc == crc32fast::hash(covered).to_le_bytes()
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}
+
+/// Where each record begins.
+pub(crate) const HEADER_AT: u64 = 0;
+pub(crate) const INTENT_AT: u64 = 512;
+pub(crate) const SLOT_A_AT: u64 = 4_096;
+pub(crate) const SLOT_B_AT: u64 = 8_192;
+/// Length of a header and of a slot.
+pub(crate) const RECORD_LEN: usize = 512;
+pub(crate) const INTENT_LEN: usize = 64;
+/// A journal is never longer than this; what stands behind it is not looked at.
+pub(crate) const JOURNAL_LEN_MAX: usize = SLOT_B_AT as usize + RECORD_LEN;
+
+const HEADER_MAGIC: [u8; 8] = *b"CFDJHEAD";
+const INTENT_MAGIC: [u8; 8] = *b"CFDINTNT";
+const VERSION: u32 = 1;
+const LABEL_AT: usize = 16;
+const CRC_LEN: usize = 4;
+
+// A record that crossed a sector could be torn in the middle and have its neighbour torn with it.
+const _: () = assert!(RECORD_LEN <= SECTOR_LEN && INTENT_LEN <= SECTOR_LEN);
+const _: () =
+    assert!(INTENT_AT as usize >= RECORD_LEN && SLOT_A_AT as usize >= INTENT_AT as usize + SECTOR_LEN);
+const _: () = assert!(INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
+const _: () =
+    assert!(SLOT_A_AT.is_multiple_of(SECTOR_LEN as u64) && SLOT_B_AT.is_multiple_of(SECTOR_LEN as u64));
+const _: () = assert!(LABEL_AT + Label::LEN_MAX + CRC_LEN <= RECORD_LEN);
+const _: () = assert!(8 + Checkpoint::LEN + CRC_LEN <= RECORD_LEN);

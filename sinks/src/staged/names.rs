@@ -1,0 +1,116 @@
+//! The names beside a target's.
+//! Knows no directory, and nothing of what stands there.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+};
+
+/// The names of a target's own files. They are fixed by the target's name, so that writers of one target meet there.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// Where the bytes are until publish.
+    pub(super) staging: OsString,
+    /// What the attempt is and how far it got.
+    pub(super) journal: OsString,
+}
+
+impl Names {
+    /// The names beside `target`, in a directory that takes names of up to `len_max` bytes.
+    pub(super) fn beside(target: &OsStr, len_max: usize) -> Self {
+        Self { staging: beside(target, STAGING, len_max), journal: beside(target, JOURNAL, len_max) }
+    }
+}
+
+/// `.NAME.cofferdam-staging`, for instance; of a name too long for that, its head and its tail.
+///
+/// Two long names may share a name beside them: then their writers exclude each other, and no more.
+fn beside(target: &OsStr, suffix: &[u8], len_max: usize) -> OsString {
+    // Some file systems count characters, or answer nothing.
+    let usable = (NAME_LEN_MIN..NAME_LEN_MAX).contains(&len_max);
+    let len_max = if usable { len_max } else { NAME_LEN_MAX };
+    let target = target.as_bytes();
+    let room = len_max - PREFIX.len() - suffix.len();
+    let mut name = PREFIX.to_vec();
+    if target.len() <= room {
+        name.extend_from_slice(target);
+    } else {
+        let half = (room - CUT.len()) / 2;
+        name.extend_from_slice(&target[..floor_boundary(target, half)]);
+        name.extend_from_slice(CUT);
+        name.extend_from_slice(&target[ceil_boundary(target, target.len() - half)..]);
+    }
+    name.extend_from_slice(suffix);
+    OsString::from_vec(name)
+}
+
+/// The last place up to `at` where no UTF-8 sequence is cut. Names need not be UTF-8, but some file systems insist.
+fn floor_boundary(bytes: &[u8], at: usize) -> usize {
+    (0..=at).rev().find(|i| is_boundary(bytes, *i)).unwrap_or(0)
+}
+
+fn ceil_boundary(bytes: &[u8], at: usize) -> usize {
+    (at..bytes.len()).find(|i| is_boundary(bytes, *i)).unwrap_or(bytes.len())
+}
+
+fn is_boundary(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at).is_none_or(|byte| byte & 0b1100_0000 != 0b1000_0000)
+}
+
+const PREFIX: &[u8] = b".";
+const STAGING: &[u8] = b".cofferdam-staging";
+const JOURNAL: &[u8] = b".cofferdam-journal";
+const CUT: &[u8] = b"~";
+/// POSIX's least that a file system may allow would leave no room; below this the usual maximum is tried.
+const NAME_LEN_MIN: usize = 64;
+pub(super) const NAME_LEN_MAX: usize = 255;
+const _: () = assert!(NAME_LEN_MIN > PREFIX.len() + STAGING.len() + CUT.len() + 2);
+const _: () = assert!(STAGING.len() == JOURNAL.len());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(target: &str) -> Names {
+        Names::beside(OsStr::new(target), NAME_LEN_MAX)
+    }
+
+    fn staging_of(target: &OsStr, len_max: usize) -> OsString {
+        Names::beside(target, len_max).staging
+    }
+
+    #[test]
+    fn a_short_name_is_kept_whole() {
+        assert_eq!(names("db.img").staging, ".db.img.cofferdam-staging");
+        assert_eq!(names("db.img").journal, ".db.img.cofferdam-journal");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_to_what_the_file_system_takes() {
+        for len in 200..=255 {
+            for letter in ["a", "é", "€", "😀"] {
+                let target: String = letter.repeat(len / letter.len());
+                for max in [64, 143, 255] {
+                    let name = staging_of(OsStr::new(&target), max);
+                    assert!(name.len() <= max, "{} > {max}", name.len());
+                    assert!(name.to_str().is_some_and(|name| name.ends_with(".cofferdam-staging")));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_names_that_differ_at_either_end_have_different_staging_names() {
+        let name = |head: &str, tail: &str| {
+            staging_of(OsStr::new(&format!("{head}{}{tail}", "x".repeat(250))), NAME_LEN_MAX)
+        };
+        assert_ne!(name("1", "1"), name("2", "1"));
+        assert_ne!(name("1", "1"), name("1", "2"));
+    }
+
+    #[test]
+    fn a_name_of_stray_continuation_bytes_is_cut_and_not_refused() {
+        let target = OsString::from_vec(vec![0x80; 255]);
+        assert!(staging_of(&target, NAME_LEN_MAX).len() <= NAME_LEN_MAX);
+    }
+}

@@ -1,0 +1,53 @@
+//! The order in which bytes, marks and the intent of a staged file become durable.
+//! Knows neither the layout of the journal nor what a mark means.
+
+use std::{io, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::staging::Staging;
+use crate::{
+    Checkpoint, MakeDurable,
+    journal::{Journal, Label},
+    storage::{FileId, Storage},
+};
+
+/// A staging file and the journal that vouches for it.
+pub(super) struct Progress {
+    staging: Arc<Staging>,
+    /// Held across the journal's I/O: only publish and the one thread that syncs ever want it, and never both at once.
+    journal: Mutex<Journal>,
+    directory: Arc<dyn Storage>,
+}
+
+impl Progress {
+    pub(super) fn new(staging: Arc<Staging>, journal: Journal, directory: Arc<dyn Storage>) -> Self {
+        Self { staging, journal: Mutex::new(journal), directory }
+    }
+
+    pub(super) fn begin(&self, label: &Label) -> io::Result<()> {
+        self.journal.lock().begin(label)
+    }
+
+    pub(super) fn has_mark(&self) -> bool {
+        self.journal.lock().has_mark()
+    }
+
+    /// The staging file `id` is whole and durable.
+    pub(super) fn intend(&self, id: FileId) -> io::Result<()> {
+        self.journal.lock().intend(id, &*self.directory)
+    }
+
+    /// Data before the mark that vouches for it.
+    fn keep(&self, mark: &Checkpoint) -> io::Result<()> {
+        self.staging.file.sync_data()?;
+        self.journal.lock().keep(mark, &*self.directory)
+    }
+}
+
+impl MakeDurable for Progress {
+    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+        self.staging.ledger.lock().check_live()?;
+        self.keep(mark).inspect_err(|error| self.staging.ledger.lock().fail_for(error))
+    }
+}

@@ -1,0 +1,238 @@
+//! What follows from what a crash, a drop or damage left beside a target: one table.
+//! Knows no file: it is a function of what was found, and changes nothing.
+
+use std::fmt;
+
+use crate::{
+    Checkpoint,
+    journal::{Header, Intent, Label, Slots},
+    storage::FileId,
+};
+
+/// What was found: the three parts of the journal, and which files stand at the staging file's name and the target's.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    pub(super) header: Header,
+    pub(super) slots: Slots,
+    pub(super) intent: Intent,
+    pub(super) staging: Option<FileId>,
+    pub(super) target: Option<FileId>,
+}
+
+/// What to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Recovery {
+    /// Nothing is lost with what is there: remove it and begin.
+    StartAnew,
+    /// Go on with the staging file.
+    Resume { label: Label, newest: Option<(u64, Checkpoint)> },
+    /// The target is the file that the attempt was about: only its leftovers remain to be removed.
+    Published { id: FileId, label: Label, mark: Option<Checkpoint> },
+    /// Progress may be lost with what is there, and it cannot be gone on with.
+    Refuse(JournalProblem),
+}
+
+/// Why an earlier attempt's journal cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum JournalProblem {
+    /// The header is damaged, and there is progress behind it.
+    Header,
+    /// Both slots are damaged. A crash damages one at most.
+    Slots,
+    /// It was written by another version of this program.
+    Version(u32),
+}
+
+impl fmt::Display for JournalProblem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => write!(out, "its header is damaged"),
+            Self::Slots => write!(out, "both of its slots are damaged"),
+            Self::Version(version) => write!(out, "it has version {version}, which is not known here"),
+        }
+    }
+}
+
+/// The table. Its rows are numbered as in docs/DESIGN.md; they do not overlap, and the compiler sees to it that no case
+/// is left out: there is no arm for "everything else".
+pub(super) fn decide(found: &Evidence) -> Recovery {
+    use {Aim as A, Header as H, Slots as S, Staging::*};
+
+    match (&found.header, &found.slots, found.aim(), found.staging()) {
+        // R1. Another version's journal: what it means is not known.
+        (
+            H::Foreign { version },
+            S::None | S::Mark { .. } | S::BothBad,
+            A::None | A::Torn | A::Missed | A::Reached(_),
+            Gone | There,
+        ) => Recovery::Refuse(JournalProblem::Version(*version)),
+
+        // R2. The crash came while the journal was made: there was no progress yet.
+        (H::Absent | H::Torn, S::None, A::None | A::Torn, Gone | There) => Recovery::StartAnew,
+
+        // R3. Progress or an intent without a header, which was durable before them: this is damage.
+        (H::Absent | H::Torn, S::None, A::Missed | A::Reached(_), Gone | There)
+        | (
+            H::Absent | H::Torn,
+            S::Mark { .. } | S::BothBad,
+            A::None | A::Torn | A::Missed | A::Reached(_),
+            Gone | There,
+        ) => Recovery::Refuse(JournalProblem::Header),
+
+        // R4. The rename was made: whatever the slots say, the target is whole and durable.
+        (H::Valid(label), slots @ (S::None | S::Mark { .. } | S::BothBad), A::Reached(id), Gone | There) => {
+            Recovery::Published { id, label: label.clone(), mark: slots.newest().map(|(_, mark)| mark) }
+        }
+
+        // R5. No staging file, and not because it became the target: there is nothing that could be kept.
+        (H::Valid(_), S::None | S::Mark { .. } | S::BothBad, A::None | A::Torn | A::Missed, Gone) => {
+            Recovery::StartAnew
+        }
+
+        // R6. Both slots were written and neither is whole: a crash does not do that.
+        (H::Valid(_), S::BothBad, A::None | A::Torn | A::Missed, There) => {
+            Recovery::Refuse(JournalProblem::Slots)
+        }
+
+        // R7. The rename was not made: go on, from the mark if there is one. A torn intent says the same as none, because
+        // the rename comes after it is durable.
+        (H::Valid(label), slots @ (S::None | S::Mark { .. }), A::None | A::Torn | A::Missed, There) => {
+            Recovery::Resume { label: label.clone(), newest: slots.newest() }
+        }
+    }
+}
+
+impl Evidence {
+    /// The intent, and what came of it. Only the announced rename brings that file to the target's name.
+    fn aim(&self) -> Aim {
+        match self.intent {
+            Intent::None => Aim::None,
+            Intent::Torn => Aim::Torn,
+            Intent::Valid(id) if self.target == Some(id) => Aim::Reached(id),
+            Intent::Valid(_) => Aim::Missed,
+        }
+    }
+
+    /// Which file it is does not matter: what is kept of it is proved, whoever put it there.
+    fn staging(&self) -> Staging {
+        match self.staging {
+            None => Staging::Gone,
+            Some(_) => Staging::There,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Aim {
+    None,
+    Torn,
+    Missed,
+    Reached(FileId),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Staging {
+    Gone,
+    There,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: FileId = FileId { device: 1, inode: 10 };
+    const ANOTHER: FileId = FileId { device: 1, inode: 11 };
+
+    fn label() -> Label {
+        Label::new(b"label").unwrap()
+    }
+
+    fn every_case() -> Vec<Evidence> {
+        let headers = [Header::Absent, Header::Torn, Header::Foreign { version: 2 }, Header::Valid(label())];
+        let mark = Checkpoint::from_bytes([7; Checkpoint::LEN]);
+        let slots = [Slots::None, Slots::Mark { generation: 3, mark }, Slots::BothBad];
+        let intents = [Intent::None, Intent::Torn, Intent::Valid(OURS)];
+        let files = [None, Some(OURS), Some(ANOTHER)];
+        let mut cases = Vec::new();
+        for header in &headers {
+            for slots in &slots {
+                for intent in intents {
+                    for (staging, target) in files.iter().flat_map(|a| files.map(|b| (*a, b))) {
+                        let (header, slots) = (header.clone(), slots.clone());
+                        cases.push(Evidence { header, slots, intent, staging, target });
+                    }
+                }
+            }
+        }
+        assert_eq!(cases.len(), 4 * 3 * 3 * 3 * 3);
+        cases
+    }
+
+    #[test]
+    fn published_is_said_exactly_where_a_readable_journals_whole_intent_names_the_target() {
+        for case in every_case() {
+            let reached = matches!(case.intent, Intent::Valid(id) if case.target == Some(id));
+            let expected = matches!(case.header, Header::Valid(_)) && reached;
+            let found = matches!(decide(&case), Recovery::Published { .. });
+            assert_eq!(found, expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn a_staging_file_is_gone_on_with_only_under_a_readable_journal_and_never_without_one() {
+        for case in every_case() {
+            if let Recovery::Resume { label: found, newest } = decide(&case) {
+                assert!(case.staging.is_some(), "{case:?}");
+                assert_eq!(case.header, Header::Valid(found), "{case:?}");
+                assert_ne!(case.slots, Slots::BothBad, "{case:?}");
+                assert_eq!(newest.is_some(), matches!(case.slots, Slots::Mark { .. }), "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_thrown_away_that_a_whole_record_vouches_for_unless_its_staging_file_is_gone() {
+        for case in every_case() {
+            let progress = case.slots != Slots::None || matches!(case.intent, Intent::Valid(_));
+            let nothing_left = case.staging.is_none() && matches!(case.header, Header::Valid(_));
+            let whole_header = matches!(case.header, Header::Valid(_) | Header::Foreign { .. });
+            if decide(&case) == Recovery::StartAnew {
+                assert!(!progress || nothing_left, "{case:?}");
+                assert!(!whole_header || nothing_left, "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_crash_can_leave_is_never_refused() {
+        // The header is durable before the first slot or intent is written, and a crash tears one record at most.
+        for case in every_case() {
+            let before_progress = case.slots == Slots::None && case.intent == Intent::None;
+            let after = matches!(case.header, Header::Valid(_)) && case.slots != Slots::BothBad;
+            let not_ours = matches!(case.header, Header::Foreign { .. });
+            if !not_ours && (before_progress || after) {
+                assert!(!matches!(decide(&case), Recovery::Refuse(_)), "{case:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_and_unknown_versions_are_refused_and_named() {
+        for case in every_case() {
+            let progress = case.slots != Slots::None || matches!(case.intent, Intent::Valid(_));
+            let published = matches!(case.intent, Intent::Valid(id) if case.target == Some(id));
+            let expected = match case.header {
+                Header::Foreign { version } => Some(JournalProblem::Version(version)),
+                Header::Absent | Header::Torn => progress.then_some(JournalProblem::Header),
+                Header::Valid(_) => (case.slots == Slots::BothBad && case.staging.is_some() && !published)
+                    .then_some(JournalProblem::Slots),
+            };
+            match (decide(&case), expected) {
+                (Recovery::Refuse(found), Some(expected)) => assert_eq!(found, expected, "{case:?}"),
+                (Recovery::Refuse(_), None) | (_, Some(_)) => panic!("{case:?}: {:?}", decide(&case)),
+                (_, None) => {}
+            }
+        }
+    }
+}
