@@ -59,17 +59,27 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # All of it at once
+//!
+//! A [`Trial`] says how one attempt at the whole work goes, recovery included, and what must hold. [`crashes`] then cuts the
+//! power at every call, recovers, and for a part of the states cuts the power again at every call of the recovery;
+//! [`faults`] makes every call fail in turn. `tests/crash_staged.rs` of this package does so with a staged file.
+//!
 //! A violation names its state: the number of the state, the seed of the samples, and which items were kept.
 
 mod disk;
 mod faults;
 mod medium;
 mod states;
+mod sweep;
+mod trial;
 mod watched;
 
 pub use disk::SimulatedDisk;
 pub use faults::{Fault, FaultPlan, Times};
 pub use states::{CrashState, CrashStates};
+pub use sweep::{Extent, Report, crashes, faults};
+pub use trial::{Failure, Promises, Trial};
 pub use watched::{Call, Operation, Watched};
 
 #[cfg(test)]
