@@ -76,14 +76,14 @@ impl SimulatedDisk {
         CrashStates::new(self.shared.lock().medium.clone(), seed)
     }
 
-    /// A sync failed: what it was to settle, bytes of a file or with `None` names, is lost or not, and no later sync
-    /// settles it.
-    pub fn doubt(&self, file: Option<FileId>) {
-        let mut shared = self.shared.lock();
-        match file {
-            Some(file) => shared.medium.doubt_file(file.inode),
-            None => shared.medium.doubt_names(),
-        }
+    /// The disk as the kill of the only process that used it leaves it: nothing is lost, and nothing more is settled.
+    pub fn after_kill(&self) -> SimulatedDisk {
+        SimulatedDisk::over(self.shared.lock().medium.clone())
+    }
+
+    /// A sync of this file failed: bytes that it was to settle are lost or not, and no later sync settles them.
+    pub fn doubt(&self, file: FileId) {
+        self.shared.lock().medium.doubt(file.inode);
     }
 
     pub(super) fn over(medium: Medium) -> SimulatedDisk {

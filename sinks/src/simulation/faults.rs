@@ -95,15 +95,14 @@ impl<S: Storage + 'static> Watched<S> {
 }
 
 impl SimulatedDisk {
-    /// This disk with calls that fail as planned. What a failed sync was asked for stays in doubt.
+    /// This disk with calls that fail as planned. Bytes that a failed sync was asked for stay in doubt.
     pub fn failing(&self, plan: Arc<FaultPlan>) -> Watched<SimulatedDisk> {
         let disk = self.clone();
         Watched::new(Arc::new(self.clone()), move |call: &Call<'_>| {
             let fault = plan.next();
-            let is_sync =
-                matches!(call.operation, Operation::Sync | Operation::SyncData | Operation::SyncAll);
-            if is_sync && fault.and_then(Fault::error).is_some() {
-                disk.doubt(call.file);
+            let is_sync = matches!(call.operation, Operation::SyncData | Operation::SyncAll);
+            if let (true, Some(file)) = (is_sync && fault.and_then(Fault::error).is_some(), call.file) {
+                disk.doubt(file);
             }
             fault
         })

@@ -177,16 +177,14 @@ impl Medium {
         fold(&mut self.names_pending, &mut self.names_synced, |names, change| change.apply(names));
     }
 
-    /// A sync of a file that fails.
-    pub(super) fn doubt_file(&mut self, inode: u64) {
-        if let Some(file) = self.files.get_mut(&inode) {
-            doubt(&mut file.pending);
+    /// A sync of a file that fails: its bytes are in doubt from now on.
+    pub(super) fn doubt(&mut self, inode: u64) {
+        let pending = self.files.get_mut(&inode).into_iter().flat_map(|file| &mut file.pending);
+        for item in pending.filter(|item| item.state == State::Unsynced) {
+            if let Change::Write { .. } = item.change {
+                item.state = State::Doubtful;
+            }
         }
-    }
-
-    /// A sync of the names that fails.
-    pub(super) fn doubt_names(&mut self) {
-        doubt(&mut self.names_pending);
     }
 
     /// The place in time of each item that may be lost, in the order in which [`Self::after_power_cut`] asks for them.
@@ -307,12 +305,6 @@ fn settle<C>(pending: &mut [Pending<C>], is_covered: impl Fn(&C) -> bool) {
         if is_covered(&item.change) {
             item.state = State::Settled;
         }
-    }
-}
-
-fn doubt<C>(pending: &mut [Pending<C>]) {
-    for item in pending.iter_mut().filter(|item| item.state == State::Unsynced) {
-        item.state = State::Doubtful;
     }
 }
 

@@ -18,8 +18,10 @@
 //! - each name that was made, renamed or removed. A rename is one item. A file that no kept name leads to is gone.
 //!
 //! Items that are kept take effect in the order they were made. That is more than a file system with a journal may
-//! lose, and a sink that stands it stands on those as well. A sync that failed settles nothing, and no later sync
-//! settles what it was asked for ([`SimulatedDisk::doubt`]): Linux says yes to the second fsync over lost pages.
+//! lose, and a sink that stands it stands on those as well. A sync that failed settles nothing, and the bytes that it was
+//! asked for no later one settles ([`SimulatedDisk::doubt`]): Linux marks the pages clean, and says yes to the second
+//! fsync over what is lost. Lengths, names and rights are the file system's own records, and a later sync that succeeds
+//! settles them.
 //!
 //! # A sink under test
 //!
@@ -79,7 +81,7 @@ pub use disk::SimulatedDisk;
 pub use faults::{Fault, FaultPlan, Times};
 pub use states::{CrashState, CrashStates};
 pub use sweep::{Extent, Report, crashes, faults};
-pub use trial::{Failure, Promises, Trial};
+pub use trial::{Done, Failure, Promises, Trial};
 pub use watched::{Call, Operation, Watched};
 
 #[cfg(test)]

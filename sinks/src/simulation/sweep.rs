@@ -14,8 +14,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    CrashState, CrashStates, Failure, Fault, FaultPlan, Operation, Promises, SimulatedDisk, Times, Trial,
-    Watched,
+    CrashState, CrashStates, Done, Failure, Fault, FaultPlan, Operation, Promises, SimulatedDisk, Times,
+    Trial, Watched,
 };
 
 /// How much is tried.
@@ -25,8 +25,10 @@ pub struct Extent {
     pub states_max: usize,
     /// Of so many of them one is crashed again, at every call of its recovery; 0 for none.
     pub deep_every: usize,
-    /// Crash states that are recovered at each call of a recovery, at most.
+    /// Crash states that are recovered at each call of a recovery, at most: of one from a power cut,
     pub deep_states_max: usize,
+    /// and of one from a kill.
+    pub killed_states_max: usize,
     /// Decides which subsets are tried where there are too many.
     pub seed: u64,
 }
@@ -40,6 +42,8 @@ pub struct Report {
     pub states: usize,
     /// Disks that a second power cut left, during the recovery from a first.
     pub deep_states: usize,
+    /// Disks that a power cut left, during the recovery from a kill.
+    pub killed_states: usize,
     /// Attempts with a call that failed.
     pub faults: usize,
     /// What did not hold, and where: the first of them.
@@ -76,6 +80,9 @@ pub fn crashes<T: Trial>(trial: &T, extent: &Extent) -> Report {
                     let Some((point, state)) = work.get(number) else { break };
                     let deep = extent.deep_every > 0 && number % extent.deep_every == 0;
                     points[*point].try_state(trial, *state, deep.then_some(extent), &mut own);
+                    if *state == 0 {
+                        points[*point].try_kill(trial, extent, &mut own);
+                    }
                 }
                 found.lock().merge(own);
             });
@@ -110,6 +117,7 @@ pub fn faults<T: Trial>(trial: &T, extent: &Extent) -> Report {
 /// A call of an attempt, and the disks that a power cut just before it may leave.
 struct Point {
     place: String,
+    killed: SimulatedDisk,
     states: CrashStates,
     promised: u64,
     done: bool,
@@ -130,25 +138,23 @@ fn points<T: Trial>(
             if call.operation.changes() {
                 let mut points = points.lock();
                 let place = place(points.len(), call.operation);
-                points.push(Point {
-                    place,
-                    states: disk.crash_states(seed),
-                    promised: promises.made(),
-                    done: false,
-                });
+                points.push(Point::at(place, &disk, seed, promises.made(), false));
             }
             None
         })
     };
-    trial.attempt(Arc::new(watched), &promises)?;
+    let done = trial.attempt(Arc::new(watched), &promises)?;
     trial.check(disk, true).map_err(Failure::Wrong)?;
     let mut points = std::mem::take(&mut *points.lock());
-    let states = disk.crash_states(seed);
-    points.push(Point { place: "at its end".into(), states, promised: promises.made(), done: true });
+    points.push(Point::at("at its end".into(), disk, seed, promises.made(), done == Done::Now));
     Ok(points)
 }
 
 impl Point {
+    fn at(place: String, disk: &SimulatedDisk, seed: u64, promised: u64, done: bool) -> Point {
+        Point { place, killed: disk.after_kill(), states: disk.crash_states(seed), promised, done }
+    }
+
     /// Recovers from one of the states; with an extent, crashes that recovery too.
     fn try_state<T: Trial>(&self, trial: &T, index: usize, deep: Option<&Extent>, report: &mut Report) {
         let state = self.states.state(index);
@@ -157,22 +163,53 @@ impl Point {
             report.violate(format!("{}, {state}: {what}", self.place));
             return;
         }
-        let Some(extent) = deep else { return };
-        let before = self.states.state(index);
-        let inner = match points(trial, &before.disk, self.promised, extent.seed) {
+        if let Some(extent) = deep {
+            let first = format!("{}, {state}", self.place);
+            let disk = self.states.state(index).disk;
+            report.deep_states +=
+                self.crash_recovery(trial, &disk, &first, extent.deep_states_max, extent.seed, report);
+        }
+    }
+
+    /// Kills the attempt here, and takes the power from the next one.
+    fn try_kill<T: Trial>(&self, trial: &T, extent: &Extent, report: &mut Report) {
+        let first = format!("killed {}", self.place);
+        if let Err(what) = trial.check(&self.killed, self.done) {
+            return report.violate(format!("{first}: {what}"));
+        }
+        let disk = self.killed.after_kill();
+        report.killed_states +=
+            self.crash_recovery(trial, &disk, &first, extent.killed_states_max, extent.seed, report);
+    }
+
+    /// Recovers, and takes the power at each call of it. Counts the states.
+    fn crash_recovery<T: Trial>(
+        &self,
+        trial: &T,
+        disk: &SimulatedDisk,
+        first: &str,
+        states_max: usize,
+        seed: u64,
+        report: &mut Report,
+    ) -> usize {
+        let inner = match points(trial, disk, self.promised, seed) {
             Ok(inner) => inner,
-            Err(failure) => return report.violate(format!("{}, {state}: {failure}", self.place)),
+            Err(failure) => {
+                report.violate(format!("{first}: {failure}"));
+                return 0;
+            }
         };
+        let mut count = 0;
         for point in inner {
-            for index in thinned(point.states.len(), extent.deep_states_max) {
+            for index in thinned(point.states.len(), states_max) {
                 let second = point.states.state(index);
-                report.deep_states += 1;
+                count += 1;
                 if let Err(what) = point.recover(trial, &second) {
-                    let first = format!("{}, {state}", self.place);
                     report.violate(format!("{first}; then {}, {second}: {what}", point.place));
                 }
             }
         }
+        count
     }
 
     fn recover<T: Trial>(&self, trial: &T, state: &CrashState) -> Result<(), String> {
@@ -190,7 +227,7 @@ fn fail_once<T: Trial>(trial: &T, plan: Arc<FaultPlan>, place: &str, extent: &Ex
     let storage = Arc::new(disk.failing(plan));
     let ended = catch_unwind(AssertUnwindSafe(|| trial.attempt(storage, &promises)));
     let done = match ended {
-        Ok(Ok(())) => true,
+        Ok(Ok(_)) => true,
         Ok(Err(Failure::Refused(_))) => false,
         Ok(Err(failure)) => return report.violate(format!("{place}: {failure}")),
         Err(_) => return report.violate(format!("{place}: P4: panicked")),
@@ -198,12 +235,7 @@ fn fail_once<T: Trial>(trial: &T, plan: Arc<FaultPlan>, place: &str, extent: &Ex
     if let Err(what) = trial.check(&disk, done) {
         return report.violate(format!("{place}: {what}"));
     }
-    let point = Point {
-        place: place.into(),
-        states: disk.crash_states(extent.seed),
-        promised: promises.made(),
-        done,
-    };
+    let point = Point::at(place.into(), &disk, extent.seed, promises.made(), done);
     for index in thinned(point.states.len(), extent.deep_states_max) {
         point.try_state(trial, index, None, report);
     }
@@ -225,6 +257,7 @@ impl Report {
         self.points += other.points;
         self.states += other.states;
         self.deep_states += other.deep_states;
+        self.killed_states += other.killed_states;
         self.faults += other.faults;
         self.violation_count += other.violation_count;
         let room = VIOLATIONS_MAX.saturating_sub(self.violations.len());
@@ -249,8 +282,9 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "points {}, crash states recovered {}, two deep {}, attempts with a failing call {}, violations {}",
-            self.points, self.states, self.deep_states, self.faults, self.violation_count
+            "points {}, crash states recovered {}, two deep {}, after a kill {}, attempts with a failing call {}, \
+             violations {}",
+            self.points, self.states, self.deep_states, self.killed_states, self.faults, self.violation_count
         )
     }
 }
@@ -270,3 +304,84 @@ const VIOLATIONS_MAX: usize = 20;
 
 /// A trial makes fewer calls than this.
 const CALLS_MAX: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::{Existing, storage::Storage};
+
+    /// Replaces a file as a whole, with a step left out.
+    struct Replace {
+        left_out: Option<Operation>,
+    }
+
+    impl Trial for Replace {
+        fn disk(&self) -> SimulatedDisk {
+            let disk = SimulatedDisk::new();
+            disk.put("file", b"old");
+            disk
+        }
+
+        fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<Done, Failure> {
+            let (made, name) = (OsStr::new("file~"), OsStr::new("file"));
+            if storage.open(made)?.is_some() {
+                storage.remove(made)?;
+            }
+            let file = storage.create(made)?;
+            file.write_all_at(b"new", 0)?;
+            file.take_likeness(name, Existing::Replace)?;
+            let does = |step| self.left_out != Some(step);
+            if does(Operation::SyncAll) {
+                match (file.sync_all(), does(Operation::TakeLikeness)) {
+                    (Err(_), false) => file.sync_all()?, // the mistake that `Operation::TakeLikeness` stands for here
+                    (result, _) => result?,
+                }
+            }
+            storage.rename(made, name, Existing::Replace)?;
+            if does(Operation::Sync) {
+                storage.sync()?;
+            }
+            promises.make(1);
+            Ok(Done::Now)
+        }
+
+        fn check(&self, disk: &SimulatedDisk, done: bool) -> Result<(), String> {
+            match disk.contents("file").as_deref() {
+                Some(b"new") => Ok(()),
+                Some(b"old") if !done => Ok(()),
+                found => Err(format!("{found:?}")),
+            }
+        }
+    }
+
+    const EXTENT: Extent =
+        Extent { states_max: 4096, deep_every: 1, deep_states_max: 4096, killed_states_max: 4096, seed: 1 };
+
+    #[test]
+    fn work_in_the_right_order_stands_everything_and_the_states_are_as_many_as_can_be_counted_by_hand() {
+        let right = Replace { left_out: None };
+        let report = crashes(&right, &EXTENT);
+        report.assert_clean();
+        // Before create, write, likeness, sync, rename, sync, and at the end, the name, the length, the bytes, the
+        // likeness and the rename are pending one after another: 1 + 2 + 8 + 16 + 2 + 4 + 1.
+        assert_eq!((report.points, report.states), (7, 34));
+        assert!(report.deep_states > 34 && report.killed_states > 34, "{report}");
+        let report = faults(&right, &EXTENT);
+        report.assert_clean();
+        // Seven calls, and an attempt that no fault strikes since it makes no eighth: in four ways, once and for ever.
+        assert_eq!(report.faults, 8 * 4 * 2);
+    }
+
+    #[test]
+    fn each_step_that_is_left_out_is_found() {
+        for step in [Operation::SyncAll, Operation::Sync] {
+            let report = crashes(&Replace { left_out: Some(step) }, &EXTENT);
+            assert!(report.violation_count > 0, "{step:?}: {report}");
+        }
+        let retried = Replace { left_out: Some(Operation::TakeLikeness) };
+        crashes(&retried, &EXTENT).assert_clean();
+        assert!(faults(&retried, &EXTENT).violation_count > 0, "a sync that was tried again");
+    }
+}

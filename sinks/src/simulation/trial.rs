@@ -18,19 +18,28 @@ pub trait Trial: Sync {
     fn disk(&self) -> SimulatedDisk;
 
     /// One attempt. It recovers what earlier ones left, checks that nothing is missing of what they promised, and brings
-    /// the work to its end, as a program would that is started again and again with the same arguments. Where the work
-    /// was done already, that is well.
+    /// the work to its end, as a program would that is started again and again with the same arguments.
     ///
     /// # Errors
     /// [`Failure::Refused`]: the sink gave an error, and must have had a reason. [`Failure::Wrong`]: something is not as
     /// was promised.
-    fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<(), Failure>;
+    fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<Done, Failure>;
 
-    /// What must hold whatever has happened, seen without recovering. `done`: an attempt has come to its end.
+    /// What must hold whatever has happened, seen without recovering. `done`: the work has come to its end.
     ///
     /// # Errors
     /// What does not hold.
     fn check(&self, disk: &SimulatedDisk, done: bool) -> Result<(), String>;
+}
+
+/// When the work of an attempt that ended well was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// By this attempt: no power cut takes it back.
+    Now,
+    /// Before this attempt, which found nothing to do. Whether a power cut takes it back was said then: it may, where the
+    /// last sync failed.
+    Before,
 }
 
 /// How far attempts have said that they are durable, in whatever the trial counts.
@@ -47,6 +56,11 @@ impl Promises {
     pub fn make(&self, count: u64) {
         // The number itself is all that is shared.
         self.0.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// What was promised is given up, knowingly: the work begins again from its start.
+    pub fn withdraw(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// So many must be there.
