@@ -8,6 +8,7 @@ use std::process::Command;
 mod cancel;
 mod gate;
 mod mailbox;
+mod marks;
 mod order;
 mod queue;
 

@@ -14,6 +14,8 @@ pub(crate) mod gate;
 #[allow(dead_code, reason = "the models use a part of each file")]
 #[path = "../../segment-worker/src/sync/mailbox.rs"]
 pub(crate) mod mailbox;
+#[path = "../../segment-worker/src/sync/marks.rs"]
+pub(crate) mod marks;
 #[path = "../../segment-worker/src/sync/queue.rs"]
 pub(crate) mod queue;
 #[allow(dead_code, reason = "the models use a part of each file")]

@@ -81,5 +81,11 @@ impl Hasty {
         guard.held = Some(guard.mutex.0.lock().expect("loom's locks are not poisoned"));
     }
 
+    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        self.wait_for(guard, Duration::MAX);
+    }
+
+    pub(crate) fn notify_one(&self) {}
+
     pub(crate) fn notify_all(&self) {}
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use frame_worker::{FrameError, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
 use sinks::PositionedWrite;
 
+use crate::error::StreamError;
 use crate::feed::{Input, Run};
 use crate::sequencer::OpenedRun;
 use crate::{Buffers, CancelToken};
@@ -52,6 +53,25 @@ pub(crate) enum JobError {
     Write(io::Error),
     Panicked,
     Stopped,
+}
+
+impl Outcome {
+    /// Where in the stream it belongs.
+    pub(crate) fn position(&self) -> (SegmentIndex, FrameIndex) {
+        (self.segment, self.first)
+    }
+
+    /// The stream's error, if the job has failed.
+    pub(crate) fn into_error<E>(self) -> Option<StreamError<E>> {
+        let Outcome { segment, first, result } = self;
+        Some(match result.err()? {
+            JobError::Frame { offset, source } => StreamError::Frame { segment, first, offset, source },
+            JobError::Read { offset, source } => StreamError::Read { segment, offset, source },
+            JobError::Write(source) => StreamError::Sink { segment, source },
+            JobError::Panicked => StreamError::Panicked { segment },
+            JobError::Stopped => StreamError::Cancelled,
+        })
+    }
 }
 
 impl Job {

@@ -9,6 +9,7 @@
 //! Why nothing here can deadlock is argued in `docs/ARCHITECTURE.md` and tested in `tests/deadlock.rs`.
 
 mod buffers;
+mod durability;
 mod error;
 mod feed;
 mod flight;

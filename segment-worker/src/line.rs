@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
 
-use frame_worker::{FrameIndex, Pool, SegmentIndex};
-use sinks::{Checkpoint, MakeDurable, PositionedWrite, StreamingSink, Visibility};
+use frame_worker::{Pool, SegmentIndex};
+use sinks::{Checkpoint, PositionedWrite, StreamingSink, Visibility};
 
+use crate::durability::SyncThread;
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
 use crate::flight::{Closed, Flight, InFlight};
@@ -50,8 +51,7 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     failed: Option<Outcome>,
     abort: CancelToken,
     inline: bool,
-    durable: Option<Arc<dyn MakeDurable>>,
-    synced: Instant,
+    sync: Option<SyncThread>,
 }
 
 impl<'a, S: StreamingSink, C> Line<'a, S, C> {
@@ -77,12 +77,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let own = guard.profile().reserve_bytes;
         let mut lease = reserve(&settings, holds, own, caller)?;
         assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
+        let sync = SyncThread::start(guard.durability(), settings.durability, &start, settings.cancel)?;
         Ok(Line {
             committed: start,
             buffers: Buffers::new(settings.demand.run_len),
             inline: pool.is_none() || on_pool,
             outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
-            durable: guard.durability(),
             settings,
             work,
             guard,
@@ -94,13 +94,14 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             lease,
             failed: None,
             abort: CancelToken::new(),
-            synced: Instant::now(),
+            sync,
         })
     }
 
     /// Takes in what jobs have left, then says what to do. `fed` says that the feed has no more.
     pub(crate) fn turn<E>(&mut self, fed: bool, credit: &mut Credit) -> Result<Turn, StreamError<E>> {
-        self.look()?;
+        let durable = self.look()?;
+        self.note_durable(durable);
         if self.failed.is_some() {
             return Ok(Turn::Failed);
         }
@@ -213,27 +214,17 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let segment = flight.index;
         self.write_rest(&mut flight, tail)?;
         self.look()?;
+        let mark = proof.mark.clone();
         self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
         self.committed = after;
-        self.make_durable(segment)?;
+        let posted = self.sync.as_ref().map_or(Ok(after.durable_len), |sync| sync.post(&after, mark));
+        self.committed.durable_len = posted.as_ref().map_or(after.durable_len, |durable| *durable);
+        // It has committed, whatever became of its sync.
         (self.settings.observe)(&self.committed);
+        posted?;
         // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
         // there may be none due.
         self.emit()
-    }
-
-    /// Makes durable what has committed, if that is due. The mark was taken before, so nothing newer is promised.
-    fn make_durable<E>(&mut self, segment: SegmentIndex) -> Result<(), StreamError<E>> {
-        let Some(durable) = &self.durable else { return Ok(()) };
-        let unsynced = self.committed.sink_len - self.committed.durable_len;
-        if self.settings.durability.is_due(unsynced, self.synced.elapsed()) {
-            self.look()?;
-            let mark = self.mark(&self.committed);
-            durable.make_durable(&mark).map_err(|source| StreamError::Sink { segment, source })?;
-            self.committed.durable_len = self.committed.sink_len;
-            self.synced = Instant::now();
-        }
-        Ok(())
     }
 
     /// Writes what stands behind the last segment, which has committed before. No commit follows that would say where an
@@ -259,6 +250,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// Publishes the whole. Nothing is in flight any more.
     pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
         assert!(self.outstanding == 0 && self.flights.is_empty(), "all segments have committed");
+        if let Some(sync) = self.sync.take() {
+            let durable = sync.stop()?;
+            self.note_durable(durable);
+            self.look()?;
+        }
         self.guard.publish(proof).map_err(StreamError::Publish)
     }
 
@@ -277,12 +273,25 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// The failure of a job, of several that of the one furthest back in the input. All that was out has been taken in.
     pub(crate) fn failure<E>(&mut self) -> Option<StreamError<E>> {
-        self.failed.take().and_then(failure)
+        self.failed.take().and_then(Outcome::into_error)
     }
 
-    /// Before every call on the sink, so that none begins after a cancellation that has been seen.
-    fn look<E>(&self) -> Result<(), StreamError<E>> {
-        if self.settings.cancel.is_cancelled() { Err(StreamError::Cancelled) } else { Ok(()) }
+    /// Before every call on the sink, so that none begins after a cancellation or a failed sync that has been seen. Gives
+    /// the bytes that are durable.
+    fn look<E>(&self) -> Result<u64, StreamError<E>> {
+        if self.settings.cancel.is_cancelled() {
+            return Err(StreamError::Cancelled);
+        }
+        let durable = self.sync.as_ref().map_or(Ok(self.committed.durable_len), SyncThread::look)?;
+        Ok(durable)
+    }
+
+    /// Reports what has become durable since the last commit, also while the source idles.
+    fn note_durable(&mut self, durable: u64) {
+        if durable > self.committed.durable_len {
+            self.committed.durable_len = durable;
+            (self.settings.observe)(&self.committed);
+        }
     }
 
     fn take_credit(&mut self, credit: &mut Credit) -> bool {
@@ -316,7 +325,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let first = match &self.failed {
             None => true,
             Some(known) if stopped(known) => true,
-            Some(known) => !stopped(&outcome) && position(&outcome) < position(known),
+            Some(known) => !stopped(&outcome) && outcome.position() < known.position(),
         };
         if first {
             self.failed = Some(outcome);
@@ -379,13 +388,18 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 }
 
 impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
-    /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for,
-    /// and only then is the sink dropped.
+    /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for, so is
+    /// a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
         self.abort.cancel();
         while self.outstanding > 0 {
             self.outstanding -= 1;
             self.mailbox.take();
+        }
+        if let Some(Ok(durable)) = self.sync.take().map(SyncThread::stop)
+            && !thread::panicking()
+        {
+            self.note_durable(durable);
         }
     }
 }
@@ -411,21 +425,6 @@ fn reserve<E>(
         return Err(StreamError::Budget { needed, total });
     }
     settings.budget.reserve(needed, caller, settings.cancel).ok_or(StreamError::Cancelled)
-}
-
-fn position(outcome: &Outcome) -> (SegmentIndex, FrameIndex) {
-    (outcome.segment, outcome.first)
-}
-
-fn failure<E>(outcome: Outcome) -> Option<StreamError<E>> {
-    let Outcome { segment, first, result } = outcome;
-    Some(match result.err()? {
-        JobError::Frame { offset, source } => StreamError::Frame { segment, first, offset, source },
-        JobError::Read { offset, source } => StreamError::Read { segment, offset, source },
-        JobError::Write(source) => StreamError::Sink { segment, source },
-        JobError::Panicked => StreamError::Panicked { segment },
-        JobError::Stopped => StreamError::Cancelled,
-    })
 }
 
 const NO_POSITION: &str =

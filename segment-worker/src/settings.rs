@@ -14,7 +14,8 @@ pub struct Settings<'a> {
     pub budget: &'a Budget,
     /// When plaintext leaves for the sink.
     pub release: Release,
-    /// When what has committed is made durable, where the sink offers that.
+    /// When what has committed is made durable, where the sink offers that: then, unless it is at the finish, on a
+    /// thread of the stream's own.
     pub durability: Durability,
     /// Stops it.
     pub cancel: &'a CancelToken,
@@ -24,7 +25,8 @@ pub struct Settings<'a> {
     pub frame_len: u32,
     /// Makes the checkpoint of a commit.
     pub mark: &'a dyn Fn(&Committed) -> Checkpoint,
-    /// Told of each commit, on the calling thread.
+    /// Told of each commit, also of those while the stream is failing, and of what becomes durable between them and at the
+    /// end; on the calling thread.
     pub observe: &'a mut dyn FnMut(&Committed),
 }
 

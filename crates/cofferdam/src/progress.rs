@@ -9,7 +9,7 @@ use segment_worker::Committed;
 
 /// Told how a stream gets on, on the thread that runs it. It should return at once.
 pub trait Observer: Send + Sync {
-    /// A segment has committed.
+    /// A segment has committed, or what had committed before has become durable.
     fn progress(&self, progress: &Progress);
 
     /// The stream goes on behind an earlier attempt: `kept` plaintext bytes of it have proved right, in so many segments.

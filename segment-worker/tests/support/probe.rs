@@ -44,6 +44,7 @@ pub(crate) struct Probe {
     shared: Arc<Shared>,
     kind: Kind,
     pub(crate) reserve_bytes: usize,
+    pub(crate) durability: Option<Arc<dyn MakeDurable>>,
 }
 
 /// What a probe has seen.
@@ -88,7 +89,7 @@ impl Probe {
         on_call: impl Fn(Event) -> io::Result<()> + Send + Sync + 'static,
     ) -> (Probe, Report) {
         let shared = Arc::new(Shared { notes: Mutex::default(), on_call: Box::new(on_call) });
-        (Probe { shared: shared.clone(), kind, reserve_bytes: 0 }, Report(shared))
+        (Probe { shared: shared.clone(), kind, reserve_bytes: 0, durability: None }, Report(shared))
     }
 }
 
@@ -248,7 +249,7 @@ impl StreamingSink for Probe {
     }
 
     fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
-        None
+        self.durability.clone()
     }
 }
 

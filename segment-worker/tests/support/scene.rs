@@ -8,7 +8,7 @@ use std::{panic, thread};
 
 use frame_worker::Pool;
 use segment_worker::{
-    Budget, CancelToken, Committed, Demand, Executor, Opened, Release, Sealed, Settings, StreamError,
+    Budget, CancelToken, Committed, Demand, Executor, Feed, Opened, Release, Sealed, Settings, StreamError,
 };
 use sinks::{Checkpoint, Durability, StreamingSink};
 
@@ -96,12 +96,12 @@ impl Scene {
         self.open_observed(feed, sink, &mut |_| {})
     }
 
-    pub(crate) fn open_observed(
+    pub(crate) fn open_observed<F: Feed>(
         &self,
-        feed: &mut OpenFeed<'_>,
+        feed: &mut F,
         sink: impl StreamingSink,
         observe: &mut dyn FnMut(&Committed),
-    ) -> Result<Opened, StreamError<FeedFailed>> {
+    ) -> Result<Opened, StreamError<F::Error>> {
         segment_worker::open(feed, sink, self.start, self.settings(observe))
     }
 
@@ -148,8 +148,12 @@ pub(crate) fn fails_everywhere(
     for workers in all_workers() {
         for kind in Kind::ALL {
             let (sink, report) = Probe::new(kind);
-            let error = Scene::new(&workers).open(&mut feed(), sink).unwrap_err();
+            let mut reported = 0;
+            let error = Scene::new(&workers)
+                .open_observed(&mut feed(), sink, &mut |at| reported = at.segments)
+                .unwrap_err();
             report.assert_unpublished();
+            assert_eq!(reported, report.commits(), "every commit is reported, also while the stream fails");
             assert_eq!(report.count(Call::Publish), 0);
             judge(error, report.commits());
         }
