@@ -3,10 +3,10 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cofferdam::DigestKind;
-use cofferdam_bench::{Row, Scale, Work, bytes, rows};
+use cofferdam_bench::{Scale, Work, bytes, columns, in_turn, rows, timed};
 
 fn main() {
     let scale = Scale::from_arguments();
@@ -36,36 +36,11 @@ fn preface(scale: Scale) -> String {
 
 fn table(scale: Scale, work: Work, digest: DigestKind, threads: NonZeroUsize, plaintext: &Arc<[u8]>) {
     let rows = rows(work, digest, threads, plaintext);
-    let times = in_turn(&rows, scale.rounds());
-    let speed = |time: Duration| plaintext.len() as f64 / time.as_secs_f64() / 1e9;
-    let bare = speed(median(&times[0]));
-    for (row, times) in rows.iter().zip(&times) {
-        let speed_median = speed(median(times));
-        println!(
-            "| {work:?} | {digest:?} | {threads} | {} | {speed_median:.2} | {:.2} to {:.2} | {:.2} |",
-            row.name,
-            speed(times[times.len() - 1]),
-            speed(times[0]),
-            speed_median / bare,
-        );
+    let ways: Vec<Box<dyn Fn() -> Duration + '_>> =
+        rows.iter().map(|row| Box::new(|| timed(&row.run)) as Box<dyn Fn() -> Duration>).collect();
+    let times = in_turn(&ways, scale.rounds());
+    for (row, row_times) in rows.iter().zip(&times) {
+        let columns = columns(plaintext.len(), row_times, &times[0]);
+        println!("| {work:?} | {digest:?} | {threads} | {} | {columns} |", row.name);
     }
-}
-
-/// The times of each row, sorted, the rows having taken turns.
-fn in_turn(rows: &[Row], rounds: usize) -> Vec<Vec<Duration>> {
-    rows.iter().for_each(|row| (row.run)());
-    let mut times = vec![Vec::with_capacity(rounds); rows.len()];
-    for _ in 0..rounds {
-        for (row, times) in rows.iter().zip(&mut times) {
-            let start = Instant::now();
-            (row.run)();
-            times.push(start.elapsed());
-        }
-    }
-    times.iter_mut().for_each(|times| times.sort_unstable());
-    times
-}
-
-fn median(sorted: &[Duration]) -> Duration {
-    sorted[sorted.len() / 2]
 }

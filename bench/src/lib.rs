@@ -1,10 +1,12 @@
 //! What the benches measure: the pipeline in memory, and the bare loops that bound its speed.
-//! It knows no clock and no file; `benches/` takes the time, the scripts beside it run whole processes.
+//! It knows no file; `benches/` says what is timed, the scripts beside it run whole processes.
 
 mod bare;
 mod rows;
 mod scale;
+mod turns;
 
 pub use bare::{BareLoop, Reading};
 pub use rows::{Row, Work, bytes, rows};
 pub use scale::Scale;
+pub use turns::{columns, in_turn, median, timed};
