@@ -12,6 +12,7 @@
 //! | `wal::WalSink` (feature `wal`) | records of a log | the log is replayed into a file or a device | recoverable |
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
 //! | `database::DatabaseSink` (features `sqlite`, `postgres`) | rows of tables, after their segment's digest | one pointer row turns | atomic |
+//! | `RingSink` (feature `ring`) | a ring in memory, out of its reader's reach | the reader comes to the end | incremental |
 //! | [`NullSink`] | counted and dropped | nothing | atomic |
 //!
 //! *Atomic*: old or new, nothing between. *Recoverable*: a mixture until its recovery has run.
@@ -53,6 +54,8 @@ mod memory;
 mod mmap;
 mod null;
 mod pipe;
+#[cfg(feature = "ring")]
+mod ring;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 mod sink;
@@ -71,6 +74,8 @@ pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 pub use mmap::MappedFile;
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
+#[cfg(feature = "ring")]
+pub use ring::{RingReader, RingSink};
 pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};
 pub use staged::{Earlier, Existing, JournalProblem, Opened, Published, Seen, StageOptions, StagedFile};
 pub use target::{TargetError, TargetKind, classify};

@@ -189,7 +189,8 @@ pub trait MakeDurable: Send + Sync {
 /// Who can see tentative bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Visibility {
-    /// Nobody, before publish. The engine writes bytes as soon as their frame is authentic.
+    /// Nobody: not before publish or, of a sink that documents itself as incremental, not before their segment commits. The
+    /// engine writes bytes as soon as their frame is authentic.
     Private,
     /// Others, at once. The engine holds each segment until its digest is verified.
     Seen,
