@@ -215,6 +215,11 @@ impl StorageFile for SimulatedFile {
         Ok(())
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        self.with(Medium::forget_cached);
+        Ok(())
+    }
+
     fn take_likeness(&self, _target: &OsStr, _existing: Existing) -> io::Result<()> {
         self.with(Medium::take_likeness);
         Ok(())

@@ -187,6 +187,17 @@ impl Medium {
         }
     }
 
+    /// What memory holds and no sync will bring to the medium is given up: bytes in doubt are lost from now on.
+    pub(super) fn forget_cached(&mut self, inode: u64) {
+        if let Some(file) = self.files.get_mut(&inode) {
+            file.pending.retain(|item| item.state != State::Doubtful);
+            file.current = file.synced.clone();
+            for item in &file.pending {
+                file.current.apply(&item.change);
+            }
+        }
+    }
+
     /// The place in time of each item that may be lost, in the order in which [`Self::after_power_cut`] asks for them.
     pub(super) fn item_times(&self) -> Vec<u64> {
         fn open<C>(pending: &[Pending<C>]) -> impl Iterator<Item = u64> + '_ {

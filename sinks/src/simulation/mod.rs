@@ -20,7 +20,7 @@
 //! Items that are kept take effect in the order they were made. That is more than a file system with a journal may
 //! lose, and a sink that stands it stands on those as well. A sync that failed settles nothing, and the bytes that it was
 //! asked for no later one settles ([`SimulatedDisk::doubt`]): Linux marks the pages clean, and says yes to the second
-//! fsync over what is lost. Lengths, names and rights are the file system's own records, and a later sync that succeeds
+//! fsync over what is lost; `forget_cached` shows what is. Lengths, names and rights are the file system's own records, and a later sync that succeeds
 //! settles them.
 //!
 //! # A sink under test

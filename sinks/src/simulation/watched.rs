@@ -47,6 +47,8 @@ pub enum Operation {
     ReadAt,
     WriteAt,
     SetLen,
+    TakeRoom,
+    ForgetCached,
     TakeLikeness,
     SyncData,
     SyncAll,
@@ -66,6 +68,8 @@ impl Operation {
             | Operation::Len
             | Operation::Allocated
             | Operation::TryLock
+            | Operation::TakeRoom
+            | Operation::ForgetCached
             | Operation::ReadAt => false,
             Operation::Create
             | Operation::CreateUnnamed
@@ -208,6 +212,16 @@ impl StorageFile for WatchedFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.ask(Operation::SetLen)?;
         self.file.set_len(len)
+    }
+
+    fn take_room(&self, len: u64) -> io::Result<()> {
+        self.ask(Operation::TakeRoom)?;
+        self.file.take_room(len)
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.ask(Operation::ForgetCached)?;
+        self.file.forget_cached()
     }
 
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {

@@ -90,6 +90,36 @@ impl Stream {
     }
 }
 
+/// Numbers from a seed: splitmix64 (Steele, Lea, Flood 2014).
+pub(crate) struct Draws(pub(crate) u64);
+
+impl Draws {
+    /// A number below `limit`, which is not 0.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 1) as usize % limit
+    }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    /// Three to five segments, of sizes about a sector's and of any.
+    pub(crate) fn stream(&mut self) -> Stream {
+        let count = 3 + self.below(3);
+        let lens: Vec<usize> = (0..count)
+            .map(|_| match self.below(3) {
+                0 => self.one_of(&[1, 511, 512, 513, 1024]),
+                _ => 1 + self.below(700),
+            })
+            .collect();
+        Stream::new(&lens)
+    }
+}
+
 /// What stands at the target before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Before {
