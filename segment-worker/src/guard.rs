@@ -68,6 +68,11 @@ impl<S: StreamingSink> Guard<S> {
         self.call(State::Idle, |sink| sink.publish(proof.sink_len))
     }
 
+    /// The sink has failed elsewhere: nothing is asked of it any more.
+    pub(crate) fn poison(&mut self) {
+        self.state = State::Poisoned;
+    }
+
     fn call<T, E: From<io::Error>>(
         &mut self,
         after: State,

@@ -9,7 +9,7 @@ use std::thread;
 use frame_worker::{Pool, SegmentIndex};
 use sinks::{Checkpoint, PositionedWrite, StreamingSink, Visibility};
 
-use crate::durability::SyncThread;
+use crate::durability::{SyncFailed, SyncThread};
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
 use crate::flight::{Closed, Flight, InFlight};
@@ -221,7 +221,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         self.committed.durable_len = posted.as_ref().map_or(after.durable_len, |durable| *durable);
         // It has committed, whatever became of its sync.
         (self.settings.observe)(&self.committed);
-        posted?;
+        self.heed(posted)?;
         // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
         // there may be none due.
         self.emit()
@@ -251,7 +251,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
         assert!(self.outstanding == 0 && self.flights.is_empty(), "all segments have committed");
         if let Some(sync) = self.sync.take() {
-            let durable = sync.stop()?;
+            let durable = self.heed(sync.stop())?;
             self.note_durable(durable);
             self.look()?;
         }
@@ -278,12 +278,20 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// Before every call on the sink, so that none begins after a cancellation or a failed sync that has been seen. Gives
     /// the bytes that are durable.
-    fn look<E>(&self) -> Result<u64, StreamError<E>> {
+    fn look<E>(&mut self) -> Result<u64, StreamError<E>> {
         if self.settings.cancel.is_cancelled() {
             return Err(StreamError::Cancelled);
         }
-        let durable = self.sync.as_ref().map_or(Ok(self.committed.durable_len), SyncThread::look)?;
-        Ok(durable)
+        let durable = self.sync.as_ref().map_or(Ok(self.committed.durable_len), SyncThread::look);
+        self.heed(durable)
+    }
+
+    /// A failed sync ends the sink: it is not even asked to roll back.
+    fn heed<E>(&mut self, durable: Result<u64, SyncFailed>) -> Result<u64, StreamError<E>> {
+        durable.map_err(|failed| {
+            self.guard.poison();
+            failed.into()
+        })
     }
 
     /// Reports what has become durable since the last commit, also while the source idles.
@@ -396,10 +404,10 @@ impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
             self.outstanding -= 1;
             self.mailbox.take();
         }
-        if let Some(Ok(durable)) = self.sync.take().map(SyncThread::stop)
-            && !thread::panicking()
-        {
-            self.note_durable(durable);
+        match self.sync.take().map(SyncThread::stop) {
+            Some(Ok(durable)) if !thread::panicking() => self.note_durable(durable),
+            Some(Err(_)) => self.guard.poison(),
+            _ => {}
         }
     }
 }

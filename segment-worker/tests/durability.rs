@@ -308,6 +308,39 @@ fn a_sync_that_fails_beside_the_last_commit_keeps_the_stream_from_being_publishe
 }
 
 #[test]
+fn a_sync_that_fails_while_a_segment_is_open_is_followed_by_no_roll_back() {
+    within_a_minute(|| {
+        let stream = Stream::sealed_from(&plaintext(9 * SEGMENT));
+        let (third, third_came) = signal();
+        let (mut sink, report) = Probe::watched(Kind::Ordered, move |event| {
+            match (event.call, event.nth) {
+                (Call::Begin, 2) => third.send(()).unwrap(),
+                // Time for the sync to fail before the next write.
+                (Call::Write, _) => (0..1000).for_each(|_| thread::yield_now()),
+                _ => {}
+            }
+            Ok(())
+        });
+        let (began, begin) = signal();
+        let disk = Disk::under(&mut sink, &report, move |_| {
+            began.send(()).unwrap();
+            third_came.lock().recv().unwrap();
+            Err(io::Error::other("the disk is gone"))
+        });
+        let mut observe = |at: &Committed| {
+            if at.segments == 2 {
+                begin.lock().recv().unwrap();
+            }
+        };
+        let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
+        let error = scene(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
+        assert!(matches!(error, StreamError::Sink { segment, .. } if segment.0 == 1), "{error:?}");
+        assert_eq!((disk.marks(), report.count(Call::RollBack)), (vec![2], 0));
+        report.assert_unpublished();
+    });
+}
+
+#[test]
 fn a_sync_that_runs_beside_the_last_commit_is_waited_for_before_the_publish() {
     within_a_minute(|| {
         let stream = Stream::sealed_from(&plaintext(3 * SEGMENT));
