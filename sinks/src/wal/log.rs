@@ -69,6 +69,8 @@ impl Log {
         let Slot { epoch, durable, .. } = slots.newest.slot;
         self.write_again(durable, end)?;
         self.file.sync_data()?;
+        // Whoever made the log may have died before its name was durable.
+        self.storage.sync()?;
         let epoch = epoch.next();
         // Into both: if one is ever unreadable, the other knows the epoch. Each is whole on the medium before the other
         // is overwritten.
@@ -115,7 +117,8 @@ impl Log {
         Ok(self.storage.id_at(&self.name)? == Some(self.file.id()?))
     }
 
-    /// The order is that of the first table in `recovery`: a header that is there had its slots before it.
+    /// The order is that of the first table in `recovery`: a header that is there had its slots before it. The name becomes
+    /// durable with the first epoch.
     fn make(&self, label: &[u8]) -> io::Result<NewestSlot> {
         self.file.set_len(0)?;
         let first = Slot { generation: 0, epoch: Epoch(0), durable: Lsn::FIRST };
@@ -126,7 +129,6 @@ impl Log {
         self.file.sync_data()?;
         self.file.write_all_at(&Header::encode(label), HEADER_AT)?;
         self.file.sync_all()?;
-        self.storage.sync()?;
         Ok(slots.newest)
     }
 

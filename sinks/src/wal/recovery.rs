@@ -46,8 +46,8 @@ pub(super) enum Extent {
 
 /// The first table: header, slots and extent against one another.
 ///
-/// A log is made in this order: both slots, sync, header, sync, directory, sync; records come after that. So a header
-/// that is there had its slots before it, and records had both.
+/// A log is made in this order: both slots, sync, header, sync; records come after that. So a header that is there had
+/// its slots before it, and records had both.
 ///
 /// | row | header | slots | file | | |
 /// |---|---|---|---|---|---|

@@ -17,10 +17,7 @@ use rustix::{
 };
 
 use super::path_to;
-use crate::{
-    Existing,
-    storage::{Storage, StorageFile},
-};
+use crate::storage::{Storage, StorageFile};
 
 /// Takes a stream that has been decided: all of it is in the log, and a replay that breaks off is begun again from the
 /// start. So every step may be repeated, and none may ask what is there.
@@ -45,9 +42,9 @@ pub trait ReplayTarget: Send {
 }
 
 /// A regular file that is written in place: one that others hold open, or in whose directory nothing can be renamed.
-/// Where a file can be swapped, a [`StagedFile`](crate::StagedFile) is better, since it is never a mixture.
+/// Where a file can be swapped, or there is none yet, a [`StagedFile`](crate::StagedFile) is better: that is never a mixture.
 ///
-/// It keeps its inode, mode and owner. Where there is none, it is made at replay. It gets exactly the stream's length.
+/// It keeps its inode, mode and owner, and gets exactly the stream's length.
 pub struct FileTarget {
     storage: Arc<dyn Storage>,
     name: OsString,
@@ -55,7 +52,7 @@ pub struct FileTarget {
 }
 
 impl FileTarget {
-    /// The file at `name`, which need not be there.
+    /// The file at `name`. It is looked for at [`check`](ReplayTarget::check), and opened when it is written.
     pub fn new(storage: Arc<dyn Storage>, name: &OsStr) -> FileTarget {
         FileTarget { storage, name: name.into(), file: None }
     }
@@ -69,17 +66,18 @@ impl FileTarget {
         Ok(FileTarget::new(storage, &name))
     }
 
+    fn open(&self) -> io::Result<Arc<dyn StorageFile>> {
+        self.storage.open(&self.name)?.ok_or_else(|| {
+            let message =
+                "the target is not there; a file that is new is better staged than written in place";
+            io::Error::new(io::ErrorKind::NotFound, message)
+        })
+    }
+
     fn file(&mut self) -> io::Result<&Arc<dyn StorageFile>> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => match self.storage.open(&self.name)? {
-                Some(file) => file,
-                None => {
-                    let file = self.storage.create(&self.name)?;
-                    file.take_likeness(&self.name, Existing::Refuse)?;
-                    file
-                }
-            },
+            None => self.open()?,
         };
         Ok(self.file.insert(file))
     }
@@ -87,10 +85,10 @@ impl FileTarget {
 
 impl ReplayTarget for FileTarget {
     fn check(&self, len: u64) -> io::Result<()> {
-        if len > i64::MAX as u64 {
+        if len >= i64::MAX as u64 {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("no file has {len} bytes")));
         }
-        self.storage.open(&self.name).map(|_| ())
+        self.open().map(|_| ())
     }
 
     fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
@@ -99,6 +97,9 @@ impl ReplayTarget for FileTarget {
 
     fn finish(&mut self, len: u64) -> io::Result<()> {
         let file = self.file()?;
+        // A length that is there already may be one that an earlier replay could not sync. Setting it again would change
+        // nothing, and leave nothing to be synced.
+        file.set_len(len + 1)?;
         file.set_len(len)?;
         file.sync_all()?;
         self.storage.sync()

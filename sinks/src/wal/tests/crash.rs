@@ -125,15 +125,15 @@ fn killed_at_every_step_of_the_way_back_the_next_one_finds_it() {
 #[test]
 fn a_replay_that_breaks_off_anywhere_is_run_again_to_the_same_bytes() {
     let stream = Stream::of(b"replayed", &[40, 33, 1]);
-    for old in [None, Some(OLD), Some(b"short".as_slice())] {
+    for old in [OLD, b"short", b""] {
         for steps in 0.. {
             let shelf = Shelf::default();
-            old.inspect(|old| shelf.put(TARGET, old));
+            shelf.put(TARGET, old);
             let mut sink = super::ready(&shelf, b"");
             stream.write(&mut sink, 0, 3).unwrap();
             sink.publish(74).unwrap();
             drop(sink);
-            assert_eq!(shelf.bytes(TARGET).as_deref(), old, "publish is not a replay where the log is kept");
+            assert_eq!(shelf.bytes(TARGET).unwrap(), old, "publish is not a replay where the log is kept");
             shelf.start_again();
             let Ok(Opened::Finished(finished)) = try_open(&shelf) else { panic!("the log is not finished") };
             assert_eq!((finished.label(), finished.stream_len()), (b"".as_slice(), 74));

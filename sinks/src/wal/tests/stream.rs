@@ -97,6 +97,9 @@ pub(super) fn open(shelf: &Shelf) -> WalSink {
 }
 
 pub(super) fn try_open(shelf: &Shelf) -> Result<Opened, super::super::WalError> {
+    if shelf.bytes(TARGET).is_none() {
+        shelf.put(TARGET, b"what was there before");
+    }
     let target = FileTarget::new(shelf.storage(), OsStr::new(TARGET));
     WalSink::open(shelf.storage(), OsStr::new(LOG), b"label", AtPublish::Replay(Box::new(target)))
 }
