@@ -1,195 +1,21 @@
 //! A staged file with its journal, on a disk that loses power at every call, and on one whose calls fail.
-//! Knows nothing of how the sink sees to what must hold: it does what the library's restore does.
+//! Knows nothing of how the sink sees to what must hold.
 #![cfg(feature = "simulation")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;
 
-use std::{ffi::OsStr, sync::Arc};
-
-use crash::{Before, Draws, Goal, KilledAt, Stream, TARGET, check_atomic, sweep_crashes, sweep_faults};
-use sinks::{
-    Existing, Label, Opened, ReadKept, StageOptions, StagedFile, StreamingSink, TargetError,
-    simulation::{Done, Failure, Promises, SimulatedDisk, Trial},
-    storage::Storage,
-};
-
-const JOURNAL: &str = ".target.cofferdam-journal";
-
-/// A stream staged in pieces, durable in groups, and published.
-struct Restore {
-    stream: Stream,
-    before: Before,
-    piece_len: usize,
-    /// Segments that become durable together; 0: none before publish.
-    group: usize,
-    resume: Resume,
-    order: Order,
-}
-
-/// Where a second attempt goes on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Resume {
-    /// Behind what proves to be right.
-    BehindTheProof,
-    /// From the first byte, over what is there: the source is a pipe.
-    FromTheStart,
-}
-
-/// How a segment's pieces reach the sink.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Order {
-    Ordered,
-    /// At offsets, the next segment before this one.
-    Positioned,
-}
-
-impl Restore {
-    fn new(number: u64) -> Restore {
-        let mut draws = Draws(number);
-        Restore {
-            stream: draws.stream(),
-            before: draws.one_of(&[Before::Nothing, Before::Old]),
-            piece_len: 100 + draws.below(500),
-            group: draws.one_of(&[1, 1, 2, 3, 0]),
-            resume: draws.one_of(&[Resume::BehindTheProof, Resume::BehindTheProof, Resume::FromTheStart]),
-            order: draws.one_of(&[Order::Ordered, Order::Positioned]),
-        }
-    }
-
-    fn label(&self) -> Label {
-        Label::new(b"this stream, this target").unwrap()
-    }
-
-    fn existing(&self) -> Existing {
-        if self.before == Before::Old { Existing::Replace } else { Existing::Refuse }
-    }
-
-    /// Goes on behind what an earlier attempt left.
-    fn resume(&self, mut sink: StagedFile, promises: &Promises) -> Result<Done, Failure> {
-        let marked = match sink.last_commit()? {
-            Some(mark) => self.stream.counted(&mark)?,
-            None => 0,
-        };
-        let proved = self.proved(&*sink.kept().ok_or(Failure::wrong("a resumable sink keeps nothing"))?)?;
-        let promised = promises.made();
-        if (marked as u64) < promised || proved < marked {
-            let found = format!("the mark says {marked}, and {proved} are right");
-            return Err(Failure::wrong(format!("P3: {promised} segments were durable; {found}")));
-        }
-        let from = match self.resume {
-            Resume::BehindTheProof => proved,
-            Resume::FromTheStart => 0,
-        };
-        if from == 0 {
-            promises.withdraw();
-        }
-        sink.resume_at(from as u64, self.stream.end_of(from) as u64)?;
-        self.write(sink, from, promises)
-    }
-
-    /// Segments whose bytes are right, from the first on. The library seals them again; here they are known.
-    fn proved(&self, kept: &dyn ReadKept) -> Result<usize, Failure> {
-        let len = kept.len()?;
-        for index in 0..self.stream.segments() {
-            let range = self.stream.segment(index);
-            let mut found = vec![0; range.len()];
-            if len < range.end as u64 {
-                return Ok(index);
-            }
-            kept.read_exact_at(&mut found, range.start as u64)?;
-            if found != self.stream.bytes[range] {
-                return Ok(index);
-            }
-        }
-        Ok(self.stream.segments())
-    }
-
-    fn write(&self, mut sink: StagedFile, from: usize, promises: &Promises) -> Result<Done, Failure> {
-        let (writer, keeper) = (sink.positioned().unwrap(), sink.durability().unwrap());
-        let segments = self.stream.segments();
-        let mut written = from;
-        for index in from..segments {
-            match self.order {
-                Order::Ordered => {
-                    sink.begin_segment(index as u64, self.stream.segment(index).start as u64)?;
-                    for (at, piece) in self.stream.pieces(index, self.piece_len) {
-                        sink.write_tentative(at, piece)?;
-                    }
-                }
-                Order::Positioned => {
-                    let ahead = (index + 2).min(segments);
-                    for index in (written..ahead).rev() {
-                        for (at, piece) in self.stream.pieces(index, self.piece_len) {
-                            writer.write_at(at, piece)?;
-                        }
-                    }
-                    written = ahead;
-                }
-            }
-            let mark = self.stream.mark(index + 1);
-            sink.commit_segment(&mark)?;
-            if self.group > 0 && (index + 1) % self.group == 0 {
-                keeper.make_durable(&mark)?;
-                promises.make(index as u64 + 1);
-            }
-        }
-        sink.publish(self.stream.len())?;
-        promises.make(segments as u64);
-        Ok(Done::Now)
-    }
-}
-
-impl Trial for Restore {
-    fn disk(&self) -> SimulatedDisk {
-        self.before.disk()
-    }
-
-    fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<Done, Failure> {
-        // The journal goes last: where there is none, and the target is whole, all is done.
-        if storage.id_at(OsStr::new(JOURNAL))?.is_none() && self.stream.is_at_target(&*storage)? {
-            return Ok(Done::Before);
-        }
-        let options = StageOptions { existing: self.existing(), ..StageOptions::default() };
-        let label = self.label();
-        match StagedFile::open_in(storage.clone(), OsStr::new(TARGET), &options, &label) {
-            Ok(Opened::Fresh(_)) if promises.made() > 0 => Err(Failure::wrong(format!(
-                "P3: {} segments were durable, and none is kept",
-                promises.made()
-            ))),
-            Ok(Opened::Fresh(sink)) => self.write(sink, 0, promises),
-            Ok(Opened::Resumable { label: found, .. }) if found != label => {
-                Err(Failure::wrong("the label has changed"))
-            }
-            Ok(Opened::Resumable { sink, .. }) => self.resume(sink, promises),
-            Ok(Opened::Published(_)) if !self.stream.is_at_target(&*storage)? => {
-                Err(Failure::wrong("P2: it says that it was published, and the target is not whole"))
-            }
-            Ok(Opened::Published(published)) => {
-                published.finish()?;
-                Ok(Done::Now)
-            }
-            // No crash leaves a journal that cannot be used.
-            Err(error @ TargetError::Journal { .. }) => Err(Failure::wrong(error.to_string())),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn check(&self, disk: &SimulatedDisk, done: bool) -> Result<(), String> {
-        check_atomic(disk, self.before, &self.stream, done)
-    }
-}
+use crash::{Goal, KilledAt, staged::StagedRestore, sweep_crashes, sweep_faults};
 
 #[test]
 fn whatever_a_power_cut_leaves_the_target_is_old_or_new_and_what_was_durable_is_kept() {
     let ordinary = Goal { states: 60_000, deep_states: 15_000 };
     let full = Goal { states: 1_200_000, deep_states: 400_000 };
-    sweep_crashes("staged file", &Goal::chosen(ordinary, full), Restore::new);
+    sweep_crashes("staged file", &Goal::chosen(ordinary, full), StagedRestore::new);
 }
 
 #[test]
 fn whichever_call_fails_nothing_that_was_durable_is_lost_and_the_next_attempt_succeeds() {
-    sweep_faults("staged file", [0, 1, 2, 3, 4, 5].map(Restore::new));
-    let killed = [10, 20, 30].map(|change| KilledAt { change, trial: Restore::new(0) });
+    sweep_faults("staged file", [0, 1, 2, 3, 4, 5].map(StagedRestore::new));
+    let killed = [10, 20, 30].map(|change| KilledAt { change, trial: StagedRestore::new(0) });
     sweep_faults("staged file, gone on with", killed);
 }

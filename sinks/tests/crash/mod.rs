@@ -3,6 +3,12 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "mmap")]
+pub(crate) mod mapped;
+pub(crate) mod staged;
+#[cfg(feature = "wal")]
+pub(crate) mod wal;
+
 use std::{
     ffi::OsStr,
     ops::Range,
