@@ -25,11 +25,6 @@ pub enum WalError {
     },
     /// Another writer is at work on the log.
     Held,
-    /// The label has more than [`LABEL_LEN_MAX`](super::LABEL_LEN_MAX) bytes.
-    LabelTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
     /// Reading was to begin where no record begins.
     NoRecordAt {
         /// Where.
@@ -54,7 +49,7 @@ impl WalError {
             WalError::Damaged { .. } | WalError::NotALog => io::ErrorKind::InvalidData,
             WalError::OtherVersion { .. } => io::ErrorKind::Unsupported,
             WalError::Held => io::ErrorKind::WouldBlock,
-            WalError::LabelTooLong { .. } | WalError::NoRecordAt { .. } => io::ErrorKind::InvalidInput,
+            WalError::NoRecordAt { .. } => io::ErrorKind::InvalidInput,
             WalError::Io { source, .. } => source.kind(),
         }
     }
@@ -76,9 +71,6 @@ impl fmt::Display for WalError {
                 write!(out, "the log has version {version}, which this program does not know; use one that does")
             }
             WalError::Held => out.write_str("another process is writing this log; wait for it to end"),
-            WalError::LabelTooLong { len } => {
-                write!(out, "a label of {len} bytes is longer than the {} allowed", super::LABEL_LEN_MAX)
-            }
             WalError::NoRecordAt { lsn } => {
                 write!(out, "no record begins at byte {lsn} of the log; begin at one that it gave")
             }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::Checkpoint;
+use crate::{Checkpoint, Label};
 
 /// A log sequence number: where a record begins, in bytes from the start of the log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -50,16 +50,15 @@ pub(super) enum Header {
     /// Zeros, or nothing.
     Absent,
     Whole {
-        label: Vec<u8>,
+        label: Label,
     },
     Damaged,
     OtherVersion(u32),
 }
 
 impl Header {
-    /// `label` is within its limit.
-    pub(super) fn encode(label: &[u8]) -> [u8; SECTOR] {
-        assert!(label.len() <= LABEL_LEN_MAX, "a label was not checked");
+    pub(super) fn encode(label: &Label) -> [u8; SECTOR] {
+        let label = label.as_bytes();
         let mut sector = [0; SECTOR];
         sector[..8].copy_from_slice(&MAGIC);
         sector[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -82,8 +81,8 @@ impl Header {
             return Header::OtherVersion(version);
         }
         match sector[16..SECTOR - CRC_LEN].split_at_checked(len) {
-            Some((label, rest)) if len <= LABEL_LEN_MAX && rest.iter().all(|byte| *byte == 0) => {
-                Header::Whole { label: label.into() }
+            Some((label, rest)) if rest.iter().all(|byte| *byte == 0) => {
+                Label::new(label).map_or(Header::Damaged, |label| Header::Whole { label })
             }
             _ => Header::Damaged,
         }
@@ -244,8 +243,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// Most bytes of a label.
-pub const LABEL_LEN_MAX: usize = 384;
 /// Most bytes of the stream in one DATA record. A longer write becomes several.
 pub const DATA_LEN_MAX: usize = 1 << 20;
 /// Bytes of a record before its body.
@@ -263,5 +260,5 @@ const DATA: u32 = 1;
 const COMMIT: u32 = 2;
 const FINISH: u32 = 3;
 const COMMIT_LEN: usize = 16 + Checkpoint::LEN;
-const _: () = assert!(16 + LABEL_LEN_MAX + CRC_LEN <= SECTOR);
+const _: () = assert!(16 + Label::LEN_MAX + CRC_LEN <= SECTOR);
 const _: () = assert!(SLOTS_AT[1] + SECTOR as u64 <= RECORDS_AT);

@@ -9,10 +9,13 @@ use std::{
 
 use super::{
     Lsn, WalError,
-    layout::{Epoch, HEADER_AT, Header, LABEL_LEN_MAX, SLOTS_AT, Slot},
+    layout::{Epoch, HEADER_AT, Header, SLOTS_AT, Slot},
     recovery::{self, NewestSlot, Opening, Refusal, Scan},
 };
-use crate::storage::{Lock, Storage, StorageFile};
+use crate::{
+    Label,
+    storage::{Lock, Storage, StorageFile},
+};
 
 /// The log's file, which no other writer has as long as this value lives.
 pub(super) struct Log {
@@ -49,11 +52,11 @@ impl Log {
     }
 
     /// What is in it. A log in which nothing ever was is made, with this label.
-    pub(super) fn recover(&self, label: &[u8]) -> Result<(Vec<u8>, Scan), WalError> {
+    pub(super) fn recover(&self, label: &Label) -> Result<(Label, Scan), WalError> {
         match recovery::examine(&*self.file)? {
             Opening::MakeAnew => {
                 let newest = self.make(label).map_err(WalError::io("make"))?;
-                Ok((label.into(), Scan { newest, last: None, end: Lsn::FIRST, finished: None }))
+                Ok((label.clone(), Scan { newest, last: None, end: Lsn::FIRST, finished: None }))
             }
             Opening::Scan { label, newest } => Ok((label, recovery::scan(&*self.file, newest)?)),
             Opening::Refuse(refusal) => Err(refusal.into()),
@@ -119,7 +122,7 @@ impl Log {
 
     /// The order is that of the first table in `recovery`: a header that is there had its slots before it. The name becomes
     /// durable with the first epoch.
-    fn make(&self, label: &[u8]) -> io::Result<NewestSlot> {
+    fn make(&self, label: &Label) -> io::Result<NewestSlot> {
         self.file.set_len(0)?;
         let first = Slot { generation: 0, epoch: Epoch(0), durable: Lsn::FIRST };
         let mut slots = Slots { newest: NewestSlot { slot: first, place: SLOTS_AT.len() - 1 } };
@@ -173,14 +176,6 @@ impl Slots {
         file.write_all_at(&slot.encode(), SLOTS_AT[place])?;
         self.newest = NewestSlot { slot, place };
         Ok(())
-    }
-}
-
-/// A label that fits into a header.
-pub(super) fn check_label(label: &[u8]) -> Result<(), WalError> {
-    match label.len() {
-        0..=LABEL_LEN_MAX => Ok(()),
-        len => Err(WalError::LabelTooLong { len }),
     }
 }
 

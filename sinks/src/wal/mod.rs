@@ -68,17 +68,17 @@ use parking_lot::Mutex;
 
 pub use self::{
     error::WalError,
-    layout::{DATA_LEN_MAX, LABEL_LEN_MAX, Lsn},
+    layout::{DATA_LEN_MAX, Lsn},
     reader::{Reader, Record, Records},
     replay::{DeviceTarget, FileTarget, ReplayTarget},
 };
 use self::{
     layout::{CommitBody, Epoch, HEAD_LEN, Head, Kind},
-    log::{Log, Slots, check_label},
+    log::{Log, Slots},
     recovery::Scan,
 };
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    Checkpoint, CommitError, Label, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
     cursor::{Committed, Cursor},
     storage::{Disk, Storage},
 };
@@ -89,7 +89,7 @@ use crate::{
 /// earlier attempt, and removes it otherwise.
 pub struct WalSink {
     shared: Arc<Shared>,
-    label: Vec<u8>,
+    label: Label,
     epoch: Epoch,
     /// Where the next record goes.
     end: Lsn,
@@ -140,10 +140,9 @@ impl WalSink {
     pub fn open(
         storage: Arc<dyn Storage>,
         name: &OsStr,
-        label: &[u8],
+        label: &Label,
         at_publish: AtPublish,
     ) -> Result<Opened, WalError> {
-        check_label(label)?;
         let log = Log::lock(storage, name)?;
         let (label, scan) = log.recover(label)?;
         let mut slots = Slots::new(scan.newest);
@@ -177,13 +176,13 @@ impl WalSink {
     ///
     /// # Errors
     /// As [`WalSink::open`].
-    pub fn open_path(log: &Path, label: &[u8], at_publish: AtPublish) -> Result<Opened, WalError> {
+    pub fn open_path(log: &Path, label: &Label, at_publish: AtPublish) -> Result<Opened, WalError> {
         let (storage, name) = path_to(log)?;
         Self::open(storage, &name, label, at_publish)
     }
 
     /// What the log's first writer said it is for.
-    pub fn label(&self) -> &[u8] {
+    pub fn label(&self) -> &Label {
         &self.label
     }
 
@@ -399,7 +398,7 @@ impl MakeDurable for Shared {
 #[derive(Debug)]
 pub struct Finished {
     log: Log,
-    label: Vec<u8>,
+    label: Label,
     scan: Scan,
     slots: Slots,
     at_publish: AtPublish,
@@ -407,7 +406,7 @@ pub struct Finished {
 
 impl Finished {
     /// What the log's first writer said it is for.
-    pub fn label(&self) -> &[u8] {
+    pub fn label(&self) -> &Label {
         &self.label
     }
 

@@ -9,17 +9,21 @@ use super::{
     path_to,
     recovery::{self, Opening, Read, Scan, read_record},
 };
-use crate::storage::{Storage, StorageFile};
+use crate::{
+    Label,
+    storage::{Storage, StorageFile},
+};
 
 /// A log as it was when it was opened: what has committed in it, and nothing else.
 ///
 /// It takes no lock. Of a log that is being written it gives what had committed when it was opened.
 ///
 /// ```
-/// # use sinks::{Checkpoint, StreamingSink, wal};
+/// # use sinks::{Checkpoint, Label, StreamingSink, wal};
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("log");
-/// # let wal::Opened::Ready(mut sink) = wal::WalSink::open_path(&path, b"", wal::AtPublish::Keep)? else { panic!() };
+/// # let label = Label::new(b"").expect("short enough");
+/// # let wal::Opened::Ready(mut sink) = wal::WalSink::open_path(&path, &label, wal::AtPublish::Keep)? else { panic!() };
 /// # sink.begin_segment(0, 0)?;
 /// # sink.write_tentative(0, b"bytes")?;
 /// # sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN]))?;
@@ -36,7 +40,7 @@ use crate::storage::{Storage, StorageFile};
 /// ```
 pub struct Reader {
     file: Arc<dyn StorageFile>,
-    label: Vec<u8>,
+    label: Label,
     scan: Scan,
 }
 
@@ -79,12 +83,12 @@ impl Reader {
         Reader::open(&*storage, &name)
     }
 
-    pub(super) fn over(file: Arc<dyn StorageFile>, label: Vec<u8>, scan: Scan) -> Reader {
+    pub(super) fn over(file: Arc<dyn StorageFile>, label: Label, scan: Scan) -> Reader {
         Reader { file, label, scan }
     }
 
     /// What the log's first writer said it is for.
-    pub fn label(&self) -> &[u8] {
+    pub fn label(&self) -> &Label {
         &self.label
     }
 

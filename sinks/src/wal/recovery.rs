@@ -7,7 +7,7 @@ use super::{
         CommitBody, DATA_LEN_MAX, Epoch, HEAD_LEN, Head, Header, Kind, SECTOR, SLOTS_AT, Slot, is_whole,
     },
 };
-use crate::storage::StorageFile;
+use crate::{Label, storage::StorageFile};
 
 /// What comes of opening a log: see [`decide`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,7 +16,7 @@ pub(super) enum Opening {
     MakeAnew,
     /// Its records are read, and held against this slot.
     Scan {
-        label: Vec<u8>,
+        label: Label,
         newest: NewestSlot,
     },
     Refuse(Refusal),

@@ -136,7 +136,7 @@ fn a_replay_that_breaks_off_anywhere_is_run_again_to_the_same_bytes() {
             assert_eq!(shelf.bytes(TARGET).unwrap(), old, "publish is not a replay where the log is kept");
             shelf.start_again();
             let Ok(Opened::Finished(finished)) = try_open(&shelf) else { panic!("the log is not finished") };
-            assert_eq!((finished.label(), finished.stream_len()), (b"".as_slice(), 74));
+            assert_eq!((finished.label().as_bytes(), finished.stream_len()), (b"".as_slice(), 74));
             shelf.stop_after(steps);
             let done = finished.replay();
             shelf.start_again();

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use super::{
     super::{AtPublish, Opened, Reader, WalError, WalSink},
     shelf::Shelf,
-    stream::{LOG, Reached, Stream, committed, mark, open, try_open},
+    stream::{LOG, Reached, Stream, committed, label, mark, open, try_open},
 };
 use crate::StreamingSink;
 
@@ -81,11 +81,11 @@ fn look(bytes: &[u8]) -> (Found, Shelf) {
     let shelf = Shelf::default();
     shelf.put(LOG, bytes);
     let read = Reader::open(&shelf, OsStr::new(LOG));
-    let written = WalSink::open(shelf.storage(), OsStr::new(LOG), b"new", AtPublish::Keep);
+    let written = WalSink::open(shelf.storage(), OsStr::new(LOG), &label(b"new"), AtPublish::Keep);
     let found = match (written, read) {
         (Ok(Opened::Ready(mut sink)), Ok(None)) => {
             assert_eq!(sink.last_commit().unwrap(), None);
-            assert_eq!(sink.label(), b"new");
+            assert_eq!(sink.label(), &label(b"new"));
             Found::Anew
         }
         (Ok(Opened::Ready(mut sink)), Ok(Some(reader))) => {

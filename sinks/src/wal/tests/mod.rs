@@ -17,7 +17,7 @@ use std::{
 
 use self::{
     shelf::{Shelf, Step},
-    stream::{LOG, Reached, Stream, TARGET, mark, open, ready},
+    stream::{LOG, Reached, Stream, TARGET, label, mark, open, ready},
 };
 use super::*;
 use crate::conformance::{Specimen, check_all};
@@ -31,7 +31,7 @@ fn the_log_keeps_the_contract() {
         let path = directory.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
         std::fs::write(&path, b"the old contents").unwrap();
         let (log, seen) = (path.with_extension("log"), path.clone());
-        let reopen = move || match WalSink::open_path(&log, b"", replay_into(&path))? {
+        let reopen = move || match WalSink::open_path(&log, &label(b""), replay_into(&path))? {
             Opened::Ready(sink) => Ok::<_, WalError>(sink),
             Opened::Finished(_) => panic!("a publish left its log"),
         };
@@ -117,8 +117,10 @@ fn a_write_longer_than_a_record_becomes_several() {
 fn one_writer_at_a_time_and_readers_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    let Opened::Ready(mut sink) = WalSink::open_path(&log, b"", AtPublish::Keep).unwrap() else { panic!() };
-    assert!(matches!(WalSink::open_path(&log, b"", AtPublish::Keep), Err(WalError::Held)));
+    let Opened::Ready(mut sink) = WalSink::open_path(&log, &label(b""), AtPublish::Keep).unwrap() else {
+        panic!()
+    };
+    assert!(matches!(WalSink::open_path(&log, &label(b""), AtPublish::Keep), Err(WalError::Held)));
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"seen").unwrap();
     assert!(Reader::open_path(&log).unwrap().unwrap().last_commit().is_none());
@@ -127,25 +129,20 @@ fn one_writer_at_a_time_and_readers_beside_it() {
     assert_eq!(reader.last_commit().unwrap().mark, mark(1));
     assert_eq!((reader.finished(), reader.durable_lsn()), (None, Lsn::FIRST));
     drop(sink);
-    assert!(WalSink::open_path(&log, b"", AtPublish::Keep).is_ok());
+    assert!(WalSink::open_path(&log, &label(b""), AtPublish::Keep).is_ok());
 }
 
 #[test]
-fn a_log_keeps_its_first_label_and_one_that_is_too_long_is_refused() {
+fn a_log_keeps_its_first_label() {
     let shelf = Shelf::default();
-    for len in [LABEL_LEN_MAX + 1, 10_000] {
-        let refused = WalSink::open(shelf.storage(), OsStr::new(LOG), &vec![1; len], AtPublish::Keep);
-        assert!(matches!(refused, Err(WalError::LabelTooLong { len: found }) if found == len));
-    }
-    assert_eq!(shelf.bytes(LOG), None);
-    let longest = vec![1; LABEL_LEN_MAX];
+    let longest = vec![1; Label::LEN_MAX];
     let mut sink = ready(&shelf, &longest);
-    assert_eq!(sink.label(), longest);
+    assert_eq!(sink.label().as_bytes(), longest);
     sink.begin_segment(0, 0).unwrap();
     sink.commit_segment(&mark(0)).unwrap();
     drop(sink);
     shelf.start_again();
-    assert_eq!(ready(&shelf, b"another").label(), longest);
+    assert_eq!(ready(&shelf, b"another").label().as_bytes(), longest);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::{
     super::{AtPublish, FileTarget, Opened, Reader, WalSink},
-    stream::{LOG, Stream, TARGET, mark},
+    stream::{LOG, Stream, TARGET, label, mark},
 };
 use crate::{
     CommitError, StreamingSink,
@@ -33,7 +33,7 @@ struct Told {
 
 fn open_on(storage: Arc<dyn Storage>) -> io::Result<Opened> {
     let target = FileTarget::new(storage.clone(), OsStr::new(TARGET));
-    Ok(WalSink::open(storage, OsStr::new(LOG), b"label", AtPublish::Replay(Box::new(target)))?)
+    Ok(WalSink::open(storage, OsStr::new(LOG), &label(b"label"), AtPublish::Replay(Box::new(target)))?)
 }
 
 fn run(storage: Arc<dyn Storage>, stream: &Stream, told: &Mutex<Told>) -> Result<(), CommitError> {

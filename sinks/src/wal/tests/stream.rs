@@ -7,7 +7,7 @@ use super::{
     super::{AtPublish, FileTarget, Opened, Reader, WalSink},
     shelf::Shelf,
 };
-use crate::{Checkpoint, CommitError, StreamingSink};
+use crate::{Checkpoint, CommitError, Label, StreamingSink};
 
 pub(super) const LOG: &str = "log";
 pub(super) const TARGET: &str = "target";
@@ -80,9 +80,13 @@ pub(super) fn mark(number: u8) -> Checkpoint {
     Checkpoint::from_bytes([number; Checkpoint::LEN])
 }
 
+pub(super) fn label(text: &[u8]) -> Label {
+    Label::new(text).unwrap()
+}
+
 /// A log that keeps its records at publish.
-pub(super) fn ready(shelf: &Shelf, label: &[u8]) -> WalSink {
-    match WalSink::open(shelf.storage(), OsStr::new(LOG), label, AtPublish::Keep).unwrap() {
+pub(super) fn ready(shelf: &Shelf, text: &[u8]) -> WalSink {
+    match WalSink::open(shelf.storage(), OsStr::new(LOG), &label(text), AtPublish::Keep).unwrap() {
         Opened::Ready(sink) => sink,
         Opened::Finished(_) => panic!("the log is finished"),
     }
@@ -101,7 +105,7 @@ pub(super) fn try_open(shelf: &Shelf) -> Result<Opened, super::super::WalError> 
         shelf.put(TARGET, b"what was there before");
     }
     let target = FileTarget::new(shelf.storage(), OsStr::new(TARGET));
-    WalSink::open(shelf.storage(), OsStr::new(LOG), b"label", AtPublish::Replay(Box::new(target)))
+    WalSink::open(shelf.storage(), OsStr::new(LOG), &label(b"label"), AtPublish::Replay(Box::new(target)))
 }
 
 /// Replays a finished log into [`TARGET`], and gives what stands there.

@@ -5,10 +5,11 @@ use super::super::{
     layout::{Epoch, Header, Lsn, Slot},
     recovery::{Age, Extent, Fit, Found, NewestSlot, Opening, Refusal, Side, Verdict, decide, judge},
 };
+use super::stream::label;
 
 #[test]
 fn a_log_is_made_anew_only_where_nothing_can_be_lost_and_read_only_where_header_and_slot_are_whole() {
-    let label = b"label".to_vec();
+    let label = label(b"label");
     let headers =
         [Header::Absent, Header::Whole { label: label.clone() }, Header::Damaged, Header::OtherVersion(9)];
     let slot = |durable| NewestSlot { slot: Slot { generation: 4, epoch: Epoch(2), durable }, place: 1 };

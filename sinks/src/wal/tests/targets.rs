@@ -10,12 +10,12 @@ use std::{
 
 use super::{
     super::{AtPublish, DeviceTarget, FileTarget, Opened, ReplayTarget, WalSink},
-    stream::Stream,
+    stream::{Stream, label},
 };
 use crate::CommitError;
 
 fn restore(log: &Path, target: impl ReplayTarget + 'static, stream: &Stream) -> Result<(), CommitError> {
-    let opened = WalSink::open_path(log, b"", AtPublish::Replay(Box::new(target))).unwrap();
+    let opened = WalSink::open_path(log, &label(b""), AtPublish::Replay(Box::new(target))).unwrap();
     let Opened::Ready(mut sink) = opened else { panic!("a fresh log is finished") };
     stream.complete(&mut sink)
 }
