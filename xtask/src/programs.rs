@@ -11,12 +11,17 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 2] = [
+const PROGRAMS: [Program; 3] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
         package: "strace",
         purpose: "the tests stop the program at each system call with it",
+    },
+    Program {
+        name: "initdb",
+        package: "postgresql",
+        purpose: "the tests restore into a server of their own",
     },
 ];
 
@@ -25,7 +30,7 @@ const PROGRAMS: [Program; 2] = [
 /// # Errors
 /// Names what to install where there is no `apt-get` or no right to use it, and what failed where it fails.
 pub(crate) fn install_missing() -> Result<(), String> {
-    let missing: Vec<&Program> = PROGRAMS.iter().filter(|program| !is_on_path(program.name)).collect();
+    let missing: Vec<&Program> = PROGRAMS.iter().filter(|program| !is_installed(program.name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -38,12 +43,18 @@ pub(crate) fn install_missing() -> Result<(), String> {
     println!("== installing {}", packages.join(", "));
     apt_get(&["update", "-q"])?;
     apt_get(&[&["install", "-q", "-y", "--no-install-recommends"][..], &packages].concat())?;
-    match missing.iter().find(|program| !is_on_path(program.name)) {
+    match missing.iter().find(|program| !is_installed(program.name)) {
         Some(program) => {
             Err(format!("{} is still missing after apt-get installed {}", program.name, program.package))
         }
         None => Ok(()),
     }
+}
+
+/// On the search path, or where Debian keeps PostgreSQL's servers, a folder a version.
+fn is_installed(name: &str) -> bool {
+    let mut versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    is_on_path(name) || versions.any(|version| is_program(&version.path().join("bin").join(name)))
 }
 
 /// Whether the search path has a program of this name.

@@ -83,6 +83,8 @@
 
 mod attempt;
 mod connection;
+#[cfg(feature = "postgres")]
+mod on_postgres;
 #[cfg(feature = "sqlite")]
 mod on_sqlite;
 mod options;
@@ -91,6 +93,9 @@ mod schema;
 mod sink;
 mod target;
 
+/// The client that [`DatabaseSink::postgres`] is made with.
+#[cfg(feature = "postgres")]
+pub use ::postgres;
 pub use options::DatabaseOptions;
 pub use published::Published;
 pub use sink::DatabaseSink;

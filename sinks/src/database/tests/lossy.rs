@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::{
-    super::connection::{Dialect, Row},
+    super::connection::{Dialect, Row, Value},
     sqlite::File,
     *,
 };

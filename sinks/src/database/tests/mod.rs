@@ -3,6 +3,12 @@
 
 #[cfg(feature = "sqlite")]
 mod lossy;
+#[cfg(feature = "postgres")]
+mod on_server;
+#[cfg(feature = "postgres")]
+mod proxy;
+#[cfg(feature = "postgres")]
+mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -15,10 +21,7 @@ use std::{
     },
 };
 
-use super::{
-    connection::{Connection, Value},
-    *,
-};
+use super::{connection::Connection, *};
 use crate::{
     Checkpoint, CommitError, Existing, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
     conformance::{Specimen, check_all},
