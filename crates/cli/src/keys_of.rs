@@ -33,13 +33,7 @@ pub(crate) struct OpeningKeys {
 impl OpeningKeys {
     /// Reads all of them; `None` if none was given.
     pub(crate) fn identities(&self) -> Result<Option<Identities>, Failure> {
-        let mut identities = Identities::new();
-        for path in &self.identities {
-            let content = passphrase::read_secret(path)?;
-            identities = identities
-                .identity_file_with(content.as_slice(), Terminal)
-                .map_err(|error| Failure::keys(path.display(), error))?;
-        }
+        let mut identities = with_identity_files(Identities::new(), &self.identities)?;
         for path in &self.key_files {
             identities = identities.wrapping_key(wrapping_key(path)?);
         }
@@ -128,7 +122,14 @@ impl NewKeys {
 impl SealingKeys {
     /// Reads all of them; at least one has to be given.
     pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
+        self.both(&[]).map(|(recipients, _)| recipients)
+    }
+
+    /// As [`SealingKeys::recipients`], with what opens a stream that was sealed for them before: the same passphrase and
+    /// key files, and `identities` from files of their own.
+    pub(crate) fn both(&self, identities: &[PathBuf]) -> Result<(Recipients, Identities), Failure> {
         let mut recipients = Recipients::new();
+        let mut opening = with_identity_files(Identities::new(), identities)?;
         for text in &self.recipients {
             recipients =
                 recipients.parse_with(text, Terminal).map_err(|error| Failure::keys(shown(text), error))?;
@@ -137,25 +138,41 @@ impl SealingKeys {
             recipients = with_recipients_file(recipients, path)?;
         }
         for path in &self.key_files {
-            recipients = recipients.wrapping_key(wrapping_key(path)?);
+            // Read once: it may be a descriptor that gives its bytes once.
+            let content = passphrase::read_secret(path)?;
+            recipients = recipients.wrapping_key(parse_wrapping_key(path, &content)?);
+            opening = opening.wrapping_key(parse_wrapping_key(path, &content)?);
         }
-        if let Some(path) = &self.passphrase_file {
-            recipients = recipients.passphrase(passphrase::from_file(path)?)?;
-        }
-        if self.passphrase {
-            recipients = recipients.passphrase(passphrase::ask_new()?)?;
+        let passphrase = match &self.passphrase_file {
+            Some(path) => Some(passphrase::from_file(path)?),
+            None if self.passphrase => Some(passphrase::ask_new()?),
+            None => None,
+        };
+        if let Some(passphrase) = passphrase {
+            recipients = recipients.passphrase(passphrase.clone())?;
+            opening = opening.passphrase(passphrase);
         }
         if recipients.is_empty() {
             return Err(Failure::usage("nobody was given who could open the stream")
                 .advise("Give a recipient with -r or -R, a passphrase, or a key file."));
         }
-        Ok(recipients)
+        Ok((recipients, opening))
     }
 }
 
 /// A recipient in a message. An identity given by mistake is a secret, and is not repeated.
 fn shown(text: &str) -> &str {
     if text.trim_start().to_ascii_uppercase().starts_with("AGE-") { "-r" } else { text }
+}
+
+fn with_identity_files(mut identities: Identities, paths: &[PathBuf]) -> Result<Identities, Failure> {
+    for path in paths {
+        let content = passphrase::read_secret(path)?;
+        identities = identities
+            .identity_file_with(content.as_slice(), Terminal)
+            .map_err(|error| Failure::keys(path.display(), error))?;
+    }
+    Ok(identities)
 }
 
 fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipients, Failure> {
@@ -166,6 +183,9 @@ fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipient
 }
 
 fn wrapping_key(path: &Path) -> Result<WrappingKey, Failure> {
-    let content = passphrase::read_secret(path)?;
-    WrappingKey::parse(&content).map_err(|error| Failure::keys(path.display(), error))
+    parse_wrapping_key(path, &passphrase::read_secret(path)?)
+}
+
+fn parse_wrapping_key(path: &Path, content: &[u8]) -> Result<WrappingKey, Failure> {
+    WrappingKey::parse(content).map_err(|error| Failure::keys(path.display(), error))
 }

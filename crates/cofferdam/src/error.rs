@@ -258,6 +258,16 @@ impl Error {
         }
     }
 
+    /// What ended the reading of what an interrupted sealing has left.
+    pub(crate) fn walking(error: StreamError<Error>) -> Error {
+        match error {
+            StreamError::Read { segment, offset, source } => {
+                Error::io("what was sealed before could not be read", source).in_segment(segment.0).at(offset)
+            }
+            other => Error::stream(other),
+        }
+    }
+
     /// The input of a seal is not what it was when it was opened.
     pub(crate) fn input_changed() -> Error {
         Error::new(ErrorKind::Io, "the input changed while it was sealed")

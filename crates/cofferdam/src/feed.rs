@@ -2,6 +2,7 @@
 //! Here format, keys and sources meet; the pipeline behind knows none of them.
 
 mod ahead;
+pub(crate) mod kept;
 pub(crate) mod placed;
 pub(crate) mod plain;
 pub(crate) mod proof;

@@ -85,7 +85,9 @@ mod progress;
 mod resources;
 mod resume;
 mod rewrap;
+mod seal_resume;
 mod sealer;
+mod sealing_state;
 mod simple;
 mod tentative;
 mod trailer;
@@ -105,9 +107,9 @@ pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
 pub use segment_worker::{Budget, CancelToken, Release};
 pub use simple::{open, restore, seal};
 pub use sinks::{
-    Checkpoint, CommitError, Durability, Existing, MakeDurable, MemoryContents, MemorySink, NullSink,
-    PipeSink, PositionedWrite, Profile, StageOptions, StagedFile, StreamingSink, TargetError, TargetKind,
-    Visibility, classify,
+    Checkpoint, CommitError, Durability, Earlier, Existing, MakeDurable, MemoryContents, MemorySink,
+    NullSink, PipeSink, PositionedWrite, Profile, StageOptions, StagedFile, StreamingSink, TargetError,
+    TargetKind, Visibility, classify,
 };
 pub use sources::{Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, open_path};
 

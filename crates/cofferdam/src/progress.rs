@@ -47,6 +47,8 @@ pub enum Warning {
     },
     /// The two key copies are of different generations: a re-wrap was cut off. Re-wrapping again mends it.
     RewrapUnfinished,
+    /// Of an interrupted sealing no whole segment was left. A new stream is sealed, from the start.
+    NothingToGoOnWith,
     /// Segments that an earlier attempt had made durable are not what they were: the medium lost or changed them, or
     /// somebody did. They are read from the stream again.
     KeptSegmentsLost {
@@ -63,6 +65,9 @@ impl std::fmt::Display for Warning {
             Warning::KeyCopyDamaged { copy } => write!(
                 f,
                 "key copy {copy} of the stream is damaged; the other one served. `cofferdam rewrap` writes both anew"
+            ),
+            Warning::NothingToGoOnWith => f.write_str(
+                "no whole segment is left of the interrupted sealing; a new stream is sealed from the start",
             ),
             Warning::KeptSegmentsLost { first, segments } => write!(
                 f,

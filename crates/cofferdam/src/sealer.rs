@@ -10,7 +10,7 @@ use framing::limits::SEGMENTS_MAX;
 use framing::{Shape, StreamGeometry};
 use keys::Recipients;
 use segment_worker::{Budget, CancelToken, Committed, Executor, Release, Settings};
-use sinks::{Durability, Existing, StreamingSink};
+use sinks::{Durability, Earlier, Existing, StreamingSink};
 use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;
@@ -20,6 +20,8 @@ use crate::feed::plain::{PlainFeed, too_many_segments};
 use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::progress::Meter;
 use crate::resources::Resources;
+use crate::tentative::Keeps;
+use crate::trailer::Ledger;
 use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
 
 /// Seals plaintext for a set of recipients.
@@ -36,14 +38,21 @@ use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Sealer {
-    recipients: Recipients,
-    suite: Suite,
-    digest: DigestKind,
-    frame_len: u32,
-    segment_len: u64,
-    metadata: Metadata,
-    existing: Existing,
-    resources: Resources,
+    pub(crate) recipients: Recipients,
+    pub(crate) form: Form,
+    pub(crate) existing: Existing,
+    pub(crate) earlier: Earlier,
+    pub(crate) resources: Resources,
+}
+
+/// How the stream is made, as far as the caller said.
+#[derive(Clone, Default)]
+pub(crate) struct Form {
+    pub(crate) suite: Option<Suite>,
+    pub(crate) digest: Option<DigestKind>,
+    pub(crate) frame_len: Option<u32>,
+    pub(crate) segment_len: Option<u64>,
+    pub(crate) metadata: Metadata,
 }
 
 /// What was sealed.
@@ -59,6 +68,8 @@ pub struct Sealed {
     pub wire_len: u64,
     /// Fixes every byte of preamble, metadata and segments: a pin for later.
     pub stream_digest: StreamDigest,
+    /// Plaintext bytes that an interrupted call had sealed, and that were kept.
+    pub kept: u64,
 }
 
 impl Sealer {
@@ -66,12 +77,9 @@ impl Sealer {
     pub fn new(recipients: Recipients) -> Sealer {
         Sealer {
             recipients,
-            suite: default_suite(),
-            digest: DigestKind::Blake3,
-            frame_len: FRAME_LEN_DEFAULT,
-            segment_len: SEGMENT_LEN_DEFAULT,
-            metadata: Vec::new(),
+            form: Form::default(),
             existing: Existing::Refuse,
+            earlier: Earlier::Resume,
             resources: Resources::default(),
         }
     }
@@ -79,35 +87,35 @@ impl Sealer {
     /// The AEAD. Default: AES-256-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
     #[must_use]
     pub fn suite(mut self, suite: Suite) -> Sealer {
-        self.suite = suite;
+        self.form.suite = Some(suite);
         self
     }
 
     /// What segments are digested with. Default: BLAKE3.
     #[must_use]
     pub fn digest(mut self, digest: DigestKind) -> Sealer {
-        self.digest = digest;
+        self.form.digest = Some(digest);
         self
     }
 
     /// Plaintext bytes of a frame: a multiple of 4096, at most 4 MiB. Default: 64 KiB.
     #[must_use]
     pub fn frame_len(mut self, bytes: u32) -> Sealer {
-        self.frame_len = bytes;
+        self.form.frame_len = Some(bytes);
         self
     }
 
     /// Plaintext bytes of a segment: a multiple of the frame's, at most 1 GiB. Default: 8 MiB.
     #[must_use]
     pub fn segment_len(mut self, bytes: u64) -> Sealer {
-        self.segment_len = bytes;
+        self.form.segment_len = Some(bytes);
         self
     }
 
     /// Adds a key-value pair, encrypted with the stream; 64 KiB in all.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Sealer {
-        self.metadata.push((key.into(), value.into()));
+        self.form.metadata.push((key.into(), value.into()));
         self
     }
 
@@ -118,20 +126,11 @@ impl Sealer {
         self
     }
 
-    fn shape(&self) -> Result<Shape, Error> {
-        let frames = self.segment_len / u64::from(self.frame_len.max(1));
-        if self.segment_len == 0 || !self.segment_len.is_multiple_of(u64::from(self.frame_len.max(1))) {
-            let (segment_len, frame_len) = (self.segment_len, self.frame_len);
-            let what =
-                format!("a segment of {segment_len} bytes is no multiple of a frame of {frame_len} bytes");
-            return Err(Error::new(ErrorKind::Usage, what)
-                .advise("A frame is a multiple of 4 KiB, and a segment one of its frames."));
-        }
-        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
-        Shape::new(self.frame_len, frames).map_err(|error| {
-            Error::new(ErrorKind::Usage, format!("the stream {}", error.problem))
-                .advise("Frames have 4 KiB to 4 MiB, in steps of 4 KiB; segments at most 1 GiB.")
-        })
+    /// What [`Sealer::seal_file_resumable`] does with what an interrupted call has left. Default: resume.
+    #[must_use]
+    pub fn earlier(mut self, earlier: Earlier) -> Sealer {
+        self.earlier = earlier;
+        self
     }
 
     /// Seals all of `source` into `sink` and publishes it.
@@ -174,29 +173,45 @@ impl Sealer {
         source: Box<dyn Source>,
         make_sink: impl FnOnce(Option<u64>) -> Result<S, Error>,
     ) -> Result<Sealed, Error> {
-        let shape = self.shape()?;
-        let resources = &self.resources;
         let total = source.positioned().map(|positioned| positioned.len());
-        if total.is_some_and(|len| len.div_ceil(shape.segment_len()) > SEGMENTS_MAX) {
-            return Err(too_many_segments());
-        }
-        let (envelope, beginning) = Envelope::new(
-            self.suite,
-            self.digest,
-            shape,
-            &self.recipients,
-            &self.metadata,
-            resources.backend,
-        )?;
-        let geometry = StreamGeometry::new(shape, envelope.metadata_len);
-        let sink = make_sink(total.map(|len| envelope.origin() + geometry.wire_len(len)))?;
+        let stream = self.new_stream(total)?;
+        let sink = make_sink(total.map(|len| stream.sealed_len(len)))?;
+        self.run(source, sink, stream, Keeps::Nothing)
+    }
+
+    /// A stream of `plaintext_len` bytes, if that is known, of which nothing has been sealed yet.
+    pub(crate) fn new_stream(&self, plaintext_len: Option<u64>) -> Result<Begun, Error> {
+        let shape = self.form.shape()?;
+        check_segments(shape, plaintext_len)?;
+        let Form { suite, digest, metadata, .. } = &self.form;
+        let suite = suite.unwrap_or_else(default_suite);
+        let digest = digest.unwrap_or(DigestKind::Blake3);
+        let (envelope, head) =
+            Envelope::new(suite, digest, shape, &self.recipients, metadata, self.resources.backend)?;
+        let start = Committed::at_start(envelope.chain);
+        Ok(Begun { ledger: Ledger::new(envelope.metadata_len), envelope, head, start })
+    }
+
+    /// Seals what `stream` has not yet of `source`, and publishes it.
+    pub(crate) fn run(
+        &self,
+        source: Box<dyn Source>,
+        sink: impl StreamingSink,
+        stream: Begun,
+        keeps: Keeps,
+    ) -> Result<Sealed, Error> {
+        let Begun { envelope, ledger, head, start } = stream;
+        let resources = &self.resources;
+        let shape = envelope.shape();
+        let total = source.positioned().map(|positioned| positioned.len());
         let budget = resources.budget();
         let plan = resources.plan(shape, &budget);
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
-        let mut meter = Meter::new(resources.observer.clone(), total, 0);
+        let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
         let pool = resources.pool_for(plan, shape, total)?;
         let source = Box::new(Heedful::new(source, &resources.cancel));
-        let mut feed = PlainFeed::new(source, &envelope, beginning, plan.frames_per_run);
+        let mut feed = PlainFeed::new(source, &envelope, head, ledger, start.chain, plan.frames_per_run);
+        let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
             budget: &budget,
@@ -206,16 +221,67 @@ impl Sealer {
             demand: plan.demand,
             frame_len: shape.frame_len(),
             mark: &|committed| marks.make(committed),
-            observe: &mut |committed| meter.committed(committed, 0),
+            observe: &mut |committed| {
+                reached = committed.plaintext_len;
+                meter.committed(committed, 0);
+            },
         };
-        let start = Committed::at_start(envelope.chain);
-        let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(Error::sealing)?;
+        let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(|error| {
+            let kept = (keeps == Keeps::Progress && reached > 0).then_some(reached);
+            Error::sealing(error).keeping(kept)
+        })?;
         Ok(Sealed {
             stream_id: envelope.preamble.stream_id,
             segments: sealed.segments,
             plaintext_len: sealed.plaintext_len,
             wire_len: sealed.wire_len,
             stream_digest: StreamDigest(sealed.stream_digest.0),
+            kept: start.plaintext_len,
+        })
+    }
+}
+
+/// A stream that is being sealed: new, or as far as an earlier attempt has come.
+pub(crate) struct Begun {
+    pub(crate) envelope: Envelope,
+    /// Its segments so far.
+    pub(crate) ledger: Ledger,
+    /// What has to be written before the next segment, right behind `start`.
+    pub(crate) head: Vec<u8>,
+    pub(crate) start: Committed,
+}
+
+impl Begun {
+    /// Bytes of the whole stream once `plaintext_len` bytes have been sealed.
+    pub(crate) fn sealed_len(&self, plaintext_len: u64) -> u64 {
+        let geometry = StreamGeometry::new(self.envelope.shape(), self.envelope.metadata_len);
+        self.envelope.origin() + geometry.wire_len(plaintext_len)
+    }
+}
+
+/// Refuses an input of more segments than a stream may have, before anything is written.
+pub(crate) fn check_segments(shape: Shape, plaintext_len: Option<u64>) -> Result<(), Error> {
+    match plaintext_len {
+        Some(len) if len.div_ceil(shape.segment_len()) > SEGMENTS_MAX => Err(too_many_segments()),
+        _ => Ok(()),
+    }
+}
+
+impl Form {
+    fn shape(&self) -> Result<Shape, Error> {
+        let frame_len = self.frame_len.unwrap_or(FRAME_LEN_DEFAULT);
+        let segment_len = self.segment_len.unwrap_or(SEGMENT_LEN_DEFAULT);
+        let frame = u64::from(frame_len.max(1));
+        if segment_len == 0 || !segment_len.is_multiple_of(frame) {
+            let what =
+                format!("a segment of {segment_len} bytes is no multiple of a frame of {frame_len} bytes");
+            return Err(Error::new(ErrorKind::Usage, what)
+                .advise("A frame is a multiple of 4 KiB, and a segment one of its frames."));
+        }
+        let frames = u32::try_from(segment_len / frame).unwrap_or(u32::MAX);
+        Shape::new(frame_len, frames).map_err(|error| {
+            Error::new(ErrorKind::Usage, format!("the stream {}", error.problem))
+                .advise("Frames have 4 KiB to 4 MiB, in steps of 4 KiB; segments at most 1 GiB.")
         })
     }
 }

@@ -108,6 +108,15 @@ impl StagedFile {
         self.claims.journal.as_ref().map(|journal| self.place.sibling(&journal.name))
     }
 
+    /// Writes over kept bytes that are wrong and follow from others, before the sink goes on behind them.
+    ///
+    /// # Errors
+    /// There are no kept bytes, or the sink has gone on; the medium's own, which is final.
+    pub fn mend(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        let found_len = self.found.as_ref().map_or(0, |found| found.len);
+        self.staging.mend(at, data, found_len)
+    }
+
     /// Everything that is done to the staging file while it is one.
     fn finish(&self, len: u64) -> io::Result<()> {
         let file = &self.staging.file;

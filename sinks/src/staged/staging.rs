@@ -44,6 +44,18 @@ impl Staging {
         self.start.set(start).map_err(twice)
     }
 
+    /// Writes over some of the `found_len` bytes that were found, as long as nothing is built upon them.
+    pub(super) fn mend(&self, at: u64, data: &[u8], found_len: u64) -> io::Result<()> {
+        self.ledger.lock().check_live()?;
+        let within = at.checked_add(data.len() as u64).is_some_and(|end| end <= found_len);
+        if !within || self.start.get().is_some() {
+            let message =
+                format!("{} bytes at {at} are not among the {found_len} that can be mended", data.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.file.write_all_at(data, at).inspect_err(|error| self.ledger.lock().fail_for(error))
+    }
+
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         match self.start.get() {
             Some(Start::Over { found_len }) if at < *found_len => self.write_over(at, data, *found_len),

@@ -2,9 +2,10 @@
 //! It turns options into a sealer; the library seals.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use cofferdam::{DigestKind, Sealed, Sealer, Suite};
+use cofferdam::{CancelToken, DigestKind, Earlier, ErrorKind, Recipients, Sealed, Sealer, Suite};
 use serde::Serialize;
 
 use crate::ends::{End, existing};
@@ -20,6 +21,14 @@ use crate::text::{count, hex, pace};
 /// Seal a file or a pipe for one or more recipients
 ///
 /// The output appears once, complete and synced to disk, or not at all. It is INPUT.cfd unless -o says otherwise.
+///
+/// With --resume a sealing that is interrupted, by Ctrl-C, an error or a crash, leaves what it has beside the output:
+/// sealed bytes (.OUT.cofferdam-staging) and a state of less than 1 KB without a secret in it (.OUT.cofferdam-journal).
+/// The same command goes on behind the last whole segment. It needs a key for that: the interrupted stream has to be
+/// opened, with -i, or with the passphrase or key file that it is sealed for. The input has to be a regular file that has
+/// not changed since. Recipients, metadata, suite, digest and sizes are those of the interrupted stream; other recipients
+/// on the command line are not looked at, other metadata or sizes are refused. Threads and memory may differ. Without
+/// --resume nothing is left behind, and what an interrupted run has left there is discarded.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Seal {
@@ -43,10 +52,30 @@ pub(crate) struct Seal {
     keys: SealingKeys,
 
     #[command(flatten)]
+    resuming: Resuming,
+
+    #[command(flatten)]
     format: Format,
 
     #[command(flatten)]
     resources: Resources,
+}
+
+/// Whether an interruption loses what has been sealed.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Interruptions")]
+struct Resuming {
+    /// Keep what has been sealed when interrupted, and go on from there when run again
+    #[arg(long)]
+    resume: bool,
+
+    /// With --resume: discard what an interrupted run has left, and seal anew
+    #[arg(long, requires = "resume")]
+    restart: bool,
+
+    /// With --resume: an age identity file, or an SSH private key, that opens what an interrupted run has left
+    #[arg(short, long = "identity", value_name = "FILE", requires = "resume")]
+    identities: Vec<PathBuf>,
 }
 
 /// How the stream is made.
@@ -57,9 +86,9 @@ struct Format {
     #[arg(long, value_enum)]
     suite: Option<SuiteName>,
 
-    /// What segments are digested with; `tags` is fastest, and rules out checks without a key
-    #[arg(long, value_enum, default_value = "blake3")]
-    digest: DigestName,
+    /// What segments are digested with; `tags` is fastest, and rules out checks without a key [default: blake3]
+    #[arg(long, value_enum)]
+    digest: Option<DigestName>,
 
     /// Plaintext bytes of a frame: 4KiB to 4MiB, a multiple of 4KiB [default: 64KiB]
     #[arg(long, value_name = "SIZE")]
@@ -86,25 +115,65 @@ enum DigestName {
 impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let output = self.output()?;
+        self.refuse_pipes(&output)?;
         output.refuse_terminal("the sealed stream", existing(self.force))?;
         let cancel = interrupt::install(output.stake(), report)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
-        let sealer = self.format.apply(Sealer::new(self.keys.recipients()?))?;
-        let sealer = self.resources.sealer(sealer.existing(existing(self.force)), &cancel, watch.clone());
-        let sealer = self
-            .metadata
-            .iter()
-            .fold(sealer, |sealer, (key, value)| sealer.metadata(key.as_bytes(), value.as_bytes()));
+        let (recipients, identities) = self.keys.both(&self.resuming.identities)?;
+        let sealer = self.sealer(recipients, &cancel, watch.clone())?;
         let begun = Instant::now();
         let sealed = match (&self.input, &output) {
+            (End::Path(input), End::Path(output)) if self.resuming.resume => {
+                sealer.seal_file_resumable(input, output, &identities)
+            }
             (End::Path(input), End::Path(output)) => sealer.seal_file(input, output),
             (input, End::Path(output)) => sealer.seal_to(input.source()?, output),
             (input, End::Standard) => sealer.seal(input.source()?, End::stdout()?),
         };
-        let sealed = sealed.map_err(|error| output.explain(error))?;
+        let sealed = sealed.map_err(|error| self.explain(&output, error))?;
         let record = Record::new(&self.input, &output, &sealed, begun);
         watch.finish();
         report.summary(output.channel(), &record, record.sentence(begun))
+    }
+
+    fn sealer(
+        &self,
+        recipients: Recipients,
+        cancel: &CancelToken,
+        watch: Arc<Watch>,
+    ) -> Result<Sealer, Failure> {
+        let earlier = if self.resuming.restart { Earlier::Discard } else { Earlier::Resume };
+        let sealer = Sealer::new(recipients).existing(existing(self.force)).earlier(earlier);
+        let sealer = self.resources.sealer(self.format.apply(sealer)?, cancel, watch);
+        let pairs = self.metadata.iter();
+        Ok(pairs.fold(sealer, |sealer, (key, value)| sealer.metadata(key.as_bytes(), value.as_bytes())))
+    }
+
+    /// Adds to a failure what is left of the sealing, and what to do with it.
+    fn explain(&self, output: &End, error: cofferdam::Error) -> Failure {
+        if !self.resuming.resume {
+            return output.explain(error);
+        }
+        let (kept, kind) = (error.kept(), error.kind());
+        let failure = Failure::from(error);
+        match kept {
+            Some(kept) => failure.advise_also(&how_to_go_on(kept)),
+            None if kind == ErrorKind::Cancelled => failure.advise_also(STILL_KEPT),
+            None => failure,
+        }
+    }
+
+    /// What comes through a pipe comes once, and what has gone into one is gone.
+    fn refuse_pipes(&self, output: &End) -> Result<(), Failure> {
+        if !self.resuming.resume || self.input != End::Standard && *output != End::Standard {
+            return Ok(());
+        }
+        let what = match self.input {
+            End::Standard => "standard input cannot be read a second time",
+            End::Path(_) => "what has gone to standard output is not kept",
+        };
+        Err(Failure::usage(format!("{what}: there would be nothing to resume"))
+            .advise("Leave --resume away, or seal from a file into a file."))
     }
 
     fn output(&self) -> Result<End, Failure> {
@@ -124,12 +193,14 @@ impl Seal {
 }
 
 impl Format {
-    fn apply(&self, sealer: Sealer) -> Result<Sealer, Failure> {
-        let mut sealer = sealer.digest(match self.digest {
-            DigestName::Blake3 => DigestKind::Blake3,
-            DigestName::Sha256 => DigestKind::Sha256,
-            DigestName::Tags => DigestKind::Tags,
-        });
+    fn apply(&self, mut sealer: Sealer) -> Result<Sealer, Failure> {
+        if let Some(digest) = self.digest {
+            sealer = sealer.digest(match digest {
+                DigestName::Blake3 => DigestKind::Blake3,
+                DigestName::Sha256 => DigestKind::Sha256,
+                DigestName::Tags => DigestKind::Tags,
+            });
+        }
         if let Some(suite) = self.suite {
             sealer = sealer.suite(match suite {
                 SuiteName::Aes256gcm => Suite::Aes256Gcm,
@@ -157,6 +228,7 @@ struct Record {
     plaintext_len: u64,
     sealed_len: u64,
     stream_digest: String,
+    kept: u64,
     seconds: f64,
 }
 
@@ -171,6 +243,7 @@ impl Record {
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
             stream_digest: hex(&sealed.stream_digest.0),
+            kept: sealed.kept,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
@@ -188,11 +261,21 @@ impl Record {
     }
 }
 
+fn how_to_go_on(kept: u64) -> String {
+    format!(
+        "The output is as it was. {} are sealed and kept beside it: the same command goes on from there, with -i, a \
+         passphrase or a key file that opens them; `--resume --restart` discards them.",
+        Size(kept)
+    )
+}
+
 fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a pair is KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
+const STILL_KEPT: &str =
+    "The output is as it was. What an earlier run has kept beside it, if there was one, is kept still.";
 /// What sealed files end in.
 const EXTENSION: &str = ".cfd";
 
@@ -202,7 +285,9 @@ Examples:
   cofferdam seal -R team.txt -r age1… -o db.cfd db.img   for a team and one more
   pg_dump app | cofferdam seal -p -o app.cfd -           a pipe, with a passphrase
   cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
+  cofferdam seal --resume -i key.txt -r age1… big.img    run it again after an interruption
 
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, \
-9 another process writes the output, 10 in place but its durability is unknown, 130 interrupted: nothing \
-is left behind.";
+Exit codes: 0 done, 1 reading or writing failed, or the input has changed since the interruption, 2 usage, \
+4 no key opens what an interrupted run has left, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
+beside the output is of another input, or damaged, 9 another process writes the output, 10 in place but its \
+durability is unknown, 130 interrupted: nothing is left behind, unless --resume was given.";

@@ -12,4 +12,5 @@ mod manual;
 mod pipes;
 mod place;
 mod rewrapping;
+mod seal_resuming;
 mod sealing;

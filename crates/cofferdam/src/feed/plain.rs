@@ -7,6 +7,7 @@ use std::sync::Arc;
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
+use keys::KeySchedule;
 use segment_worker::{Buffers, Input, IsLast, Leftover, Run, SealFeed, SegmentPlan, Step};
 use sources::{ReadAt, Source};
 
@@ -20,10 +21,11 @@ use crate::{Error, ErrorKind};
 pub(crate) struct PlainFeed<'a> {
     input: PlainInput,
     envelope: &'a Envelope,
-    beginning: Vec<u8>,
+    head: Vec<u8>,
     geometry: StreamGeometry,
     frames_per_run: u32,
     ledger: Ledger,
+    chain: ChainValue,
     salts: VecDeque<[u8; 16]>,
     segment: Option<OpenSegment>,
     segments_begun: u64,
@@ -44,11 +46,14 @@ struct OpenSegment {
 }
 
 impl<'a> PlainFeed<'a> {
-    /// `beginning` is what stands before the first segment.
+    /// What of `source` comes behind the segments of `ledger`, whose last has the chain value `chain`. `head` is what
+    /// stands before the first that is still to be sealed.
     pub(crate) fn new(
         source: Box<dyn Source>,
         envelope: &'a Envelope,
-        beginning: Vec<u8>,
+        head: Vec<u8>,
+        ledger: Ledger,
+        chain: ChainValue,
         frames_per_run: u32,
     ) -> PlainFeed<'a> {
         let input = match source.positioned() {
@@ -60,14 +65,19 @@ impl<'a> PlainFeed<'a> {
         PlainFeed {
             input,
             geometry: StreamGeometry::new(envelope.shape(), envelope.metadata_len),
-            ledger: Ledger::new(envelope.metadata_len),
+            segments_begun: ledger.segments(),
+            ledger,
+            chain,
             envelope,
-            beginning,
+            head,
             frames_per_run,
             salts: VecDeque::new(),
             segment: None,
-            segments_begun: 0,
         }
+    }
+
+    fn schedule(&self) -> &'a KeySchedule {
+        self.envelope.schedule.as_ref().expect("who seals has the key")
     }
 
     fn begin(&mut self) -> Result<SegmentPlan, Error> {
@@ -79,15 +89,16 @@ impl<'a> PlainFeed<'a> {
         let attempt_salt = keys::random().map_err(Error::key)?;
         let header = SegmentHeader { index, plaintext_offset: place.plaintext_offset, attempt_salt };
         let (worker, digest) = self.envelope.segment(&header)?;
-        let mut head = std::mem::take(&mut self.beginning);
-        let sink_offset = self.envelope.origin() + place.wire_offset;
-        let head_offset = sink_offset - if index.0 == 0 { head.len() as u64 } else { 0 };
+        let mut head = std::mem::take(&mut self.head);
+        // Behind what an earlier attempt has sealed: no other segment begins where a page is still due.
+        head.extend(self.page(IsLast::No));
+        let sink_offset = self.envelope.origin() + place.wire_offset - head.len() as u64;
         head.extend(header.to_bytes());
         self.salts.push_back(attempt_salt);
         self.segments_begun += 1;
         self.segment =
             Some(OpenSegment { index, plaintext_offset: place.plaintext_offset, plaintext_len: 0 });
-        Ok(SegmentPlan { index, worker, digest, sink_offset: head_offset, head })
+        Ok(SegmentPlan { index, worker, digest, sink_offset, head })
     }
 
     /// The run of `len` bytes that follows in `segment`.
@@ -148,6 +159,10 @@ impl SealFeed for PlainFeed<'_> {
 
     fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
         match self.segment.take() {
+            None if self.is_sealed() => {
+                self.check_unchanged()?;
+                Ok(Step::End(Leftover(self.trailer(self.chain))))
+            }
             None => self.begin().map(Step::Segment),
             Some(segment) => self.step(segment, buffers),
         }
@@ -159,7 +174,6 @@ impl SealFeed for PlainFeed<'_> {
         worker: &FrameWorker,
         fields: &ClosingFields,
     ) -> Result<(Vec<u8>, ChainValue), Error> {
-        let schedule = self.envelope.schedule.as_ref().expect("who seals has the key");
         if fields.last {
             self.check_unchanged()?;
         }
@@ -176,17 +190,38 @@ impl SealFeed for PlainFeed<'_> {
             digest: fields.digest,
         });
         let mut tail = closing.to_vec();
-        if self.ledger.page_is_due(fields.last) {
-            tail.extend(self.ledger.end_page(|page| schedule.page_mac(page)));
-        }
         if fields.last {
-            tail.extend(self.ledger.end(schedule, chain));
+            tail.extend(self.trailer(chain));
+        } else {
+            tail.extend(self.page(IsLast::No));
         }
         Ok((tail, chain))
     }
 }
 
 impl PlainFeed<'_> {
+    /// Whether an earlier attempt has sealed the last segment already.
+    fn is_sealed(&self) -> bool {
+        let PlainInput::Placed { source, .. } = &self.input else { return false };
+        self.ledger.segments() > 0 && self.ledger.plaintext_len() == source.len()
+    }
+
+    /// The index page that stands behind the segments so far, if one does.
+    fn page(&mut self, last: IsLast) -> Vec<u8> {
+        if !self.ledger.page_is_due(last == IsLast::Yes) {
+            return Vec::new();
+        }
+        let schedule = self.schedule();
+        self.ledger.end_page(|page| schedule.page_mac(page))
+    }
+
+    /// All that follows the last segment.
+    fn trailer(&mut self, chain: ChainValue) -> Vec<u8> {
+        let mut bytes = self.page(IsLast::Yes);
+        bytes.extend(self.ledger.end(self.schedule(), chain));
+        bytes
+    }
+
     /// Before the last TERMINATOR: the input is still what it was when it was opened.
     fn check_unchanged(&self) -> Result<(), Error> {
         let PlainInput::Placed { source, .. } = &self.input else { return Ok(()) };

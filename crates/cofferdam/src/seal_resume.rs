@@ -1,0 +1,288 @@
+//! Sealing that survives an interruption: what is kept of it, how far that can be trusted, and going on behind it.
+//! It knows no bytes of the format; feeds read and write them, and the segment worker checks them.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use frame_worker::{Backend, FrameIndex, FrameWorker};
+use keys::{Identities, macs_equal};
+use segment_worker::{Committed, Executor, Release, Settings, StreamError};
+use sinks::{
+    Checkpoint, Durability, Earlier, Label, NullSink, Opened, Published, StageOptions, StagedFile,
+    StreamingSink,
+};
+use sources::{ReadAt, Source};
+
+use crate::envelope::Envelope;
+use crate::feed::kept::{KeptFeed, KeptSource, Mend};
+use crate::feed::placed::header_of;
+use crate::files::{open_source, refuse_same_file};
+use crate::index::Index;
+use crate::opener::read_placed_envelope;
+use crate::sealer::{Begun, Form, Sealer, check_segments};
+use crate::sealing_state::{FoundState, InputMark, SealingState, other_bytes};
+use crate::tentative::Keeps;
+use crate::{Error, ErrorKind, Sealed, StreamDigest, Warning};
+
+impl Sealer {
+    /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation or a
+    /// crash. The same call then goes on behind the last segment that is whole and authentic (FORMAT F12.7).
+    ///
+    /// The input has to be a regular file, and to stay as it is. Beside the output stand the sealed bytes and a state of
+    /// less than 1 KB, with no secret in it, until the output is published. What was interrupted keeps its recipients,
+    /// its metadata and its form.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_file`]; [`Error::kept`] says how much is kept. [`ErrorKind::Io`] also where the input has
+    /// changed, [`ErrorKind::NoKey`] where nothing given opens the interrupted stream, [`ErrorKind::OtherJournal`] where
+    /// something else was interrupted beside the output, [`ErrorKind::Usage`] where the sealer asks for another form.
+    pub fn seal_file_resumable(
+        &self,
+        input: &Path,
+        output: &Path,
+        identities: &Identities,
+    ) -> Result<Sealed, Error> {
+        refuse_same_file(input, output)?;
+        let (source, mark) = open_marked(input)?;
+        let stream = self.new_stream(Some(mark.len()))?;
+        match self.stage(output, &stream, mark, self.earlier)? {
+            Opened::Fresh(sink) => return self.run(source, sink, stream, Keeps::Progress),
+            Opened::Resumable { mut sink, label } => match self.find(&mut sink, &label, &mark, identities)? {
+                Some(found) => return self.go_on(source, sink, found),
+                None => self.tell(&Warning::NothingToGoOnWith),
+            },
+            Opened::Published(published) if is_of(published.label(), &mark) => {
+                return finish(published, output);
+            }
+            Opened::Published(_) => {}
+        }
+        // What is left can be of no use.
+        match self.stage(output, &stream, mark, Earlier::Discard)? {
+            Opened::Fresh(sink) => self.run(source, sink, stream, Keeps::Progress),
+            Opened::Resumable { .. } | Opened::Published(_) => {
+                unreachable!("what is to be discarded is not offered")
+            }
+        }
+    }
+
+    fn stage(
+        &self,
+        output: &Path,
+        stream: &Begun,
+        mark: InputMark,
+        earlier: Earlier,
+    ) -> Result<Opened, Error> {
+        let schedule = stream.envelope.schedule.as_ref().expect("who seals has the key");
+        let label = SealingState::new(&stream.envelope.preamble, mark).to_label(schedule);
+        let label = Label::new(&label).expect("the state is shorter than a label may be");
+        let expected_len = Some(stream.sealed_len(mark.len()));
+        let options = StageOptions { existing: self.existing, earlier, expected_len };
+        StagedFile::open(output, &options, &label).map_err(Error::target)
+    }
+
+    fn go_on(&self, source: Box<dyn Source>, mut sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
+        let kept = stream.start.plaintext_len;
+        self.check_last_segment(&*source, &stream)?;
+        sink.resume_at(stream.start.segments, stream.start.sink_len).map_err(unusable)?;
+        if let Some(observer) = &self.resources.observer {
+            observer.resumed(kept, stream.start.segments);
+        }
+        self.run(source, sink, stream, Keeps::Progress)
+    }
+
+    /// What an earlier attempt has sealed of the input, as far as it verifies. `None`: nothing whole is left.
+    fn find(
+        &self,
+        sink: &mut StagedFile,
+        label: &Label,
+        mark: &InputMark,
+        identities: &Identities,
+    ) -> Result<Option<Begun>, Error> {
+        let state = FoundState::parse(label.as_bytes())?;
+        state.check_input(mark)?;
+        let Some(kept) = sink.kept() else { return Ok(None) };
+        let kept: Arc<dyn ReadAt> = Arc::new(KeptSource::new(kept).map_err(unusable)?);
+        let Some(envelope) = self.kept_envelope(&*kept, identities)? else { return Ok(None) };
+        let schedule = envelope.schedule.as_ref().expect("it was opened with a key");
+        state.authenticate(&envelope.preamble, schedule)?;
+        self.form.check_fits(&envelope)?;
+        check_segments(envelope.shape(), Some(mark.len()))?;
+        envelope.warnings.iter().for_each(|warning| self.tell(warning));
+        let found = self.walk(kept, envelope, mark.len(), &mut |at, bytes| sink.mend(at, bytes))?;
+        Ok((found.start.segments > 0).then_some(found))
+    }
+
+    /// Without its beginning, nothing of a stream can be used.
+    fn kept_envelope(&self, kept: &dyn ReadAt, identities: &Identities) -> Result<Option<Envelope>, Error> {
+        let given = (!identities.is_empty()).then_some(identities);
+        match read_placed_envelope(kept, given, self.resources.backend) {
+            Ok(Some(envelope)) if envelope.schedule.is_none() => Err(Error::new(
+                ErrorKind::NoKey,
+                "an interrupted sealing of this output can go on only with a key that opens it, and none was given",
+            )
+            .advise(NO_KEY)),
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Truncated) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NoKey => Err(error.advise(NO_KEY)),
+            other => other,
+        }
+    }
+
+    /// Reads what is kept of the stream from its front, and checks it as whoever opens it would.
+    fn walk(
+        &self,
+        kept: Arc<dyn ReadAt>,
+        envelope: Envelope,
+        input_len: u64,
+        mend: Mend<'_>,
+    ) -> Result<Begun, Error> {
+        let resources = &self.resources;
+        let budget = resources.budget();
+        let plan = resources.plan(envelope.shape(), &budget);
+        let pool = resources.pool_for(plan, envelope.shape(), Some(input_len))?;
+        let start = Committed::at_start(envelope.chain);
+        let reached = Cell::new(start);
+        let mut feed = KeptFeed::new(kept, &envelope, input_len, plan.frames_per_run, &reached, mend);
+        let settings = Settings {
+            executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
+            budget: &budget,
+            release: Release::AtOnce,
+            durability: Durability::AtFinish,
+            cancel: &resources.cancel,
+            demand: plan.demand,
+            frame_len: envelope.shape().frame_len(),
+            mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
+            observe: &mut |committed| reached.set(*committed),
+        };
+        match segment_worker::open(&mut feed, NullSink::new(), start, settings) {
+            Err(error) if !ends_what_is_kept(&error) => return Err(Error::walking(error)),
+            _ => {}
+        }
+        let ledger = feed.finish()?;
+        let start = Committed {
+            segments: ledger.segments(),
+            plaintext_len: ledger.plaintext_len(),
+            sink_len: envelope.origin() + ledger.wire_len(),
+            chain: reached.get().chain,
+            durable_len: 0,
+        };
+        Ok(Begun { envelope, ledger, head: Vec::new(), start })
+    }
+
+    /// The last sealed segment's part of the input is read and sealed again, in memory, under the salt that it has
+    /// (FORMAT F12.3): its digest shows whether the input is still what was sealed.
+    fn check_last_segment(&self, source: &dyn Source, stream: &Begun) -> Result<(), Error> {
+        let input = source.positioned().expect("a regular file lies still");
+        let entry = stream.ledger.last().expect("a page ends when more segments follow");
+        let index = stream.start.segments - 1;
+        let (worker, mut digest) = stream.envelope.segment(&header_of(index, entry))?;
+        let shape = stream.envelope.shape();
+        let frame_len = shape.frame_len() as usize;
+        let (mut plain, mut sealed) = (vec![0; frame_len], vec![0; shape.frame_wire_len() as usize]);
+        for frame in 0..entry.frame_count {
+            self.resources.look()?;
+            let begin = u64::from(frame) * frame_len as u64;
+            let len = (u64::from(entry.plaintext_len) - begin).min(frame_len as u64) as usize;
+            input
+                .read_exact_at(entry.plaintext_offset + begin, &mut plain[..len])
+                .map_err(|error| Error::io("the input could not be read", error))?;
+            let wire = &mut sealed[..FrameWorker::run_wire_len(shape, len)];
+            digest.absorb(&worker.seal(FrameIndex(frame), &plain[..len], wire).fragment);
+        }
+        if macs_equal(&digest.finish(entry.frame_count), &entry.digest) {
+            return Ok(());
+        }
+        Err(other_bytes(index))
+    }
+
+    fn tell(&self, warning: &Warning) {
+        if let Some(observer) = &self.resources.observer {
+            observer.warning(warning);
+        }
+    }
+}
+
+impl Form {
+    /// A stream keeps the form that it was begun in.
+    fn check_fits(&self, envelope: &Envelope) -> Result<(), Error> {
+        let preamble = &envelope.preamble;
+        let mut metadata = self.metadata.clone();
+        metadata.sort();
+        let fits = [
+            ("suite", self.suite.is_none_or(|suite| suite == preamble.suite)),
+            ("digest", self.digest.is_none_or(|digest| digest == preamble.digest)),
+            ("frame length", self.frame_len.is_none_or(|len| len == preamble.shape.frame_len())),
+            ("segment length", self.segment_len.is_none_or(|len| len == preamble.shape.segment_len())),
+            ("metadata", metadata.is_empty() || metadata == envelope.metadata),
+        ];
+        match fits.iter().find(|(_, fits)| !fits) {
+            None => Ok(()),
+            Some((what, _)) => {
+                Err(Error::new(ErrorKind::Usage, format!("the interrupted stream has another {what}"))
+                    .advise("Leave the option away to go on with it, or seal anew with `--restart`."))
+            }
+        }
+    }
+}
+
+/// Opens a regular file and notes what it shows of itself.
+fn open_marked(input: &Path) -> Result<(Box<dyn Source>, InputMark), Error> {
+    let examine = || fs::metadata(input).map_err(|error| Error::io("the input could not be opened", error));
+    let before = examine()?;
+    let source = open_source(input)?;
+    if !before.is_file() || source.positioned().is_none() {
+        return Err(Error::new(ErrorKind::Usage, "only the sealing of a regular file can be resumed")
+            .advise("What a pipe or a device brings cannot be known to be the same a second time."));
+    }
+    let mark = InputMark::of(&before);
+    // The file that was opened is the one that was examined.
+    if InputMark::of(&examine()?) != mark || source.len() != Some(mark.len()) {
+        return Err(Error::input_changed());
+    }
+    Ok((source, mark))
+}
+
+/// Whether the rest of a walk is not what was sealed; anything else is a failure of the walk itself.
+fn ends_what_is_kept(error: &StreamError<Error>) -> bool {
+    use ErrorKind::{Damaged, Limit, Truncated, Unsupported};
+    match error {
+        StreamError::Feed(error) => matches!(error.kind(), Damaged | Truncated | Limit | Unsupported),
+        StreamError::Read { source, .. } => source.kind() == std::io::ErrorKind::UnexpectedEof,
+        StreamError::Frame { .. } | StreamError::Segment { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether a sealing that was published was of the input that is at hand.
+fn is_of(label: &Label, mark: &InputMark) -> bool {
+    FoundState::parse(label.as_bytes()).is_ok_and(|state| state.check_input(mark).is_ok())
+}
+
+/// An earlier attempt has published the output, and was cut off before it could say so.
+fn finish(published: Published, output: &Path) -> Result<Sealed, Error> {
+    published.finish().map_err(|error| {
+        Error::new(ErrorKind::DurabilityUnknown, "the output is in place, but may not survive a power cut")
+            .because(error)
+    })?;
+    let broken = || Error::damaged("the output was published before, and has been changed since");
+    let source = open_source(output)?.positioned().ok_or_else(broken)?;
+    let envelope = read_placed_envelope(&*source, None, Backend::default())?.ok_or_else(broken)?;
+    let footer = Index::read(&*source, &envelope)?.ok_or_else(broken)?.footer;
+    Ok(Sealed {
+        stream_id: envelope.preamble.stream_id,
+        segments: footer.segments,
+        plaintext_len: footer.plaintext_len,
+        wire_len: source.len(),
+        stream_digest: StreamDigest(footer.stream_digest),
+        kept: footer.plaintext_len,
+    })
+}
+
+fn unusable(error: std::io::Error) -> Error {
+    Error::io("what the interrupted sealing has left could not be used", error)
+        .advise("Try again, or start over with `--restart`.")
+}
+
+const NO_KEY: &str =
+    "Give an identity, a passphrase or a key file that opens it, or give it up with `--restart`.";
