@@ -357,7 +357,9 @@ fn finish_after_a_crash(directory: &Path, what: &str) {
     let before = fs::read(&target).ok();
     assert!(before.is_none() || before == Some(stream()), "{what}: neither old nor new");
     let seen = StagedFile::look(&target, Existing::Refuse).unwrap();
-    let opened = match open(directory) {
+    let rig = Rig::over(directory);
+    let options = StageOptions::default();
+    let opened = match StagedFile::open_in(rig, OsStr::new("target"), &options, &label()) {
         Err(TargetError::Exists { .. }) => {
             assert_eq!(seen, Seen::Nothing, "{what}");
             assert_eq!(names(directory), ["target"], "{what}");
