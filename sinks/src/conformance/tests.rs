@@ -6,6 +6,7 @@ mod model;
 use std::{
     fs,
     io::{self, Write},
+    path::Path,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 
 use self::model::{Defect, Model, Offer};
 use super::*;
-use crate::{Existing, Label, MemorySink, NullSink, Opened, PipeSink, StageOptions, StagedFile};
+use crate::{Existing, Label, MemorySink, NullSink, Opened, PipeSink, StageOptions, StagedFile, TargetError};
 
 fn assert_kept(violations: &[Violation]) {
     assert!(violations.is_empty(), "{violations:#?}");
@@ -59,7 +60,6 @@ fn the_staged_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
 
 #[test]
 fn the_staged_file_with_a_journal_keeps_the_contract_over_no_target_and_over_an_old_one() {
-    let label = Label::new(b"an attempt").unwrap();
     for old in [None, Some(b"the old target")] {
         let directory = tempfile::tempdir().unwrap();
         let count = AtomicUsize::new(0);
@@ -70,11 +70,18 @@ fn the_staged_file_with_a_journal_keeps_the_contract_over_no_target_and_over_an_
                 fs::write(&path, old).unwrap();
             }
             let existing = if old.is_some() { Existing::Replace } else { Existing::Refuse };
-            let options = StageOptions { existing, ..StageOptions::default() };
-            let opened = StagedFile::open(&path, &options, &label).unwrap();
-            let Opened::Fresh(sink) = opened else { panic!("{opened:?}") };
-            Specimen::new(sink, move || fs::read(&path).ok())
+            let (opened, again) = (open_journalled(&path, existing).unwrap(), path.clone());
+            Specimen::new(opened, move || fs::read(&path).ok())
+                .reopening(move || open_journalled(&again, existing))
         }));
+    }
+}
+
+fn open_journalled(path: &Path, existing: Existing) -> Result<StagedFile, TargetError> {
+    let options = StageOptions { existing, ..StageOptions::default() };
+    match StagedFile::open(path, &options, &Label::new(b"an attempt").unwrap())? {
+        Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
+        Opened::Published(_) => panic!("nothing crashed behind a rename"),
     }
 }
 

@@ -215,8 +215,10 @@ impl Site {
         }
     }
 
-    /// Does what the table says. The journal is locked.
+    /// Does what the table says. The journal is locked. What memory holds of it may be better than the medium.
     fn recover(self, journal: Claim, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
+        let path = self.place.sibling(&journal.name);
+        journal.file.forget_cached().map_err(|error| TargetError::io(&path, "examine", error))?;
         let recovery = match options.earlier {
             Earlier::Resume => decide(&self.evidence(&*journal.file)?),
             Earlier::Discard => Recovery::StartAnew,
@@ -231,9 +233,7 @@ impl Site {
             Recovery::Published { id, label, mark } => {
                 Ok(Opened::Published(Published { site: self, journal, id, label, mark }))
             }
-            Recovery::Refuse(problem) => {
-                Err(TargetError::Journal { path: self.place.sibling(&journal.name), problem })
-            }
+            Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
         }
     }
 

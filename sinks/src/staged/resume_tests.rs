@@ -1,7 +1,7 @@
 //! Tests of a staged file with a journal: what a crash, a drop or damage leaves, and what the next attempt makes of it.
 //! Know the files by their names and contents; crashes are directories in which nothing changes any more.
 
-use std::{ffi::OsStr, fs, path::Path};
+use std::{ffi::OsStr, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{rig::Rig, *};
 use crate::{Label, TargetError};
@@ -321,6 +321,25 @@ fn one_damaged_slot_costs_one_mark() {
     let mut sink = resumable(open(directory.path()).unwrap());
     assert_eq!(sink.last_commit().unwrap(), Some(mark(0)));
     assert_eq!(resume(sink), 2);
+}
+
+#[test]
+fn in_a_directory_for_everyone_only_our_own_files_are_gone_on_with() {
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root can make the files of another user that this is about.
+    }
+    for (mode, name) in [(0o1777, JOURNAL), (0o1777, STAGING), (0o755, JOURNAL), (0o755, STAGING)] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        interrupted(directory.path(), 1);
+        std::os::unix::fs::lchown(directory.path().join(name), Some(65_534), None).unwrap();
+        match open(directory.path()) {
+            Err(TargetError::SomeoneElses { path }) if mode == 0o1777 => assert!(path.ends_with(name)),
+            Ok(Opened::Resumable { .. }) if mode == 0o755 => {}
+            other => panic!("{mode:o}, {name}: {other:?}"),
+        }
+        assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::{
 use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
 
 use super::{rig::Rig, *};
-use crate::{TargetError, TargetKind};
+use crate::{Label, TargetError, TargetKind};
 
 const REPLACE: StageOptions = options(Existing::Replace, None);
 const REFUSE: StageOptions = options(Existing::Refuse, None);
@@ -355,6 +355,39 @@ fn a_drop_does_not_remove_what_another_writer_put_at_the_staging_name() {
 
 #[test]
 fn of_writers_that_race_for_a_target_one_at_a_time_holds_it() {
+    race(|_| Attempt::Plain);
+}
+
+#[test]
+fn of_writers_with_a_journal_that_race_for_a_target_one_at_a_time_holds_it() {
+    race(|_| Attempt::Journalled);
+}
+
+#[test]
+fn of_writers_with_and_without_a_journal_that_race_for_a_target_one_at_a_time_holds_it() {
+    race(|writer| if writer.is_multiple_of(2) { Attempt::Plain } else { Attempt::Journalled });
+}
+
+/// How a writer that races opens its sink.
+#[derive(Clone, Copy)]
+enum Attempt {
+    Plain,
+    Journalled,
+}
+
+impl Attempt {
+    fn open(self, path: &Path) -> Result<StagedFile, TargetError> {
+        match self {
+            Self::Plain => StagedFile::create(path, &REPLACE),
+            Self::Journalled => match StagedFile::open(path, &REPLACE, &Label::new(b"race").unwrap())? {
+                Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
+                Opened::Published(published) => panic!("{published:?}: nothing crashed behind a rename"),
+            },
+        }
+    }
+}
+
+fn race(attempt: fn(u8) -> Attempt) {
     const RACES: usize = 250;
     const WRITERS: u8 = 4;
     let scratch = Scratch::new();
@@ -370,7 +403,7 @@ fn of_writers_that_race_for_a_target_one_at_a_time_holds_it() {
                     fs::write(path.with_file_name(".target.cofferdam-staging"), b"stale").unwrap();
                 }
                 start.wait();
-                let outcome = race_once(&path, &holders, writer);
+                let outcome = race_once(attempt(writer), &path, &holders, writer);
                 start.wait();
                 outcome
             })
@@ -397,8 +430,8 @@ enum Outcome {
     Wrong(String),
 }
 
-fn race_once(path: &Path, holders: &AtomicUsize, writer: u8) -> Outcome {
-    let mut sink = match StagedFile::create(path, &REPLACE) {
+fn race_once(attempt: Attempt, path: &Path, holders: &AtomicUsize, writer: u8) -> Outcome {
+    let mut sink = match attempt.open(path) {
         Ok(sink) => sink,
         Err(TargetError::Held { .. }) => return Outcome::Held,
         Err(error) => return Outcome::Wrong(error.to_string()),
