@@ -466,6 +466,15 @@ pub fn remove(storage: Arc<dyn Storage>, name: &OsStr) -> Result<(), WalError> {
     }
 }
 
+/// As [`remove`], by the log's path.
+///
+/// # Errors
+/// As [`remove`].
+pub fn remove_path(log: &Path) -> Result<(), WalError> {
+    let (storage, name) = path_to(log)?;
+    remove(storage, &name)
+}
+
 /// Every step can be done again: bytes at offsets, then the length, then the sync.
 fn replay(reader: &Reader, target: &mut dyn ReplayTarget, len: u64) -> io::Result<()> {
     reader.replay_with(|at, bytes| target.write_at(at, bytes))?;
