@@ -72,25 +72,27 @@ Exit codes:
     5  the sealed stream is truncated
     6  the target exists
     7  a limit is exceeded, or the stream's version or a feature is not supported
+    8  what is kept beside the target belongs to another stream or target, or is damaged
     9  another process is writing the target
    10  the target is in place, but may not survive a power cut
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
-After 129, 130 and 143 the target is as it was and nothing is left beside it. A second signal ends \
-the program at once; what is then left beside the target is removed by the next run for the same target.
+After 129, 130 and 143 the target is as it was. What a restore has until then is kept beside it: the same \
+command goes on from there, `--restart` begins anew. A second signal ends the program at once, and loses no more.
 
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
   sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, seconds
-  restored  input, output, stream_id, segments, plaintext_len, stream_digest, metadata, seconds
+  restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, metadata, seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
   stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
   demo      step, and what it measured
-  progress  committed, total, segments, bytes_per_second, eta_seconds
+  progress  committed, durable, total, segments, bytes_per_second, eta_seconds
+  resumed   kept, segments
   warning   message
-  error     kind, message, advice, segment, frame, position, exit_code
+  error     kind, message, advice, segment, frame, position, kept, exit_code
 Metadata is a list of {key, value}; what is not UTF-8 is {\"hex\": …}. Absent values are null.";

@@ -14,6 +14,7 @@ use cofferdam::{ErrorKind, Existing, PipeSink, PipeSource, Source, open_path};
 use crate::failure::Failure;
 use crate::interrupt::Stake;
 use crate::report::Channel;
+use crate::size::Size;
 
 /// Where bytes come from or go to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,16 +73,20 @@ impl End {
     /// Adds to a failure what it means for this output.
     pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
         let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
+        let kept = error.kept();
         let failure = Failure::from(error);
         match self {
             End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
             End::Path(path) if is_fifo(path) => {
                 failure.advise_also("What has gone into the pipe is not the whole.")
             }
-            End::Path(_) if is_cut_off => {
-                failure.advise_also("The target is as it was, and nothing is left beside it.")
-            }
-            End::Path(_) => failure,
+            End::Path(_) => match kept {
+                Some(kept) => failure.advise_also(&how_to_go_on(kept)),
+                None if is_cut_off => {
+                    failure.advise_also("The target is as it was, and nothing is left beside it.")
+                }
+                None => failure,
+            },
         }
     }
 
@@ -110,6 +115,15 @@ pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
             .advise("Give the sealed file's name; `verify` takes a pipe."));
     }
     Ok(())
+}
+
+/// What is kept after a failure, and what to do with it.
+fn how_to_go_on(kept: u64) -> String {
+    format!(
+        "The target is as it was. Beside it {} are kept: run the same command again to go on from there, or with \
+         `--restart` to begin anew.",
+        Size(kept)
+    )
 }
 
 fn is_fifo(path: &Path) -> bool {

@@ -18,6 +18,7 @@ pub(crate) struct Failure {
     pub(crate) segment: Option<u64>,
     pub(crate) frame: Option<u32>,
     pub(crate) position: Option<u64>,
+    pub(crate) kept: Option<u64>,
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
@@ -39,7 +40,7 @@ const TABLE: [(ErrorKind, &str, u8); 12] = [
 impl Failure {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Failure {
         let message = message.into();
-        Failure { kind, message, advice: None, segment: None, frame: None, position: None }
+        Failure { kind, message, advice: None, segment: None, frame: None, position: None, kept: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
@@ -113,6 +114,7 @@ impl From<cofferdam::Error> for Failure {
             segment: error.segment(),
             frame: error.frame(),
             position: error.position(),
+            kept: error.kept(),
         }
     }
 }

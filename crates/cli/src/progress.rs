@@ -63,6 +63,7 @@ impl Watch {
         self.report.progress(&ProgressRecord {
             event: "progress",
             committed: progress.committed,
+            durable: progress.durable,
             total: progress.total,
             segments: progress.segments,
             bytes_per_second: progress.throughput.map(f64::round),
@@ -86,6 +87,10 @@ impl Observer for Watch {
             }
             Shown::Nothing => {}
         }
+    }
+
+    fn resumed(&self, kept: u64, segments: u64) {
+        self.report.resumed(kept, segments);
     }
 
     fn warning(&self, warning: &Warning) {
@@ -124,6 +129,7 @@ fn new_bar(verb: &'static str, total: Option<u64>) -> ProgressBar {
 struct ProgressRecord {
     event: &'static str,
     committed: u64,
+    durable: u64,
     total: Option<u64>,
     segments: u64,
     bytes_per_second: Option<f64>,

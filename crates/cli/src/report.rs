@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::size::Size;
+use crate::text::count;
 
 /// How this run speaks.
 #[derive(Clone, Copy)]
@@ -92,6 +94,19 @@ impl Report {
         }
     }
 
+    /// The stream goes on behind an earlier attempt.
+    pub(crate) fn resumed(self, kept: u64, segments: u64) {
+        match (self.volume, self.form) {
+            (Volume::Quiet, _) => {}
+            (_, Form::Human) => complain(&format!(
+                "cofferdam: going on behind {} ({}) that an earlier attempt left and that proved right",
+                Size(kept),
+                count(segments, "segment"),
+            )),
+            (_, Form::Json) => complain(&encode(&ResumedRecord { event: "resumed", kept, segments })),
+        }
+    }
+
     /// The last word of a command that failed.
     pub(crate) fn failure(self, failure: &Failure) {
         match self.form {
@@ -109,6 +124,7 @@ impl Report {
                 segment: failure.segment,
                 frame: failure.frame,
                 position: failure.position,
+                kept: failure.kept,
                 exit_code: failure.exit_code(),
             })),
         }
@@ -146,6 +162,13 @@ struct WarningRecord {
 }
 
 #[derive(Serialize)]
+struct ResumedRecord {
+    event: &'static str,
+    kept: u64,
+    segments: u64,
+}
+
+#[derive(Serialize)]
 struct FailureRecord<'a> {
     event: &'static str,
     kind: &'static str,
@@ -154,5 +177,6 @@ struct FailureRecord<'a> {
     segment: Option<u64>,
     frame: Option<u32>,
     position: Option<u64>,
+    kept: Option<u64>,
     exit_code: u8,
 }

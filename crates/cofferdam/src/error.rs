@@ -199,6 +199,10 @@ impl Error {
                 (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
             }
             TargetError::Held { .. } => (ErrorKind::TargetHeld, None),
+            TargetError::Journal { .. } => (
+                ErrorKind::OtherJournal,
+                Some("`--restart` begins anew; what is kept beside the target is then lost."),
+            ),
             TargetError::NotAFile { .. } | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };

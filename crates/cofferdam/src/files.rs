@@ -10,7 +10,7 @@ use std::thread;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use segment_worker::CancelToken;
-use sinks::{Existing, PipeSink, StageOptions, StagedFile, TargetError, TargetKind, classify};
+use sinks::{Existing, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
 use sources::Source;
 
 use crate::feed::PATIENCE;
@@ -55,7 +55,8 @@ impl<'a> Target<'a> {
                 })?;
                 Ok(Target::Fifo(PipeSink::new(fifo)))
             }
-            TargetKind::RegularFile if existing == Existing::Refuse => {
+            // What an earlier attempt has published is no obstacle to the same attempt run again.
+            TargetKind::RegularFile if existing == Existing::Refuse && !was_published(path) => {
                 Err(Error::target(TargetError::Exists { path: path.to_owned() }))
             }
             TargetKind::Symlink if existing == Existing::Refuse => {
@@ -64,6 +65,11 @@ impl<'a> Target<'a> {
             _ => Ok(Target::Staged { path, existing }),
         }
     }
+}
+
+/// Whether the target is the work of an attempt that was cut off before it had removed its journal.
+fn was_published(path: &Path) -> bool {
+    matches!(StagedFile::look(path, Existing::Refuse), Ok(Seen::Published { .. }))
 }
 
 /// Opens the FIFO that stands at `path`, and nothing else: what has taken its name since it was looked at, a symbolic

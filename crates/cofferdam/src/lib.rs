@@ -83,6 +83,7 @@ mod key_area;
 mod opener;
 mod progress;
 mod resources;
+mod restore_label;
 mod resume;
 mod rewrap;
 mod seal_resume;
@@ -108,8 +109,8 @@ pub use segment_worker::{Budget, CancelToken, Release};
 pub use simple::{open, restore, seal};
 pub use sinks::{
     Checkpoint, CommitError, Durability, Earlier, Existing, MakeDurable, MemoryContents, MemorySink,
-    NullSink, PipeSink, PositionedWrite, Profile, StageOptions, StagedFile, StreamingSink, TargetError,
-    TargetKind, Visibility, classify,
+    NullSink, PipeSink, PositionedWrite, Profile, ReadKept, StageOptions, StagedFile, StreamingSink,
+    TargetError, TargetKind, Visibility, classify,
 };
 pub use sources::{Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, open_path};
 

@@ -10,7 +10,7 @@ use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, Executor, Feed, Opened, Release, Settings};
-use sinks::{Durability, Existing, NullSink, StreamingSink};
+use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
@@ -19,12 +19,12 @@ use crate::feed::Heedful;
 use crate::feed::placed::PlacedFeed;
 use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
 use crate::feed::window::Window;
-use crate::files::{Target, open_source, refuse_same_file, stage};
+use crate::files::{Target, open_source, refuse_same_file};
 use crate::index::{Index, Walk, read};
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan};
 use crate::resume::{Behind, Found, Resumed};
-use crate::tentative::{Keeps, Opening, Tentative};
+use crate::tentative::{Keeps, Opening, Tentative, restore_into};
 use crate::{Error, Metadata, Observer, StreamDigest, StreamId, Warning};
 
 /// Opens sealed streams.
@@ -49,6 +49,7 @@ pub struct Opener {
     release: Release,
     durability: Durability,
     existing: Existing,
+    earlier: Earlier,
     expected: Option<StreamDigest>,
     resources: Resources,
 }
@@ -89,6 +90,7 @@ impl Opener {
             release: Release::AtOnce,
             durability: Durability::default(),
             existing: Existing::Refuse,
+            earlier: Earlier::Resume,
             expected: None,
             resources: Resources::default(),
         }
@@ -113,6 +115,13 @@ impl Opener {
     #[must_use]
     pub fn existing(mut self, existing: Existing) -> Opener {
         self.existing = existing;
+        self
+    }
+
+    /// What [`Opener::restore_file`] does with what an interrupted call left beside the target. Default: go on from it.
+    #[must_use]
+    pub fn earlier(mut self, earlier: Earlier) -> Opener {
+        self.earlier = earlier;
         self
     }
 
@@ -161,7 +170,8 @@ impl Opener {
         match target {
             Target::Fifo(sink) => self.open(source, sink),
             Target::Staged { path, existing } => self.open_with(source, |envelope, len| {
-                Ok(Opening::plain(stage(path, existing, len)?, envelope).into())
+                let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
+                restore_into(path, &options, envelope)
             }),
         }
     }

@@ -45,7 +45,12 @@ impl Found {
     ) -> Result<Resumed, Error> {
         let start = match (&self.kept, &self.mark) {
             (None, None) => return Ok(Resumed::nothing(means.envelope)),
-            (Some(kept), _) => prove(kept, walk, means)?,
+            (Some(kept), mark) => {
+                let proved = prove(kept, walk, means)?;
+                // What lies behind the mark is there, but no sync has said so.
+                let durable_len = mark.as_ref().map_or(0, |(_, mark)| mark.sink_len.min(proved.sink_len));
+                Committed { durable_len, ..proved }
+            }
             (None, Some((_, committed))) => {
                 advance(walk, committed.segments)?;
                 check_agrees(walk, committed)?;
@@ -114,7 +119,7 @@ fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Re
     let entry = walk.entry()?;
     let (worker, _) = means.envelope.segment(&header_of(segments, &entry))?;
     let chain = read_closing(walk, &entry, &worker)?.fields.chain_before;
-    Ok(Committed { segments, plaintext_len, sink_len: plaintext_len, chain, durable_len: plaintext_len })
+    Ok(Committed { segments, plaintext_len, sink_len: plaintext_len, chain, durable_len: 0 })
 }
 
 fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Result<u64, Error> {

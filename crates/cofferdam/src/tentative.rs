@@ -1,17 +1,22 @@
 //! Where plaintext goes before it is published, made once the stream is known, and what of it outlives a failure.
 //! It knows labels and paths; the bytes are the engine's.
 
-use sinks::StreamingSink;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use keys::KeySchedule;
+use sinks::{Label, Opened, StageOptions, StagedFile, StreamingSink};
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
+use crate::restore_label::RestoreLabel;
+use crate::{Error, ErrorKind};
 
 /// A sink for a stream that is known.
 pub(crate) enum Tentative<S> {
     /// To be written, from the start or from where an earlier attempt ended.
     Open(Opening<S>),
     /// An earlier attempt has published it, and was cut off while it tidied up.
-    #[allow(dead_code)]
     Published,
 }
 
@@ -44,3 +49,55 @@ impl<S> From<Opening<S>> for Tentative<S> {
         Tentative::Open(opening)
     }
 }
+
+/// Stages a file for `path`, or goes on with what an earlier restore of the same stream left there.
+pub(crate) fn restore_into(
+    path: &Path,
+    options: &StageOptions,
+    envelope: &Envelope,
+) -> Result<Tentative<StagedFile>, Error> {
+    let schedule = envelope.schedule.as_ref().expect("who restores has the key");
+    let label = RestoreLabel::new(&envelope.preamble, resolved(path).file_name().unwrap_or_default())?;
+    let fresh = Label::new(&label.to_bytes(schedule)).expect("a label of ours is within the limit");
+    for _ in 0..ATTEMPTS_MAX {
+        match StagedFile::open(path, options, &fresh).map_err(Error::target)? {
+            Opened::Fresh(sink) => return Ok(journalled(sink, &label, schedule)),
+            Opened::Resumable { sink, label: found } => {
+                return Ok(journalled(sink, &label.accept(found.as_bytes(), schedule)?, schedule));
+            }
+            Opened::Published(published) => {
+                let ours = label.accept(published.label().as_bytes(), schedule).is_ok();
+                published.finish().map_err(unfinished)?;
+                if ours {
+                    return Ok(Tentative::Published);
+                }
+                // Another stream's restore was done and had not tidied up. Now it has: the target is like any other.
+            }
+        }
+    }
+    Err(Error::new(ErrorKind::TargetHeld, "other restores of the same target keep coming in between"))
+}
+
+fn journalled(sink: StagedFile, label: &RestoreLabel, schedule: &KeySchedule) -> Tentative<StagedFile> {
+    Opening { sink, marks: label.marks(schedule), keeps: Keeps::Progress }.into()
+}
+
+/// Where a symbolic link leads to: that is what is replaced, and what a journal is beside.
+fn resolved(path: &Path) -> PathBuf {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        _ => path.to_owned(),
+    }
+}
+
+fn unfinished(error: std::io::Error) -> Error {
+    Error::new(
+        ErrorKind::DurabilityUnknown,
+        "an earlier restore has put the target in place, but it may not survive a power cut",
+    )
+    .advise("Run `sync` on its file system and look at the system's log; then verify the target.")
+    .because(error)
+}
+
+/// How often other restores may come in between.
+const ATTEMPTS_MAX: usize = 3;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use cofferdam::{Opener, Restored};
+use cofferdam::{Durability, Earlier, Opener, Restored};
 use serde::Serialize;
 
 use crate::ends::{End, existing};
@@ -21,6 +21,10 @@ use crate::text::{Pair, count, hex, pace, pairs};
 /// The target changes once, after every byte has been verified, and is then synced to disk. If anything is wrong with
 /// the stream, the target is as it was. To standard output goes one verified segment after another: there, only exit
 /// code 0 says that it was all.
+///
+/// An interrupted restore leaves what it has beside the target (.NAME.cofferdam-staging and .NAME.cofferdam-journal,
+/// readable by you alone). The same command goes on from there by itself, once that has proved right; --restart discards
+/// it. To standard output nothing is kept.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Restore {
@@ -36,6 +40,18 @@ pub(crate) struct Restore {
     #[arg(long)]
     force: bool,
 
+    /// Discard what an interrupted restore of this target left, and begin anew
+    #[arg(long)]
+    restart: bool,
+
+    /// When what has been restored is made safe against a power cut: each segment, groups of 256MiB or 5 seconds, or
+    /// all at the finish
+    ///
+    /// It decides how much of an interrupted restore survives a power cut. After a crash of the program alone, all that
+    /// was written is there, whatever is chosen; and what is there is proved before it is built upon.
+    #[arg(long, value_enum, default_value = "group")]
+    durability: DurabilityName,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -43,12 +59,32 @@ pub(crate) struct Restore {
     resources: Resources,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DurabilityName {
+    Each,
+    Group,
+    Finish,
+}
+
+impl From<DurabilityName> for Durability {
+    fn from(name: DurabilityName) -> Durability {
+        match name {
+            DurabilityName::Each => Durability::Each,
+            DurabilityName::Group => Durability::default(),
+            DurabilityName::Finish => Durability::AtFinish,
+        }
+    }
+}
+
 impl Restore {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         self.target.refuse_terminal("the plaintext", existing(self.force))?;
         let cancel = interrupt::install(self.target.stake(), report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities()?).existing(existing(self.force));
+        let opener = Opener::new(self.keys.some_identities()?)
+            .existing(existing(self.force))
+            .earlier(if self.restart { Earlier::Discard } else { Earlier::Resume })
+            .durability(self.durability.into());
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let begun = Instant::now();
         let restored = match (&self.sealed, &self.target) {
@@ -72,6 +108,7 @@ struct Record {
     segments: u64,
     plaintext_len: u64,
     stream_digest: String,
+    kept: u64,
     metadata: Vec<Pair>,
     seconds: f64,
 }
@@ -86,6 +123,7 @@ impl Record {
             segments: restored.segments,
             plaintext_len: restored.plaintext_len,
             stream_digest: hex(&restored.stream_digest.0),
+            kept: restored.kept,
             metadata: pairs(&restored.metadata),
             seconds: begun.elapsed().as_secs_f64(),
         }
@@ -115,5 +153,5 @@ Examples:
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged or tampered with, 4 no key opens it, \
-5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 9 another process \
-writes the target, 10 in place but its durability is unknown, 130 interrupted: the target is as it was.";
+5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
+target is of another stream, 9 another process writes the target, 10 in place but its durability is unknown, 130 interrupted: the target is as it was.";

@@ -108,7 +108,14 @@ fn a_damaged_stream_is_3_and_says_where() {
     place.run(["verify", "-i", "key.txt", "sealed.cfd"]).assert_failed(3, "segment 2");
     place.run(["verify", "sealed.cfd"]).assert_failed(3, "segment 2");
     assert_eq!(place.read("target"), b"old");
-    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd", "target"]);
+    assert!(refused.stderr.contains("run the same command again to go on"), "{}", refused.stderr);
+    let good = place.seal("plain", "other.cfd");
+    good.assert_done();
+    let another = place.run(["restore", "-i", "key.txt", "--force", "other.cfd", "target"]);
+    another.assert_failed(8, "--restart");
+    assert_eq!(place.read("target"), b"old");
+    place.run(["restore", "-i", "key.txt", "--force", "--restart", "other.cfd", "target"]).assert_done();
+    assert_eq!(place.names(), ["key.txt", "other.cfd", "plain", "sealed.cfd", "target"]);
 }
 
 #[test]
@@ -141,7 +148,7 @@ fn a_truncated_stream_is_5() {
     ] {
         place.run(arguments).assert_failed(5, "Its end is missing");
     }
-    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+    assert!(!place.path("t").exists());
 }
 
 #[test]
@@ -205,7 +212,7 @@ fn every_vector_ends_in_the_code_of_its_class() {
             class => panic!("{name}: class {class}"),
         };
         // In order from a pipe, as the vectors are meant to be read.
-        let ran = place.run_fed(["restore", option.0, "given", "-", "restored"], sealed);
+        let ran = place.run_fed(["restore", "--restart", option.0, "given", "-", "restored"], sealed);
         assert_eq!(ran.code, due, "{name}: {}", ran.stderr);
         assert_eq!(place.path("restored").exists(), due == 0, "{name}");
         let _ = fs::remove_file(place.path("restored"));

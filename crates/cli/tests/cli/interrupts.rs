@@ -1,4 +1,4 @@
-//! Signals: the program ends with the signal's code, and nothing is left.
+//! Signals: the program ends with the signal's code, and a restore goes on when it is run again.
 //! Every wait is for something that can be seen.
 
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
 
 #[test]
-fn an_interrupted_restore_from_an_idle_fifo_is_130_and_leaves_nothing() {
+fn an_interrupted_restore_from_an_idle_fifo_is_130_and_goes_on_from_the_file() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let place = Place::with_sealed(4);
         let mut fifo = open_fifo(&place);
@@ -23,7 +23,10 @@ fn an_interrupted_restore_from_an_idle_fifo_is_130_and_leaves_nothing() {
         let ran = end_of(restoring);
         ran.assert_failed(code, "cofferdam: interrupted");
         assert!(ran.stderr.contains("The target is as it was"));
-        assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd"]);
+        assert!(!place.path("target").exists());
+        place.run(["restore", "-i", "key.txt", "sealed.cfd", "target"]).assert_done();
+        assert!(place.read("target") == place.read("plain"));
+        assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd", "target"]);
     }
 }
 
@@ -93,7 +96,9 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_a_signal() {
     let mut shell = Command::new("sh");
     shell.args(["-c", limited, env!("CARGO_BIN_EXE_cofferdam")]).current_dir(place.directory.path());
     Ran::of(shell.output().unwrap()).assert_failed(1, "File too large");
-    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+    assert!(!place.path("target").exists());
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", "target"]).assert_done();
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd", "target"]);
 }
 
 #[test]

@@ -1,0 +1,318 @@
+//! Owns restores that are interrupted and run again: what was kept is proved, what is missing is read, nothing else.
+//! Refuses to know the journal's bytes; it sees files beside the target, and what is read of the sealed stream.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod streams;
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cofferdam::{
+    Arrival, CancelToken, Durability, Earlier, Error, ErrorKind, Existing, Observer, Opener, Progress,
+    ReadAt, Restored, Source, Warning,
+};
+
+use streams::{
+    READINGS, Reading, SEGMENT, Shared, counted, in_order, names_in, opener, scratch, seal, small_sealer,
+    threads,
+};
+
+/// Segments of the streams here.
+const SEGMENTS: usize = 20;
+
+/// Counts the bytes that are read of a sealed stream at offsets.
+struct Counted {
+    bytes: Shared,
+    read: Arc<AtomicU64>,
+}
+
+impl ReadAt for Counted {
+    fn len(&self) -> u64 {
+        self.bytes.as_ref().len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read.fetch_add(buffer.len() as u64, Ordering::SeqCst);
+        let at = offset as usize;
+        let there = self.bytes.as_ref().get(at..at + buffer.len());
+        buffer.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+struct CountedSource(Arc<Counted>);
+
+impl Source for CountedSource {
+    fn len(&self) -> Option<u64> {
+        Some(self.0.len())
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.0.clone())
+    }
+
+    fn read_within(&mut self, _buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Cancels once so many segments have committed, and notes what it is told.
+struct Stop {
+    after: u64,
+    cancel: CancelToken,
+    resumed: Mutex<Vec<(u64, u64)>>,
+    warnings: Mutex<Vec<Warning>>,
+    durable: AtomicU64,
+}
+
+impl Stop {
+    fn after(segments: u64) -> Arc<Stop> {
+        Arc::new(Stop {
+            after: segments,
+            cancel: CancelToken::new(),
+            resumed: Mutex::default(),
+            warnings: Mutex::default(),
+            durable: AtomicU64::new(0),
+        })
+    }
+
+    fn never() -> Arc<Stop> {
+        Stop::after(u64::MAX)
+    }
+}
+
+impl Observer for Stop {
+    fn progress(&self, progress: &Progress) {
+        assert!(progress.durable <= progress.committed);
+        self.durable.fetch_max(progress.durable, Ordering::SeqCst);
+        if progress.segments >= self.after {
+            self.cancel.cancel();
+        }
+    }
+
+    fn resumed(&self, kept: u64, segments: u64) {
+        self.resumed.lock().unwrap().push((kept, segments));
+    }
+
+    fn warning(&self, warning: &Warning) {
+        self.warnings.lock().unwrap().push(*warning);
+    }
+}
+
+/// A stream, its plaintext, and a directory with a target's name in it.
+struct Scene {
+    directory: tempfile::TempDir,
+    plaintext: Vec<u8>,
+    sealed: Shared,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let plaintext = counted(SEGMENTS * SEGMENT - 5);
+        let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
+        Scene { directory: scratch(), plaintext, sealed }
+    }
+
+    fn target(&self) -> PathBuf {
+        self.directory.path().join("db")
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.directory.path().join(".db.cofferdam-staging")
+    }
+
+    fn opener(&self, stop: &Arc<Stop>) -> Opener {
+        opener().threads(threads(2)).cancel(stop.cancel.clone()).observer(stop.clone())
+    }
+
+    fn restore(&self, opener: &Opener, reading: Reading) -> (Result<Restored, Error>, u64) {
+        let read = Arc::new(AtomicU64::new(0));
+        let restored = match reading {
+            Reading::Placed => {
+                let counted = Counted { bytes: self.sealed.clone(), read: read.clone() };
+                opener.restore_to(CountedSource(Arc::new(counted)), &self.target())
+            }
+            Reading::Sequential => opener.restore_to(in_order(self.sealed.clone()), &self.target()),
+        };
+        (restored, read.load(Ordering::SeqCst))
+    }
+
+    /// Interrupts a restore behind `segments` segments, and gives the bytes it says it kept.
+    fn interrupt(&self, segments: u64, reading: Reading) -> u64 {
+        let stop = Stop::after(segments);
+        let (cancelled, _) = self.restore(&self.opener(&stop), reading);
+        let error = cancelled.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(!self.target().exists());
+        error.kept().unwrap_or(0)
+    }
+
+    fn assert_restored(&self) {
+        assert!(fs::read(self.target()).unwrap() == self.plaintext, "the target is not the plaintext");
+        assert_eq!(names_in(self.directory.path()), [Path::new("db")], "something is left beside the target");
+    }
+}
+
+#[test]
+fn what_was_kept_is_not_read_again() {
+    let scene = Scene::new();
+    let kept = scene.interrupt(10, Reading::Placed);
+    assert!(kept >= 10 * SEGMENT as u64, "{kept} bytes kept");
+    let staging = fs::metadata(scene.staging()).unwrap();
+    assert_eq!(staging.permissions().mode() & 0o777, 0o600);
+
+    let stop = Stop::never();
+    let (restored, read) = scene.restore(&scene.opener(&stop), Reading::Placed);
+    let restored = restored.unwrap();
+    assert!(restored.kept >= kept, "{} bytes were proved of {kept}", restored.kept);
+    let segments = restored.kept / SEGMENT as u64;
+    assert_eq!(*stop.resumed.lock().unwrap(), [(restored.kept, segments)]);
+    let sealed_len = scene.sealed.as_ref().len() as u64;
+    let most = sealed_len * 55 / 100;
+    assert!(read <= most, "{read} bytes were read of {sealed_len}, after half had been kept");
+    scene.assert_restored();
+}
+
+#[test]
+fn a_restore_may_be_interrupted_again_and_again() {
+    for reading in READINGS {
+        let scene = Scene::new();
+        let mut kept = 0;
+        for segments in [1, 4, 5, 11, 18] {
+            let now = scene.interrupt(segments, reading);
+            assert!(now >= segments * SEGMENT as u64, "{reading:?}: {now} bytes behind {segments} segments");
+            assert!(reading == Reading::Sequential || now >= kept, "{reading:?}: {now} bytes after {kept}");
+            kept = now;
+        }
+        scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap();
+        scene.assert_restored();
+    }
+}
+
+#[test]
+fn a_byte_that_changed_in_between_is_found_and_its_segment_read_again() {
+    for segment in [0, 3, 9] {
+        let scene = Scene::new();
+        scene.interrupt(10, Reading::Placed);
+        let staging = OpenOptions::new().read(true).write(true).open(scene.staging()).unwrap();
+        let at = (segment * SEGMENT + 1234) as u64;
+        let mut byte = [0];
+        staging.read_exact_at(&mut byte, at).unwrap();
+        staging.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        let (restored, _) = scene.restore(&scene.opener(&Stop::never()), Reading::Placed);
+        assert_eq!(restored.unwrap().kept, (segment * SEGMENT) as u64, "all before the changed segment");
+        scene.assert_restored();
+    }
+}
+
+#[test]
+fn what_a_pipe_brings_again_is_compared_with_what_is_kept_and_mended() {
+    let scene = Scene::new();
+    scene.interrupt(10, Reading::Sequential);
+    let staging = OpenOptions::new().write(true).open(scene.staging()).unwrap();
+    staging.write_all_at(b"rot", 5000).unwrap();
+    scene.restore(&scene.opener(&Stop::never()), Reading::Sequential).0.unwrap();
+    scene.assert_restored();
+}
+
+#[test]
+fn a_stream_that_was_cut_or_damaged_goes_on_from_a_whole_copy() {
+    for cut in [true, false] {
+        let mut scene = Scene::new();
+        let whole = scene.sealed.clone();
+        let mut bytes = whole.as_ref().to_vec();
+        let middle = bytes.len() / 2;
+        match cut {
+            true => bytes.truncate(middle),
+            false => bytes[middle] ^= 1,
+        }
+        scene.sealed = Shared::new(bytes);
+        let reading = if cut { Reading::Sequential } else { Reading::Placed };
+        let error = scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap_err();
+        assert_eq!(error.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::Damaged });
+        assert!(error.kept().unwrap() >= 9 * SEGMENT as u64);
+        assert!(!scene.target().exists());
+        scene.sealed = whole;
+        let restored = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap();
+        assert!(restored.kept >= 9 * SEGMENT as u64);
+        scene.assert_restored();
+    }
+}
+
+#[test]
+fn threads_memory_and_durability_may_differ_between_the_runs() {
+    let scene = Scene::new();
+    scene.interrupt(6, Reading::Placed);
+    let stop = Stop::after(12);
+    let other = scene.opener(&stop).threads(threads(1)).memory(1 << 20).durability(Durability::Each);
+    assert!(scene.restore(&other, Reading::Placed).0.is_err());
+    assert!(
+        stop.durable.load(Ordering::SeqCst) >= 11 * SEGMENT as u64,
+        "each segment is durable as it commits"
+    );
+    let last = scene.opener(&Stop::never()).threads(threads(3)).durability(Durability::AtFinish);
+    assert!(scene.restore(&last, Reading::Placed).0.unwrap().kept >= 12 * SEGMENT as u64);
+    scene.assert_restored();
+}
+
+#[test]
+fn what_is_kept_of_another_stream_is_refused_and_stays_until_it_is_discarded() {
+    let mut scene = Scene::new();
+    scene.interrupt(10, Reading::Placed);
+    let before = names_in(scene.directory.path());
+    let first = std::mem::replace(&mut scene.sealed, Shared::new(seal(&small_sealer(), counted(SEGMENT))));
+    for reading in READINGS {
+        let error = scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OtherJournal, "{error}");
+        assert_eq!(names_in(scene.directory.path()), before);
+    }
+    let second = std::mem::replace(&mut scene.sealed, first);
+    assert!(scene.restore(&scene.opener(&Stop::after(12)), Reading::Placed).0.unwrap_err().kept().is_some());
+    (scene.sealed, scene.plaintext) = (second, counted(SEGMENT));
+    let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard);
+    assert_eq!(scene.restore(&anew, Reading::Placed).0.unwrap().kept, 0);
+    scene.assert_restored();
+}
+
+#[test]
+fn a_restart_reads_everything_again() {
+    let scene = Scene::new();
+    scene.interrupt(10, Reading::Placed);
+    let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard);
+    let (restored, read) = scene.restore(&anew, Reading::Placed);
+    assert_eq!(restored.unwrap().kept, 0);
+    assert!(read >= scene.sealed.as_ref().len() as u64 - 3 * 4096, "{read} bytes");
+    scene.assert_restored();
+}
+
+#[test]
+fn a_restore_that_has_committed_nothing_leaves_nothing() {
+    let scene = Scene::new();
+    let stop = Stop::never();
+    stop.cancel.cancel();
+    let error = scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap_err();
+    assert_eq!((error.kind(), error.kept()), (ErrorKind::Cancelled, None));
+    assert!(names_in(scene.directory.path()).is_empty());
+}
+
+#[test]
+fn the_old_target_stays_until_the_resumed_restore_replaces_it() {
+    let scene = Scene::new();
+    fs::write(scene.target(), b"old").unwrap();
+    let refused = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TargetExists);
+    let replacing = |stop: &Arc<Stop>| scene.opener(stop).existing(Existing::Replace);
+    assert!(scene.restore(&replacing(&Stop::after(10)), Reading::Placed).0.is_err());
+    assert_eq!(fs::read(scene.target()).unwrap(), b"old");
+    let refused = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TargetExists, "it was not to be replaced");
+    assert!(
+        scene.restore(&replacing(&Stop::never()), Reading::Placed).0.unwrap().kept >= 10 * SEGMENT as u64
+    );
+    scene.assert_restored();
+}
