@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use sinks::{
-    StreamingSink,
+    Label, StreamingSink,
     simulation::{Done, Failure, Promises, SimulatedDisk, Trial},
     storage::Storage,
     wal::{AtPublish, FileTarget, Opened, WalError, WalSink},
@@ -97,9 +97,10 @@ impl Trial for LogRestore {
             return Ok(Done::Before);
         }
         let target = FileTarget::new(storage.clone(), OsStr::new(TARGET));
-        let opened = WalSink::open(storage, OsStr::new(LOG), LABEL, AtPublish::Replay(Box::new(target)));
+        let label = Label::new(LABEL).ok_or_else(|| Failure::wrong("the label is too long"))?;
+        let opened = WalSink::open(storage, OsStr::new(LOG), &label, AtPublish::Replay(Box::new(target)));
         match opened.map_err(refused)? {
-            Opened::Finished(finished) if finished.label() != LABEL => {
+            Opened::Finished(finished) if *finished.label() != label => {
                 Err(Failure::wrong("the label has changed"))
             }
             Opened::Finished(finished) => {
