@@ -13,6 +13,7 @@
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
 //! | `database::DatabaseSink` (features `sqlite`, `postgres`) | rows of tables, after their segment's digest | one pointer row turns | atomic |
 //! | `RingSink` (feature `ring`) | a ring in memory, out of its reader's reach | the reader comes to the end | incremental |
+//! | `peer::PeerSink` (feature `peer`) | in the sink of a receiver behind a socket | the receiver's | as its target |
 //! | [`NullSink`] | counted and dropped | nothing | atomic |
 //!
 //! *Atomic*: old or new, nothing between. *Recoverable*: a mixture until its recovery has run.
@@ -53,6 +54,8 @@ mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod null;
+#[cfg(feature = "peer")]
+pub mod peer;
 mod pipe;
 #[cfg(feature = "ring")]
 mod ring;

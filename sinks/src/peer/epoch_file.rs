@@ -1,0 +1,169 @@
+//! The epoch on disk, beside the receiver's target: it grows with each greeting, also over a crash.
+//! Knows no connection.
+//!
+//! 64 bytes, little-endian: 0:8 magic `CFDEPOCH`, 8:8 epoch, 16:16 restore id of the sender that holds it, 32:32 BLAKE3 of
+//! the bytes before. A new one is written beside it, synced, and renamed over it, so that there is always a whole one.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+use super::message::{Epoch, RestoreId};
+use crate::{
+    Existing,
+    storage::{Disk, Storage},
+};
+
+/// Where a receiver keeps its epoch.
+#[derive(Debug)]
+pub struct EpochFile {
+    storage: Arc<dyn Storage>,
+    name: OsString,
+    holder: Option<(Epoch, RestoreId)>,
+}
+
+impl EpochFile {
+    /// The file that goes with the target at `target`: `.NAME.cofferdam-epoch` beside it.
+    ///
+    /// # Errors
+    /// As [`EpochFile::open`]; [`io::ErrorKind::InvalidInput`] where `target` names no file.
+    pub fn beside(target: &Path) -> io::Result<EpochFile> {
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let directory = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(".cofferdam-epoch");
+        EpochFile::open(Arc::new(Disk::open(directory)?), &hidden)
+    }
+
+    /// The file called `name`, which need not be there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] where it is damaged: which senders were let in before is then not known. The
+    /// medium's own.
+    pub fn open(storage: Arc<dyn Storage>, name: &OsStr) -> io::Result<EpochFile> {
+        let holder = match storage.open(name)? {
+            None => None,
+            Some(file) => {
+                let mut bytes = [0; FILE_LEN];
+                file.read_exact_at(&mut bytes, 0)?;
+                Some(parse(&bytes).ok_or_else(damaged)?)
+            }
+        };
+        Ok(EpochFile { storage, name: name.to_owned(), holder })
+    }
+
+    /// Who holds the receiver, and under which epoch.
+    pub(super) fn holder(&self) -> Option<(Epoch, RestoreId)> {
+        self.holder
+    }
+
+    /// The next epoch, for `restore`. It is durable when this returns.
+    pub(super) fn advance(&mut self, restore: RestoreId) -> io::Result<Epoch> {
+        let epoch = Epoch(self.holder.map_or(0, |(epoch, _)| epoch.0).checked_add(1).ok_or_else(damaged)?);
+        let fresh = self.fresh_name();
+        if self.storage.id_at(&fresh)?.is_some() {
+            self.storage.remove(&fresh)?;
+        }
+        let file = self.storage.create(&fresh)?;
+        file.write_all_at(&to_bytes(epoch, restore), 0)?;
+        file.sync_all()?;
+        self.storage.rename(&fresh, &self.name, Existing::Replace)?;
+        self.storage.sync()?;
+        self.holder = Some((epoch, restore));
+        Ok(epoch)
+    }
+
+    /// Takes the file away, once no sender may come back.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match self.holder {
+            Some(_) => self.storage.remove(&self.name),
+            None => Ok(()),
+        }
+    }
+
+    fn fresh_name(&self) -> OsString {
+        let mut name = self.name.clone();
+        name.push("-new");
+        name
+    }
+}
+
+fn to_bytes(epoch: Epoch, restore: RestoreId) -> [u8; FILE_LEN] {
+    let mut bytes = [0; FILE_LEN];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..16].copy_from_slice(&epoch.0.to_le_bytes());
+    bytes[16..32].copy_from_slice(&restore.0);
+    let hash = blake3::hash(&bytes[..HASHED_LEN]);
+    bytes[HASHED_LEN..].copy_from_slice(hash.as_bytes());
+    bytes
+}
+
+fn parse(bytes: &[u8; FILE_LEN]) -> Option<(Epoch, RestoreId)> {
+    let epoch = u64::from_le_bytes(*bytes[8..].first_chunk()?);
+    let restore = RestoreId(*bytes[16..].first_chunk()?);
+    // Whatever is not what would have been written is damaged.
+    (to_bytes(Epoch(epoch), restore) == *bytes).then_some((Epoch(epoch), restore))
+}
+
+fn damaged() -> io::Error {
+    let message = "the receiver's epoch file is damaged; remove it once no earlier sender is running";
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+const MAGIC: &[u8; 8] = b"CFDEPOCH";
+const HASHED_LEN: usize = 32;
+const FILE_LEN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_epoch_outlives_the_receiver_and_grows() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("db");
+        for expected in 1..4 {
+            let mut epochs = EpochFile::beside(&target).unwrap();
+            assert_eq!(epochs.holder().map_or(0, |(epoch, _)| epoch.0), expected - 1);
+            assert_eq!(epochs.advance(RestoreId([expected as u8; 16])).unwrap(), Epoch(expected));
+        }
+        let epochs = EpochFile::beside(&target).unwrap();
+        assert_eq!(epochs.holder(), Some((Epoch(3), RestoreId([3; 16]))));
+        epochs.remove().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_new_one_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("db");
+        fs::write(directory.path().join(".db.cofferdam-epoch-new"), "torn").unwrap();
+        assert_eq!(EpochFile::beside(&target).unwrap().advance(RestoreId([1; 16])).unwrap(), Epoch(1));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn every_bit_and_every_length_of_a_damaged_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, file) = (directory.path().join("db"), directory.path().join(".db.cofferdam-epoch"));
+        EpochFile::beside(&target).unwrap().advance(RestoreId([1; 16])).unwrap();
+        let whole = fs::read(&file).unwrap();
+        assert_eq!(whole.len(), FILE_LEN);
+        for bit in 0..8 * FILE_LEN {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&file, damaged).unwrap();
+            assert!(EpochFile::beside(&target).is_err(), "bit {bit}");
+        }
+        for len in 0..FILE_LEN {
+            fs::write(&file, &whole[..len]).unwrap();
+            assert!(EpochFile::beside(&target).is_err(), "{len} bytes");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Who may speak to a receiver: the sender that greeted last.
+//! Knows no stream.
+//!
+//! One lock, which nobody holds while talking over a socket. An epoch is synced under it, so that a sender of an older one
+//! cannot commit beside a newer greeting.
+
+use std::{
+    io,
+    net::Shutdown,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    PeerError,
+    address::Socket,
+    channel::{Incoming, Outgoing},
+    epoch_file::EpochFile,
+    message::{Epoch, RestoreId},
+};
+
+/// A sender that has greeted, and proved the key if there is one.
+pub(super) struct Newcomer {
+    pub(super) restore: RestoreId,
+    pub(super) epoch: Epoch,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+}
+
+/// The place before the receiver, for one.
+pub(super) struct Floor {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    epochs: EpochFile,
+    /// The newest sender, until the receiver turns to it.
+    waiting: Option<Newcomer>,
+    /// The socket of the one that is being served.
+    served: Option<Socket>,
+    /// The sockets of those that are being greeted.
+    greeted: [Option<Socket>; GREETINGS_MAX],
+    published: Published,
+    over: Option<Over>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Published {
+    No,
+    Yes,
+}
+
+/// Why nobody is admitted any more.
+pub(super) enum Over {
+    Stopped,
+    Network(io::Error),
+    Epoch(io::Error),
+}
+
+impl Floor {
+    pub(super) fn new(epochs: EpochFile) -> Floor {
+        let state = State {
+            epochs,
+            waiting: None,
+            served: None,
+            greeted: Default::default(),
+            published: Published::No,
+            over: None,
+        };
+        Floor { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Notes a greeting, which ends when the floor is closed, and gives its place. `None`: there are too many.
+    pub(super) fn greet(&self, socket: Socket) -> Option<usize> {
+        let mut state = self.state.lock();
+        if state.over.is_some() {
+            return None;
+        }
+        let place = state.greeted.iter().position(Option::is_none)?;
+        state.greeted[place] = Some(socket);
+        Some(place)
+    }
+
+    /// The greeting is over. One that failed closes its connection, which this hold on it would keep open.
+    pub(super) fn greeted(&self, place: usize) {
+        self.state.lock().greeted[place] = None;
+    }
+
+    /// Gives a sender a new epoch, which ends the older one. One that lost its connection, and held the receiver under
+    /// `held`, is let back only while nobody else has come.
+    pub(super) fn admit(&self, restore: RestoreId, held: Option<Epoch>) -> Result<Epoch, PeerError> {
+        let mut state = self.state.lock();
+        let known = state.epochs.holder();
+        let again = held.map(|held| (held, restore));
+        if again.is_some() && again != known {
+            return Err(PeerError::Fenced { epoch: known.map_or(0, |(epoch, _)| epoch.0) });
+        }
+        if again.is_none() && state.published == Published::Yes {
+            return Err(PeerError::AlreadyPublished);
+        }
+        state.epochs.advance(restore).map_err(|error| {
+            self.close(&mut state, Over::Epoch(error));
+            PeerError::NotDone("the receiver cannot keep its epoch".into())
+        })
+    }
+
+    /// Shows the receiver a sender that was admitted, unless another one was meanwhile.
+    pub(super) fn enter(&self, newcomer: Newcomer) {
+        let mut state = self.state.lock();
+        let is_newest = state.epochs.holder().is_some_and(|(epoch, _)| epoch == newcomer.epoch);
+        if state.over.is_some() || !is_newest {
+            return;
+        }
+        state.waiting = Some(newcomer);
+        // What the one before has sent so far is still read, and refused.
+        if let Some(socket) = &state.served {
+            socket.shut(Shutdown::Read);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for the next sender, and turns to it. `None`: the floor is closed, or nobody came within `limit`.
+    pub(super) fn next(&self, limit: Option<Duration>) -> Option<Newcomer> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut state = self.state.lock();
+        while state.over.is_none() {
+            if let Some(newcomer) = state.waiting.take() {
+                // Without a hold on its socket it could not be stopped when the next one comes: it is let go instead.
+                if let Ok(socket) = newcomer.outgoing.socket() {
+                    state.served = Some(socket);
+                    return Some(newcomer);
+                }
+                continue;
+            }
+            match deadline {
+                None => self.changed.wait(&mut state),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut state, deadline).timed_out() {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The one that was served is gone.
+    pub(super) fn leave(&self) {
+        self.state.lock().served = None;
+    }
+
+    /// Whether `epoch` is still the newest.
+    pub(super) fn check(&self, epoch: Epoch) -> Result<(), PeerError> {
+        match self.state.lock().epochs.holder() {
+            Some((newest, _)) if newest != epoch => Err(PeerError::Fenced { epoch: newest.0 }),
+            _ => Ok(()),
+        }
+    }
+
+    /// From now on only a sender that lost its connection is let in.
+    pub(super) fn set_published(&self) {
+        self.state.lock().published = Published::Yes;
+    }
+
+    /// Ends what is being served, and lets nobody in any more.
+    pub(super) fn end(&self, over: Over) {
+        self.close(&mut self.state.lock(), over);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.state.lock().over.is_some()
+    }
+
+    fn close(&self, state: &mut State, over: Over) {
+        state.over.get_or_insert(over);
+        state.waiting = None;
+        for socket in state.greeted.iter().chain([&state.served]).flatten() {
+            socket.shut(Shutdown::Both);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Why it is over, and the epoch's file.
+    pub(super) fn into_parts(self) -> (Option<Over>, EpochFile) {
+        let state = self.state.into_inner();
+        (state.over, state.epochs)
+    }
+}
+
+/// Greetings under way at once. Whoever connects beyond that is dropped, and may try again.
+const GREETINGS_MAX: usize = 8;

@@ -1,0 +1,89 @@
+//! Bytes that no sender sends, to a receiver that takes plaintext.
+//! Knows the shape of a record, so that they reach beyond the first check.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+};
+
+use sinks::peer::{Address, Ending};
+
+use crate::post::{Post, send, stream};
+
+/// A generator with a seed: a failure happens again.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u8 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 56) as u8
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next()).collect()
+    }
+}
+
+/// Says all of `bytes`, and reads what is answered until the receiver closes.
+fn say(post: &Post, bytes: &[u8]) {
+    let Address::Tcp(address) = &post.address else { panic!("only TCP") };
+    let mut socket = TcpStream::connect(address).unwrap();
+    // The receiver may close in the middle.
+    let _ = socket.write_all(bytes);
+    let _ = socket.shutdown(Shutdown::Write);
+    let _ = socket.read_to_end(&mut Vec::new());
+}
+
+fn record(payload: &[u8]) -> Vec<u8> {
+    [&u16::try_from(payload.len()).unwrap().to_le_bytes(), payload].concat()
+}
+
+fn hello(random: &mut Random) -> Vec<u8> {
+    let mut hello = vec![1];
+    hello.extend(random.bytes(16));
+    hello.extend([0; 8]);
+    record(&hello)
+}
+
+#[test]
+fn a_receiver_outlives_any_bytes_and_then_takes_a_stream() {
+    let post = Post::open();
+    let mut random = Random(1);
+    for round in 0..300 {
+        let mut said = Vec::new();
+        if round % 10 > 0 {
+            said.extend(b"CFDPEER\0\x01\x00");
+        }
+        if round % 10 > 1 {
+            said.extend(hello(&mut random));
+        }
+        for _ in 0..1 + random.next() % 4 {
+            let len = usize::from(random.next());
+            let mut payload = random.bytes(len);
+            if let Some(kind) = payload.first_mut() {
+                *kind %= 20;
+            }
+            said.extend(record(&payload));
+        }
+        let len = usize::from(random.next()) % 8;
+        said.extend(random.bytes(len));
+        say(&post, &said);
+    }
+    assert_eq!(post.shelf.lock().target, None);
+    let mut sink = post.connect();
+    send(&mut sink, 0..2);
+    let shelf = post.shelf.clone();
+    assert_eq!(post.join().unwrap(), Ending::Published);
+    assert_eq!(shelf.lock().target, Some(stream(2)));
+}
+
+#[test]
+fn the_longest_record_there_can_be_is_read_and_refused() {
+    let post = Post::open();
+    let mut said = b"CFDPEER\0\x01\x00".to_vec();
+    said.extend(hello(&mut Random(2)));
+    said.extend(record(&vec![6; usize::from(u16::MAX)]));
+    say(&post, &said);
+    send(&mut post.connect(), 0..1);
+    post.join().unwrap();
+}
