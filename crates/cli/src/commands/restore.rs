@@ -131,13 +131,16 @@ impl Record {
 
     fn sentence(&self, begun: Instant) -> String {
         let mut text = format!(
-            "restored {} into {}: {} in {}, {}",
+            "restored {} into {}: {} in {}",
             self.input,
             self.output,
             Size(self.plaintext_len),
             count(self.segments, "segment"),
-            pace(self.plaintext_len, begun.elapsed()),
         );
+        match self.kept {
+            0 => text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed()))),
+            kept => text.push_str(&format!(", {} of it kept from before", Size(kept))),
+        }
         for Pair { key, value } in &self.metadata {
             text.push_str(&format!("\n{key}={value}"));
         }
