@@ -66,12 +66,14 @@ pub(crate) fn restore_into(
                 return Ok(journalled(sink, &label.accept(found.as_bytes(), schedule)?, schedule));
             }
             Opened::Published(published) => {
-                let ours = label.accept(published.label().as_bytes(), schedule).is_ok();
+                let ours =
+                    label.accept(published.label().as_bytes(), schedule).is_ok() && has_len(path, options);
                 published.finish().map_err(unfinished)?;
                 if ours {
                     return Ok(Tentative::Published);
                 }
-                // Another stream's restore was done and had not tidied up. Now it has: the target is like any other.
+                // Another stream's restore was done and had not tidied up, or the target is no longer what it was then.
+                // Now it is tidy, and the target like any other.
             }
         }
     }
@@ -80,6 +82,12 @@ pub(crate) fn restore_into(
 
 fn journalled(sink: StagedFile, label: &RestoreLabel, schedule: &KeySchedule) -> Tentative<StagedFile> {
     Opening { sink, marks: label.marks(schedule), keeps: Keeps::Progress }.into()
+}
+
+/// Whether the target is as long as the stream, where that is known.
+fn has_len(path: &Path, options: &StageOptions) -> bool {
+    let found = fs::metadata(path).map(|metadata| metadata.len()).ok();
+    options.expected_len.is_none_or(|expected| found == Some(expected))
 }
 
 /// Where a symbolic link leads to: that is what is replaced, and what a journal is beside.
