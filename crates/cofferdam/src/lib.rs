@@ -71,6 +71,7 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `ssh`: SSH keys as recipients and identities.
+//! - `sqlite`, `postgres`: the module `database`, restores into tables.
 
 mod checkpoint;
 mod envelope;
@@ -107,6 +108,8 @@ pub use rewrap::{Rewrapped, rewrap};
 pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
 pub use segment_worker::{Budget, CancelToken, Release};
 pub use simple::{open, restore, seal};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use sinks::database;
 pub use sinks::{
     Checkpoint, CommitError, Durability, Earlier, Existing, MakeDurable, MemoryContents, MemorySink,
     NullSink, PipeSink, PositionedWrite, Profile, ReadKept, StageOptions, StagedFile, StreamingSink,

@@ -8,7 +8,7 @@ use super::{
     options::DatabaseOptions,
     target::Tables,
 };
-use crate::{Checkpoint, CommitError, Existing};
+use crate::{Checkpoint, CommitError, Existing, Label};
 
 /// A restore that is not published yet, and how far it is. Held by whoever raised its epoch last: every transaction
 /// compares the epoch, so that what an earlier holder still has under way cannot commit.
@@ -19,7 +19,7 @@ pub(super) struct Attempt {
     pub(super) segments: u64,
     pub(super) len: u64,
     pub(super) checkpoint: Option<Checkpoint>,
-    pub(super) label: Vec<u8>,
+    pub(super) label: Option<Label>,
 }
 
 impl Attempt {
@@ -124,7 +124,8 @@ impl Attempt {
              VALUES (?1, 'growing', 1, ?2, 0, 0) RETURNING {COLUMNS}",
             tables.restores
         );
-        let values = [Value::Text(options.target.name()), Value::Bytes(&options.label)];
+        let label = options.label.as_ref().map_or(&[][..], Label::as_bytes);
+        let values = [Value::Text(options.target.name()), Value::Bytes(label)];
         let row = connection.first_row(&sql, &values)?;
         Self::from_row(row.ok_or_else(|| io::Error::other("the database kept no row of a new restore"))?)
     }
@@ -143,7 +144,7 @@ impl Attempt {
             epoch: row.integer()?,
             segments: row.count()?,
             len: row.count()?,
-            label: row.bytes()?,
+            label: label(&row.bytes()?)?,
             checkpoint: row.bytes_or_null()?.map(|bytes| checkpoint(&bytes)).transpose()?,
         })
     }
@@ -337,6 +338,16 @@ fn checkpoint(bytes: &[u8]) -> io::Result<Checkpoint> {
             format!("a checkpoint of {} bytes where {} were due", bytes.len(), Checkpoint::LEN),
         )),
     }
+}
+
+/// An empty one is none.
+fn label(bytes: &[u8]) -> io::Result<Option<Label>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let max = Label::LEN_MAX;
+    let message = || format!("a label of {} bytes where {max} are the most", bytes.len());
+    Label::new(bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, message())).map(Some)
 }
 
 /// What [`Attempt::from_row`] reads.

@@ -11,7 +11,7 @@ use super::{
     target::Tables,
 };
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    Checkpoint, CommitError, Label, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
     cursor::{Committed, Cursor},
 };
 
@@ -41,12 +41,6 @@ pub struct DatabaseSink {
 impl DatabaseSink {
     /// Over a session of its own, which is ready for statements.
     pub(super) fn over(mut connection: Box<dyn Connection>, options: &DatabaseOptions) -> io::Result<Self> {
-        let label_len = options.label.len();
-        if label_len > DatabaseOptions::LABEL_LEN_MAX {
-            let max = DatabaseOptions::LABEL_LEN_MAX;
-            let message = format!("a label of {label_len} bytes, where {max} are the most");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
         let tables = Tables::of(&options.target);
         schema::prepare(&mut *connection, &tables)?;
         let attempt = Attempt::claim(&mut *connection, &tables, options).map_err(into_io)?;
@@ -63,8 +57,8 @@ impl DatabaseSink {
     }
 
     /// The label of the attempt that stands in the tables: an earlier one's, if there is something to go on from.
-    pub fn label(&self) -> &[u8] {
-        &self.attempt.label
+    pub fn label(&self) -> Option<&Label> {
+        self.attempt.label.as_ref()
     }
 
     /// An earlier attempt's progress is neither built upon nor overwritten by chance.

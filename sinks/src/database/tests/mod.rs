@@ -23,7 +23,8 @@ use std::{
 
 use super::{connection::Connection, *};
 use crate::{
-    Checkpoint, CommitError, Existing, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    Checkpoint, CommitError, Existing, Label, MakeDurable, PositionedWrite, Profile, StreamingSink,
+    Visibility,
     conformance::{Specimen, check_all},
 };
 
@@ -66,7 +67,7 @@ fn target(name: &str) -> DatabaseTarget {
 }
 
 fn options(name: &str) -> DatabaseOptions {
-    DatabaseOptions { label: name.into(), ..DatabaseOptions::new(target(name)) }
+    DatabaseOptions { label: Label::new(name.as_bytes()), ..DatabaseOptions::new(target(name)) }
 }
 
 fn mark(segments: u64) -> Checkpoint {
@@ -161,9 +162,9 @@ fn the_next_sink_finds_label_and_mark_and_goes_on(database: &Database) {
     first.write_tentative(15, b"lost").unwrap();
     drop(first);
 
-    let later = DatabaseOptions { label: b"the later one".to_vec(), ..options("resumed") };
+    let later = DatabaseOptions { label: Label::new(b"the later one"), ..options("resumed") };
     let mut second = database.0.sink(&later).unwrap();
-    assert_eq!(second.label(), b"resumed");
+    assert_eq!(second.label(), Label::new(b"resumed").as_ref());
     assert_eq!(second.last_commit().unwrap(), Some(mark(2)));
     second.resume_at(2, 15).unwrap();
     write(&mut second, 2, 15, b"third").unwrap();
@@ -187,12 +188,13 @@ fn progress_is_neither_built_upon_nor_overwritten_by_chance(database: &Database)
 
 fn what_nobody_committed_is_begun_anew_with_the_new_label(database: &Database) {
     drop(database.sink("bare"));
-    let later = DatabaseOptions { label: b"later".to_vec(), ..options("bare") };
+    let later = DatabaseOptions { label: Label::new(b"later"), ..options("bare") };
     let mut sink = database.0.sink(&later).unwrap();
-    assert_eq!(sink.label(), b"later");
+    assert_eq!(sink.label(), Label::new(b"later").as_ref());
     assert_eq!(sink.last_commit().unwrap(), None);
-    let long = DatabaseOptions { label: vec![0; DatabaseOptions::LABEL_LEN_MAX + 1], ..options("long") };
-    assert_eq!(database.0.sink(&long).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    drop(sink);
+    let unlabelled = DatabaseOptions { label: None, ..later };
+    assert_eq!(database.0.sink(&unlabelled).unwrap().label(), None);
 }
 
 fn a_replaced_or_abandoned_restore_leaves_no_rows(database: &Database) {
