@@ -78,12 +78,12 @@ Exit codes:
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
-After 129, 130 and 143 the target is as it was. What a restore has until then is kept beside it: the same \
-command goes on from there, `--restart` begins anew. A second signal ends the program at once, and loses no more.
+After 129, 130 and 143 the target is as it was. What a restore, or a seal with --resume, has until then is kept \
+beside it: the same command goes on from there, `--restart` begins anew. A second signal ends the program at once, and loses no more.
 
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
-  sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, seconds
+  sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, kept, seconds
   restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, metadata, seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
   stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len,

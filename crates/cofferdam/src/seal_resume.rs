@@ -286,3 +286,35 @@ fn unusable(error: std::io::Error) -> Error {
 
 const NO_KEY: &str =
     "Give an identity, a passphrase or a key file that opens it, or give it up with `--restart`.";
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use frame_worker::{FrameError, SegmentIndex};
+    use segment_worker::SegmentFault;
+
+    use super::*;
+
+    #[test]
+    fn damage_and_the_end_of_the_bytes_end_what_is_kept_and_failures_of_the_walk_do_not() {
+        let (segment, first) = (SegmentIndex(1), FrameIndex(0));
+        let read = |kind: io::ErrorKind| StreamError::Read { segment, offset: 0, source: kind.into() };
+        let ends = [
+            StreamError::Feed(Error::damaged("")),
+            StreamError::Feed(Error::new(ErrorKind::Truncated, "")),
+            StreamError::Frame { segment, first, offset: 0, source: FrameError::Closing },
+            StreamError::Segment { segment, fault: SegmentFault::Digest },
+            read(io::ErrorKind::UnexpectedEof),
+        ];
+        assert!(ends.iter().all(ends_what_is_kept));
+        let failures = [
+            StreamError::Feed(Error::io("", io::ErrorKind::PermissionDenied.into())),
+            read(io::ErrorKind::Other),
+            StreamError::Budget { needed: 2, total: 1 },
+            StreamError::Panicked { segment },
+            StreamError::Cancelled,
+        ];
+        assert!(!failures.iter().any(ends_what_is_kept));
+    }
+}

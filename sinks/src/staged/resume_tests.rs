@@ -276,6 +276,30 @@ fn nothing_is_gone_on_with_beyond_what_is_there() {
 }
 
 #[test]
+fn kept_bytes_are_mended_before_they_are_built_upon_and_not_after() {
+    let directory = tempfile::tempdir().unwrap();
+    interrupted(directory.path(), 2);
+    let path = directory.path().join(STAGING);
+    let mut damaged = fs::read(&path).unwrap();
+    damaged[500] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let mut sink = resumable(open(directory.path()).unwrap());
+    assert_eq!(proved(&sink), 0);
+    for (at, len) in [(damaged.len() as u64 - 1, 2), (u64::MAX, 1)] {
+        assert!(sink.mend(at, &segment(0)[..len]).is_err(), "{len} bytes at {at}");
+    }
+    sink.mend(0, &segment(0)).unwrap();
+    assert_eq!(proved(&sink), 2);
+    sink.resume_at(2, 2 * SEGMENT_LEN as u64).unwrap();
+    assert!(sink.mend(0, &segment(0)).is_err());
+    go_on(&mut sink, 2).unwrap();
+    assert!(fs::read(directory.path().join("target")).unwrap() == stream());
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert!(fresh(open(elsewhere.path()).unwrap()).mend(0, b"x").is_err());
+}
+
+#[test]
 fn a_staging_file_that_is_gone_takes_its_marks_with_it_and_one_without_journal_is_not_used() {
     for gone in [STAGING, JOURNAL] {
         let directory = tempfile::tempdir().unwrap();

@@ -249,13 +249,16 @@ impl Record {
     }
 
     fn sentence(&self, begun: Instant) -> String {
+        let how = match self.kept {
+            0 => pace(self.plaintext_len, begun.elapsed()),
+            kept => format!("{} of it kept from before", Size(kept)),
+        };
         format!(
-            "sealed {} into {}: {} in {}, {}\nstream digest {}",
+            "sealed {} into {}: {} in {}, {how}\nstream digest {}",
             self.input,
             self.output,
             Size(self.plaintext_len),
             count(self.segments, "segment"),
-            pace(self.plaintext_len, begun.elapsed()),
             self.stream_digest,
         )
     }

@@ -1,0 +1,12 @@
+//! Owns sealings that are interrupted and gone on with, or not.
+//! Refuses to know how the sealer finds out where to go on.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod cuts;
+mod place;
+#[path = "../reference/mod.rs"]
+mod reference;
+mod refusals;
+mod secrets;
+#[path = "../streams/mod.rs"]
+mod streams;

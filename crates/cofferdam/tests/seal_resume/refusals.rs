@@ -1,0 +1,261 @@
+//! Interrupted sealings that do not go on: what is said, and that nothing is lost by it.
+//! Journals that are wrong are made by the sink, as another program would.
+
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cofferdam::{
+    CancelToken, DigestKind, Earlier, ErrorKind, Existing, Identities, Observer, Progress, Sealed, Sealer,
+    Suite,
+};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use sinks::{Checkpoint, Label, Opened, StageOptions, StagedFile, StreamingSink};
+
+use crate::place::{Place, whole_segments};
+use crate::reference::{self, Key};
+use crate::streams::{
+    self, FRAME, KEY, OTHER_KEY, SEGMENT, counted, identities_of, names_in, small_sealer, threads,
+};
+
+#[test]
+fn an_input_that_changed_is_an_error_that_says_so() {
+    let place = Place::new(counted(6 * SEGMENT));
+    let left = place.seal_until(small_sealer(), 3);
+    let times = place.modified();
+    let touch = |time| place.touch(time);
+    let refused = |words: &str| {
+        let refused = place.seal(&small_sealer()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Io, "{refused:?}");
+        assert!(format!("{refused:?}").contains(words), "{refused:?}");
+        assert!(format!("{refused:?}").contains("--restart"), "{refused:?}");
+        assert!(place.left().staging == left.staging && place.left().state == left.state);
+    };
+
+    let longer = [&place.plaintext[..], b"more"].concat();
+    fs::write(place.input(), &longer).unwrap();
+    touch(times);
+    refused("98308 bytes, and had 98304");
+
+    fs::write(place.input(), &place.plaintext).unwrap();
+    touch(times + Duration::from_nanos(1));
+    refused("modified after");
+
+    // The last segment that stands in the file, whole, is the one that is looked at.
+    let last = whole_segments(&left.staging) - 1;
+    let mut changed = place.plaintext.clone();
+    changed[last * SEGMENT + 5] ^= 1;
+    fs::write(place.input(), &changed).unwrap();
+    touch(times);
+    refused("other bytes");
+
+    fs::write(place.input(), &place.plaintext).unwrap();
+    touch(times);
+    place.seal(&small_sealer()).unwrap();
+    place.take_sealed();
+}
+
+#[test]
+fn a_changed_input_is_sealed_anew_when_that_is_asked_for() {
+    let mut place = Place::new(counted(6 * SEGMENT));
+    let left = place.seal_until(small_sealer(), 3);
+    place.plaintext = counted(4 * SEGMENT);
+    fs::write(place.input(), &place.plaintext).unwrap();
+    let sealed = place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap();
+    assert_eq!(sealed.kept, 0);
+    assert_ne!(place.take_sealed()[..128], left.staging[..128]);
+}
+
+#[test]
+fn another_input_is_told_from_a_changed_one() {
+    let place = Place::new(counted(6 * SEGMENT));
+    place.seal_until(small_sealer(), 3);
+    // The first input keeps its inode number as long as it stands.
+    fs::rename(place.input(), place.directory.path().join("first")).unwrap();
+    fs::write(place.input(), b"another").unwrap();
+    assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::OtherJournal);
+    // A copy that is the same in all that counts serves as well.
+    fs::remove_file(place.input()).unwrap();
+    fs::copy(place.directory.path().join("first"), place.input()).unwrap();
+    let first = fs::metadata(place.directory.path().join("first")).unwrap();
+    let copy = File::options().write(true).open(place.input()).unwrap();
+    copy.set_times(FileTimes::new().set_modified(first.modified().unwrap())).unwrap();
+    assert_ne!(copy.metadata().unwrap().ino(), first.ino());
+    fs::remove_file(place.directory.path().join("first")).unwrap();
+    place.seal(&small_sealer()).unwrap();
+    place.take_sealed();
+}
+
+#[test]
+fn without_a_key_that_opens_it_nothing_goes_on_and_nothing_is_lost() {
+    let place = Place::new(counted(6 * SEGMENT));
+    let left = place.seal_until(small_sealer(), 3);
+    for identities in [Identities::new(), identities_of(OTHER_KEY)] {
+        let refused = small_sealer().seal_file_resumable(&place.input(), &place.output(), &identities);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NoKey);
+        assert!(refused.advice().unwrap().contains("--restart"));
+        assert!(place.left().staging == left.staging && place.left().state == left.state);
+    }
+    let sealer = small_sealer().earlier(Earlier::Discard);
+    sealer.seal_file_resumable(&place.input(), &place.output(), &Identities::new()).unwrap();
+    assert_ne!(place.take_sealed()[..128], left.staging[..128]);
+}
+
+#[test]
+fn a_stream_keeps_its_form_and_another_one_that_is_asked_for_is_refused() {
+    let place = Place::new(counted(6 * SEGMENT));
+    let begun = || small_sealer().suite(Suite::Aes256Gcm).digest(DigestKind::Sha256).metadata("host", "db1");
+    place.seal_until(begun(), 3);
+    let others = [
+        begun().suite(Suite::ChaCha20Poly1305),
+        begun().digest(DigestKind::Blake3),
+        begun().frame_len(2 * FRAME as u32),
+        begun().segment_len(2 * SEGMENT as u64),
+        begun().metadata("host2", "db2"),
+        small_sealer().metadata("host", "db2"),
+    ];
+    for other in others {
+        assert_eq!(place.seal(&other).unwrap_err().kind(), ErrorKind::Usage);
+    }
+    // What is not said is as it was.
+    let unsaid = Sealer::new(streams::recipients_of(KEY)).threads(threads(4)).memory(1 << 20);
+    place.seal(&unsaid).unwrap();
+    let sealed = place.take_sealed();
+    let opened = reference::open(&sealed, &Key::KeyFile(KEY)).unwrap();
+    assert_eq!(opened.metadata, [(b"host".to_vec(), b"db1".to_vec())]);
+}
+
+/// Leaves a journal with this label beside the output, as a sink of another make would.
+fn leave_journal(place: &Place, label: &[u8]) {
+    let label = Label::new(label).unwrap();
+    let Opened::Fresh(mut sink) =
+        StagedFile::open(&place.output(), &StageOptions::default(), &label).unwrap()
+    else {
+        panic!("there is something already");
+    };
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, b"something").unwrap();
+    sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap();
+}
+
+/// The label in a state: its length stands at byte 12, and it follows.
+fn label_of(state: &[u8]) -> &[u8] {
+    let len = u32::from_le_bytes(state[12..16].try_into().unwrap()) as usize;
+    &state[16..16 + len]
+}
+
+#[test]
+fn a_journal_of_something_else_is_refused_and_kept() {
+    let place = Place::new(counted(2 * SEGMENT));
+    for label in [&b""[..], b"a restore, perhaps", &[7; 120], &[0; 384]] {
+        leave_journal(&place, label);
+        let left = place.left();
+        let refused = place.seal(&small_sealer()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+        assert!(refused.advice().unwrap().contains("--restart"));
+        assert!(place.left().staging == left.staging && place.left().state == left.state);
+        place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap();
+        place.take_sealed();
+    }
+}
+
+#[test]
+fn a_state_that_was_forged_is_found_out_by_its_mac() {
+    let place = Place::new(counted(4 * SEGMENT));
+    let left = place.seal_until(small_sealer(), 2);
+    let good = label_of(&left.state).to_vec();
+    // Its length, its inode, its stream, its MAC: with a journal around it that is right.
+    for at in [16, 40, 80, 100, 119] {
+        fs::remove_file(place.state()).unwrap();
+        fs::remove_file(place.staging()).unwrap();
+        let mut label = good.clone();
+        label[at] ^= 1;
+        leave_journal(&place, &label);
+        fs::write(place.staging(), &left.staging).unwrap();
+        assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::OtherJournal, "byte {at}");
+    }
+    place.put(&left);
+    place.seal(&small_sealer()).unwrap();
+    place.take_sealed();
+}
+
+#[test]
+fn what_cannot_be_read_twice_is_refused() {
+    let place = Place::new(Vec::new());
+    fs::remove_file(place.input()).unwrap();
+    mknodat(CWD, place.input(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(names_in(place.directory.path()), [PathBuf::from("input")]);
+}
+
+#[test]
+fn an_output_that_exists_is_refused_or_replaced_as_without_an_interruption() {
+    let place = Place::new(counted(4 * SEGMENT));
+    place.seal_until(small_sealer(), 2);
+    fs::write(place.output(), b"old").unwrap();
+    assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::TargetExists);
+    assert_eq!(fs::read(place.output()).unwrap(), b"old");
+    let sealed = place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+    assert!(sealed.kept >= 2 * SEGMENT as u64);
+    place.take_sealed();
+}
+
+#[test]
+fn a_cancellation_while_the_kept_segments_are_read_loses_none_of_them() {
+    let place = Place::new(counted(6 * SEGMENT));
+    let left = place.seal_until(small_sealer(), 3);
+    let token = CancelToken::new();
+    token.cancel();
+    let refused = place.seal(&small_sealer().cancel(token)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Cancelled);
+    assert!(place.left().staging == left.staging && place.left().state == left.state);
+    assert!(place.seal(&small_sealer()).unwrap().kept >= 3 * SEGMENT as u64);
+    place.take_sealed();
+}
+
+/// Seals to the end, and puts the journal back as it was after the rename, before it was removed.
+fn cut_off_after_the_rename(place: &Place) -> Sealed {
+    let kept_name = place.directory.path().join("journal");
+    let observer = Linking { from: place.state(), to: kept_name.clone() };
+    let sealed = place.seal(&small_sealer().observer(Arc::new(observer))).unwrap();
+    fs::rename(kept_name, place.state()).unwrap();
+    sealed
+}
+
+/// Gives a file a second name at the first progress.
+struct Linking {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Observer for Linking {
+    fn progress(&self, _: &Progress) {
+        if !self.to.exists() {
+            fs::hard_link(&self.from, &self.to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_crash_between_rename_and_removal_of_the_state_comes_out_as_done() {
+    let place = Place::new(counted(4 * SEGMENT));
+    let sealed = cut_off_after_the_rename(&place);
+    let again = place.seal(&small_sealer()).unwrap();
+    assert_eq!(again, Sealed { kept: again.plaintext_len, ..sealed });
+    place.take_sealed();
+}
+
+#[test]
+fn what_was_published_of_an_older_input_is_not_taken_for_the_newer_one() {
+    let mut place = Place::new(counted(4 * SEGMENT));
+    let old = cut_off_after_the_rename(&place);
+    place.plaintext = counted(3 * SEGMENT);
+    fs::write(place.input(), &place.plaintext).unwrap();
+    assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::TargetExists);
+    let new = place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+    assert_ne!(new.stream_id, old.stream_id);
+    place.take_sealed();
+}
