@@ -23,7 +23,7 @@ use crate::index::Index;
 use crate::opener::read_placed_envelope;
 use crate::sealer::{Begun, Form, Sealer, check_segments};
 use crate::sealing_state::{FoundState, InputMark, SealingState, other_bytes};
-use crate::tentative::Keeps;
+use crate::tentative::{Keeps, unfinished};
 use crate::{Error, ErrorKind, Sealed, StreamDigest, Warning};
 
 impl Sealer {
@@ -46,6 +46,20 @@ impl Sealer {
     ) -> Result<Sealed, Error> {
         refuse_same_file(input, output)?;
         let (source, mark) = open_marked(input)?;
+        self.seal_marked(source, mark, output, identities).map_err(|error| {
+            // What is kept of an input that has changed is of no use.
+            let is_same = fs::metadata(input).is_ok_and(|metadata| InputMark::of(&metadata) == mark);
+            if is_same { error } else { error.keeping(None) }
+        })
+    }
+
+    fn seal_marked(
+        &self,
+        source: Box<dyn Source>,
+        mark: InputMark,
+        output: &Path,
+        identities: &Identities,
+    ) -> Result<Sealed, Error> {
         let stream = self.new_stream(Some(mark.len()))?;
         match self.stage(output, &stream, mark, self.earlier)? {
             Opened::Fresh(sink) => return self.run(source, sink, stream, Keeps::Progress),
@@ -261,10 +275,7 @@ fn is_of(label: &Label, mark: &InputMark) -> bool {
 
 /// An earlier attempt has published the output, and was cut off before it could say so.
 fn finish(published: Published, output: &Path) -> Result<Sealed, Error> {
-    published.finish().map_err(|error| {
-        Error::new(ErrorKind::DurabilityUnknown, "the output is in place, but may not survive a power cut")
-            .because(error)
-    })?;
+    published.finish().map_err(unfinished)?;
     let broken = || Error::damaged("the output was published before, and has been changed since");
     let source = open_source(output)?.positioned().ok_or_else(broken)?;
     let envelope = read_placed_envelope(&*source, None, Backend::default())?.ok_or_else(broken)?;

@@ -98,10 +98,10 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-fn unfinished(error: std::io::Error) -> Error {
+pub(crate) fn unfinished(error: std::io::Error) -> Error {
     Error::new(
         ErrorKind::DurabilityUnknown,
-        "an earlier restore has put the target in place, but it may not survive a power cut",
+        "an earlier run has put the target in place, but it may not survive a power cut",
     )
     .advise("Run `sync` on its file system and look at the system's log; then verify the target.")
     .because(error)

@@ -2,6 +2,7 @@
 //! Journals that are wrong are made by the sink, as another program would.
 
 use std::fs::{self, File, FileTimes};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,26 @@ fn an_input_that_changed_is_an_error_that_says_so() {
     touch(times);
     place.seal(&small_sealer()).unwrap();
     place.take_sealed();
+}
+
+/// Appends to a file at the first progress.
+struct Appending(PathBuf);
+
+impl Observer for Appending {
+    fn progress(&self, progress: &Progress) {
+        if progress.segments == 1 {
+            File::options().append(true).open(&self.0).unwrap().write_all(b"more").unwrap();
+        }
+    }
+}
+
+#[test]
+fn of_an_input_that_changes_while_it_is_sealed_nothing_is_said_to_be_of_use() {
+    let place = Place::new(counted(6 * SEGMENT));
+    let refused = place.seal(&small_sealer().observer(Arc::new(Appending(place.input())))).unwrap_err();
+    assert_eq!((refused.kind(), refused.kept()), (ErrorKind::Io, None), "{refused:?}");
+    let refused = place.seal(&small_sealer()).unwrap_err();
+    assert!(refused.advice().unwrap().contains("--restart"), "{refused:?}");
 }
 
 #[test]
