@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions::Completions, inspect::Inspect, keygen::Keygen, man::Man, restore::Restore, rewrap::Rewrap,
-    seal::Seal, verify::Verify,
+    completions::Completions, inspect::Inspect, keygen::Keygen, man::Man, receive::Receive, restore::Restore,
+    rewrap::Rewrap, seal::Seal, verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Keygen(Keygen),
     Seal(Seal),
     Restore(Restore),
+    Receive(Receive),
     Verify(Verify),
     Inspect(Inspect),
     Rewrap(Rewrap),
@@ -85,6 +86,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   keygen    kind (\"age\", \"key-file\"), recipient, file
   sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, kept, seconds
   restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, metadata, seconds
+  listening address
+  sender    state (\"joined\", \"left\"), epoch, message
+  received  output, seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
   stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer

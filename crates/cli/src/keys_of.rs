@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cofferdam::peer::PresharedKey;
 use cofferdam::{Identities, Recipients, WrappingKey};
 
 use crate::failure::Failure;
@@ -180,6 +181,12 @@ fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipient
     let text = std::str::from_utf8(&content)
         .map_err(|_| Failure::usage(format!("{}: not a file of recipients", path.display())))?;
     recipients.recipients_file_with(text, Terminal).map_err(|error| Failure::keys(path.display(), error))
+}
+
+/// The key of a connection, from a key file.
+pub(crate) fn preshared_key(path: &Path) -> Result<PresharedKey, Failure> {
+    let content = passphrase::read_secret(path)?;
+    cofferdam::peer::preshared_key(&content).map_err(|error| Failure::keys(path.display(), error))
 }
 
 fn wrapping_key(path: &Path) -> Result<WrappingKey, Failure> {

@@ -9,6 +9,7 @@ mod failure;
 mod interrupt;
 mod keys_of;
 mod passphrase;
+mod peer;
 mod progress;
 mod report;
 mod resources;

@@ -211,6 +211,11 @@ impl Error {
         refused
     }
 
+    /// A publish that failed, or whose outcome is unknown.
+    pub(crate) fn publish(error: CommitError) -> Error {
+        Error::commit("the output could not be published", None, error)
+    }
+
     fn commit(what: &str, segment: Option<u64>, error: CommitError) -> Error {
         let (CommitError::NotCommitted(source) | CommitError::Unknown(source)) = &error;
         let exists = source.kind() == io::ErrorKind::AlreadyExists;
@@ -219,6 +224,11 @@ impl Error {
                 Error::new(ErrorKind::TargetExists, "another file has appeared at the target meanwhile")
                     .advise("`--force` replaces it, atomically.")
             }
+            CommitError::Unknown(source) if segment.is_none() && is_remote(source) => Error::new(
+                ErrorKind::DurabilityUnknown,
+                "it is unknown whether the receiver has published its target",
+            )
+            .advise("The receiver says so itself; look there before the restore is run again."),
             CommitError::Unknown(_) if segment.is_none() => Error::new(
                 ErrorKind::DurabilityUnknown,
                 "the target is in place, but may not survive a power cut",
@@ -297,7 +307,7 @@ impl Error {
             StreamError::Commit { segment, source } => {
                 Error::commit("the output did not take a segment", Some(segment.0), source)
             }
-            StreamError::Publish(source) => Error::commit("the output could not be published", None, source),
+            StreamError::Publish(source) => Error::publish(source),
             StreamError::Panicked { segment } => {
                 Error::new(ErrorKind::Io, "a worker panicked: this is a fault of the program")
                     .in_segment(segment.0)
@@ -311,6 +321,17 @@ impl Error {
             StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
         }
     }
+}
+
+/// Whether an error is about a receiver elsewhere.
+#[cfg(feature = "peer")]
+fn is_remote(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<sinks::peer::PeerError>())
+}
+
+#[cfg(not(feature = "peer"))]
+fn is_remote(_: &io::Error) -> bool {
+    false
 }
 
 impl fmt::Display for Error {

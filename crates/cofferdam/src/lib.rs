@@ -70,6 +70,7 @@
 //!
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
+//! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 
@@ -82,6 +83,8 @@ mod index;
 mod inspect;
 mod key_area;
 mod opener;
+#[cfg(feature = "peer")]
+pub mod peer;
 mod progress;
 mod resources;
 mod restore_label;

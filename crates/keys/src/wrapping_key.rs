@@ -71,6 +71,11 @@ impl WrappingKey {
         hex
     }
 
+    /// The key's own bytes, for another protocol than this format's.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; WRAPPING_KEY_LEN]> {
+        Zeroizing::new(*self.0)
+    }
+
     /// Wraps `stream_key` into the body of a slot of kind 2, bound to the stream's `preamble_head`.
     pub(crate) fn wrap(&self, stream_key: &StreamKey, preamble_head: &[u8; 80]) -> Result<Vec<u8>, KeyError> {
         let salt = random::<SALT_LEN>()?;

@@ -28,6 +28,8 @@ pub struct Receiver {
 /// What happens at a receiver, for whoever watches it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
+    /// The sink is open, and senders can connect here.
+    Listening(Address),
     /// Somebody was not let in.
     TurnedAway(PeerError),
     /// A sender was let in, under this epoch.
@@ -128,13 +130,14 @@ impl Receiver {
         observe: &(dyn Fn(Event) + Sync),
     ) -> Result<Ending, ReceiveError> {
         let Receiver { listener, security, timing, epochs } = self;
+        let address = listener.address().map_err(ReceiveError::Network)?;
         let floor = Floor::new(epochs);
         let door =
             Door { listener: &listener, security: &security, timing: &timing, floor: &floor, stop, observe };
         let ended = thread::scope(|scope| {
             scope.spawn(|| door.keep(scope));
             let room = Room { open, floor: &floor, linger: timing.linger, observe };
-            let ended = room.receive();
+            let ended = room.receive(address);
             floor.end(Over::Stopped);
             ended
         });
@@ -225,8 +228,9 @@ struct Room<'a, F> {
 
 impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
     /// `None`: the floor was closed, or its thread has a reason.
-    fn receive(mut self) -> Result<Option<Ending>, ReceiveError> {
+    fn receive(mut self, address: Address) -> Result<Option<Ending>, ReceiveError> {
         let mut held = self.reopen()?;
+        (self.observe)(Event::Listening(address));
         loop {
             let limit = held.is_published().then_some(self.linger);
             let Some(newcomer) = self.floor.next(limit) else {

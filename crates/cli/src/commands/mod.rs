@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod man;
+pub(crate) mod receive;
 pub(crate) mod restore;
 pub(crate) mod rewrap;
 pub(crate) mod seal;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Keygen(command) => command.run(report),
         Command::Seal(command) => command.run(report),
         Command::Restore(command) => command.run(report),
+        Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
         Command::Rewrap(command) => command.run(report),

@@ -10,6 +10,7 @@ use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::keys_of::OpeningKeys;
+use crate::peer::{Goal, Protection};
 use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
@@ -32,9 +33,9 @@ pub(crate) struct Restore {
     #[arg(value_name = "SEALED")]
     sealed: End,
 
-    /// Where the plaintext goes: a file, a FIFO, or - for standard output
+    /// Where the plaintext goes: a file, a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or unix:PATH
     #[arg(value_name = "TARGET")]
-    target: End,
+    target: Goal,
 
     /// Replace a target that exists, atomically; with -, write to a terminal too
     #[arg(long)]
@@ -54,6 +55,9 @@ pub(crate) struct Restore {
 
     #[command(flatten)]
     keys: OpeningKeys,
+
+    #[command(flatten)]
+    protection: Protection,
 
     #[command(flatten)]
     resources: Resources,
@@ -87,10 +91,15 @@ impl Restore {
             .durability(self.durability.into());
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let begun = Instant::now();
+        self.target.refuse_options(&self.protection, self.force)?;
         let restored = match (&self.sealed, &self.target) {
-            (End::Path(sealed), End::Path(target)) => opener.restore_file(sealed, target),
-            (sealed, End::Path(target)) => opener.restore_to(sealed.source()?, target),
-            (sealed, End::Standard) => opener.open(sealed.source()?, End::stdout()?),
+            (End::Path(sealed), Goal::Here(End::Path(target))) => opener.restore_file(sealed, target),
+            (sealed, Goal::Here(End::Path(target))) => opener.restore_to(sealed.source()?, target),
+            (sealed, Goal::Here(End::Standard)) => opener.open(sealed.source()?, End::stdout()?),
+            (sealed, Goal::Receiver(address)) => {
+                let sink = self.protection.connect(address, self.restart)?;
+                opener.open(sealed.source()?, sink)
+            }
         };
         let restored = restored.map_err(|error| self.target.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);

@@ -11,6 +11,7 @@ mod keygen;
 mod manual;
 mod pipes;
 mod place;
+mod receiving;
 mod rewrapping;
 mod seal_resuming;
 mod sealing;

@@ -5,8 +5,8 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 9] =
-    ["keygen", "seal", "restore", "verify", "inspect", "rewrap", "demo", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["keygen", "seal", "restore", "receive", "verify", "inspect", "rewrap", "demo", "completions", "man"];
 
 #[test]
 fn every_command_has_help_with_an_example() {

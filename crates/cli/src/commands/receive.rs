@@ -1,0 +1,131 @@
+//! `cofferdam receive`: takes the plaintext of a restore elsewhere and makes a file of it.
+//! It turns options into a receiver; the library receives.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use cofferdam::peer::{Address, Event, receive_file};
+use cofferdam::{Earlier, ErrorKind, StageOptions};
+use serde::Serialize;
+
+use crate::ends::existing;
+use crate::failure::Failure;
+use crate::interrupt::{self, Stake};
+use crate::peer::{Protection, parse_listen};
+use crate::report::{Channel, Report};
+
+/// Receive a restore that runs elsewhere, all or nothing
+///
+/// The sender is `cofferdam restore SEALED tcp://HOST:PORT`. It opens and verifies the stream; this end needs no key of it.
+/// The target changes once, after the sender has verified every byte. The command ends when the target is in place.
+///
+/// A connection may break, and either end may be killed: what has been made durable is kept beside the target, and the same
+/// command, at both ends, goes on from there. The sender that came last is the one that is listened to.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Receive {
+    /// Where to listen: HOST:PORT, or unix:PATH; port 0 takes a free one. The address is printed
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
+    listen: Address,
+
+    /// The file that the plaintext becomes
+    #[arg(value_name = "TARGET")]
+    target: PathBuf,
+
+    /// Replace a target that exists, atomically
+    #[arg(long)]
+    force: bool,
+
+    /// Discard what an interrupted receiver of this target left, and begin anew
+    #[arg(long)]
+    restart: bool,
+
+    #[command(flatten)]
+    protection: Protection,
+}
+
+impl Receive {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        let cancel = interrupt::install(Stake::Rollback, report)?;
+        let security = self.protection.security()?;
+        let earlier = if self.restart { Earlier::Discard } else { Earlier::Resume };
+        let options = StageOptions { existing: existing(self.force), earlier, ..StageOptions::default() };
+        let begun = Instant::now();
+        let observe = |event| tell(report, event);
+        receive_file(&self.listen, security, &self.target, &options, &cancel, &observe).map_err(explain)?;
+        let output = self.target.display().to_string();
+        let sentence = format!("received {output}");
+        let record = Received { event: "received", output, seconds: begun.elapsed().as_secs_f64() };
+        report.summary(Channel::Stdout, &record, sentence)
+    }
+}
+
+/// Nothing hangs on whether anybody reads this.
+fn tell(report: Report, event: Event) {
+    let _ = match event {
+        Event::Listening(address) => {
+            let record = Listening { event: "listening", address: address.to_string() };
+            report.answer(Channel::Stdout, &record, format!("listening at {address}"))
+        }
+        Event::TurnedAway(why) => {
+            report.warning(format!("a connection was refused: {why}"));
+            Ok(())
+        }
+        Event::Joined(epoch) => {
+            let record = Sender { event: "sender", state: "joined", epoch: Some(epoch), message: None };
+            report.summary(Channel::Stderr, &record, format!("a sender has joined, epoch {epoch}"))
+        }
+        Event::Left(why) => {
+            let message = why.map(|why| why.to_string());
+            let sentence = match &message {
+                Some(why) => format!("the sender is gone: {why}"),
+                None => "the sender is gone".to_owned(),
+            };
+            let record = Sender { event: "sender", state: "left", epoch: None, message };
+            report.summary(Channel::Stderr, &record, sentence)
+        }
+    };
+}
+
+fn explain(error: cofferdam::Error) -> Failure {
+    let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
+    let failure = Failure::from(error);
+    if !is_cut_off {
+        return failure;
+    }
+    failure.advise_also(
+        "The target is as it was. What was committed is kept beside it: the same command goes on from there.",
+    )
+}
+
+#[derive(Serialize)]
+struct Listening {
+    event: &'static str,
+    address: String,
+}
+
+#[derive(Serialize)]
+struct Sender {
+    event: &'static str,
+    state: &'static str,
+    epoch: Option<u64>,
+    message: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Received {
+    event: &'static str,
+    output: String,
+    seconds: f64,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam keygen --key-file -o psk.txt                     a key for both ends
+  cofferdam receive --listen 0.0.0.0:7000 --peer-key psk.txt db.img
+  cofferdam restore -i key.txt --peer-key psk.txt db.cfd tcp://host:7000
+  cofferdam receive --listen unix:/run/restore.sock db.img   without a key, on one machine
+
+Exit codes: 0 the target is in place, 1 the target or the address cannot be used, 2 usage, 6 the target exists, \
+8 what is kept beside the target is not a receiver's, 9 another process writes the target, 10 in place but its \
+durability is unknown, 130 interrupted: the target is as it was.";

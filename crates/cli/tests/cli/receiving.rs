@@ -1,0 +1,235 @@
+//! `cofferdam receive` and a restore that goes to it: who is let in, what arrives, what either end keeps when it is killed.
+//! The real program at both ends.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout};
+
+use crate::place::{Place, SEGMENT_LEN, end_of, wait_until};
+
+/// A receiver that listens, killed if the test fails.
+struct Receiver {
+    child: Option<Child>,
+    stdout: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Receiver {
+    /// Started with `options`, of which `--listen` is the test's own.
+    fn start(place: &Place, options: &[&str]) -> Receiver {
+        let mut child = place.spawn(["receive", "--json", "target"].iter().chain(options));
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        if line.is_empty() {
+            panic!("it does not listen: {:?}", end_of(child));
+        }
+        let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(listening["event"], "listening");
+        let address = listening["address"].as_str().unwrap().to_owned();
+        Receiver { child: Some(child), stdout, address }
+    }
+
+    fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Waits for its end, and gives what it said last.
+    fn end(mut self) -> (i32, String) {
+        let ran = end_of(self.child.take().unwrap());
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        (ran.code, line)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn restore<'a>(options: &[&'a str], address: &'a str) -> Vec<&'a str> {
+    [&["restore", "-i", "key.txt", "--json"], options, &["sealed.cfd", address]].concat()
+}
+
+fn assert_received(place: &Place, receiver: Receiver) {
+    let (code, said) = receiver.end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\"received\""), "{said}");
+    assert_eq!(place.read("target"), place.read("plain"));
+    let left: Vec<_> = place.names().into_iter().filter(|name| name.starts_with('.')).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_restore_arrives_over_a_unix_socket_and_over_loopback_with_and_without_a_key() {
+    let listens: [(&[&str], &[&str]); 3] = [
+        (&["--listen", "unix:socket"], &[]),
+        (&["--listen", "127.0.0.1:0"], &[]),
+        (&["--listen", "tcp://127.0.0.1:0", "--peer-key", "psk.txt"], &["--peer-key", "psk.txt"]),
+    ];
+    for (receiving, sending) in listens {
+        let place = Place::with_sealed(4);
+        place.run(["keygen", "--key-file", "-o", "psk.txt"]).assert_done();
+        let receiver = Receiver::start(&place, receiving);
+        let address = receiver.address.clone();
+        let sent = place.run(restore(sending, &address));
+        sent.assert_done();
+        assert!(sent.text().contains("\"restored\"") && sent.text().contains(&address), "{}", sent.text());
+        assert_received(&place, receiver);
+        assert!(!place.path("socket").exists());
+    }
+}
+
+#[test]
+fn another_key_and_no_key_are_refused_and_the_receiver_waits_on() {
+    let place = Place::with_sealed(2);
+    place.run(["keygen", "--key-file", "-o", "psk.txt"]).assert_done();
+    place.run(["keygen", "--key-file", "-o", "other.txt"]).assert_done();
+    let receiver = Receiver::start(&place, &["--listen", "127.0.0.1:0", "--peer-key", "psk.txt"]);
+    let address = receiver.address.clone();
+    place.run(restore(&["--peer-key", "other.txt"], &address)).assert_failed(1, "does not hold the same key");
+    place.run(restore(&[], &address)).assert_failed(1, "one end has a key and the other has none");
+    place.run(restore(&["--peer-key", "psk.txt"], &address)).assert_done();
+    assert_received(&place, receiver);
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anybody_listens() {
+    let place = Place::with_sealed(1);
+    fs::write(place.path("there"), b"old").unwrap();
+    place.run(["receive", "--listen", "127.0.0.1:0", "there"]).assert_failed(6, "exists");
+    place
+        .run(["receive", "--listen", "0.0.0.0:0", "target"])
+        .assert_failed(1, "without a key nothing goes over");
+    place.run(["receive", "--listen", "nowhere", "target"]).assert_failed(2, "HOST:PORT");
+    place.run(restore(&["--force"], "unix:socket")).assert_failed(2, "receive");
+    place.run(restore(&["--insecure-plaintext"], "target")).assert_failed(2, "for a receiver");
+    place.run(restore(&[], "unix:socket")).assert_failed(1, "could not be reached");
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    place.run(["receive", "--listen", "unix:other", "target"]).assert_failed(9, "");
+    receiver.kill();
+    assert_eq!(place.read("there"), b"old");
+}
+
+#[test]
+fn with_force_a_target_is_replaced() {
+    let place = Place::with_sealed(2);
+    fs::write(place.path("target"), b"old").unwrap();
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket", "--force"]);
+    place.run(restore(&[], "unix:socket")).assert_done();
+    assert_received(&place, receiver);
+}
+
+/// A restore from a pipe, of which the test gives as much as it likes.
+struct Fed {
+    child: Child,
+    stdin: ChildStdin,
+}
+
+impl Fed {
+    fn start(place: &Place, segments: u64) -> Fed {
+        let (position, len) = place.segment(segments - 1);
+        let arguments = ["restore", "-i", "key.txt", "--json", "--durability", "each", "-", "unix:socket"];
+        let mut child = place.spawn(arguments);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&place.read("sealed.cfd")[..position + len]).unwrap();
+        Fed { child, stdin }
+    }
+
+    /// The source ends: the stream is cut off.
+    fn end(self) -> i32 {
+        drop(self.stdin);
+        end_of(self.child).code
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Waits until the receiver's newest durable mark is about so many plaintext bytes, as the journal's slots say it.
+fn wait_for_mark(place: &Place, len: u64) {
+    wait_until("a durable mark", || {
+        let journal = fs::read(place.path(".target.cofferdam-journal")).unwrap_or_default();
+        // Generation 8 bytes, then the checkpoint, with its plaintext bytes at 32.
+        let marks = [4096, 8192].map(|slot| journal.get(slot + 8 + 32..slot + 8 + 40));
+        marks.iter().flatten().any(|field| u64::from_le_bytes((*field).try_into().unwrap()) >= len)
+    });
+}
+
+fn restored_from(place: &Place) -> u64 {
+    let sent = place.run(restore(&[], "unix:socket"));
+    sent.assert_done();
+    let record: serde_json::Value = serde_json::from_str(sent.text()).unwrap();
+    record["kept"].as_u64().unwrap()
+}
+
+#[test]
+fn a_receiver_that_is_killed_goes_on_from_its_own_journal() {
+    let place = Place::with_sealed(12);
+    for segments in [3, 7] {
+        let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+        let sender = Fed::start(&place, segments);
+        wait_for_mark(&place, (segments - 1) * SEGMENT_LEN as u64);
+        receiver.kill();
+        assert_ne!(sender.end(), 0);
+        assert!(!place.path("target").exists());
+    }
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    assert!(restored_from(&place) >= 6 * SEGMENT_LEN as u64);
+    assert_received(&place, receiver);
+}
+
+#[test]
+fn a_sender_that_is_killed_leaves_what_it_committed_to_the_next() {
+    let place = Place::with_sealed(12);
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    for segments in [3, 7] {
+        let sender = Fed::start(&place, segments);
+        wait_for_mark(&place, (segments - 1) * SEGMENT_LEN as u64);
+        sender.kill();
+    }
+    assert!(restored_from(&place) >= 6 * SEGMENT_LEN as u64);
+    assert_received(&place, receiver);
+}
+
+#[test]
+fn another_stream_does_not_go_on_behind_this_one_unless_it_starts_over() {
+    let place = Place::with_sealed(4);
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    let sender = Fed::start(&place, 3);
+    wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
+    sender.kill();
+    place.seal("plain", "other.cfd").assert_done();
+    let other = ["restore", "-i", "key.txt", "other.cfd", "unix:socket"];
+    place.run(other).assert_failed(8, "another stream");
+    place.run(other.iter().chain(&["--restart"])).assert_done();
+    assert_received(&place, receiver);
+}
+
+#[test]
+fn a_receiver_that_is_interrupted_says_what_it_keeps_and_leaves_no_socket() {
+    let place = Place::with_sealed(4);
+    let mut receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    let sender = Fed::start(&place, 3);
+    wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
+    let child = receiver.child.take().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ran = end_of(child);
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert!(ran.stderr.contains("the same command goes on from there"), "{}", ran.stderr);
+    assert!(!place.path("socket").exists());
+    sender.kill();
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    assert!(restored_from(&place) >= 2 * SEGMENT_LEN as u64);
+    assert_received(&place, receiver);
+}
