@@ -109,7 +109,8 @@ enum Found {
     Mixed,
 }
 
-/// What the next process finds: an intact database, the stream before or this one, and a mark that fits the rows.
+/// What the next process finds: an intact database, the stream before or this one, and a mark that fits the
+/// rows.
 fn look(path: &Path, stream: u64) -> Found {
     let connection = rusqlite::Connection::open(path).unwrap();
     let intact: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

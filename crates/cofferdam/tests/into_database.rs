@@ -1,4 +1,4 @@
-//! Streams opened into a database: published whole, gone on with, and no lock held while the source is waited for.
+//! Streams opened into a database: published whole, gone on with, and no lock held while the source idles.
 //! It knows the tables only by what is published from them.
 
 #![cfg(feature = "sqlite")]
@@ -54,7 +54,8 @@ fn published(path: &Path, name: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Bytes in order, an error in place of those behind `breaks_at`, and a look at something else before each read.
+/// Bytes in order, an error in place of those behind `breaks_at`, and a look at something else before each
+/// read.
 struct Watched<L> {
     bytes: Vec<u8>,
     next: usize,
@@ -104,7 +105,8 @@ fn the_database_is_free_whenever_the_source_is_asked() {
     let mut reads = 0_u64;
     let other = path.clone();
     let look = || {
-        // Claims, writes, commits, and takes it back: four transactions, each of which needs the only write lock.
+        // Claims, writes, commits, and takes it back: four transactions, each of which needs the only write
+        // lock.
         let mut other = sink(&other, "another target");
         other.begin_segment(0, 0).unwrap();
         other.write_tentative(0, b"x").unwrap();

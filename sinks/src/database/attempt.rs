@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{Checkpoint, CommitError, Existing, Label};
 
-/// A restore that is not published yet, and how far it is. Held by whoever raised its epoch last: every transaction
-/// compares the epoch, so that what an earlier holder still has under way cannot commit.
+/// A restore that is not published yet, and how far it is. Held by whoever raised its epoch last: every
+/// transaction compares the epoch, so that what an earlier holder still has under way cannot commit.
 #[derive(Debug)]
 pub(super) struct Attempt {
     id: i64,
@@ -169,7 +169,8 @@ impl Attempt {
         still_ours(connection.execute(&sql, &values)?)
     }
 
-    /// In the open transaction: this restore is published, the one before it is garbage, and the pointer row says so.
+    /// In the open transaction: this restore is published, the one before it is garbage, and the pointer row
+    /// says so.
     fn turn_pointer(
         &self,
         connection: &mut dyn Connection,
@@ -252,8 +253,8 @@ impl Attempt {
         }
     }
 
-    /// Takes the attempt over from its own earlier session, and gives what is there. None: it is not growing any
-    /// more, or not ours.
+    /// Takes the attempt over from its own earlier session, and gives what is there. None: it is not growing
+    /// any more, or not ours.
     fn look(&mut self, connection: &mut dyn Connection, tables: &Tables) -> io::Result<Option<Self>> {
         connection.connect_again()?;
         let sql = format!(

@@ -20,8 +20,8 @@ pub(super) trait Connection: Send {
 
     fn roll_back(&mut self) -> io::Result<()>;
 
-    /// Opens a new session when the old one is lost, and returns only when the server is done with the old one: what
-    /// it left open has committed by then, or never will.
+    /// Opens a new session when the old one is lost, and returns only when the server is done with the old
+    /// one: what it left open has committed by then, or never will.
     fn connect_again(&mut self) -> io::Result<()>;
 
     /// Gives the number of rows that were changed.

@@ -12,20 +12,23 @@
 //! | `cofferdam_chunks` | at most 1 MiB of a restore's bytes | `restore`, `position` (the offset of the first byte), `bytes` |
 //! | `cofferdam_version` | the version of this layout, 1; one row | `version` |
 //!
-//! `state` is `growing` (at most one a name: there may be progress to go on from), `published`, or `garbage` (replaced or given up;
-//! the next open, publish or discard of that name removes its rows, 64 a transaction). `segments`, `length` and `checkpoint` are those of the
-//! last commit; they change in the transaction that inserts the segment's rows.
+//! `state` is `growing` (at most one a name: there may be progress to go on from), `published`, or `garbage`
+//! (replaced or given up; the next open, publish or discard of that name removes its rows, 64 a transaction).
+//! `segments`, `length` and `checkpoint` are those of the last commit; they change in the transaction that
+//! inserts the segment's rows.
 //!
 //! # Reading what is published
 //!
-//! [`Published`] is a [`Read`](std::io::Read). In SQL it is one statement, which sees one restore or the other, never both:
+//! [`Published`] is a [`Read`](std::io::Read). In SQL it is one statement, which sees one restore or the
+//! other, never both:
 //!
 //! ```sql
 //! SELECT c.bytes FROM cofferdam_published p JOIN cofferdam_chunks c ON c.restore = p.restore
 //! WHERE p.name = 'db1' ORDER BY c.position
 //! ```
 //!
-//! Nothing else in the tables is meant for an application. To take a published target back:
+//! Nothing else in the tables is meant for an application. Bytes of rows that were removed stay in the database's
+//! files until it writes over them or is vacuumed, as those of all rows do. To take a published target back:
 //!
 //! ```sql
 //! BEGIN;
@@ -36,27 +39,32 @@
 //!
 //! # What can be seen, and when
 //!
-//! Committed rows are there for everyone who may read the table, long before the restore is published, so a sink's bytes are
-//! [`Visibility::Seen`](crate::Visibility::Seen): the engine holds each segment until its digest is verified, and no unverified
-//! byte reaches the database at all. That is also what keeps transactions short: a segment's rows, its checkpoint and its COMMIT
-//! follow one another, and no transaction is open while the source is waited for.
+//! Committed rows are there for everyone who may read the table, long before the restore is published, so a
+//! sink's bytes are [`Visibility::Seen`](crate::Visibility::Seen): the engine holds each segment until its
+//! digest is verified, and no unverified byte reaches the database at all. That is also what keeps
+//! transactions short: a segment's rows, its checkpoint and its COMMIT follow one another, and no transaction
+//! is open while the source is waited for.
 //!
-//! What the user named is the *pointer*, though, and it turns only at publish, in one transaction: the class is *atomic*. Rules 5, 6, 10
-//! and 13 of the contract bind only sinks that call themselves private; for the pointer this one keeps them as well, and its tests
-//! hold it against the conformance suite both as it is and as though it had called itself private.
+//! What the user named is the *pointer*, though, and it turns only at publish, in one transaction: the class
+//! is *atomic*. Rules 5, 6, 10 and 13 of the contract bind only sinks that call themselves private; for the
+//! pointer this one keeps them as well, and its tests hold it against the conformance suite both as it is and
+//! as though it had called itself private.
 //!
 //! # Who may write
 //!
-//! An attempt belongs to whoever raised its `epoch` last. Every transaction compares the epoch, so that of an earlier
-//! holder nothing commits any more, however late it comes. On PostgreSQL an advisory lock keeps a second restore into the same target out
-//! in the first place; SQLite has none, and there the later one takes over.
+//! An attempt belongs to whoever raised its `epoch` last. Every transaction compares the epoch, so that of an
+//! earlier holder nothing commits any more, however late it comes. On PostgreSQL an advisory lock keeps a
+//! second restore into the same target out in the first place; SQLite has none, and there the later one takes
+//! over.
 //!
 //! # A commit without an answer
 //!
-//! If the connection is lost during a COMMIT, the sink connects again, waits until the server is done with the lost session, and reads
-//! the checkpoint back: it is the new one, and the commit has happened, or the one before, and it has not. Only where it cannot look, the answer
-//! is [`CommitError::Unknown`](crate::CommitError::Unknown). SQLite has no connection to lose; there a COMMIT that fails in a sync is
-//! unknown and stays so, since what can be read after a failed sync is not what is on the medium.
+//! If the connection is lost during a COMMIT, the sink connects again, waits until the server is done with
+//! the lost session, and reads the checkpoint back: it is the new one, and the commit has happened, or the
+//! one before, and it has not. Only where it cannot look, the answer is
+//! [`CommitError::Unknown`](crate::CommitError::Unknown). SQLite has no connection to lose; there a COMMIT
+//! that fails in a sync is unknown and stays so, since what can be read after a failed sync is not what is on
+//! the medium.
 //!
 //! ```
 //! # #[cfg(not(feature = "sqlite"))]

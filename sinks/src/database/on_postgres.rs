@@ -19,8 +19,9 @@ use super::{
 use crate::CommitError;
 
 impl DatabaseSink {
-    /// A sink in the PostgreSQL database that `connect` connects to. It is called again if the connection is lost during a
-    /// commit, to learn whether that has happened. The caller chooses TLS and timeouts there, and answers for them:
+    /// A sink in the PostgreSQL database that `connect` connects to. It is called again if the connection is
+    /// lost during a commit, to learn whether that has happened. The caller chooses TLS and timeouts there,
+    /// and answers for them:
     ///
     /// ```no_run
     /// use sinks::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
@@ -33,17 +34,18 @@ impl DatabaseSink {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// The session waits for the server's disk at each commit, also where the server's default is not to. The server ends a session of
-    /// which nothing has come within a transaction for a minute, or which its keepalives do not find for two, and with it
-    /// the lock that keeps other restores out. A pooler between them must give each client a session of its own.
+    /// The session waits for the server's disk at each commit, also where the server's default is not to. The
+    /// server ends a session of which nothing has come within a transaction for a minute, or which its
+    /// keepalives do not find for two, and with it the lock that keeps other restores out. A pooler between
+    /// them must give each client a session of its own.
     ///
     /// No call on the sink may be made from within an asynchronous runtime: the client has one of its own.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`]: the name is published, and replacing it was not asked for.
     /// [`io::ErrorKind::ResourceBusy`]: another restore into the same target is at work.
-    /// [`io::ErrorKind::Unsupported`]: the server runs with `fsync` off, or the tables are of another version. The
-    /// server's own.
+    /// [`io::ErrorKind::Unsupported`]: the server runs with `fsync` off, or the tables are of another
+    /// version. The server's own.
     pub fn postgres(
         connect: impl FnMut() -> Result<Client, postgres::Error> + Send + 'static,
         options: &DatabaseOptions,
@@ -88,7 +90,8 @@ impl PostgresSession {
         session.settle(LOCK_WAIT_AT_START)?;
         session.keep_others_out().map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => {
-                let message = "another restore into the same target is at work, or the server has not yet noticed its end";
+                let message =
+                    "another restore into the same target is at work, or its end is not yet noticed";
                 io::Error::new(io::ErrorKind::ResourceBusy, message)
             }
             _ => error,
@@ -143,7 +146,8 @@ impl Connection for PostgresSession {
 
     fn commit(&mut self) -> Result<(), CommitError> {
         self.client.batch_execute("COMMIT").map_err(|error| {
-            // An ERROR is an answer: the transaction is rolled back. A FATAL is the session's end, and so is no answer.
+            // An ERROR is an answer: the transaction is rolled back. A FATAL is the session's end, and so is
+            // no answer.
             let severity = error.as_db_error().and_then(|error| error.parsed_severity());
             let refused = severity == Some(Severity::Error);
             let error = io_error(error);

@@ -20,14 +20,15 @@ use crate::CommitError;
 impl DatabaseSink {
     /// A sink in the SQLite database at `path`, which is made if it is not there.
     ///
-    /// Its journal mode stays as it is, WAL or a rollback journal; this session syncs at each commit. Two restores
-    /// into the same target do not keep each other out: the one that came last goes on, and the other one's next
-    /// transaction fails with [`io::ErrorKind::ResourceBusy`].
+    /// Its journal mode stays as it is, WAL or a rollback journal; this session syncs at each commit. Two
+    /// restores into the same target do not keep each other out: the one that came last goes on, and the
+    /// other one's next transaction fails with [`io::ErrorKind::ResourceBusy`].
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`]: the name is published, and replacing it was not asked for.
     /// [`io::ErrorKind::Unsupported`]: the database is kept in memory, or its tables are of another version.
-    /// [`io::ErrorKind::ResourceBusy`]: somebody else holds the database for longer than a few seconds. SQLite's own.
+    /// [`io::ErrorKind::ResourceBusy`]: somebody else holds the database for longer than a few seconds.
+    /// SQLite's own.
     pub fn sqlite(path: &Path, options: &DatabaseOptions) -> io::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let session = SqliteSession::open(path, flags)?;
@@ -92,7 +93,8 @@ impl Connection for SqliteSession {
         self.0.execute_batch("ROLLBACK").map_err(io_error)
     }
 
-    /// Refused: after a failed sync, what can be read is not what is on the medium, and only recovery settles it.
+    /// Refused: after a failed sync, what can be read is not what is on the medium, and only recovery settles
+    /// it.
     fn connect_again(&mut self) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "the outcome of a failed sync cannot be looked up"))
     }

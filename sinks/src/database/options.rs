@@ -11,7 +11,8 @@ pub struct DatabaseOptions {
     pub target: DatabaseTarget,
     /// What to do if the name is published already.
     pub existing: Existing,
-    /// Says whose progress it is, to the caller of a later attempt: see [`DatabaseSink::label`](super::DatabaseSink::label).
+    /// Says whose progress it is, to the caller of a later attempt: see
+    /// [`DatabaseSink::label`](super::DatabaseSink::label).
     pub label: Option<Label>,
 }
 

@@ -14,8 +14,9 @@ use super::{
 
 /// The published bytes of a target, from the first to the last.
 ///
-/// They are those of one restore, the one that was published when this was opened. If another one is published
-/// meanwhile, its predecessor's rows are removed, and a read meets an error; it never goes on in the new one.
+/// They are those of one restore, the one that was published when this was opened. If another one is
+/// published meanwhile, its predecessor's rows are removed, and a read meets an error; it never goes on in
+/// the new one.
 pub struct Published {
     connection: Box<dyn Connection>,
     next_row: String,

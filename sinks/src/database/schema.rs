@@ -21,7 +21,7 @@ pub(super) fn prepare(connection: &mut dyn Connection, tables: &Tables) -> io::R
         found => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!(
-                "the table {} says version {found:?}, and this program knows {VERSION}: choose another prefix",
+                "{} says version {found:?}, and this program knows {VERSION}: choose another prefix",
                 tables.version
             ),
         )),

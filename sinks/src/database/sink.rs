@@ -1,4 +1,4 @@
-//! The sink: segments become rows, each in one transaction with its checkpoint, and one pointer row publishes them.
+//! The sink: a segment is rows and a checkpoint in one transaction, and one pointer row publishes them all.
 //! Knows no database: a `Connection` does.
 
 use std::{fmt, io, sync::Arc};
@@ -18,17 +18,17 @@ use crate::{
 /// Restores into tables of a database. Its class is *atomic*.
 ///
 /// A segment's rows and its checkpoint are one transaction, durable when
-/// [`commit_segment`](StreamingSink::commit_segment) returns, so that there is no [`MakeDurable`]. The transaction
-/// begins with the segment's first byte; since the bytes are [`Visibility::Seen`], the engine has the whole segment
-/// by then, and nothing waits for the source while it is open.
+/// [`commit_segment`](StreamingSink::commit_segment) returns, so that there is no [`MakeDurable`]. The
+/// transaction begins with the segment's first byte; since the bytes are [`Visibility::Seen`], the engine has
+/// the whole segment by then, and nothing waits for the source while it is open.
 ///
-/// A drop at any point keeps the committed segments for the next sink over the same target. That one goes on at its
-/// [`last_commit`](StreamingSink::last_commit), or starts over; nothing is offered to be proved
+/// A drop at any point keeps the committed segments for the next sink over the same target. That one goes on
+/// at its [`last_commit`](StreamingSink::last_commit), or starts over; nothing is offered to be proved
 /// ([`kept`](StreamingSink::kept)).
 ///
-/// Publish checks that the rows are as many bytes as were committed, turns the pointer row, and then removes the
-/// rows of what it replaced. A crash, or an error, in the middle of that removal leaves rows that nothing points at;
-/// the next sink over the same target removes them.
+/// Publish checks that the rows are as many bytes as were committed, turns the pointer row, and then removes
+/// the rows of what it replaced. A crash, or an error, in the middle of that removal leaves rows that nothing
+/// points at; the next sink over the same target removes them.
 pub struct DatabaseSink {
     session: Session,
     tables: Tables,
@@ -56,7 +56,8 @@ impl DatabaseSink {
         })
     }
 
-    /// The label of the attempt that stands in the tables: an earlier one's, if there is something to go on from.
+    /// The label of the attempt that stands in the tables: an earlier one's, if there is something to go on
+    /// from.
     pub fn label(&self) -> Option<&Label> {
         self.attempt.label.as_ref()
     }
@@ -174,7 +175,8 @@ impl fmt::Debug for DatabaseSink {
 
 /// A session and whether a transaction is open on it.
 struct Session {
-    /// Gone after publish, discard, or the first error: what is left of a transaction then must not be added to.
+    /// Gone after publish, discard, or the first error: what is left of a transaction then must not be added
+    /// to.
     connection: Option<Box<dyn Connection>>,
     transaction: Transaction,
 }

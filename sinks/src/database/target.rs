@@ -14,7 +14,8 @@ impl DatabaseTarget {
     /// The target called `name`, in tables whose names begin with `cofferdam`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`]: an empty name, one of more than [`Self::NAME_LEN_MAX`] bytes, or one with a NUL.
+    /// [`io::ErrorKind::InvalidInput`]: an empty name, one of more than [`Self::NAME_LEN_MAX`] bytes, or one
+    /// with a NUL.
     pub fn new(name: &str) -> io::Result<Self> {
         if name.is_empty() || name.len() > Self::NAME_LEN_MAX || name.contains('\0') {
             let max = Self::NAME_LEN_MAX;
@@ -28,8 +29,8 @@ impl DatabaseTarget {
     /// The same in tables whose names begin with `prefix`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`]: not 1 to [`Self::PREFIX_LEN_MAX`] of `a` to `z`, `0` to `9` and `_`, beginning
-    /// with a letter.
+    /// [`io::ErrorKind::InvalidInput`]: not 1 to [`Self::PREFIX_LEN_MAX`] of `a` to `z`, `0` to `9` and `_`,
+    /// beginning with a letter.
     pub fn with_prefix(self, prefix: &str) -> io::Result<Self> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let begins = prefix.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! What holds on every database, looked at from outside: the tables, the pointer, and what a later sink finds.
+//! What holds on every database, looked at from outside: the tables, the pointer, what a later sink finds.
 //! Knows a database only as a [`Database`].
 
 #[cfg(feature = "sqlite")]
@@ -336,7 +336,8 @@ fn specimen<S: StreamingSink + 'static>(
 
 static SPECIMENS: AtomicUsize = AtomicUsize::new(0);
 
-/// The same sink; only the profile says that nobody sees its bytes before publish, as nobody does through the pointer.
+/// The same sink; only the profile says that nobody sees its bytes before publish, as nobody does through the
+/// pointer.
 struct AsThoughPrivate(DatabaseSink);
 
 impl StreamingSink for AsThoughPrivate {

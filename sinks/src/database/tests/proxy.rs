@@ -113,7 +113,8 @@ impl Plan {
         Ok(())
     }
 
-    /// One connection at a time counts, and a later one begins when the one before has broken: any order would do.
+    /// One connection at a time counts, and a later one begins when the one before has broken: any order
+    /// would do.
     fn is_next(&self) -> bool {
         self.commits_before.fetch_sub(1, Ordering::Relaxed) == 0
     }

@@ -15,7 +15,8 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        // In memory where that is possible: what is looked at here needs no disk.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let path = directory.path().join("app.db");
         Self { _directory: directory, path }
     }
@@ -100,6 +101,22 @@ fn a_database_in_memory_and_a_file_that_is_none_are_refused() {
     std::fs::write(&file.path, [0x55; 8192]).unwrap();
     let not_a_database = file.sink(&options("db1")).unwrap_err();
     assert_eq!(not_a_database.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_commit_that_a_reader_keeps_waiting_for_too_long_has_not_happened() {
+    let file = File::new();
+    let mut impatient = file.session();
+    impatient.first_row("PRAGMA busy_timeout = 0", &[]).unwrap();
+    let mut sink = DatabaseSink::over(impatient, &options("db1")).unwrap();
+    write(&mut sink, 0, 0, b"first").unwrap();
+    let reader = rusqlite::Connection::open(&file.path).unwrap();
+    let read = "BEGIN; SELECT COUNT(*) FROM cofferdam_chunks";
+    reader.execute_batch(read).unwrap();
+    assert_eq!(not_committed(write(&mut sink, 1, 5, b"second")), io::ErrorKind::ResourceBusy);
+    drop(sink);
+    reader.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(file.sink(&options("db1")).unwrap().last_commit().unwrap(), Some(mark(1)));
 }
 
 #[test]
