@@ -97,6 +97,38 @@ fn a_hole_of_zeros_is_not_taken_for_what_was_sealed() {
 }
 
 #[test]
+fn whatever_sectors_a_power_cut_takes_the_segments_before_the_first_loss_are_kept() {
+    let (place, left) = sealed_whole();
+    let whole = left.staging.clone();
+    let metadata = ranges(&whole, Kind::Metadata)[0].clone();
+    let mut random = 7_u64;
+    let mut below = |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % bound
+    };
+    let mut seen = HashSet::new();
+    for sample in 0..80 {
+        let mut left = left.clone();
+        // Some came to the disk as a whole; of the rest, one sector in eight did not, and the length may be older.
+        let durable = below(whole.len());
+        for sector in (metadata.start / 512)..(whole.len() / 512) {
+            if sector * 512 > durable && below(8) == 0 {
+                left.staging[sector * 512..][..512].fill(0);
+            }
+        }
+        left.staging.truncate(whole.len() - below(3) * below(whole.len() - metadata.end) / 2);
+        let is_lost = |range: &Range<usize>| left.staging.get(range.clone()) != Some(&whole[range.clone()]);
+        let kept = match is_lost(&metadata) {
+            true => 0,
+            false => segments(&whole).iter().take_while(|segment| !is_lost(segment)).count(),
+        };
+        seen.insert(kept);
+        assert_goes_on(&place, &left, &whole, kept, &format!("sample {sample}"));
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+}
+
+#[test]
 fn with_one_key_copy_damaged_a_sealing_goes_on_and_says_so() {
     let (place, mut left) = sealed_whole();
     let copy = ranges(&left.staging, Kind::KeyCopy)[0].clone();
