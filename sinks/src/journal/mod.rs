@@ -14,6 +14,7 @@ pub(crate) use record::{Header, Intent, Records, Slots};
 use self::record::{HEADER_AT, INTENT_AT, JOURNAL_LEN_MAX, slot_at};
 use crate::{
     Checkpoint,
+    seeded::{Bug, retried, unless, when},
     storage::{FileId, Storage, StorageFile},
 };
 
@@ -75,11 +76,13 @@ impl Journal {
 
     /// Keeps a mark, durably. Everything up to it is durable already.
     pub(crate) fn keep(&mut self, mark: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
-        self.settle(directory)?;
+        unless(Bug::FootingSkipped, || self.settle(directory))?;
         let exhausted = || io::Error::other("the journal's generations are used up");
         let generation = self.generation.checked_add(1).ok_or_else(exhausted)?;
-        self.file.write_all_at(&record::slot(generation, mark), slot_at(generation))?;
-        self.file.sync_data()?;
+        let slot = record::slot(generation, mark);
+        self.file.write_all_at(&slot, slot_at(generation))?;
+        when(Bug::BothSlotsAtOnce, || self.file.write_all_at(&slot, slot_at(generation + 1)))?;
+        retried(Bug::SyncRetried, || self.file.sync_data())?;
         self.generation = generation;
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::{
     TargetError, Visibility,
     cursor::Cursor,
     ledger::Ledger,
+    seeded::{Bug, unless},
     staged::{place::Place, room},
     storage::{Lock, Mapping, Storage, StorageFile},
 };
@@ -90,7 +91,7 @@ impl MappedFile {
         file.set_len(len)?;
         file.take_likeness(&self.name, self.existing)?;
         // Once: after a failed sync a second one can succeed over lost data.
-        file.sync_all()
+        unless(Bug::LinkBeforeSync, || file.sync_all())
     }
 
     /// Gives the file the target's name. After `Ok`, and only then, the target is new.

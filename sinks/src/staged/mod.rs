@@ -19,7 +19,10 @@ pub use self::{
 };
 use crate::{
     Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility,
-    cursor::Cursor, journal::Journal, ledger::Closing,
+    cursor::Cursor,
+    journal::Journal,
+    ledger::Closing,
+    seeded::{Bug, unless},
 };
 
 /// A file that becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -123,9 +126,9 @@ impl StagedFile {
         file.set_len(len)?;
         file.take_likeness(&self.place.name, self.place.existing)?;
         // Once: after a failed sync a second one can succeed over lost data.
-        file.sync_all()?;
+        unless(Bug::RenameBeforeSync, || file.sync_all())?;
         match &self.progress {
-            Some(progress) => progress.intend(self.claims.staging.id),
+            Some(progress) => unless(Bug::IntentMissing, || progress.intend(self.claims.staging.id)),
             None => Ok(()),
         }
     }
@@ -218,7 +221,7 @@ impl StreamingSink for StagedFile {
         self.finish(plain_len).map_err(CommitError::NotCommitted)?;
         self.place.put(&self.claims.staging.name, self.claims.staging.id)?;
         self.staging.ledger.lock().close();
-        self.place.storage.sync().map_err(CommitError::Unknown)?;
+        unless(Bug::DirectorySyncMissing, || self.place.storage.sync()).map_err(CommitError::Unknown)?;
         self.remove_journal();
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::{
     Checkpoint, TargetError,
     cursor::Cursor,
     journal::{Journal, Label},
+    seeded::{Bug, unless},
     storage::{FileId, Storage, StorageFile},
 };
 
@@ -270,7 +271,8 @@ impl Site {
             return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
         };
         self.place.check_ours(&staging.name)?;
-        let len = staging.file.forget_cached().and_then(|()| staging.file.len());
+        let len =
+            unless(Bug::CacheBelieved, || staging.file.forget_cached()).and_then(|()| staging.file.len());
         let len = len.map_err(|error| TargetError::io(&path, "examine", error))?;
         let claims = Claims { staging, journal: Some(journal) };
         let sink = self.sink(claims, newest, Some(len));

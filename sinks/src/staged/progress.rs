@@ -9,6 +9,7 @@ use super::staging::Staging;
 use crate::{
     Checkpoint, MakeDurable,
     journal::{Journal, Label},
+    seeded::{Bug, unless, when},
     storage::{FileId, Storage},
 };
 
@@ -40,7 +41,8 @@ impl Progress {
 
     /// Data before the mark that vouches for it.
     fn keep(&self, mark: &Checkpoint) -> io::Result<()> {
-        self.staging.file.sync_data()?;
+        when(Bug::MarkBeforeData, || self.journal.lock().keep(mark, &*self.directory))?;
+        unless(Bug::StagingSyncSkipped, || self.staging.file.sync_data())?;
         self.journal.lock().keep(mark, &*self.directory)
     }
 }
