@@ -7,6 +7,7 @@ mod full_disk;
 mod race;
 mod random;
 mod scene;
+mod simulated;
 mod tally;
 mod tracer;
 
@@ -18,6 +19,7 @@ use crate::steps;
 
 /// What every part is told.
 pub(crate) struct Setting {
+    root: PathBuf,
     program: PathBuf,
     extent: Extent,
     seed: u64,
@@ -34,8 +36,13 @@ pub(crate) enum Extent {
 /// One part of the harness.
 type Part = (&'static str, fn(&Setting) -> Result<(), String>);
 
-const PARTS: [Part; 4] =
-    [("calls", calls::run), ("random", random::run), ("full-disk", full_disk::run), ("race", race::run)];
+const PARTS: [Part; 5] = [
+    ("simulated", simulated::run),
+    ("calls", calls::run),
+    ("random", random::run),
+    ("full-disk", full_disk::run),
+    ("race", race::run),
+];
 
 /// Builds the program and tries it: all parts, or the one that is named.
 ///
@@ -44,7 +51,8 @@ const PARTS: [Part; 4] =
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut chosen = None;
     let scratch = Scratch::new("program")?;
-    let mut setting = Setting { program: build(root, &scratch)?, extent: Extent::Short, seed: SEED };
+    let mut setting =
+        Setting { root: root.into(), program: build(root, &scratch)?, extent: Extent::Short, seed: SEED };
     let mut arguments = arguments.iter();
     while let Some(&argument) = arguments.next() {
         match argument {
