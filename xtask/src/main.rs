@@ -25,7 +25,8 @@ cargo xtask ci                        test, and a short run of each fuzz target
 cargo xtask tidy                      style, crate edges, leftovers
 cargo xtask vectors                   write docs/vectors again
 cargo xtask vectors --check           compare docs/vectors with what would be written
-cargo xtask crash [PART] [--full] [--seed N]   stop the program wherever it can be stopped, and look
+cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
+                                      stop the program wherever it can be stopped, and look
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 ";
 

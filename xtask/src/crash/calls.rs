@@ -1,17 +1,21 @@
 //! Owns the kills at system calls: before and after each one that changes files, then the next run.
 //! Knows nothing of what the calls are for.
 
-use super::scene::{Before, Holds, Scene};
+use super::scene::{Before, Holds, Resumed, SEGMENT_LEN, Scene};
 use super::tally::Tally;
-use super::tracer::{self, Moment};
+use super::tracer::{self, Moment, Traced};
 use super::{Extent, Setting};
 
 /// Kills a restore of twenty segments at every call, or at a sample of them.
 pub(crate) fn run(setting: &Setting) -> Result<(), String> {
     let mut tally = Tally::new("killed at system calls");
     for (name, before) in [("new target", Before::Nothing), ("replaced target", Before::Old)] {
-        let scene = Scene::new(&setting.program, &name.replace(' ', "-"), SEGMENTS, before)?
-            .with_options(&["--threads", "1"]);
+        let scene = Scene::new(&setting.program, &name.replace(' ', "-"), SEGMENTS, before)?.with_options(&[
+            "--threads",
+            "1",
+            "--durability",
+            "each",
+        ]);
         kill_at_each(setting, &scene, name, &mut tally)?;
     }
     tally.close()
@@ -41,11 +45,24 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
             let place = format!("{name}, {moment:?} of {} ({call})", whole.calls.len());
             if let Some(holds) = tally.check(&place, scene.holds()) {
                 tally.count(format!("killed, target {holds:?}"));
-                tally.check(&place, scene.resume());
+                let resumed = tally.check(&place, scene.resume());
+                tally.check(
+                    &place,
+                    resumed.map_or(Ok(()), |resumed| check_kept(scene, &killed, holds, &resumed)),
+                );
             }
         }
     }
     Ok(())
+}
+
+/// P3: as many segments are kept as there were durable marks. Where the target is the new one already, all is.
+fn check_kept(scene: &Scene, killed: &Traced, holds: Holds, resumed: &Resumed) -> Result<(), String> {
+    let durable = (killed.marks * SEGMENT_LEN).min(scene.plain_len());
+    match holds == Holds::New || resumed.kept >= durable {
+        true => Ok(()),
+        false => Err(format!("P3: {durable} bytes were durable, and {} were kept", resumed.kept)),
+    }
 }
 
 const SEGMENTS: usize = 20;

@@ -49,18 +49,23 @@ const PARTS: [Part; 5] = [
 /// # Errors
 /// Arguments that are not understood; a part that cannot run; what was violated.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
-    let mut chosen = None;
-    let scratch = Scratch::new("program")?;
-    let mut setting =
-        Setting { root: root.into(), program: build(root, &scratch)?, extent: Extent::Short, seed: SEED };
+    let (mut chosen, mut program) = (None, None);
+    let (mut extent, mut seed) = (Extent::Short, SEED);
     let mut arguments = arguments.iter();
     while let Some(&argument) = arguments.next() {
         match argument {
-            "--full" => setting.extent = Extent::Full,
-            "--seed" => setting.seed = seed(arguments.next())?,
+            "--full" => extent = Extent::Full,
+            "--seed" => seed = number(arguments.next())?,
+            "--program" => program = Some(path(arguments.next())?),
             part => chosen = Some(find(part)?),
         }
     }
+    let scratch = Scratch::new("program")?;
+    let program = match program {
+        Some(program) => program,
+        None => build(root, &scratch)?,
+    };
+    let setting = Setting { root: root.into(), program, extent, seed };
     println!("crash: seed {}, {:?}", setting.seed, setting.extent);
     let mut failed = Vec::new();
     for (name, part) in PARTS {
@@ -83,7 +88,11 @@ fn find(name: &str) -> Result<Part, String> {
     found.ok_or_else(|| format!("no part is called {name}; they are {}", known.join(", ")))
 }
 
-fn seed(argument: Option<&&str>) -> Result<u64, String> {
+fn path(argument: Option<&&str>) -> Result<PathBuf, String> {
+    argument.map(PathBuf::from).ok_or_else(|| "--program needs a path".to_owned())
+}
+
+fn number(argument: Option<&&str>) -> Result<u64, String> {
     let parsed = argument.and_then(|argument| argument.parse().ok());
     parsed.ok_or_else(|| "--seed needs a number".to_owned())
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 /// What stands at the target before the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,9 +119,11 @@ impl Scene {
     ///
     /// # Errors
     /// It does not end well, the target is not the new one, or files stay behind.
-    pub(crate) fn resume(&self) -> Result<Output, String> {
+    pub(crate) fn resume(&self) -> Result<Resumed, String> {
         let had = self.holds()?;
-        let ended = self.command(&self.arguments()).output();
+        let mut arguments = self.arguments();
+        arguments.push("--json".to_owned());
+        let ended = self.command(&arguments).output();
         let ended = ended.map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
         // The target was in its place already, and nothing else was left to do.
         let was_done = ended.status.code() == Some(EXIT_EXISTS) && had == Holds::New;
@@ -134,7 +136,8 @@ impl Scene {
             Holds::Old => return Err("the next run ended well, and the target is the old one".into()),
         }
         match self.left_behind() {
-            None => Ok(ended),
+            None if was_done => Ok(Resumed { kept: self.plaintext.len() }),
+            None => Ok(Resumed { kept: kept(&ended.stdout)? }),
             Some(name) => Err(format!("{name} stays behind after the next run")),
         }
     }
@@ -166,6 +169,21 @@ impl Scene {
     fn path(&self, name: &str) -> String {
         self.scratch.path.join(name).display().to_string()
     }
+}
+
+/// What a run said of what was there before it.
+pub(crate) struct Resumed {
+    /// Plaintext bytes that it kept.
+    pub(crate) kept: usize,
+}
+
+/// The field of that name in the record of a restore.
+fn kept(record: &[u8]) -> Result<usize, String> {
+    let record = String::from_utf8_lossy(record);
+    let digits =
+        record.split_once("\"kept\":").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let kept = digits.flatten().and_then(|digits| digits.parse().ok());
+    kept.ok_or_else(|| format!("the next run does not say what it kept: {record}"))
 }
 
 /// A folder for what is tried, gone when it is dropped.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +30,8 @@ pub(crate) enum Moment {
 pub(crate) struct Traced {
     /// The calls that changed files, in order.
     pub(crate) calls: Vec<&'static str>,
+    /// How often a journal was synced to its end: so many marks are durable.
+    pub(crate) marks: usize,
     /// Its exit code; none where it was killed.
     pub(crate) code: Option<i32>,
 }
@@ -52,9 +55,9 @@ pub(crate) fn run(
         | Options::PTRACE_O_EXITKILL;
     ptrace::seize(main, options).map_err(cannot)?;
     kill(main, Signal::SIGCONT).map_err(cannot)?;
-    let mut trace = Trace { main, folder, moment, calls: Vec::new(), inside: HashMap::new() };
+    let mut trace = Trace { main, folder, moment, calls: Vec::new(), marks: 0, inside: HashMap::new() };
     let code = trace.follow().map_err(cannot)?;
-    Ok(Traced { calls: trace.calls, code })
+    Ok(Traced { calls: trace.calls, marks: trace.marks, code })
 }
 
 /// Starts the program through a shell that stops itself first, so that nothing of the program goes unseen.
@@ -75,8 +78,9 @@ struct Trace<'a> {
     folder: &'a Path,
     moment: Moment,
     calls: Vec<&'static str>,
-    /// The number of the call that a thread is in, where it is one that changes files.
-    inside: HashMap<Pid, usize>,
+    marks: usize,
+    /// The call that a thread is in, where it is one that changes files.
+    inside: HashMap<Pid, Inside>,
 }
 
 impl Trace<'_> {
@@ -107,13 +111,16 @@ impl Trace<'_> {
     fn at_call(&mut self, thread: Pid) -> nix::Result<()> {
         let moment = match ptrace::syscall_info(thread) {
             Ok(info) if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY => {
-                let Some(name) = self.changing(thread) else { return Ok(()) };
+                let Some((name, of)) = self.changing(thread) else { return Ok(()) };
                 self.calls.push(name);
-                self.inside.insert(thread, self.calls.len());
+                self.inside.insert(thread, Inside { number: self.calls.len(), of });
                 Moment::Before(self.calls.len())
             }
             Ok(_) => match self.inside.remove(&thread) {
-                Some(number) => Moment::After(number),
+                Some(Inside { number, of }) => {
+                    self.marks += usize::from(of == Of::JournalSync);
+                    Moment::After(number)
+                }
                 None => return Ok(()),
             },
             Err(nix::Error::ESRCH) => return Ok(()),
@@ -126,15 +133,20 @@ impl Trace<'_> {
     }
 
     /// The name of the call that `thread` is about to make, if it changes files.
-    fn changing(&self, thread: Pid) -> Option<&'static str> {
+    fn changing(&self, thread: Pid) -> Option<(&'static str, Of)> {
         let [number, first, second, third] = call_of(thread)?;
-        let (_, name, subject) = CHANGING.iter().find(|(known, ..)| *known == number)?;
+        let (number, name, subject) = CHANGING.iter().find(|(known, ..)| *known == number)?;
         let changes = match subject {
             Subject::Name => true,
             Subject::File => self.is_ours(thread, first),
             Subject::Opened => third & MAKING != 0 && self.is_under_folder(thread, first, second),
         };
-        changes.then_some(*name)
+        let syncs_journal = *number == libc::SYS_fdatasync
+            && self
+                .link(thread, first)
+                .is_some_and(|path| path.as_os_str().as_bytes().ends_with(JOURNAL_SUFFIX));
+        let of = if syncs_journal { Of::JournalSync } else { Of::Anything };
+        changes.then_some((*name, of))
     }
 
     /// Whether the descriptor is of a file in the folder, of one that had a name there, or of the folder.
@@ -152,6 +164,18 @@ impl Trace<'_> {
     }
 }
 
+/// A call that has begun and not ended.
+struct Inside {
+    number: usize,
+    of: Of,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    JournalSync,
+    Anything,
+}
+
 /// What a call is about, and with it, whether it changes a file of ours.
 enum Subject {
     /// Names: there are few such calls, and all are about the target's directory.
@@ -161,6 +185,8 @@ enum Subject {
     /// openat(2): it changes something where it may make a file.
     Opened,
 }
+
+const JOURNAL_SUFFIX: &[u8] = b".cofferdam-journal";
 
 /// Flags with which openat(2) makes or cuts a file.
 const MAKING: i64 = (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as i64;
