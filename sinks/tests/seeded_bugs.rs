@@ -1,12 +1,18 @@
 //! Mistakes planted in the sinks, one after another: the sweeps of the crash tests find each of them.
 //! Knows where no mistake is planted. One test, since a planted mistake is planted for the whole process.
-#![cfg(all(feature = "seeded-bugs", feature = "simulation", feature = "mmap", debug_assertions))]
+#![cfg(all(
+    feature = "seeded-bugs",
+    feature = "simulation",
+    feature = "mmap",
+    feature = "wal",
+    debug_assertions
+))]
 
 mod crash;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crash::{SEED, mapped::MappedRestore, staged::StagedRestore};
+use crash::{SEED, mapped::MappedRestore, staged::StagedRestore, wal::LogRestore};
 use sinks::{
     seeded::{Bug, plant},
     simulation::{Extent, Trial, crashes, faults},
@@ -14,7 +20,7 @@ use sinks::{
 
 #[test]
 fn each_planted_mistake_is_found_and_nothing_is_where_none_is_planted() {
-    let table: [(Bug, Check); 10] = [
+    let table: [(Bug, Check); 13] = [
         (Bug::StagingSyncSkipped, staged),
         (Bug::MarkBeforeData, staged),
         (Bug::SyncRetried, staged),
@@ -25,8 +31,11 @@ fn each_planted_mistake_is_found_and_nothing_is_where_none_is_planted() {
         (Bug::DirectorySyncMissing, staged),
         (Bug::CacheBelieved, staged),
         (Bug::LinkBeforeSync, mapped),
+        (Bug::LsnBeforeRecords, log),
+        (Bug::TornTailBelieved, log),
+        (Bug::ReplayUnsynced, log),
     ];
-    for check in [staged, mapped] {
+    for check in [staged, mapped, log] {
         check().expect("nothing is planted");
     }
     let mut missed = Vec::new();
@@ -50,6 +59,10 @@ fn staged() -> Result<(), String> {
 
 fn mapped() -> Result<(), String> {
     swept(MappedRestore::new)
+}
+
+fn log() -> Result<(), String> {
+    swept(LogRestore::new)
 }
 
 /// Sweeps as the crash tests do, over a few trials; gives the first thing that did not hold.

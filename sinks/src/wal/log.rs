@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Label,
+    seeded::{Bug, when},
     storage::{Lock, Storage, StorageFile},
 };
 
@@ -89,8 +90,9 @@ impl Log {
 
     /// Makes everything before `end` durable, then says so in a slot, which the next sync makes durable.
     pub(super) fn sync_to(&self, slots: &mut Slots, end: Lsn) -> io::Result<()> {
-        self.file.sync_data()?;
         let epoch = slots.newest.slot.epoch;
+        when(Bug::LsnBeforeRecords, || slots.write(&self.file, epoch, end))?;
+        self.file.sync_data()?;
         slots.write(&self.file, epoch, end)
     }
 

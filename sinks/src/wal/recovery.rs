@@ -7,7 +7,11 @@ use super::{
         CommitBody, DATA_LEN_MAX, Epoch, HEAD_LEN, Head, Header, Kind, SECTOR, SLOTS_AT, Slot, is_whole,
     },
 };
-use crate::{Label, storage::StorageFile};
+use crate::{
+    Label,
+    seeded::{Bug, planted},
+    storage::StorageFile,
+};
 
 /// What comes of opening a log: see [`decide`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -244,7 +248,8 @@ pub(super) fn read_record(file: &dyn StorageFile, lsn: Lsn, record: &mut Vec<u8>
     record.copy_from_slice(&bytes);
     record.resize(HEAD_LEN + head.body_len, 0);
     let body_at = lsn.plus(HEAD_LEN).to_u64();
-    let whole = read_up_to(file, &mut record[HEAD_LEN..], body_at)? == head.body_len && is_whole(record);
+    let whole = read_up_to(file, &mut record[HEAD_LEN..], body_at)? == head.body_len
+        && (is_whole(record) || planted(Bug::TornTailBelieved));
     Ok(if whole { Read::Whole(head) } else { Read::Broken })
 }
 

@@ -46,19 +46,17 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
             if let Some(holds) = tally.check(&place, scene.holds()) {
                 tally.count(format!("killed, target {holds:?}"));
                 let resumed = tally.check(&place, scene.resume());
-                tally.check(
-                    &place,
-                    resumed.map_or(Ok(()), |resumed| check_kept(scene, &killed, holds, &resumed)),
-                );
+                tally.check(&place, resumed.map_or(Ok(()), |resumed| check_kept(&killed, holds, &resumed)));
             }
         }
     }
     Ok(())
 }
 
-/// P3: as many segments are kept as there were durable marks. Where the target is the new one already, all is.
-fn check_kept(scene: &Scene, killed: &Traced, holds: Holds, resumed: &Resumed) -> Result<(), String> {
-    let durable = (killed.marks * SEGMENT_LEN).min(scene.plain_len());
+/// P3: as many segments are kept as there were durable marks, but for the stream's last, which is always opened anew.
+/// Where the target is the new one already, all is.
+fn check_kept(killed: &Traced, holds: Holds, resumed: &Resumed) -> Result<(), String> {
+    let durable = killed.marks.min(SEGMENTS - 1) * SEGMENT_LEN;
     match holds == Holds::New || resumed.kept >= durable {
         true => Ok(()),
         false => Err(format!("P3: {durable} bytes were durable, and {} were kept", resumed.kept)),
