@@ -2,6 +2,7 @@
 //! Refuses to know how the sealer finds out where to go on.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod attempts;
 mod cuts;
 mod place;
 #[path = "../reference/mod.rs"]
