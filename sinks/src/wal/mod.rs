@@ -51,6 +51,7 @@
 //! records of that epoch count. One unreadable slot does no harm, for the other knows the epoch too; two are refused.
 
 mod error;
+mod finished;
 mod layout;
 mod log;
 mod reader;
@@ -68,11 +69,13 @@ use parking_lot::Mutex;
 
 pub use self::{
     error::WalError,
+    finished::{Finished, remove, remove_path},
     layout::{DATA_LEN_MAX, Lsn},
     reader::{Reader, Record, Records},
     replay::{DeviceTarget, FileTarget, ReplayTarget},
 };
 use self::{
+    finished::replay,
     layout::{CommitBody, Epoch, HEAD_LEN, Head, Kind},
     log::{Log, Slots},
     recovery::Scan,
@@ -147,9 +150,9 @@ impl WalSink {
         let (label, scan) = log.recover(label)?;
         let mut slots = Slots::new(scan.newest);
         if scan.finished.is_some() {
-            return Ok(Opened::Finished(Finished { log, label, scan, slots, at_publish }));
+            return Ok(Opened::Finished(Finished::new(log, label, scan, slots, at_publish)));
         }
-        let epoch = log.begin_epoch(&mut slots, scan.end).map_err(|error| {
+        let epoch = log.begin_epoch(&label, &mut slots, scan.end).map_err(|error| {
             if scan.last.is_none() {
                 // Its name may be what could not be synced. The next one is made under a name of its own.
                 let _ = log.unlink();
@@ -250,7 +253,7 @@ impl StreamingSink for WalSink {
                 format!("a log goes on at segment {segment}, byte {end}, or starts over, and not at {at}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let begun = self.shared.log.begin_epoch(&mut self.shared.slots.lock(), Lsn::FIRST);
+        let begun = self.shared.log.begin_epoch(&self.label, &mut self.shared.slots.lock(), Lsn::FIRST);
         self.epoch = begun.inspect_err(|_| self.shared.tail.lock().fail())?;
         self.shared.tail.lock().committed = Lsn::FIRST;
         self.end = Lsn::FIRST;
@@ -394,58 +397,6 @@ impl MakeDurable for Shared {
     }
 }
 
-/// A log that holds all of a stream. Nobody else can open it as long as this value lives.
-#[derive(Debug)]
-pub struct Finished {
-    log: Log,
-    label: Label,
-    scan: Scan,
-    slots: Slots,
-    at_publish: AtPublish,
-}
-
-impl Finished {
-    /// What the log's first writer said it is for.
-    pub fn label(&self) -> &Label {
-        &self.label
-    }
-
-    /// The stream's length in bytes.
-    pub fn stream_len(&self) -> u64 {
-        self.scan.finished.unwrap_or(0)
-    }
-
-    /// The records, all of them durable: what is applied from here is never taken back.
-    ///
-    /// # Errors
-    /// The medium's own.
-    pub fn reader(&mut self) -> Result<Reader, WalError> {
-        self.log.settle(&mut self.slots, self.scan.end).map_err(WalError::io("sync"))?;
-        Ok(Reader::over(self.log.file.clone(), self.label.clone(), self.scan.clone()))
-    }
-
-    /// Replays the log into the target that it was opened with, from the start, and removes it. With [`AtPublish::Keep`]
-    /// there is no target, and it stays.
-    ///
-    /// # Errors
-    /// The target or the log failed; both stay, and the log can be opened and replayed again.
-    pub fn replay(mut self) -> io::Result<()> {
-        let reader = self.reader()?;
-        let AtPublish::Replay(target) = &mut self.at_publish else { return Ok(()) };
-        target.check(self.scan.finished.unwrap_or(0))?;
-        replay(&reader, &mut **target, self.scan.finished.unwrap_or(0))?;
-        self.log.remove()
-    }
-
-    /// Removes the log: its records were applied elsewhere, durably, or are not wanted.
-    ///
-    /// # Errors
-    /// The medium's own.
-    pub fn remove(self) -> io::Result<()> {
-        self.log.remove()
-    }
-}
-
 impl fmt::Debug for AtPublish {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
@@ -453,32 +404,6 @@ impl fmt::Debug for AtPublish {
             AtPublish::Keep => "Keep",
         })
     }
-}
-
-/// Removes the log at `name`, whatever state it is in. Where there is none, there is nothing to do.
-///
-/// # Errors
-/// [`WalError::Held`]: it is being written. The medium's own.
-pub fn remove(storage: Arc<dyn Storage>, name: &OsStr) -> Result<(), WalError> {
-    match storage.id_at(name).map_err(WalError::io("examine"))? {
-        Some(_) => Log::lock(storage, name)?.remove().map_err(WalError::io("remove")),
-        None => Ok(()),
-    }
-}
-
-/// As [`remove`], by the log's path.
-///
-/// # Errors
-/// As [`remove`].
-pub fn remove_path(log: &Path) -> Result<(), WalError> {
-    let (storage, name) = path_to(log)?;
-    remove(storage, &name)
-}
-
-/// Every step can be done again: bytes at offsets, then the length, then the sync.
-fn replay(reader: &Reader, target: &mut dyn ReplayTarget, len: u64) -> io::Result<()> {
-    reader.replay_with(|at, bytes| target.write_at(at, bytes))?;
-    target.finish(len)
 }
 
 /// The directory and the name in it.

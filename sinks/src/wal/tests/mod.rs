@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod power;
 mod shelf;
+mod strange;
 mod stream;
 mod tables;
 mod targets;
@@ -207,6 +208,51 @@ fn a_failed_sync_ends_the_log_and_is_never_tried_again() {
     assert_eq!(shelf.take_steps(), []);
 }
 
+#[test]
+fn a_failed_write_ends_the_log() {
+    let stream = Stream::new();
+    let shelf = Shelf::default();
+    let mut sink = ready(&shelf, b"");
+    stream.write(&mut sink, 0, 1).unwrap();
+    sink.begin_segment(1, 12).unwrap();
+    shelf.stop_after(0);
+    assert!(sink.write_tentative(12, b"x").is_err());
+    shelf.stop_after(usize::MAX);
+    assert!(sink.write_tentative(12, b"x").is_err());
+    assert!(sink.rollback_segment().is_err());
+    assert!(matches!(sink.commit_segment(&mark(1)), Err(CommitError::NotCommitted(_))));
+    assert!(sink.durability().unwrap().make_durable(&mark(0)).is_err());
+    assert!(matches!(sink.publish(12), Err(CommitError::NotCommitted(_))));
+}
+
+/// Between the FINISH record and its sync, a process may be killed, or see that sync fail.
+#[test]
+fn a_log_that_is_found_finished_is_made_durable_before_the_target_is_touched() {
+    let stream = Stream::new();
+    let shelf = Shelf::default();
+    let mut sink = open(&shelf);
+    stream.write(&mut sink, 0, 4).unwrap();
+    shelf.stop_after(1);
+    assert!(matches!(sink.publish(37), Err(CommitError::Unknown(_))));
+    drop(sink);
+    shelf.start_again();
+    let end = shelf.bytes(LOG).unwrap().len();
+    let Ok(Opened::Finished(finished)) = stream::try_open(&shelf) else { panic!("FINISH was written") };
+    shelf.take_steps();
+    finished.replay().unwrap();
+    let steps = shelf.take_steps();
+    let (target, log) = (1, 2);
+    // The opening had written both slots, so the older of them is the first.
+    let expected = [
+        Step::Write { inode: log, at: 12_288, len: end - 12_288 },
+        Step::Sync { inode: log },
+        Step::Write { inode: log, at: 4096, len: 512 },
+        Step::Sync { inode: log },
+        Step::Write { inode: target, at: 0, len: 5 },
+    ];
+    assert_eq!(steps[..5], expected);
+}
+
 /// The sync that failed in an earlier process may have left clean pages that are not on the medium.
 #[test]
 fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
@@ -223,8 +269,9 @@ fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
     shelf.take_steps();
     ready(&shelf, b"");
     let steps = shelf.take_steps();
-    assert_eq!(steps[0], Step::Write { inode: 1, at: durable, len: (end - durable) as usize });
-    assert_eq!(steps[1], Step::Sync { inode: 1 });
+    let header = Step::Write { inode: 1, at: 0, len: 512 };
+    let records = Step::Write { inode: 1, at: durable, len: (end - durable) as usize };
+    assert_eq!(steps[..3], [header, records, Step::Sync { inode: 1 }]);
 }
 
 #[test]

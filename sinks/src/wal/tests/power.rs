@@ -170,8 +170,15 @@ fn whatever_call_fails_and_however_often_the_next_process_brings_the_stream_to_i
                 expect_whole(&disk, &stream, &what);
                 continue;
             }
-            bring_to_its_end(Arc::new(disk.clone()), &stream)
-                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            // A sync that failed leaves what no later sync settles: the way back is cut at every step as well.
+            let storage: Arc<dyn Storage> = match (fault, times) {
+                (Fault::Io, Times::Once) => at_every_step(&disk, {
+                    let (told, stream, what) = (cut_again(told), Stream::new(), what.clone());
+                    move |left, deep| check(left, &stream, told, &format!("{what}, then {deep}"))
+                }),
+                _ => Arc::new(disk.clone()),
+            };
+            bring_to_its_end(storage, &stream).unwrap_or_else(|error| panic!("{what}: {error}"));
             for state in disk.crash_states(SEED) {
                 expect_whole(&state.disk, &stream, &format!("{what}, brought to its end, {state}"));
             }
