@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_is_out_when_it_has_committed() {
+        let (mut reader, writer) = pipe();
+        let mut sink = PipeSink::new(io::BufWriter::new(writer));
+        for (index, segment) in [&b"the first"[..], b", the second"].into_iter().enumerate() {
+            let at = sink.cursor.committed_end();
+            sink.begin_segment(index as u64, at).unwrap();
+            sink.write_tentative(at, segment).unwrap();
+            sink.commit_segment(&mark()).unwrap();
+            // The pipe stays open: a byte that was held back would be waited for.
+            let mut received = vec![0; segment.len()];
+            reader.read_exact(&mut received).unwrap();
+            assert_eq!(received, segment);
+        }
+    }
+
+    #[test]
     fn a_reader_that_went_away_is_a_broken_pipe_and_the_end_of_the_sink() {
         let (reader, writer) = pipe();
         drop(reader);

@@ -111,6 +111,8 @@ pub use rewrap::{Rewrapped, rewrap};
 pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
 pub use segment_worker::{Budget, CancelToken, Release};
 pub use simple::{open, restore, seal};
+#[cfg(feature = "mmap")]
+pub use sinks::MappedFile;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sinks::database;
 pub use sinks::{
@@ -118,6 +120,8 @@ pub use sinks::{
     NullSink, PipeSink, PositionedWrite, Profile, ReadKept, StageOptions, StagedFile, StreamingSink,
     TargetError, TargetKind, Visibility, classify,
 };
+#[cfg(feature = "ring")]
+pub use sinks::{RingReader, RingSink};
 pub use sources::{Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, open_path};
 
 /// The caller's key-value pairs.

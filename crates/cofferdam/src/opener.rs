@@ -10,7 +10,7 @@ use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, Executor, Feed, Opened, Release, Settings};
-use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink};
+use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink, TargetError};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
@@ -139,6 +139,22 @@ impl Opener {
     pub fn open(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
         self.require_identities()?;
         self.open_with(source, |envelope, _| Ok(Opening::plain(sink, envelope).into()))
+    }
+
+    /// As [`Opener::open`], into a sink that is made once the envelope is open: `make_sink` gets the plaintext's length in
+    /// bytes, or `None` where the source does not tell it (a pipe). A `MappedFile` needs it, a staged file uses it.
+    ///
+    /// # Errors
+    /// As [`Opener::open`]; what `make_sink` refuses.
+    pub fn open_sized<S: StreamingSink>(
+        &self,
+        source: impl Source,
+        make_sink: impl FnOnce(Option<u64>) -> Result<S, TargetError>,
+    ) -> Result<Restored, Error> {
+        self.require_identities()?;
+        self.open_with(source, |envelope, len| {
+            Ok(Opening::plain(make_sink(len).map_err(Error::target)?, envelope).into())
+        })
     }
 
     /// Opens the sealed file at `sealed` (a FIFO or a device too) into a file at `target`, all or nothing. A target that

@@ -1,0 +1,217 @@
+//! One sealed stream restored into every sink in turn, from memory to one directory, as a Markdown table of medians.
+//! It knows of each sink how it is made; what it costs is measured through the facade, with its defaults.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fs, thread};
+
+use cofferdam::{
+    BytesSource, Identities, MemorySink, NullSink, Opener, PipeSink, Recipients, Restored, Sealer,
+    StageOptions, StagedFile, StreamingSink, WrappingKey,
+};
+use cofferdam_bench::{Scale, bytes, columns, in_turn, timed};
+use sinks::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
+use sinks::peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
+use sinks::wal::{self, AtPublish, FileTarget, WalSink};
+use sinks::{Label, MappedFile, Opened, RingSink};
+
+fn main() {
+    let scale = Scale::from_arguments();
+    let directory = scratch();
+    let scene = Scene::new(directory.path(), scale);
+    let ways = scene.ways();
+    let rounds = rounds(scale);
+    println!(
+        "{} MiB, segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn.\n",
+        scene.len >> 20,
+        directory.path().parent().unwrap_or(directory.path()).display()
+    );
+    println!("| sink | median GB/s | slowest to fastest | of the staged file |");
+    println!("|---|---|---|---|");
+    let (names, ways): (Vec<_>, Vec<_>) = ways.into_iter().unzip();
+    let times = in_turn(&ways, rounds);
+    for (name, row) in names.iter().zip(&times) {
+        println!("| {name} | {} |", columns(scene.len, row, &times[0]));
+    }
+}
+
+/// A sealed stream in memory, and a directory that is empty before and after each restore.
+struct Scene<'a> {
+    directory: &'a Path,
+    sealed: Arc<[u8]>,
+    len: usize,
+    opener: Opener,
+    /// Names that a database cannot reuse.
+    count: Cell<u32>,
+}
+
+type Way<'a> = (&'static str, Box<dyn Fn() -> Duration + 'a>);
+
+impl<'a> Scene<'a> {
+    fn new(directory: &'a Path, scale: Scale) -> Self {
+        let len = scale.plaintext_len();
+        let (sink, sealed) = MemorySink::new();
+        let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes(KEY));
+        Sealer::new(recipients).seal(BytesSource::new(bytes(len)), sink).expect(WORKS);
+        let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY)));
+        let sealed = sealed.take().expect(WORKS).into();
+        Self { directory, sealed, len, opener, count: Cell::new(0) }
+    }
+
+    /// The first is what the others are compared with.
+    fn ways(&'a self) -> Vec<Way<'a>> {
+        let mut ways: Vec<Way<'a>> = vec![
+            self.to_file("staged file, with its journal", |path| {
+                self.opener.restore_to(self.source(), path).expect(WORKS)
+            }),
+            self.to_file("staged file, without", |path| {
+                self.sized(|options| StagedFile::create(path, options).expect(WORKS))
+            }),
+            self.to_file("mapped file", |path| {
+                self.sized(|options| MappedFile::create(path, options).expect(WORKS))
+            }),
+            self.to_file("log, to be replayed by its reader", |path| self.through_log(path, AtPublish::Keep)),
+            self.to_file("log, replayed into a file", |path| {
+                let target = path.with_extension("target");
+                fs::File::create_new(&target).expect(WORKS);
+                let target = FileTarget::open_path(&target).expect(WORKS);
+                self.through_log(path, AtPublish::Replay(Box::new(target)))
+            }),
+            self.to_file("SQLite", |path| {
+                self.open(DatabaseSink::sqlite(path, &self.database_options()).expect(WORKS))
+            }),
+            ("peer with a key, over loopback, to a staged file", Box::new(|| self.to_peer())),
+            self.elsewhere("memory", || self.open(MemorySink::new().0)),
+            self.elsewhere("pipe, with a reader", || self.through_pipe()),
+            self.elsewhere("ring of two segments, with a reader", || self.through_ring()),
+            self.elsewhere("nothing (verify)", || self.open(NullSink::new())),
+        ];
+        if let Ok(config) = env::var(POSTGRES) {
+            ways.push(self.elsewhere("PostgreSQL, over a Unix socket", move || self.to_postgres(&config)));
+        }
+        ways
+    }
+
+    fn to_file(&'a self, name: &'static str, restore: impl Fn(&Path) -> Restored + 'a) -> Way<'a> {
+        let way = move || {
+            let path = self.directory.join("target");
+            let time = timed(|| assert_eq!(restore(&path).plaintext_len, self.len as u64));
+            self.clear();
+            time
+        };
+        (name, Box::new(way))
+    }
+
+    fn clear(&self) {
+        for left in fs::read_dir(self.directory).expect(WORKS) {
+            fs::remove_file(left.expect(WORKS).path()).expect(WORKS);
+        }
+    }
+
+    fn elsewhere(&'a self, name: &'static str, restore: impl Fn() -> Restored + 'a) -> Way<'a> {
+        (name, Box::new(move || timed(|| assert_eq!(restore().plaintext_len, self.len as u64))))
+    }
+
+    fn source(&self) -> BytesSource {
+        BytesSource::new(self.sealed.clone())
+    }
+
+    fn open(&self, sink: impl StreamingSink) -> Restored {
+        self.opener.open(self.source(), sink).expect(WORKS)
+    }
+
+    fn sized<S: StreamingSink>(&self, make_sink: impl FnOnce(&StageOptions) -> S) -> Restored {
+        let made = |expected_len| Ok(make_sink(&StageOptions { expected_len, ..StageOptions::default() }));
+        self.opener.open_sized(self.source(), made).expect(WORKS)
+    }
+
+    fn through_log(&self, path: &Path, at_publish: AtPublish) -> Restored {
+        match WalSink::open_path(path, &label(), at_publish).expect(WORKS) {
+            wal::Opened::Ready(sink) => self.open(sink),
+            wal::Opened::Finished(_) => panic!("the directory was empty"),
+        }
+    }
+
+    fn through_pipe(&self) -> Restored {
+        let (reader, writer) = io::pipe().expect(WORKS);
+        self.beside(reader, || self.open(PipeSink::new(writer)))
+    }
+
+    fn through_ring(&self) -> Restored {
+        let (sink, reader) = RingSink::new(2 * SEGMENT_LEN).expect(WORKS);
+        self.beside(reader, || self.open(sink))
+    }
+
+    /// Restores while another thread reads and forgets.
+    fn beside(&self, mut reader: impl Read + Send, restore: impl FnOnce() -> Restored) -> Restored {
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut buffer = vec![0; READ_LEN];
+                while reader.read(&mut buffer).expect(WORKS) > 0 {}
+            });
+            restore()
+        })
+    }
+
+    /// The receiver is another thread. It stays on a little for a sender that has lost its answer: off the clock.
+    fn to_peer(&self) -> Duration {
+        let target = self.directory.join("target");
+        let security = || Security::Key(PresharedKey::from_bytes(KEY));
+        let any_port = Address::Tcp("127.0.0.1:0".into());
+        let epochs = EpochFile::beside(&target).expect(WORKS);
+        let receiver = Receiver::bind(&any_port, security(), epochs).expect(WORKS);
+        let address = receiver.address().expect(WORKS);
+        let open = || match StagedFile::open(&target, &StageOptions::default(), &label()).expect(WORKS) {
+            Opened::Fresh(sink) => Ok(sink),
+            left => panic!("the directory was empty: {left:?}"),
+        };
+        let time = thread::scope(|scope| {
+            scope.spawn(|| receiver.run(open, &|| false, &|_| {}).expect(WORKS));
+            timed(|| drop(self.open(PeerSink::connect(&address, security()).expect(WORKS))))
+        });
+        assert_eq!(fs::metadata(&target).expect(WORKS).len(), self.len as u64);
+        self.clear();
+        time
+    }
+
+    fn to_postgres(&self, config: &str) -> Restored {
+        let config: postgres::Config = config.parse().expect("a connection string");
+        let connect = move || config.connect(postgres::NoTls);
+        self.open(DatabaseSink::postgres(connect, &self.database_options()).expect(WORKS))
+    }
+
+    fn database_options(&self) -> DatabaseOptions {
+        self.count.set(self.count.get() + 1);
+        let name = format!("bench{}", self.count.get());
+        DatabaseOptions::new(DatabaseTarget::new(&name).expect(WORKS))
+    }
+}
+
+fn label() -> Label {
+    Label::new(b"bench").expect("a short label")
+}
+
+/// In the directory that was asked for, or in memory, so that no disk is measured.
+fn scratch() -> tempfile::TempDir {
+    let parent = env::var_os(DIRECTORY).map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
+    tempfile::tempdir_in(parent).expect("the directory can be written")
+}
+
+fn rounds(scale: Scale) -> usize {
+    match scale {
+        Scale::Measure => 7,
+        Scale::Smoke => 1,
+    }
+}
+
+const KEY: [u8; 32] = [7; 32];
+const SEGMENT_LEN: usize = 8 << 20;
+const READ_LEN: usize = 256 << 10;
+/// Where the files go.
+const DIRECTORY: &str = "COFFERDAM_BENCH_DIRECTORY";
+/// How to reach a server of PostgreSQL, as its libraries read it; without it there is no such row.
+const POSTGRES: &str = "COFFERDAM_BENCH_POSTGRES";
+const WORKS: &str = "nothing fails here that the bench is about";
