@@ -1,5 +1,5 @@
 //! Reversible sinks: where verified plaintext, or sealed output, goes.
-//! Knows no frames, no keys and no threads of its own; the engine calls, a sink stores.
+//! Knows no frames, no keys of a stream, and no threads but a receiver's; the engine calls, a sink stores.
 //!
 //! A sink takes bytes as *tentative*, marks whole segments as *committed*, in order, and turns the whole into
 //! what the user named only at *publish*. Up to then, nothing the user cares about has changed.

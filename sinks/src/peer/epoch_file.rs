@@ -14,6 +14,7 @@ use std::{
 use super::message::{Epoch, RestoreId};
 use crate::{
     Existing,
+    staged::names,
     storage::{Disk, Storage},
 };
 
@@ -33,9 +34,8 @@ impl EpochFile {
     pub fn beside(target: &Path) -> io::Result<EpochFile> {
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let directory = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(".cofferdam-epoch");
+        // With room for the name of the file that is renamed over it.
+        let hidden = names::beside(name, SUFFIX, names::NAME_LEN_MAX - FRESH.len());
         EpochFile::open(Arc::new(Disk::open(directory)?), &hidden)
     }
 
@@ -87,7 +87,7 @@ impl EpochFile {
 
     fn fresh_name(&self) -> OsString {
         let mut name = self.name.clone();
-        name.push("-new");
+        name.push(FRESH);
         name
     }
 }
@@ -114,6 +114,8 @@ fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
+const SUFFIX: &[u8] = b".cofferdam-epoch";
+const FRESH: &str = "-new";
 const MAGIC: &[u8; 8] = b"CFDEPOCH";
 const HASHED_LEN: usize = 32;
 const FILE_LEN: usize = 64;
@@ -123,6 +125,62 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::simulation::{Done, Extent, Failure, Promises, SimulatedDisk, Trial, crashes, faults};
+
+    /// Receivers that greet until the third epoch, over a disk that fails and loses power.
+    struct Greetings;
+
+    impl Trial for Greetings {
+        fn disk(&self) -> SimulatedDisk {
+            SimulatedDisk::new()
+        }
+
+        fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<Done, Failure> {
+            let mut epochs = EpochFile::open(storage, OsStr::new("epoch"))?;
+            let found = epochs.holder().map_or(0, |(epoch, _)| epoch.0);
+            if found < promises.made() {
+                return Err(Failure::wrong(format!("epoch {found} after {} was synced", promises.made())));
+            }
+            for expected in found + 1..=3 {
+                let Epoch(epoch) = epochs.advance(RestoreId([7; 16]))?;
+                if epoch != expected {
+                    return Err(Failure::wrong(format!("epoch {epoch} where {expected} was due")));
+                }
+                promises.make(epoch);
+            }
+            Ok(if found < 3 { Done::Now } else { Done::Before })
+        }
+
+        fn check(&self, disk: &SimulatedDisk, done: bool) -> Result<(), String> {
+            let file = disk.contents("epoch").map(|bytes| bytes.first_chunk().and_then(parse));
+            match file {
+                Some(None) => Err("the epoch file is torn".into()),
+                Some(Some((Epoch(3), _))) => Ok(()),
+                Some(Some(_)) | None if done => Err("the work is done, and not there".into()),
+                Some(Some(_)) | None => Ok(()),
+            }
+        }
+    }
+
+    const EXTENT: Extent =
+        Extent { states_max: 500, deep_every: 3, deep_states_max: 50, killed_states_max: 50, seed: 1 };
+
+    #[test]
+    fn no_power_cut_and_no_failing_call_takes_an_epoch_back() {
+        let mut report = crashes(&Greetings, &EXTENT);
+        report.merge(faults(&Greetings, &EXTENT));
+        report.assert_clean();
+        println!("{} crash states, {} two deep, {} faults", report.states, report.deep_states, report.faults);
+        assert!(report.states > 100 && report.deep_states > 50 && report.faults > 20, "{report:?}");
+    }
+
+    #[test]
+    fn a_target_with_the_longest_name_has_an_epoch_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("n".repeat(255));
+        EpochFile::beside(&target).unwrap().advance(RestoreId([1; 16])).unwrap();
+        assert_eq!(EpochFile::beside(&target).unwrap().holder(), Some((Epoch(1), RestoreId([1; 16]))));
+    }
 
     #[test]
     fn an_epoch_outlives_the_receiver_and_grows() {

@@ -2,7 +2,7 @@
 //! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
 mod claim;
-mod names;
+pub(crate) mod names;
 mod opening;
 pub(crate) mod place;
 mod progress;

@@ -25,7 +25,7 @@ impl Names {
 /// `.NAME.cofferdam-staging`, for instance; of a name too long for that, its head and its tail.
 ///
 /// Two long names may share a name beside them: then their writers exclude each other, and no more.
-fn beside(target: &OsStr, suffix: &[u8], len_max: usize) -> OsString {
+pub(crate) fn beside(target: &OsStr, suffix: &[u8], len_max: usize) -> OsString {
     // Some file systems count characters, or answer nothing.
     let usable = (NAME_LEN_MIN..NAME_LEN_MAX).contains(&len_max);
     let len_max = if usable { len_max } else { NAME_LEN_MAX };
@@ -63,7 +63,7 @@ const JOURNAL: &[u8] = b".cofferdam-journal";
 const CUT: &[u8] = b"~";
 /// POSIX's least that a file system may allow would leave no room; below this the usual maximum is tried.
 const NAME_LEN_MIN: usize = 64;
-pub(super) const NAME_LEN_MAX: usize = 255;
+pub(crate) const NAME_LEN_MAX: usize = 255;
 const _: () = assert!(NAME_LEN_MIN > PREFIX.len() + STAGING.len() + CUT.len() + 2);
 const _: () = assert!(STAGING.len() == JOURNAL.len());
 

@@ -5,12 +5,12 @@ use std::{sync::mpsc, thread};
 
 use sinks::{
     CommitError, StreamingSink,
-    peer::{Address, Ending, Event, PeerError, PeerSink, Security, Timing},
+    peer::{Ending, Event, PeerError, PeerSink, Security, Timing},
 };
 
 use crate::{
     post::{
-        Post, SEGMENT_LEN, commit, connect, connect_impatiently, impatient, mark, reason, send, stream, write,
+        Post, SEGMENT_LEN, commit, connect, connect_by_force, impatient, mark, reason, send, stream, write,
     },
     proxy::{Act, COMMIT, COMMITTED, DATA, DURABLE_ACK, FINISHED, Proxy, Record},
     shelf::Fault,
@@ -37,12 +37,6 @@ fn assert_arrives(script: impl FnMut(&Record) -> Act + Send + 'static) {
     assert_eq!(post.join().unwrap(), Ending::Published);
     assert_eq!(shelf.lock().target, Some(stream(4)));
     assert_eq!(shelf.lock().commits, 4, "no segment was committed twice");
-}
-
-/// A sender that waits for a silence, and greets again if the machine was too slow for it.
-fn connect_by_force(address: &Address) -> PeerSink {
-    let connect = || connect_impatiently(address, Security::PlaintextOnThisMachine).ok();
-    std::iter::repeat_with(connect).take(10).flatten().next().unwrap()
 }
 
 #[test]
@@ -278,4 +272,28 @@ fn a_segment_that_is_dropped_half_written_leaves_what_was_committed() {
     let shelf = post.shelf.clone();
     post.join().unwrap();
     assert_eq!(shelf.lock().target, Some(stream(3)));
+}
+
+#[test]
+fn a_request_said_again_commits_nothing_twice() {
+    for kind in [DATA, COMMIT] {
+        let post = Post::open();
+        let twice = |record: &Record| Act::Instead(vec![record.payload.clone(), record.payload.clone()]);
+        let proxy = Proxy::before(&post.address, at(kind, 1, twice));
+        let mut sink = connect(&proxy.address);
+        let sent = (0..3).try_for_each(|index| commit(&mut sink, index));
+        assert!(sent.is_err(), "what nobody sent was taken");
+        drop(sink);
+        let mut next = post.connect();
+        let found = next.last_commit().unwrap();
+        let committed = post.shelf.lock().commits;
+        assert_eq!(found, committed.checked_sub(1).map(mark));
+        if found.is_some() {
+            next.resume_at(committed, committed * SEGMENT_LEN as u64).unwrap();
+        }
+        send(&mut next, committed..4);
+        let shelf = post.shelf.clone();
+        post.join().unwrap();
+        assert_eq!(shelf.lock().target, Some(stream(4)));
+    }
 }

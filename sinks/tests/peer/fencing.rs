@@ -7,7 +7,9 @@ use sinks::{
 };
 
 use crate::{
-    post::{Post, SEGMENT_LEN, commit, connect_impatiently, loopback, mark, reason, send, stream, write},
+    post::{
+        Post, SEGMENT_LEN, commit, connect, connect_by_force, loopback, mark, reason, send, stream, write,
+    },
     proxy::{Act, COMMIT, Proxy},
 };
 
@@ -64,7 +66,7 @@ fn a_fenced_sender_that_lost_its_connection_does_not_take_the_receiver_back() {
         (0, COMMIT) => Act::Hold,
         _ => Act::Pass,
     });
-    let mut first = connect_impatiently(&proxy.address, Security::PlaintextOnThisMachine).unwrap();
+    let mut first = connect_by_force(&proxy.address);
     write(&mut first, 0).unwrap();
     let mut second = post.connect();
     let Err(CommitError::Unknown(error) | CommitError::NotCommitted(error)) = first.commit_segment(&mark(0))
@@ -98,4 +100,23 @@ fn the_epoch_grows_over_a_restart_and_goes_with_the_publish() {
     let count = move || std::fs::read_dir(&directory).map_or(0, Iterator::count);
     post.join().unwrap();
     assert_eq!(count(), 0);
+}
+
+#[test]
+fn a_commit_under_an_older_epoch_is_refused() {
+    let post = Post::open();
+    drop(post.connect());
+    let proxy = Proxy::before(&post.address, |record| match record.payload[0] {
+        COMMIT => {
+            let mut payload = record.payload.clone();
+            payload[1] -= 1;
+            Act::Instead(vec![payload])
+        }
+        _ => Act::Pass,
+    });
+    let mut sink = connect(&proxy.address);
+    let Err(CommitError::NotCommitted(error)) = commit(&mut sink, 0) else { panic!("committed") };
+    assert!(matches!(reason(&error), PeerError::Fenced { .. }), "{error}");
+    assert_eq!(post.shelf.lock().commits, 0);
+    post.stop();
 }

@@ -208,6 +208,12 @@ fn another_stream_does_not_go_on_behind_this_one_unless_it_starts_over() {
     let sender = Fed::start(&place, 3);
     wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
     sender.kill();
+    // A restore of the same stream right here is another attempt, too.
+    let receiver = {
+        receiver.kill();
+        place.run(restore(&[], "target")).assert_failed(8, "not of a restore");
+        Receiver::start(&place, &["--listen", "unix:socket"])
+    };
     place.seal("plain", "other.cfd").assert_done();
     let other = ["restore", "-i", "key.txt", "other.cfd", "unix:socket"];
     place.run(other).assert_failed(8, "another stream");
