@@ -152,13 +152,7 @@ impl WalSink {
         if scan.finished.is_some() {
             return Ok(Opened::Finished(Finished::new(log, label, scan, slots, at_publish)));
         }
-        let epoch = log.begin_epoch(&label, &mut slots, scan.end).map_err(|error| {
-            if scan.last.is_none() {
-                // Its name may be what could not be synced. The next one is made under a name of its own.
-                let _ = log.unlink();
-            }
-            WalError::io("open")(error)
-        })?;
+        let epoch = log.begin_epoch(&label, &mut slots, scan.end).map_err(WalError::io("open"))?;
         let next = scan.last.as_ref().map_or((0, 0), |last| (last.segment + 1, last.end));
         let tail = Tail { state: State::Live, committed: scan.end };
         let shared = Shared { log, slots: Mutex::new(slots), tail: Mutex::new(tail) };

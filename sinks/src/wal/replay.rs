@@ -88,7 +88,7 @@ impl FileTarget {
 
 impl ReplayTarget for FileTarget {
     fn check(&self, len: u64) -> io::Result<()> {
-        if len >= i64::MAX as u64 {
+        if len > i64::MAX as u64 {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("no file has {len} bytes")));
         }
         self.open().map(|_| ())
@@ -100,9 +100,6 @@ impl ReplayTarget for FileTarget {
 
     fn finish(&mut self, len: u64) -> io::Result<()> {
         let file = self.file()?;
-        // A length that is there already may be one that an earlier replay could not sync. Setting it again would change
-        // nothing, and leave nothing to be synced.
-        file.set_len(len + 1)?;
         file.set_len(len)?;
         unless(Bug::ReplayUnsynced, || file.sync_all())?;
         self.storage.sync()
