@@ -72,7 +72,8 @@ pub fn receive_file(
 ) -> Result<(), Error> {
     let Some(sink) = open(target, options)? else { return Ok(()) };
     let unable = |error| Error::io(format!("{listen} could not be listened at"), error);
-    let epochs = EpochFile::beside(target).map_err(unable)?;
+    let epochs = EpochFile::beside(target)
+        .map_err(|error| Error::io("the receiver's epoch could not be read", error))?;
     let receiver = Receiver::bind(listen, security, epochs).map_err(unable)?;
     let mut first = Some(sink);
     let again = StageOptions { earlier: Earlier::Resume, ..*options };

@@ -347,5 +347,12 @@ impl StreamingSink for PeerSink {
     }
 }
 
+/// A handle that stays behind must not hold the connection, by which the receiver sees that the sender is gone.
+impl Drop for PeerSink {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
 /// Answers to earlier requests that may come before the one that is due.
 const STALE_MAX: usize = 16;

@@ -297,3 +297,15 @@ fn a_request_said_again_commits_nothing_twice() {
         assert_eq!(shelf.lock().target, Some(stream(4)));
     }
 }
+
+#[test]
+fn a_handle_that_outlives_the_sink_does_not_hold_the_connection() {
+    let post = Post::open();
+    let mut sink = post.connect();
+    commit(&mut sink, 0).unwrap();
+    let durability = sink.durability().unwrap();
+    drop(sink);
+    post.wait_for("the sender's leave", |event| matches!(event, Event::Left(_)));
+    durability.make_durable(&mark(0)).unwrap_err();
+    post.stop();
+}

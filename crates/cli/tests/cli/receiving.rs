@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout};
 
+use rustix::process::{Pid, Signal};
+
 use crate::place::{Place, SEGMENT_LEN, end_of, wait_until};
 
 /// A receiver that listens, killed if the test fails.
@@ -165,6 +167,10 @@ fn wait_for_mark(place: &Place, len: u64) {
     });
 }
 
+fn interrupt(child: &Child) {
+    rustix::process::kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
 fn restored_from(place: &Place) -> u64 {
     let sent = place.run(restore(&[], "unix:socket"));
     sent.assert_done();
@@ -189,14 +195,16 @@ fn a_receiver_that_is_killed_goes_on_from_its_own_journal() {
 }
 
 #[test]
-fn a_sender_that_is_killed_leaves_what_it_committed_to_the_next() {
+fn a_sender_that_is_killed_or_interrupted_leaves_what_it_committed_to_the_next() {
     let place = Place::with_sealed(12);
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
-    for segments in [3, 7] {
-        let sender = Fed::start(&place, segments);
-        wait_for_mark(&place, (segments - 1) * SEGMENT_LEN as u64);
-        sender.kill();
-    }
+    let sender = Fed::start(&place, 3);
+    wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
+    sender.kill();
+    let sender = Fed::start(&place, 7);
+    wait_for_mark(&place, 6 * SEGMENT_LEN as u64);
+    interrupt(&sender.child);
+    assert_eq!(end_of(sender.child).code, 130);
     assert!(restored_from(&place) >= 6 * SEGMENT_LEN as u64);
     assert_received(&place, receiver);
 }
@@ -228,8 +236,7 @@ fn a_receiver_that_is_interrupted_says_what_it_keeps_and_leaves_no_socket() {
     let sender = Fed::start(&place, 3);
     wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
     let child = receiver.child.take().unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(&child);
     let ran = end_of(child);
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     assert!(ran.stderr.contains("the same command goes on from there"), "{}", ran.stderr);
@@ -237,5 +244,19 @@ fn a_receiver_that_is_interrupted_says_what_it_keeps_and_leaves_no_socket() {
     sender.kill();
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
     assert!(restored_from(&place) >= 2 * SEGMENT_LEN as u64);
+    assert_received(&place, receiver);
+}
+
+#[test]
+fn of_a_damaged_stream_only_what_was_verified_reaches_the_receiver() {
+    let place = Place::with_sealed(6);
+    let whole = place.read("sealed.cfd");
+    place.damage_segment(3);
+    let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
+    place.run(restore(&[], "unix:socket")).assert_failed(3, "");
+    assert!(!place.path("target").exists());
+    wait_for_mark(&place, 3 * SEGMENT_LEN as u64);
+    fs::write(place.path("sealed.cfd"), whole).unwrap();
+    assert_eq!(restored_from(&place), 3 * SEGMENT_LEN as u64);
     assert_received(&place, receiver);
 }
