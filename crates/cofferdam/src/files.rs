@@ -10,7 +10,7 @@ use std::thread;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use segment_worker::CancelToken;
-use sinks::{Existing, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
+use sinks::{Existing, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
 use sources::Source;
 
 use crate::feed::PATIENCE;
@@ -97,10 +97,26 @@ fn open_fifo(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Res
     Ok(fifo)
 }
 
-/// Stages a file for `path`.
+/// Stages a file for `path`, to be removed by whatever goes wrong.
 pub(crate) fn stage(path: &Path, existing: Existing, expected_len: Option<u64>) -> Result<StagedFile, Error> {
+    refuse_unfinished(path, existing)?;
     let options = StageOptions { existing, expected_len, ..StageOptions::default() };
     StagedFile::create(path, &options).map_err(Error::target)
+}
+
+/// What an interrupted attempt left is not thrown away by an attempt that does not know of it.
+fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
+    let Ok(Seen::Unfinished { label, .. }) = StagedFile::look(path, existing) else { return Ok(()) };
+    let options = StageOptions { existing, ..StageOptions::default() };
+    // It may be at work: then it is locked.
+    match StagedFile::open(path, &options, &label).map_err(Error::target)? {
+        Opened::Resumable { .. } => {
+            let what = "what an interrupted attempt left beside the output would be lost";
+            Err(Error::new(ErrorKind::OtherJournal, what)
+                .advise("Go on with it by `--resume`, or give it up with `--resume --restart`."))
+        }
+        Opened::Fresh(_) | Opened::Published(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -149,6 +149,9 @@ fn a_truncated_stream_is_5() {
         place.run(arguments).assert_failed(5, "Its end is missing");
     }
     assert!(!place.path("t").exists());
+    let kept = place.names();
+    place.seal("plain", "t").assert_failed(8, "an interrupted attempt left");
+    assert_eq!(place.names(), kept, "a seal throws nothing away that a restore has kept");
 }
 
 #[test]
