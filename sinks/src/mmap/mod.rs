@@ -112,6 +112,8 @@ impl MappedFile {
 
     fn replace(&self, file: &dyn StorageFile) -> io::Result<()> {
         let passing = linked_name(&self.name);
+        // Another writer may have crashed there since this one began.
+        remove_stale(&*self.storage, &passing)?;
         file.link(&passing)?;
         self.storage.rename(&passing, &self.name, Existing::Replace).inspect_err(|_| {
             // The next writer removes it as well.

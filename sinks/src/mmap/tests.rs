@@ -113,6 +113,19 @@ fn what_a_crash_left_between_link_and_rename_is_removed_and_a_held_one_is_not() 
 }
 
 #[test]
+fn what_another_writers_crash_left_while_this_one_wrote_is_in_nobodys_way() {
+    let directory = scratch();
+    let path = directory.path().join("target");
+    fs::write(&path, b"old").unwrap();
+    let mut sink = MappedFile::create(&path, &options(Existing::Replace, 3)).unwrap();
+    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    fs::write(directory.path().join(".target.cofferdam-mapped"), b"whole, and not renamed").unwrap();
+    sink.publish(3).unwrap();
+    assert_eq!(names(directory.path()), ["target"]);
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+}
+
+#[test]
 fn a_long_name_is_cut_between_its_characters() {
     let directory = scratch();
     for name in ["n".repeat(255), "\u{1F512}".repeat(63)] {

@@ -89,15 +89,16 @@ impl Floor {
     }
 
     /// Gives a sender a new epoch, which ends the older one. One that lost its connection, and held the receiver under
-    /// `held`, is let back only while nobody else has come.
+    /// `held`, is let back only while nobody else has come. The newest epoch may still be another, and its own: that of
+    /// a greeting whose answer it never got.
     pub(super) fn admit(&self, restore: RestoreId, held: Option<Epoch>) -> Result<Epoch, PeerError> {
         let mut state = self.state.lock();
         let known = state.epochs.holder();
-        let again = held.map(|held| (held, restore));
-        if again.is_some() && again != known {
+        let is_holder = |held| known.is_some_and(|(newest, holder)| holder == restore && held <= newest);
+        if held.is_some_and(|held| !is_holder(held)) {
             return Err(PeerError::Fenced { epoch: known.map_or(0, |(epoch, _)| epoch.0) });
         }
-        if again.is_none() && state.published == Published::Yes {
+        if held.is_none() && state.published == Published::Yes {
             return Err(PeerError::AlreadyPublished);
         }
         state.epochs.advance(restore).map_err(|error| {

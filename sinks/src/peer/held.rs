@@ -147,7 +147,10 @@ impl<S: StreamingSink> Held<S> {
         if hasher.finalize() != *hash {
             return refuse("the segment's bytes are not those that were sent");
         }
-        let after = Progress::Between { segments: segments + 1, end: *end };
+        let Some(segments) = segments.checked_add(1) else {
+            return refuse("more segments than can be counted");
+        };
+        let after = Progress::Between { segments, end: *end };
         self.sink.commit_segment(mark).map_err(Fault::Sink)?;
         self.progress = after;
         self.unsynced = Some(mark.clone());
@@ -156,9 +159,12 @@ impl<S: StreamingSink> Held<S> {
 
     pub(super) fn publish(&mut self, len: u64) -> Result<(), Fault> {
         self.start_over()?;
-        let Progress::Between { .. } = self.progress else {
+        let Progress::Between { end, .. } = self.progress else {
             return refuse("a publish with a segment open, or before the resume");
         };
+        if len != end {
+            return refuse("a publish of another length than has committed");
+        }
         self.sink.publish(len).map_err(Fault::Sink)?;
         self.progress = Progress::Published { len };
         self.unsynced = None;
@@ -184,4 +190,20 @@ impl<S: StreamingSink> Held<S> {
 
 fn refuse<T>(what: &'static str) -> Result<T, Fault> {
     Err(Fault::Refused(PeerError::NotDone(what.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NullSink;
+
+    #[test]
+    fn a_segment_behind_which_none_can_be_counted_is_refused() {
+        let mut held = Held::new(NullSink::new()).unwrap();
+        let hasher = Box::<blake3::Hasher>::default();
+        let hash = *hasher.finalize().as_bytes();
+        held.progress = Progress::Open { segments: u64::MAX, begin: 0, end: 0, hasher };
+        let mark = Checkpoint::from_bytes([0; Checkpoint::LEN]);
+        assert!(matches!(held.commit(u64::MAX, &hash, &mark), Err(Fault::Refused(_))));
+    }
 }

@@ -82,11 +82,13 @@ impl<S: StreamingSink> Session<'_, S> {
             let next = self.check_fence().and_then(|()| self.obey(&request).map_err(Ended::Fault));
             match next {
                 Ok(Next::Answer(reply)) => {
-                    if let Err(error) = self.outgoing.lock().reply(&reply) {
-                        return Ended::Left(Some(error));
-                    }
+                    let sent = self.outgoing.lock().reply(&reply);
+                    // Whether the sender hears of it or not, the sink is of no more use.
                     if reply == Reply::Discarded {
                         return Ended::Discarded;
+                    }
+                    if let Err(error) = sent {
+                        return Ended::Left(Some(error));
                     }
                 }
                 Ok(Next::Nothing) => {}

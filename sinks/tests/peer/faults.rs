@@ -12,7 +12,7 @@ use crate::{
     post::{
         Post, SEGMENT_LEN, commit, connect, connect_by_force, impatient, mark, reason, send, stream, write,
     },
-    proxy::{Act, COMMIT, COMMITTED, DATA, DURABLE_ACK, FINISHED, Proxy, Record},
+    proxy::{Act, COMMIT, COMMITTED, DATA, DURABLE_ACK, FINISHED, Proxy, Record, WELCOME},
     shelf::Fault,
 };
 
@@ -43,6 +43,17 @@ fn assert_arrives(script: impl FnMut(&Record) -> Act + Send + 'static) {
 fn a_commit_whose_answer_is_lost_with_its_connection_is_known_and_the_stream_goes_on() {
     for cut in [0, 1, 2, 10, 18] {
         assert_arrives(at(COMMITTED, 1, move |_| Act::CutAfter(cut)));
+    }
+}
+
+#[test]
+fn a_welcome_that_is_lost_as_well_does_not_lock_the_sender_out() {
+    for lost in [1, 2, 3] {
+        assert_arrives(move |record| match (record.connection, record.payload[0]) {
+            (0, COMMITTED) => Act::CutAfter(0),
+            (again, WELCOME) if (1..=lost).contains(&again) => Act::CutAfter(0),
+            _ => Act::Pass,
+        });
     }
 }
 

@@ -4,11 +4,19 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    os::unix::net::UnixStream,
+    sync::Arc,
 };
 
-use sinks::peer::{Address, Ending};
+use sinks::{
+    CommitError, StreamingSink,
+    peer::{Address, Ending, Event, PeerError, Security},
+};
 
-use crate::post::{Post, send, stream};
+use crate::{
+    post::{Post, SEGMENT_LEN, commit, mark, reason, send, stream},
+    proxy::COMMITTED,
+};
 
 /// A generator with a seed: a failure happens again.
 struct Random(u64);
@@ -86,4 +94,47 @@ fn the_longest_record_there_can_be_is_read_and_refused() {
     say(&post, &said);
     send(&mut post.connect(), 0..1);
     post.join().unwrap();
+}
+
+#[test]
+fn a_stream_that_was_given_up_stays_so_if_its_sender_does_not_hear_of_it() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let path = directory.path().join("socket");
+    let address = Address::Unix(path.clone());
+    let post = Post::over(Arc::default(), directory, &address, Security::PlaintextOnThisMachine);
+    let mut sender = UnixStream::connect(path).unwrap();
+    sender.write_all(b"CFDPEER\0\x01\x00").unwrap();
+    sender.write_all(&hello(&mut Random(3))).unwrap();
+    // The receiver's opening, and its welcome as a record.
+    sender.read_exact(&mut [0; 10 + 2 + 219]).unwrap();
+    let bytes = [7; 100];
+    let begin = [&[5][..], &[0; 16]].concat();
+    let data = [&[6][..], &[0; 8], &bytes].concat();
+    let hash = blake3::hash(&bytes);
+    let commit = [&[7][..], &1_u64.to_le_bytes(), &[0; 8], hash.as_bytes(), &mark(0).to_bytes()].concat();
+    for payload in [begin, data, commit] {
+        sender.write_all(&record(&payload)).unwrap();
+    }
+    let mut committed = [0; 2 + 17];
+    sender.read_exact(&mut committed).unwrap();
+    assert_eq!(committed[2], COMMITTED);
+    // From here on no answer can be sent.
+    sender.shutdown(Shutdown::Read).unwrap();
+    sender.write_all(&record(&[15])).unwrap();
+    drop(sender);
+    post.wait_for("the sender's leave", |event| matches!(event, Event::Left(_)));
+    assert_eq!(post.connect().last_commit().unwrap(), None);
+    post.stop();
+}
+
+#[test]
+fn a_publish_of_another_length_than_has_committed_is_refused_and_the_receiver_stays() {
+    let post = Post::open();
+    let mut sink = post.connect();
+    commit(&mut sink, 0).unwrap();
+    let Err(CommitError::NotCommitted(error)) = sink.publish(SEGMENT_LEN as u64 - 1) else { panic!("taken") };
+    assert!(matches!(reason(&error), PeerError::NotDone(_)), "{error}");
+    drop(sink);
+    assert_eq!(post.connect().last_commit().unwrap(), Some(mark(0)));
+    post.stop();
 }

@@ -160,6 +160,7 @@ fn framed(payload: &[u8]) -> Vec<u8> {
 }
 
 /// First bytes of messages in plaintext.
+pub(crate) const WELCOME: u8 = 2;
 pub(crate) const DATA: u8 = 6;
 pub(crate) const COMMIT: u8 = 7;
 pub(crate) const COMMITTED: u8 = 8;
