@@ -118,6 +118,11 @@ pub enum TargetError {
         /// The target, or a staging file or journal of its.
         path: PathBuf,
     },
+    /// A staging file or journal has another name as well, whose file would be written with it.
+    Shared {
+        /// The staging file or journal.
+        path: PathBuf,
+    },
     /// Not enough room on the file system.
     NoRoom {
         /// The directory.
@@ -189,6 +194,7 @@ impl TargetError {
             | Self::MountPoint { path }
             | Self::Immutable { path }
             | Self::SomeoneElses { path }
+            | Self::Shared { path }
             | Self::TooLarge { path, .. }
             | Self::LengthUnknown { path }
             | Self::Journal { path, .. }
@@ -223,6 +229,9 @@ impl TargetError {
             Self::SomeoneElses { .. } => {
                 "belongs to another user in a shared directory; only they can replace or remove it".into()
             }
+            Self::Shared { .. } => "this file has a second name, a hard link, and what is written to the one would be in the \
+                 other; remove this name"
+                .into(),
             Self::NoRoom { needed: 0, .. } => "no room for another file".into(),
             Self::NoRoom { needed, free: Some(free), .. } => format!(
                 "no room for {needed} bytes, {free} are free; an old target is kept until the new one is whole"

@@ -82,9 +82,7 @@ impl End {
             }
             End::Path(_) => match kept {
                 Some(kept) => failure.advise_also(&how_to_go_on(kept)),
-                None if is_cut_off => {
-                    failure.advise_also("The target is as it was, and nothing is left beside it.")
-                }
+                None if is_cut_off => failure.advise_also("The target is as it was."),
                 None => failure,
             },
         }
@@ -119,10 +117,13 @@ pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
 
 /// What is kept after a failure, and what to do with it.
 fn how_to_go_on(kept: u64) -> String {
+    let what = match kept {
+        0 => "what an earlier attempt has left is".to_owned(),
+        kept => format!("{} are", Size(kept)),
+    };
     format!(
-        "The target is as it was. Beside it {} are kept: run the same command again to go on from there, or with \
-         `--restart` to begin anew.",
-        Size(kept)
+        "The target is as it was. Beside it {what} kept: run the same command again to go on from there, or with \
+         `--restart` to begin anew."
     )
 }
 

@@ -82,6 +82,11 @@ pub(crate) fn segments_of(checkpoint: &Checkpoint) -> u64 {
     number(&checkpoint.to_bytes(), 24)
 }
 
+/// Bytes in the sink that a checkpoint of ours speaks of, unauthenticated: to be shown.
+pub(crate) fn sink_len_of(checkpoint: &Checkpoint) -> u64 {
+    number(&checkpoint.to_bytes(), 40)
+}
+
 fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }

@@ -90,7 +90,8 @@ impl Error {
         self.0.position
     }
 
-    /// Bytes that are kept beside the target, tentative, from which the same call goes on. `None` where nothing is kept.
+    /// Bytes that are kept beside the target, tentative, from which the same call goes on: 0 where it is not known how many.
+    /// `None` where nothing is kept.
     pub fn kept(&self) -> Option<u64> {
         self.0.kept
     }

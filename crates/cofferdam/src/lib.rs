@@ -94,6 +94,7 @@ mod seal_resume;
 mod sealer;
 mod sealing_state;
 mod simple;
+mod standing;
 mod tentative;
 mod trailer;
 

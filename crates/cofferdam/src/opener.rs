@@ -24,8 +24,8 @@ use crate::index::{Index, Walk, read};
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan};
 use crate::resume::{Behind, Found, Resumed};
-use crate::tentative::{Keeps, Opening, Tentative, restore_into};
-use crate::{Error, Metadata, Observer, StreamDigest, StreamId, Warning};
+use crate::tentative::{Keeps, Opening, Tentative, restore_into, tell_kept};
+use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId, Warning};
 
 /// Opens sealed streams.
 ///
@@ -169,7 +169,7 @@ impl Opener {
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
         refuse_same_file(sealed, target)?;
         let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
-        self.open_into(open_source(sealed)?, target)
+        self.open_into(|| open_source(sealed), target)
     }
 
     /// As [`Opener::restore_file`], from any source.
@@ -178,17 +178,26 @@ impl Opener {
     /// As [`Opener::restore_file`].
     pub fn restore_to(&self, source: impl Source, target: &Path) -> Result<Restored, Error> {
         let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
-        self.open_into(source, target)
+        self.open_into(|| Ok(source), target)
     }
 
-    fn open_into(&self, source: impl Source, target: Target<'_>) -> Result<Restored, Error> {
+    fn open_into<S: Source>(
+        &self,
+        source: impl FnOnce() -> Result<S, Error>,
+        target: Target<'_>,
+    ) -> Result<Restored, Error> {
         self.require_identities()?;
         match target {
-            Target::Fifo(sink) => self.open(source, sink),
-            Target::Staged { path, existing } => self.open_with(source, |envelope, len| {
-                let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
-                restore_into(path, &options, envelope)
-            }),
+            Target::Fifo(sink) => self.open(source()?, sink),
+            Target::Staged { path, existing } => {
+                let restored = source().and_then(|source| {
+                    self.open_with(source, |envelope, len| {
+                        let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
+                        restore_into(path, &options, envelope)
+                    })
+                });
+                restored.map_err(|error| tell_kept(error, path, existing))
+            }
         }
     }
 
@@ -203,7 +212,7 @@ impl Opener {
         let damaged =
             verified.warnings.iter().find(|warning| matches!(warning, Warning::KeyCopyDamaged { .. }));
         match damaged {
-            Some(warning) => Err(Error::new(crate::ErrorKind::Damaged, warning.to_string())
+            Some(warning) => Err(Error::new(ErrorKind::Damaged, warning.to_string())
                 .advise("All data is intact and can be restored.")),
             None => Ok(verified),
         }
@@ -228,7 +237,13 @@ impl Opener {
             if let (Some(envelope), Some(index)) = (&envelope, index) {
                 self.announce(envelope)?;
                 let tentative = make_sink(envelope, Some(index.footer.plaintext_len))?;
-                return self.open_placed(Walk::new(positioned, envelope, index), tentative);
+                let walk = Walk::new(positioned, envelope, index);
+                return match tentative {
+                    Tentative::Open(opening) => self.open_placed(walk, opening),
+                    Tentative::Standing(standing) => {
+                        standing.judge(envelope, |opening| self.open_placed(walk, opening))
+                    }
+                };
             }
             known = envelope;
         }
@@ -241,11 +256,8 @@ impl Opener {
         self.announce(&envelope)?;
         match make_sink(&envelope, None)? {
             Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),
-            // The target is there. What is left to say of the stream stands at its end.
-            Tentative::Published => {
-                let nowhere = Opening::plain(NullSink::new(), &envelope);
-                let restored = self.open_sequential(window, &envelope, nowhere)?;
-                Ok(Restored { kept: restored.plaintext_len, ..restored })
+            Tentative::Standing(standing) => {
+                standing.judge(&envelope, |opening| self.open_sequential(window, &envelope, opening))
             }
         }
     }
@@ -253,17 +265,10 @@ impl Opener {
     fn open_placed<S: StreamingSink>(
         &self,
         mut walk: Walk<'_>,
-        tentative: Tentative<S>,
+        Opening { mut sink, marks, keeps }: Opening<S>,
     ) -> Result<Restored, Error> {
-        let (envelope, index) = (walk.envelope, walk.index.clone());
-        let footer = &index.footer;
-        let Tentative::Open(Opening { mut sink, marks, keeps }) = tentative else {
-            let stream_digest = ChainValue(footer.stream_digest);
-            let opened =
-                Opened { segments: footer.segments, plaintext_len: footer.plaintext_len, stream_digest };
-            return Ok(restored(&opened, envelope, footer.plaintext_len, None));
-        };
-        let total = Some(footer.plaintext_len);
+        let envelope = walk.envelope;
+        let total = Some(walk.index.footer.plaintext_len);
         let budget = self.resources.budget();
         let plan = self.resources.plan(envelope.shape(), &budget);
         let pool = self.resources.pool_for(plan, envelope.shape(), total)?;
@@ -326,8 +331,9 @@ impl Opener {
         match segment_worker::open(&mut feed, sink, start, settings) {
             Ok(opened) => Ok(restored(&opened, means.envelope, start.plaintext_len, lost)),
             Err(error) => {
-                let kept = (keeps == Keeps::Progress && reached > 0).then_some(reached);
-                Err(Error::opening(error).keeping(kept))
+                let error = Error::opening(error);
+                let keeps = keeps == Keeps::Progress && error.kind() != ErrorKind::DurabilityUnknown;
+                Err(error.keeping((keeps && reached > 0).then_some(reached)))
             }
         }
     }
@@ -336,10 +342,8 @@ impl Opener {
     fn require_identities(&self) -> Result<(), Error> {
         match self.identities {
             Some(_) => Ok(()),
-            None => {
-                Err(Error::new(crate::ErrorKind::Usage, "a stream can be verified without a key, not opened")
-                    .advise("Give an identity, a passphrase or a key file."))
-            }
+            None => Err(Error::new(ErrorKind::Usage, "a stream can be verified without a key, not opened")
+                .advise("Give an identity, a passphrase or a key file.")),
         }
     }
 

@@ -5,19 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keys::KeySchedule;
-use sinks::{Label, Opened, StageOptions, StagedFile, StreamingSink};
+use sinks::{Existing, Label, Opened, Seen, StageOptions, StagedFile, StreamingSink};
 
-use crate::checkpoint::CheckpointMaker;
+use crate::checkpoint::{CheckpointMaker, sink_len_of};
 use crate::envelope::Envelope;
 use crate::restore_label::RestoreLabel;
+use crate::standing::Standing;
 use crate::{Error, ErrorKind};
 
 /// A sink for a stream that is known.
 pub(crate) enum Tentative<S> {
     /// To be written, from the start or from where an earlier attempt ended.
     Open(Opening<S>),
-    /// An earlier attempt has published it, and was cut off while it tidied up.
-    Published,
+    /// An earlier attempt has published it, and was cut off while it tidied up: to be compared.
+    Standing(Standing),
 }
 
 /// A sink to be written.
@@ -66,12 +67,11 @@ pub(crate) fn restore_into(
                 return Ok(journalled(sink, &label.accept(found.as_bytes(), schedule)?, schedule));
             }
             Opened::Published(published) => {
-                let ours =
-                    label.accept(published.label().as_bytes(), schedule).is_ok() && has_len(path, options);
-                published.finish().map_err(unfinished)?;
-                if ours {
-                    return Ok(Tentative::Published);
+                let ours = label.accept(published.label().as_bytes(), schedule).is_ok();
+                if ours && has_len(path, options) {
+                    return Ok(Tentative::Standing(Standing::over(published, &resolved(path))?));
                 }
+                published.finish().map_err(unfinished)?;
                 // Another stream's restore was done and had not tidied up, or the target is no longer what it was then.
                 // Now it is tidy, and the target like any other.
             }
@@ -82,6 +82,19 @@ pub(crate) fn restore_into(
 
 fn journalled(sink: StagedFile, label: &RestoreLabel, schedule: &KeySchedule) -> Tentative<StagedFile> {
     Opening { sink, marks: label.marks(schedule), keeps: Keeps::Progress }.into()
+}
+
+/// Adds to a failure what is kept beside `path`, where the attempt ended before it had proved any of that.
+pub(crate) fn tell_kept(error: Error, path: &Path, existing: Existing) -> Error {
+    use ErrorKind::{Cancelled, Damaged, Io, Limit, Truncated};
+    let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | Truncated);
+    if !goes_on || error.kept().is_some() {
+        return error;
+    }
+    match StagedFile::look(path, existing) {
+        Ok(Seen::Unfinished { mark, .. }) => error.keeping(Some(mark.as_ref().map_or(0, sink_len_of))),
+        Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => error,
+    }
 }
 
 /// Whether the target is as long as the stream, where that is known.

@@ -104,6 +104,15 @@ impl Observer for Stop {
     }
 }
 
+/// Makes a file appear while the stream is restored.
+struct Appearing(PathBuf);
+
+impl Observer for Appearing {
+    fn progress(&self, _: &Progress) {
+        fs::write(&self.0, b"meanwhile").unwrap();
+    }
+}
+
 /// A stream, its plaintext, and a directory with a target's name in it.
 struct Scene {
     directory: tempfile::TempDir,
@@ -150,6 +159,15 @@ impl Scene {
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert!(!self.target().exists());
         error.kept().unwrap_or(0)
+    }
+
+    /// What a crash leaves between the rename and the removal of the journal. A target that appears is in the way of the
+    /// rename, and makes it possible to do that by hand.
+    fn put_in_place(&self) {
+        let appearing = Appearing(self.target());
+        let (refused, _) = self.restore(&opener().observer(Arc::new(appearing)), Reading::Placed);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::TargetExists);
+        fs::rename(self.staging(), self.target()).unwrap();
     }
 
     fn assert_restored(&self) {
@@ -277,6 +295,54 @@ fn what_is_kept_of_another_stream_is_refused_and_stays_until_it_is_discarded() {
     let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard);
     assert_eq!(scene.restore(&anew, Reading::Placed).0.unwrap().kept, 0);
     scene.assert_restored();
+}
+
+#[test]
+fn what_is_kept_is_told_where_the_next_attempt_ends_before_it_has_proved_it() {
+    let scene = Scene::new();
+    scene.interrupt(10, Reading::Placed);
+    let before = names_in(scene.directory.path());
+    let stop = Stop::never();
+    stop.cancel.cancel();
+    for reading in READINGS {
+        let error = scene.restore(&scene.opener(&stop), reading).0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(error.kept().is_some());
+    }
+    let nowhere = scene.directory.path().join("nowhere");
+    let error = scene.opener(&Stop::never()).restore_file(&nowhere, &scene.target()).unwrap_err();
+    assert_eq!((error.kind(), error.kept().is_some()), (ErrorKind::Io, true));
+    assert_eq!(names_in(scene.directory.path()), before);
+}
+
+#[test]
+fn what_was_put_in_place_before_a_crash_is_done_if_it_still_is_what_the_stream_says() {
+    for reading in READINGS {
+        let scene = Scene::new();
+        scene.put_in_place();
+        let (restored, _) = scene.restore(&scene.opener(&Stop::never()), reading);
+        assert_eq!(restored.unwrap().kept, scene.plaintext.len() as u64);
+        scene.assert_restored();
+    }
+}
+
+#[test]
+fn a_target_that_has_changed_since_it_was_put_in_place_is_not_taken_for_restored() {
+    let len = (SEGMENTS * SEGMENT - 5) as u64;
+    for reading in READINGS {
+        for (at, changed) in [(0, 1), (len / 2, 1), (len - 1, 1), (len, 1), (0, len)] {
+            let scene = Scene::new();
+            scene.put_in_place();
+            let target = OpenOptions::new().write(true).open(scene.target()).unwrap();
+            target.write_all_at(&vec![0xEE; changed as usize], at).unwrap();
+            let refused = scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::TargetExists, "{at}: {refused:?}");
+            assert_eq!(names_in(scene.directory.path()), [Path::new("db")]);
+            let replacing = scene.opener(&Stop::never()).existing(Existing::Replace);
+            scene.restore(&replacing, reading).0.unwrap();
+            scene.assert_restored();
+        }
+    }
 }
 
 #[test]

@@ -61,8 +61,9 @@ impl Place {
         }
     }
 
-    /// Refuses a file that was found under one of our names and that someone else may have put there: in a directory where
-    /// everyone may make files, we go on only with our own.
+    /// Refuses a file that was found under one of our names and that is not ours alone. In a directory where everyone may
+    /// make files, someone else may have put it there. And what has a second name anywhere, the target's even, would be
+    /// changed under that name, too.
     pub(super) fn check_ours(&self, name: &OsStr) -> Result<(), TargetError> {
         let Some(directory) = self.directory() else { return Ok(()) };
         let path = self.sibling(name);
@@ -72,6 +73,7 @@ impl Place {
         let user = rustix::process::geteuid().as_raw();
         match stat(directory, name).map_err(examined)? {
             Some(found) if shared && found.st_uid != user => Err(TargetError::SomeoneElses { path }),
+            Some(found) if found.st_nlink > 1 => Err(TargetError::Shared { path }),
             Some(_) | None => Ok(()),
         }
     }

@@ -348,6 +348,30 @@ fn one_damaged_slot_costs_one_mark() {
 }
 
 #[test]
+fn what_has_a_second_name_is_not_written_under_the_first() {
+    for name in [JOURNAL, STAGING] {
+        let directory = tempfile::tempdir().unwrap();
+        interrupted(directory.path(), 1);
+        let precious = directory.path().join("precious");
+        fs::write(&precious, b"precious").unwrap();
+        let path = directory.path().join(name);
+        if name == STAGING {
+            // It may be the old target, which has to stay as it is until the new one is whole.
+            fs::remove_file(&precious).unwrap();
+            fs::copy(&path, &precious).unwrap();
+        }
+        let before = fs::read(&precious).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&precious, &path).unwrap();
+        match open(directory.path()) {
+            Err(TargetError::Shared { path }) => assert!(path.ends_with(name)),
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(fs::read(&precious).unwrap(), before, "{name}");
+    }
+}
+
+#[test]
 fn in_a_directory_for_everyone_only_our_own_files_are_gone_on_with() {
     if !rustix::process::geteuid().is_root() {
         return; // Only root can make the files of another user that this is about.

@@ -24,6 +24,14 @@ fn an_interrupted_restore_from_an_idle_fifo_is_130_and_goes_on_from_the_file() {
         ran.assert_failed(code, "cofferdam: interrupted");
         assert!(ran.stderr.contains("The target is as it was"));
         assert!(!place.path("target").exists());
+        let misspelt = place.run(["restore", "-i", "key.txt", "nowhere.cfd", "target"]);
+        misspelt.assert_failed(1, "could not be opened");
+        assert_eq!(
+            misspelt.stderr.contains("is kept: run the same command again"),
+            place.path(".target.cofferdam-journal").exists(),
+            "{}",
+            misspelt.stderr
+        );
         place.run(["restore", "-i", "key.txt", "sealed.cfd", "target"]).assert_done();
         assert!(place.read("target") == place.read("plain"));
         assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd", "target"]);

@@ -1,0 +1,156 @@
+//! A target that an earlier attempt has put in place: the stream is compared with it, and nothing is written.
+//! It knows no format; the engine brings the bytes that have to be there.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::OFlags;
+use sinks::{
+    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, Published, StreamingSink, Visibility,
+};
+
+use crate::envelope::Envelope;
+use crate::tentative::Opening;
+use crate::{Error, ErrorKind, Restored};
+
+/// Compares what it is given with a target. To publish it removes what the earlier attempt left, for then that attempt is
+/// done; so does to drop it when the target has changed since, for then what is left vouches for nothing.
+///
+/// That a journal names the target proves nothing: whoever can write beside the target can write that, too, and a target
+/// that was put in place some time ago may have been written to.
+pub(crate) struct Standing {
+    target: Arc<Target>,
+    published: Option<Box<Published>>,
+}
+
+struct Target {
+    file: File,
+    changed: OnceLock<()>,
+}
+
+impl Standing {
+    /// Over the target at `path`, no symbolic link, which `published` says has been put there.
+    pub(crate) fn over(published: Published, path: &Path) -> Result<Standing, Error> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+            Error::io("the target, which an earlier restore has put in place, could not be read", error)
+                .advise("Replace it with `--restart --force`.")
+        })?;
+        Ok(Standing {
+            target: Arc::new(Target { file, changed: OnceLock::new() }),
+            published: Some(Box::new(published)),
+        })
+    }
+
+    /// Has `open` open the stream that was restored there.
+    pub(crate) fn judge(
+        self,
+        envelope: &Envelope,
+        open: impl FnOnce(Opening<Standing>) -> Result<Restored, Error>,
+    ) -> Result<Restored, Error> {
+        let target = self.target.clone();
+        match open(Opening::plain(self, envelope)) {
+            Ok(restored) => Ok(Restored { kept: restored.plaintext_len, ..restored }),
+            Err(error) if error.kind() == ErrorKind::Io && target.changed.get().is_some() => {
+                let what =
+                    "an earlier restore put the target in place, and it is not what was restored any more";
+                Err(Error::new(ErrorKind::TargetExists, what)
+                    .advise("Run the command again with `--force`: that replaces the target, atomically."))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Target {
+    fn compare(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        let mut found = vec![0; data.len().min(PIECE_LEN)];
+        let mut next = at;
+        for piece in data.chunks(PIECE_LEN) {
+            let found = &mut found[..piece.len()];
+            match self.file.read_exact_at(found, next) {
+                Ok(()) if found == piece => next += piece.len() as u64,
+                Ok(()) => return Err(self.differs()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.differs()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn differs(&self) -> io::Error {
+        self.changed.get_or_init(|| ());
+        io::Error::new(io::ErrorKind::InvalidData, "the target differs from the stream")
+    }
+}
+
+impl PositionedWrite for Target {
+    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.compare(at, data)
+    }
+}
+
+impl StreamingSink for Standing {
+    fn profile(&self) -> Profile {
+        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    }
+
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        Ok(None)
+    }
+
+    fn begin_segment(&mut self, _index: u64, _at: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.target.compare(at, data)
+    }
+
+    fn rollback_segment(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
+        if self.target.file.metadata().map_err(CommitError::NotCommitted)?.len() != plain_len {
+            return Err(CommitError::NotCommitted(self.target.differs()));
+        }
+        match self.published.take() {
+            Some(published) => published.finish().map_err(CommitError::Unknown),
+            None => Ok(()),
+        }
+    }
+
+    fn discard(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+        Some(self.target.clone())
+    }
+
+    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+        None
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        if self.target.changed.get().is_some()
+            && let Some(published) = self.published.take()
+        {
+            // What is left is in nobody's way but this restore's, which comes by here again.
+            let _ = published.finish();
+        }
+    }
+}
+
+/// What is compared at a time.
+const PIECE_LEN: usize = 64 << 10;
