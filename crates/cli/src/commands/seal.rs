@@ -28,7 +28,7 @@ use crate::text::{count, hex, pace};
 /// opened, with -i, or with the passphrase or key file that it is sealed for. The input has to be a regular file that has
 /// not changed since. Recipients, metadata, suite, digest and sizes are those of the interrupted stream; other recipients
 /// on the command line are not looked at, other metadata or sizes are refused. Threads and memory may differ. Without
-/// --resume nothing is left behind, and what an interrupted run has left there is discarded.
+/// --resume nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Seal {

@@ -198,10 +198,13 @@ fn what_cannot_be_resumed_is_a_usage_error_that_says_why() {
 }
 
 #[test]
-fn a_seal_without_resume_discards_what_an_interrupted_one_left() {
+fn a_seal_without_resume_throws_away_nothing_that_an_interrupted_one_left() {
     let place = place();
     interrupt(&place, &seal(&place, &[]), Signal::INT);
-    place.seal("plain", "out.cfd").assert_done();
+    let kept = place.names();
+    place.seal("plain", "out.cfd").assert_failed(8, "Go on with it by `--resume`");
+    assert_eq!(place.names(), kept);
+    place.run(seal(&place, &["--restart"])).assert_done();
     assert_eq!(place.names(), ["key.txt", "out.cfd", "plain"]);
     assert_restores(&place, &["-i", "key.txt"]);
 }
