@@ -14,7 +14,7 @@ use sinks::{
 };
 
 use crate::{
-    post::{Post, SEGMENT_LEN, commit, mark, reason, send, stream},
+    post::{Post, SEGMENT_LEN, commit, key, mark, reason, send, stream, try_connect},
     proxy::COMMITTED,
 };
 
@@ -137,4 +137,18 @@ fn a_publish_of_another_length_than_has_committed_is_refused_and_the_receiver_st
     drop(sink);
     assert_eq!(post.connect().last_commit().unwrap(), Some(mark(0)));
     post.stop();
+}
+
+#[test]
+fn a_receiver_with_a_key_outlives_greetings_of_every_length() {
+    let post = Post::guarded(key(1));
+    let mut random = Random(3);
+    for len in (0..200).chain([65_534, 65_535]) {
+        let payload = random.bytes(len);
+        say(&post, &[&b"CFDPEER\0\x01\x01"[..], &record(&payload)].concat());
+    }
+    send(&mut try_connect(&post.address, key(1)).unwrap(), 0..1);
+    let shelf = post.shelf.clone();
+    assert_eq!(post.join().unwrap(), Ending::Published);
+    assert_eq!(shelf.lock().target, Some(stream(1)));
 }
