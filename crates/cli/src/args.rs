@@ -96,6 +96,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   rewrapped file, generation, slots
   demo      step, and what it measured
   progress  committed, durable, total, segments, bytes_per_second, eta_seconds
+  proving   proved
   resumed   kept, segments
   warning   message
   error     kind, message, advice, segment, frame, position, kept, exit_code

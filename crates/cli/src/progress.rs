@@ -55,11 +55,9 @@ impl Watch {
     }
 
     fn line(&self, said: &mut Option<Instant>, progress: &Progress) {
-        let now = Instant::now();
-        if said.is_some_and(|said| now.duration_since(said) < LINE_INTERVAL) {
+        if !is_due(said) {
             return;
         }
-        *said = Some(now);
         self.report.progress(&ProgressRecord {
             event: "progress",
             committed: progress.committed,
@@ -89,7 +87,25 @@ impl Observer for Watch {
         }
     }
 
+    fn proving(&self, proved: u64) {
+        match &self.shown {
+            Shown::Bar(bar) => {
+                let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+                bar.get_or_insert_with(|| new_bar("proving what is kept", None)).set_position(proved);
+            }
+            Shown::Lines(said) => {
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                if is_due(&mut said) {
+                    self.report.progress(&ProvingRecord { event: "proving", proved });
+                }
+            }
+            Shown::Nothing => {}
+        }
+    }
+
     fn resumed(&self, kept: u64, segments: u64) {
+        // What follows is another bar, with an end.
+        self.finish();
         self.report.resumed(kept, segments);
     }
 
@@ -104,6 +120,16 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// Whether it is time for another line, which this then is.
+fn is_due(said: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    if said.is_some_and(|said| now.duration_since(said) < LINE_INTERVAL) {
+        return false;
+    }
+    *said = Some(now);
+    true
 }
 
 /// How fast it goes, and for how long still.
@@ -134,6 +160,12 @@ struct ProgressRecord {
     segments: u64,
     bytes_per_second: Option<f64>,
     eta_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct ProvingRecord {
+    event: &'static str,
+    proved: u64,
 }
 
 const TEMPLATE_TOTAL: &str = "{prefix} [{wide_bar}] {percent:>3}% of {binary_total_bytes}  {msg}";

@@ -273,7 +273,8 @@ impl Opener {
         let plan = self.resources.plan(envelope.shape(), &budget);
         let pool = self.resources.pool_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
-        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel };
+        let observer = self.resources.observer.as_deref();
+        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel, observer };
         let found = Found::find(&mut sink, &marks)?;
         let resumed = found.resume_placed(&mut sink, &mut walk, &means)?;
         let feed = PlacedFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
@@ -290,7 +291,8 @@ impl Opener {
         let plan = self.resources.plan(envelope.shape(), &budget);
         let pool = self.resources.pool_for(plan, envelope.shape(), None)?;
         let cancel = &self.resources.cancel;
-        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel };
+        let observer = self.resources.observer.as_deref();
+        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel, observer };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
         let resumed = Resumed::nothing(envelope);
@@ -402,6 +404,7 @@ pub(crate) struct Means<'a> {
     pub(crate) pool: Option<&'a Pool>,
     pub(crate) budget: &'a Budget,
     pub(crate) cancel: &'a CancelToken,
+    pub(crate) observer: Option<&'a dyn Observer>,
 }
 
 /// From where to where a stream is opened, and how its progress is kept.

@@ -12,6 +12,9 @@ pub trait Observer: Send + Sync {
     /// A segment has committed, or what had committed before has become durable.
     fn progress(&self, progress: &Progress);
 
+    /// What an earlier attempt left is being proved: so many plaintext bytes of it have proved right.
+    fn proving(&self, _proved: u64) {}
+
     /// The stream goes on behind an earlier attempt: `kept` plaintext bytes of it have proved right, in so many segments.
     fn resumed(&self, _kept: u64, _segments: u64) {}
 

@@ -133,7 +133,12 @@ fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Re
         demand: means.plan.demand,
         frame_len: means.envelope.shape().frame_len(),
         mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
-        observe: &mut |committed| proved = committed.segments,
+        observe: &mut |committed| {
+            proved = committed.segments;
+            if let Some(observer) = means.observer {
+                observer.proving(committed.plaintext_len);
+            }
+        },
     };
     let start = Committed::at_start(means.envelope.chain);
     match segment_worker::seal(&mut feed, NullSink::new(), start, settings) {

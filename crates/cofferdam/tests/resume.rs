@@ -68,6 +68,7 @@ struct Stop {
     resumed: Mutex<Vec<(u64, u64)>>,
     warnings: Mutex<Vec<Warning>>,
     durable: AtomicU64,
+    proved: AtomicU64,
 }
 
 impl Stop {
@@ -78,6 +79,7 @@ impl Stop {
             resumed: Mutex::default(),
             warnings: Mutex::default(),
             durable: AtomicU64::new(0),
+            proved: AtomicU64::new(0),
         })
     }
 
@@ -95,7 +97,12 @@ impl Observer for Stop {
         }
     }
 
+    fn proving(&self, proved: u64) {
+        self.proved.fetch_max(proved, Ordering::SeqCst);
+    }
+
     fn resumed(&self, kept: u64, segments: u64) {
+        assert_eq!(self.proved.load(Ordering::SeqCst), kept, "told while it was proved");
         self.resumed.lock().unwrap().push((kept, segments));
     }
 
