@@ -6,6 +6,7 @@ use framing::StreamId;
 use keys::{JournalKey, KeySchedule};
 use segment_worker::Committed;
 use sinks::Checkpoint;
+use sinks::seeded::{Bug, planted};
 
 use crate::{Error, ErrorKind};
 
@@ -62,6 +63,7 @@ impl CheckpointMaker {
         }
         let (clear, mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a checkpoint ends with its MAC");
         let authentic = self.key.as_ref().is_some_and(|key| key.verify(clear, mac));
+        let authentic = authentic || planted(Bug::CheckpointUnkeyed);
         if !authentic || clear[0..4] != VERSION.to_le_bytes() {
             let what = "the progress that the target keeps fails authentication";
             return Err(Error::new(ErrorKind::OtherJournal, what).advise(OTHER_STREAM));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
 use segment_worker::{Buffers, Input, IsLast, Leftover, Run, SealFeed, SegmentPlan, Step};
+use sinks::seeded::{Bug, planted};
 
 use super::placed::{Cut, header_of};
 use crate::Error;
@@ -130,7 +131,7 @@ impl<I: Entries> SealFeed for ProofFeed<'_, I> {
         fields: &ClosingFields,
     ) -> Result<(Vec<u8>, ChainValue), Error> {
         let expected = self.expected.pop_front().expect("a segment is closed once");
-        if keys::macs_equal(&fields.digest, &expected.digest) {
+        if keys::macs_equal(&fields.digest, &expected.digest) || planted(Bug::KeptUnproved) {
             return Ok((Vec::new(), fields.chain_before));
         }
         self.outcome = Outcome::Differs;

@@ -1,0 +1,215 @@
+//! Mistakes planted in the engine and the library, one after another: a check of each kind finds them.
+//! Refuses to know where no mistake is planted. One test, since a planted mistake is planted for the whole process.
+#![cfg(all(feature = "seeded-bugs", debug_assertions))]
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod streams;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cofferdam::{CancelToken, Durability, ErrorKind, Observer, Progress};
+use frame_worker::{
+    ChainValue, Closing, ClosingFields, DigestKind, Fragment, FrameIndex, OpenedFrame, SegmentDigest,
+    SegmentIndex,
+};
+use segment_worker::{OpenedRun, SegmentFault, Sequencer};
+use sinks::Checkpoint;
+use sinks::seeded::{Bug, plant};
+
+use streams::map::segments;
+use streams::{FRAME, KEY, SEGMENT, Shared, counted, identities_of, opener, scratch, seal, small_sealer};
+
+type Check = fn() -> Result<(), String>;
+
+#[test]
+fn each_planted_mistake_is_found_and_nothing_is_where_none_is_planted() {
+    let table: [(Bug, Check); 5] = [
+        (Bug::DigestUnchecked, a_segment_with_another_digest_is_refused),
+        (Bug::CommitBeforeProof, a_segment_with_a_frame_too_few_is_refused),
+        (Bug::CheckpointUnkeyed, a_checkpoint_with_another_mac_is_refused),
+        (Bug::KeptUnproved, a_byte_that_changed_in_between_is_not_published),
+        (Bug::SaltReused, no_salt_of_an_abandoned_segment_comes_again),
+    ];
+    for (_, check) in table {
+        check().expect("nothing is planted");
+    }
+    let mut missed = Vec::new();
+    for (bug, check) in table {
+        let planted = plant(bug);
+        match check() {
+            Ok(()) => missed.push(bug),
+            Err(what) => println!("seeded {bug:?}: found: {what}"),
+        }
+        drop(planted);
+    }
+    println!(
+        "seeded bugs of the engine and the library: {} planted, {} found",
+        table.len(),
+        table.len() - missed.len()
+    );
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+fn a_segment_with_another_digest_is_refused() -> Result<(), String> {
+    let mut closing = closing_of(2);
+    closing.fields.digest[7] ^= 1;
+    refused(&closing, SegmentFault::Digest)
+}
+
+fn a_segment_with_a_frame_too_few_is_refused() -> Result<(), String> {
+    refused(&closing_of(3), SegmentFault::Count)
+}
+
+const CHAIN: ChainValue = ChainValue([0xC0; 32]);
+
+fn digest() -> SegmentDigest {
+    SegmentDigest::new(DigestKind::Blake3, &[1; 112], &[2; 48])
+}
+
+fn frame(index: u32) -> OpenedFrame {
+    let fragment = Fragment::from_bytes([index as u8; 32]);
+    OpenedFrame { index: FrameIndex(index), plaintext_len: FRAME as u32, fragment }
+}
+
+/// What closing frames say of so many frames.
+fn closing_of(frame_count: u32) -> Closing {
+    let mut digest = digest();
+    for index in 0..frame_count {
+        digest.absorb(&frame(index).fragment);
+    }
+    let fields = ClosingFields {
+        frame_count,
+        plaintext_len: u64::from(frame_count) * FRAME as u64,
+        digest: digest.finish(frame_count),
+        last: false,
+        chain_before: CHAIN,
+    };
+    Closing { fields, chain_after: ChainValue([0xC1; 32]) }
+}
+
+/// Two frames have come: do these closing frames make a proof of them?
+fn refused(closing: &Closing, due: SegmentFault) -> Result<(), String> {
+    let mut sequencer = Sequencer::new(SegmentIndex(0), digest(), FRAME as u32);
+    let run = OpenedRun { first: FrameIndex(0), frames: vec![frame(0), frame(1)], output: () };
+    sequencer.accept(run).unwrap();
+    while sequencer.pop().unwrap().is_some() {}
+    match sequencer.finish(closing, CHAIN, || Checkpoint::from_bytes([0; Checkpoint::LEN])) {
+        Ok(_) => Err(format!("a segment was proved that is not whole: {due}")),
+        Err(fault) => {
+            assert_eq!(fault, due);
+            Ok(())
+        }
+    }
+}
+
+fn a_checkpoint_with_another_mac_is_refused() -> Result<(), String> {
+    let scene = Interrupted::new();
+    let path = scene.path(".db.cofferdam-journal");
+    let mut journal = fs::read(&path).unwrap();
+    let mut marks = 0;
+    // A slot: generation u64, checkpoint 192 with the MAC at its end, zeros, CRC-32 in the last four of 512 bytes.
+    for at in [4096, 8192] {
+        let Some(slot) = journal.get_mut(at..at + 512) else { continue };
+        if slot[..8] != [0; 8] {
+            slot[8 + 191] ^= 1;
+            let crc = crc32fast::hash(&slot[..508]);
+            slot[508..].copy_from_slice(&crc.to_le_bytes());
+            marks += 1;
+        }
+    }
+    assert!(marks > 0, "the interrupted restore has kept a mark");
+    fs::write(&path, &journal).unwrap();
+    match scene.restore().map_err(|error| error.kind()) {
+        Err(ErrorKind::OtherJournal) => Ok(()),
+        other => Err(format!("a checkpoint with a wrong MAC was believed: {other:?}")),
+    }
+}
+
+fn a_byte_that_changed_in_between_is_not_published() -> Result<(), String> {
+    let scene = Interrupted::new();
+    let path = scene.path(".db.cofferdam-staging");
+    let mut staging = fs::read(&path).unwrap();
+    staging[SEGMENT + 5] ^= 1;
+    fs::write(&path, &staging).unwrap();
+    scene.restore().map_err(|error| format!("{error:?}"))?;
+    match fs::read(scene.path("db")).unwrap() == scene.plaintext {
+        true => Ok(()),
+        false => Err("a byte that was changed in the staging file was published".into()),
+    }
+}
+
+/// A restore of six segments that was cancelled when three had committed, each durable.
+struct Interrupted {
+    directory: tempfile::TempDir,
+    plaintext: Vec<u8>,
+    sealed: Shared,
+}
+
+impl Interrupted {
+    fn new() -> Interrupted {
+        let plaintext = counted(6 * SEGMENT - 5);
+        let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
+        let scene = Interrupted { directory: scratch(), plaintext, sealed };
+        let cancel = CancelToken::new();
+        let observer = Arc::new(CancelAfter { segments: 3, cancel: cancel.clone() });
+        let opener = opener().durability(Durability::Each).cancel(cancel).observer(observer);
+        let source = cofferdam::BytesSource::new(scene.sealed.clone());
+        let error = opener.restore_to(source, &scene.path("db")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn restore(&self) -> Result<(), cofferdam::Error> {
+        let source = cofferdam::BytesSource::new(self.sealed.clone());
+        opener().restore_to(source, &self.path("db")).map(|_| ())
+    }
+}
+
+struct CancelAfter {
+    segments: u64,
+    cancel: CancelToken,
+}
+
+impl Observer for CancelAfter {
+    fn progress(&self, progress: &Progress) {
+        if progress.segments >= self.segments {
+            self.cancel.cancel();
+        }
+    }
+}
+
+/// A sealing that is interrupted loses its last segments, as a power cut would have it, and is gone on with.
+fn no_salt_of_an_abandoned_segment_comes_again() -> Result<(), String> {
+    let directory = scratch();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("input"), counted(5 * SEGMENT + 7)).unwrap();
+    let cancel = CancelToken::new();
+    let observer = Arc::new(CancelAfter { segments: 6, cancel: cancel.clone() });
+    let sealing = |sealer: cofferdam::Sealer| {
+        sealer.seal_file_resumable(&path("input"), &path("sealed"), &identities_of(KEY))
+    };
+    sealing(small_sealer().cancel(cancel).observer(observer)).unwrap_err();
+    let before = fs::read(path(".sealed.cofferdam-staging")).unwrap();
+    let cut = segments(&before)[2].start;
+    fs::write(path(".sealed.cofferdam-staging"), &before[..cut]).unwrap();
+    sealing(small_sealer()).map_err(|error| format!("{error:?}"))?;
+    let after = fs::read(path("sealed")).unwrap();
+    let salts = |sealed: &[u8]| -> Vec<Vec<u8>> {
+        segments(sealed)
+            .iter()
+            .map(|segment| sealed[segment.start + 32..segment.start + 48].to_vec())
+            .collect()
+    };
+    let (before, after) = (salts(&before), salts(&after));
+    assert_eq!(before[..2], after[..2], "what was kept is as it was");
+    match after[2..].iter().find(|salt| before[2..].contains(salt)) {
+        None => Ok(()),
+        Some(_) => Err("a segment was sealed again under the salt of the attempt before".into()),
+    }
+}
