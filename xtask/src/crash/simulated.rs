@@ -1,4 +1,4 @@
-//! Owns the crash tests of the sinks on a simulated disk, as the other parts are run: their counts are shown.
+//! Owns the runs of the crash tests on a simulated disk, and of the planted mistakes: their counts are shown.
 //! Knows nothing of what they try.
 
 use std::process::Stdio;
@@ -6,11 +6,20 @@ use std::process::Stdio;
 use super::{Extent, Setting};
 use crate::steps;
 
-/// Runs the crash tests of package `cofferdam-sinks`, in the ordinary extent or the full one, and shows what they count.
+/// Runs the crash tests, in the ordinary extent or the full one, and shows what they count.
 pub(crate) fn run(setting: &Setting) -> Result<(), String> {
+    run_one(setting, SINKS)?;
+    match setting.extent {
+        Extent::Full => run_one(setting, LIBRARY),
+        // `cargo xtask test` has run it, with the features of all the workspace.
+        Extent::Short => Ok(()),
+    }
+}
+
+fn run_one(setting: &Setting, programs: Programs) -> Result<(), String> {
     let mut cargo = steps::cargo(&setting.root);
-    cargo.args(["test", "-p", "cofferdam-sinks", "--features", FEATURES]);
-    cargo.args(PROGRAMS.iter().flat_map(|program| ["--test", program])).args(["--", "--nocapture"]);
+    cargo.args(["test", "-p", programs.package, "--features", programs.features]);
+    cargo.args(programs.names.iter().flat_map(|name| ["--test", name])).args(["--", "--nocapture"]);
     if setting.extent == Extent::Full {
         cargo.env("COFFERDAM_CRASH_STATES", "full");
     }
@@ -28,8 +37,21 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
     }
 }
 
-const FEATURES: &str = "simulation,mmap,wal,seeded-bugs";
-const PROGRAMS: [&str; 4] = ["crash_staged", "crash_mapped", "crash_wal", "seeded_bugs"];
+/// Test programs of a package.
+struct Programs {
+    package: &'static str,
+    features: &'static str,
+    names: &'static [&'static str],
+}
+
+const SINKS: Programs = Programs {
+    package: "cofferdam-sinks",
+    features: "simulation,mmap,wal,seeded-bugs",
+    names: &["crash_staged", "crash_mapped", "crash_wal", "seeded_bugs"],
+};
+
+const LIBRARY: Programs =
+    Programs { package: "cofferdam", features: "seeded-bugs", names: &["seeded_bugs", "seeded_salt"] };
 
 /// What a line of counts begins with.
 const COUNTS: [&str; 3] = ["crash ", "faults ", "seeded "];

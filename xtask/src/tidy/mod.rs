@@ -7,6 +7,7 @@ mod functions;
 mod lints;
 mod manifest;
 mod seams;
+mod seeded;
 mod source;
 mod words;
 
@@ -28,12 +29,16 @@ const MADE_FOLDERS: [&str; 3] = ["target", "corpus", "artifacts"];
 /// # Errors
 /// A file or folder that cannot be read.
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, String> {
-    let workspace = Manifest::parse("Cargo.toml", &read(&root.join("Cargo.toml"))?);
+    let text = read(&root.join("Cargo.toml"))?;
+    let workspace = Manifest::parse("Cargo.toml", &text);
     let mut findings = edges::check_reasons(&workspace);
+    findings.extend(seeded::check("Cargo.toml", &text));
     let mut files = files_in(root, Depth::Alone)?;
     for member in &workspace.members {
         let path = format!("{member}/Cargo.toml");
-        let manifest = Manifest::parse(&path, &read(&root.join(&path))?);
+        let text = read(&root.join(&path))?;
+        let manifest = Manifest::parse(&path, &text);
+        findings.extend(seeded::check(&path, &text));
         findings.extend(edges::check_crate(&manifest));
         findings.extend(lints::check(&workspace, &manifest));
         files.extend(files_in(&root.join(member), Depth::All)?);
