@@ -14,6 +14,7 @@ use std::{
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fstat, openat},
     io::{Errno, retry_on_intr},
+    process::{Resource, getrlimit},
 };
 
 use super::path_to;
@@ -25,7 +26,7 @@ use crate::{
 /// Takes a stream that has been decided: all of it is in the log, and a replay that breaks off is begun again from the
 /// start. So every step may be repeated, and none may ask what is there.
 pub trait ReplayTarget: Send {
-    /// Whether a stream of `len` bytes can go there. It changes nothing, and is asked before the stream is decided.
+    /// Whether a stream of `len` bytes can go there. It changes no byte, and is asked before the stream is decided.
     ///
     /// # Errors
     /// It cannot, and why.
@@ -87,11 +88,16 @@ impl FileTarget {
 }
 
 impl ReplayTarget for FileTarget {
+    /// Room is taken as well, where that costs next to nothing: what is found missing later leaves a mixture until it is
+    /// there.
     fn check(&self, len: u64) -> io::Result<()> {
-        if len > i64::MAX as u64 {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("no file has {len} bytes")));
+        // Beyond this limit a write is a signal, not an error.
+        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX as u64);
+        if len > limit {
+            let message = format!("no file of {len} bytes can be made here; the limit is {limit}");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
-        self.open().map(|_| ())
+        self.open()?.take_room(len)
     }
 
     fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {

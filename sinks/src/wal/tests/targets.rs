@@ -2,17 +2,22 @@
 //! Knows no step of the log.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use super::{
     super::{AtPublish, DeviceTarget, FileTarget, Opened, ReplayTarget, WalSink},
     stream::{Stream, label},
 };
-use crate::CommitError;
+use crate::{
+    CommitError, StreamingSink,
+    simulation::{Fault, Operation, SimulatedDisk, Watched},
+};
 
 fn restore(log: &Path, target: impl ReplayTarget + 'static, stream: &Stream) -> Result<(), CommitError> {
     let opened = WalSink::open_path(log, &label(b""), AtPublish::Replay(Box::new(target))).unwrap();
@@ -50,6 +55,30 @@ fn what_is_no_target_is_refused_before_the_stream_is_decided() {
     let target = FileTarget::open_path(&directory.path().join("folder")).unwrap();
     let published = restore(&directory.path().join("log"), target, &Stream::new());
     assert!(matches!(published, Err(CommitError::NotCommitted(_))), "{published:?}");
+}
+
+#[test]
+fn a_file_without_room_is_refused_before_the_stream_is_decided_and_the_log_goes_on() {
+    let disk = SimulatedDisk::new();
+    disk.put("file", b"old");
+    let full = Watched::new(Arc::new(disk.clone()), |call| {
+        (call.operation == Operation::TakeRoom).then_some(Fault::NoSpace)
+    });
+    let stream = Stream::new();
+    let open = |target| {
+        let at_publish = AtPublish::Replay(Box::new(target));
+        WalSink::open(Arc::new(disk.clone()), OsStr::new("log"), &label(b""), at_publish).unwrap()
+    };
+    let target = FileTarget::new(Arc::new(full), OsStr::new("file"));
+    let Opened::Ready(mut sink) = open(target) else { panic!("a fresh log is finished") };
+    let Err(CommitError::NotCommitted(error)) = stream.complete(&mut sink) else { panic!("decided") };
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(disk.contents("file").unwrap(), b"old");
+    drop(sink);
+    let target = FileTarget::new(Arc::new(disk.clone()), OsStr::new("file"));
+    let Opened::Ready(mut sink) = open(target) else { panic!("the stream was decided") };
+    sink.publish(stream.bytes.len() as u64).unwrap();
+    assert_eq!(disk.contents("file").unwrap(), stream.bytes);
 }
 
 #[test]
