@@ -92,6 +92,26 @@ fn an_answer_to_an_earlier_commit_is_not_taken_for_this_one() {
 }
 
 #[test]
+fn an_answer_said_again_does_not_stand_for_a_commit_that_never_arrived() {
+    let post = Post::open();
+    let mut commits = 0;
+    let proxy = Proxy::before(&post.address, move |record| match (record.connection, record.payload[0]) {
+        (0, COMMITTED) => Act::Instead(vec![record.payload.clone(), record.payload.clone()]),
+        (0, COMMIT) => {
+            commits += 1;
+            if commits == 2 { Act::Hold } else { Act::Pass }
+        }
+        _ => Act::Pass,
+    });
+    let mut sink = connect_by_force(&proxy.address);
+    commit(&mut sink, 0).unwrap();
+    let outcome = commit(&mut sink, 1);
+    assert!(matches!(outcome, Err(CommitError::NotCommitted(_))), "{outcome:?}");
+    assert_eq!(post.shelf.lock().commits, 1);
+    post.stop();
+}
+
+#[test]
 fn an_answer_of_an_older_epoch_is_not_taken() {
     // Of the epoch before this one, for the very segment that is due: it comes, and then silence.
     let stale = |record: &Record| {
