@@ -59,6 +59,7 @@ pub mod peer;
 mod pipe;
 #[cfg(feature = "ring")]
 mod ring;
+mod sector;
 pub mod seeded;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

@@ -15,6 +15,7 @@
 use super::Label;
 use crate::{
     Checkpoint,
+    sector::{self, CRC_LEN, is_whole, u32_at, u64_at},
     storage::{FileId, SECTOR_LEN},
 };
 
@@ -206,30 +207,12 @@ fn record<const LEN: usize>(journal: &[u8], at: u64) -> [u8; LEN] {
 }
 
 fn sealed<const LEN: usize>(mut bytes: [u8; LEN]) -> [u8; LEN] {
-    let crc = crc32fast::hash(&bytes[..LEN - CRC_LEN]);
-    bytes[LEN - CRC_LEN..].copy_from_slice(&crc.to_le_bytes());
+    sector::close(&mut bytes);
     bytes
-}
-
-fn is_whole(bytes: &[u8]) -> bool {
-    let (covered, crc) = bytes.split_at(bytes.len() - CRC_LEN);
-    crc == crc32fast::hash(covered).to_le_bytes()
 }
 
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let mut number = [0; 4];
-    number.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(number)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut number = [0; 8];
-    number.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(number)
 }
 
 /// Where each record begins.
@@ -247,7 +230,6 @@ const HEADER_MAGIC: [u8; 8] = *b"CFDJHEAD";
 const INTENT_MAGIC: [u8; 8] = *b"CFDINTNT";
 const VERSION: u32 = 1;
 const LABEL_AT: usize = 16;
-const CRC_LEN: usize = 4;
 
 // A record that crossed a sector could be torn in the middle and have its neighbour torn with it.
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && INTENT_LEN <= SECTOR_LEN);

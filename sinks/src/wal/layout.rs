@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use crate::{Checkpoint, Label};
+use crate::{
+    Checkpoint, Label,
+    sector::{self, CRC_LEN, u32_at, u64_at},
+};
 
 /// A log sequence number: where a record begins, in bytes from the start of the log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -64,7 +67,7 @@ impl Header {
         sector[8..12].copy_from_slice(&VERSION.to_le_bytes());
         sector[12..16].copy_from_slice(&(label.len() as u32).to_le_bytes());
         sector[16..16 + label.len()].copy_from_slice(label);
-        close_sector(&mut sector);
+        sector::close(&mut sector);
         sector
     }
 
@@ -103,7 +106,7 @@ impl Slot {
         sector[..8].copy_from_slice(&self.generation.to_le_bytes());
         sector[8..16].copy_from_slice(&self.epoch.0.to_le_bytes());
         sector[16..24].copy_from_slice(&self.durable.0.to_le_bytes());
-        close_sector(&mut sector);
+        sector::close(&mut sector);
         sector
     }
 
@@ -221,26 +224,8 @@ impl CommitBody {
     }
 }
 
-fn close_sector(sector: &mut [u8; SECTOR]) {
-    let crc = crc32fast::hash(&sector[..SECTOR - CRC_LEN]);
-    sector[SECTOR - CRC_LEN..].copy_from_slice(&crc.to_le_bytes());
-}
-
 fn whole_sector(sector: &[u8]) -> Option<&[u8]> {
-    let (content, crc) = sector.split_at_checked(SECTOR - CRC_LEN)?;
-    (crc == crc32fast::hash(content).to_le_bytes()).then_some(sector)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let mut number = [0; 4];
-    number.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(number)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut number = [0; 8];
-    number.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(number)
+    (sector.len() == SECTOR && sector::is_whole(sector)).then_some(sector)
 }
 
 /// Most bytes of the stream in one DATA record. A longer write becomes several.
@@ -255,7 +240,6 @@ const RECORDS_AT: u64 = 12_288;
 const VERSION: u32 = 1;
 /// Like that of a PNG file, so that a transfer as text shows.
 const MAGIC: [u8; 8] = *b"\x89CFDWAL\n";
-const CRC_LEN: usize = 4;
 const DATA: u32 = 1;
 const COMMIT: u32 = 2;
 const FINISH: u32 = 3;

@@ -67,8 +67,8 @@ impl Log {
     /// Draws the next epoch: everything before `end` becomes durable, everything behind it is forgotten, and nothing that
     /// is written from now on can be taken for what was there.
     ///
-    /// What is not known to be durable, the header too, is written again before it is synced. An earlier process may have seen that very
-    /// sync fail; then its pages are clean, a sync alone would answer `Ok`, and they are not on the medium.
+    /// What is not known to be durable, the header too, is written again before it is synced. An earlier process may have
+    /// seen that very sync fail; then its pages are clean, a sync alone would answer `Ok`, and they are not on the medium.
     pub(super) fn begin_epoch(&self, label: &Label, slots: &mut Slots, end: Lsn) -> io::Result<Epoch> {
         let Slot { epoch, durable, .. } = slots.newest.slot;
         self.file.write_all_at(&Header::encode(label), HEADER_AT)?;
