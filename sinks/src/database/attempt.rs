@@ -224,7 +224,7 @@ impl Attempt {
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
     }
 
-    /// After a commit of which no answer came: it has happened if the mark is there.
+    /// After a commit of which no answer came: it has happened if there is a segment more, and the mark is there.
     fn look_for_commit(
         &mut self,
         connection: &mut dyn Connection,
@@ -233,8 +233,8 @@ impl Attempt {
         lost: io::Error,
     ) -> Result<(), CommitError> {
         match self.look(connection, tables) {
-            Ok(Some(found)) if found.checkpoint.as_ref() == Some(mark) => Ok(()),
             Ok(Some(found)) if found.segments == self.segments => Err(CommitError::NotCommitted(lost)),
+            Ok(Some(found)) if found.checkpoint.as_ref() == Some(mark) => Ok(()),
             _ => Err(CommitError::Unknown(lost)),
         }
     }
