@@ -12,10 +12,7 @@ pub(crate) mod wal;
 use std::{
     ffi::OsStr,
     ops::Range,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use sinks::{
@@ -110,7 +107,11 @@ impl Draws {
     }
 
     pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
+        *self.one_of_all(choices)
+    }
+
+    pub(crate) fn one_of_all<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len())]
     }
 
     /// Three to five segments, of sizes about a sector's and of any.
@@ -170,27 +171,33 @@ pub(crate) fn check_atomic(
     }
 }
 
-/// A trial whose first attempt was killed at a change: the attempts that are looked at go on from there.
-pub(crate) struct KilledAt<T> {
-    pub(crate) change: usize,
-    pub(crate) trial: T,
+/// A trial whose first attempt was killed somewhere: the attempts that are looked at go on from there.
+pub(crate) struct Killed<T> {
+    disk: SimulatedDisk,
+    trial: T,
 }
 
-impl<T: Trial> Trial for KilledAt<T> {
-    fn disk(&self) -> SimulatedDisk {
-        let disk = self.trial.disk();
-        let killed = Arc::new(Mutex::new(None));
-        let changes = AtomicUsize::new(0);
-        let (looking, left, at) = (disk.clone(), killed.clone(), self.change);
+impl<T: Trial> Killed<T> {
+    /// Killed before a change that the number draws.
+    pub(crate) fn new(trial: T, number: u64) -> Killed<T> {
+        let disk = trial.disk();
+        let left = Arc::new(Mutex::new(Vec::new()));
+        let (looking, kept) = (disk.clone(), left.clone());
         let watched = Watched::new(Arc::new(disk), move |call| {
-            // One thread makes the calls.
-            if call.operation.changes() && changes.fetch_add(1, Ordering::Relaxed) == at {
-                *left.lock().unwrap() = Some(looking.after_kill());
+            if call.operation.changes() {
+                kept.lock().unwrap().push(looking.after_kill());
             }
             None
         });
-        self.trial.attempt(Arc::new(watched), &Promises::default()).expect("nothing disturbs it");
-        killed.lock().unwrap().take().expect("there are so many changes")
+        trial.attempt(Arc::new(watched), &Promises::default()).expect("nothing disturbs it");
+        let disk = Draws(number).one_of_all(&left.lock().unwrap()).clone();
+        Killed { disk, trial }
+    }
+}
+
+impl<T: Trial> Trial for Killed<T> {
+    fn disk(&self) -> SimulatedDisk {
+        self.disk.after_kill()
     }
 
     fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<Done, Failure> {
@@ -208,13 +215,11 @@ pub(crate) struct Goal {
     pub(crate) deep_states: usize,
 }
 
-impl Goal {
-    /// The one for every day, or with `COFFERDAM_CRASH_STATES=full` the other.
-    pub(crate) fn chosen(ordinary: Goal, full: Goal) -> Goal {
-        match std::env::var_os("COFFERDAM_CRASH_STATES") {
-            Some(value) if value == "full" => full,
-            _ => ordinary,
-        }
+/// The extent for every day, or with `COFFERDAM_CRASH_STATES=full` the other.
+pub(crate) fn chosen<T>(ordinary: T, full: T) -> T {
+    match std::env::var_os("COFFERDAM_CRASH_STATES") {
+        Some(value) if value == "full" => full,
+        _ => ordinary,
     }
 }
 
@@ -230,10 +235,10 @@ pub(crate) fn sweep_crashes<T: Trial>(sink: &str, goal: &Goal, make: impl Fn(u64
     println!("crash {sink}: {trials} trials, {whole}");
 }
 
-/// Sweeps over the calls that fail, in each of the trials.
-pub(crate) fn sweep_faults<T: Trial>(sink: &str, trials: impl IntoIterator<Item = T>) {
+/// Sweeps over the calls that fail, in the trials that `make` makes of the numbers from 0.
+pub(crate) fn sweep_faults<T: Trial>(sink: &str, make: impl Fn(u64) -> T) {
     let mut whole = Report::default();
-    for trial in trials {
+    for trial in (0..chosen(FAULT_TRIALS, FAULT_TRIALS_FULL)).map(make) {
         whole.merge(faults(
             &trial,
             &Extent { states_max: 0, deep_every: 0, deep_states_max: 12, killed_states_max: 0, seed: SEED },
@@ -248,6 +253,10 @@ fn extent(trial: u64, so_far: &Report, goal: &Goal) -> Extent {
     let deep_every = if so_far.deep_states < goal.deep_states { DEEP_EVERY } else { 0 };
     Extent { states_max: 4096, deep_every, deep_states_max: 16, killed_states_max: 8, seed: SEED + trial }
 }
+
+/// Trials in each of which every call is made to fail.
+const FAULT_TRIALS: u64 = 5;
+const FAULT_TRIALS_FULL: u64 = 60;
 
 /// One first state of so many is crashed again: its recovery has some thirty calls with up to sixteen states each.
 const DEEP_EVERY: usize = 1000;

@@ -1,6 +1,7 @@
 //! Owns the kills at system calls: before and after each one that changes files, then the next run.
 //! Knows nothing of what the calls are for.
 
+use super::draws::Draws;
 use super::scene::{Before, Holds, Resumed, SEGMENT_LEN, Scene};
 use super::tally::Tally;
 use super::tracer::{self, Moment, Traced};
@@ -32,6 +33,7 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
         Extent::Full => 1,
         Extent::Short => whole.calls.len().div_ceil(CALLS_SHORT_MAX),
     };
+    let mut draws = Draws::new(setting.seed);
     for number in (1..=whole.calls.len()).step_by(stride) {
         for moment in [Moment::Before(number), Moment::After(number)] {
             scene.set()?;
@@ -47,8 +49,34 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
                 tally.count(format!("killed, target {holds:?}"));
                 let resumed = tally.check(&place, scene.resume());
                 tally.check(&place, resumed.map_or(Ok(()), |resumed| check_kept(&killed, holds, &resumed)));
+                kill_twice(scene, moment, &mut draws, &place, tally)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// The same kill, and then another at some call of the run that goes on.
+fn kill_twice(
+    scene: &Scene,
+    moment: Moment,
+    draws: &mut Draws,
+    place: &str,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    scene.set()?;
+    let killed = tracer::run(&scene.program, &scene.arguments(), &scene.folder, moment)?;
+    let second = Moment::Before(1 + draws.below(killed.calls.len().max(CALLS_AGAIN) as u64) as usize);
+    let again = tracer::run(&scene.program, &scene.arguments(), &scene.folder, second)?;
+    let place = format!("{place}, then {second:?} of the next run");
+    if let Some(holds) = tally.check(&place, scene.holds()) {
+        tally.count(match again.code {
+            None => "killed again",
+            Some(_) => "done before it was killed again",
+        });
+        let resumed = tally.check(&place, scene.resume());
+        let durable = if killed.marks > again.marks { &killed } else { &again };
+        tally.check(&place, resumed.map_or(Ok(()), |resumed| check_kept(durable, holds, &resumed)));
     }
     Ok(())
 }
@@ -65,5 +93,8 @@ fn check_kept(killed: &Traced, holds: Holds, resumed: &Resumed) -> Result<(), St
 
 const SEGMENTS: usize = 20;
 
+/// The run that goes on makes few calls where little was left to do.
+const CALLS_AGAIN: usize = 12;
+
 /// Calls at which the short run kills, in each setting.
-const CALLS_SHORT_MAX: usize = 40;
+const CALLS_SHORT_MAX: usize = 20;

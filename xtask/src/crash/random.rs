@@ -75,6 +75,6 @@ fn kill_after(scene: &Scene, delay: Duration) -> Result<Ended, String> {
 /// 16 MiB: long enough for a kill to find it at work.
 const SEGMENTS: usize = 1024;
 const KILLS_FULL: usize = 1000;
-const KILLS_SHORT: usize = 40;
+const KILLS_SHORT: usize = 30;
 /// Runs until one is found at work, on average and at most.
 const RUNS_A_KILL_MAX: usize = 4;
