@@ -98,3 +98,44 @@ const CALLS_AGAIN: usize = 12;
 
 /// Calls at which the short run kills, in each setting.
 const CALLS_SHORT_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::super::scene::Scratch;
+    use super::*;
+
+    /// Does as the program does, but writes the target in its place.
+    const CARELESS: &str = "#!/bin/sh
+for last; do :; done
+while [ $# -gt 0 ]; do
+    case $1 in
+    --key-file) folder=${2%/key} ;;
+    esac
+    [ \"$1\" = -o ] && exec cp \"$last\" \"$2\"
+    shift
+done
+[ \"$last\" = --json ] && cp \"$folder/sealed\" \"$folder/out/target\" && echo '{\"kept\":0}' && exit
+exec dd if=\"$folder/sealed\" of=\"$folder/out/target\" bs=65536
+";
+
+    #[test]
+    fn a_program_that_writes_the_target_in_its_place_is_found_out() {
+        let scratch = Scratch::new("careless").unwrap();
+        let program = scratch.path.join("careless");
+        fs::write(&program, CARELESS).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, before) in [("careless-new", Before::Nothing), ("careless-old", Before::Old)] {
+            let scene = Scene::new(&program, name, SEGMENTS, before).unwrap();
+            let setting =
+                Setting { root: PathBuf::new(), program: program.clone(), extent: Extent::Full, seed: 1 };
+            let mut tally = Tally::new("a careless program");
+            kill_at_each(&setting, &scene, name, &mut tally).unwrap();
+            let found = tally.close().unwrap_err();
+            assert!(found.contains("P2: the target is neither old nor new"), "{found}");
+        }
+    }
+}
