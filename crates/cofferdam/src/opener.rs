@@ -84,6 +84,11 @@ impl Opener {
         Opener::with(None)
     }
 
+    /// For streams whose envelope somebody else has opened.
+    pub(crate) fn of(resources: Resources) -> Opener {
+        Opener { resources, ..Opener::keyless() }
+    }
+
     fn with(identities: Option<Identities>) -> Opener {
         Opener {
             identities,
@@ -262,7 +267,7 @@ impl Opener {
         }
     }
 
-    fn open_placed<S: StreamingSink>(
+    pub(crate) fn open_placed<S: StreamingSink>(
         &self,
         mut walk: Walk<'_>,
         Opening { mut sink, marks, keeps }: Opening<S>,

@@ -59,6 +59,12 @@ pub fn preshared_key(content: &[u8]) -> Result<PresharedKey, KeyError> {
 /// Listens at `listen`, takes one stream from a [`PeerSink`] through as many connections as it takes, and makes it the file at
 /// `target`, all or nothing. Progress is kept beside the target: the same call goes on from there.
 ///
+/// # What is taken on trust
+/// A receiver has no key of the stream, and its journal is under none. Where the journal says that the file at `target` was
+/// published, the call ends with `Ok` before anybody connects, as for the receiver that was cut off after the rename: what
+/// the file holds is not looked at. Whoever can write the target's directory as this user can bring that about, and what is
+/// kept can be changed as well before it is published. Where that matters, compare the target with what was sent.
+///
 /// # Errors
 /// A target that cannot be written is refused before anybody can connect. [`ErrorKind::Cancelled`] after `cancel`: what
 /// had committed is durable.
@@ -91,7 +97,8 @@ pub fn receive_file(
     }
 }
 
-/// The receiver's sink. `None`: an earlier receiver has published the target, and was cut off before it had tidied up.
+/// The receiver's sink. `None`: an earlier receiver has published the target, and was cut off before it had tidied up. That
+/// is the journal's word alone: nothing here could tell the stream from another.
 fn open(target: &Path, options: &StageOptions) -> Result<Option<StagedFile>, Error> {
     let label = Label::new(LABEL).expect("a short label");
     let of_another = || {

@@ -58,7 +58,7 @@ impl Found {
             }
         };
         sink.resume_at(start.segments, start.sink_len).map_err(unreadable)?;
-        Ok(Resumed { start, lost: self.lost(start.segments) })
+        Ok(Resumed { start, lost: self.lost(start.segments, walk.index.footer.segments) })
     }
 
     /// For segments that come once, in order: tells the sink, and gives the mark up to which they are passed over. A
@@ -76,12 +76,13 @@ impl Found {
         Ok(until)
     }
 
-    /// Segments that had been durable and could not be proved.
-    fn lost(&self, proved: u64) -> Option<Warning> {
+    /// Segments that had been durable and could not be proved, of a stream of `total`.
+    fn lost(&self, proved: u64, total: u64) -> Option<Warning> {
         let (_, committed) = self.mark.as_ref()?;
         let segments = committed.segments.saturating_sub(proved);
-        // The last segment is not proved, but opened again: it may well be there.
-        (segments > 1).then_some(Warning::KeptSegmentsLost { first: proved, segments })
+        // The stream's last segment is not proved, but opened again: it may well be there.
+        let unproved = u64::from(committed.segments == total);
+        (segments > unproved).then_some(Warning::KeptSegmentsLost { first: proved, segments })
     }
 }
 
@@ -146,7 +147,8 @@ fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Re
         Err(_) if feed.outcome() == Outcome::Differs => Ok(proved),
         // What cannot be read has not been kept: it is fetched, and written, again.
         Err(segment_worker::StreamError::Read { .. }) => Ok(proved),
-        Err(error) => Err(Error::sealing(error)),
+        // Whoever lets it run is opening a stream, and what a stream needs is a limit then.
+        Err(error) => Err(Error::opening(error)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use frame_worker::{Backend, FrameIndex, FrameWorker};
+use frame_worker::{FrameIndex, FrameWorker};
 use keys::{Identities, macs_equal};
 use segment_worker::{Committed, Executor, Release, Settings, StreamError};
 use sinks::{
@@ -19,12 +19,12 @@ use crate::envelope::Envelope;
 use crate::feed::kept::{KeptFeed, KeptSource, Mend};
 use crate::feed::placed::header_of;
 use crate::files::{open_source, refuse_same_file};
-use crate::index::Index;
-use crate::opener::read_placed_envelope;
+use crate::index::{Index, Walk};
+use crate::opener::{Opener, read_placed_envelope};
 use crate::sealer::{Begun, Form, Sealer, check_segments};
 use crate::sealing_state::{FoundState, InputMark, SealingState, other_bytes};
-use crate::tentative::{Keeps, unfinished};
-use crate::{Error, ErrorKind, Sealed, StreamDigest, Warning};
+use crate::tentative::{Keeps, Opening, unfinished};
+use crate::{Error, ErrorKind, Sealed, Warning};
 
 impl Sealer {
     /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation or a
@@ -67,10 +67,11 @@ impl Sealer {
                 Some(found) => return self.go_on(source, sink, found),
                 None => self.tell(&Warning::NothingToGoOnWith),
             },
-            Opened::Published(published) if is_of(published.label(), &mark) => {
-                return finish(published, output);
+            Opened::Published(published) => {
+                if let Some(state) = state_of(published.label(), &mark) {
+                    return self.finish(published, &state, output, identities);
+                }
             }
-            Opened::Published(_) => {}
         }
         // What is left can be of no use.
         match self.stage(output, &stream, mark, Earlier::Discard)? {
@@ -130,17 +131,92 @@ impl Sealer {
 
     /// Without its beginning, nothing of a stream can be used.
     fn kept_envelope(&self, kept: &dyn ReadAt, identities: &Identities) -> Result<Option<Envelope>, Error> {
+        match self.keyed_envelope(kept, identities) {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Truncated) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// The beginning of a sealed stream, opened with a key.
+    fn keyed_envelope(
+        &self,
+        source: &dyn ReadAt,
+        identities: &Identities,
+    ) -> Result<Option<Envelope>, Error> {
         let given = (!identities.is_empty()).then_some(identities);
-        match read_placed_envelope(kept, given, self.resources.backend) {
+        match read_placed_envelope(source, given, self.resources.backend) {
             Ok(Some(envelope)) if envelope.schedule.is_none() => Err(Error::new(
                 ErrorKind::NoKey,
                 "an interrupted sealing of this output can go on only with a key that opens it, and none was given",
             )
             .advise(NO_KEY)),
-            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Truncated) => Ok(None),
             Err(error) if error.kind() == ErrorKind::NoKey => Err(error.advise(NO_KEY)),
             other => other,
         }
+    }
+
+    /// An earlier attempt has published the output, and was cut off before it could say so, if its journal is right. Whoever
+    /// can write beside the output can write that, and the output may have changed: it is believed once all of it has been
+    /// opened.
+    fn finish(
+        &self,
+        published: Published,
+        state: &FoundState,
+        output: &Path,
+        identities: &Identities,
+    ) -> Result<Sealed, Error> {
+        use ErrorKind::{Damaged, OtherJournal, Truncated, Unsupported};
+        match self.verify_published(state, output, identities) {
+            Ok(sealed) => {
+                published.finish().map_err(unfinished)?;
+                Ok(sealed)
+            }
+            Err(error) if matches!(error.kind(), Damaged | OtherJournal | Truncated | Unsupported) => {
+                // What is left vouches for nothing any more, and is in nobody's way but this sealing's.
+                let _ = published.finish();
+                let what =
+                    "an earlier sealing put the output in place, and it is not what was sealed any more";
+                Err(Error::new(ErrorKind::TargetExists, what)
+                    .advise("Run the command again with `--force`: that replaces the output, atomically.")
+                    .because(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens all of the output and throws the plaintext away.
+    fn verify_published(
+        &self,
+        state: &FoundState,
+        output: &Path,
+        identities: &Identities,
+    ) -> Result<Sealed, Error> {
+        let broken = || Error::damaged("the output is no sealed stream");
+        let metadata = fs::symlink_metadata(output);
+        let metadata = metadata.map_err(|error| Error::io("the output could not be read", error))?;
+        if !metadata.is_file() && !metadata.is_symlink() {
+            return Err(broken());
+        }
+        let source = open_source(output)?.positioned().ok_or_else(broken)?;
+        let wire_len = source.len();
+        let envelope = self.keyed_envelope(&*source, identities)?.ok_or_else(broken)?;
+        let schedule = envelope.schedule.as_ref().expect("it was opened with a key");
+        state.authenticate(&envelope.preamble, schedule)?;
+        let index = Index::read(&*source, &envelope)?.ok_or_else(broken)?;
+        let opening = Opening::plain(NullSink::new(), &envelope);
+        let verified =
+            Opener::of(self.resources.clone()).open_placed(Walk::new(source, &envelope, index), opening)?;
+        if !verified.warnings.is_empty() {
+            return Err(Error::damaged("one of the output's key copies is damaged"));
+        }
+        Ok(Sealed {
+            stream_id: verified.stream_id,
+            segments: verified.segments,
+            plaintext_len: verified.plaintext_len,
+            wire_len,
+            stream_digest: verified.stream_digest,
+            kept: verified.plaintext_len,
+        })
     }
 
     /// Reads what is kept of the stream from its front, and checks it as whoever opens it would.
@@ -268,26 +344,10 @@ fn ends_what_is_kept(error: &StreamError<Error>) -> bool {
     }
 }
 
-/// Whether a sealing that was published was of the input that is at hand.
-fn is_of(label: &Label, mark: &InputMark) -> bool {
-    FoundState::parse(label.as_bytes()).is_ok_and(|state| state.check_input(mark).is_ok())
-}
-
-/// An earlier attempt has published the output, and was cut off before it could say so.
-fn finish(published: Published, output: &Path) -> Result<Sealed, Error> {
-    published.finish().map_err(unfinished)?;
-    let broken = || Error::damaged("the output was published before, and has been changed since");
-    let source = open_source(output)?.positioned().ok_or_else(broken)?;
-    let envelope = read_placed_envelope(&*source, None, Backend::default())?.ok_or_else(broken)?;
-    let footer = Index::read(&*source, &envelope)?.ok_or_else(broken)?.footer;
-    Ok(Sealed {
-        stream_id: envelope.preamble.stream_id,
-        segments: footer.segments,
-        plaintext_len: footer.plaintext_len,
-        wire_len: source.len(),
-        stream_digest: StreamDigest(footer.stream_digest),
-        kept: footer.plaintext_len,
-    })
+/// The state of a sealing that was published, if it claims to be of the input that is at hand.
+fn state_of(label: &Label, mark: &InputMark) -> Option<FoundState> {
+    let state = FoundState::parse(label.as_bytes()).ok()?;
+    state.check_input(mark).ok().map(|()| state)
 }
 
 fn unusable(error: std::io::Error) -> Error {

@@ -352,6 +352,57 @@ fn a_target_that_has_changed_since_it_was_put_in_place_is_not_taken_for_restored
     }
 }
 
+/// Changes a byte of a kept segment.
+fn spoil(scene: &Scene, segment: u64) {
+    let staging = OpenOptions::new().read(true).write(true).open(scene.staging()).unwrap();
+    let at = segment * SEGMENT as u64 + 99;
+    let mut byte = [0];
+    staging.read_exact_at(&mut byte, at).unwrap();
+    staging.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+#[test]
+fn of_what_was_durable_each_segment_that_is_lost_is_told_and_the_unproved_last_one_is_not() {
+    for lost in [1, 2, 5] {
+        let scene = Scene::new();
+        let stop = Stop::after(10);
+        let each = scene.opener(&stop).durability(Durability::Each);
+        let kept = scene.restore(&each, Reading::Placed).0.unwrap_err().kept().unwrap();
+        let first = kept / SEGMENT as u64 - lost;
+        spoil(&scene, first);
+        let stop = Stop::never();
+        let restored = scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap();
+        let expected = [Warning::KeptSegmentsLost { first, segments: lost }];
+        assert_eq!(restored.warnings, expected);
+        assert_eq!(*stop.warnings.lock().unwrap(), expected);
+        scene.assert_restored();
+    }
+    for lost in [None, Some(2)] {
+        let scene = Scene::new();
+        let each = opener().durability(Durability::Each).observer(Arc::new(Appearing(scene.target())));
+        scene.restore(&each, Reading::Placed).0.unwrap_err();
+        fs::remove_file(scene.target()).unwrap();
+        let expected = lost.map(|segments| {
+            let first = SEGMENTS as u64 - segments;
+            spoil(&scene, first);
+            Warning::KeptSegmentsLost { first, segments }
+        });
+        let restored = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap();
+        assert_eq!(restored.warnings, Vec::from_iter(expected));
+        scene.assert_restored();
+    }
+}
+
+#[test]
+fn too_little_memory_is_the_same_limit_with_kept_bytes_and_without() {
+    let scene = Scene::new();
+    for _ in 0..2 {
+        let little = scene.opener(&Stop::never()).memory(1);
+        assert_eq!(scene.restore(&little, Reading::Placed).0.unwrap_err().kind(), ErrorKind::Limit);
+        scene.interrupt(6, Reading::Placed);
+    }
+}
+
 #[test]
 fn a_restart_reads_everything_again() {
     let scene = Scene::new();

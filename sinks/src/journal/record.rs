@@ -26,6 +26,9 @@ pub(crate) enum Header {
     Absent,
     /// Something that is not a whole header.
     Torn,
+    /// Something that does not begin as a header does, and more behind it. While a header is written nothing stands behind
+    /// it: no crash leaves this.
+    Stranger,
     /// A whole header of a version that this code does not know.
     Foreign {
         /// That version.
@@ -100,7 +103,7 @@ impl Records {
     /// Reads a journal's bytes, of which the last may be missing.
     pub(crate) fn parse(journal: &[u8]) -> Self {
         Self {
-            header: parse_header(record::<RECORD_LEN>(journal, HEADER_AT)),
+            header: parse_header(record::<RECORD_LEN>(journal, HEADER_AT), journal.get(RECORD_LEN..)),
             slots: [1, 2].map(|parity| parse_slot(record(journal, slot_at(parity)), parity)),
             intent: parse_intent(record::<INTENT_LEN>(journal, INTENT_AT)),
         }
@@ -157,9 +160,12 @@ pub(crate) fn intent(id: FileId) -> [u8; INTENT_LEN] {
     sealed(bytes)
 }
 
-fn parse_header(found: [u8; RECORD_LEN]) -> Header {
+fn parse_header(found: [u8; RECORD_LEN], behind: Option<&[u8]>) -> Header {
     if is_blank(&found) {
         return Header::Absent;
+    }
+    if found[..8] != HEADER_MAGIC && behind.is_some_and(|behind| !is_blank(behind)) {
+        return Header::Stranger;
     }
     if !is_whole(&found) || found[..8] != HEADER_MAGIC {
         return Header::Torn;

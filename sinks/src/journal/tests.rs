@@ -101,7 +101,9 @@ fn a_flipped_bit_spoils_the_record_that_it_is_in_and_no_other() {
             flipped[byte] ^= 1 << (bit % 8);
             let mut expected = whole.clone();
             if HEADER.contains(&byte) {
-                expected.header = Header::Torn;
+                // Without its magic a header is known by nothing behind it.
+                let stranger = byte < 8 && journal.len() > HEADER.end;
+                expected.header = if stranger { Header::Stranger } else { Header::Torn };
             } else if INTENT.contains(&byte) {
                 expected.intent = Intent::Torn;
             } else if SLOT_A.contains(&byte) {
@@ -202,6 +204,23 @@ fn whole_records_with_impossible_contents_are_torn_ones_and_other_versions_are_n
     let crc = crc32(&journal[SLOT_A.start..SLOT_A.end - 4]);
     journal[SLOT_A.end - 4..].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(Records::parse(&journal).slots[0], record::Slot::Torn);
+}
+
+#[test]
+fn what_does_not_begin_as_a_header_is_a_strangers_once_it_is_longer_than_one() {
+    let header = |bytes: &[u8]| Records::parse(bytes).header;
+    let words = b"somebody's notes. ".repeat(500);
+    assert_eq!(header(&words[..HEADER.end]), Header::Torn);
+    for len in [HEADER.end + 1, INTENT.end, 5_000, SLOT_B.end, words.len()] {
+        assert_eq!(header(&words[..len]), Header::Stranger, "{len} bytes");
+    }
+    // A header that was torn before its first bytes were written, in a file with zeros behind it.
+    let mut torn = vec![0; SLOT_B.end];
+    torn[100..HEADER.end].copy_from_slice(&words[100..HEADER.end]);
+    assert_eq!(header(&torn), Header::Torn);
+    torn[..8].copy_from_slice(b"CFDJHEAD");
+    torn[SLOT_A.start] = 1;
+    assert_eq!(header(&torn), Header::Torn);
 }
 
 #[test]

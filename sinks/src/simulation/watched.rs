@@ -229,6 +229,10 @@ impl StorageFile for WatchedFile {
         self.file.take_likeness(target, existing)
     }
 
+    fn make_private(&self) -> io::Result<()> {
+        self.file.make_private()
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.ask(Operation::SyncData)?;
         self.file.sync_data()

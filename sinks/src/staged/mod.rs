@@ -120,6 +120,12 @@ impl StagedFile {
         self.staging.mend(at, data, found_len)
     }
 
+    /// Makes the staging file the target.
+    fn put(&self, len: u64) -> Result<(), CommitError> {
+        self.finish(len).map_err(CommitError::NotCommitted)?;
+        self.place.put(&self.claims.staging.name, self.claims.staging.id)
+    }
+
     /// Everything that is done to the staging file while it is one.
     fn finish(&self, len: u64) -> io::Result<()> {
         let file = &self.staging.file;
@@ -218,8 +224,13 @@ impl StreamingSink for StagedFile {
         if self.progress.is_some() {
             self.at_drop = AtDrop::Keep;
         }
-        self.finish(plain_len).map_err(CommitError::NotCommitted)?;
-        self.place.put(&self.claims.staging.name, self.claims.staging.id)?;
+        self.put(plain_len).inspect_err(|error| {
+            if let CommitError::NotCommitted(_) = error {
+                // It may look like the target already, and is read under another name now. What fails here is tried again
+                // when the next attempt goes on.
+                let _ = self.staging.file.make_private();
+            }
+        })?;
         self.staging.ledger.lock().close();
         unless(Bug::DirectorySyncMissing, || self.place.storage.sync()).map_err(CommitError::Unknown)?;
         self.remove_journal();
@@ -274,6 +285,8 @@ enum AtDrop {
     Remove,
 }
 
+#[cfg(test)]
+mod others_tests;
 #[cfg(test)]
 mod resume_tests;
 #[cfg(test)]

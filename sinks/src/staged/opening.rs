@@ -266,11 +266,14 @@ impl Site {
         newest: Option<(u64, Checkpoint)>,
     ) -> Result<Opened, TargetError> {
         self.check(options)?;
+        self.place.check_writable()?;
         let path = self.place.sibling(&self.names.staging);
         let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
             return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
         };
         self.place.check_ours(&staging.name)?;
+        // A crash on the way to publish leaves it with the target's rights.
+        staging.file.make_private().map_err(|error| TargetError::io(&path, "protect", error))?;
         let len =
             unless(Bug::CacheBelieved, || staging.file.forget_cached()).and_then(|()| staging.file.len());
         let len = len.map_err(|error| TargetError::io(&path, "examine", error))?;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, fstatvfs, openat, statat},
+    fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatvfs, openat, statat},
     io::{Errno, retry_on_intr},
 };
 
@@ -58,6 +58,20 @@ impl Place {
         match standing.map_err(|error| TargetError::io(&self.path, "examine", error))? {
             Some(standing) => self.check_standing(directory, &standing),
             None => self.check_protection(directory, OsStr::new(".")),
+        }
+    }
+
+    /// Refuses a directory in which nothing can be renamed. Who makes a file there sees it anyway; who goes on with one that
+    /// was found would see it at publish only.
+    pub(super) fn check_writable(&self) -> Result<(), TargetError> {
+        let Some(directory) = self.directory() else { return Ok(()) };
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        match retry_on_intr(|| accessat(directory, c".", access, AtFlags::EACCESS)) {
+            Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+                Err(TargetError::NotWritable { directory: self.directory_path(), source: error.into() })
+            }
+            // Where the system cannot answer, the rename will.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) enum Recovery {
 pub enum JournalProblem {
     /// The header is damaged, and there is progress behind it.
     Header,
+    /// It does not begin as a journal does.
+    Stranger,
     /// Both slots are damaged. A crash damages one at most.
     Slots,
     /// It was written by another version of this program.
@@ -48,6 +50,7 @@ impl fmt::Display for JournalProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header => write!(out, "its header is damaged"),
+            Self::Stranger => write!(out, "it is none, or its beginning is damaged"),
             Self::Slots => write!(out, "both of its slots are damaged"),
             Self::Version(version) => write!(out, "it has version {version}, which is not known here"),
         }
@@ -100,6 +103,14 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
         (H::Valid(label), slots @ (S::None | S::Mark { .. }), A::None | A::Torn | A::Missed, There) => {
             Recovery::Resume { label: label.clone(), newest: slots.newest() }
         }
+
+        // R8. No crash leaves that: it is somebody else's, or damage.
+        (
+            H::Stranger,
+            S::None | S::Mark { .. } | S::BothBad,
+            A::None | A::Torn | A::Missed | A::Reached(_),
+            Gone | There,
+        ) => Recovery::Refuse(JournalProblem::Stranger),
     }
 }
 
@@ -149,7 +160,8 @@ mod tests {
     }
 
     fn every_case() -> Vec<Evidence> {
-        let headers = [Header::Absent, Header::Torn, Header::Foreign { version: 2 }, Header::Valid(label())];
+        let foreign = Header::Foreign { version: 2 };
+        let headers = [Header::Absent, Header::Torn, Header::Stranger, foreign, Header::Valid(label())];
         let mark = Checkpoint::from_bytes([7; Checkpoint::LEN]);
         let slots = [Slots::None, Slots::Mark { generation: 3, mark }, Slots::BothBad];
         let intents = [Intent::None, Intent::Torn, Intent::Valid(OURS)];
@@ -165,7 +177,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases.len(), 4 * 3 * 3 * 3 * 3);
+        assert_eq!(cases.len(), 5 * 3 * 3 * 3 * 3);
         cases
     }
 
@@ -196,10 +208,11 @@ mod tests {
         for case in every_case() {
             let progress = case.slots != Slots::None || matches!(case.intent, Intent::Valid(_));
             let nothing_left = case.staging.is_none() && matches!(case.header, Header::Valid(_));
-            let whole_header = matches!(case.header, Header::Valid(_) | Header::Foreign { .. });
+            let somebodys =
+                matches!(case.header, Header::Valid(_) | Header::Foreign { .. } | Header::Stranger);
             if decide(&case) == Recovery::StartAnew {
                 assert!(!progress || nothing_left, "{case:?}");
-                assert!(!whole_header || nothing_left, "{case:?}");
+                assert!(!somebodys || nothing_left, "{case:?}");
             }
         }
     }
@@ -210,7 +223,7 @@ mod tests {
         for case in every_case() {
             let before_progress = case.slots == Slots::None && case.intent == Intent::None;
             let after = matches!(case.header, Header::Valid(_)) && case.slots != Slots::BothBad;
-            let not_ours = matches!(case.header, Header::Foreign { .. });
+            let not_ours = matches!(case.header, Header::Foreign { .. } | Header::Stranger);
             if !not_ours && (before_progress || after) {
                 assert!(!matches!(decide(&case), Recovery::Refuse(_)), "{case:?}");
             }
@@ -218,12 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn damage_and_unknown_versions_are_refused_and_named() {
+    fn damage_strangers_and_unknown_versions_are_refused_and_named() {
         for case in every_case() {
             let progress = case.slots != Slots::None || matches!(case.intent, Intent::Valid(_));
             let published = matches!(case.intent, Intent::Valid(id) if case.target == Some(id));
             let expected = match case.header {
                 Header::Foreign { version } => Some(JournalProblem::Version(version)),
+                Header::Stranger => Some(JournalProblem::Stranger),
                 Header::Absent | Header::Torn => progress.then_some(JournalProblem::Header),
                 Header::Valid(_) => (case.slots == Slots::BothBad && case.staging.is_some() && !published)
                     .then_some(JournalProblem::Slots),

@@ -6,49 +6,49 @@ use std::{ffi::OsStr, fs, os::unix::fs::PermissionsExt, path::Path};
 use super::{rig::Rig, *};
 use crate::{Label, TargetError};
 
-const SEGMENT_LEN: usize = 100_000;
-const SEGMENTS: u8 = 3;
-const JOURNAL: &str = ".target.cofferdam-journal";
-const STAGING: &str = ".target.cofferdam-staging";
+pub(super) const SEGMENT_LEN: usize = 100_000;
+pub(super) const SEGMENTS: u8 = 3;
+pub(super) const JOURNAL: &str = ".target.cofferdam-journal";
+pub(super) const STAGING: &str = ".target.cofferdam-staging";
 
-fn label() -> Label {
+pub(super) fn label() -> Label {
     Label::new(b"restore of stream 7").unwrap()
 }
 
-fn mark(segment: u8) -> Checkpoint {
+pub(super) fn mark(segment: u8) -> Checkpoint {
     Checkpoint::from_bytes([segment + 1; Checkpoint::LEN])
 }
 
 /// Segments that differ from each other and hold no zeros, as which everything reads that was never written.
-fn segment(number: u8) -> Vec<u8> {
+pub(super) fn segment(number: u8) -> Vec<u8> {
     let mut segment = vec![number + 1; SEGMENT_LEN];
     segment[..8].copy_from_slice(b"segment:");
     segment
 }
 
-fn stream() -> Vec<u8> {
+pub(super) fn stream() -> Vec<u8> {
     (0..SEGMENTS).flat_map(segment).collect()
 }
 
-fn names(directory: &Path) -> Vec<String> {
+pub(super) fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-fn open(directory: &Path) -> Result<Opened, TargetError> {
+pub(super) fn open(directory: &Path) -> Result<Opened, TargetError> {
     StagedFile::open(&directory.join("target"), &StageOptions::default(), &label())
 }
 
-fn fresh(opened: Opened) -> StagedFile {
+pub(super) fn fresh(opened: Opened) -> StagedFile {
     match opened {
         Opened::Fresh(sink) => sink,
         other => panic!("not fresh: {other:?}"),
     }
 }
 
-fn resumable(opened: Opened) -> StagedFile {
+pub(super) fn resumable(opened: Opened) -> StagedFile {
     match opened {
         Opened::Resumable { sink, label: found } => {
             assert_eq!(found, label());
@@ -59,7 +59,7 @@ fn resumable(opened: Opened) -> StagedFile {
 }
 
 /// Writes, commits and makes durable the segments from `first` on, one by one.
-fn go_on(sink: &mut StagedFile, first: u8) -> Result<(), CommitError> {
+pub(super) fn go_on(sink: &mut StagedFile, first: u8) -> Result<(), CommitError> {
     let writer = sink.positioned().unwrap();
     let durable = sink.durability().unwrap();
     for number in first..SEGMENTS {
@@ -71,7 +71,7 @@ fn go_on(sink: &mut StagedFile, first: u8) -> Result<(), CommitError> {
 }
 
 /// Leaves a directory as a crash behind `segments` durable segments leaves it.
-fn interrupted(directory: &Path, segments: u8) {
+pub(super) fn interrupted(directory: &Path, segments: u8) {
     let mut sink = fresh(open(directory).unwrap());
     for number in 0..segments {
         let at = u64::from(number) * SEGMENT_LEN as u64;
@@ -93,7 +93,7 @@ fn proved(sink: &StagedFile) -> u8 {
 }
 
 /// Resumes as an engine would: proves what is kept, and goes on behind it.
-fn resume(mut sink: StagedFile) -> u8 {
+pub(super) fn resume(mut sink: StagedFile) -> u8 {
     sink.last_commit().unwrap();
     let kept = proved(&sink);
     sink.resume_at(kept.into(), u64::from(kept) * SEGMENT_LEN as u64).unwrap();
@@ -314,8 +314,11 @@ fn a_staging_file_that_is_gone_takes_its_marks_with_it_and_one_without_journal_i
 
 #[test]
 fn a_damaged_journal_is_refused_named_and_left_as_it_is() {
-    let damage: [(&[usize], JournalProblem); 2] =
-        [(&[100], JournalProblem::Header), (&[4_100, 8_200], JournalProblem::Slots)];
+    let damage: [(&[usize], JournalProblem); 3] = [
+        (&[100], JournalProblem::Header),
+        (&[4_100, 8_200], JournalProblem::Slots),
+        (&[0], JournalProblem::Stranger),
+    ];
     for (bytes, expected) in damage {
         let directory = tempfile::tempdir().unwrap();
         interrupted(directory.path(), 2);
@@ -404,7 +407,7 @@ fn only_what_remains_needs_room() {
 }
 
 /// The whole of an attempt, up to the crash.
-fn attempt(rig: &Arc<Rig>) -> Option<()> {
+pub(super) fn attempt(rig: &Arc<Rig>) -> Option<()> {
     let options = StageOptions::default();
     let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).ok()?;
     match opened {

@@ -141,6 +141,10 @@ impl StorageFile for RigFile {
         self.state.change(|| self.file.take_likeness(target, existing))
     }
 
+    fn make_private(&self) -> io::Result<()> {
+        self.state.change(|| self.file.make_private())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.state.change(|| Ok(()))
     }

@@ -14,8 +14,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fdatasync, flock, fstat, fsync, linkat,
-        openat, renameat, statat, unlinkat,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, fdatasync, flock, fstat, fsync,
+        linkat, openat, renameat, statat, unlinkat,
     },
     io::{Errno, retry_on_intr},
 };
@@ -194,6 +194,10 @@ impl StorageFile for DiskFile {
 
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {
         likeness::apply(&self.directory, target, existing, &self.file)
+    }
+
+    fn make_private(&self) -> io::Result<()> {
+        Ok(fchmod(&self.file, Mode::RUSR | Mode::WUSR)?)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -135,6 +135,15 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own.
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()>;
 
+    /// Takes back from everyone but the owner what [`take_likeness`](Self::take_likeness) gave. A medium without rights
+    /// does nothing.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn make_private(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Makes bytes and length durable: fdatasync(2).
     ///
     /// # Errors

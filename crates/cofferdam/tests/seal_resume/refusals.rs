@@ -280,3 +280,95 @@ fn what_was_published_of_an_older_input_is_not_taken_for_the_newer_one() {
     assert_ne!(new.stream_id, old.stream_id);
     place.take_sealed();
 }
+
+/// What stands at the output is not believed to be what was sealed, and nothing is left beside it.
+fn assert_taken_for_changed(place: &Place, what: &str) {
+    let standing = fs::read(place.output()).unwrap();
+    let refused = place.seal(&small_sealer()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TargetExists, "{what}: {refused:?}");
+    assert!(refused.to_string().contains("not what was sealed"), "{what}: {refused:?}");
+    assert!(refused.advice().unwrap().contains("--force"), "{what}: {refused:?}");
+    assert!(fs::read(place.output()).unwrap() == standing, "{what}");
+    let names: Vec<_> = ["input", "sealed.cfd"].map(PathBuf::from).into();
+    assert_eq!(names_in(place.directory.path()), names, "{what}");
+    place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+    place.take_sealed();
+}
+
+#[test]
+fn an_output_that_has_changed_since_it_was_put_in_place_is_not_taken_for_sealed() {
+    let len = {
+        let place = Place::new(counted(4 * SEGMENT));
+        cut_off_after_the_rename(&place);
+        fs::metadata(place.output()).unwrap().len() as usize
+    };
+    // The magic, a key copy, frames, the last byte.
+    for at in [3, 4_100, len / 4, len / 2, len - 1] {
+        let place = Place::new(counted(4 * SEGMENT));
+        cut_off_after_the_rename(&place);
+        let mut sealed = fs::read(place.output()).unwrap();
+        sealed[at] ^= 1;
+        fs::write(place.output(), sealed).unwrap();
+        assert_taken_for_changed(&place, &format!("byte {at}"));
+    }
+    for cut in [0, 100, len / 2, len - 1] {
+        let place = Place::new(counted(4 * SEGMENT));
+        cut_off_after_the_rename(&place);
+        File::options().write(true).open(place.output()).unwrap().set_len(cut as u64).unwrap();
+        assert_taken_for_changed(&place, &format!("cut to {cut} bytes"));
+    }
+}
+
+#[test]
+fn a_journal_that_names_another_stream_as_published_is_not_believed() {
+    let place = Place::new(counted(4 * SEGMENT));
+    cut_off_after_the_rename(&place);
+    // Under the same key, of the same input, in the same file: only the label tells.
+    let state = fs::read(place.state()).unwrap();
+    fs::remove_file(place.state()).unwrap();
+    let (inode, other) = (fs::metadata(place.output()).unwrap().ino(), place.directory.path().join("other"));
+    small_sealer().seal_file(&place.input(), &other).unwrap();
+    fs::write(place.output(), fs::read(&other).unwrap()).unwrap();
+    fs::remove_file(other).unwrap();
+    assert_eq!(fs::metadata(place.output()).unwrap().ino(), inode);
+    fs::write(place.state(), state).unwrap();
+    assert_taken_for_changed(&place, "another stream");
+}
+
+#[test]
+fn a_journal_without_its_mac_is_not_believed_when_it_says_that_the_output_is_published() {
+    let place = Place::new(counted(4 * SEGMENT));
+    cut_off_after_the_rename(&place);
+    let mut state = fs::read(place.state()).unwrap();
+    state[16 + 119] ^= 1;
+    let crc = crc32(&state[..508]);
+    state[508..512].copy_from_slice(&crc.to_le_bytes());
+    fs::write(place.state(), state).unwrap();
+    assert_taken_for_changed(&place, "a forged label");
+}
+
+#[test]
+fn without_a_key_that_opens_it_an_output_is_not_said_to_be_sealed_and_its_journal_stays() {
+    let place = Place::new(counted(4 * SEGMENT));
+    let sealed = cut_off_after_the_rename(&place);
+    let state = fs::read(place.state()).unwrap();
+    for identities in [Identities::new(), identities_of(OTHER_KEY)] {
+        let refused = small_sealer().seal_file_resumable(&place.input(), &place.output(), &identities);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::NoKey);
+        assert!(fs::read(place.state()).unwrap() == state);
+    }
+    assert_eq!(place.seal(&small_sealer()).unwrap().stream_id, sealed.stream_id);
+    place.take_sealed();
+}
+
+/// CRC-32 as ISO 3309 defines it, a bit at a time.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
