@@ -77,8 +77,9 @@ use crate::{Checkpoint, CommitError};
 /// 17. **The profile** does not change.
 /// 18. **`resume_at(index, at)`** is called once, before the first write, where `last_commit` has given a mark or
 ///     [`kept`](Self::kept) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything before `at`
-///     counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over. A sink that offers no
-///     kept bytes is asked to go on at its mark or to start over, and at nothing else.
+///     counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over: the mark is taken away,
+///     durably, before anything is written. A sink that offers no kept bytes is asked to go on at its mark or to start over,
+///     and at nothing else.
 /// 19. **`kept`** bytes are what stands in the sink, whoever wrote it: a claim, which the engine proves before it
 ///     builds on it. A proof may reach further than the mark, or less far, and needs none.
 ///

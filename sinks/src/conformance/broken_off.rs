@@ -71,10 +71,11 @@ impl BrokenOff {
     /// Goes on as the engine does: at the mark or, where the sink offers kept bytes, behind the segments that they prove.
     /// Gives the segment that comes next.
     pub(super) fn resume(&mut self) -> Result<usize, Violation> {
-        let Some(marked) = self.last_commit()? else { return Ok(0) };
-        let next = match self.sink.kept() {
-            Some(kept) => self.proven(&*kept),
-            None => marked,
+        let marked = self.last_commit()?;
+        let next = match (self.sink.kept(), marked) {
+            (Some(kept), _) => self.proven(&*kept),
+            (None, Some(marked)) => marked,
+            (None, None) => return Ok(0),
         };
         self.resume_at(next)?;
         Ok(next)
@@ -110,6 +111,11 @@ impl BrokenOff {
     /// Opens a sink over a target that was published. None: the target exists now, and is refused.
     pub(super) fn reopen_published(&mut self) -> Option<Box<dyn StreamingSink>> {
         (self.reopen)().ok()
+    }
+
+    /// Whether it is the first stream that is written, or whose mark was found.
+    pub(super) fn is_first(&self) -> bool {
+        self.stream == Stream::First
     }
 
     /// From here on the stream is another one, shorter and with other bytes.

@@ -114,7 +114,8 @@ pub fn rule_18_starting_over_forgets_everything(fresh: Fresh<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Rule 18: after starting over and another drop, whatever mark is there stands for its own stream's bytes.
+/// Rule 18: after starting over and a drop, with nothing or something of another stream committed, the earlier mark is
+/// gone, and whatever mark is there stands for its own stream's bytes.
 ///
 /// # Errors
 /// The rule is broken.
@@ -122,13 +123,19 @@ pub fn rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes(
     fresh: Fresh<'_>,
 ) -> Result<(), Violation> {
     for mode in MODES {
-        let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
-        start_over(&mut broken)?;
-        broken.become_another();
-        broken.write_segment(0)?;
-        broken.crash()?;
-        let next = broken.resume()?;
-        broken.finish(next)?;
+        for segments in [0, 1] {
+            let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
+            start_over(&mut broken)?;
+            broken.become_another();
+            (0..segments).try_for_each(|segment| broken.write_segment(segment))?;
+            broken.crash()?;
+            let last = broken.last_commit()?;
+            expect(18, last.is_none() || !broken.is_first(), || {
+                "after starting over and a drop, last_commit gives a mark from before".into()
+            })?;
+            let next = broken.resume()?;
+            broken.finish(next)?;
+        }
     }
     Ok(())
 }
@@ -180,8 +187,8 @@ fn expect_mark(broken: &mut BrokenOff, least: usize, when: &str) -> Result<(), V
 }
 
 fn start_over(broken: &mut BrokenOff) -> Result<(), Violation> {
-    match broken.last_commit()? {
-        Some(_) => broken.resume_at(0),
-        None => Ok(()),
+    match (broken.last_commit()?, broken.sink.kept()) {
+        (None, None) => Ok(()),
+        (Some(_), _) | (_, Some(_)) => broken.resume_at(0),
     }
 }

@@ -58,7 +58,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on with a journal whose newest mark is of this generation; 0 where there is none.
+    /// Goes on with a journal whose newest slot is of this generation; 0 where there is none.
     pub(crate) fn new(file: Arc<dyn StorageFile>, generation: u64) -> Self {
         Self { file, generation, footing: Footing::Unknown }
     }
@@ -69,14 +69,29 @@ impl Journal {
         self.file.write_all_at(&record::header(label), HEADER_AT)
     }
 
-    /// Whether there is a mark in it.
-    pub(crate) fn has_mark(&self) -> bool {
+    /// Whether there is a slot in it.
+    pub(crate) fn has_slot(&self) -> bool {
         self.generation > 0
     }
 
     /// Keeps a mark, durably. Everything up to it is durable already.
     pub(crate) fn keep(&mut self, mark: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
         unless(Bug::FootingSkipped, || self.settle(directory))?;
+        self.write_slot(Some(mark))
+    }
+
+    /// Gives up, durably, the marks that it holds. Into both slots, one after the other: the first is enough for a crash,
+    /// the second so that damage to the first does not bring a mark back.
+    pub(crate) fn forget(&mut self, directory: &dyn Storage) -> io::Result<()> {
+        if !self.has_slot() {
+            return Ok(());
+        }
+        self.settle(directory)?;
+        self.write_slot(None)?;
+        self.write_slot(None)
+    }
+
+    fn write_slot(&mut self, mark: Option<&Checkpoint>) -> io::Result<()> {
         let exhausted = || io::Error::other("the journal's generations are used up");
         let generation = self.generation.checked_add(1).ok_or_else(exhausted)?;
         let slot = record::slot(generation, mark);

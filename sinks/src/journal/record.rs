@@ -8,9 +8,11 @@
 //! ```text
 //!    0  header, 512 bytes: magic 8, version u32, label length u32, label, zeros, CRC-32
 //!  512  intent,  64 bytes: magic 8, device u64, inode u64, zeros, CRC-32
-//! 4096  slot A, 512 bytes: generation u64, mark 192, zeros, CRC-32       odd generations
-//! 8192  slot B, 512 bytes: the same                                      even generations
+//! 4096  slot A, 512 bytes: generation u64, mark 192, kind u32, zeros, CRC-32       odd generations
+//! 8192  slot B, 512 bytes: the same                                                even generations
 //! ```
+//!
+//! A slot's kind is 0, a mark, or 1, none: earlier marks are given up, and the mark's bytes are zeros.
 
 use super::Label;
 use crate::{
@@ -40,6 +42,7 @@ pub(crate) enum Header {
 
 /// What stands in the place of one slot.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few of them, for a moment")]
 pub(crate) enum Slot {
     /// Nothing was ever written there.
     Empty,
@@ -47,24 +50,25 @@ pub(crate) enum Slot {
     Torn,
     /// A mark of progress.
     Valid {
-        /// Counts the marks from 1. The greater one is the newer one.
+        /// Counts the slots that were written, from 1. The greater one is the newer one.
         generation: u64,
-        /// The mark.
-        mark: Checkpoint,
+        /// The mark; none where earlier ones were given up.
+        mark: Option<Checkpoint>,
     },
 }
 
 /// What both slots say together.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few of them, for a moment")]
 pub(crate) enum Slots {
     /// No mark was ever made durable; a first one may have been torn by a crash.
     None,
-    /// The newest mark that is whole.
+    /// The newest slot that is whole.
     Mark {
         /// Its generation.
         generation: u64,
-        /// The mark.
-        mark: Checkpoint,
+        /// The mark; none where earlier ones were given up.
+        mark: Option<Checkpoint>,
     },
     /// Both were written and neither is whole. No crash does that.
     BothBad,
@@ -72,7 +76,7 @@ pub(crate) enum Slots {
 
 impl Slots {
     /// Generation and mark of the newest whole slot.
-    pub(crate) fn newest(&self) -> Option<(u64, Checkpoint)> {
+    pub(crate) fn newest(&self) -> Option<(u64, Option<Checkpoint>)> {
         match self {
             Self::Mark { generation, mark } => Some((*generation, mark.clone())),
             Self::None | Self::BothBad => None,
@@ -144,10 +148,13 @@ pub(crate) fn header(label: &Label) -> [u8; RECORD_LEN] {
 }
 
 /// A slot.
-pub(crate) fn slot(generation: u64, mark: &Checkpoint) -> [u8; RECORD_LEN] {
+pub(crate) fn slot(generation: u64, mark: Option<&Checkpoint>) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(&generation.to_le_bytes());
-    bytes[8..][..Checkpoint::LEN].copy_from_slice(&mark.to_bytes());
+    match mark {
+        Some(mark) => bytes[8..KIND_AT].copy_from_slice(&mark.to_bytes()),
+        None => bytes[KIND_AT..][..4].copy_from_slice(&NO_MARK.to_le_bytes()),
+    }
     sealed(bytes)
 }
 
@@ -188,8 +195,12 @@ fn parse_slot(found: [u8; RECORD_LEN], parity: u64) -> Slot {
         return Slot::Torn;
     }
     let mut mark = [0; Checkpoint::LEN];
-    mark.copy_from_slice(&found[8..][..Checkpoint::LEN]);
-    Slot::Valid { generation, mark: Checkpoint::from_bytes(mark) }
+    mark.copy_from_slice(&found[8..KIND_AT]);
+    match u32_at(&found, KIND_AT) {
+        MARK => Slot::Valid { generation, mark: Some(Checkpoint::from_bytes(mark)) },
+        NO_MARK => Slot::Valid { generation, mark: None },
+        _ => Slot::Torn,
+    }
 }
 
 fn parse_intent(found: [u8; INTENT_LEN]) -> Intent {
@@ -236,6 +247,9 @@ const HEADER_MAGIC: [u8; 8] = *b"CFDJHEAD";
 const INTENT_MAGIC: [u8; 8] = *b"CFDINTNT";
 const VERSION: u32 = 1;
 const LABEL_AT: usize = 16;
+const KIND_AT: usize = 8 + Checkpoint::LEN;
+const MARK: u32 = 0;
+const NO_MARK: u32 = 1;
 
 // A record that crossed a sector could be torn in the middle and have its neighbour torn with it.
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && INTENT_LEN <= SECTOR_LEN);
@@ -245,4 +259,4 @@ const _: () = assert!(INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
 const _: () =
     assert!(SLOT_A_AT.is_multiple_of(SECTOR_LEN as u64) && SLOT_B_AT.is_multiple_of(SECTOR_LEN as u64));
 const _: () = assert!(LABEL_AT + Label::LEN_MAX + CRC_LEN <= RECORD_LEN);
-const _: () = assert!(8 + Checkpoint::LEN + CRC_LEN <= RECORD_LEN);
+const _: () = assert!(KIND_AT + 4 + CRC_LEN <= RECORD_LEN);

@@ -85,7 +85,7 @@ fn what_was_written_is_read_and_the_newest_mark_counts() {
             let records = Records::parse(&written(marks, id));
             assert_eq!(records.header, Header::Valid(label()));
             assert_eq!(records.intent, id.map_or(Intent::None, Intent::Valid));
-            let expected = newest.map(|newest: u8| (u64::from(newest), mark(newest)));
+            let expected = newest.map(|newest: u8| (u64::from(newest), Some(mark(newest))));
             assert_eq!(records.verdict().newest(), expected);
         }
     }
@@ -156,8 +156,8 @@ fn a_truncation_takes_what_lies_behind_it_and_spoils_the_record_that_it_is_in() 
 fn one_bad_slot_costs_one_mark_and_two_are_not_taken_for_none() {
     use record::Slot;
 
-    let valid = |generation: u8| Slot::Valid { generation: generation.into(), mark: mark(generation) };
-    let newest = |generation: u8| Slots::Mark { generation: generation.into(), mark: mark(generation) };
+    let valid = |generation: u8| Slot::Valid { generation: generation.into(), mark: Some(mark(generation)) };
+    let newest = |generation: u8| Slots::Mark { generation: generation.into(), mark: Some(mark(generation)) };
     let cases = [
         ([Slot::Empty, Slot::Empty], Slots::None),
         ([Slot::Torn, Slot::Empty], Slots::None),
@@ -182,7 +182,7 @@ fn a_slot_in_the_other_ones_place_is_not_believed() {
     journal.copy_within(SLOT_A, SLOT_B.start);
     let records = Records::parse(&journal);
     assert_eq!(records.slots[1], record::Slot::Torn);
-    assert_eq!(records.verdict().newest(), Some((1, mark(1))));
+    assert_eq!(records.verdict().newest(), Some((1, Some(mark(1)))));
 }
 
 #[test]
@@ -221,6 +221,38 @@ fn what_does_not_begin_as_a_header_is_a_strangers_once_it_is_longer_than_one() {
     torn[..8].copy_from_slice(b"CFDJHEAD");
     torn[SLOT_A.start] = 1;
     assert_eq!(header(&torn), Header::Torn);
+
+fn given_up_marks_are_gone_for_good_and_the_next_mark_is_newer() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::open(directory.path()).unwrap();
+    let file = disk.create("journal".as_ref()).unwrap();
+    let newest = || Journal::read(&*file).unwrap().verdict().newest();
+    let mut journal = Journal::new(file.clone(), 0);
+    journal.begin(&label()).unwrap();
+    journal.forget(&disk).unwrap();
+    assert_eq!(newest(), None);
+    for (fill, generation) in [(1, 1), (2, 4), (3, 7)] {
+        journal.keep(&mark(fill), &disk).unwrap();
+        assert_eq!(newest(), Some((generation, Some(mark(fill)))));
+        journal.forget(&disk).unwrap();
+        assert_eq!(newest(), Some((generation + 2, None)));
+    }
+    // Damage to one of the two slots brings no mark back.
+    let whole = std::fs::read(directory.path().join("journal")).unwrap();
+    for slot in [SLOT_A, SLOT_B] {
+        let mut damaged = whole.clone();
+        damaged[slot.start + 20] ^= 1;
+        assert!(matches!(Records::parse(&damaged).verdict().newest(), Some((8 | 9, None))));
+    }
+}
+
+#[test]
+fn a_slot_of_an_unknown_kind_is_a_torn_one() {
+    let mut journal = written(1, None);
+    journal[SLOT_A.start + 200] = 2;
+    let crc = crc32(&journal[SLOT_A.start..SLOT_A.end - 4]);
+    journal[SLOT_A.end - 4..].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(Records::parse(&journal).slots[0], record::Slot::Torn);
 }
 
 #[test]

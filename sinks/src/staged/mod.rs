@@ -47,7 +47,7 @@ use crate::{
 ///
 /// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::kept), with or without a mark. What
 ///   is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then goes on behind it. `resume_at(0, 0)`
-///   keeps nothing and compares before it writes, so that bytes that are right already are not written again.
+///   gives up the mark, durably, and compares before it writes, so that bytes that are right already are not written again.
 /// - [`Opened::Published`]: the crash came after the rename, and the target is that attempt's.
 ///
 /// A drop keeps staging file and journal if anything was committed, by this attempt or an earlier one, and else removes
@@ -183,11 +183,18 @@ impl StreamingSink for StagedFile {
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
-        let Some(found) = &self.found else {
+        let Some(found) = &mut self.found else {
             let message = format!("no earlier attempt was found: nothing to go on from at byte {at}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         };
         self.staging.resume_at(at, found.len)?;
+        if (index, at) == (0, 0)
+            && let Some(progress) = &self.progress
+        {
+            // The bytes that it stands for may be written over, with another stream's.
+            progress.forget()?;
+            found.mark = None;
+        }
         self.cursor = Cursor::resuming_at(index, at);
         Ok(())
     }
@@ -252,7 +259,7 @@ impl StreamingSink for StagedFile {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        let durable = self.progress.as_ref().is_some_and(|progress| progress.has_mark());
+        let durable = self.progress.as_ref().is_some_and(|progress| progress.has_slot());
         // Nobody is there to hear of a failure, and the next writer of the target removes the files as well.
         let _ = self.close(if durable { AtDrop::Keep } else { self.at_drop });
     }

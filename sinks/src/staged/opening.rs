@@ -209,7 +209,7 @@ impl Site {
         match decide(&self.evidence(&*file)?) {
             Recovery::StartAnew => Ok(Seen::Nothing),
             Recovery::Resume { label, newest } => {
-                Ok(Seen::Unfinished { label, mark: newest.map(|(_, mark)| mark) })
+                Ok(Seen::Unfinished { label, mark: newest.and_then(|(_, mark)| mark) })
             }
             Recovery::Published { label, mark, .. } => Ok(Seen::Published { label, mark }),
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
@@ -263,7 +263,7 @@ impl Site {
         journal: Claim,
         options: &StageOptions,
         label: Label,
-        newest: Option<(u64, Checkpoint)>,
+        newest: Option<(u64, Option<Checkpoint>)>,
     ) -> Result<Opened, TargetError> {
         self.check(options)?;
         self.place.check_writable()?;
@@ -327,14 +327,19 @@ impl Site {
     }
 
     /// `found_len`: the length of a staging file that is gone on with.
-    fn sink(self, claims: Claims, newest: Option<(u64, Checkpoint)>, found_len: Option<u64>) -> StagedFile {
+    fn sink(
+        self,
+        claims: Claims,
+        newest: Option<(u64, Option<Checkpoint>)>,
+        found_len: Option<u64>,
+    ) -> StagedFile {
         let staging = Arc::new(Staging::new(claims.staging.file.clone()));
         let generation = newest.as_ref().map_or(0, |(generation, _)| *generation);
         let progress = claims.journal.as_ref().map(|journal| {
             let journal = Journal::new(journal.file.clone(), generation);
             Arc::new(Progress::new(staging.clone(), journal, self.place.storage.clone()))
         });
-        let mark = newest.map(|(_, mark)| mark);
+        let mark = newest.and_then(|(_, mark)| mark);
         let found = found_len.map(|len| Found { mark, len });
         let at_drop = if found.is_some() { AtDrop::Keep } else { AtDrop::Remove };
         StagedFile { staging, progress, place: self.place, claims, found, at_drop, cursor: Cursor::default() }

@@ -30,8 +30,14 @@ impl Progress {
         self.journal.lock().begin(label)
     }
 
-    pub(super) fn has_mark(&self) -> bool {
-        self.journal.lock().has_mark()
+    pub(super) fn has_slot(&self) -> bool {
+        self.journal.lock().has_slot()
+    }
+
+    /// Gives up the marks of the attempts before.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        let forgotten = self.journal.lock().forget(&*self.directory);
+        forgotten.inspect_err(|error| self.staging.ledger.lock().fail_for(error))
     }
 
     /// The staging file `id` is whole and durable.

@@ -268,6 +268,24 @@ fn started_over_a_shorter_stream_is_published_without_what_lay_behind_it() {
 }
 
 #[test]
+fn started_over_the_mark_is_gone_before_anything_is_written_and_what_is_kept_is_offered_again() {
+    for segments in 1..=SEGMENTS {
+        let directory = tempfile::tempdir().unwrap();
+        interrupted(directory.path(), segments);
+        resumable(open(directory.path()).unwrap()).resume_at(0, 0).unwrap();
+        let mut sink = resumable(open(directory.path()).unwrap());
+        assert_eq!(sink.last_commit().unwrap(), None);
+        assert_eq!(proved(&sink), segments);
+        sink.resume_at(0, 0).unwrap();
+        sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
+        sink.commit_segment(&mark(0)).unwrap();
+        sink.durability().unwrap().make_durable(&mark(0)).unwrap();
+        drop(sink);
+        assert_eq!(resumable(open(directory.path()).unwrap()).last_commit().unwrap(), Some(mark(0)));
+    }
+}
+
+#[test]
 fn nothing_is_gone_on_with_beyond_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 1);
