@@ -221,7 +221,9 @@ fn what_does_not_begin_as_a_header_is_a_strangers_once_it_is_longer_than_one() {
     torn[..8].copy_from_slice(b"CFDJHEAD");
     torn[SLOT_A.start] = 1;
     assert_eq!(header(&torn), Header::Torn);
+}
 
+#[test]
 fn given_up_marks_are_gone_for_good_and_the_next_mark_is_newer() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path()).unwrap();

@@ -160,14 +160,9 @@ mod tests {
     }
 
     fn every_case() -> Vec<Evidence> {
-<<<<<<< HEAD
         let foreign = Header::Foreign { version: 2 };
         let headers = [Header::Absent, Header::Torn, Header::Stranger, foreign, Header::Valid(label())];
-        let mark = Checkpoint::from_bytes([7; Checkpoint::LEN]);
-=======
-        let headers = [Header::Absent, Header::Torn, Header::Foreign { version: 2 }, Header::Valid(label())];
         let mark = Some(Checkpoint::from_bytes([7; Checkpoint::LEN]));
->>>>>>> 13bfd3d (sinks: starting over takes the mark away, durably, before anything is written (rule 18))
         let slots = [Slots::None, Slots::Mark { generation: 3, mark }, Slots::BothBad];
         let intents = [Intent::None, Intent::Torn, Intent::Valid(OURS)];
         let files = [None, Some(OURS), Some(ANOTHER)];
