@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use cofferdam::{BytesSource, Durability, Identities, MemorySink, Opener, Recipients, Sealer, WrappingKey};
-use cofferdam_bench::{Scale, bytes, columns, in_turn, timed};
+use cofferdam_bench::{Scale, Warm, bytes, columns, in_turn, timed};
 
 fn main() {
     let scale = Scale::from_arguments();
@@ -38,7 +38,7 @@ fn main() {
         ("groups of 64 MiB", group(64)),
         ("each segment of 8 MiB", Durability::Each),
     ];
-    let times = in_turn(&rows.map(|(_, durability)| way(durability)), rounds);
+    let times = in_turn(&rows.map(|(_, durability)| way(durability)), rounds, Warm::Once);
     println!("{} MiB to {}, {rounds} rounds in turn.\n", len >> 20, parent.display());
     println!("| made durable | median GB/s | slowest to fastest | of the first row |");
     println!("|---|---|---|---|");
@@ -50,7 +50,7 @@ fn main() {
 /// Bytes and rounds: some groups, or a segment and a byte.
 fn stream(scale: Scale) -> (usize, usize) {
     match scale {
-        Scale::Measure => (2 << 30, 9),
+        Scale::Measure => (1 << 30, 9),
         Scale::Smoke => (scale.plaintext_len(), 1),
     }
 }

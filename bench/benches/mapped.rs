@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use cofferdam_bench::{Scale, bytes, columns, in_turn, timed};
+use cofferdam_bench::{Scale, Warm, bytes, columns, in_turn, timed};
 use sinks::{MappedFile, StageOptions, StagedFile, StreamingSink};
 
 fn main() {
@@ -17,7 +17,7 @@ fn main() {
     let target = directory.path().join("target");
     let (len, rounds) = (stream_len(scale), scale.rounds());
     println!(
-        "{} MiB in pieces of {} KiB to {DIRECTORY}, {rounds} rounds in turn.\n",
+        "{} MiB in pieces of {} KiB to {DIRECTORY}, {rounds} rounds in turn, each after one that is not timed.\n",
         len >> 20,
         PIECE_LEN >> 10
     );
@@ -29,7 +29,7 @@ fn main() {
             way(&target, len, threads, || StagedFile::create(&target, &options).expect(WORKS)),
             way(&target, len, threads, || MappedFile::create(&target, &options).expect(WORKS)),
         ];
-        let times = in_turn(&ways, rounds);
+        let times = in_turn(&ways, rounds, Warm::EachTurn);
         for (name, row) in ["staged file", "mapped file"].iter().zip(&times) {
             println!("| {threads} | {name} | {} |", columns(len, row, &times[0]));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::DigestKind;
-use cofferdam_bench::{Scale, Work, bytes, columns, in_turn, rows, timed};
+use cofferdam_bench::{Scale, Warm, Work, bytes, columns, in_turn, rows, timed};
 
 fn main() {
     let scale = Scale::from_arguments();
@@ -38,7 +38,7 @@ fn table(scale: Scale, work: Work, digest: DigestKind, threads: NonZeroUsize, pl
     let rows = rows(work, digest, threads, plaintext);
     let ways: Vec<Box<dyn Fn() -> Duration + '_>> =
         rows.iter().map(|row| Box::new(|| timed(&row.run)) as Box<dyn Fn() -> Duration>).collect();
-    let times = in_turn(&ways, scale.rounds());
+    let times = in_turn(&ways, scale.rounds(), Warm::Once);
     for (row, row_times) in rows.iter().zip(&times) {
         let columns = columns(plaintext.len(), row_times, &times[0]);
         println!("| {work:?} | {digest:?} | {threads} | {} | {columns} |", row.name);

@@ -6,13 +6,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{env, fs, process, thread};
 
 use cofferdam::{
     BytesSource, Identities, MemorySink, NullSink, Opener, PipeSink, Recipients, Restored, Sealer,
     StageOptions, StagedFile, StreamingSink, WrappingKey,
 };
-use cofferdam_bench::{Scale, bytes, columns, in_turn, timed};
+use cofferdam_bench::{Scale, Warm, bytes, columns, in_turn, timed};
 use sinks::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
 use sinks::peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
 use sinks::wal::{self, AtPublish, FileTarget, WalSink};
@@ -25,14 +25,14 @@ fn main() {
     let ways = scene.ways();
     let rounds = rounds(scale);
     println!(
-        "{} MiB, segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn.\n",
+        "{} MiB, segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn, each after one that is not timed.\n",
         scene.len >> 20,
         directory.path().parent().unwrap_or(directory.path()).display()
     );
     println!("| sink | median GB/s | slowest to fastest | of the staged file |");
     println!("|---|---|---|---|");
     let (names, ways): (Vec<_>, Vec<_>) = ways.into_iter().unzip();
-    let times = in_turn(&ways, rounds);
+    let times = in_turn(&ways, rounds, Warm::EachTurn);
     for (name, row) in names.iter().zip(&times) {
         println!("| {name} | {} |", columns(scene.len, row, &times[0]));
     }
@@ -44,7 +44,7 @@ struct Scene<'a> {
     sealed: Arc<[u8]>,
     len: usize,
     opener: Opener,
-    /// Names that a database cannot reuse.
+    /// Restores into a database so far: each has a name of its own.
     count: Cell<u32>,
 }
 
@@ -185,7 +185,7 @@ impl<'a> Scene<'a> {
 
     fn database_options(&self) -> DatabaseOptions {
         self.count.set(self.count.get() + 1);
-        let name = format!("bench{}", self.count.get());
+        let name = format!("bench {} {}", process::id(), self.count.get());
         DatabaseOptions::new(DatabaseTarget::new(&name).expect(WORKS))
     }
 }

@@ -9,4 +9,4 @@ mod turns;
 pub use bare::{BareLoop, Reading};
 pub use rows::{Row, Work, bytes, rows};
 pub use scale::Scale;
-pub use turns::{columns, in_turn, median, timed};
+pub use turns::{Warm, columns, in_turn, timed};

@@ -3,14 +3,28 @@
 
 use std::time::{Duration, Instant};
 
-/// The times of each way, sorted: a round each to warm up, then `rounds` of all of them in turn.
-pub fn in_turn(ways: &[Box<dyn Fn() -> Duration + '_>], rounds: usize) -> Vec<Vec<Duration>> {
-    for way in ways {
-        way();
+/// When a way runs without being timed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warm {
+    /// In a round before the first.
+    Once,
+    /// Before each of its turns: where memory that another way gave back is dear to get again, as under a hypervisor.
+    EachTurn,
+}
+
+/// The times of each way, sorted: `rounds` of all of them in turn.
+pub fn in_turn(ways: &[Box<dyn Fn() -> Duration + '_>], rounds: usize, warm: Warm) -> Vec<Vec<Duration>> {
+    if warm == Warm::Once {
+        for way in ways {
+            way();
+        }
     }
     let mut times = vec![Vec::with_capacity(rounds); ways.len()];
     for _ in 0..rounds {
         for (way, times) in ways.iter().zip(&mut times) {
+            if warm == Warm::EachTurn {
+                way();
+            }
             times.push(way());
         }
     }
@@ -19,7 +33,7 @@ pub fn in_turn(ways: &[Box<dyn Fn() -> Duration + '_>], rounds: usize) -> Vec<Ve
 }
 
 /// The middle one of sorted times.
-pub fn median(sorted: &[Duration]) -> Duration {
+fn median(sorted: &[Duration]) -> Duration {
     sorted[sorted.len() / 2]
 }
 

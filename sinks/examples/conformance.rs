@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, OnceLock},
+    thread,
 };
 
 use sinks::{
@@ -21,6 +22,7 @@ use sinks::{
     TargetError,
     conformance::{Outcome, ReportRow, Specimen, report},
     database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published, postgres},
+    peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security},
     wal::{self, AtPublish, FileTarget, WalError, WalSink},
 };
 
@@ -35,6 +37,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         ("memory", report(&mut memory)),
         ("log (WAL)", report(&mut || log(next()))),
         ("SQLite", report(&mut || sqlite(next()))),
+        ("peer, to a staged file", report(&mut || peer(next()))),
         ("ring", report(&mut ring)),
         ("pipe", report(&mut pipe)),
     ];
@@ -48,14 +51,19 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 fn journalled(path: PathBuf) -> Specimen {
     let target = path.clone();
-    let open = move || {
-        let label = Label::new(b"conformance").expect("a short label");
-        match StagedFile::open(&path, &StageOptions::default(), &label)? {
-            Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok::<_, TargetError>(sink),
-            Opened::Published(published) => panic!("a publish left its journal: {published:?}"),
-        }
+    let open = move || match journal(&path)? {
+        Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok::<_, TargetError>(sink),
+        Opened::Published(published) => panic!("a publish left its journal: {published:?}"),
     };
     Specimen::new(open().expect(FRESH), move || fs::read(&target).ok()).reopening(open)
+}
+
+fn journal(path: &Path) -> Result<Opened, TargetError> {
+    StagedFile::open(path, &StageOptions::default(), &label())
+}
+
+fn label() -> Label {
+    Label::new(b"conformance").expect("a short label")
 }
 
 fn staged(path: PathBuf) -> Specimen {
@@ -84,10 +92,9 @@ fn memory() -> Specimen {
 fn log(path: PathBuf) -> Specimen {
     fs::write(&path, b"old").expect(FRESH);
     let (log, target) = (path.with_extension("log"), path.clone());
-    let label = Label::new(b"conformance").expect("a short label");
     let open = move || {
         let replay = AtPublish::Replay(Box::new(FileTarget::open_path(&path).expect(FRESH)));
-        match WalSink::open_path(&log, &label, replay)? {
+        match WalSink::open_path(&log, &label(), replay)? {
             wal::Opened::Ready(sink) => Ok::<_, WalError>(sink),
             wal::Opened::Finished(_) => panic!("a publish left its log"),
         }
@@ -120,6 +127,22 @@ fn postgres(config: &postgres::Config, path: &Path) -> Specimen {
         read(Published::postgres(move || config.connect(postgres::NoTls), &target))
     };
     Specimen::new(open().expect(FRESH), read).reopening(open)
+}
+
+/// With a key, over loopback. The receiver listens until it has published, or this program ends.
+fn peer(path: PathBuf) -> Specimen {
+    let (target, any_port) = (path.clone(), Address::Tcp("127.0.0.1:0".into()));
+    let security = || Security::Key(PresharedKey::from_bytes([7; 32]));
+    let receiver =
+        Receiver::bind(&any_port, security(), EpochFile::beside(&path).expect(FRESH)).expect(FRESH);
+    let address = receiver.address().expect(FRESH);
+    let open = move || match journal(&path).map_err(io::Error::other)? {
+        Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
+        Opened::Published(_) => Err(io::ErrorKind::AlreadyExists.into()),
+    };
+    thread::spawn(move || receiver.run(open, &|| false, &|_| {}));
+    let connect = move || PeerSink::connect(&address, security());
+    Specimen::new(connect().expect(FRESH), move || fs::read(&target).ok()).reopening(connect)
 }
 
 fn read(published: io::Result<Option<Published>>) -> Option<Vec<u8>> {
