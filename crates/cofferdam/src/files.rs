@@ -106,7 +106,11 @@ pub(crate) fn stage(path: &Path, existing: Existing, expected_len: Option<u64>) 
 
 /// What an interrupted attempt left is not thrown away by an attempt that does not know of it.
 fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
-    let Ok(Seen::Unfinished { label, .. }) = StagedFile::look(path, existing) else { return Ok(()) };
+    let label = match StagedFile::look(path, existing) {
+        Ok(Seen::Unfinished { label, .. }) => label,
+        Err(problem @ TargetError::Journal { .. }) => return Err(Error::target(problem).advise(GIVE_UP)),
+        Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => return Ok(()),
+    };
     let options = StageOptions { existing, ..StageOptions::default() };
     // It may be at work: then it is locked.
     match StagedFile::open(path, &options, &label).map_err(Error::target)? {
@@ -118,6 +122,8 @@ fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
         Opened::Fresh(_) | Opened::Published(_) => Ok(()),
     }
 }
+
+const GIVE_UP: &str = "Move it away if it is yours, or give it up with `--resume --restart`.";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.

@@ -184,6 +184,22 @@ fn a_journal_of_something_else_is_refused_and_kept() {
 }
 
 #[test]
+fn a_file_that_is_no_journal_is_removed_by_no_sealing_that_was_not_told_to() {
+    let place = Place::new(counted(2 * SEGMENT));
+    let notes = b"somebody's notes. ".repeat(300);
+    fs::write(place.state(), &notes).unwrap();
+    let plainly = || small_sealer().seal_file(&place.input(), &place.output());
+    for refused in [plainly(), place.seal(&small_sealer())] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+        assert!(refused.advice().unwrap().contains("--restart"));
+        assert!(fs::read(place.state()).unwrap() == notes);
+    }
+    place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap();
+    place.take_sealed();
+}
+
+#[test]
 fn a_state_that_was_forged_is_found_out_by_its_mac() {
     let place = Place::new(counted(4 * SEGMENT));
     let left = place.seal_until(small_sealer(), 2);
