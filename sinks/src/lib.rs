@@ -60,6 +60,7 @@ mod pipe;
 #[cfg(feature = "ring")]
 mod ring;
 mod sector;
+#[doc(hidden)]
 pub mod seeded;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 use super::Fault;
 use crate::{
     Existing,
-    storage::{FileId, Lock, Mapping, Storage, StorageFile},
+    storage::{FileId, Lock, Mapping, Ownership, Storage, StorageFile},
 };
 
 /// A storage over another. A closure is called before each call, on the thread that makes it; where it gives a
@@ -227,6 +227,10 @@ impl StorageFile for WatchedFile {
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {
         self.ask(Operation::TakeLikeness)?;
         self.file.take_likeness(target, existing)
+    }
+
+    fn ownership(&self) -> io::Result<Ownership> {
+        self.file.ownership()
     }
 
     fn make_private(&self) -> io::Result<()> {

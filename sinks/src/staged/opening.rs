@@ -271,7 +271,7 @@ impl Site {
         let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
             return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
         };
-        self.place.check_ours(&staging.name)?;
+        self.place.check_ours(&staging.name, &*staging.file)?;
         // A crash on the way to publish leaves it with the target's rights.
         staging.file.make_private().map_err(|error| TargetError::io(&path, "protect", error))?;
         let len =
@@ -296,8 +296,8 @@ impl Site {
 
     fn find_journal(&self) -> Result<Option<Claim>, TargetError> {
         let journal = Claim::find(&self.place, &self.names.journal)?;
-        if journal.is_some() {
-            self.place.check_ours(&self.names.journal)?;
+        if let Some(journal) = &journal {
+            self.place.check_ours(&journal.name, &*journal.file)?;
         }
         Ok(journal)
     }

@@ -20,7 +20,7 @@ use rustix::{
 use super::{Existing, names::NAME_LEN_MAX};
 use crate::{
     CommitError, TargetError, TargetKind, classify,
-    storage::{Disk, FileId, Storage},
+    storage::{Disk, FileId, Ownership, Storage, StorageFile},
 };
 
 /// A directory behind the seam, and a name in it. Where it is a real one, what would fail at the end can be seen here at
@@ -75,20 +75,13 @@ impl Place {
         }
     }
 
-    /// Refuses a file that was found under one of our names and that is not ours alone. In a directory where everyone may
-    /// make files, someone else may have put it there. And what has a second name anywhere, the target's even, would be
-    /// changed under that name, too.
-    pub(super) fn check_ours(&self, name: &OsStr) -> Result<(), TargetError> {
-        let Some(directory) = self.directory() else { return Ok(()) };
+    /// Refuses a file that was found at `name`, one of ours, and that is not ours alone.
+    pub(super) fn check_ours(&self, name: &OsStr, file: &dyn StorageFile) -> Result<(), TargetError> {
         let path = self.sibling(name);
-        let examined = |error: io::Error| TargetError::io(&path, "examine", error);
-        let shared = fstat(directory).map_err(|error| examined(error.into()))?;
-        let shared = Mode::from_raw_mode(shared.st_mode).contains(Mode::WOTH);
-        let user = rustix::process::geteuid().as_raw();
-        match stat(directory, name).map_err(examined)? {
-            Some(found) if shared && found.st_uid != user => Err(TargetError::SomeoneElses { path }),
-            Some(found) if found.st_nlink > 1 => Err(TargetError::Shared { path }),
-            Some(_) | None => Ok(()),
+        match file.ownership().map_err(|error| TargetError::io(&path, "examine", error))? {
+            Ownership::SomeoneElses => Err(TargetError::SomeoneElses { path }),
+            Ownership::Shared => Err(TargetError::Shared { path }),
+            Ownership::Ours => Ok(()),
         }
     }
 

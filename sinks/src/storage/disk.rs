@@ -20,7 +20,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{FileId, Lock, Mapping, Storage, StorageFile, likeness};
+use super::{FileId, Lock, Mapping, Ownership, Storage, StorageFile, likeness};
 use crate::Existing;
 
 /// A directory that was opened once: every step is relative to its descriptor, so that a directory that is moved or
@@ -151,6 +151,18 @@ impl StorageFile for DiskFile {
 
     fn allocated(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.blocks().saturating_mul(STAT_BLOCK_LEN))
+    }
+
+    fn ownership(&self) -> io::Result<Ownership> {
+        let shared = Mode::from_raw_mode(fstat(&self.directory)?.st_mode).contains(Mode::WOTH);
+        let found = fstat(&self.file)?;
+        Ok(if shared && found.st_uid != rustix::process::geteuid().as_raw() {
+            Ownership::SomeoneElses
+        } else if found.st_nlink > 1 {
+            Ownership::Shared
+        } else {
+            Ownership::Ours
+        })
     }
 
     fn try_lock(&self) -> io::Result<Lock> {

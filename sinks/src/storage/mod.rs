@@ -87,6 +87,14 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own.
     fn allocated(&self) -> io::Result<u64>;
 
+    /// Whether it is this process's alone to write: see [`Ownership`]. A medium without users says that it is.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn ownership(&self) -> io::Result<Ownership> {
+        Ok(Ownership::Ours)
+    }
+
     /// Takes the exclusive lock that goes with the open file and ends with it.
     ///
     /// # Errors
@@ -225,6 +233,18 @@ pub struct FileId {
     pub device: u64,
     /// The file on that device.
     pub inode: u64,
+}
+
+/// Whose a file is that was found under one of our names. In a directory where everyone may make files, someone else may
+/// have put it there. And what has a second name anywhere would be changed under that name, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ownership {
+    /// Ours, or in a directory where only those make files who are trusted with it.
+    Ours,
+    /// Another user's, in a directory where everyone may make files.
+    SomeoneElses,
+    /// It has a second name.
+    Shared,
 }
 
 /// What came of trying to lock.

@@ -23,6 +23,8 @@ pub enum WalError {
         /// The version it names.
         version: u32,
     },
+    /// The log belongs to another user, in a directory where everyone may make files, or it has a second name.
+    NotOurs,
     /// Another writer is at work on the log.
     Held,
     /// Reading was to begin where no record begins.
@@ -48,6 +50,7 @@ impl WalError {
         match self {
             WalError::Damaged { .. } | WalError::NotALog => io::ErrorKind::InvalidData,
             WalError::OtherVersion { .. } => io::ErrorKind::Unsupported,
+            WalError::NotOurs => io::ErrorKind::PermissionDenied,
             WalError::Held => io::ErrorKind::WouldBlock,
             WalError::NoRecordAt { .. } => io::ErrorKind::InvalidInput,
             WalError::Io { source, .. } => source.kind(),
@@ -70,6 +73,10 @@ impl fmt::Display for WalError {
             WalError::OtherVersion { version } => {
                 write!(out, "the log has version {version}, which this program does not know; use one that does")
             }
+            WalError::NotOurs => out.write_str(
+                "the log belongs to someone else or has a second name; nothing was changed. Remove it, or keep the log \
+                 in a directory that others cannot write to",
+            ),
             WalError::Held => out.write_str("another process is writing this log; wait for it to end"),
             WalError::NoRecordAt { lsn } => {
                 write!(out, "no record begins at byte {lsn} of the log; begin at one that it gave")

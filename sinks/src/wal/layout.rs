@@ -115,8 +115,8 @@ impl Slot {
         let sector = whole_sector(sector)?;
         let (generation, epoch, durable) = (u64_at(sector, 0), u64_at(sector, 8), Lsn(u64_at(sector, 16)));
         let zeros = sector[24..SECTOR - CRC_LEN].iter().all(|byte| *byte == 0);
-        // Both are counted up from here.
-        let counts = generation < u64::MAX && epoch < u64::MAX;
+        // Both are counted up from here, more than once an opening.
+        let counts = generation <= COUNT_MAX && epoch <= COUNT_MAX;
         (zeros && counts && durable >= Lsn::FIRST).then_some(Slot {
             generation,
             epoch: Epoch(epoch),
@@ -240,6 +240,8 @@ const RECORDS_AT: u64 = 12_288;
 const VERSION: u32 = 1;
 /// Like that of a PNG file, so that a transfer as text shows.
 const MAGIC: [u8; 8] = *b"\x89CFDWAL\n";
+/// The highest generation or epoch that is believed: nobody counts so far, or from there to the end.
+const COUNT_MAX: u64 = u64::MAX / 2;
 const DATA: u32 = 1;
 const COMMIT: u32 = 2;
 const FINISH: u32 = 3;

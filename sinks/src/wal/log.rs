@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Label,
     seeded::{Bug, when},
-    storage::{Lock, Storage, StorageFile},
+    storage::{Lock, Ownership, Storage, StorageFile},
 };
 
 /// The log's file, which no other writer has as long as this value lives.
@@ -46,6 +46,7 @@ impl Log {
             }
             // Before it was locked, another writer may have removed it.
             if log.is_at_its_name().map_err(WalError::io("examine"))? {
+                check_ours(&*log.file)?;
                 return Ok(log);
             }
         }
@@ -97,13 +98,10 @@ impl Log {
         slots.write(&self.file, epoch, end)
     }
 
-    /// As [`Log::sync_to`], of what an earlier process may have left, and the slot durable as well.
+    /// As [`Log::sync_to`], of what an earlier process may have left, and the slot durable as well. The one that is found
+    /// may be in memory only, where that process has seen its sync fail: it is written again, whatever it says.
     pub(super) fn settle(&self, slots: &mut Slots, end: Lsn) -> io::Result<()> {
-        let durable = slots.newest.slot.durable;
-        if durable >= end {
-            return Ok(());
-        }
-        self.write_again(durable, end)?;
+        self.write_again(slots.newest.slot.durable, end)?;
         self.sync_to(slots, end)?;
         self.file.sync_data()
     }
@@ -149,6 +147,14 @@ impl Log {
             at += len;
         }
         Ok(())
+    }
+}
+
+/// Refuses a log that others can write as well, or have put there.
+pub(super) fn check_ours(file: &dyn StorageFile) -> Result<(), WalError> {
+    match file.ownership().map_err(WalError::io("examine"))? {
+        Ownership::Ours => Ok(()),
+        Ownership::SomeoneElses | Ownership::Shared => Err(WalError::NotOurs),
     }
 }
 

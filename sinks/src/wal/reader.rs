@@ -6,6 +6,7 @@ use std::{ffi::OsStr, fmt, io, path::Path, sync::Arc};
 use super::{
     CommitPoint, Lsn, WalError,
     layout::{CommitBody, HEAD_LEN, Head, Kind},
+    log::check_ours,
     path_to,
     recovery::{self, Opening, Read, Scan, read_record},
 };
@@ -64,6 +65,7 @@ impl Reader {
     /// It is damaged where it was durable, is no log, or the medium's own.
     pub fn open(storage: &dyn Storage, name: &OsStr) -> Result<Option<Reader>, WalError> {
         let Some(file) = storage.open(name).map_err(WalError::io("open"))? else { return Ok(None) };
+        check_ours(&*file)?;
         match recovery::examine(&*file)? {
             Opening::MakeAnew => Ok(None),
             Opening::Scan { label, newest } => {

@@ -167,6 +167,19 @@ fn two_unreadable_slots_are_refused() {
 }
 
 #[test]
+fn a_slot_that_leaves_no_room_to_count_on_is_an_unreadable_one() {
+    for (place, generation, epoch) in [(4096, u64::MAX - 1, 1), (8192, 9, u64::MAX - 1)] {
+        let mut bytes = Small::write().bytes;
+        let slot = &mut bytes[place..place + SECTOR as usize];
+        slot[..8].copy_from_slice(&u64::to_le_bytes(generation));
+        slot[8..16].copy_from_slice(&u64::to_le_bytes(epoch));
+        let crc = crc32fast::hash(&slot[..508]);
+        slot[508..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(look(&bytes).0, Found::Commit(2), "generation {generation}, epoch {epoch}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_log_is_never_overwritten() {
     for contents in [&b"notes"[..], &[0x89; 512], &[1; 20_000], &[0; 20_000]] {
         let (found, _) = look(contents);

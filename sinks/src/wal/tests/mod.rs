@@ -18,7 +18,7 @@ use std::{
 
 use self::{
     shelf::{Shelf, Step},
-    stream::{LOG, Reached, Stream, TARGET, label, mark, open, ready},
+    stream::{LOG, Reached, Stream, TARGET, label, mark, open, ready, try_open},
 };
 use super::*;
 use crate::conformance::{Specimen, check_all};
@@ -209,6 +209,30 @@ fn a_failed_sync_ends_the_log_and_is_never_tried_again() {
 }
 
 #[test]
+fn a_slot_whose_sync_failed_is_durable_before_the_log_is_replayed() {
+    let stream = Stream::new();
+    let shelf = Shelf::default();
+    let mut sink = open(&shelf);
+    stream.write(&mut sink, 0, stream.segments.len()).unwrap();
+    // That of FINISH succeeds, that of its slot does not.
+    shelf.fail_sync_after(1);
+    assert!(matches!(sink.publish(stream.bytes.len() as u64), Err(CommitError::Unknown(_))));
+    drop(sink);
+    shelf.start_again();
+    shelf.take_steps();
+    let Ok(Opened::Finished(finished)) = try_open(&shelf) else { panic!("the log is not finished") };
+    finished.replay().unwrap();
+    let (target, log) = (1, 2);
+    let steps = shelf.take_steps();
+    let first = steps.iter().position(|step| matches!(step, Step::Write { inode, .. } if *inode == target));
+    let before = &steps[..first.unwrap()];
+    let is_slot =
+        |step: &Step| matches!(step, Step::Write { inode, at: 4096 | 8192, len: 512 } if *inode == log);
+    let slot = before.iter().position(is_slot).expect("a slot is written before the target is");
+    assert!(before[slot..].contains(&Step::Sync { inode: log }), "{before:?}");
+}
+
+#[test]
 fn a_failed_write_ends_the_log() {
     let stream = Stream::new();
     let shelf = Shelf::default();
@@ -237,7 +261,7 @@ fn a_log_that_is_found_finished_is_made_durable_before_the_target_is_touched() {
     drop(sink);
     shelf.start_again();
     let end = shelf.bytes(LOG).unwrap().len();
-    let Ok(Opened::Finished(finished)) = stream::try_open(&shelf) else { panic!("FINISH was written") };
+    let Ok(Opened::Finished(finished)) = try_open(&shelf) else { panic!("FINISH was written") };
     shelf.take_steps();
     finished.replay().unwrap();
     let steps = shelf.take_steps();

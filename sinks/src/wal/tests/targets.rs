@@ -11,7 +11,9 @@ use std::{
 };
 
 use super::{
-    super::{AtPublish, DeviceTarget, FileTarget, Opened, ReplayTarget, WalSink},
+    super::{
+        AtPublish, DeviceTarget, FileTarget, Opened, Reader, ReplayTarget, WalError, WalSink, remove_path,
+    },
     stream::{Stream, label},
 };
 use crate::{
@@ -41,6 +43,47 @@ fn a_file_keeps_its_inode_its_mode_and_those_who_have_it_open() {
     std::io::Read::read_to_end(&mut held, &mut seen).unwrap();
     assert_eq!(seen, stream.bytes);
     assert!(!log.exists());
+}
+
+/// A log with a commit in it.
+fn leave_a_log(log: &Path) {
+    let Opened::Ready(mut sink) = WalSink::open_path(log, &label(b""), AtPublish::Keep).unwrap() else {
+        panic!("a fresh log is finished")
+    };
+    Stream::new().write(&mut sink, 0, 1).unwrap();
+}
+
+#[test]
+fn a_log_with_a_second_name_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, other) = (directory.path().join("log"), directory.path().join("other"));
+    leave_a_log(&other);
+    fs::hard_link(&other, &log).unwrap();
+    let before = fs::read(&other).unwrap();
+    let opened = WalSink::open_path(&log, &label(b""), AtPublish::Keep);
+    assert!(matches!(opened, Err(WalError::NotOurs)), "{opened:?}");
+    assert!(matches!(remove_path(&log), Err(WalError::NotOurs)));
+    assert!(matches!(Reader::open_path(&log), Err(WalError::NotOurs)));
+    assert_eq!(fs::read(&other).unwrap(), before);
+}
+
+#[test]
+fn in_a_directory_for_everyone_only_our_own_log_is_gone_on_with() {
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root can make the file of another user that this is about.
+    }
+    for mode in [0o1777, 0o777, 0o755] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let log = directory.path().join("log");
+        leave_a_log(&log);
+        std::os::unix::fs::lchown(&log, Some(65_534), None).unwrap();
+        match WalSink::open_path(&log, &label(b""), AtPublish::Keep) {
+            Err(WalError::NotOurs) if mode != 0o755 => {}
+            Ok(Opened::Ready(_)) if mode == 0o755 => {}
+            other => panic!("{mode:o}: {other:?}"),
+        }
+    }
 }
 
 #[test]
