@@ -206,7 +206,7 @@ impl Listener {
         }
     }
 
-    /// The next connection; `None` if none came within `limit`, or the one that came went again.
+    /// The next connection; `None` if none came within `limit`, or the one that came went again, or cannot be taken yet.
     pub(super) fn accept(&self, limit: Timespec) -> io::Result<Option<Socket>> {
         match poll(&mut [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)], Some(&limit)) {
             Ok(0) | Err(Errno::INTR) => return Ok(None),
@@ -220,6 +220,11 @@ impl Listener {
         match accepted {
             Ok(socket) => Ok(Some(socket)),
             Err(error) if is_passing(error.kind()) => Ok(None),
+            Err(error) if is_exhaustion(&error) => {
+                // The connection stays in the kernel's queue, and would be announced again at once.
+                let _ = poll(&mut [], Some(&limit));
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -234,6 +239,12 @@ fn is_passing(kind: io::ErrorKind) -> bool {
         kind,
         ConnectionAborted | ConnectionReset | Interrupted | InvalidInput | NotConnected | WouldBlock
     )
+}
+
+/// What accept(2) says while descriptors or memory are short: others give some back.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| short.contains(&error))
 }
 
 impl AsFd for Listener {
@@ -287,6 +298,10 @@ const KEEPALIVE_COUNT: u32 = 4;
 
 #[cfg(test)]
 mod tests {
+    use std::{env, process::Command};
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
     use super::*;
 
     #[test]
@@ -306,6 +321,41 @@ mod tests {
             assert_eq!(text.parse::<Address>(), Err(AddressError), "{text}");
         }
     }
+
+    #[test]
+    fn a_connection_for_which_there_is_no_descriptor_is_taken_later() {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "peer::address::tests::child_that_runs_out_of_descriptors", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        assert!(String::from_utf8_lossy(&child.stdout).contains(TAKEN_LATER));
+    }
+
+    /// Runs in a process of its own: the limit is a process's.
+    #[test]
+    fn child_that_runs_out_of_descriptors() {
+        if env::var_os(CHILD).is_none() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let address = Address::Unix(directory.path().join("socket"));
+        let listener = Listener::bind(&address).unwrap();
+        let _sender = Socket::connect(&address, Duration::ZERO).unwrap();
+        // poll(2) fails where the limit is below what it is given.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(1), ..limit }).unwrap();
+        let moment = Timespec { tv_sec: 0, tv_nsec: 1 };
+        let none = listener.accept(moment).map(|socket| socket.is_none());
+        setrlimit(Resource::Nofile, limit).unwrap();
+        assert!(none.unwrap(), "a socket beyond the limit");
+        assert!(listener.accept(Timespec { tv_sec: 60, tv_nsec: 0 }).unwrap().is_some());
+        println!("{TAKEN_LATER}");
+    }
+
+    const CHILD: &str = "COFFERDAM_NO_DESCRIPTORS";
+    const TAKEN_LATER: &str = "the connection was taken later";
 
     #[test]
     fn the_socket_of_a_killed_receiver_is_replaced_and_a_live_one_is_not() {

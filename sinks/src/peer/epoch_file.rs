@@ -77,11 +77,13 @@ impl EpochFile {
         Ok(epoch)
     }
 
-    /// Takes the file away, once no sender may come back.
+    /// Takes the file away, once no sender may come back. The target is free for another receiver then: what that one has
+    /// written stays.
     pub(super) fn remove(&self) -> io::Result<()> {
+        let standing = EpochFile::open(self.storage.clone(), &self.name)?;
         match self.holder {
-            Some(_) => self.storage.remove(&self.name),
-            None => Ok(()),
+            Some(_) if standing.holder == self.holder => self.storage.remove(&self.name),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -194,6 +196,20 @@ mod tests {
         let epochs = EpochFile::beside(&target).unwrap();
         assert_eq!(epochs.holder(), Some((Epoch(3), RestoreId([3; 16]))));
         epochs.remove().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_epoch_of_the_next_receiver_outlives_the_end_of_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("db");
+        let mut before = EpochFile::beside(&target).unwrap();
+        before.advance(RestoreId([1; 16])).unwrap();
+        let mut next = EpochFile::beside(&target).unwrap();
+        next.advance(RestoreId([2; 16])).unwrap();
+        before.remove().unwrap();
+        assert_eq!(EpochFile::beside(&target).unwrap().holder(), Some((Epoch(2), RestoreId([2; 16]))));
+        next.remove().unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 

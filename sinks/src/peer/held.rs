@@ -37,11 +37,13 @@ enum Progress {
     Published {
         len: u64,
     },
+    /// The sink has refused where it was to go on, and is of no more use.
+    Spent,
 }
 
 /// A request that could not be carried out.
 pub(super) enum Fault {
-    /// The sender asked for what cannot be; the sink has not been touched.
+    /// The sender asked for what cannot be; the sink has not been touched, or is [spent](Held::is_spent).
     Refused(PeerError),
     /// The sink failed, and what is known: it is dropped (rule 11).
     Sink(CommitError),
@@ -66,7 +68,9 @@ impl<S: StreamingSink> Held<S> {
     pub(super) fn standing(&self) -> Standing {
         match &self.progress {
             Progress::ToResume(mark) => Standing::ToResume(mark.clone()),
-            Progress::ToStartOver | Progress::Between { segments: 0, .. } => Standing::Nothing,
+            Progress::ToStartOver | Progress::Between { segments: 0, .. } | Progress::Spent => {
+                Standing::Nothing
+            }
             Progress::Between { segments, .. } | Progress::Open { segments, .. } => {
                 Standing::AsLeft { segments: *segments }
             }
@@ -82,9 +86,18 @@ impl<S: StreamingSink> Held<S> {
         let Progress::ToResume(_) = self.progress else {
             return refuse("a resume where there is nothing to resume");
         };
-        self.sink.resume_at(segment, at)?;
-        self.progress = Progress::Between { segments: segment, end: at };
-        Ok(())
+        match self.sink.resume_at(segment, at) {
+            Ok(()) => {
+                self.progress = Progress::Between { segments: segment, end: at };
+                Ok(())
+            }
+            // The numbers are the sender's, and what is kept is none the worse for them.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.progress = Progress::Spent;
+                Err(Fault::Refused(PeerError::NotDone(error.to_string())))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Before the first write, where that has to be said.
@@ -169,6 +182,11 @@ impl<S: StreamingSink> Held<S> {
         self.progress = Progress::Published { len };
         self.unsynced = None;
         Ok(())
+    }
+
+    /// Whether another sink has to be opened before anybody goes on.
+    pub(super) fn is_spent(&self) -> bool {
+        matches!(self.progress, Progress::Spent)
     }
 
     pub(super) fn is_published(&self) -> bool {

@@ -176,7 +176,10 @@ impl Door<'_> {
                 Ok(Some(socket)) => {
                     let hold = socket.try_clone().ok();
                     if let Some(place) = hold.and_then(|hold| self.floor.greet(hold)) {
-                        greetings.spawn(move || self.turn_to(socket, place));
+                        let turn_to = move || self.turn_to(socket, place);
+                        if thread::Builder::new().spawn_scoped(greetings, turn_to).is_err() {
+                            self.floor.greeted(place);
+                        }
                     }
                 }
                 Err(error) => return self.floor.end(Over::Network(error)),
@@ -238,7 +241,7 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
             };
             (self.observe)(Event::Joined(newcomer.epoch.0));
             // What another sender left is what is durable: an opened sink finds exactly that.
-            if held.owner.is_some_and(|owner| owner != newcomer.restore) {
+            if held.is_spent() || held.owner.is_some_and(|owner| owner != newcomer.restore) {
                 drop(held);
                 held = self.reopen()?;
             }

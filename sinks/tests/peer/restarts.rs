@@ -52,6 +52,24 @@ fn a_sender_starts_over_where_it_cannot_use_the_mark() {
 }
 
 #[test]
+fn a_resume_at_another_place_than_the_mark_is_refused_and_the_receiver_stays() {
+    let post = Post::open();
+    commit(&mut post.connect(), 0).unwrap();
+    let post = restart(post);
+    for at in [SEGMENT_LEN as u64 + 1, u64::from(u32::MAX)] {
+        let refused = post.connect().resume_at(1, at).unwrap_err();
+        assert!(matches!(reason(&refused), PeerError::NotDone(_)), "{refused}");
+    }
+    let mut sink = post.connect();
+    assert_eq!(sink.last_commit().unwrap(), Some(mark(0)));
+    sink.resume_at(1, SEGMENT_LEN as u64).unwrap();
+    send(&mut sink, 1..3);
+    let shelf = post.shelf.clone();
+    assert_eq!(post.join().unwrap(), Ending::Published);
+    assert_eq!(shelf.lock().target, Some(stream(3)));
+}
+
+#[test]
 fn a_commit_that_is_durable_when_the_receiver_starts_again_is_known_and_the_stream_goes_on() {
     let post = Post::open();
     let proxy = Proxy::before(&post.address, |_| Act::Pass);

@@ -96,7 +96,10 @@ impl StreamingSink for ShelfSink {
             return Ok(());
         }
         let (bytes, mark) = shelf.durable.as_ref().unwrap();
-        assert_eq!(at, bytes.len(), "a sink without kept bytes is resumed at its mark");
+        if at != bytes.len() {
+            let message = "a sink without kept bytes is resumed at its mark";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         *self.staged.lock() = Staged { bytes: bytes.clone(), marks: vec![(mark.clone(), at)], committed: at };
         Ok(())
     }
