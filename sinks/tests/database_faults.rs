@@ -4,17 +4,16 @@
 #![cfg(all(feature = "sqlite", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test may, and so may what only tests call")]
 
+mod database;
+
 use std::{
     env, fs,
-    io::Read,
     path::Path,
     process::{Command, Stdio},
 };
 
-use sinks::{
-    Checkpoint, CommitError, Existing, StreamingSink,
-    database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published},
-};
+use database::{mark, options, read};
+use sinks::{CommitError, StreamingSink, database::DatabaseSink};
 
 const OLD: &[u8] = b"the old target";
 
@@ -168,21 +167,6 @@ fn check(path: &Path, said: &Said, when: &str) {
 fn can_trace() -> bool {
     let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     traced.is_ok_and(|status| status.success())
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    Published::sqlite(path, &options().target).unwrap()?.read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
-
-fn options() -> DatabaseOptions {
-    let target = DatabaseTarget::new("db1").unwrap();
-    DatabaseOptions { existing: Existing::Replace, ..DatabaseOptions::new(target) }
-}
-
-fn mark(segments: u64) -> Checkpoint {
-    Checkpoint::from_bytes([segments as u8; Checkpoint::LEN])
 }
 
 fn whole() -> Vec<u8> {

@@ -4,17 +4,17 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test may, and so may what only tests call")]
 
+mod database;
+
 use std::{
     env,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
 };
 
-use sinks::{
-    Checkpoint, Existing, StreamingSink,
-    database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published},
-};
+use database::{mark, options, read};
+use sinks::{StreamingSink, database::DatabaseSink};
 
 #[test]
 fn a_restore_that_is_killed_anywhere_goes_on_and_is_published_whole() {
@@ -68,7 +68,7 @@ fn child() {
             sink.write_tentative(place, piece).unwrap();
         }
         println!("commits {index}");
-        sink.commit_segment(&Checkpoint::from_bytes([index as u8 + 1; Checkpoint::LEN])).unwrap();
+        sink.commit_segment(&mark(index + 1)).unwrap();
     }
     println!("publishes");
     sink.publish(SEGMENTS * SEGMENT_LEN as u64).unwrap();
@@ -134,17 +134,6 @@ fn look(path: &Path, stream: u64) -> Found {
     let expected: Vec<u8> = (0..segments).flat_map(|index| segment(stream, index)).collect();
     assert!(rows.unwrap().concat() == expected, "the rows are not the {segments} segments that committed");
     Found::Committed(segments)
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    Published::sqlite(path, &options().target).unwrap()?.read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
-
-fn options() -> DatabaseOptions {
-    let target = DatabaseTarget::new("db1").unwrap();
-    DatabaseOptions { existing: Existing::Replace, ..DatabaseOptions::new(target) }
 }
 
 fn whole(stream: u64) -> Vec<u8> {

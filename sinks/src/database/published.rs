@@ -9,6 +9,7 @@ use std::{
 use super::{
     connection::{Connection, Value, to_integer},
     schema,
+    sink::ROW_LEN_MAX,
     target::{DatabaseTarget, Tables},
 };
 
@@ -55,7 +56,11 @@ impl Published {
         let Some(mut row) = connection.first_row(&sql, &[Value::Text(target.name())])? else {
             return Ok(None);
         };
-        let next_row = format!("SELECT bytes FROM {chunks} WHERE restore = ?1 AND position = ?2");
+        // A longer row than any that a sink writes stays where it is.
+        let next_row = format!(
+            "SELECT CASE WHEN length(bytes) <= {ROW_LEN_MAX} THEN bytes END FROM {chunks} \
+             WHERE restore = ?1 AND position = ?2"
+        );
         let (restore, len) = (row.integer()?, row.count()?);
         Ok(Some(Self { connection, next_row, restore, len, position: 0, row: io::Cursor::default() }))
     }
@@ -70,7 +75,13 @@ impl Published {
             );
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         };
-        let bytes = row.bytes()?;
+        let Some(bytes) = row.bytes_or_null()? else {
+            let message = format!(
+                "the row at byte {} has more than {ROW_LEN_MAX} bytes: something else has written it",
+                self.position
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        };
         let end = self.position.saturating_add(bytes.len() as u64);
         if bytes.is_empty() || end > self.len {
             let message = format!("a row from byte {} to {end} of {} does not fit", self.position, self.len);

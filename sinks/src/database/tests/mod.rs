@@ -21,7 +21,11 @@ use std::{
     },
 };
 
-use super::{connection::Connection, *};
+use super::{
+    connection::{Connection, Value},
+    sink::ROW_LEN_MAX,
+    *,
+};
 use crate::{
     Checkpoint, CommitError, Existing, Label, MakeDurable, PositionedWrite, Profile, StreamingSink,
     Visibility,
@@ -98,7 +102,7 @@ fn not_committed<T: std::fmt::Debug>(done: Result<T, CommitError>) -> io::ErrorK
 }
 
 /// Every check that holds on every database.
-const CHECKS: [fn(&Database); 13] = [
+const CHECKS: [fn(&Database); 14] = [
     it_keeps_the_contract,
     its_target_keeps_the_contract_of_a_private_sink,
     rows_hold_at_most_a_mebibyte_and_join_without_a_gap,
@@ -111,6 +115,7 @@ const CHECKS: [fn(&Database); 13] = [
     rows_that_someone_else_removed_or_added_are_not_published,
     a_published_name_is_refused_at_the_start_and_at_the_end,
     a_reader_never_goes_on_in_another_restore,
+    a_row_longer_than_any_that_a_sink_writes_is_refused_unread,
     tables_of_another_version_or_shape_are_refused,
 ];
 
@@ -299,6 +304,20 @@ fn a_reader_never_goes_on_in_another_restore(database: &Database) {
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert!(rest == whole[1000..1000 + rest.len()]);
     assert!(database.0.published(&target("never")).unwrap().is_none());
+}
+
+fn a_row_longer_than_any_that_a_sink_writes_is_refused_unread(database: &Database) {
+    let len = 2 * ROW_LEN_MAX;
+    publish_whole(database.sink("stretched"), &bytes(len));
+    let row = "restore = (SELECT restore FROM cofferdam_published WHERE name = 'stretched') AND position = 0";
+    let stretch = format!("UPDATE cofferdam_chunks SET bytes = ?1 WHERE {row}");
+    for (row_len, expected) in [(ROW_LEN_MAX, None), (ROW_LEN_MAX + 1, Some(io::ErrorKind::InvalidData))] {
+        let row = bytes(row_len);
+        assert_eq!(database.0.session().execute(&stretch, &[Value::Bytes(&row)]).unwrap(), 1);
+        let mut reader = database.0.published(&target("stretched")).unwrap().unwrap();
+        let read = reader.read_exact(&mut vec![0; ROW_LEN_MAX]).map_err(|error| error.kind());
+        assert_eq!(read.err(), expected, "{row_len} bytes");
+    }
 }
 
 fn tables_of_another_version_or_shape_are_refused(database: &Database) {
