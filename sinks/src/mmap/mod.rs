@@ -34,8 +34,11 @@ use crate::{
 /// replaces a file, by way of `.NAME.cofferdam-mapped`, because a link cannot replace. A crash between the two leaves
 /// that name, which the next writer of the same target removes.
 ///
-/// Threads that write different parts do not wait for each other, as they do for the one file that they write(2) to. It
-/// cannot resume, nothing is durable before publish, and writers of the same target do not exclude each other: each
+/// Threads that write different parts do not wait for each other, as they do for the one file that they write(2) to. What
+/// does not scale is the taking of the room and the unmapping: on tmpfs these alone take as long as a staged file does
+/// for everything. Measure before you choose it (`bench/benches/mapped.rs`); two processors are too few.
+///
+/// It cannot resume, nothing is durable before publish, and writers of the same target do not exclude each other: each
 /// publishes a whole file, and with [`Existing::Refuse`] the second one is told that the target exists.
 ///
 /// Linux 5.14 or newer, on tmpfs, ext4 or XFS; elsewhere creation answers [`io::ErrorKind::Unsupported`]. A disk that
