@@ -4,8 +4,8 @@
 #
 #     bench/results.sh [-s MIB] [-n ROUNDS] [-d DISK_DIRECTORY] [SECTION...]
 #
-# Sections: machine compare random disk memory cancel ratios parts; all of them if none is named. The machine has to do
-# nothing else meanwhile. -s makes the files of compare, random, disk and memory smaller, for a trial. DISK_DIRECTORY is
+# Sections: machine compare random disk memory cancel ratios parts sinks durability mapped; all of them if none is named. The
+# machine has to do nothing else meanwhile. -s makes the files of compare, random, disk and memory smaller, for a trial. DISK_DIRECTORY is
 # where `disk`, `memory` and the second table of `cancel` put their files, ${TMPDIR:-/tmp} by default.
 #
 # Needs: apt-get install age openssl time
@@ -22,7 +22,7 @@ while getopts s:n:d: option; do
     esac
 done
 shift $((OPTIND - 1))
-(($#)) || set -- machine compare random disk memory cancel ratios parts
+(($#)) || set -- machine compare random disk memory cancel ratios parts sinks durability mapped
 
 cd "$repository"
 results=bench/RESULTS.md
@@ -58,6 +58,9 @@ section() {
             cargo bench --quiet -p cofferdam-bench --bench pipeline -- --discard-baseline '^(split|fragment|segment|frame)' |
                 criterion_table
             ;;
+        sinks) COFFERDAM_BENCH_DIRECTORY=/dev/shm cargo bench --quiet -p cofferdam-bench --bench sinks ;;
+        durability) COFFERDAM_BENCH_DIRECTORY=$disk cargo bench --quiet -p cofferdam-bench --bench durability ;;
+        mapped) COFFERDAM_BENCH_DIRECTORY=/dev/shm cargo bench --quiet -p cofferdam-bench --bench mapped ;;
         *) fail "no such section: $1" ;;
     esac
 }
