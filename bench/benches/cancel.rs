@@ -134,6 +134,15 @@ impl Scene {
         })
     }
 
+    /// Removes what is left, which the next call would go on with, and counts it.
+    fn clear_targets(&self) -> io::Result<usize> {
+        let left = fs::read_dir(&self.targets)?.collect::<io::Result<Vec<_>>>()?;
+        for file in &left {
+            fs::remove_file(file.path())?;
+        }
+        Ok(left.len())
+    }
+
     /// Runs `call` on a new target. A call that ended for another reason has nothing to measure.
     fn sample(
         &self,
@@ -144,7 +153,7 @@ impl Scene {
         let returned = Instant::now();
         match (outcome, cancellation.at.get()) {
             (Err(error), Some(&at)) if error.kind() == ErrorKind::Cancelled => {
-                let files_left = fs::read_dir(&self.targets)?.count();
+                let files_left = self.clear_targets()?;
                 Ok(Sample { delay: returned.duration_since(at), files_left })
             }
             (Err(error), _) => Err(io::Error::other(error)),
