@@ -21,7 +21,9 @@
 //! ```
 //!
 //! After an error the target is as it was: not there, or the old one. That holds for a damaged stream, a full disk, a
-//! cancelled call and a crash; see [`StagedFile`] for the steps.
+//! cancelled call and a crash; see [`StagedFile`] for the steps. What a restore had by then is kept beside the target, private,
+//! and the same call goes on from there once that has proved right: [`Error::kept`] says how much,
+//! [`Opener::earlier`] discards it. A sealing does the same by [`Sealer::seal_file_resumable`].
 //!
 //! # With choices
 //!
@@ -73,6 +75,7 @@
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
+//! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 mod checkpoint;
 mod envelope;
