@@ -2,11 +2,15 @@
 //! It knows no file; `benches/` says what is timed, the scripts beside it run whole processes.
 
 mod bare;
+mod bare_stream;
+mod parts;
 mod rows;
 mod scale;
 mod turns;
 
 pub use bare::{BareLoop, Reading};
+pub use bare_stream::{BareStream, CipherCalls};
+pub use parts::Parts;
 pub use rows::{Row, Work, bytes, rows};
 pub use scale::Scale;
 pub use turns::{Warm, columns, in_turn, timed};
