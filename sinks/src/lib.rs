@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | [`StagedFile`] | a staging file beside the target | rename over, or to, the target | atomic |
 //! | `MappedFile` (feature `mmap`) | a map of a file without a name | the file is linked in | atomic |
-//! | [`MemorySink`] | blocks in memory | the whole is handed over | atomic |
+//! | [`MemorySink`] | one allocation | the whole is handed over | atomic |
 //! | `wal::WalSink` (feature `wal`) | records of a log | the log is replayed into a file or a device | recoverable |
 //! | [`PipeSink`] | nowhere: the engine holds a segment until it has proved complete | close | incremental |
 //! | `database::DatabaseSink` (features `sqlite`, `postgres`) | rows of tables, after their segment's digest | one pointer row turns | atomic |

@@ -1,8 +1,9 @@
 //! A sink that keeps a stream in memory and hands it over whole.
-//! Knows nothing of files; grows only by what is written.
+//! Knows nothing of files; grows only as far as is written.
 
-use std::{collections::BTreeMap, fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
+use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
@@ -10,22 +11,23 @@ use crate::{
     cursor::Cursor, ledger::Ledger,
 };
 
-/// Keeps tentative bytes in blocks and gives them out, as one vector, only after publish.
+/// Keeps tentative bytes in one allocation, and gives it out as a vector, only after publish.
 ///
-/// Blocks are made as they are written, so a length that a stream merely claims costs nothing. Threads that write
-/// different blocks do not wait for each other.
+/// The allocation is lent out in blocks: threads that write different blocks do not wait for each other, and nothing is
+/// copied in the end. It grows by doubling, up to the furthest byte written, so a length that a stream merely claims costs
+/// nothing. What it takes is address space; the pages behind it come from the system as they are first written. They are
+/// most of what this sink costs.
 pub struct MemorySink {
     store: Arc<Store>,
     cursor: Cursor,
     published: Arc<Mutex<Option<Vec<u8>>>>,
-    reserved: Vec<u8>,
 }
 
 /// Limits of a [`MemorySink`].
 #[derive(Clone, Copy, Default, Debug)]
 pub struct MemoryOptions {
-    /// How many bytes will probably come. Address space for them is reserved at the start, so that a lack of it is
-    /// told before the first byte.
+    /// How many bytes will probably come. Address space for them is taken at the start, so that a lack of it is told
+    /// before the first byte.
     pub len_hint: Option<u64>,
     /// The most bytes that are taken. None: as many as there is memory for.
     pub len_max: Option<u64>,
@@ -33,11 +35,11 @@ pub struct MemoryOptions {
 
 impl MemorySink {
     /// Bytes of one block.
-    pub const BLOCK_LEN: usize = 1 << 20;
+    pub const BLOCK_LEN: usize = 64 << 10;
 
     /// A sink without limit, and the place where its contents will be.
     pub fn new() -> (Self, MemoryContents) {
-        Self::with_reserve(u64::MAX, Vec::new())
+        Self::with_blocks(u64::MAX, Blocks::default())
     }
 
     /// A sink within limits, and the place where its contents will be.
@@ -52,16 +54,16 @@ impl MemorySink {
             let message = format!("{hint} bytes are to come, and the limit in memory is {len_max}");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
-        let mut reserved = Vec::new();
-        reserve(&mut reserved, hint)?;
-        Ok(Self::with_reserve(len_max, reserved))
+        let mut blocks = Blocks::default();
+        blocks.reserve(hint)?;
+        Ok(Self::with_blocks(len_max, blocks))
     }
 
-    fn with_reserve(len_max: u64, reserved: Vec<u8>) -> (Self, MemoryContents) {
+    fn with_blocks(len_max: u64, blocks: Blocks) -> (Self, MemoryContents) {
         let contents = MemoryContents { published: Arc::default() };
-        let store = Store { ledger: Mutex::new(Ledger::new(len_max)), blocks: RwLock::default() };
+        let store = Store { ledger: Mutex::new(Ledger::new(len_max)), blocks: RwLock::new(blocks) };
         let published = contents.published.clone();
-        (Self { store: Arc::new(store), cursor: Cursor::default(), published, reserved }, contents)
+        (Self { store: Arc::new(store), cursor: Cursor::default(), published }, contents)
     }
 }
 
@@ -111,9 +113,7 @@ impl StreamingSink for MemorySink {
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
         self.store.ledger.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
-        let whole = std::mem::take(&mut self.reserved);
-        let whole = self.store.assemble(whole, plain_len).map_err(CommitError::NotCommitted)?;
-        self.store.ledger.lock().close();
+        let whole = self.store.hand_over(plain_len).map_err(CommitError::NotCommitted)?;
         *self.published.lock() = Some(whole);
         Ok(())
     }
@@ -144,10 +144,11 @@ impl fmt::Debug for MemorySink {
     }
 }
 
-/// The blocks, by number. A block is as long as its furthest byte so far.
+/// What writers on other threads share with the sink.
 struct Store {
     ledger: Mutex<Ledger>,
-    blocks: RwLock<BTreeMap<u64, Arc<Mutex<Vec<u8>>>>>,
+    /// Locked exclusively while the allocation grows, and shared while blocks are written.
+    blocks: RwLock<Blocks>,
 }
 
 impl PositionedWrite for Store {
@@ -159,73 +160,123 @@ impl PositionedWrite for Store {
 
 impl Store {
     fn copy_in(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        let mut rest = data;
-        let (mut number, mut offset) = split(at);
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(MemorySink::BLOCK_LEN - offset));
-            place(&mut self.block(number)?.lock(), offset, now);
-            rest = later;
-            number += 1;
-            offset = 0;
+        if data.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let end = at + data.len() as u64; // the ledger has seen that this does not overflow
+        loop {
+            let blocks = self.blocks.read();
+            if end <= blocks.capacity {
+                blocks.copy_in(at, data);
+                return Ok(());
+            }
+            drop(blocks);
+            self.blocks.write().reserve(end)?;
+        }
     }
 
-    /// The block of that number, made if it is not there. Its capacity is whole from the start.
-    fn block(&self, number: u64) -> io::Result<Arc<Mutex<Vec<u8>>>> {
-        if let Some(block) = self.blocks.read().get(&number) {
-            return Ok(block.clone());
-        }
-        let mut bytes = Vec::new();
-        reserve(&mut bytes, MemorySink::BLOCK_LEN as u64)?;
-        Ok(self.blocks.write().entry(number).or_insert_with(|| Arc::new(Mutex::new(bytes))).clone())
-    }
-
-    /// Joins the blocks, giving each back as soon as it is copied. The ledger has shown that there are no holes.
-    fn assemble(&self, mut whole: Vec<u8>, len: u64) -> io::Result<Vec<u8>> {
-        reserve(&mut whole, len)?;
-        let mut blocks = self.blocks.write();
-        let mut left = len;
-        while left > 0 {
-            let missing = || io::Error::other("a block that was written is not there");
-            let (_, block) = blocks.pop_first().ok_or_else(missing)?;
-            let block = block.lock();
-            let wanted = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
-            whole.extend_from_slice(&block[..wanted]);
-            left -= wanted as u64;
-        }
-        blocks.clear();
+    /// The first `len` bytes. The ledger has shown that there are no holes.
+    fn hand_over(&self, len: u64) -> io::Result<Vec<u8>> {
+        self.ledger.lock().close();
+        let mut whole = self.blocks.write().join();
+        whole.truncate(index(len)?);
+        whole.shrink_to_fit();
         Ok(whole)
     }
 
     fn clear(&self) {
         self.ledger.lock().close();
-        self.blocks.write().clear();
+        *self.blocks.write() = Blocks::default();
     }
 }
 
-/// Block number and offset in it.
-fn split(at: u64) -> (u64, usize) {
-    let block_len = MemorySink::BLOCK_LEN as u64;
-    let offset = usize::try_from(at % block_len).unwrap_or_default(); // below BLOCK_LEN, a usize
-    (at / block_len, offset)
+/// One allocation, in blocks that follow one another. A block is as long as its furthest byte so far.
+#[derive(Default)]
+struct Blocks {
+    blocks: Vec<Mutex<BytesMut>>,
+    capacity: u64,
 }
 
-fn place(block: &mut Vec<u8>, offset: usize, data: &[u8]) {
+impl Blocks {
+    /// Copies to where there is room.
+    fn copy_in(&self, at: u64, data: &[u8]) {
+        let block_len = MemorySink::BLOCK_LEN as u64;
+        // Both are within an allocation, or below BLOCK_LEN.
+        let (number, mut offset) = ((at / block_len) as usize, (at % block_len) as usize);
+        let mut rest = data;
+        for block in self.blocks.iter().skip(number) {
+            let (now, later) = rest.split_at(rest.len().min(MemorySink::BLOCK_LEN - offset));
+            place(&mut block.lock(), offset, now);
+            if later.is_empty() {
+                break;
+            }
+            rest = later;
+            offset = 0;
+        }
+    }
+
+    /// Makes room for `end` bytes, and where there is memory for twice the room there was. A large allocation is moved by
+    /// moving its pages, not by copying.
+    fn reserve(&mut self, end: u64) -> io::Result<()> {
+        if end <= self.capacity {
+            return Ok(()); // another thread was first
+        }
+        let enough = index(end)?;
+        let mut whole = self.join();
+        let before = whole.capacity();
+        let rooms = [before.saturating_mul(2), before.saturating_add(before / 8), enough];
+        let found =
+            rooms.iter().any(|room| whole.try_reserve_exact(*room.max(&enough) - whole.len()).is_ok());
+        self.split(whole);
+        if found { Ok(()) } else { Err(no_memory(end)) }
+    }
+
+    /// Lends out all of a vector's capacity.
+    fn split(&mut self, whole: Vec<u8>) {
+        let mut rest = BytesMut::from(Bytes::from(whole));
+        self.capacity = rest.capacity() as u64;
+        while rest.capacity() > MemorySink::BLOCK_LEN {
+            let behind = rest.split_off(MemorySink::BLOCK_LEN);
+            self.blocks.push(Mutex::new(std::mem::replace(&mut rest, behind)));
+        }
+        self.blocks.push(Mutex::new(rest));
+    }
+
+    /// Takes all blocks back, and gives the allocation up to its furthest byte. What was not written before that is zeros.
+    fn join(&mut self) -> Vec<u8> {
+        self.capacity = 0;
+        let mut blocks: Vec<BytesMut> = self.blocks.drain(..).map(Mutex::into_inner).collect();
+        blocks.truncate(blocks.iter().rposition(|block| !block.is_empty()).map_or(1, |last| last + 1));
+        let last = blocks.len().saturating_sub(1);
+        blocks[..last].iter_mut().for_each(|block| block.resize(block.capacity(), 0));
+        let joined = blocks.into_iter().reduce(|mut whole, block| {
+            whole.unsplit(block);
+            whole
+        });
+        joined.map_or_else(Vec::new, Vec::from)
+    }
+}
+
+/// Writes `data` at `offset` of a block, whose capacity has room for it.
+fn place(block: &mut BytesMut, offset: usize, data: &[u8]) {
+    let end = offset + data.len();
     if offset == block.len() {
         block.extend_from_slice(data);
         return;
     }
-    let end = offset + data.len();
     if block.len() < end {
         block.resize(end, 0);
     }
     block[offset..end].copy_from_slice(data);
 }
 
-fn reserve(bytes: &mut Vec<u8>, len: u64) -> io::Result<()> {
-    let none = || io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for {len} bytes"));
-    bytes.try_reserve_exact(usize::try_from(len).map_err(|_| none())?).map_err(|_| none())
+/// A length as this machine counts memory.
+fn index(len: u64) -> io::Result<usize> {
+    usize::try_from(len).map_err(|_| no_memory(len))
+}
+
+fn no_memory(len: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for {len} bytes"))
 }
 
 #[cfg(test)]
@@ -305,11 +356,50 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_beyond_all_memory_is_an_error_and_an_offset_beyond_it_costs_one_block() {
+    fn a_hint_or_an_offset_beyond_all_memory_is_an_error() {
         let options = MemoryOptions { len_hint: Some(1 << 62), len_max: None };
         assert_eq!(MemorySink::with_options(options).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
-        let (sink, _contents) = MemorySink::new();
-        sink.positioned().unwrap().write_at(1 << 60, &[1]).unwrap();
-        assert_eq!(sink.store.blocks.read().len(), 1);
+        let (mut sink, contents) = MemorySink::new();
+        let writer = sink.positioned().unwrap();
+        writer.write_at(0, &[7]).unwrap();
+        writer.write_at(1 << 60, &[]).unwrap();
+        assert_eq!(writer.write_at(1 << 60, &[1]).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert!(matches!(sink.publish(1), Err(CommitError::NotCommitted(_))));
+        assert!(contents.take().is_none());
+    }
+
+    #[test]
+    fn what_is_handed_over_is_as_large_as_the_stream_whether_its_length_was_known_or_not() {
+        let len = 5 * BLOCK + 3;
+        for hint in [None, Some(1), Some(len), Some(4 * len)] {
+            let options = MemoryOptions { len_hint: hint, len_max: None };
+            let (mut sink, contents) = MemorySink::with_options(options).unwrap();
+            sink.positioned().unwrap().write_at(0, &pattern(0, 5 * MemorySink::BLOCK_LEN + 3)).unwrap();
+            sink.publish(len).unwrap();
+            let whole = contents.take().unwrap();
+            assert_eq!(whole.capacity() as u64, len, "{hint:?}");
+            assert!(whole == pattern(0, 5 * MemorySink::BLOCK_LEN + 3), "{hint:?}");
+        }
+    }
+
+    #[test]
+    fn writers_go_on_where_another_one_makes_it_grow() {
+        const PIECE: usize = MemorySink::BLOCK_LEN / 4 + 1;
+        let (mut sink, contents) = MemorySink::new();
+        let writer = sink.positioned().unwrap();
+        thread::scope(|scope| {
+            for lane in 0..4 {
+                let writer = writer.clone();
+                scope.spawn(move || {
+                    for number in (lane..1000).step_by(4) {
+                        let at = number * PIECE as u64;
+                        writer.write_at(at, &pattern(at, PIECE)).unwrap();
+                    }
+                });
+            }
+        });
+        let len = 1000 * PIECE;
+        sink.publish(len as u64).unwrap();
+        assert!(contents.take().unwrap() == pattern(0, len));
     }
 }
