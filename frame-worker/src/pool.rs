@@ -2,7 +2,7 @@
 //! It knows no frame: it runs what it is given.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{fmt, thread};
 
 /// A rayon pool of our own, never the global one. Clones share the threads; the last one to go ends them.
@@ -24,9 +24,11 @@ impl Pool {
         Ok(Pool(Arc::new(pool)))
     }
 
-    /// As many threads as the machine runs at once.
+    /// As many threads as the machine runs at once, or as its administrator lets this process have. Looked up once: it
+    /// takes a dozen system calls, more than a whole stream of a few bytes.
     pub fn threads_of_the_machine() -> NonZeroUsize {
-        thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+        static THREADS: OnceLock<NonZeroUsize> = OnceLock::new();
+        *THREADS.get_or_init(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
     /// How many threads it has.

@@ -188,6 +188,7 @@ impl<'a> Walk<'a> {
             && entry.frame_count == shape.frame_count(plaintext_len)
             && entry.wire_len == shape.segment_wire_len(plaintext_len)
             && entry.wire_offset + entry.wire_len <= self.index.footer.directory_offset
+            && entry.plaintext_offset + plaintext_len <= self.index.footer.plaintext_len
             && (entry.frame_count > 0 || last);
         if agrees {
             return Ok(());

@@ -275,7 +275,7 @@ impl Opener {
         let envelope = walk.envelope;
         let total = Some(walk.index.footer.plaintext_len);
         let budget = self.resources.budget();
-        let plan = self.resources.plan(envelope.shape(), &budget);
+        let plan = self.resources.plan(envelope.shape(), &budget, total);
         let pool = self.resources.pool_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
@@ -293,7 +293,7 @@ impl Opener {
         Opening { mut sink, marks, keeps }: Opening<S>,
     ) -> Result<Restored, Error> {
         let budget = self.resources.budget();
-        let plan = self.resources.plan(envelope.shape(), &budget);
+        let plan = self.resources.plan(envelope.shape(), &budget, None);
         let pool = self.resources.pool_for(plan, envelope.shape(), None)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();

@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use frame_worker::{Backend, Pool, Shape};
+use frame_worker::{Backend, FrameWorker, Pool, Shape};
 use segment_worker::{Budget, CancelToken, Demand};
 
 use crate::{Error, ErrorKind, Observer};
@@ -55,17 +55,21 @@ impl Resources {
         self.budget.clone().unwrap_or_else(|| Budget::new(MEMORY_DEFAULT))
     }
 
-    /// Runs as long as pays, shorter where the budget would not keep every thread busy with them.
-    pub(crate) fn plan(&self, shape: Shape, budget: &Budget) -> RunPlan {
-        let threads = self.pool.as_ref().map_or(self.threads().get(), Pool::threads);
+    /// Runs as long as pays, shorter where the budget would not keep every thread busy with them, and none longer than
+    /// the whole stream where its `plaintext_len` is known.
+    pub(crate) fn plan(&self, shape: Shape, budget: &Budget, plaintext_len: Option<u64>) -> RunPlan {
+        let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
         let share = budget.total() / (RUNS_A_THREAD * 2 * threads);
-        let frame_wire_len = shape.frame_wire_len() as usize;
-        let frames = (share.min(RUN_LEN) / frame_wire_len).clamp(1, shape.frames_per_segment() as usize);
+        let segment_len = plaintext_len.unwrap_or(u64::MAX).min(shape.segment_len());
+        let frames_of_segment = shape.frame_count(segment_len).max(1);
+        let frames = (share.min(RUN_LEN) / shape.frame_wire_len() as usize) as u32;
+        let frames = frames.clamp(1, frames_of_segment);
+        let run_len = segment_len.min(u64::from(frames) * u64::from(shape.frame_len()));
         let demand = Demand {
-            run_len: frames * frame_wire_len,
-            runs_per_segment: (shape.frames_per_segment() as usize).div_ceil(frames),
+            run_len: FrameWorker::run_wire_len(shape, run_len as usize),
+            runs_per_segment: frames_of_segment.div_ceil(frames) as usize,
         };
-        RunPlan { frames_per_run: frames as u32, demand }
+        RunPlan { frames_per_run: frames, demand }
     }
 
     fn threads(&self) -> NonZeroUsize {

@@ -229,7 +229,7 @@ impl Sealer {
     ) -> Result<Begun, Error> {
         let resources = &self.resources;
         let budget = resources.budget();
-        let plan = resources.plan(envelope.shape(), &budget);
+        let plan = resources.plan(envelope.shape(), &budget, Some(input_len));
         let pool = resources.pool_for(plan, envelope.shape(), Some(input_len))?;
         let start = Committed::at_start(envelope.chain);
         let reached = Cell::new(start);

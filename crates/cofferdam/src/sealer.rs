@@ -16,7 +16,7 @@ use sources::Source;
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
 use crate::feed::Heedful;
-use crate::feed::plain::{PlainFeed, too_many_segments};
+use crate::feed::plain::{PlainFeed, PlainInput, too_many_segments};
 use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::progress::Meter;
 use crate::resources::Resources;
@@ -203,14 +203,14 @@ impl Sealer {
         let Begun { envelope, ledger, head, start } = stream;
         let resources = &self.resources;
         let shape = envelope.shape();
-        let total = source.positioned().map(|positioned| positioned.len());
+        let input = PlainInput::new(Box::new(Heedful::new(source, &resources.cancel)));
+        let total = input.len();
         let budget = resources.budget();
-        let plan = resources.plan(shape, &budget);
+        let plan = resources.plan(shape, &budget, total);
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
         let pool = resources.pool_for(plan, shape, total)?;
-        let source = Box::new(Heedful::new(source, &resources.cancel));
-        let mut feed = PlainFeed::new(source, &envelope, head, ledger, start.chain, plan.frames_per_run);
+        let mut feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),

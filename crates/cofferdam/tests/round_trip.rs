@@ -12,8 +12,8 @@ use std::path::Path;
 use std::thread;
 
 use cofferdam::{
-    BytesSource, ErrorKind, Existing, FileSource, MemorySink, Opener, PipeSink, PipeSource, Release, Sealed,
-    Sealer,
+    BytesSource, ErrorKind, Existing, FileSource, MemorySink, NullSink, Opener, PipeSink, PipeSource,
+    Release, Sealed, Sealer,
 };
 use sha2::{Digest, Sha256};
 
@@ -51,6 +51,17 @@ fn assert_opens_everywhere(sealed: &[u8], plaintext: &[u8], what: &str) {
         assert_eq!(restored.stream_digest.0, oracle.stream_digest, "{what}");
         assert_eq!(restored.segments, oracle.segments as u64, "{what}");
         assert_eq!(restored.warnings, [], "{what}");
+    }
+}
+
+#[test]
+fn from_64_mib_up_a_stream_at_the_defaults_is_at_most_8_in_10_000_longer_than_its_plaintext() {
+    for len in [64 << 20, (64 << 20) + 1, (72 << 20) + 1, 160 << 20] {
+        let sink = NullSink::new();
+        let written = sink.count();
+        Sealer::new(recipients_of(KEY)).seal(BytesSource::new(vec![0; len]), sink).unwrap();
+        let more = written.bytes() - len as u64;
+        assert!(more * 10_000 <= 8 * len as u64, "{more} bytes more than {len}");
     }
 }
 

@@ -93,3 +93,17 @@ fn a_length_that_cannot_be_true_takes_no_room() {
         assert_damaged_for_all(forged, &format!("{len} bytes of plaintext"));
     }
 }
+
+#[test]
+fn a_footer_that_says_less_than_its_segments_hold_is_damage_wherever_they_are_cut() {
+    for real in [1, FRAME, SEGMENT, SEGMENT + 1] {
+        let good = seal(&small_sealer(), counted(real));
+        let footer = only(&good, Kind::Footer).start;
+        for said in [0, 1, FRAME - 1, FRAME, SEGMENT].into_iter().filter(|said| *said < real) {
+            let mut forged = good.clone();
+            put(&mut forged, footer + 32, said as u64);
+            with_right_footer_mac(&mut forged);
+            assert_damaged_for_all(forged, &format!("{said} bytes said to be there of {real}"));
+        }
+    }
+}

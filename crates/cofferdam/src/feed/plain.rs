@@ -33,9 +33,9 @@ pub(crate) struct PlainFeed<'a> {
 }
 
 /// Where plaintext comes from.
-enum PlainInput {
-    /// It lies still: jobs read it themselves.
-    Placed { source: Arc<dyn ReadAt>, place: Arc<dyn segment_worker::ReadAt> },
+pub(crate) enum PlainInput {
+    /// It lies still: jobs read it themselves. It is asked once how long it is, so that all who reckon with that agree.
+    Placed { source: Arc<dyn ReadAt>, place: Arc<dyn segment_worker::ReadAt>, len: u64 },
     /// It comes when it comes.
     Piped(Ahead),
 }
@@ -46,23 +46,37 @@ struct OpenSegment {
     plaintext_len: u64,
 }
 
+impl PlainInput {
+    /// All of `source`.
+    pub(crate) fn new(source: Box<dyn Source>) -> PlainInput {
+        match source.positioned() {
+            Some(source) => {
+                PlainInput::Placed { len: source.len(), place: Arc::new(Place(source.clone())), source }
+            }
+            None => PlainInput::Piped(Ahead::new(source)),
+        }
+    }
+
+    /// Bytes in all, where that is known.
+    pub(crate) fn len(&self) -> Option<u64> {
+        match self {
+            PlainInput::Placed { len, .. } => Some(*len),
+            PlainInput::Piped(_) => None,
+        }
+    }
+}
+
 impl<'a> PlainFeed<'a> {
-    /// What of `source` comes behind the segments of `ledger`, whose last has the chain value `chain`. `head` is what
+    /// What of `input` comes behind the segments of `ledger`, whose last has the chain value `chain`. `head` is what
     /// stands before the first that is still to be sealed.
     pub(crate) fn new(
-        source: Box<dyn Source>,
+        input: PlainInput,
         envelope: &'a Envelope,
         head: Vec<u8>,
         ledger: Ledger,
         chain: ChainValue,
         frames_per_run: u32,
     ) -> PlainFeed<'a> {
-        let input = match source.positioned() {
-            Some(positioned) => {
-                PlainInput::Placed { place: Arc::new(Place(positioned.clone())), source: positioned }
-            }
-            None => PlainInput::Piped(Ahead::new(source)),
-        };
         PlainFeed {
             input,
             geometry: StreamGeometry::new(envelope.shape(), envelope.metadata_len),
@@ -130,8 +144,8 @@ impl<'a> PlainFeed<'a> {
         let room = run_len.min(shape.segment_len() - segment.plaintext_len);
         let offset = segment.plaintext_offset + segment.plaintext_len;
         let (len, input) = match &mut self.input {
-            PlainInput::Placed { source, place } => {
-                let left = source.len().checked_sub(offset).ok_or_else(Error::input_changed)?;
+            PlainInput::Placed { place, len, .. } => {
+                let left = len.checked_sub(offset).ok_or_else(Error::input_changed)?;
                 (left, Some(Input::Place(place.clone())))
             }
             PlainInput::Piped(ahead) => {
@@ -206,8 +220,7 @@ impl SealFeed for PlainFeed<'_> {
 impl PlainFeed<'_> {
     /// Whether an earlier attempt has sealed the last segment already.
     fn is_sealed(&self) -> bool {
-        let PlainInput::Placed { source, .. } = &self.input else { return false };
-        self.ledger.segments() > 0 && self.ledger.plaintext_len() == source.len()
+        self.ledger.segments() > 0 && self.input.len() == Some(self.ledger.plaintext_len())
     }
 
     /// The index page that stands behind the segments so far, if one does.
