@@ -9,13 +9,17 @@ use std::thread;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use framing::limits::{FRAME_HEADER_LEN, FRAME_OVERHEAD, TAG_LEN};
 use framing::{DigestKind, FrameHeader, FrameIndex, FrameKind, Suite};
+use sha2::{Digest as _, Sha256};
 
-/// Seals or opens frames of 64 KiB in runs of 8, the facade's defaults, on some threads.
+use crate::Setting;
+
+/// Seals or opens frames in runs as long as the facade's, on some threads.
 ///
 /// Each thread takes the next run, works into one buffer of its own, and forgets the result. All frames have one key.
 pub struct BareLoop {
     key: LessSafeKey,
     digest: DigestKind,
+    frame_len: usize,
     reading: Reading,
     threads: NonZeroUsize,
 }
@@ -30,39 +34,33 @@ pub enum Reading {
 }
 
 impl BareLoop {
-    /// Bytes of plaintext in a frame.
-    pub const FRAME_LEN: usize = 64 << 10;
-    /// Frames in a run.
-    pub const FRAMES_PER_RUN: usize = 8;
-
-    /// A loop on `threads` threads. The digests are BLAKE3, or tags, which cost nothing.
-    ///
-    /// # Panics
-    /// `digest` is SHA-256: no row needs it.
-    pub fn new(suite: Suite, digest: DigestKind, reading: Reading, threads: NonZeroUsize) -> BareLoop {
-        assert_ne!(digest, DigestKind::Sha256, "there is no bare loop with SHA-256");
-        let algorithm = match suite {
+    /// A loop over the frames of `setting`, on its threads. Segments it knows none.
+    pub fn new(setting: &Setting, reading: Reading) -> BareLoop {
+        let algorithm = match setting.suite {
             Suite::Aes256Gcm => &AES_256_GCM,
             Suite::ChaCha20Poly1305 => &CHACHA20_POLY1305,
         };
         let key = UnboundKey::new(algorithm, &KEY).expect("32 bytes are a key of either suite");
-        BareLoop { key: LessSafeKey::new(key), digest, reading, threads }
+        let Setting { digest, frame_len, threads, .. } = *setting;
+        BareLoop { key: LessSafeKey::new(key), digest, frame_len, reading, threads }
     }
 
     /// Opens the frames that [`BareLoop::sealed`] made.
     pub fn open(&self, wire: &[u8]) {
-        self.over_runs(wire, RUN_WIRE_LEN, RUN_LEN, |run, wire, out| self.open_run(run, wire, out));
+        let (wire_len, len) = (self.run_wire_len(), self.run_len());
+        self.over_runs(wire, wire_len, len, |run, wire, out| self.open_run(run, wire, out));
     }
 
     /// Seals `plaintext`.
     pub fn seal(&self, plaintext: &[u8]) {
-        self.over_runs(plaintext, RUN_LEN, RUN_WIRE_LEN, |run, text, out| self.seal_run(run, text, out));
+        let (len, wire_len) = (self.run_len(), self.run_wire_len());
+        self.over_runs(plaintext, len, wire_len, |run, text, out| self.seal_run(run, text, out));
     }
 
     /// Seals `plaintext` on this thread, and keeps it.
     pub fn sealed(&self, plaintext: &[u8]) -> Vec<u8> {
-        let mut wire = vec![0; plaintext.len() + plaintext.len().div_ceil(Self::FRAME_LEN) * FRAME_OVERHEAD];
-        let runs = plaintext.chunks(RUN_LEN).zip(wire.chunks_mut(RUN_WIRE_LEN));
+        let mut wire = vec![0; plaintext.len() + plaintext.len().div_ceil(self.frame_len) * FRAME_OVERHEAD];
+        let runs = plaintext.chunks(self.run_len()).zip(wire.chunks_mut(self.run_wire_len()));
         runs.enumerate().for_each(|(run, (text, out))| self.seal_run(run, text, out));
         wire
     }
@@ -105,8 +103,8 @@ impl BareLoop {
     }
 
     fn open_run(&self, run: usize, wire: &[u8], plaintext: &mut [u8]) {
-        let frames = wire.chunks(Self::FRAME_LEN + FRAME_OVERHEAD).zip(plaintext.chunks_mut(Self::FRAME_LEN));
-        for (index, (frame, out)) in (run * Self::FRAMES_PER_RUN..).zip(frames) {
+        let frames = wire.chunks(self.frame_len + FRAME_OVERHEAD).zip(plaintext.chunks_mut(self.frame_len));
+        for (index, (frame, out)) in (run * self.frames_per_run()..).zip(frames) {
             let (header, body) = frame.split_at(FRAME_HEADER_LEN);
             let (text, tag) = body.split_at(body.len() - TAG_LEN);
             let opened = self.key.open_separate_gather(
@@ -122,8 +120,8 @@ impl BareLoop {
     }
 
     fn seal_run(&self, run: usize, plaintext: &[u8], wire: &mut [u8]) {
-        let frames = plaintext.chunks(Self::FRAME_LEN).zip(wire.chunks_mut(Self::FRAME_LEN + FRAME_OVERHEAD));
-        for (index, (text, frame)) in (run * Self::FRAMES_PER_RUN..).zip(frames) {
+        let frames = plaintext.chunks(self.frame_len).zip(wire.chunks_mut(self.frame_len + FRAME_OVERHEAD));
+        for (index, (text, frame)) in (run * self.frames_per_run()..).zip(frames) {
             let frame = &mut frame[..text.len() + FRAME_OVERHEAD];
             let (header, body) = frame.split_at_mut(FRAME_HEADER_LEN);
             header
@@ -137,14 +135,33 @@ impl BareLoop {
     }
 
     fn fragment(&self, header: &[u8], body: &[u8]) -> [u8; 32] {
-        if self.digest == DigestKind::Blake3 {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(LABEL_FRAME).update(header).update(body);
-            return hasher.finalize().into();
+        match self.digest {
+            DigestKind::Blake3 => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(LABEL_FRAME).update(header).update(body);
+                hasher.finalize().into()
+            }
+            DigestKind::Sha256 => {
+                Sha256::new_with_prefix(LABEL_FRAME).chain_update(header).chain_update(body).finalize().into()
+            }
+            DigestKind::Tags => {
+                let mut fragment = [0; 32];
+                fragment[..TAG_LEN].copy_from_slice(&body[body.len() - TAG_LEN..]);
+                fragment
+            }
         }
-        let mut fragment = [0; 32];
-        fragment[..TAG_LEN].copy_from_slice(&body[body.len() - TAG_LEN..]);
-        fragment
+    }
+
+    fn frames_per_run(&self) -> usize {
+        (RUN_LEN / self.frame_len).max(1)
+    }
+
+    fn run_len(&self) -> usize {
+        self.frames_per_run() * self.frame_len
+    }
+
+    fn run_wire_len(&self) -> usize {
+        self.frames_per_run() * (self.frame_len + FRAME_OVERHEAD)
     }
 }
 
@@ -158,8 +175,8 @@ fn nonce(index: usize) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-const RUN_LEN: usize = BareLoop::FRAMES_PER_RUN * BareLoop::FRAME_LEN;
-const RUN_WIRE_LEN: usize = BareLoop::FRAMES_PER_RUN * (BareLoop::FRAME_LEN + FRAME_OVERHEAD);
+/// Plaintext bytes of a run, unless a frame is longer.
+const RUN_LEN: usize = 512 << 10;
 const KEY: [u8; 32] = [7; 32];
 const BASE_NONCE: [u8; 12] = [3; 12];
 const LABEL_FRAME: &[u8] = b"cofferdam/v1/frame\0";
@@ -171,30 +188,37 @@ mod tests {
     use super::*;
     use crate::bytes;
 
-    const FRAME: usize = BareLoop::FRAME_LEN;
+    fn setting(suite: Suite, digest: DigestKind, frame_len: usize) -> Setting {
+        Setting { suite, frame_len, ..Setting::new(digest, NonZeroUsize::new(2).unwrap()) }
+    }
 
-    fn bare(suite: Suite, digest: DigestKind) -> BareLoop {
-        BareLoop::new(suite, digest, Reading::Copied, NonZeroUsize::new(2).unwrap())
+    fn bare(suite: Suite, digest: DigestKind, frame_len: usize) -> BareLoop {
+        BareLoop::new(&setting(suite, digest, frame_len), Reading::Copied)
     }
 
     #[test]
     fn the_bare_loop_makes_the_frames_and_fragments_of_the_frame_worker() {
-        let shape = Shape::new(FRAME as u32, 128).unwrap();
         for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305] {
-            for digest in [DigestKind::Blake3, DigestKind::Tags] {
-                for len in [1, FRAME - 1, FRAME, FRAME + 1, RUN_LEN, 2 * RUN_LEN + FRAME + 5] {
-                    let plaintext = bytes(len);
-                    let worker = FrameWorker::new(Backend::Portable, suite, digest, shape, &KEY, &BASE_NONCE);
-                    let mut wire = vec![0; FrameWorker::run_wire_len(shape, len)];
-                    let frames = worker.seal_run(FrameIndex(0), &plaintext, &mut wire);
-                    let bare = bare(suite, digest);
-                    assert!(bare.sealed(&plaintext) == wire, "{suite:?} {digest:?} {len}");
-                    for (frame, bytes) in frames.iter().zip(wire.chunks(FRAME + FRAME_OVERHEAD)) {
-                        let (header, body) = bytes.split_at(FRAME_HEADER_LEN);
-                        assert_eq!(Fragment::from_bytes(bare.fragment(header, body)), frame.fragment);
+            for digest in [DigestKind::Blake3, DigestKind::Sha256, DigestKind::Tags] {
+                for frame in [4096, 64 << 10, 1 << 20] {
+                    for len in [1, frame - 1, frame, frame + 1, RUN_LEN, 2 * RUN_LEN + frame + 5] {
+                        compare(&bytes(len), suite, digest, frame);
                     }
                 }
             }
+        }
+    }
+
+    fn compare(plaintext: &[u8], suite: Suite, digest: DigestKind, frame: usize) {
+        let shape = Shape::new(frame as u32, 1024).unwrap();
+        let worker = FrameWorker::new(Backend::Portable, suite, digest, shape, &KEY, &BASE_NONCE);
+        let mut wire = vec![0; FrameWorker::run_wire_len(shape, plaintext.len())];
+        let frames = worker.seal_run(FrameIndex(0), plaintext, &mut wire);
+        let bare = bare(suite, digest, frame);
+        assert!(bare.sealed(plaintext) == wire, "{suite:?} {digest:?} {frame} {}", plaintext.len());
+        for (frame, bytes) in frames.iter().zip(wire.chunks(frame + FRAME_OVERHEAD)) {
+            let (header, body) = bytes.split_at(FRAME_HEADER_LEN);
+            assert_eq!(Fragment::from_bytes(bare.fragment(header, body)), frame.fragment);
         }
     }
 
@@ -203,8 +227,8 @@ mod tests {
         let plaintext = bytes(5 * RUN_LEN + 1);
         for threads in [1, 2, 3, 8] {
             for reading in [Reading::Borrowed, Reading::Copied] {
-                let threads = NonZeroUsize::new(threads).unwrap();
-                let bare = BareLoop::new(Suite::Aes256Gcm, DigestKind::Tags, reading, threads);
+                let setting = Setting::new(DigestKind::Tags, NonZeroUsize::new(threads).unwrap());
+                let bare = BareLoop::new(&setting, reading);
                 let done = std::sync::Mutex::new(vec![Vec::new(); 6]);
                 bare.over_runs(&plaintext, RUN_LEN, RUN_LEN, |run, input, _| {
                     done.lock().unwrap()[run].extend_from_slice(input);
@@ -217,7 +241,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "sealed at this place")]
     fn a_flipped_bit_does_not_pass_the_bare_loop_either() {
-        let bare = bare(Suite::Aes256Gcm, DigestKind::Tags);
+        let bare = bare(Suite::Aes256Gcm, DigestKind::Tags, 4096);
         let mut wire = bare.sealed(&bytes(100));
         wire[50] ^= 1;
         bare.open_run(0, &wire, &mut [0; 100]);

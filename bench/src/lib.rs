@@ -11,6 +11,6 @@ mod turns;
 pub use bare::{BareLoop, Reading};
 pub use bare_stream::{BareStream, CipherCalls};
 pub use parts::Parts;
-pub use rows::{Row, Work, bytes, rows};
+pub use rows::{Row, Setting, Work, bare_rows, bytes, pipeline_row, rows};
 pub use scale::Scale;
 pub use turns::{Warm, columns, in_turn, timed};

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cofferdam::{
-    BytesSource, DigestKind, Identities, MemorySink, NullSink, Opener, Pool, Recipients, Sealer,
-    StreamingSink, Suite, WrappingKey,
+    BytesSource, DigestKind, FRAME_LEN_DEFAULT, Identities, MemorySink, NullSink, Opener, Pool, Recipients,
+    SEGMENT_LEN_DEFAULT, Sealer, StreamingSink, Suite, WrappingKey,
 };
 
 use crate::{BareLoop, Reading};
@@ -20,6 +20,61 @@ pub enum Work {
     Seal,
 }
 
+/// What can be chosen of a stream, and on how many threads it is worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The AEAD.
+    pub suite: Suite,
+    /// What segments are digested with.
+    pub digest: DigestKind,
+    /// Plaintext bytes of a frame.
+    pub frame_len: usize,
+    /// Plaintext bytes of a segment.
+    pub segment_len: u64,
+    /// Threads that work on frames.
+    pub threads: NonZeroUsize,
+}
+
+impl Setting {
+    /// AES-256-GCM; frames and segments at their defaults.
+    pub fn new(digest: DigestKind, threads: NonZeroUsize) -> Setting {
+        Setting {
+            suite: Suite::Aes256Gcm,
+            digest,
+            frame_len: FRAME_LEN_DEFAULT as usize,
+            segment_len: SEGMENT_LEN_DEFAULT,
+            threads,
+        }
+    }
+
+    fn sealer(&self, pool: &Pool) -> Sealer {
+        Sealer::new(Recipients::new().wrapping_key(key()))
+            .suite(self.suite)
+            .digest(self.digest)
+            .frame_len(self.frame_len as u32)
+            .segment_len(self.segment_len)
+            .pool(pool.clone())
+    }
+
+    fn pool(&self) -> Pool {
+        Pool::new(self.threads).expect("the machine gives threads")
+    }
+
+    /// What the pipeline works on: the plaintext, or a stream of it, which has been opened once and was that plaintext.
+    fn input(&self, work: Work, plaintext: &Arc<[u8]>, pool: &Pool) -> Arc<[u8]> {
+        if work == Work::Seal {
+            return plaintext.clone();
+        }
+        let (sink, contents) = MemorySink::new();
+        self.sealer(pool).seal(source(plaintext), sink).expect(WORKS);
+        let sealed: Arc<[u8]> = contents.take().expect("the stream was published").into();
+        let (sink, opened) = MemorySink::new();
+        opener(pool).open(source(&sealed), sink).expect(WORKS);
+        assert!(opened.take().as_deref() == Some(&**plaintext), "what was opened is what was sealed");
+        sealed
+    }
+}
+
 /// One way of doing the work, once a call.
 pub struct Row {
     /// How it is called in the tables.
@@ -31,19 +86,20 @@ pub struct Row {
 /// The rows of a table, the bare loop first, that they are all compared with. AES-256-GCM; frames, segments and memory
 /// at their defaults.
 pub fn rows(work: Work, digest: DigestKind, threads: NonZeroUsize, plaintext: &Arc<[u8]>) -> Vec<Row> {
-    let mut rows = bare_rows(work, digest, threads, plaintext);
-    rows.extend(pipeline_rows(work, digest, threads, plaintext));
+    let setting = Setting::new(digest, threads);
+    let mut rows = bare_rows(work, &setting, plaintext);
+    rows.extend(pipeline_rows(work, &setting, plaintext));
     rows
 }
 
-fn bare_rows(work: Work, digest: DigestKind, threads: NonZeroUsize, plaintext: &Arc<[u8]>) -> Vec<Row> {
-    let bare = |reading| BareLoop::new(Suite::Aes256Gcm, digest, reading, threads);
+/// The bare loop that works where its input lies, and the one that copies it first.
+pub fn bare_rows(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Vec<Row> {
     let input: Arc<[u8]> = match work {
-        Work::Open => bare(Reading::Borrowed).sealed(plaintext).into(),
+        Work::Open => BareLoop::new(setting, Reading::Borrowed).sealed(plaintext).into(),
         Work::Seal => plaintext.clone(),
     };
     let row = |name, reading| {
-        let (bare, input) = (bare(reading), input.clone());
+        let (bare, input) = (BareLoop::new(setting, reading), input.clone());
         let run: Box<dyn Fn()> = match work {
             Work::Open => Box::new(move || bare.open(&input)),
             Work::Seal => Box::new(move || bare.seal(&input)),
@@ -53,37 +109,38 @@ fn bare_rows(work: Work, digest: DigestKind, threads: NonZeroUsize, plaintext: &
     vec![row("bare loop", Reading::Borrowed), row("bare loop with the source's copy", Reading::Copied)]
 }
 
-fn pipeline_rows(work: Work, digest: DigestKind, threads: NonZeroUsize, plaintext: &Arc<[u8]>) -> [Row; 2] {
-    let pool = Pool::new(threads).expect("the machine gives threads");
-    let input = match work {
-        Work::Seal => plaintext.clone(),
-        Work::Open => {
-            let (sink, contents) = MemorySink::new();
-            sealer(digest, &pool).seal(source(plaintext), sink).expect(WORKS);
-            contents.take().expect("the stream was published").into()
-        }
-    };
-    let drops = pipeline(work, digest, &pool, input.clone(), NullSink::new);
-    let keeps = pipeline(work, digest, &pool, input, || MemorySink::new().0);
+/// The pipeline, with a sink that drops what it takes, and with one that keeps it.
+fn pipeline_rows(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> [Row; 2] {
+    let pool = setting.pool();
+    let input = setting.input(work, plaintext, &pool);
+    let keeps = pipeline(work, setting, &pool, input.clone(), || MemorySink::new().0);
+    let drops = pipeline(work, setting, &pool, input, NullSink::new);
     [Row { name: "pipeline, sink drops", run: drops }, Row { name: "pipeline, sink keeps", run: keeps }]
+}
+
+/// The pipeline, with a sink that drops what it takes.
+pub fn pipeline_row(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Row {
+    let pool = setting.pool();
+    let input = setting.input(work, plaintext, &pool);
+    Row { name: "pipeline, sink drops", run: pipeline(work, setting, &pool, input, NullSink::new) }
 }
 
 fn pipeline<S: StreamingSink>(
     work: Work,
-    digest: DigestKind,
+    setting: &Setting,
     pool: &Pool,
     input: Arc<[u8]>,
     sink: impl Fn() -> S + 'static,
 ) -> Box<dyn Fn()> {
     match work {
         Work::Seal => {
-            let sealer = sealer(digest, pool);
+            let sealer = setting.sealer(pool);
             Box::new(move || {
                 sealer.seal(source(&input), sink()).expect(WORKS);
             })
         }
         Work::Open => {
-            let opener = Opener::new(Identities::new().wrapping_key(key())).pool(pool.clone());
+            let opener = opener(pool);
             Box::new(move || {
                 opener.open(source(&input), sink()).expect(WORKS);
             })
@@ -91,9 +148,8 @@ fn pipeline<S: StreamingSink>(
     }
 }
 
-fn sealer(digest: DigestKind, pool: &Pool) -> Sealer {
-    let recipients = Recipients::new().wrapping_key(key());
-    Sealer::new(recipients).suite(Suite::Aes256Gcm).digest(digest).pool(pool.clone())
+fn opener(pool: &Pool) -> Opener {
+    Opener::new(Identities::new().wrapping_key(key())).pool(pool.clone())
 }
 
 /// Bytes without a pattern that repeats soon. What they are does not matter to any cipher.
@@ -125,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_row_of_every_table_runs() {
-        let plaintext: Arc<[u8]> = bytes(BareLoop::FRAME_LEN + 1).into();
+        let plaintext: Arc<[u8]> = bytes(FRAME_LEN_DEFAULT as usize + 1).into();
         for work in [Work::Open, Work::Seal] {
             for digest in [DigestKind::Blake3, DigestKind::Tags] {
                 let rows = rows(work, digest, NonZeroUsize::new(2).unwrap(), &plaintext);
