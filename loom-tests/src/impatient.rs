@@ -9,5 +9,5 @@ pub(crate) mod gate;
 pub(crate) mod marks;
 
 mod prim {
-    pub(crate) use crate::prim::{Hasty as Condvar, Mutex};
+    pub(crate) use crate::prim::{Arc, Hasty as Condvar, Mutex};
 }

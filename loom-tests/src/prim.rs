@@ -61,10 +61,6 @@ impl Condvar {
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
-    }
 }
 
 /// A condition variable whose timed wait runs out as soon as the others have had a turn.
@@ -86,6 +82,4 @@ impl Hasty {
     }
 
     pub(crate) fn notify_one(&self) {}
-
-    pub(crate) fn notify_all(&self) {}
 }

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 
-use crate::prim::{Condvar, Mutex};
+use crate::prim::{Arc, Condvar, Mutex};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flaw {
     TakesUnderAnotherLock,
     GivesInSilence,
-    WakesOne,
+    WakesTheLast,
     HasNoQueue,
     LeavesInSilence,
 }
@@ -42,7 +42,7 @@ macro_rules! flawed {
 flawed! {
     TakesUnderAnotherLock: "Lets the lock go between the look and the taking.",
     GivesInSilence: "Wakes nobody when credit comes back.",
-    WakesOne: "Wakes one when credit comes back or the queue moves: perhaps one that cannot be served.",
+    WakesTheLast: "Wakes the last in the queue: perhaps one that cannot be served.",
     HasNoQueue: "Serves whoever fits.",
     LeavesInSilence: "Wakes nobody when one leaves the queue.",
 }
@@ -50,19 +50,24 @@ flawed! {
 struct Gate {
     flaw: Flaw,
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 struct State {
     free: usize,
-    waiting: VecDeque<u64>,
+    waiting: VecDeque<Waiting>,
     next_ticket: u64,
+}
+
+struct Waiting {
+    ticket: u64,
+    bytes: usize,
+    turn: Arc<Condvar>,
 }
 
 impl Gate {
     fn new(total: usize, flaw: Flaw) -> Gate {
         let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
-        Gate { flaw, state: Mutex::new(state), changed: Condvar::new() }
+        Gate { flaw, state: Mutex::new(state) }
     }
 
     fn try_take(&self, bytes: usize) -> bool {
@@ -79,16 +84,18 @@ impl Gate {
     }
 
     fn take(&self, bytes: usize, stop: impl Fn() -> bool) -> bool {
+        let turn = Arc::new(Condvar::new());
         let mut state = self.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(ticket);
+        state.waiting.push_back(Waiting { ticket, bytes, turn: turn.clone() });
         let mut taken = false;
         loop {
             if stop() {
                 break;
             }
-            let due = self.flaw == Flaw::HasNoQueue || state.waiting.front() == Some(&ticket);
+            let first = state.waiting.front().is_some_and(|first| first.ticket == ticket);
+            let due = self.flaw == Flaw::HasNoQueue || first;
             if due && state.free >= bytes {
                 if self.flaw == Flaw::TakesUnderAnotherLock {
                     drop(state);
@@ -98,13 +105,11 @@ impl Gate {
                 taken = true;
                 break;
             }
-            self.changed.wait(&mut state);
+            turn.wait(&mut state);
         }
-        state.waiting.retain(|waiting| *waiting != ticket);
-        match self.flaw {
-            Flaw::LeavesInSilence => {}
-            Flaw::WakesOne => self.changed.notify_one(),
-            _ => self.changed.notify_all(),
+        state.waiting.retain(|waiting| waiting.ticket != ticket);
+        if self.flaw != Flaw::LeavesInSilence {
+            self.wake(&state);
         }
         taken
     }
@@ -112,11 +117,18 @@ impl Gate {
     fn give(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.free = state.free.wrapping_add(bytes);
-        drop(state);
-        match self.flaw {
-            Flaw::GivesInSilence => {}
-            Flaw::WakesOne => self.changed.notify_one(),
-            _ => self.changed.notify_all(),
+        if self.flaw != Flaw::GivesInSilence {
+            self.wake(&state);
+        }
+    }
+
+    fn wake(&self, state: &State) {
+        let woken = match self.flaw {
+            Flaw::WakesTheLast => state.waiting.back(),
+            _ => state.waiting.front(),
+        };
+        if let Some(woken) = woken.filter(|woken| woken.bytes <= state.free) {
+            woken.turn.notify_one();
         }
     }
 }

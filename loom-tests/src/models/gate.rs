@@ -192,8 +192,8 @@ fn canary_a_gate_that_gives_back_in_silence() {
 }
 
 #[test]
-fn canary_a_gate_that_wakes_only_one() {
-    check_catches(DEADLOCK, a_small_one_does_not_pass_a_large_one!(broken::gate::WakesOne));
+fn canary_a_gate_that_wakes_the_last_in_the_queue() {
+    check_catches(DEADLOCK, a_small_one_does_not_pass_a_large_one!(broken::gate::WakesTheLast));
 }
 
 #[test]
