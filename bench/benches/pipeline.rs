@@ -1,5 +1,5 @@
 //! Criterion benches of the parts (splitting, fragments, one frame) and of the pipeline in memory.
-//! It knows no file and no other program: `compare.sh` does.
+//! It knows no file and no other program: `cargo xtask compare` does.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! What the benches measure: the pipeline in memory, and the bare loops that bound its speed.
-//! It knows no file; `benches/` says what is timed, the scripts beside it run whole processes.
+//! It knows no file; `benches/` says what is timed, `cargo xtask compare` runs whole processes.
 
 mod bare;
 mod bare_stream;

@@ -1,12 +1,16 @@
-//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz.
+//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, compare, results.
 //! Knows nothing of the engine; each task is a module of its own.
 
 #[cfg(feature = "vectors")]
 mod checked_in;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod compare;
 #[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod crash;
 mod fuzz;
 mod programs;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod results;
 mod steps;
 mod tidy;
 #[cfg(feature = "vectors")]
@@ -28,6 +32,12 @@ cargo xtask vectors --check           compare docs/vectors with what would be wr
 cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
+cargo xtask compare [--directory DIR]… [--size 1GiB]… [--input real|random|zeros]… [--rounds N] [--seconds N]
+                    [--order blocks|turns] [--only NAME,…] [--write]
+                                      this program beside cp, age, restic and others, as whole processes
+cargo xtask memory [DIRECTORY [SIZE SIZE]]   its peak memory at two sizes, beside its bars
+cargo xtask results [--disk DIR] [SECTION…]  measure again what bench/RESULTS.md says
+cargo xtask results --list            its sections
 ";
 
 fn main() -> ExitCode {
@@ -57,6 +67,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         ["vectors", "--check"] => vectors_task(&root, Vectors::Check),
         ["crash", rest @ ..] => crash_task(&root, rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
+        ["compare" | "memory" | "results" | "timed", rest @ ..] => measuring_task(&root, arguments[0], rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -79,6 +90,22 @@ pub(crate) fn crash_task(root: &Path, arguments: &[&str]) -> Result<(), String> 
 pub(crate) fn crash_task(_root: &Path, _arguments: &[&str]) -> Result<(), String> {
     println!("skipped: programs are traced on Linux with glibc, on x86-64 and aarch64");
     Ok(())
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn measuring_task(root: &Path, task: &str, arguments: &[&str]) -> Result<(), String> {
+    match task {
+        "compare" => compare::run(root, &results::Machine::now(root), arguments),
+        "memory" => compare::memory(root, arguments).map(|table| print!("{table}")),
+        "results" => results::run(root, arguments),
+        _ => compare::timed::run(arguments),
+    }
+}
+
+/// What a process took is asked from Linux, and where there is room.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn measuring_task(_root: &Path, task: &str, _arguments: &[&str]) -> Result<(), String> {
+    Err(format!("`{task}` measures on Linux with glibc alone"))
 }
 
 /// What to do with the test vectors.

@@ -1,0 +1,234 @@
+//! Owns one comparison: all contestants on one input of one size in one place, in turn or in blocks.
+//! Knows no program, and prints no table.
+
+use std::path::{Path, PathBuf};
+
+use super::contestant::{Contestant, Direction};
+use super::input::{Input, Kind};
+use super::place::Place;
+use super::rounds::{Limits, Rounds};
+use super::scene::{Keys, Scene, remove};
+use super::scratch::Scratch;
+use super::size::size_text;
+
+/// How the runs of the contestants follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Each contestant does all its runs before the next: A A B B.
+    Blocks,
+    /// Every round runs every contestant once: A B A B.
+    Turns,
+}
+
+impl Order {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Order::Blocks => "blocks",
+            Order::Turns => "turns",
+        }
+    }
+}
+
+/// What is compared, and how.
+pub(crate) struct Plan {
+    pub(crate) place: Place,
+    pub(crate) kind: Kind,
+    /// Bytes of plaintext.
+    pub(crate) size: u64,
+    pub(crate) order: Order,
+    pub(crate) limits: Limits,
+}
+
+/// What came of it, one row a contestant; the first is what the others stand beside.
+pub(crate) struct Group {
+    pub(crate) plan: Plan,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// The figures of one contestant.
+pub(crate) struct Row {
+    pub(crate) contestant: &'static Contestant,
+    seal: Rounds,
+    restore: Rounds,
+    /// Bytes of the sealed form.
+    pub(crate) sealed_len: u64,
+}
+
+impl Row {
+    fn new(contestant: &'static Contestant, limits: Limits) -> Row {
+        let [seal, restore] = [Rounds::new(limits), Rounds::new(limits)];
+        Row { contestant, seal, restore, sealed_len: 0 }
+    }
+
+    pub(crate) fn rounds(&self, direction: Direction) -> &Rounds {
+        match direction {
+            Direction::Seal => &self.seal,
+            Direction::Restore => &self.restore,
+        }
+    }
+
+    fn rounds_mut(&mut self, direction: Direction) -> &mut Rounds {
+        match direction {
+            Direction::Seal => &mut self.seal,
+            Direction::Restore => &mut self.restore,
+        }
+    }
+
+    /// One run more.
+    fn run(&mut self, scene: &Scene<'_>, direction: Direction) -> Result<(), String> {
+        let usage = scene.run(direction)?;
+        self.rounds_mut(direction).add(usage);
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Compares `contestants` with the program at `cofferdam`.
+    ///
+    /// # Errors
+    /// Too little room; a contestant that fails, or that restores other bytes than it was given.
+    pub(crate) fn measure(
+        plan: Plan,
+        contestants: &[&'static Contestant],
+        cofferdam: &Path,
+    ) -> Result<Group, String> {
+        plan.place.check_room(plan.room_needed(contestants.len()))?;
+        let scratch = Scratch::new(&plan.place.directory)?;
+        let keys = Keys::new(cofferdam, scratch.path())?;
+        let ground = Ground { plan: &plan, input: Input::new(plan.kind, plan.size)?, keys, scratch };
+        let rows = match plan.order {
+            Order::Blocks => ground.in_blocks(contestants)?,
+            Order::Turns => ground.in_turns(contestants)?,
+        };
+        drop(ground);
+        Ok(Group { plan, rows })
+    }
+
+    /// The row that the others stand beside.
+    pub(crate) fn base(&self) -> &Row {
+        &self.rows[0]
+    }
+}
+
+impl Plan {
+    /// Bytes that lie in the place at once, at most: in blocks an input and an output, in turns everything sealed.
+    fn room_needed(&self, contestants: usize) -> u64 {
+        let files = match self.order {
+            Order::Blocks => 2,
+            Order::Turns => contestants as u64 + 2,
+        };
+        files * (self.size + self.size / ROOM_PART) + ROOM_BASE
+    }
+
+    /// Where memory cannot hold the plaintext beside the other two files, it is made again when it is needed.
+    fn plain_stays(&self) -> bool {
+        self.order == Order::Turns
+            || 3 * (self.size + self.size / ROOM_PART) + ROOM_BASE <= self.place.room_in_memory
+    }
+}
+
+/// Where a group is measured.
+struct Ground<'a> {
+    plan: &'a Plan,
+    input: Input,
+    keys: Keys,
+    scratch: Scratch,
+}
+
+impl Ground<'_> {
+    fn in_blocks(&self, contestants: &[&'static Contestant]) -> Result<Vec<Row>, String> {
+        let mut rows = Vec::new();
+        for contestant in contestants {
+            self.say(contestant);
+            let mut row = Row::new(contestant, self.plan.limits);
+            let scene = self.scene(contestant)?;
+            while row.seal.want_more() {
+                row.run(&scene, Direction::Seal)?;
+            }
+            row.sealed_len = scene.sealed_len()?;
+            scene.give_back()?;
+            if !self.plan.plain_stays() {
+                remove(&self.plain())?;
+            }
+            while row.restore.want_more() {
+                row.run(&scene, Direction::Restore)?;
+            }
+            self.check(&scene)?;
+            scene.clear()?;
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn in_turns(&self, contestants: &[&'static Contestant]) -> Result<Vec<Row>, String> {
+        let scenes = contestants.iter().map(|one| self.scene(one)).collect::<Result<Vec<_>, _>>()?;
+        let mut rows: Vec<Row> = contestants.iter().map(|one| Row::new(one, self.plan.limits)).collect();
+        for direction in Direction::BOTH {
+            while rows.iter().any(|row| row.rounds(direction).want_more()) {
+                eprintln!("{}: a round of {}", size_text(self.plan.size), direction.name());
+                for (row, scene) in rows.iter_mut().zip(&scenes) {
+                    if row.rounds(direction).want_more() {
+                        row.run(scene, direction)?;
+                        row.sealed_len = scene.sealed_len()?;
+                    }
+                    if direction == Direction::Restore
+                        && !row.restore.want_more()
+                        && scene.restored().exists()
+                    {
+                        self.check(scene)?;
+                    }
+                    scene.forget_restored()?;
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// A contestant's folder, with the plaintext in it.
+    fn scene(&self, contestant: &'static Contestant) -> Result<Scene<'_>, String> {
+        if !self.plain().exists() {
+            self.input.write(&self.plain())?;
+        }
+        let scene = Scene::new(contestant, &self.keys, self.scratch.path())?;
+        scene.take(&self.plain())?;
+        Ok(scene)
+    }
+
+    fn plain(&self) -> PathBuf {
+        self.scratch.path().join("plain")
+    }
+
+    fn check(&self, scene: &Scene<'_>) -> Result<(), String> {
+        let wrong = |what| format!("{} does not restore what it sealed: {what}", scene.contestant.name);
+        self.input.check(&scene.restored()).map_err(wrong)
+    }
+
+    fn say(&self, contestant: &Contestant) {
+        let Plan { place, kind, size, .. } = self.plan;
+        eprintln!("{}, {} of {}: {}", place.name(), size_text(*size), kind.text(), contestant.name);
+    }
+}
+
+/// Of a size: what a sealed form or a repository may take beyond it.
+const ROOM_PART: u64 = 16;
+/// What the contestants take whatever the size: caches, indexes, temporary files.
+const ROOM_BASE: u64 = 128 << 20;
+
+/// A group of made-up wall times in milliseconds, in both directions, on 1000 MiB sealed with 1 MiB more.
+#[cfg(test)]
+pub(crate) fn made_up(rows: &[(&str, &[u64])]) -> Group {
+    use std::time::Duration;
+
+    let size = 1000 << 20;
+    let place =
+        Place { directory: "/here".into(), file_system: "tmpfs".into(), room: size, room_in_memory: size };
+    let limits = Limits { rounds: 5, patience: Duration::from_secs(15) };
+    let plan = Plan { place, kind: Kind::Real, size, order: Order::Blocks, limits };
+    let row = |(name, times): &(&str, &[u64])| Row {
+        contestant: super::contestants::find(name).unwrap(),
+        seal: super::rounds::made_up(times),
+        restore: super::rounds::made_up(times),
+        sealed_len: size + (1 << 20),
+    };
+    Group { plan, rows: rows.iter().map(row).collect() }
+}

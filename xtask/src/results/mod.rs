@@ -1,0 +1,196 @@
+//! Owns `cargo xtask results`: all figures of `bench/RESULTS.md` by one command, a section each.
+//! Knows no figure and judges none; what stands between a section's marks is replaced, the text around it stays.
+
+mod criterion;
+mod machine;
+mod marks;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+pub(crate) use self::machine::Machine;
+use crate::{compare, steps};
+
+/// A part of the results, and what measures it.
+struct Section {
+    name: &'static str,
+    work: Work,
+}
+
+enum Work {
+    /// What the machine is.
+    Machine,
+    /// `cargo xtask compare` with these arguments: it writes the section itself, and a chart.
+    Compare(At, &'static [&'static str]),
+    /// Peak memory, with files on the disk.
+    Memory,
+    /// A bench that prints Markdown, once a place.
+    Bench(&'static str, &'static [At]),
+    /// Those of criterion's benches in `pipeline` that a pattern finds.
+    Criterion(&'static str),
+}
+
+/// Where files lie meanwhile.
+#[derive(Clone, Copy)]
+enum At {
+    Tmpfs,
+    Disk,
+}
+
+/// All of them. A new bench is a line here and a pair of marks there.
+const SECTIONS: &[Section] = &[
+    Section { name: "machine", work: Work::Machine },
+    Section { name: "tmpfs", work: Work::Compare(At::Tmpfs, &["--size", "1GiB"]) },
+    Section { name: "tmpfs-large", work: Work::Compare(At::Tmpfs, LARGE) },
+    Section { name: "inputs", work: Work::Compare(At::Tmpfs, INPUTS) },
+    Section { name: "disk", work: Work::Compare(At::Disk, &["--size", "1GiB"]) },
+    Section { name: "disk-large", work: Work::Compare(At::Disk, LARGE) },
+    Section { name: "memory", work: Work::Memory },
+    Section { name: "cancel", work: Work::Bench("cancel", &[At::Tmpfs, At::Disk]) },
+    Section { name: "ratios", work: Work::Bench("ratios", &[At::Tmpfs]) },
+    Section { name: "parts", work: Work::Criterion("^(split|fragment|segment|frame)") },
+    Section { name: "sinks", work: Work::Bench("sinks", &[At::Tmpfs]) },
+    Section { name: "durability", work: Work::Bench("durability", &[At::Disk]) },
+    Section { name: "mapped", work: Work::Bench("mapped", &[At::Tmpfs]) },
+    Section { name: "tiny", work: Work::Bench("tiny", &[At::Tmpfs]) },
+    Section { name: "curves", work: Work::Bench("curves", &[At::Tmpfs]) },
+];
+
+const LARGE: &[&str] = &["--size", "8GiB", "--rounds", "3"];
+const INPUTS: &[&str] = &["--size", "1GiB", "--input", "zeros", "--input", "random", "--rounds", "3"];
+
+/// Measures the sections that are named, or all, and writes each as soon as it is there: `[--disk DIR] [SECTION…]`.
+///
+/// # Errors
+/// A section that is not known or has no marks; a measurement that fails.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    let (disk, names) = match arguments {
+        ["--list"] => {
+            SECTIONS.iter().for_each(|section| println!("{}", section.name));
+            return Ok(());
+        }
+        ["--disk", directory, names @ ..] => (PathBuf::from(directory), names),
+        names => (std::env::temp_dir(), names),
+    };
+    let chosen = chosen(names)?;
+    let text = read(root)?;
+    for section in &chosen {
+        marks::replaced(&text, section.name, "").map_err(|error| format!("{RESULTS}: {error}"))?;
+    }
+    // Once for all of them: later the load is that of the measurements themselves.
+    let machine = Machine::now(root);
+    for section in chosen {
+        eprintln!("results: measuring {}", section.name);
+        let begun = Instant::now();
+        measure(root, &machine, section, &disk)?;
+        eprintln!("results: {} took {:.0} s", section.name, begun.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Puts `content` between the marks of a section.
+///
+/// # Errors
+/// The file cannot be read or written, or has no such marks.
+pub(crate) fn replace(root: &Path, section: &str, content: &str) -> Result<(), String> {
+    let replaced = marks::replaced(&read(root)?, section, content);
+    let text = replaced.map_err(|error| format!("{RESULTS}: {error}"))?;
+    fs::write(root.join(RESULTS), text).map_err(|error| format!("cannot write {RESULTS}: {error}"))
+}
+
+fn chosen(names: &[&str]) -> Result<Vec<&'static Section>, String> {
+    if names.is_empty() {
+        return Ok(SECTIONS.iter().collect());
+    }
+    let find = |name: &&str| SECTIONS.iter().find(|section| section.name == *name);
+    let known = || SECTIONS.iter().map(|section| section.name).collect::<Vec<_>>().join(", ");
+    names
+        .iter()
+        .map(|name| find(name).ok_or_else(|| format!("no section is called {name}; there are {}", known())))
+        .collect()
+}
+
+fn measure(root: &Path, machine: &Machine, section: &Section, disk: &Path) -> Result<(), String> {
+    let directory = |at: &At| match at {
+        At::Tmpfs => PathBuf::from(TMPFS),
+        At::Disk => disk.to_owned(),
+    };
+    let content = match section.work {
+        Work::Machine => return replace(root, section.name, &machine.lines()),
+        Work::Compare(at, arguments) => {
+            let directory = directory(&at);
+            let directory = directory.to_string_lossy();
+            let arguments = [&["--write", "--directory", &directory], arguments].concat();
+            return compare::run(root, machine, &arguments);
+        }
+        Work::Memory => compare::memory(root, &[&disk.to_string_lossy()])?,
+        Work::Bench(name, places) => {
+            let tables = places.iter().map(|at| bench(root, name, &[], &directory(at)));
+            tables.collect::<Result<Vec<_>, _>>()?.join("\n")
+        }
+        Work::Criterion(pattern) => {
+            let printed = bench(root, "pipeline", &["--discard-baseline", pattern], Path::new(TMPFS))?;
+            criterion::table(&printed)
+        }
+    };
+    replace(root, section.name, &format!("{}\n\n{content}", machine.stamp()))
+}
+
+/// What a bench prints, with its files in `directory`.
+pub(crate) fn bench(root: &Path, name: &str, arguments: &[&str], directory: &Path) -> Result<String, String> {
+    let output = steps::cargo(root)
+        .args(["bench", "--quiet", "-p", "cofferdam-bench", "--bench", name, "--"])
+        .args(arguments)
+        .env("COFFERDAM_BENCH_DIRECTORY", directory)
+        .env("TMPDIR", directory)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot start cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the bench {name} ended with {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("the bench {name} prints what is no text"))
+}
+
+fn read(root: &Path) -> Result<String, String> {
+    fs::read_to_string(root.join(RESULTS)).map_err(|error| format!("cannot read {RESULTS}: {error}"))
+}
+
+const RESULTS: &str = "bench/RESULTS.md";
+const TMPFS: &str = "/dev/shm";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_section_has_its_marks_in_the_results() {
+        let text = read(&crate::repository_root()).unwrap();
+        for section in SECTIONS {
+            marks::replaced(&text, section.name, "").unwrap();
+        }
+    }
+
+    #[test]
+    fn every_pair_of_marks_in_the_results_belongs_to_a_section() {
+        let text = read(&crate::repository_root()).unwrap();
+        let mut marked: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("<!-- begin ")?.strip_suffix(" -->")).collect();
+        let mut sections: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
+        marked.sort_unstable();
+        sections.sort_unstable();
+        assert_eq!(marked, sections, "a section needs a line in the table above");
+    }
+
+    #[test]
+    fn sections_are_chosen_by_name_and_all_of_them_by_none() {
+        assert_eq!(chosen(&[]).unwrap().len(), SECTIONS.len());
+        let names: Vec<&str> =
+            chosen(&["sinks", "disk"]).unwrap().iter().map(|section| section.name).collect();
+        assert_eq!(names, ["sinks", "disk"]);
+        let message = chosen(&["disks"]).err().unwrap();
+        assert!(message.contains("no section is called disks; there are machine,"), "{message}");
+    }
+}
