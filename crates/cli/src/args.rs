@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions::Completions, inspect::Inspect, keygen::Keygen, man::Man, receive::Receive, restore::Restore,
-    rewrap::Rewrap, seal::Seal, verify::Verify,
+    bench::Bench, completions::Completions, inspect::Inspect, keygen::Keygen, man::Man, receive::Receive,
+    restore::Restore, rewrap::Rewrap, seal::Seal, verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Inspect(Inspect),
     Rewrap(Rewrap),
+    Bench(Bench),
     Demo(Demo),
     Completions(Completions),
     Man(Man),
@@ -94,6 +95,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
+  bench     directory, file_system, free, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
+            thread_counts, advice: see `cofferdam bench --help`
   demo      step, and what it measured
   progress  committed, durable, total, segments, bytes_per_second, eta_seconds
   proving   proved

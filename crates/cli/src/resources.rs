@@ -22,6 +22,14 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
+    pub(crate) fn threads(&self) -> Option<NonZeroUsize> {
+        self.threads
+    }
+
+    pub(crate) fn memory(&self) -> Option<usize> {
+        self.memory.map(in_memory)
+    }
+
     pub(crate) fn sealer(&self, sealer: Sealer, cancel: &CancelToken, watch: Arc<dyn Observer>) -> Sealer {
         let mut sealer = sealer.cancel(cancel.clone()).observer(watch);
         if let Some(threads) = self.threads {

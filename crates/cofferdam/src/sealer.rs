@@ -289,7 +289,7 @@ impl Form {
 crate::resources::resource_setters!(Sealer);
 
 /// AES-256-GCM where the processor has instructions for it: there it is the faster one by far.
-fn default_suite() -> Suite {
+pub(crate) fn default_suite() -> Suite {
     #[cfg(target_arch = "x86_64")]
     let has_aes =
         std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 //! This file knows their names alone.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Verify(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
         Command::Rewrap(command) => command.run(report),
+        Command::Bench(command) => command.run(report),
         Command::Demo(command) => command.run(report),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

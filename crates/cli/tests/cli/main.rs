@@ -2,6 +2,7 @@
 //! Knows nothing of the library.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod bench;
 mod demo;
 mod exit_codes;
 mod inspecting;

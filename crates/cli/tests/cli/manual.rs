@@ -5,8 +5,19 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 10] =
-    ["keygen", "seal", "restore", "receive", "verify", "inspect", "rewrap", "demo", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "keygen",
+    "seal",
+    "restore",
+    "receive",
+    "verify",
+    "inspect",
+    "rewrap",
+    "bench",
+    "demo",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {

@@ -1,0 +1,127 @@
+//! `cofferdam bench`: what this machine can do, which choices suit it, and what a restore here waits for.
+//! It turns options into a plan; the library measures and advises.
+
+mod record;
+mod sentences;
+mod tables;
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cofferdam::ErrorKind;
+use cofferdam::measure::{FILE_LEN_DEFAULT, Pace, Phase, Plan, advise, measure};
+use indicatif::ProgressBar;
+
+use crate::failure::Failure;
+use crate::interrupt::{self, Stake};
+use crate::report::{Channel, Form, Report, Volume};
+use crate::resources::Resources;
+use crate::size::Size;
+
+use self::record::Record;
+use self::sentences::Sentences;
+
+/// Measure this machine, and say which choices suit it
+///
+/// Measures ciphers, digests, copies in memory, reading and writing in DIR, and then whole streams: sealed and opened in
+/// memory, and from file to file as `seal` and `restore` do it, with every check, synced and renamed. It says which suite,
+/// digest, frame size and thread count suit, and what a restore to DIR waits for. The steps of a table take turns, and the
+/// median of five rounds counts; what makes no more than 5 % of difference is no reason to leave the default.
+///
+/// It needs no rights but to write in DIR, takes about half a minute (longer where 256 MiB take seconds), holds up to
+/// five streams of 64 MiB in memory (on more than 8 threads, 8 MiB a thread each), and removes what it wrote, after Ctrl-C too.
+/// What else the machine does meanwhile is in the figures.
+///
+/// Files come from the page cache, as right after they were written: reading from a slow disk or network is not measured.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Bench {
+    /// The directory that a restore would go to: files are measured in it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+
+    /// Bytes of each file: at least 8MiB. Three times as much room is needed [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    size: Option<Size>,
+
+    /// Measure each step once: seconds instead of half a minute, and figures that vary
+    #[arg(long)]
+    quick: bool,
+
+    #[command(flatten)]
+    resources: Resources,
+}
+
+impl Bench {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        let cancel = interrupt::install(Stake::Rollback, report)?;
+        let plan = Plan {
+            directory: self.directory,
+            file_len: self.size.map_or(FILE_LEN_DEFAULT, |size| size.0),
+            threads: self.resources.threads(),
+            memory: self.resources.memory(),
+            pace: if self.quick { Pace::Quick } else { Pace::Thorough },
+        };
+        let spinner = spinner(report);
+        let measured = measure(&plan, &cancel, &|phase| spinner.set_message(doing(phase)));
+        spinner.finish_and_clear();
+        let measured = measured?;
+        let advice = advise(&measured)
+            .ok_or_else(|| Failure::new(ErrorKind::Io, "a step is missing among what was measured"))?;
+        let sentences = Sentences::new(&measured, &advice, plan.memory);
+        let record = Record::new(&measured, &advice, &sentences);
+        let tables = tables::of(&measured);
+        report.answer(Channel::Stdout, &record, format!("{tables}\n{sentences}"))
+    }
+}
+
+/// Shows what is being measured, on a terminal.
+fn spinner(report: Report) -> ProgressBar {
+    let is_shown =
+        report.form == Form::Human && report.volume == Volume::Normal && io::stderr().is_terminal();
+    if !is_shown {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(TICK);
+    spinner
+}
+
+fn doing(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Parts => "measuring ciphers, digests and memory (1 of 5)",
+        Phase::Files => "measuring files (2 of 5)",
+        Phase::Recipes => "measuring streams by suite and digest (3 of 5)",
+        Phase::FrameSizes => "measuring streams by frame size (4 of 5)",
+        Phase::ThreadCounts => "measuring streams by number of threads (5 of 5)",
+    }
+}
+
+const TICK: Duration = Duration::from_millis(100);
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam bench --directory /var/lib/db     where the restore would go
+  cofferdam bench --quick                     a first look, in seconds
+  cofferdam bench --json | jq .advice         for scripts
+
+What is measured, by its \"step\" in JSON:
+  seal frames, open frames  frames of 64 KiB, from one buffer in the processor's cache to another
+  digest                    the same frames digested
+  copy memory               between buffers of memory_len bytes
+  read file                 from the page cache, 512 KiB at a time, by all threads at offsets
+  write file                as a restore writes: a new file beside its name, by all threads at offsets
+  publish file              that file synced, renamed, its directory synced
+  copy file, sync copy      as cp without the file system's help: read and write 256 KiB at a time on one thread; then a sync
+  seal, open                a whole stream, \"ends\" are \"memory\" or \"files\"
+
+With --json there is one object: directory, file_system (kind, mount_point), free, file_len, memory_len, threads; the
+groups parts, files, recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads,
+bytes, seconds, rounds, bytes_per_second}; and advice: suite, digest, frame_len, threads, are_defaults, seal_options,
+restore_options, sentences, and for seal and restore {slowest (\"read\", \"frames\", \"write\", \"publish\"), limits (the same
+four, in bytes a second), bound, measured, copy}. Sizes are bytes, absent values null.
+
+Suite, digest and frame size are fixed when a stream is sealed, and hold for whoever restores it, on whatever machine.
+
+Exit codes: 0 done, 1 no room, or DIR cannot be written, 2 usage, 129, 130, 143 interrupted.";

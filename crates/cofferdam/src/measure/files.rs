@@ -1,0 +1,215 @@
+//! Plain work on files, as the pipeline and `cp` do it: read, write, sync, copy.
+//! It knows no cipher and no stream.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use segment_worker::CancelToken;
+use sinks::{StageOptions, StagedFile, StreamingSink as _};
+use tempfile::TempDir;
+
+use super::ground::Ground;
+use super::turns::{Lap, Way};
+use super::{Step, cancelled};
+use crate::Error;
+
+/// A directory of our own, and the plaintext in it as a file.
+pub(super) struct Files {
+    directory: TempDir,
+    pub(super) len: u64,
+    plaintext: Arc<[u8]>,
+    cancel: CancelToken,
+}
+
+impl Files {
+    /// Makes the directory, if there is room, and in it a file of `len` bytes that repeats `plaintext`.
+    pub(super) fn make(
+        ground: &Ground,
+        len: u64,
+        plaintext: Arc<[u8]>,
+        cancel: &CancelToken,
+    ) -> Result<Files, Error> {
+        ground.check_room(len.saturating_mul(FILES_MAX).saturating_add(HEADROOM))?;
+        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&ground.directory);
+        let failed = |error| Error::io(format!("{} cannot be written", ground.directory.display()), error);
+        let files = Files { directory: made.map_err(failed)?, len, plaintext, cancel: cancel.clone() };
+        let plain = File::create_new(files.plain()).map_err(|error| files.unwritten(error))?;
+        files.over_blocks(NonZeroUsize::MIN, |at, len| plain.write_all_at(files.block(at, len), at))?;
+        // What is not written yet would be, at a time that is measured.
+        plain.sync_all().map_err(|error| files.unwritten(error))?;
+        Ok(files)
+    }
+
+    /// The plaintext.
+    pub(super) fn plain(&self) -> PathBuf {
+        self.path("plain")
+    }
+
+    /// A name in the directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Removes a file. That takes time, but nobody's who waits for a restore.
+    pub(super) fn remove(&self, path: &Path) -> Result<(), Error> {
+        fs::remove_file(path).map_err(|error| self.unwritten(error))
+    }
+
+    /// Removes all.
+    pub(super) fn end(self) -> Result<(), Error> {
+        let path = self.directory.path().to_owned();
+        self.directory
+            .close()
+            .map_err(|error| Error::io(format!("{} could not be removed", path.display()), error))
+    }
+
+    /// Reading and writing on each of `counts` threads, and a copy.
+    pub(super) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Way<'_>> {
+        let mut ways = Vec::new();
+        for &threads in counts {
+            let read = Box::new(move || self.read(threads));
+            ways.push(Way { steps: vec![Step::ReadFile], threads, run: read });
+            let write = Box::new(move || self.write(threads));
+            ways.push(Way { steps: vec![Step::WriteFile, Step::PublishFile], threads, run: write });
+        }
+        let copy = Box::new(|| self.copy());
+        ways.push(Way { steps: vec![Step::CopyFile, Step::SyncCopy], threads: NonZeroUsize::MIN, run: copy });
+        ways
+    }
+
+    fn read(&self, threads: NonZeroUsize) -> Result<Vec<Lap>, Error> {
+        let lap = Lap::of(self.len, || {
+            let plain = File::open(self.plain()).map_err(|error| self.unread(error))?;
+            self.over_buffers(threads, |at, buffer| plain.read_exact_at(buffer, at))
+        })?;
+        Ok(vec![lap])
+    }
+
+    /// Through the sink that a restore uses, so that room is taken, and names change, as they are there.
+    fn write(&self, threads: NonZeroUsize) -> Result<Vec<Lap>, Error> {
+        let path = self.path("written");
+        let options = StageOptions { expected_len: Some(self.len), ..StageOptions::default() };
+        let mut staged = None;
+        let written = Lap::of(self.len, || {
+            let sink = StagedFile::create(&path, &options).map_err(Error::target)?;
+            let writer = sink.positioned().expect("a staged file is written at offsets");
+            staged = Some(sink);
+            self.over_blocks(threads, |at, len| writer.write_at(at, self.block(at, len)))
+        })?;
+        let published = Lap::of(self.len, || match &mut staged {
+            Some(sink) => sink.publish(self.len).map_err(Error::publish),
+            None => Ok(()),
+        })?;
+        drop(staged);
+        self.remove(&path)?;
+        Ok(vec![written, published])
+    }
+
+    fn copy(&self) -> Result<Vec<Lap>, Error> {
+        let path = self.path("copy");
+        let mut to = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| self.unwritten(error))?;
+        let copied = Lap::of(self.len, || {
+            let mut from = File::open(self.plain()).map_err(|error| self.unread(error))?;
+            let mut buffer = vec![0; COPY_LEN];
+            loop {
+                if self.cancel.is_cancelled() {
+                    return Err(cancelled());
+                }
+                match from.read(&mut buffer).map_err(|error| self.unread(error))? {
+                    0 => return Ok(()),
+                    len => to.write_all(&buffer[..len]).map_err(|error| self.unwritten(error))?,
+                }
+            }
+        })?;
+        let synced = Lap::of(self.len, || to.sync_all().map_err(|error| self.unwritten(error)))?;
+        self.remove(&path)?;
+        Ok(vec![copied, synced])
+    }
+
+    /// Gives every block of a file, its offset and length, to `work`, on `threads` threads.
+    fn over_blocks(
+        &self,
+        threads: NonZeroUsize,
+        work: impl Fn(u64, usize) -> io::Result<()> + Sync,
+    ) -> Result<(), Error> {
+        self.on_threads(threads, || |at, len| work(at, len).map_err(|error| self.unwritten(error)))
+    }
+
+    /// As that, with a buffer of the block's length to read into.
+    fn over_buffers(
+        &self,
+        threads: NonZeroUsize,
+        work: impl Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
+    ) -> Result<(), Error> {
+        self.on_threads(threads, || {
+            let mut buffer = vec![0; BLOCK_LEN];
+            let work = &work;
+            move |at, len| work(at, &mut buffer[..len]).map_err(|error| self.unread(error))
+        })
+    }
+
+    fn on_threads<W>(&self, threads: NonZeroUsize, worker: impl Fn() -> W + Sync) -> Result<(), Error>
+    where
+        W: FnMut(u64, usize) -> Result<(), Error>,
+    {
+        let next = AtomicU64::new(0);
+        let one_thread = || {
+            let mut work = worker();
+            loop {
+                // Partner: the same line on the other threads. The number alone is shared, no memory with it.
+                let at = next.fetch_add(BLOCK_LEN as u64, Ordering::Relaxed);
+                if at >= self.len {
+                    return Ok(());
+                }
+                if self.cancel.is_cancelled() {
+                    return Err(cancelled());
+                }
+                work(at, (self.len - at).min(BLOCK_LEN as u64) as usize)?;
+            }
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads.get()).map(|_| scope.spawn(one_thread)).collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().expect("reading and writing do not panic"))
+        })
+    }
+
+    /// The `len` bytes of the plaintext that stand at `at` of a file. No block reaches over the end of the plaintext,
+    /// which is whole blocks long where the file is longer.
+    fn block(&self, at: u64, len: usize) -> &[u8] {
+        let start = (at % self.plaintext.len() as u64) as usize;
+        &self.plaintext[start..start + len]
+    }
+
+    fn unread(&self, error: io::Error) -> Error {
+        Error::io(format!("{} could not be read", self.plain().display()), error)
+    }
+
+    fn unwritten(&self, error: io::Error) -> Error {
+        Error::io(format!("{} could not be written in", self.directory.path().display()), error)
+    }
+}
+
+const PREFIX: &str = ".cofferdam-bench-";
+/// At once there are the plaintext, the sealed file and the restored one.
+const FILES_MAX: u64 = 3;
+/// For headers, indexes, and a file system that rounds up.
+const HEADROOM: u64 = 16 << 20;
+/// As a run of the pipeline.
+const BLOCK_LEN: usize = 512 << 10;
+/// As `cp` does.
+const COPY_LEN: usize = 256 << 10;
+const _: () = assert!(
+    super::MEMORY_LEN_MIN.is_multiple_of(BLOCK_LEN) && super::MEMORY_LEN_A_THREAD.is_multiple_of(BLOCK_LEN)
+);
