@@ -137,7 +137,7 @@ impl<'a> Scene<'a> {
 
     fn through_pipe(&self) -> Restored {
         let (reader, writer) = io::pipe().expect(WORKS);
-        self.beside(reader, || self.open(PipeSink::new(writer)))
+        self.beside(reader, || self.open(PipeSink::to_descriptor(writer)))
     }
 
     fn through_ring(&self) -> Restored {

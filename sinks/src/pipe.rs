@@ -1,10 +1,14 @@
 //! A sink over anything that takes bytes once, in order: standard output, a FIFO, a socket.
-//! Knows nothing of descriptors, and can take nothing back.
+//! Knows of a descriptor only how large its pipe is, and can take nothing back.
 
 use std::{
     io::{self, Write},
+    os::fd::AsFd,
     sync::Arc,
 };
+
+#[cfg(target_os = "linux")]
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use crate::{
     Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
@@ -36,6 +40,17 @@ impl<W: Write + Send> PipeSink<W> {
     /// A sink that writes one stream to `writer`.
     pub fn new(writer: W) -> Self {
         Self { writer: Some(writer), cursor: Cursor::default() }
+    }
+
+    /// A sink that writes one stream to a descriptor. If that is a pipe, Linux gives it a buffer of 1 MiB first, where it lets
+    /// this user have one: with the usual 64 KiB, writer and reader wait for each other most of the time.
+    pub fn to_descriptor(writer: W) -> Self
+    where
+        W: AsFd,
+    {
+        #[cfg(target_os = "linux")]
+        widen(&writer);
+        Self::new(writer)
     }
 
     /// Runs one call on the writer, which is kept only if the call succeeds.
@@ -120,6 +135,19 @@ impl<W: Write + Send> StreamingSink for PipeSink<W> {
     }
 }
 
+/// Enlarges the buffer of a pipe. What is none, or may not be larger, stays as it is.
+#[cfg(target_os = "linux")]
+fn widen(pipe: impl AsFd) {
+    if fcntl_getpipe_size(&pipe).is_ok_and(|len| len < PIPE_LEN) {
+        // A slow pipe is a pipe, too.
+        let _ = fcntl_setpipe_size(&pipe, PIPE_LEN);
+    }
+}
+
+/// Bytes that a pipe buffers: what Linux lets every user ask for, `/proc/sys/fs/pipe-max-size`, if it was not changed.
+#[cfg(target_os = "linux")]
+const PIPE_LEN: usize = 1 << 20;
+
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the pipe is closed, or failed earlier")
 }
@@ -163,6 +191,34 @@ mod tests {
         // The end of the pipe comes from publish, not from dropping the sink.
         assert!(received.join().unwrap() == expected);
         drop(sink);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_gets_a_larger_buffer_and_keeps_one_that_is_larger_still() {
+        for (before, after) in [(4096, PIPE_LEN), (65_536, PIPE_LEN), (PIPE_LEN, PIPE_LEN)] {
+            let (_reader, writer) = pipe();
+            fcntl_setpipe_size(&writer, before).unwrap();
+            let sink = PipeSink::to_descriptor(writer);
+            assert_eq!(fcntl_getpipe_size(sink.writer.as_ref().unwrap()).unwrap(), after);
+        }
+        // Only a privileged user gets one that is larger, and keeps it.
+        let (_reader, writer) = pipe();
+        if fcntl_setpipe_size(&writer, 2 * PIPE_LEN).is_ok() {
+            let sink = PipeSink::to_descriptor(writer);
+            assert_eq!(fcntl_getpipe_size(sink.writer.as_ref().unwrap()).unwrap(), 2 * PIPE_LEN);
+        }
+    }
+
+    #[test]
+    fn a_descriptor_that_is_no_pipe_is_written_to_all_the_same() {
+        let file = tempfile::tempfile().unwrap();
+        let mut sink = PipeSink::to_descriptor(file.try_clone().unwrap());
+        sink.begin_segment(0, 0).unwrap();
+        sink.write_tentative(0, b"as it is").unwrap();
+        sink.commit_segment(&mark()).unwrap();
+        sink.publish(8).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 8);
     }
 
     #[test]

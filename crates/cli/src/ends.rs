@@ -48,7 +48,7 @@ impl End {
         let failed = |error| Failure::io("standard output could not be opened", error);
         // A descriptor of our own: the library's handle would look for line ends in what goes through it.
         let fd = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
-        Ok(PipeSink::new(File::from(fd)))
+        Ok(PipeSink::to_descriptor(File::from(fd)))
     }
 
     /// Refuses bytes of any kind on a terminal, unless they were asked for.

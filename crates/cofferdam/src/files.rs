@@ -53,7 +53,7 @@ impl<'a> Target<'a> {
                     true => Error::new(ErrorKind::Cancelled, "interrupted"),
                     false => Error::io(format!("{} could not be opened", path.display()), error),
                 })?;
-                Ok(Target::Fifo(PipeSink::new(fifo)))
+                Ok(Target::Fifo(PipeSink::to_descriptor(fifo)))
             }
             // What an earlier attempt has published is no obstacle to the same attempt run again.
             TargetKind::RegularFile if existing == Existing::Refuse && !was_published(path) => {
