@@ -34,7 +34,7 @@ impl<S: Source> Window<S> {
         Window {
             source,
             splitter: Splitter::new(),
-            bytes: vec![0; WINDOW_LEN],
+            bytes: vec![0; WINDOW_LEN_FIRST],
             start: 0,
             end: 0,
             ended: false,
@@ -83,14 +83,16 @@ impl<S: Source> Window<S> {
     }
 
     fn fill(&mut self) -> Result<Arrival, Error> {
+        if self.end == self.bytes.len() {
+            // There is more to come than the records before the segments. A piece that is not whole and fills everything
+            // needs more room still; none is longer than a limit of the format, so this ends.
+            let needed = if self.start == 0 { 2 * self.end } else { self.end };
+            self.bytes.resize(needed.max(WINDOW_LEN), 0);
+        }
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
-        }
-        if self.end == self.bytes.len() {
-            // No piece is longer than a limit of the format, so this ends.
-            self.bytes.resize(2 * self.bytes.len(), 0);
         }
         let room = &mut self.bytes[self.end..];
         let arrival = self.source.read_within(room, PATIENCE);
@@ -102,4 +104,7 @@ impl<S: Source> Window<S> {
     }
 }
 
+/// Enough for the records before the segments, mostly: a stream that waits for its turn holds no more.
+const WINDOW_LEN_FIRST: usize = 16 * 1024;
+/// Of a stream under way, at least: a read of the source brings so much if it is there.
 const WINDOW_LEN: usize = 256 * 1024;
