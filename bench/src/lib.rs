@@ -3,6 +3,7 @@
 
 mod bare;
 mod bare_stream;
+mod child;
 mod parts;
 mod rows;
 mod scale;
@@ -10,6 +11,7 @@ mod turns;
 
 pub use bare::{BareLoop, Reading};
 pub use bare_stream::{BareStream, CipherCalls};
+pub use child::Measured;
 pub use parts::Parts;
 pub use rows::{Row, Setting, Work, bare_rows, bytes, pipeline_row, rows};
 pub use scale::Scale;
