@@ -87,11 +87,16 @@ impl Ledger {
         if complete {
             return Ok(());
         }
-        let whole_to = if first.0 == 0 { first.1 } else { 0 };
+        let whole_to = self.whole_to();
         let end = self.ranges.last_key_value().map_or(0, |(_, end)| *end);
         let message =
             format!("publishing {len} bytes, but bytes were written up to {end}, whole up to {whole_to}");
         Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    }
+
+    /// Where the first byte is that was not written.
+    pub(crate) fn whole_to(&self) -> u64 {
+        self.ranges.get(&0).copied().unwrap_or(0)
     }
 
     /// Whether more may be written.
@@ -187,6 +192,15 @@ mod tests {
         ledger.claim(5, 5).unwrap();
         ledger.claim(20, 5).unwrap();
         ledger.claim(15, 0).unwrap();
+    }
+
+    #[test]
+    fn it_is_whole_up_to_the_first_gap() {
+        let mut ledger = ledger();
+        for (at, len, whole_to) in [(5, 5, 0), (0, 2, 2), (3, 2, 2), (2, 1, 10), (10, 1, 11)] {
+            ledger.claim(at, len).unwrap();
+            assert_eq!(ledger.whole_to(), whole_to);
+        }
     }
 
     #[test]

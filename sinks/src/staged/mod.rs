@@ -66,6 +66,8 @@ pub struct StagedFile {
     found: Option<Found>,
     at_drop: AtDrop,
     cursor: Cursor,
+    /// The bytes before this one are on their way to the medium.
+    sent: u64,
 }
 
 /// What to do with a target that exists.
@@ -118,6 +120,16 @@ impl StagedFile {
     pub fn mend(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         let found_len = self.found.as_ref().map_or(0, |found| found.len);
         self.staging.mend(at, data, found_len)
+    }
+
+    /// Puts what was written on its way to the medium, so that neither a group's sync nor the last one waits for all of it.
+    /// Always a piece behind, where nothing is being written any more.
+    fn send_ahead(&mut self, whole_to: u64) {
+        let end = whole_to.saturating_sub(SEND_LEN);
+        if end >= self.sent + SEND_LEN {
+            self.staging.file.start_writing(self.sent, end - self.sent);
+            self.sent = end;
+        }
     }
 
     /// Makes the staging file the target.
@@ -196,6 +208,7 @@ impl StreamingSink for StagedFile {
             found.mark = None;
         }
         self.cursor = Cursor::resuming_at(index, at);
+        self.sent = at;
         Ok(())
     }
 
@@ -215,7 +228,11 @@ impl StreamingSink for StagedFile {
     }
 
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        self.staging.ledger.lock().check_live().map_err(CommitError::NotCommitted)?;
+        let ledger = self.staging.ledger.lock();
+        ledger.check_live().map_err(CommitError::NotCommitted)?;
+        let whole_to = ledger.whole_to();
+        drop(ledger);
+        self.send_ahead(whole_to);
         self.cursor.commit();
         if self.progress.is_some() {
             self.at_drop = AtDrop::Keep;
@@ -291,6 +308,9 @@ enum AtDrop {
     Keep,
     Remove,
 }
+
+/// Bytes that are put on their way at once: a segment by default, and enough for a disk to work on.
+const SEND_LEN: u64 = 8 << 20;
 
 #[cfg(test)]
 mod others_tests;

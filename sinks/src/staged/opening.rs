@@ -342,7 +342,16 @@ impl Site {
         let mark = newest.and_then(|(_, mark)| mark);
         let found = found_len.map(|len| Found { mark, len });
         let at_drop = if found.is_some() { AtDrop::Keep } else { AtDrop::Remove };
-        StagedFile { staging, progress, place: self.place, claims, found, at_drop, cursor: Cursor::default() }
+        StagedFile {
+            staging,
+            progress,
+            place: self.place,
+            claims,
+            found,
+            at_drop,
+            cursor: Cursor::default(),
+            sent: 0,
+        }
     }
 }
 

@@ -75,6 +75,22 @@ fn the_target_appears_at_publish_and_nothing_else_stays() {
 }
 
 #[test]
+fn a_long_stream_is_sent_ahead_a_piece_behind_and_arrives_whole() {
+    let scratch = Scratch::new();
+    let path = scratch.at("target");
+    let piece: Vec<u8> = (0..SEND_LEN).map(|i| (i % 251) as u8).collect();
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let writer = sink.positioned().unwrap();
+    for (number, sent) in [(0, 0), (1, 1), (3, 1), (2, 3)] {
+        writer.write_at(number * SEND_LEN, &piece).unwrap();
+        sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap();
+        assert_eq!(sink.sent, sent * SEND_LEN, "behind piece {number}");
+    }
+    sink.publish(4 * SEND_LEN).unwrap();
+    assert!(fs::read(&path).unwrap() == piece.repeat(4));
+}
+
+#[test]
 fn a_new_target_has_the_mode_that_any_new_file_has() {
     let scratch = Scratch::new();
     restore(&scratch.at("target"), &REFUSE, b"x");

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
+    num::NonZeroU64,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::{FileExt, MetadataExt},
@@ -179,6 +180,16 @@ impl StorageFile for DiskFile {
 
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize> {
         self.file.write_at(data, at)
+    }
+
+    /// What fadvise(2) is asked to give up and is not yet written, it begins to write and keeps. sync_file_range(2) does the
+    /// same, but has no safe form.
+    #[cfg(target_os = "linux")]
+    fn start_writing(&self, at: u64, len: u64) {
+        if let Some(len) = NonZeroU64::new(len) {
+            // Whether the bytes reach the medium, the sync says.
+            let _ = rustix::fs::fadvise(&self.file, at, Some(len), rustix::fs::Advice::DontNeed);
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

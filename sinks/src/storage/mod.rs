@@ -113,6 +113,10 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own; [`io::ErrorKind::Interrupted`] to be called again.
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize>;
 
+    /// Puts bytes that were written on their way to the medium, so that a later sync finds less to do. It promises nothing,
+    /// and a medium on which nothing is under way but what a sync waits for does nothing.
+    fn start_writing(&self, _at: u64, _len: u64) {}
+
     /// Cuts it, or adds zeros.
     ///
     /// # Errors
