@@ -4,6 +4,7 @@
 mod bare;
 mod bare_stream;
 mod child;
+mod pairs;
 mod parts;
 mod rows;
 mod scale;
@@ -12,7 +13,8 @@ mod turns;
 pub use bare::{BareLoop, Reading};
 pub use bare_stream::{BareStream, CipherCalls};
 pub use child::Measured;
+pub use pairs::{Pairs, Ratio};
 pub use parts::Parts;
 pub use rows::{Row, Setting, Work, bare_rows, bytes, pipeline_row, rows};
 pub use scale::Scale;
-pub use turns::{Warm, columns, in_turn, timed};
+pub use turns::{Warm, columns, in_turn, speeds, timed};

@@ -39,10 +39,15 @@ fn median(sorted: &[Duration]) -> Duration {
 
 /// The columns `median`, `slowest to fastest` and `of the first` of a table in GB/s, 10^9 bytes.
 pub fn columns(len: usize, times: &[Duration], first: &[Duration]) -> String {
-    let speed = |time: Duration| len as f64 / time.as_secs_f64() / 1e9;
     let of_first = median(first).as_secs_f64() / median(times).as_secs_f64();
+    format!("{} | {of_first:.2}", speeds(len, times))
+}
+
+/// The first two of [`columns`].
+pub fn speeds(len: usize, times: &[Duration]) -> String {
+    let speed = |time: Duration| len as f64 / time.as_secs_f64() / 1e9;
     let (slowest, fastest) = (speed(times[times.len() - 1]), speed(times[0]));
-    format!("{:.2} | {slowest:.2} to {fastest:.2} | {of_first:.2}", speed(median(times)))
+    format!("{:.2} | {slowest:.2} to {fastest:.2}", speed(median(times)))
 }
 
 /// How long `work` takes.

@@ -1,4 +1,4 @@
-//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, compare, results.
+//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, compare, results, bench-gate.
 //! Knows nothing of the engine; each task is a module of its own.
 
 #[cfg(feature = "vectors")]
@@ -8,6 +8,8 @@ mod compare;
 #[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod crash;
 mod fuzz;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod gate;
 mod programs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;
@@ -38,13 +40,16 @@ cargo xtask compare [--directory DIR]… [--size 1GiB]… [--input real|random|z
 cargo xtask memory [DIRECTORY [SIZE SIZE]]   its peak memory at two sizes, beside its bars
 cargo xtask results [--disk DIR] [SECTION…]  measure again what bench/RESULTS.md says
 cargo xtask results --list            its sections
+cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept]
+                                      ratios beside those of bench/ratios.tsv: status 1 where one got worse by more
+                                      than 10 %, 2 on another machine; --accept writes them there
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("xtask: {message}");
             ExitCode::FAILURE
@@ -52,22 +57,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &[&str]) -> Result<(), String> {
+fn run(arguments: &[&str]) -> Result<ExitCode, String> {
     let root = repository_root();
     match arguments {
-        ["test"] => steps::run_all(&root, steps::TEST),
+        ["bench-gate", rest @ ..] => gate_task(&root, rest),
+        _ => task(&root, arguments).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// A task that is done or fails.
+fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    match arguments {
+        ["test"] => steps::run_all(root, steps::TEST),
         ["test", "--list"] => {
             steps::list();
             Ok(())
         }
-        ["test", step] => steps::run_one(&root, step),
-        ["ci"] => steps::run_all(&root, &[steps::TEST, steps::CI_ALONE].concat()),
-        ["tidy"] => tidy::run(&root),
-        ["vectors"] => vectors_task(&root, Vectors::Write),
-        ["vectors", "--check"] => vectors_task(&root, Vectors::Check),
-        ["crash", rest @ ..] => crash_task(&root, rest),
-        ["fuzz", rest @ ..] => fuzz::run(&root, rest),
-        ["compare" | "memory" | "results" | "timed", rest @ ..] => measuring_task(&root, arguments[0], rest),
+        ["test", step] => steps::run_one(root, step),
+        ["ci"] => steps::run_all(root, &[steps::TEST, steps::CI_ALONE].concat()),
+        ["tidy"] => tidy::run(root),
+        ["vectors"] => vectors_task(root, Vectors::Write),
+        ["vectors", "--check"] => vectors_task(root, Vectors::Check),
+        ["crash", rest @ ..] => crash_task(root, rest),
+        ["fuzz", rest @ ..] => fuzz::run(root, rest),
+        ["compare" | "memory" | "results" | "timed", rest @ ..] => measuring_task(root, arguments[0], rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -100,6 +113,16 @@ fn measuring_task(root: &Path, task: &str, arguments: &[&str]) -> Result<(), Str
         "results" => results::run(root, arguments),
         _ => compare::timed::run(arguments),
     }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn gate_task(root: &Path, arguments: &[&str]) -> Result<ExitCode, String> {
+    gate::run(root, arguments)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn gate_task(root: &Path, arguments: &[&str]) -> Result<ExitCode, String> {
+    measuring_task(root, "bench-gate", arguments).map(|()| ExitCode::SUCCESS)
 }
 
 /// What a process took is asked from Linux, and where there is room.

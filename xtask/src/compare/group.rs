@@ -166,20 +166,19 @@ impl Ground<'_> {
         for direction in Direction::BOTH {
             while rows.iter().any(|row| row.rounds(direction).want_more()) {
                 eprintln!("{}: a round of {}", size_text(self.plan.size), direction.name());
-                for (row, scene) in rows.iter_mut().zip(&scenes) {
-                    if row.rounds(direction).want_more() {
-                        row.run(scene, direction)?;
-                        row.sealed_len = scene.sealed_len()?;
-                    }
-                    if direction == Direction::Restore
-                        && !row.restore.want_more()
-                        && scene.restored().exists()
-                    {
+                let wanting =
+                    rows.iter_mut().zip(&scenes).filter(|(row, _)| row.rounds(direction).want_more());
+                for (row, scene) in wanting {
+                    row.run(scene, direction)?;
+                    if direction == Direction::Restore && !row.restore.want_more() {
                         self.check(scene)?;
                     }
                     scene.forget_restored()?;
                 }
             }
+        }
+        for (row, scene) in rows.iter_mut().zip(&scenes) {
+            row.sealed_len = scene.sealed_len()?;
         }
         Ok(rows)
     }

@@ -1,6 +1,7 @@
 //! Owns `cargo xtask compare`: whole processes beside each other, in one run, as tables and charts.
 //! Knows nothing of what the programs do inside: wall time, processor time and peak memory are taken from outside.
 
+pub(crate) mod beside;
 mod chart;
 mod contestant;
 mod contestants;
@@ -21,11 +22,13 @@ use std::path::{Path, PathBuf};
 use self::group::{Group, Plan};
 use self::input::Kind;
 use self::options::{Options, Output};
-use self::place::Place;
 use crate::results::{self, Machine};
 use crate::steps;
 
+pub(crate) use self::contestant::Direction;
 pub(crate) use self::memory::run as memory;
+pub(crate) use self::place::Place;
+pub(crate) use self::size::{parse_size, size_text};
 
 /// Compares what `arguments` choose, prints the tables, and writes them where that is asked for. `machine` is as it was
 /// before.

@@ -47,11 +47,12 @@ impl Options {
         };
         let mut arguments = arguments.iter();
         while let Some(&name) = arguments.next() {
-            match (name, if name == "--write" { None } else { arguments.next() }) {
-                ("--write", _) => options.output = Output::Write,
-                (name, Some(&value)) => options.read(name, value)?,
-                (name, None) => return Err(format!("{name} needs a value, or is not known\n{USAGE}")),
+            if name == "--write" {
+                options.output = Output::Write;
+                continue;
             }
+            let missing = || format!("{name} needs a value, or is not known\n{USAGE}");
+            options.read(name, arguments.next().ok_or_else(missing)?)?;
         }
         options.fill_in();
         Ok(options)

@@ -50,21 +50,15 @@ impl Machine {
         )
     }
 
-    /// A line for one section: what may differ from one section to the next.
+    /// A line for figures that may be of another commit than their neighbours.
+    pub(crate) fn line(&self) -> String {
+        format!("Commit {}, {}, Linux {}, load {} before.", self.commit, self.name(), self.kernel, self.load)
+    }
+
+    /// The same for a document, which says where it was measured beside other work.
     pub(crate) fn stamp(&self) -> String {
-        let busy = match self.load.parse::<f64>() {
-            Ok(load) if load > LOAD_MAX => {
-                " **The machine was busy with other work: a trial, and no result.**"
-            }
-            _ => "",
-        };
-        format!(
-            "Commit {}, {}, Linux {}, load {} before.{busy}",
-            self.commit,
-            self.name(),
-            self.kernel,
-            self.load
-        )
+        let busy = self.load.parse().is_ok_and(|load: f64| load > LOAD_MAX);
+        format!("{}{}", self.line(), if busy { BUSY } else { "" })
     }
 }
 
@@ -99,6 +93,8 @@ fn printed(root: &Path, program: &str, arguments: &[&str]) -> String {
 }
 
 const UNKNOWN: &str = "unknown";
+
+const BUSY: &str = " **The machine was busy with other work: a trial, and no result.**";
 
 /// Above this, something else runs.
 const LOAD_MAX: f64 = 0.7;

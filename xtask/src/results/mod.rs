@@ -56,6 +56,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "mapped", work: Work::Bench("mapped", &[At::Tmpfs]) },
     Section { name: "tiny", work: Work::Bench("tiny", &[At::Tmpfs]) },
     Section { name: "curves", work: Work::Bench("curves", &[At::Tmpfs]) },
+    Section { name: "streams", work: Work::Bench("streams", &[At::Tmpfs]) },
 ];
 
 const LARGE: &[&str] = &["--size", "8GiB", "--rounds", "3"];

@@ -1,0 +1,75 @@
+//! Owns the command line of `cargo xtask bench-gate`.
+//! Measures nothing.
+
+use std::path::PathBuf;
+
+use crate::compare::parse_size;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Where the whole processes work.
+    pub(crate) directory: PathBuf,
+    /// Bytes that they seal and restore.
+    pub(crate) size: u64,
+    pub(crate) action: Action,
+}
+
+/// What is done with the ratios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// They are compared with those in the file.
+    Compare,
+    /// They are written into it.
+    Accept,
+}
+
+impl Options {
+    /// # Errors
+    /// What is not understood, and the usage.
+    pub(crate) fn parse(arguments: &[&str]) -> Result<Options, String> {
+        let mut options = Options { directory: DIRECTORY.into(), size: SIZE, action: Action::Compare };
+        let mut rest = arguments;
+        loop {
+            rest = match rest {
+                [] => return Ok(options),
+                ["--accept", rest @ ..] => {
+                    options.action = Action::Accept;
+                    rest
+                }
+                ["--directory", directory, rest @ ..] => {
+                    options.directory = directory.into();
+                    rest
+                }
+                ["--size", size, rest @ ..] => {
+                    options.size = parse_size(size)?;
+                    rest
+                }
+                [unknown, ..] => return Err(format!("{unknown} is not known, or needs a value\n{USAGE}")),
+            };
+        }
+    }
+}
+
+const USAGE: &str = "use: cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept]";
+const DIRECTORY: &str = "/dev/shm";
+const SIZE: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_compares_on_tmpfs_unless_told_otherwise() {
+        let expected = Options { directory: "/dev/shm".into(), size: 1_073_741_824, action: Action::Compare };
+        assert_eq!(Options::parse(&[]), Ok(expected));
+        let expected = Options { directory: "/tmp".into(), size: 64 << 20, action: Action::Accept };
+        assert_eq!(Options::parse(&["--accept", "--size", "64MiB", "--directory", "/tmp"]), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for arguments in [&["--fast"][..], &["--size"], &["--size", "1"]] {
+            Options::parse(arguments).unwrap_err();
+        }
+    }
+}
