@@ -64,6 +64,41 @@ impl Source for Gated {
     }
 }
 
+/// A source that notes how much it is asked for, and brings that.
+struct Asked {
+    bytes: Vec<u8>,
+    next: usize,
+    lens: mpsc::Sender<usize>,
+}
+
+impl Source for Asked {
+    fn len(&self) -> Option<u64> {
+        None
+    }
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        None
+    }
+    fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        self.lens.send(buffer.len()).unwrap();
+        let count = buffer.len().min(self.bytes.len() - self.next);
+        buffer[..count].copy_from_slice(&self.bytes[self.next..self.next + count]);
+        self.next += count;
+        Ok(if count == 0 { Arrival::End } else { Arrival::Bytes(count) })
+    }
+}
+
+#[test]
+fn a_stream_from_a_pipe_asks_for_little_before_its_turn_and_for_much_once_it_runs() {
+    let (lens, asked) = mpsc::channel();
+    let bytes = sealed(&[7; 4 << 20]);
+    let source = Asked { bytes, next: 0, lens };
+    opener().open(source, MemorySink::new().0).unwrap();
+    let asked: Vec<usize> = asked.iter().collect();
+    // The first read brings the records before the segments, and then it waits for its share of the budget.
+    assert!(asked[0] <= 16 << 10, "{} bytes", asked[0]);
+    assert!(asked.len() <= 1 + (4 << 20) / (128 << 10), "{} reads for 4 MiB", asked.len());
+}
+
 #[test]
 fn a_small_stream_on_the_pool_s_one_thread_works_for_the_large_one_it_waits_for() {
     let large: Vec<u8> = (0..200_000u32).map(|at| (at % 249) as u8).collect();
