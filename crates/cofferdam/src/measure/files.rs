@@ -8,41 +8,53 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{Advice, fadvise};
 use segment_worker::CancelToken;
 use sinks::{StageOptions, StagedFile, StreamingSink as _};
 use tempfile::TempDir;
 
-use super::ground::Ground;
-use super::turns::{Lap, Way};
-use super::{Step, cancelled};
+use super::ground::{Ground, Medium};
+use super::turns::{self, Lap, Way};
+use super::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Step, cancelled};
 use crate::Error;
 
 /// A directory of our own, and the plaintext in it as a file.
 pub(super) struct Files {
     directory: TempDir,
     pub(super) len: u64,
+    medium: Medium,
     plaintext: Arc<[u8]>,
     cancel: CancelToken,
 }
 
 impl Files {
-    /// Makes the directory, if there is room, and in it a file of `len` bytes that repeats `plaintext`.
+    /// Makes the directory, if there is room, and in it a file of `len` bytes that repeats `plaintext`. By default it has
+    /// [`FILE_LEN_DEFAULT`] bytes, or what can be written in a second.
     pub(super) fn make(
         ground: &Ground,
-        len: u64,
+        len: Option<u64>,
         plaintext: Arc<[u8]>,
         cancel: &CancelToken,
     ) -> Result<Files, Error> {
-        ground.check_room(len.saturating_mul(FILES_MAX).saturating_add(HEADROOM))?;
+        let full_len = len.unwrap_or(FILE_LEN_DEFAULT);
+        ground.check_room(full_len.saturating_mul(FILES_MAX).saturating_add(HEADROOM))?;
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&ground.directory);
         let failed = |error| Error::io(format!("{} cannot be written", ground.directory.display()), error);
-        let files = Files { directory: made.map_err(failed)?, len, plaintext, cancel: cancel.clone() };
+        let directory = made.map_err(failed)?;
+        let mut files =
+            Files { directory, len: full_len, medium: ground.medium(), plaintext, cancel: cancel.clone() };
         let plain = File::create_new(files.plain()).map_err(|error| files.unwritten(error))?;
-        files.over_blocks(NonZeroUsize::MIN, |at, len| plain.write_all_at(files.block(at, len), at))?;
-        // What is not written yet would be, at a time that is measured.
-        plain.sync_all().map_err(|error| files.unwritten(error))?;
+        let written = Lap::of(full_len, || {
+            files.over_blocks(NonZeroUsize::MIN, |at, len| plain.write_all_at(files.block(at, len), at))?;
+            // What is not written yet would be, at a time that is measured.
+            plain.sync_all().map_err(|error| files.unwritten(error))
+        })?;
+        if len.is_none() {
+            files.len = short_len(full_len, written.took);
+            plain.set_len(files.len).map_err(|error| files.unwritten(error))?;
+        }
         Ok(files)
     }
 
@@ -72,6 +84,10 @@ impl Files {
     /// Reading and writing on each of `counts` threads, and a copy.
     pub(super) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Way<'_>> {
         let mut ways = Vec::new();
+        if let (Medium::Device, Some(&threads)) = (self.medium, counts.last()) {
+            let read = Box::new(move || self.read_from_device(threads));
+            ways.push(Way { steps: vec![Step::ReadDevice], threads, run: read });
+        }
         for &threads in counts {
             let read = Box::new(move || self.read(threads));
             ways.push(Way { steps: vec![Step::ReadFile], threads, run: read });
@@ -89,6 +105,12 @@ impl Files {
             self.over_buffers(threads, |at, buffer| plain.read_exact_at(buffer, at))
         })?;
         Ok(vec![lap])
+    }
+
+    fn read_from_device(&self, threads: NonZeroUsize) -> Result<Vec<Lap>, Error> {
+        let plain = File::open(self.plain()).map_err(|error| self.unread(error))?;
+        fadvise(&plain, 0, None, Advice::DontNeed).map_err(|error| self.unread(error.into()))?;
+        self.read(threads)
     }
 
     /// Through the sink that a restore uses, so that room is taken, and names change, as they are there.
@@ -177,12 +199,7 @@ impl Files {
                 work(at, (self.len - at).min(BLOCK_LEN as u64) as usize)?;
             }
         };
-        thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads.get()).map(|_| scope.spawn(one_thread)).collect();
-            threads
-                .into_iter()
-                .try_for_each(|thread| thread.join().expect("reading and writing do not panic"))
-        })
+        turns::on_threads((0..threads.get()).map(|_| one_thread), || {}).map(drop)
     }
 
     /// The `len` bytes of the plaintext that stand at `at` of a file. No block reaches over the end of the plaintext,
@@ -201,11 +218,19 @@ impl Files {
     }
 }
 
+/// Whole segments of what is written in a second; at least four.
+fn short_len(full_len: u64, took: Duration) -> u64 {
+    let in_a_second = (full_len as f64 / took.as_secs_f64().max(1.0)) as u64;
+    (in_a_second / FILE_LEN_MIN).max(SEGMENTS_MIN) * FILE_LEN_MIN
+}
+
 const PREFIX: &str = ".cofferdam-bench-";
 /// At once there are the plaintext, the sealed file and the restored one.
 const FILES_MAX: u64 = 3;
 /// For headers, indexes, and a file system that rounds up.
 const HEADROOM: u64 = 16 << 20;
+/// Files are not made shorter than so many segments of the default length.
+const SEGMENTS_MIN: u64 = 4;
 /// As a run of the pipeline.
 const BLOCK_LEN: usize = 512 << 10;
 /// As `cp` does.
@@ -213,3 +238,15 @@ const COPY_LEN: usize = 256 << 10;
 const _: () = assert!(
     super::MEMORY_LEN_MIN.is_multiple_of(BLOCK_LEN) && super::MEMORY_LEN_A_THREAD.is_multiple_of(BLOCK_LEN)
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_take_about_a_second_and_are_neither_longer_nor_very_short() {
+        let len = |millis| short_len(FILE_LEN_DEFAULT, Duration::from_millis(millis)) >> 20;
+        assert_eq!([0, 100, 1000].map(len), [256, 256, 256]);
+        assert_eq!([1001, 2000, 2600, 100_000].map(len), [248, 128, 96, 32]);
+    }
+}

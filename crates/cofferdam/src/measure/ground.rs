@@ -30,6 +30,15 @@ pub struct FileSystem {
     pub mount_point: PathBuf,
 }
 
+/// What stands behind the page cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Medium {
+    /// Nothing.
+    Memory,
+    /// A disk, or another machine.
+    Device,
+}
+
 impl Ground {
     /// Looks at `directory`.
     ///
@@ -47,6 +56,11 @@ impl Ground {
         let room = statvfs(&directory).map_err(|error| failed(error.into()))?;
         let file_system = mounts().and_then(|mounts| file_system_of(&directory, &mounts));
         Ok(Ground { file_system, free: room.f_bavail.saturating_mul(room.f_frsize), directory })
+    }
+
+    pub(super) fn medium(&self) -> Medium {
+        let is_memory = |found: &FileSystem| MEMORY_KINDS.contains(&found.kind.as_str());
+        if self.file_system.as_ref().is_some_and(is_memory) { Medium::Memory } else { Medium::Device }
     }
 
     /// Refuses to begin where `needed` bytes have no room.
@@ -97,6 +111,9 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     }
     plain
 }
+
+/// File systems that are in the page cache alone.
+const MEMORY_KINDS: [&str; 2] = ["tmpfs", "ramfs"];
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@
 //! use cofferdam::measure::{Pace, Plan, advise, measure};
 //!
 //! # let directory = tempfile::tempdir()?;
-//! let plan = Plan { file_len: 8 << 20, pace: Pace::Quick, ..Plan::of(directory.path()) };
+//! let plan = Plan { file_len: Some(8 << 20), pace: Pace::Quick, ..Plan::of(directory.path()) };
 //! let measured = measure(&plan, &cofferdam::CancelToken::new(), &|_| {})?;
 //! let advice = advise(&measured).expect("every step was measured");
 //! println!("{:?}: {:.1e} bytes a second", advice.restore.slowest, advice.restore.measured);
@@ -46,8 +46,9 @@ use crate::{Error, ErrorKind, FRAME_LEN_DEFAULT};
 pub struct Plan {
     /// Where files are written: in a directory of their own in it, which is removed at the end.
     pub directory: PathBuf,
-    /// Plaintext bytes of each file. Three of them stand there at once.
-    pub file_len: u64,
+    /// Plaintext bytes of each file. Three of them stand there at once. If `None`, [`FILE_LEN_DEFAULT`], or fewer where
+    /// writing so many takes more than a second.
+    pub file_len: Option<u64>,
     /// So many threads at most; as many as the machine runs at once if `None`.
     pub threads: Option<NonZeroUsize>,
     /// Bytes of frames that a stream holds in memory; the library's default if `None`.
@@ -108,6 +109,8 @@ pub enum Step {
     Digest(DigestKind),
     /// Bytes were copied between two buffers of [`Measured::memory_len`].
     CopyMemory,
+    /// A file was read after the system had been asked to forget it; not measured where the file system is memory.
+    ReadDevice,
     /// A file in the page cache was read, 512 KiB at a time, by all threads at offsets.
     ReadFile,
     /// A new file was written as a restore writes it: beside its name, 512 KiB at a time, by all threads at offsets.
@@ -167,19 +170,16 @@ pub enum Phase {
 }
 
 impl Plan {
-    /// Files of 256 MiB in `directory`, all threads, about half a minute.
+    /// Files of the default length in `directory`, all threads, about half a minute.
     pub fn of(directory: &Path) -> Plan {
         let directory = directory.to_owned();
-        Plan { directory, file_len: FILE_LEN_DEFAULT, threads: None, memory: None, pace: Pace::Thorough }
+        Plan { directory, file_len: None, threads: None, memory: None, pace: Pace::Thorough }
     }
 
     fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
-        if self.file_len < FILE_LEN_MIN {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                format!("files of {} bytes say nothing", self.file_len),
-            )
-            .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
+        if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
+            return Err(Error::new(ErrorKind::Usage, format!("files of {len} bytes say nothing"))
+                .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
         }
         let threads = self.threads.unwrap_or_else(Pool::threads_of_the_machine);
         if threads.get() > THREADS_MAX {
@@ -222,7 +222,7 @@ impl Recipe {
 pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Result<Measured, Error> {
     let threads = plan.checked_threads()?;
     let ground = Ground::look_at(&plan.directory)?;
-    let memory_len = memory_len(plan.file_len, threads);
+    let memory_len = memory_len(plan.file_len.unwrap_or(FILE_LEN_DEFAULT), threads);
     let plaintext: Arc<[u8]> = bytes(memory_len).into();
     let effort = Effort::of(plan.pace);
     let counts = powers_of_two(threads);
@@ -246,9 +246,8 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     let mut thread_counts = in_turn(streams.in_memory(&[usual], &counts)?, effort, cancel)?;
     let sealed = streams.sealed_file(usual, threads, &files)?;
     thread_counts.extend(in_turn(streams.restores(usual, &counts, &sealed, &files), effort, cancel)?);
+    let (file_len, memory_len) = (files.len, memory_len as u64);
     files.end()?;
-
-    let (file_len, memory_len) = (plan.file_len, memory_len as u64);
     Ok(Measured {
         ground,
         file_len,
@@ -339,12 +338,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let threads = NonZeroUsize::new(3);
         // Not a multiple of anything.
-        let file_len = FILE_LEN_MIN + 12345;
+        let file_len = Some(FILE_LEN_MIN + 12345);
         let plan = Plan { file_len, threads, pace: Pace::Quick, ..Plan::of(directory.path()) };
         let measured = measure(&plan, &CancelToken::new(), &|_| {}).unwrap();
+        let device_rows = usize::from(measured.ground.medium() == ground::Medium::Device);
         let groups = [
             (&measured.parts, 14),
-            (&measured.files, 8),
+            (&measured.files, 8 + device_rows),
             (&measured.recipes, 16),
             (&measured.frame_sizes, 16),
             (&measured.thread_counts, 9),
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_cancelled_run_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let plan = Plan { file_len: FILE_LEN_MIN, pace: Pace::Quick, ..Plan::of(directory.path()) };
+        let plan = Plan { file_len: Some(FILE_LEN_MIN), pace: Pace::Quick, ..Plan::of(directory.path()) };
         for last in [Phase::Parts, Phase::Files, Phase::Recipes, Phase::FrameSizes, Phase::ThreadCounts] {
             let cancel = CancelToken::new();
             let stop = |phase| {
@@ -384,9 +384,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let plan = Plan { pace: Pace::Quick, ..Plan::of(directory.path()) };
         let plans = [
-            (Plan { file_len: FILE_LEN_MIN - 1, ..plan.clone() }, ErrorKind::Usage),
+            (Plan { file_len: Some(FILE_LEN_MIN - 1), ..plan.clone() }, ErrorKind::Usage),
             (Plan { threads: NonZeroUsize::new(THREADS_MAX + 1), ..plan.clone() }, ErrorKind::Usage),
-            (Plan { file_len: u64::MAX, ..plan.clone() }, ErrorKind::Io),
+            (Plan { file_len: Some(u64::MAX), ..plan.clone() }, ErrorKind::Io),
             (Plan { directory: directory.path().join("absent"), ..plan.clone() }, ErrorKind::Io),
         ];
         for (plan, kind) in plans {

@@ -1,8 +1,9 @@
 //! Ways of doing work that take turns, so that what the machine does meanwhile befalls all of them, and their medians.
 //! It knows no work.
 
+use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Barrier;
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,22 +73,15 @@ impl Lap {
     where
         W: FnMut() -> Result<u64, Error> + Send,
     {
-        let start = Barrier::new(workers.len());
+        let gate = RwLock::new(());
+        let closed = gate.write().unwrap_or_else(PoisonError::into_inner);
         let run = |mut work: W| {
-            // Touches its buffers, and then waits for the others.
-            let warmed = work();
-            start.wait();
-            warmed?;
+            work()?; // Touches its buffers.
+            drop(gate.read());
             Lap::repeat(at_least, work)
         };
-        let laps: Result<Vec<Lap>, Error> = thread::scope(|scope| {
-            let threads: Vec<_> = workers.into_iter().map(|work| scope.spawn(|| run(work))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("work that is measured does not panic"))
-                .collect()
-        });
-        let laps = laps?;
+        let jobs = workers.into_iter().map(|worker| || run(worker));
+        let laps: Vec<Lap> = on_threads(jobs, || drop(closed))?;
         let took = laps.iter().map(|lap| lap.took).max().unwrap_or_default();
         Ok(Lap { bytes: laps.iter().map(|lap| lap.bytes).sum(), took })
     }
@@ -100,6 +94,21 @@ impl Lap {
     fn seconds_a_byte(&self) -> f64 {
         self.seconds() / self.bytes as f64
     }
+}
+
+/// Runs each of `jobs` on a thread of its own; `started` is called when all of them run, or one could not be started.
+pub(super) fn on_threads<T: Send>(
+    jobs: impl IntoIterator<Item = impl FnOnce() -> Result<T, Error> + Send>,
+    started: impl FnOnce(),
+) -> Result<Vec<T>, Error> {
+    thread::scope(|scope| {
+        let spawned: io::Result<Vec<_>> =
+            jobs.into_iter().map(|job| thread::Builder::new().spawn_scoped(scope, job)).collect();
+        started();
+        let threads = spawned.map_err(|error| Error::io("no threads could be started", error))?;
+        let done = threads.into_iter().map(|thread| thread.join());
+        done.map(|done| done.expect("work that is measured does not panic")).collect()
+    })
 }
 
 /// One way of doing one or more steps, a lap for each.

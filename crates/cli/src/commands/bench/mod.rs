@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cofferdam::ErrorKind;
-use cofferdam::measure::{FILE_LEN_DEFAULT, Pace, Phase, Plan, advise, measure};
+use cofferdam::measure::{Pace, Phase, Plan, advise, measure};
 use indicatif::ProgressBar;
 
 use crate::failure::Failure;
@@ -29,11 +29,11 @@ use self::sentences::Sentences;
 /// digest, frame size and thread count suit, and what a restore to DIR waits for. The steps of a table take turns, and the
 /// median of five rounds counts; what makes no more than 5 % of difference is no reason to leave the default.
 ///
-/// It needs no rights but to write in DIR, takes about half a minute (longer where 256 MiB take seconds), holds up to
-/// five streams of 64 MiB in memory (on more than 8 threads, 8 MiB a thread each), and removes what it wrote, after Ctrl-C too.
-/// What else the machine does meanwhile is in the figures.
+/// It needs no rights but to write in DIR, takes about half a minute, holds half a GiB in memory (60 MiB a thread on more
+/// than 8 threads), and removes what it wrote, after Ctrl-C too. What else the machine does meanwhile is in the figures.
 ///
-/// Files come from the page cache, as right after they were written: reading from a slow disk or network is not measured.
+/// Files that are sealed or restored come from the page cache, as right after they were written. Where the sealed stream
+/// comes from a slow disk or a network, that is what a restore waits for.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Bench {
@@ -41,7 +41,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
 
-    /// Bytes of each file: at least 8MiB. Three times as much room is needed [default: 256MiB]
+    /// Bytes of each file: at least 8MiB; three of them need room [default: 256MiB, less on a slow disk]
     #[arg(long, value_name = "SIZE")]
     size: Option<Size>,
 
@@ -58,7 +58,7 @@ impl Bench {
         let cancel = interrupt::install(Stake::Rollback, report)?;
         let plan = Plan {
             directory: self.directory,
-            file_len: self.size.map_or(FILE_LEN_DEFAULT, |size| size.0),
+            file_len: self.size.map(|size| size.0),
             threads: self.resources.threads(),
             memory: self.resources.memory(),
             pace: if self.quick { Pace::Quick } else { Pace::Thorough },
@@ -110,6 +110,7 @@ What is measured, by its \"step\" in JSON:
   seal frames, open frames  frames of 64 KiB, from one buffer in the processor's cache to another
   digest                    the same frames digested
   copy memory               between buffers of memory_len bytes
+  read device               a file that the system was asked to forget; absent where DIR is in memory
   read file                 from the page cache, 512 KiB at a time, by all threads at offsets
   write file                as a restore writes: a new file beside its name, by all threads at offsets
   publish file              that file synced, renamed, its directory synced

@@ -178,6 +178,7 @@ fn step_name(step: Step) -> &'static str {
         Step::Cipher(Work::Open, _) => "open frames",
         Step::Digest(_) => "digest",
         Step::CopyMemory => "copy memory",
+        Step::ReadDevice => "read device",
         Step::ReadFile => "read file",
         Step::WriteFile => "write file",
         Step::PublishFile => "publish file",

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use cofferdam::measure::{Advice, Bottleneck, Choice, Measured, Stage, TIE};
-use cofferdam::{DigestKind, Pool};
+use cofferdam::measure::{Advice, Bottleneck, Choice, Measured, Stage, Step, TIE, figure_of};
+use cofferdam::{DigestKind, Pool, Suite};
 
 use super::tables::{digest_title, frame_title, gigabytes, suite_title};
 use crate::text::{digest_name, suite_name};
@@ -23,16 +23,19 @@ impl Sentences {
         let directory = measured.ground.directory.display().to_string();
         let threads = measured.threads.get();
         Sentences {
-            sentences: vec![
-                suite(advice),
-                digest(advice),
+            sentences: [
+                suite(&advice.suite),
+                digest(&advice.digest),
                 frame_size(&advice.frame_len),
                 thread_count(&advice.threads),
                 bottleneck(&format!("a restore to {directory}"), &advice.restore),
                 together("restore", &advice.restore, threads),
                 bottleneck(&format!("a seal to {directory}"), &advice.seal),
                 together("seal", &advice.seal, threads),
-            ],
+            ]
+            .into_iter()
+            .chain(slow_device(measured, advice))
+            .collect(),
             seal_options: [format_options(advice), resource_options(advice, memory)].concat(),
             restore_options: resource_options(advice, memory),
         }
@@ -65,8 +68,7 @@ impl fmt::Display for Sentences {
     }
 }
 
-fn suite(advice: &Advice) -> String {
-    let choice = &advice.suite;
+fn suite(choice: &Choice<Suite>) -> String {
     let best = suite_title(choice.best);
     let others = others(choice).map(|(other, time)| {
         let other = suite_title(other);
@@ -79,8 +81,7 @@ fn suite(advice: &Advice) -> String {
     format!("Suite: {best}{}.", others.collect::<String>())
 }
 
-fn digest(advice: &Advice) -> String {
-    let choice = &advice.digest;
+fn digest(choice: &Choice<DigestKind>) -> String {
     let hashes = others(choice).filter(|(other, _)| *other != DigestKind::Tags);
     let hashes: String =
         hashes.map(|(other, time)| format!("; {} {}", digest_title(other), costs(time))).collect();
@@ -109,11 +110,14 @@ fn thread_count(choice: &Choice<NonZeroUsize>) -> String {
     format!("Threads: {} of {}{others}.", choice.best, Pool::threads_of_the_machine())
 }
 
+/// The slowest stage, beside the one that it is compared with: frames, or writing.
 fn bottleneck(what: &str, bottleneck: &Bottleneck) -> String {
     let told = |stage| format!("{} ({} GB/s)", stage_title(stage), gigabytes(bottleneck.limit(stage)));
     let slowest = bottleneck.slowest;
     let rival = if slowest == Stage::Frames { Stage::Write } else { Stage::Frames };
-    format!("Bottleneck of {what}: {}, not {}.", told(slowest), told(rival))
+    let is_tie = bottleneck.limit(rival) <= bottleneck.limit(slowest) * TIE;
+    let than = if is_tie { "as much as" } else { "not" };
+    format!("Bottleneck of {what}: {}, {than} {}.", told(slowest), told(rival))
 }
 
 fn together(what: &str, bottleneck: &Bottleneck, threads: usize) -> String {
@@ -125,6 +129,17 @@ fn together(what: &str, bottleneck: &Bottleneck, threads: usize) -> String {
         gigabytes(*measured),
         gigabytes(*copy),
     )
+}
+
+/// What the figures of restores leave out, where it would show.
+fn slow_device(measured: &Measured, advice: &Advice) -> Option<String> {
+    let device = figure_of(&measured.files, Step::ReadDevice, measured.threads)?.speed();
+    (device < advice.restore.measured).then(|| {
+        format!(
+            "A sealed file that lies here and is not in memory is read at {} GB/s: then that is the bottleneck.",
+            gigabytes(device)
+        )
+    })
 }
 
 fn stage_title(stage: Stage) -> &'static str {
@@ -187,4 +202,85 @@ fn resource_options(advice: &Advice, memory: Option<usize>) -> Vec<String> {
         options.extend(["--memory".to_owned(), bytes.to_string()]);
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice<T: Copy + PartialEq>(default: T, speeds: &[(T, f64)]) -> Choice<T> {
+        Choice::among(default, speeds.to_vec()).unwrap()
+    }
+
+    fn limits(read: f64, frames: f64, write: f64, slowest: Stage) -> Bottleneck {
+        let stages =
+            [(Stage::Read, read), (Stage::Frames, frames), (Stage::Write, write), (Stage::Publish, 1e15)];
+        Bottleneck { stages, slowest, bound: 2.5e9, measured: 2.4e9, copy: 2e9 }
+    }
+
+    #[test]
+    fn a_suite_is_told_beside_the_other_one() {
+        let suites = |chacha| [(Suite::Aes256Gcm, 8e9), (Suite::ChaCha20Poly1305, chacha)];
+        assert_eq!(
+            suite(&choice(Suite::Aes256Gcm, &suites(2e9))),
+            "Suite: AES-256-GCM, 4.0 times as fast as ChaCha20-Poly1305 here."
+        );
+        assert_eq!(
+            suite(&choice(Suite::Aes256Gcm, &suites(8.1e9))),
+            "Suite: AES-256-GCM; ChaCha20-Poly1305 is as fast here."
+        );
+        assert_eq!(
+            suite(&choice(Suite::Aes256Gcm, &suites(12e9))),
+            "Suite: ChaCha20-Poly1305, 1.5 times as fast as AES-256-GCM here."
+        );
+    }
+
+    #[test]
+    fn other_digests_are_told_with_what_they_cost() {
+        let mut digests =
+            choice(DigestKind::Blake3, &[(DigestKind::Blake3, 2e9), (DigestKind::Sha256, 1.5e9)]);
+        assert_eq!(digest(&digests), "Digest: BLAKE3; SHA-256 costs 33 %.");
+        digests.speeds.push((DigestKind::Tags, 2.5e9));
+        assert_eq!(
+            digest(&digests),
+            "Digest: BLAKE3; SHA-256 costs 33 %; tags save 20 % of the time, and rule out checks without a key."
+        );
+    }
+
+    #[test]
+    fn frame_sizes_are_told_with_what_they_cost() {
+        let sizes = choice(65536, &[(16384, 1.0e9), (65536, 2.4e9), (262_144, 2.4e9), (1 << 20, 2.2e9)]);
+        assert_eq!(
+            frame_size(&sizes),
+            "Frame size: 64 KiB; 16 KiB takes 2.4 times as long, 256 KiB does as well, 1 MiB costs 9 %."
+        );
+    }
+
+    #[test]
+    fn of_many_thread_counts_the_telling_ones_are_told() {
+        let count = |count| NonZeroUsize::new(count).unwrap();
+        let told = |speeds: &[(usize, f64)]| {
+            let speeds: Vec<_> = speeds.iter().map(|&(threads, speed)| (count(threads), speed)).collect();
+            let told = thread_count(&choice(speeds[speeds.len() - 1].0, &speeds));
+            told.split_once("; ").unwrap().1.to_owned()
+        };
+        assert_eq!(told(&[(1, 1e9), (2, 1.9e9)]), "1 costs 90 %.");
+        assert_eq!(
+            told(&[(1, 1e9), (2, 2e9), (4, 4e9), (8, 4e9)]),
+            "1 takes 4.0 times as long; 4 do as well."
+        );
+        assert_eq!(told(&[(1, 1e9), (2, 2e9), (4, 1.6e9)]), "1 takes 2.0 times as long; 4 cost 25 %.");
+    }
+
+    #[test]
+    fn the_slowest_stage_is_told_beside_what_one_would_suspect() {
+        assert_eq!(
+            bottleneck("a restore to /srv", &limits(20e9, 7.5e9, 3e9, Stage::Write)),
+            "Bottleneck of a restore to /srv: writing the file (3.00 GB/s), not cipher and digest (7.50 GB/s)."
+        );
+        assert_eq!(
+            bottleneck("a restore to /srv", &limits(20e9, 2e9, 2.05e9, Stage::Frames)),
+            "Bottleneck of a restore to /srv: cipher and digest (2.00 GB/s), as much as writing the file (2.05 GB/s)."
+        );
+    }
 }

@@ -56,14 +56,16 @@ fn parts(text: &mut String, measured: &Measured) {
 
 fn files(text: &mut String, measured: &Measured) {
     title(text, "Files, in the directory", &thread_columns(measured));
-    let rows: [(&str, &[Step]); 5] = [
+    let rows: [(&str, &[Step]); 6] = [
+        ("read, not from the page cache", &[Step::ReadDevice]),
         ("read from the page cache", &[Step::ReadFile]),
         ("write, as a restore does", &[Step::WriteFile]),
         ("write, sync and rename", &[Step::WriteFile, Step::PublishFile]),
         ("copy, 256 KiB at a time", &[Step::CopyFile]),
         ("copy and sync", &[Step::CopyFile, Step::SyncCopy]),
     ];
-    for (name, steps) in rows {
+    let is_measured = |steps: &[Step]| measured.files.iter().any(|row| steps.contains(&row.step));
+    for (name, steps) in rows.into_iter().filter(|(_, steps)| is_measured(steps)) {
         by_threads(text, measured, &measured.files, name, steps);
     }
 }
