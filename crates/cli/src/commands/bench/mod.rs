@@ -27,7 +27,7 @@ use self::sentences::Sentences;
 /// Measures ciphers, digests, copies in memory, reading and writing in DIR, and then whole streams: sealed and opened in
 /// memory, and from file to file as `seal` and `restore` do it, with every check, synced and renamed. It says which suite,
 /// digest, frame size and thread count suit, and what a restore to DIR waits for. The steps of a table take turns, and the
-/// median of five rounds counts; what makes no more than 5 % of difference is no reason to leave the default.
+/// median of up to five rounds counts; what makes no more than 5 % of difference is no reason to leave the default.
 ///
 /// It needs no rights but to write in DIR, takes about half a minute, holds half a GiB in memory (60 MiB a thread on more
 /// than 8 threads), and removes what it wrote, after Ctrl-C too. What else the machine does meanwhile is in the figures.
@@ -107,21 +107,22 @@ Examples:
   cofferdam bench --json | jq .advice         for scripts
 
 What is measured, by its \"step\" in JSON:
-  seal frames, open frames  frames of 64 KiB, from one buffer in the processor's cache to another
+  seal frames, open frames  frames of 64 KiB, between buffers in the processor's cache
   digest                    the same frames digested
   copy memory               between buffers of memory_len bytes
-  read device               a file that the system was asked to forget; absent where DIR is in memory
+  read device               a file that the system was asked to forget; not where DIR is in memory
   read file                 from the page cache, 512 KiB at a time, by all threads at offsets
-  write file                as a restore writes: a new file beside its name, by all threads at offsets
+  write file                as a restore writes: beside its name, by all threads at offsets
   publish file              that file synced, renamed, its directory synced
-  copy file, sync copy      as cp without the file system's help: read and write 256 KiB at a time on one thread; then a sync
-  seal, open                a whole stream, \"ends\" are \"memory\" or \"files\"
+  copy file                 as cp without the file system's help: read and write, 256 KiB at a time
+  sync copy                 that copy synced
+  seal, open                a whole stream; \"ends\" says between what: \"memory\" or \"files\"
 
-With --json there is one object: directory, file_system (kind, mount_point), free, file_len, memory_len, threads; the
-groups parts, files, recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads,
-bytes, seconds, rounds, bytes_per_second}; and advice: suite, digest, frame_len, threads, are_defaults, seal_options,
-restore_options, sentences, and for seal and restore {slowest (\"read\", \"frames\", \"write\", \"publish\"), limits (the same
-four, in bytes a second), bound, measured, copy}. Sizes are bytes, absent values null.
+JSON is one object: directory, file_system (kind, mount_point), free, file_len, memory_len, threads; parts, files, \
+recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads, bytes, seconds, \
+rounds, bytes_per_second}; and advice: suite, digest, frame_len, threads, are_defaults, seal_options, \
+restore_options, sentences, and for seal and restore {slowest (\"read\", \"frames\", \"write\", \"publish\"), limits \
+(of the same four), bound, measured, copy}, all in bytes a second. Sizes are bytes, absent values null.
 
 Suite, digest and frame size are fixed when a stream is sealed, and hold for whoever restores it, on whatever machine.
 
