@@ -58,13 +58,20 @@ impl Cipher {
         })
     }
 
-    /// Encrypts `text` in place and returns the tag over it and `aad`.
-    pub fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+    /// Encrypts `plaintext` into `ciphertext`, of the same length, and returns the tag over it and `aad`.
+    pub fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plaintext: &[u8],
+        ciphertext: &mut [u8],
+    ) -> [u8; TAG_LEN] {
+        assert_eq!(plaintext.len(), ciphertext.len(), "a ciphertext is as long as its plaintext");
         match &self.0 {
             #[cfg(feature = "fast")]
-            Inner::Fast(key) => key.seal(nonce, aad, text),
+            Inner::Fast(key) => key.seal(nonce, aad, plaintext, ciphertext),
             #[cfg(feature = "portable")]
-            Inner::Portable(key) => key.seal(nonce, aad, text),
+            Inner::Portable(key) => key.seal(nonce, aad, plaintext, ciphertext),
         }
     }
 
@@ -110,8 +117,8 @@ mod tests {
             }
             let [fast, portable] = BACKENDS.map(|backend| Cipher::new(backend, suite, &key));
             for (sealer, opener) in [(&fast, &portable), (&portable, &fast)] {
-                let mut text = plaintext.clone();
-                let mut tag = sealer.seal(nonce, b"bound", &mut text);
+                let mut text = vec![0; len];
+                let mut tag = sealer.seal(nonce, b"bound", &plaintext, &mut text);
                 let mut out = vec![0; len];
                 assert_eq!(opener.open(nonce, b"bound", &text, &tag, &mut out), Ok(()));
                 assert_eq!(out, plaintext);

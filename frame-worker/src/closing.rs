@@ -68,7 +68,7 @@ impl FrameWorker {
     }
 
     fn tag(&self, kind: FrameKind, index: FrameIndex, clear: &[u8], frame: &mut [u8]) {
-        let tag = self.cipher().seal(self.nonce(kind, index), clear, &mut []);
+        let tag = self.cipher().seal(self.nonce(kind, index), clear, &[], &mut []);
         frame[..clear.len()].copy_from_slice(clear);
         frame[clear.len()..].copy_from_slice(&tag);
     }

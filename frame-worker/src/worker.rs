@@ -64,8 +64,7 @@ impl FrameWorker {
         let (header, body) = frame.split_at_mut(FRAME_HEADER_LEN);
         header.copy_from_slice(&FrameHeader::data(index, plaintext_len).to_bytes());
         let (text, tag) = body.split_at_mut(plaintext.len());
-        text.copy_from_slice(plaintext);
-        tag.copy_from_slice(&self.cipher().seal(self.nonce(FrameKind::Data, index), header, text));
+        tag.copy_from_slice(&self.cipher().seal(self.nonce(FrameKind::Data, index), header, plaintext, text));
         OpenedFrame { index, plaintext_len, fragment: Fragment::new(self.digest, header, body) }
     }
 
@@ -83,13 +82,14 @@ impl FrameWorker {
             return Err(FrameError::NotDue { due });
         }
         let (header, body) = frame.split_at(FRAME_HEADER_LEN);
+        // Hashed first: that brings the frame into the cache, which a cipher waits for more than a hash does.
+        let fragment = Fragment::new(self.digest, header, body);
         if let Sight::Keyed { cipher, .. } = &self.sight {
             let forged = FrameError::Authentication { frame: due };
             let Some((text, tag)) = body.split_last_chunk::<TAG_LEN>() else { return Err(forged) };
             let Some(out) = plaintext.get_mut(..text.len()) else { return Err(FrameError::NotDue { due }) };
             cipher.open(self.nonce(FrameKind::Data, due), header, text, tag, out).map_err(|_| forged)?;
         }
-        let fragment = Fragment::new(self.digest, header, body);
         Ok(OpenedFrame { index: due, plaintext_len: parsed.plaintext_len, fragment })
     }
 

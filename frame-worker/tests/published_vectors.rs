@@ -83,9 +83,9 @@ impl Vector {
     }
 
     fn seal(&self, backend: Backend, suite: Suite) -> (Vec<u8>, [u8; 16]) {
-        let mut text = self.plaintext.clone();
-        let tag = self.cipher(backend, suite).seal(self.nonce, &self.aad, &mut text);
-        (text, tag)
+        let mut ciphertext = vec![0; self.plaintext.len()];
+        let tag = self.cipher(backend, suite).seal(self.nonce, &self.aad, &self.plaintext, &mut ciphertext);
+        (ciphertext, tag)
     }
 
     /// The same with one thing changed: a bit of the ciphertext, of the additional data, of the nonce, of the tag; a

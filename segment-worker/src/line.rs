@@ -189,9 +189,11 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         self.emit()
     }
 
-    /// Waits for a result, which has to be due, and takes it in.
+    /// Waits until half of what is out has come back, which is one result at least, and takes the first in. The other half
+    /// keeps the threads busy meanwhile.
     pub(crate) fn wait<E>(&mut self) -> Result<(), StreamError<E>> {
-        let outcome = self.mailbox.take();
+        assert!(self.outstanding > 0, "a result is due");
+        let outcome = self.mailbox.take(self.outstanding.div_ceil(2));
         self.take_in(outcome)
     }
 
@@ -402,7 +404,7 @@ impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
         self.abort.cancel();
         while self.outstanding > 0 {
             self.outstanding -= 1;
-            self.mailbox.take();
+            self.mailbox.take(1);
         }
         match self.sync.take().map(SyncThread::stop) {
             Some(Ok(durable)) if !thread::panicking() => self.note_durable(durable),

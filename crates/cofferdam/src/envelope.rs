@@ -162,12 +162,14 @@ fn seal_metadata(
 ) -> Result<Vec<u8>, Error> {
     let refused =
         |error: FramingError| Error::new(ErrorKind::Usage, format!("the {} {}", error.record, error.problem));
-    let mut text = encode_entries(metadata).map_err(refused)?;
+    let text = encode_entries(metadata).map_err(refused)?;
     let salt = keys::random().map_err(Error::key)?;
     let head = MetadataHead { salt, body_len: (text.len() + TAG_LEN) as u32 }.to_bytes();
     let secret = schedule.metadata(&head);
-    let tag = Cipher::new(backend, suite, secret.key()).seal(*secret.nonce(), &[], &mut text);
-    Ok([&head[..], &text, &tag].concat())
+    let mut ciphertext = vec![0; text.len()];
+    let cipher = Cipher::new(backend, suite, secret.key());
+    let tag = cipher.seal(*secret.nonce(), &[], &text, &mut ciphertext);
+    Ok([&head[..], &ciphertext, &tag].concat())
 }
 
 fn open_metadata(

@@ -20,16 +20,20 @@ impl Key {
         Key(LessSafeKey::new(UnboundKey::new(algorithm, key).expect("32 bytes are a key of either suite")))
     }
 
-    pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(super) fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plaintext: &[u8],
+        ciphertext: &mut [u8],
+    ) -> [u8; TAG_LEN] {
         let nonce = Nonce::assume_unique_for_key(nonce);
+        let mut tag = [0; TAG_LEN];
         // It fails for texts beyond 2^36 bytes alone; a frame is at most 4 MiB.
-        let tag = self
-            .0
-            .seal_in_place_separate_tag(nonce, Aad::from(aad), text)
+        self.0
+            .seal_out_of_place_scatter(nonce, Aad::from(aad), plaintext, ciphertext, &[], &mut tag)
             .expect("a frame is within the limits");
-        let mut bytes = [0; TAG_LEN];
-        bytes.copy_from_slice(tag.as_ref());
-        bytes
+        tag
     }
 
     pub(super) fn open(

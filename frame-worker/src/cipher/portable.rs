@@ -23,10 +23,17 @@ impl Key {
         }
     }
 
-    pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(super) fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plaintext: &[u8],
+        ciphertext: &mut [u8],
+    ) -> [u8; TAG_LEN] {
+        ciphertext.copy_from_slice(plaintext);
         let tag = match self {
-            Key::Aes256Gcm(key) => key.encrypt_inout_detached(&nonce.into(), aad, text.into()),
-            Key::ChaCha20Poly1305(key) => key.encrypt_inout_detached(&nonce.into(), aad, text.into()),
+            Key::Aes256Gcm(key) => key.encrypt_inout_detached(&nonce.into(), aad, ciphertext.into()),
+            Key::ChaCha20Poly1305(key) => key.encrypt_inout_detached(&nonce.into(), aad, ciphertext.into()),
         };
         // It fails for texts beyond 2^36 bytes alone; a frame is at most 4 MiB.
         tag.expect("a frame is within the limits").into()

@@ -7,35 +7,52 @@ use super::prim::{Condvar, Mutex};
 
 /// Results on their way from many threads to one.
 pub(crate) struct Mailbox<T> {
-    results: Mutex<VecDeque<T>>,
+    state: Mutex<State<T>>,
     arrived: Condvar,
+}
+
+struct State<T> {
+    results: VecDeque<T>,
+    /// The taker sleeps until so many are there. None, while it does not.
+    wanted: usize,
 }
 
 impl<T> Mailbox<T> {
     pub(crate) fn new() -> Mailbox<T> {
-        Mailbox { results: Mutex::new(VecDeque::new()), arrived: Condvar::new() }
+        let state = State { results: VecDeque::new(), wanted: 0 };
+        Mailbox { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Leaves a result: a job's last act.
     pub(crate) fn post(&self, result: T) {
-        self.results.lock().push_back(result);
-        // Only the orchestrator waits, so one wake-up is enough.
-        self.arrived.notify_one();
+        let mut state = self.state.lock();
+        state.results.push_back(result);
+        let enough = state.results.len() >= state.wanted;
+        drop(state);
+        if enough {
+            // Only the orchestrator waits, so one wake-up is enough.
+            self.arrived.notify_one();
+        }
     }
 
     /// The oldest result, if one has arrived.
     pub(crate) fn try_take(&self) -> Option<T> {
-        self.results.lock().pop_front()
+        self.state.lock().results.pop_front()
     }
 
-    /// Waits for a result. Only for who knows that one is due.
-    pub(crate) fn take(&self) -> T {
-        let mut results = self.results.lock();
+    /// Waits until `wanted` results are there and takes the oldest. Only for who knows that so many are due, and that is one
+    /// at least. To wake a thread costs as much as a few frames, so that it pays to sleep until there is more to do.
+    pub(crate) fn take(&self, wanted: usize) -> T {
+        let mut state = self.state.lock();
+        state.wanted = wanted;
         loop {
-            if let Some(result) = results.pop_front() {
+            if state.results.len() >= wanted
+                && let Some(result) = state.results.pop_front()
+            {
+                state.wanted = 0;
                 return result;
             }
-            self.arrived.wait(&mut results);
+            self.arrived.wait(&mut state);
         }
     }
 }
