@@ -105,12 +105,14 @@ impl BareStream {
 }
 
 fn metadata_record(schedule: &KeySchedule) -> Vec<u8> {
-    let mut text = encode_entries(&[]).expect(HOLDS);
+    let text = encode_entries(&[]).expect(HOLDS);
+    let mut ciphertext = vec![0; text.len()];
     let head = MetadataHead { salt: random().expect(HOLDS), body_len: (text.len() + TAG_LEN) as u32 };
     let head = head.to_bytes();
     let secret = schedule.metadata(&head);
-    let tag = Cipher::new(Backend::Fast, SUITE, secret.key()).seal(*secret.nonce(), &[], &mut text);
-    [&head[..], &text, &tag].concat()
+    let cipher = Cipher::new(Backend::Fast, SUITE, secret.key());
+    let tag = cipher.seal(*secret.nonce(), &[], &text, &mut ciphertext);
+    [&head[..], &ciphertext, &tag].concat()
 }
 
 fn open_metadata(schedule: &KeySchedule, head: &MetadataHead, record: &[u8]) {
@@ -243,8 +245,8 @@ impl CipherCalls {
             (TERMINATOR_LEN - TAG_LEN, 0),
         ];
         let piece = |(bound, text): (usize, usize)| {
-            let (bound, mut text) = (vec![1; bound], vec![2; text]);
-            let tag = cipher().seal(NONCE, &bound, &mut text);
+            let (bound, plaintext, mut text) = (vec![1; bound], vec![2; text], vec![0; text]);
+            let tag = cipher().seal(NONCE, &bound, &plaintext, &mut text);
             SealedPiece { bound, text, tag }
         };
         let pieces = |lens: Vec<_>| lens.into_iter().map(piece).collect();
@@ -256,7 +258,8 @@ impl CipherCalls {
         for pieces in &self.sealed {
             let cipher = cipher();
             for piece in pieces {
-                std::hint::black_box(cipher.seal(NONCE, &piece.bound, &mut room[..piece.text.len()]));
+                let SealedPiece { bound, text, .. } = piece;
+                std::hint::black_box(cipher.seal(NONCE, bound, text, &mut room[..text.len()]));
             }
         }
     }

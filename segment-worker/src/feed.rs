@@ -109,11 +109,6 @@ pub enum Input {
 pub trait ReadAt: Send + Sync {
     /// Fills `buffer` from `offset` on; [`io::ErrorKind::UnexpectedEof`] where the input is shorter.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-
-    /// All the bytes, where they are in memory: then jobs work on them where they are.
-    fn as_slice(&self) -> Option<&[u8]> {
-        None
-    }
 }
 
 /// What a trailer says of its stream, after its own MACs have been checked.

@@ -123,17 +123,13 @@ fn on_input<T>(
     buffers: &Buffers,
     work: impl FnOnce(&[u8]) -> Result<T, JobError>,
 ) -> Result<T, JobError> {
-    let unread = |source| JobError::Read { offset, source };
     let buffer = match input {
         Input::Bytes(buffer) => buffer,
         Input::Place(place) => {
-            if let Some(all) = place.as_slice() {
-                let rest = usize::try_from(offset).ok().and_then(|offset| all.get(offset..));
-                let bytes = rest.and_then(|rest| rest.get(..len));
-                return work(bytes.ok_or_else(|| unread(io::ErrorKind::UnexpectedEof.into()))?);
-            }
             let mut buffer = buffers.take();
-            place.read_exact_at(offset, &mut buffer[..len]).map_err(unread)?;
+            place
+                .read_exact_at(offset, &mut buffer[..len])
+                .map_err(|source| JobError::Read { offset, source })?;
             buffer
         }
     };

@@ -23,10 +23,6 @@ impl segment_worker::ReadAt for Place {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(offset, buffer)
     }
-
-    fn as_slice(&self) -> Option<&[u8]> {
-        self.0.as_slice()
-    }
 }
 
 /// A source that brings nothing once its stream is cancelled. Whoever gathers many small reads comes back, and looks at

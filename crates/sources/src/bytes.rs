@@ -79,10 +79,6 @@ impl ReadAt for Held {
     fn len(&self) -> u64 {
         self.slice().len() as u64
     }
-
-    fn as_slice(&self) -> Option<&[u8]> {
-        Some(self.slice())
-    }
 }
 
 #[cfg(test)]

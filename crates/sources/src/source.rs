@@ -43,11 +43,6 @@ pub trait ReadAt: Send + Sync {
     /// Bytes in all.
     fn len(&self) -> u64;
 
-    /// All the bytes, where they are in memory and need not be read.
-    fn as_slice(&self) -> Option<&[u8]> {
-        None
-    }
-
     /// Whether the bytes are known to be others than when the source was opened.
     ///
     /// # Errors

@@ -24,7 +24,9 @@ fn results_of_many_threads_all_come_once() {
             let mailbox = &mailbox;
             scope.spawn(move || (0..250).for_each(|n| mailbox.post(lane * 250 + n)));
         }
-        (0..1000).map(|taken| mailbox.take((1000_usize - taken).div_ceil(2))).collect::<std::collections::BTreeSet<_>>()
+        (0..1000)
+            .map(|taken| mailbox.take((1000_usize - taken).div_ceil(2)))
+            .collect::<std::collections::BTreeSet<_>>()
     });
     assert_eq!(taken, (0..1000).collect());
 }
