@@ -144,7 +144,7 @@ fn a_damaged_frame_is_named_wherever_it_is() {
     for (segment, frame, at) in stream.frames() {
         let mut damaged = stream.clone();
         damaged.wire[at] ^= 1;
-        for supply in [Supply::Bytes, Supply::Place, Supply::Slice] {
+        for supply in [Supply::Bytes, Supply::Place] {
             fails_everywhere(
                 || OpenFeed::new(&damaged, supply),
                 |error, commits| {
@@ -226,16 +226,14 @@ fn an_input_that_ends_early_is_named_with_its_place() {
     let stream = stream();
     for run in stream.parts.iter().flat_map(|part| part.runs()) {
         let cut = stream.wire[..run.wire_at + run.wire_len - 1].to_vec();
-        for supply in [Supply::Place, Supply::Slice] {
-            fails_everywhere(
-                || OpenFeed::over(&stream, Wire::new(cut.clone()), supply),
-                |error, _| {
-                    let StreamError::Read { segment, offset, source } = error else { panic!("{error:?}") };
-                    assert_eq!(segment.0, (run.plaintext_at / SEGMENT) as u64);
-                    assert_eq!((offset, source.kind()), (run.wire_at as u64, io::ErrorKind::UnexpectedEof));
-                },
-            );
-        }
+        fails_everywhere(
+            || OpenFeed::over(&stream, Wire::new(cut.clone()), Supply::Place),
+            |error, _| {
+                let StreamError::Read { segment, offset, source } = error else { panic!("{error:?}") };
+                assert_eq!(segment.0, (run.plaintext_at / SEGMENT) as u64);
+                assert_eq!((offset, source.kind()), (run.wire_at as u64, io::ErrorKind::UnexpectedEof));
+            },
+        );
     }
 }
 

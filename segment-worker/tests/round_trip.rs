@@ -29,7 +29,7 @@ const RELEASES: [Release; 4] = [
     Release::AfterDigestIfFrameOver(FRAME as u32 - 1),
     Release::AfterDigestIfFrameOver(FRAME as u32),
 ];
-const SUPPLIES: [Supply; 3] = [Supply::Bytes, Supply::Place, Supply::Slice];
+const SUPPLIES: [Supply; 2] = [Supply::Bytes, Supply::Place];
 
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<Vec<u8>>>);

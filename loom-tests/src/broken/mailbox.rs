@@ -14,9 +14,17 @@ pub(crate) struct LooksUnderAnotherLock<T>(Shared<T>);
 /// Has one slot.
 pub(crate) struct KeepsTheNewest<T>(Shared<T>);
 
+/// Wakes the taker with the result behind the last that it wants.
+pub(crate) struct WakesOneTooLate<T>(Shared<T>);
+
 struct Shared<T> {
-    results: Mutex<VecDeque<T>>,
+    state: Mutex<State<T>>,
     arrived: Condvar,
+}
+
+struct State<T> {
+    results: VecDeque<T>,
+    wanted: usize,
 }
 
 impl<T> NotifiesFirst<T> {
@@ -26,15 +34,15 @@ impl<T> NotifiesFirst<T> {
 
     pub(crate) fn post(&self, result: T) {
         self.0.arrived.notify_one();
-        self.0.results.lock().push_back(result);
+        self.0.state.lock().results.push_back(result);
     }
 
     pub(crate) fn try_take(&self) -> Option<T> {
-        self.0.results.lock().pop_front()
+        self.0.try_take()
     }
 
-    pub(crate) fn take(&self) -> T {
-        self.0.take()
+    pub(crate) fn take(&self, wanted: usize) -> T {
+        self.0.take(wanted)
     }
 }
 
@@ -48,15 +56,15 @@ impl<T> LooksUnderAnotherLock<T> {
     }
 
     pub(crate) fn try_take(&self) -> Option<T> {
-        self.0.results.lock().pop_front()
+        self.0.try_take()
     }
 
-    pub(crate) fn take(&self) -> T {
+    pub(crate) fn take(&self, _wanted: usize) -> T {
         loop {
             if let Some(result) = self.try_take() {
                 return result;
             }
-            self.0.arrived.wait(&mut self.0.results.lock());
+            self.0.arrived.wait(&mut self.0.state.lock());
         }
     }
 }
@@ -67,39 +75,72 @@ impl<T> KeepsTheNewest<T> {
     }
 
     pub(crate) fn post(&self, result: T) {
-        let mut results = self.0.results.lock();
-        results.clear();
-        results.push_back(result);
-        drop(results);
+        let mut state = self.0.state.lock();
+        state.results.clear();
+        state.results.push_back(result);
+        drop(state);
         self.0.arrived.notify_one();
     }
 
     pub(crate) fn try_take(&self) -> Option<T> {
-        self.0.results.lock().pop_front()
+        self.0.try_take()
     }
 
-    pub(crate) fn take(&self) -> T {
-        self.0.take()
+    pub(crate) fn take(&self, wanted: usize) -> T {
+        self.0.take(wanted)
+    }
+}
+
+impl<T> WakesOneTooLate<T> {
+    pub(crate) fn new() -> Self {
+        Self(Shared::new())
+    }
+
+    pub(crate) fn post(&self, result: T) {
+        let mut state = self.0.state.lock();
+        state.results.push_back(result);
+        let enough = state.results.len() > state.wanted;
+        drop(state);
+        if enough {
+            self.0.arrived.notify_one();
+        }
+    }
+
+    pub(crate) fn try_take(&self) -> Option<T> {
+        self.0.try_take()
+    }
+
+    pub(crate) fn take(&self, wanted: usize) -> T {
+        self.0.take(wanted)
     }
 }
 
 impl<T> Shared<T> {
     fn new() -> Self {
-        Self { results: Mutex::new(VecDeque::new()), arrived: Condvar::new() }
+        let state = State { results: VecDeque::new(), wanted: 0 };
+        Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     fn post(&self, result: T) {
-        self.results.lock().push_back(result);
+        self.state.lock().results.push_back(result);
         self.arrived.notify_one();
     }
 
-    fn take(&self) -> T {
-        let mut results = self.results.lock();
+    fn try_take(&self) -> Option<T> {
+        self.state.lock().results.pop_front()
+    }
+
+    fn take(&self, wanted: usize) -> T {
+        let mut state = self.state.lock();
+        state.wanted = wanted;
         loop {
-            if let Some(result) = results.pop_front() {
+            if state.results.len() >= wanted
+                && let Some(result) = state.results.pop_front()
+            {
+                state.wanted = 0;
                 return result;
             }
-            self.arrived.wait(&mut results);
+            self.arrived.wait(&mut state);
         }
     }
 }

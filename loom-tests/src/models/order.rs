@@ -29,7 +29,7 @@ macro_rules! segments_commit_in_order {
             let mut flights: VecDeque<_> = [(0_usize, $reorder::new()), (1, $reorder::new())].into();
             let (mut emitted, mut committed) = (Vec::new(), Vec::new());
             for _ in 0..RUNS.iter().sum() {
-                let (segment, run) = mailbox.take();
+                let (segment, run) = mailbox.take(1);
                 let front = flights.front().expect("a result belongs to a segment in flight").0;
                 assert!(flights[segment - front].1.insert(run, 1, (segment, run)));
                 while let Some((segment, runs)) = flights.front_mut() {

@@ -31,8 +31,6 @@ pub(crate) struct FeedFailed;
 pub(crate) enum Supply {
     Bytes,
     Place,
-    /// A place in memory, worked on where it is.
-    Slice,
 }
 
 /// Bytes that jobs read by themselves; `on_read` is told of each read, by number and offset, before it is done.
@@ -41,9 +39,6 @@ pub(crate) struct Wire {
     on_read: Box<dyn Fn(usize, u64) + Send + Sync>,
     reads: AtomicUsize,
 }
-
-/// The same bytes, for whoever wants to see them all.
-struct InMemory(Arc<Wire>);
 
 /// Brings a sealed stream.
 pub(crate) struct OpenFeed<'a> {
@@ -94,16 +89,6 @@ impl ReadAt for Wire {
         let bytes = self.bytes.get(offset as usize..).and_then(|rest| rest.get(..buffer.len()));
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
-    }
-}
-
-impl ReadAt for InMemory {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(offset, buffer)
-    }
-
-    fn as_slice(&self) -> Option<&[u8]> {
-        Some(&self.0.bytes)
     }
 }
 
@@ -293,7 +278,6 @@ impl Calls<'_> {
 fn bring(wire: &Arc<Wire>, supply: Supply, at: usize, len: usize, buffers: &Buffers) -> Input {
     match supply {
         Supply::Place => Input::Place(wire.clone()),
-        Supply::Slice => Input::Place(Arc::new(InMemory(wire.clone()))),
         Supply::Bytes => {
             let mut buffer = buffers.take();
             buffer[..len].copy_from_slice(&wire.bytes[at..at + len]);
