@@ -1,16 +1,19 @@
-//! Criterion benches of the parts (splitting, fragments, one frame) and of the pipeline in memory.
-//! It knows no file and no other program: `cargo xtask compare` does.
+//! Criterion benches of the parts: splitting, fragments, one frame, the sequencer.
+//! It knows no whole stream: the benches `memory` and `curves` do.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam::DigestKind;
-use cofferdam_bench::{Scale, Work, bytes, rows};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use frame_worker::{Backend, Fragment, FrameWorker, SegmentDigest, Shape, Suite};
+use cofferdam::{Checkpoint, DigestKind};
+use cofferdam_bench::bytes;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use frame_worker::{
+    Backend, ChainValue, Closing, ClosingFields, Fragment, FrameWorker, OpenedFrame, SegmentDigest,
+    SegmentIndex, Shape, Suite,
+};
 use framing::limits::{FRAME_HEADER_LEN, FRAME_OVERHEAD};
 use framing::{FrameIndex, split_frames};
+use segment_worker::{OpenedRun, Sequencer, Verified};
 
 /// Headers alone are read, so what counts is frames a second.
 fn splitting(criterion: &mut Criterion) {
@@ -84,24 +87,72 @@ fn one_frame(criterion: &mut Criterion) {
     }
 }
 
-/// The pipeline beside its bare loops; `ratios` has the same rows in turn.
-fn in_memory(criterion: &mut Criterion) {
-    let scale = Scale::from_arguments();
-    let plaintext: Arc<[u8]> = bytes(scale.plaintext_len()).into();
-    for work in [Work::Open, Work::Seal] {
-        for digest in [DigestKind::Tags, DigestKind::Blake3] {
-            for threads in scale.threads() {
-                let mut group =
-                    criterion.benchmark_group(format!("{work:?} in memory, {digest:?}, threads {threads}"));
-                group.throughput(Throughput::Bytes(plaintext.len() as u64));
-                group.sample_size(SAMPLES_IN_MEMORY);
-                for row in rows(work, digest, threads, &plaintext) {
-                    group.bench_function(row.name, |bencher| bencher.iter(|| (row.run)()));
-                }
-                group.finish();
-            }
+/// A segment's sequencer alone: runs that were made up, in order and out of it, put in order, absorbed and proved.
+fn sequencing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("segment sequencer, 16384 frames in runs of 8");
+    group.throughput(Throughput::Elements(u64::from(SEQUENCED_RUNS * FRAMES_PER_RUN)));
+    for digest in [DigestKind::Tags, DigestKind::Blake3] {
+        let closing = closing(digest);
+        for (name, order) in arrivals() {
+            group.bench_function(BenchmarkId::new(name, format!("{digest:?}")), |bencher| {
+                let runs = || order.iter().map(|run| made_up_run(*run)).collect::<Vec<_>>();
+                bencher.iter_batched(runs, |runs| sequence(digest, &closing, runs), BatchSize::LargeInput);
+            });
         }
     }
+    group.finish();
+}
+
+/// As the pipeline does: what has come goes in, what is due comes out, at the end the proof.
+fn sequence(digest: DigestKind, closing: &Closing, runs: Vec<OpenedRun<()>>) -> Verified {
+    let mut sequencer = Sequencer::new(SegmentIndex(0), segment_digest(digest), FRAME_LEN as u32);
+    for run in runs {
+        sequencer.accept(run).expect(MADE_UP);
+        while let Some(run) = sequencer.pop().expect(MADE_UP) {
+            black_box(run);
+        }
+    }
+    let mark = || Checkpoint::from_bytes([0; Checkpoint::LEN]);
+    sequencer.finish(closing, ChainValue([0; 32]), mark).expect(MADE_UP)
+}
+
+/// Orders of arrival: as sent, as two threads that take turns at being late, and the worst there is.
+fn arrivals() -> [(&'static str, Vec<u32>); 3] {
+    let in_order: Vec<_> = (0..SEQUENCED_RUNS).collect();
+    let in_pairs = in_order.iter().map(|run| run ^ 1).collect();
+    let backwards = in_order.iter().rev().copied().collect();
+    [("in order", in_order), ("each pair the other way round", in_pairs), ("backwards", backwards)]
+}
+
+fn made_up_run(run: u32) -> OpenedRun<()> {
+    let first = run * FRAMES_PER_RUN;
+    let frame = |index: u32| OpenedFrame {
+        index: FrameIndex(index),
+        plaintext_len: FRAME_LEN as u32,
+        fragment: Fragment::from_bytes([index as u8; 32]),
+    };
+    let frames = (first..first + FRAMES_PER_RUN).map(frame).collect();
+    OpenedRun { first: FrameIndex(first), frames, output: () }
+}
+
+/// What closes a segment of all the runs.
+fn closing(digest: DigestKind) -> Closing {
+    let mut absorbed = segment_digest(digest);
+    let runs = (0..SEQUENCED_RUNS).map(made_up_run);
+    runs.for_each(|run| run.frames.iter().for_each(|frame| absorbed.absorb(&frame.fragment)));
+    let frame_count = SEQUENCED_RUNS * FRAMES_PER_RUN;
+    let fields = ClosingFields {
+        frame_count,
+        plaintext_len: u64::from(frame_count) * FRAME_LEN as u64,
+        digest: absorbed.finish(frame_count),
+        last: true,
+        chain_before: ChainValue([0; 32]),
+    };
+    Closing { fields, chain_after: ChainValue([1; 32]) }
+}
+
+fn segment_digest(digest: DigestKind) -> SegmentDigest {
+    SegmentDigest::new(digest, &[1; 112], &[2; 48])
 }
 
 fn shape(frame_len: usize) -> Shape {
@@ -116,12 +167,13 @@ fn worker(backend: Backend, suite: Suite, shape: Shape) -> FrameWorker {
 const FRAME_LEN: usize = 64 << 10;
 const FRAME_LENS: [usize; 3] = [4 << 10, FRAME_LEN, 1 << 20];
 const SEGMENT_LEN: usize = 8 << 20;
-/// An iteration takes tens of milliseconds; criterion's 100 samples of several each would take half an hour.
-const SAMPLES_IN_MEMORY: usize = 10;
+const SEQUENCED_RUNS: u32 = 2048;
+const FRAMES_PER_RUN: u32 = 8;
+const MADE_UP: &str = "the runs were made up for this segment";
 
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = splitting, digesting, one_frame, in_memory
+    targets = splitting, digesting, one_frame, sequencing
 }
 criterion_main!(benches);
