@@ -231,3 +231,30 @@ pub(crate) fn made_up(rows: &[(&str, &[u64])]) -> Group {
     };
     Group { plan, rows: rows.iter().map(row).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn plan(size: u64, room: u64, order: Order) -> Plan {
+        let mut plan = made_up(&[("cp", &[1])]).plan;
+        (plan.size, plan.order) = (size, order);
+        (plan.place.room, plan.place.room_in_memory) = (room, room);
+        plan
+    }
+
+    #[test]
+    fn in_blocks_an_input_and_an_output_have_room_and_in_turns_everything_sealed_as_well() {
+        assert_eq!(plan(16 * GIB, 0, Order::Blocks).room_needed(14), 34 * GIB + (128 << 20));
+        assert_eq!(plan(16 * GIB, 0, Order::Turns).room_needed(14), 16 * 17 * GIB + (128 << 20));
+    }
+
+    #[test]
+    fn the_plaintext_stays_where_three_files_have_room_in_memory() {
+        assert!(plan(GIB, 4 * GIB, Order::Blocks).plain_stays());
+        assert!(!plan(8 * GIB, 22 * GIB, Order::Blocks).plain_stays());
+        assert!(plan(8 * GIB, 22 * GIB, Order::Turns).plain_stays());
+    }
+}

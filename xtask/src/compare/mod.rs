@@ -100,16 +100,19 @@ fn add(sections: &mut Vec<(&'static str, String)>, name: &'static str, text: &st
     }
 }
 
-/// The chart of a group, beside the results; the other kinds of input have none.
+/// The chart of a group beside the results, which show those of [`CHARTED`].
 fn write_chart(root: &Path, group: &Group) -> Result<(), String> {
     let name = section(&group.plan);
-    if group.plan.kind != Kind::Real {
+    if !CHARTED.contains(&name) {
         return Ok(());
     }
     let path = root.join(format!("bench/compare-{name}.svg"));
     std::fs::write(&path, chart::svg(group))
         .map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
+
+/// Sections of one group, which people look at first.
+const CHARTED: [&str; 2] = ["tmpfs", "disk"];
 
 /// From here on a size is a section of its own: it does not fit the page cache three times.
 const LARGE: u64 = 4 << 30;
