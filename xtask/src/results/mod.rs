@@ -57,6 +57,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "tiny", work: Work::Bench("tiny", &[At::Tmpfs]) },
     Section { name: "curves", work: Work::Bench("curves", &[At::Tmpfs]) },
     Section { name: "streams", work: Work::Bench("streams", &[At::Tmpfs]) },
+    Section { name: "growth", work: Work::Bench("growth", &[At::Disk]) },
 ];
 
 // What keeps the whole within some 35 minutes: fewer rounds of what is large, and on the disk fewer programs.
