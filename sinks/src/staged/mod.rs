@@ -23,6 +23,7 @@ use crate::{
     journal::Journal,
     ledger::Closing,
     seeded::{Bug, unless},
+    storage::Ahead,
 };
 
 /// A file that becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -66,8 +67,7 @@ pub struct StagedFile {
     found: Option<Found>,
     at_drop: AtDrop,
     cursor: Cursor,
-    /// The bytes before this one are on their way to the medium.
-    sent: u64,
+    ahead: Ahead,
 }
 
 /// What to do with a target that exists.
@@ -120,16 +120,6 @@ impl StagedFile {
     pub fn mend(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         let found_len = self.found.as_ref().map_or(0, |found| found.len);
         self.staging.mend(at, data, found_len)
-    }
-
-    /// Puts what was written on its way to the medium, so that neither a group's sync nor the last one waits for all of it.
-    /// Always a piece behind, where nothing is being written any more.
-    fn send_ahead(&mut self, whole_to: u64) {
-        let end = whole_to.saturating_sub(SEND_LEN);
-        if end >= self.sent + SEND_LEN {
-            self.staging.file.start_writing(self.sent, end - self.sent);
-            self.sent = end;
-        }
     }
 
     /// Makes the staging file the target.
@@ -208,7 +198,7 @@ impl StreamingSink for StagedFile {
             found.mark = None;
         }
         self.cursor = Cursor::resuming_at(index, at);
-        self.sent = at;
+        self.ahead = Ahead::behind(at);
         Ok(())
     }
 
@@ -232,7 +222,7 @@ impl StreamingSink for StagedFile {
         ledger.check_live().map_err(CommitError::NotCommitted)?;
         let whole_to = ledger.whole_to();
         drop(ledger);
-        self.send_ahead(whole_to);
+        self.ahead.follow(&*self.staging.file, whole_to);
         self.cursor.commit();
         if self.progress.is_some() {
             self.at_drop = AtDrop::Keep;
@@ -308,9 +298,6 @@ enum AtDrop {
     Keep,
     Remove,
 }
-
-/// Bytes that are put on their way at once: a segment by default, and enough for a disk to work on.
-const SEND_LEN: u64 = 8 << 20;
 
 #[cfg(test)]
 mod others_tests;

@@ -18,7 +18,7 @@ use crate::{
     cursor::Cursor,
     journal::{Journal, Label},
     seeded::{Bug, unless},
-    storage::{FileId, Storage, StorageFile},
+    storage::{Ahead, FileId, Storage, StorageFile},
 };
 
 /// What [`StagedFile::open`] found.
@@ -350,7 +350,7 @@ impl Site {
             found,
             at_drop,
             cursor: Cursor::default(),
-            sent: 0,
+            ahead: Ahead::default(),
         }
     }
 }

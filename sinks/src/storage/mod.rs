@@ -10,11 +10,13 @@
 //! Everything else may be lost, in any combination; a write may be torn at any multiple of [`SECTOR_LEN`]. After a
 //! failed sync what was written before it is lost or not: no sync is ever tried again.
 
+mod ahead;
 mod disk;
 mod likeness;
 
 use std::{ffi::OsStr, fmt, io, sync::Arc};
 
+pub(crate) use ahead::Ahead;
 pub use disk::Disk;
 
 use crate::Existing;

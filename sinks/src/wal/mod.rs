@@ -83,7 +83,7 @@ use self::{
 use crate::{
     Checkpoint, CommitError, Label, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
     cursor::{Committed, Cursor},
-    storage::{Disk, Storage},
+    storage::{Ahead, Disk, Storage},
 };
 
 /// Appends a stream to a log. See the [module](self) for what is in it and what a crash leaves.
@@ -102,6 +102,7 @@ pub struct WalSink {
     last: Option<CommitPoint>,
     at_publish: AtPublish,
     record: Vec<u8>,
+    ahead: Ahead,
 }
 
 /// What becomes of a log that holds all of a stream.
@@ -166,6 +167,7 @@ impl WalSink {
             last: scan.last,
             at_publish,
             record: Vec::with_capacity(RESERVE_BYTES),
+            ahead: Ahead::behind(scan.end.to_u64()),
         }))
     }
 
@@ -251,6 +253,7 @@ impl StreamingSink for WalSink {
         self.epoch = begun.inspect_err(|_| self.shared.tail.lock().fail())?;
         self.shared.tail.lock().committed = Lsn::FIRST;
         self.end = Lsn::FIRST;
+        self.ahead = Ahead::default();
         self.cursor = Cursor::default();
         self.last = None;
         Ok(())
@@ -293,6 +296,7 @@ impl StreamingSink for WalSink {
         self.append(Kind::Commit, end, &[&body.encode()]).map_err(CommitError::Unknown)?;
         self.last = Some(CommitPoint { segment, end, lsn, mark: mark.clone() });
         self.shared.tail.lock().committed = self.end;
+        self.ahead.follow(&*self.shared.log.file, self.end.to_u64());
         Ok(())
     }
 

@@ -125,9 +125,9 @@ impl Reader {
     /// # Errors
     /// Those of `apply`; the log was damaged since it was opened; the medium's own.
     pub fn replay_with(&self, mut apply: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        for record in self.records() {
-            let record = record?;
-            apply(record.at, &record.bytes)?;
+        let mut records = self.records();
+        while let Some(head) = records.step()? {
+            apply(head.at, records.bytes())?;
         }
         Ok(())
     }
@@ -162,12 +162,19 @@ impl Iterator for Records<'_> {
             self.next = self.reader.committed_end();
             self.segment = None;
         }
-        step.transpose()
+        let record = |head: Head| Record {
+            lsn: head.lsn,
+            next: head.end(),
+            at: head.at,
+            bytes: self.bytes().to_vec(),
+        };
+        step.map(|head| head.map(record)).transpose()
     }
 }
 
 impl Records<'_> {
-    fn step(&mut self) -> Result<Option<Record>, WalError> {
+    /// Goes on to the next DATA record that counts. After an error it is of no more use.
+    fn step(&mut self) -> Result<Option<Head>, WalError> {
         loop {
             if self.segment.is_none() {
                 if self.next >= self.reader.committed_end() {
@@ -178,13 +185,15 @@ impl Records<'_> {
             let head = self.read(self.next)?;
             self.next = head.end();
             match head.kind {
-                Kind::Data => {
-                    let bytes = self.record[HEAD_LEN..].to_vec();
-                    return Ok(Some(Record { lsn: head.lsn, next: head.end(), at: head.at, bytes }));
-                }
+                Kind::Data => return Ok(Some(head)),
                 Kind::Commit | Kind::Finish => self.segment = None,
             }
         }
+    }
+
+    /// The bytes of the record that [`Records::step`] went to.
+    fn bytes(&self) -> &[u8] {
+        &self.record[HEAD_LEN..]
     }
 
     /// Looks ahead, by heads alone, for the COMMIT record that says which of the records before it count: those of a

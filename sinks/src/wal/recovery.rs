@@ -237,7 +237,6 @@ pub(super) enum Read {
 
 /// Reads the record at `lsn` into `record`, head and body.
 pub(super) fn read_record(file: &dyn StorageFile, lsn: Lsn, record: &mut Vec<u8>) -> std::io::Result<Read> {
-    record.resize(HEAD_LEN, 0);
     let mut bytes = [0; HEAD_LEN];
     match read_up_to(file, &mut bytes, lsn.to_u64())? {
         0 => return Ok(Read::End),
@@ -245,8 +244,9 @@ pub(super) fn read_record(file: &dyn StorageFile, lsn: Lsn, record: &mut Vec<u8>
         _ => return Ok(Read::Broken),
     }
     let Some(head) = Head::parse(&bytes, lsn) else { return Ok(Read::Broken) };
-    record.copy_from_slice(&bytes);
+    // What it held is written over. Where it was as long, nothing is filled with zeros first.
     record.resize(HEAD_LEN + head.body_len, 0);
+    record[..HEAD_LEN].copy_from_slice(&bytes);
     let body_at = lsn.plus(HEAD_LEN).to_u64();
     let whole = read_up_to(file, &mut record[HEAD_LEN..], body_at)? == head.body_len
         && (is_whole(record) || planted(Bug::TornTailBelieved));

@@ -20,7 +20,7 @@ use rustix::{
 use super::path_to;
 use crate::{
     seeded::{Bug, unless},
-    storage::{Storage, StorageFile},
+    storage::{Ahead, Storage, StorageFile},
 };
 
 /// Takes a stream that has been decided: all of it is in the log, and a replay that breaks off is begun again from the
@@ -53,12 +53,13 @@ pub struct FileTarget {
     storage: Arc<dyn Storage>,
     name: OsString,
     file: Option<Arc<dyn StorageFile>>,
+    ahead: Ahead,
 }
 
 impl FileTarget {
     /// The file at `name`. It is looked for at [`check`](ReplayTarget::check), and opened when it is written.
     pub fn new(storage: Arc<dyn Storage>, name: &OsStr) -> FileTarget {
-        FileTarget { storage, name: name.into(), file: None }
+        FileTarget { storage, name: name.into(), file: None, ahead: Ahead::default() }
     }
 
     /// As [`FileTarget::new`], by its path.
@@ -101,7 +102,10 @@ impl ReplayTarget for FileTarget {
     }
 
     fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.file()?.write_all_at(data, at)
+        let file = self.file()?.clone();
+        file.write_all_at(data, at)?;
+        self.ahead.follow(&*file, at + data.len() as u64);
+        Ok(())
     }
 
     fn finish(&mut self, len: u64) -> io::Result<()> {

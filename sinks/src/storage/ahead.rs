@@ -1,0 +1,58 @@
+//! How far a file's bytes were put on their way to the medium before anyone waits for them.
+//! Knows no sink, and promises nothing: what is durable, a sync says.
+
+use super::StorageFile;
+
+/// Follows a file that is written from its start on. What it puts on its way, neither a group's sync nor the last one has
+/// to write while somebody waits.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Ahead {
+    /// The bytes before this one are on their way.
+    sent: u64,
+}
+
+impl Ahead {
+    /// Follows a file of which the bytes before `at` were there already.
+    pub(crate) fn behind(at: u64) -> Self {
+        Self { sent: at }
+    }
+
+    /// All bytes before `whole_to` were written. Stays a piece behind, where nothing is being written any more.
+    pub(crate) fn follow(&mut self, file: &dyn StorageFile, whole_to: u64) {
+        let end = whole_to.saturating_sub(Self::PIECE_LEN);
+        if end >= self.sent.saturating_add(Self::PIECE_LEN) {
+            file.start_writing(self.sent, end - self.sent);
+            self.sent = end;
+        }
+    }
+
+    /// Bytes that are put on their way at once: a segment by default, and enough for a disk to work on.
+    pub(crate) const PIECE_LEN: u64 = 8 << 20;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::storage::{Disk, Storage};
+
+    #[test]
+    fn it_stays_a_piece_behind_and_sends_nothing_twice() {
+        let piece = Ahead::PIECE_LEN;
+        let directory = tempfile::tempdir().unwrap();
+        let file = Disk::open(directory.path()).unwrap().create("file".as_ref()).unwrap();
+        file.write_all_at(b"kept", 4 * piece).unwrap();
+        let mut ahead = Ahead::behind(3);
+        for (whole_to, sent) in [(0, 3), (2 * piece + 2, 3), (2 * piece + 3, piece + 3), (piece, piece + 3)] {
+            ahead.follow(&*file, whole_to);
+            assert_eq!(ahead.sent, sent, "whole up to {whole_to}");
+        }
+        ahead.follow(&*file, 9 * piece);
+        assert_eq!(ahead.sent, 8 * piece);
+        let mut found = [0; 4];
+        let path = directory.path().join("file");
+        std::fs::File::open(path).unwrap().read_exact_at(&mut found, 4 * piece).unwrap();
+        assert_eq!(&found, b"kept");
+    }
+}
