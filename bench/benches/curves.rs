@@ -67,7 +67,7 @@ fn suites(digest: DigestKind) -> Vec<Point> {
 
 fn curves(scale: Scale, name: &str, plaintext: &Arc<[u8]>, points: impl Fn(DigestKind) -> Vec<Point>) {
     println!(
-        "\n| work | digest | {name} | bare loop GB/s | with a copy GB/s | pipeline GB/s | slowest to fastest \
+        "\n| work | digest | {name} | bare loop GB/s | input where it lies GB/s | pipeline GB/s | slowest to fastest \
          | of the bare loop |"
     );
     println!("|---|---|---|---|---|---|---|---|");
@@ -95,10 +95,10 @@ fn curve(scale: Scale, work: Work, plaintext: &Arc<[u8]>, points: &[Point]) {
     let times = in_turn(&timed_ways, scale.rounds(), Warm::Once);
     let speed = |time: &Duration| plaintext.len() as f64 / time.as_secs_f64() / 1e9;
     for ((name, setting), times) in points.iter().zip(times.chunks(WAYS_A_POINT)) {
-        let [bare, copying, pipeline] = [0, 1, 2].map(|way: usize| speed(&times[way][scale.rounds() / 2]));
+        let [bare, lying, pipeline] = [0, 1, 2].map(|way: usize| speed(&times[way][scale.rounds() / 2]));
         let (slowest, fastest) = (speed(&times[2][scale.rounds() - 1]), speed(&times[2][0]));
         println!(
-            "| {work:?} | {:?} | {name} | {bare:.2} | {copying:.2} | {pipeline:.2} | {slowest:.2} to {fastest:.2} \
+            "| {work:?} | {:?} | {name} | {bare:.2} | {lying:.2} | {pipeline:.2} | {slowest:.2} to {fastest:.2} \
              | {:.2} |",
             setting.digest,
             pipeline / bare
