@@ -1,4 +1,4 @@
-//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, compare, results, bench-gate.
+//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, compare, memory, results, bench-gate.
 //! Knows nothing of the engine; each task is a module of its own.
 
 #[cfg(feature = "vectors")]

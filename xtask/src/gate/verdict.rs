@@ -1,4 +1,4 @@
-//! Owns the judgement on ratios: what got worse, what got better, what is new; and how often it is asked again.
+//! Owns the judgement on ratios: what got worse, better, is new or missing; and how often it is asked again.
 //! Measures nothing itself.
 
 use std::fmt;
@@ -49,6 +49,16 @@ pub(crate) fn judge(
         }
     }
     Ok(findings)
+}
+
+/// What is accepted, `belongs` to what was measured, and was not found there.
+pub(crate) fn missing<'a>(
+    accepted: &'a Ratios,
+    findings: &[Finding],
+    belongs: impl Fn(&str) -> bool,
+) -> Vec<&'a str> {
+    let found = |key: &str| findings.iter().any(|finding| finding.key == key);
+    accepted.keys().map(String::as_str).filter(|key| belongs(key) && !found(key)).collect()
 }
 
 impl Finding {
@@ -162,6 +172,15 @@ mod tests {
         let (findings, asked) = judged(&[("a", 1.0)], &[&[("a", 1.5)], &[("a", 1.2)], &[("a", 1.4)]]);
         assert_eq!(findings, [("a".to_owned(), Verdict::Worse, 1.2)]);
         assert_eq!(asked.len(), 3);
+    }
+
+    #[test]
+    fn what_is_accepted_and_belongs_to_what_was_measured_is_missing_where_it_was_not() {
+        let accepted = ratios(&[("here.a", 1.0), ("here.b", 1.0), ("there.c", 1.0)]);
+        let findings = judge(&accepted, |_| Ok(ratios(&[("here.a", 1.0), ("here.d", 1.0)]))).unwrap();
+        assert_eq!(missing(&accepted, &findings, |key| key.starts_with("here.")), ["here.b"]);
+        assert_eq!(missing(&accepted, &findings, |_| true), ["here.b", "there.c"]);
+        assert!(missing(&accepted, &findings, |_| false).is_empty());
     }
 
     #[test]

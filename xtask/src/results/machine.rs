@@ -57,8 +57,18 @@ impl Machine {
 
     /// The same for a document, which says where it was measured beside other work.
     pub(crate) fn stamp(&self) -> String {
-        let busy = self.load.parse().is_ok_and(|load: f64| load > LOAD_MAX);
-        format!("{}{}", self.line(), if busy { BUSY } else { "" })
+        format!("{}{}", self.line(), if self.is_busy() { BUSY } else { "" })
+    }
+
+    /// Why what is measured now is no result to keep, where there is a reason.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let changes = self.commit.ends_with(WITH_CHANGES).then(|| "the tree has changes".to_owned());
+        let busy = self.is_busy().then(|| format!("the load before was {}", self.load));
+        changes.into_iter().chain(busy).reduce(|one, other| format!("{one}, and {other}"))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.load.parse().is_ok_and(|load: f64| load > LOAD_MAX)
     }
 }
 
@@ -83,7 +93,7 @@ fn commit(root: &Path) -> String {
         "git",
         &["status", "--porcelain", "--untracked-files=no", "--", "*.rs", "*.toml", "*.lock"],
     );
-    if changes.is_empty() { commit } else { format!("{commit} with changes") }
+    if changes.is_empty() { commit } else { commit + WITH_CHANGES }
 }
 
 /// What a command prints, or nothing where it does not run.
@@ -93,6 +103,7 @@ fn printed(root: &Path, program: &str, arguments: &[&str]) -> String {
 }
 
 const UNKNOWN: &str = "unknown";
+const WITH_CHANGES: &str = " with changes";
 
 const BUSY: &str = " **The machine was busy with other work: a trial, and no result.**";
 
@@ -139,5 +150,15 @@ mod tests {
     fn figures_of_a_busy_machine_say_so() {
         assert!(!machine("0.70").stamp().contains("busy"));
         assert!(machine("0.71").stamp().contains("busy"));
+    }
+
+    #[test]
+    fn figures_of_a_busy_machine_or_a_changed_tree_are_in_doubt() {
+        let changed = |load| Machine { commit: "59d6043 with changes".to_owned(), ..machine(load) };
+        assert_eq!(machine("0.70").doubt(), None);
+        assert_eq!(machine("3.27").doubt().as_deref(), Some("the load before was 3.27"));
+        assert_eq!(changed("0.70").doubt().as_deref(), Some("the tree has changes"));
+        let both = "the tree has changes, and the load before was 3.27";
+        assert_eq!(changed("3.27").doubt().as_deref(), Some(both));
     }
 }
