@@ -180,10 +180,10 @@ fn a_stream_that_needs_more_memory_than_it_may_use_is_7_for_readers_and_2_for_wh
     let words = "Give it more with `--memory`";
     place.run(["verify", "-i", "key.txt", "--memory", "1KiB", "sealed.cfd"]).assert_failed(7, words);
     place.run(["seal", "-r", &place.recipient, "--memory", "1KiB", "plain"]).assert_failed(2, words);
-    // Standard output gets whole segments, so one has to be held.
+    // Standard output gets whole segments, so one has to be held: 16 KiB of plaintext here, and a run on its way in and out.
     let long = ["--segment-size", "1GiB", "-o", "long.cfd", "plain"];
     place.run(["seal", "-r", &place.recipient].into_iter().chain(long)).assert_done();
-    let held = place.run(["restore", "-i", "key.txt", "long.cfd", "-"]);
+    let held = place.run(["restore", "-i", "key.txt", "--memory", "40KiB", "long.cfd", "-"]);
     held.assert_failed(7, words);
     assert_eq!(held.stdout, b"");
 }
