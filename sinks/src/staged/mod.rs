@@ -222,11 +222,12 @@ impl StreamingSink for StagedFile {
         ledger.check_live().map_err(CommitError::NotCommitted)?;
         let whole_to = ledger.whole_to();
         drop(ledger);
+        if let Some(progress) = &self.progress {
+            self.at_drop = AtDrop::Keep;
+            self.ahead.pass(progress.synced_to());
+        }
         self.ahead.follow(&*self.staging.file, whole_to);
         self.cursor.commit();
-        if self.progress.is_some() {
-            self.at_drop = AtDrop::Keep;
-        }
         Ok(())
     }
 
@@ -299,6 +300,8 @@ enum AtDrop {
     Remove,
 }
 
+#[cfg(test)]
+mod ahead_tests;
 #[cfg(test)]
 mod others_tests;
 #[cfg(test)]

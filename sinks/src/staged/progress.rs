@@ -1,7 +1,13 @@
 //! The order in which bytes, marks and the intent of a staged file become durable.
 //! Knows neither the layout of the journal nor what a mark means.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 
@@ -19,11 +25,13 @@ pub(super) struct Progress {
     /// Held across the journal's I/O: only publish and the one thread that syncs ever want it, and never both at once.
     journal: Mutex<Journal>,
     directory: Arc<dyn Storage>,
+    /// What is said too late or too far is at worst written later: the order with other memory does not matter.
+    synced_to: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn new(staging: Arc<Staging>, journal: Journal, directory: Arc<dyn Storage>) -> Self {
-        Self { staging, journal: Mutex::new(journal), directory }
+        Self { staging, journal: Mutex::new(journal), directory, synced_to: AtomicU64::new(0) }
     }
 
     pub(super) fn begin(&self, label: &Label) -> io::Result<()> {
@@ -32,6 +40,11 @@ impl Progress {
 
     pub(super) fn has_slot(&self) -> bool {
         self.journal.lock().has_slot()
+    }
+
+    /// Up to where the last sync found the file whole.
+    pub(super) fn synced_to(&self) -> u64 {
+        self.synced_to.load(Ordering::Relaxed)
     }
 
     /// Gives up the marks of the attempts before.
@@ -48,7 +61,9 @@ impl Progress {
     /// Data before the mark that vouches for it.
     fn keep(&self, mark: &Checkpoint) -> io::Result<()> {
         when(Bug::MarkBeforeData, || self.journal.lock().keep(mark, &*self.directory))?;
+        let whole_to = self.staging.ledger.lock().whole_to();
         unless(Bug::StagingSyncSkipped, || self.staging.file.sync_data())?;
+        self.synced_to.store(whole_to, Ordering::Relaxed);
         self.journal.lock().keep(mark, &*self.directory)
     }
 }

@@ -32,6 +32,7 @@ struct State {
     calls: AtomicUsize,
     written: AtomicUsize,
     failing: Mutex<Range<usize>>,
+    sent: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Rig {
@@ -47,6 +48,11 @@ impl Rig {
     /// Bytes that were written to files so far.
     pub(super) fn written(&self) -> usize {
         self.state.written.load(Ordering::Relaxed)
+    }
+
+    /// Where what was put on its way to the medium begins, and its length, in the order it was.
+    pub(super) fn sent(&self) -> Vec<(u64, u64)> {
+        self.state.sent.lock().clone()
     }
 
     /// The changes with these numbers fail. A range without end is a crash: whatever is done afterwards, a drop included,
@@ -131,6 +137,11 @@ impl StorageFile for RigFile {
         let count = self.state.change(|| self.file.write_at(data, at))?;
         self.state.written.fetch_add(count, Ordering::Relaxed);
         Ok(count)
+    }
+
+    fn start_writing(&self, at: u64, len: u64) {
+        self.state.sent.lock().push((at, len));
+        self.file.start_writing(at, len);
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -75,21 +75,6 @@ fn the_target_appears_at_publish_and_nothing_else_stays() {
 }
 
 #[test]
-fn a_stream_that_is_put_on_its_way_to_the_disk_while_it_is_written_arrives_whole() {
-    let scratch = Scratch::new();
-    let path = scratch.at("target");
-    let piece: Vec<u8> = (0..Ahead::PIECE_LEN).map(|i| (i % 251) as u8).collect();
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
-    let writer = sink.positioned().unwrap();
-    for number in [0, 1, 3, 2] {
-        writer.write_at(number * Ahead::PIECE_LEN, &piece).unwrap();
-        sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap();
-    }
-    sink.publish(4 * Ahead::PIECE_LEN).unwrap();
-    assert!(fs::read(&path).unwrap() == piece.repeat(4));
-}
-
-#[test]
 fn a_new_target_has_the_mode_that_any_new_file_has() {
     let scratch = Scratch::new();
     restore(&scratch.at("target"), &REFUSE, b"x");

@@ -7,7 +7,7 @@ use super::StorageFile;
 /// to write while somebody waits.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Ahead {
-    /// The bytes before this one are on their way.
+    /// The bytes before this one are on their way, or there.
     sent: u64,
 }
 
@@ -15,6 +15,12 @@ impl Ahead {
     /// Follows a file of which the bytes before `at` were there already.
     pub(crate) fn behind(at: u64) -> Self {
         Self { sent: at }
+    }
+
+    /// A sync covered the bytes before `synced_to`. They are passed over, for [`StorageFile::start_writing`] would take from
+    /// memory what it finds clean.
+    pub(crate) fn pass(&mut self, synced_to: u64) {
+        self.sent = self.sent.max(synced_to);
     }
 
     /// All bytes before `whole_to` were written. Stays a piece behind, where nothing is being written any more.
@@ -50,6 +56,11 @@ mod tests {
         }
         ahead.follow(&*file, 9 * piece);
         assert_eq!(ahead.sent, 8 * piece);
+        ahead.pass(7 * piece);
+        assert_eq!(ahead.sent, 8 * piece, "synced less than was sent");
+        ahead.pass(9 * piece);
+        ahead.follow(&*file, 11 * piece - 1);
+        assert_eq!(ahead.sent, 9 * piece);
         let mut found = [0; 4];
         let path = directory.path().join("file");
         std::fs::File::open(path).unwrap().read_exact_at(&mut found, 4 * piece).unwrap();

@@ -182,8 +182,8 @@ impl StorageFile for DiskFile {
         self.file.write_at(data, at)
     }
 
-    /// What fadvise(2) is asked to give up and is not yet written, it begins to write and keeps. sync_file_range(2) does the
-    /// same, but has no safe form.
+    /// Of what fadvise(2) is asked to give up, it begins to write what is dirty, and what is clean already leaves the cache.
+    /// sync_file_range(2) does only the first, but has no safe form.
     #[cfg(target_os = "linux")]
     fn start_writing(&self, at: u64, len: u64) {
         if let Some(len) = NonZeroU64::new(len) {

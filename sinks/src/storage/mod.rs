@@ -116,7 +116,8 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize>;
 
     /// Puts bytes that were written on their way to the medium, so that a later sync finds less to do. It promises nothing,
-    /// and a medium on which nothing is under way but what a sync waits for does nothing.
+    /// and a medium on which nothing is under way but what a sync waits for does nothing. What the medium has already,
+    /// memory may give up: it is not for bytes that were synced.
     fn start_writing(&self, _at: u64, _len: u64) {}
 
     /// Cuts it, or adds zeros.

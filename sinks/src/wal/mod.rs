@@ -155,7 +155,7 @@ impl WalSink {
         }
         let epoch = log.begin_epoch(&label, &mut slots, scan.end).map_err(WalError::io("open"))?;
         let next = scan.last.as_ref().map_or((0, 0), |last| (last.segment + 1, last.end));
-        let tail = Tail { state: State::Live, committed: scan.end };
+        let tail = Tail { state: State::Live, committed: scan.end, synced: scan.end };
         let shared = Shared { log, slots: Mutex::new(slots), tail: Mutex::new(tail) };
         Ok(Opened::Ready(WalSink {
             shared: Arc::new(shared),
@@ -251,7 +251,8 @@ impl StreamingSink for WalSink {
         }
         let begun = self.shared.log.begin_epoch(&self.label, &mut self.shared.slots.lock(), Lsn::FIRST);
         self.epoch = begun.inspect_err(|_| self.shared.tail.lock().fail())?;
-        self.shared.tail.lock().committed = Lsn::FIRST;
+        let started_over = Tail { state: State::Live, committed: Lsn::FIRST, synced: Lsn::FIRST };
+        *self.shared.tail.lock() = started_over;
         self.end = Lsn::FIRST;
         self.ahead = Ahead::default();
         self.cursor = Cursor::default();
@@ -295,7 +296,10 @@ impl StreamingSink for WalSink {
         let body = CommitBody { segment, first: self.first.take().unwrap_or(lsn), mark: mark.clone() };
         self.append(Kind::Commit, end, &[&body.encode()]).map_err(CommitError::Unknown)?;
         self.last = Some(CommitPoint { segment, end, lsn, mark: mark.clone() });
-        self.shared.tail.lock().committed = self.end;
+        let mut tail = self.shared.tail.lock();
+        tail.committed = self.end;
+        self.ahead.pass(tail.synced.to_u64());
+        drop(tail);
         self.ahead.follow(&*self.shared.log.file, self.end.to_u64());
         Ok(())
     }
@@ -355,6 +359,8 @@ struct Tail {
     state: State,
     /// Behind the last COMMIT record.
     committed: Lsn,
+    /// Where the last sync ended.
+    synced: Lsn,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -391,7 +397,9 @@ impl MakeDurable for Shared {
             // At the mark or behind it: it had committed before this was called.
             tail.committed
         };
-        self.log.sync_to(&mut slots, end).inspect_err(|_| self.tail.lock().fail())
+        self.log.sync_to(&mut slots, end).inspect_err(|_| self.tail.lock().fail())?;
+        self.tail.lock().synced = end;
+        Ok(())
     }
 }
 

@@ -66,6 +66,34 @@ fn a_log_has_the_bytes_that_its_documentation_tells() {
     assert_eq!(log[12_579..], hex(FINISH_RECORD));
 }
 
+/// A segment of eight pieces of 1 MiB: eight heads of 40 bytes, and a COMMIT record of 248 behind them.
+#[test]
+fn log_and_target_are_put_on_their_way_a_piece_behind_and_not_what_a_sync_has_covered() {
+    const PIECE: u64 = 8 << 20;
+    const SEGMENT: u64 = PIECE + 8 * 40 + 248;
+    const START: u64 = 12_288;
+    let shelf = Shelf::default();
+    let stream = Stream::of(b"any text", &[PIECE as usize; 6]);
+    let mut sink = open(&shelf);
+    let commit = |sink: &mut WalSink, index: usize| {
+        let segment = stream.segments[index].clone();
+        sink.begin_segment(index as u64, segment.start as u64).unwrap();
+        sink.write_tentative(segment.start as u64, &stream.bytes[segment]).unwrap();
+        sink.commit_segment(&mark(index as u8)).unwrap();
+    };
+    (0..3).for_each(|index| commit(&mut sink, index));
+    let sent = [(START, 2 * SEGMENT - PIECE), (START + 2 * SEGMENT - PIECE, SEGMENT)];
+    assert_eq!(shelf.sent(LOG), sent);
+    sink.durability().unwrap().make_durable(&mark(2)).unwrap();
+    commit(&mut sink, 3);
+    assert_eq!(shelf.sent(LOG), sent, "a sync has covered it");
+    commit(&mut sink, 4);
+    assert_eq!(shelf.sent(LOG)[2..], [(START + 3 * SEGMENT, 2 * SEGMENT - PIECE)]);
+    commit(&mut sink, 5);
+    sink.publish(6 * PIECE).unwrap();
+    assert_eq!(shelf.sent(TARGET), [0, 1, 2, 3, 4].map(|number| (number * PIECE, PIECE)));
+}
+
 #[test]
 fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
     let shelf = Shelf::default();

@@ -37,6 +37,8 @@ struct Inner {
     contents: BTreeMap<u64, Vec<u8>>,
     locked: Vec<u64>,
     steps: Vec<Step>,
+    /// Inode, start and length of what was put on its way to the medium.
+    sent: Vec<(u64, u64, u64)>,
     /// Steps that are still done. None: all of them.
     fuse: Option<usize>,
     /// The sync that fails, counted from here.
@@ -71,6 +73,14 @@ impl Shelf {
     pub(super) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let inner = self.inner.lock();
         inner.names.get(OsStr::new(name)).map(|inode| inner.contents[inode].clone())
+    }
+
+    /// Where what was put on its way of the file at `name` begins, and its length.
+    pub(super) fn sent(&self, name: &str) -> Vec<(u64, u64)> {
+        let inner = self.inner.lock();
+        let named = inner.names[OsStr::new(name)];
+        let of_it = inner.sent.iter().filter(|(inode, ..)| *inode == named);
+        of_it.map(|(_, at, len)| (*at, *len)).collect()
     }
 
     pub(super) fn take_steps(&self) -> Vec<Step> {
@@ -195,6 +205,10 @@ impl StorageFile for ShelfFile {
         bytes.resize(bytes.len().max(end), 0);
         bytes[at..end].copy_from_slice(data);
         Ok(data.len())
+    }
+
+    fn start_writing(&self, at: u64, len: u64) {
+        self.shelf.inner.lock().sent.push((self.inode, at, len));
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
