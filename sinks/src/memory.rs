@@ -15,8 +15,8 @@ use crate::{
 ///
 /// The allocation is lent out in blocks: threads that write different blocks do not wait for each other, and nothing is
 /// copied in the end. It grows by doubling, up to the furthest byte written, so a length that a stream merely claims costs
-/// nothing. What it takes is address space; the pages behind it come from the system as they are first written. They are
-/// most of what this sink costs.
+/// nothing. What it takes is address space, and 40 bytes a block; the pages behind it come from the system as they are
+/// first written. They are most of what this sink costs.
 pub struct MemorySink {
     store: Arc<Store>,
     cursor: Cursor,
@@ -26,8 +26,8 @@ pub struct MemorySink {
 /// Limits of a [`MemorySink`].
 #[derive(Clone, Copy, Default, Debug)]
 pub struct MemoryOptions {
-    /// How many bytes will probably come. Address space for them is taken at the start, so that a lack of it is told
-    /// before the first byte.
+    /// How many bytes will probably come. That takes address space, and 40 bytes a block of [`MemorySink::BLOCK_LEN`], at
+    /// the start, so that a lack of it is told before the first byte.
     pub len_hint: Option<u64>,
     /// The most bytes that are taken. None: as many as there is memory for.
     pub len_max: Option<u64>,
@@ -55,6 +55,7 @@ impl MemorySink {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         let mut blocks = Blocks::default();
+        blocks.list(hint)?;
         blocks.reserve(hint)?;
         Ok(Self::with_blocks(len_max, blocks))
     }
@@ -215,6 +216,12 @@ impl Blocks {
         }
     }
 
+    /// Makes room in the list for the blocks of `len` bytes.
+    fn list(&mut self, len: u64) -> io::Result<()> {
+        let count = index(len)?.div_ceil(MemorySink::BLOCK_LEN);
+        self.blocks.try_reserve_exact(count).map_err(|_| no_memory(len))
+    }
+
     /// Makes room for `end` bytes, and where there is memory for twice the room there was. A large allocation is moved by
     /// moving its pages, not by copying.
     fn reserve(&mut self, end: u64) -> io::Result<()> {
@@ -228,6 +235,8 @@ impl Blocks {
         let found =
             rooms.iter().any(|room| whole.try_reserve_exact(*room.max(&enough) - whole.len()).is_ok());
         self.split(whole);
+        // Else whoever writes there would ask for room again and again.
+        assert!(!found || end <= self.capacity, "what was reserved is lent out");
         if found { Ok(()) } else { Err(no_memory(end)) }
     }
 
