@@ -188,12 +188,17 @@ impl<'a> Walk<'a> {
             && entry.frame_count == shape.frame_count(plaintext_len)
             && entry.wire_len == shape.segment_wire_len(plaintext_len)
             && entry.wire_offset + entry.wire_len <= self.index.footer.directory_offset
-            && entry.plaintext_offset + plaintext_len <= self.index.footer.plaintext_len
             && (entry.frame_count > 0 || last);
-        if agrees {
-            return Ok(());
+        if !agrees {
+            return Err(
+                trailer_fault(Record::IndexPage, self.position(self.wire_offset)).in_segment(self.segments)
+            );
         }
-        Err(trailer_fault(Record::IndexPage, self.position(self.wire_offset)).in_segment(self.segments))
+        // Within the footer's length, for which run buffers were made: checked before a run is cut, not only at the end.
+        if self.plaintext_offset + plaintext_len > self.index.footer.plaintext_len {
+            return Err(self.footer_fault());
+        }
+        Ok(())
     }
 }
 

@@ -12,8 +12,8 @@ use keys::{Identities, KeySchedule, SealedSlot, WrappingKey};
 
 use streams::map::{Kind, ranges};
 use streams::{
-    FRAME, KEY, READINGS, SEGMENT, Shared, class_of, counted, names_in, opener, scratch, seal, small_sealer,
-    verify,
+    FRAME, KEY, READINGS, Reading, SEGMENT, Shared, class_of, counted, names_in, opener, scratch, seal,
+    small_sealer, verify,
 };
 
 fn only(sealed: &[u8], kind: Kind) -> Range<usize> {
@@ -103,6 +103,9 @@ fn a_footer_that_says_less_than_its_segments_hold_is_damage_wherever_they_are_cu
             let mut forged = good.clone();
             put(&mut forged, footer + 32, said as u64);
             with_right_footer_mac(&mut forged);
+            let named =
+                verify(&opener(), Reading::Placed, Shared::new(forged.clone())).unwrap_err().to_string();
+            assert!(named.contains("footer"), "{said} bytes of {real}: {named}");
             assert_damaged_for_all(forged, &format!("{said} bytes said to be there of {real}"));
         }
     }
