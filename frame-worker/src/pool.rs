@@ -25,7 +25,8 @@ impl Pool {
     }
 
     /// As many threads as the machine runs at once, or as its administrator lets this process have. Looked up once: it
-    /// takes a dozen system calls, more than a whole stream of a few bytes.
+    /// takes a dozen system calls, more than a whole stream of a few bytes. A change of the process's processors after that
+    /// is not seen; give `threads` or a pool.
     pub fn threads_of_the_machine() -> NonZeroUsize {
         static THREADS: OnceLock<NonZeroUsize> = OnceLock::new();
         *THREADS.get_or_init(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))

@@ -112,7 +112,8 @@ macro_rules! resource_setters {
             }
 
             /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys, a page
-            /// of the index (320 KiB) and, from a pipe, a window of up to twice the longest frame come on top.
+            /// of the index (320 KiB) come on top; and from a pipe, a window of 16 KiB until its turn has come, then
+            /// of 256 KiB, or of up to twice the longest record.
             #[must_use]
             pub fn memory(self, bytes: usize) -> $builder {
                 self.budget(Budget::new(bytes))
@@ -149,3 +150,84 @@ macro_rules! resource_setters {
     };
 }
 pub(crate) use resource_setters;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plaintext bytes of a frame; on the wire it has 32 more.
+    const FRAME: u64 = 64 << 10;
+    /// Sixteen frames.
+    const SEGMENT: u64 = 1 << 20;
+
+    /// The longest run on the wire and the most runs of a segment, on two threads.
+    fn demanded(budget: usize, plaintext_len: Option<u64>) -> (usize, usize) {
+        let resources = Resources { threads: NonZeroUsize::new(2), ..Resources::default() };
+        let shape = Shape::new(FRAME as u32, 16).unwrap();
+        let demand = resources.plan(shape, &Budget::new(budget), plaintext_len).demand;
+        (demand.run_len, demand.runs_per_segment)
+    }
+
+    #[test]
+    fn with_enough_memory_runs_have_eight_frames_fit_520_kib_and_are_no_longer_than_the_stream() {
+        const RUN: u64 = 8 * FRAME;
+        let whole_run = (524_288 + 8 * 32, 2);
+        for (plaintext_len, expected) in [
+            (None, whole_run),
+            (Some(0), (0, 1)),
+            (Some(1), (1 + 32, 1)),
+            (Some(FRAME - 1), (65_535 + 32, 1)),
+            (Some(FRAME), (65_536 + 32, 1)),
+            (Some(FRAME + 1), (65_537 + 2 * 32, 1)),
+            (Some(RUN - 1), (524_287 + 8 * 32, 1)),
+            (Some(RUN), (524_288 + 8 * 32, 1)),
+            (Some(RUN + 1), whole_run),
+            (Some(SEGMENT - 1), whole_run),
+            (Some(SEGMENT), whole_run),
+            (Some(SEGMENT + 1), whole_run),
+        ] {
+            assert_eq!(demanded(32 << 20, plaintext_len), expected, "{plaintext_len:?}");
+        }
+    }
+
+    /// 3 MiB are twelve shares of 256 KiB, for three frames with their 96 bytes: a segment is five such runs and a frame.
+    #[test]
+    fn with_little_memory_runs_are_as_long_as_keeps_every_thread_busy() {
+        const RUN: u64 = 3 * FRAME;
+        for (plaintext_len, expected) in [
+            (None, (196_608 + 3 * 32, 6)),
+            (Some(0), (0, 1)),
+            (Some(1), (1 + 32, 1)),
+            (Some(FRAME - 1), (65_535 + 32, 1)),
+            (Some(FRAME), (65_536 + 32, 1)),
+            (Some(FRAME + 1), (65_537 + 2 * 32, 1)),
+            (Some(RUN - 1), (196_607 + 3 * 32, 1)),
+            (Some(RUN), (196_608 + 3 * 32, 1)),
+            (Some(RUN + 1), (196_608 + 3 * 32, 2)),
+            (Some(SEGMENT - 1), (196_608 + 3 * 32, 6)),
+            (Some(SEGMENT), (196_608 + 3 * 32, 6)),
+            (Some(SEGMENT + 1), (196_608 + 3 * 32, 6)),
+        ] {
+            assert_eq!(demanded(3 << 20, plaintext_len), expected, "{plaintext_len:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_run_that_is_cut_fits_and_so_do_all_of_a_segment() {
+        let shape = Shape::new(FRAME as u32, 16).unwrap();
+        let resources = Resources { threads: NonZeroUsize::new(2), ..Resources::default() };
+        for budget in [3 << 20, 32 << 20] {
+            for plaintext_len in (0..=2 * SEGMENT).step_by(4093) {
+                let plan = resources.plan(shape, &Budget::new(budget), Some(plaintext_len));
+                // The frames of its first segment, which is none shorter than the others.
+                let frames: Vec<usize> = vec![0; plaintext_len.min(SEGMENT) as usize]
+                    .chunks(FRAME as usize)
+                    .map(|frame| frame.len() + 32)
+                    .collect();
+                let runs = frames.chunks(plan.frames_per_run as usize).map(|run| run.iter().sum::<usize>());
+                assert!(runs.clone().all(|len| len <= plan.demand.run_len), "{plaintext_len} in {budget}");
+                assert!(runs.count() <= plan.demand.runs_per_segment, "{plaintext_len} in {budget}");
+            }
+        }
+    }
+}
