@@ -176,11 +176,17 @@ impl Plan {
         Plan { directory, file_len: None, threads: None, memory: None, pace: Pace::Thorough }
     }
 
-    fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
+    /// The length of files that it asks for.
+    fn checked_file_len(&self) -> Result<Option<u64>, Error> {
         if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
             return Err(Error::new(ErrorKind::Usage, format!("files of {len} bytes say nothing"))
                 .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
         }
+        Ok(self.file_len)
+    }
+
+    /// The threads that it asks for, or as many as the machine runs at once.
+    fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
         let threads = self.threads.unwrap_or_else(Pool::threads_of_the_machine);
         if threads.get() > THREADS_MAX {
             return Err(Error::new(ErrorKind::Usage, format!("{threads} threads are too many to measure"))
@@ -220,15 +226,16 @@ impl Recipe {
 /// [`ErrorKind::Usage`] for a plan that cannot be. [`ErrorKind::Io`] where the directory has no room or cannot be written,
 /// before anything is. [`ErrorKind::Cancelled`].
 pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Result<Measured, Error> {
+    let file_len = plan.checked_file_len()?;
     let threads = plan.checked_threads()?;
     let ground = Ground::look_at(&plan.directory)?;
-    let memory_len = memory_len(plan.file_len.unwrap_or(FILE_LEN_DEFAULT), threads);
+    let memory_len = memory_len(file_len.unwrap_or(FILE_LEN_DEFAULT), threads);
     let plaintext: Arc<[u8]> = bytes(memory_len).into();
     let effort = Effort::of(plan.pace);
     let counts = powers_of_two(threads);
     let both = if threads == NonZeroUsize::MIN { vec![threads] } else { vec![NonZeroUsize::MIN, threads] };
     let streams = Streams::new(plan.memory, &counts, plaintext.clone(), effort.lap, cancel)?;
-    let files = Files::make(&ground, plan.file_len, plaintext.clone(), cancel)?;
+    let files = Files::make(&ground, file_len, plaintext.clone(), cancel)?;
 
     tell(Phase::Parts);
     let parts = in_turn(parts::ways(&both, &plaintext, effort.lap), effort, cancel)?;
