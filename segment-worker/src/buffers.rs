@@ -36,9 +36,13 @@ impl Buffers {
         self.spare.lock().len() * self.len
     }
 
-    /// Frees the stock. What is in use comes back to it later.
-    pub(crate) fn clear(&self) {
-        let spare = std::mem::take(&mut *self.spare.lock());
-        drop(spare);
+    /// Frees what of the stock is beyond `bytes`. What is in use comes back to it later.
+    pub(crate) fn keep(&self, bytes: usize) {
+        let beyond = {
+            let mut spare = self.spare.lock();
+            let count = spare.len().min(bytes / self.len.max(1));
+            spare.split_off(count)
+        };
+        drop(beyond);
     }
 }

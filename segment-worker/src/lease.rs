@@ -112,16 +112,18 @@ impl Lease {
         self.used + self.kept
     }
 
-    /// Whether what is kept should be let go: somebody waits for credit.
+    /// Whether what is kept should be let go: somebody waits for credit, and there is some beyond the minimum.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.kept > 0 && self.budget.0.gate.is_wanted()
+        self.kept > 0 && self.paid_for() > self.minimum && self.budget.0.gate.is_wanted()
     }
 
-    /// Gives what is kept to whoever wants it. The buffers that it paid for are gone.
-    pub(crate) fn let_go(&mut self) {
+    /// Gives what is kept beyond the minimum to whoever wants it. Says for how many bytes spare buffers may stay: the minimum
+    /// is charged in any case, and to make a buffer anew for each run costs more than the run.
+    pub(crate) fn let_go(&mut self) -> usize {
         let charged = self.charged();
-        self.kept = 0;
+        self.kept = self.kept.min(self.minimum.saturating_sub(self.used));
         self.budget.0.gate.give(charged - self.charged());
+        self.kept
     }
 
     fn charged(&self) -> usize {
@@ -153,9 +155,12 @@ mod tests {
         lease.give(70);
         assert!(!budget.0.gate.try_take(1), "what is kept stays charged");
         assert!(lease.try_take(50) && lease.try_take(20), "and is taken again without asking");
-        lease.give(70);
-        lease.let_go();
+        lease.give(50);
+        assert_eq!(lease.let_go(), 20, "what the minimum pays for beside the 20 in use");
         assert!(budget.0.gate.try_take(60));
+        lease.give(20);
+        assert_eq!(lease.let_go(), 40, "nothing is let go of the minimum");
+        assert!(!budget.0.gate.try_take(1));
         drop(lease);
         assert!(budget.0.gate.try_take(40));
     }

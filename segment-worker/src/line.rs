@@ -122,10 +122,9 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         Ok(Turn::Idle)
     }
 
-    /// Frees the buffers that are not in use, for other streams on the same budget.
+    /// Frees the buffers that are not in use and beyond the minimum, for other streams on the same budget.
     pub(crate) fn let_go(&mut self) {
-        self.buffers.clear();
-        self.lease.let_go();
+        self.buffers.keep(self.lease.let_go());
     }
 
     /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
