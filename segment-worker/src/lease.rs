@@ -155,7 +155,7 @@ mod tests {
         lease.give(70);
         assert!(!budget.0.gate.try_take(1), "what is kept stays charged");
         assert!(lease.try_take(50) && lease.try_take(20), "and is taken again without asking");
-        lease.give(50);
+        lease.give(80);
         assert_eq!(lease.let_go(), 20, "what the minimum pays for beside the 20 in use");
         assert!(budget.0.gate.try_take(60));
         lease.give(20);
