@@ -105,9 +105,10 @@ fn printed(root: &Path, program: &str, arguments: &[&str]) -> String {
 const UNKNOWN: &str = "unknown";
 const WITH_CHANGES: &str = " with changes";
 
-const BUSY: &str = " **The machine was busy with other work: a trial, and no result.**";
+const BUSY: &str =
+    " **The machine was busy before: unless with another section of this file, a trial and no result.**";
 
-/// Above this, something else runs.
+/// Above this, something else runs, or has run within the last minutes.
 const LOAD_MAX: f64 = 0.7;
 
 #[cfg(test)]
