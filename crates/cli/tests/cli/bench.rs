@@ -58,6 +58,7 @@ fn the_object_has_the_documented_fields_and_every_figure_is_positive() {
     assert_eq!(record["directory"].as_str(), directory.to_str());
     assert_eq!((record["file_len"].as_u64(), record["threads"].as_u64()), (Some(8 << 20), Some(2)));
     assert!(record["free"].as_u64().unwrap() > 0 && record["memory_len"].as_u64().unwrap() > 0);
+    assert_eq!(record["load"].is_f64(), cfg!(target_os = "linux"), "{}", record["load"]);
     // The first is read from the device, if there is one behind the temporary directory.
     let files = 8 + usize::from(record["files"][0]["step"] == "read device");
     for (group, rows) in
@@ -71,6 +72,8 @@ fn the_object_has_the_documented_fields_and_every_figure_is_positive() {
     assert!(["aes256gcm", "chacha20poly1305"].contains(&advice["suite"].as_str().unwrap()));
     assert!(["blake3", "sha256"].contains(&advice["digest"].as_str().unwrap()));
     assert!(advice["frame_len"].is_u64() && advice["threads"].is_u64() && advice["sentences"].is_array());
+    let is_told = advice["sentences"][0].as_str().unwrap().starts_with("Load: ");
+    assert_eq!(is_told, record["load"].as_f64().is_some_and(|load| load > 0.5), "{record}");
     // The budget that was asked for is part of what was measured.
     assert_eq!(advice["are_defaults"], false);
     for options in [&advice["seal_options"], &advice["restore_options"]] {

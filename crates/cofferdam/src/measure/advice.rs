@@ -190,6 +190,7 @@ pub(super) mod made_up {
         });
         Measured {
             ground: Ground { directory: PathBuf::from("/srv"), file_system: None, free: 1 << 40 },
+            load: None,
             file_len: 1 << 20,
             memory_len: 1 << 20,
             threads: two,

@@ -19,6 +19,7 @@ mod advice;
 mod bottleneck;
 mod files;
 mod ground;
+mod load;
 mod parts;
 mod streams;
 mod turns;
@@ -33,6 +34,7 @@ use segment_worker::CancelToken;
 pub use self::advice::{Advice, Choice, TIE, advise};
 pub use self::bottleneck::{Bottleneck, Stage};
 pub use self::ground::{FileSystem, Ground};
+pub use self::load::Load;
 pub use self::turns::Figure;
 
 use self::files::Files;
@@ -71,6 +73,8 @@ pub enum Pace {
 pub struct Measured {
     /// The directory and its file system.
     pub ground: Ground,
+    /// What else the machine did before anything was measured, where the system tells.
+    pub load: Option<Load>,
     /// Plaintext bytes of each file.
     pub file_len: u64,
     /// Plaintext bytes of each stream in memory, and of the buffers that memory is copied between.
@@ -226,6 +230,7 @@ impl Recipe {
 /// [`ErrorKind::Usage`] for a plan that cannot be. [`ErrorKind::Io`] where the directory has no room or cannot be written,
 /// before anything is. [`ErrorKind::Cancelled`].
 pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Result<Measured, Error> {
+    let load = Load::now();
     let file_len = plan.checked_file_len()?;
     let threads = plan.checked_threads()?;
     let ground = Ground::look_at(&plan.directory)?;
@@ -257,6 +262,7 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     files.end()?;
     Ok(Measured {
         ground,
+        load,
         file_len,
         memory_len,
         threads,

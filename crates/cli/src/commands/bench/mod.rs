@@ -30,7 +30,8 @@ use self::sentences::Sentences;
 /// median of up to five rounds counts; what makes no more than 5 % of difference is no reason to leave the default.
 ///
 /// It needs no rights but to write in DIR, takes about half a minute, holds half a GiB in memory (60 MiB a thread on more
-/// than 8 threads), and removes what it wrote, after Ctrl-C too. What else the machine does meanwhile is in the figures.
+/// than 8 threads), and removes what it wrote, after Ctrl-C too. What else the machine does meanwhile is in the figures: where the
+/// load of the minute before was above 0.5, the advice begins with that (on Linux).
 ///
 /// Files that are sealed or restored come from the page cache, as right after they were written. Where the sealed stream
 /// comes from a slow disk or a network, that is what a restore waits for.
@@ -118,8 +119,8 @@ What is measured, by its \"step\" in JSON:
   sync copy                 that copy synced
   seal, open                a whole stream; \"ends\" says between what: \"memory\" or \"files\"
 
-JSON is one object: directory, file_system (kind, mount_point), free, file_len, memory_len, threads; parts, files, \
-recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads, bytes, seconds, \
+JSON is one object: directory, file_system (kind, mount_point), free, load (of the minute before), file_len, memory_len, \
+threads; parts, files, recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads, bytes, seconds, \
 rounds, bytes_per_second}; and advice: suite, digest, frame_len, threads, are_defaults, seal_options, \
 restore_options, sentences, and for seal and restore {slowest (\"read\", \"frames\", \"write\", \"publish\"), limits \
 (of the same four), bound, measured, copy}, all in bytes a second. Sizes are bytes, absent values null.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use cofferdam::measure::{Advice, Bottleneck, Choice, Measured, Stage, Step, TIE, figure_of};
+use cofferdam::measure::{Advice, Bottleneck, Choice, Load, Measured, Stage, Step, TIE, figure_of};
 use cofferdam::{DigestKind, Pool, Suite};
 
 use super::tables::{digest_title, frame_title, gigabytes, suite_title};
@@ -23,19 +23,22 @@ impl Sentences {
         let directory = measured.ground.directory.display().to_string();
         let threads = measured.threads.get();
         Sentences {
-            sentences: [
-                suite(&advice.suite),
-                digest(&advice.digest),
-                frame_size(&advice.frame_len),
-                thread_count(&advice.threads),
-                bottleneck(&format!("a restore to {directory}"), &advice.restore),
-                together("restore", &advice.restore, threads),
-                bottleneck(&format!("a seal to {directory}"), &advice.seal),
-                together("seal", &advice.seal, threads),
-            ]
-            .into_iter()
-            .chain(slow_device(measured, advice))
-            .collect(),
+            sentences: measured
+                .load
+                .and_then(busy)
+                .into_iter()
+                .chain([
+                    suite(&advice.suite),
+                    digest(&advice.digest),
+                    frame_size(&advice.frame_len),
+                    thread_count(&advice.threads),
+                    bottleneck(&format!("a restore to {directory}"), &advice.restore),
+                    together("restore", &advice.restore, threads),
+                    bottleneck(&format!("a seal to {directory}"), &advice.seal),
+                    together("seal", &advice.seal, threads),
+                ])
+                .chain(slow_device(measured, advice))
+                .collect(),
             seal_options: [format_options(advice), resource_options(advice, memory)].concat(),
             restore_options: resource_options(advice, memory),
         }
@@ -66,6 +69,17 @@ impl fmt::Display for Sentences {
         }
         Ok(())
     }
+}
+
+/// What makes all that follows doubtful, where something does.
+fn busy(load: Load) -> Option<String> {
+    load.is_busy().then(|| {
+        format!(
+            "Load: {:.2} in the minute before. Where that is other work, it is in all figures: stop it and measure again, \
+             or read them and this advice with care. Right after another bench it is that bench's own.",
+            load.0
+        )
+    })
 }
 
 fn suite(choice: &Choice<Suite>) -> String {
@@ -216,6 +230,18 @@ mod tests {
         let stages =
             [(Stage::Read, read), (Stage::Frames, frames), (Stage::Write, write), (Stage::Publish, 1e15)];
         Bottleneck { stages, slowest, bound: 2.5e9, measured: 2.4e9, copy: 2e9 }
+    }
+
+    #[test]
+    fn a_load_above_a_half_is_told_with_what_to_do() {
+        assert_eq!(busy(Load(0.5)), None);
+        assert_eq!(
+            busy(Load(1.846)).as_deref(),
+            Some(
+                "Load: 1.85 in the minute before. Where that is other work, it is in all figures: stop it and measure \
+                 again, or read them and this advice with care. Right after another bench it is that bench's own."
+            )
+        );
     }
 
     #[test]
