@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::buffers::Stock;
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
 use crate::sync::queue::Queue;
@@ -16,6 +17,7 @@ struct Shared {
     gate: Gate,
     /// The jobs, not yet begun, of streams that hold credit here. Bounded as those streams' runs are.
     jobs: Queue<Job>,
+    stock: Stock,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -32,7 +34,7 @@ pub(crate) enum Caller {
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Shared { gate: Gate::new(bytes), jobs: Queue::new() }))
+        Budget(Arc::new(Shared { gate: Gate::new(bytes), jobs: Queue::new(), stock: Stock::default() }))
     }
 
     /// What it was made with, in bytes.
@@ -44,10 +46,15 @@ impl Budget {
     /// other lease on this budget: two that each wait for the other's would never end.
     pub(crate) fn reserve(&self, minimum: usize, caller: Caller, cancel: &CancelToken) -> Option<Lease> {
         let taken = match caller {
-            Caller::OnPool => self.0.gate.while_trying(|| self.work_until_taken(minimum, cancel)),
+            Caller::OnPool => self.work_until_taken(minimum, cancel),
             Caller::Elsewhere => self.0.gate.take(minimum, || cancel.is_cancelled()),
         };
-        taken.then(|| Lease { budget: self.clone(), minimum, used: 0, kept: 0 })
+        taken.then(|| Lease::new(self.clone(), minimum))
+    }
+
+    /// The buffers that this credit pays for.
+    pub(crate) fn stock(&self) -> &Stock {
+        &self.0.stock
     }
 
     /// Leaves the job of a stream that holds a lease here to whoever calls [`Budget::do_one`] next.
@@ -77,62 +84,47 @@ impl Budget {
 }
 
 /// One stream's share of a budget. It never falls below its minimum, and gives everything back when dropped.
-///
-/// What a stream brings back stays charged to it, as do the buffers that it keeps for their next use. Both go back to
-/// the budget when somebody waits for them.
 pub(crate) struct Lease {
     budget: Budget,
     minimum: usize,
     used: usize,
-    kept: usize,
 }
 
 impl Lease {
-    /// Takes `bytes`: what was kept first, then the minimum as far as it goes, beyond it only what is free.
+    fn new(budget: Budget, minimum: usize) -> Lease {
+        budget.stock().enter();
+        Lease { budget, minimum, used: 0 }
+    }
+
+    /// Takes `bytes`: of the minimum as far as it goes, beyond it only what is free.
     pub(crate) fn try_take(&mut self, bytes: usize) -> bool {
-        let kept = self.kept - bytes.min(self.kept);
-        let used = self.used + bytes;
-        let more = (used + kept).max(self.minimum) - self.charged();
+        let more = (self.used + bytes).max(self.minimum) - self.charged();
         if more > 0 && !self.budget.0.gate.try_take(more) {
             return false;
         }
-        (self.used, self.kept) = (used, kept);
+        self.used += bytes;
         true
     }
 
-    /// Brings `bytes` back, to be kept for now.
+    /// Brings `bytes` back. What they paid for is in the stock again, or freed.
     pub(crate) fn give(&mut self, bytes: usize) {
         assert!(bytes <= self.used, "what is charged is what is freed");
-        self.used -= bytes;
-        self.kept += bytes;
-    }
-
-    /// What the stream's buffers may come to, in use or not.
-    pub(crate) fn paid_for(&self) -> usize {
-        self.used + self.kept
-    }
-
-    /// Whether what is kept should be let go: somebody waits for credit, and there is some beyond the minimum.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.kept > 0 && self.paid_for() > self.minimum && self.budget.0.gate.is_wanted()
-    }
-
-    /// Gives what is kept beyond the minimum to whoever wants it. Says for how many bytes spare buffers may stay: the minimum
-    /// is charged in any case, and to make a buffer anew for each run costs more than the run.
-    pub(crate) fn let_go(&mut self) -> usize {
         let charged = self.charged();
-        self.kept = self.kept.min(self.minimum.saturating_sub(self.used));
-        self.budget.0.gate.give(charged - self.charged());
-        self.kept
+        self.used -= bytes;
+        if charged > self.charged() {
+            self.budget.0.gate.give(charged - self.charged());
+        }
     }
 
     fn charged(&self) -> usize {
-        (self.used + self.kept).max(self.minimum)
+        self.used.max(self.minimum)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // Before the credit: with it, another stream makes buffers of its own.
+        self.budget.stock().leave();
         self.budget.0.gate.give(self.charged());
     }
 }
@@ -145,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_keeps_its_minimum_and_lets_go_of_the_rest_when_told() {
+    fn a_lease_keeps_its_minimum_and_gives_the_rest_back_at_once() {
         let budget = Budget::new(100);
         let mut lease = budget.reserve(40, Caller::Elsewhere, &CancelToken::new()).unwrap();
         assert!(lease.try_take(30));
@@ -153,13 +145,10 @@ mod tests {
         assert!(lease.try_take(70));
         assert!(!lease.try_take(1));
         lease.give(70);
-        assert!(!budget.0.gate.try_take(1), "what is kept stays charged");
-        assert!(lease.try_take(50) && lease.try_take(20), "and is taken again without asking");
-        lease.give(80);
-        assert_eq!(lease.let_go(), 20, "what the minimum pays for beside the 20 in use");
+        assert!(!budget.0.gate.try_take(61), "nothing is given of the minimum");
         assert!(budget.0.gate.try_take(60));
-        lease.give(20);
-        assert_eq!(lease.let_go(), 40, "nothing is let go of the minimum");
+        assert!(lease.try_take(10) && !lease.try_take(1), "and it can be taken whoever has the rest");
+        lease.give(40);
         assert!(!budget.0.gate.try_take(1));
         drop(lease);
         assert!(budget.0.gate.try_take(40));

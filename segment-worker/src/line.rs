@@ -80,7 +80,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let sync = SyncThread::start(guard.durability(), settings.durability, &start, settings.cancel)?;
         Ok(Line {
             committed: start,
-            buffers: Buffers::new(settings.demand.run_len),
+            buffers: Buffers::new(settings.demand.run_len, settings.budget),
             inline: pool.is_none() || on_pool,
             outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
             settings,
@@ -105,9 +105,6 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         if self.failed.is_some() {
             return Ok(Turn::Failed);
         }
-        if self.lease.is_wanted() {
-            self.let_go();
-        }
         let room = self.flights.len() < SEGMENTS_IN_FLIGHT_MAX && self.outstanding < self.outstanding_max;
         if !fed && room && (credit.taken || self.take_credit(credit)) {
             return Ok(Turn::Feed);
@@ -120,11 +117,6 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             "with nothing outstanding, the minimum pays for the next run"
         );
         Ok(Turn::Idle)
-    }
-
-    /// Frees the buffers that are not in use and beyond the minimum, for other streams on the same budget.
-    pub(crate) fn let_go(&mut self) {
-        self.buffers.keep(self.lease.let_go());
     }
 
     /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
@@ -323,7 +315,6 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             }
         };
         let run_len = self.settings.demand.run_len;
-        debug_assert!(self.buffers.spare_len() <= self.lease.paid_for(), "spare buffers are charged, too");
         self.lease.give(if run.output.is_some() { run_len } else { 2 * run_len });
         owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
     }

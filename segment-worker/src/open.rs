@@ -54,7 +54,7 @@ pub fn open<F: Feed, S: StreamingSink>(
                     Ok(Step::Run(run)) => line.submit(run, &mut credit),
                     Ok(Step::Close(closing)) => line.close(closing),
                     Ok(Step::End(said)) => end = Some(said),
-                    Ok(Step::NothingYet) => line.let_go(),
+                    Ok(Step::NothingYet) => {}
                     Err(error) => taken = Err(StreamError::Feed(error)),
                 }
                 taken.map_err(|error| first_fault(&mut line, &mut last, error))?;

@@ -61,7 +61,7 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
                     fed = last == IsLast::Yes;
                     line.close(last);
                 }
-                Ok(Step::NothingYet) => line.let_go(),
+                Ok(Step::NothingYet) => {}
                 Ok(Step::End(Leftover(bytes))) => {
                     assert!(
                         line.committed == start && line.is_empty(),

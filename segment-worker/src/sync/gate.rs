@@ -16,8 +16,6 @@ struct State {
     free: usize,
     waiting: VecDeque<Waiting>,
     next_ticket: u64,
-    /// Those who wait without a ticket, by trying again and again.
-    trying: usize,
 }
 
 /// Somebody in the queue. Each is woken by itself: of a thousand who wait, one at most can be served next.
@@ -29,7 +27,7 @@ struct Waiting {
 
 impl Gate {
     pub(crate) fn new(total: usize) -> Gate {
-        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0, trying: 0 };
+        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
         Gate { total, state: Mutex::new(state) }
     }
 
@@ -74,20 +72,6 @@ impl Gate {
         // The next in line may be served too, or is now the first.
         state.wake_first();
         taken
-    }
-
-    /// Whether somebody waits for credit, so that who has some to spare should bring it back.
-    pub(crate) fn is_wanted(&self) -> bool {
-        let state = self.state.lock();
-        state.trying > 0 || !state.waiting.is_empty()
-    }
-
-    /// Counts a caller who tries again and again, while `body` does.
-    pub(crate) fn while_trying<T>(&self, body: impl FnOnce() -> T) -> T {
-        self.state.lock().trying += 1;
-        let result = body();
-        self.state.lock().trying -= 1;
-        result
     }
 
     /// Brings `bytes` back.
