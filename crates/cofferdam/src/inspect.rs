@@ -14,7 +14,7 @@ use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
 use crate::index::{Index, read};
 use crate::key_area::KeyArea;
-use crate::opener::read_placed_envelope;
+use crate::placed_envelope::read_placed_envelope;
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, StreamDigest, StreamId, Warning};
 

@@ -91,9 +91,11 @@ pub mod measure;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;
+mod placed_envelope;
 mod progress;
 mod resources;
 mod restore_label;
+mod restored;
 mod resume;
 mod rewrap;
 mod seal_resume;
@@ -112,8 +114,9 @@ pub use keys::{
     Callbacks, Identities, Identity, KeyError, NoCallbacks, Recipients, SecretString, WrappingKey, Zeroizing,
     age,
 };
-pub use opener::{Opener, Restored};
+pub use opener::Opener;
 pub use progress::{Observer, Progress, Warning};
+pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap};
 pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
 pub use segment_worker::{Budget, CancelToken, Release};

@@ -6,12 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use frame_worker::{Backend, ChainValue, DigestKind, Pool};
-use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
-use framing::{MetadataHead, Preamble};
 use keys::Identities;
-use segment_worker::{Budget, CancelToken, Executor, Feed, Opened, Release, Settings};
+use segment_worker::{Budget, CancelToken, Executor, Feed, Release, Settings};
 use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink, TargetError};
-use sources::{ReadAt, Source};
+use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::{Envelope, keyless_tags};
@@ -20,12 +18,13 @@ use crate::feed::placed::PlacedFeed;
 use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
 use crate::feed::window::Window;
 use crate::files::{Target, open_source, refuse_same_file};
-use crate::index::{Index, Walk, read};
+use crate::index::{Index, Walk};
+use crate::placed_envelope::read_placed_envelope;
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan};
 use crate::resume::{Behind, Found, Resumed};
 use crate::tentative::{Keeps, Opening, Tentative, restore_into, tell_kept};
-use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId, Warning};
+use crate::{Error, ErrorKind, Observer, Restored, StreamDigest, Warning};
 
 /// Opens sealed streams.
 ///
@@ -52,25 +51,6 @@ pub struct Opener {
     earlier: Earlier,
     expected: Option<StreamDigest>,
     resources: Resources,
-}
-
-/// What was restored or verified.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Restored {
-    /// Names the stream.
-    pub stream_id: StreamId,
-    /// Segments.
-    pub segments: u64,
-    /// Plaintext bytes.
-    pub plaintext_len: u64,
-    /// Fixes every byte of preamble, metadata and segments.
-    pub stream_digest: StreamDigest,
-    /// The caller's pairs, sorted by key. Empty where no key was given.
-    pub metadata: Metadata,
-    /// Plaintext bytes that an earlier attempt had left and that proved right; all of them where it had published.
-    pub kept: u64,
-    /// What was not as it should be, and did no harm.
-    pub warnings: Vec<Warning>,
 }
 
 impl Opener {
@@ -336,7 +316,7 @@ impl Opener {
             },
         };
         match segment_worker::open(&mut feed, sink, start, settings) {
-            Ok(opened) => Ok(restored(&opened, means.envelope, start.plaintext_len, lost)),
+            Ok(opened) => Ok(Restored::new(&opened, means.envelope, start.plaintext_len, lost)),
             Err(error) => {
                 let error = Error::opening(error);
                 let keeps = keeps == Keeps::Progress && error.kind() != ErrorKind::DurabilityUnknown;
@@ -372,36 +352,6 @@ impl Opener {
 
 crate::resources::resource_setters!(Opener);
 
-/// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
-/// reading it from the front says best.
-pub(crate) fn read_placed_envelope(
-    source: &dyn ReadAt,
-    identities: Option<&Identities>,
-    backend: Backend,
-) -> Result<Option<Envelope>, Error> {
-    if source.len() < PREAMBLE_BLOCK_LEN as u64 {
-        return Ok(None);
-    }
-    let mut block = vec![0; PREAMBLE_BLOCK_LEN];
-    read(source, 0, &mut block)?;
-    let preamble = Preamble::parse(&block).map_err(|error| Error::framing(error, 0))?;
-    let origin = preamble.origin();
-    if source.len() < origin + METADATA_HEAD_LEN as u64 {
-        return Ok(None);
-    }
-    let mut area = vec![0; 2 * preamble.key_copy_len as usize];
-    read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
-    let mut metadata = vec![0; METADATA_HEAD_LEN];
-    read(source, origin, &mut metadata)?;
-    let Ok(head) = MetadataHead::parse(&metadata) else { return Ok(None) };
-    if source.len() < origin + head.record_len() as u64 {
-        return Ok(None);
-    }
-    metadata.resize(head.record_len(), 0);
-    read(source, origin, &mut metadata)?;
-    Envelope::open(&block, &area, &metadata, identities, backend).map(Some)
-}
-
 /// What a stream is opened with.
 pub(crate) struct Means<'a> {
     pub(crate) envelope: &'a Envelope,
@@ -418,16 +368,4 @@ struct Course {
     total: Option<u64>,
     marks: CheckpointMaker,
     keeps: Keeps,
-}
-
-fn restored(opened: &Opened, envelope: &Envelope, kept: u64, lost: Option<Warning>) -> Restored {
-    Restored {
-        stream_id: envelope.preamble.stream_id,
-        segments: opened.segments,
-        plaintext_len: opened.plaintext_len,
-        stream_digest: StreamDigest(opened.stream_digest.0),
-        metadata: envelope.metadata.clone(),
-        kept,
-        warnings: envelope.warnings.iter().copied().chain(lost).collect(),
-    }
 }

@@ -21,52 +21,28 @@ mod files;
 mod ground;
 mod load;
 mod parts;
+mod plan;
+mod step;
 mod streams;
 mod turns;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use frame_worker::{DigestKind, Pool, Suite};
 use segment_worker::CancelToken;
 
 pub use self::advice::{Advice, Choice, TIE, advise};
 pub use self::bottleneck::{Bottleneck, Stage};
 pub use self::ground::{FileSystem, Ground};
 pub use self::load::Load;
+pub use self::plan::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Pace, Plan, THREADS_MAX};
+pub use self::step::{Ends, Recipe, Row, Step, Work, figure_of};
 pub use self::turns::Figure;
 
 use self::files::Files;
 use self::streams::Streams;
 use self::turns::{Effort, in_turn};
-use crate::sealer::default_suite;
 use crate::{Error, ErrorKind, FRAME_LEN_DEFAULT};
-
-/// What to measure, where, and how long.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Where files are written: in a directory of their own in it, which is removed at the end.
-    pub directory: PathBuf,
-    /// Plaintext bytes of each file. Three of them stand there at once. If `None`, [`FILE_LEN_DEFAULT`], or fewer where
-    /// writing so many takes more than a second.
-    pub file_len: Option<u64>,
-    /// So many threads at most; as many as the machine runs at once if `None`.
-    pub threads: Option<NonZeroUsize>,
-    /// Bytes of frames that a stream holds in memory; the library's default if `None`.
-    pub memory: Option<usize>,
-    /// How long it may take.
-    pub pace: Pace,
-}
-
-/// How long measuring may take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pace {
-    /// Every step once: seconds, and figures that vary.
-    Quick,
-    /// Rounds of all steps in turn: about half a minute, longer where a file takes seconds.
-    Thorough,
-}
 
 /// All that was measured. Steps of one group took turns, so they compare; groups came one after another.
 #[derive(Clone, Debug)]
@@ -93,71 +69,6 @@ pub struct Measured {
     pub thread_counts: Vec<Row>,
 }
 
-/// One step, and how fast it was.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Row {
-    /// What was done.
-    pub step: Step,
-    /// On how many threads.
-    pub threads: NonZeroUsize,
-    /// The median of the rounds.
-    pub figure: Figure,
-}
-
-/// Something that was timed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
-    /// Frames of 64 KiB were sealed or opened, from one buffer in the processor's cache to another.
-    Cipher(Work, Suite),
-    /// Frames of 64 KiB in the processor's cache were digested.
-    Digest(DigestKind),
-    /// Bytes were copied between two buffers of [`Measured::memory_len`].
-    CopyMemory,
-    /// A file was read after the system had been asked to forget it; not measured where the file system is memory.
-    ReadDevice,
-    /// A file in the page cache was read, 512 KiB at a time, by all threads at offsets.
-    ReadFile,
-    /// A new file was written as a restore writes it: beside its name, 512 KiB at a time, by all threads at offsets.
-    WriteFile,
-    /// That file was synced, renamed, and its directory synced.
-    PublishFile,
-    /// A file in the page cache was copied as `cp` does without the file system's help: read and write, 256 KiB at a time.
-    CopyFile,
-    /// The copy was synced.
-    SyncCopy,
-    /// A whole stream went through the pipeline, with every check.
-    Stream(Work, Ends, Recipe),
-}
-
-/// Which way the bytes go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Work {
-    /// Plaintext to sealed stream.
-    Seal,
-    /// Sealed stream to plaintext.
-    Open,
-}
-
-/// Where a stream came from and went to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ends {
-    /// From memory, and dropped once it was sealed or verified.
-    Memory,
-    /// From a file in the page cache to a file, staged, synced and renamed.
-    Files,
-}
-
-/// How a stream is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Recipe {
-    /// The AEAD.
-    pub suite: Suite,
-    /// What segments are digested with.
-    pub digest: DigestKind,
-    /// Plaintext bytes of a frame.
-    pub frame_len: u32,
-}
-
 /// What is being measured now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -171,55 +82,6 @@ pub enum Phase {
     FrameSizes,
     /// Streams by number of threads.
     ThreadCounts,
-}
-
-impl Plan {
-    /// Files of the default length in `directory`, all threads, about half a minute.
-    pub fn of(directory: &Path) -> Plan {
-        let directory = directory.to_owned();
-        Plan { directory, file_len: None, threads: None, memory: None, pace: Pace::Thorough }
-    }
-
-    /// The length of files that it asks for.
-    fn checked_file_len(&self) -> Result<Option<u64>, Error> {
-        if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
-            return Err(Error::new(ErrorKind::Usage, format!("files of {len} bytes say nothing"))
-                .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
-        }
-        Ok(self.file_len)
-    }
-
-    /// The threads that it asks for, or as many as the machine runs at once.
-    fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
-        let threads = self.threads.unwrap_or_else(Pool::threads_of_the_machine);
-        if threads.get() > THREADS_MAX {
-            return Err(Error::new(ErrorKind::Usage, format!("{threads} threads are too many to measure"))
-                .advise("Measure with at most 1024."));
-        }
-        Ok(threads)
-    }
-}
-
-impl Recipe {
-    /// What a seal makes on this machine where nothing else is said.
-    pub fn default_here() -> Recipe {
-        Recipe { suite: default_suite(), digest: DigestKind::Blake3, frame_len: FRAME_LEN_DEFAULT }
-    }
-
-    /// The default one, each other digest, and the other suite.
-    fn compared() -> [Recipe; 4] {
-        let usual = Recipe::default_here();
-        let other_suite = match usual.suite {
-            Suite::Aes256Gcm => Suite::ChaCha20Poly1305,
-            Suite::ChaCha20Poly1305 => Suite::Aes256Gcm,
-        };
-        [
-            usual,
-            Recipe { digest: DigestKind::Sha256, ..usual },
-            Recipe { digest: DigestKind::Tags, ..usual },
-            Recipe { suite: other_suite, ..usual },
-        ]
-    }
 }
 
 /// Measures. `tell` hears of each phase as it begins, on the calling thread.
@@ -274,11 +136,6 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     })
 }
 
-/// The figure of a step on so many threads, in a group of rows.
-pub fn figure_of(rows: &[Row], step: Step, threads: NonZeroUsize) -> Option<Figure> {
-    rows.iter().find(|row| row.step == step && row.threads == threads).map(|row| row.figure)
-}
-
 /// 1, 2, 4, … and `most` itself.
 fn powers_of_two(most: NonZeroUsize) -> Vec<NonZeroUsize> {
     let powers = (0..usize::BITS).map(|power| 1 << power).take_while(|count| *count < most.get());
@@ -308,12 +165,6 @@ fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "interrupted")
 }
 
-/// Plaintext bytes of each file, unless told otherwise.
-pub const FILE_LEN_DEFAULT: u64 = 256 << 20;
-/// A file is at least one segment.
-pub const FILE_LEN_MIN: u64 = crate::SEGMENT_LEN_DEFAULT;
-/// Threads that are measured at most.
-pub const THREADS_MAX: usize = 1024;
 /// Frame sizes that are compared, in bytes.
 const FRAME_LENS: [u32; 4] = [16 << 10, FRAME_LEN_DEFAULT, 256 << 10, 1 << 20];
 /// Streams in memory: at most five are held at once.

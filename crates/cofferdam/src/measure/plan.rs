@@ -1,0 +1,68 @@
+//! What to measure, where, and how long.
+//! It measures nothing, and refuses what cannot be measured.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use frame_worker::Pool;
+
+use crate::{Error, ErrorKind};
+
+/// What to measure, where, and how long.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where files are written: in a directory of their own in it, which is removed at the end.
+    pub directory: PathBuf,
+    /// Plaintext bytes of each file. Three of them stand there at once. If `None`, [`FILE_LEN_DEFAULT`], or fewer where
+    /// writing so many takes more than a second.
+    pub file_len: Option<u64>,
+    /// So many threads at most; as many as the machine runs at once if `None`.
+    pub threads: Option<NonZeroUsize>,
+    /// Bytes of frames that a stream holds in memory; the library's default if `None`.
+    pub memory: Option<usize>,
+    /// How long it may take.
+    pub pace: Pace,
+}
+
+/// How long measuring may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// Every step once: seconds, and figures that vary.
+    Quick,
+    /// Rounds of all steps in turn: about half a minute, longer where a file takes seconds.
+    Thorough,
+}
+
+impl Plan {
+    /// Files of the default length in `directory`, all threads, about half a minute.
+    pub fn of(directory: &Path) -> Plan {
+        let directory = directory.to_owned();
+        Plan { directory, file_len: None, threads: None, memory: None, pace: Pace::Thorough }
+    }
+
+    /// The length of files that it asks for.
+    pub(super) fn checked_file_len(&self) -> Result<Option<u64>, Error> {
+        if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
+            return Err(Error::new(ErrorKind::Usage, format!("files of {len} bytes say nothing"))
+                .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
+        }
+        Ok(self.file_len)
+    }
+
+    /// The threads that it asks for, or as many as the machine runs at once.
+    pub(super) fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
+        let threads = self.threads.unwrap_or_else(Pool::threads_of_the_machine);
+        if threads.get() > THREADS_MAX {
+            return Err(Error::new(ErrorKind::Usage, format!("{threads} threads are too many to measure"))
+                .advise("Measure with at most 1024."));
+        }
+        Ok(threads)
+    }
+}
+
+/// Plaintext bytes of each file, unless told otherwise.
+pub const FILE_LEN_DEFAULT: u64 = 256 << 20;
+/// A file is at least one segment.
+pub const FILE_LEN_MIN: u64 = crate::SEGMENT_LEN_DEFAULT;
+/// Threads that are measured at most.
+pub const THREADS_MAX: usize = 1024;

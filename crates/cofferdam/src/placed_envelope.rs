@@ -1,0 +1,42 @@
+//! The envelope of a stream that lies still: its records, read at their offsets.
+//! It judges none of them; the envelope does.
+
+use frame_worker::Backend;
+use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
+use framing::{MetadataHead, Preamble};
+use keys::Identities;
+use sources::ReadAt;
+
+use crate::Error;
+use crate::envelope::Envelope;
+use crate::index::read;
+
+/// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
+/// reading it from the front says best.
+pub(crate) fn read_placed_envelope(
+    source: &dyn ReadAt,
+    identities: Option<&Identities>,
+    backend: Backend,
+) -> Result<Option<Envelope>, Error> {
+    if source.len() < PREAMBLE_BLOCK_LEN as u64 {
+        return Ok(None);
+    }
+    let mut block = vec![0; PREAMBLE_BLOCK_LEN];
+    read(source, 0, &mut block)?;
+    let preamble = Preamble::parse(&block).map_err(|error| Error::framing(error, 0))?;
+    let origin = preamble.origin();
+    if source.len() < origin + METADATA_HEAD_LEN as u64 {
+        return Ok(None);
+    }
+    let mut area = vec![0; 2 * preamble.key_copy_len as usize];
+    read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
+    let mut metadata = vec![0; METADATA_HEAD_LEN];
+    read(source, origin, &mut metadata)?;
+    let Ok(head) = MetadataHead::parse(&metadata) else { return Ok(None) };
+    if source.len() < origin + head.record_len() as u64 {
+        return Ok(None);
+    }
+    metadata.resize(head.record_len(), 0);
+    read(source, origin, &mut metadata)?;
+    Envelope::open(&block, &area, &metadata, identities, backend).map(Some)
+}

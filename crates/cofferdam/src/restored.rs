@@ -1,0 +1,41 @@
+//! What has come of opening a stream: its name, its length, its digest, what was odd about it.
+//! It knows no sink.
+
+use segment_worker::Opened;
+
+use crate::envelope::Envelope;
+use crate::{Metadata, StreamDigest, StreamId, Warning};
+
+/// What was restored or verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// Names the stream.
+    pub stream_id: StreamId,
+    /// Segments.
+    pub segments: u64,
+    /// Plaintext bytes.
+    pub plaintext_len: u64,
+    /// Fixes every byte of preamble, metadata and segments.
+    pub stream_digest: StreamDigest,
+    /// The caller's pairs, sorted by key. Empty where no key was given.
+    pub metadata: Metadata,
+    /// Plaintext bytes that an earlier attempt had left and that proved right; all of them where it had published.
+    pub kept: u64,
+    /// What was not as it should be, and did no harm.
+    pub warnings: Vec<Warning>,
+}
+
+impl Restored {
+    /// Of a stream that proved complete, where `kept` bytes had been there before and `lost` had been and are no more.
+    pub(crate) fn new(opened: &Opened, envelope: &Envelope, kept: u64, lost: Option<Warning>) -> Restored {
+        Restored {
+            stream_id: envelope.preamble.stream_id,
+            segments: opened.segments,
+            plaintext_len: opened.plaintext_len,
+            stream_digest: StreamDigest(opened.stream_digest.0),
+            metadata: envelope.metadata.clone(),
+            kept,
+            warnings: envelope.warnings.iter().copied().chain(lost).collect(),
+        }
+    }
+}
