@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::contestant::Direction;
 use super::contestants;
 use super::input::{Input, Kind};
-use super::place::Place;
+use super::place::{Place, room_of};
 use super::rounds::{Limits, Rounds};
 use super::scene::{Keys, Scene};
 use super::scratch::Scratch;
@@ -88,7 +88,7 @@ fn on_ground<T>(
     case: Case,
     work: impl FnOnce(&Scene<'_>, &Scene<'_>, &Input) -> Result<T, String>,
 ) -> Result<T, String> {
-    place.check_room(FILES * (size + size / ROOM_PART))?;
+    place.check_room(FILES * room_of(size))?;
     let scratch = Scratch::new(&place.directory)?;
     let keys = Keys::new(cofferdam, scratch.path())?;
     let (input, plain) = (Input::new(Kind::Real, size)?, scratch.path().join("plain"));
@@ -104,5 +104,3 @@ fn on_ground<T>(
 
 /// A plaintext, two sealed forms, one of them restored.
 const FILES: u64 = 4;
-/// Of a size: what a sealed form may take beyond it.
-const ROOM_PART: u64 = 16;

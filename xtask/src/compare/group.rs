@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::contestant::{Contestant, Direction};
 use super::input::{Input, Kind};
-use super::place::Place;
+use super::place::{Place, room_of};
 use super::rounds::{Limits, Rounds};
 use super::scene::{Keys, Scene, remove};
 use super::scratch::Scratch;
@@ -117,13 +117,12 @@ impl Plan {
             Order::Blocks => 2,
             Order::Turns => contestants as u64 + 2,
         };
-        files * (self.size + self.size / ROOM_PART) + ROOM_BASE
+        files * room_of(self.size) + ROOM_BASE
     }
 
     /// Where memory cannot hold the plaintext beside the other two files, it is made again when it is needed.
     fn plain_stays(&self) -> bool {
-        self.order == Order::Turns
-            || 3 * (self.size + self.size / ROOM_PART) + ROOM_BASE <= self.place.room_in_memory
+        self.order == Order::Turns || 3 * room_of(self.size) + ROOM_BASE <= self.place.room_in_memory
     }
 }
 
@@ -208,8 +207,6 @@ impl Ground<'_> {
     }
 }
 
-/// Of a size: what a sealed form or a repository may take beyond it.
-const ROOM_PART: u64 = 16;
 /// What the contestants take whatever the size: caches, indexes, temporary files.
 const ROOM_BASE: u64 = 128 << 20;
 

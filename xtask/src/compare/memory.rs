@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::contestant::COFFERDAM;
 use super::input::{Input, Kind};
-use super::place::Place;
+use super::place::{Place, room_of};
 use super::scene::{KEY_FILE, Keys, RECIPIENT, environment, remove};
 use super::scratch::Scratch;
 use super::size::{parse_size, size_text};
@@ -24,7 +24,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
         _ => return Err("use: cargo xtask memory [DIRECTORY [SIZE SIZE]]".to_owned()),
     };
     let cofferdam = super::build(root)?;
-    Place::new(&directory)?.check_room(2 * sizes[1] + sizes[1] / ROOM_PART)?;
+    Place::new(&directory)?.check_room(sizes[1] + room_of(sizes[1]))?;
     let scratch = Scratch::new(&directory)?;
     let keys = Keys::new(&cofferdam, scratch.path())?;
     let mut peaks = Vec::new();
@@ -133,8 +133,6 @@ const SIZES: [u64; 2] = [1 << 30, 4 << 30];
 const ROUNDS: usize = 3;
 /// The allocator's noise, not a growth.
 const GROWTH_PERCENT_MAX: u64 = 10;
-/// Of a size: what the sealed form may take beyond it.
-const ROOM_PART: u64 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,11 @@ impl Place {
     }
 }
 
+/// Bytes to have room for where something of `size` bytes lies in whatever form: plain, sealed, a repository.
+pub(crate) fn room_of(size: u64) -> u64 {
+    size + size / ROOM_PART
+}
+
 /// From what `df` prints: a line of headings, and one with a type and a number of bytes.
 fn file_system_and_free(printed: &str) -> Option<(&str, u64)> {
     let mut words = printed.lines().nth(1)?.split_whitespace();
@@ -77,6 +82,8 @@ fn available_memory(meminfo: &str) -> Option<u64> {
 }
 
 const TMPFS: &str = "tmpfs";
+/// Of a size: what a form of it may take beyond it.
+const ROOM_PART: u64 = 16;
 
 #[cfg(test)]
 mod tests {
