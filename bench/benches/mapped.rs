@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use cofferdam::{
-    BytesSource, Identities, MemorySink, Opener, Pool, Recipients, Sealer, TargetError, WrappingKey,
-};
+use cofferdam::{BytesSource, Identities, MemorySink, Opener, Recipients, Sealer, TargetError, WrappingKey};
 use cofferdam_bench::{Scale, Warm, bytes, columns, in_turn, timed};
 use sinks::{MappedFile, StageOptions, StagedFile, StreamingSink};
 
@@ -52,8 +50,7 @@ fn restored<'a, S: StreamingSink>(
     threads: NonZeroUsize,
     make_sink: impl Fn() -> Result<S, TargetError> + 'a,
 ) -> Box<dyn Fn() -> Duration + 'a> {
-    let pool = Pool::new(threads).expect("the machine gives threads");
-    let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY))).pool(pool);
+    let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY))).threads(threads);
     Box::new(move || {
         let source = BytesSource::new(sealed.clone());
         let time = timed(|| drop(opener.open_sized(source, |_| make_sink()).expect(WORKS)));

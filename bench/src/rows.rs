@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cofferdam::{
-    BytesSource, DigestKind, FRAME_LEN_DEFAULT, Identities, MemorySink, NullSink, Opener, Pool, Recipients,
+    BytesSource, DigestKind, FRAME_LEN_DEFAULT, Identities, MemorySink, NullSink, Opener, Recipients,
     SEGMENT_LEN_DEFAULT, Sealer, StreamingSink, Suite, WrappingKey,
 };
 
@@ -47,29 +47,29 @@ impl Setting {
         }
     }
 
-    fn sealer(&self, pool: &Pool) -> Sealer {
+    fn sealer(&self) -> Sealer {
         Sealer::new(Recipients::new().wrapping_key(key()))
             .suite(self.suite)
             .digest(self.digest)
             .frame_len(self.frame_len as u32)
             .segment_len(self.segment_len)
-            .pool(pool.clone())
+            .threads(self.threads)
     }
 
-    fn pool(&self) -> Pool {
-        Pool::new(self.threads).expect("the machine gives threads")
+    fn opener(&self) -> Opener {
+        Opener::new(Identities::new().wrapping_key(key())).threads(self.threads)
     }
 
     /// What the pipeline works on: the plaintext, or a stream of it, which has been opened once and was that plaintext.
-    fn input(&self, work: Work, plaintext: &Arc<[u8]>, pool: &Pool) -> Arc<[u8]> {
+    fn input(&self, work: Work, plaintext: &Arc<[u8]>) -> Arc<[u8]> {
         if work == Work::Seal {
             return plaintext.clone();
         }
         let (sink, contents) = MemorySink::new();
-        self.sealer(pool).seal(source(plaintext), sink).expect(WORKS);
+        self.sealer().seal(source(plaintext), sink).expect(WORKS);
         let sealed: Arc<[u8]> = contents.take().expect("the stream was published").into();
         let (sink, opened) = MemorySink::new();
-        opener(pool).open(source(&sealed), sink).expect(WORKS);
+        self.opener().open(source(&sealed), sink).expect(WORKS);
         assert!(opened.take().as_deref() == Some(&**plaintext), "what was opened is what was sealed");
         sealed
     }
@@ -79,7 +79,7 @@ impl Setting {
 pub struct Row {
     /// How it is called in the tables.
     pub name: &'static str,
-    /// Does it. Threads and input have been made before.
+    /// Does it, its threads included. The input has been made before.
     pub run: Box<dyn Fn()>,
 }
 
@@ -111,45 +111,38 @@ pub fn bare_rows(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Vec<Ro
 
 /// The pipeline, with a sink that drops what it takes, and with one that keeps it.
 fn pipeline_rows(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> [Row; 2] {
-    let pool = setting.pool();
-    let input = setting.input(work, plaintext, &pool);
-    let keeps = pipeline(work, setting, &pool, input.clone(), || MemorySink::new().0);
-    let drops = pipeline(work, setting, &pool, input, NullSink::new);
+    let input = setting.input(work, plaintext);
+    let keeps = pipeline(work, setting, input.clone(), || MemorySink::new().0);
+    let drops = pipeline(work, setting, input, NullSink::new);
     [Row { name: "pipeline, sink drops", run: drops }, Row { name: "pipeline, sink keeps", run: keeps }]
 }
 
 /// The pipeline, with a sink that drops what it takes.
 pub fn pipeline_row(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Row {
-    let pool = setting.pool();
-    let input = setting.input(work, plaintext, &pool);
-    Row { name: "pipeline, sink drops", run: pipeline(work, setting, &pool, input, NullSink::new) }
+    let input = setting.input(work, plaintext);
+    Row { name: "pipeline, sink drops", run: pipeline(work, setting, input, NullSink::new) }
 }
 
 fn pipeline<S: StreamingSink>(
     work: Work,
     setting: &Setting,
-    pool: &Pool,
     input: Arc<[u8]>,
     sink: impl Fn() -> S + 'static,
 ) -> Box<dyn Fn()> {
     match work {
         Work::Seal => {
-            let sealer = setting.sealer(pool);
+            let sealer = setting.sealer();
             Box::new(move || {
                 sealer.seal(source(&input), sink()).expect(WORKS);
             })
         }
         Work::Open => {
-            let opener = opener(pool);
+            let opener = setting.opener();
             Box::new(move || {
                 opener.open(source(&input), sink()).expect(WORKS);
             })
         }
     }
-}
-
-fn opener(pool: &Pool) -> Opener {
-    Opener::new(Identities::new().wrapping_key(key())).pool(pool.clone())
 }
 
 /// Bytes without a pattern that repeats soon. What they are does not matter to any cipher.

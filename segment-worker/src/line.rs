@@ -68,10 +68,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let holds = settings.release.holds(settings.frame_len, visibility) && work == Work::Open;
         // A held segment must not be written by its jobs, wherever the sink could take it.
         let positioned = if holds { None } else { guard.positioned() };
-        let pool = match settings.executor {
-            Executor::Pool(pool) => Some(pool),
-            Executor::Inline => None,
-        };
+        let pool = settings.executor.pool();
         let on_pool = pool.is_some_and(Pool::is_current);
         let caller = if on_pool { Caller::OnPool } else { Caller::Elsewhere };
         let own = guard.profile().reserve_bytes;
@@ -82,7 +79,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             committed: start,
             buffers: Buffers::new(settings.demand.run_len, settings.budget),
             inline: pool.is_none() || on_pool,
-            outstanding_max: pool.map_or(1, |pool| RUNS_PER_THREAD * pool.threads() + RUNS_IN_RESERVE),
+            outstanding_max: pool
+                .map_or(1, |_| RUNS_PER_THREAD * settings.executor.threads() + RUNS_IN_RESERVE),
             settings,
             work,
             guard,
@@ -157,8 +155,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             stops: [self.settings.cancel.clone(), self.abort.clone()],
         };
         let mailbox = self.mailbox.clone();
-        match self.settings.executor {
-            Executor::Pool(pool) if !self.inline => {
+        match self.settings.executor.pool() {
+            Some(pool) if !self.inline => {
                 let budget = self.settings.budget.clone();
                 budget.leave(move || mailbox.post(job.perform()));
                 pool.spawn(move || _ = budget.do_one());
@@ -181,9 +179,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     }
 
     /// Waits until half of what is out has come back, which is one result at least, and takes the first in. The other half
-    /// keeps the threads busy meanwhile.
+    /// keeps the threads busy meanwhile. Where this thread may do jobs itself, it does one in place of waiting.
     pub(crate) fn wait<E>(&mut self) -> Result<(), StreamError<E>> {
         assert!(self.outstanding > 0, "a result is due");
+        if matches!(self.settings.executor, Executor::PoolAndCaller(_)) && self.settings.budget.do_one() {
+            return Ok(());
+        }
         let outcome = self.mailbox.take(self.outstanding.div_ceil(2));
         self.take_in(outcome)
     }

@@ -35,8 +35,29 @@ pub struct Settings<'a> {
 pub enum Executor<'a> {
     /// On a pool. A caller that is one of its threads runs its stream by itself.
     Pool(&'a Pool),
+    /// On a pool of the stream's own, and on the calling thread where it would wait for a result while a job waits for a
+    /// thread: of this stream, or of another one on the same budget. So it sleeps and is woken less often.
+    PoolAndCaller(&'a Pool),
     /// On the calling thread: for streams of one run.
     Inline,
+}
+
+impl<'a> Executor<'a> {
+    pub(crate) fn pool(self) -> Option<&'a Pool> {
+        match self {
+            Executor::Pool(pool) | Executor::PoolAndCaller(pool) => Some(pool),
+            Executor::Inline => None,
+        }
+    }
+
+    /// How many threads do jobs.
+    pub(crate) fn threads(self) -> usize {
+        match self {
+            Executor::Pool(pool) => pool.threads(),
+            Executor::PoolAndCaller(pool) => pool.threads() + 1,
+            Executor::Inline => 1,
+        }
+    }
 }
 
 /// What a feed asks for.

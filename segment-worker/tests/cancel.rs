@@ -63,8 +63,8 @@ impl Watch {
 /// Jobs that may be between their look at the token and their write.
 fn under_way(workers: &Workers, kind: Kind) -> usize {
     match (workers, kind) {
-        (Workers::Pool(_), Kind::Positioned) => workers.threads(),
-        _ => 0,
+        (Workers::Inline, _) | (_, Kind::Ordered | Kind::Seen) => 0,
+        (_, Kind::Positioned) => workers.threads(),
     }
 }
 
@@ -111,7 +111,7 @@ fn cancelled_in_any_read() {
                 let mut feed = OpenFeed::over(&stream, wire, Supply::Place);
                 // Beside the other jobs, the orchestrator may be about to make a call.
                 let under_way =
-                    under_way(&workers, kind).max(usize::from(matches!(workers, Workers::Pool(_))));
+                    under_way(&workers, kind).max(usize::from(!matches!(workers, Workers::Inline)));
                 watch.assert_stopped(scene.open(&mut feed, sink), &report, under_way + 1);
             }
         }

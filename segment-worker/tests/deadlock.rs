@@ -245,6 +245,20 @@ fn a_reservation_that_waits_ends_when_it_is_cancelled() {
 }
 
 #[test]
+fn a_caller_that_does_jobs_needs_no_thread_of_its_pool() {
+    within_a_minute(|| {
+        let workers = Workers::pool_and_caller(1);
+        let (go, wait) = mpsc::channel::<()>();
+        workers.spawn(move || wait.recv().unwrap());
+        for kind in Kind::ALL {
+            let scene = Scene::within(&workers, minimum(kind));
+            open_one(&scene, kind, 5 * SEGMENT + 4321, Supply::Place);
+        }
+        go.send(()).unwrap();
+    });
+}
+
+#[test]
 fn a_slow_sink_holds_its_stream_up_and_no_other() {
     within_a_minute(|| {
         let scene = Scene::new(&Workers::pool(2));

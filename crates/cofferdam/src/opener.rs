@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use frame_worker::{Backend, ChainValue, DigestKind, Pool};
+use frame_worker::{Backend, ChainValue, DigestKind};
 use keys::Identities;
-use segment_worker::{Budget, CancelToken, Executor, Feed, Release, Settings};
+use segment_worker::{Budget, CancelToken, Feed, Release, Settings};
 use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink, TargetError};
 use sources::Source;
 
@@ -21,7 +21,7 @@ use crate::files::{Target, open_source, refuse_same_file};
 use crate::index::{Index, Walk};
 use crate::placed_envelope::read_placed_envelope;
 use crate::progress::Meter;
-use crate::resources::{Resources, RunPlan};
+use crate::resources::{Resources, RunPlan, Workers};
 use crate::resume::{Behind, Found, Resumed};
 use crate::tentative::{Keeps, Opening, Tentative, restore_into, tell_kept};
 use crate::{Error, ErrorKind, Observer, Restored, StreamDigest, Warning};
@@ -256,10 +256,10 @@ impl Opener {
         let total = Some(walk.index.footer.plaintext_len);
         let budget = self.resources.budget();
         let plan = self.resources.plan(envelope.shape(), &budget, total);
-        let pool = self.resources.pool_for(plan, envelope.shape(), total)?;
+        let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
-        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel, observer };
+        let means = Means { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
         let found = Found::find(&mut sink, &marks)?;
         let resumed = found.resume_placed(&mut sink, &mut walk, &means)?;
         let feed = PlacedFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
@@ -274,10 +274,10 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let budget = self.resources.budget();
         let plan = self.resources.plan(envelope.shape(), &budget, None);
-        let pool = self.resources.pool_for(plan, envelope.shape(), None)?;
+        let workers = self.resources.workers_for(plan, envelope.shape(), None)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
-        let means = Means { envelope, plan, pool: pool.as_ref(), budget: &budget, cancel, observer };
+        let means = Means { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
         let resumed = Resumed::nothing(envelope);
@@ -302,7 +302,7 @@ impl Opener {
         let mut meter = Meter::new(observer.clone(), total, start.plaintext_len);
         let mut reached = start.plaintext_len;
         let settings = Settings {
-            executor: means.pool.map_or(Executor::Inline, Executor::Pool),
+            executor: means.workers.executor(),
             budget: means.budget,
             release: self.release,
             durability: self.durability,
@@ -356,7 +356,7 @@ crate::resources::resource_setters!(Opener);
 pub(crate) struct Means<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) plan: RunPlan,
-    pub(crate) pool: Option<&'a Pool>,
+    pub(crate) workers: &'a Workers,
     pub(crate) budget: &'a Budget,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) observer: Option<&'a dyn Observer>,

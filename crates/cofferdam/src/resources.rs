@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use frame_worker::{Backend, FrameWorker, Pool, Shape};
-use segment_worker::{Budget, CancelToken, Demand};
+use segment_worker::{Budget, CancelToken, Demand, Executor};
 
 use crate::{Error, ErrorKind, Observer};
 
@@ -29,20 +29,17 @@ pub(crate) struct RunPlan {
 impl Resources {
     /// The pool given, or one made now; none for a stream that is one run. A caller that is a thread of the pool is
     /// known by it, whatever the length: what that thread waits for may need it.
-    pub(crate) fn pool_for(
+    pub(crate) fn workers_for(
         &self,
         plan: RunPlan,
         shape: Shape,
         plaintext_len: Option<u64>,
-    ) -> Result<Option<Pool>, Error> {
+    ) -> Result<Workers, Error> {
         match &self.pool {
-            Some(pool) if pool.is_current() => Ok(Some(pool.clone())),
-            _ if plan.is_one_run(shape, plaintext_len) => Ok(None),
-            Some(pool) => Ok(Some(pool.clone())),
-            None => match Pool::new(self.threads()) {
-                Ok(pool) => Ok(Some(pool)),
-                Err(error) => Err(Error::new(ErrorKind::Io, error.to_string())),
-            },
+            Some(pool) if pool.is_current() => Ok(Workers::Pool(pool.clone())),
+            _ if plan.is_one_run(shape, plaintext_len) => Ok(Workers::Caller),
+            Some(pool) => Ok(Workers::Pool(pool.clone())),
+            None => Workers::of_its_own(self.threads()),
         }
     }
 
@@ -77,6 +74,35 @@ impl Resources {
     }
 }
 
+/// The threads of one stream.
+pub(crate) enum Workers {
+    /// The caller's alone.
+    Caller,
+    /// Those of a pool. The caller only keeps them busy.
+    Pool(Pool),
+    /// Those of a pool that no other stream has, and the caller's.
+    PoolAndCaller(Pool),
+}
+
+impl Workers {
+    /// One of several `threads` is the caller's. A single one is not: else nobody would read ahead for it.
+    fn of_its_own(threads: NonZeroUsize) -> Result<Workers, Error> {
+        let made = match NonZeroUsize::new(threads.get() - 1) {
+            Some(others) => Pool::new(others).map(Workers::PoolAndCaller),
+            None => Pool::new(threads).map(Workers::Pool),
+        };
+        made.map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
+    }
+
+    pub(crate) fn executor(&self) -> Executor<'_> {
+        match self {
+            Workers::Caller => Executor::Inline,
+            Workers::Pool(pool) => Executor::Pool(pool),
+            Workers::PoolAndCaller(pool) => Executor::PoolAndCaller(pool),
+        }
+    }
+}
+
 impl RunPlan {
     /// Whether a stream of `plaintext_len` bytes is one run, and so not worth a pool.
     fn is_one_run(&self, shape: Shape, plaintext_len: Option<u64>) -> bool {
@@ -97,7 +123,8 @@ const RUNS_A_THREAD: usize = 3;
 macro_rules! resource_setters {
     ($builder:ident) => {
         impl $builder {
-            /// So many threads work on frames. Default: as many as the machine runs at once.
+            /// So many threads work on frames. Default: as many as the machine runs at once. One of several is the
+            /// caller's own.
             #[must_use]
             pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
                 self.resources.threads = Some(threads);
@@ -106,7 +133,7 @@ macro_rules! resource_setters {
 
             /// Works in `pool`, which other streams may share, in place of threads of its own.
             #[must_use]
-            pub fn pool(mut self, pool: Pool) -> $builder {
+            pub fn pool(mut self, pool: frame_worker::Pool) -> $builder {
                 self.resources.pool = Some(pool);
                 self
             }

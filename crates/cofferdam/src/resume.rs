@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use framing::{IndexEntry, SegmentIndex};
-use segment_worker::{Committed, Executor, Release, Settings};
+use segment_worker::{Committed, Release, Settings};
 use sinks::{
     Checkpoint, CommitError, Durability, MakeDurable, NullSink, PositionedWrite, Profile, ReadKept,
     StreamingSink,
@@ -126,7 +126,7 @@ fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Re
 fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Result<u64, Error> {
     let mut proved = 0;
     let settings = Settings {
-        executor: means.pool.map_or(Executor::Inline, Executor::Pool),
+        executor: means.workers.executor(),
         budget: means.budget,
         release: Release::AtOnce,
         durability: Durability::AtFinish,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use frame_worker::{FrameIndex, FrameWorker};
 use keys::{Identities, macs_equal};
-use segment_worker::{Committed, Executor, Release, Settings, StreamError};
+use segment_worker::{Committed, Release, Settings, StreamError};
 use sinks::{
     Checkpoint, Durability, Earlier, Label, NullSink, Opened, Published, StageOptions, StagedFile,
     StreamingSink,
@@ -231,12 +231,12 @@ impl Sealer {
         let resources = &self.resources;
         let budget = resources.budget();
         let plan = resources.plan(envelope.shape(), &budget, Some(input_len));
-        let pool = resources.pool_for(plan, envelope.shape(), Some(input_len))?;
+        let workers = resources.workers_for(plan, envelope.shape(), Some(input_len))?;
         let start = Committed::at_start(envelope.chain);
         let reached = Cell::new(start);
         let mut feed = KeptFeed::new(kept, &envelope, input_len, plan.frames_per_run, &reached, mend);
         let settings = Settings {
-            executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
+            executor: workers.executor(),
             budget: &budget,
             release: Release::AtOnce,
             durability: Durability::AtFinish,

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use frame_worker::{Backend, DigestKind, Pool, Suite};
+use frame_worker::{Backend, DigestKind, Suite};
 use framing::limits::SEGMENTS_MAX;
 use framing::{Shape, StreamGeometry};
 use keys::Recipients;
-use segment_worker::{Budget, CancelToken, Committed, Executor, Release, Settings};
+use segment_worker::{Budget, CancelToken, Committed, Release, Settings};
 use sinks::{Durability, Earlier, Existing, StreamingSink};
 use sources::Source;
 
@@ -209,11 +209,11 @@ impl Sealer {
         let plan = resources.plan(shape, &budget, total);
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
-        let pool = resources.pool_for(plan, shape, total)?;
+        let workers = resources.workers_for(plan, shape, total)?;
         let mut feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
         let mut reached = start.plaintext_len;
         let settings = Settings {
-            executor: pool.as_ref().map_or(Executor::Inline, Executor::Pool),
+            executor: workers.executor(),
             budget: &budget,
             release: Release::AtOnce,
             durability: Durability::AtFinish,

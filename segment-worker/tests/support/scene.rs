@@ -32,11 +32,16 @@ pub(crate) struct Scene {
 pub(crate) enum Workers {
     Inline,
     Pool(Pool),
+    PoolAndCaller(Pool),
 }
 
 impl Workers {
     pub(crate) fn pool(threads: usize) -> Workers {
-        Workers::Pool(Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap())
+        Workers::Pool(pool_of(threads))
+    }
+
+    pub(crate) fn pool_and_caller(threads: usize) -> Workers {
+        Workers::PoolAndCaller(pool_of(threads))
     }
 
     /// How many jobs may run at once.
@@ -44,20 +49,26 @@ impl Workers {
         match self {
             Workers::Inline => 1,
             Workers::Pool(pool) => pool.threads(),
+            Workers::PoolAndCaller(pool) => pool.threads() + 1,
         }
     }
 
     pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         match self {
             Workers::Inline => job(),
-            Workers::Pool(pool) => pool.spawn(job),
+            Workers::Pool(pool) | Workers::PoolAndCaller(pool) => pool.spawn(job),
         }
     }
 }
 
-/// The calling thread, and pools of 1, 2, 3 and 8.
+/// The calling thread, pools of 1, 2, 3 and 8, and pools of 1 and 3 beside the calling thread.
 pub(crate) fn all_workers() -> Vec<Workers> {
-    [1, 2, 3, 8].map(Workers::pool).into_iter().chain([Workers::Inline]).collect()
+    let pools = [1, 2, 3, 8].map(Workers::pool);
+    pools.into_iter().chain([1, 3].map(Workers::pool_and_caller)).chain([Workers::Inline]).collect()
+}
+
+fn pool_of(threads: usize) -> Pool {
+    Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
 }
 
 impl Scene {
@@ -127,6 +138,7 @@ impl Scene {
             executor: match &self.workers {
                 Workers::Inline => Executor::Inline,
                 Workers::Pool(pool) => Executor::Pool(pool),
+                Workers::PoolAndCaller(pool) => Executor::PoolAndCaller(pool),
             },
             budget: &self.budget,
             release: self.release,

@@ -101,7 +101,7 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     let effort = Effort::of(plan.pace);
     let counts = powers_of_two(threads);
     let both = if threads == NonZeroUsize::MIN { vec![threads] } else { vec![NonZeroUsize::MIN, threads] };
-    let streams = Streams::new(plan.memory, &counts, plaintext.clone(), effort.lap, cancel)?;
+    let streams = Streams::new(plan.memory, plaintext.clone(), effort.lap, cancel);
     let files = Files::make(&ground, file_len, plaintext.clone(), cancel)?;
 
     tell(Phase::Parts);

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frame_worker::Pool;
 use keys::{Identities, Recipients, WrappingKey};
 use segment_worker::CancelToken;
 use sinks::{MemorySink, NullSink};
@@ -15,12 +14,10 @@ use sources::BytesSource;
 use super::files::Files;
 use super::turns::{Lap, Way};
 use super::{Ends, Recipe, Step, Work};
-use crate::{Error, ErrorKind, Opener, Sealer};
+use crate::{Error, Opener, Sealer};
 
 /// What streams are run with.
 pub(super) struct Streams {
-    /// One for each number of threads.
-    pools: Vec<Pool>,
     memory: Option<usize>,
     plaintext: Arc<[u8]>,
     lap: Duration,
@@ -30,14 +27,11 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn new(
         memory: Option<usize>,
-        counts: &[NonZeroUsize],
         plaintext: Arc<[u8]>,
         lap: Duration,
         cancel: &CancelToken,
-    ) -> Result<Streams, Error> {
-        let pools: Result<Vec<Pool>, _> = counts.iter().map(|&count| Pool::new(count)).collect();
-        let pools = pools.map_err(|error| Error::new(ErrorKind::Io, error.to_string()))?;
-        Ok(Streams { pools, memory, plaintext, lap, cancel: cancel.clone() })
+    ) -> Streams {
+        Streams { memory, plaintext, lap, cancel: cancel.clone() }
     }
 
     /// Sealing and opening in memory, each recipe on each of `counts` threads.
@@ -147,7 +141,7 @@ impl Streams {
             .suite(recipe.suite)
             .digest(recipe.digest)
             .frame_len(recipe.frame_len)
-            .pool(self.pool(threads))
+            .threads(threads)
             .cancel(self.cancel.clone());
         match self.memory {
             Some(bytes) => sealer.memory(bytes),
@@ -156,18 +150,12 @@ impl Streams {
     }
 
     fn opener(&self, threads: NonZeroUsize) -> Opener {
-        let opener = Opener::new(Identities::new().wrapping_key(key()))
-            .pool(self.pool(threads))
-            .cancel(self.cancel.clone());
+        let opener =
+            Opener::new(Identities::new().wrapping_key(key())).threads(threads).cancel(self.cancel.clone());
         match self.memory {
             Some(bytes) => opener.memory(bytes),
             None => opener,
         }
-    }
-
-    fn pool(&self, threads: NonZeroUsize) -> Pool {
-        let pool = self.pools.iter().find(|pool| pool.threads() == threads.get());
-        pool.expect("there is a pool for every number of threads").clone()
     }
 }
 

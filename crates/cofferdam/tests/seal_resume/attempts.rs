@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::fs;
 
+use cofferdam::Pool;
+
 use crate::place::{Place, Spot, frames, whole_segments};
 use crate::streams::map::segments;
 use crate::streams::{SEGMENT, counted, small_sealer, threads};
@@ -22,9 +24,11 @@ pub(crate) fn many_attempts() {
         seen.len()
     };
     let mut count = 0;
+    // There, jobs run ahead of what the caller commits.
+    let pool = Pool::new(threads(3)).unwrap();
     // Steps of two segments forward, and now and then something of it is lost again.
     for until in (2..=24).step_by(2) {
-        let mut left = place.seal_until(small_sealer().threads(threads(3)), until);
+        let mut left = place.seal_until(small_sealer().pool(pool.clone()), until);
         count = note(&left.staging);
         attempts += 1;
         let lost = [0, 100, SEGMENT + 300, 2 * SEGMENT + 5000][until as usize / 2 % 4];
