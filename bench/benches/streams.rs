@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use cofferdam::{
-    Budget, BytesSource, Identities, MemorySink, NullSink, Opener, Pool, Recipients, Sealer, WrappingKey,
+    Budget, BytesSource, Identities, MemorySink, NullSink, Opener, Pool, ReaderSource, Recipients, Sealer,
+    WrappingKey,
 };
 use cofferdam_bench::{Measured, Parts, Scale, bytes};
 
@@ -19,10 +20,11 @@ fn main() {
     let parent = env::var_os(DIRECTORY).map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
     let directory = tempfile::tempdir_in(&parent).expect("the directory can be written");
     println!("{}", preface(scale));
-    for place in [Place::Memory, Place::Files] {
+    for place in Place::ALL {
         if parts.has(place.name()) {
             let from_to = match place {
                 Place::Memory => "from memory to a sink that drops them".to_owned(),
+                Place::Reader => "from a reader, as from a pipe, to a sink that drops them".to_owned(),
                 Place::Files => format!("file to file in {}", parent.display()),
             };
             println!("\n{} MiB a stream, {from_to}:\n", stream_len(scale, place) as f64 / MIB);
@@ -148,13 +150,18 @@ impl Each {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Memory,
+    /// The same bytes, in order only: windows and what is read ahead are held as well.
+    Reader,
     Files,
 }
 
 impl Place {
+    const ALL: [Place; 3] = [Place::Memory, Place::Reader, Place::Files];
+
     fn name(self) -> &'static str {
         match self {
             Place::Memory => "memory",
+            Place::Reader => "reader",
             Place::Files => "files",
         }
     }
@@ -182,7 +189,7 @@ impl Row {
             panic!("a row has five arguments")
         };
         let each = [Each::Seals, Each::Opens, Each::Waits].into_iter().find(|one| one.name() == each);
-        let place = [Place::Memory, Place::Files].into_iter().find(|one| one.name() == place);
+        let place = Place::ALL.into_iter().find(|one| one.name() == place);
         Row {
             each: each.expect(PARENT),
             place: place.expect(PARENT),
@@ -234,6 +241,12 @@ impl Row {
             (Each::Opens, Place::Memory) => Box::new(move |_| {
                 opener.open(source(), NullSink::new()).expect(WORKS);
             }),
+            (Each::Seals, Place::Reader) => Box::new(move |_| {
+                sealer.seal(ReaderSource::new(shared.input), NullSink::new()).expect(WORKS);
+            }),
+            (Each::Opens, Place::Reader) => Box::new(move |_| {
+                opener.open(ReaderSource::new(shared.input), NullSink::new()).expect(WORKS);
+            }),
             (Each::Seals, Place::Files) => Box::new(move |number| {
                 sealer.seal_file(&self.input(), &self.target(number)).expect(WORKS);
             }),
@@ -262,7 +275,7 @@ impl Row {
 
     /// Bytes of input that the process holds, for all streams.
     fn held_input_len(&self) -> u64 {
-        let holds = self.place == Place::Memory && self.each != Each::Waits;
+        let holds = self.place != Place::Files && self.each != Each::Waits;
         if holds { fs::metadata(self.input()).expect(WORKS).len() } else { 0 }
     }
 }
@@ -309,7 +322,7 @@ fn rounds(scale: Scale) -> usize {
 /// Two segments; of files half of one, since all targets stand there at once.
 fn stream_len(scale: Scale, place: Place) -> usize {
     match (scale, place) {
-        (Scale::Measure, Place::Memory) => 16 << 20,
+        (Scale::Measure, Place::Memory | Place::Reader) => 16 << 20,
         (Scale::Measure, Place::Files) => 4 << 20,
         (Scale::Smoke, _) => 1 << 20,
     }

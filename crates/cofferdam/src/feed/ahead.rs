@@ -42,6 +42,9 @@ impl Ahead {
                 Arrival::NothingYet => return Ok(Filled::NotYet),
             }
         }
+        if self.len == 0 {
+            buffers.give(std::mem::take(&mut self.buffer));
+        }
         Ok(Filled::Bytes(self.len))
     }
 
