@@ -18,6 +18,7 @@ mod job;
 mod lease;
 mod line;
 mod open;
+mod outlet;
 mod proof;
 mod release;
 mod seal;

@@ -2,25 +2,24 @@
 //! It knows neither what feeds it nor which way the bytes go: `open` and `seal` drive it.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
-use std::thread;
 
-use frame_worker::{Pool, SegmentIndex};
-use sinks::{Checkpoint, PositionedWrite, StreamingSink, Visibility};
+use frame_worker::Pool;
+use sinks::{StreamingSink, Visibility};
 
-use crate::durability::{SyncFailed, SyncThread};
+use crate::durability::SyncThread;
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
 use crate::flight::{Closed, Flight, InFlight};
 use crate::guard::Guard;
 use crate::job::{Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
+use crate::outlet::Outlet;
 use crate::proof::{Complete, Verified};
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::settings::{Committed, Demand, Executor, Settings};
 use crate::sync::mailbox::Mailbox;
-use crate::{Buffers, CancelToken};
+use crate::{Budget, Buffers, CancelToken};
 
 /// What an orchestrator does next.
 pub(crate) enum Turn {
@@ -36,12 +35,13 @@ pub(crate) enum Turn {
 
 /// One stream under way, from its reservation to its publish. Dropped before that, it stops what is out and waits for it.
 pub(crate) struct Line<'a, S: StreamingSink, C> {
-    pub(crate) committed: Committed,
+    pub(crate) outlet: Outlet<'a, S>,
     pub(crate) buffers: Buffers,
-    settings: Settings<'a>,
     work: Work,
-    guard: Guard<S>,
-    positioned: Option<Arc<dyn PositionedWrite>>,
+    executor: Executor<'a>,
+    budget: &'a Budget,
+    run_len: usize,
+    frame_len: u32,
     holds: bool,
     flights: VecDeque<InFlight<C>>,
     mailbox: Arc<Mailbox<Outcome>>,
@@ -51,7 +51,6 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     failed: Option<Outcome>,
     abort: CancelToken,
     inline: bool,
-    sync: Option<SyncThread>,
 }
 
 impl<'a, S: StreamingSink, C> Line<'a, S, C> {
@@ -74,17 +73,19 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let own = guard.profile().reserve_bytes;
         let mut lease = reserve(&settings, holds, own, caller)?;
         assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
-        let sync = SyncThread::start(guard.durability(), settings.durability, &start, settings.cancel)?;
+        let Settings { executor, budget, durability, cancel, demand, frame_len, mark, observe, .. } =
+            settings;
+        let sync = SyncThread::start(guard.durability(), durability, &start, cancel)?;
         Ok(Line {
-            committed: start,
-            buffers: Buffers::new(settings.demand.run_len, settings.budget),
+            outlet: Outlet { committed: start, guard, positioned, sync, cancel, mark, observe },
+            buffers: Buffers::new(demand.run_len, budget),
             inline: pool.is_none() || on_pool,
-            outstanding_max: pool
-                .map_or(1, |_| RUNS_PER_THREAD * settings.executor.threads() + RUNS_IN_RESERVE),
-            settings,
+            outstanding_max: pool.map_or(1, |_| RUNS_PER_THREAD * executor.threads() + RUNS_IN_RESERVE),
             work,
-            guard,
-            positioned,
+            executor,
+            budget,
+            run_len: demand.run_len,
+            frame_len,
             holds,
             flights: VecDeque::new(),
             mailbox: Arc::new(Mailbox::new()),
@@ -92,14 +93,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             lease,
             failed: None,
             abort: CancelToken::new(),
-            sync,
         })
     }
 
     /// Takes in what jobs have left, then says what to do. `fed` says that the feed has no more.
     pub(crate) fn turn<E>(&mut self, fed: bool, credit: &mut Credit) -> Result<Turn, StreamError<E>> {
-        let durable = self.look()?;
-        self.note_durable(durable);
+        self.outlet.report()?;
         if self.failed.is_some() {
             return Ok(Turn::Failed);
         }
@@ -120,17 +119,14 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
     pub(crate) fn begin<E>(&mut self, plan: SegmentPlan) -> Result<(), StreamError<E>> {
         let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
-        self.look()?;
-        if index.0 != self.committed.segments + self.flights.len() as u64 {
+        self.outlet.look()?;
+        if index.0 != self.outlet.committed.segments + self.flights.len() as u64 {
             return Err(StreamError::Segment { segment: index, fault: SegmentFault::Chain });
         }
-        if let Some(sink) = &self.positioned
-            && !head.is_empty()
-        {
-            sink.write_at(sink_offset, &head)
-                .map_err(|source| StreamError::Sink { segment: index, source })?;
+        if self.outlet.positioned.is_some() {
+            self.outlet.write(index, sink_offset, &head)?;
         }
-        let sequencer = Sequencer::new(index, digest, self.settings.frame_len);
+        let sequencer = Sequencer::new(index, digest, self.frame_len);
         let frames_end = sink_offset + head.len() as u64;
         let flight = Flight { index, worker, frames_end, sink_offset, head, held: Vec::new() };
         self.flights.push_back(InFlight { flight, sequencer, outstanding: 0, closing: None, lost: false });
@@ -140,7 +136,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// Sends a run of the segment that began last on its way, paid for by `credit`.
     pub(crate) fn submit(&mut self, run: Run, credit: &mut Credit) {
         assert!(std::mem::take(&mut credit.taken), "a run is paid for before it is read");
-        assert!(run.input_len.max(run.output_len) <= self.settings.demand.run_len, "a run fits its buffers");
+        assert!(run.input_len.max(run.output_len) <= self.run_len, "a run fits its buffers");
         let last = self.flights.back_mut().expect("a run belongs to a segment");
         last.outstanding += 1;
         last.flight.frames_end = run.sink_offset + run.output_len as u64;
@@ -150,14 +146,14 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             worker: last.flight.worker.clone(),
             run,
             work: self.work,
-            sink: self.positioned.clone(),
+            sink: self.outlet.positioned.clone(),
             buffers: self.buffers.clone(),
-            stops: [self.settings.cancel.clone(), self.abort.clone()],
+            stops: [self.outlet.cancel.clone(), self.abort.clone()],
         };
         let mailbox = self.mailbox.clone();
-        match self.settings.executor.pool() {
+        match self.executor.pool() {
             Some(pool) if !self.inline => {
-                let budget = self.settings.budget.clone();
+                let budget = self.budget.clone();
                 budget.leave(move || mailbox.post(job.perform()));
                 pool.spawn(move || _ = budget.do_one());
             }
@@ -182,7 +178,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// keeps the threads busy meanwhile. Where this thread may do jobs itself, it does one in place of waiting.
     pub(crate) fn wait<E>(&mut self) -> Result<(), StreamError<E>> {
         assert!(self.outstanding > 0, "a result is due");
-        if matches!(self.settings.executor, Executor::PoolAndCaller(_)) && self.settings.budget.do_one() {
+        if matches!(self.executor, Executor::PoolAndCaller(_)) && self.budget.do_one() {
             return Ok(());
         }
         let outcome = self.mailbox.take(self.outstanding.div_ceil(2));
@@ -205,35 +201,14 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         tail: &[u8],
         after: Committed,
     ) -> Result<(), StreamError<E>> {
-        let segment = flight.index;
-        self.write_rest(&mut flight, tail)?;
-        self.look()?;
-        let mark = proof.mark.clone();
-        self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
-        self.committed = after;
-        let posted = self.sync.as_ref().map_or(Ok(after.durable_len), |sync| sync.post(&after, mark));
-        self.committed.durable_len = posted.as_ref().map_or(after.durable_len, |durable| *durable);
-        // It has committed, whatever became of its sync.
-        (self.settings.observe)(&self.committed);
-        self.heed(posted)?;
+        if self.outlet.positioned.is_none() {
+            self.write_out(&mut flight)?;
+        }
+        self.outlet.write(flight.index, flight.frames_end, tail)?;
+        self.outlet.commit(proof, after)?;
         // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
         // there may be none due.
         self.emit()
-    }
-
-    /// Writes what stands behind the last segment, which has committed before. No commit follows that would say where an
-    /// ordered sink's bytes belong, so that only positions can take them.
-    pub(crate) fn append<E>(&mut self, bytes: &[u8]) -> Result<(), StreamError<E>> {
-        self.look()?;
-        let at = self.committed.sink_len;
-        let written = match &self.positioned {
-            Some(sink) => sink.write_at(at, bytes),
-            None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_POSITION)),
-        };
-        let segment = SegmentIndex(self.committed.segments.saturating_sub(1));
-        written.map_err(|source| StreamError::Sink { segment, source })?;
-        self.committed.sink_len += bytes.len() as u64;
-        Ok(())
     }
 
     /// Whether every segment that has begun has committed.
@@ -244,17 +219,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// Publishes the whole. Nothing is in flight any more.
     pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
         assert!(self.outstanding == 0 && self.flights.is_empty(), "all segments have committed");
-        if let Some(sync) = self.sync.take() {
-            let durable = self.heed(sync.stop())?;
-            self.note_durable(durable);
-            self.look()?;
-        }
-        self.guard.publish(proof).map_err(StreamError::Publish)
-    }
-
-    /// The checkpoint of a commit.
-    pub(crate) fn mark(&self, committed: &Committed) -> Checkpoint {
-        (self.settings.mark)(committed)
+        self.outlet.publish(proof)
     }
 
     /// Takes in everything that is out.
@@ -270,34 +235,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         self.failed.take().and_then(Outcome::into_error)
     }
 
-    /// Before every call on the sink, so that none begins after a cancellation or a failed sync that has been seen. Gives
-    /// the bytes that are durable.
-    fn look<E>(&mut self) -> Result<u64, StreamError<E>> {
-        if self.settings.cancel.is_cancelled() {
-            return Err(StreamError::Cancelled);
-        }
-        let durable = self.sync.as_ref().map_or(Ok(self.committed.durable_len), SyncThread::look);
-        self.heed(durable)
-    }
-
-    /// A failed sync ends the sink: it is not even asked to roll back.
-    fn heed<E>(&mut self, durable: Result<u64, SyncFailed>) -> Result<u64, StreamError<E>> {
-        durable.map_err(|failed| {
-            self.guard.poison();
-            failed.into()
-        })
-    }
-
-    /// Reports what has become durable since the last commit, also while the source idles.
-    fn note_durable(&mut self, durable: u64) {
-        if durable > self.committed.durable_len {
-            self.committed.durable_len = durable;
-            (self.settings.observe)(&self.committed);
-        }
-    }
-
     fn take_credit(&mut self, credit: &mut Credit) -> bool {
-        credit.taken = self.lease.try_take(2 * self.settings.demand.run_len);
+        credit.taken = self.lease.try_take(2 * self.run_len);
         credit.taken
     }
 
@@ -315,8 +254,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
                 return Ok(());
             }
         };
-        let run_len = self.settings.demand.run_len;
-        self.lease.give(if run.output.is_some() { run_len } else { 2 * run_len });
+        self.lease.give(if run.output.is_some() { self.run_len } else { 2 * self.run_len });
         owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
     }
 
@@ -342,7 +280,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
                 flight.held.extend(output);
             }
         }
-        if self.holds || self.positioned.is_some() {
+        if self.holds || self.outlet.positioned.is_some() {
             return Ok(());
         }
         let Some(mut front) = self.flights.pop_front() else { return Ok(()) };
@@ -351,56 +289,28 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         written
     }
 
-    fn write_rest<E>(&mut self, flight: &mut Flight, tail: &[u8]) -> Result<(), StreamError<E>> {
-        let sink = self.positioned.clone();
-        if sink.is_none() {
-            self.write_out(flight)?;
-        }
-        self.look()?;
-        let written = match sink {
-            _ if tail.is_empty() => Ok(()),
-            Some(sink) => sink.write_at(flight.frames_end, tail),
-            None => self.guard.write(flight.frames_end, tail),
-        };
-        written.map_err(|source| StreamError::Sink { segment: flight.index, source })
-    }
-
     /// Ordered mode: writes what of the oldest segment is in order.
     fn write_out<E>(&mut self, flight: &mut Flight) -> Result<(), StreamError<E>> {
         let segment = flight.index;
-        let refused = |source| StreamError::Sink { segment, source };
-        self.look()?;
-        if !self.guard.is_open() {
-            self.guard.begin(flight.sink_offset).map_err(refused)?;
-        }
-        if !flight.head.is_empty() {
-            self.guard.write(flight.sink_offset, &std::mem::take(&mut flight.head)).map_err(refused)?;
-        }
+        self.outlet.begin(segment, flight.sink_offset)?;
+        self.outlet.write(segment, flight.sink_offset, &std::mem::take(&mut flight.head))?;
         for output in flight.held.drain(..) {
-            if output.len > 0 {
-                self.look()?;
-                self.guard.write(output.sink_offset, &output.buffer[..output.len]).map_err(refused)?;
-            }
+            self.outlet.write(segment, output.sink_offset, &output.buffer[..output.len])?;
             self.buffers.give(output.buffer);
-            self.lease.give(self.settings.demand.run_len);
+            self.lease.give(self.run_len);
         }
         Ok(())
     }
 }
 
 impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
-    /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for, so is
-    /// a sync that runs, and only then is the sink dropped.
+    /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for, then the
+    /// outlet waits for a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
         self.abort.cancel();
         while self.outstanding > 0 {
             self.outstanding -= 1;
             self.mailbox.take(1);
-        }
-        match self.sync.take().map(SyncThread::stop) {
-            Some(Ok(durable)) if !thread::panicking() => self.note_durable(durable),
-            Some(Err(_)) => self.guard.poison(),
-            _ => {}
         }
     }
 }
@@ -428,8 +338,6 @@ fn reserve<E>(
     settings.budget.reserve(needed, caller, settings.cancel).ok_or(StreamError::Cancelled)
 }
 
-const NO_POSITION: &str =
-    "what is left of this stream lies behind its last segment, and the sink takes no bytes there";
 /// So many runs a thread are out at once: one that is worked on, one that waits for the thread.
 const RUNS_PER_THREAD: usize = 2;
 /// And so many beyond, so that no thread idles while the orchestrator is elsewhere.

@@ -61,7 +61,7 @@ pub fn open<F: Feed, S: StreamingSink>(
             }
         }
     }
-    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.committed;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.outlet.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     let nothing_left = segments == start.segments && segments > 0;
     if end.as_ref() != Some(&seen) || !(last || nothing_left) || !line.is_empty() {
@@ -100,7 +100,7 @@ fn settle<S: StreamingSink, E>(
     last: &mut bool,
 ) -> Result<(), StreamError<E>> {
     let Closed { flight, sequencer, closing } = closed;
-    let before = line.committed;
+    let before = line.outlet.committed;
     let segment = flight.index;
     let refuse = |fault| StreamError::Segment { segment, fault };
     if *last || segment.0 != before.segments {
@@ -115,7 +115,7 @@ fn settle<S: StreamingSink, E>(
         chain: closing.chain_after,
         durable_len: before.durable_len,
     };
-    let proof = sequencer.finish(&closing, before.chain, || line.mark(&after)).map_err(refuse)?;
+    let proof = sequencer.finish(&closing, before.chain, || (line.outlet.mark)(&after)).map_err(refuse)?;
     *last = closing.fields.last;
     line.commit(flight, proof, &[], after)
 }

@@ -64,17 +64,17 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
                 Ok(Step::NothingYet) => {}
                 Ok(Step::End(Leftover(bytes))) => {
                     assert!(
-                        line.committed == start && line.is_empty(),
+                        line.outlet.committed == start && line.is_empty(),
                         "only what is there needs no last segment"
                     );
-                    line.append(&bytes)?;
+                    line.outlet.append(&bytes)?;
                     fed = true;
                 }
                 Err(error) => return Err(StreamError::Feed(error)),
             },
         }
     }
-    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.committed;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.outlet.committed;
     line.publish(Complete { sink_len })?;
     Ok(Sealed { segments, plaintext_len, wire_len: sink_len, stream_digest: chain })
 }
@@ -86,7 +86,7 @@ fn settle<F: SealFeed, S: StreamingSink>(
     closed: Closed<IsLast>,
 ) -> Result<(), StreamError<F::Error>> {
     let Closed { flight, sequencer, closing } = closed;
-    let before = line.committed;
+    let before = line.outlet.committed;
     let segment = flight.index;
     assert_eq!(segment.0, before.segments, "a feed numbers its segments without gaps");
     let (frame_count, plaintext_len) = (sequencer.frame_count(), sequencer.plaintext_len());
@@ -101,6 +101,6 @@ fn settle<F: SealFeed, S: StreamingSink>(
         chain,
         durable_len: before.durable_len,
     };
-    let proof = Verified { index: segment.0, mark: line.mark(&after) };
+    let proof = Verified { index: segment.0, mark: (line.outlet.mark)(&after) };
     line.commit(flight, proof, &tail, after)
 }
