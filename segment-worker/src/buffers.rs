@@ -1,6 +1,8 @@
 //! The buffers that the streams of one budget use in turn, whoever used one before.
 //! They hold plaintext and ciphertext in turn; what is charged for them is the lease's business.
 
+use std::ops::{Deref, DerefMut};
+
 use parking_lot::Mutex;
 
 use crate::Budget;
@@ -19,68 +21,124 @@ impl Buffers {
     }
 
     /// A buffer. What it holds is left over from before, and perhaps from another stream on the same budget.
-    pub fn take(&self) -> Vec<u8> {
-        self.budget.stock().take(self.len)
-    }
-
-    /// Brings a buffer back.
-    pub fn give(&self, buffer: Vec<u8>) {
-        if buffer.len() == self.len && self.len > 0 {
-            self.budget.stock().give(buffer);
-        }
+    pub fn take(&self) -> Buffer {
+        Buffer { bytes: self.budget.stock().take(self.len), budget: self.budget.clone() }
     }
 }
 
-/// The buffers of a budget that nobody uses at the moment.
+/// Bytes of the budget's memory. They go back to its stock when this is dropped.
+pub struct Buffer {
+    bytes: Vec<u8>,
+    budget: Budget,
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.budget.stock().give(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// The buffers of a budget that nobody uses at the moment, for as long as a stream is under way.
 ///
-/// With those in use they never take more than the budget. What is in use is charged, so that it fits by itself; and one
-/// more is made only when the stock has none of its length, and after it has freed as many bytes of other lengths, or
-/// all it had.
-#[derive(Default)]
-pub(crate) struct Stock(Mutex<Spare>);
+/// With what is in use they never take more than the budget. What is in use is charged, so that it fits by itself; the
+/// stock gives way to it, those first that have lain longest. A feed may hold a run for a moment longer than its stream.
+pub(crate) struct Stock {
+    total: usize,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
-struct Spare {
-    buffers: Vec<Vec<u8>>,
-    /// Streams that may still want them.
+struct State {
+    spare: Vec<Vec<u8>>,
+    spare_len: usize,
+    /// Bytes of the buffers in use, and of what sinks hold of their own.
+    used: usize,
     streams: usize,
 }
 
 impl Stock {
-    /// One more stream uses the stock.
-    pub(crate) fn enter(&self) {
-        self.0.lock().streams += 1;
+    /// Within a budget of `total` bytes.
+    pub(crate) fn new(total: usize) -> Stock {
+        Stock { total, state: Mutex::default() }
     }
 
-    /// A stream uses it no more. The last one frees all of it.
-    pub(crate) fn leave(&self) {
-        let mut spare = self.0.lock();
-        spare.streams -= 1;
-        if spare.streams == 0 {
-            spare.buffers = Vec::new();
-        }
+    /// A stream begins whose sink holds `own` bytes.
+    pub(crate) fn enter(&self, own: usize) {
+        let mut state = self.state.lock();
+        state.streams += 1;
+        state.used += own;
+        let beyond = state.beyond(self.total);
+        // Memory goes back to the system with no lock held, here and below.
+        drop(state);
+        drop(beyond);
     }
 
-    /// The buffer of `len` bytes that came back last: a core's cache may still have it.
+    /// The stream is over. The last one frees the stock.
+    pub(crate) fn leave(&self, own: usize) {
+        let mut state = self.state.lock();
+        state.streams -= 1;
+        state.used -= own;
+        let unwanted = if state.streams == 0 { state.all() } else { Vec::new() };
+        drop(state);
+        drop(unwanted);
+    }
+
+    /// The buffer of `len` bytes that came back last, since a core's cache may still have it; or a new one.
     fn take(&self, len: usize) -> Vec<u8> {
-        let mut spare = self.0.lock();
-        if let Some(newest) = spare.buffers.iter().rposition(|buffer| buffer.len() == len) {
-            return spare.buffers.remove(newest);
+        let mut state = self.state.lock();
+        state.used += len;
+        if let Some(newest) = state.spare.iter().rposition(|buffer| buffer.len() == len) {
+            state.spare_len -= len;
+            return state.spare.remove(newest);
         }
-        let mut freed = 0;
-        let others = spare.buffers.iter().take_while(|other| {
-            let more = freed < len;
-            freed += other.len();
-            more
-        });
-        let others = others.count();
-        spare.buffers.drain(..others);
-        drop(spare);
+        let beyond = state.beyond(self.total);
+        drop(state);
+        drop(beyond);
         vec![0; len]
     }
 
     fn give(&self, buffer: Vec<u8>) {
-        self.0.lock().buffers.push(buffer);
+        let mut state = self.state.lock();
+        state.used -= buffer.len();
+        if state.streams > 0 {
+            state.spare_len += buffer.len();
+            state.spare.push(buffer);
+        }
+    }
+}
+
+impl State {
+    /// What of the stock does not fit beside what is in use.
+    fn beyond(&mut self, total: usize) -> Vec<Vec<u8>> {
+        let room = total.saturating_sub(self.used);
+        let mut left = self.spare_len;
+        let lying_longest = self.spare.iter().take_while(|buffer| {
+            let fits = left <= room;
+            left -= if fits { 0 } else { buffer.len() };
+            !fits
+        });
+        let count = lying_longest.count();
+        self.spare_len = left;
+        self.spare.drain(..count).collect()
+    }
+
+    fn all(&mut self) -> Vec<Vec<u8>> {
+        self.spare_len = 0;
+        std::mem::take(&mut self.spare)
     }
 }
 
@@ -89,71 +147,94 @@ mod tests {
     use super::*;
 
     fn lens(stock: &Stock) -> Vec<usize> {
-        stock.0.lock().buffers.iter().map(Vec::len).collect()
+        stock.state.lock().spare.iter().map(Vec::len).collect()
     }
 
-    fn stock_of(lens: &[usize]) -> Stock {
-        let stock = Stock::default();
-        stock.enter();
-        lens.iter().for_each(|&len| stock.give(vec![0; len]));
+    /// A stock that has buffers of these lengths, in this order, and nothing in use.
+    fn stock_of(total: usize, lens: &[usize]) -> Stock {
+        let stock = Stock::new(total);
+        stock.enter(0);
+        let buffers: Vec<_> = lens.iter().map(|&len| stock.take(len)).collect();
+        buffers.into_iter().for_each(|buffer| stock.give(buffer));
         stock
     }
 
     #[test]
     fn the_buffer_that_came_back_last_is_taken_first() {
-        let stock = stock_of(&[]);
-        stock.give(vec![1; 8]);
-        stock.give(vec![2; 8]);
-        stock.give(vec![3; 4]);
+        let stock = stock_of(100, &[8, 8, 4]);
+        let (mut first, mut second) = (stock.take(8), stock.take(8));
+        first.fill(1);
+        second.fill(2);
+        stock.give(first);
+        stock.give(second);
         assert_eq!(stock.take(8), [2; 8]);
         assert_eq!(stock.take(8), [1; 8]);
         assert_eq!(lens(&stock), [4]);
     }
 
     #[test]
-    fn a_new_buffer_takes_the_place_of_as_many_bytes_that_lie_longest() {
+    fn a_new_buffer_takes_the_room_that_is_left_and_then_that_of_those_that_lie_longest() {
         for (len, left) in [
-            (1, vec![4, 5]),
-            (3, vec![4, 5]),
-            (6, vec![4, 5]),
-            (7, vec![5]),
+            (1, vec![6, 4, 5]),
+            (3, vec![6, 4, 5]),
+            (7, vec![4, 5]),
+            (9, vec![4, 5]),
             (10, vec![5]),
-            (11, vec![]),
-            (99, vec![]),
+            (18, vec![]),
         ] {
-            let stock = stock_of(&[6, 4, 5]);
+            let stock = stock_of(18, &[6, 4, 5]);
             assert_eq!(stock.take(len), vec![0; len]);
             assert_eq!(lens(&stock), left, "beside a new one of {len}");
         }
     }
 
     #[test]
-    fn buffers_in_use_and_in_stock_never_take_more_than_what_may_be_in_use() {
+    fn what_a_sink_holds_of_its_own_takes_room_as_well_until_its_stream_is_over() {
+        let stock = stock_of(18, &[6, 4, 5]);
+        stock.enter(13);
+        assert_eq!(lens(&stock), [5]);
+        stock.take(1);
+        assert_eq!(lens(&stock), [0; 0], "19 bytes would be one too many");
+        stock.leave(13);
+        stock.give(stock.take(17));
+        assert_eq!(lens(&stock), [17]);
+    }
+
+    #[test]
+    fn what_is_in_use_and_in_stock_never_exceeds_the_budget() {
         const TOTAL: usize = 100;
         const LENS: [usize; 5] = [1, 7, 25, 26, 60];
-        let stock = stock_of(&[]);
+        let stock = stock_of(TOTAL, &[]);
         let mut in_use: Vec<Vec<u8>> = Vec::new();
+        let mut own: Vec<usize> = Vec::new();
         // Any order will do; the golden ratio brings many.
         for step in (0..20_000_u32).map(|step| step.wrapping_mul(0x9e37_79b9) as usize >> 8) {
-            let used: usize = in_use.iter().map(Vec::len).sum();
+            let used = in_use.iter().map(Vec::len).chain(own.clone()).sum::<usize>();
             let len = LENS[step % LENS.len()];
-            if used + len <= TOTAL {
-                in_use.push(stock.take(len));
-            } else {
+            if used + len > TOTAL && !in_use.is_empty() {
                 stock.give(in_use.swap_remove(step % in_use.len()));
+            } else if used + len > TOTAL {
+                own.drain(..).for_each(|own| stock.leave(own));
+            } else if step % 7 == 0 {
+                stock.enter(len);
+                own.push(len);
+            } else {
+                in_use.push(stock.take(len));
             }
-            let held: usize = in_use.iter().map(Vec::len).chain(lens(&stock)).sum();
-            assert!(held <= TOTAL, "{held} bytes: {in_use:?} and {:?}", lens(&stock));
+            let held: usize = in_use.iter().map(Vec::len).chain(own.clone()).chain(lens(&stock)).sum();
+            assert!(held <= TOTAL, "{held} bytes: {in_use:?}, {own:?} and {:?}", lens(&stock));
         }
     }
 
     #[test]
-    fn the_last_stream_frees_the_stock() {
-        let stock = stock_of(&[8]);
-        stock.enter();
-        stock.leave();
+    fn the_last_stream_frees_the_stock_and_what_comes_back_later_is_freed_at_once() {
+        let stock = stock_of(100, &[8]);
+        let late = stock.take(9);
+        stock.enter(0);
+        stock.leave(0);
         assert_eq!(lens(&stock), [8]);
-        stock.leave();
+        stock.leave(0);
+        stock.give(late);
         assert_eq!(lens(&stock), [0; 0]);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use frame_worker::{Closing, ClosingFields, FrameIndex, FrameWorker, SegmentDigest, SegmentIndex};
 
-use crate::Buffers;
+use crate::{Buffer, Buffers};
 
 /// A stream to open, step by step, in wire order.
 pub trait Feed {
@@ -100,7 +100,7 @@ pub struct Run {
 /// Where the bytes of a run are.
 pub enum Input {
     /// At hand: the first `input_len` bytes of a buffer.
-    Bytes(Vec<u8>),
+    Bytes(Buffer),
     /// At `input_offset` of something that a job can read by itself.
     Place(Arc<dyn ReadAt>),
 }

@@ -11,7 +11,7 @@ use sinks::PositionedWrite;
 use crate::error::StreamError;
 use crate::feed::{Input, Run};
 use crate::sequencer::OpenedRun;
-use crate::{Buffers, CancelToken};
+use crate::{Buffer, Buffers, CancelToken};
 
 /// Which way the bytes go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Outcome {
 
 /// What came out of a run and has yet to go to the sink: the first `len` bytes of a buffer.
 pub(crate) struct Output {
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffer: Buffer,
     pub(crate) len: usize,
     pub(crate) sink_offset: u64,
 }
@@ -78,7 +78,7 @@ impl Job {
     /// Does the run. A panic on the way becomes a result like any other.
     pub(crate) fn perform(self) -> Outcome {
         let (segment, first) = (self.segment, self.run.first);
-        // Nothing of the job survives a panic but its buffers, and those are dropped with it.
+        // Nothing of the job survives a panic but its buffers, and what those hold nobody reads.
         let result = catch_unwind(AssertUnwindSafe(|| self.steps())).unwrap_or(Err(JobError::Panicked));
         Outcome { segment, first, result }
     }
@@ -90,7 +90,7 @@ impl Job {
             false => Ok(()),
         };
         look()?;
-        let mut buffer = if run.output_len == 0 { Vec::new() } else { buffers.take() };
+        let mut buffer = buffers.take();
         let out = &mut buffer[..run.output_len];
         let frames = on_input(run.input, run.input_offset, run.input_len, &buffers, |bytes| {
             look()?;
@@ -106,7 +106,6 @@ impl Job {
                 if run.output_len > 0 {
                     sink.write_at(run.sink_offset, &buffer[..run.output_len]).map_err(JobError::Write)?;
                 }
-                buffers.give(buffer);
                 None
             }
             None => Some(Output { buffer, len: run.output_len, sink_offset: run.sink_offset }),
@@ -115,7 +114,7 @@ impl Job {
     }
 }
 
-/// Calls `work` on the bytes of a run, wherever they are. A buffer that held them goes back to the stock.
+/// Calls `work` on the bytes of a run, wherever they are.
 fn on_input<T>(
     input: Input,
     offset: u64,
@@ -133,9 +132,7 @@ fn on_input<T>(
             buffer
         }
     };
-    let done = work(&buffer[..len]);
-    buffers.give(buffer);
-    done
+    work(&buffer[..len])
 }
 
 /// Opens a run that has to have `count` frames and to fill `out`: where its bytes go was reckoned from that.

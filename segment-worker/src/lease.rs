@@ -1,13 +1,13 @@
 //! How a stream draws on a memory budget: its minimum all at once, more only if it is free.
-//! It knows bytes, not what they hold, and jobs, not what they do.
+//! It knows bytes, not what they hold.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::buffers::Stock;
+use crate::jobs::Jobs;
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
-use crate::sync::queue::Queue;
 
 /// Bytes of buffers that streams may hold at once. Clones share it.
 #[derive(Clone)]
@@ -15,12 +15,10 @@ pub struct Budget(Arc<Shared>);
 
 struct Shared {
     gate: Gate,
-    /// The jobs, not yet begun, of streams that hold credit here. Bounded as those streams' runs are.
-    jobs: Queue<Job>,
+    /// The jobs, not yet begun, of streams that hold credit here and run on pools that may be shared.
+    jobs: Arc<Jobs>,
     stock: Stock,
 }
-
-type Job = Box<dyn FnOnce() + Send>;
 
 /// Where a stream is run from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +32,11 @@ pub(crate) enum Caller {
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Shared { gate: Gate::new(bytes), jobs: Queue::new(), stock: Stock::default() }))
+        Budget(Arc::new(Shared {
+            gate: Gate::new(bytes),
+            jobs: Arc::new(Jobs::new()),
+            stock: Stock::new(bytes),
+        }))
     }
 
     /// What it was made with, in bytes.
@@ -42,14 +44,21 @@ impl Budget {
         self.0.gate.total()
     }
 
-    /// Reserves `minimum` bytes, waiting while other streams hold them. `None` if cancelled. The caller holds no
-    /// other lease on this budget: two that each wait for the other's would never end.
-    pub(crate) fn reserve(&self, minimum: usize, caller: Caller, cancel: &CancelToken) -> Option<Lease> {
+    /// Reserves `minimum` bytes, waiting while other streams hold them. `None` if cancelled. The stream's sink takes
+    /// `own` of them at once. The caller holds no other lease on this budget: two that each wait for the other's would
+    /// never end.
+    pub(crate) fn reserve(
+        &self,
+        minimum: usize,
+        own: usize,
+        caller: Caller,
+        cancel: &CancelToken,
+    ) -> Option<Lease> {
         let taken = match caller {
             Caller::OnPool => self.work_until_taken(minimum, cancel),
             Caller::Elsewhere => self.0.gate.take(minimum, || cancel.is_cancelled()),
         };
-        taken.then(|| Lease::new(self.clone(), minimum))
+        taken.then(|| Lease::new(self.clone(), minimum, own))
     }
 
     /// The buffers that this credit pays for.
@@ -57,14 +66,9 @@ impl Budget {
         &self.0.stock
     }
 
-    /// Leaves the job of a stream that holds a lease here to whoever calls [`Budget::do_one`] next.
-    pub(crate) fn leave(&self, job: impl FnOnce() + Send + 'static) {
-        self.0.jobs.leave(Box::new(job));
-    }
-
-    /// Does the oldest job that was left, if there is one, and says whether it did.
-    pub(crate) fn do_one(&self) -> bool {
-        self.0.jobs.take().map(|job| job()).is_some()
+    /// The jobs of streams that hold a lease here.
+    pub(crate) fn jobs(&self) -> &Arc<Jobs> {
+        &self.0.jobs
     }
 
     /// The way of a caller that is itself a thread of the pool: it works while it waits, for the credit it waits for
@@ -75,7 +79,7 @@ impl Budget {
             if self.0.gate.try_take(minimum) {
                 return true;
             }
-            if !self.do_one() {
+            if !self.0.jobs.do_one() {
                 std::thread::sleep(POLL);
             }
         }
@@ -87,13 +91,15 @@ impl Budget {
 pub(crate) struct Lease {
     budget: Budget,
     minimum: usize,
+    own: usize,
     used: usize,
 }
 
 impl Lease {
-    fn new(budget: Budget, minimum: usize) -> Lease {
-        budget.stock().enter();
-        Lease { budget, minimum, used: 0 }
+    fn new(budget: Budget, minimum: usize, own: usize) -> Lease {
+        assert!(own <= minimum, "the minimum has room for what the sink needs for itself");
+        budget.stock().enter(own);
+        Lease { budget, minimum, own, used: own }
     }
 
     /// Takes `bytes`: of the minimum as far as it goes, beyond it only what is free.
@@ -124,7 +130,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Before the credit: with it, another stream makes buffers of its own.
-        self.budget.stock().leave();
+        self.budget.stock().leave(self.own);
         self.budget.0.gate.give(self.charged());
     }
 }
@@ -139,7 +145,7 @@ mod tests {
     #[test]
     fn a_lease_keeps_its_minimum_and_gives_the_rest_back_at_once() {
         let budget = Budget::new(100);
-        let mut lease = budget.reserve(40, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        let mut lease = budget.reserve(40, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
         assert!(lease.try_take(30));
         assert!(!budget.0.gate.try_take(61), "the minimum is charged though part of it is unused");
         assert!(lease.try_take(70));
@@ -157,21 +163,21 @@ mod tests {
     #[test]
     fn a_reservation_that_waits_ends_when_it_is_cancelled() {
         let budget = Budget::new(10);
-        let _all = budget.reserve(10, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        let _all = budget.reserve(10, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
         let cancel = CancelToken::new();
         cancel.cancel();
         for caller in [Caller::OnPool, Caller::Elsewhere] {
-            assert!(budget.reserve(1, caller, &cancel).is_none());
+            assert!(budget.reserve(1, 0, caller, &cancel).is_none());
         }
     }
 
     #[test]
     fn a_caller_on_the_pool_does_the_jobs_that_hold_what_it_waits_for() {
         let budget = Budget::new(10);
-        let lease = budget.reserve(10, Caller::Elsewhere, &CancelToken::new()).unwrap();
-        budget.leave(|| {});
-        budget.leave(move || drop(lease));
-        assert!(budget.reserve(10, Caller::OnPool, &CancelToken::new()).is_some());
-        assert!(!budget.do_one(), "both have been done");
+        let lease = budget.reserve(10, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        budget.jobs().leave(|| {});
+        budget.jobs().leave(move || drop(lease));
+        assert!(budget.reserve(10, 0, Caller::OnPool, &CancelToken::new()).is_some());
+        assert!(!budget.jobs().do_one(), "both have been done");
     }
 }

@@ -15,6 +15,7 @@ mod feed;
 mod flight;
 mod guard;
 mod job;
+mod jobs;
 mod lease;
 mod line;
 mod open;
@@ -26,7 +27,7 @@ mod sequencer;
 mod settings;
 mod sync;
 
-pub use buffers::Buffers;
+pub use buffers::{Buffer, Buffers};
 pub use error::{SegmentFault, StreamError};
 pub use feed::{Feed, Input, IsLast, Leftover, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
 pub use lease::Budget;

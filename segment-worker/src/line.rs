@@ -13,13 +13,14 @@ use crate::feed::{Run, SegmentPlan};
 use crate::flight::{Closed, Flight, InFlight};
 use crate::guard::Guard;
 use crate::job::{Job, JobError, Outcome, Work};
+use crate::jobs::Jobs;
 use crate::lease::{Caller, Lease};
 use crate::outlet::Outlet;
 use crate::proof::{Complete, Verified};
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::settings::{Committed, Demand, Executor, Settings};
 use crate::sync::mailbox::Mailbox;
-use crate::{Budget, Buffers, CancelToken};
+use crate::{Buffers, CancelToken};
 
 /// What an orchestrator does next.
 pub(crate) enum Turn {
@@ -39,7 +40,7 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     pub(crate) buffers: Buffers,
     work: Work,
     executor: Executor<'a>,
-    budget: &'a Budget,
+    jobs: Arc<Jobs>,
     run_len: usize,
     frame_len: u32,
     holds: bool,
@@ -71,8 +72,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let on_pool = pool.is_some_and(Pool::is_current);
         let caller = if on_pool { Caller::OnPool } else { Caller::Elsewhere };
         let own = guard.profile().reserve_bytes;
-        let mut lease = reserve(&settings, holds, own, caller)?;
-        assert!(lease.try_take(own), "the minimum has room for what the sink needs for itself");
+        let lease = reserve(&settings, holds, own, caller)?;
         let Settings { executor, budget, durability, cancel, demand, frame_len, mark, observe, .. } =
             settings;
         let sync = SyncThread::start(guard.durability(), durability, &start, cancel)?;
@@ -82,8 +82,12 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             inline: pool.is_none() || on_pool,
             outstanding_max: pool.map_or(1, |_| RUNS_PER_THREAD * executor.threads() + RUNS_IN_RESERVE),
             work,
+            jobs: match executor {
+                // No other stream's: whose job the caller does is one that it would wait for.
+                Executor::PoolAndCaller(_) => Arc::new(Jobs::new()),
+                Executor::Pool(_) | Executor::Inline => budget.jobs().clone(),
+            },
             executor,
-            budget,
             run_len: demand.run_len,
             frame_len,
             holds,
@@ -153,9 +157,9 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let mailbox = self.mailbox.clone();
         match self.executor.pool() {
             Some(pool) if !self.inline => {
-                let budget = self.budget.clone();
-                budget.leave(move || mailbox.post(job.perform()));
-                pool.spawn(move || _ = budget.do_one());
+                let jobs = self.jobs.clone();
+                jobs.leave(move || mailbox.post(job.perform()));
+                pool.spawn(move || _ = jobs.do_one());
             }
             _ => mailbox.post(job.perform()),
         }
@@ -178,11 +182,16 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     /// keeps the threads busy meanwhile. Where this thread may do jobs itself, it does one in place of waiting.
     pub(crate) fn wait<E>(&mut self) -> Result<(), StreamError<E>> {
         assert!(self.outstanding > 0, "a result is due");
-        if matches!(self.executor, Executor::PoolAndCaller(_)) && self.budget.do_one() {
+        if self.does_one() {
             return Ok(());
         }
         let outcome = self.mailbox.take(self.outstanding.div_ceil(2));
         self.take_in(outcome)
+    }
+
+    /// Does a job of this stream that no thread has begun, where this thread may.
+    fn does_one(&self) -> bool {
+        matches!(self.executor, Executor::PoolAndCaller(_)) && self.jobs.do_one()
     }
 
     /// The oldest segment, if all of it is there.
@@ -296,7 +305,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         self.outlet.write(segment, flight.sink_offset, &std::mem::take(&mut flight.head))?;
         for output in flight.held.drain(..) {
             self.outlet.write(segment, output.sink_offset, &output.buffer[..output.len])?;
-            self.buffers.give(output.buffer);
+            drop(output);
             self.lease.give(self.run_len);
         }
         Ok(())
@@ -308,8 +317,8 @@ impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
     /// outlet waits for a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
         self.abort.cancel();
-        while self.outstanding > 0 {
-            self.outstanding -= 1;
+        while self.does_one() {}
+        for _ in 0..self.outstanding {
             self.mailbox.take(1);
         }
     }
@@ -335,7 +344,7 @@ fn reserve<E>(
     if needed > total {
         return Err(StreamError::Budget { needed, total });
     }
-    settings.budget.reserve(needed, caller, settings.cancel).ok_or(StreamError::Cancelled)
+    settings.budget.reserve(needed, own, caller, settings.cancel).ok_or(StreamError::Cancelled)
 }
 
 /// So many runs a thread are out at once: one that is worked on, one that waits for the thread.

@@ -35,8 +35,8 @@ pub struct Settings<'a> {
 pub enum Executor<'a> {
     /// On a pool. A caller that is one of its threads runs its stream by itself.
     Pool(&'a Pool),
-    /// On a pool of the stream's own, and on the calling thread where it would wait for a result while a job waits for a
-    /// thread: of this stream, or of another one on the same budget. So it sleeps and is woken less often.
+    /// On a pool of the stream's own, and on the calling thread where it would wait for a result while a job of the stream
+    /// waits for a thread. So it sleeps and is woken less often.
     PoolAndCaller(&'a Pool),
     /// On the calling thread: for streams of one run.
     Inline,

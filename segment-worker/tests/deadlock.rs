@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use parking_lot::RwLock;
 use segment_worker::{Release, StreamError};
 
 use crate::support::*;
@@ -13,6 +14,8 @@ use crate::support::*;
 const MINIMUM: usize = 2 * RUN_LEN;
 /// And a segment held.
 const MINIMUM_HOLDING: usize = MINIMUM + RUNS_PER_SEGMENT * RUN_LEN;
+/// A pool of one and its caller.
+const RUNS_AT_ONCE: usize = 2;
 /// More than the stack of one thread has room for.
 const CALLERS: usize = 2000;
 
@@ -255,6 +258,37 @@ fn a_caller_that_does_jobs_needs_no_thread_of_its_pool() {
             open_one(&scene, kind, 5 * SEGMENT + 4321, Supply::Place);
         }
         go.send(()).unwrap();
+    });
+}
+
+#[test]
+fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
+    within_a_minute(|| {
+        let slow = Scene::new(&Workers::pool_and_caller(1));
+        let (begun, has_begun) = mpsc::channel::<()>();
+        // Whoever does a job of the slow stream is stuck in it until the other one is done.
+        let gate = Arc::new(RwLock::new(()));
+        let closed = gate.write();
+        let slow_stream = thread::spawn({
+            let (slow, gate) = (slow.clone(), gate.clone());
+            move || {
+                let stream = Stream::sealed_from(&plaintext(2 * SEGMENT));
+                let wire = Wire::watched(stream.wire.clone(), move |read, _| {
+                    if read < RUNS_AT_ONCE {
+                        begun.send(()).unwrap();
+                    }
+                    drop(gate.read());
+                });
+                let (sink, report) = Probe::new(Kind::Positioned);
+                slow.open(&mut OpenFeed::over(&stream, wire, Supply::Place), sink).unwrap();
+                report.assert_over();
+            }
+        });
+        (0..RUNS_AT_ONCE).for_each(|_| has_begun.recv().unwrap());
+        let scene = Scene { workers: Workers::pool_and_caller(1), ..slow };
+        open_one(&scene, Kind::Positioned, 5 * SEGMENT, Supply::Place);
+        drop(closed);
+        slow_stream.join().unwrap();
     });
 }
 

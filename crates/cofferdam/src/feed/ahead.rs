@@ -1,7 +1,7 @@
 //! One run of plaintext, read ahead from a source that cannot seek: only so is it known which segment is the last.
 //! It knows bytes and a buffer, and no format.
 
-use segment_worker::{Buffers, Input};
+use segment_worker::{Buffer, Buffers, Input};
 use sources::{Arrival, Source};
 
 use super::PATIENCE;
@@ -10,7 +10,7 @@ use crate::Error;
 /// A source with the next run read ahead, as far as it has come.
 pub(crate) struct Ahead {
     source: Box<dyn Source>,
-    buffer: Vec<u8>,
+    buffer: Option<Buffer>,
     len: usize,
     ended: bool,
 }
@@ -25,17 +25,15 @@ pub(crate) enum Filled {
 
 impl Ahead {
     pub(crate) fn new(source: Box<dyn Source>) -> Ahead {
-        Ahead { source, buffer: Vec::new(), len: 0, ended: false }
+        Ahead { source, buffer: None, len: 0, ended: false }
     }
 
     /// Reads until `want` bytes are there or the source ends, or its patience does. The buffer is one of `buffers`,
     /// which the credit for the next run pays for.
     pub(crate) fn fill(&mut self, want: usize, buffers: &Buffers) -> Result<Filled, Error> {
-        if self.buffer.is_empty() {
-            self.buffer = buffers.take();
-        }
+        let buffer = self.buffer.get_or_insert_with(|| buffers.take());
         while self.len < want && !self.ended {
-            let arrival = self.source.read_within(&mut self.buffer[self.len..want], PATIENCE);
+            let arrival = self.source.read_within(&mut buffer[self.len..want], PATIENCE);
             match arrival.map_err(|error| Error::io("the input could not be read", error))? {
                 Arrival::Bytes(count) => self.len += count,
                 Arrival::End => self.ended = true,
@@ -43,7 +41,7 @@ impl Ahead {
             }
         }
         if self.len == 0 {
-            buffers.give(std::mem::take(&mut self.buffer));
+            self.buffer = None;
         }
         Ok(Filled::Bytes(self.len))
     }
@@ -51,6 +49,6 @@ impl Ahead {
     /// What has been read ahead, all of it.
     pub(crate) fn take(&mut self) -> Input {
         self.len = 0;
-        Input::Bytes(std::mem::take(&mut self.buffer))
+        Input::Bytes(self.buffer.take().expect("it has been filled"))
     }
 }
