@@ -9,7 +9,8 @@ use crate::jobs::Jobs;
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
 
-/// Bytes of buffers that streams may hold at once. Clones share it.
+/// Bytes of buffers that streams may hold at once, and the buffers themselves, which they use in turn: unwiped, and kept
+/// until the last stream ends. Clones share it.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -75,8 +76,9 @@ impl Budget {
     /// may be in jobs that only its thread can do. Those jobs wait for nothing, so this is never entered from itself;
     /// whatever else the pool has to do might open a stream in turn, on the same stack, without end.
     fn work_until_taken(&self, minimum: usize, cancel: &CancelToken) -> bool {
+        let place = self.0.gate.line_up(minimum);
         while !cancel.is_cancelled() {
-            if self.0.gate.try_take(minimum) {
+            if place.try_take() {
                 return true;
             }
             if !self.0.jobs.do_one() {

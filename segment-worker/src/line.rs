@@ -80,7 +80,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             outlet: Outlet { committed: start, guard, positioned, sync, cancel, mark, observe },
             buffers: Buffers::new(demand.run_len, budget),
             inline: pool.is_none() || on_pool,
-            outstanding_max: pool.map_or(1, |_| RUNS_PER_THREAD * executor.threads() + RUNS_IN_RESERVE),
+            outstanding_max: executor.runs_at_once(),
             work,
             jobs: match executor {
                 // No other stream's: whose job the caller does is one that it would wait for.
@@ -347,9 +347,5 @@ fn reserve<E>(
     settings.budget.reserve(needed, own, caller, settings.cancel).ok_or(StreamError::Cancelled)
 }
 
-/// So many runs a thread are out at once: one that is worked on, one that waits for the thread.
-const RUNS_PER_THREAD: usize = 2;
-/// And so many beyond, so that no thread idles while the orchestrator is elsewhere.
-const RUNS_IN_RESERVE: usize = 2;
 /// Segments that may be in flight at once. It bounds the fragments that wait for one slow run.
 const SEGMENTS_IN_FLIGHT_MAX: usize = 64;

@@ -1,5 +1,5 @@
 //! The way out of one stream: the sink behind its guard, the thread that syncs it, and how far it has committed.
-//! It knows no job and no credit. Whether there may be a call on the sink is looked at here, before each.
+//! It knows no job and no credit. Here is looked whether the sink may be called.
 
 use std::io;
 use std::sync::Arc;

@@ -50,13 +50,14 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// How many threads do jobs.
-    pub(crate) fn threads(self) -> usize {
-        match self {
+    /// How many runs are out at once.
+    pub(crate) fn runs_at_once(self) -> usize {
+        let threads = match self {
             Executor::Pool(pool) => pool.threads(),
             Executor::PoolAndCaller(pool) => pool.threads() + 1,
-            Executor::Inline => 1,
-        }
+            Executor::Inline => return 1,
+        };
+        RUNS_PER_THREAD * threads + RUNS_IN_RESERVE
     }
 }
 
@@ -93,3 +94,8 @@ impl Committed {
         Committed { segments: 0, plaintext_len: 0, sink_len: 0, chain, durable_len: 0 }
     }
 }
+
+/// So many runs a thread are out at once: one that is worked on, one that waits for the thread.
+const RUNS_PER_THREAD: usize = 2;
+/// And so many beyond, so that no thread idles while the orchestrator is elsewhere.
+const RUNS_IN_RESERVE: usize = 2;

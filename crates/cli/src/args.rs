@@ -95,7 +95,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
-  bench     directory, file_system, free, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
+  bench     directory, file_system, free, load, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
             thread_counts, advice: see `cofferdam bench --help`
   demo      step, and what it measured
   progress  committed, durable, total, segments, bytes_per_second, eta_seconds

@@ -37,7 +37,7 @@ impl Resources {
     ) -> Result<Workers, Error> {
         match &self.pool {
             Some(pool) if pool.is_current() => Ok(Workers::Pool(pool.clone())),
-            _ if plan.is_one_run(shape, plaintext_len) => Ok(Workers::Caller),
+            _ if plan.is_one_run(shape, plaintext_len) => Ok(Workers::Inline),
             Some(pool) => Ok(Workers::Pool(pool.clone())),
             None => Workers::of_its_own(self.threads()),
         }
@@ -77,7 +77,7 @@ impl Resources {
 /// The threads of one stream.
 pub(crate) enum Workers {
     /// The caller's alone.
-    Caller,
+    Inline,
     /// Those of a pool. The caller only keeps them busy.
     Pool(Pool),
     /// Those of a pool that no other stream has, and the caller's.
@@ -96,7 +96,7 @@ impl Workers {
 
     pub(crate) fn executor(&self) -> Executor<'_> {
         match self {
-            Workers::Caller => Executor::Inline,
+            Workers::Inline => Executor::Inline,
             Workers::Pool(pool) => Executor::Pool(pool),
             Workers::PoolAndCaller(pool) => Executor::PoolAndCaller(pool),
         }
@@ -123,8 +123,8 @@ const RUNS_A_THREAD: usize = 3;
 macro_rules! resource_setters {
     ($builder:ident) => {
         impl $builder {
-            /// So many threads work on frames. Default: as many as the machine runs at once. One of several is the
-            /// caller's own.
+            /// So many threads work on frames. Default: as many as the machine runs at once. Of two and more one is the
+            /// caller's own; a single one works beside the caller, which reads and writes what has to be in order.
             #[must_use]
             pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
                 self.resources.threads = Some(threads);
@@ -146,7 +146,9 @@ macro_rules! resource_setters {
                 self.budget(Budget::new(bytes))
             }
 
-            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not.
+            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not. Its
+            /// buffers are kept until the last stream ends, and are not wiped: a source that a caller wrote is handed
+            /// one to fill, and may find in it what another stream left.
             #[must_use]
             pub fn budget(mut self, budget: Budget) -> $builder {
                 self.resources.budget = Some(budget);

@@ -165,6 +165,22 @@ fn two_that_fit_together_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn who_leaves_his_place_unserved_lets_the_next_one_pass() {
+    check(|| {
+        let gate = Arc::new(Gate::new(3));
+        assert!(gate.try_take(2));
+        let place = gate.line_up(3);
+        let sleeps = {
+            let gate = gate.clone();
+            thread::spawn(move || assert!(gate.take(1, || false)))
+        };
+        assert!(!place.try_take(), "there is too little, and the next one waits behind");
+        drop(place);
+        sleeps.join().unwrap();
+    });
+}
+
+#[test]
 fn a_reservation_sees_a_cancellation_that_nobody_announces() {
     check(|| {
         let gate = Arc::new(impatient::gate::Gate::new(1));

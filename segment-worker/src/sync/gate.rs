@@ -46,32 +46,30 @@ impl Gate {
     }
 
     /// Waits its turn and takes `bytes`, or gives up once `stop` says so. The caller holds no credit of this gate.
+    pub(crate) fn take(&self, bytes: usize, stop: impl Fn() -> bool) -> bool {
+        let place = self.line_up(bytes);
+        let mut state = self.state.lock();
+        while !stop() {
+            if state.serve(place.ticket) {
+                return true;
+            }
+            // The time-out is for `stop` alone, which nobody announces here.
+            place.turn.wait_for(&mut state, STOP_POLL);
+        }
+        false
+    }
+
+    /// Takes a place in the queue for `bytes`, for who has something to do meanwhile. He holds no credit of this gate.
     ///
     /// `bytes` is at most the total: more would wait for ever.
-    pub(crate) fn take(&self, bytes: usize, stop: impl Fn() -> bool) -> bool {
+    pub(crate) fn line_up(&self, bytes: usize) -> Place<'_> {
         assert!(bytes <= self.total, "a reservation above the total is refused before");
         let turn = Arc::new(Condvar::new());
         let mut state = self.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.waiting.push_back(Waiting { ticket, bytes, turn: turn.clone() });
-        let mut taken = false;
-        loop {
-            if stop() {
-                break;
-            }
-            if state.waiting.front().is_some_and(|first| first.ticket == ticket) && state.free >= bytes {
-                state.free -= bytes;
-                taken = true;
-                break;
-            }
-            // The time-out is for `stop` alone, which nobody announces here.
-            turn.wait_for(&mut state, STOP_POLL);
-        }
-        state.waiting.retain(|waiting| waiting.ticket != ticket);
-        // The next in line may be served too, or is now the first.
-        state.wake_first();
-        taken
+        Place { gate: self, ticket, turn }
     }
 
     /// Brings `bytes` back.
@@ -83,7 +81,39 @@ impl Gate {
     }
 }
 
+/// A place in the queue. Dropped, it is left.
+pub(crate) struct Place<'a> {
+    gate: &'a Gate,
+    ticket: u64,
+    turn: Arc<Condvar>,
+}
+
+impl Place<'_> {
+    /// Takes the bytes that were lined up for, once, if it is their turn and they are there.
+    pub(crate) fn try_take(&self) -> bool {
+        self.gate.state.lock().serve(self.ticket)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.state.lock();
+        state.waiting.retain(|waiting| waiting.ticket != self.ticket);
+        // The next in line may be served too, or is now the first.
+        state.wake_first();
+    }
+}
+
 impl State {
+    /// Takes the credit of the first in the queue, if it has this ticket and the credit is there.
+    fn serve(&mut self, ticket: u64) -> bool {
+        let first = self.waiting.front().filter(|first| first.ticket == ticket);
+        let Some(first) = first.filter(|first| first.bytes <= self.free) else { return false };
+        self.free -= first.bytes;
+        self.waiting.pop_front();
+        true
+    }
+
     /// Wakes the first in the queue if it can be served: nobody behind it can be, and it wakes the next.
     fn wake_first(&self) {
         if let Some(first) = self.waiting.front().filter(|first| first.bytes <= self.free) {

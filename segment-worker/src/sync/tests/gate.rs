@@ -53,6 +53,24 @@ fn reservations_are_served_in_the_order_of_asking() {
 }
 
 #[test]
+fn who_does_something_else_in_his_place_is_served_in_his_turn() {
+    let gate = Arc::new(Gate::new(10));
+    assert!(gate.try_take(10));
+    let (sender, served) = mpsc::channel();
+    let before = queue_up(&gate, 9, &sender);
+    let place = gate.line_up(8);
+    let behind = queue_up(&gate, 7, &sender);
+    gate.give(8);
+    assert!(!place.try_take(), "there is enough, and another one is first");
+    gate.give(2);
+    before.join().unwrap();
+    assert!(place.try_take() && !place.try_take());
+    assert_eq!(served.try_iter().collect::<Vec<_>>(), [9]);
+    gate.give(8);
+    behind.join().unwrap();
+}
+
+#[test]
 fn who_only_tries_does_not_overtake_who_waits() {
     let gate = Arc::new(Gate::new(10));
     assert!(gate.try_take(4));
