@@ -2,11 +2,15 @@
 //! It knows no whole stream: the benches `memory` and `curves` do.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use cofferdam::{Checkpoint, DigestKind};
-use cofferdam_bench::bytes;
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use cofferdam_bench::{BareLoop, Reading, Setting, bytes};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use frame_worker::{
     Backend, ChainValue, Closing, ClosingFields, Fragment, FrameWorker, OpenedFrame, SegmentDigest,
     SegmentIndex, Shape, Suite,
@@ -14,6 +18,7 @@ use frame_worker::{
 use framing::limits::{FRAME_HEADER_LEN, FRAME_OVERHEAD};
 use framing::{FrameIndex, split_frames};
 use segment_worker::{OpenedRun, Sequencer, Verified};
+use sha2::{Digest as _, Sha256};
 
 /// Headers alone are read, so what counts is frames a second.
 fn splitting(criterion: &mut Criterion) {
@@ -31,7 +36,8 @@ fn splitting(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a frame adds to its segment's digest (a tag is there already), and what becomes of a segment's worth of that.
+/// What a frame adds to its segment's digest (a tag is there already) beside the bare hash of as many bytes, and what
+/// becomes of a segment's worth of that.
 fn digesting(criterion: &mut Criterion) {
     let frame = bytes(FRAME_LEN + FRAME_OVERHEAD);
     let (header, body) = frame.split_at(FRAME_HEADER_LEN);
@@ -42,6 +48,12 @@ fn digesting(criterion: &mut Criterion) {
             bencher.iter(|| Fragment::new(digest, black_box(header), black_box(body)));
         });
     }
+    group.bench_function(BenchmarkId::from_parameter("Blake3, bare"), |bencher| {
+        bencher.iter(|| blake3::hash(black_box(&frame)));
+    });
+    group.bench_function(BenchmarkId::from_parameter("Sha256, bare"), |bencher| {
+        bencher.iter(|| Sha256::digest(black_box(&frame)));
+    });
     group.finish();
 
     let count = (SEGMENT_LEN / FRAME_LEN) as u32;
@@ -60,7 +72,8 @@ fn digesting(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One frame by suite, backend and size, without a digest: the cipher and what surrounds it.
+/// One frame by suite, backend and size, without a digest: the cipher and what surrounds it, beside the cipher's bare
+/// calls where they are the same library's.
 fn one_frame(criterion: &mut Criterion) {
     for (backend, suite) in [
         (Backend::Fast, Suite::Aes256Gcm),
@@ -82,9 +95,25 @@ fn one_frame(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("open", format!("{} KiB", frame_len >> 10)), |bencher| {
                 bencher.iter(|| worker.open(FrameIndex(0), black_box(&frame), &mut plaintext));
             });
+            if backend == Backend::Fast {
+                let setting =
+                    Setting { suite, frame_len, ..Setting::new(DigestKind::Tags, NonZeroUsize::MIN) };
+                bare_frame(&mut group, &BareLoop::new(&setting, Reading::Borrowed), frame_len);
+            }
         }
         group.finish();
     }
+}
+
+fn bare_frame(group: &mut BenchmarkGroup<'_, WallTime>, bare: &BareLoop, frame_len: usize) {
+    let mut plaintext = bytes(frame_len);
+    let mut frame = bare.sealed(&plaintext);
+    group.bench_function(BenchmarkId::new("seal, bare", format!("{} KiB", frame_len >> 10)), |bencher| {
+        bencher.iter(|| bare.seal_run(0, black_box(&plaintext), &mut frame));
+    });
+    group.bench_function(BenchmarkId::new("open, bare", format!("{} KiB", frame_len >> 10)), |bencher| {
+        bencher.iter(|| bare.open_run(0, black_box(&frame), &mut plaintext));
+    });
 }
 
 /// A segment's sequencer alone: runs that were made up, in order and out of it, put in order, absorbed and proved.

@@ -102,7 +102,8 @@ impl BareLoop {
         });
     }
 
-    fn open_run(&self, run: usize, wire: &[u8], plaintext: &mut [u8]) {
+    /// Opens the frames of the run of this number into `plaintext`, on this thread.
+    pub fn open_run(&self, run: usize, wire: &[u8], plaintext: &mut [u8]) {
         let frames = wire.chunks(self.frame_len + FRAME_OVERHEAD).zip(plaintext.chunks_mut(self.frame_len));
         for (index, (frame, out)) in (run * self.frames_per_run()..).zip(frames) {
             let (header, body) = frame.split_at(FRAME_HEADER_LEN);
@@ -119,7 +120,8 @@ impl BareLoop {
         }
     }
 
-    fn seal_run(&self, run: usize, plaintext: &[u8], wire: &mut [u8]) {
+    /// Seals `plaintext` as the run of this number into `wire`, on this thread.
+    pub fn seal_run(&self, run: usize, plaintext: &[u8], wire: &mut [u8]) {
         let frames = plaintext.chunks(self.frame_len).zip(wire.chunks_mut(self.frame_len + FRAME_OVERHEAD));
         for (index, (text, frame)) in (run * self.frames_per_run()..).zip(frames) {
             let frame = &mut frame[..text.len() + FRAME_OVERHEAD];
