@@ -4,6 +4,5 @@
 pub(crate) mod gate;
 pub(crate) mod mailbox;
 pub(crate) mod marks;
-pub(crate) mod queue;
 pub(crate) mod reorder;
 pub(crate) mod token;

@@ -10,7 +10,6 @@ mod gate;
 mod mailbox;
 mod marks;
 mod order;
-mod queue;
 
 /// Runs `model` in every interleaving with at most [`PREEMPTIONS_MAX`] preemptions. Panics where one fails.
 fn check(model: impl Fn() + Send + Sync + 'static) {

@@ -16,8 +16,6 @@ pub(crate) mod gate;
 pub(crate) mod mailbox;
 #[path = "../../segment-worker/src/sync/marks.rs"]
 pub(crate) mod marks;
-#[path = "../../segment-worker/src/sync/queue.rs"]
-pub(crate) mod queue;
 #[allow(dead_code, reason = "the models use a part of each file")]
 #[path = "../../segment-worker/src/sync/reorder.rs"]
 pub(crate) mod reorder;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use frame_worker::Pool;
+
 use crate::buffers::Stock;
-use crate::jobs::Jobs;
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
 
@@ -16,16 +17,14 @@ pub struct Budget(Arc<Shared>);
 
 struct Shared {
     gate: Gate,
-    /// The jobs, not yet begun, of streams that hold credit here and run on pools that may be shared.
-    jobs: Arc<Jobs>,
     stock: Stock,
 }
 
 /// Where a stream is run from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Caller {
-    /// A thread of the pool.
-    OnPool,
+#[derive(Clone, Copy)]
+pub(crate) enum Caller<'a> {
+    /// A thread of this pool.
+    OnPool(&'a Pool),
     /// Any other.
     Elsewhere,
 }
@@ -33,11 +32,7 @@ pub(crate) enum Caller {
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Shared {
-            gate: Gate::new(bytes),
-            jobs: Arc::new(Jobs::new()),
-            stock: Stock::new(bytes),
-        }))
+        Budget(Arc::new(Shared { gate: Gate::new(bytes), stock: Stock::new(bytes) }))
     }
 
     /// What it was made with, in bytes.
@@ -52,11 +47,11 @@ impl Budget {
         &self,
         minimum: usize,
         own: usize,
-        caller: Caller,
+        caller: Caller<'_>,
         cancel: &CancelToken,
     ) -> Option<Lease> {
         let taken = match caller {
-            Caller::OnPool => self.work_until_taken(minimum, cancel),
+            Caller::OnPool(pool) => self.work_until_taken(minimum, pool, cancel),
             Caller::Elsewhere => self.0.gate.take(minimum, || cancel.is_cancelled()),
         };
         taken.then(|| Lease::new(self.clone(), minimum, own))
@@ -67,21 +62,16 @@ impl Budget {
         &self.0.stock
     }
 
-    /// The jobs of streams that hold a lease here.
-    pub(crate) fn jobs(&self) -> &Arc<Jobs> {
-        &self.0.jobs
-    }
-
     /// The way of a caller that is itself a thread of the pool: it works while it waits, for the credit it waits for
-    /// may be in jobs that only its thread can do. Those jobs wait for nothing, so this is never entered from itself;
+    /// may be in jobs of that pool that only its thread can do. Those jobs wait for nothing, so this is never entered from itself;
     /// whatever else the pool has to do might open a stream in turn, on the same stack, without end.
-    fn work_until_taken(&self, minimum: usize, cancel: &CancelToken) -> bool {
+    fn work_until_taken(&self, minimum: usize, pool: &Pool, cancel: &CancelToken) -> bool {
         let place = self.0.gate.line_up(minimum);
         while !cancel.is_cancelled() {
             if place.try_take() {
                 return true;
             }
-            if !self.0.jobs.do_one() {
+            if !pool.do_one() {
                 std::thread::sleep(POLL);
             }
         }
@@ -142,7 +132,14 @@ const POLL: Duration = Duration::from_micros(500);
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::mpsc;
+
     use super::*;
+
+    fn pool() -> Pool {
+        Pool::new(NonZeroUsize::MIN).unwrap()
+    }
 
     #[test]
     fn a_lease_keeps_its_minimum_and_gives_the_rest_back_at_once() {
@@ -168,7 +165,7 @@ mod tests {
         let _all = budget.reserve(10, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
         let cancel = CancelToken::new();
         cancel.cancel();
-        for caller in [Caller::OnPool, Caller::Elsewhere] {
+        for caller in [Caller::OnPool(&pool()), Caller::Elsewhere] {
             assert!(budget.reserve(1, 0, caller, &cancel).is_none());
         }
     }
@@ -177,9 +174,13 @@ mod tests {
     fn a_caller_on_the_pool_does_the_jobs_that_hold_what_it_waits_for() {
         let budget = Budget::new(10);
         let lease = budget.reserve(10, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
-        budget.jobs().leave(|| {});
-        budget.jobs().leave(move || drop(lease));
-        assert!(budget.reserve(10, 0, Caller::OnPool, &CancelToken::new()).is_some());
-        assert!(!budget.jobs().do_one(), "both have been done");
+        let pool = pool();
+        let (go, wait) = mpsc::channel::<()>();
+        pool.spawn(move || wait.recv().unwrap());
+        pool.leave(|| {});
+        pool.leave(move || drop(lease));
+        assert!(budget.reserve(10, 0, Caller::OnPool(&pool), &CancelToken::new()).is_some());
+        assert!(!pool.do_one(), "both have been done");
+        go.send(()).unwrap();
     }
 }

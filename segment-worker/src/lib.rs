@@ -15,7 +15,6 @@ mod feed;
 mod flight;
 mod guard;
 mod job;
-mod jobs;
 mod lease;
 mod line;
 mod open;

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use frame_worker::Pool;
 use sinks::{StreamingSink, Visibility};
 
 use crate::durability::SyncThread;
@@ -13,7 +12,6 @@ use crate::feed::{Run, SegmentPlan};
 use crate::flight::{Closed, Flight, InFlight};
 use crate::guard::Guard;
 use crate::job::{Job, JobError, Outcome, Work};
-use crate::jobs::Jobs;
 use crate::lease::{Caller, Lease};
 use crate::outlet::Outlet;
 use crate::proof::{Complete, Verified};
@@ -40,7 +38,6 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     pub(crate) buffers: Buffers,
     work: Work,
     executor: Executor<'a>,
-    jobs: Arc<Jobs>,
     run_len: usize,
     frame_len: u32,
     holds: bool,
@@ -69,8 +66,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         // A held segment must not be written by its jobs, wherever the sink could take it.
         let positioned = if holds { None } else { guard.positioned() };
         let pool = settings.executor.pool();
-        let on_pool = pool.is_some_and(Pool::is_current);
-        let caller = if on_pool { Caller::OnPool } else { Caller::Elsewhere };
+        let on_pool = pool.filter(|pool| pool.is_current());
+        let caller = on_pool.map_or(Caller::Elsewhere, Caller::OnPool);
         let own = guard.profile().reserve_bytes;
         let lease = reserve(&settings, holds, own, caller)?;
         let Settings { executor, budget, durability, cancel, demand, frame_len, mark, observe, .. } =
@@ -79,14 +76,9 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         Ok(Line {
             outlet: Outlet { committed: start, guard, positioned, sync, cancel, mark, observe },
             buffers: Buffers::new(demand.run_len, budget),
-            inline: pool.is_none() || on_pool,
+            inline: pool.is_none() || on_pool.is_some(),
             outstanding_max: executor.runs_at_once(),
             work,
-            jobs: match executor {
-                // No other stream's: whose job the caller does is one that it would wait for.
-                Executor::PoolAndCaller(_) => Arc::new(Jobs::new()),
-                Executor::Pool(_) | Executor::Inline => budget.jobs().clone(),
-            },
             executor,
             run_len: demand.run_len,
             frame_len,
@@ -156,11 +148,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         };
         let mailbox = self.mailbox.clone();
         match self.executor.pool() {
-            Some(pool) if !self.inline => {
-                let jobs = self.jobs.clone();
-                jobs.leave(move || mailbox.post(job.perform()));
-                pool.spawn(move || _ = jobs.do_one());
-            }
+            Some(pool) if !self.inline => pool.leave(move || mailbox.post(job.perform())),
             _ => mailbox.post(job.perform()),
         }
     }
@@ -191,7 +179,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// Does a job of this stream that no thread has begun, where this thread may.
     fn does_one(&self) -> bool {
-        matches!(self.executor, Executor::PoolAndCaller(_)) && self.jobs.do_one()
+        matches!(self.executor, Executor::PoolAndCaller(pool) if pool.do_one())
     }
 
     /// The oldest segment, if all of it is there.
@@ -335,7 +323,7 @@ fn reserve<E>(
     settings: &Settings<'_>,
     holds: bool,
     own: usize,
-    caller: Caller,
+    caller: Caller<'_>,
 ) -> Result<Lease, StreamError<E>> {
     let Demand { run_len, runs_per_segment } = settings.demand;
     let held = if holds { run_len.saturating_mul(runs_per_segment) } else { 0 };

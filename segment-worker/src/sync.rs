@@ -6,7 +6,6 @@ pub(crate) mod cancel;
 pub(crate) mod gate;
 pub(crate) mod mailbox;
 pub(crate) mod marks;
-pub(crate) mod queue;
 pub(crate) mod reorder;
 
 mod prim {

@@ -293,6 +293,32 @@ fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
 }
 
 #[test]
+fn a_pool_does_no_job_of_another_one_on_the_same_budget() {
+    within_a_minute(|| {
+        let stuck = Scene::new(&Workers::pool(1));
+        let (go, wait) = mpsc::channel::<()>();
+        stuck.workers.spawn(move || wait.recv().unwrap());
+        let (left, has_left) = mpsc::channel::<()>();
+        let scene = Scene { workers: Workers::pool(1), ..stuck.clone() };
+        let stuck_stream = thread::spawn(move || {
+            let stream = Stream::sealed_from(&plaintext(5 * SEGMENT));
+            // When it is asked again after a segment and a run, the run is on its way.
+            let mut feed = OpenFeed::new(&stream, Supply::Place).telling(|call| {
+                if call == 2 {
+                    left.send(()).unwrap();
+                }
+                Ok(())
+            });
+            stuck.open(&mut feed, Probe::new(Kind::Positioned).0).unwrap();
+        });
+        has_left.recv().unwrap();
+        open_one(&scene, Kind::Positioned, 5 * SEGMENT, Supply::Place);
+        go.send(()).unwrap();
+        stuck_stream.join().unwrap();
+    });
+}
+
+#[test]
 fn a_slow_sink_holds_its_stream_up_and_no_other() {
     within_a_minute(|| {
         let scene = Scene::new(&Workers::pool(2));

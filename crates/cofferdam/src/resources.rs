@@ -146,7 +146,8 @@ macro_rules! resource_setters {
                 self.budget(Budget::new(bytes))
             }
 
-            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not. Its
+            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not, nor
+            /// share a pool, nor must such as wait for each other through a lock of the caller's. Its
             /// buffers are kept until the last stream ends, and are not wiped: a source that a caller wrote is handed
             /// one to fill, and may find in it what another stream left.
             #[must_use]
