@@ -16,6 +16,9 @@ const STAGING: &str = ".out.cfd.cofferdam-staging";
 const STATE: &str = ".out.cfd.cofferdam-journal";
 /// Long enough to be interrupted.
 const SEGMENTS: usize = 3000;
+/// Runs that are killed before they are done, of so many that are begun.
+const KILLS: usize = 8;
+const KILL_ATTEMPTS_MAX: usize = 60;
 /// Runs that may end before they are interrupted.
 const ATTEMPTS_MAX: usize = 20;
 
@@ -94,13 +97,15 @@ fn a_seal_that_is_killed_again_and_again_is_finished_and_verifies() {
     let command = seal(&place, &["-i", "key.txt"]);
     let mut kills = 0;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..12 {
+    for _ in 0..KILL_ATTEMPTS_MAX {
         // Knuth's generator: the places are spread over a tenth of the input, and the same in every run.
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let written_max = (seed >> 33) % (SEGMENTS * SEGMENT_LEN / 10) as u64;
         let mut sealing = place.spawn(&command);
-        wait_until("the bytes written", || written_by(&sealing).is_none_or(|written| written >= written_max));
-        kill_process(Pid::from_child(&sealing), Signal::KILL).unwrap();
+        wait_until("the bytes written", || {
+            written_by(&mut sealing).is_none_or(|written| written >= written_max)
+        });
+        sealing.kill().unwrap();
         sealing.wait().unwrap();
         if place.path("out.cfd").exists() {
             // It came too late. Then the output is whole, and the next run begins anew.
@@ -109,8 +114,13 @@ fn a_seal_that_is_killed_again_and_again_is_finished_and_verifies() {
         } else {
             kills += 1;
         }
+        if kills == KILLS {
+            break;
+        }
     }
-    assert!(kills >= 8, "{kills} kills");
+    assert_eq!(kills, KILLS, "of {KILL_ATTEMPTS_MAX}");
+    // However early the last kill came, now a segment has committed.
+    assert_eq!(interrupt(&place, &command, Signal::TERM).code, 143);
     let record = sealed_record(&place.run(&command));
     assert!(record["kept"].as_u64() > Some(0), "{record}");
     place.run(["verify", "-i", "key.txt", "out.cfd"]).assert_done();
@@ -119,7 +129,10 @@ fn a_seal_that_is_killed_again_and_again_is_finished_and_verifies() {
 }
 
 /// Bytes that a process has handed to write calls, as the kernel counts them; `None` once it has ended.
-fn written_by(child: &Child) -> Option<u64> {
+fn written_by(child: &mut Child) -> Option<u64> {
+    if child.try_wait().unwrap().is_some() {
+        return None;
+    }
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).ok()?;
     io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
 }
