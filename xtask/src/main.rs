@@ -18,6 +18,7 @@ mod tidy;
 #[cfg(feature = "vectors")]
 mod vectors;
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -161,9 +162,11 @@ fn vectors_task(root: &Path, task: Vectors) -> Result<(), String> {
     }
 }
 
-/// The folder that holds the workspace's manifest.
+/// The folder that holds the workspace's manifest: of the checkout that cargo runs this for, which two may build into one
+/// target directory, or else of the one that it was built in.
 pub(crate) fn repository_root() -> PathBuf {
-    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let built_in = || env!("CARGO_MANIFEST_DIR").into();
+    let mut root = env::var_os("CARGO_MANIFEST_DIR").map_or_else(built_in, PathBuf::from);
     root.pop();
     root
 }
