@@ -47,7 +47,7 @@ cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept]
 ";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&arguments) {
         Ok(code) => code,
