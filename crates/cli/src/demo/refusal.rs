@@ -1,7 +1,8 @@
-//! One flipped bit, and what comes of it: a refusal, and a target that is as it was.
+//! One flipped bit, and what comes of it: a refusal, and a target that is as it was, beside what proved right before it.
 //! It checks that itself, and does not take the engine's word.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use cofferdam::{Existing, Opener};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::size::Size;
 
 use super::broken_promise;
 use super::rounds::{Rounds, are_equal, copy};
@@ -28,7 +30,7 @@ impl Refusal {
         let position = middle(&rounds.sealed())?;
         let bit = (position % 8) as u32;
         flip(&damaged, position, bit)?;
-        let before = identity(&rounds.restored())?;
+        let (before, names_before) = (identity(&rounds.restored())?, names_beside(&rounds.restored())?);
         let opener = Opener::new(rounds.keys.identities()?).existing(Existing::Replace);
         let refused = rounds.opener(opener, "restoring").restore_file(&damaged, &rounds.restored());
         let failure = match refused {
@@ -40,6 +42,10 @@ impl Refusal {
             && are_equal(rounds.input(), &rounds.restored(), rounds.cancel)?;
         if !is_untouched {
             return Err(broken_promise("a refused restore changed its target"));
+        }
+        let names_more = if failure.kept.is_some() { NAMES_KEPT } else { 0 };
+        if names_beside(&rounds.restored())? != names_before + names_more {
+            return Err(broken_promise("a refused restore left other files than it said"));
         }
         Ok(Refusal { position, bit, failure })
     }
@@ -53,14 +59,18 @@ impl Refusal {
             message: self.failure.message.clone(),
             exit_code: self.failure.exit_code(),
             target_untouched: true,
+            kept: self.failure.kept,
         }
     }
 
     pub(super) fn sentence(&self) -> String {
+        let beside = self.failure.kept.map_or("nothing beside it".to_owned(), |kept| {
+            format!("beside it {} that proved right, to go on from with a good copy", Size(kept))
+        });
         format!(
             "flipped       bit {} of byte {} in a copy of the sealed file\n\
              refused       {} (exit code {})\n\
-             target        untouched: the same file with the same content, and nothing beside it",
+             target        untouched: the same file with the same content, and {beside}",
             self.bit,
             self.position,
             self.failure.message,
@@ -91,13 +101,24 @@ fn flip(path: &Path, position: u64, bit: u32) -> Result<(), Failure> {
     flipped.map_err(|error| Failure::io(format!("{} could not be changed", path.display()), error))
 }
 
-/// Inode, length, time of change, and how many names there are beside it.
-fn identity(path: &Path) -> Result<(u64, u64, i64, i64, usize), Failure> {
-    let failed = |error| Failure::io(format!("{} could not be examined", path.display()), error);
-    let metadata = fs::metadata(path).map_err(failed)?;
-    let beside = fs::read_dir(path.parent().unwrap_or(path)).map_err(failed)?.count();
-    Ok((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec(), beside))
+/// Inode, length and time of change.
+fn identity(path: &Path) -> Result<(u64, u64, i64, i64), Failure> {
+    let metadata = fs::metadata(path).map_err(|error| not_examined(path, error))?;
+    Ok((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
 }
+
+/// How many names there are in its directory.
+fn names_beside(path: &Path) -> Result<usize, Failure> {
+    let names = fs::read_dir(path.parent().unwrap_or(path)).map_err(|error| not_examined(path, error))?;
+    Ok(names.count())
+}
+
+fn not_examined(path: &Path, error: io::Error) -> Failure {
+    Failure::io(format!("{} could not be examined", path.display()), error)
+}
+
+/// A restore that can be gone on with has left two: its journal and its staging file.
+const NAMES_KEPT: usize = 2;
 
 #[derive(Serialize)]
 struct RefusalRecord {
@@ -108,4 +129,5 @@ struct RefusalRecord {
     message: String,
     exit_code: u8,
     target_untouched: bool,
+    kept: Option<u64>,
 }

@@ -22,10 +22,22 @@ fn the_demo_runs_every_step_and_leaves_nothing_behind() {
         "equal, byte for byte",
         "flipped       bit",
         "(exit code 3)",
-        "target        untouched",
+        "target        untouched: the same file with the same content, and nothing beside it",
     ] {
         assert!(shown.text().contains(words), "{words}: {}", shown.text());
     }
+    assert_eq!(fs::read_dir(place.path("scratch")).unwrap().count(), 0);
+}
+
+/// 20 MB are three segments of 8 MiB. The wrong bit is in the second one, so the first is kept (docs/OPERATIONS.md, section 1).
+#[test]
+fn the_demo_of_several_segments_shows_what_a_refused_restore_keeps() {
+    let place = Place::new();
+    fs::write(place.path("input"), plaintext(20_000_000)).unwrap();
+    fs::create_dir(place.path("scratch")).unwrap();
+    let shown = place.run(["demo", "--dir", "scratch", "input"]);
+    shown.assert_done();
+    assert!(shown.text().contains("beside it 8.00 MiB that proved right"), "{}", shown.text());
     assert_eq!(fs::read_dir(place.path("scratch")).unwrap().count(), 0);
 }
 
