@@ -77,6 +77,10 @@ Exit codes:
     8  what is kept beside the target belongs to another stream or target, or is damaged
     9  another process is writing the target
    10  the target is in place, but may not survive a power cut
+   11  the input is no Cofferdam stream
+   12  the source changed while it was read
+   13  reserved: opened, but its format cannot prove that it is whole
+   14  reserved: the stream is older than the one asked for
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM

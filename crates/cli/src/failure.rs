@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 12] = [
+const TABLE: [(ErrorKind, &str, u8); 14] = [
     (ErrorKind::Io, "io", 1),
     (ErrorKind::Usage, "usage", 2),
     (ErrorKind::Damaged, "damaged", 3),
@@ -34,6 +34,8 @@ const TABLE: [(ErrorKind, &str, u8); 12] = [
     (ErrorKind::OtherJournal, "other-journal", 8),
     (ErrorKind::TargetHeld, "target-held", 9),
     (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
+    (ErrorKind::NotAStream, "not-a-stream", 11),
+    (ErrorKind::SourceChanged, "source-changed", 12),
     (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
 ];
 
@@ -73,8 +75,11 @@ impl Failure {
     /// Names `input` in what is a verdict on its bytes.
     #[must_use]
     pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {
-        use ErrorKind::{Damaged, Limit, NoKey, Truncated, Unsupported};
-        if matches!(self.kind, Damaged | Limit | NoKey | Truncated | Unsupported) {
+        use ErrorKind::{Damaged, Limit, NoKey, NotAStream, SourceChanged, Truncated, Unsupported};
+        if matches!(
+            self.kind,
+            Damaged | Limit | NoKey | NotAStream | SourceChanged | Truncated | Unsupported
+        ) {
             self.message = format!("{input}: {}", self.message);
         }
         self
@@ -146,7 +151,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 130]);
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub enum ErrorKind {
     TargetHeld,
     /// The target has been published, but whether that survives a power cut is not known.
     DurabilityUnknown,
+    /// The bytes are no Cofferdam stream at all: they do not begin as one does (FORMAT F14.2).
+    NotAStream,
+    /// The source is not what it was when it was opened: what was read of it does not belong together.
+    SourceChanged,
     /// The cancel token was used.
     Cancelled,
 }
@@ -285,7 +289,7 @@ impl Error {
 
     /// The input of a seal is not what it was when it was opened.
     pub(crate) fn input_changed() -> Error {
-        Error::new(ErrorKind::Io, "the input changed while it was sealed")
+        Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
             .advise("Seal a snapshot, or stop what writes to it, and seal again.")
     }
 
