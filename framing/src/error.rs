@@ -6,8 +6,10 @@ use std::fmt;
 /// Who or what is to blame for a record that does not parse.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// The bytes are wrong: damage, tampering, or no Cofferdam stream at all.
+    /// The bytes are wrong: damage or tampering.
     Damaged,
+    /// The bytes do not begin as a Cofferdam stream does: they are something else.
+    NotAStream,
     /// The bytes end inside a record, or where one is due.
     Truncated,
     /// A size or count is beyond a limit of FORMAT §2.

@@ -112,10 +112,16 @@ impl Preamble {
         bytes
     }
 
-    /// Parses a whole preamble block. A stranger's file is told apart from a stream that ends early.
+    /// Parses a whole preamble block. A file of something else is told apart from a stream that ends early, by its
+    /// first byte if need be.
     pub fn parse(block: &[u8]) -> Result<Preamble, FramingError> {
-        if block.first_chunk().is_some_and(|magic| *magic != MAGIC) {
-            return Err(damaged("is not a Cofferdam stream's"));
+        let begin = block.len().min(MAGIC.len());
+        if block[..begin] != MAGIC[..begin] {
+            return Err(FramingError::new(
+                Fault::NotAStream,
+                Record::Preamble,
+                "is not a Cofferdam stream's",
+            ));
         }
         let block: &[u8; PREAMBLE_BLOCK_LEN] = exact(block, Record::Preamble)?;
         if u16_at(block, 8) != VERSION {
@@ -213,8 +219,9 @@ mod tests {
 
     #[test]
     fn each_malformation_has_its_fault() {
-        let cases: [(usize, u8, Fault); 12] = [
-            (0, 0x88, Fault::Damaged),
+        let cases: [(usize, u8, Fault); 13] = [
+            (0, 0x88, Fault::NotAStream),
+            (7, 0x0D, Fault::NotAStream),
             (8, 2, Fault::Unsupported),
             (10, 0, Fault::Unsupported),
             (11, 4, Fault::Unsupported),
@@ -235,11 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_block_is_truncated_and_a_strangers_file_is_not() {
+    fn a_short_block_is_truncated_and_what_begins_otherwise_is_no_stream() {
         let bytes = block(&sample());
-        for len in [0, 1, 8, 4095] {
+        for len in [0, 1, 7, 8, 9, 4095] {
             assert_eq!(Preamble::parse(&bytes[..len]).unwrap_err().fault, Fault::Truncated, "{len} bytes");
         }
-        assert_eq!(Preamble::parse(b"PK\x03\x04\x14\0\0\0").unwrap_err().fault, Fault::Damaged);
+        for other in [&b"P"[..], b"\x89P", b"\x89CFD\r\n\x1a\r", b"PK\x03\x04\x14\0\0\0", &[0; 4096]] {
+            assert_eq!(Preamble::parse(other).unwrap_err().fault, Fault::NotAStream, "{other:02x?}");
+        }
     }
 }

@@ -148,6 +148,7 @@ impl Error {
         let error = error.moved(base);
         let (kind, advice) = match error.fault {
             Fault::Damaged => (ErrorKind::Damaged, DAMAGED),
+            Fault::NotAStream => (ErrorKind::NotAStream, NOT_A_STREAM),
             Fault::Truncated => (ErrorKind::Truncated, TRUNCATED),
             Fault::Limit => (ErrorKind::Limit, "This may be damage, or a stream made to exhaust a reader."),
             Fault::Unsupported => (ErrorKind::Unsupported, "A newer release may know it."),
@@ -384,6 +385,8 @@ impl From<KeyError> for Error {
 }
 
 const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
+const NOT_A_STREAM: &str =
+    "Only what `cofferdam seal` has made can be opened: look whether it is the right file.";
 const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
 
 #[cfg(test)]

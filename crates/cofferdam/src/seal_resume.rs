@@ -133,7 +133,14 @@ impl Sealer {
     /// Without its beginning, nothing of a stream can be used.
     fn kept_envelope(&self, kept: &dyn ReadAt, identities: &Identities) -> Result<Option<Envelope>, Error> {
         match self.keyed_envelope(kept, identities) {
-            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Truncated) => Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Damaged | ErrorKind::NotAStream | ErrorKind::Truncated
+                ) =>
+            {
+                Ok(None)
+            }
             other => other,
         }
     }

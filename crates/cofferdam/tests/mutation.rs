@@ -100,6 +100,7 @@ impl Golden {
         let due = match reference::open(&mutant, &self.key) {
             Ok(_) => "success",
             Err(Verdict::Damaged(_)) => "damaged",
+            Err(Verdict::NotAStream) => "not a stream",
             Err(Verdict::Truncated) => "truncated",
             Err(Verdict::NoKey) => "no key",
             Err(Verdict::Limit) => "limit",
@@ -220,9 +221,10 @@ impl Tally {
 #[test]
 fn every_bit_of_the_preamble() {
     let (golden, mut tally) = (Golden::key_file(), Tally::default());
+    golden.flip(0..8, Due::Stated("not a stream"), &mut tally);
     // Fields that the key of a slot is bound to make it open under no key.
     let classes = ["damaged", "limit", "unsupported", "no key", "truncated"];
-    golden.flip(0..128, Due::OneOf(&classes), &mut tally);
+    golden.flip(8..128, Due::OneOf(&classes), &mut tally);
     golden.flip(128..4096, Due::Stated("damaged"), &mut tally);
     assert_eq!(tally.mended, 0);
     tally.report("preamble", 4096 * 8);

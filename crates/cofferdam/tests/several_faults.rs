@@ -80,6 +80,7 @@ fn due(verdict: Result<reference::Opened, Verdict>) -> &'static str {
     match verdict {
         Ok(_) => "success",
         Err(Verdict::Damaged(_)) => "damaged",
+        Err(Verdict::NotAStream) => "not a stream",
         Err(Verdict::Truncated) => "truncated",
         Err(Verdict::NoKey) => "no key",
         Err(Verdict::Limit) => "limit",
@@ -122,7 +123,7 @@ fn compare(sealer: Sealer, seed: u64) {
         *classes.entry(due).or_default() += 1;
     }
     println!("{CASES} damaged streams: {classes:?}");
-    for class in ["damaged", "truncated", "no key", "limit", "unsupported", "success"] {
+    for class in ["damaged", "not a stream", "truncated", "no key", "limit", "unsupported", "success"] {
         assert!(classes.contains_key(class), "no stream was {class}");
     }
 }

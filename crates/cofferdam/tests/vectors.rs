@@ -239,6 +239,7 @@ fn read_vectors() -> Vec<Vector> {
 fn verdict_class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Damaged(_) => "damaged",
+        Verdict::NotAStream => "not a stream",
         Verdict::Truncated => "truncated",
         Verdict::NoKey => "no key",
         Verdict::Limit => "limit",

@@ -26,6 +26,7 @@ pub(super) struct Case {
 pub(super) enum Expect {
     Success,
     Damaged,
+    NotAStream,
     Truncated,
     NoKey,
     Limit,
@@ -112,6 +113,7 @@ impl Expect {
         match self {
             Expect::Success => "success",
             Expect::Damaged => "damaged",
+            Expect::NotAStream => "not a stream",
             Expect::Truncated => "truncated",
             Expect::NoKey => "no key",
             Expect::Limit => "limit",

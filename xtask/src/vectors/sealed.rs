@@ -5,6 +5,7 @@ use super::plan::Record;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+#[derive(Clone)]
 pub(super) struct Sealed {
     pub(super) bytes: Vec<u8>,
     pub(super) layout: BTreeMap<Record, Range<usize>>,

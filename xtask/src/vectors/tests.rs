@@ -23,6 +23,7 @@ fn every_case_gets_its_verdict_from_the_reference_opener() {
         let class = match &outcome {
             Ok(_) => Expect::Success,
             Err(Verdict::Damaged(_)) => Expect::Damaged,
+            Err(Verdict::NotAStream) => Expect::NotAStream,
             Err(Verdict::Truncated) => Expect::Truncated,
             Err(Verdict::NoKey) => Expect::NoKey,
             Err(Verdict::Limit) => Expect::Limit,

@@ -29,6 +29,7 @@ pub(crate) type Metadata = Vec<(Vec<u8>, Vec<u8>)>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Damaged(&'static str),
+    NotAStream,
     Truncated,
     NoKey,
     Limit,
@@ -60,8 +61,8 @@ pub(crate) fn open(sealed: &[u8], key: &Key) -> Result<Opened, Verdict> {
 }
 
 fn read_preamble<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Verdict> {
-    let magic_differs = input.bytes.get(..8).is_some_and(|magic| magic != b"\x89CFD\r\n\x1a\n");
-    sound(!magic_differs, "not a Cofferdam stream")?;
+    let begins = |(byte, magic)| byte == magic;
+    ensure(input.bytes.iter().zip(b"\x89CFD\r\n\x1a\n").all(begins), Verdict::NotAStream)?;
     let block = input.take(4096)?;
     let known = u16_at(block, 8) == 1 && matches!((block[10], block[11]), (1..=2, 1..=3));
     ensure(known && u32_at(block, 12) == 0, Verdict::Unsupported)?;

@@ -35,17 +35,17 @@ fn says(name: &str, expect: Expect, comment: &str, at: usize, bytes: &[u8]) -> C
 
 fn unknown() -> Vec<Case> {
     let sealed = Plan::small().seal().cut_after(Record::Preamble);
-    let block = sealed.record(Record::Preamble);
+    let block = sealed.record(Record::Preamble).to_vec();
     let without_return = [&block[..4], &block[5..]].concat();
-    let text_mode = sealed.replace(Record::Preamble, &without_return);
+    let text_mode = sealed.clone().replace(Record::Preamble, &without_return);
+    let cut = |bytes: &[u8]| sealed.clone().replace(Record::Preamble, bytes);
+    let other = |name, comment, sealed| Case::bad(name, Expect::NotAStream, comment, sealed);
     let unsupported = |name, comment, at, bytes: &[u8]| says(name, Expect::Unsupported, comment, at, bytes);
     vec![
-        says("magic", Expect::Damaged, "the first byte of the magic is 0x88", 0, &[0x88]),
-        Case::damaged(
-            "preamble-magic-text-mode",
-            "a text-mode transfer took the CR out of the magic",
-            text_mode,
-        ),
+        says("magic", Expect::NotAStream, "the first byte of the magic is 0x88", 0, &[0x88]),
+        other("preamble-magic-text-mode", "a text-mode transfer took the CR out of the magic", text_mode),
+        other("preamble-magic-short", "three bytes, of which the third is not the magic's", cut(b"\x89CG")),
+        other("preamble-magic-one-byte", "one byte, which is not the magic's first", cut(b"a")),
         unsupported("version-0", "version 0", VERSION, &[0, 0]),
         unsupported("version-2", "version 2", VERSION, &[2, 0]),
         unsupported("suite-0", "suite 0", SUITE, &[0]),
