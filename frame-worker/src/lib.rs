@@ -34,5 +34,5 @@ pub use digest::{ChainValue, Fragment, SegmentDigest, digests_equal};
 pub use error::FrameError;
 pub use framing::limits::FRAME_OVERHEAD;
 pub use framing::{DigestKind, FrameIndex, SegmentIndex, Shape, Suite};
-pub use pool::{Pool, PoolError};
+pub use pool::{Pool, PoolError, THREADS_MAX, check_threads};
 pub use worker::{FrameWorker, OpenedFrame};

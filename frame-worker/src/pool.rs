@@ -2,6 +2,7 @@
 //! It knows no frame: it runs what it is given.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::{fmt, thread};
@@ -18,27 +19,41 @@ pub struct Pool {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The operating system gave no threads.
+/// Why there is no pool.
 #[derive(Debug)]
-pub struct PoolError(rayon::ThreadPoolBuildError);
+#[non_exhaustive]
+pub enum PoolError {
+    /// More than [`THREADS_MAX`] threads were asked for.
+    TooMany {
+        /// How many.
+        threads: NonZeroUsize,
+    },
+    /// The operating system gave fewer threads than were asked for; those it gave have been ended.
+    NoThread(Box<dyn Error + Send + Sync>),
+}
 
 impl Pool {
     /// A pool of `threads` threads.
+    ///
+    /// # Errors
+    /// `threads` is more than [`THREADS_MAX`], or the operating system does not give them.
     pub fn new(threads: NonZeroUsize) -> Result<Pool, PoolError> {
+        check_threads(threads)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.get())
             .thread_name(|index| format!("cofferdam-{index}"))
             .build()
-            .map_err(PoolError)?;
+            .map_err(|error| PoolError::NoThread(error.into()))?;
         Ok(Pool { threads: Arc::new(pool), jobs: Arc::default() })
     }
 
-    /// As many threads as the machine runs at once, or as its administrator lets this process have. Looked up once: it
-    /// takes a dozen system calls, more than a whole stream of a few bytes. A change of the process's processors after that
-    /// is not seen; give `threads` or a pool.
+    /// As many threads as the machine runs at once, or as its administrator lets this process have; [`THREADS_MAX`] at
+    /// most. Looked up once: it takes a dozen system calls, more than a whole stream of a few bytes. A change of the
+    /// process's processors after that is not seen; give `threads` or a pool.
     pub fn threads_of_the_machine() -> NonZeroUsize {
         static THREADS: OnceLock<NonZeroUsize> = OnceLock::new();
-        *THREADS.get_or_init(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        *THREADS
+            .get_or_init(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(THREADS_MAX))
     }
 
     /// How many threads it has.
@@ -71,6 +86,14 @@ impl Pool {
     }
 }
 
+/// Refuses more threads than a pool may have.
+///
+/// # Errors
+/// [`PoolError::TooMany`].
+pub fn check_threads(threads: NonZeroUsize) -> Result<(), PoolError> {
+    if threads > THREADS_MAX { Err(PoolError::TooMany { threads }) } else { Ok(()) }
+}
+
 /// The lock is let go before the job is done.
 fn take_and_do(jobs: &Mutex<VecDeque<Job>>) -> bool {
     let job = jobs.lock().pop_front();
@@ -85,12 +108,45 @@ impl fmt::Debug for Pool {
 
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no threads could be started: {}", self.0)
+        match self {
+            PoolError::TooMany { threads } => {
+                write!(f, "{threads} threads are too many: at most {THREADS_MAX} work on a stream")
+            }
+            PoolError::NoThread(error) => write!(f, "the operating system gave no thread: {error}"),
+        }
     }
 }
 
-impl std::error::Error for PoolError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+impl Error for PoolError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            PoolError::TooMany { .. } => None,
+            PoolError::NoThread(error) => Some(&**error),
+        }
+    }
+}
+
+/// Threads of a pool. Beyond the processors of any machine more of them only take memory, and while they start, a signal
+/// is not heard.
+pub const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_of_more_threads_than_the_limit_is_refused_before_one_is_made() {
+        for threads in [1025, 100_000, usize::MAX] {
+            let refused = Pool::new(NonZeroUsize::new(threads).unwrap());
+            assert!(matches!(refused, Err(PoolError::TooMany { threads: of }) if of.get() == threads));
+        }
+        for threads in [1, 2, 1023, 1024] {
+            assert!(check_threads(NonZeroUsize::new(threads).unwrap()).is_ok(), "{threads}");
+        }
+    }
+
+    #[test]
+    fn the_machine_is_never_taken_for_more_threads_than_a_pool_may_have() {
+        assert!(check_threads(Pool::threads_of_the_machine()).is_ok());
     }
 }

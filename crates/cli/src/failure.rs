@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 14] = [
+const TABLE: [(ErrorKind, &str, u8); 15] = [
     (ErrorKind::Io, "io", 1),
     (ErrorKind::Usage, "usage", 2),
     (ErrorKind::Damaged, "damaged", 3),
@@ -36,6 +36,7 @@ const TABLE: [(ErrorKind, &str, u8); 14] = [
     (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
     (ErrorKind::NotAStream, "not-a-stream", 11),
     (ErrorKind::SourceChanged, "source-changed", 12),
+    (ErrorKind::Exhausted, "exhausted", 1),
     (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
 ];
 
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 1, 130]);
     }
 
     #[test]

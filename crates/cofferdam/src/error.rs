@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::{fmt, io};
 
-use frame_worker::FrameError;
+use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
 use segment_worker::StreamError;
@@ -40,6 +40,8 @@ pub enum ErrorKind {
     NotAStream,
     /// The source is not what it was when it was opened: what was read of it does not belong together.
     SourceChanged,
+    /// The machine gave no thread or no memory: a limit of this process or its user, or all is in use.
+    Exhausted,
     /// The cancel token was used.
     Cancelled,
 }
@@ -193,6 +195,15 @@ impl Error {
             ),
             UnwrapError::Limit { .. } => error_with(ErrorKind::Limit),
             _ => error_with(ErrorKind::Damaged).advise(DAMAGED),
+        }
+    }
+
+    /// No pool: more threads than there may be were asked for, or the machine does not give them.
+    pub(crate) fn pool(error: PoolError) -> Error {
+        match error {
+            PoolError::TooMany { .. } => Error::new(ErrorKind::Usage, error.to_string())
+                .advise("As many as the machine has processors are enough; that is the default."),
+            _ => Error::new(ErrorKind::Exhausted, error.to_string()).advise(FEWER_THREADS),
         }
     }
 
@@ -387,6 +398,7 @@ impl From<KeyError> for Error {
 const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
 const NOT_A_STREAM: &str =
     "Only what `cofferdam seal` has made can be opened: look whether it is the right file.";
+const FEWER_THREADS: &str = "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`).";
 const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
 
 #[cfg(test)]

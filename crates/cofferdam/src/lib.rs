@@ -107,7 +107,7 @@ mod tentative;
 mod trailer;
 
 pub use error::{Error, ErrorKind};
-pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite};
+pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
 pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect};
 pub use keys::{

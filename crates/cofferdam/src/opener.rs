@@ -209,6 +209,7 @@ impl Opener {
         source: impl Source,
         make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
     ) -> Result<Restored, Error> {
+        self.resources.check()?;
         let identities = self.identities.as_ref();
         let mut known = None;
         if let Some(positioned) = source.positioned() {

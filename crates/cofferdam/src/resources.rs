@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use frame_worker::{Backend, FrameWorker, Pool, Shape};
+use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
 use segment_worker::{Budget, CancelToken, Demand, Executor};
 
 use crate::{Error, ErrorKind, Observer};
@@ -41,6 +41,11 @@ impl Resources {
             Some(pool) => Ok(Workers::Pool(pool.clone())),
             None => Workers::of_its_own(self.threads()),
         }
+    }
+
+    /// What was asked for and cannot be, before anything is read or made.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.threads.map_or(Ok(()), |threads| check_threads(threads).map_err(Error::pool))
     }
 
     /// For the reads that come before the pipeline runs.
@@ -91,7 +96,7 @@ impl Workers {
             Some(others) => Pool::new(others).map(Workers::PoolAndCaller),
             None => Pool::new(threads).map(Workers::Pool),
         };
-        made.map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
+        made.map_err(Error::pool)
     }
 
     pub(crate) fn executor(&self) -> Executor<'_> {
@@ -124,7 +129,8 @@ macro_rules! resource_setters {
     ($builder:ident) => {
         impl $builder {
             /// So many threads work on frames. Default: as many as the machine runs at once. Of two and more one is the
-            /// caller's own; a single one works beside the caller, which reads and writes what has to be in order.
+            /// caller's own; a single one works beside the caller, which reads and writes what has to be in order. More than
+            /// [`THREADS_MAX`](crate::THREADS_MAX) are refused when the stream begins, with [`ErrorKind::Usage`].
             #[must_use]
             pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
                 self.resources.threads = Some(threads);

@@ -181,6 +181,7 @@ impl Sealer {
 
     /// A stream of `plaintext_len` bytes, if that is known, of which nothing has been sealed yet.
     pub(crate) fn new_stream(&self, plaintext_len: Option<u64>) -> Result<Begun, Error> {
+        self.resources.check()?;
         let shape = self.form.shape()?;
         check_segments(shape, plaintext_len)?;
         let Form { suite, digest, metadata, .. } = &self.form;
