@@ -77,10 +77,8 @@ impl Failure {
     #[must_use]
     pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {
         use ErrorKind::{Damaged, Limit, NoKey, NotAStream, SourceChanged, Truncated, Unsupported};
-        if matches!(
-            self.kind,
-            Damaged | Limit | NoKey | NotAStream | SourceChanged | Truncated | Unsupported
-        ) {
+        if matches!(self.kind, Damaged | Limit | NoKey | NotAStream | SourceChanged | Truncated | Unsupported)
+        {
             self.message = format!("{input}: {}", self.message);
         }
         self
