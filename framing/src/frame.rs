@@ -193,7 +193,7 @@ impl Terminator {
         }
         let frame_len = u64::from(shape.frame_len());
         let full = u64::from(self.frame_count) * frame_len;
-        if self.plaintext_len > full || self.plaintext_len + frame_len <= full && self.frame_count > 0 {
+        if self.plaintext_len > full || self.plaintext_len + frame_len <= full {
             return damaged("has a length that its frames cannot hold");
         }
         Ok(())

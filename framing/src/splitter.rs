@@ -180,10 +180,11 @@ impl Splitter {
         if bytes.len() < CLOSING_LEN {
             return Ok(None);
         }
-        let terminator = Terminator::parse(&bytes[DIGEST_FRAME_LEN..], shape);
-        let terminator = terminator.map_err(|error| error.moved(DIGEST_FRAME_LEN as u64))?;
+        let behind_digest = |error: FramingError| error.moved(DIGEST_FRAME_LEN as u64);
+        let terminator = Terminator::parse(&bytes[DIGEST_FRAME_LEN..], shape).map_err(behind_digest)?;
         if terminator.frame_count != next.0 {
-            return Err(FramingError::damaged(Record::Terminator, "counts other frames than there are"));
+            let error = FramingError::damaged(Record::Terminator, "counts other frames than there are");
+            return Err(behind_digest(error));
         }
         let page_is_full = (self.segments + 1).is_multiple_of(u64::from(PAGE_ENTRIES_MAX));
         let after = if terminator.last || page_is_full {
