@@ -34,7 +34,7 @@ impl Fragment {
     fn of_blake3(header: &[u8], body: &[u8]) -> Fragment {
         let mut head = [0; BLAKE3_HEAD_LEN];
         let body_at = LABEL_FRAME.len() + FRAME_HEADER_LEN;
-        let (begin, rest) = body.split_at(body.len().min(BLAKE3_HEAD_LEN - body_at));
+        let (begin, rest) = body.split_at(body.len().min(head[body_at..].len()));
         let len = body_at + begin.len();
         head[..LABEL_FRAME.len()].copy_from_slice(LABEL_FRAME);
         head[LABEL_FRAME.len()..body_at].copy_from_slice(header);

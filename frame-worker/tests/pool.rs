@@ -1,0 +1,91 @@
+//! The pool: jobs run on its threads, in the order in which they came, and jobs that were left on their caller's too.
+//! It knows no frame.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use frame_worker::Pool;
+
+fn pool(threads: usize) -> Pool {
+    Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+}
+
+/// A pool of one thread that does a job until something is sent, or the sender goes.
+fn busy_pool() -> (Pool, Sender<()>) {
+    let pool = pool(1);
+    let (release, released) = channel::<()>();
+    let (begun, has_begun) = channel();
+    pool.spawn(move || {
+        begun.send(()).unwrap();
+        _ = released.recv();
+    });
+    has_begun.recv().unwrap();
+    (pool, release)
+}
+
+fn received<T>(results: Receiver<T>) -> Vec<T> {
+    results.into_iter().collect()
+}
+
+#[test]
+fn a_pool_has_as_many_threads_as_it_was_told() {
+    assert_eq!([1, 2, 3].map(|threads| pool(threads).threads()), [1, 2, 3]);
+    assert!(format!("{:?}", pool(3)).contains("num_threads: 3"));
+}
+
+#[test]
+fn the_threads_of_the_machine_are_what_the_system_says() {
+    let machine = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    assert_eq!(Pool::threads_of_the_machine().get(), machine.min(1024));
+}
+
+#[test]
+fn jobs_run_on_a_thread_of_the_pool_in_order() {
+    let pool = pool(1);
+    let (sender, results) = channel();
+    for job in 0..3 {
+        let (sender, own) = (sender.clone(), pool.clone());
+        pool.spawn(move || sender.send((job, own.is_current(), thread::current().id())).unwrap());
+    }
+    drop(sender);
+    let results = received(results);
+    let [(0, true, thread), (1, true, _), (2, true, _)] = results[..] else { panic!("{results:?}") };
+    assert_ne!(thread, thread::current().id());
+    assert!(!pool.is_current());
+}
+
+#[test]
+fn jobs_that_were_left_run_by_themselves() {
+    let (sender, results) = channel();
+    let pool = pool(2);
+    for job in 0..3 {
+        let sender = sender.clone();
+        pool.leave(move || sender.send(job).unwrap());
+    }
+    drop(sender);
+    let mut results = received(results);
+    results.sort_unstable();
+    assert_eq!(results, [0, 1, 2]);
+}
+
+#[test]
+fn the_oldest_job_that_no_thread_has_begun_is_done_by_the_caller() {
+    let (pool, release) = busy_pool();
+    let (sender, results) = channel();
+    for job in 0..2 {
+        let sender = sender.clone();
+        pool.leave(move || sender.send((job, thread::current().id())).unwrap());
+    }
+    drop(sender);
+    let here = thread::current().id();
+    for job in 0..2 {
+        assert!(pool.do_one());
+        assert_eq!(results.try_recv(), Ok((job, here)));
+    }
+    assert!(!pool.do_one());
+    drop(release);
+    assert_eq!(received(results), []);
+}
