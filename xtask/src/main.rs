@@ -1,4 +1,4 @@
-//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, compare, memory, results, bench-gate.
+//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, mutants, compare, memory, results, bench-gate.
 //! Knows nothing of the engine; each task is a module of its own.
 
 #[cfg(feature = "vectors")]
@@ -10,6 +10,7 @@ mod crash;
 mod fuzz;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod gate;
+mod mutants;
 mod programs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;
@@ -35,6 +36,7 @@ cargo xtask vectors --check           compare docs/vectors with what would be wr
 cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
+cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask compare [--directory DIR]… [--size 1GiB]… [--input real|random|zeros]… [--rounds N] [--seconds N]
                     [--order blocks|turns] [--only NAME,…] [--write]
                                       this program beside cp, age, restic and others, as whole processes
@@ -81,6 +83,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["vectors", "--check"] => vectors_task(root, Vectors::Check),
         ["crash", rest @ ..] => crash_task(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
+        ["mutants", rest @ ..] => mutants::run(root, rest),
         ["compare" | "memory" | "results" | "timed", rest @ ..] => measuring_task(root, arguments[0], rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -1,0 +1,184 @@
+//! Owns mutation testing: which parts are mutated, under which tests, and what is to be said of the survivors.
+//! Knows nothing of how mutants are made: cargo-mutants does that, and runs the tests.
+
+mod survivors;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::steps;
+use survivors::{Accepted, Mutant, Tried};
+
+/// A part of the program whose every mutant is caught by the tests beside it, or explained.
+struct Part {
+    name: &'static str,
+    package: &'static str,
+    /// The files that are mutated, as globs; none for all of the package.
+    files: &'static [&'static str],
+    /// The functions that are mutated, as expressions that match names of mutants; none for all.
+    functions: &'static [&'static str],
+    /// What cargo test is told: which test programs are run, and which slow tests are not.
+    tests: &'static [&'static str],
+}
+
+const PARTS: &[Part] = &[
+    Part { name: "framing", package: "cofferdam-framing", files: &[], functions: &[], tests: &[] },
+    Part { name: "frame-worker", package: "cofferdam-frame-worker", files: &[], functions: &[], tests: &[] },
+];
+
+const USE: &str = "use: cargo xtask mutants [PART] [--shard K/N], K from 0 on";
+
+/// Where the survivors are explained, from the root of the repository.
+const SURVIVORS: &str = "xtask/src/mutants/survivors.txt";
+
+const INSTALL: &str =
+    "mutants are made by cargo-mutants, which is not there: cargo install --locked cargo-mutants";
+
+/// What cargo-mutants ends with: all caught; some survived; some were stopped by the clock.
+const ENDS_OF_A_RUN: [Option<i32>; 3] = [Some(0), Some(2), Some(3)];
+
+/// Tries the mutants that `arguments` choose: `[PART] [--shard K/N]`.
+///
+/// # Errors
+/// Survivors that are not explained; explanations of mutants that are caught; cargo-mutants missing or failing.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    let choice = Choice::parse(arguments)?;
+    let version = steps::cargo(root).args(["mutants", "--version"]).stderr(Stdio::null()).output();
+    if !version.is_ok_and(|output| output.status.success()) {
+        return Err(INSTALL.to_owned());
+    }
+    let path = root.join(SURVIVORS);
+    let text =
+        fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let accepted = Accepted::parse(&text)?;
+    let (mut report, mut findings) = (String::new(), String::new());
+    for part in &choice.parts {
+        println!("== {}", part.name);
+        let (all, tried) = try_part(root, part, choice.shard)?;
+        report.push_str(&format!("{:<14}{}\n", part.name, tried.summary()));
+        findings.extend(accepted.judge(&all, &tried).iter().map(|finding| format!("\n{finding}")));
+    }
+    print!("\n{report}");
+    if findings.is_empty() { Ok(()) } else { Err(format!("see {SURVIVORS}:{findings}")) }
+}
+
+struct Choice<'a> {
+    parts: Vec<&'static Part>,
+    /// As cargo-mutants takes it.
+    shard: Option<&'a str>,
+}
+
+impl<'a> Choice<'a> {
+    fn parse(arguments: &[&'a str]) -> Result<Choice<'a>, String> {
+        let (name, shard) = match *arguments {
+            [] => (None, None),
+            ["--shard", shard] => (None, Some(shard)),
+            [name] if !name.starts_with('-') => (Some(name), None),
+            [name, "--shard", shard] if !name.starts_with('-') => (Some(name), Some(shard)),
+            _ => return Err(USE.to_owned()),
+        };
+        let parts: Vec<_> = PARTS.iter().filter(|part| name.is_none_or(|name| name == part.name)).collect();
+        if parts.is_empty() {
+            let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
+            return Err(format!("there are the parts {}\n{USE}", names.join(", ")));
+        }
+        Ok(Choice { parts, shard })
+    }
+}
+
+/// All mutants of a part by their full names, and what became of those that were tried.
+fn try_part(
+    root: &Path,
+    part: &Part,
+    shard: Option<&str>,
+) -> Result<(BTreeMap<String, Mutant>, Tried), String> {
+    let listed = cargo_mutants(root, part).args(["--list", "--colors", "never"]).output();
+    let listed = listed.map_err(|error| format!("cannot start cargo mutants: {error}"))?;
+    if !listed.status.success() {
+        return Err(format!("cargo mutants --list: {}", String::from_utf8_lossy(&listed.stderr)));
+    }
+    let all = survivors::with_sources(&String::from_utf8_lossy(&listed.stdout), |file| {
+        fs::read_to_string(root.join(file)).unwrap_or_default()
+    })?;
+    let output = output_folder(root).join(part.name);
+    fs::create_dir_all(&output).map_err(|error| format!("cannot create {}: {error}", output.display()))?;
+    let mut cargo = cargo_mutants(root, part);
+    cargo.arg("--output").arg(&output);
+    if let Some(shard) = shard {
+        cargo.args(["--shard", shard]);
+    }
+    let status = cargo.arg("--").args(part.tests).status();
+    let status = status.map_err(|error| format!("cannot start cargo mutants: {error}"))?;
+    if !ENDS_OF_A_RUN.contains(&status.code()) {
+        return Err(format!("cargo mutants ended with {status}: the tests fail as they are, say"));
+    }
+    let lines = |file: &str| {
+        let path = output.join("mutants.out").join(file);
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+        Ok::<_, String>(text?.lines().map(str::to_owned).collect())
+    };
+    let tried = Tried {
+        caught: lines("caught.txt")?,
+        timed_out: lines("timeout.txt")?,
+        unviable: lines("unviable.txt")?,
+        missed: lines("missed.txt")?,
+    };
+    Ok((all, tried))
+}
+
+/// The command that makes a part's mutants, without what becomes of them. Dependencies are compiled once for all parts,
+/// and without what debuggers need.
+fn cargo_mutants(root: &Path, part: &Part) -> Command {
+    let mut cargo = steps::cargo(root);
+    cargo.args(["mutants", "--all-features", "--package", part.package]);
+    for file in part.files {
+        cargo.args(["--file", file]);
+    }
+    for function in part.functions {
+        cargo.args(["--re", function]);
+    }
+    cargo.env("CARGO_TARGET_DIR", output_folder(root).join("build"));
+    cargo.envs([("CARGO_PROFILE_DEV_DEBUG", "none"), ("CARGO_PROFILE_TEST_DEBUG", "none")]);
+    cargo
+}
+
+fn output_folder(root: &Path) -> PathBuf {
+    root.join("target/mutants")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_and_a_shard_can_be_chosen() {
+        let chosen = |arguments: &[&str]| {
+            let choice = Choice::parse(arguments).ok()?;
+            Some((
+                choice.parts.iter().map(|part| part.name).collect::<Vec<_>>(),
+                choice.shard.map(str::to_owned),
+            ))
+        };
+        let all: Vec<_> = PARTS.iter().map(|part| part.name).collect();
+        assert_eq!(chosen(&[]), Some((all.clone(), None)));
+        assert_eq!(chosen(&["--shard", "1/8"]), Some((all, Some("1/8".to_owned()))));
+        assert_eq!(chosen(&["framing"]), Some((vec!["framing"], None)));
+        assert_eq!(chosen(&["framing", "--shard", "0/2"]), Some((vec!["framing"], Some("0/2".to_owned()))));
+        for wrong in [&["nothing"][..], &["--shard"], &["framing", "keys"], &["framing", "--shard"]] {
+            assert_eq!(chosen(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_survivor_that_is_explained_is_of_a_file_that_is_there() {
+        let root = crate::repository_root();
+        let accepted = Accepted::parse(&fs::read_to_string(root.join(SURVIVORS)).unwrap()).unwrap();
+        for mutant in accepted.mutants() {
+            let text = fs::read_to_string(root.join(&mutant.file)).unwrap();
+            assert!(text.lines().any(|line| line.trim() == mutant.line), "{mutant}");
+        }
+    }
+}
