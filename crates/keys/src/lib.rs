@@ -19,6 +19,7 @@ mod error;
 mod external_slot;
 mod identities;
 mod keygen;
+mod moment;
 mod recipients;
 mod schedule;
 mod secret;

@@ -4,6 +4,7 @@
 use zeroize::Zeroize;
 
 use crate::error::KeyError;
+use crate::moment::{mix, moment};
 use crate::secret::Secret;
 
 /// Length of a stream key in bytes.
@@ -41,13 +42,15 @@ impl StreamKey {
     }
 }
 
-/// Draws `N` random bytes from the operating system: a salt, an id.
+/// Draws `N` random bytes from the operating system: a salt, an id. Something of the machine and of the moment is mixed in,
+/// so that two copies of a virtual machine whose random sources give the same do not draw the same.
 ///
 /// # Errors
 /// [`KeyError::Random`] where the operating system has no random numbers.
 pub fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     fill_random(&mut bytes)?;
+    mix(&mut bytes, &moment());
     Ok(bytes)
 }
 
