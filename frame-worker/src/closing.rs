@@ -46,6 +46,12 @@ impl FrameWorker {
         bytes
     }
 
+    /// The chain value behind closing frames that say `fields`. They are made again to be compared, and are neither stored nor
+    /// sent (FORMAT F12.3).
+    pub fn chain_after(&self, fields: &ClosingFields) -> ChainValue {
+        ChainValue::after(self.digest_kind(), &self.seal_closing(fields))
+    }
+
     /// Opens closing frames: structure, then both tags (a keyless worker leaves those).
     pub fn open_closing(&self, bytes: &[u8; CLOSING_LEN]) -> Result<Closing, FrameError> {
         let (first, second) = bytes.split_at(DIGEST_FRAME_LEN);

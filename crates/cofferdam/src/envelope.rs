@@ -116,6 +116,13 @@ impl Envelope {
         Ok((envelope, bytes))
     }
 
+    /// Whether a stream that begins with this preamble block and has this metadata record is the same one, whoever can open it:
+    /// the chain's first value is over both records, all but the key copies' length.
+    pub(crate) fn begins_with(&self, block: &[u8], metadata: &[u8]) -> bool {
+        let chain = ChainValue::start(self.preamble.digest, &bound(&self.preamble), metadata);
+        block.starts_with(&self.preamble.to_bytes()) && chain == self.chain
+    }
+
     /// The worker for the frames of a segment, and its digest with nothing absorbed.
     pub(crate) fn segment(&self, header: &SegmentHeader) -> Result<(Arc<FrameWorker>, SegmentDigest), Error> {
         let Preamble { suite, digest, shape, .. } = self.preamble;
@@ -145,6 +152,15 @@ impl Envelope {
 pub(crate) fn keyless_tags() -> Error {
     Error::new(ErrorKind::Unsupported, "a stream with the digest `tags` cannot be verified without its key")
         .advise("Give an identity, a passphrase or a key file.")
+}
+
+/// Two streams with one digest of *tags* are made as easily as one, by whoever has the key: such a digest pins nothing.
+pub(crate) fn pinned_tags() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "a stream with the digest `tags` cannot be pinned: its digest fixes no bytes",
+    )
+    .advise("Open it without an expected digest, or seal with another digest.")
 }
 
 /// The bytes of the preamble that digests bind (FORMAT §11): all but the key copies' length.

@@ -299,6 +299,18 @@ impl Error {
         }
     }
 
+    /// A fault that was found in a sealed stream which is known to have changed since it was opened: what was read of it does
+    /// not belong together, and says nothing of what is there now.
+    #[must_use]
+    pub(crate) fn of_changed_stream(mut self) -> Error {
+        if matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::Truncated) {
+            self.0.kind = ErrorKind::SourceChanged;
+            self.0.what = format!("the sealed stream changed while it was read: {}", self.0.what);
+            self.0.advice = Some(CHANGED);
+        }
+        self
+    }
+
     /// The input of a seal is not what it was when it was opened.
     pub(crate) fn input_changed() -> Error {
         Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
@@ -399,6 +411,7 @@ const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
 const NOT_A_STREAM: &str =
     "Only what `cofferdam seal` has made can be opened: look whether it is the right file.";
 const FEWER_THREADS: &str = "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`).";
+pub(crate) const CHANGED: &str = "Stop what writes to it, or take a copy, and run this again.";
 const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::{Error, ErrorKind};
 /// The index of a stream: its footer and directory, checked against each other.
 pub(crate) struct Index {
     pub(crate) footer: Footer,
+    origin: u64,
     directory: Vec<DirectoryEntry>,
 }
 
@@ -23,10 +24,9 @@ impl Index {
     pub(crate) fn read(source: &dyn ReadAt, envelope: &Envelope) -> Result<Option<Index>, Error> {
         let origin = envelope.origin();
         let body = source.len().saturating_sub(origin);
-        if body < FOOTER_LEN as u64 {
+        let Some(position) = body.checked_sub(FOOTER_LEN as u64).map(|offset| origin + offset) else {
             return Ok(None);
-        }
-        let position = source.len() - FOOTER_LEN as u64;
+        };
         let bytes: [u8; FOOTER_LEN] = read_array(source, position)?;
         let (footer, mac) = match Footer::parse(&bytes) {
             Ok((footer, mac)) if footer.wire_len == body => (footer, mac),
@@ -45,7 +45,12 @@ impl Index {
         if footer.plaintext_len > footer.wire_len {
             return Err(trailer_fault(Record::Footer, position));
         }
-        Ok(Some(Index { footer, directory: decode_directory(&directory) }))
+        Ok(Some(Index { footer, origin, directory: decode_directory(&directory) }))
+    }
+
+    /// Where the footer was found: the length of a source may have changed since.
+    pub(crate) fn footer_position(&self) -> u64 {
+        self.origin + self.footer.wire_len - FOOTER_LEN as u64
     }
 
     /// Reads a page and checks it against its place in the directory.
@@ -164,7 +169,7 @@ impl<'a> Walk<'a> {
 
     /// The footer is not what the segments say.
     pub(crate) fn footer_fault(&self) -> Error {
-        trailer_fault(Record::Footer, self.source.len() - FOOTER_LEN as u64)
+        trailer_fault(Record::Footer, self.index.footer_position())
     }
 
     /// A page stands where its last segment ends, and the directory where the last page does.

@@ -107,6 +107,13 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let Some(source) = file.positioned() else {
         return Err(Error::new(ErrorKind::Usage, "only a file can be inspected"));
     };
+    examine(file, source.clone()).map_err(|error| {
+        // What cannot be examined is not known to have changed.
+        if source.changed().unwrap_or(false) { error.of_changed_stream() } else { error }
+    })
+}
+
+fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {
     let Some(envelope) = read_placed_envelope(&*source, None, Backend::default())? else {
         return Err(fault_at_the_beginning(file));
     };

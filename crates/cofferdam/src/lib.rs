@@ -84,6 +84,7 @@ mod error;
 mod feed;
 mod files;
 mod index;
+mod index_chain;
 mod inspect;
 mod key_area;
 #[cfg(feature = "measure")]

@@ -9,16 +9,17 @@ use frame_worker::{Backend, ChainValue, DigestKind};
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, Feed, Release, Settings};
 use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink, TargetError};
-use sources::Source;
+use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
-use crate::envelope::{Envelope, keyless_tags};
+use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::Heedful;
 use crate::feed::placed::PlacedFeed;
-use crate::feed::sequential::{SequentialFeed, read_envelope, skip_envelope};
+use crate::feed::sequential::{SequentialFeed, pass_envelope, read_envelope};
 use crate::feed::window::Window;
 use crate::files::{Target, open_source, refuse_same_file};
 use crate::index::{Index, Walk};
+use crate::index_chain::check_entries;
 use crate::placed_envelope::read_placed_envelope;
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan, Workers};
@@ -110,7 +111,14 @@ impl Opener {
         self
     }
 
-    /// Refuses a stream with another digest. With a pin from a trusted place this detects an older stream too.
+    /// Refuses a stream with another digest. With a pin from a trusted place this detects an older stream too, and one that
+    /// somebody else who has the key has made.
+    ///
+    /// With a key, from a source that can be read at offsets, that is found out before a sink is made or written. From a pipe
+    /// it is found out at the end; what a sink has shown by then (a pipe, a database's rows) has been shown.
+    ///
+    /// A stream with [`DigestKind::Tags`] is refused as [`ErrorKind::Unsupported`]: its digest fixes nothing for those
+    /// who have the key (FORMAT F11.4).
     #[must_use]
     pub fn expect_digest(mut self, digest: StreamDigest) -> Opener {
         self.expected = Some(digest);
@@ -210,9 +218,23 @@ impl Opener {
         make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
     ) -> Result<Restored, Error> {
         self.resources.check()?;
+        let place = source.positioned();
+        self.open_from(source, place.clone(), make_sink).map_err(|error| {
+            // What cannot be examined is not known to have changed.
+            let changed = place.is_some_and(|place| place.changed().unwrap_or(false));
+            if changed { error.of_changed_stream() } else { error }
+        })
+    }
+
+    fn open_from<S: StreamingSink>(
+        &self,
+        source: impl Source,
+        place: Option<Arc<dyn ReadAt>>,
+        make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
+    ) -> Result<Restored, Error> {
         let identities = self.identities.as_ref();
         let mut known = None;
-        if let Some(positioned) = source.positioned() {
+        if let Some(positioned) = place {
             self.resources.look()?;
             let envelope = read_placed_envelope(&*positioned, identities, self.resources.backend)?;
             self.resources.look()?;
@@ -222,8 +244,13 @@ impl Opener {
             };
             if let (Some(envelope), Some(index)) = (&envelope, index) {
                 self.announce(envelope)?;
-                let tentative = make_sink(envelope, Some(index.footer.plaintext_len))?;
+                let len = index.footer.plaintext_len;
                 let walk = Walk::new(positioned, envelope, index);
+                if self.expected.is_some() {
+                    // Before there is a sink: another stream than the pinned one touches nothing.
+                    check_entries(&walk, self.expected(), &self.resources.cancel)?;
+                }
+                let tentative = make_sink(envelope, Some(len))?;
                 return match tentative {
                     Tentative::Open(opening) => self.open_placed(walk, opening),
                     Tentative::Standing(standing) => {
@@ -236,7 +263,10 @@ impl Opener {
         let mut window = Window::new(Heedful::new(source, &self.resources.cancel));
         let envelope = match known {
             // Opened once is enough: it may have taken a passphrase, or a touch on a token.
-            Some(envelope) => skip_envelope(&mut window, &self.resources).map(|()| envelope)?,
+            Some(envelope) => {
+                pass_envelope(&mut window, &envelope, &self.resources)?;
+                envelope
+            }
             None => read_envelope(&mut window, identities, &self.resources)?,
         };
         self.announce(&envelope)?;
@@ -341,8 +371,13 @@ impl Opener {
 
     /// Before the first segment: what cannot be done is refused, what is amiss is told.
     fn announce(&self, envelope: &Envelope) -> Result<(), Error> {
-        if envelope.schedule.is_none() && envelope.preamble.digest == DigestKind::Tags {
-            return Err(keyless_tags());
+        if envelope.preamble.digest == DigestKind::Tags {
+            if self.expected.is_some() {
+                return Err(pinned_tags());
+            }
+            if envelope.schedule.is_none() {
+                return Err(keyless_tags());
+            }
         }
         if let Some(observer) = &self.resources.observer {
             envelope.warnings.iter().for_each(|warning| observer.warning(warning));

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
+use frame_worker::ChainValue;
 use framing::{IndexEntry, SegmentIndex};
 use segment_worker::{Committed, Release, Settings};
 use sinks::{
@@ -13,9 +14,9 @@ use sinks::{
 
 use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
 use crate::envelope::Envelope;
-use crate::feed::placed::{header_of, read_closing};
 use crate::feed::proof::{Entries, Outcome, ProofFeed};
 use crate::index::Walk;
+use crate::index_chain::{chain_behind, check_entries};
 use crate::opener::Means;
 use crate::{Error, ErrorKind, Warning};
 
@@ -43,8 +44,13 @@ impl Found {
         walk: &mut Walk<'_>,
         means: &Means<'_>,
     ) -> Result<Resumed, Error> {
+        if self.kept.is_none() && self.mark.is_none() {
+            return Ok(Resumed::nothing(means.envelope));
+        }
+        // From here on the index stands for segments that are not read, and the sink is told to forget.
+        check_entries(walk, None, means.cancel)?;
         let start = match (&self.kept, &self.mark) {
-            (None, None) => return Ok(Resumed::nothing(means.envelope)),
+            (None, None) => Committed::at_start(means.envelope.chain),
             (Some(kept), mark) => {
                 let proved = prove(kept, walk, means)?;
                 // What lies behind the mark is there, but no sync has said so.
@@ -52,8 +58,8 @@ impl Found {
                 Committed { durable_len, ..proved }
             }
             (None, Some((_, committed))) => {
-                advance(walk, committed.segments)?;
-                check_agrees(walk, committed)?;
+                let chain = chain_behind(walk, committed.segments, means.cancel)?;
+                check_agrees(walk, chain, committed)?;
                 *committed
             }
         };
@@ -99,32 +105,25 @@ impl Resumed {
 }
 
 /// Seals the kept segments again, in memory, up to the first that is not what was sealed, and moves `walk` behind the
-/// good ones. It may go further than any mark: what is proved needs none. The last segment is always opened anew.
+/// good ones. It may go further than any mark: what is proved needs none. The last segment is always opened anew, so the
+/// chain that comes out of this always meets a TERMINATOR that is read.
 fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Result<Committed, Error> {
     let candidates = Candidates { walk: walk.clone(), len: kept.len().map_err(unreadable)? };
-    let segments = match ProofFeed::new(
-        Arc::new(KeptPlace(kept.clone())),
-        means.envelope,
-        candidates,
-        means.plan.frames_per_run,
-    )? {
-        Some(feed) => count_proved(feed, means)?,
-        None => 0,
+    let place = Arc::new(KeptPlace(kept.clone()));
+    let feed = ProofFeed::new(place, means.envelope, candidates, means.plan.frames_per_run)?;
+    let proved = match feed {
+        Some(feed) => seal_again(feed, means)?,
+        None => Committed::at_start(means.envelope.chain),
     };
-    if segments == 0 {
-        return Ok(Committed::at_start(means.envelope.chain));
-    }
-    advance(walk, segments)?;
-    let plaintext_len = walk.plaintext_offset();
-    // The next segment says what came before it, under its own key.
-    let entry = walk.entry()?;
-    let (worker, _) = means.envelope.segment(&header_of(segments, &entry))?;
-    let chain = read_closing(walk, &entry, &worker)?.fields.chain_before;
-    Ok(Committed { segments, plaintext_len, sink_len: plaintext_len, chain, durable_len: 0 })
+    advance(walk, proved.segments)?;
+    assert_eq!(walk.plaintext_offset(), proved.plaintext_len, "what was proved is what the entries say");
+    Ok(Committed { sink_len: proved.plaintext_len, durable_len: 0, ..proved })
 }
 
-fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Result<u64, Error> {
-    let mut proved = 0;
+/// How far the segments of `feed` are what was sealed.
+fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Result<Committed, Error> {
+    let start = Committed::at_start(means.envelope.chain);
+    let mut proved = start;
     let settings = Settings {
         executor: means.workers.executor(),
         budget: means.budget,
@@ -135,13 +134,12 @@ fn count_proved<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Re
         frame_len: means.envelope.shape().frame_len(),
         mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
-            proved = committed.segments;
+            proved = *committed;
             if let Some(observer) = means.observer {
                 observer.proving(committed.plaintext_len);
             }
         },
     };
-    let start = Committed::at_start(means.envelope.chain);
     match segment_worker::seal(&mut feed, NullSink::new(), start, settings) {
         Ok(_) => Ok(proved),
         Err(_) if feed.outcome() == Outcome::Differs => Ok(proved),
@@ -178,9 +176,9 @@ fn advance(walk: &mut Walk<'_>, segments: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// A mark that is trusted has to fit the stream that is at hand.
-fn check_agrees(walk: &Walk<'_>, mark: &Committed) -> Result<(), Error> {
-    if (walk.segments(), walk.plaintext_offset()) == (mark.segments, mark.plaintext_len) {
+/// A mark that is trusted has to fit the stream that is at hand: the segments that it stands for are those of the index.
+fn check_agrees(walk: &Walk<'_>, chain: ChainValue, mark: &Committed) -> Result<(), Error> {
+    if (walk.segments(), walk.plaintext_offset(), chain) == (mark.segments, mark.plaintext_len, mark.chain) {
         return Ok(());
     }
     let what = "the progress that the target keeps does not fit this copy of the stream";

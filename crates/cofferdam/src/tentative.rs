@@ -86,8 +86,8 @@ fn journalled(sink: StagedFile, label: &RestoreLabel, schedule: &KeySchedule) ->
 
 /// Adds to a failure what is kept beside `path`, where the attempt ended before it had proved any of that.
 pub(crate) fn tell_kept(error: Error, path: &Path, existing: Existing) -> Error {
-    use ErrorKind::{Cancelled, Damaged, Io, Limit, Truncated};
-    let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | Truncated);
+    use ErrorKind::{Cancelled, Damaged, Io, Limit, SourceChanged, Truncated};
+    let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | SourceChanged | Truncated);
     if !goes_on || error.kept().is_some() {
         return error;
     }

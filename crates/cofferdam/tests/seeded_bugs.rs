@@ -18,15 +18,28 @@ use segment_worker::{OpenedRun, SegmentFault, Sequencer};
 use sinks::Checkpoint;
 use sinks::seeded::{Bug, plant};
 
-use streams::{FRAME, SEGMENT, Shared, counted, opener, scratch, seal, small_sealer};
+use streams::forge::Forger;
+use streams::{FRAME, Reading, SEGMENT, Shared, counted, in_order, opener, scratch, seal, small_sealer};
 
 type Check = fn() -> Result<(), String>;
 
 #[test]
 fn each_planted_mistake_is_found_and_nothing_is_where_none_is_planted() {
-    let table: [(Bug, Check); 4] = [
+    let table: [(Bug, Check); 8] = [
         (Bug::DigestUnchecked, a_segment_with_another_digest_is_refused),
+        (Bug::DigestUnchecked, || {
+            a_stream_with_another_digest_in_a_segment_is_not_published(Reading::Placed)
+        }),
+        (Bug::DigestUnchecked, || {
+            a_stream_with_another_digest_in_a_segment_is_not_published(Reading::Sequential)
+        }),
         (Bug::CommitBeforeProof, a_segment_with_a_frame_too_few_is_refused),
+        (Bug::CommitBeforeProof, || {
+            a_stream_with_a_segment_of_another_chain_is_not_published(Reading::Placed)
+        }),
+        (Bug::CommitBeforeProof, || {
+            a_stream_with_a_segment_of_another_chain_is_not_published(Reading::Sequential)
+        }),
         (Bug::CheckpointUnkeyed, a_checkpoint_with_another_mac_is_refused),
         (Bug::KeptUnproved, a_byte_that_changed_in_between_is_not_published),
     ];
@@ -99,6 +112,36 @@ fn refused(closing: &Closing, due: SegmentFault) -> Result<(), String> {
             assert_eq!(fault, due);
             Ok(())
         }
+    }
+}
+
+/// All frames are authentic, and every other record agrees with what DIGEST says: only what it is of is not that.
+fn a_stream_with_another_digest_in_a_segment_is_not_published(reading: Reading) -> Result<(), String> {
+    not_published(reading, |fields| fields.digest[7] ^= 1)
+}
+
+/// Each segment is whole and authentic, and they do not belong together.
+fn a_stream_with_a_segment_of_another_chain_is_not_published(reading: Reading) -> Result<(), String> {
+    not_published(reading, |fields| fields.chain_before.0[7] ^= 1)
+}
+
+/// Restores a stream whose second segment is closed as `edit` has it, with all that follows and the index to match.
+fn not_published(reading: Reading, edit: fn(&mut ClosingFields)) -> Result<(), String> {
+    let plaintext = counted(4 * SEGMENT);
+    let mut forger = Forger::of(&seal(&small_sealer(), plaintext.clone()));
+    let chain = forger.chain_behind(0);
+    let chain = forger.put(1, &plaintext[SEGMENT..2 * SEGMENT], chain, edit);
+    let chain = forger.put_all_from(2, chain);
+    forger.say_digest(chain);
+    let (sealed, directory) = (forger.finish(), scratch());
+    let target = directory.path().join("db");
+    let restored = match reading {
+        Reading::Placed => opener().restore_to(cofferdam::BytesSource::new(sealed), &target),
+        Reading::Sequential => opener().restore_to(in_order(sealed), &target),
+    };
+    match restored.map_err(|error| (error.kind(), error.segment())) {
+        Err((ErrorKind::Damaged, Some(1))) if !target.exists() => Ok(()),
+        other => Err(format!("a stream was published, or refused for another reason: {other:?}")),
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
-use cofferdam::{Durability, Earlier, Opener, Restored};
+use cofferdam::{Durability, Earlier, Opener, Restored, StreamDigest};
 use serde::Serialize;
 
+use crate::commands::verify::parse_digest;
 use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
@@ -53,6 +54,14 @@ pub(crate) struct Restore {
     #[arg(long, value_enum, default_value = "group")]
     durability: DurabilityName,
 
+    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
+    ///
+    /// Another stream is refused: an older one, or one that somebody else has made for the same recipients. From a file that
+    /// is found out before anything is written. From a pipe it is found out at the end, and of a restore to standard output
+    /// or a FIFO segments have gone out by then. A stream with the digest `tags` cannot be pinned.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    expect_digest: Option<StreamDigest>,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -89,6 +98,10 @@ impl Restore {
             .existing(existing(self.force))
             .earlier(if self.restart { Earlier::Discard } else { Earlier::Resume })
             .durability(self.durability.into());
+        let opener = match self.expect_digest {
+            Some(digest) => opener.expect_digest(digest),
+            None => opener,
+        };
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let begun = Instant::now();
         self.target.refuse_options(&self.protection, self.force)?;
@@ -163,7 +176,8 @@ Examples:
   cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
+  cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
 
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged or tampered with, 4 no key opens it, \
+Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target is of another stream, 9 another process writes the target, 10 in place but its durability is unknown, 130 interrupted: the target is as it was.";

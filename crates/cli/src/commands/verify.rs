@@ -122,7 +122,7 @@ impl Record {
     }
 }
 
-fn parse_digest(text: &str) -> Result<StreamDigest, String> {
+pub(crate) fn parse_digest(text: &str) -> Result<StreamDigest, String> {
     unhex(text).map(StreamDigest).ok_or_else(|| "a stream digest is 64 hexadecimal digits".to_owned())
 }
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::place::{Place, SEGMENT_LEN, SMALL, plaintext};
+use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, plaintext};
 
 #[test]
 fn what_is_sealed_is_restored_for_every_length_around_frame_and_segment() {
@@ -88,6 +88,49 @@ fn verify_says_how_much_it_has_shown() {
     assert_eq!(place.run(["verify", "--expect-digest", &other, "sealed.cfd"]).code, 3);
     assert_eq!(place.run(["verify", "--expect-digest", "00", "sealed.cfd"]).code, 2);
     assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn a_restore_of_another_digest_than_the_expected_one_touches_nothing() {
+    let place = Place::with_sealed(3);
+    let sealed = place.seal("plain", "again.cfd");
+    let digest_of = |ran: &Ran| {
+        let text = ran.text();
+        let digest = text.lines().find_map(|line| line.strip_prefix("stream digest ")).map(str::to_owned);
+        digest.unwrap()
+    };
+    let verified = place.run(["verify", "-i", "key.txt", "sealed.cfd"]);
+    let (digest, other) = (digest_of(&verified), digest_of(&sealed));
+    fs::write(place.path("target"), b"old").unwrap();
+    let restore = |digest: &str, target: &str| {
+        place.run(["restore", "-i", "key.txt", "--force", "--expect-digest", digest, "sealed.cfd", target])
+    };
+    let before = place.names();
+    restore(&other, "target").assert_failed(3, "digest is not the expected one");
+    assert!(place.read("target") == b"old");
+    assert_eq!(place.names(), before);
+    // What goes to a pipe cannot be taken back: nothing has gone.
+    let refused = restore(&other, "-");
+    assert_eq!((refused.code, refused.stdout.len()), (3, 0), "{}", refused.stderr);
+    assert_eq!(restore("00", "target").code, 2);
+    restore(&digest, "target").assert_done();
+    assert!(place.read("target") == place.read("plain"));
+    let piped = ["restore", "-i", "key.txt", "--expect-digest", &other, "-", "by-pipe"];
+    assert_eq!(place.run_fed(piped, place.read("sealed.cfd")).code, 3);
+    assert!(!place.path("by-pipe").exists());
+}
+
+#[test]
+fn a_digest_of_tags_cannot_be_expected() {
+    let place = Place::new();
+    fs::write(place.path("plain"), b"x").unwrap();
+    place.run(["seal", "-r", &place.recipient, "--digest", "tags", "plain"]).assert_done();
+    let digest = "00".repeat(32);
+    let pinned = ["restore", "-i", "key.txt", "--expect-digest", &digest, "plain.cfd", "target"];
+    place.run(pinned).assert_failed(7, "cannot be pinned");
+    let pinned = ["verify", "-i", "key.txt", "--expect-digest", &digest, "plain.cfd"];
+    place.run(pinned).assert_failed(7, "cannot be pinned");
+    assert!(!place.path("target").exists());
 }
 
 #[test]

@@ -141,11 +141,7 @@ pub(crate) fn header_of(index: u64, entry: &IndexEntry) -> SegmentHeader {
 }
 
 /// The closing frames of the segment that `walk` has before it: opened, and compared with its entry.
-pub(crate) fn read_closing(
-    walk: &Walk<'_>,
-    entry: &IndexEntry,
-    worker: &FrameWorker,
-) -> Result<Closing, Error> {
+fn read_closing(walk: &Walk<'_>, entry: &IndexEntry, worker: &FrameWorker) -> Result<Closing, Error> {
     let index = walk.segments();
     let position = walk.position(entry.wire_offset + entry.wire_len - CLOSING_LEN as u64);
     let bytes: [u8; CLOSING_LEN] = read_array(&*walk.source, position)?;

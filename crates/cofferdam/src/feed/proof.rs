@@ -1,5 +1,5 @@
 //! Kept plaintext sealed again, in memory, under the salts of the segments it came from, and compared with their digests.
-//! Nothing of what comes out is stored or sent (FORMAT F12.3): the digests are all that is looked at.
+//! Nothing of what comes out is stored or sent (FORMAT F12.3): digests are looked at, and the chain goes on from them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -127,12 +127,14 @@ impl<I: Entries> SealFeed for ProofFeed<'_, I> {
     fn close(
         &mut self,
         segment: SegmentIndex,
-        _worker: &FrameWorker,
+        worker: &FrameWorker,
         fields: &ClosingFields,
     ) -> Result<(Vec<u8>, ChainValue), Error> {
         let expected = self.expected.pop_front().expect("a segment is closed once");
         if keys::macs_equal(&fields.digest, &expected.digest) || planted(Bug::KeptUnproved) {
-            return Ok((Vec::new(), fields.chain_before));
+            // The last one that is proved here is not the stream's last: that one is opened anew.
+            let fields = ClosingFields { last: false, ..*fields };
+            return Ok((Vec::new(), worker.chain_after(&fields)));
         }
         self.outcome = Outcome::Differs;
         Err(Error::damaged("the kept bytes are not those that were sealed").in_segment(segment.0))

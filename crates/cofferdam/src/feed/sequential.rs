@@ -12,6 +12,7 @@ use sources::Source;
 
 use super::window::{Next, Window};
 use crate::envelope::Envelope;
+use crate::error::CHANGED;
 use crate::index::trailer_fault;
 use crate::resources::Resources;
 use crate::trailer::Ledger;
@@ -54,12 +55,29 @@ pub(crate) fn read_envelope<S: Source>(
     Envelope::open(&preamble, &area, &metadata, identities, resources.backend)
 }
 
-/// Passes over the records before the segments, which have been opened already.
-pub(crate) fn skip_envelope<S: Source>(window: &mut Window<S>, resources: &Resources) -> Result<(), Error> {
-    for _ in 0..3 {
-        window.wait(&resources.cancel)?;
+/// Passes over the records before the segments, of which `envelope` has been opened already, at their offsets. They have to be
+/// the same: all that comes is cut as that preamble says. Only the key copies may differ, for a re-wrap changes those.
+pub(crate) fn pass_envelope<S: Source>(
+    window: &mut Window<S>,
+    envelope: &Envelope,
+    resources: &Resources,
+) -> Result<(), Error> {
+    let mut again = || {
+        let preamble = read_record(window, resources)?;
+        read_record(window, resources)?;
+        Ok::<_, Error>((preamble, read_record(window, resources)?))
+    };
+    match again() {
+        Ok((preamble, metadata)) if envelope.begins_with(&preamble, &metadata) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io) => Err(error),
+        // A whole envelope was there a moment ago, so what is wrong with this one has come since.
+        Ok(_) | Err(_) => Err(Error::new(
+            ErrorKind::SourceChanged,
+            "the beginning of the sealed stream changed while it was read",
+        )
+        .at(0)
+        .advise(CHANGED)),
     }
-    Ok(())
 }
 
 fn read_record<S: Source>(window: &mut Window<S>, resources: &Resources) -> Result<Vec<u8>, Error> {

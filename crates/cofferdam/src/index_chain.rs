@@ -1,0 +1,60 @@
+//! The chain over the entries of an index: what the stream digest has to be if the index is right.
+//! It reads no segment. The closing frames of a segment follow from key, entry and the chain before it.
+
+use frame_worker::{ChainValue, ClosingFields};
+use segment_worker::CancelToken;
+
+use crate::feed::placed::header_of;
+use crate::feed::sequential::check_expected;
+use crate::index::Walk;
+use crate::{Error, ErrorKind};
+
+/// Compares the chain over all entries with the footer, and with the pin if one is `expected`. `walk` is at its beginning.
+///
+/// To be asked before anything of the index takes the place of a segment that is not read: whoever has the key can make
+/// pages and MACs that name segments of his own, and not two lists of segments with one chain. Without a key the
+/// closing frames cannot be made again, nothing may be skipped, and nothing is compared here.
+pub(crate) fn check_entries(
+    walk: &Walk<'_>,
+    expected: Option<ChainValue>,
+    cancel: &CancelToken,
+) -> Result<(), Error> {
+    if walk.envelope.schedule.is_none() {
+        return Ok(());
+    }
+    let mut walk = walk.clone();
+    let chain = chain_behind(&mut walk, u64::MAX, cancel)?;
+    walk.check_end()?;
+    if chain.0 != walk.index.footer.stream_digest {
+        let what = "the segments that the index names do not make the stream digest of the footer";
+        return Err(Error::damaged(what).at(walk.index.footer_position()));
+    }
+    check_expected(expected, chain)
+}
+
+/// Moves `walk` from its beginning behind the first `segments` entries, or behind all if there are fewer, and computes the
+/// chain value there. The envelope has a key.
+pub(crate) fn chain_behind(
+    walk: &mut Walk<'_>,
+    segments: u64,
+    cancel: &CancelToken,
+) -> Result<ChainValue, Error> {
+    assert_eq!(walk.segments(), 0, "a chain begins before the first segment");
+    let mut chain = walk.envelope.chain;
+    while walk.segments() < segments && !walk.is_at_end() {
+        if cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+        }
+        let entry = walk.entry()?;
+        let (worker, _) = walk.envelope.segment(&header_of(walk.segments(), &entry))?;
+        chain = worker.chain_after(&ClosingFields {
+            frame_count: entry.frame_count,
+            plaintext_len: u64::from(entry.plaintext_len),
+            digest: entry.digest,
+            last: walk.is_at_last(),
+            chain_before: chain,
+        });
+        walk.pass(&entry)?;
+    }
+    Ok(chain)
+}

@@ -1,0 +1,224 @@
+//! Owns what becomes of a sealed stream that changes between two reads of it: an error, or a stream that is whole. No panic.
+//! Refuses to know where the readers read; a source counts their reads, and changes before each of them in turn.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod streams;
+
+use std::fs::{self, File};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use cofferdam::{
+    Arrival, Error, ErrorKind, MemorySink, Observer, Opener, Progress, ReadAt, Restored, Source,
+};
+
+use streams::map::{Kind, ranges};
+use streams::{
+    FRAME, KEY, OTHER_KEY, SEGMENT, counted, identities_of, names_in, opener, recipients_of, scratch, seal,
+    small_sealer,
+};
+
+/// Bytes that are `before` for so many reads, and `after` from then on.
+struct Changing {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    at: usize,
+    reads: AtomicUsize,
+}
+
+impl Changing {
+    fn now(&self) -> &[u8] {
+        if self.reads.load(Ordering::SeqCst) < self.at { &self.before } else { &self.after }
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let found = usize::try_from(offset).ok().and_then(|at| self.now().get(at..at + buffer.len()));
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+impl ReadAt for Changing {
+    fn len(&self) -> u64 {
+        self.now().len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read(offset, buffer)
+    }
+}
+
+struct ChangingSource {
+    bytes: Arc<Changing>,
+    next: usize,
+}
+
+impl ChangingSource {
+    fn new(before: &[u8], after: &[u8], at: usize) -> (ChangingSource, Arc<Changing>) {
+        let (before, after) = (before.to_vec(), after.to_vec());
+        let bytes = Arc::new(Changing { before, after, at, reads: AtomicUsize::new(0) });
+        (ChangingSource { bytes: bytes.clone(), next: 0 }, bytes)
+    }
+}
+
+impl Source for ChangingSource {
+    fn len(&self) -> Option<u64> {
+        None
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.bytes.clone())
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        let left = self.bytes.now().len().saturating_sub(self.next);
+        let count = buffer.len().min(left).min(10_000);
+        if count == 0 {
+            return Ok(Arrival::End);
+        }
+        self.bytes.read(self.next as u64, &mut buffer[..count])?;
+        self.next += count;
+        Ok(Arrival::Bytes(count))
+    }
+}
+
+fn open(opener: &Opener, source: ChangingSource) -> Result<Vec<u8>, Error> {
+    let (sink, contents) = MemorySink::new();
+    opener.open(source, sink).map(|_| contents.take().unwrap())
+}
+
+fn assert_no_fault_of_the_program(outcome: &Result<impl Sized, Error>, what: &str) {
+    let Err(error) = outcome else { return };
+    use ErrorKind::{Damaged, Limit, NoKey, NotAStream, SourceChanged, Truncated};
+    let kinds = [Damaged, Limit, NoKey, NotAStream, SourceChanged, Truncated];
+    assert!(kinds.contains(&error.kind()), "{what}: {:?}: {error}", error.kind());
+}
+
+/// `sealed` with the fields of a preamble that say how it is cut: bytes of a frame, frames of a segment.
+fn cut_otherwise(sealed: &[u8], frame_len: u32, frames: u32) -> Vec<u8> {
+    let mut other = sealed.to_vec();
+    other[16..20].copy_from_slice(&frame_len.to_le_bytes());
+    other[20..24].copy_from_slice(&frames.to_le_bytes());
+    other
+}
+
+#[test]
+fn a_stream_that_becomes_another_before_any_of_its_reads_is_an_error_or_one_of_the_two() {
+    let long = counted(3 * SEGMENT + 7);
+    let short = counted(FRAME + 1);
+    let first = seal(&small_sealer(), long.clone());
+    let cut = first[..first.len() - 1].to_vec();
+    let larger = small_sealer().frame_len(64 << 10).segment_len(256 << 10).metadata("a", "b");
+    let others = [
+        (seal(&small_sealer(), short.clone()), short.clone()),
+        (seal(&larger, long.clone()), long.clone()),
+        (seal(&small_sealer().metadata("more", "of it"), short.clone()), short.clone()),
+        (cut_otherwise(&first, 4 << 20, 1), Vec::new()),
+        (cut.clone(), Vec::new()),
+        (Vec::new(), Vec::new()),
+        (vec![0xFF; first.len()], Vec::new()),
+    ];
+    for before in [&first, &cut] {
+        for (number, (after, plaintext)) in others.iter().enumerate() {
+            let mut at = 0;
+            loop {
+                let what = format!("number {number} before read {at}");
+                let (source, reads) = ChangingSource::new(before, after, at);
+                let opened = open(&opener(), source);
+                assert_no_fault_of_the_program(&opened, &what);
+                assert!(
+                    opened.is_err() || opened.is_ok_and(|found| found == long || found == *plaintext),
+                    "{what}"
+                );
+                let (source, _) = ChangingSource::new(before, after, at);
+                assert_no_fault_of_the_program(&Opener::keyless().verify(source), &what);
+                if reads.reads.load(Ordering::SeqCst) < at {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at > 5, "{at} reads");
+        }
+    }
+}
+
+/// Opens a stream that is `cut` where it is read at offsets, so that it is read in order as well, and is `after` then.
+fn read_twice(whole: &[u8], after: &[u8]) -> Result<Vec<u8>, Error> {
+    let cut = &whole[..whole.len() - 1];
+    let (source, _) = ChangingSource::new(cut, after, FRONT_READS);
+    open(&opener(), source)
+}
+
+#[test]
+fn a_beginning_that_changes_between_its_two_reads_is_told() {
+    let whole = seal(&small_sealer().metadata("host", "db1"), counted(3 * SEGMENT));
+    let metadata = ranges(&whole, Kind::Metadata)[0].clone();
+    let mut salted = whole.clone();
+    salted[40] ^= 1;
+    let mut described = whole.clone();
+    described[metadata.end - 1] ^= 1;
+    let longer_frames = cut_otherwise(&whole, 4 << 20, 1);
+    let another = seal(&small_sealer(), counted(SEGMENT));
+    let gone = whole[..metadata.start].to_vec();
+    let garbage = vec![0xFF; whole.len()];
+    for after in [longer_frames, salted, described, another, gone, garbage] {
+        let error = read_twice(&whole, &after).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error}");
+    }
+}
+
+#[test]
+fn key_copies_may_change_between_the_two_reads_for_a_rewrap_changes_them() {
+    let plaintext = counted(3 * SEGMENT);
+    let whole = seal(&small_sealer(), plaintext.clone());
+    let directory = scratch();
+    let path = directory.path().join("sealed.cfd");
+    fs::write(&path, &whole).unwrap();
+    cofferdam::rewrap(&path, &identities_of(KEY), &recipients_of(OTHER_KEY)).unwrap();
+    assert!(read_twice(&whole, &fs::read(&path).unwrap()).unwrap() == plaintext);
+}
+
+/// Does something to the sealed file once a segment has committed.
+struct Meanwhile<F>(F);
+
+impl<F: Fn() + Send + Sync> Observer for Meanwhile<F> {
+    fn progress(&self, progress: &Progress) {
+        if progress.segments == 1 {
+            (self.0)();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_written_or_cut_while_it_is_restored_has_changed_and_is_not_said_to_be_damaged() {
+    let directory = scratch();
+    let [path, target] = ["sealed.cfd", "db"].map(|name| directory.path().join(name));
+    let whole = seal(&small_sealer(), counted(400 * SEGMENT));
+    for cut in [false, true] {
+        fs::write(&path, &whole).unwrap();
+        let file = path.clone();
+        let change = move || {
+            let file = File::options().write(true).open(&file).unwrap();
+            match cut {
+                true => file.set_len(60_000).unwrap(),
+                false => io::Write::write_all(&mut &file, &vec![0xFF; 400 * SEGMENT]).unwrap(),
+            }
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        let restoring = opener().memory(1 << 20).observer(Arc::new(Meanwhile(change)));
+        let error: Error = restoring.restore_file(&path, &target).map(|_: Restored| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error}");
+        assert!(!target.exists() && error.kept().is_some_and(|kept| kept > 0));
+        // What was kept is as good as it was.
+        fs::write(&path, &whole).unwrap();
+        assert!(opener().restore_file(&path, &target).unwrap().kept > 0);
+        fs::remove_file(&target).unwrap();
+        assert_eq!(names_in(directory.path()).len(), 1);
+    }
+}
+
+/// Reads at offsets before a stream without a footer is read from its front: preamble, key area, metadata twice, end.
+const FRONT_READS: usize = 5;
