@@ -40,6 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod byte_count;
 mod checkpoint;
 mod commit_error;
 #[cfg(any(test, feature = "conformance"))]
@@ -71,6 +72,7 @@ mod target;
 #[cfg(feature = "wal")]
 pub mod wal;
 
+pub use byte_count::ByteCount;
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
 pub use durability::Durability;

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::JournalProblem;
+use crate::{ByteCount, JournalProblem};
 
 /// What stands at a path, without following a symbolic link in its last part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,8 +72,13 @@ pub enum TargetError {
         /// The target.
         path: PathBuf,
     },
-    /// A symbolic link is there and following it was not asked for, or it leads nowhere.
+    /// A symbolic link is there, and following it was not asked for.
     Symlink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A symbolic link is there that leads nowhere: no file can be replaced.
+    DanglingLink {
         /// The link.
         path: PathBuf,
     },
@@ -189,6 +194,7 @@ impl TargetError {
         match self {
             Self::Exists { path }
             | Self::Symlink { path }
+            | Self::DanglingLink { path }
             | Self::NotAFile { path, .. }
             | Self::Held { path, .. }
             | Self::MountPoint { path }
@@ -209,21 +215,24 @@ impl TargetError {
     /// What is wrong with it, and what to do.
     fn complaint(&self) -> Cow<'static, str> {
         match self {
-            Self::Exists { .. } => "the target exists; ask for it to be replaced, or name another".into(),
-            Self::Symlink { .. } => "the target is a symbolic link; ask for the file it points to to be replaced, \
+            Self::Exists { .. } => "this file exists already; ask for it to be replaced, or name another".into(),
+            Self::Symlink { .. } => "this is a symbolic link; ask for the file it points to to be replaced, \
                  or name that file"
                 .into(),
-            Self::NotAFile { kind, .. } => format!("the target is {}; {}", noun(*kind), advice(*kind)).into(),
+            Self::DanglingLink { .. } => {
+                "this is a symbolic link that points to nothing; remove it, or name the file itself".into()
+            }
+            Self::NotAFile { kind, .. } => format!("this is {}; {}", noun(*kind), advice(*kind)).into(),
             Self::Held { staging, .. } => {
                 let staging = staging.display();
-                format!("another process is writing this target (it holds {staging}); wait for it to end").into()
+                format!("another process is writing this file (it holds {staging}); wait for it to end").into()
             }
             Self::NoDirectory { .. } => "there is no such directory; make it first".into(),
             Self::NotWritable { .. } => "no file can be made here; the target is replaced as a whole, which needs \
                  a writable directory"
                 .into(),
             Self::MountPoint { .. } => {
-                "the target is a mount point and cannot be replaced; restore beside it and copy".into()
+                "this is a mount point and cannot be replaced; write beside it and copy".into()
             }
             Self::Immutable { .. } => "marked immutable or append-only; clear the mark (chattr -ia)".into(),
             Self::SomeoneElses { .. } => {
@@ -234,12 +243,15 @@ impl TargetError {
                 .into(),
             Self::NoRoom { needed: 0, .. } => "no room for another file".into(),
             Self::NoRoom { needed, free: Some(free), .. } => format!(
-                "no room for {needed} bytes, {free} are free; an old target is kept until the new one is whole"
+                "no room for {}, {} are free; an old file is kept until the new one is whole",
+                ByteCount(*needed),
+                ByteCount(*free)
             )
             .into(),
-            Self::NoRoom { needed, free: None, .. } => format!("no room for {needed} bytes").into(),
+            Self::NoRoom { needed, free: None, .. } => format!("no room for {}", ByteCount(*needed)).into(),
             Self::TooLarge { needed, .. } => format!(
-                "a file of {needed} bytes is beyond this process's limit (ulimit -f) or the file system's"
+                "a file of {} is beyond this process's limit (ulimit -f) or the file system's",
+                ByteCount(*needed)
             )
             .into(),
             Self::LengthUnknown { .. } => "a mapped file needs the stream's length beforehand; stage it instead, or read \

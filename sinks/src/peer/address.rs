@@ -32,13 +32,30 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// The text is no address.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AddressError;
+/// Why a text is no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It begins with neither `tcp://` nor `unix:`.
+    NoScheme,
+    /// Nothing stands where the host belongs.
+    NoHost,
+    /// The port is missing, or no number from 0 to 65535.
+    NoPort,
+    /// Nothing stands behind `unix:`.
+    NoPath,
+}
 
 impl fmt::Display for AddressError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an address is tcp://HOST:PORT or unix:PATH")
+        out.write_str(match self {
+            AddressError::NoScheme => "an address is tcp://HOST:PORT or unix:PATH",
+            AddressError::NoHost => "no host: an address is tcp://HOST:PORT",
+            AddressError::NoPort => {
+                "no valid port: an address is tcp://HOST:PORT, the port a number up to 65535"
+            }
+            AddressError::NoPath => "no path: an address is unix:PATH",
+        })
     }
 }
 
@@ -49,14 +66,19 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
         if let Some(path) = text.strip_prefix(UNIX_SCHEME) {
-            return if path.is_empty() { Err(AddressError) } else { Ok(Address::Unix(path.into())) };
+            return if path.is_empty() { Err(AddressError::NoPath) } else { Ok(Address::Unix(path.into())) };
         }
-        let host_and_port = text.strip_prefix(TCP_SCHEME).ok_or(AddressError)?;
-        let (host, port) = host_and_port.rsplit_once(':').ok_or(AddressError)?;
-        if host.is_empty() || port.parse::<u16>().is_err() {
-            return Err(AddressError);
+        let host_and_port = text.strip_prefix(TCP_SCHEME).ok_or(AddressError::NoScheme)?;
+        // Colons within brackets are an IPv6 address's own.
+        let (host, port) = match host_and_port.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (host_and_port, ""),
+        };
+        if host.is_empty() {
+            return Err(AddressError::NoHost);
         }
-        Ok(Address::Tcp(host_and_port.to_owned()))
+        let is_port = port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        if is_port { Ok(Address::Tcp(host_and_port.to_owned())) } else { Err(AddressError::NoPort) }
     }
 }
 
@@ -315,10 +337,25 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_address() {
-        for text in
-            ["", "tcp://", "tcp://:1", "tcp://h", "tcp://h:", "tcp://h:65536", "h:1", "unix:", "/run/x"]
-        {
-            assert_eq!(text.parse::<Address>(), Err(AddressError), "{text}");
+        use AddressError::{NoHost, NoPath, NoPort, NoScheme};
+        let cases = [
+            ("", NoScheme),
+            ("h:1", NoScheme),
+            ("/run/x", NoScheme),
+            ("tcp:127.0.0.1:1", NoScheme),
+            ("unix", NoScheme),
+            ("tcp://", NoHost),
+            ("tcp://:1", NoHost),
+            ("tcp://h", NoPort),
+            ("tcp://h:", NoPort),
+            ("tcp://h:65536", NoPort),
+            ("tcp://h:+1", NoPort),
+            ("tcp://h:x", NoPort),
+            ("tcp://[::1]", NoPort),
+            ("unix:", NoPath),
+        ];
+        for (text, problem) in cases {
+            assert_eq!(text.parse::<Address>(), Err(problem), "{text}");
         }
     }
 

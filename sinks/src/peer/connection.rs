@@ -55,7 +55,9 @@ impl Connection {
         restore: RestoreId,
         held: Option<Epoch>,
     ) -> Result<(Connection, Welcome), PeerError> {
-        let socket = Socket::connect(address, timing.greeting)?;
+        let unreachable =
+            |error: io::Error| PeerError::Unreachable { kind: error.kind(), said: error.to_string() };
+        let socket = Socket::connect(address, timing.greeting).map_err(unreachable)?;
         security.allow(socket.reach())?;
         let (mut outgoing, mut incoming) = channel::greet(socket, security.key(), timing.greeting)?;
         outgoing.request(&Request::Hello { restore, held })?;

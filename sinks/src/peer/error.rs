@@ -25,6 +25,13 @@ pub enum PeerError {
     NotDone(String),
     /// The other end answered that it does not know whether it was done, and said why.
     OutcomeUnknown(String),
+    /// No connection came about; what the system said. A host without an address has no kind of its own.
+    Unreachable {
+        /// The nearest kind.
+        kind: io::ErrorKind,
+        /// In words.
+        said: String,
+    },
     /// The connection broke.
     Lost(io::ErrorKind),
     /// Nothing came for so long, with an answer due or in the middle of a message.
@@ -43,7 +50,7 @@ impl PeerError {
             Self::Fenced { .. } | Self::CommitsLost => io::ErrorKind::ConnectionAborted,
             Self::AlreadyPublished => io::ErrorKind::AlreadyExists,
             Self::NotDone(_) | Self::OutcomeUnknown(_) => io::ErrorKind::Other,
-            Self::Lost(kind) => *kind,
+            Self::Lost(kind) | Self::Unreachable { kind, .. } => *kind,
             Self::Silent(_) => io::ErrorKind::TimedOut,
             Self::Protocol(_) => io::ErrorKind::InvalidData,
         }
@@ -77,6 +84,7 @@ impl fmt::Display for PeerError {
             Self::AlreadyPublished => out.write_str("the receiver has published its target already"),
             Self::NotDone(said) => write!(out, "the other end refused: {said}"),
             Self::OutcomeUnknown(said) => write!(out, "the other end does not know the outcome: {said}"),
+            Self::Unreachable { said, .. } => out.write_str(said),
             Self::Lost(kind) => write!(out, "the connection failed: {kind}"),
             Self::Silent(limit) => write!(out, "nothing has come from the other end for {limit:?}"),
             Self::Protocol(what) => write!(out, "the other end broke the protocol: {what}"),

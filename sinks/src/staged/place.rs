@@ -192,7 +192,7 @@ fn resolve_link(target: &Path, existing: Existing) -> Result<PathBuf, TargetErro
     }
     refuse_planted_link(target)?;
     target.canonicalize().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => TargetError::Symlink { path: target.into() },
+        io::ErrorKind::NotFound => TargetError::DanglingLink { path: target.into() },
         _ => TargetError::io(target, "follow", error),
     })
 }

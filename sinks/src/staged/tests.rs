@@ -192,10 +192,8 @@ fn a_symbolic_link_is_refused_or_followed_once() {
     symlink("far/file", scratch.at("link")).unwrap();
     symlink("nowhere", scratch.at("dangling")).unwrap();
     assert!(matches!(StagedFile::create(&scratch.at("link"), &REFUSE), Err(TargetError::Symlink { .. })));
-    assert!(matches!(
-        StagedFile::create(&scratch.at("dangling"), &REPLACE),
-        Err(TargetError::Symlink { .. })
-    ));
+    let dangling = scratch.at("dangling");
+    assert!(matches!(StagedFile::create(&dangling, &REPLACE), Err(TargetError::DanglingLink { .. })));
 
     let mut sink = StagedFile::create(&scratch.at("link"), &REPLACE).unwrap();
     // The link is turned elsewhere meanwhile: it is not asked again.

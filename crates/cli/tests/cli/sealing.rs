@@ -157,5 +157,5 @@ fn quiet_says_nothing_where_all_is_well_and_says_errors() {
         assert!(ran.stdout.is_empty() && ran.stderr.is_empty(), "{arguments:?}: {ran:?}");
     }
     let refused = place.run(["restore", "--quiet", "-i", "key.txt", "sealed.cfd", "restored"]);
-    refused.assert_failed(6, "cofferdam: restored: the target exists");
+    refused.assert_failed(6, "cofferdam: restored: this file exists already");
 }
