@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read, Write};
 use age::{DecryptError, Decryptor, Encryptor};
 use zeroize::Zeroizing;
 
-use crate::error::KeyError;
+use crate::error::{KeyError, said};
 use crate::slot::SlotFault;
 use crate::stream_key::{STREAM_KEY_LEN, StreamKey};
 
@@ -19,11 +19,11 @@ pub(crate) fn seal<'a>(
     stream_key: &StreamKey,
 ) -> Result<Vec<u8>, KeyError> {
     let refused = |problem: String| KeyError::Recipient { problem };
-    let encryptor = Encryptor::with_recipients(recipients).map_err(|error| refused(error.to_string()))?;
+    let encryptor = Encryptor::with_recipients(recipients).map_err(|error| refused(said(error)))?;
     let mut body = Vec::new();
-    let mut payload = encryptor.wrap_output(&mut body).map_err(|error| refused(error.to_string()))?;
-    payload.write_all(stream_key.expose()).map_err(|error| refused(error.to_string()))?;
-    payload.finish().map_err(|error| refused(error.to_string()))?;
+    let mut payload = encryptor.wrap_output(&mut body).map_err(|error| refused(said(error)))?;
+    payload.write_all(stream_key.expose()).map_err(|error| refused(said(error)))?;
+    payload.finish().map_err(|error| refused(said(error)))?;
     match stanza_count(&body) {
         count if count > STANZA_COUNT_MAX => {
             Err(KeyError::TooMany { what: "age stanzas", count, max: STANZA_COUNT_MAX })
@@ -144,7 +144,7 @@ fn refusal(error: DecryptError) -> Refusal {
             found: required.into(),
             max: WORK_FACTOR_MAX.into(),
         }),
-        other => Refusal::Noted(format!("an identity failed: {other}")),
+        other => Refusal::Noted(format!("an identity failed: {}", said(other))),
     }
 }
 

@@ -70,6 +70,13 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
+/// What the age library or a plugin said, on one line. The marks of direction that age puts around names, which nobody
+/// sees, are left out.
+pub(crate) fn said(by: impl fmt::Display) -> String {
+    let text = by.to_string().replace(['\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'], "");
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 /// The kinds of key material that a caller hands over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

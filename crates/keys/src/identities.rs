@@ -9,8 +9,9 @@ use age::secrecy::SecretString;
 use age::{Callbacks, IdentityFile, NoCallbacks};
 
 use crate::age_slot::{self, Lock, Refusal, WORK_FACTOR_MAX};
-use crate::error::{KeyError, KeyMaterial, UnwrapError};
+use crate::error::{KeyError, KeyMaterial, UnwrapError, said};
 use crate::external_slot::ExternalSlot;
+use crate::saved_text::saved_text;
 use crate::slot::{KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, SealedSlot, SlotFault, check_slots};
 use crate::stream_key::StreamKey;
 use crate::wrapping_key::WrappingKey;
@@ -67,7 +68,8 @@ impl Identities {
         content: impl AsRef<[u8]>,
         callbacks: impl Callbacks,
     ) -> Result<Self, KeyError> {
-        let content = content.as_ref();
+        let content = saved_text(content.as_ref())
+            .map_err(|problem| KeyError::unreadable(KeyMaterial::IdentityFile, problem))?;
         let problem = match FileKind::of(content) {
             FileKind::Age => return self.age_identity_file(content, callbacks),
             FileKind::Ssh => match ssh_identity(content, callbacks) {
@@ -195,10 +197,10 @@ impl Identities {
     fn age_identity_file(mut self, content: &[u8], callbacks: impl Callbacks) -> Result<Self, KeyError> {
         let unreadable = |problem: String| KeyError::unreadable(KeyMaterial::IdentityFile, problem);
         let identities = IdentityFile::from_buffer(content)
-            .map_err(|error| unreadable(error.to_string()))?
+            .map_err(|error| unreadable(said(error)))?
             .with_callbacks(callbacks)
             .into_identities()
-            .map_err(|error| unreadable(error.to_string()))?;
+            .map_err(|error| unreadable(said(error)))?;
         if identities.is_empty() {
             return Err(unreadable("it holds no identity".to_owned()));
         }
@@ -281,7 +283,7 @@ fn ssh_identity(
     callbacks: impl Callbacks,
 ) -> Result<Box<dyn age::Identity + Send + Sync>, String> {
     use age::ssh::Identity;
-    match Identity::from_buffer(content, None).map_err(|error| error.to_string())? {
+    match Identity::from_buffer(content, None).map_err(said)? {
         Identity::Unsupported(_) => Err("an SSH key of this kind or encryption is not supported; \
                                          `ssh-keygen -o -p` may convert it"
             .to_owned()),

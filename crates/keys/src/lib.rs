@@ -21,6 +21,7 @@ mod identities;
 mod keygen;
 mod moment;
 mod recipients;
+mod saved_text;
 mod schedule;
 mod secret;
 mod slot;

@@ -5,7 +5,7 @@ use age::secrecy::{ExposeSecret, SecretString};
 use age::{Callbacks, NoCallbacks};
 
 use crate::age_slot::{self, WORK_FACTOR, WORK_FACTOR_MAX};
-use crate::error::{KeyError, KeyMaterial};
+use crate::error::{KeyError, KeyMaterial, said};
 use crate::external_slot::ExternalSlot;
 use crate::slot::{
     KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, SLOT_COUNT_MAX, SLOT_HEADER_LEN, SLOTS_LEN_MAX, SealedSlot,
@@ -73,7 +73,7 @@ impl Recipients {
     /// # Errors
     /// As [`Recipients::parse`].
     pub fn parse_with(self, text: &str, callbacks: impl Callbacks) -> Result<Self, KeyError> {
-        let recipient = parse_recipient(text.trim(), callbacks)
+        let recipient = parse_recipient(without_mark(text).trim(), callbacks)
             .map_err(|problem| KeyError::unreadable(KeyMaterial::Recipient, problem))?;
         Ok(self.recipient(recipient))
     }
@@ -93,7 +93,7 @@ impl Recipients {
     /// As [`Recipients::recipients_file`].
     pub fn recipients_file_with(mut self, text: &str, callbacks: impl Callbacks) -> Result<Self, KeyError> {
         let before = self.age.len();
-        for (index, line) in text.lines().map(str::trim).enumerate() {
+        for (index, line) in without_mark(text).lines().map(str::trim).enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -219,6 +219,11 @@ fn check_len(slots: &[SealedSlot]) -> Result<(), KeyError> {
     Ok(())
 }
 
+/// Editors of Windows put a byte order mark before UTF-8.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Native recipients are tried before plugins, since a plugin's name may be anything after `age1`.
 fn parse_recipient(text: &str, callbacks: impl Callbacks) -> Result<Box<dyn age::Recipient + Send>, String> {
     if text.starts_with("ssh-") {
@@ -242,7 +247,7 @@ fn parse_recipient(text: &str, callbacks: impl Callbacks) -> Result<Box<dyn age:
     let name = recipient.plugin().to_owned();
     age::plugin::RecipientPluginV1::new(&name, &[recipient], &[], callbacks)
         .map(|plugin| Box::new(plugin) as _)
-        .map_err(|error| error.to_string())
+        .map_err(said)
 }
 
 #[cfg(feature = "ssh")]

@@ -6,6 +6,7 @@ use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::Zeroizing;
 
 use crate::error::{KeyError, KeyMaterial};
+use crate::saved_text::{is_line_of_text, saved_text};
 use crate::schedule::{AeadSecret, extract};
 use crate::secret::Secret;
 use crate::stream_key::{STREAM_KEY_LEN, StreamKey, fill_random, random};
@@ -31,8 +32,8 @@ impl WrappingKey {
         Self(Secret::taking(bytes))
     }
 
-    /// Reads the content of a key file: 64 hexadecimal digits with or without a line end after them, or
-    /// exactly 32 raw bytes.
+    /// Reads the content of a key file: 64 hexadecimal digits with or without a line end after them and a byte
+    /// order mark before them, or exactly 32 raw bytes.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`] for anything else.
@@ -40,10 +41,11 @@ impl WrappingKey {
         if let Ok(raw) = content.try_into() {
             return Ok(Self(Secret::copy_of(raw)));
         }
-        let digits = content.strip_suffix(b"\n").unwrap_or(content);
-        let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
         let unreadable =
             |problem: String| KeyError::Unreadable { what: KeyMaterial::KeyFile, line: None, problem };
+        let text = saved_text(content).map_err(unreadable)?;
+        let digits = text.strip_suffix(b"\n").unwrap_or(text);
+        let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
         if digits.len() != 2 * WRAPPING_KEY_LEN {
             return Err(unreadable(format!(
                 "64 hexadecimal digits or 32 raw bytes are a key, this has {} bytes",
@@ -58,6 +60,13 @@ impl WrappingKey {
             *byte = high << 4 | low;
         }
         Ok(Self(secret))
+    }
+
+    /// Whether `content`, which [`WrappingKey::parse`] takes for 32 raw bytes, is a line of text: a passphrase, or what
+    /// `openssl rand -hex 16` prints. Such a key is no uniform one, and may be guessed. It opens what was sealed with it;
+    /// seal nothing more with it.
+    pub fn is_text(content: &[u8]) -> bool {
+        content.len() == WRAPPING_KEY_LEN && is_line_of_text(content)
     }
 
     /// The key as 64 lower-case hexadecimal digits, without a line end.
