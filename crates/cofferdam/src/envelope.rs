@@ -11,6 +11,7 @@ use framing::{
 };
 use keys::{Identities, KeySchedule, Recipients, StreamKey};
 
+use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy, framing_slots};
 use crate::{Error, ErrorKind, Metadata, Warning};
 
@@ -60,7 +61,7 @@ impl Envelope {
         area: &[u8],
         identities: Option<&Identities>,
     ) -> Result<(Preamble, Option<KeySchedule>, Vec<Warning>), Error> {
-        let preamble = Preamble::parse(block).map_err(|error| Error::framing(error, 0))?;
+        let preamble = parse_preamble(block)?;
         let bytes = preamble.to_bytes();
         let area = KeyArea::parse(&bytes, area)?;
         let Some(identities) = identities else {

@@ -8,7 +8,7 @@ use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
 use segment_worker::StreamError;
-use sinks::{CommitError, TargetError};
+use sinks::{ByteCount, CommitError, TargetError};
 
 /// What kind of failure it was. Each has one exit code in the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -215,6 +215,7 @@ impl Error {
             TargetError::Symlink { .. } => {
                 (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
             }
+            TargetError::DanglingLink { .. } => (ErrorKind::TargetExists, None),
             TargetError::Held { .. } => (ErrorKind::TargetHeld, None),
             TargetError::Journal { .. } => (
                 ErrorKind::OtherJournal,
@@ -344,7 +345,11 @@ impl Error {
             }
             StreamError::Budget { needed, total } => Error::new(
                 ErrorKind::Usage,
-                format!("a memory budget of {total} bytes is too small: this stream needs {needed}"),
+                format!(
+                    "a memory budget of {} is too small: this stream needs {}",
+                    ByteCount(total as u64),
+                    ByteCount(needed as u64)
+                ),
             )
             .advise("Give it more with `--memory`; a stream that is held needs room for a whole segment."),
             StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),

@@ -83,6 +83,7 @@ mod envelope;
 mod error;
 mod feed;
 mod files;
+mod foreign;
 mod index;
 mod index_chain;
 mod inspect;
@@ -127,9 +128,9 @@ pub use sinks::MappedFile;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sinks::database;
 pub use sinks::{
-    Checkpoint, CommitError, Durability, Earlier, Existing, MakeDurable, MemoryContents, MemorySink,
-    NullSink, PipeSink, PositionedWrite, Profile, ReadKept, StageOptions, StagedFile, StreamingSink,
-    TargetError, TargetKind, Visibility, classify,
+    ByteCount, Checkpoint, CommitError, Durability, Earlier, Existing, MakeDurable, MemoryContents,
+    MemorySink, NullSink, PipeSink, PositionedWrite, Profile, ReadKept, StageOptions, StagedFile,
+    StreamingSink, TargetError, TargetKind, Visibility, classify,
 };
 #[cfg(feature = "ring")]
 pub use sinks::{RingReader, RingSink};

@@ -45,6 +45,7 @@ pub use sinks::peer::{
 use sinks::peer::{Ending, ReceiveError, Receiver};
 use sinks::{CommitError, Earlier, Label, Opened, StageOptions, StagedFile};
 
+use crate::tentative::tell_kept;
 use crate::{CancelToken, Error, ErrorKind, KeyError};
 
 /// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. Take a key of its own
@@ -67,8 +68,20 @@ pub fn preshared_key(content: &[u8]) -> Result<PresharedKey, KeyError> {
 ///
 /// # Errors
 /// A target that cannot be written is refused before anybody can connect. [`ErrorKind::Cancelled`] after `cancel`: what
-/// had committed is durable.
+/// had committed is durable. [`Error::kept`] says what is kept for the next call.
 pub fn receive_file(
+    listen: &Address,
+    security: Security,
+    target: &Path,
+    options: &StageOptions,
+    cancel: &CancelToken,
+    observe: &(dyn Fn(Event) + Sync),
+) -> Result<(), Error> {
+    let received = receive(listen, security, target, options, cancel, observe);
+    received.map_err(|error| tell_kept(error, target, options.existing))
+}
+
+fn receive(
     listen: &Address,
     security: Security,
     target: &Path,

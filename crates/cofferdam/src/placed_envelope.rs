@@ -2,13 +2,14 @@
 //! It judges none of them; the envelope does.
 
 use frame_worker::Backend;
+use framing::MetadataHead;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
-use framing::{MetadataHead, Preamble};
 use keys::Identities;
 use sources::ReadAt;
 
 use crate::Error;
 use crate::envelope::Envelope;
+use crate::foreign::parse_preamble;
 use crate::index::read;
 
 /// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
@@ -23,7 +24,7 @@ pub(crate) fn read_placed_envelope(
     }
     let mut block = vec![0; PREAMBLE_BLOCK_LEN];
     read(source, 0, &mut block)?;
-    let preamble = Preamble::parse(&block).map_err(|error| Error::framing(error, 0))?;
+    let preamble = parse_preamble(&block)?;
     let origin = preamble.origin();
     if source.len() < origin + METADATA_HEAD_LEN as u64 {
         return Ok(None);

@@ -2,7 +2,7 @@
 //! It touches no byte outside the key area.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use framing::Preamble;
 use framing::limits::PREAMBLE_BLOCK_LEN;
 use keys::{Identities, Recipients};
 
+use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy};
 use crate::{Error, ErrorKind};
 
@@ -34,9 +35,7 @@ pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> 
     let file = opened
         .map_err(|error| Error::io(format!("{} could not be opened for writing", path.display()), error))?;
     lock(&file)?;
-    let mut block = vec![0; PREAMBLE_BLOCK_LEN];
-    read_exactly(&file, 0, &mut block)?;
-    let preamble = Preamble::parse(&block).map_err(|error| Error::framing(error, 0))?;
+    let preamble = read_preamble(&file)?;
     let bytes = preamble.to_bytes();
     let copy_len = preamble.key_copy_len as usize;
     let mut area = vec![0; 2 * copy_len];
@@ -57,6 +56,14 @@ pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> 
         write_copy(&file, index, &copy)?;
     }
     Ok(Rewrapped { generation, slots: slots.len() })
+}
+
+/// Of a file that is shorter than a preamble as much as there is: it may be no stream at all.
+fn read_preamble(file: &File) -> Result<Preamble, Error> {
+    let mut block = Vec::with_capacity(PREAMBLE_BLOCK_LEN);
+    let read = file.take(PREAMBLE_BLOCK_LEN as u64).read_to_end(&mut block);
+    read.map_err(|error| Error::io("the sealed stream could not be read", error).at(0))?;
+    parse_preamble(&block)
 }
 
 fn lock(file: &File) -> Result<(), Error> {

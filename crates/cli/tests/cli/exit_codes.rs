@@ -209,6 +209,7 @@ fn every_vector_ends_in_the_code_of_its_class() {
         let due = match field("expect: ").unwrap().as_str() {
             "success" => 0,
             "damaged" => 3,
+            "not a stream" => 11,
             "no key" => 4,
             "truncated" => 5,
             "limit" | "unsupported" => 7,

@@ -1,11 +1,13 @@
 //! A sliding window over a source that cannot seek: the bytes that have arrived and are not yet consumed.
 //! It knows records only by what the splitter says of them.
 
-use framing::{Piece, Splitter};
+use framing::limits::PREAMBLE_BLOCK_LEN;
+use framing::{FramingError, Piece, Splitter};
 use segment_worker::CancelToken;
 use sources::{Arrival, Source};
 
 use super::PATIENCE;
+use crate::foreign::beginning_refused;
 use crate::{Error, ErrorKind};
 
 /// A source seen through a splitter, piece by piece.
@@ -46,14 +48,15 @@ impl<S: Source> Window<S> {
         loop {
             let offset = self.splitter.offset();
             let seen = &self.bytes[self.start..self.end];
-            if let Some((piece, len)) =
-                self.splitter.next_piece(seen).map_err(|error| Error::framing(error, 0))?
-            {
+            // The beginning is judged once there is enough of it to say what it is, if it is no stream.
+            let is_due = offset > 0 || self.ended || seen.len() >= PREAMBLE_BLOCK_LEN;
+            let next = if is_due { self.splitter.next_piece(seen) } else { Ok(None) };
+            if let Some((piece, len)) = next.map_err(|error| refused(error, offset, seen))? {
                 self.start += len;
                 return Ok(Next::Piece { piece, offset, len });
             }
             if self.ended {
-                self.splitter.finish().map_err(|error| Error::framing(error, 0))?;
+                self.splitter.finish().map_err(|error| refused(error, offset, seen))?;
                 return Ok(Next::End);
             }
             match self.fill()? {
@@ -102,6 +105,11 @@ impl<S: Source> Window<S> {
         }
         Ok(arrival)
     }
+}
+
+/// An error of the piece that begins at `offset`, of which `seen` has arrived.
+fn refused(error: FramingError, offset: u64, seen: &[u8]) -> Error {
+    if offset == 0 { beginning_refused(error, seen) } else { Error::framing(error, 0) }
 }
 
 /// Enough for the records before the segments, mostly: a stream that waits for its turn holds no more.

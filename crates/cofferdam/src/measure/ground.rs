@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use crate::{Error, ErrorKind};
+use crate::{ByteCount, Error, ErrorKind};
 
 /// A directory, and what it is on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,8 +68,9 @@ impl Ground {
         if needed <= self.free {
             return Ok(());
         }
-        let (directory, free) = (self.directory.display(), self.free);
-        let what = format!("there is no room in {directory}: this needs {needed} bytes, and {free} are free");
+        let (needed, free) = (ByteCount(needed), ByteCount(self.free));
+        let directory = self.directory.display();
+        let what = format!("there is no room in {directory}: this needs {needed}, and {free} are free");
         Err(Error::new(ErrorKind::Io, what).advise("Measure with smaller files, or in another directory."))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use frame_worker::Pool;
 
-use crate::{Error, ErrorKind};
+use crate::{ByteCount, Error, ErrorKind};
 
 /// What to measure, where, and how long.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Plan {
     /// The length of files that it asks for.
     pub(super) fn checked_file_len(&self) -> Result<Option<u64>, Error> {
         if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
-            return Err(Error::new(ErrorKind::Usage, format!("files of {len} bytes say nothing"))
+            return Err(Error::new(ErrorKind::Usage, format!("files of {} say nothing", ByteCount(len)))
                 .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
         }
         Ok(self.file_len)
