@@ -1,7 +1,7 @@
 //! The two ends of a command: a path, or `-` for standard input and output.
 //! It knows no stream, but keeps binary bytes off a terminal.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
@@ -13,6 +13,7 @@ use cofferdam::{ErrorKind, Existing, PipeSink, PipeSource, Source, open_path};
 
 use crate::failure::Failure;
 use crate::interrupt::Stake;
+use crate::printable::Name;
 use crate::report::Channel;
 use crate::size::Size;
 
@@ -70,8 +71,8 @@ impl End {
         }
     }
 
-    /// Adds to a failure what it means for this output.
-    pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
+    /// Adds to a failure what it means for this output, which the command calls a `noun`.
+    pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
         let kept = error.kept();
         let failure = Failure::from(error);
@@ -82,9 +83,25 @@ impl End {
             }
             End::Path(_) => match kept {
                 Some(kept) => failure.advise_also(&how_to_go_on(kept)),
-                None if is_cut_off => failure.advise_also("The target is as it was."),
+                None if is_cut_off => failure.advise_also(&format!("The {noun} is as it was.")),
                 None => failure,
             },
+        }
+    }
+
+    /// What has come about once the output is published.
+    pub(crate) fn done(&self) -> String {
+        match self {
+            End::Standard => "all of it has gone to standard output".to_owned(),
+            End::Path(_) => format!("{self} is in place and whole"),
+        }
+    }
+
+    /// As records name it.
+    pub(crate) fn name(&self) -> Name {
+        match self {
+            End::Standard => Name::from(OsStr::new("-")),
+            End::Path(path) => Name::from(path.as_path()),
         }
     }
 
@@ -99,9 +116,20 @@ impl End {
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(f)
+    }
+}
+
+impl End {
+    /// Whether what is read here comes from another program, which may have failed.
+    pub(crate) fn is_pipe(&self) -> bool {
         match self {
-            End::Standard => f.write_str("-"),
-            End::Path(path) => path.display().fmt(f),
+            End::Standard => {
+                let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+                let kind = stdin.and_then(|stdin| stdin.metadata()).map(|metadata| metadata.file_type());
+                kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
+            }
+            End::Path(path) => is_fifo(path),
         }
     }
 }
@@ -116,7 +144,7 @@ pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
 }
 
 /// What is kept after a failure, and what to do with it.
-fn how_to_go_on(kept: u64) -> String {
+pub(crate) fn how_to_go_on(kept: u64) -> String {
     let what = match kept {
         0 => "what an earlier attempt has left is".to_owned(),
         kept => format!("{} are", Size(kept)),

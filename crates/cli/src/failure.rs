@@ -73,6 +73,13 @@ impl Failure {
         self.advise(advice)
     }
 
+    /// What has failed is the report alone, of what `done` says.
+    #[must_use]
+    pub(crate) fn of_report(mut self, done: impl fmt::Display) -> Failure {
+        self.message = format!("{done}; only the report of it failed: {}", self.message);
+        self
+    }
+
     /// Names `input` in what is a verdict on its bytes.
     #[must_use]
     pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {

@@ -8,6 +8,7 @@ use cofferdam::{Identities, Recipients, WrappingKey};
 
 use crate::failure::Failure;
 use crate::passphrase;
+use crate::report::Report;
 use crate::terminal::Terminal;
 
 /// Options that open a stream.
@@ -33,10 +34,10 @@ pub(crate) struct OpeningKeys {
 
 impl OpeningKeys {
     /// Reads all of them; `None` if none was given.
-    pub(crate) fn identities(&self) -> Result<Option<Identities>, Failure> {
+    pub(crate) fn identities(&self, report: Report) -> Result<Option<Identities>, Failure> {
         let mut identities = with_identity_files(Identities::new(), &self.identities)?;
         for path in &self.key_files {
-            identities = identities.wrapping_key(wrapping_key(path)?);
+            identities = identities.wrapping_key(wrapping_key(path, report)?);
         }
         if let Some(path) = &self.passphrase_file {
             identities = identities.passphrase(passphrase::from_file(path)?);
@@ -49,8 +50,8 @@ impl OpeningKeys {
     }
 
     /// Reads all of them.
-    pub(crate) fn some_identities(&self) -> Result<Identities, Failure> {
-        self.identities()?.ok_or_else(|| {
+    pub(crate) fn some_identities(&self, report: Report) -> Result<Identities, Failure> {
+        self.identities(report)?.ok_or_else(|| {
             Failure::usage("nothing was given that could open the stream")
                 .advise("Give an identity with -i, a passphrase with -p, or a key with --key-file.")
         })
@@ -141,6 +142,7 @@ impl SealingKeys {
         for path in &self.key_files {
             // Read once: it may be a descriptor that gives its bytes once.
             let content = passphrase::read_secret(path)?;
+            refuse_text(path, &content)?;
             recipients = recipients.wrapping_key(parse_wrapping_key(path, &content)?);
             opening = opening.wrapping_key(parse_wrapping_key(path, &content)?);
         }
@@ -178,21 +180,38 @@ fn with_identity_files(mut identities: Identities, paths: &[PathBuf]) -> Result<
 
 fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipients, Failure> {
     let content = passphrase::read_secret(path)?;
-    let text = std::str::from_utf8(&content)
-        .map_err(|_| Failure::usage(format!("{}: not a file of recipients", path.display())))?;
+    let text = passphrase::text_of(path, &content)?;
     recipients.recipients_file_with(text, Terminal).map_err(|error| Failure::keys(path.display(), error))
 }
 
 /// The key of a connection, from a key file.
 pub(crate) fn preshared_key(path: &Path) -> Result<PresharedKey, Failure> {
     let content = passphrase::read_secret(path)?;
+    refuse_text(path, &content)?;
     cofferdam::peer::preshared_key(&content).map_err(|error| Failure::keys(path.display(), error))
 }
 
-fn wrapping_key(path: &Path) -> Result<WrappingKey, Failure> {
-    parse_wrapping_key(path, &passphrase::read_secret(path)?)
+/// A key that opens what is sealed already, however weak it is.
+fn wrapping_key(path: &Path, report: Report) -> Result<WrappingKey, Failure> {
+    let content = passphrase::read_secret(path)?;
+    if WrappingKey::is_text(&content) {
+        report.warning(format!("{}: {TEXT_KEY}; seal nothing more with it", path.display()));
+    }
+    parse_wrapping_key(path, &content)
+}
+
+/// No new stream is put under a key that can be guessed.
+fn refuse_text(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    if WrappingKey::is_text(content) {
+        return Err(Failure::usage(format!("{}: {TEXT_KEY}", path.display())).advise(
+            "Make a key file with `cofferdam keygen --key-file`; a passphrase goes with -p or --passphrase-file.",
+        ));
+    }
+    Ok(())
 }
 
 fn parse_wrapping_key(path: &Path, content: &[u8]) -> Result<WrappingKey, Failure> {
     WrappingKey::parse(content).map_err(|error| Failure::keys(path.display(), error))
 }
+
+const TEXT_KEY: &str = "its 32 bytes are text, which is easier to guess than a key of 32 random bytes";

@@ -2,6 +2,7 @@
 //! It knows no format and no cipher; the library does the work.
 
 mod args;
+mod clock;
 mod commands;
 mod demo;
 mod ends;
@@ -10,6 +11,7 @@ mod interrupt;
 mod keys_of;
 mod passphrase;
 mod peer;
+mod printable;
 mod progress;
 mod report;
 mod resources;
@@ -17,9 +19,12 @@ mod size;
 mod terminal;
 mod text;
 
+use std::env;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::builder::StyledStr;
 use clap::error::ErrorKind as ClapErrorKind;
 
 use crate::args::Arguments;
@@ -44,14 +49,35 @@ fn main() -> ExitCode {
 /// Help and version are what was asked for; anything else is a usage error, in the form that was asked for.
 fn refused(refusal: &clap::Error) -> ExitCode {
     let is_answer = matches!(refusal.kind(), ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion);
-    if !is_answer && std::env::args_os().any(|argument| argument == "--json") {
+    if !is_answer && env::args_os().any(|argument| argument == "--json") {
         let message = refusal.to_string();
         let failure = Failure::usage(message.trim_end().trim_start_matches("error: "));
         Report::json().failure(&failure);
         return ExitCode::from(failure.exit_code());
     }
-    match refusal.print() {
+    let printed = match repeated_safely(refusal) {
+        Some(text) if !is_answer => io::stderr().write_all(text.as_bytes()),
+        _ => refusal.print(),
+    };
+    match printed {
         Ok(()) => ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(1)),
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The refusal without styles, where it repeats an argument that would steer the terminal; that is written out. A shell's
+/// pattern makes arguments of whatever names there are.
+fn repeated_safely(refusal: &clap::Error) -> Option<String> {
+    let mut text = None;
+    for argument in env::args_os() {
+        let argument = argument.to_string_lossy().into_owned();
+        let shown = printable::line(&argument);
+        if shown != argument {
+            let text = text.get_or_insert_with(|| refusal.render().to_string());
+            // The parser's own text leaves out a part of such characters.
+            let repeated = StyledStr::from(argument.clone()).to_string();
+            *text = text.replace(&repeated, &shown);
+        }
+    }
+    text.map(|text| printable::lines(&text).into_owned())
 }

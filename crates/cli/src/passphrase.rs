@@ -8,6 +8,7 @@ use std::path::Path;
 use cofferdam::{ErrorKind, SecretString, Zeroizing};
 
 use crate::failure::Failure;
+use crate::size::Size;
 use crate::terminal;
 
 /// Asks twice: a typing error here would lose the stream.
@@ -37,13 +38,24 @@ pub(crate) fn ask() -> Option<SecretString> {
 pub(crate) fn from_file(path: &Path) -> Result<SecretString, Failure> {
     let content = read_secret(path)?;
     let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = std::str::from_utf8(line)
-        .map_err(|_| Failure::usage(format!("{}: the passphrase is not UTF-8", path.display())))?;
-    if text.is_empty() {
+    let line = text_of(path, line)?;
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
         return Err(Failure::usage(format!("{}: the first line, the passphrase, is empty", path.display())));
     }
-    Ok(secret(text))
+    Ok(secret(line))
+}
+
+/// The content of the file at `path` as text, without the byte order mark that editors of Windows put before UTF-8.
+pub(crate) fn text_of<'a>(path: &Path, content: &'a [u8]) -> Result<&'a str, Failure> {
+    let problem = match std::str::from_utf8(content) {
+        Ok(text) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(_) if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") => {
+            "this is text in UTF-16"
+        }
+        Err(_) => "this is no text in UTF-8",
+    };
+    Err(Failure::usage(format!("{}: {problem}; save it as UTF-8", path.display())))
 }
 
 /// All of a small file that may hold secrets, in memory that is zeroed afterwards.
@@ -54,7 +66,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut content = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX + 1));
     file.take(SECRET_LEN_MAX as u64 + 1).read_to_end(&mut content).map_err(failed)?;
     if content.len() > SECRET_LEN_MAX {
-        let problem = format!("{} is longer than {SECRET_LEN_MAX} bytes", path.display());
+        let problem = format!("{} is longer than {}", path.display(), Size(SECRET_LEN_MAX as u64));
         return Err(Failure::usage(problem).advise("Is it the right file?"));
     }
     Ok(content)

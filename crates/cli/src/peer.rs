@@ -1,17 +1,18 @@
 //! The other end of a connection: where it is, how the way there is protected, and what a failure leaves there.
 //! It knows no stream.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
-use cofferdam::peer::{Address, PeerSink, Security};
+use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
 use cofferdam::{ErrorKind, Existing, StreamingSink as _};
 
 use crate::ends::End;
 use crate::failure::Failure;
 use crate::interrupt::Stake;
 use crate::keys_of::preshared_key;
+use crate::printable::Name;
 use crate::report::Channel;
 
 /// Options that protect the way between sender and receiver. Both ends give the same.
@@ -42,7 +43,10 @@ impl Protection {
     pub(crate) fn connect(&self, address: &Address, restart: bool) -> Result<PeerSink, Failure> {
         let greet = || {
             PeerSink::connect(address, self.security()?).map_err(|error| {
-                Failure::io(format!("the receiver at {address} could not be reached"), error)
+                let peer = error.get_ref().and_then(|inner| inner.downcast_ref());
+                let is_reached = peer.is_some_and(|peer| !matches!(peer, PeerError::Unreachable { .. }));
+                let what = if is_reached { "did not take the connection" } else { "could not be reached" };
+                Failure::io(format!("the receiver at {address} {what}"), error)
             })
         };
         let mut sink = greet()?;
@@ -67,17 +71,23 @@ pub(crate) enum Goal {
     Receiver(Address),
 }
 
-impl From<OsString> for Goal {
-    /// A file whose name looks like an address is `./tcp://…`.
-    fn from(argument: OsString) -> Goal {
-        match argument.to_str().and_then(|text| text.parse().ok()) {
-            Some(address) => Goal::Receiver(address),
-            None => Goal::Here(argument.into()),
+impl Goal {
+    /// An argument that looks like an address is one, or is refused: in its place there would be a file of that name, on
+    /// the wrong machine. A file of such a name is `./unix:…`.
+    pub(crate) fn parse(argument: OsString) -> Result<Goal, String> {
+        if !looks_like_an_address(&argument) {
+            return Ok(Goal::Here(argument.into()));
+        }
+        let address = argument.to_str().ok_or("an address is text in UTF-8")?.parse();
+        match address.map_err(|problem: AddressError| format!("{problem} ({A_FILE})"))? {
+            Address::Tcp(host_and_port) if host_and_port.ends_with(":0") => {
+                Err("no valid port: 0 is for `receive --listen`, which prints the port that it got"
+                    .to_owned())
+            }
+            address => Ok(Goal::Receiver(address)),
         }
     }
-}
 
-impl Goal {
     /// Refuses options that say nothing of this goal.
     pub(crate) fn refuse_options(&self, protection: &Protection, force: bool) -> Result<(), Failure> {
         match self {
@@ -110,14 +120,30 @@ impl Goal {
     /// Adds to a failure what it means for this goal.
     pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
         match self {
-            Goal::Here(end) => end.explain(error),
+            Goal::Here(end) => end.explain(error, "target"),
             Goal::Receiver(_) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io) => {
                 Failure::from(error).advise_also(
-                    "The receiver keeps what it had committed: run the same command again to go on from there, or with \
-                     `--restart` to begin anew.",
+                    "What the receiver had committed by then, if anything, it keeps: run the same command again to go on \
+                     from there, or with `--restart` to begin anew.",
                 )
             }
             Goal::Receiver(_) => error.into(),
+        }
+    }
+
+    /// What has come about once the stream is published.
+    pub(crate) fn done(&self) -> String {
+        match self {
+            Goal::Here(end) => end.done(),
+            Goal::Receiver(address) => format!("the receiver at {address} has put its target in place"),
+        }
+    }
+
+    /// As records name it.
+    pub(crate) fn name(&self) -> Name {
+        match self {
+            Goal::Here(end) => end.name(),
+            Goal::Receiver(address) => address_name(address),
         }
     }
 
@@ -132,15 +158,49 @@ impl Goal {
 
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Goal::Here(end) => end.fmt(f),
-            Goal::Receiver(address) => address.fmt(f),
+        self.name().fmt(f)
+    }
+}
+
+/// Where only a file can be meant: what looks like a receiver's address is refused.
+pub(crate) fn parse_here<T: From<OsString>>(argument: OsString) -> Result<T, String> {
+    match looks_like_an_address(&argument) {
+        true => Err(format!("only `restore` goes to an address ({A_FILE})")),
+        false => Ok(argument.into()),
+    }
+}
+
+/// Whether an argument begins with `tcp:`, `unix:` or another scheme and `://`, in whatever case.
+fn looks_like_an_address(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_ours = ["tcp", "unix"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+    is_ours || is_scheme && rest.starts_with("//")
+}
+
+/// An address as records name it.
+pub(crate) fn address_name(address: &Address) -> Name {
+    match address {
+        Address::Tcp(_) => Name::from(OsStr::new(&address.to_string())),
+        Address::Unix(path) => {
+            let mut name = OsString::from("unix:");
+            name.push(path);
+            Name::from(name.as_os_str())
         }
     }
 }
 
 /// Where to listen: the scheme may be left out.
 pub(crate) fn parse_listen(text: &str) -> Result<Address, String> {
-    let address = text.parse().or_else(|_| format!("tcp://{text}").parse());
-    address.map_err(|_| "an address is HOST:PORT or unix:PATH".to_owned())
+    let address: Result<Address, AddressError> = match looks_like_an_address(OsStr::new(text)) {
+        true => text.parse(),
+        false => format!("tcp://{text}").parse(),
+    };
+    address.map_err(|problem| match problem {
+        AddressError::NoScheme => "an address is HOST:PORT or unix:PATH".to_owned(),
+        problem => problem.to_string(),
+    })
 }
+
+const A_FILE: &str = "a file of that name is ./…";

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam::{Observer, Progress, Warning};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::report::{Form, Report, Volume};
@@ -76,7 +77,7 @@ impl Observer for Watch {
             Shown::Bar(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
                 // Made with the first news, so that prompts have the terminal for themselves until then.
-                let bar = bar.get_or_insert_with(|| new_bar(self.verb, progress.total));
+                let bar = bar.get_or_insert_with(|| new_bar(self.verb, progress.total, columns()));
                 bar.set_message(pace(progress));
                 bar.set_position(progress.committed);
             }
@@ -91,7 +92,8 @@ impl Observer for Watch {
         match &self.shown {
             Shown::Bar(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-                bar.get_or_insert_with(|| new_bar("proving what is kept", None)).set_position(proved);
+                let bar = bar.get_or_insert_with(|| new_bar("proving what is kept", None, columns()));
+                bar.set_position(proved);
             }
             Shown::Lines(said) => {
                 let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,10 +141,18 @@ fn pace(progress: &Progress) -> String {
     [throughput, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn new_bar(verb: &'static str, total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), TEMPLATE_TOTAL),
-        None => (ProgressBar::no_length(), TEMPLATE_OPEN),
+/// Of the terminal, as it is now.
+fn columns() -> u16 {
+    tcgetwinsize(io::stderr()).map_or(COLUMNS_DEFAULT, |size| size.ws_col)
+}
+
+fn new_bar(verb: &'static str, total: Option<u64>, columns: u16) -> ProgressBar {
+    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let template = match (total, columns) {
+        (None, _) => TEMPLATE_OPEN,
+        (Some(_), COLUMNS_WIDE..) => TEMPLATE_WIDE,
+        (Some(_), COLUMNS_NARROW..) => TEMPLATE_NARROW,
+        (Some(_), _) => TEMPLATE_LEAST,
     };
     // The templates are constants: one that does not parse would show on the first run.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -168,7 +178,95 @@ struct ProvingRecord {
     proved: u64,
 }
 
-const TEMPLATE_TOTAL: &str = "{prefix} [{wide_bar}] {percent:>3}% of {binary_total_bytes}  {msg}";
-const TEMPLATE_OPEN: &str = "{prefix} {spinner} {binary_bytes} in {elapsed}  {msg}";
+/// The bar takes what the words leave: about 75 columns are theirs.
+const TEMPLATE_WIDE: &str = "{prefix} [{wide_bar}] {percent:>3}% of {binary_total_bytes}  {msg}";
+/// The words take what the bar leaves, and are cut.
+const TEMPLATE_NARROW: &str = "{prefix} [{bar:10}] {percent:>3}%  {wide_msg}";
+const TEMPLATE_LEAST: &str = "[{wide_bar}] {percent:>3}%";
+const TEMPLATE_OPEN: &str = "{prefix} {spinner} {binary_bytes} in {elapsed}  {wide_msg}";
+const COLUMNS_WIDE: u16 = 90;
+const COLUMNS_NARROW: u16 = 36;
+/// Where the terminal does not tell.
+const COLUMNS_DEFAULT: u16 = 80;
 /// JSON lines come no faster.
 const LINE_INTERVAL: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use indicatif::{ProgressDrawTarget, TermLike};
+
+    use super::*;
+
+    /// A terminal of so many columns that keeps what was written to it.
+    #[derive(Clone, Debug)]
+    struct Paper {
+        columns: u16,
+        written: Arc<Mutex<String>>,
+    }
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            self.columns
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(line)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.written.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.written.lock().unwrap().clear();
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a restore of 1 GiB shows at its half.
+    fn shown_on(columns: u16) -> String {
+        let paper = Paper { columns, written: Arc::default() };
+        let bar = new_bar("restoring", Some(1 << 30), columns);
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(paper.clone())));
+        bar.set_message("1.23 GiB/s, 12 seconds left");
+        bar.set_position(1 << 29);
+        bar.force_draw();
+        let written = paper.written.lock().unwrap();
+        written.clone()
+    }
+
+    #[test]
+    fn there_is_a_bar_with_its_percentage_on_a_terminal_of_any_width() {
+        for columns in [200, 100, 90, 89, 80, 60, 59, 40, 36, 35, 20, 12] {
+            let shown = shown_on(columns);
+            assert!(shown.contains("=>"), "{columns} columns: {shown:?}");
+            assert!(shown.contains(" 50%"), "{columns} columns: {shown:?}");
+            assert!(shown.trim_end().chars().count() <= columns.into(), "{columns} columns: {shown:?}");
+        }
+        assert!(shown_on(90).contains("1.23 GiB/s, 12 seconds left"));
+        assert!(shown_on(60).contains("1.23 GiB/s"));
+    }
+}

@@ -1,12 +1,15 @@
 //! What the program says: results, warnings, failures, for people or as JSON lines.
 //! It knows no command; they hand it records and sentences.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::clock;
 use crate::failure::Failure;
+use crate::printable;
 use crate::size::Size;
 use crate::text::count;
 
@@ -70,16 +73,36 @@ impl Report {
         record: &impl Serialize,
         human: impl fmt::Display,
     ) -> Result<(), Failure> {
-        let line = match self.form {
-            Form::Human => human.to_string(),
-            Form::Json => encode(record),
-        };
+        let said = self.result(record, human);
         match channel {
-            Channel::Stdout => print(format!("{line}\n").as_bytes()),
+            Channel::Stdout => print(format!("{said}\n").as_bytes()),
             Channel::Stderr => {
-                complain(&line);
+                complain(&said);
                 Ok(())
             }
+        }
+    }
+
+    /// The summary of a command whose work is done, which `done` says in a clause. Where stdout does not take it, it goes
+    /// to stderr, and the failure says that nothing but the report is missing.
+    pub(crate) fn done(
+        self,
+        channel: Channel,
+        record: &impl Serialize,
+        human: impl fmt::Display,
+        done: impl fmt::Display,
+    ) -> Result<(), Failure> {
+        let human = human.to_string();
+        self.summary(channel, record, &human).map_err(|failure| {
+            complain(&self.result(record, human));
+            failure.of_report(done)
+        })
+    }
+
+    fn result(self, record: &impl Serialize, human: impl fmt::Display) -> String {
+        match self.form {
+            Form::Human => printable::lines(&human.to_string()).into_owned(),
+            Form::Json => encode(&Stamped { record, time: clock::now(), version: Some(VERSION) }),
         }
     }
 
@@ -87,9 +110,12 @@ impl Report {
     pub(crate) fn warning(self, message: impl fmt::Display) {
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
-            (_, Form::Human) => complain(&format!("cofferdam: warning: {message}")),
+            (_, Form::Human) => {
+                complain(&format!("cofferdam: warning: {}", printable::line(&message.to_string())));
+            }
             (_, Form::Json) => {
-                complain(&encode(&WarningRecord { event: "warning", message: message.to_string() }));
+                let message = printable::line(&message.to_string()).into_owned();
+                self.progress(&WarningRecord { event: "warning", message });
             }
         }
     }
@@ -103,7 +129,7 @@ impl Report {
                 Size(kept),
                 count(segments, "segment"),
             )),
-            (_, Form::Json) => complain(&encode(&ResumedRecord { event: "resumed", kept, segments })),
+            (_, Form::Json) => self.progress(&ResumedRecord { event: "resumed", kept, segments }),
         }
     }
 
@@ -111,28 +137,28 @@ impl Report {
     pub(crate) fn failure(self, failure: &Failure) {
         match self.form {
             Form::Human => {
-                complain(&format!("cofferdam: {}", failure.message));
+                complain(&format!("cofferdam: {}", printable::line(&failure.message)));
                 if let Some(advice) = &failure.advice {
-                    complain(advice);
+                    complain(&printable::line(advice));
                 }
             }
-            Form::Json => complain(&encode(&FailureRecord {
+            Form::Json => self.progress(&FailureRecord {
                 event: "error",
                 kind: failure.kind_name(),
-                message: &failure.message,
-                advice: failure.advice.as_deref(),
+                message: &printable::lines(&failure.message),
+                advice: failure.advice.as_deref().map(printable::lines),
                 segment: failure.segment,
                 frame: failure.frame,
                 position: failure.position,
                 kept: failure.kept,
                 exit_code: failure.exit_code(),
-            })),
+            }),
         }
     }
 
-    /// A line of progress, as JSON.
+    /// News that is no result, as JSON.
     pub(crate) fn progress(self, record: &impl Serialize) {
-        complain(&encode(record));
+        complain(&encode(&Stamped { record, time: clock::now(), version: None }));
     }
 }
 
@@ -155,6 +181,16 @@ fn encode(record: &impl Serialize) -> String {
     serde_json::to_string(record).unwrap_or_default()
 }
 
+/// A record with what every one of them has.
+#[derive(Serialize)]
+struct Stamped<'a, R> {
+    #[serde(flatten)]
+    record: &'a R,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+}
+
 #[derive(Serialize)]
 struct WarningRecord {
     event: &'static str,
@@ -173,10 +209,13 @@ struct FailureRecord<'a> {
     event: &'static str,
     kind: &'static str,
     message: &'a str,
-    advice: Option<&'a str>,
+    advice: Option<Cow<'a, str>>,
     segment: Option<u64>,
     frame: Option<u32>,
     position: Option<u64>,
     kept: Option<u64>,
     exit_code: u8,
 }
+
+/// Of this program, in every result.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cofferdam::ByteCount;
+
 /// A number of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Size(pub(crate) u64);
@@ -24,13 +26,8 @@ impl FromStr for Size {
 }
 
 impl fmt::Display for Size {
-    /// In the largest unit of which there is one, with three digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scale = SCALE.iter().rev().find(|(_, factor)| self.0 >= *factor);
-        let Some((unit, factor)) = scale else { return write!(f, "{} bytes", self.0) };
-        let value = self.0 as f64 / *factor as f64;
-        let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-        write!(f, "{value:.decimals$} {unit}")
+        ByteCount(self.0).fmt(f)
     }
 }
 
@@ -47,8 +44,6 @@ const UNITS: [(&str, u64); 11] = [
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
 ];
-
-const SCALE: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 #[cfg(test)]
 mod tests {

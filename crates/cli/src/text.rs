@@ -7,6 +7,7 @@ use std::time::Duration;
 use cofferdam::{DigestKind, Metadata, Suite};
 use serde::Serialize;
 
+use crate::printable;
 use crate::size::Size;
 
 /// Lower-case hexadecimal.
@@ -67,7 +68,7 @@ pub(crate) enum Text {
 }
 
 impl Text {
-    fn of(bytes: &[u8]) -> Text {
+    pub(crate) fn of(bytes: &[u8]) -> Text {
         match std::str::from_utf8(bytes) {
             Ok(text) => Text::Utf8(text.to_owned()),
             Err(_) => Text::Hex { hex: hex(bytes) },
@@ -79,13 +80,7 @@ impl fmt::Display for Text {
     /// On one line, whatever it holds: metadata comes from whoever made the stream.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Text::Utf8(text) => text.chars().try_for_each(|character| {
-                if character.is_control() {
-                    write!(f, "{}", character.escape_default())
-                } else {
-                    write!(f, "{character}")
-                }
-            }),
+            Text::Utf8(text) => f.write_str(&printable::line(text)),
             Text::Hex { hex } => write!(f, "0x{hex}"),
         }
     }

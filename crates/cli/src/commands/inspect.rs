@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::ends::refuse_standard_input;
 use crate::failure::Failure;
+use crate::printable::{Name, line};
 use crate::report::{Channel, Report};
 use crate::size::Size;
 use crate::text::{count, digest_name, hex, suite_name};
@@ -53,7 +54,7 @@ impl Inspect {
 #[derive(Serialize)]
 struct StreamRecord {
     event: &'static str,
-    input: String,
+    input: Name,
     stream_id: String,
     suite: &'static str,
     digest: &'static str,
@@ -103,7 +104,7 @@ impl StreamRecord {
     fn new(path: &std::path::Path, inspection: &Inspection) -> StreamRecord {
         StreamRecord {
             event: "stream",
-            input: path.display().to_string(),
+            input: Name::from(path),
             stream_id: hex(&inspection.stream_id.0),
             suite: suite_name(inspection.suite),
             digest: digest_name(inspection.digest),
@@ -165,10 +166,10 @@ impl SlotRecord {
                 // What age adds under a random name, for readers to ignore, tells an operator nothing.
                 let names: Vec<&str> =
                     stanzas.iter().map(String::as_str).filter(|name| !name.ends_with("-grease")).collect();
-                format!("age ({})", printable(&names.join(", ")))
+                format!("age ({})", line(&names.join(", ")))
             }
             SlotRecord::KeyFile => "key file".to_owned(),
-            SlotRecord::External { name } => format!("external ({})", printable(name)),
+            SlotRecord::External { name } => format!("external ({})", line(name)),
             SlotRecord::Unknown { number } => format!("unknown kind {number}"),
         }
     }
@@ -210,11 +211,6 @@ fn key_copy(copy: &KeyCopySummary) -> KeyCopyRecord {
         SlotSummary::Unknown(number) => SlotRecord::Unknown { number: *number },
     });
     KeyCopyRecord { generation: copy.generation, slots: slots.collect() }
-}
-
-/// Names come from whoever made the stream: control characters stay off the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 const AFTER_HELP: &str = "\

@@ -5,12 +5,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use cofferdam::{ErrorKind, Identity, WrappingKey, Zeroizing};
 use serde::Serialize;
 
+use crate::clock;
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::report::{Channel, Form, Report, print};
 
 /// Make an age identity and print its recipient, or make a key file
@@ -36,7 +37,7 @@ impl Keygen {
             event: "keygen",
             kind: if self.key_file { "key-file" } else { "age" },
             recipient: recipient.clone(),
-            file: self.output.as_ref().map(|path| path.display().to_string()),
+            file: self.output.as_deref().map(Name::from),
         };
         let Some(path) = &self.output else {
             print(secret.as_bytes())?;
@@ -50,15 +51,18 @@ impl Keygen {
         write_new(path, secret.as_bytes())?;
         match (report.form, recipient) {
             (Form::Human, None) => Ok(()),
-            (_, recipient) => report.answer(Channel::Stdout, &record, recipient.unwrap_or_default()),
+            (_, recipient) => {
+                let done = format!("the key is in {}", Name::from(path.as_path()));
+                let answered = report.answer(Channel::Stdout, &record, recipient.unwrap_or_default());
+                answered.map_err(|failure| failure.of_report(done))
+            }
         }
     }
 }
 
 fn identity() -> Result<(Zeroizing<String>, Option<String>), Failure> {
     let identity = Identity::generate();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok((identity.file_text(&rfc3339(since.as_secs()))?, Some(identity.recipient())))
+    Ok((identity.file_text(&clock::now())?, Some(identity.recipient())))
 }
 
 fn key_file() -> Result<(Zeroizing<String>, Option<String>), Failure> {
@@ -91,39 +95,13 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// The time in UTC, from seconds since 1970, as `2026-01-31T12:00:00Z`.
-fn rfc3339(seconds: u64) -> String {
-    let (mut days, of_day) = (seconds / DAY, seconds % DAY);
-    let mut year = 1970;
-    while days >= days_of_year(year) {
-        days -= days_of_year(year);
-        year += 1;
-    }
-    let mut month = 0;
-    let february = days_of_year(year) - 337;
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", month + 1, days + 1)
-}
-
-fn days_of_year(year: u64) -> u64 {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    if is_leap { 366 } else { 365 }
-}
-
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
     kind: &'static str,
     recipient: Option<String>,
-    file: Option<String>,
+    file: Option<Name>,
 }
-
-const DAY: u64 = 24 * 60 * 60;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -132,24 +110,3 @@ Examples:
   cofferdam keygen | age -p > key.age                  an identity under a passphrase
 
 Exit codes: 0 done, 1 writing failed, 2 usage, 6 the file exists.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        // From `date --utc --date=@SECONDS +%FT%TZ`.
-        let cases = [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_251_200, "2024-03-01T00:00:00Z"),
-            (1_767_225_599, "2025-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ];
-        for (seconds, text) in cases {
-            assert_eq!(rfc3339(seconds), text);
-        }
-    }
-}

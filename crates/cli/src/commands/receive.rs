@@ -4,14 +4,16 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::peer::{Address, Event, receive_file};
 use cofferdam::{Earlier, ErrorKind, StageOptions};
 use serde::Serialize;
 
-use crate::ends::existing;
+use crate::ends::{existing, how_to_go_on};
 use crate::failure::Failure;
 use crate::interrupt::{self, Stake};
-use crate::peer::{Protection, parse_listen};
+use crate::peer::{Protection, address_name, parse_here, parse_listen};
+use crate::printable::Name;
 use crate::report::{Channel, Report};
 
 /// Receive a restore that runs elsewhere, all or nothing
@@ -29,7 +31,7 @@ pub(crate) struct Receive {
     listen: Address,
 
     /// The file that the plaintext becomes
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(parse_here::<PathBuf>))]
     target: PathBuf,
 
     /// Replace a target that exists, atomically
@@ -53,10 +55,10 @@ impl Receive {
         let begun = Instant::now();
         let observe = |event| tell(report, event);
         receive_file(&self.listen, security, &self.target, &options, &cancel, &observe).map_err(explain)?;
-        let output = self.target.display().to_string();
-        let sentence = format!("received {output}");
+        let output = Name::from(self.target.as_path());
+        let (sentence, done) = (format!("received {output}"), format!("{output} is in place"));
         let record = Received { event: "received", output, seconds: begun.elapsed().as_secs_f64() };
-        report.summary(Channel::Stdout, &record, sentence)
+        report.done(Channel::Stdout, &record, sentence, done)
     }
 }
 
@@ -64,7 +66,7 @@ impl Receive {
 fn tell(report: Report, event: Event) {
     let _ = match event {
         Event::Listening(address) => {
-            let record = Listening { event: "listening", address: address.to_string() };
+            let record = Listening { event: "listening", address: address_name(&address) };
             report.answer(Channel::Stdout, &record, format!("listening at {address}"))
         }
         Event::TurnedAway(why) => {
@@ -89,19 +91,19 @@ fn tell(report: Report, event: Event) {
 
 fn explain(error: cofferdam::Error) -> Failure {
     let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
+    let kept = error.kept();
     let failure = Failure::from(error);
-    if !is_cut_off {
-        return failure;
+    match kept {
+        Some(kept) => failure.advise_also(&how_to_go_on(kept)),
+        None if is_cut_off => failure.advise_also("The target is as it was."),
+        None => failure,
     }
-    failure.advise_also(
-        "The target is as it was. What was committed is kept beside it: the same command goes on from there.",
-    )
 }
 
 #[derive(Serialize)]
 struct Listening {
     event: &'static str,
-    address: String,
+    address: Name,
 }
 
 #[derive(Serialize)]
@@ -115,7 +117,7 @@ struct Sender {
 #[derive(Serialize)]
 struct Received {
     event: &'static str,
-    output: String,
+    output: Name,
     seconds: f64,
 }
 

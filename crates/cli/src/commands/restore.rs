@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{Durability, Earlier, Opener, Restored, StreamDigest};
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::keys_of::OpeningKeys;
 use crate::peer::{Goal, Protection};
+use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
@@ -35,7 +37,7 @@ pub(crate) struct Restore {
     sealed: End,
 
     /// Where the plaintext goes: a file, a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or unix:PATH
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(Goal::parse))]
     target: Goal,
 
     /// Replace a target that exists, atomically; with -, write to a terminal too
@@ -94,7 +96,7 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", existing(self.force))?;
         let cancel = interrupt::install(self.target.stake(), report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities()?)
+        let opener = Opener::new(self.keys.some_identities(report)?)
             .existing(existing(self.force))
             .earlier(if self.restart { Earlier::Discard } else { Earlier::Resume })
             .durability(self.durability.into());
@@ -117,15 +119,15 @@ impl Restore {
         let restored = restored.map_err(|error| self.target.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);
         watch.finish();
-        report.summary(self.target.channel(), &record, record.sentence(begun))
+        report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
     }
 }
 
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
-    input: String,
-    output: String,
+    input: Name,
+    output: Name,
     stream_id: String,
     segments: u64,
     plaintext_len: u64,
@@ -139,8 +141,8 @@ impl Record {
     fn new(command: &Restore, restored: &Restored, begun: Instant) -> Record {
         Record {
             event: "restored",
-            input: command.sealed.to_string(),
-            output: command.target.to_string(),
+            input: command.sealed.name(),
+            output: command.target.name(),
             stream_id: hex(&restored.stream_id.0),
             segments: restored.segments,
             plaintext_len: restored.plaintext_len,

@@ -9,6 +9,7 @@ use crate::ends::refuse_standard_input;
 use crate::failure::Failure;
 use crate::interrupt::{self, Stake};
 use crate::keys_of::{NewKeys, OpeningKeys};
+use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::text::count;
 
@@ -35,13 +36,13 @@ impl Rewrap {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         interrupt::install(Stake::Nothing, report)?;
         refuse_standard_input(&self.sealed)?;
-        let identities = self.opening.some_identities()?;
+        let identities = self.opening.some_identities(report)?;
         let recipients = self.new.recipients()?;
         let rewrapped = cofferdam::rewrap(&self.sealed, &identities, &recipients)
             .map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
         let record = Record {
             event: "rewrapped",
-            file: self.sealed.display().to_string(),
+            file: Name::from(self.sealed.as_path()),
             generation: rewrapped.generation,
             slots: rewrapped.slots,
         };
@@ -51,14 +52,14 @@ impl Rewrap {
             count(record.slots as u64, "key slot"),
             record.generation
         );
-        report.summary(Channel::Stdout, &record, human)
+        report.done(Channel::Stdout, &record, human, format!("{} is re-wrapped", record.file))
     }
 }
 
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
-    file: String,
+    file: Name,
     generation: u64,
     slots: usize,
 }

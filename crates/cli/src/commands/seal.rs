@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{CancelToken, DigestKind, Earlier, ErrorKind, Recipients, Sealed, Sealer, Suite};
 use serde::Serialize;
 
@@ -12,6 +13,8 @@ use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::keys_of::SealingKeys;
+use crate::peer::parse_here;
+use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
@@ -37,7 +40,7 @@ pub(crate) struct Seal {
     input: End,
 
     /// Where the sealed stream goes, or - for standard output [default: INPUT.cfd]
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(short, long, value_name = "OUT", value_parser = OsStringValueParser::new().try_map(parse_here::<End>))]
     output: Option<End>,
 
     /// Replace an output that exists, atomically; with -o -, write to a terminal too
@@ -133,7 +136,10 @@ impl Seal {
         let sealed = sealed.map_err(|error| self.explain(&output, error))?;
         let record = Record::new(&self.input, &output, &sealed, begun);
         watch.finish();
-        report.summary(output.channel(), &record, record.sentence(begun))
+        if sealed.plaintext_len == 0 && self.input.is_pipe() {
+            report.warning(EMPTY_PIPE);
+        }
+        report.done(output.channel(), &record, record.sentence(begun), output.done())
     }
 
     fn sealer(
@@ -152,7 +158,7 @@ impl Seal {
     /// Adds to a failure what is left of the sealing, and what to do with it.
     fn explain(&self, output: &End, error: cofferdam::Error) -> Failure {
         if !self.resuming.resume {
-            return output.explain(error);
+            return output.explain(error, "output");
         }
         let (kept, kind) = (error.kept(), error.kind());
         let failure = Failure::from(error);
@@ -221,8 +227,8 @@ impl Format {
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
-    input: String,
-    output: String,
+    input: Name,
+    output: Name,
     stream_id: String,
     segments: u64,
     plaintext_len: u64,
@@ -236,8 +242,8 @@ impl Record {
     fn new(input: &End, output: &End, sealed: &Sealed, begun: Instant) -> Record {
         Record {
             event: "sealed",
-            input: input.to_string(),
-            output: output.to_string(),
+            input: input.name(),
+            output: output.name(),
             stream_id: hex(&sealed.stream_id.0),
             segments: sealed.segments,
             plaintext_len: sealed.plaintext_len,
@@ -279,6 +285,7 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 
 const STILL_KEPT: &str =
     "The output is as it was. What an earlier run has kept beside it, if there was one, is kept still.";
+const EMPTY_PIPE: &str = "nothing came through the pipe, and an empty stream was sealed: look whether the program before it has failed";
 /// What sealed files end in.
 const EXTENSION: &str = ".cfd";
 

@@ -10,6 +10,7 @@ use crate::ends::End;
 use crate::failure::Failure;
 use crate::interrupt::{self, Stake};
 use crate::keys_of::OpeningKeys;
+use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
@@ -53,7 +54,7 @@ impl Verify {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let cancel = interrupt::install(Stake::Nothing, report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let (opener, authenticity) = match (self.keys.identities()?, self.expect_digest) {
+        let (opener, authenticity) = match (self.keys.identities(report)?, self.expect_digest) {
             (Some(identities), _) => (Opener::new(identities), Authenticity::Checked),
             (None, Some(_)) => (Opener::keyless(), Authenticity::Pinned),
             (None, None) => (Opener::keyless(), Authenticity::NotChecked),
@@ -69,14 +70,14 @@ impl Verify {
         watch.finish();
         verified.warnings.iter().for_each(|warning| report.warning(warning));
         let record = Record::new(&self.sealed, authenticity, &verified, begun);
-        report.summary(Channel::Stdout, &record, record.sentence(authenticity, begun))
+        report.done(Channel::Stdout, &record, record.sentence(authenticity, begun), "nothing wrong was found")
     }
 }
 
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
-    input: String,
+    input: Name,
     authenticity: &'static str,
     stream_id: String,
     segments: u64,
@@ -90,7 +91,7 @@ impl Record {
     fn new(sealed: &End, authenticity: Authenticity, verified: &Restored, begun: Instant) -> Record {
         Record {
             event: "verified",
-            input: sealed.to_string(),
+            input: sealed.name(),
             authenticity: match authenticity {
                 Authenticity::Checked => "checked",
                 Authenticity::Pinned => "pinned",

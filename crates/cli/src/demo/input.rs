@@ -10,6 +10,7 @@ use cofferdam::CancelToken;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::size::Size;
 
 /// What the demo seals.
@@ -53,11 +54,11 @@ impl Input {
     }
 
     pub(super) fn record(&self) -> impl Serialize {
-        InputRecord { event: "demo", step: "input", path: self.path.display().to_string(), len: self.len }
+        InputRecord { event: "demo", step: "input", path: Name::from(self.path.as_path()), len: self.len }
     }
 
     pub(super) fn sentence(&self) -> String {
-        format!("input         {}, {} ({})", self.path.display(), Size(self.len), self.why)
+        format!("input         {}, {} ({})", Name::from(self.path.as_path()), Size(self.len), self.why)
     }
 }
 
@@ -99,7 +100,7 @@ fn this_program() -> Result<PathBuf, Failure> {
 struct InputRecord {
     event: &'static str,
     step: &'static str,
-    path: String,
+    path: Name,
     len: u64,
 }
 

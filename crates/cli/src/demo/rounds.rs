@@ -11,6 +11,7 @@ use cofferdam::{CancelToken, FileSource, Identities, Identity, Opener, Recipient
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
@@ -73,13 +74,13 @@ impl Keys {
         KeyRecord {
             event: "demo",
             step: "keygen",
-            path: self.path.display().to_string(),
+            path: Name::from(self.path.as_path()),
             recipient: self.recipient.clone(),
         }
     }
 
     pub(super) fn sentence(&self) -> String {
-        format!("key           {}\nrecipient     {}", self.path.display(), self.recipient)
+        format!("key           {}\nrecipient     {}", Name::from(self.path.as_path()), self.recipient)
     }
 }
 
@@ -274,7 +275,7 @@ fn refuse_cancelled(cancel: &CancelToken) -> Result<(), Failure> {
 struct KeyRecord {
     event: &'static str,
     step: &'static str,
-    path: String,
+    path: Name,
     recipient: String,
 }
 

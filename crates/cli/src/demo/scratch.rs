@@ -10,6 +10,7 @@ use rustix::fs::statvfs;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::size::Size;
 
 /// A directory of our own, readable by its owner alone.
@@ -64,7 +65,7 @@ impl Scratch {
         ScratchRecord {
             event: "demo",
             step: "scratch",
-            path: self.directory.display().to_string(),
+            path: Name::from(self.directory.as_path()),
             kept: self.fate == Fate::Kept,
         }
     }
@@ -74,7 +75,7 @@ impl Scratch {
             Fate::Removed => "removed at the end",
             Fate::Kept => "kept",
         };
-        format!("scratch       {}, {fate}", self.directory.display())
+        format!("scratch       {}, {fate}", Name::from(self.directory.as_path()))
     }
 }
 
@@ -96,7 +97,7 @@ fn free(place: &Path) -> Option<u64> {
 struct ScratchRecord {
     event: &'static str,
     step: &'static str,
-    path: String,
+    path: Name,
     kept: bool,
 }
 

@@ -29,18 +29,23 @@ fn a_quick_bench_shows_every_table_and_advice_and_leaves_nothing() {
         "AES-256-GCM with tags",
         "restore to file",
         "16 KiB  (0.195 %)",
+    ] {
+        assert!(shown.text().contains(words), "{words:?} is not in {}", shown.text());
+    }
+    // On a machine that is busy with other tests there is no advice, and the reason in its place.
+    let is_advice = [
         "Suite: ",
         "Digest: ",
         "Frame size: ",
         "Threads: ",
         "Bottleneck of a restore to ",
         "Bottleneck of a seal to ",
-    ] {
-        assert!(shown.text().contains(words), "{words:?} is not in {}", shown.text());
-    }
+    ];
+    let is_said = is_advice.map(|words| shown.text().contains(words));
     let ends_in_advice =
         shown.text().contains("The defaults are best here") || shown.text().contains("As a command line:");
-    assert!(ends_in_advice, "{}", shown.text());
+    let is_busy = shown.text().contains("No advice: the load was ");
+    assert_eq!((is_said, ends_in_advice), ([!is_busy; 6], !is_busy), "{}", shown.text());
     assert_eq!(shown.stderr, "");
     assert_nothing_left(&place);
 }
@@ -68,12 +73,20 @@ fn the_object_has_the_documented_fields_and_every_figure_is_positive() {
         assert_eq!(found.len(), rows, "{group}");
         found.iter().for_each(assert_is_a_row);
     }
-    let advice = &record["advice"];
+    let is_busy = record["load"].as_f64().is_some_and(|load| load > 0.5);
+    assert_eq!(record["busy"].is_string(), is_busy, "{record}");
+    assert_eq!(record["advice"].is_null(), is_busy, "{record}");
+    if !is_busy {
+        assert_is_advice(&record["advice"]);
+    }
+    assert_nothing_left(&place);
+}
+
+#[track_caller]
+fn assert_is_advice(advice: &Value) {
     assert!(["aes256gcm", "chacha20poly1305"].contains(&advice["suite"].as_str().unwrap()));
     assert!(["blake3", "sha256"].contains(&advice["digest"].as_str().unwrap()));
     assert!(advice["frame_len"].is_u64() && advice["threads"].is_u64() && advice["sentences"].is_array());
-    let is_told = advice["sentences"][0].as_str().unwrap().starts_with("Load: ");
-    assert_eq!(is_told, record["load"].as_f64().is_some_and(|load| load > 0.5), "{record}");
     // The budget that was asked for is part of what was measured.
     assert_eq!(advice["are_defaults"], false);
     for options in [&advice["seal_options"], &advice["restore_options"]] {
@@ -90,7 +103,6 @@ fn the_object_has_the_documented_fields_and_every_figure_is_positive() {
         assert_eq!(limits.len(), 4);
         assert!(limits.values().all(|limit| limit.as_f64().unwrap() > 0.0), "{told}");
     }
-    assert_nothing_left(&place);
 }
 
 #[test]
@@ -99,6 +111,10 @@ fn the_options_that_a_bench_advises_are_those_of_seal_and_restore() {
     fs::write(place.path("plain"), b"a snapshot").unwrap();
     let ran = place.run(QUICK.into_iter().chain(["--json", "--threads", "1", "--memory", "8MiB"]));
     let record = json_lines(&ran.stdout).remove(0);
+    if record["advice"].is_null() {
+        // The machine is busy: there is nothing to try.
+        return;
+    }
     let options = |name: &str| -> Vec<String> {
         let options = record["advice"][name].as_array().unwrap().iter();
         options.map(|option| option.as_str().unwrap().to_owned()).collect()

@@ -2,17 +2,22 @@
 //! Knows nothing of the library.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod addresses;
 mod bench;
 mod demo;
 mod exit_codes;
+mod foreign;
 mod inspecting;
 mod interrupts;
 mod json;
+mod key_files;
 mod keygen;
 mod manual;
+mod names;
 mod pipes;
 mod place;
 mod receiving;
+mod reporting;
 mod rewrapping;
 mod seal_resuming;
 mod sealing;

@@ -6,9 +6,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use tempfile::TempDir;
 
 /// A directory of a test's own. `key.txt` is an identity, `recipient` its public half.
@@ -66,6 +68,7 @@ impl Place {
     }
 
     pub(crate) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        heed_signals();
         let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command
@@ -140,6 +143,22 @@ impl Ran {
     pub(crate) fn assert_done(&self) {
         assert_eq!(self.code, 0, "{}", self.stderr);
     }
+}
+
+/// What `nohup` and a shell's background jobs ignore, children would ignore as well, and go on so, as they should. A signal
+/// that has a handler here they find as it is by default (execve(2)).
+fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
+        let ignored = u64::from_str_radix(mask.trim(), 16).unwrap();
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+            if ignored >> (signal - 1) & 1 == 1 {
+                signal_hook::flag::register(signal, Arc::default()).unwrap();
+            }
+        }
+    });
 }
 
 /// Every line as JSON.

@@ -239,7 +239,7 @@ fn a_receiver_that_is_interrupted_says_what_it_keeps_and_leaves_no_socket() {
     interrupt(&child);
     let ran = end_of(child);
     assert_eq!(ran.code, 130, "{}", ran.stderr);
-    assert!(ran.stderr.contains("the same command goes on from there"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("run the same command again to go on from there"), "{}", ran.stderr);
     assert!(!place.path("socket").exists());
     sender.kill();
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);

@@ -20,7 +20,7 @@ use crate::resources::Resources;
 use crate::size::Size;
 
 use self::record::Record;
-use self::sentences::Sentences;
+use self::sentences::{Sentences, busy};
 
 /// Measure this machine, and say which choices suit it
 ///
@@ -31,7 +31,7 @@ use self::sentences::Sentences;
 ///
 /// It needs no rights but to write in DIR, takes about half a minute, holds half a GiB in memory (60 MiB a thread on more
 /// than 8 threads), and removes what it wrote, after Ctrl-C too. What else the machine does meanwhile is in the figures: where the
-/// load of the minute before was above 0.5, the advice begins with that (on Linux).
+/// load of the minute before was above 0.5, they are shown without advice (on Linux).
 ///
 /// Files that are sealed or restored come from the page cache, as right after they were written. Where the sealed stream
 /// comes from a slow disk or a network, that is what a restore waits for.
@@ -68,11 +68,15 @@ impl Bench {
         let measured = measure(&plan, &cancel, &|phase| spinner.set_message(doing(phase)));
         spinner.finish_and_clear();
         let measured = measured?;
+        let tables = tables::of(&measured);
+        if let Some(busy) = measured.load.and_then(busy) {
+            let record = Record::without_advice(&measured, &busy);
+            return report.answer(Channel::Stdout, &record, format!("{tables}\n{busy}"));
+        }
         let advice = advise(&measured)
             .ok_or_else(|| Failure::new(ErrorKind::Io, "a step is missing among what was measured"))?;
         let sentences = Sentences::new(&measured, &advice, plan.memory);
-        let record = Record::new(&measured, &advice, &sentences);
-        let tables = tables::of(&measured);
+        let record = Record::with_advice(&measured, &advice, &sentences);
         report.answer(Channel::Stdout, &record, format!("{tables}\n{sentences}"))
     }
 }
@@ -121,7 +125,7 @@ What is measured, by its \"step\" in JSON:
 
 JSON is one object: directory, file_system (kind, mount_point), free, load (of the minute before), file_len, memory_len, \
 threads; parts, files, recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads, bytes, seconds, \
-rounds, bytes_per_second}; and advice: suite, digest, frame_len, threads, are_defaults, seal_options, \
+rounds, bytes_per_second}; busy, a sentence where the machine was, and advice is absent; else advice: suite, digest, frame_len, threads, are_defaults, seal_options, \
 restore_options, sentences, and for seal and restore {slowest (\"read\", \"frames\", \"write\", \"publish\"), limits \
 (of the same four), bound, measured, copy}, all in bytes a second. Sizes are bytes, absent values null.
 

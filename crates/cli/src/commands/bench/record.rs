@@ -5,12 +5,13 @@ use cofferdam::measure::{Advice, Bottleneck, Ends, Measured, Row, Stage, Step, W
 use serde::Serialize;
 
 use super::sentences::Sentences;
+use crate::printable::Name;
 use crate::text::{digest_name, suite_name};
 
 #[derive(Serialize)]
 pub(super) struct Record<'a> {
     event: &'static str,
-    directory: String,
+    directory: Name,
     file_system: Option<FileSystemRecord>,
     free: u64,
     load: Option<f64>,
@@ -22,13 +23,14 @@ pub(super) struct Record<'a> {
     recipes: Vec<RowRecord>,
     frame_sizes: Vec<RowRecord>,
     thread_counts: Vec<RowRecord>,
-    advice: AdviceRecord<'a>,
+    busy: Option<&'a str>,
+    advice: Option<AdviceRecord<'a>>,
 }
 
 #[derive(Serialize)]
 struct FileSystemRecord {
     kind: String,
-    mount_point: String,
+    mount_point: Name,
 }
 
 #[derive(Serialize)]
@@ -77,15 +79,24 @@ struct Limits {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(measured: &Measured, advice: &Advice, sentences: &'a Sentences) -> Record<'a> {
+    pub(super) fn with_advice(measured: &Measured, advice: &Advice, sentences: &'a Sentences) -> Record<'a> {
+        Record::new(measured, None, Some(AdviceRecord::new(advice, sentences)))
+    }
+
+    /// `busy` says why.
+    pub(super) fn without_advice(measured: &Measured, busy: &'a str) -> Record<'a> {
+        Record::new(measured, Some(busy), None)
+    }
+
+    fn new(measured: &Measured, busy: Option<&'a str>, advice: Option<AdviceRecord<'a>>) -> Record<'a> {
         let ground = &measured.ground;
         let rows = |rows: &[Row]| rows.iter().map(RowRecord::new).collect();
         Record {
             event: "bench",
-            directory: ground.directory.display().to_string(),
+            directory: Name::from(ground.directory.as_path()),
             file_system: ground.file_system.as_ref().map(|found| FileSystemRecord {
                 kind: found.kind.clone(),
-                mount_point: found.mount_point.display().to_string(),
+                mount_point: Name::from(found.mount_point.as_path()),
             }),
             free: ground.free,
             load: measured.load.map(|load| load.0),
@@ -97,7 +108,8 @@ impl<'a> Record<'a> {
             recipes: rows(&measured.recipes),
             frame_sizes: rows(&measured.frame_sizes),
             thread_counts: rows(&measured.thread_counts),
-            advice: AdviceRecord::new(advice, sentences),
+            busy,
+            advice,
         }
     }
 }

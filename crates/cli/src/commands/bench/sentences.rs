@@ -8,6 +8,7 @@ use cofferdam::measure::{Advice, Bottleneck, Choice, Load, Measured, Stage, Step
 use cofferdam::{DigestKind, Pool, Suite};
 
 use super::tables::{digest_title, frame_title, gigabytes, suite_title};
+use crate::printable::Name;
 use crate::text::{digest_name, suite_name};
 
 /// What is said of the figures, and what to type.
@@ -20,25 +21,22 @@ pub(super) struct Sentences {
 impl Sentences {
     /// `memory` is the budget that was asked for, which the advice holds for.
     pub(super) fn new(measured: &Measured, advice: &Advice, memory: Option<usize>) -> Sentences {
-        let directory = measured.ground.directory.display().to_string();
+        let directory = Name::from(measured.ground.directory.as_path()).to_string();
         let threads = measured.threads.get();
         Sentences {
-            sentences: measured
-                .load
-                .and_then(busy)
-                .into_iter()
-                .chain([
-                    suite(&advice.suite),
-                    digest(&advice.digest),
-                    frame_size(&advice.frame_len),
-                    thread_count(&advice.threads),
-                    bottleneck(&format!("a restore to {directory}"), &advice.restore),
-                    together("restore", &advice.restore, threads),
-                    bottleneck(&format!("a seal to {directory}"), &advice.seal),
-                    together("seal", &advice.seal, threads),
-                ])
-                .chain(slow_device(measured, advice))
-                .collect(),
+            sentences: [
+                suite(&advice.suite),
+                digest(&advice.digest),
+                frame_size(&advice.frame_len),
+                thread_count(&advice.threads),
+                bottleneck(&format!("a restore to {directory}"), &advice.restore),
+                together("restore", &advice.restore, threads),
+                bottleneck(&format!("a seal to {directory}"), &advice.seal),
+                together("seal", &advice.seal, threads),
+            ]
+            .into_iter()
+            .chain(slow_device(measured, advice))
+            .collect(),
             seal_options: [format_options(advice), resource_options(advice, memory)].concat(),
             restore_options: resource_options(advice, memory),
         }
@@ -71,12 +69,12 @@ impl fmt::Display for Sentences {
     }
 }
 
-/// What makes all that follows doubtful, where something does.
-fn busy(load: Load) -> Option<String> {
+/// Why no advice follows from the figures, where something else was at work.
+pub(super) fn busy(load: Load) -> Option<String> {
     load.is_busy().then(|| {
         format!(
-            "Load: {:.2} in the minute before. Where that is other work, it is in all figures: stop it and measure again, \
-             or read them and this advice with care. Right after another bench it is that bench's own.",
+            "No advice: the load was {:.2} in the minute before, so the figures may be those of other work. Stop what runs \
+             beside this, wait a minute or two, and measure again. Right after another bench the load is that bench's own.",
             load.0
         )
     })
@@ -220,7 +218,10 @@ fn resource_options(advice: &Advice, memory: Option<usize>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::Arguments;
 
     fn choice<T: Copy + PartialEq>(default: T, speeds: &[(T, f64)]) -> Choice<T> {
         Choice::among(default, speeds.to_vec()).unwrap()
@@ -233,15 +234,32 @@ mod tests {
     }
 
     #[test]
-    fn a_load_above_a_half_is_told_with_what_to_do() {
+    fn a_load_above_a_half_stands_in_place_of_advice() {
         assert_eq!(busy(Load(0.5)), None);
-        assert_eq!(
-            busy(Load(1.846)).as_deref(),
-            Some(
-                "Load: 1.85 in the minute before. Where that is other work, it is in all figures: stop it and measure \
-                 again, or read them and this advice with care. Right after another bench it is that bench's own."
-            )
-        );
+        let told = busy(Load(1.846)).unwrap();
+        assert!(told.starts_with("No advice: the load was 1.85 in the minute before"), "{told}");
+        assert!(told.contains("measure again"), "{told}");
+    }
+
+    #[test]
+    fn what_is_advised_can_be_typed() {
+        let [one, two] = [1, 3].map(|count| NonZeroUsize::new(count).unwrap());
+        let advice = Advice {
+            suite: choice(Suite::Aes256Gcm, &[(Suite::Aes256Gcm, 1e9), (Suite::ChaCha20Poly1305, 2e9)]),
+            digest: choice(DigestKind::Blake3, &[(DigestKind::Blake3, 1e9), (DigestKind::Sha256, 2e9)]),
+            frame_len: choice(65536, &[(65536, 1e9), (1 << 20, 2e9)]),
+            threads: choice(one, &[(one, 1e9), (two, 2e9)]),
+            seal: limits(1e9, 1e9, 1e9, Stage::Read),
+            restore: limits(1e9, 1e9, 1e9, Stage::Read),
+        };
+        let resources = resource_options(&advice, Some(8 << 20));
+        let seal =
+            [&["cofferdam", "seal", "-p", "in"].map(str::to_owned)[..], &format_options(&advice), &resources];
+        let restore = [&["cofferdam", "restore", "-p", "in", "out"].map(str::to_owned)[..], &resources];
+        assert_eq!(format_options(&advice).len(), 6);
+        for line in [seal.concat(), restore.concat()] {
+            assert!(Arguments::try_parse_from(&line).is_ok(), "{line:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use cofferdam::measure::{Ends, Figure, Measured, Recipe, Row, Step, Work, figure_of};
 use cofferdam::{DigestKind, Suite, limits};
 
+use crate::printable::Name;
 use crate::size::Size;
 use crate::text::count;
 
@@ -25,7 +26,7 @@ fn heading(measured: &Measured) -> String {
     let ground = &measured.ground;
     let kind = match &ground.file_system {
         Some(found) if found.kind == "tmpfs" => " (tmpfs: memory, not a disk)".to_owned(),
-        Some(found) => format!(" ({}, mounted at {})", found.kind, found.mount_point.display()),
+        Some(found) => format!(" ({}, mounted at {})", found.kind, Name::from(found.mount_point.as_path())),
         None => String::new(),
     };
     let rounds = measured.files.iter().chain(&measured.recipes).map(|row| row.figure.rounds as u64).min();
@@ -33,7 +34,7 @@ fn heading(measured: &Measured) -> String {
         "directory   {}{kind}\n\
          measured    files of {} in the page cache, streams of {} in memory; median of {}\n\
          figures     GB/s: 10^9 bytes of plaintext a second\n",
-        ground.directory.display(),
+        Name::from(ground.directory.as_path()),
         Size(measured.file_len),
         Size(measured.memory_len),
         count(rounds.unwrap_or_default(), "round"),

@@ -1,0 +1,63 @@
+//! Key material as editors and other programs write it: byte order marks, other encodings, text in place of a key.
+//! What a key opens is in the tests of the library.
+
+use std::fs;
+
+use crate::place::Place;
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_any_key_material() {
+    let place = Place::with_sealed(1);
+    place.run(["keygen", "--key-file", "-o", "k"]).assert_done();
+    fs::write(place.path("words"), "correct horse\n").unwrap();
+    fs::write(place.path("names"), format!("{}\n", place.recipient)).unwrap();
+    for file in ["key.txt", "k", "words", "names"] {
+        fs::write(place.path(&format!("{file}-marked")), [MARK, &place.read(file)].concat()).unwrap();
+    }
+    let open =
+        |option: &str, file: &str, sealed: &str| place.run(["verify", option, file, sealed]).assert_done();
+    open("-i", "key.txt-marked", "sealed.cfd");
+    place.run(["seal", "-R", "names-marked", "-o", "a.cfd", "plain"]).assert_done();
+    open("-i", "key.txt", "a.cfd");
+    for (option, file, sealed) in [("--key-file", "k", "b.cfd"), ("--passphrase-file", "words", "c.cfd")] {
+        let marked = format!("{file}-marked");
+        place.run(["seal", option, &marked, "-o", sealed, "plain"]).assert_done();
+        open(option, file, sealed);
+        open(option, &marked, sealed);
+    }
+}
+
+#[test]
+fn text_in_utf_16_is_refused_with_what_to_do() {
+    let place = Place::with_sealed(1);
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let text = String::from_utf8(place.read("key.txt")).unwrap();
+    fs::write(place.path("wide"), [b"\xff\xfe", &wide(&text)[..]].concat()).unwrap();
+    place.run(["verify", "-i", "wide", "sealed.cfd"]).assert_failed(2, "save it as UTF-8");
+    place.run(["verify", "--key-file", "wide", "sealed.cfd"]).assert_failed(2, "save it as UTF-8");
+    place.run(["seal", "-R", "wide", "plain"]).assert_failed(2, "save it as UTF-8");
+    place.run(["seal", "--passphrase-file", "wide", "plain"]).assert_failed(2, "save it as UTF-8");
+}
+
+#[test]
+fn a_key_of_text_seals_nothing_and_opens_with_a_warning() {
+    let place = Place::with_sealed(1);
+    // From `openssl rand -hex 16`, and 31 characters with the line end of an editor.
+    for text in ["0123456789abcdef0123456789abcdef", "a passphrase of 31 characters !\n"] {
+        assert_eq!(text.len(), 32);
+        fs::write(place.path("weak"), text).unwrap();
+        let refused = place.run(["seal", "--key-file", "weak", "-o", "x.cfd", "plain"]);
+        refused.assert_failed(2, "its 32 bytes are text");
+        let rewrap = ["rewrap", "-i", "key.txt", "--new-key-file", "weak", "sealed.cfd"];
+        place.run(rewrap).assert_failed(2, "its 32 bytes are text");
+        let listen = ["receive", "--listen", "127.0.0.1:0", "--peer-key", "weak", "x"];
+        place.run(listen).assert_failed(2, "its 32 bytes are text");
+        // What an earlier release sealed with it still has to open: as far as the key goes, nothing is refused.
+        let opened = place.run(["verify", "--key-file", "weak", "sealed.cfd"]);
+        opened.assert_failed(4, "warning: weak: its 32 bytes are text");
+    }
+    fs::write(place.path("uniform"), [0x80; 32]).unwrap();
+    place.run(["seal", "--key-file", "uniform", "-o", "x.cfd", "plain"]).assert_done();
+}
