@@ -8,6 +8,7 @@ use std::fmt;
 /// ```
 /// use sinks::ByteCount;
 ///
+/// assert_eq!(ByteCount(1).to_string(), "1 byte");
 /// assert_eq!(ByteCount(1023).to_string(), "1023 bytes");
 /// assert_eq!(ByteCount(1536).to_string(), "1.50 KiB");
 /// assert_eq!(ByteCount(3 << 40).to_string(), "3.00 TiB");
@@ -18,7 +19,9 @@ pub struct ByteCount(pub u64);
 impl fmt::Display for ByteCount {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scale = SCALE.iter().rev().find(|(_, factor)| self.0 >= *factor);
-        let Some((unit, factor)) = scale else { return write!(out, "{} bytes", self.0) };
+        let Some((unit, factor)) = scale else {
+            return write!(out, "{} byte{}", self.0, if self.0 == 1 { "" } else { "s" });
+        };
         let value = self.0 as f64 / *factor as f64;
         let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
         write!(out, "{value:.decimals$} {unit}")

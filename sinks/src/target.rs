@@ -298,9 +298,9 @@ fn advice(kind: TargetKind) -> &'static str {
         TargetKind::Directory => "name a file in it",
         TargetKind::Fifo => "write to it as to a pipe",
         TargetKind::BlockDevice | TargetKind::CharacterDevice => {
-            "it cannot be replaced as a whole; restore to a file, or to standard output and on from there"
+            "it cannot be replaced as a whole; write to a file, or to standard output and on from there"
         }
-        TargetKind::Socket => "restore to standard output and connect that",
+        TargetKind::Socket => "write to standard output and connect that",
         TargetKind::Absent | TargetKind::RegularFile | TargetKind::Symlink | TargetKind::Other => {
             "name a regular file, or a path where there is none"
         }

@@ -32,6 +32,11 @@ impl From<OsString> for End {
 }
 
 impl End {
+    /// An argument that names something.
+    pub(crate) fn parse(argument: OsString) -> Result<End, String> {
+        if argument.is_empty() { Err(NO_NAME.to_owned()) } else { Ok(argument.into()) }
+    }
+
     /// Opens it to read from.
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, Failure> {
         match self {
@@ -163,3 +168,6 @@ fn is_fifo(path: &Path) -> bool {
 pub(crate) fn existing(force: bool) -> Existing {
     if force { Existing::Replace } else { Existing::Refuse }
 }
+
+/// Said of an argument that a script left empty, a variable that is not set for instance.
+pub(crate) const NO_NAME: &str = "the name is empty";

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use cofferdam::peer::PresharedKey;
-use cofferdam::{Identities, Recipients, WrappingKey};
+use cofferdam::{Identities, KeyError, Recipients, WrappingKey};
 
 use crate::failure::Failure;
 use crate::passphrase;
@@ -133,8 +133,7 @@ impl SealingKeys {
         let mut recipients = Recipients::new();
         let mut opening = with_identity_files(Identities::new(), identities)?;
         for text in &self.recipients {
-            recipients =
-                recipients.parse_with(text, Terminal).map_err(|error| Failure::keys(shown(text), error))?;
+            recipients = recipients.parse_with(text, Terminal).map_err(|error| no_recipient(text, error))?;
         }
         for path in &self.recipients_files {
             recipients = with_recipients_file(recipients, path)?;
@@ -163,6 +162,15 @@ impl SealingKeys {
     }
 }
 
+/// A text that names no recipient may name a file that does.
+fn no_recipient(text: &str, error: KeyError) -> Failure {
+    let failure = Failure::keys(shown(text), error);
+    match Path::new(text).is_file() {
+        true => failure.advise("This is a file: -R takes recipients from a file."),
+        false => failure,
+    }
+}
+
 /// A recipient in a message. An identity given by mistake is a secret, and is not repeated.
 fn shown(text: &str) -> &str {
     if text.trim_start().to_ascii_uppercase().starts_with("AGE-") { "-r" } else { text }
@@ -180,7 +188,7 @@ fn with_identity_files(mut identities: Identities, paths: &[PathBuf]) -> Result<
 
 fn with_recipients_file(recipients: Recipients, path: &Path) -> Result<Recipients, Failure> {
     let content = passphrase::read_secret(path)?;
-    let text = passphrase::text_of(path, &content)?;
+    let text = passphrase::text_of(path.display(), &content)?;
     recipients.recipients_file_with(text, Terminal).map_err(|error| Failure::keys(path.display(), error))
 }
 

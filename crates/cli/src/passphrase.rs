@@ -1,6 +1,7 @@
 //! Passphrases: from the terminal, or from a file or descriptor for scripts; never from an argument.
 //! It knows no stream.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -38,7 +39,7 @@ pub(crate) fn ask() -> Option<SecretString> {
 pub(crate) fn from_file(path: &Path) -> Result<SecretString, Failure> {
     let content = read_secret(path)?;
     let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = text_of(path, line)?;
+    let line = text_of(path.display(), line)?;
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
         return Err(Failure::usage(format!("{}: the first line, the passphrase, is empty", path.display())));
@@ -46,16 +47,18 @@ pub(crate) fn from_file(path: &Path) -> Result<SecretString, Failure> {
     Ok(secret(line))
 }
 
-/// The content of the file at `path` as text, without the byte order mark that editors of Windows put before UTF-8.
-pub(crate) fn text_of<'a>(path: &Path, content: &'a [u8]) -> Result<&'a str, Failure> {
-    let problem = match std::str::from_utf8(content) {
-        Ok(text) => return Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+/// The content of a file of key material as text, without the byte order mark that editors of Windows put before UTF-8.
+pub(crate) fn text_of(origin: impl fmt::Display, content: &[u8]) -> Result<&str, Failure> {
+    match std::str::from_utf8(content) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(_) if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") => {
-            "this is text in UTF-16"
+            Err(Failure::usage(format!("{origin}: this is text in UTF-16; save it as UTF-8")))
         }
-        Err(_) => "this is no text in UTF-8",
-    };
-    Err(Failure::usage(format!("{}: {problem}; save it as UTF-8", path.display())))
+        Err(_) => {
+            Err(Failure::usage(format!("{origin}: this is no text (in UTF-8)"))
+                .advise("Is it the right file?"))
+        }
+    }
 }
 
 /// All of a small file that may hold secrets, in memory that is zeroed afterwards.
@@ -90,8 +93,11 @@ fn secret(text: &str) -> SecretString {
 fn no_answer(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::new(ErrorKind::Usage, format!("no passphrase could be asked for: {error}"))
-            .advise("Without a terminal, give it with --passphrase-file FILE; /dev/fd/N names a descriptor."),
+        _ => Failure::new(
+            ErrorKind::Usage,
+            format!("there is no terminal to ask for a passphrase on: {error}"),
+        )
+        .advise("Without a terminal, give it with --passphrase-file FILE; /dev/fd/N names a descriptor."),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
 use cofferdam::{ErrorKind, Existing, StreamingSink as _};
 
-use crate::ends::End;
+use crate::ends::{End, NO_NAME};
 use crate::failure::Failure;
 use crate::interrupt::Stake;
 use crate::keys_of::preshared_key;
@@ -76,7 +76,10 @@ impl Goal {
     /// the wrong machine. A file of such a name is `./unix:…`.
     pub(crate) fn parse(argument: OsString) -> Result<Goal, String> {
         if !looks_like_an_address(&argument) {
-            return Ok(Goal::Here(argument.into()));
+            return match names_a_port(&argument) {
+                true => Err(format!("a receiver is written tcp://HOST:PORT ({A_FILE})")),
+                false => Ok(Goal::Here(End::parse(argument)?)),
+            };
         }
         let address = argument.to_str().ok_or("an address is text in UTF-8")?.parse();
         match address.map_err(|problem: AddressError| format!("{problem} ({A_FILE})"))? {
@@ -166,8 +169,16 @@ impl fmt::Display for Goal {
 pub(crate) fn parse_here<T: From<OsString>>(argument: OsString) -> Result<T, String> {
     match looks_like_an_address(&argument) {
         true => Err(format!("only `restore` goes to an address ({A_FILE})")),
+        false if argument.is_empty() => Err(NO_NAME.to_owned()),
         false => Ok(argument.into()),
     }
+}
+
+/// Whether an argument is what `receive --listen` takes for an address, `HOST:PORT`.
+fn names_a_port(argument: &OsStr) -> bool {
+    let Some((host, port)) = argument.to_str().and_then(|text| text.rsplit_once(':')) else { return false };
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte);
+    !host.is_empty() && host.bytes().all(is_host) && !port.is_empty() && port.parse::<u16>().is_ok()
 }
 
 /// Whether an argument begins with `tcp:`, `unix:` or another scheme and `://`, in whatever case.

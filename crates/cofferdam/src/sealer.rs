@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use frame_worker::{Backend, DigestKind, Suite};
-use framing::limits::SEGMENTS_MAX;
+use framing::limits::{FRAME_LEN_MIN, SEGMENTS_MAX};
 use framing::{Shape, StreamGeometry};
 use keys::Recipients;
 use segment_worker::{Budget, CancelToken, Committed, Release, Settings};
@@ -272,6 +272,11 @@ impl Form {
     fn shape(&self) -> Result<Shape, Error> {
         let frame_len = self.frame_len.unwrap_or(FRAME_LEN_DEFAULT);
         let segment_len = self.segment_len.unwrap_or(SEGMENT_LEN_DEFAULT);
+        let limits = "Frames have 4 KiB to 4 MiB, in steps of 4 KiB; segments at most 1 GiB.";
+        if !frame_len.is_multiple_of(FRAME_LEN_MIN) {
+            let what = format!("a frame of {frame_len} bytes is no multiple of 4 KiB");
+            return Err(Error::new(ErrorKind::Usage, what).advise(limits));
+        }
         let frame = u64::from(frame_len.max(1));
         if segment_len == 0 || !segment_len.is_multiple_of(frame) {
             let what =
@@ -281,8 +286,7 @@ impl Form {
         }
         let frames = u32::try_from(segment_len / frame).unwrap_or(u32::MAX);
         Shape::new(frame_len, frames).map_err(|error| {
-            Error::new(ErrorKind::Usage, format!("the stream {}", error.problem))
-                .advise("Frames have 4 KiB to 4 MiB, in steps of 4 KiB; segments at most 1 GiB.")
+            Error::new(ErrorKind::Usage, format!("the stream {}", error.problem)).advise(limits)
         })
     }
 }

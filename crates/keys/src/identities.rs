@@ -196,6 +196,9 @@ impl Identities {
 
     fn age_identity_file(mut self, content: &[u8], callbacks: impl Callbacks) -> Result<Self, KeyError> {
         let unreadable = |problem: String| KeyError::unreadable(KeyMaterial::IdentityFile, problem);
+        if let Some(problem) = other_than_identities(content) {
+            return Err(unreadable(problem.to_owned()));
+        }
         let identities = IdentityFile::from_buffer(content)
             .map_err(|error| unreadable(said(error)))?
             .with_callbacks(callbacks)
@@ -274,6 +277,19 @@ impl FileKind {
             Self::Age
         }
     }
+}
+
+/// What was given in place of an identity file, where that can be seen.
+fn other_than_identities(content: &[u8]) -> Option<&'static str> {
+    let Ok(text) = std::str::from_utf8(content) else {
+        return Some("this is no text, as an identity file is; was the sealed file given in its place?");
+    };
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    if first.starts_with("age1") || first.starts_with("ssh-") {
+        return Some("this is a recipient, which seals; what opens is the identity that belongs to it");
+    }
+    let is_key_file = first.len() == 64 && first.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_key_file.then_some("this is a key file, and no identity file")
 }
 
 /// Decrypts an encrypted key at once: age would ask, and do the slow derivation, again for every stanza.

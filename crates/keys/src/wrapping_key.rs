@@ -47,9 +47,12 @@ impl WrappingKey {
         let digits = text.strip_suffix(b"\n").unwrap_or(text);
         let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
         if digits.len() != 2 * WRAPPING_KEY_LEN {
+            let found = match content.len() {
+                few @ 0..1000 => format!("{few} bytes"),
+                _ => "more than that".to_owned(),
+            };
             return Err(unreadable(format!(
-                "64 hexadecimal digits or 32 raw bytes are a key, this has {} bytes",
-                content.len()
+                "64 hexadecimal digits or 32 raw bytes are a key, this has {found}"
             )));
         }
         let mut secret = Secret::zeroed();

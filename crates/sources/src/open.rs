@@ -45,7 +45,7 @@ fn open_kind(path: &Path) -> io::Result<Box<dyn Source>> {
 
 fn refuse_unreadable(kind: FileType) -> io::Result<()> {
     if kind.is_dir() {
-        let message = "a directory cannot be read as one stream; pack it first, with tar for instance";
+        let message = "this is a directory, and no stream of bytes";
         return Err(io::Error::new(io::ErrorKind::IsADirectory, message));
     }
     if kind.is_socket() {

@@ -33,7 +33,7 @@ use crate::text::{Pair, count, hex, pace, pairs};
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Restore {
     /// The sealed stream: a file, a FIFO, or - for standard input
-    #[arg(value_name = "SEALED")]
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
     sealed: End,
 
     /// Where the plaintext goes: a file, a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or unix:PATH

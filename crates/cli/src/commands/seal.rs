@@ -36,7 +36,7 @@ use crate::text::{count, hex, pace};
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Seal {
     /// What to seal: a file, a device, a FIFO, or - for standard input
-    #[arg(value_name = "INPUT")]
+    #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(End::parse))]
     input: End,
 
     /// Where the sealed stream goes, or - for standard output [default: INPUT.cfd]
@@ -157,6 +157,10 @@ impl Seal {
 
     /// Adds to a failure what is left of the sealing, and what to do with it.
     fn explain(&self, output: &End, error: cofferdam::Error) -> Failure {
+        if matches!(&self.input, End::Path(path) if path.is_dir()) {
+            return Failure::from(error)
+                .advise("Pack it first, with tar for instance: `tar c DIR | cofferdam seal … -`.");
+        }
         if !self.resuming.resume {
             return output.explain(error, "output");
         }

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{Opener, Restored, StreamDigest};
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ use crate::text::{Pair, count, hex, pace, pairs, unhex};
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Verify {
     /// The sealed stream: a file, a FIFO, or - for standard input
-    #[arg(value_name = "SEALED")]
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
     sealed: End,
 
     /// The stream digest that it must have: 64 hexadecimal digits

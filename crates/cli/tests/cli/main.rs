@@ -21,3 +21,4 @@ mod reporting;
 mod rewrapping;
 mod seal_resuming;
 mod sealing;
+mod words;
