@@ -93,18 +93,19 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, metadata, seconds
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
-  received  output, seconds
+  received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
   stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
   bench     directory, file_system, free, load, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
-            thread_counts, advice: see `cofferdam bench --help`
+            thread_counts, busy, advice: see `cofferdam bench --help`
   demo      step, and what it measured
   progress  committed, durable, total, segments, bytes_per_second, eta_seconds
   proving   proved
   resumed   kept, segments
   warning   message
   error     kind, message, advice, segment, frame, position, kept, exit_code
-Metadata is a list of {key, value}; what is not UTF-8 is {\"hex\": …}. Absent values are null.";
+Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
+Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";

@@ -89,6 +89,12 @@ pub(crate) fn sink_len_of(checkpoint: &Checkpoint) -> u64 {
     number(&checkpoint.to_bytes(), 40)
 }
 
+/// Plaintext bytes and chain that a checkpoint of ours speaks of, unauthenticated: what its maker says.
+pub(crate) fn claim_of(checkpoint: &Checkpoint) -> (u64, ChainValue) {
+    let bytes = checkpoint.to_bytes();
+    (number(&bytes, 32), ChainValue(std::array::from_fn(|i| bytes[48 + i])))
+}
+
 fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }

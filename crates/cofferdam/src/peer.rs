@@ -37,16 +37,18 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use keys::WrappingKey;
 pub use sinks::peer::{
     Address, AddressError, EpochFile, Event, PeerError, PeerSink, PresharedKey, Security, Timing,
 };
-use sinks::peer::{Ending, ReceiveError, Receiver};
+use sinks::peer::{Ending, Published, ReceiveError, Receiver};
 use sinks::{CommitError, Earlier, Label, Opened, StageOptions, StagedFile};
 
+use crate::checkpoint::claim_of;
 use crate::tentative::tell_kept;
-use crate::{CancelToken, Error, ErrorKind, KeyError};
+use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};
 
 /// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. Take a key of its own
 /// for each.
@@ -76,9 +78,36 @@ pub fn receive_file(
     options: &StageOptions,
     cancel: &CancelToken,
     observe: &(dyn Fn(Event) + Sync),
-) -> Result<(), Error> {
-    let received = receive(listen, security, target, options, cancel, observe);
-    received.map_err(|error| tell_kept(error, target, options.existing))
+) -> Result<Received, Error> {
+    let published = Mutex::new(None);
+    let note = |event| match event {
+        Event::Published(whole) => *published.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole),
+        event => observe(event),
+    };
+    let received = receive(listen, security, target, options, cancel, &note);
+    received.map_err(|error| tell_kept(error, target, options.existing))?;
+    Ok(Received::of(published.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// What has been received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received {
+    /// Bytes of the target; absent where an earlier call had put it in place.
+    pub plaintext_len: Option<u64>,
+    /// The digest of the stream, as its sender says: a receiver has no key, and cannot check it. Absent where the sender was
+    /// another program than ours.
+    pub stream_digest: Option<StreamDigest>,
+}
+
+impl Received {
+    fn of(published: Option<Published>) -> Received {
+        let plaintext_len = published.as_ref().map(|published| published.len);
+        let claim = published.and_then(|published| published.mark).map(|mark| claim_of(&mark));
+        // A mark of an earlier sender's may be further on than what the last one has sent.
+        let digest =
+            claim.filter(|(len, _)| Some(*len) == plaintext_len).map(|(_, chain)| StreamDigest(chain.0));
+        Received { plaintext_len, stream_digest: digest }
+    }
 }
 
 fn receive(

@@ -15,6 +15,8 @@ pub(super) struct Held<S> {
     /// Whose stream it is, once somebody has begun.
     pub(super) owner: Option<RestoreId>,
     progress: Progress,
+    /// Of the last commit, whoever made it.
+    newest: Option<Checkpoint>,
     /// Committed since a mark was last made durable.
     unsynced: Option<Checkpoint>,
 }
@@ -41,6 +43,15 @@ enum Progress {
     Spent,
 }
 
+/// A stream that a receiver has published.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    /// Bytes of it.
+    pub len: u64,
+    /// The mark of its last commit, as the sender made it: opaque here. None where nothing was committed.
+    pub mark: Option<Checkpoint>,
+}
+
 /// A request that could not be carried out.
 pub(super) enum Fault {
     /// The sender asked for what cannot be; the sink has not been touched, or is [spent](Held::is_spent).
@@ -57,12 +68,13 @@ impl From<io::Error> for Fault {
 
 impl<S: StreamingSink> Held<S> {
     pub(super) fn new(mut sink: S) -> io::Result<Held<S>> {
-        let progress = match sink.last_commit()? {
+        let newest = sink.last_commit()?;
+        let progress = match newest.clone() {
             Some(mark) => Progress::ToResume(mark),
             None if sink.kept().is_some() => Progress::ToStartOver,
             None => Progress::Between { segments: 0, end: 0 },
         };
-        Ok(Held { sink, owner: None, progress, unsynced: None })
+        Ok(Held { sink, owner: None, progress, newest, unsynced: None })
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -166,6 +178,7 @@ impl<S: StreamingSink> Held<S> {
         let after = Progress::Between { segments, end: *end };
         self.sink.commit_segment(mark).map_err(Fault::Sink)?;
         self.progress = after;
+        self.newest = Some(mark.clone());
         self.unsynced = Some(mark.clone());
         Ok(())
     }
@@ -191,6 +204,14 @@ impl<S: StreamingSink> Held<S> {
 
     pub(super) fn is_published(&self) -> bool {
         matches!(self.progress, Progress::Published { .. })
+    }
+
+    /// What has been published: its length, and the mark of its last commit.
+    pub(super) fn published(&self) -> Option<Published> {
+        match self.progress {
+            Progress::Published { len } => Some(Published { len, mark: self.newest.clone() }),
+            _ => None,
+        }
     }
 
     /// The sender is gone. What it left open is rolled back, and what it committed is made durable: it may not come back,

@@ -54,6 +54,7 @@ mod timing;
 pub use address::{Address, AddressError};
 pub use epoch_file::EpochFile;
 pub use error::PeerError;
+pub use held::Published;
 pub use receiver::{Ending, Event, ReceiveError, Receiver};
 pub use security::{PresharedKey, Security};
 pub use sender::PeerSink;

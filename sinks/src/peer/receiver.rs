@@ -10,7 +10,7 @@ use super::{
     address::{Listener, Socket},
     channel::{self, Arrived, Quiet},
     floor::{Floor, Newcomer, Over},
-    held::Held,
+    held::{Held, Published},
     message::{Reply, Request},
     session::{End, serve},
 };
@@ -36,6 +36,8 @@ pub enum Event {
     Joined(u64),
     /// The sender left, or was made to.
     Left(Option<PeerError>),
+    /// The target is in place: the last that happens.
+    Published(Published),
 }
 
 /// How a receiver ended.
@@ -237,7 +239,7 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
         loop {
             let limit = held.is_published().then_some(self.linger);
             let Some(newcomer) = self.floor.next(limit) else {
-                return Ok(held.is_published().then_some(Ending::Published));
+                return Ok(self.published(&held));
             };
             (self.observe)(Event::Joined(newcomer.epoch.0));
             // What another sender left is what is durable: an opened sink finds exactly that.
@@ -250,7 +252,7 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
             self.floor.leave();
             match end {
                 End::Left(why) => (self.observe)(Event::Left(why)),
-                End::Heard => return Ok(Some(Ending::Published)),
+                End::Heard => return Ok(self.published(&held)),
                 End::Sink(error) => return Err(error.into()),
                 End::Discarded => {
                     drop(held);
@@ -259,6 +261,12 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
                 }
             }
         }
+    }
+
+    /// Tells what has been published, if something has.
+    fn published(&self, held: &Held<S>) -> Option<Ending> {
+        (self.observe)(Event::Published(held.published()?));
+        Some(Ending::Published)
     }
 
     fn reopen(&mut self) -> Result<Held<S>, ReceiveError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::peer::{Address, Event, receive_file};
+use cofferdam::peer::{Address, Event, Received, receive_file};
 use cofferdam::{Earlier, ErrorKind, StageOptions};
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ use crate::interrupt::{self, Stake};
 use crate::peer::{Protection, address_name, parse_here, parse_listen};
 use crate::printable::Name;
 use crate::report::{Channel, Report};
+use crate::size::Size;
+use crate::text::hex;
 
 /// Receive a restore that runs elsewhere, all or nothing
 ///
@@ -54,11 +56,12 @@ impl Receive {
         let options = StageOptions { existing: existing(self.force), earlier, ..StageOptions::default() };
         let begun = Instant::now();
         let observe = |event| tell(report, event);
-        receive_file(&self.listen, security, &self.target, &options, &cancel, &observe).map_err(explain)?;
+        let received = receive_file(&self.listen, security, &self.target, &options, &cancel, &observe);
+        let received = received.map_err(explain)?;
         let output = Name::from(self.target.as_path());
-        let (sentence, done) = (format!("received {output}"), format!("{output} is in place"));
-        let record = Received { event: "received", output, seconds: begun.elapsed().as_secs_f64() };
-        report.done(Channel::Stdout, &record, sentence, done)
+        let done = format!("{output} is in place");
+        let record = Record::new(output, &received, begun);
+        report.done(Channel::Stdout, &record, record.sentence(), done)
     }
 }
 
@@ -86,6 +89,8 @@ fn tell(report: Report, event: Event) {
             let record = Sender { event: "sender", state: "left", epoch: None, message };
             report.summary(Channel::Stderr, &record, sentence)
         }
+        // That is the command's result.
+        Event::Published(_) => Ok(()),
     };
 }
 
@@ -115,10 +120,35 @@ struct Sender {
 }
 
 #[derive(Serialize)]
-struct Received {
+struct Record {
     event: &'static str,
     output: Name,
+    plaintext_len: Option<u64>,
+    stream_digest: Option<String>,
     seconds: f64,
+}
+
+impl Record {
+    fn new(output: Name, received: &Received, begun: Instant) -> Record {
+        Record {
+            event: "received",
+            output,
+            plaintext_len: received.plaintext_len,
+            stream_digest: received.stream_digest.map(|digest| hex(&digest.0)),
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = format!("received {}", self.output);
+        if let Some(len) = self.plaintext_len {
+            text.push_str(&format!(": {}", Size(len)));
+        }
+        if let Some(digest) = &self.stream_digest {
+            text.push_str(&format!("\nstream digest {digest}, as the sender says"));
+        }
+        text
+    }
 }
 
 const AFTER_HELP: &str = "\

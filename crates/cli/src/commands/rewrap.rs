@@ -71,4 +71,4 @@ Examples:
 
 Exit codes: 0 done, 1 reading or writing failed (the stream still opens), 2 usage, 3 damaged, 4 no key \
 opens it, 5 truncated, 7 a limit is exceeded or a feature is not supported, 9 another process re-wraps it, \
-130 interrupted (an old or a new identity opens it).";
+11 no Cofferdam stream, 130 interrupted (an old or a new identity opens it).";

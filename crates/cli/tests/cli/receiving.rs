@@ -63,10 +63,25 @@ fn restore<'a>(options: &[&'a str], address: &'a str) -> Vec<&'a str> {
 fn assert_received(place: &Place, receiver: Receiver) {
     let (code, said) = receiver.end();
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("\"received\""), "{said}");
+    let record: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(record["event"], "received");
+    assert_eq!(record["plaintext_len"].as_u64(), Some(place.read("plain").len() as u64));
+    assert_is_digest_of_what_was_sent(place, &record);
     assert_eq!(place.read("target"), place.read("plain"));
     let left: Vec<_> = place.names().into_iter().filter(|name| name.starts_with('.')).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// One of the streams that lie there has it, as `inspect` reads their trailers.
+#[track_caller]
+fn assert_is_digest_of_what_was_sent(place: &Place, record: &serde_json::Value) {
+    let digests = ["sealed.cfd", "other.cfd"].map(|name| {
+        let shown = place.run(["inspect", "--json", name]);
+        let stream: Option<serde_json::Value> = serde_json::from_slice(&shown.stdout).ok();
+        stream.map(|stream| stream["trailer"]["stream_digest"].clone())
+    });
+    assert!(record["stream_digest"].is_string(), "{record}");
+    assert!(digests.iter().flatten().any(|digest| *digest == record["stream_digest"]), "{record}");
 }
 
 #[test]
