@@ -63,6 +63,7 @@
 //! [`Opener::open`] returns `Ok` only when every frame was authentic, every segment complete and in its place, and the trailer
 //! said the same. [`Opener::verify`] does that without writing. Without a key ([`Opener::keyless`]) it proves that the
 //! stream is consistent, not who made it; with [`Opener::expect_digest`] and a pin from a trusted place it proves every byte.
+//! The same pin tells whoever has a key that it is the very stream, and not one that somebody else has made for that key.
 //!
 //! # Errors
 //!

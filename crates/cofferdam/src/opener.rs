@@ -154,7 +154,7 @@ impl Opener {
     /// is a FIFO gets each segment as it is verified.
     ///
     /// What an interrupted call has written is kept beside the target. The same call goes on from there, once that has
-    /// proved right: it is sealed again in memory and compared with the stream's index.
+    /// proved right: it is sealed again in memory and compared with the stream's index, and the index with its digest.
     ///
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte. [`Error::kept`] says

@@ -1,41 +1,44 @@
 //! Owns what becomes of a sealed stream that changes between two reads of it: an error, or a stream that is whole. No panic.
-//! Refuses to know where the readers read; a source counts their reads, and changes before each of them in turn.
+//! Refuses to know where the readers read; a source counts how often they look, and changes before each look in turn.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod streams;
 
 use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use cofferdam::{
-    Arrival, Error, ErrorKind, MemorySink, Observer, Opener, Progress, ReadAt, Restored, Source,
+    Arrival, BytesSource, CancelToken, Error, ErrorKind, MemorySink, Observer, Opener, Progress, ReadAt,
+    Restored, Source,
 };
 
+use streams::forge::with_forged_prefix;
 use streams::map::{Kind, ranges};
 use streams::{
     FRAME, KEY, OTHER_KEY, SEGMENT, counted, identities_of, names_in, opener, recipients_of, scratch, seal,
     small_sealer,
 };
 
-/// Bytes that are `before` for so many reads, and `after` from then on.
+/// Bytes that are `before` for so many looks at them, and `after` from then on. To ask for the length is a look, too.
 struct Changing {
     before: Vec<u8>,
     after: Vec<u8>,
     at: usize,
-    reads: AtomicUsize,
+    looks: AtomicUsize,
 }
 
 impl Changing {
     fn now(&self) -> &[u8] {
-        if self.reads.load(Ordering::SeqCst) < self.at { &self.before } else { &self.after }
+        if self.looks.load(Ordering::SeqCst) < self.at { &self.before } else { &self.after }
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let found = usize::try_from(offset).ok().and_then(|at| self.now().get(at..at + buffer.len()));
-        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.looks.fetch_add(1, Ordering::SeqCst);
         buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -43,7 +46,9 @@ impl Changing {
 
 impl ReadAt for Changing {
     fn len(&self) -> u64 {
-        self.now().len() as u64
+        let len = self.now().len() as u64;
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        len
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -54,13 +59,15 @@ impl ReadAt for Changing {
 struct ChangingSource {
     bytes: Arc<Changing>,
     next: usize,
+    /// So many looks it has had at least once it is read in order.
+    looks_in_order: usize,
 }
 
 impl ChangingSource {
     fn new(before: &[u8], after: &[u8], at: usize) -> (ChangingSource, Arc<Changing>) {
         let (before, after) = (before.to_vec(), after.to_vec());
-        let bytes = Arc::new(Changing { before, after, at, reads: AtomicUsize::new(0) });
-        (ChangingSource { bytes: bytes.clone(), next: 0 }, bytes)
+        let bytes = Arc::new(Changing { before, after, at, looks: AtomicUsize::new(0) });
+        (ChangingSource { bytes: bytes.clone(), next: 0, looks_in_order: 0 }, bytes)
     }
 }
 
@@ -74,6 +81,7 @@ impl Source for ChangingSource {
     }
 
     fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        self.bytes.looks.fetch_max(self.looks_in_order, Ordering::SeqCst);
         let left = self.bytes.now().len().saturating_sub(self.next);
         let count = buffer.len().min(left).min(10_000);
         if count == 0 {
@@ -106,7 +114,7 @@ fn cut_otherwise(sealed: &[u8], frame_len: u32, frames: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_stream_that_becomes_another_before_any_of_its_reads_is_an_error_or_one_of_the_two() {
+fn a_stream_that_becomes_another_before_any_look_at_it_is_an_error_or_one_of_the_two() {
     let long = counted(3 * SEGMENT + 7);
     let short = counted(FRAME + 1);
     let first = seal(&small_sealer(), long.clone());
@@ -125,8 +133,8 @@ fn a_stream_that_becomes_another_before_any_of_its_reads_is_an_error_or_one_of_t
         for (number, (after, plaintext)) in others.iter().enumerate() {
             let mut at = 0;
             loop {
-                let what = format!("number {number} before read {at}");
-                let (source, reads) = ChangingSource::new(before, after, at);
+                let what = format!("number {number} before look {at}");
+                let (source, bytes) = ChangingSource::new(before, after, at);
                 let opened = open(&opener(), source);
                 assert_no_fault_of_the_program(&opened, &what);
                 assert!(
@@ -135,21 +143,81 @@ fn a_stream_that_becomes_another_before_any_of_its_reads_is_an_error_or_one_of_t
                 );
                 let (source, _) = ChangingSource::new(before, after, at);
                 assert_no_fault_of_the_program(&Opener::keyless().verify(source), &what);
-                if reads.reads.load(Ordering::SeqCst) < at {
+                if bytes.looks.load(Ordering::SeqCst) < at {
                     break;
                 }
                 at += 1;
             }
-            assert!(at > 5, "{at} reads");
+            assert!(at > 5, "{at} looks");
         }
     }
 }
 
-/// Opens a stream that is `cut` where it is read at offsets, so that it is read in order as well, and is `after` then.
+/// Leaves half of `sealed` beside `target`, as an interrupted restore does.
+fn interrupt(sealed: &[u8], target: &Path) {
+    let cancel = CancelToken::new();
+    let now = cancel.clone();
+    let opener = opener().cancel(cancel).observer(Arc::new(Meanwhile(move || now.cancel())));
+    let error = opener.restore_to(BytesSource::new(sealed.to_vec()), target).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_stream_that_changes_before_any_look_of_a_restore_that_goes_on_publishes_the_one_or_the_other() {
+    let plaintexts = [counted(3 * SEGMENT + 7), counted(6 * SEGMENT)];
+    let [before, longer] = plaintexts.clone().map(|plaintext| seal(&small_sealer(), plaintext));
+    let cut = before[..before.len() - 1].to_vec();
+    let forged = with_forged_prefix(&before, 2);
+    for (number, after) in [longer, cut, forged, Vec::new()].iter().enumerate() {
+        let mut at = 0;
+        loop {
+            let directory = scratch();
+            let target = directory.path().join("db");
+            interrupt(&before, &target);
+            let (source, bytes) = ChangingSource::new(&before, after, at);
+            let outcome = opener().restore_to(source, &target);
+            if bytes.looks.load(Ordering::SeqCst) < at {
+                break;
+            }
+            // The other stream's label is not the one that is kept there.
+            let other = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::OtherJournal);
+            if !other {
+                assert_no_fault_of_the_program(&outcome, &format!("number {number} before look {at}"));
+            }
+            let published = fs::read(&target).ok();
+            assert_eq!(published.is_some(), outcome.is_ok());
+            assert!(published.is_none_or(|found| plaintexts.contains(&found)), "number {number}, look {at}");
+            at += 1;
+        }
+        assert!(at > 5, "{at} looks");
+    }
+}
+
+#[test]
+fn an_input_that_changes_before_any_look_of_a_sealing_makes_no_worker_panic() {
+    let before = counted(3 * SEGMENT + 7);
+    for after in [counted(SEGMENT), counted(9 * SEGMENT), Vec::new()] {
+        let mut at = 0;
+        loop {
+            let (source, bytes) = ChangingSource::new(&before, &after, at);
+            let (sink, _contents) = MemorySink::new();
+            let outcome = small_sealer().seal(source, sink);
+            assert_no_fault_of_the_program(&outcome, &format!("{} bytes before look {at}", after.len()));
+            if bytes.looks.load(Ordering::SeqCst) < at {
+                break;
+            }
+            at += 1;
+        }
+        assert!(at > 2, "{at} looks");
+    }
+}
+
+/// Opens a stream that lacks its last byte where it is read at offsets, so that it is read in order as well, and is `after`
+/// then.
 fn read_twice(whole: &[u8], after: &[u8]) -> Result<Vec<u8>, Error> {
     let cut = &whole[..whole.len() - 1];
-    let (source, _) = ChangingSource::new(cut, after, FRONT_READS);
-    open(&opener(), source)
+    let (source, _) = ChangingSource::new(cut, after, LOOKS_MAX);
+    open(&opener(), ChangingSource { looks_in_order: LOOKS_MAX, ..source })
 }
 
 #[test]
@@ -220,5 +288,5 @@ fn a_file_that_is_written_or_cut_while_it_is_restored_has_changed_and_is_not_sai
     }
 }
 
-/// Reads at offsets before a stream without a footer is read from its front: preamble, key area, metadata twice, end.
-const FRONT_READS: usize = 5;
+/// More than any reader here takes.
+const LOOKS_MAX: usize = 1_000_000;

@@ -30,7 +30,7 @@ pub(crate) struct Verify {
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
     sealed: End,
 
-    /// The stream digest that it must have: 64 hexadecimal digits
+    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it. Not of a stream with `--digest tags`
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 
