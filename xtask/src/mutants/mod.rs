@@ -19,14 +19,19 @@ struct Part {
     files: &'static [&'static str],
     /// The functions that are mutated, as expressions that match names of mutants; none for all.
     functions: &'static [&'static str],
-    /// What cargo test is told: which test programs are run, and which slow tests are not.
-    tests: &'static [&'static str],
+    /// What cargo is told to choose test programs by; nothing for all of the package.
+    programs: &'static [&'static str],
+    /// Tests that are left out: they take seconds, and others see the same.
+    slow: &'static [&'static str],
 }
 
 const PARTS: &[Part] = &[
-    Part { name: "framing", package: "cofferdam-framing", files: &[], functions: &[], tests: &[] },
-    Part { name: "frame-worker", package: "cofferdam-frame-worker", files: &[], functions: &[], tests: &[] },
+    Part { name: "framing", package: "cofferdam-framing", ..WHOLE },
+    Part { name: "frame-worker", package: "cofferdam-frame-worker", ..WHOLE },
 ];
+
+/// All of a package under all of its tests.
+const WHOLE: Part = Part { name: "", package: "", files: &[], functions: &[], programs: &[], slow: &[] };
 
 const USE: &str = "use: cargo xtask mutants [PART] [--shard K/N], K from 0 on";
 
@@ -109,7 +114,11 @@ fn try_part(
     if let Some(shard) = shard {
         cargo.args(["--shard", shard]);
     }
-    let status = cargo.arg("--").args(part.tests).status();
+    cargo.args(part.programs.iter().map(|program| format!("--cargo-arg={program}")));
+    if !part.slow.is_empty() {
+        cargo.args(["--", "--"]).args(part.slow.iter().flat_map(|test| ["--skip", test]));
+    }
+    let status = cargo.status();
     let status = status.map_err(|error| format!("cannot start cargo mutants: {error}"))?;
     if !ENDS_OF_A_RUN.contains(&status.code()) {
         return Err(format!("cargo mutants ended with {status}: the tests fail as they are, say"));
