@@ -415,7 +415,8 @@ impl From<KeyError> for Error {
 const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
 const NOT_A_STREAM: &str =
     "Only what `cofferdam seal` has made can be opened: look whether it is the right file.";
-const FEWER_THREADS: &str = "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`).";
+const FEWER_THREADS: &str =
+    "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`).";
 pub(crate) const CHANGED: &str = "Stop what writes to it, or take a copy, and run this again.";
 const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
 

@@ -22,6 +22,20 @@ pub(crate) struct Forger {
     footer: Footer,
 }
 
+/// What a trailer says, before its MACs are made.
+pub(crate) struct Claims {
+    /// Bytes between the last segment and the page.
+    pub(crate) gap: Vec<u8>,
+    pub(crate) page: IndexPage,
+    /// In the place of the page's own.
+    pub(crate) page_mac: Option<[u8; 32]>,
+    /// What the directory says of the page; its MAC is made.
+    pub(crate) listed: DirectoryEntry,
+    /// In the place of the page's MAC in the directory.
+    pub(crate) listed_mac: Option<[u8; 32]>,
+    pub(crate) footer: Footer,
+}
+
 impl Forger {
     pub(crate) fn of(sealed: &[u8]) -> Forger {
         let only = |kind| ranges(sealed, kind).pop().unwrap();
@@ -105,17 +119,35 @@ impl Forger {
 
     /// The stream, with an index that names what stands in it, and every MAC right.
     pub(crate) fn finish(self) -> Vec<u8> {
+        self.finish_with(|_| {})
+    }
+
+    /// The stream, with a trailer that claims what `edit` has it claim, and every MAC right that it does not replace.
+    pub(crate) fn finish_with(self, edit: impl FnOnce(&mut Claims)) -> Vec<u8> {
         let mut sealed = self.sealed;
-        let only = |kind| ranges(&sealed, kind).pop().unwrap();
-        let [page_at, directory_at] = [Kind::Page, Kind::Directory].map(only);
-        let page = IndexPage { page: 0, first_segment: SegmentIndex(0), entries: self.entries }.to_bytes();
-        let mac = self.schedule.page_mac(&page);
-        let offset = (page_at.start - self.preamble.origin() as usize) as u64;
-        let directory = encode_directory(&[DirectoryEntry { offset, mac }]);
-        let footer = self.footer.to_bytes();
+        let page_at = ranges(&sealed, Kind::Page)[0].start;
+        let mut claims = Claims {
+            gap: Vec::new(),
+            page: IndexPage { page: 0, first_segment: SegmentIndex(0), entries: self.entries },
+            page_mac: None,
+            listed: DirectoryEntry {
+                offset: (page_at - self.preamble.origin() as usize) as u64,
+                mac: [0; 32],
+            },
+            listed_mac: None,
+            footer: self.footer,
+        };
+        edit(&mut claims);
+        let page = claims.page.to_bytes();
+        let mac = claims.page_mac.unwrap_or_else(|| self.schedule.page_mac(&page));
+        claims.listed.mac = claims.listed_mac.unwrap_or(mac);
+        let directory = encode_directory(&[claims.listed]);
+        let footer = claims.footer.to_bytes();
         let footer_mac = self.schedule.footer_mac(&directory, &footer);
-        sealed[page_at].copy_from_slice(&[&page[..], &mac].concat());
-        sealed[directory_at.start..].copy_from_slice(&[&directory[..], &footer, &footer_mac].concat());
+        sealed.truncate(page_at);
+        for part in [&claims.gap[..], &page, &mac, &directory, &footer, &footer_mac] {
+            sealed.extend(part);
+        }
         sealed
     }
 
