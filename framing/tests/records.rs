@@ -355,6 +355,28 @@ fn a_preamble_has_the_bytes_of_its_table() {
     assert_eq!(Preamble::parse(&expected), Ok(preamble));
 }
 
+/// FORMAT §4: the ids of suites and digests.
+#[test]
+fn suites_and_digests_have_the_ids_of_the_table_and_no_others() {
+    let suites = [(1, Suite::Aes256Gcm), (2, Suite::ChaCha20Poly1305)];
+    let digests = [(1, DigestKind::Blake3), (2, DigestKind::Sha256), (3, DigestKind::Tags)];
+    for (suite_id, suite) in suites {
+        for (digest_id, digest) in digests {
+            let preamble = Preamble { suite, digest, ..preamble(4096) };
+            let mut block = preamble.to_bytes().to_vec();
+            assert_eq!(block[10..12], [suite_id, digest_id]);
+            block.resize(4096, 0);
+            assert_eq!(Preamble::parse(&block), Ok(preamble));
+        }
+    }
+    for (at, id) in [(10, 0), (10, 3), (11, 0), (11, 4)] {
+        let mut block = preamble(4096).to_bytes().to_vec();
+        block.resize(4096, 0);
+        block[at] = id;
+        assert_eq!(Preamble::parse(&block).unwrap_err().fault, Fault::Unsupported, "byte {at} is {id}");
+    }
+}
+
 /// FORMAT §2, F3.2: L is a multiple of 4096, 256 KiB at most, and moves the origin.
 #[test]
 fn key_copies_have_4_to_256_kib_and_end_at_the_origin() {

@@ -276,3 +276,36 @@ fn a_metadata_record_beyond_its_limits_is_refused_by_its_head() {
         );
     }
 }
+
+/// A header tells what is wrong with it as soon as it is there, whatever follows.
+#[test]
+fn a_frame_header_that_is_wrong_is_refused_before_its_frame_has_arrived() {
+    let mut wire = stream(&[2, 1]);
+    wire[16_512] = 9;
+    assert_eq!(refusal(&wire[..16_512 + 15]).fault, Fault::Truncated);
+    for len in [16_512 + 16, 16_512 + 17, wire.len()] {
+        let error = refusal(&wire[..len]);
+        assert_eq!(
+            (error.fault, error.record, error.offset),
+            (Fault::Damaged, Record::Frame, 16_512),
+            "{len}"
+        );
+    }
+}
+
+/// FORMAT F4.2 and §14: what the preamble says is judged when it is whole, its magic from the first byte on.
+#[test]
+fn a_preamble_is_refused_in_the_class_of_what_is_wrong_with_it() {
+    for (at, value, len, fault) in [
+        (0, b'P', 1, Fault::NotAStream),
+        (7, 0, 4096, Fault::NotAStream),
+        (8, 2, 4096, Fault::Unsupported),
+        (18, 0xFF, 4096, Fault::Limit),
+        (4095, 1, 4096, Fault::Damaged),
+    ] {
+        let mut wire = stream(&[1]);
+        wire[at] = value;
+        let error = refusal(&wire[..len]);
+        assert_eq!((error.fault, error.record, error.offset), (fault, Record::Preamble, 0), "byte {at}");
+    }
+}
