@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+use std::error::Error as _;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use frame_worker::Pool;
+use frame_worker::{Pool, PoolError};
 
 fn pool(threads: usize) -> Pool {
     Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
@@ -88,4 +89,14 @@ fn the_oldest_job_that_no_thread_has_begun_is_done_by_the_caller() {
     assert!(!pool.do_one());
     drop(release);
     assert_eq!(received(results), []);
+}
+
+#[test]
+fn a_pool_that_cannot_be_made_says_why() {
+    let refused = Pool::new(NonZeroUsize::new(1025).unwrap()).unwrap_err();
+    assert!(refused.to_string().starts_with("1025 threads are too many: at most 1024"), "{refused}");
+    assert!(refused.source().is_none());
+    let refused = PoolError::NoThread(std::io::Error::other("no more of them").into());
+    assert!(refused.to_string().ends_with("gave no thread: no more of them"), "{refused}");
+    assert_eq!(refused.source().unwrap().to_string(), "no more of them");
 }

@@ -28,7 +28,42 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "framing", package: "cofferdam-framing", ..WHOLE },
     Part { name: "frame-worker", package: "cofferdam-frame-worker", ..WHOLE },
+    Part { name: "keys", package: "cofferdam-keys", slow: SCRYPT, ..WHOLE },
+    Part {
+        name: "sequencer",
+        package: "cofferdam-segment-worker",
+        files: &["**/sequencer.rs"],
+        programs: &["--lib"],
+        ..WHOLE
+    },
+    Part {
+        name: "opening",
+        package: "cofferdam",
+        functions: COMPARING,
+        programs: &[
+            "--lib",
+            "--test=attacks_on_bytes",
+            "--test=forged_prefix",
+            "--test=index_claims",
+            "--test=resume",
+            "--test=trailer_claims",
+            "--test=vectors",
+        ],
+        ..WHOLE
+    },
 ];
+
+/// Of stream opening, what compares: records with each other, with arithmetic, and with what was seen before.
+const COMPARING: &[&str] = &[
+    r" (Index|Walk<'a>|Ledger|KeyArea<'a>)::",
+    r" (CheckpointMaker::read|RestoreLabel::accept|Envelope::judge|Envelope::begins_with)\b",
+    r" SequentialFeed<'a, S>::(segment_header|closing|index_page|directory|footer)\b",
+    r" (PlacedFeed<'a>::(begin|close|end)|KeptFeed<'a>::(begin|due|close|check_page|settle))\b",
+    r" (read_closing|check_expected|check_entries|chain_behind|check_agrees|count_proved)\b",
+];
+
+/// Tests that compute scrypt as it is written, a second each.
+const SCRYPT: &[&str] = &["a_passphrase_of_the_written_work_factor_opens"];
 
 /// All of a package under all of its tests.
 const WHOLE: Part = Part { name: "", package: "", files: &[], functions: &[], programs: &[], slow: &[] };
