@@ -46,7 +46,9 @@ impl Protection {
                 let peer = error.get_ref().and_then(|inner| inner.downcast_ref());
                 let is_reached = peer.is_some_and(|peer| !matches!(peer, PeerError::Unreachable { .. }));
                 let what = if is_reached { "did not take the connection" } else { "could not be reached" };
-                Failure::io(format!("the receiver at {address} {what}"), error)
+                let advice = peer.and_then(protection_advice);
+                let failure = Failure::io(format!("the receiver at {address} {what}"), error);
+                advice.into_iter().fold(failure, Failure::advise)
             })
         };
         let mut sink = greet()?;
@@ -59,6 +61,19 @@ impl Protection {
 
     fn is_given(&self) -> bool {
         self.peer_key.is_some() || self.insecure_plaintext
+    }
+}
+
+/// What helps where the two ends do not agree on a key, in the words of the command line.
+pub(crate) fn protection_advice(error: &PeerError) -> Option<&'static str> {
+    match error {
+        PeerError::KeyRefused | PeerError::KeyOnOneSide => {
+            Some("Give --peer-key with the same key file at both ends.")
+        }
+        PeerError::PlaintextRefused => {
+            Some("Give --peer-key with the same key file at both ends, or --insecure-plaintext at both.")
+        }
+        _ => None,
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use cofferdam::{Callbacks, SecretString, Zeroizing};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use crate::printable;
+
 /// Asks without echo.
 ///
 /// # Errors
@@ -65,12 +67,12 @@ pub(crate) struct Terminal;
 
 impl Callbacks for Terminal {
     fn display_message(&self, message: &str) {
-        let _ = writeln!(io::stderr().lock(), "{message}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable::lines(message));
     }
 
     fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
         let no_said = no.map(|no| format!(", n: {no}")).unwrap_or_default();
-        let prompt = format!("{message} [y: {yes}{no_said}] ");
+        let prompt = printable::line(&format!("{message} [y: {yes}{no_said}] ")).into_owned();
         for _ in 0..CONFIRM_ATTEMPTS {
             match ask_line(&prompt)?.trim().to_ascii_lowercase().as_str() {
                 "y" | "yes" => return Some(true),
@@ -82,11 +84,11 @@ impl Callbacks for Terminal {
     }
 
     fn request_public_string(&self, description: &str) -> Option<String> {
-        ask_line(&format!("{description}: "))
+        ask_line(&format!("{}: ", printable::line(description)))
     }
 
     fn request_passphrase(&self, description: &str) -> Option<SecretString> {
-        let answer = ask_hidden(&format!("{description}: ")).ok()?;
+        let answer = ask_hidden(&format!("{}: ", printable::line(description))).ok()?;
         Some(SecretString::from(answer.as_str().to_owned()))
     }
 }

@@ -299,7 +299,14 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
 
 /// A socket that a killed receiver left has nobody behind it.
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let is_socket = found.file_type().is_socket();
+    if !is_socket {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "a file has this name, and it is no socket",
+        ));
+    }
     let is_dead = is_socket
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     if is_dead { fs::remove_file(path) } else { Ok(()) }
@@ -405,5 +412,8 @@ mod tests {
         assert_eq!(Listener::bind(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(listener);
         assert!(!path.exists());
+        fs::write(&path, b"somebody's").unwrap();
+        assert_eq!(Listener::bind(&address).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"somebody's");
     }
 }

@@ -1,6 +1,8 @@
 //! `cofferdam receive`: takes the plaintext of a restore elsewhere and makes a file of it.
 //! It turns options into a receiver; the library receives.
 
+use std::error::Error as _;
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,7 +14,7 @@ use serde::Serialize;
 use crate::ends::{existing, how_to_go_on};
 use crate::failure::Failure;
 use crate::interrupt::{self, Stake};
-use crate::peer::{Protection, address_name, parse_here, parse_listen};
+use crate::peer::{Protection, address_name, parse_here, parse_listen, protection_advice};
 use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::size::Size;
@@ -97,7 +99,10 @@ fn tell(report: Report, event: Event) {
 fn explain(error: cofferdam::Error) -> Failure {
     let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
     let kept = error.kept();
-    let failure = Failure::from(error);
+    let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let peer = system.and_then(|error| error.get_ref()).and_then(|inner| inner.downcast_ref());
+    let advice = peer.and_then(protection_advice);
+    let failure = advice.into_iter().fold(Failure::from(error), Failure::advise);
     match kept {
         Some(kept) => failure.advise_also(&how_to_go_on(kept)),
         None if is_cut_off => failure.advise_also("The target is as it was."),

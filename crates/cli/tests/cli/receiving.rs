@@ -111,8 +111,17 @@ fn another_key_and_no_key_are_refused_and_the_receiver_waits_on() {
     place.run(["keygen", "--key-file", "-o", "other.txt"]).assert_done();
     let receiver = Receiver::start(&place, &["--listen", "127.0.0.1:0", "--peer-key", "psk.txt"]);
     let address = receiver.address.clone();
-    place.run(restore(&["--peer-key", "other.txt"], &address)).assert_failed(1, "does not hold the same key");
-    place.run(restore(&[], &address)).assert_failed(1, "one end has a key and the other has none");
+    for (options, words) in [
+        (&["--peer-key", "other.txt"][..], "does not hold the same key"),
+        (&[], "one end has a key and the other has none"),
+    ] {
+        let refused = place.run(restore(options, &address));
+        refused.assert_failed(1, words);
+        // It was reached, and what helps is an option of this command.
+        refused.assert_failed(1, "did not take the connection");
+        refused.assert_failed(1, "Give --peer-key with the same key file at both ends");
+        assert!(!refused.stderr.contains("reached"), "{}", refused.stderr);
+    }
     place.run(restore(&["--peer-key", "psk.txt"], &address)).assert_done();
     assert_received(&place, receiver);
 }
@@ -124,7 +133,8 @@ fn what_cannot_be_is_refused_before_anybody_listens() {
     place.run(["receive", "--listen", "127.0.0.1:0", "there"]).assert_failed(6, "exists");
     place
         .run(["receive", "--listen", "0.0.0.0:0", "target"])
-        .assert_failed(1, "without a key nothing goes over");
+        .assert_failed(1, "or --insecure-plaintext at both");
+    place.run(["receive", "--listen", "unix:plain", "target"]).assert_failed(1, "it is no socket");
     place.run(["receive", "--listen", "nowhere", "target"]).assert_failed(2, "HOST:PORT");
     place.run(restore(&["--force"], "unix:socket")).assert_failed(2, "receive");
     place.run(restore(&["--insecure-plaintext"], "target")).assert_failed(2, "for a receiver");
