@@ -138,3 +138,76 @@ const SIGNATURES: [(usize, &[u8], &str, &str); 44] = [
     (0, b"{\"", "a JSON document", ANSWER),
     (0, b"version https://git-lfs", "a pointer of Git LFS", "`git lfs pull` fetches the file itself."),
 ];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use sources::{Arrival, ReadAt, Source};
+
+    use super::*;
+    use crate::feed::sequential::read_envelope;
+    use crate::feed::window::Window;
+    use crate::resources::Resources;
+
+    /// Brings a byte at a time.
+    struct Trickle(Vec<u8>);
+
+    impl Source for Trickle {
+        fn len(&self) -> Option<u64> {
+            None
+        }
+
+        fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+            None
+        }
+
+        fn read_within(&mut self, buffer: &mut [u8], _: Duration) -> std::io::Result<Arrival> {
+            if self.0.is_empty() {
+                return Ok(Arrival::End);
+            }
+            buffer[0] = self.0.remove(0);
+            Ok(Arrival::Bytes(1))
+        }
+    }
+
+    #[test]
+    fn no_signature_hides_another() {
+        for (at, signature, what, _) in SIGNATURES {
+            let bytes = [&vec![b'x'; at][..], signature, b"\0more"].concat();
+            assert_eq!(looks_like(&bytes).unwrap().what, what);
+        }
+    }
+
+    #[test]
+    fn what_trickles_in_is_named_as_what_comes_at_once() {
+        let mut archive = vec![b'x'; 600];
+        archive[257..262].copy_from_slice(b"ustar");
+        let cases: [(Vec<u8>, &str); 4] = [
+            (archive, "a tar archive"),
+            (b"age-encryption.org/v1\n".to_vec(), "an age file"),
+            (b"z\xc3\xa9ro".to_vec(), "a text file"),
+            (b"\x80".to_vec(), "it does not begin as one does"),
+        ];
+        for (bytes, words) in cases {
+            let mut window = Window::new(Trickle(bytes));
+            let error = read_envelope(&mut window, None, &Resources::default()).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::NotAStream);
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn text_is_told_from_bytes_wherever_it_is_cut() {
+        let text = "é".repeat(TEXT_LEN);
+        for len in 1..8 {
+            assert!(is_text(&text.as_bytes()[..len]), "{len}");
+        }
+        assert!(is_text(&[b"x", text.as_bytes()].concat()), "the limit cuts a character");
+        for bytes in [&b"\xff"[..], b"a\0b", b"\xc3\x28", b"\x07bell"] {
+            assert!(!is_text(bytes), "{bytes:?}");
+        }
+    }
+}
