@@ -5,17 +5,18 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use cofferdam::{ErrorKind, Existing, PipeSink, PipeSource, Source, open_path};
+use cofferdam::{
+    ErrorKind, Existing, PipeSink, Source, descriptor_named, is_pipe, open_descriptor, open_path,
+};
 
 use crate::failure::Failure;
-use crate::interrupt::Stake;
 use crate::printable::Name;
 use crate::report::Channel;
 use crate::size::Size;
+use crate::standard::Standard;
 
 /// Where bytes come from or go to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,8 +41,7 @@ impl End {
     /// Opens it to read from.
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, Failure> {
         match self {
-            End::Standard => PipeSource::stdin()
-                .map(|source| Box::new(source) as _)
+            End::Standard => open_descriptor(Standard::Input.open()?)
                 .map_err(|error| Failure::io("standard input could not be read", error)),
             End::Path(path) => {
                 open_path(path).map_err(|error| Failure::io("the input could not be opened", error))
@@ -51,10 +51,17 @@ impl End {
 
     /// A sink that writes to standard output.
     pub(crate) fn stdout() -> Result<PipeSink<File>, Failure> {
-        let failed = |error| Failure::io("standard output could not be opened", error);
         // A descriptor of our own: the library's handle would look for line ends in what goes through it.
-        let fd = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
-        Ok(PipeSink::to_descriptor(File::from(fd)))
+        Ok(PipeSink::to_descriptor(File::from(Standard::Output.open()?)))
+    }
+
+    /// As an output: a path that leads to this process's own standard output (`/dev/stdout`) is `-`, unless a regular file is
+    /// there, which has a name of its own.
+    pub(crate) fn as_output(self) -> End {
+        match &self {
+            End::Path(path) if descriptor_named(path) == Some(1) && is_pipe(path) => End::Standard,
+            _ => self,
+        }
     }
 
     /// Refuses bytes of any kind on a terminal, unless they were asked for.
@@ -66,16 +73,6 @@ impl End {
         Ok(())
     }
 
-    /// What a signal finds when this is the output.
-    pub(crate) fn stake(&self) -> Stake {
-        match self {
-            End::Standard => Stake::Nothing,
-            // Of a FIFO too, what is out is out. Opening it waits for a reader, who may never come.
-            End::Path(path) if is_fifo(path) => Stake::Nothing,
-            End::Path(_) => Stake::Rollback,
-        }
-    }
-
     /// Adds to a failure what it means for this output, which the command calls a `noun`.
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
@@ -83,7 +80,7 @@ impl End {
         let failure = Failure::from(error);
         match self {
             End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
-            End::Path(path) if is_fifo(path) => {
+            End::Path(path) if is_pipe(path) => {
                 failure.advise_also("What has gone into the pipe is not the whole.")
             }
             End::Path(_) => match kept {
@@ -128,14 +125,12 @@ impl fmt::Display for End {
 impl End {
     /// Whether what is read here comes from another program, which may have failed.
     pub(crate) fn is_pipe(&self) -> bool {
-        match self {
-            End::Standard => {
-                let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-                let kind = stdin.and_then(|stdin| stdin.metadata()).map(|metadata| metadata.file_type());
-                kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
-            }
-            End::Path(path) => is_fifo(path),
-        }
+        let metadata = match self {
+            End::Standard => Standard::Input.metadata(),
+            End::Path(path) => fs::metadata(path).ok(),
+        };
+        let kind = metadata.map(|metadata| metadata.file_type());
+        kind.is_some_and(|kind| kind.is_fifo() || kind.is_socket())
     }
 }
 
@@ -158,10 +153,6 @@ pub(crate) fn how_to_go_on(kept: u64) -> String {
         "The target is as it was. Beside it {what} kept: run the same command again to go on from there, or with \
          `--restart` to begin anew."
     )
-}
-
-fn is_fifo(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 /// What `--force` says.

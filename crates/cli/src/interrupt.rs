@@ -1,44 +1,45 @@
-//! Signals: the first one asks the engine to stop and roll back, a second one ends the process.
+//! Signals: the first one ends the process, or asks the engine to stop and roll back; a second one ends it in any case.
 //! It knows no command, only whether there is anything to roll back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fs, process, thread};
 
 use cofferdam::CancelToken;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::terminal;
 
-/// What a first signal finds.
+/// What a first signal does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stake {
-    /// A staging file, or a scratch directory: the command rolls back, however long the running system calls take.
-    Rollback,
-    /// Nothing: what has been written is out, or is safe to leave as it is. A blocked call is not waited for.
-    Nothing,
+enum OnSignal {
+    /// Nothing is at stake: what has been written is out, or is safe to leave as it is. A blocked call is not waited for.
+    Exit,
+    /// There is a staging file, or a scratch directory: the command rolls back, however long the running system calls take.
+    RollBack,
 }
 
-/// Takes over SIGINT, SIGTERM and SIGHUP for the rest of the process. A write beyond `ulimit -f`, a signal as well,
-/// becomes an error like any other.
-pub(crate) fn install(stake: Stake, report: Report) -> Result<CancelToken, Failure> {
+/// Takes over SIGINT, SIGTERM, SIGHUP and SIGQUIT for the rest of the process, except those that it was started to ignore. A
+/// write beyond `ulimit -f`, a signal as well, becomes an error like any other.
+///
+/// A first signal ends the process, until [`roll_back_from_now_on`].
+pub(crate) fn install(report: Report) -> Result<CancelToken, Failure> {
     signal_hook::flag::register(SIGXFSZ, Arc::default())
         .map_err(|error| Failure::io("signals could not be set up", error))?;
-    let mut wanted = vec![SIGINT, SIGTERM];
-    if !is_ignored(SIGHUP) {
-        wanted.push(SIGHUP);
-    }
+    let ignored = ignored_signals();
+    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_in(ignored, *signal));
     let mut signals =
         Signals::new(wanted).map_err(|error| Failure::io("signals could not be set up", error))?;
     let token = CancelToken::new();
     let cancel = token.clone();
     let watch = move || {
         for signal in signals.forever() {
-            stop(signal, &cancel, stake, report);
+            stop(signal, &cancel, report);
         }
     };
     thread::Builder::new()
@@ -48,37 +49,64 @@ pub(crate) fn install(stake: Stake, report: Report) -> Result<CancelToken, Failu
     Ok(token)
 }
 
+/// Called before the first file is made that a signal must not leave behind. Keys, recipients and passphrases are read
+/// before: whatever they come from may never answer, and nothing is lost with them.
+pub(crate) fn roll_back_from_now_on() {
+    *on_signal() = OnSignal::RollBack;
+}
+
 /// The exit code of the signal that came: 128 and its number.
 pub(crate) fn exit_code() -> u8 {
     // Partner: the store in `stop`. The token's own ordering carries it to whoever saw the cancellation.
     CODE.load(Ordering::Relaxed)
 }
 
-fn stop(signal: i32, cancel: &CancelToken, stake: Stake, report: Report) {
+fn stop(signal: i32, cancel: &CancelToken, report: Report) {
     // Partner: the load in `exit_code`.
     CODE.store(u8::try_from(128 + signal).unwrap_or(EXIT_INTERRUPTED), Ordering::Relaxed);
     // Prompts come before anything is written, and nothing else would end them.
-    if terminal::leave_prompt() {
-        report.failure(&Failure::interrupted());
-        process::exit(i32::from(exit_code()));
+    let was_asking = terminal::leave_prompt();
+    if signal == SIGQUIT {
+        // It asks for an end on the spot, with a core file; all that it must not take along is the terminal's echo.
+        let _ = emulate_default_handler(signal);
+    }
+    if was_asking {
+        end(report);
     }
     if cancel.is_cancelled() {
         process::exit(i32::from(exit_code()));
     }
     cancel.cancel();
-    if stake == Stake::Nothing {
-        thread::sleep(GRACE);
-        report.failure(&Failure::interrupted());
-        process::exit(i32::from(exit_code()));
+    if *on_signal() == OnSignal::RollBack {
+        return;
+    }
+    thread::sleep(GRACE);
+    // Held until the process is gone: no staging file is begun in between.
+    let on_signal = on_signal();
+    if *on_signal == OnSignal::Exit {
+        end(report);
     }
 }
 
-/// Whether the process was started with `signal` ignored, as `nohup` does with SIGHUP: then it stays so.
-fn is_ignored(signal: i32) -> bool {
+fn end(report: Report) -> ! {
+    report.failure(&Failure::interrupted());
+    process::exit(i32::from(exit_code()))
+}
+
+fn on_signal() -> MutexGuard<'static, OnSignal> {
+    ON_SIGNAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Signals that the process was started to ignore, as a bit mask: what `nohup` does with SIGHUP, and a shell with SIGINT and
+/// SIGQUIT of what it runs in the background. They stay so.
+fn ignored_signals() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
+}
+
+fn is_in(mask: u64, signal: i32) -> bool {
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// Exit code of SIGINT.
@@ -87,3 +115,4 @@ pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 const GRACE: Duration = Duration::from_millis(500);
 
 static CODE: AtomicU8 = AtomicU8::new(EXIT_INTERRUPTED);
+static ON_SIGNAL: Mutex<OnSignal> = Mutex::new(OnSignal::Exit);

@@ -8,7 +8,9 @@ mod demo;
 mod ends;
 mod failure;
 mod interrupt;
+mod key_file;
 mod keys_of;
+mod named_files;
 mod passphrase;
 mod peer;
 mod printable;
@@ -16,6 +18,7 @@ mod progress;
 mod report;
 mod resources;
 mod size;
+mod standard;
 mod terminal;
 mod text;
 
@@ -30,6 +33,7 @@ use clap::error::ErrorKind as ClapErrorKind;
 use crate::args::Arguments;
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::standard::Standard;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -53,6 +57,10 @@ fn refused(refusal: &clap::Error) -> ExitCode {
         let message = refusal.to_string();
         let failure = Failure::usage(message.trim_end().trim_start_matches("error: "));
         Report::json().failure(&failure);
+        return ExitCode::from(failure.exit_code());
+    }
+    if is_answer && let Err(failure) = Standard::Output.refuse_unusable() {
+        Report::new(false, false).failure(&failure);
         return ExitCode::from(failure.exit_code());
     }
     let printed = match repeated_safely(refusal) {

@@ -2,14 +2,12 @@
 //! It knows no stream.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 
-use cofferdam::{ErrorKind, SecretString, Zeroizing};
+use cofferdam::{ErrorKind, SecretString};
 
 use crate::failure::Failure;
-use crate::size::Size;
+use crate::key_file::KeyFile;
 use crate::terminal;
 
 /// Asks twice: a typing error here would lose the stream.
@@ -35,14 +33,14 @@ pub(crate) fn ask() -> Option<SecretString> {
     terminal::ask_hidden("Passphrase: ").ok().map(|answer| secret(&answer))
 }
 
-/// The first line of the file at `path`, without its end.
-pub(crate) fn from_file(path: &Path) -> Result<SecretString, Failure> {
-    let content = read_secret(path)?;
+/// The first line of `file`, without its end.
+pub(crate) fn from_file(file: &KeyFile) -> Result<SecretString, Failure> {
+    let content = file.read()?;
     let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = text_of(path.display(), line)?;
+    let line = text_of(file, line)?;
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(Failure::usage(format!("{}: the first line, the passphrase, is empty", path.display())));
+        return Err(Failure::usage(format!("{file}: the first line, the passphrase, is empty")));
     }
     Ok(secret(line))
 }
@@ -61,31 +59,6 @@ pub(crate) fn text_of(origin: impl fmt::Display, content: &[u8]) -> Result<&str,
     }
 }
 
-/// All of a small file that may hold secrets, in memory that is zeroed afterwards.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |error| Failure::io(format!("{} could not be read", name_of(path)), error);
-    let file = File::open(path).map_err(failed)?;
-    // The capacity is never outgrown: a vector that grows leaves copies of its content behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX + 1));
-    file.take(SECRET_LEN_MAX as u64 + 1).read_to_end(&mut content).map_err(failed)?;
-    if content.len() > SECRET_LEN_MAX {
-        let problem = format!("{} is longer than {}", path.display(), Size(SECRET_LEN_MAX as u64));
-        return Err(Failure::usage(problem).advise("Is it the right file?"));
-    }
-    Ok(content)
-}
-
-/// The path, for messages; not where a secret was given in place of the file that holds it.
-fn name_of(path: &Path) -> String {
-    let name = path.to_string_lossy();
-    let is_identity = name.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
-    let is_key = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match is_identity || is_key {
-        true => "a file whose name is itself a secret key (give the name of a file that holds it)".to_owned(),
-        false => name.into_owned(),
-    }
-}
-
 fn secret(text: &str) -> SecretString {
     SecretString::from(text.to_owned())
 }
@@ -100,6 +73,3 @@ fn no_answer(error: io::Error) -> Failure {
         .advise("Without a terminal, give it with --passphrase-file FILE; /dev/fd/N names a descriptor."),
     }
 }
-
-/// Bytes of a key file, an identity file, a recipients file, or a file with a passphrase.
-const SECRET_LEN_MAX: usize = 256 * 1024;

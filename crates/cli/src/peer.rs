@@ -3,15 +3,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
 
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
 use cofferdam::{ErrorKind, Existing, StreamingSink as _};
 
 use crate::ends::{End, NO_NAME};
 use crate::failure::Failure;
-use crate::interrupt::Stake;
+use crate::key_file::KeyFile;
 use crate::keys_of::preshared_key;
+use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::Channel;
 
@@ -19,11 +19,12 @@ use crate::report::Channel;
 #[derive(clap::Args)]
 #[command(next_help_heading = "The way to a receiver (the same at both ends)")]
 pub(crate) struct Protection {
-    /// A key file that both ends hold, as `keygen --key-file` makes it: whoever has it is let in, and the way is encrypted
+    /// A key file that both ends hold, as `keygen --key-file` makes it, or - for standard input: whoever has it is let in, and
+    /// the way is encrypted
     ///
     /// It may be left out where both ends are on this machine: a Unix socket, or the loopback interface.
     #[arg(long, value_name = "FILE")]
-    peer_key: Option<PathBuf>,
+    peer_key: Option<End>,
 
     /// Go over a network without a key: anybody on the way can read and change the plaintext
     #[arg(long, conflicts_with = "peer_key")]
@@ -31,9 +32,14 @@ pub(crate) struct Protection {
 }
 
 impl Protection {
+    /// Notes the file that will be read.
+    pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
+        files.reads_all(&self.key_file())
+    }
+
     pub(crate) fn security(&self) -> Result<Security, Failure> {
-        match &self.peer_key {
-            Some(path) => Ok(Security::Key(preshared_key(path)?)),
+        match self.key_file() {
+            Some(file) => Ok(Security::Key(preshared_key(&file)?)),
             None if self.insecure_plaintext => Ok(Security::PlaintextAnywhere),
             None => Ok(Security::PlaintextOnThisMachine),
         }
@@ -41,8 +47,10 @@ impl Protection {
 
     /// Greets the receiver at `address`; with `restart`, what it keeps of an earlier stream is discarded first.
     pub(crate) fn connect(&self, address: &Address, restart: bool) -> Result<PeerSink, Failure> {
+        // Read once: it may be a descriptor that gives its bytes once.
+        let security = self.security()?;
         let greet = || {
-            PeerSink::connect(address, self.security()?).map_err(|error| {
+            PeerSink::connect(address, security.clone()).map_err(|error| {
                 let peer = error.get_ref().and_then(|inner| inner.downcast_ref());
                 let is_reached = peer.is_some_and(|peer| !matches!(peer, PeerError::Unreachable { .. }));
                 let what = if is_reached { "did not take the connection" } else { "could not be reached" };
@@ -57,6 +65,10 @@ impl Protection {
         }
         sink.discard().map_err(|error| Failure::io("the receiver could not discard what it keeps", error))?;
         greet()
+    }
+
+    fn key_file(&self) -> Option<KeyFile> {
+        KeyFile::all("--peer-key", &self.peer_key).pop()
     }
 
     fn is_given(&self) -> bool {
@@ -126,12 +138,19 @@ impl Goal {
         }
     }
 
-    /// What a signal finds.
-    pub(crate) fn stake(&self) -> Stake {
+    /// As an output; see [`End::as_output`].
+    pub(crate) fn as_output(self) -> Goal {
         match self {
-            Goal::Here(end) => end.stake(),
-            // What has committed is safe there, and what has not is rolled back when the connection ends.
-            Goal::Receiver(_) => Stake::Nothing,
+            Goal::Here(end) => Goal::Here(end.as_output()),
+            Goal::Receiver(_) => self,
+        }
+    }
+
+    /// Notes the file that will be staged. What a receiver has, it looks after itself.
+    pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
+        match self {
+            Goal::Here(end) => files.stages("the output", end),
+            Goal::Receiver(_) => Ok(()),
         }
     }
 

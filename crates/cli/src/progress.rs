@@ -10,6 +10,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
+use crate::interrupt;
 use crate::report::{Form, Report, Volume};
 use crate::size::Size;
 
@@ -103,6 +104,10 @@ impl Observer for Watch {
             }
             Shown::Nothing => {}
         }
+    }
+
+    fn staging(&self) {
+        interrupt::roll_back_from_now_on();
     }
 
     fn resumed(&self, kept: u64, segments: u64) {

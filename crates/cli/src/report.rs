@@ -11,6 +11,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::printable;
 use crate::size::Size;
+use crate::standard::Standard;
 use crate::text::count;
 
 /// How this run speaks.
@@ -53,7 +54,7 @@ impl Report {
         Report { form: Form::Json, volume: Volume::Normal }
     }
 
-    /// A command's summary: dropped when quiet, unless as JSON, which was asked for.
+    /// A command's summary: dropped when quiet, unless as JSON, which was asked for. Whoever has closed stdout wants none.
     pub(crate) fn summary(
         self,
         channel: Channel,
@@ -62,6 +63,7 @@ impl Report {
     ) -> Result<(), Failure> {
         match (self.form, self.volume) {
             (Form::Human, Volume::Quiet) => Ok(()),
+            (Form::Human, _) if channel == Channel::Stdout && !Standard::Output.is_usable() => Ok(()),
             _ => self.answer(channel, record, human),
         }
     }
@@ -162,8 +164,10 @@ impl Report {
     }
 }
 
-/// Writes to stdout and makes sure that it went: a closed pipe is a failure, never a panic.
+/// Writes to stdout and makes sure that it went: a closed pipe is a failure, never a panic. A closed descriptor is one too,
+/// which the library's handle takes for success.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    Standard::Output.refuse_unusable()?;
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(bytes)

@@ -3,17 +3,19 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
-use cofferdam::{CancelToken, Observer, Opener, Sealer};
+use cofferdam::{CancelToken, Observer, Opener, Sealer, THREADS_MAX};
 
+use crate::report::Report;
 use crate::size::Size;
 
 /// What long commands share.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Resources")]
 pub(crate) struct Resources {
-    /// Threads that work on frames [default: as many as the machine runs at once]
-    #[arg(long, value_name = "COUNT")]
+    /// Threads that work on frames, at most 1024 [default: as many as the machine runs at once]
+    #[arg(long, value_name = "COUNT", value_parser = parse_threads)]
     threads: Option<NonZeroUsize>,
 
     /// Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB]
@@ -24,6 +26,18 @@ pub(crate) struct Resources {
 impl Resources {
     pub(crate) fn threads(&self) -> Option<NonZeroUsize> {
         self.threads
+    }
+
+    /// Warns of what only costs.
+    pub(crate) fn warn(&self, report: Report) {
+        let Some(threads) = self.threads else { return };
+        let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        if threads.get() > processors.get().saturating_mul(THREADS_PER_PROCESSOR) {
+            report.warning(format!(
+                "{threads} threads on a machine that runs {processors} at once: more than {THREADS_PER_PROCESSOR} for each of \
+                 them make nothing faster, and take memory"
+            ));
+        }
     }
 
     pub(crate) fn memory(&self) -> Option<usize> {
@@ -53,7 +67,15 @@ impl Resources {
     }
 }
 
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| *threads <= THREADS_MAX);
+    threads.ok_or_else(|| format!("a number of threads is a whole number from 1 to {THREADS_MAX}"))
+}
+
 /// More than the address space is no limit at all.
 fn in_memory(size: Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
 }
+
+/// What a stream waits for, reading and writing, is hidden by fewer.
+const THREADS_PER_PROCESSOR: usize = 4;

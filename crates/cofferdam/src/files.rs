@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use segment_worker::CancelToken;
 use sinks::{Existing, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
-use sources::Source;
+use sources::{Source, descriptor_named};
 
 use crate::feed::PATIENCE;
 use crate::{Error, ErrorKind};
@@ -35,7 +35,7 @@ pub(crate) fn refuse_same_file(input: &Path, output: &Path) -> Result<(), Error>
 pub(crate) enum Target<'a> {
     /// A file, to be staged beside it.
     Staged { path: &'a Path, existing: Existing },
-    /// A FIFO: what has committed is out.
+    /// A FIFO, or a pipe that is open already: what has committed is out.
     Fifo(PipeSink<File>),
 }
 
@@ -47,8 +47,8 @@ impl<'a> Target<'a> {
         cancel: &CancelToken,
     ) -> Result<Target<'a>, Error> {
         match classify(path).map_err(Error::target)? {
-            TargetKind::Fifo => {
-                let opened = fs::symlink_metadata(path).and_then(|seen| open_fifo(path, &seen, cancel));
+            TargetKind::Fifo | TargetKind::Symlink if is_pipe(path) => {
+                let opened = look_at_pipe(path).and_then(|seen| open_pipe(path, &seen, cancel));
                 let fifo = opened.map_err(|error| match cancel.is_cancelled() {
                     true => Error::new(ErrorKind::Cancelled, "interrupted"),
                     false => Error::io(format!("{} could not be opened", path.display()), error),
@@ -72,9 +72,29 @@ fn was_published(path: &Path) -> bool {
     matches!(StagedFile::look(path, Existing::Refuse), Ok(Seen::Published { .. }))
 }
 
-/// Opens the FIFO that stands at `path`, and nothing else: what has taken its name since it was looked at, a symbolic
+/// Whether a target at `path` is written to in order, and nothing is staged beside it: it is a FIFO, or leads to a pipe or a
+/// character device that is open as one of this process's descriptors (`/dev/fd/63`, which a shell makes of `>(cat)`). A
+/// symbolic link to a FIFO of any other kind could have been put there by somebody, and is a link like all others.
+pub fn is_pipe(path: &Path) -> bool {
+    let Ok(standing) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else { return false };
+    if !standing.is_symlink() || descriptor_named(path).is_none() {
+        return standing.is_fifo();
+    }
+    fs::metadata(path)
+        .is_ok_and(|metadata| metadata.file_type().is_fifo() || metadata.file_type().is_char_device())
+}
+
+/// What stands at `path` now; behind the path of a descriptor, what that is open on.
+fn look_at_pipe(path: &Path) -> io::Result<Metadata> {
+    match descriptor_named(path) {
+        Some(_) => fs::metadata(path),
+        None => fs::symlink_metadata(path),
+    }
+}
+
+/// Opens the pipe that stands at `path`, and nothing else: what has taken its name since it was looked at, a symbolic
 /// link to a file for instance, would be written over in place. Waits for a reader, unless cancelled.
-fn open_fifo(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Result<File> {
+fn open_pipe(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Result<File> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let fifo = loop {
         match OpenOptions::new().write(true).custom_flags(nonblocking).open(path) {
@@ -90,7 +110,7 @@ fn open_fifo(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Res
     };
     let opened = fifo.metadata()?;
     let same = (opened.dev(), opened.ino()) == (looked_at.dev(), looked_at.ino());
-    if !same || !opened.file_type().is_fifo() {
+    if !same || !(opened.file_type().is_fifo() || opened.file_type().is_char_device()) {
         return Err(io::Error::other("something else has taken the FIFO's place"));
     }
     fcntl_setfl(&fifo, OFlags::empty())?;
@@ -145,6 +165,37 @@ mod tests {
         assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Cancelled));
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_behind_a_descriptor_is_written_to_and_a_link_to_a_fifo_is_a_link() {
+        use std::io::{Read as _, Write as _};
+        use std::os::fd::AsRawFd as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let [fifo, link, file] = ["fifo", "link", "file"].map(|name| directory.path().join(name));
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        symlink(&fifo, &link).unwrap();
+        fs::write(&file, b"").unwrap();
+        assert!(is_pipe(&fifo));
+        assert!(!is_pipe(&link) && !is_pipe(&file));
+        let target = Target::resolve(&link, Existing::Refuse, &CancelToken::new());
+        assert_eq!(target.err().map(|error| error.kind()), Some(ErrorKind::TargetExists));
+        // A regular file that is open is replaced by its name, or not at all.
+        let open = File::open(&file).unwrap();
+        assert!(!is_pipe(Path::new(&format!("/dev/fd/{}", open.as_raw_fd()))));
+
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", writer.as_raw_fd());
+        let looked_at = look_at_pipe(Path::new(&path)).unwrap();
+        let mut opened = open_pipe(Path::new(&path), &looked_at, &CancelToken::new()).unwrap();
+        opened.write_all(b"through").unwrap();
+        let mut received = [0; 7];
+        reader.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"through");
+        let target = Target::resolve(Path::new(&path), Existing::Refuse, &CancelToken::new());
+        assert!(matches!(target, Ok(Target::Fifo(_))));
+    }
+
     #[test]
     fn what_has_taken_the_place_of_a_fifo_is_not_written() {
         let directory = tempfile::tempdir().unwrap();
@@ -154,10 +205,10 @@ mod tests {
         let looked_at = fs::symlink_metadata(&fifo).unwrap();
         fs::rename(&fifo, directory.path().join("elsewhere")).unwrap();
         symlink(&file, &fifo).unwrap();
-        assert!(open_fifo(&fifo, &looked_at, &CancelToken::new()).is_err());
+        assert!(open_pipe(&fifo, &looked_at, &CancelToken::new()).is_err());
         fs::remove_file(&fifo).unwrap();
         fs::hard_link(&file, &fifo).unwrap();
-        assert!(open_fifo(&fifo, &looked_at, &CancelToken::new()).is_err());
+        assert!(open_pipe(&fifo, &looked_at, &CancelToken::new()).is_err());
         assert_eq!(fs::read(&file).unwrap(), b"someone's");
     }
 }

@@ -110,6 +110,7 @@ mod tentative;
 mod trailer;
 
 pub use error::{Error, ErrorKind};
+pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
 pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect};
@@ -135,7 +136,10 @@ pub use sinks::{
 };
 #[cfg(feature = "ring")]
 pub use sinks::{RingReader, RingSink};
-pub use sources::{Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, open_path};
+pub use sources::{
+    Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, descriptor_named, open_descriptor,
+    open_path,
+};
 
 /// The caller's key-value pairs.
 pub type Metadata = Vec<(Vec<u8>, Vec<u8>)>;

@@ -186,6 +186,7 @@ impl Opener {
                 let restored = source().and_then(|source| {
                     self.open_with(source, |envelope, len| {
                         let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
+                        self.resources.tell_staging();
                         restore_into(path, &options, envelope)
                     })
                 });

@@ -12,6 +12,10 @@ pub trait Observer: Send + Sync {
     /// A segment has committed, or what had committed before has become durable.
     fn progress(&self, progress: &Progress);
 
+    /// From now on a file stands beside the target, and a failure or a cancellation is followed by tidying up. Before, nothing
+    /// is lost with the process: keys are being asked for, and sources opened.
+    fn staging(&self) {}
+
     /// What an earlier attempt left is being proved: so many plaintext bytes of it have proved right.
     fn proving(&self, _proved: u64) {}
 

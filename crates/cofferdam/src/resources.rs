@@ -53,6 +53,13 @@ impl Resources {
         if self.cancel.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "interrupted")) } else { Ok(()) }
     }
 
+    /// Tells the observer that a file is about to be made beside the target.
+    pub(crate) fn tell_staging(&self) {
+        if let Some(observer) = &self.observer {
+            observer.staging();
+        }
+    }
+
     pub(crate) fn budget(&self) -> Budget {
         self.budget.clone().unwrap_or_else(|| Budget::new(MEMORY_DEFAULT))
     }

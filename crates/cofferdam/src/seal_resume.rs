@@ -95,6 +95,7 @@ impl Sealer {
         let label = Label::new(&label).expect("the state is shorter than a label may be");
         let expected_len = Some(stream.sealed_len(mark.len()));
         let options = StageOptions { existing: self.existing, earlier, expected_len };
+        self.resources.tell_staging();
         StagedFile::open(output, &options, &label).map_err(Error::target)
     }
 

@@ -163,7 +163,10 @@ impl Sealer {
     fn seal_into(&self, source: Box<dyn Source>, target: Target<'_>) -> Result<Sealed, Error> {
         match target {
             Target::Fifo(sink) => self.seal_with(source, |_| Ok(sink)),
-            Target::Staged { path, existing } => self.seal_with(source, |len| stage(path, existing, len)),
+            Target::Staged { path, existing } => self.seal_with(source, |len| {
+                self.resources.tell_staging();
+                stage(path, existing, len)
+            }),
         }
     }
 

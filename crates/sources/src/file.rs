@@ -38,21 +38,39 @@ impl FileSource {
     ///
     /// # Errors
     /// It is neither a regular file nor a block device ([`io::ErrorKind::InvalidInput`]), or cannot be examined.
-    pub fn from_file(mut file: File) -> io::Result<Self> {
+    pub fn from_file(file: File) -> io::Result<Self> {
+        Self::from_offset(file, 0)
+    }
+
+    /// Takes an open file that somebody handed over. It is read from where it stands, and what lies before is no part of the
+    /// source: offset 0 is there. From now on it stands at its end, as for whoever reads the descriptor after a program that
+    /// has read all of it.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_position(mut file: File) -> io::Result<Self> {
+        let start = file.stream_position()?;
+        let source = Self::from_offset(file, start)?;
+        (&source.shared.file).seek(SeekFrom::Start(start + source.shared.len))?;
+        Ok(source)
+    }
+
+    fn from_offset(mut file: File, start: u64) -> io::Result<Self> {
         let identity = Identity::of(&file)?;
         let kind = file.metadata()?.file_type();
         let len = if kind.is_file() {
             identity.size
         } else if kind.is_block_device() {
-            file.seek(SeekFrom::End(0))?
+            len_of_device(&mut file)?
         } else {
             let message =
                 "only a regular file or a block device can be read at offsets; read others as a pipe";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         };
         // Advice only: a file system that does not take it reads no worse than before.
-        let _ = fadvise(&file, 0, None, Advice::Sequential);
-        Ok(Self { shared: Arc::new(Shared { file, len, identity }), next: 0 })
+        let _ = fadvise(&file, start, None, Advice::Sequential);
+        let len = len.saturating_sub(start);
+        Ok(Self { shared: Arc::new(Shared { file, start, len, identity }), next: 0 })
     }
 
     /// Whether the file has been written, cut or extended since it was opened, as far as its size and time of
@@ -83,7 +101,7 @@ impl Source for FileSource {
         if room == 0 {
             return Ok(Arrival::Bytes(0));
         }
-        let count = read_at(&self.shared.file, self.next, &mut buffer[..room])?;
+        let count = read_at(&self.shared.file, self.shared.start + self.next, &mut buffer[..room])?;
         if count == 0 {
             return Err(shortened(self.next, self.shared.len));
         }
@@ -95,6 +113,9 @@ impl Source for FileSource {
 #[derive(Debug)]
 struct Shared {
     file: File,
+    /// Where in the file the source begins.
+    start: u64,
+    /// Bytes from there to the file's end.
     len: u64,
     identity: Identity,
 }
@@ -109,7 +130,7 @@ impl ReadAt for Shared {
             ));
         }
         // Retries after a signal, and turns a short file into `UnexpectedEof`.
-        match self.file.read_exact_at(buffer, offset) {
+        match self.file.read_exact_at(buffer, self.start + offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(shortened(offset, self.len)),
             done => done,
         }
@@ -143,6 +164,14 @@ impl Identity {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         })
     }
+}
+
+/// The length of a block device, found by its end; its position stays what it was, since others may share it.
+fn len_of_device(file: &mut File) -> io::Result<u64> {
+    let position = file.stream_position()?;
+    let len = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(position))?;
+    Ok(len)
 }
 
 fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -253,6 +282,32 @@ mod tests {
         let later = std::time::SystemTime::now() + Duration::from_secs(10);
         file.as_file().set_modified(later).unwrap();
         assert!(source.changed().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_was_handed_over_is_read_from_where_it_stands() {
+        let bytes = b"a line that somebody has read\nand the rest";
+        for (position, rest) in [(0, &bytes[..]), (30, b"and the rest"), (42, b""), (1000, b"")] {
+            let mut file = file_with(bytes).into_file();
+            file.seek(SeekFrom::Start(position)).unwrap();
+            let mut source = FileSource::from_position(file.try_clone().unwrap()).unwrap();
+            assert_eq!(Source::len(&source), Some(rest.len() as u64), "from {position}");
+            let at = source.positioned().unwrap();
+            let mut placed = vec![0; rest.len()];
+            at.read_exact_at(0, &mut placed).unwrap();
+            assert_eq!(placed, rest, "from {position}");
+            assert!(at.read_exact_at(rest.len() as u64, &mut [0; 1]).is_err());
+            let mut buffer = [0; 64];
+            let mut in_order = Vec::new();
+            while let Arrival::Bytes(count) = source.read_within(&mut buffer, Duration::ZERO).unwrap() {
+                in_order.extend_from_slice(&buffer[..count]);
+            }
+            assert_eq!(in_order, rest, "from {position}");
+            assert_eq!(file.stream_position().unwrap(), position.max(42), "whoever reads on finds the end");
+            assert!(!source.changed().unwrap());
+            file.set_len(50).unwrap();
+            assert!(source.changed().unwrap());
+        }
     }
 
     #[test]

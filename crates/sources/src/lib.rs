@@ -27,7 +27,7 @@ mod source;
 
 pub use bytes::BytesSource;
 pub use file::FileSource;
-pub use open::open_path;
+pub use open::{descriptor_named, open_descriptor, open_path};
 pub use pipe::PipeSource;
 pub use reader::ReaderSource;
 pub use source::{Arrival, ReadAt, Source};

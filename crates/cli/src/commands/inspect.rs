@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use cofferdam::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary};
 use serde::Serialize;
 
-use crate::ends::refuse_standard_input;
+use crate::ends::{End, refuse_standard_input};
 use crate::failure::Failure;
+use crate::named_files::NamedFiles;
 use crate::printable::{Name, line};
 use crate::report::{Channel, Report};
 use crate::size::Size;
+use crate::standard::Standard;
 use crate::text::{count, digest_name, hex, suite_name};
 
 /// Show what a sealed file says of itself: header, keys, segments
@@ -32,6 +34,8 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         refuse_standard_input(&self.sealed)?;
+        Standard::Output.refuse_unusable()?;
+        NamedFiles::default().reads("the input", &End::Path(self.sealed.clone()))?;
         let inspection = cofferdam::inspect(&self.sealed)
             .map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
         inspection.warnings.iter().for_each(|warning| report.warning(warning));

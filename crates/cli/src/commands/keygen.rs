@@ -4,15 +4,17 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cofferdam::{ErrorKind, Identity, WrappingKey, Zeroizing};
+use cofferdam::{ErrorKind, Identity, WrappingKey, Zeroizing, is_pipe};
 use serde::Serialize;
 
 use crate::clock;
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::printable::Name;
 use crate::report::{Channel, Form, Report, print};
+use crate::standard::Standard;
 
 /// Make an age identity and print its recipient, or make a key file
 ///
@@ -21,9 +23,9 @@ use crate::report::{Channel, Form, Report, print};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Keygen {
-    /// Where the identity goes [default: standard output]
+    /// Where the identity goes, or - for standard output [default: standard output]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output: Option<End>,
 
     /// Make a key file instead: 32 random bytes as hexadecimal digits, for seal --key-file
     #[arg(long)]
@@ -32,14 +34,22 @@ pub(crate) struct Keygen {
 
 impl Keygen {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        let output = match self.output.clone().map(End::as_output) {
+            Some(End::Path(path)) => Some(path),
+            Some(End::Standard) | None => None,
+        };
+        if output.is_none() || !self.key_file || report.form == Form::Json {
+            // Before the secret is made: what cannot be printed would be lost.
+            Standard::Output.refuse_unusable()?;
+        }
         let (secret, recipient) = if self.key_file { key_file()? } else { identity()? };
         let record = Record {
             event: "keygen",
             kind: if self.key_file { "key-file" } else { "age" },
             recipient: recipient.clone(),
-            file: self.output.as_deref().map(Name::from),
+            file: output.as_deref().map(Name::from),
         };
-        let Some(path) = &self.output else {
+        let Some(path) = &output else {
             print(secret.as_bytes())?;
             // On a terminal the recipient has just been seen, in the identity's own text.
             let is_told = report.form == Form::Human && (recipient.is_none() || io::stdout().is_terminal());
@@ -48,7 +58,10 @@ impl Keygen {
                 (false, recipient) => report.answer(Channel::Stderr, &record, recipient.unwrap_or_default()),
             };
         };
-        write_new(path, secret.as_bytes())?;
+        match is_pipe(path) {
+            true => write_into(path, secret.as_bytes())?,
+            false => write_new(path, secret.as_bytes())?,
+        }
         match (report.form, recipient) {
             (Form::Human, None) => Ok(()),
             (_, recipient) => {
@@ -71,6 +84,12 @@ fn key_file() -> Result<(Zeroizing<String>, Option<String>), Failure> {
     line.push_str(&digits);
     line.push('\n');
     Ok((line, None))
+}
+
+/// Hands it to whoever reads the pipe.
+fn write_into(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let written = OpenOptions::new().write(true).open(path).and_then(|mut pipe| pipe.write_all(content));
+    written.map_err(|error| Failure::io(format!("{} could not be written", path.display()), error))
 }
 
 /// Makes the file and syncs it and its directory: a stream sealed for a key that a power cut takes is lost.

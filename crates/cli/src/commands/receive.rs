@@ -11,9 +11,10 @@ use cofferdam::peer::{Address, Event, Received, receive_file};
 use cofferdam::{Earlier, ErrorKind, StageOptions};
 use serde::Serialize;
 
-use crate::ends::{existing, how_to_go_on};
+use crate::ends::{End, existing, how_to_go_on};
 use crate::failure::Failure;
-use crate::interrupt::{self, Stake};
+use crate::interrupt;
+use crate::named_files::NamedFiles;
 use crate::peer::{Protection, address_name, parse_here, parse_listen, protection_advice};
 use crate::printable::Name;
 use crate::report::{Channel, Report};
@@ -52,8 +53,10 @@ pub(crate) struct Receive {
 
 impl Receive {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let cancel = interrupt::install(Stake::Rollback, report)?;
+        self.check_files()?;
+        let cancel = interrupt::install(report)?;
         let security = self.protection.security()?;
+        interrupt::roll_back_from_now_on();
         let earlier = if self.restart { Earlier::Discard } else { Earlier::Resume };
         let options = StageOptions { existing: existing(self.force), earlier, ..StageOptions::default() };
         let begun = Instant::now();
@@ -64,6 +67,16 @@ impl Receive {
         let done = format!("{output} is in place");
         let record = Record::new(output, &received, begun);
         report.done(Channel::Stdout, &record, record.sentence(), done)
+    }
+
+    fn check_files(&self) -> Result<(), Failure> {
+        let mut files = NamedFiles::default();
+        self.protection.name_files(&mut files)?;
+        if let Address::Unix(path) = &self.listen {
+            files.writes("the socket", &End::Path(path.clone()))?;
+        }
+        files.stages("the output", &End::Path(self.target.clone()))?;
+        files.check()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::keys_of::OpeningKeys;
+use crate::named_files::NamedFiles;
 use crate::peer::{Goal, Protection};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
@@ -92,9 +93,12 @@ impl From<DurabilityName> for Durability {
 }
 
 impl Restore {
-    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.target = self.target.as_output();
+        self.check_files()?;
         self.target.refuse_terminal("the plaintext", existing(self.force))?;
-        let cancel = interrupt::install(self.target.stake(), report)?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = Opener::new(self.keys.some_identities(report)?)
             .existing(existing(self.force))
@@ -120,6 +124,15 @@ impl Restore {
         let record = Record::new(&self, &restored, begun);
         watch.finish();
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
+    }
+
+    fn check_files(&self) -> Result<(), Failure> {
+        let mut files = NamedFiles::default();
+        files.reads("the input", &self.sealed)?;
+        self.keys.name_files(&mut files)?;
+        self.protection.name_files(&mut files)?;
+        self.target.name_files(&mut files)?;
+        files.check()
     }
 }
 

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::ends::refuse_standard_input;
+use crate::ends::{End, refuse_standard_input};
 use crate::failure::Failure;
-use crate::interrupt::{self, Stake};
+use crate::interrupt;
 use crate::keys_of::{NewKeys, OpeningKeys};
+use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::text::count;
@@ -34,8 +35,13 @@ pub(crate) struct Rewrap {
 
 impl Rewrap {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        interrupt::install(Stake::Nothing, report)?;
         refuse_standard_input(&self.sealed)?;
+        let mut files = NamedFiles::default();
+        files.writes("the sealed file", &End::Path(self.sealed.clone()))?;
+        self.opening.name_files(&mut files)?;
+        self.new.name_files(&mut files)?;
+        files.check()?;
+        interrupt::install(report)?;
         let identities = self.opening.some_identities(report)?;
         let recipients = self.new.recipients()?;
         let rewrapped = cofferdam::rewrap(&self.sealed, &identities, &recipients)

@@ -1,6 +1,7 @@
 //! `cofferdam seal`: a file or a pipe into a sealed stream.
 //! It turns options into a sealer; the library seals.
 
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +13,9 @@ use serde::Serialize;
 use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::key_file::KeyFile;
 use crate::keys_of::SealingKeys;
+use crate::named_files::NamedFiles;
 use crate::peer::parse_here;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
@@ -39,7 +42,7 @@ pub(crate) struct Seal {
     #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(End::parse))]
     input: End,
 
-    /// Where the sealed stream goes, or - for standard output [default: INPUT.cfd]
+    /// Where the sealed stream goes, or - for standard output [default: INPUT.cfd; of standard input, standard output]
     #[arg(short, long, value_name = "OUT", value_parser = OsStringValueParser::new().try_map(parse_here::<End>))]
     output: Option<End>,
 
@@ -78,7 +81,7 @@ struct Resuming {
 
     /// With --resume: an age identity file, or an SSH private key, that opens what an interrupted run has left
     #[arg(short, long = "identity", value_name = "FILE", requires = "resume")]
-    identities: Vec<PathBuf>,
+    identities: Vec<End>,
 }
 
 /// How the stream is made.
@@ -119,8 +122,10 @@ impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let output = self.output()?;
         self.refuse_pipes(&output)?;
+        self.check_files(&output)?;
         output.refuse_terminal("the sealed stream", existing(self.force))?;
-        let cancel = interrupt::install(output.stake(), report)?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
         let (recipients, identities) = self.keys.both(&self.resuming.identities)?;
         let sealer = self.sealer(recipients, &cancel, watch.clone())?;
@@ -186,14 +191,24 @@ impl Seal {
             .advise("Leave --resume away, or seal from a file into a file."))
     }
 
+    fn check_files(&self, output: &End) -> Result<(), Failure> {
+        let mut files = NamedFiles::default();
+        files.reads("the input", &self.input)?;
+        self.keys.name_files(&mut files)?;
+        files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
+        files.stages("the output", output)?;
+        files.check()
+    }
+
     fn output(&self) -> Result<End, Failure> {
         match (&self.output, &self.input) {
-            (Some(output), _) => Ok(output.clone()),
+            (Some(output), _) => Ok(output.clone().as_output()),
             (None, End::Path(input)) => {
                 let mut name = input.clone().into_os_string();
                 name.push(EXTENSION);
                 Ok(End::Path(PathBuf::from(name)))
             }
+            (None, End::Standard) if !io::stdout().is_terminal() => Ok(End::Standard),
             (None, End::Standard) => {
                 Err(Failure::usage("standard input has no name to derive the output's from")
                     .advise("Say with -o where the sealed stream goes; `-o -` is standard output."))
@@ -298,6 +313,7 @@ Examples:
   cofferdam seal -r age1… db.img                         into db.img.cfd
   cofferdam seal -R team.txt -r age1… -o db.cfd db.img   for a team and one more
   pg_dump app | cofferdam seal -p -o app.cfd -           a pipe, with a passphrase
+  pg_dump app | cofferdam seal -r age1… - | ssh store 'cat > app.cfd'
   cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
   cofferdam seal --resume -i key.txt -r age1… big.img    run it again after an interruption
 

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::ends::End;
 use crate::failure::Failure;
-use crate::interrupt::{self, Stake};
+use crate::interrupt;
 use crate::keys_of::OpeningKeys;
+use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
@@ -53,7 +54,12 @@ enum Authenticity {
 
 impl Verify {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let cancel = interrupt::install(Stake::Nothing, report)?;
+        let mut files = NamedFiles::default();
+        files.reads("the input", &self.sealed)?;
+        self.keys.name_files(&mut files)?;
+        files.check()?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
         let (opener, authenticity) = match (self.keys.identities(report)?, self.expect_digest) {
             (Some(identities), _) => (Opener::new(identities), Authenticity::Checked),

@@ -12,7 +12,7 @@ use cofferdam::{ErrorKind, Identity};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::interrupt::{self, Stake};
+use crate::interrupt;
 use crate::report::{Channel, Form, Report};
 use crate::resources::Resources;
 use crate::size::Size;
@@ -48,7 +48,9 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let cancel = interrupt::install(Stake::Rollback, report)?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
+        interrupt::roll_back_from_now_on();
         let input = Input::choose(self.file.as_deref())?;
         let scratch = Scratch::make(self.dir.as_deref(), input.len, self.keep)?;
         let tale = Tale { report };

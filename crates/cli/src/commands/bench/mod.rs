@@ -14,10 +14,11 @@ use cofferdam::measure::{Pace, Phase, Plan, advise, measure};
 use indicatif::ProgressBar;
 
 use crate::failure::Failure;
-use crate::interrupt::{self, Stake};
+use crate::interrupt;
 use crate::report::{Channel, Form, Report, Volume};
 use crate::resources::Resources;
 use crate::size::Size;
+use crate::standard::Standard;
 
 use self::record::Record;
 use self::sentences::{Sentences, busy};
@@ -56,7 +57,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let cancel = interrupt::install(Stake::Rollback, report)?;
+        Standard::Output.refuse_unusable()?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
+        interrupt::roll_back_from_now_on();
         let plan = Plan {
             directory: self.directory,
             file_len: self.size.map(|size| size.0),

@@ -1,0 +1,84 @@
+//! A file of keys, recipients or a passphrase, and what named it: an option, or the environment.
+//! It knows no key.
+
+use std::env;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+
+use cofferdam::Zeroizing;
+
+use crate::ends::End;
+use crate::failure::Failure;
+use crate::size::Size;
+use crate::standard::Standard;
+
+/// A file that is read whole, or standard input.
+pub(crate) struct KeyFile {
+    pub(crate) file: End,
+    /// The option or the variable.
+    pub(crate) named_by: &'static str,
+}
+
+impl KeyFile {
+    /// The files that were given with an option.
+    pub(crate) fn all<'a>(
+        named_by: &'static str,
+        files: impl IntoIterator<Item = &'a End>,
+    ) -> Vec<KeyFile> {
+        files.into_iter().map(|file| KeyFile { file: file.clone(), named_by }).collect()
+    }
+
+    /// The file that `variable` names. A variable that is empty is as good as none.
+    pub(crate) fn of_environment(variable: &'static str) -> Option<KeyFile> {
+        let name = env::var_os(variable).filter(|name| !name.is_empty())?;
+        Some(KeyFile { file: End::from(name), named_by: variable })
+    }
+
+    /// All of it, in memory that is zeroed afterwards: it may hold secrets.
+    pub(crate) fn read(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let failed = |error| Failure::io(format!("{} could not be read", self.name()), error);
+        let file = match &self.file {
+            End::Standard => File::from(Standard::Input.open()?),
+            End::Path(path) => File::open(path).map_err(failed)?,
+        };
+        // The capacity is never outgrown: a vector that grows leaves copies of its content behind.
+        let mut content = Zeroizing::new(Vec::with_capacity(LEN_MAX + 1));
+        file.take(LEN_MAX as u64 + 1).read_to_end(&mut content).map_err(failed)?;
+        if content.len() > LEN_MAX {
+            return Err(Failure::usage(format!("{self} is longer than {}", Size(LEN_MAX as u64)))
+                .advise("Is it the right file?"));
+        }
+        Ok(content)
+    }
+
+    /// The path, for messages; not where a secret was given in place of the file that holds it.
+    fn name(&self) -> String {
+        let name = self.to_string();
+        let is_identity = name.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
+        let is_key = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match is_identity || is_key {
+            true => "a file whose name is itself a secret key (give the name of a file that holds it)".to_owned(),
+            false if self.named_by.starts_with('-') => name,
+            false => format!("{name} (named by {})", self.named_by),
+        }
+    }
+}
+
+impl fmt::Display for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            End::Standard => f.write_str("standard input"),
+            End::Path(_) => self.file.fmt(f),
+        }
+    }
+}
+
+/// The variable that names an identity file: `-i` of whoever opens.
+pub(crate) const IDENTITY: &str = "COFFERDAM_IDENTITY";
+/// The variable that names a file of recipients: `-R` of whoever seals.
+pub(crate) const RECIPIENTS: &str = "COFFERDAM_RECIPIENTS";
+/// The variable that names a file with a passphrase: `--passphrase-file` of either.
+pub(crate) const PASSPHRASE_FILE: &str = "COFFERDAM_PASSPHRASE_FILE";
+/// Bytes of a key file, an identity file, a recipients file, or a file with a passphrase.
+const LEN_MAX: usize = 256 * 1024;

@@ -1,0 +1,161 @@
+//! Every file that a command names, by device and inode: none is replaced that the same command reads.
+//! It knows no content, and what a command does with a file only as far as read or written.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use cofferdam::{descriptor_named, is_pipe};
+
+use crate::ends::End;
+use crate::failure::Failure;
+use crate::key_file::KeyFile;
+use crate::standard::Standard;
+
+/// The files of one command.
+#[derive(Default)]
+pub(crate) struct NamedFiles {
+    uses: Vec<Use>,
+    /// What standard input was given for.
+    stdin: Vec<String>,
+}
+
+struct Use {
+    /// As the operator would call it.
+    what: String,
+    purpose: Purpose,
+    identity: Identity,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Written,
+}
+
+/// What makes two names one file.
+#[derive(PartialEq, Eq)]
+enum Identity {
+    Inode { device: u64, inode: u64 },
+    /// Nothing is there yet: the directory, and the name in it.
+    Absent { device: u64, directory: u64, name: OsString },
+}
+
+impl NamedFiles {
+    /// `end` is read: refused if that is a standard stream that cannot be.
+    pub(crate) fn reads(&mut self, what: impl Into<String>, end: &End) -> Result<(), Failure> {
+        let what = what.into();
+        if stream_of(end, Standard::Input) == Some(Standard::Input) {
+            Standard::Input.refuse_unusable()?;
+            self.stdin.push(what.clone());
+        }
+        let metadata = match end {
+            End::Standard => Standard::Input.metadata(),
+            End::Path(path) => fs::metadata(path).ok(),
+        };
+        self.add(what, Purpose::Read, metadata.as_ref().and_then(Identity::of_file));
+        Ok(())
+    }
+
+    pub(crate) fn reads_all<'a>(
+        &mut self,
+        files: impl IntoIterator<Item = &'a KeyFile>,
+    ) -> Result<(), Failure> {
+        files.into_iter().try_for_each(|file| self.reads(format!("the file of {}", file.named_by), &file.file))
+    }
+
+    /// `end` is written, or replaced: refused if that is a standard stream that cannot be.
+    pub(crate) fn writes(&mut self, what: &str, end: &End) -> Result<(), Failure> {
+        if stream_of(end, Standard::Output) == Some(Standard::Output) {
+            Standard::Output.refuse_unusable()?;
+        }
+        let identity = match end {
+            End::Standard => Standard::Output.metadata().as_ref().and_then(Identity::of_file),
+            End::Path(path) => Identity::of_target(path),
+        };
+        self.add(what.to_owned(), Purpose::Written, identity);
+        Ok(())
+    }
+
+    /// As [`NamedFiles::writes`], of a file that is staged: what stands beside it may be written and removed as well.
+    pub(crate) fn stages(&mut self, what: &str, end: &End) -> Result<(), Failure> {
+        self.writes(what, end)?;
+        if let End::Path(path) = end
+            && !is_pipe(path)
+        {
+            for (path, suffix) in beside(path) {
+                let metadata = fs::symlink_metadata(path).ok();
+                let identity = metadata.as_ref().and_then(Identity::of_file);
+                self.add(format!("the {suffix} of {what}"), Purpose::Written, identity);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a file that would be written and is named for something else too: it may be the only copy. Refuses to read
+    /// standard input twice: its bytes come once.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if let [first, second, ..] = &self.stdin[..] {
+            let what = format!("{first} and {second} cannot both be standard input");
+            return Err(Failure::usage(what).advise("Give one of them as a file; /dev/fd/N names a descriptor."));
+        }
+        for (index, one) in self.uses.iter().enumerate() {
+            let is_written = |other: &&Use| [one, other].iter().any(|each| each.purpose == Purpose::Written);
+            let mut others = self.uses[index + 1..].iter();
+            if let Some(other) = others.find(|other| other.identity == one.identity && is_written(other)) {
+                return Err(Failure::usage(format!("{} and {} are the same file", one.what, other.what))
+                    .advise("Give the output another name. The input is then yours to remove."));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, what: String, purpose: Purpose, identity: Option<Identity>) {
+        self.uses.extend(identity.map(|identity| Use { what, purpose, identity }));
+    }
+}
+
+impl Identity {
+    /// Of a regular file. Anything else is not replaced, and can be named as often as one likes.
+    fn of_file(metadata: &Metadata) -> Option<Identity> {
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        metadata.is_file().then_some(Identity::Inode { device, inode })
+    }
+
+    fn of_target(path: &Path) -> Option<Identity> {
+        if let Ok(metadata) = fs::metadata(path) {
+            return Identity::of_file(&metadata);
+        }
+        let directory = fs::metadata(directory_of(path)).ok()?;
+        let name = path.file_name()?.to_owned();
+        Some(Identity::Absent { device: directory.dev(), directory: directory.ino(), name })
+    }
+}
+
+/// The standard stream that an argument means: by `-`, or by a path that leads to it.
+fn stream_of(end: &End, standard: Standard) -> Option<Standard> {
+    match end {
+        End::Standard => Some(standard),
+        End::Path(path) => Standard::of_descriptor(descriptor_named(path)?),
+    }
+}
+
+/// What a staged file may have beside it, with its name for messages. A link is followed, as it is where a target is replaced.
+fn beside(target: &Path) -> Vec<(PathBuf, &'static str)> {
+    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    let Some(name) = target.file_name() else { return Vec::new() };
+    let with = |suffix: &str| {
+        let mut own = OsString::from(".");
+        own.extend([name, OsStr::new(suffix)]);
+        target.with_file_name(own)
+    };
+    vec![
+        (with(".cofferdam-staging"), "staging file"),
+        (with(".cofferdam-journal"), "journal"),
+    ]
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
