@@ -22,10 +22,7 @@ pub(crate) struct KeyFile {
 
 impl KeyFile {
     /// The files that were given with an option.
-    pub(crate) fn all<'a>(
-        named_by: &'static str,
-        files: impl IntoIterator<Item = &'a End>,
-    ) -> Vec<KeyFile> {
+    pub(crate) fn all<'a>(named_by: &'static str, files: impl IntoIterator<Item = &'a End>) -> Vec<KeyFile> {
         files.into_iter().map(|file| KeyFile { file: file.clone(), named_by }).collect()
     }
 
@@ -58,7 +55,9 @@ impl KeyFile {
         let is_identity = name.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
         let is_key = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         match is_identity || is_key {
-            true => "a file whose name is itself a secret key (give the name of a file that holds it)".to_owned(),
+            true => {
+                "a file whose name is itself a secret key (give the name of a file that holds it)".to_owned()
+            }
             false if self.named_by.starts_with('-') => name,
             false => format!("{name} (named by {})", self.named_by),
         }

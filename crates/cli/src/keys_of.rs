@@ -238,7 +238,8 @@ impl SealingFiles<'_> {
     /// means these and nobody else.
     fn or_else(self, environment: impl FnOnce() -> (Option<KeyFile>, Option<KeyFile>)) -> Self {
         let Self { recipients, lists, key_files, passphrase } = &self;
-        let is_given = !recipients.is_empty() || !lists.is_empty() || !key_files.is_empty() || passphrase.is_some();
+        let is_given =
+            !recipients.is_empty() || !lists.is_empty() || !key_files.is_empty() || passphrase.is_some();
         if is_given {
             return self;
         }

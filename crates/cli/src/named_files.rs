@@ -37,9 +37,16 @@ enum Purpose {
 /// What makes two names one file.
 #[derive(PartialEq, Eq)]
 enum Identity {
-    Inode { device: u64, inode: u64 },
+    Inode {
+        device: u64,
+        inode: u64,
+    },
     /// Nothing is there yet: the directory, and the name in it.
-    Absent { device: u64, directory: u64, name: OsString },
+    Absent {
+        device: u64,
+        directory: u64,
+        name: OsString,
+    },
 }
 
 impl NamedFiles {
@@ -62,7 +69,9 @@ impl NamedFiles {
         &mut self,
         files: impl IntoIterator<Item = &'a KeyFile>,
     ) -> Result<(), Failure> {
-        files.into_iter().try_for_each(|file| self.reads(format!("the file of {}", file.named_by), &file.file))
+        files
+            .into_iter()
+            .try_for_each(|file| self.reads(format!("the file of {}", file.named_by), &file.file))
     }
 
     /// `end` is written, or replaced: refused if that is a standard stream that cannot be.
@@ -98,7 +107,9 @@ impl NamedFiles {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if let [first, second, ..] = &self.stdin[..] {
             let what = format!("{first} and {second} cannot both be standard input");
-            return Err(Failure::usage(what).advise("Give one of them as a file; /dev/fd/N names a descriptor."));
+            return Err(
+                Failure::usage(what).advise("Give one of them as a file; /dev/fd/N names a descriptor.")
+            );
         }
         for (index, one) in self.uses.iter().enumerate() {
             let is_written = |other: &&Use| [one, other].iter().any(|each| each.purpose == Purpose::Written);
@@ -150,10 +161,7 @@ fn beside(target: &Path) -> Vec<(PathBuf, &'static str)> {
         own.extend([name, OsStr::new(suffix)]);
         target.with_file_name(own)
     };
-    vec![
-        (with(".cofferdam-staging"), "staging file"),
-        (with(".cofferdam-journal"), "journal"),
-    ]
+    vec![(with(".cofferdam-staging"), "staging file"), (with(".cofferdam-journal"), "journal")]
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -137,8 +137,8 @@ pub use sinks::{
 #[cfg(feature = "ring")]
 pub use sinks::{RingReader, RingSink};
 pub use sources::{
-    Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, descriptor_named, open_descriptor,
-    open_path,
+    Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, descriptor_named,
+    open_descriptor, open_path,
 };
 
 /// The caller's key-value pairs.

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
@@ -99,8 +99,8 @@ fn a_fifo_that_nobody_reads_does_not_hold_an_interrupted_restore() {
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_and_not_a_signal() {
     let place = Place::with_sealed(4);
-    // A shell sets it; 512 bytes each.
-    let limited = "ulimit -f 32 && exec \"$0\" restore -i key.txt - target < sealed.cfd";
+    // A shell sets it; 512 bytes each. Of a pipe nobody knows beforehand that it will be too much.
+    let limited = "cat sealed.cfd | (ulimit -f 32 && exec \"$0\" restore -i key.txt - target)";
     let mut shell = Command::new("sh");
     shell.args(["-c", limited, env!("CARGO_BIN_EXE_cofferdam")]).current_dir(place.directory.path());
     Ran::of(shell.output().unwrap()).assert_failed(1, "File too large");
@@ -122,10 +122,87 @@ fn an_interrupted_check_of_an_idle_pipe_is_130() {
     assert_eq!(end_of(verifying).code, 130);
 }
 
+#[test]
+fn a_signal_ends_a_command_that_waits_for_a_key() {
+    let place = Place::with_sealed(1);
+    mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for (index, arguments) in [
+        "restore -i fifo sealed.cfd target",
+        "restore --key-file fifo sealed.cfd target",
+        "restore --passphrase-file fifo sealed.cfd target",
+        "restore -i key.txt --peer-key fifo sealed.cfd tcp://127.0.0.1:9",
+        "seal -R fifo -o target plain",
+        "seal --key-file fifo -o target plain",
+        "seal --resume --passphrase-file fifo -o target plain",
+        "verify -i fifo sealed.cfd",
+        "rewrap -i key.txt -R fifo sealed.cfd",
+        "receive --listen 127.0.0.1:0 --peer-key fifo target",
+        "restore -i - sealed.cfd target",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let (signal, code) = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)][index % 3];
+        let waiting = place.spawn(arguments.split(' '));
+        wait_until("the handler of signals", || catches_interrupts(&waiting));
+        send(&waiting, signal);
+        let ran = end_of_open(waiting);
+        assert_eq!(ran.code, code, "{arguments}: {}", ran.stderr);
+        ran.assert_failed(code, "cofferdam: interrupted");
+        assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd"], "{arguments}");
+    }
+}
+
+#[test]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let place = Place::with_sealed(4);
+    let mut shell = place.shell_command("trap '' INT TERM HUP QUIT; exec \"$0\" restore -i key.txt - target");
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut restoring = shell.spawn().unwrap();
+    let mut feed = restoring.stdin.take().unwrap();
+    let sealed = place.read("sealed.cfd");
+    feed.write_all(&sealed[..sealed.len() / 2]).unwrap();
+    wait_until("the staging file", || place.path(".target.cofferdam-staging").exists());
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        send(&restoring, signal);
+    }
+    feed.write_all(&sealed[sealed.len() / 2..]).unwrap();
+    drop(feed);
+    end_of(restoring).assert_done();
+    assert!(place.read("target") == place.read("plain"));
+}
+
+#[test]
+fn a_signal_that_quits_gives_the_terminal_its_echo_back() {
+    let place = Place::with_sealed(1);
+    fs::write(place.path("words"), "a passphrase").unwrap();
+    place.run(["seal", "--passphrase-file", "words", "-o", "locked.cfd", "plain"]).assert_done();
+    let shown = place.on_terminal(
+        "ulimit -c 0
+        stty -g >before
+        (until stty -a </dev/tty | grep -q -- '-echo '; do :; done; kill -QUIT $(cat pid)) &
+        sh -c 'echo $$ >pid; exec \"$COFFERDAM\" restore -p locked.cfd target'
+        echo \"code $?\"
+        stty -g >after",
+    );
+    // What a shell says of a process that SIGQUIT, which is 3, has ended.
+    assert!(shown.contains("code 131"), "{shown}");
+    assert_eq!(place.read("before"), place.read("after"));
+    assert!(!place.path("target").exists());
+}
+
 fn open_fifo(place: &Place) -> File {
     mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     // For reading too: then opening does not wait for the program.
     OpenOptions::new().read(true).write(true).open(place.path("fifo")).unwrap()
+}
+
+/// As `end_of`, with standard input kept open until then: its end is none for the program.
+fn end_of_open(mut child: Child) -> Ran {
+    let stdin = child.stdin.take();
+    let ran = end_of(child);
+    drop(stdin);
+    ran
 }
 
 /// What the kernel says of the signals that a process handles.

@@ -93,6 +93,31 @@ impl Place {
         ran
     }
 
+    /// Runs a line of shell, in which the program is `cofferdam`: for redirections, and what a shell does to signals.
+    pub(crate) fn shell(&self, line: &str) -> Ran {
+        Ran::of(self.shell_command(line).output().unwrap())
+    }
+
+    pub(crate) fn shell_command(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        let line = format!("cofferdam() {{ \"$0\" \"$@\"; }}; {line}");
+        command.args(["-c", &line, env!("CARGO_BIN_EXE_cofferdam")]);
+        command.current_dir(self.directory.path()).env("R", &self.recipient).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs lines of shell on a terminal of their own, as `script` makes one. `$COFFERDAM` is the program.
+    pub(crate) fn on_terminal(&self, lines: &str) -> String {
+        fs::write(self.path("on-terminal.sh"), lines).unwrap();
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", "sh on-terminal.sh", "/dev/null"]);
+        command.env("COFFERDAM", env!("CARGO_BIN_EXE_cofferdam")).env("R", &self.recipient);
+        command.current_dir(self.directory.path()).stdin(Stdio::null());
+        let shown = command.output().unwrap();
+        fs::remove_file(self.path("on-terminal.sh")).unwrap();
+        String::from_utf8(shown.stdout).unwrap()
+    }
+
     /// Starts it with every standard stream a pipe.
     pub(crate) fn spawn(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
         let mut command = self.command(arguments);
