@@ -65,6 +65,14 @@ Examples:
   cofferdam verify db.cfd                            check it without any key
   tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
 
+Standard input and output are - wherever a file is named, for keys too; /dev/fd/N is a descriptor, a pipe for instance. \
+Standard input is read for one purpose.
+
+Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
+  COFFERDAM_IDENTITY         as -i of restore, verify and rewrap
+  COFFERDAM_RECIPIENTS       as -R of seal and rewrap
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, verify and rewrap
+
 Exit codes:
     0  done
     1  reading, writing or the machine failed

@@ -57,10 +57,10 @@ impl End {
 
     /// As an output: a path that leads to this process's own standard output (`/dev/stdout`) is `-`, unless a regular file is
     /// there, which has a name of its own.
-    pub(crate) fn as_output(self) -> End {
-        match &self {
+    pub(crate) fn as_output(&self) -> End {
+        match self {
             End::Path(path) if descriptor_named(path) == Some(1) && is_pipe(path) => End::Standard,
-            _ => self,
+            _ => self.clone(),
         }
     }
 

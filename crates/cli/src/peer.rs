@@ -139,10 +139,10 @@ impl Goal {
     }
 
     /// As an output; see [`End::as_output`].
-    pub(crate) fn as_output(self) -> Goal {
+    pub(crate) fn as_output(&self) -> Goal {
         match self {
             Goal::Here(end) => Goal::Here(end.as_output()),
-            Goal::Receiver(_) => self,
+            Goal::Receiver(address) => Goal::Receiver(address.clone()),
         }
     }
 

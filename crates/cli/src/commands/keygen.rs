@@ -34,7 +34,7 @@ pub(crate) struct Keygen {
 
 impl Keygen {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let output = match self.output.clone().map(End::as_output) {
+        let output = match self.output.as_ref().map(End::as_output) {
             Some(End::Path(path)) => Some(path),
             Some(End::Standard) | None => None,
         };

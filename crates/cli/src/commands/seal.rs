@@ -202,7 +202,7 @@ impl Seal {
 
     fn output(&self) -> Result<End, Failure> {
         match (&self.output, &self.input) {
-            (Some(output), _) => Ok(output.clone().as_output()),
+            (Some(output), _) => Ok(output.as_output()),
             (None, End::Path(input)) => {
                 let mut name = input.clone().into_os_string();
                 name.push(EXTENSION);

@@ -134,7 +134,7 @@ fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     let refusals: [(&[&str], i32, &str); 6] = [
         (&["--size", "1MiB"], 2, "say nothing"),
         (&["--size", "17179869183GiB"], 1, "there is no room"),
-        (&["--threads", "5000"], 2, "too many"),
+        (&["--threads", "5000"], 2, "from 1 to 1024"),
         (&["--memory", "4KiB"], 2, "too small"),
         (&["--directory", "absent"], 1, "absent"),
         (&["--directory", "file"], 1, "not a directory"),
