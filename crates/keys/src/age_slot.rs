@@ -1,4 +1,4 @@
-//! Owns the body of a slot of kind 1: an age v1 file around the stream key, and the limits on it.
+//! Owns the body of a slot of kind 1: an age v1 file around the stream key, sealed and opened.
 //! Refuses to know whose recipients and identities those are.
 //!
 //! The age library zeroes what it decrypts, but not the buffer in which it collects a payload to encrypt: when
@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Read, Write};
 use age::{DecryptError, Decryptor, Encryptor};
 use zeroize::Zeroizing;
 
+use crate::age_header::{self, STANZA_COUNT_MAX, WORK_FACTOR_MAX, stanza_count};
 use crate::error::{KeyError, said};
 use crate::slot::SlotFault;
 use crate::stream_key::{STREAM_KEY_LEN, StreamKey};
@@ -32,47 +33,19 @@ pub(crate) fn seal<'a>(
     }
 }
 
-/// Checks that `body` begins as an age v1 file does, within the limit on stanzas.
-pub(crate) fn check(body: &[u8]) -> Result<(), SlotFault> {
-    lock(body).map(|_| ())
-}
-
-/// What an age file asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lock {
-    /// Identities other than a passphrase.
-    Identity,
-    /// A passphrase and nothing else.
-    Passphrase,
-}
-
-/// Says what opens the age file in `body`. Stanzas are counted before age parses or tries any of them.
-pub(crate) fn lock(body: &[u8]) -> Result<Lock, SlotFault> {
-    let count = stanza_count(body);
-    if count > STANZA_COUNT_MAX {
-        return Err(SlotFault::Limit {
-            what: "age stanzas",
-            found: count as u64,
-            max: STANZA_COUNT_MAX as u64,
-        });
-    }
-    match parse(body)?.is_scrypt() {
-        true => Ok(Lock::Passphrase),
-        false => Ok(Lock::Identity),
-    }
-}
-
 /// Why one identity did not open an age file.
 pub(crate) enum Refusal {
     /// It is not one of the file's.
     Closed,
     /// It may be, but something it depends on failed.
     Noted(String),
+    /// There were not so many bytes of memory to try it.
+    Memory(usize),
     /// The file is at fault.
     Fault(SlotFault),
 }
 
-/// Opens the age file in `body` with `identity`. [`lock`] has passed it.
+/// Opens the age file in `body` with `identity`. [`age_header::parse`] has passed it.
 pub(crate) fn open(body: &[u8], identity: &dyn age::Identity) -> Result<StreamKey, Refusal> {
     let mut payload =
         parse(body).map_err(Refusal::Fault)?.decrypt(std::iter::once(identity)).map_err(refusal)?;
@@ -91,8 +64,10 @@ pub(crate) fn open(body: &[u8], identity: &dyn age::Identity) -> Result<StreamKe
 }
 
 fn parse(body: &[u8]) -> Result<Decryptor<HeaderFirst<'_>>, SlotFault> {
-    Decryptor::new_buffered(HeaderFirst { rest: body, header_len: header_len(body) })
-        .map_err(|_| SlotFault::Malformed("it is not an age v1 file"))
+    // The header is well formed: what is left to be wrong is a passphrase beside other stanzas, and the nonce behind it.
+    Decryptor::new_buffered(HeaderFirst { rest: body, header_len: age_header::parse(body)?.len }).map_err(
+        |_| SlotFault::Malformed("its age file is cut short, or mixes a passphrase with other stanzas"),
+    )
 }
 
 /// A body that hands its whole header over as if it were one line.
@@ -151,31 +126,3 @@ fn refusal(error: DecryptError) -> Refusal {
 fn malformed(problem: &'static str) -> Refusal {
     Refusal::Fault(SlotFault::Malformed(problem))
 }
-
-/// Counts the lines that begin a stanza, up to the line that ends the header. The body of a stanza is base64,
-/// which has neither `-` nor `>`, so no other line of a header begins so.
-fn stanza_count(body: &[u8]) -> usize {
-    let header = &body[..header_len(body)];
-    header.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"-> ")).count()
-}
-
-/// Bytes up to and with the line that ends the header; all of `body` where there is none.
-fn header_len(body: &[u8]) -> usize {
-    let mut len = 0;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        len += line.len();
-        if line.starts_with(b"---") {
-            break;
-        }
-    }
-    len
-}
-
-/// Most stanzas of one age file; the age library adds one of its own, so 255 recipients at most.
-pub const STANZA_COUNT_MAX: usize = 256;
-/// The scrypt work factor that is written, as a power of two: about a second and 256 MiB.
-pub const WORK_FACTOR: u8 = 18;
-/// The largest scrypt work factor that is accepted: about four seconds and 1 GiB.
-pub const WORK_FACTOR_MAX: u8 = 20;
-
-const _: () = assert!(WORK_FACTOR <= WORK_FACTOR_MAX && WORK_FACTOR_MAX < 64);

@@ -32,6 +32,11 @@ pub enum KeyError {
         /// What age or the plugin said.
         problem: String,
     },
+    /// A passphrase takes more memory than the operating system gives.
+    Memory {
+        /// Bytes that were asked for.
+        needed: usize,
+    },
     /// The operating system gave no random numbers.
     Random {
         /// What it said.
@@ -60,6 +65,9 @@ impl fmt::Display for KeyError {
             }
             Self::Recipient { problem } => {
                 write!(f, "the stream key could not be wrapped for a recipient: {problem}")
+            }
+            Self::Memory { needed } => {
+                write!(f, "there is no memory for a passphrase's slot, which takes {} MiB", needed >> 20)
             }
             Self::Random { problem } => {
                 write!(f, "the operating system gave no random numbers: {problem}")
@@ -128,6 +136,15 @@ pub enum UnwrapError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A passphrase slot takes more memory than the operating system gives. Whether it would have opened is not known.
+    Memory {
+        /// The slot, counted from 0.
+        slot: usize,
+        /// Bytes that were asked for.
+        needed: usize,
+    },
+    /// The caller has cancelled.
+    Cancelled,
     /// A count, a size or a work factor is above its limit.
     Limit {
         /// The slot, counted from 0; absent where the slots together are too many or too long.
@@ -157,6 +174,14 @@ impl fmt::Display for UnwrapError {
                  preamble is damaged"
             ),
             Self::Malformed { slot, problem } => write!(f, "key slot {slot} is damaged: {problem}"),
+            Self::Memory { slot, needed } => {
+                write!(
+                    f,
+                    "there is no memory for the passphrase of key slot {slot}, which takes {} MiB",
+                    needed >> 20
+                )
+            }
+            Self::Cancelled => f.write_str("interrupted"),
             Self::Limit { slot: Some(slot), what, found, max } => {
                 write!(f, "key slot {slot} has {found} {what}, at most {max} are accepted")
             }

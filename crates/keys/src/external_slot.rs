@@ -16,6 +16,10 @@ impl<'a> ExternalSlot<'a> {
             .split_first_chunk::<2>()
             .ok_or(SlotFault::Malformed("an external key ends inside its name's length"))?;
         let name_len = usize::from(u16::from_le_bytes(*name_len));
+        // What contradicts the bytes that are there is damage; only then is there a limit to speak of (FORMAT F2.4).
+        let (name, ciphertext) = rest
+            .split_at_checked(name_len)
+            .ok_or(SlotFault::Malformed("an external key ends inside its name"))?;
         if name_len > EXTERNAL_NAME_LEN_MAX {
             return Err(SlotFault::Limit {
                 what: "bytes in an external key's name",
@@ -23,9 +27,6 @@ impl<'a> ExternalSlot<'a> {
                 max: EXTERNAL_NAME_LEN_MAX as u64,
             });
         }
-        let (name, ciphertext) = rest
-            .split_at_checked(name_len)
-            .ok_or(SlotFault::Malformed("an external key ends inside its name"))?;
         let name = std::str::from_utf8(name)
             .map_err(|_| SlotFault::Malformed("an external key's name is not UTF-8"))?;
         if name.is_empty() {

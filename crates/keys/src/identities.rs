@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 use age::secrecy::SecretString;
 use age::{Callbacks, IdentityFile, NoCallbacks};
 
-use crate::age_slot::{self, Lock, Refusal, WORK_FACTOR_MAX};
+use crate::age_header::{self, Lock, WORK_FACTOR_MAX};
+use crate::age_slot::{self, Refusal};
 use crate::error::{KeyError, KeyMaterial, UnwrapError, said};
 use crate::external_slot::ExternalSlot;
 use crate::saved_text::saved_text;
+use crate::scrypt_work::{check_work, scrypt_work};
 use crate::slot::{KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, SealedSlot, SlotFault, check_slots};
 use crate::stream_key::StreamKey;
 use crate::wrapping_key::WrappingKey;
@@ -125,22 +127,44 @@ impl Identities {
     /// Tries everything in the set on `slots`, in their order, and returns the first key that `accept` takes:
     /// the caller's check against the preamble's commitment. `preamble_head` is bytes 0..80 of the preamble.
     ///
+    /// A slot is tried if there is something in the set for its kind: an age file needs an age identity, one with a
+    /// passphrase the passphrase.
+    ///
     /// # Errors
     /// [`UnwrapError::Limit`] and [`UnwrapError::Malformed`] as [`check_slots`] finds them, before any
-    /// identity is tried. Where no key was accepted: [`UnwrapError::Mismatch`] if a slot opened, else
-    /// `Malformed` or `Limit` if a slot was found at fault while it was tried (the scrypt work factor is
-    /// above 20, the payload is not 32 bytes), else [`UnwrapError::NoKey`].
+    /// identity is tried. Where no key was accepted: [`UnwrapError::Memory`] if a slot could not be tried for want of
+    /// memory, else [`UnwrapError::Mismatch`] if a slot opened, else `Malformed` or `Limit` if a slot was found at fault
+    /// while it was tried (the scrypt work factor is above 20, all of them together ask for more than [`SCRYPT_WORK_MAX`],
+    /// the payload is not 32 bytes), else [`UnwrapError::NoKey`].
     pub fn unwrap(
         &self,
         slots: &[SealedSlot],
         preamble_head: &[u8; 80],
         accept: &mut dyn FnMut(&StreamKey) -> bool,
     ) -> Result<StreamKey, UnwrapError> {
+        self.unwrap_unless(slots, preamble_head, accept, &|| false)
+    }
+
+    /// As [`Identities::unwrap`], and asks `cancelled` before each slot: one with a passphrase takes seconds.
+    ///
+    /// # Errors
+    /// As [`Identities::unwrap`], and [`UnwrapError::Cancelled`].
+    pub fn unwrap_unless(
+        &self,
+        slots: &[SealedSlot],
+        preamble_head: &[u8; 80],
+        accept: &mut dyn FnMut(&StreamKey) -> bool,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<StreamKey, UnwrapError> {
         check_slots(slots)?;
         let mut findings = Findings::default();
+        let work = scrypt_work(slots);
         for (index, slot) in slots.iter().enumerate() {
+            if cancelled() {
+                return Err(UnwrapError::Cancelled);
+            }
             let opened = match slot.kind {
-                KIND_AGE => self.open_age(index, &slot.body, &mut findings),
+                KIND_AGE => self.open_age(index, &slot.body, work, &mut findings),
                 KIND_WRAPPING_KEY => {
                     self.wrapping_keys.iter().find_map(|key| key.unwrap(&slot.body, preamble_head))
                 }
@@ -158,21 +182,24 @@ impl Identities {
 
     /// Tries the identities one by one: within one call age stops at the first that fails for good, and a
     /// plugin that fails must not hide the identity after it.
-    fn open_age(&self, index: usize, body: &[u8], findings: &mut Findings) -> Option<StreamKey> {
-        match age_slot::lock(body) {
-            Ok(Lock::Identity) => {
+    fn open_age(&self, index: usize, body: &[u8], work: u64, findings: &mut Findings) -> Option<StreamKey> {
+        let header = age_header::parse(body).map_err(|fault| findings.record(index, Refusal::Fault(fault)));
+        match header.ok()?.lock {
+            Lock::Identity => {
                 let identities = self.age.iter().map(|identity| &**identity as &dyn age::Identity);
                 identities
                     .map(|identity| age_slot::open(body, identity))
                     .find_map(|attempt| attempt.map_err(|refusal| findings.record(index, refusal)).ok())
             }
-            Ok(Lock::Passphrase) => {
-                let mut identity = age::scrypt::Identity::new(self.passphrase.as_ref()?.ask_once()?.clone());
-                identity.set_max_work_factor(WORK_FACTOR_MAX);
-                let attempt = age_slot::open(body, &identity);
+            Lock::Passphrase(factor) => {
+                let passphrase = self.passphrase.as_ref()?;
+                let attempt =
+                    check_work(factor, work).and_then(|()| open_by_passphrase(body, passphrase.ask_once()));
                 attempt.map_err(|refusal| findings.record(index, refusal)).ok()
             }
-            Err(fault) => {
+            Lock::Mixed if self.age.is_empty() && self.passphrase.is_none() => None,
+            Lock::Mixed => {
+                let fault = SlotFault::Malformed("its age file has a passphrase beside other recipients");
                 findings.record(index, Refusal::Fault(fault));
                 None
             }
@@ -212,6 +239,12 @@ impl Identities {
     }
 }
 
+fn open_by_passphrase(body: &[u8], passphrase: Option<&SecretString>) -> Result<StreamKey, Refusal> {
+    let mut identity = age::scrypt::Identity::new(passphrase.ok_or(Refusal::Closed)?.clone());
+    identity.set_max_work_factor(WORK_FACTOR_MAX);
+    age_slot::open(body, &identity)
+}
+
 /// A passphrase that is known, or will be once somebody has been asked.
 struct Passphrase {
     asked: OnceLock<Option<SecretString>>,
@@ -237,6 +270,7 @@ type ExternalHook = dyn Fn(&str, &[u8]) -> Result<StreamKey, Box<dyn Error + Sen
 struct Findings {
     mismatch: Option<usize>,
     fault: Option<(usize, SlotFault)>,
+    memory: Option<(usize, usize)>,
     notes: Vec<String>,
 }
 
@@ -245,11 +279,15 @@ impl Findings {
         match refusal {
             Refusal::Closed => {}
             Refusal::Noted(note) => self.notes.push(note),
+            Refusal::Memory(needed) => self.memory = self.memory.or(Some((slot, needed))),
             Refusal::Fault(fault) => self.fault = self.fault.take().or(Some((slot, fault))),
         }
     }
 
     fn into_error(self, slots: usize) -> UnwrapError {
+        if let Some((slot, needed)) = self.memory {
+            return UnwrapError::Memory { slot, needed };
+        }
         match (self.mismatch, self.fault) {
             (Some(slot), _) => UnwrapError::Mismatch { slot },
             (None, Some((slot, fault))) => fault.at(slot),

@@ -14,6 +14,7 @@
 //! Secrets are zeroed when dropped and have no `Debug`. Whoever held a stream key can keep it: wrapping the
 //! key anew for others does not take the stream back from those who could open it before.
 
+mod age_header;
 mod age_slot;
 mod error;
 mod external_slot;
@@ -23,6 +24,7 @@ mod moment;
 mod recipients;
 mod saved_text;
 mod schedule;
+mod scrypt_work;
 mod secret;
 mod slot;
 mod stream_key;
@@ -33,7 +35,7 @@ pub use age::secrecy::SecretString;
 pub use age::{Callbacks, NoCallbacks};
 pub use zeroize::Zeroizing;
 
-pub use age_slot::{STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
+pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
 pub use error::{KeyError, KeyMaterial, UnwrapError};
 pub use external_slot::EXTERNAL_NAME_LEN_MAX;
 pub use identities::Identities;

@@ -4,9 +4,11 @@
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Callbacks, NoCallbacks};
 
-use crate::age_slot::{self, WORK_FACTOR, WORK_FACTOR_MAX};
+use crate::age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX, WorkFactor};
+use crate::age_slot;
 use crate::error::{KeyError, KeyMaterial, said};
 use crate::external_slot::ExternalSlot;
+use crate::scrypt_work::probe_memory;
 use crate::slot::{
     KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, SLOT_COUNT_MAX, SLOT_HEADER_LEN, SLOTS_LEN_MAX, SealedSlot,
 };
@@ -32,7 +34,7 @@ use crate::wrapping_key::WrappingKey;
 #[derive(Default)]
 pub struct Recipients {
     age: Vec<Box<dyn age::Recipient + Send>>,
-    passphrases: Vec<age::scrypt::Recipient>,
+    passphrases: Vec<(age::scrypt::Recipient, WorkFactor)>,
     wrapping_keys: Vec<WrappingKey>,
     external: Vec<SealedSlot>,
 }
@@ -136,7 +138,7 @@ impl Recipients {
         }
         let mut recipient = age::scrypt::Recipient::new(passphrase);
         recipient.set_work_factor(work_factor);
-        self.passphrases.push(recipient);
+        self.passphrases.push((recipient, WorkFactor(work_factor.into())));
         Ok(self)
     }
 
@@ -166,8 +168,8 @@ impl Recipients {
     ///
     /// # Errors
     /// [`KeyError::NoRecipients`] for an empty set; [`KeyError::TooMany`] above 16 slots, 256 age stanzas
-    /// (255 recipients and one that age adds) or the length of a key area; [`KeyError::Recipient`] where age
-    /// or a plugin refuses; [`KeyError::Random`].
+    /// (255 recipients and one that age adds), the length of a key area, or 2^22 steps of scrypt over all passphrases;
+    /// [`KeyError::Recipient`] where age or a plugin refuses; [`KeyError::Memory`]; [`KeyError::Random`].
     pub fn wrap(
         &self,
         stream_key: &StreamKey,
@@ -183,7 +185,8 @@ impl Recipients {
             slots.push(SealedSlot { kind: KIND_WRAPPING_KEY, body: key.wrap(stream_key, preamble_head)? });
         }
         slots.extend(self.external.iter().cloned());
-        for passphrase in &self.passphrases {
+        for (passphrase, factor) in &self.passphrases {
+            probe_memory(*factor).map_err(|needed| KeyError::Memory { needed })?;
             let recipient = std::iter::once(passphrase as &dyn age::Recipient);
             slots.push(SealedSlot { kind: KIND_AGE, body: age_slot::seal(recipient, stream_key)? });
         }
@@ -202,10 +205,15 @@ impl Recipients {
         if count > SLOT_COUNT_MAX {
             return Err(KeyError::TooMany { what: "key slots", count, max: SLOT_COUNT_MAX });
         }
-        if self.age.len() >= age_slot::STANZA_COUNT_MAX {
+        if self.age.len() >= STANZA_COUNT_MAX {
             // The exact count is known only once age has asked every recipient, plugins among them.
-            let max = age_slot::STANZA_COUNT_MAX - 1;
+            let max = STANZA_COUNT_MAX - 1;
             return Err(KeyError::TooMany { what: "age recipients", count: self.age.len(), max });
+        }
+        let work: u64 = self.passphrases.iter().map(|(_, factor)| factor.work()).sum();
+        if work > SCRYPT_WORK_MAX {
+            let (count, max) = (work as usize, SCRYPT_WORK_MAX as usize);
+            return Err(KeyError::TooMany { what: "steps of scrypt over all passphrases", count, max });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Owns the slots of the key area and their limits (FORMAT §5).
 //! Refuses to know how slots are laid out in a key copy and how any kind of slot is opened.
 
-use crate::age_slot;
+use crate::age_header;
 use crate::error::UnwrapError;
 use crate::external_slot::ExternalSlot;
 use crate::wrapping_key::WRAPPED_LEN;
@@ -33,8 +33,8 @@ pub const SLOT_BODY_LEN_MAX: usize = SLOTS_LEN_MAX - SLOT_HEADER_LEN;
 
 const _: () = assert!(WRAPPED_LEN <= SLOT_BODY_LEN_MAX);
 
-/// Checks counts and sizes first, then the structure of every slot of a known kind. It needs no key and does
-/// no expensive work, so a keyless reader refuses what [`Identities::unwrap`](crate::Identities::unwrap)
+/// Checks counts and sizes first, then the structure of every slot of a known kind (FORMAT F5.2). It needs no key and
+/// does no expensive work, so a keyless reader refuses what [`Identities::unwrap`](crate::Identities::unwrap)
 /// refuses before it tries an identity.
 ///
 /// # Errors
@@ -44,7 +44,9 @@ pub fn check_slots(slots: &[SealedSlot]) -> Result<(), UnwrapError> {
     check_sizes(slots)?;
     for (index, slot) in slots.iter().enumerate() {
         match slot.kind {
-            KIND_AGE => age_slot::check(&slot.body).map_err(|fault| fault.at(index))?,
+            KIND_AGE => {
+                age_header::parse(&slot.body).map_err(|fault| fault.at(index))?;
+            }
             KIND_WRAPPING_KEY if slot.body.len() != WRAPPED_LEN => {
                 return Err(SlotFault::Malformed("a wrapped key is 80 bytes long").at(index));
             }

@@ -81,7 +81,7 @@ fn a_writer_does_not_overfill_a_key_copy() {
 
 #[test]
 fn a_work_factor_above_20_is_a_limit_and_is_not_computed() {
-    for work_factor in [21, 22, 63] {
+    for work_factor in [21, 22, 63, 64, 255, 256, 4096, u64::MAX] {
         // Salt and body have the right lengths and any content: scrypt with 2^63 would never return.
         let stanza = format!("-> scrypt {} {work_factor}\n{}\n", "A".repeat(22), "A".repeat(43));
         let identities = Identities::new().passphrase(SecretString::from("correct horse"));
@@ -89,6 +89,106 @@ fn a_work_factor_above_20_is_a_limit_and_is_not_computed() {
         let expected =
             UnwrapError::Limit { slot: Some(0), what: "as scrypt work factor", found: work_factor, max: 20 };
         assert_eq!(verdict, Err(expected));
+    }
+}
+
+/// Passphrase slots that nobody has the passphrase for, with these work factors. The last factors are small: only the sum of
+/// all decides, and nothing that takes long is computed.
+fn passphrase_slots(factors: &[u8]) -> Vec<SealedSlot> {
+    let slot = |factor| age_slot(&format!("-> scrypt {} {factor}\n{}\n", "A".repeat(22), "A".repeat(43)));
+    factors.iter().map(slot).collect()
+}
+
+#[test]
+fn more_scrypt_than_16_slots_of_the_factor_that_is_written_is_a_limit_and_is_not_computed() {
+    let identities = Identities::new()
+        .ask_passphrase(|| panic!("nobody is asked for a slot that will not be tried"))
+        .wrapping_key(WrappingKey::from_bytes([9; 32]));
+    // 4 * 2^20 is 2^22, the limit; the smallest slot is one too many.
+    let mut slots = passphrase_slots(&[20, 20, 20, 20, 1]);
+    let verdict = identities.unwrap(&slots, &HEAD, &mut |_| true).map(|_| ());
+    let what = "steps of scrypt with the other passphrase slots";
+    let expected = UnwrapError::Limit { slot: Some(0), what, found: (1 << 22) + 2, max: 1 << 22 };
+    assert_eq!(verdict, Err(expected));
+    // A key of another kind opens all the same.
+    slots.extend(
+        Recipients::new().wrapping_key(WrappingKey::from_bytes([9; 32])).wrap(&stream_key(), &HEAD).unwrap(),
+    );
+    assert!(identities.unwrap(&slots, &HEAD, &mut |_| true).is_ok());
+}
+
+#[test]
+fn a_slot_that_is_refused_for_its_own_factor_does_not_count_against_the_others() {
+    let identities = Identities::new().passphrase(SecretString::from("correct horse"));
+    let passphrase = Recipients::new()
+        .passphrase_with_work_factor(SecretString::from("correct horse"), 1)
+        .unwrap()
+        .wrap(&stream_key(), &HEAD)
+        .unwrap();
+    let slots = [passphrase_slots(&[21, 63]), passphrase].concat();
+    assert!(identities.unwrap(&slots, &HEAD, &mut |_| true).is_ok());
+}
+
+#[test]
+fn a_writer_asks_for_no_more_scrypt_than_a_reader_does() {
+    let with = |factors: &[u8]| {
+        factors.iter().fold(Recipients::new(), |recipients, factor| {
+            recipients.passphrase_with_work_factor(SecretString::from("correct horse"), *factor).unwrap()
+        })
+    };
+    let refused = with(&[20, 20, 20, 20, 1]).wrap(&stream_key(), &HEAD).unwrap_err();
+    assert!(matches!(refused, KeyError::TooMany { max: 0x40_0000, .. }), "{refused}");
+    assert_eq!(with(&[1; SLOT_COUNT_MAX]).wrap(&stream_key(), &HEAD).unwrap().len(), SLOT_COUNT_MAX);
+}
+
+#[test]
+fn who_has_cancelled_waits_for_one_slot_at_most() {
+    let slots = passphrase_slots(&[1; 5]);
+    let identities = Identities::new().passphrase(SecretString::from("correct horse"));
+    for slots_tried in 0..5 {
+        let asked = std::cell::Cell::new(0);
+        let cancelled = || asked.replace(asked.get() + 1) == slots_tried;
+        let verdict = identities.unwrap_unless(&slots, &HEAD, &mut |_| true, &cancelled).map(|_| ());
+        assert_eq!((verdict, asked.get()), (Err(UnwrapError::Cancelled), slots_tried + 1));
+    }
+    let verdict = identities.unwrap_unless(&slots, &HEAD, &mut |_| true, &|| false).map(|_| ());
+    assert!(matches!(verdict, Err(UnwrapError::NoKey { slots: 5, .. })), "{verdict:?}");
+}
+
+/// An age file that nobody can open, before one that a key file opens.
+fn assert_faulty_only_to_whom_tries_it(faulty: &SealedSlot) {
+    let key = || WrappingKey::from_bytes([9; 32]);
+    let good = Recipients::new().wrapping_key(key()).wrap(&stream_key(), &HEAD).unwrap();
+    let both = [vec![faulty.clone()], good].concat();
+    let identity = Identity::generate().file_text("today").unwrap();
+    let person = || Identities::new().identity_file(identity.as_bytes()).unwrap();
+    let verdict = |identities: Identities, slots: &[SealedSlot]| {
+        identities.unwrap(slots, &HEAD, &mut |_| true).map(|_| ())
+    };
+    assert_eq!(check_slots(&both), Ok(()));
+    assert_eq!(verdict(Identities::new().wrapping_key(key()), &both), Ok(()));
+    assert_eq!(verdict(person().wrapping_key(key()), &both), Ok(()));
+    let tried = verdict(person(), std::slice::from_ref(faulty));
+    assert!(matches!(tried, Err(UnwrapError::Malformed { slot: 0, .. })), "{tried:?}");
+    let untried = verdict(Identities::new().wrapping_key(key()), std::slice::from_ref(faulty));
+    assert!(matches!(untried, Err(UnwrapError::NoKey { slots: 1, .. })), "{untried:?}");
+}
+
+#[test]
+fn an_age_file_that_is_cut_behind_its_header_is_a_fault_of_its_slot_alone() {
+    let mut slot = age_slot(&stanzas(1));
+    for left in [0, 15] {
+        slot.body.truncate(slot.body.len() - (16 + 48) + left);
+        assert_faulty_only_to_whom_tries_it(&slot);
+        slot = age_slot(&stanzas(1));
+    }
+}
+
+#[test]
+fn a_passphrase_beside_other_recipients_is_a_fault_of_its_slot_alone() {
+    let passphrase = format!("-> scrypt {} 1\n{}\n", "A".repeat(22), "A".repeat(43));
+    for stanzas in [passphrase.clone() + &stanzas(1), stanzas(1) + &passphrase, passphrase.repeat(2)] {
+        assert_faulty_only_to_whom_tries_it(&age_slot(&stanzas));
     }
 }
 
@@ -120,11 +220,13 @@ fn an_external_keys_name_has_1_to_255_bytes_of_utf_8() {
     for body in [&named(1), &named(255), &b"\x01\0kciphertext".to_vec()] {
         assert_eq!(check(body), Ok(()));
     }
-    for body in [&b""[..], b"\x01", b"\x00\0", b"\x02\0k", b"\x01\0\xff", b"\xff\0k"] {
+    for body in
+        [&b""[..], b"\x01", b"\x00\0", b"\x02\0k", b"\x01\0\xff", b"\xff\0k", b"\xff\xff", b"\xff\xffabc"]
+    {
         let verdict = check(body);
         assert!(matches!(verdict, Err(UnwrapError::Malformed { slot: 0, .. })), "{body:?}: {verdict:?}");
     }
-    for body in [&named(256), &b"\xff\xff".to_vec()] {
+    for body in [&named(256), &named(u16::MAX)] {
         let verdict = check(body);
         assert!(matches!(verdict, Err(UnwrapError::Limit { slot: Some(0), .. })), "{verdict:?}");
     }
