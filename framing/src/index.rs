@@ -79,7 +79,8 @@ impl IndexPage {
         bytes
     }
 
-    /// Parses a page with its MAC behind it; the MAC is the caller's to check.
+    /// Parses a page with its MAC behind it; the MAC is the caller's to check. A count that contradicts the length of
+    /// `bytes` is damage, whatever it is (FORMAT F2.4).
     pub fn parse(bytes: &[u8]) -> Result<(IndexPage, [u8; MAC_LEN]), FramingError> {
         let head: &[u8; PAGE_HEAD_LEN] = exact(bytes, Record::IndexPage)?;
         if head[..8] != *PAGE_MAGIC {
@@ -87,13 +88,14 @@ impl IndexPage {
         }
         zeros(&head[24..], Record::IndexPage)?;
         let count = u32_at(head, 12);
+        let len = (PAGE_HEAD_LEN + MAC_LEN) as u64 + u64::from(count) * ENTRY_LEN as u64;
+        if bytes.len() as u64 != len {
+            return Err(FramingError::damaged(Record::IndexPage, "has another length than its count says"));
+        }
         if !(1..=PAGE_ENTRIES_MAX).contains(&count) {
             return Err(FramingError::limit(Record::IndexPage, "has no entries, or more than 4096"));
         }
-        let entries_end = PAGE_HEAD_LEN + to_usize(count) * ENTRY_LEN;
-        if bytes.len() != entries_end + MAC_LEN {
-            return Err(FramingError::damaged(Record::IndexPage, "has another length than its count says"));
-        }
+        let entries_end = bytes.len() - MAC_LEN;
         let entries =
             bytes[PAGE_HEAD_LEN..entries_end].chunks_exact(ENTRY_LEN).map(IndexEntry::parse).collect();
         let page =
@@ -189,18 +191,20 @@ impl Footer {
         to_usize(self.pages) * DIRECTORY_ENTRY_LEN
     }
 
+    /// The arithmetic first (FORMAT F9.3): a number that contradicts another is damage, and no limit has anything to say.
     fn check(&self) -> Result<(), FramingError> {
         let damaged = |problem| Err(FramingError::damaged(Record::Footer, problem));
-        if self.pages > PAGES_MAX || self.segments > SEGMENTS_MAX {
-            return Err(FramingError::limit(Record::Footer, "counts more segments than a stream may have"));
-        }
         if self.segments == 0 || u64::from(self.pages) != self.segments.div_ceil(u64::from(PAGE_ENTRIES_MAX))
         {
             return damaged("counts pages and segments that do not agree");
         }
-        let end = self.directory_offset.checked_add((self.directory_len() + FOOTER_LEN) as u64);
+        let directory_len = u64::from(self.pages) * DIRECTORY_ENTRY_LEN as u64;
+        let end = self.directory_offset.checked_add(directory_len + FOOTER_LEN as u64);
         if end != Some(self.wire_len) {
             return damaged("has offsets that do not agree");
+        }
+        if self.pages > PAGES_MAX || self.segments > SEGMENTS_MAX {
+            return Err(FramingError::limit(Record::Footer, "counts more segments than a stream may have"));
         }
         Ok(())
     }
@@ -237,7 +241,41 @@ mod tests {
         bytes[12] = 3;
         assert_eq!(IndexPage::parse(&bytes).unwrap_err().fault, Fault::Damaged);
         bytes[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(IndexPage::parse(&bytes).unwrap_err().fault, Fault::Limit);
+        assert_eq!(IndexPage::parse(&bytes).unwrap_err().fault, Fault::Damaged);
+    }
+
+    #[test]
+    fn a_count_that_agrees_with_the_length_is_held_against_the_limit() {
+        for (count, fault) in [(0, Some(Fault::Limit)), (1, None), (4096, None), (4097, Some(Fault::Limit))] {
+            let mut bytes = vec![0; 64 + 80 * count];
+            bytes[..8].copy_from_slice(PAGE_MAGIC);
+            bytes[12..16].copy_from_slice(&(count as u32).to_le_bytes());
+            assert_eq!(IndexPage::parse(&bytes).err().map(|error| error.fault), fault, "{count} entries");
+        }
+    }
+
+    #[test]
+    fn a_footer_that_agrees_with_itself_is_held_against_the_limits() {
+        let with = |pages: u32, segments: u64, wire_len: u64| Footer {
+            pages,
+            directory_offset: wire_len.wrapping_sub(112 + 40 * u64::from(pages)),
+            segments,
+            plaintext_len: 5,
+            wire_len,
+            stream_digest: [1; 32],
+        };
+        let fault = |footer: Footer| {
+            let bytes = [&footer.to_bytes()[..], &[2; 32]].concat();
+            Footer::parse(&bytes).err().map(|error| error.fault)
+        };
+        assert_eq!(fault(with(1 << 20, 1 << 32, u64::MAX)), None);
+        assert_eq!(fault(with((1 << 20) + 1, (1 << 32) + 1, u64::MAX)), Some(Fault::Limit));
+        assert_eq!(fault(with((1 << 20) + 1, 1 << 32, u64::MAX)), Some(Fault::Damaged));
+        assert_eq!(fault(with(u32::MAX, u64::MAX, u64::MAX)), Some(Fault::Damaged));
+        assert_eq!(fault(with(u32::MAX, u64::from(u32::MAX) * 4096, u64::MAX)), Some(Fault::Limit));
+        // 1 byte too short for its directory: the offset has wrapped.
+        assert_eq!(fault(with(1, 1, 151)), Some(Fault::Damaged));
+        assert_eq!(fault(with(1, 1, 152)), None);
     }
 
     #[test]

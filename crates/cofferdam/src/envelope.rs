@@ -13,6 +13,7 @@ use keys::{Identities, KeySchedule, Recipients, StreamKey};
 
 use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy, framing_slots};
+use crate::resources::Resources;
 use crate::{Error, ErrorKind, Metadata, Warning};
 
 /// A stream's beginning, read or made. Without a key it has no schedule and no metadata.
@@ -28,22 +29,50 @@ pub(crate) struct Envelope {
     backend: Backend,
 }
 
+/// What a reader holds, and so how far it can judge a stream.
+#[derive(Clone, Copy)]
+pub(crate) enum Access<'a> {
+    /// Keys to try.
+    Keys(&'a Identities),
+    /// Nothing, and it verifies what shows without a key.
+    Keyless,
+    /// Nothing, and it only looks at what the stream says of itself.
+    Inspecting,
+}
+
+impl<'a> From<Option<&'a Identities>> for Access<'a> {
+    fn from(identities: Option<&'a Identities>) -> Access<'a> {
+        identities.map_or(Access::Keyless, Access::Keys)
+    }
+}
+
+/// Parses the preamble, and refuses here and now what this reader could not judge: *tags* without a key (FORMAT F13.12).
+pub(crate) fn read_preamble(block: &[u8], access: Access<'_>) -> Result<Preamble, Error> {
+    let preamble = parse_preamble(block)?;
+    match access {
+        Access::Keyless if preamble.digest == DigestKind::Tags => Err(keyless_tags()),
+        _ => Ok(preamble),
+    }
+}
+
 impl Envelope {
-    /// Opens the three records; with `identities` all of them are authenticated, without only their structure counts.
+    /// Opens the three records; with keys all of them are authenticated, without only their structure counts.
     pub(crate) fn open(
         block: &[u8],
         area: &[u8],
         metadata: &[u8],
-        identities: Option<&Identities>,
-        backend: Backend,
+        access: Access<'_>,
+        resources: &Resources,
     ) -> Result<Envelope, Error> {
-        let (preamble, schedule, warnings) = Envelope::judge(block, area, identities)?;
+        let backend = resources.backend;
+        let (preamble, schedule, warnings) = Envelope::judge(block, area, access, resources)?;
         let origin = preamble.origin();
-        let head = MetadataHead::parse(metadata).map_err(|error| Error::framing(error, origin))?;
-        let entries = match &schedule {
-            Some(schedule) => open_metadata(&head, metadata, schedule, preamble.suite, backend, origin)?,
-            None => Vec::new(),
-        };
+        let head = MetadataHead::parse(metadata).map_err(|error| Error::framing(error, origin));
+        let entries = head.and_then(|head| match &schedule {
+            Some(schedule) => open_metadata(&head, metadata, schedule, preamble.suite, backend, origin),
+            None => Ok(Vec::new()),
+        });
+        let entries = entries.map_err(|error| error.behind(&warnings))?;
         Ok(Envelope {
             metadata_len: metadata.len() as u64,
             chain: ChainValue::start(preamble.digest, &bound(&preamble), metadata),
@@ -59,16 +88,17 @@ impl Envelope {
     pub(crate) fn judge(
         block: &[u8],
         area: &[u8],
-        identities: Option<&Identities>,
+        access: Access<'_>,
+        resources: &Resources,
     ) -> Result<(Preamble, Option<KeySchedule>, Vec<Warning>), Error> {
-        let preamble = parse_preamble(block)?;
+        let preamble = read_preamble(block, access)?;
         let bytes = preamble.to_bytes();
-        let area = KeyArea::parse(&bytes, area)?;
-        let Some(identities) = identities else {
+        let area = KeyArea::parse(&bytes, area);
+        let Access::Keys(identities) = access else {
             let warnings = area.check_shape()?;
             return Ok((preamble, None, warnings));
         };
-        let unlocked = area.unlock(identities)?;
+        let unlocked = area.unlock(identities, &resources.cancel)?;
         Ok((preamble, Some(unlocked.schedule), unlocked.warnings))
     }
 

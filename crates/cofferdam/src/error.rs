@@ -10,6 +10,8 @@ use keys::{KeyError, UnwrapError};
 use segment_worker::StreamError;
 use sinks::{ByteCount, CommitError, TargetError};
 
+use crate::Warning;
+
 /// What kind of failure it was. Each has one exit code in the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -57,6 +59,8 @@ struct Inner {
     frame: Option<u32>,
     position: Option<u64>,
     kept: Option<u64>,
+    /// What was wrong with a key copy before this on the wire, and kept nobody from going on.
+    key_copy: Option<Warning>,
     advice: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -71,6 +75,7 @@ impl Error {
             frame: None,
             position: None,
             kept: None,
+            key_copy: None,
             advice: None,
             source: None,
         }))
@@ -145,6 +150,26 @@ impl Error {
         self
     }
 
+    /// A fault that comes behind a key area of which `warnings` tell.
+    #[must_use]
+    pub(crate) fn behind(mut self, warnings: &[Warning]) -> Error {
+        self.0.key_copy = self.0.key_copy.or_else(|| warnings.iter().copied().find(Warning::is_damage));
+        self
+    }
+
+    /// The fault that a complete verification reports in place of this one: the first on the wire (FORMAT F5.16, F13.4),
+    /// which a key copy that a restore can do without is. What is no fault of the stream stays what it is.
+    pub(crate) fn first_of_verification(self) -> Error {
+        let of_stream = matches!(
+            self.0.kind,
+            ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Limit | ErrorKind::Unsupported
+        );
+        match self.0.key_copy {
+            Some(warning) if of_stream => Error::damaged(warning.to_string()).because(self),
+            _ => self,
+        }
+    }
+
     /// A record that does not parse; `base` is where the parsed bytes begin in the stream.
     pub(crate) fn framing(error: FramingError, base: u64) -> Error {
         let error = error.moved(base);
@@ -181,6 +206,7 @@ impl Error {
 
     pub(crate) fn key(error: KeyError) -> Error {
         let kind = match &error {
+            KeyError::Memory { .. } => ErrorKind::Exhausted,
             KeyError::Random { .. } | KeyError::Recipient { .. } => ErrorKind::Io,
             _ => ErrorKind::Usage,
         };
@@ -194,6 +220,9 @@ impl Error {
                 "Try another identity, passphrase or key file; `cofferdam inspect` shows the kinds of slots.",
             ),
             UnwrapError::Limit { .. } => error_with(ErrorKind::Limit),
+            UnwrapError::Memory { .. } => error_with(ErrorKind::Exhausted)
+                .advise("Free memory, or raise the limit on this process's memory (`ulimit -v`)."),
+            UnwrapError::Cancelled => error_with(ErrorKind::Cancelled),
             _ => error_with(ErrorKind::Damaged).advise(DAMAGED),
         }
     }

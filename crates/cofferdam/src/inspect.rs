@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use frame_worker::{Backend, DigestKind, Suite};
+use frame_worker::{DigestKind, Suite};
 use framing::Preamble;
 use framing::limits::PREAMBLE_BLOCK_LEN;
 use sources::{FileSource, ReadAt, Source};
 
-use crate::envelope::Envelope;
+use crate::envelope::{Access, Envelope};
 use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
 use crate::index::{Index, read};
@@ -114,7 +114,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 }
 
 fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {
-    let Some(envelope) = read_placed_envelope(&*source, None, Backend::default())? else {
+    let Some(envelope) = read_placed_envelope(&*source, Access::Inspecting, &Resources::default())? else {
         return Err(fault_at_the_beginning(file));
     };
     let index = Index::read(&*source, &envelope)?;
@@ -168,7 +168,7 @@ impl Inspection {
 
 /// What is wrong before the segments: reading from the front tells *damaged* from *truncated*.
 fn fault_at_the_beginning(file: FileSource) -> Error {
-    let read = read_envelope(&mut Window::new(file), None, &Resources::default());
+    let read = read_envelope(&mut Window::new(file), Access::Inspecting, &Resources::default());
     let short = || Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment");
     read.err().unwrap_or_else(short)
 }
@@ -177,10 +177,11 @@ fn key_copies(source: &dyn ReadAt, envelope: &Envelope) -> Result<[Option<KeyCop
     let mut area = vec![0; 2 * envelope.preamble.key_copy_len as usize];
     read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let preamble = envelope.preamble.to_bytes();
-    let area = KeyArea::parse(&preamble, &area)?;
+    let area = KeyArea::parse(&preamble, &area);
     let mut copies = [None, None];
-    for (index, copy) in area.order() {
-        let slots = copy.slots().map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
+    for (index, copy) in area.usable() {
+        // The slots of the copy that serves are well formed; of the other one there is a warning, and nothing to show.
+        let Ok(slots) = copy.slots() else { continue };
         let slots = slots.iter().map(|slot| summary(slot.kind, &slot.body)).collect();
         copies[index] = Some(KeyCopySummary { generation: copy.generation, slots });
     }

@@ -25,7 +25,7 @@ use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan, Workers};
 use crate::resume::{Behind, Found, Resumed};
 use crate::tentative::{Keeps, Opening, Tentative, restore_into, tell_kept};
-use crate::{Error, ErrorKind, Observer, Restored, StreamDigest, Warning};
+use crate::{Error, ErrorKind, Observer, Restored, StreamDigest};
 
 /// Opens sealed streams.
 ///
@@ -199,13 +199,16 @@ impl Opener {
     /// digest and the structure.
     ///
     /// # Errors
-    /// A key copy that would only be a warning to a restore is an error here.
+    /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when all else has been
+    /// looked at, and before any fault that comes after it on the wire.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
-        let sink = NullSink::new();
-        let verified = self.open_with(source, |envelope, _| Ok(Opening::plain(sink, envelope).into()))?;
-        let damaged =
-            verified.warnings.iter().find(|warning| matches!(warning, Warning::KeyCopyDamaged { .. }));
-        match damaged {
+        let mut warnings = Vec::new();
+        let verified = self.open_with(source, |envelope, _| {
+            warnings.clone_from(&envelope.warnings);
+            Ok(Opening::plain(NullSink::new(), envelope).into())
+        });
+        let verified = verified.map_err(|error| error.behind(&warnings).first_of_verification())?;
+        match verified.warnings.iter().find(|warning| warning.is_damage()) {
             Some(warning) => Err(Error::new(ErrorKind::Damaged, warning.to_string())
                 .advise("All data is intact and can be restored.")),
             None => Ok(verified),
@@ -237,10 +240,12 @@ impl Opener {
         let mut known = None;
         if let Some(positioned) = place {
             self.resources.look()?;
-            let envelope = read_placed_envelope(&*positioned, identities, self.resources.backend)?;
+            let envelope = read_placed_envelope(&*positioned, identities, &self.resources)?;
             self.resources.look()?;
             let index = match &envelope {
-                Some(envelope) => Index::read(&*positioned, envelope)?,
+                Some(envelope) => {
+                    Index::read(&*positioned, envelope).map_err(|error| error.behind(&envelope.warnings))?
+                }
                 None => None,
             };
             if let (Some(envelope), Some(index)) = (&envelope, index) {

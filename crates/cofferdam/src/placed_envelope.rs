@@ -1,30 +1,29 @@
 //! The envelope of a stream that lies still: its records, read at their offsets.
 //! It judges none of them; the envelope does.
 
-use frame_worker::Backend;
 use framing::MetadataHead;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
-use keys::Identities;
 use sources::ReadAt;
 
 use crate::Error;
-use crate::envelope::Envelope;
-use crate::foreign::parse_preamble;
+use crate::envelope::{Access, Envelope, read_preamble};
 use crate::index::read;
+use crate::resources::Resources;
 
 /// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
 /// reading it from the front says best.
-pub(crate) fn read_placed_envelope(
+pub(crate) fn read_placed_envelope<'a>(
     source: &dyn ReadAt,
-    identities: Option<&Identities>,
-    backend: Backend,
+    access: impl Into<Access<'a>>,
+    resources: &Resources,
 ) -> Result<Option<Envelope>, Error> {
+    let access = access.into();
     if source.len() < PREAMBLE_BLOCK_LEN as u64 {
         return Ok(None);
     }
     let mut block = vec![0; PREAMBLE_BLOCK_LEN];
     read(source, 0, &mut block)?;
-    let preamble = parse_preamble(&block)?;
+    let preamble = read_preamble(&block, access)?;
     let origin = preamble.origin();
     if source.len() < origin + METADATA_HEAD_LEN as u64 {
         return Ok(None);
@@ -39,5 +38,5 @@ pub(crate) fn read_placed_envelope(
     }
     metadata.resize(head.record_len(), 0);
     read(source, origin, &mut metadata)?;
-    Envelope::open(&block, &area, &metadata, identities, backend).map(Some)
+    Envelope::open(&block, &area, &metadata, access, resources).map(Some)
 }

@@ -66,6 +66,13 @@ pub enum Warning {
     },
 }
 
+impl Warning {
+    /// Whether a complete verification calls it *damaged* (FORMAT F5.16).
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Warning::KeyCopyDamaged { .. })
+    }
+}
+
 impl std::fmt::Display for Warning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -9,6 +9,7 @@ use std::path::Path;
 use framing::Preamble;
 use framing::limits::PREAMBLE_BLOCK_LEN;
 use keys::{Identities, Recipients};
+use segment_worker::CancelToken;
 
 use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy};
@@ -40,8 +41,8 @@ pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> 
     let copy_len = preamble.key_copy_len as usize;
     let mut area = vec![0; 2 * copy_len];
     read_exactly(&file, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
-    let key_area = KeyArea::parse(&bytes, &area)?;
-    let unlocked = key_area.unlock(identities)?;
+    let key_area = KeyArea::parse(&bytes, &area);
+    let unlocked = key_area.unlock(identities, &CancelToken::new())?;
     let generation = key_area.generation(unlocked.taken).checked_add(1);
     let generation =
         generation.ok_or_else(|| Error::new(ErrorKind::Limit, "the stream cannot be re-wrapped again"))?;

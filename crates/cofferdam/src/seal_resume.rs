@@ -153,7 +153,7 @@ impl Sealer {
         identities: &Identities,
     ) -> Result<Option<Envelope>, Error> {
         let given = (!identities.is_empty()).then_some(identities);
-        match read_placed_envelope(source, given, self.resources.backend) {
+        match read_placed_envelope(source, given, &self.resources) {
             Ok(Some(envelope)) if envelope.schedule.is_none() => Err(Error::new(
                 ErrorKind::NoKey,
                 "an interrupted sealing of this output can go on only with a key that opens it, and none was given",

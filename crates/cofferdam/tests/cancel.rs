@@ -12,13 +12,13 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use cofferdam::{
-    Arrival, BytesSource, CancelToken, Checkpoint, CommitError, Error, ErrorKind, MakeDurable, Observer,
-    Opener, PipeSource, PositionedWrite, Profile, Progress, ReadAt, Sealer, Source, StageOptions, StagedFile,
-    StreamingSink,
+    Arrival, BytesSource, CancelToken, Checkpoint, CommitError, Error, ErrorKind, Identities, MakeDurable,
+    Observer, Opener, PipeSource, PositionedWrite, Profile, Progress, ReadAt, Recipients, Sealer, Source,
+    StageOptions, StagedFile, StreamingSink,
 };
 
 use streams::{
-    READINGS, Reading, SEGMENT, Shared, counted, names_in, opener, scratch, seal, small_sealer, threads,
+    READINGS, Reading, SEGMENT, Shared, counted, names_in, open, opener, scratch, seal, small_sealer, threads,
 };
 
 /// How often each way of cancelling is tried.
@@ -446,4 +446,28 @@ fn a_used_token_stays_used() {
         assert_eq!((error.kind(), contents.take()), (ErrorKind::Cancelled, None));
     }
     assert!(token.is_cancelled());
+}
+
+#[test]
+fn a_passphrase_that_is_asked_for_and_cancelled_is_tried_on_no_slot_but_that_one() {
+    let passphrase = |text: &str| text.to_owned().into();
+    let recipients = ["one", "two"].into_iter().fold(Recipients::new(), |recipients, text| {
+        recipients.passphrase_with_work_factor(passphrase(text), 1).unwrap()
+    });
+    let sealed = Shared::new(seal(&Sealer::new(recipients), counted(10)));
+    for reading in READINGS {
+        for (cancels, due) in [(false, None), (true, Some(ErrorKind::Cancelled))] {
+            let token = CancelToken::new();
+            let during = token.clone();
+            // It is the second slot's.
+            let identities = Identities::new().ask_passphrase(move || {
+                if cancels {
+                    during.cancel();
+                }
+                Some("two".to_owned().into())
+            });
+            let opened = open(&Opener::new(identities).cancel(token), reading, sealed.clone());
+            assert_eq!(opened.err().map(|error| error.kind()), due, "{reading:?}");
+        }
+    }
 }

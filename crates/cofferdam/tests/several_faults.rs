@@ -88,11 +88,11 @@ fn due(verdict: Result<reference::Opened, Verdict>) -> &'static str {
     }
 }
 
-/// A reader that starts from the index meets its counts first, and holds them to the limits (F14.8). And where the stream
-/// ends as it should, it sees that a frame which wants more than is left is wrong, and nothing is missing.
+/// Where the stream ends as it should, a reader that starts from the index sees that a frame which wants more than is left is
+/// wrong, and nothing is missing.
 fn knows_by_its_index(due: &str, class: &str, bad: &[u8], good: &[u8]) -> bool {
     let ends_well = bad.len() == good.len() && bad[bad.len() - 112..] == good[good.len() - 112..];
-    (due, class) == ("damaged", "limit") || (due, class) == ("truncated", "damaged") && ends_well
+    (due, class) == ("truncated", "damaged") && ends_well
 }
 
 /// Damages a stream in [`CASES`] ways, and holds both readers against the reference opener.

@@ -32,7 +32,7 @@ pub(super) fn write(vectors: &Path, target: &str, corpus: &Path) -> Result<usize
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
         let file = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        for (index, seed) in cuts(target, body(&file)).into_iter().enumerate() {
+        for (index, seed) in cuts(target, &stream(vectors, &file)).into_iter().enumerate() {
             if seed.is_empty() || seed.len() > SEED_LEN_MAX {
                 continue;
             }
@@ -45,11 +45,30 @@ pub(super) fn write(vectors: &Path, target: &str, corpus: &Path) -> Result<usize
     Ok(count)
 }
 
-/// The bytes of a vector behind its text, which ends with the first empty line; nothing where there is no such line.
-fn body(file: &[u8]) -> &[u8] {
+/// The stream of a vector: what stands behind its text, or another vector's stream with the patches that the text names.
+fn stream(vectors: &Path, file: &[u8]) -> Vec<u8> {
+    let (text, body) = split(file);
+    let text = String::from_utf8_lossy(text);
+    let values = |name: &'static str| text.lines().filter_map(move |line| line.strip_prefix(name));
+    let base = values("base: ").next().and_then(|base| fs::read(vectors.join(base)).ok());
+    let Some(base) = base else { return body.to_vec() };
+    let mut stream = split(&base).1.to_vec();
+    stream.truncate(values("len: ").find_map(|len| len.parse().ok()).unwrap_or(usize::MAX));
+    for (at, digits) in values("patch: ").filter_map(|patch| patch.split_once('=')) {
+        let place = at.parse().ok().and_then(|at: usize| stream.get_mut(at..));
+        let digits = digits.as_bytes().chunks_exact(2).map(|pair| String::from_utf8_lossy(pair));
+        for (byte, pair) in place.into_iter().flatten().zip(digits) {
+            *byte = u8::from_str_radix(&pair, 16).unwrap_or_default();
+        }
+    }
+    stream
+}
+
+/// The text of a vector and the bytes behind it. The first empty line ends the text; all is text where there is none.
+fn split(file: &[u8]) -> (&[u8], &[u8]) {
     match file.windows(2).position(|window| window == b"\n\n") {
-        Some(at) => &file[at + 2..],
-        None => &[],
+        Some(at) => (&file[..at], &file[at + 2..]),
+        None => (file, &[]),
     }
 }
 
@@ -119,8 +138,8 @@ mod tests {
 
     #[test]
     fn the_text_of_a_vector_is_no_seed() {
-        assert_eq!(body(b"expect: success\nkey: 00\n\n\x89CFD\n\n"), b"\x89CFD\n\n");
-        assert_eq!(body(b"no empty line\n"), b"");
+        assert_eq!(split(b"sequential: success\nkey: 00\n\n\x89CFD\n\n").1, b"\x89CFD\n\n");
+        assert_eq!(split(b"no empty line\n").1, b"");
     }
 
     #[test]

@@ -12,13 +12,30 @@ pub(super) const IDENTITY: &str =
 pub(super) const SECOND_IDENTITY: &str =
     "AGE-SECRET-KEY-1PW3KC73HUFMVJGVPYK53NL28LYZESHJFMRVMGHUXQ9J8NYN0NTESJQATNZ";
 
+/// The passphrase of `passphrase-10.age` and its like.
+pub(super) const PASSPHRASE: &str = "correct horse battery staple";
+
 pub(super) struct Case {
     name: String,
     comment: String,
-    expect: Expect,
-    key: CaseKey,
+    expect: Verdicts,
+    keys: Vec<CaseKey>,
     facts: Vec<String>,
-    sealed: Vec<u8>,
+    slow: bool,
+    content: Content,
+}
+
+/// What each kind of reader must say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Verdicts {
+    /// A restore from a pipe, with the keys.
+    pub(super) sequential: Expect,
+    /// A verification without any key.
+    pub(super) keyless: Expect,
+    /// A restore from a file, by the index.
+    pub(super) random_access: Expect,
+    /// A complete verification with the keys, from a pipe.
+    pub(super) verify: Expect,
 }
 
 /// The verdict classes of docs/vectors/README.md.
@@ -37,6 +54,13 @@ pub(super) enum Expect {
 pub(super) enum CaseKey {
     KeyFile([u8; 32]),
     Identity(&'static str),
+    Passphrase(&'static str),
+}
+
+/// The sealed bytes, or how they differ from those of another case.
+enum Content {
+    Whole(Vec<u8>),
+    Patched { base: String, base_bytes: Vec<u8>, bytes: Vec<u8> },
 }
 
 impl Case {
@@ -52,13 +76,15 @@ impl Case {
 
     /// A stream that must be refused to the holder of `CALLER_KEY`.
     pub(super) fn bad(name: &str, expect: Expect, comment: &str, sealed: Sealed) -> Case {
+        let (sequential, keyless, random_access, verify) = (expect, expect, expect, expect);
         Case {
             name: name.to_owned(),
             comment: comment.to_owned(),
-            expect,
-            key: CaseKey::KeyFile(CALLER_KEY),
+            expect: Verdicts { sequential, keyless, random_access, verify },
+            keys: vec![CaseKey::KeyFile(CALLER_KEY)],
             facts: Vec::new(),
-            sealed: sealed.bytes,
+            slow: false,
+            content: Content::Whole(sealed.bytes),
         }
     }
 
@@ -67,7 +93,12 @@ impl Case {
     }
 
     pub(super) fn key(self, key: CaseKey) -> Case {
-        Case { key, ..self }
+        self.keys(&[key])
+    }
+
+    /// All of these, in place of `CALLER_KEY`.
+    pub(super) fn keys(self, keys: &[CaseKey]) -> Case {
+        Case { keys: keys.to_vec(), ..self }
     }
 
     pub(super) fn metadata(mut self, entries: &[(&str, &str)]) -> Case {
@@ -79,9 +110,31 @@ impl Case {
         self
     }
 
-    /// Opens, but a full verification calls it damaged.
+    /// What a reader without a key says, where that is not what the holder of one says.
+    pub(super) fn keyless(mut self, expect: Expect) -> Case {
+        self.expect.keyless = expect;
+        self
+    }
+
+    /// A key copy is not good: a complete verification says so before all that comes behind it.
     pub(super) fn verifies_as_damaged(mut self) -> Case {
-        self.facts.push("verify: damaged".to_owned());
+        (self.expect.verify, self.expect.keyless) = (Expect::Damaged, Expect::Damaged);
+        self
+    }
+
+    /// Takes seconds and 1 GiB to open.
+    pub(super) fn slow(self) -> Case {
+        Case { slow: true, ..self }
+    }
+
+    /// Written down as what differs from the stream of `base`, unless that is shorter: a patch changes and cuts.
+    pub(super) fn patch_of(mut self, base: &str, base_bytes: &[u8]) -> Case {
+        self.content = match self.content {
+            Content::Whole(bytes) if bytes.len() <= base_bytes.len() => {
+                Content::Patched { base: base.to_owned(), base_bytes: base_bytes.to_vec(), bytes }
+            }
+            other => other,
+        };
         self
     }
 
@@ -95,17 +148,61 @@ impl Case {
         format!("{}.cfdv", self.name)
     }
 
-    /// Header lines, an empty line, and the sealed bytes as they are.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Header lines, an empty line, and the sealed bytes as they are, unless they are a patch.
     pub(super) fn file(&self) -> Vec<u8> {
-        let key = match self.key {
+        let Verdicts { sequential, keyless, random_access, verify } = self.expect;
+        let mut lines = vec![
+            format!("sequential: {}", sequential.class()),
+            format!("keyless: {}", keyless.class()),
+            format!("random-access: {}", random_access.class()),
+        ];
+        if verify != sequential {
+            lines.push(format!("verify: {}", verify.class()));
+        }
+        lines.extend(self.keys.iter().map(CaseKey::line));
+        lines.extend(self.facts.iter().cloned());
+        if self.slow {
+            lines.push("slow: scrypt takes seconds and 1 GiB".to_owned());
+        }
+        lines.push(format!("comment: {}", self.comment));
+        let bytes: &[u8] = match &self.content {
+            Content::Whole(bytes) => bytes,
+            Content::Patched { base, base_bytes, bytes } => {
+                lines.push(format!("base: {base}.cfdv"));
+                lines.push(format!("len: {}", bytes.len()));
+                lines.extend(patches(base_bytes, bytes));
+                &[]
+            }
+        };
+        [format!("{}\n\n", lines.join("\n")).as_bytes(), bytes].concat()
+    }
+}
+
+impl CaseKey {
+    fn line(&self) -> String {
+        match self {
             CaseKey::KeyFile(bytes) => format!("key: {}", hex::encode(bytes)),
             CaseKey::Identity(text) => format!("identity: {text}"),
-        };
-        let mut lines = vec![format!("expect: {}", self.expect.class()), key];
-        lines.extend(self.facts.iter().cloned());
-        lines.push(format!("comment: {}", self.comment));
-        [format!("{}\n\n", lines.join("\n")).as_bytes(), &self.sealed].concat()
+            CaseKey::Passphrase(text) => format!("passphrase: {text}"),
+        }
     }
+}
+
+/// A line for each run of bytes that differ.
+fn patches(base: &[u8], bytes: &[u8]) -> Vec<String> {
+    let differs = |at: &usize| base[*at] != bytes[*at];
+    let mut lines = Vec::new();
+    let mut at = 0;
+    while let Some(start) = (at..bytes.len()).find(differs) {
+        let end = (start..bytes.len()).find(|at| !differs(at)).unwrap_or(bytes.len());
+        lines.push(format!("patch: {start}={}", hex::encode(&bytes[start..end])));
+        at = end;
+    }
+    lines
 }
 
 impl Expect {
@@ -124,19 +221,21 @@ impl Expect {
 
 #[cfg(test)]
 impl Case {
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn expect(&self) -> Expect {
+    pub(super) fn expect(&self) -> Verdicts {
         self.expect
     }
 
-    pub(super) fn key_given(&self) -> CaseKey {
-        self.key
+    pub(super) fn keys_given(&self) -> &[CaseKey] {
+        &self.keys
+    }
+
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow
     }
 
     pub(super) fn sealed(&self) -> &[u8] {
-        &self.sealed
+        match &self.content {
+            Content::Whole(bytes) | Content::Patched { bytes, .. } => bytes,
+        }
     }
 }

@@ -55,6 +55,16 @@ pub(super) enum Slot {
     Opaque { kind: u16, body: Vec<u8> },
 }
 
+impl Slot {
+    /// Bytes of it without its header.
+    pub(super) fn body_len(&self) -> usize {
+        match self {
+            Slot::Age(body) | Slot::Opaque { body, .. } => body.len(),
+            Slot::KeyFile(_) | Slot::KeyFileTo { .. } => 80,
+        }
+    }
+}
+
 /// A segment by the plaintext lengths of its frames.
 #[derive(Clone)]
 pub(super) struct Segment {

@@ -197,15 +197,17 @@ fn every_vector_ends_in_the_code_of_its_class() {
         if !name.ends_with(".cfdv") {
             continue;
         }
-        let (header, sealed) = split(&fs::read(folder.join(&name)).unwrap());
-        let field =
-            |wanted: &str| header.lines().find_map(|line| line.strip_prefix(wanted)).map(str::to_owned);
-        let option = match field("identity: ") {
-            Some(identity) => ("-i", identity),
-            None => ("--key-file", field("key: ").unwrap()),
-        };
-        fs::write(place.path("given"), option.1).unwrap();
-        let due = match field("expect: ").unwrap().as_str() {
+        let (header, sealed) = split(folder, &name);
+        let field = |wanted: &'static str| header.lines().find_map(move |line| line.strip_prefix(wanted));
+        let kinds = [("identity: ", "-i"), ("key: ", "--key-file"), ("passphrase: ", "--passphrase-file")];
+        let mut options = Vec::new();
+        for (kind, option) in kinds {
+            let Some(key) = field(kind) else { continue };
+            let file = option.trim_start_matches('-');
+            fs::write(place.path(file), key).unwrap();
+            options.extend([option, file]);
+        }
+        let due = match field("sequential: ").unwrap() {
             "success" => 0,
             "damaged" => 3,
             "not a stream" => 11,
@@ -215,13 +217,14 @@ fn every_vector_ends_in_the_code_of_its_class() {
             class => panic!("{name}: class {class}"),
         };
         // In order from a pipe, as the vectors are meant to be read.
-        let ran = place.run_fed(["restore", "--restart", option.0, "given", "-", "restored"], sealed);
+        let restore = ["restore", "--restart"].into_iter().chain(options).chain(["-", "restored"]);
+        let ran = place.run_fed(restore, sealed);
         assert_eq!(ran.code, due, "{name}: {}", ran.stderr);
         assert_eq!(place.path("restored").exists(), due == 0, "{name}");
         let _ = fs::remove_file(place.path("restored"));
         count += 1;
     }
-    assert!(count >= 60, "{count} vectors");
+    assert!(count >= 250, "{count} vectors");
 }
 
 #[test]
@@ -242,15 +245,29 @@ fn a_target_that_another_process_writes_is_9() {
 
 /// Puts the stream of a vector into the directory.
 fn vector(place: &Place, name: &str) -> String {
-    let (_, sealed) = split(&fs::read(Path::new(VECTORS).join(name)).unwrap());
+    let (_, sealed) = split(Path::new(VECTORS), name);
     fs::write(place.path("vector"), sealed).unwrap();
     "vector".to_owned()
 }
 
-/// The header of a vector, and its stream.
-fn split(file: &[u8]) -> (String, Vec<u8>) {
+/// The header of a vector, and its stream: the bytes behind it, or another vector's stream with its patches.
+fn split(folder: &Path, name: &str) -> (String, Vec<u8>) {
+    let file = fs::read(folder.join(name)).unwrap();
     let end = file.windows(2).position(|pair| pair == b"\n\n").unwrap();
-    (String::from_utf8(file[..end].to_vec()).unwrap(), file[end + 2..].to_vec())
+    let header = String::from_utf8(file[..end].to_vec()).unwrap();
+    let field = |wanted: &'static str| header.lines().filter_map(move |line| line.strip_prefix(wanted));
+    let Some(base) = field("base: ").next().map(str::to_owned) else {
+        return (header, file[end + 2..].to_vec());
+    };
+    let (_, mut sealed) = split(folder, &base);
+    sealed.truncate(field("len: ").next().unwrap().parse().unwrap());
+    for (at, digits) in field("patch: ").map(|patch| patch.split_once('=').unwrap()) {
+        let at: usize = at.parse().unwrap();
+        for (index, byte) in sealed[at..at + digits.len() / 2].iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).unwrap();
+        }
+    }
+    (header, sealed)
 }
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors");

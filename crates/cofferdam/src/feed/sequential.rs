@@ -6,12 +6,12 @@ use std::sync::Arc;
 use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker};
 use framing::limits::{CLOSING_LEN, MAC_LEN};
 use framing::{FrameHeader, IndexEntry, Piece, Record, SegmentHeader};
-use keys::{Identities, macs_equal};
+use keys::macs_equal;
 use segment_worker::{Buffers, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 use sources::Source;
 
 use super::window::{Next, Window};
-use crate::envelope::Envelope;
+use crate::envelope::{Access, Envelope, read_preamble};
 use crate::error::CHANGED;
 use crate::index::trailer_fault;
 use crate::resources::Resources;
@@ -39,20 +39,27 @@ struct OpenSegment {
 }
 
 /// Reads the records before the segments.
-pub(crate) fn read_envelope<S: Source>(
+pub(crate) fn read_envelope<'a, S: Source>(
     window: &mut Window<S>,
-    identities: Option<&Identities>,
+    access: impl Into<Access<'a>>,
     resources: &Resources,
 ) -> Result<Envelope, Error> {
+    let access = access.into();
     // The splitter names the records in their order, or fails.
     let preamble = read_record(window, resources)?;
+    read_preamble(&preamble, access)?;
     let area = read_record(window, resources)?;
     let metadata = read_record(window, resources).map_err(|error| {
+        if error.kind() == ErrorKind::Cancelled {
+            return error;
+        }
         // What is whole is judged first: the fault to report is the first on the wire.
-        let before = Envelope::judge(&preamble, &area, identities);
-        before.err().filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error)
+        match Envelope::judge(&preamble, &area, access, resources) {
+            Ok((_, _, warnings)) => error.behind(&warnings),
+            Err(before) => before,
+        }
     })?;
-    Envelope::open(&preamble, &area, &metadata, identities, resources.backend)
+    Envelope::open(&preamble, &area, &metadata, access, resources)
 }
 
 /// Passes over the records before the segments, of which `envelope` has been opened already, at their offsets. They have to be

@@ -12,14 +12,35 @@ pub(super) struct Keys {
     pub(super) commitment: [u8; 32],
     pub(super) key_area: [u8; 32],
     pub(super) index: [u8; 32],
+    /// Whether they were derived: a reader without a key takes every tag and MAC as right.
+    known: bool,
 }
 
 impl Keys {
+    /// What stands for the keys where there is none.
+    pub(super) fn unknown() -> Keys {
+        Keys { stream: [0; 32], commitment: [0; 32], key_area: [0; 32], index: [0; 32], known: false }
+    }
+
+    pub(super) fn are_known(&self) -> bool {
+        self.known
+    }
+
+    /// The plaintext of `body`. Without a key it is not known, only how long it is.
+    pub(super) fn open(&self, suite: u8, secret: &[u8; 44], aad: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+        if self.known { open_aead(suite, secret, aad, body) } else { Some(vec![0; body.len() - 16]) }
+    }
+
+    /// The MAC that is due: of the index under its key. Without a key it is the one that was seen.
+    pub(super) fn index_mac(&self, name: &str, parts: &[&[u8]], seen: &[u8]) -> [u8; 32] {
+        if self.known { hmac(&self.index, name, parts) } else { seen.try_into().expect("a MAC has 32 bytes") }
+    }
+
     pub(super) fn derive(pre: &[u8], stream_key: &[u8; 32]) -> Keys {
         let (root, _) = hkdf::Hkdf::<Sha256>::extract(Some(&pre[48..80]), stream_key);
         let [stream, commitment, key_area, index] =
             ["stream", "commit", "keys", "index"].map(|name| expand(&root, name, &pre[..48]));
-        Keys { stream, commitment, key_area, index }
+        Keys { stream, commitment, key_area, index, known: true }
     }
 }
 

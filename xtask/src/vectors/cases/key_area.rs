@@ -9,7 +9,7 @@ use super::super::plan::{
 /// `STREAM_KEY` for the two identities of the vectors, by the age program.
 pub(super) const STREAM_KEY_AGE: &[u8] = include_bytes!("../age-files/stream-key.age");
 /// The first 31 bytes of it, for the first identity.
-const PAYLOAD_31_AGE: &[u8] = include_bytes!("../age-files/payload-31-bytes.age");
+pub(super) const PAYLOAD_31_AGE: &[u8] = include_bytes!("../age-files/payload-31-bytes.age");
 /// `OTHER_STREAM_KEY` for the first identity.
 const OTHER_STREAM_KEY_AGE: &[u8] = include_bytes!("../age-files/other-stream-key.age");
 
