@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Fresh, Reopen, Specimen, Violation,
-    trial::{Mode, TRIAL_LEN, WRONG, accept, bytes, expect, write_pieces},
+    trial::{Mode, TRIAL_LEN, WRONG, accept, bytes, expect, write_pieces, write_with_hole},
 };
 use crate::{Checkpoint, CommitError, PositionedWrite, ReadKept, StreamingSink, Visibility};
 
@@ -147,11 +147,25 @@ impl BrokenOff {
         }
     }
 
-    /// Publishing the whole stream now is refused, as something that has not happened.
-    pub(super) fn expect_refused(mut self) -> Result<(), Violation> {
-        let published = self.sink.publish(self.stream.bytes().len() as u64);
+    /// Positioned: writes what comes from segment `next` on, a byte left out and another added behind the end, and commits
+    /// it. False: nothing is left to write.
+    pub(super) fn write_rest_with_hole(&mut self, next: usize) -> Result<bool, Violation> {
+        let Some(writer) = self.writer().filter(|_| next < SEGMENTS) else { return Ok(false) };
+        let mut rest = self.stream.bytes().split_off(end_of(next));
+        rest.push(WRONG);
+        write_with_hole(self.rule, &*writer, end_of(next) as u64, &rest)?;
+        for segment in next..SEGMENTS {
+            let committed = self.sink.commit_segment(&self.stream.mark_after(segment + 1));
+            accept(self.rule, "a commit", committed)?;
+        }
+        Ok(true)
+    }
+
+    /// Publishing `len` bytes now is refused, as something that has not happened.
+    pub(super) fn expect_refused(mut self, len: usize) -> Result<(), Violation> {
+        let published = self.sink.publish(len as u64);
         expect(self.rule, matches!(published, Err(CommitError::NotCommitted(_))), || {
-            format!("publishing what was resumed and not written on gave {published:?}")
+            format!("a resumed stream was not written as {len} bytes, and publishing it gave {published:?}")
         })?;
         self.drop_sink();
         self.expect_untouched("a publish that was refused changed the target")

@@ -35,20 +35,21 @@ mod trial;
 use std::fmt;
 
 use self::trial::{
-    Committed, End, MODES, Mode, TRIAL_LEN, Trial, WRONG, accept, bytes, expect, mark, write_in_disorder,
-    write_segment,
+    Committed, End, MODES, Mode, TRIAL_LEN, Trial, WRONG, accept, bytes, expect, mark, roll_back,
+    write_in_disorder, write_segment, write_with_hole,
 };
 pub use self::{
     report::{Outcome, ReportRow, report},
     resume::{
-        rule_09_leftovers_do_not_count_as_written, rule_10_discard_takes_the_progress_away,
-        rule_15_a_published_stream_is_no_progress, rule_16_a_durable_mark_survives,
-        rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes,
+        rule_07_a_roll_back_after_a_resume_keeps_what_was_resumed,
+        rule_09_a_resumed_stream_is_measured_like_any_other, rule_09_leftovers_do_not_count_as_written,
+        rule_10_discard_takes_the_progress_away, rule_15_a_published_stream_is_no_progress,
+        rule_16_a_durable_mark_survives, rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes,
         rule_18_a_proof_may_reach_less_far_than_the_mark, rule_18_a_resumed_stream_is_whole,
         rule_18_starting_over_forgets_everything, rule_19_kept_bytes_read_back,
     },
 };
-use crate::{StreamingSink, Visibility};
+use crate::StreamingSink;
 
 /// A fresh sink, and a look at its target.
 pub struct Specimen {
@@ -166,20 +167,23 @@ pub fn rule_06_commits_are_private(fresh: Fresh<'_>) -> Result<(), Violation> {
 /// # Errors
 /// The rule is broken.
 pub fn rule_07_a_roll_back_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violation> {
-    let Specimen { mut sink, target, .. } = fresh();
-    let stream = bytes(TRIAL_LEN);
-    let (first, second) = stream.split_at(TRIAL_LEN / 2);
-    accept(7, "the first segment", write_segment(&mut *sink, 0, 0, first))?;
-    let at = first.len() as u64;
-    accept(7, "a segment to be rolled back", sink.begin_segment(1, at))?;
-    if sink.profile().visibility == Visibility::Private {
-        accept(7, "a write to be rolled back", sink.write_tentative(at, &[WRONG; 2 * TRIAL_LEN]))?;
+    for written in [&[0][..], &[2 * TRIAL_LEN], &[1, 2 * TRIAL_LEN]] {
+        let Specimen { mut sink, target, .. } = fresh();
+        let stream = bytes(TRIAL_LEN);
+        let (first, second) = stream.split_at(TRIAL_LEN / 2);
+        accept(7, "the first segment", write_segment(&mut *sink, 0, 0, first))?;
+        let at = first.len() as u64;
+        for len in written {
+            roll_back(&mut *sink, 1, at, *len)?;
+        }
+        accept(7, "the same segment again", write_segment(&mut *sink, 1, at, second))?;
+        accept(7, "publish after a roll back", sink.publish(TRIAL_LEN as u64))?;
+        drop(sink);
+        expect(7, target() == Some(stream), || {
+            format!("segments of {written:?} bytes were rolled back, and it shows in what was published")
+        })?;
     }
-    accept(7, "a roll back", sink.rollback_segment())?;
-    accept(7, "the same segment again", write_segment(&mut *sink, 1, at, second))?;
-    accept(7, "publish after a roll back", sink.publish(TRIAL_LEN as u64))?;
-    drop(sink);
-    expect(7, target() == Some(stream), || "what was rolled back shows in what was published".into())
+    Ok(())
 }
 
 /// Rule 8: publish gives the target exactly the stream, whatever its segments, and also when it is empty.
@@ -220,10 +224,12 @@ pub fn rule_09_publish_refuses_what_was_not_written(fresh: Fresh<'_>) -> Result<
     }
     let Some(trial) = Trial::start_any(fresh, Mode::Positioned, 9)? else { return Ok(()) };
     let Some(writer) = trial.writer.clone() else { return Ok(()) };
-    let stream = bytes(TRIAL_LEN);
-    let hole = TRIAL_LEN / 2;
-    accept(9, "a write before a hole", writer.write_at(0, &stream[..hole]))?;
-    accept(9, "a write after a hole", writer.write_at(hole as u64 + 1, &stream[hole + 1..]))?;
+    write_with_hole(9, &*writer, 0, &bytes(TRIAL_LEN))?;
+    trial.expect_refused(TRIAL_LEN)?;
+    // As many bytes as the length says, and one of them lies elsewhere.
+    let Some(trial) = Trial::start_any(fresh, Mode::Positioned, 9)? else { return Ok(()) };
+    let Some(writer) = trial.writer.clone() else { return Ok(()) };
+    write_with_hole(9, &*writer, 0, &bytes(TRIAL_LEN + 1))?;
     trial.expect_refused(TRIAL_LEN)
 }
 
@@ -342,14 +348,16 @@ macro_rules! rules {
     };
 }
 
-const RULES: [Rule; 20] = rules![
+const RULES: [Rule; 22] = rules![
     3 Positions rule_03_offsets_place_the_bytes "pieces at offsets, from several threads, make the stream"
     5 Privacy rule_05_writes_are_private "nobody sees what was written and not published"
     6 Privacy rule_06_commits_are_private "nobody sees what was committed and not published"
     7 Nothing rule_07_a_roll_back_leaves_nothing "a segment rolled back leaves nothing, and begins again"
+    7 Reopening rule_07_a_roll_back_after_a_resume_keeps_what_was_resumed "a roll back after a resume keeps what was there"
     8 Nothing rule_08_publish_gives_the_whole_stream "publish gives exactly the stream, also an empty one"
     9 Nothing rule_09_publish_refuses_what_was_not_written "a length or a hole that was not written is refused"
     9 Reopening rule_09_leftovers_do_not_count_as_written "leftovers behind the mark do not count as written"
+    9 Reopening rule_09_a_resumed_stream_is_measured_like_any_other "of a resumed stream, too, lengths and holes are refused"
     10 Privacy rule_10_discard_leaves_nothing "discard leaves the target as it was"
     10 Reopening rule_10_discard_takes_the_progress_away "discard takes the progress away"
     13 Privacy rule_13_drop_leaves_the_target_as_it_was "a drop leaves the target as it was"

@@ -6,8 +6,42 @@ use std::io;
 use super::{
     Fresh, Violation,
     broken_off::{BrokenOff, DURABLE, SEGMENTS, end_of},
-    trial::{MODES, accept, expect},
+    trial::{MODES, Mode, accept, expect, roll_back},
 };
+
+/// Rule 7: a roll back in a stream that goes on takes back its own segment alone, empty or not, once or again.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_07_a_roll_back_after_a_resume_keeps_what_was_resumed(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for written in [&[0][..], &[LONG_LEN], &[1, LONG_LEN]] {
+        let Some(mut broken) = BrokenOff::start(fresh, Mode::Ordered, 7)? else { return Ok(()) };
+        let next = broken.resume()?;
+        for len in written {
+            roll_back(&mut *broken.sink, next as u64, end_of(next) as u64, *len)?;
+        }
+        broken.finish(next)?;
+    }
+    Ok(())
+}
+
+/// Rule 9: of a stream that goes on, too, a length that is not what was written, and a hole, are not published.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_09_a_resumed_stream_is_measured_like_any_other(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        for len in [end_of(SEGMENTS) - 1, end_of(SEGMENTS) + 1] {
+            let Some(mut broken) = BrokenOff::start(fresh, mode, 9)? else { continue };
+            let next = broken.resume()?;
+            (next..SEGMENTS).try_for_each(|segment| broken.write_segment(segment))?;
+            broken.expect_refused(len)?;
+        }
+    }
+    let Some(mut broken) = BrokenOff::start(fresh, Mode::Positioned, 9)? else { return Ok(()) };
+    let next = broken.resume()?;
+    if broken.write_rest_with_hole(next)? { broken.expect_refused(end_of(SEGMENTS)) } else { Ok(()) }
+}
 
 /// Rule 9: after a resume, what an earlier attempt left behind the mark does not count as written.
 ///
@@ -17,7 +51,7 @@ pub fn rule_09_leftovers_do_not_count_as_written(fresh: Fresh<'_>) -> Result<(),
     for mode in MODES {
         let Some(mut broken) = BrokenOff::start(fresh, mode, 9)? else { continue };
         broken.resume()?;
-        broken.expect_refused()?;
+        broken.expect_refused(end_of(SEGMENTS))?;
     }
     Ok(())
 }
@@ -178,6 +212,9 @@ pub fn rule_19_kept_bytes_read_back(fresh: Fresh<'_>) -> Result<(), Violation> {
     }
     Ok(())
 }
+
+/// Longer than what is written again.
+const LONG_LEN: usize = 100 * 1024;
 
 fn expect_mark(broken: &mut BrokenOff, least: usize, when: &str) -> Result<(), Violation> {
     let last = broken.last_commit()?;

@@ -145,10 +145,16 @@ fn every_defect_is_caught_by_its_rule() {
         (Defect::CommitShows, 6),
         (Defect::RollBackKeepsBytes, 7),
         (Defect::RollBackFails, 7),
+        (Defect::RollBackAfterResumeEmpties, 7),
+        (Defect::EmptyRollBackTakesASegment, 7),
+        (Defect::SecondRollBackKeepsBytes, 7),
         (Defect::PublishIsShort, 8),
         (Defect::EmptyIsNotPublished, 8),
         (Defect::SecondSegmentIsLost, 8),
         (Defect::HolesAreZeros, 9),
+        (Defect::BytesAreCounted, 9),
+        (Defect::BytesAreCountedAfterResume, 9),
+        (Defect::TailIsDroppedAfterResume, 9),
         (Defect::TailIsDropped, 9),
         (Defect::RefusalIsUnknown, 9),
         (Defect::RefusalEmptiesTarget, 9),
@@ -161,6 +167,7 @@ fn every_defect_is_caught_by_its_rule() {
         (Defect::DiscardKeepsTheMark, 10),
         (Defect::PublishKeepsTheMark, 15),
         (Defect::MarkIsLost, 16),
+        (Defect::MarkOutlivesItsBytes, 19),
         (Defect::MarkStaysBehind, 16),
         (Defect::AskingTakesTheMark, 16),
         (Defect::ResumeForgetsBytes, 18),
@@ -185,4 +192,11 @@ fn a_mark_that_outlives_its_bytes_is_caught_also_where_a_proof_would_find_it() {
         let rules: Vec<_> = violations.iter().map(|violation| violation.rule).collect();
         assert_eq!(rules, [18], "{violations:#?}");
     }
+}
+
+/// Without kept bytes nothing but the bytes that are published shows it.
+#[test]
+fn bytes_that_are_lost_under_a_durable_mark_are_caught_where_nothing_can_be_read_back() {
+    let violations = check_all(&mut || Model::specimen(Some(Defect::MarkOutlivesItsBytes), Offer::MarkAlone));
+    assert!(violations.iter().any(|violation| violation.rule == 18), "{violations:#?}");
 }

@@ -110,6 +110,32 @@ pub(super) fn write_pieces(sink: &mut dyn StreamingSink, at: u64, data: &[u8]) -
     Ok(())
 }
 
+/// Begins a segment, writes `len` bytes that no stream holds where nobody sees them, and takes it back.
+pub(super) fn roll_back(
+    sink: &mut dyn StreamingSink,
+    index: u64,
+    at: u64,
+    len: usize,
+) -> Result<(), Violation> {
+    accept(7, "a segment to be rolled back", sink.begin_segment(index, at))?;
+    if sink.profile().visibility == Visibility::Private && len > 0 {
+        accept(7, "a write to be rolled back", write_pieces(sink, at, &vec![WRONG; len]))?;
+    }
+    accept(7, "a roll back", sink.rollback_segment())
+}
+
+/// All of `data` but a byte in its middle.
+pub(super) fn write_with_hole(
+    rule: u8,
+    writer: &dyn PositionedWrite,
+    at: u64,
+    data: &[u8],
+) -> Result<(), Violation> {
+    let hole = data.len() / 2;
+    accept(rule, "a write before a hole", writer.write_at(at, &data[..hole]))?;
+    accept(rule, "a write after a hole", writer.write_at(at + hole as u64 + 1, &data[hole + 1..]))
+}
+
 /// Each thread writes every third piece, the last one first.
 pub(super) fn write_in_disorder(
     rule: u8,

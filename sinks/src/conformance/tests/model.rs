@@ -18,10 +18,16 @@ pub(super) enum Defect {
     CommitShows,
     RollBackKeepsBytes,
     RollBackFails,
+    RollBackAfterResumeEmpties,
+    EmptyRollBackTakesASegment,
+    SecondRollBackKeepsBytes,
     PublishIsShort,
     EmptyIsNotPublished,
     SecondSegmentIsLost,
     HolesAreZeros,
+    BytesAreCounted,
+    BytesAreCountedAfterResume,
+    TailIsDroppedAfterResume,
     TailIsDropped,
     RefusalIsUnknown,
     RefusalEmptiesTarget,
@@ -33,6 +39,7 @@ pub(super) enum Defect {
     InventsACommit,
     PublishKeepsTheMark,
     MarkIsLost,
+    MarkOutlivesItsBytes,
     MarkStaysBehind,
     AskingTakesTheMark,
     ProfileChanges,
@@ -56,7 +63,10 @@ pub(super) enum Offer {
 pub(super) struct Model {
     inner: Arc<Inner>,
     segment_start: usize,
+    last_start: usize,
     segments: u64,
+    roll_backs: u64,
+    resumed: bool,
     offer: Offer,
 }
 
@@ -88,8 +98,12 @@ impl Model {
         if medium.durable.lock().is_none() {
             medium.staged.lock().clear();
         }
+        if defect == Some(Defect::MarkOutlivesItsBytes) {
+            let len = medium.staged.lock().len();
+            medium.staged.lock().truncate(len / 1024);
+        }
         let inner = Arc::new(Inner { medium, closed: Mutex::new(false), defect });
-        Self { inner, segment_start: 0, segments: 0, offer }
+        Self { inner, segment_start: 0, last_start: 0, segments: 0, roll_backs: 0, resumed: false, offer }
     }
 
     fn has(&self, defect: Defect) -> bool {
@@ -193,6 +207,7 @@ impl StreamingSink for Model {
             return Err(io::Error::other("not at the mark"));
         }
         let keeps_the_tail = self.has(Defect::ResumeKeepsTheTail) || self.has(Defect::LeftoversCount);
+        self.resumed = true;
         let mut staged = self.inner.medium.staged.lock();
         if self.has(Defect::ResumeForgetsBytes) {
             staged.clear();
@@ -206,7 +221,11 @@ impl StreamingSink for Model {
     }
 
     fn begin_segment(&mut self, _index: u64, at: u64) -> io::Result<()> {
-        self.segment_start = usize::try_from(at).unwrap();
+        let at = usize::try_from(at).unwrap();
+        if at != self.segment_start {
+            self.last_start = self.segment_start;
+        }
+        self.segment_start = at;
         Ok(())
     }
 
@@ -218,9 +237,18 @@ impl StreamingSink for Model {
         if self.has(Defect::RollBackFails) {
             return Err(io::Error::other("cannot"));
         }
-        if !self.has(Defect::RollBackKeepsBytes) {
-            self.inner.medium.staged.lock().truncate(self.segment_start);
-        }
+        self.roll_backs += 1;
+        let mut staged = self.inner.medium.staged.lock();
+        let is_empty = staged.len() == self.segment_start;
+        let keeps = self.has(Defect::RollBackKeepsBytes)
+            || self.has(Defect::SecondRollBackKeepsBytes) && self.roll_backs == 2;
+        let start = match () {
+            () if keeps => staged.len(),
+            () if self.has(Defect::EmptyRollBackTakesASegment) && is_empty => self.last_start,
+            () if self.has(Defect::RollBackAfterResumeEmpties) && self.resumed => 0,
+            () => self.segment_start,
+        };
+        staged.truncate(start);
         Ok(())
     }
 
@@ -242,10 +270,16 @@ impl StreamingSink for Model {
             staged.resize(len, Some(0));
             staged.iter_mut().for_each(|byte| *byte = byte.or(Some(0)));
         }
-        if self.has(Defect::TailIsDropped) || self.has(Defect::LeftoversCount) {
+        let drops_the_tail = self.has(Defect::TailIsDropped) || self.has(Defect::LeftoversCount);
+        if drops_the_tail || self.has(Defect::TailIsDroppedAfterResume) && self.resumed {
             staged.truncate(len);
         }
-        let complete = staged.len() == len && staged.iter().all(Option::is_some);
+        let counts =
+            self.has(Defect::BytesAreCounted) || self.has(Defect::BytesAreCountedAfterResume) && self.resumed;
+        let complete = match counts {
+            true => staged.iter().flatten().count() == len,
+            false => staged.len() == len && staged.iter().all(Option::is_some),
+        };
         if !complete {
             if self.has(Defect::RefusalEmptiesTarget) {
                 *self.inner.medium.target.lock() = None;
