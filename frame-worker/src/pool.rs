@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
-use std::{fmt, thread};
+use std::{fmt, io, thread};
 
 use parking_lot::Mutex;
 
@@ -29,7 +29,7 @@ pub enum PoolError {
         threads: NonZeroUsize,
     },
     /// The operating system gave fewer threads than were asked for; those it gave have been ended.
-    NoThread(Box<dyn Error + Send + Sync>),
+    NoThread(io::Error),
 }
 
 impl Pool {
@@ -43,7 +43,7 @@ impl Pool {
             .num_threads(threads.get())
             .thread_name(|index| format!("cofferdam-{index}"))
             .build()
-            .map_err(|error| PoolError::NoThread(error.into()))?;
+            .map_err(|error| PoolError::NoThread(io::Error::other(error)))?;
         Ok(Pool { threads: Arc::new(pool), jobs: Arc::default() })
     }
 
@@ -120,7 +120,7 @@ impl Error for PoolError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             PoolError::TooMany { .. } => None,
-            PoolError::NoThread(error) => Some(&**error),
+            PoolError::NoThread(error) => Some(error),
         }
     }
 }

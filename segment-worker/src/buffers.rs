@@ -1,6 +1,7 @@
 //! The buffers that the streams of one budget use in turn, whoever used one before.
 //! They hold plaintext and ciphertext in turn; what is charged for them is the lease's business.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use parking_lot::Mutex;
@@ -21,10 +22,28 @@ impl Buffers {
     }
 
     /// A buffer. What it holds is left over from before, and perhaps from another stream on the same budget.
-    pub fn take(&self) -> Buffer {
-        Buffer { bytes: self.budget.stock().take(self.len), budget: self.budget.clone() }
+    ///
+    /// # Errors
+    /// The machine has less memory than the budget allows.
+    pub fn take(&self) -> Result<Buffer, NoMemory> {
+        Ok(Buffer { bytes: self.budget.stock().take(self.len)?, budget: self.budget.clone() })
     }
 }
+
+/// The allocator gave no memory for a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoMemory {
+    /// Bytes of the buffer.
+    pub len: usize,
+}
+
+impl fmt::Display for NoMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no memory for a buffer of {} bytes", self.len)
+    }
+}
+
+impl std::error::Error for NoMemory {}
 
 /// Bytes of the budget's memory. They go back to its stock when this is dropped.
 pub struct Buffer {
@@ -98,17 +117,17 @@ impl Stock {
     }
 
     /// The buffer of `len` bytes that came back last, since a core's cache may still have it; or a new one.
-    fn take(&self, len: usize) -> Vec<u8> {
+    fn take(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
         let mut state = self.state.lock();
         state.used += len;
         if let Some(newest) = state.spare.iter().rposition(|buffer| buffer.len() == len) {
             state.spare_len -= len;
-            return state.spare.remove(newest);
+            return Ok(state.spare.remove(newest));
         }
         let beyond = state.beyond(self.total);
         drop(state);
         drop(beyond);
-        vec![0; len]
+        zeroed(len).inspect_err(|_| self.state.lock().used -= len)
     }
 
     fn give(&self, buffer: Vec<u8>) {
@@ -142,6 +161,13 @@ impl State {
     }
 }
 
+fn zeroed(len: usize) -> Result<Vec<u8>, NoMemory> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| NoMemory { len })?;
+    bytes.resize(len, 0);
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +180,7 @@ mod tests {
     fn stock_of(total: usize, lens: &[usize]) -> Stock {
         let stock = Stock::new(total);
         stock.enter(0);
-        let buffers: Vec<_> = lens.iter().map(|&len| stock.take(len)).collect();
+        let buffers: Vec<_> = lens.iter().map(|&len| stock.take(len).unwrap()).collect();
         buffers.into_iter().for_each(|buffer| stock.give(buffer));
         stock
     }
@@ -162,13 +188,13 @@ mod tests {
     #[test]
     fn the_buffer_that_came_back_last_is_taken_first() {
         let stock = stock_of(100, &[8, 8, 4]);
-        let (mut first, mut second) = (stock.take(8), stock.take(8));
+        let (mut first, mut second) = (stock.take(8).unwrap(), stock.take(8).unwrap());
         first.fill(1);
         second.fill(2);
         stock.give(first);
         stock.give(second);
-        assert_eq!(stock.take(8), [2; 8]);
-        assert_eq!(stock.take(8), [1; 8]);
+        assert_eq!(stock.take(8).unwrap(), [2; 8]);
+        assert_eq!(stock.take(8).unwrap(), [1; 8]);
         assert_eq!(lens(&stock), [4]);
     }
 
@@ -183,7 +209,7 @@ mod tests {
             (18, vec![]),
         ] {
             let stock = stock_of(18, &[6, 4, 5]);
-            assert_eq!(stock.take(len), vec![0; len]);
+            assert_eq!(stock.take(len).unwrap(), vec![0; len]);
             assert_eq!(lens(&stock), left, "beside a new one of {len}");
         }
     }
@@ -193,10 +219,10 @@ mod tests {
         let stock = stock_of(18, &[6, 4, 5]);
         stock.enter(13);
         assert_eq!(lens(&stock), [5]);
-        stock.take(1);
+        stock.take(1).unwrap();
         assert_eq!(lens(&stock), [0; 0], "19 bytes would be one too many");
         stock.leave(13);
-        stock.give(stock.take(17));
+        stock.give(stock.take(17).unwrap());
         assert_eq!(lens(&stock), [17]);
     }
 
@@ -219,7 +245,7 @@ mod tests {
                 stock.enter(len);
                 own.push(len);
             } else {
-                in_use.push(stock.take(len));
+                in_use.push(stock.take(len).unwrap());
             }
             let held: usize = in_use.iter().map(Vec::len).chain(own.clone()).chain(lens(&stock)).sum();
             assert!(held <= TOTAL, "{held} bytes: {in_use:?}, {own:?} and {:?}", lens(&stock));
@@ -229,12 +255,21 @@ mod tests {
     #[test]
     fn the_last_stream_frees_the_stock_and_what_comes_back_later_is_freed_at_once() {
         let stock = stock_of(100, &[8]);
-        let late = stock.take(9);
+        let late = stock.take(9).unwrap();
         stock.enter(0);
         stock.leave(0);
         assert_eq!(lens(&stock), [8]);
         stock.leave(0);
         stock.give(late);
         assert_eq!(lens(&stock), [0; 0]);
+    }
+
+    /// No address space holds this many bytes.
+    #[test]
+    fn memory_that_is_not_to_be_had_is_an_error_and_is_not_charged() {
+        let stock = stock_of(usize::MAX, &[8]);
+        assert_eq!(stock.take(usize::MAX - 8), Err(NoMemory { len: usize::MAX - 8 }));
+        stock.give(stock.take(9).unwrap());
+        assert_eq!(stock.state.lock().used, 0);
     }
 }

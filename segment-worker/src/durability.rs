@@ -37,12 +37,15 @@ pub(crate) struct SyncFailed {
 impl SyncThread {
     /// Starts a thread where there is something for it to do: the sink makes commits durable as a step of its own, and
     /// that is wanted before the finish.
+    ///
+    /// # Errors
+    /// The operating system gave no thread.
     pub(crate) fn start(
         sink: Option<Arc<dyn MakeDurable>>,
         durability: Durability,
         start: &Committed,
         cancel: &CancelToken,
-    ) -> Result<Option<SyncThread>, SyncFailed> {
+    ) -> io::Result<Option<SyncThread>> {
         let (sink, group, interval) = match (sink, durability) {
             (None, _) | (Some(_), Durability::AtFinish) => return Ok(None),
             (Some(sink), Durability::Each) => (sink, 0, Duration::MAX),
@@ -52,8 +55,7 @@ impl SyncThread {
         let (theirs, cancel) = (marks.clone(), cancel.clone());
         let thread = Builder::new()
             .name("cofferdam-sync".into())
-            .spawn(move || sync_until_over(&theirs, &*sink, interval, &cancel))
-            .map_err(|source| SyncFailed { segment: SegmentIndex(start.segments), source })?;
+            .spawn(move || sync_until_over(&theirs, &*sink, interval, &cancel))?;
         Ok(Some(SyncThread { marks, thread: Some(thread) }))
     }
 

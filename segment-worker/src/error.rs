@@ -6,6 +6,8 @@ use std::{fmt, io};
 use frame_worker::{FrameError, FrameIndex, SegmentIndex};
 use sinks::CommitError;
 
+use crate::NoMemory;
+
 /// Why a stream was not finished. Nothing was published unless it says so.
 #[derive(Debug)]
 pub enum StreamError<E> {
@@ -68,6 +70,10 @@ pub enum StreamError<E> {
         /// Bytes of the budget.
         total: usize,
     },
+    /// The machine has less memory than the budget allows.
+    NoMemory(NoMemory),
+    /// The operating system gave no thread to make commits durable in.
+    NoThread(io::Error),
     /// The cancel token was used.
     Cancelled,
 }
@@ -120,6 +126,8 @@ impl<E: fmt::Display> fmt::Display for StreamError<E> {
                     "the memory budget of {total} bytes is below the {needed} bytes that this stream needs"
                 )
             }
+            StreamError::NoMemory(source) => source.fmt(f),
+            StreamError::NoThread(source) => write!(f, "the operating system gave no thread: {source}"),
             StreamError::Cancelled => f.write_str("cancelled"),
         }
     }
@@ -130,7 +138,9 @@ impl<E: std::error::Error + 'static> std::error::Error for StreamError<E> {
         match self {
             StreamError::Feed(error) => Some(error),
             StreamError::Frame { source, .. } => Some(source),
-            StreamError::Read { source, .. } | StreamError::Sink { source, .. } => Some(source),
+            StreamError::Read { source, .. }
+            | StreamError::Sink { source, .. }
+            | StreamError::NoThread(source) => Some(source),
             StreamError::Commit { source, .. } | StreamError::Publish(source) => Some(source),
             _ => None,
         }

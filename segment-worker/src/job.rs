@@ -11,7 +11,7 @@ use sinks::PositionedWrite;
 use crate::error::StreamError;
 use crate::feed::{Input, Run};
 use crate::sequencer::OpenedRun;
-use crate::{Buffer, Buffers, CancelToken};
+use crate::{Buffer, Buffers, CancelToken, NoMemory};
 
 /// Which way the bytes go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +51,7 @@ pub(crate) enum JobError {
     Frame { offset: u64, source: FrameError },
     Read { offset: u64, source: io::Error },
     Write(io::Error),
+    NoMemory(NoMemory),
     Panicked,
     Stopped,
 }
@@ -68,6 +69,7 @@ impl Outcome {
             JobError::Frame { offset, source } => StreamError::Frame { segment, first, offset, source },
             JobError::Read { offset, source } => StreamError::Read { segment, offset, source },
             JobError::Write(source) => StreamError::Sink { segment, source },
+            JobError::NoMemory(source) => StreamError::NoMemory(source),
             JobError::Panicked => StreamError::Panicked { segment },
             JobError::Stopped => StreamError::Cancelled,
         })
@@ -90,7 +92,7 @@ impl Job {
             false => Ok(()),
         };
         look()?;
-        let mut buffer = buffers.take();
+        let mut buffer = buffers.take()?;
         let out = &mut buffer[..run.output_len];
         let frames = on_input(run.input, run.input_offset, run.input_len, &buffers, |bytes| {
             look()?;
@@ -114,6 +116,12 @@ impl Job {
     }
 }
 
+impl From<NoMemory> for JobError {
+    fn from(source: NoMemory) -> JobError {
+        JobError::NoMemory(source)
+    }
+}
+
 /// Calls `work` on the bytes of a run, wherever they are.
 fn on_input<T>(
     input: Input,
@@ -125,7 +133,7 @@ fn on_input<T>(
     let buffer = match input {
         Input::Bytes(buffer) => buffer,
         Input::Place(place) => {
-            let mut buffer = buffers.take();
+            let mut buffer = buffers.take()?;
             place
                 .read_exact_at(offset, &mut buffer[..len])
                 .map_err(|source| JobError::Read { offset, source })?;

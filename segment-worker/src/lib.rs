@@ -26,7 +26,7 @@ mod sequencer;
 mod settings;
 mod sync;
 
-pub use buffers::{Buffer, Buffers};
+pub use buffers::{Buffer, Buffers, NoMemory};
 pub use error::{SegmentFault, StreamError};
 pub use feed::{Feed, Input, IsLast, Leftover, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
 pub use lease::Budget;

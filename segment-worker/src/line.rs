@@ -72,7 +72,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
         let lease = reserve(&settings, holds, own, caller)?;
         let Settings { executor, budget, durability, cancel, demand, frame_len, mark, observe, .. } =
             settings;
-        let sync = SyncThread::start(guard.durability(), durability, &start, cancel)?;
+        let sync = SyncThread::start(guard.durability(), durability, &start, cancel);
+        let sync = sync.map_err(StreamError::NoThread)?;
         Ok(Line {
             outlet: Outlet { committed: start, guard, positioned, sync, cancel, mark, observe },
             buffers: Buffers::new(demand.run_len, budget),

@@ -1,6 +1,7 @@
 //! The `cofferdam` command: reads arguments, runs one command, exits with its code.
 //! It knows no format and no cipher; the library does the work.
 
+mod abort;
 mod args;
 mod clock;
 mod commands;
@@ -36,6 +37,7 @@ use crate::report::Report;
 use crate::standard::Standard;
 
 fn main() -> ExitCode {
+    abort::install();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(refusal) => return refused(&refusal),

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
-use segment_worker::StreamError;
+use segment_worker::{NoMemory, StreamError};
 use sinks::{ByteCount, CommitError, TargetError};
 
 use crate::Warning;
@@ -117,7 +117,23 @@ impl Error {
     }
 
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
-        Error::new(ErrorKind::Io, what).because(source)
+        match source.kind() {
+            io::ErrorKind::OutOfMemory => Error::new(ErrorKind::Exhausted, what).advise(LESS_MEMORY),
+            _ => Error::new(ErrorKind::Io, what),
+        }
+        .because(source)
+    }
+
+    pub(crate) fn no_thread(source: io::Error) -> Error {
+        Error::new(ErrorKind::Exhausted, "the operating system gave no thread")
+            .advise(FEWER_THREADS)
+            .because(source)
+    }
+
+    /// `len` bytes of memory were not to be had, `what_for` says for what.
+    pub(crate) fn no_memory(what_for: &str, len: usize) -> Error {
+        Error::new(ErrorKind::Exhausted, format!("there is no memory for {what_for} of {len} bytes"))
+            .advise(LESS_MEMORY)
     }
 
     #[must_use]
@@ -232,7 +248,8 @@ impl Error {
         match error {
             PoolError::TooMany { .. } => Error::new(ErrorKind::Usage, error.to_string())
                 .advise("As many as the machine has processors are enough; that is the default."),
-            _ => Error::new(ErrorKind::Exhausted, error.to_string()).advise(FEWER_THREADS),
+            PoolError::NoThread(source) => Error::no_thread(source),
+            _ => Error::new(ErrorKind::Exhausted, error.to_string()),
         }
     }
 
@@ -381,6 +398,8 @@ impl Error {
                 ),
             )
             .advise("Give it more with `--memory`; a stream that is held needs room for a whole segment."),
+            StreamError::NoMemory(source) => source.into(),
+            StreamError::NoThread(source) => Error::no_thread(source),
             StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
         }
     }
@@ -435,6 +454,12 @@ impl StdError for Error {
     }
 }
 
+impl From<NoMemory> for Error {
+    fn from(error: NoMemory) -> Error {
+        Error::no_memory("a buffer", error.len)
+    }
+}
+
 impl From<KeyError> for Error {
     fn from(error: KeyError) -> Error {
         Error::key(error)
@@ -444,6 +469,7 @@ impl From<KeyError> for Error {
 const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
 const NOT_A_STREAM: &str =
     "Only what `cofferdam seal` has made can be opened: look whether it is the right file.";
+const LESS_MEMORY: &str = "Give it less with `--memory` and `--threads`, or raise the limit on this process's memory (`ulimit -v`).";
 const FEWER_THREADS: &str =
     "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`).";
 pub(crate) const CHANGED: &str = "Stop what writes to it, or take a copy, and run this again.";

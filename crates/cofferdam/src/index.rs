@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use framing::limits::{FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX};
+use framing::limits::{DIRECTORY_ENTRY_LEN, FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX};
 use framing::{DirectoryEntry, Footer, IndexEntry, IndexPage, Record, decode_directory, page_len};
 use keys::macs_equal;
 use sources::ReadAt;
 
 use crate::envelope::Envelope;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, memory};
 
 /// The index of a stream: its footer and directory, checked against each other.
 pub(crate) struct Index {
@@ -34,7 +34,7 @@ impl Index {
             _ => return Ok(None),
         };
         let directory_position = origin + footer.directory_offset;
-        let mut directory = vec![0; footer.directory_len()];
+        let mut directory = memory::zeroed("the directory", footer.directory_len())?;
         read(source, directory_position, &mut directory)?;
         if let Some(schedule) = &envelope.schedule
             && !macs_equal(&schedule.footer_mac(&directory, &footer.to_bytes()), &mac)
@@ -45,7 +45,10 @@ impl Index {
         if footer.plaintext_len > footer.wire_len {
             return Err(trailer_fault(Record::Footer, position));
         }
-        Ok(Some(Index { footer, origin, directory: decode_directory(&directory) }))
+        let mut entries = Vec::new();
+        memory::reserve("the directory", &mut entries, footer.pages as usize)?;
+        directory.chunks(DECODED_AT_ONCE).for_each(|some| entries.extend(decode_directory(some)));
+        Ok(Some(Index { footer, origin, directory: entries }))
     }
 
     /// Where the footer was found: the length of a source may have changed since.
@@ -69,7 +72,7 @@ impl Index {
             let directory = envelope.origin() + self.footer.directory_offset;
             return Err(trailer_fault(Record::Directory, directory));
         }
-        let mut bytes = vec![0; page_len(count)];
+        let mut bytes = memory::zeroed("an index page", page_len(count))?;
         read(source, position, &mut bytes)?;
         let (parsed, mac) = IndexPage::parse(&bytes).map_err(|error| Error::framing(error, position))?;
         let authentic = match &envelope.schedule {
@@ -227,3 +230,6 @@ pub(crate) fn read_array<const LEN: usize>(source: &dyn ReadAt, position: u64) -
     read(source, position, &mut bytes)?;
     Ok(bytes)
 }
+
+/// Bytes of a directory that are decoded in one go: whole entries.
+const DECODED_AT_ONCE: usize = 1024 * DIRECTORY_ENTRY_LEN;

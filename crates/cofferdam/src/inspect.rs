@@ -16,7 +16,7 @@ use crate::index::{Index, read};
 use crate::key_area::KeyArea;
 use crate::placed_envelope::read_placed_envelope;
 use crate::resources::Resources;
-use crate::{Error, ErrorKind, StreamDigest, StreamId, Warning};
+use crate::{Error, ErrorKind, StreamDigest, StreamId, Warning, memory};
 
 /// What a sealed file says of itself. Nothing of it is authenticated.
 pub struct Inspection {
@@ -174,7 +174,7 @@ fn fault_at_the_beginning(file: FileSource) -> Error {
 }
 
 fn key_copies(source: &dyn ReadAt, envelope: &Envelope) -> Result<[Option<KeyCopySummary>; 2], Error> {
-    let mut area = vec![0; 2 * envelope.preamble.key_copy_len as usize];
+    let mut area = memory::zeroed("the key copies", 2 * envelope.preamble.key_copy_len as usize)?;
     read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let preamble = envelope.preamble.to_bytes();
     let area = KeyArea::parse(&preamble, &area);

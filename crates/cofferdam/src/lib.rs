@@ -91,6 +91,7 @@ mod inspect;
 mod key_area;
 #[cfg(feature = "measure")]
 pub mod measure;
+mod memory;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;

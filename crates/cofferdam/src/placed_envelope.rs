@@ -5,10 +5,10 @@ use framing::MetadataHead;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use sources::ReadAt;
 
-use crate::Error;
 use crate::envelope::{Access, Envelope, read_preamble};
 use crate::index::read;
 use crate::resources::Resources;
+use crate::{Error, memory};
 
 /// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
 /// reading it from the front says best.
@@ -28,7 +28,7 @@ pub(crate) fn read_placed_envelope<'a>(
     if source.len() < origin + METADATA_HEAD_LEN as u64 {
         return Ok(None);
     }
-    let mut area = vec![0; 2 * preamble.key_copy_len as usize];
+    let mut area = memory::zeroed("the key copies", 2 * preamble.key_copy_len as usize)?;
     read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let mut metadata = vec![0; METADATA_HEAD_LEN];
     read(source, origin, &mut metadata)?;
@@ -36,7 +36,7 @@ pub(crate) fn read_placed_envelope<'a>(
     if source.len() < origin + head.record_len() as u64 {
         return Ok(None);
     }
-    metadata.resize(head.record_len(), 0);
+    memory::grow("the metadata", &mut metadata, head.record_len())?;
     read(source, origin, &mut metadata)?;
     Envelope::open(&block, &area, &metadata, access, resources).map(Some)
 }

@@ -13,7 +13,7 @@ use segment_worker::CancelToken;
 
 use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, memory};
 
 /// What a re-wrap did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> 
     let preamble = read_preamble(&file)?;
     let bytes = preamble.to_bytes();
     let copy_len = preamble.key_copy_len as usize;
-    let mut area = vec![0; 2 * copy_len];
+    let mut area = memory::zeroed("the key copies", 2 * copy_len)?;
     read_exactly(&file, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let key_area = KeyArea::parse(&bytes, &area);
     let unlocked = key_area.unlock(identities, &CancelToken::new())?;

@@ -12,10 +12,23 @@ use zeroize::Zeroizing;
 use crate::age_header::{self, STANZA_COUNT_MAX, WORK_FACTOR_MAX, stanza_count};
 use crate::error::{KeyError, said};
 use crate::slot::SlotFault;
-use crate::stream_key::{STREAM_KEY_LEN, StreamKey};
+use crate::stream_key::{STREAM_KEY_LEN, StreamKey, drawing};
 
 /// Encrypts `stream_key` to all of `recipients` in one age file.
 pub(crate) fn seal<'a>(
+    recipients: impl Iterator<Item = &'a dyn age::Recipient>,
+    stream_key: &StreamKey,
+) -> Result<Vec<u8>, KeyError> {
+    let body = drawing(|| encrypt(recipients, stream_key))??;
+    match stanza_count(&body) {
+        count if count > STANZA_COUNT_MAX => {
+            Err(KeyError::TooMany { what: "age stanzas", count, max: STANZA_COUNT_MAX })
+        }
+        _ => Ok(body),
+    }
+}
+
+fn encrypt<'a>(
     recipients: impl Iterator<Item = &'a dyn age::Recipient>,
     stream_key: &StreamKey,
 ) -> Result<Vec<u8>, KeyError> {
@@ -25,12 +38,7 @@ pub(crate) fn seal<'a>(
     let mut payload = encryptor.wrap_output(&mut body).map_err(|error| refused(said(error)))?;
     payload.write_all(stream_key.expose()).map_err(|error| refused(said(error)))?;
     payload.finish().map_err(|error| refused(said(error)))?;
-    match stanza_count(&body) {
-        count if count > STANZA_COUNT_MAX => {
-            Err(KeyError::TooMany { what: "age stanzas", count, max: STANZA_COUNT_MAX })
-        }
-        _ => Ok(body),
-    }
+    Ok(body)
 }
 
 /// Why one identity did not open an age file.

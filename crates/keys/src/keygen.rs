@@ -5,6 +5,7 @@ use age::secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::error::{KeyError, KeyMaterial};
+use crate::stream_key::drawing;
 
 /// A new age identity (X25519), to be written to an identity file. Zeroed when dropped, without `Debug`.
 pub struct Identity(age::x25519::Identity);
@@ -13,9 +14,17 @@ impl Identity {
     /// Draws a new identity from the operating system's random numbers.
     ///
     /// # Panics
-    /// Where the operating system has no random numbers; the age library gives no error for that.
+    /// Where the operating system has no random numbers; [`Identity::try_generate`] gives an error for that.
     pub fn generate() -> Self {
         Self(age::x25519::Identity::generate())
+    }
+
+    /// As [`Identity::generate`].
+    ///
+    /// # Errors
+    /// [`KeyError::Random`] where the operating system has no random numbers.
+    pub fn try_generate() -> Result<Self, KeyError> {
+        drawing(age::x25519::Identity::generate).map(Self)
     }
 
     /// The public half, `age1…`, to which streams are sealed.

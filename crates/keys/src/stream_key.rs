@@ -1,6 +1,8 @@
 //! Owns the stream key and the random numbers of a stream.
 //! Refuses to know what derives from the key and who may open it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use zeroize::Zeroize;
 
 use crate::error::KeyError;
@@ -52,6 +54,16 @@ pub fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     fill_random(&mut bytes)?;
     mix(&mut bytes, &moment());
     Ok(bytes)
+}
+
+/// Lets age draw random numbers. Its library, and the standard one below it, panic where there are none: so the operating
+/// system is asked first, and what is left of that, numbers that end in the middle, is caught.
+pub(crate) fn drawing<T>(draw: impl FnOnce() -> T) -> Result<T, KeyError> {
+    let _: [u8; 32] = random()?;
+    // Nothing that `draw` was in the middle of is used again.
+    catch_unwind(AssertUnwindSafe(draw)).map_err(|_| KeyError::Random {
+        problem: "the age library panicked, which it does where there are none any more".to_owned(),
+    })
 }
 
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), KeyError> {

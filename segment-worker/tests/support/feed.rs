@@ -279,7 +279,7 @@ fn bring(wire: &Arc<Wire>, supply: Supply, at: usize, len: usize, buffers: &Buff
     match supply {
         Supply::Place => Input::Place(wire.clone()),
         Supply::Bytes => {
-            let mut buffer = buffers.take();
+            let mut buffer = buffers.take().unwrap();
             buffer[..len].copy_from_slice(&wire.bytes[at..at + len]);
             Input::Bytes(buffer)
         }

@@ -74,7 +74,7 @@ impl Keygen {
 }
 
 fn identity() -> Result<(Zeroizing<String>, Option<String>), Failure> {
-    let identity = Identity::generate();
+    let identity = Identity::try_generate()?;
     Ok((identity.file_text(&clock::now())?, Some(identity.recipient())))
 }
 

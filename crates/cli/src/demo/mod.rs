@@ -56,7 +56,7 @@ impl Demo {
         let tale = Tale { report };
         tale.say(&input.record(), &input.sentence())?;
         tale.say(&scratch.record(), &scratch.sentence())?;
-        let keys = Keys::make(&scratch.path("key.txt"), &Identity::generate())?;
+        let keys = Keys::make(&scratch.path("key.txt"), &Identity::try_generate()?)?;
         tale.say(&keys.record(), &keys.sentence())?;
 
         let mut rounds = Rounds::new(&input, &scratch, &keys, &self.resources, &cancel, report);

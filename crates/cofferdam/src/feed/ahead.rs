@@ -31,7 +31,10 @@ impl Ahead {
     /// Reads until `want` bytes are there or the source ends, or its patience does. The buffer is one of `buffers`,
     /// which the credit for the next run pays for.
     pub(crate) fn fill(&mut self, want: usize, buffers: &Buffers) -> Result<Filled, Error> {
-        let buffer = self.buffer.get_or_insert_with(|| buffers.take());
+        let buffer = match &mut self.buffer {
+            Some(buffer) => buffer,
+            none => none.insert(buffers.take()?),
+        };
         while self.len < want && !self.ended {
             let arrival = self.source.read_within(&mut buffer[self.len..want], PATIENCE);
             match arrival.map_err(|error| Error::io("the input could not be read", error))? {

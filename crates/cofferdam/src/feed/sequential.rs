@@ -146,15 +146,18 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         buffers: &Buffers,
     ) -> Result<Option<Run>, Error> {
         let segment = self.segment.as_mut().expect("the splitter names frames behind a header only");
-        let run = self.run.get_or_insert_with(|| Run {
-            first: FrameIndex(frame.index.0),
-            count: 0,
-            input: Input::Bytes(buffers.take()),
-            input_offset: offset,
-            input_len: 0,
-            output_len: 0,
-            sink_offset: segment.header.plaintext_offset + segment.plaintext_len,
-        });
+        let run = match &mut self.run {
+            Some(run) => run,
+            none => none.insert(Run {
+                first: FrameIndex(frame.index.0),
+                count: 0,
+                input: Input::Bytes(buffers.take()?),
+                input_offset: offset,
+                input_len: 0,
+                output_len: 0,
+                sink_offset: segment.header.plaintext_offset + segment.plaintext_len,
+            }),
+        };
         let Input::Bytes(buffer) = &mut run.input else { return Ok(None) };
         buffer[run.input_len..run.input_len + len].copy_from_slice(self.window.bytes(len));
         run.count += 1;

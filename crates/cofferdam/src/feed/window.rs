@@ -8,7 +8,7 @@ use sources::{Arrival, Source};
 
 use super::PATIENCE;
 use crate::foreign::beginning_refused;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, memory};
 
 /// A source seen through a splitter, piece by piece.
 pub(crate) struct Window<S> {
@@ -90,7 +90,7 @@ impl<S: Source> Window<S> {
             // There is more to come than the records before the segments. A piece that is not whole and fills everything
             // needs more room still; none is longer than a limit of the format, so this ends.
             let needed = if self.start == 0 { 2 * self.end } else { self.end };
-            self.bytes.resize(needed.max(WINDOW_LEN), 0);
+            memory::grow("a window of the stream", &mut self.bytes, needed.max(WINDOW_LEN))?;
         }
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
