@@ -44,29 +44,34 @@ pub use sinks::peer::{
     Address, AddressError, EpochFile, Event, PeerError, PeerSink, PresharedKey, Security, Timing,
 };
 use sinks::peer::{Ending, Published, ReceiveError, Receiver};
-use sinks::{CommitError, Earlier, Label, Opened, StageOptions, StagedFile};
+use sinks::{CommitError, Earlier, Existing, Label, Opened, StageOptions, StagedFile, StreamingSink};
 
 use crate::checkpoint::claim_of;
-use crate::tentative::tell_kept;
+use crate::standing::{self, Standing};
+use crate::tentative::{resolved, tell_kept};
 use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};
 
-/// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. Take a key of its own
-/// for each.
+/// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. The channel's key is
+/// derived from it under a label, so that it tells nothing of streams sealed for the same file; whoever has the file has both.
 ///
 /// # Errors
 /// [`KeyError::Unreadable`].
 pub fn preshared_key(content: &[u8]) -> Result<PresharedKey, KeyError> {
-    Ok(PresharedKey::from_bytes(*WrappingKey::parse(content)?.to_bytes()))
+    Ok(PresharedKey::from_bytes(*WrappingKey::parse(content)?.peer_psk()))
 }
 
 /// Listens at `listen`, takes one stream from a [`PeerSink`] through as many connections as it takes, and makes it the file at
 /// `target`, all or nothing. Progress is kept beside the target: the same call goes on from there.
 ///
-/// # What is taken on trust
-/// A receiver has no key of the stream, and its journal is under none. Where the journal says that the file at `target` was
-/// published, the call ends with `Ok` before anybody connects, as for the receiver that was cut off after the rename: what
-/// the file holds is not looked at. Whoever can write the target's directory as this user can bring that about, and what is
-/// kept can be changed as well before it is published. Where that matters, compare the target with what was sent.
+/// # What is proved
+/// `Ok` says that every byte of the target came in this call, over a connection that held the key if there is one, or was
+/// there already as an earlier call had committed it. A receiver has no key of the stream, and its journal is under none:
+/// where the journal says that the file at `target` was put there, that is a claim, and the call listens like any other.
+/// The sender sends everything, and it is compared with the file. Alike, the call ends with `Ok`; otherwise with
+/// [`ErrorKind::TargetExists`]. With [`Existing::Replace`] the claim is dropped, and the file replaced.
+///
+/// What an earlier call has committed and this one goes on from is not read again: whoever can write files of this user's in
+/// the target's directory can change it before it is published. Where that matters, begin anew with [`Earlier::Discard`].
 ///
 /// # Errors
 /// A target that cannot be written is refused before anybody can connect. [`ErrorKind::Cancelled`] after `cancel`: what
@@ -92,7 +97,7 @@ pub fn receive_file(
 /// What has been received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Received {
-    /// Bytes of the target; absent where an earlier call had put it in place.
+    /// Bytes of the target.
     pub plaintext_len: Option<u64>,
     /// The digest of the stream, as its sender says: a receiver has no key, and cannot check it. Absent where the sender was
     /// another program than ours.
@@ -118,7 +123,7 @@ fn receive(
     cancel: &CancelToken,
     observe: &(dyn Fn(Event) + Sync),
 ) -> Result<(), Error> {
-    let Some(sink) = open(target, options)? else { return Ok(()) };
+    let sink = open(target, options)?;
     let unable = |error| Error::io(format!("{listen} could not be listened at"), error);
     let epochs = EpochFile::beside(target)
         .map_err(|error| Error::io("the receiver's epoch could not be read", error))?;
@@ -127,11 +132,7 @@ fn receive(
     let again = StageOptions { earlier: Earlier::Resume, ..*options };
     let reopen = || match first.take() {
         Some(sink) => Ok(sink),
-        None => match open(target, &again) {
-            Ok(Some(sink)) => Ok(sink),
-            Ok(None) => Err(io::Error::other("the target was published meanwhile")),
-            Err(error) => Err(io::Error::other(error)),
-        },
+        None => open(target, &again).map_err(io::Error::other),
     };
     match receiver.run(reopen, &|| cancel.is_cancelled(), observe).map_err(failed)? {
         Ending::Published => Ok(()),
@@ -139,29 +140,36 @@ fn receive(
     }
 }
 
-/// The receiver's sink. `None`: an earlier receiver has published the target, and was cut off before it had tidied up. That
-/// is the journal's word alone: nothing here could tell the stream from another.
-fn open(target: &Path, options: &StageOptions) -> Result<Option<StagedFile>, Error> {
+/// The receiver's sink. Where an earlier receiver has put the target in place, and was cut off before it had tidied up, if its
+/// journal is right, the stream is compared with the target; or replaces it, if that is wanted.
+fn open(target: &Path, options: &StageOptions) -> Result<Box<dyn StreamingSink>, Error> {
     let label = Label::new(LABEL).expect("a short label");
-    let of_another = || {
-        Error::new(ErrorKind::OtherJournal, "what is kept beside the target is not a receiver's")
-            .advise("Finish what was begun there, receive to another name, or discard it with `--restart`.")
-    };
-    match StagedFile::open(target, options, &label).map_err(Error::target)? {
-        Opened::Fresh(sink) => Ok(Some(sink)),
-        Opened::Resumable { sink, label: found } if found == label => Ok(Some(sink)),
-        Opened::Published(published) if *published.label() == label => {
-            published
+    for _ in 0..ATTEMPTS_MAX {
+        let published = match StagedFile::open(target, options, &label).map_err(Error::target)? {
+            Opened::Fresh(sink) => return Ok(Box::new(sink)),
+            Opened::Resumable { sink, label: found } if found == label => return Ok(Box::new(sink)),
+            Opened::Published(published) if *published.label() == label => published,
+            Opened::Resumable { .. } | Opened::Published(_) => return Err(of_another()),
+        };
+        match options.existing {
+            Existing::Refuse => return Ok(Box::new(Standing::over(published, &resolved(target))?)),
+            Existing::Replace => published
                 .finish()
-                .map_err(|error| Error::io("the target's name could not be made durable", error))?;
-            Ok(None)
+                .map_err(|error| Error::io("what an earlier receiver left could not be removed", error))?,
         }
-        Opened::Resumable { .. } | Opened::Published(_) => Err(of_another()),
     }
+    Err(Error::new(ErrorKind::TargetHeld, "other receivers of the same target keep coming in between"))
+}
+
+fn of_another() -> Error {
+    Error::new(ErrorKind::OtherJournal, "what is kept beside the target is not a receiver's")
+        .advise("Finish what was begun there, receive to another name, or discard it with `--restart`.")
 }
 
 fn failed(error: ReceiveError) -> Error {
     match error {
+        ReceiveError::Sink(error) if standing::is_difference(&error) => standing::changed_since(),
+        ReceiveError::NoThread(error) => Error::no_thread(error),
         ReceiveError::OutcomeUnknown(error) => Error::publish(CommitError::Unknown(error)),
         ReceiveError::Sink(error) => Error::publish(CommitError::NotCommitted(error)),
         ReceiveError::Network(error) => Error::io("nobody can connect any more", error),
@@ -171,3 +179,5 @@ fn failed(error: ReceiveError) -> Error {
 
 /// What a receiver calls its journal: it knows nothing of the stream by which to call it.
 const LABEL: &[u8] = b"cofferdam/v1/receive";
+/// How often other receivers may come in between.
+const ATTEMPTS_MAX: usize = 3;

@@ -2,10 +2,10 @@
 //! It knows no format; the engine brings the bytes that have to be there.
 
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::{fmt, io};
 
 use rustix::fs::OFlags;
 use sinks::{
@@ -55,10 +55,7 @@ impl Standing {
         match open(Opening::plain(self, envelope)) {
             Ok(restored) => Ok(Restored { kept: restored.plaintext_len, ..restored }),
             Err(error) if error.kind() == ErrorKind::Io && target.changed.get().is_some() => {
-                let what =
-                    "an earlier restore put the target in place, and it is not what was restored any more";
-                Err(Error::new(ErrorKind::TargetExists, what)
-                    .advise("Run the command again with `--force`: that replaces the target, atomically."))
+                Err(changed_since())
             }
             Err(error) => Err(error),
         }
@@ -83,8 +80,33 @@ impl Target {
 
     fn differs(&self) -> io::Error {
         self.changed.get_or_init(|| ());
-        io::Error::new(io::ErrorKind::InvalidData, "the target differs from the stream")
+        io::Error::new(io::ErrorKind::InvalidData, Difference)
     }
+}
+
+/// What a comparison found.
+#[derive(Debug)]
+struct Difference;
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the target differs from the stream")
+    }
+}
+
+impl std::error::Error for Difference {}
+
+/// Whether a sink of this kind failed because the target is not the stream.
+#[cfg(feature = "peer")]
+pub(crate) fn is_difference(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Difference>())
+}
+
+/// The target is not what the journal beside it says it is.
+pub(crate) fn changed_since() -> Error {
+    let what = "an earlier restore put the target in place, and it is not what was restored any more";
+    Error::new(ErrorKind::TargetExists, what)
+        .advise("Run the command again with `--force`: that replaces the target, atomically.")
 }
 
 impl PositionedWrite for Target {
@@ -122,6 +144,8 @@ impl StreamingSink for Standing {
         if self.target.file.metadata().map_err(CommitError::NotCommitted)?.len() != plain_len {
             return Err(CommitError::NotCommitted(self.target.differs()));
         }
+        // Whoever put the file there may not have synced it.
+        self.target.file.sync_all().map_err(CommitError::Unknown)?;
         match self.published.take() {
             Some(published) => published.finish().map_err(CommitError::Unknown),
             None => Ok(()),

@@ -104,7 +104,7 @@ fn has_len(path: &Path, options: &StageOptions) -> bool {
 }
 
 /// Where a symbolic link leads to: that is what is replaced, and what a journal is beside.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
         _ => path.to_owned(),

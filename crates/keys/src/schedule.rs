@@ -136,7 +136,7 @@ pub(crate) fn extract(salt: &[u8], key_material: &[u8]) -> Secret<32> {
 }
 
 /// HKDF-Expand, RFC 5869 §2.3, over the joined `info`.
-fn expand<const N: usize>(root: &[u8; 32], info: &[&[u8]]) -> Secret<N> {
+pub(crate) fn expand<const N: usize>(root: &[u8; 32], info: &[&[u8]]) -> Secret<N> {
     const { assert!(N <= 255 * 32, "HKDF-SHA-256 gives at most 255 blocks") };
     let mut output = Secret::zeroed();
     Hkdf::<Sha256>::from_prk(root)

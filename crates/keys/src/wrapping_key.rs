@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{KeyError, KeyMaterial};
 use crate::saved_text::{is_line_of_text, saved_text};
-use crate::schedule::{AeadSecret, extract};
+use crate::schedule::{AeadSecret, expand, extract};
 use crate::secret::Secret;
 use crate::stream_key::{STREAM_KEY_LEN, StreamKey, fill_random, random};
 
@@ -83,9 +83,15 @@ impl WrappingKey {
         hex
     }
 
-    /// The key's own bytes, for another protocol than this format's.
+    /// The key's own bytes.
     pub fn to_bytes(&self) -> Zeroizing<[u8; WRAPPING_KEY_LEN]> {
         Zeroizing::new(*self.0)
+    }
+
+    /// What two ends of a channel that both hold this key take for it: HKDF-SHA-256 of it under a label of its own, so that
+    /// nothing is learnt there about slots that it wraps, nor the other way round.
+    pub fn peer_psk(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(*expand(&extract(&[], self.0.as_slice()), &[LABEL_PEER]))
     }
 
     /// Wraps `stream_key` into the body of a slot of kind 2, bound to the stream's `preamble_head`.
@@ -140,3 +146,17 @@ const SALT_LEN: usize = 32;
 const TAG_LEN: usize = 16;
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 const LABEL_SLOT: &[u8] = b"cofferdam/v1/slot2\0";
+const LABEL_PEER: &[u8] = b"cofferdam/v1/peer-psk\0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The expected bytes are those of `hmac` in Python, by RFC 5869 without salt.
+    #[test]
+    fn a_channels_key_is_derived_under_its_label() {
+        let psk = WrappingKey::from_bytes([7; 32]).peer_psk();
+        let hex: String = psk.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "e73fda2e30b326c282b59004c2b2bf98c40cb3c7977445394615a89161ba52d2");
+    }
+}

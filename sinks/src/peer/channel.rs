@@ -1,7 +1,7 @@
 //! Records between two ends: with a key encrypted and authenticated, by the Noise protocol; without one as they are.
 //! Knows no message, only how long one may be.
 //!
-//! The sender opens with ten bytes: magic `CFDPEER` and a zero byte, version (1), mode (0 plaintext, 1 Noise). The receiver
+//! The sender opens with ten bytes: magic `CFDPEER` and a zero byte, version (2), mode (0 plaintext, 1 Noise). The receiver
 //! answers with its own ten; they differ where the two were set up differently, and both ends then stop. Records follow: two
 //! bytes of length, little-endian, and so many bytes.
 //!
@@ -39,6 +39,8 @@ pub(super) struct Incoming {
     record: Vec<u8>,
     message: Vec<u8>,
     limit: Duration,
+    /// During the greeting: all of it has to be here by then, whatever part of it has come.
+    deadline: Option<Instant>,
 }
 
 /// One direction of a Noise session.
@@ -64,7 +66,7 @@ pub(super) enum Arrived<T> {
     End,
 }
 
-/// Greets the receiver behind `socket`.
+/// Greets the receiver behind `socket`, within `limit` in all.
 pub(super) fn greet(
     socket: Socket,
     key: Option<&PresharedKey>,
@@ -87,7 +89,8 @@ pub(super) fn greet(
     Ok((outgoing, incoming))
 }
 
-/// Is greeted by the sender behind `socket`. That it holds the key is certain once its first record has been read: the
+/// Is greeted by the sender behind `socket`, within `limit` in all: the first request counts, until
+/// [`Incoming::set_limit`] says how long the others may take. That it holds the key is certain once its first record has been read: the
 /// handshake alone might be an earlier one said again.
 pub(super) fn be_greeted(
     socket: Socket,
@@ -182,6 +185,7 @@ impl Incoming {
     /// How long a record may take from its first byte, and an answer from its request.
     pub(super) fn set_limit(&mut self, limit: Duration) -> io::Result<()> {
         self.limit = limit;
+        self.deadline = None;
         self.socket.get_ref().set_limit(limit)
     }
 
@@ -256,6 +260,7 @@ impl Incoming {
         let mut filled = 0;
         let mut since = Instant::now();
         while filled < buffer.len() {
+            self.wait_no_longer_than_the_deadline()?;
             match self.socket.read(&mut buffer[filled..]) {
                 Ok(0) if filled == 0 => return Ok(Arrived::End),
                 Ok(0) => return Err(PeerError::Lost(io::ErrorKind::UnexpectedEof)),
@@ -273,6 +278,17 @@ impl Incoming {
         }
         Ok(Arrived::Message(()))
     }
+
+    /// The next read ends when the greeting's time does.
+    fn wait_no_longer_than_the_deadline(&self) -> Result<(), PeerError> {
+        let Some(deadline) = self.deadline else { return Ok(()) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A socket takes no limit of zero.
+        if left.is_zero() {
+            return Err(PeerError::Silent(self.limit));
+        }
+        Ok(self.socket.get_ref().set_limit(left)?)
+    }
 }
 
 fn halves(socket: Socket, limit: Duration) -> Result<(Outgoing, Incoming), PeerError> {
@@ -280,12 +296,22 @@ fn halves(socket: Socket, limit: Duration) -> Result<(Outgoing, Incoming), PeerE
     let incoming = Incoming {
         socket: BufReader::with_capacity(READ_AHEAD_LEN, socket.try_clone()?),
         cipher: None,
-        record: vec![0; RECORD_LEN_MAX],
-        message: vec![0; RECORD_LEN_MAX],
+        record: zeroed(RECORD_LEN_MAX)?,
+        message: zeroed(RECORD_LEN_MAX)?,
         limit,
+        deadline: Some(Instant::now() + limit),
     };
     let message = Vec::with_capacity(MESSAGE_LEN_MAX);
-    Ok((Outgoing { socket, cipher: None, message, record: vec![0; HEAD_LEN + RECORD_LEN_MAX] }, incoming))
+    let record = zeroed(HEAD_LEN + RECORD_LEN_MAX)?;
+    Ok((Outgoing { socket, cipher: None, message, record }, incoming))
+}
+
+/// Who connects must not end a process that is short of memory.
+fn zeroed(len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len)?;
+    bytes.resize(len, 0);
+    Ok(bytes)
 }
 
 fn encrypt(
@@ -336,7 +362,7 @@ fn noise(_: snow::Error) -> PeerError {
 
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const MAGIC: &[u8; 8] = b"CFDPEER\0";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const OPENING_LEN: usize = 10;
 /// Bytes of a record's length.
 const HEAD_LEN: usize = 2;

@@ -40,10 +40,32 @@ struct State {
     waiting: Option<Newcomer>,
     /// The socket of the one that is being served.
     served: Option<Socket>,
-    /// The sockets of those that are being greeted.
-    greeted: [Option<Socket>; GREETINGS_MAX],
+    /// Those that are being greeted, the oldest first, each with a thread of its own.
+    greetings: Vec<Greeting>,
+    greetings_ever: u64,
     published: Published,
     over: Option<Over>,
+}
+
+/// One connection that has not been let in yet.
+struct Greeting {
+    ticket: Ticket,
+    socket: Socket,
+    stage: Stage,
+}
+
+/// Names a greeting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has yet to say all that a greeting needs.
+    Speaking,
+    /// It has said it, and waits for its epoch.
+    Understood,
+    /// It had to make room, and its thread is about to see that.
+    Leaving,
 }
 
 #[derive(PartialEq, Eq)]
@@ -65,27 +87,44 @@ impl Floor {
             epochs,
             waiting: None,
             served: None,
-            greeted: Default::default(),
+            greetings: Vec::with_capacity(GREETING_THREADS_MAX),
+            greetings_ever: 0,
             published: Published::No,
             over: None,
         };
         Floor { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Notes a greeting, which ends when the floor is closed, and gives its place. `None`: there are too many.
-    pub(super) fn greet(&self, socket: Socket) -> Option<usize> {
+    /// Notes a greeting, which ends when the floor is closed. Where there are many, the oldest that has not said all makes
+    /// room: whoever speaks slowly must not keep others out. `None`: they come faster than the oldest go.
+    pub(super) fn greet(&self, socket: Socket) -> Option<Ticket> {
         let mut state = self.state.lock();
-        if state.over.is_some() {
+        if state.over.is_some() || state.greetings.len() == GREETING_THREADS_MAX {
             return None;
         }
-        let place = state.greeted.iter().position(Option::is_none)?;
-        state.greeted[place] = Some(socket);
-        Some(place)
+        let staying = state.greetings.iter().filter(|greeting| greeting.stage != Stage::Leaving).count();
+        if staying == GREETINGS_MAX {
+            let oldest = state.greetings.iter_mut().find(|greeting| greeting.stage == Stage::Speaking)?;
+            oldest.stage = Stage::Leaving;
+            oldest.socket.shut(Shutdown::Both);
+        }
+        let ticket = Ticket(state.greetings_ever);
+        state.greetings_ever += 1;
+        state.greetings.push(Greeting { ticket, socket, stage: Stage::Speaking });
+        Some(ticket)
+    }
+
+    /// The greeting has said all that it has to, and makes room for nobody any more.
+    pub(super) fn understood(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        if let Some(greeting) = state.greetings.iter_mut().find(|greeting| greeting.ticket == ticket) {
+            greeting.stage = Stage::Understood;
+        }
     }
 
     /// The greeting is over. One that failed closes its connection, which this hold on it would keep open.
-    pub(super) fn greeted(&self, place: usize) {
-        self.state.lock().greeted[place] = None;
+    pub(super) fn greeted(&self, ticket: Ticket) {
+        self.state.lock().greetings.retain(|greeting| greeting.ticket != ticket);
     }
 
     /// Gives a sender a new epoch, which ends the older one. One that lost its connection, and held the receiver under
@@ -177,9 +216,8 @@ impl Floor {
     fn close(&self, state: &mut State, over: Over) {
         state.over.get_or_insert(over);
         state.waiting = None;
-        for socket in state.greeted.iter().chain([&state.served]).flatten() {
-            socket.shut(Shutdown::Both);
-        }
+        let greeted = state.greetings.iter().map(|greeting| &greeting.socket);
+        greeted.chain(&state.served).for_each(|socket| socket.shut(Shutdown::Both));
         self.changed.notify_all();
     }
 
@@ -190,5 +228,7 @@ impl Floor {
     }
 }
 
-/// Greetings under way at once. Whoever connects beyond that is dropped, and may try again.
+/// Greetings under way at once.
 const GREETINGS_MAX: usize = 8;
+/// With the threads of those that have had to make room. Whoever connects beyond that is dropped, and may try again.
+const GREETING_THREADS_MAX: usize = 2 * GREETINGS_MAX;

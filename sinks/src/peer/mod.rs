@@ -34,8 +34,9 @@
 //! # Limits
 //!
 //! Each end has a fixed amount of memory a connection, whatever the other says: a record is at most 64 KiB. Every wait has
-//! a limit ([`Timing`]), but one: a receiver waits for a sender that has nothing to say, until another sender comes. A
-//! few connections are greeted at once; one more is dropped.
+//! a limit ([`Timing`]), but one: a receiver waits for a sender that has nothing to say, until another sender comes. Eight
+//! connections are greeted at once, each within one limit for all of its greeting; when one more comes, the oldest that has
+//! not said all makes room for it.
 
 mod address;
 mod channel;

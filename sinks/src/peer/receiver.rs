@@ -9,7 +9,7 @@ use super::{
     Address, EpochFile, PeerError, Security, Timing,
     address::{Listener, Socket},
     channel::{self, Arrived, Quiet},
-    floor::{Floor, Newcomer, Over},
+    floor::{Floor, Newcomer, Over, Ticket},
     held::{Held, Published},
     message::{Reply, Request},
     session::{End, serve},
@@ -54,6 +54,8 @@ pub enum Ending {
 pub enum ReceiveError {
     /// Nobody can connect any more.
     Network(io::Error),
+    /// The system gave no thread to listen in.
+    NoThread(io::Error),
     /// The epoch cannot be kept.
     Epoch(io::Error),
     /// The receiver's sink failed. The target is as it was.
@@ -66,6 +68,7 @@ impl fmt::Display for ReceiveError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReceiveError::Network(error) => write!(out, "the receiver cannot listen: {error}"),
+            ReceiveError::NoThread(error) => write!(out, "the operating system gave no thread: {error}"),
             ReceiveError::Epoch(error) => write!(out, "the receiver's epoch could not be kept: {error}"),
             ReceiveError::Sink(error) => write!(out, "the receiver could not write: {error}"),
             ReceiveError::OutcomeUnknown(error) => {
@@ -78,9 +81,11 @@ impl fmt::Display for ReceiveError {
 impl error::Error for ReceiveError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Network(error) | Self::Epoch(error) | Self::Sink(error) | Self::OutcomeUnknown(error) => {
-                Some(error)
-            }
+            Self::Network(error)
+            | Self::NoThread(error)
+            | Self::Epoch(error)
+            | Self::Sink(error)
+            | Self::OutcomeUnknown(error) => Some(error),
         }
     }
 }
@@ -137,7 +142,11 @@ impl Receiver {
         let door =
             Door { listener: &listener, security: &security, timing: &timing, floor: &floor, stop, observe };
         let ended = thread::scope(|scope| {
-            scope.spawn(|| door.keep(scope));
+            let keep = || door.keep(scope);
+            thread::Builder::new()
+                .name("peer-door".to_owned())
+                .spawn_scoped(scope, keep)
+                .map_err(ReceiveError::NoThread)?;
             let room = Room { open, floor: &floor, linger: timing.linger, observe };
             let ended = room.receive(address);
             floor.end(Over::Stopped);
@@ -177,10 +186,12 @@ impl Door<'_> {
                 Ok(None) => {}
                 Ok(Some(socket)) => {
                     let hold = socket.try_clone().ok();
-                    if let Some(place) = hold.and_then(|hold| self.floor.greet(hold)) {
-                        let turn_to = move || self.turn_to(socket, place);
-                        if thread::Builder::new().spawn_scoped(greetings, turn_to).is_err() {
-                            self.floor.greeted(place);
+                    if let Some(ticket) = hold.and_then(|hold| self.floor.greet(hold)) {
+                        let turn_to = move || self.turn_to(socket, ticket);
+                        if let Err(error) = thread::Builder::new().spawn_scoped(greetings, turn_to) {
+                            self.floor.greeted(ticket);
+                            let why = ReceiveError::NoThread(error).to_string();
+                            (self.observe)(Event::TurnedAway(PeerError::NotDone(why)));
                         }
                     }
                 }
@@ -189,15 +200,15 @@ impl Door<'_> {
         }
     }
 
-    fn turn_to(&self, socket: Socket, place: usize) {
-        let greeted = self.greet(socket);
-        self.floor.greeted(place);
+    fn turn_to(&self, socket: Socket, ticket: Ticket) {
+        let greeted = self.greet(socket, ticket);
+        self.floor.greeted(ticket);
         if let Err(why) = greeted {
             (self.observe)(Event::TurnedAway(why));
         }
     }
 
-    fn greet(&self, socket: Socket) -> Result<(), PeerError> {
+    fn greet(&self, socket: Socket, ticket: Ticket) -> Result<(), PeerError> {
         self.security.allow(socket.reach())?;
         let key = self.security.key();
         let (mut outgoing, mut incoming) = channel::be_greeted(socket, key, self.timing.greeting)?;
@@ -207,6 +218,7 @@ impl Door<'_> {
             Ok(Arrived::End) => return Err(PeerError::Lost(io::ErrorKind::UnexpectedEof)),
             Err(error) => return Err(error),
         };
+        self.floor.understood(ticket);
         incoming.set_limit(self.timing.silence)?;
         match self.floor.admit(restore, held) {
             Ok(epoch) => {

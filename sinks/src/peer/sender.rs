@@ -64,7 +64,9 @@ impl PeerSink {
     /// As [`PeerSink::connect`].
     pub fn connect_with(address: &Address, security: Security, timing: Timing) -> io::Result<PeerSink> {
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
+        getrandom::fill(&mut id).map_err(|error| {
+            io::Error::other(format!("the operating system gave no random numbers: {error}"))
+        })?;
         let restore = RestoreId(id);
         let (connection, welcome) = Connection::open(address, &security, &timing, restore, None)?;
         let found = match welcome.standing {
@@ -166,7 +168,12 @@ impl PeerSink {
             (Once::Commit { segment: 0, .. }, Standing::Nothing) => {
                 Err(CommitError::NotCommitted(not_received()))
             }
-            (Once::Commit { .. } | Once::Publish { .. }, Standing::Nothing | Standing::ToResume(_)) => {
+            // A receiver that began anew does not know what the one before it has published.
+            (Once::Publish { .. }, Standing::Nothing) => {
+                Err(CommitError::Unknown(PeerError::CommitsLost.into()))
+            }
+            (Once::Commit { .. }, Standing::Nothing | Standing::ToResume(_))
+            | (Once::Publish { .. }, Standing::ToResume(_)) => {
                 Err(CommitError::NotCommitted(PeerError::CommitsLost.into()))
             }
             (Once::Commit { segment, .. }, Standing::AsLeft { segments }) if segments == *segment => {

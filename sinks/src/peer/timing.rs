@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How long either end waits for the other. The default fits a receiver whose disk takes a while to sync.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
-    /// For the connection, and for each step of the greeting. Default: 10 seconds.
+    /// For the connection, and then for the whole greeting, however it comes. Default: 10 seconds.
     pub greeting: Duration,
     /// For an answer, and for the rest of a message that has begun. Default: 2 minutes.
     pub silence: Duration,

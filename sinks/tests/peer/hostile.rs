@@ -60,7 +60,7 @@ fn a_receiver_outlives_any_bytes_and_then_takes_a_stream() {
     for round in 0..300 {
         let mut said = Vec::new();
         if round % 10 > 0 {
-            said.extend(b"CFDPEER\0\x01\x00");
+            said.extend(b"CFDPEER\0\x02\x00");
         }
         if round % 10 > 1 {
             said.extend(hello(&mut random));
@@ -88,7 +88,7 @@ fn a_receiver_outlives_any_bytes_and_then_takes_a_stream() {
 #[test]
 fn the_longest_record_there_can_be_is_read_and_refused() {
     let post = Post::open();
-    let mut said = b"CFDPEER\0\x01\x00".to_vec();
+    let mut said = b"CFDPEER\0\x02\x00".to_vec();
     said.extend(hello(&mut Random(2)));
     said.extend(record(&vec![6; usize::from(u16::MAX)]));
     say(&post, &said);
@@ -103,7 +103,7 @@ fn a_stream_that_was_given_up_stays_so_if_its_sender_does_not_hear_of_it() {
     let address = Address::Unix(path.clone());
     let post = Post::over(Arc::default(), directory, &address, Security::PlaintextOnThisMachine);
     let mut sender = UnixStream::connect(path).unwrap();
-    sender.write_all(b"CFDPEER\0\x01\x00").unwrap();
+    sender.write_all(b"CFDPEER\0\x02\x00").unwrap();
     sender.write_all(&hello(&mut Random(3))).unwrap();
     // The receiver's opening, and its welcome as a record.
     sender.read_exact(&mut [0; 10 + 2 + 219]).unwrap();
@@ -145,7 +145,7 @@ fn a_receiver_with_a_key_outlives_greetings_of_every_length() {
     let mut random = Random(3);
     for len in (0..200).chain([65_534, 65_535]) {
         let payload = random.bytes(len);
-        say(&post, &[&b"CFDPEER\0\x01\x01"[..], &record(&payload)].concat());
+        say(&post, &[&b"CFDPEER\0\x02\x01"[..], &record(&payload)].concat());
     }
     send(&mut try_connect(&post.address, key(1)).unwrap(), 0..1);
     let shelf = post.shelf.clone();

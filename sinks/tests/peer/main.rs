@@ -5,6 +5,7 @@
 mod contract;
 mod faults;
 mod fencing;
+mod greeting;
 mod hostile;
 mod post;
 mod proxy;

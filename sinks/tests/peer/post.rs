@@ -63,8 +63,20 @@ impl Post {
         security: Security,
         open: impl FnMut() -> io::Result<S> + Send + 'static,
     ) -> Post {
+        Post::timed(shelf, directory, address, security, timing(), open)
+    }
+
+    /// With limits that a test waits for.
+    pub(crate) fn timed<S: StreamingSink + 'static>(
+        shelf: Arc<Mutex<Shelf>>,
+        directory: Arc<TempDir>,
+        address: &Address,
+        security: Security,
+        timing: Timing,
+        open: impl FnMut() -> io::Result<S> + Send + 'static,
+    ) -> Post {
         let epochs = EpochFile::beside(&directory.path().join("target")).unwrap();
-        let receiver = Receiver::bind(address, security, epochs).unwrap().timing(timing());
+        let receiver = Receiver::bind(address, security, epochs).unwrap().timing(timing);
         let address = receiver.address().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (told, events) = mpsc::channel();

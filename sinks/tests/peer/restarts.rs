@@ -125,3 +125,19 @@ fn what_was_discarded_is_gone_for_the_next_sender() {
     post.join().unwrap();
     assert_eq!(shelf.lock().target, Some(stream(1)));
 }
+
+#[test]
+fn what_became_of_a_publish_is_unknown_if_the_receiver_began_anew_since() {
+    let post = Post::open();
+    let proxy = Proxy::before(&post.address, |_| Act::Pass);
+    let mut sink = connect(&proxy.address);
+    commit(&mut sink, 0).unwrap();
+    // What the lost answer said: the receiver published the stream, tidied up, and went.
+    let (shelf, directory) = post.stop();
+    shelf.lock().durable = None;
+    let post = Post::over(shelf, directory, &loopback(), Security::PlaintextOnThisMachine);
+    *proxy.upstream.lock() = post.address.clone();
+    let Err(CommitError::Unknown(error)) = sink.publish(SEGMENT_LEN as u64) else { panic!("known") };
+    assert_eq!(reason(&error), &PeerError::CommitsLost);
+    post.stop();
+}

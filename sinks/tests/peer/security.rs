@@ -153,7 +153,7 @@ fn a_greeting_said_again_gets_no_epoch() {
     // Byte for byte what the sender said, to a receiver that has drawn another ephemeral key.
     let Address::Tcp(address) = &post.address else { panic!("only TCP") };
     let mut replay = TcpStream::connect(address).unwrap();
-    replay.write_all(b"CFDPEER\0\x01\x01").unwrap();
+    replay.write_all(b"CFDPEER\0\x02\x01").unwrap();
     for payload in said.lock().iter() {
         let len = u16::try_from(payload.len()).unwrap().to_le_bytes();
         // It may have been turned away before it is through.
@@ -176,10 +176,10 @@ fn an_end_that_speaks_another_protocol_is_told_apart() {
     TcpStream::connect(address).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(turned_away(&post), PeerError::Protocol("it does not speak this protocol"));
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.write_all(b"CFDPEER\0\x02\x01").unwrap();
+    socket.write_all(b"CFDPEER\0\x01\x01").unwrap();
     assert_eq!(turned_away(&post), PeerError::Protocol("it speaks another version"));
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer, b"CFDPEER\0\x01\x01");
+    assert_eq!(answer, b"CFDPEER\0\x02\x01");
     post.stop();
 }

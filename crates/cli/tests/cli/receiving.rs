@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout};
+use std::os::unix::fs::FileExt as _;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use rustix::process::{Pid, Signal};
 
+use crate::failing_calls::{Calls, failing};
 use crate::place::{Place, SEGMENT_LEN, end_of, wait_until};
 
 /// A receiver that listens, killed if the test fails.
@@ -19,10 +21,28 @@ struct Receiver {
 impl Receiver {
     /// Started with `options`, of which `--listen` is the test's own.
     fn start(place: &Place, options: &[&str]) -> Receiver {
-        let mut child = place.spawn(["receive", "--json", "target"].iter().chain(options));
+        Receiver::of(place.spawn(["receive", "--json", "target"].iter().chain(options)))
+    }
+
+    /// One that cannot remove what it kept beside the target: it ends as one that is killed after the rename would.
+    fn start_untidy(place: &Place) -> Receiver {
+        let receive = ["receive", "--json", "target", "--listen", "127.0.0.1:0"];
+        let mut command = failing(place, Calls::Removal, &receive);
+        Receiver::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn of(mut child: Child) -> Receiver {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
+        while !line.starts_with('{')
+            && stdout
+                .read_line({
+                    line.clear();
+                    &mut line
+                })
+                .unwrap()
+                > 0
+        {}
         if line.is_empty() {
             panic!("it does not listen: {:?}", end_of(child));
         }
@@ -283,5 +303,56 @@ fn of_a_damaged_stream_only_what_was_verified_reaches_the_receiver() {
     wait_for_mark(&place, 3 * SEGMENT_LEN as u64);
     fs::write(place.path("sealed.cfd"), whole).unwrap();
     assert_eq!(restored_from(&place), 3 * SEGMENT_LEN as u64);
+    assert_received(&place, receiver);
+}
+
+/// The target is in place, and a journal beside it says so.
+fn untidy() -> Place {
+    let place = Place::with_sealed(4);
+    let receiver = Receiver::start_untidy(&place);
+    let address = receiver.address.clone();
+    place.run(restore(&[], &address));
+    receiver.end();
+    assert_eq!(place.read("target"), place.read("plain"));
+    assert!(place.path(".target.cofferdam-journal").exists());
+    place
+}
+
+#[test]
+fn a_journal_that_says_the_target_is_in_place_is_a_claim_that_the_sender_confirms() {
+    let place = untidy();
+    for options in [&["--listen", "127.0.0.1:0"][..], &["--listen", "127.0.0.1:0", "--force"]] {
+        // With nobody to send anything, there is nothing to have received.
+        let mut receiver = Receiver::start(&place, options);
+        let child = receiver.child.take().unwrap();
+        interrupt(&child);
+        assert_eq!(end_of(child).code, 130);
+    }
+    let place = untidy();
+    let receiver = Receiver::start(&place, &["--listen", "127.0.0.1:0"]);
+    let address = receiver.address.clone();
+    place.run(restore(&[], &address)).assert_done();
+    assert_received(&place, receiver);
+}
+
+#[test]
+fn a_target_that_is_not_what_the_journal_claims_is_not_received_and_with_force_it_is_replaced() {
+    let place = untidy();
+    // Of the same length and time, as whoever plants both would leave it.
+    let target = fs::OpenOptions::new().write(true).open(place.path("target")).unwrap();
+    let modified = target.metadata().unwrap().modified().unwrap();
+    target.write_all_at(b"planted", 3).unwrap();
+    target.set_modified(modified).unwrap();
+    let planted = place.read("target");
+    let receiver = Receiver::start(&place, &["--listen", "127.0.0.1:0"]);
+    let address = receiver.address.clone();
+    let sent = place.run(restore(&[], &address));
+    assert_eq!(sent.code, 1, "{}", sent.stderr);
+    let ran = end_of({ receiver }.child.take().unwrap());
+    ran.assert_failed(6, "not what was restored any more");
+    assert_eq!(place.read("target"), planted);
+    let receiver = Receiver::start(&place, &["--listen", "127.0.0.1:0", "--force"]);
+    let address = receiver.address.clone();
+    place.run(restore(&[], &address)).assert_done();
     assert_received(&place, receiver);
 }
