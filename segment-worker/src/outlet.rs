@@ -105,6 +105,7 @@ impl<S: StreamingSink> Outlet<'_, S> {
             self.note_durable(durable);
             self.look()?;
         }
+        self.cancel.begin_publish();
         self.guard.publish(proof).map_err(StreamError::Publish)
     }
 

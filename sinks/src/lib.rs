@@ -76,7 +76,7 @@ pub use byte_count::ByteCount;
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
 pub use durability::Durability;
-pub use journal::Label;
+pub use journal::{Label, WriterId};
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 #[cfg(feature = "mmap")]
 pub use mmap::MappedFile;
@@ -85,5 +85,8 @@ pub use pipe::PipeSink;
 #[cfg(feature = "ring")]
 pub use ring::{RingReader, RingSink};
 pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};
-pub use staged::{Earlier, Existing, JournalProblem, Opened, Published, Seen, StageOptions, StagedFile};
+pub use staged::{
+    Earlier, Existing, JournalProblem, Misplaced, Opened, Published, Seen, StageOptions, StagedFile,
+    TargetNotice,
+};
 pub use target::{TargetError, TargetKind, classify};

@@ -120,8 +120,21 @@ pub enum TargetError {
     },
     /// The directory is shared, and the file in it belongs to someone else.
     SomeoneElses {
-        /// The target, or a staging file or journal of its.
+        /// The target, or the link that leads to it.
         path: PathBuf,
+    },
+    /// A staging file or journal was found that another user made, or could have made. It is not built upon, nor changed.
+    NotOurs {
+        /// The staging file or journal.
+        path: PathBuf,
+        /// The user it belongs to.
+        owner: u32,
+    },
+    /// The file system can neither rename without replacing nor link: nothing can be published under a name that must be
+    /// free.
+    NoExclusiveRename {
+        /// The directory.
+        directory: PathBuf,
     },
     /// A staging file or journal has another name as well, whose file would be written with it.
     Shared {
@@ -200,6 +213,7 @@ impl TargetError {
             | Self::MountPoint { path }
             | Self::Immutable { path }
             | Self::SomeoneElses { path }
+            | Self::NotOurs { path, .. }
             | Self::Shared { path }
             | Self::TooLarge { path, .. }
             | Self::LengthUnknown { path }
@@ -207,6 +221,7 @@ impl TargetError {
             | Self::Io { path, .. } => path,
             Self::NoDirectory { directory }
             | Self::NotWritable { directory, .. }
+            | Self::NoExclusiveRename { directory }
             | Self::NoRoom { directory, .. } => directory,
             Self::InTheWay { staging } => staging,
         }
@@ -238,6 +253,14 @@ impl TargetError {
             Self::SomeoneElses { .. } => {
                 "belongs to another user in a shared directory; only they can replace or remove it".into()
             }
+            Self::NotOurs { owner, .. } => format!(
+                "belongs to user {owner}, and an earlier attempt is gone on with only if its files are this user's own; \
+                 remove it, or ask for that attempt to be discarded"
+            )
+            .into(),
+            Self::NoExclusiveRename { .. } => "this file system cannot give a file a name that must be free, by a rename \
+                 that replaces nothing or by a link; ask for the target to be replaced, whether it is there or not"
+                .into(),
             Self::Shared { .. } => "this file has a second name, a hard link, and what is written to the one would be in the \
                  other; remove this name"
                 .into(),

@@ -46,13 +46,20 @@ fn every_system_call_that_fails_leaves_the_old_target_or_the_new_one_and_says_wh
         ("pwrite64:error=ENOSPC:when=2", Said::WriteFailed, Holds::Old),
         ("pwrite64:error=EINTR:when=1..2", Said::Published, Holds::New),
         ("ftruncate:error=EIO:when=1", Said::NotCommitted, Holds::Old),
-        ("fchmod:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+        ("fchmod:error=EIO:when=1", Said::Refused, Holds::Old),
+        ("fchmod:error=EPERM", Said::Published, Holds::New),
+        ("ftruncate:error=EINTR", Said::NotCommitted, Holds::Old),
+        ("ftruncate:error=EINTR:when=1..999", Said::Published, Holds::New),
+        ("pwrite64:error=EINTR", Said::WriteFailed, Holds::Old),
+        ("flock:error=EINTR", Said::Refused, Holds::Old),
+        ("fallocate:error=EINTR", Said::Refused, Holds::Old),
         ("fsync:error=EIO:when=1", Said::NotCommitted, Holds::Old),
         ("fsync:error=EINTR:when=1", Said::NotCommitted, Holds::Old),
         ("fsync:error=EIO:when=2", Said::Unknown, Holds::New),
         ("fsync:error=EINTR:when=2", Said::Unknown, Holds::New),
-        ("fsync:error=EINVAL:when=2", Said::Published, Holds::New),
-        ("/rename:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+        ("fsync:error=EIO:when=3", Said::Unknown, Holds::New),
+        ("fsync:error=EINTR:when=3", Said::Unknown, Holds::New),
+        ("fsync:error=EINVAL:when=3", Said::Published, Holds::New),
     ];
     for existing in [Existing::Refuse, Existing::Replace] {
         for (fault, said, holds) in cases {
@@ -65,12 +72,31 @@ fn every_system_call_that_fails_leaves_the_old_target_or_the_new_one_and_says_wh
 }
 
 #[test]
+fn what_a_new_target_and_a_replaced_one_do_not_share_leaves_the_old_target_or_the_new_one_as_well() {
+    let cases = [
+        // A new target's mode comes after the rename; what replaces another has it before.
+        (Existing::Refuse, "fchmod:error=EIO:when=2", Said::Unknown, Holds::New),
+        (Existing::Replace, "fchmod:error=EIO:when=2", Said::NotCommitted, Holds::Old),
+        // The first rename tries whether there are any that replace nothing.
+        (Existing::Refuse, "/rename:error=EIO:when=1", Said::Refused, Holds::Old),
+        (Existing::Refuse, "/rename:error=EIO:when=2", Said::NotCommitted, Holds::Old),
+        (Existing::Replace, "/rename:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+    ];
+    for (existing, fault, said, holds) in cases {
+        let Some(found) = injure(existing, &[fault]) else { return };
+        assert_eq!(found, (said, holds), "{existing:?}, {fault}");
+    }
+}
+
+#[test]
 fn a_file_system_without_noreplace_publishes_by_a_link_or_not_at_all() {
-    let cases: [(&[&str], _, _); 4] = [
+    let cases: [(&[&str], _, _); 5] = [
         (&["renameat2:error=EINVAL"], Said::Published, Holds::New),
         (&["renameat2:error=ENOSYS"], Said::Published, Holds::New),
-        (&["renameat2:error=EINVAL", "linkat:error=EPERM"], Said::NotCommitted, Holds::Old),
-        (&["renameat2:error=EINVAL", "linkat:error=EEXIST"], Said::NotCommitted, Holds::Old),
+        // With neither it is refused before the first byte.
+        (&["renameat2:error=EINVAL", "linkat:error=EPERM"], Said::Refused, Holds::Old),
+        (&["renameat2:error=EINVAL", "linkat:error=EPERM:when=2"], Said::NotCommitted, Holds::Old),
+        (&["renameat2:error=EINVAL", "linkat:error=EEXIST:when=2"], Said::NotCommitted, Holds::Old),
     ];
     for (faults, said, holds) in cases {
         let Some(found) = injure(Existing::Refuse, faults) else { return };
@@ -114,10 +140,17 @@ fn the_file_is_synced_before_the_rename_and_the_directory_after_it() {
         let at = |what: &str| calls.iter().rposition(|call| call.contains(what));
         let data = calls.iter().position(|call| call.contains("fsync") && call.contains("staging"));
         let rename = at("rename");
-        let entry = calls.iter().rposition(|call| call.contains("fsync") && !call.contains("staging"));
-        assert!(at("pwrite64") < data && at("ftruncate") < data && at("fchmod") < data, "{calls:#?}");
+        let entry = calls.iter().rposition(|call| call.contains("fsync") && !call.contains("target"));
+        assert!(at("pwrite64") < data && at("ftruncate") < data, "{calls:#?}");
         assert!(data.is_some() && data < rename && rename < entry, "{calls:#?}");
-        assert_eq!(calls.iter().filter(|call| call.contains("fsync")).count(), 2, "{calls:#?}");
+        // The file is synced again under its new name, with the mode that a new one gets then.
+        let again = calls.iter().rposition(|call| call.contains("fsync") && call.contains("target>"));
+        assert!(rename < again && again < entry, "{calls:#?}");
+        match existing {
+            Existing::Refuse => assert!(rename < at("fchmod") && at("fchmod") < again, "{calls:#?}"),
+            Existing::Replace => assert!(at("fchmod") < data, "{calls:#?}"),
+        }
+        assert_eq!(calls.iter().filter(|call| call.contains("fsync")).count(), 3, "{calls:#?}");
     }
 }
 

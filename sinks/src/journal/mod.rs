@@ -9,13 +9,14 @@ mod tests;
 use std::{io, sync::Arc};
 
 pub use label::Label;
-pub(crate) use record::{Header, Intent, Records, Slots};
+pub use record::WriterId;
+pub(crate) use record::{Announced, Header, Intent, Records, Slots};
 
 use self::record::{HEADER_AT, INTENT_AT, JOURNAL_LEN_MAX, slot_at};
 use crate::{
     Checkpoint,
     seeded::{Bug, retried, unless, when},
-    storage::{FileId, Storage, StorageFile},
+    storage::{Patience, Storage, StorageFile},
 };
 
 /// A journal that is written. Nothing here is tried again: the first error ends the attempt.
@@ -37,13 +38,15 @@ impl Journal {
     /// Reads what a file holds.
     pub(crate) fn read(file: &dyn StorageFile) -> io::Result<Records> {
         let mut bytes = vec![0; JOURNAL_LEN_MAX];
-        let mut len = 0;
+        let (mut len, mut patience) = (0, Patience::default());
         while len < bytes.len() {
             match file.read_at(&mut bytes[len..], len as u64) {
                 Ok(0) => break,
-                Ok(count) => len += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Ok(count) => {
+                    len += count;
+                    patience.renew();
+                }
+                Err(error) => patience.endure(error)?,
             }
         }
         Ok(Records::parse(&bytes[..len]))
@@ -103,9 +106,9 @@ impl Journal {
     }
 
     /// Notes, durably, that this file is whole and durable and is about to be renamed to the target.
-    pub(crate) fn intend(&mut self, id: FileId, directory: &dyn Storage) -> io::Result<()> {
+    pub(crate) fn intend(&mut self, announced: &Announced, directory: &dyn Storage) -> io::Result<()> {
         self.settle(directory)?;
-        self.file.write_all_at(&record::intent(id), INTENT_AT)?;
+        self.file.write_all_at(&record::intent(announced), INTENT_AT)?;
         self.file.sync_data()
     }
 

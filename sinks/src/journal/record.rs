@@ -7,10 +7,14 @@
 //!
 //! ```text
 //!    0  header, 512 bytes: magic 8, version u32, label length u32, label, zeros, CRC-32
-//!  512  intent,  64 bytes: magic 8, device u64, inode u64, zeros, CRC-32
+//!  512  intent, 128 bytes: magic 8, inode u64, length u64, modified i64, its nanoseconds u32, nanoseconds of created u32,
+//!       created i64, writer 24, mode u32, zeros, CRC-32
 //! 4096  slot A, 512 bytes: generation u64, mark 192, kind u32, zeros, CRC-32       odd generations
 //! 8192  slot B, 512 bytes: the same                                                even generations
 //! ```
+//!
+//! Times are seconds since 1970. Where it is not known when the file was made, its nanoseconds are 0xFFFFFFFF; where no mode
+//! is due after the rename, the mode is.
 //!
 //! A slot's kind is 0, a mark, or 1, none: earlier marks are given up, and the mark's bytes are zeros.
 
@@ -18,7 +22,7 @@ use super::Label;
 use crate::{
     Checkpoint,
     sector::{self, CRC_LEN, is_whole, u32_at, u64_at},
-    storage::{FileId, SECTOR_LEN},
+    storage::{FileStamp, FileTime, SECTOR_LEN},
 };
 
 /// What stands in the header's place.
@@ -92,7 +96,26 @@ pub(crate) enum Intent {
     /// Something that is not a whole intent.
     Torn,
     /// This file was whole and durable, and about to become the target.
-    Valid(FileId),
+    Valid(Announced),
+}
+
+/// The file that an intent speaks of, and who wrote it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Announced {
+    pub(crate) stamp: FileStamp,
+    pub(crate) writer: WriterId,
+    /// The mode that it gets once it has its name.
+    pub(crate) mode_due: Option<u32>,
+}
+
+/// Who wrote what was published, as bytes that mean nothing here: a receiver names the connection by them. Zeros where
+/// nobody said.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WriterId(pub [u8; WriterId::LEN]);
+
+impl WriterId {
+    /// Its length in bytes.
+    pub const LEN: usize = 24;
 }
 
 /// A journal as it was found.
@@ -159,11 +182,19 @@ pub(crate) fn slot(generation: u64, mark: Option<&Checkpoint>) -> [u8; RECORD_LE
 }
 
 /// An intent to publish this file.
-pub(crate) fn intent(id: FileId) -> [u8; INTENT_LEN] {
+pub(crate) fn intent(announced: &Announced) -> [u8; INTENT_LEN] {
+    let Announced { stamp: FileStamp { inode, len, modified, created }, writer, mode_due } = announced;
+    let created = created.unwrap_or(FileTime { seconds: 0, nanos: UNKNOWN });
     let mut bytes = [0; INTENT_LEN];
     bytes[..8].copy_from_slice(&INTENT_MAGIC);
-    bytes[8..16].copy_from_slice(&id.device.to_le_bytes());
-    bytes[16..24].copy_from_slice(&id.inode.to_le_bytes());
+    bytes[8..16].copy_from_slice(&inode.to_le_bytes());
+    bytes[16..24].copy_from_slice(&len.to_le_bytes());
+    bytes[24..32].copy_from_slice(&modified.seconds.to_le_bytes());
+    bytes[32..36].copy_from_slice(&modified.nanos.to_le_bytes());
+    bytes[36..40].copy_from_slice(&created.nanos.to_le_bytes());
+    bytes[40..48].copy_from_slice(&created.seconds.to_le_bytes());
+    bytes[WRITER_AT..][..WriterId::LEN].copy_from_slice(&writer.0);
+    bytes[MODE_AT..][..4].copy_from_slice(&mode_due.unwrap_or(UNKNOWN).to_le_bytes());
     sealed(bytes)
 }
 
@@ -210,7 +241,18 @@ fn parse_intent(found: [u8; INTENT_LEN]) -> Intent {
     if !is_whole(&found) || found[..8] != INTENT_MAGIC {
         return Intent::Torn;
     }
-    Intent::Valid(FileId { device: u64_at(&found, 8), inode: u64_at(&found, 16) })
+    let modified = FileTime { seconds: i64_at(&found, 24), nanos: u32_at(&found, 32) };
+    let created = FileTime { seconds: i64_at(&found, 40), nanos: u32_at(&found, 36) };
+    let created = (created.nanos != UNKNOWN).then_some(created);
+    let stamp = FileStamp { inode: u64_at(&found, 8), len: u64_at(&found, 16), modified, created };
+    let mut writer = WriterId::default();
+    writer.0.copy_from_slice(&found[WRITER_AT..][..WriterId::LEN]);
+    let mode_due = Some(u32_at(&found, MODE_AT)).filter(|mode| *mode != UNKNOWN);
+    Intent::Valid(Announced { stamp, writer, mode_due })
+}
+
+fn i64_at(bytes: &[u8], at: usize) -> i64 {
+    u64_at(bytes, at).cast_signed()
 }
 
 /// The record at `at`; what lies behind the end of the file reads as zeros.
@@ -239,14 +281,18 @@ pub(crate) const SLOT_A_AT: u64 = 4_096;
 pub(crate) const SLOT_B_AT: u64 = 8_192;
 /// Length of a header and of a slot.
 pub(crate) const RECORD_LEN: usize = 512;
-pub(crate) const INTENT_LEN: usize = 64;
+pub(crate) const INTENT_LEN: usize = 128;
 /// A journal is never longer than this; what stands behind it is not looked at.
 pub(crate) const JOURNAL_LEN_MAX: usize = SLOT_B_AT as usize + RECORD_LEN;
 
 const HEADER_MAGIC: [u8; 8] = *b"CFDJHEAD";
 const INTENT_MAGIC: [u8; 8] = *b"CFDINTNT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const LABEL_AT: usize = 16;
+const WRITER_AT: usize = 48;
+const MODE_AT: usize = WRITER_AT + WriterId::LEN;
+/// Nanoseconds that no time has, and a mode that no file has.
+const UNKNOWN: u32 = u32::MAX;
 const KIND_AT: usize = 8 + Checkpoint::LEN;
 const MARK: u32 = 0;
 const NO_MARK: u32 = 1;
@@ -258,5 +304,6 @@ const _: () =
 const _: () = assert!(INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
 const _: () =
     assert!(SLOT_A_AT.is_multiple_of(SECTOR_LEN as u64) && SLOT_B_AT.is_multiple_of(SECTOR_LEN as u64));
+const _: () = assert!(MODE_AT + 4 + CRC_LEN <= INTENT_LEN);
 const _: () = assert!(LABEL_AT + Label::LEN_MAX + CRC_LEN <= RECORD_LEN);
 const _: () = assert!(KIND_AT + 4 + CRC_LEN <= RECORD_LEN);

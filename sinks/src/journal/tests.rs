@@ -2,15 +2,24 @@
 //! Know the layout from its description, and the CRC-32 from its definition.
 
 use super::*;
-use crate::storage::Disk;
+use crate::storage::{Disk, FileStamp, FileTime};
 
 /// Where records lie and end, from the table in the layout's description.
 const HEADER: std::ops::Range<usize> = 0..512;
-const INTENT: std::ops::Range<usize> = 512..576;
+const INTENT: std::ops::Range<usize> = 512..640;
 const SLOT_A: std::ops::Range<usize> = 4_096..4_608;
 const SLOT_B: std::ops::Range<usize> = 8_192..8_704;
 
-const ID: FileId = FileId { device: 0x0102_0304_0506_0708, inode: 0x1112_1314_1516_1718 };
+const ANNOUNCED: Announced = Announced {
+    stamp: FileStamp {
+        inode: 0x1112_1314_1516_1718,
+        len: 0x0102_0304_0506_0708,
+        modified: FileTime { seconds: -2, nanos: 0x2122_2324 },
+        created: Some(FileTime { seconds: 0x4142_4344_4546_4748, nanos: 0x3132_3334 }),
+    },
+    writer: WriterId(*b"who wrote it, 24 letters"),
+    mode_due: Some(0o640),
+};
 
 fn mark(fill: u8) -> Checkpoint {
     Checkpoint::from_bytes([fill; Checkpoint::LEN])
@@ -21,7 +30,7 @@ fn label() -> Label {
 }
 
 /// A journal written as an attempt writes it: with this many marks, of which the last two stay, and maybe an intent.
-fn written(marks: u8, id: Option<FileId>) -> Vec<u8> {
+fn written(marks: u8, announced: Option<Announced>) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path()).unwrap();
     let file = disk.create("journal".as_ref()).unwrap();
@@ -30,15 +39,18 @@ fn written(marks: u8, id: Option<FileId>) -> Vec<u8> {
     for fill in 1..=marks {
         journal.keep(&mark(fill), &disk).unwrap();
     }
-    if let Some(id) = id {
-        journal.intend(id, &disk).unwrap();
+    if let Some(announced) = announced {
+        journal.intend(&announced, &disk).unwrap();
     }
     std::fs::read(directory.path().join("journal")).unwrap()
 }
 
 fn every_journal() -> Vec<Vec<u8>> {
     let marks = [0, 1, 2, 3];
-    marks.iter().flat_map(|marks| [None, Some(ID)].map(|id| written(*marks, id))).collect()
+    marks
+        .iter()
+        .flat_map(|marks| [None, Some(ANNOUNCED)].map(|announced| written(*marks, announced)))
+        .collect()
 }
 
 /// CRC-32 as ISO 3309 defines it, a bit at a time.
@@ -55,13 +67,19 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn the_bytes_are_those_of_the_description() {
-    let journal = written(2, Some(ID));
+    let journal = written(2, Some(ANNOUNCED));
     assert_eq!(journal.len(), SLOT_B.end);
     let mut expected = vec![0; SLOT_B.end];
-    expected[..16].copy_from_slice(b"CFDJHEAD\x01\0\0\0\x64\0\0\0");
+    expected[..16].copy_from_slice(b"CFDJHEAD\x02\0\0\0\x64\0\0\0");
     expected[16..116].copy_from_slice(label().as_bytes());
-    expected[512..536]
-        .copy_from_slice(b"CFDINTNT\x08\x07\x06\x05\x04\x03\x02\x01\x18\x17\x16\x15\x14\x13\x12\x11");
+    expected[512..520].copy_from_slice(b"CFDINTNT");
+    expected[520..528].copy_from_slice(b"\x18\x17\x16\x15\x14\x13\x12\x11");
+    expected[528..536].copy_from_slice(b"\x08\x07\x06\x05\x04\x03\x02\x01");
+    expected[536..544].copy_from_slice(b"\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
+    expected[544..552].copy_from_slice(b"\x24\x23\x22\x21\x34\x33\x32\x31");
+    expected[552..560].copy_from_slice(b"\x48\x47\x46\x45\x44\x43\x42\x41");
+    expected[560..584].copy_from_slice(b"who wrote it, 24 letters");
+    expected[584..588].copy_from_slice(b"\xA0\x01\0\0");
     expected[4_096] = 1;
     expected[4_104..4_296].fill(1);
     expected[8_192] = 2;
@@ -81,10 +99,10 @@ fn a_journal_without_marks_is_a_state_file_under_a_kilobyte() {
 #[test]
 fn what_was_written_is_read_and_the_newest_mark_counts() {
     for (marks, newest) in [(0, None), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, Some(4))] {
-        for id in [None, Some(ID)] {
-            let records = Records::parse(&written(marks, id));
+        for announced in [None, Some(ANNOUNCED)] {
+            let records = Records::parse(&written(marks, announced));
             assert_eq!(records.header, Header::Valid(label()));
-            assert_eq!(records.intent, id.map_or(Intent::None, Intent::Valid));
+            assert_eq!(records.intent, announced.map_or(Intent::None, Intent::Valid));
             let expected = newest.map(|newest: u8| (u64::from(newest), Some(mark(newest))));
             assert_eq!(records.verdict().newest(), expected);
         }
@@ -196,7 +214,7 @@ fn whole_records_with_impossible_contents_are_torn_ones_and_other_versions_are_n
     };
     assert_eq!(header(|_| ()), Header::Valid(label()));
     assert_eq!(header(|bytes| bytes[0] ^= 1), Header::Torn);
-    assert_eq!(header(|bytes| bytes[8] = 2), Header::Foreign { version: 2 });
+    assert_eq!(header(|bytes| bytes[8] = 1), Header::Foreign { version: 1 });
     assert_eq!(header(|bytes| bytes[12..14].copy_from_slice(&385_u16.to_le_bytes())), Header::Torn);
     assert_eq!(header(|bytes| bytes[12..16].fill(0xFF)), Header::Torn);
     let mut journal = written(1, None);
@@ -255,6 +273,13 @@ fn a_slot_of_an_unknown_kind_is_a_torn_one() {
     let crc = crc32(&journal[SLOT_A.start..SLOT_A.end - 4]);
     journal[SLOT_A.end - 4..].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(Records::parse(&journal).slots[0], record::Slot::Torn);
+}
+
+#[test]
+fn what_is_not_known_or_not_due_is_announced_as_such() {
+    let stamp = FileStamp { created: None, ..ANNOUNCED.stamp };
+    let announced = Announced { stamp, writer: WriterId::default(), mode_due: None };
+    assert_eq!(Records::parse(&written(1, Some(announced))).intent, Intent::Valid(announced));
 }
 
 #[test]

@@ -22,8 +22,8 @@ use crate::{
     cursor::Cursor,
     ledger::Ledger,
     seeded::{Bug, unless},
-    staged::{place::Place, room},
-    storage::{Lock, Mapping, Storage, StorageFile},
+    staged::{is_refusal, place::Place, room},
+    storage::{Likeness, Lock, Mapping, Storage, StorageFile},
 };
 
 /// A file that is written through a memory map and becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -50,6 +50,8 @@ pub struct MappedFile {
     shared: Arc<Shared>,
     name: OsString,
     existing: Existing,
+    /// The target's real directory, where it is one.
+    place: Option<Place>,
     cursor: Cursor,
 }
 
@@ -66,8 +68,13 @@ impl MappedFile {
             return Err(TargetError::LengthUnknown { path: place.path().into() });
         };
         room::check(&place, len, 0)?;
-        Self::on(place.storage.clone(), &place.name, options.existing, len)
-            .map_err(|error| refusal(&place, len, error))
+        match Self::on(place.storage.clone(), &place.name, options.existing, len) {
+            Ok(mut sink) => {
+                sink.place = Some(place);
+                Ok(sink)
+            }
+            Err(error) => Err(refusal(&place, len, error)),
+        }
     }
 
     /// A sink of at most `len` bytes for the target `name` in `storage`.
@@ -84,7 +91,15 @@ impl MappedFile {
         let shared =
             Shared { writing: Mutex::new(Writing { ledger: Ledger::new(len), mapping: Some(mapping) }) };
         let (file, shared) = (Some(file), Arc::new(shared));
-        Ok(Self { storage, file, shared, name: name.into(), existing, cursor: Cursor::default() })
+        Ok(Self {
+            storage,
+            file,
+            shared,
+            name: name.into(),
+            existing,
+            place: None,
+            cursor: Cursor::default(),
+        })
     }
 
     /// Everything that is done to the file while it has no name. fsync(2) takes what was stored through a shared map as
@@ -92,7 +107,10 @@ impl MappedFile {
     /// is made read-only again.
     fn finish(&self, file: &dyn StorageFile, len: u64) -> io::Result<()> {
         file.set_len(len)?;
-        file.take_likeness(&self.name, self.existing)?;
+        if let Likeness::New { mode } = file.take_likeness(&self.name, self.existing)? {
+            // Nobody can see it yet.
+            file.give_mode(mode).or_else(|error| if is_refusal(&error) { Ok(()) } else { Err(error) })?;
+        }
         // Once: after a failed sync a second one can succeed over lost data.
         unless(Bug::LinkBeforeSync, || file.sync_all())
     }
@@ -111,6 +129,17 @@ impl MappedFile {
                 false => CommitError::NotCommitted(error),
             }
         })
+    }
+
+    /// The target is there: it is made durable, and looked at. The directory's sync alone is not enough: XFS that has shut
+    /// down says yes to it, and no to the file's.
+    fn settle(&self, file: &dyn StorageFile) -> io::Result<()> {
+        file.sync_all()?;
+        self.storage.sync()?;
+        match &self.place {
+            Some(place) => place.check_put(file.id()?).and_then(|()| place.check_path()),
+            None => Ok(()),
+        }
     }
 
     fn replace(&self, file: &dyn StorageFile) -> io::Result<()> {
@@ -164,7 +193,7 @@ impl StreamingSink for MappedFile {
         let file = self.file.take().ok_or_else(gone)?;
         self.finish(&*file, plain_len).map_err(CommitError::NotCommitted)?;
         self.put(&*file)?;
-        self.storage.sync().map_err(CommitError::Unknown)
+        self.settle(&*file).map_err(CommitError::Unknown)
     }
 
     fn discard(&mut self) -> io::Result<()> {

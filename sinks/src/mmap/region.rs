@@ -8,11 +8,11 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use rustix::{
     fs::{FallocateFlags, FsWord, fallocate, fstatfs},
-    io::{Errno, retry_on_intr},
+    io::Errno,
     process::{Resource, getrlimit},
 };
 
-use crate::storage::Mapping;
+use crate::storage::{Mapping, retried};
 
 /// A map of a whole file, written through and never read.
 ///
@@ -115,7 +115,7 @@ fn take_room(file: &File, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
+    match retried(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => unsupported("room cannot be taken beforehand here"),
         done => Ok(done?),
     }

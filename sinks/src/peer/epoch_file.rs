@@ -15,7 +15,7 @@ use super::message::{Epoch, RestoreId};
 use crate::{
     Existing,
     staged::names,
-    storage::{Disk, Storage},
+    storage::{Disk, Ownership, Storage, StorageFile},
 };
 
 /// Where a receiver keeps its epoch.
@@ -42,12 +42,13 @@ impl EpochFile {
     /// The file called `name`, which need not be there.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] where it is damaged: which senders were let in before is then not known. The
-    /// medium's own.
+    /// [`io::ErrorKind::InvalidData`] where it is damaged: which senders were let in before is then not known.
+    /// [`io::ErrorKind::PermissionDenied`] where it is another user's, or has a second name. The medium's own.
     pub fn open(storage: Arc<dyn Storage>, name: &OsStr) -> io::Result<EpochFile> {
         let holder = match storage.open(name)? {
             None => None,
             Some(file) => {
+                check_ours(&*file, name)?;
                 let mut bytes = [0; FILE_LEN];
                 file.read_exact_at(&mut bytes, 0)?;
                 Some(parse(&bytes).ok_or_else(damaged)?)
@@ -72,6 +73,8 @@ impl EpochFile {
         file.write_all_at(&to_bytes(epoch, restore), 0)?;
         file.sync_all()?;
         self.storage.rename(&fresh, &self.name, Existing::Replace)?;
+        // The directory's sync alone is not enough: XFS that has shut down says yes to it, and no to the file's.
+        file.sync_all()?;
         self.storage.sync()?;
         self.holder = Some((epoch, restore));
         Ok(epoch)
@@ -109,6 +112,19 @@ fn parse(bytes: &[u8; FILE_LEN]) -> Option<(Epoch, RestoreId)> {
     let restore = RestoreId(*bytes[16..].first_chunk()?);
     // Whatever is not what would have been written is damaged.
     (to_bytes(Epoch(epoch), restore) == *bytes).then_some((Epoch(epoch), restore))
+}
+
+/// Whoever could put an epoch here could let an earlier sender in again.
+fn check_ours(file: &dyn StorageFile, name: &OsStr) -> io::Result<()> {
+    let whose = match file.ownership()? {
+        Ownership::Ours => return Ok(()),
+        Ownership::SomeoneElses { owner } => format!("belongs to user {owner}"),
+        Ownership::Shared => "has a second name".to_owned(),
+    };
+    let name = name.to_string_lossy();
+    let message =
+        format!("{name}: the receiver's epoch file {whose}; remove it once no earlier sender is running");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
 fn damaged() -> io::Error {
@@ -211,6 +227,30 @@ mod tests {
         assert_eq!(EpochFile::beside(&target).unwrap().holder(), Some((Epoch(2), RestoreId([2; 16]))));
         next.remove().unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_epoch_that_is_another_users_or_has_a_second_name_is_refused_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, file) = (directory.path().join("db"), directory.path().join(".db.cofferdam-epoch"));
+        EpochFile::beside(&target).unwrap().advance(RestoreId([1; 16])).unwrap();
+        let refused = |what: &str| {
+            let error = EpochFile::beside(&target).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(
+                error.to_string().contains(".db.cofferdam-epoch") && error.to_string().contains(what),
+                "{error}"
+            );
+        };
+        fs::hard_link(&file, directory.path().join("second")).unwrap();
+        refused("second name");
+        fs::remove_file(directory.path().join("second")).unwrap();
+        assert!(EpochFile::beside(&target).is_ok());
+        // Only root can make another user's file.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+            refused("user 65534");
+        }
     }
 
     #[test]

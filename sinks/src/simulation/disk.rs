@@ -11,12 +11,12 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    medium::{Extent, Likeness, Medium, NameChange},
+    medium::{Extent, Likeness as Rights, Medium, NameChange},
     states::CrashStates,
 };
 use crate::{
     Existing,
-    storage::{FileId, Lock, Mapping, Storage, StorageFile},
+    storage::{FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Storage, StorageFile},
 };
 
 /// A directory in memory that remembers which of its changes were synced. Clones are the same disk.
@@ -63,7 +63,7 @@ impl SimulatedDisk {
     pub fn has_likeness(&self, name: impl AsRef<OsStr>) -> bool {
         let shared = self.shared.lock();
         let image = shared.medium.at(name.as_ref()).and_then(|inode| shared.medium.image(inode));
-        image.is_some_and(|image| image.likeness == Likeness::Target)
+        image.is_some_and(|image| image.likeness == Rights::Target)
     }
 
     /// Items that a power cut may take now.
@@ -127,6 +127,11 @@ impl Storage for SimulatedDisk {
         Ok(self.shared.lock().medium.at(name).map(id_of))
     }
 
+    fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>> {
+        let shared = self.shared.lock();
+        Ok(shared.medium.at(name).map(|inode| stamp_of(&shared.medium, inode)))
+    }
+
     fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
         let medium = &mut self.shared.lock().medium;
         let inode = medium.at(from).ok_or(io::ErrorKind::NotFound)?;
@@ -185,6 +190,10 @@ impl StorageFile for SimulatedFile {
         Ok(id_of(self.0.inode))
     }
 
+    fn stamp(&self) -> io::Result<FileStamp> {
+        Ok(self.with(|medium, inode| stamp_of(medium, inode)))
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.with(|medium, inode| medium.image(inode).map_or(0, |image| image.len)))
     }
@@ -220,7 +229,17 @@ impl StorageFile for SimulatedFile {
         Ok(())
     }
 
-    fn take_likeness(&self, _target: &OsStr, _existing: Existing) -> io::Result<()> {
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
+        self.with(|medium, inode| match (existing, medium.at(target)) {
+            (Existing::Replace, Some(_)) => {
+                medium.take_likeness(inode);
+                Ok(Likeness::Taken)
+            }
+            (Existing::Refuse, _) | (Existing::Replace, None) => Ok(Likeness::New { mode: MODE_NEW }),
+        })
+    }
+
+    fn give_mode(&self, _mode: u32) -> io::Result<()> {
         self.with(Medium::take_likeness);
         Ok(())
     }
@@ -279,11 +298,20 @@ fn check_end(at: u64, len: u64) -> io::Result<()> {
     }
 }
 
+/// It has no clock. That its inode numbers are never used again does not matter: a length is lost and kept here as well.
+fn stamp_of(medium: &Medium, inode: u64) -> FileStamp {
+    let len = medium.image(inode).map_or(0, |image| image.len);
+    FileStamp { inode, len, modified: FileTime::default(), created: None }
+}
+
 fn id_of(inode: u64) -> FileId {
     FileId { device: DEVICE, inode }
 }
 
 const DEVICE: u64 = 1;
+
+/// There is one mode for new files, and one for all others.
+const MODE_NEW: u32 = 0o644;
 
 /// A file lies in memory: what goes beyond this is a mistake of the test.
 const FILE_LEN_MAX: u64 = 1 << 30;

@@ -141,7 +141,7 @@ fn syncing_bytes_does_not_sync_the_name_nor_the_likeness() {
     let disk = SimulatedDisk::new();
     let file = disk.create(name("file")).unwrap();
     file.write_all_at(b"x", 0).unwrap();
-    file.take_likeness(name("target"), Existing::Replace).unwrap();
+    file.give_mode(0o644).unwrap();
     file.sync_data().unwrap();
     assert_eq!(seen(&disk, "file"), BTreeMap::from([(None, 2), (found(b"x"), 2)]));
     let alike = |disk: &SimulatedDisk| {

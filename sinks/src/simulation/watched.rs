@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 use super::Fault;
 use crate::{
     Existing,
-    storage::{FileId, Lock, Mapping, Ownership, Storage, StorageFile},
+    storage::{FileId, FileStamp, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
 };
 
 /// A storage over another. A closure is called before each call, on the thread that makes it; where it gives a
@@ -37,10 +37,12 @@ pub enum Operation {
     CreateUnnamed,
     Open,
     IdAt,
+    StampAt,
     Rename,
     Remove,
     Sync,
     Id,
+    Stamp,
     Len,
     Allocated,
     TryLock,
@@ -50,6 +52,7 @@ pub enum Operation {
     TakeRoom,
     ForgetCached,
     TakeLikeness,
+    GiveMode,
     SyncData,
     SyncAll,
     Link,
@@ -64,7 +67,9 @@ impl Operation {
         match self {
             Operation::Open
             | Operation::IdAt
+            | Operation::StampAt
             | Operation::Id
+            | Operation::Stamp
             | Operation::Len
             | Operation::Allocated
             | Operation::TryLock
@@ -79,6 +84,7 @@ impl Operation {
             | Operation::WriteAt
             | Operation::SetLen
             | Operation::TakeLikeness
+            | Operation::GiveMode
             | Operation::SyncData
             | Operation::SyncAll
             | Operation::Link
@@ -133,6 +139,11 @@ impl<S: Storage> Storage for Watched<S> {
         self.storage.id_at(name)
     }
 
+    fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>> {
+        self.ask(Operation::StampAt, Some(name))?;
+        self.storage.stamp_at(name)
+    }
+
     fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
         self.ask(Operation::Rename, Some(to))?;
         self.storage.rename(from, to, existing)
@@ -184,6 +195,11 @@ impl StorageFile for WatchedFile {
         self.file.id()
     }
 
+    fn stamp(&self) -> io::Result<FileStamp> {
+        self.ask(Operation::Stamp)?;
+        self.file.stamp()
+    }
+
     fn len(&self) -> io::Result<u64> {
         self.ask(Operation::Len)?;
         self.file.len()
@@ -224,9 +240,14 @@ impl StorageFile for WatchedFile {
         self.file.forget_cached()
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
         self.ask(Operation::TakeLikeness)?;
         self.file.take_likeness(target, existing)
+    }
+
+    fn give_mode(&self, mode: u32) -> io::Result<()> {
+        self.ask(Operation::GiveMode)?;
+        self.file.give_mode(mode)
     }
 
     fn ownership(&self) -> io::Result<Ownership> {

@@ -111,7 +111,7 @@ pub(super) fn held(place: &Place, name: &OsStr) -> TargetError {
     TargetError::Held { path: place.path().into(), staging: place.sibling(name) }
 }
 
-fn cannot_create(place: &Place, name: &OsStr, error: io::Error) -> TargetError {
+pub(super) fn cannot_create(place: &Place, name: &OsStr, error: io::Error) -> TargetError {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             TargetError::NotWritable { directory: place.directory_path(), source: error }

@@ -2,9 +2,12 @@
 //! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
 mod claim;
+mod misplaced;
 pub(crate) mod names;
+mod notice;
 mod opening;
 pub(crate) mod place;
+mod probe;
 mod progress;
 mod recovery;
 pub(crate) mod room;
@@ -12,27 +15,32 @@ mod staging;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
-use self::{claim::Claim, place::Place, progress::Progress, staging::Staging};
+pub(crate) use self::notice::is_refusal;
+use self::{claim::Claim, notice::Notices, place::Place, progress::Progress, staging::Staging};
 pub use self::{
+    misplaced::Misplaced,
+    notice::TargetNotice,
     opening::{Opened, Published, Seen},
     recovery::JournalProblem,
 };
 use crate::{
     Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility,
     cursor::Cursor,
-    journal::Journal,
+    journal::{Journal, WriterId},
     ledger::Closing,
     seeded::{Bug, unless},
-    storage::Ahead,
+    storage::{Ahead, Likeness},
 };
 
 /// A file that becomes the target as a whole, or not at all. Its class is *atomic*.
 ///
 /// The staging file is `.NAME.cofferdam-staging` in the target's directory, readable by its owner alone, and locked
-/// as long as the sink lives: a second writer of the same target is refused. At publish it gets its exact length,
-/// mode and owner, is synced, gets the target's name, and the directory is synced.
+/// as long as the sink lives: a second writer of the same target is refused. At publish it gets its exact length and
+/// the owner, attributes and mode of the file that it replaces, is synced, gets the target's name, and file and directory
+/// are synced.
 ///
-/// A new target gets mode 0666 less the umask. A replaced one keeps its mode, its extended attributes, and its owner
+/// A new target gets mode 0666 less the umask, or [another](Self::set_mode), once it has its name: until then nobody but its
+/// owner can read it, whatever stops the publish. A replaced one keeps its mode, its extended attributes, and its owner
 /// and group where this process may give them. Other hard links of a replaced file keep the old contents.
 ///
 /// # Without a journal
@@ -64,6 +72,10 @@ pub struct StagedFile {
     progress: Option<Arc<Progress>>,
     place: Place,
     claims: Claims,
+    writer: WriterId,
+    /// Of a new target, where it is not to be any new file's.
+    mode: Option<u32>,
+    notices: Notices,
     found: Option<Found>,
     at_drop: AtDrop,
     cursor: Cursor,
@@ -113,6 +125,12 @@ impl StagedFile {
         self.claims.journal.as_ref().map(|journal| self.place.sibling(&journal.name))
     }
 
+    /// Says who writes what is published: the journal keeps it, and [`Published::writer`] tells it after a crash. Nothing is
+    /// judged by it here.
+    pub fn set_writer(&mut self, writer: WriterId) {
+        self.writer = writer;
+    }
+
     /// Writes over kept bytes that are wrong and follow from others, before the sink goes on behind them.
     ///
     /// # Errors
@@ -122,33 +140,57 @@ impl StagedFile {
         self.staging.mend(at, data, found_len)
     }
 
-    /// Makes the staging file the target.
-    fn put(&self, len: u64) -> Result<(), CommitError> {
-        self.finish(len).map_err(CommitError::NotCommitted)?;
-        self.place.put(&self.claims.staging.name, self.claims.staging.id)
+    /// Gives a new target this mode instead of 0666 less the umask.
+    pub fn set_mode(&mut self, mode: u32) {
+        self.mode = Some(mode);
     }
 
-    /// Everything that is done to the staging file while it is one.
-    fn finish(&self, len: u64) -> io::Result<()> {
+    /// Has `listener` hear what the target's file system cannot do: at once what is known already, and the rest at publish.
+    pub fn on_notice(&mut self, listener: impl Fn(TargetNotice) + Send + Sync + 'static) {
+        self.notices.listen(Box::new(listener));
+    }
+
+    /// Makes the staging file the target. Gives the mode that is due then.
+    fn put(&mut self, len: u64) -> Result<Option<u32>, CommitError> {
+        let mode_due = self.finish(len).map_err(CommitError::NotCommitted)?;
+        self.place.put(&self.claims.staging.name, self.claims.staging.id)?;
+        Ok(mode_due)
+    }
+
+    /// Everything that is done to the staging file while it is one. Gives the mode that it gets once it is the target.
+    fn finish(&mut self, len: u64) -> io::Result<Option<u32>> {
         let file = &self.staging.file;
         file.set_len(len)?;
-        file.take_likeness(&self.place.name, self.place.existing)?;
+        let mode_due = match file.take_likeness(&self.place.name, self.place.existing)? {
+            Likeness::New { mode } => Some(self.mode.unwrap_or(mode)),
+            Likeness::Taken => None,
+            Likeness::WithoutMode => {
+                self.notices.add(TargetNotice::ModesNotKept);
+                None
+            }
+        };
         // Once: after a failed sync a second one can succeed over lost data.
         unless(Bug::RenameBeforeSync, || file.sync_all())?;
-        match &self.progress {
-            Some(progress) => unless(Bug::IntentMissing, || progress.intend(self.claims.staging.id)),
-            None => Ok(()),
+        if let Some(progress) = &self.progress {
+            unless(Bug::IntentMissing, || progress.intend(self.writer, mode_due))?;
         }
+        Ok(mode_due)
     }
 
-    /// The target is there, and durable. A journal that stays behind says so, and the next attempt removes it: a failure
-    /// here is not one of the publish.
-    fn remove_journal(&self) {
-        if let Some(journal) = &self.claims.journal
-            && journal.remove(&self.place).is_ok()
-        {
-            let _ = self.place.storage.sync();
+    /// The target is there: it gets its mode and is made durable, and what stands beside it goes. An error in the last of
+    /// these steps may be the first to tell that an earlier one has not reached the medium.
+    fn settle(&mut self, mode_due: Option<u32>) -> io::Result<()> {
+        if let Some(mode) = mode_due {
+            self.notices.of_mode(self.staging.file.give_mode(mode))?;
         }
+        // The directory's sync alone is not enough: XFS that has shut down says yes to it, and no to the file's.
+        self.staging.file.sync_all()?;
+        unless(Bug::DirectorySyncMissing, || self.place.storage.sync())?;
+        if let Some(journal) = &self.claims.journal {
+            journal.remove(&self.place)?;
+            self.place.storage.sync()?;
+        }
+        self.place.check_path()
     }
 
     fn remove_all(&self) -> io::Result<()> {
@@ -239,7 +281,7 @@ impl StreamingSink for StagedFile {
         if self.progress.is_some() {
             self.at_drop = AtDrop::Keep;
         }
-        self.put(plain_len).inspect_err(|error| {
+        let mode_due = self.put(plain_len).inspect_err(|error| {
             if let CommitError::NotCommitted(_) = error {
                 // It may look like the target already, and is read under another name now. What fails here is tried again
                 // when the next attempt goes on.
@@ -247,9 +289,7 @@ impl StreamingSink for StagedFile {
             }
         })?;
         self.staging.ledger.lock().close();
-        unless(Bug::DirectorySyncMissing, || self.place.storage.sync()).map_err(CommitError::Unknown)?;
-        self.remove_journal();
-        Ok(())
+        self.settle(mode_due).map_err(CommitError::Unknown)
     }
 
     fn discard(&mut self) -> io::Result<()> {

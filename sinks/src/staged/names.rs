@@ -13,12 +13,16 @@ pub(super) struct Names {
     pub(super) staging: OsString,
     /// What the attempt is and how far it got.
     pub(super) journal: OsString,
+    /// Where it is tried what the file system can do, and the name that is tried for it.
+    pub(super) probes: [OsString; 2],
 }
 
 impl Names {
     /// The names beside `target`, in a directory that takes names of up to `len_max` bytes.
     pub(super) fn beside(target: &OsStr, len_max: usize) -> Self {
-        Self { staging: beside(target, STAGING, len_max), journal: beside(target, JOURNAL, len_max) }
+        let [staging, journal, probe, second] =
+            [STAGING, JOURNAL, PROBE, PROBE_AGAIN].map(|suffix| beside(target, suffix, len_max));
+        Self { staging, journal, probes: [probe, second] }
     }
 }
 
@@ -60,12 +64,14 @@ fn is_boundary(bytes: &[u8], at: usize) -> bool {
 const PREFIX: &[u8] = b".";
 const STAGING: &[u8] = b".cofferdam-staging";
 const JOURNAL: &[u8] = b".cofferdam-journal";
+const PROBE: &[u8] = b".cofferdam-probe";
+const PROBE_AGAIN: &[u8] = b".cofferdam-probe2";
 const CUT: &[u8] = b"~";
 /// POSIX's least that a file system may allow would leave no room; below this the usual maximum is tried.
 const NAME_LEN_MIN: usize = 64;
 pub(crate) const NAME_LEN_MAX: usize = 255;
 const _: () = assert!(NAME_LEN_MIN > PREFIX.len() + STAGING.len() + CUT.len() + 2);
-const _: () = assert!(STAGING.len() == JOURNAL.len());
+const _: () = assert!(STAGING.len() == JOURNAL.len() && PROBE_AGAIN.len() <= STAGING.len());
 
 #[cfg(test)]
 mod tests {

@@ -7,18 +7,20 @@ use super::{
     AtDrop, Claims, Earlier, Existing, Found, StageOptions, StagedFile,
     claim::{Claim, held},
     names::Names,
+    notice::{Notices, TargetNotice, is_refusal},
     place::Place,
+    probe,
     progress::Progress,
-    recovery::{Evidence, Recovery, decide},
+    recovery::{self, Evidence, Recovery, decide},
     room,
     staging::Staging,
 };
 use crate::{
     Checkpoint, TargetError,
     cursor::Cursor,
-    journal::{Journal, Label},
+    journal::{Announced, Journal, Label, WriterId},
     seeded::{Bug, unless},
-    storage::{Ahead, FileId, Storage, StorageFile},
+    storage::{Ahead, Ownership, Storage, StorageFile},
 };
 
 /// What [`StagedFile::open`] found.
@@ -42,9 +44,9 @@ pub enum Opened {
 pub struct Published {
     site: Site,
     journal: Claim,
-    id: FileId,
     label: Label,
     mark: Option<Checkpoint>,
+    announced: Announced,
 }
 
 impl Published {
@@ -58,19 +60,45 @@ impl Published {
         self.mark.as_ref()
     }
 
-    /// Makes the target's name durable and removes what is left beside it.
+    /// Who wrote it, as it was said by [`StagedFile::set_writer`] then.
+    pub fn writer(&self) -> WriterId {
+        self.announced.writer
+    }
+
+    /// Gives the target the mode that is due, makes its name durable and removes what is left beside it.
     ///
     /// # Errors
     /// The medium's own. The target stands in any case.
     pub fn finish(self) -> io::Result<()> {
         let Site { place, names } = &self.site;
+        self.give_mode()?;
         place.storage.sync()?;
         // A file system without a rename that replaces nothing can leave both names on the file.
-        if place.storage.id_at(&names.staging)? == Some(self.id) {
+        let staged = place.storage.id_at(&names.staging)?;
+        if staged.is_some() && staged == place.storage.id_at(&place.name)? {
             place.storage.remove(&names.staging)?;
         }
         self.journal.remove(place)?;
         place.storage.sync()
+    }
+}
+
+impl Published {
+    /// A crash between the rename and this leaves a new target its owner's alone.
+    fn give_mode(&self) -> io::Result<()> {
+        let Some(mode) = self.announced.mode_due else { return Ok(()) };
+        let place = &self.site.place;
+        let target = match place.storage.open(&place.name) {
+            Ok(Some(target)) => target,
+            Ok(None) => return Ok(()),
+            // Not its owner's alone any more: somebody has given it another mode, or another file.
+            Err(error) if is_refusal(&error) || error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match target.give_mode(mode) {
+            Err(error) if is_refusal(&error) => Ok(()),
+            given => given.and_then(|()| target.sync_all()),
+        }
     }
 }
 
@@ -169,12 +197,16 @@ impl Site {
 
     fn create(self, options: &StageOptions) -> Result<StagedFile, TargetError> {
         self.check(options)?;
-        let earlier = self.find_journal()?;
+        let earlier = match self.find_journal(options.earlier)? {
+            Journalled::Ours(journal) => Some(journal),
+            Journalled::Nothing | Journalled::Unknowable => None,
+        };
         if let Some(journal) = &earlier {
             self.clear(journal)?;
         }
-        let staging = Claim::replace(&self.place, &self.names.staging)?;
-        let sink = self.sink(Claims { staging, journal: None }, None, None);
+        let staging = self.stage()?;
+        let mut sink = self.sink(Claims { staging, journal: None }, None, None);
+        protect(&mut sink)?;
         if let Some(journal) = &earlier {
             let path = sink.place.sibling(&journal.name);
             journal.remove(&sink.place).map_err(|error| TargetError::io(&path, "remove", error))?;
@@ -185,8 +217,10 @@ impl Site {
 
     fn open(self, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
         for _ in 0..Claim::ATTEMPTS_MAX {
-            if let Some(journal) = self.find_journal()? {
-                return self.recover(journal, options, label);
+            match self.find_journal(options.earlier)? {
+                Journalled::Ours(journal) => return self.recover(journal, options, label),
+                Journalled::Unknowable => return self.begin_unkept(options),
+                Journalled::Nothing => {}
             }
             self.check(options)?;
             if let Some(journal) = Claim::create(&self.place, &self.names.journal)? {
@@ -206,6 +240,7 @@ impl Site {
             }
             Err(error) => return Err(TargetError::io(&path, "open", error)),
         };
+        self.place.check_ours(&self.names.journal, &*file)?;
         match decide(&self.evidence(&*file)?) {
             Recovery::StartAnew => Ok(Seen::Nothing),
             Recovery::Resume { label, newest } => {
@@ -220,9 +255,15 @@ impl Site {
     fn recover(self, journal: Claim, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
         let path = self.place.sibling(&journal.name);
         journal.file.forget_cached().map_err(|error| TargetError::io(&path, "examine", error))?;
-        let recovery = match options.earlier {
-            Earlier::Resume => decide(&self.evidence(&*journal.file)?),
-            Earlier::Discard => Recovery::StartAnew,
+        let recovery = match (options.earlier, decide(&self.evidence(&*journal.file)?)) {
+            (Earlier::Resume, recovery) => recovery,
+            // What was published is no attempt any more: it is a target, and is discarded where targets are replaced.
+            (Earlier::Discard, published @ Recovery::Published { .. })
+                if self.place.existing == Existing::Refuse =>
+            {
+                published
+            }
+            (Earlier::Discard, _) => Recovery::StartAnew,
         };
         match recovery {
             Recovery::StartAnew => {
@@ -231,8 +272,8 @@ impl Site {
                 self.begin(journal, options, label)
             }
             Recovery::Resume { label, newest } => self.resume(journal, options, label, newest),
-            Recovery::Published { id, label, mark } => {
-                Ok(Opened::Published(Published { site: self, journal, id, label, mark }))
+            Recovery::Published { label, mark, announced } => {
+                Ok(Opened::Published(Published { site: self, journal, label, mark, announced }))
             }
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
         }
@@ -240,7 +281,15 @@ impl Site {
 
     /// Begins an attempt in an empty journal.
     fn begin(self, journal: Claim, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
-        let staging = match Claim::replace(&self.place, &self.names.staging) {
+        let ownership = journal.file.ownership();
+        let path = self.place.sibling(&journal.name);
+        if let Ownership::SomeoneElses { .. } =
+            ownership.map_err(|error| TargetError::io(&path, "examine", error))?
+        {
+            journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+            return self.begin_unkept(options);
+        }
+        let staging = match self.stage() {
             Ok(staging) => staging,
             Err(error) => {
                 // It says nothing yet, and would do no harm.
@@ -248,14 +297,32 @@ impl Site {
                 return Err(error);
             }
         };
-        let path = self.place.sibling(&journal.name);
         // From here on a drop removes both files.
-        let sink = self.sink(Claims { staging, journal: Some(journal) }, None, None);
+        let mut sink = self.sink(Claims { staging, journal: Some(journal) }, None, None);
+        protect(&mut sink)?;
         if let Some(progress) = &sink.progress {
             progress.begin(label).map_err(|error| TargetError::io(&path, "write", error))?;
         }
         take_room(&sink, options)?;
         Ok(Opened::Fresh(sink))
+    }
+
+    /// Begins where files of ours cannot be told from another's: with nothing that a later attempt could build upon.
+    fn begin_unkept(self, options: &StageOptions) -> Result<Opened, TargetError> {
+        self.check(options)?;
+        let staging = self.stage()?;
+        let mut sink = self.sink(Claims { staging, journal: None }, None, None);
+        sink.notices.add(TargetNotice::OwnersNotKept);
+        protect(&mut sink)?;
+        take_room(&sink, options)?;
+        Ok(Opened::Fresh(sink))
+    }
+
+    /// A new staging file, where it can be published.
+    fn stage(&self) -> Result<Claim, TargetError> {
+        let [probe, second] = &self.names.probes;
+        probe::check_publish(&self.place, probe, second)?;
+        Claim::replace(&self.place, &self.names.staging)
     }
 
     fn resume(
@@ -265,20 +332,22 @@ impl Site {
         label: Label,
         newest: Option<(u64, Option<Checkpoint>)>,
     ) -> Result<Opened, TargetError> {
-        self.check(options)?;
-        self.place.check_writable()?;
         let path = self.place.sibling(&self.names.staging);
         let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
             return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
         };
         self.place.check_ours(&staging.name, &*staging.file)?;
-        // A crash on the way to publish leaves it with the target's rights.
-        staging.file.make_private().map_err(|error| TargetError::io(&path, "protect", error))?;
+        // A crash on the way to publish leaves it with the rights of the file that it was to replace. Before anything else:
+        // whatever is refused now, it is its owner's alone.
+        let protected = staging.file.make_private();
+        self.place.check_writable()?;
+        self.check(options)?;
         let len =
             unless(Bug::CacheBelieved, || staging.file.forget_cached()).and_then(|()| staging.file.len());
         let len = len.map_err(|error| TargetError::io(&path, "examine", error))?;
         let claims = Claims { staging, journal: Some(journal) };
-        let sink = self.sink(claims, newest, Some(len));
+        let mut sink = self.sink(claims, newest, Some(len));
+        sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))?;
         take_room(&sink, options)?;
         Ok(Opened::Resumable { sink, label })
     }
@@ -294,12 +363,30 @@ impl Site {
         room::check(&self.place, needed, taken)
     }
 
-    fn find_journal(&self) -> Result<Option<Claim>, TargetError> {
-        let journal = Claim::find(&self.place, &self.names.journal)?;
-        if let Some(journal) = &journal {
-            self.place.check_ours(&journal.name, &*journal.file)?;
+    /// Finds the journal, if it is ours. Another's is refused; or replaced, unread and unchanged, where an earlier attempt is
+    /// to be discarded anyway, or where nothing can be known to be ours.
+    fn find_journal(&self, earlier: Earlier) -> Result<Journalled, TargetError> {
+        let Some(journal) = Claim::find(&self.place, &self.names.journal)? else {
+            return Ok(Journalled::Nothing);
+        };
+        let Err(not_ours) = self.place.check_ours(&journal.name, &*journal.file) else {
+            return Ok(Journalled::Ours(journal));
+        };
+        let found = match earlier {
+            Earlier::Discard => Journalled::Nothing,
+            Earlier::Resume if !self.keeps_owners(&not_ours)? => Journalled::Unknowable,
+            Earlier::Resume => return Err(not_ours),
+        };
+        let path = self.place.sibling(&journal.name);
+        journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+        Ok(found)
+    }
+
+    fn keeps_owners(&self, not_ours: &TargetError) -> Result<bool, TargetError> {
+        match not_ours {
+            TargetError::NotOurs { .. } => probe::keeps_owners(&self.place, &self.names.probes[0]),
+            _ => Ok(true),
         }
-        Ok(journal)
     }
 
     /// What is there. The journal is locked, or may be changing.
@@ -309,7 +396,8 @@ impl Site {
         let staging = self.place.storage.id_at(&self.names.staging);
         let staging = staging
             .map_err(|error| TargetError::io(&self.place.sibling(&self.names.staging), "examine", error))?;
-        let target = self.place.target_id()?;
+        let staging = if staging.is_some() { recovery::Staging::There } else { recovery::Staging::Gone };
+        let target = self.place.target_stamp()?;
         let slots = records.verdict();
         Ok(Evidence { header: records.header, slots, intent: records.intent, staging, target })
     }
@@ -347,12 +435,30 @@ impl Site {
             progress,
             place: self.place,
             claims,
+            writer: WriterId::default(),
+            mode: None,
+            notices: Notices::default(),
             found,
             at_drop,
             cursor: Cursor::default(),
             ahead: Ahead::default(),
         }
     }
+}
+
+/// What stands at the journal's name.
+enum Journalled {
+    Nothing,
+    /// Another's might have stood there as well as ours: it is gone.
+    Unknowable,
+    Ours(Claim),
+}
+
+/// The staging file was made for its owner alone; where modes are not changed, that is seen here.
+fn protect(sink: &mut StagedFile) -> Result<(), TargetError> {
+    let protected = sink.staging.file.make_private();
+    let path = sink.staging_path();
+    sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))
 }
 
 fn take_room(sink: &StagedFile, options: &StageOptions) -> Result<(), TargetError> {

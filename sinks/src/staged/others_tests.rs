@@ -4,17 +4,21 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::Path,
     process::Command,
 };
 
+use parking_lot::Mutex;
 use rustix::process::geteuid;
 
 use super::{
     resume_tests::{
-        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, fresh, interrupted, label, mark, names, open,
-        resumable, resume, segment, stream,
+        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, attempt_to, fresh, go_on, interrupted, label, mark,
+        names, open, resumable, resume, segment, stream,
     },
     rig::Rig,
     *,
@@ -49,6 +53,88 @@ fn what_a_failed_publish_keeps_is_its_owners_alone() {
 
 #[test]
 fn what_a_crash_leaves_with_the_targets_rights_gets_its_own_back_before_it_is_gone_on_with() {
+    let replaced = |directory: &Path| {
+        fs::write(directory.join("target"), b"old").unwrap();
+        chmod(&directory.join("target"), 0o640);
+        Rig::over(directory)
+    };
+    let whole = {
+        let scratch = tempfile::tempdir().unwrap();
+        let rig = replaced(scratch.path());
+        attempt_to(&rig, Existing::Replace).unwrap();
+        rig.calls()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    // The last five changes: the rename, two syncs, the journal's removal, the directory's sync.
+    let rig = replaced(directory.path());
+    rig.fail_calls(whole - 5..usize::MAX);
+    attempt_to(&rig, Existing::Replace);
+    assert_eq!(names(directory.path()), [JOURNAL, STAGING, "target"]);
+    assert_eq!(mode(directory.path(), STAGING), 0o640, "the crash came behind the likeness");
+    // Whatever is refused then: a target that must not be replaced, for instance.
+    assert!(matches!(open(directory.path()), Err(TargetError::Exists { .. })));
+    assert_eq!(mode(directory.path(), STAGING), 0o600);
+    let options = StageOptions { existing: Existing::Replace, ..StageOptions::default() };
+    resume(resumable(StagedFile::open(&directory.path().join("target"), &options, &label()).unwrap()));
+    assert_eq!(mode(directory.path(), "target"), 0o640);
+}
+
+/// The mode that a new file has in this process.
+fn umasked() -> u32 {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("new"), b"").unwrap();
+    let umasked = mode(scratch.path(), "new");
+    assert_ne!(umasked, 0o600, "nothing is seen under such a umask");
+    umasked
+}
+
+#[test]
+fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet_and_the_next_run_gives_it_its_mode()
+ {
+    for given in [None, Some(0o604)] {
+        let attempt = |rig: &Arc<Rig>| {
+            let options = StageOptions::default();
+            let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).ok()?;
+            let Opened::Fresh(mut sink) = opened else { panic!("{opened:?}") };
+            if let Some(mode) = given {
+                sink.set_mode(mode);
+            }
+            go_on(&mut sink, 0).ok()
+        };
+        let whole = {
+            let scratch = tempfile::tempdir().unwrap();
+            let rig = Rig::over(scratch.path());
+            attempt(&rig).unwrap();
+            rig.calls()
+        };
+        let mut recovered = 0;
+        for first in 0..whole {
+            let directory = tempfile::tempdir().unwrap();
+            let rig = Rig::over(directory.path());
+            rig.fail_calls(first..usize::MAX);
+            attempt(&rig);
+            if directory.path().join(STAGING).exists() {
+                assert_eq!(mode(directory.path(), STAGING), 0o600, "before change {first}");
+            }
+            if directory.path().join(JOURNAL).exists()
+                && let Ok(Opened::Published(published)) = open(directory.path())
+            {
+                published.finish().unwrap();
+                assert_eq!(
+                    mode(directory.path(), "target"),
+                    given.unwrap_or_else(umasked),
+                    "before change {first}"
+                );
+                recovered += 1;
+            }
+        }
+        // Before the mode, the file's sync, the directory's, and the journal's removal.
+        assert_eq!(recovered, 4);
+    }
+}
+
+#[test]
+fn a_mode_that_somebody_has_given_the_target_meanwhile_stays() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
         let rig = Rig::over(scratch.path());
@@ -56,22 +142,205 @@ fn what_a_crash_leaves_with_the_targets_rights_gets_its_own_back_before_it_is_go
         rig.calls()
     };
     let directory = tempfile::tempdir().unwrap();
-    // The last four changes: the rename, the directory's sync, the journal's removal, the directory's sync.
     let rig = Rig::over(directory.path());
-    rig.fail_calls(whole - 4..usize::MAX);
+    // The mode, two syncs, the journal's removal, the directory's sync.
+    rig.fail_calls(whole - 5..usize::MAX);
     attempt(&rig);
-    assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
-    let umasked = {
+    assert_eq!(
+        (names(directory.path()), mode(directory.path(), "target")),
+        (vec![JOURNAL.into(), "target".into()], 0o600)
+    );
+    chmod(&directory.path().join("target"), 0o440);
+    let Ok(Opened::Published(published)) = open(directory.path()) else { panic!("not published") };
+    published.finish().unwrap();
+    assert_eq!(mode(directory.path(), "target"), 0o440);
+}
+
+#[test]
+fn after_the_rename_a_call_that_fails_leaves_the_outcome_unknown_and_never_silent() {
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let prepared = |directory: &Path| {
+            if existing == Existing::Replace {
+                fs::write(directory.join("target"), b"old").unwrap();
+            }
+            let rig = Rig::over(directory);
+            let options = StageOptions { existing, ..StageOptions::default() };
+            let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap();
+            let mut sink = fresh(opened);
+            sink.begin_segment(0, 0).unwrap();
+            sink.write_tentative(0, b"new").unwrap();
+            sink.commit_segment(&mark(0)).unwrap();
+            (rig, sink)
+        };
+        let (mut unknown, mut number) = (0, 0);
+        loop {
+            let directory = tempfile::tempdir().unwrap();
+            let (rig, mut sink) = prepared(directory.path());
+            rig.fail_calls(rig.calls() + number..usize::MAX);
+            let published = sink.publish(3);
+            let is_new = fs::read(directory.path().join("target")).is_ok_and(|found| found == b"new");
+            match published {
+                Ok(()) => break,
+                Err(CommitError::NotCommitted(_)) => assert!(!is_new, "{existing:?}, change {number}"),
+                Err(CommitError::Unknown(_)) => {
+                    assert!(is_new, "{existing:?}, change {number}");
+                    unknown += 1;
+                }
+            }
+            number += 1;
+        }
+        // The mode of a new target, the file's sync, the directory's, the journal's removal, and its sync.
+        assert_eq!(unknown, if existing == Existing::Refuse { 5 } else { 4 });
+    }
+}
+
+#[test]
+fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::over(directory.path());
+    let options = StageOptions::default();
+    // Without a journal there is nothing to be removed that could tell.
+    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &options).unwrap();
+    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    rig.shut_down_after_rename();
+    assert!(matches!(sink.publish(3), Err(CommitError::Unknown(_))));
+    assert!(directory.path().join("target").exists());
+}
+
+#[test]
+fn discarded_without_leave_to_replace_a_published_attempt_is_still_known_for_one() {
+    let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        fs::write(scratch.path().join("new"), b"").unwrap();
-        mode(scratch.path(), "new")
+        let rig = Rig::over(scratch.path());
+        attempt(&rig).unwrap();
+        rig.calls()
     };
-    assert_ne!(umasked, 0o600, "nothing is seen under such a umask");
-    assert_eq!(mode(directory.path(), STAGING), umasked, "the crash came behind the likeness");
-    let sink = resumable(open(directory.path()).unwrap());
-    assert_eq!(mode(directory.path(), STAGING), 0o600);
-    resume(sink);
-    assert_eq!(mode(directory.path(), "target"), umasked);
+    let crashed = || {
+        let directory = tempfile::tempdir().unwrap();
+        let rig = Rig::over(directory.path());
+        rig.fail_calls(whole - 2..usize::MAX);
+        attempt(&rig);
+        assert_eq!(names(directory.path()), [JOURNAL, "target"]);
+        directory
+    };
+    let discard = |directory: &Path, existing| {
+        let options = StageOptions { existing, earlier: Earlier::Discard, ..StageOptions::default() };
+        StagedFile::open(&directory.join("target"), &options, &label())
+    };
+    let directory = crashed();
+    let Ok(Opened::Published(published)) = discard(directory.path(), Existing::Refuse) else {
+        panic!("lost")
+    };
+    published.finish().unwrap();
+    assert_eq!(names(directory.path()), ["target"]);
+    let directory = crashed();
+    drop(fresh(discard(directory.path(), Existing::Replace).unwrap()));
+    assert_eq!(names(directory.path()), ["target"]);
+    // A target that is another file than the one that was published is like any other.
+    let directory = crashed();
+    fs::write(directory.path().join("target"), b"another's").unwrap();
+    assert!(matches!(discard(directory.path(), Existing::Refuse), Err(TargetError::Exists { .. })));
+    assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"another's");
+}
+
+#[test]
+fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_written() {
+    if !geteuid().is_root() {
+        return; // Only root can make the files of another user that this is about.
+    }
+    for planted in [JOURNAL, STAGING] {
+        let directory = tempfile::tempdir().unwrap();
+        interrupted(directory.path(), 1);
+        let path = directory.path().join(planted);
+        std::os::unix::fs::lchown(&path, Some(65_534), None).unwrap();
+        let before = fs::read(&path).unwrap();
+        let second = directory.path().join("second");
+        let seen = StagedFile::look(&directory.path().join("target"), Existing::Refuse);
+        assert!(
+            (planted == STAGING) ^ matches!(seen, Err(TargetError::NotOurs { .. })),
+            "{planted}: {seen:?}"
+        );
+        fs::hard_link(&path, &second).unwrap();
+        let options = StageOptions { earlier: Earlier::Discard, ..StageOptions::default() };
+        let target = directory.path().join("target");
+        let mut sink = fresh(StagedFile::open(&target, &options, &label()).unwrap());
+        go_on(&mut sink, 0).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), stream());
+        assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
+        assert_eq!(fs::read(second).unwrap(), before, "{planted} was written");
+    }
+}
+
+#[test]
+fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_built_upon() {
+    let directory = tempfile::tempdir().unwrap();
+    interrupted(directory.path(), 2);
+    let rig = Rig::over(directory.path());
+    rig.squash_owners();
+    let options = StageOptions::default();
+    let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap();
+    let mut sink = fresh(opened);
+    assert!(sink.durability().is_none() && sink.kept().is_none());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = told.clone();
+    sink.on_notice(move |notice| telling.lock().push(notice));
+    assert_eq!(*told.lock(), [TargetNotice::OwnersNotKept]);
+    assert_eq!(names(directory.path()), [STAGING]);
+    sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
+    sink.commit_segment(&mark(0)).unwrap();
+    drop(sink);
+    assert!(names(directory.path()).is_empty(), "{:?}", names(directory.path()));
+    let opened = StagedFile::open_in(rig, OsStr::new("target"), &options, &label()).unwrap();
+    go_on_unkept(fresh(opened));
+    assert_eq!(names(directory.path()), ["target"]);
+    assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
+}
+
+fn go_on_unkept(mut sink: StagedFile) {
+    sink.positioned().unwrap().write_at(0, &stream()).unwrap();
+    sink.publish(stream().len() as u64).unwrap();
+}
+
+#[test]
+fn another_file_that_comes_to_the_targets_name_with_the_rename_is_not_taken_for_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::over(directory.path());
+    let mut sink = fresh(
+        StagedFile::open_in(rig.clone(), OsStr::new("target"), &StageOptions::default(), &label()).unwrap(),
+    );
+    sink.positioned().unwrap().write_at(0, &stream()).unwrap();
+    let folder = directory.path().to_path_buf();
+    rig.before_rename(move || {
+        fs::write(folder.join("theirs"), b"another's").unwrap();
+        fs::rename(folder.join("theirs"), folder.join(STAGING)).unwrap();
+    });
+    let Err(CommitError::Unknown(error)) = sink.publish(stream().len() as u64) else {
+        panic!("taken for ours")
+    };
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Misplaced>());
+    assert!(matches!(inner, Some(Misplaced::Swapped { .. })), "{error}");
+}
+
+#[test]
+fn a_directory_that_is_moved_while_it_is_written_to_is_told_with_where_the_target_is() {
+    for is_replaced in [true, false] {
+        let outer = tempfile::tempdir().unwrap();
+        let (here, there) = (outer.path().join("here"), outer.path().join("there"));
+        fs::create_dir(&here).unwrap();
+        let mut sink = fresh(open(&here).unwrap());
+        sink.positioned().unwrap().write_at(0, &stream()).unwrap();
+        fs::rename(&here, &there).unwrap();
+        if is_replaced {
+            fs::create_dir(&here).unwrap();
+        }
+        let Err(CommitError::Unknown(error)) = sink.publish(stream().len() as u64) else {
+            panic!("not told")
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Misplaced>());
+        let path = fs::canonicalize(&there).unwrap().join("target");
+        assert_eq!(inner, Some(&Misplaced::Moved { path: Some(path) }), "{error}");
+        assert_eq!(names(&there), ["target"]);
+    }
 }
 
 /// Runs one of these tests again as a user whom rights bind: they do not bind root.

@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -14,13 +14,13 @@ use std::{
 
 use rustix::{
     fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatvfs, openat, statat},
-    io::{Errno, retry_on_intr},
+    io::Errno,
 };
 
-use super::{Existing, names::NAME_LEN_MAX};
+use super::{Existing, misplaced::Misplaced, names::NAME_LEN_MAX};
 use crate::{
     CommitError, TargetError, TargetKind, classify,
-    storage::{Disk, FileId, Ownership, Storage, StorageFile},
+    storage::{Disk, FileId, FileStamp, Ownership, Storage, StorageFile, retried},
 };
 
 /// A directory behind the seam, and a name in it. Where it is a real one, what would fail at the end can be seen here at
@@ -66,7 +66,7 @@ impl Place {
     pub(super) fn check_writable(&self) -> Result<(), TargetError> {
         let Some(directory) = self.directory() else { return Ok(()) };
         let access = Access::WRITE_OK | Access::EXEC_OK;
-        match retry_on_intr(|| accessat(directory, c".", access, AtFlags::EACCESS)) {
+        match retried(|| accessat(directory, c".", access, AtFlags::EACCESS)) {
             Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
                 Err(TargetError::NotWritable { directory: self.directory_path(), source: error.into() })
             }
@@ -79,7 +79,7 @@ impl Place {
     pub(super) fn check_ours(&self, name: &OsStr, file: &dyn StorageFile) -> Result<(), TargetError> {
         let path = self.sibling(name);
         match file.ownership().map_err(|error| TargetError::io(&path, "examine", error))? {
-            Ownership::SomeoneElses => Err(TargetError::SomeoneElses { path }),
+            Ownership::SomeoneElses { owner } => Err(TargetError::NotOurs { path, owner }),
             Ownership::Shared => Err(TargetError::Shared { path }),
             Ownership::Ours => Ok(()),
         }
@@ -111,6 +111,11 @@ impl Place {
         told.and_then(|told| usize::try_from(told.f_namemax).ok()).unwrap_or(NAME_LEN_MAX)
     }
 
+    /// What tells the file at the target's name from others.
+    pub(super) fn target_stamp(&self) -> Result<Option<FileStamp>, TargetError> {
+        self.storage.stamp_at(&self.name).map_err(|error| TargetError::io(&self.path, "examine", error))
+    }
+
     /// Which file stands at the target's name.
     pub(super) fn target_id(&self) -> Result<Option<FileId>, TargetError> {
         self.storage.id_at(&self.name).map_err(|error| TargetError::io(&self.path, "examine", error))
@@ -123,14 +128,35 @@ impl Place {
             let message = format!("{}: the staging file was taken away", self.sibling(staged).display());
             return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::NotFound, message)));
         }
-        self.storage.rename(staged, &self.name, self.existing).map_err(|error| {
+        match self.storage.rename(staged, &self.name, self.existing) {
+            Ok(()) => self.check_put(id).map_err(CommitError::Unknown),
             // A file system behind a network can do a rename and lose the reply.
-            match self.storage.id_at(&self.name) {
+            Err(error) => Err(match self.storage.id_at(&self.name) {
                 Ok(Some(now)) if now == id => CommitError::Unknown(error),
                 Ok(_) => CommitError::NotCommitted(error),
                 Err(_) => CommitError::Unknown(error),
-            }
-        })
+            }),
+        }
+    }
+
+    /// The rename goes by names, and whoever can write the directory can change what they lead to.
+    pub(crate) fn check_put(&self, id: FileId) -> io::Result<()> {
+        match self.storage.id_at(&self.name)? == Some(id) {
+            true => Ok(()),
+            false => Err(io::Error::other(Misplaced::Swapped { path: self.path.clone() })),
+        }
+    }
+
+    /// Whether the path still leads to the directory in which the target stands.
+    pub(crate) fn check_path(&self) -> io::Result<()> {
+        let Some(directory) = self.directory() else { return Ok(()) };
+        let ours = fstat(directory)?;
+        let there = rustix::fs::stat(&self.directory_path());
+        if there.is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)) {
+            return Ok(());
+        }
+        let path = path_of(directory).map(|path| path.join(&self.name));
+        Err(io::Error::other(Misplaced::Moved { path }))
     }
 
     /// Where nothing else can be seen: whether a target is there that must not be.
@@ -226,7 +252,7 @@ fn split(path: &Path) -> Result<(&Path, &OsStr), TargetError> {
 
 fn open_directory(path: &Path) -> Result<OwnedFd, TargetError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    retry_on_intr(|| openat(CWD, path, flags, Mode::empty())).map_err(|error| match error {
+    retried(|| openat(CWD, path, flags, Mode::empty())).map_err(|error| match error {
         Errno::NOENT | Errno::NOTDIR => TargetError::NoDirectory { directory: path.into() },
         error => TargetError::io(path, "open", error),
     })
@@ -239,6 +265,11 @@ fn stat(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Stat>> {
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Where a directory is now, as the system tells it.
+fn path_of(directory: BorrowedFd<'_>) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()
 }
 
 enum Protection {

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use super::staging::Staging;
 use crate::{
     Checkpoint, MakeDurable,
-    journal::{Journal, Label},
+    journal::{Announced, Journal, Label, WriterId},
     seeded::{Bug, unless, when},
-    storage::{FileId, Storage},
+    storage::Storage,
 };
 
 /// A staging file and the journal that vouches for it.
@@ -53,9 +53,10 @@ impl Progress {
         forgotten.inspect_err(|error| self.staging.ledger.lock().fail_for(error))
     }
 
-    /// The staging file `id` is whole and durable.
-    pub(super) fn intend(&self, id: FileId) -> io::Result<()> {
-        self.journal.lock().intend(id, &*self.directory)
+    /// The staging file is whole and durable, and `writer` wrote it.
+    pub(super) fn intend(&self, writer: WriterId, mode_due: Option<u32>) -> io::Result<()> {
+        let announced = Announced { stamp: self.staging.file.stamp()?, writer, mode_due };
+        self.journal.lock().intend(&announced, &*self.directory)
     }
 
     /// Data before the mark that vouches for it.

@@ -5,18 +5,19 @@ use std::fmt;
 
 use crate::{
     Checkpoint,
-    journal::{Header, Intent, Label, Slots},
-    storage::FileId,
+    journal::{Announced, Header, Intent, Label, Slots},
+    storage::FileStamp,
 };
 
-/// What was found: the three parts of the journal, and which files stand at the staging file's name and the target's.
+/// What was found: the three parts of the journal, whether a staging file is there, and which file stands at the target's
+/// name.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     pub(super) header: Header,
     pub(super) slots: Slots,
     pub(super) intent: Intent,
-    pub(super) staging: Option<FileId>,
-    pub(super) target: Option<FileId>,
+    pub(super) staging: Staging,
+    pub(super) target: Option<FileStamp>,
 }
 
 /// What to do about it.
@@ -27,7 +28,7 @@ pub(super) enum Recovery {
     /// Go on with the staging file.
     Resume { label: Label, newest: Option<(u64, Option<Checkpoint>)> },
     /// The target is the file that the attempt was about: only its leftovers remain to be removed.
-    Published { id: FileId, label: Label, mark: Option<Checkpoint> },
+    Published { label: Label, mark: Option<Checkpoint>, announced: Announced },
     /// Progress may be lost with what is there, and it cannot be gone on with.
     Refuse(JournalProblem),
 }
@@ -62,7 +63,7 @@ impl fmt::Display for JournalProblem {
 pub(super) fn decide(found: &Evidence) -> Recovery {
     use {Aim as A, Header as H, Slots as S, Staging::*};
 
-    match (&found.header, &found.slots, found.aim(), found.staging()) {
+    match (&found.header, &found.slots, found.aim(), found.staging) {
         // R1. Another version's journal: what it means is not known.
         (
             H::Foreign { version },
@@ -84,8 +85,14 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
         ) => Recovery::Refuse(JournalProblem::Header),
 
         // R4. The rename was made: whatever the slots say, the target is whole and durable.
-        (H::Valid(label), slots @ (S::None | S::Mark { .. } | S::BothBad), A::Reached(id), Gone | There) => {
-            Recovery::Published { id, label: label.clone(), mark: slots.newest().and_then(|(_, mark)| mark) }
+        (
+            H::Valid(label),
+            slots @ (S::None | S::Mark { .. } | S::BothBad),
+            A::Reached(announced),
+            Gone | There,
+        ) => {
+            let mark = slots.newest().and_then(|(_, mark)| mark);
+            Recovery::Published { label: label.clone(), mark, announced }
         }
 
         // R5. No staging file, and not because it became the target: there is nothing that could be kept.
@@ -120,16 +127,10 @@ impl Evidence {
         match self.intent {
             Intent::None => Aim::None,
             Intent::Torn => Aim::Torn,
-            Intent::Valid(id) if self.target == Some(id) => Aim::Reached(id),
-            Intent::Valid(_) => Aim::Missed,
-        }
-    }
-
-    /// Which file it is does not matter: what is kept of it is proved, whoever put it there.
-    fn staging(&self) -> Staging {
-        match self.staging {
-            None => Staging::Gone,
-            Some(_) => Staging::There,
+            Intent::Valid(announced) => match &self.target {
+                Some(target) if target.is_of_same_file(&announced.stamp) => Aim::Reached(announced),
+                Some(_) | None => Aim::Missed,
+            },
         }
     }
 }
@@ -139,11 +140,12 @@ enum Aim {
     None,
     Torn,
     Missed,
-    Reached(FileId),
+    Reached(Announced),
 }
 
+/// Whether there is a staging file. Which one it is does not matter: what is kept of it is proved, whoever put it there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Staging {
+pub(super) enum Staging {
     Gone,
     There,
 }
@@ -151,9 +153,41 @@ enum Staging {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{journal::WriterId, storage::FileTime};
 
-    const OURS: FileId = FileId { device: 1, inode: 10 };
-    const ANOTHER: FileId = FileId { device: 1, inode: 11 };
+    fn time(seconds: i64) -> FileTime {
+        FileTime { seconds, nanos: 7 }
+    }
+
+    fn ours() -> FileStamp {
+        FileStamp { inode: 10, len: 500, modified: time(2), created: Some(time(1)) }
+    }
+
+    /// Targets, and whether each is the file that the intent speaks of.
+    fn targets() -> [(Option<FileStamp>, bool); 8] {
+        let later = FileTime { nanos: 8, ..time(2) };
+        [
+            (None, false),
+            (Some(ours()), true),
+            // A system that does not tell when a file was made.
+            (Some(FileStamp { created: None, ..ours() }), true),
+            (Some(FileStamp { inode: 11, ..ours() }), false),
+            (Some(FileStamp { len: 501, ..ours() }), false),
+            (Some(FileStamp { modified: time(3), ..ours() }), false),
+            (Some(FileStamp { modified: later, ..ours() }), false),
+            // The inode of a file that is gone, used again.
+            (Some(FileStamp { created: Some(time(2)), ..ours() }), false),
+        ]
+    }
+
+    fn announced() -> Announced {
+        Announced { stamp: ours(), writer: WriterId([9; WriterId::LEN]), mode_due: Some(0o640) }
+    }
+
+    fn reached(case: &Evidence) -> bool {
+        let is_named = targets().iter().any(|(target, named)| *named && *target == case.target);
+        matches!(case.intent, Intent::Valid(_)) && is_named
+    }
 
     fn label() -> Label {
         Label::new(b"label").unwrap()
@@ -164,29 +198,30 @@ mod tests {
         let headers = [Header::Absent, Header::Torn, Header::Stranger, foreign, Header::Valid(label())];
         let mark = Some(Checkpoint::from_bytes([7; Checkpoint::LEN]));
         let slots = [Slots::None, Slots::Mark { generation: 3, mark }, Slots::BothBad];
-        let intents = [Intent::None, Intent::Torn, Intent::Valid(OURS)];
-        let files = [None, Some(OURS), Some(ANOTHER)];
+        let intents = [Intent::None, Intent::Torn, Intent::Valid(announced())];
+        let stagings = [Staging::Gone, Staging::There];
         let mut cases = Vec::new();
         for header in &headers {
             for slots in &slots {
                 for intent in intents {
-                    for (staging, target) in files.iter().flat_map(|a| files.map(|b| (*a, b))) {
+                    for (staging, (target, _)) in stagings.iter().flat_map(|a| targets().map(|b| (*a, b))) {
                         let (header, slots) = (header.clone(), slots.clone());
                         cases.push(Evidence { header, slots, intent, staging, target });
                     }
                 }
             }
         }
-        assert_eq!(cases.len(), 5 * 3 * 3 * 3 * 3);
+        assert_eq!(cases.len(), 5 * 3 * 3 * 2 * 8);
         cases
     }
 
     #[test]
     fn published_is_said_exactly_where_a_readable_journals_whole_intent_names_the_target() {
         for case in every_case() {
-            let reached = matches!(case.intent, Intent::Valid(id) if case.target == Some(id));
-            let expected = matches!(case.header, Header::Valid(_)) && reached;
-            let found = matches!(decide(&case), Recovery::Published { .. });
+            let expected = matches!(case.header, Header::Valid(_)) && reached(&case);
+            let decided = decide(&case);
+            let found =
+                matches!(decided, Recovery::Published { announced: found, .. } if found == announced());
             assert_eq!(found, expected, "{case:?}");
         }
     }
@@ -195,7 +230,7 @@ mod tests {
     fn a_staging_file_is_gone_on_with_only_under_a_readable_journal_and_never_without_one() {
         for case in every_case() {
             if let Recovery::Resume { label: found, newest } = decide(&case) {
-                assert!(case.staging.is_some(), "{case:?}");
+                assert_eq!(case.staging, Staging::There, "{case:?}");
                 assert_eq!(case.header, Header::Valid(found), "{case:?}");
                 assert_ne!(case.slots, Slots::BothBad, "{case:?}");
                 assert_eq!(newest.is_some(), matches!(case.slots, Slots::Mark { .. }), "{case:?}");
@@ -207,7 +242,7 @@ mod tests {
     fn nothing_is_thrown_away_that_a_whole_record_vouches_for_unless_its_staging_file_is_gone() {
         for case in every_case() {
             let progress = case.slots != Slots::None || matches!(case.intent, Intent::Valid(_));
-            let nothing_left = case.staging.is_none() && matches!(case.header, Header::Valid(_));
+            let nothing_left = case.staging == Staging::Gone && matches!(case.header, Header::Valid(_));
             let somebodys =
                 matches!(case.header, Header::Valid(_) | Header::Foreign { .. } | Header::Stranger);
             if decide(&case) == Recovery::StartAnew {
@@ -234,13 +269,15 @@ mod tests {
     fn damage_strangers_and_unknown_versions_are_refused_and_named() {
         for case in every_case() {
             let progress = case.slots != Slots::None || matches!(case.intent, Intent::Valid(_));
-            let published = matches!(case.intent, Intent::Valid(id) if case.target == Some(id));
+            let published = reached(&case);
             let expected = match case.header {
                 Header::Foreign { version } => Some(JournalProblem::Version(version)),
                 Header::Stranger => Some(JournalProblem::Stranger),
                 Header::Absent | Header::Torn => progress.then_some(JournalProblem::Header),
-                Header::Valid(_) => (case.slots == Slots::BothBad && case.staging.is_some() && !published)
-                    .then_some(JournalProblem::Slots),
+                Header::Valid(_) => {
+                    (case.slots == Slots::BothBad && case.staging == Staging::There && !published)
+                        .then_some(JournalProblem::Slots)
+                }
             };
             match (decide(&case), expected) {
                 (Recovery::Refuse(found), Some(expected)) => assert_eq!(found, expected, "{case:?}"),

@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Existing,
-    storage::{Disk, FileId, Lock, Mapping, Storage, StorageFile},
+    storage::{Disk, FileId, FileStamp, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
 };
 
 /// A directory that can be made to fail. All that fails changes nothing.
@@ -26,14 +26,23 @@ pub(super) struct Rig {
     state: Arc<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Tests make calls from one thread at a time: the order with other memory does not matter.
     calls: AtomicUsize,
     written: AtomicUsize,
+    squashes_owners: AtomicBool,
     failing: Mutex<Range<usize>>,
     sent: Mutex<Vec<(u64, u64)>>,
+    before_rename: Mutex<Option<Hook>>,
+    shutdown: AtomicU8,
 }
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// A file system that shuts down with the next rename: see [`Rig::shut_down_after_rename`].
+const SHUTDOWN_DUE: u8 = 1;
+const SHUT_DOWN: u8 = 2;
 
 impl Rig {
     pub(super) fn over(directory: &Path) -> Arc<Self> {
@@ -55,6 +64,22 @@ impl Rig {
         self.state.sent.lock().clone()
     }
 
+    /// Every file is another user's from now on, as where a server gives all files to one user.
+    pub(super) fn squash_owners(&self) {
+        self.state.squashes_owners.store(true, Ordering::Relaxed);
+    }
+
+    /// With the next rename the file system shuts down, as XFS does: from then on everything fails but a directory's sync,
+    /// which does nothing.
+    pub(super) fn shut_down_after_rename(&self) {
+        self.state.shutdown.store(SHUTDOWN_DUE, Ordering::Relaxed);
+    }
+
+    /// Somebody comes in between the last look and the next rename.
+    pub(super) fn before_rename(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.state.before_rename.lock() = Some(Box::new(hook));
+    }
+
     /// The changes with these numbers fail. A range without end is a crash: whatever is done afterwards, a drop included,
     /// leaves the directory as it is.
     pub(super) fn fail_calls(&self, numbers: Range<usize>) {
@@ -66,9 +91,18 @@ impl Rig {
     }
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("State").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
 impl State {
     fn change<T>(&self, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.shutdown.load(Ordering::Relaxed) == SHUT_DOWN {
+            return Err(io::Error::other("the file system has shut down"));
+        }
         match self.failing.lock().contains(&number) {
             true => Err(io::Error::other(format!("call {number} was made to fail"))),
             false => change(),
@@ -93,8 +127,19 @@ impl Storage for Rig {
         self.disk.id_at(name)
     }
 
+    fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>> {
+        self.disk.stamp_at(name)
+    }
+
     fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
-        self.state.change(|| self.disk.rename(from, to, existing))
+        if let Some(hook) = self.state.before_rename.lock().take() {
+            hook();
+        }
+        let renamed = self.state.change(|| self.disk.rename(from, to, existing));
+        if self.state.shutdown.load(Ordering::Relaxed) == SHUTDOWN_DUE {
+            self.state.shutdown.store(SHUT_DOWN, Ordering::Relaxed);
+        }
+        renamed
     }
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {
@@ -102,7 +147,10 @@ impl Storage for Rig {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.state.change(|| Ok(()))
+        match self.state.shutdown.load(Ordering::Relaxed) {
+            SHUT_DOWN => Ok(()),
+            _ => self.state.change(|| Ok(())),
+        }
     }
 }
 
@@ -115,6 +163,10 @@ struct RigFile {
 impl StorageFile for RigFile {
     fn id(&self) -> io::Result<FileId> {
         self.file.id()
+    }
+
+    fn stamp(&self) -> io::Result<FileStamp> {
+        self.file.stamp()
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -148,8 +200,19 @@ impl StorageFile for RigFile {
         self.state.change(|| self.file.set_len(len))
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {
+    fn ownership(&self) -> io::Result<Ownership> {
+        match self.state.squashes_owners.load(Ordering::Relaxed) {
+            true => Ok(Ownership::SomeoneElses { owner: 65_534 }),
+            false => self.file.ownership(),
+        }
+    }
+
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
         self.state.change(|| self.file.take_likeness(target, existing))
+    }
+
+    fn give_mode(&self, mode: u32) -> io::Result<()> {
+        self.state.change(|| self.file.give_mode(mode))
     }
 
     fn make_private(&self) -> io::Result<()> {

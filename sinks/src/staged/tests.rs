@@ -155,7 +155,7 @@ fn an_existing_target_is_refused_at_the_start_and_when_it_appears_before_publish
 fn a_file_that_stands_at_a_new_targets_name_for_a_moment_lends_it_neither_mode_nor_owner_nor_attributes() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
     fill(&sink, b"secret");
     let before = fs::metadata(sink.staging_path()).unwrap();
     fs::write(&path, b"").unwrap();
@@ -163,9 +163,10 @@ fn a_file_that_stands_at_a_new_targets_name_for_a_moment_lends_it_neither_mode_n
     fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
     // Root may make it another user's; for everyone else it is their own.
     let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
-    sink.finish(6).unwrap();
+    let mode_due = sink.finish(6).unwrap();
     fs::remove_file(&path).unwrap();
     sink.place.put(&sink.claims.staging.name, sink.claims.staging.id).unwrap();
+    sink.settle(mode_due).unwrap();
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
     File::create(scratch.at("ordinary")).unwrap();

@@ -16,12 +16,14 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, fdatasync, flock, fstat, fsync,
-        linkat, openat, renameat, statat, unlinkat,
+        ftruncate, linkat, openat, renameat, statat, unlinkat,
     },
-    io::{Errno, retry_on_intr},
+    io::Errno,
 };
 
-use super::{FileId, Lock, Mapping, Ownership, Storage, StorageFile, likeness};
+use super::{
+    FileId, FileStamp, Likeness, Lock, Mapping, Ownership, Storage, StorageFile, likeness, retried, stamp,
+};
 use crate::Existing;
 
 /// A directory that was opened once: every step is relative to its descriptor, so that a directory that is moved or
@@ -43,7 +45,7 @@ impl Disk {
     /// The file system's own.
     pub fn open(path: &std::path::Path) -> io::Result<Disk> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Disk::new(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?))
+        Ok(Disk::new(retried(|| openat(CWD, path, flags, Mode::empty()))?))
     }
 
     fn file(&self, fd: OwnedFd) -> Arc<dyn StorageFile> {
@@ -72,14 +74,14 @@ impl AsFd for Disk {
 impl Storage for Disk {
     fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = retry_on_intr(|| openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR))?;
+        let fd = retried(|| openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR))?;
         Ok(self.file(fd))
     }
 
     #[cfg(target_os = "linux")]
     fn create_unnamed(&self) -> io::Result<Arc<dyn StorageFile>> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match retry_on_intr(|| openat(&self.directory, c".", flags, Mode::RUSR | Mode::WUSR)) {
+        match retried(|| openat(&self.directory, c".", flags, Mode::RUSR | Mode::WUSR)) {
             Ok(fd) => Ok(self.file(fd)),
             // What open(2) names for file systems without O_TMPFILE; older kernels see a directory opened to write.
             Err(Errno::OPNOTSUPP | Errno::ISDIR) => Err(io::ErrorKind::Unsupported.into()),
@@ -94,7 +96,7 @@ impl Storage for Disk {
 
     fn open(&self, name: &OsStr) -> io::Result<Option<Arc<dyn StorageFile>>> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = match retry_on_intr(|| openat(&self.directory, name, flags, Mode::empty())) {
+        let fd = match retried(|| openat(&self.directory, name, flags, Mode::empty())) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(io::ErrorKind::InvalidInput.into()),
@@ -109,6 +111,14 @@ impl Storage for Disk {
     fn id_at(&self, name: &OsStr) -> io::Result<Option<FileId>> {
         match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(id_of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>> {
+        match stamp::at(&self.directory, name) {
+            Ok(stamp) => Ok(Some(stamp)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -146,6 +156,10 @@ impl StorageFile for DiskFile {
         Ok(id_of(&fstat(&self.file)?))
     }
 
+    fn stamp(&self) -> io::Result<FileStamp> {
+        Ok(stamp::of(&self.file)?)
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -155,10 +169,11 @@ impl StorageFile for DiskFile {
     }
 
     fn ownership(&self) -> io::Result<Ownership> {
-        let shared = Mode::from_raw_mode(fstat(&self.directory)?.st_mode).contains(Mode::WOTH);
-        let found = fstat(&self.file)?;
-        Ok(if shared && found.st_uid != rustix::process::geteuid().as_raw() {
-            Ownership::SomeoneElses
+        let (directory, found) = (fstat(&self.directory)?, fstat(&self.file)?);
+        let user = rustix::process::geteuid().as_raw();
+        let of_root = found.st_uid == ROOT && is_of_root_and(user, &directory);
+        Ok(if found.st_uid != user && !of_root {
+            Ownership::SomeoneElses { owner: found.st_uid }
         } else if found.st_nlink > 1 {
             Ownership::Shared
         } else {
@@ -167,7 +182,7 @@ impl StorageFile for DiskFile {
     }
 
     fn try_lock(&self) -> io::Result<Lock> {
-        match retry_on_intr(|| flock(&self.file, FlockOperation::NonBlockingLockExclusive)) {
+        match retried(|| flock(&self.file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => Ok(Lock::Taken),
             Err(Errno::WOULDBLOCK) => Ok(Lock::Held),
             Err(error) => Err(error.into()),
@@ -193,7 +208,7 @@ impl StorageFile for DiskFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        Ok(retried(|| ftruncate(&self.file, len))?)
     }
 
     #[cfg(target_os = "linux")]
@@ -204,7 +219,7 @@ impl StorageFile for DiskFile {
         if len == 0 || !unwritten {
             return Ok(());
         }
-        match retry_on_intr(|| fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, len)) {
+        match retried(|| fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, len)) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -215,12 +230,20 @@ impl StorageFile for DiskFile {
         Ok(rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)?)
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()> {
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
         likeness::apply(&self.directory, target, existing, &self.file)
     }
 
+    fn give_mode(&self, mode: u32) -> io::Result<()> {
+        let found = Mode::from_raw_mode(fstat(&self.file)?.st_mode);
+        match found == PRIVATE {
+            true => Ok(fchmod(&self.file, Mode::from_raw_mode(mode))?),
+            false => Ok(()),
+        }
+    }
+
     fn make_private(&self) -> io::Result<()> {
-        Ok(fchmod(&self.file, Mode::RUSR | Mode::WUSR)?)
+        Ok(fchmod(&self.file, PRIVATE)?)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -258,6 +281,13 @@ impl StorageFile for DiskFile {
     }
 }
 
+/// Whether none but root and this user can make, rename or remove files in a directory. An access list shows in the rights
+/// of the group.
+fn is_of_root_and(user: u32, directory: &Stat) -> bool {
+    let for_others = Mode::from_raw_mode(directory.st_mode).intersects(Mode::WGRP | Mode::WOTH);
+    [ROOT, user].contains(&directory.st_uid) && !for_others
+}
+
 fn id_of(stat: &Stat) -> FileId {
     // The widths of these fields differ between systems.
     #[allow(clippy::unnecessary_cast)]
@@ -274,6 +304,11 @@ fn rename_noreplace(_directory: &OwnedFd, _from: &OsStr, _to: &OsStr) -> rustix:
     Err(Errno::NOSYS)
 }
 
+const ROOT: u32 = 0;
+
+/// The mode that files are made with here.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
 /// stat(2): blocks are counted in this unit, whatever the file system's own.
 const STAT_BLOCK_LEN: u64 = 512;
 
@@ -282,3 +317,52 @@ const STAT_BLOCK_LEN: u64 = 512;
 /// zeros, which costs a third of a whole restore.
 #[cfg(target_os = "linux")]
 const UNWRITTEN_EXTENTS: [rustix::fs::FsWord; 3] = [0xEF53, 0x5846_5342, 0x9123_683E];
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_ours_alone_where_neither_group_nor_others_can_make_files_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let owner = fs::metadata(directory.path()).unwrap().uid();
+        let cases = [
+            // mode, whether only the owner and root make files there
+            (0o700, true),
+            (0o755, true),
+            (0o2755, true),
+            (0o775, false),
+            (0o757, false),
+            (0o1777, false),
+        ];
+        for (mode, alone) in cases {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let stat = rustix::fs::stat(directory.path()).unwrap();
+            assert_eq!(is_of_root_and(owner, &stat), alone, "{mode:o}");
+            // Another user is not to be trusted with it unless that is root.
+            assert_eq!(is_of_root_and(owner + 1, &stat), alone && owner == ROOT, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_roots_is_ours_where_only_root_and_we_make_files() {
+        const NOBODY: u32 = 65_534;
+        if !rustix::process::geteuid().is_root() {
+            return; // Only root can make the files that this is about.
+        }
+        for (mode, owner, expected) in [
+            (0o755, None, Ownership::Ours),
+            (0o777, None, Ownership::Ours),
+            (0o755, Some(NOBODY), Ownership::SomeoneElses { owner: NOBODY }),
+            (0o1777, Some(NOBODY), Ownership::SomeoneElses { owner: NOBODY }),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let file = Disk::open(directory.path()).unwrap().create(OsStr::new("file")).unwrap();
+            std::os::unix::fs::chown(directory.path().join("file"), owner, None).unwrap();
+            assert_eq!(file.ownership().unwrap(), expected, "{mode:o} {owner:?}");
+        }
+    }
+}

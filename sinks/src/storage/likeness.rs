@@ -10,12 +10,13 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, openat, statat},
-    io::{Errno, retry_on_intr},
+    io::Errno,
 };
 
+use super::{Likeness, retried};
 use crate::Existing;
 
-/// Makes `staging` look like the file at `target` that it is about to replace, or like a new one.
+/// Makes `staging` look like the file at `target` that it is about to replace, or says how a new one looks.
 ///
 /// Where nothing may be replaced, nothing that stands at the name is a model: whoever may make files in the directory
 /// could put one there for a moment, and would be given the owner and the mode of their choice.
@@ -24,14 +25,14 @@ pub(super) fn apply(
     target: &OsStr,
     existing: Existing,
     staging: &File,
-) -> io::Result<()> {
+) -> io::Result<Likeness> {
     let replaced = match existing {
         Existing::Refuse => None,
         Existing::Replace => Replaced::find(directory, target)?,
     };
     match replaced {
         Some(replaced) => replaced.apply(staging),
-        None => Ok(fchmod(staging, Mode::from_raw_mode(0o666) - umask())?),
+        None => Ok(Likeness::New { mode: (Mode::from_raw_mode(0o666) - umask()).as_raw_mode() }),
     }
 }
 
@@ -55,7 +56,7 @@ impl Replaced {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match retry_on_intr(|| openat(directory, target, flags, Mode::empty())) {
+        match retried(|| openat(directory, target, flags, Mode::empty())) {
             Ok(file) => Ok(Some(Self { stat: fstat(&file)?, file: Some(file) })),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::ACCESS | Errno::PERM) => Ok(Some(Self { stat, file: None })),
@@ -64,13 +65,17 @@ impl Replaced {
     }
 
     /// Owner first, because a change of owner clears mode bits; mode last, because an ACL sets some.
-    fn apply(&self, staging: &File) -> io::Result<()> {
+    fn apply(&self, staging: &File) -> io::Result<Likeness> {
         let group = self.give_owner(staging)?;
         if let Some(file) = &self.file {
             copy_attributes(file, staging, group)?;
         }
         let mode = Mode::from_raw_mode(self.stat.st_mode);
-        Ok(fchmod(staging, without_lost_rights(mode, group))?)
+        match fchmod(staging, without_lost_rights(mode, group)) {
+            Ok(()) => Ok(Likeness::Taken),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Likeness::WithoutMode),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn give_owner(&self, staging: &File) -> io::Result<Group> {

@@ -13,11 +13,14 @@
 mod ahead;
 mod disk;
 mod likeness;
+mod patience;
+mod stamp;
 
 use std::{ffi::OsStr, fmt, io, sync::Arc};
 
 pub(crate) use ahead::Ahead;
 pub use disk::Disk;
+pub(crate) use patience::{Patience, retried};
 
 use crate::Existing;
 
@@ -46,6 +49,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// The medium's own.
     fn id_at(&self, name: &OsStr) -> io::Result<Option<FileId>>;
+
+    /// What tells the file at `name` from others after a restart, links not followed.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>>;
 
     /// Gives what stands at `from` the name `to`, and takes the old one away. With [`Existing::Refuse`] nothing may stand
     /// at `to`; with [`Existing::Replace`] it is replaced in one step. Where the file system cannot rename without
@@ -76,6 +85,12 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The medium's own.
     fn id(&self) -> io::Result<FileId>;
+
+    /// What tells it from other files after a restart. It stays as it is until the file is written again or cut.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn stamp(&self) -> io::Result<FileStamp>;
 
     /// Its length in bytes.
     ///
@@ -144,17 +159,27 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Gives it mode, owner and attributes of the file that it will replace at `target`, or those of a new file.
+    /// Gives it owner, attributes and mode of the file that it will replace at `target`. Where none stands there, or none may
+    /// be replaced, it stays its owner's alone, and is told the mode that a new file has.
     ///
     /// # Errors
     /// The medium's own.
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<()>;
+    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness>;
 
-    /// Takes back from everyone but the owner what [`take_likeness`](Self::take_likeness) gave. A medium without rights
-    /// does nothing.
+    /// Gives the mode of a new file to one that is still its owner's alone; any other mode is somebody's choice, and stays.
+    /// A medium without rights does nothing.
     ///
     /// # Errors
-    /// The medium's own.
+    /// [`io::ErrorKind::PermissionDenied`], [`io::ErrorKind::Unsupported`] where modes are not changed; the medium's own.
+    fn give_mode(&self, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes from everyone but the owner what [`take_likeness`](Self::take_likeness) gave. A medium without rights does
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`give_mode`](Self::give_mode).
     fn make_private(&self) -> io::Result<()> {
         Ok(())
     }
@@ -197,17 +222,19 @@ impl dyn StorageFile {
     /// Reads exactly `buffer.len()` bytes at `at`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where the file ends before that; the medium's own.
+    /// [`io::ErrorKind::UnexpectedEof`] where the file ends before that; [`io::ErrorKind::Interrupted`] where signals let
+    /// nothing be read; the medium's own.
     pub fn read_exact_at(&self, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+        let mut patience = Patience::default();
         while !buffer.is_empty() {
             match self.read_at(buffer, at) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     buffer = &mut buffer[count..];
                     at += count as u64;
+                    patience.renew();
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => patience.endure(error)?,
             }
         }
         Ok(())
@@ -216,24 +243,27 @@ impl dyn StorageFile {
     /// Writes all of `data` at `at`: goes on after a signal and after a short write.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WriteZero`] where nothing more is taken; the medium's own.
+    /// [`io::ErrorKind::WriteZero`] where nothing more is taken; [`io::ErrorKind::Interrupted`] where signals let nothing
+    /// be written; the medium's own.
     pub fn write_all_at(&self, mut data: &[u8], mut at: u64) -> io::Result<()> {
+        let mut patience = Patience::default();
         while !data.is_empty() {
             match self.write_at(data, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     data = &data[count..];
                     at += count as u64;
+                    patience.renew();
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => patience.endure(error)?,
             }
         }
         Ok(())
     }
 }
 
-/// Names a file on its medium: device and inode number.
+/// Names a file on its medium, as long as the system runs and the file is there: device and inode number. Over a restart a
+/// device may get another number, and a new file the inode number of one that is gone: see [`FileStamp`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FileId {
     /// The device.
@@ -242,14 +272,65 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// Whose a file is that was found under one of our names. In a directory where everyone may make files, someone else may
-/// have put it there. And what has a second name anywhere would be changed under that name, too.
+/// What tells a file from others, also after a restart. No part of it changes with the file's name, mode or owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileStamp {
+    /// Its number on its medium.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When its contents last changed.
+    pub modified: FileTime,
+    /// When it was made, where the medium knows.
+    pub created: Option<FileTime>,
+}
+
+impl FileStamp {
+    /// Whether both are of one file with one content. A time of making that one of them lacks says nothing: another
+    /// version of the system may have begun to tell it.
+    pub fn is_of_same_file(&self, other: &FileStamp) -> bool {
+        let created_alike = match (self.created, other.created) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        };
+        created_alike && FileStamp { created: other.created, ..*self } == *other
+    }
+}
+
+/// A time of a file's, since 1970 in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct FileTime {
+    /// Seconds, below 0 before 1970.
+    pub seconds: i64,
+    /// Nanoseconds of the second.
+    pub nanos: u32,
+}
+
+/// What came of taking the likeness of a file that will be replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Likeness {
+    /// It was taken.
+    Taken,
+    /// All of it but the mode, which the medium does not change.
+    WithoutMode,
+    /// Nothing is replaced. A new file has this mode, and gets it once it has its name.
+    New {
+        /// The permission bits.
+        mode: u32,
+    },
+}
+
+/// Whose a file is that was found under one of our names. Whoever may make files in the directory may have put it there,
+/// and could still change it. And what has a second name anywhere would be changed under that name, too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ownership {
-    /// Ours, or in a directory where only those make files who are trusted with it.
+    /// Ours, or root's in a directory where none but root and we can make files.
     Ours,
-    /// Another user's, in a directory where everyone may make files.
-    SomeoneElses,
+    /// Another user's; or the medium gives files owners of its choice.
+    SomeoneElses {
+        /// The number of that user.
+        owner: u32,
+    },
     /// It has a second name.
     Shared,
 }

@@ -23,8 +23,13 @@ pub enum WalError {
         /// The version it names.
         version: u32,
     },
-    /// The log belongs to another user, in a directory where everyone may make files, or it has a second name.
-    NotOurs,
+    /// The log belongs to another user.
+    SomeoneElses {
+        /// The number of that user.
+        owner: u32,
+    },
+    /// The log has a second name.
+    Shared,
     /// Another writer is at work on the log.
     Held,
     /// Reading was to begin where no record begins.
@@ -50,7 +55,7 @@ impl WalError {
         match self {
             WalError::Damaged { .. } | WalError::NotALog => io::ErrorKind::InvalidData,
             WalError::OtherVersion { .. } => io::ErrorKind::Unsupported,
-            WalError::NotOurs => io::ErrorKind::PermissionDenied,
+            WalError::SomeoneElses { .. } | WalError::Shared => io::ErrorKind::PermissionDenied,
             WalError::Held => io::ErrorKind::WouldBlock,
             WalError::NoRecordAt { .. } => io::ErrorKind::InvalidInput,
             WalError::Io { source, .. } => source.kind(),
@@ -73,9 +78,14 @@ impl fmt::Display for WalError {
             WalError::OtherVersion { version } => {
                 write!(out, "the log has version {version}, which this program does not know; use one that does")
             }
-            WalError::NotOurs => out.write_str(
-                "the log belongs to someone else or has a second name; nothing was changed. Remove it, or keep the log \
-                 in a directory that others cannot write to",
+            WalError::SomeoneElses { owner } => write!(
+                out,
+                "the log belongs to user {owner}, and only one of this user's own is used; nothing was changed. Remove it, \
+                 or keep the log in a directory that others cannot write to"
+            ),
+            WalError::Shared => out.write_str(
+                "the log has a second name, a hard link; nothing was changed. Remove it, or keep the log in a directory \
+                 that others cannot write to",
             ),
             WalError::Held => out.write_str("another process is writing this log; wait for it to end"),
             WalError::NoRecordAt { lsn } => {

@@ -32,10 +32,10 @@ impl Log {
     /// Opens the file at `name`, or makes an empty one, and locks it.
     pub(super) fn lock(storage: Arc<dyn Storage>, name: &OsStr) -> Result<Log, WalError> {
         for _ in 0..Self::ATTEMPTS_MAX {
-            let file = match storage.open(name).map_err(WalError::io("open"))? {
-                Some(file) => file,
+            let (file, is_found) = match storage.open(name).map_err(WalError::io("open"))? {
+                Some(file) => (file, true),
                 None => match storage.create(name) {
-                    Ok(file) => file,
+                    Ok(file) => (file, false),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                     Err(error) => return Err(WalError::io("create")(error)),
                 },
@@ -46,7 +46,10 @@ impl Log {
             }
             // Before it was locked, another writer may have removed it.
             if log.is_at_its_name().map_err(WalError::io("examine"))? {
-                check_ours(&*log.file)?;
+                // What was made here is ours, even where the file system gives it another owner.
+                if is_found {
+                    check_ours(&*log.file)?;
+                }
                 return Ok(log);
             }
         }
@@ -154,7 +157,8 @@ impl Log {
 pub(super) fn check_ours(file: &dyn StorageFile) -> Result<(), WalError> {
     match file.ownership().map_err(WalError::io("examine"))? {
         Ownership::Ours => Ok(()),
-        Ownership::SomeoneElses | Ownership::Shared => Err(WalError::NotOurs),
+        Ownership::SomeoneElses { owner } => Err(WalError::SomeoneElses { owner }),
+        Ownership::Shared => Err(WalError::Shared),
     }
 }
 

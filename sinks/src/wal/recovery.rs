@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Label,
     seeded::{Bug, planted},
-    storage::StorageFile,
+    storage::{Patience, StorageFile},
 };
 
 /// What comes of opening a log: see [`decide`].
@@ -341,13 +341,15 @@ fn sector_at(file: &dyn StorageFile, at: u64) -> std::io::Result<Vec<u8>> {
 
 /// Fewer bytes only where the file ends.
 fn read_up_to(file: &dyn StorageFile, buffer: &mut [u8], at: u64) -> std::io::Result<usize> {
-    let mut count = 0;
+    let (mut count, mut patience) = (0, Patience::default());
     while count < buffer.len() {
         match file.read_at(&mut buffer[count..], at + count as u64) {
             Ok(0) => break,
-            Ok(more) => count += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(more) => {
+                count += more;
+                patience.renew();
+            }
+            Err(error) => patience.endure(error)?,
         }
     }
     Ok(count)

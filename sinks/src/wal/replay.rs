@@ -13,14 +13,14 @@ use std::{
 
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fstat, openat},
-    io::{Errno, retry_on_intr},
+    io::Errno,
     process::{Resource, getrlimit},
 };
 
 use super::path_to;
 use crate::{
     seeded::{Bug, unless},
-    storage::{Ahead, Storage, StorageFile},
+    storage::{Ahead, Patience, Storage, StorageFile, retried},
 };
 
 /// Takes a stream that has been decided: all of it is in the log, and a replay that breaks off is begun again from the
@@ -139,7 +139,7 @@ impl DeviceTarget {
         // open(2): on a block device, O_EXCL without O_CREAT refuses one that is mounted.
         let flags = OFlags::RDWR | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let refused = |kind, why: &str| io::Error::new(kind, format!("{}: {why}", path.display()));
-        let device = match retry_on_intr(|| openat(CWD, path, flags, Mode::empty())) {
+        let device = match retried(|| openat(CWD, path, flags, Mode::empty())) {
             Ok(device) => device,
             Err(Errno::BUSY) => {
                 return Err(refused(io::ErrorKind::ResourceBusy, "the device is in use; unmount it first"));
@@ -170,8 +170,19 @@ impl ReplayTarget for DeviceTarget {
     }
 
     fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
-        // Goes on after a signal and after a short write.
-        self.device.write_all_at(data, at)
+        let (mut rest, mut at, mut patience) = (data, at, Patience::default());
+        while !rest.is_empty() {
+            match self.device.write_at(rest, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    at += count as u64;
+                    patience.renew();
+                }
+                Err(error) => patience.endure(error)?,
+            }
+        }
+        Ok(())
     }
 
     fn finish(&mut self, _len: u64) -> io::Result<()> {

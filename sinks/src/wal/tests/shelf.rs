@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Existing,
-    storage::{FileId, Lock, Mapping, Storage, StorageFile},
+    storage::{FileId, FileStamp, Likeness, Lock, Mapping, Storage, StorageFile},
 };
 
 /// One step that changes something, or makes it durable.
@@ -146,6 +146,10 @@ impl Storage for Shelf {
         Ok(self.inner.lock().names.get(name).map(|inode| FileId { device: 1, inode: *inode }))
     }
 
+    fn stamp_at(&self, _name: &OsStr) -> io::Result<Option<FileStamp>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn rename(&self, _from: &OsStr, _to: &OsStr, _existing: Existing) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -170,6 +174,10 @@ struct ShelfFile {
 impl StorageFile for ShelfFile {
     fn id(&self) -> io::Result<FileId> {
         Ok(FileId { device: 1, inode: self.inode })
+    }
+
+    fn stamp(&self) -> io::Result<FileStamp> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -218,8 +226,8 @@ impl StorageFile for ShelfFile {
         Ok(())
     }
 
-    fn take_likeness(&self, _target: &OsStr, _existing: Existing) -> io::Result<()> {
-        Ok(())
+    fn take_likeness(&self, _target: &OsStr, _existing: Existing) -> io::Result<Likeness> {
+        Ok(Likeness::Taken)
     }
 
     fn sync_data(&self) -> io::Result<()> {

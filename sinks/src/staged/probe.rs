@@ -1,0 +1,77 @@
+//! What the directory's file system can do, tried on an empty file of our own before the first byte.
+//! Knows nothing of what follows from it.
+
+use std::{ffi::OsStr, io};
+
+use rustix::{
+    fs::{AtFlags, linkat},
+    io::Errno,
+};
+
+use super::{claim::cannot_create, place::Place};
+use crate::{
+    Existing, TargetError,
+    storage::{Ownership, Storage},
+};
+
+/// Whether a file that this process has just made is this process's.
+pub(super) fn keeps_owners(place: &Place, name: &OsStr) -> Result<bool, TargetError> {
+    let storage = &*place.storage;
+    let tried = with_probe(storage, name, |storage| match storage.open(name)? {
+        Some(probe) => Ok(!matches!(probe.ownership()?, Ownership::SomeoneElses { .. })),
+        None => Err(io::ErrorKind::NotFound.into()),
+    });
+    tried.map_err(|error| cannot_create(place, name, error))
+}
+
+/// Refuses a file system that can give a file a name neither by a rename that replaces nothing nor by a link: it could
+/// not publish what must not replace anything.
+pub(super) fn check_publish(place: &Place, name: &OsStr, second: &OsStr) -> Result<(), TargetError> {
+    let Some(directory) = place.directory().filter(|_| place.existing == Existing::Refuse) else {
+        return Ok(());
+    };
+    // What a crash has left of an earlier try.
+    remove(&*place.storage, second).map_err(|error| cannot_create(place, second, error))?;
+    let tried = with_probe(&*place.storage, name, |storage| {
+        let renamed = match storage.rename(name, second, Existing::Refuse) {
+            Err(error) if is_unable(&error) => {
+                linkat(directory, name, directory, second, AtFlags::empty()).map_err(io::Error::from)
+            }
+            renamed => renamed,
+        };
+        remove(storage, second)?;
+        renamed
+    });
+    match tried {
+        Err(error) if is_unable(&error) => {
+            Err(TargetError::NoExclusiveRename { directory: place.directory_path() })
+        }
+        tried => tried.map_err(|error| cannot_create(place, name, error)),
+    }
+}
+
+/// The errors by which file systems say that they have no such rename, or no links.
+fn is_unable(error: &io::Error) -> bool {
+    let unable = [Errno::PERM, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::MLINK];
+    unable.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Does something with an empty file at `name`, which is gone afterwards; so is what a crash has left there.
+fn with_probe<T>(
+    storage: &dyn Storage,
+    name: &OsStr,
+    act: impl FnOnce(&dyn Storage) -> io::Result<T>,
+) -> io::Result<T> {
+    remove(storage, name)?;
+    drop(storage.create(name)?);
+    let done = act(storage);
+    remove(storage, name)?;
+    done
+}
+
+fn remove(storage: &dyn Storage, name: &OsStr) -> io::Result<()> {
+    match storage.id_at(name)? {
+        Some(_) => storage.remove(name),
+        None => Ok(()),
+    }
+}
