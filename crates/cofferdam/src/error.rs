@@ -8,7 +8,7 @@ use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
-use sinks::{ByteCount, CommitError, TargetError};
+use sinks::{ByteCount, CommitError, Misplaced, TargetError};
 
 use crate::Warning;
 
@@ -267,6 +267,14 @@ impl Error {
                 ErrorKind::OtherJournal,
                 Some("`--restart` begins anew; what is kept beside the target is then lost."),
             ),
+            TargetError::NotOurs { .. } => (
+                ErrorKind::OtherJournal,
+                Some("`--restart` replaces it by a file of this user's; what is kept in it is then lost."),
+            ),
+            TargetError::NoExclusiveRename { .. } => (
+                ErrorKind::Io,
+                Some("`--force` works here. It replaces whatever stands at the target in the end."),
+            ),
             TargetError::NotAFile { .. } | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };
@@ -293,6 +301,11 @@ impl Error {
                 "it is unknown whether the receiver has published its target",
             )
             .advise("The receiver says so itself; look there before the restore is run again."),
+            CommitError::Unknown(source) if segment.is_none() && is_misplaced(source) => Error::new(
+                ErrorKind::DurabilityUnknown,
+                "the output was published, and does not stand where it was to be",
+            )
+            .advise("Somebody has moved files at the same time. Look before the command is run again."),
             CommitError::Unknown(_) if segment.is_none() => Error::new(
                 ErrorKind::DurabilityUnknown,
                 "the target is in place, but may not survive a power cut",
@@ -403,6 +416,10 @@ impl Error {
             StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
         }
     }
+}
+
+fn is_misplaced(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Misplaced>())
 }
 
 /// Whether an error is about a receiver elsewhere.

@@ -5,6 +5,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -14,7 +15,8 @@ use sinks::{Existing, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetEr
 use sources::{Source, descriptor_named};
 
 use crate::feed::PATIENCE;
-use crate::{Error, ErrorKind};
+use crate::progress::tell_notices;
+use crate::{Error, ErrorKind, Observer};
 
 /// Opens what `path` names to read from.
 pub(crate) fn open_source(path: &Path) -> Result<Box<dyn Source>, Error> {
@@ -57,6 +59,8 @@ impl<'a> Target<'a> {
             }
             // What an earlier attempt has published is no obstacle to the same attempt run again.
             TargetKind::RegularFile if existing == Existing::Refuse && !was_published(path) => {
+                // What is left of a publish by a link is in nobody's way, and is tried again the next time.
+                let _ = StagedFile::remove_second_name(path);
                 Err(Error::target(TargetError::Exists { path: path.to_owned() }))
             }
             TargetKind::Symlink if existing == Existing::Refuse => {
@@ -118,17 +122,26 @@ fn open_pipe(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Res
 }
 
 /// Stages a file for `path`, to be removed by whatever goes wrong.
-pub(crate) fn stage(path: &Path, existing: Existing, expected_len: Option<u64>) -> Result<StagedFile, Error> {
+pub(crate) fn stage(
+    path: &Path,
+    existing: Existing,
+    expected_len: Option<u64>,
+    observer: Option<Arc<dyn Observer>>,
+) -> Result<StagedFile, Error> {
     refuse_unfinished(path, existing)?;
     let options = StageOptions { existing, expected_len, ..StageOptions::default() };
-    StagedFile::create(path, &options).map_err(Error::target)
+    let mut sink = StagedFile::create(path, &options).map_err(Error::target)?;
+    tell_notices(&mut sink, observer);
+    Ok(sink)
 }
 
 /// What an interrupted attempt left is not thrown away by an attempt that does not know of it.
 fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
     let label = match StagedFile::look(path, existing) {
         Ok(Seen::Unfinished { label, .. }) => label,
-        Err(problem @ TargetError::Journal { .. }) => return Err(Error::target(problem).advise(GIVE_UP)),
+        Err(problem @ (TargetError::Journal { .. } | TargetError::NotOurs { .. })) => {
+            return Err(Error::target(problem).advise(GIVE_UP));
+        }
         Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => return Ok(()),
     };
     let options = StageOptions { existing, ..StageOptions::default() };

@@ -187,7 +187,7 @@ impl Opener {
                     self.open_with(source, |envelope, len| {
                         let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
                         self.resources.tell_staging();
-                        restore_into(path, &options, envelope)
+                        restore_into(path, &options, envelope, self.resources.observer.clone())
                     })
                 });
                 restored.map_err(|error| tell_kept(error, path, existing))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segment_worker::Committed;
+use sinks::{StagedFile, TargetNotice};
 
 /// Told how a stream gets on, on the thread that runs it. It should return at once.
 pub trait Observer: Send + Sync {
@@ -64,6 +65,31 @@ pub enum Warning {
         /// How many had been durable from there on.
         segments: u64,
     },
+    /// The target's file system gives files to another user than their maker: nothing is kept for a later attempt.
+    OwnersNotKept,
+    /// The target's file system does not change modes: the target has the mode that it gives.
+    ModesNotKept,
+}
+
+impl Warning {
+    fn of_target(notice: TargetNotice) -> Option<Warning> {
+        match notice {
+            TargetNotice::OwnersNotKept => Some(Warning::OwnersNotKept),
+            TargetNotice::ModesNotKept => Some(Warning::ModesNotKept),
+            _ => None,
+        }
+    }
+}
+
+/// Has `observer` hear what the target's file system cannot do.
+pub(crate) fn tell_notices(sink: &mut StagedFile, observer: Option<Arc<dyn Observer>>) {
+    if let Some(observer) = observer {
+        sink.on_notice(move |notice| {
+            if let Some(warning) = Warning::of_target(notice) {
+                observer.warning(&warning);
+            }
+        });
+    }
 }
 
 impl Warning {
@@ -88,6 +114,8 @@ impl std::fmt::Display for Warning {
                 "of what an earlier attempt had made durable, {segments} segments from segment {first} on are no longer \
                  what they were and are read again; look at the disk"
             ),
+            Warning::OwnersNotKept => TargetNotice::OwnersNotKept.fmt(f),
+            Warning::ModesNotKept => TargetNotice::ModesNotKept.fmt(f),
             Warning::RewrapUnfinished => {
                 f.write_str("a re-wrap of this stream was cut off; re-wrap it again to finish")
             }

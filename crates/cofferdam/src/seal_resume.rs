@@ -72,6 +72,8 @@ impl Sealer {
                 if let Some(state) = state_of(published.label(), &mark) {
                     return self.finish(published, &state, output, identities);
                 }
+                // Of another input: it is done, and its output a target like any other.
+                published.finish().map_err(unfinished)?;
             }
         }
         // What is left can be of no use.

@@ -165,7 +165,7 @@ impl Sealer {
             Target::Fifo(sink) => self.seal_with(source, |_| Ok(sink)),
             Target::Staged { path, existing } => self.seal_with(source, |len| {
                 self.resources.tell_staging();
-                stage(path, existing, len)
+                stage(path, existing, len, self.resources.observer.clone())
             }),
         }
     }

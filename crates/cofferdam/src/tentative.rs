@@ -3,15 +3,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use keys::KeySchedule;
 use sinks::{Existing, Label, Opened, Seen, StageOptions, StagedFile, StreamingSink};
 
 use crate::checkpoint::{CheckpointMaker, sink_len_of};
 use crate::envelope::Envelope;
+use crate::progress::tell_notices;
 use crate::restore_label::RestoreLabel;
 use crate::standing::Standing;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Observer};
 
 /// A sink for a stream that is known.
 pub(crate) enum Tentative<S> {
@@ -56,14 +58,19 @@ pub(crate) fn restore_into(
     path: &Path,
     options: &StageOptions,
     envelope: &Envelope,
+    observer: Option<Arc<dyn Observer>>,
 ) -> Result<Tentative<StagedFile>, Error> {
     let schedule = envelope.schedule.as_ref().expect("who restores has the key");
     let label = RestoreLabel::new(&envelope.preamble, resolved(path).file_name().unwrap_or_default())?;
     let fresh = Label::new(&label.to_bytes(schedule)).expect("a label of ours is within the limit");
     for _ in 0..ATTEMPTS_MAX {
         match StagedFile::open(path, options, &fresh).map_err(Error::target)? {
-            Opened::Fresh(sink) => return Ok(journalled(sink, &label, schedule)),
-            Opened::Resumable { sink, label: found } => {
+            Opened::Fresh(mut sink) => {
+                tell_notices(&mut sink, observer);
+                return Ok(journalled(sink, &label, schedule));
+            }
+            Opened::Resumable { mut sink, label: found } => {
+                tell_notices(&mut sink, observer);
                 return Ok(journalled(sink, &label.accept(found.as_bytes(), schedule)?, schedule));
             }
             Opened::Published(published) => {
@@ -84,16 +91,21 @@ fn journalled(sink: StagedFile, label: &RestoreLabel, schedule: &KeySchedule) ->
     Opening { sink, marks: label.marks(schedule), keeps: Keeps::Progress }.into()
 }
 
-/// Adds to a failure what is kept beside `path`, where the attempt ended before it had proved any of that.
+/// Makes a failure say what is kept beside `path`: where the attempt ended before it had proved any of that, and where there
+/// is nothing any more.
 pub(crate) fn tell_kept(error: Error, path: &Path, existing: Existing) -> Error {
     use ErrorKind::{Cancelled, Damaged, Io, Limit, SourceChanged, Truncated};
     let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | SourceChanged | Truncated);
-    if !goes_on || error.kept().is_some() {
+    if !goes_on && error.kept().is_none() {
         return error;
     }
     match StagedFile::look(path, existing) {
-        Ok(Seen::Unfinished { mark, .. }) => error.keeping(Some(mark.as_ref().map_or(0, sink_len_of))),
-        Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => error,
+        Ok(Seen::Unfinished { mark, .. }) if error.kept().is_none() => {
+            error.keeping(Some(mark.as_ref().map_or(0, sink_len_of)))
+        }
+        Ok(Seen::Unfinished { .. }) | Err(_) => error,
+        // Whatever was kept, somebody has taken it away.
+        Ok(Seen::Nothing | Seen::Published { .. }) => error.keeping(None),
     }
 }
 

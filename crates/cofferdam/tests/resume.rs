@@ -440,3 +440,111 @@ fn the_old_target_stays_until_the_resumed_restore_replaces_it() {
     );
     scene.assert_restored();
 }
+
+/// Does something to the directory once some segments have committed.
+struct Meddler<F> {
+    meddle: Mutex<Option<F>>,
+    cancel: CancelToken,
+    ends: Ends,
+}
+
+/// Whether the restore is cancelled then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Cancelled,
+    ByItself,
+}
+
+impl<F: FnOnce() + Send> Observer for Meddler<F> {
+    fn progress(&self, progress: &Progress) {
+        assert!(!self.cancel.is_publishing(), "nothing is published while segments commit");
+        if progress.segments < 10 {
+            return;
+        }
+        if let Some(meddle) = self.meddle.lock().unwrap().take() {
+            meddle();
+            if self.ends == Ends::Cancelled {
+                self.cancel.cancel();
+            }
+        }
+    }
+}
+
+fn meddled(scene: &Scene, ends: Ends, meddle: impl FnOnce() + Send + 'static) -> (Error, CancelToken) {
+    let cancel = CancelToken::new();
+    let meddler = Meddler { meddle: Mutex::new(Some(meddle)), cancel: cancel.clone(), ends };
+    let opener = opener().threads(threads(1)).cancel(cancel.clone()).observer(Arc::new(meddler));
+    (scene.restore(&opener, Reading::Placed).0.unwrap_err(), cancel)
+}
+
+#[test]
+fn what_somebody_takes_away_is_not_said_to_be_kept() {
+    for taken in [&["staging", "journal"][..], &["staging"], &["journal"]] {
+        for ends in [Ends::Cancelled, Ends::ByItself] {
+            // Without its journal a restore that goes on publishes all the same.
+            if ends == Ends::ByItself && *taken == ["journal"] {
+                continue;
+            }
+            let scene = Scene::new();
+            let directory = scene.directory.path().to_owned();
+            let (error, _) = meddled(&scene, ends, move || {
+                for name in taken {
+                    fs::remove_file(directory.join(format!(".db.cofferdam-{name}"))).unwrap();
+                }
+            });
+            assert_eq!(
+                error.kind(),
+                if ends == Ends::Cancelled { ErrorKind::Cancelled } else { ErrorKind::Io }
+            );
+            assert_eq!(error.kept(), None, "without {taken:?}: {error:?}");
+            assert!(!scene.target().exists());
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_is_moved_meanwhile_is_told_and_so_is_where_the_target_is() {
+    let scene = Scene::new();
+    let inner = scene.directory.path().join("inner");
+    let moved = scene.directory.path().join("moved");
+    fs::create_dir(&inner).unwrap();
+    let cancel = CancelToken::new();
+    let (from, to) = (inner.clone(), moved.clone());
+    let meddle = move || fs::rename(&from, &to).unwrap();
+    let meddler = Meddler { meddle: Mutex::new(Some(meddle)), cancel: cancel.clone(), ends: Ends::ByItself };
+    let opener = opener().threads(threads(1)).cancel(cancel.clone()).observer(Arc::new(meddler));
+    let error = opener.restore_to(in_order(scene.sealed.clone()), &inner.join("db")).unwrap_err();
+    assert_eq!((error.kind(), error.kept()), (ErrorKind::DurabilityUnknown, None));
+    let place = fs::canonicalize(&moved).unwrap().join("db");
+    assert!(format!("{error:?}").contains(place.to_str().unwrap()), "{error:?}");
+    assert!(fs::read(place).unwrap() == scene.plaintext);
+    assert!(cancel.is_publishing());
+}
+
+#[test]
+fn whether_a_publish_has_begun_is_told_by_the_token() {
+    let scene = Scene::new();
+    let stop = Stop::after(10);
+    scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap_err();
+    assert!(!stop.cancel.is_publishing(), "it was cancelled before");
+    let stop = Stop::never();
+    scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap();
+    assert!(stop.cancel.is_publishing());
+}
+
+#[test]
+fn discarded_without_leave_to_replace_what_was_put_in_place_is_compared_and_tidied_up() {
+    let scene = Scene::new();
+    scene.put_in_place();
+    let anew = || scene.opener(&Stop::never()).earlier(Earlier::Discard);
+    assert_eq!(scene.restore(&anew(), Reading::Placed).0.unwrap().kept, scene.plaintext.len() as u64);
+    scene.assert_restored();
+    let again = scene.restore(&anew(), Reading::Placed).0.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::TargetExists);
+
+    let scene = Scene::new();
+    scene.put_in_place();
+    let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard).existing(Existing::Replace);
+    assert_eq!(scene.restore(&anew, Reading::Placed).0.unwrap().kept, 0);
+    scene.assert_restored();
+}

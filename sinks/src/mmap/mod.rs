@@ -22,7 +22,7 @@ use crate::{
     cursor::Cursor,
     ledger::Ledger,
     seeded::{Bug, unless},
-    staged::{is_refusal, place::Place, room},
+    staged::{notice::is_refusal, place::Place, room},
     storage::{Likeness, Lock, Mapping, Storage, StorageFile},
 };
 

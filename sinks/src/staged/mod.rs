@@ -4,7 +4,7 @@
 mod claim;
 mod misplaced;
 pub(crate) mod names;
-mod notice;
+pub(crate) mod notice;
 mod opening;
 pub(crate) mod place;
 mod probe;
@@ -15,7 +15,6 @@ mod staging;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
-pub(crate) use self::notice::is_refusal;
 use self::{claim::Claim, notice::Notices, place::Place, progress::Progress, staging::Staging};
 pub use self::{
     misplaced::Misplaced,

@@ -173,6 +173,15 @@ impl StagedFile {
         Site::new(Place::within(storage, name, options.existing)).open(options, label)
     }
 
+    /// Removes the staging file's name where it is a second name of the target: a publish by a link, on a file system without
+    /// a rename that replaces nothing, was cut off before it had done so. Says whether it was there.
+    ///
+    /// # Errors
+    /// [`TargetError::Held`] where that publish is at work; whatever keeps the directory from being read or changed.
+    pub fn remove_second_name(target: &Path) -> Result<bool, TargetError> {
+        Site::new(Place::resolve(target, Existing::Refuse)?).remove_second_name()
+    }
+
     /// Looks at what stands beside `target`. The answer can be out of date at once: only [`open`](Self::open) decides.
     ///
     /// # Errors
@@ -196,6 +205,7 @@ impl Site {
     }
 
     fn create(self, options: &StageOptions) -> Result<StagedFile, TargetError> {
+        self.remove_second_name()?;
         self.check(options)?;
         let earlier = match self.find_journal(options.earlier)? {
             Journalled::Ours(journal) => Some(journal),
@@ -361,6 +371,22 @@ impl Site {
         let standing = self.place.storage.open(&self.names.staging).ok().flatten();
         let taken = standing.and_then(|file| file.allocated().ok()).unwrap_or(0);
         room::check(&self.place, needed, taken)
+    }
+
+    /// Where there is a journal, that says what to do.
+    fn remove_second_name(&self) -> Result<bool, TargetError> {
+        let id_at = |name: &OsStr| {
+            let found = self.place.storage.id_at(name);
+            found.map_err(|error| TargetError::io(&self.place.sibling(name), "examine", error))
+        };
+        let staged = id_at(&self.names.staging)?;
+        if staged.is_none() || staged != id_at(&self.place.name)? || id_at(&self.names.journal)?.is_some() {
+            return Ok(false);
+        }
+        let Some(second) = Claim::find(&self.place, &self.names.staging)? else { return Ok(false) };
+        let path = self.place.sibling(&second.name);
+        second.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+        Ok(true)
     }
 
     /// Finds the journal, if it is ours. Another's is refused; or replaced, unread and unchanged, where an earlier attempt is

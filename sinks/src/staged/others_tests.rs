@@ -405,3 +405,32 @@ fn a_file_that_is_no_journal_is_not_taken_for_one_that_says_nothing() {
     assert_eq!(fs::read(directory.path().join(JOURNAL)).unwrap(), notes);
     assert_eq!(names(directory.path()), [JOURNAL]);
 }
+
+#[test]
+fn a_second_name_that_a_publish_by_a_link_has_left_is_removed_and_the_target_stays() {
+    let linked = || {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("target"), b"whole").unwrap();
+        fs::hard_link(directory.path().join("target"), directory.path().join(STAGING)).unwrap();
+        directory
+    };
+    let directory = linked();
+    let target = directory.path().join("target");
+    let refused = StagedFile::create(&target, &StageOptions::default());
+    assert!(matches!(refused, Err(TargetError::Exists { .. })), "{refused:?}");
+    assert_eq!(names(directory.path()), ["target"]);
+    assert!(!StagedFile::remove_second_name(&target).unwrap());
+
+    let directory = linked();
+    let target = directory.path().join("target");
+    assert!(StagedFile::remove_second_name(&target).unwrap());
+    assert_eq!(
+        (names(directory.path()), fs::read(&target).unwrap()),
+        (vec!["target".into()], b"whole".to_vec())
+    );
+
+    // A staging file of its own is none.
+    fs::write(directory.path().join(STAGING), b"another").unwrap();
+    assert!(!StagedFile::remove_second_name(&target).unwrap());
+    assert_eq!(names(directory.path()), [STAGING, "target"]);
+}

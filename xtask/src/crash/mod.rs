@@ -7,6 +7,7 @@ mod full_disk;
 mod race;
 mod random;
 mod scene;
+mod shutdown;
 mod simulated;
 mod tally;
 mod tracer;
@@ -36,11 +37,12 @@ pub(crate) enum Extent {
 /// One part of the harness.
 type Part = (&'static str, fn(&Setting) -> Result<(), String>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("simulated", simulated::run),
     ("calls", calls::run),
     ("random", random::run),
     ("full-disk", full_disk::run),
+    ("shut-down", shutdown::run),
     ("race", race::run),
 ];
 

@@ -1,12 +1,15 @@
 //! `cofferdam keygen`: makes an age identity, or a key file.
 //! It writes a file that only its owner can read, and replaces none.
 
-use std::fs::{self, File, OpenOptions};
+use std::fmt;
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use cofferdam::{ErrorKind, Identity, WrappingKey, Zeroizing, is_pipe};
+use cofferdam::{
+    Checkpoint, CommitError, ErrorKind, Identity, StageOptions, StagedFile, StreamingSink as _, TargetError,
+    TargetKind, WrappingKey, Zeroizing, is_pipe,
+};
 use serde::Serialize;
 
 use crate::clock;
@@ -92,26 +95,39 @@ fn write_into(path: &Path, content: &[u8]) -> Result<(), Failure> {
     written.map_err(|error| Failure::io(format!("{} could not be written", path.display()), error))
 }
 
-/// Makes the file and syncs it and its directory: a stream sealed for a key that a power cut takes is lost.
+/// Makes the file as a whole, durably, or not at all: a run that is killed leaves no half of a key in the next one's way, and
+/// a stream sealed for a key that a power cut takes would be lost.
 fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = made.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(ErrorKind::TargetExists, format!("{} exists", path.display()))
-                .advise("A key is never replaced. Give another name, or remove the file yourself.")
+    let exists = || {
+        Failure::new(ErrorKind::TargetExists, format!("{} exists", path.display()))
+            .advise("A key is never replaced. Give another name, or remove the file yourself.")
+    };
+    let cannot = |what: &str, error: &dyn fmt::Display| {
+        Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", path.display()))
+    };
+    let mut staged = match StagedFile::create(path, &StageOptions::default()) {
+        Ok(staged) => staged,
+        Err(TargetError::Exists { .. } | TargetError::Symlink { .. }) => return Err(exists()),
+        Err(TargetError::NotAFile { kind, .. }) if kind != TargetKind::Directory => return Err(exists()),
+        Err(error) => return Err(cannot("made", &error)),
+    };
+    staged.set_mode(PRIVATE);
+    let written = staged.begin_segment(0, 0).and_then(|()| staged.write_tentative(0, content));
+    written.map_err(|error| cannot("written", &error))?;
+    let len = content.len() as u64;
+    let committed = staged.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN]));
+    match committed.and_then(|()| staged.publish(len)) {
+        Ok(()) => Ok(()),
+        Err(CommitError::NotCommitted(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(exists())
         }
-        _ => Failure::io(format!("{} could not be made", path.display()), error),
-    })?;
-    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| sync_directory(path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(path);
-        Failure::io(format!("{} could not be written", path.display()), error)
-    })
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        Err(CommitError::NotCommitted(error)) => Err(cannot("written", &error)),
+        Err(CommitError::Unknown(error)) => {
+            let what = format!("{} is in place, and may not survive a power cut: {error}", path.display());
+            Err(Failure::new(ErrorKind::DurabilityUnknown, what)
+                .advise("Remove it and make another once its file system works."))
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -122,10 +138,14 @@ struct Record {
     file: Option<Name>,
 }
 
+/// A key is its owner's alone.
+const PRIVATE: u32 = 0o600;
+
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam keygen -o key.txt                          prints the recipient, age1…
   cofferdam keygen --key-file -o backup.key            a key for seal --key-file
   cofferdam keygen | age -p > key.age                  an identity under a passphrase
 
-Exit codes: 0 done, 1 writing failed, 2 usage, 6 the file exists.";
+Exit codes: 0 done, 1 writing failed, 2 usage, 6 the file exists, 9 another process makes it, 10 in place but its durability \
+is unknown.";

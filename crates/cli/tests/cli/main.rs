@@ -20,6 +20,7 @@ mod named_files;
 mod names;
 mod pipes;
 mod place;
+mod publishing;
 mod receiving;
 mod reporting;
 mod rewrapping;
