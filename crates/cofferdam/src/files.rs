@@ -59,8 +59,8 @@ impl<'a> Target<'a> {
             }
             // What an earlier attempt has published is no obstacle to the same attempt run again.
             TargetKind::RegularFile if existing == Existing::Refuse && !was_published(path) => {
-                // What is left of a publish by a link is in nobody's way, and is tried again the next time.
-                let _ = StagedFile::remove_second_name(path);
+                // What is of no use is in nobody's way, and is tried again the next time.
+                let _ = StagedFile::tidy(path);
                 Err(Error::target(TargetError::Exists { path: path.to_owned() }))
             }
             TargetKind::Symlink if existing == Existing::Refuse => {

@@ -9,6 +9,7 @@ mod opening;
 pub(crate) mod place;
 mod probe;
 mod progress;
+mod published;
 mod recovery;
 pub(crate) mod room;
 mod staging;
@@ -19,7 +20,8 @@ use self::{claim::Claim, notice::Notices, place::Place, progress::Progress, stag
 pub use self::{
     misplaced::Misplaced,
     notice::TargetNotice,
-    opening::{Opened, Published, Seen},
+    opening::{Opened, Seen},
+    published::Published,
     recovery::JournalProblem,
 };
 use crate::{

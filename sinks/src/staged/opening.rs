@@ -7,10 +7,11 @@ use super::{
     AtDrop, Claims, Earlier, Existing, Found, StageOptions, StagedFile,
     claim::{Claim, held},
     names::Names,
-    notice::{Notices, TargetNotice, is_refusal},
+    notice::{Notices, TargetNotice},
     place::Place,
     probe,
     progress::Progress,
+    published::Published,
     recovery::{self, Evidence, Recovery, decide},
     room,
     staging::Staging,
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     Checkpoint, TargetError,
     cursor::Cursor,
-    journal::{Announced, Journal, Label, WriterId},
+    journal::{Journal, Label, WriterId},
     seeded::{Bug, unless},
     storage::{Ahead, Ownership, Storage, StorageFile},
 };
@@ -37,69 +38,6 @@ pub enum Opened {
     },
     /// An earlier attempt that was published: only its leftovers remain.
     Published(Published),
-}
-
-/// An attempt that was published, and the crash came before its journal was removed. Dropped, it stays as it is.
-#[derive(Debug)]
-pub struct Published {
-    site: Site,
-    journal: Claim,
-    label: Label,
-    mark: Option<Checkpoint>,
-    announced: Announced,
-}
-
-impl Published {
-    /// The label of the attempt, which may be another than the one that was given.
-    pub fn label(&self) -> &Label {
-        &self.label
-    }
-
-    /// The last mark that was made durable. The target holds the whole stream, whatever the mark says.
-    pub fn last_mark(&self) -> Option<&Checkpoint> {
-        self.mark.as_ref()
-    }
-
-    /// Who wrote it, as it was said by [`StagedFile::set_writer`] then.
-    pub fn writer(&self) -> WriterId {
-        self.announced.writer
-    }
-
-    /// Gives the target the mode that is due, makes its name durable and removes what is left beside it.
-    ///
-    /// # Errors
-    /// The medium's own. The target stands in any case.
-    pub fn finish(self) -> io::Result<()> {
-        let Site { place, names } = &self.site;
-        self.give_mode()?;
-        place.storage.sync()?;
-        // A file system without a rename that replaces nothing can leave both names on the file.
-        let staged = place.storage.id_at(&names.staging)?;
-        if staged.is_some() && staged == place.storage.id_at(&place.name)? {
-            place.storage.remove(&names.staging)?;
-        }
-        self.journal.remove(place)?;
-        place.storage.sync()
-    }
-}
-
-impl Published {
-    /// A crash between the rename and this leaves a new target its owner's alone.
-    fn give_mode(&self) -> io::Result<()> {
-        let Some(mode) = self.announced.mode_due else { return Ok(()) };
-        let place = &self.site.place;
-        let target = match place.storage.open(&place.name) {
-            Ok(Some(target)) => target,
-            Ok(None) => return Ok(()),
-            // Not its owner's alone any more: somebody has given it another mode, or another file.
-            Err(error) if is_refusal(&error) || error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        match target.give_mode(mode) {
-            Err(error) if is_refusal(&error) => Ok(()),
-            given => given.and_then(|()| target.sync_all()),
-        }
-    }
 }
 
 /// What stands beside a target, looked at without a lock and without changing anything.
@@ -173,13 +111,13 @@ impl StagedFile {
         Site::new(Place::within(storage, name, options.existing)).open(options, label)
     }
 
-    /// Removes the staging file's name where it is a second name of the target: a publish by a link, on a file system without
-    /// a rename that replaces nothing, was cut off before it had done so. Says whether it was there.
+    /// Removes what is beside `target` and of no use to any attempt: a journal whose target has changed since it was put in
+    /// place, and the staging file's name where it is a second name of the target, because a publish by a link was cut off.
     ///
     /// # Errors
-    /// [`TargetError::Held`] where that publish is at work; whatever keeps the directory from being read or changed.
-    pub fn remove_second_name(target: &Path) -> Result<bool, TargetError> {
-        Site::new(Place::resolve(target, Existing::Refuse)?).remove_second_name()
+    /// [`TargetError::Held`] where a writer is at work; whatever keeps the directory from being read or changed.
+    pub fn tidy(target: &Path) -> Result<(), TargetError> {
+        Site::new(Place::resolve(target, Existing::Refuse)?).tidy()
     }
 
     /// Looks at what stands beside `target`. The answer can be out of date at once: only [`open`](Self::open) decides.
@@ -193,9 +131,9 @@ impl StagedFile {
 
 /// A target's place and the names beside it.
 #[derive(Debug)]
-struct Site {
-    place: Place,
-    names: Names,
+pub(super) struct Site {
+    pub(super) place: Place,
+    pub(super) names: Names,
 }
 
 impl Site {
@@ -373,20 +311,31 @@ impl Site {
         room::check(&self.place, needed, taken)
     }
 
+    fn tidy(&self) -> Result<(), TargetError> {
+        let Journalled::Ours(journal) = self.find_journal(Earlier::Resume)? else {
+            return self.remove_second_name();
+        };
+        if decide(&self.evidence(&*journal.file)?) == Recovery::StartAnew {
+            self.clear(&journal)?;
+            let path = self.place.sibling(&journal.name);
+            journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+        }
+        Ok(())
+    }
+
     /// Where there is a journal, that says what to do.
-    fn remove_second_name(&self) -> Result<bool, TargetError> {
+    fn remove_second_name(&self) -> Result<(), TargetError> {
         let id_at = |name: &OsStr| {
             let found = self.place.storage.id_at(name);
             found.map_err(|error| TargetError::io(&self.place.sibling(name), "examine", error))
         };
         let staged = id_at(&self.names.staging)?;
         if staged.is_none() || staged != id_at(&self.place.name)? || id_at(&self.names.journal)?.is_some() {
-            return Ok(false);
+            return Ok(());
         }
-        let Some(second) = Claim::find(&self.place, &self.names.staging)? else { return Ok(false) };
+        let Some(second) = Claim::find(&self.place, &self.names.staging)? else { return Ok(()) };
         let path = self.place.sibling(&second.name);
-        second.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
-        Ok(true)
+        second.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))
     }
 
     /// Finds the journal, if it is ours. Another's is refused; or replaced, unread and unchanged, where an earlier attempt is

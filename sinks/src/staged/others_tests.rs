@@ -419,11 +419,12 @@ fn a_second_name_that_a_publish_by_a_link_has_left_is_removed_and_the_target_sta
     let refused = StagedFile::create(&target, &StageOptions::default());
     assert!(matches!(refused, Err(TargetError::Exists { .. })), "{refused:?}");
     assert_eq!(names(directory.path()), ["target"]);
-    assert!(!StagedFile::remove_second_name(&target).unwrap());
+    StagedFile::tidy(&target).unwrap();
+    assert_eq!(names(directory.path()), ["target"]);
 
     let directory = linked();
     let target = directory.path().join("target");
-    assert!(StagedFile::remove_second_name(&target).unwrap());
+    StagedFile::tidy(&target).unwrap();
     assert_eq!(
         (names(directory.path()), fs::read(&target).unwrap()),
         (vec!["target".into()], b"whole".to_vec())
@@ -431,6 +432,31 @@ fn a_second_name_that_a_publish_by_a_link_has_left_is_removed_and_the_target_sta
 
     // A staging file of its own is none.
     fs::write(directory.path().join(STAGING), b"another").unwrap();
-    assert!(!StagedFile::remove_second_name(&target).unwrap());
+    StagedFile::tidy(&target).unwrap();
     assert_eq!(names(directory.path()), [STAGING, "target"]);
+}
+
+#[test]
+fn a_journal_goes_once_its_target_has_changed_and_stays_as_long_as_something_can_be_done_with_it() {
+    let whole = {
+        let scratch = tempfile::tempdir().unwrap();
+        let rig = Rig::over(scratch.path());
+        attempt(&rig).unwrap();
+        rig.calls()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    let rig = Rig::over(directory.path());
+    rig.fail_calls(whole - 2..usize::MAX);
+    attempt(&rig);
+    StagedFile::tidy(&target).unwrap();
+    assert_eq!(names(directory.path()), [JOURNAL, "target"], "it says that the target was published");
+    fs::write(&target, b"written to since").unwrap();
+    StagedFile::tidy(&target).unwrap();
+    assert_eq!(names(directory.path()), ["target"]);
+
+    let directory = tempfile::tempdir().unwrap();
+    interrupted(directory.path(), 2);
+    StagedFile::tidy(&directory.path().join("target")).unwrap();
+    assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
 }

@@ -195,5 +195,5 @@ Examples:
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
-target is of another stream, 9 another process writes the target, 10 in place but its durability is unknown, \
+target is of another stream or user, 9 another process writes the target, 10 in place but its durability is unknown, \
 11 the input is no Cofferdam stream, 130 interrupted: the target is as it was.";
