@@ -151,7 +151,7 @@ impl Place {
     pub(crate) fn check_path(&self) -> io::Result<()> {
         let Some(directory) = self.directory() else { return Ok(()) };
         let ours = fstat(directory)?;
-        let there = rustix::fs::stat(&self.directory_path());
+        let there = rustix::fs::stat(self.directory_path());
         if there.is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)) {
             return Ok(());
         }
