@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fs, process, thread};
 
-use cofferdam::CancelToken;
+use cofferdam::{CancelToken, ErrorKind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -74,7 +74,8 @@ fn stop(signal: i32, cancel: &CancelToken, report: Report) {
         end(report);
     }
     if cancel.is_cancelled() {
-        process::exit(i32::from(exit_code()));
+        let code = if cancel.is_publishing() { tell_half_published(report) } else { exit_code() };
+        process::exit(i32::from(code));
     }
     cancel.cancel();
     if *on_signal() == OnSignal::RollBack {
@@ -86,6 +87,17 @@ fn stop(signal: i32, cancel: &CancelToken, report: Report) {
     if *on_signal == OnSignal::Exit {
         end(report);
     }
+}
+
+/// The signals' own codes say that the target is as it was. Here nobody can: it is being renamed, or synced.
+fn tell_half_published(report: Report) -> u8 {
+    let failure = Failure::new(
+        ErrorKind::DurabilityUnknown,
+        "interrupted while the target was being put in place: it is the old one or the new one, whole",
+    )
+    .advise("Run the same command again: it finds out which, and finishes.");
+    report.failure(&failure);
+    failure.exit_code()
 }
 
 fn end(report: Report) -> ! {
