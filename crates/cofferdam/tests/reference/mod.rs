@@ -10,6 +10,7 @@ pub(crate) use key_area::KeyCopies;
 use key_area::open_key_area;
 use primitives::{Input, Keys, all_zero, at_frame, expand, hash, label, u16_at, u32_at};
 
+#[allow(clippy::enum_variant_names, reason = "a key file is called one")]
 pub(crate) enum Key {
     KeyFile([u8; 32]),
     AgeIdentity(String),
