@@ -96,7 +96,7 @@ fn a_pool_that_cannot_be_made_says_why() {
     let refused = Pool::new(NonZeroUsize::new(1025).unwrap()).unwrap_err();
     assert!(refused.to_string().starts_with("1025 threads are too many: at most 1024"), "{refused}");
     assert!(refused.source().is_none());
-    let refused = PoolError::NoThread(std::io::Error::other("no more of them").into());
+    let refused = PoolError::NoThread(std::io::Error::other("no more of them"));
     assert!(refused.to_string().ends_with("gave no thread: no more of them"), "{refused}");
     assert_eq!(refused.source().unwrap().to_string(), "no more of them");
 }

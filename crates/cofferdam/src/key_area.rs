@@ -41,13 +41,16 @@ enum With<'a> {
     Nothing,
 }
 
+/// What the slots of a copy yield.
+type CopyKey = (StreamKey, KeySchedule);
+
 /// What was found in a copy.
 enum Judged {
     Unusable,
     Fault(Error),
     MacWrong,
     /// With the key, if it was tried for one.
-    Good(Option<(StreamKey, KeySchedule)>),
+    Good(Option<CopyKey>),
 }
 
 impl<'a> KeyArea<'a> {
@@ -88,10 +91,7 @@ impl<'a> KeyArea<'a> {
     }
 
     /// By the table of [`decide`]: which copy serves, the key where keys were tried, and what is to be told.
-    fn judge_both(
-        &self,
-        with: With<'_>,
-    ) -> Result<(usize, Option<(StreamKey, KeySchedule)>, Vec<Warning>), Error> {
+    fn judge_both(&self, with: With<'_>) -> Result<(usize, Option<CopyKey>, Vec<Warning>), Error> {
         let (taken, other) = self.ranked();
         let first = self.judge(taken, with);
         let mut second = None;
@@ -175,7 +175,7 @@ impl<'a> KeyArea<'a> {
         slots: &[SealedSlot],
         identities: &Identities,
         cancel: &CancelToken,
-    ) -> Result<(StreamKey, KeySchedule), Error> {
+    ) -> Result<CopyKey, Error> {
         let mut head = [0; 80];
         head.copy_from_slice(&self.preamble[..80]);
         let mut commitment = [0; 32];
