@@ -103,4 +103,11 @@ mod tests {
             assert_eq!(drawn, [vec![1; mixed], vec![0; len - mixed]].concat());
         }
     }
+
+    #[test]
+    fn what_the_machine_calls_itself_is_a_hash_and_the_same_each_time() {
+        assert_eq!(machine(), machine());
+        let bytes: HashSet<&u8> = machine().iter().collect();
+        assert!(bytes.len() > 8, "32 bytes of a hash are of more than 8 kinds: {bytes:?}");
+    }
 }

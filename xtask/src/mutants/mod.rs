@@ -54,6 +54,7 @@ const PARTS: &[Part] = &[
         programs: &[
             "--lib",
             "--test=attacks_on_bytes",
+            "--test=changing_source",
             "--test=forged_prefix",
             "--test=index_claims",
             "--test=resume",
