@@ -4,7 +4,7 @@
 use crate::field::{array, exact, put, to_usize, u32_at, u64_at, zeros};
 use crate::limits::{
     DIGEST_LEN, DIRECTORY_ENTRY_LEN, ENTRY_LEN, FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX, PAGE_HEAD_LEN,
-    PAGES_MAX, SEGMENTS_MAX,
+    SEGMENTS_MAX,
 };
 use crate::{FramingError, Record, SegmentIndex};
 
@@ -203,7 +203,8 @@ impl Footer {
         if end != Some(self.wire_len) {
             return damaged("has offsets that do not agree");
         }
-        if self.pages > PAGES_MAX || self.segments > SEGMENTS_MAX {
+        // So the pages are within theirs, which follows.
+        if self.segments > SEGMENTS_MAX {
             return Err(FramingError::limit(Record::Footer, "counts more segments than a stream may have"));
         }
         Ok(())
