@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind};
 /// Makes the checkpoints of one attempt, and reads those of an earlier one.
 ///
 /// Layout, little-endian: version 0:4, zeros, stream id 8:16, segments 24:8, plaintext bytes 32:8, sink bytes 40:8,
-/// chain 48:32, zeros, MAC over all of that 160:32.
+/// chain 48:32, zeros, MAC over all of that behind its label 160:32 (FORMAT F10.5).
 pub(crate) struct CheckpointMaker {
     key: Option<JournalKey>,
     stream_id: StreamId,
@@ -46,7 +46,7 @@ impl CheckpointMaker {
         bytes[48..80].copy_from_slice(&committed.chain.0);
         if let Some(key) = &self.key {
             let (clear, mac) = bytes.split_at_mut(MAC_OFFSET);
-            mac.copy_from_slice(&key.mac(clear));
+            mac.copy_from_slice(&key.mac(&[LABEL, clear].concat()));
         }
         Checkpoint::from_bytes(bytes)
     }
@@ -62,7 +62,7 @@ impl CheckpointMaker {
             .advise(OTHER_STREAM));
         }
         let (clear, mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a checkpoint ends with its MAC");
-        let authentic = self.key.as_ref().is_some_and(|key| key.verify(clear, mac));
+        let authentic = self.key.as_ref().is_some_and(|key| key.verify(&[LABEL, clear].concat(), mac));
         let authentic = authentic || planted(Bug::CheckpointUnkeyed);
         if !authentic || clear[0..4] != VERSION.to_le_bytes() {
             let what = "the progress that the target keeps fails authentication";
@@ -101,6 +101,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 
 pub(crate) const OTHER_STREAM: &str =
     "Give the stream whose restore was interrupted, or start over with `--restart`.";
+const LABEL: &[u8] = b"cofferdam/v1/checkpoint\0";
 const VERSION: u32 = 1;
 const MAC_LEN: usize = 32;
 const MAC_OFFSET: usize = Checkpoint::LEN - MAC_LEN;
@@ -140,6 +141,20 @@ mod tests {
             assert_eq!(refused, Err(ErrorKind::OtherJournal), "bit {bit}");
         }
         assert!(maker(1).read(&Checkpoint::from_bytes(good)).is_err());
+    }
+
+    #[test]
+    fn the_mac_is_that_of_label_and_bytes_and_no_mac_of_anything_else_serves() {
+        let mut bytes = maker(0).make(&committed()).to_bytes();
+        let schedule = KeySchedule::new(&keys::StreamKey::from_bytes([1; 32]), &[2; 128]);
+        // HMAC under the journal's key is asked of the schedule; which bytes it is over is what is tested.
+        let over = |label: &[u8]| schedule.journal(&[0; 16]).mac(&[label, &bytes[..MAC_OFFSET]].concat());
+        assert_eq!(bytes[MAC_OFFSET..], over(b"cofferdam/v1/checkpoint\0"));
+        let others = [over(b""), over(b"cofferdam/v1/restore-label\0"), over(b"cofferdam/v1/checkpoint")];
+        for mac in others {
+            bytes[MAC_OFFSET..].copy_from_slice(&mac);
+            assert!(maker(0).read(&Checkpoint::from_bytes(bytes)).is_err());
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind};
 /// Names a restore. Nothing in it is secret.
 ///
 /// As 136 bytes, little-endian: magic 0:8, journal id 8:16, stream id 24:16, commitment 40:32, SHA-256 of the target's name
-/// 72:32, MAC over all of that 104:32, under the stream's key for that journal (FORMAT F10.5).
+/// 72:32, MAC over all of that behind a label 104:32, under the stream's key for that journal (FORMAT F10.5).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RestoreLabel {
     journal_id: [u8; 16],
@@ -46,8 +46,13 @@ impl RestoreLabel {
         clear[24..40].copy_from_slice(&self.stream_id);
         clear[40..72].copy_from_slice(&self.commitment);
         clear[72..104].copy_from_slice(&self.target);
-        mac.copy_from_slice(&schedule.journal(&self.journal_id).mac(clear));
+        mac.copy_from_slice(&schedule.journal(&self.journal_id).mac(&[MAC_LABEL, clear].concat()));
         bytes
+    }
+
+    /// Whether a label begins as one of these: all that can be said of it without a key.
+    pub(crate) fn is_one(found: &[u8]) -> bool {
+        found.starts_with(MAGIC)
     }
 
     /// The label of the journal that was found, if it is of the restore that `self` begins: the same stream, the same
@@ -72,7 +77,7 @@ impl RestoreLabel {
             return Err(refused("what is kept beside the target is of a restore to another name"));
         }
         let (clear, mac) = bytes.split_at(CLEAR_LEN);
-        if !schedule.journal(&label.journal_id).verify(clear, &array(mac, 0)) {
+        if !schedule.journal(&label.journal_id).verify(&[MAC_LABEL, clear].concat(), &array(mac, 0)) {
             return Err(refused("the journal of the interrupted restore fails authentication"));
         }
         Ok(label)
@@ -94,6 +99,7 @@ fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
 }
 
 const MAGIC: &[u8; 8] = b"CFDREST\x01";
+const MAC_LABEL: &[u8] = b"cofferdam/v1/restore-label\0";
 const CLEAR_LEN: usize = 104;
 const MAC_LEN: usize = 32;
 
@@ -141,6 +147,21 @@ mod tests {
             assert_eq!(refused.kind(), ErrorKind::OtherJournal);
         }
         assert!(label(1, 1, "db").accept(&kept, &schedule(1)).is_err());
+    }
+
+    #[test]
+    fn the_mac_begins_with_its_label_and_a_mac_over_the_bytes_alone_is_refused() {
+        let key = schedule(0);
+        let mut kept = label(1, 1, "db").to_bytes(&key);
+        let over = |label: &[u8]| {
+            let journal = key.journal(&array(&kept, 8));
+            journal.mac(&[label, &kept[..CLEAR_LEN]].concat())
+        };
+        assert_eq!(kept[CLEAR_LEN..], over(b"cofferdam/v1/restore-label\0"));
+        for mac in [over(b""), over(b"cofferdam/v1/checkpoint\0")] {
+            kept[CLEAR_LEN..].copy_from_slice(&mac);
+            assert!(label(1, 1, "db").accept(&kept, &key).is_err());
+        }
     }
 
     #[test]
