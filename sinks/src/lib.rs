@@ -86,7 +86,8 @@ pub use pipe::PipeSink;
 pub use ring::{RingReader, RingSink};
 pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};
 pub use staged::{
-    Earlier, Existing, JournalProblem, Misplaced, Opened, Published, Seen, StageOptions, StagedFile,
+    Beside, Earlier, Existing, JournalProblem, Misplaced, Opened, Published, Seen, StageOptions, StagedFile,
     TargetNotice,
 };
+pub use storage::FileTime;
 pub use target::{TargetError, TargetKind, classify};

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 use super::Fault;
 use crate::{
     Existing,
-    storage::{FileId, FileStamp, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
+    storage::{FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
 };
 
 /// A storage over another. A closure is called before each call, on the thread that makes it; where it gives a
@@ -252,6 +252,11 @@ impl StorageFile for WatchedFile {
 
     fn ownership(&self) -> io::Result<Ownership> {
         self.file.ownership()
+    }
+
+    fn set_modified(&self, modified: FileTime) -> io::Result<()> {
+        self.ask(Operation::GiveMode)?;
+        self.file.set_modified(modified)
     }
 
     fn make_private(&self) -> io::Result<()> {

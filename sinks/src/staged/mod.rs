@@ -2,6 +2,7 @@
 //! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
 mod claim;
+mod leftovers;
 mod misplaced;
 pub(crate) mod names;
 pub(crate) mod notice;
@@ -18,6 +19,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use self::{claim::Claim, notice::Notices, place::Place, progress::Progress, staging::Staging};
 pub use self::{
+    leftovers::Beside,
     misplaced::Misplaced,
     notice::TargetNotice,
     opening::{Opened, Seen},
@@ -30,7 +32,7 @@ use crate::{
     journal::{Journal, WriterId},
     ledger::Closing,
     seeded::{Bug, unless},
-    storage::{Ahead, Likeness},
+    storage::{Ahead, FileTime, Likeness},
 };
 
 /// A file that becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -76,6 +78,8 @@ pub struct StagedFile {
     writer: WriterId,
     /// Of a new target, where it is not to be any new file's.
     mode: Option<u32>,
+    /// The same of its time of modification.
+    modified: Option<FileTime>,
     notices: Notices,
     found: Option<Found>,
     at_drop: AtDrop,
@@ -146,6 +150,11 @@ impl StagedFile {
         self.mode = Some(mode);
     }
 
+    /// Gives a new target this time of modification.
+    pub fn set_modified(&mut self, modified: FileTime) {
+        self.modified = Some(modified);
+    }
+
     /// Has `listener` hear what the target's file system cannot do: at once what is known already, and the rest at publish.
     pub fn on_notice(&mut self, listener: impl Fn(TargetNotice) + Send + Sync + 'static) {
         self.notices.listen(Box::new(listener));
@@ -163,7 +172,13 @@ impl StagedFile {
         let file = &self.staging.file;
         file.set_len(len)?;
         let mode_due = match file.take_likeness(&self.place.name, self.place.existing)? {
-            Likeness::New { mode } => Some(self.mode.unwrap_or(mode)),
+            Likeness::New { mode } => {
+                // Behind the last change of its contents, and before what the journal notes of the file.
+                if self.modified.is_some_and(|modified| file.set_modified(modified).is_err()) {
+                    self.notices.add(TargetNotice::TimesNotKept);
+                }
+                Some(self.mode.unwrap_or(mode))
+            }
             Likeness::Taken => None,
             Likeness::WithoutMode => {
                 self.notices.add(TargetNotice::ModesNotKept);
@@ -343,6 +358,10 @@ enum AtDrop {
 
 #[cfg(test)]
 mod ahead_tests;
+#[cfg(test)]
+mod attributes_tests;
+#[cfg(test)]
+mod leftovers_tests;
 #[cfg(test)]
 mod others_tests;
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub enum TargetNotice {
     OwnersNotKept,
     /// The file system does not change modes: staging file and target have the mode that it gives them.
     ModesNotKept,
+    /// The file system did not take the time of modification that the target was to have.
+    TimesNotKept,
 }
 
 impl fmt::Display for TargetNotice {
@@ -24,6 +26,7 @@ impl fmt::Display for TargetNotice {
             Self::ModesNotKept => {
                 "the target's file system does not change modes: who may read the target is up to its mount options"
             }
+            Self::TimesNotKept => "the target's file system did not take its time of modification",
         })
     }
 }

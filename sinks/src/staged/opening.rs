@@ -137,7 +137,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    fn new(place: Place) -> Self {
+    pub(super) fn new(place: Place) -> Self {
         let names = Names::beside(&place.name, place.name_len_max());
         Self { place, names }
     }
@@ -412,6 +412,7 @@ impl Site {
             claims,
             writer: WriterId::default(),
             mode: None,
+            modified: None,
             notices: Notices::default(),
             found,
             at_drop,

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Existing,
-    storage::{Disk, FileId, FileStamp, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
+    storage::{Disk, FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
 };
 
 /// A directory that can be made to fail. All that fails changes nothing.
@@ -209,6 +209,10 @@ impl StorageFile for RigFile {
 
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
         self.state.change(|| self.file.take_likeness(target, existing))
+    }
+
+    fn set_modified(&self, modified: FileTime) -> io::Result<()> {
+        self.state.change(|| self.file.set_modified(modified))
     }
 
     fn give_mode(&self, mode: u32) -> io::Result<()> {

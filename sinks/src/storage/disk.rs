@@ -15,14 +15,15 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, fdatasync, flock, fstat, fsync,
-        ftruncate, linkat, openat, renameat, statat, unlinkat,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod,
+        fdatasync, flock, fstat, fsync, ftruncate, futimens, linkat, openat, renameat, statat, unlinkat,
     },
     io::Errno,
 };
 
 use super::{
-    FileId, FileStamp, Likeness, Lock, Mapping, Ownership, Storage, StorageFile, likeness, retried, stamp,
+    FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Ownership, Storage, StorageFile, likeness, retried,
+    stamp,
 };
 use crate::Existing;
 
@@ -232,6 +233,12 @@ impl StorageFile for DiskFile {
 
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
         likeness::apply(&self.directory, target, existing, &self.file)
+    }
+
+    fn set_modified(&self, modified: FileTime) -> io::Result<()> {
+        let modified = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() };
+        let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        Ok(futimens(&self.file, &Timestamps { last_access: unchanged, last_modification: modified })?)
     }
 
     fn give_mode(&self, mode: u32) -> io::Result<()> {

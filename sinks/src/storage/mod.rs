@@ -166,6 +166,14 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own.
     fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness>;
 
+    /// Sets when its contents last changed, until they change again. A medium without times does nothing.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn set_modified(&self, _modified: FileTime) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Gives the mode of a new file to one that is still its owner's alone; any other mode is somebody's choice, and stays.
     /// A medium without rights does nothing.
     ///

@@ -1,0 +1,85 @@
+//! Tests of the mode and time that a new target is given at publish.
+//! What they are is the file system's word.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{rig::Rig, *};
+use crate::storage::FileTime;
+
+const MODE: u32 = 0o640;
+const MODIFIED: FileTime = FileTime { seconds: -5, nanos: 250_000_000 };
+
+/// A sink with bytes in it that is to give them, and how often it has told that it could not.
+fn giving(rig: &Arc<Rig>, existing: Existing) -> (StagedFile, Arc<AtomicUsize>) {
+    let options = StageOptions { existing, ..StageOptions::default() };
+    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &options).unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let tell = told.clone();
+    sink.set_mode(MODE);
+    sink.set_modified(MODIFIED);
+    sink.on_notice(move |notice| {
+        assert_eq!(notice, TargetNotice::TimesNotKept);
+        tell.fetch_add(1, Ordering::Relaxed);
+    });
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, b"bytes").unwrap();
+    sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap();
+    (sink, told)
+}
+
+/// Mode, seconds and nanoseconds.
+fn seen(directory: &Path) -> (u32, i64, i64) {
+    let found = fs::metadata(directory.join("target")).unwrap();
+    (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
+}
+
+#[test]
+fn a_new_target_gets_them() {
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut sink, told) = giving(&Rig::over(directory.path()), existing);
+        sink.publish(5).unwrap();
+        assert_eq!(seen(directory.path()), (0o640, -5, 250_000_000), "{existing:?}");
+        assert_eq!(told.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_target_that_is_replaced_does_not_get_them() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("target"), b"old").unwrap();
+    let before = seen(directory.path()).0;
+    let (mut sink, _) = giving(&Rig::over(directory.path()), Existing::Replace);
+    sink.publish(5).unwrap();
+    let (mode, seconds, _) = seen(directory.path());
+    assert!(mode == before && seconds > 0, "{mode:o}, {seconds}");
+}
+
+#[test]
+fn where_the_time_cannot_be_given_that_is_told_and_the_target_is_published() {
+    let mut refusals = 0;
+    for call in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let rig = Rig::over(directory.path());
+        let (mut sink, told) = giving(&rig, Existing::Refuse);
+        let number = rig.calls() + call;
+        rig.fail_calls(number..number + 1);
+        let published = sink.publish(5).is_ok();
+        let told = told.load(Ordering::Relaxed);
+        if told > 0 {
+            assert!(published && fs::read(directory.path().join("target")).unwrap() == b"bytes");
+            assert_eq!(seen(directory.path()).0, MODE);
+        }
+        refusals += told;
+    }
+    assert_eq!(refusals, 1, "one of the changes at publish is this one");
+}

@@ -1,0 +1,96 @@
+//! What lies beside a target, for whoever asks or wants it gone: lengths, and the removal under both locks.
+//! Knows nothing of what an attempt was about.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{Existing, StagedFile, claim::Claim, opening::Site, place::Place};
+use crate::{TargetError, journal::Journal, storage::Ownership};
+
+/// The files beside a target.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Beside {
+    /// The staging file and its length in bytes.
+    pub staging: Option<(PathBuf, u64)>,
+    /// The journal.
+    pub journal: Option<PathBuf>,
+}
+
+impl StagedFile {
+    /// What lies beside `target` now, whoever it belongs to; a symbolic link is followed. Nothing is locked or changed.
+    ///
+    /// # Errors
+    /// Whatever keeps the directory from being read.
+    pub fn beside(target: &Path) -> Result<Beside, TargetError> {
+        let Site { place, names } = Site::new(Place::resolve(target, Existing::Replace)?);
+        let len_at = |name: &OsStr| match place.storage.open(name) {
+            Ok(Some(file)) => file.len().map(Some),
+            Ok(None) => Ok(None),
+            // It is there, and no more can be said of it.
+            Err(error) if is_in_the_way(&error) => Ok(Some(0)),
+            Err(error) => Err(error),
+        };
+        let look = |name: &OsStr| {
+            let path = place.sibling(name);
+            match len_at(name) {
+                Ok(len) => Ok(len.map(|len| (path, len))),
+                Err(error) => Err(TargetError::io(&path, "examine", error)),
+            }
+        };
+        Ok(Beside { staging: look(&names.staging)?, journal: look(&names.journal)?.map(|(path, _)| path) })
+    }
+
+    /// Removes what lies beside `target`, durably, and says which files that were. The target stays as it is.
+    ///
+    /// # Errors
+    /// [`TargetError::Held`] where a writer is at work; what is not ours is refused, and then nothing is removed.
+    pub fn remove_beside(target: &Path) -> Result<Vec<PathBuf>, TargetError> {
+        Site::new(Place::resolve(target, Existing::Replace)?).remove()
+    }
+}
+
+impl Site {
+    fn remove(self) -> Result<Vec<PathBuf>, TargetError> {
+        let place = &self.place;
+        let journal = Claim::find(place, &self.names.journal)?;
+        if let Some(journal) = &journal {
+            place.check_ours(&journal.name, &*journal.file)?;
+        }
+        let staging = Claim::find(place, &self.names.staging)?;
+        if let Some(staging) = &staging {
+            self.check_removable(staging)?;
+        }
+        if let Some(journal) = &journal {
+            // First, so that nothing vouches for the staging file whenever a crash comes.
+            let path = place.sibling(&journal.name);
+            Journal::erase(&*journal.file).map_err(|error| TargetError::io(&path, "remove", error))?;
+        }
+        let mut removed = Vec::new();
+        for claim in staging.iter().chain(&journal) {
+            let path = place.sibling(&claim.name);
+            claim.remove(place).map_err(|error| TargetError::io(&path, "remove", error))?;
+            removed.push(path);
+        }
+        if !removed.is_empty() {
+            let path = place.directory_path();
+            place.storage.sync().map_err(|error| TargetError::io(&path, "sync", error))?;
+        }
+        Ok(removed)
+    }
+
+    /// A second name is no reason to keep this one: only what belongs to someone else is.
+    fn check_removable(&self, staging: &Claim) -> Result<(), TargetError> {
+        let path = self.place.sibling(&staging.name);
+        match staging.file.ownership().map_err(|error| TargetError::io(&path, "examine", error))? {
+            Ownership::SomeoneElses { owner } => Err(TargetError::NotOurs { path, owner }),
+            Ownership::Shared | Ownership::Ours => Ok(()),
+        }
+    }
+}
+
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
+}

@@ -1,0 +1,66 @@
+//! Tests of what is told of, and removed from, beside a target.
+//! Knows what attempts leave from the attempts alone.
+
+use std::{fs, path::Path};
+
+use super::{
+    resume_tests::{interrupted, label},
+    *,
+};
+use crate::TargetError;
+
+const STAGING: &str = ".target.cofferdam-staging";
+const JOURNAL: &str = ".target.cofferdam-journal";
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_an_interrupted_attempt_left_is_told_and_removed_and_the_target_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let [target, staging, journal] = ["target", STAGING, JOURNAL].map(|name| directory.path().join(name));
+    assert_eq!(StagedFile::beside(&target).unwrap(), Beside::default());
+    interrupted(directory.path(), 2);
+    fs::write(&target, b"old").unwrap();
+    let before = names(directory.path());
+    let found = StagedFile::beside(&target).unwrap();
+    let staging_len = fs::metadata(&staging).unwrap().len();
+    assert_eq!(
+        found,
+        Beside { staging: Some((staging.clone(), staging_len)), journal: Some(journal.clone()) }
+    );
+    assert_eq!(names(directory.path()), before);
+    assert_eq!(StagedFile::remove_beside(&target).unwrap(), [staging, journal]);
+    assert_eq!(names(directory.path()), ["target"]);
+    assert_eq!(StagedFile::remove_beside(&target).unwrap(), [PathBuf::new(); 0]);
+    assert_eq!(fs::read(&target).unwrap(), b"old");
+}
+
+#[test]
+fn what_a_writer_holds_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    let plain = StagedFile::create(&target, &StageOptions::default()).unwrap();
+    assert!(matches!(StagedFile::remove_beside(&target), Err(TargetError::Held { .. })));
+    assert_eq!(names(directory.path()), [STAGING]);
+    drop(plain);
+    let journalled = StagedFile::open(&target, &StageOptions::default(), &label()).unwrap();
+    assert!(matches!(StagedFile::remove_beside(&target), Err(TargetError::Held { .. })));
+    assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
+    drop(journalled);
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    fs::create_dir(directory.path().join(STAGING)).unwrap();
+    assert!(matches!(StagedFile::remove_beside(&target), Err(TargetError::InTheWay { .. })));
+    assert!(StagedFile::beside(&target).unwrap().staging.is_some());
+    assert_eq!(names(directory.path()), [STAGING]);
+}
