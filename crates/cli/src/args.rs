@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench::Bench, completions::Completions, inspect::Inspect, keygen::Keygen, man::Man, receive::Receive,
-    restore::Restore, rewrap::Rewrap, seal::Seal, verify::Verify,
+    bench::Bench, completions::Completions, discard::Discard, inspect::Inspect, keygen::Keygen, man::Man,
+    receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status, verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Verify(Verify),
     Inspect(Inspect),
     Rewrap(Rewrap),
+    Status(Status),
+    Discard(Discard),
     Bench(Bench),
     Demo(Demo),
     Completions(Completions),
@@ -107,6 +109,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
+  status    target, attempt (\"restore\", \"sealing\", \"published\", \"unknown\"), staging, staging_len, durable_len, journal,
+            state, stream_id, input_len, problems
+  discarded target, removed
   bench     directory, file_system, free, load, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
             thread_counts, busy, advice: see `cofferdam bench --help`
   demo      step, and what it measured

@@ -143,6 +143,15 @@ pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses `-` where nothing is kept beside it: `./-` is a file of that name.
+pub(crate) fn refuse_standard_target(path: &Path) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        return Err(Failure::usage("nothing is kept of what goes to standard output")
+            .advise("Give the target's name."));
+    }
+    Ok(())
+}
+
 /// What is kept after a failure, and what to do with it.
 pub(crate) fn how_to_go_on(kept: u64) -> String {
     let what = match kept {

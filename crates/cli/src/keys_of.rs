@@ -199,10 +199,9 @@ impl SealingKeys {
         self.files().name(files)
     }
 
-    /// Reads all of them, of which at least one has to be given, with what opens a stream that was sealed for them before:
-    /// the same passphrase and key files, and `identities` from files of their own.
-    pub(crate) fn both(&self, identities: &[End]) -> Result<(Recipients, Identities), Failure> {
-        self.files().read(with_identity_files(Identities::new(), &KeyFile::all("--identity", identities))?)
+    /// Reads all of them; at least one has to be given.
+    pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
+        self.files().read()
     }
 
     fn files(&self) -> SealingFiles<'_> {
@@ -252,8 +251,8 @@ impl SealingFiles<'_> {
         files.reads_all(self.lists.iter().chain(&self.key_files).chain(passphrase))
     }
 
-    /// Reads all of them; at least one has to be given. What opens the stream again is added to `opening`.
-    fn read(&self, mut opening: Identities) -> Result<(Recipients, Identities), Failure> {
+    /// Reads all of them; at least one has to be given.
+    fn read(&self) -> Result<Recipients, Failure> {
         let mut recipients = Recipients::new();
         for text in self.recipients {
             recipients = recipients.parse_with(text, Terminal).map_err(|error| no_recipient(text, error))?;
@@ -262,11 +261,9 @@ impl SealingFiles<'_> {
             recipients = with_recipients_file(recipients, file)?;
         }
         for file in &self.key_files {
-            // Read once: it may be a descriptor that gives its bytes once.
             let content = file.read()?;
             refuse_text(file, &content)?;
             recipients = recipients.wrapping_key(parse_wrapping_key(file, &content)?);
-            opening = opening.wrapping_key(parse_wrapping_key(file, &content)?);
         }
         let passphrase = match &self.passphrase {
             Some(NewPassphrase::In(file)) => Some(passphrase::from_file(file)?),
@@ -274,8 +271,7 @@ impl SealingFiles<'_> {
             None => None,
         };
         if let Some(passphrase) = passphrase {
-            recipients = recipients.passphrase(passphrase.clone())?;
-            opening = opening.passphrase(passphrase);
+            recipients = recipients.passphrase(passphrase)?;
         }
         if recipients.is_empty() {
             return Err(Failure::usage("nobody was given who could open the stream").advise(
@@ -283,7 +279,7 @@ impl SealingFiles<'_> {
                  COFFERDAM_RECIPIENTS.",
             ));
         }
-        Ok((recipients, opening))
+        Ok(recipients)
     }
 }
 

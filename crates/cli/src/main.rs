@@ -20,6 +20,7 @@ mod report;
 mod resources;
 mod size;
 mod standard;
+mod state_dir;
 mod terminal;
 mod text;
 

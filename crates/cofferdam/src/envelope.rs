@@ -102,8 +102,32 @@ impl Envelope {
         Ok((preamble, Some(unlocked.schedule), unlocked.warnings))
     }
 
-    /// A new stream's beginning, with the bytes to write.
+    /// The beginning of a stream whose key is at hand. Its records have been compared with what was written; `preamble` is
+    /// the first of them, `metadata` the last.
+    pub(crate) fn under_key(
+        preamble: Preamble,
+        metadata: &[u8],
+        stream_key: &StreamKey,
+        backend: Backend,
+    ) -> Result<Envelope, Error> {
+        let origin = preamble.origin();
+        let schedule = KeySchedule::new(stream_key, &preamble.to_bytes());
+        let head = MetadataHead::parse(metadata).map_err(|error| Error::framing(error, origin))?;
+        let entries = open_metadata(&head, metadata, &schedule, preamble.suite, backend, origin)?;
+        Ok(Envelope {
+            metadata_len: metadata.len() as u64,
+            chain: ChainValue::start(preamble.digest, &bound(&preamble), metadata),
+            metadata: entries,
+            schedule: Some(schedule),
+            warnings: Vec::new(),
+            preamble,
+            backend,
+        })
+    }
+
+    /// A new stream's beginning under a key of its own, with the bytes to write.
     pub(crate) fn new(
+        stream_key: &StreamKey,
         suite: Suite,
         digest: DigestKind,
         shape: Shape,
@@ -111,7 +135,6 @@ impl Envelope {
         metadata: &Metadata,
         backend: Backend,
     ) -> Result<(Envelope, Vec<u8>), Error> {
-        let stream_key = StreamKey::generate().map_err(Error::key)?;
         let mut preamble = Preamble {
             suite,
             digest,
@@ -121,11 +144,11 @@ impl Envelope {
             commitment: [0; 32],
             key_copy_len: 0,
         };
-        let schedule = KeySchedule::new(&stream_key, &preamble.to_bytes());
+        let schedule = KeySchedule::new(stream_key, &preamble.to_bytes());
         preamble.commitment = schedule.commitment();
         let mut head = [0; 80];
         head.copy_from_slice(&preamble.to_bytes()[..80]);
-        let slots = recipients.wrap(&stream_key, &head).map_err(Error::key)?;
+        let slots = recipients.wrap(stream_key, &head).map_err(Error::key)?;
         preamble.key_copy_len = KeyCopy::len_for(&framing_slots(&slots), ROOM_FOR_SLOTS)
             .map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
         let mut bytes = preamble.to_bytes().to_vec();

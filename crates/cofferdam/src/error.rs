@@ -355,6 +355,10 @@ impl Error {
             StreamError::Read { segment, offset, source } => {
                 Error::io("what was sealed before could not be read", source).in_segment(segment.0).at(offset)
             }
+            // What it is compared with.
+            StreamError::Sink { segment, source } => {
+                Error::io("the input could not be read", source).in_segment(segment.0)
+            }
             other => Error::stream(other),
         }
     }

@@ -80,15 +80,20 @@
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 mod checkpoint;
+mod compare_input;
 mod envelope;
 mod error;
 mod feed;
+mod file_attributes;
 mod files;
 mod foreign;
 mod index;
 mod index_chain;
 mod inspect;
+mod kept_beginning;
+mod kept_segments;
 mod key_area;
+mod leftovers;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod memory;
@@ -107,10 +112,12 @@ mod sealer;
 mod sealing_state;
 mod simple;
 mod standing;
+mod state_dir;
 mod tentative;
 mod trailer;
 
 pub use error::{Error, ErrorKind};
+pub use file_attributes::Attributes;
 pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
@@ -119,6 +126,7 @@ pub use keys::{
     Callbacks, Identities, Identity, KeyError, NoCallbacks, Recipients, SecretString, WrappingKey, Zeroizing,
     age,
 };
+pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use opener::Opener;
 pub use progress::{Observer, Progress, Warning};
 pub use restored::Restored;

@@ -24,8 +24,8 @@ use crate::placed_envelope::read_placed_envelope;
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan, Workers};
 use crate::resume::{Behind, Found, Resumed};
-use crate::tentative::{Keeps, Opening, Tentative, restore_into, tell_kept};
-use crate::{Error, ErrorKind, Observer, Restored, StreamDigest};
+use crate::tentative::{Keeps, OfSource, Opening, Tentative, restore_into, tell_kept};
+use crate::{Attributes, Error, ErrorKind, Observer, Restored, StreamDigest};
 
 /// Opens sealed streams.
 ///
@@ -50,6 +50,7 @@ pub struct Opener {
     durability: Durability,
     existing: Existing,
     earlier: Earlier,
+    attributes: Attributes,
     expected: Option<StreamDigest>,
     resources: Resources,
 }
@@ -77,6 +78,7 @@ impl Opener {
             durability: Durability::default(),
             existing: Existing::Refuse,
             earlier: Earlier::Resume,
+            attributes: Attributes::default(),
             expected: None,
             resources: Resources::default(),
         }
@@ -108,6 +110,14 @@ impl Opener {
     #[must_use]
     pub fn earlier(mut self, earlier: Earlier) -> Opener {
         self.earlier = earlier;
+        self
+    }
+
+    /// Whether a target of [`Opener::restore_file`] that is new gets the mode and time of the file that was sealed, where
+    /// the stream keeps them. Default: it does.
+    #[must_use]
+    pub fn attributes(mut self, attributes: Attributes) -> Opener {
+        self.attributes = attributes;
         self
     }
 
@@ -187,7 +197,9 @@ impl Opener {
                     self.open_with(source, |envelope, len| {
                         let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
                         self.resources.tell_staging();
-                        restore_into(path, &options, envelope, self.resources.observer.clone())
+                        let observer = self.resources.observer.clone();
+                        let of_source = OfSource { attributes: self.attributes, observer };
+                        restore_into(path, &options, of_source, envelope)
                     })
                 });
                 restored.map_err(|error| tell_kept(error, path, existing))

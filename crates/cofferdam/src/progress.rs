@@ -57,6 +57,10 @@ pub enum Warning {
     RewrapUnfinished,
     /// Of an interrupted sealing no whole segment was left. A new stream is sealed, from the start.
     NothingToGoOnWith,
+    /// The output is in place, and the state of its sealing, which holds the key of that one stream, could not be removed.
+    SealingStateLeft,
+    /// What the stream says of the sealed file's mode and time cannot be read. The target gets those of a new file.
+    FileAttributesMalformed,
     /// Segments that an earlier attempt had made durable are not what they were: the medium lost or changed them, or
     /// somebody did. They are read from the stream again.
     KeptSegmentsLost {
@@ -69,6 +73,8 @@ pub enum Warning {
     OwnersNotKept,
     /// The target's file system does not change modes: the target has the mode that it gives.
     ModesNotKept,
+    /// The target's file system did not take the sealed file's time of modification.
+    TimesNotKept,
 }
 
 impl Warning {
@@ -76,6 +82,7 @@ impl Warning {
         match notice {
             TargetNotice::OwnersNotKept => Some(Warning::OwnersNotKept),
             TargetNotice::ModesNotKept => Some(Warning::ModesNotKept),
+            TargetNotice::TimesNotKept => Some(Warning::TimesNotKept),
             _ => None,
         }
     }
@@ -109,6 +116,13 @@ impl std::fmt::Display for Warning {
             Warning::NothingToGoOnWith => f.write_str(
                 "no whole segment is left of the interrupted sealing; a new stream is sealed from the start",
             ),
+            Warning::SealingStateLeft => f.write_str(
+                "the state of this sealing, which holds the key of the stream, could not be removed; `cofferdam discard` \
+                 with the output's name removes it",
+            ),
+            Warning::FileAttributesMalformed => f.write_str(
+                "the stream's note of the sealed file's mode and time cannot be read; the target has those of a new file",
+            ),
             Warning::KeptSegmentsLost { first, segments } => write!(
                 f,
                 "of what an earlier attempt had made durable, {segments} segments from segment {first} on are no longer \
@@ -116,6 +130,7 @@ impl std::fmt::Display for Warning {
             ),
             Warning::OwnersNotKept => TargetNotice::OwnersNotKept.fmt(f),
             Warning::ModesNotKept => TargetNotice::ModesNotKept.fmt(f),
+            Warning::TimesNotKept => TargetNotice::TimesNotKept.fmt(f),
             Warning::RewrapUnfinished => {
                 f.write_str("a re-wrap of this stream was cut off; re-wrap it again to finish")
             }

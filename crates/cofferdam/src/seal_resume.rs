@@ -1,224 +1,290 @@
-//! Sealing that survives an interruption: what is kept of it, how far that can be trusted, and going on behind it.
+//! Sealing that survives an interruption: what is kept of it, how far that proves right, and how it resumes.
 //! It knows no bytes of the format; feeds read and write them, and the segment worker checks them.
 
-use std::cell::Cell;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use frame_worker::{FrameIndex, FrameWorker};
-use keys::{Identities, macs_equal};
-use segment_worker::{Committed, Release, Settings, StreamError};
+use keys::StreamKey;
 use sinks::{
-    Checkpoint, Durability, Earlier, Label, NullSink, Opened, Published, StageOptions, StagedFile,
-    StreamingSink,
+    Earlier, Existing, Label, Opened, Published, Seen, StageOptions, StagedFile, StreamingSink as _,
+    TargetError,
 };
 use sources::{ReadAt, Source};
 
-use crate::envelope::Envelope;
-use crate::feed::kept::{KeptFeed, KeptSource, Mend};
-use crate::feed::placed::header_of;
-use crate::files::{open_source, refuse_same_file};
+use crate::compare_input::CompareInput;
+use crate::feed::kept::KeptSource;
+use crate::files::{FileInput, open_source, refuse_same_file};
 use crate::index::{Index, Walk};
+use crate::kept_beginning::{Beginning, digest_of};
+use crate::kept_segments::prove;
 use crate::opener::Opener;
-use crate::placed_envelope::read_placed_envelope;
 use crate::sealer::{Begun, Form, Sealer, check_segments};
-use crate::sealing_state::{FoundState, InputMark, SealingState, other_bytes};
+use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
+use crate::state_dir::StateDir;
 use crate::tentative::{Keeps, Opening, unfinished};
-use crate::{Error, ErrorKind, Sealed, Warning};
+use crate::{Error, ErrorKind, Sealed, StreamId, Warning, file_attributes};
 
 impl Sealer {
     /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation or a
-    /// crash. The same call then goes on behind the last segment that is whole and authentic (FORMAT F12.7).
+    /// crash. The same call then resumes behind the last segment that is whole, authentic and of the input as it is now
+    /// (FORMAT F12.7). It needs no key that opens the stream.
     ///
-    /// The input has to be a regular file, and to stay as it is. Beside the output stand the sealed bytes and a state of
-    /// less than 1 KB, with no secret in it, until the output is published. What was interrupted keeps its recipients,
-    /// its metadata and its form.
+    /// The input has to be a regular file, and to stay as it is. Until the output is published the sealed bytes stand
+    /// beside it, where nothing is believed that cannot be proved. What proves them is a state of less than 5 KB in
+    /// `state_dir`, which is made where it is missing, and which nobody else may write: **it holds the key of the
+    /// unfinished stream**. It is removed when the sealing is done. It is found by the output's real path. What was
+    /// interrupted keeps its recipients, its metadata and its form.
     ///
     /// # Errors
-    /// As [`Sealer::seal_file`]; [`Error::kept`] says how much is kept. [`ErrorKind::Io`] also where the input has
-    /// changed, [`ErrorKind::NoKey`] where nothing given opens the interrupted stream, [`ErrorKind::OtherJournal`] where
-    /// something else was interrupted beside the output, [`ErrorKind::Usage`] where the sealer asks for another form.
+    /// As [`Sealer::seal_file`]; [`Error::kept`] says how much is kept. [`ErrorKind::SourceChanged`] where the input has
+    /// changed, [`ErrorKind::OtherJournal`] where bytes are kept for which there is no state, or something else was
+    /// interrupted beside the output, [`ErrorKind::Usage`] where the sealer asks for another form, or where others can
+    /// write `state_dir`.
     pub fn seal_file_resumable(
         &self,
         input: &Path,
         output: &Path,
-        identities: &Identities,
+        state_dir: &Path,
     ) -> Result<Sealed, Error> {
         refuse_same_file(input, output)?;
-        let (source, mark) = open_marked(input)?;
-        self.seal_marked(source, mark, output, identities).map_err(|error| {
+        let FileInput { source, found, metadata } = FileInput::open(input)?;
+        let (Some(found), Some(positioned)) = (found, source.positioned()) else {
+            return Err(Error::new(ErrorKind::Usage, "only the sealing of a regular file can be resumed")
+                .advise("What a pipe or a device brings cannot be known to be the same a second time."));
+        };
+        let mark = InputMark::of(&found);
+        let key = StreamKey::generate().map_err(Error::key)?;
+        let stream = self.new_stream(&key, Some(mark.len()), metadata)?;
+        let directory = StateDir::create(state_dir)?;
+        // As late as can be: whether the output's directory is there, the staged file says better.
+        let place = real_path(output).ok().map(|real| StatePlace::new(directory, real));
+        let sealing = Sealing { sealer: self, input: positioned, mark, output, place };
+        sealing.run(source, stream, &key).map_err(|error| {
             // What is kept of an input that has changed is of no use.
-            let is_same = fs::metadata(input).is_ok_and(|metadata| InputMark::of(&metadata) == mark);
+            let is_same = fs::metadata(input).is_ok_and(|found| InputMark::of(&found) == mark);
             if is_same { error } else { error.keeping(None) }
         })
     }
 
-    fn seal_marked(
-        &self,
-        source: Box<dyn Source>,
-        mark: InputMark,
-        output: &Path,
-        identities: &Identities,
-    ) -> Result<Sealed, Error> {
-        let stream = self.new_stream(Some(mark.len()))?;
-        match self.stage(output, &stream, mark, self.earlier)? {
-            Opened::Fresh(sink) => return self.run(source, sink, stream, Keeps::Progress),
-            Opened::Resumable { mut sink, label } => match self.find(&mut sink, &label, &mark, identities)? {
-                Some(found) => return self.go_on(source, sink, found),
-                None => self.tell(&Warning::NothingToGoOnWith),
+    fn tell(&self, warning: Warning) {
+        if let Some(observer) = &self.resources.observer {
+            observer.warning(&warning);
+        }
+    }
+}
+
+/// A call that seals so that it can be resumed.
+struct Sealing<'a> {
+    sealer: &'a Sealer,
+    input: Arc<dyn ReadAt>,
+    mark: InputMark,
+    output: &'a Path,
+    /// None where the output has no real path: then it cannot be staged either.
+    place: Option<StatePlace>,
+}
+
+impl Sealing<'_> {
+    fn run(&self, source: Box<dyn Source>, stream: Begun, key: &StreamKey) -> Result<Sealed, Error> {
+        let resumes = self.sealer.earlier == Earlier::Resume;
+        match self.stage(&stream, self.sealer.earlier) {
+            Ok(Opened::Fresh(sink)) => match self.published(resumes)? {
+                Some(Ok(sealed)) => return Ok(sealed),
+                Some(Err(_)) | None => return self.begin(source, sink, stream, key),
             },
-            Opened::Published(published) => {
-                if let Some(state) = state_of(published.label(), &mark) {
-                    return self.finish(published, &state, output, identities);
+            Ok(Opened::Resumable { mut sink, label }) => match self.find(&mut sink, &label)? {
+                Some(found) => return self.resume(source, sink, found),
+                None => self.sealer.tell(Warning::NothingToGoOnWith),
+            },
+            Ok(Opened::Published(published)) => {
+                if let Some(sealed) = self.finish(published)? {
+                    return Ok(sealed);
                 }
                 // Of another input: it is done, and its output a target like any other.
                 published.finish().map_err(unfinished)?;
             }
+            Err(error @ TargetError::Exists { .. }) => {
+                return self.published(resumes)?.unwrap_or_else(|| Err(Error::target(error)));
+            }
+            Err(error) => return Err(Error::target(error)),
         }
         // What is left can be of no use.
-        match self.stage(output, &stream, mark, Earlier::Discard)? {
-            Opened::Fresh(sink) => self.run(source, sink, stream, Keeps::Progress),
+        match self.stage(&stream, Earlier::Discard).map_err(Error::target)? {
+            Opened::Fresh(sink) => self.begin(source, sink, stream, key),
             Opened::Resumable { .. } | Opened::Published(_) => {
                 unreachable!("what is to be discarded is not offered")
             }
         }
     }
 
-    fn stage(
-        &self,
-        output: &Path,
-        stream: &Begun,
-        mark: InputMark,
-        earlier: Earlier,
-    ) -> Result<Opened, Error> {
-        let schedule = stream.envelope.schedule.as_ref().expect("who seals has the key");
-        let label = SealingState::new(&stream.envelope.preamble, mark).to_label(schedule);
-        let label = Label::new(&label).expect("the state is shorter than a label may be");
-        let expected_len = Some(stream.sealed_len(mark.len()));
-        let options = StageOptions { existing: self.existing, earlier, expected_len };
-        self.resources.tell_staging();
-        StagedFile::open(output, &options, &label).map_err(Error::target)
+    fn stage(&self, stream: &Begun, earlier: Earlier) -> Result<Opened, TargetError> {
+        let options = StageOptions {
+            existing: self.sealer.existing,
+            earlier,
+            expected_len: Some(stream.sealed_len(self.mark.len())),
+        };
+        self.sealer.resources.tell_staging();
+        StagedFile::open(self.output, &options, &sealing_label())
     }
 
-    fn go_on(&self, source: Box<dyn Source>, mut sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
-        let kept = stream.start.plaintext_len;
-        self.check_last_segment(&*source, &stream)?;
+    /// Seals from the start. The state is durable before the first byte of the stream is written.
+    fn begin(
+        &self,
+        source: Box<dyn Source>,
+        sink: StagedFile,
+        stream: Begun,
+        key: &StreamKey,
+    ) -> Result<Sealed, Error> {
+        let preamble = &stream.envelope.preamble;
+        let key = StreamKey::copy_from(key.expose()).expect("a key is as long as a key");
+        let state = SealingState {
+            key,
+            stream_id: preamble.stream_id,
+            beginning: digest_of(&stream.head, preamble.key_copy_len),
+            input: self.mark,
+        };
+        self.place()?.keep(&state)?;
+        self.seal(source, sink, stream)
+    }
+
+    fn resume(&self, source: Box<dyn Source>, mut sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
         sink.resume_at(stream.start.segments, stream.start.sink_len).map_err(unusable)?;
-        if let Some(observer) = &self.resources.observer {
-            observer.resumed(kept, stream.start.segments);
+        if let Some(observer) = &self.sealer.resources.observer {
+            observer.resumed(stream.start.plaintext_len, stream.start.segments);
         }
-        self.run(source, sink, stream, Keeps::Progress)
+        self.seal(source, sink, stream)
     }
 
-    /// What an earlier attempt has sealed of the input, as far as it verifies. `None`: nothing whole is left.
-    fn find(
-        &self,
-        sink: &mut StagedFile,
-        label: &Label,
-        mark: &InputMark,
-        identities: &Identities,
-    ) -> Result<Option<Begun>, Error> {
-        let state = FoundState::parse(label.as_bytes())?;
-        state.check_input(mark)?;
+    /// Seals the rest. The state goes when it is of no more use.
+    fn seal(&self, source: Box<dyn Source>, sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
+        let stream_id = stream.envelope.preamble.stream_id;
+        let sealed = self.sealer.run(source, sink, stream, Keeps::Progress);
+        let is_of_use = match &sealed {
+            Ok(_) => false,
+            Err(error) if error.kind() == ErrorKind::DurabilityUnknown => true,
+            Err(_) => !matches!(StagedFile::look(self.output, self.sealer.existing), Ok(Seen::Nothing)),
+        };
+        if !is_of_use {
+            self.forget(stream_id);
+        }
+        sealed
+    }
+
+    /// What an earlier attempt has sealed of the input, as far as it proves right. `None`: nothing is left that could.
+    fn find(&self, sink: &mut StagedFile, label: &Label) -> Result<Option<Begun>, Error> {
+        if *label != sealing_label() {
+            return Err(not_a_sealing());
+        }
         let Some(kept) = sink.kept() else { return Ok(None) };
         let kept: Arc<dyn ReadAt> = Arc::new(KeptSource::new(kept).map_err(unusable)?);
-        let Some(envelope) = self.kept_envelope(&*kept, identities)? else { return Ok(None) };
-        let schedule = envelope.schedule.as_ref().expect("it was opened with a key");
-        state.authenticate(&envelope.preamble, schedule)?;
-        self.form.check_fits(&envelope)?;
-        check_segments(envelope.shape(), Some(mark.len()))?;
-        envelope.warnings.iter().for_each(|warning| self.tell(warning));
-        let found = self.walk(kept, envelope, mark.len(), &mut |at, bytes| sink.mend(at, bytes))?;
+        let Some(state) = self.place()?.find()? else {
+            // A crash before the first byte leaves an empty file, and no state.
+            return if kept.len() == 0 { Ok(None) } else { Err(without_state()) };
+        };
+        state.check_input(&self.mark)?;
+        let backend = self.sealer.resources.backend;
+        let Some(Beginning { envelope, wrong_copy }) = Beginning::read(&*kept, &state, backend)? else {
+            return Ok(None);
+        };
+        self.sealer.form.check_fits(&envelope)?;
+        check_segments(envelope.shape(), Some(self.mark.len()))?;
+        if let Some(copy) = wrong_copy {
+            sink.mend(copy.position, &copy.bytes).map_err(unusable)?;
+        }
+        let mend = &mut |at, bytes: &[u8]| sink.mend(at, bytes);
+        let found = prove(kept, &self.input, envelope, &self.sealer.resources, mend)?;
         Ok((found.start.segments > 0).then_some(found))
     }
 
-    /// Without its beginning, nothing of a stream can be used.
-    fn kept_envelope(&self, kept: &dyn ReadAt, identities: &Identities) -> Result<Option<Envelope>, Error> {
-        match self.keyed_envelope(kept, identities) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Damaged | ErrorKind::NotAStream | ErrorKind::Truncated
-                ) =>
-            {
-                Ok(None)
-            }
-            other => other,
+    /// An earlier attempt has put the output in place and was cut off before it had tidied up; so says a journal that
+    /// anybody may have written. `None`: it is not known, and the output is like any other.
+    fn finish(&self, published: Published) -> Result<Option<Sealed>, Error> {
+        if *published.label() != sealing_label() {
+            return Ok(None);
         }
-    }
-
-    /// The beginning of a sealed stream, opened with a key.
-    fn keyed_envelope(
-        &self,
-        source: &dyn ReadAt,
-        identities: &Identities,
-    ) -> Result<Option<Envelope>, Error> {
-        let given = (!identities.is_empty()).then_some(identities);
-        match read_placed_envelope(source, given, &self.resources) {
-            Ok(Some(envelope)) if envelope.schedule.is_none() => Err(Error::new(
-                ErrorKind::NoKey,
-                "an interrupted sealing of this output can go on only with a key that opens it, and none was given",
-            )
-            .advise(NO_KEY)),
-            Err(error) if error.kind() == ErrorKind::NoKey => Err(error.advise(NO_KEY)),
-            other => other,
-        }
-    }
-
-    /// An earlier attempt has published the output, and was cut off before it could say so, if its journal is right. Whoever
-    /// can write beside the output can write that, and the output may have changed: it is believed once all of it has been
-    /// opened.
-    fn finish(
-        &self,
-        published: Published,
-        state: &FoundState,
-        output: &Path,
-        identities: &Identities,
-    ) -> Result<Sealed, Error> {
-        use ErrorKind::{Damaged, OtherJournal, Truncated, Unsupported};
-        match self.verify_published(state, output, identities) {
+        let Some(state) = self.state_of_input()? else { return Ok(None) };
+        match self.compare_output(&state)? {
             Ok(sealed) => {
                 published.finish().map_err(unfinished)?;
-                Ok(sealed)
+                self.forget(state.stream_id);
+                Ok(Some(sealed))
             }
-            Err(error) if matches!(error.kind(), Damaged | OtherJournal | Truncated | Unsupported) => {
+            Err(_) if self.sealer.existing == Existing::Replace => Ok(None),
+            Err(cause) => {
                 // What is left vouches for nothing any more, and is in nobody's way but this sealing's.
                 let _ = published.finish();
-                let what =
-                    "an earlier sealing put the output in place, and it is not what was sealed any more";
-                Err(Error::new(ErrorKind::TargetExists, what)
-                    .advise("Run the command again with `--force`: that replaces the output, atomically.")
-                    .because(error))
+                self.forget(state.stream_id);
+                Err(changed_since(cause))
+            }
+        }
+    }
+
+    /// No journal says so, but there are a state and an output: the crash came after the journal was removed, or the output
+    /// has been written since. `None`: it is not known, and the output is like any other.
+    fn published(&self, resumes: bool) -> Result<Option<Result<Sealed, Error>>, Error> {
+        if !resumes || !fs::symlink_metadata(self.output).is_ok_and(|found| !found.is_dir()) {
+            return Ok(None);
+        }
+        let Some(state) = self.state_of_input()? else { return Ok(None) };
+        let compared = self.compare_output(&state)?;
+        match StagedFile::look(self.output, self.sealer.existing) {
+            Ok(Seen::Nothing) => {}
+            // There is something to go on with, as soon as the output is out of its way.
+            Ok(Seen::Unfinished { .. } | Seen::Published { .. }) | Err(_) if compared.is_err() => {
+                return Ok(None);
+            }
+            Ok(Seen::Unfinished { .. } | Seen::Published { .. }) | Err(_) => {}
+        }
+        if self.sealer.existing == Existing::Refuse {
+            // A journal without a staging file, which says nothing any more; who holds one is at work on it.
+            let _ = StagedFile::remove_beside(self.output);
+        }
+        // Without kept bytes a state is of no use, whatever the output is.
+        self.forget(state.stream_id);
+        Ok(Some(compared.map_err(changed_since)))
+    }
+
+    /// The state that is kept, if it is of the input that is at hand.
+    fn state_of_input(&self) -> Result<Option<SealingState>, Error> {
+        let Some(place) = &self.place else { return Ok(None) };
+        Ok(place.find()?.filter(|state| state.check_input(&self.mark).is_ok()))
+    }
+
+    /// Opens all of the output with the key of `state`, and compares every byte with the input. The inner error says why
+    /// it is not what was to be sealed.
+    fn compare_output(&self, state: &SealingState) -> Result<Result<Sealed, Error>, Error> {
+        use ErrorKind::{Damaged, Limit, NotAStream, Truncated, Unsupported};
+        match self.open_output(state) {
+            Ok(sealed) => Ok(Ok(sealed)),
+            Err(error) if matches!(error.kind(), Damaged | Limit | NotAStream | Truncated | Unsupported) => {
+                Ok(Err(error))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Opens all of the output and throws the plaintext away.
-    fn verify_published(
-        &self,
-        state: &FoundState,
-        output: &Path,
-        identities: &Identities,
-    ) -> Result<Sealed, Error> {
-        let broken = || Error::damaged("the output is no sealed stream");
-        let metadata = fs::symlink_metadata(output);
+    fn open_output(&self, state: &SealingState) -> Result<Sealed, Error> {
+        let broken = || Error::damaged("the output is not the stream whose sealing was interrupted");
+        let metadata = fs::symlink_metadata(self.output);
         let metadata = metadata.map_err(|error| Error::io("the output could not be read", error))?;
         if !metadata.is_file() && !metadata.is_symlink() {
             return Err(broken());
         }
-        let source = open_source(output)?.positioned().ok_or_else(broken)?;
+        let source = open_source(self.output)?.positioned().ok_or_else(broken)?;
         let wire_len = source.len();
-        let envelope = self.keyed_envelope(&*source, identities)?.ok_or_else(broken)?;
-        let schedule = envelope.schedule.as_ref().expect("it was opened with a key");
-        state.authenticate(&envelope.preamble, schedule)?;
-        let index = Index::read(&*source, &envelope)?.ok_or_else(broken)?;
-        let opening = Opening::plain(NullSink::new(), &envelope);
-        let verified =
-            Opener::of(self.resources.clone()).open_placed(Walk::new(source, &envelope, index), opening)?;
-        if !verified.warnings.is_empty() {
+        let resources = self.sealer.resources.clone();
+        let beginning = Beginning::read(&*source, state, resources.backend)?.ok_or_else(broken)?;
+        if beginning.wrong_copy.is_some() {
             return Err(Error::damaged("one of the output's key copies is damaged"));
+        }
+        let envelope = beginning.envelope;
+        let index = Index::read(&*source, &envelope)?.ok_or_else(broken)?;
+        let (sink, comparison) = CompareInput::with(self.input.clone());
+        let opening = Opening::plain(sink, &envelope);
+        let verified = Opener::of(resources).open_placed(Walk::new(source, &envelope, index), opening)?;
+        if comparison.difference_before(u64::MAX).is_some() {
+            return Err(Error::damaged("the output's plaintext is not the input's"));
         }
         Ok(Sealed {
             stream_id: verified.stream_id,
@@ -230,92 +296,33 @@ impl Sealer {
         })
     }
 
-    /// Reads what is kept of the stream from its front, and checks it as whoever opens it would.
-    fn walk(
-        &self,
-        kept: Arc<dyn ReadAt>,
-        envelope: Envelope,
-        input_len: u64,
-        mend: Mend<'_>,
-    ) -> Result<Begun, Error> {
-        let resources = &self.resources;
-        let budget = resources.budget();
-        let plan = resources.plan(envelope.shape(), &budget, Some(input_len));
-        let workers = resources.workers_for(plan, envelope.shape(), Some(input_len))?;
-        let start = Committed::at_start(envelope.chain);
-        let reached = Cell::new(start);
-        let mut feed = KeptFeed::new(kept, &envelope, input_len, plan.frames_per_run, &reached, mend);
-        let settings = Settings {
-            executor: workers.executor(),
-            budget: &budget,
-            release: Release::AtOnce,
-            durability: Durability::AtFinish,
-            cancel: &resources.cancel,
-            demand: plan.demand,
-            frame_len: envelope.shape().frame_len(),
-            mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
-            observe: &mut |committed| reached.set(*committed),
-        };
-        match segment_worker::open(&mut feed, NullSink::new(), start, settings) {
-            Err(error) if !ends_what_is_kept(&error) => return Err(Error::walking(error)),
-            _ => {}
-        }
-        let ledger = feed.finish()?;
-        let start = Committed {
-            segments: ledger.segments(),
-            plaintext_len: ledger.plaintext_len(),
-            sink_len: envelope.origin() + ledger.wire_len(),
-            chain: reached.get().chain,
-            durable_len: 0,
-        };
-        Ok(Begun { envelope, ledger, head: Vec::new(), start })
+    fn place(&self) -> Result<&StatePlace, Error> {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        self.place.as_ref().ok_or_else(|| Error::io("the output's directory could not be examined", gone()))
     }
 
-    /// The last sealed segment's part of the input is read and sealed again, in memory, under the salt that it has
-    /// (FORMAT F12.3): its digest shows whether the input is still what was sealed.
-    fn check_last_segment(&self, source: &dyn Source, stream: &Begun) -> Result<(), Error> {
-        let input = source.positioned().expect("a regular file lies still");
-        let entry = stream.ledger.last().expect("a page ends when more segments follow");
-        let index = stream.start.segments - 1;
-        let (worker, mut digest) = stream.envelope.segment(&header_of(index, entry))?;
-        let shape = stream.envelope.shape();
-        let frame_len = shape.frame_len() as usize;
-        let (mut plain, mut sealed) = (vec![0; frame_len], vec![0; shape.frame_wire_len() as usize]);
-        for frame in 0..entry.frame_count {
-            self.resources.look()?;
-            let begin = u64::from(frame) * frame_len as u64;
-            let len = (u64::from(entry.plaintext_len) - begin).min(frame_len as u64) as usize;
-            input
-                .read_exact_at(entry.plaintext_offset + begin, &mut plain[..len])
-                .map_err(|error| Error::io("the input could not be read", error))?;
-            let wire = &mut sealed[..FrameWorker::run_wire_len(shape, len)];
-            digest.absorb(&worker.seal(FrameIndex(frame), &plain[..len], wire).fragment);
-        }
-        if macs_equal(&digest.finish(entry.frame_count), &entry.digest) {
-            return Ok(());
-        }
-        Err(other_bytes(index))
-    }
-
-    fn tell(&self, warning: &Warning) {
-        if let Some(observer) = &self.resources.observer {
-            observer.warning(warning);
+    fn forget(&self, stream_id: StreamId) {
+        if let Some(place) = &self.place
+            && place.remove(stream_id).is_err()
+        {
+            self.sealer.tell(Warning::SealingStateLeft);
         }
     }
 }
 
 impl Form {
     /// A stream keeps the form that it was begun in.
-    fn check_fits(&self, envelope: &Envelope) -> Result<(), Error> {
+    fn check_fits(&self, envelope: &crate::envelope::Envelope) -> Result<(), Error> {
         let preamble = &envelope.preamble;
         let mut metadata = self.metadata.clone();
         metadata.sort();
+        let of_caller = envelope.metadata.iter().filter(|(key, _)| !file_attributes::is_reserved(key));
         let fits = [
             ("suite", self.suite.is_none_or(|suite| suite == preamble.suite)),
             ("digest", self.digest.is_none_or(|digest| digest == preamble.digest)),
             ("frame length", self.frame_len.is_none_or(|len| len == preamble.shape.frame_len())),
             ("segment length", self.segment_len.is_none_or(|len| len == preamble.shape.segment_len())),
-            ("metadata", metadata.is_empty() || metadata == envelope.metadata),
+            ("metadata", metadata.is_empty() || metadata.iter().eq(of_caller)),
         ];
         match fits.iter().find(|(_, fits)| !fits) {
             None => Ok(()),
@@ -327,76 +334,34 @@ impl Form {
     }
 }
 
-/// Opens a regular file and notes what it shows of itself.
-fn open_marked(input: &Path) -> Result<(Box<dyn Source>, InputMark), Error> {
-    let examine = || fs::metadata(input).map_err(|error| Error::io("the input could not be opened", error));
-    let before = examine()?;
-    let source = open_source(input)?;
-    if !before.is_file() || source.positioned().is_none() {
-        return Err(Error::new(ErrorKind::Usage, "only the sealing of a regular file can be resumed")
-            .advise("What a pipe or a device brings cannot be known to be the same a second time."));
-    }
-    let mark = InputMark::of(&before);
-    // The file that was opened is the one that was examined.
-    if InputMark::of(&examine()?) != mark || source.len() != Some(mark.len()) {
-        return Err(Error::input_changed());
-    }
-    Ok((source, mark))
+/// What a journal beside an output says: that the bytes beside it are a sealing's, and nothing else. It is no proof of
+/// anything, and no part of the state.
+pub(crate) fn sealing_label() -> Label {
+    Label::new(b"CFDSEAL\x02").expect("it is shorter than a label may be")
 }
 
-/// Whether the rest of a walk is not what was sealed; anything else is a failure of the walk itself.
-fn ends_what_is_kept(error: &StreamError<Error>) -> bool {
-    use ErrorKind::{Damaged, Limit, Truncated, Unsupported};
-    match error {
-        StreamError::Feed(error) => matches!(error.kind(), Damaged | Truncated | Limit | Unsupported),
-        StreamError::Read { source, .. } => source.kind() == std::io::ErrorKind::UnexpectedEof,
-        StreamError::Frame { .. } | StreamError::Segment { .. } => true,
-        _ => false,
-    }
+fn changed_since(cause: Error) -> Error {
+    let what = "an earlier sealing put the output in place, and it is not what was sealed any more";
+    Error::new(ErrorKind::TargetExists, what)
+        .advise("Run the command again with `--force`: that replaces the output, atomically.")
+        .because(cause)
 }
 
-/// The state of a sealing that was published, if it claims to be of the input that is at hand.
-fn state_of(label: &Label, mark: &InputMark) -> Option<FoundState> {
-    let state = FoundState::parse(label.as_bytes()).ok()?;
-    state.check_input(mark).ok().map(|()| state)
+fn not_a_sealing() -> Error {
+    let what = "what is kept beside the output is not of a sealing that this release can go on with";
+    Error::new(ErrorKind::OtherJournal, what)
+        .advise("Finish what was interrupted there, or give it up with `--restart`.")
 }
 
-fn unusable(error: std::io::Error) -> Error {
+fn without_state() -> Error {
+    let what =
+        "bytes of an interrupted sealing are kept beside the output, and no state says that they are ours";
+    Error::new(ErrorKind::OtherJournal, what).advise(
+        "The state is kept for the output's path, user and machine: go on from there. `--restart` replaces the bytes.",
+    )
+}
+
+fn unusable(error: io::Error) -> Error {
     Error::io("what the interrupted sealing has left could not be used", error)
         .advise("Try again, or start over with `--restart`.")
-}
-
-const NO_KEY: &str =
-    "Give an identity, a passphrase or a key file that opens it, or give it up with `--restart`.";
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use frame_worker::{FrameError, SegmentIndex};
-    use segment_worker::SegmentFault;
-
-    use super::*;
-
-    #[test]
-    fn damage_and_the_end_of_the_bytes_end_what_is_kept_and_failures_of_the_walk_do_not() {
-        let (segment, first) = (SegmentIndex(1), FrameIndex(0));
-        let read = |kind: io::ErrorKind| StreamError::Read { segment, offset: 0, source: kind.into() };
-        let ends = [
-            StreamError::Feed(Error::damaged("")),
-            StreamError::Feed(Error::new(ErrorKind::Truncated, "")),
-            StreamError::Frame { segment, first, offset: 0, source: FrameError::Closing },
-            StreamError::Segment { segment, fault: SegmentFault::Digest },
-            read(io::ErrorKind::UnexpectedEof),
-        ];
-        assert!(ends.iter().all(ends_what_is_kept));
-        let failures = [
-            StreamError::Feed(Error::io("", io::ErrorKind::PermissionDenied.into())),
-            read(io::ErrorKind::Other),
-            StreamError::Budget { needed: 2, total: 1 },
-            StreamError::Panicked { segment },
-            StreamError::Cancelled,
-        ];
-        assert!(!failures.iter().any(ends_what_is_kept));
-    }
 }

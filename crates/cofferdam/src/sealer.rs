@@ -8,7 +8,7 @@ use std::sync::Arc;
 use frame_worker::{Backend, DigestKind, Suite};
 use framing::limits::{FRAME_LEN_MIN, SEGMENTS_MAX};
 use framing::{Shape, StreamGeometry};
-use keys::Recipients;
+use keys::{Recipients, StreamKey};
 use segment_worker::{Budget, CancelToken, Committed, Release, Settings};
 use sinks::{Durability, Earlier, Existing, StreamingSink};
 use sources::Source;
@@ -17,7 +17,8 @@ use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
 use crate::feed::Heedful;
 use crate::feed::plain::{PlainFeed, PlainInput, too_many_segments};
-use crate::files::{Target, open_source, refuse_same_file, stage};
+use crate::file_attributes::refuse_reserved;
+use crate::files::{FileInput, Target, refuse_same_file, stage};
 use crate::progress::Meter;
 use crate::resources::Resources;
 use crate::tentative::Keeps;
@@ -112,7 +113,8 @@ impl Sealer {
         self
     }
 
-    /// Adds a key-value pair, encrypted with the stream; 64 KiB in all.
+    /// Adds a key-value pair, encrypted with the stream; 64 KiB in all. Keys that begin with `cofferdam.` are this library's:
+    /// with `cofferdam.file` a regular file's mode and time of modification are kept, where it is sealed by its path.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Sealer {
         self.form.metadata.push((key.into(), value.into()));
@@ -138,7 +140,7 @@ impl Sealer {
     /// # Errors
     /// The sink has been dropped unpublished, unless the kind is [`ErrorKind::DurabilityUnknown`].
     pub fn seal(&self, source: impl Source + 'static, sink: impl StreamingSink) -> Result<Sealed, Error> {
-        self.seal_with(Box::new(source), |_| Ok(sink))
+        self.seal_with(Box::new(source), Metadata::new(), |_| Ok(sink))
     }
 
     /// Seals the file at `input` (a FIFO or a device too) into a file at `output`, all or nothing.
@@ -148,7 +150,8 @@ impl Sealer {
     pub fn seal_file(&self, input: &Path, output: &Path) -> Result<Sealed, Error> {
         refuse_same_file(input, output)?;
         let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
-        self.seal_into(open_source(input)?, target)
+        let FileInput { source, metadata, .. } = FileInput::open(input)?;
+        self.seal_into(source, metadata, target)
     }
 
     /// Seals all of `source` into a file at `output`, all or nothing.
@@ -157,41 +160,60 @@ impl Sealer {
     /// As [`Sealer::seal_file`].
     pub fn seal_to(&self, source: impl Source + 'static, output: &Path) -> Result<Sealed, Error> {
         let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
-        self.seal_into(Box::new(source), target)
+        self.seal_into(Box::new(source), Metadata::new(), target)
     }
 
-    fn seal_into(&self, source: Box<dyn Source>, target: Target<'_>) -> Result<Sealed, Error> {
+    fn seal_into(
+        &self,
+        source: Box<dyn Source>,
+        of_input: Metadata,
+        target: Target<'_>,
+    ) -> Result<Sealed, Error> {
         match target {
-            Target::Fifo(sink) => self.seal_with(source, |_| Ok(sink)),
-            Target::Staged { path, existing } => self.seal_with(source, |len| {
-                self.resources.tell_staging();
-                stage(path, existing, len, self.resources.observer.clone())
-            }),
+            Target::Fifo(sink) => self.seal_with(source, of_input, |_| Ok(sink)),
+            Target::Staged { path, existing } => {
+                let observer = self.resources.observer.clone();
+                self.seal_with(source, of_input, |len| {
+                    self.resources.tell_staging();
+                    stage(path, existing, len, observer)
+                })
+            }
         }
     }
 
     /// Seals `source` into the sink that `make_sink` makes once the length of the sealed stream is known, if it is.
+    /// `of_input` is kept beside the caller's pairs.
     pub(crate) fn seal_with<S: StreamingSink>(
         &self,
         source: Box<dyn Source>,
+        of_input: Metadata,
         make_sink: impl FnOnce(Option<u64>) -> Result<S, Error>,
     ) -> Result<Sealed, Error> {
         let total = source.positioned().map(|positioned| positioned.len());
-        let stream = self.new_stream(total)?;
+        let key = StreamKey::generate().map_err(Error::key)?;
+        let stream = self.new_stream(&key, total, of_input)?;
         let sink = make_sink(total.map(|len| stream.sealed_len(len)))?;
         self.run(source, sink, stream, Keeps::Nothing)
     }
 
-    /// A stream of `plaintext_len` bytes, if that is known, of which nothing has been sealed yet.
-    pub(crate) fn new_stream(&self, plaintext_len: Option<u64>) -> Result<Begun, Error> {
+    /// A stream of `plaintext_len` bytes, if that is known, of which nothing has been sealed yet. `of_input` is kept beside
+    /// the caller's pairs.
+    pub(crate) fn new_stream(
+        &self,
+        key: &StreamKey,
+        plaintext_len: Option<u64>,
+        of_input: Metadata,
+    ) -> Result<Begun, Error> {
+        refuse_reserved(&self.form.metadata)?;
         self.resources.check()?;
         let shape = self.form.shape()?;
         check_segments(shape, plaintext_len)?;
         let Form { suite, digest, metadata, .. } = &self.form;
+        let metadata = [&metadata[..], &of_input[..]].concat();
         let suite = suite.unwrap_or_else(default_suite);
         let digest = digest.unwrap_or(DigestKind::Blake3);
         let (envelope, head) =
-            Envelope::new(suite, digest, shape, &self.recipients, metadata, self.resources.backend)?;
+            Envelope::new(key, suite, digest, shape, &self.recipients, &metadata, self.resources.backend)?;
         let start = Committed::at_start(envelope.chain);
         Ok(Begun { ledger: Ledger::new(envelope.metadata_len), envelope, head, start })
     }

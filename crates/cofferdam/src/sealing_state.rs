@@ -1,24 +1,31 @@
-//! The state of a sealing that can be resumed: which stream it is, and which input it is made from.
-//! It knows no file: whoever keeps it takes it as a label that says nothing.
+//! What lets an interrupted sealing resume: the key of its stream, which stream and which input it is of.
+//! It knows no step of a sealing, and looks for nothing beside the output.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use framing::{Preamble, StreamId};
-use keys::KeySchedule;
+use framing::StreamId;
+use keys::{StreamKey, Zeroizing};
+use sha2::{Digest as _, Sha256};
 
+use crate::state_dir::StateDir;
 use crate::{Error, ErrorKind};
 
-/// What is kept beside an unfinished sealed stream. Nothing in it is secret.
+/// The state of one unfinished sealing. It holds a secret: the stream's key.
 ///
-/// As a label of 120 bytes, little-endian: magic 0:8, version 8:4, nanoseconds of the input's modification 12:4, stream id
-/// 16:16, commitment 32:32, length of the input 64:8, seconds of its modification 72:8, its inode number 80:8, MAC
-/// over all of that 88:32, under the stream's journal key with the stream id for the journal's (FORMAT F10.5).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// As bytes, little-endian: magic 0:8, length of the path 8:4, nanoseconds of the input's modification 12:4, stream key
+/// 16:32, stream id 48:16, SHA-256 of the stream's beginning 64:32, length of the input 96:8, seconds of its
+/// modification 104:8, its inode number 112:8, the output's real path, SHA-256 of all of that, which is against damage.
 pub(crate) struct SealingState {
-    stream_id: StreamId,
-    commitment: [u8; 32],
-    input: InputMark,
+    pub(crate) key: StreamKey,
+    pub(crate) stream_id: StreamId,
+    /// Of what stands before the first segment, with one of its two key copies.
+    pub(crate) beginning: [u8; 32],
+    pub(crate) input: InputMark,
 }
 
 /// What an input shows of itself without being read.
@@ -32,67 +39,112 @@ pub(crate) struct InputMark {
     inode: u64,
 }
 
-/// A state as it was found: not authenticated yet, because the key comes out of the stream that it names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FoundState {
-    claimed: SealingState,
-    label: [u8; SealingState::LABEL_LEN],
+/// The place of one output's state: a file whose name follows from the output's real path.
+pub(crate) struct StatePlace {
+    directory: StateDir,
+    name: String,
+    output: PathBuf,
+}
+
+impl StatePlace {
+    /// In `directory`, for the output whose real path is `output`.
+    pub(crate) fn new(directory: StateDir, output: PathBuf) -> StatePlace {
+        let digest = Sha256::new().chain_update(LABEL_PATH).chain_update(output.as_os_str().as_bytes());
+        let mut name: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        name.push_str(EXTENSION);
+        StatePlace { directory, name, output }
+    }
+
+    /// The state that is kept. Refuses one that cannot be believed.
+    pub(crate) fn find(&self) -> Result<Option<SealingState>, Error> {
+        let Some(bytes) = self.directory.read(&self.name)? else { return Ok(None) };
+        match SealingState::parse(&bytes) {
+            Some((state, output)) if output == self.output => Ok(Some(state)),
+            Some(_) => Err(self.refused("it is of another output")),
+            None => Err(self.refused("it is damaged, or of another release")),
+        }
+    }
+
+    /// Keeps `state`, durably, in place of what was kept.
+    pub(crate) fn keep(&self, state: &SealingState) -> Result<(), Error> {
+        self.directory.write(&self.name, &state.to_bytes(&self.output))
+    }
+
+    /// Removes the state of the stream `stream_id`, if that is what is kept.
+    pub(crate) fn remove(&self, stream_id: StreamId) -> Result<(), Error> {
+        let is_due =
+            |bytes: &[u8]| SealingState::parse(bytes).is_some_and(|(state, _)| state.stream_id == stream_id);
+        self.directory.remove_if(&self.name, is_due).map(|_| ())
+    }
+
+    /// What is kept, whether it can be used or not.
+    pub(crate) fn find_any(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        self.directory.read(&self.name)
+    }
+
+    /// Removes what is kept if it still is these bytes; whether it was.
+    pub(crate) fn remove_same(&self, bytes: &[u8]) -> Result<bool, Error> {
+        self.directory.remove_if(&self.name, |found| found == bytes)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path_of(&self.name)
+    }
+
+    fn refused(&self, why: &str) -> Error {
+        let what = format!("{}: the state of a sealing that cannot be used: {why}", self.path().display());
+        Error::new(ErrorKind::OtherJournal, what).advise("`--restart` replaces it and seals anew.")
+    }
 }
 
 impl SealingState {
-    /// Bytes of a label.
-    pub(crate) const LABEL_LEN: usize = CLEAR_LEN + MAC_LEN;
-
-    /// Of the stream that begins with `preamble` and is made from `input`.
-    pub(crate) fn new(preamble: &Preamble, input: InputMark) -> SealingState {
-        SealingState { stream_id: preamble.stream_id, commitment: preamble.commitment, input }
-    }
-
-    /// The label, under a key of the stream's.
-    pub(crate) fn to_label(self, schedule: &KeySchedule) -> [u8; Self::LABEL_LEN] {
-        let mut label = [0; Self::LABEL_LEN];
-        let (clear, mac) = label.split_at_mut(CLEAR_LEN);
-        clear.copy_from_slice(&self.to_bytes());
-        mac.copy_from_slice(&schedule.journal(&self.stream_id.0).mac(clear));
-        label
-    }
-
-    fn to_bytes(self) -> [u8; CLEAR_LEN] {
-        let mut bytes = [0; CLEAR_LEN];
-        bytes[0..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.input.modified.1.to_le_bytes());
-        bytes[16..32].copy_from_slice(&self.stream_id.0);
-        bytes[32..64].copy_from_slice(&self.commitment);
-        bytes[64..72].copy_from_slice(&self.input.len.to_le_bytes());
-        bytes[72..80].copy_from_slice(&self.input.modified.0.to_le_bytes());
-        bytes[80..88].copy_from_slice(&self.input.inode.to_le_bytes());
+    fn to_bytes(&self, output: &Path) -> Zeroizing<Vec<u8>> {
+        let path = output.as_os_str().as_bytes();
+        // Made long enough at once: a vector that grows leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(PATH_AT + path.len() + DIGEST_LEN));
+        bytes.extend(MAGIC);
+        bytes.extend((path.len() as u32).to_le_bytes());
+        bytes.extend(self.input.modified.1.to_le_bytes());
+        bytes.extend(self.key.expose());
+        bytes.extend(self.stream_id.0);
+        bytes.extend(self.beginning);
+        bytes.extend(self.input.len.to_le_bytes());
+        bytes.extend(self.input.modified.0.to_le_bytes());
+        bytes.extend(self.input.inode.to_le_bytes());
+        bytes.extend(path);
+        let digest = Sha256::digest(&*bytes);
+        bytes.extend(digest);
         bytes
     }
-}
 
-impl FoundState {
-    /// Reads a label. One that is none of ours belongs to something else than a sealing.
-    pub(crate) fn parse(label: &[u8]) -> Result<FoundState, Error> {
-        let label: [u8; SealingState::LABEL_LEN] = label.try_into().map_err(|_| not_a_sealing())?;
-        if label[0..8] != *MAGIC || label[8..12] != VERSION.to_le_bytes() {
-            return Err(not_a_sealing());
+    /// The state, and the path of the output that it is of.
+    fn parse(bytes: &[u8]) -> Option<(SealingState, PathBuf)> {
+        let (content, digest) = bytes.split_last_chunk::<DIGEST_LEN>()?;
+        if content.len() < PATH_AT || content[..8] != *MAGIC || Sha256::digest(content)[..] != *digest {
+            return None;
         }
-        let seconds = i64::from_le_bytes(array(&label, 72));
-        let nanoseconds = u32::from_le_bytes(array(&label, 12));
+        let path = &content[PATH_AT..];
+        if path.len() != u32::from_le_bytes(array(content, 8)) as usize {
+            return None;
+        }
         let input = InputMark {
-            len: u64::from_le_bytes(array(&label, 64)),
-            modified: (seconds, nanoseconds),
-            inode: u64::from_le_bytes(array(&label, 80)),
+            len: u64::from_le_bytes(array(content, 96)),
+            modified: (i64::from_le_bytes(array(content, 104)), u32::from_le_bytes(array(content, 12))),
+            inode: u64::from_le_bytes(array(content, 112)),
         };
-        let claimed =
-            SealingState { stream_id: StreamId(array(&label, 16)), commitment: array(&label, 32), input };
-        Ok(FoundState { claimed, label })
+        let state = SealingState {
+            key: StreamKey::copy_from(&content[16..48])?,
+            stream_id: StreamId(array(content, 48)),
+            beginning: array(content, 64),
+            input,
+        };
+        Some((state, OsString::from_vec(path.to_vec()).into()))
     }
 
     /// Refuses another input, and one that has changed, as far as that shows without reading it.
     pub(crate) fn check_input(&self, found: &InputMark) -> Result<(), Error> {
-        let due = &self.claimed.input;
+        let due = &self.input;
         if (due.len, due.modified) == (found.len, found.modified) {
             return Ok(());
         }
@@ -105,19 +157,7 @@ impl FoundState {
         } else {
             format!("the input has {} bytes, and had {} when its sealing began", found.len, due.len)
         };
-        Err(Error::new(ErrorKind::Io, what).advise(CHANGED))
-    }
-
-    /// Refuses a state that is not of the stream that begins with `preamble`, and one that anybody has changed.
-    pub(crate) fn authenticate(&self, preamble: &Preamble, schedule: &KeySchedule) -> Result<(), Error> {
-        let SealingState { stream_id, commitment, .. } = &self.claimed;
-        let (clear, mac) = self.label.split_at(CLEAR_LEN);
-        let authentic = schedule.journal(&stream_id.0).verify(clear, &array(mac, 0));
-        if (stream_id, commitment) == (&preamble.stream_id, &preamble.commitment) && authentic {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::OtherJournal, "the state of the interrupted sealing fails authentication")
-            .advise("It is damaged, of another stream, or forged. `--restart` gives it up and starts anew."))
+        Err(Error::new(ErrorKind::SourceChanged, what).advise(CHANGED))
     }
 }
 
@@ -135,89 +175,87 @@ impl InputMark {
     }
 }
 
-/// The digest of the last sealed segment is not that of the input's bytes.
-pub(crate) fn other_bytes(segment: u64) -> Error {
-    Error::new(ErrorKind::Io, "the input has other bytes than those that were sealed before the interruption")
-        .in_segment(segment)
-        .advise(CHANGED)
+/// The path by which an output's state is found, whatever links and relative parts lead there: the file that a symbolic
+/// link leads to, else the name in its directory.
+pub(crate) fn real_path(output: &Path) -> io::Result<PathBuf> {
+    if fs::symlink_metadata(output).is_ok_and(|found| found.is_symlink()) {
+        return fs::canonicalize(output);
+    }
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let name = output.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(fs::canonicalize(parent.unwrap_or(Path::new(".")))?.join(name))
 }
 
-fn not_a_sealing() -> Error {
-    let what = "what is kept beside the output is not of a sealing that this release can go on with";
-    Error::new(ErrorKind::OtherJournal, what)
-        .advise("Finish what was interrupted there, or give it up with `--restart`.")
+/// A sealed segment is not of the input's bytes.
+pub(crate) fn other_bytes(segment: u64) -> Error {
+    let what = "the input has other bytes than those that were sealed before the interruption";
+    Error::new(ErrorKind::SourceChanged, what).in_segment(segment).advise(CHANGED)
 }
 
 fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
     std::array::from_fn(|i| bytes[at + i])
 }
 
-const MAGIC: &[u8; 8] = b"CFDSEAL\0";
-const VERSION: u32 = 1;
-const CLEAR_LEN: usize = 88;
-const MAC_LEN: usize = 32;
+const MAGIC: &[u8; 8] = b"CFDSEAL\x02";
+const LABEL_PATH: &[u8] = b"cofferdam/v1/output-path\0";
+const EXTENSION: &str = ".sealing";
+const PATH_AT: usize = 120;
+const DIGEST_LEN: usize = 32;
 const CHANGED: &str =
     "What is sealed of it no longer fits. `--restart` gives that up and seals the input as it is now.";
 const OTHER_INPUT: &str = "Give that input, or another output; `--restart` gives up what is sealed of it.";
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
 mod tests {
-    use frame_worker::{DigestKind, Suite};
-    use framing::Shape;
-    use keys::StreamKey;
-
     use super::*;
-
-    fn preamble(seed: u8) -> Preamble {
-        Preamble {
-            suite: Suite::Aes256Gcm,
-            digest: DigestKind::Blake3,
-            shape: Shape::new(4096, 4).unwrap(),
-            stream_id: StreamId([seed; 16]),
-            salt: [2; 32],
-            commitment: [3; 32],
-            key_copy_len: 4096,
-        }
-    }
-
-    fn schedule() -> KeySchedule {
-        KeySchedule::new(&StreamKey::generate().unwrap(), &preamble(1).to_bytes())
-    }
 
     const INPUT: InputMark = InputMark { len: 5, modified: (-6, 7), inode: 8 };
 
-    #[test]
-    fn a_state_is_read_back_and_is_authentic() {
-        let (schedule, state) = (schedule(), SealingState::new(&preamble(1), INPUT));
-        let found = FoundState::parse(&state.to_label(&schedule)).unwrap();
-        assert_eq!(found.claimed, state);
-        assert!(found.authenticate(&preamble(1), &schedule).is_ok());
-        assert!(found.check_input(&INPUT).is_ok());
+    fn state() -> SealingState {
+        SealingState {
+            key: StreamKey::from_bytes([1; 32]),
+            stream_id: StreamId([2; 16]),
+            beginning: [3; 32],
+            input: INPUT,
+        }
     }
 
     #[test]
-    fn a_state_with_any_bit_changed_is_refused_and_so_is_one_of_another_stream_or_key() {
-        let key = schedule();
-        let good = SealingState::new(&preamble(1), INPUT).to_label(&key);
+    fn the_bytes_are_those_of_the_description_and_are_read_back() {
+        let bytes = state().to_bytes(Path::new("/a/b"));
+        let mut expected = b"CFDSEAL\x02\x04\0\0\0\x07\0\0\0".to_vec();
+        expected.extend([&[1; 32][..], &[2; 16], &[3; 32], b"\x05\0\0\0\0\0\0\0"].concat());
+        expected.extend(b"\xfa\xff\xff\xff\xff\xff\xff\xff\x08\0\0\0\0\0\0\0/a/b");
+        assert_eq!(bytes[..expected.len()], expected[..]);
+        assert_eq!(bytes.len(), expected.len() + 32);
+        let (read, output) = SealingState::parse(&bytes).unwrap();
+        assert_eq!(output, Path::new("/a/b"));
+        assert_eq!((read.stream_id, read.beginning, read.input), (StreamId([2; 16]), [3; 32], INPUT));
+        assert_eq!(read.key.expose(), &[1; 32]);
+    }
+
+    #[test]
+    fn a_state_with_any_bit_changed_cut_or_longer_is_refused() {
+        let good = state().to_bytes(Path::new("/a/b"));
         for bit in 0..8 * good.len() {
-            let mut label = good;
-            label[bit / 8] ^= 1 << (bit % 8);
-            let refused =
-                FoundState::parse(&label).and_then(|found| found.authenticate(&preamble(1), &key)).err();
-            assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::OtherJournal), "bit {bit}");
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(SealingState::parse(&bytes).is_none(), "bit {bit}");
         }
-        let found = FoundState::parse(&good).unwrap();
-        assert!(found.authenticate(&preamble(2), &key).is_err());
-        assert!(found.authenticate(&preamble(1), &schedule()).is_err());
+        for len in 0..good.len() {
+            assert!(SealingState::parse(&good[..len]).is_none(), "{len} bytes");
+        }
+        assert!(SealingState::parse(&[&good[..], &[0]].concat()).is_none());
     }
 
     #[test]
     fn a_changed_input_and_another_one_are_told_apart() {
-        let found = FoundState::parse(&SealingState::new(&preamble(1), INPUT).to_label(&schedule())).unwrap();
-        let kind = |mark| found.check_input(&mark).err().map(|error| error.kind());
-        assert_eq!(kind(InputMark { len: 6, ..INPUT }), Some(ErrorKind::Io));
-        assert_eq!(kind(InputMark { modified: (-6, 8), ..INPUT }), Some(ErrorKind::Io));
+        let kind = |mark| state().check_input(&mark).err().map(|error| error.kind());
+        assert_eq!(kind(InputMark { len: 6, ..INPUT }), Some(ErrorKind::SourceChanged));
+        assert_eq!(kind(InputMark { modified: (-6, 8), ..INPUT }), Some(ErrorKind::SourceChanged));
         assert_eq!(kind(InputMark { len: 6, inode: 9, ..INPUT }), Some(ErrorKind::OtherJournal));
         assert_eq!(kind(InputMark { inode: 9, ..INPUT }), None);
+        assert_eq!(kind(INPUT), None);
     }
 }

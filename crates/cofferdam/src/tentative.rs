@@ -10,10 +10,11 @@ use sinks::{Existing, Label, Opened, Seen, StageOptions, StagedFile, StreamingSi
 
 use crate::checkpoint::{CheckpointMaker, sink_len_of};
 use crate::envelope::Envelope;
+use crate::file_attributes::{self, Malformed};
 use crate::progress::tell_notices;
 use crate::restore_label::RestoreLabel;
 use crate::standing::Standing;
-use crate::{Error, ErrorKind, Observer};
+use crate::{Attributes, Error, ErrorKind, Observer, Warning};
 
 /// A sink for a stream that is known.
 pub(crate) enum Tentative<S> {
@@ -53,12 +54,36 @@ impl<S> From<Opening<S>> for Tentative<S> {
     }
 }
 
+/// Mode and time for a target that is new, and who hears what its file system cannot do.
+pub(crate) struct OfSource {
+    pub(crate) attributes: Attributes,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+impl OfSource {
+    fn give(self, sink: &mut StagedFile, envelope: &Envelope) {
+        match (self.attributes, file_attributes::find(&envelope.metadata)) {
+            (Attributes::Ignore, _) | (_, None) => {}
+            (Attributes::Restore, Some(Ok(found))) => {
+                sink.set_mode(found.mode & PERMISSIONS);
+                sink.set_modified(found.modified);
+            }
+            (Attributes::Restore, Some(Err(Malformed))) => {
+                if let Some(observer) = &self.observer {
+                    observer.warning(&Warning::FileAttributesMalformed);
+                }
+            }
+        }
+        tell_notices(sink, self.observer);
+    }
+}
+
 /// Stages a file for `path`, or goes on with what an earlier restore of the same stream left there.
 pub(crate) fn restore_into(
     path: &Path,
     options: &StageOptions,
+    of_source: OfSource,
     envelope: &Envelope,
-    observer: Option<Arc<dyn Observer>>,
 ) -> Result<Tentative<StagedFile>, Error> {
     let schedule = envelope.schedule.as_ref().expect("who restores has the key");
     let label = RestoreLabel::new(&envelope.preamble, resolved(path).file_name().unwrap_or_default())?;
@@ -66,12 +91,13 @@ pub(crate) fn restore_into(
     for _ in 0..ATTEMPTS_MAX {
         match StagedFile::open(path, options, &fresh).map_err(Error::target)? {
             Opened::Fresh(mut sink) => {
-                tell_notices(&mut sink, observer);
+                of_source.give(&mut sink, envelope);
                 return Ok(journalled(sink, &label, schedule));
             }
             Opened::Resumable { mut sink, label: found } => {
-                tell_notices(&mut sink, observer);
-                return Ok(journalled(sink, &label.accept(found.as_bytes(), schedule)?, schedule));
+                let label = label.accept(found.as_bytes(), schedule)?;
+                of_source.give(&mut sink, envelope);
+                return Ok(journalled(sink, &label, schedule));
             }
             Opened::Published(published) => {
                 let ours = label.accept(published.label().as_bytes(), schedule).is_ok();
@@ -132,5 +158,7 @@ pub(crate) fn unfinished(error: std::io::Error) -> Error {
     .because(error)
 }
 
+/// The bits of a mode that say who may read, write and run: never as whom.
+const PERMISSIONS: u32 = 0o777;
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

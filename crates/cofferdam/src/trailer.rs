@@ -36,11 +36,6 @@ impl Ledger {
         self.segments
     }
 
-    /// The last segment, unless a page has ended behind it.
-    pub(crate) fn last(&self) -> Option<&IndexEntry> {
-        self.entries.last()
-    }
-
     /// Takes the next segment.
     pub(crate) fn push(&mut self, entry: IndexEntry) {
         self.wire_len += entry.wire_len;

@@ -39,7 +39,7 @@ impl StreamKey {
     }
 
     /// Copies a key out of a buffer that stays the caller's; `None` unless it is exactly 32 bytes long.
-    pub(crate) fn copy_from(bytes: &[u8]) -> Option<Self> {
+    pub fn copy_from(bytes: &[u8]) -> Option<Self> {
         Some(Self(Secret::copy_of(bytes.try_into().ok()?)))
     }
 }

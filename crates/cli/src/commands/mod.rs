@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod discard;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod man;
@@ -10,6 +11,7 @@ pub(crate) mod receive;
 pub(crate) mod restore;
 pub(crate) mod rewrap;
 pub(crate) mod seal;
+pub(crate) mod status;
 pub(crate) mod verify;
 
 use crate::args::Command;
@@ -26,6 +28,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Verify(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
         Command::Rewrap(command) => command.run(report),
+        Command::Status(command) => command.run(report),
+        Command::Discard(command) => command.run(report),
         Command::Bench(command) => command.run(report),
         Command::Demo(command) => command.run(report),
         Command::Completions(command) => command.run(),

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Durability, Earlier, Opener, Restored, StreamDigest};
+use cofferdam::{Attributes, Durability, Earlier, Opener, Restored, StreamDigest};
 use serde::Serialize;
 
 use crate::commands::verify::parse_digest;
@@ -27,9 +27,12 @@ use crate::text::{Pair, count, hex, pace, pairs};
 /// the stream, the target is as it was. To standard output goes one verified segment after another: there, only exit
 /// code 0 says that it was all.
 ///
+/// A target that is new gets the mode and the time of modification of the file that was sealed, where the stream keeps them; the rights
+/// to run as its owner or group and the sticky bit never. One that is replaced keeps its own mode.
+///
 /// An interrupted restore leaves what it has beside the target (.NAME.cofferdam-staging and .NAME.cofferdam-journal,
-/// readable by you alone). The same command goes on from there by itself, once that has proved right; --restart discards
-/// it. To standard output nothing is kept.
+/// readable by you alone). The same command goes on from there by itself, once that has proved right; --restart begins
+/// anew, and `cofferdam discard` removes it. To standard output nothing is kept.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Restore {
@@ -48,6 +51,10 @@ pub(crate) struct Restore {
     /// Discard what an interrupted restore of this target left, and begin anew
     #[arg(long)]
     restart: bool,
+
+    /// Make a target that is new as any new file is, and not with the mode and time that the sealed file had
+    #[arg(long)]
+    no_preserve: bool,
 
     /// When what has been restored is made safe against a power cut: each segment, groups of 256MiB or 5 seconds, or
     /// all at the finish
@@ -103,6 +110,7 @@ impl Restore {
         let opener = Opener::new(self.keys.some_identities(report)?)
             .existing(existing(self.force))
             .earlier(if self.restart { Earlier::Discard } else { Earlier::Resume })
+            .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })
             .durability(self.durability.into());
         let opener = match self.expect_digest {
             Some(digest) => opener.expect_digest(digest),

@@ -22,19 +22,24 @@ use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
+use crate::state_dir::StateDir;
 use crate::text::{count, hex, pace};
 
 /// Seal a file or a pipe for one or more recipients
 ///
 /// The output appears once, complete and synced to disk, or not at all. It is INPUT.cfd unless -o says otherwise.
 ///
-/// With --resume a sealing that is interrupted, by Ctrl-C, an error or a crash, leaves what it has beside the output:
-/// sealed bytes (.OUT.cofferdam-staging) and a state of less than 1 KB without a secret in it (.OUT.cofferdam-journal).
-/// The same command goes on behind the last whole segment. It needs a key for that: the interrupted stream has to be
-/// opened, with -i, or with the passphrase or key file that it is sealed for. The input has to be a regular file that has
-/// not changed since. Recipients, metadata, suite, digest and sizes are those of the interrupted stream; other recipients
-/// on the command line are not looked at, other metadata or sizes are refused. Threads and memory may differ. Without
-/// --resume nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8.
+/// The mode and the time of modification of a regular file go into the stream, encrypted: a restore to a new name gives them back.
+///
+/// With --resume a sealing that is interrupted, by Ctrl-C, an error or a crash, leaves the sealed bytes beside the output
+/// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a state of a few hundred bytes, for you alone,
+/// **with the key of that one stream in it**. The same command goes on behind the last segment that is whole and is what the
+/// input holds now. It needs no identity for that. The input has to be a regular file that has not changed since.
+/// Recipients, metadata, suite, digest and sizes are those of the interrupted stream; other recipients on the command
+/// line are not looked at, other metadata or sizes are refused. Threads and memory may differ. Bytes beside the output
+/// for which there is no state are not believed: that is exit code 8, and --restart replaces them. Without --resume
+/// nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8, too.
+/// `cofferdam status` and `cofferdam discard` show and remove what is left.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Seal {
@@ -50,7 +55,8 @@ pub(crate) struct Seal {
     #[arg(long)]
     force: bool,
 
-    /// A pair to keep with the stream, encrypted; may be given more than once, 64 KiB in all
+    /// A pair to keep with the stream, encrypted; may be given more than once, 64 KiB in all. Keys that begin with
+    /// `cofferdam.` are this program's
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
 
@@ -79,9 +85,14 @@ struct Resuming {
     #[arg(long, requires = "resume")]
     restart: bool,
 
-    /// With --resume: an age identity file, or an SSH private key, that opens what an interrupted run has left
-    #[arg(short, long = "identity", value_name = "FILE", requires = "resume")]
+    /// Not needed any more, and not read: going on takes no identity
+    #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide_short_help = true)]
     identities: Vec<End>,
+
+    /// With --resume: where the state is kept, which holds the stream's key [default: $XDG_STATE_HOME/cofferdam, else
+    /// ~/.local/state/cofferdam]
+    #[arg(long, value_name = "DIR", requires = "resume")]
+    state_dir: Option<PathBuf>,
 }
 
 /// How the stream is made.
@@ -123,18 +134,22 @@ impl Seal {
         let output = self.output()?;
         self.refuse_pipes(&output)?;
         self.check_files(&output)?;
+        let state_dir = self.state_dir()?;
         output.refuse_terminal("the sealed stream", existing(self.force))?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
-        let (recipients, identities) = self.keys.both(&self.resuming.identities)?;
-        let sealer = self.sealer(recipients, &cancel, watch.clone())?;
+        if !self.resuming.identities.is_empty() {
+            report
+                .warning("-i is not needed to seal, and was not read: no identity has to be on this machine");
+        }
+        let sealer = self.sealer(self.keys.recipients()?, &cancel, watch.clone())?;
         let begun = Instant::now();
         let sealed = match (&self.input, &output) {
-            (End::Path(input), End::Path(output)) if self.resuming.resume => {
-                sealer.seal_file_resumable(input, output, &identities)
-            }
-            (End::Path(input), End::Path(output)) => sealer.seal_file(input, output),
+            (End::Path(input), End::Path(output)) => match &state_dir {
+                Some(state_dir) => sealer.seal_file_resumable(input, output, state_dir),
+                None => sealer.seal_file(input, output),
+            },
             (input, End::Path(output)) => sealer.seal_to(input.source()?, output),
             (input, End::Standard) => sealer.seal(input.source()?, End::stdout()?),
         };
@@ -198,6 +213,12 @@ impl Seal {
         files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
         files.stages("the output", output)?;
         files.check()
+    }
+
+    /// Where the state is kept, if one is to be.
+    fn state_dir(&self) -> Result<Option<PathBuf>, Failure> {
+        let Resuming { resume, state_dir, .. } = &self.resuming;
+        resume.then(|| StateDir { path: state_dir.clone() }.require()).transpose()
     }
 
     fn output(&self) -> Result<End, Failure> {
@@ -291,8 +312,8 @@ impl Record {
 
 fn how_to_go_on(kept: u64) -> String {
     format!(
-        "The output is as it was. {} are sealed and kept beside it: the same command goes on from there, with -i, a \
-         passphrase or a key file that opens them; `--resume --restart` discards them.",
+        "The output is as it was. {} are sealed and kept beside it: the same command goes on from there; `cofferdam \
+         discard` removes them, and `--resume --restart` seals anew.",
         Size(kept)
     )
 }
@@ -315,9 +336,8 @@ Examples:
   pg_dump app | cofferdam seal -p -o app.cfd -           a pipe, with a passphrase
   pg_dump app | cofferdam seal -r age1… - | ssh store 'cat > app.cfd'
   cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
-  cofferdam seal --resume -i key.txt -r age1… big.img    run it again after an interruption
+  cofferdam seal --resume -r age1… big.img               run it again after an interruption
 
-Exit codes: 0 done, 1 reading or writing failed, or the input has changed since the interruption, 2 usage, \
-4 no key opens what an interrupted run has left, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
-beside the output is of another input, or damaged, 9 another process writes the output, 10 in place but its \
-durability is unknown, 130 interrupted: nothing is left behind, unless --resume was given.";
+Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
+for the output is of another input, damaged, or without a state, 9 another process writes the output, 10 in place but its \
+durability is unknown, 12 the input changed, also since the interruption, 130 interrupted: nothing is left behind, unless --resume was given.";

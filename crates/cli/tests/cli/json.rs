@@ -20,8 +20,10 @@ fn every_result_is_one_object_with_the_documented_fields() {
 
     let restored = result(&place.run(["restore", "--json", "-i", "key.txt", "plain.cfd", "restored"]));
     assert_eq!(restored["event"], "restored");
-    assert_eq!(restored["metadata"][0]["key"], "host");
-    assert_eq!(restored["metadata"][0]["value"], "db1");
+    // Sorted by key.
+    assert_eq!(restored["metadata"][0]["key"], "cofferdam.file");
+    assert_eq!(restored["metadata"][1]["key"], "host");
+    assert_eq!(restored["metadata"][1]["value"], "db1");
 
     let keyless = result(&place.run(["verify", "--json", "plain.cfd"]));
     assert_eq!(

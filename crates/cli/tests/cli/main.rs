@@ -9,6 +9,7 @@ mod environment;
 mod exhaustion;
 mod exit_codes;
 mod failing_calls;
+mod file_attributes;
 mod foreign;
 mod inspecting;
 mod interrupts;

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "keygen",
     "seal",
     "restore",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 11] = [
     "verify",
     "inspect",
     "rewrap",
+    "status",
+    "discard",
     "bench",
     "demo",
     "completions",

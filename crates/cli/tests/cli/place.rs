@@ -16,6 +16,8 @@ use tempfile::TempDir;
 /// A directory of a test's own. `key.txt` is an identity, `recipient` its public half.
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
+    /// Where states of sealings are kept, in `cofferdam`.
+    pub(crate) states: TempDir,
     pub(crate) recipient: String,
 }
 
@@ -29,7 +31,8 @@ pub(crate) struct Ran {
 
 impl Place {
     pub(crate) fn new() -> Place {
-        let mut place = Place { directory: tempfile::tempdir().unwrap(), recipient: String::new() };
+        let [directory, states] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mut place = Place { directory, states, recipient: String::new() };
         let made = place.run(["keygen", "-o", "key.txt"]);
         assert_eq!(made.code, 0, "{}", made.stderr);
         place.recipient = made.text().trim().to_owned();
@@ -67,10 +70,17 @@ impl Place {
         names
     }
 
+    /// The states of sealings that are kept.
+    pub(crate) fn state_names(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.states.path().join("cofferdam")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
     pub(crate) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         heed_signals();
         let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.states.path());
         command
     }
 

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
 
 const STAGING: &str = ".out.cfd.cofferdam-staging";
-const STATE: &str = ".out.cfd.cofferdam-journal";
+const JOURNAL: &str = ".out.cfd.cofferdam-journal";
 /// Long enough to be interrupted.
 const SEGMENTS: usize = 3000;
 /// Runs that are killed before they are done, of so many that are begun.
@@ -74,27 +75,29 @@ fn sealed_record(ran: &Ran) -> serde_json::Value {
 #[test]
 fn an_interrupted_seal_says_how_to_go_on_and_the_same_command_does() {
     let place = place();
-    let command = seal(&place, &["-i", "key.txt"]);
+    let command = seal(&place, &[]);
     let ran = interrupt(&place, &command, Signal::INT);
     let error = json_lines(ran.stderr.as_bytes()).pop().unwrap();
     assert_eq!((ran.code, error["kind"].as_str()), (130, Some("interrupted")));
     let advice = error["advice"].as_str().unwrap();
     assert!(advice.contains("the same command goes on") && advice.contains("--restart"), "{advice}");
-    assert_eq!(place.names(), [STATE, STAGING, "key.txt", "plain"]);
-    assert!(place.read(STATE).len() < 1000);
+    assert_eq!(place.names(), [JOURNAL, STAGING, "key.txt", "plain"]);
+    assert!(place.read(JOURNAL).len() < 1000);
+    assert_eq!(place.state_names().len(), 1);
 
     // Threads and memory are no part of a stream.
-    let again = seal(&place, &["-i", "key.txt", "--threads", "1", "--memory", "1MiB"]);
+    let again = seal(&place, &["--threads", "1", "--memory", "1MiB"]);
     let record = sealed_record(&place.run(again));
     assert!(record["kept"].as_u64() >= Some(SEGMENT_LEN as u64), "{record}");
     assert_eq!(place.names(), ["key.txt", "out.cfd", "plain"]);
+    assert_eq!(place.state_names(), [""; 0]);
     assert_restores(&place, &["-i", "key.txt"]);
 }
 
 #[test]
 fn a_seal_that_is_killed_again_and_again_is_finished_and_verifies() {
     let place = place();
-    let command = seal(&place, &["-i", "key.txt"]);
+    let command = seal(&place, &[]);
     let mut kills = 0;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..KILL_ATTEMPTS_MAX {
@@ -126,6 +129,7 @@ fn a_seal_that_is_killed_again_and_again_is_finished_and_verifies() {
     place.run(["verify", "-i", "key.txt", "out.cfd"]).assert_done();
     assert_restores(&place, &["-i", "key.txt"]);
     assert_eq!(place.names(), ["key.txt", "out.cfd", "plain"]);
+    assert_eq!(place.state_names(), [""; 0]);
 }
 
 /// Bytes that a process has handed to write calls, as the kernel counts them; `None` once it has ended.
@@ -153,33 +157,124 @@ fn a_passphrase_and_a_key_file_open_what_they_sealed() {
 }
 
 #[test]
-fn without_a_key_it_is_4_and_restart_seals_anew() {
+fn an_identity_is_not_needed_and_one_that_is_given_is_not_read_and_that_is_said() {
     let place = place();
     interrupt(&place, &seal(&place, &[]), Signal::INT);
-    place.run(["keygen", "-o", "other.txt"]).assert_done();
-    for keys in [&[][..], &["-i", "other.txt"]] {
-        place.run(seal(&place, keys)).assert_failed(4, "--restart");
+    let ran = place.run(seal(&place, &["-i", "no such file"]));
+    assert!(sealed_record(&ran)["kept"].as_u64() > Some(0));
+    let warnings = json_lines(ran.stderr.as_bytes());
+    let warning = warnings.iter().find(|record| record["event"] == "warning").unwrap();
+    assert!(warning["message"].as_str().unwrap().contains("not read"), "{warning}");
+    assert_restores(&place, &["-i", "key.txt"]);
+}
+
+#[test]
+fn without_its_state_it_is_8_and_restart_seals_anew() {
+    let place = place();
+    interrupt(&place, &seal(&place, &[]), Signal::INT);
+    for _ in 0..2 {
+        place.run(seal(&place, &["--state-dir", "other"])).assert_failed(8, "--restart");
     }
-    assert_eq!(place.names(), [STATE, STAGING, "key.txt", "other.txt", "plain"]);
-    let record = sealed_record(&place.run(seal(&place, &["--restart"])));
+    // Beside the output nothing has changed, and the state that was kept still serves.
+    assert!(sealed_record(&place.run(seal(&place, &[])))["kept"].as_u64() > Some(0));
+    fs::remove_file(place.path("out.cfd")).unwrap();
+
+    interrupt(&place, &seal(&place, &[]), Signal::INT);
+    let record = sealed_record(&place.run(seal(&place, &["--state-dir", "other", "--restart"])));
     assert_eq!(record["kept"], 0);
     assert_restores(&place, &["-i", "key.txt"]);
 }
 
 #[test]
-fn an_input_that_changed_is_1_another_form_2_and_another_input_8() {
+fn without_a_place_for_a_state_it_is_2_and_the_home_directory_is_one() {
     let place = place();
-    let command = seal(&place, &["-i", "key.txt"]);
+    let run = |home: Option<&str>, states: &str| {
+        let mut command = place.command(seal(&place, &[]));
+        command.env("XDG_STATE_HOME", states).env_remove("HOME");
+        if let Some(home) = home {
+            command.env("HOME", home);
+        }
+        Ran::of(command.output().unwrap())
+    };
+    // What is empty or relative counts for nothing.
+    for (home, states) in [(None, ""), (Some(""), ""), (None, "relative"), (Some("relative"), "")] {
+        run(home, states).assert_failed(2, "--state-dir");
+    }
+    assert_eq!(place.names(), ["key.txt", "plain"]);
+    let home = tempfile::tempdir().unwrap();
+    run(home.path().to_str(), "").assert_done();
+    let states = home.path().join(".local/state/cofferdam");
+    assert_eq!(fs::metadata(&states).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert_eq!(fs::read_dir(states).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_kept_of_a_sealing_is_shown_and_discarded() {
+    let place = place();
+    interrupt(&place, &seal(&place, &[]), Signal::INT);
+    let kept = place.names();
+    let status = place.run(["status", "out.cfd"]);
+    status.assert_done();
+    for words in ["a sealing has not ended", STAGING, JOURNAL, ".sealing"] {
+        assert!(status.text().contains(words), "{words}: {}", status.text());
+    }
+    let record = json_lines(&place.run(["status", "--json", "out.cfd"]).stdout).pop().unwrap();
+    assert_eq!((&record["event"], &record["attempt"]), (&"status".into(), &"sealing".into()));
+    assert_eq!(record["staging_len"].as_u64(), Some(place.read(STAGING).len() as u64));
+    assert_eq!(record["input_len"].as_u64(), Some(place.read("plain").len() as u64));
+    assert_eq!(record["durable_len"], serde_json::Value::Null);
+    assert!(!status.text().contains("nothing is kept") && place.names() == kept);
+
+    let discarded = place.run(["discard", "--json", "out.cfd"]);
+    discarded.assert_done();
+    let record = json_lines(&discarded.stdout).pop().unwrap();
+    assert_eq!((&record["event"], record["removed"].as_array().unwrap().len()), (&"discarded".into(), 3));
+    assert_eq!(place.names(), ["key.txt", "plain"]);
+    assert_eq!(place.state_names(), [""; 0]);
+    for command in ["status", "discard"] {
+        let again = place.run([command, "out.cfd"]);
+        again.assert_done();
+        assert!(again.text().contains("nothing is kept for out.cfd"), "{}", again.text());
+    }
+    for command in ["status", "discard"] {
+        place.run([command, "-"]).assert_failed(2, "standard output");
+        place.run([command, "absent/out.cfd"]).assert_failed(1, "absent");
+    }
+}
+
+#[test]
+fn what_is_at_work_is_shown_and_not_discarded() {
+    let place = place();
+    let mut sealing = place.spawn(seal(&place, &["--memory", "1MiB", "--threads", "1"]));
+    let stderr = sealing.stderr.take().unwrap();
+    // Its progress is not read: it waits on a full pipe before it can end.
+    wait_until("the staging file", || place.path(STAGING).exists() || sealing.try_wait().unwrap().is_some());
+    kill_process(Pid::from_child(&sealing), Signal::STOP).unwrap();
+    assert!(place.path(STAGING).exists(), "it had ended before it was stopped");
+    place.run(["status", "out.cfd"]).assert_done();
+    place.run(["discard", "out.cfd"]).assert_failed(9, "wait for it to end");
+    assert!(place.path(STAGING).exists());
+    sealing.kill().unwrap();
+    sealing.wait().unwrap();
+    drop(stderr);
+    place.run(["discard", "out.cfd"]).assert_done();
+    assert_eq!(place.names(), ["key.txt", "plain"]);
+}
+
+#[test]
+fn an_input_that_changed_is_12_another_form_2_and_another_input_8() {
+    let place = place();
+    let command = seal(&place, &[]);
     interrupt(&place, &command, Signal::INT);
     for other in [["--digest", "sha256"], ["--metadata", "a=b"]] {
-        place.run(seal(&place, &[&["-i", "key.txt"][..], &other].concat())).assert_failed(2, "--restart");
+        place.run(seal(&place, &other)).assert_failed(2, "--restart");
     }
 
     let plain = File::options().write(true).open(place.path("plain")).unwrap();
     let times = plain.metadata().unwrap().modified().unwrap();
     plain.set_times(FileTimes::new().set_modified(times + Duration::from_secs(1))).unwrap();
     let changed = place.run(&command);
-    changed.assert_failed(1, "modified after its sealing was interrupted");
+    changed.assert_failed(12, "modified after its sealing was interrupted");
     assert!(changed.stderr.contains("--restart") && !changed.stderr.contains("nothing is left"));
 
     fs::write(place.path("other"), b"another input").unwrap();
@@ -202,7 +297,7 @@ fn what_cannot_be_resumed_is_a_usage_error_that_says_why() {
     ] {
         place.run(seal.iter().chain(&more)).assert_failed(2, words);
     }
-    for alone in [&["--restart"][..], &["-i", "key.txt"]] {
+    for alone in [&["--restart"][..], &["-i", "key.txt"], &["--state-dir", "states"]] {
         let without = ["seal", "-r", &place.recipient, "plain"];
         let arguments: Vec<&OsStr> = without.iter().chain(alone).map(OsStr::new).collect();
         place.run(arguments).assert_failed(2, "--resume");

@@ -48,7 +48,7 @@ fn cut_anywhere_a_sealing_goes_on_behind_the_last_whole_segment() {
     cuts.retain(|cut| *cut <= whole.len());
     assert!(cuts.len() > 180, "{} cuts", cuts.len());
     for cut in cuts {
-        let left = Left { staging: whole[..cut].to_vec(), state: left.state.clone() };
+        let left = Left { staging: whole[..cut].to_vec(), ..left.clone() };
         let kept = ends.iter().filter(|end| **end <= cut).count();
         let sealed = assert_goes_on(&place, &left, &whole, kept, &format!("cut at {cut}"));
         // Nothing behind LAST is random.
@@ -129,15 +129,31 @@ fn whatever_sectors_a_power_cut_takes_the_segments_before_the_first_loss_are_kep
 }
 
 #[test]
-fn with_one_key_copy_damaged_a_sealing_goes_on_and_says_so() {
-    let (place, mut left) = sealed_whole();
-    let copy = ranges(&left.staging, Kind::KeyCopy)[0].clone();
-    left.staging[copy.start + 40] ^= 1;
-    place.put(&left);
-    let notes = Arc::new(Notes::default());
-    place.seal(&small_sealer().observer(notes.clone())).unwrap();
-    assert_eq!(*notes.warnings.lock().unwrap(), [Warning::KeyCopyDamaged { copy: 0 }]);
-    assert!(fs::read(place.output()).unwrap() == left.staging);
+fn a_key_copy_that_was_damaged_is_written_again_and_both_are_as_they_were() {
+    for copy in 0..2 {
+        let (place, left) = sealed_whole();
+        let mut damaged = left.clone();
+        let range = ranges(&left.staging, Kind::KeyCopy)[copy].clone();
+        damaged.staging[range.start + 40] ^= 1;
+        place.put(&damaged);
+        let notes = Arc::new(Notes::default());
+        place.seal(&small_sealer().observer(notes.clone())).unwrap();
+        assert_eq!(*notes.warnings.lock().unwrap(), []);
+        assert!(fs::read(place.output()).unwrap() == left.staging, "copy {copy}");
+    }
+}
+
+#[test]
+fn with_both_key_copies_changed_it_is_another_stream() {
+    // A copy that is whole, and has other slots: whoever knows the key could make one.
+    let (place, left) = sealed_whole();
+    let other = place.seal_to_another_output();
+    let mut changed = left.clone();
+    for range in ranges(&left.staging, Kind::KeyCopy) {
+        changed.staging[range.clone()].copy_from_slice(&other[range]);
+    }
+    let whole = left.staging.clone();
+    assert_goes_on(&place, &changed, &whole, 0, "other key copies");
 }
 
 #[test]
@@ -183,7 +199,7 @@ fn index_pages_are_written_again_wherever_a_sealing_was_cut() {
         (report.kept.div_ceil(FRAME as u64) as usize, place.take_sealed())
     };
     for cut in [pages[0].start, pages[0].start + 70, pages[0].end, pages[1].start + 1, pages[1].end + 60] {
-        let (kept, sealed) = resume(&Left { staging: whole[..cut].to_vec(), state: left.state.clone() });
+        let (kept, sealed) = resume(&Left { staging: whole[..cut].to_vec(), ..left.clone() });
         assert_eq!(kept, ends.iter().filter(|end| **end <= cut).count(), "cut at {cut}");
         assert!(sealed[..ends[kept - 1]] == whole[..ends[kept - 1]]);
     }

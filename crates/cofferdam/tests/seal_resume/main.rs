@@ -5,9 +5,11 @@
 mod attempts;
 mod cuts;
 mod place;
+mod planted;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod refusals;
 mod secrets;
+mod states;
 #[path = "../streams/mod.rs"]
 mod streams;

@@ -1,8 +1,9 @@
 //! Owns a directory in which sealings are interrupted, what they leave there, and how frames are found in that.
 //! Refuses to know what any test expects.
 
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File, FileTimes, Permissions};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -12,24 +13,27 @@ use tempfile::TempDir;
 
 use crate::reference::{self, Key};
 use crate::streams::map::segments;
-use crate::streams::{FRAME, KEY, SEGMENT, counted, identities_of, names_in, scratch, small_sealer, threads};
+use crate::streams::{FRAME, KEY, SEGMENT, counted, names_in, scratch, small_sealer, threads};
 
-/// A directory with an input, and room for an output.
+/// A directory with an input, and room for an output; and a directory for states.
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
+    pub(crate) states: TempDir,
     pub(crate) plaintext: Vec<u8>,
 }
 
-/// What an interrupted sealing has left.
-#[derive(Clone)]
+/// What an interrupted sealing has left: beside the output, and in the state directory.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) staging: Vec<u8>,
+    pub(crate) journal: Vec<u8>,
     pub(crate) state: Vec<u8>,
+    pub(crate) state_path: PathBuf,
 }
 
 impl Place {
     pub(crate) fn new(plaintext: Vec<u8>) -> Place {
-        let place = Place { directory: scratch(), plaintext };
+        let place = Place { directory: scratch(), states: scratch(), plaintext };
         fs::write(place.input(), &place.plaintext).unwrap();
         place
     }
@@ -46,8 +50,15 @@ impl Place {
         self.directory.path().join(".sealed.cfd.cofferdam-staging")
     }
 
-    pub(crate) fn state(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.directory.path().join(".sealed.cfd.cofferdam-journal")
+    }
+
+    /// The one state there is.
+    pub(crate) fn state(&self) -> PathBuf {
+        let names = names_in(self.states.path());
+        assert_eq!(names.len(), 1, "{names:?}");
+        self.states.path().join(&names[0])
     }
 
     pub(crate) fn modified(&self) -> SystemTime {
@@ -61,7 +72,7 @@ impl Place {
     }
 
     pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Sealed, Error> {
-        sealer.seal_file_resumable(&self.input(), &self.output(), &identities_of(KEY))
+        sealer.seal_file_resumable(&self.input(), &self.output(), self.states.path())
     }
 
     /// Seals until so many segments have committed, in this and earlier attempts.
@@ -75,12 +86,29 @@ impl Place {
     }
 
     pub(crate) fn left(&self) -> Left {
-        Left { staging: fs::read(self.staging()).unwrap(), state: fs::read(self.state()).unwrap() }
+        let [staging, journal, state] =
+            [self.staging(), self.journal(), self.state()].map(|path| fs::read(path).unwrap());
+        Left { staging, journal, state, state_path: self.state() }
     }
 
     pub(crate) fn put(&self, left: &Left) {
         fs::write(self.staging(), &left.staging).unwrap();
-        fs::write(self.state(), &left.state).unwrap();
+        fs::write(self.journal(), &left.journal).unwrap();
+        self.put_state(left);
+    }
+
+    pub(crate) fn put_state(&self, left: &Left) {
+        fs::write(&left.state_path, &left.state).unwrap();
+        fs::set_permissions(&left.state_path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Another stream of the same input, whose output is gone again.
+    pub(crate) fn seal_to_another_output(&self) -> Vec<u8> {
+        let other = self.directory.path().join("other");
+        small_sealer().seal_file(&self.input(), &other).unwrap();
+        let sealed = fs::read(&other).unwrap();
+        fs::remove_file(other).unwrap();
+        sealed
     }
 
     /// The sealed stream, which opens with the reference; then it is removed.
@@ -90,6 +118,7 @@ impl Place {
         assert!(opened.plaintext == self.plaintext);
         let names: Vec<_> = ["input", "sealed.cfd"].map(PathBuf::from).into();
         assert_eq!(names_in(self.directory.path()), names, "nothing else is left");
+        assert_eq!(names_in(self.states.path()), [PathBuf::new(); 0], "no state is left");
         fs::remove_file(self.output()).unwrap();
         sealed
     }

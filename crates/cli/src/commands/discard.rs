@@ -1,0 +1,56 @@
+//! `cofferdam discard`: removes what is kept for a target between two runs.
+//! It says what the library removed.
+
+use std::path::PathBuf;
+
+use cofferdam::discard;
+use serde::Serialize;
+
+use crate::ends::refuse_standard_target;
+use crate::failure::Failure;
+use crate::report::{Channel, Report};
+use crate::state_dir::StateDir;
+
+/// Remove what an interrupted restore or sealing has left for a target
+///
+/// The staging file and the journal beside TARGET are removed, and the state of a sealing. TARGET itself is not touched. What is at work
+/// is left alone, and so is what belongs to another user.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Discard {
+    /// The target of a restore, or the output of a sealing
+    #[arg(value_name = "TARGET")]
+    target: PathBuf,
+
+    #[command(flatten)]
+    state_dir: StateDir,
+}
+
+impl Discard {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        refuse_standard_target(&self.target)?;
+        let removed = discard(&self.target, self.state_dir.find().as_deref())?;
+        let target = self.target.display().to_string();
+        let removed: Vec<String> = removed.iter().map(|path| path.display().to_string()).collect();
+        let sentence = match removed.is_empty() {
+            true => format!("nothing is kept for {target}"),
+            false => format!("removed {}", removed.join("\nremoved ")),
+        };
+        report.summary(Channel::Stdout, &Record { event: "discarded", target, removed }, sentence)
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    event: &'static str,
+    target: String,
+    removed: Vec<String>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam discard db.img
+  cofferdam discard db.img.cfd
+
+Exit codes: 0 done, also where nothing was kept, 1 something could not be removed, 2 usage, 8 what is kept is another \
+user's, or not a file of ours, 9 another process is writing the target.";

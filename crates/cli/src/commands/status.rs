@@ -1,0 +1,127 @@
+//! `cofferdam status`: what is kept for a target between two runs.
+//! It says what the library found, and changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use cofferdam::{Attempt, Leftovers, leftovers};
+use serde::Serialize;
+
+use crate::ends::refuse_standard_target;
+use crate::failure::Failure;
+use crate::report::{Channel, Report};
+use crate::size::Size;
+use crate::state_dir::StateDir;
+use crate::text::hex;
+
+/// Say what an interrupted restore or sealing has left for a target
+///
+/// It looks beside TARGET, and where states of sealings are kept. It needs no key, proves nothing, changes nothing, and ends with 0
+/// whether or not it finds something. What it shows may be at work right now.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Status {
+    /// The target of a restore, or the output of a sealing
+    #[arg(value_name = "TARGET")]
+    target: PathBuf,
+
+    #[command(flatten)]
+    state_dir: StateDir,
+}
+
+impl Status {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        refuse_standard_target(&self.target)?;
+        let found = leftovers(&self.target, self.state_dir.find().as_deref())?;
+        let record = Record::new(&self.target, &found);
+        report.answer(Channel::Stdout, &record, sentence(&self.target, &found))
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    event: &'static str,
+    target: String,
+    attempt: Option<&'static str>,
+    staging: Option<String>,
+    staging_len: Option<u64>,
+    durable_len: Option<u64>,
+    journal: Option<String>,
+    state: Option<String>,
+    stream_id: Option<String>,
+    input_len: Option<u64>,
+    problems: Vec<String>,
+}
+
+impl Record {
+    fn new(target: &Path, found: &Leftovers) -> Record {
+        let shown = |path: &PathBuf| path.display().to_string();
+        Record {
+            event: "status",
+            target: target.display().to_string(),
+            attempt: name_of(found.attempt),
+            staging: found.staging.as_ref().map(|(path, _)| shown(path)),
+            staging_len: found.staging.as_ref().map(|(_, len)| *len),
+            durable_len: found.durable_len,
+            journal: found.journal.as_ref().map(shown),
+            state: found.state.as_ref().map(shown),
+            stream_id: found.sealing.as_ref().map(|(stream_id, _)| hex(&stream_id.0)),
+            input_len: found.sealing.as_ref().map(|(_, len)| *len),
+            problems: found.problems.clone(),
+        }
+    }
+}
+
+fn name_of(attempt: Attempt) -> Option<&'static str> {
+    match attempt {
+        Attempt::Nothing => None,
+        Attempt::Restore => Some("restore"),
+        Attempt::Sealing => Some("sealing"),
+        Attempt::Published => Some("published"),
+        _ => Some("unknown"),
+    }
+}
+
+fn sentence(target: &Path, found: &Leftovers) -> String {
+    let target = target.display();
+    if found.is_nothing() {
+        return format!("nothing is kept for {target}");
+    }
+    let mut lines = vec![format!("{target}: {}", headline(found))];
+    if let Some((path, len)) = &found.staging {
+        lines.push(format!("  {}: {}", path.display(), Size(*len)));
+    }
+    if let Some(len) = found.durable_len {
+        lines.push(format!("  of that, made durable: {}", Size(len)));
+    }
+    lines.extend(found.journal.iter().map(|path| format!("  {}: the journal", path.display())));
+    if let Some(path) = &found.state {
+        let of = found.sealing.as_ref();
+        let of = of.map_or(String::new(), |(_, len)| format!(", of an input of {}", Size(*len)));
+        lines.push(format!("  {}: the state of a sealing, which holds its key{of}", path.display()));
+    }
+    lines.extend(found.problems.iter().map(|problem| format!("  {problem}")));
+    lines.join("\n")
+}
+
+fn headline(found: &Leftovers) -> &'static str {
+    match (found.attempt, &found.staging, &found.state) {
+        (Attempt::Restore, ..) => "a restore has not ended; the same command goes on from there",
+        (Attempt::Sealing, Some(_), Some(_)) => {
+            "a sealing has not ended; the same command goes on from there"
+        }
+        (Attempt::Sealing, Some(_), None) => "a sealing has not ended, and no state of it is kept here",
+        (Attempt::Published, ..) => {
+            "an attempt has put the target in place, and was cut off while it tidied up"
+        }
+        (Attempt::Nothing, None, Some(_)) => "the state of a sealing is kept, and none of its bytes",
+        (Attempt::Nothing, ..) => "what is kept is of no use; the next run replaces it",
+        _ => "something is kept that is not known here",
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam status db.img
+  cofferdam status --json db.img.cfd
+
+Exit codes: 0 done, whatever was found, 1 the target's directory could not be read, 2 usage.";

@@ -1,0 +1,150 @@
+//! What is kept for a target between two runs, for whoever asks or wants it gone.
+//! It judges nothing of what it finds: a label says what an attempt calls itself, and only a run that resumes proves more.
+
+use std::path::{Path, PathBuf};
+
+use sinks::{Existing, Seen, StagedFile, TargetError};
+
+use crate::checkpoint::sink_len_of;
+use crate::restore_label::RestoreLabel;
+use crate::seal_resume::sealing_label;
+use crate::sealing_state::{StatePlace, real_path};
+use crate::state_dir::StateDir;
+use crate::{Error, StreamId};
+
+/// What is kept for a target. Nothing in it has been proved, and nothing in it is secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leftovers {
+    /// What the journal beside the target says that was interrupted, or is at work.
+    pub attempt: Attempt,
+    /// The staging file beside the target, and its length in bytes: plaintext of a restore, sealed bytes of a sealing.
+    pub staging: Option<(PathBuf, u64)>,
+    /// The journal beside the target.
+    pub journal: Option<PathBuf>,
+    /// Bytes of a restore that are durable, as its journal says without a key to check that.
+    pub durable_len: Option<u64>,
+    /// Where the state of a sealing is.
+    pub state: Option<PathBuf>,
+    /// The stream of that sealing, and its input's length in bytes, where the state can be used.
+    pub sealing: Option<(StreamId, u64)>,
+    /// Why a journal or a state can not be used.
+    pub problems: Vec<String>,
+}
+
+/// What was interrupted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Attempt {
+    /// Nothing that could be resumed.
+    Nothing,
+    /// A restore.
+    Restore,
+    /// A sealing.
+    Sealing,
+    /// Something that this release does not know.
+    Unknown,
+    /// It had put the target in place, and was cut off while it tidied up.
+    Published,
+}
+
+impl Leftovers {
+    /// Whether nothing is kept at all.
+    pub fn is_nothing(&self) -> bool {
+        self.staging.is_none() && self.journal.is_none() && self.state.is_none()
+    }
+}
+
+/// Says what is kept for `target`, beside it and, where that is given, in `state_dir`. It changes nothing, and needs no key.
+/// What it says can be out of date at once.
+///
+/// # Errors
+/// What keeps the target's directory from being read; a `state_dir` that others can write.
+pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, Error> {
+    let beside = StagedFile::beside(target).map_err(Error::target)?;
+    let mut found = Leftovers {
+        attempt: Attempt::Nothing,
+        staging: beside.staging,
+        journal: beside.journal,
+        durable_len: None,
+        state: None,
+        sealing: None,
+        problems: Vec::new(),
+    };
+    match StagedFile::look(target, Existing::Replace) {
+        Ok(Seen::Nothing) => {}
+        Ok(Seen::Published { .. }) => found.attempt = Attempt::Published,
+        Ok(Seen::Unfinished { label, mark }) if RestoreLabel::is_one(label.as_bytes()) => {
+            found.attempt = Attempt::Restore;
+            found.durable_len = mark.as_ref().map(sink_len_of);
+        }
+        Ok(Seen::Unfinished { label, .. }) if label == sealing_label() => found.attempt = Attempt::Sealing,
+        Ok(Seen::Unfinished { .. }) => found.attempt = Attempt::Unknown,
+        Err(error) => {
+            found.attempt = Attempt::Unknown;
+            found.problems.push(error.to_string());
+        }
+    }
+    if let Some(place) = state_place(target, state_dir)? {
+        look_for_state(&place, &mut found);
+    }
+    Ok(found)
+}
+
+/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were. The target stays as it
+/// is.
+///
+/// # Errors
+/// [`crate::ErrorKind::TargetHeld`] where something is at work on it; what is not this user's is refused.
+pub fn discard(target: &Path, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    let place = state_place(target, state_dir)?;
+    let state = match &place {
+        Some(place) => place.find_any()?,
+        None => None,
+    };
+    let mut removed = StagedFile::remove_beside(target).map_err(refused)?;
+    // Only the state that stood there before: whoever has begun since has one of its own.
+    if let (Some(place), Some(bytes)) = (place, state)
+        && place.remove_same(&bytes)?
+    {
+        removed.push(place.path());
+    }
+    Ok(removed)
+}
+
+fn look_for_state(place: &StatePlace, found: &mut Leftovers) {
+    match place.find() {
+        Ok(None) => {}
+        Ok(Some(state)) => {
+            found.state = Some(place.path());
+            found.sealing = Some((state.stream_id, state.input.len()));
+        }
+        Err(error) => {
+            found.state = Some(place.path());
+            found.problems.push(error.to_string());
+        }
+    }
+}
+
+/// The place of the target's state, if there is a directory of states.
+fn state_place(target: &Path, state_dir: Option<&Path>) -> Result<Option<StatePlace>, Error> {
+    let Some(directory) = state_dir else { return Ok(None) };
+    let Some(directory) = StateDir::open(directory)? else { return Ok(None) };
+    let real = real_path(target)
+        .map_err(|error| Error::io("the target's directory could not be examined", error))?;
+    Ok(Some(StatePlace::new(directory, real)))
+}
+
+fn refused(error: TargetError) -> Error {
+    let advice = match &error {
+        TargetError::SomeoneElses { .. } => {
+            Some("Its owner can remove it, or whoever administers this machine.")
+        }
+        TargetError::Held { .. } => Some("Wait for it to end, or stop it; then discard what it leaves."),
+        _ => None,
+    };
+    let error = Error::target(error);
+    match advice {
+        Some(advice) => error.advise(advice),
+        None => error,
+    }
+}
