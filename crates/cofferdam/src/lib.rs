@@ -23,7 +23,8 @@
 //! After an error the target is as it was: not there, or the old one. That holds for a damaged stream, a full disk, a
 //! cancelled call and a crash; see [`StagedFile`] for the steps. What a restore had by then is kept beside the target, private,
 //! and the same call goes on from there once that has proved right: [`Error::kept`] says how much,
-//! [`Opener::earlier`] discards it. A sealing does the same by [`Sealer::seal_file_resumable`].
+//! [`Opener::earlier`] discards it. A sealing does the same by [`Sealer::seal_file_resumable`]. [`leftovers`] says what is kept for a
+//! target, and [`discard()`] removes it.
 //!
 //! # With choices
 //!

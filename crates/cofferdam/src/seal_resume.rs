@@ -98,7 +98,7 @@ impl Sealing<'_> {
                 None => self.sealer.tell(Warning::NothingToGoOnWith),
             },
             Ok(Opened::Published(published)) => {
-                if let Some(sealed) = self.finish(published)? {
+                if let Some(sealed) = self.finish(published, resumes)? {
                     return Ok(sealed);
                 }
                 // Of another input: it is done, and its output a target like any other.
@@ -112,9 +112,10 @@ impl Sealing<'_> {
         // What is left can be of no use.
         match self.stage(&stream, Earlier::Discard).map_err(Error::target)? {
             Opened::Fresh(sink) => self.begin(source, sink, stream, key),
-            Opened::Resumable { .. } | Opened::Published(_) => {
-                unreachable!("what is to be discarded is not offered")
-            }
+            Opened::Resumable { .. } | Opened::Published(_) => Err(Error::new(
+                ErrorKind::TargetHeld,
+                "other runs for the same output keep coming in between",
+            )),
         }
     }
 
@@ -199,18 +200,22 @@ impl Sealing<'_> {
 
     /// An earlier attempt has put the output in place and was cut off before it had tidied up; so says a journal that
     /// anybody may have written. `None`: it is not known, and the output is like any other.
-    fn finish(&self, published: Published) -> Result<Option<Sealed>, Error> {
-        if *published.label() != sealing_label() {
+    fn finish(&self, published: Published, resumes: bool) -> Result<Option<Sealed>, Error> {
+        let is_of_sealing = resumes && *published.label() == sealing_label();
+        let Some(state) = (if is_of_sealing { self.state_of_input()? } else { None }) else {
+            published.finish().map_err(unfinished)?;
             return Ok(None);
-        }
-        let Some(state) = self.state_of_input()? else { return Ok(None) };
+        };
         match self.compare_output(&state)? {
             Ok(sealed) => {
                 published.finish().map_err(unfinished)?;
                 self.forget(state.stream_id);
                 Ok(Some(sealed))
             }
-            Err(_) if self.sealer.existing == Existing::Replace => Ok(None),
+            Err(_) if self.sealer.existing == Existing::Replace => {
+                published.finish().map_err(unfinished)?;
+                Ok(None)
+            }
             Err(cause) => {
                 // What is left vouches for nothing any more, and is in nobody's way but this sealing's.
                 let _ = published.finish();

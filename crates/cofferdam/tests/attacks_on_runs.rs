@@ -99,6 +99,7 @@ fn attack_6_what_a_restore_keeps_of_its_progress_is_under_a_mac_and_not_a_checks
         let bytes = mark.to_bytes();
         let (clear, said) = bytes.split_at(Checkpoint::LEN - 32);
         let mut mac = <hmac::Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key).unwrap();
+        mac.update(b"cofferdam/v1/checkpoint\0");
         mac.update(clear);
         assert_eq!(mac.finalize().into_bytes()[..], *said);
     }

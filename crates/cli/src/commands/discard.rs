@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::ends::refuse_standard_target;
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::state_dir::StateDir;
 
@@ -30,21 +31,25 @@ impl Discard {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         refuse_standard_target(&self.target)?;
         let removed = discard(&self.target, self.state_dir.find().as_deref())?;
-        let target = self.target.display().to_string();
-        let removed: Vec<String> = removed.iter().map(|path| path.display().to_string()).collect();
-        let sentence = match removed.is_empty() {
-            true => format!("nothing is kept for {target}"),
-            false => format!("removed {}", removed.join("\nremoved ")),
+        let record = Record {
+            event: "discarded",
+            target: Name::from(self.target.as_path()),
+            removed: removed.iter().map(|path| Name::from(path.as_path())).collect(),
         };
-        report.summary(Channel::Stdout, &Record { event: "discarded", target, removed }, sentence)
+        let lines: Vec<String> = record.removed.iter().map(|name| format!("removed {name}")).collect();
+        let sentence = match lines.is_empty() {
+            true => format!("nothing is kept for {}", record.target),
+            false => lines.join("\n"),
+        };
+        report.done(Channel::Stdout, &record, sentence, "what was kept has been removed")
     }
 }
 
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
-    target: String,
-    removed: Vec<String>,
+    target: Name,
+    removed: Vec<Name>,
 }
 
 const AFTER_HELP: &str = "\

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::ends::refuse_standard_target;
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::size::Size;
 use crate::state_dir::StateDir;
@@ -40,13 +41,13 @@ impl Status {
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
-    target: String,
+    target: Name,
     attempt: Option<&'static str>,
-    staging: Option<String>,
+    staging: Option<Name>,
     staging_len: Option<u64>,
     durable_len: Option<u64>,
-    journal: Option<String>,
-    state: Option<String>,
+    journal: Option<Name>,
+    state: Option<Name>,
     stream_id: Option<String>,
     input_len: Option<u64>,
     problems: Vec<String>,
@@ -54,16 +55,16 @@ struct Record {
 
 impl Record {
     fn new(target: &Path, found: &Leftovers) -> Record {
-        let shown = |path: &PathBuf| path.display().to_string();
+        let name = |path: &PathBuf| Name::from(path.as_path());
         Record {
             event: "status",
-            target: target.display().to_string(),
+            target: Name::from(target),
             attempt: name_of(found.attempt),
-            staging: found.staging.as_ref().map(|(path, _)| shown(path)),
+            staging: found.staging.as_ref().map(|(path, _)| name(path)),
             staging_len: found.staging.as_ref().map(|(_, len)| *len),
             durable_len: found.durable_len,
-            journal: found.journal.as_ref().map(shown),
-            state: found.state.as_ref().map(shown),
+            journal: found.journal.as_ref().map(name),
+            state: found.state.as_ref().map(name),
             stream_id: found.sealing.as_ref().map(|(stream_id, _)| hex(&stream_id.0)),
             input_len: found.sealing.as_ref().map(|(_, len)| *len),
             problems: found.problems.clone(),
@@ -82,22 +83,23 @@ fn name_of(attempt: Attempt) -> Option<&'static str> {
 }
 
 fn sentence(target: &Path, found: &Leftovers) -> String {
-    let target = target.display();
+    let target = Name::from(target);
     if found.is_nothing() {
         return format!("nothing is kept for {target}");
     }
     let mut lines = vec![format!("{target}: {}", headline(found))];
     if let Some((path, len)) = &found.staging {
-        lines.push(format!("  {}: {}", path.display(), Size(*len)));
+        lines.push(format!("  {}: {}", Name::from(path.as_path()), Size(*len)));
     }
     if let Some(len) = found.durable_len {
         lines.push(format!("  of that, made durable: {}", Size(len)));
     }
-    lines.extend(found.journal.iter().map(|path| format!("  {}: the journal", path.display())));
+    lines.extend(found.journal.iter().map(|path| format!("  {}: the journal", Name::from(path.as_path()))));
     if let Some(path) = &found.state {
         let of = found.sealing.as_ref();
         let of = of.map_or(String::new(), |(_, len)| format!(", of an input of {}", Size(*len)));
-        lines.push(format!("  {}: the state of a sealing, which holds its key{of}", path.display()));
+        let path = Name::from(path.as_path());
+        lines.push(format!("  {path}: the state of a sealing, which holds its key{of}"));
     }
     lines.extend(found.problems.iter().map(|problem| format!("  {problem}")));
     lines.join("\n")
