@@ -129,8 +129,9 @@ fn look_for_state(place: &StatePlace, found: &mut Leftovers) {
 fn state_place(target: &Path, state_dir: Option<&Path>) -> Result<Option<StatePlace>, Error> {
     let Some(directory) = state_dir else { return Ok(None) };
     let Some(directory) = StateDir::open(directory)? else { return Ok(None) };
-    let real = real_path(target)
-        .map_err(|error| Error::io("the target's directory could not be examined", error))?;
+    let real = real_path(target).map_err(|error| {
+        Error::io(format!("{}: its directory could not be examined", target.display()), error)
+    })?;
     Ok(Some(StatePlace::new(directory, real)))
 }
 
