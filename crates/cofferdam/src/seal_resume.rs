@@ -20,6 +20,7 @@ use crate::index::{Index, Walk};
 use crate::kept_beginning::{Beginning, digest_of};
 use crate::kept_segments::prove;
 use crate::opener::Opener;
+use crate::progress::tell_notices;
 use crate::sealer::{Begun, Form, Sealer, check_segments};
 use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
 use crate::state_dir::StateDir;
@@ -101,8 +102,6 @@ impl Sealing<'_> {
                 if let Some(sealed) = self.finish(published, resumes)? {
                     return Ok(sealed);
                 }
-                // Of another input: it is done, and its output a target like any other.
-                published.finish().map_err(unfinished)?;
             }
             Err(error @ TargetError::Exists { .. }) => {
                 return self.published(resumes)?.unwrap_or_else(|| Err(Error::target(error)));
@@ -158,7 +157,8 @@ impl Sealing<'_> {
     }
 
     /// Seals the rest. The state goes when it is of no more use.
-    fn seal(&self, source: Box<dyn Source>, sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
+    fn seal(&self, source: Box<dyn Source>, mut sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
+        tell_notices(&mut sink, self.sealer.resources.observer.clone());
         let stream_id = stream.envelope.preamble.stream_id;
         let sealed = self.sealer.run(source, sink, stream, Keeps::Progress);
         let is_of_use = match &sealed {
