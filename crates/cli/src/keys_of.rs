@@ -178,7 +178,7 @@ impl NewKeys {
 
     /// Reads all of them; at least one has to be given.
     pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
-        self.files().read(Identities::new()).map(|(recipients, _)| recipients)
+        self.files().read()
     }
 
     fn files(&self) -> SealingFiles<'_> {
