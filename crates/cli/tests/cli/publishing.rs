@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
-use crate::place::{Place, Ran, plaintext};
+use crate::place::{Place, Ran, plaintext, wait_until};
 
 /// Runs the program with faults injected into its system calls.
 fn injured(place: &Place, faults: &[&str], arguments: &[&str]) -> std::process::Output {
@@ -151,7 +151,7 @@ fn a_seal_that_is_killed_between_link_and_unlink_leaves_one_name_after_the_next(
     assert!(!injured(&place, &faults, &seal).status.success());
     assert_eq!(fs::metadata(place.path("out.cfd")).unwrap().nlink(), 2);
     assert_eq!(beside(&place), [".out.cfd.cofferdam-staging"]);
-    place.run(seal).assert_failed(6, "exists");
+    place.run(seal).assert_failed(6, "out.cfd");
     assert!(beside(&place).is_empty());
     place.run(["verify", "-i", "key.txt", "out.cfd"]).assert_done();
 }
@@ -172,6 +172,31 @@ fn what_another_user_has_put_beside_the_target_is_refused_by_name_and_replaced_b
     }
     place.run([&RESTORE[..], &["--restart"]].concat()).assert_done();
     assert_eq!(fs::metadata(place.path("target")).unwrap().uid(), 0);
+    assert_eq!(place.read("target"), place.read("plain"));
+    assert!(beside(&place).is_empty());
+}
+
+#[test]
+fn a_second_signal_while_the_target_is_put_in_place_does_not_say_that_it_is_as_it_was() {
+    let place = Place::with_sealed(3);
+    let mut command = Command::new("strace");
+    // The first sync after the rename takes its time.
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:delay_enter=20000000:when=4", "--"]);
+    command.arg(env!("CARGO_BIN_EXE_cofferdam")).args(RESTORE).current_dir(place.directory.path());
+    let mut strace = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the rename", || place.path("target").exists());
+    let children = format!("/proc/{0}/task/{0}/children", strace.id());
+    let program = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let program = rustix::process::Pid::from_raw(program).unwrap();
+    wait_until("the end of the program", || {
+        // Two that come at once are one.
+        let _ = rustix::process::kill_process(program, rustix::process::Signal::INT);
+        strace.try_wait().unwrap().is_some()
+    });
+    let ran = Ran::of(strace.wait_with_output().unwrap());
+    ran.assert_failed(10, "the old one or the new one");
+    assert!(!ran.stderr.contains("as it was"), "{}", ran.stderr);
+    place.run(RESTORE).assert_done();
     assert_eq!(place.read("target"), place.read("plain"));
     assert!(beside(&place).is_empty());
 }
