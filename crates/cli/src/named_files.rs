@@ -93,9 +93,12 @@ impl NamedFiles {
         if let End::Path(path) = end
             && !is_pipe(path)
         {
+            let target = Identity::of_target(path);
             for (path, suffix) in beside(path) {
                 let metadata = fs::symlink_metadata(path).ok();
-                let identity = metadata.as_ref().and_then(Identity::of_file);
+                // A publish by a link that was cut off has left the target a second name.
+                let identity =
+                    metadata.as_ref().and_then(Identity::of_file).filter(|own| target.as_ref() != Some(own));
                 self.add(format!("the {suffix} of {what}"), Purpose::Written, identity);
             }
         }
