@@ -37,7 +37,7 @@ fn what_an_interrupted_attempt_left_is_told_and_removed_and_the_target_is_not() 
     assert_eq!(names(directory.path()), before);
     assert_eq!(StagedFile::remove_beside(&target).unwrap(), [staging, journal]);
     assert_eq!(names(directory.path()), ["target"]);
-    assert_eq!(StagedFile::remove_beside(&target).unwrap(), [PathBuf::new(); 0]);
+    assert_eq!(StagedFile::remove_beside(&target).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(fs::read(&target).unwrap(), b"old");
 }
 

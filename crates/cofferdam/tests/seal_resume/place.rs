@@ -118,7 +118,7 @@ impl Place {
         assert!(opened.plaintext == self.plaintext);
         let names: Vec<_> = ["input", "sealed.cfd"].map(PathBuf::from).into();
         assert_eq!(names_in(self.directory.path()), names, "nothing else is left");
-        assert_eq!(names_in(self.states.path()), [PathBuf::new(); 0], "no state is left");
+        assert_eq!(names_in(self.states.path()), Vec::<PathBuf>::new(), "no state is left");
         fs::remove_file(self.output()).unwrap();
         sealed
     }

@@ -49,7 +49,7 @@ fn planted_bytes_are_not_resumed_though_all_of_them_are_the_inputs() {
         assert_eq!(refused.kind(), ErrorKind::OtherJournal, "{refused:?}");
         assert!(refused.advice().unwrap().contains("--restart"), "{refused:?}");
         assert!(!victim.output().exists());
-        assert_eq!(names_in(victim.states.path()), [PathBuf::new(); 0]);
+        assert_eq!(names_in(victim.states.path()), Vec::<PathBuf>::new());
     }
     assert_eq!(victim.seal(&small_sealer().earlier(Earlier::Discard)).unwrap().kept, 0);
     assert_victims(&victim);

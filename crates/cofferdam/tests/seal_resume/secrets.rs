@@ -52,7 +52,7 @@ fn a_state_directory_is_made_for_one_user_and_so_are_those_above_it() {
     interrupted.seal_file_resumable(&input, &output, &states).unwrap_err();
     assert_eq!([mode_of(&states), mode_of(states.parent().unwrap())], [0o700; 2]);
     assert!(small_sealer().seal_file_resumable(&input, &output, &states).unwrap().kept > 0);
-    assert_eq!(names_in(&states), [PathBuf::new(); 0]);
+    assert_eq!(names_in(&states), Vec::<PathBuf>::new());
 }
 
 fn mode_of(path: &Path) -> u32 {

@@ -237,7 +237,7 @@ fn a_sealing_that_fails_before_anything_is_kept_leaves_no_state() {
     token.cancel();
     assert_eq!(place.seal(&small_sealer().cancel(token)).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(names_in(place.directory.path()), [PathBuf::from("input")]);
-    assert_eq!(names_in(place.states.path()), [PathBuf::new(); 0]);
+    assert_eq!(names_in(place.states.path()), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn what_is_kept_is_shown_and_discarded_and_then_nothing_is() {
     let (stream_id, input_len) = found.sealing.unwrap();
     // FORMAT §4: the stream id stands at byte 32 of the preamble.
     assert_eq!((&stream_id.0[..], input_len), (&left.staging[32..48], place.plaintext.len() as u64));
-    assert_eq!(found.problems, [String::new(); 0]);
+    assert_eq!(found.problems, Vec::<String>::new());
     assert!(place.left() == left);
     // Without the directory of states only what lies beside is seen.
     assert_eq!(leftovers(&place.output(), None).unwrap().state, None);
@@ -262,9 +262,9 @@ fn what_is_kept_is_shown_and_discarded_and_then_nothing_is() {
     expected.sort();
     assert_eq!(removed, expected);
     assert!(leftovers(&place.output(), states).unwrap().is_nothing());
-    assert_eq!(discard(&place.output(), states).unwrap(), [PathBuf::new(); 0]);
+    assert_eq!(discard(&place.output(), states).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(names_in(place.directory.path()), [PathBuf::from("input")]);
-    assert_eq!(names_in(place.states.path()), [PathBuf::new(); 0]);
+    assert_eq!(names_in(place.states.path()), Vec::<PathBuf>::new());
 }
 
 #[test]
