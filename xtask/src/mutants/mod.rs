@@ -61,7 +61,7 @@ const PARTS: &[Part] = &[
             "--test=trailer_claims",
             "--test=vectors",
         ],
-        ..WHOLE
+        slow: &["measure::"],
     },
 ];
 
