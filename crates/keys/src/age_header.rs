@@ -249,6 +249,29 @@ mod tests {
         }
     }
 
+    /// RFC 4648 §3.5: bits behind the last whole byte are zero: four of two characters, two of three, none of four.
+    #[test]
+    fn base64_has_no_bits_that_say_nothing() {
+        for text in
+            ["AA", "AQ", "Ag", "Aw", "AAE", "AAc", "AA0", "AA8", "AAAB", "AAAz", "AAA9", "AAA+", "AAA/"]
+        {
+            assert_eq!(lock_of(&format!("-> a\n{text}\n")), Some(Lock::Identity), "{text}");
+        }
+        for text in
+            ["AB", "AC", "AE", "AI", "Ah", "A0", "A+", "A/", "AAB", "AAC", "AAb", "AA1", "AA/", "AA-A"]
+        {
+            assert_eq!(lock_of(&format!("-> a\n{text}\n")), None, "{text}");
+        }
+    }
+
+    /// RFC 7914: 128 · N · r bytes, and age's r is 8.
+    #[test]
+    fn a_work_factor_takes_a_kilobyte_for_each_of_its_steps() {
+        for (factor, work, memory) in [(1, 2, 2 << 10), (18, 262_144, 256 << 20), (20, 1_048_576, 1 << 30)] {
+            assert_eq!((WorkFactor(factor).work(), WorkFactor(factor).memory()), (work, memory), "{factor}");
+        }
+    }
+
     #[test]
     fn what_breaks_the_grammar_is_no_age_file() {
         let whole = file("-> a\n\n");
