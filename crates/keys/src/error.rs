@@ -193,3 +193,18 @@ impl fmt::Display for UnwrapError {
 }
 
 impl std::error::Error for UnwrapError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_library_says_in_lines_is_said_in_one_without_marks_that_nobody_sees() {
+        assert_eq!(said("no such plugin"), "no such plugin");
+        assert_eq!(
+            said("\n  could not find\n\n\u{2068}age-plugin-x\u{2069}  \non the path\n"),
+            "could not find age-plugin-x on the path"
+        );
+        assert_eq!(said(""), "");
+    }
+}

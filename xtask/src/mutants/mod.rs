@@ -46,6 +46,7 @@ const PARTS: &[Part] = &[
             "crates/cofferdam/src/index.rs",
             "crates/cofferdam/src/index_chain.rs",
             "crates/cofferdam/src/key_area.rs",
+            "crates/cofferdam/src/key_area/decision.rs",
             "crates/cofferdam/src/restore_label.rs",
             "crates/cofferdam/src/resume.rs",
             "crates/cofferdam/src/trailer.rs",
@@ -71,7 +72,7 @@ const COMPARING: &[&str] = &[
     r" (CheckpointMaker::read|RestoreLabel::accept|Envelope::judge|Envelope::begins_with)\b",
     r" SequentialFeed<'a, S>::(segment_header|closing|index_page|directory|footer)\b",
     r" (PlacedFeed<'a>::(begin|close|end)|KeptFeed<'a>::(begin|due|close|check_page|settle))\b",
-    r" (read_closing|check_expected|check_entries|chain_behind|check_agrees)\b",
+    r" (decide|read_closing|check_expected|check_entries|chain_behind|check_agrees)\b",
 ];
 
 /// Tests that compute scrypt as it is written, a second each.
