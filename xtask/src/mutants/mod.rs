@@ -58,6 +58,7 @@ const PARTS: &[Part] = &[
             "--test=changing_source",
             "--test=forged_prefix",
             "--test=index_claims",
+            "--test=key_copies",
             "--test=resume",
             "--test=trailer_claims",
             "--test=vectors",

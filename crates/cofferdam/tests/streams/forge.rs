@@ -189,7 +189,8 @@ pub(crate) fn wholly_forged(sealed: &[u8]) -> Vec<u8> {
     forger.finish()
 }
 
-fn schedule(sealed: &[u8], preamble: &Preamble) -> KeySchedule {
+/// What derives from the stream key of `sealed`.
+pub(crate) fn schedule(sealed: &[u8], preamble: &Preamble) -> KeySchedule {
     let slot = ranges(sealed, Kind::KeyCopy)[0].start + 32;
     let slot = SealedSlot { kind: 2, body: sealed[slot + 8..][..80].to_vec() };
     let identities = Identities::new().wrapping_key(WrappingKey::from_bytes(KEY));

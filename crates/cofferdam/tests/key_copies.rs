@@ -1,0 +1,185 @@
+//! Owns every pair of key copies: each in each state, one generation or two, opened, verified, and verified without a key.
+//! Refuses to know how a copy is judged; what is due is the table of FORMAT F5.17, written down here once more.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod streams;
+
+use cofferdam::{Opener, Warning};
+use framing::{KeyCopy, Preamble, Slot};
+use keys::KeySchedule;
+use sha2::{Digest, Sha256};
+
+use streams::forge::schedule;
+use streams::map::{Kind, ranges};
+use streams::{FRAME, READINGS, Shared, class_of, counted, open, opener, seal, small_sealer, verify};
+
+/// What a copy is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Good,
+    /// Good, with a slot more than the other that is.
+    Longer,
+    /// Well formed and authentic, with no slot that the key opens.
+    Closed,
+    /// It says 17 slots: a limit.
+    TooMany,
+    MacWrong,
+    Unusable,
+}
+
+use State::{Closed, Good, Longer, MacWrong, TooMany, Unusable};
+
+const STATES: [State; 6] = [Good, Longer, Closed, TooMany, MacWrong, Unusable];
+const GENERATIONS: [[u64; 2]; 3] = [[1, 1], [1, 2], [2, 1]];
+
+/// A stream with these two key copies.
+struct Maker {
+    sealed: Vec<u8>,
+    preamble: Preamble,
+    schedule: KeySchedule,
+    slot: Slot,
+}
+
+impl Maker {
+    fn new() -> Maker {
+        let sealed = seal(&small_sealer(), counted(FRAME));
+        let preamble = Preamble::parse(&sealed[..4096]).unwrap();
+        let copy = &sealed[ranges(&sealed, Kind::KeyCopy)[0].clone()];
+        let slot = Slot { kind: 2, body: copy[40..120].to_vec() };
+        Maker { schedule: schedule(&sealed, &preamble), sealed, preamble, slot }
+    }
+
+    fn mac(&self, covered: &[u8]) -> [u8; 32] {
+        self.schedule.key_area_mac(&self.preamble.to_bytes(), covered)
+    }
+
+    /// FORMAT §5, the table of the key copy.
+    fn copy(&self, state: State, generation: u64) -> Vec<u8> {
+        let mut slots = vec![self.slot.clone()];
+        match state {
+            Longer => slots.push(Slot { kind: 900, body: Vec::new() }),
+            Closed => slots[0].body[79] ^= 1,
+            _ => {}
+        }
+        let len = self.preamble.key_copy_len;
+        let mut copy = KeyCopy::encode(generation, &slots, len, |_| [0; 32], |_| [0; 32]).unwrap();
+        if state == TooMany {
+            copy[20] = 17;
+        }
+        let (mac_at, sum_at) = (copy.len() - 64, copy.len() - 32);
+        let mac = self.mac(&copy[..mac_at]);
+        copy[mac_at..sum_at].copy_from_slice(&mac);
+        if state == MacWrong {
+            copy[mac_at] ^= 1;
+        }
+        let sum: [u8; 32] = Sha256::digest(&copy[..sum_at]).into();
+        copy[sum_at..].copy_from_slice(&sum);
+        if state == Unusable {
+            copy[sum_at] ^= 1;
+        }
+        copy
+    }
+
+    fn stream(&self, states: [State; 2], generations: [u64; 2]) -> Shared {
+        let mut sealed = self.sealed.clone();
+        for (number, range) in ranges(&self.sealed, Kind::KeyCopy).into_iter().enumerate() {
+            sealed[range].copy_from_slice(&self.copy(states[number], generations[number]));
+        }
+        Shared::new(sealed)
+    }
+}
+
+/// A row of the table: the class of a restore, what it warns of, and the class of a complete verification.
+type Row = (&'static str, Option<Warning>, &'static str);
+
+/// FORMAT F5.12 and F5.17.
+fn due(states: [State; 2], generations: [u64; 2], has_key: bool) -> Row {
+    let rank = |number: usize| (states[number] != Unusable).then_some(generations[number]);
+    let (taken, other) = if rank(1) > rank(0) { (1, 0) } else { (0, 1) };
+    // Without a key no slot is tried, and every MAC counts as right.
+    let seen = |number: usize| match states[number] {
+        Closed | MacWrong if !has_key => Good,
+        state => state,
+    };
+    let aside = |copy: usize| Some(Warning::KeyCopyDamaged { copy: copy as u8 });
+    match (seen(taken), seen(other)) {
+        (Unusable, _) => ("damaged", None, "damaged"),
+        (TooMany, _) => ("limit", None, "limit"),
+        (Closed, _) => ("no key", None, "no key"),
+        (MacWrong, Unusable | MacWrong) => ("damaged", None, "damaged"),
+        (MacWrong, TooMany) => ("limit", None, "limit"),
+        (MacWrong, Closed) => ("no key", None, "no key"),
+        (MacWrong, Good | Longer) => ("success", aside(taken), "damaged"),
+        (Good | Longer, Unusable | TooMany | MacWrong) => ("success", aside(other), "damaged"),
+        // The slots of the other copy are not tried: that none of them opens is no matter.
+        (Good | Longer, Good | Longer | Closed) if generations[0] != generations[1] => {
+            ("success", Some(Warning::RewrapUnfinished), "success")
+        }
+        (Good | Longer, Good | Longer | Closed) if states[0] != states[1] => {
+            ("success", aside(other), "damaged")
+        }
+        (Good | Longer, Good | Longer | Closed) => ("success", None, "success"),
+    }
+}
+
+fn each(mut check: impl FnMut([State; 2], [u64; 2])) {
+    for first in STATES {
+        for second in STATES {
+            GENERATIONS.iter().for_each(|&generations| check([first, second], generations));
+        }
+    }
+}
+
+#[test]
+fn with_a_key_every_pair_of_copies_opens_warns_and_is_verified_as_the_table_says() {
+    let maker = Maker::new();
+    each(|states, generations| {
+        let (class, warning, verified) = due(states, generations, true);
+        let sealed = maker.stream(states, generations);
+        for reading in READINGS {
+            let what = format!("{states:?} of {generations:?}, {reading:?}");
+            let opened = open(&opener(), reading, sealed.clone());
+            assert_eq!(class_of(&opened), class, "{what}");
+            if let Ok((restored, _)) = opened {
+                assert_eq!(restored.warnings, Vec::from_iter(warning), "{what}");
+            }
+            assert_eq!(class_of(&verify(&opener(), reading, sealed.clone())), verified, "{what}");
+        }
+    });
+}
+
+#[test]
+fn without_a_key_every_pair_of_copies_is_verified_as_the_table_says() {
+    let maker = Maker::new();
+    each(|states, generations| {
+        let (_, warning, class) = due(states, generations, false);
+        let sealed = maker.stream(states, generations);
+        for reading in READINGS {
+            let what = format!("{states:?} of {generations:?}, {reading:?}");
+            let verified = verify(&Opener::keyless(), reading, sealed.clone());
+            assert_eq!(class_of(&verified), class, "{what}");
+            if let Ok(verified) = verified {
+                assert_eq!(verified.warnings, Vec::from_iter(warning), "{what}");
+            }
+        }
+    });
+}
+
+/// A fault of a key copy is told where the copy stands.
+#[test]
+fn a_fault_of_a_copy_is_told_where_that_copy_stands() {
+    let maker = Maker::new();
+    let at = ranges(&maker.sealed, Kind::KeyCopy).into_iter().map(|range| range.start as u64);
+    let at: Vec<u64> = at.collect();
+    let position = |states, generations| {
+        let refused = open(&opener(), READINGS[0], maker.stream(states, generations)).unwrap_err();
+        refused.position()
+    };
+    for state in [TooMany, Closed] {
+        assert_eq!(position([state, Good], [1, 1]), Some(at[0]), "{state:?}");
+        assert_eq!(position([Good, state], [1, 2]), Some(at[1]), "{state:?}");
+        assert_eq!(position([MacWrong, state], [1, 1]), Some(at[1]), "{state:?}");
+    }
+    assert_eq!(position([Unusable, Unusable], [1, 1]), Some(at[0]));
+    assert_eq!(position([MacWrong, MacWrong], [1, 1]), Some(at[0]));
+}
