@@ -52,8 +52,7 @@ impl Pool {
     /// process's processors after that is not seen; give `threads` or a pool.
     pub fn threads_of_the_machine() -> NonZeroUsize {
         static THREADS: OnceLock<NonZeroUsize> = OnceLock::new();
-        *THREADS
-            .get_or_init(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(THREADS_MAX))
+        *THREADS.get_or_init(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(THREADS_MAX))
     }
 
     /// How many threads it has.

@@ -88,7 +88,8 @@ fn a_state_that_is_another_users_is_not_believed() {
 
 #[test]
 fn a_state_that_is_a_link_or_no_file_is_not_believed() {
-    let make: [(&str, fn(&Path, &Path)); 3] = [
+    type Make = fn(&Path, &Path);
+    let make: [(&str, Make); 3] = [
         ("symbolic link", |path, aside| symlink(aside, path).unwrap()),
         ("hard link", |path, aside| fs::hard_link(aside, path).unwrap()),
         ("directory", |path, _| fs::create_dir(path).unwrap()),
