@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use crate::failing_calls::{Calls, failing};
+use crate::injected::injected;
 use crate::place::{Place, Ran, SMALL, plaintext};
 
 /// Longer than a run, so that the stream needs threads, buffers of a full length, and several of them.
@@ -171,5 +171,5 @@ fn where_there_are_no_random_numbers_a_command_says_so_and_what_needs_none_works
 }
 
 fn without_random_numbers(place: &Place, arguments: &[&str]) -> Ran {
-    run(place, failing(place, Calls::RandomNumbers, arguments)).unwrap()
+    run(place, injected(place, &["getrandom:error=EIO"], arguments)).unwrap()
 }

@@ -5,24 +5,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
+use crate::injected::{NEEDS_STRACE, injected};
 use crate::place::{Place, Ran, plaintext, wait_until};
 
 /// Runs the program with faults injected into its system calls.
 fn injured(place: &Place, faults: &[&str], arguments: &[&str]) -> std::process::Output {
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null"]);
-    for fault in faults {
-        command.args(["-e", &format!("inject={fault}")]);
-    }
-    command
-        .arg("--")
-        .arg(env!("CARGO_BIN_EXE_cofferdam"))
-        .args(arguments)
-        .current_dir(place.directory.path());
-    command
-        .stdin(Stdio::null())
-        .output()
-        .expect("strace runs: `cargo xtask test` installs it (Debian package strace)")
+    injected(place, faults, arguments).output().expect(NEEDS_STRACE)
 }
 
 fn mode(place: &Place, name: &str) -> u32 {

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use rustix::process::{Pid, Signal};
 
-use crate::failing_calls::{Calls, failing};
+use crate::injected::{NEEDS_STRACE, injected};
 use crate::place::{Place, SEGMENT_LEN, end_of, wait_until};
 
 /// A receiver that listens, killed if the test fails.
@@ -24,11 +24,12 @@ impl Receiver {
         Receiver::of(place.spawn(["receive", "--json", "target"].iter().chain(options)))
     }
 
-    /// One that cannot remove what it kept beside the target: it ends as one that is killed after the rename would.
+    /// One that cannot remove what it kept beside the target: it ends as one that is killed after the rename would. The first
+    /// removal is of what it tries the file system with.
     fn start_untidy(place: &Place) -> Receiver {
         let receive = ["receive", "--json", "target", "--listen", "127.0.0.1:0"];
-        let mut command = failing(place, Calls::Removal, &receive);
-        Receiver::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        let mut command = injected(place, &["unlink,unlinkat:error=EIO:when=2+"], &receive);
+        Receiver::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect(NEEDS_STRACE))
     }
 
     fn of(mut child: Child) -> Receiver {

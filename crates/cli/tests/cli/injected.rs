@@ -1,0 +1,21 @@
+//! The program with faults in its system calls: strace stands in for machines and file systems that fail.
+//! It judges nothing.
+
+use std::process::{Command, Stdio};
+
+use crate::place::Place;
+
+/// The program with `arguments`, in `place`, and with `faults` as strace(1) takes them behind `inject=`.
+pub(crate) fn injected(place: &Place, faults: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null"]);
+    for fault in faults {
+        command.args(["-e", &format!("inject={fault}")]);
+    }
+    command.arg("--").arg(env!("CARGO_BIN_EXE_cofferdam")).args(arguments);
+    command.current_dir(place.directory.path()).stdin(Stdio::null());
+    command
+}
+
+/// What is said where it is not installed.
+pub(crate) const NEEDS_STRACE: &str = "strace runs: `cargo xtask test` installs it (Debian package strace)";
