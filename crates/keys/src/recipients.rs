@@ -276,3 +276,28 @@ fn parse_ssh_recipient(text: &str) -> Result<Box<dyn age::Recipient + Send>, Str
 fn parse_ssh_recipient(_: &str) -> Result<Box<dyn age::Recipient + Send>, String> {
     Err("this build has no SSH keys; build it with the feature `ssh`".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrases(factors: &[u8]) -> Recipients {
+        factors.iter().fold(Recipients::new(), |recipients, &factor| {
+            recipients.passphrase_with_work_factor(SecretString::from("correct horse"), factor).unwrap()
+        })
+    }
+
+    /// FORMAT F5.18: 2^22 steps in all, sixteen slots of the factor that is written. Counted before one is computed.
+    #[test]
+    fn passphrases_ask_for_four_million_steps_together_and_no_more() {
+        for factors in [&[18; 16][..], &[20; 4], &[20, 20, 20, 19, 19], &[1]] {
+            assert_eq!(passphrases(factors).check_count(), Ok(()), "{factors:?}");
+        }
+        for factors in [&[20, 20, 20, 20, 1][..], &[20; 5], &[19, 18, 18, 18, 18, 18, 18, 20, 20, 20]] {
+            let refused = passphrases(factors).check_count().unwrap_err();
+            let count: usize = factors.iter().map(|factor| 1 << factor).sum();
+            let what = "steps of scrypt over all passphrases";
+            assert_eq!(refused, KeyError::TooMany { what, count, max: 4_194_304 }, "{factors:?}");
+        }
+    }
+}
