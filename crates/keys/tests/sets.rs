@@ -197,3 +197,24 @@ fn a_wrapping_key_gives_its_bytes_and_its_digits() {
         assert_eq!(*WrappingKey::parse(digits.as_bytes()).unwrap().to_bytes(), bytes);
     }
 }
+
+/// What is given in place of an identity file is named; what looks like nothing known is not.
+#[test]
+fn what_is_no_identity_file_is_named_by_what_it_is() {
+    let said = |content: &[u8]| {
+        let Err(error) = Identities::new().identity_file(content) else { panic!("{content:?} was taken") };
+        assert!(matches!(error, KeyError::Unreadable { what: KeyMaterial::IdentityFile, .. }), "{error}");
+        error.to_string()
+    };
+    let recipient = Identity::generate().recipient();
+    for text in [recipient.clone(), format!("# mine\n\n  {recipient}\n"), "ssh-ed25519 AAAA me".to_owned()] {
+        assert!(said(text.as_bytes()).contains("this is a recipient"), "{text}");
+    }
+    let digits = "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCD";
+    assert!(said(digits.as_bytes()).contains("this is a key file"));
+    for text in [&digits[1..], &digits.replace('0', "g"), &format!("{digits}0"), "words"] {
+        let said = said(text.as_bytes());
+        assert!(!said.contains("this is"), "{text}: {said}");
+    }
+    assert!(said(b"\x89CFD\r\n\xFF").contains("this is no text"));
+}
