@@ -4,12 +4,15 @@
 
 mod streams;
 
-use cofferdam::{Opener, Warning};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cofferdam::{Identities, Opener, Warning};
 use framing::{KeyCopy, Preamble, Slot};
-use keys::KeySchedule;
+use keys::{KeySchedule, StreamKey};
 use sha2::{Digest, Sha256};
 
-use streams::forge::schedule;
+use streams::forge::{schedule, stream_key};
 use streams::map::{Kind, ranges};
 use streams::{FRAME, READINGS, Shared, class_of, counted, open, opener, seal, small_sealer, verify};
 
@@ -182,4 +185,31 @@ fn a_fault_of_a_copy_is_told_where_that_copy_stands() {
     }
     assert_eq!(position([Unusable, Unusable], [1, 1]), Some(at[0]));
     assert_eq!(position([MacWrong, MacWrong], [1, 1]), Some(at[0]));
+}
+
+#[test]
+fn two_copies_that_are_damaged_are_told_from_two_that_are_not_authentic() {
+    let maker = Maker::new();
+    for (state, said) in [(Unusable, "both key copies are damaged"), (MacWrong, "no key copy is authentic")] {
+        let refused = open(&opener(), READINGS[0], maker.stream([state, state], [1, 1])).unwrap_err();
+        assert!(refused.to_string().starts_with(said), "{refused}");
+    }
+}
+
+/// A slot may cost a question, a second, or a call over the network.
+#[test]
+fn the_slots_of_two_equal_copies_are_tried_once() {
+    let mut maker = Maker::new();
+    maker.slot = Slot { kind: 3, body: b"\x03\0kms".to_vec() };
+    let key = *stream_key(&maker.sealed).expose();
+    for (state, class) in [(Good, "success"), (MacWrong, "damaged")] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = calls.clone();
+        let identities = Identities::new().external(["kms"], move |_, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(StreamKey::from_bytes(key))
+        });
+        let opened = open(&Opener::new(identities), READINGS[0], maker.stream([state, state], [1, 1]));
+        assert_eq!((class_of(&opened), calls.load(Ordering::SeqCst)), (class, 1), "{state:?}");
+    }
 }

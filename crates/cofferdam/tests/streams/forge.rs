@@ -7,7 +7,7 @@ use frame_worker::{Backend, ChainValue, ClosingFields, FrameIndex, FrameWorker, 
 use framing::{
     DirectoryEntry, Footer, IndexEntry, IndexPage, Preamble, SegmentHeader, SegmentIndex, encode_directory,
 };
-use keys::{Identities, KeySchedule, SealedSlot, WrappingKey};
+use keys::{Identities, KeySchedule, SealedSlot, StreamKey, WrappingKey};
 
 use super::KEY;
 use super::map::{Kind, ranges, segments};
@@ -191,10 +191,14 @@ pub(crate) fn wholly_forged(sealed: &[u8]) -> Vec<u8> {
 
 /// What derives from the stream key of `sealed`.
 pub(crate) fn schedule(sealed: &[u8], preamble: &Preamble) -> KeySchedule {
+    KeySchedule::new(&stream_key(sealed), &preamble.to_bytes())
+}
+
+/// The stream key of `sealed`, whose first slot is wrapped under [`KEY`].
+pub(crate) fn stream_key(sealed: &[u8]) -> StreamKey {
     let slot = ranges(sealed, Kind::KeyCopy)[0].start + 32;
     let slot = SealedSlot { kind: 2, body: sealed[slot + 8..][..80].to_vec() };
     let identities = Identities::new().wrapping_key(WrappingKey::from_bytes(KEY));
     let head: [u8; 80] = sealed[..80].try_into().unwrap();
-    let stream_key = identities.unwrap(&[slot], &head, &mut |_| true).unwrap();
-    KeySchedule::new(&stream_key, &preamble.to_bytes())
+    identities.unwrap(&[slot], &head, &mut |_| true).unwrap()
 }
