@@ -106,12 +106,12 @@ fn tally<'a>(mutants: impl IntoIterator<Item = &'a Mutant>) -> BTreeMap<&'a Muta
 /// # Errors
 /// A name that has no place in a file.
 pub(super) fn with_sources(
-    list: &str,
+    names: &[&str],
     mut source: impl FnMut(&str) -> String,
 ) -> Result<BTreeMap<String, Mutant>, String> {
     let mut sources = BTreeMap::new();
     let mut mutants = BTreeMap::new();
-    for name in list.lines() {
+    for &name in names {
         let parts = || {
             let (place, change) = name.split_once(": ")?;
             let [file, line, _column] = place.split(':').collect::<Vec<_>>()[..] else { return None };
@@ -175,7 +175,7 @@ a.rs: replace < with <= in g
     ];
 
     fn all() -> BTreeMap<String, Mutant> {
-        with_sources(&NAMES.join("\n"), |file| {
+        with_sources(&NAMES, |file| {
             assert_eq!(file, "a.rs");
             SOURCE.to_owned()
         })
@@ -257,7 +257,7 @@ a.rs: replace < with <= in g
             let error = Accepted::parse(list).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
-        assert!(with_sources("framing has no mutants", |_| String::new()).is_err());
+        assert!(with_sources(&["framing has no mutants"], |_| String::new()).is_err());
     }
 
     #[test]
