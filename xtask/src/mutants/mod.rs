@@ -60,6 +60,7 @@ const PARTS: &[Part] = &[
             "--test=index_claims",
             "--test=key_copies",
             "--test=resume",
+            "--test=seal_resume",
             "--test=trailer_claims",
             "--test=vectors",
         ],
