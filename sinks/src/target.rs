@@ -285,8 +285,8 @@ impl TargetError {
                  that attempt to be discarded, or remove this file and the staging file beside it"
             )
             .into(),
-            Self::InTheWay { .. } => "this name is needed for a staging file or its journal and is taken by \
-                 something else; move that away"
+            Self::InTheWay { .. } => "this name is needed beside the target and is taken by something else; move \
+                 that away"
                 .into(),
             Self::Io { action, .. } => format!("cannot {action} it").into(),
         }

@@ -11,6 +11,7 @@ use crate::TargetError;
 
 const STAGING: &str = ".target.cofferdam-staging";
 const JOURNAL: &str = ".target.cofferdam-journal";
+const PROBE: &str = ".target.cofferdam-probe";
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
@@ -63,4 +64,35 @@ fn what_is_no_file_of_ours_is_not_removed() {
     assert!(matches!(StagedFile::remove_beside(&target), Err(TargetError::InTheWay { .. })));
     assert!(StagedFile::beside(&target).unwrap().staging.is_some());
     assert_eq!(names(directory.path()), [STAGING]);
+}
+
+#[test]
+fn a_second_writer_tries_nothing_while_the_first_one_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    let first = StagedFile::create(&target, &StageOptions::default()).unwrap();
+    // What the first one would have there for a moment, and a second must not take away.
+    fs::write(directory.path().join(PROBE), b"").unwrap();
+    let second = StagedFile::create(&target, &StageOptions::default());
+    assert!(matches!(second, Err(TargetError::Held { .. })), "{second:?}");
+    assert_eq!(names(directory.path()), [PROBE, STAGING]);
+    drop(first);
+    drop(StagedFile::create(&target, &StageOptions::default()).unwrap());
+    assert_eq!(names(directory.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_somebody_has_where_something_is_to_be_tried_stays() {
+    for name in [PROBE, ".target.cofferdam-probe2"] {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("target");
+        fs::write(directory.path().join(name), b"a key").unwrap();
+        let begun = [
+            StagedFile::create(&target, &StageOptions::default()).err(),
+            StagedFile::open(&target, &StageOptions::default(), &label()).err(),
+        ];
+        assert!(begun.iter().all(|error| matches!(error, Some(TargetError::InTheWay { .. }))), "{begun:?}");
+        assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"a key");
+        assert_eq!(names(directory.path()), [name]);
+    }
 }

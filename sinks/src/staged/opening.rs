@@ -266,11 +266,15 @@ impl Site {
         Ok(Opened::Fresh(sink))
     }
 
-    /// A new staging file, where it can be published.
+    /// A new staging file, where it can be published. Its lock comes first: under it nobody else tries the same names.
     fn stage(&self) -> Result<Claim, TargetError> {
+        let staging = Claim::replace(&self.place, &self.names.staging)?;
         let [probe, second] = &self.names.probes;
-        probe::check_publish(&self.place, probe, second)?;
-        Claim::replace(&self.place, &self.names.staging)
+        probe::check_publish(&self.place, probe, second).inspect_err(|_| {
+            // Empty, and removed by the next writer where it cannot be removed now.
+            let _ = staging.remove(&self.place);
+        })?;
+        Ok(staging)
     }
 
     fn resume(

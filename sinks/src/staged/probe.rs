@@ -16,8 +16,8 @@ use crate::{
 
 /// Whether a file that this process has just made is this process's.
 pub(super) fn keeps_owners(place: &Place, name: &OsStr) -> Result<bool, TargetError> {
-    let storage = &*place.storage;
-    let tried = with_probe(storage, name, |storage| match storage.open(name)? {
+    clear(place, name)?;
+    let tried = with_probe(&*place.storage, name, |storage| match storage.open(name)? {
         Some(probe) => Ok(!matches!(probe.ownership()?, Ownership::SomeoneElses { .. })),
         None => Err(io::ErrorKind::NotFound.into()),
     });
@@ -30,8 +30,8 @@ pub(super) fn check_publish(place: &Place, name: &OsStr, second: &OsStr) -> Resu
     let Some(directory) = place.directory().filter(|_| place.existing == Existing::Refuse) else {
         return Ok(());
     };
-    // What a crash has left of an earlier try.
-    remove(&*place.storage, second).map_err(|error| cannot_create(place, second, error))?;
+    clear(place, second)?;
+    clear(place, name)?;
     let tried = with_probe(&*place.storage, name, |storage| {
         let renamed = match storage.rename(name, second, Existing::Refuse) {
             Err(error) if is_unable(&error) => {
@@ -56,17 +56,33 @@ fn is_unable(error: &io::Error) -> bool {
     unable.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Does something with an empty file at `name`, which is gone afterwards; so is what a crash has left there.
+/// Does something with an empty file at `name`, which is gone afterwards.
 fn with_probe<T>(
     storage: &dyn Storage,
     name: &OsStr,
     act: impl FnOnce(&dyn Storage) -> io::Result<T>,
 ) -> io::Result<T> {
-    remove(storage, name)?;
     drop(storage.create(name)?);
     let done = act(storage);
-    remove(storage, name)?;
-    done
+    let removed = remove(storage, name);
+    done.and_then(|done| removed.map(|()| done))
+}
+
+/// Removes what a crash has left of an earlier try: an empty file. Anything else is somebody's, and stays.
+fn clear(place: &Place, name: &OsStr) -> Result<(), TargetError> {
+    let path = place.sibling(name);
+    let found = match place.storage.open(name) {
+        Ok(None) => return Ok(()),
+        Ok(Some(found)) => found.len(),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(TargetError::InTheWay { staging: path });
+        }
+        Err(error) => Err(error),
+    };
+    match found.map_err(|error| TargetError::io(&path, "examine", error))? {
+        0 => remove(&*place.storage, name).map_err(|error| TargetError::io(&path, "remove", error)),
+        _ => Err(TargetError::InTheWay { staging: path }),
+    }
 }
 
 fn remove(storage: &dyn Storage, name: &OsStr) -> io::Result<()> {
