@@ -62,7 +62,7 @@ impl Sealer {
         // As late as can be: whether the output's directory is there, the staged file says better.
         let place = real_path(output).ok().map(|real| StatePlace::new(directory, real));
         let sealing = Sealing { sealer: self, input: positioned, mark, output, place };
-        sealing.run(source, stream, &key).map_err(|error| {
+        sealing.run(source, stream, key).map_err(|error| {
             // What is kept of an input that has changed is of no use.
             let is_same = fs::metadata(input).is_ok_and(|found| InputMark::of(&found) == mark);
             if is_same { error } else { error.keeping(None) }
@@ -87,7 +87,7 @@ struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
-    fn run(&self, source: Box<dyn Source>, stream: Begun, key: &StreamKey) -> Result<Sealed, Error> {
+    fn run(&self, source: Box<dyn Source>, stream: Begun, key: StreamKey) -> Result<Sealed, Error> {
         let resumes = self.sealer.earlier == Earlier::Resume;
         match self.stage(&stream, self.sealer.earlier) {
             Ok(Opened::Fresh(sink)) => match self.published(resumes)? {
@@ -134,10 +134,9 @@ impl Sealing<'_> {
         source: Box<dyn Source>,
         sink: StagedFile,
         stream: Begun,
-        key: &StreamKey,
+        key: StreamKey,
     ) -> Result<Sealed, Error> {
         let preamble = &stream.envelope.preamble;
-        let key = StreamKey::copy_from(key.expose()).expect("a key is as long as a key");
         let state = SealingState {
             key,
             stream_id: preamble.stream_id,

@@ -6,6 +6,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use keys::Zeroizing;
 use rustix::fs::{
@@ -73,7 +75,7 @@ impl StateDir {
     /// Puts a file in place, whole and durable, over what stands there.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         assert!(bytes.len() <= FILE_LEN_MAX, "a state is short");
-        let _lock = self.lock();
+        let _lock = self.lock()?;
         let unfinished = format!("{name}.new");
         let written = self.write_new(&unfinished, bytes).and_then(|()| {
             renameat(&self.directory, &unfinished, &self.directory, name)
@@ -89,7 +91,7 @@ impl StateDir {
 
     /// Removes a file, durably, if `is_due` says so of what is in it; whether it did.
     pub(crate) fn remove_if(&self, name: &str, is_due: impl FnOnce(&[u8]) -> bool) -> Result<bool, Error> {
-        let _lock = self.lock();
+        let _lock = self.lock()?;
         match self.read(name)? {
             Some(bytes) if is_due(&bytes) => {}
             _ => return Ok(false),
@@ -124,10 +126,21 @@ impl StateDir {
     }
 
     /// Keeps others from writing and removing until it is dropped. Where the file system has no locks, the lock on the
-    /// output has to do.
-    fn lock(&self) -> Locked<'_> {
-        let _ = retry_on_intr(|| flock(&self.directory, FlockOperation::LockExclusive));
-        Locked(self)
+    /// output has to do. The wait has an end: whoever may open the directory can lock it, and need not let go.
+    fn lock(&self) -> Result<Locked<'_>, Error> {
+        let waits_since = Instant::now();
+        loop {
+            match flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK | Errno::INTR) if waits_since.elapsed() < LOCK_WAIT_MAX => {
+                    thread::sleep(LOCK_WAIT_STEP);
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    let what = format!("{}: another process holds a lock on it", self.path.display());
+                    return Err(Error::new(ErrorKind::TargetHeld, what).advise(OWN_DIRECTORY));
+                }
+                Ok(()) | Err(_) => return Ok(Locked(self)),
+            }
+        }
     }
 
     fn failed(&self, name: &str, action: &str, error: io::Error) -> Error {
@@ -201,3 +214,26 @@ fn failed(path: &Path, action: &str, error: io::Error) -> Error {
 const OWN_DIRECTORY: &str = "Give a directory of your own that nobody else can write (mode 0700), on a file system that keeps rights.";
 /// The longest file: a path of 4,096 bytes, and what goes with it.
 const FILE_LEN_MAX: usize = 8 << 10;
+/// A writer holds the lock for as long as it takes to sync one short file.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 10 });
+const LOCK_WAIT_STEP: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_somebody_keeps_is_an_error_and_nothing_is_written_or_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let states = StateDir::create(&scratch.path().join("states")).unwrap();
+        states.write("a", b"kept").unwrap();
+        let theirs = File::open(scratch.path().join("states")).unwrap();
+        flock(&theirs, FlockOperation::LockExclusive).unwrap();
+        let refused = [states.write("a", b"new"), states.remove_if("a", |_| true).map(|_| ())];
+        assert!(refused.iter().all(|done| done.as_ref().is_err_and(|e| e.kind() == ErrorKind::TargetHeld)));
+        assert_eq!(states.read("a").unwrap().unwrap()[..], *b"kept");
+        drop(theirs);
+        assert!(states.remove_if("a", |_| true).unwrap());
+    }
+}
