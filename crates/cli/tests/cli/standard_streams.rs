@@ -132,3 +132,17 @@ fn a_pipe_behind_a_descriptor_is_written_to_without_force() {
     place.shell("cofferdam restore -i key.txt sealed.cfd /dev/stdout | cmp - plain").assert_done();
     place.shell("cofferdam restore -i key.txt sealed.cfd /dev/stdout >/dev/null").assert_done();
 }
+
+/// As in a bare chroot, with a terminal or a socket for standard output.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_null_device_a_stream_that_is_open_for_both_can_be_written() {
+    let place = Place::with_sealed(1);
+    let bare =
+        "unshare --user --map-root-user --mount sh -c 'mount -t tmpfs none /dev || exit 77; exec \"$@\"' sh";
+    if place.shell(&format!("{bare} true")).code != 0 {
+        return; // Not everyone may make a mount of their own.
+    }
+    place.shell(&format!("{bare} \"$0\" inspect sealed.cfd 1<>out")).assert_done();
+    assert!(!place.read("out").is_empty());
+}
