@@ -1,12 +1,12 @@
 //! Every file that a command names, by device and inode: none is replaced that the same command reads.
 //! It knows no content, and what a command does with a file only as far as read or written.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cofferdam::{descriptor_named, is_pipe};
+use cofferdam::{StagedFile, descriptor_named, is_pipe};
 
 use crate::ends::End;
 use crate::failure::Failure;
@@ -90,17 +90,21 @@ impl NamedFiles {
     /// As [`NamedFiles::writes`], of a file that is staged: what stands beside it may be written and removed as well.
     pub(crate) fn stages(&mut self, what: &str, end: &End) -> Result<(), Failure> {
         self.writes(what, end)?;
-        if let End::Path(path) = end
-            && !is_pipe(path)
-        {
-            let target = Identity::of_target(path);
-            for (path, suffix) in beside(path) {
-                let metadata = fs::symlink_metadata(path).ok();
-                // A publish by a link that was cut off has left the target a second name.
-                let identity =
-                    metadata.as_ref().and_then(Identity::of_file).filter(|own| target.as_ref() != Some(own));
-                self.add(format!("the {suffix} of {what}"), Purpose::Written, identity);
-            }
+        let End::Path(path) = end else { return Ok(()) };
+        // What keeps that from being looked at keeps the output from being made, and is told then.
+        let Ok(beside) = StagedFile::beside(path) else { return Ok(()) };
+        if is_pipe(path) {
+            return Ok(());
+        }
+        let target = Identity::of_target(path);
+        let staging = beside.staging.map(|(path, _)| (path, "staging file"));
+        let journal = beside.journal.map(|path| (path, "journal"));
+        for (path, name) in staging.into_iter().chain(journal) {
+            let metadata = fs::symlink_metadata(path).ok();
+            // A publish by a link that was cut off has left the target a second name.
+            let identity =
+                metadata.as_ref().and_then(Identity::of_file).filter(|own| target.as_ref() != Some(own));
+            self.add(format!("the {name} of {what}"), Purpose::Written, identity);
         }
         Ok(())
     }
@@ -153,18 +157,6 @@ fn stream_of(end: &End, standard: Standard) -> Option<Standard> {
         End::Standard => Some(standard),
         End::Path(path) => Standard::of_descriptor(descriptor_named(path)?),
     }
-}
-
-/// What a staged file may have beside it, with its name for messages. A link is followed, as it is where a target is replaced.
-fn beside(target: &Path) -> Vec<(PathBuf, &'static str)> {
-    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
-    let Some(name) = target.file_name() else { return Vec::new() };
-    let with = |suffix: &str| {
-        let mut own = OsString::from(".");
-        own.extend([name, OsStr::new(suffix)]);
-        target.with_file_name(own)
-    };
-    vec![(with(".cofferdam-staging"), "staging file"), (with(".cofferdam-journal"), "journal")]
 }
 
 fn directory_of(path: &Path) -> &Path {

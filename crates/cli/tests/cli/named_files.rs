@@ -77,12 +77,19 @@ fn no_file_that_a_command_reads_is_replaced_by_what_it_writes() {
 #[test]
 fn a_key_under_the_name_of_a_targets_own_files_is_not_discarded_with_them() {
     let place = Place::with_sealed(1);
-    for (name, what) in
-        [(".target.cofferdam-staging", "staging file"), (".target.cofferdam-journal", "journal")]
-    {
+    let long = "t".repeat(250);
+    // A name beside a long one is its head and its tail.
+    let cut = |suffix: &str| format!(".{}~{}.cofferdam-{suffix}", &long[..117], &long[..117]);
+    for (target, name, what) in [
+        ("target", ".target.cofferdam-staging".to_owned(), "staging file"),
+        ("target", ".target.cofferdam-journal".to_owned(), "journal"),
+        (&long, cut("staging"), "staging file"),
+        (&long, cut("journal"), "journal"),
+    ] {
+        let name = name.as_str();
         fs::copy(place.path("key.txt"), place.path(name)).unwrap();
         for options in ["", "--restart", "--restart --force"] {
-            let ran = place.shell(&format!("cofferdam restore {options} -i {name} sealed.cfd target"));
+            let ran = place.shell(&format!("cofferdam restore {options} -i {name} sealed.cfd {target}"));
             ran.assert_failed(
                 2,
                 &format!("the file of --identity and the {what} of the output are the same file"),
