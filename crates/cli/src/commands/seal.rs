@@ -32,9 +32,9 @@ use crate::text::{count, hex, pace};
 /// The mode and the time of modification of a regular file go into the stream, encrypted: a restore to a new name gives them back.
 ///
 /// With --resume a sealing that is interrupted, by Ctrl-C, an error or a crash, leaves the sealed bytes beside the output
-/// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a state of a few hundred bytes, for you alone,
-/// **with the key of that one stream in it**. The same command goes on behind the last segment that is whole and is what the
-/// input holds now. It needs no identity for that. The input has to be a regular file that has not changed since.
+/// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a file of a few hundred bytes that only you
+/// can read. THAT FILE HOLDS THE KEY OF THIS ONE STREAM. The same command resumes after the last segment that is whole and
+/// matches the input. It needs no identity. The input has to be a regular file that has not changed since.
 /// Recipients, metadata, suite, digest and sizes are those of the interrupted stream; other recipients on the command
 /// line are not looked at, other metadata or sizes are refused. Threads and memory may differ. Bytes beside the output
 /// for which there is no state are not believed: that is exit code 8, and --restart replaces them. Without --resume
@@ -85,7 +85,7 @@ struct Resuming {
     #[arg(long, requires = "resume")]
     restart: bool,
 
-    /// Not needed any more, and not read: going on takes no identity
+    /// No longer needed, and not read: resuming takes no identity
     #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide_short_help = true)]
     identities: Vec<End>,
 
