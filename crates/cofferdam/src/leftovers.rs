@@ -14,6 +14,7 @@ use crate::{Error, StreamId};
 
 /// What is kept for a target. Nothing in it has been proved, and nothing in it is secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Leftovers {
     /// What the journal beside the target says that was interrupted, or is at work.
     pub attempt: Attempt,
@@ -27,7 +28,7 @@ pub struct Leftovers {
     pub state: Option<PathBuf>,
     /// The stream of that sealing, and its input's length in bytes, where the state can be used.
     pub sealing: Option<(StreamId, u64)>,
-    /// Why a journal or a state can not be used.
+    /// Why a journal or a state cannot be used.
     pub problems: Vec<String>,
 }
 

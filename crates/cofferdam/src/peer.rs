@@ -96,6 +96,7 @@ pub fn receive_file(
 
 /// What has been received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Received {
     /// Bytes of the target.
     pub plaintext_len: Option<u64>,

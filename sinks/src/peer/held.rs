@@ -45,6 +45,7 @@ enum Progress {
 
 /// A stream that a receiver has published.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Published {
     /// Bytes of it.
     pub len: u64,

@@ -12,6 +12,7 @@ use crate::{TargetError, journal::Journal, storage::Ownership};
 
 /// The files beside a target.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Beside {
     /// The staging file and its length in bytes.
     pub staging: Option<(PathBuf, u64)>,
