@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use cofferdam::{
-    Checkpoint, CommitError, ErrorKind, Identity, StageOptions, StagedFile, StreamingSink as _, TargetError,
-    TargetKind, WrappingKey, Zeroizing, is_pipe,
+    Attempt, Checkpoint, CommitError, ErrorKind, Identity, StageOptions, StagedFile, StreamingSink as _,
+    TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe, leftovers,
 };
 use serde::Serialize;
 
@@ -105,6 +105,7 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let cannot = |what: &str, error: &dyn fmt::Display| {
         Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", path.display()))
     };
+    refuse_unfinished(path)?;
     let mut staged = match StagedFile::create(path, &StageOptions::default()) {
         Ok(staged) => staged,
         Err(TargetError::Exists { .. } | TargetError::Symlink { .. }) => return Err(exists()),
@@ -130,6 +131,18 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// What an interrupted restore or sealing keeps beside `path` is not thrown away for a key.
+fn refuse_unfinished(path: &Path) -> Result<(), Failure> {
+    // What keeps the directory from being read is told when the file is made.
+    let attempt = leftovers(path, None).map_or(Attempt::Nothing, |found| found.attempt);
+    if matches!(attempt, Attempt::Nothing | Attempt::Published) {
+        return Ok(());
+    }
+    let what = format!("{}: something that was interrupted is kept beside it", path.display());
+    Err(Failure::new(ErrorKind::OtherJournal, what)
+        .advise("Give another name, or remove what is kept with `cofferdam discard`."))
+}
+
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
@@ -147,5 +160,6 @@ Examples:
   cofferdam keygen --key-file -o backup.key            a key for seal --key-file
   cofferdam keygen | age -p > key.age                  an identity under a passphrase
 
-Exit codes: 0 done, 1 writing failed, 2 usage, 6 the file exists, 9 another process makes it, 10 in place but its durability \
+Exit codes: 0 done, 1 writing failed, 2 usage, 6 the file exists, 8 something that was interrupted is kept \
+beside it, 9 another process makes it, 10 in place but its durability \
 is unknown.";

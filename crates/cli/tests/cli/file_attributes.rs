@@ -104,6 +104,9 @@ fn what_a_restore_keeps_is_shown_and_discarded_without_a_key() {
     assert!(status.text().contains("a restore has not ended"), "{}", status.text());
     assert!(status.text().contains("made durable"), "{}", status.text());
     let kept = place.names();
+    // A key takes none of it away.
+    place.run(["keygen", "-o", "restored"]).assert_failed(8, "is kept beside it");
+    assert_eq!(place.names(), kept);
     place.run(["discard", "restored"]).assert_done();
     assert_eq!(place.names().len(), kept.len() - 2);
     assert!(place.run(["status", "restored"]).text().contains("nothing is kept"));
