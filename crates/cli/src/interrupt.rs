@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
 use cofferdam::{CancelToken, ErrorKind};
@@ -38,8 +38,13 @@ pub(crate) fn install(report: Report) -> Result<CancelToken, Failure> {
     let token = CancelToken::new();
     let cancel = token.clone();
     let watch = move || {
+        let mut first: Option<Instant> = None;
         for signal in signals.forever() {
+            if signal != SIGQUIT && first.is_some_and(|first| first.elapsed() < ECHO) {
+                continue;
+            }
             stop(signal, &cancel, report);
+            first.get_or_insert_with(Instant::now);
         }
     };
     thread::Builder::new()
@@ -125,6 +130,10 @@ fn is_in(mask: u64, signal: i32) -> bool {
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 /// How long a command with nothing at stake has to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// What comes so soon after the first signal is that one again. `timeout` sends its own to the program and to the whole group,
+/// and a wrapper may pass on what the terminal has sent to all; nobody has changed his mind.
+const ECHO: Duration = Duration::from_millis(200);
 
 static CODE: AtomicU8 = AtomicU8::new(EXIT_INTERRUPTED);
 static ON_SIGNAL: Mutex<OnSignal> = Mutex::new(OnSignal::Exit);

@@ -153,6 +153,24 @@ fn a_signal_ends_a_command_that_waits_for_a_key() {
     }
 }
 
+/// As `timeout` does it: to the program, and to all of its group.
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    // Of two that are sent before the first has been taken the kernel makes one, so not each round tells.
+    for _ in 0..20 {
+        let place = Place::with_sealed(6);
+        let mut fifo = open_fifo(&place);
+        let restoring = place.spawn(["restore", "-i", "key.txt", "fifo", "target"]);
+        fifo.write_all(&place.read("sealed.cfd")[..3 * SEGMENT_LEN]).unwrap();
+        wait_until("the staging file", || place.path(".target.cofferdam-staging").exists());
+        send(&restoring, Signal::TERM);
+        for _ in 0..50 {
+            send(&restoring, Signal::TERM);
+        }
+        end_of(restoring).assert_failed(143, "The target is as it was");
+    }
+}
+
 #[test]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let place = Place::with_sealed(4);
