@@ -202,6 +202,16 @@ impl fmt::Display for TargetError {
 }
 
 impl TargetError {
+    /// That a symbolic link stands at `path`. One that leads nowhere is named as such: to ask for what it points to to be replaced
+    /// would be refused in turn.
+    pub fn link(path: &Path) -> TargetError {
+        let path = path.to_owned();
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::DanglingLink { path },
+            _ => Self::Symlink { path },
+        }
+    }
+
     /// The file or directory that the error is about.
     pub fn subject(&self) -> &Path {
         match self {

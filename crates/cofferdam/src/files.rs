@@ -16,6 +16,7 @@ use sources::{Source, descriptor_named};
 
 use crate::feed::PATIENCE;
 use crate::progress::tell_notices;
+use crate::seal_resume::sealing_label;
 use crate::sealing_state::InputMark;
 use crate::{Error, ErrorKind, Observer, file_attributes};
 
@@ -91,7 +92,7 @@ impl<'a> Target<'a> {
                 Err(Error::target(TargetError::Exists { path: path.to_owned() }))
             }
             TargetKind::Symlink if existing == Existing::Refuse => {
-                Err(Error::target(TargetError::Symlink { path: path.to_owned() }))
+                Err(Error::target(TargetError::link(path)))
             }
             _ => Ok(Target::Staged { path, existing }),
         }
@@ -174,16 +175,22 @@ fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
     let options = StageOptions { existing, ..StageOptions::default() };
     // It may be at work: then it is locked.
     match StagedFile::open(path, &options, &label).map_err(Error::target)? {
+        Opened::Resumable { .. } if label == sealing_label() => {
+            let what = "what an interrupted sealing left beside the output would be lost";
+            Err(Error::new(ErrorKind::OtherJournal, what).advise(
+                "Go on with it by `--resume`, or give it up with `--resume --restart` or `cofferdam discard`.",
+            ))
+        }
         Opened::Resumable { .. } => {
-            let what = "what an interrupted attempt left beside the output would be lost";
+            let what = "what an interrupted restore to this name left beside it would be lost";
             Err(Error::new(ErrorKind::OtherJournal, what)
-                .advise("Go on with it by `--resume`, or give it up with `--resume --restart`."))
+                .advise("Finish that restore, give it up with `cofferdam discard`, or take another name."))
         }
         Opened::Fresh(_) | Opened::Published(_) => Ok(()),
     }
 }
 
-const GIVE_UP: &str = "Move it away if it is yours, or give it up with `--resume --restart`.";
+const GIVE_UP: &str = "Move it away if it is yours, or give it up: `cofferdam discard`, or `--resume --restart`, which replaces another user's, too.";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.

@@ -172,7 +172,7 @@ impl Place {
         let path = || self.path.clone();
         let file_type = FileType::from_raw_mode(stat.st_mode);
         if file_type.is_symlink() {
-            return Err(TargetError::Symlink { path: path() });
+            return Err(TargetError::link(&self.path));
         }
         if !file_type.is_file() {
             return Err(TargetError::NotAFile { path: path(), kind: classify(&self.path)? });

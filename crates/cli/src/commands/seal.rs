@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, DigestKind, Earlier, ErrorKind, Recipients, Sealed, Sealer, Suite};
+use cofferdam::{
+    CancelToken, DigestKind, Earlier, ErrorKind, Recipients, Sealed, Sealer, Suite, descriptor_named,
+};
 use serde::Serialize;
 
 use crate::ends::{End, existing};
@@ -224,14 +226,16 @@ impl Seal {
     fn output(&self) -> Result<End, Failure> {
         match (&self.output, &self.input) {
             (Some(output), _) => Ok(output.as_output()),
-            (None, End::Path(input)) => {
+            (None, End::Path(input)) if descriptor_named(input).is_none() => {
                 let mut name = input.clone().into_os_string();
                 name.push(EXTENSION);
                 Ok(End::Path(PathBuf::from(name)))
             }
-            (None, End::Standard) if !io::stdout().is_terminal() => Ok(End::Standard),
-            (None, End::Standard) => {
-                Err(Failure::usage("standard input has no name to derive the output's from")
+            // A descriptor has no name of its own, and nothing belongs beside /dev/fd/63.
+            (None, _) if !io::stdout().is_terminal() => Ok(End::Standard),
+            (None, input) => {
+                let what = if *input == End::Standard { "standard input" } else { "a descriptor" };
+                Err(Failure::usage(format!("{what} has no name to derive the output's from"))
                     .advise("Say with -o where the sealed stream goes; `-o -` is standard output."))
             }
         }

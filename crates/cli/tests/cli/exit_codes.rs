@@ -149,7 +149,7 @@ fn a_truncated_stream_is_5() {
     }
     assert!(!place.path("t").exists());
     let kept = place.names();
-    place.seal("plain", "t").assert_failed(8, "an interrupted attempt left");
+    place.seal("plain", "t").assert_failed(8, "what an interrupted restore to this name left");
     assert_eq!(place.names(), kept, "a seal throws nothing away that a restore has kept");
 }
 

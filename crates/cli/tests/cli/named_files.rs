@@ -202,6 +202,12 @@ fn a_pipe_is_sealed_into_standard_output_without_being_told_to() {
     place.shell("cat plain | cofferdam seal -r $R - | cofferdam restore -i key.txt - restored").assert_done();
     place.run(["restore", "-i", "key.txt", "made.cfd", "again"]).assert_done();
     assert!(place.read("again") == place.read("plain") && place.read("restored") == place.read("plain"));
+    // A descriptor has no name to derive another from.
+    for input in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
+        place.shell(&format!("cofferdam seal -r $R {input} <plain >by-name.cfd")).assert_done();
+        place.run(["restore", "--force", "-i", "key.txt", "by-name.cfd", "again"]).assert_done();
+        assert!(place.read("again") == place.read("plain"));
+    }
     let shown = place.on_terminal("cat plain | $COFFERDAM seal -r $R -; echo \"code $?\"");
     assert!(shown.contains("Say with -o") && shown.contains("code 2"), "{shown}");
     let forced: Ran = place.shell("cofferdam seal -r $R -o - plain | cofferdam verify -");

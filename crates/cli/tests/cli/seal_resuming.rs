@@ -316,3 +316,19 @@ fn a_seal_without_resume_throws_away_nothing_that_an_interrupted_one_left() {
     assert_eq!(place.names(), ["key.txt", "out.cfd", "plain"]);
     assert_restores(&place, &["-i", "key.txt"]);
 }
+
+#[test]
+fn a_seal_over_what_a_restore_has_left_is_not_told_to_resume_it() {
+    let place = Place::with_sealed(6);
+    let half = place.read("sealed.cfd")[..3 * SEGMENT_LEN].to_vec();
+    place
+        .run_fed(["restore", "-i", "key.txt", "-", "t"], half)
+        .assert_failed(5, "run the same command again");
+    let kept = place.names();
+    let ran = place.seal("plain", "t");
+    ran.assert_failed(8, "`cofferdam discard`");
+    assert!(ran.stderr.contains("restore") && !ran.stderr.contains("--resume"), "{}", ran.stderr);
+    assert_eq!(place.names(), kept);
+    place.run(["discard", "t"]).assert_done();
+    place.seal("plain", "t").assert_done();
+}
