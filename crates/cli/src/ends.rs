@@ -13,6 +13,7 @@ use cofferdam::{
 };
 
 use crate::failure::Failure;
+use crate::peer::looks_like_an_address;
 use crate::printable::Name;
 use crate::report::Channel;
 use crate::size::Size;
@@ -143,11 +144,16 @@ pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses `-` where nothing is kept beside it: `./-` is a file of that name.
+/// Refuses `-` where nothing is kept beside it: `./-` is a file of that name. The same of a receiver: what is kept is there.
 pub(crate) fn refuse_standard_target(path: &Path) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         return Err(Failure::usage("nothing is kept of what goes to standard output")
             .advise("Give the target's name."));
+    }
+    if looks_like_an_address(path.as_os_str()) {
+        let what = format!("{}: nothing is kept here of what goes to a receiver", Name::from(path));
+        return Err(Failure::usage(what)
+            .advise("Ask on the receiver's machine, by the name of its target. A file of this name is ./…"));
     }
     Ok(())
 }

@@ -32,6 +32,8 @@ struct Use {
 enum Purpose {
     Read,
     Written,
+    /// Changed where it is: there is no output to give another name.
+    Rewritten,
 }
 
 /// What makes two names one file.
@@ -87,6 +89,11 @@ impl NamedFiles {
         Ok(())
     }
 
+    /// `path` is changed in place.
+    pub(crate) fn rewrites(&mut self, what: &str, path: &Path) {
+        self.add(what.to_owned(), Purpose::Rewritten, Identity::of_target(path));
+    }
+
     /// As [`NamedFiles::writes`], of a file that is staged: what stands beside it may be written and removed as well.
     pub(crate) fn stages(&mut self, what: &str, end: &End) -> Result<(), Failure> {
         self.writes(what, end)?;
@@ -119,11 +126,17 @@ impl NamedFiles {
             );
         }
         for (index, one) in self.uses.iter().enumerate() {
-            let is_written = |other: &&Use| [one, other].iter().any(|each| each.purpose == Purpose::Written);
+            let either_is = |other: &Use, purpose| [one.purpose, other.purpose].contains(&purpose);
+            let is_changed =
+                |other: &Use| either_is(other, Purpose::Written) || either_is(other, Purpose::Rewritten);
             let mut others = self.uses[index + 1..].iter();
-            if let Some(other) = others.find(|other| other.identity == one.identity && is_written(other)) {
+            if let Some(other) = others.find(|other| other.identity == one.identity && is_changed(other)) {
+                let advice = match either_is(other, Purpose::Rewritten) {
+                    true => "One of the two was meant to be another file: what holds keys is not written to.",
+                    false => "Give the output another name. The input is then yours to remove.",
+                };
                 return Err(Failure::usage(format!("{} and {} are the same file", one.what, other.what))
-                    .advise("Give the output another name. The input is then yours to remove."));
+                    .advise(advice));
             }
         }
         Ok(())

@@ -85,6 +85,9 @@ pub(crate) fn protection_advice(error: &PeerError) -> Option<&'static str> {
         PeerError::PlaintextRefused => {
             Some("Give --peer-key with the same key file at both ends, or --insecure-plaintext at both.")
         }
+        PeerError::Unreachable { .. } => Some(
+            "Is `cofferdam receive` running there, at this address? It ends once its target is in place.",
+        ),
         _ => None,
     }
 }
@@ -216,7 +219,7 @@ fn names_a_port(argument: &OsStr) -> bool {
 }
 
 /// Whether an argument begins with `tcp:`, `unix:` or another scheme and `://`, in whatever case.
-fn looks_like_an_address(argument: &OsStr) -> bool {
+pub(crate) fn looks_like_an_address(argument: &OsStr) -> bool {
     let text = argument.to_string_lossy();
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -5,6 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::report::Report;
 
 /// The option that names another directory.
 #[derive(clap::Args)]
@@ -22,6 +23,17 @@ impl StateDir {
             let home = absolute("HOME").map(|home| home.join(".local/state"));
             absolute("XDG_STATE_HOME").or(home).map(|states| states.join("cofferdam"))
         })
+    }
+
+    /// As [`StateDir::find`]. That no directory was looked at is said: a state that is kept holds a key.
+    pub(crate) fn find_or_warn(&self, report: Report) -> Option<PathBuf> {
+        let found = self.find();
+        if found.is_none() {
+            report.warning(
+                "no state of a sealing was looked for: neither XDG_STATE_HOME nor HOME is set, and no --state-dir was given",
+            );
+        }
+        found
     }
 
     /// The directory; a usage error where nothing names one.

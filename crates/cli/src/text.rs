@@ -93,6 +93,13 @@ pub(crate) struct Pair {
     pub(crate) value: Text,
 }
 
+impl Pair {
+    /// Whether the program itself has put it there.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(&self.key, Text::Utf8(key) if key.starts_with("cofferdam."))
+    }
+}
+
 /// A stream's metadata.
 pub(crate) fn pairs(metadata: &Metadata) -> Vec<Pair> {
     metadata.iter().map(|(key, value)| Pair { key: Text::of(key), value: Text::of(value) }).collect()

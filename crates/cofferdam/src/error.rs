@@ -181,7 +181,10 @@ impl Error {
             ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Limit | ErrorKind::Unsupported
         );
         match self.0.key_copy {
-            Some(warning) if of_stream => Error::damaged(warning.to_string()).because(self),
+            Some(Warning::KeyCopyDamaged { copy }) if of_stream => {
+                Error::damaged(format!("key copy {copy} of the stream is damaged, and more is wrong"))
+                    .because(self)
+            }
             _ => self,
         }
     }

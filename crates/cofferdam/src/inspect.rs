@@ -1,6 +1,7 @@
 //! What a sealed file says of itself, without a key.
 //! It checks structure and checksums, and no digest: what it reports is a claim.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -102,15 +103,20 @@ pub struct SegmentSummary {
 /// # Errors
 /// The file cannot be read, or what stands before the segments is damaged, truncated or not supported.
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
-    let opened = FileSource::open(path);
-    let file = opened.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
-    let Some(source) = file.positioned() else {
-        return Err(Error::new(ErrorKind::Usage, "only a file can be inspected"));
-    };
+    let file = FileSource::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => no_file(path),
+        _ => Error::io(format!("{} could not be opened", path.display()), error),
+    })?;
+    let Some(source) = file.positioned() else { return Err(no_file(path)) };
     examine(file, source.clone()).map_err(|error| {
         // What cannot be examined is not known to have changed.
         if source.changed().unwrap_or(false) { error.of_changed_stream() } else { error }
     })
+}
+
+fn no_file(path: &Path) -> Error {
+    Error::new(ErrorKind::Usage, format!("{}: only a file can be inspected", path.display()))
+        .advise("`cofferdam verify` takes a pipe.")
 }
 
 fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {

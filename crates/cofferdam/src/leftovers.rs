@@ -10,7 +10,7 @@ use crate::restore_label::RestoreLabel;
 use crate::seal_resume::sealing_label;
 use crate::sealing_state::{StatePlace, real_path};
 use crate::state_dir::StateDir;
-use crate::{Error, StreamId};
+use crate::{Error, ErrorKind, StreamId};
 
 /// What is kept for a target. Nothing in it has been proved, and nothing in it is secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,7 +61,7 @@ impl Leftovers {
 /// # Errors
 /// What keeps the target's directory from being read; a `state_dir` that others can write.
 pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, Error> {
-    let beside = StagedFile::beside(target).map_err(Error::target)?;
+    let beside = StagedFile::beside(target).map_err(unreadable)?;
     let mut found = Leftovers {
         attempt: Attempt::Nothing,
         staging: beside.staging,
@@ -136,15 +136,29 @@ fn state_place(target: &Path, state_dir: Option<&Path>) -> Result<Option<StatePl
     Ok(Some(StatePlace::new(directory, real)))
 }
 
+/// Who asks what is kept is not told to make the directory first.
+fn unreadable(error: TargetError) -> Error {
+    match &error {
+        TargetError::NoDirectory { directory } => {
+            let what = format!("{}: there is no such directory", directory.display());
+            Error::new(ErrorKind::Io, what)
+        }
+        _ => Error::target(error),
+    }
+}
+
 fn refused(error: TargetError) -> Error {
     let advice = match &error {
+        TargetError::NotOurs { .. } => Some(
+            "Nothing of another user's is removed here: look who has put it there, and remove it yourself.",
+        ),
         TargetError::SomeoneElses { .. } => {
             Some("Its owner can remove it, or whoever administers this machine.")
         }
         TargetError::Held { .. } => Some("Wait for it to end, or stop it; then discard what it leaves."),
         _ => None,
     };
-    let error = Error::target(error);
+    let error = unreadable(error);
     match advice {
         Some(advice) => error.advise(advice),
         None => error,

@@ -30,7 +30,7 @@ pub(crate) struct Discard {
 impl Discard {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         refuse_standard_target(&self.target)?;
-        let removed = discard(&self.target, self.state_dir.find().as_deref())?;
+        let removed = discard(&self.target, self.state_dir.find_or_warn(report).as_deref())?;
         let record = Record {
             event: "discarded",
             target: Name::from(self.target.as_path()),

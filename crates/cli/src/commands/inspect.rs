@@ -223,4 +223,4 @@ Examples:
   cofferdam inspect --json --segments db.cfd | tail -n +2 | jq -r .digest
 
 Exit codes: 0 done, 1 reading failed, 2 usage, 3 damaged, 5 truncated, 7 a limit is exceeded \
-or a feature is not supported, 11 no Cofferdam stream.";
+or a feature is not supported, 11 no Cofferdam stream, 12 the file changed while it was read.";

@@ -186,7 +186,8 @@ impl Record {
             0 => text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed()))),
             kept => text.push_str(&format!(", {} of it kept from before", Size(kept))),
         }
-        for Pair { key, value } in &self.metadata {
+        // What the program keeps for itself says nothing of what was sealed with `--metadata`.
+        for Pair { key, value } in self.metadata.iter().filter(|pair| !pair.is_ours()) {
             text.push_str(&format!("\n{key}={value}"));
         }
         text
@@ -204,4 +205,4 @@ Examples:
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target is of another stream or user, 9 another process writes the target, 10 in place but its durability is unknown, \
-11 the input is no Cofferdam stream, 130 interrupted: the target is as it was.";
+11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 130 interrupted: the target is as it was.";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::ends::{End, refuse_standard_input};
+use crate::ends::refuse_standard_input;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::keys_of::{NewKeys, OpeningKeys};
@@ -37,7 +37,7 @@ impl Rewrap {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         refuse_standard_input(&self.sealed)?;
         let mut files = NamedFiles::default();
-        files.writes("the sealed file", &End::Path(self.sealed.clone()))?;
+        files.rewrites("the sealed file", &self.sealed);
         self.opening.name_files(&mut files)?;
         self.new.name_files(&mut files)?;
         files.check()?;

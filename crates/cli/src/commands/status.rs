@@ -32,7 +32,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         refuse_standard_target(&self.target)?;
-        let found = leftovers(&self.target, self.state_dir.find().as_deref())?;
+        let found = leftovers(&self.target, self.state_dir.find_or_warn(report).as_deref())?;
         let record = Record::new(&self.target, &found);
         report.answer(Channel::Stdout, &record, sentence(&self.target, &found))
     }

@@ -142,4 +142,4 @@ Examples:
 
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 no Cofferdam stream, 130 interrupted.";
+supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 130 interrupted.";

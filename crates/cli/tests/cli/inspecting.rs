@@ -72,3 +72,13 @@ fn what_needs_a_file_refuses_standard_input() {
         place.run(arguments).assert_failed(2, "not on standard input");
     }
 }
+
+#[test]
+fn what_is_no_file_is_not_advised_to_be_given_as_a_pipe() {
+    let place = Place::with_sealed(1);
+    for device in ["/dev/null", "/dev/zero"] {
+        let ran = place.run(["inspect", device]);
+        ran.assert_failed(2, "`cofferdam verify` takes a pipe");
+        assert!(!ran.stderr.contains("read others"), "{}", ran.stderr);
+    }
+}

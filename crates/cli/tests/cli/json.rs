@@ -102,6 +102,12 @@ fn a_key_copy_that_is_damaged_is_a_warning_to_a_restore_and_an_error_to_a_check(
     assert!(warning["message"].as_str().unwrap().contains("key copy 0"), "{warning}");
     assert!(place.read("restored") == place.read("plain"));
     place.run(["verify", "-i", "key.txt", "sealed.cfd"]).assert_failed(3, "key copy 0");
+    // With more wrong than that, nothing else has served, and a re-wrap does not mend it.
+    let sealed = place.read("sealed.cfd");
+    fs::write(place.path("sealed.cfd"), &sealed[..sealed.len() - 600]).unwrap();
+    let both = place.run(["verify", "-i", "key.txt", "sealed.cfd"]);
+    both.assert_failed(3, "key copy 0 of the stream is damaged, and more is wrong: ");
+    assert!(!both.stderr.contains("rewrap"), "{}", both.stderr);
 }
 
 /// The one object on stdout; stderr holds objects too.

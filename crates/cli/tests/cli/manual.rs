@@ -40,6 +40,28 @@ fn every_command_has_help_with_an_example() {
     assert_eq!(place.run([""; 0]).code, 2);
 }
 
+/// What each command can end with beside 0, 1 and 2, as its own help has to say.
+#[test]
+fn the_help_of_a_command_lists_its_exit_codes() {
+    let place = Place::new();
+    for (command, codes) in [
+        ("seal", &["6 ", "7 ", "8 ", "9 ", "10 ", "12 ", "130 "][..]),
+        ("restore", &["3 ", "4 ", "5 ", "6 ", "7 ", "8 ", "9 ", "10 ", "11 ", "12 ", "130 "]),
+        ("verify", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
+        ("receive", &["6 ", "8 ", "9 ", "10 ", "130 "]),
+        ("inspect", &["3 ", "5 ", "7 ", "11 ", "12 "]),
+        ("rewrap", &["3 ", "4 ", "5 ", "7 ", "9 ", "11 ", "130 "]),
+        ("keygen", &["6 ", "9 ", "10 "]),
+        ("discard", &["8 ", "9 "]),
+    ] {
+        let help = place.run([command, "--help"]);
+        let (_, listed) = help.text().rsplit_once("Exit codes:").unwrap();
+        for code in ["0 ", "1 ", "2 "].iter().chain(codes) {
+            assert!(listed.replace('\n', " ").contains(&format!(" {code}")), "{command}: {code}");
+        }
+    }
+}
+
 #[test]
 fn completions_come_for_every_shell() {
     let place = Place::new();

@@ -53,6 +53,9 @@ fn a_link_that_points_to_nothing_is_said_to_and_not_to_be_forced() {
     for arguments in [
         &["restore", "--force", "-i", "key.txt", "sealed.cfd", "link"][..],
         &["seal", "--force", "-r", &place.recipient, "-o", "link", "plain"],
+        &["restore", "-i", "key.txt", "sealed.cfd", "link"],
+        &["seal", "-r", &place.recipient, "-o", "link", "plain"],
+        &["receive", "--listen", "127.0.0.1:0", "link"],
     ] {
         let ran = place.run(arguments);
         ran.assert_failed(6, "link: this is a symbolic link that points to nothing");
@@ -106,4 +109,50 @@ fn a_receiver_that_has_taken_nothing_does_not_say_that_it_keeps_something() {
     let ran = place.run(["receive", "--listen", "unix:no/where", "t"]);
     ran.assert_failed(1, "could not be listened at");
     assert!(!ran.stderr.contains("kept"), "{}", ran.stderr);
+}
+
+#[test]
+fn who_asks_what_is_kept_is_told_where_to_ask_and_not_to_make_a_directory() {
+    let place = Place::new();
+    for command in ["status", "discard"] {
+        for address in ["tcp://127.0.0.1:7000", "unix:socket"] {
+            place.run([command, address]).assert_failed(2, "on the receiver's machine");
+        }
+        let ran = place.run([command, "absent/target"]);
+        ran.assert_failed(1, "absent");
+        assert!(!ran.stderr.contains("make it first"), "{}", ran.stderr);
+        let mut homeless = place.command([command, "target"]);
+        homeless.env_remove("HOME").env_remove("XDG_STATE_HOME");
+        let ran = Ran::of(homeless.output().unwrap());
+        ran.assert_done();
+        assert!(ran.stderr.contains("no state of a sealing was looked for"), "{}", ran.stderr);
+        assert_eq!(place.run([command, "target"]).stderr, "");
+    }
+}
+
+#[test]
+fn a_file_that_is_changed_in_place_is_not_called_an_output() {
+    let place = Place::with_sealed(1);
+    let ran = place.run(["rewrap", "-i", "key.txt", "-r", &place.recipient, "key.txt"]);
+    ran.assert_failed(2, "the sealed file and the file of --identity are the same file");
+    assert!(!ran.stderr.contains("output"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_the_program_notes_for_itself_is_not_shown_as_metadata_of_the_operator() {
+    let place = Place::with_sealed(1);
+    let note = ["--metadata", "host=db1"];
+    let seal = ["seal", "-r", &place.recipient, "-o", "noted.cfd", "plain"];
+    place.run(seal.into_iter().chain(note)).assert_done();
+    let restored = place.run(["restore", "-i", "key.txt", "noted.cfd", "t"]);
+    restored.assert_done();
+    assert!(restored.text().contains("\nhost=db1"), "{}", restored.text());
+    assert!(!restored.text().contains("cofferdam.file"), "{}", restored.text());
+}
+
+#[test]
+fn a_receiver_that_is_not_there_is_asked_after() {
+    let place = Place::with_sealed(1);
+    let ran = place.run(["restore", "-i", "key.txt", "sealed.cfd", "unix:nobody"]);
+    ran.assert_failed(1, "Is `cofferdam receive` running there");
 }
