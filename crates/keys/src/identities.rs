@@ -159,22 +159,37 @@ impl Identities {
         check_slots(slots)?;
         let mut findings = Findings::default();
         let work = scrypt_work(slots);
+        // Every key of the set is tried on a slot, also behind one that opens it to something else (FORMAT F5.13).
+        let mut accepted = |index, key: StreamKey, findings: &mut Findings| {
+            let right = accept(&key);
+            if !right {
+                findings.mismatch = findings.mismatch.or(Some(index));
+            }
+            right.then_some(key)
+        };
         for (index, slot) in slots.iter().enumerate() {
             if cancelled() {
                 return Err(UnwrapError::Cancelled);
             }
-            let opened = match slot.kind {
-                KIND_AGE => self.open_age(index, &slot.body, work, &mut findings),
-                KIND_WRAPPING_KEY => {
-                    self.wrapping_keys.iter().find_map(|key| key.unwrap(&slot.body, preamble_head))
+            let mut judge = |opened: Result<StreamKey, Refusal>| match opened {
+                Ok(key) => accepted(index, key, &mut findings),
+                Err(refusal) => {
+                    findings.record(index, refusal);
+                    None
                 }
-                KIND_EXTERNAL => self.open_external(index, &slot.body, &mut findings),
+            };
+            let opened = match slot.kind {
+                KIND_AGE => self.open_age(&slot.body, work, &mut judge),
+                KIND_WRAPPING_KEY => {
+                    let keys = self.wrapping_keys.iter();
+                    keys.filter_map(|key| key.unwrap(&slot.body, preamble_head))
+                        .find_map(|key| judge(Ok(key)))
+                }
+                KIND_EXTERNAL => self.open_external(&slot.body, &mut judge),
                 _ => None,
             };
-            match opened {
-                Some(key) if accept(&key) => return Ok(key),
-                Some(_) => findings.mismatch = findings.mismatch.or(Some(index)),
-                None => {}
+            if let Some(key) = opened {
+                return Ok(key);
             }
         }
         Err(findings.into_error(slots.len()))
@@ -182,42 +197,36 @@ impl Identities {
 
     /// Tries the identities one by one: within one call age stops at the first that fails for good, and a
     /// plugin that fails must not hide the identity after it.
-    fn open_age(&self, index: usize, body: &[u8], work: u64, findings: &mut Findings) -> Option<StreamKey> {
-        let header = age_header::parse(body).map_err(|fault| findings.record(index, Refusal::Fault(fault)));
-        match header.ok()?.lock {
+    fn open_age(&self, body: &[u8], work: u64, judge: &mut Judge<'_>) -> Option<StreamKey> {
+        let header = match age_header::parse(body) {
+            Ok(header) => header,
+            Err(fault) => return judge(Err(Refusal::Fault(fault))),
+        };
+        match header.lock {
             Lock::Identity => {
                 let identities = self.age.iter().map(|identity| &**identity as &dyn age::Identity);
-                identities
-                    .map(|identity| age_slot::open(body, identity))
-                    .find_map(|attempt| attempt.map_err(|refusal| findings.record(index, refusal)).ok())
+                identities.map(|identity| age_slot::open(body, identity)).find_map(judge)
             }
             Lock::Passphrase(factor) => {
                 let passphrase = self.passphrase.as_ref()?;
-                let attempt =
-                    check_work(factor, work).and_then(|()| open_by_passphrase(body, passphrase.ask_once()));
-                attempt.map_err(|refusal| findings.record(index, refusal)).ok()
+                judge(check_work(factor, work).and_then(|()| open_by_passphrase(body, passphrase.ask_once())))
             }
             Lock::Mixed if self.age.is_empty() && self.passphrase.is_none() => None,
             Lock::Mixed => {
                 let fault = SlotFault::Malformed("its age file has a passphrase beside other recipients");
-                findings.record(index, Refusal::Fault(fault));
-                None
+                judge(Err(Refusal::Fault(fault)))
             }
         }
     }
 
-    fn open_external(&self, index: usize, body: &[u8], findings: &mut Findings) -> Option<StreamKey> {
+    fn open_external(&self, body: &[u8], judge: &mut Judge<'_>) -> Option<StreamKey> {
         let slot = match ExternalSlot::parse(body) {
             Ok(slot) => slot,
-            Err(fault) => {
-                findings.record(index, Refusal::Fault(fault));
-                return None;
-            }
+            Err(fault) => return judge(Err(Refusal::Fault(fault))),
         };
-        self.external.iter().filter(|external| external.names.contains(slot.name)).find_map(|external| {
-            (external.hook)(slot.name, slot.ciphertext)
-                .map_err(|error| findings.record(index, Refusal::Noted(format!("{}: {error}", slot.name))))
-                .ok()
+        let asked = self.external.iter().filter(|external| external.names.contains(slot.name));
+        asked.map(|external| (external.hook)(slot.name, slot.ciphertext)).find_map(|answer| {
+            judge(answer.map_err(|error| Refusal::Noted(format!("{}: {error}", slot.name))))
         })
     }
 
@@ -262,6 +271,9 @@ struct External {
     names: BTreeSet<String>,
     hook: Box<ExternalHook>,
 }
+
+/// What one try at a slot gives: its key if it is the stream's, or nothing, which is noted.
+type Judge<'a> = dyn FnMut(Result<StreamKey, Refusal>) -> Option<StreamKey> + 'a;
 
 type ExternalHook = dyn Fn(&str, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>> + Send + Sync;
 

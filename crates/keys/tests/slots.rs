@@ -96,6 +96,19 @@ fn a_later_slot_opens_behind_a_mismatch() {
     assert_eq!(opened(&holding(&anna), &slots), Ok(KEY));
 }
 
+/// FORMAT F5.13: a slot is tried with each key, also behind one that opens it to something else.
+#[test]
+fn a_later_unwrapper_of_one_name_opens_behind_a_mismatch() {
+    let slots = Recipients::new().external("kms/one", b"opaque").unwrap().wrap(&stream_key(), &HEAD).unwrap();
+    let answers = |identities: Identities, key: [u8; 32]| {
+        identities.external(["kms/one"], move |_, _| Ok(StreamKey::from_bytes(key)))
+    };
+    let wrong_first = answers(answers(Identities::new(), [1; 32]), KEY);
+    assert_eq!(opened(&wrong_first, &slots), Ok(KEY));
+    let both_wrong = answers(answers(Identities::new(), [1; 32]), [2; 32]);
+    assert_eq!(opened(&both_wrong, &slots), Err(UnwrapError::Mismatch { slot: 0 }));
+}
+
 #[test]
 fn slots_of_unknown_kinds_are_skipped() {
     let anna = Identity::generate();
