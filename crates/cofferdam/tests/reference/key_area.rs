@@ -168,8 +168,8 @@ fn open_slot(kind: u16, body: &[u8], pre: &[u8], key: &Key, work: u64) -> Result
             open_age(body, &identity)
         }
         (1, Key::Passphrase(text)) if is_scrypt_anywhere(body) => {
-            ensure(work_factor(kind, body).is_none_or(|factor| factor <= 20), Verdict::Limit)?;
-            ensure(work <= 1 << 22, Verdict::Limit)?;
+            let within = |factor| factor <= 20 && work <= 1 << 22;
+            ensure(work_factor(kind, body).is_none_or(within), Verdict::Limit)?;
             let mut identity = age::scrypt::Identity::new(text.clone().into());
             identity.set_max_work_factor(20);
             open_age(body, &identity)

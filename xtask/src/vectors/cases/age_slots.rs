@@ -1,8 +1,8 @@
 //! Owns the age slots that a reader gets past or trips over: passphrases, work factors, files that nobody can open.
 //! Refuses to know key copies, of which both say the same here.
 
-use super::super::case::{Case, CaseKey, Expect, IDENTITY, PASSPHRASE};
-use super::super::plan::{CALLER_KEY, OTHER_CALLER_KEY, OTHER_STREAM_KEY, Plan, Slot};
+use super::super::case::{Case, CaseKey, Expect, IDENTITY, PASSPHRASE, SECOND_IDENTITY};
+use super::super::plan::{CALLER_KEY, OTHER_CALLER_KEY, OTHER_STREAM_KEY, Plan, Slot, Stage};
 use super::key_area::{PAYLOAD_31_AGE, STREAM_KEY_AGE};
 
 /// `STREAM_KEY` under `PASSPHRASE`, with these work factors.
@@ -10,12 +10,16 @@ const PASSPHRASE_10_AGE: &[u8] = include_bytes!("../age-files/passphrase-10.age"
 const PASSPHRASE_20_AGE: &[u8] = include_bytes!("../age-files/passphrase-20.age");
 const PASSPHRASE_21_AGE: &[u8] = include_bytes!("../age-files/passphrase-21.age");
 
+/// Written by hand: age makes no such stanza. The other one is for `IDENTITY`.
+const BAD_SHARE_FIRST_AGE: &[u8] = include_bytes!("../age-files/x25519-share-31-bytes-first.age");
+const BAD_SHARE_SECOND_AGE: &[u8] = include_bytes!("../age-files/x25519-share-31-bytes-second.age");
+
 const KEY_FILE: CaseKey = CaseKey::KeyFile(CALLER_KEY);
 const PERSON: CaseKey = CaseKey::Identity(IDENTITY);
 const PHRASE: CaseKey = CaseKey::Passphrase(PASSPHRASE);
 
 pub(super) fn cases() -> Vec<Case> {
-    let all = [passphrases(), work(), nobodys(), several_faults(), shapes()];
+    let all = [passphrases(), work(), uncounted_work(), nobodys(), stanzas(), several_faults(), shapes()];
     all.into_iter().flatten().map(|case| case.keyless(Expect::Success)).chain(final_shapes()).collect()
 }
 
@@ -133,6 +137,80 @@ fn work() -> Vec<Case> {
             &[PHRASE],
         )
         .clause("F14.3"),
+    ]
+}
+
+/// A passphrase slot counts by its work factor, whatever else is wrong with it (F5.18).
+fn uncounted_work() -> Vec<Case> {
+    let limit = |name: &str, comment: &str, slots: &[Slot]| {
+        bad(&format!("key-area-{name}"), Expect::Limit, comment, slots, &[PHRASE]).clause("F5.18")
+    };
+    let salt = "A".repeat(21);
+    let behind = |slot: Slot| [vec![slot; 4], vec![age(PASSPHRASE_10_AGE)]].concat();
+    vec![
+        limit(
+            "passphrase-21-salt-15",
+            "a work factor of 21 beside a salt that age does not take: the factor is judged first",
+            &[scrypt(&salt, "21", "")],
+        ),
+        limit(
+            "passphrases-too-much-work-salt-15",
+            "work factors 20, 20, 20, 20, with salts that age does not take, and 10",
+            &behind(scrypt(&salt, "20", "")),
+        ),
+        bad(
+            "key-area-passphrase-factor-01-before-too-much-work",
+            Expect::Damaged,
+            "a work factor that begins with a zero is none, so its slot is no limit, and the first fault",
+            &[vec![factor("01")], behind(factor("20"))].concat(),
+            &[PHRASE],
+        )
+        .clause("F5.18"),
+        good(
+            "passphrases-beside-others-are-no-work",
+            "four work factors of 20 in files that have another stanza, which nobody computes, before the slot that opens",
+            &behind(scrypt(&"A".repeat(22), "20", "-> someone\n\n")),
+            &[PHRASE],
+        )
+        .clause("F5.18"),
+    ]
+}
+
+/// An identity tries the stanzas of a file in their order, up to the first that it opens or that is no stanza of its kind
+/// (F5.20).
+fn stanzas() -> Vec<Case> {
+    let (first, second) = (age(BAD_SHARE_FIRST_AGE), age(BAD_SHARE_SECOND_AGE));
+    vec![
+        bad(
+            "key-area-age-share-31-first",
+            Expect::Damaged,
+            "an X25519 stanza with a share of 31 bytes before the one that opens",
+            std::slice::from_ref(&first),
+            &[PERSON],
+        )
+        .clause("F5.20"),
+        good(
+            "age-share-31-second",
+            "an X25519 stanza with a share of 31 bytes behind the one that opens",
+            std::slice::from_ref(&second),
+            &[PERSON],
+        )
+        .clause("F5.20"),
+        bad(
+            "key-area-age-share-31-to-a-stranger",
+            Expect::Damaged,
+            "an X25519 stanza with a share of 31 bytes behind one for somebody else",
+            std::slice::from_ref(&second),
+            &[CaseKey::Identity(SECOND_IDENTITY)],
+        )
+        .clause("F5.20"),
+        good(
+            "age-share-31-before-key-file",
+            "an X25519 stanza with a share of 31 bytes, before a slot that opens",
+            &[first, Slot::KeyFile(CALLER_KEY)],
+            &[PERSON, KEY_FILE],
+        )
+        .clause("F5.13"),
     ]
 }
 
@@ -280,6 +358,13 @@ fn final_shapes() -> Vec<Case> {
             age(&no_header),
         ),
         case(
+            "age-257-stanzas-last-line-open",
+            Expect::Limit,
+            "the 257th line of a stanza is the end of the body, without a line feed",
+            age(&[&b"age-encryption.org/v1\n"[..], &b"-> a\n\n".repeat(256), b"-> "].concat()),
+        ),
+        reserved_behind_257_stanzas(),
+        case(
             "age-stanza-without-end",
             Expect::Damaged,
             "a stanza whose body has no short line at its end",
@@ -294,8 +379,24 @@ fn final_shapes() -> Vec<Case> {
     ]
 }
 
+/// All slots are walked before the body of any is looked at.
+fn reserved_behind_257_stanzas() -> Case {
+    let first = age(&b"-> a\n\n".repeat(257));
+    let at = 32 + 8 + first.body_len() + 2;
+    let plan = Plan::small().slots(&[first, Slot::KeyFile(CALLER_KEY)]).with(roomy);
+    let plan = plan.edit_key_copies(Stage::Fields, at, &[1]);
+    let comment = "two faults: the first slot has 257 stanzas, the second a reserved byte that is 1";
+    Case::bad("key-area-257-stanzas-then-reserved", Expect::Damaged, comment, plan.seal())
+        .keys(&[KEY_FILE])
+        .clause("F5.2")
+}
+
 /// A passphrase slot that nobody has computed.
 fn factor(digits: &str) -> Slot {
-    let stanza = format!("-> scrypt {} {digits}\n{}\n", "A".repeat(22), "A".repeat(43));
+    scrypt(&"A".repeat(22), digits, "")
+}
+
+fn scrypt(salt: &str, digits: &str, more: &str) -> Slot {
+    let stanza = format!("-> scrypt {salt} {digits}\n{}\n{more}", "A".repeat(43));
     age(&[format!("age-encryption.org/v1\n{stanza}--- {}\n", "A".repeat(43)).as_bytes(), &[7; 64]].concat())
 }
