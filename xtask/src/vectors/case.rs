@@ -5,7 +5,7 @@ use super::crypto::sha256;
 use super::plan::CALLER_KEY;
 use super::sealed::Sealed;
 
-/// An age identity made for the vectors alone. It opens `stream-key.age` and the two faulty age files.
+/// An age identity made for the vectors alone. It is the one recipient, or the first, of all age files without a passphrase.
 pub(super) const IDENTITY: &str =
     "AGE-SECRET-KEY-18R6VLL0W7TZ7HC585A5RAM8V02HKUNVYTNHNYZYG4P9QYC8G464S2E05N5";
 /// Another one. It opens `stream-key.age` alone, as its second recipient.
