@@ -130,6 +130,11 @@ pub enum TargetError {
         /// The user it belongs to.
         owner: u32,
     },
+    /// A journal was found that others may read or write. None of ours is, so that it is another file.
+    OpenToOthers {
+        /// The journal.
+        path: PathBuf,
+    },
     /// The file system can neither rename without replacing nor link: nothing can be published under a name that must be
     /// free.
     NoExclusiveRename {
@@ -224,6 +229,7 @@ impl TargetError {
             | Self::Immutable { path }
             | Self::SomeoneElses { path }
             | Self::NotOurs { path, .. }
+            | Self::OpenToOthers { path }
             | Self::Shared { path }
             | Self::TooLarge { path, .. }
             | Self::LengthUnknown { path }
@@ -268,6 +274,9 @@ impl TargetError {
                  remove it, or ask for that attempt to be discarded"
             )
             .into(),
+            Self::OpenToOthers { .. } => "others may read or write this file, and a journal is made for its owner alone: it is \
+                 another file, and not believed; move it away, or ask for the earlier attempt to be discarded"
+                .into(),
             Self::NoExclusiveRename { .. } => "this file system cannot give a file a name that must be free, by a rename \
                  that replaces nothing or by a link; ask for the target to be replaced, whether it is there or not"
                 .into(),

@@ -270,7 +270,7 @@ impl Error {
                 ErrorKind::OtherJournal,
                 Some("`--restart` begins anew; what is kept beside the target is then lost."),
             ),
-            TargetError::NotOurs { .. } => (
+            TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => (
                 ErrorKind::OtherJournal,
                 Some("`--restart` replaces it by a file of this user's; what is kept in it is then lost."),
             ),

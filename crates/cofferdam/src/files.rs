@@ -167,7 +167,11 @@ pub(crate) fn stage(
 fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
     let label = match StagedFile::look(path, existing) {
         Ok(Seen::Unfinished { label, .. }) => label,
-        Err(problem @ (TargetError::Journal { .. } | TargetError::NotOurs { .. })) => {
+        Err(
+            problem @ (TargetError::Journal { .. }
+            | TargetError::NotOurs { .. }
+            | TargetError::OpenToOthers { .. }),
+        ) => {
             return Err(Error::target(problem).advise(GIVE_UP));
         }
         Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => return Ok(()),

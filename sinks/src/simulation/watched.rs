@@ -250,6 +250,10 @@ impl StorageFile for WatchedFile {
         self.file.give_mode(mode)
     }
 
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        self.file.is_open_to_others()
+    }
+
     fn ownership(&self) -> io::Result<Ownership> {
         self.file.ownership()
     }

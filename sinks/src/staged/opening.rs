@@ -219,7 +219,15 @@ impl Site {
                 self.clear(&journal)?;
                 self.begin(journal, options, label)
             }
-            Recovery::Resume { label, newest } => self.resume(journal, options, label, newest),
+            Recovery::Resume { label: found, newest } => {
+                let Some(staging) = self.find_staging()? else {
+                    // What the target was to hold is not for others to read, whatever is refused now.
+                    self.clear(&journal)?;
+                    self.check(options)?;
+                    return self.begin(journal, options, label);
+                };
+                self.resume(journal, staging, options, found, newest)
+            }
             Recovery::Published { label, mark, announced } => {
                 Ok(Opened::Published(Published { site: self, journal, label, mark, announced }))
             }
@@ -280,17 +288,13 @@ impl Site {
     fn resume(
         self,
         journal: Claim,
+        staging: Claim,
         options: &StageOptions,
         label: Label,
         newest: Option<(u64, Option<Checkpoint>)>,
     ) -> Result<Opened, TargetError> {
         let path = self.place.sibling(&self.names.staging);
-        let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
-            return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
-        };
-        self.place.check_ours(&staging.name, &*staging.file)?;
-        // A crash on the way to publish leaves it with the rights of the file that it was to replace. Before anything else:
-        // whatever is refused now, it is its owner's alone.
+        // Where modes are not changed, that is seen here.
         let protected = staging.file.make_private();
         self.place.check_writable()?;
         self.check(options)?;
@@ -348,7 +352,8 @@ impl Site {
         let Some(journal) = Claim::find(&self.place, &self.names.journal)? else {
             return Ok(Journalled::Nothing);
         };
-        let Err(not_ours) = self.place.check_ours(&journal.name, &*journal.file) else {
+        let ours = self.place.check_ours(&journal.name, &*journal.file);
+        let Err(not_ours) = ours.and_then(|()| self.check_closed(&journal)) else {
             return Ok(Journalled::Ours(journal));
         };
         let found = match earlier {
@@ -359,6 +364,35 @@ impl Site {
         let path = self.place.sibling(&journal.name);
         journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
         Ok(found)
+    }
+
+    /// A journal is made for its owner alone. One that others may write is another file, which whoever may rename files here
+    /// has put there, and may hold open.
+    fn check_closed(&self, journal: &Claim) -> Result<(), TargetError> {
+        match self.is_open(&*journal.file, &journal.name)? {
+            true => Err(TargetError::OpenToOthers { path: self.place.sibling(&journal.name) }),
+            false => Ok(()),
+        }
+    }
+
+    /// The staging file of an earlier attempt. `None`: others may read or write it, so that whoever opened it in time would
+    /// read and write the target. Either a crash came between the likeness of a replaced target and the rename, or it is
+    /// another file of ours that somebody has renamed. Nothing tells which.
+    fn find_staging(&self) -> Result<Option<Claim>, TargetError> {
+        let path = self.place.sibling(&self.names.staging);
+        let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
+            return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
+        };
+        self.place.check_ours(&staging.name, &*staging.file)?;
+        let is_open = self.is_open(&*staging.file, &staging.name)?;
+        Ok((!is_open).then_some(staging))
+    }
+
+    /// Where all files are open to others, this one has to be as well.
+    fn is_open(&self, file: &dyn StorageFile, name: &OsStr) -> Result<bool, TargetError> {
+        let open = file.is_open_to_others();
+        let open = open.map_err(|error| TargetError::io(&self.place.sibling(name), "examine", error))?;
+        Ok(open && probe::keeps_modes(&self.place, &self.names.probes[0])?)
     }
 
     fn keeps_owners(&self, not_ours: &TargetError) -> Result<bool, TargetError> {

@@ -52,7 +52,7 @@ fn what_a_failed_publish_keeps_is_its_owners_alone() {
 }
 
 #[test]
-fn what_a_crash_leaves_with_the_targets_rights_gets_its_own_back_before_it_is_gone_on_with() {
+fn what_a_crash_leaves_with_the_targets_rights_goes_before_anything_is_refused() {
     let replaced = |directory: &Path| {
         fs::write(directory.join("target"), b"old").unwrap();
         chmod(&directory.join("target"), 0o640);
@@ -73,10 +73,82 @@ fn what_a_crash_leaves_with_the_targets_rights_gets_its_own_back_before_it_is_go
     assert_eq!(mode(directory.path(), STAGING), 0o640, "the crash came behind the likeness");
     // Whatever is refused then: a target that must not be replaced, for instance.
     assert!(matches!(open(directory.path()), Err(TargetError::Exists { .. })));
-    assert_eq!(mode(directory.path(), STAGING), 0o600);
+    assert_eq!(names(directory.path()), [JOURNAL, "target"]);
     let options = StageOptions { existing: Existing::Replace, ..StageOptions::default() };
-    resume(resumable(StagedFile::open(&directory.path().join("target"), &options, &label()).unwrap()));
+    let opened = StagedFile::open(&directory.path().join("target"), &options, &label());
+    go_on(&mut fresh(opened.unwrap()), 0).unwrap();
     assert_eq!(mode(directory.path(), "target"), 0o640);
+    assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
+}
+
+#[test]
+fn a_file_that_others_may_have_open_is_neither_staging_file_nor_journal() {
+    for (name, given) in [(STAGING, 0o644), (STAGING, 0o602), (JOURNAL, 0o604), (JOURNAL, 0o620)] {
+        let directory = tempfile::tempdir().unwrap();
+        interrupted(directory.path(), 2);
+        let path = directory.path().join(name);
+        chmod(&path, given);
+        let held = fs::File::open(&path).unwrap();
+        match (open(directory.path()), name) {
+            (Err(TargetError::OpenToOthers { path }), JOURNAL) => assert!(path.ends_with(JOURNAL)),
+            (Ok(Opened::Fresh(mut sink)), STAGING) => go_on(&mut sink, 0).unwrap(),
+            (other, _) => panic!("{name} {given:o}: {other:?}"),
+        }
+        let options = StageOptions { earlier: Earlier::Discard, ..StageOptions::default() };
+        if name == JOURNAL {
+            let opened = StagedFile::open(&directory.path().join("target"), &options, &label());
+            go_on(&mut fresh(opened.unwrap()), 0).unwrap();
+        }
+        assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
+        let target = fs::metadata(directory.path().join("target")).unwrap();
+        assert_ne!(held.metadata().unwrap().ino(), target.ino(), "{name} {given:o}");
+    }
+}
+
+#[test]
+fn a_file_that_another_user_has_put_to_a_shared_target_meanwhile_is_no_model_and_is_not_replaced() {
+    if !geteuid().is_root() {
+        return; // Only root can make the files of another user that this is about.
+    }
+    let directory = tempfile::tempdir().unwrap();
+    chmod(directory.path(), 0o1777);
+    let target = directory.path().join("target");
+    let options = StageOptions { existing: Existing::Replace, ..StageOptions::default() };
+    let mut sink = fresh(StagedFile::open(&target, &options, &label()).unwrap());
+    fs::write(&target, b"bait").unwrap();
+    chmod(&target, 0o666);
+    std::os::unix::fs::lchown(&target, Some(65_534), None).unwrap();
+    let Err(CommitError::NotCommitted(error)) = go_on(&mut sink, 0) else { panic!("given away") };
+    assert!(error.to_string().contains("belongs to another user"), "{error}");
+    drop(sink);
+    assert_eq!(fs::read(&target).unwrap(), b"bait");
+    let staged = fs::metadata(directory.path().join(STAGING)).unwrap();
+    assert_eq!((staged.uid(), staged.mode() & 0o777), (0, 0o600));
+}
+
+#[test]
+fn a_published_attempt_gives_its_mode_to_no_other_file_that_comes_to_the_targets_name() {
+    let whole = {
+        let scratch = tempfile::tempdir().unwrap();
+        let rig = Rig::over(scratch.path());
+        attempt(&rig).unwrap();
+        rig.calls()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::over(directory.path());
+    // The mode, three syncs and the journal's removal come behind the rename.
+    rig.fail_calls(whole - 5..usize::MAX);
+    attempt(&rig);
+    let Ok(Opened::Published(published)) = open(directory.path()) else { panic!("not published") };
+    let secret = directory.path().join("secret");
+    fs::write(&secret, b"secret").unwrap();
+    chmod(&secret, 0o600);
+    fs::rename(&secret, directory.path().join("target")).unwrap();
+    let error = published.finish().unwrap_err();
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Misplaced>());
+    assert!(matches!(inner, Some(Misplaced::Swapped { .. })), "{error}");
+    assert_eq!(mode(directory.path(), "target"), 0o600);
+    assert_eq!(names(directory.path()), ["target"]);
 }
 
 /// The mode that a new file has in this process.
@@ -397,6 +469,7 @@ fn a_file_that_is_no_journal_is_not_taken_for_one_that_says_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let notes = b"somebody's notes. ".repeat(300);
     fs::write(directory.path().join(JOURNAL), &notes).unwrap();
+    chmod(&directory.path().join(JOURNAL), 0o600);
     let seen = StagedFile::look(&directory.path().join("target"), Existing::Refuse);
     for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
         assert!(error.to_string().contains(JOURNAL), "{error}");

@@ -20,7 +20,7 @@ use rustix::{
 use super::{Existing, misplaced::Misplaced, names::NAME_LEN_MAX};
 use crate::{
     CommitError, TargetError, TargetKind, classify,
-    storage::{Disk, FileId, FileStamp, Ownership, Storage, StorageFile, retried},
+    storage::{Disk, FileId, FileStamp, Ownership, Storage, StorageFile, may_be_replaced, retried},
 };
 
 /// A directory behind the seam, and a name in it. Where it is a real one, what would fail at the end can be seen here at
@@ -196,17 +196,11 @@ impl Place {
         }
     }
 
-    /// In a sticky directory a file is replaced by its owner or the directory's. Where everyone may put files, only by its
-    /// owner: root or the directory's owner could, and would be led to give the new file to whoever put the old one there.
     fn check_sticky(&self, directory: BorrowedFd<'_>, target: &Stat) -> Result<(), TargetError> {
         let directory = fstat(directory).map_err(|error| TargetError::io(&self.path, "examine", error))?;
-        let user = rustix::process::geteuid().as_raw();
-        let mode = Mode::from_raw_mode(directory.st_mode);
-        let sticky = mode.contains(Mode::SVTX);
-        let ours = target.st_uid == user || directory.st_uid == user && !mode.contains(Mode::WOTH);
-        match sticky && !ours {
-            true => Err(TargetError::SomeoneElses { path: self.path.clone() }),
-            false => Ok(()),
+        match may_be_replaced(&directory, target) {
+            true => Ok(()),
+            false => Err(TargetError::SomeoneElses { path: self.path.clone() }),
         }
     }
 }

@@ -24,6 +24,15 @@ pub(super) fn keeps_owners(place: &Place, name: &OsStr) -> Result<bool, TargetEr
     tried.map_err(|error| cannot_create(place, name, error))
 }
 
+/// Whether a file that this process has just made for itself alone is its alone.
+pub(super) fn keeps_modes(place: &Place, name: &OsStr) -> Result<bool, TargetError> {
+    let tried = with_probe(&*place.storage, name, |storage| match storage.open(name)? {
+        Some(probe) => Ok(!probe.is_open_to_others()?),
+        None => Err(io::ErrorKind::NotFound.into()),
+    });
+    tried.map_err(|error| cannot_create(place, name, error))
+}
+
 /// Refuses a file system that can give a file a name neither by a rename that replaces nothing nor by a link: it could
 /// not publish what must not replace anything.
 pub(super) fn check_publish(place: &Place, name: &OsStr, second: &OsStr) -> Result<(), TargetError> {

@@ -3,10 +3,11 @@
 
 use std::io;
 
-use super::{claim::Claim, notice::is_refusal, opening::Site};
+use super::{claim::Claim, misplaced::Misplaced, notice::is_refusal, opening::Site};
 use crate::{
     Checkpoint,
     journal::{Announced, Label, WriterId},
+    storage::FileStamp,
 };
 
 /// An attempt that was published, and the crash came before its journal was removed. Dropped, it stays as it is.
@@ -39,9 +40,12 @@ impl Published {
     ///
     /// # Errors
     /// The medium's own. The target stands in any case.
+    ///
+    /// [`Misplaced::Swapped`] where another file has come to the target's name: that is left as it is, and what is beside it
+    /// goes, for it vouches for nothing any more.
     pub fn finish(self) -> io::Result<()> {
         let Site { place, names } = &self.site;
-        self.give_mode()?;
+        let in_place = self.give_mode()?;
         place.storage.sync()?;
         // A file system without a rename that replaces nothing can leave both names on the file.
         let staged = place.storage.id_at(&names.staging)?;
@@ -49,23 +53,49 @@ impl Published {
             place.storage.remove(&names.staging)?;
         }
         self.journal.remove(place)?;
-        place.storage.sync()
+        place.storage.sync()?;
+        match in_place {
+            InPlace::Yes => Ok(()),
+            InPlace::No => Err(io::Error::other(Misplaced::Swapped { path: place.path().into() })),
+        }
     }
 
     /// A crash between the rename and this leaves a new target its owner's alone.
-    fn give_mode(&self) -> io::Result<()> {
-        let Some(mode) = self.announced.mode_due else { return Ok(()) };
+    fn give_mode(&self) -> io::Result<InPlace> {
         let place = &self.site.place;
+        let due = &self.announced.stamp;
+        let stands = |found: Option<FileStamp>| found.is_some_and(|found| found.is_of_same_file(due));
+        if !stands(place.storage.stamp_at(&place.name)?) {
+            return Ok(InPlace::No);
+        }
+        let Some(mode) = self.announced.mode_due else { return Ok(InPlace::Yes) };
         let target = match place.storage.open(&place.name) {
             Ok(Some(target)) => target,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(InPlace::No),
             // Not its owner's alone any more: somebody has given it another mode, or another file.
-            Err(error) if is_refusal(&error) || error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+            Err(error) if is_refusal(&error) || error.kind() == io::ErrorKind::InvalidInput => {
+                return Ok(InPlace::Yes);
+            }
             Err(error) => return Err(error),
         };
-        match target.give_mode(mode) {
-            Err(error) if is_refusal(&error) => Ok(()),
-            given => given.and_then(|()| target.sync_all()),
+        // Asked of the open file: whoever can write the directory can put another one of ours there at any moment.
+        if !stands(Some(target.stamp()?)) {
+            return Ok(InPlace::No);
         }
+        match target.give_mode(mode & PERMISSIONS) {
+            Err(error) if is_refusal(&error) => {}
+            given => given.and_then(|()| target.sync_all())?,
+        }
+        Ok(InPlace::Yes)
     }
 }
+
+/// Whether the file that was announced stands at the target's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum InPlace {
+    Yes,
+    No,
+}
+
+/// The bits of a mode that say who may read, write and run: never as whom.
+const PERMISSIONS: u32 = 0o777;

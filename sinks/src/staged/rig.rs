@@ -200,6 +200,10 @@ impl StorageFile for RigFile {
         self.state.change(|| self.file.set_len(len))
     }
 
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        self.file.is_open_to_others()
+    }
+
     fn ownership(&self) -> io::Result<Ownership> {
         match self.state.squashes_owners.load(Ordering::Relaxed) {
             true => Ok(Ownership::SomeoneElses { owner: 65_534 }),

@@ -182,6 +182,11 @@ impl StorageFile for DiskFile {
         })
     }
 
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        let mode = Mode::from_raw_mode(fstat(&self.file)?.st_mode);
+        Ok(mode.intersects(Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH))
+    }
+
     fn try_lock(&self) -> io::Result<Lock> {
         match retried(|| flock(&self.file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => Ok(Lock::Taken),

@@ -31,9 +31,27 @@ pub(super) fn apply(
         Existing::Replace => Replaced::find(directory, target)?,
     };
     match replaced {
+        // Asked again, of the file that is the model: another one may have come to the name since the attempt began.
+        Some(replaced) if !may_be_replaced(&fstat(directory)?, &replaced.stat) => {
+            let message = format!(
+                "{}: belongs to another user in a shared directory, and is not replaced",
+                target.to_string_lossy()
+            );
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+        }
         Some(replaced) => replaced.apply(staging),
         None => Ok(Likeness::New { mode: (Mode::from_raw_mode(0o666) - umask()).as_raw_mode() }),
     }
+}
+
+/// Whether the file `target` in `directory` may be replaced, and be the model of what replaces it: in a sticky directory by
+/// its owner or the directory's; where everyone may put files, only by its owner. Root or the directory's owner could as
+/// well, and would be led to give the new file to whoever put the old one there.
+pub(crate) fn may_be_replaced(directory: &Stat, target: &Stat) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    let mode = Mode::from_raw_mode(directory.st_mode);
+    let ours = target.st_uid == user || directory.st_uid == user && !mode.contains(Mode::WOTH);
+    ours || !mode.contains(Mode::SVTX)
 }
 
 /// The file that stands at the target's name.

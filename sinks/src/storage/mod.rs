@@ -20,6 +20,7 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 
 pub(crate) use ahead::Ahead;
 pub use disk::Disk;
+pub(crate) use likeness::may_be_replaced;
 pub(crate) use patience::{Patience, retried};
 
 use crate::Existing;
@@ -110,6 +111,14 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own.
     fn ownership(&self) -> io::Result<Ownership> {
         Ok(Ownership::Ours)
+    }
+
+    /// Whether others than its owner may read or write it. A medium without users says that they may not.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// Takes the exclusive lock that goes with the open file and ends with it.

@@ -4,7 +4,7 @@
 use std::fs::{self, File, FileTimes, Permissions};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -92,14 +92,13 @@ impl Place {
     }
 
     pub(crate) fn put(&self, left: &Left) {
-        fs::write(self.staging(), &left.staging).unwrap();
-        fs::write(self.journal(), &left.journal).unwrap();
+        put_private(&self.staging(), &left.staging);
+        put_private(&self.journal(), &left.journal);
         self.put_state(left);
     }
 
     pub(crate) fn put_state(&self, left: &Left) {
-        fs::write(&left.state_path, &left.state).unwrap();
-        fs::set_permissions(&left.state_path, Permissions::from_mode(0o600)).unwrap();
+        put_private(&left.state_path, &left.state);
     }
 
     /// Another stream of the same input, whose output is gone again.
@@ -122,6 +121,12 @@ impl Place {
         fs::remove_file(self.output()).unwrap();
         sealed
     }
+}
+
+/// Puts a file there for its owner alone, as what is kept is made.
+pub(crate) fn put_private(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Cancels once so many segments have committed.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use cofferdam::{Earlier, ErrorKind, Existing, Recipients, Sealer, WrappingKey};
 
-use crate::place::{Left, Place};
+use crate::place::{Left, Place, put_private};
 use crate::reference::{self, Key};
 use crate::streams::map::segments;
 use crate::streams::{self, KEY, OTHER_KEY, SEGMENT, counted, names_in, small_sealer};
@@ -29,8 +29,8 @@ fn of_attacker() -> Sealer {
 }
 
 fn plant(victim: &Place, left: &Left) {
-    fs::write(victim.staging(), &left.staging).unwrap();
-    fs::write(victim.journal(), &left.journal).unwrap();
+    put_private(&victim.staging(), &left.staging);
+    put_private(&victim.journal(), &left.journal);
 }
 
 /// The victim's sealed stream opens with his key, holds his input, and does not open with the attacker's.
@@ -87,7 +87,7 @@ fn a_planted_tail_behind_our_own_segments_is_not_resumed() {
 fn a_planted_journal_alone_is_refused_or_nothing() {
     let victim = Place::new(counted(4 * SEGMENT));
     let (_attacker, left) = planted(&victim, &[]);
-    fs::write(victim.journal(), &left.journal).unwrap();
+    put_private(&victim.journal(), &left.journal);
     victim.seal(&small_sealer()).unwrap();
     assert_victims(&victim);
 }
@@ -118,7 +118,7 @@ fn a_planted_finished_output_is_not_called_sealed_with_a_journal_or_without_one(
         let standing = fs::read(attacker.output()).unwrap();
         fs::write(victim.output(), &standing).unwrap();
         if with_journal {
-            fs::write(victim.journal(), &left.journal).unwrap();
+            put_private(&victim.journal(), &left.journal);
         }
         for _ in 0..2 {
             let refused = victim.seal(&small_sealer()).unwrap_err();

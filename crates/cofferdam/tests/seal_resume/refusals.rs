@@ -14,7 +14,7 @@ use cofferdam::{
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use sinks::{Checkpoint, Label, Opened, StageOptions, StagedFile, StreamingSink};
 
-use crate::place::{Place, whole_segments};
+use crate::place::{Place, put_private, whole_segments};
 use crate::reference::{self, Key};
 use crate::streams::{self, FRAME, KEY, SEGMENT, counted, names_in, small_sealer, threads};
 
@@ -167,7 +167,7 @@ fn a_journal_of_something_else_is_refused_and_kept() {
 fn a_file_that_is_no_journal_is_removed_by_no_sealing_that_was_not_told_to() {
     let place = Place::new(counted(2 * SEGMENT));
     let notes = b"somebody's notes. ".repeat(300);
-    fs::write(place.journal(), &notes).unwrap();
+    put_private(&place.journal(), &notes);
     let plainly = || small_sealer().seal_file(&place.input(), &place.output());
     for refused in [plainly(), place.seal(&small_sealer())] {
         let refused = refused.unwrap_err();
@@ -366,6 +366,6 @@ fn a_journal_that_names_another_stream_as_published_is_not_believed() {
     let inode = fs::metadata(place.output()).unwrap().ino();
     fs::write(place.output(), place.seal_to_another_output()).unwrap();
     assert_eq!(fs::metadata(place.output()).unwrap().ino(), inode);
-    fs::write(place.journal(), journal).unwrap();
+    put_private(&place.journal(), &journal);
     assert_taken_for_changed(&place, "another stream");
 }
