@@ -53,6 +53,10 @@ pub(crate) struct Receive {
 
 impl Receive {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        if self.target.as_os_str() == "-" {
+            return Err(Failure::usage("a receiver makes a file, and writes nothing to standard output")
+                .advise("Give the file's name; `restore SEALED -` is for a pipe."));
+        }
         self.check_files()?;
         let cancel = interrupt::install(report)?;
         let security = self.protection.security()?;

@@ -108,6 +108,9 @@ fn sentence(target: &Path, found: &Leftovers) -> String {
 fn headline(found: &Leftovers) -> &'static str {
     match (found.attempt, &found.staging, &found.state) {
         (Attempt::Restore, ..) => "a restore has not ended; the same command goes on from there",
+        (Attempt::Sealing, Some(_), Some(_)) if found.sealing.is_none() => {
+            "a sealing has not ended, and its state cannot be used"
+        }
         (Attempt::Sealing, Some(_), Some(_)) => {
             "a sealing has not ended; the same command goes on from there"
         }

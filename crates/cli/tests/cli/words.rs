@@ -151,6 +151,12 @@ fn what_the_program_notes_for_itself_is_not_shown_as_metadata_of_the_operator() 
 }
 
 #[test]
+fn a_receiver_has_no_standard_output_to_write_to() {
+    let place = Place::new();
+    place.run(["receive", "--listen", "unix:no/where", "-"]).assert_failed(2, "a receiver makes a file");
+}
+
+#[test]
 fn a_receiver_that_is_not_there_is_asked_after() {
     let place = Place::with_sealed(1);
     let ran = place.run(["restore", "-i", "key.txt", "sealed.cfd", "unix:nobody"]);
