@@ -109,8 +109,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   rewrapped file, generation, slots
-  status    target, attempt (\"restore\", \"sealing\", \"published\", \"unknown\"), staging, staging_len, durable_len, journal,
-            state, stream_id, input_len, problems
+  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
+            staging_len, durable_len, journal, state, stream_id, input_len, problems
   discarded target, removed
   bench     directory, file_system, free, load, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
             thread_counts, busy, advice: see `cofferdam bench --help`

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sinks::{Existing, Seen, StagedFile, TargetError};
 
 use crate::checkpoint::sink_len_of;
-use crate::restore_label::RestoreLabel;
+use crate::restore_label::{RECEIVER_LABEL, RestoreLabel};
 use crate::seal_resume::sealing_label;
 use crate::sealing_state::{StatePlace, real_path};
 use crate::state_dir::StateDir;
@@ -22,7 +22,7 @@ pub struct Leftovers {
     pub staging: Option<(PathBuf, u64)>,
     /// The journal beside the target.
     pub journal: Option<PathBuf>,
-    /// Bytes of a restore that are durable, as its journal says without a key to check that.
+    /// Bytes of a restore, or of what is received, that are durable, as the journal says without a key to check that.
     pub durable_len: Option<u64>,
     /// Where the state of a sealing is.
     pub state: Option<PathBuf>,
@@ -42,6 +42,8 @@ pub enum Attempt {
     Restore,
     /// A sealing.
     Sealing,
+    /// A receiver's, of a restore that runs elsewhere.
+    Receiving,
     /// Something that this release does not know.
     Unknown,
     /// It had put the target in place, and was cut off while it tidied up.
@@ -79,6 +81,10 @@ pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, E
             found.durable_len = mark.as_ref().map(sink_len_of);
         }
         Ok(Seen::Unfinished { label, .. }) if label == sealing_label() => found.attempt = Attempt::Sealing,
+        Ok(Seen::Unfinished { label, mark }) if label.as_bytes() == RECEIVER_LABEL => {
+            found.attempt = Attempt::Receiving;
+            found.durable_len = mark.as_ref().map(sink_len_of);
+        }
         Ok(Seen::Unfinished { .. }) => found.attempt = Attempt::Unknown,
         Err(error) => {
             found.attempt = Attempt::Unknown;

@@ -47,6 +47,7 @@ use sinks::peer::{Ending, Published, ReceiveError, Receiver};
 use sinks::{CommitError, Earlier, Existing, Label, Opened, StageOptions, StagedFile, StreamingSink};
 
 use crate::checkpoint::claim_of;
+use crate::restore_label::RECEIVER_LABEL;
 use crate::standing::{self, Standing};
 use crate::tentative::{resolved, tell_kept};
 use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};
@@ -144,7 +145,7 @@ fn receive(
 /// The receiver's sink. Where an earlier receiver has put the target in place, and was cut off before it had tidied up, if its
 /// journal is right, the stream is compared with the target; or replaces it, if that is wanted.
 fn open(target: &Path, options: &StageOptions) -> Result<Box<dyn StreamingSink>, Error> {
-    let label = Label::new(LABEL).expect("a short label");
+    let label = Label::new(RECEIVER_LABEL).expect("a short label");
     for _ in 0..ATTEMPTS_MAX {
         let published = match StagedFile::open(target, options, &label).map_err(Error::target)? {
             Opened::Fresh(sink) => return Ok(Box::new(sink)),
@@ -178,7 +179,5 @@ fn failed(error: ReceiveError) -> Error {
     }
 }
 
-/// What a receiver calls its journal: it knows nothing of the stream by which to call it.
-const LABEL: &[u8] = b"cofferdam/v1/receive";
 /// How often other receivers may come in between.
 const ATTEMPTS_MAX: usize = 3;

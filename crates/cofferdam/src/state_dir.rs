@@ -14,7 +14,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fsync, openat, renameat,
     unlinkat,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::{Error, ErrorKind};
@@ -37,7 +37,7 @@ impl StateDir {
     /// A symbolic link is followed: whose the directory is, and who can write it, is asked of what was opened.
     pub(crate) fn open(path: &Path) -> Result<Option<StateDir>, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = match retry_on_intr(|| openat(CWD, path, flags, Mode::empty())) {
+        let directory = match openat(CWD, path, flags, Mode::empty()) {
             Ok(directory) => directory,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed(path, "opened", error.into())),
@@ -55,7 +55,7 @@ impl StateDir {
     /// write it would be believed, and whoever else could read it would know what it holds.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match retry_on_intr(|| openat(&self.directory, name, flags, Mode::empty())) {
+        let file = match openat(&self.directory, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::NXIO) => return Err(self.not_ours(name)),
@@ -114,7 +114,7 @@ impl StateDir {
             Err(error) => return Err(self.failed(name, "removed", error.into())),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = retry_on_intr(|| openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR));
+        let made = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR);
         let mut file = File::from(made.map_err(|error| self.failed(name, "made", error.into()))?);
         let stat = fstat(&file).map_err(|error| self.failed(name, "examined", error.into()))?;
         if !is_private(&stat) {

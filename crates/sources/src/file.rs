@@ -12,7 +12,7 @@ use std::{
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::{Arrival, ReadAt, Source};
+use crate::{Arrival, ReadAt, Source, patience::retried};
 
 /// A regular file or a block device, read in order or at offsets.
 ///
@@ -175,12 +175,7 @@ fn len_of_device(file: &mut File) -> io::Result<u64> {
 }
 
 fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match file.read_at(buffer, offset) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
+    retried(|| file.read_at(buffer, offset))
 }
 
 fn shortened(offset: u64, len: u64) -> io::Error {

@@ -21,6 +21,7 @@
 mod bytes;
 mod file;
 mod open;
+mod patience;
 mod pipe;
 mod reader;
 mod source;

@@ -52,6 +52,7 @@ impl PipeSource {
             match poll(&mut fds, Some(&timeout)) {
                 Ok(0) => return Ok(Readiness::Idle),
                 Ok(_) => return Ok(Readiness::Ready),
+                Err(Errno::INTR) if left.is_zero() => return Ok(Readiness::Idle),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -86,7 +87,11 @@ impl Source for PipeSource {
             match self.file.read(buffer) {
                 Ok(0) => return Ok(Arrival::End),
                 Ok(count) => return Ok(Arrival::Bytes(count)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if Instant::now() >= deadline {
+                        return Ok(Arrival::NothingYet);
+                    }
+                }
                 // Another reader was faster, on a descriptor that does not block.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Arrival, ReadAt, Source};
+use crate::{Arrival, ReadAt, Source, patience::retried};
 
 /// Any [`Read`] as a source.
 ///
@@ -39,14 +39,10 @@ impl<R: Read + Send> Source for ReaderSource<R> {
         if buffer.is_empty() {
             return Ok(Arrival::Bytes(0));
         }
-        loop {
-            match self.reader.read(buffer) {
-                Ok(0) => return Ok(Arrival::End),
-                Ok(count) => return Ok(Arrival::Bytes(count)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        Ok(match retried(|| self.reader.read(buffer))? {
+            0 => Arrival::End,
+            count => Arrival::Bytes(count),
+        })
     }
 }
 

@@ -77,6 +77,7 @@ fn name_of(attempt: Attempt) -> Option<&'static str> {
         Attempt::Nothing => None,
         Attempt::Restore => Some("restore"),
         Attempt::Sealing => Some("sealing"),
+        Attempt::Receiving => Some("receiving"),
         Attempt::Published => Some("published"),
         _ => Some("unknown"),
     }
@@ -115,6 +116,9 @@ fn headline(found: &Leftovers) -> &'static str {
             "a sealing has not ended; the same command goes on from there"
         }
         (Attempt::Sealing, Some(_), None) => "a sealing has not ended, and no state of it is kept here",
+        (Attempt::Receiving, ..) => {
+            "a restore that comes from elsewhere has not ended; the same `receive` goes on from there"
+        }
         (Attempt::Published, ..) => {
             "an attempt has put the target in place, and was cut off while it tidied up"
         }

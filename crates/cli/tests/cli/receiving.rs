@@ -288,6 +288,10 @@ fn a_receiver_that_is_interrupted_says_what_it_keeps_and_leaves_no_socket() {
     assert!(ran.stderr.contains("run the same command again to go on from there"), "{}", ran.stderr);
     assert!(!place.path("socket").exists());
     sender.kill();
+    let shown = place.run(["status", "--json", "target"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["attempt"], "receiving");
+    assert!(shown["durable_len"].as_u64() >= Some(2 * SEGMENT_LEN as u64), "{shown}");
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
     assert!(restored_from(&place) >= 2 * SEGMENT_LEN as u64);
     assert_received(&place, receiver);
