@@ -117,7 +117,7 @@ fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Re
     };
     advance(walk, proved.segments)?;
     assert_eq!(walk.plaintext_offset(), proved.plaintext_len, "what was proved is what the entries say");
-    Ok(Committed { sink_len: proved.plaintext_len, durable_len: 0, ..proved })
+    Ok(Committed { sink_len: proved.plaintext_len, ..proved })
 }
 
 /// How far the segments of `feed` are what was sealed.

@@ -285,6 +285,27 @@ fn threads_memory_and_durability_may_differ_between_the_runs() {
     scene.assert_restored();
 }
 
+/// The least that a resumed restore says to be durable.
+struct LeastDurable(AtomicU64);
+
+impl Observer for LeastDurable {
+    fn progress(&self, progress: &Progress) {
+        self.0.fetch_min(progress.durable, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_was_durable_before_is_said_to_be_so_from_the_first_report_on() {
+    let scene = Scene::new();
+    let each = scene.opener(&Stop::after(8)).durability(Durability::Each);
+    let durable = scene.restore(&each, Reading::Placed).0.unwrap_err().kept().unwrap();
+    assert!(durable >= 8 * SEGMENT as u64);
+    let least = Arc::new(LeastDurable(AtomicU64::new(u64::MAX)));
+    let at_finish = opener().durability(Durability::AtFinish).observer(least.clone());
+    scene.restore(&at_finish, Reading::Placed).0.unwrap();
+    assert_eq!(least.0.load(Ordering::SeqCst), durable);
+}
+
 #[test]
 fn what_is_kept_of_another_stream_is_refused_and_stays_until_it_is_discarded() {
     let mut scene = Scene::new();
