@@ -1,20 +1,24 @@
-//! Owns every pair of key copies: each in each state, one generation or two, opened, verified, and verified without a key.
+//! Owns every pair of key copies: each in each state, one generation or two, opened, verified, verified without a key, and
+//! inspected.
 //! Refuses to know how a copy is judged; what is due is the table of FORMAT F5.17, written down here once more.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod streams;
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cofferdam::{Identities, Opener, Warning};
+use cofferdam::{Identities, KeyCopySummary, Opener, SlotSummary, Warning, inspect};
 use framing::{KeyCopy, Preamble, Slot};
 use keys::{KeySchedule, StreamKey};
 use sha2::{Digest, Sha256};
 
 use streams::forge::{schedule, stream_key};
 use streams::map::{Kind, ranges};
-use streams::{FRAME, READINGS, Shared, class_of, counted, open, opener, seal, small_sealer, verify};
+use streams::{
+    FRAME, READINGS, Shared, class_of, counted, open, opener, scratch, seal, small_sealer, verify,
+};
 
 /// What a copy is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,6 +168,33 @@ fn without_a_key_every_pair_of_copies_is_verified_as_the_table_says() {
             if let Ok(verified) = verified {
                 assert_eq!(verified.warnings, Vec::from_iter(warning), "{what}");
             }
+        }
+    });
+}
+
+/// Of each copy that is usable and has well-formed slots, an inspection shows what it says of itself.
+#[test]
+fn an_inspection_shows_every_pair_of_copies_that_a_stream_opens_with() {
+    let maker = Maker::new();
+    let directory = scratch();
+    let path = directory.path().join("sealed.cfd");
+    let shown = |state, generation| {
+        let slots = match state {
+            Unusable | TooMany => return None,
+            Longer => vec![SlotSummary::KeyFile, SlotSummary::Unknown(900)],
+            Good | Closed | MacWrong => vec![SlotSummary::KeyFile],
+        };
+        Some(KeyCopySummary { generation, slots })
+    };
+    each(|states, generations| {
+        let what = format!("{states:?} of {generations:?}");
+        let (class, warning, _) = due(states, generations, false);
+        fs::write(&path, maker.stream(states, generations)).unwrap();
+        let seen = inspect(&path);
+        assert_eq!(class_of(&seen), class, "{what}");
+        if let Ok(seen) = seen {
+            assert_eq!(seen.key_copies, [0, 1].map(|copy| shown(states[copy], generations[copy])), "{what}");
+            assert_eq!(seen.warnings, Vec::from_iter(warning), "{what}");
         }
     });
 }
