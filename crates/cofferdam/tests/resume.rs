@@ -235,6 +235,40 @@ fn a_byte_that_changed_in_between_is_found_and_its_segment_read_again() {
     }
 }
 
+/// Cancels once the first kept segment has been proved. How much is good, nobody knows then, and nothing is to be said of it.
+struct StopProving(CancelToken);
+
+impl Observer for StopProving {
+    fn progress(&self, progress: &Progress) {
+        panic!("{progress:?}");
+    }
+
+    fn proving(&self, _: u64) {
+        self.0.cancel();
+    }
+
+    fn resumed(&self, kept: u64, _: u64) {
+        panic!("{kept} bytes are said to be kept");
+    }
+
+    fn warning(&self, warning: &Warning) {
+        panic!("{warning}");
+    }
+}
+
+#[test]
+fn a_cancellation_while_it_is_proved_what_was_kept_loses_none_of_it() {
+    let scene = Scene::new();
+    let kept = scene.interrupt(10, Reading::Placed);
+    let cancel = CancelToken::new();
+    let stopped = opener().threads(threads(2)).cancel(cancel.clone()).observer(Arc::new(StopProving(cancel)));
+    let (cancelled, _) = scene.restore(&stopped, Reading::Placed);
+    assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
+    let restored = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap();
+    assert!(restored.kept >= kept, "{} bytes are left of {kept}", restored.kept);
+    scene.assert_restored();
+}
+
 #[test]
 fn what_a_pipe_brings_again_is_compared_with_what_is_kept_and_mended() {
     let scene = Scene::new();
