@@ -285,3 +285,31 @@ impl MakeDurable for DurableBehind {
         if segments_of(mark) <= self.from { Ok(()) } else { self.durable.make_durable(mark) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    struct Noted(Mutex<Vec<u64>>);
+
+    impl MakeDurable for Noted {
+        fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+            self.0.lock().expect("nobody panics with it").push(segments_of(mark));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_is_asked_to_make_durable_what_lies_behind_its_own_mark_alone() {
+        let noted = Arc::new(Noted(Mutex::default()));
+        let behind = DurableBehind { durable: noted.clone(), from: 3 };
+        for segments in [1_u64, 2, 3, 4, 5] {
+            let mut bytes = [0; Checkpoint::LEN];
+            bytes[24..32].copy_from_slice(&segments.to_le_bytes());
+            assert!(behind.make_durable(&Checkpoint::from_bytes(bytes)).is_ok());
+        }
+        assert_eq!(*noted.0.lock().expect("nobody panics with it"), [4, 5]);
+    }
+}
