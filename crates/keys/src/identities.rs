@@ -134,7 +134,7 @@ impl Identities {
     /// [`UnwrapError::Limit`] and [`UnwrapError::Malformed`] as [`check_slots`] finds them, before any
     /// identity is tried. Where no key was accepted: [`UnwrapError::Memory`] if a slot could not be tried for want of
     /// memory, else [`UnwrapError::Mismatch`] if a slot opened, else `Malformed` or `Limit` if a slot was found at fault
-    /// while it was tried (the scrypt work factor is above 20, all of them together ask for more than [`SCRYPT_WORK_MAX`],
+    /// while it was tried (the scrypt work factor is above 20, together they ask for more than [`SCRYPT_WORK_MAX`](crate::SCRYPT_WORK_MAX),
     /// the payload is not 32 bytes), else [`UnwrapError::NoKey`].
     pub fn unwrap(
         &self,
