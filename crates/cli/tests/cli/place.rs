@@ -122,8 +122,12 @@ impl Place {
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--command", "sh on-terminal.sh", "/dev/null"]);
         command.env("COFFERDAM", env!("CARGO_BIN_EXE_cofferdam")).env("R", &self.recipient);
-        command.current_dir(self.directory.path()).stdin(Stdio::null());
-        let shown = command.output().unwrap();
+        // Until it has ended nothing comes, and no end: an end of file would answer whoever reads from the terminal.
+        command.current_dir(self.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut script = command.spawn().unwrap();
+        let input = script.stdin.take();
+        let shown = script.wait_with_output().unwrap();
+        drop(input);
         fs::remove_file(self.path("on-terminal.sh")).unwrap();
         String::from_utf8(shown.stdout).unwrap()
     }
