@@ -83,3 +83,38 @@ fn where_the_time_cannot_be_given_that_is_told_and_the_target_is_published() {
     }
     assert_eq!(refusals, 1, "one of the changes at publish is this one");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_replaced_target_without_an_access_list_does_not_get_the_one_that_its_directory_gives_to_new_files() {
+    use rustix::fs::{XattrFlags, getxattr, removexattr, setxattr};
+
+    // acl(5), and linux/posix_acl_xattr.h: version, then tag, permissions and id of each entry. One user more may write.
+    const LIST: [(u16, u16, u32); 5] = [
+        (0x01, 6, u32::MAX),
+        (0x02, 6, 65_534),
+        (0x04, 6, u32::MAX),
+        (0x10, 6, u32::MAX),
+        (0x20, 0, u32::MAX),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in LIST {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    if setxattr(directory.path(), "system.posix_acl_default", &list, XattrFlags::empty()).is_err() {
+        return; // No access lists here.
+    }
+    fs::write(&target, b"old").unwrap();
+    removexattr(&target, "system.posix_acl_access").unwrap();
+    let before = seen(directory.path()).0;
+    let (mut sink, _) = giving(&Rig::over(directory.path()), Existing::Replace);
+    let (staged, mut found) = (directory.path().join(".target.cofferdam-staging"), [0; 64]);
+    getxattr(&staged, "system.posix_acl_access", &mut found[..]).unwrap();
+    sink.publish(5).unwrap();
+    assert_eq!(seen(directory.path()).0, before);
+    assert!(getxattr(&target, "system.posix_acl_access", &mut found[..]).is_err());
+}

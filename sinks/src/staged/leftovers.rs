@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Existing, StagedFile, claim::Claim, opening::Site, place::Place};
+use super::{Existing, StagedFile, claim::Claim, opening::Site, place::Place, probe};
 use crate::{TargetError, journal::Journal, storage::Ownership};
 
 /// The files beside a target.
@@ -62,7 +62,7 @@ impl Site {
         }
         let staging = Claim::find(place, &self.names.staging)?;
         if let Some(staging) = &staging {
-            self.check_removable(staging)?;
+            self.check_removable(staging, journal.as_ref())?;
         }
         if let Some(journal) = &journal {
             // First, so that nothing vouches for the staging file whenever a crash comes.
@@ -70,6 +70,10 @@ impl Site {
             Journal::erase(&*journal.file).map_err(|error| TargetError::io(&path, "remove", error))?;
         }
         let mut removed = Vec::new();
+        if staging.is_some() || journal.is_some() {
+            // Under the locks, as they are made.
+            removed.extend(probe::remove_left(place, &self.names.probes)?);
+        }
         for claim in staging.iter().chain(&journal) {
             let path = place.sibling(&claim.name);
             claim.remove(place).map_err(|error| TargetError::io(&path, "remove", error))?;
@@ -82,9 +86,18 @@ impl Site {
         Ok(removed)
     }
 
-    /// A second name is no reason to keep this one: only what belongs to someone else is.
-    fn check_removable(&self, staging: &Claim) -> Result<(), TargetError> {
+    /// A second name is no reason to keep this one: only what belongs to someone else is, and did not get its owner from us.
+    fn check_removable(&self, staging: &Claim, journal: Option<&Claim>) -> Result<(), TargetError> {
         let path = self.place.sibling(&staging.name);
+        if let Some(journal) = journal {
+            let records = Journal::read(&*journal.file);
+            let intent = records
+                .map_err(|error| TargetError::io(&self.place.sibling(&journal.name), "read", error))?
+                .intent;
+            if self.is_announced(&intent, staging)? {
+                return Ok(());
+            }
+        }
         match staging.file.ownership().map_err(|error| TargetError::io(&path, "examine", error))? {
             Ownership::SomeoneElses { owner } => Err(TargetError::NotOurs { path, owner }),
             Ownership::Shared | Ownership::Ours => Ok(()),

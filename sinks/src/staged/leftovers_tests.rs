@@ -67,6 +67,23 @@ fn what_is_no_file_of_ours_is_not_removed() {
 }
 
 #[test]
+fn what_a_killed_writer_has_left_of_its_tries_goes_with_its_staging_file_and_a_strangers_file_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    fs::write(directory.path().join(PROBE), b"").unwrap();
+    // Without a lock it may be a writer's that begins just now.
+    assert!(StagedFile::remove_beside(&target).unwrap().is_empty());
+    assert_eq!(names(directory.path()), [PROBE]);
+
+    let second = ".target.cofferdam-probe2";
+    fs::write(directory.path().join(STAGING), b"").unwrap();
+    fs::write(directory.path().join(second), b"a key").unwrap();
+    let removed = StagedFile::remove_beside(&target).unwrap();
+    assert_eq!(removed, [PROBE, STAGING].map(|name| directory.path().join(name)));
+    assert_eq!(names(directory.path()), [second]);
+}
+
+#[test]
 fn a_second_writer_tries_nothing_while_the_first_one_does() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");

@@ -171,6 +171,14 @@ impl StagedFile {
     fn finish(&mut self, len: u64) -> io::Result<Option<u32>> {
         let file = &self.staging.file;
         file.set_len(len)?;
+        let replacing = self.place.existing == Existing::Replace
+            && self.progress.is_some()
+            && self.place.storage.id_at(&self.place.name)?.is_some();
+        if replacing {
+            // Announced first: from the likeness on, its owner and rights do not tell any more that it is ours.
+            file.sync_all()?;
+            self.intend(None)?;
+        }
         let mode_due = match file.take_likeness(&self.place.name, self.place.existing)? {
             Likeness::New { mode } => {
                 // Behind the last change of its contents, and before what the journal notes of the file.
@@ -187,10 +195,17 @@ impl StagedFile {
         };
         // Once: after a failed sync a second one can succeed over lost data.
         unless(Bug::RenameBeforeSync, || file.sync_all())?;
-        if let Some(progress) = &self.progress {
-            unless(Bug::IntentMissing, || progress.intend(self.writer, mode_due))?;
+        if !replacing || mode_due.is_some() {
+            self.intend(mode_due)?;
         }
         Ok(mode_due)
+    }
+
+    fn intend(&self, mode_due: Option<u32>) -> io::Result<()> {
+        match &self.progress {
+            Some(progress) => unless(Bug::IntentMissing, || progress.intend(self.writer, mode_due)),
+            None => Ok(()),
+        }
     }
 
     /// The target is there: it gets its mode and is made durable, and what stands beside it goes. An error in the last of
@@ -362,6 +377,8 @@ mod ahead_tests;
 mod attributes_tests;
 #[cfg(test)]
 mod leftovers_tests;
+#[cfg(test)]
+mod likeness_tests;
 #[cfg(test)]
 mod others_tests;
 #[cfg(test)]

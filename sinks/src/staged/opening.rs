@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Checkpoint, TargetError,
     cursor::Cursor,
-    journal::{Journal, Label, WriterId},
+    journal::{Announced, Intent, Journal, Label, WriterId},
     seeded::{Bug, unless},
     storage::{Ahead, Ownership, Storage, StorageFile},
 };
@@ -203,7 +203,8 @@ impl Site {
     fn recover(self, journal: Claim, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
         let path = self.place.sibling(&journal.name);
         journal.file.forget_cached().map_err(|error| TargetError::io(&path, "examine", error))?;
-        let recovery = match (options.earlier, decide(&self.evidence(&*journal.file)?)) {
+        let evidence = self.evidence(&*journal.file)?;
+        let recovery = match (options.earlier, decide(&evidence)) {
             (Earlier::Resume, recovery) => recovery,
             // What was published is no attempt any more: it is a target, and is discarded where targets are replaced.
             (Earlier::Discard, published @ Recovery::Published { .. })
@@ -220,7 +221,7 @@ impl Site {
                 self.begin(journal, options, label)
             }
             Recovery::Resume { label: found, newest } => {
-                let Some(staging) = self.find_staging()? else {
+                let Some(staging) = self.find_staging(&evidence.intent)? else {
                     // What the target was to hold is not for others to read, whatever is refused now.
                     self.clear(&journal)?;
                     self.check(options)?;
@@ -375,17 +376,33 @@ impl Site {
         }
     }
 
-    /// The staging file of an earlier attempt. `None`: others may read or write it, so that whoever opened it in time would
-    /// read and write the target. Either a crash came between the likeness of a replaced target and the rename, or it is
-    /// another file of ours that somebody has renamed. Nothing tells which.
-    fn find_staging(&self) -> Result<Option<Claim>, TargetError> {
+    /// The staging file of an earlier attempt: the one that its intent announces, with whatever owner and rights it took from
+    /// the target before a crash, or else one that looks like ours. `None`: others may read or write it, so that it is
+    /// another file of ours that somebody has renamed, and may hold open.
+    fn find_staging(&self, intent: &Intent) -> Result<Option<Claim>, TargetError> {
         let path = self.place.sibling(&self.names.staging);
         let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
             return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
         };
+        if self.is_announced(intent, &staging)? {
+            return Ok(Some(staging));
+        }
         self.place.check_ours(&staging.name, &*staging.file)?;
         let is_open = self.is_open(&*staging.file, &staging.name)?;
         Ok((!is_open).then_some(staging))
+    }
+
+    /// Whether a journal of ours announces this very file. Without a time of making it could be another one, under an inode
+    /// number that was free again; and a second name is nothing that we gave it.
+    pub(super) fn is_announced(&self, intent: &Intent, staging: &Claim) -> Result<bool, TargetError> {
+        let Intent::Valid(Announced { stamp: announced, .. }) = intent else { return Ok(false) };
+        let failed = |error| TargetError::io(&self.place.sibling(&staging.name), "examine", error);
+        let found = staging.file.stamp().map_err(failed)?;
+        let shared = staging.file.ownership().map_err(failed)? == Ownership::Shared;
+        Ok(!shared
+            && found.created.is_some()
+            && announced.created.is_some()
+            && found.is_of_same_file(announced))
     }
 
     /// Where all files are open to others, this one has to be as well.

@@ -17,19 +17,19 @@ use rustix::process::geteuid;
 
 use super::{
     resume_tests::{
-        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, attempt_to, fresh, go_on, interrupted, label, mark,
-        names, open, resumable, resume, segment, stream,
+        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, fresh, go_on, interrupted, label, mark, names,
+        open, resumable, resume, segment, stream,
     },
     rig::Rig,
     *,
 };
 use crate::TargetError;
 
-fn mode(directory: &Path, name: &str) -> u32 {
+pub(super) fn mode(directory: &Path, name: &str) -> u32 {
     fs::metadata(directory.join(name)).unwrap().permissions().mode() & 0o777
 }
 
-fn chmod(path: &Path, mode: u32) {
+pub(super) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -49,36 +49,6 @@ fn what_a_failed_publish_keeps_is_its_owners_alone() {
     assert!(matches!(refused, Err(CommitError::NotCommitted(_))), "{refused:?}");
     assert_eq!(mode(directory.path(), STAGING), 0o600);
     assert_eq!(mode(directory.path(), JOURNAL), 0o600);
-}
-
-#[test]
-fn what_a_crash_leaves_with_the_targets_rights_goes_before_anything_is_refused() {
-    let replaced = |directory: &Path| {
-        fs::write(directory.join("target"), b"old").unwrap();
-        chmod(&directory.join("target"), 0o640);
-        Rig::over(directory)
-    };
-    let whole = {
-        let scratch = tempfile::tempdir().unwrap();
-        let rig = replaced(scratch.path());
-        attempt_to(&rig, Existing::Replace).unwrap();
-        rig.calls()
-    };
-    let directory = tempfile::tempdir().unwrap();
-    // The last five changes: the rename, two syncs, the journal's removal, the directory's sync.
-    let rig = replaced(directory.path());
-    rig.fail_calls(whole - 5..usize::MAX);
-    attempt_to(&rig, Existing::Replace);
-    assert_eq!(names(directory.path()), [JOURNAL, STAGING, "target"]);
-    assert_eq!(mode(directory.path(), STAGING), 0o640, "the crash came behind the likeness");
-    // Whatever is refused then: a target that must not be replaced, for instance.
-    assert!(matches!(open(directory.path()), Err(TargetError::Exists { .. })));
-    assert_eq!(names(directory.path()), [JOURNAL, "target"]);
-    let options = StageOptions { existing: Existing::Replace, ..StageOptions::default() };
-    let opened = StagedFile::open(&directory.path().join("target"), &options, &label());
-    go_on(&mut fresh(opened.unwrap()), 0).unwrap();
-    assert_eq!(mode(directory.path(), "target"), 0o640);
-    assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
 }
 
 #[test]

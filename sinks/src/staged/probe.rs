@@ -1,7 +1,11 @@
 //! What the directory's file system can do, tried on an empty file of our own before the first byte.
 //! Knows nothing of what follows from it.
 
-use std::{ffi::OsStr, io};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::PathBuf,
+};
 
 use rustix::{
     fs::{AtFlags, linkat},
@@ -75,6 +79,21 @@ fn with_probe<T>(
     let done = act(storage);
     let removed = remove(storage, name);
     done.and_then(|done| removed.map(|()| done))
+}
+
+/// Removes what a killed writer has left of its tries, and says what that was.
+pub(super) fn remove_left(place: &Place, names: &[OsString]) -> Result<Vec<PathBuf>, TargetError> {
+    let mut removed = Vec::new();
+    for name in names {
+        let path = place.sibling(name);
+        let stood = place.storage.id_at(name).map_err(|error| TargetError::io(&path, "examine", error))?;
+        match clear(place, name) {
+            Ok(()) if stood.is_some() => removed.push(path),
+            Ok(()) | Err(TargetError::InTheWay { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(removed)
 }
 
 /// Removes what a crash has left of an earlier try: an empty file. Anything else is somebody's, and stays.

@@ -16,7 +16,8 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod,
-        fdatasync, flock, fstat, fsync, ftruncate, futimens, linkat, openat, renameat, statat, unlinkat,
+        fchown, fdatasync, flock, fstat, fsync, ftruncate, futimens, linkat, openat, renameat, statat,
+        unlinkat,
     },
     io::Errno,
 };
@@ -255,6 +256,10 @@ impl StorageFile for DiskFile {
     }
 
     fn make_private(&self) -> io::Result<()> {
+        let user = rustix::process::geteuid();
+        if fstat(&self.file)?.st_uid != user.as_raw() {
+            fchown(&self.file, Some(user), None)?;
+        }
         Ok(fchmod(&self.file, PRIVATE)?)
     }
 

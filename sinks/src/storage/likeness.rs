@@ -128,8 +128,13 @@ fn without_lost_rights(mode: Mode, group: Group) -> Mode {
 
 #[cfg(target_os = "linux")]
 fn copy_attributes(from: &OwnedFd, to: &File, group: Group) -> io::Result<()> {
-    use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+    use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 
+    // A new file has the list that its directory gives to all of them: the replaced one may have had another, or none.
+    match fremovexattr(to, ACCESS_LIST) {
+        Ok(()) | Err(Errno::NODATA | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(error.into()),
+    }
     let mut names = vec![0; ATTRIBUTE_LEN_MAX];
     let names_len = match flistxattr(from, &mut names[..]) {
         Ok(len) => len,

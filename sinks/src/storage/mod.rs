@@ -192,8 +192,8 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Takes from everyone but the owner what [`take_likeness`](Self::take_likeness) gave. A medium without rights does
-    /// nothing.
+    /// Takes from everyone but this process's user what [`take_likeness`](Self::take_likeness) gave. A medium without rights
+    /// does nothing.
     ///
     /// # Errors
     /// As [`give_mode`](Self::give_mode).

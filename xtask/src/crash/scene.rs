@@ -1,8 +1,7 @@
 //! Owns the folder in which the program is tried: a sealed stream, its plaintext, a target, and what may stand there.
 //! Knows nothing of how the program is stopped.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -73,10 +72,7 @@ impl Scene {
         }
         match self.before {
             Before::Nothing => Ok(()),
-            // Its owner's alone: what is kept with a wider target's rights is begun anew, since others may have it open.
-            Before::Old => fs::write(self.target(), OLD)
-                .and_then(|()| fs::set_permissions(self.target(), Permissions::from_mode(0o600)))
-                .map_err(cannot),
+            Before::Old => fs::write(self.target(), OLD).map_err(cannot),
         }
     }
 
