@@ -20,15 +20,15 @@ fn main() -> io::Result<()> {
     println!("{}\n", preface(scale));
     println!("| cancelled | times | median ms | 99th percentile ms | maximum ms | files left |");
     println!("|---|---|---|---|---|---|");
-    let scene = Scene::new(scale)?;
+    let fixture = Fixture::new(scale)?;
     let mut seeded = Seeded(1);
     for work in [Work::Open, Work::Seal] {
         let name = format!("{work:?}, file to file, at a random commit");
-        print_row(&name, times(scale), || scene.at_a_commit(work, &mut seeded))?;
+        print_row(&name, times(scale), || fixture.at_a_commit(work, &mut seeded))?;
     }
     for work in [Work::Open, Work::Seal] {
         let name = format!("{work:?}, an idle pipe to a file, by another thread");
-        print_row(&name, times_idle(scale), || scene.on_an_idle_pipe(work, &mut seeded))?;
+        print_row(&name, times_idle(scale), || fixture.on_an_idle_pipe(work, &mut seeded))?;
     }
     Ok(())
 }
@@ -69,7 +69,7 @@ struct Sample {
 }
 
 /// A plaintext and its sealed stream as files, and an empty directory for the targets.
-struct Scene {
+struct Fixture {
     plaintext: PathBuf,
     sealed: PathBuf,
     targets: PathBuf,
@@ -78,15 +78,15 @@ struct Scene {
     _directory: tempfile::TempDir,
 }
 
-impl Scene {
-    fn new(scale: Scale) -> io::Result<Scene> {
+impl Fixture {
+    fn new(scale: Scale) -> io::Result<Fixture> {
         let directory = tempfile::tempdir()?;
         let [plaintext, sealed, targets] =
             ["plaintext", "sealed", "targets"].map(|name| directory.path().join(name));
         fs::create_dir(&targets)?;
         fs::write(&plaintext, bytes(scale.plaintext_len()))?;
         let segments = sealer().seal_file(&plaintext, &sealed).map_err(io::Error::other)?.segments;
-        Ok(Scene { plaintext, sealed, targets, segments, _directory: directory })
+        Ok(Fixture { plaintext, sealed, targets, segments, _directory: directory })
     }
 
     fn input(&self, work: Work) -> &Path {

@@ -18,17 +18,17 @@ use cofferdam_bench::{Scale, Warm, bytes, columns, in_turn, timed};
 use sinks::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
 use sinks::peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
 use sinks::wal::{self, AtPublish, FileTarget, WalSink};
-use sinks::{Label, MappedFile, Opened, RingSink};
+use sinks::{AttemptId, MappedFile, Opened, RingSink};
 
 fn main() {
     let scale = Scale::from_arguments();
     let directory = scratch();
-    let scene = Scene::new(directory.path(), scale);
-    let ways = scene.ways();
+    let fixture = Fixture::new(directory.path(), scale);
+    let ways = fixture.ways();
     let rounds = rounds(scale);
     println!(
         "{} MiB, segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn, each after one that is not timed.\n",
-        scene.len >> 20,
+        fixture.len >> 20,
         directory.path().parent().unwrap_or(directory.path()).display()
     );
     println!("| sink | median GB/s | slowest to fastest | of the staged file |");
@@ -36,12 +36,12 @@ fn main() {
     let (names, ways): (Vec<_>, Vec<_>) = ways.into_iter().unzip();
     let times = in_turn(&ways, rounds, Warm::EachTurn);
     for (name, row) in names.iter().zip(&times) {
-        println!("| {name} | {} |", columns(scene.len, row, &times[0]));
+        println!("| {name} | {} |", columns(fixture.len, row, &times[0]));
     }
 }
 
 /// A sealed stream in memory, and a directory that is empty before and after each restore.
-struct Scene<'a> {
+struct Fixture<'a> {
     directory: &'a Path,
     sealed: Arc<[u8]>,
     len: usize,
@@ -52,7 +52,7 @@ struct Scene<'a> {
 
 type Way<'a> = (&'static str, Box<dyn Fn() -> Duration + 'a>);
 
-impl<'a> Scene<'a> {
+impl<'a> Fixture<'a> {
     fn new(directory: &'a Path, scale: Scale) -> Self {
         let len = scale.plaintext_len();
         let (sink, sealed) = MemorySink::new();
@@ -133,7 +133,7 @@ impl<'a> Scene<'a> {
     }
 
     fn through_log(&self, path: &Path, at_publish: AtPublish) -> Restored {
-        match WalSink::open_path(path, &label(), at_publish).expect(WORKS) {
+        match WalSink::open_path(path, &attempt_id(), at_publish).expect(WORKS) {
             wal::Opened::Ready(sink) => self.open(sink),
             wal::Opened::Finished(_) => panic!("the directory was empty"),
         }
@@ -202,7 +202,7 @@ impl<'a> Scene<'a> {
         let epochs = EpochFile::beside(&target).expect(WORKS);
         let receiver = Receiver::bind(&any_port, security(), epochs).expect(WORKS);
         let address = receiver.address().expect(WORKS);
-        let open = || match StagedFile::open(&target, &StageOptions::default(), &label()).expect(WORKS) {
+        let open = || match StagedFile::open(&target, &StageOptions::default(), &attempt_id()).expect(WORKS) {
             Opened::Fresh(sink) => Ok(sink),
             left => panic!("the directory was empty: {left:?}"),
         };
@@ -228,8 +228,8 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn label() -> Label {
-    Label::new(b"bench").expect("a short label")
+fn attempt_id() -> AttemptId {
+    AttemptId::new(b"bench").expect("a short label")
 }
 
 /// In the directory that was asked for, or in memory, so that no disk is measured.

@@ -15,7 +15,7 @@ use cofferdam_bench::{BareStream, CipherCalls, Parts, Scale, Warm, Work, bytes, 
 
 fn main() {
     let scale = Scale::from_arguments();
-    let (parts, scene) = (Parts::from_arguments(), Scene::new(scale));
+    let (parts, fixture) = (Parts::from_arguments(), Fixture::new(scale));
     println!("{}\n", preface(scale));
     println!(
         "| work | threads | row | median µs a stream | fastest to slowest | beyond the cipher µs | streams a second |"
@@ -25,7 +25,7 @@ fn main() {
         [(Work::Seal, "seal"), (Work::Open, "open")].into_iter().filter(|(_, name)| parts.has(name))
     {
         for threads in scale.threads() {
-            table(&scene, work, threads);
+            table(&fixture, work, threads);
         }
     }
 }
@@ -40,16 +40,16 @@ fn preface(scale: Scale) -> String {
     }
 }
 
-fn table(scene: &Scene, work: Work, threads: NonZeroUsize) {
+fn table(fixture: &Fixture, work: Work, threads: NonZeroUsize) {
     let pool = Pool::new(threads).expect("the machine gives threads");
     let budget = Budget::new(MEMORY);
     let way = |row| -> Box<dyn Fn() -> Duration + '_> {
         let (pool, budget) = (&pool, &budget);
-        Box::new(move || scene.round(threads, || scene.stream(work, row, pool, budget)))
+        Box::new(move || fixture.round(threads, || fixture.stream(work, row, pool, budget)))
     };
-    let rounds = if scene.scale == Scale::Measure { ROUNDS } else { 1 };
+    let rounds = if fixture.scale == Scale::Measure { ROUNDS } else { 1 };
     let times = in_turn(&Row::ALL.map(way), rounds, Warm::Once);
-    let count = scene.streams_of_one_thread(threads) as f64;
+    let count = fixture.streams_of_one_thread(threads) as f64;
     let micros = |time: Duration| time.as_secs_f64() * 1e6 / count;
     let cipher = micros(times[0][rounds / 2]);
     for (row, times) in Row::ALL.iter().zip(&times) {
@@ -90,7 +90,7 @@ impl Row {
 }
 
 /// What all rows work on.
-struct Scene {
+struct Fixture {
     scale: Scale,
     plaintext: Arc<[u8]>,
     /// Streams of it, each with keys of its own. The rows of opening take them one after the other, over and over.
@@ -98,8 +98,8 @@ struct Scene {
     cipher: CipherCalls,
 }
 
-impl Scene {
-    fn new(scale: Scale) -> Scene {
+impl Fixture {
+    fn new(scale: Scale) -> Fixture {
         let plaintext: Arc<[u8]> = bytes(PLAINTEXT_LEN).into();
         let sealer = sealer();
         let sealed = (0..SEALED).map(|_| {
@@ -109,7 +109,7 @@ impl Scene {
         });
         let sealed: Vec<Arc<[u8]>> = sealed.collect();
         check(&plaintext, &sealed, &BareStream::new(KEY));
-        Scene { scale, cipher: CipherCalls::new(PLAINTEXT_LEN), plaintext, sealed }
+        Fixture { scale, cipher: CipherCalls::new(PLAINTEXT_LEN), plaintext, sealed }
     }
 
     /// One thread's way of doing a stream, given its number.

@@ -66,16 +66,16 @@ impl Pool {
         self.threads.spawn_fifo(job);
     }
 
-    /// Runs `job` on the thread that is free next, or on that of whoever calls [`Pool::do_one`] before. `job` must not
+    /// Runs `job` on the thread that is free next, or on that of whoever calls [`Pool::try_run_one`] before. `job` must not
     /// panic, and must wait for nothing.
-    pub fn leave(&self, job: impl FnOnce() + Send + 'static) {
+    pub fn queue(&self, job: impl FnOnce() + Send + 'static) {
         self.jobs.lock().push_back(Box::new(job));
         let jobs = self.jobs.clone();
         self.spawn(move || _ = take_and_do(&jobs));
     }
 
     /// Does the oldest job that was left and that no thread has begun, if there is one, and says whether it did.
-    pub fn do_one(&self) -> bool {
+    pub fn try_run_one(&self) -> bool {
         take_and_do(&self.jobs)
     }
 

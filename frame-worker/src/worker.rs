@@ -10,13 +10,13 @@ use crate::{Backend, Cipher, Fragment, FrameError};
 
 /// Seals and opens the frames of one segment, under that segment's key.
 pub struct FrameWorker {
-    sight: Sight,
+    sight: KeyMode,
     digest: DigestKind,
     shape: Shape,
 }
 
 /// Whether a worker can look into frames, or only at them.
-enum Sight {
+enum KeyMode {
     Keyed { cipher: Cipher, base_nonce: [u8; NONCE_LEN] },
     Keyless,
 }
@@ -42,14 +42,14 @@ impl FrameWorker {
         key: &[u8; 32],
         base_nonce: &[u8; NONCE_LEN],
     ) -> FrameWorker {
-        let sight = Sight::Keyed { cipher: Cipher::new(backend, suite, key), base_nonce: *base_nonce };
+        let sight = KeyMode::Keyed { cipher: Cipher::new(backend, suite, key), base_nonce: *base_nonce };
         FrameWorker { sight, digest, shape }
     }
 
     /// A worker that has no key: it checks structure and makes fragments, and yields no plaintext. There is none for
     /// tags, which mean nothing without the key.
     pub fn keyless(digest: DigestKind, shape: Shape) -> Option<FrameWorker> {
-        (digest != DigestKind::Tags).then_some(FrameWorker { sight: Sight::Keyless, digest, shape })
+        (digest != DigestKind::Tags).then_some(FrameWorker { sight: KeyMode::Keyless, digest, shape })
     }
 
     /// Seals `plaintext` as frame `index` into `frame`, which is [`FRAME_OVERHEAD`] bytes longer. Once for each
@@ -84,7 +84,7 @@ impl FrameWorker {
         let (header, body) = frame.split_at(FRAME_HEADER_LEN);
         // Hashed first: that brings the frame into the cache, which a cipher waits for more than a hash does.
         let fragment = Fragment::new(self.digest, header, body);
-        if let Sight::Keyed { cipher, .. } = &self.sight {
+        if let KeyMode::Keyed { cipher, .. } = &self.sight {
             let forged = FrameError::Authentication { frame: due };
             let Some((text, tag)) = body.split_last_chunk::<TAG_LEN>() else { return Err(forged) };
             let Some(out) = plaintext.get_mut(..text.len()) else { return Err(FrameError::NotDue { due }) };
@@ -133,7 +133,7 @@ impl FrameWorker {
 
     /// Whether it has a key.
     pub fn yields_plaintext(&self) -> bool {
-        matches!(self.sight, Sight::Keyed { .. })
+        matches!(self.sight, KeyMode::Keyed { .. })
     }
 
     /// How the stream is cut.
@@ -147,8 +147,8 @@ impl FrameWorker {
 
     pub(crate) fn keyed_cipher(&self) -> Option<&Cipher> {
         match &self.sight {
-            Sight::Keyed { cipher, .. } => Some(cipher),
-            Sight::Keyless => None,
+            KeyMode::Keyed { cipher, .. } => Some(cipher),
+            KeyMode::Keyless => None,
         }
     }
 
@@ -159,7 +159,7 @@ impl FrameWorker {
 
     /// The base nonce with the frame's kind and index in it: unique for each frame under one segment key (FORMAT F8.1).
     pub(crate) fn nonce(&self, kind: FrameKind, index: FrameIndex) -> [u8; NONCE_LEN] {
-        let Sight::Keyed { base_nonce, .. } = &self.sight else { return [0; NONCE_LEN] };
+        let KeyMode::Keyed { base_nonce, .. } = &self.sight else { return [0; NONCE_LEN] };
         let mut nonce = *base_nonce;
         nonce[7] ^= kind as u8;
         for (byte, part) in nonce[8..].iter_mut().zip(index.0.to_le_bytes()) {
@@ -171,7 +171,7 @@ impl FrameWorker {
 
 impl Drop for FrameWorker {
     fn drop(&mut self) {
-        if let Sight::Keyed { base_nonce, .. } = &mut self.sight {
+        if let KeyMode::Keyed { base_nonce, .. } = &mut self.sight {
             base_nonce.zeroize();
         }
     }

@@ -64,7 +64,7 @@ fn jobs_that_were_left_run_by_themselves() {
     let pool = pool(2);
     for job in 0..3 {
         let sender = sender.clone();
-        pool.leave(move || sender.send(job).unwrap());
+        pool.queue(move || sender.send(job).unwrap());
     }
     drop(sender);
     let mut results = received(results);
@@ -78,15 +78,15 @@ fn the_oldest_job_that_no_thread_has_begun_is_done_by_the_caller() {
     let (sender, results) = channel();
     for job in 0..2 {
         let sender = sender.clone();
-        pool.leave(move || sender.send((job, thread::current().id())).unwrap());
+        pool.queue(move || sender.send((job, thread::current().id())).unwrap());
     }
     drop(sender);
     let here = thread::current().id();
     for job in 0..2 {
-        assert!(pool.do_one());
+        assert!(pool.try_run_one());
         assert_eq!(results.try_recv(), Ok((job, here)));
     }
-    assert!(!pool.do_one());
+    assert!(!pool.try_run_one());
     drop(release);
     assert_eq!(received(results), []);
 }

@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use frame_worker::SegmentIndex;
-use sinks::{Checkpoint, Durability, MakeDurable};
+use sinks::{Checkpoint, Durability, SyncTo};
 
 use crate::CancelToken;
 use crate::error::StreamError;
@@ -41,7 +41,7 @@ impl SyncThread {
     /// # Errors
     /// The operating system gave no thread.
     pub(crate) fn start(
-        sink: Option<Arc<dyn MakeDurable>>,
+        sink: Option<Arc<dyn SyncTo>>,
         durability: Durability,
         start: &Committed,
         cancel: &CancelToken,
@@ -66,7 +66,7 @@ impl SyncThread {
     }
 
     /// The bytes that are durable.
-    pub(crate) fn look(&self) -> Result<u64, SyncFailed> {
+    pub(crate) fn durable(&self) -> Result<u64, SyncFailed> {
         self.marks.look()
     }
 
@@ -99,20 +99,20 @@ impl<E> From<SyncFailed> for StreamError<E> {
 /// What the thread does. A group is due `interval` after the sync before it began, full or not, also while no commit comes.
 fn sync_until_over(
     marks: &Marks<Mark, SyncFailed>,
-    sink: &dyn MakeDurable,
+    sink: &dyn SyncTo,
     interval: Duration,
     cancel: &CancelToken,
 ) {
     let mut last = Instant::now();
-    while let Some(mark) = marks.take(|| interval.saturating_sub(last.elapsed())) {
+    while let Some(checkpoint) = marks.take(|| interval.saturating_sub(last.elapsed())) {
         if cancel.is_cancelled() {
             break;
         }
         last = Instant::now();
         // The sink is not called again after a panic, so that nobody sees what it left behind.
-        let synced = catch_unwind(AssertUnwindSafe(|| sink.make_durable(&mark.checkpoint)))
+        let synced = catch_unwind(AssertUnwindSafe(|| sink.make_durable(&checkpoint.checkpoint)))
             .unwrap_or_else(|_| Err(io::Error::other("the sink panicked while it made its commits durable")));
-        marks.settle(synced.map_err(|source| SyncFailed { segment: mark.segment, source }));
+        marks.settle(synced.map_err(|source| SyncFailed { segment: checkpoint.segment, source }));
     }
     // The orchestrator must not wait for a mark that nobody takes.
     marks.stop();
@@ -126,7 +126,7 @@ mod tests {
 
     struct Untouched;
 
-    impl MakeDurable for Untouched {
+    impl SyncTo for Untouched {
         fn make_durable(&self, _: &Checkpoint) -> io::Result<()> {
             unreachable!("nothing was posted")
         }
@@ -145,7 +145,7 @@ mod tests {
             (true, group, true),
         ];
         for (offered, durability, started) in table {
-            let sink = offered.then(|| Arc::new(Untouched) as Arc<dyn MakeDurable>);
+            let sink = offered.then(|| Arc::new(Untouched) as Arc<dyn SyncTo>);
             let thread = SyncThread::start(sink, durability, &start, &CancelToken::new()).unwrap();
             assert_eq!(thread.is_some(), started, "{durability:?}, offered: {offered}");
         }

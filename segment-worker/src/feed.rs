@@ -20,13 +20,13 @@ pub trait Feed {
 }
 
 /// A stream to seal, step by step. It ends with the segment whose close says that it is the last, or, where that one was
-/// sealed by an earlier attempt, with a [`Leftover`] and nothing before it.
+/// sealed by an earlier attempt, with a [`TrailerOnly`] and nothing before it.
 pub trait SealFeed {
     /// What can go wrong with its input.
     type Error;
 
     /// The next step, as [`Feed::next`]. A close says whether the segment is the last.
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Self::Error>;
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, TrailerOnly>, Self::Error>;
 
     /// The bytes that follow the frames of a segment: its closing frames, and whatever the format wants behind them.
     /// Called once a segment, in order. Returns them with the chain value that follows.
@@ -63,7 +63,7 @@ pub enum IsLast {
 
 /// All that is left to write of a stream whose last segment is sealed already: the bytes behind that segment (FORMAT
 /// F12.7). They follow what the stream starts with, and only a sink with positions can take them: no commit follows.
-pub struct Leftover(pub Vec<u8>);
+pub struct TrailerOnly(pub Vec<u8>);
 
 /// A segment that begins.
 pub struct SegmentPlan {

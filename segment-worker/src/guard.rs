@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use sinks::{CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink};
+use sinks::{CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo};
 
 use crate::proof::{Complete, Verified};
 
@@ -28,15 +28,15 @@ impl<S: StreamingSink> Guard<S> {
         Guard { sink, state: State::Idle, next }
     }
 
-    pub(crate) fn profile(&self) -> Profile {
-        self.sink.profile()
+    pub(crate) fn capabilities(&self) -> SinkCapabilities {
+        self.sink.capabilities()
     }
 
     pub(crate) fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
         self.sink.positioned()
     }
 
-    pub(crate) fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    pub(crate) fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         self.sink.durability()
     }
 
@@ -58,7 +58,7 @@ impl<S: StreamingSink> Guard<S> {
 
     pub(crate) fn commit(&mut self, proof: Verified) -> Result<(), CommitError> {
         assert_eq!(proof.index, self.next, "segments commit in order");
-        self.call(State::Idle, |sink| sink.commit_segment(&proof.mark))?;
+        self.call(State::Idle, |sink| sink.commit_segment(&proof.checkpoint))?;
         self.next += 1;
         Ok(())
     }
@@ -116,8 +116,8 @@ mod tests {
     }
 
     impl StreamingSink for Lossy {
-        fn profile(&self) -> Profile {
-            Profile { visibility: Visibility::Seen, reserve_bytes: 0 }
+        fn capabilities(&self) -> SinkCapabilities {
+            SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: 0 }
         }
         fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
             Ok(None)
@@ -144,13 +144,13 @@ mod tests {
         fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
             None
         }
-        fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+        fn durability(&self) -> Option<Arc<dyn SyncTo>> {
             None
         }
     }
 
     fn proof() -> Verified {
-        Verified { index: 0, mark: Checkpoint::from_bytes([0; Checkpoint::LEN]) }
+        Verified { index: 0, checkpoint: Checkpoint::from_bytes([0; Checkpoint::LEN]) }
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Budget {
             if place.try_take() {
                 return true;
             }
-            if !pool.do_one() {
+            if !pool.try_run_one() {
                 std::thread::sleep(POLL);
             }
         }
@@ -177,10 +177,10 @@ mod tests {
         let pool = pool();
         let (go, wait) = mpsc::channel::<()>();
         pool.spawn(move || wait.recv().unwrap());
-        pool.leave(|| {});
-        pool.leave(move || drop(lease));
+        pool.queue(|| {});
+        pool.queue(move || drop(lease));
         assert!(budget.reserve(10, 0, Caller::OnPool(&pool), &CancelToken::new()).is_some());
-        assert!(!pool.do_one(), "both have been done");
+        assert!(!pool.try_run_one(), "both have been done");
         go.send(()).unwrap();
     }
 }

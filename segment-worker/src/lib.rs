@@ -9,16 +9,16 @@
 //! Why nothing here can deadlock is argued in `docs/ARCHITECTURE.md` and tested in `tests/deadlock.rs`.
 
 mod buffers;
+mod driver;
 mod durability;
 mod error;
 mod feed;
-mod flight;
 mod guard;
 mod job;
 mod lease;
-mod line;
 mod open;
-mod outlet;
+mod pending;
+mod pipeline;
 mod proof;
 mod release;
 mod seal;
@@ -28,12 +28,12 @@ mod sync;
 
 pub use buffers::{Buffer, Buffers, NoMemory};
 pub use error::{SegmentFault, StreamError};
-pub use feed::{Feed, Input, IsLast, Leftover, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd};
+pub use feed::{Feed, Input, IsLast, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd, TrailerOnly};
 pub use lease::Budget;
 pub use open::{Opened, open};
 pub use proof::{Complete, Verified};
-pub use release::Release;
+pub use release::ReleasePolicy;
 pub use seal::{Sealed, seal};
 pub use sequencer::{OpenedRun, Sequencer};
-pub use settings::{Committed, Demand, Executor, Settings};
+pub use settings::{BufferNeeds, Committed, Executor, Settings};
 pub use sync::cancel::CancelToken;

@@ -6,9 +6,9 @@ use sinks::StreamingSink;
 
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Feed, Step, StreamEnd};
-use crate::flight::Closed;
 use crate::job::Work;
-use crate::line::{Credit, Line, Turn};
+use crate::pending::Closed;
+use crate::pipeline::{Credit, NextAction, Pipeline};
 use crate::proof::Complete;
 use crate::settings::{Committed, Settings};
 
@@ -37,71 +37,71 @@ pub fn open<F: Feed, S: StreamingSink>(
     start: Committed,
     settings: Settings<'_>,
 ) -> Result<Opened, StreamError<F::Error>> {
-    let mut line = Line::new(sink, settings, Work::Open, start)?;
+    let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
     let mut credit = Credit::default();
     let mut last = false;
     let mut end = None;
     loop {
-        settle_all(&mut line, &mut last)?;
-        match line.turn(end.is_some(), &mut credit)? {
-            Turn::Idle => break,
-            Turn::Wait => line.wait()?,
-            Turn::Failed => return Err(first_fault(&mut line, &mut last, StreamError::Cancelled)),
-            Turn::Feed => {
+        settle_all(&mut pipeline, &mut last)?;
+        match pipeline.next_action(end.is_some(), &mut credit)? {
+            NextAction::Idle => break,
+            NextAction::Wait => pipeline.wait()?,
+            NextAction::Failed => return Err(first_fault(&mut pipeline, &mut last, StreamError::Cancelled)),
+            NextAction::Feed => {
                 let mut taken = Ok(());
-                match feed.next(&line.buffers) {
-                    Ok(Step::Segment(plan)) => taken = line.begin(plan),
-                    Ok(Step::Run(run)) => line.submit(run, &mut credit),
-                    Ok(Step::Close(closing)) => line.close(closing),
+                match feed.next(&pipeline.buffers) {
+                    Ok(Step::Segment(plan)) => taken = pipeline.begin(plan),
+                    Ok(Step::Run(run)) => pipeline.submit(run, &mut credit),
+                    Ok(Step::Close(closing)) => pipeline.close(closing),
                     Ok(Step::End(said)) => end = Some(said),
                     Ok(Step::NothingYet) => {}
                     Err(error) => taken = Err(StreamError::Feed(error)),
                 }
-                taken.map_err(|error| first_fault(&mut line, &mut last, error))?;
+                taken.map_err(|error| first_fault(&mut pipeline, &mut last, error))?;
             }
         }
     }
-    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.outlet.committed;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     let nothing_left = segments == start.segments && segments > 0;
-    if end.as_ref() != Some(&seen) || !(last || nothing_left) || !line.is_empty() {
+    if end.as_ref() != Some(&seen) || !(last || nothing_left) || !pipeline.is_empty() {
         return Err(StreamError::Trailer);
     }
-    line.publish(Complete { sink_len })?;
+    pipeline.publish(Complete { sink_len })?;
     Ok(Opened { segments, plaintext_len, stream_digest: chain })
 }
 
 /// Of several faults the one to report, which is the first in the input: that of a segment or job before `error`.
 fn first_fault<S: StreamingSink, E>(
-    line: &mut Line<'_, S, Closing>,
+    pipeline: &mut Pipeline<'_, S, Closing>,
     last: &mut bool,
     error: StreamError<E>,
 ) -> StreamError<E> {
-    let before = line.wait_for_all().and_then(|()| settle_all(line, last));
-    before.err().or_else(|| line.failure()).unwrap_or(error)
+    let before = pipeline.wait_for_all().and_then(|()| settle_all(pipeline, last));
+    before.err().or_else(|| pipeline.failure()).unwrap_or(error)
 }
 
 /// Takes in what jobs have left and commits the segments that are all there.
 fn settle_all<S: StreamingSink, E>(
-    line: &mut Line<'_, S, Closing>,
+    pipeline: &mut Pipeline<'_, S, Closing>,
     last: &mut bool,
 ) -> Result<(), StreamError<E>> {
-    line.collect()?;
-    while let Some(closed) = line.pop_closed() {
-        settle(line, closed, last)?;
+    pipeline.collect()?;
+    while let Some(closed) = pipeline.pop_closed() {
+        settle(pipeline, closed, last)?;
     }
     Ok(())
 }
 
 /// Checks the oldest segment against its closing frames and commits it. Nothing may follow a last one.
 fn settle<S: StreamingSink, E>(
-    line: &mut Line<'_, S, Closing>,
+    pipeline: &mut Pipeline<'_, S, Closing>,
     closed: Closed<Closing>,
     last: &mut bool,
 ) -> Result<(), StreamError<E>> {
-    let Closed { flight, sequencer, closing } = closed;
-    let before = line.outlet.committed;
-    let segment = flight.index;
+    let Closed { pending, sequencer, closing } = closed;
+    let before = pipeline.driver.committed;
+    let segment = pending.index;
     let refuse = |fault| StreamError::Segment { segment, fault };
     if *last || segment.0 != before.segments {
         return Err(refuse(SegmentFault::Chain));
@@ -111,11 +111,12 @@ fn settle<S: StreamingSink, E>(
         segments: before.segments + 1,
         plaintext_len,
         // A worker without a key checks frames and writes nothing.
-        sink_len: if flight.worker.yields_plaintext() { plaintext_len } else { 0 },
+        sink_len: if pending.worker.yields_plaintext() { plaintext_len } else { 0 },
         chain: closing.chain_after,
         durable_len: before.durable_len,
     };
-    let proof = sequencer.finish(&closing, before.chain, || (line.outlet.mark)(&after)).map_err(refuse)?;
+    let proof =
+        sequencer.finish(&closing, before.chain, || (pipeline.driver.checkpoint)(&after)).map_err(refuse)?;
     *last = closing.fields.last;
-    line.commit(flight, proof, &[], after)
+    pipeline.commit(pending, proof, &[], after)
 }

@@ -10,7 +10,7 @@ use sinks::Checkpoint;
 #[derive(Debug)]
 pub struct Verified {
     pub(crate) index: u64,
-    pub(crate) mark: Checkpoint,
+    pub(crate) checkpoint: Checkpoint,
 }
 
 /// A stream is complete: its last segment has committed, and its trailer says what its segments say. Spent by publish.

@@ -5,10 +5,10 @@ use frame_worker::{ChainValue, ClosingFields};
 use sinks::StreamingSink;
 
 use crate::error::StreamError;
-use crate::feed::{IsLast, Leftover, SealFeed, Step};
-use crate::flight::Closed;
+use crate::feed::{IsLast, SealFeed, Step, TrailerOnly};
 use crate::job::Work;
-use crate::line::{Credit, Line, Turn};
+use crate::pending::Closed;
+use crate::pipeline::{Credit, NextAction, Pipeline};
 use crate::proof::{Complete, Verified};
 use crate::settings::{Committed, Settings};
 
@@ -29,7 +29,7 @@ pub struct Sealed {
 ///
 /// A fresh stream begins at [`Committed::at_start`]. One that goes on has a later `start`: the caller has read what lies
 /// before it in the sink and verified it along the chain (FORMAT F12.7), has told the sink where it goes on, and `feed`
-/// brings what follows. Where the segment before `start` is the last one already, that is a [`Leftover`].
+/// brings what follows. Where the segment before `start` is the last one already, that is a [`TrailerOnly`].
 ///
 /// # Errors
 /// Any of [`StreamError`]; the sink has been dropped unpublished, unless the error is [`StreamError::Publish`].
@@ -39,68 +39,68 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
     start: Committed,
     settings: Settings<'_>,
 ) -> Result<Sealed, StreamError<F::Error>> {
-    let mut line = Line::new(sink, settings, Work::Seal, start)?;
+    let mut pipeline = Pipeline::new(sink, settings, Work::Seal, start)?;
     let mut credit = Credit::default();
     let mut fed = false;
     loop {
-        line.collect()?;
-        while let Some(closed) = line.pop_closed() {
-            settle(feed, &mut line, closed)?;
+        pipeline.collect()?;
+        while let Some(closed) = pipeline.pop_closed() {
+            settle(feed, &mut pipeline, closed)?;
         }
-        match line.turn(fed, &mut credit)? {
-            Turn::Idle => break,
-            Turn::Wait => line.wait()?,
-            Turn::Failed => {
-                line.wait_for_all()?;
-                return Err(line.failure().unwrap_or(StreamError::Cancelled));
+        match pipeline.next_action(fed, &mut credit)? {
+            NextAction::Idle => break,
+            NextAction::Wait => pipeline.wait()?,
+            NextAction::Failed => {
+                pipeline.wait_for_all()?;
+                return Err(pipeline.failure().unwrap_or(StreamError::Cancelled));
             }
-            Turn::Feed => match feed.next(&line.buffers) {
-                Ok(Step::Segment(plan)) => line.begin(plan)?,
-                Ok(Step::Run(run)) => line.submit(run, &mut credit),
+            NextAction::Feed => match feed.next(&pipeline.buffers) {
+                Ok(Step::Segment(plan)) => pipeline.begin(plan)?,
+                Ok(Step::Run(run)) => pipeline.submit(run, &mut credit),
                 Ok(Step::Close(last)) => {
                     fed = last == IsLast::Yes;
-                    line.close(last);
+                    pipeline.close(last);
                 }
                 Ok(Step::NothingYet) => {}
-                Ok(Step::End(Leftover(bytes))) => {
+                Ok(Step::End(TrailerOnly(bytes))) => {
                     assert!(
-                        line.outlet.committed == start && line.is_empty(),
+                        pipeline.driver.committed == start && pipeline.is_empty(),
                         "only what is there needs no last segment"
                     );
-                    line.outlet.append(&bytes)?;
+                    pipeline.driver.append(&bytes)?;
                     fed = true;
                 }
                 Err(error) => return Err(StreamError::Feed(error)),
             },
         }
     }
-    let Committed { segments, plaintext_len, sink_len, chain, .. } = line.outlet.committed;
-    line.publish(Complete { sink_len })?;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
+    pipeline.publish(Complete { sink_len })?;
     Ok(Sealed { segments, plaintext_len, wire_len: sink_len, stream_digest: chain })
 }
 
 /// Closes the oldest segment and commits it.
 fn settle<F: SealFeed, S: StreamingSink>(
     feed: &mut F,
-    line: &mut Line<'_, S, IsLast>,
+    pipeline: &mut Pipeline<'_, S, IsLast>,
     closed: Closed<IsLast>,
 ) -> Result<(), StreamError<F::Error>> {
-    let Closed { flight, sequencer, closing } = closed;
-    let before = line.outlet.committed;
-    let segment = flight.index;
+    let Closed { pending, sequencer, closing } = closed;
+    let before = pipeline.driver.committed;
+    let segment = pending.index;
     assert_eq!(segment.0, before.segments, "a feed numbers its segments without gaps");
     let (frame_count, plaintext_len) = (sequencer.frame_count(), sequencer.plaintext_len());
     let digest = sequencer.digest(frame_count).map_err(|fault| StreamError::Segment { segment, fault })?;
     let last = closing == IsLast::Yes;
     let fields = ClosingFields { frame_count, plaintext_len, digest, last, chain_before: before.chain };
-    let (tail, chain) = feed.close(segment, &flight.worker, &fields).map_err(StreamError::Feed)?;
+    let (tail, chain) = feed.close(segment, &pending.worker, &fields).map_err(StreamError::Feed)?;
     let after = Committed {
         segments: before.segments + 1,
         plaintext_len: before.plaintext_len + plaintext_len,
-        sink_len: flight.frames_end + tail.len() as u64,
+        sink_len: pending.frames_end + tail.len() as u64,
         chain,
         durable_len: before.durable_len,
     };
-    let proof = Verified { index: segment.0, mark: (line.outlet.mark)(&after) };
-    line.commit(flight, proof, &tail, after)
+    let proof = Verified { index: segment.0, checkpoint: (pipeline.driver.checkpoint)(&after) };
+    pipeline.commit(pending, proof, &tail, after)
 }

@@ -81,11 +81,11 @@ impl<T> Sequencer<T> {
         self,
         closing: &Closing,
         chain: ChainValue,
-        mark: impl FnOnce() -> Checkpoint,
+        checkpoint: impl FnOnce() -> Checkpoint,
     ) -> Result<Verified, SegmentFault> {
         let fields = &closing.fields;
         if planted(Bug::CommitBeforeProof) {
-            return Ok(Verified { index: self.index.0, mark: mark() });
+            return Ok(Verified { index: self.index.0, checkpoint: checkpoint() });
         }
         if self.runs.has_gap() {
             return Err(SegmentFault::Frames);
@@ -100,7 +100,7 @@ impl<T> Sequencer<T> {
         if !digests_equal(&digest, &fields.digest) && !planted(Bug::DigestUnchecked) {
             return Err(SegmentFault::Digest);
         }
-        Ok(Verified { index: self.index.0, mark: mark() })
+        Ok(Verified { index: self.index.0, checkpoint: checkpoint() })
     }
 
     /// The digest of a segment that is being sealed: `frame_count` frames, none missing.
@@ -167,7 +167,7 @@ mod tests {
         Closing { fields, chain_after: ChainValue([0xC1; 32]) }
     }
 
-    fn mark() -> Checkpoint {
+    fn checkpoint() -> Checkpoint {
         Checkpoint::from_bytes([9; Checkpoint::LEN])
     }
 
@@ -189,7 +189,7 @@ mod tests {
                 return (outputs, Err(fault));
             }
         }
-        (outputs, sequencer.finish(closing, CHAIN, mark))
+        (outputs, sequencer.finish(closing, CHAIN, checkpoint))
     }
 
     fn fault_of(runs: impl IntoIterator<Item = OpenedRun<u32>>) -> SegmentFault {
@@ -219,7 +219,7 @@ mod tests {
             let (outputs, proof) = verdict(arriving, &closing());
             let proof = proof.unwrap_or_else(|fault| panic!("{order:?}: {fault}"));
             assert_eq!(outputs, [0, 2, 3, 6, 8], "{order:?}");
-            assert_eq!((proof.index, proof.mark), (INDEX.0, mark()), "{order:?}");
+            assert_eq!((proof.index, proof.checkpoint), (INDEX.0, checkpoint()), "{order:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 use frame_worker::{ChainValue, Pool};
 use sinks::{Checkpoint, Durability};
 
-use crate::{Budget, CancelToken, Release};
+use crate::{Budget, CancelToken, ReleasePolicy};
 
 /// How a stream is to be run.
 pub struct Settings<'a> {
@@ -13,18 +13,18 @@ pub struct Settings<'a> {
     /// What its buffers are charged to.
     pub budget: &'a Budget,
     /// When plaintext leaves for the sink.
-    pub release: Release,
+    pub release: ReleasePolicy,
     /// When what has committed is made durable, where the sink offers that: then, unless it is at the finish, on a
     /// thread of the stream's own.
     pub durability: Durability,
     /// Stops it.
     pub cancel: &'a CancelToken,
     /// What its feed asks for.
-    pub demand: Demand,
+    pub demand: BufferNeeds,
     /// Plaintext bytes of a full frame.
     pub frame_len: u32,
     /// Makes the checkpoint of a commit.
-    pub mark: &'a dyn Fn(&Committed) -> Checkpoint,
+    pub checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
     /// Told of each commit, also of those while the stream is failing, and of what becomes durable between them and at the
     /// end; on the calling thread.
     pub observe: &'a mut dyn FnMut(&Committed),
@@ -63,7 +63,7 @@ impl<'a> Executor<'a> {
 
 /// What a feed asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Demand {
+pub struct BufferNeeds {
     /// The most bytes that a run brings in, or that come out of it.
     pub run_len: usize,
     /// The most runs of a segment.

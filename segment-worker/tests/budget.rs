@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, panic};
 
 use parking_lot::{Condvar, Mutex};
-use segment_worker::{Release, StreamError};
+use segment_worker::{ReleasePolicy, StreamError};
 
 use crate::support::*;
 
@@ -24,15 +24,15 @@ fn runs_among(feed: &OpenFeed<'_>) -> Vec<bool> {
 }
 
 /// A whole budget can be had again: under a watchdog, since a stream would wait for what is missing.
-fn assert_whole(scene: &Scene) {
-    let needed = scene.budget.total();
-    let mut scene = scene.clone();
-    scene.release = Release::AtOnce;
-    scene.cancel = segment_worker::CancelToken::new();
+fn assert_whole(fixture: &Fixture) {
+    let needed = fixture.budget.total();
+    let mut fixture = fixture.clone();
+    fixture.release = ReleasePolicy::AtOnce;
+    fixture.cancel = segment_worker::CancelToken::new();
     within_a_minute(move || {
         let (mut sink, report) = Probe::new(Kind::Positioned);
         sink.reserve_bytes = needed - MINIMUM;
-        scene.open(&mut OpenFeed::new(&Stream::sealed_from(b"all of it"), Supply::Bytes), sink).unwrap();
+        fixture.open(&mut OpenFeed::new(&Stream::sealed_from(b"all of it"), Supply::Bytes), sink).unwrap();
         assert_eq!(report.published().unwrap(), b"all of it");
     });
 }
@@ -44,7 +44,7 @@ fn runs_in_flight_never_hold_more_than_the_budget() {
         for kind in Kind::ALL {
             for spare in [0, RUN_LEN, MINIMUM, 3 * RUN_LEN + 1, 4 * MINIMUM] {
                 let least = if kind == Kind::Seen { MINIMUM + HELD_SEGMENT } else { MINIMUM };
-                let scene = Scene::within(&workers, least + spare);
+                let fixture = Fixture::within(&workers, least + spare);
                 let written = Arc::new(AtomicUsize::new(0));
                 let (sink, report) = Probe::watched(kind, {
                     let written = written.clone();
@@ -59,14 +59,14 @@ fn runs_in_flight_never_hold_more_than_the_budget() {
                 let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
                     // A run that has not been written holds a buffer at least, and the next one's two are paid for.
                     let held = asked - written.load(Ordering::SeqCst).min(asked);
-                    assert!(held * RUN_LEN + MINIMUM <= scene.budget.total(), "{held} runs are held");
+                    assert!(held * RUN_LEN + MINIMUM <= fixture.budget.total(), "{held} runs are held");
                     asked += usize::from(runs[call]);
                     Ok(())
                 });
-                scene.open(&mut feed, sink).unwrap();
+                fixture.open(&mut feed, sink).unwrap();
                 report.assert_over();
                 drop(feed);
-                assert_whole(&scene);
+                assert_whole(&fixture);
             }
         }
     }
@@ -78,9 +78,9 @@ fn a_stream_uses_no_more_buffers_than_it_pays_for() {
     for workers in all_workers() {
         for kind in Kind::ALL {
             for buffers in [5, 6, 9] {
-                let scene = Scene::within(&workers, buffers * RUN_LEN);
+                let fixture = Fixture::within(&workers, buffers * RUN_LEN);
                 let (sink, report) = Probe::new(kind);
-                scene.open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap();
+                fixture.open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap();
                 let seen = report.buffers_seen().len();
                 assert!((1..=buffers).contains(&seen), "{seen} buffers where {buffers} are paid for");
             }
@@ -93,7 +93,7 @@ fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
     within_a_minute(|| {
         let stream = stream();
         for at_once in 1..=4 {
-            let scene = Scene::within(&Workers::pool(8), at_once * MINIMUM + MINIMUM - 1);
+            let fixture = Fixture::within(&Workers::pool(8), at_once * MINIMUM + MINIMUM - 1);
             // So many writes have begun, and none ends before as many as fit the budget are under way.
             let gate = Arc::new((Mutex::new((0_usize, 0_usize)), Condvar::new()));
             let (sink, report) = Probe::watched(Kind::Positioned, {
@@ -123,7 +123,7 @@ fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
                 );
                 Ok(())
             });
-            scene.open(&mut feed, sink).unwrap();
+            fixture.open(&mut feed, sink).unwrap();
             report.assert_over();
         }
     });
@@ -133,10 +133,10 @@ fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
 fn what_the_sink_needs_for_itself_is_part_of_the_minimum() {
     let own = 12_345;
     for (total, fits) in [(MINIMUM + own - 1, false), (MINIMUM + own, true)] {
-        let scene = Scene::within(&Workers::Inline, total);
+        let fixture = Fixture::within(&Workers::Inline, total);
         let (mut sink, report) = Probe::new(Kind::Positioned);
         sink.reserve_bytes = own;
-        match scene.open(&mut OpenFeed::new(&stream(), Supply::Bytes), sink) {
+        match fixture.open(&mut OpenFeed::new(&stream(), Supply::Bytes), sink) {
             Ok(_) => assert!(fits && report.published().is_some()),
             Err(StreamError::Budget { needed, .. }) => assert!(!fits && needed == MINIMUM + own),
             Err(error) => panic!("{error:?}"),
@@ -146,11 +146,11 @@ fn what_the_sink_needs_for_itself_is_part_of_the_minimum() {
 
 #[test]
 fn a_demand_beyond_all_memory_is_refused_and_not_reckoned_wrong() {
-    let scene = Scene::within(&Workers::Inline, usize::MAX - 1);
+    let fixture = Fixture::within(&Workers::Inline, usize::MAX - 1);
     let (mut sink, report) = Probe::new(Kind::Positioned);
     // With a run on its way in and out, this is more than can be counted.
     sink.reserve_bytes = usize::MAX - MINIMUM + 1;
-    let refused = scene.open(&mut OpenFeed::new(&stream(), Supply::Bytes), sink);
+    let refused = fixture.open(&mut OpenFeed::new(&stream(), Supply::Bytes), sink);
     assert!(matches!(refused, Err(StreamError::Budget { needed: usize::MAX, .. })), "{refused:?}");
     report.assert_unpublished();
 }
@@ -160,14 +160,15 @@ fn all_of_the_budget_comes_back_from_a_stream_that_fails() {
     let stream = stream();
     for workers in all_workers() {
         for kind in Kind::ALL {
-            for release in [Release::AtOnce, Release::AfterDigest] {
-                let scene = Scene::within(&workers, MINIMUM + HELD_SEGMENT + 3 * RUN_LEN).releasing(release);
+            for release in [ReleasePolicy::AtOnce, ReleasePolicy::AfterDigest] {
+                let fixture =
+                    Fixture::within(&workers, MINIMUM + HELD_SEGMENT + 3 * RUN_LEN).releasing(release);
                 for nth in [0, 3, 10] {
                     let (sink, report) = Probe::watched(kind, move |event| match event.call {
                         Call::Write if event.nth == nth => Err(io::Error::other("the disk is full")),
                         _ => Ok(()),
                     });
-                    scene.open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap_err();
+                    fixture.open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap_err();
                     report.assert_unpublished();
                     let wire = Wire::watched(stream.wire.clone(), move |read, _| {
                         if read == nth {
@@ -175,13 +176,13 @@ fn all_of_the_budget_comes_back_from_a_stream_that_fails() {
                         }
                     });
                     let (sink, report) = Probe::new(kind);
-                    scene.open(&mut OpenFeed::over(&stream, wire, Supply::Place), sink).unwrap_err();
+                    fixture.open(&mut OpenFeed::over(&stream, wire, Supply::Place), sink).unwrap_err();
                     report.assert_unpublished();
                     let cut = &mut OpenFeed::new(&stream, Supply::Bytes);
                     cut.moves.insert(nth, Move::Fail);
-                    scene.open(cut, Probe::new(kind).0).unwrap_err();
+                    fixture.open(cut, Probe::new(kind).0).unwrap_err();
                 }
-                assert_whole(&scene);
+                assert_whole(&fixture);
             }
         }
     }

@@ -21,8 +21,8 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(scene: &Scene) -> Watch {
-        Watch { cancel: scene.cancel.clone(), cancelled: Arc::default(), calls_after: Arc::default() }
+    fn new(fixture: &Fixture) -> Watch {
+        Watch { cancel: fixture.cancel.clone(), cancelled: Arc::default(), calls_after: Arc::default() }
     }
 
     fn cancel(&self) {
@@ -75,8 +75,8 @@ fn cancelled_in_any_question_to_the_feed() {
     for workers in all_workers() {
         for kind in Kind::ALL {
             for question in 0..questions {
-                let scene = Scene::new(&workers);
-                let watch = Watch::new(&scene);
+                let fixture = Fixture::new(&workers);
+                let watch = Watch::new(&fixture);
                 let (sink, report) = watch.probe(kind);
                 let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
                     if call == question {
@@ -85,7 +85,7 @@ fn cancelled_in_any_question_to_the_feed() {
                     assert!(call <= question, "nothing is asked for after the cancellation");
                     Ok(())
                 });
-                watch.assert_stopped(scene.open(&mut feed, sink), &report, under_way(&workers, kind));
+                watch.assert_stopped(fixture.open(&mut feed, sink), &report, under_way(&workers, kind));
             }
         }
     }
@@ -97,8 +97,8 @@ fn cancelled_in_any_read() {
     for workers in all_workers() {
         for kind in Kind::ALL {
             for read in 0..stream.run_count() {
-                let scene = Scene::new(&workers);
-                let watch = Watch::new(&scene);
+                let fixture = Fixture::new(&workers);
+                let watch = Watch::new(&fixture);
                 let (sink, report) = watch.probe(kind);
                 let wire = Wire::watched(stream.wire.clone(), {
                     let watch = watch.clone();
@@ -112,7 +112,7 @@ fn cancelled_in_any_read() {
                 // Beside the other jobs, the orchestrator may be about to make a call.
                 let under_way =
                     under_way(&workers, kind).max(usize::from(!matches!(workers, Workers::Inline)));
-                watch.assert_stopped(scene.open(&mut feed, sink), &report, under_way + 1);
+                watch.assert_stopped(fixture.open(&mut feed, sink), &report, under_way + 1);
             }
         }
     }
@@ -124,8 +124,8 @@ fn cancelled_in_any_write() {
     for workers in all_workers() {
         for kind in Kind::ALL {
             for write in 0..stream.run_count() {
-                let scene = Scene::new(&workers);
-                let watch = Watch::new(&scene);
+                let fixture = Fixture::new(&workers);
+                let watch = Watch::new(&fixture);
                 let (sink, report) = Probe::watched(kind, {
                     let watch = watch.clone();
                     move |event| {
@@ -137,7 +137,7 @@ fn cancelled_in_any_write() {
                     }
                 });
                 let mut feed = OpenFeed::new(&stream, Supply::Bytes);
-                watch.assert_stopped(scene.open(&mut feed, sink), &report, under_way(&workers, kind));
+                watch.assert_stopped(fixture.open(&mut feed, sink), &report, under_way(&workers, kind));
             }
         }
     }
@@ -149,11 +149,11 @@ fn cancelled_in_any_commit_or_by_its_observer() {
     for workers in all_workers() {
         for kind in Kind::ALL {
             for commit in 1..=stream.end.segments {
-                let scene = Scene::new(&workers);
-                let watch = Watch::new(&scene);
+                let fixture = Fixture::new(&workers);
+                let watch = Watch::new(&fixture);
                 let (sink, report) = watch.probe(kind);
                 let result =
-                    scene.open_observed(&mut OpenFeed::new(&stream, Supply::Bytes), sink, &mut |at| {
+                    fixture.open_observed(&mut OpenFeed::new(&stream, Supply::Bytes), sink, &mut |at| {
                         if at.segments == commit {
                             watch.cancel();
                         }
@@ -169,12 +169,12 @@ fn cancelled_in_any_commit_or_by_its_observer() {
 fn cancelled_before_it_begins() {
     for workers in all_workers() {
         for kind in Kind::ALL {
-            let scene = Scene::new(&workers);
-            let watch = Watch::new(&scene);
+            let fixture = Fixture::new(&workers);
+            let watch = Watch::new(&fixture);
             watch.cancel();
             let (sink, report) = watch.probe(kind);
             let mut feed = OpenFeed::new(&stream(), Supply::Bytes).telling(|_| panic!("the feed was asked"));
-            watch.assert_stopped(scene.open(&mut feed, sink), &report, 0);
+            watch.assert_stopped(fixture.open(&mut feed, sink), &report, 0);
         }
     }
 }
@@ -182,13 +182,13 @@ fn cancelled_before_it_begins() {
 #[test]
 fn cancelled_while_the_input_is_idle() {
     for workers in all_workers() {
-        let scene = Scene::new(&workers);
+        let fixture = Fixture::new(&workers);
         let (sink, report) = Probe::new(Kind::Positioned);
         let mut feed = OpenFeed::new(&stream(), Supply::Bytes);
         for _ in 0..100 {
             feed.moves.insert(3, Move::Nothing);
         }
-        let cancel = scene.cancel.clone();
+        let cancel = fixture.cancel.clone();
         let mut feed = feed.telling(|call| {
             if call == 50 {
                 cancel.cancel();
@@ -196,7 +196,7 @@ fn cancelled_while_the_input_is_idle() {
             assert!(call <= 50, "nothing is asked for after the cancellation");
             Ok(())
         });
-        assert!(matches!(scene.open(&mut feed, sink), Err(StreamError::Cancelled)));
+        assert!(matches!(fixture.open(&mut feed, sink), Err(StreamError::Cancelled)));
         report.assert_unpublished();
     }
 }
@@ -205,15 +205,15 @@ fn cancelled_while_the_input_is_idle() {
 fn an_open_segment_is_rolled_back() {
     let stream = stream();
     for workers in all_workers() {
-        let scene = Scene::new(&workers);
-        let cancel = scene.cancel.clone();
+        let fixture = Fixture::new(&workers);
+        let cancel = fixture.cancel.clone();
         let (sink, report) = Probe::watched(Kind::Ordered, move |event| {
             if event.call == Call::Write && event.nth == RUNS_PER_SEGMENT + 1 {
                 cancel.cancel();
             }
             Ok(())
         });
-        let cancelled = scene.open(&mut OpenFeed::new(&stream, Supply::Bytes), sink);
+        let cancelled = fixture.open(&mut OpenFeed::new(&stream, Supply::Bytes), sink);
         assert!(matches!(cancelled, Err(StreamError::Cancelled)));
         report.assert_unpublished();
         let due = [&[Call::Begin; 1][..], &[Call::Write; 3], &[Call::Commit, Call::Begin], &[Call::Write; 2]];
@@ -230,8 +230,8 @@ fn sealing_is_cancelled_in_any_question_to_the_feed_and_any_write() {
     for workers in all_workers() {
         for kind in [Kind::Positioned, Kind::Ordered] {
             for question in 0..questions {
-                let scene = Scene::new(&workers);
-                let watch = Watch::new(&scene);
+                let fixture = Fixture::new(&workers);
+                let watch = Watch::new(&fixture);
                 let (sink, report) = watch.probe(kind);
                 let mut feed = SealFeed::new(&plaintext, Supply::Bytes).telling(|call| {
                     if call == question {
@@ -239,11 +239,11 @@ fn sealing_is_cancelled_in_any_question_to_the_feed_and_any_write() {
                     }
                     Ok(())
                 });
-                watch.assert_stopped(scene.seal(&mut feed, sink), &report, under_way(&workers, kind));
+                watch.assert_stopped(fixture.seal(&mut feed, sink), &report, under_way(&workers, kind));
             }
             for write in 0..writes {
-                let scene = Scene::new(&workers);
-                let watch = Watch::new(&scene);
+                let fixture = Fixture::new(&workers);
+                let watch = Watch::new(&fixture);
                 let (sink, report) = Probe::watched(kind, {
                     let watch = watch.clone();
                     move |event| {
@@ -254,7 +254,7 @@ fn sealing_is_cancelled_in_any_question_to_the_feed_and_any_write() {
                         Ok(())
                     }
                 });
-                let result = scene.seal(&mut SealFeed::new(&plaintext, Supply::Bytes), sink);
+                let result = fixture.seal(&mut SealFeed::new(&plaintext, Supply::Bytes), sink);
                 // A job's write may be the one that cancels, while the orchestrator is about to make a call.
                 let calls_max = if kind == Kind::Ordered { 0 } else { under_way(&workers, kind) + 1 };
                 let calls_max = if matches!(workers, Workers::Inline) { 0 } else { calls_max };

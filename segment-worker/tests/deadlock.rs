@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use parking_lot::RwLock;
-use segment_worker::{Release, StreamError};
+use segment_worker::{ReleasePolicy, StreamError};
 
 use crate::support::*;
 
@@ -24,11 +24,11 @@ fn minimum(kind: Kind) -> usize {
 }
 
 /// Opens a stream of `len` bytes and checks what is published.
-fn open_one(scene: &Scene, kind: Kind, len: usize, supply: Supply) {
+fn open_one(fixture: &Fixture, kind: Kind, len: usize, supply: Supply) {
     let plaintext = plaintext(len);
     let stream = Stream::sealed_from(&plaintext);
     let (sink, report) = Probe::new(kind);
-    scene.open(&mut OpenFeed::new(&stream, supply), sink).unwrap();
+    fixture.open(&mut OpenFeed::new(&stream, supply), sink).unwrap();
     assert_eq!(report.published().unwrap(), plaintext);
     report.assert_over();
 }
@@ -39,13 +39,13 @@ fn the_least_budget_is_enough_for_any_stream() {
         for workers in all_workers() {
             for kind in Kind::ALL {
                 for spare in [0, 1, RUN_LEN, MINIMUM - 1, MINIMUM, 5 * RUN_LEN] {
-                    let scene = Scene::within(&workers, minimum(kind) + spare);
+                    let fixture = Fixture::within(&workers, minimum(kind) + spare);
                     for supply in [Supply::Bytes, Supply::Place] {
-                        open_one(&scene, kind, 5 * SEGMENT + 4321, supply);
+                        open_one(&fixture, kind, 5 * SEGMENT + 4321, supply);
                     }
                 }
             }
-            let holding = Scene::within(&workers, MINIMUM_HOLDING).releasing(Release::AfterDigest);
+            let holding = Fixture::within(&workers, MINIMUM_HOLDING).releasing(ReleasePolicy::AfterDigest);
             open_one(&holding, Kind::Positioned, 5 * SEGMENT, Supply::Bytes);
         }
     });
@@ -58,9 +58,9 @@ fn the_least_budget_is_enough_to_seal() {
         let due = Stream::sealed_from(&plaintext).wire;
         for workers in all_workers() {
             for kind in Kind::ALL {
-                let scene = Scene::within(&workers, MINIMUM);
+                let fixture = Fixture::within(&workers, MINIMUM);
                 let (sink, report) = Probe::new(kind);
-                scene.seal(&mut SealFeed::new(&plaintext, Supply::Bytes), sink).unwrap();
+                fixture.seal(&mut SealFeed::new(&plaintext, Supply::Bytes), sink).unwrap();
                 assert!(report.published().unwrap() == due);
             }
         }
@@ -71,11 +71,11 @@ fn the_least_budget_is_enough_to_seal() {
 fn a_budget_below_the_least_is_refused_before_anything_is_read() {
     for workers in all_workers() {
         for kind in Kind::ALL {
-            let scene = Scene::within(&workers, minimum(kind) - 1);
+            let fixture = Fixture::within(&workers, minimum(kind) - 1);
             let (sink, report) = Probe::new(kind);
             let stream = Stream::sealed_from(&plaintext(1));
             let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|_| panic!("the feed was asked"));
-            let refused = scene.open(&mut feed, sink).unwrap_err();
+            let refused = fixture.open(&mut feed, sink).unwrap_err();
             let StreamError::Budget { needed, total } = refused else { panic!("{refused:?}") };
             assert_eq!((needed, total), (minimum(kind), minimum(kind) - 1));
             assert_eq!(report.log(), []);
@@ -91,9 +91,9 @@ fn a_caller_on_the_pool_does_its_stream_by_itself() {
             let workers = Workers::pool(threads);
             for kind in Kind::ALL {
                 let (sender, done) = mpsc::channel();
-                let scene = Scene::within(&workers, minimum(kind));
+                let fixture = Fixture::within(&workers, minimum(kind));
                 workers.spawn(move || {
-                    open_one(&scene, kind, 3 * SEGMENT + 1, Supply::Place);
+                    open_one(&fixture, kind, 3 * SEGMENT + 1, Supply::Place);
                     sender.send(()).unwrap();
                 });
                 done.recv().unwrap();
@@ -108,12 +108,12 @@ fn many_callers_on_one_thread_share_a_budget_for_one() {
         for threads in [1, 2, 3] {
             let workers = Workers::pool(threads);
             for kind in Kind::ALL {
-                let scene = Scene::within(&workers, minimum(kind));
+                let fixture = Fixture::within(&workers, minimum(kind));
                 let (sender, done) = mpsc::channel();
                 for _ in 0..20 {
-                    let (scene, sender) = (scene.clone(), sender.clone());
+                    let (fixture, sender) = (fixture.clone(), sender.clone());
                     workers.spawn(move || {
-                        open_one(&scene, kind, SEGMENT + 1, Supply::Bytes);
+                        open_one(&fixture, kind, SEGMENT + 1, Supply::Bytes);
                         sender.send(()).unwrap();
                     });
                 }
@@ -128,7 +128,7 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
     within_a_minute(|| {
         for kind in Kind::ALL {
             let workers = Workers::pool(1);
-            let scene = Scene::within(&workers, minimum(kind));
+            let fixture = Fixture::within(&workers, minimum(kind));
             let (sender, done) = mpsc::channel();
             let stream = Stream::sealed_from(&plaintext(3 * SEGMENT));
             // The stream outside has the whole budget when it asks for its first step. From then on the one thread
@@ -136,9 +136,9 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
             let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
                 if call == 0 {
                     for _ in 0..CALLERS {
-                        let (scene, sender) = (scene.clone(), sender.clone());
+                        let (fixture, sender) = (fixture.clone(), sender.clone());
                         workers.spawn(move || {
-                            open_one(&scene, kind, SEGMENT + 1, Supply::Bytes);
+                            open_one(&fixture, kind, SEGMENT + 1, Supply::Bytes);
                             sender.send(()).unwrap();
                         });
                     }
@@ -146,7 +146,7 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
                 Ok(())
             });
             let (sink, report) = Probe::new(kind);
-            scene.open(&mut feed, sink).unwrap();
+            fixture.open(&mut feed, sink).unwrap();
             report.assert_over();
             assert_eq!(done.iter().take(CALLERS).count(), CALLERS);
         }
@@ -157,10 +157,10 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
 fn two_holding_streams_share_a_budget_for_one_and_take_turns() {
     within_a_minute(|| {
         for threads in [1, 2, 3] {
-            let scene = Scene::within(&Workers::pool(threads), MINIMUM_HOLDING);
+            let fixture = Fixture::within(&Workers::pool(threads), MINIMUM_HOLDING);
             let at_once = Arc::new(AtomicUsize::new(0));
             let callers = [(); 4].map(|()| {
-                let (scene, at_once) = (scene.clone(), at_once.clone());
+                let (fixture, at_once) = (fixture.clone(), at_once.clone());
                 thread::spawn(move || {
                     let stream = Stream::sealed_from(&plaintext(2 * SEGMENT + 1));
                     let (sink, report) = Probe::new(Kind::Seen);
@@ -173,7 +173,7 @@ fn two_holding_streams_share_a_budget_for_one_and_take_turns() {
                         Ok(())
                     });
                     let mut left = stream.end.segments;
-                    let opened = scene.open_observed(&mut feed, sink, &mut |_| {
+                    let opened = fixture.open_observed(&mut feed, sink, &mut |_| {
                         left -= 1;
                         if left == 0 {
                             at_once.fetch_sub(1, Ordering::SeqCst);
@@ -194,15 +194,15 @@ fn two_holding_streams_share_a_budget_for_one_and_take_turns() {
 fn streams_of_all_kinds_share_a_pool_and_a_budget() {
     within_a_minute(|| {
         for threads in [1, 2, 3] {
-            let scene = Scene::within(&Workers::pool(threads), MINIMUM_HOLDING + 3 * RUN_LEN);
+            let fixture = Fixture::within(&Workers::pool(threads), MINIMUM_HOLDING + 3 * RUN_LEN);
             let callers: Vec<_> = (0..12)
                 .map(|caller| {
-                    let scene = scene.clone();
+                    let fixture = fixture.clone();
                     thread::spawn(move || {
-                        for turn in 0..10 {
+                        for next_action in 0..10 {
                             open_one(
-                                &scene,
-                                Kind::ALL[(caller + turn) % 3],
+                                &fixture,
+                                Kind::ALL[(caller + next_action) % 3],
                                 2 * SEGMENT + caller,
                                 Supply::Place,
                             );
@@ -213,7 +213,7 @@ fn streams_of_all_kinds_share_a_pool_and_a_budget() {
             for caller in callers {
                 caller.join().unwrap();
             }
-            open_one(&scene, Kind::Seen, SEGMENT, Supply::Bytes);
+            open_one(&fixture, Kind::Seen, SEGMENT, Supply::Bytes);
         }
     });
 }
@@ -222,12 +222,12 @@ fn streams_of_all_kinds_share_a_pool_and_a_budget() {
 fn a_reservation_that_waits_ends_when_it_is_cancelled() {
     within_a_minute(|| {
         let workers = Workers::pool(1);
-        let scene = Scene::within(&workers, MINIMUM);
+        let fixture = Fixture::within(&workers, MINIMUM);
         let stream = Stream::sealed_from(&plaintext(SEGMENT));
         let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
             if call == 0 {
                 // This stream has the whole budget, so another one waits until it is told to stop.
-                let mut other = scene.clone();
+                let mut other = fixture.clone();
                 other.cancel = segment_worker::CancelToken::new();
                 let cancel = other.cancel.clone();
                 let waits = thread::spawn(move || {
@@ -243,7 +243,7 @@ fn a_reservation_that_waits_ends_when_it_is_cancelled() {
             }
             Ok(())
         });
-        scene.open(&mut feed, Probe::new(Kind::Positioned).0).unwrap();
+        fixture.open(&mut feed, Probe::new(Kind::Positioned).0).unwrap();
     });
 }
 
@@ -254,8 +254,8 @@ fn a_caller_that_does_jobs_needs_no_thread_of_its_pool() {
         let (go, wait) = mpsc::channel::<()>();
         workers.spawn(move || wait.recv().unwrap());
         for kind in Kind::ALL {
-            let scene = Scene::within(&workers, minimum(kind));
-            open_one(&scene, kind, 5 * SEGMENT + 4321, Supply::Place);
+            let fixture = Fixture::within(&workers, minimum(kind));
+            open_one(&fixture, kind, 5 * SEGMENT + 4321, Supply::Place);
         }
         go.send(()).unwrap();
     });
@@ -264,7 +264,7 @@ fn a_caller_that_does_jobs_needs_no_thread_of_its_pool() {
 #[test]
 fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
     within_a_minute(|| {
-        let slow = Scene::new(&Workers::pool_and_caller(1));
+        let slow = Fixture::new(&Workers::pool_and_caller(1));
         let (begun, has_begun) = mpsc::channel::<()>();
         // Whoever does a job of the slow stream is stuck in it until the other one is done.
         let gate = Arc::new(RwLock::new(()));
@@ -285,8 +285,8 @@ fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
             }
         });
         (0..RUNS_AT_ONCE).for_each(|_| has_begun.recv().unwrap());
-        let scene = Scene { workers: Workers::pool_and_caller(1), ..slow };
-        open_one(&scene, Kind::Positioned, 5 * SEGMENT, Supply::Place);
+        let fixture = Fixture { workers: Workers::pool_and_caller(1), ..slow };
+        open_one(&fixture, Kind::Positioned, 5 * SEGMENT, Supply::Place);
         drop(closed);
         slow_stream.join().unwrap();
     });
@@ -295,11 +295,11 @@ fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
 #[test]
 fn a_pool_does_no_job_of_another_one_on_the_same_budget() {
     within_a_minute(|| {
-        let stuck = Scene::new(&Workers::pool(1));
+        let stuck = Fixture::new(&Workers::pool(1));
         let (go, wait) = mpsc::channel::<()>();
         stuck.workers.spawn(move || wait.recv().unwrap());
         let (left, has_left) = mpsc::channel::<()>();
-        let scene = Scene { workers: Workers::pool(1), ..stuck.clone() };
+        let fixture = Fixture { workers: Workers::pool(1), ..stuck.clone() };
         let stuck_stream = thread::spawn(move || {
             let stream = Stream::sealed_from(&plaintext(5 * SEGMENT));
             // When it is asked again after a segment and a run, the run is on its way.
@@ -312,7 +312,7 @@ fn a_pool_does_no_job_of_another_one_on_the_same_budget() {
             stuck.open(&mut feed, Probe::new(Kind::Positioned).0).unwrap();
         });
         has_left.recv().unwrap();
-        open_one(&scene, Kind::Positioned, 5 * SEGMENT, Supply::Place);
+        open_one(&fixture, Kind::Positioned, 5 * SEGMENT, Supply::Place);
         go.send(()).unwrap();
         stuck_stream.join().unwrap();
     });
@@ -321,7 +321,7 @@ fn a_pool_does_no_job_of_another_one_on_the_same_budget() {
 #[test]
 fn a_slow_sink_holds_its_stream_up_and_no_other() {
     within_a_minute(|| {
-        let scene = Scene::new(&Workers::pool(2));
+        let fixture = Fixture::new(&Workers::pool(2));
         let (go, wait) = mpsc::channel::<()>();
         let wait = parking_lot::Mutex::new(wait);
         let (slow, report) = Probe::watched(Kind::Ordered, move |event| {
@@ -331,14 +331,14 @@ fn a_slow_sink_holds_its_stream_up_and_no_other() {
             Ok(())
         });
         let slow_stream = thread::spawn({
-            let scene = scene.clone();
+            let fixture = fixture.clone();
             move || {
                 let stream = Stream::sealed_from(&plaintext(2 * SEGMENT));
-                scene.open(&mut OpenFeed::new(&stream, Supply::Bytes), slow).unwrap();
+                fixture.open(&mut OpenFeed::new(&stream, Supply::Bytes), slow).unwrap();
             }
         });
         for _ in 0..2 * RUNS_PER_SEGMENT {
-            open_one(&scene, Kind::Positioned, 2 * SEGMENT, Supply::Bytes);
+            open_one(&fixture, Kind::Positioned, 2 * SEGMENT, Supply::Bytes);
             go.send(()).unwrap();
         }
         slow_stream.join().unwrap();

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use frame_worker::Closing;
 use parking_lot::Mutex;
-use segment_worker::{Buffers, Committed, Feed, Release, Step, StreamEnd, StreamError};
-use sinks::{Checkpoint, Durability, MakeDurable};
+use segment_worker::{Buffers, Committed, Feed, ReleasePolicy, Step, StreamEnd, StreamError};
+use sinks::{Checkpoint, Durability, SyncTo};
 
 use crate::support::*;
 
@@ -27,7 +27,7 @@ struct Disk {
 /// One sync, as it began.
 #[derive(Clone, Copy)]
 struct Begun {
-    mark: u64,
+    checkpoint: u64,
     committed: u64,
     published: bool,
     thread: ThreadId,
@@ -51,7 +51,7 @@ impl Disk {
     }
 
     fn marks(&self) -> Vec<u64> {
-        self.syncs.lock().iter().map(|sync| sync.mark).collect()
+        self.syncs.lock().iter().map(|sync| sync.checkpoint).collect()
     }
 
     /// What holds of every stream that has returned: it synced on one thread, which is not its own; no mark was newer
@@ -59,9 +59,14 @@ impl Disk {
     fn assert_over(&self) {
         let syncs = self.syncs.lock();
         assert_eq!(self.running.load(Ordering::SeqCst), 0, "a sync that runs is waited for");
-        assert!(syncs.is_sorted_by(|one, next| one.mark < next.mark), "marks go forward");
+        assert!(syncs.is_sorted_by(|one, next| one.checkpoint < next.checkpoint), "marks go forward");
         for sync in &*syncs {
-            assert!(sync.mark <= sync.committed, "mark {} when {} had committed", sync.mark, sync.committed);
+            assert!(
+                sync.checkpoint <= sync.committed,
+                "mark {} when {} had committed",
+                sync.checkpoint,
+                sync.committed
+            );
             assert!(!sync.published, "the sync thread has ended before the publish");
         }
         let threads: Vec<_> = syncs.iter().map(|sync| sync.thread).collect();
@@ -70,14 +75,14 @@ impl Disk {
     }
 }
 
-impl MakeDurable for Disk {
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+impl SyncTo for Disk {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         self.running.fetch_add(1, Ordering::SeqCst);
-        let mark = u64::from_le_bytes(mark.to_bytes()[..8].try_into().unwrap());
+        let checkpoint = u64::from_le_bytes(checkpoint.to_bytes()[..8].try_into().unwrap());
         let published = self.report.count(Call::Publish) > 0;
         let committed = self.report.commits();
-        self.syncs.lock().push(Begun { mark, committed, published, thread: thread::current().id() });
-        let result = (self.on_sync)(mark);
+        self.syncs.lock().push(Begun { checkpoint, committed, published, thread: thread::current().id() });
+        let result = (self.on_sync)(checkpoint);
         self.running.fetch_sub(1, Ordering::SeqCst);
         result
     }
@@ -95,8 +100,8 @@ fn groups_of(segments: usize) -> Durability {
     Durability::Group { bytes: (segments * SEGMENT) as u64, interval }
 }
 
-fn scene(durability: Durability) -> Scene {
-    Scene { durability, ..Scene::new(&Workers::Inline) }
+fn fixture(durability: Durability) -> Fixture {
+    Fixture { durability, ..Fixture::new(&Workers::Inline) }
 }
 
 /// What came of five segments: the marks made durable, and in each report the segments committed and durable.
@@ -126,7 +131,7 @@ fn open_five(durability: Durability, awaited: &'static [u64]) -> [Outcome; 3] {
             }
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-        scene(durability).open_observed(feed, sink, &mut observe).unwrap();
+        fixture(durability).open_observed(feed, sink, &mut observe).unwrap();
         assert_eq!(report.published().unwrap(), plaintext(5 * SEGMENT));
         disk.assert_over();
         Outcome { marks: disk.marks(), reports: seen }
@@ -178,8 +183,8 @@ fn commits_go_on_beside_a_sync_until_two_groups_are_behind() {
             Ok(())
         });
         let (began, begin) = signal();
-        let disk = Disk::under(&mut sink, &report, move |mark| {
-            if mark == 2 {
+        let disk = Disk::under(&mut sink, &report, move |checkpoint| {
+            if checkpoint == 2 {
                 began.send(()).unwrap();
                 fourth_came.lock().recv().unwrap();
             }
@@ -193,7 +198,7 @@ fn commits_go_on_beside_a_sync_until_two_groups_are_behind() {
             assert!(behind < 4 * SEGMENT as u64, "{behind} bytes behind after {}", at.segments);
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-        scene(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap();
+        fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap();
         assert_eq!(disk.marks()[0], 2);
         disk.assert_over();
     });
@@ -235,7 +240,7 @@ fn what_has_committed_becomes_durable_and_is_reported_while_the_source_idles() {
             assert!(at.segments == 1 || at.durable_len > 0, "the source waits for the first segment");
             durable.store(at.durable_len, Ordering::SeqCst);
         };
-        scene(soon).open_observed(&mut feed, sink, &mut observe).unwrap();
+        fixture(soon).open_observed(&mut feed, sink, &mut observe).unwrap();
         assert_eq!(disk.marks()[0], 1);
         disk.assert_over();
     });
@@ -248,14 +253,14 @@ fn a_sync_that_fails_ends_the_stream_unpublished_and_is_not_tried_again() {
             within_a_minute(move || {
                 let stream = Stream::sealed_from(&plaintext(7 * SEGMENT));
                 let (mut sink, report) = Probe::new(Kind::Positioned);
-                let disk = Disk::under(&mut sink, &report, move |mark| match mark {
+                let disk = Disk::under(&mut sink, &report, move |checkpoint| match checkpoint {
                     1 | 2 => Ok(()),
                     _ if panics => panic!("on purpose: the disk is gone"),
                     _ => Err(io::Error::other("the disk is gone")),
                 });
                 let mut reported = 0;
                 let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-                let error = scene(durability)
+                let error = fixture(durability)
                     .open_observed(feed, sink, &mut |at| reported = at.segments)
                     .unwrap_err();
                 let failed = *disk.marks().last().unwrap();
@@ -264,7 +269,7 @@ fn a_sync_that_fails_ends_the_stream_unpublished_and_is_not_tried_again() {
                     "{error:?}"
                 );
                 assert_eq!(
-                    disk.marks().iter().filter(|mark| **mark > 2).count(),
+                    disk.marks().iter().filter(|checkpoint| **checkpoint > 2).count(),
                     1,
                     "the first failure is final"
                 );
@@ -300,7 +305,7 @@ fn a_sync_that_fails_beside_the_last_commit_keeps_the_stream_from_being_publishe
             }
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-        let error = scene(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
+        let error = fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
         assert!(matches!(error, StreamError::Sink { segment, .. } if segment.0 == 1), "{error:?}");
         assert_eq!(disk.marks(), [2]);
         report.assert_unpublished();
@@ -333,7 +338,7 @@ fn a_sync_that_fails_while_a_segment_is_open_is_followed_by_no_roll_back() {
             }
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-        let error = scene(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
+        let error = fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
         assert!(matches!(error, StreamError::Sink { segment, .. } if segment.0 == 1), "{error:?}");
         assert_eq!((disk.marks(), report.count(Call::RollBack)), (vec![2], 0));
         report.assert_unpublished();
@@ -374,7 +379,7 @@ fn a_sync_that_runs_beside_the_last_commit_is_waited_for_before_the_publish() {
             reported = at.durable_len;
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-        scene(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap();
+        fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap();
         assert_eq!((disk.marks(), end.load(Ordering::SeqCst)), (vec![2], 1));
         assert_eq!(reported, 2 * SEGMENT as u64, "what it made durable is reported");
         disk.assert_over();
@@ -404,7 +409,7 @@ fn a_sync_that_runs_when_the_stream_fails_is_waited_for_and_reported() {
         });
         let mut reported = (0, 0);
         let mut observe = |at: &Committed| reported = (at.segments, at.durable_len);
-        let error = scene(groups_of(2)).open_observed(&mut feed, sink, &mut observe).unwrap_err();
+        let error = fixture(groups_of(2)).open_observed(&mut feed, sink, &mut observe).unwrap_err();
         assert!(matches!(error, StreamError::Feed(FeedFailed)), "{error:?}");
         assert_eq!((disk.marks(), reported), (vec![2], (2, 2 * SEGMENT as u64)));
         disk.assert_over();
@@ -417,16 +422,16 @@ fn no_sync_begins_after_a_cancel_and_one_that_runs_is_the_last() {
     for while_syncing in [false, true] {
         within_a_minute(move || {
             let stream = Stream::sealed_from(&plaintext(4 * SEGMENT));
-            let scene = scene(Durability::Each);
-            let (at_commit, at_sync) = (scene.cancel.clone(), scene.cancel.clone());
+            let fixture = fixture(Durability::Each);
+            let (at_commit, at_sync) = (fixture.cancel.clone(), fixture.cancel.clone());
             let (mut sink, report) = Probe::watched(Kind::Positioned, move |event| {
                 if !while_syncing && (event.call, event.nth) == (Call::Commit, 1) {
                     at_commit.cancel();
                 }
                 Ok(())
             });
-            let disk = Disk::under(&mut sink, &report, move |mark| {
-                if while_syncing && mark == 2 {
+            let disk = Disk::under(&mut sink, &report, move |checkpoint| {
+                if while_syncing && checkpoint == 2 {
                     at_sync.cancel();
                 }
                 Ok(())
@@ -434,7 +439,7 @@ fn no_sync_begins_after_a_cancel_and_one_that_runs_is_the_last() {
             let mut reported = (0, 0);
             let mut observe = |at: &Committed| reported = (at.segments, at.durable_len / SEGMENT as u64);
             let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
-            let error = scene.open_observed(feed, sink, &mut observe).unwrap_err();
+            let error = fixture.open_observed(feed, sink, &mut observe).unwrap_err();
             assert!(matches!(error, StreamError::Cancelled), "{error:?}");
             let durable = if while_syncing { 2 } else { 1 };
             assert_eq!((reported, *disk.marks().last().unwrap()), ((2, durable), durable));
@@ -449,9 +454,9 @@ fn a_stream_that_goes_on_counts_its_groups_from_what_is_durable() {
     within_a_minute(|| {
         let stream = Stream::sealed_from(&plaintext(5 * SEGMENT));
         let (sink, _) = Probe::new(Kind::Positioned);
-        let mut start = Scene::new(&Workers::Inline).start;
+        let mut start = Fixture::new(&Workers::Inline).start;
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes).failing_before(2);
-        scene(Durability::AtFinish).open_observed(feed, sink, &mut |at| start = *at).unwrap_err();
+        fixture(Durability::AtFinish).open_observed(feed, sink, &mut |at| start = *at).unwrap_err();
         start.durable_len = start.sink_len;
 
         let (sink, report) = Probe::new(Kind::Positioned);
@@ -469,7 +474,7 @@ fn a_stream_that_goes_on_counts_its_groups_from_what_is_durable() {
             seen.push(at.durable_len / SEGMENT as u64);
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes).going_on_with(2);
-        scene(groups_of(2)).going_on_at(start).open_observed(feed, sink, &mut observe).unwrap();
+        fixture(groups_of(2)).going_on_at(start).open_observed(feed, sink, &mut observe).unwrap();
         assert_eq!((disk.marks(), seen[0]), (vec![4], 2));
     });
 }
@@ -482,7 +487,7 @@ fn a_sealed_stream_is_made_durable_in_the_same_way() {
         let disk = Disk::under(&mut sink, &report, |_| Ok(()));
         let mut seen = Vec::new();
         let feed = &mut SealFeed::new(&text, Supply::Bytes);
-        scene(Durability::Each).seal_observed(feed, sink, &mut |at| seen.push(*at)).unwrap();
+        fixture(Durability::Each).seal_observed(feed, sink, &mut |at| seen.push(*at)).unwrap();
         assert_eq!(disk.marks(), [1, 2, 3, 4, 5]);
         assert!(seen.iter().all(|at| at.durable_len == at.sink_len), "{seen:?}");
         disk.assert_over();
@@ -495,14 +500,14 @@ fn callers_on_a_pool_of_one_wait_for_their_sync_threads() {
         let workers = Workers::pool(1);
         let (sender, receiver) = channel();
         for durability in [Durability::Each, groups_of(1), groups_of(3)] {
-            for release in [Release::AtOnce, Release::AfterDigest] {
+            for release in [ReleasePolicy::AtOnce, ReleasePolicy::AfterDigest] {
                 let stream = Stream::sealed_from(&plaintext(7 * SEGMENT));
-                let scene = Scene { durability, ..Scene::new(&workers).releasing(release) };
+                let fixture = Fixture { durability, ..Fixture::new(&workers).releasing(release) };
                 let sender = sender.clone();
                 workers.spawn(move || {
                     let (mut sink, report) = Probe::new(Kind::Positioned);
                     let disk = Disk::under(&mut sink, &report, |_| Ok(()));
-                    scene.open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap();
+                    fixture.open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap();
                     disk.assert_over();
                     sender.send(()).unwrap();
                 });
@@ -523,7 +528,7 @@ fn a_sink_that_has_no_such_step_is_called_on_the_streams_thread_alone() {
             noted.lock().insert(format!("{:?}", thread::current().id()));
             Ok(())
         });
-        scene(Durability::Each).open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap();
+        fixture(Durability::Each).open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap();
         assert_eq!(*threads.lock(), BTreeSet::from([format!("{:?}", thread::current().id())]));
     }
 }

@@ -7,7 +7,7 @@ use std::{io, panic, thread};
 
 use frame_worker::{FrameError, FrameIndex, SegmentIndex};
 use parking_lot::{Condvar, Mutex};
-use segment_worker::{Release, StreamError};
+use segment_worker::{ReleasePolicy, StreamError};
 use sinks::CommitError;
 
 use crate::support::*;
@@ -42,7 +42,7 @@ fn a_job_that_panics_in_any_write_is_an_error_that_names_its_segment() {
                 }
             });
             let error =
-                Scene::new(&workers).open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap_err();
+                Fixture::new(&workers).open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap_err();
             let StreamError::Panicked { segment: named } = error else { panic!("{error:?}") };
             assert_eq!(Some(named), *segment.lock());
             report.assert_unpublished();
@@ -88,8 +88,9 @@ fn a_sink_that_fails_in_any_write_is_told_nothing_more() {
                         Ok(())
                     }
                 });
-                let error =
-                    Scene::new(&workers).open(&mut OpenFeed::new(&stream, Supply::Place), sink).unwrap_err();
+                let error = Fixture::new(&workers)
+                    .open(&mut OpenFeed::new(&stream, Supply::Place), sink)
+                    .unwrap_err();
                 let StreamError::Sink { segment: named, source } = error else { panic!("{error:?}") };
                 assert_eq!((Some(named), source.kind()), (*segment.lock(), io::ErrorKind::StorageFull));
                 report.assert_unpublished();
@@ -115,7 +116,7 @@ fn a_sink_that_fails_to_begin_commit_or_publish_is_told_nothing_more() {
                         if (event.call, event.nth) == (call, nth) { Err(disk_full()) } else { Ok(()) }
                     });
                     let mut feed = OpenFeed::new(&stream, Supply::Bytes);
-                    let error = Scene::new(&workers).open(&mut feed, sink).unwrap_err();
+                    let error = Fixture::new(&workers).open(&mut feed, sink).unwrap_err();
                     match (call, error) {
                         (Call::Begin, StreamError::Sink { segment, .. }) => assert_eq!(segment.0, nth as u64),
                         (
@@ -209,7 +210,7 @@ fn the_earlier_frame_is_named_also_when_the_later_one_is_found_first() {
                     }
                 });
                 let (sink, report) = Probe::new(Kind::Positioned);
-                let error = Scene::new(&workers)
+                let error = Fixture::new(&workers)
                     .open(&mut OpenFeed::over(&damaged, wire, Supply::Place), sink)
                     .unwrap_err();
                 let StreamError::Frame { segment, first, .. } = error else { panic!("{error:?}") };
@@ -280,10 +281,12 @@ fn what_others_see_is_whole_segments_alone() {
     for (segment, _, at) in stream.frames() {
         let mut damaged = stream.clone();
         damaged.wire[at] ^= 1;
-        for (kind, release) in [(Kind::Seen, Release::AtOnce), (Kind::Positioned, Release::AfterDigest)] {
+        for (kind, release) in
+            [(Kind::Seen, ReleasePolicy::AtOnce), (Kind::Positioned, ReleasePolicy::AfterDigest)]
+        {
             let (sink, report) = Probe::new(kind);
-            let scene = Scene::new(&Workers::pool(2)).releasing(release);
-            scene.open(&mut OpenFeed::new(&damaged, Supply::Bytes), sink).unwrap_err();
+            let fixture = Fixture::new(&Workers::pool(2)).releasing(release);
+            fixture.open(&mut OpenFeed::new(&damaged, Supply::Bytes), sink).unwrap_err();
             report.assert_unpublished();
             // Only runs of segments that have committed were written, and no roll back was needed.
             let committed = report.commits() as usize;
@@ -306,7 +309,7 @@ fn sealing_fails_with_its_sink_at_any_call() {
                         if (event.call, event.nth) == (call, nth) { Err(disk_full()) } else { Ok(()) }
                     });
                     let mut feed = SealFeed::new(&plaintext, Supply::Place);
-                    let error = Scene::new(&workers).seal(&mut feed, sink).unwrap_err();
+                    let error = Fixture::new(&workers).seal(&mut feed, sink).unwrap_err();
                     match (call, error) {
                         (Call::Write, StreamError::Sink { .. })
                         | (Call::Publish, StreamError::Publish(_)) => {}
@@ -332,7 +335,7 @@ fn sealing_fails_with_its_feed_at_any_step() {
                 let (sink, report) = Probe::new(kind);
                 let mut feed = SealFeed::new(&plaintext, Supply::Bytes)
                     .telling(|call| if call == step { Err(FeedFailed) } else { Ok(()) });
-                let error = Scene::new(&workers).seal(&mut feed, sink).unwrap_err();
+                let error = Fixture::new(&workers).seal(&mut feed, sink).unwrap_err();
                 assert!(matches!(error, StreamError::Feed(FeedFailed)));
                 report.assert_unpublished();
             }
@@ -340,7 +343,7 @@ fn sealing_fails_with_its_feed_at_any_step() {
                 let (sink, report) = Probe::new(kind);
                 let mut feed = SealFeed::new(&plaintext, Supply::Bytes);
                 feed.fail_to_close = Some(segment);
-                let error = Scene::new(&workers).seal(&mut feed, sink).unwrap_err();
+                let error = Fixture::new(&workers).seal(&mut feed, sink).unwrap_err();
                 assert!(matches!(error, StreamError::Feed(FeedFailed)));
                 report.assert_unpublished();
                 assert_eq!(report.commits(), segment);
@@ -361,7 +364,7 @@ fn sealing_fails_when_a_job_panics() {
             });
             let (sink, report) = Probe::new(Kind::Positioned);
             let error =
-                Scene::new(&workers).seal(&mut SealFeed::over(wire, Supply::Place), sink).unwrap_err();
+                Fixture::new(&workers).seal(&mut SealFeed::over(wire, Supply::Place), sink).unwrap_err();
             assert!(matches!(error, StreamError::Panicked { .. }));
             report.assert_unpublished();
         }
@@ -398,7 +401,7 @@ fn a_stream_that_fails_returns_when_its_last_job_has_ended() {
                 }
                 Ok(())
             });
-            let error = Scene::new(&Workers::pool(threads)).seal(&mut feed, sink).unwrap_err();
+            let error = Fixture::new(&Workers::pool(threads)).seal(&mut feed, sink).unwrap_err();
             assert!(matches!(error, StreamError::Feed(FeedFailed)));
             assert!(ended.load(Ordering::Acquire), "the job is still running");
             report.assert_unpublished();

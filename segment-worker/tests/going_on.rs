@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use segment_worker::{Committed, Release, Sealed, StreamError};
+use segment_worker::{Committed, ReleasePolicy, Sealed, StreamError};
 use sinks::StreamingSink;
 
 use crate::support::*;
@@ -62,23 +62,26 @@ fn a_stream_opened_in_two_halves_gives_its_sink_the_calls_of_one() {
     let stream = Stream::sealed_from(&plaintext(4 * SEGMENT + 321));
     let feed = || OpenFeed::new(&stream, Supply::Bytes);
     for workers in [Workers::Inline, Workers::pool(3)] {
-        for (kind, release) in
-            Kind::ALL.into_iter().zip([Release::AtOnce, Release::AfterDigest, Release::AtOnce])
-        {
-            let scene = Scene::new(&workers).releasing(release);
-            let whole = attempt(kind, &scene.start, |sink, observe| {
-                scene.open_observed(&mut feed(), sink, observe).unwrap();
+        for (kind, release) in Kind::ALL.into_iter().zip([
+            ReleasePolicy::AtOnce,
+            ReleasePolicy::AfterDigest,
+            ReleasePolicy::AtOnce,
+        ]) {
+            let fixture = Fixture::new(&workers).releasing(release);
+            let whole = attempt(kind, &fixture.start, |sink, observe| {
+                fixture.open_observed(&mut feed(), sink, observe).unwrap();
             });
             for segment in 1..SEGMENTS {
-                let first = attempt(kind, &scene.start, |sink, observe| {
-                    let error = scene.open_observed(&mut feed().failing_before(segment), sink, observe);
+                let first = attempt(kind, &fixture.start, |sink, observe| {
+                    let error = fixture.open_observed(&mut feed().failing_before(segment), sink, observe);
                     assert!(matches!(error, Err(StreamError::Feed(FeedFailed))));
                 });
                 let start = *first.commits.last().unwrap();
                 assert_eq!(start.segments, segment, "all before the failure has committed");
                 let second = attempt(kind, &start, |sink, observe| {
                     let feed = &mut feed().going_on_with(segment);
-                    let opened = scene.clone().going_on_at(start).open_observed(feed, sink, observe).unwrap();
+                    let opened =
+                        fixture.clone().going_on_at(start).open_observed(feed, sink, observe).unwrap();
                     assert_eq!((opened.segments, opened.stream_digest), (SEGMENTS, stream.end.stream_digest));
                 });
                 assert_halves_make(&whole, start, first, second);
@@ -93,21 +96,21 @@ fn a_stream_sealed_in_two_halves_gives_its_sink_the_calls_of_one() {
     let plaintext = plaintext(3 * SEGMENT + 321);
     let stream = Stream::sealed_from(&plaintext);
     let feed = || SealFeed::new(&plaintext, Supply::Place);
-    let scene = Scene::new(&Workers::Inline);
+    let fixture = Fixture::new(&Workers::Inline);
     for kind in [Kind::Positioned, Kind::Ordered] {
-        let whole = attempt(kind, &scene.start, |sink, observe| {
-            scene.seal_observed(&mut feed(), sink, observe).unwrap();
+        let whole = attempt(kind, &fixture.start, |sink, observe| {
+            fixture.seal_observed(&mut feed(), sink, observe).unwrap();
         });
         assert!(whole.published.as_deref() == Some(&stream.wire), "the bytes are the reference's");
         for segment in 1..SEGMENTS {
-            let first = attempt(kind, &scene.start, |sink, observe| {
-                let error = scene.seal_observed(&mut feed().failing_before(segment), sink, observe);
+            let first = attempt(kind, &fixture.start, |sink, observe| {
+                let error = fixture.seal_observed(&mut feed().failing_before(segment), sink, observe);
                 assert!(matches!(error, Err(StreamError::Feed(FeedFailed))));
             });
             let start = *first.commits.last().unwrap();
             let second = attempt(kind, &start, |sink, observe| {
                 let feed = &mut feed().going_on_with(start.segments);
-                let sealed = scene.clone().going_on_at(start).seal_observed(feed, sink, observe).unwrap();
+                let sealed = fixture.clone().going_on_at(start).seal_observed(feed, sink, observe).unwrap();
                 assert_eq!((sealed.segments, sealed.stream_digest), (SEGMENTS, stream.end.stream_digest));
             });
             assert_halves_make(&whole, start, first, second);
@@ -118,25 +121,25 @@ fn a_stream_sealed_in_two_halves_gives_its_sink_the_calls_of_one() {
 #[test]
 fn a_start_behind_the_last_segment_needs_only_its_end() {
     let stream = Stream::sealed_from(&plaintext(2 * SEGMENT));
-    let scene = Scene::new(&Workers::Inline);
+    let fixture = Fixture::new(&Workers::Inline);
     let start = last_commit_of(|sink, observe| {
-        scene.open_observed(&mut OpenFeed::new(&stream, Supply::Bytes), sink, observe).unwrap();
+        fixture.open_observed(&mut OpenFeed::new(&stream, Supply::Bytes), sink, observe).unwrap();
     });
     let (sink, report) = Probe::new(Kind::Positioned);
     let mut feed = OpenFeed::new(&stream, Supply::Bytes).going_on_with(2);
     let sink = sink.going_on_behind(2, start.sink_len);
-    scene.clone().going_on_at(start).open(&mut feed, sink).unwrap();
+    fixture.clone().going_on_at(start).open(&mut feed, sink).unwrap();
     assert_eq!((report.published(), report.log()), (Some(Vec::new()), vec![Call::Publish]));
 }
 
 #[test]
 fn a_start_with_another_chain_or_length_does_not_end_as_its_trailer_says() {
     let stream = Stream::sealed_from(&plaintext(2 * SEGMENT));
-    let scene = Scene::new(&Workers::Inline);
+    let fixture = Fixture::new(&Workers::Inline);
     let start = last_commit_of(|sink, observe| {
-        scene.open_observed(&mut OpenFeed::new(&stream, Supply::Bytes), sink, observe).unwrap();
+        fixture.open_observed(&mut OpenFeed::new(&stream, Supply::Bytes), sink, observe).unwrap();
     });
-    let wrong_chain = scene.start.chain;
+    let wrong_chain = fixture.start.chain;
     let wrong = [
         Committed { plaintext_len: start.plaintext_len - 1, ..start },
         Committed { segments: 1, ..start },
@@ -147,7 +150,7 @@ fn a_start_with_another_chain_or_length_does_not_end_as_its_trailer_says() {
         let (sink, report) = Probe::new(Kind::Positioned);
         let mut feed = OpenFeed::new(&stream, Supply::Bytes).going_on_with(2);
         let sink = sink.going_on_behind(start.segments, start.sink_len);
-        let error = scene.clone().going_on_at(start).open(&mut feed, sink).unwrap_err();
+        let error = fixture.clone().going_on_at(start).open(&mut feed, sink).unwrap_err();
         assert!(matches!(error, StreamError::Trailer), "{error:?}");
         report.assert_unpublished();
     }
@@ -157,12 +160,12 @@ fn a_start_with_another_chain_or_length_does_not_end_as_its_trailer_says() {
 fn what_stands_behind_a_last_segment_is_written_where_the_sink_has_positions() {
     let plaintext = plaintext(2 * SEGMENT);
     let stream = Stream::sealed_from(&plaintext);
-    let scene = Scene::new(&Workers::Inline);
+    let fixture = Fixture::new(&Workers::Inline);
     let start = last_commit_of(|sink, observe| {
-        scene.seal_observed(&mut SealFeed::new(&plaintext, Supply::Bytes), sink, observe).unwrap();
+        fixture.seal_observed(&mut SealFeed::new(&plaintext, Supply::Bytes), sink, observe).unwrap();
     });
     let go_on = |sink: Box<dyn StreamingSink>| {
-        scene.clone().going_on_at(start).seal(&mut SealFeed::leftover(b"page, directory, footer"), sink)
+        fixture.clone().going_on_at(start).seal(&mut SealFeed::leftover(b"page, directory, footer"), sink)
     };
     let (sink, report) = Probe::new(Kind::Positioned);
     let sealed = go_on(Box::new(sink.going_on_behind(2, start.sink_len))).unwrap();

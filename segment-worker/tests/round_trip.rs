@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use segment_worker::{Committed, Opened, Release, Sealed};
+use segment_worker::{Committed, Opened, ReleasePolicy, Sealed};
 use sinks::{MemorySink, PipeSink};
 
 use crate::support::*;
@@ -23,11 +23,11 @@ const SIZES: [usize; 11] = [
     2 * SEGMENT + 4321,
     7 * SEGMENT,
 ];
-const RELEASES: [Release; 4] = [
-    Release::AtOnce,
-    Release::AfterDigest,
-    Release::AfterDigestIfFrameOver(FRAME as u32 - 1),
-    Release::AfterDigestIfFrameOver(FRAME as u32),
+const RELEASES: [ReleasePolicy; 4] = [
+    ReleasePolicy::AtOnce,
+    ReleasePolicy::AfterDigest,
+    ReleasePolicy::AfterDigestIfFrameOver(FRAME as u32 - 1),
+    ReleasePolicy::AfterDigestIfFrameOver(FRAME as u32),
 ];
 const SUPPLIES: [Supply; 2] = [Supply::Bytes, Supply::Place];
 
@@ -58,7 +58,7 @@ fn check_commits(commits: &[Committed], parts: &[Part], sink_ends: impl Fn(&Part
     assert_eq!(seen, due);
 }
 
-fn open_every_way(scene: &Scene, plaintext: &[u8], stream: &Stream, supply: Supply) {
+fn open_every_way(fixture: &Fixture, plaintext: &[u8], stream: &Stream, supply: Supply) {
     let due = Opened {
         segments: stream.end.segments,
         plaintext_len: stream.end.plaintext_len,
@@ -67,7 +67,7 @@ fn open_every_way(scene: &Scene, plaintext: &[u8], stream: &Stream, supply: Supp
     let plaintext_end = |part: &Part| part.plaintext_at + part.plaintext_len;
     let open = |sink: Box<dyn sinks::StreamingSink>| {
         let mut commits = Vec::new();
-        let opened = scene
+        let opened = fixture
             .open_observed(&mut OpenFeed::new(stream, supply), sink, &mut |at| commits.push(*at))
             .unwrap();
         assert_eq!(opened, due);
@@ -87,7 +87,7 @@ fn open_every_way(scene: &Scene, plaintext: &[u8], stream: &Stream, supply: Supp
     }
 }
 
-fn seal_every_way(scene: &Scene, plaintext: &[u8], stream: &Stream, supply: Supply) {
+fn seal_every_way(fixture: &Fixture, plaintext: &[u8], stream: &Stream, supply: Supply) {
     let due = Sealed {
         segments: stream.end.segments,
         plaintext_len: plaintext.len() as u64,
@@ -98,7 +98,7 @@ fn seal_every_way(scene: &Scene, plaintext: &[u8], stream: &Stream, supply: Supp
         stream.parts.iter().skip(1).map(|next| next.wire_at).chain([stream.wire.len()]).collect();
     let seal = |sink: Box<dyn sinks::StreamingSink>| {
         let mut commits = Vec::new();
-        let sealed = scene
+        let sealed = fixture
             .seal_observed(&mut SealFeed::new(plaintext, supply), sink, &mut |at| commits.push(*at))
             .unwrap();
         assert_eq!(sealed, due);
@@ -126,8 +126,8 @@ fn every_size_opens_to_what_was_sealed_whatever_the_sink_the_policy_and_the_thre
             let stream = Stream::sealed_from(&plaintext);
             for release in RELEASES {
                 for supply in SUPPLIES {
-                    let scene = Scene::new(&workers).releasing(release);
-                    open_every_way(&scene, &plaintext, &stream, supply);
+                    let fixture = Fixture::new(&workers).releasing(release);
+                    open_every_way(&fixture, &plaintext, &stream, supply);
                 }
             }
         }
@@ -141,7 +141,7 @@ fn every_size_is_sealed_to_the_bytes_of_the_reference() {
             let plaintext = plaintext(len);
             let stream = Stream::sealed_from(&plaintext);
             for supply in SUPPLIES {
-                seal_every_way(&Scene::new(&workers), &plaintext, &stream, supply);
+                seal_every_way(&Fixture::new(&workers), &plaintext, &stream, supply);
             }
         }
     }
@@ -152,6 +152,6 @@ fn a_stream_of_more_segments_than_may_be_in_flight_comes_through() {
     let plaintext = plaintext(150 * SEGMENT + 1);
     let stream = Stream::sealed_from(&plaintext);
     for workers in all_workers() {
-        open_every_way(&Scene::new(&workers), &plaintext, &stream, Supply::Place);
+        open_every_way(&Fixture::new(&workers), &plaintext, &stream, Supply::Place);
     }
 }

@@ -222,7 +222,7 @@ fn a_segment_that_was_begun_and_is_refused_is_rolled_back() {
     wrong.parts[1].closing.fields.digest[0] ^= 1;
     for workers in all_workers() {
         let (sink, report) = Probe::new(Kind::Ordered);
-        Scene::new(&workers).open(&mut OpenFeed::new(&wrong, Supply::Bytes), sink).unwrap_err();
+        Fixture::new(&workers).open(&mut OpenFeed::new(&wrong, Supply::Bytes), sink).unwrap_err();
         report.assert_unpublished();
         assert_eq!((report.commits(), report.log().last()), (1, Some(&Call::RollBack)));
     }

@@ -2,11 +2,11 @@
 //! It judges nothing but what holds of every stream.
 
 mod feed;
+mod fixture;
 mod probe;
-mod scene;
 mod stream;
 
 pub(crate) use feed::{FeedFailed, Move, OpenFeed, SealFeed, Supply, Wire};
+pub(crate) use fixture::{Fixture, Workers, all_workers, fails_everywhere, within_a_minute};
 pub(crate) use probe::{Call, Event, Kind, Probe, Report};
-pub(crate) use scene::{Scene, Workers, all_workers, fails_everywhere, within_a_minute};
 pub(crate) use stream::{FRAME, Part, RUN, RUN_LEN, RUNS_PER_SEGMENT, SEGMENT, Stream, plaintext, start};

@@ -18,9 +18,9 @@ use std::{
 };
 
 use sinks::{
-    Existing, Label, MappedFile, MemorySink, Opened, PipeSink, RingSink, StageOptions, StagedFile,
+    AttemptId, IfExists, MappedFile, MemorySink, Opened, PipeSink, RingSink, StageOptions, StagedFile,
     TargetError,
-    conformance::{Outcome, ReportRow, Specimen, report},
+    conformance::{Outcome, ReportRow, SinkUnderTest, report},
     database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published, postgres},
     peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security},
     wal::{self, AtPublish, FileTarget, WalError, WalSink},
@@ -49,38 +49,38 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(print_broken(&columns))
 }
 
-fn journalled(path: PathBuf) -> Specimen {
+fn journalled(path: PathBuf) -> SinkUnderTest {
     let target = path.clone();
     let open = move || match journal(&path)? {
         Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok::<_, TargetError>(sink),
         Opened::Published(published) => panic!("a publish left its journal: {published:?}"),
     };
-    Specimen::new(open().expect(FRESH), move || fs::read(&target).ok()).reopening(open)
+    SinkUnderTest::new(open().expect(FRESH), move || fs::read(&target).ok()).reopening(open)
 }
 
 fn journal(path: &Path) -> Result<Opened, TargetError> {
-    StagedFile::open(path, &StageOptions::default(), &label())
+    StagedFile::open(path, &StageOptions::default(), &attempt_id())
 }
 
-fn label() -> Label {
-    Label::new(b"conformance").expect("a short label")
+fn attempt_id() -> AttemptId {
+    AttemptId::new(b"conformance").expect("a short label")
 }
 
-fn staged(path: PathBuf) -> Specimen {
+fn staged(path: PathBuf) -> SinkUnderTest {
     let sink = StagedFile::create(&path, &StageOptions::default()).expect(FRESH);
-    Specimen::new(sink, move || fs::read(&path).ok())
+    SinkUnderTest::new(sink, move || fs::read(&path).ok())
 }
 
-fn mapped(path: PathBuf) -> Specimen {
+fn mapped(path: PathBuf) -> SinkUnderTest {
     let options = StageOptions { expected_len: Some(LEN_MAX), ..StageOptions::default() };
     let sink = MappedFile::create(&path, &options).expect(FRESH);
-    Specimen::new(sink, move || fs::read(&path).ok())
+    SinkUnderTest::new(sink, move || fs::read(&path).ok())
 }
 
-fn memory() -> Specimen {
+fn memory() -> SinkUnderTest {
     let (sink, contents) = MemorySink::new();
     let published = OnceLock::new();
-    Specimen::new(sink, move || {
+    SinkUnderTest::new(sink, move || {
         if let Some(bytes) = contents.take() {
             let _ = published.set(bytes);
         }
@@ -89,32 +89,33 @@ fn memory() -> Specimen {
 }
 
 /// Replays into a file that is there before.
-fn log(path: PathBuf) -> Specimen {
+fn log(path: PathBuf) -> SinkUnderTest {
     fs::write(&path, b"old").expect(FRESH);
     let (log, target) = (path.with_extension("log"), path.clone());
     let open = move || {
         let replay = AtPublish::Replay(Box::new(FileTarget::open_path(&path).expect(FRESH)));
-        match WalSink::open_path(&log, &label(), replay)? {
+        match WalSink::open_path(&log, &attempt_id(), replay)? {
             wal::Opened::Ready(sink) => Ok::<_, WalError>(sink),
             wal::Opened::Finished(_) => panic!("a publish left its log"),
         }
     };
-    Specimen::new(open().expect(FRESH), move || fs::read(&target).ok()).reopening(open)
+    SinkUnderTest::new(open().expect(FRESH), move || fs::read(&target).ok()).reopening(open)
 }
 
-fn sqlite(path: PathBuf) -> Specimen {
+fn sqlite(path: PathBuf) -> SinkUnderTest {
     let options = DatabaseOptions::new(DatabaseTarget::new("conformance").expect("a plain name"));
     let (database, target) = (path.clone(), options.target.clone());
     let open = move || DatabaseSink::sqlite(&path, &options);
-    Specimen::new(open().expect(FRESH), move || read(Published::sqlite(&database, &target))).reopening(open)
+    SinkUnderTest::new(open().expect(FRESH), move || read(Published::sqlite(&database, &target)))
+        .reopening(open)
 }
 
-fn postgres(config: &postgres::Config, path: &Path) -> Specimen {
+fn postgres(config: &postgres::Config, path: &Path) -> SinkUnderTest {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // The server outlives this program: its own name tells its restores from those of another run.
     let name = format!("conformance {} {name}", std::process::id());
     let options = DatabaseOptions {
-        existing: Existing::Replace,
+        if_exists: IfExists::Replace,
         ..DatabaseOptions::new(DatabaseTarget::new(&name).expect("a plain name"))
     };
     let (target, writing, reading) = (options.target.clone(), config.clone(), config.clone());
@@ -126,11 +127,11 @@ fn postgres(config: &postgres::Config, path: &Path) -> Specimen {
         let config = reading.clone();
         read(Published::postgres(move || config.connect(postgres::NoTls), &target))
     };
-    Specimen::new(open().expect(FRESH), read).reopening(open)
+    SinkUnderTest::new(open().expect(FRESH), read).reopening(open)
 }
 
 /// With a key, over loopback. The receiver listens until it has published, or this program ends.
-fn peer(path: PathBuf) -> Specimen {
+fn peer(path: PathBuf) -> SinkUnderTest {
     let (target, any_port) = (path.clone(), Address::Tcp("127.0.0.1:0".into()));
     let security = || Security::Key(PresharedKey::from_bytes([7; 32]));
     let receiver =
@@ -142,7 +143,7 @@ fn peer(path: PathBuf) -> Specimen {
     };
     thread::spawn(move || receiver.run(open, &|| false, &|_| {}));
     let connect = move || PeerSink::connect(&address, security());
-    Specimen::new(connect().expect(FRESH), move || fs::read(&target).ok()).reopening(connect)
+    SinkUnderTest::new(connect().expect(FRESH), move || fs::read(&target).ok()).reopening(connect)
 }
 
 fn read(published: io::Result<Option<Published>>) -> Option<Vec<u8>> {
@@ -152,10 +153,10 @@ fn read(published: io::Result<Option<Published>>) -> Option<Vec<u8>> {
 }
 
 /// The target is what a reader got that came to the end.
-fn ring() -> Specimen {
+fn ring() -> SinkUnderTest {
     let (sink, reader) = RingSink::new(LEN_MAX as usize).expect(FRESH);
     let reading = Mutex::new((reader, Vec::new(), false));
-    Specimen::new(sink, move || {
+    SinkUnderTest::new(sink, move || {
         let (reader, bytes, ended) = &mut *reading.lock().expect("nothing panics under it");
         let mut buffer = [0; 65_536];
         while !*ended && reader.is_ready() {
@@ -169,10 +170,12 @@ fn ring() -> Specimen {
     })
 }
 
-fn pipe() -> Specimen {
+fn pipe() -> SinkUnderTest {
     let out = Out::default();
     let seen = out.clone();
-    Specimen::new(PipeSink::new(out), move || Some(seen.0.lock().expect("nothing panics under it").clone()))
+    SinkUnderTest::new(PipeSink::new(out), move || {
+        Some(seen.0.lock().expect("nothing panics under it").clone())
+    })
 }
 
 /// The other end of a pipe that somebody reads.

@@ -1,10 +1,10 @@
 //! When committed segments are made durable.
-//! Knows no sink and no clock: the engine keeps the time and calls [`MakeDurable`](crate::MakeDurable).
+//! Knows no sink and no clock: the engine keeps the time and calls [`SyncTo`](crate::SyncTo).
 
 use std::time::Duration;
 
 /// How much of a stream may have committed without being durable. It matters only for sinks that offer
-/// [`MakeDurable`](crate::MakeDurable); publish is durable whatever is chosen.
+/// [`SyncTo`](crate::SyncTo); publish is durable whatever is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
     /// Every segment is made durable as it commits: the least is lost, and the most is waited for.

@@ -27,13 +27,13 @@
 //! use sinks::{Checkpoint, MemorySink, StreamingSink};
 //!
 //! let (mut sink, contents) = MemorySink::new();
-//! let mark = Checkpoint::from_bytes([0; Checkpoint::LEN]);
+//! let checkpoint = Checkpoint::from_bytes([0; Checkpoint::LEN]);
 //! sink.begin_segment(0, 0)?;
 //! sink.write_tentative(0, b"all or ")?;
-//! sink.commit_segment(&mark)?;
+//! sink.commit_segment(&checkpoint)?;
 //! sink.begin_segment(1, 7)?;
 //! sink.write_tentative(7, b"nothing")?;
-//! sink.commit_segment(&mark)?;
+//! sink.commit_segment(&checkpoint)?;
 //! assert!(contents.take().is_none()); // committed, but not published
 //! sink.publish(14)?;
 //! assert_eq!(contents.take().as_deref(), Some(&b"all or nothing"[..]));
@@ -50,7 +50,6 @@ mod cursor;
 pub mod database;
 mod durability;
 mod journal;
-mod ledger;
 mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
@@ -71,12 +70,13 @@ pub mod storage;
 mod target;
 #[cfg(feature = "wal")]
 pub mod wal;
+mod written;
 
 pub use byte_count::ByteCount;
 pub use checkpoint::Checkpoint;
 pub use commit_error::CommitError;
 pub use durability::Durability;
-pub use journal::{Label, WriterId};
+pub use journal::{AttemptId, WriterId};
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 #[cfg(feature = "mmap")]
 pub use mmap::MappedFile;
@@ -84,10 +84,10 @@ pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
 #[cfg(feature = "ring")]
 pub use ring::{RingReader, RingSink};
-pub use sink::{MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility};
+pub use sink::{PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility};
 pub use staged::{
-    Beside, Earlier, Existing, JournalProblem, Misplaced, Opened, Published, Seen, StageOptions, StagedFile,
-    TargetNotice,
+    Beside, IfExists, JournalProblem, Misplaced, OnPartial, Opened, Published, Seen, StageOptions,
+    StagedFile, TargetNotice,
 };
 pub use storage::FileTime;
 pub use target::{TargetError, TargetKind, classify};

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
-    cursor::Cursor, ledger::Ledger,
+    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    cursor::Cursor, written::WrittenRanges,
 };
 
 /// Keeps tentative bytes in one allocation, and gives it out as a vector, only after publish.
@@ -62,7 +62,7 @@ impl MemorySink {
 
     fn with_blocks(len_max: u64, blocks: Blocks) -> (Self, MemoryContents) {
         let contents = MemoryContents { published: Arc::default() };
-        let store = Store { ledger: Mutex::new(Ledger::new(len_max)), blocks: RwLock::new(blocks) };
+        let store = Store { written: Mutex::new(WrittenRanges::new(len_max)), blocks: RwLock::new(blocks) };
         let published = contents.published.clone();
         (Self { store: Arc::new(store), cursor: Cursor::default(), published }, contents)
     }
@@ -82,8 +82,8 @@ impl MemoryContents {
 }
 
 impl StreamingSink for MemorySink {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -101,19 +101,19 @@ impl StreamingSink for MemorySink {
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
-        self.store.ledger.lock().cut(start);
+        self.store.written.lock().cut(start);
         Ok(())
     }
 
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        self.store.ledger.lock().check_live().map_err(CommitError::NotCommitted)?;
+        self.store.written.lock().check_live().map_err(CommitError::NotCommitted)?;
         self.cursor.commit();
         Ok(())
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
-        self.store.ledger.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
+        self.store.written.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         let whole = self.store.hand_over(plain_len).map_err(CommitError::NotCommitted)?;
         *self.published.lock() = Some(whole);
         Ok(())
@@ -128,7 +128,7 @@ impl StreamingSink for MemorySink {
         Some(self.store.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
@@ -147,15 +147,15 @@ impl fmt::Debug for MemorySink {
 
 /// What writers on other threads share with the sink.
 struct Store {
-    ledger: Mutex<Ledger>,
+    written: Mutex<WrittenRanges>,
     /// Locked exclusively while the allocation grows, and shared while blocks are written.
     blocks: RwLock<Blocks>,
 }
 
 impl PositionedWrite for Store {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.ledger.lock().claim(at, data.len())?;
-        self.copy_in(at, data).inspect_err(|error| self.ledger.lock().fail_for(error))
+        self.written.lock().claim(at, data.len())?;
+        self.copy_in(at, data).inspect_err(|error| self.written.lock().fail_for(error))
     }
 }
 
@@ -178,7 +178,7 @@ impl Store {
 
     /// The first `len` bytes. The ledger has shown that there are no holes.
     fn hand_over(&self, len: u64) -> io::Result<Vec<u8>> {
-        self.ledger.lock().close();
+        self.written.lock().close();
         let mut whole = self.blocks.write().join();
         whole.truncate(index(len)?);
         whole.shrink_to_fit();
@@ -186,7 +186,7 @@ impl Store {
     }
 
     fn clear(&self) {
-        self.ledger.lock().close();
+        self.written.lock().close();
         *self.blocks.write() = Blocks::default();
     }
 }

@@ -12,8 +12,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
-    cursor::Cursor, ledger::Ledger,
+    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    cursor::Cursor, written::WrittenRanges,
 };
 
 /// Takes a stream and keeps nothing of it. Publish still demands that every byte was written once.
@@ -26,7 +26,8 @@ pub struct NullSink {
 impl NullSink {
     /// A sink for one stream.
     pub fn new() -> Self {
-        let shared = Shared { ledger: Mutex::new(Ledger::new(u64::MAX)), count: NullCount::default() };
+        let shared =
+            Shared { written: Mutex::new(WrittenRanges::new(u64::MAX)), count: NullCount::default() };
         Self { shared: Arc::new(shared), cursor: Cursor::default() }
     }
 
@@ -57,8 +58,8 @@ impl NullCount {
 }
 
 impl StreamingSink for NullSink {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -76,26 +77,26 @@ impl StreamingSink for NullSink {
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
-        self.shared.ledger.lock().cut(start);
+        self.shared.written.lock().cut(start);
         Ok(())
     }
 
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        self.shared.ledger.lock().check_live().map_err(CommitError::NotCommitted)?;
+        self.shared.written.lock().check_live().map_err(CommitError::NotCommitted)?;
         self.cursor.commit();
         Ok(())
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
-        let mut ledger = self.shared.ledger.lock();
-        ledger.check_complete(plain_len).map_err(CommitError::NotCommitted)?;
-        ledger.close();
+        let mut written = self.shared.written.lock();
+        written.check_complete(plain_len).map_err(CommitError::NotCommitted)?;
+        written.close();
         Ok(())
     }
 
     fn discard(&mut self) -> io::Result<()> {
-        self.shared.ledger.lock().close();
+        self.shared.written.lock().close();
         Ok(())
     }
 
@@ -103,26 +104,26 @@ impl StreamingSink for NullSink {
         Some(self.shared.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
 
 impl Drop for NullSink {
     fn drop(&mut self) {
-        self.shared.ledger.lock().close();
+        self.shared.written.lock().close();
     }
 }
 
 #[derive(Debug)]
 struct Shared {
-    ledger: Mutex<Ledger>,
+    written: Mutex<WrittenRanges>,
     count: NullCount,
 }
 
 impl PositionedWrite for Shared {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.ledger.lock().claim(at, data.len())?;
+        self.written.lock().claim(at, data.len())?;
         // Partner: the load in `NullCount::bytes`.
         self.count.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
         Ok(())

@@ -11,7 +11,7 @@ use std::{
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
     cursor::{Committed, Cursor},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Its class is *incremental*: what has committed is out and stays out, also when a later segment fails; whoever
 /// reads the other end must wait for the end of the stream, and for this program's success, before it relies on
-/// the whole. Its bytes are [`Visibility::Seen`] at once, so the engine holds each segment until its digest is
+/// the whole. Its bytes are [`Visibility::Visible`] at once, so the engine holds each segment until its digest is
 /// verified and only then begins and writes it here: no unverified byte goes out.
 ///
 /// A segment of which bytes have been written cannot be rolled back: that is an error. There is nothing to go on
@@ -65,8 +65,8 @@ impl<W: Write + Send> PipeSink<W> {
 }
 
 impl<W: Write + Send> StreamingSink for PipeSink<W> {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Seen, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -130,7 +130,7 @@ impl<W: Write + Send> StreamingSink for PipeSink<W> {
         None
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    fn mark() -> Checkpoint {
+    fn checkpoint() -> Checkpoint {
         Checkpoint::from_bytes([3; Checkpoint::LEN])
     }
 
@@ -185,7 +185,7 @@ mod tests {
             for (part, bytes) in segment.chunks(30_000).enumerate() {
                 sink.write_tentative(start + part as u64 * 30_000, bytes).unwrap();
             }
-            sink.commit_segment(&mark()).unwrap();
+            sink.commit_segment(&checkpoint()).unwrap();
         }
         sink.publish(300_000).unwrap();
         // The end of the pipe comes from publish, not from dropping the sink.
@@ -216,7 +216,7 @@ mod tests {
         let mut sink = PipeSink::to_descriptor(file.try_clone().unwrap());
         sink.begin_segment(0, 0).unwrap();
         sink.write_tentative(0, b"as it is").unwrap();
-        sink.commit_segment(&mark()).unwrap();
+        sink.commit_segment(&checkpoint()).unwrap();
         sink.publish(8).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 8);
     }
@@ -229,7 +229,7 @@ mod tests {
             let at = sink.cursor.committed_end();
             sink.begin_segment(index as u64, at).unwrap();
             sink.write_tentative(at, segment).unwrap();
-            sink.commit_segment(&mark()).unwrap();
+            sink.commit_segment(&checkpoint()).unwrap();
             // The pipe stays open: a byte that was held back would be waited for.
             let mut received = vec![0; segment.len()];
             reader.read_exact(&mut received).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         let error = sink.write_tentative(0, b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         assert!(sink.write_tentative(1, b"y").is_err());
-        assert!(matches!(sink.commit_segment(&mark()), Err(CommitError::NotCommitted(_))));
+        assert!(matches!(sink.commit_segment(&checkpoint()), Err(CommitError::NotCommitted(_))));
         assert!(matches!(sink.publish(0), Err(CommitError::NotCommitted(_))));
     }
 
@@ -257,7 +257,7 @@ mod tests {
         let mut sink = PipeSink::new(io::BufWriter::new(writer));
         sink.begin_segment(0, 0).unwrap();
         sink.write_tentative(0, b"buffered").unwrap();
-        assert!(matches!(sink.commit_segment(&mark()), Err(CommitError::Unknown(_))));
+        assert!(matches!(sink.commit_segment(&checkpoint()), Err(CommitError::Unknown(_))));
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         let mut sink = PipeSink::new(Vec::new());
         sink.begin_segment(0, 0).unwrap();
         sink.write_tentative(0, b"four").unwrap();
-        sink.commit_segment(&mark()).unwrap();
+        sink.commit_segment(&checkpoint()).unwrap();
         assert!(matches!(sink.publish(5), Err(CommitError::NotCommitted(_))));
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
     cursor::{Committed, Cursor},
 };
 
@@ -80,10 +80,10 @@ impl RingSink {
 }
 
 impl StreamingSink for RingSink {
-    fn profile(&self) -> Profile {
+    fn capabilities(&self) -> SinkCapabilities {
         // Constant since the ring was made.
         let capacity = self.shared.ring.lock().capacity;
-        Profile { visibility: Visibility::Private, reserve_bytes: capacity }
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: capacity }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -138,7 +138,7 @@ impl StreamingSink for RingSink {
         None
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
@@ -308,16 +308,16 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::conformance::{Specimen, check_all};
+    use crate::conformance::{SinkUnderTest, check_all};
 
-    fn mark() -> Checkpoint {
+    fn checkpoint() -> Checkpoint {
         Checkpoint::from_bytes([3; Checkpoint::LEN])
     }
 
     fn segment(sink: &mut RingSink, index: u64, at: u64, data: &[u8]) {
         sink.begin_segment(index, at).unwrap();
         sink.write_tentative(at, data).unwrap();
-        sink.commit_segment(&mark()).unwrap();
+        sink.commit_segment(&checkpoint()).unwrap();
     }
 
     fn pattern(len: usize) -> Vec<u8> {
@@ -352,7 +352,7 @@ mod tests {
             // Room for every stream of the suite: nobody reads while it is written.
             let (sink, reader) = RingSink::new(4 << 20).unwrap();
             let reading = Mutex::new(Reading { reader, bytes: Vec::new(), ended: false });
-            Specimen::new(sink, move || reading.lock().target())
+            SinkUnderTest::new(sink, move || reading.lock().target())
         });
         assert!(violations.is_empty(), "{violations:#?}");
     }
@@ -433,7 +433,7 @@ mod tests {
         sink.begin_segment(1, 10).unwrap();
         let waiting = thread::spawn(move || {
             let error = sink.write_tentative(10, &[2; 10]).unwrap_err();
-            assert!(matches!(sink.commit_segment(&mark()), Err(CommitError::NotCommitted(_))));
+            assert!(matches!(sink.commit_segment(&checkpoint()), Err(CommitError::NotCommitted(_))));
             error
         });
         drop(reader);

@@ -8,7 +8,7 @@ use crate::{Checkpoint, CommitError};
 /// Takes a stream's bytes as tentative, commits them segment by segment, and publishes the whole.
 ///
 /// The engine calls, and only the engine; a sink needs no defence against calls out of order, though the sinks
-/// of this crate answer those they can see with an error. `profile` and the two handles aside, a stream is a
+/// of this crate answer those they can see with an error. `capabilities` and the two handles aside, a stream is a
 /// sequence of calls like this (`*` any number of times):
 ///
 /// ```text
@@ -24,7 +24,7 @@ use crate::{Checkpoint, CommitError};
 ///
 /// 1. **One caller.** Methods that take `&mut self` are called by one thread at a time, not always the same.
 ///    They may block. [`PositionedWrite::write_at`] is called from any number of threads at once, and
-///    [`MakeDurable::make_durable`] by one thread at a time, beside all of the others.
+///    [`SyncTo::make_durable`] by one thread at a time, beside all of the others.
 /// 2. **One mode a stream.** Where [`positioned`](Self::positioned) gives a handle, the engine may take it before
 ///    the first write and write through it alone: then `begin_segment`, `write_tentative` and
 ///    `rollback_segment` are not called. Otherwise the stream is ordered and no handle is written through.
@@ -72,11 +72,11 @@ use crate::{Checkpoint, CommitError};
 ///
 /// 15. **`last_commit`** is called before the first write. It gives the last durable mark of an earlier sink over
 ///     the same target that was not published, or `None` if none became durable. Bytes may be kept nevertheless.
-/// 16. **`make_durable(mark)`** that returns `Ok` has made every byte up to `mark` survive a crash, and after one
-///     `last_commit` gives `mark` or a later one.
+/// 16. **`make_durable(checkpoint)`** that returns `Ok` has made every byte up to `checkpoint` survive a crash, and after one
+///     `last_commit` gives `checkpoint` or a later one.
 /// 17. **The profile** does not change.
 /// 18. **`resume_at(index, at)`** is called once, before the first write, where `last_commit` has given a mark or
-///     [`kept`](Self::kept) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything before `at`
+///     [`resumable`](Self::resumable) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything before `at`
 ///     counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over: the mark is taken away,
 ///     durably, before anything is written. A sink that offers no kept bytes is asked to go on at its mark or to start over,
 ///     and at nothing else.
@@ -86,7 +86,7 @@ use crate::{Checkpoint, CommitError};
 /// The `conformance` module (feature `conformance`) holds a function for each rule that can be seen from outside.
 pub trait StreamingSink: Send {
     /// What the engine must know before it starts.
-    fn profile(&self) -> Profile;
+    fn capabilities(&self) -> SinkCapabilities;
 
     /// How far an earlier attempt got: see rule 15.
     ///
@@ -96,7 +96,7 @@ pub trait StreamingSink: Send {
 
     /// What an earlier attempt left, to be read back and proved: see rule 19. A sink whose stored bytes nobody can change
     /// unseen has no need of it.
-    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
         None
     }
 
@@ -127,11 +127,11 @@ pub trait StreamingSink: Send {
     /// Bytes have gone where they cannot be taken back from, or the medium's own.
     fn rollback_segment(&mut self) -> io::Result<()>;
 
-    /// Commits the next segment. `mark` is what `last_commit` gives back if this becomes durable.
+    /// Commits the next segment. `checkpoint` is what `last_commit` gives back if this becomes durable.
     ///
     /// # Errors
     /// See rule 12.
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError>;
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError>;
 
     /// Makes the stream, `plain_len` bytes, the target: see rules 8 and 9.
     ///
@@ -150,7 +150,7 @@ pub trait StreamingSink: Send {
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>>;
 
     /// A handle to make commits durable, where that is a step of its own.
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>>;
+    fn durability(&self) -> Option<Arc<dyn SyncTo>>;
 }
 
 /// Writes at offsets, from any thread, over disjoint ranges (rules 1 to 3).
@@ -179,12 +179,12 @@ pub trait ReadKept: Send + Sync {
 }
 
 /// Makes commits survive a crash, while the sink takes further writes and commits (rule 16).
-pub trait MakeDurable: Send + Sync {
-    /// Makes every byte up to `mark` durable, then `mark` itself.
+pub trait SyncTo: Send + Sync {
+    /// Makes every byte up to `checkpoint` durable, then `checkpoint` itself.
     ///
     /// # Errors
     /// The medium's own. It is final: a sync is never tried again, because the second answer would be a lie.
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()>;
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()>;
 }
 
 /// Who can see tentative bytes.
@@ -194,12 +194,12 @@ pub enum Visibility {
     /// engine writes bytes as soon as their frame is authentic.
     Private,
     /// Others, at once. The engine holds each segment until its digest is verified.
-    Seen,
+    Visible,
 }
 
 /// What the engine must know of a sink before it starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Profile {
+pub struct SinkCapabilities {
     /// Who can see tentative bytes.
     pub visibility: Visibility,
     /// Bytes of memory that the sink needs for itself; the engine takes them from the stream's budget.
@@ -207,14 +207,14 @@ pub struct Profile {
 }
 
 impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
-    fn profile(&self) -> Profile {
-        (**self).profile()
+    fn capabilities(&self) -> SinkCapabilities {
+        (**self).capabilities()
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         (**self).last_commit()
     }
-    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
-        (**self).kept()
+    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
+        (**self).resumable()
     }
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
         (**self).resume_at(index, at)
@@ -228,8 +228,8 @@ impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
     fn rollback_segment(&mut self) -> io::Result<()> {
         (**self).rollback_segment()
     }
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
-        (**self).commit_segment(mark)
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
+        (**self).commit_segment(checkpoint)
     }
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         (**self).publish(plain_len)
@@ -240,7 +240,7 @@ impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
         (**self).positioned()
     }
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         (**self).durability()
     }
 }

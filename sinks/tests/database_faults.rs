@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use database::{mark, options, read};
+use database::{checkpoint, options, read};
 use sinks::{CommitError, StreamingSink, database::DatabaseSink};
 
 const OLD: &[u8] = b"the old target";
@@ -83,7 +83,7 @@ fn child() {
         if written.is_err() {
             return;
         }
-        match sink.commit_segment(&mark(index + 1)) {
+        match sink.commit_segment(&checkpoint(index + 1)) {
             Ok(()) => println!("committed {}", index + 1),
             Err(CommitError::NotCommitted(_)) => return,
             Err(CommitError::Unknown(_)) => return println!("unknown"),
@@ -106,7 +106,7 @@ fn prepare(path: &Path, mode: &str) {
     let mut sink = DatabaseSink::sqlite(path, &options()).unwrap();
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, OLD).unwrap();
-    sink.commit_segment(&mark(1)).unwrap();
+    sink.commit_segment(&checkpoint(1)).unwrap();
     sink.publish(OLD.len() as u64).unwrap();
 }
 
@@ -147,7 +147,7 @@ fn check(path: &Path, said: &Said, when: &str) {
         return;
     }
     let most = said.committed + u64::from(said.unknown);
-    let last = sink.last_commit().unwrap().map_or(0, |mark| u64::from(mark.to_bytes()[0]));
+    let last = sink.last_commit().unwrap().map_or(0, |checkpoint| u64::from(checkpoint.to_bytes()[0]));
     assert!((said.committed..=most).contains(&last), "{when}: {last} segments");
     if last > 0 {
         sink.resume_at(last, last * SEGMENT_LEN as u64).unwrap();
@@ -155,7 +155,7 @@ fn check(path: &Path, said: &Said, when: &str) {
     for index in last..SEGMENTS {
         sink.begin_segment(index, index * SEGMENT_LEN as u64).unwrap();
         sink.write_tentative(index * SEGMENT_LEN as u64, &segment(index)).unwrap();
-        sink.commit_segment(&mark(index + 1)).unwrap();
+        sink.commit_segment(&checkpoint(index + 1)).unwrap();
     }
     sink.publish(SEGMENTS * SEGMENT_LEN as u64).unwrap();
     assert!(read(path).unwrap() == whole(), "{when}");

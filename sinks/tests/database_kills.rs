@@ -13,7 +13,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use database::{mark, options, read};
+use database::{checkpoint, options, read};
 use sinks::{StreamingSink, database::DatabaseSink};
 
 #[test]
@@ -56,8 +56,8 @@ fn child() {
     let mut sink = DatabaseSink::sqlite(Path::new(&path), &options()).unwrap();
     println!("\nopened");
     let mut next = 0;
-    if let Some(mark) = sink.last_commit().unwrap() {
-        next = u64::from(mark.to_bytes()[0]);
+    if let Some(checkpoint) = sink.last_commit().unwrap() {
+        next = u64::from(checkpoint.to_bytes()[0]);
         sink.resume_at(next, next * SEGMENT_LEN as u64).unwrap();
     }
     for index in next..SEGMENTS {
@@ -68,7 +68,7 @@ fn child() {
             sink.write_tentative(place, piece).unwrap();
         }
         println!("commits {index}");
-        sink.commit_segment(&mark(index + 1)).unwrap();
+        sink.commit_segment(&checkpoint(index + 1)).unwrap();
     }
     println!("publishes");
     sink.publish(SEGMENTS * SEGMENT_LEN as u64).unwrap();

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use sinks::{CommitError, Existing, StageOptions, StagedFile, StreamingSink};
+use sinks::{CommitError, IfExists, StageOptions, StagedFile, StreamingSink};
 
 const OLD: &[u8] = b"the old contents";
 const NEW: &[u8] = b"the new contents, which are longer";
@@ -61,12 +61,12 @@ fn every_system_call_that_fails_leaves_the_old_target_or_the_new_one_and_says_wh
         ("fsync:error=EINTR:when=3", Said::Unknown, Holds::New),
         ("fsync:error=EINVAL:when=3", Said::Published, Holds::New),
     ];
-    for existing in [Existing::Refuse, Existing::Replace] {
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
         for (fault, said, holds) in cases {
-            let Some(found) = injure(existing, &[fault]) else { return };
+            let Some(found) = injure(if_exists, &[fault]) else { return };
             // Where nothing takes room in advance, no fault can strike there.
             let spared = fault.starts_with("fallocate") && found == (Said::Published, Holds::New);
-            assert!(found == (said, holds) || spared, "{existing:?}, {fault}: {found:?}");
+            assert!(found == (said, holds) || spared, "{if_exists:?}, {fault}: {found:?}");
         }
     }
 }
@@ -75,16 +75,16 @@ fn every_system_call_that_fails_leaves_the_old_target_or_the_new_one_and_says_wh
 fn what_a_new_target_and_a_replaced_one_do_not_share_leaves_the_old_target_or_the_new_one_as_well() {
     let cases = [
         // A new target's mode comes after the rename; what replaces another has it before.
-        (Existing::Refuse, "fchmod:error=EIO:when=2", Said::Unknown, Holds::New),
-        (Existing::Replace, "fchmod:error=EIO:when=2", Said::NotCommitted, Holds::Old),
+        (IfExists::Refuse, "fchmod:error=EIO:when=2", Said::Unknown, Holds::New),
+        (IfExists::Replace, "fchmod:error=EIO:when=2", Said::NotCommitted, Holds::Old),
         // The first rename tries whether there are any that replace nothing.
-        (Existing::Refuse, "/rename:error=EIO:when=1", Said::Refused, Holds::Old),
-        (Existing::Refuse, "/rename:error=EIO:when=2", Said::NotCommitted, Holds::Old),
-        (Existing::Replace, "/rename:error=EIO:when=1", Said::NotCommitted, Holds::Old),
+        (IfExists::Refuse, "/rename:error=EIO:when=1", Said::Refused, Holds::Old),
+        (IfExists::Refuse, "/rename:error=EIO:when=2", Said::NotCommitted, Holds::Old),
+        (IfExists::Replace, "/rename:error=EIO:when=1", Said::NotCommitted, Holds::Old),
     ];
-    for (existing, fault, said, holds) in cases {
-        let Some(found) = injure(existing, &[fault]) else { return };
-        assert_eq!(found, (said, holds), "{existing:?}, {fault}");
+    for (if_exists, fault, said, holds) in cases {
+        let Some(found) = injure(if_exists, &[fault]) else { return };
+        assert_eq!(found, (said, holds), "{if_exists:?}, {fault}");
     }
 }
 
@@ -99,7 +99,7 @@ fn a_file_system_without_noreplace_publishes_by_a_link_or_not_at_all() {
         (&["renameat2:error=EINVAL", "linkat:error=EEXIST:when=2"], Said::NotCommitted, Holds::Old),
     ];
     for (faults, said, holds) in cases {
-        let Some(found) = injure(Existing::Refuse, faults) else { return };
+        let Some(found) = injure(IfExists::Refuse, faults) else { return };
         assert_eq!(found, (said, holds), "{faults:?}");
     }
 }
@@ -117,22 +117,22 @@ fn killed_at_any_step_the_old_target_or_the_new_one_stands_and_the_next_writer_g
         ("/rename:signal=KILL:when=1", Holds::Old),
         ("fsync:signal=KILL:when=2", Holds::New),
     ];
-    for existing in [Existing::Refuse, Existing::Replace] {
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
         for (fault, holds) in cases {
-            let Some(found) = injure(existing, &[fault]) else { return };
-            assert_eq!(found, (Said::Killed, holds), "{existing:?}, {fault}");
+            let Some(found) = injure(if_exists, &[fault]) else { return };
+            assert_eq!(found, (Said::Killed, holds), "{if_exists:?}, {fault}");
         }
     }
 }
 
 #[test]
 fn the_file_is_synced_before_the_rename_and_the_directory_after_it() {
-    for existing in [Existing::Refuse, Existing::Replace] {
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
         let directory = tempfile::tempdir().unwrap();
         let (target, log) = (directory.path().join("target"), directory.path().join("log"));
-        prepare(&target, existing);
+        prepare(&target, if_exists);
         let tracing = ["-y", "-e", "trace=ftruncate,fchmod,pwrite64,/^fsync,/^rename"];
-        let Some(said) = run_child(&target, existing, &tracing, &log) else { return };
+        let Some(said) = run_child(&target, if_exists, &tracing, &log) else { return };
         assert_eq!(said, Said::Published);
         let log = fs::read_to_string(&log).unwrap();
         let calls: Vec<&str> =
@@ -146,9 +146,9 @@ fn the_file_is_synced_before_the_rename_and_the_directory_after_it() {
         // The file is synced again under its new name, with the mode that a new one gets then.
         let again = calls.iter().rposition(|call| call.contains("fsync") && call.contains("target>"));
         assert!(rename < again && again < entry, "{calls:#?}");
-        match existing {
-            Existing::Refuse => assert!(rename < at("fchmod") && at("fchmod") < again, "{calls:#?}"),
-            Existing::Replace => assert!(at("fchmod") < data, "{calls:#?}"),
+        match if_exists {
+            IfExists::Refuse => assert!(rename < at("fchmod") && at("fchmod") < again, "{calls:#?}"),
+            IfExists::Replace => assert!(at("fchmod") < data, "{calls:#?}"),
         }
         assert_eq!(calls.iter().filter(|call| call.contains("fsync")).count(), 3, "{calls:#?}");
     }
@@ -158,13 +158,13 @@ fn the_file_is_synced_before_the_rename_and_the_directory_after_it() {
 #[test]
 fn child() {
     let Some(target) = env::var_os(TARGET) else { return };
-    let existing = if env::var_os(REPLACE).is_some() { Existing::Replace } else { Existing::Refuse };
-    println!("\nsaid {:?}", stage(Path::new(&target), existing));
+    let if_exists = if env::var_os(REPLACE).is_some() { IfExists::Replace } else { IfExists::Refuse };
+    println!("\nsaid {:?}", stage(Path::new(&target), if_exists));
 }
 
-fn stage(target: &Path, existing: Existing) -> Said {
+fn stage(target: &Path, if_exists: IfExists) -> Said {
     let expected_len = Some(NEW.len() as u64);
-    let options = StageOptions { existing, expected_len, ..StageOptions::default() };
+    let options = StageOptions { if_exists, expected_len, ..StageOptions::default() };
     let Ok(mut sink) = StagedFile::create(target, &options) else { return Said::Refused };
     let writer = sink.positioned().expect("a file is written at offsets");
     let (first, second) = NEW.split_at(10);
@@ -180,17 +180,17 @@ fn stage(target: &Path, existing: Existing) -> Said {
 
 /// Runs a child under these faults, looks at what it left, and lets another writer finish the work. None: there is
 /// no strace here, or it may not trace.
-fn injure(existing: Existing, faults: &[&str]) -> Option<(Said, Holds)> {
+fn injure(if_exists: IfExists, faults: &[&str]) -> Option<(Said, Holds)> {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
-    prepare(&target, existing);
+    prepare(&target, if_exists);
     let faults: Vec<String> = faults.iter().map(|fault| format!("--inject={fault}")).collect();
     let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
-    let said = run_child(&target, existing, &faults, Path::new("/dev/null"))?;
+    let said = run_child(&target, if_exists, &faults, Path::new("/dev/null"))?;
     let found = fs::read(&target).ok();
     let holds = if found.as_deref() == Some(NEW) { Holds::New } else { Holds::Old };
     if holds == Holds::Old {
-        let old = (existing == Existing::Replace).then_some(OLD);
+        let old = (if_exists == IfExists::Replace).then_some(OLD);
         assert_eq!(found.as_deref(), old, "{faults:?}: neither old nor new");
     }
     let names = |wanted: &str| {
@@ -200,20 +200,20 @@ fn injure(existing: Existing, faults: &[&str]) -> Option<(Said, Holds)> {
     };
     let left = names("staging");
     assert!(said == Said::Killed || !left, "{faults:?}: a staging file stayed behind");
-    let again = if holds == Holds::New { Existing::Replace } else { existing };
+    let again = if holds == Holds::New { IfExists::Replace } else { if_exists };
     assert_eq!(stage(&target, again), Said::Published, "{faults:?}: the next writer");
     assert_eq!(fs::read(&target).unwrap(), NEW);
     assert!(!names("staging"));
     Some((said, holds))
 }
 
-fn prepare(target: &Path, existing: Existing) {
-    if existing == Existing::Replace {
+fn prepare(target: &Path, if_exists: IfExists) {
+    if if_exists == IfExists::Replace {
         fs::write(target, OLD).unwrap();
     }
 }
 
-fn run_child(target: &Path, existing: Existing, strace: &[&str], log: &Path) -> Option<Said> {
+fn run_child(target: &Path, if_exists: IfExists, strace: &[&str], log: &Path) -> Option<Said> {
     if !can_trace() {
         eprintln!("strace is not here or may not trace: no fault was injected");
         return None;
@@ -221,7 +221,7 @@ fn run_child(target: &Path, existing: Existing, strace: &[&str], log: &Path) -> 
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o"]).arg(log).args(strace).arg(env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(TARGET, target);
-    if existing == Existing::Replace {
+    if if_exists == IfExists::Replace {
         command.env(REPLACE, "1");
     }
     let output = command.stderr(Stdio::inherit()).output().unwrap();

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use sinks::{Existing, MappedFile, StageOptions, StreamingSink, TargetError, storage::Disk};
+use sinks::{IfExists, MappedFile, StageOptions, StreamingSink, TargetError, storage::Disk};
 
 #[test]
 fn a_full_file_system_is_an_error_at_creation_and_never_a_signal() {
@@ -68,7 +68,7 @@ fn write_while_full(directory: &Path, len: usize) -> io::Result<()> {
     });
     drop(asked?);
     let disk = Arc::new(Disk::open(directory)?);
-    let mut sink = MappedFile::on(disk, OsStr::new("target"), Existing::Refuse, len as u64)?;
+    let mut sink = MappedFile::on(disk, OsStr::new("target"), IfExists::Refuse, len as u64)?;
     let filler = directory.join("filler");
     fill(&filler);
     let writer = sink.positioned().unwrap();

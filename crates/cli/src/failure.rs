@@ -31,8 +31,8 @@ const TABLE: [(ErrorKind, &str, u8); 15] = [
     (ErrorKind::TargetExists, "target-exists", 6),
     (ErrorKind::Limit, "limit", 7),
     (ErrorKind::Unsupported, "unsupported", 7),
-    (ErrorKind::OtherJournal, "other-journal", 8),
-    (ErrorKind::TargetHeld, "target-held", 9),
+    (ErrorKind::JournalMismatch, "other-journal", 8),
+    (ErrorKind::TargetLocked, "target-held", 9),
     (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
     (ErrorKind::NotAStream, "not-a-stream", 11),
     (ErrorKind::SourceChanged, "source-changed", 12),
@@ -125,7 +125,7 @@ impl From<cofferdam::Error> for Failure {
             segment: error.segment(),
             frame: error.frame(),
             position: error.position(),
-            kept: error.kept(),
+            kept: error.resumable_bytes(),
         }
     }
 }

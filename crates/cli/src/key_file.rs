@@ -8,8 +8,8 @@ use std::io::Read;
 
 use cofferdam::Zeroizing;
 
-use crate::ends::End;
 use crate::failure::Failure;
+use crate::io_arg::End;
 use crate::size::Size;
 use crate::standard::Standard;
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use cofferdam::{StagedFile, descriptor_named, is_pipe};
 
-use crate::ends::End;
 use crate::failure::Failure;
+use crate::io_arg::End;
 use crate::key_file::KeyFile;
 use crate::standard::Standard;
 

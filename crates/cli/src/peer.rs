@@ -5,12 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
-use cofferdam::{ErrorKind, Existing, StreamingSink as _};
+use cofferdam::{ErrorKind, IfExists, StreamingSink as _};
 
-use crate::ends::{End, NO_NAME};
 use crate::failure::Failure;
+use crate::io_arg::{End, NO_NAME};
+use crate::key_args::preshared_key;
 use crate::key_file::KeyFile;
-use crate::keys_of::preshared_key;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::Channel;
@@ -134,9 +134,9 @@ impl Goal {
         }
     }
 
-    pub(crate) fn refuse_terminal(&self, what: &str, existing: Existing) -> Result<(), Failure> {
+    pub(crate) fn refuse_terminal(&self, what: &str, if_exists: IfExists) -> Result<(), Failure> {
         match self {
-            Goal::Here(end) => end.refuse_terminal(what, existing),
+            Goal::Here(end) => end.refuse_terminal(what, if_exists),
             Goal::Receiver(_) => Ok(()),
         }
     }

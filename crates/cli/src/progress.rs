@@ -110,10 +110,10 @@ impl Observer for Watch {
         interrupt::roll_back_from_now_on();
     }
 
-    fn resumed(&self, kept: u64, segments: u64) {
+    fn resumed(&self, bytes: u64, segments: u64) {
         // What follows is another bar, with an end.
         self.finish();
-        self.report.resumed(kept, segments);
+        self.report.resumed(bytes, segments);
     }
 
     fn warning(&self, warning: &Warning) {

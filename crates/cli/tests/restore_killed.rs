@@ -54,19 +54,19 @@ impl Source for CountedSource {
     }
 }
 
-struct Scene {
+struct Fixture {
     directory: tempfile::TempDir,
 }
 
-impl Scene {
+impl Fixture {
     /// The plaintext repeats with a period that is no multiple of a frame.
-    fn new() -> Scene {
+    fn new() -> Fixture {
         let directory =
             if has_room("/dev/shm") { tempfile::tempdir_in("/dev/shm") } else { tempfile::tempdir() };
         let directory = directory.unwrap();
-        let scene = Scene { directory };
-        fs::write(scene.path("key"), format!("{}\n", "03".repeat(32))).unwrap();
-        let mut plain = fs::File::create(scene.path("plain")).unwrap();
+        let fixture = Fixture { directory };
+        fs::write(fixture.path("key"), format!("{}\n", "03".repeat(32))).unwrap();
+        let mut plain = fs::File::create(fixture.path("plain")).unwrap();
         let block: Vec<u8> =
             (0..1_000_003_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let mut left = PLAINTEXT_LEN;
@@ -78,9 +78,9 @@ impl Scene {
         let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes(KEY));
         Sealer::new(recipients)
             .segment_len(SEGMENT_LEN)
-            .seal_file(&scene.path("plain"), &scene.path("sealed"))
+            .seal_file(&fixture.path("plain"), &fixture.path("sealed"))
             .unwrap();
-        scene
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -125,31 +125,39 @@ impl Scene {
 
 #[test]
 fn two_gibibytes_killed_half_way_read_only_the_rest_again() {
-    let scene = Scene::new();
-    let sealed_len = fs::metadata(scene.path("sealed")).unwrap().len();
-    let committed = scene.kill_half_way();
-    let (restored, read) = scene.resume();
+    let fixture = Fixture::new();
+    let sealed_len = fs::metadata(fixture.path("sealed")).unwrap().len();
+    let committed = fixture.kill_half_way();
+    let (restored, read) = fixture.resume();
     println!(
         "killed at {:.1} %; kept {:.1} %; read {:.1} % of the sealed bytes",
         percent(committed, PLAINTEXT_LEN),
-        percent(restored.kept, PLAINTEXT_LEN),
+        percent(restored.resumed_bytes, PLAINTEXT_LEN),
         percent(read, sealed_len)
     );
-    assert!(restored.kept + 2 * SEGMENT_LEN >= committed, "{} of {committed} bytes were kept", restored.kept);
+    assert!(
+        restored.resumed_bytes + 2 * SEGMENT_LEN >= committed,
+        "{} of {committed} bytes were kept",
+        restored.resumed_bytes
+    );
     assert!(read <= sealed_len * 55 / 100, "{read} of {sealed_len} bytes were read");
-    assert_same(&scene.path("plain"), &scene.path("target"));
+    assert_same(&fixture.path("plain"), &fixture.path("target"));
 
-    fs::remove_file(scene.path("target")).unwrap();
-    scene.kill_half_way();
+    fs::remove_file(fixture.path("target")).unwrap();
+    fixture.kill_half_way();
     let staging =
-        OpenOptions::new().read(true).write(true).open(scene.path(".target.cofferdam-staging")).unwrap();
+        OpenOptions::new().read(true).write(true).open(fixture.path(".target.cofferdam-staging")).unwrap();
     let at = 77 * SEGMENT_LEN + 12_345;
     let mut byte = [0];
     staging.read_exact_at(&mut byte, at).unwrap();
     staging.write_all_at(&[!byte[0]], at).unwrap();
-    let (restored, _) = scene.resume();
-    assert_eq!(restored.kept, 77 * SEGMENT_LEN, "the changed segment is the first that is read again");
-    assert_same(&scene.path("plain"), &scene.path("target"));
+    let (restored, _) = fixture.resume();
+    assert_eq!(
+        restored.resumed_bytes,
+        77 * SEGMENT_LEN,
+        "the changed segment is the first that is read again"
+    );
+    assert_same(&fixture.path("plain"), &fixture.path("target"));
 }
 
 /// Whether plaintext, sealed stream and target fit there, with something to spare.

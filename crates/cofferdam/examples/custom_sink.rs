@@ -6,8 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use cofferdam::{
-    BytesSource, Checkpoint, CommitError, Identities, MakeDurable, MemorySink, Opener, PositionedWrite,
-    Profile, Recipients, Sealer, StreamingSink, Visibility, WrappingKey,
+    BytesSource, Checkpoint, CommitError, Identities, MemorySink, Opener, PositionedWrite, Recipients,
+    Sealer, SinkCapabilities, StreamingSink, SyncTo, Visibility, WrappingKey,
 };
 
 /// What was published: the stream's segments, oldest first.
@@ -21,9 +21,9 @@ struct LogSink {
 }
 
 impl StreamingSink for LogSink {
-    fn profile(&self) -> Profile {
+    fn capabilities(&self) -> SinkCapabilities {
         // Nobody sees a segment before publish, so the engine need not hold it back until it has been verified.
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         Ok(None)
@@ -62,7 +62,7 @@ impl StreamingSink for LogSink {
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
         None // bytes come in order, on one thread
     }
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }

@@ -14,7 +14,7 @@ use cofferdam::{
     WrappingKey,
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
-use sinks::Label;
+use sinks::AttemptId;
 use sinks::wal::{self, AtPublish, Finished, Lsn, Opened, WalSink};
 
 /// What the engine keeps: bytes by their offset in the stream.
@@ -47,14 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) fn restore_into_engine(directory: &Path) -> Result<(), Box<dyn Error>> {
     let database = Database::create(directory.join("engine.redb"))?;
     let log = directory.join("restore.wal");
-    let label =
-        Label::new(b"what this log is for: compared, where there may be several").ok_or("too long")?;
+    let attempt_id =
+        AttemptId::new(b"what this log is for: compared, where there may be several").ok_or("too long")?;
     if state(&database, LEN)?.is_none() {
-        let finished = match WalSink::open_path(&log, &label, AtPublish::Keep)? {
+        let finished = match WalSink::open_path(&log, &attempt_id, AtPublish::Keep)? {
             Opened::Finished(finished) => finished,
             Opened::Ready(sink) => {
                 restore_into_log(directory, sink)?;
-                match WalSink::open_path(&log, &label, AtPublish::Keep)? {
+                match WalSink::open_path(&log, &attempt_id, AtPublish::Keep)? {
                     Opened::Finished(finished) => finished,
                     Opened::Ready(_) => {
                         return Err("a stream was published, and its log is not finished".into());

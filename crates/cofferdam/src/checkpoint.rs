@@ -56,7 +56,7 @@ impl CheckpointMaker {
         let bytes = checkpoint.to_bytes();
         if bytes[8..24] != self.stream_id.0 {
             return Err(Error::new(
-                ErrorKind::OtherJournal,
+                ErrorKind::JournalMismatch,
                 "the target keeps the progress of another stream",
             )
             .advise(OTHER_STREAM));
@@ -66,7 +66,7 @@ impl CheckpointMaker {
         let authentic = authentic || planted(Bug::CheckpointUnkeyed);
         if !authentic || clear[0..4] != VERSION.to_le_bytes() {
             let what = "the progress that the target keeps fails authentication";
-            return Err(Error::new(ErrorKind::OtherJournal, what).advise(OTHER_STREAM));
+            return Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_STREAM));
         }
         let sink_len = number(clear, 40);
         Ok(Committed {
@@ -139,7 +139,7 @@ mod tests {
             let mut bytes = good;
             bytes[bit / 8] ^= 1 << (bit % 8);
             let refused = maker(0).read(&Checkpoint::from_bytes(bytes)).map_err(|error| error.kind());
-            assert_eq!(refused, Err(ErrorKind::OtherJournal), "bit {bit}");
+            assert_eq!(refused, Err(ErrorKind::JournalMismatch), "bit {bit}");
         }
         assert!(maker(1).read(&Checkpoint::from_bytes(good)).is_err());
     }
@@ -149,7 +149,8 @@ mod tests {
         let mut bytes = maker(0).make(&committed()).to_bytes();
         let schedule = KeySchedule::new(&keys::StreamKey::from_bytes([1; 32]), &[2; 128]);
         // HMAC under the journal's key is asked of the schedule; which bytes it is over is what is tested.
-        let over = |label: &[u8]| schedule.journal(&[0; 16]).mac(&[label, &bytes[..MAC_OFFSET]].concat());
+        let over =
+            |attempt_id: &[u8]| schedule.journal(&[0; 16]).mac(&[attempt_id, &bytes[..MAC_OFFSET]].concat());
         assert_eq!(bytes[MAC_OFFSET..], over(b"cofferdam/v1/checkpoint\0"));
         let others = [over(b""), over(b"cofferdam/v1/restore-label\0"), over(b"cofferdam/v1/checkpoint")];
         for mac in others {

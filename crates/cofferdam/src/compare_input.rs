@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sinks::{Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility};
+use sinks::{Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility};
 use sources::ReadAt;
 
 /// Compares what it is given with an input.
@@ -64,8 +64,8 @@ impl PositionedWrite for Comparison {
 }
 
 impl StreamingSink for CompareInput {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -103,7 +103,7 @@ impl StreamingSink for CompareInput {
         Some(self.0.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }

@@ -33,9 +33,9 @@ pub enum ErrorKind {
     /// The stream is of a version or has a feature that this release does not know.
     Unsupported,
     /// What is kept beside the target of an interrupted attempt belongs to another stream or target, or is damaged.
-    OtherJournal,
+    JournalMismatch,
     /// Another process is writing the same target.
-    TargetHeld,
+    TargetLocked,
     /// The target has been published, but whether that survives a power cut is not known.
     DurabilityUnknown,
     /// The bytes are no Cofferdam stream at all: they do not begin as one does (FORMAT F14.2).
@@ -58,7 +58,7 @@ struct Inner {
     segment: Option<u64>,
     frame: Option<u32>,
     position: Option<u64>,
-    kept: Option<u64>,
+    resumable_bytes: Option<u64>,
     /// What was wrong with a key copy before this on the wire, and kept nobody from going on.
     key_copy: Option<Warning>,
     advice: Option<&'static str>,
@@ -74,7 +74,7 @@ impl Error {
             segment: None,
             frame: None,
             position: None,
-            kept: None,
+            resumable_bytes: None,
             key_copy: None,
             advice: None,
             source: None,
@@ -103,8 +103,8 @@ impl Error {
 
     /// Bytes that are kept beside the target, tentative, from which the same call goes on: 0 where it is not known how many.
     /// `None` where nothing is kept.
-    pub fn kept(&self) -> Option<u64> {
-        self.0.kept
+    pub fn resumable_bytes(&self) -> Option<u64> {
+        self.0.resumable_bytes
     }
 
     /// What can be done about it, as a sentence.
@@ -150,7 +150,7 @@ impl Error {
 
     #[must_use]
     pub(crate) fn keeping(mut self, bytes: Option<u64>) -> Error {
-        self.0.kept = bytes;
+        self.0.resumable_bytes = bytes;
         self
     }
 
@@ -265,13 +265,13 @@ impl Error {
                 (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
             }
             TargetError::DanglingLink { .. } => (ErrorKind::TargetExists, None),
-            TargetError::Held { .. } => (ErrorKind::TargetHeld, None),
+            TargetError::Held { .. } => (ErrorKind::TargetLocked, None),
             TargetError::Journal { .. } => (
-                ErrorKind::OtherJournal,
+                ErrorKind::JournalMismatch,
                 Some("`--restart` begins anew; what is kept beside the target is then lost."),
             ),
             TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => (
-                ErrorKind::OtherJournal,
+                ErrorKind::JournalMismatch,
                 Some("`--restart` replaces it by a file of this user's; what is kept in it is then lost."),
             ),
             TargetError::NoExclusiveRename { .. } => (

@@ -3,9 +3,9 @@
 
 mod ahead;
 pub(crate) mod kept;
-pub(crate) mod placed;
 pub(crate) mod plain;
 pub(crate) mod proof;
+pub(crate) mod seekable;
 pub(crate) mod sequential;
 pub(crate) mod window;
 
@@ -27,18 +27,18 @@ impl segment_worker::ReadAt for Place {
 
 /// A source that brings nothing once its stream is cancelled. Whoever gathers many small reads comes back, and looks at
 /// the token, however slowly they trickle in.
-pub(crate) struct Heedful<S> {
+pub(crate) struct CancellableSource<S> {
     source: S,
     cancel: CancelToken,
 }
 
-impl<S: Source> Heedful<S> {
-    pub(crate) fn new(source: S, cancel: &CancelToken) -> Heedful<S> {
-        Heedful { source, cancel: cancel.clone() }
+impl<S: Source> CancellableSource<S> {
+    pub(crate) fn new(source: S, cancel: &CancelToken) -> CancellableSource<S> {
+        CancellableSource { source, cancel: cancel.clone() }
     }
 }
 
-impl<S: Source> Source for Heedful<S> {
+impl<S: Source> Source for CancellableSource<S> {
     fn len(&self) -> Option<u64> {
         self.source.len()
     }

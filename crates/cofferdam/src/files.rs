@@ -11,7 +11,7 @@ use std::thread;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use segment_worker::CancelToken;
-use sinks::{Existing, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
+use sinks::{IfExists, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
 use sources::{Source, descriptor_named};
 
 use crate::feed::PATIENCE;
@@ -64,7 +64,7 @@ pub(crate) fn refuse_same_file(input: &Path, output: &Path) -> Result<(), Error>
 /// A path to write to, looked at before anything is read.
 pub(crate) enum Target<'a> {
     /// A file, to be staged beside it.
-    Staged { path: &'a Path, existing: Existing },
+    Staged { path: &'a Path, if_exists: IfExists },
     /// A FIFO, or a pipe that is open already: what has committed is out.
     Fifo(PipeSink<File>),
 }
@@ -73,7 +73,7 @@ impl<'a> Target<'a> {
     /// Refuses what can be seen at once: a target that exists and is not to be replaced.
     pub(crate) fn resolve(
         path: &'a Path,
-        existing: Existing,
+        if_exists: IfExists,
         cancel: &CancelToken,
     ) -> Result<Target<'a>, Error> {
         match classify(path).map_err(Error::target)? {
@@ -86,31 +86,33 @@ impl<'a> Target<'a> {
                 Ok(Target::Fifo(PipeSink::to_descriptor(fifo)))
             }
             // What an earlier attempt has published is no obstacle to the same attempt run again.
-            TargetKind::RegularFile if existing == Existing::Refuse && !was_published(path) => {
+            TargetKind::RegularFile if if_exists == IfExists::Refuse && !was_published(path) => {
                 // What is of no use is in nobody's way, and is tried again the next time.
                 let _ = StagedFile::tidy(path);
                 Err(Error::target(TargetError::Exists { path: path.to_owned() }))
             }
-            TargetKind::Symlink if existing == Existing::Refuse => {
+            TargetKind::Symlink if if_exists == IfExists::Refuse => {
                 Err(Error::target(TargetError::link(path)))
             }
-            _ => Ok(Target::Staged { path, existing }),
+            _ => Ok(Target::Staged { path, if_exists }),
         }
     }
 }
 
 /// Whether the target is the work of an attempt that was cut off before it had removed its journal.
 fn was_published(path: &Path) -> bool {
-    matches!(StagedFile::look(path, Existing::Refuse), Ok(Seen::Published { .. }))
+    matches!(StagedFile::look(path, IfExists::Refuse), Ok(Seen::Published { .. }))
 }
 
 /// Whether a target at `path` is written to in order, and nothing is staged beside it: it is a FIFO, or leads to a pipe or a
 /// character device that is open as one of this process's descriptors (`/dev/fd/63`, which a shell makes of `>(cat)`). A
 /// symbolic link to a FIFO of any other kind could have been put there by somebody, and is a link like all others.
 pub fn is_pipe(path: &Path) -> bool {
-    let Ok(standing) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else { return false };
-    if !standing.is_symlink() || descriptor_named(path).is_none() {
-        return standing.is_fifo();
+    let Ok(compare_sink) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else {
+        return false;
+    };
+    if !compare_sink.is_symlink() || descriptor_named(path).is_none() {
+        return compare_sink.is_fifo();
     }
     fs::metadata(path)
         .is_ok_and(|metadata| metadata.file_type().is_fifo() || metadata.file_type().is_char_device())
@@ -152,21 +154,21 @@ fn open_pipe(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Res
 /// Stages a file for `path`, to be removed by whatever goes wrong.
 pub(crate) fn stage(
     path: &Path,
-    existing: Existing,
+    if_exists: IfExists,
     expected_len: Option<u64>,
     observer: Option<Arc<dyn Observer>>,
 ) -> Result<StagedFile, Error> {
-    refuse_unfinished(path, existing)?;
-    let options = StageOptions { existing, expected_len, ..StageOptions::default() };
+    refuse_unfinished(path, if_exists)?;
+    let options = StageOptions { if_exists, expected_len, ..StageOptions::default() };
     let mut sink = StagedFile::create(path, &options).map_err(Error::target)?;
     tell_notices(&mut sink, observer);
     Ok(sink)
 }
 
 /// What an interrupted attempt left is not thrown away by an attempt that does not know of it.
-fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
-    let label = match StagedFile::look(path, existing) {
-        Ok(Seen::Unfinished { label, .. }) => label,
+fn refuse_unfinished(path: &Path, if_exists: IfExists) -> Result<(), Error> {
+    let attempt_id = match StagedFile::look(path, if_exists) {
+        Ok(Seen::Unfinished { attempt_id, .. }) => attempt_id,
         Err(
             problem @ (TargetError::Journal { .. }
             | TargetError::NotOurs { .. }
@@ -176,18 +178,18 @@ fn refuse_unfinished(path: &Path, existing: Existing) -> Result<(), Error> {
         }
         Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => return Ok(()),
     };
-    let options = StageOptions { existing, ..StageOptions::default() };
+    let options = StageOptions { if_exists, ..StageOptions::default() };
     // It may be at work: then it is locked.
-    match StagedFile::open(path, &options, &label).map_err(Error::target)? {
-        Opened::Resumable { .. } if label == sealing_label() => {
+    match StagedFile::open(path, &options, &attempt_id).map_err(Error::target)? {
+        Opened::Resumable { .. } if attempt_id == sealing_label() => {
             let what = "what an interrupted sealing left beside the output would be lost";
-            Err(Error::new(ErrorKind::OtherJournal, what).advise(
+            Err(Error::new(ErrorKind::JournalMismatch, what).advise(
                 "Go on with it by `--resume`, or give it up with `--resume --restart` or `cofferdam discard`.",
             ))
         }
         Opened::Resumable { .. } => {
             let what = "what an interrupted restore to this name left beside it would be lost";
-            Err(Error::new(ErrorKind::OtherJournal, what)
+            Err(Error::new(ErrorKind::JournalMismatch, what)
                 .advise("Finish that restore, give it up with `cofferdam discard`, or take another name."))
         }
         Opened::Fresh(_) | Opened::Published(_) => Ok(()),
@@ -212,7 +214,7 @@ mod tests {
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let cancel = CancelToken::new();
         cancel.cancel();
-        let refused = Target::resolve(&fifo, Existing::Refuse, &cancel).err();
+        let refused = Target::resolve(&fifo, IfExists::Refuse, &cancel).err();
         assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Cancelled));
     }
 
@@ -229,7 +231,7 @@ mod tests {
         fs::write(&file, b"").unwrap();
         assert!(is_pipe(&fifo));
         assert!(!is_pipe(&link) && !is_pipe(&file));
-        let target = Target::resolve(&link, Existing::Refuse, &CancelToken::new());
+        let target = Target::resolve(&link, IfExists::Refuse, &CancelToken::new());
         assert_eq!(target.err().map(|error| error.kind()), Some(ErrorKind::TargetExists));
         // A regular file that is open is replaced by its name, or not at all.
         let open = File::open(&file).unwrap();
@@ -243,7 +245,7 @@ mod tests {
         let mut received = [0; 7];
         reader.read_exact(&mut received).unwrap();
         assert_eq!(&received, b"through");
-        let target = Target::resolve(Path::new(&path), Existing::Refuse, &CancelToken::new());
+        let target = Target::resolve(Path::new(&path), IfExists::Refuse, &CancelToken::new());
         assert!(matches!(target, Ok(Target::Fifo(_))));
     }
 

@@ -79,8 +79,8 @@ impl Index {
             Some(schedule) => macs_equal(&schedule.page_mac(&bytes[..bytes.len() - MAC_LEN]), &mac),
             None => true,
         };
-        let placed = parsed.page == page && parsed.first_segment.0 == first_segment;
-        if !authentic || !placed || !macs_equal(&mac, &listed.mac) {
+        let seekable = parsed.page == page && parsed.first_segment.0 == first_segment;
+        if !authentic || !seekable || !macs_equal(&mac, &listed.mac) {
             return Err(trailer_fault(Record::IndexPage, position));
         }
         Ok(parsed.entries)

@@ -15,8 +15,8 @@ use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
 use crate::index::{Index, read};
 use crate::key_area::KeyArea;
-use crate::placed_envelope::read_placed_envelope;
 use crate::resources::Resources;
+use crate::seekable_envelope::read_seekable_envelope;
 use crate::{Error, ErrorKind, StreamDigest, StreamId, Warning, memory};
 
 /// What a sealed file says of itself. Nothing of it is authenticated.
@@ -120,7 +120,7 @@ fn no_file(path: &Path) -> Error {
 }
 
 fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {
-    let Some(envelope) = read_placed_envelope(&*source, Access::Inspecting, &Resources::default())? else {
+    let Some(envelope) = read_seekable_envelope(&*source, Access::Inspecting, &Resources::default())? else {
         return Err(fault_at_the_beginning(file));
     };
     let index = Index::read(&*source, &envelope)?;

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use segment_worker::{Committed, Release, Settings, StreamError};
+use segment_worker::{Committed, ReleasePolicy, Settings, StreamError};
 use sinks::{Checkpoint, Durability};
 use sources::ReadAt;
 
@@ -12,7 +12,7 @@ use crate::compare_input::CompareInput;
 use crate::envelope::Envelope;
 use crate::feed::kept::{KeptFeed, Mend};
 use crate::resources::Resources;
-use crate::sealer::Begun;
+use crate::sealer::StreamStart;
 use crate::sealing_state::other_bytes;
 use crate::{Error, ErrorKind};
 
@@ -24,7 +24,7 @@ pub(crate) fn prove(
     envelope: Envelope,
     resources: &Resources,
     mend: Mend<'_>,
-) -> Result<Begun, Error> {
+) -> Result<StreamStart, Error> {
     let (budget, shape, input_len) = (resources.budget(), envelope.shape(), input.len());
     let plan = resources.plan(shape, &budget, Some(input_len));
     let workers = resources.workers_for(plan, shape, Some(input_len))?;
@@ -35,12 +35,12 @@ pub(crate) fn prove(
     let settings = Settings {
         executor: workers.executor(),
         budget: &budget,
-        release: Release::AtOnce,
+        release: ReleasePolicy::AtOnce,
         durability: Durability::AtFinish,
         cancel: &resources.cancel,
         demand: plan.demand,
         frame_len: shape.frame_len(),
-        mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
+        checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             reached.set(*committed);
             if let Some(observer) = &resources.observer {
@@ -63,7 +63,7 @@ pub(crate) fn prove(
         chain: reached.get().chain,
         durable_len: 0,
     };
-    Ok(Begun { envelope, ledger, head: Vec::new(), start })
+    Ok(StreamStart { envelope, ledger, head: Vec::new(), start })
 }
 
 /// Whether the rest of a walk is not what was sealed; anything else is a failure of the walk itself.

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use sinks::{Existing, Seen, StagedFile, TargetError};
+use sinks::{IfExists, Seen, StagedFile, TargetError};
 
 use crate::checkpoint::sink_len_of;
-use crate::restore_label::{RECEIVER_LABEL, RestoreLabel};
+use crate::restore_id::{RECEIVER_ID, RestoreId};
 use crate::seal_resume::sealing_label;
 use crate::sealing_state::{StatePlace, real_path};
 use crate::state_dir::StateDir;
@@ -73,17 +73,19 @@ pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, E
         sealing: None,
         problems: Vec::new(),
     };
-    match StagedFile::look(target, Existing::Replace) {
+    match StagedFile::look(target, IfExists::Replace) {
         Ok(Seen::Nothing) => {}
         Ok(Seen::Published { .. }) => found.attempt = Attempt::Published,
-        Ok(Seen::Unfinished { label, mark }) if RestoreLabel::is_one(label.as_bytes()) => {
+        Ok(Seen::Unfinished { attempt_id, checkpoint }) if RestoreId::is_one(attempt_id.as_bytes()) => {
             found.attempt = Attempt::Restore;
-            found.durable_len = mark.as_ref().map(sink_len_of);
+            found.durable_len = checkpoint.as_ref().map(sink_len_of);
         }
-        Ok(Seen::Unfinished { label, .. }) if label == sealing_label() => found.attempt = Attempt::Sealing,
-        Ok(Seen::Unfinished { label, mark }) if label.as_bytes() == RECEIVER_LABEL => {
+        Ok(Seen::Unfinished { attempt_id, .. }) if attempt_id == sealing_label() => {
+            found.attempt = Attempt::Sealing
+        }
+        Ok(Seen::Unfinished { attempt_id, checkpoint }) if attempt_id.as_bytes() == RECEIVER_ID => {
             found.attempt = Attempt::Receiving;
-            found.durable_len = mark.as_ref().map(sink_len_of);
+            found.durable_len = checkpoint.as_ref().map(sink_len_of);
         }
         Ok(Seen::Unfinished { .. }) => found.attempt = Attempt::Unknown,
         Err(error) => {
@@ -101,7 +103,7 @@ pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, E
 /// is.
 ///
 /// # Errors
-/// [`crate::ErrorKind::TargetHeld`] where something is at work on it; what is not this user's is refused.
+/// [`crate::ErrorKind::TargetLocked`] where something is at work on it; what is not this user's is refused.
 pub fn discard(target: &Path, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
     let place = state_place(target, state_dir)?;
     let state = match &place {

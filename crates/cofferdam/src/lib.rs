@@ -22,8 +22,8 @@
 //!
 //! After an error the target is as it was: not there, or the old one. That holds for a damaged stream, a full disk, a
 //! cancelled call and a crash; see [`StagedFile`] for the steps. What a restore had by then is kept beside the target, private,
-//! and the same call goes on from there once that has proved right: [`Error::kept`] says how much,
-//! [`Opener::earlier`] discards it. A sealing does the same by [`Sealer::seal_file_resumable`]. [`leftovers`] says what is kept for a
+//! and the same call goes on from there once that has proved right: [`Error::resumable_bytes`] says how much,
+//! [`Opener::on_partial`] discards it. A sealing does the same by [`Sealer::seal_file_resumable`]. [`leftovers`] says what is kept for a
 //! target, and [`discard()`] removes it.
 //!
 //! # With choices
@@ -82,6 +82,7 @@
 
 mod checkpoint;
 mod compare_input;
+mod compare_sink;
 mod envelope;
 mod error;
 mod feed;
@@ -101,18 +102,17 @@ mod memory;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;
-mod placed_envelope;
 mod progress;
 mod resources;
-mod restore_label;
+mod restore_id;
 mod restored;
 mod resume;
 mod rewrap;
 mod seal_resume;
 mod sealer;
 mod sealing_state;
+mod seekable_envelope;
 mod simple;
-mod standing;
 mod state_dir;
 mod tentative;
 mod trailer;
@@ -133,16 +133,16 @@ pub use progress::{Observer, Progress, Warning};
 pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap};
 pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
-pub use segment_worker::{Budget, CancelToken, Release};
+pub use segment_worker::{Budget, CancelToken, ReleasePolicy};
 pub use simple::{open, restore, seal};
 #[cfg(feature = "mmap")]
 pub use sinks::MappedFile;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sinks::database;
 pub use sinks::{
-    ByteCount, Checkpoint, CommitError, Durability, Earlier, Existing, MakeDurable, MemoryContents,
-    MemorySink, NullSink, PipeSink, PositionedWrite, Profile, ReadKept, StageOptions, StagedFile,
-    StreamingSink, TargetError, TargetKind, Visibility, classify,
+    ByteCount, Checkpoint, CommitError, Durability, IfExists, MemoryContents, MemorySink, NullSink,
+    OnPartial, PipeSink, PositionedWrite, ReadKept, SinkCapabilities, StageOptions, StagedFile,
+    StreamingSink, SyncTo, TargetError, TargetKind, Visibility, classify,
 };
 #[cfg(feature = "ring")]
 pub use sinks::{RingReader, RingSink};

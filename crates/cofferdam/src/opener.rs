@@ -7,24 +7,24 @@ use std::sync::Arc;
 
 use frame_worker::{Backend, ChainValue, DigestKind};
 use keys::Identities;
-use segment_worker::{Budget, CancelToken, Feed, Release, Settings};
-use sinks::{Durability, Earlier, Existing, NullSink, StageOptions, StreamingSink, TargetError};
+use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
+use sinks::{Durability, IfExists, NullSink, OnPartial, StageOptions, StreamingSink, TargetError};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
-use crate::feed::Heedful;
-use crate::feed::placed::PlacedFeed;
+use crate::feed::CancellableSource;
+use crate::feed::seekable::SeekableFeed;
 use crate::feed::sequential::{SequentialFeed, pass_envelope, read_envelope};
 use crate::feed::window::Window;
 use crate::files::{Target, open_source, refuse_same_file};
 use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
-use crate::placed_envelope::read_placed_envelope;
 use crate::progress::Meter;
 use crate::resources::{Resources, RunPlan, Workers};
-use crate::resume::{Behind, Found, Resumed};
-use crate::tentative::{Keeps, OfSource, Opening, Tentative, restore_into, tell_kept};
+use crate::resume::{Found, Resumed, SkipCommitted};
+use crate::seekable_envelope::read_seekable_envelope;
+use crate::tentative::{OfSource, Opening, Retention, Tentative, restore_into, tell_kept};
 use crate::{Attributes, Error, ErrorKind, Observer, Restored, StreamDigest};
 
 /// Opens sealed streams.
@@ -46,10 +46,10 @@ use crate::{Attributes, Error, ErrorKind, Observer, Restored, StreamDigest};
 /// ```
 pub struct Opener {
     identities: Option<Identities>,
-    release: Release,
+    release: ReleasePolicy,
     durability: Durability,
-    existing: Existing,
-    earlier: Earlier,
+    if_exists: IfExists,
+    on_partial: OnPartial,
     attributes: Attributes,
     expected: Option<StreamDigest>,
     resources: Resources,
@@ -74,10 +74,10 @@ impl Opener {
     fn with(identities: Option<Identities>) -> Opener {
         Opener {
             identities,
-            release: Release::AtOnce,
+            release: ReleasePolicy::AtOnce,
             durability: Durability::default(),
-            existing: Existing::Refuse,
-            earlier: Earlier::Resume,
+            if_exists: IfExists::Refuse,
+            on_partial: OnPartial::Resume,
             attributes: Attributes::default(),
             expected: None,
             resources: Resources::default(),
@@ -87,7 +87,7 @@ impl Opener {
     /// When plaintext leaves for the sink. Default: at once for sinks that keep tentative bytes to themselves. Others
     /// get a segment after its digest, always.
     #[must_use]
-    pub fn release(mut self, release: Release) -> Opener {
+    pub fn release(mut self, release: ReleasePolicy) -> Opener {
         self.release = release;
         self
     }
@@ -101,15 +101,15 @@ impl Opener {
 
     /// What [`Opener::restore_file`] does with a target that exists. Default: refuse.
     #[must_use]
-    pub fn existing(mut self, existing: Existing) -> Opener {
-        self.existing = existing;
+    pub fn if_exists(mut self, if_exists: IfExists) -> Opener {
+        self.if_exists = if_exists;
         self
     }
 
     /// What [`Opener::restore_file`] does with what an interrupted call left beside the target. Default: go on from it.
     #[must_use]
-    pub fn earlier(mut self, earlier: Earlier) -> Opener {
-        self.earlier = earlier;
+    pub fn on_partial(mut self, on_partial: OnPartial) -> Opener {
+        self.on_partial = on_partial;
         self
     }
 
@@ -167,11 +167,11 @@ impl Opener {
     /// proved right: it is sealed again in memory and compared with the stream's index, and the index with its digest.
     ///
     /// # Errors
-    /// As [`Opener::open`]. A target that cannot be written is refused before the first byte. [`Error::kept`] says
+    /// As [`Opener::open`]. A target that cannot be written is refused before the first byte. [`Error::resumable_bytes`] says
     /// what is kept for the next call.
     pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
         refuse_same_file(sealed, target)?;
-        let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
+        let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
         self.open_into(|| open_source(sealed), target)
     }
 
@@ -180,7 +180,7 @@ impl Opener {
     /// # Errors
     /// As [`Opener::restore_file`].
     pub fn restore_to(&self, source: impl Source, target: &Path) -> Result<Restored, Error> {
-        let target = Target::resolve(target, self.existing, &self.resources.cancel)?;
+        let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
         self.open_into(|| Ok(source), target)
     }
 
@@ -192,17 +192,18 @@ impl Opener {
         self.require_identities()?;
         match target {
             Target::Fifo(sink) => self.open(source()?, sink),
-            Target::Staged { path, existing } => {
+            Target::Staged { path, if_exists } => {
                 let restored = source().and_then(|source| {
                     self.open_with(source, |envelope, len| {
-                        let options = StageOptions { existing, earlier: self.earlier, expected_len: len };
+                        let options =
+                            StageOptions { if_exists, on_partial: self.on_partial, expected_len: len };
                         self.resources.tell_staging();
                         let observer = self.resources.observer.clone();
                         let of_source = OfSource { attributes: self.attributes, observer };
                         restore_into(path, &options, of_source, envelope)
                     })
                 });
-                restored.map_err(|error| tell_kept(error, path, existing))
+                restored.map_err(|error| tell_kept(error, path, if_exists))
             }
         }
     }
@@ -251,9 +252,9 @@ impl Opener {
         let identities = self.identities.as_ref();
         let mut known = None;
         if let Some(positioned) = place {
-            self.resources.look()?;
-            let envelope = read_placed_envelope(&*positioned, identities, &self.resources)?;
-            self.resources.look()?;
+            self.resources.check_cancelled()?;
+            let envelope = read_seekable_envelope(&*positioned, identities, &self.resources)?;
+            self.resources.check_cancelled()?;
             let index = match &envelope {
                 Some(envelope) => {
                     Index::read(&*positioned, envelope).map_err(|error| error.behind(&envelope.warnings))?
@@ -271,14 +272,14 @@ impl Opener {
                 let tentative = make_sink(envelope, Some(len))?;
                 return match tentative {
                     Tentative::Open(opening) => self.open_placed(walk, opening),
-                    Tentative::Standing(standing) => {
-                        standing.judge(envelope, |opening| self.open_placed(walk, opening))
+                    Tentative::CompareSink(compare_sink) => {
+                        compare_sink.judge(envelope, |opening| self.open_placed(walk, opening))
                     }
                 };
             }
             known = envelope;
         }
-        let mut window = Window::new(Heedful::new(source, &self.resources.cancel));
+        let mut window = Window::new(CancellableSource::new(source, &self.resources.cancel));
         let envelope = match known {
             // Opened once is enough: it may have taken a passphrase, or a touch on a token.
             Some(envelope) => {
@@ -290,8 +291,8 @@ impl Opener {
         self.announce(&envelope)?;
         match make_sink(&envelope, None)? {
             Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),
-            Tentative::Standing(standing) => {
-                standing.judge(&envelope, |opening| self.open_sequential(window, &envelope, opening))
+            Tentative::CompareSink(compare_sink) => {
+                compare_sink.judge(&envelope, |opening| self.open_sequential(window, &envelope, opening))
             }
         }
     }
@@ -308,11 +309,11 @@ impl Opener {
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
-        let means = Means { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
+        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
         let found = Found::find(&mut sink, &marks)?;
         let resumed = found.resume_placed(&mut sink, &mut walk, &means)?;
-        let feed = PlacedFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
-        self.run(feed, sink, &means, Course { resumed, total, marks, keeps })
+        let feed = SeekableFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
+        self.run(feed, sink, &means, RunOptions { resumed, total, marks, keeps })
     }
 
     fn open_sequential<S: StreamingSink>(
@@ -326,21 +327,26 @@ impl Opener {
         let workers = self.resources.workers_for(plan, envelope.shape(), None)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
-        let means = Means { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
+        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
         let resumed = Resumed::nothing(envelope);
-        self.run(feed, Behind::new(sink, until), &means, Course { resumed, total: None, marks, keeps })
+        self.run(
+            feed,
+            SkipCommitted::new(sink, until),
+            &means,
+            RunOptions { resumed, total: None, marks, keeps },
+        )
     }
 
     fn run<S: StreamingSink>(
         &self,
         mut feed: impl Feed<Error = Error>,
         sink: S,
-        means: &Means<'_>,
-        course: Course,
+        means: &RunContext<'_>,
+        course: RunOptions,
     ) -> Result<Restored, Error> {
-        let Course { resumed: Resumed { start, lost }, total, marks, keeps } = course;
+        let RunOptions { resumed: Resumed { start, lost }, total, marks, keeps } = course;
         let observer = &self.resources.observer;
         if let Some(observer) = observer {
             lost.iter().for_each(|warning| observer.warning(warning));
@@ -358,7 +364,7 @@ impl Opener {
             cancel: means.cancel,
             demand: means.plan.demand,
             frame_len: means.envelope.shape().frame_len(),
-            mark: &|committed| marks.make(committed),
+            checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
                 meter.committed(committed, committed.durable_len);
@@ -368,7 +374,7 @@ impl Opener {
             Ok(opened) => Ok(Restored::new(&opened, means.envelope, start.plaintext_len, lost)),
             Err(error) => {
                 let error = Error::opening(error);
-                let keeps = keeps == Keeps::Progress && error.kind() != ErrorKind::DurabilityUnknown;
+                let keeps = keeps == Retention::Progress && error.kind() != ErrorKind::DurabilityUnknown;
                 Err(error.keeping((keeps && reached > 0).then_some(reached)))
             }
         }
@@ -407,7 +413,7 @@ impl Opener {
 crate::resources::resource_setters!(Opener);
 
 /// What a stream is opened with.
-pub(crate) struct Means<'a> {
+pub(crate) struct RunContext<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) plan: RunPlan,
     pub(crate) workers: &'a Workers,
@@ -417,9 +423,9 @@ pub(crate) struct Means<'a> {
 }
 
 /// From where to where a stream is opened, and how its progress is kept.
-struct Course {
+struct RunOptions {
     resumed: Resumed,
     total: Option<u64>,
     marks: CheckpointMaker,
-    keeps: Keeps,
+    keeps: Retention,
 }

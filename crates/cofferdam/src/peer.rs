@@ -44,11 +44,11 @@ pub use sinks::peer::{
     Address, AddressError, EpochFile, Event, PeerError, PeerSink, PresharedKey, Security, Timing,
 };
 use sinks::peer::{Ending, Published, ReceiveError, Receiver};
-use sinks::{CommitError, Earlier, Existing, Label, Opened, StageOptions, StagedFile, StreamingSink};
+use sinks::{AttemptId, CommitError, IfExists, OnPartial, Opened, StageOptions, StagedFile, StreamingSink};
 
 use crate::checkpoint::claim_of;
-use crate::restore_label::RECEIVER_LABEL;
-use crate::standing::{self, Standing};
+use crate::compare_sink::{self, CompareSink};
+use crate::restore_id::RECEIVER_ID;
 use crate::tentative::{resolved, tell_kept};
 use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};
 
@@ -69,14 +69,14 @@ pub fn preshared_key(content: &[u8]) -> Result<PresharedKey, KeyError> {
 /// there already as an earlier call had committed it. A receiver has no key of the stream, and its journal is under none:
 /// where the journal says that the file at `target` was put there, that is a claim, and the call listens like any other.
 /// The sender sends everything, and it is compared with the file. Alike, the call ends with `Ok`; otherwise with
-/// [`ErrorKind::TargetExists`]. With [`Existing::Replace`] the claim is dropped, and the file replaced.
+/// [`ErrorKind::TargetExists`]. With [`IfExists::Replace`] the claim is dropped, and the file replaced.
 ///
 /// What an earlier call has committed and this one goes on from is not read again: whoever can write files of this user's in
-/// the target's directory can change it before it is published. Where that matters, begin anew with [`Earlier::Discard`].
+/// the target's directory can change it before it is published. Where that matters, begin anew with [`OnPartial::Discard`].
 ///
 /// # Errors
 /// A target that cannot be written is refused before anybody can connect. [`ErrorKind::Cancelled`] after `cancel`: what
-/// had committed is durable. [`Error::kept`] says what is kept for the next call.
+/// had committed is durable. [`Error::resumable_bytes`] says what is kept for the next call.
 pub fn receive_file(
     listen: &Address,
     security: Security,
@@ -91,7 +91,7 @@ pub fn receive_file(
         event => observe(event),
     };
     let received = receive(listen, security, target, options, cancel, &note);
-    received.map_err(|error| tell_kept(error, target, options.existing))?;
+    received.map_err(|error| tell_kept(error, target, options.if_exists))?;
     Ok(Received::of(published.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
@@ -109,7 +109,8 @@ pub struct Received {
 impl Received {
     fn of(published: Option<Published>) -> Received {
         let plaintext_len = published.as_ref().map(|published| published.len);
-        let claim = published.and_then(|published| published.mark).map(|mark| claim_of(&mark));
+        let claim =
+            published.and_then(|published| published.checkpoint).map(|checkpoint| claim_of(&checkpoint));
         // A mark of an earlier sender's may be further on than what the last one has sent.
         let digest =
             claim.filter(|(len, _)| Some(*len) == plaintext_len).map(|(_, chain)| StreamDigest(chain.0));
@@ -131,7 +132,7 @@ fn receive(
         .map_err(|error| Error::io("the receiver's epoch could not be read", error))?;
     let receiver = Receiver::bind(listen, security, epochs).map_err(unable)?;
     let mut first = Some(sink);
-    let again = StageOptions { earlier: Earlier::Resume, ..*options };
+    let again = StageOptions { on_partial: OnPartial::Resume, ..*options };
     let reopen = || match first.take() {
         Some(sink) => Ok(sink),
         None => open(target, &again).map_err(io::Error::other),
@@ -145,32 +146,34 @@ fn receive(
 /// The receiver's sink. Where an earlier receiver has put the target in place, and was cut off before it had tidied up, if its
 /// journal is right, the stream is compared with the target; or replaces it, if that is wanted.
 fn open(target: &Path, options: &StageOptions) -> Result<Box<dyn StreamingSink>, Error> {
-    let label = Label::new(RECEIVER_LABEL).expect("a short label");
+    let attempt_id = AttemptId::new(RECEIVER_ID).expect("a short label");
     for _ in 0..ATTEMPTS_MAX {
-        let published = match StagedFile::open(target, options, &label).map_err(Error::target)? {
+        let published = match StagedFile::open(target, options, &attempt_id).map_err(Error::target)? {
             Opened::Fresh(sink) => return Ok(Box::new(sink)),
-            Opened::Resumable { sink, label: found } if found == label => return Ok(Box::new(sink)),
-            Opened::Published(published) if *published.label() == label => published,
+            Opened::Resumable { sink, attempt_id: found } if found == attempt_id => {
+                return Ok(Box::new(sink));
+            }
+            Opened::Published(published) if *published.attempt_id() == attempt_id => published,
             Opened::Resumable { .. } | Opened::Published(_) => return Err(of_another()),
         };
-        match options.existing {
-            Existing::Refuse => return Ok(Box::new(Standing::over(published, &resolved(target))?)),
-            Existing::Replace => published
+        match options.if_exists {
+            IfExists::Refuse => return Ok(Box::new(CompareSink::over(published, &resolved(target))?)),
+            IfExists::Replace => published
                 .finish()
                 .map_err(|error| Error::io("what an earlier receiver left could not be removed", error))?,
         }
     }
-    Err(Error::new(ErrorKind::TargetHeld, "other receivers of the same target keep coming in between"))
+    Err(Error::new(ErrorKind::TargetLocked, "other receivers of the same target keep coming in between"))
 }
 
 fn of_another() -> Error {
-    Error::new(ErrorKind::OtherJournal, "what is kept beside the target is not a receiver's")
+    Error::new(ErrorKind::JournalMismatch, "what is kept beside the target is not a receiver's")
         .advise("Finish what was begun there, receive to another name, or discard it with `--restart`.")
 }
 
 fn failed(error: ReceiveError) -> Error {
     match error {
-        ReceiveError::Sink(error) if standing::is_difference(&error) => standing::changed_since(),
+        ReceiveError::Sink(error) if compare_sink::is_difference(&error) => compare_sink::changed_since(),
         ReceiveError::NoThread(error) => Error::no_thread(error),
         ReceiveError::OutcomeUnknown(error) => Error::publish(CommitError::Unknown(error)),
         ReceiveError::Sink(error) => Error::publish(CommitError::NotCommitted(error)),

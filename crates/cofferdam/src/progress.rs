@@ -21,7 +21,7 @@ pub trait Observer: Send + Sync {
     fn proving(&self, _proved: u64) {}
 
     /// The stream goes on behind an earlier attempt: `kept` plaintext bytes of it have proved right, in so many segments.
-    fn resumed(&self, _kept: u64, _segments: u64) {}
+    fn resumed(&self, _bytes: u64, _segments: u64) {}
 
     /// Something is not as it should be, and the stream goes on all the same.
     fn warning(&self, _warning: &Warning) {}

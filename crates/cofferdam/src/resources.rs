@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
-use segment_worker::{Budget, CancelToken, Demand, Executor};
+use segment_worker::{Budget, BufferNeeds, CancelToken, Executor};
 
 use crate::{Error, ErrorKind, Observer};
 
@@ -23,7 +23,7 @@ pub(crate) struct Resources {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunPlan {
     pub(crate) frames_per_run: u32,
-    pub(crate) demand: Demand,
+    pub(crate) demand: BufferNeeds,
 }
 
 impl Resources {
@@ -49,7 +49,7 @@ impl Resources {
     }
 
     /// For the reads that come before the pipeline runs.
-    pub(crate) fn look(&self) -> Result<(), Error> {
+    pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
         if self.cancel.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "interrupted")) } else { Ok(()) }
     }
 
@@ -74,7 +74,7 @@ impl Resources {
         let frames = (share.min(RUN_LEN) / shape.frame_wire_len() as usize) as u32;
         let frames = frames.clamp(1, frames_of_segment);
         let run_len = segment_len.min(u64::from(frames) * u64::from(shape.frame_len()));
-        let demand = Demand {
+        let demand = BufferNeeds {
             run_len: FrameWorker::run_wire_len(shape, run_len as usize),
             runs_per_segment: frames_of_segment.div_ceil(frames) as usize,
         };

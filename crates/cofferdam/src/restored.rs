@@ -20,21 +20,26 @@ pub struct Restored {
     /// The caller's pairs, sorted by key. Empty where no key was given.
     pub metadata: Metadata,
     /// Plaintext bytes that an earlier attempt had left and that proved right; all of them where it had published.
-    pub kept: u64,
+    pub resumed_bytes: u64,
     /// What was not as it should be, and did no harm.
     pub warnings: Vec<Warning>,
 }
 
 impl Restored {
     /// Of a stream that proved complete, where `kept` bytes had been there before and `lost` had been and are no more.
-    pub(crate) fn new(opened: &Opened, envelope: &Envelope, kept: u64, lost: Option<Warning>) -> Restored {
+    pub(crate) fn new(
+        opened: &Opened,
+        envelope: &Envelope,
+        resumed_bytes: u64,
+        lost: Option<Warning>,
+    ) -> Restored {
         Restored {
             stream_id: envelope.preamble.stream_id,
             segments: opened.segments,
             plaintext_len: opened.plaintext_len,
             stream_digest: StreamDigest(opened.stream_digest.0),
             metadata: envelope.metadata.clone(),
-            kept,
+            resumed_bytes,
             warnings: envelope.warnings.iter().copied().chain(lost).collect(),
         }
     }

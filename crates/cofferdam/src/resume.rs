@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use frame_worker::ChainValue;
 use framing::{IndexEntry, SegmentIndex};
-use segment_worker::{Committed, Release, Settings};
+use segment_worker::{Committed, ReleasePolicy, Settings};
 use sinks::{
-    Checkpoint, CommitError, Durability, MakeDurable, NullSink, PositionedWrite, Profile, ReadKept,
-    StreamingSink,
+    Checkpoint, CommitError, Durability, NullSink, PositionedWrite, ReadKept, SinkCapabilities,
+    StreamingSink, SyncTo,
 };
 
 use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
@@ -17,24 +17,27 @@ use crate::envelope::Envelope;
 use crate::feed::proof::{Entries, Outcome, ProofFeed};
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
-use crate::opener::Means;
+use crate::opener::RunContext;
 use crate::{Error, ErrorKind, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.
 pub(crate) struct Found {
-    mark: Option<(Checkpoint, Committed)>,
+    checkpoint: Option<(Checkpoint, Committed)>,
     kept: Option<Arc<dyn ReadKept>>,
 }
 
 impl Found {
     /// Asks `sink`, and authenticates what it says.
     pub(crate) fn find(sink: &mut impl StreamingSink, marks: &CheckpointMaker) -> Result<Found, Error> {
-        let mark = sink.last_commit().map_err(unreadable)?;
-        let mark = match mark {
-            Some(mark) => Some((marks.read(&mark)?, mark)),
+        let checkpoint = sink.last_commit().map_err(unreadable)?;
+        let checkpoint = match checkpoint {
+            Some(checkpoint) => Some((marks.read(&checkpoint)?, checkpoint)),
             None => None,
         };
-        Ok(Found { mark: mark.map(|(committed, mark)| (mark, committed)), kept: sink.kept() })
+        Ok(Found {
+            checkpoint: checkpoint.map(|(committed, checkpoint)| (checkpoint, committed)),
+            kept: sink.resumable(),
+        })
     }
 
     /// Finds where to go on with segments that can be read in any order, tells the sink, and moves `walk` there.
@@ -42,19 +45,20 @@ impl Found {
         self,
         sink: &mut impl StreamingSink,
         walk: &mut Walk<'_>,
-        means: &Means<'_>,
+        means: &RunContext<'_>,
     ) -> Result<Resumed, Error> {
-        if self.kept.is_none() && self.mark.is_none() {
+        if self.kept.is_none() && self.checkpoint.is_none() {
             return Ok(Resumed::nothing(means.envelope));
         }
         // From here on the index stands for segments that are not read, and the sink is told to forget.
         check_entries(walk, None, means.cancel)?;
-        let start = match (&self.kept, &self.mark) {
+        let start = match (&self.kept, &self.checkpoint) {
             (None, None) => Committed::at_start(means.envelope.chain),
-            (Some(kept), mark) => {
+            (Some(kept), checkpoint) => {
                 let proved = prove(kept, walk, means)?;
                 // What lies behind the mark is there, but no sync has said so.
-                let durable_len = mark.as_ref().map_or(0, |(_, mark)| mark.sink_len.min(proved.sink_len));
+                let durable_len =
+                    checkpoint.as_ref().map_or(0, |(_, checkpoint)| checkpoint.sink_len.min(proved.sink_len));
                 Committed { durable_len, ..proved }
             }
             (None, Some((_, committed))) => {
@@ -73,10 +77,12 @@ impl Found {
         self,
         sink: &mut impl StreamingSink,
     ) -> Result<Option<Checkpoint>, Error> {
-        let (until, index, at) = match (self.kept, self.mark) {
+        let (until, index, at) = match (self.kept, self.checkpoint) {
             (None, None) => return Ok(None),
             (Some(_), _) => (None, 0, 0),
-            (None, Some((mark, committed))) => (Some(mark), committed.segments, committed.sink_len),
+            (None, Some((checkpoint, committed))) => {
+                (Some(checkpoint), committed.segments, committed.sink_len)
+            }
         };
         sink.resume_at(index, at).map_err(unreadable)?;
         Ok(until)
@@ -84,7 +90,7 @@ impl Found {
 
     /// Segments that had been durable and could not be proved, of a stream of `total`.
     fn lost(&self, proved: u64, total: u64) -> Option<Warning> {
-        let (_, committed) = self.mark.as_ref()?;
+        let (_, committed) = self.checkpoint.as_ref()?;
         let segments = committed.segments.saturating_sub(proved);
         // The stream's last segment is not proved, but opened again: it may well be there.
         let unproved = u64::from(committed.segments == total);
@@ -107,7 +113,7 @@ impl Resumed {
 /// Seals the kept segments again, in memory, up to the first that is not what was sealed, and moves `walk` behind the
 /// good ones. It may go further than any mark: what is proved needs none. The last segment is always opened anew, so the
 /// chain that comes out of this always meets a TERMINATOR that is read.
-fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Result<Committed, Error> {
+fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &RunContext<'_>) -> Result<Committed, Error> {
     let candidates = Candidates { walk: walk.clone(), len: kept.len().map_err(unreadable)? };
     let place = Arc::new(KeptPlace(kept.clone()));
     let feed = ProofFeed::new(place, means.envelope, candidates, means.plan.frames_per_run)?;
@@ -121,18 +127,18 @@ fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &Means<'_>) -> Re
 }
 
 /// How far the segments of `feed` are what was sealed.
-fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &Means<'_>) -> Result<Committed, Error> {
+fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &RunContext<'_>) -> Result<Committed, Error> {
     let start = Committed::at_start(means.envelope.chain);
     let mut proved = start;
     let settings = Settings {
         executor: means.workers.executor(),
         budget: means.budget,
-        release: Release::AtOnce,
+        release: ReleasePolicy::AtOnce,
         durability: Durability::AtFinish,
         cancel: means.cancel,
         demand: means.plan.demand,
         frame_len: means.envelope.shape().frame_len(),
-        mark: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
+        checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             proved = *committed;
             if let Some(observer) = means.observer {
@@ -177,12 +183,14 @@ fn advance(walk: &mut Walk<'_>, segments: u64) -> Result<(), Error> {
 }
 
 /// A mark that is trusted has to fit the stream that is at hand: the segments that it stands for are those of the index.
-fn check_agrees(walk: &Walk<'_>, chain: ChainValue, mark: &Committed) -> Result<(), Error> {
-    if (walk.segments(), walk.plaintext_offset(), chain) == (mark.segments, mark.plaintext_len, mark.chain) {
+fn check_agrees(walk: &Walk<'_>, chain: ChainValue, checkpoint: &Committed) -> Result<(), Error> {
+    if (walk.segments(), walk.plaintext_offset(), chain)
+        == (checkpoint.segments, checkpoint.plaintext_len, checkpoint.chain)
+    {
         return Ok(());
     }
     let what = "the progress that the target keeps does not fit this copy of the stream";
-    Err(Error::new(ErrorKind::OtherJournal, what).advise(OTHER_STREAM))
+    Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_STREAM))
 }
 
 /// Kept bytes, as the segment worker's jobs read them.
@@ -200,16 +208,16 @@ fn unreadable(error: io::Error) -> Error {
 }
 
 /// A sink in front of which the segments that it has already are dropped: for streams that come once and in order.
-pub(crate) struct Behind<S> {
+pub(crate) struct SkipCommitted<S> {
     sink: S,
     until: Option<Checkpoint>,
     passed: u64,
 }
 
-impl<S: StreamingSink> Behind<S> {
+impl<S: StreamingSink> SkipCommitted<S> {
     /// Passes over everything up to `until`, if that is given.
-    pub(crate) fn new(sink: S, until: Option<Checkpoint>) -> Behind<S> {
-        Behind { sink, until, passed: 0 }
+    pub(crate) fn new(sink: S, until: Option<Checkpoint>) -> SkipCommitted<S> {
+        SkipCommitted { sink, until, passed: 0 }
     }
 
     fn passes(&self) -> bool {
@@ -217,9 +225,9 @@ impl<S: StreamingSink> Behind<S> {
     }
 }
 
-impl<S: StreamingSink> StreamingSink for Behind<S> {
-    fn profile(&self) -> Profile {
-        self.sink.profile()
+impl<S: StreamingSink> StreamingSink for SkipCommitted<S> {
+    fn capabilities(&self) -> SinkCapabilities {
+        self.sink.capabilities()
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -238,11 +246,11 @@ impl<S: StreamingSink> StreamingSink for Behind<S> {
         if self.passes() { Ok(()) } else { self.sink.rollback_segment() }
     }
 
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
-        let Some(until) = &self.until else { return self.sink.commit_segment(mark) };
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
+        let Some(until) = &self.until else { return self.sink.commit_segment(checkpoint) };
         self.passed += 1;
         if self.passed == segments_of(until) {
-            if mark != until {
+            if checkpoint != until {
                 let message = "the stream is not the one that the target keeps the progress of";
                 return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidData, message)));
             }
@@ -267,7 +275,7 @@ impl<S: StreamingSink> StreamingSink for Behind<S> {
         if self.passes() { None } else { self.sink.positioned() }
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         let durable = self.sink.durability()?;
         let from = self.until.as_ref().map_or(0, segments_of);
         Some(Arc::new(DurableBehind { durable, from }))
@@ -276,13 +284,13 @@ impl<S: StreamingSink> StreamingSink for Behind<S> {
 
 /// Lets through the marks behind those that the sink has already.
 struct DurableBehind {
-    durable: Arc<dyn MakeDurable>,
+    durable: Arc<dyn SyncTo>,
     from: u64,
 }
 
-impl MakeDurable for DurableBehind {
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
-        if segments_of(mark) <= self.from { Ok(()) } else { self.durable.make_durable(mark) }
+impl SyncTo for DurableBehind {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        if segments_of(checkpoint) <= self.from { Ok(()) } else { self.durable.make_durable(checkpoint) }
     }
 }
 
@@ -294,9 +302,9 @@ mod tests {
 
     struct Noted(Mutex<Vec<u64>>);
 
-    impl MakeDurable for Noted {
-        fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
-            self.0.lock().expect("nobody panics with it").push(segments_of(mark));
+    impl SyncTo for Noted {
+        fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+            self.0.lock().expect("nobody panics with it").push(segments_of(checkpoint));
             Ok(())
         }
     }

@@ -71,7 +71,7 @@ fn lock(file: &File) -> Result<(), Error> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            Err(Error::new(ErrorKind::TargetHeld, "another process re-wraps this stream")
+            Err(Error::new(ErrorKind::TargetLocked, "another process re-wraps this stream")
                 .advise("Wait for it to end."))
         }
         Err(TryLockError::Error(error)) => Err(Error::io("the stream could not be locked", error)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use keys::StreamKey;
 use sinks::{
-    Earlier, Existing, Label, Opened, Published, Seen, StageOptions, StagedFile, StreamingSink as _,
+    AttemptId, IfExists, OnPartial, Opened, Published, Seen, StageOptions, StagedFile, StreamingSink as _,
     TargetError,
 };
 use sources::{ReadAt, Source};
@@ -21,10 +21,10 @@ use crate::kept_beginning::{Beginning, digest_of};
 use crate::kept_segments::prove;
 use crate::opener::Opener;
 use crate::progress::tell_notices;
-use crate::sealer::{Begun, Form, Sealer, check_segments};
+use crate::sealer::{FormatOptions, Sealer, StreamStart, check_segments};
 use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
 use crate::state_dir::StateDir;
-use crate::tentative::{Keeps, Opening, unfinished};
+use crate::tentative::{Opening, Retention, unfinished};
 use crate::{Error, ErrorKind, Sealed, StreamId, Warning, file_attributes};
 
 impl Sealer {
@@ -39,8 +39,8 @@ impl Sealer {
     /// interrupted keeps its recipients, its metadata and its form.
     ///
     /// # Errors
-    /// As [`Sealer::seal_file`]; [`Error::kept`] says how much is kept. [`ErrorKind::SourceChanged`] where the input has
-    /// changed, [`ErrorKind::OtherJournal`] where bytes are kept for which there is no state, or something else was
+    /// As [`Sealer::seal_file`]; [`Error::resumable_bytes`] says how much is kept. [`ErrorKind::SourceChanged`] where the input has
+    /// changed, [`ErrorKind::JournalMismatch`] where bytes are kept for which there is no state, or something else was
     /// interrupted beside the output, [`ErrorKind::Usage`] where the sealer asks for another form, or where others can
     /// write `state_dir`.
     pub fn seal_file_resumable(
@@ -55,16 +55,16 @@ impl Sealer {
             return Err(Error::new(ErrorKind::Usage, "only the sealing of a regular file can be resumed")
                 .advise("What a pipe or a device brings cannot be known to be the same a second time."));
         };
-        let mark = InputMark::of(&found);
+        let checkpoint = InputMark::of(&found);
         let key = StreamKey::generate().map_err(Error::key)?;
-        let stream = self.new_stream(&key, Some(mark.len()), metadata)?;
+        let stream = self.new_stream(&key, Some(checkpoint.len()), metadata)?;
         let directory = StateDir::create(state_dir)?;
         // As late as can be: whether the output's directory is there, the staged file says better.
         let place = real_path(output).ok().map(|real| StatePlace::new(directory, real));
-        let sealing = Sealing { sealer: self, input: positioned, mark, output, place };
+        let sealing = Sealing { sealer: self, input: positioned, checkpoint, output, place };
         sealing.run(source, stream, key).map_err(|error| {
             // What is kept of an input that has changed is of no use.
-            let is_same = fs::metadata(input).is_ok_and(|found| InputMark::of(&found) == mark);
+            let is_same = fs::metadata(input).is_ok_and(|found| InputMark::of(&found) == checkpoint);
             if is_same { error } else { error.keeping(None) }
         })
     }
@@ -80,21 +80,21 @@ impl Sealer {
 struct Sealing<'a> {
     sealer: &'a Sealer,
     input: Arc<dyn ReadAt>,
-    mark: InputMark,
+    checkpoint: InputMark,
     output: &'a Path,
     /// None where the output has no real path: then it cannot be staged either.
     place: Option<StatePlace>,
 }
 
 impl Sealing<'_> {
-    fn run(&self, source: Box<dyn Source>, stream: Begun, key: StreamKey) -> Result<Sealed, Error> {
-        let resumes = self.sealer.earlier == Earlier::Resume;
-        match self.stage(&stream, self.sealer.earlier) {
+    fn run(&self, source: Box<dyn Source>, stream: StreamStart, key: StreamKey) -> Result<Sealed, Error> {
+        let resumes = self.sealer.on_partial == OnPartial::Resume;
+        match self.stage(&stream, self.sealer.on_partial) {
             Ok(Opened::Fresh(sink)) => match self.published(resumes)? {
                 Some(Ok(sealed)) => return Ok(sealed),
                 Some(Err(_)) | None => return self.begin(source, sink, stream, key),
             },
-            Ok(Opened::Resumable { mut sink, label }) => match self.find(&mut sink, &label)? {
+            Ok(Opened::Resumable { mut sink, attempt_id }) => match self.find(&mut sink, &attempt_id)? {
                 Some(found) => return self.resume(source, sink, found),
                 None => self.sealer.tell(Warning::NothingToGoOnWith),
             },
@@ -109,20 +109,20 @@ impl Sealing<'_> {
             Err(error) => return Err(Error::target(error)),
         }
         // What is left can be of no use.
-        match self.stage(&stream, Earlier::Discard).map_err(Error::target)? {
+        match self.stage(&stream, OnPartial::Discard).map_err(Error::target)? {
             Opened::Fresh(sink) => self.begin(source, sink, stream, key),
             Opened::Resumable { .. } | Opened::Published(_) => Err(Error::new(
-                ErrorKind::TargetHeld,
+                ErrorKind::TargetLocked,
                 "other runs for the same output keep coming in between",
             )),
         }
     }
 
-    fn stage(&self, stream: &Begun, earlier: Earlier) -> Result<Opened, TargetError> {
+    fn stage(&self, stream: &StreamStart, on_partial: OnPartial) -> Result<Opened, TargetError> {
         let options = StageOptions {
-            existing: self.sealer.existing,
-            earlier,
-            expected_len: Some(stream.sealed_len(self.mark.len())),
+            if_exists: self.sealer.if_exists,
+            on_partial,
+            expected_len: Some(stream.sealed_len(self.checkpoint.len())),
         };
         self.sealer.resources.tell_staging();
         StagedFile::open(self.output, &options, &sealing_label())
@@ -133,7 +133,7 @@ impl Sealing<'_> {
         &self,
         source: Box<dyn Source>,
         sink: StagedFile,
-        stream: Begun,
+        stream: StreamStart,
         key: StreamKey,
     ) -> Result<Sealed, Error> {
         let preamble = &stream.envelope.preamble;
@@ -141,13 +141,18 @@ impl Sealing<'_> {
             key,
             stream_id: preamble.stream_id,
             beginning: digest_of(&stream.head, preamble.key_copy_len),
-            input: self.mark,
+            input: self.checkpoint,
         };
         self.place()?.keep(&state)?;
         self.seal(source, sink, stream)
     }
 
-    fn resume(&self, source: Box<dyn Source>, mut sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
+    fn resume(
+        &self,
+        source: Box<dyn Source>,
+        mut sink: StagedFile,
+        stream: StreamStart,
+    ) -> Result<Sealed, Error> {
         sink.resume_at(stream.start.segments, stream.start.sink_len).map_err(unusable)?;
         if let Some(observer) = &self.sealer.resources.observer {
             observer.resumed(stream.start.plaintext_len, stream.start.segments);
@@ -156,14 +161,19 @@ impl Sealing<'_> {
     }
 
     /// Seals the rest. The state goes when it is of no more use.
-    fn seal(&self, source: Box<dyn Source>, mut sink: StagedFile, stream: Begun) -> Result<Sealed, Error> {
+    fn seal(
+        &self,
+        source: Box<dyn Source>,
+        mut sink: StagedFile,
+        stream: StreamStart,
+    ) -> Result<Sealed, Error> {
         tell_notices(&mut sink, self.sealer.resources.observer.clone());
         let stream_id = stream.envelope.preamble.stream_id;
-        let sealed = self.sealer.run(source, sink, stream, Keeps::Progress);
+        let sealed = self.sealer.run(source, sink, stream, Retention::Progress);
         let is_of_use = match &sealed {
             Ok(_) => false,
             Err(error) if error.kind() == ErrorKind::DurabilityUnknown => true,
-            Err(_) => !matches!(StagedFile::look(self.output, self.sealer.existing), Ok(Seen::Nothing)),
+            Err(_) => !matches!(StagedFile::look(self.output, self.sealer.if_exists), Ok(Seen::Nothing)),
         };
         if !is_of_use {
             self.forget(stream_id);
@@ -172,23 +182,23 @@ impl Sealing<'_> {
     }
 
     /// What an earlier attempt has sealed of the input, as far as it proves right. `None`: nothing is left that could.
-    fn find(&self, sink: &mut StagedFile, label: &Label) -> Result<Option<Begun>, Error> {
-        if *label != sealing_label() {
+    fn find(&self, sink: &mut StagedFile, attempt_id: &AttemptId) -> Result<Option<StreamStart>, Error> {
+        if *attempt_id != sealing_label() {
             return Err(not_a_sealing());
         }
-        let Some(kept) = sink.kept() else { return Ok(None) };
+        let Some(kept) = sink.resumable() else { return Ok(None) };
         let kept: Arc<dyn ReadAt> = Arc::new(KeptSource::new(kept).map_err(unusable)?);
         let Some(state) = self.place()?.find()? else {
             // A crash before the first byte leaves an empty file, and no state.
             return if kept.len() == 0 { Ok(None) } else { Err(without_state()) };
         };
-        state.check_input(&self.mark)?;
+        state.check_input(&self.checkpoint)?;
         let backend = self.sealer.resources.backend;
         let Some(Beginning { envelope, wrong_copy }) = Beginning::read(&*kept, &state, backend)? else {
             return Ok(None);
         };
         self.sealer.form.check_fits(&envelope)?;
-        check_segments(envelope.shape(), Some(self.mark.len()))?;
+        check_segments(envelope.shape(), Some(self.checkpoint.len()))?;
         if let Some(copy) = wrong_copy {
             sink.mend(copy.position, &copy.bytes).map_err(unusable)?;
         }
@@ -200,7 +210,7 @@ impl Sealing<'_> {
     /// An earlier attempt has put the output in place and was cut off before it had tidied up; so says a journal that
     /// anybody may have written. `None`: it is not known, and the output is like any other.
     fn finish(&self, published: Published, resumes: bool) -> Result<Option<Sealed>, Error> {
-        let is_of_sealing = resumes && *published.label() == sealing_label();
+        let is_of_sealing = resumes && *published.attempt_id() == sealing_label();
         let Some(state) = (if is_of_sealing { self.state_of_input()? } else { None }) else {
             published.finish().map_err(unfinished)?;
             return Ok(None);
@@ -211,7 +221,7 @@ impl Sealing<'_> {
                 self.forget(state.stream_id);
                 Ok(Some(sealed))
             }
-            Err(_) if self.sealer.existing == Existing::Replace => {
+            Err(_) if self.sealer.if_exists == IfExists::Replace => {
                 published.finish().map_err(unfinished)?;
                 Ok(None)
             }
@@ -232,7 +242,7 @@ impl Sealing<'_> {
         }
         let Some(state) = self.state_of_input()? else { return Ok(None) };
         let compared = self.compare_output(&state)?;
-        match StagedFile::look(self.output, self.sealer.existing) {
+        match StagedFile::look(self.output, self.sealer.if_exists) {
             Ok(Seen::Nothing) => {}
             // There is something to go on with, as soon as the output is out of its way.
             Ok(Seen::Unfinished { .. } | Seen::Published { .. }) | Err(_) if compared.is_err() => {
@@ -240,7 +250,7 @@ impl Sealing<'_> {
             }
             Ok(Seen::Unfinished { .. } | Seen::Published { .. }) | Err(_) => {}
         }
-        if self.sealer.existing == Existing::Refuse {
+        if self.sealer.if_exists == IfExists::Refuse {
             // A journal without a staging file, which says nothing any more; who holds one is at work on it.
             let _ = StagedFile::remove_beside(self.output);
         }
@@ -252,7 +262,7 @@ impl Sealing<'_> {
     /// The state that is kept, if it is of the input that is at hand.
     fn state_of_input(&self) -> Result<Option<SealingState>, Error> {
         let Some(place) = &self.place else { return Ok(None) };
-        Ok(place.find()?.filter(|state| state.check_input(&self.mark).is_ok()))
+        Ok(place.find()?.filter(|state| state.check_input(&self.checkpoint).is_ok()))
     }
 
     /// Opens all of the output with the key of `state`, and compares every byte with the input. The inner error says why
@@ -296,7 +306,7 @@ impl Sealing<'_> {
             plaintext_len: verified.plaintext_len,
             wire_len,
             stream_digest: verified.stream_digest,
-            kept: verified.plaintext_len,
+            resumed_bytes: verified.plaintext_len,
         })
     }
 
@@ -314,7 +324,7 @@ impl Sealing<'_> {
     }
 }
 
-impl Form {
+impl FormatOptions {
     /// A stream keeps the form that it was begun in.
     fn check_fits(&self, envelope: &crate::envelope::Envelope) -> Result<(), Error> {
         let preamble = &envelope.preamble;
@@ -340,8 +350,8 @@ impl Form {
 
 /// What a journal beside an output says: that the bytes beside it are a sealing's, and nothing else. It is no proof of
 /// anything, and no part of the state.
-pub(crate) fn sealing_label() -> Label {
-    Label::new(b"CFDSEAL\x02").expect("it is shorter than a label may be")
+pub(crate) fn sealing_label() -> AttemptId {
+    AttemptId::new(b"CFDSEAL\x02").expect("it is shorter than a label may be")
 }
 
 fn changed_since(cause: Error) -> Error {
@@ -353,14 +363,14 @@ fn changed_since(cause: Error) -> Error {
 
 fn not_a_sealing() -> Error {
     let what = "what is kept beside the output is not of a sealing that this release can go on with";
-    Error::new(ErrorKind::OtherJournal, what)
+    Error::new(ErrorKind::JournalMismatch, what)
         .advise("Finish what was interrupted there, or give it up with `--restart`.")
 }
 
 fn without_state() -> Error {
     let what =
         "bytes of an interrupted sealing are kept beside the output, and no state says that they are ours";
-    Error::new(ErrorKind::OtherJournal, what).advise(
+    Error::new(ErrorKind::JournalMismatch, what).advise(
         "The state is kept for the output's path, user and machine: go on from there. `--restart` replaces the bytes.",
     )
 }

@@ -9,20 +9,20 @@ use frame_worker::{Backend, DigestKind, Suite};
 use framing::limits::{FRAME_LEN_MIN, SEGMENTS_MAX};
 use framing::{Shape, StreamGeometry};
 use keys::{Recipients, StreamKey};
-use segment_worker::{Budget, CancelToken, Committed, Release, Settings};
-use sinks::{Durability, Earlier, Existing, StreamingSink};
+use segment_worker::{Budget, CancelToken, Committed, ReleasePolicy, Settings};
+use sinks::{Durability, IfExists, OnPartial, StreamingSink};
 use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
-use crate::feed::Heedful;
+use crate::feed::CancellableSource;
 use crate::feed::plain::{PlainFeed, PlainInput, too_many_segments};
 use crate::file_attributes::refuse_reserved;
 use crate::files::{FileInput, Target, refuse_same_file, stage};
 use crate::progress::Meter;
 use crate::resources::Resources;
-use crate::tentative::Keeps;
-use crate::trailer::Ledger;
+use crate::tentative::Retention;
+use crate::trailer::IndexBuilder;
 use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
 
 /// Seals plaintext for a set of recipients.
@@ -40,15 +40,15 @@ use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
 /// ```
 pub struct Sealer {
     pub(crate) recipients: Recipients,
-    pub(crate) form: Form,
-    pub(crate) existing: Existing,
-    pub(crate) earlier: Earlier,
+    pub(crate) form: FormatOptions,
+    pub(crate) if_exists: IfExists,
+    pub(crate) on_partial: OnPartial,
     pub(crate) resources: Resources,
 }
 
 /// How the stream is made, as far as the caller said.
 #[derive(Clone, Default)]
-pub(crate) struct Form {
+pub(crate) struct FormatOptions {
     pub(crate) suite: Option<Suite>,
     pub(crate) digest: Option<DigestKind>,
     pub(crate) frame_len: Option<u32>,
@@ -70,7 +70,7 @@ pub struct Sealed {
     /// Fixes every byte of preamble, metadata and segments: a pin for later.
     pub stream_digest: StreamDigest,
     /// Plaintext bytes that an interrupted call had sealed, and that were kept.
-    pub kept: u64,
+    pub resumed_bytes: u64,
 }
 
 impl Sealer {
@@ -78,9 +78,9 @@ impl Sealer {
     pub fn new(recipients: Recipients) -> Sealer {
         Sealer {
             recipients,
-            form: Form::default(),
-            existing: Existing::Refuse,
-            earlier: Earlier::Resume,
+            form: FormatOptions::default(),
+            if_exists: IfExists::Refuse,
+            on_partial: OnPartial::Resume,
             resources: Resources::default(),
         }
     }
@@ -123,15 +123,15 @@ impl Sealer {
 
     /// What [`Sealer::seal_file`] does with an output that exists. Default: refuse.
     #[must_use]
-    pub fn existing(mut self, existing: Existing) -> Sealer {
-        self.existing = existing;
+    pub fn if_exists(mut self, if_exists: IfExists) -> Sealer {
+        self.if_exists = if_exists;
         self
     }
 
     /// What [`Sealer::seal_file_resumable`] does with what an interrupted call has left. Default: resume.
     #[must_use]
-    pub fn earlier(mut self, earlier: Earlier) -> Sealer {
-        self.earlier = earlier;
+    pub fn on_partial(mut self, on_partial: OnPartial) -> Sealer {
+        self.on_partial = on_partial;
         self
     }
 
@@ -149,7 +149,7 @@ impl Sealer {
     /// As [`Sealer::seal`]. An output that exists is refused before anything is read, unless replacing was asked for.
     pub fn seal_file(&self, input: &Path, output: &Path) -> Result<Sealed, Error> {
         refuse_same_file(input, output)?;
-        let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
+        let target = Target::resolve(output, self.if_exists, &self.resources.cancel)?;
         let FileInput { source, metadata, .. } = FileInput::open(input)?;
         self.seal_into(source, metadata, target)
     }
@@ -159,7 +159,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal_file`].
     pub fn seal_to(&self, source: impl Source + 'static, output: &Path) -> Result<Sealed, Error> {
-        let target = Target::resolve(output, self.existing, &self.resources.cancel)?;
+        let target = Target::resolve(output, self.if_exists, &self.resources.cancel)?;
         self.seal_into(Box::new(source), Metadata::new(), target)
     }
 
@@ -171,11 +171,11 @@ impl Sealer {
     ) -> Result<Sealed, Error> {
         match target {
             Target::Fifo(sink) => self.seal_with(source, of_input, |_| Ok(sink)),
-            Target::Staged { path, existing } => {
+            Target::Staged { path, if_exists } => {
                 let observer = self.resources.observer.clone();
                 self.seal_with(source, of_input, |len| {
                     self.resources.tell_staging();
-                    stage(path, existing, len, observer)
+                    stage(path, if_exists, len, observer)
                 })
             }
         }
@@ -193,7 +193,7 @@ impl Sealer {
         let key = StreamKey::generate().map_err(Error::key)?;
         let stream = self.new_stream(&key, total, of_input)?;
         let sink = make_sink(total.map(|len| stream.sealed_len(len)))?;
-        self.run(source, sink, stream, Keeps::Nothing)
+        self.run(source, sink, stream, Retention::Nothing)
     }
 
     /// A stream of `plaintext_len` bytes, if that is known, of which nothing has been sealed yet. `of_input` is kept beside
@@ -203,19 +203,19 @@ impl Sealer {
         key: &StreamKey,
         plaintext_len: Option<u64>,
         of_input: Metadata,
-    ) -> Result<Begun, Error> {
+    ) -> Result<StreamStart, Error> {
         refuse_reserved(&self.form.metadata)?;
         self.resources.check()?;
         let shape = self.form.shape()?;
         check_segments(shape, plaintext_len)?;
-        let Form { suite, digest, metadata, .. } = &self.form;
+        let FormatOptions { suite, digest, metadata, .. } = &self.form;
         let metadata = [&metadata[..], &of_input[..]].concat();
         let suite = suite.unwrap_or_else(default_suite);
         let digest = digest.unwrap_or(DigestKind::Blake3);
         let (envelope, head) =
             Envelope::new(key, suite, digest, shape, &self.recipients, &metadata, self.resources.backend)?;
         let start = Committed::at_start(envelope.chain);
-        Ok(Begun { ledger: Ledger::new(envelope.metadata_len), envelope, head, start })
+        Ok(StreamStart { ledger: IndexBuilder::new(envelope.metadata_len), envelope, head, start })
     }
 
     /// Seals what `stream` has not yet of `source`, and publishes it.
@@ -223,13 +223,13 @@ impl Sealer {
         &self,
         source: Box<dyn Source>,
         sink: impl StreamingSink,
-        stream: Begun,
-        keeps: Keeps,
+        stream: StreamStart,
+        keeps: Retention,
     ) -> Result<Sealed, Error> {
-        let Begun { envelope, ledger, head, start } = stream;
+        let StreamStart { envelope, ledger, head, start } = stream;
         let resources = &self.resources;
         let shape = envelope.shape();
-        let input = PlainInput::new(Box::new(Heedful::new(source, &resources.cancel)));
+        let input = PlainInput::new(Box::new(CancellableSource::new(source, &resources.cancel)));
         let total = input.len();
         let budget = resources.budget();
         let plan = resources.plan(shape, &budget, total);
@@ -241,19 +241,19 @@ impl Sealer {
         let settings = Settings {
             executor: workers.executor(),
             budget: &budget,
-            release: Release::AtOnce,
+            release: ReleasePolicy::AtOnce,
             durability: Durability::AtFinish,
             cancel: &resources.cancel,
             demand: plan.demand,
             frame_len: shape.frame_len(),
-            mark: &|committed| marks.make(committed),
+            checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
                 meter.committed(committed, 0);
             },
         };
         let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(|error| {
-            let kept = (keeps == Keeps::Progress && reached > 0).then_some(reached);
+            let kept = (keeps == Retention::Progress && reached > 0).then_some(reached);
             Error::sealing(error).keeping(kept)
         })?;
         Ok(Sealed {
@@ -262,22 +262,22 @@ impl Sealer {
             plaintext_len: sealed.plaintext_len,
             wire_len: sealed.wire_len,
             stream_digest: StreamDigest(sealed.stream_digest.0),
-            kept: start.plaintext_len,
+            resumed_bytes: start.plaintext_len,
         })
     }
 }
 
 /// A stream that is being sealed: new, or as far as an earlier attempt has come.
-pub(crate) struct Begun {
+pub(crate) struct StreamStart {
     pub(crate) envelope: Envelope,
     /// Its segments so far.
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: IndexBuilder,
     /// What has to be written before the next segment, right behind `start`.
     pub(crate) head: Vec<u8>,
     pub(crate) start: Committed,
 }
 
-impl Begun {
+impl StreamStart {
     /// Bytes of the whole stream once `plaintext_len` bytes have been sealed.
     pub(crate) fn sealed_len(&self, plaintext_len: u64) -> u64 {
         let geometry = StreamGeometry::new(self.envelope.shape(), self.envelope.metadata_len);
@@ -293,7 +293,7 @@ pub(crate) fn check_segments(shape: Shape, plaintext_len: Option<u64>) -> Result
     }
 }
 
-impl Form {
+impl FormatOptions {
     fn shape(&self) -> Result<Shape, Error> {
         let frame_len = self.frame_len.unwrap_or(FRAME_LEN_DEFAULT);
         let segment_len = self.segment_len.unwrap_or(SEGMENT_LEN_DEFAULT);

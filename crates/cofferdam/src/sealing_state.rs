@@ -94,7 +94,7 @@ impl StatePlace {
 
     fn refused(&self, why: &str) -> Error {
         let what = format!("{}: the state of a sealing that cannot be used: {why}", self.path().display());
-        Error::new(ErrorKind::OtherJournal, what).advise("`--restart` replaces it and seals anew.")
+        Error::new(ErrorKind::JournalMismatch, what).advise("`--restart` replaces it and seals anew.")
     }
 }
 
@@ -150,7 +150,7 @@ impl SealingState {
         }
         if due.inode != found.inode {
             let what = "the interrupted sealing of this output was of another input";
-            return Err(Error::new(ErrorKind::OtherJournal, what).advise(OTHER_INPUT));
+            return Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_INPUT));
         }
         let what = if due.len == found.len {
             "the input was modified after its sealing was interrupted".to_owned()
@@ -251,10 +251,10 @@ mod tests {
 
     #[test]
     fn a_changed_input_and_another_one_are_told_apart() {
-        let kind = |mark| state().check_input(&mark).err().map(|error| error.kind());
+        let kind = |checkpoint| state().check_input(&checkpoint).err().map(|error| error.kind());
         assert_eq!(kind(InputMark { len: 6, ..INPUT }), Some(ErrorKind::SourceChanged));
         assert_eq!(kind(InputMark { modified: (-6, 8), ..INPUT }), Some(ErrorKind::SourceChanged));
-        assert_eq!(kind(InputMark { len: 6, inode: 9, ..INPUT }), Some(ErrorKind::OtherJournal));
+        assert_eq!(kind(InputMark { len: 6, inode: 9, ..INPUT }), Some(ErrorKind::JournalMismatch));
         assert_eq!(kind(InputMark { inode: 9, ..INPUT }), None);
         assert_eq!(kind(INPUT), None);
     }

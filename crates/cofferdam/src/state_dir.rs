@@ -136,7 +136,7 @@ impl StateDir {
                 }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     let what = format!("{}: another process holds a lock on it", self.path.display());
-                    return Err(Error::new(ErrorKind::TargetHeld, what).advise(OWN_DIRECTORY));
+                    return Err(Error::new(ErrorKind::TargetLocked, what).advise(OWN_DIRECTORY));
                 }
                 Ok(()) | Err(_) => return Ok(Locked(self)),
             }
@@ -152,7 +152,7 @@ impl StateDir {
             "{}: not a file of this user alone (mode 0600, one name), so nothing in it is believed",
             self.path_of(name).display()
         );
-        Error::new(ErrorKind::OtherJournal, what).advise("Look who put it there; `--restart` replaces it.")
+        Error::new(ErrorKind::JournalMismatch, what).advise("Look who put it there; `--restart` replaces it.")
     }
 }
 
@@ -231,7 +231,7 @@ mod tests {
         let theirs = File::open(scratch.path().join("states")).unwrap();
         flock(&theirs, FlockOperation::LockExclusive).unwrap();
         let refused = [states.write("a", b"new"), states.remove_if("a", |_| true).map(|_| ())];
-        assert!(refused.iter().all(|done| done.as_ref().is_err_and(|e| e.kind() == ErrorKind::TargetHeld)));
+        assert!(refused.iter().all(|done| done.as_ref().is_err_and(|e| e.kind() == ErrorKind::TargetLocked)));
         assert_eq!(states.read("a").unwrap().unwrap()[..], *b"kept");
         drop(theirs);
         assert!(states.remove_if("a", |_| true).unwrap());

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keys::KeySchedule;
-use sinks::{Existing, Label, Opened, Seen, StageOptions, StagedFile, StreamingSink};
+use sinks::{AttemptId, IfExists, Opened, Seen, StageOptions, StagedFile, StreamingSink};
 
 use crate::checkpoint::{CheckpointMaker, sink_len_of};
+use crate::compare_sink::CompareSink;
 use crate::envelope::Envelope;
 use crate::file_attributes::{self, Malformed};
 use crate::progress::tell_notices;
-use crate::restore_label::RestoreLabel;
-use crate::standing::Standing;
+use crate::restore_id::RestoreId;
 use crate::{Attributes, Error, ErrorKind, Observer, Warning};
 
 /// A sink for a stream that is known.
@@ -21,19 +21,19 @@ pub(crate) enum Tentative<S> {
     /// To be written, from the start or from where an earlier attempt ended.
     Open(Opening<S>),
     /// An earlier attempt has published it, and was cut off while it tidied up: to be compared.
-    Standing(Standing),
+    CompareSink(CompareSink),
 }
 
 /// A sink to be written.
 pub(crate) struct Opening<S> {
     pub(crate) sink: S,
     pub(crate) marks: CheckpointMaker,
-    pub(crate) keeps: Keeps,
+    pub(crate) keeps: Retention,
 }
 
 /// What stays after a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Keeps {
+pub(crate) enum Retention {
     /// Nothing, or what the sink's owner knows of.
     Nothing,
     /// Committed segments, beside the target.
@@ -44,7 +44,7 @@ impl<S: StreamingSink> Opening<S> {
     /// A sink that somebody else made. The stream's id names its journal, if it has one.
     pub(crate) fn plain(sink: S, envelope: &Envelope) -> Opening<S> {
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
-        Opening { sink, marks, keeps: Keeps::Nothing }
+        Opening { sink, marks, keeps: Retention::Nothing }
     }
 }
 
@@ -86,23 +86,23 @@ pub(crate) fn restore_into(
     envelope: &Envelope,
 ) -> Result<Tentative<StagedFile>, Error> {
     let schedule = envelope.schedule.as_ref().expect("who restores has the key");
-    let label = RestoreLabel::new(&envelope.preamble, resolved(path).file_name().unwrap_or_default())?;
-    let fresh = Label::new(&label.to_bytes(schedule)).expect("a label of ours is within the limit");
+    let attempt_id = RestoreId::new(&envelope.preamble, resolved(path).file_name().unwrap_or_default())?;
+    let fresh = AttemptId::new(&attempt_id.to_bytes(schedule)).expect("a label of ours is within the limit");
     for _ in 0..ATTEMPTS_MAX {
         match StagedFile::open(path, options, &fresh).map_err(Error::target)? {
             Opened::Fresh(mut sink) => {
                 of_source.give(&mut sink, envelope);
-                return Ok(journalled(sink, &label, schedule));
+                return Ok(journalled(sink, &attempt_id, schedule));
             }
-            Opened::Resumable { mut sink, label: found } => {
-                let label = label.accept(found.as_bytes(), schedule)?;
+            Opened::Resumable { mut sink, attempt_id: found } => {
+                let attempt_id = attempt_id.accept(found.as_bytes(), schedule)?;
                 of_source.give(&mut sink, envelope);
-                return Ok(journalled(sink, &label, schedule));
+                return Ok(journalled(sink, &attempt_id, schedule));
             }
             Opened::Published(published) => {
-                let ours = label.accept(published.label().as_bytes(), schedule).is_ok();
+                let ours = attempt_id.accept(published.attempt_id().as_bytes(), schedule).is_ok();
                 if ours && has_len(path, options) {
-                    return Ok(Tentative::Standing(Standing::over(published, &resolved(path))?));
+                    return Ok(Tentative::CompareSink(CompareSink::over(published, &resolved(path))?));
                 }
                 published.finish().map_err(unfinished)?;
                 // Another stream's restore was done and had not tidied up, or the target is no longer what it was then.
@@ -110,24 +110,24 @@ pub(crate) fn restore_into(
             }
         }
     }
-    Err(Error::new(ErrorKind::TargetHeld, "other restores of the same target keep coming in between"))
+    Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
 }
 
-fn journalled(sink: StagedFile, label: &RestoreLabel, schedule: &KeySchedule) -> Tentative<StagedFile> {
-    Opening { sink, marks: label.marks(schedule), keeps: Keeps::Progress }.into()
+fn journalled(sink: StagedFile, attempt_id: &RestoreId, schedule: &KeySchedule) -> Tentative<StagedFile> {
+    Opening { sink, marks: attempt_id.marks(schedule), keeps: Retention::Progress }.into()
 }
 
 /// Makes a failure say what is kept beside `path`: where the attempt ended before it had proved any of that, and where there
 /// is nothing any more.
-pub(crate) fn tell_kept(error: Error, path: &Path, existing: Existing) -> Error {
+pub(crate) fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
     use ErrorKind::{Cancelled, Damaged, Io, Limit, SourceChanged, Truncated};
     let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | SourceChanged | Truncated);
-    if !goes_on && error.kept().is_none() {
+    if !goes_on && error.resumable_bytes().is_none() {
         return error;
     }
-    match StagedFile::look(path, existing) {
-        Ok(Seen::Unfinished { mark, .. }) if error.kept().is_none() => {
-            error.keeping(Some(mark.as_ref().map_or(0, sink_len_of)))
+    match StagedFile::look(path, if_exists) {
+        Ok(Seen::Unfinished { checkpoint, .. }) if error.resumable_bytes().is_none() => {
+            error.keeping(Some(checkpoint.as_ref().map_or(0, sink_len_of)))
         }
         Ok(Seen::Unfinished { .. }) | Err(_) => error,
         // Whatever was kept, somebody has taken it away.

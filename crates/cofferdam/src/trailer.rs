@@ -7,7 +7,7 @@ use framing::{DirectoryEntry, Footer, IndexEntry, IndexPage, SegmentIndex, encod
 use keys::KeySchedule;
 
 /// The segments of a stream so far. All offsets count from the origin.
-pub(crate) struct Ledger {
+pub(crate) struct IndexBuilder {
     entries: Vec<IndexEntry>,
     pages: Vec<DirectoryEntry>,
     segments: u64,
@@ -15,10 +15,10 @@ pub(crate) struct Ledger {
     wire_len: u64,
 }
 
-impl Ledger {
+impl IndexBuilder {
     /// No segment yet; the first begins at `wire_len`, behind the metadata.
-    pub(crate) fn new(wire_len: u64) -> Ledger {
-        Ledger { entries: Vec::new(), pages: Vec::new(), segments: 0, plaintext_len: 0, wire_len }
+    pub(crate) fn new(wire_len: u64) -> IndexBuilder {
+        IndexBuilder { entries: Vec::new(), pages: Vec::new(), segments: 0, plaintext_len: 0, wire_len }
     }
 
     /// Where the next segment, page or directory begins.

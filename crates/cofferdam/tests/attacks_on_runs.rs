@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cofferdam::{
-    BytesSource, Checkpoint, CommitError, ErrorKind, Existing, MakeDurable, MemorySink, PipeSink,
-    PositionedWrite, Profile, Sealer, StreamingSink, Visibility,
+    BytesSource, Checkpoint, CommitError, ErrorKind, IfExists, MemorySink, PipeSink, PositionedWrite, Sealer,
+    SinkCapabilities, StreamingSink, SyncTo, Visibility,
 };
 use hmac::Mac;
 use sha2::Sha256;
@@ -34,8 +34,8 @@ fn three_segments() -> (Vec<u8>, Vec<u8>) {
 struct Marks(Arc<Mutex<Vec<Checkpoint>>>);
 
 impl StreamingSink for Marks {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         Ok(None)
@@ -62,7 +62,7 @@ impl StreamingSink for Marks {
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
         None
     }
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
@@ -187,7 +187,7 @@ fn attack_9_an_error_in_a_late_segment_leaves_the_old_target_and_what_is_kept_is
     bytes[last.end - 200] ^= 1;
     fs::write(&sealed, &bytes).unwrap();
     for count in [1, 2, 8] {
-        let opener = opener().threads(threads(count)).existing(Existing::Replace);
+        let opener = opener().threads(threads(count)).if_exists(IfExists::Replace);
         fs::write(&target, b"the old contents").unwrap();
         let refused = opener.restore_file(&sealed, &target).unwrap_err();
         assert_eq!((refused.kind(), refused.segment()), (ErrorKind::Damaged, Some(7)));

@@ -12,9 +12,9 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use cofferdam::{
-    Arrival, BytesSource, CancelToken, Checkpoint, CommitError, Error, ErrorKind, Identities, MakeDurable,
-    Observer, Opener, PipeSource, PositionedWrite, Profile, Progress, ReadAt, Recipients, Sealer, Source,
-    StageOptions, StagedFile, StreamingSink,
+    Arrival, BytesSource, CancelToken, Checkpoint, CommitError, Error, ErrorKind, Identities, Observer,
+    Opener, PipeSource, PositionedWrite, Progress, ReadAt, Recipients, Sealer, SinkCapabilities, Source,
+    StageOptions, StagedFile, StreamingSink, SyncTo,
 };
 
 use streams::{
@@ -73,7 +73,7 @@ impl Watch {
 }
 
 /// A source under watch.
-struct Watched<T> {
+struct HookedSource<T> {
     inner: T,
     reading: Reading,
     /// The most bytes that a read brings.
@@ -81,14 +81,14 @@ struct Watched<T> {
     watch: Arc<Watch>,
 }
 
-impl<T: Source> Source for Watched<T> {
+impl<T: Source> Source for HookedSource<T> {
     fn len(&self) -> Option<u64> {
-        self.inner.len().filter(|_| self.reading == Reading::Placed)
+        self.inner.len().filter(|_| self.reading == Reading::Seekable)
     }
 
     fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
-        let inner = self.inner.positioned().filter(|_| self.reading == Reading::Placed)?;
-        Some(Arc::new(WatchedPlace { inner, watch: self.watch.clone() }))
+        let inner = self.inner.positioned().filter(|_| self.reading == Reading::Seekable)?;
+        Some(Arc::new(HookedReadAt { inner, watch: self.watch.clone() }))
     }
 
     fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
@@ -98,12 +98,12 @@ impl<T: Source> Source for Watched<T> {
     }
 }
 
-struct WatchedPlace {
+struct HookedReadAt {
     inner: Arc<dyn ReadAt>,
     watch: Arc<Watch>,
 }
 
-impl ReadAt for WatchedPlace {
+impl ReadAt for HookedReadAt {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.watch.begin();
         self.inner.read_exact_at(offset, buffer)
@@ -121,8 +121,8 @@ struct WatchedSink {
 }
 
 impl StreamingSink for WatchedSink {
-    fn profile(&self) -> Profile {
-        self.inner.profile()
+    fn capabilities(&self) -> SinkCapabilities {
+        self.inner.capabilities()
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         self.inner.last_commit()
@@ -152,7 +152,7 @@ impl StreamingSink for WatchedSink {
         let inner = self.inner.positioned()?;
         Some(Arc::new(WatchedWrites { inner, watch: self.watch.clone() }))
     }
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         self.inner.durability()
     }
 }
@@ -177,9 +177,9 @@ enum Way {
 }
 
 const WAYS: [Way; 4] = [
-    Way::Seal(Reading::Placed),
+    Way::Seal(Reading::Seekable),
     Way::Seal(Reading::Sequential),
-    Way::Open(Reading::Placed),
+    Way::Open(Reading::Seekable),
     Way::Open(Reading::Sequential),
 ];
 
@@ -195,7 +195,8 @@ fn run_by(read_len: usize, way: Way, input: &Shared, count: usize, watch: &Arc<W
     let inner = StagedFile::create(&target, &StageOptions::default()).unwrap();
     let sink = WatchedSink { inner, watch: watch.clone() };
     let (Way::Seal(reading) | Way::Open(reading)) = way;
-    let source = Watched { inner: BytesSource::new(input.clone()), reading, read_len, watch: watch.clone() };
+    let source =
+        HookedSource { inner: BytesSource::new(input.clone()), reading, read_len, watch: watch.clone() };
     let token = watch.token.clone();
     let outcome = match way {
         Way::Seal(_) => small_sealer().threads(threads(count)).cancel(token).seal(source, sink).map(drop),
@@ -246,7 +247,8 @@ fn a_hundred_times_at_a_random_call() {
 
 #[test]
 fn at_every_call_of_a_single_thread_at_most_one_more_is_begun() {
-    for way in [Way::Seal(Reading::Placed), Way::Seal(Reading::Sequential), Way::Open(Reading::Sequential)] {
+    for way in [Way::Seal(Reading::Seekable), Way::Seal(Reading::Sequential), Way::Open(Reading::Sequential)]
+    {
         let input = input_of(way);
         let dry = Watch::new(usize::MAX);
         run(way, &input, 1, &dry).unwrap();
@@ -418,11 +420,11 @@ fn an_idle_pipe_does_not_hold_a_stream_that_is_cancelled() {
 
 #[test]
 fn a_verification_is_cancelled_like_a_restore() {
-    let sealed = input_of(Way::Open(Reading::Placed));
+    let sealed = input_of(Way::Open(Reading::Seekable));
     for reading in READINGS {
         for keyed in [opener(), Opener::keyless()] {
             let watch = Watch::new(12);
-            let source = Watched {
+            let source = HookedSource {
                 inner: BytesSource::new(sealed.clone()),
                 reading,
                 read_len: 5000,

@@ -180,7 +180,7 @@ fn a_stream_that_changes_before_any_look_of_a_restore_that_goes_on_publishes_the
                 break;
             }
             // The other stream's label is not the one that is kept there.
-            let other = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::OtherJournal);
+            let other = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::JournalMismatch);
             if !other {
                 assert_no_fault_of_the_program(&outcome, &format!("number {number} before look {at}"));
             }
@@ -279,10 +279,10 @@ fn a_file_that_is_written_or_cut_while_it_is_restored_has_changed_and_is_not_sai
         let restoring = opener().memory(1 << 20).observer(Arc::new(Meanwhile(change)));
         let error: Error = restoring.restore_file(&path, &target).map(|_: Restored| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error}");
-        assert!(!target.exists() && error.kept().is_some_and(|kept| kept > 0));
+        assert!(!target.exists() && error.resumable_bytes().is_some_and(|kept| kept > 0));
         // What was kept is as good as it was.
         fs::write(&path, &whole).unwrap();
-        assert!(opener().restore_file(&path, &target).unwrap().kept > 0);
+        assert!(opener().restore_file(&path, &target).unwrap().resumed_bytes > 0);
         fs::remove_file(&target).unwrap();
         assert_eq!(names_in(directory.path()).len(), 1);
     }

@@ -23,16 +23,16 @@ use streams::{
 const SEGMENTS: usize = 6;
 
 /// A genuine stream and a place to restore it to.
-struct Scene {
+struct Fixture {
     directory: tempfile::TempDir,
     plaintext: Vec<u8>,
     genuine: Vec<u8>,
 }
 
-impl Scene {
-    fn new() -> Scene {
+impl Fixture {
+    fn new() -> Fixture {
         let plaintext = counted(SEGMENTS * SEGMENT - 5);
-        Scene { directory: scratch(), genuine: seal(&small_sealer(), plaintext.clone()), plaintext }
+        Fixture { directory: scratch(), genuine: seal(&small_sealer(), plaintext.clone()), plaintext }
     }
 
     /// The digest that a reader finds who shares no code with the library.
@@ -48,7 +48,7 @@ impl Scene {
     fn restore(&self, opener: &Opener, reading: Reading, sealed: &[u8]) -> Result<Restored, Error> {
         let sealed = Shared::new(sealed.to_vec());
         match reading {
-            Reading::Placed => opener.restore_to(BytesSource::new(sealed), &self.target()),
+            Reading::Seekable => opener.restore_to(BytesSource::new(sealed), &self.target()),
             Reading::Sequential => opener.restore_to(in_order(sealed), &self.target()),
         }
     }
@@ -58,7 +58,7 @@ impl Scene {
         let cancel = CancelToken::new();
         let observer = Arc::new(CancelAfter { segments, cancel: cancel.clone() });
         let opener = opener().durability(Durability::Each).cancel(cancel).observer(observer);
-        let error = self.restore(&opener, Reading::Placed, sealed).unwrap_err();
+        let error = self.restore(&opener, Reading::Seekable, sealed).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
     }
 
@@ -85,40 +85,40 @@ impl Observer for CancelAfter {
 fn a_forged_prefix_is_published_by_no_run_and_the_genuine_stream_is_restored_after_all_of_them() {
     for reading in READINGS {
         for forged in [1, 2, SEGMENTS - 1] {
-            let scene = Scene::new();
-            let sealed = with_forged_prefix(&scene.genuine, forged);
+            let fixture = Fixture::new();
+            let sealed = with_forged_prefix(&fixture.genuine, forged);
             for run in 1..=3 {
-                let outcome = scene.restore(&opener(), reading, &sealed);
+                let outcome = fixture.restore(&opener(), reading, &sealed);
                 assert_eq!(class_of(&outcome), "damaged", "{reading:?}, {forged} forged, run {run}");
-                assert!(!scene.target().exists());
+                assert!(!fixture.target().exists());
             }
-            scene.restore(&opener(), reading, &scene.genuine).unwrap();
-            scene.assert_restored();
+            fixture.restore(&opener(), reading, &fixture.genuine).unwrap();
+            fixture.assert_restored();
         }
     }
 }
 
 #[test]
 fn a_forged_copy_takes_nothing_away_from_what_was_kept_of_the_genuine_stream() {
-    let scene = Scene::new();
-    scene.interrupt(4, &scene.genuine);
-    let kept = fs::read(scene.directory.path().join(".db.cofferdam-staging")).unwrap();
-    let sealed = with_forged_prefix(&scene.genuine, 2);
+    let fixture = Fixture::new();
+    fixture.interrupt(4, &fixture.genuine);
+    let kept = fs::read(fixture.directory.path().join(".db.cofferdam-staging")).unwrap();
+    let sealed = with_forged_prefix(&fixture.genuine, 2);
     for _ in 0..2 {
-        let error = scene.restore(&opener(), Reading::Placed, &sealed).unwrap_err();
-        assert_eq!((error.kind(), error.kept().is_some()), (ErrorKind::Damaged, true));
-        assert!(fs::read(scene.directory.path().join(".db.cofferdam-staging")).unwrap() == kept);
+        let error = fixture.restore(&opener(), Reading::Seekable, &sealed).unwrap_err();
+        assert_eq!((error.kind(), error.resumable_bytes().is_some()), (ErrorKind::Damaged, true));
+        assert!(fs::read(fixture.directory.path().join(".db.cofferdam-staging")).unwrap() == kept);
     }
-    let restored = scene.restore(&opener(), Reading::Placed, &scene.genuine).unwrap();
-    assert!(restored.kept >= 4 * SEGMENT as u64, "{} bytes", restored.kept);
-    scene.assert_restored();
+    let restored = fixture.restore(&opener(), Reading::Seekable, &fixture.genuine).unwrap();
+    assert!(restored.resumed_bytes >= 4 * SEGMENT as u64, "{} bytes", restored.resumed_bytes);
+    fixture.assert_restored();
 }
 
 #[test]
 fn the_chain_over_kept_bytes_has_to_meet_the_segments_that_are_read() {
     // Index and footer agree with each other, and with the forged prefix: only the genuine segments behind it do not.
-    let scene = Scene::new();
-    let mut forger = Forger::of(&scene.genuine);
+    let fixture = Fixture::new();
+    let mut forger = Forger::of(&fixture.genuine);
     let mut chain = forger.chain_start();
     for index in 0..3 {
         chain = forger.put(index, &vec![0xF0; SEGMENT], chain, |_| {});
@@ -126,49 +126,53 @@ fn the_chain_over_kept_bytes_has_to_meet_the_segments_that_are_read() {
     forger.say_digest(forger.chain_over_entries());
     let sealed = forger.finish();
     for run in 1..=3 {
-        let error = scene.restore(&opener(), Reading::Placed, &sealed).unwrap_err();
+        let error = fixture.restore(&opener(), Reading::Seekable, &sealed).unwrap_err();
         // Where a run meets the first TERMINATOR depends on how much it could keep.
         assert_eq!(error.kind(), ErrorKind::Damaged, "run {run}");
         assert!(error.segment().is_some_and(|segment| segment >= 3), "run {run}: {error}");
-        assert!(!scene.target().exists());
+        assert!(!fixture.target().exists());
     }
 }
 
 #[test]
 fn with_a_pin_nothing_is_begun_of_another_stream_and_nothing_kept_of_one_is_published() {
-    let scene = Scene::new();
-    let pinned = || opener().expect_digest(scene.pin());
-    for sealed in [wholly_forged(&scene.genuine), with_forged_prefix(&scene.genuine, 2)] {
+    let fixture = Fixture::new();
+    let pinned = || opener().expect_digest(fixture.pin());
+    for sealed in [wholly_forged(&fixture.genuine), with_forged_prefix(&fixture.genuine, 2)] {
         for run in 1..=2 {
-            assert_eq!(class_of(&scene.restore(&pinned(), Reading::Placed, &sealed)), "damaged", "run {run}");
-            assert!(names_in(scene.directory.path()).is_empty());
+            assert_eq!(
+                class_of(&fixture.restore(&pinned(), Reading::Seekable, &sealed)),
+                "damaged",
+                "run {run}"
+            );
+            assert!(names_in(fixture.directory.path()).is_empty());
         }
         let made = pinned().open_sized(BytesSource::new(sealed.clone()), |_| -> Result<MemorySink, _> {
             panic!("a sink was made")
         });
         assert_eq!(class_of(&made), "damaged");
-        assert_eq!(class_of(&scene.restore(&pinned(), Reading::Sequential, &sealed)), "damaged");
-        assert!(!scene.target().exists());
+        assert_eq!(class_of(&fixture.restore(&pinned(), Reading::Sequential, &sealed)), "damaged");
+        assert!(!fixture.target().exists());
         for reading in READINGS {
             assert_eq!(class_of(&verify(&pinned(), reading, sealed.clone())), "damaged");
         }
-        scene.restore(&pinned(), Reading::Placed, &scene.genuine).unwrap();
-        scene.assert_restored();
-        fs::remove_file(scene.target()).unwrap();
+        fixture.restore(&pinned(), Reading::Seekable, &fixture.genuine).unwrap();
+        fixture.assert_restored();
+        fs::remove_file(fixture.target()).unwrap();
     }
 }
 
 #[test]
 fn what_is_kept_of_another_stream_under_the_same_key_is_read_again_under_a_pin() {
-    let scene = Scene::new();
-    let forged = wholly_forged(&scene.genuine);
+    let fixture = Fixture::new();
+    let forged = wholly_forged(&fixture.genuine);
     // Nothing is wrong with it, but that it is not the pinned one.
-    assert_eq!(class_of(&verify(&opener(), Reading::Placed, forged.clone())), "success");
-    scene.interrupt(3, &forged);
-    let pinned = opener().expect_digest(scene.pin());
-    let restored = scene.restore(&pinned, Reading::Placed, &scene.genuine).unwrap();
-    assert_eq!((restored.kept, restored.stream_digest), (0, scene.pin()));
-    scene.assert_restored();
+    assert_eq!(class_of(&verify(&opener(), Reading::Seekable, forged.clone())), "success");
+    fixture.interrupt(3, &forged);
+    let pinned = opener().expect_digest(fixture.pin());
+    let restored = fixture.restore(&pinned, Reading::Seekable, &fixture.genuine).unwrap();
+    assert_eq!((restored.resumed_bytes, restored.stream_digest), (0, fixture.pin()));
+    fixture.assert_restored();
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn a_digest_of_tags_pins_nothing_with_a_key_and_without() {
         let pinned = opener().expect_digest(StreamDigest(digest));
         let target = directory.path().join("db");
         let refused = match reading {
-            Reading::Placed => pinned.restore_to(BytesSource::new(sealed.clone()), &target),
+            Reading::Seekable => pinned.restore_to(BytesSource::new(sealed.clone()), &target),
             Reading::Sequential => pinned.restore_to(in_order(sealed.clone()), &target),
         };
         assert_eq!(class_of(&refused), "unsupported");
@@ -198,7 +202,7 @@ mod into_a_sink_that_keeps_a_mark_alone {
     use std::io::Read;
     use std::sync::Mutex;
 
-    use cofferdam::Existing;
+    use cofferdam::IfExists;
     use cofferdam::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published};
 
     use super::*;
@@ -208,7 +212,7 @@ mod into_a_sink_that_keeps_a_mark_alone {
     }
 
     fn sink(path: &Path) -> DatabaseSink {
-        let options = DatabaseOptions { existing: Existing::Replace, ..DatabaseOptions::new(target()) };
+        let options = DatabaseOptions { if_exists: IfExists::Replace, ..DatabaseOptions::new(target()) };
         DatabaseSink::sqlite(path, &options).unwrap()
     }
 
@@ -235,34 +239,34 @@ mod into_a_sink_that_keeps_a_mark_alone {
 
     #[test]
     fn a_forged_prefix_that_it_has_committed_is_never_gone_on_from() {
-        let scene = Scene::new();
-        let path = scene.directory.path().join("app.db");
-        let sealed = with_forged_prefix(&scene.genuine, 2);
+        let fixture = Fixture::new();
+        let path = fixture.directory.path().join("app.db");
+        let sealed = with_forged_prefix(&fixture.genuine, 2);
         for run in 1..=3 {
             assert_eq!(class_of(&open(&opener(), &path, &sealed)), "damaged", "run {run}");
             assert!(published(&path).is_none());
         }
         // The rows are the forger's, and cannot be read back: they are not the genuine stream's progress.
-        let refused = open(&opener(), &path, &scene.genuine).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+        let refused = open(&opener(), &path, &fixture.genuine).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
         assert!(published(&path).is_none());
     }
 
     #[test]
     fn what_it_has_of_the_genuine_stream_is_gone_on_from_after_a_forged_copy_was_refused() {
-        let scene = Scene::new();
-        let path = scene.directory.path().join("app.db");
+        let fixture = Fixture::new();
+        let path = fixture.directory.path().join("app.db");
         let cancel = CancelToken::new();
         let observer = Arc::new(CancelAfter { segments: 3, cancel: cancel.clone() });
-        let interrupted = open(&opener().cancel(cancel).observer(observer), &path, &scene.genuine);
+        let interrupted = open(&opener().cancel(cancel).observer(observer), &path, &fixture.genuine);
         assert_eq!(interrupted.unwrap_err().kind(), ErrorKind::Cancelled);
-        let sealed = with_forged_prefix(&scene.genuine, 2);
+        let sealed = with_forged_prefix(&fixture.genuine, 2);
         for run in 1..=2 {
             assert_eq!(class_of(&open(&opener(), &path, &sealed)), "damaged", "run {run}");
         }
         let went_on = Arc::new(WentOn::default());
-        open(&opener().observer(went_on.clone()), &path, &scene.genuine).unwrap();
+        open(&opener().observer(went_on.clone()), &path, &fixture.genuine).unwrap();
         assert!(went_on.0.lock().unwrap().is_some_and(|segments| segments >= 3));
-        assert!(published(&path).unwrap() == scene.plaintext);
+        assert!(published(&path).unwrap() == fixture.plaintext);
     }
 }

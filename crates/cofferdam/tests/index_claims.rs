@@ -21,7 +21,7 @@ fn genuine() -> Vec<u8> {
 
 fn refusal(edit: impl FnOnce(&mut Claims)) -> Error {
     let forged = Forger::of(&genuine()).finish_with(edit);
-    let refused = verify(&opener(), Reading::Placed, Shared::new(forged)).unwrap_err();
+    let refused = verify(&opener(), Reading::Seekable, Shared::new(forged)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Damaged, "{refused}");
     refused
 }
@@ -45,7 +45,7 @@ fn assert_refused_by(kind: Kind, what: &str, edit: impl FnOnce(&mut Claims)) {
         other => panic!("{other:?} is no record of the trailer"),
     };
     let position = (forged.len() - from_end) as u64;
-    let refused = verify(&opener(), Reading::Placed, Shared::new(forged)).unwrap_err();
+    let refused = verify(&opener(), Reading::Seekable, Shared::new(forged)).unwrap_err();
     assert_eq!(
         (refused.kind(), refused.position()),
         (ErrorKind::Damaged, Some(position)),
@@ -59,7 +59,7 @@ fn assert_refused_by(kind: Kind, what: &str, edit: impl FnOnce(&mut Claims)) {
 fn an_index_that_claims_what_is_so_is_believed() {
     let genuine = genuine();
     assert_eq!(Forger::of(&genuine).finish(), genuine);
-    verify(&opener(), Reading::Placed, Shared::new(genuine)).unwrap();
+    verify(&opener(), Reading::Seekable, Shared::new(genuine)).unwrap();
 }
 
 /// FORMAT F8.9, F9.1 and F9.2: each field of an entry follows from those before and from its own plaintext length.
@@ -182,7 +182,7 @@ fn a_plaintext_that_is_longer_than_the_wire_is_refused_before_any_entry_is_read(
 fn a_footer_of_another_length_is_not_believed_and_the_first_fault_is_found_before_it() {
     let forged = Forger::of(&genuine()).finish_with(|claims| claims.gap = vec![0; 8]);
     let page = ranges(&genuine(), Kind::Page)[0].start as u64;
-    let refused = verify(&opener(), Reading::Placed, Shared::new(forged)).unwrap_err();
+    let refused = verify(&opener(), Reading::Seekable, Shared::new(forged)).unwrap_err();
     assert_eq!((refused.kind(), refused.position()), (ErrorKind::Damaged, Some(page)), "{refused}");
 }
 
@@ -195,7 +195,7 @@ fn a_footer_that_is_wrong_does_not_hide_what_is_wrong_before_it() {
         let mut damaged = genuine.clone();
         damaged[data[5].start + 100] ^= 1;
         damaged[at] ^= 1;
-        let refused = verify(&opener(), Reading::Placed, Shared::new(damaged)).unwrap_err();
+        let refused = verify(&opener(), Reading::Seekable, Shared::new(damaged)).unwrap_err();
         assert_eq!((refused.segment(), refused.frame()), (Some(1), Some(1)), "{refused}");
     }
 }
@@ -206,7 +206,7 @@ fn a_stream_of_two_index_pages_is_read_by_both() {
     let plaintext = counted(4097 * FRAME);
     let sealed = Shared::new(seal(&small_sealer().segment_len(FRAME as u64), plaintext.clone()));
     assert_eq!(ranges(sealed.as_ref(), Kind::Page).len(), 2);
-    let (restored, opened) = open(&opener(), Reading::Placed, sealed).unwrap();
+    let (restored, opened) = open(&opener(), Reading::Seekable, sealed).unwrap();
     assert_eq!(restored.segments, 4097);
     assert!(opened == plaintext, "the plaintext came back otherwise");
 }

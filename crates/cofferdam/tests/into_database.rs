@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cofferdam::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published};
 use cofferdam::{
-    Arrival, BytesSource, Checkpoint, ErrorKind, Existing, Identities, MemorySink, Observer, Opener,
+    Arrival, BytesSource, Checkpoint, ErrorKind, Identities, IfExists, MemorySink, Observer, Opener,
     Progress, ReadAt, Recipients, Sealer, Source, StreamingSink, WrappingKey,
 };
 
@@ -44,7 +44,7 @@ fn target(name: &str) -> DatabaseTarget {
 }
 
 fn sink(path: &Path, name: &str) -> DatabaseSink {
-    let options = DatabaseOptions { existing: Existing::Replace, ..DatabaseOptions::new(target(name)) };
+    let options = DatabaseOptions { if_exists: IfExists::Replace, ..DatabaseOptions::new(target(name)) };
     DatabaseSink::sqlite(path, &options).unwrap()
 }
 
@@ -158,7 +158,7 @@ fn progress_of_another_stream_is_refused_and_stays() {
     let cut = Watched { bytes: bytes.clone(), next: 0, breaks_at, look: || {} };
     opener().open(cut, sink(&path, "db1")).unwrap_err();
     let other = opener().open(BytesSource::new(sealed(&plaintext(5))), sink(&path, "db1")).unwrap_err();
-    assert_eq!(other.kind(), ErrorKind::OtherJournal);
+    assert_eq!(other.kind(), ErrorKind::JournalMismatch);
     opener().open(BytesSource::new(bytes), sink(&path, "db1")).unwrap();
     assert!(published(&path, "db1").unwrap() == plaintext(4));
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cofferdam::{
-    Earlier, Error, ErrorKind, Existing, Identities, Identity, Opener, Pool, Recipients, Sealer, Warning,
+    Error, ErrorKind, Identities, Identity, IfExists, OnPartial, Opener, Pool, Recipients, Sealer, Warning,
 };
 use reference::Verdict;
 use sha2::{Digest, Sha256};
@@ -444,13 +444,13 @@ fn a_file_target_stays_as_it_was_and_beside_it_is_only_what_can_be_gone_on_with(
     for mutant in flips.chain(cuts) {
         fs::write(&sealed, &mutant).unwrap();
         // What a mutant before this one has left would be gone on with, past its damage.
-        let opener = Opener::new(identities_of(KEY)).threads(threads(2)).earlier(Earlier::Discard);
+        let opener = Opener::new(identities_of(KEY)).threads(threads(2)).on_partial(OnPartial::Discard);
         let refused = opener.restore_file(&sealed, &target).unwrap_err();
         assert!(matches!(refused.kind(), ErrorKind::Damaged | ErrorKind::Truncated), "{refused}");
         assert_left(directory.path(), &refused);
         assert!(!target.exists(), "{refused}");
         fs::write(&target, b"the old contents").unwrap();
-        let again = opener.existing(Existing::Replace).restore_file(&sealed, &target).unwrap_err();
+        let again = opener.if_exists(IfExists::Replace).restore_file(&sealed, &target).unwrap_err();
         assert_eq!(again.kind(), refused.kind());
         assert_eq!(fs::read(&target).unwrap(), b"the old contents");
         assert_left(directory.path(), &again);
@@ -467,6 +467,6 @@ fn assert_left(directory: &Path, error: &Error) {
     let mut left = names_in(directory);
     left.retain(|name| !["sealed.cfd", "target"].map(Path::new).contains(&name.as_path()));
     let kept = [".target.cofferdam-journal", ".target.cofferdam-staging"].map(PathBuf::from);
-    let due = if error.kept().is_some() { &kept[..] } else { &[] };
+    let due = if error.resumable_bytes().is_some() { &kept[..] } else { &[] };
     assert_eq!(left, due, "{error}");
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cofferdam::{
-    Arrival, CancelToken, Durability, Earlier, Error, ErrorKind, Existing, Observer, Opener, Progress,
+    Arrival, CancelToken, Durability, Error, ErrorKind, IfExists, Observer, OnPartial, Opener, Progress,
     ReadAt, Restored, Source, Warning,
 };
 
@@ -121,17 +121,17 @@ impl Observer for Appearing {
 }
 
 /// A stream, its plaintext, and a directory with a target's name in it.
-struct Scene {
+struct Fixture {
     directory: tempfile::TempDir,
     plaintext: Vec<u8>,
     sealed: Shared,
 }
 
-impl Scene {
-    fn new() -> Scene {
+impl Fixture {
+    fn new() -> Fixture {
         let plaintext = counted(SEGMENTS * SEGMENT - 5);
         let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
-        Scene { directory: scratch(), plaintext, sealed }
+        Fixture { directory: scratch(), plaintext, sealed }
     }
 
     fn target(&self) -> PathBuf {
@@ -149,7 +149,7 @@ impl Scene {
     fn restore(&self, opener: &Opener, reading: Reading) -> (Result<Restored, Error>, u64) {
         let read = Arc::new(AtomicU64::new(0));
         let restored = match reading {
-            Reading::Placed => {
+            Reading::Seekable => {
                 let counted = Counted { bytes: self.sealed.clone(), read: read.clone() };
                 opener.restore_to(CountedSource(Arc::new(counted)), &self.target())
             }
@@ -165,14 +165,14 @@ impl Scene {
         let error = cancelled.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert!(!self.target().exists());
-        error.kept().unwrap_or(0)
+        error.resumable_bytes().unwrap_or(0)
     }
 
     /// What a crash leaves between the rename and the removal of the journal. A target that appears is in the way of the
     /// rename, and makes it possible to do that by hand.
     fn put_in_place(&self) {
         let appearing = Appearing(self.target());
-        let (refused, _) = self.restore(&opener().observer(Arc::new(appearing)), Reading::Placed);
+        let (refused, _) = self.restore(&opener().observer(Arc::new(appearing)), Reading::Seekable);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::TargetExists);
         fs::rename(self.staging(), self.target()).unwrap();
     }
@@ -185,53 +185,57 @@ impl Scene {
 
 #[test]
 fn what_was_kept_is_not_read_again() {
-    let scene = Scene::new();
-    let kept = scene.interrupt(10, Reading::Placed);
+    let fixture = Fixture::new();
+    let kept = fixture.interrupt(10, Reading::Seekable);
     assert!(kept >= 10 * SEGMENT as u64, "{kept} bytes kept");
-    let staging = fs::metadata(scene.staging()).unwrap();
+    let staging = fs::metadata(fixture.staging()).unwrap();
     assert_eq!(staging.permissions().mode() & 0o777, 0o600);
 
     let stop = Stop::never();
-    let (restored, read) = scene.restore(&scene.opener(&stop), Reading::Placed);
+    let (restored, read) = fixture.restore(&fixture.opener(&stop), Reading::Seekable);
     let restored = restored.unwrap();
-    assert!(restored.kept >= kept, "{} bytes were proved of {kept}", restored.kept);
-    let segments = restored.kept / SEGMENT as u64;
-    assert_eq!(*stop.resumed.lock().unwrap(), [(restored.kept, segments)]);
-    let sealed_len = scene.sealed.as_ref().len() as u64;
+    assert!(restored.resumed_bytes >= kept, "{} bytes were proved of {kept}", restored.resumed_bytes);
+    let segments = restored.resumed_bytes / SEGMENT as u64;
+    assert_eq!(*stop.resumed.lock().unwrap(), [(restored.resumed_bytes, segments)]);
+    let sealed_len = fixture.sealed.as_ref().len() as u64;
     let most = sealed_len * 55 / 100;
     assert!(read <= most, "{read} bytes were read of {sealed_len}, after half had been kept");
-    scene.assert_restored();
+    fixture.assert_restored();
 }
 
 #[test]
 fn a_restore_may_be_interrupted_again_and_again() {
     for reading in READINGS {
-        let scene = Scene::new();
+        let fixture = Fixture::new();
         let mut kept = 0;
         for segments in [1, 4, 5, 11, 18] {
-            let now = scene.interrupt(segments, reading);
+            let now = fixture.interrupt(segments, reading);
             assert!(now >= segments * SEGMENT as u64, "{reading:?}: {now} bytes behind {segments} segments");
             assert!(reading == Reading::Sequential || now >= kept, "{reading:?}: {now} bytes after {kept}");
             kept = now;
         }
-        scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap();
-        scene.assert_restored();
+        fixture.restore(&fixture.opener(&Stop::never()), reading).0.unwrap();
+        fixture.assert_restored();
     }
 }
 
 #[test]
 fn a_byte_that_changed_in_between_is_found_and_its_segment_read_again() {
     for segment in [0, 3, 9] {
-        let scene = Scene::new();
-        scene.interrupt(10, Reading::Placed);
-        let staging = OpenOptions::new().read(true).write(true).open(scene.staging()).unwrap();
+        let fixture = Fixture::new();
+        fixture.interrupt(10, Reading::Seekable);
+        let staging = OpenOptions::new().read(true).write(true).open(fixture.staging()).unwrap();
         let at = (segment * SEGMENT + 1234) as u64;
         let mut byte = [0];
         staging.read_exact_at(&mut byte, at).unwrap();
         staging.write_all_at(&[byte[0] ^ 1], at).unwrap();
-        let (restored, _) = scene.restore(&scene.opener(&Stop::never()), Reading::Placed);
-        assert_eq!(restored.unwrap().kept, (segment * SEGMENT) as u64, "all before the changed segment");
-        scene.assert_restored();
+        let (restored, _) = fixture.restore(&fixture.opener(&Stop::never()), Reading::Seekable);
+        assert_eq!(
+            restored.unwrap().resumed_bytes,
+            (segment * SEGMENT) as u64,
+            "all before the changed segment"
+        );
+        fixture.assert_restored();
     }
 }
 
@@ -258,65 +262,65 @@ impl Observer for StopProving {
 
 #[test]
 fn a_cancellation_while_it_is_proved_what_was_kept_loses_none_of_it() {
-    let scene = Scene::new();
-    let kept = scene.interrupt(10, Reading::Placed);
+    let fixture = Fixture::new();
+    let kept = fixture.interrupt(10, Reading::Seekable);
     let cancel = CancelToken::new();
     let stopped = opener().threads(threads(2)).cancel(cancel.clone()).observer(Arc::new(StopProving(cancel)));
-    let (cancelled, _) = scene.restore(&stopped, Reading::Placed);
+    let (cancelled, _) = fixture.restore(&stopped, Reading::Seekable);
     assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
-    let restored = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap();
-    assert!(restored.kept >= kept, "{} bytes are left of {kept}", restored.kept);
-    scene.assert_restored();
+    let restored = fixture.restore(&fixture.opener(&Stop::never()), Reading::Seekable).0.unwrap();
+    assert!(restored.resumed_bytes >= kept, "{} bytes are left of {kept}", restored.resumed_bytes);
+    fixture.assert_restored();
 }
 
 #[test]
 fn what_a_pipe_brings_again_is_compared_with_what_is_kept_and_mended() {
-    let scene = Scene::new();
-    scene.interrupt(10, Reading::Sequential);
-    let staging = OpenOptions::new().write(true).open(scene.staging()).unwrap();
+    let fixture = Fixture::new();
+    fixture.interrupt(10, Reading::Sequential);
+    let staging = OpenOptions::new().write(true).open(fixture.staging()).unwrap();
     staging.write_all_at(b"rot", 5000).unwrap();
-    scene.restore(&scene.opener(&Stop::never()), Reading::Sequential).0.unwrap();
-    scene.assert_restored();
+    fixture.restore(&fixture.opener(&Stop::never()), Reading::Sequential).0.unwrap();
+    fixture.assert_restored();
 }
 
 #[test]
 fn a_stream_that_was_cut_or_damaged_goes_on_from_a_whole_copy() {
     for cut in [true, false] {
-        let mut scene = Scene::new();
-        let whole = scene.sealed.clone();
+        let mut fixture = Fixture::new();
+        let whole = fixture.sealed.clone();
         let mut bytes = whole.as_ref().to_vec();
         let middle = bytes.len() / 2;
         match cut {
             true => bytes.truncate(middle),
             false => bytes[middle] ^= 1,
         }
-        scene.sealed = Shared::new(bytes);
-        let reading = if cut { Reading::Sequential } else { Reading::Placed };
-        let error = scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap_err();
+        fixture.sealed = Shared::new(bytes);
+        let reading = if cut { Reading::Sequential } else { Reading::Seekable };
+        let error = fixture.restore(&fixture.opener(&Stop::never()), reading).0.unwrap_err();
         assert_eq!(error.kind(), if cut { ErrorKind::Truncated } else { ErrorKind::Damaged });
-        assert!(error.kept().unwrap() >= 9 * SEGMENT as u64);
-        assert!(!scene.target().exists());
-        scene.sealed = whole;
-        let restored = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap();
-        assert!(restored.kept >= 9 * SEGMENT as u64);
-        scene.assert_restored();
+        assert!(error.resumable_bytes().unwrap() >= 9 * SEGMENT as u64);
+        assert!(!fixture.target().exists());
+        fixture.sealed = whole;
+        let restored = fixture.restore(&fixture.opener(&Stop::never()), Reading::Seekable).0.unwrap();
+        assert!(restored.resumed_bytes >= 9 * SEGMENT as u64);
+        fixture.assert_restored();
     }
 }
 
 #[test]
 fn threads_memory_and_durability_may_differ_between_the_runs() {
-    let scene = Scene::new();
-    scene.interrupt(6, Reading::Placed);
+    let fixture = Fixture::new();
+    fixture.interrupt(6, Reading::Seekable);
     let stop = Stop::after(12);
-    let other = scene.opener(&stop).threads(threads(1)).memory(1 << 20).durability(Durability::Each);
-    assert!(scene.restore(&other, Reading::Placed).0.is_err());
+    let other = fixture.opener(&stop).threads(threads(1)).memory(1 << 20).durability(Durability::Each);
+    assert!(fixture.restore(&other, Reading::Seekable).0.is_err());
     assert!(
         stop.durable.load(Ordering::SeqCst) >= 11 * SEGMENT as u64,
         "each segment is durable as it commits"
     );
-    let last = scene.opener(&Stop::never()).threads(threads(3)).durability(Durability::AtFinish);
-    assert!(scene.restore(&last, Reading::Placed).0.unwrap().kept >= 12 * SEGMENT as u64);
-    scene.assert_restored();
+    let last = fixture.opener(&Stop::never()).threads(threads(3)).durability(Durability::AtFinish);
+    assert!(fixture.restore(&last, Reading::Seekable).0.unwrap().resumed_bytes >= 12 * SEGMENT as u64);
+    fixture.assert_restored();
 }
 
 /// The least that a resumed restore says to be durable.
@@ -330,61 +334,68 @@ impl Observer for LeastDurable {
 
 #[test]
 fn what_was_durable_before_is_said_to_be_so_from_the_first_report_on() {
-    let scene = Scene::new();
-    let each = scene.opener(&Stop::after(8)).durability(Durability::Each);
-    let durable = scene.restore(&each, Reading::Placed).0.unwrap_err().kept().unwrap();
+    let fixture = Fixture::new();
+    let each = fixture.opener(&Stop::after(8)).durability(Durability::Each);
+    let durable = fixture.restore(&each, Reading::Seekable).0.unwrap_err().resumable_bytes().unwrap();
     assert!(durable >= 8 * SEGMENT as u64);
     let least = Arc::new(LeastDurable(AtomicU64::new(u64::MAX)));
     let at_finish = opener().durability(Durability::AtFinish).observer(least.clone());
-    scene.restore(&at_finish, Reading::Placed).0.unwrap();
+    fixture.restore(&at_finish, Reading::Seekable).0.unwrap();
     assert_eq!(least.0.load(Ordering::SeqCst), durable);
 }
 
 #[test]
 fn what_is_kept_of_another_stream_is_refused_and_stays_until_it_is_discarded() {
-    let mut scene = Scene::new();
-    scene.interrupt(10, Reading::Placed);
-    let before = names_in(scene.directory.path());
-    let first = std::mem::replace(&mut scene.sealed, Shared::new(seal(&small_sealer(), counted(SEGMENT))));
+    let mut fixture = Fixture::new();
+    fixture.interrupt(10, Reading::Seekable);
+    let before = names_in(fixture.directory.path());
+    let first = std::mem::replace(&mut fixture.sealed, Shared::new(seal(&small_sealer(), counted(SEGMENT))));
     for reading in READINGS {
-        let error = scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OtherJournal, "{error}");
-        assert_eq!(names_in(scene.directory.path()), before);
+        let error = fixture.restore(&fixture.opener(&Stop::never()), reading).0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::JournalMismatch, "{error}");
+        assert_eq!(names_in(fixture.directory.path()), before);
     }
-    let second = std::mem::replace(&mut scene.sealed, first);
-    assert!(scene.restore(&scene.opener(&Stop::after(12)), Reading::Placed).0.unwrap_err().kept().is_some());
-    (scene.sealed, scene.plaintext) = (second, counted(SEGMENT));
-    let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard);
-    assert_eq!(scene.restore(&anew, Reading::Placed).0.unwrap().kept, 0);
-    scene.assert_restored();
+    let second = std::mem::replace(&mut fixture.sealed, first);
+    assert!(
+        fixture
+            .restore(&fixture.opener(&Stop::after(12)), Reading::Seekable)
+            .0
+            .unwrap_err()
+            .resumable_bytes()
+            .is_some()
+    );
+    (fixture.sealed, fixture.plaintext) = (second, counted(SEGMENT));
+    let anew = fixture.opener(&Stop::never()).on_partial(OnPartial::Discard);
+    assert_eq!(fixture.restore(&anew, Reading::Seekable).0.unwrap().resumed_bytes, 0);
+    fixture.assert_restored();
 }
 
 #[test]
 fn what_is_kept_is_told_where_the_next_attempt_ends_before_it_has_proved_it() {
-    let scene = Scene::new();
-    scene.interrupt(10, Reading::Placed);
-    let before = names_in(scene.directory.path());
+    let fixture = Fixture::new();
+    fixture.interrupt(10, Reading::Seekable);
+    let before = names_in(fixture.directory.path());
     let stop = Stop::never();
     stop.cancel.cancel();
     for reading in READINGS {
-        let error = scene.restore(&scene.opener(&stop), reading).0.unwrap_err();
+        let error = fixture.restore(&fixture.opener(&stop), reading).0.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
-        assert!(error.kept().is_some());
+        assert!(error.resumable_bytes().is_some());
     }
-    let nowhere = scene.directory.path().join("nowhere");
-    let error = scene.opener(&Stop::never()).restore_file(&nowhere, &scene.target()).unwrap_err();
-    assert_eq!((error.kind(), error.kept().is_some()), (ErrorKind::Io, true));
-    assert_eq!(names_in(scene.directory.path()), before);
+    let nowhere = fixture.directory.path().join("nowhere");
+    let error = fixture.opener(&Stop::never()).restore_file(&nowhere, &fixture.target()).unwrap_err();
+    assert_eq!((error.kind(), error.resumable_bytes().is_some()), (ErrorKind::Io, true));
+    assert_eq!(names_in(fixture.directory.path()), before);
 }
 
 #[test]
 fn what_was_put_in_place_before_a_crash_is_done_if_it_still_is_what_the_stream_says() {
     for reading in READINGS {
-        let scene = Scene::new();
-        scene.put_in_place();
-        let (restored, _) = scene.restore(&scene.opener(&Stop::never()), reading);
-        assert_eq!(restored.unwrap().kept, scene.plaintext.len() as u64);
-        scene.assert_restored();
+        let fixture = Fixture::new();
+        fixture.put_in_place();
+        let (restored, _) = fixture.restore(&fixture.opener(&Stop::never()), reading);
+        assert_eq!(restored.unwrap().resumed_bytes, fixture.plaintext.len() as u64);
+        fixture.assert_restored();
     }
 }
 
@@ -393,23 +404,23 @@ fn a_target_that_has_changed_since_it_was_put_in_place_is_not_taken_for_restored
     let len = (SEGMENTS * SEGMENT - 5) as u64;
     for reading in READINGS {
         for (at, changed) in [(0, 1), (len / 2, 1), (len - 1, 1), (len, 1), (0, len)] {
-            let scene = Scene::new();
-            scene.put_in_place();
-            let target = OpenOptions::new().write(true).open(scene.target()).unwrap();
+            let fixture = Fixture::new();
+            fixture.put_in_place();
+            let target = OpenOptions::new().write(true).open(fixture.target()).unwrap();
             target.write_all_at(&vec![0xEE; changed as usize], at).unwrap();
-            let refused = scene.restore(&scene.opener(&Stop::never()), reading).0.unwrap_err();
+            let refused = fixture.restore(&fixture.opener(&Stop::never()), reading).0.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::TargetExists, "{at}: {refused:?}");
-            assert_eq!(names_in(scene.directory.path()), [Path::new("db")]);
-            let replacing = scene.opener(&Stop::never()).existing(Existing::Replace);
-            scene.restore(&replacing, reading).0.unwrap();
-            scene.assert_restored();
+            assert_eq!(names_in(fixture.directory.path()), [Path::new("db")]);
+            let replacing = fixture.opener(&Stop::never()).if_exists(IfExists::Replace);
+            fixture.restore(&replacing, reading).0.unwrap();
+            fixture.assert_restored();
         }
     }
 }
 
 /// Changes a byte of a kept segment.
-fn spoil(scene: &Scene, segment: u64) {
-    let staging = OpenOptions::new().read(true).write(true).open(scene.staging()).unwrap();
+fn spoil(fixture: &Fixture, segment: u64) {
+    let staging = OpenOptions::new().read(true).write(true).open(fixture.staging()).unwrap();
     let at = segment * SEGMENT as u64 + 99;
     let mut byte = [0];
     staging.read_exact_at(&mut byte, at).unwrap();
@@ -419,81 +430,82 @@ fn spoil(scene: &Scene, segment: u64) {
 #[test]
 fn of_what_was_durable_each_segment_that_is_lost_is_told_and_the_unproved_last_one_is_not() {
     for lost in [1, 2, 5] {
-        let scene = Scene::new();
+        let fixture = Fixture::new();
         let stop = Stop::after(10);
-        let each = scene.opener(&stop).durability(Durability::Each);
-        let kept = scene.restore(&each, Reading::Placed).0.unwrap_err().kept().unwrap();
+        let each = fixture.opener(&stop).durability(Durability::Each);
+        let kept = fixture.restore(&each, Reading::Seekable).0.unwrap_err().resumable_bytes().unwrap();
         let first = kept / SEGMENT as u64 - lost;
-        spoil(&scene, first);
+        spoil(&fixture, first);
         let stop = Stop::never();
-        let restored = scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap();
+        let restored = fixture.restore(&fixture.opener(&stop), Reading::Seekable).0.unwrap();
         let expected = [Warning::KeptSegmentsLost { first, segments: lost }];
         assert_eq!(restored.warnings, expected);
         assert_eq!(*stop.warnings.lock().unwrap(), expected);
-        scene.assert_restored();
+        fixture.assert_restored();
     }
     for lost in [None, Some(2)] {
-        let scene = Scene::new();
-        let each = opener().durability(Durability::Each).observer(Arc::new(Appearing(scene.target())));
-        scene.restore(&each, Reading::Placed).0.unwrap_err();
-        fs::remove_file(scene.target()).unwrap();
+        let fixture = Fixture::new();
+        let each = opener().durability(Durability::Each).observer(Arc::new(Appearing(fixture.target())));
+        fixture.restore(&each, Reading::Seekable).0.unwrap_err();
+        fs::remove_file(fixture.target()).unwrap();
         let expected = lost.map(|segments| {
             let first = SEGMENTS as u64 - segments;
-            spoil(&scene, first);
+            spoil(&fixture, first);
             Warning::KeptSegmentsLost { first, segments }
         });
-        let restored = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap();
+        let restored = fixture.restore(&fixture.opener(&Stop::never()), Reading::Seekable).0.unwrap();
         assert_eq!(restored.warnings, Vec::from_iter(expected));
-        scene.assert_restored();
+        fixture.assert_restored();
     }
 }
 
 #[test]
 fn too_little_memory_is_the_same_limit_with_kept_bytes_and_without() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for _ in 0..2 {
-        let little = scene.opener(&Stop::never()).memory(1);
-        assert_eq!(scene.restore(&little, Reading::Placed).0.unwrap_err().kind(), ErrorKind::Limit);
-        scene.interrupt(6, Reading::Placed);
+        let little = fixture.opener(&Stop::never()).memory(1);
+        assert_eq!(fixture.restore(&little, Reading::Seekable).0.unwrap_err().kind(), ErrorKind::Limit);
+        fixture.interrupt(6, Reading::Seekable);
     }
 }
 
 #[test]
 fn a_restart_reads_everything_again() {
-    let scene = Scene::new();
-    scene.interrupt(10, Reading::Placed);
-    let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard);
-    let (restored, read) = scene.restore(&anew, Reading::Placed);
-    assert_eq!(restored.unwrap().kept, 0);
-    assert!(read >= scene.sealed.as_ref().len() as u64 - 3 * 4096, "{read} bytes");
-    scene.assert_restored();
+    let fixture = Fixture::new();
+    fixture.interrupt(10, Reading::Seekable);
+    let anew = fixture.opener(&Stop::never()).on_partial(OnPartial::Discard);
+    let (restored, read) = fixture.restore(&anew, Reading::Seekable);
+    assert_eq!(restored.unwrap().resumed_bytes, 0);
+    assert!(read >= fixture.sealed.as_ref().len() as u64 - 3 * 4096, "{read} bytes");
+    fixture.assert_restored();
 }
 
 #[test]
 fn a_restore_that_has_committed_nothing_leaves_nothing() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let stop = Stop::never();
     stop.cancel.cancel();
-    let error = scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap_err();
-    assert_eq!((error.kind(), error.kept()), (ErrorKind::Cancelled, None));
-    assert!(names_in(scene.directory.path()).is_empty());
+    let error = fixture.restore(&fixture.opener(&stop), Reading::Seekable).0.unwrap_err();
+    assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::Cancelled, None));
+    assert!(names_in(fixture.directory.path()).is_empty());
 }
 
 #[test]
 fn the_old_target_stays_until_the_resumed_restore_replaces_it() {
-    let scene = Scene::new();
-    fs::write(scene.target(), b"old").unwrap();
-    let refused = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap_err();
+    let fixture = Fixture::new();
+    fs::write(fixture.target(), b"old").unwrap();
+    let refused = fixture.restore(&fixture.opener(&Stop::never()), Reading::Seekable).0.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::TargetExists);
-    let replacing = |stop: &Arc<Stop>| scene.opener(stop).existing(Existing::Replace);
-    assert!(scene.restore(&replacing(&Stop::after(10)), Reading::Placed).0.is_err());
-    assert_eq!(fs::read(scene.target()).unwrap(), b"old");
-    let refused = scene.restore(&scene.opener(&Stop::never()), Reading::Placed).0.unwrap_err();
+    let replacing = |stop: &Arc<Stop>| fixture.opener(stop).if_exists(IfExists::Replace);
+    assert!(fixture.restore(&replacing(&Stop::after(10)), Reading::Seekable).0.is_err());
+    assert_eq!(fs::read(fixture.target()).unwrap(), b"old");
+    let refused = fixture.restore(&fixture.opener(&Stop::never()), Reading::Seekable).0.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::TargetExists, "it was not to be replaced");
     assert!(
-        scene.restore(&replacing(&Stop::never()), Reading::Placed).0.unwrap().kept >= 10 * SEGMENT as u64
+        fixture.restore(&replacing(&Stop::never()), Reading::Seekable).0.unwrap().resumed_bytes
+            >= 10 * SEGMENT as u64
     );
-    scene.assert_restored();
+    fixture.assert_restored();
 }
 
 /// Does something to the directory once some segments have committed.
@@ -525,11 +537,11 @@ impl<F: FnOnce() + Send> Observer for Meddler<F> {
     }
 }
 
-fn meddled(scene: &Scene, ends: Ends, meddle: impl FnOnce() + Send + 'static) -> (Error, CancelToken) {
+fn meddled(fixture: &Fixture, ends: Ends, meddle: impl FnOnce() + Send + 'static) -> (Error, CancelToken) {
     let cancel = CancelToken::new();
     let meddler = Meddler { meddle: Mutex::new(Some(meddle)), cancel: cancel.clone(), ends };
     let opener = opener().threads(threads(1)).cancel(cancel.clone()).observer(Arc::new(meddler));
-    (scene.restore(&opener, Reading::Placed).0.unwrap_err(), cancel)
+    (fixture.restore(&opener, Reading::Seekable).0.unwrap_err(), cancel)
 }
 
 #[test]
@@ -540,9 +552,9 @@ fn what_somebody_takes_away_is_not_said_to_be_kept() {
             if ends == Ends::ByItself && *taken == ["journal"] {
                 continue;
             }
-            let scene = Scene::new();
-            let directory = scene.directory.path().to_owned();
-            let (error, _) = meddled(&scene, ends, move || {
+            let fixture = Fixture::new();
+            let directory = fixture.directory.path().to_owned();
+            let (error, _) = meddled(&fixture, ends, move || {
                 for name in taken {
                     fs::remove_file(directory.join(format!(".db.cofferdam-{name}"))).unwrap();
                 }
@@ -551,55 +563,58 @@ fn what_somebody_takes_away_is_not_said_to_be_kept() {
                 error.kind(),
                 if ends == Ends::Cancelled { ErrorKind::Cancelled } else { ErrorKind::Io }
             );
-            assert_eq!(error.kept(), None, "without {taken:?}: {error:?}");
-            assert!(!scene.target().exists());
+            assert_eq!(error.resumable_bytes(), None, "without {taken:?}: {error:?}");
+            assert!(!fixture.target().exists());
         }
     }
 }
 
 #[test]
 fn a_directory_that_is_moved_meanwhile_is_told_and_so_is_where_the_target_is() {
-    let scene = Scene::new();
-    let inner = scene.directory.path().join("inner");
-    let moved = scene.directory.path().join("moved");
+    let fixture = Fixture::new();
+    let inner = fixture.directory.path().join("inner");
+    let moved = fixture.directory.path().join("moved");
     fs::create_dir(&inner).unwrap();
     let cancel = CancelToken::new();
     let (from, to) = (inner.clone(), moved.clone());
     let meddle = move || fs::rename(&from, &to).unwrap();
     let meddler = Meddler { meddle: Mutex::new(Some(meddle)), cancel: cancel.clone(), ends: Ends::ByItself };
     let opener = opener().threads(threads(1)).cancel(cancel.clone()).observer(Arc::new(meddler));
-    let error = opener.restore_to(in_order(scene.sealed.clone()), &inner.join("db")).unwrap_err();
-    assert_eq!((error.kind(), error.kept()), (ErrorKind::DurabilityUnknown, None));
+    let error = opener.restore_to(in_order(fixture.sealed.clone()), &inner.join("db")).unwrap_err();
+    assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::DurabilityUnknown, None));
     let place = fs::canonicalize(&moved).unwrap().join("db");
     assert!(format!("{error:?}").contains(place.to_str().unwrap()), "{error:?}");
-    assert!(fs::read(place).unwrap() == scene.plaintext);
+    assert!(fs::read(place).unwrap() == fixture.plaintext);
     assert!(cancel.is_publishing());
 }
 
 #[test]
 fn whether_a_publish_has_begun_is_told_by_the_token() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let stop = Stop::after(10);
-    scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap_err();
+    fixture.restore(&fixture.opener(&stop), Reading::Seekable).0.unwrap_err();
     assert!(!stop.cancel.is_publishing(), "it was cancelled before");
     let stop = Stop::never();
-    scene.restore(&scene.opener(&stop), Reading::Placed).0.unwrap();
+    fixture.restore(&fixture.opener(&stop), Reading::Seekable).0.unwrap();
     assert!(stop.cancel.is_publishing());
 }
 
 #[test]
 fn discarded_without_leave_to_replace_what_was_put_in_place_is_compared_and_tidied_up() {
-    let scene = Scene::new();
-    scene.put_in_place();
-    let anew = || scene.opener(&Stop::never()).earlier(Earlier::Discard);
-    assert_eq!(scene.restore(&anew(), Reading::Placed).0.unwrap().kept, scene.plaintext.len() as u64);
-    scene.assert_restored();
-    let again = scene.restore(&anew(), Reading::Placed).0.unwrap_err();
+    let fixture = Fixture::new();
+    fixture.put_in_place();
+    let anew = || fixture.opener(&Stop::never()).on_partial(OnPartial::Discard);
+    assert_eq!(
+        fixture.restore(&anew(), Reading::Seekable).0.unwrap().resumed_bytes,
+        fixture.plaintext.len() as u64
+    );
+    fixture.assert_restored();
+    let again = fixture.restore(&anew(), Reading::Seekable).0.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::TargetExists);
 
-    let scene = Scene::new();
-    scene.put_in_place();
-    let anew = scene.opener(&Stop::never()).earlier(Earlier::Discard).existing(Existing::Replace);
-    assert_eq!(scene.restore(&anew, Reading::Placed).0.unwrap().kept, 0);
-    scene.assert_restored();
+    let fixture = Fixture::new();
+    fixture.put_in_place();
+    let anew = fixture.opener(&Stop::never()).on_partial(OnPartial::Discard).if_exists(IfExists::Replace);
+    assert_eq!(fixture.restore(&anew, Reading::Seekable).0.unwrap().resumed_bytes, 0);
+    fixture.assert_restored();
 }

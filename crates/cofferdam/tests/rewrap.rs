@@ -248,7 +248,7 @@ fn two_rewraps_at_once_are_one_and_a_refusal() {
     held.lock().unwrap();
     let before = sealed.bytes();
     let refused = rewrap(&sealed.path, &identities_of(KEY), &recipients_of(OTHER_KEY)).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::TargetHeld);
+    assert_eq!(refused.kind(), ErrorKind::TargetLocked);
     assert!(sealed.bytes() == before);
     held.unlock().unwrap();
     rewrap(&sealed.path, &identities_of(KEY), &recipients_of(OTHER_KEY)).unwrap();

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::thread;
 
 use cofferdam::{
-    BytesSource, ErrorKind, Existing, FileSource, MemorySink, NullSink, Opener, PipeSink, PipeSource,
-    Release, Sealed, Sealer,
+    BytesSource, ErrorKind, FileSource, IfExists, MemorySink, NullSink, Opener, PipeSink, PipeSource,
+    ReleasePolicy, Sealed, Sealer,
 };
 use sha2::{Digest, Sha256};
 
@@ -251,7 +251,11 @@ fn segments_from_a_pipe_cross_the_index_pages() {
 fn every_release_policy_gives_the_same_bytes() {
     let plaintext = counted(3 * SEGMENT + 77);
     let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
-    for release in [Release::AtOnce, Release::AfterDigest, Release::AfterDigestIfFrameOver(FRAME as u32)] {
+    for release in [
+        ReleasePolicy::AtOnce,
+        ReleasePolicy::AfterDigest,
+        ReleasePolicy::AfterDigestIfFrameOver(FRAME as u32),
+    ] {
         for reading in READINGS {
             let (_, opened) = open(&opener().release(release), reading, sealed.clone()).unwrap();
             assert!(opened == plaintext, "{release:?}, {reading:?}");
@@ -286,7 +290,7 @@ fn a_replaced_target_holds_the_new_bytes_and_an_existing_one_is_kept_unless_aske
     let refused = opener().restore_file(&sealed, &output).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::TargetExists);
     assert_eq!(fs::read(&output).unwrap(), b"the old contents");
-    opener().existing(Existing::Replace).restore_file(&sealed, &output).unwrap();
+    opener().if_exists(IfExists::Replace).restore_file(&sealed, &output).unwrap();
     assert!(fs::read(&output).unwrap() == counted(SEGMENT + 1));
 }
 

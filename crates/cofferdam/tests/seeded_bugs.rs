@@ -28,14 +28,14 @@ fn each_planted_mistake_is_found_and_nothing_is_where_none_is_planted() {
     let table: [(Bug, Check); 8] = [
         (Bug::DigestUnchecked, a_segment_with_another_digest_is_refused),
         (Bug::DigestUnchecked, || {
-            a_stream_with_another_digest_in_a_segment_is_not_published(Reading::Placed)
+            a_stream_with_another_digest_in_a_segment_is_not_published(Reading::Seekable)
         }),
         (Bug::DigestUnchecked, || {
             a_stream_with_another_digest_in_a_segment_is_not_published(Reading::Sequential)
         }),
         (Bug::CommitBeforeProof, a_segment_with_a_frame_too_few_is_refused),
         (Bug::CommitBeforeProof, || {
-            a_stream_with_a_segment_of_another_chain_is_not_published(Reading::Placed)
+            a_stream_with_a_segment_of_another_chain_is_not_published(Reading::Seekable)
         }),
         (Bug::CommitBeforeProof, || {
             a_stream_with_a_segment_of_another_chain_is_not_published(Reading::Sequential)
@@ -136,7 +136,7 @@ fn not_published(reading: Reading, edit: fn(&mut ClosingFields)) -> Result<(), S
     let (sealed, directory) = (forger.finish(), scratch());
     let target = directory.path().join("db");
     let restored = match reading {
-        Reading::Placed => opener().restore_to(cofferdam::BytesSource::new(sealed), &target),
+        Reading::Seekable => opener().restore_to(cofferdam::BytesSource::new(sealed), &target),
         Reading::Sequential => opener().restore_to(in_order(sealed), &target),
     };
     match restored.map_err(|error| (error.kind(), error.segment())) {
@@ -146,8 +146,8 @@ fn not_published(reading: Reading, edit: fn(&mut ClosingFields)) -> Result<(), S
 }
 
 fn a_checkpoint_with_another_mac_is_refused() -> Result<(), String> {
-    let scene = Interrupted::new();
-    let path = scene.path(".db.cofferdam-journal");
+    let fixture = Interrupted::new();
+    let path = fixture.path(".db.cofferdam-journal");
     let mut journal = fs::read(&path).unwrap();
     let mut marks = 0;
     // A slot: generation u64, checkpoint 192 with the MAC at its end, zeros, CRC-32 in the last four of 512 bytes.
@@ -162,20 +162,20 @@ fn a_checkpoint_with_another_mac_is_refused() -> Result<(), String> {
     }
     assert!(marks > 0, "the interrupted restore has kept a mark");
     fs::write(&path, &journal).unwrap();
-    match scene.restore().map_err(|error| error.kind()) {
-        Err(ErrorKind::OtherJournal) => Ok(()),
+    match fixture.restore().map_err(|error| error.kind()) {
+        Err(ErrorKind::JournalMismatch) => Ok(()),
         other => Err(format!("a checkpoint with a wrong MAC was believed: {other:?}")),
     }
 }
 
 fn a_byte_that_changed_in_between_is_not_published() -> Result<(), String> {
-    let scene = Interrupted::new();
-    let path = scene.path(".db.cofferdam-staging");
+    let fixture = Interrupted::new();
+    let path = fixture.path(".db.cofferdam-staging");
     let mut staging = fs::read(&path).unwrap();
     staging[SEGMENT + 5] ^= 1;
     fs::write(&path, &staging).unwrap();
-    scene.restore().map_err(|error| format!("{error:?}"))?;
-    match fs::read(scene.path("db")).unwrap() == scene.plaintext {
+    fixture.restore().map_err(|error| format!("{error:?}"))?;
+    match fs::read(fixture.path("db")).unwrap() == fixture.plaintext {
         true => Ok(()),
         false => Err("a byte that was changed in the staging file was published".into()),
     }
@@ -192,14 +192,14 @@ impl Interrupted {
     fn new() -> Interrupted {
         let plaintext = counted(6 * SEGMENT - 5);
         let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
-        let scene = Interrupted { directory: scratch(), plaintext, sealed };
+        let fixture = Interrupted { directory: scratch(), plaintext, sealed };
         let cancel = CancelToken::new();
         let observer = Arc::new(CancelAfter { segments: 3, cancel: cancel.clone() });
         let opener = opener().durability(Durability::Each).cancel(cancel).observer(observer);
-        let source = cofferdam::BytesSource::new(scene.sealed.clone());
-        let error = opener.restore_to(source, &scene.path("db")).unwrap_err();
+        let source = cofferdam::BytesSource::new(fixture.sealed.clone());
+        let error = opener.restore_to(source, &fixture.path("db")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
-        scene
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -113,7 +113,7 @@ fn compare(sealer: Sealer, seed: u64) {
         for reading in READINGS {
             let outcome = open(&opener, reading, bad.clone());
             let class = class_of(&outcome);
-            let known = reading == Reading::Placed && knows_by_its_index(due, class, bad.as_ref(), &good);
+            let known = reading == Reading::Seekable && knows_by_its_index(due, class, bad.as_ref(), &good);
             assert!(class == due || known, "case {case}, {reading:?}: {class} not {due}: {faults:?}");
             assert!(
                 outcome.is_err() || outcome.unwrap().1 == plaintext,

@@ -221,7 +221,7 @@ impl Vector {
 
     fn due(&self, reading: Reading) -> &str {
         match reading {
-            Reading::Placed => &self.random_access,
+            Reading::Seekable => &self.random_access,
             Reading::Sequential => &self.sequential,
         }
     }

@@ -34,7 +34,7 @@ fn a_good_stream_is_verified_with_its_key_and_without() {
                     plaintext_len: len as u64,
                     stream_digest: said.stream_digest,
                     metadata: vec![(b"host".to_vec(), b"db1".to_vec())],
-                    kept: 0,
+                    resumed_bytes: 0,
                     warnings: Vec::new(),
                 };
                 for reading in READINGS {
@@ -198,7 +198,7 @@ fn an_observer_is_told_of_each_segment_in_order_and_never_goes_back() {
     for reading in READINGS {
         let told = Arc::new(Told::default());
         open(&opener().observer(told.clone()), reading, sealed.clone()).unwrap();
-        tellers.push((told, reading == streams::Reading::Placed));
+        tellers.push((told, reading == streams::Reading::Seekable));
     }
     for (told, knows_total) in tellers {
         let progress = told.progress.lock().unwrap();

@@ -22,7 +22,7 @@ struct State {
 struct Waiting {
     ticket: u64,
     bytes: usize,
-    turn: Arc<Condvar>,
+    next_action: Arc<Condvar>,
 }
 
 impl Gate {
@@ -54,7 +54,7 @@ impl Gate {
                 return true;
             }
             // The time-out is for `stop` alone, which nobody announces here.
-            place.turn.wait_for(&mut state, STOP_POLL);
+            place.next_action.wait_for(&mut state, STOP_POLL);
         }
         false
     }
@@ -62,14 +62,14 @@ impl Gate {
     /// Takes a place in the queue for `bytes`, for who has something to do meanwhile. He holds no credit of this gate.
     ///
     /// `bytes` is at most the total: more would wait for ever.
-    pub(crate) fn line_up(&self, bytes: usize) -> Place<'_> {
+    pub(crate) fn line_up(&self, bytes: usize) -> QueueTicket<'_> {
         assert!(bytes <= self.total, "a reservation above the total is refused before");
-        let turn = Arc::new(Condvar::new());
+        let next_action = Arc::new(Condvar::new());
         let mut state = self.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(Waiting { ticket, bytes, turn: turn.clone() });
-        Place { gate: self, ticket, turn }
+        state.waiting.push_back(Waiting { ticket, bytes, next_action: next_action.clone() });
+        QueueTicket { gate: self, ticket, next_action }
     }
 
     /// Brings `bytes` back.
@@ -82,20 +82,20 @@ impl Gate {
 }
 
 /// A place in the queue. Dropped, it is left.
-pub(crate) struct Place<'a> {
+pub(crate) struct QueueTicket<'a> {
     gate: &'a Gate,
     ticket: u64,
-    turn: Arc<Condvar>,
+    next_action: Arc<Condvar>,
 }
 
-impl Place<'_> {
+impl QueueTicket<'_> {
     /// Takes the bytes that were lined up for, once, if it is their turn and they are there.
     pub(crate) fn try_take(&self) -> bool {
         self.gate.state.lock().serve(self.ticket)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.state.lock();
         state.waiting.retain(|waiting| waiting.ticket != self.ticket);
@@ -117,7 +117,7 @@ impl State {
     /// Wakes the first in the queue if it can be served: nobody behind it can be, and it wakes the next.
     fn wake_first(&self) {
         if let Some(first) = self.waiting.front().filter(|first| first.bytes <= self.free) {
-            first.turn.notify_one();
+            first.next_action.notify_one();
         }
     }
 }

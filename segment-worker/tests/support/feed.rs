@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use frame_worker::{ChainValue, Closing, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
-use segment_worker::{Buffers, Feed, Input, IsLast, Leftover, ReadAt, Run, SegmentPlan, Step, StreamEnd};
+use segment_worker::{Buffers, Feed, Input, IsLast, ReadAt, Run, SegmentPlan, Step, StreamEnd, TrailerOnly};
 
 use super::stream::{self, Extent, Stream};
 
@@ -225,7 +225,7 @@ impl<'a> SealFeed<'a> {
 impl segment_worker::SealFeed for SealFeed<'_> {
     type Error = FeedFailed;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, FeedFailed> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, TrailerOnly>, FeedFailed> {
         self.calls.tell()?;
         Ok(match self.steps.pop_front().expect("nothing is asked for after the last segment") {
             SealMove::Begin { index, sink_offset } => Step::Segment(SegmentPlan {
@@ -245,7 +245,7 @@ impl segment_worker::SealFeed for SealFeed<'_> {
                 sink_offset: at.wire_at as u64,
             }),
             SealMove::Close(last) => Step::Close(last),
-            SealMove::End(leftover) => Step::End(Leftover(leftover)),
+            SealMove::End(leftover) => Step::End(TrailerOnly(leftover)),
             SealMove::Fail => return Err(FeedFailed),
         })
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sinks::{Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility};
+use sinks::{Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility};
 
 /// What a sink is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Probe {
     shared: Arc<Shared>,
     kind: Kind,
     pub(crate) reserve_bytes: usize,
-    pub(crate) durability: Option<Arc<dyn MakeDurable>>,
+    pub(crate) durability: Option<Arc<dyn SyncTo>>,
 }
 
 /// What a probe has seen.
@@ -197,9 +197,9 @@ impl Drop for Running<'_> {
 }
 
 impl StreamingSink for Probe {
-    fn profile(&self) -> Profile {
-        let visibility = if self.kind == Kind::Seen { Visibility::Seen } else { Visibility::Private };
-        Profile { visibility, reserve_bytes: self.reserve_bytes }
+    fn capabilities(&self) -> SinkCapabilities {
+        let visibility = if self.kind == Kind::Seen { Visibility::Visible } else { Visibility::Private };
+        SinkCapabilities { visibility, reserve_bytes: self.reserve_bytes }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -225,9 +225,9 @@ impl StreamingSink for Probe {
         self.shared.call(Call::RollBack, 0)
     }
 
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         self.shared.call(Call::Commit, 0).map_err(CommitError::NotCommitted)?;
-        let segments = mark.to_bytes().first_chunk().copied().map(u64::from_le_bytes).unwrap();
+        let segments = checkpoint.to_bytes().first_chunk().copied().map(u64::from_le_bytes).unwrap();
         self.shared.notes.lock().marks.push(segments);
         Ok(())
     }
@@ -248,7 +248,7 @@ impl StreamingSink for Probe {
         (self.kind == Kind::Positioned).then(|| self.shared.clone() as Arc<dyn PositionedWrite>)
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         self.durability.clone()
     }
 }

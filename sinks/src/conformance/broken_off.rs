@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    Fresh, Reopen, Specimen, Violation,
+    Fresh, Reopen, SinkUnderTest, Violation,
     trial::{Mode, TRIAL_LEN, WRONG, accept, bytes, expect, write_pieces, write_with_hole},
 };
 use crate::{Checkpoint, CommitError, PositionedWrite, ReadKept, StreamingSink, Visibility};
@@ -32,7 +32,7 @@ impl BrokenOff {
     /// Two segments durable, a third committed, and what follows written with other bytes where nobody can see it. Then
     /// the sink is dropped and opened again. None: the sink cannot be opened again, or does not have this mode.
     pub(super) fn start(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
-        let Specimen { mut sink, target, reopen } = fresh();
+        let SinkUnderTest { mut sink, target, reopen } = fresh();
         let Some(reopen) = reopen else { return Ok(None) };
         if matches!(mode, Mode::Positioned) && sink.positioned().is_none() {
             return Ok(None);
@@ -72,7 +72,7 @@ impl BrokenOff {
     /// Gives the segment that comes next.
     pub(super) fn resume(&mut self) -> Result<usize, Violation> {
         let marked = self.last_commit()?;
-        let next = match (self.sink.kept(), marked) {
+        let next = match (self.sink.resumable(), marked) {
             (Some(kept), _) => self.proven(&*kept),
             (None, Some(marked)) => marked,
             (None, None) => return Ok(0),
@@ -173,16 +173,16 @@ impl BrokenOff {
 
     /// Of a sink that promises it.
     pub(super) fn expect_untouched(&self, what: &str) -> Result<(), Violation> {
-        let seen = self.sink.profile().visibility == Visibility::Seen;
+        let seen = self.sink.capabilities().visibility == Visibility::Visible;
         expect(self.rule, seen || (self.target)() == self.before, || what.into())
     }
 
     /// Tentative bytes from `segment` on, to be forgotten: wrong ones, and more than are to come, where nobody sees them.
     fn write_tail(&mut self, segment: usize) -> Result<(), Violation> {
         let at = end_of(segment);
-        let tail = match self.sink.profile().visibility {
+        let tail = match self.sink.capabilities().visibility {
             Visibility::Private => vec![WRONG; end_of(SEGMENTS) - at + TRIAL_LEN],
-            Visibility::Seen => self.stream.segment(segment)[..LAST_LEN / 2].to_vec(),
+            Visibility::Visible => self.stream.segment(segment)[..LAST_LEN / 2].to_vec(),
         };
         match self.writer() {
             Some(writer) => accept(self.rule, "a tentative write", writer.write_at(at as u64, &tail)),

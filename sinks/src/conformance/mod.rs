@@ -3,19 +3,19 @@
 //!
 //! Functions named by the number of the rule they look at. Rules 1, 2 and 4 bind the engine, and rules 11 and 12 need a
 //! fault to be seen: they have no function here. What a sink keeps for the next one is seen only of a specimen that can
-//! be opened again: [`Specimen::reopening`].
+//! be opened again: [`SinkUnderTest::reopening`].
 //!
 //! To run it on a sink of your own, give it a closure that makes a fresh sink over a target of its own each time,
 //! and a closure that looks at that target from outside:
 //!
 //! ```
-//! use sinks::{MemorySink, conformance::{Specimen, check_all}};
+//! use sinks::{MemorySink, conformance::{SinkUnderTest, check_all}};
 //! use std::sync::OnceLock;
 //!
 //! let violations = check_all(&mut || {
 //!     let (sink, contents) = MemorySink::new();
 //!     let published = OnceLock::new();
-//!     Specimen::new(sink, move || {
+//!     SinkUnderTest::new(sink, move || {
 //!         if let Some(bytes) = contents.take() {
 //!             let _ = published.set(bytes);
 //!         }
@@ -35,7 +35,7 @@ mod trial;
 use std::fmt;
 
 use self::trial::{
-    Committed, End, MODES, Mode, TRIAL_LEN, Trial, WRONG, accept, bytes, expect, mark, roll_back,
+    Committed, End, MODES, Mode, TRIAL_LEN, Trial, WRONG, accept, bytes, checkpoint, expect, roll_back,
     write_in_disorder, write_segment, write_with_hole,
 };
 pub use self::{
@@ -52,7 +52,7 @@ pub use self::{
 use crate::StreamingSink;
 
 /// A fresh sink, and a look at its target.
-pub struct Specimen {
+pub struct SinkUnderTest {
     sink: Box<dyn StreamingSink>,
     target: Box<dyn Fn() -> Option<Vec<u8>>>,
     reopen: Option<Reopen>,
@@ -61,7 +61,7 @@ pub struct Specimen {
 /// Makes another sink over the same target.
 type Reopen = Box<dyn FnMut() -> Result<Box<dyn StreamingSink>, String>>;
 
-impl Specimen {
+impl SinkUnderTest {
     /// `target` gives the bytes that anyone would find at the target now, or `None` where there is no target. It is
     /// called before, between and after the calls on `sink`, also when `sink` is gone.
     pub fn new(sink: impl StreamingSink + 'static, target: impl Fn() -> Option<Vec<u8>> + 'static) -> Self {
@@ -85,8 +85,8 @@ impl Specimen {
     }
 }
 
-/// Makes a [`Specimen`] over a target that no earlier one has touched.
-pub type Fresh<'a> = &'a mut dyn FnMut() -> Specimen;
+/// Makes a [`SinkUnderTest`] over a target that no earlier one has touched.
+pub type Fresh<'a> = &'a mut dyn FnMut() -> SinkUnderTest;
 
 /// A rule that a sink does not keep.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,7 +121,7 @@ pub fn rule_03_offsets_place_the_bytes(fresh: Fresh<'_>) -> Result<(), Violation
         let stream = bytes(segments.iter().sum());
         write_in_disorder(3, &writer, &stream)?;
         for _ in *segments {
-            accept(3, "a commit after positioned writes", specimen.sink.commit_segment(&mark()))?;
+            accept(3, "a commit after positioned writes", specimen.sink.commit_segment(&checkpoint()))?;
         }
         accept(3, "publish after positioned writes", specimen.sink.publish(stream.len() as u64))?;
         drop(specimen.sink);
@@ -168,7 +168,7 @@ pub fn rule_06_commits_are_private(fresh: Fresh<'_>) -> Result<(), Violation> {
 /// The rule is broken.
 pub fn rule_07_a_roll_back_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violation> {
     for written in [&[0][..], &[2 * TRIAL_LEN], &[1, 2 * TRIAL_LEN]] {
-        let Specimen { mut sink, target, .. } = fresh();
+        let SinkUnderTest { mut sink, target, .. } = fresh();
         let stream = bytes(TRIAL_LEN);
         let (first, second) = stream.split_at(TRIAL_LEN / 2);
         accept(7, "the first segment", write_segment(&mut *sink, 0, 0, first))?;
@@ -192,7 +192,7 @@ pub fn rule_07_a_roll_back_leaves_nothing(fresh: Fresh<'_>) -> Result<(), Violat
 /// The rule is broken.
 pub fn rule_08_publish_gives_the_whole_stream(fresh: Fresh<'_>) -> Result<(), Violation> {
     for segments in STREAMS {
-        let Specimen { mut sink, target, .. } = fresh();
+        let SinkUnderTest { mut sink, target, .. } = fresh();
         let stream = bytes(segments.iter().sum());
         let mut at = 0;
         for (index, len) in (0..).zip(*segments) {
@@ -309,10 +309,10 @@ pub fn rule_15_a_fresh_target_has_no_commit(fresh: Fresh<'_>) -> Result<(), Viol
 /// The rule is broken.
 pub fn rule_17_the_profile_does_not_change(fresh: Fresh<'_>) -> Result<(), Violation> {
     // The target stays: a sink may depend on its other side.
-    let Specimen { mut sink, target: _target, .. } = fresh();
-    let before = sink.profile();
+    let SinkUnderTest { mut sink, target: _target, .. } = fresh();
+    let before = sink.capabilities();
     let same = |sink: &dyn StreamingSink| {
-        let now = sink.profile();
+        let now = sink.capabilities();
         expect(17, now == before, || format!("the profile was {before:?} and is {now:?}"))
     };
     accept(17, "a segment", write_segment(&mut *sink, 0, 0, &bytes(TRIAL_LEN)))?;

@@ -55,7 +55,7 @@ fn offers(fresh: Fresh<'_>, need: Need) -> bool {
     match need {
         Need::Nothing => true,
         Need::Positions => fresh().sink.positioned().is_some(),
-        Need::Privacy => fresh().sink.profile().visibility == Visibility::Private,
+        Need::Privacy => fresh().sink.capabilities().visibility == Visibility::Private,
         Need::Reopening => fresh().reopen.is_some(),
         Need::Kept => offers_kept(fresh),
     }
@@ -65,5 +65,5 @@ fn offers(fresh: Fresh<'_>, need: Need) -> bool {
 fn offers_kept(fresh: Fresh<'_>) -> bool {
     let broken = BrokenOff::start(fresh, Mode::Ordered, 19);
     let Ok(Some(mut broken)) = broken else { return false };
-    broken.last_commit().is_ok() && broken.sink.kept().is_some()
+    broken.last_commit().is_ok() && broken.sink.resumable().is_some()
 }

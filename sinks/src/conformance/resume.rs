@@ -181,7 +181,7 @@ pub fn rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes(
 pub fn rule_18_a_proof_may_reach_less_far_than_the_mark(fresh: Fresh<'_>) -> Result<(), Violation> {
     for mode in MODES {
         let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
-        if broken.last_commit()?.is_some() && broken.sink.kept().is_some() {
+        if broken.last_commit()?.is_some() && broken.sink.resumable().is_some() {
             broken.resume_at(DURABLE - 1)?;
             broken.finish(DURABLE - 1)?;
         }
@@ -197,7 +197,7 @@ pub fn rule_19_kept_bytes_read_back(fresh: Fresh<'_>) -> Result<(), Violation> {
     for mode in MODES {
         let Some(mut broken) = BrokenOff::start(fresh, mode, 19)? else { continue };
         let marked = broken.last_commit()?.unwrap_or(0);
-        let Some(kept) = broken.sink.kept() else { continue };
+        let Some(kept) = broken.sink.resumable() else { continue };
         let len = accept(19, "the length of the kept bytes", kept.len())?;
         expect(19, len >= end_of(marked) as u64, || {
             format!("{len} bytes are kept, and the mark stands for {}", end_of(marked))
@@ -224,7 +224,7 @@ fn expect_mark(broken: &mut BrokenOff, least: usize, when: &str) -> Result<(), V
 }
 
 fn start_over(broken: &mut BrokenOff) -> Result<(), Violation> {
-    match (broken.last_commit()?, broken.sink.kept()) {
+    match (broken.last_commit()?, broken.sink.resumable()) {
         (None, None) => Ok(()),
         (Some(_), _) | (_, Some(_)) => broken.resume_at(0),
     }

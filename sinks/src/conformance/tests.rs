@@ -17,7 +17,9 @@ use parking_lot::Mutex;
 
 use self::model::{Defect, Model, Offer};
 use super::*;
-use crate::{Existing, Label, MemorySink, NullSink, Opened, PipeSink, StageOptions, StagedFile, TargetError};
+use crate::{
+    AttemptId, IfExists, MemorySink, NullSink, Opened, PipeSink, StageOptions, StagedFile, TargetError,
+};
 
 fn assert_kept(violations: &[Violation]) {
     assert!(violations.is_empty(), "{violations:#?}");
@@ -28,7 +30,7 @@ fn the_memory_sink_keeps_the_contract() {
     assert_kept(&check_all(&mut || {
         let (sink, contents) = MemorySink::new();
         let published = OnceLock::new();
-        Specimen::new(sink, move || {
+        SinkUnderTest::new(sink, move || {
             if let Some(bytes) = contents.take() {
                 published.set(bytes).unwrap();
             }
@@ -48,9 +50,9 @@ fn the_staged_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
             if let Some(old) = old {
                 fs::write(&path, old).unwrap();
             }
-            let existing = if old.is_some() { Existing::Replace } else { Existing::Refuse };
-            let options = StageOptions { existing, expected_len: Some(100_000), ..StageOptions::default() };
-            Specimen::new(StagedFile::create(&path, &options).unwrap(), move || fs::read(&path).ok())
+            let if_exists = if old.is_some() { IfExists::Replace } else { IfExists::Refuse };
+            let options = StageOptions { if_exists, expected_len: Some(100_000), ..StageOptions::default() };
+            SinkUnderTest::new(StagedFile::create(&path, &options).unwrap(), move || fs::read(&path).ok())
         }));
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("staging")).collect();
@@ -69,17 +71,17 @@ fn the_staged_file_with_a_journal_keeps_the_contract_over_no_target_and_over_an_
             if let Some(old) = old {
                 fs::write(&path, old).unwrap();
             }
-            let existing = if old.is_some() { Existing::Replace } else { Existing::Refuse };
-            let (opened, again) = (open_journalled(&path, existing).unwrap(), path.clone());
-            Specimen::new(opened, move || fs::read(&path).ok())
-                .reopening(move || open_journalled(&again, existing))
+            let if_exists = if old.is_some() { IfExists::Replace } else { IfExists::Refuse };
+            let (opened, again) = (open_journalled(&path, if_exists).unwrap(), path.clone());
+            SinkUnderTest::new(opened, move || fs::read(&path).ok())
+                .reopening(move || open_journalled(&again, if_exists))
         }));
     }
 }
 
-fn open_journalled(path: &Path, existing: Existing) -> Result<StagedFile, TargetError> {
-    let options = StageOptions { existing, ..StageOptions::default() };
-    match StagedFile::open(path, &options, &Label::new(b"an attempt").unwrap())? {
+fn open_journalled(path: &Path, if_exists: IfExists) -> Result<StagedFile, TargetError> {
+    let options = StageOptions { if_exists, ..StageOptions::default() };
+    match StagedFile::open(path, &options, &AttemptId::new(b"an attempt").unwrap())? {
         Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
         Opened::Published(_) => panic!("nothing crashed behind a rename"),
     }
@@ -90,13 +92,13 @@ fn the_pipe_keeps_the_contract_as_far_as_it_binds_a_sink_that_is_seen() {
     assert_kept(&check_all(&mut || {
         let out = SharedBuffer::default();
         let seen = out.clone();
-        Specimen::new(PipeSink::new(out), move || Some(seen.0.lock().clone()))
+        SinkUnderTest::new(PipeSink::new(out), move || Some(seen.0.lock().clone()))
     }));
 }
 
 #[test]
 fn the_null_sink_keeps_every_rule_but_those_that_look_for_its_bytes() {
-    let violations = check_all(&mut || Specimen::new(NullSink::new(), || None));
+    let violations = check_all(&mut || SinkUnderTest::new(NullSink::new(), || None));
     let rules: Vec<u8> = violations.iter().map(|violation| violation.rule).collect();
     assert_eq!(rules, [3, 7, 8], "{violations:#?}");
 }
@@ -129,7 +131,7 @@ fn a_report_tells_what_is_kept_what_is_not_offered_and_what_is_broken() {
     };
     assert_eq!(outcomes(&mut || Model::specimen(None, Offer::Kept), 19), [Outcome::Kept]);
     assert_eq!(outcomes(&mut || Model::specimen(None, Offer::MarkAlone), 19), [Outcome::NotOffered]);
-    let pipe = || Specimen::new(PipeSink::new(Vec::new()), || None);
+    let pipe = || SinkUnderTest::new(PipeSink::new(Vec::new()), || None);
     assert_eq!(outcomes(&mut { pipe }, 5), [Outcome::NotOffered]);
     assert_eq!(outcomes(&mut { pipe }, 16), [Outcome::NotOffered]);
     let mut broken = || Model::specimen(Some(Defect::ProfileChanges), Offer::Kept);

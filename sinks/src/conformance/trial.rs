@@ -3,7 +3,7 @@
 
 use std::{fmt, io, sync::Arc, thread};
 
-use super::{Fresh, Specimen, Violation};
+use super::{Fresh, SinkUnderTest, Violation};
 use crate::{Checkpoint, CommitError, PositionedWrite, StreamingSink, Visibility};
 
 /// A stream of one segment, in one of the modes, under one rule.
@@ -20,11 +20,11 @@ impl Trial {
     /// None: the sink does not have this mode, or its bytes are seen and it promises nothing here.
     pub(super) fn start(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
         let trial = Self::start_any(fresh, mode, rule)?;
-        Ok(trial.filter(|trial| trial.sink.profile().visibility == Visibility::Private))
+        Ok(trial.filter(|trial| trial.sink.capabilities().visibility == Visibility::Private))
     }
 
     pub(super) fn start_any(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
-        let Specimen { mut sink, target, .. } = fresh();
+        let SinkUnderTest { mut sink, target, .. } = fresh();
         let before = target();
         accept(rule, "last_commit", sink.last_commit())?;
         let writer = match mode {
@@ -47,7 +47,7 @@ impl Trial {
     }
 
     pub(super) fn commit(&mut self) -> Result<(), Violation> {
-        accept(self.rule, "a commit", self.sink.commit_segment(&mark()))
+        accept(self.rule, "a commit", self.sink.commit_segment(&checkpoint()))
     }
 
     pub(super) fn drop_sink(&mut self) {
@@ -60,7 +60,7 @@ impl Trial {
 
     /// Publishing `len` bytes is refused, as something that has not happened.
     pub(super) fn expect_refused(mut self, len: usize) -> Result<(), Violation> {
-        let private = self.sink.profile().visibility == Visibility::Private;
+        let private = self.sink.capabilities().visibility == Visibility::Private;
         let published = self.sink.publish(len as u64);
         expect(self.rule, matches!(published, Err(CommitError::NotCommitted(_))), || {
             format!("publishing {len} bytes where others were written gave {published:?}")
@@ -97,7 +97,7 @@ pub(super) fn write_segment(
 ) -> Result<(), CommitError> {
     sink.begin_segment(index, at)?;
     write_pieces(sink, at, data)?;
-    sink.commit_segment(&mark())
+    sink.commit_segment(&checkpoint())
 }
 
 /// Writes to the open segment.
@@ -118,7 +118,7 @@ pub(super) fn roll_back(
     len: usize,
 ) -> Result<(), Violation> {
     accept(7, "a segment to be rolled back", sink.begin_segment(index, at))?;
-    if sink.profile().visibility == Visibility::Private && len > 0 {
+    if sink.capabilities().visibility == Visibility::Private && len > 0 {
         accept(7, "a write to be rolled back", write_pieces(sink, at, &vec![WRONG; len]))?;
     }
     accept(7, "a roll back", sink.rollback_segment())
@@ -175,7 +175,7 @@ pub(super) fn bytes(len: usize) -> Vec<u8> {
     (0_u8..PERIOD).cycle().take(len).collect()
 }
 
-pub(super) fn mark() -> Checkpoint {
+pub(super) fn checkpoint() -> Checkpoint {
     Checkpoint::from_bytes([0x5A; Checkpoint::LEN])
 }
 

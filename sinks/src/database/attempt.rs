@@ -8,7 +8,7 @@ use super::{
     options::DatabaseOptions,
     target::Tables,
 };
-use crate::{Checkpoint, CommitError, Existing, Label};
+use crate::{AttemptId, Checkpoint, CommitError, IfExists};
 
 /// A restore that is not published yet, and how far it is. Held by whoever raised its epoch last: every
 /// transaction compares the epoch, so that what an earlier holder still has under way cannot commit.
@@ -19,7 +19,7 @@ pub(super) struct Attempt {
     pub(super) segments: u64,
     pub(super) len: u64,
     pub(super) checkpoint: Option<Checkpoint>,
-    pub(super) label: Option<Label>,
+    pub(super) attempt_id: Option<AttemptId>,
 }
 
 impl Attempt {
@@ -31,7 +31,7 @@ impl Attempt {
     ) -> Result<Self, CommitError> {
         let name = options.target.name();
         transact(connection, |connection| {
-            if options.existing == Existing::Refuse {
+            if options.if_exists == IfExists::Refuse {
                 refuse_published(connection, tables, name)?;
             }
             match Self::take_over(connection, tables, name)? {
@@ -77,18 +77,20 @@ impl Attempt {
         connection: &mut dyn Connection,
         tables: &Tables,
         len: u64,
-        mark: &Checkpoint,
+        checkpoint: &Checkpoint,
     ) -> Result<(), CommitError> {
         let segments = self.segments + 1;
-        self.note(connection, tables, segments, len, mark).map_err(CommitError::NotCommitted)?;
+        self.note(connection, tables, segments, len, checkpoint).map_err(CommitError::NotCommitted)?;
         match connection.commit() {
             Ok(()) => {}
             Err(CommitError::NotCommitted(error)) => return Err(CommitError::NotCommitted(error)),
-            Err(CommitError::Unknown(error)) => self.look_for_commit(connection, tables, mark, error)?,
+            Err(CommitError::Unknown(error)) => {
+                self.look_for_commit(connection, tables, checkpoint, error)?
+            }
         }
         self.segments = segments;
         self.len = len;
-        self.checkpoint = Some(mark.clone());
+        self.checkpoint = Some(checkpoint.clone());
         Ok(())
     }
 
@@ -124,8 +126,8 @@ impl Attempt {
              VALUES (?1, 'growing', 1, ?2, 0, 0) RETURNING {COLUMNS}",
             tables.restores
         );
-        let label = options.label.as_ref().map_or(&[][..], Label::as_bytes);
-        let values = [Value::Text(options.target.name()), Value::Bytes(label)];
+        let attempt_id = options.attempt_id.as_ref().map_or(&[][..], AttemptId::as_bytes);
+        let values = [Value::Text(options.target.name()), Value::Bytes(attempt_id)];
         let row = connection.first_row(&sql, &values)?;
         Self::from_row(row.ok_or_else(|| io::Error::other("the database kept no row of a new restore"))?)
     }
@@ -144,7 +146,7 @@ impl Attempt {
             epoch: row.integer()?,
             segments: row.count()?,
             len: row.count()?,
-            label: label(&row.bytes()?)?,
+            attempt_id: attempt_id(&row.bytes()?)?,
             checkpoint: row.bytes_or_null()?.map(|bytes| checkpoint(&bytes)).transpose()?,
         })
     }
@@ -155,17 +157,17 @@ impl Attempt {
         tables: &Tables,
         segments: u64,
         len: u64,
-        mark: &Checkpoint,
+        checkpoint: &Checkpoint,
     ) -> io::Result<()> {
         let sql = format!(
             "UPDATE {} SET segments = ?3, length = ?4, checkpoint = ?5 \
              WHERE id = ?1 AND epoch = ?2 AND state = 'growing'",
             tables.restores
         );
-        let mark = mark.to_bytes();
+        let checkpoint = checkpoint.to_bytes();
         let [id, epoch] = self.key();
         let (segments, len) = (to_integer(segments)?, to_integer(len)?);
-        let values = [id, epoch, Value::Integer(segments), Value::Integer(len), Value::Bytes(&mark)];
+        let values = [id, epoch, Value::Integer(segments), Value::Integer(len), Value::Bytes(&checkpoint)];
         still_ours(connection.execute(&sql, &values)?)
     }
 
@@ -186,9 +188,9 @@ impl Attempt {
         self.check_rows(connection, tables)?;
         let name = options.target.name();
         let named = [Value::Text(name), Value::Integer(self.id)];
-        let replace = match options.existing {
-            Existing::Refuse => "NOTHING",
-            Existing::Replace => "UPDATE SET restore = excluded.restore",
+        let replace = match options.if_exists {
+            IfExists::Refuse => "NOTHING",
+            IfExists::Replace => "UPDATE SET restore = excluded.restore",
         };
         let sql = format!(
             "INSERT INTO {published} (name, restore) VALUES (?1, ?2) ON CONFLICT (name) DO {replace}"
@@ -229,12 +231,12 @@ impl Attempt {
         &mut self,
         connection: &mut dyn Connection,
         tables: &Tables,
-        mark: &Checkpoint,
+        checkpoint: &Checkpoint,
         lost: io::Error,
     ) -> Result<(), CommitError> {
         match self.look(connection, tables) {
             Ok(Some(found)) if found.segments == self.segments => Err(CommitError::NotCommitted(lost)),
-            Ok(Some(found)) if found.checkpoint.as_ref() == Some(mark) => Ok(()),
+            Ok(Some(found)) if found.checkpoint.as_ref() == Some(checkpoint) => Ok(()),
             _ => Err(CommitError::Unknown(lost)),
         }
     }
@@ -342,13 +344,13 @@ fn checkpoint(bytes: &[u8]) -> io::Result<Checkpoint> {
 }
 
 /// An empty one is none.
-fn label(bytes: &[u8]) -> io::Result<Option<Label>> {
+fn attempt_id(bytes: &[u8]) -> io::Result<Option<AttemptId>> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let max = Label::LEN_MAX;
+    let max = AttemptId::LEN_MAX;
     let message = || format!("a label of {} bytes where {max} are the most", bytes.len());
-    Label::new(bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, message())).map(Some)
+    AttemptId::new(bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, message())).map(Some)
 }
 
 /// What [`Attempt::from_row`] reads.

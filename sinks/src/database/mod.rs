@@ -8,7 +8,7 @@
 //! | table | a row is | columns |
 //! |---|---|---|
 //! | `cofferdam_published` | a target's name, and the restore that is published under it: the *pointer* | `name`, `restore` |
-//! | `cofferdam_restores` | a restore | `id` (never used twice), `name`, `state`, `epoch`, `label`, `segments`, `length`, `checkpoint` |
+//! | `cofferdam_restores` | a restore | `id` (never used twice), `name`, `state`, `epoch`, `attempt_id`, `segments`, `length`, `checkpoint` |
 //! | `cofferdam_chunks` | at most 1 MiB of a restore's bytes | `restore`, `position` (the offset of the first byte), `bytes` |
 //! | `cofferdam_version` | the version of this layout, 1; one row | `version` |
 //!
@@ -40,7 +40,7 @@
 //! # What can be seen, and when
 //!
 //! Committed rows are there for everyone who may read the table, long before the restore is published, so a
-//! sink's bytes are [`Visibility::Seen`](crate::Visibility::Seen): the engine holds each segment until its
+//! sink's bytes are [`Visibility::Visible`](crate::Visibility::Visible): the engine holds each segment until its
 //! digest is verified, and no unverified byte reaches the database at all. That is also what keeps
 //! transactions short: a segment's rows, its checkpoint and its COMMIT follow one another, and no transaction
 //! is open while the source is waited for.

@@ -2,7 +2,7 @@
 //! Knows neither the tables nor the database.
 
 use super::target::DatabaseTarget;
-use crate::{Existing, Label};
+use crate::{AttemptId, IfExists};
 
 /// How to restore into a database.
 #[derive(Clone, Debug)]
@@ -10,15 +10,15 @@ pub struct DatabaseOptions {
     /// The name to publish, and its tables.
     pub target: DatabaseTarget,
     /// What to do if the name is published already.
-    pub existing: Existing,
+    pub if_exists: IfExists,
     /// Says whose progress it is, to the caller of a later attempt: see
-    /// [`DatabaseSink::label`](super::DatabaseSink::label).
-    pub label: Option<Label>,
+    /// [`DatabaseSink::attempt_id`](super::DatabaseSink::attempt_id).
+    pub attempt_id: Option<AttemptId>,
 }
 
 impl DatabaseOptions {
     /// For a target that is not published yet, without a label.
     pub fn new(target: DatabaseTarget) -> Self {
-        Self { target, existing: Existing::Refuse, label: None }
+        Self { target, if_exists: IfExists::Refuse, attempt_id: None }
     }
 }

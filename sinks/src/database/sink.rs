@@ -11,20 +11,20 @@ use super::{
     target::Tables,
 };
 use crate::{
-    Checkpoint, CommitError, Label, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    AttemptId, Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
     cursor::{Committed, Cursor},
 };
 
 /// Restores into tables of a database. Its class is *atomic*.
 ///
 /// A segment's rows and its checkpoint are one transaction, durable when
-/// [`commit_segment`](StreamingSink::commit_segment) returns, so that there is no [`MakeDurable`]. The
-/// transaction begins with the segment's first byte; since the bytes are [`Visibility::Seen`], the engine has
+/// [`commit_segment`](StreamingSink::commit_segment) returns, so that there is no [`SyncTo`]. The
+/// transaction begins with the segment's first byte; since the bytes are [`Visibility::Visible`], the engine has
 /// the whole segment by then, and nothing waits for the source while it is open.
 ///
 /// A drop at any point keeps the committed segments for the next sink over the same target. That one goes on
 /// at its [`last_commit`](StreamingSink::last_commit), or starts over; nothing is offered to be proved
-/// ([`kept`](StreamingSink::kept)).
+/// ([`kept`](StreamingSink::resumable)).
 ///
 /// Publish checks that the rows are as many bytes as were committed, turns the pointer row, and then removes
 /// the rows of what it replaced. A crash, or an error, in the middle of that removal leaves rows that nothing
@@ -58,8 +58,8 @@ impl DatabaseSink {
 
     /// The label of the attempt that stands in the tables: an earlier one's, if there is something to go on
     /// from.
-    pub fn label(&self) -> Option<&Label> {
-        self.attempt.label.as_ref()
+    pub fn attempt_id(&self) -> Option<&AttemptId> {
+        self.attempt.attempt_id.as_ref()
     }
 
     /// An earlier attempt's progress is neither built upon nor overwritten by chance.
@@ -74,8 +74,8 @@ impl DatabaseSink {
 }
 
 impl StreamingSink for DatabaseSink {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Seen, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -120,13 +120,13 @@ impl StreamingSink for DatabaseSink {
         self.session.roll_back()
     }
 
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         if self.cursor.commit() == Committed::NothingOpen {
             let message = "a database is written in order, and no segment is open";
             return Err(CommitError::NotCommitted(misuse(message.into())));
         }
         let Self { session, tables, attempt, cursor, .. } = self;
-        session.commit(|connection| attempt.commit(connection, tables, cursor.committed_end(), mark))
+        session.commit(|connection| attempt.commit(connection, tables, cursor.committed_end(), checkpoint))
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
@@ -158,7 +158,7 @@ impl StreamingSink for DatabaseSink {
         None
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }

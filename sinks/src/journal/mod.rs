@@ -1,14 +1,14 @@
 //! The journal of a staged file: what the attempt is, how far it is durable, and whether it was about to be published.
 //! Knows nothing of the bytes whose progress it keeps; what follows from a journal is decided elsewhere.
 
-mod label;
+mod attempt_id;
 mod record;
 #[cfg(test)]
 mod tests;
 
 use std::{io, sync::Arc};
 
-pub use label::Label;
+pub use attempt_id::AttemptId;
 pub use record::WriterId;
 pub(crate) use record::{Announced, Header, Intent, Records, Slots};
 
@@ -68,8 +68,8 @@ impl Journal {
 
     /// Begins a journal in an empty file. Nothing is synced before there is progress to keep: a crash until then leaves a
     /// journal that says that there is none.
-    pub(crate) fn begin(&self, label: &Label) -> io::Result<()> {
-        self.file.write_all_at(&record::header(label), HEADER_AT)
+    pub(crate) fn begin(&self, attempt_id: &AttemptId) -> io::Result<()> {
+        self.file.write_all_at(&record::header(attempt_id), HEADER_AT)
     }
 
     /// Whether there is a slot in it.
@@ -78,9 +78,9 @@ impl Journal {
     }
 
     /// Keeps a mark, durably. Everything up to it is durable already.
-    pub(crate) fn keep(&mut self, mark: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
+    pub(crate) fn keep(&mut self, checkpoint: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
         unless(Bug::FootingSkipped, || self.settle(directory))?;
-        self.write_slot(Some(mark))
+        self.write_slot(Some(checkpoint))
     }
 
     /// Gives up, durably, the marks that it holds. Into both slots, one after the other: the first is enough for a crash,
@@ -94,10 +94,10 @@ impl Journal {
         self.write_slot(None)
     }
 
-    fn write_slot(&mut self, mark: Option<&Checkpoint>) -> io::Result<()> {
+    fn write_slot(&mut self, checkpoint: Option<&Checkpoint>) -> io::Result<()> {
         let exhausted = || io::Error::other("the journal's generations are used up");
         let generation = self.generation.checked_add(1).ok_or_else(exhausted)?;
-        let slot = record::slot(generation, mark);
+        let slot = record::slot(generation, checkpoint);
         self.file.write_all_at(&slot, slot_at(generation))?;
         when(Bug::BothSlotsAtOnce, || self.file.write_all_at(&slot, slot_at(generation + 1)))?;
         retried(Bug::SyncRetried, || self.file.sync_data())?;

@@ -6,10 +6,10 @@
 //! them. What was never written reads as zeros, or the file ends before it.
 //!
 //! ```text
-//!    0  header, 512 bytes: magic 8, version u32, label length u32, label, zeros, CRC-32
+//!    0  header, 512 bytes: magic 8, version u32, attempt_id length u32, attempt_id, zeros, CRC-32
 //!  512  intent, 128 bytes: magic 8, inode u64, length u64, modified i64, its nanoseconds u32, nanoseconds of created u32,
 //!       created i64, writer 24, mode u32, zeros, CRC-32
-//! 4096  slot A, 512 bytes: generation u64, mark 192, kind u32, zeros, CRC-32       odd generations
+//! 4096  slot A, 512 bytes: generation u64, checkpoint 192, kind u32, zeros, CRC-32       odd generations
 //! 8192  slot B, 512 bytes: the same                                                even generations
 //! ```
 //!
@@ -18,7 +18,7 @@
 //!
 //! A slot's kind is 0, a mark, or 1, none: earlier marks are given up, and the mark's bytes are zeros.
 
-use super::Label;
+use super::AttemptId;
 use crate::{
     Checkpoint,
     sector::{self, CRC_LEN, is_whole, u32_at, u64_at},
@@ -41,7 +41,7 @@ pub(crate) enum Header {
         version: u32,
     },
     /// The attempt's label.
-    Valid(Label),
+    Valid(AttemptId),
 }
 
 /// What stands in the place of one slot.
@@ -57,7 +57,7 @@ pub(crate) enum Slot {
         /// Counts the slots that were written, from 1. The greater one is the newer one.
         generation: u64,
         /// The mark; none where earlier ones were given up.
-        mark: Option<Checkpoint>,
+        checkpoint: Option<Checkpoint>,
     },
 }
 
@@ -72,7 +72,7 @@ pub(crate) enum Slots {
         /// Its generation.
         generation: u64,
         /// The mark; none where earlier ones were given up.
-        mark: Option<Checkpoint>,
+        checkpoint: Option<Checkpoint>,
     },
     /// Both were written and neither is whole. No crash does that.
     BothBad,
@@ -82,7 +82,7 @@ impl Slots {
     /// Generation and mark of the newest whole slot.
     pub(crate) fn newest(&self) -> Option<(u64, Option<Checkpoint>)> {
         match self {
-            Self::Mark { generation, mark } => Some((*generation, mark.clone())),
+            Self::Mark { generation, checkpoint } => Some((*generation, checkpoint.clone())),
             Self::None | Self::BothBad => None,
         }
     }
@@ -139,13 +139,16 @@ impl Records {
     /// What both slots say together.
     pub(crate) fn verdict(&self) -> Slots {
         match &self.slots {
-            [Slot::Valid { generation, mark }, Slot::Empty | Slot::Torn]
-            | [Slot::Empty | Slot::Torn, Slot::Valid { generation, mark }] => {
-                Slots::Mark { generation: *generation, mark: mark.clone() }
+            [Slot::Valid { generation, checkpoint }, Slot::Empty | Slot::Torn]
+            | [Slot::Empty | Slot::Torn, Slot::Valid { generation, checkpoint }] => {
+                Slots::Mark { generation: *generation, checkpoint: checkpoint.clone() }
             }
-            [Slot::Valid { generation: a, mark: mark_a }, Slot::Valid { generation: b, mark: mark_b }] => {
-                let (generation, mark) = if a > b { (*a, mark_a) } else { (*b, mark_b) };
-                Slots::Mark { generation, mark: mark.clone() }
+            [
+                Slot::Valid { generation: a, checkpoint: mark_a },
+                Slot::Valid { generation: b, checkpoint: mark_b },
+            ] => {
+                let (generation, checkpoint) = if a > b { (*a, mark_a) } else { (*b, mark_b) };
+                Slots::Mark { generation, checkpoint: checkpoint.clone() }
             }
             [Slot::Torn, Slot::Torn] => Slots::BothBad,
             [Slot::Empty, Slot::Empty | Slot::Torn] | [Slot::Torn, Slot::Empty] => Slots::None,
@@ -159,23 +162,23 @@ pub(crate) fn slot_at(generation: u64) -> u64 {
 }
 
 /// The header of a new journal.
-pub(crate) fn header(label: &Label) -> [u8; RECORD_LEN] {
+pub(crate) fn header(attempt_id: &AttemptId) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(&HEADER_MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    let label = label.as_bytes();
-    let len = u32::try_from(label.len()).unwrap_or(u32::MAX); // at most Label::LEN_MAX
+    let attempt_id = attempt_id.as_bytes();
+    let len = u32::try_from(attempt_id.len()).unwrap_or(u32::MAX); // at most Label::LEN_MAX
     bytes[12..LABEL_AT].copy_from_slice(&len.to_le_bytes());
-    bytes[LABEL_AT..][..label.len()].copy_from_slice(label);
+    bytes[LABEL_AT..][..attempt_id.len()].copy_from_slice(attempt_id);
     sealed(bytes)
 }
 
 /// A slot.
-pub(crate) fn slot(generation: u64, mark: Option<&Checkpoint>) -> [u8; RECORD_LEN] {
+pub(crate) fn slot(generation: u64, checkpoint: Option<&Checkpoint>) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(&generation.to_le_bytes());
-    match mark {
-        Some(mark) => bytes[8..KIND_AT].copy_from_slice(&mark.to_bytes()),
+    match checkpoint {
+        Some(checkpoint) => bytes[8..KIND_AT].copy_from_slice(&checkpoint.to_bytes()),
         None => bytes[KIND_AT..][..4].copy_from_slice(&NO_MARK.to_le_bytes()),
     }
     sealed(bytes)
@@ -213,8 +216,8 @@ fn parse_header(found: [u8; RECORD_LEN], behind: Option<&[u8]>) -> Header {
         return Header::Foreign { version };
     }
     let len = usize::try_from(u32_at(&found, 12)).unwrap_or(usize::MAX);
-    let label = found[LABEL_AT..].get(..len).and_then(Label::new);
-    label.map_or(Header::Torn, Header::Valid)
+    let attempt_id = found[LABEL_AT..].get(..len).and_then(AttemptId::new);
+    attempt_id.map_or(Header::Torn, Header::Valid)
 }
 
 fn parse_slot(found: [u8; RECORD_LEN], parity: u64) -> Slot {
@@ -225,11 +228,11 @@ fn parse_slot(found: [u8; RECORD_LEN], parity: u64) -> Slot {
     if !is_whole(&found) || generation == 0 || slot_at(generation) != slot_at(parity) {
         return Slot::Torn;
     }
-    let mut mark = [0; Checkpoint::LEN];
-    mark.copy_from_slice(&found[8..KIND_AT]);
+    let mut checkpoint = [0; Checkpoint::LEN];
+    checkpoint.copy_from_slice(&found[8..KIND_AT]);
     match u32_at(&found, KIND_AT) {
-        MARK => Slot::Valid { generation, mark: Some(Checkpoint::from_bytes(mark)) },
-        NO_MARK => Slot::Valid { generation, mark: None },
+        MARK => Slot::Valid { generation, checkpoint: Some(Checkpoint::from_bytes(checkpoint)) },
+        NO_MARK => Slot::Valid { generation, checkpoint: None },
         _ => Slot::Torn,
     }
 }
@@ -305,5 +308,5 @@ const _: () = assert!(INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
 const _: () =
     assert!(SLOT_A_AT.is_multiple_of(SECTOR_LEN as u64) && SLOT_B_AT.is_multiple_of(SECTOR_LEN as u64));
 const _: () = assert!(MODE_AT + 4 + CRC_LEN <= INTENT_LEN);
-const _: () = assert!(LABEL_AT + Label::LEN_MAX + CRC_LEN <= RECORD_LEN);
+const _: () = assert!(LABEL_AT + AttemptId::LEN_MAX + CRC_LEN <= RECORD_LEN);
 const _: () = assert!(KIND_AT + 4 + CRC_LEN <= RECORD_LEN);

@@ -21,12 +21,12 @@ const ANNOUNCED: Announced = Announced {
     mode_due: Some(0o640),
 };
 
-fn mark(fill: u8) -> Checkpoint {
+fn checkpoint(fill: u8) -> Checkpoint {
     Checkpoint::from_bytes([fill; Checkpoint::LEN])
 }
 
-fn label() -> Label {
-    Label::new(&(1..=100).collect::<Vec<u8>>()).unwrap()
+fn attempt_id() -> AttemptId {
+    AttemptId::new(&(1..=100).collect::<Vec<u8>>()).unwrap()
 }
 
 /// A journal written as an attempt writes it: with this many marks, of which the last two stay, and maybe an intent.
@@ -35,9 +35,9 @@ fn written(marks: u8, announced: Option<Announced>) -> Vec<u8> {
     let disk = Disk::open(directory.path()).unwrap();
     let file = disk.create("journal".as_ref()).unwrap();
     let mut journal = Journal::new(file, 0);
-    journal.begin(&label()).unwrap();
+    journal.begin(&attempt_id()).unwrap();
     for fill in 1..=marks {
-        journal.keep(&mark(fill), &disk).unwrap();
+        journal.keep(&checkpoint(fill), &disk).unwrap();
     }
     if let Some(announced) = announced {
         journal.intend(&announced, &disk).unwrap();
@@ -71,7 +71,7 @@ fn the_bytes_are_those_of_the_description() {
     assert_eq!(journal.len(), SLOT_B.end);
     let mut expected = vec![0; SLOT_B.end];
     expected[..16].copy_from_slice(b"CFDJHEAD\x02\0\0\0\x64\0\0\0");
-    expected[16..116].copy_from_slice(label().as_bytes());
+    expected[16..116].copy_from_slice(attempt_id().as_bytes());
     expected[512..520].copy_from_slice(b"CFDINTNT");
     expected[520..528].copy_from_slice(b"\x18\x17\x16\x15\x14\x13\x12\x11");
     expected[528..536].copy_from_slice(b"\x08\x07\x06\x05\x04\x03\x02\x01");
@@ -101,9 +101,9 @@ fn what_was_written_is_read_and_the_newest_mark_counts() {
     for (marks, newest) in [(0, None), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, Some(4))] {
         for announced in [None, Some(ANNOUNCED)] {
             let records = Records::parse(&written(marks, announced));
-            assert_eq!(records.header, Header::Valid(label()));
+            assert_eq!(records.header, Header::Valid(attempt_id()));
             assert_eq!(records.intent, announced.map_or(Intent::None, Intent::Valid));
-            let expected = newest.map(|newest: u8| (u64::from(newest), Some(mark(newest))));
+            let expected = newest.map(|newest: u8| (u64::from(newest), Some(checkpoint(newest))));
             assert_eq!(records.verdict().newest(), expected);
         }
     }
@@ -174,8 +174,14 @@ fn a_truncation_takes_what_lies_behind_it_and_spoils_the_record_that_it_is_in() 
 fn one_bad_slot_costs_one_mark_and_two_are_not_taken_for_none() {
     use record::Slot;
 
-    let valid = |generation: u8| Slot::Valid { generation: generation.into(), mark: Some(mark(generation)) };
-    let newest = |generation: u8| Slots::Mark { generation: generation.into(), mark: Some(mark(generation)) };
+    let valid = |generation: u8| Slot::Valid {
+        generation: generation.into(),
+        checkpoint: Some(checkpoint(generation)),
+    };
+    let newest = |generation: u8| Slots::Mark {
+        generation: generation.into(),
+        checkpoint: Some(checkpoint(generation)),
+    };
     let cases = [
         ([Slot::Empty, Slot::Empty], Slots::None),
         ([Slot::Torn, Slot::Empty], Slots::None),
@@ -200,7 +206,7 @@ fn a_slot_in_the_other_ones_place_is_not_believed() {
     journal.copy_within(SLOT_A, SLOT_B.start);
     let records = Records::parse(&journal);
     assert_eq!(records.slots[1], record::Slot::Torn);
-    assert_eq!(records.verdict().newest(), Some((1, Some(mark(1)))));
+    assert_eq!(records.verdict().newest(), Some((1, Some(checkpoint(1)))));
 }
 
 #[test]
@@ -212,7 +218,7 @@ fn whole_records_with_impossible_contents_are_torn_ones_and_other_versions_are_n
         journal[HEADER.end - 4..HEADER.end].copy_from_slice(&crc.to_le_bytes());
         Records::parse(&journal).header
     };
-    assert_eq!(header(|_| ()), Header::Valid(label()));
+    assert_eq!(header(|_| ()), Header::Valid(attempt_id()));
     assert_eq!(header(|bytes| bytes[0] ^= 1), Header::Torn);
     assert_eq!(header(|bytes| bytes[8] = 1), Header::Foreign { version: 1 });
     assert_eq!(header(|bytes| bytes[12..14].copy_from_slice(&385_u16.to_le_bytes())), Header::Torn);
@@ -248,12 +254,12 @@ fn given_up_marks_are_gone_for_good_and_the_next_mark_is_newer() {
     let file = disk.create("journal".as_ref()).unwrap();
     let newest = || Journal::read(&*file).unwrap().verdict().newest();
     let mut journal = Journal::new(file.clone(), 0);
-    journal.begin(&label()).unwrap();
+    journal.begin(&attempt_id()).unwrap();
     journal.forget(&disk).unwrap();
     assert_eq!(newest(), None);
     for (fill, generation) in [(1, 1), (2, 4), (3, 7)] {
-        journal.keep(&mark(fill), &disk).unwrap();
-        assert_eq!(newest(), Some((generation, Some(mark(fill)))));
+        journal.keep(&checkpoint(fill), &disk).unwrap();
+        assert_eq!(newest(), Some((generation, Some(checkpoint(fill)))));
         journal.forget(&disk).unwrap();
         assert_eq!(newest(), Some((generation + 2, None)));
     }
@@ -284,8 +290,8 @@ fn what_is_not_known_or_not_due_is_announced_as_such() {
 
 #[test]
 fn a_label_has_a_limit() {
-    assert!(Label::new(&[1; Label::LEN_MAX]).is_some());
-    assert!(Label::new(&[1; Label::LEN_MAX + 1]).is_none());
+    assert!(AttemptId::new(&[1; AttemptId::LEN_MAX]).is_some());
+    assert!(AttemptId::new(&[1; AttemptId::LEN_MAX + 1]).is_none());
 }
 
 #[test]
@@ -294,5 +300,5 @@ fn the_last_generation_ends_the_journal_and_does_not_wrap() {
     let disk = Disk::open(directory.path()).unwrap();
     let file = disk.create("journal".as_ref()).unwrap();
     let mut journal = Journal::new(file, u64::MAX);
-    assert!(journal.keep(&mark(1), &disk).is_err());
+    assert!(journal.keep(&checkpoint(1), &disk).is_err());
 }

@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 #[cfg(target_os = "linux")]
 pub(crate) use self::region::Region;
 use crate::{
-    Checkpoint, CommitError, Existing, MakeDurable, PositionedWrite, Profile, StageOptions, StreamingSink,
-    TargetError, Visibility,
+    Checkpoint, CommitError, IfExists, PositionedWrite, SinkCapabilities, StageOptions, StreamingSink,
+    SyncTo, TargetError, Visibility,
     cursor::Cursor,
-    ledger::Ledger,
     seeded::{Bug, unless},
-    staged::{notice::is_refusal, place::Place, room},
-    storage::{Likeness, Lock, Mapping, Storage, StorageFile},
+    staged::{free_space, notice::is_refusal, target_dir::TargetDir},
+    storage::{CopiedMetadata, Lock, Mapping, Storage, StorageFile},
+    written::WrittenRanges,
 };
 
 /// A file that is written through a memory map and becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -39,7 +39,7 @@ use crate::{
 /// for everything. Measure before you choose it (`bench/benches/mapped.rs`); two processors are too few.
 ///
 /// It cannot resume, nothing is durable before publish, and writers of the same target do not exclude each other: each
-/// publishes a whole file, and with [`Existing::Refuse`] the second one is told that the target exists.
+/// publishes a whole file, and with [`IfExists::Refuse`] the second one is told that the target exists.
 ///
 /// Linux 5.14 or newer, on tmpfs, ext4 or XFS; elsewhere creation answers [`io::ErrorKind::Unsupported`]. A disk that
 /// fails to read back a page that it took moments before, under memory pressure, still ends the process with SIGBUS.
@@ -49,9 +49,9 @@ pub struct MappedFile {
     file: Option<Arc<dyn StorageFile>>,
     shared: Arc<Shared>,
     name: OsString,
-    existing: Existing,
+    if_exists: IfExists,
     /// The target's real directory, where it is one.
-    place: Option<Place>,
+    target_dir: Option<TargetDir>,
     cursor: Cursor,
 }
 
@@ -62,18 +62,18 @@ impl MappedFile {
     /// Everything about the target that would fail at the end, and can be seen at the start; no room; a length that is not
     /// known: see [`TargetError`].
     pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
-        let place = Place::resolve(target, options.existing)?;
-        place.check()?;
+        let target_dir = TargetDir::resolve(target, options.if_exists)?;
+        target_dir.check()?;
         let Some(len) = options.expected_len else {
-            return Err(TargetError::LengthUnknown { path: place.path().into() });
+            return Err(TargetError::LengthUnknown { path: target_dir.path().into() });
         };
-        room::check(&place, len, 0)?;
-        match Self::on(place.storage.clone(), &place.name, options.existing, len) {
+        free_space::check(&target_dir, len, 0)?;
+        match Self::on(target_dir.storage.clone(), &target_dir.name, options.if_exists, len) {
             Ok(mut sink) => {
-                sink.place = Some(place);
+                sink.target_dir = Some(target_dir);
                 Ok(sink)
             }
-            Err(error) => Err(refusal(&place, len, error)),
+            Err(error) => Err(refusal(&target_dir, len, error)),
         }
     }
 
@@ -82,22 +82,23 @@ impl MappedFile {
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] where there are no unnamed files or no maps; [`io::ErrorKind::StorageFull`];
     /// [`io::ErrorKind::ResourceBusy`] while another writer is publishing; the medium's own.
-    pub fn on(storage: Arc<dyn Storage>, name: &OsStr, existing: Existing, len: u64) -> io::Result<Self> {
+    pub fn on(storage: Arc<dyn Storage>, name: &OsStr, if_exists: IfExists, len: u64) -> io::Result<Self> {
         remove_stale(&*storage, &linked_name(name))?;
         let file = storage.create_unnamed()?;
         // Whoever finds it under its passing name sees that it is not stale.
         file.try_lock()?;
         let mapping = file.map(len)?;
-        let shared =
-            Shared { writing: Mutex::new(Writing { ledger: Ledger::new(len), mapping: Some(mapping) }) };
+        let shared = Shared {
+            writing: Mutex::new(Writing { written: WrittenRanges::new(len), mapping: Some(mapping) }),
+        };
         let (file, shared) = (Some(file), Arc::new(shared));
         Ok(Self {
             storage,
             file,
             shared,
             name: name.into(),
-            existing,
-            place: None,
+            if_exists,
+            target_dir: None,
             cursor: Cursor::default(),
         })
     }
@@ -107,7 +108,7 @@ impl MappedFile {
     /// is made read-only again.
     fn finish(&self, file: &dyn StorageFile, len: u64) -> io::Result<()> {
         file.set_len(len)?;
-        if let Likeness::New { mode } = file.take_likeness(&self.name, self.existing)? {
+        if let CopiedMetadata::New { mode } = file.copy_metadata_from(&self.name, self.if_exists)? {
             // Nobody can see it yet.
             file.give_mode(mode).or_else(|error| if is_refusal(&error) { Ok(()) } else { Err(error) })?;
         }
@@ -117,9 +118,9 @@ impl MappedFile {
 
     /// Gives the file the target's name. After `Ok`, and only then, the target is new.
     fn put(&self, file: &dyn StorageFile) -> Result<(), CommitError> {
-        let done = match self.existing {
-            Existing::Refuse => file.link(&self.name),
-            Existing::Replace => self.replace(file),
+        let done = match self.if_exists {
+            IfExists::Refuse => file.link(&self.name),
+            IfExists::Replace => self.replace(file),
         };
         done.map_err(|error| {
             // A file system behind a network can do a link or a rename and lose the reply.
@@ -136,8 +137,8 @@ impl MappedFile {
     fn settle(&self, file: &dyn StorageFile) -> io::Result<()> {
         file.sync_all()?;
         self.storage.sync()?;
-        match &self.place {
-            Some(place) => place.check_put(file.id()?).and_then(|()| place.check_path()),
+        match &self.target_dir {
+            Some(target_dir) => target_dir.check_put(file.id()?).and_then(|()| target_dir.check_path()),
             None => Ok(()),
         }
     }
@@ -147,7 +148,7 @@ impl MappedFile {
         // Another writer may have crashed there since this one began.
         remove_stale(&*self.storage, &passing)?;
         file.link(&passing)?;
-        self.storage.rename(&passing, &self.name, Existing::Replace).inspect_err(|_| {
+        self.storage.rename(&passing, &self.name, IfExists::Replace).inspect_err(|_| {
             // The next writer removes it as well.
             let _ = self.storage.remove(&passing);
         })
@@ -155,8 +156,8 @@ impl MappedFile {
 }
 
 impl StreamingSink for MappedFile {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -174,19 +175,19 @@ impl StreamingSink for MappedFile {
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
-        self.shared.writing.lock().ledger.cut(start);
+        self.shared.writing.lock().written.cut(start);
         Ok(())
     }
 
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        self.shared.writing.lock().ledger.check_live().map_err(CommitError::NotCommitted)?;
+        self.shared.writing.lock().written.check_live().map_err(CommitError::NotCommitted)?;
         self.cursor.commit();
         Ok(())
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
-        self.shared.writing.lock().ledger.check_complete(plain_len).map_err(CommitError::NotCommitted)?;
+        self.shared.writing.lock().written.check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
         self.shared.close();
         let gone = || CommitError::NotCommitted(io::Error::other("the sink was published or discarded"));
@@ -206,7 +207,7 @@ impl StreamingSink for MappedFile {
         Some(self.shared.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
@@ -229,7 +230,7 @@ struct Shared {
 }
 
 struct Writing {
-    ledger: Ledger,
+    written: WrittenRanges,
     /// Gone when the ledger is closed: a handle that stays behind holds no room.
     mapping: Option<Arc<dyn Mapping>>,
 }
@@ -237,14 +238,14 @@ struct Writing {
 impl Shared {
     fn close(&self) {
         let mut writing = self.writing.lock();
-        writing.ledger.close();
+        writing.written.close();
         writing.mapping = None;
     }
 
     /// The map, for bytes that may be written.
     fn claim(&self, at: u64, len: usize) -> io::Result<Arc<dyn Mapping>> {
         let mut writing = self.writing.lock();
-        writing.ledger.claim(at, len)?;
+        writing.written.claim(at, len)?;
         writing.mapping.clone().ok_or_else(|| io::Error::other("the file is no longer mapped"))
     }
 }
@@ -252,7 +253,7 @@ impl Shared {
 impl PositionedWrite for Shared {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let mapping = self.claim(at, data.len())?;
-        mapping.write_at(data, at).inspect_err(|error| self.writing.lock().ledger.fail_for(error))
+        mapping.write_at(data, at).inspect_err(|error| self.writing.lock().written.fail_for(error))
     }
 }
 
@@ -271,28 +272,29 @@ fn remove_stale(storage: &dyn Storage, passing: &OsStr) -> io::Result<()> {
 /// `.NAME.cofferdam-mapped`, of a long name its beginning. Two long names may share one: then of two publishes at once
 /// one fails.
 fn linked_name(target: &OsStr) -> OsString {
-    let room = NAME_LEN_MAX - PREFIX.len() - SUFFIX.len();
+    let free_space = NAME_LEN_MAX - PREFIX.len() - SUFFIX.len();
     let head = target.as_bytes();
     // Names need not be UTF-8, but some file systems insist: no sequence is cut.
     let starts = |at: &usize| head.get(*at).is_none_or(|byte| byte & 0b1100_0000 != 0b1000_0000);
-    let end = (0..=room.min(head.len())).rev().find(starts).unwrap_or(0);
+    let end = (0..=free_space.min(head.len())).rev().find(starts).unwrap_or(0);
     OsString::from_vec([PREFIX, &head[..end], SUFFIX].concat())
 }
 
 /// Why the sink could not be made, as a caller who named a path wants to hear it.
-fn refusal(place: &Place, needed: u64, error: io::Error) -> TargetError {
-    let directory = place.directory_path();
+fn refusal(target_dir: &TargetDir, needed: u64, error: io::Error) -> TargetError {
+    let directory = target_dir.directory_path();
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             TargetError::NoRoom { directory, needed, free: None }
         }
-        io::ErrorKind::FileTooLarge => TargetError::TooLarge { path: place.path().into(), needed },
+        io::ErrorKind::FileTooLarge => TargetError::TooLarge { path: target_dir.path().into(), needed },
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             TargetError::NotWritable { directory, source: error }
         }
-        io::ErrorKind::ResourceBusy => {
-            TargetError::Held { path: place.path().into(), staging: place.sibling(&linked_name(&place.name)) }
-        }
+        io::ErrorKind::ResourceBusy => TargetError::Held {
+            path: target_dir.path().into(),
+            staging: target_dir.sibling(&linked_name(&target_dir.name)),
+        },
         _ => TargetError::io(&directory, "map a file in", error),
     }
 }

@@ -38,7 +38,7 @@ impl Region {
             return Err(too_large());
         }
         let map_len = usize::try_from(len).map_err(|_| too_large())?;
-        take_room(file, len)?;
+        preallocate(file, len)?;
         let map = MmapOptions::new().len(map_len).map_raw(file)?;
         let region = Region { map, len: map_len, busy: Mutex::default() };
         region.populate(0..map_len.min(1)).map_err(|error| match error.raw_os_error() {
@@ -84,7 +84,7 @@ impl Region {
     fn copy_in(&self, range: Range<usize>, data: &[u8]) -> io::Result<()> {
         for (piece, at) in data.chunks(PIECE_LEN).zip(range.step_by(PIECE_LEN)) {
             self.populate(at..at + piece.len())?;
-            // SAFETY: `claim` has found that the range lies within the map, which lives as long as `self`, and that no other
+            // SAFETY: `locked_file` has found that the range lies within the map, which lives as long as `self`, and that no other
             // thread writes it; nothing reads through the map or hands out references into it, so `piece` is elsewhere.
             unsafe {
                 std::ptr::copy_nonoverlapping(piece.as_ptr(), self.map.as_mut_ptr().add(at), piece.len());
@@ -104,7 +104,7 @@ impl Mapping for Region {
 }
 
 /// Takes the room of the whole file, where that means that no store will need more of it.
-fn take_room(file: &File, len: u64) -> io::Result<()> {
+fn preallocate(file: &File, len: u64) -> io::Result<()> {
     let unsupported = |what: &str| {
         let message = format!("{what}; files are mapped on tmpfs, ext4 and XFS");
         Err(io::Error::new(io::ErrorKind::Unsupported, message))

@@ -10,12 +10,12 @@ use std::{
 
 use super::*;
 use crate::{
-    conformance::{Specimen, check_all},
-    simulation::{SimulatedDisk, Watched},
+    conformance::{SinkUnderTest, check_all},
+    simulation::{HookedStorage, SimulatedDisk},
 };
 
-fn options(existing: Existing, len: u64) -> StageOptions {
-    StageOptions { existing, expected_len: Some(len), ..StageOptions::default() }
+fn options(if_exists: IfExists, len: u64) -> StageOptions {
+    StageOptions { if_exists, expected_len: Some(len), ..StageOptions::default() }
 }
 
 /// A directory where files can be mapped: a system's temporary files may lie where they cannot.
@@ -38,13 +38,13 @@ fn the_mapped_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
         let violations = check_all(&mut || {
             // Unique names, and one test thread makes them: the order with other accesses does not matter.
             let path = directory.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
-            let existing = match old {
-                Some(old) => fs::write(&path, old).map(|()| Existing::Replace).unwrap(),
-                None => Existing::Refuse,
+            let if_exists = match old {
+                Some(old) => fs::write(&path, old).map(|()| IfExists::Replace).unwrap(),
+                None => IfExists::Refuse,
             };
             // More than any rule writes: a shorter stream is published with its own length.
-            let sink = MappedFile::create(&path, &options(existing, 4 << 20)).unwrap();
-            Specimen::new(sink, move || fs::read(&path).ok())
+            let sink = MappedFile::create(&path, &options(if_exists, 4 << 20)).unwrap();
+            SinkUnderTest::new(sink, move || fs::read(&path).ok())
         });
         assert!(violations.is_empty(), "{violations:#?}");
         let left = names(directory.path());
@@ -54,7 +54,7 @@ fn the_mapped_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
 
 #[test]
 fn a_file_system_that_cannot_do_it_says_so() {
-    let error = MappedFile::create(Path::new("/proc/target"), &options(Existing::Refuse, 3)).unwrap_err();
+    let error = MappedFile::create(Path::new("/proc/target"), &options(IfExists::Refuse, 3)).unwrap_err();
     assert!(matches!(error, TargetError::NoRoom { .. } | TargetError::Io { .. }), "{error:?}");
 }
 
@@ -62,7 +62,7 @@ fn a_file_system_that_cannot_do_it_says_so() {
 fn nothing_has_a_name_before_publish() {
     let directory = scratch();
     let path = directory.path().join("target");
-    let mut sink = MappedFile::create(&path, &options(Existing::Refuse, 5)).unwrap();
+    let mut sink = MappedFile::create(&path, &options(IfExists::Refuse, 5)).unwrap();
     sink.positioned().unwrap().write_at(0, b"whole").unwrap();
     assert!(names(directory.path()).is_empty());
     sink.publish(5).unwrap();
@@ -76,7 +76,7 @@ fn a_length_that_is_not_known_and_one_without_room_are_refused_before_the_first_
     let path = directory.path().join("target");
     let unknown = StageOptions { expected_len: None, ..StageOptions::default() };
     assert!(matches!(MappedFile::create(&path, &unknown), Err(TargetError::LengthUnknown { .. })));
-    let endless = MappedFile::create(&path, &options(Existing::Refuse, 1 << 60));
+    let endless = MappedFile::create(&path, &options(IfExists::Refuse, 1 << 60));
     assert!(matches!(endless, Err(TargetError::NoRoom { .. })), "{endless:?}");
     assert!(names(directory.path()).is_empty());
 }
@@ -85,7 +85,7 @@ fn a_length_that_is_not_known_and_one_without_room_are_refused_before_the_first_
 fn a_target_that_appears_meanwhile_is_not_replaced() {
     let directory = scratch();
     let path = directory.path().join("target");
-    let mut sink = MappedFile::create(&path, &options(Existing::Refuse, 3)).unwrap();
+    let mut sink = MappedFile::create(&path, &options(IfExists::Refuse, 3)).unwrap();
     sink.positioned().unwrap().write_at(0, b"new").unwrap();
     fs::write(&path, b"appeared").unwrap();
     let Err(CommitError::NotCommitted(error)) = sink.publish(3) else { panic!("replaced") };
@@ -102,10 +102,10 @@ fn what_a_crash_left_between_link_and_rename_is_removed_and_a_held_one_is_not() 
     fs::write(&passing, b"whole, and not renamed").unwrap();
     let other = File::open(&passing).unwrap();
     rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let held = MappedFile::create(&path, &options(Existing::Replace, 3));
+    let held = MappedFile::create(&path, &options(IfExists::Replace, 3));
     assert!(matches!(&held, Err(TargetError::Held { staging, .. }) if *staging == passing), "{held:?}");
     drop(other);
-    let mut sink = MappedFile::create(&path, &options(Existing::Replace, 3)).unwrap();
+    let mut sink = MappedFile::create(&path, &options(IfExists::Replace, 3)).unwrap();
     sink.positioned().unwrap().write_at(0, b"new").unwrap();
     sink.publish(3).unwrap();
     assert_eq!(names(directory.path()), ["target"]);
@@ -117,7 +117,7 @@ fn what_another_writers_crash_left_while_this_one_wrote_is_in_nobodys_way() {
     let directory = scratch();
     let path = directory.path().join("target");
     fs::write(&path, b"old").unwrap();
-    let mut sink = MappedFile::create(&path, &options(Existing::Replace, 3)).unwrap();
+    let mut sink = MappedFile::create(&path, &options(IfExists::Replace, 3)).unwrap();
     sink.positioned().unwrap().write_at(0, b"new").unwrap();
     fs::write(directory.path().join(".target.cofferdam-mapped"), b"whole, and not renamed").unwrap();
     sink.publish(3).unwrap();
@@ -131,7 +131,7 @@ fn a_long_name_is_cut_between_its_characters() {
     for name in ["n".repeat(255), "\u{1F512}".repeat(63)] {
         let path: PathBuf = directory.path().join(&name);
         fs::write(&path, b"old").unwrap();
-        let mut sink = MappedFile::create(&path, &options(Existing::Replace, 3)).unwrap();
+        let mut sink = MappedFile::create(&path, &options(IfExists::Replace, 3)).unwrap();
         sink.positioned().unwrap().write_at(0, b"new").unwrap();
         sink.publish(3).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -161,14 +161,14 @@ fn a_power_cut_at_any_point_leaves_the_old_target_or_the_new_one() {
             }
         };
         let before = look.clone();
-        let storage = Watched::new(Arc::new(disk.clone()), move |call| {
+        let storage = HookedStorage::new(Arc::new(disk.clone()), move |call| {
             if call.operation.changes() {
                 before();
             }
             None
         });
-        let existing = if old.is_some() { Existing::Replace } else { Existing::Refuse };
-        let mut sink = MappedFile::on(Arc::new(storage), OsStr::new("target"), existing, 6_000).unwrap();
+        let if_exists = if old.is_some() { IfExists::Replace } else { IfExists::Refuse };
+        let mut sink = MappedFile::on(Arc::new(storage), OsStr::new("target"), if_exists, 6_000).unwrap();
         let writer = sink.positioned().unwrap();
         writer.write_at(2_000, &stream[2_000..]).unwrap();
         writer.write_at(0, &stream[..2_000]).unwrap();

@@ -33,7 +33,7 @@ pub(super) struct Welcome {
 
 /// Whose answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum ReplyKind {
     Stream,
     Durability,
 }
@@ -90,16 +90,16 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) fn ask(&self, request: &Request<'_>, lane: Lane) -> Result<Reply, PeerError> {
+    pub(super) fn ask(&self, request: &Request<'_>, reply_kind: ReplyKind) -> Result<Reply, PeerError> {
         self.tell(request)?;
-        self.answer(lane)
+        self.answer(reply_kind)
     }
 
     /// Waits for the next answer of a lane.
-    pub(super) fn answer(&self, lane: Lane) -> Result<Reply, PeerError> {
+    pub(super) fn answer(&self, reply_kind: ReplyKind) -> Result<Reply, PeerError> {
         let mut inbox = self.inbox.lock();
         loop {
-            if let Some(reply) = inbox.slot(lane).take() {
+            if let Some(reply) = inbox.slot(reply_kind).take() {
                 return Ok(reply);
             }
             if let Some(error) = &inbox.over {
@@ -121,7 +121,7 @@ impl Connection {
     /// Why the receiver closed, if it said so.
     fn last_words(&self) -> Option<PeerError> {
         for _ in 0..LAST_WORDS_MAX {
-            match self.answer(Lane::Stream) {
+            match self.answer(ReplyKind::Stream) {
                 Err(error) if error.is_answer() => return Some(error),
                 Err(_) => return None,
                 Ok(_) => {}
@@ -132,10 +132,10 @@ impl Connection {
 }
 
 impl Inbox {
-    fn slot(&mut self, lane: Lane) -> &mut Option<Reply> {
-        match lane {
-            Lane::Stream => &mut self.stream,
-            Lane::Durability => &mut self.durability,
+    fn slot(&mut self, reply_kind: ReplyKind) -> &mut Option<Reply> {
+        match reply_kind {
+            ReplyKind::Stream => &mut self.stream,
+            ReplyKind::Durability => &mut self.durability,
         }
     }
 
@@ -149,8 +149,9 @@ impl Inbox {
             }
             Ok(reply) => reply,
         };
-        let lane = if matches!(reply, Reply::Durable { .. }) { Lane::Durability } else { Lane::Stream };
-        match self.slot(lane) {
+        let reply_kind =
+            if matches!(reply, Reply::Durable { .. }) { ReplyKind::Durability } else { ReplyKind::Stream };
+        match self.slot(reply_kind) {
             free @ None => *free = Some(reply),
             Some(_) => self.over = Some(PeerError::Protocol("an answer that nobody asked for")),
         }

@@ -13,7 +13,7 @@ use std::{
 
 use super::message::{Epoch, RestoreId};
 use crate::{
-    Existing,
+    IfExists,
     staged::names,
     storage::{Disk, Ownership, Storage, StorageFile},
 };
@@ -72,7 +72,7 @@ impl EpochFile {
         let file = self.storage.create(&fresh)?;
         file.write_all_at(&to_bytes(epoch, restore), 0)?;
         file.sync_all()?;
-        self.storage.rename(&fresh, &self.name, Existing::Replace)?;
+        self.storage.rename(&fresh, &self.name, IfExists::Replace)?;
         // The directory's sync alone is not enough: XFS that has shut down says yes to it, and no to the file's.
         file.sync_all()?;
         self.storage.sync()?;

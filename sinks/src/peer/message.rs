@@ -46,9 +46,9 @@ pub(super) enum Request<'a> {
     Resume { segment: u64, at: u64 },
     Begin { segment: u64, at: u64 },
     Data { at: u64, bytes: &'a [u8] },
-    Commit { epoch: Epoch, segment: u64, hash: [u8; HASH_LEN], mark: Checkpoint },
+    Commit { epoch: Epoch, segment: u64, hash: [u8; HASH_LEN], checkpoint: Checkpoint },
     RollBack,
-    MakeDurable { mark: Checkpoint },
+    SyncTo { checkpoint: Checkpoint },
     Finish { epoch: Epoch, len: u64 },
     Discard,
     Bye,
@@ -61,7 +61,7 @@ pub(super) enum Reply {
     Resumed,
     Committed { epoch: Epoch, segment: u64 },
     RolledBack,
-    Durable { mark: Checkpoint },
+    Durable { checkpoint: Checkpoint },
     Finished { epoch: Epoch, len: u64 },
     Discarded,
     Refused(PeerError),
@@ -99,15 +99,15 @@ impl Request<'_> {
                 out.extend(at.to_le_bytes());
                 out.extend_from_slice(bytes);
             }
-            Request::Commit { epoch, segment, hash, mark } => {
+            Request::Commit { epoch, segment, hash, checkpoint } => {
                 two_numbers(out, 7, epoch.0, *segment);
                 out.extend(hash);
-                out.extend(mark.to_bytes());
+                out.extend(checkpoint.to_bytes());
             }
             Request::RollBack => out.push(9),
-            Request::MakeDurable { mark } => {
+            Request::SyncTo { checkpoint } => {
                 out.push(11);
-                out.extend(mark.to_bytes());
+                out.extend(checkpoint.to_bytes());
             }
             Request::Finish { epoch, len } => two_numbers(out, 13, epoch.0, *len),
             Request::Discard => out.push(15),
@@ -129,10 +129,10 @@ impl Request<'_> {
                 epoch: Epoch(fields.number()?),
                 segment: fields.number()?,
                 hash: fields.array()?,
-                mark: fields.mark()?,
+                checkpoint: fields.checkpoint()?,
             },
             9 => Request::RollBack,
-            11 => Request::MakeDurable { mark: fields.mark()? },
+            11 => Request::SyncTo { checkpoint: fields.checkpoint()? },
             13 => Request::Finish { epoch: Epoch(fields.number()?), len: fields.number()? },
             15 => Request::Discard,
             17 => Request::Bye,
@@ -156,9 +156,9 @@ impl Reply {
             Reply::Resumed => out.push(4),
             Reply::Committed { epoch, segment } => two_numbers(out, 8, epoch.0, *segment),
             Reply::RolledBack => out.push(10),
-            Reply::Durable { mark } => {
+            Reply::Durable { checkpoint } => {
                 out.push(12);
-                out.extend(mark.to_bytes());
+                out.extend(checkpoint.to_bytes());
             }
             Reply::Finished { epoch, len } => two_numbers(out, 14, epoch.0, *len),
             Reply::Discarded => out.push(16),
@@ -186,7 +186,7 @@ impl Reply {
             4 => Reply::Resumed,
             8 => Reply::Committed { epoch: Epoch(fields.number()?), segment: fields.number()? },
             10 => Reply::RolledBack,
-            12 => Reply::Durable { mark: fields.mark()? },
+            12 => Reply::Durable { checkpoint: fields.checkpoint()? },
             14 => Reply::Finished { epoch: Epoch(fields.number()?), len: fields.number()? },
             16 => Reply::Discarded,
             18 => Reply::Refused(fields.refusal()?),
@@ -200,14 +200,14 @@ impl Reply {
 impl Standing {
     fn write_to(&self, out: &mut Vec<u8>) {
         let none = Checkpoint::from_bytes([0; Checkpoint::LEN]);
-        let (code, segments, len, mark) = match self {
+        let (code, segments, len, checkpoint) = match self {
             Standing::Nothing => (0, 0, 0, &none),
-            Standing::ToResume(mark) => (1, 0, 0, mark),
+            Standing::ToResume(checkpoint) => (1, 0, 0, checkpoint),
             Standing::AsLeft { segments } => (2, *segments, 0, &none),
             Standing::Published { len } => (3, 0, *len, &none),
         };
         two_numbers(out, code, segments, len);
-        out.extend(mark.to_bytes());
+        out.extend(checkpoint.to_bytes());
     }
 }
 
@@ -246,16 +246,16 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn mark(&mut self) -> Result<Checkpoint, PeerError> {
+    fn checkpoint(&mut self) -> Result<Checkpoint, PeerError> {
         self.array().map(Checkpoint::from_bytes)
     }
 
     fn standing(&mut self) -> Result<Standing, PeerError> {
         let code = self.byte()?;
-        let (segments, len, mark) = (self.number()?, self.number()?, self.mark()?);
+        let (segments, len, checkpoint) = (self.number()?, self.number()?, self.checkpoint()?);
         match code {
             0 => Ok(Standing::Nothing),
-            1 => Ok(Standing::ToResume(mark)),
+            1 => Ok(Standing::ToResume(checkpoint)),
             2 => Ok(Standing::AsLeft { segments }),
             3 => Ok(Standing::Published { len }),
             _ => Err(PeerError::Protocol("a standing of no known kind")),
@@ -303,7 +303,7 @@ const _: () = assert!(MESSAGE_LEN_MAX > 49 + Checkpoint::LEN && MESSAGE_LEN_MAX 
 mod tests {
     use super::*;
 
-    fn mark() -> Checkpoint {
+    fn checkpoint() -> Checkpoint {
         Checkpoint::from_bytes(std::array::from_fn(|at| at as u8))
     }
 
@@ -315,9 +315,9 @@ mod tests {
             Request::Begin { segment: 2, at: 3 },
             Request::Data { at: 4, bytes: b"" },
             Request::Data { at: 4, bytes: &[5; DATA_LEN_MAX] },
-            Request::Commit { epoch: Epoch(6), segment: 7, hash: [8; 32], mark: mark() },
+            Request::Commit { epoch: Epoch(6), segment: 7, hash: [8; 32], checkpoint: checkpoint() },
             Request::RollBack,
-            Request::MakeDurable { mark: mark() },
+            Request::SyncTo { checkpoint: checkpoint() },
             Request::Finish { epoch: Epoch(9), len: 10 },
             Request::Discard,
             Request::Bye,
@@ -328,13 +328,13 @@ mod tests {
         let welcome = |durability, standing| Reply::Welcome { epoch: Epoch(1), durability, standing };
         vec![
             welcome(DurabilityStep::Own, Standing::Nothing),
-            welcome(DurabilityStep::WithCommit, Standing::ToResume(mark())),
+            welcome(DurabilityStep::WithCommit, Standing::ToResume(checkpoint())),
             welcome(DurabilityStep::Own, Standing::AsLeft { segments: 4 }),
             welcome(DurabilityStep::Own, Standing::Published { len: 5 }),
             Reply::Resumed,
             Reply::Committed { epoch: Epoch(2), segment: 3 },
             Reply::RolledBack,
-            Reply::Durable { mark: mark() },
+            Reply::Durable { checkpoint: checkpoint() },
             Reply::Finished { epoch: Epoch(4), len: 5 },
             Reply::Discarded,
             Reply::Refused(PeerError::Fenced { epoch: 6 }),
@@ -378,7 +378,12 @@ mod tests {
     #[test]
     fn a_commit_lies_as_the_table_says() {
         let mut bytes = Vec::new();
-        let commit = Request::Commit { epoch: Epoch(0x0102), segment: 0x0304, hash: [5; 32], mark: mark() };
+        let commit = Request::Commit {
+            epoch: Epoch(0x0102),
+            segment: 0x0304,
+            hash: [5; 32],
+            checkpoint: checkpoint(),
+        };
         commit.write_to(&mut bytes);
         assert_eq!(bytes[..17], [7, 2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0]);
         assert_eq!((&bytes[17..49], bytes[49], bytes.len()), (&[5; 32][..], 0, 241));

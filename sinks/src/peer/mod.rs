@@ -6,7 +6,7 @@
 //! opening, handshake            <->        the same key at both ends, or nobody goes on
 //! HELLO                          ->        a new epoch, synced; an older sender is refused from here on
 //!                               <-         WELCOME: the epoch, and what is there
-//! RESUME                         ->        only where a mark was there
+//! RESUME                         ->        only where a checkpoint was there
 //! BEGIN DATA* COMMIT             ->        the sink's own commit, if the hashes of both ends are equal
 //!                               <-         COMMITTED
 //! DURABLE                        ->        beside all of that, the sink's own sync
@@ -39,14 +39,14 @@
 //! not said all makes room for it.
 
 mod address;
+mod admission;
 mod channel;
 mod connection;
 mod epoch_file;
 mod error;
-mod floor;
-mod held;
 mod message;
 mod receiver;
+mod receiver_sink;
 mod security;
 mod sender;
 mod session;
@@ -55,8 +55,8 @@ mod timing;
 pub use address::{Address, AddressError};
 pub use epoch_file::EpochFile;
 pub use error::PeerError;
-pub use held::Published;
 pub use receiver::{Ending, Event, ReceiveError, Receiver};
+pub use receiver_sink::Published;
 pub use security::{PresharedKey, Security};
 pub use sender::PeerSink;
 pub use timing::Timing;

@@ -8,10 +8,10 @@ use rustix::event::Timespec;
 use super::{
     Address, EpochFile, PeerError, Security, Timing,
     address::{Listener, Socket},
+    admission::{Admission, Newcomer, Over, Ticket},
     channel::{self, Arrived, Quiet},
-    floor::{Floor, Newcomer, Over, Ticket},
-    held::{Held, Published},
     message::{Reply, Request},
+    receiver_sink::{Published, ReceiverSink},
     session::{End, serve},
 };
 use crate::{CommitError, StreamingSink};
@@ -138,21 +138,27 @@ impl Receiver {
     ) -> Result<Ending, ReceiveError> {
         let Receiver { listener, security, timing, epochs } = self;
         let address = listener.address().map_err(ReceiveError::Network)?;
-        let floor = Floor::new(epochs);
-        let door =
-            Door { listener: &listener, security: &security, timing: &timing, floor: &floor, stop, observe };
+        let admission = Admission::new(epochs);
+        let door = Door {
+            listener: &listener,
+            security: &security,
+            timing: &timing,
+            admission: &admission,
+            stop,
+            observe,
+        };
         let ended = thread::scope(|scope| {
             let keep = || door.keep(scope);
             thread::Builder::new()
                 .name("peer-door".to_owned())
                 .spawn_scoped(scope, keep)
                 .map_err(ReceiveError::NoThread)?;
-            let room = Room { open, floor: &floor, linger: timing.linger, observe };
+            let room = Room { open, admission: &admission, linger: timing.linger, observe };
             let ended = room.receive(address);
-            floor.end(Over::Stopped);
+            admission.end(Over::Stopped);
             ended
         });
-        let (over, epochs) = floor.into_parts();
+        let (over, epochs) = admission.into_parts();
         match (ended?, over) {
             (Some(ending), _) => {
                 // The stream is published: an epoch that stays behind is one more for the next receiver, and no error.
@@ -171,38 +177,38 @@ struct Door<'a> {
     listener: &'a Listener,
     security: &'a Security,
     timing: &'a Timing,
-    floor: &'a Floor,
+    admission: &'a Admission,
     stop: &'a (dyn Fn() -> bool + Sync),
     observe: &'a (dyn Fn(Event) + Sync),
 }
 
 impl Door<'_> {
     fn keep<'scope>(&'scope self, greetings: &'scope thread::Scope<'scope, '_>) {
-        while !self.floor.is_over() {
+        while !self.admission.is_over() {
             if (self.stop)() {
-                return self.floor.end(Over::Stopped);
+                return self.admission.end(Over::Stopped);
             }
             match self.listener.accept(POLL) {
                 Ok(None) => {}
                 Ok(Some(socket)) => {
                     let hold = socket.try_clone().ok();
-                    if let Some(ticket) = hold.and_then(|hold| self.floor.greet(hold)) {
+                    if let Some(ticket) = hold.and_then(|hold| self.admission.greet(hold)) {
                         let turn_to = move || self.turn_to(socket, ticket);
                         if let Err(error) = thread::Builder::new().spawn_scoped(greetings, turn_to) {
-                            self.floor.greeted(ticket);
+                            self.admission.greeted(ticket);
                             let why = ReceiveError::NoThread(error).to_string();
                             (self.observe)(Event::TurnedAway(PeerError::NotDone(why)));
                         }
                     }
                 }
-                Err(error) => return self.floor.end(Over::Network(error)),
+                Err(error) => return self.admission.end(Over::Network(error)),
             }
         }
     }
 
     fn turn_to(&self, socket: Socket, ticket: Ticket) {
         let greeted = self.greet(socket, ticket);
-        self.floor.greeted(ticket);
+        self.admission.greeted(ticket);
         if let Err(why) = greeted {
             (self.observe)(Event::TurnedAway(why));
         }
@@ -218,11 +224,11 @@ impl Door<'_> {
             Ok(Arrived::End) => return Err(PeerError::Lost(io::ErrorKind::UnexpectedEof)),
             Err(error) => return Err(error),
         };
-        self.floor.understood(ticket);
+        self.admission.understood(ticket);
         incoming.set_limit(self.timing.silence)?;
-        match self.floor.admit(restore, held) {
+        match self.admission.admit(restore, held) {
             Ok(epoch) => {
-                self.floor.enter(Newcomer { restore, epoch, incoming, outgoing });
+                self.admission.enter(Newcomer { restore, epoch, incoming, outgoing });
                 Ok(())
             }
             Err(why) => {
@@ -238,7 +244,7 @@ impl Door<'_> {
 /// Serves one sender after another.
 struct Room<'a, F> {
     open: F,
-    floor: &'a Floor,
+    admission: &'a Admission,
     linger: Duration,
     observe: &'a (dyn Fn(Event) + Sync),
 }
@@ -250,7 +256,7 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
         (self.observe)(Event::Listening(address));
         loop {
             let limit = held.is_published().then_some(self.linger);
-            let Some(newcomer) = self.floor.next(limit) else {
+            let Some(newcomer) = self.admission.next(limit) else {
                 return Ok(self.published(&held));
             };
             (self.observe)(Event::Joined(newcomer.epoch.0));
@@ -260,8 +266,8 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
                 held = self.reopen()?;
             }
             held.owner = Some(newcomer.restore);
-            let end = serve(newcomer, &mut held, self.floor);
-            self.floor.leave();
+            let end = serve(newcomer, &mut held, self.admission);
+            self.admission.leave();
             match end {
                 End::Left(why) => (self.observe)(Event::Left(why)),
                 End::Heard => return Ok(self.published(&held)),
@@ -276,13 +282,13 @@ impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
     }
 
     /// Tells what has been published, if something has.
-    fn published(&self, held: &Held<S>) -> Option<Ending> {
+    fn published(&self, held: &ReceiverSink<S>) -> Option<Ending> {
         (self.observe)(Event::Published(held.published()?));
         Some(Ending::Published)
     }
 
-    fn reopen(&mut self) -> Result<Held<S>, ReceiveError> {
-        (self.open)().and_then(Held::new).map_err(ReceiveError::Sink)
+    fn reopen(&mut self) -> Result<ReceiverSink<S>, ReceiveError> {
+        (self.open)().and_then(ReceiverSink::new).map_err(ReceiveError::Sink)
     }
 }
 

@@ -7,17 +7,17 @@ use parking_lot::Mutex;
 
 use super::{
     Address, PeerError, Security, Timing, channel,
-    connection::{Connection, Lane, Welcome, closed},
+    connection::{Connection, ReplyKind, Welcome, closed},
     message::{DATA_LEN_MAX, DurabilityStep, Epoch, Reply, Request, RestoreId, Standing},
 };
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
     cursor::{Committed, Cursor},
 };
 
 /// Sends a stream to a [`Receiver`](super::Receiver).
 ///
-/// Its publish class is that of the receiver's sink. Its bytes are [`Visibility::Seen`]: another process has them, so the engine
+/// Its publish class is that of the receiver's sink. Its bytes are [`Visibility::Visible`]: another process has them, so the engine
 /// holds each segment until its digest is verified.
 ///
 /// - **Commit** is an ordered mark at the receiver, over the epoch, the segment, and the BLAKE3 hash of its plaintext, made at
@@ -71,7 +71,7 @@ impl PeerSink {
         let (connection, welcome) = Connection::open(address, &security, &timing, restore, None)?;
         let found = match welcome.standing {
             Standing::Nothing => None,
-            Standing::ToResume(mark) => Some(mark),
+            Standing::ToResume(checkpoint) => Some(checkpoint),
             Standing::AsLeft { .. } | Standing::Published { .. } => {
                 return Err(PeerError::Protocol("a new sender was taken for an old one").into());
             }
@@ -100,7 +100,7 @@ impl PeerSink {
     }
 
     fn expect(&self, request: &Request<'_>, expected: &Reply) -> io::Result<()> {
-        self.with(|connection| match connection.ask(request, Lane::Stream)? {
+        self.with(|connection| match connection.ask(request, ReplyKind::Stream)? {
             reply if reply == *expected => Ok(()),
             _ => Err(PeerError::Protocol("an answer to another question")),
         })
@@ -159,7 +159,9 @@ impl PeerSink {
                 self.link.replace(connection);
                 Ok(())
             }
-            (Once::Commit { mark, segment, end, .. }, Standing::ToResume(found)) if found == **mark => {
+            (Once::Commit { checkpoint, segment, end, .. }, Standing::ToResume(found))
+                if found == **checkpoint =>
+            {
                 // It is durable already. A receiver that started again has to be told where the next segment is.
                 let resume = Request::Resume { segment: segment + 1, at: *end };
                 self.link.replace(connection);
@@ -194,7 +196,7 @@ fn not_received() -> io::Error {
 
 /// A request that must have its effect once, and whose answer may be lost.
 enum Once<'a> {
-    Commit { epoch: Epoch, segment: u64, end: u64, hash: [u8; 32], mark: &'a Checkpoint },
+    Commit { epoch: Epoch, segment: u64, end: u64, hash: [u8; 32], checkpoint: &'a Checkpoint },
     Publish { epoch: Epoch, len: u64 },
 }
 
@@ -207,9 +209,14 @@ impl Once<'_> {
 
     fn ask(&self, connection: &Connection) -> Result<(), PeerError> {
         match self {
-            Once::Commit { epoch, segment, hash, mark, .. } => {
+            Once::Commit { epoch, segment, hash, checkpoint, .. } => {
                 let (epoch, segment) = (*epoch, *segment);
-                connection.tell(&Request::Commit { epoch, segment, hash: *hash, mark: (*mark).clone() })?;
+                connection.tell(&Request::Commit {
+                    epoch,
+                    segment,
+                    hash: *hash,
+                    checkpoint: (*checkpoint).clone(),
+                })?;
                 wait_for(connection, &Reply::Committed { epoch, segment })
             }
             Once::Publish { epoch, len } => {
@@ -223,7 +230,7 @@ impl Once<'_> {
 /// Waits for one answer. Answers to earlier commits, said again on the way, are let pass; any other is an error.
 fn wait_for(connection: &Connection, expected: &Reply) -> Result<(), PeerError> {
     for _ in 0..STALE_MAX {
-        let reply = connection.answer(Lane::Stream)?;
+        let reply = connection.answer(ReplyKind::Stream)?;
         if reply == *expected {
             return Ok(());
         }
@@ -259,19 +266,19 @@ impl Link {
     }
 }
 
-impl MakeDurable for Link {
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+impl SyncTo for Link {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         let connection = self.get()?;
-        match connection.ask(&Request::MakeDurable { mark: mark.clone() }, Lane::Durability)? {
-            Reply::Durable { mark: durable } if durable == *mark => Ok(()),
+        match connection.ask(&Request::SyncTo { checkpoint: checkpoint.clone() }, ReplyKind::Durability)? {
+            Reply::Durable { checkpoint: durable } if durable == *checkpoint => Ok(()),
             _ => Err(PeerError::Protocol("another mark was made durable").into()),
         }
     }
 }
 
 impl StreamingSink for PeerSink {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Seen, reserve_bytes: channel::MEMORY_LEN }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: channel::MEMORY_LEN }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -309,7 +316,7 @@ impl StreamingSink for PeerSink {
         self.expect(&Request::RollBack, &Reply::RolledBack)
     }
 
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         let epoch = self.link.get().map_err(CommitError::NotCommitted)?.epoch;
         if self.cursor.commit() == Committed::NothingOpen {
             let message = "a peer is written in order, and no segment is open";
@@ -320,7 +327,7 @@ impl StreamingSink for PeerSink {
             segment: self.next_segment,
             end: self.cursor.committed_end(),
             hash: *self.hasher.finalize().as_bytes(),
-            mark,
+            checkpoint,
         })?;
         self.next_segment += 1;
         Ok(())
@@ -346,7 +353,7 @@ impl StreamingSink for PeerSink {
         None
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         match self.durability {
             DurabilityStep::Own => Some(self.link.clone()),
             DurabilityStep::WithCommit => None,

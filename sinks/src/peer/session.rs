@@ -16,12 +16,12 @@ use parking_lot::Mutex;
 use super::{
     PeerError,
     address::Socket,
+    admission::{Admission, Newcomer},
     channel::{Arrived, Incoming, Outgoing, Quiet},
-    floor::{Floor, Newcomer},
-    held::{Fault, Held},
     message::{Epoch, Reply, Request},
+    receiver_sink::{Fault, ReceiverSink},
 };
-use crate::{Checkpoint, CommitError, MakeDurable, StreamingSink};
+use crate::{Checkpoint, CommitError, StreamingSink, SyncTo};
 
 /// How a session ended.
 pub(super) enum End {
@@ -36,12 +36,16 @@ pub(super) enum End {
 }
 
 /// Serves `newcomer` until it leaves.
-pub(super) fn serve<S: StreamingSink>(newcomer: Newcomer, held: &mut Held<S>, floor: &Floor) -> End {
+pub(super) fn serve<S: StreamingSink>(
+    newcomer: Newcomer,
+    held: &mut ReceiverSink<S>,
+    admission: &Admission,
+) -> End {
     let Newcomer { epoch, mut incoming, outgoing, .. } = newcomer;
     let outgoing = Arc::new(Mutex::new(outgoing));
     let welcome = Reply::Welcome { epoch, durability: held.durability(), standing: held.standing() };
     let sent = outgoing.lock().reply(&welcome);
-    let mut session = Session { epoch, floor, held, outgoing, syncer: None };
+    let mut session = Session { epoch, admission, held, outgoing, syncer: None };
     let ended = match sent {
         Ok(()) => session.run(&mut incoming),
         Err(error) => Ended::Left(Some(error)),
@@ -51,8 +55,8 @@ pub(super) fn serve<S: StreamingSink>(newcomer: Newcomer, held: &mut Held<S>, fl
 
 struct Session<'a, S> {
     epoch: Epoch,
-    floor: &'a Floor,
-    held: &'a mut Held<S>,
+    admission: &'a Admission,
+    held: &'a mut ReceiverSink<S>,
     outgoing: Arc<Mutex<Outgoing>>,
     syncer: Option<Syncer>,
 }
@@ -99,7 +103,7 @@ impl<S: StreamingSink> Session<'_, S> {
 
     /// Every request is refused once another sender has come, whatever it asks for.
     fn check_fence(&self) -> Result<(), Ended> {
-        self.floor.check(self.epoch).map_err(|fenced| Ended::Fault(Fault::Refused(fenced)))
+        self.admission.check(self.epoch).map_err(|fenced| Ended::Fault(Fault::Refused(fenced)))
     }
 
     fn obey(&mut self, request: &Request<'_>) -> Result<Next, Fault> {
@@ -111,21 +115,21 @@ impl<S: StreamingSink> Session<'_, S> {
             }
             Request::Begin { segment, at } => self.held.begin(*segment, *at).map(|()| Next::Nothing),
             Request::Data { at, bytes } => self.held.write(*at, bytes).map(|()| Next::Nothing),
-            Request::Commit { epoch, segment, hash, mark } => {
+            Request::Commit { epoch, segment, hash, checkpoint } => {
                 self.check_epoch(*epoch)?;
-                self.held.commit(*segment, hash, mark)?;
+                self.held.commit(*segment, hash, checkpoint)?;
                 Ok(Next::Answer(Reply::Committed { epoch: *epoch, segment: *segment }))
             }
             Request::RollBack => {
                 self.held.roll_back()?;
                 Ok(Next::Answer(Reply::RolledBack))
             }
-            Request::MakeDurable { mark } => self.make_durable(mark.clone()),
+            Request::SyncTo { checkpoint } => self.make_durable(checkpoint.clone()),
             Request::Finish { epoch, len } => {
                 self.check_epoch(*epoch)?;
                 self.join_syncer()?;
                 self.held.publish(*len)?;
-                self.floor.set_published();
+                self.admission.set_published();
                 Ok(Next::Answer(Reply::Finished { epoch: *epoch, len: *len }))
             }
             Request::Discard => {
@@ -145,7 +149,7 @@ impl<S: StreamingSink> Session<'_, S> {
         Err(Fault::Refused(PeerError::Fenced { epoch: self.epoch.0 }))
     }
 
-    fn make_durable(&mut self, mark: Checkpoint) -> Result<Next, Fault> {
+    fn make_durable(&mut self, checkpoint: Checkpoint) -> Result<Next, Fault> {
         let Some(durability) = self.held.sink.durability() else {
             return Err(Fault::Refused(PeerError::Protocol("a sync where commits are durable")));
         };
@@ -153,7 +157,7 @@ impl<S: StreamingSink> Session<'_, S> {
             Some(syncer) => syncer,
             none => none.insert(Syncer::start(durability, self.outgoing.clone())?),
         };
-        match syncer.marks.try_send(mark) {
+        match syncer.marks.try_send(checkpoint) {
             Ok(()) => Ok(Next::Nothing),
             // Its end is seen when it is joined.
             Err(mpsc::TrySendError::Disconnected(_)) => self.join_syncer().map(|()| Next::Nothing),
@@ -216,7 +220,7 @@ struct Syncer {
 }
 
 impl Syncer {
-    fn start(durability: Arc<dyn MakeDurable>, outgoing: Arc<Mutex<Outgoing>>) -> io::Result<Syncer> {
+    fn start(durability: Arc<dyn SyncTo>, outgoing: Arc<Mutex<Outgoing>>) -> io::Result<Syncer> {
         // A sender waits for each answer, so that one place is enough.
         let (marks, due) = mpsc::sync_channel(1);
         let socket = outgoing.lock().socket()?;
@@ -234,18 +238,18 @@ impl Syncer {
 
 /// Makes each mark durable and says so. The first failure ends it, and with it the session.
 fn sync_all(
-    durability: &dyn MakeDurable,
+    durability: &dyn SyncTo,
     due: &mpsc::Receiver<Checkpoint>,
     outgoing: &Mutex<Outgoing>,
     socket: &Socket,
 ) -> io::Result<()> {
-    for mark in due {
-        if let Err(error) = durability.make_durable(&mark) {
+    for checkpoint in due {
+        if let Err(error) = durability.make_durable(&checkpoint) {
             socket.shut(Shutdown::Read);
             return Err(error);
         }
         // A sender that is gone is noticed by who reads from it.
-        let _ = outgoing.lock().reply(&Reply::Durable { mark });
+        let _ = outgoing.lock().reply(&Reply::Durable { checkpoint });
     }
     Ok(())
 }

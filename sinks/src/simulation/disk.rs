@@ -11,12 +11,12 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    medium::{Extent, Likeness as Rights, Medium, NameChange},
+    medium::{CopiedMetadata as Rights, Extent, Medium, NameChange},
     states::CrashStates,
 };
 use crate::{
-    Existing,
-    storage::{FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Storage, StorageFile},
+    IfExists,
+    storage::{CopiedMetadata, FileId, FileStamp, FileTime, Lock, Mapping, Storage, StorageFile},
 };
 
 /// A directory in memory that remembers which of its changes were synced. Clones are the same disk.
@@ -63,7 +63,7 @@ impl SimulatedDisk {
     pub fn has_likeness(&self, name: impl AsRef<OsStr>) -> bool {
         let shared = self.shared.lock();
         let image = shared.medium.at(name.as_ref()).and_then(|inode| shared.medium.image(inode));
-        image.is_some_and(|image| image.likeness == Rights::Target)
+        image.is_some_and(|image| image.copy_metadata == Rights::Target)
     }
 
     /// Items that a power cut may take now.
@@ -132,10 +132,10 @@ impl Storage for SimulatedDisk {
         Ok(shared.medium.at(name).map(|inode| stamp_of(&shared.medium, inode)))
     }
 
-    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
+    fn rename(&self, from: &OsStr, to: &OsStr, if_exists: IfExists) -> io::Result<()> {
         let medium = &mut self.shared.lock().medium;
         let inode = medium.at(from).ok_or(io::ErrorKind::NotFound)?;
-        if existing == Existing::Refuse {
+        if if_exists == IfExists::Refuse {
             check_free(medium, to)?;
         }
         // rename(2): of two names of one file, neither goes.
@@ -224,23 +224,23 @@ impl StorageFile for SimulatedFile {
         Ok(())
     }
 
-    fn forget_cached(&self) -> io::Result<()> {
-        self.with(Medium::forget_cached);
+    fn drop_page_cache(&self) -> io::Result<()> {
+        self.with(Medium::drop_page_cache);
         Ok(())
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
-        self.with(|medium, inode| match (existing, medium.at(target)) {
-            (Existing::Replace, Some(_)) => {
-                medium.take_likeness(inode);
-                Ok(Likeness::Taken)
+    fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata> {
+        self.with(|medium, inode| match (if_exists, medium.at(target)) {
+            (IfExists::Replace, Some(_)) => {
+                medium.copy_metadata_from(inode);
+                Ok(CopiedMetadata::Taken)
             }
-            (Existing::Refuse, _) | (Existing::Replace, None) => Ok(Likeness::New { mode: MODE_NEW }),
+            (IfExists::Refuse, _) | (IfExists::Replace, None) => Ok(CopiedMetadata::New { mode: MODE_NEW }),
         })
     }
 
     fn give_mode(&self, _mode: u32) -> io::Result<()> {
-        self.with(Medium::take_likeness);
+        self.with(Medium::copy_metadata_from);
         Ok(())
     }
 

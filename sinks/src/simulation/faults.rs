@@ -11,7 +11,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{Call, Operation, SimulatedDisk, Watched};
+use super::{Call, HookedStorage, Operation, SimulatedDisk};
 use crate::storage::Storage;
 
 /// How a call fails.
@@ -87,18 +87,18 @@ impl FaultPlan {
     }
 }
 
-impl<S: Storage + 'static> Watched<S> {
+impl<S: Storage + 'static> HookedStorage<S> {
     /// A storage whose calls fail as planned.
-    pub fn failing(storage: Arc<S>, plan: Arc<FaultPlan>) -> Watched<S> {
-        Watched::new(storage, move |_| plan.next())
+    pub fn failing(storage: Arc<S>, plan: Arc<FaultPlan>) -> HookedStorage<S> {
+        HookedStorage::new(storage, move |_| plan.next())
     }
 }
 
 impl SimulatedDisk {
     /// This disk with calls that fail as planned. Bytes that a failed sync was asked for stay in doubt.
-    pub fn failing(&self, plan: Arc<FaultPlan>) -> Watched<SimulatedDisk> {
+    pub fn failing(&self, plan: Arc<FaultPlan>) -> HookedStorage<SimulatedDisk> {
         let disk = self.clone();
-        Watched::new(Arc::new(self.clone()), move |call: &Call<'_>| {
+        HookedStorage::new(Arc::new(self.clone()), move |call: &Call<'_>| {
             let fault = plan.next();
             let is_sync = matches!(call.operation, Operation::SyncData | Operation::SyncAll);
             if let (true, Some(file)) = (is_sync && fault.and_then(Fault::error).is_some(), call.file) {

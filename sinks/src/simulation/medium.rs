@@ -33,12 +33,12 @@ pub(super) struct Image {
     /// May go beyond `len`, where a write is kept whose length is lost, and may end before it.
     bytes: Arc<Vec<u8>>,
     pub(super) len: u64,
-    pub(super) likeness: Likeness,
+    pub(super) copy_metadata: CopiedMetadata,
 }
 
 /// Whose mode, owner and attributes a file has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Likeness {
+pub(super) enum CopiedMetadata {
     /// Those it was made with.
     #[default]
     Made,
@@ -77,7 +77,7 @@ enum Change {
     Cut {
         len: u64,
     },
-    Likeness,
+    CopiedMetadata,
 }
 
 #[derive(Clone, Debug)]
@@ -121,8 +121,11 @@ impl Medium {
     /// Puts a file there that has been there for long.
     pub(super) fn put(&mut self, name: OsString, bytes: &[u8]) {
         let inode = self.make_file();
-        let image =
-            Image { bytes: Arc::new(bytes.into()), len: bytes.len() as u64, likeness: Likeness::Target };
+        let image = Image {
+            bytes: Arc::new(bytes.into()),
+            len: bytes.len() as u64,
+            copy_metadata: CopiedMetadata::Target,
+        };
         self.files.insert(inode, File { current: image.clone(), synced: image, pending: Vec::new() });
         self.names.insert(name.clone(), inode);
         self.names_synced.insert(name, inode);
@@ -159,14 +162,16 @@ impl Medium {
         }
     }
 
-    pub(super) fn take_likeness(&mut self, inode: u64) {
-        self.change(inode, Change::Likeness);
+    pub(super) fn copy_metadata_from(&mut self, inode: u64) {
+        self.change(inode, Change::CopiedMetadata);
     }
 
     /// A sync of a file that succeeds.
     pub(super) fn sync_file(&mut self, inode: u64, extent: Extent) {
         if let Some(file) = self.files.get_mut(&inode) {
-            settle(&mut file.pending, |change| extent == Extent::All || !matches!(change, Change::Likeness));
+            settle(&mut file.pending, |change| {
+                extent == Extent::All || !matches!(change, Change::CopiedMetadata)
+            });
             fold(&mut file.pending, &mut file.synced, |image, change| image.apply(change));
         }
     }
@@ -188,7 +193,7 @@ impl Medium {
     }
 
     /// What memory holds and no sync will bring to the medium is given up: bytes in doubt are lost from now on.
-    pub(super) fn forget_cached(&mut self, inode: u64) {
+    pub(super) fn drop_page_cache(&mut self, inode: u64) {
         if let Some(file) = self.files.get_mut(&inode) {
             file.pending.retain(|item| item.state != State::Doubtful);
             file.current = file.synced.clone();
@@ -278,7 +283,7 @@ impl Image {
                 self.len = *len;
                 self.forget_beyond_len();
             }
-            Change::Likeness => self.likeness = Likeness::Target,
+            Change::CopiedMetadata => self.copy_metadata = CopiedMetadata::Target,
         }
     }
 

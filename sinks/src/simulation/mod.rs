@@ -2,7 +2,7 @@
 //! Knows no sink: it stands behind [`Storage`](crate::storage::Storage), and whatever keeps files there can be tested.
 //!
 //! Two faults cannot be had from a real disk on demand. [`SimulatedDisk::crash_states`] gives the first: every disk
-//! that a power cut may leave at this moment, as the rules of [`storage`](crate::storage) allow. [`Watched`] gives the
+//! that a power cut may leave at this moment, as the rules of [`storage`](crate::storage) allow. [`HookedStorage`] gives the
 //! second: it calls a closure before each call, which looks at the disk, or makes the call fail. [`FaultPlan`] is such a
 //! closure's memory: the k-th call, once or for ever.
 //!
@@ -20,7 +20,7 @@
 //! Items that are kept take effect in the order they were made. That is more than a file system with a journal may
 //! lose, and a sink that stands it stands on those as well. A sync that failed settles nothing, and the bytes that it was
 //! asked for no later one settles ([`SimulatedDisk::doubt`]): Linux marks the pages clean, and says yes to the second
-//! fsync over what is lost; `forget_cached` shows what is. Lengths, names and rights are the file system's own records, and a later sync that succeeds
+//! fsync over what is lost; `drop_page_cache` shows what is. Lengths, names and rights are the file system's own records, and a later sync that succeeds
 //! settles them.
 //!
 //! # A sink under test
@@ -30,14 +30,14 @@
 //!
 //! ```
 //! use std::{ffi::OsStr, sync::Arc};
-//! use sinks::Existing;
-//! use sinks::simulation::{SimulatedDisk, Watched};
+//! use sinks::IfExists;
+//! use sinks::simulation::{SimulatedDisk, HookedStorage};
 //! use sinks::storage::Storage;
 //!
 //! let disk = SimulatedDisk::new();
 //! disk.put("config", b"old");
 //! let looking = disk.clone();
-//! let storage = Watched::new(Arc::new(disk.clone()), move |call| {
+//! let storage = HookedStorage::new(Arc::new(disk.clone()), move |call| {
 //!     if call.operation.changes() {
 //!         for state in looking.crash_states(1) {
 //!             let found = state.disk.contents("config");
@@ -52,7 +52,7 @@
 //! let file = storage.create(from)?;
 //! file.write_all_at(b"new", 0)?;
 //! file.sync_all()?; // without this line the assertion fails
-//! storage.rename(from, to, Existing::Replace)?;
+//! storage.rename(from, to, IfExists::Replace)?;
 //! storage.sync()?;
 //!
 //! let left: Vec<_> = disk.crash_states(1).collect();
@@ -71,18 +71,18 @@
 
 mod disk;
 mod faults;
+mod hooked;
 mod medium;
 mod states;
 mod sweep;
 mod trial;
-mod watched;
 
 pub use disk::SimulatedDisk;
 pub use faults::{Fault, FaultPlan, Times};
+pub use hooked::{Call, HookedStorage, Operation};
 pub use states::{CrashState, CrashStates};
 pub use sweep::{Extent, Report, crashes, faults};
 pub use trial::{Done, Failure, Promises, Trial};
-pub use watched::{Call, Operation, Watched};
 
 #[cfg(test)]
 mod tests;

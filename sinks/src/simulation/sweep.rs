@@ -14,8 +14,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    CrashState, CrashStates, Done, Failure, Fault, FaultPlan, Operation, Promises, SimulatedDisk, Times,
-    Trial, Watched,
+    CrashState, CrashStates, Done, Failure, Fault, FaultPlan, HookedStorage, Operation, Promises,
+    SimulatedDisk, Times, Trial,
 };
 
 /// How much is tried.
@@ -132,9 +132,9 @@ fn points<T: Trial>(
 ) -> Result<Vec<Point>, Failure> {
     let promises = Arc::new(Promises::after(promised));
     let points = Arc::new(Mutex::new(Vec::new()));
-    let watched = {
+    let hooked = {
         let (disk, promises, points) = (disk.clone(), promises.clone(), points.clone());
-        Watched::new(Arc::new(disk.clone()), move |call| {
+        HookedStorage::new(Arc::new(disk.clone()), move |call| {
             if call.operation.changes() {
                 let mut points = points.lock();
                 let place = place(points.len(), call.operation);
@@ -143,7 +143,7 @@ fn points<T: Trial>(
             None
         })
     };
-    let done = trial.attempt(Arc::new(watched), &promises)?;
+    let done = trial.attempt(Arc::new(hooked), &promises)?;
     trial.check(disk, true).map_err(Failure::Wrong)?;
     let mut points = std::mem::take(&mut *points.lock());
     points.push(Point::at("at its end".into(), disk, seed, promises.made(), done == Done::Now));
@@ -310,7 +310,7 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::{Existing, storage::Storage};
+    use crate::{IfExists, storage::Storage};
 
     /// Replaces a file as a whole, with a step left out.
     struct Replace {
@@ -331,7 +331,7 @@ mod tests {
             }
             let file = storage.create(made)?;
             file.write_all_at(b"new", 0)?;
-            file.take_likeness(name, Existing::Replace)?;
+            file.copy_metadata_from(name, IfExists::Replace)?;
             let does = |step| self.left_out != Some(step);
             if does(Operation::SyncAll) {
                 match (file.sync_all(), does(Operation::TakeLikeness)) {
@@ -339,7 +339,7 @@ mod tests {
                     (result, _) => result?,
                 }
             }
-            storage.rename(made, name, Existing::Replace)?;
+            storage.rename(made, name, IfExists::Replace)?;
             if does(Operation::Sync) {
                 storage.sync()?;
             }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    Existing,
+    IfExists,
     storage::{Disk, Lock, SECTOR_LEN, Storage, StorageFile},
 };
 
@@ -116,7 +116,7 @@ fn a_rename_comes_back_as_a_whole_until_the_names_are_synced() {
     let disk = SimulatedDisk::new();
     disk.put("target", b"old");
     disk.put("staging", b"new");
-    disk.rename(name("staging"), name("target"), Existing::Replace).unwrap();
+    disk.rename(name("staging"), name("target"), IfExists::Replace).unwrap();
     let states: Vec<_> = disk.crash_states(SEED).map(|state| state.disk).collect();
     assert_eq!(states.len(), 2);
     assert_eq!((states[0].contents("target"), states[0].contents("staging")), (found(b"old"), found(b"new")));
@@ -193,7 +193,7 @@ fn a_failed_sync_leaves_in_doubt_what_no_later_one_settles() {
     file.sync_data().unwrap();
     assert_eq!(seen(&disk, "file"), BTreeMap::from([(found(b".y"), 1), (found(b"xy"), 1)]));
     assert_eq!(disk.contents("file"), found(b"xy")); // memory is better than the medium may be
-    file.forget_cached().unwrap();
+    file.drop_page_cache().unwrap();
     assert_eq!(disk.contents("file"), found(b".y"));
     assert_eq!(seen(&disk, "file"), BTreeMap::from([(found(b".y"), 1)]));
 }
@@ -282,7 +282,7 @@ fn a_fault_does_nothing_and_a_short_write_does_half() {
     ] {
         let disk = SimulatedDisk::new();
         let storage =
-            Watched::failing(Arc::new(disk.clone()), Arc::new(FaultPlan::new(2, fault, Times::Once)));
+            HookedStorage::failing(Arc::new(disk.clone()), Arc::new(FaultPlan::new(2, fault, Times::Once)));
         let file = storage.create(name("file")).unwrap();
         let error = file.write_at(b"data", 0).unwrap_err();
         assert!(kind.is_none_or(|kind| error.kind() == kind), "{error}");
@@ -302,14 +302,14 @@ fn every_call_is_seen_with_what_it_is_about() {
     let disk = SimulatedDisk::new();
     let log = Arc::new(Mutex::new(Vec::new()));
     let kept = log.clone();
-    let storage = Watched::new(Arc::new(disk), move |call| {
+    let storage = HookedStorage::new(Arc::new(disk), move |call| {
         kept.lock().push((call.operation, call.name.map(OsStr::to_owned), call.file.is_some()));
         None
     });
     let file = storage.create(name("a")).unwrap();
     file.map(1).unwrap().write_at(b"x", 0).unwrap();
     file.sync_data().unwrap();
-    storage.rename(name("a"), name("b"), Existing::Refuse).unwrap();
+    storage.rename(name("a"), name("b"), IfExists::Refuse).unwrap();
     storage.sync().unwrap();
     let expected = [
         (Operation::Create, Some("a".into()), false),
@@ -350,8 +350,8 @@ fn act_on(disk: &dyn Storage, act: usize, from: &OsStr, to: &OsStr, at: u64, len
         None => Ok(()),
     };
     let done = match act {
-        0 => disk.rename(from, to, Existing::Refuse),
-        1 => disk.rename(from, to, Existing::Replace),
+        0 => disk.rename(from, to, IfExists::Refuse),
+        1 => disk.rename(from, to, IfExists::Replace),
         2 | 3 => disk.create(from).map(|_| ()),
         4 => disk.remove(from),
         5 => on_file(&|file| file.set_len(at)),

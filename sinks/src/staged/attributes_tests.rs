@@ -12,16 +12,16 @@ use std::{
     },
 };
 
-use super::{rig::Rig, *};
+use super::{faulty::FaultyStorage, *};
 use crate::storage::FileTime;
 
 const MODE: u32 = 0o640;
 const MODIFIED: FileTime = FileTime { seconds: -5, nanos: 250_000_000 };
 
 /// A sink with bytes in it that is to give them, and how often it has told that it could not.
-fn giving(rig: &Arc<Rig>, existing: Existing) -> (StagedFile, Arc<AtomicUsize>) {
-    let options = StageOptions { existing, ..StageOptions::default() };
-    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &options).unwrap();
+fn giving(faulty: &Arc<FaultyStorage>, if_exists: IfExists) -> (StagedFile, Arc<AtomicUsize>) {
+    let options = StageOptions { if_exists, ..StageOptions::default() };
+    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
     let told = Arc::new(AtomicUsize::new(0));
     let tell = told.clone();
     sink.set_mode(MODE);
@@ -44,11 +44,11 @@ fn seen(directory: &Path) -> (u32, i64, i64) {
 
 #[test]
 fn a_new_target_gets_them() {
-    for existing in [Existing::Refuse, Existing::Replace] {
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
         let directory = tempfile::tempdir().unwrap();
-        let (mut sink, told) = giving(&Rig::over(directory.path()), existing);
+        let (mut sink, told) = giving(&FaultyStorage::over(directory.path()), if_exists);
         sink.publish(5).unwrap();
-        assert_eq!(seen(directory.path()), (0o640, -5, 250_000_000), "{existing:?}");
+        assert_eq!(seen(directory.path()), (0o640, -5, 250_000_000), "{if_exists:?}");
         assert_eq!(told.load(Ordering::Relaxed), 0);
     }
 }
@@ -58,7 +58,7 @@ fn a_target_that_is_replaced_does_not_get_them() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("target"), b"old").unwrap();
     let before = seen(directory.path()).0;
-    let (mut sink, _) = giving(&Rig::over(directory.path()), Existing::Replace);
+    let (mut sink, _) = giving(&FaultyStorage::over(directory.path()), IfExists::Replace);
     sink.publish(5).unwrap();
     let (mode, seconds, _) = seen(directory.path());
     assert!(mode == before && seconds > 0, "{mode:o}, {seconds}");
@@ -69,10 +69,10 @@ fn where_the_time_cannot_be_given_that_is_told_and_the_target_is_published() {
     let mut refusals = 0;
     for call in 0..10 {
         let directory = tempfile::tempdir().unwrap();
-        let rig = Rig::over(directory.path());
-        let (mut sink, told) = giving(&rig, Existing::Refuse);
-        let number = rig.calls() + call;
-        rig.fail_calls(number..number + 1);
+        let faulty = FaultyStorage::over(directory.path());
+        let (mut sink, told) = giving(&faulty, IfExists::Refuse);
+        let number = faulty.calls() + call;
+        faulty.fail_calls(number..number + 1);
         let published = sink.publish(5).is_ok();
         let told = told.load(Ordering::Relaxed);
         if told > 0 {
@@ -111,7 +111,7 @@ fn a_replaced_target_without_an_access_list_does_not_get_the_one_that_its_direct
     fs::write(&target, b"old").unwrap();
     removexattr(&target, "system.posix_acl_access").unwrap();
     let before = seen(directory.path()).0;
-    let (mut sink, _) = giving(&Rig::over(directory.path()), Existing::Replace);
+    let (mut sink, _) = giving(&FaultyStorage::over(directory.path()), IfExists::Replace);
     let (staged, mut found) = (directory.path().join(".target.cofferdam-staging"), [0; 64]);
     getxattr(&staged, "system.posix_acl_access", &mut found[..]).unwrap();
     sink.publish(5).unwrap();

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Existing, StagedFile, claim::Claim, opening::Site, place::Place, probe};
+use super::{IfExists, StagedFile, locked_file::LockedFile, opening::Site, probe, target_dir::TargetDir};
 use crate::{TargetError, journal::Journal, storage::Ownership};
 
 /// The files beside a target.
@@ -26,8 +26,8 @@ impl StagedFile {
     /// # Errors
     /// Whatever keeps the directory from being read.
     pub fn beside(target: &Path) -> Result<Beside, TargetError> {
-        let Site { place, names } = Site::new(Place::resolve(target, Existing::Replace)?);
-        let len_at = |name: &OsStr| match place.storage.open(name) {
+        let Site { target_dir, names } = Site::new(TargetDir::resolve(target, IfExists::Replace)?);
+        let len_at = |name: &OsStr| match target_dir.storage.open(name) {
             Ok(Some(file)) => file.len().map(Some),
             Ok(None) => Ok(None),
             // It is there, and no more can be said of it.
@@ -35,7 +35,7 @@ impl StagedFile {
             Err(error) => Err(error),
         };
         let look = |name: &OsStr| {
-            let path = place.sibling(name);
+            let path = target_dir.sibling(name);
             match len_at(name) {
                 Ok(len) => Ok(len.map(|len| (path, len))),
                 Err(error) => Err(TargetError::io(&path, "examine", error)),
@@ -49,50 +49,50 @@ impl StagedFile {
     /// # Errors
     /// [`TargetError::Held`] where a writer is at work; what is not ours is refused, and then nothing is removed.
     pub fn remove_beside(target: &Path) -> Result<Vec<PathBuf>, TargetError> {
-        Site::new(Place::resolve(target, Existing::Replace)?).remove()
+        Site::new(TargetDir::resolve(target, IfExists::Replace)?).remove()
     }
 }
 
 impl Site {
     fn remove(self) -> Result<Vec<PathBuf>, TargetError> {
-        let place = &self.place;
-        let journal = Claim::find(place, &self.names.journal)?;
+        let target_dir = &self.target_dir;
+        let journal = LockedFile::find(target_dir, &self.names.journal)?;
         if let Some(journal) = &journal {
-            place.check_ours(&journal.name, &*journal.file)?;
+            target_dir.check_ours(&journal.name, &*journal.file)?;
         }
-        let staging = Claim::find(place, &self.names.staging)?;
+        let staging = LockedFile::find(target_dir, &self.names.staging)?;
         if let Some(staging) = &staging {
             self.check_removable(staging, journal.as_ref())?;
         }
         if let Some(journal) = &journal {
             // First, so that nothing vouches for the staging file whenever a crash comes.
-            let path = place.sibling(&journal.name);
+            let path = target_dir.sibling(&journal.name);
             Journal::erase(&*journal.file).map_err(|error| TargetError::io(&path, "remove", error))?;
         }
         let mut removed = Vec::new();
         if staging.is_some() || journal.is_some() {
             // Under the locks, as they are made.
-            removed.extend(probe::remove_left(place, &self.names.probes)?);
+            removed.extend(probe::remove_left(target_dir, &self.names.probes)?);
         }
-        for claim in staging.iter().chain(&journal) {
-            let path = place.sibling(&claim.name);
-            claim.remove(place).map_err(|error| TargetError::io(&path, "remove", error))?;
+        for locked_file in staging.iter().chain(&journal) {
+            let path = target_dir.sibling(&locked_file.name);
+            locked_file.remove(target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
             removed.push(path);
         }
         if !removed.is_empty() {
-            let path = place.directory_path();
-            place.storage.sync().map_err(|error| TargetError::io(&path, "sync", error))?;
+            let path = target_dir.directory_path();
+            target_dir.storage.sync().map_err(|error| TargetError::io(&path, "sync", error))?;
         }
         Ok(removed)
     }
 
     /// A second name is no reason to keep this one: only what belongs to someone else is, and did not get its owner from us.
-    fn check_removable(&self, staging: &Claim, journal: Option<&Claim>) -> Result<(), TargetError> {
-        let path = self.place.sibling(&staging.name);
+    fn check_removable(&self, staging: &LockedFile, journal: Option<&LockedFile>) -> Result<(), TargetError> {
+        let path = self.target_dir.sibling(&staging.name);
         if let Some(journal) = journal {
             let records = Journal::read(&*journal.file);
             let intent = records
-                .map_err(|error| TargetError::io(&self.place.sibling(&journal.name), "read", error))?
+                .map_err(|error| TargetError::io(&self.target_dir.sibling(&journal.name), "read", error))?
                 .intent;
             if self.is_announced(&intent, staging)? {
                 return Ok(());

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use super::{
-    resume_tests::{interrupted, label},
+    attempts::{attempt_id, interrupted},
     *,
 };
 use crate::TargetError;
@@ -50,7 +50,7 @@ fn what_a_writer_holds_is_not_removed() {
     assert!(matches!(StagedFile::remove_beside(&target), Err(TargetError::Held { .. })));
     assert_eq!(names(directory.path()), [STAGING]);
     drop(plain);
-    let journalled = StagedFile::open(&target, &StageOptions::default(), &label()).unwrap();
+    let journalled = StagedFile::open(&target, &StageOptions::default(), &attempt_id()).unwrap();
     assert!(matches!(StagedFile::remove_beside(&target), Err(TargetError::Held { .. })));
     assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
     drop(journalled);
@@ -106,7 +106,7 @@ fn a_file_that_somebody_has_where_something_is_to_be_tried_stays() {
         fs::write(directory.path().join(name), b"a key").unwrap();
         let begun = [
             StagedFile::create(&target, &StageOptions::default()).err(),
-            StagedFile::open(&target, &StageOptions::default(), &label()).err(),
+            StagedFile::open(&target, &StageOptions::default(), &attempt_id()).err(),
         ];
         assert!(begun.iter().all(|error| matches!(error, Some(TargetError::InTheWay { .. }))), "{begun:?}");
         assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"a key");

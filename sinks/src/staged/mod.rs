@@ -1,23 +1,22 @@
 //! A sink that writes a file beside its target and puts it in the target's place at publish.
 //! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
-mod claim;
+pub(crate) mod free_space;
 mod leftovers;
+mod locked_file;
 mod misplaced;
 pub(crate) mod names;
 pub(crate) mod notice;
 mod opening;
-pub(crate) mod place;
 mod probe;
 mod progress;
 mod published;
 mod recovery;
-pub(crate) mod room;
 mod staging;
+pub(crate) mod target_dir;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
-use self::{claim::Claim, notice::Notices, place::Place, progress::Progress, staging::Staging};
 pub use self::{
     leftovers::Beside,
     misplaced::Misplaced,
@@ -26,13 +25,16 @@ pub use self::{
     published::Published,
     recovery::JournalProblem,
 };
+use self::{
+    locked_file::LockedFile, notice::Notices, progress::Progress, staging::Staging, target_dir::TargetDir,
+};
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility,
+    Checkpoint, CommitError, PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility,
     cursor::Cursor,
     journal::{Journal, WriterId},
-    ledger::Closing,
     seeded::{Bug, unless},
-    storage::{Ahead, FileTime, Likeness},
+    storage::{CopiedMetadata, FileTime, Writeback},
+    written::Closing,
 };
 
 /// A file that becomes the target as a whole, or not at all. Its class is *atomic*.
@@ -48,16 +50,16 @@ use crate::{
 ///
 /// # Without a journal
 ///
-/// [`create`](Self::create) makes a sink that is durable at publish and not before: there is no [`MakeDurable`] and no
+/// [`create`](Self::create) makes a sink that is durable at publish and not before: there is no [`SyncTo`] and no
 /// [`last_commit`](StreamingSink::last_commit). A drop before publish removes the staging file. A crash leaves one
 /// that the next writer of the same target removes; it is never built upon.
 ///
 /// # With a journal
 ///
-/// [`open`](Self::open) keeps a journal, `.NAME.cofferdam-journal`, that names the attempt by a [`Label`](crate::Label) and
+/// [`open`](Self::open) keeps a journal, `.NAME.cofferdam-journal`, that names the attempt by a [`AttemptId`](crate::AttemptId) and
 /// holds its newest durable mark. Such an attempt survives a crash, and the next `open` of the same target finds it:
 ///
-/// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::kept), with or without a mark. What
+/// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::resumable), with or without a mark. What
 ///   is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then goes on behind it. `resume_at(0, 0)`
 ///   gives up the mark, durably, and compares before it writes, so that bytes that are right already are not written again.
 /// - [`Opened::Published`]: the crash came after the rename, and the target is that attempt's.
@@ -73,8 +75,8 @@ pub struct StagedFile {
     staging: Arc<Staging>,
     /// Only with a journal.
     progress: Option<Arc<Progress>>,
-    place: Place,
-    claims: Claims,
+    target_dir: TargetDir,
+    claims: LockedFiles,
     writer: WriterId,
     /// Of a new target, where it is not to be any new file's.
     mode: Option<u32>,
@@ -84,12 +86,12 @@ pub struct StagedFile {
     found: Option<Found>,
     at_drop: AtDrop,
     cursor: Cursor,
-    ahead: Ahead,
+    writeback: Writeback,
 }
 
 /// What to do with a target that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Existing {
+pub enum IfExists {
     /// Refuse it, at the start, and again at publish if one has appeared.
     #[default]
     Refuse,
@@ -99,7 +101,7 @@ pub enum Existing {
 
 /// What to do with an earlier attempt at the same target that was not published.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Earlier {
+pub enum OnPartial {
     /// Offer to go on with it.
     #[default]
     Resume,
@@ -111,9 +113,9 @@ pub enum Earlier {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct StageOptions {
     /// What to do with a target that exists.
-    pub existing: Existing,
+    pub if_exists: IfExists,
     /// What [`open`](StagedFile::open) does with an earlier attempt. [`create`](StagedFile::create) discards it.
-    pub earlier: Earlier,
+    pub on_partial: OnPartial,
     /// Bytes that the target will have, where that is known: they are checked against the room there is, and taken
     /// where that is cheap. A length that turns out otherwise does no harm.
     pub expected_len: Option<u64>,
@@ -122,12 +124,12 @@ pub struct StageOptions {
 impl StagedFile {
     /// Where the bytes are until publish.
     pub fn staging_path(&self) -> PathBuf {
-        self.place.sibling(&self.claims.staging.name)
+        self.target_dir.sibling(&self.claims.staging.name)
     }
 
     /// Where the progress is, with a journal.
     pub fn journal_path(&self) -> Option<PathBuf> {
-        self.claims.journal.as_ref().map(|journal| self.place.sibling(&journal.name))
+        self.claims.journal.as_ref().map(|journal| self.target_dir.sibling(&journal.name))
     }
 
     /// Says who writes what is published: the journal keeps it, and [`Published::writer`] tells it after a crash. Nothing is
@@ -163,7 +165,7 @@ impl StagedFile {
     /// Makes the staging file the target. Gives the mode that is due then.
     fn put(&mut self, len: u64) -> Result<Option<u32>, CommitError> {
         let mode_due = self.finish(len).map_err(CommitError::NotCommitted)?;
-        self.place.put(&self.claims.staging.name, self.claims.staging.id)?;
+        self.target_dir.put(&self.claims.staging.name, self.claims.staging.id)?;
         Ok(mode_due)
     }
 
@@ -171,24 +173,24 @@ impl StagedFile {
     fn finish(&mut self, len: u64) -> io::Result<Option<u32>> {
         let file = &self.staging.file;
         file.set_len(len)?;
-        let replacing = self.place.existing == Existing::Replace
+        let replacing = self.target_dir.if_exists == IfExists::Replace
             && self.progress.is_some()
-            && self.place.storage.id_at(&self.place.name)?.is_some();
+            && self.target_dir.storage.id_at(&self.target_dir.name)?.is_some();
         if replacing {
             // Announced first: from the likeness on, its owner and rights do not tell any more that it is ours.
             file.sync_all()?;
             self.intend(None)?;
         }
-        let mode_due = match file.take_likeness(&self.place.name, self.place.existing)? {
-            Likeness::New { mode } => {
+        let mode_due = match file.copy_metadata_from(&self.target_dir.name, self.target_dir.if_exists)? {
+            CopiedMetadata::New { mode } => {
                 // Behind the last change of its contents, and before what the journal notes of the file.
                 if self.modified.is_some_and(|modified| file.set_modified(modified).is_err()) {
                     self.notices.add(TargetNotice::TimesNotKept);
                 }
                 Some(self.mode.unwrap_or(mode))
             }
-            Likeness::Taken => None,
-            Likeness::WithoutMode => {
+            CopiedMetadata::Taken => None,
+            CopiedMetadata::WithoutMode => {
                 self.notices.add(TargetNotice::ModesNotKept);
                 None
             }
@@ -216,12 +218,12 @@ impl StagedFile {
         }
         // The directory's sync alone is not enough: XFS that has shut down says yes to it, and no to the file's.
         self.staging.file.sync_all()?;
-        unless(Bug::DirectorySyncMissing, || self.place.storage.sync())?;
+        unless(Bug::DirectorySyncMissing, || self.target_dir.storage.sync())?;
         if let Some(journal) = &self.claims.journal {
-            journal.remove(&self.place)?;
-            self.place.storage.sync()?;
+            journal.remove(&self.target_dir)?;
+            self.target_dir.storage.sync()?;
         }
-        self.place.check_path()
+        self.target_dir.check_path()
     }
 
     fn remove_all(&self) -> io::Result<()> {
@@ -230,14 +232,14 @@ impl StagedFile {
                 // It may hold an intent, which must not outlive the file that it names.
                 Journal::erase(&*journal.file)?;
             }
-            self.claims.staging.remove(&self.place)?;
-            return journal.remove(&self.place);
+            self.claims.staging.remove(&self.target_dir)?;
+            return journal.remove(&self.target_dir);
         }
-        self.claims.staging.remove(&self.place)
+        self.claims.staging.remove(&self.target_dir)
     }
 
     fn close(&self, at_close: AtDrop) -> io::Result<()> {
-        match (self.staging.ledger.lock().close(), at_close) {
+        match (self.staging.written.lock().close(), at_close) {
             (Closing::Again, _) | (Closing::First, AtDrop::Keep) => Ok(()),
             (Closing::First, AtDrop::Remove) => self.remove_all(),
         }
@@ -245,15 +247,15 @@ impl StagedFile {
 }
 
 impl StreamingSink for StagedFile {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
-        Ok(self.found.as_ref().and_then(|found| found.mark.clone()))
+        Ok(self.found.as_ref().and_then(|found| found.checkpoint.clone()))
     }
 
-    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
         self.found.as_ref().map(|_| self.staging.clone() as Arc<dyn ReadKept>)
     }
 
@@ -268,10 +270,10 @@ impl StreamingSink for StagedFile {
         {
             // The bytes that it stands for may be written over, with another stream's.
             progress.forget()?;
-            found.mark = None;
+            found.checkpoint = None;
         }
         self.cursor = Cursor::resuming_at(index, at);
-        self.ahead = Ahead::behind(at);
+        self.writeback = Writeback::behind(at);
         Ok(())
     }
 
@@ -286,29 +288,29 @@ impl StreamingSink for StagedFile {
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
-        self.staging.ledger.lock().cut(start);
+        self.staging.written.lock().cut(start);
         Ok(())
     }
 
     fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
-        let ledger = self.staging.ledger.lock();
-        ledger.check_live().map_err(CommitError::NotCommitted)?;
-        let whole_to = ledger.whole_to();
-        drop(ledger);
+        let written = self.staging.written.lock();
+        written.check_live().map_err(CommitError::NotCommitted)?;
+        let whole_to = written.whole_to();
+        drop(written);
         if let Some(progress) = &self.progress {
             self.at_drop = AtDrop::Keep;
-            self.ahead.pass(progress.synced_to());
+            self.writeback.pass(progress.synced_to());
         }
-        self.ahead.follow(&*self.staging.file, whole_to);
+        self.writeback.follow(&*self.staging.file, whole_to);
         self.cursor.commit();
         Ok(())
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
-        self.staging.ledger.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
+        self.staging.written.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
-        self.staging.ledger.lock().fail();
+        self.staging.written.lock().fail();
         if self.progress.is_some() {
             self.at_drop = AtDrop::Keep;
         }
@@ -319,7 +321,7 @@ impl StreamingSink for StagedFile {
                 let _ = self.staging.file.make_private();
             }
         })?;
-        self.staging.ledger.lock().close();
+        self.staging.written.lock().close();
         self.settle(mode_due).map_err(CommitError::Unknown)
     }
 
@@ -331,8 +333,8 @@ impl StreamingSink for StagedFile {
         Some(self.staging.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
-        self.progress.clone().map(|progress| progress as Arc<dyn MakeDurable>)
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
+        self.progress.clone().map(|progress| progress as Arc<dyn SyncTo>)
     }
 }
 
@@ -346,20 +348,20 @@ impl Drop for StagedFile {
 
 impl fmt::Debug for StagedFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("StagedFile").field("target", &self.place.path()).finish_non_exhaustive()
+        out.debug_struct("StagedFile").field("target", &self.target_dir.path()).finish_non_exhaustive()
     }
 }
 
 /// The files that are locked as long as the sink lives. The journal, where there is one, was locked first.
 #[derive(Debug)]
-struct Claims {
-    staging: Claim,
-    journal: Option<Claim>,
+struct LockedFiles {
+    staging: LockedFile,
+    journal: Option<LockedFile>,
 }
 
 /// What an earlier attempt left.
 struct Found {
-    mark: Option<Checkpoint>,
+    checkpoint: Option<Checkpoint>,
     /// Length of the staging file in bytes.
     len: u64,
 }
@@ -372,18 +374,20 @@ enum AtDrop {
 }
 
 #[cfg(test)]
-mod ahead_tests;
+mod attempts;
 #[cfg(test)]
 mod attributes_tests;
 #[cfg(test)]
-mod leftovers_tests;
+mod copy_metadata_tests;
 #[cfg(test)]
-mod likeness_tests;
+mod faulty;
+#[cfg(test)]
+mod leftovers_tests;
 #[cfg(test)]
 mod others_tests;
 #[cfg(test)]
 mod resume_tests;
 #[cfg(test)]
-mod rig;
-#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writeback_tests;

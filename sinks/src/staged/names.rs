@@ -34,12 +34,12 @@ pub(crate) fn beside(target: &OsStr, suffix: &[u8], len_max: usize) -> OsString 
     let usable = (NAME_LEN_MIN..NAME_LEN_MAX).contains(&len_max);
     let len_max = if usable { len_max } else { NAME_LEN_MAX };
     let target = target.as_bytes();
-    let room = len_max - PREFIX.len() - suffix.len();
+    let free_space = len_max - PREFIX.len() - suffix.len();
     let mut name = PREFIX.to_vec();
-    if target.len() <= room {
+    if target.len() <= free_space {
         name.extend_from_slice(target);
     } else {
-        let half = (room - CUT.len()) / 2;
+        let half = (free_space - CUT.len()) / 2;
         name.extend_from_slice(&target[..floor_boundary(target, half)]);
         name.extend_from_slice(CUT);
         name.extend_from_slice(&target[ceil_boundary(target, target.len() - half)..]);

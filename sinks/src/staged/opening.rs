@@ -4,24 +4,23 @@
 use std::{ffi::OsStr, io, path::Path, sync::Arc};
 
 use super::{
-    AtDrop, Claims, Earlier, Existing, Found, StageOptions, StagedFile,
-    claim::{Claim, held},
+    AtDrop, Found, IfExists, LockedFiles, OnPartial, StageOptions, StagedFile, free_space,
+    locked_file::{LockedFile, held},
     names::Names,
     notice::{Notices, TargetNotice},
-    place::Place,
     probe,
     progress::Progress,
     published::Published,
     recovery::{self, Evidence, Recovery, decide},
-    room,
     staging::Staging,
+    target_dir::TargetDir,
 };
 use crate::{
     Checkpoint, TargetError,
     cursor::Cursor,
-    journal::{Announced, Intent, Journal, Label, WriterId},
+    journal::{Announced, AttemptId, Intent, Journal, WriterId},
     seeded::{Bug, unless},
-    storage::{Ahead, Ownership, Storage, StorageFile},
+    storage::{Ownership, Storage, StorageFile, Writeback},
 };
 
 /// What [`StagedFile::open`] found.
@@ -34,7 +33,7 @@ pub enum Opened {
         /// Goes on with it. Dropped unused, it leaves everything as it was.
         sink: StagedFile,
         /// Its label, which may be another than the one that was given.
-        label: Label,
+        attempt_id: AttemptId,
     },
     /// An earlier attempt that was published: only its leftovers remain.
     Published(Published),
@@ -48,16 +47,16 @@ pub enum Seen {
     /// An attempt that was not published, or is at work now.
     Unfinished {
         /// Its label.
-        label: Label,
+        attempt_id: AttemptId,
         /// Its newest durable mark.
-        mark: Option<Checkpoint>,
+        checkpoint: Option<Checkpoint>,
     },
     /// An attempt that was published: the target is the file it was about.
     Published {
         /// Its label.
-        label: Label,
+        attempt_id: AttemptId,
         /// Its newest durable mark.
-        mark: Option<Checkpoint>,
+        checkpoint: Option<Checkpoint>,
     },
 }
 
@@ -69,7 +68,7 @@ impl StagedFile {
     /// Everything about the target that would fail at the end, and can be seen at the start: see [`TargetError`].
     /// The target and its directory are then as they were, save for stale files of earlier attempts that may be gone.
     pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
-        Site::new(Place::resolve(target, options.existing)?).create(options)
+        Site::new(TargetDir::resolve(target, options.if_exists)?).create(options)
     }
 
     /// [`create`](Self::create) in a directory that need not be a real one. What can be seen of a real one alone is not
@@ -82,10 +81,10 @@ impl StagedFile {
         name: &OsStr,
         options: &StageOptions,
     ) -> Result<Self, TargetError> {
-        Site::new(Place::within(storage, name, options.existing)).create(options)
+        Site::new(TargetDir::within(storage, name, options.if_exists)).create(options)
     }
 
-    /// Resolves `target` and goes on with what an earlier attempt at it left, or begins one that is called `label`.
+    /// Resolves `target` and goes on with what an earlier attempt at it left, or begins one that is called `attempt_id`.
     ///
     /// A target that exists and must not be replaced is refused after the journal has been looked at: where it is what an
     /// earlier attempt published, that is [`Opened::Published`].
@@ -93,8 +92,12 @@ impl StagedFile {
     /// # Errors
     /// As [`create`](Self::create); [`TargetError::Journal`] where an earlier attempt's journal cannot be used. What that
     /// attempt left is then as it was.
-    pub fn open(target: &Path, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
-        Site::new(Place::resolve(target, options.existing)?).open(options, label)
+    pub fn open(
+        target: &Path,
+        options: &StageOptions,
+        attempt_id: &AttemptId,
+    ) -> Result<Opened, TargetError> {
+        Site::new(TargetDir::resolve(target, options.if_exists)?).open(options, attempt_id)
     }
 
     /// [`open`](Self::open) in a directory that need not be a real one. What can be seen of a real one alone is not
@@ -106,9 +109,9 @@ impl StagedFile {
         storage: Arc<dyn Storage>,
         name: &OsStr,
         options: &StageOptions,
-        label: &Label,
+        attempt_id: &AttemptId,
     ) -> Result<Opened, TargetError> {
-        Site::new(Place::within(storage, name, options.existing)).open(options, label)
+        Site::new(TargetDir::within(storage, name, options.if_exists)).open(options, attempt_id)
     }
 
     /// Removes what is beside `target` and of no use to any attempt: a journal whose target has changed since it was put in
@@ -117,70 +120,70 @@ impl StagedFile {
     /// # Errors
     /// [`TargetError::Held`] where a writer is at work; whatever keeps the directory from being read or changed.
     pub fn tidy(target: &Path) -> Result<(), TargetError> {
-        Site::new(Place::resolve(target, Existing::Refuse)?).tidy()
+        Site::new(TargetDir::resolve(target, IfExists::Refuse)?).tidy()
     }
 
     /// Looks at what stands beside `target`. The answer can be out of date at once: only [`open`](Self::open) decides.
     ///
     /// # Errors
     /// [`TargetError::Journal`] where a journal is there that cannot be used; whatever keeps it from being read.
-    pub fn look(target: &Path, existing: Existing) -> Result<Seen, TargetError> {
-        Site::new(Place::resolve(target, existing)?).look()
+    pub fn look(target: &Path, if_exists: IfExists) -> Result<Seen, TargetError> {
+        Site::new(TargetDir::resolve(target, if_exists)?).look()
     }
 }
 
 /// A target's place and the names beside it.
 #[derive(Debug)]
 pub(super) struct Site {
-    pub(super) place: Place,
+    pub(super) target_dir: TargetDir,
     pub(super) names: Names,
 }
 
 impl Site {
-    pub(super) fn new(place: Place) -> Self {
-        let names = Names::beside(&place.name, place.name_len_max());
-        Self { place, names }
+    pub(super) fn new(target_dir: TargetDir) -> Self {
+        let names = Names::beside(&target_dir.name, target_dir.name_len_max());
+        Self { target_dir, names }
     }
 
     fn create(self, options: &StageOptions) -> Result<StagedFile, TargetError> {
         self.remove_second_name()?;
         self.check(options)?;
-        let earlier = match self.find_journal(options.earlier)? {
+        let on_partial = match self.find_journal(options.on_partial)? {
             Journalled::Ours(journal) => Some(journal),
             Journalled::Nothing | Journalled::Unknowable => None,
         };
-        if let Some(journal) = &earlier {
+        if let Some(journal) = &on_partial {
             self.clear(journal)?;
         }
         let staging = self.stage()?;
-        let mut sink = self.sink(Claims { staging, journal: None }, None, None);
+        let mut sink = self.sink(LockedFiles { staging, journal: None }, None, None);
         protect(&mut sink)?;
-        if let Some(journal) = &earlier {
-            let path = sink.place.sibling(&journal.name);
-            journal.remove(&sink.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+        if let Some(journal) = &on_partial {
+            let path = sink.target_dir.sibling(&journal.name);
+            journal.remove(&sink.target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
         }
-        take_room(&sink, options)?;
+        preallocate(&sink, options)?;
         Ok(sink)
     }
 
-    fn open(self, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
-        for _ in 0..Claim::ATTEMPTS_MAX {
-            match self.find_journal(options.earlier)? {
-                Journalled::Ours(journal) => return self.recover(journal, options, label),
+    fn open(self, options: &StageOptions, attempt_id: &AttemptId) -> Result<Opened, TargetError> {
+        for _ in 0..LockedFile::ATTEMPTS_MAX {
+            match self.find_journal(options.on_partial)? {
+                Journalled::Ours(journal) => return self.recover(journal, options, attempt_id),
                 Journalled::Unknowable => return self.begin_unkept(options),
                 Journalled::Nothing => {}
             }
             self.check(options)?;
-            if let Some(journal) = Claim::create(&self.place, &self.names.journal)? {
-                return self.begin(journal, options, label);
+            if let Some(journal) = LockedFile::create(&self.target_dir, &self.names.journal)? {
+                return self.begin(journal, options, attempt_id);
             }
         }
-        Err(held(&self.place, &self.names.journal))
+        Err(held(&self.target_dir, &self.names.journal))
     }
 
     fn look(self) -> Result<Seen, TargetError> {
-        let path = self.place.sibling(&self.names.journal);
-        let file = match self.place.storage.open(&self.names.journal) {
+        let path = self.target_dir.sibling(&self.names.journal);
+        let file = match self.target_dir.storage.open(&self.names.journal) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Seen::Nothing),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -188,79 +191,91 @@ impl Site {
             }
             Err(error) => return Err(TargetError::io(&path, "open", error)),
         };
-        self.place.check_ours(&self.names.journal, &*file)?;
+        self.target_dir.check_ours(&self.names.journal, &*file)?;
         match decide(&self.evidence(&*file)?) {
             Recovery::StartAnew => Ok(Seen::Nothing),
-            Recovery::Resume { label, newest } => {
-                Ok(Seen::Unfinished { label, mark: newest.and_then(|(_, mark)| mark) })
+            Recovery::Resume { attempt_id, newest } => {
+                Ok(Seen::Unfinished { attempt_id, checkpoint: newest.and_then(|(_, checkpoint)| checkpoint) })
             }
-            Recovery::Published { label, mark, .. } => Ok(Seen::Published { label, mark }),
+            Recovery::Published { attempt_id, checkpoint, .. } => {
+                Ok(Seen::Published { attempt_id, checkpoint })
+            }
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
         }
     }
 
     /// Does what the table says. The journal is locked. What memory holds of it may be better than the medium.
-    fn recover(self, journal: Claim, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
-        let path = self.place.sibling(&journal.name);
-        journal.file.forget_cached().map_err(|error| TargetError::io(&path, "examine", error))?;
+    fn recover(
+        self,
+        journal: LockedFile,
+        options: &StageOptions,
+        attempt_id: &AttemptId,
+    ) -> Result<Opened, TargetError> {
+        let path = self.target_dir.sibling(&journal.name);
+        journal.file.drop_page_cache().map_err(|error| TargetError::io(&path, "examine", error))?;
         let evidence = self.evidence(&*journal.file)?;
-        let recovery = match (options.earlier, decide(&evidence)) {
-            (Earlier::Resume, recovery) => recovery,
+        let recovery = match (options.on_partial, decide(&evidence)) {
+            (OnPartial::Resume, recovery) => recovery,
             // What was published is no attempt any more: it is a target, and is discarded where targets are replaced.
-            (Earlier::Discard, published @ Recovery::Published { .. })
-                if self.place.existing == Existing::Refuse =>
+            (OnPartial::Discard, published @ Recovery::Published { .. })
+                if self.target_dir.if_exists == IfExists::Refuse =>
             {
                 published
             }
-            (Earlier::Discard, _) => Recovery::StartAnew,
+            (OnPartial::Discard, _) => Recovery::StartAnew,
         };
         match recovery {
             Recovery::StartAnew => {
                 self.check(options)?;
                 self.clear(&journal)?;
-                self.begin(journal, options, label)
+                self.begin(journal, options, attempt_id)
             }
-            Recovery::Resume { label: found, newest } => {
+            Recovery::Resume { attempt_id: found, newest } => {
                 let Some(staging) = self.find_staging(&evidence.intent)? else {
                     // What the target was to hold is not for others to read, whatever is refused now.
                     self.clear(&journal)?;
                     self.check(options)?;
-                    return self.begin(journal, options, label);
+                    return self.begin(journal, options, attempt_id);
                 };
                 self.resume(journal, staging, options, found, newest)
             }
-            Recovery::Published { label, mark, announced } => {
-                Ok(Opened::Published(Published { site: self, journal, label, mark, announced }))
+            Recovery::Published { attempt_id, checkpoint, announced } => {
+                Ok(Opened::Published(Published { site: self, journal, attempt_id, checkpoint, announced }))
             }
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
         }
     }
 
     /// Begins an attempt in an empty journal.
-    fn begin(self, journal: Claim, options: &StageOptions, label: &Label) -> Result<Opened, TargetError> {
+    fn begin(
+        self,
+        journal: LockedFile,
+        options: &StageOptions,
+        attempt_id: &AttemptId,
+    ) -> Result<Opened, TargetError> {
         let ownership = journal.file.ownership();
-        let path = self.place.sibling(&journal.name);
+        let path = self.target_dir.sibling(&journal.name);
         if let Ownership::SomeoneElses { .. } =
             ownership.map_err(|error| TargetError::io(&path, "examine", error))?
         {
-            journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+            journal.remove(&self.target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
             return self.begin_unkept(options);
         }
         let staging = match self.stage() {
             Ok(staging) => staging,
             Err(error) => {
                 // It says nothing yet, and would do no harm.
-                let _ = journal.remove(&self.place);
+                let _ = journal.remove(&self.target_dir);
                 return Err(error);
             }
         };
         // From here on a drop removes both files.
-        let mut sink = self.sink(Claims { staging, journal: Some(journal) }, None, None);
+        let mut sink = self.sink(LockedFiles { staging, journal: Some(journal) }, None, None);
         protect(&mut sink)?;
         if let Some(progress) = &sink.progress {
-            progress.begin(label).map_err(|error| TargetError::io(&path, "write", error))?;
+            progress.begin(attempt_id).map_err(|error| TargetError::io(&path, "write", error))?;
         }
-        take_room(&sink, options)?;
+        preallocate(&sink, options)?;
         Ok(Opened::Fresh(sink))
     }
 
@@ -268,66 +283,66 @@ impl Site {
     fn begin_unkept(self, options: &StageOptions) -> Result<Opened, TargetError> {
         self.check(options)?;
         let staging = self.stage()?;
-        let mut sink = self.sink(Claims { staging, journal: None }, None, None);
+        let mut sink = self.sink(LockedFiles { staging, journal: None }, None, None);
         sink.notices.add(TargetNotice::OwnersNotKept);
         protect(&mut sink)?;
-        take_room(&sink, options)?;
+        preallocate(&sink, options)?;
         Ok(Opened::Fresh(sink))
     }
 
     /// A new staging file, where it can be published. Its lock comes first: under it nobody else tries the same names.
-    fn stage(&self) -> Result<Claim, TargetError> {
-        let staging = Claim::replace(&self.place, &self.names.staging)?;
+    fn stage(&self) -> Result<LockedFile, TargetError> {
+        let staging = LockedFile::replace(&self.target_dir, &self.names.staging)?;
         let [probe, second] = &self.names.probes;
-        probe::check_publish(&self.place, probe, second).inspect_err(|_| {
+        probe::check_publish(&self.target_dir, probe, second).inspect_err(|_| {
             // Empty, and removed by the next writer where it cannot be removed now.
-            let _ = staging.remove(&self.place);
+            let _ = staging.remove(&self.target_dir);
         })?;
         Ok(staging)
     }
 
     fn resume(
         self,
-        journal: Claim,
-        staging: Claim,
+        journal: LockedFile,
+        staging: LockedFile,
         options: &StageOptions,
-        label: Label,
+        attempt_id: AttemptId,
         newest: Option<(u64, Option<Checkpoint>)>,
     ) -> Result<Opened, TargetError> {
-        let path = self.place.sibling(&self.names.staging);
+        let path = self.target_dir.sibling(&self.names.staging);
         // Where modes are not changed, that is seen here.
         let protected = staging.file.make_private();
-        self.place.check_writable()?;
+        self.target_dir.check_writable()?;
         self.check(options)?;
         let len =
-            unless(Bug::CacheBelieved, || staging.file.forget_cached()).and_then(|()| staging.file.len());
+            unless(Bug::CacheBelieved, || staging.file.drop_page_cache()).and_then(|()| staging.file.len());
         let len = len.map_err(|error| TargetError::io(&path, "examine", error))?;
-        let claims = Claims { staging, journal: Some(journal) };
+        let claims = LockedFiles { staging, journal: Some(journal) };
         let mut sink = self.sink(claims, newest, Some(len));
         sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))?;
-        take_room(&sink, options)?;
-        Ok(Opened::Resumable { sink, label })
+        preallocate(&sink, options)?;
+        Ok(Opened::Resumable { sink, attempt_id })
     }
 }
 
 impl Site {
     /// Refuses what could not be published to, or has no room. What an earlier attempt's staging file takes up is room.
     fn check(&self, options: &StageOptions) -> Result<(), TargetError> {
-        self.place.check()?;
+        self.target_dir.check()?;
         let Some(needed) = options.expected_len else { return Ok(()) };
-        let standing = self.place.storage.open(&self.names.staging).ok().flatten();
+        let standing = self.target_dir.storage.open(&self.names.staging).ok().flatten();
         let taken = standing.and_then(|file| file.allocated().ok()).unwrap_or(0);
-        room::check(&self.place, needed, taken)
+        free_space::check(&self.target_dir, needed, taken)
     }
 
     fn tidy(&self) -> Result<(), TargetError> {
-        let Journalled::Ours(journal) = self.find_journal(Earlier::Resume)? else {
+        let Journalled::Ours(journal) = self.find_journal(OnPartial::Resume)? else {
             return self.remove_second_name();
         };
         if decide(&self.evidence(&*journal.file)?) == Recovery::StartAnew {
             self.clear(&journal)?;
-            let path = self.place.sibling(&journal.name);
-            journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+            let path = self.target_dir.sibling(&journal.name);
+            journal.remove(&self.target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
         }
         Ok(())
     }
@@ -335,43 +350,46 @@ impl Site {
     /// Where there is a journal, that says what to do.
     fn remove_second_name(&self) -> Result<(), TargetError> {
         let id_at = |name: &OsStr| {
-            let found = self.place.storage.id_at(name);
-            found.map_err(|error| TargetError::io(&self.place.sibling(name), "examine", error))
+            let found = self.target_dir.storage.id_at(name);
+            found.map_err(|error| TargetError::io(&self.target_dir.sibling(name), "examine", error))
         };
         let staged = id_at(&self.names.staging)?;
-        if staged.is_none() || staged != id_at(&self.place.name)? || id_at(&self.names.journal)?.is_some() {
+        if staged.is_none()
+            || staged != id_at(&self.target_dir.name)?
+            || id_at(&self.names.journal)?.is_some()
+        {
             return Ok(());
         }
-        let Some(second) = Claim::find(&self.place, &self.names.staging)? else { return Ok(()) };
-        let path = self.place.sibling(&second.name);
-        second.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))
+        let Some(second) = LockedFile::find(&self.target_dir, &self.names.staging)? else { return Ok(()) };
+        let path = self.target_dir.sibling(&second.name);
+        second.remove(&self.target_dir).map_err(|error| TargetError::io(&path, "remove", error))
     }
 
     /// Finds the journal, if it is ours. Another's is refused; or replaced, unread and unchanged, where an earlier attempt is
     /// to be discarded anyway, or where nothing can be known to be ours.
-    fn find_journal(&self, earlier: Earlier) -> Result<Journalled, TargetError> {
-        let Some(journal) = Claim::find(&self.place, &self.names.journal)? else {
+    fn find_journal(&self, on_partial: OnPartial) -> Result<Journalled, TargetError> {
+        let Some(journal) = LockedFile::find(&self.target_dir, &self.names.journal)? else {
             return Ok(Journalled::Nothing);
         };
-        let ours = self.place.check_ours(&journal.name, &*journal.file);
+        let ours = self.target_dir.check_ours(&journal.name, &*journal.file);
         let Err(not_ours) = ours.and_then(|()| self.check_closed(&journal)) else {
             return Ok(Journalled::Ours(journal));
         };
-        let found = match earlier {
-            Earlier::Discard => Journalled::Nothing,
-            Earlier::Resume if !self.keeps_owners(&not_ours)? => Journalled::Unknowable,
-            Earlier::Resume => return Err(not_ours),
+        let found = match on_partial {
+            OnPartial::Discard => Journalled::Nothing,
+            OnPartial::Resume if !self.keeps_owners(&not_ours)? => Journalled::Unknowable,
+            OnPartial::Resume => return Err(not_ours),
         };
-        let path = self.place.sibling(&journal.name);
-        journal.remove(&self.place).map_err(|error| TargetError::io(&path, "remove", error))?;
+        let path = self.target_dir.sibling(&journal.name);
+        journal.remove(&self.target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
         Ok(found)
     }
 
     /// A journal is made for its owner alone. One that others may write is another file, which whoever may rename files here
     /// has put there, and may hold open.
-    fn check_closed(&self, journal: &Claim) -> Result<(), TargetError> {
+    fn check_closed(&self, journal: &LockedFile) -> Result<(), TargetError> {
         match self.is_open(&*journal.file, &journal.name)? {
-            true => Err(TargetError::OpenToOthers { path: self.place.sibling(&journal.name) }),
+            true => Err(TargetError::OpenToOthers { path: self.target_dir.sibling(&journal.name) }),
             false => Ok(()),
         }
     }
@@ -379,24 +397,24 @@ impl Site {
     /// The staging file of an earlier attempt: the one that its intent announces, with whatever owner and rights it took from
     /// the target before a crash, or else one that looks like ours. `None`: others may read or write it, so that it is
     /// another file of ours that somebody has renamed, and may hold open.
-    fn find_staging(&self, intent: &Intent) -> Result<Option<Claim>, TargetError> {
-        let path = self.place.sibling(&self.names.staging);
-        let Some(staging) = Claim::find(&self.place, &self.names.staging)? else {
+    fn find_staging(&self, intent: &Intent) -> Result<Option<LockedFile>, TargetError> {
+        let path = self.target_dir.sibling(&self.names.staging);
+        let Some(staging) = LockedFile::find(&self.target_dir, &self.names.staging)? else {
             return Err(TargetError::io(&path, "open", io::Error::from(io::ErrorKind::NotFound)));
         };
         if self.is_announced(intent, &staging)? {
             return Ok(Some(staging));
         }
-        self.place.check_ours(&staging.name, &*staging.file)?;
+        self.target_dir.check_ours(&staging.name, &*staging.file)?;
         let is_open = self.is_open(&*staging.file, &staging.name)?;
         Ok((!is_open).then_some(staging))
     }
 
     /// Whether a journal of ours announces this very file. Without a time of making it could be another one, under an inode
     /// number that was free again; and a second name is nothing that we gave it.
-    pub(super) fn is_announced(&self, intent: &Intent, staging: &Claim) -> Result<bool, TargetError> {
+    pub(super) fn is_announced(&self, intent: &Intent, staging: &LockedFile) -> Result<bool, TargetError> {
         let Intent::Valid(Announced { stamp: announced, .. }) = intent else { return Ok(false) };
-        let failed = |error| TargetError::io(&self.place.sibling(&staging.name), "examine", error);
+        let failed = |error| TargetError::io(&self.target_dir.sibling(&staging.name), "examine", error);
         let found = staging.file.stamp().map_err(failed)?;
         let shared = staging.file.ownership().map_err(failed)? == Ownership::Shared;
         Ok(!shared
@@ -408,38 +426,39 @@ impl Site {
     /// Where all files are open to others, this one has to be as well.
     fn is_open(&self, file: &dyn StorageFile, name: &OsStr) -> Result<bool, TargetError> {
         let open = file.is_open_to_others();
-        let open = open.map_err(|error| TargetError::io(&self.place.sibling(name), "examine", error))?;
-        Ok(open && probe::keeps_modes(&self.place, &self.names.probes[0])?)
+        let open = open.map_err(|error| TargetError::io(&self.target_dir.sibling(name), "examine", error))?;
+        Ok(open && probe::keeps_modes(&self.target_dir, &self.names.probes[0])?)
     }
 
     fn keeps_owners(&self, not_ours: &TargetError) -> Result<bool, TargetError> {
         match not_ours {
-            TargetError::NotOurs { .. } => probe::keeps_owners(&self.place, &self.names.probes[0]),
+            TargetError::NotOurs { .. } => probe::keeps_owners(&self.target_dir, &self.names.probes[0]),
             _ => Ok(true),
         }
     }
 
     /// What is there. The journal is locked, or may be changing.
     fn evidence(&self, journal: &dyn StorageFile) -> Result<Evidence, TargetError> {
-        let path = self.place.sibling(&self.names.journal);
+        let path = self.target_dir.sibling(&self.names.journal);
         let records = Journal::read(journal).map_err(|error| TargetError::io(&path, "read", error))?;
-        let staging = self.place.storage.id_at(&self.names.staging);
-        let staging = staging
-            .map_err(|error| TargetError::io(&self.place.sibling(&self.names.staging), "examine", error))?;
+        let staging = self.target_dir.storage.id_at(&self.names.staging);
+        let staging = staging.map_err(|error| {
+            TargetError::io(&self.target_dir.sibling(&self.names.staging), "examine", error)
+        })?;
         let staging = if staging.is_some() { recovery::Staging::There } else { recovery::Staging::Gone };
-        let target = self.place.target_stamp()?;
+        let target = self.target_dir.target_stamp()?;
         let slots = records.verdict();
         Ok(Evidence { header: records.header, slots, intent: records.intent, staging, target })
     }
 
     /// Removes what an earlier attempt left, but for its journal, which is emptied. Durably, and first: then nothing vouches
     /// for the staging file any more, whenever a crash comes.
-    fn clear(&self, journal: &Claim) -> Result<(), TargetError> {
-        let stale = Claim::find(&self.place, &self.names.staging)?;
-        let failed = |name: &OsStr, error| TargetError::io(&self.place.sibling(name), "remove", error);
+    fn clear(&self, journal: &LockedFile) -> Result<(), TargetError> {
+        let stale = LockedFile::find(&self.target_dir, &self.names.staging)?;
+        let failed = |name: &OsStr, error| TargetError::io(&self.target_dir.sibling(name), "remove", error);
         Journal::erase(&*journal.file).map_err(|error| failed(&journal.name, error))?;
         match stale {
-            Some(stale) => stale.remove(&self.place).map_err(|error| failed(&stale.name, error)),
+            Some(stale) => stale.remove(&self.target_dir).map_err(|error| failed(&stale.name, error)),
             None => Ok(()),
         }
     }
@@ -447,7 +466,7 @@ impl Site {
     /// `found_len`: the length of a staging file that is gone on with.
     fn sink(
         self,
-        claims: Claims,
+        claims: LockedFiles,
         newest: Option<(u64, Option<Checkpoint>)>,
         found_len: Option<u64>,
     ) -> StagedFile {
@@ -455,15 +474,15 @@ impl Site {
         let generation = newest.as_ref().map_or(0, |(generation, _)| *generation);
         let progress = claims.journal.as_ref().map(|journal| {
             let journal = Journal::new(journal.file.clone(), generation);
-            Arc::new(Progress::new(staging.clone(), journal, self.place.storage.clone()))
+            Arc::new(Progress::new(staging.clone(), journal, self.target_dir.storage.clone()))
         });
-        let mark = newest.and_then(|(_, mark)| mark);
-        let found = found_len.map(|len| Found { mark, len });
+        let checkpoint = newest.and_then(|(_, checkpoint)| checkpoint);
+        let found = found_len.map(|len| Found { checkpoint, len });
         let at_drop = if found.is_some() { AtDrop::Keep } else { AtDrop::Remove };
         StagedFile {
             staging,
             progress,
-            place: self.place,
+            target_dir: self.target_dir,
             claims,
             writer: WriterId::default(),
             mode: None,
@@ -472,7 +491,7 @@ impl Site {
             found,
             at_drop,
             cursor: Cursor::default(),
-            ahead: Ahead::default(),
+            writeback: Writeback::default(),
         }
     }
 }
@@ -482,7 +501,7 @@ enum Journalled {
     Nothing,
     /// Another's might have stood there as well as ours: it is gone.
     Unknowable,
-    Ours(Claim),
+    Ours(LockedFile),
 }
 
 /// The staging file was made for its owner alone; where modes are not changed, that is seen here.
@@ -492,9 +511,9 @@ fn protect(sink: &mut StagedFile) -> Result<(), TargetError> {
     sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))
 }
 
-fn take_room(sink: &StagedFile, options: &StageOptions) -> Result<(), TargetError> {
+fn preallocate(sink: &StagedFile, options: &StageOptions) -> Result<(), TargetError> {
     match options.expected_len {
-        Some(needed) => room::take(&sink.place, &*sink.staging.file, needed),
+        Some(needed) => free_space::take(&sink.target_dir, &*sink.staging.file, needed),
         None => Ok(()),
     }
 }

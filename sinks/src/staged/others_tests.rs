@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use rustix::process::geteuid;
 
 use super::{
-    resume_tests::{
-        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, fresh, go_on, interrupted, label, mark, names,
-        open, resumable, resume, segment, stream,
+    attempts::{
+        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, attempt_id, checkpoint, fresh, go_on, interrupted,
+        names, open, resumable, resume, segment, stream,
     },
-    rig::Rig,
+    faulty::FaultyStorage,
     *,
 };
 use crate::TargetError;
@@ -36,13 +36,13 @@ pub(super) fn chmod(path: &Path, mode: u32) {
 #[test]
 fn what_a_failed_publish_keeps_is_its_owners_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     let options = StageOptions::default();
-    let mut sink = fresh(StagedFile::open_in(rig, OsStr::new("target"), &options, &label()).unwrap());
+    let mut sink = fresh(StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()).unwrap());
     for number in 0..SEGMENTS {
         let at = u64::from(number) * SEGMENT_LEN as u64;
         sink.positioned().unwrap().write_at(at, &segment(number)).unwrap();
-        sink.commit_segment(&mark(number)).unwrap();
+        sink.commit_segment(&checkpoint(number)).unwrap();
     }
     fs::write(directory.path().join("target"), b"appeared").unwrap();
     let refused = sink.publish(stream().len() as u64);
@@ -64,9 +64,9 @@ fn a_file_that_others_may_have_open_is_neither_staging_file_nor_journal() {
             (Ok(Opened::Fresh(mut sink)), STAGING) => go_on(&mut sink, 0).unwrap(),
             (other, _) => panic!("{name} {given:o}: {other:?}"),
         }
-        let options = StageOptions { earlier: Earlier::Discard, ..StageOptions::default() };
+        let options = StageOptions { on_partial: OnPartial::Discard, ..StageOptions::default() };
         if name == JOURNAL {
-            let opened = StagedFile::open(&directory.path().join("target"), &options, &label());
+            let opened = StagedFile::open(&directory.path().join("target"), &options, &attempt_id());
             go_on(&mut fresh(opened.unwrap()), 0).unwrap();
         }
         assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
@@ -83,8 +83,8 @@ fn a_file_that_another_user_has_put_to_a_shared_target_meanwhile_is_no_model_and
     let directory = tempfile::tempdir().unwrap();
     chmod(directory.path(), 0o1777);
     let target = directory.path().join("target");
-    let options = StageOptions { existing: Existing::Replace, ..StageOptions::default() };
-    let mut sink = fresh(StagedFile::open(&target, &options, &label()).unwrap());
+    let options = StageOptions { if_exists: IfExists::Replace, ..StageOptions::default() };
+    let mut sink = fresh(StagedFile::open(&target, &options, &attempt_id()).unwrap());
     fs::write(&target, b"bait").unwrap();
     chmod(&target, 0o666);
     std::os::unix::fs::lchown(&target, Some(65_534), None).unwrap();
@@ -100,15 +100,15 @@ fn a_file_that_another_user_has_put_to_a_shared_target_meanwhile_is_no_model_and
 fn a_published_attempt_gives_its_mode_to_no_other_file_that_comes_to_the_targets_name() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let rig = Rig::over(scratch.path());
-        attempt(&rig).unwrap();
-        rig.calls()
+        let faulty = FaultyStorage::over(scratch.path());
+        attempt(&faulty).unwrap();
+        faulty.calls()
     };
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     // The mode, three syncs and the journal's removal come behind the rename.
-    rig.fail_calls(whole - 5..usize::MAX);
-    attempt(&rig);
+    faulty.fail_calls(whole - 5..usize::MAX);
+    attempt(&faulty);
     let Ok(Opened::Published(published)) = open(directory.path()) else { panic!("not published") };
     let secret = directory.path().join("secret");
     fs::write(&secret, b"secret").unwrap();
@@ -134,9 +134,10 @@ fn umasked() -> u32 {
 fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet_and_the_next_run_gives_it_its_mode()
  {
     for given in [None, Some(0o604)] {
-        let attempt = |rig: &Arc<Rig>| {
+        let attempt = |faulty: &Arc<FaultyStorage>| {
             let options = StageOptions::default();
-            let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).ok()?;
+            let opened =
+                StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).ok()?;
             let Opened::Fresh(mut sink) = opened else { panic!("{opened:?}") };
             if let Some(mode) = given {
                 sink.set_mode(mode);
@@ -145,16 +146,16 @@ fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet
         };
         let whole = {
             let scratch = tempfile::tempdir().unwrap();
-            let rig = Rig::over(scratch.path());
-            attempt(&rig).unwrap();
-            rig.calls()
+            let faulty = FaultyStorage::over(scratch.path());
+            attempt(&faulty).unwrap();
+            faulty.calls()
         };
         let mut recovered = 0;
         for first in 0..whole {
             let directory = tempfile::tempdir().unwrap();
-            let rig = Rig::over(directory.path());
-            rig.fail_calls(first..usize::MAX);
-            attempt(&rig);
+            let faulty = FaultyStorage::over(directory.path());
+            faulty.fail_calls(first..usize::MAX);
+            attempt(&faulty);
             if directory.path().join(STAGING).exists() {
                 assert_eq!(mode(directory.path(), STAGING), 0o600, "before change {first}");
             }
@@ -179,15 +180,15 @@ fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet
 fn a_mode_that_somebody_has_given_the_target_meanwhile_stays() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let rig = Rig::over(scratch.path());
-        attempt(&rig).unwrap();
-        rig.calls()
+        let faulty = FaultyStorage::over(scratch.path());
+        attempt(&faulty).unwrap();
+        faulty.calls()
     };
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     // The mode, two syncs, the journal's removal, the directory's sync.
-    rig.fail_calls(whole - 5..usize::MAX);
-    attempt(&rig);
+    faulty.fail_calls(whole - 5..usize::MAX);
+    attempt(&faulty);
     assert_eq!(
         (names(directory.path()), mode(directory.path(), "target")),
         (vec![JOURNAL.into(), "target".into()], 0o600)
@@ -200,52 +201,53 @@ fn a_mode_that_somebody_has_given_the_target_meanwhile_stays() {
 
 #[test]
 fn after_the_rename_a_call_that_fails_leaves_the_outcome_unknown_and_never_silent() {
-    for existing in [Existing::Refuse, Existing::Replace] {
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
         let prepared = |directory: &Path| {
-            if existing == Existing::Replace {
+            if if_exists == IfExists::Replace {
                 fs::write(directory.join("target"), b"old").unwrap();
             }
-            let rig = Rig::over(directory);
-            let options = StageOptions { existing, ..StageOptions::default() };
-            let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap();
+            let faulty = FaultyStorage::over(directory);
+            let options = StageOptions { if_exists, ..StageOptions::default() };
+            let opened =
+                StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
             let mut sink = fresh(opened);
             sink.begin_segment(0, 0).unwrap();
             sink.write_tentative(0, b"new").unwrap();
-            sink.commit_segment(&mark(0)).unwrap();
-            (rig, sink)
+            sink.commit_segment(&checkpoint(0)).unwrap();
+            (faulty, sink)
         };
         let (mut unknown, mut number) = (0, 0);
         loop {
             let directory = tempfile::tempdir().unwrap();
-            let (rig, mut sink) = prepared(directory.path());
-            rig.fail_calls(rig.calls() + number..usize::MAX);
+            let (faulty, mut sink) = prepared(directory.path());
+            faulty.fail_calls(faulty.calls() + number..usize::MAX);
             let published = sink.publish(3);
             let is_new = fs::read(directory.path().join("target")).is_ok_and(|found| found == b"new");
             match published {
                 Ok(()) => break,
-                Err(CommitError::NotCommitted(_)) => assert!(!is_new, "{existing:?}, change {number}"),
+                Err(CommitError::NotCommitted(_)) => assert!(!is_new, "{if_exists:?}, change {number}"),
                 Err(CommitError::Unknown(_)) => {
-                    assert!(is_new, "{existing:?}, change {number}");
+                    assert!(is_new, "{if_exists:?}, change {number}");
                     unknown += 1;
                 }
             }
             number += 1;
         }
         // The mode of a new target, the file's sync, the directory's, the journal's removal, and its sync.
-        assert_eq!(unknown, if existing == Existing::Refuse { 5 } else { 4 });
+        assert_eq!(unknown, if if_exists == IfExists::Refuse { 5 } else { 4 });
     }
 }
 
 #[test]
 fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found_out() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     fs::write(directory.path().join("target"), b"old").unwrap();
-    let options = StageOptions { existing: Existing::Replace, ..StageOptions::default() };
+    let options = StageOptions { if_exists: IfExists::Replace, ..StageOptions::default() };
     // Without a journal there is nothing to be removed that could tell, and what replaces a file has its mode before.
-    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &options).unwrap();
+    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
     sink.positioned().unwrap().write_at(0, b"new").unwrap();
-    rig.shut_down_after_rename();
+    faulty.shut_down_after_rename();
     assert!(matches!(sink.publish(3), Err(CommitError::Unknown(_))));
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"new");
 }
@@ -254,35 +256,35 @@ fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found
 fn discarded_without_leave_to_replace_a_published_attempt_is_still_known_for_one() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let rig = Rig::over(scratch.path());
-        attempt(&rig).unwrap();
-        rig.calls()
+        let faulty = FaultyStorage::over(scratch.path());
+        attempt(&faulty).unwrap();
+        faulty.calls()
     };
     let crashed = || {
         let directory = tempfile::tempdir().unwrap();
-        let rig = Rig::over(directory.path());
-        rig.fail_calls(whole - 2..usize::MAX);
-        attempt(&rig);
+        let faulty = FaultyStorage::over(directory.path());
+        faulty.fail_calls(whole - 2..usize::MAX);
+        attempt(&faulty);
         assert_eq!(names(directory.path()), [JOURNAL, "target"]);
         directory
     };
-    let discard = |directory: &Path, existing| {
-        let options = StageOptions { existing, earlier: Earlier::Discard, ..StageOptions::default() };
-        StagedFile::open(&directory.join("target"), &options, &label())
+    let discard = |directory: &Path, if_exists| {
+        let options = StageOptions { if_exists, on_partial: OnPartial::Discard, ..StageOptions::default() };
+        StagedFile::open(&directory.join("target"), &options, &attempt_id())
     };
     let directory = crashed();
-    let Ok(Opened::Published(published)) = discard(directory.path(), Existing::Refuse) else {
+    let Ok(Opened::Published(published)) = discard(directory.path(), IfExists::Refuse) else {
         panic!("lost")
     };
     published.finish().unwrap();
     assert_eq!(names(directory.path()), ["target"]);
     let directory = crashed();
-    drop(fresh(discard(directory.path(), Existing::Replace).unwrap()));
+    drop(fresh(discard(directory.path(), IfExists::Replace).unwrap()));
     assert_eq!(names(directory.path()), ["target"]);
     // A target that is another file than the one that was published is like any other.
     let directory = crashed();
     fs::write(directory.path().join("target"), b"another's").unwrap();
-    assert!(matches!(discard(directory.path(), Existing::Refuse), Err(TargetError::Exists { .. })));
+    assert!(matches!(discard(directory.path(), IfExists::Refuse), Err(TargetError::Exists { .. })));
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"another's");
 }
 
@@ -298,15 +300,15 @@ fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_w
         std::os::unix::fs::lchown(&path, Some(65_534), None).unwrap();
         let before = fs::read(&path).unwrap();
         let second = directory.path().join("second");
-        let seen = StagedFile::look(&directory.path().join("target"), Existing::Refuse);
+        let seen = StagedFile::look(&directory.path().join("target"), IfExists::Refuse);
         assert!(
             (planted == STAGING) ^ matches!(seen, Err(TargetError::NotOurs { .. })),
             "{planted}: {seen:?}"
         );
         fs::hard_link(&path, &second).unwrap();
-        let options = StageOptions { earlier: Earlier::Discard, ..StageOptions::default() };
+        let options = StageOptions { on_partial: OnPartial::Discard, ..StageOptions::default() };
         let target = directory.path().join("target");
-        let mut sink = fresh(StagedFile::open(&target, &options, &label()).unwrap());
+        let mut sink = fresh(StagedFile::open(&target, &options, &attempt_id()).unwrap());
         go_on(&mut sink, 0).unwrap();
         assert_eq!(fs::read(&target).unwrap(), stream());
         assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
@@ -318,22 +320,22 @@ fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_w
 fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_built_upon() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 2);
-    let rig = Rig::over(directory.path());
-    rig.squash_owners();
+    let faulty = FaultyStorage::over(directory.path());
+    faulty.squash_owners();
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap();
+    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
-    assert!(sink.durability().is_none() && sink.kept().is_none());
+    assert!(sink.durability().is_none() && sink.resumable().is_none());
     let told = Arc::new(Mutex::new(Vec::new()));
     let telling = told.clone();
     sink.on_notice(move |notice| telling.lock().push(notice));
     assert_eq!(*told.lock(), [TargetNotice::OwnersNotKept]);
     assert_eq!(names(directory.path()), [STAGING]);
     sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
     assert!(names(directory.path()).is_empty(), "{:?}", names(directory.path()));
-    let opened = StagedFile::open_in(rig, OsStr::new("target"), &options, &label()).unwrap();
+    let opened = StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()).unwrap();
     go_on_unkept(fresh(opened));
     assert_eq!(names(directory.path()), ["target"]);
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
@@ -347,13 +349,14 @@ fn go_on_unkept(mut sink: StagedFile) {
 #[test]
 fn another_file_that_comes_to_the_targets_name_with_the_rename_is_not_taken_for_ours() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     let mut sink = fresh(
-        StagedFile::open_in(rig.clone(), OsStr::new("target"), &StageOptions::default(), &label()).unwrap(),
+        StagedFile::open_in(faulty.clone(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
+            .unwrap(),
     );
     sink.positioned().unwrap().write_at(0, &stream()).unwrap();
     let folder = directory.path().to_path_buf();
-    rig.before_rename(move || {
+    faulty.before_rename(move || {
         fs::write(folder.join("theirs"), b"another's").unwrap();
         fs::rename(folder.join("theirs"), folder.join(STAGING)).unwrap();
     });
@@ -389,10 +392,10 @@ fn a_directory_that_is_moved_while_it_is_written_to_is_told_with_where_the_targe
 /// Runs one of these tests again as a user whom rights bind: they do not bind root.
 fn again_as_nobody(test: &str) {
     const NOBODY: u32 = 65_534;
-    let room = tempfile::tempdir().unwrap();
-    chmod(room.path(), 0o777);
+    let free_space = tempfile::tempdir().unwrap();
+    chmod(free_space.path(), 0o777);
     // Where the original stands, nobody may be kept from it.
-    let program = room.path().join("tests");
+    let program = free_space.path().join("tests");
     // By another process: what this one has open to write, a child that another test starts has open for a moment, too,
     // and then it cannot be run.
     let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
@@ -401,8 +404,8 @@ fn again_as_nobody(test: &str) {
     let (_, module) = module_path!().split_once("::").unwrap();
     let output = Command::new(program)
         .args(["--exact", &format!("{module}::{test}")])
-        .env("TMPDIR", room.path())
-        .current_dir(room.path())
+        .env("TMPDIR", free_space.path())
+        .current_dir(free_space.path())
         .uid(NOBODY)
         .gid(NOBODY)
         .output()
@@ -440,7 +443,7 @@ fn a_file_that_is_no_journal_is_not_taken_for_one_that_says_nothing() {
     let notes = b"somebody's notes. ".repeat(300);
     fs::write(directory.path().join(JOURNAL), &notes).unwrap();
     chmod(&directory.path().join(JOURNAL), 0o600);
-    let seen = StagedFile::look(&directory.path().join("target"), Existing::Refuse);
+    let seen = StagedFile::look(&directory.path().join("target"), IfExists::Refuse);
     for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
         assert!(error.to_string().contains(JOURNAL), "{error}");
         let TargetError::Journal { problem, .. } = error else { panic!("{error}") };
@@ -484,15 +487,15 @@ fn a_second_name_that_a_publish_by_a_link_has_left_is_removed_and_the_target_sta
 fn a_journal_goes_once_its_target_has_changed_and_stays_as_long_as_something_can_be_done_with_it() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let rig = Rig::over(scratch.path());
-        attempt(&rig).unwrap();
-        rig.calls()
+        let faulty = FaultyStorage::over(scratch.path());
+        attempt(&faulty).unwrap();
+        faulty.calls()
     };
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
-    let rig = Rig::over(directory.path());
-    rig.fail_calls(whole - 2..usize::MAX);
-    attempt(&rig);
+    let faulty = FaultyStorage::over(directory.path());
+    faulty.fail_calls(whole - 2..usize::MAX);
+    attempt(&faulty);
     StagedFile::tidy(&target).unwrap();
     assert_eq!(names(directory.path()), [JOURNAL, "target"], "it says that the target was published");
     fs::write(&target, b"written to since").unwrap();

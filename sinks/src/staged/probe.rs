@@ -12,41 +12,41 @@ use rustix::{
     io::Errno,
 };
 
-use super::{claim::cannot_create, place::Place};
+use super::{locked_file::cannot_create, target_dir::TargetDir};
 use crate::{
-    Existing, TargetError,
+    IfExists, TargetError,
     storage::{Ownership, Storage},
 };
 
 /// Whether a file that this process has just made is this process's.
-pub(super) fn keeps_owners(place: &Place, name: &OsStr) -> Result<bool, TargetError> {
-    clear(place, name)?;
-    let tried = with_probe(&*place.storage, name, |storage| match storage.open(name)? {
+pub(super) fn keeps_owners(target_dir: &TargetDir, name: &OsStr) -> Result<bool, TargetError> {
+    clear(target_dir, name)?;
+    let tried = with_probe(&*target_dir.storage, name, |storage| match storage.open(name)? {
         Some(probe) => Ok(!matches!(probe.ownership()?, Ownership::SomeoneElses { .. })),
         None => Err(io::ErrorKind::NotFound.into()),
     });
-    tried.map_err(|error| cannot_create(place, name, error))
+    tried.map_err(|error| cannot_create(target_dir, name, error))
 }
 
 /// Whether a file that this process has just made for itself alone is its alone.
-pub(super) fn keeps_modes(place: &Place, name: &OsStr) -> Result<bool, TargetError> {
-    let tried = with_probe(&*place.storage, name, |storage| match storage.open(name)? {
+pub(super) fn keeps_modes(target_dir: &TargetDir, name: &OsStr) -> Result<bool, TargetError> {
+    let tried = with_probe(&*target_dir.storage, name, |storage| match storage.open(name)? {
         Some(probe) => Ok(!probe.is_open_to_others()?),
         None => Err(io::ErrorKind::NotFound.into()),
     });
-    tried.map_err(|error| cannot_create(place, name, error))
+    tried.map_err(|error| cannot_create(target_dir, name, error))
 }
 
 /// Refuses a file system that can give a file a name neither by a rename that replaces nothing nor by a link: it could
 /// not publish what must not replace anything.
-pub(super) fn check_publish(place: &Place, name: &OsStr, second: &OsStr) -> Result<(), TargetError> {
-    let Some(directory) = place.directory().filter(|_| place.existing == Existing::Refuse) else {
+pub(super) fn check_publish(target_dir: &TargetDir, name: &OsStr, second: &OsStr) -> Result<(), TargetError> {
+    let Some(directory) = target_dir.directory().filter(|_| target_dir.if_exists == IfExists::Refuse) else {
         return Ok(());
     };
-    clear(place, second)?;
-    clear(place, name)?;
-    let tried = with_probe(&*place.storage, name, |storage| {
-        let renamed = match storage.rename(name, second, Existing::Refuse) {
+    clear(target_dir, second)?;
+    clear(target_dir, name)?;
+    let tried = with_probe(&*target_dir.storage, name, |storage| {
+        let renamed = match storage.rename(name, second, IfExists::Refuse) {
             Err(error) if is_unable(&error) => {
                 linkat(directory, name, directory, second, AtFlags::empty()).map_err(io::Error::from)
             }
@@ -57,9 +57,9 @@ pub(super) fn check_publish(place: &Place, name: &OsStr, second: &OsStr) -> Resu
     });
     match tried {
         Err(error) if is_unable(&error) => {
-            Err(TargetError::NoExclusiveRename { directory: place.directory_path() })
+            Err(TargetError::NoExclusiveRename { directory: target_dir.directory_path() })
         }
-        tried => tried.map_err(|error| cannot_create(place, name, error)),
+        tried => tried.map_err(|error| cannot_create(target_dir, name, error)),
     }
 }
 
@@ -82,12 +82,13 @@ fn with_probe<T>(
 }
 
 /// Removes what a killed writer has left of its tries, and says what that was.
-pub(super) fn remove_left(place: &Place, names: &[OsString]) -> Result<Vec<PathBuf>, TargetError> {
+pub(super) fn remove_left(target_dir: &TargetDir, names: &[OsString]) -> Result<Vec<PathBuf>, TargetError> {
     let mut removed = Vec::new();
     for name in names {
-        let path = place.sibling(name);
-        let stood = place.storage.id_at(name).map_err(|error| TargetError::io(&path, "examine", error))?;
-        match clear(place, name) {
+        let path = target_dir.sibling(name);
+        let stood =
+            target_dir.storage.id_at(name).map_err(|error| TargetError::io(&path, "examine", error))?;
+        match clear(target_dir, name) {
             Ok(()) if stood.is_some() => removed.push(path),
             Ok(()) | Err(TargetError::InTheWay { .. }) => {}
             Err(error) => return Err(error),
@@ -97,9 +98,9 @@ pub(super) fn remove_left(place: &Place, names: &[OsString]) -> Result<Vec<PathB
 }
 
 /// Removes what a crash has left of an earlier try: an empty file. Anything else is somebody's, and stays.
-fn clear(place: &Place, name: &OsStr) -> Result<(), TargetError> {
-    let path = place.sibling(name);
-    let found = match place.storage.open(name) {
+fn clear(target_dir: &TargetDir, name: &OsStr) -> Result<(), TargetError> {
+    let path = target_dir.sibling(name);
+    let found = match target_dir.storage.open(name) {
         Ok(None) => return Ok(()),
         Ok(Some(found)) => found.len(),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -108,7 +109,7 @@ fn clear(place: &Place, name: &OsStr) -> Result<(), TargetError> {
         Err(error) => Err(error),
     };
     match found.map_err(|error| TargetError::io(&path, "examine", error))? {
-        0 => remove(&*place.storage, name).map_err(|error| TargetError::io(&path, "remove", error)),
+        0 => remove(&*target_dir.storage, name).map_err(|error| TargetError::io(&path, "remove", error)),
         _ => Err(TargetError::InTheWay { staging: path }),
     }
 }

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 use super::staging::Staging;
 use crate::{
-    Checkpoint, MakeDurable,
-    journal::{Announced, Journal, Label, WriterId},
+    Checkpoint, SyncTo,
+    journal::{Announced, AttemptId, Journal, WriterId},
     seeded::{Bug, unless, when},
     storage::Storage,
 };
@@ -34,8 +34,8 @@ impl Progress {
         Self { staging, journal: Mutex::new(journal), directory, synced_to: AtomicU64::new(0) }
     }
 
-    pub(super) fn begin(&self, label: &Label) -> io::Result<()> {
-        self.journal.lock().begin(label)
+    pub(super) fn begin(&self, attempt_id: &AttemptId) -> io::Result<()> {
+        self.journal.lock().begin(attempt_id)
     }
 
     pub(super) fn has_slot(&self) -> bool {
@@ -50,7 +50,7 @@ impl Progress {
     /// Gives up the marks of the attempts before.
     pub(super) fn forget(&self) -> io::Result<()> {
         let forgotten = self.journal.lock().forget(&*self.directory);
-        forgotten.inspect_err(|error| self.staging.ledger.lock().fail_for(error))
+        forgotten.inspect_err(|error| self.staging.written.lock().fail_for(error))
     }
 
     /// The staging file is whole and durable, and `writer` wrote it.
@@ -60,18 +60,18 @@ impl Progress {
     }
 
     /// Data before the mark that vouches for it.
-    fn keep(&self, mark: &Checkpoint) -> io::Result<()> {
-        when(Bug::MarkBeforeData, || self.journal.lock().keep(mark, &*self.directory))?;
-        let whole_to = self.staging.ledger.lock().whole_to();
+    fn keep(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        when(Bug::MarkBeforeData, || self.journal.lock().keep(checkpoint, &*self.directory))?;
+        let whole_to = self.staging.written.lock().whole_to();
         unless(Bug::StagingSyncSkipped, || self.staging.file.sync_data())?;
         self.synced_to.store(whole_to, Ordering::Relaxed);
-        self.journal.lock().keep(mark, &*self.directory)
+        self.journal.lock().keep(checkpoint, &*self.directory)
     }
 }
 
-impl MakeDurable for Progress {
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
-        self.staging.ledger.lock().check_live()?;
-        self.keep(mark).inspect_err(|error| self.staging.ledger.lock().fail_for(error))
+impl SyncTo for Progress {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        self.staging.written.lock().check_live()?;
+        self.keep(checkpoint).inspect_err(|error| self.staging.written.lock().fail_for(error))
     }
 }

@@ -3,10 +3,10 @@
 
 use std::io;
 
-use super::{claim::Claim, misplaced::Misplaced, notice::is_refusal, opening::Site};
+use super::{locked_file::LockedFile, misplaced::Misplaced, notice::is_refusal, opening::Site};
 use crate::{
     Checkpoint,
-    journal::{Announced, Label, WriterId},
+    journal::{Announced, AttemptId, WriterId},
     storage::FileStamp,
 };
 
@@ -14,21 +14,21 @@ use crate::{
 #[derive(Debug)]
 pub struct Published {
     pub(super) site: Site,
-    pub(super) journal: Claim,
-    pub(super) label: Label,
-    pub(super) mark: Option<Checkpoint>,
+    pub(super) journal: LockedFile,
+    pub(super) attempt_id: AttemptId,
+    pub(super) checkpoint: Option<Checkpoint>,
     pub(super) announced: Announced,
 }
 
 impl Published {
     /// The label of the attempt, which may be another than the one that was given.
-    pub fn label(&self) -> &Label {
-        &self.label
+    pub fn attempt_id(&self) -> &AttemptId {
+        &self.attempt_id
     }
 
     /// The last mark that was made durable. The target holds the whole stream, whatever the mark says.
-    pub fn last_mark(&self) -> Option<&Checkpoint> {
-        self.mark.as_ref()
+    pub fn last_checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
     }
 
     /// Who wrote it, as [`StagedFile::set_writer`](super::StagedFile::set_writer) was told then.
@@ -44,32 +44,32 @@ impl Published {
     /// [`Misplaced::Swapped`] where another file has come to the target's name: that is left as it is, and what is beside it
     /// goes, for it vouches for nothing any more.
     pub fn finish(self) -> io::Result<()> {
-        let Site { place, names } = &self.site;
+        let Site { target_dir, names } = &self.site;
         let in_place = self.give_mode()?;
-        place.storage.sync()?;
+        target_dir.storage.sync()?;
         // A file system without a rename that replaces nothing can leave both names on the file.
-        let staged = place.storage.id_at(&names.staging)?;
-        if staged.is_some() && staged == place.storage.id_at(&place.name)? {
-            place.storage.remove(&names.staging)?;
+        let staged = target_dir.storage.id_at(&names.staging)?;
+        if staged.is_some() && staged == target_dir.storage.id_at(&target_dir.name)? {
+            target_dir.storage.remove(&names.staging)?;
         }
-        self.journal.remove(place)?;
-        place.storage.sync()?;
+        self.journal.remove(target_dir)?;
+        target_dir.storage.sync()?;
         match in_place {
             InPlace::Yes => Ok(()),
-            InPlace::No => Err(io::Error::other(Misplaced::Swapped { path: place.path().into() })),
+            InPlace::No => Err(io::Error::other(Misplaced::Swapped { path: target_dir.path().into() })),
         }
     }
 
     /// A crash between the rename and this leaves a new target its owner's alone.
     fn give_mode(&self) -> io::Result<InPlace> {
-        let place = &self.site.place;
+        let target_dir = &self.site.target_dir;
         let due = &self.announced.stamp;
         let stands = |found: Option<FileStamp>| found.is_some_and(|found| found.is_of_same_file(due));
-        if !stands(place.storage.stamp_at(&place.name)?) {
+        if !stands(target_dir.storage.stamp_at(&target_dir.name)?) {
             return Ok(InPlace::No);
         }
         let Some(mode) = self.announced.mode_due else { return Ok(InPlace::Yes) };
-        let target = match place.storage.open(&place.name) {
+        let target = match target_dir.storage.open(&target_dir.name) {
             Ok(Some(target)) => target,
             Ok(None) => return Ok(InPlace::No),
             // Not its owner's alone any more: somebody has given it another mode, or another file.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::{
     Checkpoint,
-    journal::{Announced, Header, Intent, Label, Slots},
+    journal::{Announced, AttemptId, Header, Intent, Slots},
     storage::FileStamp,
 };
 
@@ -26,9 +26,9 @@ pub(super) enum Recovery {
     /// Nothing is lost with what is there: remove it and begin.
     StartAnew,
     /// Go on with the staging file.
-    Resume { label: Label, newest: Option<(u64, Option<Checkpoint>)> },
+    Resume { attempt_id: AttemptId, newest: Option<(u64, Option<Checkpoint>)> },
     /// The target is the file that the attempt was about: only its leftovers remain to be removed.
-    Published { label: Label, mark: Option<Checkpoint>, announced: Announced },
+    Published { attempt_id: AttemptId, checkpoint: Option<Checkpoint>, announced: Announced },
     /// Progress may be lost with what is there, and it cannot be gone on with.
     Refuse(JournalProblem),
 }
@@ -86,13 +86,13 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
 
         // R4. The rename was made: whatever the slots say, the target is whole and durable.
         (
-            H::Valid(label),
+            H::Valid(attempt_id),
             slots @ (S::None | S::Mark { .. } | S::BothBad),
             A::Reached(announced),
             Gone | There,
         ) => {
-            let mark = slots.newest().and_then(|(_, mark)| mark);
-            Recovery::Published { label: label.clone(), mark, announced }
+            let checkpoint = slots.newest().and_then(|(_, checkpoint)| checkpoint);
+            Recovery::Published { attempt_id: attempt_id.clone(), checkpoint, announced }
         }
 
         // R5. No staging file, and not because it became the target: there is nothing that could be kept.
@@ -107,8 +107,8 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
 
         // R7. The rename was not made: go on, from the mark if there is one. A torn intent says the same as none, because
         // the rename comes after it is durable.
-        (H::Valid(label), slots @ (S::None | S::Mark { .. }), A::None | A::Torn | A::Missed, There) => {
-            Recovery::Resume { label: label.clone(), newest: slots.newest() }
+        (H::Valid(attempt_id), slots @ (S::None | S::Mark { .. }), A::None | A::Torn | A::Missed, There) => {
+            Recovery::Resume { attempt_id: attempt_id.clone(), newest: slots.newest() }
         }
 
         // R8. No crash leaves that: it is somebody else's, or damage.
@@ -189,15 +189,15 @@ mod tests {
         matches!(case.intent, Intent::Valid(_)) && is_named
     }
 
-    fn label() -> Label {
-        Label::new(b"label").unwrap()
+    fn attempt_id() -> AttemptId {
+        AttemptId::new(b"label").unwrap()
     }
 
     fn every_case() -> Vec<Evidence> {
         let foreign = Header::Foreign { version: 2 };
-        let headers = [Header::Absent, Header::Torn, Header::Stranger, foreign, Header::Valid(label())];
-        let mark = Some(Checkpoint::from_bytes([7; Checkpoint::LEN]));
-        let slots = [Slots::None, Slots::Mark { generation: 3, mark }, Slots::BothBad];
+        let headers = [Header::Absent, Header::Torn, Header::Stranger, foreign, Header::Valid(attempt_id())];
+        let checkpoint = Some(Checkpoint::from_bytes([7; Checkpoint::LEN]));
+        let slots = [Slots::None, Slots::Mark { generation: 3, checkpoint }, Slots::BothBad];
         let intents = [Intent::None, Intent::Torn, Intent::Valid(announced())];
         let stagings = [Staging::Gone, Staging::There];
         let mut cases = Vec::new();
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_staging_file_is_gone_on_with_only_under_a_readable_journal_and_never_without_one() {
         for case in every_case() {
-            if let Recovery::Resume { label: found, newest } = decide(&case) {
+            if let Recovery::Resume { attempt_id: found, newest } = decide(&case) {
                 assert_eq!(case.staging, Staging::There, "{case:?}");
                 assert_eq!(case.header, Header::Valid(found), "{case:?}");
                 assert_ne!(case.slots, Slots::BothBad, "{case:?}");

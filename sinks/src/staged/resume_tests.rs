@@ -3,103 +3,15 @@
 
 use std::{ffi::OsStr, fs, os::unix::fs::PermissionsExt, path::Path};
 
-use super::{rig::Rig, *};
-use crate::{Label, TargetError};
-
-pub(super) const SEGMENT_LEN: usize = 100_000;
-pub(super) const SEGMENTS: u8 = 3;
-pub(super) const JOURNAL: &str = ".target.cofferdam-journal";
-pub(super) const STAGING: &str = ".target.cofferdam-staging";
-
-pub(super) fn label() -> Label {
-    Label::new(b"restore of stream 7").unwrap()
-}
-
-pub(super) fn mark(segment: u8) -> Checkpoint {
-    Checkpoint::from_bytes([segment + 1; Checkpoint::LEN])
-}
-
-/// Segments that differ from each other and hold no zeros, as which everything reads that was never written.
-pub(super) fn segment(number: u8) -> Vec<u8> {
-    let mut segment = vec![number + 1; SEGMENT_LEN];
-    segment[..8].copy_from_slice(b"segment:");
-    segment
-}
-
-pub(super) fn stream() -> Vec<u8> {
-    (0..SEGMENTS).flat_map(segment).collect()
-}
-
-pub(super) fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-pub(super) fn open(directory: &Path) -> Result<Opened, TargetError> {
-    StagedFile::open(&directory.join("target"), &StageOptions::default(), &label())
-}
-
-pub(super) fn fresh(opened: Opened) -> StagedFile {
-    match opened {
-        Opened::Fresh(sink) => sink,
-        other => panic!("not fresh: {other:?}"),
-    }
-}
-
-pub(super) fn resumable(opened: Opened) -> StagedFile {
-    match opened {
-        Opened::Resumable { sink, label: found } => {
-            assert_eq!(found, label());
-            sink
-        }
-        other => panic!("not resumable: {other:?}"),
-    }
-}
-
-/// Writes, commits and makes durable the segments from `first` on, one by one.
-pub(super) fn go_on(sink: &mut StagedFile, first: u8) -> Result<(), CommitError> {
-    let writer = sink.positioned().unwrap();
-    let durable = sink.durability().unwrap();
-    for number in first..SEGMENTS {
-        writer.write_at(u64::from(number) * SEGMENT_LEN as u64, &segment(number))?;
-        sink.commit_segment(&mark(number))?;
-        durable.make_durable(&mark(number))?;
-    }
-    sink.publish(stream().len() as u64)
-}
-
-/// Leaves a directory as a crash behind `segments` durable segments leaves it.
-pub(super) fn interrupted(directory: &Path, segments: u8) {
-    let mut sink = fresh(open(directory).unwrap());
-    for number in 0..segments {
-        let at = u64::from(number) * SEGMENT_LEN as u64;
-        sink.positioned().unwrap().write_at(at, &segment(number)).unwrap();
-        sink.commit_segment(&mark(number)).unwrap();
-        sink.durability().unwrap().make_durable(&mark(number)).unwrap();
-    }
-}
-
-/// How many whole segments of the stream are kept at the start, as an engine would prove them.
-fn proved(sink: &StagedFile) -> u8 {
-    let kept = sink.kept().unwrap();
-    let mut found = vec![0; SEGMENT_LEN];
-    let proved = (0..SEGMENTS).take_while(|number| {
-        let read = kept.read_exact_at(&mut found, u64::from(*number) * SEGMENT_LEN as u64);
-        read.is_ok() && found == segment(*number)
-    });
-    u8::try_from(proved.count()).unwrap()
-}
-
-/// Resumes as an engine would: proves what is kept, and goes on behind it.
-pub(super) fn resume(mut sink: StagedFile) -> u8 {
-    sink.last_commit().unwrap();
-    let kept = proved(&sink);
-    sink.resume_at(kept.into(), u64::from(kept) * SEGMENT_LEN as u64).unwrap();
-    go_on(&mut sink, kept).unwrap();
-    kept
-}
+use super::{
+    attempts::{
+        JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, attempt_id, checkpoint, fresh, go_on, interrupted,
+        names, open, proved, resumable, resume, segment, stream,
+    },
+    faulty::FaultyStorage,
+    *,
+};
+use crate::{AttemptId, TargetError};
 
 #[test]
 fn an_attempt_without_interruption_leaves_the_target_alone() {
@@ -107,7 +19,7 @@ fn an_attempt_without_interruption_leaves_the_target_alone() {
     let mut sink = fresh(open(directory.path()).unwrap());
     assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
     assert_eq!(sink.last_commit().unwrap(), None);
-    assert!(sink.kept().is_none() && sink.resume_at(0, 0).is_err());
+    assert!(sink.resumable().is_none() && sink.resume_at(0, 0).is_err());
     drop(sink);
     assert!(names(directory.path()).is_empty());
     go_on(&mut fresh(open(directory.path()).unwrap()), 0).unwrap();
@@ -122,7 +34,7 @@ fn a_drop_keeps_what_was_committed_and_the_next_attempt_goes_on_behind_it() {
         interrupted(directory.path(), segments);
         assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
         let mut sink = resumable(open(directory.path()).unwrap());
-        assert_eq!(sink.last_commit().unwrap(), Some(mark(segments - 1)));
+        assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(segments - 1)));
         assert_eq!(resume(sink), segments);
         assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
         assert_eq!(names(directory.path()), ["target"]);
@@ -134,7 +46,7 @@ fn a_commit_that_was_not_made_durable_is_kept_without_a_mark() {
     let directory = tempfile::tempdir().unwrap();
     let mut sink = fresh(open(directory.path()).unwrap());
     sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
     let mut sink = resumable(open(directory.path()).unwrap());
     assert_eq!(sink.last_commit().unwrap(), None);
@@ -148,7 +60,7 @@ fn a_resumable_sink_that_is_dropped_unused_leaves_everything_as_it_was() {
     interrupted(directory.path(), 2);
     let contents = || [JOURNAL, STAGING].map(|name| fs::read(directory.path().join(name)).unwrap());
     let before = contents();
-    let other = Label::new(b"restore of stream 8").unwrap();
+    let other = AttemptId::new(b"restore of stream 8").unwrap();
     let opened = StagedFile::open(&directory.path().join("target"), &StageOptions::default(), &other);
     drop(resumable(opened.unwrap()));
     assert!(contents() == before);
@@ -171,20 +83,20 @@ fn a_discard_leaves_neither_staging_file_nor_journal() {
 
 #[test]
 fn an_earlier_attempt_is_discarded_on_request_damaged_or_not_but_not_under_its_writers_hands() {
-    let discard = StageOptions { earlier: Earlier::Discard, ..StageOptions::default() };
+    let discard = StageOptions { on_partial: OnPartial::Discard, ..StageOptions::default() };
     for damaged in [None, Some(JOURNAL)] {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("target");
         interrupted(directory.path(), 2);
         let holder = open(directory.path()).unwrap();
-        let refused = StagedFile::open(&target, &discard, &label());
+        let refused = StagedFile::open(&target, &discard, &attempt_id());
         assert!(matches!(refused, Err(TargetError::Held { .. })), "{refused:?}");
         drop(holder);
         if let Some(name) = damaged {
             fs::write(directory.path().join(name), [0xEE; 9_000]).unwrap();
             assert!(matches!(open(directory.path()), Err(TargetError::Journal { .. })));
         }
-        let mut sink = fresh(StagedFile::open(&target, &discard, &label()).unwrap());
+        let mut sink = fresh(StagedFile::open(&target, &discard, &attempt_id()).unwrap());
         assert_eq!(fs::metadata(sink.staging_path()).unwrap().len(), 0);
         go_on(&mut sink, 0).unwrap();
         drop(sink);
@@ -230,19 +142,19 @@ fn started_over_what_is_right_already_is_not_written_again() {
     let mut bytes = fs::read(&staging).unwrap();
     bytes[SEGMENT_LEN + 70_000] ^= 1;
     fs::write(&staging, &bytes).unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap();
+    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = resumable(opened);
     sink.resume_at(0, 0).unwrap();
     assert!(sink.resume_at(0, 0).is_err());
     let writer = sink.positioned().unwrap();
     let mut written = Vec::new();
     for number in 0..SEGMENTS {
-        let before = rig.written();
+        let before = faulty.written();
         writer.write_at(u64::from(number) * SEGMENT_LEN as u64, &segment(number)).unwrap();
-        sink.commit_segment(&mark(number)).unwrap();
-        written.push(rig.written() - before);
+        sink.commit_segment(&checkpoint(number)).unwrap();
+        written.push(faulty.written() - before);
     }
     // Pieces are 64 KiB: of the second segment the rest behind the first piece is written, of the third everything.
     assert_eq!(written, [0, SEGMENT_LEN - 65_536, SEGMENT_LEN]);
@@ -262,7 +174,7 @@ fn started_over_a_shorter_stream_is_published_without_what_lay_behind_it() {
     sink.resume_at(0, 0).unwrap();
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"short").unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     sink.publish(5).unwrap();
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"short");
 }
@@ -278,10 +190,10 @@ fn started_over_the_mark_is_gone_before_anything_is_written_and_what_is_kept_is_
         assert_eq!(proved(&sink), segments);
         sink.resume_at(0, 0).unwrap();
         sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
-        sink.commit_segment(&mark(0)).unwrap();
-        sink.durability().unwrap().make_durable(&mark(0)).unwrap();
+        sink.commit_segment(&checkpoint(0)).unwrap();
+        sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
         drop(sink);
-        assert_eq!(resumable(open(directory.path()).unwrap()).last_commit().unwrap(), Some(mark(0)));
+        assert_eq!(resumable(open(directory.path()).unwrap()).last_commit().unwrap(), Some(checkpoint(0)));
     }
 }
 
@@ -344,7 +256,7 @@ fn a_damaged_journal_is_refused_named_and_left_as_it_is() {
         let mut journal = fs::read(&path).unwrap();
         bytes.iter().for_each(|byte| journal[*byte] ^= 0x10);
         fs::write(&path, &journal).unwrap();
-        let seen = StagedFile::look(&directory.path().join("target"), Existing::Refuse);
+        let seen = StagedFile::look(&directory.path().join("target"), IfExists::Refuse);
         for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
             assert!(error.to_string().contains(JOURNAL), "{error}");
             let TargetError::Journal { problem, .. } = error else { panic!("{error}") };
@@ -364,7 +276,7 @@ fn one_damaged_slot_costs_one_mark() {
     journal[8_200] ^= 1;
     fs::write(&path, &journal).unwrap();
     let mut sink = resumable(open(directory.path()).unwrap());
-    assert_eq!(sink.last_commit().unwrap(), Some(mark(0)));
+    assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(0)));
     assert_eq!(resume(sink), 2);
 }
 
@@ -414,33 +326,13 @@ fn only_our_own_files_are_gone_on_with_whoever_may_make_files_in_the_directory()
 fn only_what_remains_needs_room() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 2);
-    let room = rustix::fs::statvfs(directory.path()).unwrap();
-    let whole = room.f_blocks * room.f_frsize + (1 << 30);
+    let free_space = rustix::fs::statvfs(directory.path()).unwrap();
+    let whole = free_space.f_blocks * free_space.f_frsize + (1 << 30);
     let options = StageOptions { expected_len: Some(whole), ..StageOptions::default() };
-    let refused = StagedFile::open(&directory.path().join("target"), &options, &label()).unwrap_err();
+    let refused = StagedFile::open(&directory.path().join("target"), &options, &attempt_id()).unwrap_err();
     let TargetError::NoRoom { needed, .. } = refused else { panic!("{refused}") };
     assert!(needed + 2 * SEGMENT_LEN as u64 <= whole, "{needed}");
     assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
-}
-
-/// The whole of an attempt, up to the crash.
-pub(super) fn attempt(rig: &Arc<Rig>) -> Option<()> {
-    attempt_to(rig, Existing::Refuse)
-}
-
-/// The same, over a target that may stand there.
-pub(super) fn attempt_to(rig: &Arc<Rig>, existing: Existing) -> Option<()> {
-    let options = StageOptions { existing, ..StageOptions::default() };
-    let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).ok()?;
-    match opened {
-        Opened::Fresh(mut sink) => go_on(&mut sink, 0).ok(),
-        Opened::Resumable { mut sink, .. } => {
-            let kept = proved(&sink);
-            sink.resume_at(kept.into(), u64::from(kept) * SEGMENT_LEN as u64).ok()?;
-            go_on(&mut sink, kept).ok()
-        }
-        Opened::Published(published) => published.finish().ok(),
-    }
 }
 
 /// The target is absent or whole, and one more attempt ends with the whole of it and nothing else.
@@ -448,10 +340,10 @@ fn finish_after_a_crash(directory: &Path, what: &str) {
     let target = directory.join("target");
     let before = fs::read(&target).ok();
     assert!(before.is_none() || before == Some(stream()), "{what}: neither old nor new");
-    let seen = StagedFile::look(&target, Existing::Refuse).unwrap();
-    let rig = Rig::over(directory);
+    let seen = StagedFile::look(&target, IfExists::Refuse).unwrap();
+    let faulty = FaultyStorage::over(directory);
     let options = StageOptions::default();
-    let opened = match StagedFile::open_in(rig, OsStr::new("target"), &options, &label()) {
+    let opened = match StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()) {
         Err(TargetError::Exists { .. }) => {
             assert_eq!(seen, Seen::Nothing, "{what}");
             assert_eq!(names(directory), ["target"], "{what}");
@@ -465,18 +357,25 @@ fn finish_after_a_crash(directory: &Path, what: &str) {
             go_on(&mut sink, 0).unwrap();
         }
         Opened::Resumable { mut sink, .. } => {
-            let mark = sink.last_commit().unwrap();
+            let checkpoint = sink.last_commit().unwrap();
             assert_eq!(
                 (seen, before),
-                (Seen::Unfinished { label: label(), mark: mark.clone() }, None),
+                (Seen::Unfinished { attempt_id: attempt_id(), checkpoint: checkpoint.clone() }, None),
                 "{what}"
             );
             let kept = resume(sink);
-            assert!(mark.is_none_or(|found| found.to_bytes()[0] <= kept), "{what}: {kept} segments are kept");
+            assert!(
+                checkpoint.is_none_or(|found| found.to_bytes()[0] <= kept),
+                "{what}: {kept} segments are kept"
+            );
         }
         Opened::Published(published) => {
-            let mark = published.last_mark().cloned();
-            assert_eq!(seen, Seen::Published { label: published.label().clone(), mark }, "{what}");
+            let checkpoint = published.last_checkpoint().cloned();
+            assert_eq!(
+                seen,
+                Seen::Published { attempt_id: published.attempt_id().clone(), checkpoint },
+                "{what}"
+            );
             assert_eq!(before, Some(stream()), "{what}");
             published.finish().unwrap();
         }
@@ -492,13 +391,13 @@ fn a_crash_before_any_change_is_recovered_from_and_one_in_the_recovery_as_well()
         let mut second = 0;
         let ended = loop {
             let directory = tempfile::tempdir().unwrap();
-            let rig = Rig::over(directory.path());
-            rig.fail_calls(first..usize::MAX);
-            let ended = attempt(&rig);
-            let rig = Rig::over(directory.path());
-            rig.fail_calls(second..usize::MAX);
-            attempt(&rig);
-            let recovered = rig.calls() <= second;
+            let faulty = FaultyStorage::over(directory.path());
+            faulty.fail_calls(first..usize::MAX);
+            let ended = attempt(&faulty);
+            let faulty = FaultyStorage::over(directory.path());
+            faulty.fail_calls(second..usize::MAX);
+            attempt(&faulty);
+            let recovered = faulty.calls() <= second;
             finish_after_a_crash(directory.path(), &format!("crashes before changes {first} and {second}"));
             if recovered {
                 break ended;
@@ -519,15 +418,15 @@ fn a_crash_before_any_change_is_recovered_from_and_one_in_the_recovery_as_well()
 fn a_change_that_fails_once_ends_the_sink_and_keeps_what_was_committed() {
     let whole = {
         let directory = tempfile::tempdir().unwrap();
-        let rig = Rig::over(directory.path());
-        attempt(&rig).unwrap();
-        rig.calls()
+        let faulty = FaultyStorage::over(directory.path());
+        attempt(&faulty).unwrap();
+        faulty.calls()
     };
     for number in 0..whole {
         let directory = tempfile::tempdir().unwrap();
-        let rig = Rig::over(directory.path());
-        rig.fail_calls(number..number + 1);
-        let ended = attempt(&rig);
+        let faulty = FaultyStorage::over(directory.path());
+        faulty.fail_calls(number..number + 1);
+        let ended = attempt(&faulty);
         let published = directory.path().join("target").exists();
         assert!(ended.is_none() || published, "change {number}: failed unseen");
         finish_after_a_crash(directory.path(), &format!("failed change {number}"));
@@ -537,21 +436,21 @@ fn a_change_that_fails_once_ends_the_sink_and_keeps_what_was_committed() {
 #[test]
 fn a_failed_sync_is_final() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap();
+    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
     let (writer, durable) = (sink.positioned().unwrap(), sink.durability().unwrap());
     writer.write_at(0, &segment(0)).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
-    rig.fail_calls(rig.calls()..rig.calls() + 1);
-    durable.make_durable(&mark(0)).unwrap_err();
-    let before = rig.calls();
-    durable.make_durable(&mark(0)).unwrap_err();
+    sink.commit_segment(&checkpoint(0)).unwrap();
+    faulty.fail_calls(faulty.calls()..faulty.calls() + 1);
+    durable.make_durable(&checkpoint(0)).unwrap_err();
+    let before = faulty.calls();
+    durable.make_durable(&checkpoint(0)).unwrap_err();
     writer.write_at(SEGMENT_LEN as u64, &segment(1)).unwrap_err();
     assert!(matches!(sink.publish(SEGMENT_LEN as u64), Err(CommitError::NotCommitted(_))));
     drop(sink);
-    assert_eq!(rig.calls(), before, "the medium was asked again");
+    assert_eq!(faulty.calls(), before, "the medium was asked again");
     assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
 }
 
@@ -560,17 +459,20 @@ fn a_published_attempt_is_recognised_before_its_target_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let rig = Rig::over(scratch.path());
-        attempt(&rig).unwrap();
-        rig.calls()
+        let faulty = FaultyStorage::over(scratch.path());
+        attempt(&faulty).unwrap();
+        faulty.calls()
     };
     // The last three changes: the directory's sync behind the rename, the journal's removal, the directory's sync.
-    let rig = Rig::over(directory.path());
-    rig.fail_calls(whole - 3..usize::MAX);
-    attempt(&rig);
+    let faulty = FaultyStorage::over(directory.path());
+    faulty.fail_calls(whole - 3..usize::MAX);
+    attempt(&faulty);
     assert_eq!(names(directory.path()), [JOURNAL, "target"]);
     let Opened::Published(published) = open(directory.path()).unwrap() else { panic!("not published") };
-    assert_eq!((published.label(), published.last_mark()), (&label(), Some(&mark(SEGMENTS - 1))));
+    assert_eq!(
+        (published.attempt_id(), published.last_checkpoint()),
+        (&attempt_id(), Some(&checkpoint(SEGMENTS - 1)))
+    );
     // Dropped, it stays to be recognised again.
     drop(published);
     let Opened::Published(published) = open(directory.path()).unwrap() else { panic!("not published") };
@@ -582,13 +484,13 @@ fn a_published_attempt_is_recognised_before_its_target_is_refused() {
 #[test]
 fn both_names_on_the_published_file_become_one() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     let mut sink = {
         let options = StageOptions::default();
-        fresh(StagedFile::open_in(rig.clone(), OsStr::new("target"), &options, &label()).unwrap())
+        fresh(StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap())
     };
     sink.positioned().unwrap().write_at(0, b"whole").unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     assert!(sink.finish(5).unwrap().is_some());
     drop(sink);
     // As a file system without a rename that replaces nothing leaves it.

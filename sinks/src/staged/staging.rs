@@ -8,12 +8,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{PositionedWrite, ReadKept, ledger::Ledger, storage::StorageFile};
+use crate::{PositionedWrite, ReadKept, storage::StorageFile, written::WrittenRanges};
 
 /// What writers on other threads share with the sink.
 pub(super) struct Staging {
     pub(super) file: Arc<dyn StorageFile>,
-    pub(super) ledger: Mutex<Ledger>,
+    pub(super) written: Mutex<WrittenRanges>,
     start: OnceLock<Start>,
 }
 
@@ -21,14 +21,14 @@ pub(super) struct Staging {
 #[derive(Clone, Copy)]
 enum Start {
     /// Behind the bytes that it keeps.
-    Behind,
+    SkipCommitted,
     /// From the first byte, over `found_len` that may be right already.
     Over { found_len: u64 },
 }
 
 impl Staging {
     pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
-        Self { file, ledger: Mutex::new(Ledger::new(LEN_MAX)), start: OnceLock::new() }
+        Self { file, written: Mutex::new(WrittenRanges::new(LEN_MAX)), start: OnceLock::new() }
     }
 
     /// Goes on at byte `at` of a file of `found_len` bytes. From the first byte on, nothing is claimed, and what is right
@@ -38,28 +38,28 @@ impl Staging {
             let message = format!("cannot go on at byte {at}: the staging file has {found_len} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        self.ledger.lock().keep(at)?;
-        let start = if at == 0 { Start::Over { found_len } } else { Start::Behind };
+        self.written.lock().keep(at)?;
+        let start = if at == 0 { Start::Over { found_len } } else { Start::SkipCommitted };
         let twice = |_| io::Error::new(io::ErrorKind::InvalidInput, "the sink was resumed twice");
         self.start.set(start).map_err(twice)
     }
 
     /// Writes over some of the `found_len` bytes that were found, as long as nothing is built upon them.
     pub(super) fn mend(&self, at: u64, data: &[u8], found_len: u64) -> io::Result<()> {
-        self.ledger.lock().check_live()?;
+        self.written.lock().check_live()?;
         let within = at.checked_add(data.len() as u64).is_some_and(|end| end <= found_len);
         if !within || self.start.get().is_some() {
             let message =
                 format!("{} bytes at {at} are not among the {found_len} that can be mended", data.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        self.file.write_all_at(data, at).inspect_err(|error| self.ledger.lock().fail_for(error))
+        self.file.write_all_at(data, at).inspect_err(|error| self.written.lock().fail_for(error))
     }
 
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         match self.start.get() {
             Some(Start::Over { found_len }) if at < *found_len => self.write_over(at, data, *found_len),
-            Some(Start::Over { .. } | Start::Behind) | None => self.file.write_all_at(data, at),
+            Some(Start::Over { .. } | Start::SkipCommitted) | None => self.file.write_all_at(data, at),
         }
     }
 
@@ -83,8 +83,8 @@ impl Staging {
 
 impl PositionedWrite for Staging {
     fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.ledger.lock().claim(at, data.len())?;
-        self.write(at, data).inspect_err(|error| self.ledger.lock().fail_for(error))
+        self.written.lock().claim(at, data.len())?;
+        self.write(at, data).inspect_err(|error| self.written.lock().fail_for(error))
     }
 }
 

@@ -15,14 +15,14 @@ use std::{
 
 use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
 
-use super::{rig::Rig, *};
-use crate::{Label, TargetError, TargetKind};
+use super::{faulty::FaultyStorage, *};
+use crate::{AttemptId, TargetError, TargetKind};
 
-const REPLACE: StageOptions = options(Existing::Replace, None);
-const REFUSE: StageOptions = options(Existing::Refuse, None);
+const REPLACE: StageOptions = options(IfExists::Replace, None);
+const REFUSE: StageOptions = options(IfExists::Refuse, None);
 
-const fn options(existing: Existing, expected_len: Option<u64>) -> StageOptions {
-    StageOptions { existing, earlier: Earlier::Resume, expected_len }
+const fn options(if_exists: IfExists, expected_len: Option<u64>) -> StageOptions {
+    StageOptions { if_exists, on_partial: OnPartial::Resume, expected_len }
 }
 
 struct Scratch(tempfile::TempDir);
@@ -165,7 +165,7 @@ fn a_file_that_stands_at_a_new_targets_name_for_a_moment_lends_it_neither_mode_n
     let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
     let mode_due = sink.finish(6).unwrap();
     fs::remove_file(&path).unwrap();
-    sink.place.put(&sink.claims.staging.name, sink.claims.staging.id).unwrap();
+    sink.target_dir.put(&sink.claims.staging.name, sink.claims.staging.id).unwrap();
     sink.settle(mode_due).unwrap();
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
@@ -248,7 +248,7 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
     let scratch = Scratch::new();
     let whole = rustix::fs::statvfs(scratch.0.path()).unwrap();
     let expected_len = Some(whole.f_blocks * whole.f_frsize + 1);
-    let options = options(Existing::Refuse, expected_len);
+    let options = options(IfExists::Refuse, expected_len);
     let error = StagedFile::create(&scratch.at("target"), &options).unwrap_err();
     // With the room that is free: it was asked for before any was taken.
     assert!(matches!(error, TargetError::NoRoom { free: Some(_), .. }), "{error}");
@@ -259,7 +259,7 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
 fn a_length_that_turns_out_otherwise_leaves_no_trace() {
     let scratch = Scratch::new();
     for (name, expected_len, len) in [("less", 1 << 20, 5_000), ("more", 10, 5_000), ("none", 1 << 20, 0)] {
-        let options = options(Existing::Refuse, Some(expected_len));
+        let options = options(IfExists::Refuse, Some(expected_len));
         let sink = StagedFile::create(&scratch.at(name), &options).unwrap();
         assert_eq!(fs::metadata(sink.staging_path()).unwrap().len(), 0);
         drop(sink);
@@ -281,10 +281,10 @@ fn an_immutable_target_or_directory_is_refused_where_the_mark_can_be_set() {
     fs::write(scratch.at("sub/target"), b"old").unwrap();
     for (marked, target) in [("sub/target", "sub/target"), ("sub", "sub/target"), ("sub", "sub/new")] {
         let file = File::open(scratch.at(marked)).unwrap();
-        for mark in [IFlags::IMMUTABLE, IFlags::APPEND] {
+        for checkpoint in [IFlags::IMMUTABLE, IFlags::APPEND] {
             // Only root may, and not on every file system.
             let Ok(flags) = ioctl_getflags(&file) else { return };
-            if ioctl_setflags(&file, flags | mark).is_err() {
+            if ioctl_setflags(&file, flags | checkpoint).is_err() {
                 return;
             }
             let created = StagedFile::create(&scratch.at(target), &REPLACE);
@@ -378,7 +378,7 @@ impl Attempt {
     fn open(self, path: &Path) -> Result<StagedFile, TargetError> {
         match self {
             Self::Plain => StagedFile::create(path, &REPLACE),
-            Self::Journalled => match StagedFile::open(path, &REPLACE, &Label::new(b"race").unwrap())? {
+            Self::Journalled => match StagedFile::open(path, &REPLACE, &AttemptId::new(b"race").unwrap())? {
                 Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
                 Opened::Published(published) => panic!("{published:?}: nothing crashed behind a rename"),
             },
@@ -451,10 +451,10 @@ fn race_once(attempt: Attempt, path: &Path, holders: &AtomicUsize, writer: u8) -
 #[test]
 fn the_first_failed_write_is_final() {
     let scratch = Scratch::new();
-    let rig = Rig::over(scratch.0.path());
-    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &REFUSE).unwrap();
+    let faulty = FaultyStorage::over(scratch.0.path());
+    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &REFUSE).unwrap();
     fill(&sink, b"good");
-    rig.fail_calls(rig.calls()..rig.calls() + 1);
+    faulty.fail_calls(faulty.calls()..faulty.calls() + 1);
     let first = sink.positioned().unwrap().write_at(4, b"more").unwrap_err();
     // The medium works again, and is not asked again. Whoever comes later hears of the first failure.
     let later = sink.positioned().unwrap().write_at(8, b"more").unwrap_err();
@@ -516,9 +516,9 @@ fn a_target_with_the_longest_name_is_staged() {
 
 #[test]
 fn a_relative_name_without_a_directory_means_the_working_directory() {
-    let place = Place::resolve(Path::new("no-such-file-here"), Existing::Refuse).unwrap();
-    assert_eq!(place.directory_path(), Path::new("."));
-    let here = rustix::fs::fstat(place.directory().unwrap()).unwrap();
+    let target_dir = TargetDir::resolve(Path::new("no-such-file-here"), IfExists::Refuse).unwrap();
+    assert_eq!(target_dir.directory_path(), Path::new("."));
+    let here = rustix::fs::fstat(target_dir.directory().unwrap()).unwrap();
     assert_eq!(here.st_ino, fs::metadata(".").unwrap().ino());
 }
 

@@ -23,10 +23,10 @@ use rustix::{
 };
 
 use super::{
-    FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Ownership, Storage, StorageFile, likeness, retried,
-    stamp,
+    CopiedMetadata, FileId, FileStamp, FileTime, Lock, Mapping, Ownership, Storage, StorageFile,
+    copy_metadata, retried, stamp,
 };
-use crate::Existing;
+use crate::IfExists;
 
 /// A directory that was opened once: every step is relative to its descriptor, so that a directory that is moved or
 /// replaced meanwhile does not send them elsewhere.
@@ -126,10 +126,10 @@ impl Storage for Disk {
         }
     }
 
-    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
-        match existing {
-            Existing::Refuse => Ok(self.rename_to_absent(from, to)?),
-            Existing::Replace => Ok(renameat(&self.directory, from, &self.directory, to)?),
+    fn rename(&self, from: &OsStr, to: &OsStr, if_exists: IfExists) -> io::Result<()> {
+        match if_exists {
+            IfExists::Refuse => Ok(self.rename_to_absent(from, to)?),
+            IfExists::Replace => Ok(renameat(&self.directory, from, &self.directory, to)?),
         }
     }
 
@@ -207,7 +207,7 @@ impl StorageFile for DiskFile {
     /// Of what fadvise(2) is asked to give up, it begins to write what is dirty, and what is clean already leaves the cache.
     /// sync_file_range(2) does only the first, but has no safe form.
     #[cfg(target_os = "linux")]
-    fn start_writing(&self, at: u64, len: u64) {
+    fn begin_writeback(&self, at: u64, len: u64) {
         if let Some(len) = NonZeroU64::new(len) {
             // Whether the bytes reach the medium, the sync says.
             let _ = rustix::fs::fadvise(&self.file, at, Some(len), rustix::fs::Advice::DontNeed);
@@ -219,7 +219,7 @@ impl StorageFile for DiskFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn take_room(&self, len: u64) -> io::Result<()> {
+    fn preallocate(&self, len: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate, fstatfs};
 
         let unwritten = fstatfs(&self.file).is_ok_and(|found| UNWRITTEN_EXTENTS.contains(&found.f_type));
@@ -233,12 +233,12 @@ impl StorageFile for DiskFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn forget_cached(&self) -> io::Result<()> {
+    fn drop_page_cache(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)?)
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
-        likeness::apply(&self.directory, target, existing, &self.file)
+    fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata> {
+        copy_metadata::apply(&self.directory, target, if_exists, &self.file)
     }
 
     fn set_modified(&self, modified: FileTime) -> io::Result<()> {

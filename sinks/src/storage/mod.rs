@@ -10,20 +10,20 @@
 //! Everything else may be lost, in any combination; a write may be torn at any multiple of [`SECTOR_LEN`]. After a
 //! failed sync what was written before it is lost or not: no sync is ever tried again.
 
-mod ahead;
+mod copy_metadata;
 mod disk;
-mod likeness;
 mod patience;
 mod stamp;
+mod writeback;
 
 use std::{ffi::OsStr, fmt, io, sync::Arc};
 
-pub(crate) use ahead::Ahead;
+pub(crate) use copy_metadata::may_be_replaced;
 pub use disk::Disk;
-pub(crate) use likeness::may_be_replaced;
 pub(crate) use patience::{Patience, retried};
+pub(crate) use writeback::Writeback;
 
-use crate::Existing;
+use crate::IfExists;
 
 /// A directory, as far as sinks use it. Names are single components.
 pub trait Storage: Send + Sync + fmt::Debug {
@@ -57,13 +57,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// The medium's own.
     fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>>;
 
-    /// Gives what stands at `from` the name `to`, and takes the old one away. With [`Existing::Refuse`] nothing may stand
-    /// at `to`; with [`Existing::Replace`] it is replaced in one step. Where the file system cannot rename without
+    /// Gives what stands at `from` the name `to`, and takes the old one away. With [`IfExists::Refuse`] nothing may stand
+    /// at `to`; with [`IfExists::Replace`] it is replaced in one step. Where the file system cannot rename without
     /// replacing, it may leave both names on the file.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`], or the medium's own.
-    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()>;
+    fn rename(&self, from: &OsStr, to: &OsStr, if_exists: IfExists) -> io::Result<()>;
 
     /// Takes a name away. A name that is not there is an error.
     ///
@@ -142,7 +142,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// Puts bytes that were written on their way to the medium, so that a later sync finds less to do. It promises nothing,
     /// and a medium on which nothing is under way but what a sync waits for does nothing. What the medium has already,
     /// memory may give up: it is not for bytes that were synced.
-    fn start_writing(&self, _at: u64, _len: u64) {}
+    fn begin_writeback(&self, _at: u64, _len: u64) {}
 
     /// Cuts it, or adds zeros.
     ///
@@ -155,7 +155,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`io::ErrorKind::StorageFull`], [`io::ErrorKind::QuotaExceeded`], [`io::ErrorKind::FileTooLarge`]; the medium's own.
-    fn take_room(&self, _len: u64) -> io::Result<()> {
+    fn preallocate(&self, _len: u64) -> io::Result<()> {
         Ok(())
     }
 
@@ -164,7 +164,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The medium's own.
-    fn forget_cached(&self) -> io::Result<()> {
+    fn drop_page_cache(&self) -> io::Result<()> {
         Ok(())
     }
 
@@ -173,7 +173,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The medium's own.
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness>;
+    fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata>;
 
     /// Sets when its contents last changed, until they change again. A medium without times does nothing.
     ///
@@ -192,7 +192,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Takes from everyone but this process's user what [`take_likeness`](Self::take_likeness) gave. A medium without rights
+    /// Takes from everyone but this process's user what [`copy_metadata_from`](Self::copy_metadata_from) gave. A medium without rights
     /// does nothing.
     ///
     /// # Errors
@@ -325,7 +325,7 @@ pub struct FileTime {
 
 /// What came of taking the likeness of a file that will be replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Likeness {
+pub enum CopiedMetadata {
     /// It was taken.
     Taken,
     /// All of it but the mode, which the medium does not change.

@@ -9,26 +9,32 @@ use super::{
     path_to,
     recovery::Scan,
 };
-use crate::{Label, storage::Storage};
+use crate::{AttemptId, storage::Storage};
 
 /// A log that holds all of a stream. Nobody else can open it as long as this value lives.
 #[derive(Debug)]
 pub struct Finished {
     log: Log,
-    label: Label,
+    attempt_id: AttemptId,
     scan: Scan,
     slots: Slots,
     at_publish: AtPublish,
 }
 
 impl Finished {
-    pub(super) fn new(log: Log, label: Label, scan: Scan, slots: Slots, at_publish: AtPublish) -> Finished {
-        Finished { log, label, scan, slots, at_publish }
+    pub(super) fn new(
+        log: Log,
+        attempt_id: AttemptId,
+        scan: Scan,
+        slots: Slots,
+        at_publish: AtPublish,
+    ) -> Finished {
+        Finished { log, attempt_id, scan, slots, at_publish }
     }
 
     /// What the log's first writer said it is for.
-    pub fn label(&self) -> &Label {
-        &self.label
+    pub fn attempt_id(&self) -> &AttemptId {
+        &self.attempt_id
     }
 
     /// The stream's length in bytes.
@@ -42,7 +48,7 @@ impl Finished {
     /// The medium's own.
     pub fn reader(&mut self) -> Result<Reader, WalError> {
         self.log.settle(&mut self.slots, self.scan.end).map_err(WalError::io("sync"))?;
-        Ok(Reader::over(self.log.file.clone(), self.label.clone(), self.scan.clone()))
+        Ok(Reader::over(self.log.file.clone(), self.attempt_id.clone(), self.scan.clone()))
     }
 
     /// Replays the log into the target that it was opened with, from the start, and removes it. With [`AtPublish::Keep`]

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::{
-    Checkpoint, Label,
+    AttemptId, Checkpoint,
     sector::{self, CRC_LEN, u32_at, u64_at},
 };
 
@@ -53,20 +53,20 @@ pub(super) enum Header {
     /// Zeros, or nothing.
     Absent,
     Whole {
-        label: Label,
+        attempt_id: AttemptId,
     },
     Damaged,
     OtherVersion(u32),
 }
 
 impl Header {
-    pub(super) fn encode(label: &Label) -> [u8; SECTOR] {
-        let label = label.as_bytes();
+    pub(super) fn encode(attempt_id: &AttemptId) -> [u8; SECTOR] {
+        let attempt_id = attempt_id.as_bytes();
         let mut sector = [0; SECTOR];
         sector[..8].copy_from_slice(&MAGIC);
         sector[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        sector[12..16].copy_from_slice(&(label.len() as u32).to_le_bytes());
-        sector[16..16 + label.len()].copy_from_slice(label);
+        sector[12..16].copy_from_slice(&(attempt_id.len() as u32).to_le_bytes());
+        sector[16..16 + attempt_id.len()].copy_from_slice(attempt_id);
         sector::close(&mut sector);
         sector
     }
@@ -84,8 +84,8 @@ impl Header {
             return Header::OtherVersion(version);
         }
         match sector[16..SECTOR - CRC_LEN].split_at_checked(len) {
-            Some((label, rest)) if rest.iter().all(|byte| *byte == 0) => {
-                Label::new(label).map_or(Header::Damaged, |label| Header::Whole { label })
+            Some((attempt_id, rest)) if rest.iter().all(|byte| *byte == 0) => {
+                AttemptId::new(attempt_id).map_or(Header::Damaged, |attempt_id| Header::Whole { attempt_id })
             }
             _ => Header::Damaged,
         }
@@ -200,7 +200,7 @@ pub(super) struct CommitBody {
     pub(super) segment: u64,
     /// The segment's first DATA record, or the COMMIT record itself where the segment has none.
     pub(super) first: Lsn,
-    pub(super) mark: Checkpoint,
+    pub(super) checkpoint: Checkpoint,
 }
 
 impl CommitBody {
@@ -208,18 +208,18 @@ impl CommitBody {
         let mut body = [0; COMMIT_LEN];
         body[..8].copy_from_slice(&self.segment.to_le_bytes());
         body[8..16].copy_from_slice(&self.first.0.to_le_bytes());
-        body[16..].copy_from_slice(&self.mark.to_bytes());
+        body[16..].copy_from_slice(&self.checkpoint.to_bytes());
         body
     }
 
     /// `body` has [`COMMIT_LEN`] bytes.
     pub(super) fn parse(body: &[u8]) -> CommitBody {
-        let mut mark = [0; Checkpoint::LEN];
-        mark.copy_from_slice(&body[16..COMMIT_LEN]);
+        let mut checkpoint = [0; Checkpoint::LEN];
+        checkpoint.copy_from_slice(&body[16..COMMIT_LEN]);
         CommitBody {
             segment: u64_at(body, 0),
             first: Lsn(u64_at(body, 8)),
-            mark: Checkpoint::from_bytes(mark),
+            checkpoint: Checkpoint::from_bytes(checkpoint),
         }
     }
 }
@@ -246,5 +246,5 @@ const DATA: u32 = 1;
 const COMMIT: u32 = 2;
 const FINISH: u32 = 3;
 const COMMIT_LEN: usize = 16 + Checkpoint::LEN;
-const _: () = assert!(16 + Label::LEN_MAX + CRC_LEN <= SECTOR);
+const _: () = assert!(16 + AttemptId::LEN_MAX + CRC_LEN <= SECTOR);
 const _: () = assert!(SLOTS_AT[1] + SECTOR as u64 <= RECORDS_AT);

@@ -13,7 +13,7 @@ use super::{
     recovery::{self, NewestSlot, Opening, Refusal, Scan},
 };
 use crate::{
-    Label,
+    AttemptId,
     seeded::{Bug, when},
     storage::{Lock, Ownership, Storage, StorageFile},
 };
@@ -57,13 +57,13 @@ impl Log {
     }
 
     /// What is in it. A log in which nothing ever was is made, with this label.
-    pub(super) fn recover(&self, label: &Label) -> Result<(Label, Scan), WalError> {
+    pub(super) fn recover(&self, attempt_id: &AttemptId) -> Result<(AttemptId, Scan), WalError> {
         match recovery::examine(&*self.file)? {
             Opening::MakeAnew => {
-                let newest = self.make(label).map_err(WalError::io("make"))?;
-                Ok((label.clone(), Scan { newest, last: None, end: Lsn::FIRST, finished: None }))
+                let newest = self.make(attempt_id).map_err(WalError::io("make"))?;
+                Ok((attempt_id.clone(), Scan { newest, last: None, end: Lsn::FIRST, finished: None }))
             }
-            Opening::Scan { label, newest } => Ok((label, recovery::scan(&*self.file, newest)?)),
+            Opening::Scan { attempt_id, newest } => Ok((attempt_id, recovery::scan(&*self.file, newest)?)),
             Opening::Refuse(refusal) => Err(refusal.into()),
         }
     }
@@ -73,9 +73,14 @@ impl Log {
     ///
     /// What is not known to be durable, the header too, is written again before it is synced. An earlier process may have
     /// seen that very sync fail; then its pages are clean, a sync alone would answer `Ok`, and they are not on the medium.
-    pub(super) fn begin_epoch(&self, label: &Label, slots: &mut Slots, end: Lsn) -> io::Result<Epoch> {
+    pub(super) fn begin_epoch(
+        &self,
+        attempt_id: &AttemptId,
+        slots: &mut Slots,
+        end: Lsn,
+    ) -> io::Result<Epoch> {
         let Slot { epoch, durable, .. } = slots.newest.slot;
-        self.file.write_all_at(&Header::encode(label), HEADER_AT)?;
+        self.file.write_all_at(&Header::encode(attempt_id), HEADER_AT)?;
         self.write_again(durable, end)?;
         self.file.sync_data()?;
         // Whoever made the log may have died before its name was durable.
@@ -126,7 +131,7 @@ impl Log {
 
     /// The order is that of the first table in `recovery`: a header that is there had its slots before it. The name becomes
     /// durable with the first epoch.
-    fn make(&self, label: &Label) -> io::Result<NewestSlot> {
+    fn make(&self, attempt_id: &AttemptId) -> io::Result<NewestSlot> {
         self.file.set_len(0)?;
         let first = Slot { generation: 0, epoch: Epoch(0), durable: Lsn::FIRST };
         let mut slots = Slots { newest: NewestSlot { slot: first, place: SLOTS_AT.len() - 1 } };
@@ -134,7 +139,7 @@ impl Log {
             slots.write(&self.file, first.epoch, first.durable)?;
         }
         self.file.sync_data()?;
-        self.file.write_all_at(&Header::encode(label), HEADER_AT)?;
+        self.file.write_all_at(&Header::encode(attempt_id), HEADER_AT)?;
         self.file.sync_all()?;
         Ok(slots.newest)
     }

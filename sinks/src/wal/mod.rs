@@ -81,9 +81,9 @@ use self::{
     recovery::Scan,
 };
 use crate::{
-    Checkpoint, CommitError, Label, MakeDurable, PositionedWrite, Profile, StreamingSink, Visibility,
+    AttemptId, Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
     cursor::{Committed, Cursor},
-    storage::{Ahead, Disk, Storage},
+    storage::{Disk, Storage, Writeback},
 };
 
 /// Appends a stream to a log. See the [module](self) for what is in it and what a crash leaves.
@@ -92,7 +92,7 @@ use crate::{
 /// earlier attempt, and removes it otherwise.
 pub struct WalSink {
     shared: Arc<Shared>,
-    label: Label,
+    attempt_id: AttemptId,
     epoch: Epoch,
     /// Where the next record goes.
     end: Lsn,
@@ -102,7 +102,7 @@ pub struct WalSink {
     last: Option<CommitPoint>,
     at_publish: AtPublish,
     record: Vec<u8>,
-    ahead: Ahead,
+    writeback: Writeback,
 }
 
 /// What becomes of a log that holds all of a stream.
@@ -132,11 +132,11 @@ pub struct CommitPoint {
     /// Its COMMIT record.
     pub lsn: Lsn,
     /// What the engine gave with it.
-    pub mark: Checkpoint,
+    pub checkpoint: Checkpoint,
 }
 
 impl WalSink {
-    /// Opens the log at `name`, or makes one. `label` says what it is for: a log that is there keeps its own, and the
+    /// Opens the log at `name`, or makes one. `attempt_id` says what it is for: a log that is there keeps its own, and the
     /// caller compares. What an earlier process left is recovered, made durable, and cut behind its last commit.
     ///
     /// # Errors
@@ -144,22 +144,22 @@ impl WalSink {
     pub fn open(
         storage: Arc<dyn Storage>,
         name: &OsStr,
-        label: &Label,
+        attempt_id: &AttemptId,
         at_publish: AtPublish,
     ) -> Result<Opened, WalError> {
         let log = Log::lock(storage, name)?;
-        let (label, scan) = log.recover(label)?;
+        let (attempt_id, scan) = log.recover(attempt_id)?;
         let mut slots = Slots::new(scan.newest);
         if scan.finished.is_some() {
-            return Ok(Opened::Finished(Finished::new(log, label, scan, slots, at_publish)));
+            return Ok(Opened::Finished(Finished::new(log, attempt_id, scan, slots, at_publish)));
         }
-        let epoch = log.begin_epoch(&label, &mut slots, scan.end).map_err(WalError::io("open"))?;
+        let epoch = log.begin_epoch(&attempt_id, &mut slots, scan.end).map_err(WalError::io("open"))?;
         let next = scan.last.as_ref().map_or((0, 0), |last| (last.segment + 1, last.end));
         let tail = Tail { state: State::Live, committed: scan.end, synced: scan.end };
         let shared = Shared { log, slots: Mutex::new(slots), tail: Mutex::new(tail) };
         Ok(Opened::Ready(WalSink {
             shared: Arc::new(shared),
-            label,
+            attempt_id,
             epoch,
             end: scan.end,
             cursor: Cursor::resuming_at(next.0, next.1),
@@ -167,7 +167,7 @@ impl WalSink {
             last: scan.last,
             at_publish,
             record: Vec::with_capacity(RESERVE_BYTES),
-            ahead: Ahead::behind(scan.end.to_u64()),
+            writeback: Writeback::behind(scan.end.to_u64()),
         }))
     }
 
@@ -175,14 +175,14 @@ impl WalSink {
     ///
     /// # Errors
     /// As [`WalSink::open`].
-    pub fn open_path(log: &Path, label: &Label, at_publish: AtPublish) -> Result<Opened, WalError> {
+    pub fn open_path(log: &Path, attempt_id: &AttemptId, at_publish: AtPublish) -> Result<Opened, WalError> {
         let (storage, name) = path_to(log)?;
-        Self::open(storage, &name, label, at_publish)
+        Self::open(storage, &name, attempt_id, at_publish)
     }
 
     /// What the log's first writer said it is for.
-    pub fn label(&self) -> &Label {
-        &self.label
+    pub fn attempt_id(&self) -> &AttemptId {
+        &self.attempt_id
     }
 
     /// Appends one record. Whatever fails, nothing more is written.
@@ -222,19 +222,19 @@ impl WalSink {
         let AtPublish::Replay(target) = &mut self.at_publish else { return Ok(()) };
         let (last, finished) = (self.last.clone(), Some(plain_len));
         let scan = Scan { newest: slots.newest(), last, end: self.end, finished };
-        let reader = Reader::over(log.file.clone(), self.label.clone(), scan);
+        let reader = Reader::over(log.file.clone(), self.attempt_id.clone(), scan);
         replay(&reader, &mut **target, plain_len)?;
         log.remove()
     }
 }
 
 impl StreamingSink for WalSink {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: RESERVE_BYTES }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: RESERVE_BYTES }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
-        Ok(self.last.as_ref().map(|last| last.mark.clone()))
+        Ok(self.last.as_ref().map(|last| last.checkpoint.clone()))
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -249,12 +249,12 @@ impl StreamingSink for WalSink {
                 format!("a log goes on at segment {segment}, byte {end}, or starts over, and not at {at}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let begun = self.shared.log.begin_epoch(&self.label, &mut self.shared.slots.lock(), Lsn::FIRST);
+        let begun = self.shared.log.begin_epoch(&self.attempt_id, &mut self.shared.slots.lock(), Lsn::FIRST);
         self.epoch = begun.inspect_err(|_| self.shared.tail.lock().fail())?;
         let started_over = Tail { state: State::Live, committed: Lsn::FIRST, synced: Lsn::FIRST };
         *self.shared.tail.lock() = started_over;
         self.end = Lsn::FIRST;
-        self.ahead = Ahead::default();
+        self.writeback = Writeback::default();
         self.cursor = Cursor::default();
         self.last = None;
         Ok(())
@@ -285,7 +285,7 @@ impl StreamingSink for WalSink {
         Ok(())
     }
 
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         self.shared.tail.lock().check_live().map_err(CommitError::NotCommitted)?;
         let segment = self.cursor.next_index();
         if self.cursor.commit() == Committed::NothingOpen {
@@ -293,14 +293,15 @@ impl StreamingSink for WalSink {
             return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
         let (lsn, end) = (self.end, self.cursor.committed_end());
-        let body = CommitBody { segment, first: self.first.take().unwrap_or(lsn), mark: mark.clone() };
+        let body =
+            CommitBody { segment, first: self.first.take().unwrap_or(lsn), checkpoint: checkpoint.clone() };
         self.append(Kind::Commit, end, &[&body.encode()]).map_err(CommitError::Unknown)?;
-        self.last = Some(CommitPoint { segment, end, lsn, mark: mark.clone() });
+        self.last = Some(CommitPoint { segment, end, lsn, checkpoint: checkpoint.clone() });
         let mut tail = self.shared.tail.lock();
         tail.committed = self.end;
-        self.ahead.pass(tail.synced.to_u64());
+        self.writeback.pass(tail.synced.to_u64());
         drop(tail);
-        self.ahead.follow(&*self.shared.log.file, self.end.to_u64());
+        self.writeback.follow(&*self.shared.log.file, self.end.to_u64());
         Ok(())
     }
 
@@ -323,7 +324,7 @@ impl StreamingSink for WalSink {
         None
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         Some(self.shared.clone())
     }
 }
@@ -388,7 +389,7 @@ impl Tail {
     }
 }
 
-impl MakeDurable for Shared {
+impl SyncTo for Shared {
     fn make_durable(&self, _mark: &Checkpoint) -> io::Result<()> {
         let mut slots = self.slots.lock();
         let end = {

@@ -11,7 +11,7 @@ use super::{
     recovery::{self, Opening, Read, Scan, read_record},
 };
 use crate::{
-    Label,
+    AttemptId,
     storage::{Storage, StorageFile},
 };
 
@@ -20,11 +20,11 @@ use crate::{
 /// It takes no lock. Of a log that is being written it gives what had committed when it was opened.
 ///
 /// ```
-/// # use sinks::{Checkpoint, Label, StreamingSink, wal};
+/// # use sinks::{Checkpoint, AttemptId, StreamingSink, wal};
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("log");
-/// # let label = Label::new(b"").expect("short enough");
-/// # let wal::Opened::Ready(mut sink) = wal::WalSink::open_path(&path, &label, wal::AtPublish::Keep)? else { panic!() };
+/// # let attempt_id = AttemptId::new(b"").expect("short enough");
+/// # let wal::Opened::Ready(mut sink) = wal::WalSink::open_path(&path, &attempt_id, wal::AtPublish::Keep)? else { panic!() };
 /// # sink.begin_segment(0, 0)?;
 /// # sink.write_tentative(0, b"bytes")?;
 /// # sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN]))?;
@@ -41,7 +41,7 @@ use crate::{
 /// ```
 pub struct Reader {
     file: Arc<dyn StorageFile>,
-    label: Label,
+    attempt_id: AttemptId,
     scan: Scan,
 }
 
@@ -68,9 +68,9 @@ impl Reader {
         check_ours(&*file)?;
         match recovery::examine(&*file)? {
             Opening::MakeAnew => Ok(None),
-            Opening::Scan { label, newest } => {
+            Opening::Scan { attempt_id, newest } => {
                 let scan = recovery::scan(&*file, newest)?;
-                Ok(Some(Reader { file, label, scan }))
+                Ok(Some(Reader { file, attempt_id, scan }))
             }
             Opening::Refuse(refusal) => Err(refusal.into()),
         }
@@ -85,13 +85,13 @@ impl Reader {
         Reader::open(&*storage, &name)
     }
 
-    pub(super) fn over(file: Arc<dyn StorageFile>, label: Label, scan: Scan) -> Reader {
-        Reader { file, label, scan }
+    pub(super) fn over(file: Arc<dyn StorageFile>, attempt_id: AttemptId, scan: Scan) -> Reader {
+        Reader { file, attempt_id, scan }
     }
 
     /// What the log's first writer said it is for.
-    pub fn label(&self) -> &Label {
-        &self.label
+    pub fn attempt_id(&self) -> &AttemptId {
+        &self.attempt_id
     }
 
     /// The last segment that committed.

@@ -8,7 +8,7 @@ use super::{
     },
 };
 use crate::{
-    Label,
+    AttemptId,
     seeded::{Bug, planted},
     storage::{Patience, StorageFile},
 };
@@ -20,7 +20,7 @@ pub(super) enum Opening {
     MakeAnew,
     /// Its records are read, and held against this slot.
     Scan {
-        label: Label,
+        attempt_id: AttemptId,
         newest: NewestSlot,
     },
     Refuse(Refusal),
@@ -76,7 +76,9 @@ pub(super) fn decide(header: Header, newest: Option<NewestSlot>, extent: Extent)
         (Header::Absent, _, false, Bare) => damaged("header and records are gone"),   // W4
         (Header::Absent, _, _, Records) => damaged("the header is gone"),             // W5
         (Header::Whole { .. }, None, _, Bare | Records) => damaged("both slots are unreadable"), // W6
-        (Header::Whole { label }, Some(newest), _, Bare | Records) => Opening::Scan { label, newest }, // W7
+        (Header::Whole { attempt_id }, Some(newest), _, Bare | Records) => {
+            Opening::Scan { attempt_id, newest }
+        } // W7
     }
 }
 
@@ -96,7 +98,7 @@ pub(super) enum Found {
 pub(super) enum Age {
     Current,
     /// Of an earlier epoch than the slot's, not earlier than the record before.
-    Earlier,
+    OnPartial,
     /// Earlier than the record before.
     Backwards,
     /// Later than the slot's.
@@ -146,15 +148,15 @@ pub(super) enum Verdict {
 /// | R10 | broken | open | cut | torn |
 /// | R11 | end | open | cut | ends here |
 pub(super) fn judge(found: Found, side: Side) -> Verdict {
-    use Age::{Backwards, Current, Earlier, Later};
+    use Age::{Backwards, Current, Later, OnPartial};
     use Fit::{Fits, Strange};
 
     match (side, found) {
-        (Side::Durable, Found::Whole(Current | Earlier, Fits)) => Verdict::Take, // R1
+        (Side::Durable, Found::Whole(Current | OnPartial, Fits)) => Verdict::Take, // R1
         (Side::Durable, Found::Whole(Backwards | Later, Fits | Strange)) => {
             Verdict::Damaged("a record of another epoch") // R2
         }
-        (Side::Durable, Found::Whole(Current | Earlier, Strange)) => {
+        (Side::Durable, Found::Whole(Current | OnPartial, Strange)) => {
             Verdict::Damaged("a record that does not follow from the ones before") // R3
         }
         (Side::Durable, Found::Broken) => Verdict::Damaged("no whole record"), // R4
@@ -163,7 +165,7 @@ pub(super) fn judge(found: Found, side: Side) -> Verdict {
         (Side::Open, Found::Whole(Current, Strange)) => {
             Verdict::Damaged("a record that does not follow from the ones before") // R7
         }
-        (Side::Open, Found::Whole(Earlier | Backwards, Fits | Strange)) => Verdict::Cut, // R8
+        (Side::Open, Found::Whole(OnPartial | Backwards, Fits | Strange)) => Verdict::Cut, // R8
         (Side::Open, Found::Whole(Later, Fits | Strange)) => {
             Verdict::Damaged("a record of an epoch that no slot knows") // R9
         }
@@ -278,7 +280,7 @@ impl Chain {
         match head.epoch {
             epoch if epoch > slot => Age::Later,
             epoch if epoch < self.epoch => Age::Backwards,
-            epoch if epoch < slot => Age::Earlier,
+            epoch if epoch < slot => Age::OnPartial,
             _ => Age::Current,
         }
     }
@@ -315,8 +317,8 @@ impl Chain {
                 self.open = Some(Open { first, end: head.at + head.body_len as u64 });
             }
             Kind::Commit => {
-                let CommitBody { segment, mark, .. } = CommitBody::parse(body);
-                self.last = Some(CommitPoint { segment, end: head.at, lsn: head.lsn, mark });
+                let CommitBody { segment, checkpoint, .. } = CommitBody::parse(body);
+                self.last = Some(CommitPoint { segment, end: head.at, lsn: head.lsn, checkpoint });
                 self.open = None;
                 self.end = head.end();
             }

@@ -20,7 +20,7 @@ use rustix::{
 use super::path_to;
 use crate::{
     seeded::{Bug, unless},
-    storage::{Ahead, Patience, Storage, StorageFile, retried},
+    storage::{Patience, Storage, StorageFile, Writeback, retried},
 };
 
 /// Takes a stream that has been decided: all of it is in the log, and a replay that breaks off is begun again from the
@@ -53,13 +53,13 @@ pub struct FileTarget {
     storage: Arc<dyn Storage>,
     name: OsString,
     file: Option<Arc<dyn StorageFile>>,
-    ahead: Ahead,
+    writeback: Writeback,
 }
 
 impl FileTarget {
     /// The file at `name`. It is looked for at [`check`](ReplayTarget::check), and opened when it is written.
     pub fn new(storage: Arc<dyn Storage>, name: &OsStr) -> FileTarget {
-        FileTarget { storage, name: name.into(), file: None, ahead: Ahead::default() }
+        FileTarget { storage, name: name.into(), file: None, writeback: Writeback::default() }
     }
 
     /// As [`FileTarget::new`], by its path.
@@ -98,13 +98,13 @@ impl ReplayTarget for FileTarget {
             let message = format!("no file of {len} bytes can be made here; the limit is {limit}");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
-        self.open()?.take_room(len)
+        self.open()?.preallocate(len)
     }
 
     fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         let file = self.file()?.clone();
         file.write_all_at(data, at)?;
-        self.ahead.follow(&*file, at + data.len() as u64);
+        self.writeback.follow(&*file, at + data.len() as u64);
         Ok(())
     }
 

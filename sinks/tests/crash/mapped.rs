@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use sinks::{
-    Existing, MappedFile, StreamingSink,
+    IfExists, MappedFile, StreamingSink,
     simulation::{Done, Failure, Promises, SimulatedDisk, Trial},
     storage::Storage,
 };
@@ -38,8 +38,8 @@ impl Trial for MappedRestore {
         if promises.made() > 0 {
             return Err(Failure::wrong("P3: published, and gone"));
         }
-        let existing = if self.before == Before::Old { Existing::Replace } else { Existing::Refuse };
-        let mut sink = MappedFile::on(storage, OsStr::new(TARGET), existing, self.stream.len())?;
+        let if_exists = if self.before == Before::Old { IfExists::Replace } else { IfExists::Refuse };
+        let mut sink = MappedFile::on(storage, OsStr::new(TARGET), if_exists, self.stream.len())?;
         let writer = sink.positioned().unwrap();
         let mut pieces: Vec<_> =
             (0..self.stream.segments()).flat_map(|index| self.stream.pieces(index, self.piece_len)).collect();
@@ -48,7 +48,7 @@ impl Trial for MappedRestore {
             writer.write_at(at, piece)?;
         }
         for count in 1..=self.stream.segments() {
-            sink.commit_segment(&self.stream.mark(count))?;
+            sink.commit_segment(&self.stream.checkpoint(count))?;
         }
         sink.publish(self.stream.len())?;
         promises.make(1);

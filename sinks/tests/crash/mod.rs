@@ -17,7 +17,9 @@ use std::{
 
 use sinks::{
     Checkpoint,
-    simulation::{Done, Extent, Failure, Promises, Report, SimulatedDisk, Trial, Watched, crashes, faults},
+    simulation::{
+        Done, Extent, Failure, HookedStorage, Promises, Report, SimulatedDisk, Trial, crashes, faults,
+    },
     storage::Storage,
 };
 
@@ -69,15 +71,16 @@ impl Stream {
     }
 
     /// What says that the first `count` segments have committed.
-    pub(crate) fn mark(&self, count: usize) -> Checkpoint {
+    pub(crate) fn checkpoint(&self, count: usize) -> Checkpoint {
         let mut bytes = [count as u8; Checkpoint::LEN];
         bytes[..8].copy_from_slice(&(count as u64).to_le_bytes());
         Checkpoint::from_bytes(bytes)
     }
 
     /// How many segments a mark speaks of.
-    pub(crate) fn counted(&self, mark: &Checkpoint) -> Result<usize, Failure> {
-        let known = (0..=self.segments()).find(|count| self.mark(*count).to_bytes() == mark.to_bytes());
+    pub(crate) fn counted(&self, checkpoint: &Checkpoint) -> Result<usize, Failure> {
+        let known =
+            (0..=self.segments()).find(|count| self.checkpoint(*count).to_bytes() == checkpoint.to_bytes());
         known.ok_or_else(|| Failure::wrong("P3: a mark was found that nobody made"))
     }
 
@@ -184,7 +187,7 @@ impl<T: Trial> Killed<T> {
         let disk = trial.disk();
         let left = Arc::new(Mutex::new(Vec::new()));
         let (looking, kept) = (disk.clone(), left.clone());
-        let watched = Watched::new(Arc::new(disk), move |call| {
+        let watched = HookedStorage::new(Arc::new(disk), move |call| {
             if call.operation.changes() {
                 kept.lock().unwrap().push(looking.after_kill());
             }

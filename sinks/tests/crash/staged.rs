@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use sinks::{
-    Existing, Label, Opened, ReadKept, StageOptions, StagedFile, StreamingSink, TargetError,
+    AttemptId, IfExists, Opened, ReadKept, StageOptions, StagedFile, StreamingSink, TargetError,
     simulation::{Done, Failure, Promises, SimulatedDisk, Trial},
     storage::Storage,
 };
@@ -54,21 +54,22 @@ impl StagedRestore {
         }
     }
 
-    fn label(&self) -> Label {
-        Label::new(b"this stream, this target").unwrap()
+    fn attempt_id(&self) -> AttemptId {
+        AttemptId::new(b"this stream, this target").unwrap()
     }
 
-    fn existing(&self) -> Existing {
-        if self.before == Before::Old { Existing::Replace } else { Existing::Refuse }
+    fn if_exists(&self) -> IfExists {
+        if self.before == Before::Old { IfExists::Replace } else { IfExists::Refuse }
     }
 
     /// Goes on behind what an earlier attempt left.
     fn resume(&self, mut sink: StagedFile, promises: &Promises) -> Result<Done, Failure> {
         let marked = match sink.last_commit()? {
-            Some(mark) => self.stream.counted(&mark)?,
+            Some(checkpoint) => self.stream.counted(&checkpoint)?,
             None => 0,
         };
-        let proved = self.proved(&*sink.kept().ok_or(Failure::wrong("a resumable sink keeps nothing"))?)?;
+        let proved =
+            self.proved(&*sink.resumable().ok_or(Failure::wrong("a resumable sink keeps nothing"))?)?;
         let promised = promises.made();
         if (marked as u64) < promised || proved < marked {
             let found = format!("the mark says {marked}, and {proved} are right");
@@ -124,10 +125,10 @@ impl StagedRestore {
                     written = ahead;
                 }
             }
-            let mark = self.stream.mark(index + 1);
-            sink.commit_segment(&mark)?;
+            let checkpoint = self.stream.checkpoint(index + 1);
+            sink.commit_segment(&checkpoint)?;
             if self.group > 0 && (index + 1) % self.group == 0 {
-                keeper.make_durable(&mark)?;
+                keeper.make_durable(&checkpoint)?;
                 promises.make(index as u64 + 1);
             }
         }
@@ -147,15 +148,15 @@ impl Trial for StagedRestore {
         if storage.id_at(OsStr::new(JOURNAL))?.is_none() && self.stream.is_at_target(&*storage)? {
             return Ok(Done::Before);
         }
-        let options = StageOptions { existing: self.existing(), ..StageOptions::default() };
-        let label = self.label();
-        match StagedFile::open_in(storage.clone(), OsStr::new(TARGET), &options, &label) {
+        let options = StageOptions { if_exists: self.if_exists(), ..StageOptions::default() };
+        let attempt_id = self.attempt_id();
+        match StagedFile::open_in(storage.clone(), OsStr::new(TARGET), &options, &attempt_id) {
             Ok(Opened::Fresh(_)) if promises.made() > 0 => Err(Failure::wrong(format!(
                 "P3: {} segments were durable, and none is kept",
                 promises.made()
             ))),
             Ok(Opened::Fresh(sink)) => self.write(sink, 0, promises),
-            Ok(Opened::Resumable { label: found, .. }) if found != label => {
+            Ok(Opened::Resumable { attempt_id: found, .. }) if found != attempt_id => {
                 Err(Failure::wrong("the label has changed"))
             }
             Ok(Opened::Resumable { sink, .. }) => self.resume(sink, promises),

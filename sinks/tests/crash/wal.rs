@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use sinks::{
-    Label, StreamingSink,
+    AttemptId, StreamingSink,
     simulation::{Done, Failure, Promises, SimulatedDisk, Trial},
     storage::Storage,
     wal::{AtPublish, FileTarget, Opened, WalError, WalSink},
@@ -60,10 +60,10 @@ impl LogRestore {
             for (at, piece) in self.stream.pieces(index, self.piece_len) {
                 sink.write_tentative(at, piece)?;
             }
-            let mark = self.stream.mark(index + 1);
-            sink.commit_segment(&mark)?;
+            let checkpoint = self.stream.checkpoint(index + 1);
+            sink.commit_segment(&checkpoint)?;
             if (index + 1) % self.group == 0 {
-                keeper.make_durable(&mark)?;
+                keeper.make_durable(&checkpoint)?;
                 promises.make(index as u64 + 1);
             }
         }
@@ -73,7 +73,7 @@ impl LogRestore {
     }
 
     fn found(&self, sink: &mut WalSink, promises: &Promises) -> Result<usize, Failure> {
-        let found = sink.last_commit()?.map_or(Ok(0), |mark| self.stream.counted(&mark))?;
+        let found = sink.last_commit()?.map_or(Ok(0), |checkpoint| self.stream.counted(&checkpoint))?;
         match found as u64 >= promises.made() {
             true => Ok(found),
             false => {
@@ -97,10 +97,11 @@ impl Trial for LogRestore {
             return Ok(Done::Before);
         }
         let target = FileTarget::new(storage.clone(), OsStr::new(TARGET));
-        let label = Label::new(LABEL).ok_or_else(|| Failure::wrong("the label is too long"))?;
-        let opened = WalSink::open(storage, OsStr::new(LOG), &label, AtPublish::Replay(Box::new(target)));
+        let attempt_id = AttemptId::new(LABEL).ok_or_else(|| Failure::wrong("the label is too long"))?;
+        let opened =
+            WalSink::open(storage, OsStr::new(LOG), &attempt_id, AtPublish::Replay(Box::new(target)));
         match opened.map_err(refused)? {
-            Opened::Finished(finished) if *finished.label() != label => {
+            Opened::Finished(finished) if *finished.attempt_id() != attempt_id => {
                 Err(Failure::wrong("the label has changed"))
             }
             Opened::Finished(finished) => {

@@ -5,17 +5,17 @@
 use std::{io::Read, path::Path};
 
 use sinks::{
-    Checkpoint, Existing,
+    Checkpoint, IfExists,
     database::{DatabaseOptions, DatabaseTarget, Published},
 };
 
 pub(crate) fn options() -> DatabaseOptions {
     let target = DatabaseTarget::new("db1").unwrap();
-    DatabaseOptions { existing: Existing::Replace, ..DatabaseOptions::new(target) }
+    DatabaseOptions { if_exists: IfExists::Replace, ..DatabaseOptions::new(target) }
 }
 
 /// The mark of so many segments.
-pub(crate) fn mark(segments: u64) -> Checkpoint {
+pub(crate) fn checkpoint(segments: u64) -> Checkpoint {
     Checkpoint::from_bytes([segments as u8; Checkpoint::LEN])
 }
 

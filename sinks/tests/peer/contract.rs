@@ -12,8 +12,8 @@ use std::{
 
 use parking_lot::Mutex;
 use sinks::{
-    Label, Opened, StageOptions, StagedFile,
-    conformance::{Specimen, check_all},
+    AttemptId, Opened, StageOptions, StagedFile,
+    conformance::{SinkUnderTest, check_all},
     peer::{Address, Security},
 };
 
@@ -29,7 +29,7 @@ fn check_over(security: &Security, address: impl Fn() -> Address) {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let post = Post::over(shelf.clone(), directory, &address(), security.clone());
         let (address, security) = (post.address.clone(), security.clone());
-        let specimen = Specimen::new(try_connect(&address, security.clone()).unwrap(), move || {
+        let specimen = SinkUnderTest::new(try_connect(&address, security.clone()).unwrap(), move || {
             let _alive = &post;
             shelf.lock().target.clone()
         });
@@ -70,7 +70,7 @@ fn over_a_staged_file_with_a_journal_the_peer_keeps_the_contract() {
         let open = move || Ok(staged(&path));
         let post = Post::with(Arc::default(), directory, &loopback(), security, open);
         let address = post.address.clone();
-        let specimen = Specimen::new(post.connect(), move || {
+        let specimen = SinkUnderTest::new(post.connect(), move || {
             let _alive = &post;
             fs::read(&target).ok()
         });
@@ -80,8 +80,8 @@ fn over_a_staged_file_with_a_journal_the_peer_keeps_the_contract() {
 }
 
 fn staged(path: &Path) -> StagedFile {
-    let label = Label::new(b"a receiver").unwrap();
-    match StagedFile::open(path, &StageOptions::default(), &label).unwrap() {
+    let attempt_id = AttemptId::new(b"a receiver").unwrap();
+    match StagedFile::open(path, &StageOptions::default(), &attempt_id).unwrap() {
         Opened::Fresh(sink) | Opened::Resumable { sink, .. } => sink,
         Opened::Published(_) => panic!("published already"),
     }

@@ -10,7 +10,8 @@ use sinks::{
 
 use crate::{
     post::{
-        Post, SEGMENT_LEN, commit, connect, connect_by_force, impatient, mark, reason, send, stream, write,
+        Post, SEGMENT_LEN, checkpoint, commit, connect, connect_by_force, impatient, reason, send, stream,
+        write,
     },
     proxy::{Act, COMMIT, COMMITTED, DATA, DURABLE_ACK, FINISHED, Proxy, Record, WELCOME},
     shelf::Fault,
@@ -150,7 +151,7 @@ fn a_commit_that_never_arrived_is_not_committed() {
         assert_eq!(post.shelf.lock().commits, 1);
         drop(sink);
         let mut next = post.connect();
-        assert_eq!(next.last_commit().unwrap(), Some(mark(0)), "what was committed was made durable");
+        assert_eq!(next.last_commit().unwrap(), Some(checkpoint(0)), "what was committed was made durable");
         post.stop();
     }
 }
@@ -194,9 +195,9 @@ fn a_sync_whose_answer_is_lost_fails_and_is_found_done_by_the_next_sender() {
         let proxy = Proxy::before(&post.address, at(DURABLE_ACK, 0, move |_| Act::CutAfter(cut)));
         let mut sink = connect(&proxy.address);
         commit(&mut sink, 0).unwrap();
-        sink.durability().unwrap().make_durable(&mark(0)).unwrap_err();
+        sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap_err();
         drop(sink);
-        assert_eq!(post.connect().last_commit().unwrap(), Some(mark(0)));
+        assert_eq!(post.connect().last_commit().unwrap(), Some(checkpoint(0)));
         post.stop();
     }
 }
@@ -254,7 +255,7 @@ fn a_sync_or_a_publish_that_fails_at_the_receiver_is_told() {
     let mut sink = post.connect();
     commit(&mut sink, 0).unwrap();
     post.shelf.lock().fault = Some(Fault::Sync);
-    let error = sink.durability().unwrap().make_durable(&mark(0)).unwrap_err();
+    let error = sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap_err();
     assert!(error.to_string().contains("the shelf broke"), "{error}");
     assert!(post.join().is_err());
 
@@ -276,7 +277,7 @@ fn a_sync_runs_beside_further_commits() {
     commit(&mut sink, 0).unwrap();
     let durability = sink.durability().unwrap();
     thread::scope(|scope| {
-        let synced = scope.spawn(|| durability.make_durable(&mark(0)));
+        let synced = scope.spawn(|| durability.make_durable(&checkpoint(0)));
         has_begun.recv().unwrap();
         // The sync waits at its gate; the stream does not wait for it.
         commit(&mut sink, 1).unwrap();
@@ -284,7 +285,7 @@ fn a_sync_runs_beside_further_commits() {
         let_go.send(()).unwrap();
         synced.join().unwrap().unwrap();
     });
-    assert_eq!(post.shelf.lock().durable.as_ref().unwrap().1, mark(0));
+    assert_eq!(post.shelf.lock().durable.as_ref().unwrap().1, checkpoint(0));
     post.stop();
 }
 
@@ -297,7 +298,7 @@ fn a_segment_that_is_dropped_half_written_leaves_what_was_committed() {
     drop(sink);
     post.wait_for("the sender's leave", |event| matches!(event, Event::Left(_)));
     let mut next = post.connect();
-    assert_eq!(next.last_commit().unwrap(), Some(mark(0)));
+    assert_eq!(next.last_commit().unwrap(), Some(checkpoint(0)));
     next.resume_at(1, SEGMENT_LEN as u64).unwrap();
     send(&mut next, 1..3);
     let shelf = post.shelf.clone();
@@ -318,7 +319,7 @@ fn a_request_said_again_commits_nothing_twice() {
         let mut next = post.connect();
         let found = next.last_commit().unwrap();
         let committed = post.shelf.lock().commits;
-        assert_eq!(found, committed.checked_sub(1).map(mark));
+        assert_eq!(found, committed.checked_sub(1).map(checkpoint));
         if found.is_some() {
             next.resume_at(committed, committed * SEGMENT_LEN as u64).unwrap();
         }
@@ -337,6 +338,6 @@ fn a_handle_that_outlives_the_sink_does_not_hold_the_connection() {
     let durability = sink.durability().unwrap();
     drop(sink);
     post.wait_for("the sender's leave", |event| matches!(event, Event::Left(_)));
-    durability.make_durable(&mark(0)).unwrap_err();
+    durability.make_durable(&checkpoint(0)).unwrap_err();
     post.stop();
 }

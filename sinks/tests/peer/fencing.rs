@@ -8,7 +8,8 @@ use sinks::{
 
 use crate::{
     post::{
-        Post, SEGMENT_LEN, commit, connect, connect_by_force, loopback, mark, reason, send, stream, write,
+        Post, SEGMENT_LEN, checkpoint, commit, connect, connect_by_force, loopback, reason, send, stream,
+        write,
     },
     proxy::{Act, COMMIT, Proxy},
 };
@@ -19,7 +20,7 @@ fn a_second_sender_fences_the_first_and_finds_what_it_committed() {
     let mut first = post.connect();
     commit(&mut first, 0).unwrap();
     let mut second = post.connect();
-    assert_eq!(second.last_commit().unwrap(), Some(mark(0)));
+    assert_eq!(second.last_commit().unwrap(), Some(checkpoint(0)));
     let error = commit(&mut first, 1).unwrap_err();
     assert_eq!(reason(error.io()), &PeerError::Fenced { epoch: 2 });
     second.resume_at(1, SEGMENT_LEN as u64).unwrap();
@@ -40,11 +41,11 @@ fn a_fenced_sender_hears_it_whatever_it_was_doing() {
         }
         let mut second = post.connect();
         let error = match what {
-            "commit" => match first.commit_segment(&mark(1)) {
+            "commit" => match first.commit_segment(&checkpoint(1)) {
                 Err(CommitError::NotCommitted(error)) => error,
                 other => panic!("{other:?}"),
             },
-            "sync" => first.durability().unwrap().make_durable(&mark(0)).unwrap_err(),
+            "sync" => first.durability().unwrap().make_durable(&checkpoint(0)).unwrap_err(),
             "roll back" => first.rollback_segment().unwrap_err(),
             "publish" => match first.publish(SEGMENT_LEN as u64) {
                 Err(CommitError::NotCommitted(error)) => error,
@@ -53,7 +54,7 @@ fn a_fenced_sender_hears_it_whatever_it_was_doing() {
             _ => first.discard().unwrap_err(),
         };
         assert_eq!(reason(&error), &PeerError::Fenced { epoch: 2 }, "{what}");
-        assert_eq!(second.last_commit().unwrap(), Some(mark(0)), "{what}");
+        assert_eq!(second.last_commit().unwrap(), Some(checkpoint(0)), "{what}");
         post.stop();
     }
 }
@@ -69,7 +70,8 @@ fn a_fenced_sender_that_lost_its_connection_does_not_take_the_receiver_back() {
     let mut first = connect_by_force(&proxy.address);
     write(&mut first, 0).unwrap();
     let mut second = post.connect();
-    let Err(CommitError::Unknown(error) | CommitError::NotCommitted(error)) = first.commit_segment(&mark(0))
+    let Err(CommitError::Unknown(error) | CommitError::NotCommitted(error)) =
+        first.commit_segment(&checkpoint(0))
     else {
         panic!("committed")
     };

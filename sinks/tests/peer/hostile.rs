@@ -14,7 +14,7 @@ use sinks::{
 };
 
 use crate::{
-    post::{Post, SEGMENT_LEN, commit, key, mark, reason, send, stream, try_connect},
+    post::{Post, SEGMENT_LEN, checkpoint, commit, key, reason, send, stream, try_connect},
     proxy::COMMITTED,
 };
 
@@ -111,7 +111,8 @@ fn a_stream_that_was_given_up_stays_so_if_its_sender_does_not_hear_of_it() {
     let begin = [&[5][..], &[0; 16]].concat();
     let data = [&[6][..], &[0; 8], &bytes].concat();
     let hash = blake3::hash(&bytes);
-    let commit = [&[7][..], &1_u64.to_le_bytes(), &[0; 8], hash.as_bytes(), &mark(0).to_bytes()].concat();
+    let commit =
+        [&[7][..], &1_u64.to_le_bytes(), &[0; 8], hash.as_bytes(), &checkpoint(0).to_bytes()].concat();
     for payload in [begin, data, commit] {
         sender.write_all(&record(&payload)).unwrap();
     }
@@ -135,7 +136,7 @@ fn a_publish_of_another_length_than_has_committed_is_refused_and_the_receiver_st
     let Err(CommitError::NotCommitted(error)) = sink.publish(SEGMENT_LEN as u64 - 1) else { panic!("taken") };
     assert!(matches!(reason(&error), PeerError::NotDone(_)), "{error}");
     drop(sink);
-    assert_eq!(post.connect().last_commit().unwrap(), Some(mark(0)));
+    assert_eq!(post.connect().last_commit().unwrap(), Some(checkpoint(0)));
     post.stop();
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn stream(segments: u64) -> Vec<u8> {
     (0..segments).flat_map(segment).collect()
 }
 
-pub(crate) fn mark(index: u64) -> Checkpoint {
+pub(crate) fn checkpoint(index: u64) -> Checkpoint {
     Checkpoint::from_bytes([u8::try_from(index).unwrap() + 1; Checkpoint::LEN])
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn write(sink: &mut impl StreamingSink, index: u64) -> io::Result<()>
 
 pub(crate) fn commit(sink: &mut impl StreamingSink, index: u64) -> Result<(), CommitError> {
     write(sink, index)?;
-    sink.commit_segment(&mark(index))
+    sink.commit_segment(&checkpoint(index))
 }
 
 /// Sends segments and publishes.

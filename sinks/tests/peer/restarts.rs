@@ -9,7 +9,7 @@ use sinks::{
 };
 
 use crate::{
-    post::{Post, SEGMENT_LEN, commit, connect, loopback, mark, reason, send, stream, write},
+    post::{Post, SEGMENT_LEN, checkpoint, commit, connect, loopback, reason, send, stream, write},
     proxy::{Act, Proxy},
 };
 
@@ -28,7 +28,7 @@ fn the_next_sender_goes_on_from_the_durable_mark() {
     let post = restart(post);
     assert!(commit(&mut sink, 3).is_err());
     let mut sink = post.connect();
-    assert_eq!(sink.last_commit().unwrap(), Some(mark(2)), "a stop makes durable what was committed");
+    assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(2)), "a stop makes durable what was committed");
     sink.resume_at(3, 3 * SEGMENT_LEN as u64).unwrap();
     send(&mut sink, 3..5);
     let shelf = post.shelf.clone();
@@ -61,7 +61,7 @@ fn a_resume_at_another_place_than_the_mark_is_refused_and_the_receiver_stays() {
         assert!(matches!(reason(&refused), PeerError::NotDone(_)), "{refused}");
     }
     let mut sink = post.connect();
-    assert_eq!(sink.last_commit().unwrap(), Some(mark(0)));
+    assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(0)));
     sink.resume_at(1, SEGMENT_LEN as u64).unwrap();
     send(&mut sink, 1..3);
     let shelf = post.shelf.clone();
@@ -79,10 +79,10 @@ fn a_commit_that_is_durable_when_the_receiver_starts_again_is_known_and_the_stre
     // What the lost answer said: the receiver committed the segment, synced it, and went.
     let (shelf, directory) = post.stop();
     let both = stream(2);
-    shelf.lock().durable = Some((both, mark(1)));
+    shelf.lock().durable = Some((both, checkpoint(1)));
     let post = Post::over(shelf, directory, &loopback(), Security::PlaintextOnThisMachine);
     *proxy.upstream.lock() = post.address.clone();
-    sink.commit_segment(&mark(1)).unwrap();
+    sink.commit_segment(&checkpoint(1)).unwrap();
     send(&mut sink, 2..4);
     let shelf = post.shelf.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
@@ -101,7 +101,9 @@ fn commits_that_the_receiver_lost_are_not_taken_for_granted() {
     shelf.lock().durable = None;
     let post = Post::over(Arc::clone(&shelf), directory, &loopback(), Security::PlaintextOnThisMachine);
     *proxy.upstream.lock() = post.address.clone();
-    let Err(CommitError::NotCommitted(error)) = sink.commit_segment(&mark(1)) else { panic!("committed") };
+    let Err(CommitError::NotCommitted(error)) = sink.commit_segment(&checkpoint(1)) else {
+        panic!("committed")
+    };
     assert_eq!(reason(&error), &PeerError::CommitsLost);
     let mut next = post.connect();
     assert_eq!(next.last_commit().unwrap(), None);
@@ -115,7 +117,7 @@ fn what_was_discarded_is_gone_for_the_next_sender() {
     let post = Post::open();
     let mut sink = post.connect();
     commit(&mut sink, 0).unwrap();
-    sink.durability().unwrap().make_durable(&mark(0)).unwrap();
+    sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
     sink.discard().unwrap();
     drop(sink);
     let mut next = post.connect();

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use sinks::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility,
+    Checkpoint, CommitError, PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility,
 };
 
 /// What stands on the medium.
@@ -76,15 +76,15 @@ fn broken() -> io::Error {
 }
 
 impl StreamingSink for ShelfSink {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
-        Ok(self.shelf.lock().durable.as_ref().map(|(_, mark)| mark.clone()))
+        Ok(self.shelf.lock().durable.as_ref().map(|(_, checkpoint)| checkpoint.clone()))
     }
 
-    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
         None
     }
 
@@ -95,12 +95,13 @@ impl StreamingSink for ShelfSink {
             shelf.durable = None;
             return Ok(());
         }
-        let (bytes, mark) = shelf.durable.as_ref().unwrap();
+        let (bytes, checkpoint) = shelf.durable.as_ref().unwrap();
         if at != bytes.len() {
             let message = "a sink without kept bytes is resumed at its mark";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        *self.staged.lock() = Staged { bytes: bytes.clone(), marks: vec![(mark.clone(), at)], committed: at };
+        *self.staged.lock() =
+            Staged { bytes: bytes.clone(), marks: vec![(checkpoint.clone(), at)], committed: at };
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl StreamingSink for ShelfSink {
         Ok(())
     }
 
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         if self.fails(Fault::Commit) {
             return Err(CommitError::NotCommitted(broken()));
         }
@@ -136,7 +137,7 @@ impl StreamingSink for ShelfSink {
         let mut staged = self.staged.lock();
         staged.committed = staged.bytes.len();
         let committed = staged.committed;
-        staged.marks.push((mark.clone(), committed));
+        staged.marks.push((checkpoint.clone(), committed));
         self.shelf.lock().commits += 1;
         Ok(())
     }
@@ -164,13 +165,13 @@ impl StreamingSink for ShelfSink {
         None
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         Some(Arc::new(Sync { shelf: self.shelf.clone(), staged: self.staged.clone() }))
     }
 }
 
-impl MakeDurable for Sync {
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+impl SyncTo for Sync {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         if take_fault(&self.shelf, Fault::Sync) {
             return Err(broken());
         }
@@ -180,8 +181,8 @@ impl MakeDurable for Sync {
             go_on.recv().unwrap();
         }
         let staged = self.staged.lock();
-        let (_, len) = staged.marks.iter().rev().find(|(committed, _)| committed == mark).unwrap();
-        self.shelf.lock().durable = Some((staged.bytes[..*len].to_vec(), mark.clone()));
+        let (_, len) = staged.marks.iter().rev().find(|(committed, _)| committed == checkpoint).unwrap();
+        self.shelf.lock().durable = Some((staged.bytes[..*len].to_vec(), checkpoint.clone()));
         Ok(())
     }
 }

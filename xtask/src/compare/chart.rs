@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::contestant::{Direction, Synced, Way};
+use super::contestant::{Direction, Synced, Variant};
 use super::group::{Group, Plan, Row};
 use super::size::size_text;
 
@@ -28,7 +28,7 @@ pub(crate) fn svg(group: &Group) -> String {
 fn panel(svg: &mut String, group: &Group, direction: Direction, top: u32) {
     let title = format!("{} of {}, shorter is faster", direction.name(), subject(&group.plan));
     text(svg, "title", MARGIN, top + TITLE_BASELINE, &title);
-    let ratio = |row: &Row| row.rounds(direction).beside(group.base().rounds(direction));
+    let ratio = |row: &Row| row.rounds(direction).paired(group.base().rounds(direction));
     let longest = group.rows.iter().map(ratio).fold(1.0, f64::max);
     let scale = f64::from(BAR_LEN_MAX) / longest;
     let cp_len = scale.round() as u32;
@@ -57,7 +57,7 @@ fn subject(plan: &Plan) -> String {
 }
 
 /// What stands behind a bar.
-fn value(way: &Way, ratio: f64, wall: Duration) -> String {
+fn value(way: &Variant, ratio: f64, wall: Duration) -> String {
     let synced = match way.synced {
         Synced::Yes => ", synced",
         Synced::No => "",

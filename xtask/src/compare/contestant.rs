@@ -39,12 +39,12 @@ pub(crate) struct Contestant {
     pub(crate) environment: &'static [(&'static str, &'static str)],
     /// What comes before each seal, and is not timed.
     pub(crate) prepare: &'static [&'static str],
-    pub(crate) seal: Way,
-    pub(crate) restore: Way,
+    pub(crate) seal: Variant,
+    pub(crate) restore: Variant,
 }
 
 /// One direction of a contestant.
-pub(crate) struct Way {
+pub(crate) struct Variant {
     /// What the tables call it.
     pub(crate) name: &'static str,
     pub(crate) command: &'static [&'static str],
@@ -69,7 +69,7 @@ impl Synced {
 }
 
 impl Contestant {
-    pub(crate) fn way(&self, direction: Direction) -> &Way {
+    pub(crate) fn way(&self, direction: Direction) -> &Variant {
         match direction {
             Direction::Seal => &self.seal,
             Direction::Restore => &self.restore,

@@ -1,8 +1,8 @@
 //! Owns the table of the programs that are compared.
 //! Starts nothing and knows no figure; what the words of a command mean is `contestant`'s to say.
 
-use super::contestant::{COFFERDAM, Contestant, Synced, Way};
-use super::scene::RECIPIENT;
+use super::contestant::{COFFERDAM, Contestant, Synced, Variant};
+use super::fixture::RECIPIENT;
 use crate::programs;
 
 /// The contestants that take part: all of them, or those whose names `only` lists; and `cp`, which the others stand
@@ -40,8 +40,8 @@ const CP: Contestant = Contestant {
     install: COREUTILS,
     environment: &[],
     prepare: &[],
-    seal: Way { name: "cp", command: &["cp", "plain", "sealed"], synced: Synced::No },
-    restore: Way { name: "cp", command: &["cp", "../sealed", "plain"], synced: Synced::No },
+    seal: Variant { name: "cp", command: &["cp", "plain", "sealed"], synced: Synced::No },
+    restore: Variant { name: "cp", command: &["cp", "../sealed", "plain"], synced: Synced::No },
 };
 
 const BLAKE3: Contestant = Contestant {
@@ -51,12 +51,12 @@ const BLAKE3: Contestant = Contestant {
     install: "",
     environment: &[],
     prepare: &[],
-    seal: Way {
+    seal: Variant {
         name: "cofferdam seal",
         command: &[COFFERDAM, "seal", "--quiet", "-r", RECIPIENT, "-o", "sealed", "plain"],
         synced: Synced::Yes,
     },
-    restore: Way {
+    restore: Variant {
         name: "cofferdam restore",
         command: &[COFFERDAM, "restore", "--quiet", "-i", "../key.txt", "../sealed", "plain"],
         synced: Synced::Yes,
@@ -70,12 +70,12 @@ static CONTESTANTS: [Contestant; 14] = [
     Contestant {
         name: "cp-sync",
         version: &[],
-        seal: Way {
+        seal: Variant {
             name: "cp, then sync -f",
             command: &["cp", "plain", "sealed", ";", "sync", "-f", "sealed"],
             synced: Synced::Yes,
         },
-        restore: Way {
+        restore: Variant {
             name: "cp, then sync -f",
             command: &["cp", "../sealed", "plain", ";", "sync", "-f", "plain"],
             synced: Synced::Yes,
@@ -86,21 +86,21 @@ static CONTESTANTS: [Contestant; 14] = [
         name: "cat",
         program: "cat",
         version: &[],
-        seal: Way { name: "cat", command: &["cat", "plain", ">", "sealed"], synced: Synced::No },
-        restore: Way { name: "cat", command: &["cat", "../sealed", ">", "plain"], synced: Synced::No },
+        seal: Variant { name: "cat", command: &["cat", "plain", ">", "sealed"], synced: Synced::No },
+        restore: Variant { name: "cat", command: &["cat", "../sealed", ">", "plain"], synced: Synced::No },
         ..CP
     },
     BLAKE3,
     Contestant {
         name: "cofferdam-tags",
-        seal: Way {
+        seal: Variant {
             name: "cofferdam seal --digest tags",
             command: &[
                 COFFERDAM, "seal", "--quiet", "--digest", "tags", "-r", RECIPIENT, "-o", "sealed", "plain",
             ],
             synced: Synced::Yes,
         },
-        restore: Way { name: "cofferdam restore, digest tags", ..BLAKE3.restore },
+        restore: Variant { name: "cofferdam restore, digest tags", ..BLAKE3.restore },
         ..BLAKE3
     },
     Contestant {
@@ -110,7 +110,7 @@ static CONTESTANTS: [Contestant; 14] = [
         install: "apt-get install openssl",
         environment: &[],
         prepare: &[],
-        seal: Way {
+        seal: Variant {
             name: "openssl enc -aes-256-ctr",
             command: &[
                 "openssl", "enc", "-e", "-aes-256-ctr", "-pbkdf2", "-pass", "file:password", "-in", "plain", "-out",
@@ -118,7 +118,7 @@ static CONTESTANTS: [Contestant; 14] = [
             ],
             synced: Synced::No,
         },
-        restore: Way {
+        restore: Variant {
             name: "openssl enc -d -aes-256-ctr",
             command: &[
                 "openssl", "enc", "-d", "-aes-256-ctr", "-pbkdf2", "-pass", "file:../password", "-in", "../sealed",
@@ -134,12 +134,12 @@ static CONTESTANTS: [Contestant; 14] = [
         install: "apt-get install age",
         environment: &[],
         prepare: &[],
-        seal: Way {
+        seal: Variant {
             name: "age -r",
             command: &["age", "-r", RECIPIENT, "-o", "sealed", "plain"],
             synced: Synced::No,
         },
-        restore: Way {
+        restore: Variant {
             name: "age -d",
             command: &["age", "-d", "-i", "../key.txt", "-o", "plain", "../sealed"],
             synced: Synced::No,
@@ -152,12 +152,12 @@ static CONTESTANTS: [Contestant; 14] = [
         install: "cargo install rage",
         environment: &[],
         prepare: &[],
-        seal: Way {
+        seal: Variant {
             name: "rage -r",
             command: &["rage", "-r", RECIPIENT, "-o", "sealed", "plain"],
             synced: Synced::No,
         },
-        restore: Way {
+        restore: Variant {
             name: "rage -d",
             command: &["rage", "-d", "-i", "../key.txt", "-o", "plain", "../sealed"],
             synced: Synced::No,
@@ -170,12 +170,12 @@ static CONTESTANTS: [Contestant; 14] = [
         install: "cargo install concryptor",
         environment: &[],
         prepare: &[],
-        seal: Way {
+        seal: Variant {
             name: "concryptor encrypt",
             command: &["concryptor", "encrypt", "-p", "password", "-o", "sealed", "plain"],
             synced: Synced::No,
         },
-        restore: Way {
+        restore: Variant {
             name: "concryptor decrypt",
             command: &["concryptor", "decrypt", "-p", "password", "-o", "plain", "../sealed"],
             synced: Synced::No,
@@ -189,7 +189,7 @@ static CONTESTANTS: [Contestant; 14] = [
         environment: &[],
         prepare: &[],
         // With a count for the key derivation, its own default, gpg starts no agent to find one.
-        seal: Way {
+        seal: Variant {
             name: "gpg --symmetric, AES256, no compression",
             command: &[
                 "gpg", "--quiet", "--batch", "--no-autostart", "--pinentry-mode", "loopback", "--passphrase-file",
@@ -198,7 +198,7 @@ static CONTESTANTS: [Contestant; 14] = [
             ],
             synced: Synced::No,
         },
-        restore: Way {
+        restore: Variant {
             name: "gpg --decrypt",
             command: &[
                 "gpg", "--quiet", "--batch", "--no-autostart", "--pinentry-mode", "loopback", "--passphrase-file",
@@ -215,12 +215,12 @@ static CONTESTANTS: [Contestant; 14] = [
         // "password", as `rclone obscure` writes it.
         environment: &[("RCLONE_CRYPT_PASSWORD", "2xh861uMtvT1dJZczG-V8c0kr8rkS3Wv")],
         prepare: &[],
-        seal: Way {
+        seal: Variant {
             name: "rclone copyto, to crypt",
             command: &["rclone", "--quiet", "copyto", "plain", ":crypt,remote=sealed:plain"],
             synced: Synced::No,
         },
-        restore: Way {
+        restore: Variant {
             name: "rclone copyto, from crypt",
             command: &["rclone", "--quiet", "copyto", ":crypt,remote=../sealed:plain", "plain"],
             synced: Synced::No,
@@ -233,14 +233,14 @@ static CONTESTANTS: [Contestant; 14] = [
         install: "apt-get install restic",
         environment: &[("RESTIC_PASSWORD", "password")],
         prepare: &["restic", "--no-cache", "--quiet", "--repo", "sealed", "init"],
-        seal: Way {
+        seal: Variant {
             name: "restic backup, no compression",
             command: &[
                 "restic", "--no-cache", "--quiet", "--repo", "sealed", "--compression", "off", "backup", "plain",
             ],
             synced: Synced::Yes,
         },
-        restore: Way {
+        restore: Variant {
             name: "restic restore",
             command: &[
                 "restic", "--no-cache", "--quiet", "--repo", "../sealed", "restore", "latest", "--target", ".",
@@ -256,12 +256,12 @@ static CONTESTANTS: [Contestant; 14] = [
         // The repository is where it was, but its path as borg sees it differs between the two folders.
         environment: &[("BORG_PASSPHRASE", "password"), ("BORG_RELOCATED_REPO_ACCESS_IS_OK", "yes")],
         prepare: &["borg", "init", "--encryption", "repokey-blake2", "sealed"],
-        seal: Way {
+        seal: Variant {
             name: "borg create, repokey-blake2, no compression",
             command: &["borg", "create", "--compression", "none", "sealed::archive", "plain"],
             synced: Synced::Yes,
         },
-        restore: Way {
+        restore: Variant {
             name: "borg extract",
             command: &["borg", "extract", "../sealed::archive"],
             synced: Synced::No,
@@ -270,8 +270,8 @@ static CONTESTANTS: [Contestant; 14] = [
     Contestant {
         name: "cp-again",
         version: &[],
-        seal: Way { name: "cp, again at the end", ..CP.seal },
-        restore: Way { name: "cp, again at the end", ..CP.restore },
+        seal: Variant { name: "cp, again at the end", ..CP.seal },
+        restore: Variant { name: "cp, again at the end", ..CP.restore },
         ..CP
     },
 ];

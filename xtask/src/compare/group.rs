@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::contestant::{Contestant, Direction};
+use super::fixture::{Fixture, Keys, remove};
 use super::input::{Input, Kind};
 use super::place::{Place, room_of};
 use super::rounds::{Limits, Rounds};
-use super::scene::{Keys, Scene, remove};
 use super::scratch::Scratch;
 use super::size::size_text;
 
@@ -75,8 +75,8 @@ impl Row {
     }
 
     /// One run more.
-    fn run(&mut self, scene: &Scene<'_>, direction: Direction) -> Result<(), String> {
-        let usage = scene.run(direction)?;
+    fn run(&mut self, fixture: &Fixture<'_>, direction: Direction) -> Result<(), String> {
+        let usage = fixture.run(direction)?;
         self.rounds_mut(direction).add(usage);
         Ok(())
     }
@@ -95,12 +95,12 @@ impl Group {
         plan.place.check_room(plan.room_needed(contestants.len()))?;
         let scratch = Scratch::new(&plan.place.directory)?;
         let keys = Keys::new(cofferdam, scratch.path())?;
-        let ground = Ground { plan: &plan, input: Input::new(plan.kind, plan.size)?, keys, scratch };
+        let volume = Volume { plan: &plan, input: Input::new(plan.kind, plan.size)?, keys, scratch };
         let rows = match plan.order {
-            Order::Blocks => ground.in_blocks(contestants)?,
-            Order::Turns => ground.in_turns(contestants)?,
+            Order::Blocks => volume.in_blocks(contestants)?,
+            Order::Turns => volume.in_turns(contestants)?,
         };
-        drop(ground);
+        drop(volume);
         Ok(Group { plan, rows })
     }
 
@@ -127,78 +127,78 @@ impl Plan {
 }
 
 /// Where a group is measured.
-struct Ground<'a> {
+struct Volume<'a> {
     plan: &'a Plan,
     input: Input,
     keys: Keys,
     scratch: Scratch,
 }
 
-impl Ground<'_> {
+impl Volume<'_> {
     fn in_blocks(&self, contestants: &[&'static Contestant]) -> Result<Vec<Row>, String> {
         let mut rows = Vec::new();
         for contestant in contestants {
             self.say(contestant);
             let mut row = Row::new(contestant, self.plan.limits);
-            let scene = self.scene(contestant)?;
+            let fixture = self.fixture(contestant)?;
             while row.seal.want_more() {
-                row.run(&scene, Direction::Seal)?;
+                row.run(&fixture, Direction::Seal)?;
             }
-            row.sealed_len = scene.sealed_len()?;
-            scene.give_back()?;
+            row.sealed_len = fixture.sealed_len()?;
+            fixture.give_back()?;
             if !self.plan.plain_stays() {
                 remove(&self.plain())?;
             }
             while row.restore.want_more() {
-                row.run(&scene, Direction::Restore)?;
+                row.run(&fixture, Direction::Restore)?;
             }
-            self.check(&scene)?;
-            scene.clear()?;
+            self.check(&fixture)?;
+            fixture.clear()?;
             rows.push(row);
         }
         Ok(rows)
     }
 
     fn in_turns(&self, contestants: &[&'static Contestant]) -> Result<Vec<Row>, String> {
-        let scenes = contestants.iter().map(|one| self.scene(one)).collect::<Result<Vec<_>, _>>()?;
+        let scenes = contestants.iter().map(|one| self.fixture(one)).collect::<Result<Vec<_>, _>>()?;
         let mut rows: Vec<Row> = contestants.iter().map(|one| Row::new(one, self.plan.limits)).collect();
         for direction in Direction::BOTH {
             while rows.iter().any(|row| row.rounds(direction).want_more()) {
                 eprintln!("{}: a round of {}", size_text(self.plan.size), direction.name());
                 let wanting =
                     rows.iter_mut().zip(&scenes).filter(|(row, _)| row.rounds(direction).want_more());
-                for (row, scene) in wanting {
-                    row.run(scene, direction)?;
+                for (row, fixture) in wanting {
+                    row.run(fixture, direction)?;
                     if direction == Direction::Restore && !row.restore.want_more() {
-                        self.check(scene)?;
+                        self.check(fixture)?;
                     }
-                    scene.forget_restored()?;
+                    fixture.forget_restored()?;
                 }
             }
         }
-        for (row, scene) in rows.iter_mut().zip(&scenes) {
-            row.sealed_len = scene.sealed_len()?;
+        for (row, fixture) in rows.iter_mut().zip(&scenes) {
+            row.sealed_len = fixture.sealed_len()?;
         }
         Ok(rows)
     }
 
     /// A contestant's folder, with the plaintext in it.
-    fn scene(&self, contestant: &'static Contestant) -> Result<Scene<'_>, String> {
+    fn fixture(&self, contestant: &'static Contestant) -> Result<Fixture<'_>, String> {
         if !self.plain().exists() {
             self.input.write(&self.plain())?;
         }
-        let scene = Scene::new(contestant, &self.keys, self.scratch.path())?;
-        scene.take(&self.plain())?;
-        Ok(scene)
+        let fixture = Fixture::new(contestant, &self.keys, self.scratch.path())?;
+        fixture.take(&self.plain())?;
+        Ok(fixture)
     }
 
     fn plain(&self) -> PathBuf {
         self.scratch.path().join("plain")
     }
 
-    fn check(&self, scene: &Scene<'_>) -> Result<(), String> {
-        let wrong = |what| format!("{} does not restore what it sealed: {what}", scene.contestant.name);
-        self.input.check(&scene.restored()).map_err(wrong)
+    fn check(&self, fixture: &Fixture<'_>) -> Result<(), String> {
+        let wrong = |what| format!("{} does not restore what it sealed: {what}", fixture.contestant.name);
+        self.input.check(&fixture.restored()).map_err(wrong)
     }
 
     fn say(&self, contestant: &Contestant) {

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::contestant::COFFERDAM;
+use super::fixture::{KEY_FILE, Keys, RECIPIENT, environment, remove};
 use super::input::{Input, Kind};
 use super::place::{Place, room_of};
-use super::scene::{KEY_FILE, Keys, RECIPIENT, environment, remove};
 use super::scratch::Scratch;
 use super::size::{parse_size, size_text};
 use super::timed::Usage;

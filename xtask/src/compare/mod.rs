@@ -1,17 +1,17 @@
 //! Owns `cargo xtask compare`: whole processes beside each other, in one run, as tables and charts.
 //! Knows nothing of what the programs do inside: wall time, processor time and peak memory are taken from outside.
 
-pub(crate) mod beside;
 mod chart;
 mod contestant;
 mod contestants;
+mod fixture;
 mod group;
 mod input;
 mod memory;
 mod options;
+pub(crate) mod paired;
 mod place;
 mod rounds;
-mod scene;
 mod scratch;
 mod size;
 mod table;

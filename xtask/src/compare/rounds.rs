@@ -77,7 +77,7 @@ impl Rounds {
     }
 
     /// The median beside that of another row.
-    pub(crate) fn beside(&self, other: &Rounds) -> f64 {
+    pub(crate) fn paired(&self, other: &Rounds) -> f64 {
         self.wall().as_secs_f64() / other.wall().as_secs_f64()
     }
 
@@ -157,6 +157,6 @@ mod tests {
 
     #[test]
     fn a_row_beside_another_is_the_ratio_of_their_medians() {
-        assert_eq!(made_up(&[300, 100, 200]).beside(&made_up(&[400])), 0.5);
+        assert_eq!(made_up(&[300, 100, 200]).paired(&made_up(&[400])), 0.5);
     }
 }

@@ -58,7 +58,7 @@ fn line(group: &Group, row: &Row, direction: Direction) -> String {
         rounds.wall().as_secs_f64(),
         fastest.as_secs_f64(),
         slowest.as_secs_f64(),
-        rounds.beside(group.base().rounds(direction)),
+        rounds.paired(group.base().rounds(direction)),
         rounds.processors().as_secs_f64(),
         rounds.peak() as f64 / MIB,
         way.synced.name(),

@@ -1,8 +1,8 @@
 //! Owns the kills at system calls: before and after each one that changes files, then the next run.
 //! Knows nothing of what the calls are for.
 
-use super::draws::Draws;
-use super::scene::{Before, Holds, Resumed, SEGMENT_LEN, Scene};
+use super::fixture::{Before, Fixture, Holds, Resumed, SEGMENT_LEN};
+use super::rng::Draws;
 use super::tally::Tally;
 use super::tracer::{self, Moment, Traced};
 use super::{Extent, Setting};
@@ -11,21 +11,17 @@ use super::{Extent, Setting};
 pub(crate) fn run(setting: &Setting) -> Result<(), String> {
     let mut tally = Tally::new("killed at system calls");
     for (name, before) in [("new target", Before::Nothing), ("replaced target", Before::Old)] {
-        let scene = Scene::new(&setting.program, &name.replace(' ', "-"), SEGMENTS, before)?.with_options(&[
-            "--threads",
-            "1",
-            "--durability",
-            "each",
-        ]);
-        kill_at_each(setting, &scene, name, &mut tally)?;
+        let fixture = Fixture::new(&setting.program, &name.replace(' ', "-"), SEGMENTS, before)?
+            .with_options(&["--threads", "1", "--durability", "each"]);
+        kill_at_each(setting, &fixture, name, &mut tally)?;
     }
     tally.close()
 }
 
-fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally) -> Result<(), String> {
-    scene.set()?;
-    let whole = tracer::run(&scene.program, &scene.arguments(), &scene.folder, Moment::Never)?;
-    if whole.code != Some(0) || scene.holds()? != Holds::New {
+fn kill_at_each(setting: &Setting, fixture: &Fixture, name: &str, tally: &mut Tally) -> Result<(), String> {
+    fixture.set()?;
+    let whole = tracer::run(&fixture.program, &fixture.arguments(), &fixture.folder, Moment::Never)?;
+    if whole.code != Some(0) || fixture.holds()? != Holds::New {
         return Err(format!("{name}: the restore does not work undisturbed: exit {:?}", whole.code));
     }
     tally.add(format!("calls ({name})"), whole.calls.len());
@@ -33,11 +29,11 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
         Extent::Full => 1,
         Extent::Short => whole.calls.len().div_ceil(CALLS_SHORT_MAX),
     };
-    let mut draws = Draws::new(setting.seed);
+    let mut rng = Draws::new(setting.seed);
     for number in (1..=whole.calls.len()).step_by(stride) {
         for moment in [Moment::Before(number), Moment::After(number)] {
-            scene.set()?;
-            let killed = tracer::run(&scene.program, &scene.arguments(), &scene.folder, moment)?;
+            fixture.set()?;
+            let killed = tracer::run(&fixture.program, &fixture.arguments(), &fixture.folder, moment)?;
             // A run may make a call or two less than the first one did: where two threads meet.
             if killed.code.is_some() {
                 tally.count("ended before its kill");
@@ -45,11 +41,11 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
             }
             let call = killed.calls.last().unwrap_or(&"no call");
             let place = format!("{name}, {moment:?} of {} ({call})", whole.calls.len());
-            if let Some(holds) = tally.check(&place, scene.holds()) {
+            if let Some(holds) = tally.check(&place, fixture.holds()) {
                 tally.count(format!("killed, target {holds:?}"));
-                let resumed = tally.check(&place, scene.resume());
+                let resumed = tally.check(&place, fixture.resume());
                 tally.check(&place, resumed.map_or(Ok(()), |resumed| check_kept(&killed, holds, &resumed)));
-                kill_twice(scene, moment, &mut draws, &place, tally)?;
+                kill_twice(fixture, moment, &mut rng, &place, tally)?;
             }
         }
     }
@@ -58,23 +54,23 @@ fn kill_at_each(setting: &Setting, scene: &Scene, name: &str, tally: &mut Tally)
 
 /// The same kill, and then another at some call of the run that goes on.
 fn kill_twice(
-    scene: &Scene,
+    fixture: &Fixture,
     moment: Moment,
-    draws: &mut Draws,
+    rng: &mut Draws,
     place: &str,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    scene.set()?;
-    let killed = tracer::run(&scene.program, &scene.arguments(), &scene.folder, moment)?;
-    let second = Moment::Before(1 + draws.below(killed.calls.len().max(CALLS_AGAIN) as u64) as usize);
-    let again = tracer::run(&scene.program, &scene.arguments(), &scene.folder, second)?;
+    fixture.set()?;
+    let killed = tracer::run(&fixture.program, &fixture.arguments(), &fixture.folder, moment)?;
+    let second = Moment::Before(1 + rng.below(killed.calls.len().max(CALLS_AGAIN) as u64) as usize);
+    let again = tracer::run(&fixture.program, &fixture.arguments(), &fixture.folder, second)?;
     let place = format!("{place}, then {second:?} of the next run");
-    if let Some(holds) = tally.check(&place, scene.holds()) {
+    if let Some(holds) = tally.check(&place, fixture.holds()) {
         tally.count(match again.code {
             None => "killed again",
             Some(_) => "done before it was killed again",
         });
-        let resumed = tally.check(&place, scene.resume());
+        let resumed = tally.check(&place, fixture.resume());
         let durable = if killed.marks > again.marks { &killed } else { &again };
         tally.check(&place, resumed.map_or(Ok(()), |resumed| check_kept(durable, holds, &resumed)));
     }
@@ -105,7 +101,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
-    use super::super::scene::Scratch;
+    use super::super::fixture::Scratch;
     use super::*;
 
     /// Does as the program does, but writes the target in its place.
@@ -129,11 +125,11 @@ exec dd if=\"$folder/sealed\" of=\"$folder/out/target\" bs=65536
         fs::write(&program, CARELESS).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         for (name, before) in [("careless-new", Before::Nothing), ("careless-old", Before::Old)] {
-            let scene = Scene::new(&program, name, SEGMENTS, before).unwrap();
+            let fixture = Fixture::new(&program, name, SEGMENTS, before).unwrap();
             let setting =
                 Setting { root: PathBuf::new(), program: program.clone(), extent: Extent::Full, seed: 1 };
             let mut tally = Tally::new("a careless program");
-            kill_at_each(&setting, &scene, name, &mut tally).unwrap();
+            kill_at_each(&setting, &fixture, name, &mut tally).unwrap();
             let found = tally.close().unwrap_err();
             assert!(found.contains("P2: the target is neither old nor new"), "{found}");
         }

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::scene::{Before, Holds, Scene, Scratch};
+use super::fixture::{Before, Fixture, Holds, Scratch};
 use super::tally::Tally;
 use super::{Extent, Setting};
 
@@ -19,11 +19,12 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
         Extent::Short => 8 * PAGE_LEN,
     };
     for (name, before) in [("full-new", Before::Nothing), ("full-old", Before::Old)] {
-        let scene = Scene::new(&setting.program, name, SEGMENTS, before)?.into_folder(folder.path.clone());
-        let room_enough = scene.plain_len() + ROOM_BESIDE;
+        let fixture =
+            Fixture::new(&setting.program, name, SEGMENTS, before)?.into_folder(folder.path.clone());
+        let room_enough = fixture.plain_len() + ROOM_BESIDE;
         for size in (PAGE_LEN..=room_enough).step_by(step) {
             match Mounted::new(&folder.path, size) {
-                Ok(mounted) => sweep_one(&scene, size, &mut tally, mounted)?,
+                Ok(mounted) => sweep_one(&fixture, size, &mut tally, mounted)?,
                 Err(why) => {
                     println!("crash disk full: skipped, no tmpfs can be mounted here: {why}");
                     return Ok(());
@@ -34,18 +35,18 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
     tally.close()
 }
 
-fn sweep_one(scene: &Scene, size: usize, tally: &mut Tally, mounted: Mounted<'_>) -> Result<(), String> {
+fn sweep_one(fixture: &Fixture, size: usize, tally: &mut Tally, mounted: Mounted<'_>) -> Result<(), String> {
     let place = format!("a disk of {size} bytes");
     // No room for the old target: there is nothing to see.
-    if scene.set().is_err() {
+    if fixture.set().is_err() {
         return Ok(());
     }
-    let ended = scene.command(&scene.arguments()).output();
+    let ended = fixture.command(&fixture.arguments()).output();
     let ended = ended.map_err(|error| format!("cannot start the program: {error}"))?;
     if let Some(signal) = ended.status.signal() {
         tally.check::<()>(&place, Err(format!("P4: ended by signal {signal}")));
     }
-    let Some(holds) = tally.check(&place, scene.holds()) else { return Ok(()) };
+    let Some(holds) = tally.check(&place, fixture.holds()) else { return Ok(()) };
     match (ended.status.code(), holds) {
         (Some(0), Holds::New) => tally.count("whole"),
         (Some(code), Holds::Old) if code != 0 => tally.count(format!("refused, exit {code}")),
@@ -55,7 +56,7 @@ fn sweep_one(scene: &Scene, size: usize, tally: &mut Tally, mounted: Mounted<'_>
     }
     if holds == Holds::Old {
         mounted.grow()?;
-        tally.check(&format!("{place}, grown"), scene.resume());
+        tally.check(&format!("{place}, grown"), fixture.resume());
     }
     Ok(())
 }

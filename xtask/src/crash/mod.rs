@@ -2,11 +2,11 @@
 //! Knows what must hold, and nothing of how the program sees to it.
 
 mod calls;
-mod draws;
+mod fixture;
 mod full_disk;
 mod race;
 mod random;
-mod scene;
+mod rng;
 mod shutdown;
 mod simulated;
 mod tally;
@@ -15,7 +15,7 @@ mod tracer;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use self::scene::Scratch;
+use self::fixture::Scratch;
 use crate::steps;
 
 /// What every part is told.

@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::draws::Draws;
-use super::scene::{Before, EXIT_EXISTS, EXIT_HELD, Holds, Scene};
+use super::fixture::{Before, EXIT_EXISTS, EXIT_HELD, Fixture, Holds};
+use super::rng::Draws;
 use super::tally::Tally;
 use super::{Extent, Setting};
 
@@ -17,29 +17,29 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
         Extent::Full => RACES_FULL,
         Extent::Short => RACES_SHORT,
     };
-    let scene = Scene::new(&setting.program, "race", SEGMENTS, Before::Nothing)?;
-    let mut draws = Draws::new(setting.seed);
+    let fixture = Fixture::new(&setting.program, "race", SEGMENTS, Before::Nothing)?;
+    let mut rng = Draws::new(setting.seed);
     let begun = Instant::now();
-    scene.resume()?;
+    fixture.resume()?;
     let whole = begun.elapsed().as_nanos() as u64;
     for race in 0..races {
-        scene.set()?;
+        fixture.set()?;
         // Half of them at once.
-        let behind = Duration::from_nanos(draws.below(whole) * draws.below(2));
+        let behind = Duration::from_nanos(rng.below(whole) * rng.below(2));
         let place = format!("race {race}, {behind:?} behind");
-        if let Some(loser) = tally.check(&place, race_once(&scene, behind)) {
+        if let Some(loser) = tally.check(&place, race_once(&fixture, behind)) {
             tally.count(loser);
         }
     }
     tally.close()
 }
 
-fn race_once(scene: &Scene, behind: Duration) -> Result<&'static str, String> {
-    let arguments = scene.arguments();
+fn race_once(fixture: &Fixture, behind: Duration) -> Result<&'static str, String> {
+    let arguments = fixture.arguments();
     let cannot = |error| format!("cannot run the program: {error}");
-    let first = scene.command(&arguments).spawn();
+    let first = fixture.command(&arguments).spawn();
     thread::sleep(behind);
-    let pair = [first, scene.command(&arguments).spawn()];
+    let pair = [first, fixture.command(&arguments).spawn()];
     let mut codes = Vec::new();
     for child in pair {
         let ended = child.and_then(std::process::Child::wait_with_output).map_err(cannot)?;
@@ -51,10 +51,10 @@ fn race_once(scene: &Scene, behind: Duration) -> Result<&'static str, String> {
         [Some(0), Some(EXIT_EXISTS)] => "loser too late (exit 6)",
         _ => return Err(format!("the two ended with {codes:?}")),
     };
-    if scene.holds()? != Holds::New {
+    if fixture.holds()? != Holds::New {
         return Err("one of them ended well, and the target is not there".into());
     }
-    match scene.left_behind() {
+    match fixture.left_behind() {
         None => Ok(loser),
         Some(name) => Err(format!("{name} stays behind")),
     }

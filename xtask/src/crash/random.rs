@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::draws::Draws;
-use super::scene::{Before, Scene};
+use super::fixture::{Before, Fixture};
+use super::rng::Draws;
 use super::tally::Tally;
 use super::{Extent, Setting};
 
@@ -16,27 +16,27 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
         Extent::Full => KILLS_FULL,
         Extent::Short => KILLS_SHORT,
     };
-    let mut draws = Draws::new(setting.seed);
+    let mut rng = Draws::new(setting.seed);
     let scenes = [("random-new", Before::Nothing), ("random-old", Before::Old)];
     for (name, before) in scenes {
-        let scene = Scene::new(&setting.program, name, SEGMENTS, before)?;
-        let whole = whole_run(&scene)?;
+        let fixture = Fixture::new(&setting.program, name, SEGMENTS, before)?;
+        let whole = whole_run(&fixture)?;
         let mut found_at_work = 0;
         for run in 0..RUNS_A_KILL_MAX * kills / scenes.len() {
             if found_at_work == kills / scenes.len() {
                 break;
             }
-            let delay = Duration::from_nanos(draws.below(whole.as_nanos() as u64));
-            scene.set()?;
+            let delay = Duration::from_nanos(rng.below(whole.as_nanos() as u64));
+            fixture.set()?;
             let place = format!("{name}, run {run}, killed after {delay:?} of {whole:?}");
-            let Some(Ended::Killed) = tally.check(&place, kill_after(&scene, delay)) else {
+            let Some(Ended::Killed) = tally.check(&place, kill_after(&fixture, delay)) else {
                 tally.count("done before its kill");
                 continue;
             };
             found_at_work += 1;
-            if let Some(holds) = tally.check(&place, scene.holds()) {
+            if let Some(holds) = tally.check(&place, fixture.holds()) {
                 tally.count(format!("killed, target {holds:?}"));
-                tally.check(&place, scene.resume());
+                tally.check(&place, fixture.resume());
             }
         }
     }
@@ -44,12 +44,12 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
 }
 
 /// How long an undisturbed run takes: the shortest of a few.
-fn whole_run(scene: &Scene) -> Result<Duration, String> {
+fn whole_run(fixture: &Fixture) -> Result<Duration, String> {
     let mut shortest = Duration::MAX;
     for _ in 0..3 {
-        scene.set()?;
+        fixture.set()?;
         let begun = Instant::now();
-        scene.resume()?;
+        fixture.resume()?;
         shortest = shortest.min(begun.elapsed());
     }
     Ok(shortest)
@@ -60,8 +60,8 @@ enum Ended {
     Done,
 }
 
-fn kill_after(scene: &Scene, delay: Duration) -> Result<Ended, String> {
-    let spawned = scene.command(&scene.arguments()).spawn();
+fn kill_after(fixture: &Fixture, delay: Duration) -> Result<Ended, String> {
+    let spawned = fixture.command(&fixture.arguments()).spawn();
     let mut child = spawned.map_err(|error| format!("cannot start the program: {error}"))?;
     thread::sleep(delay);
     let killed = child.kill().and_then(|()| child.wait());

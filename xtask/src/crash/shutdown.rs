@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::scene::{Before, Holds, Scene, Scratch};
+use super::fixture::{Before, Fixture, Holds, Scratch};
 use super::tally::Tally;
 use super::{Extent, Setting};
 
@@ -28,15 +28,15 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
                     return Ok(());
                 }
             };
-            let scene =
-                Scene::new(&setting.program, name, SEGMENTS, before)?.into_folder(mounted.folder.clone());
-            scene.set()?;
+            let fixture =
+                Fixture::new(&setting.program, name, SEGMENTS, before)?.into_folder(mounted.folder.clone());
+            fixture.set()?;
             // What stood there before was there for long.
             run_program("sync", &[])?;
             let place = format!("{name}, before sync {sync}");
-            let ended = shut_down(&scene, &mounted, sync)?;
+            let ended = shut_down(&fixture, &mounted, sync)?;
             mounted.restart()?;
-            if let Some(holds) = tally.check(&place, scene.holds()) {
+            if let Some(holds) = tally.check(&place, fixture.holds()) {
                 tally.count(format!("exit {:?}, then {holds:?}", ended.status.code()));
                 // 10 says that it is unknown; 0 would have to be true.
                 let said = match (ended.status.code(), holds) {
@@ -53,23 +53,23 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
 }
 
 /// Runs the program with its `sync`th fsync held up, and shuts the file system down as soon as the target has changed.
-fn shut_down(scene: &Scene, mounted: &Mounted, sync: usize) -> Result<Output, String> {
+fn shut_down(fixture: &Fixture, mounted: &Mounted, sync: usize) -> Result<Output, String> {
     let hold_up = format!("inject=fsync:delay_enter={HELD_UP_MICROS}:when={sync}");
     let mut command = Command::new("strace");
     command
         .args(["-f", "-qq", "-o", "/dev/null", "-e", &hold_up, "--"])
-        .arg(&scene.program)
-        .args(scene.arguments());
+        .arg(&fixture.program)
+        .args(fixture.arguments());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot start strace: {error}"))?;
-    wait_for_the_new(scene, &mut child)?;
+    wait_for_the_new(fixture, &mut child)?;
     run_program("xfs_io", &["-x", "-c", "shutdown", &mounted.folder.display().to_string()])?;
     child.wait_with_output().map_err(|error| format!("cannot wait for the program: {error}"))
 }
 
-fn wait_for_the_new(scene: &Scene, child: &mut Child) -> Result<(), String> {
+fn wait_for_the_new(fixture: &Fixture, child: &mut Child) -> Result<(), String> {
     let deadline = Instant::now() + PATIENCE;
-    while scene.holds() != Ok(Holds::New) {
+    while fixture.holds() != Ok(Holds::New) {
         let has_ended = child.try_wait().map_err(|error| error.to_string())?.is_some();
         if has_ended || Instant::now() > deadline {
             let _ = child.kill();

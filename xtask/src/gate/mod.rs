@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use self::options::{Action, Options};
 use self::ratios::{Accepted, Ratio, Ratios, parse_lines};
 use self::verdict::{TOLERANCE, Verdict, judge, missing};
-use crate::compare::beside::{self, Case, Extent};
+use crate::compare::paired::{self, Case, Extent};
 use crate::compare::{self, Direction, Place, size_text};
 use crate::results::{self, Machine};
 
@@ -32,17 +32,17 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<ExitCode, String> {
     let machine = Machine::now(root);
     let mut accepted = read(root)?;
     let place = Place::new(&options.directory)?;
-    let ground = Ground { root, cofferdam: compare::build(root)?, place, size: options.size };
+    let volume = Volume { root, cofferdam: compare::build(root)?, place, size: options.size };
     if options.action == Action::Accept {
         if let Some(doubt) = machine.doubt() {
             eprintln!("bench-gate: {doubt}: the ratios say so at their head, and are better taken again");
         }
-        accepted.ratios.retain(|key, _| !ground.measures(key));
-        write(root, &accepted.with(machine.name(), ground.measure(&[])?).text(&machine.line()))?;
+        accepted.ratios.retain(|key, _| !volume.measures(key));
+        write(root, &accepted.with(machine.name(), volume.measure(&[])?).text(&machine.line()))?;
         println!("{FILE} is written");
         return Ok(ExitCode::SUCCESS);
     }
-    let findings = judge(&accepted.ratios, |keys| ground.measure(keys))?;
+    let findings = judge(&accepted.ratios, |keys| volume.measure(keys))?;
     for finding in &findings {
         println!("{finding}");
     }
@@ -54,7 +54,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<ExitCode, String> {
         );
         return Ok(ExitCode::from(OTHER_MACHINE));
     }
-    let missing = missing(&accepted.ratios, &findings, |key| ground.measures(key));
+    let missing = missing(&accepted.ratios, &findings, |key| volume.measures(key));
     for key in &missing {
         println!("MISSING {key}: it is accepted, and was not measured");
     }
@@ -64,14 +64,14 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<ExitCode, String> {
 }
 
 /// Where the ratios are taken.
-struct Ground<'a> {
+struct Volume<'a> {
     root: &'a Path,
     cofferdam: PathBuf,
     place: Place,
     size: u64,
 }
 
-impl Ground<'_> {
+impl Volume<'_> {
     /// The ratios of these keys, or all where none is named.
     fn measure(&self, keys: &[&str]) -> Result<Ratios, String> {
         let wanted = |key: &str| keys.is_empty() || keys.contains(&key);
@@ -86,12 +86,12 @@ impl Ground<'_> {
             if wanted(&key) {
                 eprintln!("bench-gate: {key}");
                 let extent = Extent { size: self.size, pairs: PAIRS, runs: RUNS };
-                let of_pairs = beside::ratios(&self.place, &self.cofferdam, case, extent)?;
+                let of_pairs = paired::ratios(&self.place, &self.cofferdam, case, extent)?;
                 ratios.insert(key, summary(of_pairs));
             }
         }
         if wanted(WIRE) {
-            let overhead = beside::overhead(&self.place, &self.cofferdam, self.cases()[0], WIRE_SIZE)?;
+            let overhead = paired::overhead(&self.place, &self.cofferdam, self.cases()[0], WIRE_SIZE)?;
             ratios.insert(WIRE.to_owned(), Ratio { median: overhead, spread: 0.0 });
         }
         Ok(ratios)
@@ -166,21 +166,21 @@ const RUNS: usize = 3;
 mod tests {
     use super::*;
 
-    fn ground(file_system: &str) -> Ground<'static> {
+    fn volume(file_system: &str) -> Volume<'static> {
         let place = Place {
             directory: "/here".into(),
             file_system: file_system.to_owned(),
             room: 0,
             room_in_memory: 0,
         };
-        Ground { root: Path::new("/"), cofferdam: PathBuf::new(), place, size: 1 << 30 }
+        Volume { root: Path::new("/"), cofferdam: PathBuf::new(), place, size: 1 << 30 }
     }
 
     #[test]
     fn keys_say_what_where_how_much_and_beside_what() {
         let keys = |file_system| {
-            let ground = ground(file_system);
-            ground.cases().map(|case| ground.key(case))
+            let volume = volume(file_system);
+            volume.cases().map(|case| volume.key(case))
         };
         assert_eq!(
             keys("tmpfs"),
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn what_is_measured_is_of_the_place_and_the_size_or_of_neither() {
-        let ground = ground("tmpfs");
-        for case in ground.cases() {
-            assert!(ground.measures(&ground.key(case)));
+        let volume = volume("tmpfs");
+        for case in volume.cases() {
+            assert!(volume.measures(&volume.key(case)));
         }
-        assert!(ground.measures("seal.memory.tags.1.bare") && ground.measures(WIRE));
-        assert!(!ground.measures("seal.tmpfs.64MiB.cp") && !ground.measures("seal.disk.1GiB.cp-sync"));
+        assert!(volume.measures("seal.memory.tags.1.bare") && volume.measures(WIRE));
+        assert!(!volume.measures("seal.tmpfs.64MiB.cp") && !volume.measures("seal.disk.1GiB.cp-sync"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use cofferdam::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary};
 use serde::Serialize;
 
-use crate::ends::{End, refuse_standard_input};
 use crate::failure::Failure;
+use crate::io_arg::{End, refuse_standard_input};
 use crate::named_files::NamedFiles;
 use crate::printable::{Name, line};
 use crate::report::{Channel, Report};

@@ -13,8 +13,8 @@ use cofferdam::{
 use serde::Serialize;
 
 use crate::clock;
-use crate::ends::End;
 use crate::failure::Failure;
+use crate::io_arg::End;
 use crate::printable::Name;
 use crate::report::{Channel, Form, Report, print};
 use crate::standard::Standard;
@@ -139,7 +139,7 @@ fn refuse_unfinished(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let what = format!("{}: something that was interrupted is kept beside it", path.display());
-    Err(Failure::new(ErrorKind::OtherJournal, what)
+    Err(Failure::new(ErrorKind::JournalMismatch, what)
         .advise("Give another name, or remove what is kept with `cofferdam discard`."))
 }
 

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::peer::{Address, Event, Received, receive_file};
-use cofferdam::{Earlier, ErrorKind, StageOptions};
+use cofferdam::{ErrorKind, OnPartial, StageOptions};
 use serde::Serialize;
 
-use crate::ends::{End, existing, how_to_go_on};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::io_arg::{End, how_to_go_on, if_exists};
 use crate::named_files::NamedFiles;
 use crate::peer::{Protection, address_name, parse_here, parse_listen, protection_advice};
 use crate::printable::Name;
@@ -61,8 +61,9 @@ impl Receive {
         let cancel = interrupt::install(report)?;
         let security = self.protection.security()?;
         interrupt::roll_back_from_now_on();
-        let earlier = if self.restart { Earlier::Discard } else { Earlier::Resume };
-        let options = StageOptions { existing: existing(self.force), earlier, ..StageOptions::default() };
+        let on_partial = if self.restart { OnPartial::Discard } else { OnPartial::Resume };
+        let options =
+            StageOptions { if_exists: if_exists(self.force), on_partial, ..StageOptions::default() };
         let begun = Instant::now();
         let observe = |event| tell(report, event);
         let received = receive_file(&self.listen, security, &self.target, &options, &cancel, &observe);
@@ -115,7 +116,7 @@ fn tell(report: Report, event: Event) {
 
 fn explain(error: cofferdam::Error) -> Failure {
     let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
-    let kept = error.kept();
+    let kept = error.resumable_bytes();
     let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     let peer = system.and_then(|error| error.get_ref()).and_then(|inner| inner.downcast_ref());
     let advice = peer.and_then(protection_advice);

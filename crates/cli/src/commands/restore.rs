@@ -4,14 +4,14 @@
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Attributes, Durability, Earlier, Opener, Restored, StreamDigest};
+use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, StreamDigest};
 use serde::Serialize;
 
 use crate::commands::verify::parse_digest;
-use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::keys_of::OpeningKeys;
+use crate::io_arg::{End, if_exists};
+use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::peer::{Goal, Protection};
 use crate::printable::Name;
@@ -103,13 +103,13 @@ impl Restore {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.target = self.target.as_output();
         self.check_files()?;
-        self.target.refuse_terminal("the plaintext", existing(self.force))?;
+        self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = Opener::new(self.keys.some_identities(report)?)
-            .existing(existing(self.force))
-            .earlier(if self.restart { Earlier::Discard } else { Earlier::Resume })
+            .if_exists(if_exists(self.force))
+            .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })
             .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })
             .durability(self.durability.into());
         let opener = match self.expect_digest {
@@ -168,7 +168,7 @@ impl Record {
             segments: restored.segments,
             plaintext_len: restored.plaintext_len,
             stream_digest: hex(&restored.stream_digest.0),
-            kept: restored.kept,
+            kept: restored.resumed_bytes,
             metadata: pairs(&restored.metadata),
             seconds: begun.elapsed().as_secs_f64(),
         }

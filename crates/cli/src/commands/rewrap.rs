@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::ends::refuse_standard_input;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::keys_of::{NewKeys, OpeningKeys};
+use crate::io_arg::refuse_standard_input;
+use crate::key_args::{NewKeys, OpeningKeys};
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::{Channel, Report};

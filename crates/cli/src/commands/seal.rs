@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{
-    CancelToken, DigestKind, Earlier, ErrorKind, Recipients, Sealed, Sealer, Suite, descriptor_named,
+    CancelToken, DigestKind, ErrorKind, OnPartial, Recipients, Sealed, Sealer, Suite, descriptor_named,
 };
 use serde::Serialize;
 
-use crate::ends::{End, existing};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::io_arg::{End, if_exists};
+use crate::key_args::SealingKeys;
 use crate::key_file::KeyFile;
-use crate::keys_of::SealingKeys;
 use crate::named_files::NamedFiles;
 use crate::peer::parse_here;
 use crate::printable::Name;
@@ -137,7 +137,7 @@ impl Seal {
         self.refuse_pipes(&output)?;
         self.check_files(&output)?;
         let state_dir = self.state_dir()?;
-        output.refuse_terminal("the sealed stream", existing(self.force))?;
+        output.refuse_terminal("the sealed stream", if_exists(self.force))?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
@@ -170,8 +170,8 @@ impl Seal {
         cancel: &CancelToken,
         watch: Arc<Watch>,
     ) -> Result<Sealer, Failure> {
-        let earlier = if self.resuming.restart { Earlier::Discard } else { Earlier::Resume };
-        let sealer = Sealer::new(recipients).existing(existing(self.force)).earlier(earlier);
+        let on_partial = if self.resuming.restart { OnPartial::Discard } else { OnPartial::Resume };
+        let sealer = Sealer::new(recipients).if_exists(if_exists(self.force)).on_partial(on_partial);
         let sealer = self.resources.sealer(self.format.apply(sealer)?, cancel, watch);
         let pairs = self.metadata.iter();
         Ok(pairs.fold(sealer, |sealer, (key, value)| sealer.metadata(key.as_bytes(), value.as_bytes())))
@@ -186,7 +186,7 @@ impl Seal {
         if !self.resuming.resume {
             return output.explain(error, "output");
         }
-        let (kept, kind) = (error.kept(), error.kind());
+        let (kept, kind) = (error.resumable_bytes(), error.kind());
         let failure = Failure::from(error);
         match kept {
             Some(kept) => failure.advise_also(&how_to_go_on(kept)),
@@ -293,7 +293,7 @@ impl Record {
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
             stream_digest: hex(&sealed.stream_digest.0),
-            kept: sealed.kept,
+            kept: sealed.resumed_bytes,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use cofferdam::{Attempt, Leftovers, leftovers};
 use serde::Serialize;
 
-use crate::ends::refuse_standard_target;
 use crate::failure::Failure;
+use crate::io_arg::refuse_standard_target;
 use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::size::Size;

@@ -7,10 +7,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{Opener, Restored, StreamDigest};
 use serde::Serialize;
 
-use crate::ends::End;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::keys_of::OpeningKeys;
+use crate::io_arg::End;
+use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};

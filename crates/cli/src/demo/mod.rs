@@ -53,32 +53,32 @@ impl Demo {
         interrupt::roll_back_from_now_on();
         let input = Input::choose(self.file.as_deref())?;
         let scratch = Scratch::make(self.dir.as_deref(), input.len, self.keep)?;
-        let tale = Tale { report };
-        tale.say(&input.record(), &input.sentence())?;
-        tale.say(&scratch.record(), &scratch.sentence())?;
+        let narrator = Narrator { report };
+        narrator.say(&input.record(), &input.sentence())?;
+        narrator.say(&scratch.record(), &scratch.sentence())?;
         let keys = Keys::make(&scratch.path("key.txt"), &Identity::try_generate()?)?;
-        tale.say(&keys.record(), &keys.sentence())?;
+        narrator.say(&keys.record(), &keys.sentence())?;
 
         let mut rounds = Rounds::new(&input, &scratch, &keys, &self.resources, &cancel, report);
         input.read_once(&cancel)?;
         rounds.run_all()?;
-        tale.table(&rounds, &input)?;
+        narrator.table(&rounds, &input)?;
         rounds.compare()?;
-        tale.say(&Done { event: "demo", step: "compare", equal: true }, COMPARED)?;
+        narrator.say(&Done { event: "demo", step: "compare", equal: true }, COMPARED)?;
 
         let refusal = Refusal::provoke(&rounds)?;
-        tale.say(&refusal.record(), &refusal.sentence())?;
-        tale.by_hand(&input, &refusal)?;
+        narrator.say(&refusal.record(), &refusal.sentence())?;
+        narrator.by_hand(&input, &refusal)?;
         scratch.end()
     }
 }
 
 /// Tells what happens, for people or as JSON.
-struct Tale {
+struct Narrator {
     report: Report,
 }
 
-impl Tale {
+impl Narrator {
     fn say(&self, record: &impl Serialize, human: &str) -> Result<(), Failure> {
         self.report.summary(Channel::Stdout, record, human)
     }

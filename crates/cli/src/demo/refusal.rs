@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use cofferdam::{Existing, Opener};
+use cofferdam::{IfExists, Opener};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ impl Refusal {
         let bit = (position % 8) as u32;
         flip(&damaged, position, bit)?;
         let (before, names_before) = (identity(&rounds.restored())?, names_beside(&rounds.restored())?);
-        let opener = Opener::new(rounds.keys.identities()?).existing(Existing::Replace);
+        let opener = Opener::new(rounds.keys.identities()?).if_exists(IfExists::Replace);
         let refused = rounds.opener(opener, "restoring").restore_file(&damaged, &rounds.restored());
         let failure = match refused {
             Ok(_) => return Err(broken_promise("a stream with a flipped bit was restored")),

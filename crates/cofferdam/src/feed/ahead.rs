@@ -8,7 +8,7 @@ use super::PATIENCE;
 use crate::Error;
 
 /// A source with the next run read ahead, as far as it has come.
-pub(crate) struct Ahead {
+pub(crate) struct ReadAhead {
     source: Box<dyn Source>,
     buffer: Option<Buffer>,
     len: usize,
@@ -23,9 +23,9 @@ pub(crate) enum Filled {
     NotYet,
 }
 
-impl Ahead {
-    pub(crate) fn new(source: Box<dyn Source>) -> Ahead {
-        Ahead { source, buffer: None, len: 0, ended: false }
+impl ReadAhead {
+    pub(crate) fn new(source: Box<dyn Source>) -> ReadAhead {
+        ReadAhead { source, buffer: None, len: 0, ended: false }
     }
 
     /// Reads until `want` bytes are there or the source ends, or its patience does. The buffer is one of `buffers`,

@@ -14,11 +14,11 @@ use sinks::ReadKept;
 use sources::ReadAt;
 
 use super::Place;
-use super::placed::Cut;
+use super::seekable::Cut;
 use crate::Error;
 use crate::envelope::Envelope;
 use crate::index::{read, read_array};
-use crate::trailer::Ledger;
+use crate::trailer::IndexBuilder;
 
 /// Bytes that a sink has kept, as a source that lies still.
 pub(crate) struct KeptSource {
@@ -57,7 +57,7 @@ pub(crate) struct KeptFeed<'a> {
     committed: &'a Cell<Committed>,
     /// Those that have not, as far as they have been closed.
     closed: VecDeque<IndexEntry>,
-    ledger: Ledger,
+    ledger: IndexBuilder,
     mend: Mend<'a>,
 }
 
@@ -93,13 +93,13 @@ impl<'a> KeptFeed<'a> {
             chain: envelope.chain,
             committed,
             closed: VecDeque::new(),
-            ledger: Ledger::new(envelope.metadata_len),
+            ledger: IndexBuilder::new(envelope.metadata_len),
             mend,
         }
     }
 
     /// The segments that have committed, without the page that stands behind the last of them.
-    pub(crate) fn finish(mut self) -> Result<Ledger, Error> {
+    pub(crate) fn finish(mut self) -> Result<IndexBuilder, Error> {
         self.settle()?;
         Ok(self.ledger)
     }

@@ -8,14 +8,14 @@ use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIn
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use keys::KeySchedule;
-use segment_worker::{Buffers, Input, IsLast, Leftover, Run, SealFeed, SegmentPlan, Step};
+use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 use sinks::seeded::{Bug, planted};
 use sources::{ReadAt, Source};
 
 use super::Place;
-use super::ahead::{Ahead, Filled};
+use super::ahead::{Filled, ReadAhead};
 use crate::envelope::Envelope;
-use crate::trailer::Ledger;
+use crate::trailer::IndexBuilder;
 use crate::{Error, ErrorKind};
 
 /// Plaintext on its way to be sealed.
@@ -25,7 +25,7 @@ pub(crate) struct PlainFeed<'a> {
     head: Vec<u8>,
     geometry: StreamGeometry,
     frames_per_run: u32,
-    ledger: Ledger,
+    ledger: IndexBuilder,
     chain: ChainValue,
     salts: VecDeque<[u8; 16]>,
     segment: Option<OpenSegment>,
@@ -35,9 +35,9 @@ pub(crate) struct PlainFeed<'a> {
 /// Where plaintext comes from.
 pub(crate) enum PlainInput {
     /// It lies still: jobs read it themselves. It is asked once how long it is, so that all who reckon with that agree.
-    Placed { source: Arc<dyn ReadAt>, place: Arc<dyn segment_worker::ReadAt>, len: u64 },
+    Seekable { source: Arc<dyn ReadAt>, place: Arc<dyn segment_worker::ReadAt>, len: u64 },
     /// It comes when it comes.
-    Piped(Ahead),
+    Piped(ReadAhead),
 }
 
 struct OpenSegment {
@@ -51,16 +51,16 @@ impl PlainInput {
     pub(crate) fn new(source: Box<dyn Source>) -> PlainInput {
         match source.positioned() {
             Some(source) => {
-                PlainInput::Placed { len: source.len(), place: Arc::new(Place(source.clone())), source }
+                PlainInput::Seekable { len: source.len(), place: Arc::new(Place(source.clone())), source }
             }
-            None => PlainInput::Piped(Ahead::new(source)),
+            None => PlainInput::Piped(ReadAhead::new(source)),
         }
     }
 
     /// Bytes in all, where that is known.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
-            PlainInput::Placed { len, .. } => Some(*len),
+            PlainInput::Seekable { len, .. } => Some(*len),
             PlainInput::Piped(_) => None,
         }
     }
@@ -73,7 +73,7 @@ impl<'a> PlainFeed<'a> {
         input: PlainInput,
         envelope: &'a Envelope,
         head: Vec<u8>,
-        ledger: Ledger,
+        ledger: IndexBuilder,
         chain: ChainValue,
         frames_per_run: u32,
     ) -> PlainFeed<'a> {
@@ -137,14 +137,18 @@ impl<'a> PlainFeed<'a> {
 
     /// The next run of `segment`, or its close. Bytes behind a full segment are looked for too: they say whether it is
     /// the last.
-    fn step(&mut self, mut segment: OpenSegment, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
+    fn step(
+        &mut self,
+        mut segment: OpenSegment,
+        buffers: &Buffers,
+    ) -> Result<Step<IsLast, TrailerOnly>, Error> {
         let shape = self.envelope.shape();
         let run_len =
             (u64::from(self.frames_per_run) * u64::from(shape.frame_len())).min(shape.segment_len());
         let room = run_len.min(shape.segment_len() - segment.plaintext_len);
         let offset = segment.plaintext_offset + segment.plaintext_len;
         let (len, input) = match &mut self.input {
-            PlainInput::Placed { place, len, .. } => {
+            PlainInput::Seekable { place, len, .. } => {
                 let left = len.checked_sub(offset).ok_or_else(Error::input_changed)?;
                 (left, Some(Input::Place(place.clone())))
             }
@@ -175,11 +179,11 @@ impl<'a> PlainFeed<'a> {
 impl SealFeed for PlainFeed<'_> {
     type Error = Error;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, TrailerOnly>, Error> {
         match self.segment.take() {
             None if self.is_sealed() => {
                 self.check_unchanged()?;
-                Ok(Step::End(Leftover(self.trailer(self.chain))))
+                Ok(Step::End(TrailerOnly(self.trailer(self.chain))))
             }
             None => self.begin().map(Step::Segment),
             Some(segment) => self.step(segment, buffers),
@@ -241,7 +245,7 @@ impl PlainFeed<'_> {
 
     /// Before the last TERMINATOR: the input is still what it was when it was opened.
     fn check_unchanged(&self) -> Result<(), Error> {
-        let PlainInput::Placed { source, .. } = &self.input else { return Ok(()) };
+        let PlainInput::Seekable { source, .. } = &self.input else { return Ok(()) };
         let changed =
             source.changed().map_err(|error| Error::io("the input could not be examined", error))?;
         if changed { Err(Error::input_changed()) } else { Ok(()) }

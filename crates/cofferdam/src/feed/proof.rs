@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
-use segment_worker::{Buffers, Input, IsLast, Leftover, Run, SealFeed, SegmentPlan, Step};
+use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 use sinks::seeded::{Bug, planted};
 
-use super::placed::{Cut, header_of};
+use super::seekable::{Cut, header_of};
 use crate::Error;
 use crate::envelope::Envelope;
 
@@ -108,7 +108,7 @@ impl<'a, I: Entries> ProofFeed<'a, I> {
 impl<I: Entries> SealFeed for ProofFeed<'_, I> {
     type Error = Error;
 
-    fn next(&mut self, _buffers: &Buffers) -> Result<Step<IsLast, Leftover>, Error> {
+    fn next(&mut self, _buffers: &Buffers) -> Result<Step<IsLast, TrailerOnly>, Error> {
         match self.segment.take() {
             None => self.begin().map(Step::Segment),
             Some(segment) if segment.frames_done < segment.entry.frame_count => {

@@ -15,7 +15,7 @@ use crate::envelope::{Access, Envelope, read_preamble};
 use crate::error::CHANGED;
 use crate::index::trailer_fault;
 use crate::resources::Resources;
-use crate::trailer::Ledger;
+use crate::trailer::IndexBuilder;
 use crate::{Error, ErrorKind};
 
 /// A sealed stream, read once from front to back.
@@ -24,7 +24,7 @@ pub(crate) struct SequentialFeed<'a, S> {
     envelope: &'a Envelope,
     frames_per_run: u32,
     expected: Option<ChainValue>,
-    ledger: Ledger,
+    ledger: IndexBuilder,
     segment: Option<OpenSegment>,
     run: Option<Run>,
     due: Option<Step<Closing, StreamEnd>>,
@@ -107,7 +107,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             envelope,
             frames_per_run,
             expected,
-            ledger: Ledger::new(envelope.metadata_len),
+            ledger: IndexBuilder::new(envelope.metadata_len),
             segment: None,
             run: None,
             due: None,

@@ -108,7 +108,7 @@ pub(super) mod made_up {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::measure::{Figure, Ground};
+    use crate::measure::{Figure, Volume};
 
     /// Speeds on two threads, in bytes a second. Pairs are for one thread and for two, or for a copy and its sync.
     #[derive(Clone)]
@@ -189,7 +189,7 @@ pub(super) mod made_up {
             row(Step::Stream(Work::Open, Ends::Files, usual), threads, *speed)
         });
         Measured {
-            ground: Ground { directory: PathBuf::from("/srv"), file_system: None, free: 1 << 40 },
+            volume: Volume { directory: PathBuf::from("/srv"), file_system: None, free: 1 << 40 },
             load: None,
             file_len: 1 << 20,
             memory_len: 1 << 20,

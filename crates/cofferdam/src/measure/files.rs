@@ -15,8 +15,8 @@ use segment_worker::CancelToken;
 use sinks::{StageOptions, StagedFile, StreamingSink as _};
 use tempfile::TempDir;
 
-use super::ground::{Ground, Medium};
-use super::turns::{self, Lap, Way};
+use super::interleaved::{self, Sample, Variant};
+use super::volume::{Medium, Volume};
 use super::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Step, cancelled};
 use crate::Error;
 
@@ -33,20 +33,20 @@ impl Files {
     /// Makes the directory, if there is room, and in it a file of `len` bytes that repeats `plaintext`. By default it has
     /// [`FILE_LEN_DEFAULT`] bytes, or what can be written in a second.
     pub(super) fn make(
-        ground: &Ground,
+        volume: &Volume,
         len: Option<u64>,
         plaintext: Arc<[u8]>,
         cancel: &CancelToken,
     ) -> Result<Files, Error> {
         let full_len = len.unwrap_or(FILE_LEN_DEFAULT);
-        ground.check_room(full_len.saturating_mul(FILES_MAX).saturating_add(HEADROOM))?;
-        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&ground.directory);
-        let failed = |error| Error::io(format!("{} cannot be written", ground.directory.display()), error);
+        volume.check_room(full_len.saturating_mul(FILES_MAX).saturating_add(HEADROOM))?;
+        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&volume.directory);
+        let failed = |error| Error::io(format!("{} cannot be written", volume.directory.display()), error);
         let directory = made.map_err(failed)?;
         let mut files =
-            Files { directory, len: full_len, medium: ground.medium(), plaintext, cancel: cancel.clone() };
+            Files { directory, len: full_len, medium: volume.medium(), plaintext, cancel: cancel.clone() };
         let plain = File::create_new(files.plain()).map_err(|error| files.unwritten(error))?;
-        let written = Lap::of(full_len, || {
+        let written = Sample::of(full_len, || {
             files.over_blocks(NonZeroUsize::MIN, |at, len| plain.write_all_at(files.block(at, len), at))?;
             // What is not written yet would be, at a time that is measured.
             plain.sync_all().map_err(|error| files.unwritten(error))
@@ -82,49 +82,53 @@ impl Files {
     }
 
     /// Reading and writing on each of `counts` threads, and a copy.
-    pub(super) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Way<'_>> {
+    pub(super) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Variant<'_>> {
         let mut ways = Vec::new();
         if let (Medium::Device, Some(&threads)) = (self.medium, counts.last()) {
             let read = Box::new(move || self.read_from_device(threads));
-            ways.push(Way { steps: vec![Step::ReadDevice], threads, run: read });
+            ways.push(Variant { steps: vec![Step::ReadDevice], threads, run: read });
         }
         for &threads in counts {
             let read = Box::new(move || self.read(threads));
-            ways.push(Way { steps: vec![Step::ReadFile], threads, run: read });
+            ways.push(Variant { steps: vec![Step::ReadFile], threads, run: read });
             let write = Box::new(move || self.write(threads));
-            ways.push(Way { steps: vec![Step::WriteFile, Step::PublishFile], threads, run: write });
+            ways.push(Variant { steps: vec![Step::WriteFile, Step::PublishFile], threads, run: write });
         }
         let copy = Box::new(|| self.copy());
-        ways.push(Way { steps: vec![Step::CopyFile, Step::SyncCopy], threads: NonZeroUsize::MIN, run: copy });
+        ways.push(Variant {
+            steps: vec![Step::CopyFile, Step::SyncCopy],
+            threads: NonZeroUsize::MIN,
+            run: copy,
+        });
         ways
     }
 
-    fn read(&self, threads: NonZeroUsize) -> Result<Vec<Lap>, Error> {
-        let lap = Lap::of(self.len, || {
+    fn read(&self, threads: NonZeroUsize) -> Result<Vec<Sample>, Error> {
+        let lap = Sample::of(self.len, || {
             let plain = File::open(self.plain()).map_err(|error| self.unread(error))?;
             self.over_buffers(threads, |at, buffer| plain.read_exact_at(buffer, at))
         })?;
         Ok(vec![lap])
     }
 
-    fn read_from_device(&self, threads: NonZeroUsize) -> Result<Vec<Lap>, Error> {
+    fn read_from_device(&self, threads: NonZeroUsize) -> Result<Vec<Sample>, Error> {
         let plain = File::open(self.plain()).map_err(|error| self.unread(error))?;
         fadvise(&plain, 0, None, Advice::DontNeed).map_err(|error| self.unread(error.into()))?;
         self.read(threads)
     }
 
     /// Through the sink that a restore uses, so that room is taken, and names change, as they are there.
-    fn write(&self, threads: NonZeroUsize) -> Result<Vec<Lap>, Error> {
+    fn write(&self, threads: NonZeroUsize) -> Result<Vec<Sample>, Error> {
         let path = self.path("written");
         let options = StageOptions { expected_len: Some(self.len), ..StageOptions::default() };
         let mut staged = None;
-        let written = Lap::of(self.len, || {
+        let written = Sample::of(self.len, || {
             let sink = StagedFile::create(&path, &options).map_err(Error::target)?;
             let writer = sink.positioned().expect("a staged file is written at offsets");
             staged = Some(sink);
             self.over_blocks(threads, |at, len| writer.write_at(at, self.block(at, len)))
         })?;
-        let published = Lap::of(self.len, || match &mut staged {
+        let published = Sample::of(self.len, || match &mut staged {
             Some(sink) => sink.publish(self.len).map_err(Error::publish),
             None => Ok(()),
         })?;
@@ -133,14 +137,14 @@ impl Files {
         Ok(vec![written, published])
     }
 
-    fn copy(&self) -> Result<Vec<Lap>, Error> {
+    fn copy(&self) -> Result<Vec<Sample>, Error> {
         let path = self.path("copy");
         let mut to = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
             .map_err(|error| self.unwritten(error))?;
-        let copied = Lap::of(self.len, || {
+        let copied = Sample::of(self.len, || {
             let mut from = File::open(self.plain()).map_err(|error| self.unread(error))?;
             let mut buffer = vec![0; COPY_LEN];
             loop {
@@ -153,7 +157,7 @@ impl Files {
                 }
             }
         })?;
-        let synced = Lap::of(self.len, || to.sync_all().map_err(|error| self.unwritten(error)))?;
+        let synced = Sample::of(self.len, || to.sync_all().map_err(|error| self.unwritten(error)))?;
         self.remove(&path)?;
         Ok(vec![copied, synced])
     }
@@ -199,7 +203,7 @@ impl Files {
                 work(at, (self.len - at).min(BLOCK_LEN as u64) as usize)?;
             }
         };
-        turns::on_threads((0..threads.get()).map(|_| one_thread), || {}).map(drop)
+        interleaved::on_threads((0..threads.get()).map(|_| one_thread), || {}).map(drop)
     }
 
     /// The `len` bytes of the plaintext that stand at `at` of a file. No block reaches over the end of the plaintext,

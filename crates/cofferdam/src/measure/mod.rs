@@ -18,13 +18,13 @@
 mod advice;
 mod bottleneck;
 mod files;
-mod ground;
+mod interleaved;
 mod load;
 mod parts;
 mod plan;
 mod step;
 mod streams;
-mod turns;
+mod volume;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -33,22 +33,22 @@ use segment_worker::CancelToken;
 
 pub use self::advice::{Advice, Choice, TIE, advise};
 pub use self::bottleneck::{Bottleneck, Stage};
-pub use self::ground::{FileSystem, Ground};
+pub use self::interleaved::Figure;
 pub use self::load::Load;
 pub use self::plan::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Pace, Plan, THREADS_MAX};
 pub use self::step::{Ends, Recipe, Row, Step, Work, figure_of};
-pub use self::turns::Figure;
+pub use self::volume::{FileSystem, Volume};
 
 use self::files::Files;
+use self::interleaved::{Effort, in_turn};
 use self::streams::Streams;
-use self::turns::{Effort, in_turn};
 use crate::{Error, ErrorKind, FRAME_LEN_DEFAULT};
 
 /// All that was measured. Steps of one group took turns, so they compare; groups came one after another.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// The directory and its file system.
-    pub ground: Ground,
+    pub volume: Volume,
     /// What else the machine did before anything was measured, where the system tells.
     pub load: Option<Load>,
     /// Plaintext bytes of each file.
@@ -95,14 +95,14 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     let load = Load::now();
     let file_len = plan.checked_file_len()?;
     let threads = plan.checked_threads()?;
-    let ground = Ground::look_at(&plan.directory)?;
+    let volume = Volume::look_at(&plan.directory)?;
     let memory_len = memory_len(file_len.unwrap_or(FILE_LEN_DEFAULT), threads);
     let plaintext: Arc<[u8]> = bytes(memory_len).into();
     let effort = Effort::of(plan.pace);
     let counts = powers_of_two(threads);
     let both = if threads == NonZeroUsize::MIN { vec![threads] } else { vec![NonZeroUsize::MIN, threads] };
     let streams = Streams::new(plan.memory, plaintext.clone(), effort.lap, cancel);
-    let files = Files::make(&ground, file_len, plaintext.clone(), cancel)?;
+    let files = Files::make(&volume, file_len, plaintext.clone(), cancel)?;
 
     tell(Phase::Parts);
     let parts = in_turn(parts::ways(&both, &plaintext, effort.lap), effort, cancel)?;
@@ -123,7 +123,7 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     let (file_len, memory_len) = (files.len, memory_len as u64);
     files.end()?;
     Ok(Measured {
-        ground,
+        volume,
         load,
         file_len,
         memory_len,
@@ -205,7 +205,7 @@ mod tests {
         let file_len = Some(FILE_LEN_MIN + 12345);
         let plan = Plan { file_len, threads, pace: Pace::Quick, ..Plan::of(directory.path()) };
         let measured = measure(&plan, &CancelToken::new(), &|_| {}).unwrap();
-        let device_rows = usize::from(measured.ground.medium() == ground::Medium::Device);
+        let device_rows = usize::from(measured.volume.medium() == volume::Medium::Device);
         let groups = [
             (&measured.parts, 14),
             (&measured.files, 8 + device_rows),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use frame_worker::{Backend, DigestKind, FRAME_OVERHEAD, Fragment, FrameIndex, FrameWorker, Shape, Suite};
 use framing::limits::FRAME_HEADER_LEN;
 
-use super::turns::{Lap, Way};
+use super::interleaved::{Sample, Variant};
 use super::{Step, Work};
 use crate::{Error, FRAME_LEN_DEFAULT};
 
 /// Every part on each of `counts` threads. Memory is copied from `plaintext`.
-pub(super) fn ways<'a>(counts: &[NonZeroUsize], plaintext: &'a [u8], lap: Duration) -> Vec<Way<'a>> {
+pub(super) fn ways<'a>(counts: &[NonZeroUsize], plaintext: &'a [u8], lap: Duration) -> Vec<Variant<'a>> {
     let mut ways = Vec::new();
     for &threads in counts {
         for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305] {
@@ -29,12 +29,12 @@ pub(super) fn ways<'a>(counts: &[NonZeroUsize], plaintext: &'a [u8], lap: Durati
     ways
 }
 
-fn cipher<'a>(work: Work, suite: Suite, threads: NonZeroUsize, lap: Duration) -> Way<'a> {
+fn cipher<'a>(work: Work, suite: Suite, threads: NonZeroUsize, lap: Duration) -> Variant<'a> {
     let run = move || {
         let workers = (0..threads.get()).map(|_| frames(work, suite)).collect();
-        Ok(vec![Lap::together(lap, workers)?])
+        Ok(vec![Sample::together(lap, workers)?])
     };
-    Way { steps: vec![Step::Cipher(work, suite)], threads, run: Box::new(run) }
+    Variant { steps: vec![Step::Cipher(work, suite)], threads, run: Box::new(run) }
 }
 
 /// A worker that seals frame after frame, or opens one again and again. Tags cost no hash.
@@ -60,7 +60,7 @@ fn frames(work: Work, suite: Suite) -> Box<dyn FnMut() -> Result<u64, Error> + S
     })
 }
 
-fn fragments<'a>(digest: DigestKind, threads: NonZeroUsize, lap: Duration) -> Way<'a> {
+fn fragments<'a>(digest: DigestKind, threads: NonZeroUsize, lap: Duration) -> Variant<'a> {
     let worker = move || {
         let frame = vec![1; FRAME_LEN + FRAME_OVERHEAD];
         move || {
@@ -69,15 +69,15 @@ fn fragments<'a>(digest: DigestKind, threads: NonZeroUsize, lap: Duration) -> Wa
             Ok(FRAME_LEN as u64)
         }
     };
-    let run = move || Ok(vec![Lap::together(lap, (0..threads.get()).map(|_| worker()).collect())?]);
-    Way { steps: vec![Step::Digest(digest)], threads, run: Box::new(run) }
+    let run = move || Ok(vec![Sample::together(lap, (0..threads.get()).map(|_| worker()).collect())?]);
+    Variant { steps: vec![Step::Digest(digest)], threads, run: Box::new(run) }
 }
 
 /// Each thread has a part of both buffers to itself.
-fn copies(plaintext: &[u8], threads: NonZeroUsize, lap: Duration) -> Way<'_> {
+fn copies(plaintext: &[u8], threads: NonZeroUsize, lap: Duration) -> Variant<'_> {
     let part_len = plaintext.len().div_ceil(threads.get());
-    let run = move || Ok(vec![Lap::together(lap, plaintext.chunks(part_len).map(copy).collect())?]);
-    Way { steps: vec![Step::CopyMemory], threads, run: Box::new(run) }
+    let run = move || Ok(vec![Sample::together(lap, plaintext.chunks(part_len).map(copy).collect())?]);
+    Variant { steps: vec![Step::CopyMemory], threads, run: Box::new(run) }
 }
 
 /// A worker that copies `from` again and again, piece by piece.

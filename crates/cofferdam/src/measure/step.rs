@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use frame_worker::{DigestKind, Suite};
 
-use super::turns::Figure;
+use super::interleaved::Figure;
 use crate::FRAME_LEN_DEFAULT;
 use crate::sealer::default_suite;
 

@@ -12,7 +12,7 @@ use sinks::{MemorySink, NullSink};
 use sources::BytesSource;
 
 use super::files::Files;
-use super::turns::{Lap, Way};
+use super::interleaved::{Sample, Variant};
 use super::{Ends, Recipe, Step, Work};
 use crate::{Error, Opener, Sealer};
 
@@ -39,7 +39,7 @@ impl Streams {
         &self,
         recipes: &[Recipe],
         counts: &[NonZeroUsize],
-    ) -> Result<Vec<Way<'_>>, Error> {
+    ) -> Result<Vec<Variant<'_>>, Error> {
         let mut ways = Vec::new();
         for &recipe in recipes {
             let sealed = self.sealed(recipe, counts[counts.len() - 1])?;
@@ -57,17 +57,17 @@ impl Streams {
         recipes: &[Recipe],
         threads: NonZeroUsize,
         files: &'a Files,
-    ) -> Vec<Way<'a>> {
+    ) -> Vec<Variant<'a>> {
         let way = |&recipe: &Recipe| {
             let steps = [Work::Seal, Work::Open].map(|work| Step::Stream(work, Ends::Files, recipe));
             let run = move || {
                 let sealed = files.path(SEALED);
-                let seal = Lap::of(files.len, || self.seal_file(recipe, threads, files))?;
+                let seal = Sample::of(files.len, || self.seal_file(recipe, threads, files))?;
                 let restore = self.restore_file(threads, &sealed, files)?;
                 files.remove(&sealed)?;
                 Ok(vec![seal, restore])
             };
-            Way { steps: steps.into(), threads, run: Box::new(run) }
+            Variant { steps: steps.into(), threads, run: Box::new(run) }
         };
         recipes.iter().map(way).collect()
     }
@@ -90,10 +90,14 @@ impl Streams {
         counts: &[NonZeroUsize],
         sealed: &'a Path,
         files: &'a Files,
-    ) -> Vec<Way<'a>> {
+    ) -> Vec<Variant<'a>> {
         let way = |&threads: &NonZeroUsize| {
             let run = move || Ok(vec![self.restore_file(threads, sealed, files)?]);
-            Way { steps: vec![Step::Stream(Work::Open, Ends::Files, recipe)], threads, run: Box::new(run) }
+            Variant {
+                steps: vec![Step::Stream(Work::Open, Ends::Files, recipe)],
+                threads,
+                run: Box::new(run),
+            }
         };
         counts.iter().map(way).collect()
     }
@@ -102,32 +106,32 @@ impl Streams {
         self.sealer(recipe, threads).seal_file(&files.plain(), &files.path(SEALED)).map(drop)
     }
 
-    fn restore_file(&self, threads: NonZeroUsize, sealed: &Path, files: &Files) -> Result<Lap, Error> {
+    fn restore_file(&self, threads: NonZeroUsize, sealed: &Path, files: &Files) -> Result<Sample, Error> {
         let target = files.path("restored");
         let opener = self.opener(threads);
-        let lap = Lap::of(files.len, || opener.restore_file(sealed, &target).map(drop))?;
+        let lap = Sample::of(files.len, || opener.restore_file(sealed, &target).map(drop))?;
         files.remove(&target)?;
         Ok(lap)
     }
 
-    fn seal(&self, recipe: Recipe, threads: NonZeroUsize) -> Way<'_> {
+    fn seal(&self, recipe: Recipe, threads: NonZeroUsize) -> Variant<'_> {
         let sealer = self.sealer(recipe, threads);
         let run = move || {
             let once = || sealer.seal(BytesSource::new(self.plaintext.clone()), NullSink::new());
-            Ok(vec![Lap::repeat(self.lap, || Ok(once()?.plaintext_len))?])
+            Ok(vec![Sample::repeat(self.lap, || Ok(once()?.plaintext_len))?])
         };
         let steps = vec![Step::Stream(Work::Seal, Ends::Memory, recipe)];
-        Way { steps, threads, run: Box::new(run) }
+        Variant { steps, threads, run: Box::new(run) }
     }
 
-    fn open(&self, recipe: Recipe, threads: NonZeroUsize, sealed: Arc<[u8]>) -> Way<'_> {
+    fn open(&self, recipe: Recipe, threads: NonZeroUsize, sealed: Arc<[u8]>) -> Variant<'_> {
         let opener = self.opener(threads);
         let run = move || {
             let once = || opener.open(BytesSource::new(sealed.clone()), NullSink::new());
-            Ok(vec![Lap::repeat(self.lap, || Ok(once()?.plaintext_len))?])
+            Ok(vec![Sample::repeat(self.lap, || Ok(once()?.plaintext_len))?])
         };
         let steps = vec![Step::Stream(Work::Open, Ends::Memory, recipe)];
-        Way { steps, threads, run: Box::new(run) }
+        Variant { steps, threads, run: Box::new(run) }
     }
 
     fn sealed(&self, recipe: Recipe, threads: NonZeroUsize) -> Result<Arc<[u8]>, Error> {

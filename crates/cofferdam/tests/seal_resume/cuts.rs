@@ -169,7 +169,7 @@ fn every_length_form_and_number_of_threads_goes_on_from_every_segment() {
             place.seal(&sealer().observer(observer).cancel(token)).unwrap_err();
             let report = place.seal(&sealer()).unwrap();
             assert_eq!((report.segments as usize, report.plaintext_len as usize), (total, len));
-            assert!(report.kept >= (after * SEGMENT).min(len) as u64);
+            assert!(report.resumed_bytes >= (after * SEGMENT).min(len) as u64);
             assert_eq!(place.take_sealed().len() as u64, report.wire_len);
         }
     }
@@ -177,7 +177,7 @@ fn every_length_form_and_number_of_threads_goes_on_from_every_segment() {
         for digest in streams::DIGESTS {
             let place = Place::new(counted(4 * SEGMENT));
             place.seal_until(small_sealer().suite(suite).digest(digest), 2);
-            assert!(place.seal(&small_sealer()).unwrap().kept >= 2 * SEGMENT as u64);
+            assert!(place.seal(&small_sealer()).unwrap().resumed_bytes >= 2 * SEGMENT as u64);
             place.take_sealed();
         }
     }
@@ -196,7 +196,7 @@ fn index_pages_are_written_again_wherever_a_sealing_was_cut() {
     let resume = |left: &Left| {
         place.put(left);
         let report = place.seal(&sealer()).unwrap();
-        (report.kept.div_ceil(FRAME as u64) as usize, place.take_sealed())
+        (report.resumed_bytes.div_ceil(FRAME as u64) as usize, place.take_sealed())
     };
     for cut in [pages[0].start, pages[0].start + 70, pages[0].end, pages[1].start + 1, pages[1].end + 60] {
         let (kept, sealed) = resume(&Left { staging: whole[..cut].to_vec(), ..left.clone() });

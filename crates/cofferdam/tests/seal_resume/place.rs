@@ -81,7 +81,7 @@ impl Place {
         let observer = Arc::new(Interruption { segments, token: token.clone() });
         let interrupted = self.seal(&sealer.observer(observer).cancel(token)).unwrap_err();
         assert_eq!(interrupted.kind(), ErrorKind::Cancelled);
-        assert!(interrupted.kept() >= Some(1), "{interrupted:?}");
+        assert!(interrupted.resumable_bytes() >= Some(1), "{interrupted:?}");
         self.left()
     }
 

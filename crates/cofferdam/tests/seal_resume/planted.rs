@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cofferdam::{Earlier, ErrorKind, Existing, Recipients, Sealer, WrappingKey};
+use cofferdam::{ErrorKind, IfExists, OnPartial, Recipients, Sealer, WrappingKey};
 
 use crate::place::{Left, Place, put_private};
 use crate::reference::{self, Key};
@@ -46,12 +46,12 @@ fn planted_bytes_are_not_resumed_though_all_of_them_are_the_inputs() {
     plant(&victim, &left);
     for _ in 0..2 {
         let refused = victim.seal(&small_sealer()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::OtherJournal, "{refused:?}");
+        assert_eq!(refused.kind(), ErrorKind::JournalMismatch, "{refused:?}");
         assert!(refused.advice().unwrap().contains("--restart"), "{refused:?}");
         assert!(!victim.output().exists());
         assert_eq!(names_in(victim.states.path()), Vec::<PathBuf>::new());
     }
-    assert_eq!(victim.seal(&small_sealer().earlier(Earlier::Discard)).unwrap().kept, 0);
+    assert_eq!(victim.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap().resumed_bytes, 0);
     assert_victims(&victim);
 }
 
@@ -61,7 +61,7 @@ fn planted_bytes_in_place_of_our_own_are_not_resumed_and_a_new_stream_is_sealed(
     let own = victim.seal_until(small_sealer(), 3);
     let (_attacker, left) = planted(&victim, &victim.plaintext);
     plant(&victim, &left);
-    assert_eq!(victim.seal(&small_sealer()).unwrap().kept, 0);
+    assert_eq!(victim.seal(&small_sealer()).unwrap().resumed_bytes, 0);
     let sealed = fs::read(victim.output()).unwrap();
     assert!(sealed[..128] != own.staging[..128] && sealed[..128] != left.staging[..128]);
     assert_victims(&victim);
@@ -78,7 +78,7 @@ fn a_planted_tail_behind_our_own_segments_is_not_resumed() {
         mixed.staging.truncate(end);
         mixed.staging.extend(&left.staging[end..]);
         victim.put(&mixed);
-        assert_eq!(victim.seal(&small_sealer()).unwrap().kept, (kept * SEGMENT) as u64);
+        assert_eq!(victim.seal(&small_sealer()).unwrap().resumed_bytes, (kept * SEGMENT) as u64);
         assert_victims(&victim);
     }
 }
@@ -101,11 +101,11 @@ fn a_state_that_someone_brings_along_does_not_serve_for_another_path() {
     victim.put_state(&Left { state: left.state.clone(), ..own.clone() });
     for _ in 0..2 {
         let refused = victim.seal(&small_sealer()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::OtherJournal, "{refused:?}");
+        assert_eq!(refused.kind(), ErrorKind::JournalMismatch, "{refused:?}");
         assert!(refused.to_string().contains("another output"), "{refused:?}");
     }
     victim.put(&own);
-    assert!(victim.seal(&small_sealer()).unwrap().kept >= 3 * SEGMENT as u64);
+    assert!(victim.seal(&small_sealer()).unwrap().resumed_bytes >= 3 * SEGMENT as u64);
     assert_victims(&victim);
 }
 
@@ -125,7 +125,7 @@ fn a_planted_finished_output_is_not_called_sealed_with_a_journal_or_without_one(
             assert_eq!(refused.kind(), ErrorKind::TargetExists, "{refused:?}");
             assert!(fs::read(victim.output()).unwrap() == standing);
         }
-        victim.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+        victim.seal(&small_sealer().if_exists(IfExists::Replace)).unwrap();
         assert_victims(&victim);
     }
 }
@@ -136,7 +136,7 @@ fn a_plain_seal_does_not_take_planted_bytes_for_its_own_either() {
     let (_attacker, left) = planted(&victim, &victim.plaintext);
     plant(&victim, &left);
     let plainly = || small_sealer().seal_file(&victim.input(), &victim.output());
-    assert_eq!(plainly().unwrap_err().kind(), ErrorKind::OtherJournal);
+    assert_eq!(plainly().unwrap_err().kind(), ErrorKind::JournalMismatch);
     fs::remove_file(victim.journal()).unwrap();
     plainly().unwrap();
     assert_victims(&victim);

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cofferdam::{
-    CancelToken, DigestKind, Earlier, ErrorKind, Existing, Observer, Progress, Sealed, Sealer, Suite,
+    CancelToken, DigestKind, ErrorKind, IfExists, Observer, OnPartial, Progress, Sealed, Sealer, Suite,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use sinks::{Checkpoint, Label, Opened, StageOptions, StagedFile, StreamingSink};
+use sinks::{AttemptId, Checkpoint, Opened, StageOptions, StagedFile, StreamingSink};
 
 use crate::place::{Place, put_private, whole_segments};
 use crate::reference::{self, Key};
@@ -74,7 +74,7 @@ impl Observer for Appending {
 fn of_an_input_that_changes_while_it_is_sealed_nothing_is_said_to_be_of_use() {
     let place = Place::new(counted(6 * SEGMENT));
     let refused = place.seal(&small_sealer().observer(Arc::new(Appending(place.input())))).unwrap_err();
-    assert_eq!((refused.kind(), refused.kept()), (ErrorKind::SourceChanged, None), "{refused:?}");
+    assert_eq!((refused.kind(), refused.resumable_bytes()), (ErrorKind::SourceChanged, None), "{refused:?}");
     let refused = place.seal(&small_sealer()).unwrap_err();
     assert!(refused.advice().unwrap().contains("--restart"), "{refused:?}");
 }
@@ -85,8 +85,8 @@ fn a_changed_input_is_sealed_anew_when_that_is_asked_for() {
     let left = place.seal_until(small_sealer(), 3);
     place.plaintext = counted(4 * SEGMENT);
     fs::write(place.input(), &place.plaintext).unwrap();
-    let sealed = place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap();
-    assert_eq!(sealed.kept, 0);
+    let sealed = place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap();
+    assert_eq!(sealed.resumed_bytes, 0);
     assert_ne!(place.take_sealed()[..128], left.staging[..128]);
 }
 
@@ -97,7 +97,7 @@ fn another_input_is_told_from_a_changed_one() {
     // The first input keeps its inode number as long as it stands.
     fs::rename(place.input(), place.directory.path().join("first")).unwrap();
     fs::write(place.input(), b"another").unwrap();
-    assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::OtherJournal);
+    assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::JournalMismatch);
     // A copy that is the same in all that counts serves as well.
     fs::remove_file(place.input()).unwrap();
     fs::copy(place.directory.path().join("first"), place.input()).unwrap();
@@ -136,10 +136,10 @@ fn a_stream_keeps_its_form_and_another_one_that_is_asked_for_is_refused() {
 }
 
 /// Leaves a journal with this label beside the output, as a sink of another make would.
-fn leave_journal(place: &Place, label: &[u8]) {
-    let label = Label::new(label).unwrap();
+fn leave_journal(place: &Place, attempt_id: &[u8]) {
+    let attempt_id = AttemptId::new(attempt_id).unwrap();
     let Opened::Fresh(mut sink) =
-        StagedFile::open(&place.output(), &StageOptions::default(), &label).unwrap()
+        StagedFile::open(&place.output(), &StageOptions::default(), &attempt_id).unwrap()
     else {
         panic!("there is something already");
     };
@@ -151,14 +151,14 @@ fn leave_journal(place: &Place, label: &[u8]) {
 #[test]
 fn a_journal_of_something_else_is_refused_and_kept() {
     let place = Place::new(counted(2 * SEGMENT));
-    for label in [&b""[..], b"a restore, perhaps", &[7; 120], &[0; 384]] {
-        leave_journal(&place, label);
+    for attempt_id in [&b""[..], b"a restore, perhaps", &[7; 120], &[0; 384]] {
+        leave_journal(&place, attempt_id);
         let left = [place.staging(), place.journal()].map(|path| fs::read(path).unwrap());
         let refused = place.seal(&small_sealer()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+        assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
         assert!(refused.advice().unwrap().contains("--restart"));
         assert!([place.staging(), place.journal()].map(|path| fs::read(path).unwrap()) == left);
-        place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap();
+        place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap();
         place.take_sealed();
     }
 }
@@ -171,11 +171,11 @@ fn a_file_that_is_no_journal_is_removed_by_no_sealing_that_was_not_told_to() {
     let plainly = || small_sealer().seal_file(&place.input(), &place.output());
     for refused in [plainly(), place.seal(&small_sealer())] {
         let refused = refused.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+        assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
         assert!(refused.advice().unwrap().contains("--restart"));
         assert!(fs::read(place.journal()).unwrap() == notes);
     }
-    place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap();
+    place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap();
     place.take_sealed();
 }
 
@@ -195,8 +195,8 @@ fn an_output_that_exists_is_refused_or_replaced_as_without_an_interruption() {
     fs::write(place.output(), b"old").unwrap();
     assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::TargetExists);
     assert_eq!(fs::read(place.output()).unwrap(), b"old");
-    let sealed = place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
-    assert!(sealed.kept >= 2 * SEGMENT as u64);
+    let sealed = place.seal(&small_sealer().if_exists(IfExists::Replace)).unwrap();
+    assert!(sealed.resumed_bytes >= 2 * SEGMENT as u64);
     place.take_sealed();
 }
 
@@ -209,7 +209,7 @@ fn a_cancellation_while_the_kept_segments_are_read_loses_none_of_them() {
     let refused = place.seal(&small_sealer().cancel(token)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Cancelled);
     assert!(place.left() == left);
-    assert!(place.seal(&small_sealer()).unwrap().kept >= 3 * SEGMENT as u64);
+    assert!(place.seal(&small_sealer()).unwrap().resumed_bytes >= 3 * SEGMENT as u64);
     place.take_sealed();
 }
 
@@ -262,18 +262,18 @@ fn a_crash_between_rename_and_removal_of_the_state_comes_out_as_done() {
     let place = Place::new(counted(4 * SEGMENT));
     let sealed = cut_off_after_the_rename(&place);
     let again = place.seal(&small_sealer()).unwrap();
-    assert_eq!(again, Sealed { kept: again.plaintext_len, ..sealed });
+    assert_eq!(again, Sealed { resumed_bytes: again.plaintext_len, ..sealed });
     place.take_sealed();
 }
 
 #[test]
 fn a_crash_after_the_journal_is_gone_and_before_the_state_is_comes_out_as_done() {
-    for existing in [Existing::Refuse, Existing::Replace] {
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
         let place = Place::new(counted(4 * SEGMENT));
         let sealed = cut_off_after_the_rename(&place);
         fs::remove_file(place.journal()).unwrap();
-        let again = place.seal(&small_sealer().existing(existing)).unwrap();
-        assert_eq!(again, Sealed { kept: again.plaintext_len, ..sealed });
+        let again = place.seal(&small_sealer().if_exists(if_exists)).unwrap();
+        assert_eq!(again, Sealed { resumed_bytes: again.plaintext_len, ..sealed });
         place.take_sealed();
     }
 }
@@ -287,7 +287,7 @@ fn a_state_whose_output_is_another_stream_is_given_up() {
     fs::write(place.output(), &other).unwrap();
     assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::TargetExists);
     assert!(fs::read(place.output()).unwrap() == other);
-    let anew = place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+    let anew = place.seal(&small_sealer().if_exists(IfExists::Replace)).unwrap();
     assert_ne!(anew.stream_id, sealed.stream_id);
     place.take_sealed();
 }
@@ -313,7 +313,7 @@ fn what_was_published_of_an_older_input_is_not_taken_for_the_newer_one() {
     place.plaintext = counted(3 * SEGMENT);
     fs::write(place.input(), &place.plaintext).unwrap();
     assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::TargetExists);
-    let new = place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+    let new = place.seal(&small_sealer().if_exists(IfExists::Replace)).unwrap();
     assert_ne!(new.stream_id, old.stream_id);
     place.take_sealed();
 }
@@ -328,7 +328,7 @@ fn assert_taken_for_changed(place: &Place, what: &str) {
     assert!(fs::read(place.output()).unwrap() == standing, "{what}");
     let names: Vec<_> = ["input", "sealed.cfd"].map(PathBuf::from).into();
     assert_eq!(names_in(place.directory.path()), names, "{what}");
-    place.seal(&small_sealer().existing(Existing::Replace)).unwrap();
+    place.seal(&small_sealer().if_exists(IfExists::Replace)).unwrap();
     place.take_sealed();
 }
 

@@ -51,7 +51,7 @@ fn a_state_directory_is_made_for_one_user_and_so_are_those_above_it() {
     let interrupted = small_sealer().observer(observer).cancel(token);
     interrupted.seal_file_resumable(&input, &output, &states).unwrap_err();
     assert_eq!([mode_of(&states), mode_of(states.parent().unwrap())], [0o700; 2]);
-    assert!(small_sealer().seal_file_resumable(&input, &output, &states).unwrap().kept > 0);
+    assert!(small_sealer().seal_file_resumable(&input, &output, &states).unwrap().resumed_bytes > 0);
     assert_eq!(names_in(&states), Vec::<PathBuf>::new());
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use cofferdam::{Attempt, Earlier, ErrorKind, Observer, Progress, Sealed, discard, leftovers};
+use cofferdam::{Attempt, ErrorKind, Observer, OnPartial, Progress, Sealed, discard, leftovers};
 
 use crate::place::{Left, Place};
 use crate::streams::{SEGMENT, counted, names_in, scratch, small_sealer};
@@ -27,7 +27,7 @@ fn assert_refused_until(place: &Place, kind: ErrorKind, what: &str, mend: impl F
         assert!(beside() == before && !place.output().exists(), "{what}");
     }
     mend();
-    assert!(place.seal(&small_sealer()).unwrap().kept >= 3 * SEGMENT as u64, "{what}");
+    assert!(place.seal(&small_sealer()).unwrap().resumed_bytes >= 3 * SEGMENT as u64, "{what}");
     place.take_sealed();
 }
 
@@ -37,11 +37,11 @@ fn kept_bytes_without_their_state_are_refused_and_restart_replaces_them() {
     fs::remove_file(&left.state_path).unwrap();
     for _ in 0..2 {
         let refused = place.seal(&small_sealer()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+        assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
         assert!(refused.advice().unwrap().contains("--restart"), "{refused:?}");
         assert!(fs::read(place.staging()).unwrap() == left.staging);
     }
-    assert_eq!(place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap().kept, 0);
+    assert_eq!(place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap().resumed_bytes, 0);
     assert_ne!(place.take_sealed()[..128], left.staging[..128]);
 }
 
@@ -50,7 +50,7 @@ fn a_state_without_kept_bytes_is_replaced_and_a_new_stream_is_sealed() {
     let (place, left) = interrupted();
     fs::remove_file(place.staging()).unwrap();
     fs::remove_file(place.journal()).unwrap();
-    assert_eq!(place.seal(&small_sealer()).unwrap().kept, 0);
+    assert_eq!(place.seal(&small_sealer()).unwrap().resumed_bytes, 0);
     assert_ne!(place.take_sealed()[..128], left.staging[..128]);
 }
 
@@ -60,7 +60,7 @@ fn a_crash_before_the_first_byte_is_no_reason_to_refuse() {
     let (place, left) = interrupted();
     fs::write(place.staging(), b"").unwrap();
     fs::remove_file(&left.state_path).unwrap();
-    assert_eq!(place.seal(&small_sealer()).unwrap().kept, 0);
+    assert_eq!(place.seal(&small_sealer()).unwrap().resumed_bytes, 0);
     place.take_sealed();
 }
 
@@ -69,7 +69,7 @@ fn a_state_that_others_could_have_written_or_read_is_not_believed() {
     for mode in [0o604, 0o602, 0o660, 0o640, 0o620, 0o666] {
         let (place, left) = interrupted();
         fs::set_permissions(&left.state_path, Permissions::from_mode(mode)).unwrap();
-        assert_refused_until(&place, ErrorKind::OtherJournal, &format!("{mode:o}"), || {
+        assert_refused_until(&place, ErrorKind::JournalMismatch, &format!("{mode:o}"), || {
             place.put_state(&left)
         });
     }
@@ -83,7 +83,7 @@ fn a_state_that_is_another_users_is_not_believed() {
         return;
     }
     let own = || chown(&left.state_path, Some(0), None).unwrap();
-    assert_refused_until(&place, ErrorKind::OtherJournal, "another user's", own);
+    assert_refused_until(&place, ErrorKind::JournalMismatch, "another user's", own);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_state_that_is_a_link_or_no_file_is_not_believed() {
         let aside = place.directory.path().join("aside");
         fs::rename(&left.state_path, &aside).unwrap();
         make(&left.state_path, &aside);
-        assert_refused_until(&place, ErrorKind::OtherJournal, what, || {
+        assert_refused_until(&place, ErrorKind::JournalMismatch, what, || {
             let _ = fs::remove_file(&left.state_path);
             let _ = fs::remove_dir(&left.state_path);
             fs::rename(&aside, &left.state_path).unwrap();
@@ -124,13 +124,17 @@ fn a_damaged_state_is_refused_at_every_byte_and_restart_replaces_it() {
         let mut damaged = left.clone();
         damaged.state[at] ^= 1;
         place.put_state(&damaged);
-        assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::OtherJournal, "byte {at}");
+        assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::JournalMismatch, "byte {at}");
     }
     for len in [0, 1, left.state.len() - 1] {
         place.put_state(&Left { state: left.state[..len].to_vec(), ..left.clone() });
-        assert_eq!(place.seal(&small_sealer()).unwrap_err().kind(), ErrorKind::OtherJournal, "{len} bytes");
+        assert_eq!(
+            place.seal(&small_sealer()).unwrap_err().kind(),
+            ErrorKind::JournalMismatch,
+            "{len} bytes"
+        );
     }
-    assert_eq!(place.seal(&small_sealer().earlier(Earlier::Discard)).unwrap().kept, 0);
+    assert_eq!(place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap().resumed_bytes, 0);
     place.take_sealed();
 }
 
@@ -164,7 +168,7 @@ fn by_whichever_way_an_output_is_named_its_state_is_found() {
     assert_eq!(again(&link.join("sealed.cfd")), ErrorKind::Usage);
     let sealed =
         small_sealer().seal_file_resumable(&place.input(), &link.join("sealed.cfd"), place.states.path());
-    assert!(sealed.unwrap().kept >= 3 * SEGMENT as u64);
+    assert!(sealed.unwrap().resumed_bytes >= 3 * SEGMENT as u64);
     place.take_sealed();
 }
 
@@ -176,9 +180,9 @@ fn in_a_directory_that_was_moved_kept_bytes_have_no_state_until_it_is_moved_back
     let sealing = small_sealer();
     let refused =
         sealing.seal_file_resumable(&moved.join("input"), &moved.join("sealed.cfd"), place.states.path());
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::OtherJournal);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::JournalMismatch);
     fs::rename(&moved, place.directory.path()).unwrap();
-    assert!(place.seal(&small_sealer()).unwrap().kept >= 3 * SEGMENT as u64);
+    assert!(place.seal(&small_sealer()).unwrap().resumed_bytes >= 3 * SEGMENT as u64);
     place.take_sealed();
 }
 
@@ -205,11 +209,11 @@ fn two_sealings_of_one_output_at_once_do_not_touch_each_others_state() {
     let states = place.states.path().to_owned();
     seal_and_meanwhile(&place, move || {
         let before = names_in(&states);
-        for earlier in [Earlier::Resume, Earlier::Discard] {
-            let second = small_sealer().earlier(earlier).seal_file_resumable(&input, &output, &states);
-            assert_eq!(second.unwrap_err().kind(), ErrorKind::TargetHeld);
+        for on_partial in [OnPartial::Resume, OnPartial::Discard] {
+            let second = small_sealer().on_partial(on_partial).seal_file_resumable(&input, &output, &states);
+            assert_eq!(second.unwrap_err().kind(), ErrorKind::TargetLocked);
         }
-        assert_eq!(discard(&output, Some(&states)).unwrap_err().kind(), ErrorKind::TargetHeld);
+        assert_eq!(discard(&output, Some(&states)).unwrap_err().kind(), ErrorKind::TargetLocked);
         assert_eq!(leftovers(&output, Some(&states)).unwrap().attempt, Attempt::Sealing);
         assert_eq!(names_in(&states), before);
     });
@@ -275,7 +279,7 @@ fn discarding_removes_a_damaged_state_and_refuses_one_that_is_not_ours() {
     let states = Some(place.states.path());
     let found = leftovers(&place.output(), states).unwrap();
     assert_eq!((found.sealing, found.problems.len()), (None, 1));
-    assert_eq!(discard(&place.output(), states).unwrap_err().kind(), ErrorKind::OtherJournal);
+    assert_eq!(discard(&place.output(), states).unwrap_err().kind(), ErrorKind::JournalMismatch);
     fs::set_permissions(&left.state_path, Permissions::from_mode(0o600)).unwrap();
     fs::write(&left.state_path, b"no state").unwrap();
     assert_eq!(discard(&place.output(), states).unwrap().len(), 3);

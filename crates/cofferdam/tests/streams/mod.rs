@@ -32,12 +32,12 @@ pub(crate) const DIGESTS: [DigestKind; 3] = [DigestKind::Blake3, DigestKind::Sha
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reading {
     /// At offsets, by its index.
-    Placed,
+    Seekable,
     /// Once, from front to back.
     Sequential,
 }
 
-pub(crate) const READINGS: [Reading; 2] = [Reading::Placed, Reading::Sequential];
+pub(crate) const READINGS: [Reading; 2] = [Reading::Seekable, Reading::Sequential];
 
 pub(crate) fn recipients_of(key: [u8; 32]) -> Recipients {
     Recipients::new().wrapping_key(WrappingKey::from_bytes(key))
@@ -87,7 +87,7 @@ pub(crate) fn open(
 ) -> Result<(Restored, Vec<u8>), Error> {
     let (sink, contents) = MemorySink::new();
     let opened = match reading {
-        Reading::Placed => opener.open(BytesSource::new(sealed), sink),
+        Reading::Seekable => opener.open(BytesSource::new(sealed), sink),
         Reading::Sequential => opener.open(in_order(sealed), sink),
     };
     let plaintext = contents.take();
@@ -105,7 +105,7 @@ pub(crate) fn verify(
     sealed: impl AsRef<[u8]> + Send + Sync + 'static,
 ) -> Result<Restored, Error> {
     match reading {
-        Reading::Placed => opener.verify(BytesSource::new(sealed)),
+        Reading::Seekable => opener.verify(BytesSource::new(sealed)),
         Reading::Sequential => opener.verify(in_order(sealed)),
     }
 }

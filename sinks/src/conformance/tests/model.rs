@@ -6,8 +6,8 @@ use std::{io, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, ReadKept, StreamingSink, Visibility,
-    conformance::{Specimen, trial::mark},
+    Checkpoint, CommitError, PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    conformance::{SinkUnderTest, trial::checkpoint},
 };
 
 /// What is wrong with a [`Model`].
@@ -86,10 +86,10 @@ struct Medium {
 }
 
 impl Model {
-    pub(super) fn specimen(defect: Option<Defect>, offer: Offer) -> Specimen {
+    pub(super) fn specimen(defect: Option<Defect>, offer: Offer) -> SinkUnderTest {
         let medium = Arc::new(Medium { target: Mutex::new(Some(b"old".into())), ..Medium::default() });
         let (seen, kept) = (medium.clone(), medium.clone());
-        Specimen::new(Self::open(medium, defect, offer), move || seen.target.lock().clone())
+        SinkUnderTest::new(Self::open(medium, defect, offer), move || seen.target.lock().clone())
             .reopening(move || io::Result::Ok(Self::open(kept.clone(), defect, offer)))
     }
 
@@ -153,12 +153,12 @@ impl PositionedWrite for Inner {
     }
 }
 
-impl MakeDurable for Inner {
-    fn make_durable(&self, mark: &Checkpoint) -> io::Result<()> {
+impl SyncTo for Inner {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         let mut durable = self.medium.durable.lock();
         let stays = self.has(Defect::MarkStaysBehind) && durable.is_some();
         if !stays && !self.has(Defect::MarkIsLost) {
-            *durable = Some(mark.clone());
+            *durable = Some(checkpoint.clone());
         }
         Ok(())
     }
@@ -184,9 +184,9 @@ impl ReadKept for Inner {
 }
 
 impl StreamingSink for Model {
-    fn profile(&self) -> Profile {
+    fn capabilities(&self) -> SinkCapabilities {
         let changed = self.has(Defect::ProfileChanges) && self.segments > 0;
-        Profile { visibility: Visibility::Private, reserve_bytes: usize::from(changed) }
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: usize::from(changed) }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -195,10 +195,10 @@ impl StreamingSink for Model {
         if self.has(Defect::AskingTakesTheMark) {
             *durable = None;
         }
-        Ok(if self.has(Defect::InventsACommit) { Some(mark()) } else { last })
+        Ok(if self.has(Defect::InventsACommit) { Some(checkpoint()) } else { last })
     }
 
-    fn kept(&self) -> Option<Arc<dyn ReadKept>> {
+    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
         (self.offer == Offer::Kept).then(|| self.inner.clone() as Arc<dyn ReadKept>)
     }
 
@@ -313,7 +313,7 @@ impl StreamingSink for Model {
         Some(self.inner.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         Some(self.inner.clone())
     }
 }

@@ -92,7 +92,7 @@ fn a_commit_that_did_not_happen_is_found_out_and_done_again_by_the_next_sink() {
     assert_eq!(not_committed(sink.publish(7)), io::ErrorKind::NotConnected);
     drop(sink);
     let mut next = file.sink(&options("db1")).unwrap();
-    assert_eq!(next.last_commit().unwrap(), Some(mark(1)));
+    assert_eq!(next.last_commit().unwrap(), Some(checkpoint(1)));
     next.resume_at(1, 7).unwrap();
     write(&mut next, 1, 7, b"second").unwrap();
     next.publish(13).unwrap();
@@ -106,7 +106,7 @@ fn a_mark_that_stood_there_before_is_not_taken_for_the_commit_that_was_lost() {
     write(&mut sink, 0, 0, b"first").unwrap();
     sink.begin_segment(1, 5).unwrap();
     sink.write_tentative(5, b", second").unwrap();
-    assert_eq!(not_committed(sink.commit_segment(&mark(1))), io::ErrorKind::ConnectionReset);
+    assert_eq!(not_committed(sink.commit_segment(&checkpoint(1))), io::ErrorKind::ConnectionReset);
 }
 
 #[test]

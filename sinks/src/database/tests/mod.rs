@@ -27,9 +27,9 @@ use super::{
     *,
 };
 use crate::{
-    Checkpoint, CommitError, Existing, Label, MakeDurable, PositionedWrite, Profile, StreamingSink,
+    AttemptId, Checkpoint, CommitError, IfExists, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo,
     Visibility,
-    conformance::{Specimen, check_all},
+    conformance::{SinkUnderTest, check_all},
 };
 
 /// A database of its own, and the ways into it.
@@ -48,7 +48,7 @@ impl Database {
     }
 
     fn replacing(&self, name: &str) -> DatabaseSink {
-        self.0.sink(&DatabaseOptions { existing: Existing::Replace, ..options(name) }).unwrap()
+        self.0.sink(&DatabaseOptions { if_exists: IfExists::Replace, ..options(name) }).unwrap()
     }
 
     fn read(&self, name: &str) -> Option<Vec<u8>> {
@@ -71,10 +71,10 @@ fn target(name: &str) -> DatabaseTarget {
 }
 
 fn options(name: &str) -> DatabaseOptions {
-    DatabaseOptions { label: Label::new(name.as_bytes()), ..DatabaseOptions::new(target(name)) }
+    DatabaseOptions { attempt_id: AttemptId::new(name.as_bytes()), ..DatabaseOptions::new(target(name)) }
 }
 
-fn mark(segments: u64) -> Checkpoint {
+fn checkpoint(segments: u64) -> Checkpoint {
     Checkpoint::from_bytes([segments as u8; Checkpoint::LEN])
 }
 
@@ -86,7 +86,7 @@ fn bytes(len: usize) -> Vec<u8> {
 fn write(sink: &mut DatabaseSink, index: u64, at: u64, data: &[u8]) -> Result<(), CommitError> {
     sink.begin_segment(index, at)?;
     sink.write_tentative(at, data)?;
-    sink.commit_segment(&mark(index + 1))
+    sink.commit_segment(&checkpoint(index + 1))
 }
 
 fn publish_whole(mut sink: DatabaseSink, data: &[u8]) {
@@ -120,13 +120,13 @@ const CHECKS: [fn(&Database); 14] = [
 ];
 
 fn it_keeps_the_contract(database: &Database) {
-    let violations = check_all(&mut || specimen(database, Existing::Refuse, |sink| sink));
+    let violations = check_all(&mut || specimen(database, IfExists::Refuse, |sink| sink));
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
 fn its_target_keeps_the_contract_of_a_private_sink(database: &Database) {
-    for existing in [Existing::Refuse, Existing::Replace] {
-        let violations = check_all(&mut || specimen(database, existing, AsThoughPrivate));
+    for if_exists in [IfExists::Refuse, IfExists::Replace] {
+        let violations = check_all(&mut || specimen(database, if_exists, AsThoughPrivate));
         assert!(violations.is_empty(), "{violations:#?}");
     }
 }
@@ -167,10 +167,10 @@ fn the_next_sink_finds_label_and_mark_and_goes_on(database: &Database) {
     first.write_tentative(15, b"lost").unwrap();
     drop(first);
 
-    let later = DatabaseOptions { label: Label::new(b"the later one"), ..options("resumed") };
+    let later = DatabaseOptions { attempt_id: AttemptId::new(b"the later one"), ..options("resumed") };
     let mut second = database.0.sink(&later).unwrap();
-    assert_eq!(second.label(), Label::new(b"resumed").as_ref());
-    assert_eq!(second.last_commit().unwrap(), Some(mark(2)));
+    assert_eq!(second.attempt_id(), AttemptId::new(b"resumed").as_ref());
+    assert_eq!(second.last_commit().unwrap(), Some(checkpoint(2)));
     second.resume_at(2, 15).unwrap();
     write(&mut second, 2, 15, b"third").unwrap();
     second.publish(20).unwrap();
@@ -184,7 +184,7 @@ fn progress_is_neither_built_upon_nor_overwritten_by_chance(database: &Database)
     }
     assert!(database.sink("progress").begin_segment(0, 0).is_err());
     assert_eq!(not_committed(database.sink("progress").publish(4)), io::ErrorKind::InvalidInput);
-    assert_eq!(database.sink("progress").last_commit().unwrap(), Some(mark(1)));
+    assert_eq!(database.sink("progress").last_commit().unwrap(), Some(checkpoint(1)));
     let mut over = database.sink("progress");
     over.resume_at(0, 0).unwrap();
     drop(over);
@@ -193,13 +193,13 @@ fn progress_is_neither_built_upon_nor_overwritten_by_chance(database: &Database)
 
 fn what_nobody_committed_is_begun_anew_with_the_new_label(database: &Database) {
     drop(database.sink("bare"));
-    let later = DatabaseOptions { label: Label::new(b"later"), ..options("bare") };
+    let later = DatabaseOptions { attempt_id: AttemptId::new(b"later"), ..options("bare") };
     let mut sink = database.0.sink(&later).unwrap();
-    assert_eq!(sink.label(), Label::new(b"later").as_ref());
+    assert_eq!(sink.attempt_id(), AttemptId::new(b"later").as_ref());
     assert_eq!(sink.last_commit().unwrap(), None);
     drop(sink);
-    let unlabelled = DatabaseOptions { label: None, ..later };
-    assert_eq!(database.0.sink(&unlabelled).unwrap().label(), None);
+    let unlabelled = DatabaseOptions { attempt_id: None, ..later };
+    assert_eq!(database.0.sink(&unlabelled).unwrap().attempt_id(), None);
 }
 
 fn a_replaced_or_abandoned_restore_leaves_no_rows(database: &Database) {
@@ -212,7 +212,7 @@ fn a_replaced_or_abandoned_restore_leaves_no_rows(database: &Database) {
     let pieces = |sink: &mut DatabaseSink, count: u64| {
         sink.begin_segment(0, 0).unwrap();
         (0..count).for_each(|at| sink.write_tentative(at, b"x").unwrap());
-        sink.commit_segment(&mark(1)).unwrap();
+        sink.commit_segment(&checkpoint(1)).unwrap();
     };
     let mut old = database.sink("swept");
     pieces(&mut old, 200); // more than one transaction sweeps
@@ -337,20 +337,20 @@ fn tables_of_another_version_or_shape_are_refused(database: &Database) {
 
 fn specimen<S: StreamingSink + 'static>(
     database: &Database,
-    existing: Existing,
+    if_exists: IfExists,
     wrap: impl Fn(DatabaseSink) -> S + 'static,
-) -> Specimen {
+) -> SinkUnderTest {
     // Names that no other specimen has; the order with other accesses does not matter.
     let name = format!("specimen {}", SPECIMENS.fetch_add(1, Ordering::Relaxed));
-    if existing == Existing::Replace {
+    if if_exists == IfExists::Replace {
         publish_whole(database.sink(&name), b"the old target");
     }
     let open = {
-        let (database, options) = (database.clone(), DatabaseOptions { existing, ..options(&name) });
+        let (database, options) = (database.clone(), DatabaseOptions { if_exists, ..options(&name) });
         move || database.0.sink(&options).map(&wrap)
     };
     let database = database.clone();
-    Specimen::new(open().unwrap(), move || database.read(&name)).reopening(open)
+    SinkUnderTest::new(open().unwrap(), move || database.read(&name)).reopening(open)
 }
 
 static SPECIMENS: AtomicUsize = AtomicUsize::new(0);
@@ -360,8 +360,8 @@ static SPECIMENS: AtomicUsize = AtomicUsize::new(0);
 struct AsThoughPrivate(DatabaseSink);
 
 impl StreamingSink for AsThoughPrivate {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, ..self.0.profile() }
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, ..self.0.capabilities() }
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         self.0.last_commit()
@@ -378,8 +378,8 @@ impl StreamingSink for AsThoughPrivate {
     fn rollback_segment(&mut self) -> io::Result<()> {
         self.0.rollback_segment()
     }
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
-        self.0.commit_segment(mark)
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
+        self.0.commit_segment(checkpoint)
     }
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.0.publish(plain_len)
@@ -390,7 +390,7 @@ impl StreamingSink for AsThoughPrivate {
     fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
         self.0.positioned()
     }
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         self.0.durability()
     }
 }

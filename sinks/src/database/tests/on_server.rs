@@ -90,7 +90,7 @@ fn a_commit_whose_answer_is_lost_is_found_out() {
             assert_eq!(not_committed(second), io::ErrorKind::ConnectionReset);
             drop(sink);
             sink = database.sink("db1");
-            assert_eq!(sink.last_commit().unwrap(), Some(mark(1)));
+            assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(1)));
             sink.resume_at(1, 7).unwrap();
             write(&mut sink, 1, 7, b"second").unwrap();
         }
@@ -117,14 +117,14 @@ fn a_publish_whose_answer_is_lost_is_found_out() {
         } else {
             not_committed(published);
             assert_eq!(database.read("db1"), None);
-            assert_eq!(database.sink("db1").last_commit().unwrap(), Some(mark(1)));
+            assert_eq!(database.sink("db1").last_commit().unwrap(), Some(checkpoint(1)));
         }
     }
 }
 
 #[test]
 fn a_commit_is_unknown_when_the_server_crashes_around_it_and_known_when_it_is_back() {
-    for (breaks, expected) in [(Break::BeforeRequest, mark(1)), (Break::BeforeAnswer, mark(2))] {
+    for (breaks, expected) in [(Break::BeforeRequest, checkpoint(1)), (Break::BeforeAnswer, checkpoint(2))] {
         let server = Arc::new(Server::start());
         let on_server = OnServer::new(&server, "crash");
         // The proxy's threads outlive the sink; the server is the test's.
@@ -175,7 +175,7 @@ fn no_transaction_is_open_while_no_bytes_come() {
         assert_eq!(state(), "idle");
         sink.write_tentative(index, b"x").unwrap();
         assert_eq!(state(), "idle in transaction");
-        sink.commit_segment(&mark(index + 1)).unwrap();
+        sink.commit_segment(&checkpoint(index + 1)).unwrap();
         assert_eq!(state(), "idle");
     }
     sink.begin_segment(3, 3).unwrap();
@@ -203,7 +203,7 @@ fn of_two_sinks_the_later_one_is_refused_until_the_first_one_is_gone() {
          WHERE datname = 'busy' AND pid <> pg_backend_pid()";
     server.client("busy").batch_execute(end).unwrap();
     let mut last = on_server.sink(&options("db1")).unwrap();
-    assert!(late.commit_segment(&mark(3)).is_err());
+    assert!(late.commit_segment(&checkpoint(3)).is_err());
     last.resume_at(2, 10).unwrap();
     last.publish(10).unwrap();
     assert_eq!(Database(Rc::new(on_server)).read("db1").unwrap(), b"early bird");
@@ -260,7 +260,7 @@ fn until_one_waits(on_server: &OnServer, breaks: Break) -> impl FnMut() + Send +
 }
 
 fn go_on(mut sink: DatabaseSink, committed: u64, step: u8) {
-    let expected = (committed > 0).then(|| mark(committed));
+    let expected = (committed > 0).then(|| checkpoint(committed));
     assert_eq!(sink.last_commit().unwrap(), expected, "step {step}");
     if committed > 0 {
         sink.resume_at(committed, 3 * committed).unwrap();
@@ -293,7 +293,7 @@ fn restore_until(sink: &mut DatabaseSink, server: &Server, step: u8) -> Done {
             return done;
         }
         crash_if_due();
-        match sink.commit_segment(&mark(index + 1)) {
+        match sink.commit_segment(&checkpoint(index + 1)) {
             Ok(()) => done.committed += 1,
             Err(_) => return done,
         }

@@ -64,7 +64,7 @@ fn nobody_waits_for_a_lock_while_no_bytes_come() {
         assert!(free(), "an open segment without a byte holds a lock");
         sink.write_tentative(index, b"x").unwrap();
         assert!(!free(), "this test sees no lock");
-        sink.commit_segment(&mark(index + 1)).unwrap();
+        sink.commit_segment(&checkpoint(index + 1)).unwrap();
         assert!(free(), "a committed segment holds a lock");
     }
     sink.begin_segment(3, 3).unwrap();
@@ -82,7 +82,7 @@ fn of_two_sinks_the_later_one_goes_on_and_the_earlier_one_changes_nothing() {
     late.resume_at(1, 6).unwrap();
     early.begin_segment(1, 6).unwrap();
     early.write_tentative(6, b"early").unwrap();
-    assert_eq!(not_committed(early.commit_segment(&mark(2))), io::ErrorKind::ResourceBusy);
+    assert_eq!(not_committed(early.commit_segment(&checkpoint(2))), io::ErrorKind::ResourceBusy);
     drop(early);
     write(&mut late, 1, 6, b"late").unwrap();
     let mut latest = database.sink("db1");
@@ -116,7 +116,7 @@ fn a_commit_that_a_reader_keeps_waiting_for_too_long_has_not_happened() {
     assert_eq!(not_committed(write(&mut sink, 1, 5, b"second")), io::ErrorKind::ResourceBusy);
     drop(sink);
     reader.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(file.sink(&options("db1")).unwrap().last_commit().unwrap(), Some(mark(1)));
+    assert_eq!(file.sink(&options("db1")).unwrap().last_commit().unwrap(), Some(checkpoint(1)));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_full_database_is_an_error_and_keeps_what_was_committed() {
     assert!(sink.write_tentative(2 << 20, b"x").is_err());
     drop(sink);
     let mut next = file.sink(&options("db1")).unwrap();
-    assert_eq!(next.last_commit().unwrap(), Some(mark(1)));
+    assert_eq!(next.last_commit().unwrap(), Some(checkpoint(1)));
     next.resume_at(1, 1 << 20).unwrap();
     next.publish(1 << 20).unwrap();
     assert!(Database(Rc::new(file)).read("db1").unwrap() == bytes(1 << 20));

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 
 use super::{
     super::{AtPublish, Opened, Reader, WalError, WalSink},
-    shelf::Shelf,
-    stream::{LOG, Reached, Stream, committed, label, mark, open, try_open},
+    mem_storage::MemStorage,
+    stream::{LOG, Reached, Stream, attempt_id, checkpoint, committed, open, try_open},
 };
 use crate::StreamingSink;
 
@@ -29,14 +29,14 @@ const THIRD_EDGE: usize = 8;
 impl Small {
     fn write() -> Small {
         let stream = Stream::of(b"bytes of a log", &[7, 9, 4, 6]);
-        let shelf = Shelf::default();
-        let mut sink = open(&shelf);
+        let mem_storage = MemStorage::default();
+        let mut sink = open(&mem_storage);
         stream.write(&mut sink, 0, 1).unwrap();
         sink.begin_segment(1, 7).unwrap();
         sink.write_tentative(7, b"no!").unwrap();
         sink.rollback_segment().unwrap();
         stream.write(&mut sink, 1, 2).unwrap();
-        sink.durability().unwrap().make_durable(&mark(1)).unwrap();
+        sink.durability().unwrap().make_durable(&checkpoint(1)).unwrap();
         stream.write(&mut sink, 2, 3).unwrap();
         sink.begin_segment(3, 20).unwrap();
         sink.write_tentative(20, &stream.bytes[20..]).unwrap();
@@ -47,7 +47,7 @@ impl Small {
         for len in lengths {
             edges.push(edges[edges.len() - 1] + len);
         }
-        let bytes = shelf.bytes(LOG).unwrap();
+        let bytes = mem_storage.bytes(LOG).unwrap();
         assert_eq!(bytes.len() as u64, edges[edges.len() - 1]);
         Small { bytes, edges, stream }
     }
@@ -77,19 +77,19 @@ enum Found {
 }
 
 /// What opening to write finds. What opening to read finds must be the same.
-fn look(bytes: &[u8]) -> (Found, Shelf) {
-    let shelf = Shelf::default();
-    shelf.put(LOG, bytes);
-    let read = Reader::open(&shelf, OsStr::new(LOG));
-    let written = WalSink::open(shelf.storage(), OsStr::new(LOG), &label(b"new"), AtPublish::Keep);
+fn look(bytes: &[u8]) -> (Found, MemStorage) {
+    let mem_storage = MemStorage::default();
+    mem_storage.put(LOG, bytes);
+    let read = Reader::open(&mem_storage, OsStr::new(LOG));
+    let written = WalSink::open(mem_storage.storage(), OsStr::new(LOG), &attempt_id(b"new"), AtPublish::Keep);
     let found = match (written, read) {
         (Ok(Opened::Ready(mut sink)), Ok(None)) => {
             assert_eq!(sink.last_commit().unwrap(), None);
-            assert_eq!(sink.label(), &label(b"new"));
+            assert_eq!(sink.attempt_id(), &attempt_id(b"new"));
             Found::Anew
         }
         (Ok(Opened::Ready(mut sink)), Ok(Some(reader))) => {
-            let last = reader.last_commit().unwrap().mark.clone();
+            let last = reader.last_commit().unwrap().checkpoint.clone();
             assert_eq!(sink.last_commit().unwrap().as_ref(), Some(&last));
             Found::Commit(last.to_bytes()[0])
         }
@@ -101,9 +101,9 @@ fn look(bytes: &[u8]) -> (Found, Shelf) {
         other => panic!("{other:?}"),
     };
     if let Found::NotALog | Found::Damaged(_) = found {
-        assert!(shelf.bytes(LOG).unwrap() == bytes, "a log that was refused was changed");
+        assert!(mem_storage.bytes(LOG).unwrap() == bytes, "a log that was refused was changed");
     }
-    (found, shelf)
+    (found, mem_storage)
 }
 
 #[test]
@@ -144,16 +144,20 @@ fn every_truncation_is_damage_up_to_the_durable_lsn_and_a_tear_behind_it() {
             _ if len < small.third() => Found::Commit(1),
             _ => Found::Commit(2),
         };
-        let (found, shelf) = look(&small.bytes[..len as usize]);
+        let (found, mem_storage) = look(&small.bytes[..len as usize]);
         assert_eq!(found, expected, "{len} bytes");
         let Found::Commit(last) = found else { continue };
         // From a tear at any place the stream is completed, to the same bytes.
         let end = if last == 1 { small.durable() } else { small.third() };
-        assert_eq!(shelf.bytes(LOG).unwrap().len() as u64, end, "{len} bytes: cut behind the last commit");
-        shelf.start_again();
-        let mut sink = open(&shelf);
+        assert_eq!(
+            mem_storage.bytes(LOG).unwrap().len() as u64,
+            end,
+            "{len} bytes: cut behind the last commit"
+        );
+        mem_storage.start_again();
+        let mut sink = open(&mem_storage);
         small.stream.complete(&mut sink).unwrap();
-        assert_eq!(shelf.bytes("target").unwrap(), small.stream.bytes, "{len} bytes");
+        assert_eq!(mem_storage.bytes("target").unwrap(), small.stream.bytes, "{len} bytes");
     }
     println!("{} truncations", small.bytes.len() + 1);
 }
@@ -199,45 +203,45 @@ fn a_stale_tail_is_never_taken_for_a_new_one() {
     let old = &small.bytes;
     let mut torn = old.clone();
     torn[small.durable() as usize] ^= 1;
-    let shelf = Shelf::default();
-    shelf.put(LOG, &torn);
-    let mut sink = open(&shelf);
+    let mem_storage = MemStorage::default();
+    mem_storage.put(LOG, &torn);
+    let mut sink = open(&mem_storage);
     let other = Stream::of(b"other contents!", &[7, 9, 4, 6, 0]);
     for index in [2, 3, 4] {
         other.write_marked(&mut sink, index, 10 + index as u8).unwrap();
     }
-    let new = shelf.bytes(LOG).unwrap();
+    let new = mem_storage.bytes(LOG).unwrap();
     drop(sink);
     // The same records as before up to there, then the fourth segment in two pieces and two more commits.
     let ends = [small.third(), small.third() + HEAD + 5 + HEAD + 1 + COMMIT];
     for kept in small.durable()..=new.len() as u64 {
         let mut bytes = new[..kept as usize].to_vec();
         bytes.extend_from_slice(old.get(kept as usize..).unwrap_or_default());
-        let shelf = Shelf::default();
-        shelf.put(LOG, &bytes);
+        let mem_storage = MemStorage::default();
+        mem_storage.put(LOG, &bytes);
         let (expected, reached) = match kept {
             _ if kept < ends[0] => (1, 16),
             _ if kept < ends[1] => (12, 20),
             _ if kept < new.len() as u64 => (13, 26),
             _ => (14, 26),
         };
-        assert_eq!(Reached::of(&shelf), Reached::Commit(expected), "{kept} bytes of the new log");
+        assert_eq!(Reached::of(&mem_storage), Reached::Commit(expected), "{kept} bytes of the new log");
         let mut contents = small.stream.bytes[..16].to_vec();
         contents.extend_from_slice(&other.bytes[16..26]);
-        assert_eq!(committed(&shelf).unwrap(), contents[..reached], "{kept} bytes of the new log");
+        assert_eq!(committed(&mem_storage).unwrap(), contents[..reached], "{kept} bytes of the new log");
     }
 }
 
 #[test]
 fn bytes_behind_a_finish_record_are_not_looked_at() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    let mut sink = super::ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = super::ready(&mem_storage, b"");
     stream.write(&mut sink, 0, 4).unwrap();
     sink.publish(stream.bytes.len() as u64).unwrap();
-    let mut bytes = shelf.bytes(LOG).unwrap();
+    let mut bytes = mem_storage.bytes(LOG).unwrap();
     bytes.extend_from_slice(b"a tail that a cut did not take, for the cut was lost");
-    let shelf = Shelf::default();
-    shelf.put(LOG, &bytes);
-    assert!(matches!(try_open(&shelf), Ok(Opened::Finished(_))));
+    let mem_storage = MemStorage::default();
+    mem_storage.put(LOG, &bytes);
+    assert!(matches!(try_open(&mem_storage), Ok(Opened::Finished(_))));
 }

@@ -3,8 +3,8 @@
 
 mod crash;
 mod damage;
+mod mem_storage;
 mod power;
-mod shelf;
 mod strange;
 mod stream;
 mod tables;
@@ -17,11 +17,11 @@ use std::{
 };
 
 use self::{
-    shelf::{Shelf, Step},
-    stream::{LOG, Reached, Stream, TARGET, label, mark, open, ready, try_open},
+    mem_storage::{MemStorage, Step},
+    stream::{LOG, Reached, Stream, TARGET, attempt_id, checkpoint, open, ready, try_open},
 };
 use super::*;
-use crate::conformance::{Specimen, check_all};
+use crate::conformance::{SinkUnderTest, check_all};
 
 #[test]
 fn the_log_keeps_the_contract() {
@@ -32,11 +32,11 @@ fn the_log_keeps_the_contract() {
         let path = directory.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
         std::fs::write(&path, b"the old contents").unwrap();
         let (log, seen) = (path.with_extension("log"), path.clone());
-        let reopen = move || match WalSink::open_path(&log, &label(b""), replay_into(&path))? {
+        let reopen = move || match WalSink::open_path(&log, &attempt_id(b""), replay_into(&path))? {
             Opened::Ready(sink) => Ok::<_, WalError>(sink),
             Opened::Finished(_) => panic!("a publish left its log"),
         };
-        Specimen::new(reopen().unwrap(), move || std::fs::read(&seen).ok()).reopening(reopen)
+        SinkUnderTest::new(reopen().unwrap(), move || std::fs::read(&seen).ok()).reopening(reopen)
     });
     assert!(violations.is_empty(), "{violations:#?}");
 }
@@ -48,14 +48,14 @@ fn replay_into(path: &Path) -> AtPublish {
 /// The bytes below were put together by hand from the module's tables, and their checksums by zlib.
 #[test]
 fn a_log_has_the_bytes_that_its_documentation_tells() {
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"label");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"label");
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"abc").unwrap();
-    sink.commit_segment(&mark(7)).unwrap();
-    sink.durability().unwrap().make_durable(&mark(7)).unwrap();
+    sink.commit_segment(&checkpoint(7)).unwrap();
+    sink.durability().unwrap().make_durable(&checkpoint(7)).unwrap();
     sink.publish(3).unwrap();
-    let log = shelf.bytes(LOG).unwrap();
+    let log = mem_storage.bytes(LOG).unwrap();
     assert_eq!(log[..21], *b"\x89CFDWAL\n\x01\0\0\0\x05\0\0\0label");
     assert_eq!(log[508..512], HEADER_CRC);
     assert_eq!(log[8192..8216], hex(SLOT_B));
@@ -72,32 +72,32 @@ fn log_and_target_are_put_on_their_way_a_piece_behind_and_not_what_a_sync_has_co
     const PIECE: u64 = 8 << 20;
     const SEGMENT: u64 = PIECE + 8 * 40 + 248;
     const START: u64 = 12_288;
-    let shelf = Shelf::default();
+    let mem_storage = MemStorage::default();
     let stream = Stream::of(b"any text", &[PIECE as usize; 6]);
-    let mut sink = open(&shelf);
+    let mut sink = open(&mem_storage);
     let commit = |sink: &mut WalSink, index: usize| {
         let segment = stream.segments[index].clone();
         sink.begin_segment(index as u64, segment.start as u64).unwrap();
         sink.write_tentative(segment.start as u64, &stream.bytes[segment]).unwrap();
-        sink.commit_segment(&mark(index as u8)).unwrap();
+        sink.commit_segment(&checkpoint(index as u8)).unwrap();
     };
     (0..3).for_each(|index| commit(&mut sink, index));
     let sent = [(START, 2 * SEGMENT - PIECE), (START + 2 * SEGMENT - PIECE, SEGMENT)];
-    assert_eq!(shelf.sent(LOG), sent);
-    sink.durability().unwrap().make_durable(&mark(2)).unwrap();
+    assert_eq!(mem_storage.sent(LOG), sent);
+    sink.durability().unwrap().make_durable(&checkpoint(2)).unwrap();
     commit(&mut sink, 3);
-    assert_eq!(shelf.sent(LOG), sent, "a sync has covered it");
+    assert_eq!(mem_storage.sent(LOG), sent, "a sync has covered it");
     commit(&mut sink, 4);
-    assert_eq!(shelf.sent(LOG)[2..], [(START + 3 * SEGMENT, 2 * SEGMENT - PIECE)]);
+    assert_eq!(mem_storage.sent(LOG)[2..], [(START + 3 * SEGMENT, 2 * SEGMENT - PIECE)]);
     commit(&mut sink, 5);
     sink.publish(6 * PIECE).unwrap();
-    assert_eq!(shelf.sent(TARGET), [0, 1, 2, 3, 4].map(|number| (number * PIECE, PIECE)));
+    assert_eq!(mem_storage.sent(TARGET), [0, 1, 2, 3, 4].map(|number| (number * PIECE, PIECE)));
 }
 
 #[test]
 fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     for (attempt, bytes) in [b"first".as_slice(), b"second!".as_slice(), b""].into_iter().enumerate() {
         sink.begin_segment(0, 0).unwrap();
         sink.write_tentative(0, bytes).unwrap();
@@ -105,13 +105,13 @@ fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
             sink.rollback_segment().unwrap();
         }
     }
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     sink.begin_segment(1, 0).unwrap();
     sink.write_tentative(0, b"kept").unwrap();
     sink.write_tentative(4, b"+").unwrap();
-    sink.commit_segment(&mark(1)).unwrap();
+    sink.commit_segment(&checkpoint(1)).unwrap();
     sink.publish(5).unwrap();
-    let reader = Reader::open(&shelf, OsStr::new(LOG)).unwrap().unwrap();
+    let reader = Reader::open(&mem_storage, OsStr::new(LOG)).unwrap().unwrap();
     let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
     let found: Vec<_> = records.iter().map(|record| (record.at, &record.bytes[..])).collect();
     assert_eq!(found, [(0, b"kept".as_slice()), (4, b"+")]);
@@ -128,14 +128,14 @@ fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
 
 #[test]
 fn a_write_longer_than_a_record_becomes_several() {
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     let bytes: Vec<u8> = (0..=250).cycle().take(2 * DATA_LEN_MAX + 1).collect();
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, &bytes).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     sink.publish(bytes.len() as u64).unwrap();
-    let reader = Reader::open(&shelf, OsStr::new(LOG)).unwrap().unwrap();
+    let reader = Reader::open(&mem_storage, OsStr::new(LOG)).unwrap().unwrap();
     let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
     let lengths: Vec<_> = records.iter().map(|record| record.bytes.len()).collect();
     assert_eq!(lengths, [DATA_LEN_MAX, DATA_LEN_MAX, 1]);
@@ -146,52 +146,52 @@ fn a_write_longer_than_a_record_becomes_several() {
 fn one_writer_at_a_time_and_readers_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    let Opened::Ready(mut sink) = WalSink::open_path(&log, &label(b""), AtPublish::Keep).unwrap() else {
+    let Opened::Ready(mut sink) = WalSink::open_path(&log, &attempt_id(b""), AtPublish::Keep).unwrap() else {
         panic!()
     };
-    assert!(matches!(WalSink::open_path(&log, &label(b""), AtPublish::Keep), Err(WalError::Held)));
+    assert!(matches!(WalSink::open_path(&log, &attempt_id(b""), AtPublish::Keep), Err(WalError::Held)));
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"seen").unwrap();
     assert!(Reader::open_path(&log).unwrap().unwrap().last_commit().is_none());
-    sink.commit_segment(&mark(1)).unwrap();
+    sink.commit_segment(&checkpoint(1)).unwrap();
     let reader = Reader::open_path(&log).unwrap().unwrap();
-    assert_eq!(reader.last_commit().unwrap().mark, mark(1));
+    assert_eq!(reader.last_commit().unwrap().checkpoint, checkpoint(1));
     assert_eq!((reader.finished(), reader.durable_lsn()), (None, Lsn::FIRST));
     drop(sink);
-    assert!(WalSink::open_path(&log, &label(b""), AtPublish::Keep).is_ok());
+    assert!(WalSink::open_path(&log, &attempt_id(b""), AtPublish::Keep).is_ok());
 }
 
 #[test]
 fn a_log_keeps_its_first_label() {
-    let shelf = Shelf::default();
-    let longest = vec![1; Label::LEN_MAX];
-    let mut sink = ready(&shelf, &longest);
-    assert_eq!(sink.label().as_bytes(), longest);
+    let mem_storage = MemStorage::default();
+    let longest = vec![1; AttemptId::LEN_MAX];
+    let mut sink = ready(&mem_storage, &longest);
+    assert_eq!(sink.attempt_id().as_bytes(), longest);
     sink.begin_segment(0, 0).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
-    shelf.start_again();
-    assert_eq!(ready(&shelf, b"another").label().as_bytes(), longest);
+    mem_storage.start_again();
+    assert_eq!(ready(&mem_storage, b"another").attempt_id().as_bytes(), longest);
 }
 
 #[test]
 fn a_drop_keeps_a_log_with_a_commit_and_removes_one_without() {
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"tentative").unwrap();
     drop(sink);
-    assert_eq!(shelf.bytes(LOG), None);
-    let mut sink = ready(&shelf, b"");
+    assert_eq!(mem_storage.bytes(LOG), None);
+    let mut sink = ready(&mem_storage, b"");
     sink.begin_segment(0, 0).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
-    assert!(shelf.bytes(LOG).is_some());
-    remove(shelf.storage(), OsStr::new(LOG)).unwrap_err(); // its lock lasts as long as the process here
-    shelf.start_again();
-    remove(shelf.storage(), OsStr::new(LOG)).unwrap();
-    remove(shelf.storage(), OsStr::new(LOG)).unwrap();
-    assert_eq!(shelf.bytes(LOG), None);
+    assert!(mem_storage.bytes(LOG).is_some());
+    remove(mem_storage.storage(), OsStr::new(LOG)).unwrap_err(); // its lock lasts as long as the process here
+    mem_storage.start_again();
+    remove(mem_storage.storage(), OsStr::new(LOG)).unwrap();
+    remove(mem_storage.storage(), OsStr::new(LOG)).unwrap();
+    assert_eq!(mem_storage.bytes(LOG), None);
 }
 
 #[test]
@@ -200,20 +200,20 @@ fn a_log_goes_on_at_its_mark_or_starts_over_and_at_nothing_else() {
     for (at, accepted) in
         [((2, 20), true), ((0, 0), true), ((1, 12), false), ((2, 21), false), ((3, 20), false)]
     {
-        let shelf = Shelf::default();
-        let mut sink = ready(&shelf, b"");
+        let mem_storage = MemStorage::default();
+        let mut sink = ready(&mem_storage, b"");
         stream.write(&mut sink, 0, 2).unwrap();
         drop(sink);
-        shelf.start_again();
-        let mut sink = ready(&shelf, b"");
-        assert_eq!(sink.last_commit().unwrap(), Some(mark(1)));
+        mem_storage.start_again();
+        let mut sink = ready(&mem_storage, b"");
+        assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(1)));
         assert_eq!(sink.resume_at(at.0, at.1).is_ok(), accepted, "{at:?}");
         if accepted {
             stream.write(&mut sink, at.0 as usize, stream.segments.len()).unwrap();
             sink.publish(stream.bytes.len() as u64).unwrap();
             drop(sink);
-            shelf.start_again();
-            assert_eq!(stream::finish(&shelf), stream.bytes);
+            mem_storage.start_again();
+            assert_eq!(stream::finish(&mem_storage), stream.bytes);
         }
     }
 }
@@ -221,37 +221,37 @@ fn a_log_goes_on_at_its_mark_or_starts_over_and_at_nothing_else() {
 #[test]
 fn a_failed_sync_ends_the_log_and_is_never_tried_again() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     let durability = sink.durability().unwrap();
     stream.write(&mut sink, 0, 1).unwrap();
-    shelf.fail_sync_after(0);
-    assert!(durability.make_durable(&mark(0)).is_err());
-    shelf.take_steps();
-    assert!(durability.make_durable(&mark(0)).is_err());
+    mem_storage.fail_sync_after(0);
+    assert!(durability.make_durable(&checkpoint(0)).is_err());
+    mem_storage.take_steps();
+    assert!(durability.make_durable(&checkpoint(0)).is_err());
     assert!(sink.begin_segment(1, 12).is_err());
-    assert!(matches!(sink.commit_segment(&mark(1)), Err(CommitError::NotCommitted(_))));
+    assert!(matches!(sink.commit_segment(&checkpoint(1)), Err(CommitError::NotCommitted(_))));
     assert!(matches!(sink.publish(12), Err(CommitError::NotCommitted(_))));
     drop(sink);
-    assert_eq!(shelf.take_steps(), []);
+    assert_eq!(mem_storage.take_steps(), []);
 }
 
 #[test]
 fn a_slot_whose_sync_failed_is_durable_before_the_log_is_replayed() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    let mut sink = open(&shelf);
+    let mem_storage = MemStorage::default();
+    let mut sink = open(&mem_storage);
     stream.write(&mut sink, 0, stream.segments.len()).unwrap();
     // That of FINISH succeeds, that of its slot does not.
-    shelf.fail_sync_after(1);
+    mem_storage.fail_sync_after(1);
     assert!(matches!(sink.publish(stream.bytes.len() as u64), Err(CommitError::Unknown(_))));
     drop(sink);
-    shelf.start_again();
-    shelf.take_steps();
-    let Ok(Opened::Finished(finished)) = try_open(&shelf) else { panic!("the log is not finished") };
+    mem_storage.start_again();
+    mem_storage.take_steps();
+    let Ok(Opened::Finished(finished)) = try_open(&mem_storage) else { panic!("the log is not finished") };
     finished.replay().unwrap();
     let (target, log) = (1, 2);
-    let steps = shelf.take_steps();
+    let steps = mem_storage.take_steps();
     let first = steps.iter().position(|step| matches!(step, Step::Write { inode, .. } if *inode == target));
     let before = &steps[..first.unwrap()];
     let is_slot =
@@ -263,17 +263,17 @@ fn a_slot_whose_sync_failed_is_durable_before_the_log_is_replayed() {
 #[test]
 fn a_failed_write_ends_the_log() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     stream.write(&mut sink, 0, 1).unwrap();
     sink.begin_segment(1, 12).unwrap();
-    shelf.stop_after(0);
+    mem_storage.stop_after(0);
     assert!(sink.write_tentative(12, b"x").is_err());
-    shelf.stop_after(usize::MAX);
+    mem_storage.stop_after(usize::MAX);
     assert!(sink.write_tentative(12, b"x").is_err());
     assert!(sink.rollback_segment().is_err());
-    assert!(matches!(sink.commit_segment(&mark(1)), Err(CommitError::NotCommitted(_))));
-    assert!(sink.durability().unwrap().make_durable(&mark(0)).is_err());
+    assert!(matches!(sink.commit_segment(&checkpoint(1)), Err(CommitError::NotCommitted(_))));
+    assert!(sink.durability().unwrap().make_durable(&checkpoint(0)).is_err());
     assert!(matches!(sink.publish(12), Err(CommitError::NotCommitted(_))));
 }
 
@@ -281,18 +281,18 @@ fn a_failed_write_ends_the_log() {
 #[test]
 fn a_log_that_is_found_finished_is_made_durable_before_the_target_is_touched() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    let mut sink = open(&shelf);
+    let mem_storage = MemStorage::default();
+    let mut sink = open(&mem_storage);
     stream.write(&mut sink, 0, 4).unwrap();
-    shelf.stop_after(1);
+    mem_storage.stop_after(1);
     assert!(matches!(sink.publish(37), Err(CommitError::Unknown(_))));
     drop(sink);
-    shelf.start_again();
-    let end = shelf.bytes(LOG).unwrap().len();
-    let Ok(Opened::Finished(finished)) = try_open(&shelf) else { panic!("FINISH was written") };
-    shelf.take_steps();
+    mem_storage.start_again();
+    let end = mem_storage.bytes(LOG).unwrap().len();
+    let Ok(Opened::Finished(finished)) = try_open(&mem_storage) else { panic!("FINISH was written") };
+    mem_storage.take_steps();
     finished.replay().unwrap();
-    let steps = shelf.take_steps();
+    let steps = mem_storage.take_steps();
     let (target, log) = (1, 2);
     // The opening had written both slots, so the older of them is the first.
     let expected = [
@@ -309,18 +309,18 @@ fn a_log_that_is_found_finished_is_made_durable_before_the_target_is_touched() {
 #[test]
 fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     stream.write(&mut sink, 0, 1).unwrap();
-    sink.durability().unwrap().make_durable(&mark(0)).unwrap();
-    let durable = shelf.bytes(LOG).unwrap().len() as u64;
+    sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
+    let durable = mem_storage.bytes(LOG).unwrap().len() as u64;
     stream.write(&mut sink, 1, 3).unwrap();
-    let end = shelf.bytes(LOG).unwrap().len() as u64;
+    let end = mem_storage.bytes(LOG).unwrap().len() as u64;
     drop(sink);
-    shelf.start_again();
-    shelf.take_steps();
-    ready(&shelf, b"");
-    let steps = shelf.take_steps();
+    mem_storage.start_again();
+    mem_storage.take_steps();
+    ready(&mem_storage, b"");
+    let steps = mem_storage.take_steps();
     let header = Step::Write { inode: 1, at: 0, len: 512 };
     let records = Step::Write { inode: 1, at: durable, len: (end - durable) as usize };
     assert_eq!(steps[..3], [header, records, Step::Sync { inode: 1 }]);
@@ -329,13 +329,13 @@ fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
 #[test]
 fn every_step_of_a_publish_stands_before_the_one_that_relies_on_it() {
     let stream = Stream::new();
-    let shelf = Shelf::default();
-    shelf.put(TARGET, b"old, and longer than the new contents are going to be when they come");
-    let mut sink = open(&shelf);
+    let mem_storage = MemStorage::default();
+    mem_storage.put(TARGET, b"old, and longer than the new contents are going to be when they come");
+    let mut sink = open(&mem_storage);
     stream.write(&mut sink, 0, stream.segments.len()).unwrap();
-    shelf.take_steps();
+    mem_storage.take_steps();
     sink.publish(stream.bytes.len() as u64).unwrap();
-    let steps = shelf.take_steps();
+    let steps = mem_storage.take_steps();
     let (target, log) = (1, 2);
     let is_write =
         |inode: u64| move |step: &Step| matches!(step, Step::Write { inode: i, .. } if *i == inode);
@@ -354,8 +354,8 @@ fn every_step_of_a_publish_stands_before_the_one_that_relies_on_it() {
         Step::SyncNames,
     ];
     assert_eq!(steps[steps.len() - expected_end.len()..], expected_end);
-    assert_eq!(shelf.bytes(TARGET), Some(stream.bytes.clone()));
-    assert_eq!(Reached::of(&shelf), Reached::NoLog);
+    assert_eq!(mem_storage.bytes(TARGET), Some(stream.bytes.clone()));
+    assert_eq!(Reached::of(&mem_storage), Reached::NoLog);
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 
 use super::{
     super::{AtPublish, FileTarget, Opened, Reader, WalSink},
-    stream::{LOG, Stream, TARGET, label, mark},
+    stream::{LOG, Stream, TARGET, attempt_id, checkpoint},
 };
 use crate::{
     CommitError, StreamingSink,
-    simulation::{Fault, FaultPlan, SimulatedDisk, Times, Watched},
+    simulation::{Fault, FaultPlan, HookedStorage, SimulatedDisk, Times},
     storage::Storage,
 };
 
@@ -33,7 +33,7 @@ struct Told {
 
 fn open_on(storage: Arc<dyn Storage>) -> io::Result<Opened> {
     let target = FileTarget::new(storage.clone(), OsStr::new(TARGET));
-    Ok(WalSink::open(storage, OsStr::new(LOG), &label(b"label"), AtPublish::Replay(Box::new(target)))?)
+    Ok(WalSink::open(storage, OsStr::new(LOG), &attempt_id(b"label"), AtPublish::Replay(Box::new(target)))?)
 }
 
 fn run(storage: Arc<dyn Storage>, stream: &Stream, told: &Mutex<Told>) -> Result<(), CommitError> {
@@ -43,7 +43,7 @@ fn run(storage: Arc<dyn Storage>, stream: &Stream, told: &Mutex<Told>) -> Result
         stream.write(&mut sink, index, index + 1)?;
         told.lock().committed = index + 1;
         if index != 1 {
-            durability.make_durable(&mark(index as u8))?;
+            durability.make_durable(&checkpoint(index as u8))?;
             told.lock().durable = index + 1;
         }
     }
@@ -88,7 +88,7 @@ fn at_every_step(
 ) -> Arc<dyn Storage> {
     let looking = disk.clone();
     let look = Mutex::new(move |disk: &SimulatedDisk, what: &str| look(disk, what));
-    Arc::new(Watched::new(Arc::new(disk.clone()), move |call| {
+    Arc::new(HookedStorage::new(Arc::new(disk.clone()), move |call| {
         if call.operation.changes() {
             for state in looking.crash_states(SEED) {
                 (*look.lock())(&state.disk, &format!("before {:?}, {state}", call.operation));

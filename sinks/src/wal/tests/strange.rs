@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 
 use super::{
     super::{Reader, WalError},
-    shelf::Shelf,
-    stream::{LOG, Stream, mark, ready},
+    mem_storage::MemStorage,
+    stream::{LOG, Stream, checkpoint, ready},
 };
 
 const DATA: u32 = 1;
@@ -37,16 +37,16 @@ fn seal(record: &mut [u8]) {
 fn commit_body(segment: u64, first: u64) -> Vec<u8> {
     let mut body = segment.to_le_bytes().to_vec();
     body.extend(first.to_le_bytes());
-    body.extend(mark(9).to_bytes());
+    body.extend(checkpoint(9).to_bytes());
     body
 }
 
 /// A log of epoch 1 with one segment of three bytes, of which no slot says that it is durable.
 fn log() -> Vec<u8> {
-    let shelf = Shelf::default();
-    let mut sink = ready(&shelf, b"");
+    let mem_storage = MemStorage::default();
+    let mut sink = ready(&mem_storage, b"");
     Stream::of(b"abc", &[3]).write(&mut sink, 0, 1).unwrap();
-    shelf.bytes(LOG).unwrap()
+    mem_storage.bytes(LOG).unwrap()
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -57,9 +57,9 @@ enum Found {
 }
 
 fn look(bytes: &[u8]) -> Found {
-    let shelf = Shelf::default();
-    shelf.put(LOG, bytes);
-    match Reader::open(&shelf, OsStr::new(LOG)) {
+    let mem_storage = MemStorage::default();
+    mem_storage.put(LOG, bytes);
+    match Reader::open(&mem_storage, OsStr::new(LOG)) {
         Ok(reader) => {
             let reader = reader.unwrap();
             let segments = reader.last_commit().map_or(0, |last| last.segment + 1);
@@ -129,10 +129,10 @@ fn what_is_no_record_or_an_old_one_ends_the_log() {
 
 #[test]
 fn a_durable_record_of_the_wrong_epoch_or_that_does_not_follow_is_damage() {
-    let shelf = Shelf::default();
-    shelf.put(LOG, &log());
-    ready(&shelf, b""); // epoch 2 now, and everything is durable
-    let log = shelf.bytes(LOG).unwrap();
+    let mem_storage = MemStorage::default();
+    mem_storage.put(LOG, &log());
+    ready(&mem_storage, b""); // epoch 2 now, and everything is durable
+    let log = mem_storage.bytes(LOG).unwrap();
     assert_eq!(look(&log), Found::Segments(1));
     let commit = FIRST + 43;
     let edits = [

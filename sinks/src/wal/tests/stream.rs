@@ -5,9 +5,9 @@ use std::{ffi::OsStr, io, ops::Range};
 
 use super::{
     super::{AtPublish, FileTarget, Opened, Reader, WalSink},
-    shelf::Shelf,
+    mem_storage::MemStorage,
 };
-use crate::{Checkpoint, CommitError, Label, StreamingSink};
+use crate::{AttemptId, Checkpoint, CommitError, StreamingSink};
 
 pub(super) const LOG: &str = "log";
 pub(super) const TARGET: &str = "target";
@@ -58,15 +58,15 @@ impl Stream {
             sink.write_tentative(at as u64, piece)?;
             at += piece.len();
         }
-        sink.commit_segment(&mark(number))
+        sink.commit_segment(&checkpoint(number))
     }
 
     /// Writes what is missing behind the sink's last commit, and publishes.
     pub(super) fn complete(&self, sink: &mut WalSink) -> Result<(), CommitError> {
         let from = match sink.last_commit()? {
             None => 0,
-            Some(mark) => {
-                let next = usize::from(mark.to_bytes()[0]) + 1;
+            Some(checkpoint) => {
+                let next = usize::from(checkpoint.to_bytes()[0]) + 1;
                 sink.resume_at(next as u64, self.segments[next - 1].end as u64)?;
                 next
             }
@@ -76,46 +76,51 @@ impl Stream {
     }
 }
 
-pub(super) fn mark(number: u8) -> Checkpoint {
+pub(super) fn checkpoint(number: u8) -> Checkpoint {
     Checkpoint::from_bytes([number; Checkpoint::LEN])
 }
 
-pub(super) fn label(text: &[u8]) -> Label {
-    Label::new(text).unwrap()
+pub(super) fn attempt_id(text: &[u8]) -> AttemptId {
+    AttemptId::new(text).unwrap()
 }
 
 /// A log that keeps its records at publish.
-pub(super) fn ready(shelf: &Shelf, text: &[u8]) -> WalSink {
-    match WalSink::open(shelf.storage(), OsStr::new(LOG), &label(text), AtPublish::Keep).unwrap() {
+pub(super) fn ready(mem_storage: &MemStorage, text: &[u8]) -> WalSink {
+    match WalSink::open(mem_storage.storage(), OsStr::new(LOG), &attempt_id(text), AtPublish::Keep).unwrap() {
         Opened::Ready(sink) => sink,
         Opened::Finished(_) => panic!("the log is finished"),
     }
 }
 
 /// A log that is replayed into [`TARGET`] at publish.
-pub(super) fn open(shelf: &Shelf) -> WalSink {
-    match try_open(shelf).unwrap() {
+pub(super) fn open(mem_storage: &MemStorage) -> WalSink {
+    match try_open(mem_storage).unwrap() {
         Opened::Ready(sink) => sink,
         Opened::Finished(_) => panic!("the log is finished"),
     }
 }
 
-pub(super) fn try_open(shelf: &Shelf) -> Result<Opened, super::super::WalError> {
-    if shelf.bytes(TARGET).is_none() {
-        shelf.put(TARGET, b"what was there before");
+pub(super) fn try_open(mem_storage: &MemStorage) -> Result<Opened, super::super::WalError> {
+    if mem_storage.bytes(TARGET).is_none() {
+        mem_storage.put(TARGET, b"what was there before");
     }
-    let target = FileTarget::new(shelf.storage(), OsStr::new(TARGET));
-    WalSink::open(shelf.storage(), OsStr::new(LOG), &label(b"label"), AtPublish::Replay(Box::new(target)))
+    let target = FileTarget::new(mem_storage.storage(), OsStr::new(TARGET));
+    WalSink::open(
+        mem_storage.storage(),
+        OsStr::new(LOG),
+        &attempt_id(b"label"),
+        AtPublish::Replay(Box::new(target)),
+    )
 }
 
 /// Replays a finished log into [`TARGET`], and gives what stands there.
-pub(super) fn finish(shelf: &Shelf) -> Vec<u8> {
-    match try_open(shelf).unwrap() {
+pub(super) fn finish(mem_storage: &MemStorage) -> Vec<u8> {
+    match try_open(mem_storage).unwrap() {
         Opened::Finished(finished) => finished.replay().unwrap(),
         Opened::Ready(_) => panic!("the log is not finished"),
     }
-    assert_eq!(shelf.bytes(LOG), None);
-    shelf.bytes(TARGET).unwrap()
+    assert_eq!(mem_storage.bytes(LOG), None);
+    mem_storage.bytes(TARGET).unwrap()
 }
 
 /// How far a log has got, as a reader sees it.
@@ -129,20 +134,20 @@ pub(super) enum Reached {
 }
 
 impl Reached {
-    pub(super) fn of(shelf: &Shelf) -> Reached {
-        let Some(reader) = Reader::open(shelf, OsStr::new(LOG)).unwrap() else { return Reached::NoLog };
+    pub(super) fn of(mem_storage: &MemStorage) -> Reached {
+        let Some(reader) = Reader::open(mem_storage, OsStr::new(LOG)).unwrap() else { return Reached::NoLog };
         match (reader.finished(), reader.last_commit()) {
             (Some(len), _) => Reached::Finish(len),
-            (None, Some(last)) => Reached::Commit(last.mark.to_bytes()[0]),
+            (None, Some(last)) => Reached::Commit(last.checkpoint.to_bytes()[0]),
             (None, None) => Reached::Nothing,
         }
     }
 }
 
 /// The committed bytes of a log.
-pub(super) fn committed(shelf: &Shelf) -> io::Result<Vec<u8>> {
+pub(super) fn committed(mem_storage: &MemStorage) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let reader = Reader::open(shelf, OsStr::new(LOG))?.ok_or(io::ErrorKind::NotFound)?;
+    let reader = Reader::open(mem_storage, OsStr::new(LOG))?.ok_or(io::ErrorKind::NotFound)?;
     reader.replay_with(|at, piece| {
         assert_eq!(at, bytes.len() as u64, "records follow one another");
         bytes.extend_from_slice(piece);

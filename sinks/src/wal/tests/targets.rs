@@ -14,15 +14,15 @@ use super::{
     super::{
         AtPublish, DeviceTarget, FileTarget, Opened, Reader, ReplayTarget, WalError, WalSink, remove_path,
     },
-    stream::{Stream, label},
+    stream::{Stream, attempt_id},
 };
 use crate::{
     CommitError, StreamingSink,
-    simulation::{Fault, Operation, SimulatedDisk, Watched},
+    simulation::{Fault, HookedStorage, Operation, SimulatedDisk},
 };
 
 fn restore(log: &Path, target: impl ReplayTarget + 'static, stream: &Stream) -> Result<(), CommitError> {
-    let opened = WalSink::open_path(log, &label(b""), AtPublish::Replay(Box::new(target))).unwrap();
+    let opened = WalSink::open_path(log, &attempt_id(b""), AtPublish::Replay(Box::new(target))).unwrap();
     let Opened::Ready(mut sink) = opened else { panic!("a fresh log is finished") };
     stream.complete(&mut sink)
 }
@@ -47,7 +47,7 @@ fn a_file_keeps_its_inode_its_mode_and_those_who_have_it_open() {
 
 /// A log with a commit in it.
 fn leave_a_log(log: &Path) {
-    let Opened::Ready(mut sink) = WalSink::open_path(log, &label(b""), AtPublish::Keep).unwrap() else {
+    let Opened::Ready(mut sink) = WalSink::open_path(log, &attempt_id(b""), AtPublish::Keep).unwrap() else {
         panic!("a fresh log is finished")
     };
     Stream::new().write(&mut sink, 0, 1).unwrap();
@@ -60,7 +60,7 @@ fn a_log_with_a_second_name_is_refused_and_left_as_it_is() {
     leave_a_log(&other);
     fs::hard_link(&other, &log).unwrap();
     let before = fs::read(&other).unwrap();
-    let opened = WalSink::open_path(&log, &label(b""), AtPublish::Keep);
+    let opened = WalSink::open_path(&log, &attempt_id(b""), AtPublish::Keep);
     assert!(matches!(opened, Err(WalError::Shared)), "{opened:?}");
     assert!(matches!(remove_path(&log), Err(WalError::Shared)));
     assert!(matches!(Reader::open_path(&log), Err(WalError::Shared)));
@@ -78,7 +78,7 @@ fn only_our_own_log_is_gone_on_with_whoever_may_make_files_in_the_directory() {
         let log = directory.path().join("log");
         leave_a_log(&log);
         std::os::unix::fs::lchown(&log, Some(65_534), None).unwrap();
-        match WalSink::open_path(&log, &label(b""), AtPublish::Keep) {
+        match WalSink::open_path(&log, &attempt_id(b""), AtPublish::Keep) {
             Err(WalError::SomeoneElses { owner: 65_534 }) => {}
             other => panic!("{mode:o}: {other:?}"),
         }
@@ -103,13 +103,13 @@ fn what_is_no_target_is_refused_before_the_stream_is_decided() {
 fn a_file_without_room_is_refused_before_the_stream_is_decided_and_the_log_goes_on() {
     let disk = SimulatedDisk::new();
     disk.put("file", b"old");
-    let full = Watched::new(Arc::new(disk.clone()), |call| {
+    let full = HookedStorage::new(Arc::new(disk.clone()), |call| {
         (call.operation == Operation::TakeRoom).then_some(Fault::NoSpace)
     });
     let stream = Stream::new();
     let open = |target| {
         let at_publish = AtPublish::Replay(Box::new(target));
-        WalSink::open(Arc::new(disk.clone()), OsStr::new("log"), &label(b""), at_publish).unwrap()
+        WalSink::open(Arc::new(disk.clone()), OsStr::new("log"), &attempt_id(b""), at_publish).unwrap()
     };
     let target = FileTarget::new(Arc::new(full), OsStr::new("file"));
     let Opened::Ready(mut sink) = open(target) else { panic!("a fresh log is finished") };

@@ -39,7 +39,7 @@ struct RowRecord {
     suite: Option<&'static str>,
     digest: Option<&'static str>,
     frame_len: Option<u32>,
-    ends: Option<&'static str>,
+    io_arg: Option<&'static str>,
     threads: usize,
     bytes: u64,
     seconds: f64,
@@ -89,16 +89,16 @@ impl<'a> Record<'a> {
     }
 
     fn new(measured: &Measured, busy: Option<&'a str>, advice: Option<AdviceRecord<'a>>) -> Record<'a> {
-        let ground = &measured.ground;
+        let volume = &measured.volume;
         let rows = |rows: &[Row]| rows.iter().map(RowRecord::new).collect();
         Record {
             event: "bench",
-            directory: Name::from(ground.directory.as_path()),
-            file_system: ground.file_system.as_ref().map(|found| FileSystemRecord {
+            directory: Name::from(volume.directory.as_path()),
+            file_system: volume.file_system.as_ref().map(|found| FileSystemRecord {
                 kind: found.kind.clone(),
                 mount_point: Name::from(found.mount_point.as_path()),
             }),
-            free: ground.free,
+            free: volume.free,
             load: measured.load.map(|load| load.0),
             file_len: measured.file_len,
             memory_len: measured.memory_len,
@@ -121,7 +121,7 @@ impl RowRecord {
             suite: None,
             digest: None,
             frame_len: None,
-            ends: None,
+            io_arg: None,
             threads: row.threads.get(),
             bytes: row.figure.bytes,
             seconds: row.figure.seconds,
@@ -131,11 +131,11 @@ impl RowRecord {
         match row.step {
             Step::Cipher(_, suite) => RowRecord { suite: Some(suite_name(suite)), ..record },
             Step::Digest(digest) => RowRecord { digest: Some(digest_name(digest)), ..record },
-            Step::Stream(_, ends, recipe) => RowRecord {
+            Step::Stream(_, io_arg, recipe) => RowRecord {
                 suite: Some(suite_name(recipe.suite)),
                 digest: Some(digest_name(recipe.digest)),
                 frame_len: Some(recipe.frame_len),
-                ends: Some(match ends {
+                io_arg: Some(match io_arg {
                     Ends::Memory => "memory",
                     Ends::Files => "files",
                 }),

@@ -21,7 +21,7 @@ pub(super) struct Sentences {
 impl Sentences {
     /// `memory` is the budget that was asked for, which the advice holds for.
     pub(super) fn new(measured: &Measured, advice: &Advice, memory: Option<usize>) -> Sentences {
-        let directory = Name::from(measured.ground.directory.as_path()).to_string();
+        let directory = Name::from(measured.volume.directory.as_path()).to_string();
         let threads = measured.threads.get();
         Sentences {
             sentences: [

@@ -12,7 +12,7 @@ use crate::{ByteCount, Error, ErrorKind};
 
 /// A directory, and what it is on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ground {
+pub struct Volume {
     /// The directory, without symbolic links.
     pub directory: PathBuf,
     /// Its file system, where the system tells.
@@ -39,12 +39,12 @@ pub(super) enum Medium {
     Device,
 }
 
-impl Ground {
+impl Volume {
     /// Looks at `directory`.
     ///
     /// # Errors
     /// It is not there, or no directory.
-    pub(super) fn look_at(directory: &Path) -> Result<Ground, Error> {
+    pub(super) fn look_at(directory: &Path) -> Result<Volume, Error> {
         let failed = |error| Error::io(format!("{} cannot be measured in", directory.display()), error);
         let directory = fs::canonicalize(directory).map_err(failed)?;
         if !fs::metadata(&directory).map_err(failed)?.is_dir() {
@@ -55,7 +55,7 @@ impl Ground {
         }
         let room = statvfs(&directory).map_err(|error| failed(error.into()))?;
         let file_system = mounts().and_then(|mounts| file_system_of(&directory, &mounts));
-        Ok(Ground { file_system, free: room.f_bavail.saturating_mul(room.f_frsize), directory })
+        Ok(Volume { file_system, free: room.f_bavail.saturating_mul(room.f_frsize), directory })
     }
 
     pub(super) fn medium(&self) -> Medium {
@@ -143,8 +143,8 @@ mod tests {
         let file = directory.path().join("file");
         fs::write(&file, b"").unwrap();
         for path in [file, directory.path().join("absent")] {
-            assert_eq!(Ground::look_at(&path).unwrap_err().kind(), ErrorKind::Io);
+            assert_eq!(Volume::look_at(&path).unwrap_err().kind(), ErrorKind::Io);
         }
-        assert!(Ground::look_at(directory.path()).is_ok());
+        assert!(Volume::look_at(directory.path()).is_ok());
     }
 }

@@ -30,7 +30,7 @@ impl Figure {
     }
 
     /// The middle one of `laps`, of which there is at least one.
-    fn median(mut laps: Vec<Lap>) -> Figure {
+    fn median(mut laps: Vec<Sample>) -> Figure {
         laps.sort_by(|one, other| one.seconds_a_byte().total_cmp(&other.seconds_a_byte()));
         let middle = laps[laps.len() / 2];
         Figure { bytes: middle.bytes, seconds: middle.seconds(), rounds: laps.len() }
@@ -39,37 +39,37 @@ impl Figure {
 
 /// Work that was done once.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Lap {
+pub(super) struct Sample {
     pub(super) bytes: u64,
     pub(super) took: Duration,
 }
 
-impl Lap {
+impl Sample {
     /// Times `work` on `bytes` bytes.
-    pub(super) fn of(bytes: u64, work: impl FnOnce() -> Result<(), Error>) -> Result<Lap, Error> {
+    pub(super) fn of(bytes: u64, work: impl FnOnce() -> Result<(), Error>) -> Result<Sample, Error> {
         let begun = Instant::now();
         work()?;
-        Ok(Lap { bytes, took: begun.elapsed() })
+        Ok(Sample { bytes, took: begun.elapsed() })
     }
 
     /// Repeats `work`, which tells its bytes, until `at_least` has passed.
     pub(super) fn repeat(
         at_least: Duration,
         mut work: impl FnMut() -> Result<u64, Error>,
-    ) -> Result<Lap, Error> {
+    ) -> Result<Sample, Error> {
         let begun = Instant::now();
         let mut bytes = 0;
         loop {
             bytes += work()?;
             let took = begun.elapsed();
             if took >= at_least {
-                return Ok(Lap { bytes, took });
+                return Ok(Sample { bytes, took });
             }
         }
     }
 
     /// Lets each of `workers` repeat its work on a thread of its own, all at the same time.
-    pub(super) fn together<W>(at_least: Duration, workers: Vec<W>) -> Result<Lap, Error>
+    pub(super) fn together<W>(at_least: Duration, workers: Vec<W>) -> Result<Sample, Error>
     where
         W: FnMut() -> Result<u64, Error> + Send,
     {
@@ -78,12 +78,12 @@ impl Lap {
         let run = |mut work: W| {
             work()?; // Touches its buffers.
             drop(gate.read());
-            Lap::repeat(at_least, work)
+            Sample::repeat(at_least, work)
         };
         let jobs = workers.into_iter().map(|worker| || run(worker));
-        let laps: Vec<Lap> = on_threads(jobs, || drop(closed))?;
+        let laps: Vec<Sample> = on_threads(jobs, || drop(closed))?;
         let took = laps.iter().map(|lap| lap.took).max().unwrap_or_default();
-        Ok(Lap { bytes: laps.iter().map(|lap| lap.bytes).sum(), took })
+        Ok(Sample { bytes: laps.iter().map(|lap| lap.bytes).sum(), took })
     }
 
     /// Never zero, on whatever clock.
@@ -112,10 +112,10 @@ pub(super) fn on_threads<T: Send>(
 }
 
 /// One way of doing one or more steps, a lap for each.
-pub(super) struct Way<'a> {
+pub(super) struct Variant<'a> {
     pub(super) steps: Vec<Step>,
     pub(super) threads: NonZeroUsize,
-    pub(super) run: Box<dyn FnMut() -> Result<Vec<Lap>, Error> + 'a>,
+    pub(super) run: Box<dyn FnMut() -> Result<Vec<Sample>, Error> + 'a>,
 }
 
 /// How much is done for a figure.
@@ -140,12 +140,12 @@ impl Effort {
 
 /// Rounds of all `ways` in turn. The first round warms caches and disks, and counts only where there is no other.
 pub(super) fn in_turn(
-    mut ways: Vec<Way<'_>>,
+    mut ways: Vec<Variant<'_>>,
     effort: Effort,
     cancel: &CancelToken,
 ) -> Result<Vec<Row>, Error> {
     let begun = Instant::now();
-    let mut laps: Vec<Vec<Vec<Lap>>> = ways.iter().map(|way| vec![Vec::new(); way.steps.len()]).collect();
+    let mut laps: Vec<Vec<Vec<Sample>>> = ways.iter().map(|way| vec![Vec::new(); way.steps.len()]).collect();
     for round in 0..effort.rounds {
         if round > 0 && begun.elapsed() >= effort.limit {
             break;
@@ -179,14 +179,14 @@ const LAP_QUICK: Duration = Duration::from_millis(15);
 mod tests {
     use super::*;
 
-    fn lap(bytes: u64, millis: u64) -> Lap {
-        Lap { bytes, took: Duration::from_millis(millis) }
+    fn lap(bytes: u64, millis: u64) -> Sample {
+        Sample { bytes, took: Duration::from_millis(millis) }
     }
 
-    fn rows_of(laps: Vec<Lap>, rounds: usize, limit: Duration) -> Vec<Row> {
+    fn rows_of(laps: Vec<Sample>, rounds: usize, limit: Duration) -> Vec<Row> {
         let mut laps = laps.into_iter();
         let run = move || Ok(vec![laps.next().unwrap()]);
-        let way = Way { steps: vec![Step::CopyMemory], threads: NonZeroUsize::MIN, run: Box::new(run) };
+        let way = Variant { steps: vec![Step::CopyMemory], threads: NonZeroUsize::MIN, run: Box::new(run) };
         in_turn(vec![way], Effort { rounds, limit, lap: LAP }, &CancelToken::new()).unwrap()
     }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn workers_add_their_bytes_up_and_all_have_worked() {
         let worker = || || Ok(7);
-        let lap = Lap::together(Duration::ZERO, vec![worker(), worker(), worker()]).unwrap();
+        let lap = Sample::together(Duration::ZERO, vec![worker(), worker(), worker()]).unwrap();
         assert_eq!(lap.bytes, 21);
     }
 
@@ -221,6 +221,6 @@ mod tests {
     fn a_worker_that_fails_is_an_error_and_holds_nobody() {
         let workers: Vec<Box<dyn FnMut() -> Result<u64, Error> + Send>> =
             vec![Box::new(|| Ok(7)), Box::new(|| Err(cancelled()))];
-        assert!(Lap::together(Duration::ZERO, workers).is_err());
+        assert!(Sample::together(Duration::ZERO, workers).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io};
 /// The ranges written so far, and the sink's state of life. One lock around it serves writers on all threads; it is
 /// held for the bookkeeping of a write and never across the write itself.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct WrittenRanges {
     state: State,
     /// Start to end of each range. Ranges neither overlap nor touch: runs that arrive nearly in order keep this to
     /// about as many entries as there are writers.
@@ -14,7 +14,7 @@ pub(crate) struct Ledger {
     len_max: u64,
 }
 
-impl Ledger {
+impl WrittenRanges {
     /// Ranges that may stand apart from each other. Writers that leave more gaps than this are not writing a stream.
     pub(crate) const RANGES_MAX: usize = 65_536;
 
@@ -152,8 +152,8 @@ enum State {
 mod tests {
     use super::*;
 
-    fn ledger() -> Ledger {
-        Ledger::new(u64::MAX)
+    fn written() -> WrittenRanges {
+        WrittenRanges::new(u64::MAX)
     }
 
     #[test]
@@ -165,14 +165,14 @@ mod tests {
             for b in (0..4).filter(|b| *b != a) {
                 for c in (0..4).filter(|c| *c != a && *c != b) {
                     let d = 6 - a - b - c;
-                    let mut ledger = ledger();
+                    let mut written = written();
                     for part in [a, b, c] {
-                        ledger.claim(parts[part].0, parts[part].1).unwrap();
+                        written.claim(parts[part].0, parts[part].1).unwrap();
                     }
-                    assert!(ledger.check_complete(11).is_err(), "{a}{b}{c} leaves a hole");
-                    ledger.claim(parts[d].0, parts[d].1).unwrap();
-                    ledger.check_complete(11).unwrap();
-                    assert_eq!(ledger.ranges.len(), 1);
+                    assert!(written.check_complete(11).is_err(), "{a}{b}{c} leaves a hole");
+                    written.claim(parts[d].0, parts[d].1).unwrap();
+                    written.check_complete(11).unwrap();
+                    assert_eq!(written.ranges.len(), 1);
                     orders += 1;
                 }
             }
@@ -183,91 +183,91 @@ mod tests {
     #[test]
     fn a_byte_written_twice_is_refused_wherever_the_ranges_meet() {
         for (at, len) in [(10, 1), (5, 6), (19, 1), (19, 9), (12, 3), (5, 30), (10, 10)] {
-            let mut ledger = ledger();
-            ledger.claim(10, 10).unwrap();
-            assert!(ledger.claim(at, len).is_err(), "{at}+{len}");
+            let mut written = written();
+            written.claim(10, 10).unwrap();
+            assert!(written.claim(at, len).is_err(), "{at}+{len}");
         }
-        let mut ledger = ledger();
-        ledger.claim(10, 10).unwrap();
-        ledger.claim(5, 5).unwrap();
-        ledger.claim(20, 5).unwrap();
-        ledger.claim(15, 0).unwrap();
+        let mut written = written();
+        written.claim(10, 10).unwrap();
+        written.claim(5, 5).unwrap();
+        written.claim(20, 5).unwrap();
+        written.claim(15, 0).unwrap();
     }
 
     #[test]
     fn it_is_whole_up_to_the_first_gap() {
-        let mut ledger = ledger();
+        let mut written = written();
         for (at, len, whole_to) in [(5, 5, 0), (0, 2, 2), (3, 2, 2), (2, 1, 10), (10, 1, 11)] {
-            ledger.claim(at, len).unwrap();
-            assert_eq!(ledger.whole_to(), whole_to);
+            written.claim(at, len).unwrap();
+            assert_eq!(written.whole_to(), whole_to);
         }
     }
 
     #[test]
     fn only_the_exact_length_is_complete() {
-        let mut ledger = ledger();
-        ledger.check_complete(0).unwrap();
-        ledger.claim(0, 8).unwrap();
-        ledger.check_complete(8).unwrap();
+        let mut written = written();
+        written.check_complete(0).unwrap();
+        written.claim(0, 8).unwrap();
+        written.check_complete(8).unwrap();
         for len in [0, 7, 9, u64::MAX] {
-            assert!(ledger.check_complete(len).is_err(), "{len}");
+            assert!(written.check_complete(len).is_err(), "{len}");
         }
     }
 
     #[test]
     fn a_cut_forgets_what_lies_behind_it_and_lets_it_be_written_again() {
         for at in 0..=12_u64 {
-            let mut ledger = ledger();
-            ledger.claim(0, 8).unwrap();
-            ledger.claim(10, 2).unwrap();
-            ledger.cut(at);
-            assert!(ledger.check_complete(12).is_err() || at > 12);
-            ledger.cut(8.min(at));
-            ledger.check_complete(at.min(8)).unwrap();
-            ledger.claim(at.min(8), 4).unwrap();
-            ledger.check_complete(at.min(8) + 4).unwrap();
+            let mut written = written();
+            written.claim(0, 8).unwrap();
+            written.claim(10, 2).unwrap();
+            written.cut(at);
+            assert!(written.check_complete(12).is_err() || at > 12);
+            written.cut(8.min(at));
+            written.check_complete(at.min(8)).unwrap();
+            written.claim(at.min(8), 4).unwrap();
+            written.check_complete(at.min(8) + 4).unwrap();
         }
     }
 
     #[test]
     fn bytes_that_are_kept_count_as_written_and_only_at_the_start() {
         for end in [0, 1, 8] {
-            let mut ledger = Ledger::new(8);
-            ledger.keep(end).unwrap();
-            ledger.check_complete(end).unwrap();
-            assert!(ledger.claim(0, 8).is_err() || end == 0);
+            let mut written = WrittenRanges::new(8);
+            written.keep(end).unwrap();
+            written.check_complete(end).unwrap();
+            assert!(written.claim(0, 8).is_err() || end == 0);
         }
-        let mut ledger = Ledger::new(8);
-        assert!(ledger.keep(9).is_err());
-        ledger.claim(7, 1).unwrap();
-        assert!(ledger.keep(1).is_err());
+        let mut written = WrittenRanges::new(8);
+        assert!(written.keep(9).is_err());
+        written.claim(7, 1).unwrap();
+        assert!(written.keep(1).is_err());
     }
 
     #[test]
     fn limits_and_overflow_are_errors() {
-        let mut ledger = Ledger::new(100);
-        ledger.claim(90, 10).unwrap();
-        assert_eq!(ledger.claim(100, 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(ledger.claim(u64::MAX, 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let mut written = WrittenRanges::new(100);
+        written.claim(90, 10).unwrap();
+        assert_eq!(written.claim(100, 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(written.claim(u64::MAX, 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]
     fn writers_that_leave_too_many_gaps_are_stopped() {
-        let mut ledger = ledger();
-        let most = Ledger::RANGES_MAX as u64;
+        let mut written = written();
+        let most = WrittenRanges::RANGES_MAX as u64;
         for gap in 0..most {
-            ledger.claim(gap * 2, 1).unwrap();
+            written.claim(gap * 2, 1).unwrap();
         }
-        assert!(ledger.claim(most * 2, 1).is_err());
+        assert!(written.claim(most * 2, 1).is_err());
     }
 
     #[test]
     fn nothing_follows_a_failure_or_a_close() {
-        let mut failed = ledger();
+        let mut failed = written();
         failed.fail();
         assert!(failed.claim(0, 1).is_err());
         assert!(failed.check_complete(0).is_err());
-        let mut closed = ledger();
+        let mut closed = written();
         assert_eq!(closed.close(), Closing::First);
         closed.fail();
         assert_eq!(closed.close(), Closing::Again);

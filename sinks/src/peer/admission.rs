@@ -29,7 +29,7 @@ pub(super) struct Newcomer {
 }
 
 /// The place before the receiver, for one.
-pub(super) struct Floor {
+pub(super) struct Admission {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -81,8 +81,8 @@ pub(super) enum Over {
     Epoch(io::Error),
 }
 
-impl Floor {
-    pub(super) fn new(epochs: EpochFile) -> Floor {
+impl Admission {
+    pub(super) fn new(epochs: EpochFile) -> Admission {
         let state = State {
             epochs,
             waiting: None,
@@ -92,7 +92,7 @@ impl Floor {
             published: Published::No,
             over: None,
         };
-        Floor { state: Mutex::new(state), changed: Condvar::new() }
+        Admission { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Notes a greeting, which ends when the floor is closed. Where there are many, the oldest that has not said all makes

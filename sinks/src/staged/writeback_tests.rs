@@ -4,12 +4,12 @@
 use std::{ffi::OsStr, fs};
 
 use super::{
-    resume_tests::{SEGMENT_LEN, fresh, interrupted, label, mark, resumable},
-    rig::Rig,
+    attempts::{SEGMENT_LEN, attempt_id, checkpoint, fresh, interrupted, resumable},
+    faulty::FaultyStorage,
     *,
 };
 
-const PIECE: u64 = Ahead::PIECE_LEN;
+const PIECE: u64 = Writeback::PIECE_LEN;
 
 fn piece() -> Vec<u8> {
     (0..PIECE).map(|i| (i % 251) as u8).collect()
@@ -17,24 +17,25 @@ fn piece() -> Vec<u8> {
 
 fn write_and_commit(sink: &mut StagedFile, at: u64) {
     sink.positioned().unwrap().write_at(at, &piece()).unwrap();
-    sink.commit_segment(&mark(0)).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
 }
 
-fn open(rig: &Arc<Rig>) -> Opened {
-    StagedFile::open_in(rig.clone(), OsStr::new("target"), &StageOptions::default(), &label()).unwrap()
+fn open(faulty: &Arc<FaultyStorage>) -> Opened {
+    StagedFile::open_in(faulty.clone(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
+        .unwrap()
 }
 
 #[test]
 fn a_stream_is_put_on_its_way_a_piece_behind_its_whole_part_and_arrives_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
+    let faulty = FaultyStorage::over(directory.path());
     let options = StageOptions::default();
-    let mut sink = StagedFile::create_in(rig.clone(), OsStr::new("target"), &options).unwrap();
+    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
     for number in [0, 1, 3, 2] {
         write_and_commit(&mut sink, number * PIECE);
     }
     sink.publish(4 * PIECE).unwrap();
-    assert_eq!(rig.sent(), [(0, PIECE), (PIECE, 2 * PIECE)]);
+    assert_eq!(faulty.sent(), [(0, PIECE), (PIECE, 2 * PIECE)]);
     assert!(fs::read(directory.path().join("target")).unwrap() == piece().repeat(4));
 }
 
@@ -42,27 +43,27 @@ fn a_stream_is_put_on_its_way_a_piece_behind_its_whole_part_and_arrives_whole() 
 fn an_attempt_that_goes_on_puts_on_its_way_what_is_new_and_not_what_a_sync_has_covered() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 1);
-    let rig = Rig::over(directory.path());
-    let mut sink = resumable(open(&rig));
+    let faulty = FaultyStorage::over(directory.path());
+    let mut sink = resumable(open(&faulty));
     let start = SEGMENT_LEN as u64;
     sink.resume_at(1, start).unwrap();
     write_and_commit(&mut sink, start);
     write_and_commit(&mut sink, start + PIECE);
-    assert_eq!(rig.sent(), [(start, PIECE)]);
-    sink.durability().unwrap().make_durable(&mark(0)).unwrap();
+    assert_eq!(faulty.sent(), [(start, PIECE)]);
+    sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
     write_and_commit(&mut sink, start + 2 * PIECE);
     write_and_commit(&mut sink, start + 3 * PIECE);
-    assert_eq!(rig.sent(), [(start, PIECE), (start + 2 * PIECE, PIECE)]);
+    assert_eq!(faulty.sent(), [(start, PIECE), (start + 2 * PIECE, PIECE)]);
 }
 
 #[test]
 fn where_each_segment_is_synced_all_of_them_stay_in_memory() {
     let directory = tempfile::tempdir().unwrap();
-    let rig = Rig::over(directory.path());
-    let mut sink = fresh(open(&rig));
+    let faulty = FaultyStorage::over(directory.path());
+    let mut sink = fresh(open(&faulty));
     for number in 0..4 {
         write_and_commit(&mut sink, number * PIECE);
-        sink.durability().unwrap().make_durable(&mark(0)).unwrap();
+        sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
     }
-    assert_eq!(rig.sent(), []);
+    assert_eq!(faulty.sent(), []);
 }

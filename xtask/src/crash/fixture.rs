@@ -22,7 +22,7 @@ pub(crate) enum Holds {
 }
 
 /// A folder with a sealed stream, and the program that restores it.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) program: PathBuf,
     /// Of the target and its siblings alone.
     pub(crate) folder: PathBuf,
@@ -32,9 +32,14 @@ pub(crate) struct Scene {
     options: Vec<String>,
 }
 
-impl Scene {
+impl Fixture {
     /// Seals `segments` segments, the last of them shorter, in a scratch folder of this name.
-    pub(crate) fn new(program: &Path, name: &str, segments: usize, before: Before) -> Result<Scene, String> {
+    pub(crate) fn new(
+        program: &Path,
+        name: &str,
+        segments: usize,
+        before: Before,
+    ) -> Result<Fixture, String> {
         let scratch = Scratch::new(name)?;
         let folder = scratch.path.join("out");
         let plaintext = plaintext(segments * SEGMENT_LEN - SEGMENT_LEN / 3);
@@ -42,24 +47,24 @@ impl Scene {
             .and_then(|()| fs::write(scratch.path.join("key"), [7; 32]))
             .and_then(|()| fs::write(scratch.path.join("plain"), &plaintext));
         written.map_err(|error| format!("cannot write into {}: {error}", scratch.path.display()))?;
-        let scene =
-            Scene { program: program.into(), folder, scratch, plaintext, before, options: Vec::new() };
-        let ended = scene.command(&scene.seal_arguments()).output();
+        let fixture =
+            Fixture { program: program.into(), folder, scratch, plaintext, before, options: Vec::new() };
+        let ended = fixture.command(&fixture.seal_arguments()).output();
         match ended {
-            Ok(output) if output.status.success() => Ok(scene),
+            Ok(output) if output.status.success() => Ok(fixture),
             Ok(output) => Err(format!("cannot seal: {}", String::from_utf8_lossy(&output.stderr))),
             Err(error) => Err(format!("cannot start {}: {error}", program.display())),
         }
     }
 
     /// The same, with further options of `restore`.
-    pub(crate) fn with_options(mut self, options: &[&str]) -> Scene {
+    pub(crate) fn with_options(mut self, options: &[&str]) -> Fixture {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self
     }
 
     /// Restores into another folder.
-    pub(crate) fn into_folder(mut self, folder: PathBuf) -> Scene {
+    pub(crate) fn into_folder(mut self, folder: PathBuf) -> Fixture {
         self.folder = folder;
         self
     }

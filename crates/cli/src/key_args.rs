@@ -6,8 +6,8 @@ use std::path::Path;
 use cofferdam::peer::PresharedKey;
 use cofferdam::{Identities, KeyError, Recipients, WrappingKey};
 
-use crate::ends::End;
 use crate::failure::Failure;
+use crate::io_arg::End;
 use crate::key_file::{IDENTITY, KeyFile, PASSPHRASE_FILE, RECIPIENTS};
 use crate::named_files::NamedFiles;
 use crate::passphrase;

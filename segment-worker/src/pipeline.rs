@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use sinks::{StreamingSink, Visibility};
 
+use crate::driver::SinkDriver;
 use crate::durability::SyncThread;
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Run, SegmentPlan};
-use crate::flight::{Closed, Flight, InFlight};
 use crate::guard::Guard;
 use crate::job::{Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
-use crate::outlet::Outlet;
+use crate::pending::{Closed, InFlight, PendingSegment};
 use crate::proof::{Complete, Verified};
 use crate::sequencer::{OpenedRun, Sequencer};
-use crate::settings::{Committed, Demand, Executor, Settings};
+use crate::settings::{BufferNeeds, Committed, Executor, Settings};
 use crate::sync::mailbox::Mailbox;
 use crate::{Buffers, CancelToken};
 
 /// What an orchestrator does next.
-pub(crate) enum Turn {
+pub(crate) enum NextAction {
     /// Ask the feed; credit for a run is there.
     Feed,
     /// Wait for a result; one is due.
@@ -33,15 +33,15 @@ pub(crate) enum Turn {
 }
 
 /// One stream under way, from its reservation to its publish. Dropped before that, it stops what is out and waits for it.
-pub(crate) struct Line<'a, S: StreamingSink, C> {
-    pub(crate) outlet: Outlet<'a, S>,
+pub(crate) struct Pipeline<'a, S: StreamingSink, C> {
+    pub(crate) driver: SinkDriver<'a, S>,
     pub(crate) buffers: Buffers,
     work: Work,
     executor: Executor<'a>,
     run_len: usize,
     frame_len: u32,
     holds: bool,
-    flights: VecDeque<InFlight<C>>,
+    in_flight: VecDeque<InFlight<C>>,
     mailbox: Arc<Mailbox<Outcome>>,
     outstanding: usize,
     outstanding_max: usize,
@@ -51,31 +51,32 @@ pub(crate) struct Line<'a, S: StreamingSink, C> {
     inline: bool,
 }
 
-impl<'a, S: StreamingSink, C> Line<'a, S, C> {
+impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
     /// Takes the stream's minimum from the budget, waiting for it while holding nothing. The stream goes on at `start`.
     pub(crate) fn new<E>(
         sink: S,
         settings: Settings<'a>,
         work: Work,
         start: Committed,
-    ) -> Result<Line<'a, S, C>, StreamError<E>> {
+    ) -> Result<Pipeline<'a, S, C>, StreamError<E>> {
         assert!(start.durable_len <= start.sink_len, "what is durable has committed");
         let guard = Guard::new(sink, start.segments);
-        let visibility = if work == Work::Seal { Visibility::Private } else { guard.profile().visibility };
+        let visibility =
+            if work == Work::Seal { Visibility::Private } else { guard.capabilities().visibility };
         let holds = settings.release.holds(settings.frame_len, visibility) && work == Work::Open;
         // A held segment must not be written by its jobs, wherever the sink could take it.
         let positioned = if holds { None } else { guard.positioned() };
         let pool = settings.executor.pool();
         let on_pool = pool.filter(|pool| pool.is_current());
         let caller = on_pool.map_or(Caller::Elsewhere, Caller::OnPool);
-        let own = guard.profile().reserve_bytes;
+        let own = guard.capabilities().reserve_bytes;
         let lease = reserve(&settings, holds, own, caller)?;
-        let Settings { executor, budget, durability, cancel, demand, frame_len, mark, observe, .. } =
+        let Settings { executor, budget, durability, cancel, demand, frame_len, checkpoint, observe, .. } =
             settings;
         let sync = SyncThread::start(guard.durability(), durability, &start, cancel);
         let sync = sync.map_err(StreamError::NoThread)?;
-        Ok(Line {
-            outlet: Outlet { committed: start, guard, positioned, sync, cancel, mark, observe },
+        Ok(Pipeline {
+            driver: SinkDriver { committed: start, guard, positioned, sync, cancel, checkpoint, observe },
             buffers: Buffers::new(demand.run_len, budget),
             inline: pool.is_none() || on_pool.is_some(),
             outstanding_max: executor.runs_at_once(),
@@ -84,7 +85,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
             run_len: demand.run_len,
             frame_len,
             holds,
-            flights: VecDeque::new(),
+            in_flight: VecDeque::new(),
             mailbox: Arc::new(Mailbox::new()),
             outstanding: 0,
             lease,
@@ -94,39 +95,43 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     }
 
     /// Takes in what jobs have left, then says what to do. `fed` says that the feed has no more.
-    pub(crate) fn turn<E>(&mut self, fed: bool, credit: &mut Credit) -> Result<Turn, StreamError<E>> {
-        self.outlet.report()?;
+    pub(crate) fn next_action<E>(
+        &mut self,
+        fed: bool,
+        credit: &mut Credit,
+    ) -> Result<NextAction, StreamError<E>> {
+        self.driver.report()?;
         if self.failed.is_some() {
-            return Ok(Turn::Failed);
+            return Ok(NextAction::Failed);
         }
-        let room = self.flights.len() < SEGMENTS_IN_FLIGHT_MAX && self.outstanding < self.outstanding_max;
+        let room = self.in_flight.len() < SEGMENTS_IN_FLIGHT_MAX && self.outstanding < self.outstanding_max;
         if !fed && room && (credit.taken || self.take_credit(credit)) {
-            return Ok(Turn::Feed);
+            return Ok(NextAction::Feed);
         }
         if self.outstanding > 0 {
-            return Ok(Turn::Wait);
+            return Ok(NextAction::Wait);
         }
         assert!(
-            fed || self.flights.is_empty(),
+            fed || self.in_flight.is_empty(),
             "with nothing outstanding, the minimum pays for the next run"
         );
-        Ok(Turn::Idle)
+        Ok(NextAction::Idle)
     }
 
     /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
     pub(crate) fn begin<E>(&mut self, plan: SegmentPlan) -> Result<(), StreamError<E>> {
         let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
-        self.outlet.look()?;
-        if index.0 != self.outlet.committed.segments + self.flights.len() as u64 {
+        self.driver.check()?;
+        if index.0 != self.driver.committed.segments + self.in_flight.len() as u64 {
             return Err(StreamError::Segment { segment: index, fault: SegmentFault::Chain });
         }
-        if self.outlet.positioned.is_some() {
-            self.outlet.write(index, sink_offset, &head)?;
+        if self.driver.positioned.is_some() {
+            self.driver.write(index, sink_offset, &head)?;
         }
         let sequencer = Sequencer::new(index, digest, self.frame_len);
         let frames_end = sink_offset + head.len() as u64;
-        let flight = Flight { index, worker, frames_end, sink_offset, head, held: Vec::new() };
-        self.flights.push_back(InFlight { flight, sequencer, outstanding: 0, closing: None, lost: false });
+        let pending = PendingSegment { index, worker, frames_end, sink_offset, head, held: Vec::new() };
+        self.in_flight.push_back(InFlight { pending, sequencer, outstanding: 0, closing: None, lost: false });
         Ok(())
     }
 
@@ -134,29 +139,29 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     pub(crate) fn submit(&mut self, run: Run, credit: &mut Credit) {
         assert!(std::mem::take(&mut credit.taken), "a run is paid for before it is read");
         assert!(run.input_len.max(run.output_len) <= self.run_len, "a run fits its buffers");
-        let last = self.flights.back_mut().expect("a run belongs to a segment");
+        let last = self.in_flight.back_mut().expect("a run belongs to a segment");
         last.outstanding += 1;
-        last.flight.frames_end = run.sink_offset + run.output_len as u64;
+        last.pending.frames_end = run.sink_offset + run.output_len as u64;
         self.outstanding += 1;
         let job = Job {
-            segment: last.flight.index,
-            worker: last.flight.worker.clone(),
+            segment: last.pending.index,
+            worker: last.pending.worker.clone(),
             run,
             work: self.work,
-            sink: self.outlet.positioned.clone(),
+            sink: self.driver.positioned.clone(),
             buffers: self.buffers.clone(),
-            stops: [self.outlet.cancel.clone(), self.abort.clone()],
+            stops: [self.driver.cancel.clone(), self.abort.clone()],
         };
         let mailbox = self.mailbox.clone();
         match self.executor.pool() {
-            Some(pool) if !self.inline => pool.leave(move || mailbox.post(job.perform())),
+            Some(pool) if !self.inline => pool.queue(move || mailbox.post(job.perform())),
             _ => mailbox.post(job.perform()),
         }
     }
 
     /// The segment that began last has all its runs.
     pub(crate) fn close(&mut self, closing: C) {
-        self.flights.back_mut().expect("a close belongs to a segment").closing = Some(closing);
+        self.in_flight.back_mut().expect("a close belongs to a segment").closing = Some(closing);
     }
 
     /// Takes in the results that are there.
@@ -180,30 +185,30 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// Does a job of this stream that no thread has begun, where this thread may.
     fn does_one(&self) -> bool {
-        matches!(self.executor, Executor::PoolAndCaller(pool) if pool.do_one())
+        matches!(self.executor, Executor::PoolAndCaller(pool) if pool.try_run_one())
     }
 
     /// The oldest segment, if all of it is there.
     pub(crate) fn pop_closed(&mut self) -> Option<Closed<C>> {
-        let front = self.flights.front_mut().filter(|front| front.outstanding == 0 && !front.lost)?;
+        let front = self.in_flight.front_mut().filter(|front| front.outstanding == 0 && !front.lost)?;
         let closing = front.closing.take()?;
-        let InFlight { flight, sequencer, .. } = self.flights.pop_front()?;
-        Some(Closed { flight, sequencer, closing })
+        let InFlight { pending, sequencer, .. } = self.in_flight.pop_front()?;
+        Some(Closed { pending, sequencer, closing })
     }
 
     /// Commits a segment on its proof: what is held goes out first, then `tail`. The next one's bytes may follow.
     pub(crate) fn commit<E>(
         &mut self,
-        mut flight: Flight,
+        mut pending: PendingSegment,
         proof: Verified,
         tail: &[u8],
         after: Committed,
     ) -> Result<(), StreamError<E>> {
-        if self.outlet.positioned.is_none() {
-            self.write_out(&mut flight)?;
+        if self.driver.positioned.is_none() {
+            self.write_out(&mut pending)?;
         }
-        self.outlet.write(flight.index, flight.frames_end, tail)?;
-        self.outlet.commit(proof, after)?;
+        self.driver.write(pending.index, pending.frames_end, tail)?;
+        self.driver.commit(proof, after)?;
         // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
         // there may be none due.
         self.emit()
@@ -211,13 +216,13 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// Whether every segment that has begun has committed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.flights.is_empty()
+        self.in_flight.is_empty()
     }
 
     /// Publishes the whole. Nothing is in flight any more.
     pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
-        assert!(self.outstanding == 0 && self.flights.is_empty(), "all segments have committed");
-        self.outlet.publish(proof)
+        assert!(self.outstanding == 0 && self.in_flight.is_empty(), "all segments have committed");
+        self.driver.publish(proof)
     }
 
     /// Takes in everything that is out.
@@ -240,8 +245,8 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     fn take_in<E>(&mut self, outcome: Outcome) -> Result<(), StreamError<E>> {
         let segment = outcome.segment;
-        let base = self.flights.front().expect("a result belongs to a segment in flight").flight.index.0;
-        let owner = &mut self.flights[(segment.0 - base) as usize];
+        let base = self.in_flight.front().expect("a result belongs to a segment in flight").pending.index.0;
+        let owner = &mut self.in_flight[(segment.0 - base) as usize];
         owner.outstanding -= 1;
         self.outstanding -= 1;
         let run = match outcome {
@@ -271,29 +276,29 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
 
     /// Puts in order what has arrived; in ordered mode the oldest segment's goes to the sink unless it is held.
     fn emit<E>(&mut self) -> Result<(), StreamError<E>> {
-        for InFlight { flight, sequencer, .. } in &mut self.flights {
-            let segment = flight.index;
+        for InFlight { pending, sequencer, .. } in &mut self.in_flight {
+            let segment = pending.index;
             let fault = |fault| StreamError::Segment { segment, fault };
             while let Some(OpenedRun { output, .. }) = sequencer.pop().map_err(fault)? {
-                flight.held.extend(output);
+                pending.held.extend(output);
             }
         }
-        if self.holds || self.outlet.positioned.is_some() {
+        if self.holds || self.driver.positioned.is_some() {
             return Ok(());
         }
-        let Some(mut front) = self.flights.pop_front() else { return Ok(()) };
-        let written = self.write_out(&mut front.flight);
-        self.flights.push_front(front);
+        let Some(mut front) = self.in_flight.pop_front() else { return Ok(()) };
+        let written = self.write_out(&mut front.pending);
+        self.in_flight.push_front(front);
         written
     }
 
     /// Ordered mode: writes what of the oldest segment is in order.
-    fn write_out<E>(&mut self, flight: &mut Flight) -> Result<(), StreamError<E>> {
-        let segment = flight.index;
-        self.outlet.begin(segment, flight.sink_offset)?;
-        self.outlet.write(segment, flight.sink_offset, &std::mem::take(&mut flight.head))?;
-        for output in flight.held.drain(..) {
-            self.outlet.write(segment, output.sink_offset, &output.buffer[..output.len])?;
+    fn write_out<E>(&mut self, pending: &mut PendingSegment) -> Result<(), StreamError<E>> {
+        let segment = pending.index;
+        self.driver.begin(segment, pending.sink_offset)?;
+        self.driver.write(segment, pending.sink_offset, &std::mem::take(&mut pending.head))?;
+        for output in pending.held.drain(..) {
+            self.driver.write(segment, output.sink_offset, &output.buffer[..output.len])?;
             drop(output);
             self.lease.give(self.run_len);
         }
@@ -301,7 +306,7 @@ impl<'a, S: StreamingSink, C> Line<'a, S, C> {
     }
 }
 
-impl<S: StreamingSink, C> Drop for Line<'_, S, C> {
+impl<S: StreamingSink, C> Drop for Pipeline<'_, S, C> {
     /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for, then the
     /// outlet waits for a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
@@ -326,7 +331,7 @@ fn reserve<E>(
     own: usize,
     caller: Caller<'_>,
 ) -> Result<Lease, StreamError<E>> {
-    let Demand { run_len, runs_per_segment } = settings.demand;
+    let BufferNeeds { run_len, runs_per_segment } = settings.demand;
     let held = if holds { run_len.saturating_mul(runs_per_segment) } else { 0 };
     let needed = held.saturating_add(run_len.saturating_mul(2)).saturating_add(own);
     let total = settings.budget.total();

@@ -13,8 +13,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Likeness, retried};
-use crate::Existing;
+use super::{CopiedMetadata, retried};
+use crate::IfExists;
 
 /// Makes `staging` look like the file at `target` that it is about to replace, or says how a new one looks.
 ///
@@ -23,12 +23,12 @@ use crate::Existing;
 pub(super) fn apply(
     directory: &OwnedFd,
     target: &OsStr,
-    existing: Existing,
+    if_exists: IfExists,
     staging: &File,
-) -> io::Result<Likeness> {
-    let replaced = match existing {
-        Existing::Refuse => None,
-        Existing::Replace => Replaced::find(directory, target)?,
+) -> io::Result<CopiedMetadata> {
+    let replaced = match if_exists {
+        IfExists::Refuse => None,
+        IfExists::Replace => Replaced::find(directory, target)?,
     };
     match replaced {
         // Asked again, of the file that is the model: another one may have come to the name since the attempt began.
@@ -40,7 +40,7 @@ pub(super) fn apply(
             Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
         }
         Some(replaced) => replaced.apply(staging),
-        None => Ok(Likeness::New { mode: (Mode::from_raw_mode(0o666) - umask()).as_raw_mode() }),
+        None => Ok(CopiedMetadata::New { mode: (Mode::from_raw_mode(0o666) - umask()).as_raw_mode() }),
     }
 }
 
@@ -83,15 +83,15 @@ impl Replaced {
     }
 
     /// Owner first, because a change of owner clears mode bits; mode last, because an ACL sets some.
-    fn apply(&self, staging: &File) -> io::Result<Likeness> {
+    fn apply(&self, staging: &File) -> io::Result<CopiedMetadata> {
         let group = self.give_owner(staging)?;
         if let Some(file) = &self.file {
             copy_attributes(file, staging, group)?;
         }
         let mode = Mode::from_raw_mode(self.stat.st_mode);
         match fchmod(staging, without_lost_rights(mode, group)) {
-            Ok(()) => Ok(Likeness::Taken),
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Likeness::WithoutMode),
+            Ok(()) => Ok(CopiedMetadata::Taken),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(CopiedMetadata::WithoutMode),
             Err(error) => Err(error.into()),
         }
     }

@@ -15,7 +15,7 @@ use crate::envelope::Envelope;
 use crate::index::{Walk, read_array};
 
 /// A sealed stream whose records lie still.
-pub(crate) struct PlacedFeed<'a> {
+pub(crate) struct SeekableFeed<'a> {
     walk: Walk<'a>,
     place: Arc<dyn segment_worker::ReadAt>,
     frames_per_run: u32,
@@ -30,15 +30,15 @@ struct OpenSegment {
     frames_done: u32,
 }
 
-impl<'a> PlacedFeed<'a> {
+impl<'a> SeekableFeed<'a> {
     /// The segments that `walk` has not passed yet. `chain` is the chain value before them.
     pub(crate) fn new(
         walk: Walk<'a>,
         chain: ChainValue,
         frames_per_run: u32,
         expected: Option<ChainValue>,
-    ) -> PlacedFeed<'a> {
-        PlacedFeed {
+    ) -> SeekableFeed<'a> {
+        SeekableFeed {
             place: Arc::new(Place(walk.source.clone())),
             walk,
             frames_per_run,
@@ -113,7 +113,7 @@ impl<'a> PlacedFeed<'a> {
     }
 }
 
-impl Feed for PlacedFeed<'_> {
+impl Feed for SeekableFeed<'_> {
     type Error = Error;
 
     fn next(&mut self, _buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {

@@ -9,7 +9,7 @@ use std::{fmt, io};
 
 use rustix::fs::OFlags;
 use sinks::{
-    Checkpoint, CommitError, MakeDurable, PositionedWrite, Profile, Published, StreamingSink, Visibility,
+    Checkpoint, CommitError, PositionedWrite, Published, SinkCapabilities, StreamingSink, SyncTo, Visibility,
 };
 
 use crate::envelope::Envelope;
@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, Restored};
 ///
 /// That a journal names the target proves nothing: whoever can write beside the target can write that, too, and a target
 /// that was put in place some time ago may have been written to.
-pub(crate) struct Standing {
+pub(crate) struct CompareSink {
     target: Arc<Target>,
     published: Option<Box<Published>>,
 }
@@ -31,15 +31,15 @@ struct Target {
     changed: OnceLock<()>,
 }
 
-impl Standing {
+impl CompareSink {
     /// Over the target at `path`, no symbolic link, which `published` says has been put there.
-    pub(crate) fn over(published: Published, path: &Path) -> Result<Standing, Error> {
+    pub(crate) fn over(published: Published, path: &Path) -> Result<CompareSink, Error> {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
             Error::io("the target, which an earlier restore has put in place, could not be read", error)
                 .advise("Replace it with `--restart --force`.")
         })?;
-        Ok(Standing {
+        Ok(CompareSink {
             target: Arc::new(Target { file, changed: OnceLock::new() }),
             published: Some(Box::new(published)),
         })
@@ -49,11 +49,11 @@ impl Standing {
     pub(crate) fn judge(
         self,
         envelope: &Envelope,
-        open: impl FnOnce(Opening<Standing>) -> Result<Restored, Error>,
+        open: impl FnOnce(Opening<CompareSink>) -> Result<Restored, Error>,
     ) -> Result<Restored, Error> {
         let target = self.target.clone();
         match open(Opening::plain(self, envelope)) {
-            Ok(restored) => Ok(Restored { kept: restored.plaintext_len, ..restored }),
+            Ok(restored) => Ok(Restored { resumed_bytes: restored.plaintext_len, ..restored }),
             Err(error) if error.kind() == ErrorKind::Io && target.changed.get().is_some() => {
                 Err(changed_since())
             }
@@ -115,9 +115,9 @@ impl PositionedWrite for Target {
     }
 }
 
-impl StreamingSink for Standing {
-    fn profile(&self) -> Profile {
-        Profile { visibility: Visibility::Private, reserve_bytes: 0 }
+impl StreamingSink for CompareSink {
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -160,12 +160,12 @@ impl StreamingSink for Standing {
         Some(self.target.clone())
     }
 
-    fn durability(&self) -> Option<Arc<dyn MakeDurable>> {
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
         None
     }
 }
 
-impl Drop for Standing {
+impl Drop for CompareSink {
     fn drop(&mut self) {
         if self.target.changed.get().is_some()
             && let Some(published) = self.published.take()

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::place::Place;
+use super::target_dir::TargetDir;
 use crate::{
     TargetError,
     storage::{FileId, Lock, StorageFile},
@@ -15,111 +15,115 @@ use crate::{
 
 /// A locked file that, when it was locked, stood at its name. Only its holder removes or renames it.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct LockedFile {
     pub(super) file: Arc<dyn StorageFile>,
     pub(super) name: OsString,
     pub(super) id: FileId,
 }
 
-impl Claim {
+impl LockedFile {
     /// Attempts at making or finding a file while others make and remove theirs.
     pub(super) const ATTEMPTS_MAX: usize = 16;
 
     /// Makes a new file, and removes what a crashed writer left at its name.
-    pub(super) fn replace(place: &Place, name: &OsStr) -> Result<Self, TargetError> {
+    pub(super) fn replace(target_dir: &TargetDir, name: &OsStr) -> Result<Self, TargetError> {
         for _ in 0..Self::ATTEMPTS_MAX {
-            if let Some(claim) = Self::create(place, name)? {
-                return Ok(claim);
+            if let Some(locked_file) = Self::create(target_dir, name)? {
+                return Ok(locked_file);
             }
-            if let Some(stale) = Self::find(place, name)? {
+            if let Some(stale) = Self::find(target_dir, name)? {
                 stale
-                    .remove(place)
-                    .map_err(|error| TargetError::io(&place.sibling(name), "remove", error))?;
+                    .remove(target_dir)
+                    .map_err(|error| TargetError::io(&target_dir.sibling(name), "remove", error))?;
             }
         }
-        Err(held(place, name))
+        Err(held(target_dir, name))
     }
 
     /// Makes a new file. None: something stands at the name, or another writer took the new file for a stale one and
     /// removed it before it was locked.
-    pub(super) fn create(place: &Place, name: &OsStr) -> Result<Option<Self>, TargetError> {
-        let file = match place.storage.create(name) {
+    pub(super) fn create(target_dir: &TargetDir, name: &OsStr) -> Result<Option<Self>, TargetError> {
+        let file = match target_dir.storage.create(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            Err(error) => return Err(cannot_create(place, name, error)),
+            Err(error) => return Err(cannot_create(target_dir, name, error)),
         };
-        Self::lock_new(place, name, file)
+        Self::lock_new(target_dir, name, file)
     }
 
     /// Takes the file that stands at the name, if one does. One that is locked belongs to a writer at work.
-    pub(super) fn find(place: &Place, name: &OsStr) -> Result<Option<Self>, TargetError> {
+    pub(super) fn find(target_dir: &TargetDir, name: &OsStr) -> Result<Option<Self>, TargetError> {
         for _ in 0..Self::ATTEMPTS_MAX {
-            let file = match place.storage.open(name) {
+            let file = match target_dir.storage.open(name) {
                 Ok(Some(file)) => file,
                 Ok(None) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    return Err(TargetError::InTheWay { staging: place.sibling(name) });
+                    return Err(TargetError::InTheWay { staging: target_dir.sibling(name) });
                 }
-                Err(error) => return Err(TargetError::io(&place.sibling(name), "open", error)),
+                Err(error) => return Err(TargetError::io(&target_dir.sibling(name), "open", error)),
             };
-            if let Some(claim) = Self::lock(place, name, file)? {
-                return Ok(Some(claim));
+            if let Some(locked_file) = Self::lock(target_dir, name, file)? {
+                return Ok(Some(locked_file));
             }
         }
-        Err(held(place, name))
+        Err(held(target_dir, name))
     }
 
     /// Removes the file, if it still is what stands at its name.
-    pub(super) fn remove(&self, place: &Place) -> io::Result<()> {
-        match place.storage.id_at(&self.name)? {
-            Some(there) if there == self.id => place.storage.remove(&self.name),
+    pub(super) fn remove(&self, target_dir: &TargetDir) -> io::Result<()> {
+        match target_dir.storage.id_at(&self.name)? {
+            Some(there) if there == self.id => target_dir.storage.remove(&self.name),
             Some(_) | None => Ok(()),
         }
     }
 
     fn lock_new(
-        place: &Place,
+        target_dir: &TargetDir,
         name: &OsStr,
         file: Arc<dyn StorageFile>,
     ) -> Result<Option<Self>, TargetError> {
         let unlocked = file.clone();
-        let locked = Self::lock(place, name, file);
+        let locked = Self::lock(target_dir, name, file);
         if !matches!(locked, Ok(_) | Err(TargetError::Held { .. }))
             && let Ok(id) = unlocked.id()
         {
             // Where locks do not work, nobody else has one on it.
-            let _ = Self { file: unlocked, name: name.into(), id }.remove(place);
+            let _ = Self { file: unlocked, name: name.into(), id }.remove(target_dir);
         }
         locked
     }
 
     /// None: the file does not stand at the name any more. Its last holder has removed or published it, and what stands
     /// there now is another's.
-    fn lock(place: &Place, name: &OsStr, file: Arc<dyn StorageFile>) -> Result<Option<Self>, TargetError> {
-        let failed = |action, error| TargetError::io(&place.sibling(name), action, error);
+    fn lock(
+        target_dir: &TargetDir,
+        name: &OsStr,
+        file: Arc<dyn StorageFile>,
+    ) -> Result<Option<Self>, TargetError> {
+        let failed = |action, error| TargetError::io(&target_dir.sibling(name), action, error);
         match file.try_lock().map_err(|error| failed("lock", error))? {
             Lock::Taken => {}
-            Lock::Held => return Err(held(place, name)),
+            Lock::Held => return Err(held(target_dir, name)),
         }
         let id = file.id().map_err(|error| failed("examine", error))?;
-        let there = place.storage.id_at(name).map_err(|error| failed("examine", error))?;
+        let there = target_dir.storage.id_at(name).map_err(|error| failed("examine", error))?;
         Ok((there == Some(id)).then(|| Self { file, name: name.into(), id }))
     }
 }
 
-pub(super) fn held(place: &Place, name: &OsStr) -> TargetError {
-    TargetError::Held { path: place.path().into(), staging: place.sibling(name) }
+pub(super) fn held(target_dir: &TargetDir, name: &OsStr) -> TargetError {
+    TargetError::Held { path: target_dir.path().into(), staging: target_dir.sibling(name) }
 }
 
-pub(super) fn cannot_create(place: &Place, name: &OsStr, error: io::Error) -> TargetError {
+pub(super) fn cannot_create(target_dir: &TargetDir, name: &OsStr, error: io::Error) -> TargetError {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            TargetError::NotWritable { directory: place.directory_path(), source: error }
+            TargetError::NotWritable { directory: target_dir.directory_path(), source: error }
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            TargetError::NoRoom { directory: place.directory_path(), needed: 0, free: None }
+            TargetError::NoRoom { directory: target_dir.directory_path(), needed: 0, free: None }
         }
-        _ => TargetError::io(&place.sibling(name), "create", error),
+        _ => TargetError::io(&target_dir.sibling(name), "create", error),
     }
 }
 
@@ -133,17 +137,17 @@ mod tests {
     use rustix::fs::{FlockOperation, flock};
 
     use super::*;
-    use crate::Existing;
+    use crate::IfExists;
 
     const NAME: &str = ".target.cofferdam-staging";
 
-    fn place_in(directory: &Path) -> Place {
-        Place::resolve(&directory.join("target"), Existing::Refuse).unwrap()
+    fn place_in(directory: &Path) -> TargetDir {
+        TargetDir::resolve(&directory.join("target"), IfExists::Refuse).unwrap()
     }
 
     /// A file that was opened under a name that has then gone to another writer's file.
-    fn overtaken(directory: &Path, place: &Place) -> Arc<dyn StorageFile> {
-        let opened = place.storage.create(OsStr::new(NAME)).unwrap();
+    fn overtaken(directory: &Path, target_dir: &TargetDir) -> Arc<dyn StorageFile> {
+        let opened = target_dir.storage.create(OsStr::new(NAME)).unwrap();
         fs::remove_file(directory.join(NAME)).unwrap();
         fs::write(directory.join(NAME), b"another's").unwrap();
         opened
@@ -152,30 +156,30 @@ mod tests {
     #[test]
     fn a_new_file_that_was_removed_before_its_lock_gives_no_claim() {
         let directory = tempfile::tempdir().unwrap();
-        let place = place_in(directory.path());
-        let opened = overtaken(directory.path(), &place);
-        assert!(Claim::lock_new(&place, OsStr::new(NAME), opened).unwrap().is_none());
+        let target_dir = place_in(directory.path());
+        let opened = overtaken(directory.path(), &target_dir);
+        assert!(LockedFile::lock_new(&target_dir, OsStr::new(NAME), opened).unwrap().is_none());
         assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"another's");
     }
 
     #[test]
     fn a_stale_file_that_is_gone_when_it_is_removed_does_not_cost_another_writer_theirs() {
         let directory = tempfile::tempdir().unwrap();
-        let place = place_in(directory.path());
-        let file = overtaken(directory.path(), &place);
+        let target_dir = place_in(directory.path());
+        let file = overtaken(directory.path(), &target_dir);
         let id = file.id().unwrap();
-        Claim { file, name: NAME.into(), id }.remove(&place).unwrap();
+        LockedFile { file, name: NAME.into(), id }.remove(&target_dir).unwrap();
         assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"another's");
     }
 
     #[test]
     fn a_new_file_that_another_writer_has_locked_is_theirs() {
         let directory = tempfile::tempdir().unwrap();
-        let (place, name) = (place_in(directory.path()), OsStr::new(NAME));
-        let ours = place.storage.create(name).unwrap();
+        let (target_dir, name) = (place_in(directory.path()), OsStr::new(NAME));
+        let ours = target_dir.storage.create(name).unwrap();
         let theirs = File::open(directory.path().join(NAME)).unwrap();
         flock(&theirs, FlockOperation::LockExclusive).unwrap();
-        assert!(matches!(Claim::lock_new(&place, name, ours), Err(TargetError::Held { .. })));
+        assert!(matches!(LockedFile::lock_new(&target_dir, name, ours), Err(TargetError::Held { .. })));
         assert!(directory.path().join(NAME).exists());
     }
 }

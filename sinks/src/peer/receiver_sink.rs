@@ -10,7 +10,7 @@ use super::{
 use crate::{Checkpoint, CommitError, StreamingSink};
 
 /// A sink with the stream of one sender in it.
-pub(super) struct Held<S> {
+pub(super) struct ReceiverSink<S> {
     pub(super) sink: S,
     /// Whose stream it is, once somebody has begun.
     pub(super) owner: Option<RestoreId>,
@@ -50,12 +50,12 @@ pub struct Published {
     /// Bytes of it.
     pub len: u64,
     /// The mark of its last commit, as the sender made it: opaque here. None where nothing was committed.
-    pub mark: Option<Checkpoint>,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// A request that could not be carried out.
 pub(super) enum Fault {
-    /// The sender asked for what cannot be; the sink has not been touched, or is [spent](Held::is_spent).
+    /// The sender asked for what cannot be; the sink has not been touched, or is [spent](ReceiverSink::is_spent).
     Refused(PeerError),
     /// The sink failed, and what is known: it is dropped (rule 11).
     Sink(CommitError),
@@ -67,20 +67,20 @@ impl From<io::Error> for Fault {
     }
 }
 
-impl<S: StreamingSink> Held<S> {
-    pub(super) fn new(mut sink: S) -> io::Result<Held<S>> {
+impl<S: StreamingSink> ReceiverSink<S> {
+    pub(super) fn new(mut sink: S) -> io::Result<ReceiverSink<S>> {
         let newest = sink.last_commit()?;
         let progress = match newest.clone() {
-            Some(mark) => Progress::ToResume(mark),
-            None if sink.kept().is_some() => Progress::ToStartOver,
+            Some(checkpoint) => Progress::ToResume(checkpoint),
+            None if sink.resumable().is_some() => Progress::ToStartOver,
             None => Progress::Between { segments: 0, end: 0 },
         };
-        Ok(Held { sink, owner: None, progress, newest, unsynced: None })
+        Ok(ReceiverSink { sink, owner: None, progress, newest, unsynced: None })
     }
 
     pub(super) fn standing(&self) -> Standing {
         match &self.progress {
-            Progress::ToResume(mark) => Standing::ToResume(mark.clone()),
+            Progress::ToResume(checkpoint) => Standing::ToResume(checkpoint.clone()),
             Progress::ToStartOver | Progress::Between { segments: 0, .. } | Progress::Spent => {
                 Standing::Nothing
             }
@@ -162,7 +162,7 @@ impl<S: StreamingSink> Held<S> {
         &mut self,
         segment: u64,
         hash: &[u8; HASH_LEN],
-        mark: &Checkpoint,
+        checkpoint: &Checkpoint,
     ) -> Result<(), Fault> {
         let Progress::Open { segments, end, hasher, .. } = &self.progress else {
             return refuse("a commit with no segment open");
@@ -177,10 +177,10 @@ impl<S: StreamingSink> Held<S> {
             return refuse("more segments than can be counted");
         };
         let after = Progress::Between { segments, end: *end };
-        self.sink.commit_segment(mark).map_err(Fault::Sink)?;
+        self.sink.commit_segment(checkpoint).map_err(Fault::Sink)?;
         self.progress = after;
-        self.newest = Some(mark.clone());
-        self.unsynced = Some(mark.clone());
+        self.newest = Some(checkpoint.clone());
+        self.unsynced = Some(checkpoint.clone());
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl<S: StreamingSink> Held<S> {
     /// What has been published: its length, and the mark of its last commit.
     pub(super) fn published(&self) -> Option<Published> {
         match self.progress {
-            Progress::Published { len } => Some(Published { len, mark: self.newest.clone() }),
+            Progress::Published { len } => Some(Published { len, checkpoint: self.newest.clone() }),
             _ => None,
         }
     }
@@ -221,8 +221,8 @@ impl<S: StreamingSink> Held<S> {
         if let Progress::Open { .. } = self.progress {
             self.roll_back()?;
         }
-        if let (Some(mark), Some(durability)) = (self.unsynced.take(), self.sink.durability()) {
-            durability.make_durable(&mark)?;
+        if let (Some(checkpoint), Some(durability)) = (self.unsynced.take(), self.sink.durability()) {
+            durability.make_durable(&checkpoint)?;
         }
         Ok(())
     }
@@ -239,11 +239,11 @@ mod tests {
 
     #[test]
     fn a_segment_behind_which_none_can_be_counted_is_refused() {
-        let mut held = Held::new(NullSink::new()).unwrap();
+        let mut held = ReceiverSink::new(NullSink::new()).unwrap();
         let hasher = Box::<blake3::Hasher>::default();
         let hash = *hasher.finalize().as_bytes();
         held.progress = Progress::Open { segments: u64::MAX, begin: 0, end: 0, hasher };
-        let mark = Checkpoint::from_bytes([0; Checkpoint::LEN]);
-        assert!(matches!(held.commit(u64::MAX, &hash, &mark), Err(Fault::Refused(_))));
+        let checkpoint = Checkpoint::from_bytes([0; Checkpoint::LEN]);
+        assert!(matches!(held.commit(u64::MAX, &hash, &checkpoint), Err(Fault::Refused(_))));
     }
 }

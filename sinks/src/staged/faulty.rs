@@ -15,13 +15,15 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Existing,
-    storage::{Disk, FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
+    IfExists,
+    storage::{
+        CopiedMetadata, Disk, FileId, FileStamp, FileTime, Lock, Mapping, Ownership, Storage, StorageFile,
+    },
 };
 
 /// A directory that can be made to fail. All that fails changes nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Rig {
+pub(super) struct FaultyStorage {
     disk: Disk,
     state: Arc<State>,
 }
@@ -40,11 +42,11 @@ struct State {
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// A file system that shuts down with the next rename: see [`Rig::shut_down_after_rename`].
+/// A file system that shuts down with the next rename: see [`FaultyStorage::shut_down_after_rename`].
 const SHUTDOWN_DUE: u8 = 1;
 const SHUT_DOWN: u8 = 2;
 
-impl Rig {
+impl FaultyStorage {
     pub(super) fn over(directory: &Path) -> Arc<Self> {
         Arc::new(Self { disk: Disk::open(directory).unwrap(), state: Arc::default() })
     }
@@ -87,7 +89,7 @@ impl Rig {
     }
 
     fn file(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(RigFile { file, state: self.state.clone() })
+        Arc::new(FaultyFile { file, state: self.state.clone() })
     }
 }
 
@@ -110,7 +112,7 @@ impl State {
     }
 }
 
-impl Storage for Rig {
+impl Storage for FaultyStorage {
     fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>> {
         Ok(self.file(self.state.change(|| self.disk.create(name))?))
     }
@@ -131,11 +133,11 @@ impl Storage for Rig {
         self.disk.stamp_at(name)
     }
 
-    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
+    fn rename(&self, from: &OsStr, to: &OsStr, if_exists: IfExists) -> io::Result<()> {
         if let Some(hook) = self.state.before_rename.lock().take() {
             hook();
         }
-        let renamed = self.state.change(|| self.disk.rename(from, to, existing));
+        let renamed = self.state.change(|| self.disk.rename(from, to, if_exists));
         if self.state.shutdown.load(Ordering::Relaxed) == SHUTDOWN_DUE {
             self.state.shutdown.store(SHUT_DOWN, Ordering::Relaxed);
         }
@@ -155,12 +157,12 @@ impl Storage for Rig {
 }
 
 #[derive(Debug)]
-struct RigFile {
+struct FaultyFile {
     file: Arc<dyn StorageFile>,
     state: Arc<State>,
 }
 
-impl StorageFile for RigFile {
+impl StorageFile for FaultyFile {
     fn id(&self) -> io::Result<FileId> {
         self.file.id()
     }
@@ -191,9 +193,9 @@ impl StorageFile for RigFile {
         Ok(count)
     }
 
-    fn start_writing(&self, at: u64, len: u64) {
+    fn begin_writeback(&self, at: u64, len: u64) {
         self.state.sent.lock().push((at, len));
-        self.file.start_writing(at, len);
+        self.file.begin_writeback(at, len);
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -211,8 +213,8 @@ impl StorageFile for RigFile {
         }
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
-        self.state.change(|| self.file.take_likeness(target, existing))
+    fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata> {
+        self.state.change(|| self.file.copy_metadata_from(target, if_exists))
     }
 
     fn set_modified(&self, modified: FileTime) -> io::Result<()> {

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Existing, misplaced::Misplaced, names::NAME_LEN_MAX};
+use super::{IfExists, misplaced::Misplaced, names::NAME_LEN_MAX};
 use crate::{
     CommitError, TargetError, TargetKind, classify,
     storage::{Disk, FileId, FileStamp, Ownership, Storage, StorageFile, may_be_replaced, retried},
@@ -26,29 +26,29 @@ use crate::{
 /// A directory behind the seam, and a name in it. Where it is a real one, what would fail at the end can be seen here at
 /// the start.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct TargetDir {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) name: OsString,
-    pub(crate) existing: Existing,
+    pub(crate) if_exists: IfExists,
     /// The real directory, for checks that have no meaning elsewhere.
     disk: Option<Disk>,
     /// For messages alone.
     path: PathBuf,
 }
 
-impl Place {
+impl TargetDir {
     /// Finds the directory and the name that `target` means. What stands there is not judged yet.
-    pub(crate) fn resolve(target: &Path, existing: Existing) -> Result<Self, TargetError> {
-        let path = resolve_link(target, existing)?;
+    pub(crate) fn resolve(target: &Path, if_exists: IfExists) -> Result<Self, TargetError> {
+        let path = resolve_link(target, if_exists)?;
         let (parent, name) = split(&path)?;
         let disk = Disk::new(open_directory(parent)?);
         let storage = Arc::new(disk.clone());
-        Ok(Self { storage, name: name.into(), existing, disk: Some(disk), path: path.clone() })
+        Ok(Self { storage, name: name.into(), if_exists, disk: Some(disk), path: path.clone() })
     }
 
     /// A name in a directory that need not be a real one.
-    pub(super) fn within(storage: Arc<dyn Storage>, name: &OsStr, existing: Existing) -> Self {
-        Self { storage, name: name.into(), existing, disk: None, path: name.into() }
+    pub(super) fn within(storage: Arc<dyn Storage>, name: &OsStr, if_exists: IfExists) -> Self {
+        Self { storage, name: name.into(), if_exists, disk: None, path: name.into() }
     }
 
     /// Refuses what could not be published to.
@@ -128,7 +128,7 @@ impl Place {
             let message = format!("{}: the staging file was taken away", self.sibling(staged).display());
             return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::NotFound, message)));
         }
-        match self.storage.rename(staged, &self.name, self.existing) {
+        match self.storage.rename(staged, &self.name, self.if_exists) {
             Ok(()) => self.check_put(id).map_err(CommitError::Unknown),
             // A file system behind a network can do a rename and lose the reply.
             Err(error) => Err(match self.storage.id_at(&self.name) {
@@ -161,9 +161,9 @@ impl Place {
 
     /// Where nothing else can be seen: whether a target is there that must not be.
     fn check_absent(&self) -> Result<(), TargetError> {
-        match (self.existing, self.target_id()?) {
-            (Existing::Refuse, Some(_)) => Err(TargetError::Exists { path: self.path.clone() }),
-            (Existing::Refuse, None) | (Existing::Replace, _) => Ok(()),
+        match (self.if_exists, self.target_id()?) {
+            (IfExists::Refuse, Some(_)) => Err(TargetError::Exists { path: self.path.clone() }),
+            (IfExists::Refuse, None) | (IfExists::Replace, _) => Ok(()),
         }
     }
 
@@ -177,7 +177,7 @@ impl Place {
         if !file_type.is_file() {
             return Err(TargetError::NotAFile { path: path(), kind: classify(&self.path)? });
         }
-        if self.existing == Existing::Refuse {
+        if self.if_exists == IfExists::Refuse {
             return Err(TargetError::Exists { path: path() });
         }
         self.check_protection(directory, &self.name)?;
@@ -206,8 +206,8 @@ impl Place {
 }
 
 /// The path itself, or, where replacing was asked for, the file that a symbolic link leads to: found once, here.
-fn resolve_link(target: &Path, existing: Existing) -> Result<PathBuf, TargetError> {
-    if existing == Existing::Refuse || classify(target)? != TargetKind::Symlink {
+fn resolve_link(target: &Path, if_exists: IfExists) -> Result<PathBuf, TargetError> {
+    if if_exists == IfExists::Refuse || classify(target)? != TargetKind::Symlink {
         return Ok(target.into());
     }
     refuse_planted_link(target)?;
@@ -302,26 +302,26 @@ mod tests {
 
     use super::*;
 
-    fn place_in(directory: &Path, existing: Existing) -> Place {
-        Place::resolve(&directory.join("target"), existing).unwrap()
+    fn place_in(directory: &Path, if_exists: IfExists) -> TargetDir {
+        TargetDir::resolve(&directory.join("target"), if_exists).unwrap()
     }
 
     /// A file that is to become the target.
-    fn staged(directory: &Path, place: &Place) -> (&'static OsStr, FileId) {
+    fn staged(directory: &Path, target_dir: &TargetDir) -> (&'static OsStr, FileId) {
         fs::write(directory.join("staged"), b"new").unwrap();
         let name = OsStr::new("staged");
-        (name, place.storage.id_at(name).unwrap().unwrap())
+        (name, target_dir.storage.id_at(name).unwrap().unwrap())
     }
 
     #[test]
     fn a_target_that_appears_meanwhile_is_not_replaced_by_either_way_of_publishing() {
         let directory = tempfile::tempdir().unwrap();
-        let place = place_in(directory.path(), Existing::Refuse);
-        let (name, id) = staged(directory.path(), &place);
+        let target_dir = place_in(directory.path(), IfExists::Refuse);
+        let (name, id) = staged(directory.path(), &target_dir);
         fs::write(directory.path().join("target"), b"appeared").unwrap();
-        let Err(CommitError::NotCommitted(error)) = place.put(name, id) else { panic!("replaced") };
+        let Err(CommitError::NotCommitted(error)) = target_dir.put(name, id) else { panic!("replaced") };
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        let here = place.directory().unwrap();
+        let here = target_dir.directory().unwrap();
         let linked = rustix::fs::linkat(here, "staged", here, "target", AtFlags::empty());
         assert_eq!(linked, Err(Errno::EXIST));
         assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"appeared");
@@ -330,11 +330,11 @@ mod tests {
     #[test]
     fn what_has_taken_the_staging_files_name_is_not_published() {
         let directory = tempfile::tempdir().unwrap();
-        let place = place_in(directory.path(), Existing::Refuse);
-        let (name, id) = staged(directory.path(), &place);
+        let target_dir = place_in(directory.path(), IfExists::Refuse);
+        let (name, id) = staged(directory.path(), &target_dir);
         fs::write(directory.path().join("another"), b"another's").unwrap();
         fs::rename(directory.path().join("another"), directory.path().join(name)).unwrap();
-        assert!(matches!(place.put(name, id), Err(CommitError::NotCommitted(_))));
+        assert!(matches!(target_dir.put(name, id), Err(CommitError::NotCommitted(_))));
         assert!(!directory.path().join("target").exists());
     }
 
@@ -343,12 +343,12 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let (here, there) = (outer.path().join("here"), outer.path().join("there"));
         fs::create_dir(&here).unwrap();
-        let place = place_in(&here, Existing::Refuse);
-        let (name, id) = staged(&here, &place);
+        let target_dir = place_in(&here, IfExists::Refuse);
+        let (name, id) = staged(&here, &target_dir);
         fs::rename(&here, &there).unwrap();
         fs::create_dir(&here).unwrap();
-        place.put(name, id).unwrap();
-        place.storage.sync().unwrap();
+        target_dir.put(name, id).unwrap();
+        target_dir.storage.sync().unwrap();
         assert_eq!(fs::read(there.join("target")).unwrap(), b"new");
         assert!(!here.join("target").exists());
     }

@@ -8,7 +8,8 @@ use std::{panic, thread};
 
 use frame_worker::Pool;
 use segment_worker::{
-    Budget, CancelToken, Committed, Demand, Executor, Feed, Opened, Release, Sealed, Settings, StreamError,
+    Budget, BufferNeeds, CancelToken, Committed, Executor, Feed, Opened, ReleasePolicy, Sealed, Settings,
+    StreamError,
 };
 use sinks::{Checkpoint, Durability, StreamingSink};
 
@@ -18,10 +19,10 @@ use super::stream::{FRAME, RUN_LEN, RUNS_PER_SEGMENT, start};
 
 /// All that a stream is run with.
 #[derive(Clone)]
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) workers: Workers,
     pub(crate) budget: Budget,
-    pub(crate) release: Release,
+    pub(crate) release: ReleasePolicy,
     pub(crate) durability: Durability,
     pub(crate) cancel: CancelToken,
     pub(crate) start: Committed,
@@ -71,17 +72,17 @@ fn pool_of(threads: usize) -> Pool {
     Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
 }
 
-impl Scene {
+impl Fixture {
     /// With more budget than any stream here wants.
-    pub(crate) fn new(workers: &Workers) -> Scene {
-        Scene::within(workers, 1 << 30)
+    pub(crate) fn new(workers: &Workers) -> Fixture {
+        Fixture::within(workers, 1 << 30)
     }
 
-    pub(crate) fn within(workers: &Workers, budget: usize) -> Scene {
-        Scene {
+    pub(crate) fn within(workers: &Workers, budget: usize) -> Fixture {
+        Fixture {
             workers: workers.clone(),
             budget: Budget::new(budget),
-            release: Release::AtOnce,
+            release: ReleasePolicy::AtOnce,
             durability: Durability::AtFinish,
             cancel: CancelToken::new(),
             start: Committed::at_start(start()),
@@ -89,12 +90,12 @@ impl Scene {
     }
 
     /// The same, for a stream that goes on at `start`.
-    pub(crate) fn going_on_at(mut self, start: Committed) -> Scene {
+    pub(crate) fn going_on_at(mut self, start: Committed) -> Fixture {
         self.start = start;
         self
     }
 
-    pub(crate) fn releasing(mut self, release: Release) -> Scene {
+    pub(crate) fn releasing(mut self, release: ReleasePolicy) -> Fixture {
         self.release = release;
         self
     }
@@ -144,9 +145,9 @@ impl Scene {
             release: self.release,
             durability: self.durability,
             cancel: &self.cancel,
-            demand: Demand { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT },
+            demand: BufferNeeds { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT },
             frame_len: FRAME as u32,
-            mark: &mark,
+            checkpoint: &checkpoint,
             observe,
         }
     }
@@ -161,7 +162,7 @@ pub(crate) fn fails_everywhere(
         for kind in Kind::ALL {
             let (sink, report) = Probe::new(kind);
             let mut reported = 0;
-            let error = Scene::new(&workers)
+            let error = Fixture::new(&workers)
                 .open_observed(&mut feed(), sink, &mut |at| reported = at.segments)
                 .unwrap_err();
             report.assert_unpublished();
@@ -188,7 +189,7 @@ pub(crate) fn within_a_minute<T: Send + 'static>(what: impl FnOnce() -> T + Send
 }
 
 /// A checkpoint that says how many segments there are.
-fn mark(committed: &Committed) -> Checkpoint {
+fn checkpoint(committed: &Committed) -> Checkpoint {
     let mut bytes = [0; Checkpoint::LEN];
     bytes[..8].copy_from_slice(&committed.segments.to_le_bytes());
     Checkpoint::from_bytes(bytes)

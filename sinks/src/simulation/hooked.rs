@@ -5,13 +5,13 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 
 use super::Fault;
 use crate::{
-    Existing,
-    storage::{FileId, FileStamp, FileTime, Likeness, Lock, Mapping, Ownership, Storage, StorageFile},
+    IfExists,
+    storage::{CopiedMetadata, FileId, FileStamp, FileTime, Lock, Mapping, Ownership, Storage, StorageFile},
 };
 
 /// A storage over another. A closure is called before each call, on the thread that makes it; where it gives a
 /// fault, the call fails.
-pub struct Watched<S> {
+pub struct HookedStorage<S> {
     storage: Arc<S>,
     watch: Arc<Watch>,
 }
@@ -94,44 +94,44 @@ impl Operation {
     }
 }
 
-impl<S: Storage> Watched<S> {
+impl<S: Storage> HookedStorage<S> {
     /// Over `storage`, with the closure that is asked.
     pub fn new(
         storage: Arc<S>,
         watch: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static,
-    ) -> Watched<S> {
-        Watched { storage, watch: Arc::new(watch) }
+    ) -> HookedStorage<S> {
+        HookedStorage { storage, watch: Arc::new(watch) }
     }
 
     fn ask(&self, operation: Operation, name: Option<&OsStr>) -> io::Result<()> {
         done_or_failed((self.watch)(&Call { operation, name, file: None }))
     }
 
-    fn watched(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(WatchedFile { id: file.id().ok(), file, watch: self.watch.clone() })
+    fn hooked(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+        Arc::new(HookedFile { id: file.id().ok(), file, watch: self.watch.clone() })
     }
 }
 
-impl<S: Storage> fmt::Debug for Watched<S> {
+impl<S: Storage> fmt::Debug for HookedStorage<S> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Watched").field("storage", &self.storage).finish_non_exhaustive()
     }
 }
 
-impl<S: Storage> Storage for Watched<S> {
+impl<S: Storage> Storage for HookedStorage<S> {
     fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>> {
         self.ask(Operation::Create, Some(name))?;
-        Ok(self.watched(self.storage.create(name)?))
+        Ok(self.hooked(self.storage.create(name)?))
     }
 
     fn create_unnamed(&self) -> io::Result<Arc<dyn StorageFile>> {
         self.ask(Operation::CreateUnnamed, None)?;
-        Ok(self.watched(self.storage.create_unnamed()?))
+        Ok(self.hooked(self.storage.create_unnamed()?))
     }
 
     fn open(&self, name: &OsStr) -> io::Result<Option<Arc<dyn StorageFile>>> {
         self.ask(Operation::Open, Some(name))?;
-        Ok(self.storage.open(name)?.map(|file| self.watched(file)))
+        Ok(self.storage.open(name)?.map(|file| self.hooked(file)))
     }
 
     fn id_at(&self, name: &OsStr) -> io::Result<Option<FileId>> {
@@ -144,9 +144,9 @@ impl<S: Storage> Storage for Watched<S> {
         self.storage.stamp_at(name)
     }
 
-    fn rename(&self, from: &OsStr, to: &OsStr, existing: Existing) -> io::Result<()> {
+    fn rename(&self, from: &OsStr, to: &OsStr, if_exists: IfExists) -> io::Result<()> {
         self.ask(Operation::Rename, Some(to))?;
-        self.storage.rename(from, to, existing)
+        self.storage.rename(from, to, if_exists)
     }
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {
@@ -160,13 +160,13 @@ impl<S: Storage> Storage for Watched<S> {
     }
 }
 
-struct WatchedFile {
+struct HookedFile {
     file: Arc<dyn StorageFile>,
     id: Option<FileId>,
     watch: Arc<Watch>,
 }
 
-impl WatchedFile {
+impl HookedFile {
     fn fault(&self, operation: Operation, name: Option<&OsStr>) -> Option<Fault> {
         (self.watch)(&Call { operation, name, file: self.id })
     }
@@ -183,13 +183,13 @@ impl WatchedFile {
     }
 }
 
-impl fmt::Debug for WatchedFile {
+impl fmt::Debug for HookedFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("WatchedFile").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-impl StorageFile for WatchedFile {
+impl StorageFile for HookedFile {
     fn id(&self) -> io::Result<FileId> {
         self.ask(Operation::Id)?;
         self.file.id()
@@ -230,19 +230,19 @@ impl StorageFile for WatchedFile {
         self.file.set_len(len)
     }
 
-    fn take_room(&self, len: u64) -> io::Result<()> {
+    fn preallocate(&self, len: u64) -> io::Result<()> {
         self.ask(Operation::TakeRoom)?;
-        self.file.take_room(len)
+        self.file.preallocate(len)
     }
 
-    fn forget_cached(&self) -> io::Result<()> {
+    fn drop_page_cache(&self) -> io::Result<()> {
         self.ask(Operation::ForgetCached)?;
-        self.file.forget_cached()
+        self.file.drop_page_cache()
     }
 
-    fn take_likeness(&self, target: &OsStr, existing: Existing) -> io::Result<Likeness> {
+    fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata> {
         self.ask(Operation::TakeLikeness)?;
-        self.file.take_likeness(target, existing)
+        self.file.copy_metadata_from(target, if_exists)
     }
 
     fn give_mode(&self, mode: u32) -> io::Result<()> {
@@ -285,23 +285,23 @@ impl StorageFile for WatchedFile {
     fn map(&self, len: u64) -> io::Result<Arc<dyn Mapping>> {
         self.ask(Operation::Map)?;
         let mapping = self.file.map(len)?;
-        Ok(Arc::new(WatchedMapping { mapping, file: self.id, watch: self.watch.clone() }))
+        Ok(Arc::new(HookedMapping { mapping, file: self.id, watch: self.watch.clone() }))
     }
 }
 
-struct WatchedMapping {
+struct HookedMapping {
     mapping: Arc<dyn Mapping>,
     file: Option<FileId>,
     watch: Arc<Watch>,
 }
 
-impl fmt::Debug for WatchedMapping {
+impl fmt::Debug for HookedMapping {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("WatchedMapping").field("mapping", &self.mapping).finish_non_exhaustive()
     }
 }
 
-impl Mapping for WatchedMapping {
+impl Mapping for HookedMapping {
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<()> {
         (self.watch)(&Call { operation: Operation::MapWrite, name: None, file: self.file });
         self.mapping.write_at(data, at)

@@ -6,18 +6,18 @@ use super::StorageFile;
 /// Follows a file that is written from its start on. What it puts on its way, neither a group's sync nor the last one has
 /// to write while somebody waits.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Ahead {
+pub(crate) struct Writeback {
     /// The bytes before this one are on their way, or there.
     sent: u64,
 }
 
-impl Ahead {
+impl Writeback {
     /// Follows a file of which the bytes before `at` were there already.
     pub(crate) fn behind(at: u64) -> Self {
         Self { sent: at }
     }
 
-    /// A sync covered the bytes before `synced_to`. They are passed over, for [`StorageFile::start_writing`] would take from
+    /// A sync covered the bytes before `synced_to`. They are passed over, for [`StorageFile::begin_writeback`] would take from
     /// memory what it finds clean.
     pub(crate) fn pass(&mut self, synced_to: u64) {
         self.sent = self.sent.max(synced_to);
@@ -27,7 +27,7 @@ impl Ahead {
     pub(crate) fn follow(&mut self, file: &dyn StorageFile, whole_to: u64) {
         let end = whole_to.saturating_sub(Self::PIECE_LEN);
         if end >= self.sent.saturating_add(Self::PIECE_LEN) {
-            file.start_writing(self.sent, end - self.sent);
+            file.begin_writeback(self.sent, end - self.sent);
             self.sent = end;
         }
     }
@@ -45,22 +45,22 @@ mod tests {
 
     #[test]
     fn it_stays_a_piece_behind_and_sends_nothing_twice() {
-        let piece = Ahead::PIECE_LEN;
+        let piece = Writeback::PIECE_LEN;
         let directory = tempfile::tempdir().unwrap();
         let file = Disk::open(directory.path()).unwrap().create("file".as_ref()).unwrap();
         file.write_all_at(b"kept", 4 * piece).unwrap();
-        let mut ahead = Ahead::behind(3);
+        let mut writeback = Writeback::behind(3);
         for (whole_to, sent) in [(0, 3), (2 * piece + 2, 3), (2 * piece + 3, piece + 3), (piece, piece + 3)] {
-            ahead.follow(&*file, whole_to);
-            assert_eq!(ahead.sent, sent, "whole up to {whole_to}");
+            writeback.follow(&*file, whole_to);
+            assert_eq!(writeback.sent, sent, "whole up to {whole_to}");
         }
-        ahead.follow(&*file, 9 * piece);
-        assert_eq!(ahead.sent, 8 * piece);
-        ahead.pass(7 * piece);
-        assert_eq!(ahead.sent, 8 * piece, "synced less than was sent");
-        ahead.pass(9 * piece);
-        ahead.follow(&*file, 11 * piece - 1);
-        assert_eq!(ahead.sent, 9 * piece);
+        writeback.follow(&*file, 9 * piece);
+        assert_eq!(writeback.sent, 8 * piece);
+        writeback.pass(7 * piece);
+        assert_eq!(writeback.sent, 8 * piece, "synced less than was sent");
+        writeback.pass(9 * piece);
+        writeback.follow(&*file, 11 * piece - 1);
+        assert_eq!(writeback.sent, 9 * piece);
         let mut found = [0; 4];
         let path = directory.path().join("file");
         std::fs::File::open(path).unwrap().read_exact_at(&mut found, 4 * piece).unwrap();

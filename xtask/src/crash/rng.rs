@@ -26,8 +26,8 @@ mod tests {
     #[test]
     fn the_first_numbers_are_the_published_ones() {
         // The reference implementation's first values for the seed 1234567.
-        let mut draws = Draws::new(1_234_567);
-        let found = std::array::from_fn(|_| draws.below(u64::MAX));
+        let mut rng = Draws::new(1_234_567);
+        let found = std::array::from_fn(|_| rng.below(u64::MAX));
         assert_eq!(found, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 }

@@ -12,7 +12,7 @@ use crate::{Error, memory};
 
 /// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
 /// reading it from the front says best.
-pub(crate) fn read_placed_envelope<'a>(
+pub(crate) fn read_seekable_envelope<'a>(
     source: &dyn ReadAt,
     access: impl Into<Access<'a>>,
     resources: &Resources,

@@ -10,7 +10,7 @@ use crate::sequencer::Sequencer;
 
 /// A segment whose frames go through the pool; `C` is what closes it.
 pub(crate) struct InFlight<C> {
-    pub(crate) flight: Flight,
+    pub(crate) pending: PendingSegment,
     pub(crate) sequencer: Sequencer<Option<Output>>,
     pub(crate) outstanding: usize,
     pub(crate) closing: Option<C>,
@@ -19,7 +19,7 @@ pub(crate) struct InFlight<C> {
 }
 
 /// A segment on its way to the sink.
-pub(crate) struct Flight {
+pub(crate) struct PendingSegment {
     pub(crate) index: SegmentIndex,
     pub(crate) worker: Arc<FrameWorker>,
     /// Where its frames end in the sink.
@@ -31,7 +31,7 @@ pub(crate) struct Flight {
 
 /// A segment that is all there, ready for its proof.
 pub(crate) struct Closed<C> {
-    pub(crate) flight: Flight,
+    pub(crate) pending: PendingSegment,
     pub(crate) sequencer: Sequencer<Option<Output>>,
     pub(crate) closing: C,
 }

@@ -16,20 +16,20 @@ use crate::{Error, ErrorKind};
 /// As 136 bytes, little-endian: magic 0:8, journal id 8:16, stream id 24:16, commitment 40:32, SHA-256 of the target's name
 /// 72:32, MAC over all of that behind a label 104:32, under the stream's key for that journal (FORMAT F10.5).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct RestoreLabel {
+pub(crate) struct RestoreId {
     journal_id: [u8; 16],
     stream_id: [u8; 16],
     commitment: [u8; 32],
     target: [u8; 32],
 }
 
-impl RestoreLabel {
+impl RestoreId {
     /// Bytes of a label.
     pub(crate) const LEN: usize = CLEAR_LEN + MAC_LEN;
 
     /// For a restore that begins: of the stream that begins with `preamble`, to a file named `target`.
-    pub(crate) fn new(preamble: &Preamble, target: &OsStr) -> Result<RestoreLabel, Error> {
-        Ok(RestoreLabel {
+    pub(crate) fn new(preamble: &Preamble, target: &OsStr) -> Result<RestoreId, Error> {
+        Ok(RestoreId {
             journal_id: keys::random().map_err(Error::key)?,
             stream_id: preamble.stream_id.0,
             commitment: preamble.commitment,
@@ -57,30 +57,30 @@ impl RestoreLabel {
 
     /// The label of the journal that was found, if it is of the restore that `self` begins: the same stream, the same
     /// target, and nobody has changed it. Only the journal's id differs.
-    pub(crate) fn accept(&self, found: &[u8], schedule: &KeySchedule) -> Result<RestoreLabel, Error> {
+    pub(crate) fn accept(&self, found: &[u8], schedule: &KeySchedule) -> Result<RestoreId, Error> {
         let Some(bytes) = <&[u8; Self::LEN]>::try_from(found).ok().filter(|bytes| bytes[0..8] == *MAGIC)
         else {
             return Err(refused(
                 "what is kept beside the target is not of a restore that this release can go on with",
             ));
         };
-        let label = RestoreLabel {
+        let attempt_id = RestoreId {
             journal_id: array(bytes, 8),
             stream_id: array(bytes, 24),
             commitment: array(bytes, 40),
             target: array(bytes, 72),
         };
-        if (label.stream_id, label.commitment) != (self.stream_id, self.commitment) {
+        if (attempt_id.stream_id, attempt_id.commitment) != (self.stream_id, self.commitment) {
             return Err(refused("an interrupted restore of another stream is kept beside the target"));
         }
-        if label.target != self.target {
+        if attempt_id.target != self.target {
             return Err(refused("what is kept beside the target is of a restore to another name"));
         }
         let (clear, mac) = bytes.split_at(CLEAR_LEN);
-        if !schedule.journal(&label.journal_id).verify(&[MAC_LABEL, clear].concat(), &array(mac, 0)) {
+        if !schedule.journal(&attempt_id.journal_id).verify(&[MAC_LABEL, clear].concat(), &array(mac, 0)) {
             return Err(refused("the journal of the interrupted restore fails authentication"));
         }
-        Ok(label)
+        Ok(attempt_id)
     }
 
     /// Makes and reads the checkpoints of this journal.
@@ -90,7 +90,7 @@ impl RestoreLabel {
 }
 
 fn refused(what: &str) -> Error {
-    Error::new(ErrorKind::OtherJournal, what)
+    Error::new(ErrorKind::JournalMismatch, what)
         .advise("Finish that restore, restore to another name, or discard what is kept with `--restart`.")
 }
 
@@ -100,7 +100,7 @@ fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
 
 const MAGIC: &[u8; 8] = b"CFDREST\x01";
 /// What a receiver calls its journal: it knows nothing of the stream by which to call it.
-pub(crate) const RECEIVER_LABEL: &[u8] = b"cofferdam/v1/receive";
+pub(crate) const RECEIVER_ID: &[u8] = b"cofferdam/v1/receive";
 const MAC_LABEL: &[u8] = b"cofferdam/v1/restore-label\0";
 const CLEAR_LEN: usize = 104;
 const MAC_LEN: usize = 32;
@@ -130,52 +130,52 @@ mod tests {
         KeySchedule::new(&StreamKey::from_bytes([seed; 32]), &preamble(1, 1).to_bytes())
     }
 
-    fn label(stream: u8, commitment: u8, target: &str) -> RestoreLabel {
-        RestoreLabel::new(&preamble(stream, commitment), OsStr::new(target)).unwrap()
+    fn attempt_id(stream: u8, commitment: u8, target: &str) -> RestoreId {
+        RestoreId::new(&preamble(stream, commitment), OsStr::new(target)).unwrap()
     }
 
     #[test]
     fn a_restore_run_again_accepts_the_label_of_the_first_run() {
-        let (first, again) = (label(1, 1, "db"), label(1, 1, "db"));
+        let (first, again) = (attempt_id(1, 1, "db"), attempt_id(1, 1, "db"));
         assert_ne!(first, again, "journals have ids of their own");
         assert_eq!(again.accept(&first.to_bytes(&schedule(0)), &schedule(0)).unwrap(), first);
     }
 
     #[test]
     fn a_label_of_another_stream_key_or_target_is_refused() {
-        let kept = label(1, 1, "db").to_bytes(&schedule(0));
-        for other in [label(2, 1, "db"), label(1, 2, "db"), label(1, 1, "db2")] {
+        let kept = attempt_id(1, 1, "db").to_bytes(&schedule(0));
+        for other in [attempt_id(2, 1, "db"), attempt_id(1, 2, "db"), attempt_id(1, 1, "db2")] {
             let refused = other.accept(&kept, &schedule(0)).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::OtherJournal);
+            assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
         }
-        assert!(label(1, 1, "db").accept(&kept, &schedule(1)).is_err());
+        assert!(attempt_id(1, 1, "db").accept(&kept, &schedule(1)).is_err());
     }
 
     #[test]
     fn the_mac_begins_with_its_label_and_a_mac_over_the_bytes_alone_is_refused() {
         let key = schedule(0);
-        let mut kept = label(1, 1, "db").to_bytes(&key);
-        let over = |label: &[u8]| {
+        let mut kept = attempt_id(1, 1, "db").to_bytes(&key);
+        let over = |attempt_id: &[u8]| {
             let journal = key.journal(&array(&kept, 8));
-            journal.mac(&[label, &kept[..CLEAR_LEN]].concat())
+            journal.mac(&[attempt_id, &kept[..CLEAR_LEN]].concat())
         };
         assert_eq!(kept[CLEAR_LEN..], over(b"cofferdam/v1/restore-label\0"));
         for mac in [over(b""), over(b"cofferdam/v1/checkpoint\0")] {
             kept[CLEAR_LEN..].copy_from_slice(&mac);
-            assert!(label(1, 1, "db").accept(&kept, &key).is_err());
+            assert!(attempt_id(1, 1, "db").accept(&kept, &key).is_err());
         }
     }
 
     #[test]
     fn a_label_with_any_bit_changed_or_cut_is_refused() {
-        let kept = label(1, 1, "db").to_bytes(&schedule(0));
+        let kept = attempt_id(1, 1, "db").to_bytes(&schedule(0));
         for bit in 0..8 * kept.len() {
             let mut changed = kept;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(label(1, 1, "db").accept(&changed, &schedule(0)).is_err(), "bit {bit}");
+            assert!(attempt_id(1, 1, "db").accept(&changed, &schedule(0)).is_err(), "bit {bit}");
         }
         for len in 0..kept.len() {
-            assert!(label(1, 1, "db").accept(&kept[..len], &schedule(0)).is_err(), "{len} bytes");
+            assert!(attempt_id(1, 1, "db").accept(&kept[..len], &schedule(0)).is_err(), "{len} bytes");
         }
     }
 }

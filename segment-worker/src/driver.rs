@@ -16,38 +16,38 @@ use crate::proof::{Complete, Verified};
 use crate::settings::Committed;
 
 /// Where the bytes of a stream go, and who is told what has become of them. Dropped, it waits for a sync that runs.
-pub(crate) struct Outlet<'a, S: StreamingSink> {
+pub(crate) struct SinkDriver<'a, S: StreamingSink> {
     pub(crate) committed: Committed,
     pub(crate) guard: Guard<S>,
     /// How bytes are written anywhere at any time. Without it they are written in order.
     pub(crate) positioned: Option<Arc<dyn PositionedWrite>>,
     pub(crate) sync: Option<SyncThread>,
     pub(crate) cancel: &'a CancelToken,
-    pub(crate) mark: &'a dyn Fn(&Committed) -> Checkpoint,
+    pub(crate) checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
     pub(crate) observe: &'a mut dyn FnMut(&Committed),
 }
 
-impl<S: StreamingSink> Outlet<'_, S> {
+impl<S: StreamingSink> SinkDriver<'_, S> {
     /// Looks whether the sink may be called: not after a cancellation or a failed sync that has been seen. Gives the bytes
     /// that are durable.
-    pub(crate) fn look<E>(&mut self) -> Result<u64, StreamError<E>> {
+    pub(crate) fn check<E>(&mut self) -> Result<u64, StreamError<E>> {
         if self.cancel.is_cancelled() {
             return Err(StreamError::Cancelled);
         }
-        let durable = self.sync.as_ref().map_or(Ok(self.committed.durable_len), SyncThread::look);
-        self.heed(durable)
+        let durable = self.sync.as_ref().map_or(Ok(self.committed.durable_len), SyncThread::durable);
+        self.check_sync(durable)
     }
 
     /// Reports what has become durable since the last commit, also while the source idles.
     pub(crate) fn report<E>(&mut self) -> Result<(), StreamError<E>> {
-        let durable = self.look()?;
+        let durable = self.check()?;
         self.note_durable(durable);
         Ok(())
     }
 
     /// Ordered mode: begins `segment` at `offset`, if it has not begun.
     pub(crate) fn begin<E>(&mut self, segment: SegmentIndex, offset: u64) -> Result<(), StreamError<E>> {
-        self.look()?;
+        self.check()?;
         if self.guard.is_open() {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl<S: StreamingSink> Outlet<'_, S> {
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), StreamError<E>> {
-        self.look()?;
+        self.check()?;
         let written = match &self.positioned {
             _ if bytes.is_empty() => Ok(()),
             Some(sink) => sink.write_at(offset, bytes),
@@ -72,21 +72,21 @@ impl<S: StreamingSink> Outlet<'_, S> {
 
     /// Commits a segment on its proof, and leaves it to be made durable.
     pub(crate) fn commit<E>(&mut self, proof: Verified, after: Committed) -> Result<(), StreamError<E>> {
-        self.look()?;
-        let (segment, mark) = (SegmentIndex(proof.index), proof.mark.clone());
+        self.check()?;
+        let (segment, checkpoint) = (SegmentIndex(proof.index), proof.checkpoint.clone());
         self.guard.commit(proof).map_err(|source| StreamError::Commit { segment, source })?;
         self.committed = after;
-        let posted = self.sync.as_ref().map_or(Ok(after.durable_len), |sync| sync.post(&after, mark));
+        let posted = self.sync.as_ref().map_or(Ok(after.durable_len), |sync| sync.post(&after, checkpoint));
         self.committed.durable_len = posted.as_ref().map_or(after.durable_len, |durable| *durable);
         // It has committed, whatever became of its sync.
         (self.observe)(&self.committed);
-        self.heed(posted).map(drop)
+        self.check_sync(posted).map(drop)
     }
 
     /// Writes what stands behind the last segment, which has committed before. No commit follows that would say where an
     /// ordered sink's bytes belong, so that only positions can take them.
     pub(crate) fn append<E>(&mut self, bytes: &[u8]) -> Result<(), StreamError<E>> {
-        self.look()?;
+        self.check()?;
         let at = self.committed.sink_len;
         let written = match &self.positioned {
             Some(sink) => sink.write_at(at, bytes),
@@ -101,16 +101,16 @@ impl<S: StreamingSink> Outlet<'_, S> {
     /// Publishes the whole. All segments have committed.
     pub(crate) fn publish<E>(&mut self, proof: Complete) -> Result<(), StreamError<E>> {
         if let Some(sync) = self.sync.take() {
-            let durable = self.heed(sync.stop())?;
+            let durable = self.check_sync(sync.stop())?;
             self.note_durable(durable);
-            self.look()?;
+            self.check()?;
         }
         self.cancel.begin_publish();
         self.guard.publish(proof).map_err(StreamError::Publish)
     }
 
     /// A failed sync ends the sink: it is not even asked to roll back.
-    fn heed<E>(&mut self, durable: Result<u64, SyncFailed>) -> Result<u64, StreamError<E>> {
+    fn check_sync<E>(&mut self, durable: Result<u64, SyncFailed>) -> Result<u64, StreamError<E>> {
         durable.map_err(|failed| {
             self.guard.poison();
             failed.into()
@@ -125,7 +125,7 @@ impl<S: StreamingSink> Outlet<'_, S> {
     }
 }
 
-impl<S: StreamingSink> Drop for Outlet<'_, S> {
+impl<S: StreamingSink> Drop for SinkDriver<'_, S> {
     fn drop(&mut self) {
         match self.sync.take().map(SyncThread::stop) {
             Some(Ok(durable)) if !thread::panicking() => self.note_durable(durable),

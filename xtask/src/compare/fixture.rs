@@ -46,14 +46,14 @@ impl Keys {
 }
 
 /// The folder of one contestant.
-pub(crate) struct Scene<'a> {
+pub(crate) struct Fixture<'a> {
     pub(crate) contestant: &'static Contestant,
     keys: &'a Keys,
     folder: PathBuf,
     environment: Vec<(String, String)>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Fixture<'a> {
     /// Makes the folder in `scratch`.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl<'a> Scene<'a> {
         contestant: &'static Contestant,
         keys: &'a Keys,
         scratch: &Path,
-    ) -> Result<Scene<'a>, String> {
+    ) -> Result<Fixture<'a>, String> {
         let folder = scratch.join(contestant.name);
         let home = folder.join(HOME);
         let make = || -> io::Result<()> {
@@ -72,7 +72,7 @@ impl<'a> Scene<'a> {
         };
         make().map_err(|error| format!("cannot prepare {}: {error}", folder.display()))?;
         let environment = environment(&home, contestant.environment);
-        Ok(Scene { contestant, keys, folder, environment })
+        Ok(Fixture { contestant, keys, folder, environment })
     }
 
     /// Gives the contestant the plaintext at `path`, which lies on the same file system, without a copy.

@@ -11,8 +11,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Existing,
-    storage::{FileId, FileStamp, Likeness, Lock, Mapping, Storage, StorageFile},
+    IfExists,
+    storage::{CopiedMetadata, FileId, FileStamp, Lock, Mapping, Storage, StorageFile},
 };
 
 /// One step that changes something, or makes it durable.
@@ -27,7 +27,7 @@ pub(super) enum Step {
 }
 
 #[derive(Clone, Default, Debug)]
-pub(super) struct Shelf {
+pub(super) struct MemStorage {
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -45,7 +45,7 @@ struct Inner {
     bad_sync: Option<usize>,
 }
 
-impl Shelf {
+impl MemStorage {
     /// Every step after the next `steps` fails, and so do the ones after that.
     pub(super) fn stop_after(&self, steps: usize) {
         self.inner.lock().fuse = Some(steps);
@@ -92,7 +92,7 @@ impl Shelf {
     }
 
     fn file(&self, inode: u64) -> Arc<dyn StorageFile> {
-        Arc::new(ShelfFile { shelf: self.clone(), inode })
+        Arc::new(MemFile { mem_storage: self.clone(), inode })
     }
 }
 
@@ -121,7 +121,7 @@ impl Inner {
     }
 }
 
-impl Storage for Shelf {
+impl Storage for MemStorage {
     fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>> {
         let mut inner = self.inner.lock();
         if inner.names.contains_key(name) {
@@ -150,7 +150,7 @@ impl Storage for Shelf {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn rename(&self, _from: &OsStr, _to: &OsStr, _existing: Existing) -> io::Result<()> {
+    fn rename(&self, _from: &OsStr, _to: &OsStr, _existing: IfExists) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -166,12 +166,12 @@ impl Storage for Shelf {
 }
 
 #[derive(Debug)]
-struct ShelfFile {
-    shelf: Shelf,
+struct MemFile {
+    mem_storage: MemStorage,
     inode: u64,
 }
 
-impl StorageFile for ShelfFile {
+impl StorageFile for MemFile {
     fn id(&self) -> io::Result<FileId> {
         Ok(FileId { device: 1, inode: self.inode })
     }
@@ -181,7 +181,7 @@ impl StorageFile for ShelfFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.shelf.inner.lock().contents[&self.inode].len() as u64)
+        Ok(self.mem_storage.inner.lock().contents[&self.inode].len() as u64)
     }
 
     fn allocated(&self) -> io::Result<u64> {
@@ -189,7 +189,7 @@ impl StorageFile for ShelfFile {
     }
 
     fn try_lock(&self) -> io::Result<Lock> {
-        let mut inner = self.shelf.inner.lock();
+        let mut inner = self.mem_storage.inner.lock();
         if inner.locked.contains(&self.inode) {
             return Ok(Lock::Held);
         }
@@ -198,7 +198,7 @@ impl StorageFile for ShelfFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        let inner = self.shelf.inner.lock();
+        let inner = self.mem_storage.inner.lock();
         let bytes = inner.contents[&self.inode].get(at as usize..).unwrap_or_default();
         let count = buffer.len().min(bytes.len());
         buffer[..count].copy_from_slice(&bytes[..count]);
@@ -206,7 +206,7 @@ impl StorageFile for ShelfFile {
     }
 
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize> {
-        let mut inner = self.shelf.inner.lock();
+        let mut inner = self.mem_storage.inner.lock();
         inner.step(Step::Write { inode: self.inode, at, len: data.len() })?;
         let bytes = inner.contents.get_mut(&self.inode).unwrap();
         let (at, end) = (at as usize, at as usize + data.len());
@@ -215,23 +215,23 @@ impl StorageFile for ShelfFile {
         Ok(data.len())
     }
 
-    fn start_writing(&self, at: u64, len: u64) {
-        self.shelf.inner.lock().sent.push((self.inode, at, len));
+    fn begin_writeback(&self, at: u64, len: u64) {
+        self.mem_storage.inner.lock().sent.push((self.inode, at, len));
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut inner = self.shelf.inner.lock();
+        let mut inner = self.mem_storage.inner.lock();
         inner.step(Step::SetLen { inode: self.inode, len })?;
         inner.contents.get_mut(&self.inode).unwrap().resize(len as usize, 0);
         Ok(())
     }
 
-    fn take_likeness(&self, _target: &OsStr, _existing: Existing) -> io::Result<Likeness> {
-        Ok(Likeness::Taken)
+    fn copy_metadata_from(&self, _target: &OsStr, _existing: IfExists) -> io::Result<CopiedMetadata> {
+        Ok(CopiedMetadata::Taken)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.shelf.inner.lock().step(Step::Sync { inode: self.inode })
+        self.mem_storage.inner.lock().step(Step::Sync { inode: self.inode })
     }
 
     fn sync_all(&self) -> io::Result<()> {

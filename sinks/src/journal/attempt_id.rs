@@ -6,11 +6,11 @@
 /// A sink stores it and never judges it. Whoever opens the sink compares the label that was found with the one that
 /// was wanted, and authenticates it if it has to be trusted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Label {
+pub struct AttemptId {
     bytes: Box<[u8]>,
 }
 
-impl Label {
+impl AttemptId {
     /// The most bytes a label may have.
     pub const LEN_MAX: usize = 384;
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::contestant::Direction;
 use super::contestants;
+use super::fixture::{Fixture, Keys};
 use super::input::{Input, Kind};
 use super::place::{Place, room_of};
 use super::rounds::{Limits, Rounds};
-use super::scene::{Keys, Scene};
 use super::scratch::Scratch;
 
 /// What stands beside what: names of contestants.
@@ -47,12 +47,12 @@ pub(crate) fn ratios(
 ) -> Result<Vec<f64>, String> {
     let Extent { size, pairs, runs } = extent;
     let limits = Limits { rounds: runs, patience: Duration::MAX };
-    let block = |scene: &Scene<'_>| -> Result<Rounds, String> {
+    let block = |fixture: &Fixture<'_>| -> Result<Rounds, String> {
         let mut rounds = Rounds::new(limits);
         while rounds.want_more() {
-            rounds.add(scene.run(case.direction)?);
+            rounds.add(fixture.run(case.direction)?);
         }
-        scene.forget_restored()?;
+        fixture.forget_restored()?;
         Ok(rounds)
     };
     on_ground(place, cofferdam, size, case, |ours, other, input| {
@@ -60,7 +60,7 @@ pub(crate) fn ratios(
         other.run(Direction::Seal)?;
         let ratios = (0..pairs).map(|_| {
             let other = block(other)?;
-            Ok(block(ours)?.beside(&other))
+            Ok(block(ours)?.paired(&other))
         });
         let ratios = ratios.collect::<Result<_, String>>()?;
         ours.run(Direction::Restore)?;
@@ -86,20 +86,20 @@ fn on_ground<T>(
     cofferdam: &Path,
     size: u64,
     case: Case,
-    work: impl FnOnce(&Scene<'_>, &Scene<'_>, &Input) -> Result<T, String>,
+    work: impl FnOnce(&Fixture<'_>, &Fixture<'_>, &Input) -> Result<T, String>,
 ) -> Result<T, String> {
     place.check_room(FILES * room_of(size))?;
     let scratch = Scratch::new(&place.directory)?;
     let keys = Keys::new(cofferdam, scratch.path())?;
     let (input, plain) = (Input::new(Kind::Real, size)?, scratch.path().join("plain"));
     input.write(&plain)?;
-    let scene = |name: &str| -> Result<Scene<'_>, String> {
+    let fixture = |name: &str| -> Result<Fixture<'_>, String> {
         let contestant = contestants::find(name).ok_or_else(|| format!("no contestant is called {name}"))?;
-        let scene = Scene::new(contestant, &keys, scratch.path())?;
-        scene.take(&plain)?;
-        Ok(scene)
+        let fixture = Fixture::new(contestant, &keys, scratch.path())?;
+        fixture.take(&plain)?;
+        Ok(fixture)
     };
-    work(&scene(case.ours)?, &scene(case.other)?, &input)
+    work(&fixture(case.ours)?, &fixture(case.other)?, &input)
 }
 
 /// A plaintext, two sealed forms, one of them restored.

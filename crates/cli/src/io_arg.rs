@@ -9,7 +9,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use cofferdam::{
-    ErrorKind, Existing, PipeSink, Source, descriptor_named, is_pipe, open_descriptor, open_path,
+    ErrorKind, IfExists, PipeSink, Source, descriptor_named, is_pipe, open_descriptor, open_path,
 };
 
 use crate::failure::Failure;
@@ -66,8 +66,8 @@ impl End {
     }
 
     /// Refuses bytes of any kind on a terminal, unless they were asked for.
-    pub(crate) fn refuse_terminal(&self, what: &str, existing: Existing) -> Result<(), Failure> {
-        if *self == End::Standard && existing == Existing::Refuse && io::stdout().is_terminal() {
+    pub(crate) fn refuse_terminal(&self, what: &str, if_exists: IfExists) -> Result<(), Failure> {
+        if *self == End::Standard && if_exists == IfExists::Refuse && io::stdout().is_terminal() {
             return Err(Failure::usage(format!("{what} would go to the terminal"))
                 .advise("Give a file or a pipe, or force it with --force."));
         }
@@ -77,7 +77,7 @@ impl End {
     /// Adds to a failure what it means for this output, which the command calls a `noun`.
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
-        let kept = error.kept();
+        let kept = error.resumable_bytes();
         let failure = Failure::from(error);
         match self {
             End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
@@ -171,8 +171,8 @@ pub(crate) fn how_to_go_on(kept: u64) -> String {
 }
 
 /// What `--force` says.
-pub(crate) fn existing(force: bool) -> Existing {
-    if force { Existing::Replace } else { Existing::Refuse }
+pub(crate) fn if_exists(force: bool) -> IfExists {
+    if force { IfExists::Replace } else { IfExists::Refuse }
 }
 
 /// Said of an argument that a script left empty, a variable that is not set for instance.
