@@ -38,7 +38,9 @@ fn limited(place: &Place, limits: &[&str], arguments: &[&str]) -> Option<Ran> {
 
 /// `None`: the system ended it, before the program was loaded.
 fn run(place: &Place, mut command: Command) -> Option<Ran> {
+    // Where memory ends in the middle of a backtrace, Rust's runtime waits for a lock of its own, for ever.
     let child = command
+        .env_remove("RUST_BACKTRACE")
         .current_dir(place.directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
