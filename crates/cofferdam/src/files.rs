@@ -13,42 +13,13 @@ use rustix::io::Errno;
 use segment_worker::CancelToken;
 use sinks::{IfExists, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
 use sources::{Source, descriptor_named};
+use stream::{PATIENCE, sealing_label, tell_notices};
 
-use crate::feed::PATIENCE;
-use crate::progress::tell_notices;
-use crate::seal_resume::sealing_label;
-use crate::sealing_state::InputMark;
-use crate::{Error, ErrorKind, Observer, file_attributes};
+use crate::{Error, ErrorKind, Observer};
 
 /// Opens what `path` names to read from.
 pub(crate) fn open_source(path: &Path) -> Result<Box<dyn Source>, Error> {
     sources::open_path(path).map_err(|error| Error::io("the input could not be opened", error))
-}
-
-/// A file to seal, with what goes into its stream's metadata.
-pub(crate) struct FileInput {
-    pub(crate) source: Box<dyn Source>,
-    /// What the system said of it, where it is a regular file.
-    pub(crate) found: Option<Metadata>,
-    pub(crate) metadata: crate::Metadata,
-}
-
-impl FileInput {
-    /// Opens what `path` names. What is noted of it is of the file that was opened.
-    pub(crate) fn open(path: &Path) -> Result<FileInput, Error> {
-        let examine =
-            || fs::metadata(path).map_err(|error| Error::io("the input could not be opened", error));
-        let before = examine()?;
-        let source = open_source(path)?;
-        if !before.is_file() || source.positioned().is_none() {
-            return Ok(FileInput { source, found: None, metadata: crate::Metadata::new() });
-        }
-        if InputMark::of(&examine()?) != InputMark::of(&before) || source.len() != Some(before.len()) {
-            return Err(Error::input_changed());
-        }
-        let metadata = vec![file_attributes::pair(&before)];
-        Ok(FileInput { source, found: Some(before), metadata })
-    }
 }
 
 /// Refuses to replace a file by what is made from it: it may be the only copy.

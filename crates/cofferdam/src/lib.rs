@@ -80,59 +80,25 @@
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
-mod checkpoint;
-mod compare_input;
-mod compare_sink;
-mod envelope;
-mod error;
-mod feed;
-mod file_attributes;
 mod files;
-mod foreign;
-mod index;
-mod index_chain;
-mod inspect;
-mod kept_beginning;
-mod kept_segments;
-mod key_area;
-mod leftovers;
 #[cfg(feature = "measure")]
 pub mod measure;
-mod memory;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;
-mod progress;
-mod resources;
-mod restore_id;
-mod restored;
-mod resume;
-mod rewrap;
-mod seal_resume;
+mod resource_setters;
 mod sealer;
-mod sealing_state;
-mod seekable_envelope;
 mod simple;
-mod state_dir;
-mod tentative;
-mod trailer;
 
-pub use error::{Error, ErrorKind};
-pub use file_attributes::Attributes;
 pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
-pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect};
 pub use keys::{
     Callbacks, Identities, Identity, KeyError, NoCallbacks, Recipients, SecretString, WrappingKey, Zeroizing,
     age,
 };
-pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use opener::Opener;
-pub use progress::{Observer, Progress, Warning};
-pub use restored::Restored;
-pub use rewrap::{Rewrapped, rewrap};
-pub use sealer::{FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT, Sealed, Sealer};
+pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, ReleasePolicy};
 pub use simple::{open, restore, seal};
 #[cfg(feature = "mmap")]
@@ -150,10 +116,8 @@ pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, descriptor_named,
     open_descriptor, open_path,
 };
-
-/// The caller's key-value pairs.
-pub type Metadata = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// The hash that fixes every byte of a stream's preamble, metadata and segments (FORMAT §11): a pin.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct StreamDigest(pub [u8; 32]);
+pub use stream::{
+    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, Inspection, KeyCopySummary, Leftovers,
+    Metadata, Observer, Progress, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
+    SlotSummary, StreamDigest, TrailerSummary, Warning, discard, inspect, leftovers, rewrap,
+};

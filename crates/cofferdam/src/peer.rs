@@ -45,11 +45,8 @@ pub use sinks::peer::{
 };
 use sinks::peer::{Ending, Published, ReceiveError, Receiver};
 use sinks::{AttemptId, CommitError, IfExists, OnPartial, Opened, StageOptions, StagedFile, StreamingSink};
+use stream::{CompareSink, RECEIVER_ID, changed_since, claim_of, is_difference, resolved, tell_kept};
 
-use crate::checkpoint::claim_of;
-use crate::compare_sink::{self, CompareSink};
-use crate::restore_id::RECEIVER_ID;
-use crate::tentative::{resolved, tell_kept};
 use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};
 
 /// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. The channel's key is
@@ -173,7 +170,7 @@ fn of_another() -> Error {
 
 fn failed(error: ReceiveError) -> Error {
     match error {
-        ReceiveError::Sink(error) if compare_sink::is_difference(&error) => compare_sink::changed_since(),
+        ReceiveError::Sink(error) if is_difference(&error) => changed_since(),
         ReceiveError::NoThread(error) => Error::no_thread(error),
         ReceiveError::OutcomeUnknown(error) => Error::publish(CommitError::Unknown(error)),
         ReceiveError::Sink(error) => Error::publish(CommitError::NotCommitted(error)),

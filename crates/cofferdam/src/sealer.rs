@@ -6,24 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use frame_worker::{Backend, DigestKind, Suite};
-use framing::limits::{FRAME_LEN_MIN, SEGMENTS_MAX};
-use framing::{Shape, StreamGeometry};
-use keys::{Recipients, StreamKey};
-use segment_worker::{Budget, CancelToken, Committed, ReleasePolicy, Settings};
-use sinks::{Durability, IfExists, OnPartial, StreamingSink};
+use keys::Recipients;
+use segment_worker::{Budget, CancelToken};
+use sinks::{IfExists, OnPartial, StreamingSink};
 use sources::Source;
+use stream::{FileInput, FormatOptions, Resources, ResumableSeal, SealOptions};
 
-use crate::checkpoint::CheckpointMaker;
-use crate::envelope::Envelope;
-use crate::feed::CancellableSource;
-use crate::feed::plain::{PlainFeed, PlainInput, too_many_segments};
-use crate::file_attributes::refuse_reserved;
-use crate::files::{FileInput, Target, refuse_same_file, stage};
-use crate::progress::Meter;
-use crate::resources::Resources;
-use crate::tentative::Retention;
-use crate::trailer::IndexBuilder;
-use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
+use crate::files::{Target, refuse_same_file, stage};
+use crate::{Error, Metadata, Observer, Sealed};
 
 /// Seals plaintext for a set of recipients.
 ///
@@ -39,38 +29,11 @@ use crate::{Error, ErrorKind, Metadata, Observer, StreamDigest, StreamId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Sealer {
-    pub(crate) recipients: Recipients,
-    pub(crate) form: FormatOptions,
-    pub(crate) if_exists: IfExists,
-    pub(crate) on_partial: OnPartial,
-    pub(crate) resources: Resources,
-}
-
-/// How the stream is made, as far as the caller said.
-#[derive(Clone, Default)]
-pub(crate) struct FormatOptions {
-    pub(crate) suite: Option<Suite>,
-    pub(crate) digest: Option<DigestKind>,
-    pub(crate) frame_len: Option<u32>,
-    pub(crate) segment_len: Option<u64>,
-    pub(crate) metadata: Metadata,
-}
-
-/// What was sealed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sealed {
-    /// Names the stream.
-    pub stream_id: StreamId,
-    /// Segments.
-    pub segments: u64,
-    /// Plaintext bytes.
-    pub plaintext_len: u64,
-    /// Bytes of the sealed stream.
-    pub wire_len: u64,
-    /// Fixes every byte of preamble, metadata and segments: a pin for later.
-    pub stream_digest: StreamDigest,
-    /// Plaintext bytes that an interrupted call had sealed, and that were kept.
-    pub resumed_bytes: u64,
+    recipients: Recipients,
+    form: FormatOptions,
+    if_exists: IfExists,
+    on_partial: OnPartial,
+    resources: Resources,
 }
 
 impl Sealer {
@@ -138,9 +101,9 @@ impl Sealer {
     /// Seals all of `source` into `sink` and publishes it.
     ///
     /// # Errors
-    /// The sink has been dropped unpublished, unless the kind is [`ErrorKind::DurabilityUnknown`].
+    /// The sink has been dropped unpublished, unless the kind is [`crate::ErrorKind::DurabilityUnknown`].
     pub fn seal(&self, source: impl Source + 'static, sink: impl StreamingSink) -> Result<Sealed, Error> {
-        self.seal_with(Box::new(source), Metadata::new(), |_| Ok(sink))
+        self.stream().seal_with(Box::new(source), Metadata::new(), |_| Ok(sink))
     }
 
     /// Seals the file at `input` (a FIFO or a device too) into a file at `output`, all or nothing.
@@ -170,10 +133,10 @@ impl Sealer {
         target: Target<'_>,
     ) -> Result<Sealed, Error> {
         match target {
-            Target::Fifo(sink) => self.seal_with(source, of_input, |_| Ok(sink)),
+            Target::Fifo(sink) => self.stream().seal_with(source, of_input, |_| Ok(sink)),
             Target::Staged { path, if_exists } => {
                 let observer = self.resources.observer.clone();
-                self.seal_with(source, of_input, |len| {
+                self.stream().seal_with(source, of_input, |len| {
                     self.resources.tell_staging();
                     stage(path, if_exists, len, observer)
                 })
@@ -181,156 +144,37 @@ impl Sealer {
         }
     }
 
-    /// Seals `source` into the sink that `make_sink` makes once the length of the sealed stream is known, if it is.
-    /// `of_input` is kept beside the caller's pairs.
-    pub(crate) fn seal_with<S: StreamingSink>(
+    /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation or a
+    /// crash. The same call then resumes behind the last segment that is whole, authentic and of the input as it is now
+    /// (FORMAT F12.7). It needs no key that opens the stream.
+    ///
+    /// The input has to be a regular file, and to stay as it is. Until the output is published the sealed bytes stand
+    /// beside it, where nothing is believed that cannot be proved. What proves them is a state of less than 5 KB in
+    /// `state_dir`, which is made where it is missing, and which nobody else may write: **it holds the key of the
+    /// unfinished stream**. It is removed when the sealing is done. It is found by the output's real path. What was
+    /// interrupted keeps its recipients, its metadata and its form.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_file`]; [`Error::resumable_bytes`] says how much is kept. [`crate::ErrorKind::SourceChanged`] where the input has
+    /// changed, [`crate::ErrorKind::JournalMismatch`] where bytes are kept for which there is no state, or something else was
+    /// interrupted beside the output, [`crate::ErrorKind::Usage`] where the sealer asks for another form, or where others can
+    /// write `state_dir`.
+    pub fn seal_file_resumable(
         &self,
-        source: Box<dyn Source>,
-        of_input: Metadata,
-        make_sink: impl FnOnce(Option<u64>) -> Result<S, Error>,
+        input: &Path,
+        output: &Path,
+        state_dir: &Path,
     ) -> Result<Sealed, Error> {
-        let total = source.positioned().map(|positioned| positioned.len());
-        let key = StreamKey::generate().map_err(Error::key)?;
-        let stream = self.new_stream(&key, total, of_input)?;
-        let sink = make_sink(total.map(|len| stream.sealed_len(len)))?;
-        self.run(source, sink, stream, Retention::Nothing)
+        refuse_same_file(input, output)?;
+        let (if_exists, on_partial) = (self.if_exists, self.on_partial);
+        let input_at = input;
+        let input = FileInput::open(input)?;
+        ResumableSeal { stream: self.stream(), input_at, output, state_dir, if_exists, on_partial }.run(input)
     }
 
-    /// A stream of `plaintext_len` bytes, if that is known, of which nothing has been sealed yet. `of_input` is kept beside
-    /// the caller's pairs.
-    pub(crate) fn new_stream(
-        &self,
-        key: &StreamKey,
-        plaintext_len: Option<u64>,
-        of_input: Metadata,
-    ) -> Result<StreamStart, Error> {
-        refuse_reserved(&self.form.metadata)?;
-        self.resources.check()?;
-        let shape = self.form.shape()?;
-        check_segments(shape, plaintext_len)?;
-        let FormatOptions { suite, digest, metadata, .. } = &self.form;
-        let metadata = [&metadata[..], &of_input[..]].concat();
-        let suite = suite.unwrap_or_else(default_suite);
-        let digest = digest.unwrap_or(DigestKind::Blake3);
-        let (envelope, head) =
-            Envelope::new(key, suite, digest, shape, &self.recipients, &metadata, self.resources.backend)?;
-        let start = Committed::at_start(envelope.chain);
-        Ok(StreamStart { ledger: IndexBuilder::new(envelope.metadata_len), envelope, head, start })
-    }
-
-    /// Seals what `stream` has not yet of `source`, and publishes it.
-    pub(crate) fn run(
-        &self,
-        source: Box<dyn Source>,
-        sink: impl StreamingSink,
-        stream: StreamStart,
-        keeps: Retention,
-    ) -> Result<Sealed, Error> {
-        let StreamStart { envelope, ledger, head, start } = stream;
-        let resources = &self.resources;
-        let shape = envelope.shape();
-        let input = PlainInput::new(Box::new(CancellableSource::new(source, &resources.cancel)));
-        let total = input.len();
-        let budget = resources.budget();
-        let plan = resources.plan(shape, &budget, total);
-        let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
-        let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
-        let workers = resources.workers_for(plan, shape, total)?;
-        let mut feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
-        let mut reached = start.plaintext_len;
-        let settings = Settings {
-            executor: workers.executor(),
-            budget: &budget,
-            release: ReleasePolicy::AtOnce,
-            durability: Durability::AtFinish,
-            cancel: &resources.cancel,
-            demand: plan.demand,
-            frame_len: shape.frame_len(),
-            checkpoint: &|committed| marks.make(committed),
-            observe: &mut |committed| {
-                reached = committed.plaintext_len;
-                meter.committed(committed, 0);
-            },
-        };
-        let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(|error| {
-            let kept = (keeps == Retention::Progress && reached > 0).then_some(reached);
-            Error::sealing(error).keeping(kept)
-        })?;
-        Ok(Sealed {
-            stream_id: envelope.preamble.stream_id,
-            segments: sealed.segments,
-            plaintext_len: sealed.plaintext_len,
-            wire_len: sealed.wire_len,
-            stream_digest: StreamDigest(sealed.stream_digest.0),
-            resumed_bytes: start.plaintext_len,
-        })
+    fn stream(&self) -> SealOptions<'_> {
+        SealOptions { recipients: &self.recipients, form: &self.form, resources: &self.resources }
     }
 }
 
-/// A stream that is being sealed: new, or as far as an earlier attempt has come.
-pub(crate) struct StreamStart {
-    pub(crate) envelope: Envelope,
-    /// Its segments so far.
-    pub(crate) ledger: IndexBuilder,
-    /// What has to be written before the next segment, right behind `start`.
-    pub(crate) head: Vec<u8>,
-    pub(crate) start: Committed,
-}
-
-impl StreamStart {
-    /// Bytes of the whole stream once `plaintext_len` bytes have been sealed.
-    pub(crate) fn sealed_len(&self, plaintext_len: u64) -> u64 {
-        let geometry = StreamGeometry::new(self.envelope.shape(), self.envelope.metadata_len);
-        self.envelope.origin() + geometry.wire_len(plaintext_len)
-    }
-}
-
-/// Refuses an input of more segments than a stream may have, before anything is written.
-pub(crate) fn check_segments(shape: Shape, plaintext_len: Option<u64>) -> Result<(), Error> {
-    match plaintext_len {
-        Some(len) if len.div_ceil(shape.segment_len()) > SEGMENTS_MAX => Err(too_many_segments()),
-        _ => Ok(()),
-    }
-}
-
-impl FormatOptions {
-    fn shape(&self) -> Result<Shape, Error> {
-        let frame_len = self.frame_len.unwrap_or(FRAME_LEN_DEFAULT);
-        let segment_len = self.segment_len.unwrap_or(SEGMENT_LEN_DEFAULT);
-        let limits = "Frames have 4 KiB to 4 MiB, in steps of 4 KiB; segments at most 1 GiB.";
-        if !frame_len.is_multiple_of(FRAME_LEN_MIN) {
-            let what = format!("a frame of {frame_len} bytes is no multiple of 4 KiB");
-            return Err(Error::new(ErrorKind::Usage, what).advise(limits));
-        }
-        let frame = u64::from(frame_len.max(1));
-        if segment_len == 0 || !segment_len.is_multiple_of(frame) {
-            let what =
-                format!("a segment of {segment_len} bytes is no multiple of a frame of {frame_len} bytes");
-            return Err(Error::new(ErrorKind::Usage, what)
-                .advise("A frame is a multiple of 4 KiB, and a segment one of its frames."));
-        }
-        let frames = u32::try_from(segment_len / frame).unwrap_or(u32::MAX);
-        Shape::new(frame_len, frames).map_err(|error| {
-            Error::new(ErrorKind::Usage, format!("the stream {}", error.problem)).advise(limits)
-        })
-    }
-}
-
-crate::resources::resource_setters!(Sealer);
-
-/// AES-256-GCM where the processor has instructions for it: there it is the faster one by far.
-pub(crate) fn default_suite() -> Suite {
-    #[cfg(target_arch = "x86_64")]
-    let has_aes =
-        std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    let has_aes = std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let has_aes = false;
-    if has_aes { Suite::Aes256Gcm } else { Suite::ChaCha20Poly1305 }
-}
-
-/// Plaintext bytes of a frame.
-pub const FRAME_LEN_DEFAULT: u32 = 64 * 1024;
-/// Plaintext bytes of a segment.
-pub const SEGMENT_LEN_DEFAULT: u64 = 8 * 1024 * 1024;
+crate::resource_setters::resource_setters!(Sealer);

@@ -17,6 +17,8 @@ struct Part {
     package: &'static str,
     /// The files that are mutated, as globs; none for all of the package.
     files: &'static [&'static str],
+    /// The packages whose tests are run; the mutated one's where none is named.
+    tested_by: &'static [&'static str],
     /// The functions that are mutated, as expressions that match names of mutants; none for all.
     functions: &'static [&'static str],
     /// What cargo is told to choose test programs by; nothing for all of the package.
@@ -38,18 +40,19 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "opening",
-        package: "cofferdam",
+        package: "cofferdam-stream",
+        tested_by: &["cofferdam", "cofferdam-stream"],
         files: &[
-            "crates/cofferdam/src/checkpoint.rs",
-            "crates/cofferdam/src/envelope.rs",
-            "crates/cofferdam/src/feed/*.rs",
-            "crates/cofferdam/src/index.rs",
-            "crates/cofferdam/src/index_chain.rs",
-            "crates/cofferdam/src/key_area.rs",
-            "crates/cofferdam/src/key_area/decision.rs",
-            "crates/cofferdam/src/restore_label.rs",
-            "crates/cofferdam/src/resume.rs",
-            "crates/cofferdam/src/trailer.rs",
+            "crates/stream/src/checkpoint.rs",
+            "crates/stream/src/envelope.rs",
+            "crates/stream/src/feed/*.rs",
+            "crates/stream/src/index.rs",
+            "crates/stream/src/index_chain.rs",
+            "crates/stream/src/key_area.rs",
+            "crates/stream/src/key_area/decision.rs",
+            "crates/stream/src/restore_id.rs",
+            "crates/stream/src/resume.rs",
+            "crates/stream/src/trailer.rs",
         ],
         functions: COMPARING,
         programs: &[
@@ -70,10 +73,10 @@ const PARTS: &[Part] = &[
 
 /// Of stream opening, what compares: records with each other, with arithmetic, and with what was seen before.
 const COMPARING: &[&str] = &[
-    r" (Index|Walk<'a>|Ledger|KeyArea<'a>)::",
-    r" (CheckpointMaker::read|RestoreLabel::accept|Envelope::judge|Envelope::begins_with)\b",
+    r" (Index|Walk<'a>|IndexBuilder|KeyArea<'a>)::",
+    r" (CheckpointMaker::read|RestoreId::accept|Envelope::judge|Envelope::begins_with)\b",
     r" SequentialFeed<'a, S>::(segment_header|closing|index_page|directory|footer)\b",
-    r" (PlacedFeed<'a>::(begin|close|end)|KeptFeed<'a>::(begin|due|close|check_page|settle))\b",
+    r" (SeekableFeed<'a>::(begin|close|end)|KeptFeed<'a>::(begin|due|close|check_page|settle))\b",
     r" (decide|read_closing|check_expected|check_entries|chain_behind|check_agrees)\b",
 ];
 
@@ -81,7 +84,8 @@ const COMPARING: &[&str] = &[
 const SCRYPT: &[&str] = &["a_passphrase_of_the_written_work_factor_opens"];
 
 /// All of a package under all of its tests.
-const WHOLE: Part = Part { name: "", package: "", files: &[], functions: &[], programs: &[], slow: &[] };
+const WHOLE: Part =
+    Part { name: "", package: "", tested_by: &[], files: &[], functions: &[], programs: &[], slow: &[] };
 
 const USE: &str = "use: cargo xtask mutants [PART] [--shard K/N], K from 0 on";
 
@@ -165,6 +169,7 @@ fn try_part(
     if let Some(shard) = shard {
         cargo.args(["--shard", shard]);
     }
+    cargo.args(part.tested_by.iter().flat_map(|package| ["--test-package", package]));
     cargo.args(part.programs.iter().map(|program| format!("--cargo-arg={program}")));
     if !part.slow.is_empty() {
         cargo.args(["--", "--"]).args(part.slow.iter().flat_map(|test| ["--skip", test]));

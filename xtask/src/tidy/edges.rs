@@ -7,7 +7,9 @@ use super::manifest::{Dependency, Manifest, Origin, Table};
 /// What the package names of this repository begin with, the facade's apart.
 const OUR_PREFIX: &str = "cofferdam-";
 
-const ENGINE: [&str; 6] = ["framing", "frame-worker", "segment-worker", "sinks", "keys", "sources"];
+const PARTS: [&str; 6] = ["framing", "frame-worker", "segment-worker", "sinks", "keys", "sources"];
+
+const ENGINE: [&str; 7] = ["framing", "frame-worker", "segment-worker", "sinks", "keys", "sources", "stream"];
 
 const CIPHERS: [&str; 6] = ["aws-lc-rs", "aws-lc-sys", "aes-gcm", "chacha20poly1305", "aes", "ring"];
 
@@ -29,7 +31,7 @@ enum Strangers {
 }
 
 /// docs/ARCHITECTURE.md has the same table.
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 12] = [
     Row { name: "framing", ours: Allowed::Only(&[]), strangers: Strangers::None },
     Row {
         name: "frame-worker",
@@ -50,6 +52,11 @@ const TABLE: [Row; 11] = [
     Row {
         name: "sources",
         ours: Allowed::Only(&[]),
+        strangers: Strangers::AllBut(&[&CIPHERS, &["rayon", "age", "clap"]]),
+    },
+    Row {
+        name: "stream",
+        ours: Allowed::Only(&PARTS),
         strangers: Strangers::AllBut(&[&CIPHERS, &["rayon", "age", "clap"]]),
     },
     Row { name: "cofferdam", ours: Allowed::Only(&ENGINE), strangers: Strangers::AllBut(&[&["clap"]]) },

@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 
 use frame_worker::{DigestKind, Suite};
 
+use stream::default_suite;
+
 use super::interleaved::Figure;
 use crate::FRAME_LEN_DEFAULT;
-use crate::sealer::default_suite;
 
 /// One step, and how fast it was.
 #[derive(Clone, Copy, PartialEq, Debug)]

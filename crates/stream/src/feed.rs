@@ -56,4 +56,4 @@ impl<S: Source> Source for CancellableSource<S> {
 }
 
 /// How long a feed waits for its input before it lets the orchestrator look around.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
+pub const PATIENCE: Duration = Duration::from_millis(50);

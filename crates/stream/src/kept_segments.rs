@@ -12,7 +12,7 @@ use crate::compare_input::CompareInput;
 use crate::envelope::Envelope;
 use crate::feed::kept::{KeptFeed, Mend};
 use crate::resources::Resources;
-use crate::sealer::StreamStart;
+use crate::seal::StreamStart;
 use crate::sealing_state::other_bytes;
 use crate::{Error, ErrorKind};
 

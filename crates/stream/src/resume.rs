@@ -17,7 +17,7 @@ use crate::envelope::Envelope;
 use crate::feed::proof::{Entries, Outcome, ProofFeed};
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
-use crate::opener::RunContext;
+use crate::open::RunContext;
 use crate::{Error, ErrorKind, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.

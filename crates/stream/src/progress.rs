@@ -89,7 +89,7 @@ impl Warning {
 }
 
 /// Has `observer` hear what the target's file system cannot do.
-pub(crate) fn tell_notices(sink: &mut StagedFile, observer: Option<Arc<dyn Observer>>) {
+pub fn tell_notices(sink: &mut StagedFile, observer: Option<Arc<dyn Observer>>) {
     if let Some(observer) = observer {
         sink.on_notice(move |notice| {
             if let Some(warning) = Warning::of_target(notice) {

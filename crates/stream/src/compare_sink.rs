@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, Restored};
 ///
 /// That a journal names the target proves nothing: whoever can write beside the target can write that, too, and a target
 /// that was put in place some time ago may have been written to.
-pub(crate) struct CompareSink {
+pub struct CompareSink {
     target: Arc<Target>,
     published: Option<Box<Published>>,
 }
@@ -33,7 +33,7 @@ struct Target {
 
 impl CompareSink {
     /// Over the target at `path`, no symbolic link, which `published` says has been put there.
-    pub(crate) fn over(published: Published, path: &Path) -> Result<CompareSink, Error> {
+    pub fn over(published: Published, path: &Path) -> Result<CompareSink, Error> {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
             Error::io("the target, which an earlier restore has put in place, could not be read", error)
@@ -46,7 +46,7 @@ impl CompareSink {
     }
 
     /// Has `open` open the stream that was restored there.
-    pub(crate) fn judge(
+    pub fn judge(
         self,
         envelope: &Envelope,
         open: impl FnOnce(Opening<CompareSink>) -> Result<Restored, Error>,
@@ -98,12 +98,12 @@ impl std::error::Error for Difference {}
 
 /// Whether a sink of this kind failed because the target is not the stream.
 #[cfg(feature = "peer")]
-pub(crate) fn is_difference(error: &io::Error) -> bool {
+pub fn is_difference(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Difference>())
 }
 
 /// The target is not what the journal beside it says it is.
-pub(crate) fn changed_since() -> Error {
+pub fn changed_since() -> Error {
     let what = "an earlier restore put the target in place, and it is not what was restored any more";
     Error::new(ErrorKind::TargetExists, what)
         .advise("Run the command again with `--force`: that replaces the target, atomically.")

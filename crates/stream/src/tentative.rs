@@ -17,7 +17,7 @@ use crate::restore_id::RestoreId;
 use crate::{Attributes, Error, ErrorKind, Observer, Warning};
 
 /// A sink for a stream that is known.
-pub(crate) enum Tentative<S> {
+pub enum Tentative<S> {
     /// To be written, from the start or from where an earlier attempt ended.
     Open(Opening<S>),
     /// An earlier attempt has published it, and was cut off while it tidied up: to be compared.
@@ -25,7 +25,7 @@ pub(crate) enum Tentative<S> {
 }
 
 /// A sink to be written.
-pub(crate) struct Opening<S> {
+pub struct Opening<S> {
     pub(crate) sink: S,
     pub(crate) marks: CheckpointMaker,
     pub(crate) keeps: Retention,
@@ -42,7 +42,7 @@ pub(crate) enum Retention {
 
 impl<S: StreamingSink> Opening<S> {
     /// A sink that somebody else made. The stream's id names its journal, if it has one.
-    pub(crate) fn plain(sink: S, envelope: &Envelope) -> Opening<S> {
+    pub fn plain(sink: S, envelope: &Envelope) -> Opening<S> {
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         Opening { sink, marks, keeps: Retention::Nothing }
     }
@@ -55,9 +55,11 @@ impl<S> From<Opening<S>> for Tentative<S> {
 }
 
 /// Mode and time for a target that is new, and who hears what its file system cannot do.
-pub(crate) struct OfSource {
-    pub(crate) attributes: Attributes,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
+pub struct OfSource {
+    /// Whether it is to have those of the file that was sealed.
+    pub attributes: Attributes,
+    /// Who hears it.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl OfSource {
@@ -79,7 +81,7 @@ impl OfSource {
 }
 
 /// Stages a file for `path`, or goes on with what an earlier restore of the same stream left there.
-pub(crate) fn restore_into(
+pub fn restore_into(
     path: &Path,
     options: &StageOptions,
     of_source: OfSource,
@@ -119,7 +121,7 @@ fn journalled(sink: StagedFile, attempt_id: &RestoreId, schedule: &KeySchedule) 
 
 /// Makes a failure say what is kept beside `path`: where the attempt ended before it had proved any of that, and where there
 /// is nothing any more.
-pub(crate) fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
+pub fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
     use ErrorKind::{Cancelled, Damaged, Io, Limit, SourceChanged, Truncated};
     let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | SourceChanged | Truncated);
     if !goes_on && error.resumable_bytes().is_none() {
@@ -142,7 +144,7 @@ fn has_len(path: &Path, options: &StageOptions) -> bool {
 }
 
 /// Where a symbolic link leads to: that is what is replaced, and what a journal is beside.
-pub(crate) fn resolved(path: &Path) -> PathBuf {
+pub fn resolved(path: &Path) -> PathBuf {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
         _ => path.to_owned(),

@@ -66,7 +66,8 @@ struct Inner {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
+    #[doc(hidden)]
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
         let what = what.into();
         Error(Box::new(Inner {
             kind,
@@ -116,7 +117,8 @@ impl Error {
         Error::new(ErrorKind::Damaged, what).advise(DAMAGED)
     }
 
-    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
+    #[doc(hidden)]
+    pub fn io(what: impl Into<String>, source: io::Error) -> Error {
         match source.kind() {
             io::ErrorKind::OutOfMemory => Error::new(ErrorKind::Exhausted, what).advise(LESS_MEMORY),
             _ => Error::new(ErrorKind::Io, what),
@@ -124,7 +126,8 @@ impl Error {
         .because(source)
     }
 
-    pub(crate) fn no_thread(source: io::Error) -> Error {
+    #[doc(hidden)]
+    pub fn no_thread(source: io::Error) -> Error {
         Error::new(ErrorKind::Exhausted, "the operating system gave no thread")
             .advise(FEWER_THREADS)
             .because(source)
@@ -155,7 +158,8 @@ impl Error {
     }
 
     #[must_use]
-    pub(crate) fn advise(mut self, advice: &'static str) -> Error {
+    #[doc(hidden)]
+    pub fn advise(mut self, advice: &'static str) -> Error {
         self.0.advice = Some(advice);
         self
     }
@@ -256,7 +260,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn target(error: TargetError) -> Error {
+    #[doc(hidden)]
+    pub fn target(error: TargetError) -> Error {
         let (kind, advice) = match &error {
             TargetError::Exists { .. } => {
                 (ErrorKind::TargetExists, Some("`--force` replaces it, atomically."))
@@ -287,7 +292,8 @@ impl Error {
     }
 
     /// A publish that failed, or whose outcome is unknown.
-    pub(crate) fn publish(error: CommitError) -> Error {
+    #[doc(hidden)]
+    pub fn publish(error: CommitError) -> Error {
         Error::commit("the output could not be published", None, error)
     }
 

@@ -9,14 +9,21 @@ use segment_worker::{Budget, BufferNeeds, CancelToken, Executor};
 
 use crate::{Error, ErrorKind, Observer};
 
+/// What a stream may use, and who may stop and watch it.
 #[derive(Clone, Default)]
-pub(crate) struct Resources {
-    pub(crate) threads: Option<NonZeroUsize>,
-    pub(crate) pool: Option<Pool>,
-    pub(crate) budget: Option<Budget>,
-    pub(crate) cancel: CancelToken,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) backend: Backend,
+pub struct Resources {
+    /// Threads of a pool of its own; as many as the machine has where nothing is said.
+    pub threads: Option<NonZeroUsize>,
+    /// A pool that other streams may share.
+    pub pool: Option<Pool>,
+    /// Memory that other streams may share.
+    pub budget: Option<Budget>,
+    /// Stops the stream.
+    pub cancel: CancelToken,
+    /// Is told how the stream gets on.
+    pub observer: Option<Arc<dyn Observer>>,
+    /// Which implementation of the ciphers.
+    pub backend: Backend,
 }
 
 /// How a stream of some shape is cut into runs under some budget.
@@ -54,7 +61,7 @@ impl Resources {
     }
 
     /// Tells the observer that a file is about to be made beside the target.
-    pub(crate) fn tell_staging(&self) {
+    pub fn tell_staging(&self) {
         if let Some(observer) = &self.observer {
             observer.staging();
         }
@@ -130,69 +137,6 @@ pub(crate) const MEMORY_DEFAULT: usize = 32 * 1024 * 1024;
 const RUN_LEN: usize = 520 * 1024;
 /// A thread is kept busy by so many runs in flight.
 const RUNS_A_THREAD: usize = 3;
-
-/// The setters that Sealer and Opener share.
-macro_rules! resource_setters {
-    ($builder:ident) => {
-        impl $builder {
-            /// So many threads work on frames. Default: as many as the machine runs at once. Of two and more one is the
-            /// caller's own; a single one works beside the caller, which reads and writes what has to be in order. More than
-            /// [`THREADS_MAX`](crate::THREADS_MAX) are refused when the stream begins, with [`ErrorKind::Usage`].
-            #[must_use]
-            pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
-                self.resources.threads = Some(threads);
-                self
-            }
-
-            /// Works in `pool`, which other streams may share, in place of threads of its own.
-            #[must_use]
-            pub fn pool(mut self, pool: frame_worker::Pool) -> $builder {
-                self.resources.pool = Some(pool);
-                self
-            }
-
-            /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys, a page
-            /// of the index (320 KiB) come on top; and from a pipe, a window of 16 KiB until its turn has come, then
-            /// of 256 KiB, or of up to twice the longest record.
-            #[must_use]
-            pub fn memory(self, bytes: usize) -> $builder {
-                self.budget(Budget::new(bytes))
-            }
-
-            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not, nor
-            /// share a pool, nor must such as wait for each other through a lock of the caller's. Its
-            /// buffers are kept until the last stream ends, and are not wiped: a source that a caller wrote is handed
-            /// one to fill, and may find in it what another stream left.
-            #[must_use]
-            pub fn budget(mut self, budget: Budget) -> $builder {
-                self.resources.budget = Some(budget);
-                self
-            }
-
-            /// Tells `observer` how the stream gets on.
-            #[must_use]
-            pub fn observer(mut self, observer: Arc<dyn Observer>) -> $builder {
-                self.resources.observer = Some(observer);
-                self
-            }
-
-            /// Stops when `cancel` is used: no system call is begun after it has been seen, and nothing is published.
-            #[must_use]
-            pub fn cancel(mut self, cancel: CancelToken) -> $builder {
-                self.resources.cancel = cancel;
-                self
-            }
-
-            /// Which implementation of the ciphers. Default: the fast one, where it is built in.
-            #[must_use]
-            pub fn backend(mut self, backend: Backend) -> $builder {
-                self.resources.backend = backend;
-                self
-            }
-        }
-    };
-}
-pub(crate) use resource_setters;
 
 #[cfg(test)]
 mod tests {

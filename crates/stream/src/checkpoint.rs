@@ -91,7 +91,7 @@ pub(crate) fn sink_len_of(checkpoint: &Checkpoint) -> u64 {
 
 /// Plaintext bytes and chain that a checkpoint of ours speaks of, unauthenticated: what its maker says.
 #[cfg(feature = "peer")]
-pub(crate) fn claim_of(checkpoint: &Checkpoint) -> (u64, ChainValue) {
+pub fn claim_of(checkpoint: &Checkpoint) -> (u64, ChainValue) {
     let bytes = checkpoint.to_bytes();
     (number(&bytes, 32), ChainValue(std::array::from_fn(|i| bytes[48 + i])))
 }

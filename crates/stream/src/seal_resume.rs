@@ -15,62 +15,62 @@ use sources::{ReadAt, Source};
 
 use crate::compare_input::CompareInput;
 use crate::feed::kept::KeptSource;
-use crate::files::{FileInput, open_source, refuse_same_file};
+use crate::file_input::FileInput;
 use crate::index::{Index, Walk};
 use crate::kept_beginning::{Beginning, digest_of};
 use crate::kept_segments::prove;
-use crate::opener::Opener;
+use crate::open::OpenOptions;
 use crate::progress::tell_notices;
-use crate::sealer::{FormatOptions, Sealer, StreamStart, check_segments};
+use crate::seal::{FormatOptions, SealOptions, StreamStart, check_segments};
 use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
 use crate::state_dir::StateDir;
 use crate::tentative::{Opening, Retention, unfinished};
 use crate::{Error, ErrorKind, Sealed, StreamId, Warning, file_attributes};
 
-impl Sealer {
-    /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation or a
-    /// crash. The same call then resumes behind the last segment that is whole, authentic and of the input as it is now
-    /// (FORMAT F12.7). It needs no key that opens the stream.
-    ///
-    /// The input has to be a regular file, and to stay as it is. Until the output is published the sealed bytes stand
-    /// beside it, where nothing is believed that cannot be proved. What proves them is a state of less than 5 KB in
-    /// `state_dir`, which is made where it is missing, and which nobody else may write: **it holds the key of the
-    /// unfinished stream**. It is removed when the sealing is done. It is found by the output's real path. What was
-    /// interrupted keeps its recipients, its metadata and its form.
+/// A sealing of a regular file into a file, as its caller chose, that can be resumed.
+#[derive(Clone, Copy)]
+pub struct ResumableSeal<'a> {
+    /// How the stream is made.
+    pub stream: SealOptions<'a>,
+    /// The input's path.
+    pub input_at: &'a Path,
+    /// The output's path.
+    pub output: &'a Path,
+    /// Where the state of the sealing is kept.
+    pub state_dir: &'a Path,
+    /// What becomes of an output that exists.
+    pub if_exists: IfExists,
+    /// What becomes of what an interrupted call has left.
+    pub on_partial: OnPartial,
+}
+
+impl ResumableSeal<'_> {
+    /// Seals `input`, or resumes behind the last segment of it that is kept and proves right.
     ///
     /// # Errors
-    /// As [`Sealer::seal_file`]; [`Error::resumable_bytes`] says how much is kept. [`ErrorKind::SourceChanged`] where the input has
-    /// changed, [`ErrorKind::JournalMismatch`] where bytes are kept for which there is no state, or something else was
-    /// interrupted beside the output, [`ErrorKind::Usage`] where the sealer asks for another form, or where others can
-    /// write `state_dir`.
-    pub fn seal_file_resumable(
-        &self,
-        input: &Path,
-        output: &Path,
-        state_dir: &Path,
-    ) -> Result<Sealed, Error> {
-        refuse_same_file(input, output)?;
-        let FileInput { source, found, metadata } = FileInput::open(input)?;
+    /// [`ErrorKind::Usage`] where `input` is no regular file; what cannot be read, sealed, kept or published.
+    pub fn run(&self, input: FileInput) -> Result<Sealed, Error> {
+        let FileInput { source, found, metadata } = input;
         let (Some(found), Some(positioned)) = (found, source.positioned()) else {
             return Err(Error::new(ErrorKind::Usage, "only the sealing of a regular file can be resumed")
                 .advise("What a pipe or a device brings cannot be known to be the same a second time."));
         };
         let checkpoint = InputMark::of(&found);
         let key = StreamKey::generate().map_err(Error::key)?;
-        let stream = self.new_stream(&key, Some(checkpoint.len()), metadata)?;
-        let directory = StateDir::create(state_dir)?;
+        let stream = self.stream.new_stream(&key, Some(checkpoint.len()), metadata)?;
+        let directory = StateDir::create(self.state_dir)?;
         // As late as can be: whether the output's directory is there, the staged file says better.
-        let place = real_path(output).ok().map(|real| StatePlace::new(directory, real));
-        let sealing = Sealing { sealer: self, input: positioned, checkpoint, output, place };
+        let place = real_path(self.output).ok().map(|real| StatePlace::new(directory, real));
+        let sealing = Sealing { sealer: self, input: positioned, checkpoint, output: self.output, place };
         sealing.run(source, stream, key).map_err(|error| {
             // What is kept of an input that has changed is of no use.
-            let is_same = fs::metadata(input).is_ok_and(|found| InputMark::of(&found) == checkpoint);
+            let is_same = fs::metadata(self.input_at).is_ok_and(|found| InputMark::of(&found) == checkpoint);
             if is_same { error } else { error.keeping(None) }
         })
     }
 
     fn tell(&self, warning: Warning) {
-        if let Some(observer) = &self.resources.observer {
+        if let Some(observer) = &self.stream.resources.observer {
             observer.warning(&warning);
         }
     }
@@ -78,7 +78,7 @@ impl Sealer {
 
 /// A call that seals so that it can be resumed.
 struct Sealing<'a> {
-    sealer: &'a Sealer,
+    sealer: &'a ResumableSeal<'a>,
     input: Arc<dyn ReadAt>,
     checkpoint: InputMark,
     output: &'a Path,
@@ -124,7 +124,7 @@ impl Sealing<'_> {
             on_partial,
             expected_len: Some(stream.sealed_len(self.checkpoint.len())),
         };
-        self.sealer.resources.tell_staging();
+        self.sealer.stream.resources.tell_staging();
         StagedFile::open(self.output, &options, &sealing_label())
     }
 
@@ -154,7 +154,7 @@ impl Sealing<'_> {
         stream: StreamStart,
     ) -> Result<Sealed, Error> {
         sink.resume_at(stream.start.segments, stream.start.sink_len).map_err(unusable)?;
-        if let Some(observer) = &self.sealer.resources.observer {
+        if let Some(observer) = &self.sealer.stream.resources.observer {
             observer.resumed(stream.start.plaintext_len, stream.start.segments);
         }
         self.seal(source, sink, stream)
@@ -167,9 +167,9 @@ impl Sealing<'_> {
         mut sink: StagedFile,
         stream: StreamStart,
     ) -> Result<Sealed, Error> {
-        tell_notices(&mut sink, self.sealer.resources.observer.clone());
+        tell_notices(&mut sink, self.sealer.stream.resources.observer.clone());
         let stream_id = stream.envelope.preamble.stream_id;
-        let sealed = self.sealer.run(source, sink, stream, Retention::Progress);
+        let sealed = self.sealer.stream.run(source, sink, stream, Retention::Progress);
         let is_of_use = match &sealed {
             Ok(_) => false,
             Err(error) if error.kind() == ErrorKind::DurabilityUnknown => true,
@@ -193,17 +193,17 @@ impl Sealing<'_> {
             return if kept.len() == 0 { Ok(None) } else { Err(without_state()) };
         };
         state.check_input(&self.checkpoint)?;
-        let backend = self.sealer.resources.backend;
+        let backend = self.sealer.stream.resources.backend;
         let Some(Beginning { envelope, wrong_copy }) = Beginning::read(&*kept, &state, backend)? else {
             return Ok(None);
         };
-        self.sealer.form.check_fits(&envelope)?;
+        self.sealer.stream.form.check_fits(&envelope)?;
         check_segments(envelope.shape(), Some(self.checkpoint.len()))?;
         if let Some(copy) = wrong_copy {
             sink.mend(copy.position, &copy.bytes).map_err(unusable)?;
         }
         let mend = &mut |at, bytes: &[u8]| sink.mend(at, bytes);
-        let found = prove(kept, &self.input, envelope, &self.sealer.resources, mend)?;
+        let found = prove(kept, &self.input, envelope, self.sealer.stream.resources, mend)?;
         Ok((found.start.segments > 0).then_some(found))
     }
 
@@ -285,9 +285,11 @@ impl Sealing<'_> {
         if !metadata.is_file() && !metadata.is_symlink() {
             return Err(broken());
         }
-        let source = open_source(self.output)?.positioned().ok_or_else(broken)?;
+        let source = sources::open_path(self.output)
+            .map_err(|error| Error::io("the input could not be opened", error))?;
+        let source = source.positioned().ok_or_else(broken)?;
         let wire_len = source.len();
-        let resources = self.sealer.resources.clone();
+        let resources = self.sealer.stream.resources;
         let beginning = Beginning::read(&*source, state, resources.backend)?.ok_or_else(broken)?;
         if beginning.wrong_copy.is_some() {
             return Err(Error::damaged("one of the output's key copies is damaged"));
@@ -296,7 +298,8 @@ impl Sealing<'_> {
         let index = Index::read(&*source, &envelope)?.ok_or_else(broken)?;
         let (sink, comparison) = CompareInput::with(self.input.clone());
         let opening = Opening::plain(sink, &envelope);
-        let verified = Opener::of(resources).open_placed(Walk::new(source, &envelope, index), opening)?;
+        let walk = Walk::new(source, &envelope, index);
+        let verified = OpenOptions::without_keys(resources).open_placed(walk, opening)?;
         if comparison.difference_before(u64::MAX).is_some() {
             return Err(Error::damaged("the output's plaintext is not the input's"));
         }
@@ -350,7 +353,7 @@ impl FormatOptions {
 
 /// What a journal beside an output says: that the bytes beside it are a sealing's, and nothing else. It is no proof of
 /// anything, and no part of the state.
-pub(crate) fn sealing_label() -> AttemptId {
+pub fn sealing_label() -> AttemptId {
     AttemptId::new(b"CFDSEAL\x02").expect("it is shorter than a label may be")
 }
 

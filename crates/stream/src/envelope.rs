@@ -17,7 +17,7 @@ use crate::resources::Resources;
 use crate::{Error, ErrorKind, Metadata, Warning};
 
 /// A stream's beginning, read or made. Without a key it has no schedule and no metadata.
-pub(crate) struct Envelope {
+pub struct Envelope {
     pub(crate) preamble: Preamble,
     pub(crate) schedule: Option<KeySchedule>,
     pub(crate) metadata: Metadata,

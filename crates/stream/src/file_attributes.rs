@@ -83,9 +83,14 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use keys::{Identities, Recipients, WrappingKey};
+    use segment_worker::ReleasePolicy;
+    use sinks::{Durability, MemorySink, StageOptions};
+    use sources::BytesSource;
+
     use crate::{
-        BytesSource, Identities, MemorySink, Observer, Opener, Progress, Recipients, Sealer, Warning,
-        WrappingKey,
+        FormatOptions, Observer, OfSource, OpenOptions, Progress, Resources, SealOptions, Warning,
+        restore_into,
     };
 
     fn read(value: &str) -> Option<Result<FileAttributes, Malformed>> {
@@ -154,13 +159,28 @@ mod tests {
         ] {
             let (sink, sealed) = MemorySink::new();
             let metadata = vec![(KEY.to_vec(), value.as_bytes().to_vec())];
-            let sealer = Sealer::new(Recipients::new().wrapping_key(WrappingKey::from_bytes([7; 32])));
-            sealer.seal_with(Box::new(BytesSource::new(*b"bytes")), metadata, |_| Ok(sink)).unwrap();
+            let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
+            let (form, resources) = (FormatOptions::default(), Resources::default());
+            let sealing = SealOptions { recipients: &recipients, form: &form, resources: &resources };
+            sealing.seal_with(Box::new(BytesSource::new(*b"bytes")), metadata, |_| Ok(sink)).unwrap();
             let notes = Arc::new(Notes::default());
             let identities = Identities::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
             let target = directory.path().join("target");
-            let opener = Opener::new(identities).observer(notes.clone());
-            opener.restore_to(BytesSource::new(sealed.take().unwrap()), &target).unwrap();
+            let opening = OpenOptions {
+                identities: Some(&identities),
+                release: ReleasePolicy::AtOnce,
+                durability: Durability::default(),
+                expected: None,
+                resources: &resources,
+            };
+            let of_source = OfSource {
+                attributes: Attributes::Restore,
+                observer: Some(notes.clone() as Arc<dyn Observer>),
+            };
+            let options = StageOptions::default();
+            let source = BytesSource::new(sealed.take().unwrap());
+            let make_sink = |envelope: &_, _| restore_into(&target, &options, of_source, envelope);
+            opening.open_with(source, make_sink).unwrap();
             assert_eq!(*notes.0.lock().unwrap(), warnings, "{value}");
             let any = directory.path().join("any");
             fs::write(&any, b"").unwrap();

@@ -1,0 +1,65 @@
+//! The setters that [`Sealer`](crate::Sealer) and [`Opener`](crate::Opener) share: threads, memory, and who may stop and watch a stream.
+//! It knows neither of them.
+
+/// The setters that Sealer and Opener share.
+macro_rules! resource_setters {
+    ($builder:ident) => {
+        impl $builder {
+            /// So many threads work on frames. Default: as many as the machine runs at once. Of two and more one is the
+            /// caller's own; a single one works beside the caller, which reads and writes what has to be in order. More than
+            /// [`THREADS_MAX`](crate::THREADS_MAX) are refused when the stream begins, with [`ErrorKind::Usage`](crate::ErrorKind::Usage).
+            #[must_use]
+            pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
+                self.resources.threads = Some(threads);
+                self
+            }
+
+            /// Works in `pool`, which other streams may share, in place of threads of its own.
+            #[must_use]
+            pub fn pool(mut self, pool: frame_worker::Pool) -> $builder {
+                self.resources.pool = Some(pool);
+                self
+            }
+
+            /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys, a page
+            /// of the index (320 KiB) come on top; and from a pipe, a window of 16 KiB until its turn has come, then
+            /// of 256 KiB, or of up to twice the longest record.
+            #[must_use]
+            pub fn memory(self, bytes: usize) -> $builder {
+                self.budget(Budget::new(bytes))
+            }
+
+            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not, nor
+            /// share a pool, nor must such as wait for each other through a lock of the caller's. Its
+            /// buffers are kept until the last stream ends, and are not wiped: a source that a caller wrote is handed
+            /// one to fill, and may find in it what another stream left.
+            #[must_use]
+            pub fn budget(mut self, budget: Budget) -> $builder {
+                self.resources.budget = Some(budget);
+                self
+            }
+
+            /// Tells `observer` how the stream gets on.
+            #[must_use]
+            pub fn observer(mut self, observer: Arc<dyn Observer>) -> $builder {
+                self.resources.observer = Some(observer);
+                self
+            }
+
+            /// Stops when `cancel` is used: no system call is begun after it has been seen, and nothing is published.
+            #[must_use]
+            pub fn cancel(mut self, cancel: CancelToken) -> $builder {
+                self.resources.cancel = cancel;
+                self
+            }
+
+            /// Which implementation of the ciphers. Default: the fast one, where it is built in.
+            #[must_use]
+            pub fn backend(mut self, backend: Backend) -> $builder {
+                self.resources.backend = backend;
+                self
+            }
+        }
+    };
+}
+pub(crate) use resource_setters;

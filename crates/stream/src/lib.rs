@@ -1,0 +1,70 @@
+//! One stream, from a source through workers into a sink: its records, its index, and how it resumes after an interruption.
+//! It takes no decision that is the caller's, and moves no byte itself: workers do.
+//!
+//! A stream is preamble, key area and metadata ([`Envelope`]), then segments, then the index (FORMAT §3). Feeds cut it into
+//! steps for the segment worker, and know whether the source lies still or comes once. [`OpenOptions`] and [`SealOptions`]
+//! put the parts together; `cofferdam` has the builders that fill them in.
+//!
+//! What an earlier attempt has left is a claim until it is proved: kept plaintext is sealed again in memory, a kept sealed stream
+//! is opened, and the chain over their closing frames has to meet the next one that is read.
+
+mod checkpoint;
+mod compare_input;
+mod compare_sink;
+mod digest;
+mod envelope;
+mod error;
+mod feed;
+mod file_attributes;
+mod file_input;
+mod foreign;
+mod index;
+mod index_chain;
+mod inspect;
+mod kept_beginning;
+mod kept_segments;
+mod key_area;
+mod leftovers;
+mod memory;
+mod open;
+mod progress;
+mod resources;
+mod restore_id;
+mod restored;
+mod resume;
+mod rewrap;
+mod seal;
+mod seal_resume;
+mod sealing_state;
+mod seekable_envelope;
+mod state_dir;
+mod tentative;
+mod trailer;
+
+#[cfg(feature = "peer")]
+pub use checkpoint::claim_of;
+pub use compare_sink::CompareSink;
+#[cfg(feature = "peer")]
+pub use compare_sink::{changed_since, is_difference};
+pub use digest::StreamDigest;
+pub use envelope::Envelope;
+pub use error::{Error, ErrorKind};
+pub use feed::PATIENCE;
+pub use file_attributes::Attributes;
+pub use file_input::FileInput;
+pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect};
+pub use leftovers::{Attempt, Leftovers, discard, leftovers};
+pub use open::OpenOptions;
+pub use progress::{Observer, Progress, Warning, tell_notices};
+pub use resources::Resources;
+pub use restore_id::RECEIVER_ID;
+pub use restored::Restored;
+pub use rewrap::{Rewrapped, rewrap};
+pub use seal::{FRAME_LEN_DEFAULT, FormatOptions, SEGMENT_LEN_DEFAULT, SealOptions, Sealed, default_suite};
+pub use seal_resume::{ResumableSeal, sealing_label};
+pub use tentative::{OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
+
+use framing::StreamId;
+
+/// The caller's key-value pairs.
+pub type Metadata = Vec<(Vec<u8>, Vec<u8>)>;

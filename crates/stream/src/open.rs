@@ -1,0 +1,263 @@
+//! Opening a stream: from a source of either kind into a sink, behind what an earlier attempt has left there.
+//! It puts the parts together; what they do is theirs.
+
+use std::sync::Arc;
+
+use frame_worker::{ChainValue, DigestKind};
+use keys::Identities;
+use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
+use sinks::{Durability, NullSink, StreamingSink};
+use sources::{ReadAt, Source};
+
+use crate::checkpoint::CheckpointMaker;
+use crate::envelope::{Envelope, keyless_tags, pinned_tags};
+use crate::feed::CancellableSource;
+use crate::feed::seekable::SeekableFeed;
+use crate::feed::sequential::{SequentialFeed, pass_envelope, read_envelope};
+use crate::feed::window::Window;
+use crate::index::{Index, Walk};
+use crate::index_chain::check_entries;
+use crate::progress::Meter;
+use crate::resources::{Resources, RunPlan, Workers};
+use crate::resume::{Found, Resumed, SkipCommitted};
+use crate::seekable_envelope::read_seekable_envelope;
+use crate::tentative::{Opening, Retention, Tentative};
+use crate::{Error, ErrorKind, Observer, Restored, StreamDigest};
+
+/// What a stream is opened with, as its caller chose.
+#[derive(Clone, Copy)]
+pub struct OpenOptions<'a> {
+    /// Keys to try. Without any a stream can be verified only, and is then consistent, whoever made it.
+    pub identities: Option<&'a Identities>,
+    /// When plaintext leaves for the sink.
+    pub release: ReleasePolicy,
+    /// When committed segments are made durable.
+    pub durability: Durability,
+    /// The digest that the stream has to have.
+    pub expected: Option<StreamDigest>,
+    /// Threads and memory.
+    pub resources: &'a Resources,
+}
+
+impl<'a> OpenOptions<'a> {
+    /// For streams whose envelope somebody else has opened.
+    pub(crate) fn without_keys(resources: &'a Resources) -> OpenOptions<'a> {
+        OpenOptions {
+            identities: None,
+            release: ReleasePolicy::AtOnce,
+            durability: Durability::default(),
+            expected: None,
+            resources,
+        }
+    }
+
+    /// Checks all of `source`, and writes nothing. With a key every tag, MAC and digest is checked; without, every
+    /// digest and the structure.
+    ///
+    /// # Errors
+    /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when all else has been
+    /// looked at, and before any fault that comes after it on the wire.
+    pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
+        let mut warnings = Vec::new();
+        let verified = self.open_with(source, |envelope, _| {
+            warnings.clone_from(&envelope.warnings);
+            Ok(Opening::plain(NullSink::new(), envelope).into())
+        });
+        let verified = verified.map_err(|error| error.behind(&warnings).first_of_verification())?;
+        match verified.warnings.iter().find(|warning| warning.is_damage()) {
+            Some(warning) => Err(Error::new(ErrorKind::Damaged, warning.to_string())
+                .advise("All data is intact and can be restored.")),
+            None => Ok(verified),
+        }
+    }
+
+    /// Opens `source` into the sink that `make_sink` makes once the stream is known, and its length, if it is.
+    pub fn open_with<S: StreamingSink>(
+        &self,
+        source: impl Source,
+        make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
+    ) -> Result<Restored, Error> {
+        self.resources.check()?;
+        let place = source.positioned();
+        self.open_from(source, place.clone(), make_sink).map_err(|error| {
+            // What cannot be examined is not known to have changed.
+            let changed = place.is_some_and(|place| place.changed().unwrap_or(false));
+            if changed { error.of_changed_stream() } else { error }
+        })
+    }
+
+    fn open_from<S: StreamingSink>(
+        &self,
+        source: impl Source,
+        place: Option<Arc<dyn ReadAt>>,
+        make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
+    ) -> Result<Restored, Error> {
+        let identities = self.identities;
+        let mut known = None;
+        if let Some(positioned) = place {
+            self.resources.check_cancelled()?;
+            let envelope = read_seekable_envelope(&*positioned, identities, self.resources)?;
+            self.resources.check_cancelled()?;
+            let index = match &envelope {
+                Some(envelope) => {
+                    Index::read(&*positioned, envelope).map_err(|error| error.behind(&envelope.warnings))?
+                }
+                None => None,
+            };
+            if let (Some(envelope), Some(index)) = (&envelope, index) {
+                self.announce(envelope)?;
+                let len = index.footer.plaintext_len;
+                let walk = Walk::new(positioned, envelope, index);
+                if self.expected.is_some() {
+                    // Before there is a sink: another stream than the pinned one touches nothing.
+                    check_entries(&walk, self.expected(), &self.resources.cancel)?;
+                }
+                let tentative = make_sink(envelope, Some(len))?;
+                return match tentative {
+                    Tentative::Open(opening) => self.open_placed(walk, opening),
+                    Tentative::CompareSink(compare_sink) => {
+                        compare_sink.judge(envelope, |opening| self.open_placed(walk, opening))
+                    }
+                };
+            }
+            known = envelope;
+        }
+        let mut window = Window::new(CancellableSource::new(source, &self.resources.cancel));
+        let envelope = match known {
+            // Opened once is enough: it may have taken a passphrase, or a touch on a token.
+            Some(envelope) => {
+                pass_envelope(&mut window, &envelope, self.resources)?;
+                envelope
+            }
+            None => read_envelope(&mut window, identities, self.resources)?,
+        };
+        self.announce(&envelope)?;
+        match make_sink(&envelope, None)? {
+            Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),
+            Tentative::CompareSink(compare_sink) => {
+                compare_sink.judge(&envelope, |opening| self.open_sequential(window, &envelope, opening))
+            }
+        }
+    }
+
+    pub(crate) fn open_placed<S: StreamingSink>(
+        &self,
+        mut walk: Walk<'_>,
+        Opening { mut sink, marks, keeps }: Opening<S>,
+    ) -> Result<Restored, Error> {
+        let envelope = walk.envelope;
+        let total = Some(walk.index.footer.plaintext_len);
+        let budget = self.resources.budget();
+        let plan = self.resources.plan(envelope.shape(), &budget, total);
+        let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
+        let cancel = &self.resources.cancel;
+        let observer = self.resources.observer.as_deref();
+        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
+        let found = Found::find(&mut sink, &marks)?;
+        let resumed = found.resume_placed(&mut sink, &mut walk, &means)?;
+        let feed = SeekableFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
+        self.run(feed, sink, &means, RunOptions { resumed, total, marks, keeps })
+    }
+
+    fn open_sequential<S: StreamingSink>(
+        &self,
+        window: Window<impl Source>,
+        envelope: &Envelope,
+        Opening { mut sink, marks, keeps }: Opening<S>,
+    ) -> Result<Restored, Error> {
+        let budget = self.resources.budget();
+        let plan = self.resources.plan(envelope.shape(), &budget, None);
+        let workers = self.resources.workers_for(plan, envelope.shape(), None)?;
+        let cancel = &self.resources.cancel;
+        let observer = self.resources.observer.as_deref();
+        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
+        let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
+        let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
+        let resumed = Resumed::nothing(envelope);
+        self.run(
+            feed,
+            SkipCommitted::new(sink, until),
+            &means,
+            RunOptions { resumed, total: None, marks, keeps },
+        )
+    }
+
+    fn run<S: StreamingSink>(
+        &self,
+        mut feed: impl Feed<Error = Error>,
+        sink: S,
+        means: &RunContext<'_>,
+        course: RunOptions,
+    ) -> Result<Restored, Error> {
+        let RunOptions { resumed: Resumed { start, lost }, total, marks, keeps } = course;
+        let observer = &self.resources.observer;
+        if let Some(observer) = observer {
+            lost.iter().for_each(|warning| observer.warning(warning));
+            if start.segments > 0 {
+                observer.resumed(start.plaintext_len, start.segments);
+            }
+        }
+        let mut meter = Meter::new(observer.clone(), total, start.plaintext_len);
+        let mut reached = start.plaintext_len;
+        let settings = Settings {
+            executor: means.workers.executor(),
+            budget: means.budget,
+            release: self.release,
+            durability: self.durability,
+            cancel: means.cancel,
+            demand: means.plan.demand,
+            frame_len: means.envelope.shape().frame_len(),
+            checkpoint: &|committed| marks.make(committed),
+            observe: &mut |committed| {
+                reached = committed.plaintext_len;
+                meter.committed(committed, committed.durable_len);
+            },
+        };
+        match segment_worker::open(&mut feed, sink, start, settings) {
+            Ok(opened) => Ok(Restored::new(&opened, means.envelope, start.plaintext_len, lost)),
+            Err(error) => {
+                let error = Error::opening(error);
+                let keeps = keeps == Retention::Progress && error.kind() != ErrorKind::DurabilityUnknown;
+                Err(error.keeping((keeps && reached > 0).then_some(reached)))
+            }
+        }
+    }
+
+    fn expected(&self) -> Option<ChainValue> {
+        self.expected.map(|digest| ChainValue(digest.0))
+    }
+
+    /// Before the first segment: what cannot be done is refused, what is amiss is told.
+    fn announce(&self, envelope: &Envelope) -> Result<(), Error> {
+        if envelope.preamble.digest == DigestKind::Tags {
+            if self.expected.is_some() {
+                return Err(pinned_tags());
+            }
+            if envelope.schedule.is_none() {
+                return Err(keyless_tags());
+            }
+        }
+        if let Some(observer) = &self.resources.observer {
+            envelope.warnings.iter().for_each(|warning| observer.warning(warning));
+        }
+        Ok(())
+    }
+}
+
+/// What a stream is opened with.
+pub(crate) struct RunContext<'a> {
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) plan: RunPlan,
+    pub(crate) workers: &'a Workers,
+    pub(crate) budget: &'a Budget,
+    pub(crate) cancel: &'a CancelToken,
+    pub(crate) observer: Option<&'a dyn Observer>,
+}
+
+/// From where to where a stream is opened, and how its progress is kept.
+struct RunOptions {
+    resumed: Resumed,
+    total: Option<u64>,
+    marks: CheckpointMaker,
+    keeps: Retention,
+}
