@@ -130,6 +130,19 @@ impl From<cofferdam::Error> for Failure {
     }
 }
 
+impl From<measure::Error> for Failure {
+    fn from(error: measure::Error) -> Failure {
+        let kind = match error {
+            measure::Error::Stream(error) => return error.into(),
+            measure::Error::Plan { .. } => ErrorKind::Usage,
+            measure::Error::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Io,
+        };
+        let advice = error.advice().map(str::to_owned);
+        Failure { advice, ..Failure::new(kind, with_causes(&error)) }
+    }
+}
+
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Failure {
         cofferdam::Error::from(error).into()

@@ -74,15 +74,12 @@
 //!
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
-//! - `measure`: what this machine can do, and what suits it: the module `measure`, as `cofferdam bench` shows it.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 mod files;
-#[cfg(feature = "measure")]
-pub mod measure;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;

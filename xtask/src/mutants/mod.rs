@@ -67,7 +67,7 @@ const PARTS: &[Part] = &[
             "--test=trailer_claims",
             "--test=vectors",
         ],
-        slow: &["measure::"],
+        ..WHOLE
     },
 ];
 

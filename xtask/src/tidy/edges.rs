@@ -61,8 +61,13 @@ const TABLE: [Row; 12] = [
     },
     Row { name: "cofferdam", ours: Allowed::Only(&ENGINE), strangers: Strangers::AllBut(&[&["clap"]]) },
     Row {
+        name: "measure",
+        ours: Allowed::Only(&["cofferdam", "frame-worker", "framing"]),
+        strangers: Strangers::AllBut(&[&CIPHERS, &["rayon", "age", "clap"]]),
+    },
+    Row {
         name: "cli",
-        ours: Allowed::Only(&["cofferdam"]),
+        ours: Allowed::Only(&["cofferdam", "measure"]),
         strangers: Strangers::AllBut(&[&CIPHERS, &["rayon", "age"]]),
     },
     Row { name: "bench", ours: Allowed::Any, strangers: Strangers::AllBut(&[]) },

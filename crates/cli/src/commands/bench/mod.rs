@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cofferdam::ErrorKind;
-use cofferdam::measure::{Pace, Phase, Plan, advise, measure};
 use indicatif::ProgressBar;
+use measure::{Pace, Phase, Plan, advise, measure};
 
 use crate::failure::Failure;
 use crate::interrupt;

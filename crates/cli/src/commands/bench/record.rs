@@ -1,7 +1,7 @@
 //! A bench as one JSON object.
 //! Its fields are those that `cofferdam bench --help` lists.
 
-use cofferdam::measure::{Advice, Bottleneck, Ends, Measured, Row, Stage, Step, Work};
+use measure::{Advice, Bottleneck, Ends, Measured, Row, Stage, Step, Work};
 use serde::Serialize;
 
 use super::sentences::Sentences;
@@ -39,7 +39,7 @@ struct RowRecord {
     suite: Option<&'static str>,
     digest: Option<&'static str>,
     frame_len: Option<u32>,
-    io_arg: Option<&'static str>,
+    ends: Option<&'static str>,
     threads: usize,
     bytes: u64,
     seconds: f64,
@@ -121,7 +121,7 @@ impl RowRecord {
             suite: None,
             digest: None,
             frame_len: None,
-            io_arg: None,
+            ends: None,
             threads: row.threads.get(),
             bytes: row.figure.bytes,
             seconds: row.figure.seconds,
@@ -131,11 +131,11 @@ impl RowRecord {
         match row.step {
             Step::Cipher(_, suite) => RowRecord { suite: Some(suite_name(suite)), ..record },
             Step::Digest(digest) => RowRecord { digest: Some(digest_name(digest)), ..record },
-            Step::Stream(_, io_arg, recipe) => RowRecord {
+            Step::Stream(_, ends, recipe) => RowRecord {
                 suite: Some(suite_name(recipe.suite)),
                 digest: Some(digest_name(recipe.digest)),
                 frame_len: Some(recipe.frame_len),
-                io_arg: Some(match io_arg {
+                ends: Some(match ends {
                     Ends::Memory => "memory",
                     Ends::Files => "files",
                 }),

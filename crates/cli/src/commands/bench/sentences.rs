@@ -4,8 +4,8 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use cofferdam::measure::{Advice, Bottleneck, Choice, Load, Measured, Stage, Step, TIE, figure_of};
 use cofferdam::{DigestKind, Pool, Suite};
+use measure::{Advice, Bottleneck, Choice, Load, Measured, Stage, Step, TIE, figure_of};
 
 use super::tables::{digest_title, frame_title, gigabytes, suite_title};
 use crate::printable::Name;

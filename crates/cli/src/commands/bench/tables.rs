@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
-use cofferdam::measure::{Ends, Figure, Measured, Recipe, Row, Step, Work, figure_of};
 use cofferdam::{DigestKind, Suite, limits};
+use measure::{Ends, Figure, Measured, Recipe, Row, Step, Work, figure_of};
 
 use crate::printable::Name;
 use crate::size::Size;
@@ -85,8 +85,8 @@ fn thread_counts(text: &mut String, measured: &Measured) {
     let works = [(Work::Seal, Ends::Memory), (Work::Open, Ends::Memory), (Work::Open, Ends::Files)];
     let restores = measured.thread_counts.iter().filter(|row| ends_of(row) == Some(Ends::Files));
     for threads in restores.map(|row| row.threads) {
-        let [seal, open, restore] = works.map(|(work, io_arg)| {
-            let step = Step::Stream(work, io_arg, recipe);
+        let [seal, open, restore] = works.map(|(work, ends)| {
+            let step = Step::Stream(work, ends, recipe);
             speed(figure_of(&measured.thread_counts, step, threads))
         });
         row(text, &count(threads.get() as u64, "thread"), [seal, open, String::new(), restore]);
@@ -121,13 +121,13 @@ fn recipes_of(rows: &[Row]) -> Vec<Recipe> {
 
 /// The cells below [`STREAM_COLUMNS`].
 fn stream_speeds(measured: &Measured, rows: &[Row], recipe: Recipe) -> impl Iterator<Item = String> {
-    let works = [Ends::Memory, Ends::Files].map(|io_arg| [(Work::Seal, io_arg), (Work::Open, io_arg)]);
-    let steps = works.into_iter().flatten().map(move |(work, io_arg)| Step::Stream(work, io_arg, recipe));
+    let works = [Ends::Memory, Ends::Files].map(|ends| [(Work::Seal, ends), (Work::Open, ends)]);
+    let steps = works.into_iter().flatten().map(move |(work, ends)| Step::Stream(work, ends, recipe));
     steps.map(|step| speed(figure_of(rows, step, measured.threads)))
 }
 
 fn ends_of(row: &Row) -> Option<Ends> {
-    if let Step::Stream(_, io_arg, _) = row.step { Some(io_arg) } else { None }
+    if let Step::Stream(_, ends, _) = row.step { Some(ends) } else { None }
 }
 
 /// One thread, and as many as there are.

@@ -3,10 +3,10 @@
 
 use std::num::NonZeroUsize;
 
-use frame_worker::{DigestKind, Suite};
+use cofferdam::{DigestKind, Suite};
 
-use super::bottleneck::{Bottleneck, one_after_another};
-use super::{Ends, FRAME_LENS, Measured, Recipe, Row, Step, Work, figure_of};
+use crate::bottleneck::{Bottleneck, one_after_another};
+use crate::{Ends, FRAME_LENS, Measured, Recipe, Row, Step, Work, figure_of};
 
 /// What suits the machine that was measured.
 #[derive(Clone, PartialEq, Debug)]
@@ -104,28 +104,28 @@ fn restores(measured: &Measured, recipe: Recipe) -> Vec<(NonZeroUsize, f64)> {
 
 /// Measurements that nobody made.
 #[cfg(test)]
-pub(super) mod made_up {
+pub(crate) mod made_up {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::measure::{Figure, Volume};
+    use crate::{Figure, Volume};
 
     /// Speeds on two threads, in bytes a second. Pairs are for one thread and for two, or for a copy and its sync.
     #[derive(Clone)]
-    pub(in crate::measure) struct Speeds {
-        pub(in crate::measure) read: f64,
-        pub(in crate::measure) cipher: f64,
-        pub(in crate::measure) other_cipher: f64,
-        pub(in crate::measure) digest: f64,
-        pub(in crate::measure) write: [f64; 2],
-        pub(in crate::measure) publish: f64,
-        pub(in crate::measure) copy: [f64; 2],
+    pub(crate) struct Speeds {
+        pub(crate) read: f64,
+        pub(crate) cipher: f64,
+        pub(crate) other_cipher: f64,
+        pub(crate) digest: f64,
+        pub(crate) write: [f64; 2],
+        pub(crate) publish: f64,
+        pub(crate) copy: [f64; 2],
         /// Between files, with BLAKE3, SHA-256, tags.
-        pub(in crate::measure) digests: [f64; 3],
+        pub(crate) digests: [f64; 3],
         /// Between files, by frame size.
-        pub(in crate::measure) frame_sizes: [f64; 4],
+        pub(crate) frame_sizes: [f64; 4],
         /// To a file, on 1, 2, 4 threads and so on; the last is that of all.
-        pub(in crate::measure) thread_counts: Vec<f64>,
+        pub(crate) thread_counts: Vec<f64>,
     }
 
     impl Default for Speeds {
@@ -145,7 +145,7 @@ pub(super) mod made_up {
         }
     }
 
-    pub(in crate::measure) fn measured(speeds: &Speeds) -> Measured {
+    pub(crate) fn measured(speeds: &Speeds) -> Measured {
         let one = NonZeroUsize::MIN;
         let two = one.saturating_add(1);
         let row = |step, threads, speed: f64| Row {

@@ -3,9 +3,9 @@
 
 use std::num::NonZeroUsize;
 
-use frame_worker::DigestKind;
+use cofferdam::DigestKind;
 
-use super::{Ends, Measured, Recipe, Step, Work, figure_of};
+use crate::{Ends, Measured, Recipe, Step, Work, figure_of};
 
 /// A part of the way from one file to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +78,7 @@ impl Bottleneck {
 }
 
 /// The speed of all of `speeds` in sequence on the same bytes.
-pub(super) fn one_after_another<const N: usize>(speeds: [f64; N]) -> f64 {
+pub(crate) fn one_after_another<const N: usize>(speeds: [f64; N]) -> f64 {
     1.0 / speeds.iter().map(|speed| 1.0 / speed).sum::<f64>()
 }
 
@@ -90,7 +90,7 @@ fn slowest(stages: &[(Stage, f64)]) -> Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::advice::made_up::{Speeds, measured};
+    use crate::advice::made_up::{Speeds, measured};
 
     fn restore(speeds: Speeds) -> Bottleneck {
         Bottleneck::of(&measured(&speeds), Work::Open).unwrap()

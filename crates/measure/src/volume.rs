@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use crate::{ByteCount, Error, ErrorKind};
+use crate::Error;
+use cofferdam::ByteCount;
 
 /// A directory, and what it is on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +33,7 @@ pub struct FileSystem {
 
 /// What stands behind the page cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Medium {
+pub(crate) enum Medium {
     /// Nothing.
     Memory,
     /// A disk, or another machine.
@@ -44,34 +45,32 @@ impl Volume {
     ///
     /// # Errors
     /// It is not there, or no directory.
-    pub(super) fn look_at(directory: &Path) -> Result<Volume, Error> {
+    pub(crate) fn look_at(directory: &Path) -> Result<Volume, Error> {
         let failed = |error| Error::io(format!("{} cannot be measured in", directory.display()), error);
         let directory = fs::canonicalize(directory).map_err(failed)?;
         if !fs::metadata(&directory).map_err(failed)?.is_dir() {
             let what = format!("{} is not a directory", directory.display());
-            return Err(
-                Error::new(ErrorKind::Io, what).advise("Name the directory that a restore would go to.")
-            );
+            return Err(Error::refused(what, "Name the directory that a restore would go to."));
         }
         let room = statvfs(&directory).map_err(|error| failed(error.into()))?;
         let file_system = mounts().and_then(|mounts| file_system_of(&directory, &mounts));
         Ok(Volume { file_system, free: room.f_bavail.saturating_mul(room.f_frsize), directory })
     }
 
-    pub(super) fn medium(&self) -> Medium {
+    pub(crate) fn medium(&self) -> Medium {
         let is_memory = |found: &FileSystem| MEMORY_KINDS.contains(&found.kind.as_str());
         if self.file_system.as_ref().is_some_and(is_memory) { Medium::Memory } else { Medium::Device }
     }
 
     /// Refuses to begin where `needed` bytes have no room.
-    pub(super) fn check_room(&self, needed: u64) -> Result<(), Error> {
+    pub(crate) fn check_room(&self, needed: u64) -> Result<(), Error> {
         if needed <= self.free {
             return Ok(());
         }
         let (needed, free) = (ByteCount(needed), ByteCount(self.free));
         let directory = self.directory.display();
         let what = format!("there is no room in {directory}: this needs {needed}, and {free} are free");
-        Err(Error::new(ErrorKind::Io, what).advise("Measure with smaller files, or in another directory."))
+        Err(Error::refused(what, "Measure with smaller files, or in another directory."))
     }
 }
 
@@ -143,7 +142,7 @@ mod tests {
         let file = directory.path().join("file");
         fs::write(&file, b"").unwrap();
         for path in [file, directory.path().join("absent")] {
-            assert_eq!(Volume::look_at(&path).unwrap_err().kind(), ErrorKind::Io);
+            assert!(matches!(Volume::look_at(&path).unwrap_err(), Error::Directory { .. }));
         }
         assert!(Volume::look_at(directory.path()).is_ok());
     }

@@ -4,9 +4,9 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use frame_worker::Pool;
+use cofferdam::{ByteCount, Pool};
 
-use crate::{ByteCount, Error, ErrorKind};
+use crate::Error;
 
 /// What to measure, where, and how long.
 #[derive(Clone, Debug)]
@@ -41,20 +41,24 @@ impl Plan {
     }
 
     /// The length of files that it asks for.
-    pub(super) fn checked_file_len(&self) -> Result<Option<u64>, Error> {
+    pub(crate) fn checked_file_len(&self) -> Result<Option<u64>, Error> {
         if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
-            return Err(Error::new(ErrorKind::Usage, format!("files of {} say nothing", ByteCount(len)))
-                .advise("Measure with at least 8 MiB, which is one segment; 256 MiB is the default."));
+            return Err(Error::Plan {
+                what: format!("files of {} say nothing", ByteCount(len)),
+                advice: "Measure with at least 8 MiB, which is one segment; 256 MiB is the default.",
+            });
         }
         Ok(self.file_len)
     }
 
     /// The threads that it asks for, or as many as the machine runs at once.
-    pub(super) fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
+    pub(crate) fn checked_threads(&self) -> Result<NonZeroUsize, Error> {
         let threads = self.threads.unwrap_or_else(Pool::threads_of_the_machine);
         if threads.get() > THREADS_MAX {
-            return Err(Error::new(ErrorKind::Usage, format!("{threads} threads are too many to measure"))
-                .advise("Measure with at most 1024."));
+            return Err(Error::Plan {
+                what: format!("{threads} threads are too many to measure"),
+                advice: "Measure with at most 1024.",
+            });
         }
         Ok(threads)
     }
@@ -63,6 +67,6 @@ impl Plan {
 /// Plaintext bytes of each file, unless told otherwise.
 pub const FILE_LEN_DEFAULT: u64 = 256 << 20;
 /// A file is at least one segment.
-pub const FILE_LEN_MIN: u64 = crate::SEGMENT_LEN_DEFAULT;
+pub const FILE_LEN_MIN: u64 = cofferdam::SEGMENT_LEN_DEFAULT;
 /// Threads that are measured at most.
 pub const THREADS_MAX: usize = 1024;

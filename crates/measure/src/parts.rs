@@ -8,12 +8,13 @@ use std::time::Duration;
 use frame_worker::{Backend, DigestKind, FRAME_OVERHEAD, Fragment, FrameIndex, FrameWorker, Shape, Suite};
 use framing::limits::FRAME_HEADER_LEN;
 
-use super::interleaved::{Sample, Variant};
-use super::{Step, Work};
-use crate::{Error, FRAME_LEN_DEFAULT};
+use crate::Error;
+use crate::interleaved::{Sample, Variant};
+use crate::{Step, Work};
+use cofferdam::FRAME_LEN_DEFAULT;
 
 /// Every part on each of `counts` threads. Memory is copied from `plaintext`.
-pub(super) fn ways<'a>(counts: &[NonZeroUsize], plaintext: &'a [u8], lap: Duration) -> Vec<Variant<'a>> {
+pub(crate) fn ways<'a>(counts: &[NonZeroUsize], plaintext: &'a [u8], lap: Duration) -> Vec<Variant<'a>> {
     let mut ways = Vec::new();
     for &threads in counts {
         for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305] {

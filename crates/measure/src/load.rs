@@ -9,7 +9,7 @@ pub struct Load(pub f64);
 
 impl Load {
     /// As it is now; `None` where the system does not tell.
-    pub(super) fn now() -> Option<Load> {
+    pub(crate) fn now() -> Option<Load> {
         of(&fs::read_to_string("/proc/loadavg").ok()?)
     }
 

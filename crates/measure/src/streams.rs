@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keys::{Identities, Recipients, WrappingKey};
-use segment_worker::CancelToken;
-use sinks::{MemorySink, NullSink};
-use sources::BytesSource;
+use cofferdam::{
+    BytesSource, CancelToken, Identities, MemorySink, NullSink, Opener, Recipients, Sealer, WrappingKey,
+};
 
-use super::files::Files;
-use super::interleaved::{Sample, Variant};
-use super::{Ends, Recipe, Step, Work};
-use crate::{Error, Opener, Sealer};
+use crate::Error;
+use crate::files::Files;
+use crate::interleaved::{Sample, Variant};
+use crate::{Ends, Recipe, Step, Work};
 
 /// What streams are run with.
-pub(super) struct Streams {
+pub(crate) struct Streams {
     memory: Option<usize>,
     plaintext: Arc<[u8]>,
     lap: Duration,
@@ -25,7 +24,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(
+    pub(crate) fn new(
         memory: Option<usize>,
         plaintext: Arc<[u8]>,
         lap: Duration,
@@ -35,7 +34,7 @@ impl Streams {
     }
 
     /// Sealing and opening in memory, each recipe on each of `counts` threads.
-    pub(super) fn in_memory(
+    pub(crate) fn in_memory(
         &self,
         recipes: &[Recipe],
         counts: &[NonZeroUsize],
@@ -52,7 +51,7 @@ impl Streams {
     }
 
     /// Sealing a file and restoring it, for each recipe.
-    pub(super) fn between_files<'a>(
+    pub(crate) fn between_files<'a>(
         &'a self,
         recipes: &[Recipe],
         threads: NonZeroUsize,
@@ -73,7 +72,7 @@ impl Streams {
     }
 
     /// A file to restore from.
-    pub(super) fn sealed_file(
+    pub(crate) fn sealed_file(
         &self,
         recipe: Recipe,
         threads: NonZeroUsize,
@@ -84,7 +83,7 @@ impl Streams {
     }
 
     /// Restoring the file `sealed` on each of `counts` threads.
-    pub(super) fn restores<'a>(
+    pub(crate) fn restores<'a>(
         &'a self,
         recipe: Recipe,
         counts: &[NonZeroUsize],
@@ -103,13 +102,17 @@ impl Streams {
     }
 
     fn seal_file(&self, recipe: Recipe, threads: NonZeroUsize, files: &Files) -> Result<(), Error> {
-        self.sealer(recipe, threads).seal_file(&files.plain(), &files.path(SEALED)).map(drop)
+        self.sealer(recipe, threads).seal_file(&files.plain(), &files.path(SEALED))?;
+        Ok(())
     }
 
     fn restore_file(&self, threads: NonZeroUsize, sealed: &Path, files: &Files) -> Result<Sample, Error> {
         let target = files.path("restored");
         let opener = self.opener(threads);
-        let lap = Sample::of(files.len, || opener.restore_file(sealed, &target).map(drop))?;
+        let lap = Sample::of(files.len, || {
+            opener.restore_file(sealed, &target)?;
+            Ok(())
+        })?;
         files.remove(&target)?;
         Ok(lap)
     }

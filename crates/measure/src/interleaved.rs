@@ -7,10 +7,10 @@ use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use segment_worker::CancelToken;
+use cofferdam::CancelToken;
 
-use super::{Pace, Row, Step, cancelled};
 use crate::Error;
+use crate::{Pace, Row, Step};
 
 /// How fast something was: the median of some rounds.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -39,21 +39,21 @@ impl Figure {
 
 /// Work that was done once.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Sample {
-    pub(super) bytes: u64,
-    pub(super) took: Duration,
+pub(crate) struct Sample {
+    pub(crate) bytes: u64,
+    pub(crate) took: Duration,
 }
 
 impl Sample {
     /// Times `work` on `bytes` bytes.
-    pub(super) fn of(bytes: u64, work: impl FnOnce() -> Result<(), Error>) -> Result<Sample, Error> {
+    pub(crate) fn of(bytes: u64, work: impl FnOnce() -> Result<(), Error>) -> Result<Sample, Error> {
         let begun = Instant::now();
         work()?;
         Ok(Sample { bytes, took: begun.elapsed() })
     }
 
     /// Repeats `work`, which tells its bytes, until `at_least` has passed.
-    pub(super) fn repeat(
+    pub(crate) fn repeat(
         at_least: Duration,
         mut work: impl FnMut() -> Result<u64, Error>,
     ) -> Result<Sample, Error> {
@@ -69,7 +69,7 @@ impl Sample {
     }
 
     /// Lets each of `workers` repeat its work on a thread of its own, all at the same time.
-    pub(super) fn together<W>(at_least: Duration, workers: Vec<W>) -> Result<Sample, Error>
+    pub(crate) fn together<W>(at_least: Duration, workers: Vec<W>) -> Result<Sample, Error>
     where
         W: FnMut() -> Result<u64, Error> + Send,
     {
@@ -97,7 +97,7 @@ impl Sample {
 }
 
 /// Runs each of `jobs` on a thread of its own; `started` is called when all of them run, or one could not be started.
-pub(super) fn on_threads<T: Send>(
+pub(crate) fn on_threads<T: Send>(
     jobs: impl IntoIterator<Item = impl FnOnce() -> Result<T, Error> + Send>,
     started: impl FnOnce(),
 ) -> Result<Vec<T>, Error> {
@@ -112,25 +112,25 @@ pub(super) fn on_threads<T: Send>(
 }
 
 /// One way of doing one or more steps, a lap for each.
-pub(super) struct Variant<'a> {
-    pub(super) steps: Vec<Step>,
-    pub(super) threads: NonZeroUsize,
-    pub(super) run: Box<dyn FnMut() -> Result<Vec<Sample>, Error> + 'a>,
+pub(crate) struct Variant<'a> {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) run: Box<dyn FnMut() -> Result<Vec<Sample>, Error> + 'a>,
 }
 
 /// How much is done for a figure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Effort {
+pub(crate) struct Effort {
     /// Rounds, the first of which is forgotten where there is a second.
     rounds: usize,
     /// No round is begun after this.
     limit: Duration,
     /// What takes less is repeated so long.
-    pub(super) lap: Duration,
+    pub(crate) lap: Duration,
 }
 
 impl Effort {
-    pub(super) fn of(pace: Pace) -> Effort {
+    pub(crate) fn of(pace: Pace) -> Effort {
         match pace {
             Pace::Quick => Effort { rounds: 1, limit: Duration::ZERO, lap: LAP_QUICK },
             Pace::Thorough => Effort { rounds: ROUNDS, limit: LIMIT, lap: LAP },
@@ -139,7 +139,7 @@ impl Effort {
 }
 
 /// Rounds of all `ways` in turn. The first round warms caches and disks, and counts only where there is no other.
-pub(super) fn in_turn(
+pub(crate) fn in_turn(
     mut ways: Vec<Variant<'_>>,
     effort: Effort,
     cancel: &CancelToken,
@@ -152,7 +152,7 @@ pub(super) fn in_turn(
         }
         for (way, laps) in ways.iter_mut().zip(&mut laps) {
             if cancel.is_cancelled() {
-                return Err(cancelled());
+                return Err(Error::Cancelled);
             }
             for (lap, laps) in (way.run)()?.into_iter().zip(laps) {
                 if round == 1 {
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_worker_that_fails_is_an_error_and_holds_nobody() {
         let workers: Vec<Box<dyn FnMut() -> Result<u64, Error> + Send>> =
-            vec![Box::new(|| Ok(7)), Box::new(|| Err(cancelled()))];
+            vec![Box::new(|| Ok(7)), Box::new(|| Err(Error::Cancelled))];
         assert!(Sample::together(Duration::ZERO, workers).is_err());
     }
 }

@@ -3,12 +3,10 @@
 
 use std::num::NonZeroUsize;
 
-use frame_worker::{DigestKind, Suite};
+use cofferdam::{DigestKind, Suite};
 
-use stream::default_suite;
-
-use super::interleaved::Figure;
-use crate::FRAME_LEN_DEFAULT;
+use crate::interleaved::Figure;
+use cofferdam::{FRAME_LEN_DEFAULT, default_suite};
 
 /// One step, and how fast it was.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -82,7 +80,7 @@ impl Recipe {
     }
 
     /// The default one, each other digest, and the other suite.
-    pub(super) fn compared() -> [Recipe; 4] {
+    pub(crate) fn compared() -> [Recipe; 4] {
         let usual = Recipe::default_here();
         let other_suite = match usual.suite {
             Suite::Aes256Gcm => Suite::ChaCha20Poly1305,

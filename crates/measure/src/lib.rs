@@ -5,7 +5,7 @@
 //! digest, frame size and thread count suit, and which step a restore or a seal waits for.
 //!
 //! ```
-//! use cofferdam::measure::{Pace, Plan, advise, measure};
+//! use measure::{Pace, Plan, advise, measure};
 //!
 //! # let directory = tempfile::tempdir()?;
 //! let plan = Plan { file_len: Some(8 << 20), pace: Pace::Quick, ..Plan::of(directory.path()) };
@@ -17,6 +17,7 @@
 
 mod advice;
 mod bottleneck;
+mod error;
 mod files;
 mod interleaved;
 mod load;
@@ -29,10 +30,11 @@ mod volume;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use segment_worker::CancelToken;
+use cofferdam::CancelToken;
 
 pub use self::advice::{Advice, Choice, TIE, advise};
 pub use self::bottleneck::{Bottleneck, Stage};
+pub use self::error::Error;
 pub use self::interleaved::Figure;
 pub use self::load::Load;
 pub use self::plan::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Pace, Plan, THREADS_MAX};
@@ -42,7 +44,7 @@ pub use self::volume::{FileSystem, Volume};
 use self::files::Files;
 use self::interleaved::{Effort, in_turn};
 use self::streams::Streams;
-use crate::{Error, ErrorKind, FRAME_LEN_DEFAULT};
+use cofferdam::FRAME_LEN_DEFAULT;
 
 /// All that was measured. Steps of one group took turns, so they compare; groups came one after another.
 #[derive(Clone, Debug)]
@@ -89,8 +91,8 @@ pub enum Phase {
 /// Nothing stays in the directory, whether this succeeds, fails or is cancelled.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for a plan that cannot be. [`ErrorKind::Io`] where the directory has no room or cannot be written,
-/// before anything is. [`ErrorKind::Cancelled`].
+/// [`Error::Plan`] for a plan that cannot be. [`Error::Directory`] where the directory has no room or cannot be written,
+/// before anything is. [`Error::Cancelled`]; [`Error::Stream`], where a file cannot be sealed or restored.
 pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Result<Measured, Error> {
     let load = Load::now();
     let file_len = plan.checked_file_len()?;
@@ -161,10 +163,6 @@ fn bytes(len: usize) -> Vec<u8> {
     bytes
 }
 
-fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "interrupted")
-}
-
 /// Frame sizes that are compared, in bytes.
 const FRAME_LENS: [u32; 4] = [16 << 10, FRAME_LEN_DEFAULT, 256 << 10, 1 << 20];
 /// Streams in memory: at most five are held at once.
@@ -226,6 +224,15 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
+    /// Between the steps, or in a stream.
+    fn is_cancelled(error: &Error) -> bool {
+        match error {
+            Error::Cancelled => true,
+            Error::Stream(error) => error.kind() == cofferdam::ErrorKind::Cancelled,
+            _ => false,
+        }
+    }
+
     #[test]
     fn a_cancelled_run_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
@@ -238,7 +245,7 @@ mod tests {
                 }
             };
             let refused = measure(&plan, &cancel, &stop).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::Cancelled, "{last:?}");
+            assert!(is_cancelled(&refused), "{last:?}: {refused:?}");
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{last:?}");
         }
     }
@@ -248,14 +255,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let plan = Plan { pace: Pace::Quick, ..Plan::of(directory.path()) };
         let plans = [
-            (Plan { file_len: Some(FILE_LEN_MIN - 1), ..plan.clone() }, ErrorKind::Usage),
-            (Plan { threads: NonZeroUsize::new(THREADS_MAX + 1), ..plan.clone() }, ErrorKind::Usage),
-            (Plan { file_len: Some(u64::MAX), ..plan.clone() }, ErrorKind::Io),
-            (Plan { directory: directory.path().join("absent"), ..plan.clone() }, ErrorKind::Io),
+            (Plan { file_len: Some(FILE_LEN_MIN - 1), ..plan.clone() }, true),
+            (Plan { threads: NonZeroUsize::new(THREADS_MAX + 1), ..plan.clone() }, true),
+            (Plan { file_len: Some(u64::MAX), ..plan.clone() }, false),
+            (Plan { directory: directory.path().join("absent"), ..plan.clone() }, false),
         ];
-        for (plan, kind) in plans {
+        for (plan, is_the_plans_fault) in plans {
             let refused = measure(&plan, &CancelToken::new(), &|_| {}).unwrap_err();
-            assert_eq!(refused.kind(), kind, "{plan:?}: {refused:?}");
+            assert_eq!(matches!(refused, Error::Plan { .. }), is_the_plans_fault, "{plan:?}: {refused:?}");
+            assert!(is_the_plans_fault || matches!(refused, Error::Directory { .. }), "{refused:?}");
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }

@@ -10,20 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cofferdam::CancelToken;
+use cofferdam::{StageOptions, StagedFile, StreamingSink as _};
 use rustix::fs::{Advice, fadvise};
-use segment_worker::CancelToken;
-use sinks::{StageOptions, StagedFile, StreamingSink as _};
 use tempfile::TempDir;
 
-use super::interleaved::{self, Sample, Variant};
-use super::volume::{Medium, Volume};
-use super::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Step, cancelled};
 use crate::Error;
+use crate::interleaved::{self, Sample, Variant};
+use crate::volume::{Medium, Volume};
+use crate::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Step};
 
 /// A directory of our own, and the plaintext in it as a file.
-pub(super) struct Files {
+pub(crate) struct Files {
     directory: TempDir,
-    pub(super) len: u64,
+    pub(crate) len: u64,
     medium: Medium,
     plaintext: Arc<[u8]>,
     cancel: CancelToken,
@@ -32,7 +32,7 @@ pub(super) struct Files {
 impl Files {
     /// Makes the directory, if there is room, and in it a file of `len` bytes that repeats `plaintext`. By default it has
     /// [`FILE_LEN_DEFAULT`] bytes, or what can be written in a second.
-    pub(super) fn make(
+    pub(crate) fn make(
         volume: &Volume,
         len: Option<u64>,
         plaintext: Arc<[u8]>,
@@ -59,22 +59,22 @@ impl Files {
     }
 
     /// The plaintext.
-    pub(super) fn plain(&self) -> PathBuf {
+    pub(crate) fn plain(&self) -> PathBuf {
         self.path("plain")
     }
 
     /// A name in the directory.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Removes a file. That takes time, but nobody's who waits for a restore.
-    pub(super) fn remove(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), Error> {
         fs::remove_file(path).map_err(|error| self.unwritten(error))
     }
 
     /// Removes all.
-    pub(super) fn end(self) -> Result<(), Error> {
+    pub(crate) fn end(self) -> Result<(), Error> {
         let path = self.directory.path().to_owned();
         self.directory
             .close()
@@ -82,7 +82,7 @@ impl Files {
     }
 
     /// Reading and writing on each of `counts` threads, and a copy.
-    pub(super) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Variant<'_>> {
+    pub(crate) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Variant<'_>> {
         let mut ways = Vec::new();
         if let (Medium::Device, Some(&threads)) = (self.medium, counts.last()) {
             let read = Box::new(move || self.read_from_device(threads));
@@ -123,13 +123,14 @@ impl Files {
         let options = StageOptions { expected_len: Some(self.len), ..StageOptions::default() };
         let mut staged = None;
         let written = Sample::of(self.len, || {
-            let sink = StagedFile::create(&path, &options).map_err(Error::target)?;
+            let sink = StagedFile::create(&path, &options)
+                .map_err(|error| self.unwritten(io::Error::other(error)))?;
             let writer = sink.positioned().expect("a staged file is written at offsets");
             staged = Some(sink);
             self.over_blocks(threads, |at, len| writer.write_at(at, self.block(at, len)))
         })?;
         let published = Sample::of(self.len, || match &mut staged {
-            Some(sink) => sink.publish(self.len).map_err(Error::publish),
+            Some(sink) => sink.publish(self.len).map_err(|error| self.unwritten(io::Error::other(error))),
             None => Ok(()),
         })?;
         drop(staged);
@@ -149,7 +150,7 @@ impl Files {
             let mut buffer = vec![0; COPY_LEN];
             loop {
                 if self.cancel.is_cancelled() {
-                    return Err(cancelled());
+                    return Err(Error::Cancelled);
                 }
                 match from.read(&mut buffer).map_err(|error| self.unread(error))? {
                     0 => return Ok(()),
@@ -198,7 +199,7 @@ impl Files {
                     return Ok(());
                 }
                 if self.cancel.is_cancelled() {
-                    return Err(cancelled());
+                    return Err(Error::Cancelled);
                 }
                 work(at, (self.len - at).min(BLOCK_LEN as u64) as usize)?;
             }
