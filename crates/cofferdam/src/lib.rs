@@ -116,5 +116,5 @@ pub use sources::{
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, Inspection, KeyCopySummary, Leftovers,
     Metadata, Observer, Progress, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
-    SlotSummary, StreamDigest, TrailerSummary, Warning, discard, inspect, leftovers, rewrap,
+    SlotSummary, StreamDigest, TrailerSummary, Warning, default_suite, discard, inspect, leftovers, rewrap,
 };

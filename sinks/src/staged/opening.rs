@@ -413,7 +413,10 @@ impl Site {
     /// Whether a journal of ours announces this very file. Without a time of making it could be another one, under an inode
     /// number that was free again; and a second name is nothing that we gave it.
     pub(super) fn is_announced(&self, intent: &Intent, staging: &LockedFile) -> Result<bool, TargetError> {
-        let Intent::Valid(Announced { stamp: announced, .. }) = intent else { return Ok(false) };
+        // With a mode that is due nothing is replaced, and the file has stayed its owner's alone.
+        let Intent::Valid(Announced { stamp: announced, mode_due: None, .. }) = intent else {
+            return Ok(false);
+        };
         let failed = |error| TargetError::io(&self.target_dir.sibling(&staging.name), "examine", error);
         let found = staging.file.stamp().map_err(failed)?;
         let shared = staging.file.ownership().map_err(failed)? == Ownership::Shared;

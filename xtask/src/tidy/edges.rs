@@ -31,7 +31,7 @@ enum Strangers {
 }
 
 /// docs/ARCHITECTURE.md has the same table.
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     Row { name: "framing", ours: Allowed::Only(&[]), strangers: Strangers::None },
     Row {
         name: "frame-worker",
