@@ -43,9 +43,9 @@ mod trailer;
 
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;
-pub use compare_sink::CompareSink;
 #[cfg(feature = "peer")]
-pub use compare_sink::{changed_since, is_difference};
+pub use compare_sink::is_difference;
+pub use compare_sink::{CompareSink, changed_since};
 pub use digest::StreamDigest;
 pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
