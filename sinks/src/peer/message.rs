@@ -166,7 +166,8 @@ impl Reply {
                 let (code, epoch, said) = refusal_fields(why);
                 out.extend([18, code]);
                 out.extend(epoch.to_le_bytes());
-                out.extend(&said.as_bytes()[..said.floor_char_boundary(SAID_LEN_MAX)]);
+                let len = (0..=said.len().min(SAID_LEN_MAX)).rev().find(|&at| said.is_char_boundary(at));
+                out.extend(&said.as_bytes()[..len.unwrap_or_default()]);
             }
         }
     }

@@ -2,10 +2,10 @@
 //! Knows nothing of what the calls are for.
 
 use super::fixture::{Before, Fixture, Holds, Resumed, SEGMENT_LEN};
-use super::rng::Draws;
 use super::tally::Tally;
 use super::tracer::{self, Moment, Traced};
 use super::{Extent, Setting};
+use fastrand::Rng;
 
 /// Kills a restore of twenty segments at every call, or at a sample of them.
 pub(crate) fn run(setting: &Setting) -> Result<(), String> {
@@ -29,7 +29,7 @@ fn kill_at_each(setting: &Setting, fixture: &Fixture, name: &str, tally: &mut Ta
         Extent::Full => 1,
         Extent::Short => whole.calls.len().div_ceil(CALLS_SHORT_MAX),
     };
-    let mut rng = Draws::new(setting.seed);
+    let mut rng = Rng::with_seed(setting.seed);
     for number in (1..=whole.calls.len()).step_by(stride) {
         for moment in [Moment::Before(number), Moment::After(number)] {
             fixture.set()?;
@@ -56,13 +56,13 @@ fn kill_at_each(setting: &Setting, fixture: &Fixture, name: &str, tally: &mut Ta
 fn kill_twice(
     fixture: &Fixture,
     moment: Moment,
-    rng: &mut Draws,
+    rng: &mut Rng,
     place: &str,
     tally: &mut Tally,
 ) -> Result<(), String> {
     fixture.set()?;
     let killed = tracer::run(&fixture.program, &fixture.arguments(), &fixture.folder, moment)?;
-    let second = Moment::Before(1 + rng.below(killed.calls.len().max(CALLS_AGAIN) as u64) as usize);
+    let second = Moment::Before(1 + rng.u64(..killed.calls.len().max(CALLS_AGAIN) as u64) as usize);
     let again = tracer::run(&fixture.program, &fixture.arguments(), &fixture.folder, second)?;
     let place = format!("{place}, then {second:?} of the next run");
     if let Some(holds) = tally.check(&place, fixture.holds()) {

@@ -6,7 +6,6 @@ mod fixture;
 mod full_disk;
 mod race;
 mod random;
-mod rng;
 mod shutdown;
 mod simulated;
 mod tally;

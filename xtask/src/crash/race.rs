@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fixture::{Before, EXIT_EXISTS, EXIT_HELD, Fixture, Holds};
-use super::rng::Draws;
 use super::tally::Tally;
 use super::{Extent, Setting};
+use fastrand::Rng;
 
 /// Starts two restores, the second a little behind, over and over: one wins, the other says that it was held off, or
 /// came too late.
@@ -18,14 +18,14 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
         Extent::Short => RACES_SHORT,
     };
     let fixture = Fixture::new(&setting.program, "race", SEGMENTS, Before::Nothing)?;
-    let mut rng = Draws::new(setting.seed);
+    let mut rng = Rng::with_seed(setting.seed);
     let begun = Instant::now();
     fixture.resume()?;
     let whole = begun.elapsed().as_nanos() as u64;
     for race in 0..races {
         fixture.set()?;
         // Half of them at once.
-        let behind = Duration::from_nanos(rng.below(whole) * rng.below(2));
+        let behind = Duration::from_nanos(rng.u64(..whole) * rng.u64(..2));
         let place = format!("race {race}, {behind:?} behind");
         if let Some(loser) = tally.check(&place, race_once(&fixture, behind)) {
             tally.count(loser);

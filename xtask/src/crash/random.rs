@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fixture::{Before, Fixture};
-use super::rng::Draws;
 use super::tally::Tally;
 use super::{Extent, Setting};
+use fastrand::Rng;
 
 /// Kills restores after delays that the seed draws, from none to what a whole run takes.
 pub(crate) fn run(setting: &Setting) -> Result<(), String> {
@@ -16,7 +16,7 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
         Extent::Full => KILLS_FULL,
         Extent::Short => KILLS_SHORT,
     };
-    let mut rng = Draws::new(setting.seed);
+    let mut rng = Rng::with_seed(setting.seed);
     let scenes = [("random-new", Before::Nothing), ("random-old", Before::Old)];
     for (name, before) in scenes {
         let fixture = Fixture::new(&setting.program, name, SEGMENTS, before)?;
@@ -26,7 +26,7 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
             if found_at_work == kills / scenes.len() {
                 break;
             }
-            let delay = Duration::from_nanos(rng.below(whole.as_nanos() as u64));
+            let delay = Duration::from_nanos(rng.u64(..whole.as_nanos() as u64));
             fixture.set()?;
             let place = format!("{name}, run {run}, killed after {delay:?} of {whole:?}");
             let Some(Ended::Killed) = tally.check(&place, kill_after(&fixture, delay)) else {

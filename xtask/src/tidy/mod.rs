@@ -1,22 +1,14 @@
-//! Owns the walk over the repository that checks what the compiler does not: style, crate edges, leftovers.
-//! Knows no rule itself; each file beside this one holds the rules about one thing.
+//! `cargo xtask tidy`: what neither the compiler nor clippy checks of this repository.
 
 mod edges;
-mod finding;
-mod functions;
-mod lints;
-mod manifest;
-mod seams;
-mod seeded;
-mod source;
-mod words;
+mod manifests;
+mod sources;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(crate) use finding::Finding;
-use manifest::Manifest;
-use source::Source;
+use cargo_metadata::MetadataCommand;
 
 /// What is checked beside the workspace's members.
 const EXTRA_FOLDERS: [&str; 4] = ["fuzz", "docs", ".ci", ".cargo"];
@@ -24,36 +16,26 @@ const EXTRA_FOLDERS: [&str; 4] = ["fuzz", "docs", ".ci", ".cargo"];
 /// Folders that hold what programs made.
 const MADE_FOLDERS: [&str; 3] = ["target", "corpus", "artifacts"];
 
-/// Checks the repository at `root` against every rule. The findings are sorted by path and line.
-///
-/// # Errors
-/// A file or folder that cannot be read.
-pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, String> {
-    let text = read(&root.join("Cargo.toml"))?;
-    let workspace = Manifest::parse("Cargo.toml", &text);
-    let mut findings = edges::check_reasons(&workspace);
-    findings.extend(seeded::check("Cargo.toml", &text));
-    let mut files = files_in(root, Depth::Alone)?;
-    for member in &workspace.members {
-        let path = format!("{member}/Cargo.toml");
-        let text = read(&root.join(&path))?;
-        let manifest = Manifest::parse(&path, &text);
-        findings.extend(seeded::check(&path, &text));
-        findings.extend(edges::check_crate(&manifest));
-        findings.extend(lints::check(&workspace, &manifest));
-        files.extend(files_in(&root.join(member), Depth::All)?);
+/// A breach of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    path: String,
+    line: usize,
+    rule: &'static str,
+    /// What is wrong; what to do.
+    said: String,
+}
+
+impl Finding {
+    fn new(path: &str, line: usize, rule: &'static str, said: impl Into<String>) -> Finding {
+        Finding { path: path.to_owned(), line, rule, said: said.into() }
     }
-    for folder in EXTRA_FOLDERS.map(|folder| root.join(folder)) {
-        if folder.is_dir() {
-            files.extend(files_in(&folder, Depth::All)?);
-        }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: [{}] {}", self.path, self.line, self.rule, self.said)
     }
-    for file in files {
-        findings.extend(check_file(root, &file)?);
-    }
-    findings.sort();
-    findings.dedup();
-    Ok(findings)
 }
 
 /// Checks the repository and prints what it finds.
@@ -71,46 +53,57 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
 }
 
-/// Checks one file; one that is not text has nothing to say here.
-fn check_file(root: &Path, file: &Path) -> Result<Vec<Finding>, String> {
-    let bytes = fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let Ok(text) = String::from_utf8(bytes) else { return Ok(Vec::new()) };
-    let path = file.strip_prefix(root).unwrap_or(file).to_string_lossy().into_owned();
-    let mut findings = words::private_paths(&path, &text);
-    if file.extension().is_some_and(|extension| extension == "rs") {
-        let source = Source::new(&path, &text);
-        findings.extend(words::check(&source));
-        findings.extend(functions::check(&source));
-        findings.extend(seams::check(&source));
+/// The findings on the repository at `root`, by path and line.
+fn check(root: &Path) -> Result<Vec<Finding>, String> {
+    let mut cargo = MetadataCommand::new();
+    let metadata = cargo.current_dir(root).no_deps().exec().map_err(|error| error.to_string())?;
+    let workspace = read(&root.join("Cargo.toml"))?;
+    let mut findings = manifests::check_reasons(&workspace);
+    let mut files = Vec::new();
+    files_in(root, |_| false, &mut files)?;
+    let mut folders = EXTRA_FOLDERS.map(|folder| root.join(folder)).to_vec();
+    for package in &metadata.packages {
+        let manifest = package.manifest_path.as_std_path();
+        findings.extend(manifests::check(package, &relative(root, manifest), &workspace, &read(manifest)?));
+        folders.extend(manifest.parent().map(Path::to_owned));
     }
+    for folder in folders {
+        files_in(&folder, |name| !MADE_FOLDERS.contains(&name), &mut files)?;
+    }
+    for file in files {
+        let bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        // What is not text has nothing to say here.
+        if let Ok(text) = String::from_utf8(bytes) {
+            findings.extend(sources::check(&relative(root, &file), &text));
+        }
+    }
+    findings.sort();
+    findings.dedup();
     Ok(findings)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    Alone,
-    All,
-}
-
-fn files_in(folder: &Path, depth: Depth) -> Result<Vec<PathBuf>, String> {
+/// Appends the files of `folder` and of the folders in it that `enter` says yes to.
+fn files_in(folder: &Path, enter: fn(&str) -> bool, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let unreadable = |error| format!("cannot list {}: {error}", folder.display());
-    let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let kind = entry.file_type().map_err(unreadable)?;
-        let made = MADE_FOLDERS.iter().any(|made| entry.file_name() == *made);
         // In a second checkout of the repository, `.git` is a file with the first one's path.
         if kind.is_file() && entry.file_name() != ".git" {
             files.push(entry.path());
-        } else if kind.is_dir() && depth == Depth::All && !made {
-            files.extend(files_in(&entry.path(), depth)?);
+        } else if kind.is_dir() && enter(&entry.file_name().to_string_lossy()) {
+            files_in(&entry.path(), enter, files)?;
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn relative(root: &Path, file: &Path) -> String {
+    file.strip_prefix(root).unwrap_or(file).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

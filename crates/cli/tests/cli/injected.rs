@@ -1,5 +1,5 @@
 //! The program with faults in its system calls: strace stands in for machines and file systems that fail.
-//! It judges nothing.
+//! It judges nothing. Who asks for it has asked `programs::has("strace")`.
 
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,3 @@ pub(crate) fn injected(place: &Place, faults: &[&str], arguments: &[&str]) -> Co
     command.current_dir(place.directory.path()).stdin(Stdio::null());
     command
 }
-
-/// What is said where it is not installed.
-pub(crate) const NEEDS_STRACE: &str = "strace runs: `cargo xtask test` installs it (Debian package strace)";

@@ -21,6 +21,7 @@ mod named_files;
 mod names;
 mod pipes;
 mod place;
+mod programs;
 mod publishing;
 mod receiving;
 mod reporting;

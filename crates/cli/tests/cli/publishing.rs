@@ -5,12 +5,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
-use crate::injected::{NEEDS_STRACE, injected};
+use crate::injected::injected;
 use crate::place::{Place, Ran, plaintext, wait_until};
+use crate::programs::has;
 
 /// Runs the program with faults injected into its system calls.
 fn injured(place: &Place, faults: &[&str], arguments: &[&str]) -> std::process::Output {
-    injected(place, faults, arguments).output().expect(NEEDS_STRACE)
+    injected(place, faults, arguments).output().unwrap()
 }
 
 fn mode(place: &Place, name: &str) -> u32 {
@@ -26,6 +27,9 @@ const RESTORE: [&str; 5] = ["restore", "-i", "key.txt", "sealed.cfd", "target"];
 
 #[test]
 fn where_modes_cannot_be_changed_the_target_is_published_with_a_warning() {
+    if !has("strace") {
+        return;
+    }
     let place = Place::with_sealed(3);
     for arguments in [&RESTORE[..], &[&RESTORE[..], &["--force"]].concat()] {
         let ran = Ran::of(injured(&place, &["fchmod:error=EPERM"], arguments));
@@ -46,6 +50,9 @@ fn where_modes_cannot_be_changed_the_target_is_published_with_a_warning() {
 
 #[test]
 fn where_nothing_can_be_published_without_replacing_that_is_said_before_the_first_byte_and_force_works() {
+    if !has("strace") {
+        return;
+    }
     let place = Place::with_sealed(3);
     let poor = ["renameat2:error=EINVAL", "linkat:error=EPERM"];
     for _ in 0..2 {
@@ -61,6 +68,9 @@ fn where_nothing_can_be_published_without_replacing_that_is_said_before_the_firs
 
 #[test]
 fn a_restart_after_a_kill_between_rename_and_tidying_up_finds_the_target_done() {
+    if !has("strace") {
+        return;
+    }
     // Of the staging file, the journal and the directory before the rename; of the target and the directory after it.
     for sync in [4, 5] {
         let place = Place::with_sealed(3);
@@ -80,6 +90,9 @@ fn a_restart_after_a_kill_between_rename_and_tidying_up_finds_the_target_done() 
 #[test]
 fn killed_before_the_rename_the_staging_file_is_its_owners_alone_and_killed_after_it_the_next_run_gives_the_mode()
  {
+    if !has("strace") {
+        return;
+    }
     let place = Place::with_sealed(3);
     assert!(!injured(&place, &["/^rename:signal=SIGKILL:when=2"], &RESTORE).status.success());
     assert_eq!(beside(&place), [".target.cofferdam-journal", ".target.cofferdam-staging"]);
@@ -96,6 +109,9 @@ fn killed_before_the_rename_the_staging_file_is_its_owners_alone_and_killed_afte
 
 #[test]
 fn a_keygen_that_is_killed_anywhere_is_not_in_the_way_of_the_next() {
+    if !has("strace") {
+        return;
+    }
     let place = Place::new();
     let kills = [
         ("flock", 1),
@@ -130,6 +146,9 @@ fn a_keygen_that_is_killed_anywhere_is_not_in_the_way_of_the_next() {
 
 #[test]
 fn a_seal_that_is_killed_between_link_and_unlink_leaves_one_name_after_the_next() {
+    if !has("strace") {
+        return;
+    }
     let place = Place::new();
     fs::write(place.path("plain"), plaintext(50_000)).unwrap();
     let recipient = place.recipient.clone();
@@ -146,6 +165,9 @@ fn a_seal_that_is_killed_between_link_and_unlink_leaves_one_name_after_the_next(
 
 #[test]
 fn what_another_user_has_put_beside_the_target_is_refused_by_name_and_replaced_by_a_restart() {
+    if !has("strace") {
+        return;
+    }
     if !rustix::process::geteuid().is_root() {
         return; // Only root can make the files of another user that this is about.
     }
@@ -166,6 +188,9 @@ fn what_another_user_has_put_beside_the_target_is_refused_by_name_and_replaced_b
 
 #[test]
 fn a_second_signal_while_the_target_is_put_in_place_does_not_say_that_it_is_as_it_was() {
+    if !has("strace") {
+        return;
+    }
     let place = Place::with_sealed(3);
     let mut command = Command::new("strace");
     // The first sync after the rename takes its time.
