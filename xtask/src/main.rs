@@ -1,5 +1,4 @@
-//! Owns the development tasks' command line: test, ci, tidy, vectors, crash, fuzz, mutants, compare, memory, results, bench-gate.
-//! Knows nothing of the engine; each task is a module of its own.
+//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, compare, memory, results, bench-gate.
 
 #[cfg(feature = "vectors")]
 mod checked_in;
@@ -11,6 +10,7 @@ mod fuzz;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod gate;
 mod mutants;
+mod packages;
 mod programs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;
@@ -26,10 +26,12 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Cofferdam's development tasks
 
-cargo xtask test                      everything that must hold; installs the programs that the tests need
+cargo xtask setup                     install the programs that the tests call (apt-get, as root)
+cargo xtask test                      everything that must hold; says what is missing, and installs nothing
+cargo xtask test --install            setup, then test
 cargo xtask test STEP                 one step of it
 cargo xtask test --list               the steps
-cargo xtask ci                        test, and a short run of each fuzz target
+cargo xtask ci                        test, cargo-deny, and a short run of each fuzz target
 cargo xtask tidy                      style, crate edges, leftovers
 cargo xtask vectors                   write docs/vectors again
 cargo xtask vectors --check           compare docs/vectors with what would be written
@@ -71,6 +73,8 @@ fn run(arguments: &[&str]) -> Result<ExitCode, String> {
 /// A task that is done or fails.
 fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
     match arguments {
+        ["setup"] => programs::install_missing(),
+        ["test", "--install"] => programs::install_missing().and_then(|()| steps::run_all(root, steps::TEST)),
         ["test"] => steps::run_all(root, steps::TEST),
         ["test", "--list"] => {
             steps::list();

@@ -1,5 +1,4 @@
 //! Owns the programs that the tests call, and their installation on a machine that lacks them.
-//! Knows nothing of the tests.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,21 +24,36 @@ const PROGRAMS: [Program; 3] = [
     },
 ];
 
+/// Whether all programs are on the search path.
+///
+/// # Errors
+/// Names those that are not, and how to get them.
+pub(crate) fn check() -> Result<(), String> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = missing.iter().map(|p| format!("  {}: {}", p.name, p.purpose)).collect();
+    let packages = packages(&missing).join(" ");
+    let advice = format!(
+        "`cargo xtask setup` installs them as root; by hand, on Debian or Ubuntu: apt-get install {packages}"
+    );
+    Err(format!("these programs are missing:\n{}\n{advice}", lines.join("\n")))
+}
+
 /// Installs the programs that are not on the search path. Does nothing where all are there.
 ///
 /// # Errors
 /// Names what to install where there is no `apt-get` or no right to use it, and what failed where it fails.
 pub(crate) fn install_missing() -> Result<(), String> {
-    let missing: Vec<&Program> = PROGRAMS.iter().filter(|program| !is_installed(program.name)).collect();
+    let missing = missing();
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
     if !is_on_path("apt-get") || !is_root() {
-        let lines: Vec<String> = missing.iter().map(|p| format!("  {}: {}", p.name, p.purpose)).collect();
-        let advice = format!("on Debian or Ubuntu: sudo apt-get install -y {}", packages.join(" "));
-        return Err(format!("install these programs first:\n{}\n{advice}", lines.join("\n")));
+        return check();
     }
+    let packages = packages(&missing);
     println!("== installing {}", packages.join(", "));
     apt_get(&["update", "-q"])?;
     apt_get(&[&["install", "-q", "-y", "--no-install-recommends"][..], &packages].concat())?;
@@ -49,6 +63,14 @@ pub(crate) fn install_missing() -> Result<(), String> {
         }
         None => Ok(()),
     }
+}
+
+fn missing() -> Vec<&'static Program> {
+    PROGRAMS.iter().filter(|program| !is_installed(program.name)).collect()
+}
+
+fn packages(programs: &[&Program]) -> Vec<&'static str> {
+    programs.iter().map(|program| program.package).collect()
 }
 
 /// On the search path, or where Debian keeps PostgreSQL's servers, a folder a version.

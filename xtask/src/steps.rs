@@ -1,12 +1,11 @@
 //! Owns the steps of `cargo xtask test` and `ci`: their order, their commands, what is said about them.
-//! Knows no rule that a step checks.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{fuzz, programs, tidy};
+use crate::{fuzz, packages, programs, tidy};
 
 /// How long `ci` runs each fuzz target. Long campaigns are run by hand.
 const CI_FUZZ_SECONDS: &str = "10";
@@ -88,6 +87,11 @@ pub(crate) const TEST: &[Step] = &[
         ),
     },
     Step {
+        name: "package",
+        about: "every crate of the engine packs, in order, with its licences",
+        work: Work::Own(packages::check),
+    },
+    Step {
         name: "models",
         about: "every interleaving of the engine's own synchronisation",
         work: Work::Tests(&["test", "--release", "-p", "cofferdam-loom-tests"]),
@@ -105,8 +109,14 @@ pub(crate) const TEST: &[Step] = &[
 ];
 
 /// What `cargo xtask ci` does beside [`TEST`].
-pub(crate) const CI_ALONE: &[Step] =
-    &[Step { name: "fuzz", about: "a short run of each fuzz target", work: Work::Own(short_fuzz) }];
+pub(crate) const CI_ALONE: &[Step] = &[
+    Step {
+        name: "deny",
+        about: "licences, sources and bans of dependencies, by deny.toml",
+        work: Work::Own(deny),
+    },
+    Step { name: "fuzz", about: "a short run of each fuzz target", work: Work::Own(short_fuzz) },
+];
 
 /// Prints the steps.
 pub(crate) fn list() {
@@ -120,10 +130,10 @@ pub(crate) fn list() {
 /// Runs `steps` in order, up to the first that fails.
 ///
 /// # Errors
-/// The step that failed and how to run it alone; a program that is missing and cannot be installed.
+/// The step that failed and how to run it alone; a program that is missing.
 pub(crate) fn run_all(root: &Path, steps: &[Step]) -> Result<(), String> {
     if steps.iter().any(|step| matches!(step.work, Work::Tests(_))) {
-        programs::install_missing()?;
+        programs::check()?;
     }
     let mut durations = Vec::new();
     let mut results = Vec::new();
@@ -189,8 +199,17 @@ fn by_hand(step: &Step) -> String {
             format!("{}cargo {}", environment.collect::<String>(), arguments.join(" "))
         }
         Work::Tests(arguments) => format!("cargo {}", arguments.join(" ")),
-        Work::Own(_) => format!("cargo xtask {}", step.name),
+        Work::Own(_) => format!("cargo xtask test {}", step.name),
     }
+}
+
+/// Asks cargo-deny, where it is installed, what it can say without a network.
+fn deny(root: &Path) -> Result<(), String> {
+    if !programs::is_on_path("cargo-deny") {
+        println!("skipped: cargo-deny is not here; `cargo install --locked cargo-deny` installs it");
+        return Ok(());
+    }
+    run_cargo(root, &["deny", "--offline", "--all-features", "check", "bans", "licenses", "sources"], &[])
 }
 
 fn short_fuzz(root: &Path) -> Result<(), String> {

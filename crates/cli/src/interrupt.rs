@@ -80,7 +80,7 @@ fn stop(signal: i32, cancel: &CancelToken, report: Report) {
     }
     if cancel.is_cancelled() {
         let code = if cancel.is_publishing() { tell_half_published(report) } else { exit_code() };
-        process::exit(i32::from(code));
+        exit(code);
     }
     cancel.cancel();
     if *on_signal() == OnSignal::RollBack {
@@ -107,7 +107,16 @@ fn tell_half_published(report: Report) -> u8 {
 
 fn end(report: Report) -> ! {
     report.failure(&Failure::interrupted());
-    process::exit(i32::from(exit_code()))
+    exit(exit_code())
+}
+
+/// From the thread of signals: what the others hold is left as a crash would leave it, and the next run finds it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second signal, or one while nothing is held, ends all threads"
+)]
+fn exit(code: u8) -> ! {
+    process::exit(i32::from(code))
 }
 
 fn on_signal() -> MutexGuard<'static, OnSignal> {

@@ -79,6 +79,8 @@
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod files;
 mod opener;
 #[cfg(feature = "peer")]

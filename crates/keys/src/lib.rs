@@ -14,6 +14,8 @@
 //! Secrets are zeroed when dropped and have no `Debug`. Whoever held a stream key can keep it: wrapping the
 //! key anew for others does not take the stream back from those who could open it before.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod age_header;
 mod age_slot;
 mod error;

@@ -8,6 +8,8 @@
 //! What an earlier attempt has left is a claim until it is proved: kept plaintext is sealed again in memory, a kept sealed stream
 //! is opened, and the chain over their closing frames has to meet the next one that is read.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod checkpoint;
 mod compare_input;
 mod compare_sink;
