@@ -1,5 +1,4 @@
 //! The pool: jobs run on its threads, in the order in which they came, and jobs that were left on their caller's too.
-//! It knows no frame.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 

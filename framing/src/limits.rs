@@ -1,5 +1,4 @@
 //! Every size and count of FORMAT §2 that bounds a loop, a buffer or an allocation.
-//! It knows no record: only how large each may be.
 
 /// Bytes of a preamble that carry fields.
 pub const PREAMBLE_LEN: usize = 128;

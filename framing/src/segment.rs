@@ -1,5 +1,4 @@
 //! The segment header: which segment, where its plaintext begins, under which salt (FORMAT §7).
-//! It knows no frame.
 
 use crate::field::{array, exact, put, u64_at, zeros};
 use crate::limits::SEGMENT_HEADER_LEN;

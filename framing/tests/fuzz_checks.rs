@@ -1,5 +1,4 @@
 //! The fuzz targets' checks on every vector, whole, cut and with flipped bits: what a fuzzer begins with.
-//! It knows nothing of what they check.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 

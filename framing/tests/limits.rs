@@ -1,5 +1,4 @@
 //! The sizes and counts of FORMAT as the format's tables state them, and what an error says of a record.
-//! It knows no record's bytes.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 

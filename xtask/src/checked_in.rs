@@ -1,5 +1,4 @@
 //! Owns the comparison of the test vectors that are checked in with those that xtask makes.
-//! Knows nothing of what a vector holds.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
 //! What the runtime can only abort for: memory for something small that is not to be had, a stack that is too small.
-//! It knows no command. The runtime has said what it was by then, and the system removes nothing that a crash would not.
+//! The runtime has said what it was by then, and the system removes nothing that a crash would not.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

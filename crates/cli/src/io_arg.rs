@@ -1,5 +1,5 @@
 //! The two ends of a command: a path, or `-` for standard input and output.
-//! It knows no stream, but keeps binary bytes off a terminal.
+//! It keeps binary bytes off a terminal.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

@@ -1,5 +1,4 @@
 //! A file of keys, recipients or a passphrase, and what named it: an option, or the environment.
-//! It knows no key.
 
 use std::env;
 use std::fmt;

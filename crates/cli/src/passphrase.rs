@@ -1,5 +1,4 @@
 //! Passphrases: from the terminal, or from a file or descriptor for scripts; never from an argument.
-//! It knows no stream.
 
 use std::fmt;
 use std::io;

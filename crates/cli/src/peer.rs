@@ -1,5 +1,4 @@
 //! The other end of a connection: where it is, how the way there is protected, and what a failure leaves there.
-//! It knows no stream.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

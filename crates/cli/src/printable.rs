@@ -1,5 +1,4 @@
 //! Text on its way to a person: what would steer a terminal, or be seen by nobody, is written out.
-//! It knows no channel and no command.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

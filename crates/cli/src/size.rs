@@ -1,5 +1,4 @@
 //! Sizes as people write them: `4MiB`, `1GiB`, `65536`.
-//! It knows no limit; whoever takes a size has one.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,4 @@
 //! Standard input and output as whoever started the program left them: open for what they are for, or not.
-//! It knows neither what goes through them nor for whom.
 //!
 //! Where one of the descriptors 0 to 2 is closed, the runtime opens `/dev/null` in its place before `main`, for reading and
 //! writing (`sanitize_standard_fds` in the standard library's `sys/pal/unix/mod.rs`): reads give nothing, writes vanish, both

@@ -1,5 +1,5 @@
 //! The terminal as a place to ask: passphrases without echo, and what age plugins want to know.
-//! It knows no command; asking happens before anything is written.
+//! Asking happens before anything is written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};

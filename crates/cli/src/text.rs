@@ -1,5 +1,4 @@
 //! Bytes and numbers as text: hexadecimal, counts, pace, names of suites and digests.
-//! It knows no channel and no command.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Exchanges slots and identity files with the real `age` and `age-keygen` programs, and is skipped where they are not installed.
-//! Knows age's command line and nothing of its format.
 
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 

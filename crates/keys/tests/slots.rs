@@ -1,5 +1,4 @@
 //! Wraps keys for recipients and opens them with identities, through the public interface.
-//! Knows the bodies of slots only where it damages them.
 
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 

@@ -1,5 +1,4 @@
 //! A source over bytes in memory.
-//! Knows nothing of where they came from.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 

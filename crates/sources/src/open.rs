@@ -1,5 +1,4 @@
 //! Opens whatever a path names as the kind of source that it is.
-//! Knows nothing of how each kind is read.
 
 use std::{
     fs::{File, FileType},

@@ -1,5 +1,5 @@
 //! A source over a descriptor that is read once: a pipe, a FIFO, a socket, a terminal, standard input.
-//! Knows nothing of seeking, and never waits longer than it was told.
+//! It never waits longer than it was told.
 
 use std::{
     fs::File,

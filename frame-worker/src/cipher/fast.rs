@@ -1,5 +1,4 @@
 //! Both AEADs through aws-lc-rs.
-//! It knows no frame.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use framing::Suite;

@@ -1,5 +1,4 @@
 //! Both AEADs through the RustCrypto crates.
-//! It knows no frame.
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};

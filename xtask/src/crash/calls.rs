@@ -1,5 +1,4 @@
 //! Owns the kills at system calls: before and after each one that changes files, then the next run.
-//! Knows nothing of what the calls are for.
 
 use super::fixture::{Before, Fixture, Holds, Resumed, SEGMENT_LEN};
 use super::tally::Tally;

@@ -1,5 +1,4 @@
 //! Owns the folder in which the program is tried: a sealed stream, its plaintext, a target, and what may stand there.
-//! Knows nothing of how the program is stopped.
 
 use std::fs;
 use std::path::{Path, PathBuf};

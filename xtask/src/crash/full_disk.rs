@@ -1,5 +1,4 @@
 //! Owns the sweep over the size of a small file system: the disk is full at every point of the restore.
-//! Knows nothing of how the program takes room.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

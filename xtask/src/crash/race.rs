@@ -1,5 +1,4 @@
 //! Owns the races: two restores at once into one target.
-//! Knows nothing of locks.
 
 use std::thread;
 use std::time::{Duration, Instant};

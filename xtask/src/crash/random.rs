@@ -1,5 +1,4 @@
 //! Owns the kills at random moments: a restore somewhat larger, on all threads, killed and run again.
-//! Knows nothing of system calls.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
 //! Owns the runs of the crash tests on a simulated disk, and of the planted mistakes: their counts are shown.
-//! Knows nothing of what they try.
 
 use std::process::Stdio;
 

@@ -1,5 +1,4 @@
 //! Owns what a part of the harness did and found: counts and violations, printed as it ends.
-//! Knows nothing of the parts.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! Owns the program under trace: its system calls that change files, numbered over all its threads, and its end at one.
-//! Knows nothing of what the program does, and nothing of right and wrong.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,5 +1,4 @@
 //! Owns the running of the fuzz targets: their build with coverage counters, their seeds, their report.
-//! Knows nothing of what a target checks.
 //!
 //! The counters are LLVM's own and need no nightly toolchain: a stable `rustc` inserts them, and libFuzzer, which is
 //! built with the machine's C++ compiler, reads them. There is no address sanitizer; the parsers under test have no

@@ -1,5 +1,4 @@
 //! `cofferdam completions`: what a shell needs to complete arguments.
-//! It knows nothing but the definition of the command line.
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;

@@ -1,5 +1,4 @@
 //! `cofferdam man`: manual pages, from the definition of the command line.
-//! It knows no more than the help says.
 
 use std::path::PathBuf;
 use std::{fs, io};

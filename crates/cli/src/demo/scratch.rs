@@ -1,5 +1,4 @@
 //! The directory that the demo works in: made where there is room, removed at the end.
-//! It knows no step.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;

@@ -1,5 +1,5 @@
 //! The program with faults in its system calls: strace stands in for machines and file systems that fail.
-//! It judges nothing. Who asks for it has asked `programs::has("strace")`.
+//! Who asks for it has asked `programs::has("strace")`.
 
 use std::process::{Command, Stdio};
 

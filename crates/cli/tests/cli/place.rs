@@ -1,5 +1,4 @@
 //! A directory with a key in it, and the program run there.
-//! It judges nothing.
 
 use std::ffi::OsStr;
 use std::fs;
