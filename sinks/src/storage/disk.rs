@@ -153,6 +153,15 @@ struct DiskFile {
     directory: Arc<OwnedFd>,
 }
 
+impl Drop for DiskFile {
+    /// A process that is being started from another thread has the open file as well, until it becomes another program:
+    /// what is closed here alone would stay locked that long.
+    fn drop(&mut self) {
+        // Without a lock there is nothing to give up, and nobody to be told.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 impl StorageFile for DiskFile {
     fn id(&self) -> io::Result<FileId> {
         Ok(id_of(&fstat(&self.file)?))
@@ -381,5 +390,24 @@ mod tests {
             std::os::unix::fs::chown(directory.path().join("file"), owner, None).unwrap();
             assert_eq!(file.ownership().unwrap(), expected, "{mode:o} {owner:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_dropped_is_locked_no_more_though_a_process_that_begins_has_it_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::open(directory.path()).unwrap();
+        let name = OsStr::new("file");
+        let first = DiskFile {
+            file: File::create(directory.path().join(name)).unwrap(),
+            directory: disk.directory.clone(),
+        };
+        assert!(matches!(first.try_lock(), Ok(Lock::Taken)));
+        // What fork(2) makes of it.
+        let inherited = first.file.try_clone().unwrap();
+        let second = disk.open(name).unwrap().unwrap();
+        assert!(matches!(second.try_lock(), Ok(Lock::Held)));
+        drop(first);
+        assert!(matches!(second.try_lock(), Ok(Lock::Taken)));
+        drop(inherited);
     }
 }
