@@ -92,6 +92,20 @@ pub(crate) const TEST: &[Step] = &[
         work: Work::Own(packages::check),
     },
     Step {
+        name: "no-age",
+        about: "the library seals and opens without age, for keys that the caller holds",
+        work: Work::Tests(&[
+            "test",
+            "-p",
+            "cofferdam",
+            "--no-default-features",
+            "--features",
+            "fast",
+            "--test",
+            "own_keys",
+        ]),
+    },
+    Step {
         name: "models",
         about: "every interleaving of the engine's own synchronisation",
         work: Work::Tests(&["test", "--release", "-p", "cofferdam-loom-tests"]),

@@ -72,6 +72,8 @@
 //!
 //! # Feature flags
 //!
+//! - `age` (default): age recipients and identities, and passphrases. Without it a stream is sealed for keys that the caller
+//!   holds, and two thirds of the dependencies are not built.
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
@@ -92,10 +94,9 @@ mod simple;
 pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
-pub use keys::{
-    Callbacks, Identities, Identity, KeyError, NoCallbacks, Recipients, SecretString, WrappingKey, Zeroizing,
-    age,
-};
+#[cfg(feature = "age")]
+pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
+pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
 pub use opener::Opener;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, ReleasePolicy};

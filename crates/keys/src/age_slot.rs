@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::age_header::{self, STANZA_COUNT_MAX, WORK_FACTOR_MAX, stanza_count};
 use crate::error::{KeyError, said};
-use crate::slot::SlotFault;
+use crate::slot::{Refusal, SlotFault};
 use crate::stream_key::{STREAM_KEY_LEN, StreamKey, drawing};
 
 /// Encrypts `stream_key` to all of `recipients` in one age file.
@@ -39,18 +39,6 @@ fn encrypt<'a>(
     payload.write_all(stream_key.expose()).map_err(|error| refused(said(error)))?;
     payload.finish().map_err(|error| refused(said(error)))?;
     Ok(body)
-}
-
-/// Why one identity did not open an age file.
-pub(crate) enum Refusal {
-    /// It is not one of the file's.
-    Closed,
-    /// It may be, but something it depends on failed.
-    Noted(String),
-    /// There were not so many bytes of memory to try it.
-    Memory(usize),
-    /// The file is at fault.
-    Fault(SlotFault),
 }
 
 /// Opens the age file in `body` with `identity`. [`age_header::parse`] has passed it.

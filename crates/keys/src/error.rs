@@ -27,9 +27,9 @@ pub enum KeyError {
         /// How many the format allows.
         max: usize,
     },
-    /// A recipient did not take the stream key: its plugin failed, or it cannot stand beside the others.
+    /// A recipient did not take the stream key: its plugin or service failed, or it cannot stand beside the others.
     Recipient {
-        /// What age or the plugin said.
+        /// What age, the plugin or the service said.
         problem: String,
     },
     /// A passphrase takes more memory than the operating system gives.
@@ -80,6 +80,7 @@ impl std::error::Error for KeyError {}
 
 /// What the age library or a plugin said, on one line. The marks of direction that age puts around names, which nobody
 /// sees, are left out.
+#[cfg(any(feature = "age", test))]
 pub(crate) fn said(by: impl fmt::Display) -> String {
     let text = by.to_string().replace(['\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'], "");
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")

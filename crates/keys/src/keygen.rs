@@ -1,13 +1,16 @@
 //! Owns the making of a new age identity and the text of its file.
 //! Refuses to know the clock and the file system: the caller gives the time and writes the text.
 
+use std::fmt;
+
 use age::secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::error::{KeyError, KeyMaterial};
 use crate::stream_key::drawing;
 
-/// A new age identity (X25519), to be written to an identity file. Zeroed when dropped, without `Debug`.
+/// A new age identity (X25519), to be written to an identity file. Zeroed when dropped; its `Debug` shows the
+/// recipient alone.
 pub struct Identity(age::x25519::Identity);
 
 impl Identity {
@@ -50,5 +53,11 @@ impl Identity {
         let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
         parts.iter().for_each(|part| text.push_str(part));
         Ok(text)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("recipient", &self.recipient()).finish_non_exhaustive()
     }
 }

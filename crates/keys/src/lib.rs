@@ -11,39 +11,61 @@
 //! | 2 | the holder of a [`WrappingKey`] | the key under AES-256-GCM, bound to the preamble |
 //! | 3 | an external service, through the caller's hook | a name and an opaque ciphertext |
 //!
-//! Secrets are zeroed when dropped and have no `Debug`. Whoever held a stream key can keep it: wrapping the
+//! Kind 1 is the feature `age`, on by default: the age library brings most of what this crate depends on. Without it such
+//! slots are still checked, and passed over as by a reader who holds no identity.
+//!
+//! Secrets are zeroed when dropped, and `Debug` shows none of them. Whoever held a stream key can keep it: wrapping the
 //! key anew for others does not take the stream back from those who could open it before.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
+#[cfg_attr(not(feature = "age"), expect(dead_code, reason = "the grammar is checked, and nothing is opened"))]
 mod age_header;
+#[cfg(feature = "age")]
+mod age_identities;
+#[cfg(feature = "age")]
+mod age_recipients;
+#[cfg(feature = "age")]
 mod age_slot;
+#[cfg(feature = "age")]
+mod callbacks;
 mod error;
 mod external_slot;
 mod identities;
+#[cfg(feature = "age")]
 mod keygen;
 mod moment;
+#[cfg(not(feature = "age"))]
+mod no_age;
 mod recipients;
 mod saved_text;
 mod schedule;
+#[cfg(feature = "age")]
 mod scrypt_work;
 mod secret;
+#[cfg(feature = "age")]
+mod secret_string;
 mod slot;
 mod stream_key;
 mod wrapping_key;
 
+#[cfg(feature = "unstable-age")]
 pub use age;
-pub use age::secrecy::SecretString;
-pub use age::{Callbacks, NoCallbacks};
 pub use zeroize::Zeroizing;
 
 pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
+#[cfg(feature = "age")]
+pub use callbacks::{Callbacks, NoCallbacks};
 pub use error::{KeyError, KeyMaterial, UnwrapError};
 pub use external_slot::EXTERNAL_NAME_LEN_MAX;
 pub use identities::Identities;
+#[cfg(feature = "age")]
 pub use keygen::Identity;
 pub use recipients::Recipients;
 pub use schedule::{AeadSecret, JournalKey, KeySchedule, macs_equal};
+#[cfg(feature = "age")]
+pub use secret_string::SecretString;
 pub use slot::{
     KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, SLOT_BODY_LEN_MAX, SLOT_COUNT_MAX, SLOT_HEADER_LEN,
     SLOTS_LEN_MAX, SealedSlot, check_slots,

@@ -12,8 +12,9 @@ use crate::stream_key::StreamKey;
 
 /// All that derives from one stream key under one preamble.
 ///
-/// Zeroed when dropped, without `Debug` and without `Clone`. Deriving is a few SHA-256 blocks; a schedule is
+/// Zeroed when dropped, without `Clone`; its `Debug` shows no key. Deriving is a few SHA-256 blocks; a schedule is
 /// made once a stream and shared by reference.
+#[derive(Debug)]
 pub struct KeySchedule {
     stream: Secret<32>,
     commitment: [u8; 32],
@@ -80,7 +81,8 @@ impl KeySchedule {
     }
 }
 
-/// Key and nonce of one AEAD use. Zeroed when dropped, without `Debug` and without `Clone`.
+/// Key and nonce of one AEAD use. Zeroed when dropped, without `Clone`; its `Debug` shows nothing of it.
+#[derive(Debug)]
 pub struct AeadSecret {
     key: Secret<32>,
     nonce: Secret<12>,
@@ -106,7 +108,8 @@ impl AeadSecret {
     }
 }
 
-/// The key that authenticates the checkpoints of one journal. Zeroed when dropped, without `Debug`.
+/// The key that authenticates the checkpoints of one journal. Zeroed when dropped; its `Debug` shows nothing of it.
+#[derive(Debug)]
 pub struct JournalKey(Secret<32>);
 
 impl JournalKey {

@@ -2,8 +2,7 @@
 //! Refuses to know passphrases, and how a slot is opened.
 
 use crate::age_header::{self, Lock, SCRYPT_WORK_MAX, WORK_FACTOR_MAX, WorkFactor};
-use crate::age_slot::Refusal;
-use crate::slot::{KIND_AGE, SealedSlot, SlotFault};
+use crate::slot::{KIND_AGE, Refusal, SealedSlot, SlotFault};
 
 /// Whether a passphrase slot may be computed: its work factor, and the work of all such slots, before anybody is asked, and
 /// the memory for it. A stanza without a work factor is for age to refuse.

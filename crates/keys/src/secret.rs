@@ -1,6 +1,7 @@
 //! Owns secret bytes: one heap place for their whole life, zeroed when dropped.
 //! Refuses to know what the bytes are for.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use zeroize::{Zeroize, Zeroizing};
@@ -8,7 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// `N` secret bytes on the heap.
 ///
 /// The box is the point: moving the value moves a pointer, so no copy of the bytes stays behind on a stack
-/// that nobody zeroes. There is no `Debug` and no `Clone`.
+/// that nobody zeroes. There is no `Clone`, and `Debug` says how many they are.
 pub(crate) struct Secret<const N: usize>(Box<Zeroizing<[u8; N]>>);
 
 impl<const N: usize> Secret<N> {
@@ -41,5 +42,11 @@ impl<const N: usize> Deref for Secret<N> {
 impl<const N: usize> DerefMut for Secret<N> {
     fn deref_mut(&mut self) -> &mut [u8; N] {
         &mut self.0
+    }
+}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{N} secret bytes")
     }
 }

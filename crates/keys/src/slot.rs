@@ -76,6 +76,22 @@ fn check_sizes(slots: &[SealedSlot]) -> Result<(), UnwrapError> {
     limit(None, "bytes of slots", total, SLOTS_LEN_MAX)
 }
 
+/// Why one identity did not open a slot.
+#[cfg_attr(
+    not(feature = "age"),
+    expect(dead_code, reason = "only age closes a slot or lacks memory for one")
+)]
+pub(crate) enum Refusal {
+    /// It is not one of the slot's.
+    Closed,
+    /// It may be, but something it depends on failed.
+    Noted(String),
+    /// There were not so many bytes of memory to try it.
+    Memory(usize),
+    /// The slot is at fault.
+    Fault(SlotFault),
+}
+
 /// What is wrong with one slot, before it is known which slot it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SlotFault {

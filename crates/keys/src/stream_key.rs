@@ -1,6 +1,7 @@
 //! Owns the stream key and the random numbers of a stream.
 //! Refuses to know what derives from the key and who may open it.
 
+#[cfg(feature = "age")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use zeroize::Zeroize;
@@ -14,7 +15,8 @@ pub const STREAM_KEY_LEN: usize = 32;
 
 /// The key of one stream: 32 uniform random bytes, from which all its other keys derive.
 ///
-/// Zeroed when dropped, without `Debug` and without `Clone`.
+/// Zeroed when dropped, without `Clone`; its `Debug` shows nothing of it.
+#[derive(Debug)]
 pub struct StreamKey(Secret<STREAM_KEY_LEN>);
 
 impl StreamKey {
@@ -58,6 +60,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], KeyError> {
 
 /// Lets age draw random numbers. Its library, and the standard one below it, panic where there are none: so the operating
 /// system is asked first, and what is left of that, numbers that end in the middle, is caught.
+#[cfg(feature = "age")]
 pub(crate) fn drawing<T>(draw: impl FnOnce() -> T) -> Result<T, KeyError> {
     let _: [u8; 32] = random()?;
     // Nothing that `draw` was in the middle of is used again.

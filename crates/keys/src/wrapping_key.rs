@@ -13,7 +13,8 @@ use crate::stream_key::{STREAM_KEY_LEN, StreamKey, fill_random, random};
 
 /// A key that the caller holds, in a key file or in its own key store: 32 uniform bytes, not a passphrase.
 ///
-/// Zeroed when dropped, without `Debug` and without `Clone`.
+/// Zeroed when dropped, without `Clone`; its `Debug` shows nothing of it.
+#[derive(Debug)]
 pub struct WrappingKey(Secret<WRAPPING_KEY_LEN>);
 
 impl WrappingKey {

@@ -1,5 +1,6 @@
 //! Exchanges slots and identity files with the real `age` and `age-keygen` programs, and is skipped where they are not installed.
 
+#![cfg(feature = "age")]
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
 use std::io::Write;

@@ -1,6 +1,7 @@
 //! Holds every limit on slots to its boundary, from the reader's and from the writer's side.
 //! Needs no identity where the limit is one that a keyless reader checks.
 
+#![cfg(feature = "age")]
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
 use keys::{

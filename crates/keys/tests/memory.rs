@@ -2,6 +2,7 @@
 //! Needs `prlimit`, of util-linux.
 
 #![cfg(target_os = "linux")]
+#![cfg(feature = "age")]
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! Drives age plugins: two shell scripts stand for them.
 //! Runs itself again with the scripts' directory on the `PATH`, since a process cannot safely change its own.
 
+#![cfg(feature = "age")]
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use keys::{Identities, Identity, Recipients, StreamKey, UnwrapError, age};
+use keys::{Identities, Identity, Recipients, StreamKey, UnwrapError};
 
 #[test]
 fn plugins_wrap_and_open_and_a_dead_one_hides_nobody() {

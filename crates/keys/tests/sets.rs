@@ -1,14 +1,16 @@
 //! What the sets of recipients and identities say of themselves, the sizes of FORMAT §5, and what errors say.
 //! Opens a slot only to see that what was added is what opens.
 
+#![cfg(feature = "age")]
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
+#[cfg(feature = "unstable-age")]
 use std::collections::HashSet;
 
 use keys::{
     EXTERNAL_NAME_LEN_MAX, Identities, Identity, KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, KeyError,
     KeyMaterial, Recipients, SLOT_BODY_LEN_MAX, SLOT_COUNT_MAX, SLOT_HEADER_LEN, SLOTS_LEN_MAX,
-    STANZA_COUNT_MAX, SecretString, StreamKey, UnwrapError, WORK_FACTOR, WORK_FACTOR_MAX, WrappingKey, age,
+    STANZA_COUNT_MAX, SecretString, StreamKey, UnwrapError, WORK_FACTOR, WORK_FACTOR_MAX, WrappingKey,
 };
 
 const HEAD: [u8; 80] = [0x3a; 80];
@@ -104,8 +106,10 @@ fn slots_fill_a_key_area_to_its_last_byte_and_no_further() {
 }
 
 /// A recipient that answers with stanzas of its own making, as a plugin may.
+#[cfg(feature = "unstable-age")]
 struct ManyStanzas(usize);
 
+#[cfg(feature = "unstable-age")]
 impl age::Recipient for ManyStanzas {
     fn wrap_file_key(
         &self,
@@ -117,6 +121,7 @@ impl age::Recipient for ManyStanzas {
 }
 
 /// FORMAT §2: 256 stanzas, of which the library adds one. How many a recipient answers with is seen when it has.
+#[cfg(feature = "unstable-age")]
 #[test]
 fn a_writer_makes_256_stanzas_and_not_more_whoever_answers_with_them() {
     let wrap = |stanzas: usize| {

@@ -1,0 +1,242 @@
+//! Owns the age half of what a reader holds: identities and a passphrase, read and tried on slots of kind 1.
+//! Refuses to know the other kinds of slots.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use age::IdentityFile;
+
+use crate::age_header::{self, Lock, WORK_FACTOR_MAX};
+use crate::age_slot;
+use crate::callbacks::{AgeCallbacks, Callbacks, NoCallbacks};
+use crate::error::{KeyError, KeyMaterial, said};
+use crate::identities::{Identities, Judge};
+use crate::saved_text::saved_text;
+use crate::scrypt_work::{check_work, scrypt_work};
+use crate::secret_string::SecretString;
+use crate::slot::{Refusal, SealedSlot, SlotFault};
+use crate::stream_key::StreamKey;
+
+impl Identities {
+    /// Adds an age identity of any make. A passphrase goes through [`Identities::passphrase`], which bounds
+    /// the work that a stream can ask for.
+    ///
+    /// Of the feature `unstable-age`: the type is of the age crate, and changes with its versions.
+    #[cfg(feature = "unstable-age")]
+    #[must_use]
+    pub fn identity(mut self, identity: Box<dyn age::Identity + Send + Sync>) -> Self {
+        self.age.identities.push(identity.into());
+        self
+    }
+
+    /// Adds the identities of an identity file: lines `AGE-SECRET-KEY-1…` and `AGE-PLUGIN-…`, or with the
+    /// feature `ssh` an SSH private key. Nothing can be asked: plugins must do without, an SSH key must not
+    /// be encrypted.
+    ///
+    /// # Errors
+    /// [`KeyError::Unreadable`] for any other content, with the line where there is one; for identity files
+    /// that are themselves encrypted, which are not supported; where a plugin's program is not on the `PATH`.
+    pub fn identity_file(self, content: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        self.identity_file_with(content, NoCallbacks)
+    }
+
+    /// As [`Identities::identity_file`], with a way for plugins to speak to a person. The passphrase of an
+    /// encrypted SSH key is asked for here and now, once.
+    ///
+    /// # Errors
+    /// As [`Identities::identity_file`], and where an SSH key's passphrase is wrong or was not given.
+    pub fn identity_file_with(
+        mut self,
+        content: impl AsRef<[u8]>,
+        callbacks: impl Callbacks,
+    ) -> Result<Self, KeyError> {
+        let content = saved_text(content.as_ref())
+            .map_err(|problem| KeyError::unreadable(KeyMaterial::IdentityFile, problem))?;
+        let problem = match FileKind::of(content) {
+            FileKind::Age => return self.age_identity_file(content, callbacks),
+            FileKind::Ssh => match ssh_identity(content, callbacks) {
+                Ok(identity) => {
+                    self.age.identities.push(identity);
+                    return Ok(self);
+                }
+                Err(problem) => problem,
+            },
+            FileKind::Encrypted => "encrypted identity files are not supported: decrypt it first, for \
+                                    example with `age -d`, and give the result"
+                .to_owned(),
+        };
+        Err(KeyError::unreadable(KeyMaterial::IdentityFile, problem))
+    }
+
+    /// Opens passphrase slots with `passphrase`. A later passphrase replaces it.
+    #[must_use]
+    pub fn passphrase(mut self, passphrase: SecretString) -> Self {
+        self.age.passphrase = Some(Arc::new(Passphrase::known(passphrase)));
+        self
+    }
+
+    /// Opens passphrase slots with the answer of `ask`, which is called at most once in the life of this set
+    /// and its clones, and only where a passphrase slot is reached. `None` means that there is no answer.
+    #[must_use]
+    pub fn ask_passphrase(mut self, ask: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Self {
+        self.age.passphrase = Some(Arc::new(Passphrase::asked_by(ask)));
+        self
+    }
+
+    fn age_identity_file(mut self, content: &[u8], callbacks: impl Callbacks) -> Result<Self, KeyError> {
+        let unreadable = |problem: String| KeyError::unreadable(KeyMaterial::IdentityFile, problem);
+        if let Some(problem) = other_than_identities(content) {
+            return Err(unreadable(problem.to_owned()));
+        }
+        let identities = IdentityFile::from_buffer(content)
+            .map_err(|error| unreadable(said(error)))?
+            .with_callbacks(AgeCallbacks(callbacks))
+            .into_identities()
+            .map_err(|error| unreadable(said(error)))?;
+        if identities.is_empty() {
+            return Err(unreadable("it holds no identity".to_owned()));
+        }
+        self.age.identities.extend(identities.into_iter().map(Arc::from));
+        Ok(self)
+    }
+}
+
+/// Age identities and a passphrase.
+#[derive(Clone, Default)]
+pub(crate) struct AgeIdentities {
+    identities: Vec<Arc<dyn age::Identity + Send + Sync>>,
+    passphrase: Option<Arc<Passphrase>>,
+}
+
+impl AgeIdentities {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.passphrase.is_none()
+    }
+
+    /// Tries the identities one by one: within one call age stops at the first that fails for good, and a
+    /// plugin that fails must not hide the identity after it.
+    pub(crate) fn open(
+        &self,
+        slots: &[SealedSlot],
+        index: usize,
+        judge: &mut Judge<'_>,
+    ) -> Option<StreamKey> {
+        let body = &slots[index].body;
+        let header = match age_header::parse(body) {
+            Ok(header) => header,
+            Err(fault) => return judge(Err(Refusal::Fault(fault))),
+        };
+        match header.lock {
+            Lock::Identity => {
+                let identities = self.identities.iter().map(|identity| &**identity as &dyn age::Identity);
+                identities.map(|identity| age_slot::open(body, identity)).find_map(judge)
+            }
+            Lock::Passphrase(factor) => {
+                let passphrase = self.passphrase.as_ref()?;
+                let work = scrypt_work(slots);
+                judge(check_work(factor, work).and_then(|()| open_by_passphrase(body, passphrase.ask_once())))
+            }
+            Lock::Mixed if self.is_empty() => None,
+            Lock::Mixed => {
+                let fault = SlotFault::Malformed("its age file has a passphrase beside other recipients");
+                judge(Err(Refusal::Fault(fault)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AgeIdentities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgeIdentities")
+            .field("identities", &self.identities.len())
+            .field("passphrase", &self.passphrase.is_some())
+            .finish()
+    }
+}
+
+fn open_by_passphrase(body: &[u8], passphrase: Option<&SecretString>) -> Result<StreamKey, Refusal> {
+    let mut identity = age::scrypt::Identity::new(passphrase.ok_or(Refusal::Closed)?.to_age());
+    identity.set_max_work_factor(WORK_FACTOR_MAX);
+    age_slot::open(body, &identity)
+}
+
+/// A passphrase that is known, or will be once somebody has been asked.
+struct Passphrase {
+    asked: OnceLock<Option<SecretString>>,
+    ask: Box<dyn Fn() -> Option<SecretString> + Send + Sync>,
+}
+
+impl Passphrase {
+    fn known(passphrase: SecretString) -> Passphrase {
+        Passphrase { asked: OnceLock::from(Some(passphrase)), ask: Box::new(|| None) }
+    }
+
+    fn asked_by(ask: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Passphrase {
+        Passphrase { asked: OnceLock::new(), ask: Box::new(ask) }
+    }
+
+    fn ask_once(&self) -> Option<&SecretString> {
+        self.asked.get_or_init(&self.ask).as_ref()
+    }
+}
+
+/// What an identity file holds, by its first bytes.
+enum FileKind {
+    Age,
+    Ssh,
+    Encrypted,
+}
+
+impl FileKind {
+    fn of(content: &[u8]) -> Self {
+        let content = content.trim_ascii_start();
+        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| content.starts_with(prefix.as_bytes()));
+        if begins(&["age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE-----"]) {
+            Self::Encrypted
+        } else if begins(&["-----BEGIN OPENSSH PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----"]) {
+            Self::Ssh
+        } else {
+            Self::Age
+        }
+    }
+}
+
+/// What was given in place of an identity file, where that can be seen.
+fn other_than_identities(content: &[u8]) -> Option<&'static str> {
+    let Ok(text) = std::str::from_utf8(content) else {
+        return Some("this is no text, as an identity file is; was the sealed file given in its place?");
+    };
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    if first.starts_with("age1") || first.starts_with("ssh-") {
+        return Some("this is a recipient, which seals; what opens is the identity that belongs to it");
+    }
+    let is_key_file = first.len() == 64 && first.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_key_file.then_some("this is a key file, and no identity file")
+}
+
+/// Decrypts an encrypted key at once: age would ask, and do the slow derivation, again for every stanza.
+#[cfg(feature = "ssh")]
+fn ssh_identity(
+    content: &[u8],
+    callbacks: impl Callbacks,
+) -> Result<Arc<dyn age::Identity + Send + Sync>, String> {
+    use age::ssh::Identity;
+    match Identity::from_buffer(content, None).map_err(said)? {
+        Identity::Unsupported(_) => Err("an SSH key of this kind or encryption is not supported; \
+                                         `ssh-keygen -o -p` may convert it"
+            .to_owned()),
+        Identity::Encrypted(key) => {
+            let passphrase = callbacks
+                .request_passphrase("Passphrase of the SSH key")
+                .ok_or("the SSH key is encrypted and no passphrase was given")?;
+            let key = key.decrypt(passphrase.to_age()).map_err(|_| "the SSH key's passphrase is wrong")?;
+            Ok(Arc::new(Identity::from(key)))
+        }
+        identity => Ok(Arc::new(identity)),
+    }
+}
+
+#[cfg(not(feature = "ssh"))]
+fn ssh_identity(_: &[u8], _: impl Callbacks) -> Result<Arc<dyn age::Identity + Send + Sync>, String> {
+    Err("this build has no SSH keys; build it with the feature `ssh`".to_owned())
+}
