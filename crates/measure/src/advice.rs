@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use cofferdam::{DigestKind, Suite};
 
 use crate::bottleneck::{Bottleneck, one_after_another};
-use crate::{Ends, FRAME_LENS, Measured, Recipe, Row, Step, Work, figure_of};
+use crate::rows::FRAME_LENS;
+use crate::{Measured, Recipe, Row, Step, Work, figure_of};
 
 /// What suits the machine that was measured.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,11 +34,11 @@ pub struct Choice<T> {
     pub best: T,
     /// What is taken where nothing is said.
     pub default: T,
-    /// Bytes a second with each.
+    /// Bytes per second with each.
     pub speeds: Vec<(T, f64)>,
 }
 
-/// So much faster has something to be than what it would replace.
+/// Something has to be faster by this factor than what it would replace.
 pub const TIE: f64 = 1.05;
 
 impl<T: Copy + PartialEq> Choice<T> {
@@ -65,9 +66,8 @@ fn speed_of<T: PartialEq>(speeds: &[(T, f64)], setting: T) -> Option<f64> {
 /// What the figures say. `None` where a step was not measured.
 pub fn advise(measured: &Measured) -> Option<Advice> {
     let usual = Recipe::default_here();
-    let between_files = |rows: &[Row], recipe| {
-        both_ways(rows, measured.threads, |work| Step::Stream(work, Ends::Files, recipe))
-    };
+    let between_files =
+        |rows: &[Row], recipe| both_ways(rows, measured.threads, |work| Step::Stream(work, recipe));
     let cipher = |suite| both_ways(&measured.parts, measured.threads, |work| Step::Cipher(work, suite));
     let digest = |digest| between_files(&measured.recipes, Recipe { digest, ..usual });
     let frame_len = |frame_len| between_files(&measured.frame_sizes, Recipe { frame_len, ..usual });
@@ -97,7 +97,7 @@ fn speeds<T: Copy>(settings: impl IntoIterator<Item = T>, speed: impl Fn(T) -> O
 
 /// By number of threads, ascending.
 fn restores(measured: &Measured, recipe: Recipe) -> Vec<(NonZeroUsize, f64)> {
-    let step = Step::Stream(Work::Open, Ends::Files, recipe);
+    let step = Step::Stream(Work::Open, recipe);
     let rows = measured.thread_counts.iter().filter(|row| row.step == step);
     rows.map(|row| (row.threads, row.figure.speed())).collect()
 }
@@ -177,22 +177,21 @@ pub(crate) mod made_up {
         let digests = [DigestKind::Blake3, DigestKind::Sha256, DigestKind::Tags];
         for (digest, speed) in digests.into_iter().zip(speeds.digests) {
             let recipe = Recipe { digest, ..usual };
-            recipes.extend(both(&|work| Step::Stream(work, Ends::Files, recipe), speed));
+            recipes.extend(both(&|work| Step::Stream(work, recipe), speed));
         }
         let mut frame_sizes = Vec::new();
         for (frame_len, speed) in FRAME_LENS.into_iter().zip(speeds.frame_sizes) {
             let recipe = Recipe { frame_len, ..usual };
-            frame_sizes.extend(both(&|work| Step::Stream(work, Ends::Files, recipe), speed));
+            frame_sizes.extend(both(&|work| Step::Stream(work, recipe), speed));
         }
         let counts = speeds.thread_counts.iter().zip(0..).map(|(speed, power)| {
             let threads = NonZeroUsize::new(1 << power).unwrap();
-            row(Step::Stream(Work::Open, Ends::Files, usual), threads, *speed)
+            row(Step::Stream(Work::Open, usual), threads, *speed)
         });
         Measured {
             volume: Volume { directory: PathBuf::from("/srv"), file_system: None, free: 1 << 40 },
             load: None,
             file_len: 1 << 20,
-            memory_len: 1 << 20,
             threads: two,
             parts,
             files,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use cofferdam::DigestKind;
 
-use crate::{Ends, Measured, Recipe, Step, Work, figure_of};
+use crate::{Measured, Recipe, Step, Work, figure_of};
 
 /// A part of the way from one file to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +20,7 @@ pub enum Stage {
     Publish,
 }
 
-/// The limits of a seal or a restore from file to file. Speeds are bytes of plaintext a second.
+/// The limits of a seal or a restore from file to file. Speeds are bytes of plaintext per second.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Bottleneck {
     /// What each stage does by itself, on all threads.
@@ -66,7 +66,7 @@ impl Bottleneck {
             stages,
             slowest: slowest(&stages),
             bound,
-            measured: figure_of(&measured.recipes, Step::Stream(work, Ends::Files, recipe), all)?.speed(),
+            measured: figure_of(&measured.recipes, Step::Stream(work, recipe), all)?.speed(),
             copy: one_after_another([copied, synced]),
         })
     }

@@ -1,12 +1,12 @@
 //! Plain work on files, as the pipeline and `cp` do it: read, write, sync, copy.
 //! It knows no cipher and no stream.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
 use crate::Error;
-use crate::interleaved::{self, Sample, Variant};
+use crate::samples::{Sample, Variant, on_threads};
 use crate::volume::{Medium, Volume};
 use crate::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Step};
 
@@ -25,26 +25,23 @@ pub(crate) struct Files {
     directory: TempDir,
     pub(crate) len: u64,
     medium: Medium,
-    plaintext: Arc<[u8]>,
+    /// What the file repeats.
+    pattern: Vec<u8>,
     cancel: CancelToken,
 }
 
 impl Files {
-    /// Makes the directory, if there is room, and in it a file of `len` bytes that repeats `plaintext`. By default it has
+    /// Makes the directory, if there is room, and in it the plaintext, a file of `len` bytes. By default it has
     /// [`FILE_LEN_DEFAULT`] bytes, or what can be written in a second.
-    pub(crate) fn make(
-        volume: &Volume,
-        len: Option<u64>,
-        plaintext: Arc<[u8]>,
-        cancel: &CancelToken,
-    ) -> Result<Files, Error> {
+    pub(crate) fn make(volume: &Volume, len: Option<u64>, cancel: &CancelToken) -> Result<Files, Error> {
         let full_len = len.unwrap_or(FILE_LEN_DEFAULT);
         volume.check_room(full_len.saturating_mul(FILES_MAX).saturating_add(HEADROOM))?;
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&volume.directory);
         let failed = |error| Error::io(format!("{} cannot be written", volume.directory.display()), error);
         let directory = made.map_err(failed)?;
-        let mut files =
-            Files { directory, len: full_len, medium: volume.medium(), plaintext, cancel: cancel.clone() };
+        let pattern = bytes(full_len.min(PATTERN_LEN) as usize);
+        let (medium, cancel) = (volume.medium(), cancel.clone());
+        let mut files = Files { directory, len: full_len, medium, pattern, cancel };
         let plain = File::create_new(files.plain()).map_err(|error| files.unwritten(error))?;
         let written = Sample::of(full_len, || {
             files.over_blocks(NonZeroUsize::MIN, |at, len| plain.write_all_at(files.block(at, len), at))?;
@@ -81,32 +78,34 @@ impl Files {
             .map_err(|error| Error::io(format!("{} could not be removed", path.display()), error))
     }
 
-    /// Reading and writing on each of `counts` threads, and a copy.
-    pub(crate) fn ways(&self, counts: &[NonZeroUsize]) -> Vec<Variant<'_>> {
-        let mut ways = Vec::new();
-        if let (Medium::Device, Some(&threads)) = (self.medium, counts.last()) {
-            let read = Box::new(move || self.read_from_device(threads));
-            ways.push(Variant { steps: vec![Step::ReadDevice], threads, run: read });
+    /// Reading on all threads, writing on one and on all, and a copy.
+    pub(crate) fn variants(&self, threads: NonZeroUsize) -> Vec<Variant<'_>> {
+        let one = NonZeroUsize::MIN;
+        let mut variants = vec![
+            Variant { steps: vec![Step::ReadFile], threads, run: Box::new(move || self.read(threads)) },
+            Variant {
+                steps: vec![Step::CopyFile, Step::SyncCopy],
+                threads: one,
+                run: Box::new(|| self.copy()),
+            },
+        ];
+        for count in BTreeSet::from([one, threads]) {
+            let steps = vec![Step::WriteFile, Step::PublishFile];
+            variants.push(Variant { steps, threads: count, run: Box::new(move || self.write(count)) });
         }
-        for &threads in counts {
-            let read = Box::new(move || self.read(threads));
-            ways.push(Variant { steps: vec![Step::ReadFile], threads, run: read });
-            let write = Box::new(move || self.write(threads));
-            ways.push(Variant { steps: vec![Step::WriteFile, Step::PublishFile], threads, run: write });
+        if self.medium == Medium::Device {
+            let run = Box::new(move || self.read_from_device(threads));
+            variants.insert(0, Variant { steps: vec![Step::ReadDevice], threads, run });
         }
-        let copy = Box::new(|| self.copy());
-        ways.push(Variant {
-            steps: vec![Step::CopyFile, Step::SyncCopy],
-            threads: NonZeroUsize::MIN,
-            run: copy,
-        });
-        ways
+        variants
     }
 
     fn read(&self, threads: NonZeroUsize) -> Result<Vec<Sample>, Error> {
         let lap = Sample::of(self.len, || {
             let plain = File::open(self.plain()).map_err(|error| self.unread(error))?;
-            self.over_buffers(threads, |at, buffer| plain.read_exact_at(buffer, at))
+            self.over_buffers(threads, BLOCK_LEN, |at, len, buffer| {
+                plain.read_exact_at(&mut buffer[..len], at).map_err(|error| self.unread(error))
+            })
         })?;
         Ok(vec![lap])
     }
@@ -169,29 +168,19 @@ impl Files {
         threads: NonZeroUsize,
         work: impl Fn(u64, usize) -> io::Result<()> + Sync,
     ) -> Result<(), Error> {
-        self.on_threads(threads, || |at, len| work(at, len).map_err(|error| self.unwritten(error)))
+        self.over_buffers(threads, 0, |at, len, _| work(at, len).map_err(|error| self.unwritten(error)))
     }
 
-    /// As that, with a buffer of the block's length to read into.
+    /// As that, with a buffer of `buffer_len` bytes for each thread.
     fn over_buffers(
         &self,
         threads: NonZeroUsize,
-        work: impl Fn(u64, &mut [u8]) -> io::Result<()> + Sync,
+        buffer_len: usize,
+        work: impl Fn(u64, usize, &mut [u8]) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
-        self.on_threads(threads, || {
-            let mut buffer = vec![0; BLOCK_LEN];
-            let work = &work;
-            move |at, len| work(at, &mut buffer[..len]).map_err(|error| self.unread(error))
-        })
-    }
-
-    fn on_threads<W>(&self, threads: NonZeroUsize, worker: impl Fn() -> W + Sync) -> Result<(), Error>
-    where
-        W: FnMut(u64, usize) -> Result<(), Error>,
-    {
         let next = AtomicU64::new(0);
         let one_thread = || {
-            let mut work = worker();
+            let mut buffer = vec![0; buffer_len];
             loop {
                 // Partner: the same line on the other threads. The number alone is shared, no memory with it.
                 let at = next.fetch_add(BLOCK_LEN as u64, Ordering::Relaxed);
@@ -201,17 +190,17 @@ impl Files {
                 if self.cancel.is_cancelled() {
                     return Err(Error::Cancelled);
                 }
-                work(at, (self.len - at).min(BLOCK_LEN as u64) as usize)?;
+                work(at, (self.len - at).min(BLOCK_LEN as u64) as usize, &mut buffer)?;
             }
         };
-        interleaved::on_threads((0..threads.get()).map(|_| one_thread), || {}).map(drop)
+        on_threads((0..threads.get()).map(|_| one_thread), || {}).map(drop)
     }
 
-    /// The `len` bytes of the plaintext that stand at `at` of a file. No block reaches over the end of the plaintext,
-    /// which is whole blocks long where the file is longer.
+    /// The `len` bytes that stand at `at` of a file. No block reaches over the end of the pattern, which is whole blocks
+    /// long where the file is longer.
     fn block(&self, at: u64, len: usize) -> &[u8] {
-        let start = (at % self.plaintext.len() as u64) as usize;
-        &self.plaintext[start..start + len]
+        let start = (at % self.pattern.len() as u64) as usize;
+        &self.pattern[start..start + len]
     }
 
     fn unread(&self, error: io::Error) -> Error {
@@ -221,6 +210,19 @@ impl Files {
     fn unwritten(&self, error: io::Error) -> Error {
         Error::io(format!("{} could not be written in", self.directory.path().display()), error)
     }
+}
+
+/// Bytes without a pattern that repeats soon.
+fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = vec![0; len];
+    for word in bytes.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
+    }
+    bytes
 }
 
 /// Whole segments of what is written in a second; at least four.
@@ -234,15 +236,15 @@ const PREFIX: &str = ".cofferdam-bench-";
 const FILES_MAX: u64 = 3;
 /// For headers, indexes, and a file system that rounds up.
 const HEADROOM: u64 = 16 << 20;
-/// Files are not made shorter than so many segments of the default length.
+/// Files are not made shorter than this many segments of the default length.
 const SEGMENTS_MIN: u64 = 4;
 /// As a run of the pipeline.
 const BLOCK_LEN: usize = 512 << 10;
 /// As `cp` does.
 const COPY_LEN: usize = 256 << 10;
-const _: () = assert!(
-    super::MEMORY_LEN_MIN.is_multiple_of(BLOCK_LEN) && super::MEMORY_LEN_A_THREAD.is_multiple_of(BLOCK_LEN)
-);
+/// Enough that no file system makes the file shorter than it looks.
+const PATTERN_LEN: u64 = 64 << 20;
+const _: () = assert!(PATTERN_LEN.is_multiple_of(BLOCK_LEN as u64));
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! What this machine can do: ciphers, digests, memory, files in a directory, and then the whole pipeline.
+//! What this machine can do: ciphers, the digest, files in a directory, and then whole streams from file to file.
 //! It prints nothing and decides nothing: figures come out, and advice that follows from figures alone.
 //!
 //! [`measure`] takes turns between what it compares and keeps medians. [`advise`] reads the figures and says which suite,
@@ -19,35 +19,33 @@ mod advice;
 mod bottleneck;
 mod error;
 mod files;
-mod interleaved;
 mod load;
 mod parts;
 mod plan;
-mod step;
+mod rows;
+mod samples;
 mod streams;
 mod volume;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use cofferdam::CancelToken;
 
 pub use self::advice::{Advice, Choice, TIE, advise};
 pub use self::bottleneck::{Bottleneck, Stage};
 pub use self::error::Error;
-pub use self::interleaved::Figure;
 pub use self::load::Load;
 pub use self::plan::{FILE_LEN_DEFAULT, FILE_LEN_MIN, Pace, Plan, THREADS_MAX};
-pub use self::step::{Ends, Recipe, Row, Step, Work, figure_of};
+pub use self::rows::{Figure, Recipe, Row, Step, Work, figure_of};
 pub use self::volume::{FileSystem, Volume};
 
 use self::files::Files;
-use self::interleaved::{Effort, in_turn};
+use self::samples::rows;
 use self::streams::Streams;
-use cofferdam::FRAME_LEN_DEFAULT;
 
 /// All that was measured. Steps of one group took turns, so they compare; groups came one after another.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Measured {
     /// The directory and its file system.
     pub volume: Volume,
@@ -55,34 +53,32 @@ pub struct Measured {
     pub load: Option<Load>,
     /// Plaintext bytes of each file.
     pub file_len: u64,
-    /// Plaintext bytes of each stream in memory, and of the buffers that memory is copied between.
-    pub memory_len: u64,
     /// Threads that were used at most, and are where no row says otherwise.
     pub threads: NonZeroUsize,
-    /// Ciphers, digests, memory, on one thread and on all.
+    /// Ciphers and the digest, on all threads.
     pub parts: Vec<Row>,
-    /// Plain work on files, on one thread and on all.
+    /// Plain work on files: reads on all threads, writes on one and on all, copies on one.
     pub files: Vec<Row>,
-    /// Streams in memory and between files, by suite and digest, on all threads.
+    /// Streams by digest, on all threads.
     pub recipes: Vec<Row>,
-    /// Streams in memory and between files, by frame size, on all threads.
+    /// Streams by frame size, on all threads.
     pub frame_sizes: Vec<Row>,
-    /// Streams in memory and restores to a file by number of threads.
+    /// Restores by number of threads.
     pub thread_counts: Vec<Row>,
 }
 
 /// What is being measured now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
-    /// Ciphers, digests, memory.
+    /// Ciphers and the digest.
     Parts,
     /// Plain work on files.
     Files,
-    /// Streams by suite and digest.
+    /// Streams by digest.
     Recipes,
     /// Streams by frame size.
     FrameSizes,
-    /// Streams by number of threads.
+    /// Restores by number of threads.
     ThreadCounts,
 }
 
@@ -98,37 +94,27 @@ pub fn measure(plan: &Plan, cancel: &CancelToken, tell: &dyn Fn(Phase)) -> Resul
     let file_len = plan.checked_file_len()?;
     let threads = plan.checked_threads()?;
     let volume = Volume::look_at(&plan.directory)?;
-    let memory_len = memory_len(file_len.unwrap_or(FILE_LEN_DEFAULT), threads);
-    let plaintext: Arc<[u8]> = bytes(memory_len).into();
-    let effort = Effort::of(plan.pace);
-    let counts = powers_of_two(threads);
-    let both = if threads == NonZeroUsize::MIN { vec![threads] } else { vec![NonZeroUsize::MIN, threads] };
-    let streams = Streams::new(plan.memory, plaintext.clone(), effort.lap, cancel);
-    let files = Files::make(&volume, file_len, plaintext.clone(), cancel)?;
+    let effort = plan.pace.effort();
+    let files = Files::make(&volume, file_len, cancel)?;
+    let streams = Streams { files: &files, memory: plan.memory, cancel };
 
     tell(Phase::Parts);
-    let parts = in_turn(parts::ways(&both, &plaintext, effort.lap), effort, cancel)?;
+    let parts = rows(parts::variants(threads, plan.pace.part_time()), effort, cancel)?;
     tell(Phase::Files);
-    let plain_files = in_turn(files.ways(&both), effort, cancel)?;
+    let plain_files = rows(files.variants(threads), effort, cancel)?;
     tell(Phase::Recipes);
-    let mut recipes = in_turn(streams.in_memory(&Recipe::compared(), &[threads])?, effort, cancel)?;
-    recipes.extend(in_turn(streams.between_files(&Recipe::compared(), threads, &files), effort, cancel)?);
+    let recipes = rows(streams.by_recipe(&Recipe::by_digest(), threads), effort, cancel)?;
     tell(Phase::FrameSizes);
-    let sizes = FRAME_LENS.map(|frame_len| Recipe { frame_len, ..Recipe::default_here() });
-    let mut frame_sizes = in_turn(streams.in_memory(&sizes, &[threads])?, effort, cancel)?;
-    frame_sizes.extend(in_turn(streams.between_files(&sizes, threads, &files), effort, cancel)?);
+    let frame_sizes = rows(streams.by_recipe(&Recipe::by_frame_len(), threads), effort, cancel)?;
     tell(Phase::ThreadCounts);
-    let usual = Recipe::default_here();
-    let mut thread_counts = in_turn(streams.in_memory(&[usual], &counts)?, effort, cancel)?;
-    let sealed = streams.sealed_file(usual, threads, &files)?;
-    thread_counts.extend(in_turn(streams.restores(usual, &counts, &sealed, &files), effort, cancel)?);
-    let (file_len, memory_len) = (files.len, memory_len as u64);
+    let sealed = streams.seal(Recipe::default_here(), threads)?;
+    let thread_counts = rows(streams.by_threads(&powers_of_two(threads), &sealed), effort, cancel)?;
+    let file_len = files.len;
     files.end()?;
     Ok(Measured {
         volume,
         load,
         file_len,
-        memory_len,
         threads,
         parts,
         files: plain_files,
@@ -143,32 +129,6 @@ fn powers_of_two(most: NonZeroUsize) -> Vec<NonZeroUsize> {
     let powers = (0..usize::BITS).map(|power| 1 << power).take_while(|count| *count < most.get());
     powers.filter_map(NonZeroUsize::new).chain([most]).collect()
 }
-
-/// Enough runs that every thread has some.
-fn memory_len(file_len: u64, threads: NonZeroUsize) -> usize {
-    let wanted = (threads.get() * MEMORY_LEN_A_THREAD).clamp(MEMORY_LEN_MIN, MEMORY_LEN_MAX);
-    usize::try_from(file_len).unwrap_or(usize::MAX).min(wanted)
-}
-
-/// Bytes without a pattern that repeats soon, so that no file system makes them fewer.
-fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = vec![0; len];
-    for word in bytes.chunks_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
-    }
-    bytes
-}
-
-/// Frame sizes that are compared, in bytes.
-const FRAME_LENS: [u32; 4] = [16 << 10, FRAME_LEN_DEFAULT, 256 << 10, 1 << 20];
-/// Streams in memory: at most five are held at once.
-const MEMORY_LEN_MIN: usize = 64 << 20;
-const MEMORY_LEN_MAX: usize = 512 << 20;
-const MEMORY_LEN_A_THREAD: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -187,15 +147,6 @@ mod tests {
     }
 
     #[test]
-    fn streams_in_memory_are_no_longer_than_files_and_grow_with_the_threads() {
-        let of = |file_len, threads| memory_len(file_len, NonZeroUsize::new(threads).unwrap());
-        assert_eq!(of(8 << 20, 2), 8 << 20);
-        assert_eq!(of(1 << 40, 2), 64 << 20);
-        assert_eq!(of(1 << 40, 32), 256 << 20);
-        assert_eq!(of(1 << 40, 1024), 512 << 20);
-    }
-
-    #[test]
     fn a_quick_run_measures_every_step_and_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let threads = NonZeroUsize::new(3);
@@ -205,11 +156,11 @@ mod tests {
         let measured = measure(&plan, &CancelToken::new(), &|_| {}).unwrap();
         let device_rows = usize::from(measured.volume.medium() == volume::Medium::Device);
         let groups = [
-            (&measured.parts, 14),
-            (&measured.files, 8 + device_rows),
-            (&measured.recipes, 16),
-            (&measured.frame_sizes, 16),
-            (&measured.thread_counts, 9),
+            (&measured.parts, 5),
+            (&measured.files, 7 + device_rows),
+            (&measured.recipes, 6),
+            (&measured.frame_sizes, 8),
+            (&measured.thread_counts, 3),
         ];
         for (rows, count) in groups {
             assert_eq!(rows.len(), count, "{rows:?}");

@@ -3,8 +3,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cofferdam::{ByteCount, Pool};
+
+use harness::{Effort, WarmUp};
 
 use crate::Error;
 
@@ -14,9 +17,9 @@ pub struct Plan {
     /// Where files are written: in a directory of their own in it, which is removed at the end.
     pub directory: PathBuf,
     /// Plaintext bytes of each file. Three of them stand there at once. If `None`, [`FILE_LEN_DEFAULT`], or fewer where
-    /// writing so many takes more than a second.
+    /// writing them takes more than a second.
     pub file_len: Option<u64>,
-    /// So many threads at most; as many as the machine runs at once if `None`.
+    /// Threads at most; as many as the machine runs at once if `None`.
     pub threads: Option<NonZeroUsize>,
     /// Bytes of frames that a stream holds in memory; the library's default if `None`.
     pub memory: Option<usize>,
@@ -31,6 +34,23 @@ pub enum Pace {
     Quick,
     /// Rounds of all steps in turn: about half a minute, longer where a file takes seconds.
     Thorough,
+}
+
+impl Pace {
+    pub(crate) fn effort(self) -> Effort {
+        match self {
+            Pace::Quick => Effort::of(1, WarmUp::None),
+            Pace::Thorough => Effort { rounds: 5, patience: PATIENCE, warm_up: WarmUp::FirstRound },
+        }
+    }
+
+    /// How long a part is repeated for a sample.
+    pub(crate) fn part_time(self) -> Duration {
+        match self {
+            Pace::Quick => Duration::from_millis(15),
+            Pace::Thorough => Duration::from_millis(30),
+        }
+    }
 }
 
 impl Plan {
@@ -70,3 +90,5 @@ pub const FILE_LEN_DEFAULT: u64 = 256 << 20;
 pub const FILE_LEN_MIN: u64 = cofferdam::SEGMENT_LEN_DEFAULT;
 /// Threads that are measured at most.
 pub const THREADS_MAX: usize = 1024;
+/// Of a group of steps: after this no round begins.
+const PATIENCE: Duration = Duration::from_secs(5);

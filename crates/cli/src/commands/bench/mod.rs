@@ -25,14 +25,14 @@ use self::sentences::{Sentences, busy};
 
 /// Measure this machine, and say which choices suit it
 ///
-/// Measures ciphers, digests, copies in memory, reading and writing in DIR, and then whole streams: sealed and opened in
-/// memory, and from file to file as `seal` and `restore` do it, with every check, synced and renamed. It says which suite,
-/// digest, frame size and thread count suit, and what a restore to DIR waits for. The steps of a table take turns, and the
-/// median of up to five rounds counts; what makes no more than 5 % of difference is no reason to leave the default.
+/// Measures ciphers and the digest, reading and writing in DIR, and then whole streams from file to file as `seal` and
+/// `restore` do it, with every check, synced and renamed. It says which suite, digest, frame size and thread count suit, and
+/// what a restore to DIR waits for. The steps of a table take turns, and the median of up to five rounds counts; a difference of
+/// 5 % or less is no reason to leave the default.
 ///
-/// It needs no rights but to write in DIR, takes about half a minute, holds half a GiB in memory (60 MiB a thread on more
-/// than 8 threads), and removes what it wrote, after Ctrl-C too. What else the machine does meanwhile is in the figures: where the
-/// load of the minute before was above 0.5, they are shown without advice (on Linux).
+/// It needs no rights but to write in DIR, takes about half a minute, and removes what it wrote, after Ctrl-C too. What else the
+/// machine does meanwhile is in the figures: where the load of the minute before was above 0.5, they are shown without
+/// advice (on Linux).
 ///
 /// Files that are sealed or restored come from the page cache, as right after they were written. Where the sealed stream
 /// comes from a slow disk or a network, that is what a restore waits for.
@@ -99,11 +99,11 @@ fn spinner(report: Report) -> ProgressBar {
 
 fn doing(phase: Phase) -> &'static str {
     match phase {
-        Phase::Parts => "measuring ciphers, digests and memory (1 of 5)",
+        Phase::Parts => "measuring ciphers and the digest (1 of 5)",
         Phase::Files => "measuring files (2 of 5)",
-        Phase::Recipes => "measuring streams by suite and digest (3 of 5)",
+        Phase::Recipes => "measuring streams by digest (3 of 5)",
         Phase::FrameSizes => "measuring streams by frame size (4 of 5)",
-        Phase::ThreadCounts => "measuring streams by number of threads (5 of 5)",
+        Phase::ThreadCounts => "measuring restores by number of threads (5 of 5)",
     }
 }
 
@@ -118,17 +118,16 @@ Examples:
 What is measured, by its \"step\" in JSON:
   seal frames, open frames  frames of 64 KiB, between buffers in the processor's cache
   digest                    the same frames digested
-  copy memory               between buffers of memory_len bytes
   read device               a file that the system was asked to forget; not where DIR is in memory
   read file                 from the page cache, 512 KiB at a time, by all threads at offsets
   write file                as a restore writes: beside its name, by all threads at offsets
   publish file              that file synced, renamed, its directory synced
   copy file                 as cp without the file system's help: read and write, 256 KiB at a time
   sync copy                 that copy synced
-  seal, open                a whole stream; \"ends\" says between what: \"memory\" or \"files\"
+  seal, open                a whole stream, from file to file: \"ends\" is \"files\"
 
-JSON is one object: directory, file_system (kind, mount_point), free, load (of the minute before), file_len, memory_len, \
-threads; parts, files, recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads, bytes, seconds, \
+JSON is one object: directory, file_system (kind, mount_point), free, load (of the minute before), file_len, threads; \
+parts, files, recipes, frame_sizes, thread_counts, each a list of {step, suite, digest, frame_len, ends, threads, bytes, seconds, \
 rounds, bytes_per_second}; busy, a sentence where the machine was, and advice is absent; else advice: suite, digest, frame_len, threads, are_defaults, seal_options, \
 restore_options, sentences, and for seal and restore {slowest (\"read\", \"frames\", \"write\", \"publish\"), limits \
 (of the same four), bound, measured, copy}, all in bytes a second. Sizes are bytes, absent values null.

@@ -1,7 +1,7 @@
 //! A bench as one JSON object.
 //! Its fields are those that `cofferdam bench --help` lists.
 
-use measure::{Advice, Bottleneck, Ends, Measured, Row, Stage, Step, Work};
+use measure::{Advice, Bottleneck, Measured, Row, Stage, Step, Work};
 use serde::Serialize;
 
 use super::sentences::Sentences;
@@ -16,7 +16,6 @@ pub(super) struct Record<'a> {
     free: u64,
     load: Option<f64>,
     file_len: u64,
-    memory_len: u64,
     threads: usize,
     parts: Vec<RowRecord>,
     files: Vec<RowRecord>,
@@ -101,7 +100,6 @@ impl<'a> Record<'a> {
             free: volume.free,
             load: measured.load.map(|load| load.0),
             file_len: measured.file_len,
-            memory_len: measured.memory_len,
             threads: measured.threads.get(),
             parts: rows(&measured.parts),
             files: rows(&measured.files),
@@ -131,14 +129,11 @@ impl RowRecord {
         match row.step {
             Step::Cipher(_, suite) => RowRecord { suite: Some(suite_name(suite)), ..record },
             Step::Digest(digest) => RowRecord { digest: Some(digest_name(digest)), ..record },
-            Step::Stream(_, ends, recipe) => RowRecord {
+            Step::Stream(_, recipe) => RowRecord {
                 suite: Some(suite_name(recipe.suite)),
                 digest: Some(digest_name(recipe.digest)),
                 frame_len: Some(recipe.frame_len),
-                ends: Some(match ends {
-                    Ends::Memory => "memory",
-                    Ends::Files => "files",
-                }),
+                ends: Some("files"),
                 ..record
             },
             _ => record,
@@ -191,14 +186,14 @@ fn step_name(step: Step) -> &'static str {
         Step::Cipher(Work::Seal, _) => "seal frames",
         Step::Cipher(Work::Open, _) => "open frames",
         Step::Digest(_) => "digest",
-        Step::CopyMemory => "copy memory",
         Step::ReadDevice => "read device",
         Step::ReadFile => "read file",
         Step::WriteFile => "write file",
         Step::PublishFile => "publish file",
         Step::CopyFile => "copy file",
         Step::SyncCopy => "sync copy",
-        Step::Stream(Work::Seal, ..) => "seal",
-        Step::Stream(Work::Open, ..) => "open",
+        Step::Stream(Work::Seal, _) => "seal",
+        Step::Stream(Work::Open, _) => "open",
+        _ => "unknown",
     }
 }

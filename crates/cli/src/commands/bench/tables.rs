@@ -2,10 +2,9 @@
 //! It decides nothing and leaves nothing out.
 
 use std::fmt::Write as _;
-use std::num::NonZeroUsize;
 
 use cofferdam::{DigestKind, Suite, limits};
-use measure::{Ends, Figure, Measured, Recipe, Row, Step, Work, figure_of};
+use measure::{Measured, Recipe, Row, Step, Work};
 
 use crate::printable::Name;
 use crate::size::Size;
@@ -14,11 +13,11 @@ use crate::text::count;
 /// All tables, and what they were measured with.
 pub(super) fn of(measured: &Measured) -> String {
     let mut text = heading(measured);
-    parts(&mut text, measured);
-    files(&mut text, measured);
-    recipes(&mut text, measured);
-    thread_counts(&mut text, measured);
-    frame_sizes(&mut text, measured);
+    table(&mut text, "Parts, in frames of 64 KiB", &measured.parts);
+    table(&mut text, "Files, in the directory", &measured.files);
+    table(&mut text, "File to file, by digest", &measured.recipes);
+    table(&mut text, "File to file, by frame size (they add)", &measured.frame_sizes);
+    table(&mut text, "File to file, by number of threads", &measured.thread_counts);
     text
 }
 
@@ -32,150 +31,56 @@ fn heading(measured: &Measured) -> String {
     let rounds = measured.files.iter().chain(&measured.recipes).map(|row| row.figure.rounds as u64).min();
     format!(
         "directory   {}{kind}\n\
-         measured    files of {} in the page cache, streams of {} in memory; median of {}\n\
-         figures     GB/s: 10^9 bytes of plaintext a second\n",
+         measured    files of {} in the page cache; median of {}\n\
+         figures     GB/s: 10^9 bytes of plaintext per second\n",
         Name::from(volume.directory.as_path()),
         Size(measured.file_len),
-        Size(measured.memory_len),
         count(rounds.unwrap_or_default(), "round"),
     )
 }
 
-fn parts(text: &mut String, measured: &Measured) {
-    title(text, "Parts, in frames of 64 KiB", &thread_columns(measured));
-    for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305] {
-        for (work, verb) in [(Work::Seal, "seal"), (Work::Open, "open")] {
-            let name = format!("{}, {verb}", suite_title(suite));
-            by_threads(text, measured, &measured.parts, &name, &[Step::Cipher(work, suite)]);
-        }
-    }
-    for digest in [DigestKind::Blake3, DigestKind::Sha256] {
-        by_threads(text, measured, &measured.parts, digest_title(digest), &[Step::Digest(digest)]);
-    }
-    by_threads(text, measured, &measured.parts, "copy, memory to memory", &[Step::CopyMemory]);
-}
-
-fn files(text: &mut String, measured: &Measured) {
-    title(text, "Files, in the directory", &thread_columns(measured));
-    let rows: [(&str, &[Step]); 6] = [
-        ("read, not from the page cache", &[Step::ReadDevice]),
-        ("read from the page cache", &[Step::ReadFile]),
-        ("write, as a restore does", &[Step::WriteFile]),
-        ("write, sync and rename", &[Step::WriteFile, Step::PublishFile]),
-        ("copy, 256 KiB at a time", &[Step::CopyFile]),
-        ("copy and sync", &[Step::CopyFile, Step::SyncCopy]),
-    ];
-    let is_measured = |steps: &[Step]| measured.files.iter().any(|row| steps.contains(&row.step));
-    for (name, steps) in rows.into_iter().filter(|(_, steps)| is_measured(steps)) {
-        by_threads(text, measured, &measured.files, name, steps);
-    }
-}
-
-fn recipes(text: &mut String, measured: &Measured) {
-    title(text, &on_all_threads(measured, "Suites and digests"), &STREAM_COLUMNS);
-    for recipe in recipes_of(&measured.recipes) {
-        let name = format!("{} with {}", suite_title(recipe.suite), digest_title(recipe.digest));
-        row(text, &name, stream_speeds(measured, &measured.recipes, recipe));
-    }
-}
-
-fn thread_counts(text: &mut String, measured: &Measured) {
-    title(text, "Threads", &["seal in memory", "open in memory", "", "restore to file"]);
-    let recipe = Recipe::default_here();
-    let works = [(Work::Seal, Ends::Memory), (Work::Open, Ends::Memory), (Work::Open, Ends::Files)];
-    let restores = measured.thread_counts.iter().filter(|row| ends_of(row) == Some(Ends::Files));
-    for threads in restores.map(|row| row.threads) {
-        let [seal, open, restore] = works.map(|(work, ends)| {
-            let step = Step::Stream(work, ends, recipe);
-            speed(figure_of(&measured.thread_counts, step, threads))
-        });
-        row(text, &count(threads.get() as u64, "thread"), [seal, open, String::new(), restore]);
-    }
-}
-
-fn frame_sizes(text: &mut String, measured: &Measured) {
-    title(text, &on_all_threads(measured, "Frame sizes (they add)"), &STREAM_COLUMNS);
-    for recipe in recipes_of(&measured.frame_sizes) {
-        let overhead = 100.0 * limits::FRAME_OVERHEAD as f64 / f64::from(recipe.frame_len);
-        let name = format!("{:<8}({overhead:.3} %)", frame_title(recipe.frame_len));
-        row(text, &name, stream_speeds(measured, &measured.frame_sizes, recipe));
-    }
-}
-
-fn on_all_threads(measured: &Measured, what: &str) -> String {
-    format!("{what}, on {}", count(measured.threads.get() as u64, "thread"))
-}
-
-/// Each once, in order.
-fn recipes_of(rows: &[Row]) -> Vec<Recipe> {
-    let mut recipes = Vec::new();
+fn table(text: &mut String, title: &str, rows: &[Row]) {
+    let _ = write!(text, "\n{title:<NAME_WIDTH$}{:>NUMBER_WIDTH$}{:>NUMBER_WIDTH$}\n", "threads", "GB/s");
     for row in rows {
-        if let Step::Stream(_, _, recipe) = row.step
-            && !recipes.contains(&recipe)
-        {
-            recipes.push(recipe);
-        }
+        let (name, speed) = (name(row.step), gigabytes(row.figure.speed()));
+        let _ = writeln!(
+            text,
+            "  {name:<width$}{:>NUMBER_WIDTH$}{speed:>NUMBER_WIDTH$}",
+            row.threads,
+            width = NAME_WIDTH - 2,
+        );
     }
-    recipes
 }
 
-/// The cells below [`STREAM_COLUMNS`].
-fn stream_speeds(measured: &Measured, rows: &[Row], recipe: Recipe) -> impl Iterator<Item = String> {
-    let works = [Ends::Memory, Ends::Files].map(|ends| [(Work::Seal, ends), (Work::Open, ends)]);
-    let steps = works.into_iter().flatten().map(move |(work, ends)| Step::Stream(work, ends, recipe));
-    steps.map(|step| speed(figure_of(rows, step, measured.threads)))
+fn name(step: Step) -> String {
+    let named = match step {
+        Step::Cipher(work, suite) => return format!("{}, {}", suite_title(suite), verb(work)),
+        Step::Digest(digest) => digest_title(digest),
+        Step::ReadDevice => "read, not from the page cache",
+        Step::ReadFile => "read from the page cache",
+        Step::WriteFile => "write, as a restore does",
+        Step::PublishFile => "sync and rename it",
+        Step::CopyFile => "copy, 256 KiB at a time",
+        Step::SyncCopy => "sync the copy",
+        Step::Stream(work, recipe) => return format!("{:<8} {}", verb(work), recipe_title(recipe)),
+        _ => "another step",
+    };
+    named.to_owned()
 }
 
-fn ends_of(row: &Row) -> Option<Ends> {
-    if let Step::Stream(_, ends, _) = row.step { Some(ends) } else { None }
-}
-
-/// One thread, and as many as there are.
-fn counts(measured: &Measured) -> Vec<NonZeroUsize> {
-    let one = NonZeroUsize::MIN;
-    if measured.threads == one { vec![one] } else { vec![one, measured.threads] }
-}
-
-fn thread_columns(measured: &Measured) -> Vec<String> {
-    counts(measured).into_iter().map(|threads| count(threads.get() as u64, "thread")).collect()
-}
-
-/// `steps` one after another.
-fn by_threads(text: &mut String, measured: &Measured, rows: &[Row], name: &str, steps: &[Step]) {
-    let cells = counts(measured).into_iter().map(|threads| {
-        let figures: Option<Vec<Figure>> = steps.iter().map(|&step| figure_of(rows, step, threads)).collect();
-        speed(figures.map(|figures| Figure {
-            bytes: figures[0].bytes,
-            seconds: figures.iter().map(|figure| figure.seconds).sum(),
-            rounds: figures[0].rounds,
-        }))
-    });
-    row(text, name, cells);
-}
-
-fn title(text: &mut String, name: &str, columns: &[impl AsRef<str>]) {
-    text.push('\n');
-    let _ = write!(text, "{name:<NAME_WIDTH$}");
-    for column in columns {
-        let _ = write!(text, "{:>COLUMN_WIDTH$}", column.as_ref());
+fn verb(work: Work) -> &'static str {
+    match work {
+        Work::Seal => "seal",
+        Work::Open => "restore",
     }
-    text.push('\n');
 }
 
-fn row(text: &mut String, name: &str, cells: impl IntoIterator<Item = String>) {
-    let _ = write!(text, "  {name:<width$}", width = NAME_WIDTH - 2);
-    for cell in cells {
-        let _ = write!(text, "{cell:>COLUMN_WIDTH$}");
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
+fn recipe_title(recipe: Recipe) -> String {
+    let overhead = 100.0 * limits::FRAME_OVERHEAD as f64 / f64::from(recipe.frame_len);
+    format!("{}, frames of {} ({overhead:.3} %)", digest_title(recipe.digest), frame_title(recipe.frame_len))
 }
 
-fn speed(figure: Option<Figure>) -> String {
-    figure.map_or(String::new(), |figure| gigabytes(figure.speed()))
-}
-
-/// 10^9 bytes a second, with three digits.
+/// 10^9 bytes per second, with three digits.
 pub(super) fn gigabytes(speed: f64) -> String {
     let gigabytes = speed / 1e9;
     let decimals = match gigabytes {
@@ -209,6 +114,5 @@ pub(super) fn frame_title(frame_len: u32) -> String {
     }
 }
 
-const STREAM_COLUMNS: [&str; 4] = ["seal in memory", "open in memory", "seal to file", "restore to file"];
-const NAME_WIDTH: usize = 36;
-const COLUMN_WIDTH: usize = 16;
+const NAME_WIDTH: usize = 50;
+const NUMBER_WIDTH: usize = 9;

@@ -1,12 +1,9 @@
-//! The steps that are timed, and the rows that say how fast they were.
-//! It does none of them.
+//! What the figures are of: steps, recipes of streams, rows.
+//! It knows no clock.
 
 use std::num::NonZeroUsize;
 
-use cofferdam::{DigestKind, Suite};
-
-use crate::interleaved::Figure;
-use cofferdam::{FRAME_LEN_DEFAULT, default_suite};
+use cofferdam::{DigestKind, FRAME_LEN_DEFAULT, Suite, default_suite};
 
 /// One step, and how fast it was.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -19,15 +16,32 @@ pub struct Row {
     pub figure: Figure,
 }
 
+/// How fast something was: the median of some rounds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Figure {
+    /// Bytes of plaintext, or of what was digested, read, written or copied.
+    pub bytes: u64,
+    /// How long they took.
+    pub seconds: f64,
+    /// Rounds that the median was taken of.
+    pub rounds: usize,
+}
+
+impl Figure {
+    /// Bytes per second.
+    pub fn speed(&self) -> f64 {
+        self.bytes as f64 / self.seconds
+    }
+}
+
 /// Something that was timed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Step {
     /// Frames of 64 KiB were sealed or opened, from one buffer in the processor's cache to another.
     Cipher(Work, Suite),
     /// Frames of 64 KiB in the processor's cache were digested.
     Digest(DigestKind),
-    /// Bytes were copied between two buffers of [`Measured::memory_len`](super::Measured::memory_len).
-    CopyMemory,
     /// A file was read after the system had been asked to forget it; not measured where the file system is memory.
     ReadDevice,
     /// A file in the page cache was read, 512 KiB at a time, by all threads at offsets.
@@ -40,8 +54,8 @@ pub enum Step {
     CopyFile,
     /// The copy was synced.
     SyncCopy,
-    /// A whole stream went through the pipeline, with every check.
-    Stream(Work, Ends, Recipe),
+    /// A whole stream went from a file in the page cache to a file, staged, synced and renamed, with every check.
+    Stream(Work, Recipe),
 }
 
 /// Which way the bytes go.
@@ -51,15 +65,6 @@ pub enum Work {
     Seal,
     /// Sealed stream to plaintext.
     Open,
-}
-
-/// Where a stream came from and went to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ends {
-    /// From memory, and dropped once it was sealed or verified.
-    Memory,
-    /// From a file in the page cache to a file, staged, synced and renamed.
-    Files,
 }
 
 /// How a stream is made.
@@ -79,23 +84,22 @@ impl Recipe {
         Recipe { suite: default_suite(), digest: DigestKind::Blake3, frame_len: FRAME_LEN_DEFAULT }
     }
 
-    /// The default one, each other digest, and the other suite.
-    pub(crate) fn compared() -> [Recipe; 4] {
-        let usual = Recipe::default_here();
-        let other_suite = match usual.suite {
-            Suite::Aes256Gcm => Suite::ChaCha20Poly1305,
-            Suite::ChaCha20Poly1305 => Suite::Aes256Gcm,
-        };
-        [
-            usual,
-            Recipe { digest: DigestKind::Sha256, ..usual },
-            Recipe { digest: DigestKind::Tags, ..usual },
-            Recipe { suite: other_suite, ..usual },
-        ]
+    /// The default one with each digest.
+    pub(crate) fn by_digest() -> [Recipe; 3] {
+        [DigestKind::Blake3, DigestKind::Sha256, DigestKind::Tags]
+            .map(|digest| Recipe { digest, ..Recipe::default_here() })
+    }
+
+    /// The default one with each frame size that is compared.
+    pub(crate) fn by_frame_len() -> [Recipe; 4] {
+        FRAME_LENS.map(|frame_len| Recipe { frame_len, ..Recipe::default_here() })
     }
 }
 
-/// The figure of a step on so many threads, in a group of rows.
+/// The figure of a step on this many threads, in a group of rows.
 pub fn figure_of(rows: &[Row], step: Step, threads: NonZeroUsize) -> Option<Figure> {
     rows.iter().find(|row| row.step == step && row.threads == threads).map(|row| row.figure)
 }
+
+/// Frame sizes that are compared, in bytes.
+pub(crate) const FRAME_LENS: [u32; 4] = [16 << 10, FRAME_LEN_DEFAULT, 256 << 10, 1 << 20];
