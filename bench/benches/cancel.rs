@@ -1,165 +1,77 @@
-//! How long a call takes to return after it was cancelled: file to file at a random commit, and on an idle pipe.
+//! How long a call takes to return after it was cancelled: file to file at a commit, and on an idle pipe.
 //! It knows no bound, and tells no system call from what surrounds it: the call that runs and the clearing up count.
 
 use std::fs::{self, File};
-use std::io::{self, Write, pipe};
+use std::io::{self, Read as _, Write as _, pipe};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cofferdam::{
-    Arrival, CancelToken, Error, ErrorKind, Identities, Observer, Opener, PipeSource, Progress, ReadAt,
-    Recipients, SEGMENT_LEN_DEFAULT, Sealer, Source, WrappingKey,
-};
-use cofferdam_bench::{Scale, Work, bytes};
+use cofferdam::{CancelToken, Error, ErrorKind, Observer, PipeSource, Progress};
+use cofferdam_bench::{Scale, Work, bytes, directory, opener, sealer};
+use harness::Summary;
 
 fn main() -> io::Result<()> {
     let scale = Scale::from_arguments();
-    println!("{}\n", preface(scale));
-    println!("| cancelled | times | median ms | 99th percentile ms | maximum ms | files left |");
-    println!("|---|---|---|---|---|---|");
-    let fixture = Fixture::new(scale)?;
-    let mut seeded = Seeded(1);
-    for work in [Work::Open, Work::Seal] {
-        let name = format!("{work:?}, file to file, at a random commit");
-        print_row(&name, times(scale), || fixture.at_a_commit(work, &mut seeded))?;
-    }
-    for work in [Work::Open, Work::Seal] {
-        let name = format!("{work:?}, an idle pipe to a file, by another thread");
-        print_row(&name, times_idle(scale), || fixture.on_an_idle_pipe(work, &mut seeded))?;
+    let parent = directory();
+    let scratch = tempfile::tempdir_in(&parent)?;
+    let [plaintext, sealed] = ["plaintext", "sealed"].map(|name| scratch.path().join(name));
+    fs::write(&plaintext, bytes(scale.plaintext_len()))?;
+    let segments = sealer().seal_file(&plaintext, &sealed).map_err(io::Error::other)?.segments;
+    let (mib, parent) = (scale.plaintext_len() >> 20, parent.display());
+    println!("{}\n", scale.preface(format!("{mib} MiB, everything at its default, files in {parent}.")));
+    println!("| cancelled | times | median ms | maximum ms |");
+    println!("|---|---|---|---|");
+    for (work, input) in [(Work::Open, &sealed), (Work::Seal, &plaintext)] {
+        row(&format!("{work:?}, file to file, at each commit in turn"), scale.choose(100, 1), |number| {
+            at_a_commit(work, input, 1 + number % segments)
+        })?;
+        row(&format!("{work:?}, an idle pipe to a file"), scale.choose(20, 1), |number| {
+            on_an_idle_pipe(work, input, Duration::from_millis(3 * (number % 20)))
+        })?;
     }
     Ok(())
 }
 
-fn preface(scale: Scale) -> String {
-    match scale {
-        Scale::Measure => format!(
-            "{} MiB in segments of {} MiB, everything else at its default, files in {}.",
-            scale.plaintext_len() >> 20,
-            SEGMENT_LEN_DEFAULT >> 20,
-            std::env::temp_dir().display()
-        ),
-        Scale::Smoke => "Everything runs; the figures mean nothing. For figures: cargo bench.".to_owned(),
-    }
-}
-
-/// Prints the row of what `sample` gave, so many times.
-fn print_row(name: &str, times: usize, mut sample: impl FnMut() -> io::Result<Sample>) -> io::Result<()> {
-    let samples = (0..times).map(|_| sample()).collect::<io::Result<Vec<_>>>()?;
-    let mut delays: Vec<_> = samples.iter().map(|sample| sample.delay.as_secs_f64() * 1e3).collect();
-    delays.sort_unstable_by(f64::total_cmp);
-    let left: usize = samples.iter().map(|sample| sample.files_left).sum();
-    println!(
-        "| {name} | {times} | {:.1} | {:.1} | {:.1} | {left} |",
-        delays[times / 2],
-        delays[(times * 99).div_ceil(100) - 1],
-        delays[times - 1],
-    );
+fn row(name: &str, times: u64, delay: impl Fn(u64) -> io::Result<Duration>) -> io::Result<()> {
+    let delays = (0..times).map(delay).collect::<io::Result<Vec<_>>>()?;
+    let Summary { median, range: [_, most], .. } = Summary::of_times(&delays);
+    println!("| {name} | {times} | {:.1} | {:.1} |", median * 1e3, most * 1e3);
     Ok(())
 }
 
-/// What one cancelled call gave.
-struct Sample {
-    /// From the cancellation to the call's return.
-    delay: Duration,
-    /// What was then at the target or beside it.
-    files_left: usize,
+/// Cancels from the observer, while the segments after the committed one are worked on.
+fn at_a_commit(work: Work, input: &Path, segments: u64) -> io::Result<Duration> {
+    let cancellation = Arc::new(Cancellation::default());
+    let observer = Arc::new(AtCommit { segments, cancellation: cancellation.clone() });
+    let token = cancellation.token.clone();
+    cancellation.delay(input, |target| match work {
+        Work::Open => opener().cancel(token).observer(observer).restore_file(input, target).map(drop),
+        Work::Seal => sealer().cancel(token).observer(observer).seal_file(input, target).map(drop),
+    })
 }
 
-/// A plaintext and its sealed stream as files, and an empty directory for the targets.
-struct Fixture {
-    plaintext: PathBuf,
-    sealed: PathBuf,
-    targets: PathBuf,
-    segments: u64,
-    /// Owns the directory that all of them are in.
-    _directory: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new(scale: Scale) -> io::Result<Fixture> {
-        let directory = tempfile::tempdir()?;
-        let [plaintext, sealed, targets] =
-            ["plaintext", "sealed", "targets"].map(|name| directory.path().join(name));
-        fs::create_dir(&targets)?;
-        fs::write(&plaintext, bytes(scale.plaintext_len()))?;
-        let segments = sealer().seal_file(&plaintext, &sealed).map_err(io::Error::other)?.segments;
-        Ok(Fixture { plaintext, sealed, targets, segments, _directory: directory })
-    }
-
-    fn input(&self, work: Work) -> &Path {
-        match work {
-            Work::Open => &self.sealed,
-            Work::Seal => &self.plaintext,
-        }
-    }
-
-    /// Cancels from the observer, while the segments behind the committed one are worked on.
-    fn at_a_commit(&self, work: Work, seeded: &mut Seeded) -> io::Result<Sample> {
-        let cancellation = Arc::new(Cancellation::default());
-        let segments = 1 + seeded.below(self.segments);
-        let observer = Arc::new(AtCommit { segments, cancellation: cancellation.clone() });
-        let (token, input) = (cancellation.token.clone(), self.input(work));
-        self.sample(&cancellation, |target| match work {
-            Work::Open => opener().cancel(token).observer(observer).restore_file(input, target).map(drop),
-            Work::Seal => sealer().cancel(token).observer(observer).seal_file(input, target).map(drop),
+/// Cancels `wait` after the pipe has had its beginning, long before which it has been read.
+fn on_an_idle_pipe(work: Work, input: &Path, wait: Duration) -> io::Result<Duration> {
+    let cancellation = Arc::new(Cancellation::default());
+    let (reader, mut writer) = pipe()?;
+    let mut beginning = vec![0; BEGINNING_LEN];
+    File::open(input)?.read_exact(&mut beginning)?;
+    writer.write_all(&beginning)?;
+    let source = PipeSource::new(OwnedFd::from(reader));
+    let (token, canceller) = (cancellation.token.clone(), cancellation.clone());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(READ_BY + wait);
+            canceller.cancel();
+        });
+        cancellation.delay(input, |target| match work {
+            Work::Open => opener().cancel(token).restore_to(source, target).map(drop),
+            Work::Seal => sealer().cancel(token).seal_to(source, target).map(drop),
         })
-    }
-
-    /// Cancels when the pipe has been found empty, at any point of the next wait.
-    fn on_an_idle_pipe(&self, work: Work, seeded: &mut Seeded) -> io::Result<Sample> {
-        let cancellation = Arc::new(Cancellation::default());
-        let wait = Duration::from_micros(seeded.below(WAIT_MICROS_MAX));
-        let (reader, mut writer) = pipe()?;
-        let mut beginning = vec![0; BEGINNING_LEN];
-        io::Read::read_exact(&mut File::open(self.input(work))?, &mut beginning)?;
-        writer.write_all(&beginning)?;
-        let (found_empty, is_empty) = mpsc::channel();
-        let source = IdlePipe { pipe: PipeSource::new(OwnedFd::from(reader)), found_empty };
-        let (token, canceller) = (cancellation.token.clone(), cancellation.clone());
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                // An error says that the call has returned by itself, which the sample will not accept.
-                if is_empty.recv().is_ok() {
-                    thread::sleep(wait);
-                    canceller.cancel();
-                }
-            });
-            self.sample(&cancellation, |target| match work {
-                Work::Open => opener().cancel(token).restore_to(source, target).map(drop),
-                Work::Seal => sealer().cancel(token).seal_to(source, target).map(drop),
-            })
-        })
-    }
-
-    /// Removes what is left, which the next call would go on with, and counts it.
-    fn clear_targets(&self) -> io::Result<usize> {
-        let left = fs::read_dir(&self.targets)?.collect::<io::Result<Vec<_>>>()?;
-        for file in &left {
-            fs::remove_file(file.path())?;
-        }
-        Ok(left.len())
-    }
-
-    /// Runs `call` on a new target. A call that ended for another reason has nothing to measure.
-    fn sample(
-        &self,
-        cancellation: &Cancellation,
-        call: impl FnOnce(&Path) -> Result<(), Error>,
-    ) -> io::Result<Sample> {
-        let outcome = call(&self.targets.join("target"));
-        let returned = Instant::now();
-        match (outcome, cancellation.at.get()) {
-            (Err(error), Some(&at)) if error.kind() == ErrorKind::Cancelled => {
-                let files_left = self.clear_targets()?;
-                Ok(Sample { delay: returned.duration_since(at), files_left })
-            }
-            (Err(error), _) => Err(io::Error::other(error)),
-            (Ok(()), _) => Err(io::Error::other("a call that was to be cancelled ran to its end")),
-        }
-    }
+    })
 }
 
 /// A token that knows when it was used.
@@ -174,9 +86,24 @@ impl Cancellation {
         self.at.get_or_init(Instant::now);
         self.token.cancel();
     }
+
+    /// From the cancellation to the return of `call`, on a new target beside `input`. A call that ended for another reason
+    /// has nothing to measure.
+    fn delay(&self, input: &Path, call: impl FnOnce(&Path) -> Result<(), Error>) -> io::Result<Duration> {
+        let targets = tempfile::tempdir_in(input.parent().unwrap_or(input))?;
+        let outcome = call(&targets.path().join("target"));
+        let returned = Instant::now();
+        match (outcome, self.at.get()) {
+            (Err(error), Some(&at)) if error.kind() == ErrorKind::Cancelled => {
+                Ok(returned.duration_since(at))
+            }
+            (Err(error), _) => Err(io::Error::other(error)),
+            (Ok(()), _) => Err(io::Error::other("a call that was to be cancelled ran to its end")),
+        }
+    }
 }
 
-/// Cancels when so many segments have committed.
+/// Cancels when this many segments have committed.
 struct AtCommit {
     segments: u64,
     cancellation: Arc<Cancellation>,
@@ -190,66 +117,7 @@ impl Observer for AtCommit {
     }
 }
 
-/// A pipe that tells when it was read in vain.
-struct IdlePipe {
-    pipe: PipeSource,
-    found_empty: mpsc::Sender<()>,
-}
-
-impl Source for IdlePipe {
-    fn len(&self) -> Option<u64> {
-        self.pipe.len()
-    }
-
-    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
-        self.pipe.positioned()
-    }
-
-    fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
-        let arrival = self.pipe.read_within(buffer, patience)?;
-        if arrival == Arrival::NothingYet {
-            // Who was told once has gone.
-            let _ = self.found_empty.send(());
-        }
-        Ok(arrival)
-    }
-}
-
-/// Numbers that look random and are the same in every run.
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
-        // Knuth's MMIX generator; the upper bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-fn sealer() -> Sealer {
-    Sealer::new(Recipients::new().wrapping_key(WrappingKey::from_bytes(KEY)))
-}
-
-fn opener() -> Opener {
-    Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY)))
-}
-
-fn times(scale: Scale) -> usize {
-    match scale {
-        Scale::Measure => 100,
-        Scale::Smoke => 1,
-    }
-}
-
-fn times_idle(scale: Scale) -> usize {
-    match scale {
-        Scale::Measure => 20,
-        Scale::Smoke => 1,
-    }
-}
-
-const KEY: [u8; 32] = [7; 32];
 /// What comes through an idle pipe: more than stands before the first segment, and less than a pipe holds.
 const BEGINNING_LEN: usize = 48 << 10;
-/// More than one wait for a pipe takes, so that the cancellation falls anywhere into it.
-const WAIT_MICROS_MAX: u64 = 60_000;
+/// A call has read the beginning by then.
+const READ_BY: Duration = Duration::from_millis(100);

@@ -1,115 +1,122 @@
-//! The pipeline in memory beside its bare loop, pair by pair, as a Markdown table, or as lines of ratios for `--tsv`.
-//! It knows nothing of criterion, which runs one row to its end before the next and so compares minutes, not code.
+//! The pipeline in memory beside its bare loop, in turn: as a Markdown table by what can be chosen, or as lines for `--tsv`.
+//! It knows no file, and chooses no default.
 //!
-//! `--tsv [KEY…]` prints `KEY`, our time beside the bare loop's, and the spread, with tabs between: what
-//! `cargo xtask bench-gate` reads.
+//! Its rows go by threads, frames, segments and suites; words behind `--` name those that are wanted. `--tsv [KEY…]` prints
+//! `KEY`, our time beside the bare loop's, and the spread, with tabs between: what `cargo xtask bench-gate` reads.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use cofferdam::DigestKind;
-use cofferdam_bench::{
-    Pairs, Parts, Row, Scale, Setting, Work, bare_rows, bytes, pipeline_row, rows, speeds, timed,
-};
+use cofferdam::{DigestKind, Suite};
+use cofferdam_bench::{Scale, Setting, Work, bare, bytes, is_wanted, pipeline, speeds, times};
+use harness::{Effort, WarmUp, ratio};
 
 fn main() {
     let scale = Scale::from_arguments();
     let plaintext: Arc<[u8]> = bytes(scale.plaintext_len()).into();
     if std::env::args().any(|argument| argument == "--tsv") {
-        lines(scale, &plaintext);
-    } else {
-        tables(scale, &plaintext);
+        return lines(scale, &plaintext);
+    }
+    let about = format!(
+        "{} MiB, {TABLE_ROUNDS} rounds in turn after one to warm up; GB/s are 10^9 bytes of plaintext. AES-256-GCM, frames of \
+         64 KiB, segments of 8 MiB and all cores where nothing else is said. The ratio is the median of those of the rounds; \
+         between the quartiles lies half of them.",
+        scale.plaintext_len() >> 20
+    );
+    println!("{}", scale.preface(about));
+    println!(
+        "\n| work | digest | setting | bare loop GB/s | slowest to fastest | pipeline GB/s | slowest to fastest | of the bare \
+         loop | quartiles |\n|---|---|---|---|---|---|---|---|---|"
+    );
+    for (_, digests, points) in GROUPS.into_iter().filter(|(name, ..)| is_wanted(name)) {
+        for (work, digest) in works(digests) {
+            points(digest).iter().for_each(|point| row(scale, work, point, &plaintext));
+        }
     }
 }
 
-fn tables(scale: Scale, plaintext: &Arc<[u8]>) {
-    println!("{}\n", preface(scale));
+/// A name, digests, and the settings for a digest.
+type Group = (&'static str, &'static [DigestKind], fn(DigestKind) -> Vec<Point>);
+
+const GROUPS: [Group; 4] = [
+    ("threads", &[DigestKind::Tags, DigestKind::Blake3], threads),
+    ("frames", &[DigestKind::Tags, DigestKind::Blake3], frames),
+    ("segments", &[DigestKind::Blake3], segments),
+    ("suites", &[DigestKind::Blake3, DigestKind::Sha256], suites),
+];
+
+/// One setting, and how it is called in the table.
+type Point = (String, Setting);
+
+fn works(digests: &[DigestKind]) -> impl Iterator<Item = (Work, DigestKind)> {
+    [Work::Open, Work::Seal]
+        .into_iter()
+        .flat_map(move |work| digests.iter().map(move |digest| (work, *digest)))
+}
+
+/// One thread, and as many as the machine runs at once.
+fn threads(digest: DigestKind) -> Vec<Point> {
+    let mut counts = vec![NonZeroUsize::MIN, all()];
+    counts.dedup();
+    counts.into_iter().map(|count| (format!("threads: {count}"), Setting::new(digest, count))).collect()
+}
+
+fn frames(digest: DigestKind) -> Vec<Point> {
+    let setting = |frame_len| Setting { frame_len, ..Setting::new(digest, all()) };
+    [4, 64, 4096].map(|kib| (format!("frames: {kib} KiB"), setting(kib << 10))).into()
+}
+
+fn segments(digest: DigestKind) -> Vec<Point> {
+    let setting = |segment_len| Setting { segment_len, ..Setting::new(digest, all()) };
+    [1, 8, 1024].map(|mib| (format!("segments: {mib} MiB"), setting(mib << 20))).into()
+}
+
+fn suites(digest: DigestKind) -> Vec<Point> {
+    let suites = [Suite::Aes256Gcm, Suite::ChaCha20Poly1305];
+    suites.map(|suite| (format!("suite: {suite:?}"), Setting { suite, ..Setting::new(digest, all()) })).into()
+}
+
+fn row(scale: Scale, work: Work, (name, setting): &Point, plaintext: &Arc<[u8]>) {
+    let [bare, ours] = both(work, setting, plaintext, scale.choose(TABLE_ROUNDS, 1));
+    let ratio = ratio(&ours, &bare);
     println!(
-        "| work | digest | threads | row | median GB/s | slowest to fastest | of the bare loop | quartiles |"
+        "| {work:?} | {:?} | {name} | {} | {} | {:.2} | {:.0} % |",
+        setting.digest,
+        speeds(plaintext.len(), &bare),
+        speeds(plaintext.len(), &ours),
+        // The gate has times, in which more is worse; a table of speeds has it the other way round.
+        ratio.median.recip(),
+        ratio.spread() * 100.0
     );
-    println!("|---|---|---|---|---|---|---|---|");
-    for case in cases(scale) {
-        case.table(pairs(scale, TABLE_PAIRS), plaintext);
-    }
 }
 
 fn lines(scale: Scale, plaintext: &Arc<[u8]>) {
-    let parts = Parts::from_arguments();
-    for case in cases(scale).filter(|case| parts.has(&case.key())) {
-        let setting = Setting::new(case.digest, case.threads);
-        let bare = bare_rows(case.work, &setting, plaintext);
-        let ours = pipeline_row(case.work, &setting, plaintext);
-        let ratio = beside(&bare[0], &ours, pairs(scale, LINE_PAIRS)).ratio();
-        println!("{}\t{:.4}\t{:.4}", case.key(), ratio.median, ratio.spread);
-    }
-}
-
-fn preface(scale: Scale) -> String {
-    match scale {
-        Scale::Measure => format!(
-            "{} MiB, AES-256-GCM, {} pairs of runs after one to warm up, each row side by side with the bare loop; GB/s \
-             are 10^9 bytes of plaintext. The ratio is the median of the pairs' ratios; between the quartiles lies \
-             half of them.",
-            scale.plaintext_len() >> 20,
-            pairs(scale, TABLE_PAIRS)
-        ),
-        Scale::Smoke => "Everything runs; the figures mean nothing. For figures: cargo bench.".to_owned(),
-    }
-}
-
-/// One kind of work, on so many threads.
-struct Case {
-    work: Work,
-    digest: DigestKind,
-    threads: NonZeroUsize,
-}
-
-fn cases(scale: Scale) -> impl Iterator<Item = Case> {
-    let works = [Work::Open, Work::Seal].into_iter();
-    let works = works.flat_map(|work| [DigestKind::Tags, DigestKind::Blake3].map(|digest| (work, digest)));
-    works.flat_map(move |(work, digest)| {
-        scale.threads().into_iter().map(move |threads| Case { work, digest, threads })
-    })
-}
-
-impl Case {
-    fn key(&self) -> String {
-        format!("{:?}.memory.{:?}.{}.bare", self.work, self.digest, self.threads).to_lowercase()
-    }
-
-    fn table(&self, pairs: usize, plaintext: &Arc<[u8]>) {
-        let rows = rows(self.work, self.digest, self.threads, plaintext);
-        let (bare, others) = rows.split_first().expect("the bare loop is always there");
-        for (index, row) in others.iter().enumerate() {
-            let pairs = beside(bare, row, pairs);
-            if index == 0 {
-                self.line(plaintext.len(), bare.name, &pairs.others(), "1.00 | ");
+    for (work, digest) in works(GROUPS[0].1) {
+        for (_, setting) in threads(digest) {
+            let key = format!("{work:?}.memory.{digest:?}.{}.bare", setting.threads).to_lowercase();
+            if is_wanted(&key) {
+                let [bare, ours] = both(work, &setting, plaintext, scale.choose(LINE_ROUNDS, 1));
+                let ratio = ratio(&ours, &bare);
+                println!("{key}\t{:.4}\t{:.4}", ratio.median, ratio.spread());
             }
-            let ratio = pairs.ratio();
-            // The gate has times, in which more is worse; a table of speeds has it the other way round.
-            let speed = format!("{:.2} | {:.0} %", ratio.median.recip(), ratio.spread * 100.0);
-            self.line(plaintext.len(), row.name, &pairs.ours(), &speed);
         }
     }
-
-    fn line(&self, len: usize, name: &str, times: &[Duration], ratio: &str) {
-        let Case { work, digest, threads } = self;
-        println!("| {work:?} | {digest:?} | {threads} | {name} | {} | {ratio} |", speeds(len, times));
-    }
 }
 
-fn beside(bare: &Row, ours: &Row, count: usize) -> Pairs {
-    Pairs::measure(|| timed(&bare.run), || timed(&ours.run), count)
+/// The times of the bare loop and of the pipeline.
+fn both(work: Work, setting: &Setting, plaintext: &Arc<[u8]>, rounds: usize) -> [Vec<Duration>; 2] {
+    let mut ways = [bare(work, setting, plaintext), pipeline(work, setting, plaintext)];
+    times(&mut ways, Effort::of(rounds, WarmUp::FirstRound))
+        .try_into()
+        .expect("two ways have two lists of times")
 }
 
-fn pairs(scale: Scale, measured: usize) -> usize {
-    match scale {
-        Scale::Measure => measured,
-        Scale::Smoke => 1,
-    }
+fn all() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// A table's rows say roughly what each thing costs; a line is compared with what it was.
-const TABLE_PAIRS: usize = 15;
-const LINE_PAIRS: usize = 41;
+const TABLE_ROUNDS: usize = 15;
+const LINE_ROUNDS: usize = 41;

@@ -1,20 +1,21 @@
-//! One sealed stream restored into every sink in turn, from memory to one directory, as a Markdown table of medians.
+//! One sealed stream restored into every sink in turn, and into a staged file with each durability, as Markdown tables.
 //! It knows of each sink how it is made; what it costs is measured through the facade, with its defaults.
 
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
 use cofferdam::{
-    BytesSource, Identities, MemorySink, NullSink, Opener, PipeSink, Recipients, Restored, Sealer,
-    StageOptions, StagedFile, StreamingSink, WrappingKey,
+    BytesSource, Durability, MemorySink, NullSink, Opener, PipeSink, Restored, StageOptions, StagedFile,
+    StreamingSink,
 };
-use cofferdam_bench::{Scale, Warm, bytes, columns, in_turn, timed};
+use cofferdam_bench::{Scale, Timed, bytes, directory, is_wanted, opener, sealer, speeds, times};
+use harness::{Effort, WarmUp, ratio, timed};
 use sinks::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
 use sinks::peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
 use sinks::wal::{self, AtPublish, FileTarget, WalSink};
@@ -22,22 +23,32 @@ use sinks::{AttemptId, MappedFile, Opened, RingSink};
 
 fn main() {
     let scale = Scale::from_arguments();
-    let directory = scratch();
-    let fixture = Fixture::new(directory.path(), scale);
-    let ways = fixture.ways();
-    let rounds = rounds(scale);
-    println!(
-        "{} MiB, segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn, each after one that is not timed.\n",
-        fixture.len >> 20,
-        directory.path().parent().unwrap_or(directory.path()).display()
-    );
-    println!("| sink | median GB/s | slowest to fastest | of the staged file |");
-    println!("|---|---|---|---|");
-    let (names, ways): (Vec<_>, Vec<_>) = ways.into_iter().unzip();
-    let times = in_turn(&ways, rounds, Warm::EachTurn);
-    for (name, row) in names.iter().zip(&times) {
-        println!("| {name} | {} |", columns(fixture.len, row, &times[0]));
+    let parent = directory();
+    let scratch = tempfile::tempdir_in(&parent).expect("the directory can be written");
+    if is_wanted("sinks") {
+        let fixture = Fixture::new(scratch.path(), scale.plaintext_len());
+        table("sink", &parent, &fixture, fixture.sinks(), scale.choose(7, 1));
     }
+    if is_wanted("durability") {
+        let fixture = Fixture::new(scratch.path(), scale.choose(1 << 30, scale.plaintext_len()));
+        table("made durable", &parent, &fixture, fixture.durabilities(), scale.choose(9, 1));
+    }
+}
+
+fn table(title: &str, parent: &Path, fixture: &Fixture<'_>, ways: Vec<Way<'_>>, rounds: usize) {
+    println!(
+        "{} MiB in segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn, each after one that is not timed.\n",
+        fixture.len >> 20,
+        parent.display()
+    );
+    println!("| {title} | median GB/s | slowest to fastest | of the first row |");
+    println!("|---|---|---|---|");
+    let (names, mut ways): (Vec<_>, Vec<_>) = ways.into_iter().unzip();
+    let times = times(&mut ways, Effort::of(rounds, WarmUp::EachSample));
+    for (name, row) in names.iter().zip(&times) {
+        println!("| {name} | {} | {:.2} |", speeds(fixture.len, row), ratio(&times[0], row).median);
+    }
+    println!();
 }
 
 /// A sealed stream in memory, and a directory that is empty before and after each restore.
@@ -50,21 +61,34 @@ struct Fixture<'a> {
     count: Cell<u32>,
 }
 
-type Way<'a> = (&'static str, Box<dyn Fn() -> Duration + 'a>);
+type Way<'a> = (&'static str, Timed<'a>);
 
 impl<'a> Fixture<'a> {
-    fn new(directory: &'a Path, scale: Scale) -> Self {
-        let len = scale.plaintext_len();
+    fn new(directory: &'a Path, len: usize) -> Self {
         let (sink, sealed) = MemorySink::new();
-        let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes(KEY));
-        Sealer::new(recipients).seal(BytesSource::new(bytes(len)), sink).expect(WORKS);
-        let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY)));
+        sealer().seal(BytesSource::new(bytes(len)), sink).expect(WORKS);
         let sealed = sealed.take().expect(WORKS).into();
-        Self { directory, sealed, len, opener, count: Cell::new(0) }
+        Self { directory, sealed, len, opener: opener(), count: Cell::new(0) }
+    }
+
+    /// Restores into a staged file, which is synced as it says.
+    fn durabilities(&'a self) -> Vec<Way<'a>> {
+        let group = |mib: u64| Durability::Group { bytes: mib << 20, interval: Duration::from_secs(5) };
+        let rows = [
+            ("at the end alone", Durability::AtFinish),
+            ("groups of 256 MiB or 5 s (default)", group(256)),
+            ("groups of 64 MiB", group(64)),
+            ("each segment of 8 MiB", Durability::Each),
+        ];
+        let way = |(name, durability)| {
+            let opener = opener().durability(durability);
+            self.to_file(name, move |path| opener.restore_to(self.source(), path).expect(WORKS))
+        };
+        rows.map(way).into()
     }
 
     /// The first is what the others are compared with.
-    fn ways(&'a self) -> Vec<Way<'a>> {
+    fn sinks(&'a self) -> Vec<Way<'a>> {
         let mut ways: Vec<Way<'a>> = vec![
             self.to_file("staged file, with its journal", |path| {
                 self.opener.restore_to(self.source(), path).expect(WORKS)
@@ -85,11 +109,14 @@ impl<'a> Fixture<'a> {
             self.to_file("SQLite", |path| {
                 self.open(DatabaseSink::sqlite(path, &self.database_options()).expect(WORKS))
             }),
-            ("peer with a key, over loopback, to a staged file", Box::new(|| self.to_peer())),
+            ("peer with a key, over loopback, to a staged file", Box::new(|| Ok(self.to_peer()))),
             self.elsewhere("memory", || self.open(MemorySink::new().0)),
-            ("memory from the system, written by all cores and given back", Box::new(|| self.bare_memory())),
+            (
+                "memory from the system, written by all cores and given back",
+                Box::new(|| Ok(self.bare_memory())),
+            ),
             self.elsewhere("pipe, with a reader", || self.through_pipe()),
-            ("pipe, with a reader, nothing opened", Box::new(|| self.bare_pipe())),
+            ("pipe, with a reader, nothing opened", Box::new(|| Ok(self.bare_pipe()))),
             self.elsewhere("ring of two segments, with a reader", || self.through_ring()),
             self.elsewhere("nothing (verify)", || self.open(NullSink::new())),
         ];
@@ -104,7 +131,7 @@ impl<'a> Fixture<'a> {
             let path = self.directory.join("target");
             let time = timed(|| assert_eq!(restore(&path).plaintext_len, self.len as u64));
             self.clear();
-            time
+            Ok(time)
         };
         (name, Box::new(way))
     }
@@ -116,7 +143,7 @@ impl<'a> Fixture<'a> {
     }
 
     fn elsewhere(&'a self, name: &'static str, restore: impl Fn() -> Restored + 'a) -> Way<'a> {
-        (name, Box::new(move || timed(|| assert_eq!(restore().plaintext_len, self.len as u64))))
+        (name, Box::new(move || Ok(timed(|| assert_eq!(restore().plaintext_len, self.len as u64)))))
     }
 
     fn source(&self) -> BytesSource {
@@ -232,26 +259,11 @@ fn attempt_id() -> AttemptId {
     AttemptId::new(b"bench").expect("a short label")
 }
 
-/// In the directory that was asked for, or in memory, so that no disk is measured.
-fn scratch() -> tempfile::TempDir {
-    let parent = env::var_os(DIRECTORY).map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
-    tempfile::tempdir_in(parent).expect("the directory can be written")
-}
-
-fn rounds(scale: Scale) -> usize {
-    match scale {
-        Scale::Measure => 7,
-        Scale::Smoke => 1,
-    }
-}
-
 const KEY: [u8; 32] = [7; 32];
 const SEGMENT_LEN: usize = 8 << 20;
 const READ_LEN: usize = 256 << 10;
 /// The run of the pipeline's defaults.
 const PIECE_LEN: usize = 512 << 10;
-/// Where the files go.
-const DIRECTORY: &str = "COFFERDAM_BENCH_DIRECTORY";
 /// How to reach a server of PostgreSQL, as its libraries read it; without it there is no such row.
 const POSTGRES: &str = "COFFERDAM_BENCH_POSTGRES";
 const WORKS: &str = "nothing fails here that the bench is about";

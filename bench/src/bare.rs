@@ -15,34 +15,24 @@ use crate::Setting;
 
 /// Seals or opens frames in runs as long as the facade's, on some threads.
 ///
-/// Each thread takes the next run, works into one buffer of its own, and forgets the result. All frames have one key.
+/// Each thread takes the next run, copies it into a buffer of its own, works into another one, and forgets the result. All frames have one key.
 pub struct BareLoop {
     key: LessSafeKey,
     digest: DigestKind,
     frame_len: usize,
-    reading: Reading,
     threads: NonZeroUsize,
-}
-
-/// Where a run's input is worked on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reading {
-    /// In a buffer that it is first copied into, as the pipeline reads from a source.
-    Copied,
-    /// Where it lies. To open from there is slower where nothing else has brought the bytes into the cache.
-    Borrowed,
 }
 
 impl BareLoop {
     /// A loop over the frames of `setting`, on its threads. Segments it knows none.
-    pub fn new(setting: &Setting, reading: Reading) -> BareLoop {
+    pub fn new(setting: &Setting) -> BareLoop {
         let algorithm = match setting.suite {
             Suite::Aes256Gcm => &AES_256_GCM,
             Suite::ChaCha20Poly1305 => &CHACHA20_POLY1305,
         };
         let key = UnboundKey::new(algorithm, &KEY).expect("32 bytes are a key of either suite");
         let Setting { digest, frame_len, threads, .. } = *setting;
-        BareLoop { key: LessSafeKey::new(key), digest, frame_len, reading, threads }
+        BareLoop { key: LessSafeKey::new(key), digest, frame_len, threads }
     }
 
     /// Opens the frames that [`BareLoop::sealed`] made.
@@ -85,13 +75,9 @@ impl BareLoop {
                     break;
                 }
                 let lying = &input[start..input.len().min(start + input_len)];
-                match self.reading {
-                    Reading::Borrowed => work(run, lying, &mut output),
-                    Reading::Copied => {
-                        copy[..lying.len()].copy_from_slice(lying);
-                        work(run, &copy[..lying.len()], &mut output);
-                    }
-                }
+                // As the pipeline reads from a source.
+                copy[..lying.len()].copy_from_slice(lying);
+                work(run, &copy[..lying.len()], &mut output);
                 black_box(&mut output);
             }
         };
@@ -195,12 +181,9 @@ mod tests {
     use super::*;
     use crate::bytes;
 
-    fn setting(suite: Suite, digest: DigestKind, frame_len: usize) -> Setting {
-        Setting { suite, frame_len, ..Setting::new(digest, NonZeroUsize::new(2).unwrap()) }
-    }
-
     fn bare(suite: Suite, digest: DigestKind, frame_len: usize) -> BareLoop {
-        BareLoop::new(&setting(suite, digest, frame_len), Reading::Copied)
+        let setting = Setting::new(digest, NonZeroUsize::new(2).unwrap());
+        BareLoop::new(&Setting { suite, frame_len, ..setting })
     }
 
     #[test]
@@ -233,15 +216,12 @@ mod tests {
     fn every_run_is_done_once_on_any_number_of_threads() {
         let plaintext = bytes(5 * RUN_LEN + 1);
         for threads in [1, 2, 3, 8] {
-            for reading in [Reading::Borrowed, Reading::Copied] {
-                let setting = Setting::new(DigestKind::Tags, NonZeroUsize::new(threads).unwrap());
-                let bare = BareLoop::new(&setting, reading);
-                let done = std::sync::Mutex::new(vec![Vec::new(); 6]);
-                bare.over_runs(&plaintext, RUN_LEN, RUN_LEN, |run, input, _| {
-                    done.lock().unwrap()[run].extend_from_slice(input);
-                });
-                assert!(done.into_inner().unwrap().concat() == plaintext);
-            }
+            let bare = BareLoop::new(&Setting::new(DigestKind::Tags, NonZeroUsize::new(threads).unwrap()));
+            let done = std::sync::Mutex::new(vec![Vec::new(); 6]);
+            bare.over_runs(&plaintext, RUN_LEN, RUN_LEN, |run, input, _| {
+                done.lock().unwrap()[run].extend_from_slice(input);
+            });
+            assert!(done.into_inner().unwrap().concat() == plaintext);
         }
     }
 

@@ -1,9 +1,6 @@
 //! How much a bench works on.
 //! It knows one argument, `--bench`, by which cargo says that times are wanted.
 
-use std::num::NonZeroUsize;
-use std::thread;
-
 /// Whether to measure, or only to prove that everything runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scale {
@@ -19,25 +16,21 @@ impl Scale {
         if std::env::args().any(|argument| argument == "--bench") { Scale::Measure } else { Scale::Smoke }
     }
 
+    /// One of two, by what is asked for.
+    pub fn choose<T>(self, measure: T, smoke: T) -> T {
+        match self {
+            Scale::Measure => measure,
+            Scale::Smoke => smoke,
+        }
+    }
+
     /// Plaintext bytes: many times any cache, or just more than a segment.
     pub fn plaintext_len(self) -> usize {
-        match self {
-            Scale::Measure => 256 << 20,
-            Scale::Smoke => 9 << 20,
-        }
+        self.choose(256 << 20, 9 << 20)
     }
 
-    /// How often a row is run.
-    pub fn rounds(self) -> usize {
-        match self {
-            Scale::Measure => 15,
-            Scale::Smoke => 1,
-        }
-    }
-
-    /// One thread, and as many as the machine runs at once.
-    pub fn threads(self) -> Vec<NonZeroUsize> {
-        let all = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        if all == NonZeroUsize::MIN { vec![all] } else { vec![NonZeroUsize::MIN, all] }
+    /// `text`, or that the figures mean nothing.
+    pub fn preface(self, text: String) -> String {
+        self.choose(text, "Everything runs; the figures mean nothing. For figures: cargo bench.".to_owned())
     }
 }

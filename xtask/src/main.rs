@@ -39,15 +39,15 @@ cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
-cargo xtask compare [--directory DIR]… [--size 1GiB]… [--input real|random|zeros]… [--rounds N] [--seconds N]
-                    [--order blocks|turns] [--only NAME,…] [--write]
-                                      this program beside cp, age, restic and others, as whole processes
+cargo xtask compare [--directory DIR]… [--size 1GiB]… [--rounds N] [--seconds N] [--only NAME,…]
+                                      this program, age, restic and others beside cp, as whole processes
 cargo xtask memory [DIRECTORY [SIZE SIZE]]   its peak memory at two sizes, beside its bars
 cargo xtask results [--disk DIR] [SECTION…]  measure again what bench/RESULTS.md says
 cargo xtask results --list            its sections
-cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept]
+cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept | --against PROGRAM]
                                       ratios beside those of bench/ratios.tsv: status 1 where one got worse by more
-                                      than 10 %, 2 on another machine; --accept writes them there
+                                      than 10 %, 2 on another machine; --accept writes them there; --against judges
+                                      those of files beside an earlier build of the program, in the same run
 ";
 
 fn main() -> ExitCode {
@@ -116,7 +116,9 @@ pub(crate) fn crash_task(_root: &Path, _arguments: &[&str]) -> Result<(), String
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn measuring_task(root: &Path, task: &str, arguments: &[&str]) -> Result<(), String> {
     match task {
-        "compare" => compare::run(root, &results::Machine::now(root), arguments),
+        "compare" => {
+            compare::run(root, &results::Machine::now(root), arguments).map(|text| println!("{text}"))
+        }
         "memory" => compare::memory(root, arguments).map(|table| print!("{table}")),
         "results" => results::run(root, arguments),
         _ => compare::timed::run(arguments),

@@ -1,79 +1,29 @@
-//! Owns the plaintexts that are sealed: their kinds, and their bytes, which can be made again at any time.
+//! Owns the plaintext that is sealed: real bytes, which can be had again at any time.
 //! Knows no program that seals them.
 //!
 //! No plaintext has to be kept to compare with: what was restored is compared with the bytes made again.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the bytes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The toolchain's own largest files, again from the first where they do not suffice.
-    Real,
-    /// Bytes of a generator, the same in each run.
-    Random,
-    Zeros,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Kind; 3] = [Kind::Real, Kind::Random, Kind::Zeros];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Real => "real",
-            Kind::Random => "random",
-            Kind::Zeros => "zeros",
-        }
-    }
-
-    /// So many of them, in a sentence.
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Kind::Real => "real bytes",
-            Kind::Random => "random bytes",
-            Kind::Zeros => "zeros",
-        }
-    }
-}
-
-/// So many bytes of a kind.
+/// This many bytes of the toolchain's own largest files, again from the first where they do not suffice.
 pub(crate) struct Input {
-    source: Source,
+    files: Vec<PathBuf>,
     len: u64,
 }
 
-enum Source {
-    Files(Vec<PathBuf>),
-    Random,
-    Zeros,
-}
-
 impl Input {
-    /// `len` is a multiple of 8.
-    ///
     /// # Errors
     /// The toolchain's files cannot be listed.
-    pub(crate) fn new(kind: Kind, len: u64) -> Result<Input, String> {
-        assert_eq!(len % 8, 0, "random bytes are made in words");
-        let source = match kind {
-            Kind::Real => Source::Files(largest_files(&sysroot()?)?),
-            Kind::Random => Source::Random,
-            Kind::Zeros => Source::Zeros,
-        };
-        Ok(Input { source, len })
+    pub(crate) fn new(len: u64) -> Result<Input, String> {
+        Ok(Input { files: largest_files(&sysroot()?)?, len })
     }
 
     /// The bytes, from the first.
-    fn reader(&self) -> Box<dyn Read + '_> {
-        let endless: Box<dyn Read> = match &self.source {
-            Source::Files(files) => Box::new(Repeated { files, next: 0, open: None }),
-            Source::Random => Box::new(Generator(SEED)),
-            Source::Zeros => Box::new(io::repeat(0)),
-        };
-        Box::new(endless.take(self.len))
+    fn reader(&self) -> impl Read + '_ {
+        Repeated { files: &self.files, next: 0, open: None }.take(self.len)
     }
 
     /// Writes the bytes to a new file.
@@ -81,18 +31,8 @@ impl Input {
     /// # Errors
     /// What cannot be read or written.
     pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
-        self.copy(path).map_err(|error| format!("cannot write {}: {error}", path.display()))
-    }
-
-    fn copy(&self, path: &Path) -> io::Result<()> {
-        let (mut reader, mut file) = (self.reader(), File::create(path)?);
-        let mut block = vec![0; BLOCK_LEN];
-        loop {
-            match fill(&mut *reader, &mut block)? {
-                0 => return Ok(()),
-                len => file.write_all(&block[..len])?,
-            }
-        }
+        let copied = File::create(path).and_then(|mut file| io::copy(&mut self.reader(), &mut file));
+        copied.map(drop).map_err(|error| format!("cannot write {}: {error}", path.display()))
     }
 
     /// Whether the file at `path` has these bytes and no others.
@@ -112,8 +52,7 @@ impl Input {
         let (mut expected, mut found) = (vec![0; BLOCK_LEN], vec![0; BLOCK_LEN]);
         let mut position = 0;
         loop {
-            let (expected_len, found_len) =
-                (fill(&mut *reader, &mut expected)?, fill(&mut file, &mut found)?);
+            let (expected_len, found_len) = (fill(&mut reader, &mut expected)?, fill(&mut file, &mut found)?);
             let (expected, found) = (&expected[..expected_len], &found[..found_len]);
             if expected != found {
                 let same = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
@@ -151,25 +90,8 @@ impl Read for Repeated<'_> {
     }
 }
 
-/// Marsaglia's xorshift: no pattern that a program could find, and it needs no room.
-struct Generator(u64);
-
-impl Read for Generator {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Whole words alone, or the bytes would depend on the sizes of the reads.
-        let len = buffer.len() & !7;
-        for word in buffer[..len].chunks_exact_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            word.copy_from_slice(&self.0.to_le_bytes());
-        }
-        Ok(len)
-    }
-}
-
 /// Reads until `buffer` is full or the reader has ended.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..])? {
@@ -211,41 +133,12 @@ fn gather(folder: &Path, files: &mut Vec<(u64, PathBuf)>) -> io::Result<()> {
 
 /// Of the toolchain's files: those below are small.
 const FILES_MAX: usize = 32;
-/// A multiple of a word, see [`Generator`].
 const BLOCK_LEN: usize = 1 << 20;
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::compare::scratch::Scratch;
-
-    fn bytes(input: &Input) -> Vec<u8> {
-        let mut bytes = vec![1; input.len as usize + 8];
-        let len = fill(&mut *input.reader(), &mut bytes).unwrap();
-        bytes.truncate(len);
-        bytes
-    }
-
-    #[test]
-    fn every_kind_gives_as_many_bytes_as_asked_for_and_the_same_again() {
-        for kind in Kind::ALL {
-            for len in [0, 8, 4096, 3 << 20] {
-                let input = Input::new(kind, len).unwrap();
-                assert_eq!(bytes(&input).len() as u64, len, "{kind:?}");
-                assert!(bytes(&input) == bytes(&input), "{kind:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn zeros_are_zeros_and_random_bytes_have_all_values() {
-        assert!(bytes(&Input::new(Kind::Zeros, 16).unwrap()).iter().all(|byte| *byte == 0));
-        let mut values = bytes(&Input::new(Kind::Random, 1 << 16).unwrap());
-        values.sort_unstable();
-        values.dedup();
-        assert_eq!(values.len(), 256);
-    }
 
     #[test]
     fn files_are_read_the_largest_first_and_then_again() {
@@ -254,14 +147,16 @@ mod tests {
             fs::write(scratch.path().join(name), text).unwrap();
         }
         let files = largest_files(scratch.path()).unwrap();
-        assert_eq!(bytes(&Input { source: Source::Files(files), len: 17 }), b"12345ab12345ab123");
+        let mut bytes = Vec::new();
+        Input { files, len: 17 }.reader().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"12345ab12345ab123");
     }
 
     #[test]
     fn what_was_restored_is_compared_byte_for_byte_and_to_its_end() {
         let scratch = Scratch::new(&std::env::temp_dir()).unwrap();
         let path = scratch.path().join("restored");
-        let input = Input::new(Kind::Random, (1 << 20) + 24).unwrap();
+        let input = Input::new((1 << 20) + 24).unwrap();
         input.write(&path).unwrap();
         input.check(&path).unwrap();
         let good = fs::read(&path).unwrap();

@@ -3,13 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::contestant::COFFERDAM;
-use super::fixture::{KEY_FILE, Keys, RECIPIENT, environment, remove};
-use super::input::{Input, Kind};
+use super::input::Input;
 use super::place::{Place, room_of};
 use super::scratch::Scratch;
 use super::size::{parse_size, size_text};
 use super::timed::Usage;
+use super::volume::{Keys, environment, remove};
 
 /// Measures with files in the directory that `arguments` name, and gives the table as Markdown:
 /// `[DIRECTORY [SIZE SIZE]]`. A bar that is missed stands in the table and is no error.
@@ -29,7 +28,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
     let keys = Keys::new(&cofferdam, scratch.path())?;
     let mut peaks = Vec::new();
     for size in sizes {
-        peaks.push(peaks_of(&Input::new(Kind::Real, size)?, &keys, scratch.path())?);
+        peaks.push(peaks_of(&Input::new(size)?, &keys, &cofferdam, scratch.path())?);
     }
     Ok(table(sizes, [&peaks[0], &peaks[1]]))
 }
@@ -37,46 +36,39 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
 /// A command that is measured, and how the table calls it.
 struct Work {
     name: &'static str,
-    /// What comes behind the options.
-    command: &'static [&'static str],
+    command: &'static str,
 }
 
-const SEAL: Work =
-    Work { name: "seal", command: &[COFFERDAM, "seal", "--force", "-r", RECIPIENT, "-o", "sealed", "plain"] };
+const SEAL: Work = Work { name: "seal", command: "{cofferdam} seal --force -r {recipient} -o sealed plain" };
 
 /// What is measured of a sealed file.
 const OPENING: [Work; 3] = [
-    Work {
-        name: "restore",
-        command: &[COFFERDAM, "restore", "--force", "-i", KEY_FILE, "sealed", "restored"],
-    },
-    Work { name: "verify -i", command: &[COFFERDAM, "verify", "-i", KEY_FILE, "sealed"] },
-    Work { name: "verify, no key", command: &[COFFERDAM, "verify", "sealed"] },
+    Work { name: "restore", command: "{cofferdam} restore --force -i key.txt sealed restored" },
+    Work { name: "verify -i", command: "{cofferdam} verify -i key.txt sealed" },
+    Work { name: "verify, no key", command: "{cofferdam} verify sealed" },
 ];
 
 /// A budget for memory, and what the whole process must stay under then.
 struct Setting {
-    options: &'static [&'static str],
+    options: &'static str,
     bar: u64,
 }
 
-const SETTINGS: [Setting; 2] = [
-    Setting { options: &["--quiet", "--memory", "4MiB"], bar: 12 << 20 },
-    Setting { options: &["--quiet"], bar: 48 << 20 },
-];
+const SETTINGS: [Setting; 2] =
+    [Setting { options: " --memory 4MiB", bar: 12 << 20 }, Setting { options: "", bar: 48 << 20 }];
 
 /// The peaks of all rows, in the order of [`rows`]. Two of the three files lie in `folder` at once, no more.
-fn peaks_of(input: &Input, keys: &Keys, folder: &Path) -> Result<Vec<u64>, String> {
+fn peaks_of(input: &Input, keys: &Keys, program: &Path, folder: &Path) -> Result<Vec<u64>, String> {
     let [plain, sealed, restored] = ["plain", "sealed", "restored"].map(|name| folder.join(name));
     input.write(&plain)?;
     let mut peaks = Vec::new();
     for setting in &SETTINGS {
-        peaks.push(peak(&SEAL, setting, keys, folder)?);
+        peaks.push(peak(&SEAL, setting, keys, program, folder)?);
     }
     remove(&plain)?;
     for work in &OPENING {
         for setting in &SETTINGS {
-            peaks.push(peak(work, setting, keys, folder)?);
+            peaks.push(peak(work, setting, keys, program, folder)?);
         }
     }
     input.check(&restored)?;
@@ -86,9 +78,9 @@ fn peaks_of(input: &Input, keys: &Keys, folder: &Path) -> Result<Vec<u64>, Strin
 }
 
 /// The largest peak of some runs.
-fn peak(work: &Work, setting: &Setting, keys: &Keys, folder: &Path) -> Result<u64, String> {
-    eprintln!("memory: {} {}", work.name, setting.options.join(" "));
-    let command = keys.fill(&[work.command, setting.options].concat());
+fn peak(work: &Work, setting: &Setting, keys: &Keys, program: &Path, folder: &Path) -> Result<u64, String> {
+    eprintln!("memory: {}{}", work.name, setting.options);
+    let command = keys.fill(&format!("{}{} --quiet", work.command, setting.options), program);
     let environment = environment(folder, &[]);
     let peaks = (0..ROUNDS).map(|_| Ok(Usage::of(&command, folder, &environment)?.peak));
     peaks.collect::<Result<Vec<_>, String>>().map(|peaks| peaks.into_iter().max().unwrap_or_default())
@@ -105,7 +97,7 @@ fn table(sizes: [u64; 2], peaks: [&[u64]; 2]) -> String {
          | peak resident memory, MiB | at {small} | at {large} | must stay under | does |\n|---|---|---|---|---|\n"
     );
     for ((work, setting), (&a, &b)) in rows().zip(peaks[0].iter().zip(peaks[1])) {
-        let options = setting.options[1..].iter().map(|option| format!(" {option}")).collect::<String>();
+        let options = setting.options;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let does = verdict(a, b, setting.bar);
         let bar = setting.bar >> 20;

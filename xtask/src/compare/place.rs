@@ -13,8 +13,6 @@ pub(crate) struct Place {
     pub(crate) file_system: String,
     /// Bytes that can be written.
     pub(crate) room: u64,
-    /// Bytes that stay in memory when written: all of a tmpfs, or what the page cache can take.
-    pub(crate) room_in_memory: u64,
 }
 
 impl Place {
@@ -30,11 +28,12 @@ impl Place {
         }
         let printed = String::from_utf8_lossy(&output.stdout);
         let (file_system, free) = file_system_and_free(&printed).ok_or_else(|| unknown(&printed))?;
-        let memory = fs::read_to_string("/proc/meminfo").map_err(|error| unknown(&error.to_string()))?;
-        let memory = available_memory(&memory).ok_or_else(|| unknown("the kernel does not say"))?;
-        let room = if file_system == TMPFS { free.min(memory) } else { free };
-        let directory = directory.to_owned();
-        Ok(Place { directory, file_system: file_system.to_owned(), room, room_in_memory: room.min(memory) })
+        let mut room = free;
+        if file_system == TMPFS {
+            let memory = fs::read_to_string("/proc/meminfo").map_err(|error| unknown(&error.to_string()))?;
+            room = free.min(available_memory(&memory).ok_or_else(|| unknown("the kernel does not say"))?);
+        }
+        Ok(Place { directory: directory.to_owned(), file_system: file_system.to_owned(), room })
     }
 
     pub(crate) fn is_tmpfs(&self) -> bool {
@@ -49,7 +48,7 @@ impl Place {
         }
         let why = if self.is_tmpfs() { ", of which memory has to hold every byte" } else { "" };
         Err(format!(
-            "{} ({}{why}) has room for {}, and {} are needed: a smaller --size, another --directory, or --order blocks",
+            "{} ({}{why}) has room for {}, and {} are needed: a smaller --size, or another --directory",
             self.directory.display(),
             self.file_system,
             size_text(self.room >> 20 << 20),
@@ -93,7 +92,7 @@ mod tests {
 
     fn place(file_system: &str) -> Place {
         let file_system = file_system.to_owned();
-        Place { directory: "/here".into(), file_system, room: 2 * GIB, room_in_memory: GIB }
+        Place { directory: "/here".into(), file_system, room: 2 * GIB }
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! The process between exists for the kernel's account of a process's children: it has no other children than the
 //! command's. Its own memory is a floor of what it reports, since a command begins as a copy of it: 2 to 3 MiB.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,9 +13,6 @@ use nix::sys::time::TimeVal;
 
 /// Ends one command of several.
 pub(crate) const THEN: &str = ";";
-
-/// Stands before the name of the file that takes standard output, at the end of a command.
-pub(crate) const INTO: &str = ">";
 
 /// What one run took, its children and theirs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +27,7 @@ pub(crate) struct Usage {
 impl Usage {
     /// Runs `command` in `folder` with no environment but `environment`, and measures it.
     ///
-    /// The command is words, not a shell's text; [`THEN`] and [`INTO`] alone mean something.
+    /// The command is words, not a shell's text; [`THEN`] alone means something.
     ///
     /// # Errors
     /// The command cannot be started or ends with another status than 0: with what it wrote to standard error.
@@ -92,18 +88,11 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// A command whose standard output is a file, or nowhere: this process's own is for the measurement.
+/// A command whose standard output goes nowhere: this process's own is for the measurement.
 fn prepare(words: &[&str]) -> Result<Command, String> {
-    let (words, output) = match words {
-        [words @ .., into, file] if *into == INTO => {
-            let file = File::create(file).map_err(|error| format!("cannot create {file}: {error}"))?;
-            (words, Stdio::from(file))
-        }
-        _ => (words, Stdio::null()),
-    };
     let [program, arguments @ ..] = words else { return Err("there is no command to measure".to_owned()) };
     let mut command = Command::new(program);
-    command.args(arguments).stdout(output);
+    command.args(arguments).stdout(Stdio::null());
     Ok(command)
 }
 
@@ -141,15 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_words_and_a_file_for_its_output() {
+    fn a_command_is_words() {
         let command = prepare(&["cp", "a b", "c"]).unwrap();
         assert_eq!(command.get_program(), "cp");
         assert_eq!(command.get_args().collect::<Vec<_>>(), ["a b", "c"]);
-        let command = prepare(&["cat", "a", ">", "/dev/null"]).unwrap();
-        assert_eq!(command.get_args().collect::<Vec<_>>(), ["a"]);
         prepare(&[]).unwrap_err();
-        prepare(&[">", "/dev/null"]).unwrap_err();
-        prepare(&["cat", "a", ">", "/no-such-folder/file"]).unwrap_err();
     }
 
     #[test]

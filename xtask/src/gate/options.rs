@@ -15,12 +15,14 @@ pub(crate) struct Options {
 }
 
 /// What is done with the ratios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// They are compared with those in the file.
     Compare,
     /// They are written into it.
     Accept,
+    /// Those of files are judged beside this earlier build of the program.
+    Against(PathBuf),
 }
 
 impl Options {
@@ -32,8 +34,12 @@ impl Options {
         loop {
             rest = match rest {
                 [] => return Ok(options),
-                ["--accept", rest @ ..] => {
+                ["--accept", rest @ ..] if options.action == Action::Compare => {
                     options.action = Action::Accept;
+                    rest
+                }
+                ["--against", program, rest @ ..] if options.action == Action::Compare => {
+                    options.action = Action::Against(program.into());
                     rest
                 }
                 ["--directory", directory, rest @ ..] => {
@@ -44,13 +50,16 @@ impl Options {
                     options.size = parse_size(size)?;
                     rest
                 }
-                [unknown, ..] => return Err(format!("{unknown} is not known, or needs a value\n{USAGE}")),
+                [unknown, ..] => {
+                    return Err(format!("{unknown} is not known here, or needs a value\n{USAGE}"));
+                }
             };
         }
     }
 }
 
-const USAGE: &str = "use: cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept]";
+const USAGE: &str =
+    "use: cargo xtask bench-gate [--directory DIR] [--size SIZE] [--accept | --against PROGRAM]";
 const DIRECTORY: &str = "/dev/shm";
 const SIZE: u64 = 1 << 30;
 
@@ -64,11 +73,19 @@ mod tests {
         assert_eq!(Options::parse(&[]), Ok(expected));
         let expected = Options { directory: "/tmp".into(), size: 64 << 20, action: Action::Accept };
         assert_eq!(Options::parse(&["--accept", "--size", "64MiB", "--directory", "/tmp"]), Ok(expected));
+        let options = Options::parse(&["--against", "old/cofferdam"]).unwrap();
+        assert_eq!(options.action, Action::Against("old/cofferdam".into()));
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for arguments in [&["--fast"][..], &["--size"], &["--size", "1"]] {
+        for arguments in [
+            &["--fast"][..],
+            &["--size"],
+            &["--size", "1"],
+            &["--against"],
+            &["--accept", "--against", "old"],
+        ] {
             Options::parse(arguments).unwrap_err();
         }
     }

@@ -22,19 +22,25 @@ pub(crate) enum Verdict {
     Better,
     Same,
     New,
+    /// It is shown alone.
+    None,
 }
 
 /// Measures the ratios of all keys that `measure` has (it is given none), and those that look worse again by their keys,
-/// up to [`MEASUREMENTS_MAX`] times in all. A ratio is worse if it was so each time.
+/// up to [`MEASUREMENTS_MAX`] times in all. A ratio is worse if it was so each time; where it is not judged, it is never worse.
 ///
 /// # Errors
 /// Those of `measure`.
 pub(crate) fn judge(
     accepted: &Ratios,
+    is_judged: impl Fn(&str) -> bool,
     mut measure: impl FnMut(&[&str]) -> Result<Ratios, String>,
 ) -> Result<Vec<Finding>, String> {
-    let mut findings: Vec<Finding> =
-        measure(&[])?.into_iter().map(|(key, ratio)| Finding::new(accepted, key, ratio)).collect();
+    let finding = |(key, ratio): (String, Ratio)| {
+        let is_judged = is_judged(&key);
+        Finding::new(accepted, key, is_judged, ratio)
+    };
+    let mut findings: Vec<Finding> = measure(&[])?.into_iter().map(finding).collect();
     for _ in 1..MEASUREMENTS_MAX {
         let worse: Vec<String> =
             findings.iter().filter(|one| one.verdict == Verdict::Worse).map(|one| one.key.clone()).collect();
@@ -62,11 +68,13 @@ pub(crate) fn missing<'a>(
 }
 
 impl Finding {
-    fn new(accepted: &Ratios, key: String, measured: Ratio) -> Finding {
+    fn new(accepted: &Ratios, key: String, is_judged: bool, measured: Ratio) -> Finding {
         let accepted = accepted.get(&key).copied();
-        Finding { key, verdict: verdict(accepted, measured), accepted, measured, measurements: 1 }
+        let verdict = if is_judged { verdict(accepted, measured) } else { Verdict::None };
+        Finding { key, verdict, accepted, measured, measurements: 1 }
     }
 
+    /// One measurement more of what looked worse.
     fn add(&mut self, measured: Ratio) {
         self.measurements += 1;
         if measured.median < self.measured.median {
@@ -81,7 +89,7 @@ impl fmt::Display for Finding {
         let verdict = match self.verdict {
             Verdict::Worse => "WORSE",
             Verdict::Better => "better",
-            Verdict::Same => "",
+            Verdict::Same | Verdict::None => "",
             Verdict::New => "new",
         };
         let measured = number(self.measured.median);
@@ -134,10 +142,14 @@ mod tests {
     ) -> (Vec<(String, Verdict, f64)>, Vec<String>) {
         let mut asked = Vec::new();
         let mut measured = measured.iter();
-        let findings = judge(&ratios(accepted), |keys| {
-            asked.push(keys.join(" "));
-            Ok(ratios(measured.next().unwrap()))
-        });
+        let findings = judge(
+            &ratios(accepted),
+            |key| key != "shown",
+            |keys| {
+                asked.push(keys.join(" "));
+                Ok(ratios(measured.next().unwrap()))
+            },
+        );
         let findings = findings.unwrap().into_iter().map(|one| (one.key, one.verdict, one.measured.median));
         (findings.collect(), asked)
     }
@@ -168,6 +180,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_shown_is_never_worse() {
+        let (findings, asked) = judged(&[("shown", 1.0)], &[&[("shown", 9.0)]]);
+        assert_eq!(findings, [("shown".to_owned(), Verdict::None, 9.0)]);
+        assert_eq!(asked, [""]);
+    }
+
+    #[test]
     fn what_is_worse_three_times_is_worse_by_its_best() {
         let (findings, asked) = judged(&[("a", 1.0)], &[&[("a", 1.5)], &[("a", 1.2)], &[("a", 1.4)]]);
         assert_eq!(findings, [("a".to_owned(), Verdict::Worse, 1.2)]);
@@ -177,7 +196,8 @@ mod tests {
     #[test]
     fn what_is_accepted_and_belongs_to_what_was_measured_is_missing_where_it_was_not() {
         let accepted = ratios(&[("here.a", 1.0), ("here.b", 1.0), ("there.c", 1.0)]);
-        let findings = judge(&accepted, |_| Ok(ratios(&[("here.a", 1.0), ("here.d", 1.0)]))).unwrap();
+        let findings =
+            judge(&accepted, |_| true, |_| Ok(ratios(&[("here.a", 1.0), ("here.d", 1.0)]))).unwrap();
         assert_eq!(missing(&accepted, &findings, |key| key.starts_with("here.")), ["here.b"]);
         assert_eq!(missing(&accepted, &findings, |_| true), ["here.b", "there.c"]);
         assert!(missing(&accepted, &findings, |_| false).is_empty());
@@ -186,8 +206,12 @@ mod tests {
     #[test]
     fn a_finding_says_what_it_was_and_how_far_it_varies() {
         let accepted = ratios(&[("restore.tmpfs.1GiB.cp", 0.8)]);
-        let mut finding =
-            Finding::new(&accepted, "restore.tmpfs.1GiB.cp".to_owned(), Ratio { median: 1.0, spread: 0.1 });
+        let mut finding = Finding::new(
+            &accepted,
+            "restore.tmpfs.1GiB.cp".to_owned(),
+            true,
+            Ratio { median: 1.0, spread: 0.1 },
+        );
         assert_eq!(
             finding.to_string(),
             "WORSE  restore.tmpfs.1GiB.cp                 1.000 ± 5 %   was     0.800 ± 2 %   +25 %"

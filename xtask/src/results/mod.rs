@@ -1,7 +1,6 @@
 //! Owns `cargo xtask results`: all figures of `bench/RESULTS.md` by one command, a section each.
 //! Knows no figure and judges none; what stands between a section's marks is replaced, the text around it stays.
 
-mod criterion;
 mod machine;
 mod marks;
 
@@ -22,14 +21,14 @@ struct Section {
 enum Work {
     /// What the machine is.
     Machine,
-    /// `cargo xtask compare` with these arguments: it writes the section itself, and a chart.
-    Compare(At, &'static [&'static str]),
+    /// `cargo xtask compare` with these words.
+    Compare(At, &'static str),
     /// Peak memory, with files on the disk.
     Memory,
-    /// A bench that prints Markdown, once a place.
-    Bench(&'static str, &'static [At]),
-    /// Those of criterion's benches in `pipeline` that a pattern finds.
-    Criterion(&'static str),
+    /// Tables of a bench, by their names, once a place.
+    Bench(&'static str, &'static [&'static str], &'static [At]),
+    /// What criterion prints of single frames.
+    Frames,
 }
 
 /// Where files lie meanwhile.
@@ -39,43 +38,24 @@ enum At {
     Disk,
 }
 
-/// All of them. A new bench is a line here and a pair of marks there.
+/// All of them. A new bench is a line here and a pair of marks there. Of what is large there are fewer rounds and programs: all
+/// of it should not take much more than half an hour.
 const SECTIONS: &[Section] = &[
     Section { name: "machine", work: Work::Machine },
-    Section { name: "tmpfs", work: Work::Compare(At::Tmpfs, &["--size", "1GiB"]) },
-    Section { name: "tmpfs-large", work: Work::Compare(At::Tmpfs, LARGE_TMPFS) },
-    Section { name: "inputs", work: Work::Compare(At::Tmpfs, INPUTS) },
-    Section { name: "disk", work: Work::Compare(At::Disk, &["--size", "1GiB"]) },
-    Section { name: "disk-large", work: Work::Compare(At::Disk, LARGE_DISK) },
+    Section { name: "tmpfs", work: Work::Compare(At::Tmpfs, "--size 1GiB") },
+    Section { name: "disk", work: Work::Compare(At::Disk, DISK) },
+    Section { name: "large", work: Work::Compare(At::Disk, LARGE) },
     Section { name: "memory", work: Work::Memory },
-    Section { name: "cancel", work: Work::Bench("cancel", &[At::Tmpfs, At::Disk]) },
-    Section { name: "ratios", work: Work::Bench("ratios", &[At::Tmpfs]) },
-    Section { name: "parts", work: Work::Criterion("^(split|fragment|segment|frame)") },
-    Section { name: "sinks", work: Work::Bench("sinks", &[At::Tmpfs]) },
-    Section { name: "durability", work: Work::Bench("durability", &[At::Disk]) },
-    Section { name: "mapped", work: Work::Bench("mapped", &[At::Tmpfs]) },
-    Section { name: "tiny", work: Work::Bench("tiny", &[At::Tmpfs]) },
-    Section { name: "curves", work: Work::Bench("curves", &[At::Tmpfs]) },
-    Section { name: "streams", work: Work::Bench("streams", &[At::Tmpfs]) },
-    Section { name: "growth", work: Work::Bench("growth", &[At::Disk]) },
+    Section { name: "cancel", work: Work::Bench("cancel", &[], &[At::Tmpfs, At::Disk]) },
+    Section { name: "ratios", work: Work::Bench("ratios", &[], &[At::Tmpfs]) },
+    Section { name: "frames", work: Work::Frames },
+    Section { name: "sinks", work: Work::Bench("sinks", &["sinks"], &[At::Tmpfs]) },
+    Section { name: "durability", work: Work::Bench("sinks", &["durability"], &[At::Disk]) },
+    Section { name: "streams", work: Work::Bench("streams", &[], &[At::Tmpfs]) },
 ];
 
-// Fewer rounds and fewer programs of what is large: all of it should not take much more than half an hour. The seconds
-// leave room for a run that warms up three times as slowly as the next.
-const LARGE_TMPFS: &[&str] = &[
-    "--size",
-    "8GiB",
-    "--rounds",
-    "3",
-    "--seconds",
-    "20",
-    "--only",
-    "cofferdam,openssl,age,restic,borg,cp-again",
-];
-const LARGE_DISK: &[&str] =
-    &["--size", "8GiB", "--rounds", "3", "--seconds", "20", "--only", "cp-sync,cofferdam,cp-again"];
-const INPUTS: &[&str] =
-    &["--size", "1GiB", "--input", "zeros", "--input", "random", "--rounds", "3", "--seconds", "5"];
+const DISK: &str = "--size 1GiB --only cp-sync,cofferdam,cofferdam-tags,age,restic";
+const LARGE: &str = "--size 4GiB --rounds 3 --only cp-sync,cofferdam";
 
 /// Measures the sections that are named, or all, and writes each as soon as it is there: `[--disk DIR] [SECTION…]`.
 ///
@@ -135,23 +115,27 @@ fn measure(root: &Path, machine: &Machine, section: &Section, disk: &Path) -> Re
     };
     let content = match section.work {
         Work::Machine => return replace(root, section.name, &machine.lines()),
-        Work::Compare(at, arguments) => {
+        Work::Compare(at, words) => {
             let directory = directory(&at);
             let directory = directory.to_string_lossy();
-            let arguments = [&["--write", "--directory", &directory], arguments].concat();
-            return compare::run(root, machine, &arguments);
+            let words: Vec<&str> = ["--directory", &directory].into_iter().chain(words.split(' ')).collect();
+            return replace(root, section.name, &compare::run(root, machine, &words)?);
         }
         Work::Memory => compare::memory(root, &[&disk.to_string_lossy()])?,
-        Work::Bench(name, places) => {
-            let tables = places.iter().map(|at| bench(root, name, &[], &directory(at)));
+        Work::Bench(name, tables, places) => {
+            let tables = places.iter().map(|at| bench(root, name, tables, &directory(at)));
             tables.collect::<Result<Vec<_>, _>>()?.join("\n")
         }
-        Work::Criterion(pattern) => {
-            let printed = bench(root, "pipeline", &["--discard-baseline", pattern], Path::new(TMPFS))?;
-            criterion::table(&printed)
-        }
+        Work::Frames => frames(&bench(root, "frames", &["--discard-baseline", "--quiet"], Path::new(TMPFS))?),
     };
     replace(root, section.name, &format!("{}\n\n{content}", machine.stamp()))
+}
+
+/// Criterion's lines as they are, without those on its way.
+fn frames(printed: &str) -> String {
+    let is_figure =
+        |line: &&str| !line.is_empty() && !line.starts_with("Benchmarking") && !line.contains("change:");
+    format!("```text\n{}\n```", printed.lines().filter(is_figure).collect::<Vec<_>>().join("\n"))
 }
 
 /// What a bench prints, with its files in `directory`.
