@@ -2,9 +2,7 @@
 //! It knows of each sink how it is made; what it costs is measured through the facade, with its defaults.
 
 use std::cell::Cell;
-use std::hint::black_box;
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,12 +109,7 @@ impl<'a> Fixture<'a> {
             }),
             ("peer with a key, over loopback, to a staged file", Box::new(|| Ok(self.to_peer()))),
             self.elsewhere("memory", || self.open(MemorySink::new().0)),
-            (
-                "memory from the system, written by all cores and given back",
-                Box::new(|| Ok(self.bare_memory())),
-            ),
             self.elsewhere("pipe, with a reader", || self.through_pipe()),
-            ("pipe, with a reader, nothing opened", Box::new(|| Ok(self.bare_pipe()))),
             self.elsewhere("ring of two segments, with a reader", || self.through_ring()),
             self.elsewhere("nothing (verify)", || self.open(NullSink::new())),
         ];
@@ -169,40 +162,6 @@ impl<'a> Fixture<'a> {
     fn through_pipe(&self) -> Restored {
         let (reader, writer) = io::pipe().expect(WORKS);
         self.beside(reader, || self.open(PipeSink::to_descriptor(writer)))
-    }
-
-    /// What bounds the memory sink: the pages come from the system, and go back to it.
-    fn bare_memory(&self) -> Duration {
-        let piece = bytes(PIECE_LEN);
-        let share = self.len.div_ceil(thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        timed(|| {
-            let mut memory = vec![0; self.len];
-            thread::scope(|scope| {
-                for part in memory.chunks_mut(share) {
-                    scope.spawn(|| {
-                        part.chunks_mut(PIECE_LEN).for_each(|to| to.copy_from_slice(&piece[..to.len()]))
-                    });
-                }
-            });
-            black_box(memory);
-        })
-    }
-
-    /// What bounds the sink over a pipe: the same bytes through one that is as large.
-    fn bare_pipe(&self) -> Duration {
-        let piece = bytes(PIECE_LEN);
-        let (reader, writer) = io::pipe().expect(WORKS);
-        let mut sink = PipeSink::to_descriptor(writer);
-        timed(|| {
-            self.beside(reader, || {
-                sink.begin_segment(0, 0).expect(WORKS);
-                for at in (0..self.len).step_by(PIECE_LEN) {
-                    let piece = &piece[..PIECE_LEN.min(self.len - at)];
-                    sink.write_tentative(at as u64, piece).expect(WORKS);
-                }
-                drop(sink);
-            });
-        })
     }
 
     fn through_ring(&self) -> Restored {
@@ -262,8 +221,6 @@ fn attempt_id() -> AttemptId {
 const KEY: [u8; 32] = [7; 32];
 const SEGMENT_LEN: usize = 8 << 20;
 const READ_LEN: usize = 256 << 10;
-/// The run of the pipeline's defaults.
-const PIECE_LEN: usize = 512 << 10;
 /// How to reach a server of PostgreSQL, as its libraries read it; without it there is no such row.
 const POSTGRES: &str = "COFFERDAM_BENCH_POSTGRES";
 const WORKS: &str = "nothing fails here that the bench is about";
