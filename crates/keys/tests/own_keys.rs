@@ -69,7 +69,7 @@ fn an_age_slot_is_checked_and_passed_over_by_who_holds_no_identity() {
     let mac = "A".repeat(43);
     let whole = age(format!("age-encryption.org/v1\n-> someone\n\n--- {mac}\n0123456789abcdef"));
     let identities = Identities::new().wrapping_key(WrappingKey::from_bytes([9; 32]));
-    let none = opened(&identities, &[whole.clone()]);
+    let none = opened(&identities, std::slice::from_ref(&whole));
     assert_eq!(none, Err(UnwrapError::NoKey { slots: 1, notes: Vec::new() }));
     let own = Recipients::new().wrapping_key(WrappingKey::from_bytes([9; 32]));
     let slots = [vec![whole], own.wrap(&stream_key(), &HEAD).unwrap()].concat();
