@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use frame_worker::SegmentIndex;
-use sinks::{Checkpoint, PositionedWrite, StreamingSink};
+use sinks::{Checkpoint, StreamingSink, WriteAt};
 
 use crate::CancelToken;
 use crate::durability::{SyncFailed, SyncThread};
@@ -20,7 +20,7 @@ pub(crate) struct SinkDriver<'a, S: StreamingSink> {
     pub(crate) committed: Committed,
     pub(crate) guard: Guard<S>,
     /// How bytes are written anywhere at any time. Without it they are written in order.
-    pub(crate) positioned: Option<Arc<dyn PositionedWrite>>,
+    pub(crate) positioned: Option<Arc<dyn WriteAt>>,
     pub(crate) sync: Option<SyncThread>,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
@@ -64,7 +64,7 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
         self.check()?;
         let written = match &self.positioned {
             _ if bytes.is_empty() => Ok(()),
-            Some(sink) => sink.write_at(offset, bytes),
+            Some(sink) => sink.write_all_at(offset, bytes),
             None => self.guard.write(offset, bytes),
         };
         written.map_err(|source| StreamError::Sink { segment, source })
@@ -89,7 +89,7 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
         self.check()?;
         let at = self.committed.sink_len;
         let written = match &self.positioned {
-            Some(sink) => sink.write_at(at, bytes),
+            Some(sink) => sink.write_all_at(at, bytes),
             None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_POSITION)),
         };
         let segment = SegmentIndex(self.committed.segments.saturating_sub(1));

@@ -1,9 +1,9 @@
 //! What an orchestrator eats: a stream cut into steps, by someone who knows the format.
 //! The seam between the engine and whoever reads bytes and derives keys.
 
-use std::io;
 use std::sync::Arc;
 
+use cofferdam_io::ReadAt;
 use frame_worker::{Closing, ClosingFields, FrameIndex, FrameWorker, SegmentDigest, SegmentIndex};
 
 use crate::{Buffer, Buffers};
@@ -103,12 +103,6 @@ pub enum Input {
     Bytes(Buffer),
     /// At `input_offset` of something that a job can read by itself.
     Place(Arc<dyn ReadAt>),
-}
-
-/// Something that can be read at an offset from any thread.
-pub trait ReadAt: Send + Sync {
-    /// Fills `buffer` from `offset` on; [`io::ErrorKind::UnexpectedEof`] where the input is shorter.
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
 /// What a trailer says of its stream, after its own MACs have been checked.

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use sinks::{CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo};
+use sinks::{CommitError, SinkCapabilities, StreamingSink, SyncTo, WriteAt};
 
 use crate::proof::{Complete, Verified};
 
@@ -32,7 +32,7 @@ impl<S: StreamingSink> Guard<S> {
         self.sink.capabilities()
     }
 
-    pub(crate) fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    pub(crate) fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         self.sink.positioned()
     }
 
@@ -141,7 +141,7 @@ mod tests {
         fn discard(&mut self) -> io::Result<()> {
             self.note("discard")
         }
-        fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+        fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
             None
         }
         fn durability(&self) -> Option<Arc<dyn SyncTo>> {

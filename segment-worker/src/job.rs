@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use frame_worker::{FrameError, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
-use sinks::PositionedWrite;
+use sinks::WriteAt;
 
 use crate::error::StreamError;
 use crate::feed::{Input, Run};
@@ -26,7 +26,7 @@ pub(crate) struct Job {
     pub(crate) run: Run,
     pub(crate) worker: Arc<FrameWorker>,
     pub(crate) work: Work,
-    pub(crate) sink: Option<Arc<dyn PositionedWrite>>,
+    pub(crate) sink: Option<Arc<dyn WriteAt>>,
     pub(crate) buffers: Buffers,
     pub(crate) stops: [CancelToken; 2],
 }
@@ -106,7 +106,7 @@ impl Job {
         let output = match sink {
             Some(sink) => {
                 if run.output_len > 0 {
-                    sink.write_at(run.sink_offset, &buffer[..run.output_len]).map_err(JobError::Write)?;
+                    sink.write_all_at(run.sink_offset, &buffer[..run.output_len]).map_err(JobError::Write)?;
                 }
                 None
             }

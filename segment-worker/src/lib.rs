@@ -28,7 +28,7 @@ mod sync;
 
 pub use buffers::{Buffer, Buffers, NoMemory};
 pub use error::{SegmentFault, StreamError};
-pub use feed::{Feed, Input, IsLast, ReadAt, Run, SealFeed, SegmentPlan, Step, StreamEnd, TrailerOnly};
+pub use feed::{Feed, Input, IsLast, Run, SealFeed, SegmentPlan, Step, StreamEnd, TrailerOnly};
 pub use lease::Budget;
 pub use open::{Opened, open};
 pub use proof::{Complete, Verified};

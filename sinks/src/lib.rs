@@ -76,6 +76,7 @@ mod written;
 
 pub use byte_count::ByteCount;
 pub use checkpoint::Checkpoint;
+pub use cofferdam_io::{ReadAt, WriteAt};
 pub use commit_error::CommitError;
 pub use durability::Durability;
 pub use journal::{AttemptId, WriterId};
@@ -86,7 +87,7 @@ pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
 #[cfg(feature = "ring")]
 pub use ring::{RingReader, RingSink};
-pub use sink::{PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility};
+pub use sink::{SinkCapabilities, StreamingSink, SyncTo, Visibility};
 pub use staged::{
     Beside, IfExists, JournalProblem, Misplaced, OnPartial, Opened, Published, Seen, StageOptions,
     StagedFile, TargetNotice,

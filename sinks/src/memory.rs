@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
-    cursor::Cursor, written::WrittenRanges,
+    Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt, cursor::Cursor,
+    written::WrittenRanges,
 };
 
 /// Keeps tentative bytes in one allocation, and gives it out as a vector, only after publish.
@@ -96,7 +96,7 @@ impl StreamingSink for MemorySink {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.cursor.write(at, data.len())?;
-        self.store.write_at(at, data)
+        self.store.write_all_at(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
@@ -124,7 +124,7 @@ impl StreamingSink for MemorySink {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.store.clone())
     }
 
@@ -152,8 +152,8 @@ struct Store {
     blocks: RwLock<Blocks>,
 }
 
-impl PositionedWrite for Store {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Store {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.written.lock().claim(at, data.len())?;
         self.copy_in(at, data).inspect_err(|error| self.written.lock().fail_for(error))
     }
@@ -314,7 +314,7 @@ mod tests {
                             let starts: Vec<u64> = (0..len).step_by(piece).skip(lane).step_by(3).collect();
                             for at in starts.into_iter().rev() {
                                 let piece = piece.min(usize::try_from(len - at).unwrap());
-                                writer.write_at(at, &pattern(at, piece)).unwrap();
+                                writer.write_all_at(at, &pattern(at, piece)).unwrap();
                             }
                         });
                     }
@@ -332,8 +332,8 @@ mod tests {
     fn a_hole_is_not_published() {
         let (mut sink, contents) = MemorySink::new();
         let writer = sink.positioned().unwrap();
-        writer.write_at(0, &[1; 10]).unwrap();
-        writer.write_at(11, &[1; 10]).unwrap();
+        writer.write_all_at(0, &[1; 10]).unwrap();
+        writer.write_all_at(11, &[1; 10]).unwrap();
         assert!(matches!(sink.publish(21), Err(CommitError::NotCommitted(_))));
         drop(sink);
         assert!(contents.take().is_none());
@@ -358,8 +358,8 @@ mod tests {
         assert_eq!(limited(Some(101)).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         let (mut sink, contents) = limited(Some(100)).unwrap();
         let writer = sink.positioned().unwrap();
-        writer.write_at(0, &[5; 100]).unwrap();
-        assert_eq!(writer.write_at(100, &[5]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        writer.write_all_at(0, &[5; 100]).unwrap();
+        assert_eq!(writer.write_all_at(100, &[5]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         sink.publish(100).unwrap();
         assert_eq!(contents.take().unwrap().len(), 100);
     }
@@ -370,9 +370,9 @@ mod tests {
         assert_eq!(MemorySink::with_options(options).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
         let (mut sink, contents) = MemorySink::new();
         let writer = sink.positioned().unwrap();
-        writer.write_at(0, &[7]).unwrap();
-        writer.write_at(1 << 60, &[]).unwrap();
-        assert_eq!(writer.write_at(1 << 60, &[1]).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        writer.write_all_at(0, &[7]).unwrap();
+        writer.write_all_at(1 << 60, &[]).unwrap();
+        assert_eq!(writer.write_all_at(1 << 60, &[1]).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
         assert!(matches!(sink.publish(1), Err(CommitError::NotCommitted(_))));
         assert!(contents.take().is_none());
     }
@@ -383,7 +383,7 @@ mod tests {
         for hint in [None, Some(1), Some(len), Some(4 * len)] {
             let options = MemoryOptions { len_hint: hint, len_max: None };
             let (mut sink, contents) = MemorySink::with_options(options).unwrap();
-            sink.positioned().unwrap().write_at(0, &pattern(0, 5 * MemorySink::BLOCK_LEN + 3)).unwrap();
+            sink.positioned().unwrap().write_all_at(0, &pattern(0, 5 * MemorySink::BLOCK_LEN + 3)).unwrap();
             sink.publish(len).unwrap();
             let whole = contents.take().unwrap();
             assert_eq!(whole.capacity() as u64, len, "{hint:?}");
@@ -402,7 +402,7 @@ mod tests {
                 scope.spawn(move || {
                     for number in (lane..1000).step_by(4) {
                         let at = number * PIECE as u64;
-                        writer.write_at(at, &pattern(at, PIECE)).unwrap();
+                        writer.write_all_at(at, &pattern(at, PIECE)).unwrap();
                     }
                 });
             }

@@ -12,8 +12,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
-    cursor::Cursor, written::WrittenRanges,
+    Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt, cursor::Cursor,
+    written::WrittenRanges,
 };
 
 /// Takes a stream and keeps nothing of it. Publish still demands that every byte was written once.
@@ -52,7 +52,7 @@ pub struct NullCount {
 impl NullCount {
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
-        // Partner: the add in `write_at`. A count for people and tests: nothing else is read on its strength.
+        // Partner: the add in `write_all_at`. A count for people and tests: nothing else is read on its strength.
         self.bytes.load(Ordering::Relaxed)
     }
 }
@@ -72,7 +72,7 @@ impl StreamingSink for NullSink {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.cursor.write(at, data.len())?;
-        self.shared.write_at(at, data)
+        self.shared.write_all_at(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
@@ -100,7 +100,7 @@ impl StreamingSink for NullSink {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.shared.clone())
     }
 
@@ -121,8 +121,8 @@ struct Shared {
     count: NullCount,
 }
 
-impl PositionedWrite for Shared {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Shared {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.written.lock().claim(at, data.len())?;
         // Partner: the load in `NullCount::bytes`.
         self.count.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
@@ -142,7 +142,7 @@ mod tests {
         std::thread::scope(|scope| {
             for part in 0..4 {
                 let writer = writer.clone();
-                scope.spawn(move || writer.write_at(part * 10, &[0; 10]).unwrap());
+                scope.spawn(move || writer.write_all_at(part * 10, &[0; 10]).unwrap());
             }
         });
         assert_eq!(count.bytes(), 40);
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_hole_is_not_published() {
         let mut sink = NullSink::new();
-        sink.positioned().unwrap().write_at(10, &[0; 10]).unwrap();
+        sink.positioned().unwrap().write_all_at(10, &[0; 10]).unwrap();
         assert!(matches!(sink.publish(20), Err(CommitError::NotCommitted(_))));
     }
 }

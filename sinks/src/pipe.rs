@@ -11,7 +11,7 @@ use std::{
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use crate::{
-    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::{Committed, Cursor},
 };
 
@@ -126,7 +126,7 @@ impl<W: Write + Send> StreamingSink for PipeSink<W> {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None
     }
 

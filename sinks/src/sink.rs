@@ -3,6 +3,8 @@
 
 use std::{io, sync::Arc};
 
+use cofferdam_io::{ReadAt, WriteAt};
+
 use crate::{Checkpoint, CommitError};
 
 /// Takes a stream's bytes as tentative, commits them segment by segment, and publishes the whole.
@@ -14,7 +16,7 @@ use crate::{Checkpoint, CommitError};
 /// ```text
 /// start:       last_commit  resume_at?
 /// ordered:     start  ( begin_segment write_tentative* ( commit_segment | rollback_segment ) )*  end
-/// positioned:  start  ( write_at, on any thread, several segments at once | commit_segment )*    end
+/// positioned:  start  ( write_all_at, on any thread, several segments at once | commit_segment )*    end
 /// end:         publish | discard | Drop alone
 /// ```
 ///
@@ -23,7 +25,7 @@ use crate::{Checkpoint, CommitError};
 /// *Who calls, and from where*
 ///
 /// 1. **One caller.** Methods that take `&mut self` are called by one thread at a time, not always the same.
-///    They may block. [`PositionedWrite::write_at`] is called from any number of threads at once, and
+///    They may block. [`WriteAt::write_all_at`] is called from any number of threads at once, and
 ///    [`SyncTo::make_durable`] by one thread at a time, beside all of the others.
 /// 2. **One mode a stream.** Where [`positioned`](Self::positioned) gives a handle, the engine may take it before
 ///    the first write and write through it alone: then `begin_segment`, `write_tentative` and
@@ -94,9 +96,10 @@ pub trait StreamingSink: Send {
     /// Stored progress is there and cannot be read.
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>>;
 
-    /// What an earlier attempt left, to be read back and proved: see rule 19. A sink whose stored bytes nobody can change
-    /// unseen has no need of it.
-    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
+    /// What an earlier attempt left, to be read back and proved: see rule 19. Its length is that of the bytes that may be there,
+    /// as found when the sink was opened; what was never written among them reads as zeros. A sink whose stored bytes nobody can
+    /// change unseen has no need of it.
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
         None
     }
 
@@ -146,36 +149,12 @@ pub trait StreamingSink: Send {
     /// Something could not be removed.
     fn discard(&mut self) -> io::Result<()>;
 
-    /// A handle to write at offsets from any thread, where the sink can.
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>>;
+    /// A handle to write at offsets from any thread, over disjoint ranges (rules 1 to 3), where the sink can. Its errors are the
+    /// medium's own, or say that the sink has failed, was published, discarded or dropped.
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>>;
 
     /// A handle to make commits durable, where that is a step of its own.
     fn durability(&self) -> Option<Arc<dyn SyncTo>>;
-}
-
-/// Writes at offsets, from any thread, over disjoint ranges (rules 1 to 3).
-pub trait PositionedWrite: Send + Sync {
-    /// Takes `data`, all of it, as the bytes from `at` on.
-    ///
-    /// # Errors
-    /// The medium's own, or the sink has failed, was published, discarded or dropped.
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()>;
-}
-
-/// Reads what an earlier attempt left (rule 19), from any thread.
-#[allow(clippy::len_without_is_empty, reason = "nobody asks whether it is empty")]
-pub trait ReadKept: Send + Sync {
-    /// Bytes that may be there. What was never written among them reads as zeros.
-    ///
-    /// # Errors
-    /// The medium's own.
-    fn len(&self) -> io::Result<u64>;
-
-    /// Reads exactly `buffer.len()` bytes at `at`.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] beyond the end; the medium's own.
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
 }
 
 /// Makes commits survive a crash, while the sink takes further writes and commits (rule 16).
@@ -213,7 +192,7 @@ impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         (**self).last_commit()
     }
-    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
         (**self).resumable()
     }
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -237,7 +216,7 @@ impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
     fn discard(&mut self) -> io::Result<()> {
         (**self).discard()
     }
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         (**self).positioned()
     }
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {

@@ -168,7 +168,7 @@ fn stage(target: &Path, if_exists: IfExists) -> Said {
     let Ok(mut sink) = StagedFile::create(target, &options) else { return Said::Refused };
     let writer = sink.positioned().expect("a file is written at offsets");
     let (first, second) = NEW.split_at(10);
-    if writer.write_at(0, first).and_then(|()| writer.write_at(10, second)).is_err() {
+    if writer.write_all_at(0, first).and_then(|()| writer.write_all_at(10, second)).is_err() {
         return Said::WriteFailed;
     }
     match sink.publish(NEW.len() as u64) {

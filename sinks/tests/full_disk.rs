@@ -73,7 +73,7 @@ fn write_while_full(directory: &Path, len: usize) -> io::Result<()> {
     fill(&filler);
     let writer = sink.positioned().unwrap();
     for at in (0..len).step_by(PIECE_LEN).collect::<Vec<_>>().into_iter().rev() {
-        writer.write_at(at as u64, &vec![0xA5; PIECE_LEN.min(len - at)]).unwrap();
+        writer.write_all_at(at as u64, &vec![0xA5; PIECE_LEN.min(len - at)]).unwrap();
     }
     sink.publish(len as u64).unwrap();
     let published = fs::read(&path)?;

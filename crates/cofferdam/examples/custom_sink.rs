@@ -6,8 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use cofferdam::{
-    BytesSource, Checkpoint, CommitError, Identities, MemorySink, Opener, PositionedWrite, Recipients,
-    Sealer, SinkCapabilities, StreamingSink, SyncTo, Visibility, WrappingKey,
+    BytesSource, Checkpoint, CommitError, Identities, MemorySink, Opener, Recipients, Sealer,
+    SinkCapabilities, StreamingSink, SyncTo, Visibility, WrappingKey, WriteAt,
 };
 
 /// What was published: the stream's segments, oldest first.
@@ -59,7 +59,7 @@ impl StreamingSink for LogSink {
         self.committed.clear();
         Ok(())
     }
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None // bytes come in order, on one thread
     }
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {

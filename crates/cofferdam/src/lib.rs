@@ -91,6 +91,7 @@ mod resource_setters;
 mod sealer;
 mod simple;
 
+pub use cofferdam_io::{ReadAt, WriteAt};
 pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
@@ -107,14 +108,14 @@ pub use sinks::MappedFile;
 pub use sinks::database;
 pub use sinks::{
     ByteCount, Checkpoint, CommitError, Durability, IfExists, MemoryContents, MemorySink, NullSink,
-    OnPartial, PipeSink, PositionedWrite, ReadKept, SinkCapabilities, StageOptions, StagedFile,
-    StreamingSink, SyncTo, TargetError, TargetKind, Visibility, classify,
+    OnPartial, PipeSink, SinkCapabilities, StageOptions, StagedFile, StreamingSink, SyncTo, TargetError,
+    TargetKind, Visibility, classify,
 };
 #[cfg(feature = "ring")]
 pub use sinks::{RingReader, RingSink};
 pub use sources::{
-    Arrival, BytesSource, FileSource, PipeSource, ReadAt, ReaderSource, Source, descriptor_named,
-    open_descriptor, open_path,
+    Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
+    open_path,
 };
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, Inspection, KeyCopySummary, Leftovers,

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cofferdam::{
-    BytesSource, Checkpoint, CommitError, ErrorKind, IfExists, MemorySink, PipeSink, PositionedWrite, Sealer,
-    SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    BytesSource, Checkpoint, CommitError, ErrorKind, IfExists, MemorySink, PipeSink, Sealer,
+    SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
 };
 use hmac::Mac;
 use sha2::Sha256;
@@ -59,7 +59,7 @@ impl StreamingSink for Marks {
     fn discard(&mut self) -> io::Result<()> {
         Ok(())
     }
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None
     }
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use cofferdam::{
     Arrival, BytesSource, CancelToken, Checkpoint, CommitError, Error, ErrorKind, Identities, Observer,
-    Opener, PipeSource, PositionedWrite, Progress, ReadAt, Recipients, Sealer, SinkCapabilities, Source,
-    StageOptions, StagedFile, StreamingSink, SyncTo,
+    Opener, PipeSource, Progress, ReadAt, Recipients, Sealer, SinkCapabilities, Source, StageOptions,
+    StagedFile, StreamingSink, SyncTo, WriteAt,
 };
 
 use streams::{
@@ -148,7 +148,7 @@ impl StreamingSink for WatchedSink {
     fn discard(&mut self) -> io::Result<()> {
         self.inner.discard()
     }
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         let inner = self.inner.positioned()?;
         Some(Arc::new(WatchedWrites { inner, watch: self.watch.clone() }))
     }
@@ -158,14 +158,14 @@ impl StreamingSink for WatchedSink {
 }
 
 struct WatchedWrites {
-    inner: Arc<dyn PositionedWrite>,
+    inner: Arc<dyn WriteAt>,
     watch: Arc<Watch>,
 }
 
-impl PositionedWrite for WatchedWrites {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for WatchedWrites {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.watch.begin();
-        self.inner.write_at(at, data)
+        self.inner.write_all_at(at, data)
     }
 }
 

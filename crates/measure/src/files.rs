@@ -126,7 +126,7 @@ impl Files {
                 .map_err(|error| self.unwritten(io::Error::other(error)))?;
             let writer = sink.positioned().expect("a staged file is written at offsets");
             staged = Some(sink);
-            self.over_blocks(threads, |at, len| writer.write_at(at, self.block(at, len)))
+            self.over_blocks(threads, |at, len| writer.write_all_at(at, self.block(at, len)))
         })?;
         let published = Sample::of(self.len, || match &mut staged {
             Some(sink) => sink.publish(self.len).map_err(|error| self.unwritten(io::Error::other(error))),

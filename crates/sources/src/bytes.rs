@@ -2,7 +2,9 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use crate::{Arrival, ReadAt, Source};
+use cofferdam_io::ReadAt;
+
+use crate::{Arrival, Source};
 
 /// Bytes in memory: a `Vec<u8>`, an `Arc<[u8]>`, a static slice.
 pub struct BytesSource {

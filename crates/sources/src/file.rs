@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use cofferdam_io::{ReadAt, retried};
 use rustix::fs::{Advice, fadvise};
 
-use crate::{Arrival, ReadAt, Source, patience::retried};
+use crate::{Arrival, Source};
 
 /// A regular file or a block device, read in order or at offsets.
 ///

@@ -21,14 +21,14 @@
 mod bytes;
 mod file;
 mod open;
-mod patience;
 mod pipe;
 mod reader;
 mod source;
 
 pub use bytes::BytesSource;
+pub use cofferdam_io::ReadAt;
 pub use file::FileSource;
 pub use open::{descriptor_named, open_descriptor, open_path};
 pub use pipe::PipeSource;
 pub use reader::ReaderSource;
-pub use source::{Arrival, ReadAt, Source};
+pub use source::{Arrival, Source};

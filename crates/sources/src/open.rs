@@ -12,7 +12,9 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::{FileSource, PipeSource, Source, patience::retried};
+use cofferdam_io::retried;
+
+use crate::{FileSource, PipeSource, Source};
 
 /// Opens `path`, following symbolic links: a regular file or a block device as a [`FileSource`], a FIFO or a
 /// character device as a [`PipeSource`].
@@ -33,7 +35,7 @@ fn open_kind(path: &Path) -> io::Result<Box<dyn Source>> {
     refuse_unreadable(std::fs::metadata(path)?.file_type())?;
     // Without O_NONBLOCK, opening a FIFO waits for its writer, where nothing can cancel it.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(retried(|| Ok(open(path, flags, Mode::empty())?))?);
+    let file = File::from(retried(|| open(path, flags, Mode::empty()))?);
     refuse_unreadable(file.metadata()?.file_type())?;
     match lies_still(&file)? {
         true => Ok(Box::new(FileSource::from_file(file)?)),

@@ -14,7 +14,9 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Arrival, ReadAt, Source};
+use cofferdam_io::ReadAt;
+
+use crate::{Arrival, Source};
 
 /// Reads a descriptor to its end, waiting with poll(2), so that an idle writer does not hold the reader.
 ///

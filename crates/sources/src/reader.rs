@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{Arrival, ReadAt, Source, patience::retried};
+use cofferdam_io::{ReadAt, retried};
+
+use crate::{Arrival, Source};
 
 /// Any [`Read`] as a source.
 ///

@@ -3,6 +3,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use cofferdam_io::ReadAt;
+
 /// Bytes to be read once, in order.
 #[allow(clippy::len_without_is_empty, reason = "whether a pipe is empty is known only by reading it")]
 pub trait Source: Send {
@@ -29,27 +31,6 @@ pub enum Arrival {
     End,
     /// The patience ran out and nothing came. The next read may bring something.
     NothingYet,
-}
-
-/// Bytes that lie still and can be read at offsets, from any number of threads at once.
-#[allow(clippy::len_without_is_empty, reason = "the length is an offset bound, not a collection's size")]
-pub trait ReadAt: Send + Sync {
-    /// Fills `buffer` with the bytes from `offset` on.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where the range goes beyond the end, or the medium's own.
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-
-    /// Bytes in all.
-    fn len(&self) -> u64;
-
-    /// Whether the bytes are known to be others than when the source was opened.
-    ///
-    /// # Errors
-    /// The medium cannot be examined.
-    fn changed(&self) -> io::Result<bool> {
-        Ok(false)
-    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sinks::{Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility};
-use sources::ReadAt;
+use cofferdam_io::ReadAt;
+use sinks::{Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt};
 
 /// Compares what it is given with an input.
 pub(crate) struct CompareInput(Arc<Comparison>);
@@ -57,8 +57,8 @@ impl Comparison {
     }
 }
 
-impl PositionedWrite for Comparison {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Comparison {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.compare(at, data)
     }
 }
@@ -99,7 +99,7 @@ impl StreamingSink for CompareInput {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.0.clone())
     }
 
@@ -130,7 +130,7 @@ mod tests {
             let (sink, outcome) = CompareInput::with(place());
             let mut changed = input.clone();
             changed[at] ^= 1;
-            sink.positioned().unwrap().write_at(0, &changed).unwrap();
+            sink.positioned().unwrap().write_all_at(0, &changed).unwrap();
             let found = outcome.difference_before(u64::MAX).unwrap() as usize;
             assert!(found <= at && at < found + PIECE_LEN, "{at}: {found}");
             assert_eq!(outcome.difference_before(found as u64), None);

@@ -9,7 +9,7 @@ use std::{fmt, io};
 
 use rustix::fs::OFlags;
 use sinks::{
-    Checkpoint, CommitError, PositionedWrite, Published, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    Checkpoint, CommitError, Published, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
 };
 
 use crate::envelope::Envelope;
@@ -109,8 +109,8 @@ pub fn changed_since() -> Error {
         .advise("Run the command again with `--force`: that replaces the target, atomically.")
 }
 
-impl PositionedWrite for Target {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Target {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.compare(at, data)
     }
 }
@@ -156,7 +156,7 @@ impl StreamingSink for CompareSink {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.target.clone())
     }
 

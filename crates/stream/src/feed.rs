@@ -13,17 +13,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cofferdam_io::ReadAt;
 use segment_worker::CancelToken;
 use sources::{Arrival, Source};
-
-/// A source's positioned side, as the segment worker's jobs read it.
-pub(crate) struct Place(pub(crate) Arc<dyn sources::ReadAt>);
-
-impl segment_worker::ReadAt for Place {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(offset, buffer)
-    }
-}
 
 /// A source that brings nothing once its stream is cancelled. Whoever gathers many small reads comes back, and looks at
 /// the token, however slowly they trickle in.
@@ -43,7 +35,7 @@ impl<S: Source> Source for CancellableSource<S> {
         self.source.len()
     }
 
-    fn positioned(&self) -> Option<Arc<dyn sources::ReadAt>> {
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
         self.source.positioned()
     }
 

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use cofferdam_io::ReadAt;
 use framing::limits::{DIRECTORY_ENTRY_LEN, FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX};
 use framing::{DirectoryEntry, Footer, IndexEntry, IndexPage, Record, decode_directory, page_len};
 use keys::macs_equal;
-use sources::ReadAt;
 
 use crate::envelope::Envelope;
 use crate::{Error, ErrorKind, memory};

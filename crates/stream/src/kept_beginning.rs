@@ -1,11 +1,11 @@
 //! The beginning of an interrupted stream: compared with the digest of what was written, then taken under the kept key.
 //! It knows no segment, and asks no slot: whoever goes on sealing has the key already.
 
+use cofferdam_io::ReadAt;
 use frame_worker::Backend;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{MetadataHead, Preamble};
 use sha2::{Digest as _, Sha256};
-use sources::ReadAt;
 
 use crate::envelope::Envelope;
 use crate::index::read;

@@ -4,9 +4,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use cofferdam_io::ReadAt;
 use segment_worker::{Committed, ReleasePolicy, Settings, StreamError};
 use sinks::{Checkpoint, Durability};
-use sources::ReadAt;
 
 use crate::compare_input::CompareInput;
 use crate::envelope::Envelope;

@@ -8,8 +8,7 @@ use frame_worker::ChainValue;
 use framing::{IndexEntry, SegmentIndex};
 use segment_worker::{Committed, ReleasePolicy, Settings};
 use sinks::{
-    Checkpoint, CommitError, Durability, NullSink, PositionedWrite, ReadKept, SinkCapabilities,
-    StreamingSink, SyncTo,
+    Checkpoint, CommitError, Durability, NullSink, ReadAt, SinkCapabilities, StreamingSink, SyncTo, WriteAt,
 };
 
 use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
@@ -23,7 +22,7 @@ use crate::{Error, ErrorKind, Warning};
 /// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.
 pub(crate) struct Found {
     checkpoint: Option<(Checkpoint, Committed)>,
-    kept: Option<Arc<dyn ReadKept>>,
+    kept: Option<Arc<dyn ReadAt>>,
 }
 
 impl Found {
@@ -113,10 +112,9 @@ impl Resumed {
 /// Seals the kept segments again, in memory, up to the first that is not what was sealed, and moves `walk` behind the
 /// good ones. It may go further than any mark: what is proved needs none. The last segment is always opened anew, so the
 /// chain that comes out of this always meets a TERMINATOR that is read.
-fn prove(kept: &Arc<dyn ReadKept>, walk: &mut Walk<'_>, means: &RunContext<'_>) -> Result<Committed, Error> {
-    let candidates = Candidates { walk: walk.clone(), len: kept.len().map_err(unreadable)? };
-    let place = Arc::new(KeptPlace(kept.clone()));
-    let feed = ProofFeed::new(place, means.envelope, candidates, means.plan.frames_per_run)?;
+fn prove(kept: &Arc<dyn ReadAt>, walk: &mut Walk<'_>, means: &RunContext<'_>) -> Result<Committed, Error> {
+    let candidates = Candidates { walk: walk.clone(), len: kept.len() };
+    let feed = ProofFeed::new(kept.clone(), means.envelope, candidates, means.plan.frames_per_run)?;
     let proved = match feed {
         Some(feed) => seal_again(feed, means)?,
         None => Committed::at_start(means.envelope.chain),
@@ -193,15 +191,6 @@ fn check_agrees(walk: &Walk<'_>, chain: ChainValue, checkpoint: &Committed) -> R
     Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_STREAM))
 }
 
-/// Kept bytes, as the segment worker's jobs read them.
-struct KeptPlace(Arc<dyn ReadKept>);
-
-impl segment_worker::ReadAt for KeptPlace {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
-    }
-}
-
 fn unreadable(error: io::Error) -> Error {
     Error::io("the progress that the target keeps could not be used", error)
         .advise("Try again, or start over with `--restart`.")
@@ -271,7 +260,7 @@ impl<S: StreamingSink> StreamingSink for SkipCommitted<S> {
         self.sink.discard()
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         if self.passes() { None } else { self.sink.positioned() }
     }
 

@@ -14,7 +14,6 @@ use sinks::{
 use sources::{ReadAt, Source};
 
 use crate::compare_input::CompareInput;
-use crate::feed::kept::KeptSource;
 use crate::file_input::FileInput;
 use crate::index::{Index, Walk};
 use crate::kept_beginning::{Beginning, digest_of};
@@ -187,7 +186,6 @@ impl Sealing<'_> {
             return Err(not_a_sealing());
         }
         let Some(kept) = sink.resumable() else { return Ok(None) };
-        let kept: Arc<dyn ReadAt> = Arc::new(KeptSource::new(kept).map_err(unusable)?);
         let Some(state) = self.place()?.find()? else {
             // A crash before the first byte leaves an empty file, and no state.
             return if kept.len() == 0 { Ok(None) } else { Err(without_state()) };

@@ -1,9 +1,9 @@
 //! The envelope of a stream that lies still: its records, read at their offsets.
 //! It judges none of them; the envelope does.
 
+use cofferdam_io::ReadAt;
 use framing::MetadataHead;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
-use sources::ReadAt;
 
 use crate::envelope::{Access, Envelope, read_preamble};
 use crate::index::read;

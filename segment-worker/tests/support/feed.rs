@@ -6,8 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, Closing, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
-use segment_worker::{Buffers, Feed, Input, IsLast, ReadAt, Run, SegmentPlan, Step, StreamEnd, TrailerOnly};
+use segment_worker::{Buffers, Feed, Input, IsLast, Run, SegmentPlan, Step, StreamEnd, TrailerOnly};
 
 use super::stream::{self, Extent, Stream};
 
@@ -89,6 +90,10 @@ impl ReadAt for Wire {
         let bytes = self.bytes.get(offset as usize..).and_then(|rest| rest.get(..buffer.len()));
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
     }
 }
 

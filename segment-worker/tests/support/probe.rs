@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sinks::{Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility};
+use sinks::{Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt};
 
 /// What a sink is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -174,8 +174,8 @@ impl Shared {
     }
 }
 
-impl PositionedWrite for Shared {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Shared {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.write(at, data)
     }
 }
@@ -244,8 +244,8 @@ impl StreamingSink for Probe {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
-        (self.kind == Kind::Positioned).then(|| self.shared.clone() as Arc<dyn PositionedWrite>)
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
+        (self.kind == Kind::Positioned).then(|| self.shared.clone() as Arc<dyn WriteAt>)
     }
 
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {

@@ -7,7 +7,7 @@ use super::{
     Fresh, Reopen, SinkUnderTest, Violation,
     trial::{Mode, TRIAL_LEN, WRONG, accept, bytes, expect, write_pieces, write_with_hole},
 };
-use crate::{Checkpoint, CommitError, PositionedWrite, ReadKept, StreamingSink, Visibility};
+use crate::{Checkpoint, CommitError, ReadAt, StreamingSink, Visibility, WriteAt};
 
 /// A stream of four segments under one rule, continued by one sink after another over the same target.
 pub(super) struct BrokenOff {
@@ -87,11 +87,11 @@ impl BrokenOff {
     }
 
     /// How many segments stand in the kept bytes as they were written.
-    pub(super) fn proven(&self, kept: &dyn ReadKept) -> usize {
+    pub(super) fn proven(&self, kept: &dyn ReadAt) -> usize {
         let stands = |segment: &usize| {
             let wanted = self.stream.segment(*segment);
             let mut found = vec![0; wanted.len()];
-            kept.read_exact_at(&mut found, end_of(*segment) as u64).is_ok() && found == wanted
+            kept.read_exact_at(end_of(*segment) as u64, &mut found).is_ok() && found == wanted
         };
         (0..SEGMENTS).take_while(stands).count()
     }
@@ -127,7 +127,7 @@ impl BrokenOff {
         let (data, at) = (&self.stream.segment(segment)[..], end_of(segment) as u64);
         let what = format!("segment {segment}");
         match self.writer() {
-            Some(writer) => accept(self.rule, &what, writer.write_at(at, data))?,
+            Some(writer) => accept(self.rule, &what, writer.write_all_at(at, data))?,
             None => {
                 accept(self.rule, &what, self.sink.begin_segment(segment as u64, at))?;
                 accept(self.rule, &what, write_pieces(&mut *self.sink, at, data))?;
@@ -185,7 +185,7 @@ impl BrokenOff {
             Visibility::Visible => self.stream.segment(segment)[..LAST_LEN / 2].to_vec(),
         };
         match self.writer() {
-            Some(writer) => accept(self.rule, "a tentative write", writer.write_at(at as u64, &tail)),
+            Some(writer) => accept(self.rule, "a tentative write", writer.write_all_at(at as u64, &tail)),
             None => {
                 accept(self.rule, "begin", self.sink.begin_segment(segment as u64, at as u64))?;
                 accept(self.rule, "a tentative write", write_pieces(&mut *self.sink, at as u64, &tail))
@@ -194,7 +194,7 @@ impl BrokenOff {
     }
 
     /// Only in positioned mode.
-    fn writer(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn writer(&self) -> Option<Arc<dyn WriteAt>> {
         match self.mode {
             Mode::Ordered => None,
             Mode::Positioned => self.sink.positioned(),

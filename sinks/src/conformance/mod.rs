@@ -286,7 +286,7 @@ pub fn rule_14_a_handle_that_stays_behind_is_dead(fresh: Fresh<'_>) -> Result<()
             End::Drop => trial.drop_sink(),
         }
         let before = (trial.target)();
-        let late = writer.write_at(TRIAL_LEN as u64, &[WRONG; 10]);
+        let late = writer.write_all_at(TRIAL_LEN as u64, &[WRONG; 10]);
         expect(14, late.is_err(), || format!("a write after {end:?} was taken"))?;
         trial.drop_sink();
         expect(14, (trial.target)() == before, || format!("a write after {end:?} changed the target"))?;

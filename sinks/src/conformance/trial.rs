@@ -4,7 +4,7 @@
 use std::{fmt, io, sync::Arc, thread};
 
 use super::{Fresh, SinkUnderTest, Violation};
-use crate::{Checkpoint, CommitError, PositionedWrite, StreamingSink, Visibility};
+use crate::{Checkpoint, CommitError, StreamingSink, Visibility, WriteAt};
 
 /// A stream of one segment, in one of the modes, under one rule.
 pub(super) struct Trial {
@@ -13,7 +13,7 @@ pub(super) struct Trial {
     pub(super) target: Box<dyn Fn() -> Option<Vec<u8>>>,
     before: Option<Vec<u8>>,
     /// Only in positioned mode.
-    pub(super) writer: Option<Arc<dyn PositionedWrite>>,
+    pub(super) writer: Option<Arc<dyn WriteAt>>,
 }
 
 impl Trial {
@@ -125,23 +125,14 @@ pub(super) fn roll_back(
 }
 
 /// All of `data` but a byte in its middle.
-pub(super) fn write_with_hole(
-    rule: u8,
-    writer: &dyn PositionedWrite,
-    at: u64,
-    data: &[u8],
-) -> Result<(), Violation> {
+pub(super) fn write_with_hole(rule: u8, writer: &dyn WriteAt, at: u64, data: &[u8]) -> Result<(), Violation> {
     let hole = data.len() / 2;
-    accept(rule, "a write before a hole", writer.write_at(at, &data[..hole]))?;
-    accept(rule, "a write after a hole", writer.write_at(at + hole as u64 + 1, &data[hole + 1..]))
+    accept(rule, "a write before a hole", writer.write_all_at(at, &data[..hole]))?;
+    accept(rule, "a write after a hole", writer.write_all_at(at + hole as u64 + 1, &data[hole + 1..]))
 }
 
 /// Each thread writes every third piece, the last one first.
-pub(super) fn write_in_disorder(
-    rule: u8,
-    writer: &Arc<dyn PositionedWrite>,
-    stream: &[u8],
-) -> Result<(), Violation> {
+pub(super) fn write_in_disorder(rule: u8, writer: &Arc<dyn WriteAt>, stream: &[u8]) -> Result<(), Violation> {
     let pieces: Vec<_> = stream.chunks(PIECE_LEN).zip((0_u64..).step_by(PIECE_LEN)).collect();
     let done = thread::scope(|scope| {
         let lanes: Vec<_> = (0..WRITERS)
@@ -149,7 +140,7 @@ pub(super) fn write_in_disorder(
                 let pieces = &pieces;
                 scope.spawn(move || {
                     let mut mine = pieces.iter().skip(lane).step_by(WRITERS).rev();
-                    mine.try_for_each(|(piece, at)| writer.write_at(*at, piece))
+                    mine.try_for_each(|(piece, at)| writer.write_all_at(*at, piece))
                 })
             })
             .collect();

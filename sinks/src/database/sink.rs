@@ -11,7 +11,7 @@ use super::{
     target::Tables,
 };
 use crate::{
-    AttemptId, Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    AttemptId, Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::{Committed, Cursor},
 };
 
@@ -154,7 +154,7 @@ impl StreamingSink for DatabaseSink {
         sweep(&mut *connection, tables, options.target.name())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None
     }
 

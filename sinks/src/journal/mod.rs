@@ -12,11 +12,13 @@ pub use attempt_id::AttemptId;
 pub use record::WriterId;
 pub(crate) use record::{Announced, Header, Intent, Records, Slots};
 
+use cofferdam_io::Patience;
+
 use self::record::{HEADER_AT, INTENT_AT, JOURNAL_LEN_MAX, slot_at};
 use crate::{
     Checkpoint,
     seeded::{Bug, retried, unless, when},
-    storage::{Patience, Storage, StorageFile},
+    storage::{Storage, StorageFile},
 };
 
 /// A journal that is written. Nothing here is tried again: the first error ends the attempt.

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 #[cfg(target_os = "linux")]
 pub(crate) use self::region::Region;
 use crate::{
-    Checkpoint, CommitError, IfExists, PositionedWrite, SinkCapabilities, StageOptions, StreamingSink,
-    SyncTo, TargetError, Visibility,
+    Checkpoint, CommitError, IfExists, SinkCapabilities, StageOptions, StreamingSink, SyncTo, TargetError,
+    Visibility, WriteAt,
     cursor::Cursor,
     seeded::{Bug, unless},
     staged::{free_space, notice::is_refusal, target_dir::TargetDir},
@@ -170,7 +170,7 @@ impl StreamingSink for MappedFile {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.cursor.write(at, data.len())?;
-        self.shared.write_at(at, data)
+        self.shared.write_all_at(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
@@ -203,7 +203,7 @@ impl StreamingSink for MappedFile {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.shared.clone())
     }
 
@@ -250,8 +250,8 @@ impl Shared {
     }
 }
 
-impl PositionedWrite for Shared {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Shared {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let mapping = self.claim(at, data.len())?;
         mapping.write_at(data, at).inspect_err(|error| self.writing.lock().written.fail_for(error))
     }

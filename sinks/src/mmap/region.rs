@@ -4,6 +4,7 @@
 
 use std::{fs::File, io, ops::Range};
 
+use cofferdam_io::retried;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use rustix::{
@@ -12,7 +13,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use crate::storage::{Mapping, retried};
+use crate::storage::Mapping;
 
 /// A map of a whole file, written through and never read.
 ///

@@ -63,7 +63,7 @@ fn nothing_has_a_name_before_publish() {
     let directory = scratch();
     let path = directory.path().join("target");
     let mut sink = MappedFile::create(&path, &options(IfExists::Refuse, 5)).unwrap();
-    sink.positioned().unwrap().write_at(0, b"whole").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"whole").unwrap();
     assert!(names(directory.path()).is_empty());
     sink.publish(5).unwrap();
     assert_eq!(names(directory.path()), ["target"]);
@@ -86,7 +86,7 @@ fn a_target_that_appears_meanwhile_is_not_replaced() {
     let directory = scratch();
     let path = directory.path().join("target");
     let mut sink = MappedFile::create(&path, &options(IfExists::Refuse, 3)).unwrap();
-    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
     fs::write(&path, b"appeared").unwrap();
     let Err(CommitError::NotCommitted(error)) = sink.publish(3) else { panic!("replaced") };
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
@@ -106,7 +106,7 @@ fn what_a_crash_left_between_link_and_rename_is_removed_and_a_held_one_is_not() 
     assert!(matches!(&held, Err(TargetError::Held { staging, .. }) if *staging == passing), "{held:?}");
     drop(other);
     let mut sink = MappedFile::create(&path, &options(IfExists::Replace, 3)).unwrap();
-    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
     sink.publish(3).unwrap();
     assert_eq!(names(directory.path()), ["target"]);
     assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -118,7 +118,7 @@ fn what_another_writers_crash_left_while_this_one_wrote_is_in_nobodys_way() {
     let path = directory.path().join("target");
     fs::write(&path, b"old").unwrap();
     let mut sink = MappedFile::create(&path, &options(IfExists::Replace, 3)).unwrap();
-    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
     fs::write(directory.path().join(".target.cofferdam-mapped"), b"whole, and not renamed").unwrap();
     sink.publish(3).unwrap();
     assert_eq!(names(directory.path()), ["target"]);
@@ -132,7 +132,7 @@ fn a_long_name_is_cut_between_its_characters() {
         let path: PathBuf = directory.path().join(&name);
         fs::write(&path, b"old").unwrap();
         let mut sink = MappedFile::create(&path, &options(IfExists::Replace, 3)).unwrap();
-        sink.positioned().unwrap().write_at(0, b"new").unwrap();
+        sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
         sink.publish(3).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         let cut = linked_name(OsStr::new(&name));
@@ -170,8 +170,8 @@ fn a_power_cut_at_any_point_leaves_the_old_target_or_the_new_one() {
         let if_exists = if old.is_some() { IfExists::Replace } else { IfExists::Refuse };
         let mut sink = MappedFile::on(Arc::new(storage), OsStr::new("target"), if_exists, 6_000).unwrap();
         let writer = sink.positioned().unwrap();
-        writer.write_at(2_000, &stream[2_000..]).unwrap();
-        writer.write_at(0, &stream[..2_000]).unwrap();
+        writer.write_all_at(2_000, &stream[2_000..]).unwrap();
+        writer.write_all_at(0, &stream[..2_000]).unwrap();
         sink.publish(5_000).unwrap();
         look();
         // Durable: no power cut takes it back.

@@ -11,7 +11,7 @@ use super::{
     message::{DATA_LEN_MAX, DurabilityStep, Epoch, Reply, Request, RestoreId, Standing},
 };
 use crate::{
-    Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::{Committed, Cursor},
 };
 
@@ -349,7 +349,7 @@ impl StreamingSink for PeerSink {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None
     }
 

@@ -63,7 +63,7 @@ pub(super) fn go_on(sink: &mut StagedFile, first: u8) -> Result<(), CommitError>
     let writer = sink.positioned().unwrap();
     let durable = sink.durability().unwrap();
     for number in first..SEGMENTS {
-        writer.write_at(u64::from(number) * SEGMENT_LEN as u64, &segment(number))?;
+        writer.write_all_at(u64::from(number) * SEGMENT_LEN as u64, &segment(number))?;
         sink.commit_segment(&checkpoint(number))?;
         durable.make_durable(&checkpoint(number))?;
     }
@@ -75,7 +75,7 @@ pub(super) fn interrupted(directory: &Path, segments: u8) {
     let mut sink = fresh(open(directory).unwrap());
     for number in 0..segments {
         let at = u64::from(number) * SEGMENT_LEN as u64;
-        sink.positioned().unwrap().write_at(at, &segment(number)).unwrap();
+        sink.positioned().unwrap().write_all_at(at, &segment(number)).unwrap();
         sink.commit_segment(&checkpoint(number)).unwrap();
         sink.durability().unwrap().make_durable(&checkpoint(number)).unwrap();
     }
@@ -86,7 +86,7 @@ pub(super) fn proved(sink: &StagedFile) -> u8 {
     let kept = sink.resumable().unwrap();
     let mut found = vec![0; SEGMENT_LEN];
     let proved = (0..SEGMENTS).take_while(|number| {
-        let read = kept.read_exact_at(&mut found, u64::from(*number) * SEGMENT_LEN as u64);
+        let read = kept.read_exact_at(u64::from(*number) * SEGMENT_LEN as u64, &mut found);
         read.is_ok() && found == segment(*number)
     });
     u8::try_from(proved.count()).unwrap()

@@ -26,10 +26,14 @@ pub use self::{
     recovery::JournalProblem,
 };
 use self::{
-    locked_file::LockedFile, notice::Notices, progress::Progress, staging::Staging, target_dir::TargetDir,
+    locked_file::LockedFile,
+    notice::Notices,
+    progress::Progress,
+    staging::{Kept, Staging},
+    target_dir::TargetDir,
 };
 use crate::{
-    Checkpoint, CommitError, PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    Checkpoint, CommitError, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::Cursor,
     journal::{Journal, WriterId},
     seeded::{Bug, unless},
@@ -255,8 +259,9 @@ impl StreamingSink for StagedFile {
         Ok(self.found.as_ref().and_then(|found| found.checkpoint.clone()))
     }
 
-    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
-        self.found.as_ref().map(|_| self.staging.clone() as Arc<dyn ReadKept>)
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
+        let found = self.found.as_ref()?;
+        Some(Arc::new(Kept { file: self.staging.file.clone(), len: found.len }))
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -283,7 +288,7 @@ impl StreamingSink for StagedFile {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.cursor.write(at, data.len())?;
-        self.staging.write_at(at, data)
+        self.staging.write_all_at(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
@@ -329,7 +334,7 @@ impl StreamingSink for StagedFile {
         self.close(AtDrop::Remove)
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.staging.clone())
     }
 

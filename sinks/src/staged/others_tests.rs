@@ -41,7 +41,7 @@ fn what_a_failed_publish_keeps_is_its_owners_alone() {
     let mut sink = fresh(StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()).unwrap());
     for number in 0..SEGMENTS {
         let at = u64::from(number) * SEGMENT_LEN as u64;
-        sink.positioned().unwrap().write_at(at, &segment(number)).unwrap();
+        sink.positioned().unwrap().write_all_at(at, &segment(number)).unwrap();
         sink.commit_segment(&checkpoint(number)).unwrap();
     }
     fs::write(directory.path().join("target"), b"appeared").unwrap();
@@ -246,7 +246,7 @@ fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found
     let options = StageOptions { if_exists: IfExists::Replace, ..StageOptions::default() };
     // Without a journal there is nothing to be removed that could tell, and what replaces a file has its mode before.
     let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
-    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
     faulty.shut_down_after_rename();
     assert!(matches!(sink.publish(3), Err(CommitError::Unknown(_))));
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"new");
@@ -331,7 +331,7 @@ fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_bu
     sink.on_notice(move |notice| telling.lock().push(notice));
     assert_eq!(*told.lock(), [TargetNotice::OwnersNotKept]);
     assert_eq!(names(directory.path()), [STAGING]);
-    sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
+    sink.positioned().unwrap().write_all_at(0, &segment(0)).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
     assert!(names(directory.path()).is_empty(), "{:?}", names(directory.path()));
@@ -342,7 +342,7 @@ fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_bu
 }
 
 fn go_on_unkept(mut sink: StagedFile) {
-    sink.positioned().unwrap().write_at(0, &stream()).unwrap();
+    sink.positioned().unwrap().write_all_at(0, &stream()).unwrap();
     sink.publish(stream().len() as u64).unwrap();
 }
 
@@ -354,7 +354,7 @@ fn another_file_that_comes_to_the_targets_name_with_the_rename_is_not_taken_for_
         StagedFile::open_in(faulty.clone(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
             .unwrap(),
     );
-    sink.positioned().unwrap().write_at(0, &stream()).unwrap();
+    sink.positioned().unwrap().write_all_at(0, &stream()).unwrap();
     let folder = directory.path().to_path_buf();
     faulty.before_rename(move || {
         fs::write(folder.join("theirs"), b"another's").unwrap();
@@ -374,7 +374,7 @@ fn a_directory_that_is_moved_while_it_is_written_to_is_told_with_where_the_targe
         let (here, there) = (outer.path().join("here"), outer.path().join("there"));
         fs::create_dir(&here).unwrap();
         let mut sink = fresh(open(&here).unwrap());
-        sink.positioned().unwrap().write_at(0, &stream()).unwrap();
+        sink.positioned().unwrap().write_all_at(0, &stream()).unwrap();
         fs::rename(&here, &there).unwrap();
         if is_replaced {
             fs::create_dir(&here).unwrap();

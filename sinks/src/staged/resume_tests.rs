@@ -45,7 +45,7 @@ fn a_drop_keeps_what_was_committed_and_the_next_attempt_goes_on_behind_it() {
 fn a_commit_that_was_not_made_durable_is_kept_without_a_mark() {
     let directory = tempfile::tempdir().unwrap();
     let mut sink = fresh(open(directory.path()).unwrap());
-    sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
+    sink.positioned().unwrap().write_all_at(0, &segment(0)).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
     let mut sink = resumable(open(directory.path()).unwrap());
@@ -127,7 +127,7 @@ fn a_sink_without_a_journal_takes_the_place_of_an_attempt_with_one() {
     let target = directory.path().join("target");
     let mut sink = StagedFile::create(&target, &StageOptions::default()).unwrap();
     assert_eq!(names(directory.path()), [STAGING]);
-    sink.positioned().unwrap().write_at(0, b"new").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
     sink.publish(3).unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"new");
     assert_eq!(names(directory.path()), ["target"]);
@@ -152,7 +152,7 @@ fn started_over_what_is_right_already_is_not_written_again() {
     let mut written = Vec::new();
     for number in 0..SEGMENTS {
         let before = faulty.written();
-        writer.write_at(u64::from(number) * SEGMENT_LEN as u64, &segment(number)).unwrap();
+        writer.write_all_at(u64::from(number) * SEGMENT_LEN as u64, &segment(number)).unwrap();
         sink.commit_segment(&checkpoint(number)).unwrap();
         written.push(faulty.written() - before);
     }
@@ -189,7 +189,7 @@ fn started_over_the_mark_is_gone_before_anything_is_written_and_what_is_kept_is_
         assert_eq!(sink.last_commit().unwrap(), None);
         assert_eq!(proved(&sink), segments);
         sink.resume_at(0, 0).unwrap();
-        sink.positioned().unwrap().write_at(0, &segment(0)).unwrap();
+        sink.positioned().unwrap().write_all_at(0, &segment(0)).unwrap();
         sink.commit_segment(&checkpoint(0)).unwrap();
         sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
         drop(sink);
@@ -441,13 +441,13 @@ fn a_failed_sync_is_final() {
     let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
     let (writer, durable) = (sink.positioned().unwrap(), sink.durability().unwrap());
-    writer.write_at(0, &segment(0)).unwrap();
+    writer.write_all_at(0, &segment(0)).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
     faulty.fail_calls(faulty.calls()..faulty.calls() + 1);
     durable.make_durable(&checkpoint(0)).unwrap_err();
     let before = faulty.calls();
     durable.make_durable(&checkpoint(0)).unwrap_err();
-    writer.write_at(SEGMENT_LEN as u64, &segment(1)).unwrap_err();
+    writer.write_all_at(SEGMENT_LEN as u64, &segment(1)).unwrap_err();
     assert!(matches!(sink.publish(SEGMENT_LEN as u64), Err(CommitError::NotCommitted(_))));
     drop(sink);
     assert_eq!(faulty.calls(), before, "the medium was asked again");
@@ -489,7 +489,7 @@ fn both_names_on_the_published_file_become_one() {
         let options = StageOptions::default();
         fresh(StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap())
     };
-    sink.positioned().unwrap().write_at(0, b"whole").unwrap();
+    sink.positioned().unwrap().write_all_at(0, b"whole").unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
     assert!(sink.finish(5).unwrap().is_some());
     drop(sink);

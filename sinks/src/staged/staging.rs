@@ -6,9 +6,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use cofferdam_io::{ReadAt, WriteAt};
 use parking_lot::Mutex;
 
-use crate::{PositionedWrite, ReadKept, storage::StorageFile, written::WrittenRanges};
+use crate::{storage::StorageFile, written::WrittenRanges};
 
 /// What writers on other threads share with the sink.
 pub(super) struct Staging {
@@ -81,20 +82,27 @@ impl Staging {
     }
 }
 
-impl PositionedWrite for Staging {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Staging {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.written.lock().claim(at, data.len())?;
         self.write(at, data).inspect_err(|error| self.written.lock().fail_for(error))
     }
 }
 
-impl ReadKept for Staging {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
+/// What was found in the file.
+pub(super) struct Kept {
+    pub(super) file: Arc<dyn StorageFile>,
+    /// How long it was then.
+    pub(super) len: u64,
+}
+
+impl ReadAt for Kept {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
     }
 
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, at)
+    fn len(&self) -> u64 {
+        self.len
     }
 }
 

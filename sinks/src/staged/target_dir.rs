@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use cofferdam_io::retried;
 use rustix::{
     fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatvfs, openat, statat},
     io::Errno,
@@ -20,7 +21,7 @@ use rustix::{
 use super::{IfExists, misplaced::Misplaced, names::NAME_LEN_MAX};
 use crate::{
     CommitError, TargetError, TargetKind, classify,
-    storage::{Disk, FileId, FileStamp, Ownership, Storage, StorageFile, may_be_replaced, retried},
+    storage::{Disk, FileId, FileStamp, Ownership, Storage, StorageFile, may_be_replaced},
 };
 
 /// A directory behind the seam, and a name in it. Where it is a real one, what would fail at the end can be seen here at

@@ -46,7 +46,7 @@ impl Scratch {
 }
 
 fn fill(sink: &StagedFile, bytes: &[u8]) {
-    sink.positioned().unwrap().write_at(0, bytes).unwrap();
+    sink.positioned().unwrap().write_all_at(0, bytes).unwrap();
 }
 
 fn restore(path: &Path, options: &StageOptions, bytes: &[u8]) {
@@ -128,10 +128,10 @@ fn dropped_or_discarded_it_leaves_the_old_target_and_no_staging_file() {
     assert_eq!(scratch.names(), ["target"]);
     let mut sink = StagedFile::create(&path, &REPLACE).unwrap();
     let writer = sink.positioned().unwrap();
-    writer.write_at(0, b"half of the n").unwrap();
+    writer.write_all_at(0, b"half of the n").unwrap();
     sink.discard().unwrap();
     assert_eq!(scratch.names(), ["target"]);
-    assert!(writer.write_at(13, b"ew").is_err());
+    assert!(writer.write_all_at(13, b"ew").is_err());
     assert!(sink.publish(13).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"old");
 }
@@ -437,7 +437,7 @@ fn race_once(attempt: Attempt, path: &Path, holders: &AtomicUsize, writer: u8) -
     };
     // SeqCst: the two adds of two holders must be seen in one order by both.
     let others = holders.fetch_add(1, Ordering::SeqCst);
-    let written = sink.positioned().unwrap().write_at(0, &[writer; 4_096]);
+    let written = sink.positioned().unwrap().write_all_at(0, &[writer; 4_096]);
     holders.fetch_sub(1, Ordering::SeqCst);
     let published = sink.publish(4_096);
     let found = fs::read(path).unwrap_or_default();
@@ -455,9 +455,9 @@ fn the_first_failed_write_is_final() {
     let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &REFUSE).unwrap();
     fill(&sink, b"good");
     faulty.fail_calls(faulty.calls()..faulty.calls() + 1);
-    let first = sink.positioned().unwrap().write_at(4, b"more").unwrap_err();
+    let first = sink.positioned().unwrap().write_all_at(4, b"more").unwrap_err();
     // The medium works again, and is not asked again. Whoever comes later hears of the first failure.
-    let later = sink.positioned().unwrap().write_at(8, b"more").unwrap_err();
+    let later = sink.positioned().unwrap().write_all_at(8, b"more").unwrap_err();
     assert!(later.kind() == first.kind() && later.to_string().contains(&first.to_string()), "{later}");
     let commit = sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap_err();
     assert!(commit.to_string().contains(&first.to_string()), "{commit}");
@@ -472,9 +472,9 @@ fn a_handle_that_outlives_the_publish_cannot_change_the_target() {
     let path = scratch.at("target");
     let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
     let writer = sink.positioned().unwrap();
-    writer.write_at(0, b"good").unwrap();
+    writer.write_all_at(0, b"good").unwrap();
     sink.publish(4).unwrap();
-    assert!(writer.write_at(4, b"more").is_err());
+    assert!(writer.write_all_at(4, b"more").is_err());
     assert_eq!(fs::read(&path).unwrap(), b"good");
 }
 

@@ -16,7 +16,7 @@ fn piece() -> Vec<u8> {
 }
 
 fn write_and_commit(sink: &mut StagedFile, at: u64) {
-    sink.positioned().unwrap().write_at(at, &piece()).unwrap();
+    sink.positioned().unwrap().write_all_at(at, &piece()).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
 }
 

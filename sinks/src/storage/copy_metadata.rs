@@ -8,12 +8,13 @@ use std::{
     os::fd::OwnedFd,
 };
 
+use cofferdam_io::retried;
 use rustix::{
     fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, openat, statat},
     io::Errno,
 };
 
-use super::{CopiedMetadata, retried};
+use super::CopiedMetadata;
 use crate::IfExists;
 
 /// Makes `staging` look like the file at `target` that it is about to replace, or says how a new one looks.

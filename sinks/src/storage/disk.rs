@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use cofferdam_io::retried;
 use rustix::{
     fs::{
         AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod,
@@ -24,7 +25,7 @@ use rustix::{
 
 use super::{
     CopiedMetadata, FileId, FileStamp, FileTime, Lock, Mapping, Ownership, Storage, StorageFile,
-    copy_metadata, retried, stamp,
+    copy_metadata, stamp,
 };
 use crate::IfExists;
 

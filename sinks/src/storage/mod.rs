@@ -12,7 +12,6 @@
 
 mod copy_metadata;
 mod disk;
-mod patience;
 mod stamp;
 mod writeback;
 
@@ -20,8 +19,9 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 
 pub(crate) use copy_metadata::may_be_replaced;
 pub use disk::Disk;
-pub(crate) use patience::{Patience, retried};
 pub(crate) use writeback::Writeback;
+
+use cofferdam_io::Patience;
 
 use crate::IfExists;
 

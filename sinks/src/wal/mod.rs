@@ -81,7 +81,7 @@ use self::{
     recovery::Scan,
 };
 use crate::{
-    AttemptId, Checkpoint, CommitError, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    AttemptId, Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::{Committed, Cursor},
     storage::{Disk, Storage, Writeback},
 };
@@ -320,7 +320,7 @@ impl StreamingSink for WalSink {
         if closed == State::Closed { Ok(()) } else { self.shared.log.remove() }
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None
     }
 

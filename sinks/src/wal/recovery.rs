@@ -1,6 +1,8 @@
 //! What is to be believed of a log that is found: two decision tables, and the scan that asks them.
 //! Changes nothing: it reads, and says.
 
+use cofferdam_io::Patience;
+
 use super::{
     CommitPoint, Lsn, WalError,
     layout::{
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     AttemptId,
     seeded::{Bug, planted},
-    storage::{Patience, StorageFile},
+    storage::StorageFile,
 };
 
 /// What comes of opening a log: see [`decide`].

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use cofferdam_io::{Patience, retried};
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fstat, openat},
     io::Errno,
@@ -20,7 +21,7 @@ use rustix::{
 use super::path_to;
 use crate::{
     seeded::{Bug, unless},
-    storage::{Patience, Storage, StorageFile, Writeback, retried},
+    storage::{Storage, StorageFile, Writeback},
 };
 
 /// Takes a stream that has been decided: all of it is in the log, and a replay that breaks off is begun again from the

@@ -45,7 +45,7 @@ impl Trial for MappedRestore {
             (0..self.stream.segments()).flat_map(|index| self.stream.pieces(index, self.piece_len)).collect();
         pieces.reverse();
         for (at, piece) in pieces {
-            writer.write_at(at, piece)?;
+            writer.write_all_at(at, piece)?;
         }
         for count in 1..=self.stream.segments() {
             sink.commit_segment(&self.stream.checkpoint(count))?;

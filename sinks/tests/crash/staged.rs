@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use sinks::{
-    AttemptId, IfExists, Opened, ReadKept, StageOptions, StagedFile, StreamingSink, TargetError,
+    AttemptId, IfExists, Opened, ReadAt, StageOptions, StagedFile, StreamingSink, TargetError,
     simulation::{Done, Failure, Promises, SimulatedDisk, Trial},
     storage::Storage,
 };
@@ -87,15 +87,15 @@ impl StagedRestore {
     }
 
     /// Segments whose bytes are right, from the first on. The library seals them again; here they are known.
-    fn proved(&self, kept: &dyn ReadKept) -> Result<usize, Failure> {
-        let len = kept.len()?;
+    fn proved(&self, kept: &dyn ReadAt) -> Result<usize, Failure> {
+        let len = kept.len();
         for index in 0..self.stream.segments() {
             let range = self.stream.segment(index);
             let mut found = vec![0; range.len()];
             if len < range.end as u64 {
                 return Ok(index);
             }
-            kept.read_exact_at(&mut found, range.start as u64)?;
+            kept.read_exact_at(range.start as u64, &mut found)?;
             if found != self.stream.bytes[range] {
                 return Ok(index);
             }
@@ -119,7 +119,7 @@ impl StagedRestore {
                     let ahead = (index + 2).min(segments);
                     for index in (written..ahead).rev() {
                         for (at, piece) in self.stream.pieces(index, self.piece_len) {
-                            writer.write_at(at, piece)?;
+                            writer.write_all_at(at, piece)?;
                         }
                     }
                     written = ahead;

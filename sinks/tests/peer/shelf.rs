@@ -7,9 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sinks::{
-    Checkpoint, CommitError, PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility,
-};
+use sinks::{Checkpoint, CommitError, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt};
 
 /// What stands on the medium.
 #[derive(Default)]
@@ -84,7 +82,7 @@ impl StreamingSink for ShelfSink {
         Ok(self.shelf.lock().durable.as_ref().map(|(_, checkpoint)| checkpoint.clone()))
     }
 
-    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
         None
     }
 
@@ -161,7 +159,7 @@ impl StreamingSink for ShelfSink {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         None
     }
 

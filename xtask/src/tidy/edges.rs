@@ -5,12 +5,17 @@
 pub(super) type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 pub(super) const EDGES: &[Row] = &[
+    ("io", &[], &[CIPHERS, "rayon", "tempfile", "age", "clap"]),
     ("framing", &[], ANY),
     ("frame-worker", &["framing"], &["rustix", "tempfile", "age", "clap"]),
-    ("segment-worker", &["frame-worker", "sinks"], &[CIPHERS, "rayon", "rustix", "tempfile", "age", "clap"]),
-    ("sinks", &[], &[CIPHERS, "rayon", "age", "clap"]),
+    (
+        "segment-worker",
+        &["io", "frame-worker", "sinks"],
+        &[CIPHERS, "rayon", "rustix", "tempfile", "age", "clap"],
+    ),
+    ("sinks", &["io"], &[CIPHERS, "rayon", "age", "clap"]),
     ("keys", &[], &["rayon", "clap"]),
-    ("sources", &[], &[CIPHERS, "rayon", "age", "clap"]),
+    ("sources", &["io"], &[CIPHERS, "rayon", "age", "clap"]),
     ("stream", PARTS, &[CIPHERS, "rayon", "age", "clap"]),
     ("cofferdam", ENGINE, &["clap"]),
     ("harness", &[], ANY),
@@ -21,8 +26,9 @@ pub(super) const EDGES: &[Row] = &[
     ("xtask", ANY, &[]),
 ];
 
-const PARTS: &[&str] = &["framing", "frame-worker", "segment-worker", "sinks", "keys", "sources"];
-const ENGINE: &[&str] = &["framing", "frame-worker", "segment-worker", "sinks", "keys", "sources", "stream"];
+const PARTS: &[&str] = &["io", "framing", "frame-worker", "segment-worker", "sinks", "keys", "sources"];
+const ENGINE: &[&str] =
+    &["io", "framing", "frame-worker", "segment-worker", "sinks", "keys", "sources", "stream"];
 
 /// Each crate there is.
 pub(super) const ANY: &[&str] = &["*"];

@@ -6,46 +6,21 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{CLOSING_LEN, SEGMENT_HEADER_LEN};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use segment_worker::{Buffers, Committed, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
-use sinks::ReadKept;
-use sources::ReadAt;
 
-use super::Place;
 use super::seekable::Cut;
 use crate::Error;
 use crate::envelope::Envelope;
 use crate::index::{read, read_array};
 use crate::trailer::IndexBuilder;
 
-/// Bytes that a sink has kept, as a source that lies still.
-pub(crate) struct KeptSource {
-    kept: Arc<dyn ReadKept>,
-    len: u64,
-}
-
-impl KeptSource {
-    pub(crate) fn new(kept: Arc<dyn ReadKept>) -> io::Result<KeptSource> {
-        Ok(KeptSource { len: kept.len()?, kept })
-    }
-}
-
-impl ReadAt for KeptSource {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.kept.read_exact_at(buffer, offset)
-    }
-
-    fn len(&self) -> u64 {
-        self.len
-    }
-}
-
 /// A sealed stream that may end anywhere. All segments are full but the last, whose place follows from the input's length.
 pub(crate) struct KeptFeed<'a> {
     source: Arc<dyn ReadAt>,
-    place: Arc<dyn segment_worker::ReadAt>,
     envelope: &'a Envelope,
     geometry: StreamGeometry,
     input_len: u64,
@@ -82,7 +57,6 @@ impl<'a> KeptFeed<'a> {
         mend: Mend<'a>,
     ) -> KeptFeed<'a> {
         KeptFeed {
-            place: Arc::new(Place(source.clone())),
             source,
             envelope,
             geometry: StreamGeometry::new(envelope.shape(), envelope.metadata_len),
@@ -175,7 +149,7 @@ impl<'a> KeptFeed<'a> {
         Run {
             first: FrameIndex(segment.frames_done),
             count: cut.frames,
-            input: Input::Place(self.place.clone()),
+            input: Input::Place(self.source.clone()),
             input_offset: frames_begin + u64::from(segment.frames_done) * shape.frame_wire_len(),
             input_len: FrameWorker::run_wire_len(shape, cut.plaintext_len),
             output_len: cut.plaintext_len,

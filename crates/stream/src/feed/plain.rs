@@ -4,15 +4,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use keys::KeySchedule;
 use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 use sinks::seeded::{Bug, planted};
-use sources::{ReadAt, Source};
+use sources::Source;
 
-use super::Place;
 use super::ahead::{Filled, ReadAhead};
 use crate::envelope::Envelope;
 use crate::trailer::IndexBuilder;
@@ -35,7 +35,7 @@ pub(crate) struct PlainFeed<'a> {
 /// Where plaintext comes from.
 pub(crate) enum PlainInput {
     /// It lies still: jobs read it themselves. It is asked once how long it is, so that all who reckon with that agree.
-    Seekable { source: Arc<dyn ReadAt>, place: Arc<dyn segment_worker::ReadAt>, len: u64 },
+    Seekable { source: Arc<dyn ReadAt>, len: u64 },
     /// It comes when it comes.
     Piped(ReadAhead),
 }
@@ -50,9 +50,7 @@ impl PlainInput {
     /// All of `source`.
     pub(crate) fn new(source: Box<dyn Source>) -> PlainInput {
         match source.positioned() {
-            Some(source) => {
-                PlainInput::Seekable { len: source.len(), place: Arc::new(Place(source.clone())), source }
-            }
+            Some(source) => PlainInput::Seekable { len: source.len(), source },
             None => PlainInput::Piped(ReadAhead::new(source)),
         }
     }
@@ -148,9 +146,9 @@ impl<'a> PlainFeed<'a> {
         let room = run_len.min(shape.segment_len() - segment.plaintext_len);
         let offset = segment.plaintext_offset + segment.plaintext_len;
         let (len, input) = match &mut self.input {
-            PlainInput::Seekable { place, len, .. } => {
+            PlainInput::Seekable { source, len } => {
                 let left = len.checked_sub(offset).ok_or_else(Error::input_changed)?;
-                (left, Some(Input::Place(place.clone())))
+                (left, Some(Input::Place(source.clone())))
             }
             PlainInput::Piped(ahead) => {
                 let want = if room == 0 { run_len } else { room };

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
 use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
@@ -20,7 +21,7 @@ pub(crate) trait Entries {
 
 /// Seals the plaintext at `place` again, segment by segment.
 pub(crate) struct ProofFeed<'a, I> {
-    place: Arc<dyn segment_worker::ReadAt>,
+    place: Arc<dyn ReadAt>,
     envelope: &'a Envelope,
     entries: I,
     frames_per_run: u32,
@@ -48,7 +49,7 @@ struct OpenSegment {
 impl<'a, I: Entries> ProofFeed<'a, I> {
     /// The segments of `entries`, one at least, whose plaintext lies at `place` at its own offsets.
     pub(crate) fn new(
-        place: Arc<dyn segment_worker::ReadAt>,
+        place: Arc<dyn ReadAt>,
         envelope: &'a Envelope,
         mut entries: I,
         frames_per_run: u32,

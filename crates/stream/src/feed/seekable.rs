@@ -8,7 +8,6 @@ use framing::limits::{CLOSING_LEN, SEGMENT_HEADER_LEN};
 use framing::{IndexEntry, SegmentHeader, SegmentIndex};
 use segment_worker::{Buffers, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 
-use super::Place;
 use super::sequential::check_expected;
 use crate::Error;
 use crate::envelope::Envelope;
@@ -17,7 +16,6 @@ use crate::index::{Walk, read_array};
 /// A sealed stream whose records lie still.
 pub(crate) struct SeekableFeed<'a> {
     walk: Walk<'a>,
-    place: Arc<dyn segment_worker::ReadAt>,
     frames_per_run: u32,
     expected: Option<ChainValue>,
     segment: Option<OpenSegment>,
@@ -38,14 +36,7 @@ impl<'a> SeekableFeed<'a> {
         frames_per_run: u32,
         expected: Option<ChainValue>,
     ) -> SeekableFeed<'a> {
-        SeekableFeed {
-            place: Arc::new(Place(walk.source.clone())),
-            walk,
-            frames_per_run,
-            expected,
-            segment: None,
-            chain,
-        }
+        SeekableFeed { walk, frames_per_run, expected, segment: None, chain }
     }
 
     fn envelope(&self) -> &'a Envelope {
@@ -82,7 +73,7 @@ impl<'a> SeekableFeed<'a> {
         Run {
             first: FrameIndex(segment.frames_done),
             count: cut.frames,
-            input: Input::Place(self.place.clone()),
+            input: Input::Place(self.walk.source.clone()),
             input_offset: self.walk.position(frames_begin + first * shape.frame_wire_len()),
             input_len: FrameWorker::run_wire_len(shape, cut.plaintext_len),
             output_len: if self.envelope().schedule.is_some() { cut.plaintext_len } else { 0 },

@@ -6,7 +6,7 @@ use std::{io, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    Checkpoint, CommitError, PositionedWrite, ReadKept, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    Checkpoint, CommitError, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     conformance::{SinkUnderTest, trial::checkpoint},
 };
 
@@ -129,8 +129,8 @@ impl Inner {
     }
 }
 
-impl PositionedWrite for Inner {
-    fn write_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+impl WriteAt for Inner {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         if *self.closed.lock() && !self.has(Defect::HandleLivesOn) {
             return Err(io::Error::other("closed"));
         }
@@ -164,14 +164,14 @@ impl SyncTo for Inner {
     }
 }
 
-impl ReadKept for Inner {
-    fn len(&self) -> io::Result<u64> {
+impl ReadAt for Inner {
+    fn len(&self) -> u64 {
         let len = self.medium.staged.lock().len();
-        Ok(if self.has(Defect::KeptIsShort) { len.min(1) } else { len } as u64)
+        (if self.has(Defect::KeptIsShort) { len.min(1) } else { len }) as u64
     }
 
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        let (staged, at) = (self.medium.staged.lock(), usize::try_from(at).unwrap());
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let (staged, at) = (self.medium.staged.lock(), usize::try_from(offset).unwrap());
         if at + buffer.len() > staged.len() && !self.has(Defect::KeptHasNoEnd) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -198,8 +198,8 @@ impl StreamingSink for Model {
         Ok(if self.has(Defect::InventsACommit) { Some(checkpoint()) } else { last })
     }
 
-    fn resumable(&self) -> Option<Arc<dyn ReadKept>> {
-        (self.offer == Offer::Kept).then(|| self.inner.clone() as Arc<dyn ReadKept>)
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
+        (self.offer == Offer::Kept).then(|| self.inner.clone() as Arc<dyn ReadAt>)
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -230,7 +230,7 @@ impl StreamingSink for Model {
     }
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write_at(at, data)
+        self.inner.write_all_at(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
@@ -309,7 +309,7 @@ impl StreamingSink for Model {
         Ok(())
     }
 
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         Some(self.inner.clone())
     }
 

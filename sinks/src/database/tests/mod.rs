@@ -27,8 +27,8 @@ use super::{
     *,
 };
 use crate::{
-    AttemptId, Checkpoint, CommitError, IfExists, PositionedWrite, SinkCapabilities, StreamingSink, SyncTo,
-    Visibility,
+    AttemptId, Checkpoint, CommitError, IfExists, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    WriteAt,
     conformance::{SinkUnderTest, check_all},
 };
 
@@ -387,7 +387,7 @@ impl StreamingSink for AsThoughPrivate {
     fn discard(&mut self) -> io::Result<()> {
         self.0.discard()
     }
-    fn positioned(&self) -> Option<Arc<dyn PositionedWrite>> {
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         self.0.positioned()
     }
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {

@@ -1,0 +1,36 @@
+//! The two traits: what can be read at offsets, and what can be written at offsets.
+//! Knows nothing of what the bytes are for.
+
+use std::io;
+
+/// Bytes that lie still and can be read at offsets, from any number of threads at once: a file, memory, what an earlier attempt
+/// left in a sink.
+#[allow(clippy::len_without_is_empty, reason = "the length is an offset bound, not a collection's size")]
+pub trait ReadAt: Send + Sync {
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the range goes beyond the end, or the medium's own.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Bytes in all, as they were when the medium was opened. Offsets are computed from it, so it never changes and cannot
+    /// fail: whoever opens a medium asks for its length there, where an error has somebody to go to.
+    fn len(&self) -> u64;
+
+    /// Whether the bytes are known to be others than when the medium was opened.
+    ///
+    /// # Errors
+    /// The medium cannot be examined.
+    fn changed(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Takes bytes at offsets, from any number of threads at once, over disjoint ranges.
+pub trait WriteAt: Send + Sync {
+    /// Takes `data`, all of it, as the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// The medium's own.
+    fn write_all_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+}
