@@ -14,10 +14,12 @@ use cofferdam::{
 };
 use cofferdam_bench::{Scale, Timed, bytes, directory, is_wanted, opener, sealer, speeds, times};
 use harness::{Effort, WarmUp, ratio, timed};
-use sinks::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
-use sinks::peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
-use sinks::wal::{self, AtPublish, FileTarget, WalSink};
-use sinks::{AttemptId, MappedFile, Opened, RingSink};
+use contract::AttemptId;
+use database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
+use local::{Opened, RingSink};
+use mmap::MappedFile;
+use peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
+use wal::{self, AtPublish, FileTarget, WalSink};
 
 fn main() {
     let scale = Scale::from_arguments();

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use contract::{Checkpoint, StreamingSink, WriteAt};
 use frame_worker::SegmentIndex;
-use sinks::{Checkpoint, StreamingSink, WriteAt};
 
 use crate::CancelToken;
 use crate::durability::{SyncFailed, SyncThread};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use contract::{Checkpoint, Durability, SyncTo};
 use frame_worker::SegmentIndex;
-use sinks::{Checkpoint, Durability, SyncTo};
 
 use crate::CancelToken;
 use crate::error::StreamError;

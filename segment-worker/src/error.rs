@@ -3,8 +3,8 @@
 
 use std::{fmt, io};
 
+use contract::CommitError;
 use frame_worker::{FrameError, FrameIndex, SegmentIndex};
-use sinks::CommitError;
 
 use crate::NoMemory;
 

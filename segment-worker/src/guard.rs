@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use sinks::{CommitError, SinkCapabilities, StreamingSink, SyncTo, WriteAt};
+use contract::{CommitError, SinkCapabilities, StreamingSink, SyncTo, WriteAt};
 
 use crate::proof::{Complete, Verified};
 
@@ -101,7 +101,7 @@ impl<S: StreamingSink> Drop for Guard<S> {
 mod tests {
     use std::sync::Mutex;
 
-    use sinks::{Checkpoint, Visibility};
+    use contract::{Checkpoint, Visibility};
 
     use super::*;
 

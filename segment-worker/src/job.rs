@@ -5,8 +5,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use contract::WriteAt;
 use frame_worker::{FrameError, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
-use sinks::WriteAt;
 
 use crate::error::StreamError;
 use crate::feed::{Input, Run};

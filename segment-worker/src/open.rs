@@ -1,8 +1,8 @@
 //! Opening a stream: from a feed of sealed runs to a sink that is published or untouched.
 //! It spends proofs and makes none: the sequencer's digest check and the comparison with the trailer do.
 
+use contract::StreamingSink;
 use frame_worker::{ChainValue, Closing};
-use sinks::StreamingSink;
 
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Feed, Step, StreamEnd};

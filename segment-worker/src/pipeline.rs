@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sinks::{StreamingSink, Visibility};
+use contract::{StreamingSink, Visibility};
 
 use crate::driver::SinkDriver;
 use crate::durability::SyncThread;

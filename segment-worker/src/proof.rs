@@ -1,7 +1,7 @@
 //! What has been proved of a stream, as values that only this crate can make: when opening, its checks alone.
 //! They carry no bytes of it.
 
-use sinks::Checkpoint;
+use contract::Checkpoint;
 
 /// A segment is complete, in order, and next in its chain. Spent by the sink's commit.
 ///

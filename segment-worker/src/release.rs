@@ -1,7 +1,7 @@
 //! When plaintext leaves for the sink.
 //! It knows no sink but by what others can see of it.
 
-use sinks::Visibility;
+use contract::Visibility;
 
 /// When a segment's plaintext may go to the sink: memory against caution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

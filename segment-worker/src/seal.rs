@@ -1,8 +1,8 @@
 //! Sealing a stream: from a feed of plaintext runs to a sink that holds the sealed whole, or nothing.
 //! It makes digests and chain; what the closing frames look like on the wire is the feed's.
 
+use contract::StreamingSink;
 use frame_worker::{ChainValue, ClosingFields};
-use sinks::StreamingSink;
 
 use crate::error::StreamError;
 use crate::feed::{IsLast, SealFeed, Step, TrailerOnly};

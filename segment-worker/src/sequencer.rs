@@ -1,11 +1,11 @@
 //! The sequencer of one segment: runs in any order in, index order out, and a proof at the end.
 //! It never sees ciphertext and knows no thread: made-up frames test it.
 
+use contract::Checkpoint;
+use contract::seeded::{Bug, planted};
 use frame_worker::{
     ChainValue, Closing, FrameIndex, OpenedFrame, SegmentDigest, SegmentIndex, digests_equal,
 };
-use sinks::Checkpoint;
-use sinks::seeded::{Bug, planted};
 
 use crate::error::SegmentFault;
 use crate::proof::Verified;

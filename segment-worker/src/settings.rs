@@ -1,8 +1,8 @@
 //! How a stream is to be run, and how far it has come: what callers say and are told.
 //! It knows no bytes and no step.
 
+use contract::{Checkpoint, Durability};
 use frame_worker::{ChainValue, Pool};
-use sinks::{Checkpoint, Durability};
 
 use crate::{Budget, CancelToken, ReleasePolicy};
 

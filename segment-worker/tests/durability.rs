@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use contract::{Checkpoint, Durability, SyncTo};
 use frame_worker::Closing;
 use parking_lot::Mutex;
 use segment_worker::{Buffers, Committed, Feed, ReleasePolicy, Step, StreamEnd, StreamError};
-use sinks::{Checkpoint, Durability, SyncTo};
 
 use crate::support::*;
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::{io, panic, thread};
 
+use contract::CommitError;
 use frame_worker::{FrameError, FrameIndex, SegmentIndex};
 use parking_lot::{Condvar, Mutex};
 use segment_worker::{ReleasePolicy, StreamError};
-use sinks::CommitError;
 
 use crate::support::*;
 

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use contract::StreamingSink;
 use parking_lot::Mutex;
 use segment_worker::{Committed, ReleasePolicy, Sealed, StreamError};
-use sinks::StreamingSink;
 
 use crate::support::*;
 

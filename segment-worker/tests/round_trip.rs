@@ -4,9 +4,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use local::{MemorySink, PipeSink};
 use parking_lot::Mutex;
 use segment_worker::{Committed, Opened, ReleasePolicy, Sealed};
-use sinks::{MemorySink, PipeSink};
 
 use crate::support::*;
 
@@ -65,7 +65,7 @@ fn open_every_way(fixture: &Fixture, plaintext: &[u8], stream: &Stream, supply: 
         stream_digest: stream.end.stream_digest,
     };
     let plaintext_end = |part: &Part| part.plaintext_at + part.plaintext_len;
-    let open = |sink: Box<dyn sinks::StreamingSink>| {
+    let open = |sink: Box<dyn contract::StreamingSink>| {
         let mut commits = Vec::new();
         let opened = fixture
             .open_observed(&mut OpenFeed::new(stream, supply), sink, &mut |at| commits.push(*at))
@@ -96,7 +96,7 @@ fn seal_every_way(fixture: &Fixture, plaintext: &[u8], stream: &Stream, supply: 
     };
     let ends: Vec<_> =
         stream.parts.iter().skip(1).map(|next| next.wire_at).chain([stream.wire.len()]).collect();
-    let seal = |sink: Box<dyn sinks::StreamingSink>| {
+    let seal = |sink: Box<dyn contract::StreamingSink>| {
         let mut commits = Vec::new();
         let sealed = fixture
             .seal_observed(&mut SealFeed::new(plaintext, supply), sink, &mut |at| commits.push(*at))

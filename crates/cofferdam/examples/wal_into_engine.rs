@@ -13,9 +13,9 @@ use cofferdam::{
     BytesSource, FileSource, Identities, MemorySink, Observer, Opener, Progress, Recipients, Sealer,
     WrappingKey,
 };
+use contract::AttemptId;
 use redb::{Database, ReadableDatabase, TableDefinition};
-use sinks::AttemptId;
-use sinks::wal::{self, AtPublish, Finished, Lsn, Opened, WalSink};
+use wal::{self, AtPublish, Finished, Lsn, Opened, WalSink};
 
 /// What the engine keeps: bytes by their offset in the stream.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");

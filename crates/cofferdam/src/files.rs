@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use contract::IfExists;
+use local::{Opened, PipeSink, Seen, StagedFile};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use segment_worker::CancelToken;
-use sinks::{IfExists, Opened, PipeSink, Seen, StageOptions, StagedFile, TargetError, TargetKind, classify};
 use sources::{Source, descriptor_named};
+use storage::{StageOptions, TargetError, TargetKind, classify};
 use stream::{PATIENCE, sealing_label, tell_notices};
 
 use crate::{Error, ErrorKind, Observer};

@@ -91,32 +91,32 @@ mod resource_setters;
 mod sealer;
 mod simple;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use ::database;
+#[cfg(feature = "mmap")]
+pub use ::mmap::MappedFile;
 pub use cofferdam_io::{ReadAt, WriteAt};
+pub use contract::{
+    Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+};
 pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
 pub use framing::{StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
 pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
+pub use local::{MemoryContents, MemorySink, NullSink, PipeSink, StagedFile};
+#[cfg(feature = "ring")]
+pub use local::{RingReader, RingSink};
 pub use opener::Opener;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, ReleasePolicy};
 pub use simple::{open, restore, seal};
-#[cfg(feature = "mmap")]
-pub use sinks::MappedFile;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use sinks::database;
-pub use sinks::{
-    ByteCount, Checkpoint, CommitError, Durability, IfExists, MemoryContents, MemorySink, NullSink,
-    OnPartial, PipeSink, SinkCapabilities, StageOptions, StagedFile, StreamingSink, SyncTo, TargetError,
-    TargetKind, Visibility, classify,
-};
-#[cfg(feature = "ring")]
-pub use sinks::{RingReader, RingSink};
 pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
     open_path,
 };
+pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, Inspection, KeyCopySummary, Leftovers,
     Metadata, Observer, Progress, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,

@@ -5,11 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use contract::{Durability, IfExists, StreamingSink};
 use frame_worker::Backend;
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, ReleasePolicy};
-use sinks::{Durability, IfExists, OnPartial, StageOptions, StreamingSink, TargetError};
 use sources::Source;
+use storage::{OnPartial, StageOptions, TargetError};
 use stream::{OfSource, OpenOptions, Opening, Resources, restore_into, tell_kept};
 
 use crate::files::{Target, open_source, refuse_same_file};

@@ -39,12 +39,14 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use contract::{AttemptId, CommitError, IfExists, StreamingSink};
 use keys::WrappingKey;
-pub use sinks::peer::{
+use local::{Opened, StagedFile};
+pub use peer::{
     Address, AddressError, EpochFile, Event, PeerError, PeerSink, PresharedKey, Security, Timing,
 };
-use sinks::peer::{Ending, Published, ReceiveError, Receiver};
-use sinks::{AttemptId, CommitError, IfExists, OnPartial, Opened, StageOptions, StagedFile, StreamingSink};
+use peer::{Ending, Published, ReceiveError, Receiver};
+use storage::{OnPartial, StageOptions};
 use stream::{CompareSink, RECEIVER_ID, changed_since, claim_of, is_difference, resolved, tell_kept};
 
 use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};

@@ -5,11 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use contract::{IfExists, StreamingSink};
 use frame_worker::{Backend, DigestKind, Suite};
 use keys::Recipients;
 use segment_worker::{Budget, CancelToken};
-use sinks::{IfExists, OnPartial, StreamingSink};
 use sources::Source;
+use storage::OnPartial;
 use stream::{FileInput, FormatOptions, Resources, ResumableSeal, SealOptions};
 
 use crate::files::{Target, refuse_same_file, stage};

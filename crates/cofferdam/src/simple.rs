@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use keys::{Identities, Recipients};
-use sinks::MemorySink;
+use local::MemorySink;
 use sources::BytesSource;
 
 use crate::{Error, ErrorKind, Opener, Restored, Sealed, Sealer};

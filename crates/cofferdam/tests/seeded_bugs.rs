@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cofferdam::{CancelToken, Durability, ErrorKind, Observer, Progress};
+use contract::Checkpoint;
+use contract::seeded::{Bug, plant};
 use frame_worker::{
     ChainValue, Closing, ClosingFields, DigestKind, Fragment, FrameIndex, OpenedFrame, SegmentDigest,
     SegmentIndex,
 };
 use segment_worker::{OpenedRun, SegmentFault, Sequencer};
-use sinks::Checkpoint;
-use sinks::seeded::{Bug, plant};
 
 use streams::forge::Forger;
 use streams::{FRAME, Reading, SEGMENT, Shared, counted, in_order, opener, scratch, seal, small_sealer};

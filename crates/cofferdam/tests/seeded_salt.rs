@@ -13,7 +13,7 @@ mod streams;
 
 use std::panic::catch_unwind;
 
-use sinks::seeded::{Bug, plant};
+use contract::seeded::{Bug, plant};
 
 #[test]
 fn a_salt_that_is_used_again_is_found() {

@@ -1,12 +1,12 @@
 //! The checkpoint of a commit: how far a stream is, under a MAC, for sinks that keep it.
 //! Sinks store it unread; nobody but the engine looks inside.
 
+use contract::Checkpoint;
+use contract::seeded::{Bug, planted};
 use frame_worker::ChainValue;
 use framing::StreamId;
 use keys::{JournalKey, KeySchedule};
 use segment_worker::Committed;
-use sinks::Checkpoint;
-use sinks::seeded::{Bug, planted};
 
 use crate::{Error, ErrorKind};
 

@@ -7,10 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
+use contract::{Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt};
+use local::Published;
 use rustix::fs::OFlags;
-use sinks::{
-    Checkpoint, CommitError, Published, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
-};
 
 use crate::envelope::Envelope;
 use crate::tentative::Opening;

@@ -4,11 +4,12 @@
 use std::error::Error as StdError;
 use std::{fmt, io};
 
+use contract::CommitError;
 use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
-use sinks::{ByteCount, CommitError, Misplaced, TargetError};
+use storage::{ByteCount, Misplaced, TargetError};
 
 use crate::Warning;
 
@@ -438,7 +439,7 @@ fn is_misplaced(error: &io::Error) -> bool {
 /// Whether an error is about a receiver elsewhere.
 #[cfg(feature = "peer")]
 fn is_remote(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<sinks::peer::PeerError>())
+    error.get_ref().is_some_and(|inner| inner.is::<peer::PeerError>())
 }
 
 #[cfg(not(feature = "peer"))]

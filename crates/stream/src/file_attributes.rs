@@ -4,7 +4,7 @@
 use std::fs::Metadata as Found;
 use std::os::unix::fs::MetadataExt as _;
 
-use sinks::FileTime;
+use storage::FileTime;
 
 use crate::{Error, ErrorKind, Metadata};
 
@@ -83,10 +83,12 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use contract::Durability;
     use keys::{Identities, Recipients, WrappingKey};
+    use local::MemorySink;
     use segment_worker::ReleasePolicy;
-    use sinks::{Durability, MemorySink, StageOptions};
     use sources::BytesSource;
+    use storage::StageOptions;
 
     use crate::{
         FormatOptions, Observer, OfSource, OpenOptions, Progress, Resources, SealOptions, Warning,

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
+use contract::{Checkpoint, Durability};
 use segment_worker::{Committed, ReleasePolicy, Settings, StreamError};
-use sinks::{Checkpoint, Durability};
 
 use crate::compare_input::CompareInput;
 use crate::envelope::Envelope;

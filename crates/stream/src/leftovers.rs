@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sinks::{IfExists, Seen, StagedFile, TargetError};
+use contract::IfExists;
+use local::{Seen, StagedFile};
+use storage::TargetError;
 
 use crate::checkpoint::sink_len_of;
 use crate::restore_id::{RECEIVER_ID, RestoreId};

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use contract::{Durability, StreamingSink};
 use frame_worker::{ChainValue, DigestKind};
 use keys::Identities;
+use local::NullSink;
 use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
-use sinks::{Durability, NullSink, StreamingSink};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use local::{StagedFile, TargetNotice};
 use segment_worker::Committed;
-use sinks::{StagedFile, TargetNotice};
 
 /// Told how a stream gets on, on the thread that runs it. It should return at once.
 pub trait Observer: Send + Sync {

@@ -4,12 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
+use contract::{
+    Checkpoint, CommitError, Durability, ReadAt, SinkCapabilities, StreamingSink, SyncTo, WriteAt,
+};
 use frame_worker::ChainValue;
 use framing::{IndexEntry, SegmentIndex};
+use local::NullSink;
 use segment_worker::{Committed, ReleasePolicy, Settings};
-use sinks::{
-    Checkpoint, CommitError, Durability, NullSink, ReadAt, SinkCapabilities, StreamingSink, SyncTo, WriteAt,
-};
 
 use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
 use crate::envelope::Envelope;

@@ -1,12 +1,12 @@
 //! Sealing a stream: from plaintext of either kind into a sink, from the start or behind what has been sealed already.
 //! It puts the parts together; what they do is theirs.
 
+use contract::{Durability, StreamingSink};
 use frame_worker::{DigestKind, Suite};
 use framing::limits::{FRAME_LEN_MIN, SEGMENTS_MAX};
 use framing::{Shape, StreamGeometry};
 use keys::{Recipients, StreamKey};
 use segment_worker::{Committed, ReleasePolicy, Settings};
-use sinks::{Durability, StreamingSink};
 use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;

@@ -6,12 +6,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use contract::{AttemptId, IfExists, StreamingSink as _};
 use keys::StreamKey;
-use sinks::{
-    AttemptId, IfExists, OnPartial, Opened, Published, Seen, StageOptions, StagedFile, StreamingSink as _,
-    TargetError,
-};
+use local::{Opened, Published, Seen, StagedFile};
 use sources::{ReadAt, Source};
+use storage::{OnPartial, StageOptions, TargetError};
 
 use crate::compare_input::CompareInput;
 use crate::file_input::FileInput;

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use contract::{AttemptId, IfExists, StreamingSink};
 use keys::KeySchedule;
-use sinks::{AttemptId, IfExists, Opened, Seen, StageOptions, StagedFile, StreamingSink};
+use local::{Opened, Seen, StagedFile};
+use storage::StageOptions;
 
 use crate::checkpoint::{CheckpointMaker, sink_len_of};
 use crate::compare_sink::CompareSink;

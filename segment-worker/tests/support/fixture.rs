@@ -6,12 +6,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use std::{panic, thread};
 
+use contract::{Checkpoint, Durability, StreamingSink};
 use frame_worker::Pool;
 use segment_worker::{
     Budget, BufferNeeds, CancelToken, Committed, Executor, Feed, Opened, ReleasePolicy, Sealed, Settings,
     StreamError,
 };
-use sinks::{Checkpoint, Durability, StreamingSink};
 
 use super::feed::{FeedFailed, OpenFeed, SealFeed};
 use super::probe::{Call, Kind, Probe};

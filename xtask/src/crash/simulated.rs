@@ -39,13 +39,14 @@ fn run_one(setting: &Setting, programs: Programs) -> Result<(), String> {
 /// Test programs of a package.
 struct Programs {
     package: &'static str,
+    /// Separated by commas.
     features: &'static str,
     names: &'static [&'static str],
 }
 
 const SINKS: Programs = Programs {
-    package: "cofferdam-sinks",
-    features: "simulation,mmap,wal,seeded-bugs",
+    package: "cofferdam-testing",
+    features: "",
     names: &["crash_staged", "crash_mapped", "crash_wal", "seeded_bugs"],
 };
 

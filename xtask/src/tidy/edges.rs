@@ -10,10 +10,17 @@ pub(super) const EDGES: &[Row] = &[
     ("frame-worker", &["framing"], &["rustix", "tempfile", "age", "clap"]),
     (
         "segment-worker",
-        &["io", "frame-worker", "sinks"],
+        &["io", "frame-worker", "contract"],
         &[CIPHERS, "rayon", "rustix", "tempfile", "age", "clap"],
     ),
-    ("sinks", &["io"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("contract", &["io"], ANY),
+    ("storage", &["io", "contract"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("local", &["io", "contract", "storage"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("mmap", &["io", "contract", "storage"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("wal", &["io", "contract", "storage"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("database", &["contract"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("peer", &["contract", "storage"], &[CIPHERS, "rayon", "age", "clap"]),
+    ("testing", &["contract", "storage"], &[CIPHERS, "rayon", "tempfile", "age", "clap"]),
     ("keys", &[], &["rayon", "clap"]),
     ("sources", &["io"], &[CIPHERS, "rayon", "age", "clap"]),
     ("stream", PARTS, &[CIPHERS, "rayon", "age", "clap"]),
@@ -26,9 +33,34 @@ pub(super) const EDGES: &[Row] = &[
     ("xtask", ANY, &[]),
 ];
 
-const PARTS: &[&str] = &["io", "framing", "frame-worker", "segment-worker", "sinks", "keys", "sources"];
-const ENGINE: &[&str] =
-    &["io", "framing", "frame-worker", "segment-worker", "sinks", "keys", "sources", "stream"];
+const PARTS: &[&str] = &[
+    "io",
+    "framing",
+    "frame-worker",
+    "segment-worker",
+    "contract",
+    "storage",
+    "local",
+    "peer",
+    "keys",
+    "sources",
+];
+const ENGINE: &[&str] = &[
+    "io",
+    "framing",
+    "frame-worker",
+    "segment-worker",
+    "contract",
+    "storage",
+    "local",
+    "mmap",
+    "wal",
+    "database",
+    "peer",
+    "keys",
+    "sources",
+    "stream",
+];
 
 /// Each crate there is.
 pub(super) const ANY: &[&str] = &["*"];
@@ -39,5 +71,5 @@ pub(super) const CIPHER_CRATES: [&str; 6] =
     ["aws-lc-rs", "aws-lc-sys", "aes-gcm", "chacha20poly1305", "aes", "ring"];
 
 /// The crate with the one module that may hold `unsafe`: a level that forbids it could not be lifted there.
-pub(super) const UNSAFE_CRATE: &str = "cofferdam-sinks";
-pub(super) const UNSAFE_MODULE: &str = "sinks/src/mmap/region.rs";
+pub(super) const UNSAFE_CRATE: &str = "cofferdam-mmap";
+pub(super) const UNSAFE_MODULE: &str = "sinks/mmap/src/region.rs";

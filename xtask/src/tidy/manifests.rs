@@ -96,16 +96,19 @@ mod tests {
     fn the_edges_of_the_design_pass_and_others_do_not() {
         let wrong =
             |pair: &str| pair.split_once(' ').is_none_or(|(name, used)| wrong_edge(name, used).is_some());
-        for pair in ["frame-worker framing", "frame-worker rayon", "segment-worker sinks", "cli cofferdam"] {
+        for pair in ["frame-worker framing", "frame-worker rayon", "segment-worker contract", "cli cofferdam"]
+        {
             assert!(!wrong(pair), "{pair}");
         }
-        for pair in ["framing memchr", "segment-worker framing", "segment-worker rayon", "sinks aes-gcm"] {
+        for pair in ["framing memchr", "segment-worker framing", "segment-worker rayon", "local aes-gcm"] {
             assert!(wrong(pair), "{pair}");
         }
-        for pair in ["sinks keys", "cli sinks", "cofferdam clap", "no-such-crate clap"] {
+        for pair in
+            ["contract storage", "segment-worker local", "cli local", "cofferdam clap", "no-such-crate clap"]
+        {
             assert!(wrong(pair), "{pair}");
         }
-        assert!(wrong("cofferdam-sinks cofferdam-keys"), "the names of packages");
+        assert!(wrong("cofferdam-local cofferdam-keys"), "the names of packages");
     }
 
     #[test]
@@ -125,16 +128,16 @@ mod tests {
                 "features":[{features}]}}"#
             )
         };
-        let text = "[package]\n\n[lints]\nworkspace = true\n\n[dependencies]\nsinks = 1\n# seeded-bugs\n";
-        let sinks = "cofferdam-sinks";
+        let text = "[package]\n\n[lints]\nworkspace = true\n\n[dependencies]\nwal = 1\n# seeded-bugs\n";
+        let wal = "cofferdam-wal";
         assert_eq!(found("", "", text), []);
         assert_eq!(found("", "", "[package]\n"), [(1, "lints")]);
-        assert_eq!(found(&using(sinks, "null", ""), "", text), [(7, "crate-edge")]);
-        assert_eq!(found(&using(sinks, "\"build\"", ""), "", text), [(7, "crate-edge")]);
-        assert_eq!(found(&using(sinks, "\"dev\"", "\"seeded-bugs\""), "", text), []);
+        assert_eq!(found(&using(wal, "null", ""), "", text), [(7, "crate-edge")]);
+        assert_eq!(found(&using(wal, "\"build\"", ""), "", text), [(7, "crate-edge")]);
+        assert_eq!(found(&using(wal, "\"dev\"", "\"seeded-bugs\""), "", text), []);
         assert_eq!(found(&using("a", "null", "\"seeded-bugs\""), "", text), [(8, "planted-bugs")]);
-        assert_eq!(found("", r#""seeded-bugs":["sinks/seeded-bugs"]"#, text), []);
-        assert_eq!(found("", r#""default":["sinks/seeded-bugs"]"#, text), [(8, "planted-bugs")]);
+        assert_eq!(found("", r#""seeded-bugs":["contract/seeded-bugs"]"#, text), []);
+        assert_eq!(found("", r#""default":["contract/seeded-bugs"]"#, text), [(8, "planted-bugs")]);
     }
 
     #[test]

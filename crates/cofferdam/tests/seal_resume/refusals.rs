@@ -11,8 +11,10 @@ use std::time::Duration;
 use cofferdam::{
     CancelToken, DigestKind, ErrorKind, IfExists, Observer, OnPartial, Progress, Sealed, Sealer, Suite,
 };
+use contract::{AttemptId, Checkpoint, StreamingSink};
+use local::{Opened, StagedFile};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use sinks::{AttemptId, Checkpoint, Opened, StageOptions, StagedFile, StreamingSink};
+use storage::StageOptions;
 
 use crate::place::{Place, put_private, whole_segments};
 use crate::reference::{self, Key};

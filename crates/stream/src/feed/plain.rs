@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
+use contract::seeded::{Bug, planted};
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use keys::KeySchedule;
 use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
-use sinks::seeded::{Bug, planted};
 use sources::Source;
 
 use super::ahead::{Filled, ReadAhead};

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
+use contract::seeded::{Bug, planted};
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
 use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
-use sinks::seeded::{Bug, planted};
 
 use super::seekable::{Cut, header_of};
 use crate::Error;

@@ -1,0 +1,25 @@
+//! How to restore into a database.
+//! Knows neither the tables nor the database.
+
+use contract::{AttemptId, IfExists};
+
+use super::target::DatabaseTarget;
+
+/// How to restore into a database.
+#[derive(Clone, Debug)]
+pub struct DatabaseOptions {
+    /// The name to publish, and its tables.
+    pub target: DatabaseTarget,
+    /// What to do if the name is published already.
+    pub if_exists: IfExists,
+    /// Says whose progress it is, to the caller of a later attempt: see
+    /// [`DatabaseSink::attempt_id`](super::DatabaseSink::attempt_id).
+    pub attempt_id: Option<AttemptId>,
+}
+
+impl DatabaseOptions {
+    /// For a target that is not published yet, without a label.
+    pub fn new(target: DatabaseTarget) -> Self {
+        Self { target, if_exists: IfExists::Refuse, attempt_id: None }
+    }
+}

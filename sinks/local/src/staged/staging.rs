@@ -1,0 +1,112 @@
+//! The staging file as it is written, from any thread, and read back.
+//! Knows neither its name nor what becomes of it.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
+
+use cofferdam_io::{ReadAt, WriteAt};
+use contract::written::WrittenRanges;
+use parking_lot::Mutex;
+use storage::StorageFile;
+
+/// What writers on other threads share with the sink.
+pub(super) struct Staging {
+    pub(super) file: Arc<dyn StorageFile>,
+    pub(super) written: Mutex<WrittenRanges>,
+    start: OnceLock<Start>,
+}
+
+/// How the stream goes on over what was found in the file.
+#[derive(Clone, Copy)]
+enum Start {
+    /// Behind the bytes that it keeps.
+    SkipCommitted,
+    /// From the first byte, over `found_len` that may be right already.
+    Over { found_len: u64 },
+}
+
+impl Staging {
+    pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
+        Self { file, written: Mutex::new(WrittenRanges::new(LEN_MAX)), start: OnceLock::new() }
+    }
+
+    /// Goes on at byte `at` of a file of `found_len` bytes. From the first byte on, nothing is claimed, and what is right
+    /// already is not written again: whoever has to read the source from its start spares the medium at least.
+    pub(super) fn resume_at(&self, at: u64, found_len: u64) -> io::Result<()> {
+        if at > found_len {
+            let message = format!("cannot go on at byte {at}: the staging file has {found_len} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.written.lock().keep(at)?;
+        let start = if at == 0 { Start::Over { found_len } } else { Start::SkipCommitted };
+        let twice = |_| io::Error::new(io::ErrorKind::InvalidInput, "the sink was resumed twice");
+        self.start.set(start).map_err(twice)
+    }
+
+    /// Writes over some of the `found_len` bytes that were found, as long as nothing is built upon them.
+    pub(super) fn mend(&self, at: u64, data: &[u8], found_len: u64) -> io::Result<()> {
+        self.written.lock().check_live()?;
+        let within = at.checked_add(data.len() as u64).is_some_and(|end| end <= found_len);
+        if !within || self.start.get().is_some() {
+            let message =
+                format!("{} bytes at {at} are not among the {found_len} that can be mended", data.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.file.write_all_at(data, at).inspect_err(|error| self.written.lock().fail_for(error))
+    }
+
+    fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        match self.start.get() {
+            Some(Start::Over { found_len }) if at < *found_len => self.write_over(at, data, *found_len),
+            Some(Start::Over { .. } | Start::SkipCommitted) | None => self.file.write_all_at(data, at),
+        }
+    }
+
+    /// Writes only the pieces that differ from what was found.
+    fn write_over(&self, at: u64, data: &[u8], found_len: u64) -> io::Result<()> {
+        let below = usize::try_from(found_len - at).map_or(data.len(), |below| below.min(data.len()));
+        let (over, beyond) = data.split_at(below);
+        let mut found = vec![0; over.len().min(PIECE_LEN)];
+        let mut next = at;
+        for piece in over.chunks(PIECE_LEN) {
+            let found = &mut found[..piece.len()];
+            self.file.read_exact_at(found, next)?;
+            if found != piece {
+                self.file.write_all_at(piece, next)?;
+            }
+            next += piece.len() as u64;
+        }
+        self.file.write_all_at(beyond, next)
+    }
+}
+
+impl WriteAt for Staging {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.written.lock().claim(at, data.len())?;
+        self.write(at, data).inspect_err(|error| self.written.lock().fail_for(error))
+    }
+}
+
+/// What was found in the file.
+pub(super) struct Kept {
+    pub(super) file: Arc<dyn StorageFile>,
+    /// How long it was then.
+    pub(super) len: u64,
+}
+
+impl ReadAt for Kept {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// Offsets in files are signed.
+const LEN_MAX: u64 = i64::MAX as u64;
+/// What is compared, and written if it differs, at a time.
+const PIECE_LEN: usize = 64 << 10;

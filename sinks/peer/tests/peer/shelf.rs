@@ -1,0 +1,188 @@
+//! A sink in memory that outlives its crashes: what was made durable is there for the next one, the rest is gone.
+//! Knows no peer.
+
+use std::{
+    io,
+    sync::{Arc, mpsc},
+};
+
+use contract::{
+    Checkpoint, CommitError, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
+};
+use parking_lot::Mutex;
+
+/// What stands on the medium.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    pub(crate) target: Option<Vec<u8>>,
+    /// Durable bytes and their mark.
+    pub(crate) durable: Option<(Vec<u8>, Checkpoint)>,
+    /// Segments committed to any sink of this shelf.
+    pub(crate) commits: u64,
+    /// The next call of this name fails.
+    pub(crate) fault: Option<Fault>,
+    /// A sync says here that it has begun, and then waits to be let go on.
+    pub(crate) gate: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    Write,
+    Commit,
+    CommitUnknown,
+    Sync,
+    PublishUnknown,
+}
+
+/// A sink over a shelf.
+pub(crate) struct ShelfSink {
+    shelf: Arc<Mutex<Shelf>>,
+    staged: Arc<Mutex<Staged>>,
+}
+
+#[derive(Default)]
+struct Staged {
+    bytes: Vec<u8>,
+    marks: Vec<(Checkpoint, usize)>,
+    committed: usize,
+}
+
+struct Sync {
+    shelf: Arc<Mutex<Shelf>>,
+    staged: Arc<Mutex<Staged>>,
+}
+
+impl ShelfSink {
+    pub(crate) fn open(shelf: &Arc<Mutex<Shelf>>) -> ShelfSink {
+        ShelfSink { shelf: shelf.clone(), staged: Arc::default() }
+    }
+
+    fn fails(&self, fault: Fault) -> bool {
+        take_fault(&self.shelf, fault)
+    }
+}
+
+fn take_fault(shelf: &Mutex<Shelf>, fault: Fault) -> bool {
+    let mut shelf = shelf.lock();
+    let hit = shelf.fault == Some(fault);
+    if hit {
+        shelf.fault = None;
+    }
+    hit
+}
+
+fn broken() -> io::Error {
+    io::Error::other("the shelf broke")
+}
+
+impl StreamingSink for ShelfSink {
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+    }
+
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        Ok(self.shelf.lock().durable.as_ref().map(|(_, checkpoint)| checkpoint.clone()))
+    }
+
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
+        None
+    }
+
+    fn resume_at(&mut self, _index: u64, at: u64) -> io::Result<()> {
+        let mut shelf = self.shelf.lock();
+        let at = usize::try_from(at).unwrap();
+        if at == 0 {
+            shelf.durable = None;
+            return Ok(());
+        }
+        let (bytes, checkpoint) = shelf.durable.as_ref().unwrap();
+        if at != bytes.len() {
+            let message = "a sink without kept bytes is resumed at its mark";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        *self.staged.lock() =
+            Staged { bytes: bytes.clone(), marks: vec![(checkpoint.clone(), at)], committed: at };
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, _index: u64, at: u64) -> io::Result<()> {
+        assert_eq!(self.staged.lock().bytes.len() as u64, at);
+        Ok(())
+    }
+
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        if self.fails(Fault::Write) {
+            return Err(broken());
+        }
+        let mut staged = self.staged.lock();
+        assert_eq!(staged.bytes.len() as u64, at);
+        staged.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn rollback_segment(&mut self) -> io::Result<()> {
+        let mut staged = self.staged.lock();
+        let committed = staged.committed;
+        staged.bytes.truncate(committed);
+        Ok(())
+    }
+
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
+        if self.fails(Fault::Commit) {
+            return Err(CommitError::NotCommitted(broken()));
+        }
+        if self.fails(Fault::CommitUnknown) {
+            return Err(CommitError::Unknown(broken()));
+        }
+        let mut staged = self.staged.lock();
+        staged.committed = staged.bytes.len();
+        let committed = staged.committed;
+        staged.marks.push((checkpoint.clone(), committed));
+        self.shelf.lock().commits += 1;
+        Ok(())
+    }
+
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
+        if self.fails(Fault::PublishUnknown) {
+            return Err(CommitError::Unknown(broken()));
+        }
+        let staged = self.staged.lock();
+        if staged.committed as u64 != plain_len {
+            return Err(CommitError::NotCommitted(io::Error::other("not what was written")));
+        }
+        let mut shelf = self.shelf.lock();
+        shelf.target = Some(staged.bytes.clone());
+        shelf.durable = None;
+        Ok(())
+    }
+
+    fn discard(&mut self) -> io::Result<()> {
+        self.shelf.lock().durable = None;
+        Ok(())
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
+        None
+    }
+
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
+        Some(Arc::new(Sync { shelf: self.shelf.clone(), staged: self.staged.clone() }))
+    }
+}
+
+impl SyncTo for Sync {
+    fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        if take_fault(&self.shelf, Fault::Sync) {
+            return Err(broken());
+        }
+        let gate = self.shelf.lock().gate.take();
+        if let Some((begun, go_on)) = gate {
+            begun.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+        let staged = self.staged.lock();
+        let (_, len) = staged.marks.iter().rev().find(|(committed, _)| committed == checkpoint).unwrap();
+        self.shelf.lock().durable = Some((staged.bytes[..*len].to_vec(), checkpoint.clone()));
+        Ok(())
+    }
+}

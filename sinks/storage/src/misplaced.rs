@@ -1,0 +1,39 @@
+//! A target that was published and does not stand where it was to be.
+//! Knows nothing of how that was found.
+
+use std::{error, fmt, path::PathBuf};
+
+/// Found once the rename was made: somebody has moved things at the same time. It is the inner error of
+/// [`CommitError::Unknown`](contract::CommitError::Unknown).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Misplaced {
+    /// The directory has been moved or removed, and the target with it.
+    Moved {
+        /// Where the target is now, where the system tells.
+        path: Option<PathBuf>,
+    },
+    /// Another file than the one that was verified stands at the target.
+    Swapped {
+        /// The target.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved { path: Some(path) } => {
+                write!(out, "the target's directory was moved meanwhile: the target is {}", path.display())
+            }
+            Self::Moved { path: None } => {
+                write!(out, "the target's directory was moved meanwhile, and the target with it")
+            }
+            Self::Swapped { path } => {
+                write!(out, "{}: another file stands here than the one that was verified", path.display())
+            }
+        }
+    }
+}
+
+impl error::Error for Misplaced {}

@@ -1,0 +1,146 @@
+//! A restore into a log that is replayed into a file.
+//! Knows nothing of how the sink sees to what must hold.
+
+use std::{ffi::OsStr, sync::Arc};
+
+use contract::{AttemptId, StreamingSink};
+use storage::Storage;
+use testing::simulation::{Done, Failure, Promises, SimulatedDisk, Trial};
+use wal::{AtPublish, FileTarget, Opened, WalError, WalSink};
+
+use super::{Draws, Stream, TARGET};
+
+const LOG: &str = "log";
+const LABEL: &[u8] = b"this stream, this target";
+
+/// A stream appended to a log, durable in groups, and replayed.
+pub(crate) struct LogRestore {
+    stream: Stream,
+    old: Vec<u8>,
+    piece_len: usize,
+    /// Segments that become durable together.
+    group: usize,
+    resume: Resume,
+    /// Whether each second segment is rolled back once, and written again.
+    rolls_back: bool,
+}
+
+/// Where a second attempt goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Resume {
+    BehindTheMark,
+    FromTheStart,
+}
+
+impl LogRestore {
+    pub(crate) fn new(number: u64) -> LogRestore {
+        let mut draws = Draws(number);
+        LogRestore {
+            stream: draws.stream(),
+            old: vec![b'.'; draws.one_of(&[0, 22, 3000])],
+            piece_len: 100 + draws.below(500),
+            group: 1 + draws.below(3),
+            resume: draws.one_of(&[Resume::BehindTheMark, Resume::BehindTheMark, Resume::FromTheStart]),
+            rolls_back: draws.below(3) == 0,
+        }
+    }
+
+    fn write(&self, mut sink: WalSink, from: usize, promises: &Promises) -> Result<Done, Failure> {
+        let keeper = sink.durability().unwrap();
+        for index in from..self.stream.segments() {
+            let at = self.stream.segment(index).start as u64;
+            if self.rolls_back && index % 2 == 1 {
+                sink.begin_segment(index as u64, at)?;
+                sink.write_tentative(at, b"not to be")?;
+                sink.rollback_segment()?;
+            }
+            sink.begin_segment(index as u64, at)?;
+            for (at, piece) in self.stream.pieces(index, self.piece_len) {
+                sink.write_tentative(at, piece)?;
+            }
+            let checkpoint = self.stream.checkpoint(index + 1);
+            sink.commit_segment(&checkpoint)?;
+            if (index + 1) % self.group == 0 {
+                keeper.make_durable(&checkpoint)?;
+                promises.make(index as u64 + 1);
+            }
+        }
+        sink.publish(self.stream.len())?;
+        promises.make(self.stream.segments() as u64);
+        Ok(Done::Now)
+    }
+
+    fn found(&self, sink: &mut WalSink, promises: &Promises) -> Result<usize, Failure> {
+        let found = sink.last_commit()?.map_or(Ok(0), |checkpoint| self.stream.counted(&checkpoint))?;
+        match found as u64 >= promises.made() {
+            true => Ok(found),
+            false => {
+                let promised = promises.made();
+                Err(Failure::wrong(format!("P3: {promised} segments were durable, and {found} are there")))
+            }
+        }
+    }
+}
+
+impl Trial for LogRestore {
+    fn disk(&self) -> SimulatedDisk {
+        let disk = SimulatedDisk::new();
+        disk.put(TARGET, &self.old);
+        disk
+    }
+
+    fn attempt(&self, storage: Arc<dyn Storage>, promises: &Promises) -> Result<Done, Failure> {
+        // The log goes last: where there is none, and the target is whole, all is done.
+        if storage.id_at(OsStr::new(LOG))?.is_none() && self.stream.is_at_target(&*storage)? {
+            return Ok(Done::Before);
+        }
+        let target = FileTarget::new(storage.clone(), OsStr::new(TARGET));
+        let attempt_id = AttemptId::new(LABEL).ok_or_else(|| Failure::wrong("the label is too long"))?;
+        let opened =
+            WalSink::open(storage, OsStr::new(LOG), &attempt_id, AtPublish::Replay(Box::new(target)));
+        match opened.map_err(refused)? {
+            Opened::Finished(finished) if *finished.attempt_id() != attempt_id => {
+                Err(Failure::wrong("the label has changed"))
+            }
+            Opened::Finished(finished) => {
+                finished.replay()?;
+                Ok(Done::Now)
+            }
+            Opened::Ready(mut sink) => {
+                let mut found = self.found(&mut sink, promises)?;
+                if self.resume == Resume::FromTheStart && found > 0 {
+                    promises.withdraw();
+                    found = 0;
+                }
+                if sink.last_commit()?.is_some() {
+                    sink.resume_at(found as u64, self.stream.end_of(found) as u64)?;
+                }
+                self.write(sink, found, promises)
+            }
+        }
+    }
+
+    /// Between the log's end and the replay's the target may be a mixture: then the log is there.
+    fn check(&self, disk: &SimulatedDisk, done: bool) -> Result<(), String> {
+        let found = disk.contents(TARGET);
+        if found.as_deref() == Some(&self.stream.bytes[..]) {
+            return Ok(());
+        }
+        let is_old = found.as_ref() == Some(&self.old);
+        match (done, is_old, disk.contents(LOG)) {
+            (true, ..) => Err("the target is not the new one after a publish".into()),
+            (false, true, _) | (false, false, Some(_)) => Ok(()),
+            (false, false, None) => {
+                Err("P2: the target is a mixture, and no log says what is missing".into())
+            }
+        }
+    }
+}
+
+/// What a crash leaves is never damage.
+fn refused(error: WalError) -> Failure {
+    match error {
+        WalError::Io { .. } => Failure::Refused(error.to_string()),
+        error => Failure::Wrong(error.to_string()),
+    }
+}
