@@ -13,9 +13,9 @@ use cofferdam::{
     StreamingSink,
 };
 use cofferdam_bench::{Scale, Timed, bytes, directory, is_wanted, opener, sealer, speeds, times};
-use harness::{Effort, WarmUp, ratio, timed};
 use contract::AttemptId;
 use database::{DatabaseOptions, DatabaseSink, DatabaseTarget, postgres};
+use harness::{Effort, WarmUp, ratio, timed};
 use local::{Opened, RingSink};
 use mmap::MappedFile;
 use peer::{Address, EpochFile, PeerSink, PresharedKey, Receiver, Security};
