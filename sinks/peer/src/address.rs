@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn a_connection_for_which_there_is_no_descriptor_is_taken_later() {
         let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "peer::address::tests::child_that_runs_out_of_descriptors", "--nocapture"])
+            .args(["--exact", "address::tests::child_that_runs_out_of_descriptors", "--nocapture"])
             .env(CHILD, "1")
             .output()
             .unwrap();

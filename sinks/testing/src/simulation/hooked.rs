@@ -28,7 +28,7 @@ pub struct Call<'a> {
     pub file: Option<FileId>,
 }
 
-/// The calls of [`Storage`], [`StorageFile`] and [`Mapping`].
+/// The calls of [`Storage`], of [`StorageFile`], and of a map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "each is the call of that name")]
 pub enum Operation {

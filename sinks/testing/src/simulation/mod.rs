@@ -2,7 +2,7 @@
 //! Knows no sink: it stands behind [`Storage`](storage::Storage), and whatever keeps files there can be tested.
 //!
 //! Two faults cannot be had from a real disk on demand. [`SimulatedDisk::crash_states`] gives the first: every disk
-//! that a power cut may leave at this moment, as the rules of [`storage`](storage) allow. [`HookedStorage`] gives the
+//! that a power cut may leave at this moment, as the rules of [`storage`] allow. [`HookedStorage`] gives the
 //! second: it calls a closure before each call, which looks at the disk, or makes the call fail. [`FaultPlan`] is such a
 //! closure's memory: the k-th call, once or for ever.
 //!
