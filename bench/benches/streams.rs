@@ -231,10 +231,10 @@ impl Row {
                 opener.open(reader(), NullSink::new()).expect(WORKS);
             }),
             Place::Files if seals => Box::new(move |number| {
-                sealer.seal_file(&self.input(), &self.target(number)).expect(WORKS);
+                sealer.seal_file(self.input(), self.target(number)).expect(WORKS);
             }),
             Place::Files => Box::new(move |number| {
-                opener.restore_file(&self.input(), &self.target(number)).expect(WORKS);
+                opener.restore_file(self.input(), self.target(number)).expect(WORKS);
             }),
         }
     }

@@ -23,6 +23,7 @@ mod error;
 mod field;
 mod frame;
 mod geometry;
+mod hex;
 mod index;
 mod key_area;
 pub mod limits;
@@ -34,6 +35,7 @@ mod splitter;
 pub use error::{Fault, FramingError, Record};
 pub use frame::{DigestFrame, FrameHeader, FrameIndex, FrameKind, Terminator, split_frames};
 pub use geometry::{SegmentPlace, StreamGeometry};
+pub use hex::{ParseHexError, parse_hex, write_hex};
 pub use index::{
     DirectoryEntry, Footer, IndexEntry, IndexPage, decode_directory, encode_directory, page_len,
 };

@@ -1,12 +1,15 @@
 //! The preamble: what a stream is made of, fixed when it is sealed (FORMAT §4).
 //! It knows no key: salt and commitment are bytes to it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::field::{array, exact, put, u16_at, u32_at, zeros};
 use crate::limits::{
     FRAME_LEN_MAX, FRAME_LEN_MIN, KEY_COPY_LEN_MAX, KEY_COPY_UNIT, PREAMBLE_BLOCK_LEN, PREAMBLE_LEN,
     SEGMENT_LEN_MAX,
 };
-use crate::{Fault, FramingError, Record};
+use crate::{Fault, FramingError, ParseHexError, Record, parse_hex, write_hex};
 
 /// The AEAD of all frames of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,9 +31,23 @@ pub enum DigestKind {
     Tags,
 }
 
-/// The 16 random bytes that name a stream.
+/// The 16 random bytes that name a stream. As text they are 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StreamId(pub [u8; 16]);
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
+impl FromStr for StreamId {
+    type Err = ParseHexError;
+
+    fn from_str(text: &str) -> Result<StreamId, ParseHexError> {
+        parse_hex(text).map(StreamId)
+    }
+}
 
 /// How plaintext is cut: bytes a frame, frames a segment. Within the limits by construction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! How a stream draws on a memory budget: its minimum all at once, more only if it is free.
 //! It knows bytes, not what they hold.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,12 @@ pub struct Budget(Arc<Shared>);
 struct Shared {
     gate: Gate,
     stock: Stock,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("total", &self.total()).finish_non_exhaustive()
+    }
 }
 
 /// Where a stream is run from.

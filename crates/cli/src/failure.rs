@@ -7,7 +7,7 @@ use std::io;
 
 use cofferdam::{ErrorKind, KeyError};
 
-use crate::interrupt;
+use crate::{interrupt, remedy};
 
 /// A failed command.
 #[derive(Debug)]
@@ -22,10 +22,11 @@ pub(crate) struct Failure {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 15] = [
+const TABLE: [(ErrorKind, &str, u8); 16] = [
     (ErrorKind::Io, "io", 1),
     (ErrorKind::Usage, "usage", 2),
     (ErrorKind::Damaged, "damaged", 3),
+    (ErrorKind::DigestMismatch, "digest-mismatch", 3),
     (ErrorKind::NoKey, "no-key", 4),
     (ErrorKind::Truncated, "truncated", 5),
     (ErrorKind::TargetExists, "target-exists", 6),
@@ -83,9 +84,13 @@ impl Failure {
     /// Names `input` in what is a verdict on its bytes.
     #[must_use]
     pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {
-        use ErrorKind::{Damaged, Limit, NoKey, NotAStream, SourceChanged, Truncated, Unsupported};
-        if matches!(self.kind, Damaged | Limit | NoKey | NotAStream | SourceChanged | Truncated | Unsupported)
-        {
+        use ErrorKind::{
+            Damaged, DigestMismatch, Limit, NoKey, NotAStream, SourceChanged, Truncated, Unsupported,
+        };
+        if matches!(
+            self.kind,
+            Damaged | DigestMismatch | Limit | NoKey | NotAStream | SourceChanged | Truncated | Unsupported
+        ) {
             self.message = format!("{input}: {}", self.message);
         }
         self
@@ -121,7 +126,7 @@ impl From<cofferdam::Error> for Failure {
         Failure {
             kind: error.kind(),
             message: with_causes(&error),
-            advice: error.advice().map(str::to_owned),
+            advice: advice_of(&error).map(str::to_owned),
             segment: error.segment(),
             frame: error.frame(),
             position: error.position(),
@@ -141,6 +146,11 @@ impl From<measure::Error> for Failure {
         let advice = error.advice().map(str::to_owned);
         Failure { advice, ..Failure::new(kind, with_causes(&error)) }
     }
+}
+
+/// What to do about an error, in this command's words where they are others than the library's.
+fn advice_of(error: &cofferdam::Error) -> Option<&'static str> {
+    error.remedy().and_then(remedy::words).or_else(|| error.advice())
 }
 
 impl From<KeyError> for Failure {
@@ -170,7 +180,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 1, 130]);
+        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 1, 130]);
     }
 
     #[test]

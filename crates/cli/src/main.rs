@@ -16,6 +16,7 @@ mod passphrase;
 mod peer;
 mod printable;
 mod progress;
+mod remedy;
 mod report;
 mod resources;
 mod size;

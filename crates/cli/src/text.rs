@@ -18,15 +18,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Exactly `N` bytes from hexadecimal.
-pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|character| character.to_digit(16).map(|digit| digit as u8)).collect();
-    let bytes: Vec<u8> =
-        digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-    (text.len() == 2 * N).then_some(bytes)?.try_into().ok()
-}
-
 /// `1 segment`, `2 segments`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -109,12 +100,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hexadecimal_goes_both_ways_and_has_one_length() {
+    fn bytes_are_two_digits_each() {
         assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
-        assert_eq!(unhex("007FfF"), Some([0, 0x7f, 0xff]));
-        for wrong in ["", "007f", "007fff00", "007ff", "00 fff", "007fgg", "é07ff"] {
-            assert_eq!(unhex::<3>(wrong), None, "{wrong}");
-        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Fixture {
         let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes(KEY));
         Sealer::new(recipients)
             .segment_len(SEGMENT_LEN)
-            .seal_file(&fixture.path("plain"), &fixture.path("sealed"))
+            .seal_file(fixture.path("plain"), fixture.path("sealed"))
             .unwrap();
         fixture
     }
@@ -118,7 +118,7 @@ impl Fixture {
         let file = FileSource::open(self.path("sealed")).unwrap().positioned().unwrap();
         let source = CountedSource(Arc::new(Counted { file, read: read.clone() }));
         let identities = Identities::new().wrapping_key(WrappingKey::from_bytes(KEY));
-        let restored = Opener::new(identities).restore_to(source, &self.path("target")).unwrap();
+        let restored = Opener::new(identities).restore_to(source, self.path("target")).unwrap();
         (restored, read.load(Ordering::SeqCst))
     }
 }

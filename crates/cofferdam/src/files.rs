@@ -17,7 +17,7 @@ use sources::{Source, descriptor_named};
 use storage::{StageOptions, TargetError, TargetKind, classify};
 use stream::{PATIENCE, sealing_label, tell_notices};
 
-use crate::{Error, ErrorKind, Observer};
+use crate::{Error, ErrorKind, Kept, Observer, Remedy};
 
 /// Opens what `path` names to read from.
 pub(crate) fn open_source(path: &Path) -> Result<Box<dyn Source>, Error> {
@@ -80,7 +80,8 @@ fn was_published(path: &Path) -> bool {
 /// Whether a target at `path` is written to in order, and nothing is staged beside it: it is a FIFO, or leads to a pipe or a
 /// character device that is open as one of this process's descriptors (`/dev/fd/63`, which a shell makes of `>(cat)`). A
 /// symbolic link to a FIFO of any other kind could have been put there by somebody, and is a link like all others.
-pub fn is_pipe(path: &Path) -> bool {
+pub fn is_pipe(path: impl AsRef<Path>) -> bool {
+    let path = path.as_ref();
     let Ok(compare_sink) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else {
         return false;
     };
@@ -147,7 +148,7 @@ fn refuse_unfinished(path: &Path, if_exists: IfExists) -> Result<(), Error> {
             | TargetError::NotOurs { .. }
             | TargetError::OpenToOthers { .. }),
         ) => {
-            return Err(Error::target(problem).advise(GIVE_UP));
+            return Err(Error::target(problem).remedied(Remedy::ResumeOrDiscard(Kept::NotOurs)));
         }
         Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => return Ok(()),
     };
@@ -156,20 +157,15 @@ fn refuse_unfinished(path: &Path, if_exists: IfExists) -> Result<(), Error> {
     match StagedFile::open(path, &options, &attempt_id).map_err(Error::target)? {
         Opened::Resumable { .. } if attempt_id == sealing_label() => {
             let what = "what an interrupted sealing left beside the output would be lost";
-            Err(Error::new(ErrorKind::JournalMismatch, what).advise(
-                "Go on with it by `--resume`, or give it up with `--resume --restart` or `cofferdam discard`.",
-            ))
+            Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Sealing)))
         }
         Opened::Resumable { .. } => {
             let what = "what an interrupted restore to this name left beside it would be lost";
-            Err(Error::new(ErrorKind::JournalMismatch, what)
-                .advise("Finish that restore, give it up with `cofferdam discard`, or take another name."))
+            Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Restore)))
         }
         Opened::Fresh(_) | Opened::Published(_) => Ok(()),
     }
 }
-
-const GIVE_UP: &str = "Move it away if it is yours, or give it up: `cofferdam discard`, or `--resume --restart`, which replaces another user's, too.";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.

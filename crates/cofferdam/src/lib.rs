@@ -79,15 +79,18 @@
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
+//! - `wal`: the module `wal`: a log that is replayed into a file or a device, or read by a storage engine.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 mod files;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;
 mod resource_setters;
+mod seal_writer;
 mod sealer;
 mod simple;
 
@@ -95,13 +98,16 @@ mod simple;
 pub use ::database;
 #[cfg(feature = "mmap")]
 pub use ::mmap::MappedFile;
+#[cfg(feature = "wal")]
+pub use ::wal;
 pub use cofferdam_io::{ReadAt, WriteAt};
 pub use contract::{
-    Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo, Visibility,
+    AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
+    Visibility,
 };
 pub use files::is_pipe;
 pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
-pub use framing::{StreamId, limits};
+pub use framing::{ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
 pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
@@ -109,6 +115,7 @@ pub use local::{MemoryContents, MemorySink, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
 pub use opener::Opener;
+pub use seal_writer::SealWriter;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, ReleasePolicy};
 pub use simple::{open, restore, seal};
@@ -118,7 +125,8 @@ pub use sources::{
 };
 pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, Inspection, KeyCopySummary, Leftovers,
-    Metadata, Observer, Progress, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
-    SlotSummary, StreamDigest, TrailerSummary, Warning, default_suite, discard, inspect, leftovers, rewrap,
+    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, InTheWay, Inspection, Kept, KeyCopySummary,
+    Leftovers, Metadata, NoStream, Observer, Progress, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT,
+    Sealed, SegmentSummary, SlotSummary, StreamDigest, TrailerSummary, Warning, default_suite, discard,
+    inspect, leftovers, rewrap,
 };

@@ -14,7 +14,7 @@ use storage::{OnPartial, StageOptions, TargetError};
 use stream::{OfSource, OpenOptions, Opening, Resources, restore_into, tell_kept};
 
 use crate::files::{Target, open_source, refuse_same_file};
-use crate::{Attributes, Error, ErrorKind, Observer, Restored, StreamDigest};
+use crate::{Attributes, Error, ErrorKind, Metadata, Observer, Remedy, Restored, StreamDigest};
 
 /// Opens sealed streams.
 ///
@@ -33,6 +33,7 @@ use crate::{Attributes, Error, ErrorKind, Observer, Restored, StreamDigest};
 /// assert_eq!(restored.metadata, [(b"host".to_vec(), b"db1".to_vec())]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone, Debug)]
 pub struct Opener {
     identities: Option<Identities>,
     release: ReleasePolicy,
@@ -153,7 +154,12 @@ impl Opener {
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte. [`Error::resumable_bytes`] says
     /// what is kept for the next call.
-    pub fn restore_file(&self, sealed: &Path, target: &Path) -> Result<Restored, Error> {
+    pub fn restore_file(
+        &self,
+        sealed: impl AsRef<Path>,
+        target: impl AsRef<Path>,
+    ) -> Result<Restored, Error> {
+        let (sealed, target) = (sealed.as_ref(), target.as_ref());
         refuse_same_file(sealed, target)?;
         let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
         self.open_into(|| open_source(sealed), target)
@@ -163,8 +169,8 @@ impl Opener {
     ///
     /// # Errors
     /// As [`Opener::restore_file`].
-    pub fn restore_to(&self, source: impl Source, target: &Path) -> Result<Restored, Error> {
-        let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
+    pub fn restore_to(&self, source: impl Source, target: impl AsRef<Path>) -> Result<Restored, Error> {
+        let target = Target::resolve(target.as_ref(), self.if_exists, &self.resources.cancel)?;
         self.open_into(|| Ok(source), target)
     }
 
@@ -202,6 +208,38 @@ impl Opener {
         self.stream().verify(source)
     }
 
+    /// The caller's pairs of the stream in `source`. Preamble, key area and metadata are read, and no segment.
+    ///
+    /// **Proved by this:** whoever sealed the stream had its key, and the pairs are as that one wrote them, under this preamble.
+    /// **Not proved:** that a segment follows, that the stream is whole or intact, or which stream it is. There is no digest
+    /// of these records alone, so a pin cannot be compared with them.
+    ///
+    /// ```
+    /// use cofferdam::{BytesSource, Identities, MemorySink, Opener, Recipients, Sealer, WrappingKey};
+    ///
+    /// let (sink, sealed) = MemorySink::new();
+    /// let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
+    /// Sealer::new(recipients).metadata("host", "db1").seal(BytesSource::new(*b"a snapshot"), sink)?;
+    ///
+    /// let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes([7; 32])));
+    /// let metadata = opener.metadata(BytesSource::new(sealed.take().unwrap()))?;
+    /// assert_eq!(metadata, [(b"host".to_vec(), b"db1".to_vec())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::verify`], for the records before the first segment. [`ErrorKind::Usage`] with
+    /// [`Opener::expect_digest`], and without a key.
+    pub fn metadata(&self, source: impl Source) -> Result<Metadata, Error> {
+        self.require_identities()?;
+        if self.expected.is_some() {
+            let what = "metadata alone cannot be compared with a stream's digest";
+            return Err(Error::new(ErrorKind::Usage, what)
+                .advise("Verify or restore the stream with its digest, or read the metadata without."));
+        }
+        self.stream().metadata(source)
+    }
+
     fn stream(&self) -> OpenOptions<'_> {
         OpenOptions {
             identities: self.identities.as_ref(),
@@ -217,7 +255,7 @@ impl Opener {
         match self.identities {
             Some(_) => Ok(()),
             None => Err(Error::new(ErrorKind::Usage, "a stream can be verified without a key, not opened")
-                .advise("Give an identity, a passphrase or a key file.")),
+                .remedied(Remedy::GiveKey)),
         }
     }
 }

@@ -49,7 +49,7 @@ use peer::{Ending, Published, ReceiveError, Receiver};
 use storage::{OnPartial, StageOptions};
 use stream::{CompareSink, RECEIVER_ID, changed_since, claim_of, is_difference, resolved, tell_kept};
 
-use crate::{CancelToken, Error, ErrorKind, KeyError, StreamDigest};
+use crate::{CancelToken, Error, ErrorKind, Kept, KeyError, Remedy, StreamDigest};
 
 /// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. The channel's key is
 /// derived from it under a label, so that it tells nothing of streams sealed for the same file; whoever has the file has both.
@@ -167,7 +167,7 @@ fn open(target: &Path, options: &StageOptions) -> Result<Box<dyn StreamingSink>,
 
 fn of_another() -> Error {
     Error::new(ErrorKind::JournalMismatch, "what is kept beside the target is not a receiver's")
-        .advise("Finish what was begun there, receive to another name, or discard it with `--restart`.")
+        .remedied(Remedy::Restart(Kept::OtherReceipt))
 }
 
 fn failed(error: ReceiveError) -> Error {

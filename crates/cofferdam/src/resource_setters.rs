@@ -46,6 +46,12 @@ macro_rules! resource_setters {
                 self
             }
 
+            /// Calls `observe` with how far the stream is, after each segment: an [`Observer`] of that alone.
+            #[must_use]
+            pub fn on_progress(self, observe: impl Fn(&crate::Progress) + Send + Sync + 'static) -> $builder {
+                self.observer(Arc::new(observe))
+            }
+
             /// Stops when `cancel` is used: no system call is begun after it has been seen, and nothing is published.
             #[must_use]
             pub fn cancel(mut self, cancel: CancelToken) -> $builder {

@@ -29,12 +29,13 @@ use crate::{Error, Metadata, Observer, Sealed};
 /// assert_eq!(contents.take().map(|bytes| bytes.len() as u64), Some(sealed.wire_len));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone, Debug)]
 pub struct Sealer {
     recipients: Recipients,
     form: FormatOptions,
     if_exists: IfExists,
     on_partial: OnPartial,
-    resources: Resources,
+    pub(crate) resources: Resources,
 }
 
 impl Sealer {
@@ -111,7 +112,8 @@ impl Sealer {
     ///
     /// # Errors
     /// As [`Sealer::seal`]. An output that exists is refused before anything is read, unless replacing was asked for.
-    pub fn seal_file(&self, input: &Path, output: &Path) -> Result<Sealed, Error> {
+    pub fn seal_file(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<Sealed, Error> {
+        let (input, output) = (input.as_ref(), output.as_ref());
         refuse_same_file(input, output)?;
         let target = Target::resolve(output, self.if_exists, &self.resources.cancel)?;
         let FileInput { source, metadata, .. } = FileInput::open(input)?;
@@ -122,8 +124,8 @@ impl Sealer {
     ///
     /// # Errors
     /// As [`Sealer::seal_file`].
-    pub fn seal_to(&self, source: impl Source + 'static, output: &Path) -> Result<Sealed, Error> {
-        let target = Target::resolve(output, self.if_exists, &self.resources.cancel)?;
+    pub fn seal_to(&self, source: impl Source + 'static, output: impl AsRef<Path>) -> Result<Sealed, Error> {
+        let target = Target::resolve(output.as_ref(), self.if_exists, &self.resources.cancel)?;
         self.seal_into(Box::new(source), Metadata::new(), target)
     }
 
@@ -162,10 +164,11 @@ impl Sealer {
     /// write `state_dir`.
     pub fn seal_file_resumable(
         &self,
-        input: &Path,
-        output: &Path,
-        state_dir: &Path,
+        input: impl AsRef<Path>,
+        output: impl AsRef<Path>,
+        state_dir: impl AsRef<Path>,
     ) -> Result<Sealed, Error> {
+        let (input, output, state_dir) = (input.as_ref(), output.as_ref(), state_dir.as_ref());
         refuse_same_file(input, output)?;
         let (if_exists, on_partial) = (self.if_exists, self.on_partial);
         let input_at = input;

@@ -13,7 +13,11 @@ use crate::{Error, ErrorKind, Opener, Restored, Sealed, Sealer};
 ///
 /// # Errors
 /// [`ErrorKind::TargetExists`] if `output` exists. After any error there is no `output`.
-pub fn seal(input: &Path, output: &Path, recipients: Recipients) -> Result<Sealed, Error> {
+pub fn seal(
+    input: impl AsRef<Path>,
+    output: impl AsRef<Path>,
+    recipients: Recipients,
+) -> Result<Sealed, Error> {
     Sealer::new(recipients).seal_file(input, output)
 }
 
@@ -22,7 +26,11 @@ pub fn seal(input: &Path, output: &Path, recipients: Recipients) -> Result<Seale
 /// # Errors
 /// [`ErrorKind::TargetExists`] if `target` exists. After any error there is no `target`, unless the kind is
 /// [`ErrorKind::DurabilityUnknown`].
-pub fn restore(sealed: &Path, target: &Path, identities: Identities) -> Result<Restored, Error> {
+pub fn restore(
+    sealed: impl AsRef<Path>,
+    target: impl AsRef<Path>,
+    identities: Identities,
+) -> Result<Restored, Error> {
     Opener::new(identities).restore_file(sealed, target)
 }
 

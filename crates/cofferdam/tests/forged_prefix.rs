@@ -48,8 +48,8 @@ impl Fixture {
     fn restore(&self, opener: &Opener, reading: Reading, sealed: &[u8]) -> Result<Restored, Error> {
         let sealed = Shared::new(sealed.to_vec());
         match reading {
-            Reading::Seekable => opener.restore_to(BytesSource::new(sealed), &self.target()),
-            Reading::Sequential => opener.restore_to(in_order(sealed), &self.target()),
+            Reading::Seekable => opener.restore_to(BytesSource::new(sealed), self.target()),
+            Reading::Sequential => opener.restore_to(in_order(sealed), self.target()),
         }
     }
 

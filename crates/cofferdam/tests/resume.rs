@@ -151,9 +151,9 @@ impl Fixture {
         let restored = match reading {
             Reading::Seekable => {
                 let counted = Counted { bytes: self.sealed.clone(), read: read.clone() };
-                opener.restore_to(CountedSource(Arc::new(counted)), &self.target())
+                opener.restore_to(CountedSource(Arc::new(counted)), self.target())
             }
-            Reading::Sequential => opener.restore_to(in_order(self.sealed.clone()), &self.target()),
+            Reading::Sequential => opener.restore_to(in_order(self.sealed.clone()), self.target()),
         };
         (restored, read.load(Ordering::SeqCst))
     }
@@ -383,7 +383,7 @@ fn what_is_kept_is_told_where_the_next_attempt_ends_before_it_has_proved_it() {
         assert!(error.resumable_bytes().is_some());
     }
     let nowhere = fixture.directory.path().join("nowhere");
-    let error = fixture.opener(&Stop::never()).restore_file(&nowhere, &fixture.target()).unwrap_err();
+    let error = fixture.opener(&Stop::never()).restore_file(&nowhere, fixture.target()).unwrap_err();
     assert_eq!((error.kind(), error.resumable_bytes().is_some()), (ErrorKind::Io, true));
     assert_eq!(names_in(fixture.directory.path()), before);
 }
@@ -580,7 +580,7 @@ fn a_directory_that_is_moved_meanwhile_is_told_and_so_is_where_the_target_is() {
     let meddle = move || fs::rename(&from, &to).unwrap();
     let meddler = Meddler { meddle: Mutex::new(Some(meddle)), cancel: cancel.clone(), ends: Ends::ByItself };
     let opener = opener().threads(threads(1)).cancel(cancel.clone()).observer(Arc::new(meddler));
-    let error = opener.restore_to(in_order(fixture.sealed.clone()), &inner.join("db")).unwrap_err();
+    let error = opener.restore_to(in_order(fixture.sealed.clone()), inner.join("db")).unwrap_err();
     assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::DurabilityUnknown, None));
     let place = fs::canonicalize(&moved).unwrap().join("db");
     assert!(format!("{error:?}").contains(place.to_str().unwrap()), "{error:?}");

@@ -268,7 +268,7 @@ fn from_an_age_identity_to_a_passphrase_and_a_key_file() {
     };
     let recipients =
         recipients_of(OTHER_KEY).passphrase_with_work_factor(secret("correct horse"), 2).unwrap();
-    let said = rewrap(&path(directory.path()), &by_identity(), &recipients).unwrap();
+    let said = rewrap(path(directory.path()), &by_identity(), &recipients).unwrap();
     assert_eq!(said.slots, 2);
     let bytes = fs::read(path(directory.path())).unwrap();
     let class = |identities| class_of(&open(&Opener::new(identities), READINGS[0], bytes.clone()));
@@ -276,7 +276,7 @@ fn from_an_age_identity_to_a_passphrase_and_a_key_file() {
     assert_eq!(class(identities_of(OTHER_KEY)), "success");
     assert_eq!(class(Identities::new().passphrase(secret("correct horse"))), "success");
     assert_eq!(class(Identities::new().passphrase(secret("battery staple"))), "no key");
-    let seen = inspect(&path(directory.path())).unwrap();
+    let seen = inspect(path(directory.path())).unwrap();
     let slots = [SlotSummary::KeyFile, SlotSummary::Age(vec!["scrypt".to_owned()])];
     for copy in seen.key_copies {
         let copy = copy.unwrap();

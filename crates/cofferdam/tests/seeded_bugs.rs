@@ -197,7 +197,7 @@ impl Interrupted {
         let observer = Arc::new(CancelAfter { segments: 3, cancel: cancel.clone() });
         let opener = opener().durability(Durability::Each).cancel(cancel).observer(observer);
         let source = cofferdam::BytesSource::new(fixture.sealed.clone());
-        let error = opener.restore_to(source, &fixture.path("db")).unwrap_err();
+        let error = opener.restore_to(source, fixture.path("db")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         fixture
     }
@@ -208,7 +208,7 @@ impl Interrupted {
 
     fn restore(&self) -> Result<(), cofferdam::Error> {
         let source = cofferdam::BytesSource::new(self.sealed.clone());
-        opener().restore_to(source, &self.path("db")).map(|_| ())
+        opener().restore_to(source, self.path("db")).map(|_| ())
     }
 }
 

@@ -55,7 +55,7 @@ impl Streams<'_> {
             Some(bytes) => sealer.memory(bytes),
             None => sealer,
         };
-        sealer.seal_file(&self.files.plain(), &self.sealed())?;
+        sealer.seal_file(self.files.plain(), self.sealed())?;
         Ok(self.sealed())
     }
 

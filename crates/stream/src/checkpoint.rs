@@ -8,7 +8,7 @@ use framing::StreamId;
 use keys::{JournalKey, KeySchedule};
 use segment_worker::Committed;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Kept, Remedy};
 
 /// Makes the checkpoints of one attempt, and reads those of an earlier one.
 ///
@@ -59,14 +59,16 @@ impl CheckpointMaker {
                 ErrorKind::JournalMismatch,
                 "the target keeps the progress of another stream",
             )
-            .advise(OTHER_STREAM));
+            .remedied(Remedy::Restart(Kept::OtherStream)));
         }
         let (clear, mac) = bytes.split_last_chunk::<MAC_LEN>().expect("a checkpoint ends with its MAC");
         let authentic = self.key.as_ref().is_some_and(|key| key.verify(&[LABEL, clear].concat(), mac));
         let authentic = authentic || planted(Bug::CheckpointUnkeyed);
         if !authentic || clear[0..4] != VERSION.to_le_bytes() {
             let what = "the progress that the target keeps fails authentication";
-            return Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_STREAM));
+            return Err(
+                Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherStream))
+            );
         }
         let sink_len = number(clear, 40);
         Ok(Committed {
@@ -100,8 +102,6 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }
 
-pub(crate) const OTHER_STREAM: &str =
-    "Give the stream whose restore was interrupted, or start over with `--restart`.";
 const LABEL: &[u8] = b"cofferdam/v1/checkpoint\0";
 const VERSION: u32 = 1;
 const MAC_LEN: usize = 32;

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 use crate::envelope::Envelope;
 use crate::tentative::Opening;
-use crate::{Error, ErrorKind, Restored};
+use crate::{Error, ErrorKind, InTheWay, Remedy, Restored};
 
 /// Compares what it is given with a target. To publish it removes what the earlier attempt left, for then that attempt is
 /// done; so does to drop it when the target has changed since, for then what is left vouches for nothing.
@@ -36,7 +36,7 @@ impl CompareSink {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
             Error::io("the target, which an earlier restore has put in place, could not be read", error)
-                .advise("Replace it with `--restart --force`.")
+                .remedied(Remedy::RestartAndReplace)
         })?;
         Ok(CompareSink {
             target: Arc::new(Target { file, changed: OnceLock::new() }),
@@ -104,8 +104,7 @@ pub fn is_difference(error: &io::Error) -> bool {
 /// The target is not what the journal beside it says it is.
 pub fn changed_since() -> Error {
     let what = "an earlier restore put the target in place, and it is not what was restored any more";
-    Error::new(ErrorKind::TargetExists, what)
-        .advise("Run the command again with `--force`: that replaces the target, atomically.")
+    Error::new(ErrorKind::TargetExists, what).remedied(Remedy::Replace(InTheWay::ChangedTarget))
 }
 
 impl WriteAt for Target {

@@ -14,7 +14,7 @@ use keys::{Identities, KeySchedule, Recipients, StreamKey};
 use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy, framing_slots};
 use crate::resources::Resources;
-use crate::{Error, ErrorKind, Metadata, Warning};
+use crate::{Error, ErrorKind, Metadata, Remedy, Warning};
 
 /// A stream's beginning, read or made. Without a key it has no schedule and no metadata.
 pub struct Envelope {
@@ -205,7 +205,7 @@ impl Envelope {
 /// The digest of *tags* is over AEAD tags, which say nothing to whoever cannot check them.
 pub(crate) fn keyless_tags() -> Error {
     Error::new(ErrorKind::Unsupported, "a stream with the digest `tags` cannot be verified without its key")
-        .advise("Give an identity, a passphrase or a key file.")
+        .remedied(Remedy::GiveKey)
 }
 
 /// Two streams with one digest of *tags* are made as easily as one, by whoever has the key: such a digest pins nothing.

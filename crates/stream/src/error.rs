@@ -11,7 +11,7 @@ use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
 use storage::{ByteCount, Misplaced, TargetError};
 
-use crate::Warning;
+use crate::{InTheWay, Kept, NoStream, Remedy, Warning};
 
 /// What kind of failure it was. Each has one exit code in the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Usage,
     /// The sealed stream is damaged or was tampered with.
     Damaged,
+    /// The stream is not the one that was pinned: its digest is another. What there is of it may be whole.
+    DigestMismatch,
     /// None of the keys given opens the stream.
     NoKey,
     /// The sealed stream ends too early; all before its end is right.
@@ -63,6 +65,7 @@ struct Inner {
     /// What was wrong with a key copy before this on the wire, and kept nobody from going on.
     key_copy: Option<Warning>,
     advice: Option<&'static str>,
+    remedy: Option<Remedy>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -79,6 +82,7 @@ impl Error {
             resumable_bytes: None,
             key_copy: None,
             advice: None,
+            remedy: None,
             source: None,
         }))
     }
@@ -109,19 +113,26 @@ impl Error {
         self.0.resumable_bytes
     }
 
-    /// What can be done about it, as a sentence.
+    /// What can be done about it, as a sentence: the one of [`Error::remedy`], where there is one.
     pub fn advice(&self) -> Option<&'static str> {
-        self.0.advice
+        self.0.advice.or_else(|| self.0.remedy.map(|remedy| remedy.sentence()))
+    }
+
+    /// What can be done about it, for a program that can do it, or that words it for its own users.
+    pub fn remedy(&self) -> Option<Remedy> {
+        self.0.remedy
     }
 
     pub(crate) fn damaged(what: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Damaged, what).advise(DAMAGED)
+        Error::new(ErrorKind::Damaged, what).remedied(Remedy::FetchAgain)
     }
 
     #[doc(hidden)]
     pub fn io(what: impl Into<String>, source: io::Error) -> Error {
         match source.kind() {
-            io::ErrorKind::OutOfMemory => Error::new(ErrorKind::Exhausted, what).advise(LESS_MEMORY),
+            io::ErrorKind::OutOfMemory => {
+                Error::new(ErrorKind::Exhausted, what).remedied(Remedy::LowerMemory)
+            }
             _ => Error::new(ErrorKind::Io, what),
         }
         .because(source)
@@ -130,14 +141,14 @@ impl Error {
     #[doc(hidden)]
     pub fn no_thread(source: io::Error) -> Error {
         Error::new(ErrorKind::Exhausted, "the operating system gave no thread")
-            .advise(FEWER_THREADS)
+            .remedied(Remedy::FewerThreads)
             .because(source)
     }
 
     /// `len` bytes of memory were not to be had, `what_for` says for what.
     pub(crate) fn no_memory(what_for: &str, len: usize) -> Error {
         Error::new(ErrorKind::Exhausted, format!("there is no memory for {what_for} of {len} bytes"))
-            .advise(LESS_MEMORY)
+            .remedied(Remedy::LowerMemory)
     }
 
     #[must_use]
@@ -161,7 +172,21 @@ impl Error {
     #[must_use]
     #[doc(hidden)]
     pub fn advise(mut self, advice: &'static str) -> Error {
-        self.0.advice = Some(advice);
+        (self.0.advice, self.0.remedy) = (Some(advice), None);
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn remedied(mut self, remedy: Remedy) -> Error {
+        (self.0.advice, self.0.remedy) = (None, Some(remedy));
+        self
+    }
+
+    /// As [`Error::remedied`], in words that fit this error better than the remedy's own.
+    #[must_use]
+    fn remedied_as(mut self, remedy: Remedy, words: &'static str) -> Error {
+        (self.0.advice, self.0.remedy) = (Some(words), Some(remedy));
         self
     }
 
@@ -183,7 +208,11 @@ impl Error {
     pub(crate) fn first_of_verification(self) -> Error {
         let of_stream = matches!(
             self.0.kind,
-            ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Limit | ErrorKind::Unsupported
+            ErrorKind::Damaged
+                | ErrorKind::DigestMismatch
+                | ErrorKind::Truncated
+                | ErrorKind::Limit
+                | ErrorKind::Unsupported
         );
         match self.0.key_copy {
             Some(Warning::KeyCopyDamaged { copy }) if of_stream => {
@@ -197,14 +226,19 @@ impl Error {
     /// A record that does not parse; `base` is where the parsed bytes begin in the stream.
     pub(crate) fn framing(error: FramingError, base: u64) -> Error {
         let error = error.moved(base);
-        let (kind, advice) = match error.fault {
-            Fault::Damaged => (ErrorKind::Damaged, DAMAGED),
-            Fault::NotAStream => (ErrorKind::NotAStream, NOT_A_STREAM),
-            Fault::Truncated => (ErrorKind::Truncated, TRUNCATED),
-            Fault::Limit => (ErrorKind::Limit, "This may be damage, or a stream made to exhaust a reader."),
-            Fault::Unsupported => (ErrorKind::Unsupported, "A newer release may know it."),
-        };
-        Error::new(kind, format!("the {} {}", error.record, error.problem)).at(error.offset).advise(advice)
+        let refused =
+            |kind| Error::new(kind, format!("the {} {}", error.record, error.problem)).at(error.offset);
+        match error.fault {
+            Fault::Damaged => refused(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
+            Fault::NotAStream => {
+                refused(ErrorKind::NotAStream).remedied(Remedy::GiveStream(NoStream::Unknown))
+            }
+            Fault::Truncated => refused(ErrorKind::Truncated).remedied(Remedy::FetchRest),
+            Fault::Limit => {
+                refused(ErrorKind::Limit).advise("This may be damage, or a stream made to exhaust a reader.")
+            }
+            Fault::Unsupported => refused(ErrorKind::Unsupported).advise("A newer release may know it."),
+        }
     }
 
     /// A frame of `segment` that was refused; `base` is where its run begins in the stream.
@@ -240,14 +274,12 @@ impl Error {
     pub(crate) fn unwrap(error: &UnwrapError) -> Error {
         let error_with = |kind| Error::new(kind, error.to_string());
         match error {
-            UnwrapError::NoKey { .. } => error_with(ErrorKind::NoKey).advise(
-                "Try another identity, passphrase or key file; `cofferdam inspect` shows the kinds of slots.",
-            ),
+            UnwrapError::NoKey { .. } => error_with(ErrorKind::NoKey).remedied(Remedy::UseOtherKey),
             UnwrapError::Limit { .. } => error_with(ErrorKind::Limit),
             UnwrapError::Memory { .. } => error_with(ErrorKind::Exhausted)
                 .advise("Free memory, or raise the limit on this process's memory (`ulimit -v`)."),
             UnwrapError::Cancelled => error_with(ErrorKind::Cancelled),
-            _ => error_with(ErrorKind::Damaged).advise(DAMAGED),
+            _ => error_with(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
         }
     }
 
@@ -263,33 +295,26 @@ impl Error {
 
     #[doc(hidden)]
     pub fn target(error: TargetError) -> Error {
-        let (kind, advice) = match &error {
-            TargetError::Exists { .. } => {
-                (ErrorKind::TargetExists, Some("`--force` replaces it, atomically."))
-            }
-            TargetError::Symlink { .. } => {
-                (ErrorKind::TargetExists, Some("`--force` replaces what it points to, atomically."))
-            }
+        let (kind, remedy) = match &error {
+            TargetError::Exists { .. } => (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::File))),
+            TargetError::Symlink { .. } => (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::Link))),
             TargetError::DanglingLink { .. } => (ErrorKind::TargetExists, None),
             TargetError::Held { .. } => (ErrorKind::TargetLocked, None),
-            TargetError::Journal { .. } => (
-                ErrorKind::JournalMismatch,
-                Some("`--restart` begins anew; what is kept beside the target is then lost."),
-            ),
-            TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => (
-                ErrorKind::JournalMismatch,
-                Some("`--restart` replaces it by a file of this user's; what is kept in it is then lost."),
-            ),
-            TargetError::NoExclusiveRename { .. } => (
-                ErrorKind::Io,
-                Some("`--force` works here. It replaces whatever stands at the target in the end."),
-            ),
+            TargetError::Journal { .. } => (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::Journal))),
+            TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => {
+                (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::NotOurs)))
+            }
+            TargetError::NoExclusiveRename { .. } => {
+                (ErrorKind::Io, Some(Remedy::Replace(InTheWay::FileSystem)))
+            }
             TargetError::NotAFile { .. } | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };
-        let mut refused = Error::new(kind, error.to_string());
-        refused.0.advice = advice;
-        refused
+        let refused = Error::new(kind, error.to_string());
+        match remedy {
+            Some(remedy) => refused.remedied(remedy),
+            None => refused,
+        }
     }
 
     /// A publish that failed, or whose outcome is unknown.
@@ -304,7 +329,7 @@ impl Error {
         let refused = match &error {
             CommitError::NotCommitted(_) if exists => {
                 Error::new(ErrorKind::TargetExists, "another file has appeared at the target meanwhile")
-                    .advise("`--force` replaces it, atomically.")
+                    .remedied(Remedy::Replace(InTheWay::File))
             }
             CommitError::Unknown(source) if segment.is_none() && is_remote(source) => Error::new(
                 ErrorKind::DurabilityUnknown,
@@ -377,10 +402,10 @@ impl Error {
     /// not belong together, and says nothing of what is there now.
     #[must_use]
     pub(crate) fn of_changed_stream(mut self) -> Error {
-        if matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::Truncated) {
+        if matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::Truncated) {
             self.0.kind = ErrorKind::SourceChanged;
             self.0.what = format!("the sealed stream changed while it was read: {}", self.0.what);
-            self.0.advice = Some(CHANGED);
+            (self.0.advice, self.0.remedy) = (None, Some(Remedy::RunAgain));
         }
         self
     }
@@ -388,7 +413,7 @@ impl Error {
     /// The input of a seal is not what it was when it was opened.
     pub(crate) fn input_changed() -> Error {
         Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
-            .advise("Seal a snapshot, or stop what writes to it, and seal again.")
+            .remedied_as(Remedy::RunAgain, "Seal a snapshot, or stop what writes to it, and seal again.")
     }
 
     fn stream(error: StreamError<Error>) -> Error {
@@ -424,7 +449,7 @@ impl Error {
                     ByteCount(needed as u64)
                 ),
             )
-            .advise("Give it more with `--memory`; a stream that is held needs room for a whole segment."),
+            .remedied(Remedy::RaiseMemory { needed: needed as u64 }),
             StreamError::NoMemory(source) => source.into(),
             StreamError::NoThread(source) => Error::no_thread(source),
             StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
@@ -472,7 +497,7 @@ impl fmt::Debug for Error {
             write!(f, ": {error}")?;
             cause = error.source();
         }
-        match self.0.advice {
+        match self.advice() {
             Some(advice) => write!(f, "\n{advice}"),
             None => Ok(()),
         }
@@ -496,15 +521,6 @@ impl From<KeyError> for Error {
         Error::key(error)
     }
 }
-
-const DAMAGED: &str = "Fetch the stream again, or take another copy of it.";
-const NOT_A_STREAM: &str =
-    "Only what `cofferdam seal` has made can be opened: look whether it is the right file.";
-const LESS_MEMORY: &str = "Give it less with `--memory` and `--threads`, or raise the limit on this process's memory (`ulimit -v`).";
-const FEWER_THREADS: &str =
-    "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`).";
-pub(crate) const CHANGED: &str = "Stop what writes to it, or take a copy, and run this again.";
-const TRUNCATED: &str = "Its end is missing: fetch the rest, or take another copy.";
 
 #[cfg(test)]
 mod tests {

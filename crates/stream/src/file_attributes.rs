@@ -10,6 +10,7 @@ use crate::{Error, ErrorKind, Metadata};
 
 /// What a restore to a new name does with the mode and time that the sealed file had, where the stream tells them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub enum Attributes {
     /// Gives them to the target, but for the rights to run as its owner or group, and the sticky bit.
     #[default]

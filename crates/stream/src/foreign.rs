@@ -3,7 +3,7 @@
 
 use framing::{Fault, FramingError, Preamble};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, NoStream, Remedy};
 
 /// Parses the preamble in `block`. What is no stream of ours is told by what it looks like.
 pub(crate) fn parse_preamble(block: &[u8]) -> Result<Preamble, Error> {
@@ -25,7 +25,10 @@ pub(crate) fn beginning_refused(error: FramingError, first: &[u8]) -> Error {
 fn not_a_stream(first: &[u8]) -> Error {
     let seen = |what: &str| Error::new(ErrorKind::NotAStream, format!("this is no Cofferdam stream: {what}"));
     match looks_like(first) {
-        Some(Look { what, advice }) => seen(&format!("it looks like {what}")).advise(advice),
+        Some(Look { what, next: Next::Say(advice) }) => seen(&format!("it looks like {what}")).advise(advice),
+        Some(Look { what, next: Next::Do(remedy) }) => {
+            seen(&format!("it looks like {what}")).remedied(remedy)
+        }
         None => seen("it does not begin as one does").advise("Is it the right file?"),
     }
 }
@@ -33,26 +36,37 @@ fn not_a_stream(first: &[u8]) -> Error {
 /// What something looks like, with its article, and what to do then.
 struct Look {
     what: &'static str,
-    advice: &'static str,
+    next: Next,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy)]
+enum Next {
+    /// As this sentence says.
+    Say(&'static str),
+    /// Something that the caller has a word for.
+    Do(Remedy),
 }
 
 fn looks_like(first: &[u8]) -> Option<Look> {
     let signed = SIGNATURES
         .iter()
         .find(|(at, signature, ..)| first.get(*at..).is_some_and(|bytes| bytes.starts_with(signature)));
-    if let Some(&(_, _, what, advice)) = signed {
-        return Some(Look { what, advice });
+    if let Some(&(_, _, what, next)) = signed {
+        return Some(Look { what, next });
     }
     if first.iter().all(|byte| *byte == 0) {
         return Some(Look {
             what: "a file of zeros",
-            advice: "A copy that was cut off, or a disk that lost data, leaves such files. Take another copy.",
+            next: Next::Say(
+                "A copy that was cut off, or a disk that lost data, leaves such files. Take another copy.",
+            ),
         });
     }
     if is_key_file(first) {
-        return Some(Look { what: "a key file", advice: "A key file goes with --key-file." });
+        return Some(Look { what: "a key file", next: Next::Do(Remedy::GiveStream(NoStream::KeyFile)) });
     }
-    is_text(first).then_some(Look { what: "a text file", advice: "Is it the right file?" })
+    is_text(first).then_some(Look { what: "a text file", next: RIGHT_FILE })
 }
 
 /// 64 hexadecimal digits and a line end, as `keygen --key-file` writes them.
@@ -77,34 +91,37 @@ fn is_text(first: &[u8]) -> bool {
 /// So much of a file is looked at to call it text.
 const TEXT_LEN: usize = 512;
 
-const IDENTITY: &str = "An identity goes with -i; here belongs the sealed file.";
-const PACKED: &str = "If a sealed stream is in it, unpack that first.";
-const BY_AGE: &str = "`age -d` opens it.";
-const BY_GPG: &str = "`gpg -d` opens it.";
-const ANSWER: &str =
-    "That is often a server's answer in place of the file: fetch it again, and look at what comes.";
-const TEXT_MODE: &str = "Fetch it again as binary data, or take another copy.";
-const RIGHT_FILE: &str = "Is it the right file?";
+const IDENTITY: Next = Next::Do(Remedy::GiveStream(NoStream::Identity));
+const RECIPIENTS: Next = Next::Do(Remedy::GiveStream(NoStream::Recipients));
+const DATABASE: Next = Next::Do(Remedy::GiveStream(NoStream::Database));
+const PACKED: Next = Next::Say("If a sealed stream is in it, unpack that first.");
+const BY_AGE: Next = Next::Say("`age -d` opens it.");
+const BY_GPG: Next = Next::Say("`gpg -d` opens it.");
+const ANSWER: Next = Next::Say(
+    "That is often a server's answer in place of the file: fetch it again, and look at what comes.",
+);
+const TEXT_MODE: Next = Next::Say("Fetch it again as binary data, or take another copy.");
+const RIGHT_FILE: Next = Next::Say("Is it the right file?");
 
 /// Where the bytes are, the bytes, what has them, and what to do then. The first that fits is told.
-const SIGNATURES: [(usize, &[u8], &str, &str); 44] = [
+const SIGNATURES: [(usize, &[u8], &str, Next); 44] = [
     (0, b"\x89CFD", "one that a transfer in text mode has changed: its line ends are others", TEXT_MODE),
     (0, b"\xc2\x89CFD", "one that was taken for text and converted to UTF-8", TEXT_MODE),
     (0, b"\xef\xbf\xbdCFD", "one that was taken for text and converted to UTF-8", TEXT_MODE),
     (0, b"\x09CFD", "one whose bytes have lost their eighth bit", TEXT_MODE),
-    (0, b"iUNGRA0KGg", "one in Base64", "`base64 -d` gives the stream."),
+    (0, b"iUNGRA0KGg", "one in Base64", Next::Say("`base64 -d` gives the stream.")),
     (
         0,
         b"CFDJHEAD",
         "the journal of an interrupted run",
-        "It lies beside a target, and is not the sealed file.",
+        Next::Say("It lies beside a target, and is not the sealed file."),
     ),
     (0, b"age-encryption.org/", "an age file", BY_AGE),
     (0, b"-----BEGIN AGE ENCRYPTED FILE-----", "an age file", BY_AGE),
     (0, b"AGE-SECRET-KEY-", "an age identity", IDENTITY),
     (0, b"AGE-PLUGIN-", "an age identity", IDENTITY),
     (0, b"# created: ", "an age identity", IDENTITY),
-    (0, b"age1", "a list of age recipients", "Recipients go with -R; here belongs the sealed file."),
+    (0, b"age1", "a list of age recipients", RECIPIENTS),
     (0, b"-----BEGIN OPENSSH PRIVATE KEY-----", "an SSH private key", IDENTITY),
     (0, b"-----BEGIN PGP ", "a PGP message", BY_GPG),
     (0, b"\x85\x01\x0c\x03", "a PGP message", BY_GPG),
@@ -112,8 +129,8 @@ const SIGNATURES: [(usize, &[u8], &str, &str); 44] = [
     (0, b"\x84\x5e\x03", "a PGP message", BY_GPG),
     (0, b"\x8c\x0d\x04", "a PGP message", BY_GPG),
     (0, b"-----BEGIN ", "a key or certificate in PEM", RIGHT_FILE),
-    (0, b"Salted__", "a file of `openssl enc`", "`openssl enc -d` opens it."),
-    (0, b"LUKS\xba\xbe", "a LUKS volume", "`cryptsetup open` opens it."),
+    (0, b"Salted__", "a file of `openssl enc`", Next::Say("`openssl enc -d` opens it.")),
+    (0, b"LUKS\xba\xbe", "a LUKS volume", Next::Say("`cryptsetup open` opens it.")),
     (0, b"\x1f\x8b", "a gzip file", PACKED),
     (0, b"\xfd7zXZ\0", "an xz file", PACKED),
     (0, b"\x28\xb5\x2f\xfd", "a zstd file", PACKED),
@@ -125,8 +142,8 @@ const SIGNATURES: [(usize, &[u8], &str, &str); 44] = [
     (0, b"\x7fELF", "a program or library (ELF)", RIGHT_FILE),
     (0, b"MZ", "a Windows program", RIGHT_FILE),
     (0, b"#!", "a script", RIGHT_FILE),
-    (0, b"SQLite format 3\0", "a SQLite database", "Only what `cofferdam seal` has made can be opened."),
-    (0, b"PGDMP", "a dump of `pg_dump`", "`pg_restore` reads it."),
+    (0, b"SQLite format 3\0", "a SQLite database", DATABASE),
+    (0, b"PGDMP", "a dump of `pg_dump`", Next::Say("`pg_restore` reads it.")),
     (0, b"QFI\xfb", "a QCOW2 disk image", RIGHT_FILE),
     (0, b"%PDF-", "a PDF document", RIGHT_FILE),
     (0, b"\x89PNG", "a PNG image", RIGHT_FILE),
@@ -136,7 +153,12 @@ const SIGNATURES: [(usize, &[u8], &str, &str); 44] = [
     (0, b"<html", "an HTML page", ANSWER),
     (0, b"<?xml", "an XML document", ANSWER),
     (0, b"{\"", "a JSON document", ANSWER),
-    (0, b"version https://git-lfs", "a pointer of Git LFS", "`git lfs pull` fetches the file itself."),
+    (
+        0,
+        b"version https://git-lfs",
+        "a pointer of Git LFS",
+        Next::Say("`git lfs pull` fetches the file itself."),
+    ),
 ];
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What a sealed file says of itself, without a key.
 //! It checks structure and checksums, and no digest: what it reports is a claim.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use frame_worker::{DigestKind, Suite};
 use framing::Preamble;
@@ -17,9 +17,10 @@ use crate::index::{Index, read};
 use crate::key_area::KeyArea;
 use crate::resources::Resources;
 use crate::seekable_envelope::read_seekable_envelope;
-use crate::{Error, ErrorKind, StreamDigest, StreamId, Warning, memory};
+use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId, Warning, memory};
 
 /// What a sealed file says of itself. Nothing of it is authenticated.
+#[non_exhaustive]
 pub struct Inspection {
     /// Names the stream.
     pub stream_id: StreamId,
@@ -48,6 +49,7 @@ pub struct Inspection {
 
 /// What a key copy holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct KeyCopySummary {
     /// Counts re-wraps.
     pub generation: u64,
@@ -57,6 +59,7 @@ pub struct KeyCopySummary {
 
 /// One way to the stream key.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum SlotSummary {
     /// An age file with stanzas of these types (`X25519`, `scrypt`, `ssh-ed25519`, …).
     Age(Vec<String>),
@@ -68,8 +71,21 @@ pub enum SlotSummary {
     Unknown(u16),
 }
 
+impl SlotSummary {
+    /// The number of its kind (FORMAT §5).
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::Age(_) => keys::KIND_AGE,
+            Self::KeyFile => keys::KIND_WRAPPING_KEY,
+            Self::External(_) => keys::KIND_EXTERNAL,
+            Self::Unknown(kind) => *kind,
+        }
+    }
+}
+
 /// What the trailer says of its stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TrailerSummary {
     /// Segments.
     pub segments: u64,
@@ -81,6 +97,7 @@ pub struct TrailerSummary {
 
 /// What the index says of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct SegmentSummary {
     /// Its number, from 0.
     pub index: u64,
@@ -102,7 +119,8 @@ pub struct SegmentSummary {
 ///
 /// # Errors
 /// The file cannot be read, or what stands before the segments is damaged, truncated or not supported.
-pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
+    let path = path.as_ref();
     let file = FileSource::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => no_file(path),
         _ => Error::io(format!("{} could not be opened", path.display()), error),
@@ -116,7 +134,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 
 fn no_file(path: &Path) -> Error {
     Error::new(ErrorKind::Usage, format!("{}: only a file can be inspected", path.display()))
-        .advise("`cofferdam verify` takes a pipe.")
+        .remedied(Remedy::Verify)
 }
 
 fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {
@@ -169,6 +187,23 @@ impl Inspection {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspection")
+            .field("stream_id", &self.stream_id)
+            .field("suite", &self.suite)
+            .field("digest", &self.digest)
+            .field("frame_len", &self.frame_len)
+            .field("segment_len", &self.segment_len)
+            .field("key_copies", &self.key_copies)
+            .field("metadata_len", &self.metadata_len)
+            .field("sealed_len", &self.sealed_len)
+            .field("trailer", &self.trailer)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
     }
 }
 

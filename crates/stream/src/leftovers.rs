@@ -64,7 +64,8 @@ impl Leftovers {
 ///
 /// # Errors
 /// What keeps the target's directory from being read; a `state_dir` that others can write.
-pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, Error> {
+pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Leftovers, Error> {
+    let target = target.as_ref();
     let beside = StagedFile::beside(target).map_err(unreadable)?;
     let mut found = Leftovers {
         attempt: Attempt::Nothing,
@@ -106,7 +107,8 @@ pub fn leftovers(target: &Path, state_dir: Option<&Path>) -> Result<Leftovers, E
 ///
 /// # Errors
 /// [`crate::ErrorKind::TargetLocked`] where something is at work on it; what is not this user's is refused.
-pub fn discard(target: &Path, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    let target = target.as_ref();
     let place = state_place(target, state_dir)?;
     let state = match &place {
         Some(place) => place.find_any()?,

@@ -30,6 +30,7 @@ mod leftovers;
 mod memory;
 mod open;
 mod progress;
+mod remedy;
 mod resources;
 mod restore_id;
 mod restored;
@@ -58,6 +59,7 @@ pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, Trail
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use open::OpenOptions;
 pub use progress::{Observer, Progress, Warning, tell_notices};
+pub use remedy::{InTheWay, Kept, NoStream, Remedy};
 pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;

@@ -23,7 +23,7 @@ use crate::resources::{Resources, RunPlan, Workers};
 use crate::resume::{Found, Resumed, SkipCommitted};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::tentative::{Opening, Retention, Tentative};
-use crate::{Error, ErrorKind, Observer, Restored, StreamDigest};
+use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest};
 
 /// What a stream is opened with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -72,6 +72,32 @@ impl<'a> OpenOptions<'a> {
         }
     }
 
+    /// Reads and authenticates what stands before the segments, and gives the caller's pairs.
+    ///
+    /// # Errors
+    /// As of a stream that is opened, for the records before its first segment.
+    pub fn metadata(&self, source: impl Source) -> Result<Metadata, Error> {
+        self.resources.check()?;
+        let place = source.positioned();
+        self.read_metadata(source, place.clone()).map_err(|error| of_place(error, place))
+    }
+
+    fn read_metadata(&self, source: impl Source, place: Option<Arc<dyn ReadAt>>) -> Result<Metadata, Error> {
+        if let Some(positioned) = place {
+            self.resources.check_cancelled()?;
+            let envelope = read_seekable_envelope(&*positioned, self.identities, self.resources)?;
+            if let Some(envelope) = envelope {
+                self.announce(&envelope)?;
+                return Ok(envelope.metadata);
+            }
+            // It ends too early: what comes in order says where.
+        }
+        let mut window = Window::new(CancellableSource::new(source, &self.resources.cancel));
+        let envelope = read_envelope(&mut window, self.identities, self.resources)?;
+        self.announce(&envelope)?;
+        Ok(envelope.metadata)
+    }
+
     /// Opens `source` into the sink that `make_sink` makes once the stream is known, and its length, if it is.
     pub fn open_with<S: StreamingSink>(
         &self,
@@ -80,11 +106,7 @@ impl<'a> OpenOptions<'a> {
     ) -> Result<Restored, Error> {
         self.resources.check()?;
         let place = source.positioned();
-        self.open_from(source, place.clone(), make_sink).map_err(|error| {
-            // What cannot be examined is not known to have changed.
-            let changed = place.is_some_and(|place| place.changed().unwrap_or(false));
-            if changed { error.of_changed_stream() } else { error }
-        })
+        self.open_from(source, place.clone(), make_sink).map_err(|error| of_place(error, place))
     }
 
     fn open_from<S: StreamingSink>(
@@ -243,6 +265,13 @@ impl<'a> OpenOptions<'a> {
         }
         Ok(())
     }
+}
+
+/// A fault of a source at `place`, which may have changed while it was read.
+fn of_place(error: Error, place: Option<Arc<dyn ReadAt>>) -> Error {
+    // What cannot be examined is not known to have changed.
+    let changed = place.is_some_and(|place| place.changed().unwrap_or(false));
+    if changed { error.of_changed_stream() } else { error }
 }
 
 /// What a stream is opened with.

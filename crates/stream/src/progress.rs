@@ -27,8 +27,16 @@ pub trait Observer: Send + Sync {
     fn warning(&self, _warning: &Warning) {}
 }
 
+/// A closure that is told of progress alone.
+impl<F: Fn(&Progress) + Send + Sync> Observer for F {
+    fn progress(&self, progress: &Progress) {
+        self(progress);
+    }
+}
+
 /// How far a stream is. Counts committed plaintext, and never goes back.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// Plaintext bytes committed.
     pub committed: u64,

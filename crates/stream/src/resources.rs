@@ -1,6 +1,7 @@
 //! What a stream may use: threads, memory, and who may stop and watch it.
 //! It knows no format and no key; Sealer and Opener share it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -24,6 +25,19 @@ pub struct Resources {
     pub observer: Option<Arc<dyn Observer>>,
     /// Which implementation of the ciphers.
     pub backend: Backend,
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resources")
+            .field("threads", &self.threads)
+            .field("pool", &self.pool)
+            .field("budget", &self.budget)
+            .field("cancel", &self.cancel)
+            .field("observer", &self.observer.is_some())
+            .field("backend", &self.backend)
+            .finish()
+    }
 }
 
 /// How a stream of some shape is cut into runs under some budget.

@@ -9,7 +9,7 @@ use keys::KeySchedule;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::CheckpointMaker;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Kept, Remedy};
 
 /// Names a restore. Nothing in it is secret.
 ///
@@ -90,8 +90,7 @@ impl RestoreId {
 }
 
 fn refused(what: &str) -> Error {
-    Error::new(ErrorKind::JournalMismatch, what)
-        .advise("Finish that restore, restore to another name, or discard what is kept with `--restart`.")
+    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherRestore))
 }
 
 fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {

@@ -8,6 +8,7 @@ use crate::{Metadata, StreamDigest, StreamId, Warning};
 
 /// What was restored or verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Restored {
     /// Names the stream.
     pub stream_id: StreamId,

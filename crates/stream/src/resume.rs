@@ -12,13 +12,13 @@ use framing::{IndexEntry, SegmentIndex};
 use local::NullSink;
 use segment_worker::{Committed, ReleasePolicy, Settings};
 
-use crate::checkpoint::{CheckpointMaker, OTHER_STREAM, segments_of};
+use crate::checkpoint::{CheckpointMaker, segments_of};
 use crate::envelope::Envelope;
 use crate::feed::proof::{Entries, Outcome, ProofFeed};
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
-use crate::{Error, ErrorKind, Warning};
+use crate::{Error, ErrorKind, Kept, Remedy, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.
 pub(crate) struct Found {
@@ -189,12 +189,12 @@ fn check_agrees(walk: &Walk<'_>, chain: ChainValue, checkpoint: &Committed) -> R
         return Ok(());
     }
     let what = "the progress that the target keeps does not fit this copy of the stream";
-    Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_STREAM))
+    Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherStream)))
 }
 
 fn unreadable(error: io::Error) -> Error {
     Error::io("the progress that the target keeps could not be used", error)
-        .advise("Try again, or start over with `--restart`.")
+        .remedied(Remedy::Restart(Kept::Unreadable))
 }
 
 /// A sink in front of which the segments that it has already are dropped: for streams that come once and in order.

@@ -17,6 +17,7 @@ use crate::{Error, ErrorKind, memory};
 
 /// What a re-wrap did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Rewrapped {
     /// The generation of both key copies now.
     pub generation: u64,
@@ -31,7 +32,12 @@ pub struct Rewrapped {
 ///
 /// # Errors
 /// Nothing has changed, unless the error says that writing failed.
-pub fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> Result<Rewrapped, Error> {
+pub fn rewrap(
+    path: impl AsRef<Path>,
+    identities: &Identities,
+    recipients: &Recipients,
+) -> Result<Rewrapped, Error> {
+    let path = path.as_ref();
     let opened = OpenOptions::new().read(true).write(true).open(path);
     let file = opened
         .map_err(|error| Error::io(format!("{} could not be opened for writing", path.display()), error))?;

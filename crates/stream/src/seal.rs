@@ -1,6 +1,8 @@
 //! Sealing a stream: from plaintext of either kind into a sink, from the start or behind what has been sealed already.
 //! It puts the parts together; what they do is theirs.
 
+use std::fmt;
+
 use contract::{Durability, StreamingSink};
 use frame_worker::{DigestKind, Suite};
 use framing::limits::{FRAME_LEN_MIN, SEGMENTS_MAX};
@@ -48,6 +50,7 @@ pub struct FormatOptions {
 
 /// What was sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Sealed {
     /// Names the stream.
     pub stream_id: StreamId,
@@ -173,6 +176,19 @@ pub(crate) fn check_segments(shape: Shape, plaintext_len: Option<u64>) -> Result
     match plaintext_len {
         Some(len) if len.div_ceil(shape.segment_len()) > SEGMENTS_MAX => Err(too_many_segments()),
         _ => Ok(()),
+    }
+}
+
+/// The pairs are encrypted in the stream, and are not shown here either.
+impl fmt::Debug for FormatOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FormatOptions")
+            .field("suite", &self.suite)
+            .field("digest", &self.digest)
+            .field("frame_len", &self.frame_len)
+            .field("segment_len", &self.segment_len)
+            .field("metadata", &self.metadata.len())
+            .finish()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::seal::{FormatOptions, SealOptions, StreamStart, check_segments};
 use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
 use crate::state_dir::StateDir;
 use crate::tentative::{Opening, Retention, unfinished};
-use crate::{Error, ErrorKind, Sealed, StreamId, Warning, file_attributes};
+use crate::{Error, ErrorKind, InTheWay, Kept, Remedy, Sealed, StreamId, Warning, file_attributes};
 
 /// A sealing of a regular file into a file, as its caller chose, that can be resumed.
 #[derive(Clone, Copy)]
@@ -342,7 +342,7 @@ impl FormatOptions {
             None => Ok(()),
             Some((what, _)) => {
                 Err(Error::new(ErrorKind::Usage, format!("the interrupted stream has another {what}"))
-                    .advise("Leave the option away to go on with it, or seal anew with `--restart`."))
+                    .remedied(Remedy::Restart(Kept::OtherForm)))
             }
         }
     }
@@ -357,25 +357,22 @@ pub fn sealing_label() -> AttemptId {
 fn changed_since(cause: Error) -> Error {
     let what = "an earlier sealing put the output in place, and it is not what was sealed any more";
     Error::new(ErrorKind::TargetExists, what)
-        .advise("Run the command again with `--force`: that replaces the output, atomically.")
+        .remedied(Remedy::Replace(InTheWay::ChangedOutput))
         .because(cause)
 }
 
 fn not_a_sealing() -> Error {
     let what = "what is kept beside the output is not of a sealing that this release can go on with";
-    Error::new(ErrorKind::JournalMismatch, what)
-        .advise("Finish what was interrupted there, or give it up with `--restart`.")
+    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::NoSealing))
 }
 
 fn without_state() -> Error {
     let what =
         "bytes of an interrupted sealing are kept beside the output, and no state says that they are ours";
-    Error::new(ErrorKind::JournalMismatch, what).advise(
-        "The state is kept for the output's path, user and machine: go on from there. `--restart` replaces the bytes.",
-    )
+    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::SealingWithoutState))
 }
 
 fn unusable(error: io::Error) -> Error {
     Error::io("what the interrupted sealing has left could not be used", error)
-        .advise("Try again, or start over with `--restart`.")
+        .remedied(Remedy::Restart(Kept::Unreadable))
 }

@@ -13,7 +13,7 @@ use keys::{StreamKey, Zeroizing};
 use sha2::{Digest as _, Sha256};
 
 use crate::state_dir::StateDir;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Kept, Remedy};
 
 /// The state of one unfinished sealing. It holds a secret: the stream's key.
 ///
@@ -94,7 +94,7 @@ impl StatePlace {
 
     fn refused(&self, why: &str) -> Error {
         let what = format!("{}: the state of a sealing that cannot be used: {why}", self.path().display());
-        Error::new(ErrorKind::JournalMismatch, what).advise("`--restart` replaces it and seals anew.")
+        Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::SealingState))
     }
 }
 
@@ -150,14 +150,16 @@ impl SealingState {
         }
         if due.inode != found.inode {
             let what = "the interrupted sealing of this output was of another input";
-            return Err(Error::new(ErrorKind::JournalMismatch, what).advise(OTHER_INPUT));
+            return Err(
+                Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherInput))
+            );
         }
         let what = if due.len == found.len {
             "the input was modified after its sealing was interrupted".to_owned()
         } else {
             format!("the input has {} bytes, and had {} when its sealing began", found.len, due.len)
         };
-        Err(Error::new(ErrorKind::SourceChanged, what).advise(CHANGED))
+        Err(Error::new(ErrorKind::SourceChanged, what).remedied(Remedy::Restart(Kept::ChangedInput)))
     }
 }
 
@@ -189,7 +191,9 @@ pub(crate) fn real_path(output: &Path) -> io::Result<PathBuf> {
 /// A sealed segment is not of the input's bytes.
 pub(crate) fn other_bytes(segment: u64) -> Error {
     let what = "the input has other bytes than those that were sealed before the interruption";
-    Error::new(ErrorKind::SourceChanged, what).in_segment(segment).advise(CHANGED)
+    Error::new(ErrorKind::SourceChanged, what)
+        .in_segment(segment)
+        .remedied(Remedy::Restart(Kept::ChangedInput))
 }
 
 fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
@@ -201,9 +205,6 @@ const LABEL_PATH: &[u8] = b"cofferdam/v1/output-path\0";
 const EXTENSION: &str = ".sealing";
 const PATH_AT: usize = 120;
 const DIGEST_LEN: usize = 32;
-const CHANGED: &str =
-    "What is sealed of it no longer fits. `--restart` gives that up and seals the input as it is now.";
-const OTHER_INPUT: &str = "Give that input, or another output; `--restart` gives up what is sealed of it.";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.

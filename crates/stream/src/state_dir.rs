@@ -17,7 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Kept, Remedy};
 
 /// A directory that only this user can write.
 pub(crate) struct StateDir {
@@ -152,7 +152,7 @@ impl StateDir {
             "{}: not a file of this user alone (mode 0600, one name), so nothing in it is believed",
             self.path_of(name).display()
         );
-        Error::new(ErrorKind::JournalMismatch, what).advise("Look who put it there; `--restart` replaces it.")
+        Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::StateNotOurs))
     }
 }
 
@@ -207,8 +207,7 @@ fn sync(directory: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
 
 fn failed(path: &Path, action: &str, error: io::Error) -> Error {
     let what = format!("{} could not be {action}", path.display());
-    Error::io(what, error)
-        .advise("What lets a sealing resume is kept there; `--state-dir` names another directory.")
+    Error::io(what, error).remedied(Remedy::OtherStateDirectory)
 }
 
 const OWN_DIRECTORY: &str = "Give a directory of your own that nobody else can write (mode 0700), on a file system that keeps rights.";

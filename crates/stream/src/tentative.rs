@@ -124,8 +124,9 @@ fn journalled(sink: StagedFile, attempt_id: &RestoreId, schedule: &KeySchedule) 
 /// Makes a failure say what is kept beside `path`: where the attempt ended before it had proved any of that, and where there
 /// is nothing any more.
 pub fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
-    use ErrorKind::{Cancelled, Damaged, Io, Limit, SourceChanged, Truncated};
-    let goes_on = matches!(error.kind(), Cancelled | Damaged | Io | Limit | SourceChanged | Truncated);
+    use ErrorKind::{Cancelled, Damaged, DigestMismatch, Io, Limit, SourceChanged, Truncated};
+    let goes_on =
+        matches!(error.kind(), Cancelled | Damaged | DigestMismatch | Io | Limit | SourceChanged | Truncated);
     if !goes_on && error.resumable_bytes().is_none() {
         return error;
     }

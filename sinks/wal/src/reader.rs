@@ -19,7 +19,7 @@ use super::{
 /// It takes no lock. Of a log that is being written it gives what had committed when it was opened.
 ///
 /// ```
-/// # use sinks::{Checkpoint, AttemptId, StreamingSink, wal};
+/// # use contract::{AttemptId, Checkpoint, StreamingSink};
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("log");
 /// # let attempt_id = AttemptId::new(b"").expect("short enough");

@@ -45,7 +45,7 @@ pub trait ReplayTarget: Send {
 }
 
 /// A regular file that is written in place: one that others hold open, or in whose directory nothing can be renamed.
-/// Where a file can be swapped, or there is none yet, a [`StagedFile`](local::StagedFile) is better: that is never a mixture.
+/// Where a file can be swapped, or there is none yet, a staged file is better: that is never a mixture.
 ///
 /// It keeps its inode, mode and owner, and gets exactly the stream's length.
 pub struct FileTarget {

@@ -109,7 +109,7 @@ impl StreamRecord {
         StreamRecord {
             event: "stream",
             input: Name::from(path),
-            stream_id: hex(&inspection.stream_id.0),
+            stream_id: inspection.stream_id.to_string(),
             suite: suite_name(inspection.suite),
             digest: digest_name(inspection.digest),
             frame_len: inspection.frame_len,
@@ -120,7 +120,7 @@ impl StreamRecord {
             trailer: inspection.trailer.map(|trailer| TrailerRecord {
                 segments: trailer.segments,
                 plaintext_len: trailer.plaintext_len,
-                stream_digest: hex(&trailer.stream_digest.0),
+                stream_digest: trailer.stream_digest.to_string(),
             }),
         }
     }
@@ -212,7 +212,7 @@ fn key_copy(copy: &KeyCopySummary) -> KeyCopyRecord {
         SlotSummary::Age(stanzas) => SlotRecord::Age { stanzas: stanzas.clone() },
         SlotSummary::KeyFile => SlotRecord::KeyFile,
         SlotSummary::External(name) => SlotRecord::External { name: name.clone() },
-        SlotSummary::Unknown(number) => SlotRecord::Unknown { number: *number },
+        other => SlotRecord::Unknown { number: other.kind() },
     });
     KeyCopyRecord { generation: copy.generation, slots: slots.collect() }
 }

@@ -19,7 +19,6 @@ use crate::peer::{Protection, address_name, parse_here, parse_listen, protection
 use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::size::Size;
-use crate::text::hex;
 
 /// Receive a restore that runs elsewhere, all or nothing
 ///
@@ -157,7 +156,7 @@ impl Record {
             event: "received",
             output,
             plaintext_len: received.plaintext_len,
-            stream_digest: received.stream_digest.map(|digest| hex(&digest.0)),
+            stream_digest: received.stream_digest.map(|digest| digest.to_string()),
             seconds: begun.elapsed().as_secs_f64(),
         }
     }

@@ -19,7 +19,7 @@ use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
-use crate::text::{Pair, count, hex, pace, pairs};
+use crate::text::{Pair, count, pace, pairs};
 
 /// Restore a sealed stream, all or nothing
 ///
@@ -164,10 +164,10 @@ impl Record {
             event: "restored",
             input: command.sealed.name(),
             output: command.target.name(),
-            stream_id: hex(&restored.stream_id.0),
+            stream_id: restored.stream_id.to_string(),
             segments: restored.segments,
             plaintext_len: restored.plaintext_len,
-            stream_digest: hex(&restored.stream_digest.0),
+            stream_digest: restored.stream_digest.to_string(),
             kept: restored.resumed_bytes,
             metadata: pairs(&restored.metadata),
             seconds: begun.elapsed().as_secs_f64(),

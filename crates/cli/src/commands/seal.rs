@@ -25,7 +25,7 @@ use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
 use crate::state_dir::StateDir;
-use crate::text::{count, hex, pace};
+use crate::text::{count, pace};
 
 /// Seal a file or a pipe for one or more recipients
 ///
@@ -288,11 +288,11 @@ impl Record {
             event: "sealed",
             input: input.name(),
             output: output.name(),
-            stream_id: hex(&sealed.stream_id.0),
+            stream_id: sealed.stream_id.to_string(),
             segments: sealed.segments,
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
-            stream_digest: hex(&sealed.stream_digest.0),
+            stream_digest: sealed.stream_digest.to_string(),
             kept: sealed.resumed_bytes,
             seconds: begun.elapsed().as_secs_f64(),
         }

@@ -12,7 +12,6 @@ use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::size::Size;
 use crate::state_dir::StateDir;
-use crate::text::hex;
 
 /// Say what an interrupted restore or sealing has left for a target
 ///
@@ -65,7 +64,7 @@ impl Record {
             durable_len: found.durable_len,
             journal: found.journal.as_ref().map(name),
             state: found.state.as_ref().map(name),
-            stream_id: found.sealing.as_ref().map(|(stream_id, _)| hex(&stream_id.0)),
+            stream_id: found.sealing.as_ref().map(|(stream_id, _)| stream_id.to_string()),
             input_len: found.sealing.as_ref().map(|(_, len)| *len),
             problems: found.problems.clone(),
         }

@@ -17,7 +17,7 @@ use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
 use crate::size::Size;
-use crate::text::{Pair, count, hex, pace, pairs, unhex};
+use crate::text::{Pair, count, pace, pairs};
 
 /// Check a sealed stream, with a key or without
 ///
@@ -104,10 +104,10 @@ impl Record {
                 Authenticity::Pinned => "pinned",
                 Authenticity::NotChecked => "not checked",
             },
-            stream_id: hex(&verified.stream_id.0),
+            stream_id: verified.stream_id.to_string(),
             segments: verified.segments,
             plaintext_len: verified.plaintext_len,
-            stream_digest: hex(&verified.stream_digest.0),
+            stream_digest: verified.stream_digest.to_string(),
             metadata: pairs(&verified.metadata),
             seconds: begun.elapsed().as_secs_f64(),
         }
@@ -131,7 +131,7 @@ impl Record {
 }
 
 pub(crate) fn parse_digest(text: &str) -> Result<StreamDigest, String> {
-    unhex(text).map(StreamDigest).ok_or_else(|| "a stream digest is 64 hexadecimal digits".to_owned())
+    text.parse().map_err(|error| format!("no stream digest: {error}"))
 }
 
 const AFTER_HELP: &str = "\

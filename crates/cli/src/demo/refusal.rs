@@ -32,7 +32,7 @@ impl Refusal {
         flip(&damaged, position, bit)?;
         let (before, names_before) = (identity(&rounds.restored())?, names_beside(&rounds.restored())?);
         let opener = Opener::new(rounds.keys.identities()?).if_exists(IfExists::Replace);
-        let refused = rounds.opener(opener, "restoring").restore_file(&damaged, &rounds.restored());
+        let refused = rounds.opener(opener, "restoring").restore_file(&damaged, rounds.restored());
         let failure = match refused {
             Ok(_) => return Err(broken_promise("a stream with a flipped bit was restored")),
             Err(error) if error.kind() == cofferdam::ErrorKind::Damaged => Failure::from(error),

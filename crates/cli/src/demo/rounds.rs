@@ -163,14 +163,14 @@ impl<'a> Rounds<'a> {
                 let recipients = Recipients::new().parse(&keys.recipient)?;
                 let watch = Watch::new(self.report, "sealing", Warnings::AtOnce);
                 let sealer = self.resources.sealer(Sealer::new(recipients), self.cancel, watch);
-                sealer.seal_file(&self.input.path, &self.sealed())?;
+                sealer.seal_file(&self.input.path, self.sealed())?;
                 Ok(())
             }
             Step::VerifyKeyless => self.verify(Opener::keyless()),
             Step::Verify => self.verify(Opener::new(keys.identities()?)),
             Step::Restore => {
                 let opener = self.opener(Opener::new(keys.identities()?), "restoring");
-                opener.restore_file(&self.sealed(), &self.restored())?;
+                opener.restore_file(self.sealed(), self.restored())?;
                 Ok(())
             }
         }

@@ -72,7 +72,7 @@ impl Place {
     }
 
     pub(crate) fn seal(&self, sealer: &Sealer) -> Result<Sealed, Error> {
-        sealer.seal_file_resumable(&self.input(), &self.output(), self.states.path())
+        sealer.seal_file_resumable(self.input(), self.output(), self.states.path())
     }
 
     /// Seals until so many segments have committed, in this and earlier attempts.
@@ -104,7 +104,7 @@ impl Place {
     /// Another stream of the same input, whose output is gone again.
     pub(crate) fn seal_to_another_output(&self) -> Vec<u8> {
         let other = self.directory.path().join("other");
-        small_sealer().seal_file(&self.input(), &other).unwrap();
+        small_sealer().seal_file(self.input(), &other).unwrap();
         let sealed = fs::read(&other).unwrap();
         fs::remove_file(other).unwrap();
         sealed

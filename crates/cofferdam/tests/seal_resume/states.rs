@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use cofferdam::{Attempt, ErrorKind, Observer, OnPartial, Progress, Sealed, discard, leftovers};
+use cofferdam::{Attempt, ErrorKind, Observer, OnPartial, Progress, Remedy, Sealed, discard, leftovers};
 
 use crate::place::{Left, Place};
 use crate::streams::{SEGMENT, counted, names_in, scratch, small_sealer};
@@ -38,7 +38,7 @@ fn kept_bytes_without_their_state_are_refused_and_restart_replaces_them() {
     for _ in 0..2 {
         let refused = place.seal(&small_sealer()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
-        assert!(refused.advice().unwrap().contains("--restart"), "{refused:?}");
+        assert!(matches!(refused.remedy(), Some(Remedy::Restart(_))), "{refused:?}");
         assert!(fs::read(place.staging()).unwrap() == left.staging);
     }
     assert_eq!(place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap().resumed_bytes, 0);
@@ -143,10 +143,9 @@ fn where_no_state_can_be_kept_nothing_is_begun() {
     let place = Place::new(counted(2 * SEGMENT));
     let file = place.input();
     for states in [file.join("states"), file.clone(), PathBuf::from("/proc/self/states")] {
-        let refused =
-            small_sealer().seal_file_resumable(&place.input(), &place.output(), &states).unwrap_err();
+        let refused = small_sealer().seal_file_resumable(place.input(), place.output(), &states).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Io, "{refused:?}");
-        assert!(refused.advice().unwrap().contains("--state-dir"), "{refused:?}");
+        assert!(refused.remedy() == Some(Remedy::OtherStateDirectory), "{refused:?}");
         assert_eq!(names_in(place.directory.path()), [PathBuf::from("input")]);
     }
 }
@@ -161,13 +160,13 @@ fn by_whichever_way_an_output_is_named_its_state_is_found() {
     let roundabout = place.directory.path().join("..").join(name).join(".").join("sealed.cfd");
     let again = |output: &Path| {
         let refused = small_sealer().digest(cofferdam::DigestKind::Sha256);
-        refused.seal_file_resumable(&place.input(), output, place.states.path()).unwrap_err().kind()
+        refused.seal_file_resumable(place.input(), output, place.states.path()).unwrap_err().kind()
     };
     // It has found what is kept, and refuses another form of it.
     assert_eq!(again(&roundabout), ErrorKind::Usage);
     assert_eq!(again(&link.join("sealed.cfd")), ErrorKind::Usage);
     let sealed =
-        small_sealer().seal_file_resumable(&place.input(), &link.join("sealed.cfd"), place.states.path());
+        small_sealer().seal_file_resumable(place.input(), link.join("sealed.cfd"), place.states.path());
     assert!(sealed.unwrap().resumed_bytes >= 3 * SEGMENT as u64);
     place.take_sealed();
 }
@@ -179,7 +178,7 @@ fn in_a_directory_that_was_moved_kept_bytes_have_no_state_until_it_is_moved_back
     fs::rename(place.directory.path(), &moved).unwrap();
     let sealing = small_sealer();
     let refused =
-        sealing.seal_file_resumable(&moved.join("input"), &moved.join("sealed.cfd"), place.states.path());
+        sealing.seal_file_resumable(moved.join("input"), moved.join("sealed.cfd"), place.states.path());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::JournalMismatch);
     fs::rename(&moved, place.directory.path()).unwrap();
     assert!(place.seal(&small_sealer()).unwrap().resumed_bytes >= 3 * SEGMENT as u64);
@@ -249,7 +248,7 @@ fn a_sealing_that_fails_before_anything_is_kept_leaves_no_state() {
 fn what_is_kept_is_shown_and_discarded_and_then_nothing_is() {
     let (place, left) = interrupted();
     let states = Some(place.states.path());
-    let found = leftovers(&place.output(), states).unwrap();
+    let found = leftovers(place.output(), states).unwrap();
     assert_eq!(found.attempt, Attempt::Sealing);
     assert_eq!(found.staging, Some((place.staging(), left.staging.len() as u64)));
     assert_eq!((found.journal, found.state), (Some(place.journal()), Some(left.state_path.clone())));
@@ -259,15 +258,15 @@ fn what_is_kept_is_shown_and_discarded_and_then_nothing_is() {
     assert_eq!(found.problems, Vec::<String>::new());
     assert!(place.left() == left);
     // Without the directory of states only what lies beside is seen.
-    assert_eq!(leftovers(&place.output(), None).unwrap().state, None);
+    assert_eq!(leftovers(place.output(), None).unwrap().state, None);
 
-    let mut removed = discard(&place.output(), states).unwrap();
+    let mut removed = discard(place.output(), states).unwrap();
     let mut expected = vec![place.staging(), place.journal(), left.state_path];
     removed.sort();
     expected.sort();
     assert_eq!(removed, expected);
-    assert!(leftovers(&place.output(), states).unwrap().is_nothing());
-    assert_eq!(discard(&place.output(), states).unwrap(), Vec::<PathBuf>::new());
+    assert!(leftovers(place.output(), states).unwrap().is_nothing());
+    assert_eq!(discard(place.output(), states).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(names_in(place.directory.path()), [PathBuf::from("input")]);
     assert_eq!(names_in(place.states.path()), Vec::<PathBuf>::new());
 }
@@ -277,10 +276,10 @@ fn discarding_removes_a_damaged_state_and_refuses_one_that_is_not_ours() {
     let (place, left) = interrupted();
     fs::set_permissions(&left.state_path, Permissions::from_mode(0o666)).unwrap();
     let states = Some(place.states.path());
-    let found = leftovers(&place.output(), states).unwrap();
+    let found = leftovers(place.output(), states).unwrap();
     assert_eq!((found.sealing, found.problems.len()), (None, 1));
-    assert_eq!(discard(&place.output(), states).unwrap_err().kind(), ErrorKind::JournalMismatch);
+    assert_eq!(discard(place.output(), states).unwrap_err().kind(), ErrorKind::JournalMismatch);
     fs::set_permissions(&left.state_path, Permissions::from_mode(0o600)).unwrap();
     fs::write(&left.state_path, b"no state").unwrap();
-    assert_eq!(discard(&place.output(), states).unwrap().len(), 3);
+    assert_eq!(discard(place.output(), states).unwrap().len(), 3);
 }

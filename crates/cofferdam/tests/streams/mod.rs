@@ -114,7 +114,7 @@ pub(crate) fn verify(
 pub(crate) fn class_of<T>(outcome: &Result<T, Error>) -> &'static str {
     match outcome.as_ref().map_err(Error::kind) {
         Ok(_) => "success",
-        Err(ErrorKind::Damaged) => "damaged",
+        Err(ErrorKind::Damaged | ErrorKind::DigestMismatch) => "damaged",
         Err(ErrorKind::NotAStream) => "not a stream",
         Err(ErrorKind::Truncated) => "truncated",
         Err(ErrorKind::NoKey) => "no key",

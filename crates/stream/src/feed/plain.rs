@@ -16,7 +16,7 @@ use sources::Source;
 use super::ahead::{Filled, ReadAhead};
 use crate::envelope::Envelope;
 use crate::trailer::IndexBuilder;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Remedy};
 
 /// Plaintext on its way to be sealed.
 pub(crate) struct PlainFeed<'a> {
@@ -253,5 +253,5 @@ impl PlainFeed<'_> {
 /// The input would need more segments than a stream may have.
 pub(crate) fn too_many_segments() -> Error {
     Error::new(ErrorKind::Limit, "the input is longer than a stream may be with segments of this size")
-        .advise("Seal it with longer segments: `--segment-size`.")
+        .remedied(Remedy::LongerSegments)
 }

@@ -12,11 +12,10 @@ use sources::Source;
 
 use super::window::{Next, Window};
 use crate::envelope::{Access, Envelope, read_preamble};
-use crate::error::CHANGED;
 use crate::index::trailer_fault;
 use crate::resources::Resources;
 use crate::trailer::IndexBuilder;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Remedy};
 
 /// A sealed stream, read once from front to back.
 pub(crate) struct SequentialFeed<'a, S> {
@@ -83,7 +82,7 @@ pub(crate) fn pass_envelope<S: Source>(
             "the beginning of the sealed stream changed while it was read",
         )
         .at(0)
-        .advise(CHANGED)),
+        .remedied(Remedy::RunAgain)),
     }
 }
 
@@ -290,7 +289,7 @@ impl<S: Source> Feed for SequentialFeed<'_, S> {
 pub(crate) fn check_expected(expected: Option<ChainValue>, stream_digest: ChainValue) -> Result<(), Error> {
     match expected {
         Some(expected) if expected != stream_digest => {
-            Err(Error::new(ErrorKind::Damaged, "the stream's digest is not the expected one")
+            Err(Error::new(ErrorKind::DigestMismatch, "the stream's digest is not the expected one")
                 .advise("It is another stream than the one that was pinned, or an older one."))
         }
         _ => Ok(()),

@@ -1,0 +1,95 @@
+//! What to do about a failure, in the words of this command: its options and its subcommands.
+//! It knows no error; the library says what can be done, and has a sentence of its own where no option is named.
+
+use cofferdam::{InTheWay, Kept, NoStream, Remedy};
+
+/// The sentence for a remedy that an option or a subcommand of this program is; `None` where it is none.
+pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
+    Some(match remedy {
+        Remedy::Replace(in_the_way) => return replace(in_the_way),
+        Remedy::Restart(kept) => return restart(kept),
+        Remedy::RestartAndReplace => "Replace it with `--restart --force`.",
+        Remedy::ResumeOrDiscard(Kept::Sealing) => {
+            "Go on with it by `--resume`, or give it up with `--resume --restart` or `cofferdam discard`."
+        }
+        Remedy::ResumeOrDiscard(Kept::Restore) => {
+            "Finish that restore, give it up with `cofferdam discard`, or take another name."
+        }
+        Remedy::ResumeOrDiscard(_) => {
+            "Move it away if it is yours, or give it up: `cofferdam discard`, or `--resume --restart`, which replaces \
+             another user's, too."
+        }
+        Remedy::RaiseMemory { .. } => {
+            "Give it more with `--memory`; a stream that is held needs room for a whole segment."
+        }
+        Remedy::LowerMemory => {
+            "Give it less with `--memory` and `--threads`, or raise the limit on this process's memory (`ulimit -v`)."
+        }
+        Remedy::LongerSegments => "Seal it with longer segments: `--segment-size`.",
+        Remedy::UseOtherKey => {
+            "Try another identity, passphrase or key file; `cofferdam inspect` shows the kinds of slots."
+        }
+        Remedy::GiveStream(given) => return give_stream(given),
+        Remedy::Verify => "`cofferdam verify` takes a pipe.",
+        Remedy::OtherStateDirectory => {
+            "What lets a sealing resume is kept there; `--state-dir` names another directory."
+        }
+        _ => return None,
+    })
+}
+
+fn give_stream(given: NoStream) -> Option<&'static str> {
+    Some(match given {
+        NoStream::Unknown => {
+            "Only what `cofferdam seal` has made can be opened: look whether it is the right file."
+        }
+        NoStream::Database => "Only what `cofferdam seal` has made can be opened.",
+        NoStream::KeyFile => "A key file goes with --key-file.",
+        NoStream::Identity => "An identity goes with -i; here belongs the sealed file.",
+        NoStream::Recipients => "Recipients go with -R; here belongs the sealed file.",
+        _ => return None,
+    })
+}
+
+fn replace(in_the_way: InTheWay) -> Option<&'static str> {
+    Some(match in_the_way {
+        InTheWay::File => "`--force` replaces it, atomically.",
+        InTheWay::Link => "`--force` replaces what it points to, atomically.",
+        InTheWay::FileSystem => "`--force` works here. It replaces whatever stands at the target in the end.",
+        InTheWay::ChangedOutput => {
+            "Run the command again with `--force`: that replaces the output, atomically."
+        }
+        InTheWay::ChangedTarget => {
+            "Run the command again with `--force`: that replaces the target, atomically."
+        }
+        _ => return None,
+    })
+}
+
+fn restart(kept: Kept) -> Option<&'static str> {
+    Some(match kept {
+        Kept::Journal => "`--restart` begins anew; what is kept beside the target is then lost.",
+        Kept::NotOurs => "`--restart` replaces it by a file of this user's; what is kept in it is then lost.",
+        Kept::OtherStream => "Give the stream whose restore was interrupted, or start over with `--restart`.",
+        Kept::OtherRestore => {
+            "Finish that restore, restore to another name, or discard what is kept with `--restart`."
+        }
+        Kept::OtherReceipt => {
+            "Finish what was begun there, receive to another name, or discard it with `--restart`."
+        }
+        Kept::Unreadable => "Try again, or start over with `--restart`.",
+        Kept::NoSealing => "Finish what was interrupted there, or give it up with `--restart`.",
+        Kept::SealingWithoutState => {
+            "The state is kept for the output's path, user and machine: go on from there. `--restart` replaces the \
+             bytes."
+        }
+        Kept::SealingState => "`--restart` replaces it and seals anew.",
+        Kept::StateNotOurs => "Look who put it there; `--restart` replaces it.",
+        Kept::OtherForm => "Leave the option away to go on with it, or seal anew with `--restart`.",
+        Kept::OtherInput => "Give that input, or another output; `--restart` gives up what is sealed of it.",
+        Kept::ChangedInput => {
+            "What is sealed of it no longer fits. `--restart` gives that up and seals the input as it is now."
+        }
+        _ => return None,
+    })
+}

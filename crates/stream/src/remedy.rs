@@ -1,0 +1,224 @@
+//! What a caller can do about an error, as a type: a program acts on it, a command words it.
+//! It knows no command and no option of one; its sentences name what this library has.
+
+use std::fmt;
+
+/// What can be done about an error. Its `Display` is a sentence for whoever calls this library.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Let the target be replaced: `IfExists::Replace`.
+    Replace(InTheWay),
+    /// Give up what is kept and begin anew: `OnPartial::Restart`.
+    Restart(Kept),
+    /// Both: `OnPartial::Restart` and `IfExists::Replace`.
+    RestartAndReplace,
+    /// Resume what was interrupted, or remove what is kept: `discard`.
+    ResumeOrDiscard(Kept),
+    /// Give the stream a larger memory budget.
+    RaiseMemory {
+        /// Bytes that it needs.
+        needed: u64,
+    },
+    /// Give it less memory or fewer threads, or raise the limits of this process.
+    LowerMemory,
+    /// Ask for fewer threads, or raise the limit on processes of this user.
+    FewerThreads,
+    /// Seal with longer segments.
+    LongerSegments,
+    /// Give another identity, passphrase or key file.
+    UseOtherKey,
+    /// Give a key: without one there is nothing to be done here.
+    GiveKey,
+    /// Give a sealed stream: this is none.
+    GiveStream(NoStream),
+    /// Verify it in place of inspecting it: a stream that comes once cannot be looked at twice.
+    Verify,
+    /// Fetch the stream again, or take another copy.
+    FetchAgain,
+    /// Fetch the end of the stream, which is missing.
+    FetchRest,
+    /// Stop what changes the source, or take a snapshot of it, and run this again.
+    RunAgain,
+    /// Keep the state of resumable sealings in another directory.
+    OtherStateDirectory,
+}
+
+/// What keeps a target from being written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum InTheWay {
+    /// A file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// The file system, which cannot rename without replacing.
+    FileSystem,
+    /// An output that was put in place by an earlier sealing, and changed since.
+    ChangedOutput,
+    /// A target that was put in place by an earlier restore, and changed since.
+    ChangedTarget,
+}
+
+/// What an interrupted attempt has left, as far as it does not serve this one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Kept {
+    /// A journal that is damaged, or of something else.
+    Journal,
+    /// A file of another user, or one that others can write.
+    NotOurs,
+    /// Progress of a restore of another stream.
+    OtherStream,
+    /// Progress of a restore to another target.
+    OtherRestore,
+    /// A receiver's, or a restore's where a receiver runs.
+    OtherReceipt,
+    /// Progress that could not be read.
+    Unreadable,
+    /// Progress of a restore.
+    Restore,
+    /// Progress of a sealing.
+    Sealing,
+    /// Something that no sealing of this release has left.
+    NoSealing,
+    /// A sealing's bytes without its state.
+    SealingWithoutState,
+    /// A sealing's state that cannot be used.
+    SealingState,
+    /// A sealing's state that is not of this user alone.
+    StateNotOurs,
+    /// A sealing that was begun with other choices.
+    OtherForm,
+    /// A sealing of another input.
+    OtherInput,
+    /// A sealing of this input before it changed.
+    ChangedInput,
+}
+
+/// What was given in place of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum NoStream {
+    /// Something that was not looked at more closely.
+    Unknown,
+    /// A database.
+    Database,
+    /// A key file.
+    KeyFile,
+    /// An age identity, or a private key of SSH.
+    Identity,
+    /// Age recipients.
+    Recipients,
+}
+
+impl Remedy {
+    /// The sentence of its `Display`.
+    pub fn sentence(&self) -> &'static str {
+        match self {
+            Remedy::Replace(in_the_way) => in_the_way.sentence(),
+            Remedy::Restart(kept) => kept.restart_sentence(),
+            Remedy::RestartAndReplace => "Discard what is kept, and let the target be replaced.",
+            Remedy::ResumeOrDiscard(Kept::Sealing) => "Resume that sealing, or discard what is kept of it.",
+            Remedy::ResumeOrDiscard(Kept::Restore) => {
+                "Finish that restore, discard what is kept of it, or take another name."
+            }
+            Remedy::ResumeOrDiscard(_) => "Move it away if it is yours, or discard it.",
+            Remedy::RaiseMemory { .. } => {
+                "Give it a larger budget; a stream that is held needs room for a whole segment."
+            }
+            Remedy::LowerMemory => {
+                "Give it less memory and fewer threads, or raise the limit on this process's memory (`ulimit -v`)."
+            }
+            Remedy::FewerThreads => {
+                "Ask for fewer threads, or raise the limit on processes of this user (`ulimit -u`)."
+            }
+            Remedy::LongerSegments => "Seal it with longer segments.",
+            Remedy::UseOtherKey => {
+                "Try another identity, passphrase or key file; an inspection shows the kinds of slots."
+            }
+            Remedy::GiveKey => "Give an identity, a passphrase or a key file.",
+            Remedy::GiveStream(given) => given.sentence(),
+            Remedy::Verify => "A verification takes a pipe.",
+            Remedy::FetchAgain => "Fetch the stream again, or take another copy of it.",
+            Remedy::FetchRest => "Its end is missing: fetch the rest, or take another copy.",
+            Remedy::RunAgain => "Stop what writes to it, or take a copy, and run this again.",
+            Remedy::OtherStateDirectory => {
+                "What lets a sealing resume is kept there; give another directory for it."
+            }
+        }
+    }
+}
+
+impl NoStream {
+    fn sentence(self) -> &'static str {
+        match self {
+            NoStream::Unknown => {
+                "Only what this library has sealed can be opened: look whether it is the right file."
+            }
+            NoStream::Database => "Only what this library has sealed can be opened.",
+            NoStream::KeyFile => "A key file is no stream: give it as a key.",
+            NoStream::Identity => "An identity is given as a key; here belongs the sealed file.",
+            NoStream::Recipients => "Recipients are for sealing; here belongs the sealed file.",
+        }
+    }
+}
+
+impl InTheWay {
+    fn sentence(self) -> &'static str {
+        match self {
+            InTheWay::File => "`IfExists::Replace` replaces it, atomically.",
+            InTheWay::Link => "`IfExists::Replace` replaces what it points to, atomically.",
+            InTheWay::FileSystem => {
+                "`IfExists::Replace` works here. It replaces whatever stands at the target in the end."
+            }
+            InTheWay::ChangedOutput => {
+                "Run it again with `IfExists::Replace`: that replaces the output, atomically."
+            }
+            InTheWay::ChangedTarget => {
+                "Run it again with `IfExists::Replace`: that replaces the target, atomically."
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn restart_sentence(self) -> &'static str {
+        match self {
+            Kept::Journal => "`OnPartial::Restart` begins anew; what is kept beside the target is then lost.",
+            Kept::NotOurs => {
+                "`OnPartial::Restart` replaces it by a file of this user's; what is kept in it is then lost."
+            }
+            Kept::OtherStream => {
+                "Give the stream whose restore was interrupted, or start over with `OnPartial::Restart`."
+            }
+            Kept::OtherRestore => "Finish that restore, restore to another name, or discard what is kept.",
+            Kept::OtherReceipt => "Finish what was begun there, receive to another name, or discard it.",
+            Kept::Unreadable => "Try again, or start over with `OnPartial::Restart`.",
+            Kept::Restore | Kept::Sealing => "Finish what was interrupted there, or discard what is kept.",
+            Kept::NoSealing => "Finish what was interrupted there, or give it up with `OnPartial::Restart`.",
+            Kept::SealingWithoutState => {
+                "The state is kept for the output's path, user and machine: go on from there. `OnPartial::Restart` \
+                 replaces the bytes."
+            }
+            Kept::SealingState => "`OnPartial::Restart` replaces it and seals anew.",
+            Kept::StateNotOurs => "Look who put it there; `OnPartial::Restart` replaces it.",
+            Kept::OtherForm => {
+                "Make no such choice to go on with it, or seal anew with `OnPartial::Restart`."
+            }
+            Kept::OtherInput => {
+                "Give that input, or another output; `OnPartial::Restart` gives up what is sealed of it."
+            }
+            Kept::ChangedInput => {
+                "What is sealed of it no longer fits. `OnPartial::Restart` gives that up and seals the input as it is \
+                 now."
+            }
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
+    }
+}
