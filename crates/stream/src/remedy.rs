@@ -9,9 +9,9 @@ use std::fmt;
 pub enum Remedy {
     /// Let the target be replaced: `IfExists::Replace`.
     Replace(InTheWay),
-    /// Give up what is kept and begin anew: `OnPartial::Restart`.
+    /// Give up what is kept and begin anew: `OnPartial::Discard`.
     Restart(Kept),
-    /// Both: `OnPartial::Restart` and `IfExists::Replace`.
+    /// Both: `OnPartial::Discard` and `IfExists::Replace`.
     RestartAndReplace,
     /// Resume what was interrupted, or remove what is kept: `discard`.
     ResumeOrDiscard(Kept),
@@ -185,32 +185,32 @@ impl InTheWay {
 impl Kept {
     fn restart_sentence(self) -> &'static str {
         match self {
-            Kept::Journal => "`OnPartial::Restart` begins anew; what is kept beside the target is then lost.",
+            Kept::Journal => "`OnPartial::Discard` begins anew; what is kept beside the target is then lost.",
             Kept::NotOurs => {
-                "`OnPartial::Restart` replaces it by a file of this user's; what is kept in it is then lost."
+                "`OnPartial::Discard` replaces it by a file of this user's; what is kept in it is then lost."
             }
             Kept::OtherStream => {
-                "Give the stream whose restore was interrupted, or start over with `OnPartial::Restart`."
+                "Give the stream whose restore was interrupted, or start over with `OnPartial::Discard`."
             }
             Kept::OtherRestore => "Finish that restore, restore to another name, or discard what is kept.",
             Kept::OtherReceipt => "Finish what was begun there, receive to another name, or discard it.",
-            Kept::Unreadable => "Try again, or start over with `OnPartial::Restart`.",
+            Kept::Unreadable => "Try again, or start over with `OnPartial::Discard`.",
             Kept::Restore | Kept::Sealing => "Finish what was interrupted there, or discard what is kept.",
-            Kept::NoSealing => "Finish what was interrupted there, or give it up with `OnPartial::Restart`.",
+            Kept::NoSealing => "Finish what was interrupted there, or give it up with `OnPartial::Discard`.",
             Kept::SealingWithoutState => {
-                "The state is kept for the output's path, user and machine: go on from there. `OnPartial::Restart` \
+                "The state is kept for the output's path, user and machine: go on from there. `OnPartial::Discard` \
                  replaces the bytes."
             }
-            Kept::SealingState => "`OnPartial::Restart` replaces it and seals anew.",
-            Kept::StateNotOurs => "Look who put it there; `OnPartial::Restart` replaces it.",
+            Kept::SealingState => "`OnPartial::Discard` replaces it and seals anew.",
+            Kept::StateNotOurs => "Look who put it there; `OnPartial::Discard` replaces it.",
             Kept::OtherForm => {
-                "Make no such choice to go on with it, or seal anew with `OnPartial::Restart`."
+                "Make no such choice to go on with it, or seal anew with `OnPartial::Discard`."
             }
             Kept::OtherInput => {
-                "Give that input, or another output; `OnPartial::Restart` gives up what is sealed of it."
+                "Give that input, or another output; `OnPartial::Discard` gives up what is sealed of it."
             }
             Kept::ChangedInput => {
-                "What is sealed of it no longer fits. `OnPartial::Restart` gives that up and seals the input as it is \
+                "What is sealed of it no longer fits. `OnPartial::Discard` gives that up and seals the input as it is \
                  now."
             }
         }

@@ -69,7 +69,7 @@ fn write_while_full(directory: &Path, len: usize) -> io::Result<()> {
         error => io::Error::other(error),
     });
     drop(asked?);
-    let disk = Arc::new(Disk::open(directory)?);
+    let disk = Arc::new(mmap::with_maps(Disk::open(directory)?));
     let mut sink = MappedFile::on(disk, OsStr::new("target"), IfExists::Refuse, len as u64)?;
     let filler = directory.join("filler");
     fill(&filler);

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cofferdam::{
-    CancelToken, DigestKind, ErrorKind, IfExists, Observer, OnPartial, Progress, Remedy, Sealed, Sealer,
-    Suite,
+    CancelToken, DigestKind, ErrorKind, IfExists, Kept, Observer, OnPartial, Progress, Remedy, Sealed,
+    Sealer, Suite,
 };
 use contract::{AttemptId, Checkpoint, StreamingSink};
 use local::{Opened, StagedFile};
@@ -31,7 +31,7 @@ fn an_input_that_changed_is_an_error_that_says_so() {
         let refused = place.seal(&small_sealer()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::SourceChanged, "{refused:?}");
         assert!(format!("{refused:?}").contains(words), "{refused:?}");
-        assert!(format!("{refused:?}").contains("--restart"), "{refused:?}");
+        assert_eq!(refused.remedy(), Some(Remedy::Restart(Kept::ChangedInput)), "{refused:?}");
         assert!(place.left() == left);
     };
 
@@ -172,10 +172,13 @@ fn a_file_that_is_no_journal_is_removed_by_no_sealing_that_was_not_told_to() {
     let notes = b"somebody's notes. ".repeat(300);
     put_private(&place.journal(), &notes);
     let plainly = || small_sealer().seal_file(place.input(), place.output());
-    for refused in [plainly(), place.seal(&small_sealer())] {
+    let refusals = [
+        (plainly(), Remedy::ResumeOrDiscard(Kept::NotOurs)),
+        (place.seal(&small_sealer()), Remedy::Restart(Kept::Journal)),
+    ];
+    for (refused, remedy) in refusals {
         let refused = refused.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
-        assert!(matches!(refused.remedy(), Some(Remedy::Restart(_))));
+        assert_eq!((refused.kind(), refused.remedy()), (ErrorKind::JournalMismatch, Some(remedy)));
         assert!(fs::read(place.journal()).unwrap() == notes);
     }
     place.seal(&small_sealer().on_partial(OnPartial::Discard)).unwrap();
@@ -233,9 +236,9 @@ fn cut_off_after_the_rename(place: &Place) -> Sealed {
 }
 
 /// A file and its bytes.
-type Kept = Arc<Mutex<Option<(PathBuf, Vec<u8>)>>>;
+type KeptState = Arc<Mutex<Option<(PathBuf, Vec<u8>)>>>;
 
-fn put_state_back(state: &Kept) {
+fn put_state_back(state: &KeptState) {
     let (path, bytes) = state.lock().unwrap().take().unwrap();
     fs::write(&path, bytes).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
@@ -246,7 +249,7 @@ struct Keeping {
     journal: PathBuf,
     second_name: PathBuf,
     states: PathBuf,
-    state: Kept,
+    state: KeptState,
 }
 
 impl Observer for Keeping {
