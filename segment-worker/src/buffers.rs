@@ -1,4 +1,4 @@
-//! The buffers that the streams of one budget use in turn, whoever used one before.
+//! The buffers that the streams of one budget share.
 //! They hold plaintext and ciphertext in turn; what is charged for them is the lease's business.
 
 use std::fmt;
@@ -73,8 +73,9 @@ impl Drop for Buffer {
 
 /// The buffers of a budget that nobody uses at the moment, for as long as a stream is under way.
 ///
-/// With what is in use they never take more than the budget. What is in use is charged, so that it fits by itself; the
-/// stock gives way to it, those first that have lain longest. A feed may hold a run for a moment longer than its stream.
+/// With what is in use they never take more than the budget. Buffers in use are charged, so they always fit; the
+/// stock shrinks to make room for them, least recently returned first. A feed may hold a run for a moment longer than
+/// its stream.
 pub(crate) struct Stock {
     total: usize,
     state: Mutex<State>,
@@ -141,7 +142,7 @@ impl Stock {
 }
 
 impl State {
-    /// What of the stock does not fit beside what is in use.
+    /// The part of the stock that does not fit next to what is in use.
     fn beyond(&mut self, total: usize) -> Vec<Vec<u8>> {
         let room = total.saturating_sub(self.used);
         let mut left = self.spare_len;

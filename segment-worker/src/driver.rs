@@ -1,5 +1,5 @@
-//! The way out of one stream: the sink behind its guard, the thread that syncs it, and how far it has committed.
-//! It knows no job and no credit. Here is looked whether the sink may be called.
+//! The output side of one stream: the guarded sink, the thread that syncs it, and how far it has committed.
+//! It knows no job and no credit. It checks whether the sink may be called.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::settings::Committed;
 pub(crate) struct SinkDriver<'a, S: StreamingSink> {
     pub(crate) committed: Committed,
     pub(crate) guard: Guard<S>,
-    /// How bytes are written anywhere at any time. Without it they are written in order.
+    /// Writes bytes at any offset, at any time. Without it they are written in order.
     pub(crate) positioned: Option<Arc<dyn WriteAt>>,
     pub(crate) sync: Option<SyncThread>,
     pub(crate) cancel: &'a CancelToken,
@@ -28,8 +28,8 @@ pub(crate) struct SinkDriver<'a, S: StreamingSink> {
 }
 
 impl<S: StreamingSink> SinkDriver<'_, S> {
-    /// Looks whether the sink may be called: not after a cancellation or a failed sync that has been seen. Gives the bytes
-    /// that are durable.
+    /// Checks whether the sink may be called: not after a cancellation, or a failed sync that has been seen. Returns
+    /// the bytes that are durable.
     pub(crate) fn check<E>(&mut self) -> Result<u64, StreamError<E>> {
         if self.cancel.is_cancelled() {
             return Err(StreamError::Cancelled);
@@ -83,8 +83,8 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
         self.check_sync(posted).map(drop)
     }
 
-    /// Writes what stands behind the last segment, which has committed before. No commit follows that would say where an
-    /// ordered sink's bytes belong, so that only positions can take them.
+    /// Writes what follows the last segment, which has already committed. No commit follows that would say where an
+    /// ordered sink's bytes belong, so only a sink with positions can take them.
     pub(crate) fn append<E>(&mut self, bytes: &[u8]) -> Result<(), StreamError<E>> {
         self.check()?;
         let at = self.committed.sink_len;

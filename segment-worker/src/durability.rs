@@ -70,7 +70,7 @@ impl SyncThread {
         self.marks.look()
     }
 
-    /// Lets no further sync begin, and waits for one that runs. Gives the bytes that are durable.
+    /// Starts no further sync, and waits for a running one. Returns the bytes that are durable.
     pub(crate) fn stop(mut self) -> Result<u64, SyncFailed> {
         self.join();
         self.marks.look()

@@ -53,7 +53,7 @@ pub enum StreamError<E> {
     Commit {
         /// Which.
         segment: SegmentIndex,
-        /// Whether it is known not to have.
+        /// Whether it is known not to have committed.
         source: CommitError,
     },
     /// The sink did not publish, or may have.
@@ -81,13 +81,13 @@ pub enum StreamError<E> {
 /// What is wrong with a segment as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SegmentFault {
-    /// Frames are missing, doubled, or of a wrong length.
+    /// Frames are missing, duplicated, or of a wrong length.
     Frames,
     /// The TERMINATOR counts other frames or bytes than came.
     Count,
-    /// The digest is another.
+    /// The digest differs.
     Digest,
-    /// It does not follow the segment before it: one is missing, doubled, moved, or from another attempt.
+    /// It does not follow the segment before it: one is missing, duplicated, moved, or from another attempt.
     Chain,
 }
 

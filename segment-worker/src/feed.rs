@@ -1,4 +1,4 @@
-//! What an orchestrator eats: a stream cut into steps, by someone who knows the format.
+//! What an orchestrator consumes: a stream cut into steps, by someone who knows the format.
 //! The seam between the engine and whoever reads bytes and derives keys.
 
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub trait SealFeed {
     /// The next step, as [`Feed::next`]. A close says whether the segment is the last.
     fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, TrailerOnly>, Self::Error>;
 
-    /// The bytes that follow the frames of a segment: its closing frames, and whatever the format wants behind them.
-    /// Called once a segment, in order. Returns them with the chain value that follows.
+    /// The bytes that follow the frames of a segment: its closing frames, and whatever the format requires after
+    /// them. Called once per segment, in order. Returns them with the resulting chain value.
     fn close(
         &mut self,
         segment: SegmentIndex,
@@ -61,7 +61,7 @@ pub enum IsLast {
     No,
 }
 
-/// All that is left to write of a stream whose last segment is sealed already: the bytes behind that segment (FORMAT
+/// All that is left to write of a stream whose last segment is already sealed: the bytes after that segment (FORMAT
 /// F12.7). They follow what the stream starts with, and only a sink with positions can take them: no commit follows.
 pub struct TrailerOnly(pub Vec<u8>);
 

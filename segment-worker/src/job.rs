@@ -1,4 +1,4 @@
-//! One run's way through a worker thread: read, open or seal, write, one result.
+//! One run's path through a worker thread: read, open or seal, write, one result.
 //! It takes no credit, holds no lock across I/O and waits for no other job.
 
 use std::io;
@@ -38,14 +38,14 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<OpenedRun<Option<Output>>, JobError>,
 }
 
-/// What came out of a run and has yet to go to the sink: the first `len` bytes of a buffer.
+/// A run's output that has yet to go to the sink: the first `len` bytes of a buffer.
 pub(crate) struct Output {
     pub(crate) buffer: Buffer,
     pub(crate) len: usize,
     pub(crate) sink_offset: u64,
 }
 
-/// Why a job has nothing to show.
+/// Why a job has no output.
 #[derive(Debug)]
 pub(crate) enum JobError {
     Frame { offset: u64, source: FrameError },
@@ -143,7 +143,7 @@ fn on_input<T>(
     work(&buffer[..len])
 }
 
-/// Opens a run that has to have `count` frames and to fill `out`: where its bytes go was reckoned from that.
+/// Opens a run that must have `count` frames and fill `out`: its position in the sink was computed from that.
 fn open(
     worker: &FrameWorker,
     first: FrameIndex,

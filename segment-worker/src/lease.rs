@@ -69,9 +69,9 @@ impl Budget {
         &self.0.stock
     }
 
-    /// The way of a caller that is itself a thread of the pool: it works while it waits, for the credit it waits for
-    /// may be in jobs of that pool that only its thread can do. Those jobs wait for nothing, so this is never entered from itself;
-    /// whatever else the pool has to do might open a stream in turn, on the same stack, without end.
+    /// How a caller that is itself a thread of the pool waits: it works meanwhile, since the credit it waits for may
+    /// be held by jobs of that pool that only its thread can do. Those jobs wait for nothing, so this is never
+    /// re-entered; any other work of the pool might open another stream, on the same stack, without bound.
     fn work_until_taken(&self, minimum: usize, pool: &Pool, cancel: &CancelToken) -> bool {
         let place = self.0.gate.line_up(minimum);
         while !cancel.is_cancelled() {

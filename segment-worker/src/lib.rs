@@ -1,10 +1,10 @@
-//! Order, digest, commit or roll back: how the frames of a stream become segments, and segments a whole.
+//! Order, digest, commit or rollback: how the frames of a stream become segments, and segments a complete stream.
 //! It reads no length field, knows no cipher and opens no file: frame workers compute, feeds bring bytes, sinks keep them.
 //!
-//! One *orchestrator* a stream, the thread that calls [`open`] or [`seal`], takes runs of frames from a [`Feed`] in
-//! wire order, hands them to a pool, and takes their results back. A [`Sequencer`] a segment puts the results in
-//! order and replays the digest; what it proves, a guard spends: the sink commits a segment only for a [`Verified`]
-//! and publishes only for a [`Complete`].
+//! One *orchestrator* per stream, the thread that calls [`open`] or [`seal`], takes runs of frames from a [`Feed`] in
+//! wire order, hands them to a pool, and collects their results. One [`Sequencer`] per segment puts the results in
+//! order and replays the digest. A guard spends the proofs that this yields: the sink commits a segment only for a
+//! [`Verified`], and publishes only for a [`Complete`].
 //!
 //! Why nothing here can deadlock is argued in `docs/ARCHITECTURE.md` and tested in `tests/deadlock.rs`.
 

@@ -25,9 +25,9 @@ pub struct Opened {
 
 /// Opens the stream that `feed` brings into `sink` and publishes it.
 ///
-/// A fresh stream begins at [`Committed::at_start`]. One that goes on has a later `start`, and then the caller answers for
-/// what lies before it: that it is in the sink and was proved, that the sink has been told where it goes on, that `feed`
-/// brings what follows, and where nothing does, that the segment before carries LAST.
+/// A new stream begins at [`Committed::at_start`]. A resumed one has a later `start`, and the caller is then
+/// responsible for what comes before it: it must be in the sink and proved, the sink must have been told where to
+/// resume, and `feed` must bring what follows; if nothing does, the segment before must carry LAST.
 ///
 /// # Errors
 /// Any of [`StreamError`]; the sink has been dropped unpublished, unless the error is [`StreamError::Publish`].

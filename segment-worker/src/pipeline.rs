@@ -26,7 +26,7 @@ pub(crate) enum NextAction {
     Feed,
     /// Wait for a result; one is due.
     Wait,
-    /// A job has failed. What is still out may have failed further back in the input.
+    /// A job has failed. An outstanding one may have failed earlier in the input.
     Failed,
     /// Nothing is left in flight.
     Idle,
@@ -172,8 +172,8 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         self.emit()
     }
 
-    /// Waits until half of what is out has come back, which is one result at least, and takes the first in. The other half
-    /// keeps the threads busy meanwhile. Where this thread may do jobs itself, it does one in place of waiting.
+    /// Waits until half of the outstanding results, and at least one, have arrived, and takes in the first. The other
+    /// half keeps the threads busy meanwhile. If this thread may do jobs itself, it does one instead of waiting.
     pub(crate) fn wait<E>(&mut self) -> Result<(), StreamError<E>> {
         assert!(self.outstanding > 0, "a result is due");
         if self.does_one() {
@@ -233,7 +233,8 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         Ok(())
     }
 
-    /// The failure of a job, of several that of the one furthest back in the input. All that was out has been taken in.
+    /// The failure of a job; of several, the one that comes first in the input. All outstanding results have been
+    /// collected.
     pub(crate) fn failure<E>(&mut self) -> Option<StreamError<E>> {
         self.failed.take().and_then(Outcome::into_error)
     }
@@ -261,7 +262,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
     }
 
-    /// Keeps the failure furthest back in the input. A job that was stopped has not failed by itself.
+    /// Keeps the failure that comes first in the input. A job that was stopped has not failed by itself.
     fn note(&mut self, outcome: Outcome) {
         let stopped = |outcome: &Outcome| matches!(outcome.result, Err(JobError::Stopped));
         let first = match &self.failed {

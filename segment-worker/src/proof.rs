@@ -15,7 +15,7 @@ pub struct Verified {
 
 /// A stream is complete: its last segment has committed, and its trailer says what its segments say. Spent by publish.
 ///
-/// When opening it is made where the trailer has been compared, when sealing behind the segment that ends the input.
+/// When opening it is made once the trailer has been compared, when sealing after the segment that ends the input.
 #[derive(Debug)]
 pub struct Complete {
     pub(crate) sink_len: u64,

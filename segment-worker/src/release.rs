@@ -11,7 +11,7 @@ pub enum ReleasePolicy {
     AtOnce,
     /// Not before the segment's digest has been checked. Takes a segment of memory.
     AfterDigest,
-    /// Streams of frames over so many plaintext bytes as `AfterDigest`, others as `AtOnce`.
+    /// Streams whose frames have more plaintext bytes than this as `AfterDigest`, others as `AtOnce`.
     AfterDigestIfFrameOver(u32),
 }
 

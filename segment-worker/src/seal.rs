@@ -27,9 +27,9 @@ pub struct Sealed {
 
 /// Seals the stream that `feed` brings into `sink` and publishes it.
 ///
-/// A fresh stream begins at [`Committed::at_start`]. One that goes on has a later `start`: the caller has read what lies
-/// before it in the sink and verified it along the chain (FORMAT F12.7), has told the sink where it goes on, and `feed`
-/// brings what follows. Where the segment before `start` is the last one already, that is a [`TrailerOnly`].
+/// A new stream begins at [`Committed::at_start`]. A resumed one has a later `start`: the caller has read what comes
+/// before it in the sink and verified it along the chain (FORMAT F12.7), has told the sink where to resume, and
+/// `feed` brings what follows. If the segment before `start` is already the last one, that is a [`TrailerOnly`].
 ///
 /// # Errors
 /// Any of [`StreamError`]; the sink has been dropped unpublished, unless the error is [`StreamError::Publish`].

@@ -76,7 +76,8 @@ impl<T> Sequencer<T> {
     /// constant time.
     ///
     /// # Errors
-    /// The first of these that does not hold: no frame is missing, the counts agree, the chain goes on, the digest is right.
+    /// The first of these that does not hold: no frame is missing, the counts agree, the chain continues, the digest
+    /// is right.
     pub fn finish(
         self,
         closing: &Closing,

@@ -95,7 +95,7 @@ impl Committed {
     }
 }
 
-/// So many runs a thread are out at once: one that is worked on, one that waits for the thread.
+/// Runs in flight per thread: one that is worked on, one that waits for the thread.
 const RUNS_PER_THREAD: usize = 2;
-/// And so many beyond, so that no thread idles while the orchestrator is elsewhere.
+/// Further runs in flight, so that no thread idles while the orchestrator is busy elsewhere.
 const RUNS_IN_RESERVE: usize = 2;

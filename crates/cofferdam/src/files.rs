@@ -72,7 +72,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether the target is the work of an attempt that was cut off before it had removed its journal.
+/// Whether the target is the work of an attempt that was interrupted before it removed its journal.
 fn was_published(path: &Path) -> bool {
     matches!(StagedFile::look(path, IfExists::Refuse), Ok(Seen::Published { .. }))
 }
@@ -92,7 +92,7 @@ pub fn is_pipe(path: impl AsRef<Path>) -> bool {
         .is_ok_and(|metadata| metadata.file_type().is_fifo() || metadata.file_type().is_char_device())
 }
 
-/// What stands at `path` now; behind the path of a descriptor, what that is open on.
+/// What `path` names now; for the path of a descriptor, what that is open on.
 fn look_at_pipe(path: &Path) -> io::Result<Metadata> {
     match descriptor_named(path) {
         Some(_) => fs::metadata(path),
@@ -100,8 +100,8 @@ fn look_at_pipe(path: &Path) -> io::Result<Metadata> {
     }
 }
 
-/// Opens the pipe that stands at `path`, and nothing else: what has taken its name since it was looked at, a symbolic
-/// link to a file for instance, would be written over in place. Waits for a reader, unless cancelled.
+/// Opens the pipe at `path`, and nothing else: whatever took its name since it was examined, a symbolic link to a
+/// file for instance, would be overwritten in place. Waits for a reader, unless cancelled.
 fn open_pipe(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Result<File> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let fifo = loop {

@@ -1,5 +1,5 @@
 //! Cofferdam seals snapshots into encrypted, segmented streams and restores them on all cores, all or nothing.
-//! This crate is the engine's front door: it knows how the parts fit, and does none of their work.
+//! This crate is the engine's public interface: it joins the parts and does none of their work.
 //!
 //! # In three calls
 //!
@@ -21,10 +21,10 @@
 //! ```
 //!
 //! After an error the target is as it was: not there, or the old one. That holds for a damaged stream, a full disk, a
-//! cancelled call and a crash; see [`StagedFile`] for the steps. What a restore had by then is kept beside the target, private,
-//! and the same call goes on from there once that has proved right: [`Error::resumable_bytes`] says how much,
-//! [`Opener::on_partial`] discards it. A sealing does the same by [`Sealer::seal_file_resumable`]. [`leftovers`] says what is kept for a
-//! target, and [`discard()`] removes it.
+//! cancelled call and a crash; see [`StagedFile`] for the steps. What a restore had written by then is kept beside
+//! the target, private, and the same call proves it and resumes: [`Error::resumable_bytes`] says how much, and
+//! [`Opener::on_partial`] can discard it. [`Sealer::seal_file_resumable`] does the same for a seal. [`leftovers`]
+//! says what is kept for a target, and [`discard()`] removes it.
 //!
 //! # With choices
 //!
@@ -61,10 +61,11 @@
 //!
 //! # What is proved when
 //!
-//! [`Opener::open`] returns `Ok` only when every frame was authentic, every segment complete and in its place, and the trailer
-//! said the same. [`Opener::verify`] does that without writing. Without a key ([`Opener::keyless`]) it proves that the
-//! stream is consistent, not who made it; with [`Opener::expect_digest`] and a pin from a trusted place it proves every byte.
-//! The same pin tells whoever has a key that it is the very stream, and not one that somebody else has made for that key.
+//! [`Opener::open`] returns `Ok` only when every frame was authentic, every segment complete and in its place, and
+//! the trailer said the same. [`Opener::verify`] does that without writing. Without a key ([`Opener::keyless`]) it
+//! proves that the stream is consistent, not who made it; with [`Opener::expect_digest`] and a pin from a trusted
+//! place it proves every byte. The same pin tells a reader with a key that this is the pinned stream, and not one
+//! that somebody else made for that key.
 //!
 //! # Errors
 //!

@@ -1,5 +1,5 @@
 //! Opening: restore and verify, with every choice a caller may make.
-//! It puts the parts together; what they do is theirs.
+//! It joins the parts and does none of their work.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -51,7 +51,8 @@ impl Opener {
         Opener::with(Some(identities))
     }
 
-    /// Opens nothing: for [`Opener::verify`], which then finds a stream *consistent* and says nothing of who made it.
+    /// Holds no key: for [`Opener::verify`], which then finds a stream *consistent* and says nothing about who made
+    /// it.
     pub fn keyless() -> Opener {
         Opener::with(None)
     }
@@ -69,8 +70,8 @@ impl Opener {
         }
     }
 
-    /// When plaintext leaves for the sink. Default: at once for sinks that keep tentative bytes to themselves. Others
-    /// get a segment after its digest, always.
+    /// When plaintext goes to the sink. Default: immediately for sinks whose tentative bytes nobody else can see.
+    /// Other sinks always get a segment only after its digest was verified.
     #[must_use]
     pub fn release(mut self, release: ReleasePolicy) -> Opener {
         self.release = release;
@@ -91,7 +92,8 @@ impl Opener {
         self
     }
 
-    /// What [`Opener::restore_file`] does with what an interrupted call left beside the target. Default: go on from it.
+    /// What [`Opener::restore_file`] does with what an interrupted call left beside the target. Default: resume from
+    /// it.
     #[must_use]
     pub fn on_partial(mut self, on_partial: OnPartial) -> Opener {
         self.on_partial = on_partial;
@@ -106,11 +108,11 @@ impl Opener {
         self
     }
 
-    /// Refuses a stream with another digest. With a pin from a trusted place this detects an older stream too, and one that
-    /// somebody else who has the key has made.
+    /// Refuses a stream with another digest. With a pin from a trusted place this also detects an older stream, and
+    /// one made by somebody else who has the key.
     ///
-    /// With a key, from a source that can be read at offsets, that is found out before a sink is made or written. From a pipe
-    /// it is found out at the end; what a sink has shown by then (a pipe, a database's rows) has been shown.
+    /// With a key and a source that can be read at offsets, the check comes before a sink is created or written. From
+    /// a pipe it comes at the end; what a sink has shown by then (a pipe, a database's rows) stays shown.
     ///
     /// A stream with [`DigestKind::Tags`](crate::DigestKind::Tags) is refused as [`ErrorKind::Unsupported`]: its digest fixes nothing for those
     /// who have the key (FORMAT F11.4).
@@ -120,7 +122,7 @@ impl Opener {
         self
     }
 
-    /// Opens all of `source` into `sink` and publishes it. A sink that has kept progress of this stream goes on from it.
+    /// Opens all of `source` into `sink` and publishes it. A sink that kept progress of this stream resumes from it.
     ///
     /// # Errors
     /// The sink has been dropped unpublished, unless the kind is [`crate::ErrorKind::DurabilityUnknown`].
@@ -148,8 +150,9 @@ impl Opener {
     /// Opens the sealed file at `sealed` (a FIFO or a device too) into a file at `target`, all or nothing. A target that
     /// is a FIFO gets each segment as it is verified.
     ///
-    /// What an interrupted call has written is kept beside the target. The same call goes on from there, once that has
-    /// proved right: it is sealed again in memory and compared with the stream's index, and the index with its digest.
+    /// What an interrupted call wrote is kept beside the target. The same call resumes from there after proving it:
+    /// what is kept is sealed again in memory and compared with the stream's index, and the index with the stream
+    /// digest.
     ///
     /// # Errors
     /// As [`Opener::open`]. A target that cannot be written is refused before the first byte. [`Error::resumable_bytes`] says
@@ -202,8 +205,8 @@ impl Opener {
     /// digest and the structure.
     ///
     /// # Errors
-    /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when all else has been
-    /// looked at, and before any fault that comes after it on the wire.
+    /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when
+    /// everything else has been checked, and takes precedence over any fault after it on the wire.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
         self.stream().verify(source)
     }

@@ -51,8 +51,9 @@ use stream::{CompareSink, RECEIVER_ID, changed_since, claim_of, is_difference, r
 
 use crate::{CancelToken, Error, ErrorKind, Kept, KeyError, Remedy, StreamDigest};
 
-/// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. The channel's key is
-/// derived from it under a label, so that it tells nothing of streams sealed for the same file; whoever has the file has both.
+/// Reads the content of a key file, as [`WrappingKey::parse`] does: one form of key file for both uses. The channel's
+/// key is derived from it under a label, and reveals nothing about streams sealed with the same file; whoever has the
+/// file has both.
 ///
 /// # Errors
 /// [`KeyError::Unreadable`].
@@ -60,18 +61,20 @@ pub fn preshared_key(content: &[u8]) -> Result<PresharedKey, KeyError> {
     Ok(PresharedKey::from_bytes(*WrappingKey::parse(content)?.peer_psk()))
 }
 
-/// Listens at `listen`, takes one stream from a [`PeerSink`] through as many connections as it takes, and makes it the file at
-/// `target`, all or nothing. Progress is kept beside the target: the same call goes on from there.
+/// Listens at `listen`, takes one stream from a [`PeerSink`] through as many connections as it takes, and makes it
+/// the file at `target`, all or nothing. Progress is kept beside the target, and the same call resumes from there.
 ///
 /// # What is proved
-/// `Ok` says that every byte of the target came in this call, over a connection that held the key if there is one, or was
-/// there already as an earlier call had committed it. A receiver has no key of the stream, and its journal is under none:
-/// where the journal says that the file at `target` was put there, that is a claim, and the call listens like any other.
-/// The sender sends everything, and it is compared with the file. Alike, the call ends with `Ok`; otherwise with
-/// [`ErrorKind::TargetExists`]. With [`IfExists::Replace`] the claim is dropped, and the file replaced.
+/// `Ok` says that every byte of the target came in this call, over a connection that held the key if there is one, or
+/// was there already as an earlier call had committed it. A receiver has no key of the stream, and its journal is
+/// under none: where the journal says that the file at `target` was put there, that is a claim, and the call listens
+/// like any other. The sender sends everything, and it is compared with the file. If they are equal the call ends
+/// with `Ok`, otherwise with [`ErrorKind::TargetExists`]. With [`IfExists::Replace`] the claim is ignored, and the
+/// file replaced.
 ///
-/// What an earlier call has committed and this one goes on from is not read again: whoever can write files of this user's in
-/// the target's directory can change it before it is published. Where that matters, begin anew with [`OnPartial::Discard`].
+/// What an earlier call committed and this one resumes from is not read again: whoever can write this user's files in
+/// the target's directory can change it before it is published. If that matters, start over with
+/// [`OnPartial::Discard`].
 ///
 /// # Errors
 /// A target that cannot be written is refused before anybody can connect. [`ErrorKind::Cancelled`] after `cancel`: what

@@ -5,9 +5,10 @@
 macro_rules! resource_setters {
     ($builder:ident) => {
         impl $builder {
-            /// So many threads work on frames. Default: as many as the machine runs at once. Of two and more one is the
-            /// caller's own; a single one works beside the caller, which reads and writes what has to be in order. More than
-            /// [`THREADS_MAX`](crate::THREADS_MAX) are refused when the stream begins, with [`ErrorKind::Usage`](crate::ErrorKind::Usage).
+            /// The number of threads that work on frames. Default: as many as the machine runs at once. Of two or
+            /// more, one is the caller's own; a single one works alongside the caller, which does the reads and
+            /// writes that must be in order. More than [`THREADS_MAX`](crate::THREADS_MAX) are refused when the
+            /// stream begins, with [`ErrorKind::Usage`](crate::ErrorKind::Usage).
             #[must_use]
             pub fn threads(mut self, threads: NonZeroUsize) -> $builder {
                 self.resources.threads = Some(threads);
@@ -21,16 +22,16 @@ macro_rules! resource_setters {
                 self
             }
 
-            /// Holds at most so many bytes of frames in memory. Default: 32 MiB. The program itself, keys, a page
-            /// of the index (320 KiB) come on top; and from a pipe, a window of 16 KiB until its turn has come, then
-            /// of 256 KiB, or of up to twice the longest record.
+            /// The most bytes of frames held in memory. Default: 32 MiB. The program itself, keys and a page of the
+            /// index (320 KiB) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
+            /// 256 KiB, or of up to twice the longest record.
             #[must_use]
             pub fn memory(self, bytes: usize) -> $builder {
                 self.budget(Budget::new(bytes))
             }
 
-            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must not, nor
-            /// share a pool, nor must such as wait for each other through a lock of the caller's. Its
+            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must share
+            /// neither budget nor pool; nor must streams that wait for each other through a lock of the caller's. Its
             /// buffers are kept until the last stream ends, and are not wiped: a source that a caller wrote is handed
             /// one to fill, and may find in it what another stream left.
             #[must_use]
@@ -39,7 +40,7 @@ macro_rules! resource_setters {
                 self
             }
 
-            /// Tells `observer` how the stream gets on.
+            /// Reports the stream's progress to `observer`.
             #[must_use]
             pub fn observer(mut self, observer: Arc<dyn Observer>) -> $builder {
                 self.resources.observer = Some(observer);
@@ -52,7 +53,8 @@ macro_rules! resource_setters {
                 self.observer(Arc::new(observe))
             }
 
-            /// Stops when `cancel` is used: no system call is begun after it has been seen, and nothing is published.
+            /// Stops when `cancel` is cancelled: no system call is started after that has been seen, and nothing is
+            /// published.
             #[must_use]
             pub fn cancel(mut self, cancel: CancelToken) -> $builder {
                 self.resources.cancel = cancel;

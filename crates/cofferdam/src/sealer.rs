@@ -1,5 +1,5 @@
 //! Sealing, with every choice a caller may make.
-//! It puts the parts together; what they do is theirs.
+//! It joins the parts and does none of their work.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -147,21 +147,21 @@ impl Sealer {
         }
     }
 
-    /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation or a
-    /// crash. The same call then resumes behind the last segment that is whole, authentic and of the input as it is now
-    /// (FORMAT F12.7). It needs no key that opens the stream.
+    /// As [`Sealer::seal_file`], but keeps what has been sealed when it is interrupted: by an error, a cancellation
+    /// or a crash. The same call then resumes after the last segment that is complete, authentic and of the input as
+    /// it is now (FORMAT F12.7). It needs no key that opens the stream.
     ///
-    /// The input has to be a regular file, and to stay as it is. Until the output is published the sealed bytes stand
-    /// beside it, where nothing is believed that cannot be proved. What proves them is a state of less than 5 KB in
-    /// `state_dir`, which is made where it is missing, and which nobody else may write: **it holds the key of the
-    /// unfinished stream**. It is removed when the sealing is done. It is found by the output's real path. What was
-    /// interrupted keeps its recipients, its metadata and its form.
+    /// The input must be a regular file, and must not change. Until the output is published, the sealed bytes are
+    /// kept beside it, where nothing is trusted without proof. The proof uses a state file of less than 5 KB in
+    /// `state_dir`, which is created if missing and which nobody else may write: **it holds the key of the unfinished
+    /// stream**. It is found by the output's real path, and removed when the seal is complete. An interrupted stream
+    /// keeps its recipients, its metadata and its format options.
     ///
     /// # Errors
-    /// As [`Sealer::seal_file`]; [`Error::resumable_bytes`] says how much is kept. [`crate::ErrorKind::SourceChanged`] where the input has
-    /// changed, [`crate::ErrorKind::JournalMismatch`] where bytes are kept for which there is no state, or something else was
-    /// interrupted beside the output, [`crate::ErrorKind::Usage`] where the sealer asks for another form, or where others can
-    /// write `state_dir`.
+    /// As [`Sealer::seal_file`]; [`Error::resumable_bytes`] says how much is kept.
+    /// [`crate::ErrorKind::SourceChanged`] if the input has changed; [`crate::ErrorKind::JournalMismatch`] if bytes
+    /// are kept without a state, or something else was interrupted beside the output; [`crate::ErrorKind::Usage`] if
+    /// the sealer's format options differ, or others can write `state_dir`.
     pub fn seal_file_resumable(
         &self,
         input: impl AsRef<Path>,

@@ -1,4 +1,4 @@
-//! Seal, restore, open: the whole library for whoever needs no choices.
+//! Seal, restore, open: the library for callers who need no options.
 //! Each is one line over the builders.
 
 use std::path::Path;

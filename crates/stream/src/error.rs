@@ -19,7 +19,7 @@ use crate::{InTheWay, Kept, NoStream, Remedy, Warning};
 pub enum ErrorKind {
     /// Reading, writing, or the machine failed.
     Io,
-    /// The caller asked for something that cannot be.
+    /// The caller asked for something that is not possible.
     Usage,
     /// The sealed stream is damaged or was tampered with.
     Damaged,
@@ -27,7 +27,7 @@ pub enum ErrorKind {
     DigestMismatch,
     /// None of the keys given opens the stream.
     NoKey,
-    /// The sealed stream ends too early; all before its end is right.
+    /// The sealed stream ends too early; everything before its end is right.
     Truncated,
     /// The target exists, and replacing it was not asked for.
     TargetExists,
@@ -41,11 +41,11 @@ pub enum ErrorKind {
     TargetLocked,
     /// The target has been published, but whether that survives a power cut is not known.
     DurabilityUnknown,
-    /// The bytes are no Cofferdam stream at all: they do not begin as one does (FORMAT F14.2).
+    /// The bytes are not a Cofferdam stream: they do not begin as one does (FORMAT F14.2).
     NotAStream,
-    /// The source is not what it was when it was opened: what was read of it does not belong together.
+    /// The source changed after it was opened: what was read of it is inconsistent.
     SourceChanged,
-    /// The machine gave no thread or no memory: a limit of this process or its user, or all is in use.
+    /// The system provided no thread or no memory: a limit of this process or its user, or everything is in use.
     Exhausted,
     /// The cancel token was used.
     Cancelled,
@@ -62,7 +62,7 @@ struct Inner {
     frame: Option<u32>,
     position: Option<u64>,
     resumable_bytes: Option<u64>,
-    /// What was wrong with a key copy before this on the wire, and kept nobody from going on.
+    /// Faults of a key copy before this on the wire, which did not prevent the stream from being opened.
     key_copy: Option<Warning>,
     advice: Option<&'static str>,
     remedy: Option<Remedy>,
@@ -107,8 +107,8 @@ impl Error {
         self.0.position
     }
 
-    /// Bytes that are kept beside the target, tentative, from which the same call goes on: 0 where it is not known how many.
-    /// `None` where nothing is kept.
+    /// Tentative bytes kept beside the target, from which the same call resumes: 0 if it is not known how many,
+    /// `None` if nothing is kept.
     pub fn resumable_bytes(&self) -> Option<u64> {
         self.0.resumable_bytes
     }
@@ -145,7 +145,7 @@ impl Error {
             .because(source)
     }
 
-    /// `len` bytes of memory were not to be had, `what_for` says for what.
+    /// `len` bytes of memory could not be allocated; `what_for` says what for.
     pub(crate) fn no_memory(what_for: &str, len: usize) -> Error {
         Error::new(ErrorKind::Exhausted, format!("there is no memory for {what_for} of {len} bytes"))
             .remedied(Remedy::LowerMemory)
@@ -196,7 +196,7 @@ impl Error {
         self
     }
 
-    /// A fault that comes behind a key area of which `warnings` tell.
+    /// A fault after a key area that had `warnings`.
     #[must_use]
     pub(crate) fn behind(mut self, warnings: &[Warning]) -> Error {
         self.0.key_copy = self.0.key_copy.or_else(|| warnings.iter().copied().find(Warning::is_damage));

@@ -1,4 +1,4 @@
-//! What is kept for a target between two runs, for whoever asks or wants it gone.
+//! What is kept for a target between two runs: listing it and removing it.
 //! It judges nothing of what it finds: a label says what an attempt calls itself, and only a run that resumes proves more.
 
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub enum Attempt {
     Receiving,
     /// Something that this release does not know.
     Unknown,
-    /// It had put the target in place, and was cut off while it tidied up.
+    /// It had put the target in place, and was interrupted during cleanup.
     Published,
 }
 
@@ -59,8 +59,8 @@ impl Leftovers {
     }
 }
 
-/// Says what is kept for `target`, beside it and, where that is given, in `state_dir`. It changes nothing, and needs no key.
-/// What it says can be out of date at once.
+/// Says what is kept for `target`, beside it and, where that is given, in `state_dir`. It changes nothing, and needs
+/// no key. The answer can be outdated immediately.
 ///
 /// # Errors
 /// What keeps the target's directory from being read; a `state_dir` that others can write.

@@ -1,9 +1,9 @@
 //! One stream, from a source through workers into a sink: its records, its index, and how it resumes after an interruption.
 //! It takes no decision that is the caller's, and moves no byte itself: workers do.
 //!
-//! A stream is preamble, key area and metadata ([`Envelope`]), then segments, then the index (FORMAT §3). Feeds cut it into
-//! steps for the segment worker, and know whether the source lies still or comes once. [`OpenOptions`] and [`SealOptions`]
-//! put the parts together; `cofferdam` has the builders that fill them in.
+//! A stream is preamble, key area and metadata ([`Envelope`]), then segments, then the index (FORMAT §3). Feeds cut
+//! it into steps for the segment worker, and know whether the source can be read at offsets or only once.
+//! [`OpenOptions`] and [`SealOptions`] put the parts together; `cofferdam` has the builders that fill them in.
 //!
 //! What an earlier attempt has left is a claim until it is proved: kept plaintext is sealed again in memory, a kept sealed stream
 //! is opened, and the chain over their closing frames has to meet the next one that is read.

@@ -1,5 +1,5 @@
-//! Memory whose length somebody else chose, and that may not be to be had.
-//! It knows no budget: what is short and of a fixed length is not asked for here.
+//! Memory whose length somebody else chose, and that may not be available.
+//! It knows no budget. Small allocations of fixed length do not come here.
 
 use crate::Error;
 

@@ -1,5 +1,5 @@
-//! Opening a stream: from a source of either kind into a sink, behind what an earlier attempt has left there.
-//! It puts the parts together; what they do is theirs.
+//! Opening a stream: from a source of either kind into a sink, after what an earlier attempt left there.
+//! It joins the parts and does none of their work.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest};
 /// What a stream is opened with, as its caller chose.
 #[derive(Clone, Copy)]
 pub struct OpenOptions<'a> {
-    /// Keys to try. Without any a stream can be verified only, and is then consistent, whoever made it.
+    /// Keys to try. With none, a stream can only be verified as consistent, whoever made it.
     pub identities: Option<&'a Identities>,
     /// When plaintext leaves for the sink.
     pub release: ReleasePolicy,
@@ -56,8 +56,8 @@ impl<'a> OpenOptions<'a> {
     /// digest and the structure.
     ///
     /// # Errors
-    /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when all else has been
-    /// looked at, and before any fault that comes after it on the wire.
+    /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when
+    /// everything else has been checked, and takes precedence over any fault after it on the wire.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
         let mut warnings = Vec::new();
         let verified = self.open_with(source, |envelope, _| {
@@ -250,7 +250,7 @@ impl<'a> OpenOptions<'a> {
         self.expected.map(|digest| ChainValue(digest.0))
     }
 
-    /// Before the first segment: what cannot be done is refused, what is amiss is told.
+    /// Before the first segment: refuses what cannot be done, and reports what is wrong.
     fn announce(&self, envelope: &Envelope) -> Result<(), Error> {
         if envelope.preamble.digest == DigestKind::Tags {
             if self.expected.is_some() {

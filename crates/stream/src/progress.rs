@@ -8,22 +8,23 @@ use std::time::{Duration, Instant};
 use local::{StagedFile, TargetNotice};
 use segment_worker::Committed;
 
-/// Told how a stream gets on, on the thread that runs it. It should return at once.
+/// Observes a stream's progress, on the thread that runs it. It should return quickly.
 pub trait Observer: Send + Sync {
     /// A segment has committed, or what had committed before has become durable.
     fn progress(&self, progress: &Progress);
 
-    /// From now on a file stands beside the target, and a failure or a cancellation is followed by tidying up. Before, nothing
-    /// is lost with the process: keys are being asked for, and sources opened.
+    /// From now on there is a file beside the target, and a failure or a cancellation is followed by cleanup. Before
+    /// this call the process can be killed without loss: keys are being read, and sources opened.
     fn staging(&self) {}
 
-    /// What an earlier attempt left is being proved: so many plaintext bytes of it have proved right.
+    /// What an earlier attempt left is being proved: how many plaintext bytes of it have proved right so far.
     fn proving(&self, _proved: u64) {}
 
-    /// The stream goes on behind an earlier attempt: `kept` plaintext bytes of it have proved right, in so many segments.
+    /// The stream resumes after an earlier attempt: `kept` plaintext bytes of it have proved right, in this many
+    /// segments.
     fn resumed(&self, _bytes: u64, _segments: u64) {}
 
-    /// Something is not as it should be, and the stream goes on all the same.
+    /// Something is wrong that does not stop the stream.
     fn warning(&self, _warning: &Warning) {}
 }
 
@@ -46,9 +47,9 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Segments committed.
     pub segments: u64,
-    /// Plaintext bytes a second over the last five updates; absent until there are two.
+    /// Plaintext bytes per second over the last five updates; absent until there are two.
     pub throughput: Option<f64>,
-    /// Time to go at that pace, where the total is known.
+    /// Estimated time left at that rate, if the total is known.
     pub eta: Option<Duration>,
 }
 
@@ -63,7 +64,7 @@ pub enum Warning {
     },
     /// The two key copies are of different generations: a re-wrap was cut off. Re-wrapping again mends it.
     RewrapUnfinished,
-    /// Of an interrupted sealing no whole segment was left. A new stream is sealed, from the start.
+    /// An interrupted seal left no complete segment. A new stream is sealed, from the start.
     NothingToGoOnWith,
     /// The output is in place, and the state of its sealing, which holds the key of that one stream, could not be removed.
     SealingStateLeft,
@@ -77,9 +78,10 @@ pub enum Warning {
         /// How many had been durable from there on.
         segments: u64,
     },
-    /// The target's file system gives files to another user than their maker: nothing is kept for a later attempt.
+    /// The target's file system gives new files to another user than their creator: nothing is kept for a later
+    /// attempt.
     OwnersNotKept,
-    /// The target's file system does not change modes: the target has the mode that it gives.
+    /// The target's file system does not support changing modes: the target has the mode that it assigns.
     ModesNotKept,
     /// The target's file system did not take the sealed file's time of modification.
     TimesNotKept,

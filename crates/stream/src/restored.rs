@@ -1,4 +1,4 @@
-//! What has come of opening a stream: its name, its length, its digest, what was odd about it.
+//! The result of opening a stream: its id, its length, its digest, and warnings.
 //! It knows no sink.
 
 use segment_worker::Opened;
@@ -22,12 +22,13 @@ pub struct Restored {
     pub metadata: Metadata,
     /// Plaintext bytes that an earlier attempt had left and that proved right; all of them where it had published.
     pub resumed_bytes: u64,
-    /// What was not as it should be, and did no harm.
+    /// Warnings: what was wrong and did no harm.
     pub warnings: Vec<Warning>,
 }
 
 impl Restored {
-    /// Of a stream that proved complete, where `kept` bytes had been there before and `lost` had been and are no more.
+    /// For a stream that proved complete: `kept` bytes were there before, `lost` bytes had been there and no longer
+    /// are.
     pub(crate) fn new(
         opened: &Opened,
         envelope: &Envelope,

@@ -1,4 +1,4 @@
-//! Going on behind an earlier attempt: what a sink has kept, authenticated, and proved where it can be read back.
+//! Resuming after an earlier attempt: what a sink has kept, authenticated, and proved if it can be read back.
 //! It knows no file; a sink says what it has.
 
 use std::io;
@@ -40,7 +40,8 @@ impl Found {
         })
     }
 
-    /// Finds where to go on with segments that can be read in any order, tells the sink, and moves `walk` there.
+    /// Finds where to resume a stream whose segments can be read in any order, tells the sink, and moves `walk`
+    /// there.
     pub(crate) fn resume_placed(
         self,
         sink: &mut impl StreamingSink,
@@ -110,9 +111,9 @@ impl Resumed {
     }
 }
 
-/// Seals the kept segments again, in memory, up to the first that is not what was sealed, and moves `walk` behind the
-/// good ones. It may go further than any mark: what is proved needs none. The last segment is always opened anew, so the
-/// chain that comes out of this always meets a TERMINATOR that is read.
+/// Seals the kept segments again, in memory, up to the first that differs from what was sealed, and moves `walk` past
+/// the good ones. It may go further than any checkpoint: what is proved needs none. The last segment is always opened
+/// anew, so the chain that comes out of this always meets a TERMINATOR that is read.
 fn prove(kept: &Arc<dyn ReadAt>, walk: &mut Walk<'_>, means: &RunContext<'_>) -> Result<Committed, Error> {
     let candidates = Candidates { walk: walk.clone(), len: kept.len() };
     let feed = ProofFeed::new(kept.clone(), means.envelope, candidates, means.plan.frames_per_run)?;
@@ -181,7 +182,7 @@ fn advance(walk: &mut Walk<'_>, segments: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// A mark that is trusted has to fit the stream that is at hand: the segments that it stands for are those of the index.
+/// A trusted checkpoint must fit this stream: the segments that it covers are those of the index.
 fn check_agrees(walk: &Walk<'_>, chain: ChainValue, checkpoint: &Committed) -> Result<(), Error> {
     if (walk.segments(), walk.plaintext_offset(), chain)
         == (checkpoint.segments, checkpoint.plaintext_len, checkpoint.chain)
@@ -197,7 +198,8 @@ fn unreadable(error: io::Error) -> Error {
         .remedied(Remedy::Restart(Kept::Unreadable))
 }
 
-/// A sink in front of which the segments that it has already are dropped: for streams that come once and in order.
+/// A sink adapter that drops the segments that the sink already has: for streams that can be read only once, in
+/// order.
 pub(crate) struct SkipCommitted<S> {
     sink: S,
     until: Option<Checkpoint>,
@@ -272,7 +274,7 @@ impl<S: StreamingSink> StreamingSink for SkipCommitted<S> {
     }
 }
 
-/// Lets through the marks behind those that the sink has already.
+/// Passes on only checkpoints after those that the sink already has.
 struct DurableBehind {
     durable: Arc<dyn SyncTo>,
     from: u64,

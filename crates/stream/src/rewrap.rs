@@ -26,9 +26,10 @@ pub struct Rewrapped {
 }
 
 /// Lets `recipients`, and nobody else from now on, open the stream at `path`; any of `identities` has to open it now.
-/// Only the key area is written. A crash at any point leaves at least one whole copy, of the old keys or the new.
+/// Only the key area is written. A crash at any point leaves at least one intact copy, with the old recipients or the
+/// new.
 ///
-/// This is not revocation: who could open the stream before may have kept its key, or a copy of it.
+/// This is not revocation: whoever could open the stream before may have kept its key, or a copy of it.
 ///
 /// # Errors
 /// Nothing has changed, unless the error says that writing failed.

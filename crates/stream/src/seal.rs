@@ -1,5 +1,5 @@
-//! Sealing a stream: from plaintext of either kind into a sink, from the start or behind what has been sealed already.
-//! It puts the parts together; what they do is theirs.
+//! Sealing a stream: from plaintext of either kind into a sink, from the start or after what is already sealed.
+//! It joins the parts and does none of their work.
 
 use std::fmt;
 
@@ -153,12 +153,12 @@ impl SealOptions<'_> {
     }
 }
 
-/// A stream that is being sealed: new, or as far as an earlier attempt has come.
+/// A stream that is being sealed: new, or as far as an earlier attempt got.
 pub(crate) struct StreamStart {
     pub(crate) envelope: Envelope,
     /// Its segments so far.
     pub(crate) ledger: IndexBuilder,
-    /// What has to be written before the next segment, right behind `start`.
+    /// What has to be written before the next segment, right after `start`.
     pub(crate) head: Vec<u8>,
     pub(crate) start: Committed,
 }

@@ -163,7 +163,7 @@ pub(crate) fn unfinished(error: std::io::Error) -> Error {
     .because(error)
 }
 
-/// The bits of a mode that say who may read, write and run: never as whom.
+/// The permission bits of a mode, without set-id and sticky bits.
 const PERMISSIONS: u32 = 0o777;
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

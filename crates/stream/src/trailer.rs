@@ -44,7 +44,7 @@ impl IndexBuilder {
         self.entries.push(entry);
     }
 
-    /// Whether a page stands here: it is full, or the stream has ended.
+    /// Whether a page is due here: it is full, or the stream has ended.
     pub(crate) fn page_is_due(&self, last: bool) -> bool {
         self.entries.len() == PAGE_ENTRIES_MAX as usize || last && !self.entries.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Cancellation: one flag that everyone of a stream looks at.
+//! Cancellation: one flag that every part of a stream checks.
 //! It wakes nobody: whoever waits does so for a bounded time, or for work that looks here itself.
 
 use super::prim::{Arc, AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The credit gate: so many bytes, shared by streams; never more given than there are.
+//! The credit gate: a number of bytes shared by streams; it never grants more than there are.
 //! It knows no stream: whoever takes credit brings back exactly as much.
 
 use std::collections::VecDeque;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::prim::{Arc, Condvar, Mutex};
 
-/// Credit in bytes. Who waits is served first come, first served; who only tries never overtakes one who waits.
+/// Credit in bytes. Waiters are served first come, first served; a caller that only tries never overtakes a waiter.
 pub(crate) struct Gate {
     total: usize,
     state: Mutex<State>,
@@ -18,7 +18,7 @@ struct State {
     next_ticket: u64,
 }
 
-/// Somebody in the queue. Each is woken by itself: of a thousand who wait, one at most can be served next.
+/// A waiter in the queue. Each is woken individually: of a thousand waiters, at most one can be served next.
 struct Waiting {
     ticket: u64,
     bytes: usize,
@@ -59,7 +59,8 @@ impl Gate {
         false
     }
 
-    /// Takes a place in the queue for `bytes`, for who has something to do meanwhile. He holds no credit of this gate.
+    /// Takes a place in the queue for `bytes`, for a caller with something to do meanwhile. The caller holds no
+    /// credit of this gate.
     ///
     /// `bytes` is at most the total: more would wait for ever.
     pub(crate) fn line_up(&self, bytes: usize) -> QueueTicket<'_> {
@@ -114,7 +115,8 @@ impl State {
         true
     }
 
-    /// Wakes the first in the queue if it can be served: nobody behind it can be, and it wakes the next.
+    /// Wakes the first in the queue if it can be served. Those after it cannot be served before it, and it wakes the
+    /// next.
     fn wake_first(&self) {
         if let Some(first) = self.waiting.front().filter(|first| first.bytes <= self.free) {
             first.next_action.notify_one();

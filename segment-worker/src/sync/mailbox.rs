@@ -13,7 +13,7 @@ pub(crate) struct Mailbox<T> {
 
 struct State<T> {
     results: VecDeque<T>,
-    /// The taker sleeps until so many are there. None, while it does not.
+    /// How many results the sleeping taker waits for. `None` while it does not sleep.
     wanted: usize,
 }
 
@@ -40,8 +40,8 @@ impl<T> Mailbox<T> {
         self.state.lock().results.pop_front()
     }
 
-    /// Waits until `wanted` results are there and takes the oldest. Only for who knows that so many are due, and that is one
-    /// at least. To wake a thread costs as much as a few frames, so that it pays to sleep until there is more to do.
+    /// Waits until `wanted` results are there and takes the oldest. Only for a caller that knows that many to be due,
+    /// at least one. Waking a thread costs as much as a few frames, so it pays to sleep until there is more to do.
     pub(crate) fn take(&self, wanted: usize) -> T {
         let mut state = self.state.lock();
         state.wanted = wanted;

@@ -103,5 +103,5 @@ impl<M, F> Marks<M, F> {
     }
 }
 
-/// So many groups may be committed and not durable: one that is being synced, and one that fills meanwhile.
+/// How many groups may be committed but not durable: one that is being synced, and one that fills meanwhile.
 const GROUPS_BEHIND_MAX: u64 = 2;

@@ -1,7 +1,7 @@
 //! How far a stream is committed, as opaque bytes.
 //! Knows nothing of what the bytes mean: the engine makes and authenticates them, sinks store them unread.
 
-/// A mark of progress: everything up to it has been verified and committed.
+/// How far a stream got: everything up to it has been verified and committed.
 ///
 /// The engine makes it, with a MAC under a key that no sink knows, and authenticates it again when a sink gives
 /// it back. A sink stores the bytes and compares them at most for equality.

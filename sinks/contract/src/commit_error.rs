@@ -5,11 +5,11 @@ use std::{error, fmt, io};
 
 /// The outcome of a commit or publish that did not return `Ok`.
 ///
-/// The difference decides what the caller may claim: after [`NotCommitted`](Self::NotCommitted) the old state
-/// stands; after [`Unknown`](Self::Unknown) either state may stand, and only looking again tells which.
+/// The difference decides what the caller may claim: after [`NotCommitted`](Self::NotCommitted) the old state is in
+/// effect; after [`Unknown`](Self::Unknown) either state may be, and only looking again tells which.
 #[derive(Debug)]
 pub enum CommitError {
-    /// It did not happen and will not happen: the state before the call stands.
+    /// It did not happen and will not happen: the state is as before the call.
     NotCommitted(io::Error),
     /// It may have happened, or may yet be lost: the reply or the last sync is missing.
     Unknown(io::Error),

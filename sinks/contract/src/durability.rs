@@ -7,10 +7,10 @@ use std::time::Duration;
 /// [`SyncTo`](crate::SyncTo); publish is durable whatever is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
-    /// Every segment is made durable as it commits: the least is lost, and the most is waited for.
+    /// Every segment is made durable as it commits: least lost, longest waits.
     Each,
-    /// Segments are made durable together, once so many bytes or so much time have gone by.
-    /// The stream goes on meanwhile, until two groups of bytes are behind.
+    /// Segments are made durable together, every `bytes` or every `interval`. The stream continues meanwhile, until
+    /// two groups of bytes are not yet durable.
     Group {
         /// Bytes committed since the last time.
         bytes: u64,

@@ -1,4 +1,4 @@
-//! The trait between the engine and whatever keeps its output, and the contract both sides stand on.
+//! The trait between the engine and whatever stores its output, and the contract that binds both sides.
 //! Knows no backend.
 
 use std::{io, sync::Arc};
@@ -27,37 +27,37 @@ use crate::{Checkpoint, CommitError};
 /// 1. **One caller.** Methods that take `&mut self` are called by one thread at a time, not always the same.
 ///    They may block. [`WriteAt::write_all_at`] is called from any number of threads at once, and
 ///    [`SyncTo::make_durable`] by one thread at a time, beside all of the others.
-/// 2. **One mode a stream.** Where [`positioned`](Self::positioned) gives a handle, the engine may take it before
-///    the first write and write through it alone: then `begin_segment`, `write_tentative` and
-///    `rollback_segment` are not called. Otherwise the stream is ordered and no handle is written through.
-///    `commit_segment`, `publish` and `discard` are the same in both modes.
+/// 2. **One mode per stream.** Where [`positioned`](Self::positioned) gives a handle, the engine may take it before
+///    the first write and write through it alone: then `begin_segment`, `write_tentative` and `rollback_segment` are
+///    not called. Otherwise the stream is ordered and no handle is written through. `commit_segment`, `publish` and
+///    `discard` are the same in both modes.
 /// 3. **Offsets are the engine's.** `at` counts bytes from the start of the stream. In ordered mode each write
 ///    begins where the one before ended, and a segment begins where the last committed one ended. In positioned
 ///    mode ranges come in any order and are disjoint: no byte is written twice.
-/// 4. **Commits come in order**, one a segment, from the one after `last_commit`, or from the first. At a commit
-///    every write of that segment has returned `Ok`, and no write of it is still running; at publish and
-///    discard, no write at all is running. No job of a segment is running at its roll back either.
+/// 4. **Commits come in order**, one per segment, from the one after `last_commit`, or from the first. At a commit
+///    every write of that segment has returned `Ok`, and no write of it is still running; at publish and discard, no
+///    write at all is running. No job of a segment is running at its rollback either.
 ///
 /// *What follows from `Ok`*
 ///
-/// 5. **A write** that returns `Ok` has taken all of its bytes. They are tentative: where the profile says
+/// 5. **A write** that returns `Ok` has taken all of its bytes. They are tentative: where the capabilities say
 ///    [`Visibility::Private`], nobody can see them at the target.
-/// 6. **A commit** that returns `Ok` is an ordered mark and no more: the segment belongs to what may be
-///    published. It says nothing of durability unless the sink documents that it does. A private sink still
-///    shows nothing.
-/// 7. **A roll back** that returns `Ok` leaves the sink as it was before `begin_segment`; the same segment may
-///    begin again, at the same place, with other bytes of another length.
+/// 6. **A commit** that returns `Ok` records a checkpoint, in order, and no more: the segment belongs to what may be
+///    published. It says nothing about durability unless the sink documents that it does. A private sink still shows
+///    nothing.
+/// 7. **A rollback** that returns `Ok` leaves the sink as it was before `begin_segment`; the same segment may begin
+///    again, at the same place, with other bytes of another length.
 /// 8. **Publish**, with the stream's length, is called once, after the last commit. When it returns `Ok` the
 ///    target holds exactly those bytes, in order, and is as durable as the sink's medium can be. A stream of no
 ///    bytes is a stream: it publishes an empty target.
-/// 9. **Publish refuses what it cannot answer for**: a length with a byte in it that was never written, or written
-///    bytes beyond it, is [`CommitError::NotCommitted`], and the target stays as it was.
+/// 9. **Publish refuses what it cannot answer for**: a length that includes a byte never written, or bytes written
+///    beyond it, is [`CommitError::NotCommitted`], and the target stays as it was.
 /// 10. **Discard** that returns `Ok` leaves nothing behind: no tentative bytes, no progress, the target as it was.
 ///
 /// *What follows from `Err`*
 ///
-/// 11. **After any `Err` the only further call is Drop.** The first failed write or sync is final; a sink does
-///     not retry it, does not count on being told again, and never publishes after it.
+/// 11. **After any `Err` the only further call is Drop.** The first failed write or sync is final; a sink does not
+///     retry it, does not rely on a later call to report it, and never publishes after it.
 /// 12. **A failed commit or publish says what is known.** [`CommitError::NotCommitted`]: the state before the call
 ///     stands. [`CommitError::Unknown`]: it may stand either way; the engine tells its caller so, and reopens
 ///     the sink if it wants to know.
@@ -72,20 +72,20 @@ use crate::{Checkpoint, CommitError};
 ///
 /// *What the rest promise*
 ///
-/// 15. **`last_commit`** is called before the first write. It gives the last durable mark of an earlier sink over
-///     the same target that was not published, or `None` if none became durable. Bytes may be kept nevertheless.
+/// 15. **`last_commit`** is called before the first write. It returns the last durable checkpoint of an earlier,
+///     unpublished sink over the same target, or `None` if none became durable. Bytes may be kept nevertheless.
 /// 16. **`make_durable(checkpoint)`** that returns `Ok` has made every byte up to `checkpoint` survive a crash, and after one
 ///     `last_commit` gives `checkpoint` or a later one.
-/// 17. **The profile** does not change.
-/// 18. **`resume_at(index, at)`** is called once, before the first write, where `last_commit` has given a mark or
-///     [`resumable`](Self::resumable) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything before `at`
-///     counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over: the mark is taken away,
-///     durably, before anything is written. A sink that offers no kept bytes is asked to go on at its mark or to start over,
-///     and at nothing else.
-/// 19. **`kept`** bytes are what stands in the sink, whoever wrote it: a claim, which the engine proves before it
-///     builds on it. A proof may reach further than the mark, or less far, and needs none.
+/// 17. **The capabilities** do not change.
+/// 18. **`resume_at(index, at)`** is called once, before the first write, if `last_commit` returned a checkpoint or
+///     [`resumable`](Self::resumable) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything
+///     before `at` counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over: the
+///     checkpoint is removed, durably, before anything is written. A sink that offers no kept bytes is only ever
+///     asked to resume at its checkpoint or to start over.
+/// 19. **`resumable`** bytes are what the sink holds, whoever wrote it: a claim, which the engine proves before it
+///     builds on it. A proof may reach further than the checkpoint, or less far, and needs none.
 ///
-/// The `conformance` module (feature `conformance`) holds a function for each rule that can be seen from outside.
+/// The `conformance` module (feature `conformance`) has a function for each rule that can be observed from outside.
 pub trait StreamingSink: Send {
     /// What the engine must know before it starts.
     fn capabilities(&self) -> SinkCapabilities;
@@ -96,14 +96,14 @@ pub trait StreamingSink: Send {
     /// Stored progress is there and cannot be read.
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>>;
 
-    /// What an earlier attempt left, to be read back and proved: see rule 19. Its length is that of the bytes that may be there,
-    /// as found when the sink was opened; what was never written among them reads as zeros. A sink whose stored bytes nobody can
-    /// change unseen has no need of it.
+    /// What an earlier attempt left, to be read back and proved: see rule 19. Its length is that of the bytes that
+    /// may be there, as found when the sink was opened; what was never written among them reads as zeros. A sink
+    /// whose stored bytes nobody can change undetected does not need it.
     fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
         None
     }
 
-    /// Goes on behind an earlier attempt: see rule 18.
+    /// Resumes after an earlier attempt: see rule 18.
     ///
     /// # Errors
     /// The sink cannot resume, or has nothing to resume there; the medium's own.
@@ -127,7 +127,7 @@ pub trait StreamingSink: Send {
     /// Ordered mode: takes the open segment back.
     ///
     /// # Errors
-    /// Bytes have gone where they cannot be taken back from, or the medium's own.
+    /// Bytes were written that cannot be taken back, or the medium's own.
     fn rollback_segment(&mut self) -> io::Result<()>;
 
     /// Commits the next segment. `checkpoint` is what `last_commit` gives back if this becomes durable.
@@ -143,7 +143,7 @@ pub trait StreamingSink: Send {
     /// [`io::ErrorKind::AlreadyExists`].
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError>;
 
-    /// Gives the stream up and removes what was kept of it, progress included.
+    /// Abandons the stream and removes what was kept of it, progress included.
     ///
     /// # Errors
     /// Something could not be removed.
@@ -153,7 +153,7 @@ pub trait StreamingSink: Send {
     /// medium's own, or say that the sink has failed, was published, discarded or dropped.
     fn positioned(&self) -> Option<Arc<dyn WriteAt>>;
 
-    /// A handle to make commits durable, where that is a step of its own.
+    /// A handle to make commits durable, if that is a separate step.
     fn durability(&self) -> Option<Arc<dyn SyncTo>>;
 }
 

@@ -12,10 +12,10 @@
 //! | `cofferdam_chunks` | at most 1 MiB of a restore's bytes | `restore`, `position` (the offset of the first byte), `bytes` |
 //! | `cofferdam_version` | the version of this layout, 1; one row | `version` |
 //!
-//! `state` is `growing` (at most one a name: there may be progress to go on from), `published`, or `garbage`
+//! `state` is `growing` (at most one per name: there may be progress to resume from), `published`, or `garbage`
 //! (replaced or given up; the next open, publish or discard of that name removes its rows, 64 a transaction).
-//! `segments`, `length` and `checkpoint` are those of the last commit; they change in the transaction that
-//! inserts the segment's rows.
+//! `segments`, `length` and `checkpoint` are those of the last commit; they change in the transaction that inserts
+//! the segment's rows.
 //!
 //! # Reading what is published
 //!
@@ -45,26 +45,24 @@
 //! transactions short: a segment's rows, its checkpoint and its COMMIT follow one another, and no transaction
 //! is open while the source is waited for.
 //!
-//! What the user named is the *pointer*, though, and it turns only at publish, in one transaction: the class
-//! is *atomic*. Rules 5, 6, 10 and 13 of the contract bind only sinks that call themselves private; for the
-//! pointer this one keeps them as well, and its tests hold it against the conformance suite both as it is and
-//! as though it had called itself private.
+//! What the user named is the *pointer*, though, and it is switched only at publish, in one transaction: the class is
+//! *atomic*. Rules 5, 6, 10 and 13 of the contract bind only sinks that call themselves private; for the pointer this
+//! one keeps them as well, and its tests run the conformance suite both as it is and as if it had called itself
+//! private.
 //!
 //! # Who may write
 //!
-//! An attempt belongs to whoever raised its `epoch` last. Every transaction compares the epoch, so that of an
-//! earlier holder nothing commits any more, however late it comes. On PostgreSQL an advisory lock keeps a
-//! second restore into the same target out in the first place; SQLite has none, and there the later one takes
-//! over.
+//! An attempt belongs to whoever raised its `epoch` last. Every transaction compares the epoch, so nothing of an
+//! earlier holder commits any more, however late it arrives. On PostgreSQL an advisory lock keeps a second restore
+//! into the same target out in the first place; SQLite has none, and there the later one takes over.
 //!
 //! # A commit without an answer
 //!
-//! If the connection is lost during a COMMIT, the sink connects again, waits until the server is done with
-//! the lost session, and reads the checkpoint back: it is the new one, and the commit has happened, or the
-//! one before, and it has not. Only where it cannot look, the answer is
-//! [`CommitError::Unknown`](contract::CommitError::Unknown). SQLite has no connection to lose; there a COMMIT
-//! that fails in a sync is unknown and stays so, since what can be read after a failed sync is not what is on
-//! the medium.
+//! If the connection is lost during a COMMIT, the sink connects again, waits until the server is done with the lost
+//! session, and reads the checkpoint back: if it is the new one, the commit happened; if it is the previous one, it
+//! did not. Only if it cannot look, the answer is [`CommitError::Unknown`](contract::CommitError::Unknown). SQLite
+//! has no connection to lose; there a COMMIT that fails in a sync is unknown and stays so, since what can be read
+//! after a failed sync is not what is on the medium.
 //!
 //! ```
 //! # #[cfg(not(feature = "sqlite"))]

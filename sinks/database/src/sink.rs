@@ -27,9 +27,9 @@ use super::{
 /// at its [`last_commit`](StreamingSink::last_commit), or starts over; nothing is offered to be proved
 /// ([`kept`](StreamingSink::resumable)).
 ///
-/// Publish checks that the rows are as many bytes as were committed, turns the pointer row, and then removes
-/// the rows of what it replaced. A crash, or an error, in the middle of that removal leaves rows that nothing
-/// points at; the next sink over the same target removes them.
+/// Publish checks that the rows hold as many bytes as were committed, switches the pointer row, and then removes the
+/// rows of what it replaced. A crash or an error during that removal leaves rows that nothing points to; the next
+/// sink over the same target removes them.
 pub struct DatabaseSink {
     session: Session,
     tables: Tables,

@@ -12,10 +12,10 @@ use parking_lot::{Mutex, RwLock};
 
 /// Keeps tentative bytes in one allocation, and gives it out as a vector, only after publish.
 ///
-/// The allocation is lent out in blocks: threads that write different blocks do not wait for each other, and nothing is
-/// copied in the end. It grows by doubling, up to the furthest byte written, so a length that a stream merely claims costs
-/// nothing. What it takes is address space, and 40 bytes a block; the pages behind it come from the system as they are
-/// first written. They are most of what this sink costs.
+/// The allocation is lent out in blocks: threads that write different blocks do not wait for each other, and nothing
+/// is copied in the end. It grows by doubling, up to the furthest byte written, so a length that a stream merely
+/// claims costs nothing. Up front it costs address space and 40 bytes per block; the system provides the pages as
+/// they are first written, which is most of this sink's cost.
 pub struct MemorySink {
     store: Arc<Store>,
     cursor: Cursor,
@@ -25,8 +25,8 @@ pub struct MemorySink {
 /// Limits of a [`MemorySink`].
 #[derive(Clone, Copy, Default, Debug)]
 pub struct MemoryOptions {
-    /// How many bytes will probably come. That takes address space, and 40 bytes a block of [`MemorySink::BLOCK_LEN`], at
-    /// the start, so that a lack of it is told before the first byte.
+    /// How many bytes are expected. Address space for them, and 40 bytes per block of [`MemorySink::BLOCK_LEN`], are
+    /// reserved at the start, so that a lack is reported before the first byte.
     pub len_hint: Option<u64>,
     /// The most bytes that are taken. None: as many as there is memory for.
     pub len_max: Option<u64>,

@@ -21,10 +21,9 @@ use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 /// the whole. Its bytes are [`Visibility::Visible`] at once, so the engine holds each segment until its digest is
 /// verified and only then begins and writes it here: no unverified byte goes out.
 ///
-/// A segment of which bytes have been written cannot be rolled back: that is an error. There is nothing to go on
-/// from after a crash. Publish flushes and drops the writer, which closes it where dropping does (a [`File`], a
-/// socket; not [`Stdout`]). A reader that went away is [`io::ErrorKind::BrokenPipe`] from the write or commit
-/// that met it.
+/// Once bytes of a segment have been written it cannot be rolled back: that is an error. Nothing can be resumed after
+/// a crash. Publish flushes and drops the writer, which closes it where dropping does (a [`File`], a socket; not
+/// [`Stdout`]). A reader that went away is [`io::ErrorKind::BrokenPipe`] from the write or commit that met it.
 ///
 /// [`File`]: std::fs::File
 /// [`Stdout`]: std::io::Stdout

@@ -16,9 +16,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Holds a segment until it commits, and hands committed bytes to a [`RingReader`].
 ///
-/// Its class is *incremental*: what has committed can be read at once, and the reader must come to the end of the stream
-/// before it relies on the whole. The end is clean only after publish. Drop, discard and every error end the reader's
-/// stream with an error, behind the bytes that had committed.
+/// Its class is *incremental*: what has committed can be read at once, and the reader must come to the end of the
+/// stream before it relies on the whole. The end is clean only after publish. Drop, discard and every error end the
+/// reader's stream with an error, after the bytes that had committed.
 ///
 /// Tentative bytes are in the ring and out of the reader's reach: the profile says [`Visibility::Private`], the engine
 /// writes frames as soon as they are authentic, and a segment is held here and nowhere else. What counts as the target in
@@ -33,15 +33,16 @@ pub struct RingSink {
 
 /// Reads what a [`RingSink`] has committed, in order, and waits for more until the sink publishes.
 ///
-/// After publish and the last byte a read gives 0, the end. Where the sink ended otherwise, a read behind the last
-/// committed byte is [`io::ErrorKind::ConnectionAborted`], each time.
+/// After publish and the last byte a read gives 0, the end. If the sink ended otherwise, every read after the last
+/// committed byte is [`io::ErrorKind::ConnectionAborted`].
 pub struct RingReader {
     shared: Arc<Shared>,
 }
 
 impl RingSink {
-    /// A ring of `capacity` bytes, and its reader. A segment longer than that is refused when its first byte too many
-    /// comes: give the stream's segment length or more, better twice that, so that one is read while another is written.
+    /// A ring of `capacity` bytes, and its reader. A segment longer than that is refused at its first excess byte:
+    /// pass at least the stream's segment length, better twice that, so that one segment can be read while another is
+    /// written.
     ///
     /// # Errors
     /// There is no memory for it ([`io::ErrorKind::OutOfMemory`]).

@@ -34,15 +34,15 @@ use self::region::Region;
 
 /// A file that is written through a memory map and becomes the target as a whole, or not at all. Its class is *atomic*.
 ///
-/// Until publish it has no name: whatever happens, nothing of it stays behind. All of its room is taken at the start, so
-/// the stream's length must be known, and a full file system is an error at creation. At publish it gets its exact
-/// length, mode and owner, as a `StagedFile` does, is synced, and gets the target's name; where it
-/// replaces a file, by way of `.NAME.cofferdam-mapped`, because a link cannot replace. A crash between the two leaves
-/// that name, which the next writer of the same target removes.
+/// Until publish it has no name: whatever happens, nothing of it remains. All of its space is allocated at the start,
+/// so the stream's length must be known, and a full file system is an error at creation. At publish it gets its exact
+/// length, mode and owner, as a `StagedFile` does, is synced, and gets the target's name; where it replaces a file,
+/// by way of `.NAME.cofferdam-mapped`, because a link cannot replace. A crash between the two leaves that name, which
+/// the next writer of the same target removes.
 ///
-/// Threads that write different parts do not wait for each other, as they do for the one file that they write(2) to. What
-/// does not scale is the taking of the room and the unmapping: on tmpfs these alone take as long as a staged file does
-/// for everything. Measure before you choose it (`bench/benches/mapped.rs`); two processors are too few.
+/// Threads that write different parts do not wait for each other, as they do for the one file that they write(2) to.
+/// What does not scale is allocation and unmapping: on tmpfs these alone take as long as a staged file does for
+/// everything. Measure before you choose it (`bench/benches/mapped.rs`); two processors are too few.
 ///
 /// It cannot resume, nothing is durable before publish, and writers of the same target do not exclude each other: each
 /// publishes a whole file, and with [`IfExists::Refuse`] the second one is told that the target exists.

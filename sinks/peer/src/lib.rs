@@ -20,23 +20,24 @@
 //!
 //! # Fencing
 //!
-//! Each greeting gets the next epoch, which the receiver syncs before it answers. The newest sender holds the receiver: an
-//! older one is refused with [`PeerError::Fenced`] at its next request, whichever that is. A sender that lost its connection
-//! names the epoch that it held, and is let back in only if nobody has come since; so two senders cannot take the receiver from
-//! each other in turns. A new sender finds what the older one had committed: it is made durable when that one goes.
+//! Each greeting gets the next epoch, which the receiver syncs before it answers. The newest sender holds the
+//! receiver: an older one is refused with [`PeerError::Fenced`] at its next request, whatever it is. A sender that
+//! lost its connection names the epoch that it held, and is readmitted only if no other has come since, so two
+//! senders cannot keep taking the receiver from each other. A new sender finds what the older one had committed: that
+//! is made durable when the older one leaves.
 //!
 //! # What a receiver knows
 //!
-//! It has no key of the stream. Marks are opaque to it, and it cannot prove what its disk kept: it tells its durable mark, and
-//! the sender's engine authenticates that. Whoever holds the pre-shared key, or may connect where there is none, can replace
-//! the stream by another.
+//! It has no key of the stream. Checkpoints are opaque to it, and it cannot prove what its disk kept: it reports its
+//! durable checkpoint, and the sender's engine authenticates it. Whoever holds the pre-shared key, or may connect
+//! where there is none, can replace the stream by another.
 //!
 //! # Limits
 //!
-//! Each end has a fixed amount of memory a connection, whatever the other says: a record is at most 64 KiB. Every wait has
-//! a limit ([`Timing`]), but one: a receiver waits for a sender that has nothing to say, until another sender comes. Eight
-//! connections are greeted at once, each within one limit for all of its greeting; when one more comes, the oldest that has
-//! not said all makes room for it.
+//! Each end uses a fixed amount of memory per connection, whatever the other says: a record is at most 64 KiB. Every
+//! wait has a limit ([`Timing`]), but one: a receiver waits for a sender that has nothing to say, until another
+//! sender comes. At most eight greetings are in progress at once, each with one time limit for the whole of it; when
+//! another arrives, the oldest incomplete one is dropped.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

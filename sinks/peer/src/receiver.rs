@@ -45,7 +45,7 @@ pub enum Event {
 pub enum Ending {
     /// The target is in place.
     Published,
-    /// It was asked to stop. What was committed is durable, and the next receiver goes on from there.
+    /// It was asked to stop. What was committed is durable, and the next receiver resumes from there.
     Stopped,
 }
 

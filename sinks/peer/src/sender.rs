@@ -24,9 +24,9 @@ use super::{
 ///   both ends. Where they differ nothing commits.
 /// - **Durability** is the receiver's own: if its sink has such a step, this one has, too.
 /// - **After a crash** at either end `last_commit` gives the last mark that the receiver made durable.
-/// - **A lost answer** to a commit or a publish is asked for over a new connection ([`Timing::attempts_max`]). If the
-///   receiver tells, the call returns what it told, and the stream goes on; otherwise the outcome is unknown. Any other call
-///   that loses the connection fails.
+/// - **A lost answer** to a commit or a publish is requested again over a new connection ([`Timing::attempts_max`]).
+///   If the receiver answers, the call returns that answer, and the stream continues; otherwise the outcome is
+///   unknown. Any other call that loses the connection fails.
 /// - **Fencing**: the newest greeting holds the receiver. From then on every call of an older sender fails
 ///   with [`PeerError::Fenced`].
 pub struct PeerSink {

@@ -153,9 +153,9 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own; [`io::ErrorKind::Interrupted`] to be called again.
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize>;
 
-    /// Puts bytes that were written on their way to the medium, so that a later sync finds less to do. It promises nothing,
-    /// and a medium on which nothing is under way but what a sync waits for does nothing. What the medium has already,
-    /// memory may give up: it is not for bytes that were synced.
+    /// Starts writeback of bytes that were written, so that a later sync finds less to do. It promises nothing; a
+    /// medium without writeback does nothing. Pages that are already on the medium may be dropped from memory, so do
+    /// not call it for bytes that were synced.
     fn begin_writeback(&self, _at: u64, _len: u64) {}
 
     /// Cuts it, or adds zeros.
@@ -164,8 +164,8 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Takes room for `len` bytes where that costs next to nothing, and else does nothing. The length stays as it is, so
-    /// that room that was taken never looks like data.
+    /// Preallocates `len` bytes if that is cheap, and otherwise does nothing. The length does not change, so
+    /// preallocated space never looks like data.
     ///
     /// # Errors
     /// [`io::ErrorKind::StorageFull`], [`io::ErrorKind::QuotaExceeded`], [`io::ErrorKind::FileTooLarge`]; the medium's own.
@@ -173,8 +173,8 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Gives up what memory holds of the file and the medium has as well, so that reads show what the medium has. After a
-    /// failed sync the two can differ, and no later sync tells. A medium without such a memory does nothing.
+    /// Drops clean pages of the file from the page cache, so that reads show what the medium has. After a failed sync
+    /// the two can differ, and no later sync reports it. A medium without a page cache does nothing.
     ///
     /// # Errors
     /// The medium's own.
@@ -182,8 +182,8 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Gives it owner, attributes and mode of the file that it will replace at `target`. Where none stands there, or none may
-    /// be replaced, it stays its owner's alone, and is told the mode that a new file has.
+    /// Gives it owner, attributes and mode of the file that it will replace at `target`. If there is none, or it may
+    /// not be replaced, the file stays its owner's alone, and the mode for a new file is returned.
     ///
     /// # Errors
     /// The medium's own.
@@ -197,8 +197,8 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// Gives the mode of a new file to one that is still its owner's alone; any other mode is somebody's choice, and stays.
-    /// A medium without rights does nothing.
+    /// Sets the mode of a new file if it is still its owner's alone; any other mode was somebody's choice, and stays.
+    /// A medium without permissions does nothing.
     ///
     /// # Errors
     /// [`io::ErrorKind::PermissionDenied`], [`io::ErrorKind::Unsupported`] where modes are not changed; the medium's own.
@@ -295,7 +295,7 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// What tells a file from others, also after a restart. No part of it changes with the file's name, mode or owner.
+/// Identifies a file, even after a reboot. No part of it changes with the file's name, mode or owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileStamp {
     /// Its number on its medium.
@@ -309,8 +309,8 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// Whether both are of one file with one content. A time of making that one of them lacks says nothing: another
-    /// version of the system may have begun to tell it.
+    /// Whether both are of one file with one content. A creation time that only one of them has says nothing: another
+    /// version of the system may have begun to report it.
     pub fn is_of_same_file(&self, other: &FileStamp) -> bool {
         let created_alike = match (self.created, other.created) {
             (Some(ours), Some(theirs)) => ours == theirs,
@@ -329,10 +329,10 @@ pub struct FileTime {
     pub nanos: u32,
 }
 
-/// What came of taking the likeness of a file that will be replaced.
+/// The result of copying the metadata of the file that will be replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CopiedMetadata {
-    /// It was taken.
+    /// All of it was copied.
     Taken,
     /// All of it but the mode, which the medium does not change.
     WithoutMode,
@@ -343,8 +343,8 @@ pub enum CopiedMetadata {
     },
 }
 
-/// Whose a file is that was found under one of our names. Whoever may make files in the directory may have put it there,
-/// and could still change it. And what has a second name anywhere would be changed under that name, too.
+/// Who owns a file that was found under one of our names. Anyone who may create files in the directory may have put
+/// it there, and could still change it. If it has a second name, changing it changes that one too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ownership {
     /// Ours, or root's in a directory where none but root and we can make files.
@@ -367,5 +367,5 @@ pub enum Lock {
     Held,
 }
 
-/// A write is whole or lost in units of this many bytes: the smallest sector of the disks in use.
+/// Writes are atomic in units of this many bytes: the smallest sector of the disks in use.
 pub const SECTOR_LEN: usize = 512;

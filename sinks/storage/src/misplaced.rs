@@ -1,4 +1,4 @@
-//! A target that was published and does not stand where it was to be.
+//! A target that was published, but is not where it should be.
 //! Knows nothing of how that was found.
 
 use std::{error, fmt, path::PathBuf};

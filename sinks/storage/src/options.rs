@@ -6,7 +6,7 @@ use contract::IfExists;
 /// What to do with an earlier attempt at the same target that was not published.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum OnPartial {
-    /// Offer to go on with it.
+    /// Offer to resume it.
     #[default]
     Resume,
     /// Remove it unread, unless another process is at work on it.
@@ -20,7 +20,7 @@ pub struct StageOptions {
     pub if_exists: IfExists,
     /// What opening a staged file does with an earlier attempt. Creating one discards it, and a mapped file never has one.
     pub on_partial: OnPartial,
-    /// Bytes that the target will have, where that is known: they are checked against the room there is, and taken
-    /// where that is cheap. A length that turns out otherwise does no harm.
+    /// Bytes that the target will have, if known: they are checked against the free space, and preallocated where
+    /// that is cheap. A wrong length does no harm.
     pub expected_len: Option<u64>,
 }

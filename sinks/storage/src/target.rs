@@ -12,7 +12,7 @@ use std::{
 
 use crate::ByteCount;
 
-/// What stands at a path, without following a symbolic link in its last part.
+/// What a path names, without following a symbolic link in its last component.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TargetKind {
     /// Nothing. It can be staged.
@@ -50,7 +50,7 @@ impl TargetKind {
     }
 }
 
-/// Says what stands at `path`.
+/// Says what `path` names.
 ///
 /// # Errors
 /// [`TargetError::Io`]: the path cannot be examined.
@@ -82,7 +82,7 @@ pub enum TargetError {
         /// The link.
         path: PathBuf,
     },
-    /// Neither a file nor a place for one.
+    /// Something other than a file, which cannot be replaced by one.
     NotAFile {
         /// The target.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum TargetError {
         /// What the system said.
         source: io::Error,
     },
-    /// The target is a mount point, which cannot be renamed over.
+    /// The target is a mount point, which a rename cannot replace.
     MountPoint {
         /// The target.
         path: PathBuf,
@@ -123,14 +123,15 @@ pub enum TargetError {
         /// The target, or the link that leads to it.
         path: PathBuf,
     },
-    /// A staging file or journal was found that another user made, or could have made. It is not built upon, nor changed.
+    /// A staging file or journal was found that another user made, or could have made. It is neither used nor
+    /// changed.
     NotOurs {
         /// The staging file or journal.
         path: PathBuf,
         /// The user it belongs to.
         owner: u32,
     },
-    /// A journal was found that others may read or write. None of ours is, so that it is another file.
+    /// A journal was found that others may read or write. Ours never are, so it is another file.
     OpenToOthers {
         /// The journal.
         path: PathBuf,
@@ -233,8 +234,8 @@ impl fmt::Display for TargetError {
 }
 
 impl TargetError {
-    /// That a symbolic link stands at `path`. One that leads nowhere is named as such: to ask for what it points to to be replaced
-    /// would be refused in turn.
+    /// The error for a symbolic link at `path`. A dangling one is reported as such, since asking to replace what it
+    /// points to would be refused as well.
     pub fn link(path: &Path) -> TargetError {
         let path = path.to_owned();
         match fs::metadata(&path) {

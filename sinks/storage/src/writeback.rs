@@ -1,10 +1,10 @@
-//! How far a file's bytes were put on their way to the medium before anyone waits for them.
+//! How far writeback of a file has been started before anyone waits for it.
 //! Knows no sink, and promises nothing: what is durable, a sync says.
 
 use super::StorageFile;
 
-/// Follows a file that is written from its start on. What it puts on its way, neither a group's sync nor the last one has
-/// to write while somebody waits.
+/// Tracks a file that is written from its start. What it starts to write back, no later sync has to write while
+/// somebody waits.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Writeback {
     /// The bytes before this one are on their way, or there.
@@ -23,7 +23,7 @@ impl Writeback {
         self.sent = self.sent.max(synced_to);
     }
 
-    /// All bytes before `whole_to` were written. Stays a piece behind, where nothing is being written any more.
+    /// All bytes before `whole_to` were written. It stays one piece behind, where writes have ceased.
     pub fn follow(&mut self, file: &dyn StorageFile, whole_to: u64) {
         let end = whole_to.saturating_sub(Self::PIECE_LEN);
         if end >= self.sent.saturating_add(Self::PIECE_LEN) {

@@ -1,9 +1,9 @@
 //! A sink that appends to a log and, once all of a stream is in it, replays it into a target that cannot be swapped.
 //! Knows nothing of what the bytes mean, and is a log for others as well: a storage engine applies its records itself.
 //!
-//! Its class is *recoverable*. Up to the FINISH record nobody sees anything. From there on the stream is decided: the
-//! target is a mixture of old and new until a replay has run to its end, and a replay that broke off is run again, from
-//! the start, by whoever [opens](WalSink::open) the log next. The log goes when the target is whole and durable.
+//! Its class is *recoverable*. Until the FINISH record nobody sees anything. From then on the stream is final: the
+//! target is a mixture of old and new until a replay completes, and an interrupted replay is run again, from the
+//! start, by whoever [opens](WalSink::open) the log next. The log is removed once the target is complete and durable.
 //!
 //! # The bytes
 //!
@@ -34,21 +34,22 @@
 //!
 //! # Durable lsn: a torn tail and damage are not the same
 //!
-//! A slot says up to where the log was synced. A record that cannot be read before that place was whole once: it is
-//! *damaged*, an error that names the lsn, and nothing is cut. At or behind that place a crash may have torn it: the log
-//! *ends* there, and the engine does again what is missing.
+//! A slot says how far the log was synced. An unreadable record before that position was once whole: it is *damaged*,
+//! an error that names the lsn, and nothing is cut. At or after that position a crash may have torn it: the log
+//! *ends* there, and the engine repeats what is missing.
 //!
-//! The slot is written after the sync that it reports, and becomes durable with the next one: so a group costs one sync
-//! and not two, at most one slot is ever in danger, and what it says is a lower bound. Damage within the last group can
-//! so be taken for a tear. It is found all the same, since the log ends before it and what was lost is fetched again
-//! before publish. Where a tear would be believed, it cannot happen: FINISH is synced, and then its slot, before the
+//! The slot is written after the sync that it reports, and becomes durable with the next one: so a group costs one
+//! sync and not two, at most one slot is ever in danger, and what it says is a lower bound. Damage within the last
+//! group can therefore be mistaken for a tear. That is harmless: the log ends before it, and what was lost is fetched
+//! again before publish. Once the stream is final it cannot happen: FINISH is synced, and then its slot, before the
 //! first byte goes to the target.
 //!
 //! # Epochs: what was cut stays cut
 //!
-//! Cutting a file is a write that can be lost, and a tail that comes back after a crash has right checksums. So whoever
-//! opens a log to write draws an epoch, makes it durable in both slots, and only then writes. Behind the durable lsn only
-//! records of that epoch count. One unreadable slot does no harm, for the other knows the epoch too; two are refused.
+//! Truncating a file is a write that can be lost, and a tail that reappears after a crash has valid checksums. So
+//! whoever opens a log to write draws an epoch, makes it durable in both slots, and only then writes. After the
+//! durable lsn only records of that epoch count. One unreadable slot does no harm, for the other knows the epoch too;
+//! two are refused.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -119,7 +120,7 @@ pub enum AtPublish {
 /// What was found at a log's name.
 #[derive(Debug)]
 pub enum Opened {
-    /// A log to write: a new one, or one to go on in.
+    /// A log to write: a new one, or one to resume.
     Ready(WalSink),
     /// A log that holds all of a stream, and that an earlier process did not bring to its end.
     Finished(Finished),
@@ -139,8 +140,9 @@ pub struct CommitPoint {
 }
 
 impl WalSink {
-    /// Opens the log at `name`, or makes one. `attempt_id` says what it is for: a log that is there keeps its own, and the
-    /// caller compares. What an earlier process left is recovered, made durable, and cut behind its last commit.
+    /// Opens the log at `name`, or makes one. `attempt_id` says what it is for: a log that is there keeps its own,
+    /// and the caller compares. What an earlier process left is recovered, made durable, and truncated after its last
+    /// commit.
     ///
     /// # Errors
     /// See [`WalError`]. After [`WalError::Damaged`] nothing was changed.

@@ -40,8 +40,8 @@ use crate::journal::{Journal, WriterId};
 ///
 /// The staging file is `.NAME.cofferdam-staging` in the target's directory, readable by its owner alone, and locked
 /// as long as the sink lives: a second writer of the same target is refused. At publish it gets its exact length and
-/// the owner, attributes and mode of the file that it replaces, is synced, gets the target's name, and file and directory
-/// are synced.
+/// the owner, attributes and mode of the file that it replaces, is synced, and gets the target's name; then file and
+/// directory are synced.
 ///
 /// A new target gets mode 0666 less the umask, or [another](Self::set_mode), once it has its name: until then nobody but its
 /// owner can read it, whatever stops the publish. A replaced one keeps its mode, its extended attributes, and its owner
@@ -58,18 +58,19 @@ use crate::journal::{Journal, WriterId};
 /// [`open`](Self::open) keeps a journal, `.NAME.cofferdam-journal`, that names the attempt by a [`AttemptId`](contract::AttemptId) and
 /// holds its newest durable mark. Such an attempt survives a crash, and the next `open` of the same target finds it:
 ///
-/// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::resumable), with or without a mark. What
-///   is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then goes on behind it. `resume_at(0, 0)`
-///   gives up the mark, durably, and compares before it writes, so that bytes that are right already are not written again.
+/// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::resumable), with or without a
+///   mark. What is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then continues after it.
+///   `resume_at(0, 0)` discards the checkpoint, durably, and compares before it writes, so that bytes that are
+///   already right are not written again.
 /// - [`Opened::Published`]: the crash came after the rename, and the target is that attempt's.
 ///
-/// A drop keeps staging file and journal if anything was committed, by this attempt or an earlier one, and else removes
-/// both. A sink that was resumable and is dropped unused leaves everything as it was. Nothing is judged by the label:
-/// whoever opens the sink compares it, and drops the sink if it is another's.
+/// A drop keeps staging file and journal if anything was committed, by this attempt or an earlier one, and else
+/// removes both. A sink that was resumable and is dropped unused leaves everything as it was. The sink does not
+/// interpret the attempt id: whoever opens the sink compares it, and drops the sink if it is another's.
 ///
-/// Before the first mark nothing is synced. For each mark the staging file is synced, then the mark is written, then the
-/// journal is synced. A sync that fails ends the sink and is not tried again; reopened, the staging file is read from the
-/// medium, not from a memory that may be better than the medium.
+/// Nothing is synced before the first checkpoint. For each checkpoint the staging file is synced, then the checkpoint
+/// is written, then the journal is synced. A failed sync ends the sink and is not retried; when reopened, the staging
+/// file is read from the medium, not from a page cache that may hold more than the medium does.
 pub struct StagedFile {
     staging: Arc<Staging>,
     /// Only with a journal.
@@ -99,16 +100,16 @@ impl StagedFile {
         self.claims.journal.as_ref().map(|journal| self.target_dir.sibling(&journal.name))
     }
 
-    /// Says who writes what is published: the journal keeps it, and [`Published::writer`] tells it after a crash. Nothing is
-    /// judged by it here.
+    /// Records who writes what is published: the journal keeps it, and [`Published::writer`] returns it after a
+    /// crash. It is not interpreted here.
     pub fn set_writer(&mut self, writer: WriterId) {
         self.writer = writer;
     }
 
-    /// Writes over kept bytes that are wrong and follow from others, before the sink goes on behind them.
+    /// Overwrites kept bytes that are wrong and can be computed from others, before the sink resumes after them.
     ///
     /// # Errors
-    /// There are no kept bytes, or the sink has gone on; the medium's own, which is final.
+    /// There are no kept bytes, or the sink has already resumed; the medium's own, which is final.
     pub fn mend(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         let found_len = self.found.as_ref().map_or(0, |found| found.len);
         self.staging.mend(at, data, found_len)
@@ -124,7 +125,8 @@ impl StagedFile {
         self.modified = Some(modified);
     }
 
-    /// Has `listener` hear what the target's file system cannot do: at once what is known already, and the rest at publish.
+    /// Reports to `listener` what the target's file system cannot do: immediately what is already known, and the rest
+    /// at publish.
     pub fn on_notice(&mut self, listener: impl Fn(TargetNotice) + Send + Sync + 'static) {
         self.notices.listen(Box::new(listener));
     }
@@ -177,8 +179,8 @@ impl StagedFile {
         }
     }
 
-    /// The target is there: it gets its mode and is made durable, and what stands beside it goes. An error in the last of
-    /// these steps may be the first to tell that an earlier one has not reached the medium.
+    /// The target has its name: it gets its mode and is made durable, and the files beside it are removed. An error
+    /// in the last of these steps may be the first sign that an earlier one did not reach the medium.
     fn settle(&mut self, mode_due: Option<u32>) -> io::Result<()> {
         if let Some(mode) = mode_due {
             self.notices.of_mode(self.staging.file.give_mode(mode))?;

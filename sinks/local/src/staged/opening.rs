@@ -28,23 +28,23 @@ use crate::journal::{Announced, Intent, Journal, WriterId};
 /// What [`StagedFile::open`] found.
 #[derive(Debug)]
 pub enum Opened {
-    /// Nothing to go on from: an attempt with the label that was given has begun.
+    /// Nothing to resume: a new attempt with the given id has begun.
     Fresh(StagedFile),
     /// An earlier attempt that was not published.
     Resumable {
-        /// Goes on with it. Dropped unused, it leaves everything as it was.
+        /// Resumes it. Dropped unused, it leaves everything as it was.
         sink: StagedFile,
-        /// Its label, which may be another than the one that was given.
+        /// Its attempt id, which may differ from the one given.
         attempt_id: AttemptId,
     },
     /// An earlier attempt that was published: only its leftovers remain.
     Published(Published),
 }
 
-/// What stands beside a target, looked at without a lock and without changing anything.
+/// What is beside a target, examined without a lock and without changing anything.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Seen {
-    /// No attempt that could be gone on with.
+    /// No attempt that could be resumed.
     Nothing,
     /// An attempt that was not published, or is at work now.
     Unfinished {
@@ -53,7 +53,7 @@ pub enum Seen {
         /// Its newest durable mark.
         checkpoint: Option<Checkpoint>,
     },
-    /// An attempt that was published: the target is the file it was about.
+    /// An attempt that was published: the target is its file.
     Published {
         /// Its label.
         attempt_id: AttemptId,
@@ -67,7 +67,7 @@ impl StagedFile {
     /// earlier attempt that has one is discarded.
     ///
     /// # Errors
-    /// Everything about the target that would fail at the end, and can be seen at the start: see [`TargetError`].
+    /// Everything about the target that would fail at the end and can be detected at the start: see [`TargetError`].
     /// The target and its directory are then as they were, save for stale files of earlier attempts that may be gone.
     pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
         Site::new(TargetDir::resolve(target, options.if_exists)?).create(options)
@@ -86,10 +86,11 @@ impl StagedFile {
         Site::new(TargetDir::within(storage, name, options.if_exists)).create(options)
     }
 
-    /// Resolves `target` and goes on with what an earlier attempt at it left, or begins one that is called `attempt_id`.
+    /// Resolves `target` and resumes what an earlier attempt left there, or begins a new one with the id
+    /// `attempt_id`.
     ///
-    /// A target that exists and must not be replaced is refused after the journal has been looked at: where it is what an
-    /// earlier attempt published, that is [`Opened::Published`].
+    /// A target that exists and must not be replaced is refused only after the journal has been read: if an earlier
+    /// attempt published it, that is [`Opened::Published`].
     ///
     /// # Errors
     /// As [`create`](Self::create); [`TargetError::Journal`] where an earlier attempt's journal cannot be used. What that
@@ -116,8 +117,9 @@ impl StagedFile {
         Site::new(TargetDir::within(storage, name, options.if_exists)).open(options, attempt_id)
     }
 
-    /// Removes what is beside `target` and of no use to any attempt: a journal whose target has changed since it was put in
-    /// place, and the staging file's name where it is a second name of the target, because a publish by a link was cut off.
+    /// Removes what is beside `target` and useless to any attempt: a journal whose target has changed since it was
+    /// put in place, and the staging file's name where it is a second name of the target, because a publish by a link
+    /// was cut off.
     ///
     /// # Errors
     /// [`TargetError::Held`] where a writer is at work; whatever keeps the directory from being read or changed.
@@ -125,7 +127,7 @@ impl StagedFile {
         Site::new(TargetDir::resolve(target, IfExists::Refuse)?).tidy()
     }
 
-    /// Looks at what stands beside `target`. The answer can be out of date at once: only [`open`](Self::open) decides.
+    /// Examines what is beside `target`. The answer can be outdated immediately: only [`open`](Self::open) decides.
     ///
     /// # Errors
     /// [`TargetError::Journal`] where a journal is there that cannot be used; whatever keeps it from being read.
@@ -387,8 +389,8 @@ impl Site {
         Ok(found)
     }
 
-    /// A journal is made for its owner alone. One that others may write is another file, which whoever may rename files here
-    /// has put there, and may hold open.
+    /// A journal is created for its owner alone. One that others may write is another file, put there by someone who
+    /// may rename files here, and who may hold it open.
     fn check_closed(&self, journal: &LockedFile) -> Result<(), TargetError> {
         match self.is_open(&*journal.file, &journal.name)? {
             true => Err(TargetError::OpenToOthers { path: self.target_dir.sibling(&journal.name) }),
@@ -412,8 +414,8 @@ impl Site {
         Ok((!is_open).then_some(staging))
     }
 
-    /// Whether a journal of ours announces this very file. Without a time of making it could be another one, under an inode
-    /// number that was free again; and a second name is nothing that we gave it.
+    /// Whether a journal of ours announces this very file. Without a creation time it could be another one with a
+    /// reused inode number; and we never gave it a second name.
     pub(super) fn is_announced(&self, intent: &Intent, staging: &LockedFile) -> Result<bool, TargetError> {
         // With a mode that is due nothing is replaced, and the file has stayed its owner's alone.
         let Intent::Valid(Announced { stamp: announced, mode_due: None, .. }) = intent else {

@@ -35,10 +35,10 @@ impl Published {
         self.announced.writer
     }
 
-    /// Gives the target the mode that is due, makes its name durable and removes what is left beside it.
+    /// Gives the target its final mode, makes its name durable and removes what is left beside it.
     ///
     /// # Errors
-    /// The medium's own. The target stands in any case.
+    /// The medium's own. The target is in place in any case.
     ///
     /// [`Misplaced::Swapped`] where another file has come to the target's name: that is left as it is, and what is beside it
     /// goes, for it vouches for nothing any more.
@@ -59,7 +59,7 @@ impl Published {
         }
     }
 
-    /// A crash between the rename and this leaves a new target its owner's alone.
+    /// After a crash between the rename and this step, a new target is readable by its owner alone.
     fn give_mode(&self) -> io::Result<InPlace> {
         let target_dir = &self.site.target_dir;
         let due = &self.announced.stamp;
@@ -96,5 +96,5 @@ enum InPlace {
     No,
 }
 
-/// The bits of a mode that say who may read, write and run: never as whom.
+/// The permission bits of a mode, without set-id and sticky bits.
 const PERMISSIONS: u32 = 0o777;

@@ -1,4 +1,4 @@
-//! What follows from what a crash, a drop or damage left beside a target: one table.
+//! What to do about what a crash, a drop or damage left beside a target: one table.
 //! Knows no file: it is a function of what was found, and changes nothing.
 
 use contract::{AttemptId, Checkpoint};
@@ -20,18 +20,18 @@ pub(super) struct Evidence {
 /// What to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Recovery {
-    /// Nothing is lost with what is there: remove it and begin.
+    /// Removing what is there loses nothing: remove it and begin.
     StartAnew,
-    /// Go on with the staging file.
+    /// Resume with the staging file.
     Resume { attempt_id: AttemptId, newest: Option<(u64, Option<Checkpoint>)> },
     /// The target is the file that the attempt was about: only its leftovers remain to be removed.
     Published { attempt_id: AttemptId, checkpoint: Option<Checkpoint>, announced: Announced },
-    /// Progress may be lost with what is there, and it cannot be gone on with.
+    /// Removing what is there may lose progress, and it cannot be resumed.
     Refuse(JournalProblem),
 }
 
-/// The table. Its rows are numbered as in docs/DESIGN.md; they do not overlap, and the compiler sees to it that no case
-/// is left out: there is no arm for "everything else".
+/// The table. Its rows are numbered as in docs/DESIGN.md and do not overlap. The compiler checks that it is complete:
+/// there is no wildcard arm.
 pub(super) fn decide(found: &Evidence) -> Recovery {
     use Aim as A;
     use Header as H;
@@ -97,7 +97,7 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
 }
 
 impl Evidence {
-    /// The intent, and what came of it. Only the announced rename brings that file to the target's name.
+    /// The intent, and whether it was carried out. Only the announced rename gives that file the target's name.
     fn aim(&self) -> Aim {
         match self.intent {
             Intent::None => Aim::None,
