@@ -1,4 +1,5 @@
-//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, compare, memory, results, bench-gate.
+//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, planted, compare, memory,
+//! results, bench-gate.
 
 #[cfg(feature = "vectors")]
 mod checked_in;
@@ -11,6 +12,7 @@ mod fuzz;
 mod gate;
 mod mutants;
 mod packages;
+mod planted;
 mod programs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;
@@ -39,6 +41,9 @@ cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
+cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
+cargo xtask planted --check           whether they still can be planted
+cargo xtask planted --list            what they are
 cargo xtask compare [--directory DIR]… [--size 1GiB]… [--rounds N] [--seconds N] [--only NAME,…]
                                       this program, age, restic and others beside cp, as whole processes
 cargo xtask memory [DIRECTORY [SIZE SIZE]]   its peak memory at two sizes, beside its bars
@@ -88,6 +93,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["crash", rest @ ..] => crash_task(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
+        ["planted", rest @ ..] => planted::run(root, rest),
         ["compare" | "memory" | "results" | "timed", rest @ ..] => measuring_task(root, arguments[0], rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{fuzz, packages, programs, tidy};
+use crate::{fuzz, packages, planted, programs, tidy};
 
 /// How long `ci` runs each fuzz target. Long campaigns are run by hand.
 const CI_FUZZ_SECONDS: &str = "10";
@@ -47,6 +47,11 @@ pub(crate) const TEST: &[Step] = &[
         work: Work::Cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"], &[]),
     },
     Step { name: "tidy", about: "style, crate edges, leftovers", work: Work::Own(tidy::run) },
+    Step {
+        name: "planted",
+        about: "the mistakes that tests must find can still be planted",
+        work: Work::Own(plantable),
+    },
     Step {
         name: "clippy",
         about: "no warning in any target",
@@ -228,6 +233,10 @@ fn deny(root: &Path) -> Result<(), String> {
 
 fn short_fuzz(root: &Path) -> Result<(), String> {
     fuzz::run(root, &["--seconds", CI_FUZZ_SECONDS])
+}
+
+fn plantable(root: &Path) -> Result<(), String> {
+    planted::run(root, &["--check"])
 }
 
 fn short_crash(root: &Path) -> Result<(), String> {

@@ -30,8 +30,6 @@ mod commit_error;
 pub mod cursor;
 mod durability;
 mod if_exists;
-#[doc(hidden)]
-pub mod seeded;
 mod sink;
 pub mod written;
 

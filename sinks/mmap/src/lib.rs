@@ -20,9 +20,7 @@ use parking_lot::Mutex;
 
 use contract::{
     Checkpoint, CommitError, IfExists, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
-    cursor::Cursor,
-    seeded::{Bug, unless},
-    written::WrittenRanges,
+    cursor::Cursor, written::WrittenRanges,
 };
 use storage::{
     CopiedMetadata, Disk, Lock, StageOptions, Storage, StorageFile, TargetDir, TargetError, free_space,
@@ -120,7 +118,7 @@ impl MappedFile {
             file.give_mode(mode).or_else(|error| if is_refusal(&error) { Ok(()) } else { Err(error) })?;
         }
         // Once: after a failed sync a second one can succeed over lost data.
-        unless(Bug::LinkBeforeSync, || file.sync_all())
+        file.sync_all()
     }
 
     /// Gives the file the target's name. After `Ok`, and only then, the target is new.

@@ -7,10 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use contract::{
-    AttemptId,
-    seeded::{Bug, when},
-};
+use contract::AttemptId;
 use storage::{Lock, Ownership, Storage, StorageFile};
 
 use super::{
@@ -102,7 +99,6 @@ impl Log {
     /// Makes everything before `end` durable, then says so in a slot, which the next sync makes durable.
     pub(super) fn sync_to(&self, slots: &mut Slots, end: Lsn) -> io::Result<()> {
         let epoch = slots.newest.slot.epoch;
-        when(Bug::LsnBeforeRecords, || slots.write(&self.file, epoch, end))?;
         self.file.sync_data()?;
         slots.write(&self.file, epoch, end)
     }

@@ -2,10 +2,7 @@
 //! Changes nothing: it reads, and says.
 
 use cofferdam_io::Patience;
-use contract::{
-    AttemptId,
-    seeded::{Bug, planted},
-};
+use contract::AttemptId;
 use storage::StorageFile;
 
 use super::{
@@ -252,8 +249,7 @@ pub(super) fn read_record(file: &dyn StorageFile, lsn: Lsn, record: &mut Vec<u8>
     record.resize(HEAD_LEN + head.body_len, 0);
     record[..HEAD_LEN].copy_from_slice(&bytes);
     let body_at = lsn.plus(HEAD_LEN).to_u64();
-    let whole = read_up_to(file, &mut record[HEAD_LEN..], body_at)? == head.body_len
-        && (is_whole(record) || planted(Bug::TornTailBelieved));
+    let whole = read_up_to(file, &mut record[HEAD_LEN..], body_at)? == head.body_len && is_whole(record);
     Ok(if whole { Read::Whole(head) } else { Read::Broken })
 }
 

@@ -1,4 +1,4 @@
-//! Owns the rules about manifests: which crate may use which, lints, planted bugs, the reasons of dependencies.
+//! Owns the rules about manifests: which crate may use which, lints, the reasons of dependencies.
 
 use cargo_metadata::{DependencyKind, Package};
 
@@ -8,9 +8,6 @@ use super::edges::{ANY, CIPHER_CRATES, CIPHERS, EDGES, UNSAFE_CRATE};
 /// What the package names of this repository begin with, the facade's apart.
 const OUR_PREFIX: &str = "cofferdam-";
 
-/// The feature that lets a test plant a mistake.
-const BUGS: &str = "seeded-bugs";
-
 /// Checks the manifest of one crate. `path` is the manifest's, `workspace` and `text` are what the two manifests say.
 pub(super) fn check(package: &Package, path: &str, workspace: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -19,14 +16,10 @@ pub(super) fn check(package: &Package, path: &str, workspace: &str, text: &str) 
         findings.push(Finding::new(path, line, rule, said));
     };
     let used = package.dependencies.iter().filter(|used| used.kind != DependencyKind::Development);
-    for used in used.clone() {
+    for used in used {
         if let Some(said) = wrong_edge(&package.name, &used.name) {
             found("crate-edge", short(&used.name), said);
         }
-    }
-    let others = package.features.iter().filter(|(name, _)| *name != BUGS).flat_map(|(_, on)| on);
-    if others.chain(used.flat_map(|used| &used.features)).any(|feature| feature.ends_with(BUGS)) {
-        found("planted-bugs", BUGS, format!("`{BUGS}` is turned on; a feature of that name and tests may"));
     }
     if !has_lints(&package.name, workspace, text) {
         let fix = "write `[lints]` and under it `workspace = true`; the crate of the map denies unsafe code instead";
@@ -113,31 +106,28 @@ mod tests {
 
     #[test]
     fn the_manifest_of_a_crate_is_judged_as_cargo_reads_it() {
-        let found = |dependencies: &str, features: &str, text: &str| {
+        let found = |dependencies: &str, text: &str| {
             let json = format!(
                 r#"{{"name":"cofferdam-sources","version":"1.0.0","id":"a","dependencies":[{dependencies}],
-                "targets":[],"features":{{{features}}},"manifest_path":"/a/Cargo.toml"}}"#
+                "targets":[],"features":{{}},"manifest_path":"/a/Cargo.toml"}}"#
             );
             let package: Package = serde_json::from_str(&json).unwrap();
             let findings = check(&package, "a/Cargo.toml", "", text);
             findings.iter().map(|finding| (finding.line, finding.rule)).collect::<Vec<_>>()
         };
-        let using = |name: &str, kind: &str, features: &str| {
+        let using = |name: &str, kind: &str| {
             format!(
                 r#"{{"name":"{name}","req":"*","kind":{kind},"optional":false,"uses_default_features":true,
-                "features":[{features}]}}"#
+                "features":[]}}"#
             )
         };
-        let text = "[package]\n\n[lints]\nworkspace = true\n\n[dependencies]\nwal = 1\n# seeded-bugs\n";
+        let text = "[package]\n\n[lints]\nworkspace = true\n\n[dependencies]\nwal = 1\n";
         let wal = "cofferdam-wal";
-        assert_eq!(found("", "", text), []);
-        assert_eq!(found("", "", "[package]\n"), [(1, "lints")]);
-        assert_eq!(found(&using(wal, "null", ""), "", text), [(7, "crate-edge")]);
-        assert_eq!(found(&using(wal, "\"build\"", ""), "", text), [(7, "crate-edge")]);
-        assert_eq!(found(&using(wal, "\"dev\"", "\"seeded-bugs\""), "", text), []);
-        assert_eq!(found(&using("a", "null", "\"seeded-bugs\""), "", text), [(8, "planted-bugs")]);
-        assert_eq!(found("", r#""seeded-bugs":["contract/seeded-bugs"]"#, text), []);
-        assert_eq!(found("", r#""default":["contract/seeded-bugs"]"#, text), [(8, "planted-bugs")]);
+        assert_eq!(found("", text), []);
+        assert_eq!(found("", "[package]\n"), [(1, "lints")]);
+        assert_eq!(found(&using(wal, "null"), text), [(7, "crate-edge")]);
+        assert_eq!(found(&using(wal, "\"build\""), text), [(7, "crate-edge")]);
+        assert_eq!(found(&using(wal, "\"dev\""), text), []);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use cargo_metadata::MetadataCommand;
 const EXTRA_FOLDERS: [&str; 4] = ["fuzz", "docs", ".ci", ".cargo"];
 
 /// Folders that hold what programs made.
-const MADE_FOLDERS: [&str; 3] = ["target", "corpus", "artifacts"];
+pub(crate) const MADE_FOLDERS: [&str; 3] = ["target", "corpus", "artifacts"];
 
 /// A breach of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,11 @@ fn check(root: &Path) -> Result<Vec<Finding>, String> {
 }
 
 /// Appends the files of `folder` and of the folders in it that `enter` says yes to.
-fn files_in(folder: &Path, enter: fn(&str) -> bool, files: &mut Vec<PathBuf>) -> Result<(), String> {
+pub(crate) fn files_in(
+    folder: &Path,
+    enter: fn(&str) -> bool,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), String> {
     let unreadable = |error| format!("cannot list {}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -98,7 +102,7 @@ fn files_in(folder: &Path, enter: fn(&str) -> bool, files: &mut Vec<PathBuf>) ->
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
-use contract::seeded::{Bug, planted};
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
@@ -99,10 +98,7 @@ impl<'a> PlainFeed<'a> {
             return Err(too_many_segments());
         }
         let place = self.geometry.segment(index, 0);
-        let attempt_salt = match planted(Bug::SaltReused) {
-            true => [index.0 as u8; 16],
-            false => keys::random().map_err(Error::key)?,
-        };
+        let attempt_salt = keys::random().map_err(Error::key)?;
         let header = SegmentHeader { index, plaintext_offset: place.plaintext_offset, attempt_salt };
         let (worker, digest) = self.envelope.segment(&header)?;
         let mut head = std::mem::take(&mut self.head);

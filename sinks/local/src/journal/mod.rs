@@ -13,10 +13,7 @@ pub use record::WriterId;
 pub(crate) use record::{Announced, Header, Intent, Records, Slots};
 
 use cofferdam_io::Patience;
-use contract::{
-    Checkpoint,
-    seeded::{Bug, retried, unless, when},
-};
+use contract::Checkpoint;
 use storage::{Storage, StorageFile};
 
 use self::record::{HEADER_AT, INTENT_AT, JOURNAL_LEN_MAX, slot_at};
@@ -81,7 +78,7 @@ impl Journal {
 
     /// Keeps a mark, durably. Everything up to it is durable already.
     pub(crate) fn keep(&mut self, checkpoint: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
-        unless(Bug::FootingSkipped, || self.settle(directory))?;
+        self.settle(directory)?;
         self.write_slot(Some(checkpoint))
     }
 
@@ -101,8 +98,7 @@ impl Journal {
         let generation = self.generation.checked_add(1).ok_or_else(exhausted)?;
         let slot = record::slot(generation, checkpoint);
         self.file.write_all_at(&slot, slot_at(generation))?;
-        when(Bug::BothSlotsAtOnce, || self.file.write_all_at(&slot, slot_at(generation + 1)))?;
-        retried(Bug::SyncRetried, || self.file.sync_data())?;
+        self.file.sync_data()?;
         self.generation = generation;
         Ok(())
     }

@@ -22,9 +22,7 @@ pub use self::{
 };
 use contract::{
     Checkpoint, CommitError, IfExists, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
-    cursor::Cursor,
-    seeded::{Bug, unless},
-    written::Closing,
+    cursor::Cursor, written::Closing,
 };
 use storage::{CopiedMetadata, FileTime, TargetDir, Writeback};
 
@@ -165,7 +163,7 @@ impl StagedFile {
             }
         };
         // Once: after a failed sync a second one can succeed over lost data.
-        unless(Bug::RenameBeforeSync, || file.sync_all())?;
+        file.sync_all()?;
         if !replacing || mode_due.is_some() {
             self.intend(mode_due)?;
         }
@@ -174,7 +172,7 @@ impl StagedFile {
 
     fn intend(&self, mode_due: Option<u32>) -> io::Result<()> {
         match &self.progress {
-            Some(progress) => unless(Bug::IntentMissing, || progress.intend(self.writer, mode_due)),
+            Some(progress) => progress.intend(self.writer, mode_due),
             None => Ok(()),
         }
     }
@@ -187,7 +185,7 @@ impl StagedFile {
         }
         // The directory's sync alone is not enough: XFS that has shut down says yes to it, and no to the file's.
         self.staging.file.sync_all()?;
-        unless(Bug::DirectorySyncMissing, || self.target_dir.storage.sync())?;
+        self.target_dir.storage.sync()?;
         if let Some(journal) = &self.claims.journal {
             journal.remove(&self.target_dir)?;
             self.target_dir.storage.sync()?;

@@ -3,11 +3,7 @@
 
 use std::{ffi::OsStr, io, path::Path, sync::Arc};
 
-use contract::{
-    AttemptId, Checkpoint, IfExists,
-    cursor::Cursor,
-    seeded::{Bug, unless},
-};
+use contract::{AttemptId, Checkpoint, IfExists, cursor::Cursor};
 use storage::{
     OnPartial, Ownership, StageOptions, Storage, StorageFile, TargetDir, TargetError, Writeback, free_space,
 };
@@ -318,8 +314,7 @@ impl Site {
         let protected = staging.file.make_private();
         self.target_dir.check_writable()?;
         self.check(options)?;
-        let len =
-            unless(Bug::CacheBelieved, || staging.file.drop_page_cache()).and_then(|()| staging.file.len());
+        let len = staging.file.drop_page_cache().and_then(|()| staging.file.len());
         let len = len.map_err(|error| TargetError::io(&path, "examine", error))?;
         let claims = LockedFiles { staging, journal: Some(journal) };
         let mut sink = self.sink(claims, newest, Some(len));

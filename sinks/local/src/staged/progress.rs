@@ -9,10 +9,7 @@ use std::{
     },
 };
 
-use contract::{
-    AttemptId, Checkpoint, SyncTo,
-    seeded::{Bug, unless, when},
-};
+use contract::{AttemptId, Checkpoint, SyncTo};
 use parking_lot::Mutex;
 use storage::Storage;
 
@@ -61,9 +58,8 @@ impl Progress {
 
     /// Data before the mark that vouches for it.
     fn keep(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        when(Bug::MarkBeforeData, || self.journal.lock().keep(checkpoint, &*self.directory))?;
         let whole_to = self.staging.written.lock().whole_to();
-        unless(Bug::StagingSyncSkipped, || self.staging.file.sync_data())?;
+        self.staging.file.sync_data()?;
         self.synced_to.store(whole_to, Ordering::Relaxed);
         self.journal.lock().keep(checkpoint, &*self.directory)
     }

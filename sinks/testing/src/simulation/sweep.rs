@@ -267,7 +267,7 @@ impl Report {
     /// # Panics
     /// Something did not hold. For tests.
     pub fn assert_clean(&self) {
-        assert!(self.violation_count == 0, "{self}\n{}", self.violations.join("\n"));
+        assert!(self.violation_count == 0, "{}\n{self}", self.violations.join("\n"));
     }
 
     fn violate(&mut self, what: String) {
