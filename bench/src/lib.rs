@@ -14,6 +14,7 @@ use cofferdam::{Identities, Opener, Recipients, Sealer, WrappingKey};
 use harness::{Effort, Summary, Variant, interleaved};
 
 pub use bare::BareLoop;
+pub use harness::bytes;
 pub use scale::Scale;
 pub use setting::{Setting, Work, bare, pipeline};
 
@@ -51,19 +52,6 @@ pub fn sealer() -> Sealer {
 /// An opener of what [`sealer`] seals.
 pub fn opener() -> Opener {
     Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY)))
-}
-
-/// Bytes without a pattern that repeats soon. What they are does not matter to any cipher.
-pub fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = vec![0; len];
-    for word in bytes.chunks_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
-    }
-    bytes
 }
 
 const KEY: [u8; 32] = [7; 32];

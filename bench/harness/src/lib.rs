@@ -1,5 +1,5 @@
-//! Work that is compared takes turns, A B A B …, and what the samples say: medians, quartiles, ratios with their spread.
-//! It knows no work and prints nothing.
+//! Work that is compared takes turns, A B A B …, and what the samples say: medians, quartiles, ratios with their spread. And
+//! bytes to work on. It knows no work and prints nothing.
 //!
 //! What the machine does meanwhile moves the samples of one round alike, so the ratios within the rounds vary less than
 //! the times do. Every other round runs backwards: no variant always finds what the same other one has left behind.
@@ -117,6 +117,19 @@ impl Summary {
 /// The ratios of `ours` to `other`, round by round: smaller is better.
 pub fn ratio(ours: &[Duration], other: &[Duration]) -> Summary {
     Summary::of(ours.iter().zip(other).map(|(ours, other)| ours.as_secs_f64() / other.as_secs_f64()))
+}
+
+/// Bytes without a pattern that repeats soon. What they are does not matter to any cipher.
+pub fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = vec![0; len];
+    for word in bytes.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use cofferdam::CancelToken;
 use cofferdam::{StageOptions, StagedFile, StreamingSink as _};
+use harness::bytes;
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
@@ -210,19 +211,6 @@ impl Files {
     fn unwritten(&self, error: io::Error) -> Error {
         Error::io(format!("{} could not be written in", self.directory.path().display()), error)
     }
-}
-
-/// Bytes without a pattern that repeats soon.
-fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = vec![0; len];
-    for word in bytes.chunks_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
-    }
-    bytes
 }
 
 /// Whole segments of what is written in a second; at least four.

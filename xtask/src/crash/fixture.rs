@@ -41,7 +41,7 @@ impl Fixture {
     ) -> Result<Fixture, String> {
         let scratch = Scratch::new(name)?;
         let folder = scratch.path.join("out");
-        let plaintext = plaintext(segments * SEGMENT_LEN - SEGMENT_LEN / 3);
+        let plaintext = harness::bytes(segments * SEGMENT_LEN - SEGMENT_LEN / 3);
         let written = fs::create_dir(&folder)
             .and_then(|()| fs::write(scratch.path.join("key"), [7; 32]))
             .and_then(|()| fs::write(scratch.path.join("plain"), &plaintext));
@@ -208,18 +208,6 @@ impl Drop for Scratch {
         // What cannot be removed stays in the system's folder for such things.
         let _ = fs::remove_dir_all(&self.path);
     }
-}
-
-/// Bytes that repeat nowhere near: a segment or a sector in the wrong place shows.
-fn plaintext(len: usize) -> Vec<u8> {
-    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
-    let bytes = std::iter::repeat_with(|| {
-        word ^= word << 13;
-        word ^= word >> 7;
-        word ^= word << 17;
-        word.to_le_bytes()
-    });
-    bytes.flatten().take(len).collect()
 }
 
 pub(crate) const SEGMENT_LEN: usize = 16 * 1024;

@@ -30,31 +30,21 @@ impl Options {
     /// What is not understood, and the usage.
     pub(crate) fn parse(arguments: &[&str]) -> Result<Options, String> {
         let mut options = Options { directory: DIRECTORY.into(), size: SIZE, action: Action::Compare };
-        let mut rest = arguments;
-        loop {
-            rest = match rest {
-                [] => return Ok(options),
-                ["--accept", rest @ ..] if options.action == Action::Compare => {
-                    options.action = Action::Accept;
-                    rest
+        let mut words = arguments.iter().copied();
+        while let Some(word) = words.next() {
+            let unknown = || format!("{word} is not known here, or needs a value\n{USAGE}");
+            let mut value = || words.next().ok_or_else(unknown);
+            match word {
+                "--accept" if options.action == Action::Compare => options.action = Action::Accept,
+                "--against" if options.action == Action::Compare => {
+                    options.action = Action::Against(value()?.into());
                 }
-                ["--against", program, rest @ ..] if options.action == Action::Compare => {
-                    options.action = Action::Against(program.into());
-                    rest
-                }
-                ["--directory", directory, rest @ ..] => {
-                    options.directory = directory.into();
-                    rest
-                }
-                ["--size", size, rest @ ..] => {
-                    options.size = parse_size(size)?;
-                    rest
-                }
-                [unknown, ..] => {
-                    return Err(format!("{unknown} is not known here, or needs a value\n{USAGE}"));
-                }
-            };
+                "--directory" => options.directory = value()?.into(),
+                "--size" => options.size = parse_size(value()?)?,
+                _ => return Err(unknown()),
+            }
         }
+        Ok(options)
     }
 }
 
