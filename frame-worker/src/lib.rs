@@ -34,7 +34,7 @@ pub use cipher::{Backend, Cipher, Forged};
 pub use closing::{Closing, ClosingFields};
 pub use digest::{ChainValue, Fragment, SegmentDigest, digests_equal};
 pub use error::FrameError;
-pub use framing::limits::FRAME_OVERHEAD;
+pub use framing::limits::{CLOSING_LEN, FRAME_OVERHEAD, SEGMENT_HEADER_LEN};
 pub use framing::{DigestKind, FrameIndex, SegmentIndex, Shape, Suite};
 pub use pool::{Pool, PoolError, THREADS_MAX, check_threads};
 pub use worker::{FrameWorker, OpenedFrame};

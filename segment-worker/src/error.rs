@@ -19,10 +19,17 @@ pub enum StreamError<E> {
         segment: SegmentIndex,
         /// Which frame, as far as it is known: the first of its run.
         first: FrameIndex,
-        /// Where its run begins in the input, in bytes.
+        /// Where its run begins in the input, in bytes, or the closing frames do.
         offset: u64,
         /// Why.
         source: FrameError,
+    },
+    /// Another header than the segment's stands before its frames.
+    Header {
+        /// Its segment.
+        segment: SegmentIndex,
+        /// Where in the input, in bytes.
+        offset: u64,
     },
     /// All frames of a segment are authentic, and the segment is not.
     Segment {
@@ -108,6 +115,9 @@ impl<E: fmt::Display> fmt::Display for StreamError<E> {
             StreamError::Feed(error) => error.fmt(f),
             StreamError::Frame { segment, offset, source, .. } => {
                 write!(f, "segment {}, in the run at byte {offset}: {source}", segment.0)
+            }
+            StreamError::Header { segment, offset } => {
+                write!(f, "segment {}: the header at byte {offset} is another one", segment.0)
             }
             StreamError::Segment { segment, fault } => write!(f, "segment {}: {fault}", segment.0),
             StreamError::Trailer => f.write_str("the trailer does not say what the segments say"),

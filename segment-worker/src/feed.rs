@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use cofferdam_io::ReadAt;
-use frame_worker::{Closing, ClosingFields, FrameIndex, FrameWorker, SegmentDigest, SegmentIndex};
+use frame_worker::{Closing, ClosingFields, FrameWorker, SegmentDigest, SegmentIndex};
 
-use crate::{Buffer, Buffers};
+use crate::{Buffers, Run};
 
 /// A stream to open, step by step, in wire order.
 pub trait Feed {
@@ -16,7 +15,19 @@ pub trait Feed {
     /// The next step. It waits a bounded time (50 ms or so) for its input, then says [`Step::NothingYet`].
     ///
     /// Credit for one run has been taken before each call, so a run's bytes may be read into one of `buffers`.
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Self::Error>;
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, Self::Error>;
+
+    /// The closing frames of a segment that is all there. Called once per segment, in order, before the segment is
+    /// compared with them, whoever has read them: a job ([`Edges::closing`](crate::Edges)) or this feed ([`Step::Close`]).
+    ///
+    /// # Errors
+    /// They are not what the feed knows of the segment from elsewhere.
+    fn check_closing(&mut self, _segment: SegmentIndex, _closing: &Closing) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// What the trailer says. Called once, after [`Step::End`], when every segment has committed.
+    fn end(&mut self) -> Result<StreamEnd, Self::Error>;
 }
 
 /// A stream to seal, step by step. It ends with the segment whose close says that it is the last, or, where that one was
@@ -44,7 +55,7 @@ pub enum Step<C, E> {
     Segment(SegmentPlan),
     /// A run of frames of the segment that began last.
     Run(Run),
-    /// The segment that began last has no more frames.
+    /// The segment that began last has no more frames. Not after a run that has closed it.
     Close(C),
     /// The stream has no more segments.
     End(E),
@@ -77,32 +88,6 @@ pub struct SegmentPlan {
     pub sink_offset: u64,
     /// Bytes that go to the sink before its frames. Empty when opening.
     pub head: Vec<u8>,
-}
-
-/// Consecutive frames of one segment: the unit of work.
-pub struct Run {
-    /// The first frame.
-    pub first: FrameIndex,
-    /// How many frames.
-    pub count: u32,
-    /// Where the bytes are.
-    pub input: Input,
-    /// Where they begin in the input, for errors and for [`Input::Place`].
-    pub input_offset: u64,
-    /// How many there are.
-    pub input_len: usize,
-    /// How many come out.
-    pub output_len: usize,
-    /// Where they go in the sink.
-    pub sink_offset: u64,
-}
-
-/// Where the bytes of a run are.
-pub enum Input {
-    /// At hand: the first `input_len` bytes of a buffer.
-    Bytes(Buffer),
-    /// At `input_offset` of something that a job can read by itself.
-    Place(Arc<dyn ReadAt>),
 }
 
 /// What a trailer says of its stream, after its own MACs have been checked.

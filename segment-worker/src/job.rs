@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use contract::WriteAt;
-use frame_worker::{FrameError, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
+use frame_worker::{Closing, FrameIndex, FrameWorker, SegmentIndex};
 
 use crate::error::StreamError;
-use crate::feed::{Input, Run};
+use crate::run::{Input, Run, RunContents, RunFault};
 use crate::sequencer::OpenedRun;
 use crate::{Buffer, Buffers, CancelToken, NoMemory};
 
@@ -35,7 +35,14 @@ pub(crate) struct Job {
 pub(crate) struct Outcome {
     pub(crate) segment: SegmentIndex,
     pub(crate) first: FrameIndex,
-    pub(crate) result: Result<OpenedRun<Option<Output>>, JobError>,
+    pub(crate) result: Result<Done, JobError>,
+}
+
+/// A run that was done.
+pub(crate) struct Done {
+    pub(crate) run: OpenedRun<Option<Output>>,
+    /// What closes its segment, where that was read with it.
+    pub(crate) closing: Option<Closing>,
 }
 
 /// A run's output that has yet to go to the sink: the first `len` bytes of a buffer.
@@ -48,7 +55,7 @@ pub(crate) struct Output {
 /// Why a job has no output.
 #[derive(Debug)]
 pub(crate) enum JobError {
-    Frame { offset: u64, source: FrameError },
+    Run(RunFault),
     Read { offset: u64, source: io::Error },
     Write(io::Error),
     NoMemory(NoMemory),
@@ -64,9 +71,9 @@ impl Outcome {
 
     /// The stream's error, if the job has failed.
     pub(crate) fn into_error<E>(self) -> Option<StreamError<E>> {
-        let Outcome { segment, first, result } = self;
+        let Outcome { segment, result, .. } = self;
         Some(match result.err()? {
-            JobError::Frame { offset, source } => StreamError::Frame { segment, first, offset, source },
+            JobError::Run(fault) => fault.in_segment(segment),
             JobError::Read { offset, source } => StreamError::Read { segment, offset, source },
             JobError::Write(source) => StreamError::Sink { segment, source },
             JobError::NoMemory(source) => StreamError::NoMemory(source),
@@ -85,7 +92,7 @@ impl Job {
         Outcome { segment, first, result }
     }
 
-    fn steps(self) -> Result<OpenedRun<Option<Output>>, JobError> {
+    fn steps(self) -> Result<Done, JobError> {
         let Job { run, worker, work, sink, buffers, stops, .. } = self;
         let look = || match stops.iter().any(CancelToken::is_cancelled) {
             true => Err(JobError::Stopped),
@@ -94,14 +101,17 @@ impl Job {
         look()?;
         let mut buffer = buffers.take()?;
         let out = &mut buffer[..run.output_len];
-        let frames = on_input(run.input, run.input_offset, run.input_len, &buffers, |bytes| {
+        let RunContents { frames, closing } = on_input(&run, &buffers, |bytes| {
             look()?;
-            let frames = match work {
-                Work::Open => open(&worker, run.first, run.count, bytes, out),
-                Work::Seal => Ok(worker.seal_run(run.first, bytes, out)),
-            };
-            frames.map_err(|source| JobError::Frame { offset: run.input_offset, source })
+            match work {
+                Work::Open => run.open(&worker, bytes, out).map_err(JobError::Run),
+                Work::Seal => {
+                    Ok(RunContents { frames: worker.seal_run(run.first, bytes, out), closing: None })
+                }
+            }
         })?;
+        // The next job may have its buffer while this one writes.
+        drop(run.input);
         look()?;
         let output = match sink {
             Some(sink) => {
@@ -112,7 +122,7 @@ impl Job {
             }
             None => Some(Output { buffer, len: run.output_len, sink_offset: run.sink_offset }),
         };
-        Ok(OpenedRun { first: run.first, frames, output })
+        Ok(Done { run: OpenedRun { first: run.first, frames, output }, closing })
     }
 }
 
@@ -124,38 +134,19 @@ impl From<NoMemory> for JobError {
 
 /// Calls `work` on the bytes of a run, wherever they are.
 fn on_input<T>(
-    input: Input,
-    offset: u64,
-    len: usize,
+    run: &Run,
     buffers: &Buffers,
     work: impl FnOnce(&[u8]) -> Result<T, JobError>,
 ) -> Result<T, JobError> {
-    let buffer = match input {
-        Input::Bytes(buffer) => buffer,
+    let (offset, len) = (run.read_offset(), run.read_len());
+    match &run.input {
+        Input::Bytes(buffer) => work(&buffer[..len]),
         Input::Place(place) => {
             let mut buffer = buffers.take()?;
             place
                 .read_exact_at(offset, &mut buffer[..len])
                 .map_err(|source| JobError::Read { offset, source })?;
-            buffer
+            work(&buffer[..len])
         }
-    };
-    work(&buffer[..len])
-}
-
-/// Opens a run that must have `count` frames and fill `out`: its position in the sink was computed from that.
-fn open(
-    worker: &FrameWorker,
-    first: FrameIndex,
-    count: u32,
-    wire: &[u8],
-    out: &mut [u8],
-) -> Result<Vec<OpenedFrame>, FrameError> {
-    let room = out.len() as u64;
-    let frames = worker.open_run(first, wire, out)?;
-    let plaintext_len: u64 = frames.iter().map(|frame| u64::from(frame.plaintext_len)).sum();
-    if frames.len() != count as usize || worker.yields_plaintext() && plaintext_len != room {
-        return Err(FrameError::NotDue { due: first });
     }
-    Ok(frames)
 }

@@ -7,7 +7,7 @@ use frame_worker::{ChainValue, Closing};
 use crate::error::{SegmentFault, StreamError};
 use crate::feed::{Feed, Step, StreamEnd};
 use crate::job::Work;
-use crate::pending::Closed;
+use crate::pending::{Closed, ClosedBy};
 use crate::pipeline::{Credit, NextAction, Pipeline};
 use crate::proof::Complete;
 use crate::settings::{Committed, Settings};
@@ -40,31 +40,34 @@ pub fn open<F: Feed, S: StreamingSink>(
     let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
     let mut credit = Credit::default();
     let mut last = false;
-    let mut end = None;
+    let mut fed = false;
     loop {
-        settle_all(&mut pipeline, &mut last)?;
-        match pipeline.next_action(end.is_some(), &mut credit)? {
+        settle_all(feed, &mut pipeline, &mut last)?;
+        match pipeline.next_action(fed, &mut credit)? {
             NextAction::Idle => break,
             NextAction::Wait => pipeline.wait()?,
-            NextAction::Failed => return Err(first_fault(&mut pipeline, &mut last, StreamError::Cancelled)),
+            NextAction::Failed => {
+                return Err(first_fault(feed, &mut pipeline, &mut last, StreamError::Cancelled));
+            }
             NextAction::Feed => {
                 let mut taken = Ok(());
                 match feed.next(&pipeline.buffers) {
                     Ok(Step::Segment(plan)) => taken = pipeline.begin(plan),
                     Ok(Step::Run(run)) => pipeline.submit(run, &mut credit),
                     Ok(Step::Close(closing)) => pipeline.close(closing),
-                    Ok(Step::End(said)) => end = Some(said),
+                    Ok(Step::End(())) => fed = true,
                     Ok(Step::NothingYet) => {}
                     Err(error) => taken = Err(StreamError::Feed(error)),
                 }
-                taken.map_err(|error| first_fault(&mut pipeline, &mut last, error))?;
+                taken.map_err(|error| first_fault(feed, &mut pipeline, &mut last, error))?;
             }
         }
     }
+    let said = feed.end().map_err(StreamError::Feed)?;
     let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     let nothing_left = segments == start.segments && segments > 0;
-    if end.as_ref() != Some(&seen) || !(last || nothing_left) || !pipeline.is_empty() {
+    if said != seen || !(last || nothing_left) || !pipeline.is_empty() {
         return Err(StreamError::Trailer);
     }
     pipeline.publish(Complete { sink_len })?;
@@ -72,34 +75,38 @@ pub fn open<F: Feed, S: StreamingSink>(
 }
 
 /// Of several faults the one to report, which is the first in the input: that of a segment or job before `error`.
-fn first_fault<S: StreamingSink, E>(
+fn first_fault<F: Feed, S: StreamingSink>(
+    feed: &mut F,
     pipeline: &mut Pipeline<'_, S, Closing>,
     last: &mut bool,
-    error: StreamError<E>,
-) -> StreamError<E> {
-    let before = pipeline.wait_for_all().and_then(|()| settle_all(pipeline, last));
+    error: StreamError<F::Error>,
+) -> StreamError<F::Error> {
+    let before = pipeline.wait_for_all().and_then(|()| settle_all(feed, pipeline, last));
     before.err().or_else(|| pipeline.failure()).unwrap_or(error)
 }
 
 /// Takes in what jobs have left and commits the segments that are all there.
-fn settle_all<S: StreamingSink, E>(
+fn settle_all<F: Feed, S: StreamingSink>(
+    feed: &mut F,
     pipeline: &mut Pipeline<'_, S, Closing>,
     last: &mut bool,
-) -> Result<(), StreamError<E>> {
+) -> Result<(), StreamError<F::Error>> {
     pipeline.collect()?;
     while let Some(closed) = pipeline.pop_closed() {
-        settle(pipeline, closed, last)?;
+        settle(feed, pipeline, closed, last)?;
     }
     Ok(())
 }
 
 /// Checks the oldest segment against its closing frames and commits it. Nothing may follow a last one.
-fn settle<S: StreamingSink, E>(
+fn settle<F: Feed, S: StreamingSink>(
+    feed: &mut F,
     pipeline: &mut Pipeline<'_, S, Closing>,
     closed: Closed<Closing>,
     last: &mut bool,
-) -> Result<(), StreamError<E>> {
-    let Closed { pending, sequencer, closing } = closed;
+) -> Result<(), StreamError<F::Error>> {
+    let Closed { pending, sequencer, closing: ClosedBy::Feed(closing) | ClosedBy::Job(closing) } = closed;
+    feed.check_closing(pending.index, &closing).map_err(StreamError::Feed)?;
     let before = pipeline.driver.committed;
     let segment = pending.index;
     let refuse = |fault| StreamError::Segment { segment, fault };

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use frame_worker::{FrameWorker, SegmentIndex};
+use frame_worker::{Closing, FrameWorker, SegmentIndex};
 
 use crate::job::Output;
 use crate::sequencer::Sequencer;
 
-/// A segment whose frames go through the pool; `C` is what closes it.
+/// A segment whose frames go through the pool; `C` is what closes it where no job does.
 pub(crate) struct InFlight<C> {
     pub(crate) pending: PendingSegment,
     pub(crate) sequencer: Sequencer<Option<Output>>,
     pub(crate) outstanding: usize,
-    pub(crate) closing: Option<C>,
+    pub(crate) closing: Option<ClosedBy<C>>,
     /// A run of it came to nothing, so that it will never be whole.
     pub(crate) lost: bool,
 }
@@ -33,5 +33,13 @@ pub(crate) struct PendingSegment {
 pub(crate) struct Closed<C> {
     pub(crate) pending: PendingSegment,
     pub(crate) sequencer: Sequencer<Option<Output>>,
-    pub(crate) closing: C,
+    pub(crate) closing: ClosedBy<C>,
+}
+
+/// Who has said that a segment has no more frames.
+pub(crate) enum ClosedBy<C> {
+    /// The feed.
+    Feed(C),
+    /// The job of its last run, which has read its closing frames.
+    Job(Closing),
 }

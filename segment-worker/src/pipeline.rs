@@ -9,12 +9,13 @@ use contract::{StreamingSink, Visibility};
 use crate::driver::SinkDriver;
 use crate::durability::SyncThread;
 use crate::error::{SegmentFault, StreamError};
-use crate::feed::{Run, SegmentPlan};
+use crate::feed::SegmentPlan;
 use crate::guard::Guard;
-use crate::job::{Job, JobError, Outcome, Work};
+use crate::job::{Done, Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
-use crate::pending::{Closed, InFlight, PendingSegment};
+use crate::pending::{Closed, ClosedBy, InFlight, PendingSegment};
 use crate::proof::{Complete, Verified};
+use crate::run::Run;
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::settings::{BufferNeeds, Committed, Executor, Settings};
 use crate::sync::mailbox::Mailbox;
@@ -138,7 +139,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
     /// Sends a run of the segment that began last on its way, paid for by `credit`.
     pub(crate) fn submit(&mut self, run: Run, credit: &mut Credit) {
         assert!(std::mem::take(&mut credit.taken), "a run is paid for before it is read");
-        assert!(run.input_len.max(run.output_len) <= self.run_len, "a run fits its buffers");
+        assert!(run.read_len().max(run.output_len) <= self.run_len, "a run fits its buffers");
         let last = self.in_flight.back_mut().expect("a run belongs to a segment");
         last.outstanding += 1;
         last.pending.frames_end = run.sink_offset + run.output_len as u64;
@@ -161,7 +162,8 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
 
     /// The segment that began last has all its runs.
     pub(crate) fn close(&mut self, closing: C) {
-        self.in_flight.back_mut().expect("a close belongs to a segment").closing = Some(closing);
+        let last = self.in_flight.back_mut().expect("a close belongs to a segment");
+        last.closing = Some(ClosedBy::Feed(closing));
     }
 
     /// Takes in the results that are there.
@@ -250,8 +252,8 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         let owner = &mut self.in_flight[(segment.0 - base) as usize];
         owner.outstanding -= 1;
         self.outstanding -= 1;
-        let run = match outcome {
-            Outcome { result: Ok(run), .. } => run,
+        let Done { run, closing } = match outcome {
+            Outcome { result: Ok(done), .. } => done,
             failed => {
                 owner.lost = true;
                 self.note(failed);
@@ -259,6 +261,13 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
             }
         };
         self.lease.give(if run.output.is_some() { self.run_len } else { 2 * self.run_len });
+        if let Some(closing) = closing {
+            let without_frames = run.frames.is_empty();
+            owner.closing = Some(ClosedBy::Job(closing));
+            if without_frames {
+                return Ok(());
+            }
+        }
         owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
     }
 

@@ -7,7 +7,7 @@ use frame_worker::{ChainValue, ClosingFields};
 use crate::error::StreamError;
 use crate::feed::{IsLast, SealFeed, Step, TrailerOnly};
 use crate::job::Work;
-use crate::pending::Closed;
+use crate::pending::{Closed, ClosedBy};
 use crate::pipeline::{Credit, NextAction, Pipeline};
 use crate::proof::{Complete, Verified};
 use crate::settings::{Committed, Settings};
@@ -86,6 +86,7 @@ fn settle<F: SealFeed, S: StreamingSink>(
     closed: Closed<IsLast>,
 ) -> Result<(), StreamError<F::Error>> {
     let Closed { pending, sequencer, closing } = closed;
+    let ClosedBy::Feed(closing) = closing else { unreachable!("sealed runs have no closing frames to read") };
     let before = pipeline.driver.committed;
     let segment = pending.index;
     assert_eq!(segment.0, before.segments, "a feed numbers its segments without gaps");

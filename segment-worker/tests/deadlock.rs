@@ -40,7 +40,7 @@ fn the_least_budget_is_enough_for_any_stream() {
             for kind in Kind::ALL {
                 for spare in [0, 1, RUN_LEN, MINIMUM - 1, MINIMUM, 5 * RUN_LEN] {
                     let fixture = Fixture::within(&workers, minimum(kind) + spare);
-                    for supply in [Supply::Bytes, Supply::Place] {
+                    for supply in [Supply::Bytes, Supply::Place, Supply::PlaceWithEdges] {
                         open_one(&fixture, kind, 5 * SEGMENT + 4321, supply);
                     }
                 }

@@ -214,13 +214,17 @@ struct Idle<'a> {
 impl Feed for Idle<'_> {
     type Error = FeedFailed;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, FeedFailed> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, FeedFailed> {
         if self.steps == 0 && self.goes_on.load(Ordering::SeqCst) == 0 {
             thread::yield_now();
             return Ok(Step::NothingYet);
         }
         self.steps = self.steps.saturating_sub(1);
         self.feed.next(buffers)
+    }
+
+    fn end(&mut self) -> Result<StreamEnd, FeedFailed> {
+        self.feed.end()
     }
 }
 

@@ -145,7 +145,7 @@ fn a_damaged_frame_is_named_wherever_it_is() {
     for (segment, frame, at) in stream.frames() {
         let mut damaged = stream.clone();
         damaged.wire[at] ^= 1;
-        for supply in [Supply::Bytes, Supply::Place] {
+        for supply in [Supply::Bytes, Supply::Place, Supply::PlaceWithEdges] {
             fails_everywhere(
                 || OpenFeed::new(&damaged, supply),
                 |error, commits| {

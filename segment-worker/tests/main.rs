@@ -7,6 +7,7 @@ mod budget;
 mod cancel;
 mod deadlock;
 mod durability;
+mod edges;
 mod faults;
 mod going_on;
 mod round_trip;

@@ -29,7 +29,7 @@ const RELEASES: [ReleasePolicy; 4] = [
     ReleasePolicy::AfterDigestIfFrameOver(FRAME as u32 - 1),
     ReleasePolicy::AfterDigestIfFrameOver(FRAME as u32),
 ];
-const SUPPLIES: [Supply; 2] = [Supply::Bytes, Supply::Place];
+const SUPPLIES: [Supply; 3] = [Supply::Bytes, Supply::Place, Supply::PlaceWithEdges];
 
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<Vec<u8>>>);

@@ -422,6 +422,11 @@ impl Error {
             StreamError::Frame { segment, first, offset, source } => {
                 Error::frame_refused(segment.0, first.0, &source, offset)
             }
+            StreamError::Header { segment, offset } => {
+                Error::damaged("the segment header is not what the index says")
+                    .in_segment(segment.0)
+                    .at(offset)
+            }
             StreamError::Segment { segment, fault } => {
                 Error::damaged(format!("the segment is not as it was sealed: {fault}")).in_segment(segment.0)
             }

@@ -6,6 +6,7 @@ pub(crate) mod kept;
 pub(crate) mod plain;
 pub(crate) mod proof;
 pub(crate) mod seekable;
+pub(crate) mod segment_runs;
 pub(crate) mod sequential;
 pub(crate) mod window;
 

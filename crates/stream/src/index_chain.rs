@@ -4,7 +4,7 @@
 use frame_worker::{ChainValue, ClosingFields};
 use segment_worker::CancelToken;
 
-use crate::feed::seekable::header_of;
+use crate::feed::segment_runs::header_of;
 use crate::feed::sequential::check_expected;
 use crate::index::Walk;
 use crate::{Error, ErrorKind};

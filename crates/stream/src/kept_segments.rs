@@ -26,7 +26,7 @@ pub(crate) fn prove(
     mend: Mend<'_>,
 ) -> Result<StreamStart, Error> {
     let (budget, shape, input_len) = (resources.budget(), envelope.shape(), input.len());
-    let plan = resources.plan(shape, &budget, Some(input_len));
+    let plan = resources.plan(shape, &budget, Some(input_len)).with_edges();
     let workers = resources.workers_for(plan, shape, Some(input_len))?;
     let start = Committed::at_start(envelope.chain);
     let reached = Cell::new(start);
@@ -72,7 +72,7 @@ fn ends_what_is_kept(error: &StreamError<Error>) -> bool {
     match error {
         StreamError::Feed(error) => matches!(error.kind(), Damaged | Truncated | Limit | Unsupported),
         StreamError::Read { source, .. } => source.kind() == std::io::ErrorKind::UnexpectedEof,
-        StreamError::Frame { .. } | StreamError::Segment { .. } => true,
+        StreamError::Header { .. } | StreamError::Frame { .. } | StreamError::Segment { .. } => true,
         _ => false,
     }
 }
@@ -94,6 +94,7 @@ mod tests {
             StreamError::Feed(Error::damaged("")),
             StreamError::Feed(Error::new(ErrorKind::Truncated, "")),
             StreamError::Frame { segment, first, offset: 0, source: FrameError::Closing },
+            StreamError::Header { segment, offset: 0 },
             StreamError::Segment { segment, fault: SegmentFault::Digest },
             read(io::ErrorKind::UnexpectedEof),
         ];

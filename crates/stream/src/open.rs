@@ -171,7 +171,7 @@ impl<'a> OpenOptions<'a> {
         let envelope = walk.envelope;
         let total = Some(walk.index.footer.plaintext_len);
         let budget = self.resources.budget();
-        let plan = self.resources.plan(envelope.shape(), &budget, total);
+        let plan = self.resources.plan(envelope.shape(), &budget, total).with_edges();
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
-use segment_worker::{Budget, BufferNeeds, CancelToken, Executor};
+use segment_worker::{Budget, BufferNeeds, CancelToken, Edges, Executor};
 
 use crate::{Error, ErrorKind, Observer};
 
@@ -137,6 +137,12 @@ impl Workers {
 }
 
 impl RunPlan {
+    /// The same runs, where jobs read the edges of a segment with them: for sources that can be read at offsets.
+    pub(crate) fn with_edges(mut self) -> RunPlan {
+        self.demand.run_len += Edges::LEN_MAX;
+        self
+    }
+
     /// Whether a stream of `plaintext_len` bytes is one run, and so not worth a pool.
     fn is_one_run(&self, shape: Shape, plaintext_len: Option<u64>) -> bool {
         let run = u64::from(self.frames_per_run) * u64::from(shape.frame_len());
@@ -228,6 +234,8 @@ mod tests {
                 let runs = frames.chunks(plan.frames_per_run as usize).map(|run| run.iter().sum::<usize>());
                 assert!(runs.clone().all(|len| len <= plan.demand.run_len), "{plaintext_len} in {budget}");
                 assert!(runs.count() <= plan.demand.runs_per_segment, "{plaintext_len} in {budget}");
+                let room = plan.with_edges().demand.run_len - plan.demand.run_len;
+                assert_eq!(room, 48 + 64 + 80, "segment header, DIGEST and TERMINATOR");
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, Closing, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
-use segment_worker::{Buffers, Feed, Input, IsLast, Run, SegmentPlan, Step, StreamEnd, TrailerOnly};
+use segment_worker::{Buffers, Edges, Feed, Input, IsLast, Run, SegmentPlan, Step, StreamEnd, TrailerOnly};
 
 use super::stream::{self, Extent, Stream};
 
@@ -32,6 +32,8 @@ pub(crate) struct FeedFailed;
 pub(crate) enum Supply {
     Bytes,
     Place,
+    /// As a place, with the header and the closing frames of each segment as edges of its runs.
+    PlaceWithEdges,
 }
 
 /// Bytes that jobs read by themselves; `on_read` is told of each read, by number and offset, before it is done.
@@ -47,6 +49,11 @@ pub(crate) struct OpenFeed<'a> {
     wire: Arc<Wire>,
     supply: Supply,
     calls: Calls<'a>,
+    end: Option<StreamEnd>,
+    /// The closing frames it has been asked about.
+    pub(crate) closed: Vec<(u64, Closing)>,
+    /// The segment whose closing frames it refuses.
+    fail_at_closing: Option<u64>,
 }
 
 /// Brings a plaintext, cut as a sealed stream of it is.
@@ -106,11 +113,23 @@ impl<'a> OpenFeed<'a> {
         let mut moves = VecDeque::from([Move::Nothing]);
         for part in &stream.parts {
             moves.push_back(Move::Begin { index: part.index, plaintext_at: part.plaintext_at });
-            moves.extend(part.runs().into_iter().map(Move::Run));
-            moves.push_back(Move::Close(part.closing.clone()));
+            if supply == Supply::PlaceWithEdges {
+                moves.extend(part.runs_with_edges().into_iter().map(Move::Run));
+            } else {
+                moves.extend(part.runs().into_iter().map(Move::Run));
+                moves.push_back(Move::Close(part.closing.clone()));
+            }
         }
         moves.push_back(Move::End(stream.end.clone()));
-        OpenFeed { moves, wire, supply, calls: Calls::untold() }
+        OpenFeed {
+            moves,
+            wire,
+            supply,
+            calls: Calls::untold(),
+            end: None,
+            closed: Vec::new(),
+            fail_at_closing: None,
+        }
     }
 
     /// The same feed, which fails before segment `segment`.
@@ -118,6 +137,12 @@ impl<'a> OpenFeed<'a> {
         let begins = |step: &Move| matches!(step, Move::Begin { index, .. } if *index == segment);
         self.moves.truncate(self.moves.iter().position(begins).unwrap());
         self.moves.push_back(Move::Fail);
+        self
+    }
+
+    /// The same feed, which refuses the closing frames of segment `segment`.
+    pub(crate) fn refusing_closing_of(mut self, segment: u64) -> OpenFeed<'a> {
+        self.fail_at_closing = Some(segment);
         self
     }
 
@@ -144,7 +169,7 @@ impl<'a> OpenFeed<'a> {
 impl Feed for OpenFeed<'_> {
     type Error = FeedFailed;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, FeedFailed> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, FeedFailed> {
         self.calls.tell()?;
         Ok(match self.moves.pop_front().expect("nothing is asked for after the end") {
             Move::Begin { index, plaintext_at } => Step::Segment(SegmentPlan {
@@ -160,14 +185,27 @@ impl Feed for OpenFeed<'_> {
                 input: bring(&self.wire, self.supply, at.wire_at, at.wire_len, buffers),
                 input_offset: at.wire_at as u64,
                 input_len: at.wire_len,
+                edges: if self.supply == Supply::PlaceWithEdges { at.edges } else { Edges::default() },
                 output_len: at.plaintext_len,
                 sink_offset: at.plaintext_at as u64,
             }),
             Move::Close(closing) => Step::Close(closing),
-            Move::End(end) => Step::End(end),
+            Move::End(end) => {
+                self.end = Some(end);
+                Step::End(())
+            }
             Move::Nothing => Step::NothingYet,
             Move::Fail => return Err(FeedFailed),
         })
+    }
+
+    fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), FeedFailed> {
+        self.closed.push((segment.0, closing.clone()));
+        if self.fail_at_closing == Some(segment.0) { Err(FeedFailed) } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<StreamEnd, FeedFailed> {
+        Ok(self.end.take().expect("the end has been told"))
     }
 }
 
@@ -246,6 +284,7 @@ impl segment_worker::SealFeed for SealFeed<'_> {
                 input: bring(&self.plaintext, self.supply, at.plaintext_at, at.plaintext_len, buffers),
                 input_offset: at.plaintext_at as u64,
                 input_len: at.plaintext_len,
+                edges: Edges::default(),
                 output_len: at.wire_len,
                 sink_offset: at.wire_at as u64,
             }),
@@ -282,7 +321,7 @@ impl Calls<'_> {
 
 fn bring(wire: &Arc<Wire>, supply: Supply, at: usize, len: usize, buffers: &Buffers) -> Input {
     match supply {
-        Supply::Place => Input::Place(wire.clone()),
+        Supply::Place | Supply::PlaceWithEdges => Input::Place(wire.clone()),
         Supply::Bytes => {
             let mut buffer = buffers.take().unwrap();
             buffer[..len].copy_from_slice(&wire.bytes[at..at + len]);

@@ -7,7 +7,7 @@ use frame_worker::{
     Backend, ChainValue, Closing, ClosingFields, DigestKind, FRAME_OVERHEAD, FrameIndex, FrameWorker,
     SegmentDigest, Shape, Suite,
 };
-use segment_worker::StreamEnd;
+use segment_worker::{Edges, StreamEnd};
 
 /// Plaintext bytes of a full frame.
 pub(crate) const FRAME: usize = 4096;
@@ -17,8 +17,8 @@ pub(crate) const FRAMES_PER_SEGMENT: usize = 6;
 pub(crate) const SEGMENT: usize = FRAMES_PER_SEGMENT * FRAME;
 /// Plaintext bytes of a full run.
 pub(crate) const RUN: usize = FRAMES_PER_RUN * FRAME;
-/// The most bytes of a run on either side.
-pub(crate) const RUN_LEN: usize = FRAMES_PER_RUN * (FRAME + FRAME_OVERHEAD);
+/// The most bytes of a run on either side, edges included.
+pub(crate) const RUN_LEN: usize = FRAMES_PER_RUN * (FRAME + FRAME_OVERHEAD) + Edges::LEN_MAX;
 /// Runs of a full segment.
 pub(crate) const RUNS_PER_SEGMENT: usize = FRAMES_PER_SEGMENT / FRAMES_PER_RUN;
 
@@ -55,6 +55,8 @@ pub(crate) struct Extent {
     pub(crate) wire_len: usize,
     pub(crate) plaintext_at: usize,
     pub(crate) plaintext_len: usize,
+    /// What of its segment stands next to it on the wire.
+    pub(crate) edges: Edges,
 }
 
 impl Stream {
@@ -118,21 +120,32 @@ impl Stream {
 }
 
 impl Part {
+    /// The runs of the segment.
     pub(crate) fn runs(&self) -> Vec<Extent> {
         let starts = (0..self.plaintext_len).step_by(RUN);
-        let runs = starts.map(|at| {
-            let plaintext_len = RUN.min(self.plaintext_len - at);
-            let first = at / FRAME;
-            Extent {
-                first: first as u32,
-                count: plaintext_len.div_ceil(FRAME) as u32,
-                wire_at: self.wire_at + HEAD_LEN + first * (FRAME + FRAME_OVERHEAD),
-                wire_len: FrameWorker::run_wire_len(shape(), plaintext_len),
-                plaintext_at: self.plaintext_at + at,
-                plaintext_len,
-            }
-        });
-        runs.collect()
+        starts.map(|at| self.run_at(at)).collect()
+    }
+
+    /// As [`Part::runs`], but an empty segment has a run of no frames: its edges have to be read.
+    pub(crate) fn runs_with_edges(&self) -> Vec<Extent> {
+        if self.plaintext_len == 0 { vec![self.run_at(0)] } else { self.runs() }
+    }
+
+    fn run_at(&self, at: usize) -> Extent {
+        let plaintext_len = RUN.min(self.plaintext_len - at);
+        let first = at / FRAME;
+        Extent {
+            first: first as u32,
+            count: plaintext_len.div_ceil(FRAME) as u32,
+            wire_at: self.wire_at + HEAD_LEN + first * (FRAME + FRAME_OVERHEAD),
+            wire_len: FrameWorker::run_wire_len(shape(), plaintext_len),
+            plaintext_at: self.plaintext_at + at,
+            plaintext_len,
+            edges: Edges {
+                header: (at == 0).then(|| head(self.index)),
+                closing: at + plaintext_len == self.plaintext_len,
+            },
+        }
     }
 }
 

@@ -7,15 +7,15 @@ use std::io;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
-use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker, SegmentIndex};
-use framing::limits::{CLOSING_LEN, SEGMENT_HEADER_LEN};
+use frame_worker::{ChainValue, Closing, SegmentIndex};
+use framing::limits::SEGMENT_HEADER_LEN;
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use segment_worker::{Buffers, Committed, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 
-use super::seekable::Cut;
+use super::segment_runs::{SegmentRuns, closing_position};
 use crate::Error;
 use crate::envelope::Envelope;
-use crate::index::{read, read_array};
+use crate::index::read;
 use crate::trailer::IndexBuilder;
 
 /// A sealed stream that may end anywhere. All segments are full but the last, whose place follows from the input's length.
@@ -25,8 +25,12 @@ pub(crate) struct KeptFeed<'a> {
     geometry: StreamGeometry,
     input_len: u64,
     frames_per_run: u32,
-    segment: Option<OpenSegment>,
-    segments_closed: u64,
+    segment: Option<SegmentRuns>,
+    /// The first run of that segment, read already: the salt in its header decides the segment's key.
+    first_run: Option<Run>,
+    segments_begun: u64,
+    /// The segments in flight: what arithmetic and their headers say. The digests are still to come.
+    unclosed: VecDeque<IndexEntry>,
     chain: ChainValue,
     /// How far the segment worker has come with it.
     committed: &'a Cell<Committed>,
@@ -38,13 +42,6 @@ pub(crate) struct KeptFeed<'a> {
 
 /// Writes bytes at a position of the stream where others are found.
 pub(crate) type Mend<'a> = &'a mut dyn FnMut(u64, &[u8]) -> io::Result<()>;
-
-struct OpenSegment {
-    /// What arithmetic and its header say; the digest is still to come.
-    entry: IndexEntry,
-    worker: Arc<FrameWorker>,
-    frames_done: u32,
-}
 
 impl<'a> KeptFeed<'a> {
     /// What `source` has of the stream that begins with `envelope` and is made from `input_len` bytes.
@@ -63,7 +60,9 @@ impl<'a> KeptFeed<'a> {
             input_len,
             frames_per_run,
             segment: None,
-            segments_closed: 0,
+            first_run: None,
+            segments_begun: 0,
+            unclosed: VecDeque::new(),
             chain: envelope.chain,
             committed,
             closed: VecDeque::new(),
@@ -111,7 +110,7 @@ impl<'a> KeptFeed<'a> {
     /// The entry that the next segment has to have; salt and digest are its own.
     fn due(&self) -> IndexEntry {
         let shape = self.envelope.shape();
-        let index = SegmentIndex(self.segments_closed);
+        let index = SegmentIndex(self.segments_begun);
         let left = self.input_len - index.0 * shape.segment_len();
         let place = self.geometry.segment(index, left.min(shape.segment_len()));
         IndexEntry {
@@ -125,80 +124,65 @@ impl<'a> KeptFeed<'a> {
         }
     }
 
-    fn begin(&mut self) -> Result<SegmentPlan, Error> {
+    /// Reads the first run of the next segment with the header before it: without the salt in that, there is no key.
+    fn begin(&mut self, buffers: &Buffers) -> Result<SegmentPlan, Error> {
         let mut entry = self.due();
-        let position = self.envelope.origin() + entry.wire_offset;
-        let bytes: [u8; SEGMENT_HEADER_LEN] = read_array(&*self.source, position)?;
-        let header = SegmentHeader::parse(&bytes).map_err(|error| Error::framing(error, position))?;
-        if (header.index.0, header.plaintext_offset) != (self.segments_closed, entry.plaintext_offset) {
-            return Err(Error::damaged("this is not the segment that is due")
-                .in_segment(self.segments_closed)
-                .at(position));
+        let index = self.segments_begun;
+        let mut runs = SegmentRuns::new(self.envelope, index, entry.clone(), self.frames_per_run);
+        let mut run = runs.next(Input::Place(self.source.clone())).expect("a segment has a run");
+        let position = run.read_offset();
+        let mut bytes = buffers.take()?;
+        read(&*self.source, position, &mut bytes[..run.read_len()])?;
+        let header = SegmentHeader::parse(&bytes[..SEGMENT_HEADER_LEN])
+            .map_err(|error| Error::framing(error, position))?;
+        if (header.index.0, header.plaintext_offset) != (index, entry.plaintext_offset) {
+            return Err(Error::damaged("this is not the segment that is due").in_segment(index).at(position));
         }
         entry.attempt_salt = header.attempt_salt;
         let (worker, digest) = self.envelope.segment(&header)?;
         let sink_offset = entry.plaintext_offset;
-        self.segment = Some(OpenSegment { entry, worker: worker.clone(), frames_done: 0 });
+        run.edges.header = Some(header.to_bytes());
+        run.input = Input::Bytes(bytes);
+        self.first_run = Some(run);
+        self.segment = Some(runs);
+        self.segments_begun += 1;
+        self.unclosed.push_back(entry);
         Ok(SegmentPlan { index: header.index, worker, digest, sink_offset, head: Vec::new() })
-    }
-
-    fn run(&self, segment: &OpenSegment) -> Run {
-        let shape = self.envelope.shape();
-        let cut = Cut::next(shape, &segment.entry, segment.frames_done, self.frames_per_run);
-        let frames_begin = self.envelope.origin() + segment.entry.wire_offset + SEGMENT_HEADER_LEN as u64;
-        Run {
-            first: FrameIndex(segment.frames_done),
-            count: cut.frames,
-            input: Input::Place(self.source.clone()),
-            input_offset: frames_begin + u64::from(segment.frames_done) * shape.frame_wire_len(),
-            input_len: FrameWorker::run_wire_len(shape, cut.plaintext_len),
-            output_len: cut.plaintext_len,
-            sink_offset: cut.plaintext_offset,
-        }
-    }
-
-    fn close(&mut self, segment: OpenSegment) -> Result<Closing, Error> {
-        let OpenSegment { entry, worker, .. } = segment;
-        let index = self.segments_closed;
-        let end = self.envelope.origin() + entry.wire_offset + entry.wire_len;
-        let position = end - CLOSING_LEN as u64;
-        let bytes: [u8; CLOSING_LEN] = read_array(&*self.source, position)?;
-        let closing =
-            worker.open_closing(&bytes).map_err(|error| Error::frame_refused(index, 0, &error, position))?;
-        // The engine compares the rest with what the frames were.
-        if closing.fields.last != (index + 1 == self.segments()) {
-            return Err(Error::damaged("the stream ends with another segment")
-                .in_segment(index)
-                .at(position));
-        }
-        self.closed.push_back(IndexEntry { digest: closing.fields.digest, ..entry });
-        self.segments_closed += 1;
-        self.chain = closing.chain_after;
-        Ok(closing)
     }
 }
 
 impl Feed for KeptFeed<'_> {
     type Error = Error;
 
-    fn next(&mut self, _buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, Error> {
         self.settle()?;
-        match self.segment.take() {
-            None if self.segments_closed == self.segments() => Ok(Step::End(StreamEnd {
-                segments: self.segments_closed,
-                plaintext_len: self.input_len,
-                stream_digest: self.chain,
-            })),
-            None => self.begin().map(Step::Segment),
-            Some(segment) if segment.frames_done == segment.entry.frame_count => {
-                self.close(segment).map(Step::Close)
-            }
-            Some(segment) => {
-                let run = self.run(&segment);
-                let frames_done = segment.frames_done + run.count;
-                self.segment = Some(OpenSegment { frames_done, ..segment });
-                Ok(Step::Run(run))
-            }
+        let place = || Input::Place(self.source.clone());
+        let run = self.first_run.take().or_else(|| self.segment.as_mut()?.next(place()));
+        match run {
+            Some(run) => Ok(Step::Run(run)),
+            None if self.segments_begun == self.segments() => Ok(Step::End(())),
+            None => self.begin(buffers).map(Step::Segment),
         }
+    }
+
+    /// The engine compares the rest with what the frames were.
+    fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Error> {
+        let entry = self.unclosed.pop_front().expect("a segment is closed once");
+        if closing.fields.last != (segment.0 + 1 == self.segments()) {
+            return Err(Error::damaged("the stream ends with another segment")
+                .in_segment(segment.0)
+                .at(closing_position(self.envelope, &entry)));
+        }
+        self.closed.push_back(IndexEntry { digest: closing.fields.digest, ..entry });
+        self.chain = closing.chain_after;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<StreamEnd, Error> {
+        Ok(StreamEnd {
+            segments: self.segments_begun,
+            plaintext_len: self.input_len,
+            stream_digest: self.chain,
+        })
     }
 }

@@ -9,7 +9,7 @@ use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIn
 use framing::limits::{SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
 use keys::KeySchedule;
-use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
+use segment_worker::{Buffers, Edges, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 use sources::Source;
 
 use super::ahead::{Filled, ReadAhead};
@@ -124,6 +124,7 @@ impl<'a> PlainFeed<'a> {
             input,
             input_offset: segment.plaintext_offset + segment.plaintext_len,
             input_len: len,
+            edges: Edges::default(),
             output_len: FrameWorker::run_wire_len(shape, len),
             sink_offset: self.envelope.origin() + wire_offset + u64::from(first) * shape.frame_wire_len(),
         }

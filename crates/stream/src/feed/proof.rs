@@ -7,9 +7,9 @@ use std::sync::Arc;
 use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
-use segment_worker::{Buffers, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
+use segment_worker::{Buffers, Edges, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 
-use super::seekable::{Cut, header_of};
+use super::segment_runs::{Cut, header_of};
 use crate::Error;
 use crate::envelope::Envelope;
 
@@ -99,6 +99,7 @@ impl<'a, I: Entries> ProofFeed<'a, I> {
             input: Input::Place(self.place.clone()),
             input_offset: cut.plaintext_offset,
             input_len: cut.plaintext_len,
+            edges: Edges::default(),
             output_len,
             sink_offset,
         }

@@ -7,7 +7,7 @@ use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker};
 use framing::limits::{CLOSING_LEN, MAC_LEN};
 use framing::{FrameHeader, IndexEntry, Piece, Record, SegmentHeader};
 use keys::macs_equal;
-use segment_worker::{Buffers, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
+use segment_worker::{Buffers, Edges, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 use sources::Source;
 
 use super::window::{Next, Window};
@@ -26,7 +26,8 @@ pub(crate) struct SequentialFeed<'a, S> {
     ledger: IndexBuilder,
     segment: Option<OpenSegment>,
     run: Option<Run>,
-    due: Option<Step<Closing, StreamEnd>>,
+    due: Option<Step<Closing, ()>>,
+    end: Option<StreamEnd>,
     fault: Option<Error>,
     chain: ChainValue,
 }
@@ -110,12 +111,13 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             segment: None,
             run: None,
             due: None,
+            end: None,
             fault: None,
             chain: envelope.chain,
         }
     }
 
-    fn segment_header(&mut self, offset: u64, len: usize) -> Result<Step<Closing, StreamEnd>, Error> {
+    fn segment_header(&mut self, offset: u64, len: usize) -> Result<Step<Closing, ()>, Error> {
         let header =
             SegmentHeader::parse(self.window.bytes(len)).map_err(|error| Error::framing(error, offset))?;
         let expected = (self.ledger.segments(), self.ledger.plaintext_len());
@@ -153,6 +155,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
                 input: Input::Bytes(buffers.take()?),
                 input_offset: offset,
                 input_len: 0,
+                edges: Edges::default(),
                 output_len: 0,
                 sink_offset: segment.header.plaintext_offset + segment.plaintext_len,
             }),
@@ -232,7 +235,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         })
     }
 
-    fn advance(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {
+    fn advance(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, Error> {
         if let Some(Step::Close(closing)) = self.due.take_if(|due| matches!(due, Step::Close(_))) {
             return Ok(Step::Close(closing));
         }
@@ -244,7 +247,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         }
     }
 
-    fn take(&mut self, next: Next, buffers: &Buffers) -> Result<Option<Step<Closing, StreamEnd>>, Error> {
+    fn take(&mut self, next: Next, buffers: &Buffers) -> Result<Option<Step<Closing, ()>>, Error> {
         let (piece, offset, len) = match next {
             Next::Piece { piece, offset, len } => (piece, offset, len),
             Next::NothingYet => return Ok(Some(Step::NothingYet)),
@@ -262,7 +265,10 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             Piece::IndexPage => self.index_page(offset, len)?,
             Piece::Directory => self.directory(offset, len)?,
             // The stream is whole when its source has ended, too: the end is told then.
-            Piece::Footer => self.due = Some(Step::End(self.footer(offset, len)?)),
+            Piece::Footer => {
+                self.end = Some(self.footer(offset, len)?);
+                self.due = Some(Step::End(()));
+            }
             Piece::Preamble | Piece::KeyArea | Piece::Metadata => {}
         }
         Ok(None)
@@ -272,7 +278,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
 impl<S: Source> Feed for SequentialFeed<'_, S> {
     type Error = Error;
 
-    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, StreamEnd>, Error> {
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, Error> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
@@ -282,6 +288,10 @@ impl<S: Source> Feed for SequentialFeed<'_, S> {
             self.fault = Some(fault);
             Ok(Step::Run(run))
         })
+    }
+
+    fn end(&mut self) -> Result<StreamEnd, Error> {
+        Ok(self.end.take().expect("the stream's end has been told, and so the footer was read"))
     }
 }
 
