@@ -13,8 +13,16 @@ use parking_lot::Mutex;
 #[derive(Clone)]
 pub struct Pool {
     threads: Arc<rayon::ThreadPool>,
-    /// What was left and has no thread yet. How many may lie here is up to those who leave them.
-    jobs: Arc<Mutex<VecDeque<Job>>>,
+    /// The jobs that were queued and have no thread yet.
+    queue: Arc<Mutex<Queue>>,
+}
+
+/// Jobs in the order in which they were queued. How many there may be is up to those who queue them.
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Threads that take jobs from here until none is left, and those that were told to and have not begun.
+    takers: usize,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -44,7 +52,7 @@ impl Pool {
             .thread_name(|index| format!("cofferdam-{index}"))
             .build()
             .map_err(|error| PoolError::NoThread(io::Error::other(error)))?;
-        Ok(Pool { threads: Arc::new(pool), jobs: Arc::default() })
+        Ok(Pool { threads: Arc::new(pool), queue: Arc::default() })
     }
 
     /// As many threads as the machine runs at once, or as its administrator lets this process have; [`THREADS_MAX`] at
@@ -68,15 +76,24 @@ impl Pool {
 
     /// Runs `job` on the thread that is free next, or on that of whoever calls [`Pool::try_run_one`] before. `job` must not
     /// panic, and must wait for nothing.
+    ///
+    /// A job lies in one queue, and threads come for it: one is called where fewer are at work than the pool has.
     pub fn queue(&self, job: impl FnOnce() + Send + 'static) {
-        self.jobs.lock().push_back(Box::new(job));
-        let jobs = self.jobs.clone();
-        self.spawn(move || _ = take_and_do(&jobs));
+        let mut queue = self.queue.lock();
+        queue.jobs.push_back(Box::new(job));
+        if queue.takers < self.threads() {
+            queue.takers += 1;
+            drop(queue);
+            let queue = self.queue.clone();
+            self.spawn(move || take_jobs(&queue));
+        }
     }
 
-    /// Does the oldest job that was left and that no thread has begun, if there is one, and says whether it did.
+    /// Does the oldest job that was queued and that no thread has begun, if there is one, and says whether it did.
     pub fn try_run_one(&self) -> bool {
-        take_and_do(&self.jobs)
+        // The lock is let go before the job is done.
+        let job = self.queue.lock().jobs.pop_front();
+        job.map(|job| job()).is_some()
     }
 
     /// Whether the caller is one of its threads.
@@ -93,10 +110,21 @@ pub fn check_threads(threads: NonZeroUsize) -> Result<(), PoolError> {
     if threads > THREADS_MAX { Err(PoolError::TooMany { threads }) } else { Ok(()) }
 }
 
-/// The lock is let go before the job is done.
-fn take_and_do(jobs: &Mutex<VecDeque<Job>>) -> bool {
-    let job = jobs.lock().pop_front();
-    job.map(|job| job()).is_some()
+/// Does jobs until none is queued. Whoever queues one later calls a thread again: both look at the count under the lock.
+fn take_jobs(queue: &Arc<Mutex<Queue>>) {
+    for _ in 0..JOBS_AT_A_STRETCH {
+        let job = {
+            let mut queue = queue.lock();
+            let job = queue.jobs.pop_front();
+            queue.takers -= usize::from(job.is_none());
+            job
+        };
+        let Some(job) = job else { return };
+        job();
+    }
+    // What was spawned meanwhile has its turn.
+    let queue = queue.clone();
+    rayon::spawn_fifo(move || take_jobs(&queue));
 }
 
 impl fmt::Debug for Pool {
@@ -125,6 +153,8 @@ impl Error for PoolError {
     }
 }
 
+/// Jobs that a thread does before others of its pool's tasks have their turn.
+const JOBS_AT_A_STRETCH: usize = 32;
 /// Threads of a pool. Beyond the processors of any machine more of them only take memory, and while they start, a signal
 /// is not heard.
 pub const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();

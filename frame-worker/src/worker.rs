@@ -2,7 +2,7 @@
 //! It keeps nothing between frames, so that any thread may do any frame, and knows no order.
 
 use framing::limits::{FRAME_HEADER_LEN, FRAME_OVERHEAD, TAG_LEN};
-use framing::{DigestKind, FrameHeader, FrameIndex, FrameKind, Shape, Suite, split_frames};
+use framing::{DigestKind, Fault, FrameHeader, FrameIndex, FrameKind, FramingError, Record, Shape, Suite};
 use zeroize::Zeroize;
 
 use crate::cipher::NONCE_LEN;
@@ -77,10 +77,18 @@ impl FrameWorker {
         frame: &[u8],
         plaintext: &mut [u8],
     ) -> Result<OpenedFrame, FrameError> {
-        let parsed = FrameHeader::parse(frame, self.shape)?;
-        if parsed.kind != FrameKind::Data || parsed.index != due || parsed.frame_len() != frame.len() {
-            return Err(FrameError::NotDue { due });
-        }
+        let plaintext_len = self.plaintext_len(due, frame)?;
+        self.open_whole(due, plaintext_len, frame, plaintext)
+    }
+
+    /// Opens a `frame` whose header has been found to be that of DATA frame `due`, of `plaintext_len` bytes.
+    fn open_whole(
+        &self,
+        due: FrameIndex,
+        plaintext_len: u32,
+        frame: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<OpenedFrame, FrameError> {
         let (header, body) = frame.split_at(FRAME_HEADER_LEN);
         // Hashed first: that brings the frame into the cache, which a cipher waits for more than a hash does.
         let fragment = Fragment::new(self.digest, header, body);
@@ -90,7 +98,30 @@ impl FrameWorker {
             let Some(out) = plaintext.get_mut(..text.len()) else { return Err(FrameError::NotDue { due }) };
             cipher.open(self.nonce(FrameKind::Data, due), header, text, tag, out).map_err(|_| forged)?;
         }
-        Ok(OpenedFrame { index: due, plaintext_len: parsed.plaintext_len, fragment })
+        Ok(OpenedFrame { index: due, plaintext_len, fragment })
+    }
+
+    /// Plaintext bytes of `frame`, which has to be DATA frame `due`, all of it and nothing else.
+    ///
+    /// A header says nothing that is not known here, so it is compared with the only right one. Another one is parsed
+    /// to say what is wrong with it.
+    fn plaintext_len(&self, due: FrameIndex, frame: &[u8]) -> Result<u32, FrameError> {
+        if let Some(plaintext_len) = self.is_due(due, frame) {
+            return Ok(plaintext_len);
+        }
+        FrameHeader::parse(frame, self.shape)?;
+        Err(FrameError::NotDue { due })
+    }
+
+    /// Plaintext bytes of `frame`, if its length is one that a frame may have and its header is that of DATA frame `due`
+    /// of this length.
+    fn is_due(&self, due: FrameIndex, frame: &[u8]) -> Option<u32> {
+        let (shape, plaintext_len) = (self.shape, frame.len().checked_sub(FRAME_OVERHEAD)?);
+        let fits =
+            (1..=shape.frame_len() as usize).contains(&plaintext_len) && due.0 < shape.frames_per_segment();
+        let plaintext_len = plaintext_len as u32;
+        (fits && frame.starts_with(&FrameHeader::data(due, plaintext_len).to_bytes()))
+            .then_some(plaintext_len)
     }
 
     /// Seals `plaintext` as consecutive frames from `first` on, full but for the last, into `wire`, whose length is
@@ -113,17 +144,41 @@ impl FrameWorker {
         wire: &[u8],
         plaintext: &mut [u8],
     ) -> Result<Vec<OpenedFrame>, FrameError> {
-        let frames = split_frames(wire, self.shape)?;
-        let mut opened = Vec::with_capacity(frames.len());
-        let mut rest = plaintext;
-        for (due, frame) in (first.0..).zip(frames) {
-            let frame = self.open(FrameIndex(due), &wire[frame], rest)?;
+        let mut opened = Vec::with_capacity(wire.len().div_ceil(self.shape.frame_wire_len() as usize));
+        let (mut rest, mut at, mut due) = (plaintext, 0, first);
+        while at < wire.len() {
+            let (frame, plaintext_len) = self.next_frame(due, &wire[at..], at as u64)?;
+            let frame_opened = self.open_whole(due, plaintext_len, frame, rest)?;
             if self.yields_plaintext() {
-                rest = &mut rest[frame.plaintext_len as usize..];
+                rest = &mut rest[plaintext_len as usize..];
             }
-            opened.push(frame);
+            opened.push(frame_opened);
+            at += frame.len();
+            due.0 = due.0.saturating_add(1);
         }
         Ok(opened)
+    }
+
+    /// The frame that the `rest` of a run, which lies `at` bytes from its beginning, begins with, and its plaintext bytes.
+    /// All frames of a segment are full but the last, so it ends where a full one does, or with the run. One that does not
+    /// is cut as its header says.
+    fn next_frame<'w>(
+        &self,
+        due: FrameIndex,
+        rest: &'w [u8],
+        at: u64,
+    ) -> Result<(&'w [u8], u32), FrameError> {
+        let full = &rest[..rest.len().min(self.shape.frame_wire_len() as usize)];
+        if let Some(plaintext_len) = self.is_due(due, full) {
+            return Ok((full, plaintext_len));
+        }
+        let header = FrameHeader::parse(rest, self.shape).map_err(|error| error.moved(at))?;
+        let Some(frame) = rest.get(..header.frame_len()) else {
+            let problem = "is cut short";
+            let error = FramingError { fault: Fault::Truncated, record: Record::Frame, offset: at, problem };
+            return Err(error.into());
+        };
+        Ok((frame, self.plaintext_len(due, frame)?))
     }
 
     /// Bytes on the wire of `plaintext_len` bytes in frames that are full but for the last.
@@ -231,6 +286,57 @@ mod tests {
             worker.open(FrameIndex(0), &frame, &mut out),
             Err(FrameError::Authentication { frame: FrameIndex(0) })
         );
+    }
+
+    /// Frames of these lengths, one behind the other, from index 2 on.
+    fn run_of(worker: &FrameWorker, lens: &[usize]) -> (Vec<u8>, Vec<OpenedFrame>) {
+        let mut wire = Vec::new();
+        let frames = (2..).zip(lens).map(|(index, len)| {
+            let at = wire.len();
+            wire.resize(at + len + FRAME_OVERHEAD, 0);
+            worker.seal(FrameIndex(index), &vec![index as u8; *len], &mut wire[at..])
+        });
+        let frames = frames.collect();
+        (wire, frames)
+    }
+
+    #[test]
+    fn a_run_is_cut_into_full_frames_and_where_it_is_none_as_its_headers_say() {
+        let worker = worker(Backend::Fast, Suite::Aes256Gcm, DigestKind::Blake3);
+        for lens in
+            [&[][..], &[1], &[4096], &[4096, 1], &[4096, 4096], &[1, 4096], &[7, 7, 7], &[4095, 4096, 9]]
+        {
+            let (wire, frames) = run_of(&worker, lens);
+            let mut out = vec![0; lens.iter().sum()];
+            assert_eq!(worker.open_run(FrameIndex(2), &wire, &mut out), Ok(frames), "{lens:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_header_in_a_run_says_what_is_wrong_with_it_and_where_it_lies() {
+        let worker = worker(Backend::Fast, Suite::Aes256Gcm, DigestKind::Blake3);
+        let (wire, _) = run_of(&worker, &[4096, 4096, 100]);
+        let not_due = |due| FrameError::NotDue { due: FrameIndex(due) };
+        let problem = |error: FrameError| match error {
+            FrameError::Framing(error) => (error.problem, error.offset),
+            error => panic!("{error:?}"),
+        };
+        for (frame, at) in (2..).zip([0, 4128, 8256]) {
+            let damaged = |byte: usize, bits: u8| {
+                let mut wire = wire.clone();
+                wire[at + byte] ^= bits;
+                worker.open_run(FrameIndex(2), &wire, &mut [0; 3 * 4096]).unwrap_err()
+            };
+            assert_eq!(problem(damaged(0, 0x80)), ("is of an unknown kind", at as u64));
+            assert_eq!(problem(damaged(1, 1)), ("has a flag that this stream does not allow", at as u64));
+            assert_eq!(damaged(4, 1), not_due(frame), "another index within the segment");
+            assert_eq!(problem(damaged(5, 1)), ("has an index beyond its segment", at as u64));
+            assert_eq!(problem(damaged(12, 1)).1, at as u64, "a body length that does not follow");
+        }
+        for cut in [8257, 8300, 8387] {
+            let error = worker.open_run(FrameIndex(2), &wire[..cut], &mut [0; 3 * 4096]).unwrap_err();
+            assert_eq!(problem(error), ("is cut short", 8256), "{cut}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 use std::num::NonZeroUsize;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 
 use frame_worker::{Pool, PoolError};
@@ -69,6 +69,53 @@ fn jobs_that_were_left_run_by_themselves() {
     let mut results = received(results);
     results.sort_unstable();
     assert_eq!(results, [0, 1, 2]);
+}
+
+#[test]
+fn jobs_queued_from_many_threads_are_all_done_though_threads_come_and_go() {
+    let pool = pool(2);
+    let (sender, results) = channel();
+    thread::scope(|scope| {
+        for lane in 0..4_usize {
+            let (pool, sender) = (pool.clone(), sender.clone());
+            scope.spawn(move || {
+                for job in 0..2000_usize {
+                    let sender = sender.clone();
+                    pool.queue(move || sender.send(lane * 2000 + job).unwrap());
+                    if job % 7 == 0 {
+                        // Threads that find nothing go, and the next job has to call one.
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    drop(sender);
+    let mut results = received(results);
+    results.sort_unstable();
+    assert_eq!(results, (0..8000).collect::<Vec<_>>());
+}
+
+/// Queues a job that queues the next one, until `turn` comes or `left` jobs have been done; sends how many are left.
+fn queue_chain(pool: &Pool, turn: Receiver<()>, left: usize, ended: Sender<usize>) {
+    let own = pool.clone();
+    pool.queue(move || match turn.try_recv() {
+        Err(TryRecvError::Empty) if left > 0 => queue_chain(&own, turn, left - 1, ended),
+        _ => ended.send(left).unwrap(),
+    });
+}
+
+#[test]
+fn what_is_spawned_has_its_turn_between_jobs_that_never_end() {
+    let pool = pool(1);
+    let (ended, end) = channel();
+    let (taken, turn) = channel();
+    let own = pool.clone();
+    pool.queue(move || {
+        own.spawn(move || taken.send(()).unwrap());
+        queue_chain(&own, turn, 10_000, ended);
+    });
+    assert!(end.recv().unwrap() > 9_000, "a few dozen jobs, and then it is the other's turn");
 }
 
 #[test]
