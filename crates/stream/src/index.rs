@@ -99,6 +99,14 @@ pub(crate) struct Walk<'a> {
     plaintext_offset: u64,
 }
 
+/// Where a page's first segment begins: all that a walk knows there of what it has passed.
+#[derive(Clone, Copy)]
+pub(crate) struct PageStart {
+    segments: u64,
+    wire_offset: u64,
+    plaintext_offset: u64,
+}
+
 impl<'a> Walk<'a> {
     /// Before the first segment.
     pub(crate) fn new(source: Arc<dyn ReadAt>, envelope: &'a Envelope, index: Index) -> Walk<'a> {
@@ -111,6 +119,27 @@ impl<'a> Walk<'a> {
             wire_offset: envelope.metadata_len,
             plaintext_offset: 0,
         }
+    }
+
+    /// Before the first segment of a page, `start`, which another walk along this index has reached.
+    pub(crate) fn at_page(
+        source: Arc<dyn ReadAt>,
+        envelope: &'a Envelope,
+        index: Arc<Index>,
+        start: PageStart,
+    ) -> Walk<'a> {
+        let PageStart { segments, wire_offset, plaintext_offset } = start;
+        Walk { source, envelope, index, entries: Arc::default(), segments, wire_offset, plaintext_offset }
+    }
+
+    /// Where this walk is, between two pages.
+    pub(crate) fn page_start(&self) -> PageStart {
+        let Walk { segments, wire_offset, plaintext_offset, .. } = *self;
+        assert!(
+            self.is_at_end() || segments.is_multiple_of(u64::from(PAGE_ENTRIES_MAX)),
+            "a walk goes on from a page's beginning"
+        );
+        PageStart { segments, wire_offset, plaintext_offset }
     }
 
     /// Segments passed.

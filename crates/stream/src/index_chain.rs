@@ -2,6 +2,7 @@
 //! It reads no segment. The closing frames of a segment follow from key, entry and the chain before it.
 
 use frame_worker::{ChainValue, ClosingFields};
+use framing::IndexEntry;
 use segment_worker::CancelToken;
 
 use crate::feed::segment_runs::header_of;
@@ -46,15 +47,25 @@ pub(crate) fn chain_behind(
             return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
         }
         let entry = walk.entry()?;
-        let (worker, _) = walk.envelope.segment(&header_of(walk.segments(), &entry))?;
-        chain = worker.chain_after(&ClosingFields {
-            frame_count: entry.frame_count,
-            plaintext_len: u64::from(entry.plaintext_len),
-            digest: entry.digest,
-            last: walk.is_at_last(),
-            chain_before: chain,
-        });
+        chain = chain_after(walk, &entry, chain)?;
         walk.pass(&entry)?;
     }
     Ok(chain)
+}
+
+/// The chain value after the segment that comes next in `walk`, whose entry is `entry`, where the value before it is
+/// `chain`. The envelope has a key.
+pub(crate) fn chain_after(
+    walk: &Walk<'_>,
+    entry: &IndexEntry,
+    chain: ChainValue,
+) -> Result<ChainValue, Error> {
+    let (worker, _) = walk.envelope.segment(&header_of(walk.segments(), entry))?;
+    Ok(worker.chain_after(&ClosingFields {
+        frame_count: entry.frame_count,
+        plaintext_len: u64::from(entry.plaintext_len),
+        digest: entry.digest,
+        last: walk.is_at_last(),
+        chain_before: chain,
+    }))
 }

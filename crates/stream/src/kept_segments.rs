@@ -80,11 +80,66 @@ fn ends_what_is_kept(error: &StreamError<Error>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::num::NonZeroUsize;
+    use std::ops::Range;
+    use std::sync::Mutex;
 
     use frame_worker::{FrameError, FrameIndex, SegmentIndex};
+    use keys::{Identities, Recipients, WrappingKey};
+    use local::MemorySink;
     use segment_worker::SegmentFault;
+    use sources::{BytesSource, Source};
+
+    use crate::seal::{FormatOptions, SealOptions};
+    use crate::seekable_envelope::read_seekable_envelope;
 
     use super::*;
+
+    /// A kept stream that notes what is read of it.
+    struct Counting(Vec<u8>, Mutex<Vec<Range<u64>>>);
+
+    impl ReadAt for Counting {
+        fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            self.1.lock().unwrap().push(offset..offset + buffer.len() as u64);
+            let found = self.0.get(offset as usize..offset as usize + buffer.len());
+            buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        }
+
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+    }
+
+    #[test]
+    fn each_kept_run_is_one_read_with_the_edges_of_its_segment() {
+        const FRAME: u64 = 64 << 10;
+        const SEGMENT: u64 = 20 * FRAME;
+        let resources = Resources { threads: NonZeroUsize::new(2), ..Resources::default() };
+        let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
+        let identities = Identities::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
+        let form = FormatOptions { segment_len: Some(SEGMENT), ..FormatOptions::default() };
+        let options = SealOptions { recipients: &recipients, form: &form, resources: &resources };
+        // Segments of three runs, and a last one of none or one.
+        for (len, runs) in [(0, 1), (1, 1), (SEGMENT, 3), (SEGMENT + 1, 4), (2 * SEGMENT + 9 * FRAME, 8)] {
+            let source = || BytesSource::new(vec![5; len as usize]);
+            let (sink, sealed) = MemorySink::new();
+            options.seal_with(Box::new(source()), Vec::new(), |_| Ok(sink)).unwrap();
+            let kept = Arc::new(Counting(sealed.take().unwrap(), Mutex::default()));
+            let envelope = read_seekable_envelope(&*kept, Some(&identities), &resources).unwrap().unwrap();
+            let origin = envelope.origin() + envelope.metadata_len;
+            kept.1.lock().unwrap().clear();
+            let mend = &mut |_, _: &[u8]| Ok(());
+            let input = source().positioned().unwrap();
+            let found = prove(kept.clone(), &input, envelope, &resources, mend).unwrap();
+            assert_eq!(found.start.plaintext_len, len);
+            let mut reads = kept.1.lock().unwrap().clone();
+            reads.sort_by_key(|read| read.start);
+            assert_eq!(reads.len(), runs, "{len} bytes: {reads:?}");
+            assert!(reads.windows(2).all(|pair| pair[0].end == pair[1].start), "each byte once: {reads:?}");
+            assert_eq!((reads[0].start, reads[runs - 1].end), (origin, found.start.sink_len));
+        }
+    }
 
     #[test]
     fn damage_and_the_end_of_the_bytes_end_what_is_kept_and_failures_of_the_walk_do_not() {

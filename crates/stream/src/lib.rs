@@ -40,6 +40,7 @@ mod seal;
 mod seal_resume;
 mod sealing_state;
 mod seekable_envelope;
+mod segment_reader;
 mod state_dir;
 mod tentative;
 mod trailer;
@@ -66,6 +67,7 @@ pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap};
 pub use seal::{FRAME_LEN_DEFAULT, FormatOptions, SEGMENT_LEN_DEFAULT, SealOptions, Sealed, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
+pub use segment_reader::{OpenedSegment, SegmentReader};
 pub use tentative::{OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
 
 use framing::StreamId;

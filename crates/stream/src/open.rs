@@ -246,12 +246,12 @@ impl<'a> OpenOptions<'a> {
         }
     }
 
-    fn expected(&self) -> Option<ChainValue> {
+    pub(crate) fn expected(&self) -> Option<ChainValue> {
         self.expected.map(|digest| ChainValue(digest.0))
     }
 
     /// Before the first segment: refuses what cannot be done, and reports what is wrong.
-    fn announce(&self, envelope: &Envelope) -> Result<(), Error> {
+    pub(crate) fn announce(&self, envelope: &Envelope) -> Result<(), Error> {
         if envelope.preamble.digest == DigestKind::Tags {
             if self.expected.is_some() {
                 return Err(pinned_tags());
@@ -268,7 +268,7 @@ impl<'a> OpenOptions<'a> {
 }
 
 /// A fault of a source at `place`, which may have changed while it was read.
-fn of_place(error: Error, place: Option<Arc<dyn ReadAt>>) -> Error {
+pub(crate) fn of_place(error: Error, place: Option<Arc<dyn ReadAt>>) -> Error {
     // What cannot be examined is not known to have changed.
     let changed = place.is_some_and(|place| place.changed().unwrap_or(false));
     if changed { error.of_changed_stream() } else { error }
