@@ -8,7 +8,7 @@ use framing::{ParseHexError, parse_hex, write_hex};
 
 /// The hash that fixes every byte of a stream's preamble, metadata and segments (FORMAT §11): a pin.
 ///
-/// As text it is 64 hexadecimal digits, which `cofferdam seal` prints.
+/// As text it is 64 hexadecimal digits, as a seal prints it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StreamDigest(pub [u8; 32]);
 

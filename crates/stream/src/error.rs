@@ -340,7 +340,7 @@ impl Error {
                 ErrorKind::DurabilityUnknown,
                 "the output was published, and does not stand where it was to be",
             )
-            .advise("Somebody has moved files at the same time. Look before the command is run again."),
+            .advise("Somebody has moved files at the same time. Look before this is run again."),
             CommitError::Unknown(_) if segment.is_none() => Error::new(
                 ErrorKind::DurabilityUnknown,
                 "the target is in place, but may not survive a power cut",

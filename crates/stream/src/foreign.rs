@@ -69,7 +69,7 @@ fn looks_like(first: &[u8]) -> Option<Look> {
     is_text(first).then_some(Look { what: "a text file", next: RIGHT_FILE })
 }
 
-/// 64 hexadecimal digits and a line end, as `keygen --key-file` writes them.
+/// 64 hexadecimal digits and a line end, as the command writes a key file.
 fn is_key_file(first: &[u8]) -> bool {
     let digits = first.trim_ascii_end();
     digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)

@@ -63,7 +63,7 @@ pub struct KeyCopySummary {
 pub enum SlotSummary {
     /// An age file with stanzas of these types (`X25519`, `scrypt`, `ssh-ed25519`, …).
     Age(Vec<String>),
-    /// A key that the caller holds: `--key-file`.
+    /// A key that the caller holds: a [`WrappingKey`](keys::WrappingKey).
     KeyFile,
     /// An external service of this name.
     External(String),

@@ -121,14 +121,14 @@ impl std::fmt::Display for Warning {
         match self {
             Warning::KeyCopyDamaged { copy } => write!(
                 f,
-                "key copy {copy} of the stream is damaged; the other one served. `cofferdam rewrap` writes both anew"
+                "key copy {copy} of the stream is damaged; the other one served. `rewrap` writes both anew"
             ),
             Warning::NothingToGoOnWith => f.write_str(
                 "no whole segment is left of the interrupted sealing; a new stream is sealed from the start",
             ),
             Warning::SealingStateLeft => f.write_str(
-                "the state of this sealing, which holds the key of the stream, could not be removed; `cofferdam discard` \
-                 with the output's name removes it",
+                "the state of this sealing, which holds the key of the stream, could not be removed; `discard` with \
+                 the output's name removes it",
             ),
             Warning::FileAttributesMalformed => f.write_str(
                 "the stream's note of the sealed file's mode and time cannot be read; the target has those of a new file",

@@ -39,6 +39,18 @@ const FORBIDDEN_STD: [(&str, &[&str]); 6] = [
     ("crates/cofferdam/src/", &["env", "net"]),
 ];
 
+/// Folders of the crates that programs other than the command are built on: what they say names no option of it.
+const LIBRARIES: [&str; 8] = [
+    "framing/",
+    "frame-worker/",
+    "segment-worker/",
+    "sinks/",
+    "crates/cofferdam/",
+    "crates/keys/",
+    "crates/sources/",
+    "crates/stream/",
+];
+
 /// What no file says, and why. Put together here, so that this file passes its own rules.
 const FORBIDDEN_TEXTS: [(&str, &str, &str); 7] = [
     (concat!("/wo", "rk/"), "private-path", "a path of one machine; make it an argument"),
@@ -78,10 +90,40 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
         found(1, "empty-name", "a file name that says nothing; name it after its noun");
     }
     match text.parse::<TokenStream>() {
-        Ok(tokens) => findings.extend(check_tokens(path, &flat(tokens))),
+        Ok(tokens) => {
+            if is_library(path) {
+                let tests = text.lines().position(|line| line == "mod tests {").unwrap_or(usize::MAX);
+                findings.extend(check_words(path, &literals(tokens.clone()), tests));
+            }
+            findings.extend(check_tokens(path, &flat(tokens)));
+        }
         Err(error) => found(1, "syntax", &format!("no Rust: {error}")),
     }
     findings
+}
+
+/// Whether a library's own code is at `path`, and not its tests, which start programs.
+fn is_library(path: &str) -> bool {
+    let of_tests = |part: &str| part == "tests" || part.ends_with("tests.rs");
+    LIBRARIES.iter().any(|folder| path.starts_with(folder))
+        && path.split('/').any(|part| part == "src")
+        && !path.split('/').any(of_tests)
+}
+
+/// The options and subcommands of the command in what a library says, documentation included, up to the line `tests`.
+fn check_words(path: &str, literals: &[Token], tests: usize) -> Vec<Finding> {
+    let said = "a library names no option and no subcommand of the command; a `Remedy` is worded there";
+    let found = literals.iter().filter(|(text, line)| *line <= tests && names_an_option(text));
+    found.map(|(_, line)| Finding::new(path, *line, "command", said)).collect()
+}
+
+/// Whether a text has `--word` in it, which no dash of prose is, or a call of the program.
+fn names_an_option(text: &str) -> bool {
+    let option = text.match_indices("--").any(|(at, _)| {
+        !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '-')
+            && text[at + 2..].starts_with(|after: char| after.is_ascii_lowercase())
+    });
+    option || text.contains(concat!("`coffer", "dam "))
 }
 
 /// A word or a mark of the code, with its line from 1.
@@ -95,6 +137,19 @@ fn flat(tokens: TokenStream) -> Vec<Token> {
             TokenTree::Group(group) => all.extend(flat(group.stream())),
             TokenTree::Literal(_) => {}
             word => all.push((word.to_string(), word.span().start().line)),
+        }
+    }
+    all
+}
+
+/// The literals in order, with their lines; a line of documentation is one, too.
+fn literals(tokens: TokenStream) -> Vec<Token> {
+    let mut all = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => all.extend(literals(group.stream())),
+            TokenTree::Literal(literal) => all.push((literal.to_string(), literal.span().start().line)),
+            _ => {}
         }
     }
     all
@@ -196,6 +251,19 @@ mod tests {
             let in_prose = check("README.md", &format!("see\n{text}main\n"));
             assert_eq!(in_prose.len(), usize::from(rule == "private-path"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_library_names_no_option_of_the_command() {
+        let said = ["\"`--force` replaces it\"", "\"--force replaces it\"", "\"see `cofferdam status`\""];
+        for text in said {
+            assert_eq!(found(&format!("\nconst A: &str = {text};")), [(3, "command")], "{text}");
+            assert_eq!(found_at("crates/cli/src/a.rs", &format!("const A: &str = {text};")), []);
+            assert_eq!(found_at("sinks/wal/src/tests/a.rs", &format!("const A: &str = {text};")), []);
+            assert_eq!(found(&format!("mod tests {{\nconst A: &str = {text};\n}}")), []);
+        }
+        assert_eq!(found("/// As `--force` does.\nfn f() {}"), [(2, "command")]);
+        assert_eq!(found("// As --force does.\nconst A: &str = \"a -- b, a--b, ---\";"), []);
     }
 
     #[test]
