@@ -150,7 +150,7 @@ impl<'a> Fixture<'a> {
     }
 
     fn sized<S: StreamingSink>(&self, make_sink: impl FnOnce(&StageOptions) -> S) -> Restored {
-        let made = |expected_len| Ok(make_sink(&StageOptions { expected_len, ..StageOptions::default() }));
+        let made = |expected_len| Ok(make_sink(&StageOptions::default().expected_len(expected_len)));
         self.opener.open_sized(self.source(), made).expect(WORKS)
     }
 

@@ -14,6 +14,7 @@ use framing::limits::TAG_LEN;
 
 /// Which implementation does the work. Both give the same bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Backend {
     /// aws-lc-rs: assembly for x86-64 and aarch64.
     #[cfg(feature = "fast")]

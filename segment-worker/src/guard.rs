@@ -117,7 +117,7 @@ mod tests {
 
     impl StreamingSink for Lossy {
         fn capabilities(&self) -> SinkCapabilities {
-            SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: 0 }
+            SinkCapabilities::new(Visibility::Visible)
         }
         fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
             Ok(None)

@@ -5,6 +5,7 @@ use contract::Visibility;
 
 /// When a segment's plaintext may go to the sink: memory against caution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum ReleasePolicy {
     /// As soon as each frame has been authenticated. For sinks that keep tentative bytes to themselves.
     #[default]

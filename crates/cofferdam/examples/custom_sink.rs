@@ -23,7 +23,7 @@ struct LogSink {
 impl StreamingSink for LogSink {
     fn capabilities(&self) -> SinkCapabilities {
         // Nobody sees a segment before publish, so the engine need not hold it back until it has been verified.
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         Ok(None)

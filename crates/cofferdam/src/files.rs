@@ -133,7 +133,7 @@ pub(crate) fn stage(
     observer: Option<Arc<dyn Observer>>,
 ) -> Result<StagedFile, Error> {
     refuse_unfinished(path, if_exists)?;
-    let options = StageOptions { if_exists, expected_len, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(if_exists).expected_len(expected_len);
     let mut sink = StagedFile::create(path, &options).map_err(Error::target)?;
     tell_notices(&mut sink, observer);
     Ok(sink)
@@ -152,7 +152,7 @@ fn refuse_unfinished(path: &Path, if_exists: IfExists) -> Result<(), Error> {
         }
         Ok(Seen::Nothing | Seen::Published { .. }) | Err(_) => return Ok(()),
     };
-    let options = StageOptions { if_exists, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(if_exists);
     // It may be at work: then it is locked.
     match StagedFile::open(path, &options, &attempt_id).map_err(Error::target)? {
         Opened::Resumable { .. } if attempt_id == sealing_label() => {

@@ -188,8 +188,10 @@ impl Opener {
             Target::Staged { path, if_exists } => {
                 let restored = source().and_then(|source| {
                     self.stream().open_with(source, |envelope, len| {
-                        let options =
-                            StageOptions { if_exists, on_partial: self.on_partial, expected_len: len };
+                        let options = StageOptions::default()
+                            .if_exists(if_exists)
+                            .on_partial(self.on_partial)
+                            .expected_len(len);
                         self.resources.tell_staging();
                         let observer = self.resources.observer.clone();
                         let of_source = OfSource { attributes: self.attributes, observer };

@@ -134,7 +134,7 @@ fn receive(
         .map_err(|error| Error::io("the receiver's epoch could not be read", error))?;
     let receiver = Receiver::bind(listen, security, epochs).map_err(unable)?;
     let mut first = Some(sink);
-    let again = StageOptions { on_partial: OnPartial::Resume, ..*options };
+    let again = options.on_partial(OnPartial::Resume);
     let reopen = || match first.take() {
         Some(sink) => Ok(sink),
         None => open(target, &again).map_err(io::Error::other),

@@ -35,7 +35,7 @@ struct Marks(Arc<Mutex<Vec<Checkpoint>>>);
 
 impl StreamingSink for Marks {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         Ok(None)

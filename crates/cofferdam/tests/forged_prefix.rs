@@ -212,7 +212,7 @@ mod into_a_sink_that_keeps_a_mark_alone {
     }
 
     fn sink(path: &Path) -> DatabaseSink {
-        let options = DatabaseOptions { if_exists: IfExists::Replace, ..DatabaseOptions::new(target()) };
+        let options = DatabaseOptions::new(target()).if_exists(IfExists::Replace);
         DatabaseSink::sqlite(path, &options).unwrap()
     }
 

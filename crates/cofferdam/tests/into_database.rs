@@ -44,7 +44,7 @@ fn target(name: &str) -> DatabaseTarget {
 }
 
 fn sink(path: &Path, name: &str) -> DatabaseSink {
-    let options = DatabaseOptions { if_exists: IfExists::Replace, ..DatabaseOptions::new(target(name)) };
+    let options = DatabaseOptions::new(target(name)).if_exists(IfExists::Replace);
     DatabaseSink::sqlite(path, &options).unwrap()
 }
 

@@ -18,7 +18,7 @@ fn a_sealed_file_is_restored_through_a_map_of_its_length() {
         let restored = opener()
             .open_sized(BytesSource::new(sealed(&plaintext(len))), |expected_len| {
                 assert_eq!(expected_len, Some(len as u64));
-                MappedFile::create(&target, &StageOptions { expected_len, ..StageOptions::default() })
+                MappedFile::create(&target, &StageOptions::default().expected_len(expected_len))
             })
             .unwrap();
         assert_eq!(restored.plaintext_len, len as u64);
@@ -31,7 +31,7 @@ fn a_source_that_does_not_tell_its_length_cannot_be_mapped() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let source = ReaderSource::new(std::io::Cursor::new(sealed(b"a snapshot")));
     let refused = opener().open_sized(source, |expected_len| {
-        let options = StageOptions { expected_len, ..StageOptions::default() };
+        let options = StageOptions::default().expected_len(expected_len);
         MappedFile::create(&directory.path().join("target"), &options)
     });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Usage);

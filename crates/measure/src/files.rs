@@ -120,7 +120,7 @@ impl Files {
     /// Through the sink that a restore uses, so that room is taken, and names change, as they are there.
     fn write(&self, threads: NonZeroUsize) -> Result<Vec<Sample>, Error> {
         let path = self.path("written");
-        let options = StageOptions { expected_len: Some(self.len), ..StageOptions::default() };
+        let options = StageOptions::default().expected_len(Some(self.len));
         let mut staged = None;
         let written = Sample::of(self.len, || {
             let sink = StagedFile::create(&path, &options)

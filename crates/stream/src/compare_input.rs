@@ -65,7 +65,7 @@ impl WriteAt for Comparison {
 
 impl StreamingSink for CompareInput {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -115,7 +115,7 @@ impl WriteAt for Target {
 
 impl StreamingSink for CompareSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -117,11 +117,10 @@ impl Sealing<'_> {
     }
 
     fn stage(&self, stream: &StreamStart, on_partial: OnPartial) -> Result<Opened, TargetError> {
-        let options = StageOptions {
-            if_exists: self.sealer.if_exists,
-            on_partial,
-            expected_len: Some(stream.sealed_len(self.checkpoint.len())),
-        };
+        let options = StageOptions::default()
+            .if_exists(self.sealer.if_exists)
+            .on_partial(on_partial)
+            .expected_len(Some(stream.sealed_len(self.checkpoint.len())));
         self.sealer.stream.resources.tell_staging();
         StagedFile::open(self.output, &options, &sealing_label())
     }

@@ -199,7 +199,7 @@ impl Drop for Running<'_> {
 impl StreamingSink for Probe {
     fn capabilities(&self) -> SinkCapabilities {
         let visibility = if self.kind == Kind::Seen { Visibility::Visible } else { Visibility::Private };
-        SinkCapabilities { visibility, reserve_bytes: self.reserve_bytes }
+        SinkCapabilities::new(visibility).reserve_bytes(self.reserve_bytes)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -178,11 +178,33 @@ pub enum Visibility {
 
 /// What the engine must know of a sink before it starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct SinkCapabilities {
     /// Who can see tentative bytes.
     pub visibility: Visibility,
     /// Bytes of memory that the sink needs for itself; the engine takes them from the stream's budget.
     pub reserve_bytes: usize,
+}
+
+impl SinkCapabilities {
+    /// Of a sink whose tentative bytes are visible as `visibility` says, and that needs no memory of the stream's budget.
+    pub fn new(visibility: Visibility) -> SinkCapabilities {
+        SinkCapabilities { visibility, reserve_bytes: 0 }
+    }
+
+    /// Who can see tentative bytes.
+    #[must_use]
+    pub fn visibility(mut self, visibility: Visibility) -> SinkCapabilities {
+        self.visibility = visibility;
+        self
+    }
+
+    /// Asks for `bytes` of the stream's budget, for the sink itself.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: usize) -> SinkCapabilities {
+        self.reserve_bytes = bytes;
+        self
+    }
 }
 
 impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {

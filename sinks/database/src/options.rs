@@ -7,6 +7,7 @@ use super::target::DatabaseTarget;
 
 /// How to restore into a database.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DatabaseOptions {
     /// The name to publish, and its tables.
     pub target: DatabaseTarget,
@@ -21,5 +22,19 @@ impl DatabaseOptions {
     /// For a target that is not published yet, without a label.
     pub fn new(target: DatabaseTarget) -> Self {
         Self { target, if_exists: IfExists::Refuse, attempt_id: None }
+    }
+
+    /// Chooses what to do if the name is published already. Default: refuse it.
+    #[must_use]
+    pub fn if_exists(mut self, if_exists: IfExists) -> Self {
+        self.if_exists = if_exists;
+        self
+    }
+
+    /// Says whose progress it is, to the caller of a later attempt. Default: nobody's.
+    #[must_use]
+    pub fn attempt_id(mut self, attempt_id: impl Into<Option<AttemptId>>) -> Self {
+        self.attempt_id = attempt_id.into();
+        self
     }
 }

@@ -76,7 +76,7 @@ impl DatabaseSink {
 
 impl StreamingSink for DatabaseSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Visible)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

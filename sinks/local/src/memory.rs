@@ -82,7 +82,7 @@ impl MemoryContents {
 
 impl StreamingSink for MemorySink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -64,7 +64,7 @@ impl<W: Write + Send> PipeSink<W> {
 
 impl<W: Write + Send> StreamingSink for PipeSink<W> {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Visible)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -83,7 +83,7 @@ impl StreamingSink for RingSink {
     fn capabilities(&self) -> SinkCapabilities {
         // Constant since the ring was made.
         let capacity = self.shared.ring.lock().capacity;
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: capacity }
+        SinkCapabilities::new(Visibility::Private).reserve_bytes(capacity)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

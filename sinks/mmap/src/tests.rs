@@ -16,7 +16,7 @@ use testing::{
 use super::*;
 
 fn options(if_exists: IfExists, len: u64) -> StageOptions {
-    StageOptions { if_exists, expected_len: Some(len), ..StageOptions::default() }
+    StageOptions::default().if_exists(if_exists).expected_len(Some(len))
 }
 
 /// A directory where files can be mapped: a system's temporary files may lie where they cannot.
@@ -75,7 +75,7 @@ fn nothing_has_a_name_before_publish() {
 fn a_length_that_is_not_known_and_one_without_room_are_refused_before_the_first_byte() {
     let directory = scratch();
     let path = directory.path().join("target");
-    let unknown = StageOptions { expected_len: None, ..StageOptions::default() };
+    let unknown = StageOptions::default().expected_len(None);
     assert!(matches!(MappedFile::create(&path, &unknown), Err(TargetError::LengthUnknown { .. })));
     let endless = MappedFile::create(&path, &options(IfExists::Refuse, 1 << 60));
     assert!(matches!(endless, Err(TargetError::NoRoom { .. })), "{endless:?}");

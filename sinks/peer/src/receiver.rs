@@ -27,6 +27,7 @@ pub struct Receiver {
 
 /// What happens at a receiver, for whoever watches it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// The sink is open, and senders can connect here.
     Listening(Address),

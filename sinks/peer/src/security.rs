@@ -33,6 +33,7 @@ impl fmt::Debug for PresharedKey {
 
 /// How a connection is protected. Both ends choose the same.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Security {
     /// Each end proves that it holds the key, and every byte is encrypted, wherever it goes.
     Key(PresharedKey),

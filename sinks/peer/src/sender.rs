@@ -278,7 +278,7 @@ impl SyncTo for Link {
 
 impl StreamingSink for PeerSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Visible, reserve_bytes: channel::MEMORY_LEN }
+        SinkCapabilities::new(Visibility::Visible).reserve_bytes(channel::MEMORY_LEN)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

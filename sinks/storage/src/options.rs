@@ -15,6 +15,7 @@ pub enum OnPartial {
 
 /// How to stage a file.
 #[derive(Clone, Copy, Default, Debug)]
+#[non_exhaustive]
 pub struct StageOptions {
     /// What to do with a target that exists.
     pub if_exists: IfExists,
@@ -23,4 +24,27 @@ pub struct StageOptions {
     /// Bytes that the target will have, if known: they are checked against the free space, and preallocated where
     /// that is cheap. A wrong length does no harm.
     pub expected_len: Option<u64>,
+}
+
+impl StageOptions {
+    /// Chooses what to do with a target that exists. Default: refuse it.
+    #[must_use]
+    pub fn if_exists(mut self, if_exists: IfExists) -> StageOptions {
+        self.if_exists = if_exists;
+        self
+    }
+
+    /// Chooses what opening a staged file does with an earlier attempt. Default: resume it.
+    #[must_use]
+    pub fn on_partial(mut self, on_partial: OnPartial) -> StageOptions {
+        self.on_partial = on_partial;
+        self
+    }
+
+    /// Says how many bytes the target will have, if that is known. Default: not known.
+    #[must_use]
+    pub fn expected_len(mut self, expected_len: impl Into<Option<u64>>) -> StageOptions {
+        self.expected_len = expected_len.into();
+        self
+    }
 }

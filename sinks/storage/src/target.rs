@@ -14,6 +14,7 @@ use crate::ByteCount;
 
 /// What a path names, without following a symbolic link in its last component.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum TargetKind {
     /// Nothing. It can be staged.
     Absent,

@@ -72,7 +72,7 @@ fn staged(path: PathBuf) -> SinkUnderTest {
 }
 
 fn mapped(path: PathBuf) -> SinkUnderTest {
-    let options = StageOptions { expected_len: Some(LEN_MAX), ..StageOptions::default() };
+    let options = StageOptions::default().expected_len(Some(LEN_MAX));
     let sink = MappedFile::create(&path, &options).expect(FRESH);
     SinkUnderTest::new(sink, move || fs::read(&path).ok())
 }
@@ -114,10 +114,8 @@ fn postgres(config: &postgres::Config, path: &Path) -> SinkUnderTest {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // The server outlives this program: its own name tells its restores from those of another run.
     let name = format!("conformance {} {name}", std::process::id());
-    let options = DatabaseOptions {
-        if_exists: IfExists::Replace,
-        ..DatabaseOptions::new(DatabaseTarget::new(&name).expect("a plain name"))
-    };
+    let options =
+        DatabaseOptions::new(DatabaseTarget::new(&name).expect("a plain name")).if_exists(IfExists::Replace);
     let (target, writing, reading) = (options.target.clone(), config.clone(), config.clone());
     let open = move || {
         let config = writing.clone();

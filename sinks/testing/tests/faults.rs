@@ -166,7 +166,7 @@ fn child() {
 
 fn stage(target: &Path, if_exists: IfExists) -> Said {
     let expected_len = Some(NEW.len() as u64);
-    let options = StageOptions { if_exists, expected_len, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(if_exists).expected_len(expected_len);
     let Ok(mut sink) = StagedFile::create(target, &options) else { return Said::Refused };
     let writer = sink.positioned().expect("a file is written at offsets");
     let (first, second) = NEW.split_at(10);

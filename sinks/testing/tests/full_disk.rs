@@ -62,7 +62,7 @@ fn sweep(directory: &Path) {
 /// Takes room for `len` bytes, fills what is left with another file, and writes all the same.
 fn write_while_full(directory: &Path, len: usize) -> io::Result<()> {
     let path = directory.join("target");
-    let options = StageOptions { expected_len: Some(len as u64), ..StageOptions::default() };
+    let options = StageOptions::default().expected_len(Some(len as u64));
     // The one looks at the room before it takes it; the other takes it blindly.
     let asked = MappedFile::create(&path, &options).map_err(|error| match error {
         TargetError::NoRoom { .. } => io::ErrorKind::StorageFull.into(),

@@ -110,6 +110,7 @@ pub struct WalSink {
 }
 
 /// What becomes of a log that holds all of a stream.
+#[non_exhaustive]
 pub enum AtPublish {
     /// It is replayed into this target, and removed.
     Replay(Box<dyn ReplayTarget>),
@@ -235,7 +236,7 @@ impl WalSink {
 
 impl StreamingSink for WalSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: RESERVE_BYTES }
+        SinkCapabilities::new(Visibility::Private).reserve_bytes(RESERVE_BYTES)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -61,8 +61,7 @@ impl Receive {
         let security = self.protection.security()?;
         interrupt::roll_back_from_now_on();
         let on_partial = if self.restart { OnPartial::Discard } else { OnPartial::Resume };
-        let options =
-            StageOptions { if_exists: if_exists(self.force), on_partial, ..StageOptions::default() };
+        let options = StageOptions::default().if_exists(if_exists(self.force)).on_partial(on_partial);
         let begun = Instant::now();
         let observe = |event| tell(report, event);
         let received = receive_file(&self.listen, security, &self.target, &options, &cancel, &observe);
@@ -108,8 +107,8 @@ fn tell(report: Report, event: Event) {
             let record = Sender { event: "sender", state: "left", epoch: None, message };
             report.summary(Channel::Stderr, &record, sentence)
         }
-        // That is the command's result.
-        Event::Published(_) => Ok(()),
+        // A publish is the command's result.
+        _ => Ok(()),
     };
 }
 

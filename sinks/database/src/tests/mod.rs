@@ -49,7 +49,7 @@ impl Database {
     }
 
     fn replacing(&self, name: &str) -> DatabaseSink {
-        self.0.sink(&DatabaseOptions { if_exists: IfExists::Replace, ..options(name) }).unwrap()
+        self.0.sink(&options(name).if_exists(IfExists::Replace)).unwrap()
     }
 
     fn read(&self, name: &str) -> Option<Vec<u8>> {
@@ -72,7 +72,7 @@ fn target(name: &str) -> DatabaseTarget {
 }
 
 fn options(name: &str) -> DatabaseOptions {
-    DatabaseOptions { attempt_id: AttemptId::new(name.as_bytes()), ..DatabaseOptions::new(target(name)) }
+    DatabaseOptions::new(target(name)).attempt_id(AttemptId::new(name.as_bytes()))
 }
 
 fn checkpoint(segments: u64) -> Checkpoint {
@@ -168,7 +168,7 @@ fn the_next_sink_finds_label_and_mark_and_goes_on(database: &Database) {
     first.write_tentative(15, b"lost").unwrap();
     drop(first);
 
-    let later = DatabaseOptions { attempt_id: AttemptId::new(b"the later one"), ..options("resumed") };
+    let later = options("resumed").attempt_id(AttemptId::new(b"the later one"));
     let mut second = database.0.sink(&later).unwrap();
     assert_eq!(second.attempt_id(), AttemptId::new(b"resumed").as_ref());
     assert_eq!(second.last_commit().unwrap(), Some(checkpoint(2)));
@@ -194,12 +194,12 @@ fn progress_is_neither_built_upon_nor_overwritten_by_chance(database: &Database)
 
 fn what_nobody_committed_is_begun_anew_with_the_new_label(database: &Database) {
     drop(database.sink("bare"));
-    let later = DatabaseOptions { attempt_id: AttemptId::new(b"later"), ..options("bare") };
+    let later = options("bare").attempt_id(AttemptId::new(b"later"));
     let mut sink = database.0.sink(&later).unwrap();
     assert_eq!(sink.attempt_id(), AttemptId::new(b"later").as_ref());
     assert_eq!(sink.last_commit().unwrap(), None);
     drop(sink);
-    let unlabelled = DatabaseOptions { attempt_id: None, ..later };
+    let unlabelled = later.attempt_id(None);
     assert_eq!(database.0.sink(&unlabelled).unwrap().attempt_id(), None);
 }
 
@@ -347,7 +347,7 @@ fn specimen<S: StreamingSink + 'static>(
         publish_whole(database.sink(&name), b"the old target");
     }
     let open = {
-        let (database, options) = (database.clone(), DatabaseOptions { if_exists, ..options(&name) });
+        let (database, options) = (database.clone(), options(&name).if_exists(if_exists));
         move || database.0.sink(&options).map(&wrap)
     };
     let database = database.clone();
@@ -362,7 +362,7 @@ struct AsThoughPrivate(DatabaseSink);
 
 impl StreamingSink for AsThoughPrivate {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, ..self.0.capabilities() }
+        self.0.capabilities().visibility(Visibility::Private)
     }
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         self.0.last_commit()

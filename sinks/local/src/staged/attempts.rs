@@ -110,7 +110,7 @@ pub(super) fn attempt(faulty: &Arc<FaultyStorage>) -> Option<()> {
 
 /// The same, over a target that may stand there.
 pub(super) fn attempt_to(faulty: &Arc<FaultyStorage>, if_exists: IfExists) -> Option<()> {
-    let options = StageOptions { if_exists, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(if_exists);
     let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).ok()?;
     match opened {
         Opened::Fresh(mut sink) => go_on(&mut sink, 0).ok(),

@@ -21,7 +21,7 @@ const MODIFIED: FileTime = FileTime { seconds: -5, nanos: 250_000_000 };
 
 /// A sink with bytes in it that is to give them, and how often it has told that it could not.
 fn giving(faulty: &Arc<FaultyStorage>, if_exists: IfExists) -> (StagedFile, Arc<AtomicUsize>) {
-    let options = StageOptions { if_exists, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(if_exists);
     let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
     let told = Arc::new(AtomicUsize::new(0));
     let tell = told.clone();

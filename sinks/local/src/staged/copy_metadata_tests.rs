@@ -53,7 +53,7 @@ fn killed_behind_the_likeness(copy_metadata: (u32, u32)) -> tempfile::TempDir {
 }
 
 fn open_to_replace(directory: &Path) -> Result<Opened, TargetError> {
-    let options = StageOptions { if_exists: IfExists::Replace, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(IfExists::Replace);
     StagedFile::open(&directory.join("target"), &options, &attempt_id())
 }
 

@@ -215,7 +215,7 @@ impl StagedFile {
 
 impl StreamingSink for StagedFile {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -64,7 +64,7 @@ fn a_file_that_others_may_have_open_is_neither_staging_file_nor_journal() {
             (Ok(Opened::Fresh(mut sink)), STAGING) => go_on(&mut sink, 0).unwrap(),
             (other, _) => panic!("{name} {given:o}: {other:?}"),
         }
-        let options = StageOptions { on_partial: OnPartial::Discard, ..StageOptions::default() };
+        let options = StageOptions::default().on_partial(OnPartial::Discard);
         if name == JOURNAL {
             let opened = StagedFile::open(&directory.path().join("target"), &options, &attempt_id());
             go_on(&mut fresh(opened.unwrap()), 0).unwrap();
@@ -83,7 +83,7 @@ fn a_file_that_another_user_has_put_to_a_shared_target_meanwhile_is_no_model_and
     let directory = tempfile::tempdir().unwrap();
     chmod(directory.path(), 0o1777);
     let target = directory.path().join("target");
-    let options = StageOptions { if_exists: IfExists::Replace, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(IfExists::Replace);
     let mut sink = fresh(StagedFile::open(&target, &options, &attempt_id()).unwrap());
     fs::write(&target, b"bait").unwrap();
     chmod(&target, 0o666);
@@ -207,7 +207,7 @@ fn after_the_rename_a_call_that_fails_leaves_the_outcome_unknown_and_never_silen
                 fs::write(directory.join("target"), b"old").unwrap();
             }
             let faulty = FaultyStorage::over(directory);
-            let options = StageOptions { if_exists, ..StageOptions::default() };
+            let options = StageOptions::default().if_exists(if_exists);
             let opened =
                 StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
             let mut sink = fresh(opened);
@@ -243,7 +243,7 @@ fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found
     let directory = tempfile::tempdir().unwrap();
     let faulty = FaultyStorage::over(directory.path());
     fs::write(directory.path().join("target"), b"old").unwrap();
-    let options = StageOptions { if_exists: IfExists::Replace, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(IfExists::Replace);
     // Without a journal there is nothing to be removed that could tell, and what replaces a file has its mode before.
     let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
     sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
@@ -269,7 +269,7 @@ fn discarded_without_leave_to_replace_a_published_attempt_is_still_known_for_one
         directory
     };
     let discard = |directory: &Path, if_exists| {
-        let options = StageOptions { if_exists, on_partial: OnPartial::Discard, ..StageOptions::default() };
+        let options = StageOptions::default().if_exists(if_exists).on_partial(OnPartial::Discard);
         StagedFile::open(&directory.join("target"), &options, &attempt_id())
     };
     let directory = crashed();
@@ -306,7 +306,7 @@ fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_w
             "{planted}: {seen:?}"
         );
         fs::hard_link(&path, &second).unwrap();
-        let options = StageOptions { on_partial: OnPartial::Discard, ..StageOptions::default() };
+        let options = StageOptions::default().on_partial(OnPartial::Discard);
         let target = directory.path().join("target");
         let mut sink = fresh(StagedFile::open(&target, &options, &attempt_id()).unwrap());
         go_on(&mut sink, 0).unwrap();

@@ -85,7 +85,7 @@ fn a_discard_leaves_neither_staging_file_nor_journal() {
 
 #[test]
 fn an_earlier_attempt_is_discarded_on_request_damaged_or_not_but_not_under_its_writers_hands() {
-    let discard = StageOptions { on_partial: OnPartial::Discard, ..StageOptions::default() };
+    let discard = StageOptions::default().on_partial(OnPartial::Discard);
     for damaged in [None, Some(JOURNAL)] {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("target");
@@ -330,7 +330,7 @@ fn only_what_remains_needs_room() {
     interrupted(directory.path(), 2);
     let free_space = rustix::fs::statvfs(directory.path()).unwrap();
     let whole = free_space.f_blocks * free_space.f_frsize + (1 << 30);
-    let options = StageOptions { expected_len: Some(whole), ..StageOptions::default() };
+    let options = StageOptions::default().expected_len(Some(whole));
     let refused = StagedFile::open(&directory.path().join("target"), &options, &attempt_id()).unwrap_err();
     let TargetError::NoRoom { needed, .. } = refused else { panic!("{refused}") };
     assert!(needed + 2 * SEGMENT_LEN as u64 <= whole, "{needed}");

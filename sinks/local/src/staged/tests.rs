@@ -15,15 +15,20 @@ use std::{
 
 use contract::AttemptId;
 use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
-use storage::{OnPartial, StageOptions, TargetError, TargetKind};
+use storage::{StageOptions, TargetError, TargetKind};
 
 use super::{faulty::FaultyStorage, *};
 
-const REPLACE: StageOptions = options(IfExists::Replace, None);
-const REFUSE: StageOptions = options(IfExists::Refuse, None);
+fn replace() -> StageOptions {
+    options(IfExists::Replace, None)
+}
 
-const fn options(if_exists: IfExists, expected_len: Option<u64>) -> StageOptions {
-    StageOptions { if_exists, on_partial: OnPartial::Resume, expected_len }
+fn refuse() -> StageOptions {
+    options(IfExists::Refuse, None)
+}
+
+fn options(if_exists: IfExists, expected_len: Option<u64>) -> StageOptions {
+    StageOptions::default().if_exists(if_exists).expected_len(expected_len)
 }
 
 struct Scratch(tempfile::TempDir);
@@ -64,7 +69,7 @@ fn mode(path: &Path) -> u32 {
 fn the_target_appears_at_publish_and_nothing_else_stays() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let mut sink = StagedFile::create(&path, &refuse()).unwrap();
     assert_eq!(scratch.names(), [".target.cofferdam-staging"]);
     assert_eq!(mode(&sink.staging_path()), 0o600);
     fill(&sink, b"new contents");
@@ -78,7 +83,7 @@ fn the_target_appears_at_publish_and_nothing_else_stays() {
 #[test]
 fn a_new_target_has_the_mode_that_any_new_file_has() {
     let scratch = Scratch::new();
-    restore(&scratch.at("target"), &REFUSE, b"x");
+    restore(&scratch.at("target"), &refuse(), b"x");
     File::create(scratch.at("ordinary")).unwrap();
     assert_eq!(mode(&scratch.at("target")), mode(&scratch.at("ordinary")));
 }
@@ -92,7 +97,7 @@ fn a_replaced_target_keeps_its_mode_and_attributes_and_loses_its_contents() {
         fs::write(&path, b"old and longer than the new").unwrap();
         let attribute = rustix::fs::setxattr(&path, "user.origin", b"here", rustix::fs::XattrFlags::empty());
         fs::set_permissions(&path, Permissions::from_mode(bits)).unwrap();
-        restore(&path, &REPLACE, b"new");
+        restore(&path, &replace(), b"new");
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(mode(&path), bits);
         if attribute.is_ok() {
@@ -112,7 +117,7 @@ fn a_replaced_target_keeps_its_owner_where_that_is_allowed() {
     // Root may give files away; for everyone else the owner is the same before and after.
     let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
     let before = fs::metadata(&path).unwrap();
-    restore(&path, &REPLACE, b"new");
+    restore(&path, &replace(), b"new");
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
     assert_ne!(after.ino(), before.ino());
@@ -123,11 +128,11 @@ fn dropped_or_discarded_it_leaves_the_old_target_and_no_staging_file() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
     fs::write(&path, b"old").unwrap();
-    let sink = StagedFile::create(&path, &REPLACE).unwrap();
+    let sink = StagedFile::create(&path, &replace()).unwrap();
     fill(&sink, b"half of the n");
     drop(sink);
     assert_eq!(scratch.names(), ["target"]);
-    let mut sink = StagedFile::create(&path, &REPLACE).unwrap();
+    let mut sink = StagedFile::create(&path, &replace()).unwrap();
     let writer = sink.positioned().unwrap();
     writer.write_all_at(0, b"half of the n").unwrap();
     sink.discard().unwrap();
@@ -141,7 +146,7 @@ fn dropped_or_discarded_it_leaves_the_old_target_and_no_staging_file() {
 fn an_existing_target_is_refused_at_the_start_and_when_it_appears_before_publish() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let mut sink = StagedFile::create(&path, &refuse()).unwrap();
     fill(&sink, b"new");
     fs::write(&path, b"appeared").unwrap();
     let Err(CommitError::NotCommitted(error)) = sink.publish(3) else { panic!("it replaced the target") };
@@ -149,14 +154,14 @@ fn an_existing_target_is_refused_at_the_start_and_when_it_appears_before_publish
     drop(sink);
     assert_eq!(scratch.names(), ["target"]);
     assert_eq!(fs::read(&path).unwrap(), b"appeared");
-    assert!(matches!(StagedFile::create(&path, &REFUSE), Err(TargetError::Exists { .. })));
+    assert!(matches!(StagedFile::create(&path, &refuse()), Err(TargetError::Exists { .. })));
 }
 
 #[test]
 fn a_file_that_stands_at_a_new_targets_name_for_a_moment_lends_it_neither_mode_nor_owner_nor_attributes() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let mut sink = StagedFile::create(&path, &refuse()).unwrap();
     fill(&sink, b"secret");
     let before = fs::metadata(sink.staging_path()).unwrap();
     fs::write(&path, b"").unwrap();
@@ -179,7 +184,7 @@ fn a_file_that_stands_at_a_new_targets_name_for_a_moment_lends_it_neither_mode_n
 fn a_target_that_becomes_something_else_before_publish_is_not_replaced() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REPLACE).unwrap();
+    let mut sink = StagedFile::create(&path, &replace()).unwrap();
     fill(&sink, b"new");
     mknodat(CWD, &path, NodeType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     assert!(matches!(sink.publish(3), Err(CommitError::NotCommitted(_))));
@@ -193,11 +198,11 @@ fn a_symbolic_link_is_refused_or_followed_once() {
     fs::write(scratch.at("far/file"), b"old").unwrap();
     symlink("far/file", scratch.at("link")).unwrap();
     symlink("nowhere", scratch.at("dangling")).unwrap();
-    assert!(matches!(StagedFile::create(&scratch.at("link"), &REFUSE), Err(TargetError::Symlink { .. })));
+    assert!(matches!(StagedFile::create(&scratch.at("link"), &refuse()), Err(TargetError::Symlink { .. })));
     let dangling = scratch.at("dangling");
-    assert!(matches!(StagedFile::create(&dangling, &REPLACE), Err(TargetError::DanglingLink { .. })));
+    assert!(matches!(StagedFile::create(&dangling, &replace()), Err(TargetError::DanglingLink { .. })));
 
-    let mut sink = StagedFile::create(&scratch.at("link"), &REPLACE).unwrap();
+    let mut sink = StagedFile::create(&scratch.at("link"), &replace()).unwrap();
     // The link is turned elsewhere meanwhile: it is not asked again.
     fs::remove_file(scratch.at("link")).unwrap();
     symlink("victim", scratch.at("link")).unwrap();
@@ -224,7 +229,7 @@ fn what_is_not_a_file_is_refused_and_named() {
         ("/dev/null".into(), TargetKind::CharacterDevice),
     ];
     for (path, expected) in cases {
-        match StagedFile::create(&path, &REPLACE) {
+        match StagedFile::create(&path, &replace()) {
             Err(TargetError::NotAFile { kind, .. }) => assert_eq!(kind, expected, "{}", path.display()),
             other => panic!("{}: {other:?}", path.display()),
         }
@@ -235,11 +240,11 @@ fn what_is_not_a_file_is_refused_and_named() {
 #[test]
 fn a_missing_directory_and_one_where_no_file_can_be_made_are_refused() {
     let scratch = Scratch::new();
-    let missing = StagedFile::create(&scratch.at("missing/target"), &REFUSE).unwrap_err();
+    let missing = StagedFile::create(&scratch.at("missing/target"), &refuse()).unwrap_err();
     assert!(matches!(missing, TargetError::NoDirectory { .. }), "{missing}");
     #[cfg(target_os = "linux")]
     {
-        let error = StagedFile::create(Path::new("/sys/target"), &REFUSE).unwrap_err();
+        let error = StagedFile::create(Path::new("/sys/target"), &refuse()).unwrap_err();
         assert!(matches!(error, TargetError::NotWritable { .. }), "{error}");
     }
 }
@@ -288,7 +293,7 @@ fn an_immutable_target_or_directory_is_refused_where_the_mark_can_be_set() {
             if ioctl_setflags(&file, flags | checkpoint).is_err() {
                 return;
             }
-            let created = StagedFile::create(&scratch.at(target), &REPLACE);
+            let created = StagedFile::create(&scratch.at(target), &replace());
             ioctl_setflags(&file, flags).unwrap();
             assert!(matches!(created, Err(TargetError::Immutable { .. })), "{marked}: {created:?}");
         }
@@ -299,13 +304,13 @@ fn an_immutable_target_or_directory_is_refused_where_the_mark_can_be_set() {
 fn a_second_writer_is_refused_until_the_first_is_done() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let first = StagedFile::create(&path, &REPLACE).unwrap();
+    let first = StagedFile::create(&path, &replace()).unwrap();
     fill(&first, b"first");
-    let error = StagedFile::create(&path, &REPLACE).unwrap_err();
+    let error = StagedFile::create(&path, &replace()).unwrap_err();
     assert!(matches!(error, TargetError::Held { .. }), "{error}");
     assert!(first.staging_path().exists());
     drop(first);
-    restore(&path, &REPLACE, b"second");
+    restore(&path, &replace(), b"second");
     assert_eq!(fs::read(&path).unwrap(), b"second");
 }
 
@@ -316,9 +321,9 @@ fn a_stale_staging_file_is_removed_and_never_built_upon() {
     fs::write(&stale, b"left by a crash, and longer than what follows").unwrap();
     let held = File::open(&stale).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
-    assert!(matches!(StagedFile::create(&scratch.at("target"), &REFUSE), Err(TargetError::Held { .. })));
+    assert!(matches!(StagedFile::create(&scratch.at("target"), &refuse()), Err(TargetError::Held { .. })));
     drop(held);
-    restore(&scratch.at("target"), &REFUSE, b"new");
+    restore(&scratch.at("target"), &refuse(), b"new");
     assert_eq!(fs::read(scratch.at("target")).unwrap(), b"new");
     assert_eq!(scratch.names(), ["target"]);
 }
@@ -329,7 +334,7 @@ fn what_stands_at_the_staging_name_and_is_not_ours_is_left_alone() {
     let staging = scratch.at(".target.cofferdam-staging");
     fs::write(scratch.at("victim"), b"precious").unwrap();
     let in_the_way = |what: &str| {
-        let error = StagedFile::create(&scratch.at("target"), &REFUSE).unwrap_err();
+        let error = StagedFile::create(&scratch.at("target"), &refuse()).unwrap_err();
         assert!(matches!(error, TargetError::InTheWay { .. }), "{what}: {error}");
     };
     symlink("victim", &staging).unwrap();
@@ -346,7 +351,7 @@ fn what_stands_at_the_staging_name_and_is_not_ours_is_left_alone() {
 #[test]
 fn a_drop_does_not_remove_what_another_writer_put_at_the_staging_name() {
     let scratch = Scratch::new();
-    let sink = StagedFile::create(&scratch.at("target"), &REFUSE).unwrap();
+    let sink = StagedFile::create(&scratch.at("target"), &refuse()).unwrap();
     fs::remove_file(sink.staging_path()).unwrap();
     fs::write(sink.staging_path(), b"another's").unwrap();
     drop(sink);
@@ -378,11 +383,13 @@ enum Attempt {
 impl Attempt {
     fn open(self, path: &Path) -> Result<StagedFile, TargetError> {
         match self {
-            Self::Plain => StagedFile::create(path, &REPLACE),
-            Self::Journalled => match StagedFile::open(path, &REPLACE, &AttemptId::new(b"race").unwrap())? {
-                Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
-                Opened::Published(published) => panic!("{published:?}: nothing crashed behind a rename"),
-            },
+            Self::Plain => StagedFile::create(path, &replace()),
+            Self::Journalled => {
+                match StagedFile::open(path, &replace(), &AttemptId::new(b"race").unwrap())? {
+                    Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
+                    Opened::Published(published) => panic!("{published:?}: nothing crashed behind a rename"),
+                }
+            }
         }
     }
 }
@@ -453,7 +460,7 @@ fn race_once(attempt: Attempt, path: &Path, holders: &AtomicUsize, writer: u8) -
 fn the_first_failed_write_is_final() {
     let scratch = Scratch::new();
     let faulty = FaultyStorage::over(scratch.0.path());
-    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &REFUSE).unwrap();
+    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &refuse()).unwrap();
     fill(&sink, b"good");
     faulty.fail_calls(faulty.calls()..faulty.calls() + 1);
     let first = sink.positioned().unwrap().write_all_at(4, b"more").unwrap_err();
@@ -471,7 +478,7 @@ fn the_first_failed_write_is_final() {
 fn a_handle_that_outlives_the_publish_cannot_change_the_target() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let mut sink = StagedFile::create(&path, &refuse()).unwrap();
     let writer = sink.positioned().unwrap();
     writer.write_all_at(0, b"good").unwrap();
     sink.publish(4).unwrap();
@@ -483,7 +490,7 @@ fn a_handle_that_outlives_the_publish_cannot_change_the_target() {
 fn a_rolled_back_segment_does_not_show_in_the_file() {
     let scratch = Scratch::new();
     let path = scratch.at("target");
-    let mut sink = StagedFile::create(&path, &REFUSE).unwrap();
+    let mut sink = StagedFile::create(&path, &refuse()).unwrap();
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, &[0xEE; 10_000]).unwrap();
     sink.rollback_segment().unwrap();
@@ -500,7 +507,7 @@ fn other_links_to_a_replaced_file_keep_the_old_contents() {
     fs::write(scratch.at("target"), b"old").unwrap();
     fs::hard_link(scratch.at("target"), scratch.at("other")).unwrap();
     let reader = OpenOptions::new().read(true).open(scratch.at("target")).unwrap();
-    restore(&scratch.at("target"), &REPLACE, b"new");
+    restore(&scratch.at("target"), &replace(), b"new");
     assert_eq!(fs::read(scratch.at("other")).unwrap(), b"old");
     let mut three = [0; 3];
     reader.read_exact_at(&mut three, 0).unwrap();
@@ -511,7 +518,7 @@ fn other_links_to_a_replaced_file_keep_the_old_contents() {
 fn a_target_with_the_longest_name_is_staged() {
     let scratch = Scratch::new();
     let name = "n".repeat(255);
-    restore(&scratch.at(&name), &REFUSE, b"x");
+    restore(&scratch.at(&name), &refuse(), b"x");
     assert_eq!(scratch.names(), [name]);
 }
 
@@ -543,9 +550,9 @@ fn root_is_not_led_by_what_others_put_into_a_sticky_directory() {
     fs::write(&file, "bait").unwrap();
     symlink(&ours, &link).unwrap();
     for path in [&file, &link] {
-        assert!(StagedFile::create(path, &REPLACE).is_ok(), "{}: ours", path.display());
+        assert!(StagedFile::create(path, &replace()).is_ok(), "{}: ours", path.display());
         give_to_nobody(path);
-        let refused = StagedFile::create(path, &REPLACE).err();
+        let refused = StagedFile::create(path, &replace()).err();
         assert!(matches!(refused, Some(TargetError::SomeoneElses { .. })), "{}: {refused:?}", path.display());
     }
     assert_eq!(fs::read(&ours).unwrap(), b"old");

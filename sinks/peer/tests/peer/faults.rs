@@ -4,7 +4,7 @@
 use std::{sync::mpsc, thread};
 
 use contract::{CommitError, StreamingSink};
-use peer::{Ending, Event, PeerError, PeerSink, Security, Timing};
+use peer::{Ending, Event, PeerError, PeerSink, Security};
 
 use crate::{
     post::{
@@ -171,7 +171,7 @@ fn a_peer_that_stays_dead_leaves_the_outcome_unknown_and_the_sender_does_not_han
         is_dead |= record.payload[0] == COMMIT;
         if is_dead { Act::Hold } else { Act::Pass }
     });
-    let timing = Timing { attempts_max: 3, ..impatient() };
+    let timing = impatient().attempts_max(3);
     let security = Security::PlaintextOnThisMachine;
     let mut sink = PeerSink::connect_with(&proxy.address, security, timing).unwrap();
     let Err(CommitError::Unknown(error)) = commit(&mut sink, 0) else { panic!("known") };

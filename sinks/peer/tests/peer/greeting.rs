@@ -10,7 +10,7 @@ use std::{
 };
 
 use local::NullSink;
-use peer::{Address, Ending, Event, PeerError, Security, Timing};
+use peer::{Address, Ending, Event, PeerError, Security};
 use tempfile::tempdir;
 
 use crate::post::{Post, loopback, send, timing};
@@ -71,7 +71,7 @@ fn try_connect(post: &Post) -> Option<peer::PeerSink> {
 #[test]
 fn a_greeting_that_comes_in_steps_has_one_limit_for_all_of_them() {
     let limit = Duration::from_secs(1);
-    let timing = Timing { greeting: limit, ..timing() };
+    let timing = timing().greeting(limit);
     let directory = Arc::new(tempdir().unwrap());
     let security = Security::PlaintextOnThisMachine;
     let post = Post::timed(Arc::default(), directory, &loopback(), security, timing, || Ok(NullSink::new()));

@@ -131,19 +131,13 @@ pub(crate) fn try_connect(address: &Address, security: Security) -> io::Result<P
 
 /// Limits that no test waits for.
 pub(crate) fn timing() -> Timing {
-    Timing {
-        silence: PATIENCE,
-        greeting: PATIENCE,
-        linger: PATIENCE,
-        pause: Duration::ZERO,
-        ..Timing::default()
-    }
+    Timing::default().silence(PATIENCE).greeting(PATIENCE).linger(PATIENCE).pause(Duration::ZERO)
 }
 
 /// Limits of a sender that waits for a silence. An answer that is slow for another reason is asked for again.
 pub(crate) fn impatient() -> Timing {
     let limit = Duration::from_secs(2);
-    Timing { silence: limit, greeting: limit, attempts_max: 10, pause: Duration::ZERO, linger: limit }
+    Timing::default().silence(limit).greeting(limit).attempts_max(10).pause(Duration::ZERO).linger(limit)
 }
 
 /// A sender that waits for a silence, and greets again if the machine was too slow for it.

@@ -77,7 +77,7 @@ fn broken() -> io::Error {
 
 impl StreamingSink for ShelfSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: 0 }
+        SinkCapabilities::new(Visibility::Private)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

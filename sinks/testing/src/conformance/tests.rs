@@ -51,7 +51,7 @@ fn the_staged_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
                 fs::write(&path, old).unwrap();
             }
             let if_exists = if old.is_some() { IfExists::Replace } else { IfExists::Refuse };
-            let options = StageOptions { if_exists, expected_len: Some(100_000), ..StageOptions::default() };
+            let options = StageOptions::default().if_exists(if_exists).expected_len(Some(100_000));
             SinkUnderTest::new(StagedFile::create(&path, &options).unwrap(), move || fs::read(&path).ok())
         }));
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -80,7 +80,7 @@ fn the_staged_file_with_a_journal_keeps_the_contract_over_no_target_and_over_an_
 }
 
 fn open_journalled(path: &Path, if_exists: IfExists) -> Result<StagedFile, TargetError> {
-    let options = StageOptions { if_exists, ..StageOptions::default() };
+    let options = StageOptions::default().if_exists(if_exists);
     match StagedFile::open(path, &options, &AttemptId::new(b"an attempt").unwrap())? {
         Opened::Fresh(sink) | Opened::Resumable { sink, .. } => Ok(sink),
         Opened::Published(_) => panic!("nothing crashed behind a rename"),

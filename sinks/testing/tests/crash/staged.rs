@@ -147,7 +147,7 @@ impl Trial for StagedRestore {
         if storage.id_at(OsStr::new(JOURNAL))?.is_none() && self.stream.is_at_target(&*storage)? {
             return Ok(Done::Before);
         }
-        let options = StageOptions { if_exists: self.if_exists(), ..StageOptions::default() };
+        let options = StageOptions::default().if_exists(self.if_exists());
         let attempt_id = self.attempt_id();
         match StagedFile::open_in(storage.clone(), OsStr::new(TARGET), &options, &attempt_id) {
             Ok(Opened::Fresh(_)) if promises.made() > 0 => Err(Failure::wrong(format!(

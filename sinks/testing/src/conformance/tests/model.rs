@@ -186,7 +186,7 @@ impl ReadAt for Inner {
 impl StreamingSink for Model {
     fn capabilities(&self) -> SinkCapabilities {
         let changed = self.has(Defect::ProfileChanges) && self.segments > 0;
-        SinkCapabilities { visibility: Visibility::Private, reserve_bytes: usize::from(changed) }
+        SinkCapabilities::new(Visibility::Private).reserve_bytes(usize::from(changed))
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
