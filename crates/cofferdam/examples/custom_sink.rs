@@ -40,7 +40,7 @@ impl StreamingSink for LogSink {
         self.open.clear();
         Ok(())
     }
-    fn commit_segment(&mut self, _mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, _checkpoint: &Checkpoint) -> Result<(), CommitError> {
         self.committed.push(std::mem::take(&mut self.open));
         Ok(())
     }
@@ -67,7 +67,7 @@ impl StreamingSink for LogSink {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let key = WrappingKey::generate()?;
     let same_key = WrappingKey::parse(key.to_hex().as_bytes())?;
     let (sink, sealed) = MemorySink::new();

@@ -1,28 +1,13 @@
 //! How do I watch a restore, and stop it? `cargo run --release -p cofferdam --example progress_and_cancel`
-//! The observer runs on the restoring thread; the token may be used from any.
+//! The closure runs on the restoring thread, after each segment; the token may be used from any.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use cofferdam::{
-    BytesSource, CancelToken, ErrorKind, Identities, MemorySink, Observer, Opener, Progress, Recipients,
-    Sealer, WrappingKey,
+    BytesSource, CancelToken, ErrorKind, Identities, MemorySink, Opener, Recipients, Sealer, WrappingKey,
 };
 
-/// Prints each step, and stops the stream at half.
-struct HalfWay(CancelToken);
-
-impl Observer for HalfWay {
-    fn progress(&self, progress: &Progress) {
-        let total = progress.total.unwrap_or(0);
-        println!("{} of {total} bytes, {:?} to go", progress.committed, progress.eta);
-        if progress.committed * 2 >= total {
-            self.0.cancel();
-        }
-    }
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let key = WrappingKey::generate()?;
     let same_key = WrappingKey::parse(key.to_hex().as_bytes())?;
     let (sink, sealed) = MemorySink::new();
@@ -30,9 +15,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     sealer.seal(BytesSource::new(vec![7; 64 << 20]), sink)?;
 
     let cancel = CancelToken::new();
-    let opener = Opener::new(Identities::new().wrapping_key(same_key))
-        .cancel(cancel.clone())
-        .observer(Arc::new(HalfWay(cancel)));
+    let opener = Opener::new(Identities::new().wrapping_key(same_key)).cancel(cancel.clone()).on_progress(
+        move |progress| {
+            let total = progress.total.unwrap_or(0);
+            println!("{} of {total} bytes, {:?} to go", progress.committed, progress.eta);
+            if progress.committed * 2 >= total {
+                cancel.cancel();
+            }
+        },
+    );
     let (sink, contents) = MemorySink::new();
     let error = opener.open(BytesSource::new(sealed.take().ok_or("nothing was sealed")?), sink).err();
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Cancelled));

@@ -1,35 +1,31 @@
 //! How do I restore a file, all or nothing? `cargo run --release -p cofferdam --example restore_file -- SEALED TARGET IDENTITY-FILE`
-//! Shows how an error tells what happened, where, and what to do.
+//! Shows how an error tells what happened, where, and what to do, and that a program can act on it.
 
-use std::path::Path;
-use std::process::ExitCode;
-use std::{env, fs};
+use std::error::Error;
+use std::fs;
 
-use cofferdam::{ErrorKind, Identities};
+use cofferdam::{Identities, Remedy};
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let [sealed, target, identity] = &arguments[..] else {
-        eprintln!("usage: restore_file SEALED TARGET IDENTITY-FILE");
-        return ExitCode::from(2);
+fn main() -> Result<(), Box<dyn Error>> {
+    restore_file(&std::env::args().skip(1).collect::<Vec<_>>())
+}
+
+pub(crate) fn restore_file(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [sealed, target, identity] = arguments else {
+        return Err("usage: restore_file SEALED TARGET IDENTITY-FILE".into());
     };
-    let identities = fs::read(identity).map_err(|error| error.to_string());
-    let identities =
-        identities.and_then(|text| Identities::new().identity_file(text).map_err(|error| error.to_string()));
-    let identities = match identities {
-        Ok(identities) => identities,
-        Err(error) => {
-            eprintln!("{identity}: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    match cofferdam::restore(Path::new(sealed), Path::new(target), identities) {
+    let identities = Identities::new().identity_file(fs::read(identity)?)?;
+    match cofferdam::restore(sealed, target, identities) {
         Ok(restored) => println!("{} bytes restored, each segment verified", restored.plaintext_len),
         Err(error) => {
-            eprintln!("{error}");
-            eprintln!("{}", error.advice().unwrap_or("The target is as it was."));
-            return ExitCode::from(if error.kind() == ErrorKind::Damaged { 3 } else { 1 });
+            println!("the target is as it was; kept for the next call: {:?} bytes", error.resumable_bytes());
+            match error.remedy() {
+                Some(Remedy::FetchAgain) => println!("this copy is damaged in segment {:?}", error.segment()),
+                Some(remedy) => println!("{remedy}"),
+                None => println!("{}", error.advice().unwrap_or("nothing is known that helps")),
+            }
+            return Err(error.into());
         }
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
