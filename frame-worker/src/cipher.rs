@@ -2,7 +2,9 @@
 //! It knows no frame: a key, a nonce, the bytes to bind and the bytes to seal.
 
 #[cfg(not(any(feature = "fast", feature = "portable")))]
-compile_error!("enable one of the features `fast` (aws-lc-rs) and `portable` (pure Rust)");
+compile_error!(
+    "no ciphers: with `default-features = false`, name the feature `fast` (aws-lc-rs) or `portable` (pure Rust) as well"
+);
 
 #[cfg(feature = "fast")]
 mod fast;
