@@ -48,11 +48,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Many streams at once
+//!
+//! Clones of a [`Sealer`] or an [`Opener`] share its [`Pool`] and its [`Budget`]: fifty streams then use the pool's threads and hold
+//! no more memory than one budget allows. Each stream is driven by the thread that calls, which blocks until the stream ends.
+//!
+//! [`Sealer::writer`] is the other direction: a [`Write`](std::io::Write) that seals what it is given. [`Opener::metadata`] reads the
+//! pairs of a stream and none of its segments.
+//!
+//! # From async code
+//!
+//! Every call blocks. Make it on a thread for blocking work (tokio's `spawn_blocking`), and give it a [`CancelToken`]: that work
+//! does not end when its future is dropped, so cancel the token then.
+//!
+//! # Databases in use
+//!
+//! A file must not change while it is sealed; if a change is noticed, that is [`ErrorKind::SourceChanged`]. Seal a snapshot of the
+//! volume, or one that the database makes (`VACUUM INTO` of SQLite), or push rows into a [`SealWriter`].
+//!
 //! # From anywhere, to anywhere
 //!
 //! Bytes come from a [`Source`]: a [`FileSource`], whose parts all threads read at once, a [`PipeSource`], bytes in memory, or
 //! any reader. They go to a [`StreamingSink`]: a [`StagedFile`], a [`MemorySink`], a [`PipeSink`], or one of your own, which
-//! the conformance suite of the `sinks` crate can check.
+//! the conformance suite of the crate `cofferdam-testing` can check.
 //!
 //! # Who can open a stream
 //!
@@ -69,7 +87,20 @@
 //!
 //! # Errors
 //!
-//! There is one [`Error`]: its [`ErrorKind`], where in the stream, and what to do. Nothing in it is secret.
+//! There is one [`Error`]: its [`ErrorKind`], where in the stream, and what to do, as a sentence and as a [`Remedy`] for programs.
+//! Nothing in it is secret.
+//!
+//! # What may grow
+//!
+//! Errors, reports and options may get further variants and fields, and are `#[non_exhaustive]`. The enums that the engine has to
+//! treat in full stay as they are until the next major version: [`Suite`], [`DigestKind`], [`IfExists`], [`OnPartial`],
+//! [`Durability`], [`Visibility`], [`CommitError`], [`Arrival`].
+//!
+//! # Examples
+//!
+//! The folder `examples` has one for each question: `many_streams`, `push_rows`, `list_backups`, `from_tokio`, `custom_sink`,
+//! `into_sqlite`, `replay_log`, `wal_into_engine`, `progress_and_cancel`, `seal_file`, `restore_file`. Types that come from the crates
+//! below this one bring their own examples, which name those crates (`database`, `contract`); read `cofferdam` there.
 //!
 //! # Feature flags
 //!
@@ -95,11 +126,23 @@ mod seal_writer;
 mod sealer;
 mod simple;
 
+/// What the less common calls of [`StagedFile`], `MappedFile` and the module `wal` name: attempts beside a target, and the
+/// directory in which they are.
+pub mod staging {
+    pub use local::{Beside, Opened, Published, Seen, TargetNotice, WriterId};
+    pub use storage::{
+        CopiedMetadata, Disk, FileId, FileStamp, FileTime, JournalProblem, Lock, Ownership, Storage,
+        StorageFile,
+    };
+}
+
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[doc(inline)]
 pub use ::database;
 #[cfg(feature = "mmap")]
 pub use ::mmap::MappedFile;
 #[cfg(feature = "wal")]
+#[doc(inline)]
 pub use ::wal;
 pub use cofferdam_io::{ReadAt, WriteAt};
 pub use contract::{
@@ -112,7 +155,7 @@ pub use framing::{ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
 pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
-pub use local::{MemoryContents, MemorySink, NullSink, PipeSink, StagedFile};
+pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
 pub use opener::Opener;

@@ -82,11 +82,12 @@ pub fn preshared_key(content: &[u8]) -> Result<PresharedKey, KeyError> {
 pub fn receive_file(
     listen: &Address,
     security: Security,
-    target: &Path,
+    target: impl AsRef<Path>,
     options: &StageOptions,
     cancel: &CancelToken,
     observe: &(dyn Fn(Event) + Sync),
 ) -> Result<Received, Error> {
+    let target = target.as_ref();
     let published = Mutex::new(None);
     let note = |event| match event {
         Event::Published(whole) => *published.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole),

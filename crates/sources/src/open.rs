@@ -59,7 +59,8 @@ pub fn open_descriptor(fd: OwnedFd) -> io::Result<Box<dyn Source>> {
 
 /// The number of the descriptor of this process that `path` names: `/dev/stdin`, `/dev/fd/7`, `/proc/self/fd/7`, or a symbolic
 /// link to one of those.
-pub fn descriptor_named(path: &Path) -> Option<u32> {
+pub fn descriptor_named(path: impl AsRef<Path>) -> Option<u32> {
+    let path = path.as_ref();
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -29,7 +29,8 @@ impl DatabaseSink {
     /// [`io::ErrorKind::Unsupported`]: the database is kept in memory, or its tables are of another version.
     /// [`io::ErrorKind::ResourceBusy`]: somebody else holds the database for longer than a few seconds.
     /// SQLite's own.
-    pub fn sqlite(path: &Path, options: &DatabaseOptions) -> io::Result<Self> {
+    pub fn sqlite(path: impl AsRef<Path>, options: &DatabaseOptions) -> io::Result<Self> {
+        let path = path.as_ref();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let session = SqliteSession::open(path, flags)?;
         session.prepare_to_write()?;
@@ -42,7 +43,8 @@ impl Published {
     ///
     /// # Errors
     /// There is no such database; its tables are of another version; SQLite's own.
-    pub fn sqlite(path: &Path, target: &DatabaseTarget) -> io::Result<Option<Self>> {
+    pub fn sqlite(path: impl AsRef<Path>, target: &DatabaseTarget) -> io::Result<Option<Self>> {
+        let path = path.as_ref();
         let session = SqliteSession::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         Self::over(Box::new(session), target)
     }

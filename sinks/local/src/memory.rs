@@ -24,12 +24,29 @@ pub struct MemorySink {
 
 /// Limits of a [`MemorySink`].
 #[derive(Clone, Copy, Default, Debug)]
+#[non_exhaustive]
 pub struct MemoryOptions {
     /// How many bytes are expected. Address space for them, and 40 bytes per block of [`MemorySink::BLOCK_LEN`], are
     /// reserved at the start, so that a lack is reported before the first byte.
     pub len_hint: Option<u64>,
     /// The most bytes that are taken. None: as many as there is memory for.
     pub len_max: Option<u64>,
+}
+
+impl MemoryOptions {
+    /// Says how many bytes are expected, so that they are reserved at the start. Default: not known.
+    #[must_use]
+    pub fn len_hint(mut self, bytes: impl Into<Option<u64>>) -> MemoryOptions {
+        self.len_hint = bytes.into();
+        self
+    }
+
+    /// Takes at most `bytes` bytes; the write of one more fails. Default: as many as there is memory for.
+    #[must_use]
+    pub fn len_max(mut self, bytes: impl Into<Option<u64>>) -> MemoryOptions {
+        self.len_max = bytes.into();
+        self
+    }
 }
 
 impl MemorySink {

@@ -65,7 +65,8 @@ impl MappedFile {
     /// # Errors
     /// Everything about the target that would fail at the end, and can be seen at the start; no room; a length that is not
     /// known: see [`TargetError`].
-    pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
+    pub fn create(target: impl AsRef<Path>, options: &StageOptions) -> Result<Self, TargetError> {
+        let target = target.as_ref();
         let target_dir = TargetDir::resolve(target, options.if_exists)?;
         target_dir.check()?;
         let Some(len) = options.expected_len else {

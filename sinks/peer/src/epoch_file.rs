@@ -29,7 +29,8 @@ impl EpochFile {
     ///
     /// # Errors
     /// As [`EpochFile::open`]; [`io::ErrorKind::InvalidInput`] where `target` names no file.
-    pub fn beside(target: &Path) -> io::Result<EpochFile> {
+    pub fn beside(target: impl AsRef<Path>) -> io::Result<EpochFile> {
+        let target = target.as_ref();
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let directory = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // With room for the name of the file that is renamed over it.

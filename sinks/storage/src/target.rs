@@ -55,7 +55,8 @@ impl TargetKind {
 ///
 /// # Errors
 /// [`TargetError::Io`]: the path cannot be examined.
-pub fn classify(path: &Path) -> Result<TargetKind, TargetError> {
+pub fn classify(path: impl AsRef<Path>) -> Result<TargetKind, TargetError> {
+    let path = path.as_ref();
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(TargetKind::of(metadata.file_type())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(TargetKind::Absent),

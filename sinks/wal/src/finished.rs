@@ -90,7 +90,8 @@ pub fn remove(storage: Arc<dyn Storage>, name: &OsStr) -> Result<(), WalError> {
 ///
 /// # Errors
 /// As [`remove`].
-pub fn remove_path(log: &Path) -> Result<(), WalError> {
+pub fn remove_path(log: impl AsRef<Path>) -> Result<(), WalError> {
+    let log = log.as_ref();
     let (storage, name) = path_to(log)?;
     remove(storage, &name)
 }

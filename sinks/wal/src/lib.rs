@@ -181,7 +181,12 @@ impl WalSink {
     ///
     /// # Errors
     /// As [`WalSink::open`].
-    pub fn open_path(log: &Path, attempt_id: &AttemptId, at_publish: AtPublish) -> Result<Opened, WalError> {
+    pub fn open_path(
+        log: impl AsRef<Path>,
+        attempt_id: &AttemptId,
+        at_publish: AtPublish,
+    ) -> Result<Opened, WalError> {
+        let log = log.as_ref();
         let (storage, name) = path_to(log)?;
         Self::open(storage, &name, attempt_id, at_publish)
     }

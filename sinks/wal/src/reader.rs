@@ -79,7 +79,8 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::open`].
-    pub fn open_path(path: &Path) -> Result<Option<Reader>, WalError> {
+    pub fn open_path(path: impl AsRef<Path>) -> Result<Option<Reader>, WalError> {
+        let path = path.as_ref();
         let (storage, name) = path_to(path)?;
         Reader::open(&*storage, &name)
     }

@@ -64,7 +64,8 @@ impl FileTarget {
     ///
     /// # Errors
     /// There is no such directory.
-    pub fn open_path(path: &Path) -> io::Result<FileTarget> {
+    pub fn open_path(path: impl AsRef<Path>) -> io::Result<FileTarget> {
+        let path = path.as_ref();
         let (storage, name) = path_to(path)?;
         Ok(FileTarget::new(storage, &name))
     }
@@ -133,7 +134,8 @@ impl DeviceTarget {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`]: it is no block device. [`io::ErrorKind::ResourceBusy`]: it is in use. The system's
     /// own.
-    pub fn open(path: &Path) -> io::Result<DeviceTarget> {
+    pub fn open(path: impl AsRef<Path>) -> io::Result<DeviceTarget> {
+        let path = path.as_ref();
         // open(2): on a block device, O_EXCL without O_CREAT refuses one that is mounted.
         let flags = OFlags::RDWR | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let refused = |kind, why: &str| io::Error::new(kind, format!("{}: {why}", path.display()));

@@ -28,7 +28,8 @@ impl StagedFile {
     ///
     /// # Errors
     /// Whatever keeps the directory from being read.
-    pub fn beside(target: &Path) -> Result<Beside, TargetError> {
+    pub fn beside(target: impl AsRef<Path>) -> Result<Beside, TargetError> {
+        let target = target.as_ref();
         let Site { target_dir, names } = Site::new(TargetDir::resolve(target, IfExists::Replace)?);
         let len_at = |name: &OsStr| match target_dir.storage.open(name) {
             Ok(Some(file)) => file.len().map(Some),
@@ -51,7 +52,8 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`TargetError::Held`] where a writer is at work; what is not ours is refused, and then nothing is removed.
-    pub fn remove_beside(target: &Path) -> Result<Vec<PathBuf>, TargetError> {
+    pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetError> {
+        let target = target.as_ref();
         Site::new(TargetDir::resolve(target, IfExists::Replace)?).remove()
     }
 }

@@ -65,7 +65,8 @@ impl StagedFile {
     /// # Errors
     /// Everything about the target that would fail at the end and can be detected at the start: see [`TargetError`].
     /// The target and its directory are then as they were, save for stale files of earlier attempts that may be gone.
-    pub fn create(target: &Path, options: &StageOptions) -> Result<Self, TargetError> {
+    pub fn create(target: impl AsRef<Path>, options: &StageOptions) -> Result<Self, TargetError> {
+        let target = target.as_ref();
         Site::new(TargetDir::resolve(target, options.if_exists)?).create(options)
     }
 
@@ -92,10 +93,11 @@ impl StagedFile {
     /// As [`create`](Self::create); [`TargetError::Journal`] where an earlier attempt's journal cannot be used. What that
     /// attempt left is then as it was.
     pub fn open(
-        target: &Path,
+        target: impl AsRef<Path>,
         options: &StageOptions,
         attempt_id: &AttemptId,
     ) -> Result<Opened, TargetError> {
+        let target = target.as_ref();
         Site::new(TargetDir::resolve(target, options.if_exists)?).open(options, attempt_id)
     }
 
@@ -119,7 +121,8 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`TargetError::Held`] where a writer is at work; whatever keeps the directory from being read or changed.
-    pub fn tidy(target: &Path) -> Result<(), TargetError> {
+    pub fn tidy(target: impl AsRef<Path>) -> Result<(), TargetError> {
+        let target = target.as_ref();
         Site::new(TargetDir::resolve(target, IfExists::Refuse)?).tidy()
     }
 
@@ -127,7 +130,8 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`TargetError::Journal`] where a journal is there that cannot be used; whatever keeps it from being read.
-    pub fn look(target: &Path, if_exists: IfExists) -> Result<Seen, TargetError> {
+    pub fn look(target: impl AsRef<Path>, if_exists: IfExists) -> Result<Seen, TargetError> {
+        let target = target.as_ref();
         Site::new(TargetDir::resolve(target, if_exists)?).look()
     }
 }
