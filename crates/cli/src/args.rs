@@ -59,7 +59,7 @@ impl Arguments {
     }
 }
 
-const AFTER_HELP: &str = "\
+pub(crate) const AFTER_HELP: &str = "\
 Examples:
   cofferdam keygen -o key.txt                        make an identity, print its recipient
   cofferdam seal -r age1… -o db.cfd db.img           seal a file for that recipient
@@ -79,7 +79,7 @@ Exit codes:
     0  done
     1  reading, writing or the machine failed
     2  usage
-    3  the sealed stream is damaged or was tampered with
+    3  the sealed stream is damaged or was tampered with, or is not the one of --expect-digest
     4  none of the keys given opens the stream
     5  the sealed stream is truncated
     6  the target exists
@@ -119,6 +119,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   proving   proved
   resumed   kept, segments
   warning   message
-  error     kind, message, advice, segment, frame, position, kept, exit_code
+  error     kind (\"io\", \"usage\", \"damaged\", \"digest-mismatch\", \"no-key\", \"truncated\", \"target-exists\",
+            \"limit\", \"unsupported\", \"other-journal\", \"target-held\", \"durability-unknown\", \"not-a-stream\",
+            \"source-changed\", \"exhausted\", \"interrupted\"), message, advice, segment, frame, position, kept, exit_code
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";

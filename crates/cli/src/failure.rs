@@ -174,13 +174,30 @@ fn with_causes(error: &dyn StdError) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
 mod tests {
     use super::*;
+    use crate::args::AFTER_HELP;
 
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
         assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 1, 130]);
+    }
+
+    /// Each kind stands in one row of the table, with its code, and in the help.
+    #[test]
+    fn the_kinds_are_those_of_operations_and_of_the_help() {
+        let operations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md");
+        let operations = std::fs::read_to_string(operations).unwrap();
+        for (kind, name, code) in TABLE {
+            let rows =
+                operations.lines().filter(|row| row.starts_with("| ") && row.contains(&format!("`{name}`")));
+            let codes: Vec<&str> = rows.filter_map(|row| row[2..].split([' ', ',']).next()).collect();
+            assert_eq!(codes, [code.to_string()], "{kind:?}");
+            assert!(AFTER_HELP.contains(&format!("\"{name}\"")), "{kind:?}");
+            assert!(AFTER_HELP.contains(&format!("\n{code:>5}  ")), "{kind:?}");
+        }
     }
 
     #[test]
