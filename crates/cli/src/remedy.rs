@@ -78,14 +78,14 @@ fn restart(kept: Kept) -> Option<&'static str> {
             "Finish what was begun there, receive to another name, or discard it with `--restart`."
         }
         Kept::Unreadable => "Try again, or start over with `--restart`.",
-        Kept::NoSealing => "Finish what was interrupted there, or give it up with `--restart`.",
+        Kept::NotASealing => "Finish what was interrupted there, or give it up with `--restart`.",
         Kept::SealingWithoutState => {
             "The state is kept for the output's path, user and machine: go on from there. `--restart` replaces the \
              bytes."
         }
         Kept::SealingState => "`--restart` replaces it and seals anew.",
         Kept::StateNotOurs => "Look who put it there; `--restart` replaces it.",
-        Kept::OtherForm => "Leave the option away to go on with it, or seal anew with `--restart`.",
+        Kept::OtherOptions => "Leave the option away to go on with it, or seal anew with `--restart`.",
         Kept::OtherInput => "Give that input, or another output; `--restart` gives up what is sealed of it.",
         Kept::ChangedInput => {
             "What is sealed of it no longer fits. `--restart` gives that up and seals the input as it is now."

@@ -74,7 +74,7 @@ impl<'a> Target<'a> {
 
 /// Whether the target is the work of an attempt that was interrupted before it removed its journal.
 fn was_published(path: &Path) -> bool {
-    matches!(StagedFile::look(path, IfExists::Refuse), Ok(Seen::Published { .. }))
+    matches!(StagedFile::examine(path, IfExists::Refuse), Ok(Seen::Published { .. }))
 }
 
 /// Whether a target at `path` is written to in order, and nothing is staged beside it: it is a FIFO, or leads to a pipe or a
@@ -141,7 +141,7 @@ pub(crate) fn stage(
 
 /// What an interrupted attempt left is not thrown away by an attempt that does not know of it.
 fn refuse_unfinished(path: &Path, if_exists: IfExists) -> Result<(), Error> {
-    let attempt_id = match StagedFile::look(path, if_exists) {
+    let attempt_id = match StagedFile::examine(path, if_exists) {
         Ok(Seen::Unfinished { attempt_id, .. }) => attempt_id,
         Err(
             problem @ (TargetError::Journal { .. }

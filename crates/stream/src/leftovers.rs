@@ -54,7 +54,7 @@ pub enum Attempt {
 
 impl Leftovers {
     /// Whether nothing is kept at all.
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.staging.is_none() && self.journal.is_none() && self.state.is_none()
     }
 }
@@ -76,7 +76,7 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         sealing: None,
         problems: Vec::new(),
     };
-    match StagedFile::look(target, IfExists::Replace) {
+    match StagedFile::examine(target, IfExists::Replace) {
         Ok(Seen::Nothing) => {}
         Ok(Seen::Published { .. }) => found.attempt = Attempt::Published,
         Ok(Seen::Unfinished { attempt_id, checkpoint }) if RestoreId::is_one(attempt_id.as_bytes()) => {

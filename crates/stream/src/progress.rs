@@ -65,7 +65,7 @@ pub enum Warning {
     /// The two key copies are of different generations: a re-wrap was cut off. Re-wrapping again mends it.
     RewrapUnfinished,
     /// An interrupted seal left no complete segment. A new stream is sealed, from the start.
-    NothingToGoOnWith,
+    NothingToResume,
     /// The output is in place, and the state of its sealing, which holds the key of that one stream, could not be removed.
     SealingStateLeft,
     /// What the stream says of the sealed file's mode and time cannot be read. The target gets those of a new file.
@@ -123,7 +123,7 @@ impl std::fmt::Display for Warning {
                 f,
                 "key copy {copy} of the stream is damaged; the other one served. `rewrap` writes both anew"
             ),
-            Warning::NothingToGoOnWith => f.write_str(
+            Warning::NothingToResume => f.write_str(
                 "no whole segment is left of the interrupted sealing; a new stream is sealed from the start",
             ),
             Warning::SealingStateLeft => f.write_str(

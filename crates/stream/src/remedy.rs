@@ -81,7 +81,7 @@ pub enum Kept {
     /// Progress of a sealing.
     Sealing,
     /// Something that no sealing of this release has left.
-    NoSealing,
+    NotASealing,
     /// A sealing's bytes without its state.
     SealingWithoutState,
     /// A sealing's state that cannot be used.
@@ -89,7 +89,7 @@ pub enum Kept {
     /// A sealing's state that is not of this user alone.
     StateNotOurs,
     /// A sealing that was begun with other choices.
-    OtherForm,
+    OtherOptions,
     /// A sealing of another input.
     OtherInput,
     /// A sealing of this input before it changed.
@@ -196,14 +196,16 @@ impl Kept {
             Kept::OtherReceipt => "Finish what was begun there, receive to another name, or discard it.",
             Kept::Unreadable => "Try again, or start over with `OnPartial::Discard`.",
             Kept::Restore | Kept::Sealing => "Finish what was interrupted there, or discard what is kept.",
-            Kept::NoSealing => "Finish what was interrupted there, or give it up with `OnPartial::Discard`.",
+            Kept::NotASealing => {
+                "Finish what was interrupted there, or give it up with `OnPartial::Discard`."
+            }
             Kept::SealingWithoutState => {
                 "The state is kept for the output's path, user and machine: go on from there. `OnPartial::Discard` \
                  replaces the bytes."
             }
             Kept::SealingState => "`OnPartial::Discard` replaces it and seals anew.",
             Kept::StateNotOurs => "Look who put it there; `OnPartial::Discard` replaces it.",
-            Kept::OtherForm => {
+            Kept::OtherOptions => {
                 "Make no such choice to go on with it, or seal anew with `OnPartial::Discard`."
             }
             Kept::OtherInput => {

@@ -94,7 +94,7 @@ impl Sealing<'_> {
             },
             Ok(Opened::Resumable { mut sink, attempt_id }) => match self.find(&mut sink, &attempt_id)? {
                 Some(found) => return self.resume(source, sink, found),
-                None => self.sealer.tell(Warning::NothingToGoOnWith),
+                None => self.sealer.tell(Warning::NothingToResume),
             },
             Ok(Opened::Published(published)) => {
                 if let Some(sealed) = self.finish(published, resumes)? {
@@ -170,7 +170,7 @@ impl Sealing<'_> {
         let is_of_use = match &sealed {
             Ok(_) => false,
             Err(error) if error.kind() == ErrorKind::DurabilityUnknown => true,
-            Err(_) => !matches!(StagedFile::look(self.output, self.sealer.if_exists), Ok(Seen::Nothing)),
+            Err(_) => !matches!(StagedFile::examine(self.output, self.sealer.if_exists), Ok(Seen::Nothing)),
         };
         if !is_of_use {
             self.forget(stream_id);
@@ -238,7 +238,7 @@ impl Sealing<'_> {
         }
         let Some(state) = self.state_of_input()? else { return Ok(None) };
         let compared = self.compare_output(&state)?;
-        match StagedFile::look(self.output, self.sealer.if_exists) {
+        match StagedFile::examine(self.output, self.sealer.if_exists) {
             Ok(Seen::Nothing) => {}
             // There is something to go on with, as soon as the output is out of its way.
             Ok(Seen::Unfinished { .. } | Seen::Published { .. }) | Err(_) if compared.is_err() => {
@@ -341,7 +341,7 @@ impl FormatOptions {
             None => Ok(()),
             Some((what, _)) => {
                 Err(Error::new(ErrorKind::Usage, format!("the interrupted stream has another {what}"))
-                    .remedied(Remedy::Restart(Kept::OtherForm)))
+                    .remedied(Remedy::Restart(Kept::OtherOptions)))
             }
         }
     }
@@ -362,7 +362,7 @@ fn changed_since(cause: Error) -> Error {
 
 fn not_a_sealing() -> Error {
     let what = "what is kept beside the output is not of a sealing that this release can go on with";
-    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::NoSealing))
+    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::NotASealing))
 }
 
 fn without_state() -> Error {

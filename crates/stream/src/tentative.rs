@@ -130,7 +130,7 @@ pub fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
     if !goes_on && error.resumable_bytes().is_none() {
         return error;
     }
-    match StagedFile::look(path, if_exists) {
+    match StagedFile::examine(path, if_exists) {
         Ok(Seen::Unfinished { checkpoint, .. }) if error.resumable_bytes().is_none() => {
             error.keeping(Some(checkpoint.as_ref().map_or(0, sink_len_of)))
         }

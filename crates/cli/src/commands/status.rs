@@ -84,7 +84,7 @@ fn name_of(attempt: Attempt) -> Option<&'static str> {
 
 fn sentence(target: &Path, found: &Leftovers) -> String {
     let target = Name::from(target);
-    if found.is_nothing() {
+    if found.is_empty() {
         return format!("nothing is kept for {target}");
     }
     let mut lines = vec![format!("{target}: {}", headline(found))];

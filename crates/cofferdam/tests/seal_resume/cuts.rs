@@ -19,7 +19,7 @@ fn assert_goes_on(place: &Place, left: &Left, whole: &[u8], kept: usize, what: &
     place.seal(&small_sealer().observer(notes.clone())).unwrap_or_else(|error| panic!("{what}: {error:?}"));
     let sealed = place.take_sealed();
     let resumed = notes.resumed.lock().unwrap().map(|(_, segments)| segments as usize);
-    let warned = notes.warnings.lock().unwrap().contains(&Warning::NothingToGoOnWith);
+    let warned = notes.warnings.lock().unwrap().contains(&Warning::NothingToResume);
     assert_eq!((resumed, warned), ((kept > 0).then_some(kept), kept == 0), "{what}");
     let before = segments(whole);
     match kept.checked_sub(1) {

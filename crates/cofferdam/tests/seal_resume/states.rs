@@ -265,7 +265,7 @@ fn what_is_kept_is_shown_and_discarded_and_then_nothing_is() {
     removed.sort();
     expected.sort();
     assert_eq!(removed, expected);
-    assert!(leftovers(place.output(), states).unwrap().is_nothing());
+    assert!(leftovers(place.output(), states).unwrap().is_empty());
     assert_eq!(discard(place.output(), states).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(names_in(place.directory.path()), [PathBuf::from("input")]);
     assert_eq!(names_in(place.states.path()), Vec::<PathBuf>::new());

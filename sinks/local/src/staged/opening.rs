@@ -130,7 +130,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`TargetError::Journal`] where a journal is there that cannot be used; whatever keeps it from being read.
-    pub fn look(target: impl AsRef<Path>, if_exists: IfExists) -> Result<Seen, TargetError> {
+    pub fn examine(target: impl AsRef<Path>, if_exists: IfExists) -> Result<Seen, TargetError> {
         let target = target.as_ref();
         Site::new(TargetDir::resolve(target, if_exists)?).look()
     }

@@ -300,7 +300,7 @@ fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_w
         std::os::unix::fs::lchown(&path, Some(65_534), None).unwrap();
         let before = fs::read(&path).unwrap();
         let second = directory.path().join("second");
-        let seen = StagedFile::look(&directory.path().join("target"), IfExists::Refuse);
+        let seen = StagedFile::examine(&directory.path().join("target"), IfExists::Refuse);
         assert!(
             (planted == STAGING) ^ matches!(seen, Err(TargetError::NotOurs { .. })),
             "{planted}: {seen:?}"
@@ -443,7 +443,7 @@ fn a_file_that_is_no_journal_is_not_taken_for_one_that_says_nothing() {
     let notes = b"somebody's notes. ".repeat(300);
     fs::write(directory.path().join(JOURNAL), &notes).unwrap();
     chmod(&directory.path().join(JOURNAL), 0o600);
-    let seen = StagedFile::look(&directory.path().join("target"), IfExists::Refuse);
+    let seen = StagedFile::examine(&directory.path().join("target"), IfExists::Refuse);
     for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
         assert!(error.to_string().contains(JOURNAL), "{error}");
         let TargetError::Journal { problem, .. } = error else { panic!("{error}") };

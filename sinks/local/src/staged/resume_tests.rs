@@ -258,7 +258,7 @@ fn a_damaged_journal_is_refused_named_and_left_as_it_is() {
         let mut journal = fs::read(&path).unwrap();
         bytes.iter().for_each(|byte| journal[*byte] ^= 0x10);
         fs::write(&path, &journal).unwrap();
-        let seen = StagedFile::look(&directory.path().join("target"), IfExists::Refuse);
+        let seen = StagedFile::examine(&directory.path().join("target"), IfExists::Refuse);
         for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
             assert!(error.to_string().contains(JOURNAL), "{error}");
             let TargetError::Journal { problem, .. } = error else { panic!("{error}") };
@@ -342,7 +342,7 @@ fn finish_after_a_crash(directory: &Path, what: &str) {
     let target = directory.join("target");
     let before = fs::read(&target).ok();
     assert!(before.is_none() || before == Some(stream()), "{what}: neither old nor new");
-    let seen = StagedFile::look(&target, IfExists::Refuse).unwrap();
+    let seen = StagedFile::examine(&target, IfExists::Refuse).unwrap();
     let faulty = FaultyStorage::over(directory);
     let options = StageOptions::default();
     let opened = match StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()) {
