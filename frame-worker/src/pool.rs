@@ -9,7 +9,7 @@ use std::{fmt, io, thread};
 
 use parking_lot::Mutex;
 
-/// A rayon pool of our own, never the global one. Clones share the threads; the last one to go ends them.
+/// The threads that streams work on: a rayon pool of its own, never the global one. Clones share the threads, which end with the last clone.
 #[derive(Clone)]
 pub struct Pool {
     threads: Arc<rayon::ThreadPool>,

@@ -33,7 +33,10 @@ pub enum DigestKind {
 
 /// The 16 random bytes that name a stream. As text they are 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct StreamId(pub [u8; 16]);
+pub struct StreamId(
+    /// The bytes, as the preamble has them.
+    pub [u8; 16],
+);
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,12 +25,17 @@ macro_rules! resource_setters {
             /// The most bytes of frames held in memory. Default: 32 MiB. The program itself, keys and a page of the
             /// index (320 KiB) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
             /// 256 KiB, or of up to twice the longest record.
+            ///
+            /// A stream needs about two frames, sealed and open, and a whole segment where it is held until it is
+            /// verified. If that is more than `bytes`, it is refused; [`Remedy::RaiseMemory`](crate::Remedy::RaiseMemory) says how
+            /// much it needs.
             #[must_use]
             pub fn memory(self, bytes: usize) -> $builder {
                 self.budget(Budget::new(bytes))
             }
 
-            /// Draws memory from `budget`, which other streams may share. Streams that feed each other must share
+            /// Draws memory from `budget`, which other streams may share: one that finds too little free waits for its turn.
+            /// [`memory`](Self::memory) says what each needs. Streams that feed each other must share
             /// neither budget nor pool; nor must streams that wait for each other through a lock of the caller's. Its
             /// buffers are kept until the last stream ends, and are not wiped: a source that a caller wrote is handed
             /// one to fill, and may find in it what another stream left.

@@ -22,7 +22,7 @@ impl Identity {
         Self(age::x25519::Identity::generate())
     }
 
-    /// As [`Identity::generate`].
+    /// As [`Identity::generate`], which panics where this returns an error.
     ///
     /// # Errors
     /// [`KeyError::Random`] where the operating system has no random numbers.

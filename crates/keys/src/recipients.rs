@@ -17,7 +17,7 @@ use crate::slot::{
 use crate::stream_key::StreamKey;
 use crate::wrapping_key::WrappingKey;
 
-/// Those who may open a stream. Any one of them can, by himself.
+/// Those who may open a stream: each of them can open it alone.
 ///
 /// ```
 /// use keys::{Identities, Identity, Recipients, StreamKey};

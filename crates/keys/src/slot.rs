@@ -86,7 +86,7 @@ pub(crate) enum Refusal {
     Closed,
     /// It may be, but something it depends on failed.
     Noted(String),
-    /// There were not so many bytes of memory to try it.
+    /// There was not as much memory as trying it takes.
     Memory(usize),
     /// The slot is at fault.
     Fault(SlotFault),

@@ -25,7 +25,7 @@ pub trait Source: Send {
 /// What came of a read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrival {
-    /// So many bytes stand at the start of the buffer: at least one, unless the buffer is empty.
+    /// This many bytes are at the start of the buffer: at least one, unless the buffer is empty.
     Bytes(usize),
     /// There are no more bytes.
     End,

@@ -10,7 +10,10 @@ use framing::{ParseHexError, parse_hex, write_hex};
 ///
 /// As text it is 64 hexadecimal digits, as a seal prints it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct StreamDigest(pub [u8; 32]);
+pub struct StreamDigest(
+    /// The bytes, whichever digest the stream names.
+    pub [u8; 32],
+);
 
 impl fmt::Display for StreamDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -87,9 +87,9 @@ impl SlotSummary {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct TrailerSummary {
-    /// Segments.
+    /// How many segments the stream has.
     pub segments: u64,
-    /// Plaintext bytes.
+    /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
     /// The stream digest.
     pub stream_digest: StreamDigest,
@@ -103,15 +103,15 @@ pub struct SegmentSummary {
     pub index: u64,
     /// Where it begins in the file, in bytes.
     pub position: u64,
-    /// Bytes of it.
+    /// Its length in the file, in bytes.
     pub wire_len: u64,
     /// Where its plaintext begins, in bytes.
     pub plaintext_offset: u64,
-    /// Plaintext bytes.
+    /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
-    /// DATA frames.
+    /// How many DATA frames it has.
     pub frame_count: u32,
-    /// Its digest.
+    /// Its digest, of the kind that the stream names.
     pub digest: [u8; 32],
 }
 

@@ -12,9 +12,9 @@ use crate::{Metadata, StreamDigest, StreamId, Warning};
 pub struct Restored {
     /// Names the stream.
     pub stream_id: StreamId,
-    /// Segments.
+    /// How many segments it has.
     pub segments: u64,
-    /// Plaintext bytes.
+    /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
     /// Fixes every byte of preamble, metadata and segments.
     pub stream_digest: StreamDigest,

@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, memory};
 pub struct Rewrapped {
     /// The generation of both key copies now.
     pub generation: u64,
-    /// Their slots.
+    /// How many slots each of them has: ways to open the stream.
     pub slots: usize,
 }
 

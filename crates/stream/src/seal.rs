@@ -54,11 +54,11 @@ pub struct FormatOptions {
 pub struct Sealed {
     /// Names the stream.
     pub stream_id: StreamId,
-    /// Segments.
+    /// How many segments it has.
     pub segments: u64,
-    /// Plaintext bytes.
+    /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
-    /// Bytes of the sealed stream.
+    /// Length of the sealed stream in bytes.
     pub wire_len: u64,
     /// Fixes every byte of preamble, metadata and segments: a pin for later.
     pub stream_digest: StreamDigest,

@@ -11,10 +11,10 @@ pub struct AttemptId {
 }
 
 impl AttemptId {
-    /// The most bytes a label may have.
+    /// The most bytes an id may have.
     pub const LEN_MAX: usize = 384;
 
-    /// A label of these bytes; `None` for more than [`LEN_MAX`](Self::LEN_MAX) of them.
+    /// An id of these bytes; `None` for more than [`LEN_MAX`](Self::LEN_MAX) of them.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= Self::LEN_MAX).then(|| Self { bytes: bytes.into() })
     }

@@ -21,7 +21,7 @@ impl DatabaseSink {
     /// A sink in the SQLite database at `path`, which is made if it is not there.
     ///
     /// Its journal mode stays as it is, WAL or a rollback journal; this session syncs at each commit. Two
-    /// restores into the same target do not keep each other out: the one that came last goes on, and the
+    /// restores into the same target do not keep each other out: the one that came last continues, and the
     /// other one's next transaction fails with [`io::ErrorKind::ResourceBusy`].
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub struct DatabaseOptions {
 }
 
 impl DatabaseOptions {
-    /// For a target that is not published yet, without a label.
+    /// For `target`, which must not be published yet; nobody's progress.
     pub fn new(target: DatabaseTarget) -> Self {
         Self { target, if_exists: IfExists::Refuse, attempt_id: None }
     }

@@ -16,7 +16,7 @@ use super::{
 /// The published bytes of a target, from the first to the last.
 ///
 /// They are those of one restore, the one that was published when this was opened. If another one is
-/// published meanwhile, its predecessor's rows are removed, and a read meets an error; it never goes on in
+/// published meanwhile, its predecessor's rows are removed, and a read meets an error; it never continues in
 /// the new one.
 pub struct Published {
     connection: Box<dyn Connection>,

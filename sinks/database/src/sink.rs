@@ -23,7 +23,7 @@ use super::{
 /// transaction begins with the segment's first byte; since the bytes are [`Visibility::Visible`], the engine has
 /// the whole segment by then, and nothing waits for the source while it is open.
 ///
-/// A drop at any point keeps the committed segments for the next sink over the same target. That one goes on
+/// A drop at any point keeps the committed segments for the next sink over the same target. That one resumes
 /// at its [`last_commit`](StreamingSink::last_commit), or starts over; nothing is offered to be proved
 /// ([`kept`](StreamingSink::resumable)).
 ///
@@ -57,8 +57,8 @@ impl DatabaseSink {
         })
     }
 
-    /// The label of the attempt that stands in the tables: an earlier one's, if there is something to go on
-    /// from.
+    /// The id of the attempt whose progress is in the tables: an earlier one's, if there is something to
+    /// resume.
     pub fn attempt_id(&self) -> Option<&AttemptId> {
         self.attempt.attempt_id.as_ref()
     }

@@ -14,7 +14,7 @@ use contract::{
 #[cfg(target_os = "linux")]
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
-/// Writes segments to `W` as they come.
+/// Writes each segment to `W` once it is verified, and cannot take it back.
 ///
 /// Its class is *incremental*: what has committed is out and stays out, also when a later segment fails; whoever
 /// reads the other end must wait for the end of the stream, and for this program's success, before it relies on

@@ -42,7 +42,7 @@ pub enum AddressError {
     NoHost,
     /// The port is missing, or no number from 0 to 65535.
     NoPort,
-    /// Nothing stands behind `unix:`.
+    /// Nothing follows `unix:`.
     NoPath,
 }
 

@@ -34,7 +34,7 @@ pub enum PeerError {
     },
     /// The connection broke.
     Lost(io::ErrorKind),
-    /// Nothing came for so long, with an answer due or in the middle of a message.
+    /// Nothing came for this long, with an answer due or in the middle of a message.
     Silent(Duration),
     /// What came is not what the protocol allows there; or its bytes were changed on the way.
     Protocol(&'static str),

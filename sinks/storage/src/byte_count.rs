@@ -14,7 +14,10 @@ use std::fmt;
 /// assert_eq!(ByteCount(3 << 40).to_string(), "3.00 TiB");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ByteCount(pub u64);
+pub struct ByteCount(
+    /// The number.
+    pub u64,
+);
 
 impl fmt::Display for ByteCount {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

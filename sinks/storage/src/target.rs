@@ -204,7 +204,7 @@ impl TargetError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum JournalProblem {
-    /// The header is damaged, and there is progress behind it.
+    /// The header is damaged, and there is progress after it.
     Header,
     /// It does not begin as a journal does.
     Stranger,

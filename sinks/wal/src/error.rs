@@ -37,7 +37,7 @@ pub enum WalError {
         /// Where.
         lsn: Lsn,
     },
-    /// The medium's own.
+    /// Reading, writing or syncing the log failed.
     Io {
         /// What was tried: `open`, `read`, `sync`.
         action: &'static str,

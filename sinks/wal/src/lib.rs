@@ -134,9 +134,9 @@ pub struct CommitPoint {
     pub segment: u64,
     /// Where it ends in the stream, in bytes.
     pub end: u64,
-    /// Its COMMIT record.
+    /// Where its COMMIT record begins.
     pub lsn: Lsn,
-    /// What the engine gave with it.
+    /// The checkpoint that the engine gave with it.
     pub checkpoint: Checkpoint,
 }
 

@@ -49,7 +49,7 @@ pub struct Reader {
 pub struct Record {
     /// Where the record begins in the log.
     pub lsn: Lsn,
-    /// Where to go on, once this one is applied.
+    /// Where the next record begins: where to resume, once this one is applied.
     pub next: Lsn,
     /// Where its bytes begin in the stream.
     pub at: u64,
@@ -104,7 +104,7 @@ impl Reader {
         self.scan.finished
     }
 
-    /// Records before this place were made durable. The ones behind it have committed, and a power cut may take them: what
+    /// Records before this place were made durable. The ones after it have committed, and a power cut may take them: what
     /// is applied for good elsewhere must be among the former, or come from [`Finished::reader`](super::Finished::reader).
     pub fn durable_lsn(&self) -> Lsn {
         self.scan.newest.slot.durable

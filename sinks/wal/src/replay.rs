@@ -121,7 +121,7 @@ impl fmt::Debug for FileTarget {
     }
 }
 
-/// A block device. What lies behind the stream's end on it stays as it is.
+/// A block device. What lies after the stream's end on it stays as it is.
 #[derive(Debug)]
 pub struct DeviceTarget {
     device: File,
