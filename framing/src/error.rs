@@ -1,5 +1,5 @@
 //! What is wrong with a record, and where in it.
-//! It knows no exit code and no file name: those are the facade's.
+//! It knows no exit code and no file name: those are the command's.
 
 use std::fmt;
 

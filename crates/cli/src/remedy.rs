@@ -1,7 +1,7 @@
 //! What to do about a failure, in the words of this command: its options and its subcommands.
 //! It knows no error; the library says what can be done, and has a sentence of its own where no option is named.
 
-use cofferdam::{InTheWay, Kept, NoStream, Remedy};
+use cofferdam::{GivenInstead, InTheWay, Kept, Remedy};
 
 /// The sentence for a remedy that an option or a subcommand of this program is; `None` where it is none.
 pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
@@ -38,15 +38,15 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
     })
 }
 
-fn give_stream(given: NoStream) -> Option<&'static str> {
+fn give_stream(given: GivenInstead) -> Option<&'static str> {
     Some(match given {
-        NoStream::Unknown => {
+        GivenInstead::Unknown => {
             "Only what `cofferdam seal` has made can be opened: look whether it is the right file."
         }
-        NoStream::Database => "Only what `cofferdam seal` has made can be opened.",
-        NoStream::KeyFile => "A key file goes with --key-file.",
-        NoStream::Identity => "An identity goes with -i; here belongs the sealed file.",
-        NoStream::Recipients => "Recipients go with -R; here belongs the sealed file.",
+        GivenInstead::Database => "Only what `cofferdam seal` has made can be opened.",
+        GivenInstead::KeyFile => "A key file goes with --key-file.",
+        GivenInstead::Identity => "An identity goes with -i; here belongs the sealed file.",
+        GivenInstead::Recipients => "Recipients go with -R; here belongs the sealed file.",
         _ => return None,
     })
 }

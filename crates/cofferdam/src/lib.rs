@@ -117,6 +117,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
+/// The README's code, which has to compile.
+#[cfg(all(doctest, feature = "age"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 mod files;
 mod opener;
 #[cfg(feature = "peer")]
@@ -169,8 +174,8 @@ pub use sources::{
 };
 pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, InTheWay, Inspection, Kept, KeyCopySummary,
-    Leftovers, Metadata, NoStream, Observer, Progress, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT,
-    Sealed, SegmentSummary, SlotSummary, StreamDigest, TrailerSummary, Warning, default_suite, discard,
-    inspect, leftovers, rewrap,
+    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, GivenInstead, InTheWay, Inspection, Kept,
+    KeyCopySummary, Leftovers, Metadata, Observer, Progress, Remedy, Restored, Rewrapped,
+    SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, TrailerSummary, Warning,
+    default_suite, discard, inspect, leftovers, rewrap,
 };

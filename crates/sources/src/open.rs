@@ -43,8 +43,8 @@ fn open_kind(path: &Path) -> io::Result<Box<dyn Source>> {
     }
 }
 
-/// Takes what a descriptor stands for as the kind of source that it is: standard input, for instance, which the shell may have
-/// opened on a file. A regular file or a block device is read from where it stands; whatever else there is, like a pipe.
+/// Makes a source of an open descriptor: of standard input, for instance. A regular file or a block device is read at offsets,
+/// from its current position; anything else is read as a pipe.
 ///
 /// # Errors
 /// It cannot be examined, or is a directory ([`io::ErrorKind::IsADirectory`]).

@@ -1,5 +1,5 @@
 //! A source over any reader.
-//! Knows nothing of what stands behind the reader, and so cannot wait with patience.
+//! Knows nothing of what is read, and so cannot bound how long a read waits.
 
 use std::{
     io::{self, Read},

@@ -11,7 +11,7 @@ use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
 use storage::{ByteCount, Misplaced, TargetError};
 
-use crate::{InTheWay, Kept, NoStream, Remedy, Warning};
+use crate::{GivenInstead, InTheWay, Kept, Remedy, Warning};
 
 /// What kind of failure it was. Each has one exit code in the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -231,7 +231,7 @@ impl Error {
         match error.fault {
             Fault::Damaged => refused(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
             Fault::NotAStream => {
-                refused(ErrorKind::NotAStream).remedied(Remedy::GiveStream(NoStream::Unknown))
+                refused(ErrorKind::NotAStream).remedied(Remedy::GiveStream(GivenInstead::Unknown))
             }
             Fault::Truncated => refused(ErrorKind::Truncated).remedied(Remedy::FetchRest),
             Fault::Limit => {

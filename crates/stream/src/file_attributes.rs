@@ -12,10 +12,10 @@ use crate::{Error, ErrorKind, Metadata};
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Attributes {
-    /// Gives them to the target, but for the rights to run as its owner or group, and the sticky bit.
+    /// Sets them on the target, without set-user-ID, set-group-ID and the sticky bit.
     #[default]
     Restore,
-    /// Makes the target as any new file is.
+    /// Ignores them: the target gets the mode and time of any new file.
     Ignore,
 }
 

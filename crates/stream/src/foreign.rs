@@ -3,7 +3,7 @@
 
 use framing::{Fault, FramingError, Preamble};
 
-use crate::{Error, ErrorKind, NoStream, Remedy};
+use crate::{Error, ErrorKind, GivenInstead, Remedy};
 
 /// Parses the preamble in `block`. What is no stream of ours is told by what it looks like.
 pub(crate) fn parse_preamble(block: &[u8]) -> Result<Preamble, Error> {
@@ -64,7 +64,7 @@ fn looks_like(first: &[u8]) -> Option<Look> {
         });
     }
     if is_key_file(first) {
-        return Some(Look { what: "a key file", next: Next::Do(Remedy::GiveStream(NoStream::KeyFile)) });
+        return Some(Look { what: "a key file", next: Next::Do(Remedy::GiveStream(GivenInstead::KeyFile)) });
     }
     is_text(first).then_some(Look { what: "a text file", next: RIGHT_FILE })
 }
@@ -91,9 +91,9 @@ fn is_text(first: &[u8]) -> bool {
 /// So much of a file is looked at to call it text.
 const TEXT_LEN: usize = 512;
 
-const IDENTITY: Next = Next::Do(Remedy::GiveStream(NoStream::Identity));
-const RECIPIENTS: Next = Next::Do(Remedy::GiveStream(NoStream::Recipients));
-const DATABASE: Next = Next::Do(Remedy::GiveStream(NoStream::Database));
+const IDENTITY: Next = Next::Do(Remedy::GiveStream(GivenInstead::Identity));
+const RECIPIENTS: Next = Next::Do(Remedy::GiveStream(GivenInstead::Recipients));
+const DATABASE: Next = Next::Do(Remedy::GiveStream(GivenInstead::Database));
 const PACKED: Next = Next::Say("If a sealed stream is in it, unpack that first.");
 const BY_AGE: Next = Next::Say("`age -d` opens it.");
 const BY_GPG: Next = Next::Say("`gpg -d` opens it.");

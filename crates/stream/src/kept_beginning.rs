@@ -1,5 +1,5 @@
 //! The beginning of an interrupted stream: compared with the digest of what was written, then taken under the kept key.
-//! It knows no segment, and asks no slot: whoever goes on sealing has the key already.
+//! It knows no segment, and asks no slot: whoever resumes the seal has the key already.
 
 use cofferdam_io::ReadAt;
 use frame_worker::Backend;

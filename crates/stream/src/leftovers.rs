@@ -1,5 +1,5 @@
 //! What is kept for a target between two runs: listing it and removing it.
-//! It judges nothing of what it finds: a label says what an attempt calls itself, and only a run that resumes proves more.
+//! It judges nothing of what it finds: an id says what an attempt calls itself, and only a run that resumes proves more.
 
 use std::path::{Path, PathBuf};
 

@@ -60,7 +60,7 @@ pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, Trail
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use open::OpenOptions;
 pub use progress::{Observer, Progress, Warning, tell_notices};
-pub use remedy::{InTheWay, Kept, NoStream, Remedy};
+pub use remedy::{GivenInstead, InTheWay, Kept, Remedy};
 pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;

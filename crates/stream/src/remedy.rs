@@ -31,7 +31,7 @@ pub enum Remedy {
     /// Give a key: without one there is nothing to be done here.
     GiveKey,
     /// Give a sealed stream: this is none.
-    GiveStream(NoStream),
+    GiveStream(GivenInstead),
     /// Verify it in place of inspecting it: a stream that comes once cannot be looked at twice.
     Verify,
     /// Fetch the stream again, or take another copy.
@@ -99,7 +99,7 @@ pub enum Kept {
 /// What was given in place of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
-pub enum NoStream {
+pub enum GivenInstead {
     /// Something that was not looked at more closely.
     Unknown,
     /// A database.
@@ -150,16 +150,16 @@ impl Remedy {
     }
 }
 
-impl NoStream {
+impl GivenInstead {
     fn sentence(self) -> &'static str {
         match self {
-            NoStream::Unknown => {
+            GivenInstead::Unknown => {
                 "Only what this library has sealed can be opened: look whether it is the right file."
             }
-            NoStream::Database => "Only what this library has sealed can be opened.",
-            NoStream::KeyFile => "A key file is no stream: give it as a key.",
-            NoStream::Identity => "An identity is given as a key; here belongs the sealed file.",
-            NoStream::Recipients => "Recipients are for sealing; here belongs the sealed file.",
+            GivenInstead::Database => "Only what this library has sealed can be opened.",
+            GivenInstead::KeyFile => "A key file is no stream: give it as a key.",
+            GivenInstead::Identity => "An identity is given as a key; here belongs the sealed file.",
+            GivenInstead::Recipients => "Recipients are for sealing; here belongs the sealed file.",
         }
     }
 }

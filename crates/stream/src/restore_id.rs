@@ -1,4 +1,4 @@
-//! The label of a restore's journal: which stream is restored, and to which name.
+//! The attempt id in a restore's journal: which stream is restored, and to which name.
 //! It knows no file: whoever keeps it takes it as bytes that say nothing.
 
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Gates with one fault each: the gate with a flaw that its name says.
+//! The gate of the engine with one fault at a time, each named by its type: what the models must find.
 //! All share one body, so that only the fault differs.
 
 use std::collections::VecDeque;

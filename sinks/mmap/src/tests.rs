@@ -1,5 +1,5 @@
 //! The mapped file over a real directory and over the simulated disk.
-//! Knows from elsewhere what a rule of the contract is: the conformance suite.
+//! The rules of the contract are the conformance suite's.
 #![cfg(target_os = "linux")]
 
 use std::{

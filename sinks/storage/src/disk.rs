@@ -1,4 +1,4 @@
-//! The real directory.
+//! A real directory and its files, as sinks use them: the `Storage` of everything but tests.
 //! Knows no sink, and decides nothing: each call is one step of the file system.
 
 use std::{

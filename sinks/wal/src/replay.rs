@@ -30,7 +30,7 @@ pub trait ReplayTarget: Send {
     /// It cannot, and why.
     fn check(&self, len: u64) -> io::Result<()>;
 
-    /// Takes `data`, all of it, as the bytes from `at` on.
+    /// Writes all of `data` as the bytes of the target from `at` on.
     ///
     /// # Errors
     /// The medium's own.

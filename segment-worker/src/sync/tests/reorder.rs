@@ -1,4 +1,4 @@
-//! What the reordering takes, and in which order it gives it out.
+//! Tests of the reordering buffer: what it takes, and in which order it gives it out.
 //! They see it from outside alone.
 
 use crate::sync::reorder::Reorder;
