@@ -1,14 +1,19 @@
 //! The sender's end of one connection: requests go out, answers come back to whoever waits for them.
 //! Knows no stream: what an answer means is the sink's to say.
 //!
-//! Two threads may ask at once: the one that writes the stream, and the one that makes commits durable. Each has its lane. No
-//! thread reads on its own account: of those that wait for an answer one reads, and puts what is not its own where the other
-//! finds it. So there are two locks, and neither is held while the other is taken: `outgoing` during one record, `inbox` for
-//! a moment. Nobody waits for a lane but by waiting for the socket, which has a limit, or for the one who reads it.
+//! Two threads may ask at once: the one that writes the stream, and the one that makes commits durable. An answer goes to
+//! its asker through a channel of its [`ReplyKind`]. No thread reads on its own account: the receiving half lies in a
+//! channel, too, and whoever waits for an answer takes what comes first, the answer or the receiving half. With that it reads
+//! one message, puts it where it belongs, and lays the receiving half back. So nobody waits but for the socket, which has a
+//! limit, or for the one who reads it.
+//!
+//! No channel holds more than one message ([`INBOX_LEN`] bytes in all): a receiver that answers what was not asked breaks the
+//! protocol. The one lock, `outgoing`, is held during one record.
 
 use std::io;
 
-use parking_lot::{Condvar, Mutex};
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+use parking_lot::Mutex;
 
 use super::{
     Address, PeerError, Security, Timing,
@@ -21,8 +26,22 @@ use super::{
 pub(super) struct Connection {
     pub(super) epoch: Epoch,
     outgoing: Mutex<Outgoing>,
-    inbox: Mutex<Inbox>,
-    changed: Condvar,
+    /// Holds the receiving half, but while somebody reads.
+    reading: Slot<Reading>,
+    stream: Slot<Reply>,
+    durability: Slot<Reply>,
+}
+
+/// The receiving half, and what ended it.
+struct Reading {
+    incoming: Incoming,
+    over: Option<PeerError>,
+}
+
+/// A channel for one message. Both of its ends live as long as the connection, so that it is never cut.
+struct Slot<T> {
+    put: Sender<T>,
+    take: Receiver<T>,
 }
 
 /// What the receiver said at the greeting.
@@ -36,14 +55,6 @@ pub(super) struct Welcome {
 pub(super) enum ReplyKind {
     Stream,
     Durability,
-}
-
-struct Inbox {
-    /// Gone while somebody reads.
-    incoming: Option<Incoming>,
-    stream: Option<Reply>,
-    durability: Option<Reply>,
-    over: Option<PeerError>,
 }
 
 impl Connection {
@@ -65,13 +76,14 @@ impl Connection {
         incoming.set_limit(timing.silence)?;
         match incoming.reply()? {
             Reply::Welcome { epoch, durability, standing } => {
-                let inbox = Inbox { incoming: Some(incoming), stream: None, durability: None, over: None };
                 let connection = Connection {
                     epoch,
                     outgoing: Mutex::new(outgoing),
-                    inbox: Mutex::new(inbox),
-                    changed: Condvar::new(),
+                    reading: Slot::empty(),
+                    stream: Slot::empty(),
+                    durability: Slot::empty(),
                 };
+                connection.reading.lay(Reading { incoming, over: None });
                 Ok((connection, Welcome { durability, standing }))
             }
             Reply::Refused(why) => Err(why),
@@ -95,27 +107,46 @@ impl Connection {
         self.answer(reply_kind)
     }
 
-    /// Waits for the next answer of a lane.
+    /// Waits for the next answer of that kind.
     pub(super) fn answer(&self, reply_kind: ReplyKind) -> Result<Reply, PeerError> {
-        let mut inbox = self.inbox.lock();
+        let answers = &self.slot(reply_kind).take;
         loop {
-            if let Some(reply) = inbox.slot(reply_kind).take() {
-                return Ok(reply);
-            }
-            if let Some(error) = &inbox.over {
-                return Err(error.clone());
-            }
-            let Some(mut incoming) = inbox.incoming.take() else {
-                self.changed.wait(&mut inbox);
-                continue;
+            let mut reading = select_biased! {
+                recv(answers) -> reply => return Ok(reply.expect(NEVER_CUT)),
+                recv(self.reading.take) -> reading => reading.expect(NEVER_CUT),
             };
-            drop(inbox);
-            let came = incoming.reply();
-            inbox = self.inbox.lock();
-            inbox.incoming = Some(incoming);
-            inbox.put(came);
-            self.changed.notify_all();
+            // Whoever read last may have laid the answer down just before the receiving half.
+            let answer = answers.try_recv().map_err(|_| reading.over.clone());
+            if answer == Err(None) {
+                let came = reading.incoming.reply();
+                reading.over = self.deliver(came).err();
+            }
+            self.reading.lay(reading);
+            match answer {
+                Ok(reply) => return Ok(reply),
+                Err(Some(over)) => return Err(over),
+                Err(None) => {}
+            }
         }
+    }
+
+    fn slot(&self, reply_kind: ReplyKind) -> &Slot<Reply> {
+        match reply_kind {
+            ReplyKind::Stream => &self.stream,
+            ReplyKind::Durability => &self.durability,
+        }
+    }
+
+    /// Puts an answer where its asker looks. An error ends the connection. One answer of a kind is asked for at a time, so
+    /// two are one too many; the first is not pushed out.
+    fn deliver(&self, came: Result<Reply, PeerError>) -> Result<(), PeerError> {
+        let (reply_kind, reply) = match came? {
+            Reply::Refused(error) => return Err(error),
+            reply @ Reply::Durable { .. } => (ReplyKind::Durability, reply),
+            reply => (ReplyKind::Stream, reply),
+        };
+        let laid = self.slot(reply_kind).put.try_send(reply);
+        laid.map_err(|_| PeerError::Protocol("an answer that nobody asked for"))
     }
 
     /// Why the receiver closed, if it said so.
@@ -131,30 +162,15 @@ impl Connection {
     }
 }
 
-impl Inbox {
-    fn slot(&mut self, reply_kind: ReplyKind) -> &mut Option<Reply> {
-        match reply_kind {
-            ReplyKind::Stream => &mut self.stream,
-            ReplyKind::Durability => &mut self.durability,
-        }
+impl<T> Slot<T> {
+    fn empty() -> Slot<T> {
+        let (put, take) = bounded(1);
+        Slot { put, take }
     }
 
-    /// Puts an answer where its lane looks. An answer that nobody has taken yet is not pushed out by another: of what is asked
-    /// one at a time, two answers are one too many.
-    fn put(&mut self, came: Result<Reply, PeerError>) {
-        let reply = match came {
-            Ok(Reply::Refused(error)) | Err(error) => {
-                self.over = Some(error);
-                return;
-            }
-            Ok(reply) => reply,
-        };
-        let reply_kind =
-            if matches!(reply, Reply::Durable { .. }) { ReplyKind::Durability } else { ReplyKind::Stream };
-        match self.slot(reply_kind) {
-            free @ None => *free = Some(reply),
-            Some(_) => self.over = Some(PeerError::Protocol("an answer that nobody asked for")),
-        }
+    /// Only for the one that took what was in it.
+    fn lay(&self, what: T) {
+        assert!(self.put.try_send(what).is_ok(), "a slot was empty, and never cut");
     }
 }
 
@@ -165,3 +181,8 @@ pub(super) fn closed() -> io::Error {
 
 /// Answers that may stand before a refusal.
 const LAST_WORDS_MAX: usize = 4;
+const NEVER_CUT: &str = "a connection has both ends of its channels";
+/// Bytes of the answers that wait for who asked: one of either kind. A refusal, whose sentence is not counted here, is not
+/// among them.
+const INBOX_LEN: usize = 2 * size_of::<Reply>();
+const _: () = assert!(INBOX_LEN <= channel::MEMORY_LEN / 64, "beside the buffers the answers are nothing");
