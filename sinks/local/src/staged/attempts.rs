@@ -1,12 +1,12 @@
 //! Attempts for the tests of staged files: three segments into `target`, whole, interrupted, and resumed.
 //! Knows what an attempt writes, and no crash.
 
-use std::{ffi::OsStr, fs, path::Path, sync::Arc};
+use std::{ffi::OsStr, fs, path::Path};
 
 use contract::AttemptId;
 use storage::{StageOptions, TargetError};
 
-use super::{faulty::FaultyStorage, *};
+use super::{faulty::FaultyDisk, *};
 
 pub(super) const SEGMENT_LEN: usize = 100_000;
 pub(super) const SEGMENTS: u8 = 3;
@@ -104,14 +104,14 @@ pub(super) fn resume(mut sink: StagedFile) -> u8 {
 }
 
 /// The whole of an attempt, up to the crash.
-pub(super) fn attempt(faulty: &Arc<FaultyStorage>) -> Option<()> {
+pub(super) fn attempt(faulty: &FaultyDisk) -> Option<()> {
     attempt_to(faulty, IfExists::Refuse)
 }
 
 /// The same, over a target that may stand there.
-pub(super) fn attempt_to(faulty: &Arc<FaultyStorage>, if_exists: IfExists) -> Option<()> {
+pub(super) fn attempt_to(faulty: &FaultyDisk, if_exists: IfExists) -> Option<()> {
     let options = StageOptions::default().if_exists(if_exists);
-    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).ok()?;
+    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).ok()?;
     match opened {
         Opened::Fresh(mut sink) => go_on(&mut sink, 0).ok(),
         Opened::Resumable { mut sink, .. } => {

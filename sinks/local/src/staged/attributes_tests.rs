@@ -14,15 +14,15 @@ use std::{
 
 use storage::{FileTime, StageOptions};
 
-use super::{faulty::FaultyStorage, *};
+use super::{faulty::FaultyDisk, *};
 
 const MODE: u32 = 0o640;
 const MODIFIED: FileTime = FileTime { seconds: -5, nanos: 250_000_000 };
 
 /// A sink with bytes in it that is to give them, and how often it has told that it could not.
-fn giving(faulty: &Arc<FaultyStorage>, if_exists: IfExists) -> (StagedFile, Arc<AtomicUsize>) {
+fn giving(faulty: &FaultyDisk, if_exists: IfExists) -> (StagedFile, Arc<AtomicUsize>) {
     let options = StageOptions::default().if_exists(if_exists);
-    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
+    let mut sink = StagedFile::create_in(faulty.storage(), OsStr::new("target"), &options).unwrap();
     let told = Arc::new(AtomicUsize::new(0));
     let tell = told.clone();
     sink.set_mode(MODE);
@@ -47,7 +47,7 @@ fn seen(directory: &Path) -> (u32, i64, i64) {
 fn a_new_target_gets_them() {
     for if_exists in [IfExists::Refuse, IfExists::Replace] {
         let directory = tempfile::tempdir().unwrap();
-        let (mut sink, told) = giving(&FaultyStorage::over(directory.path()), if_exists);
+        let (mut sink, told) = giving(&FaultyDisk::over(directory.path()), if_exists);
         sink.publish(5).unwrap();
         assert_eq!(seen(directory.path()), (0o640, -5, 250_000_000), "{if_exists:?}");
         assert_eq!(told.load(Ordering::Relaxed), 0);
@@ -59,7 +59,7 @@ fn a_target_that_is_replaced_does_not_get_them() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("target"), b"old").unwrap();
     let before = seen(directory.path()).0;
-    let (mut sink, _) = giving(&FaultyStorage::over(directory.path()), IfExists::Replace);
+    let (mut sink, _) = giving(&FaultyDisk::over(directory.path()), IfExists::Replace);
     sink.publish(5).unwrap();
     let (mode, seconds, _) = seen(directory.path());
     assert!(mode == before && seconds > 0, "{mode:o}, {seconds}");
@@ -70,7 +70,7 @@ fn where_the_time_cannot_be_given_that_is_told_and_the_target_is_published() {
     let mut refusals = 0;
     for call in 0..10 {
         let directory = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(directory.path());
+        let faulty = FaultyDisk::over(directory.path());
         let (mut sink, told) = giving(&faulty, IfExists::Refuse);
         let number = faulty.calls() + call;
         faulty.fail_calls(number..number + 1);
@@ -112,7 +112,7 @@ fn a_replaced_target_without_an_access_list_does_not_get_the_one_that_its_direct
     fs::write(&target, b"old").unwrap();
     removexattr(&target, "system.posix_acl_access").unwrap();
     let before = seen(directory.path()).0;
-    let (mut sink, _) = giving(&FaultyStorage::over(directory.path()), IfExists::Replace);
+    let (mut sink, _) = giving(&FaultyDisk::over(directory.path()), IfExists::Replace);
     let (staged, mut found) = (directory.path().join(".target.cofferdam-staging"), [0; 64]);
     getxattr(&staged, "system.posix_acl_access", &mut found[..]).unwrap();
     sink.publish(5).unwrap();

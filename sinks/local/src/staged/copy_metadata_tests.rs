@@ -1,14 +1,14 @@
 //! Tests of a staged file that takes owner and mode of the target that it replaces, wherever a crash comes.
 //! Know the files by their names, owners and rights.
 
-use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
+use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, path::Path};
 
 use rustix::process::geteuid;
 use storage::{StageOptions, TargetError};
 
 use super::{
     attempts::{STAGING, attempt_id, attempt_to, go_on, names, open, resume, stream},
-    faulty::FaultyStorage,
+    faulty::FaultyDisk,
     others_tests::{chmod, mode},
     *,
 };
@@ -26,7 +26,7 @@ fn likenesses() -> Vec<(u32, u32)> {
 const NOBODY: u32 = 65_534;
 
 /// A target to be replaced, and its directory.
-fn replaced((owner, mode): (u32, u32)) -> (tempfile::TempDir, Arc<FaultyStorage>) {
+fn replaced((owner, mode): (u32, u32)) -> (tempfile::TempDir, FaultyDisk) {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
     fs::write(&target, b"old").unwrap();
@@ -34,7 +34,7 @@ fn replaced((owner, mode): (u32, u32)) -> (tempfile::TempDir, Arc<FaultyStorage>
     if owner != geteuid().as_raw() {
         std::os::unix::fs::lchown(&target, Some(owner), None).unwrap();
     }
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     (directory, faulty)
 }
 

@@ -1,242 +1,120 @@
 //! A real directory whose changes are counted, and fail from one of them to another.
-//! Knows no sink, and no loss of power: looking and locking never fail, and a sync that does not is none.
+//! Knows no sink, and no loss of power: looking and locking never fail, and syncs are not made.
 
-use std::{
-    ffi::OsStr,
-    io,
-    ops::Range,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
-    },
-};
+use std::{ops::Range, path::Path, sync::Arc};
 
-use contract::{IfExists, WriteAt};
 use parking_lot::Mutex;
-use storage::{CopiedMetadata, Disk, FileId, FileStamp, FileTime, Lock, Ownership, Storage, StorageFile};
+use storage::{Disk, Storage};
+use testing::simulation::{Call, Fault, HookedStorage, Operation};
 
 /// A directory that can be made to fail. All that fails changes nothing.
-#[derive(Clone, Debug)]
-pub(super) struct FaultyStorage {
-    disk: Disk,
-    state: Arc<State>,
+pub(super) struct FaultyDisk {
+    storage: Arc<HookedStorage<Disk>>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Tests make calls from one thread at a time: the order with other memory does not matter.
-    calls: AtomicUsize,
-    written: AtomicUsize,
-    squashes_owners: AtomicBool,
-    failing: Mutex<Range<usize>>,
-    sent: Mutex<Vec<(u64, u64)>>,
-    before_rename: Mutex<Option<Hook>>,
-    shutdown: AtomicU8,
+    calls: usize,
+    written: usize,
+    failing: Range<usize>,
+    sent: Vec<(u64, u64)>,
+    before_rename: Option<Box<dyn FnOnce() + Send>>,
+    shutdown: Option<Shutdown>,
 }
 
-type Hook = Box<dyn FnOnce() + Send>;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shutdown {
+    /// With the next rename.
+    Due,
+    Done,
+}
 
-/// A file system that shuts down with the next rename: see [`FaultyStorage::shut_down_after_rename`].
-const SHUTDOWN_DUE: u8 = 1;
-const SHUT_DOWN: u8 = 2;
+impl FaultyDisk {
+    pub(super) fn over(directory: &Path) -> FaultyDisk {
+        FaultyDisk::hooked(directory, |storage| storage)
+    }
 
-impl FaultyStorage {
-    pub(super) fn over(directory: &Path) -> Arc<Self> {
-        Arc::new(Self { disk: Disk::open(directory).unwrap(), state: Arc::default() })
+    /// Every file is another user's, as where a server gives all files to one user.
+    pub(super) fn squashing_owners(directory: &Path) -> FaultyDisk {
+        FaultyDisk::hooked(directory, |storage| storage.owned_by(65_534))
+    }
+
+    fn hooked(
+        directory: &Path,
+        change: impl FnOnce(HookedStorage<Disk>) -> HookedStorage<Disk>,
+    ) -> FaultyDisk {
+        let state = Arc::new(Mutex::new(State::default()));
+        let asked = state.clone();
+        let disk = Arc::new(Disk::open(directory).unwrap());
+        let storage = HookedStorage::new(disk, move |call| {
+            let rename = call.operation == Operation::Rename;
+            let before = if rename { asked.lock().before_rename.take() } else { None };
+            // Without the lock: it may use the directory.
+            if let Some(before) = before {
+                before();
+            }
+            asked.lock().called(call)
+        });
+        FaultyDisk { storage: Arc::new(change(storage)), state }
+    }
+
+    pub(super) fn storage(&self) -> Arc<dyn Storage> {
+        self.storage.clone()
     }
 
     /// Changes that were asked for so far.
     pub(super) fn calls(&self) -> usize {
-        self.state.calls.load(Ordering::Relaxed)
+        self.state.lock().calls
     }
 
     /// Bytes that were written to files so far.
     pub(super) fn written(&self) -> usize {
-        self.state.written.load(Ordering::Relaxed)
+        self.state.lock().written
     }
 
-    /// Where what was put on its way to the medium begins, and its length, in the order it was.
+    /// Start and length of each writeback that was begun, in order.
     pub(super) fn sent(&self) -> Vec<(u64, u64)> {
-        self.state.sent.lock().clone()
-    }
-
-    /// Every file is another user's from now on, as where a server gives all files to one user.
-    pub(super) fn squash_owners(&self) {
-        self.state.squashes_owners.store(true, Ordering::Relaxed);
+        self.state.lock().sent.clone()
     }
 
     /// With the next rename the file system shuts down, as XFS does: from then on everything fails but a directory's sync,
     /// which does nothing.
     pub(super) fn shut_down_after_rename(&self) {
-        self.state.shutdown.store(SHUTDOWN_DUE, Ordering::Relaxed);
+        self.state.lock().shutdown = Some(Shutdown::Due);
     }
 
     /// Somebody comes in between the last look and the next rename.
     pub(super) fn before_rename(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.state.before_rename.lock() = Some(Box::new(hook));
+        self.state.lock().before_rename = Some(Box::new(hook));
     }
 
     /// The changes with these numbers fail. A range without end is a crash: whatever is done afterwards, a drop included,
     /// leaves the directory as it is.
     pub(super) fn fail_calls(&self, numbers: Range<usize>) {
-        *self.state.failing.lock() = numbers;
-    }
-
-    fn file(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(FaultyFile { file, state: self.state.clone() })
-    }
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("State").field("calls", &self.calls).finish_non_exhaustive()
+        self.state.lock().failing = numbers;
     }
 }
 
 impl State {
-    fn change<T>(&self, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        if self.shutdown.load(Ordering::Relaxed) == SHUT_DOWN {
-            return Err(io::Error::other("the file system has shut down"));
+    fn called(&mut self, call: &Call<'_>) -> Option<Fault> {
+        if call.operation == Operation::BeginWriteback {
+            self.sent.push((call.at, call.len));
         }
-        match self.failing.lock().contains(&number) {
-            true => Err(io::Error::other(format!("call {number} was made to fail"))),
-            false => change(),
+        let shut_down = self.shutdown == Some(Shutdown::Done);
+        if !call.operation.changes() || shut_down && call.operation == Operation::Sync {
+            return Some(Fault::NotSynced);
         }
-    }
-}
-
-impl Storage for FaultyStorage {
-    fn create(&self, name: &OsStr) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(self.state.change(|| self.disk.create(name))?))
-    }
-
-    fn create_unnamed(&self) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(self.state.change(|| self.disk.create_unnamed())?))
-    }
-
-    fn open(&self, name: &OsStr) -> io::Result<Option<Arc<dyn StorageFile>>> {
-        Ok(self.disk.open(name)?.map(|file| self.file(file)))
-    }
-
-    fn id_at(&self, name: &OsStr) -> io::Result<Option<FileId>> {
-        self.disk.id_at(name)
-    }
-
-    fn stamp_at(&self, name: &OsStr) -> io::Result<Option<FileStamp>> {
-        self.disk.stamp_at(name)
-    }
-
-    fn rename(&self, from: &OsStr, to: &OsStr, if_exists: IfExists) -> io::Result<()> {
-        if let Some(hook) = self.state.before_rename.lock().take() {
-            hook();
+        let number = self.calls;
+        self.calls += 1;
+        if shut_down || self.failing.contains(&number) {
+            return Some(Fault::Io);
         }
-        let renamed = self.state.change(|| self.disk.rename(from, to, if_exists));
-        if self.state.shutdown.load(Ordering::Relaxed) == SHUTDOWN_DUE {
-            self.state.shutdown.store(SHUT_DOWN, Ordering::Relaxed);
+        match call.operation {
+            Operation::WriteAt => self.written += call.len as usize,
+            Operation::Rename => self.shutdown = self.shutdown.map(|_| Shutdown::Done),
+            _ => {}
         }
-        renamed
-    }
-
-    fn remove(&self, name: &OsStr) -> io::Result<()> {
-        self.state.change(|| self.disk.remove(name))
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        match self.state.shutdown.load(Ordering::Relaxed) {
-            SHUT_DOWN => Ok(()),
-            _ => self.state.change(|| Ok(())),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct FaultyFile {
-    file: Arc<dyn StorageFile>,
-    state: Arc<State>,
-}
-
-impl StorageFile for FaultyFile {
-    fn id(&self) -> io::Result<FileId> {
-        self.file.id()
-    }
-
-    fn stamp(&self) -> io::Result<FileStamp> {
-        self.file.stamp()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn allocated(&self) -> io::Result<u64> {
-        self.file.allocated()
-    }
-
-    fn try_lock(&self) -> io::Result<Lock> {
-        self.file.try_lock()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, at)
-    }
-
-    fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize> {
-        let count = self.state.change(|| self.file.write_at(data, at))?;
-        self.state.written.fetch_add(count, Ordering::Relaxed);
-        Ok(count)
-    }
-
-    fn begin_writeback(&self, at: u64, len: u64) {
-        self.state.sent.lock().push((at, len));
-        self.file.begin_writeback(at, len);
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.state.change(|| self.file.set_len(len))
-    }
-
-    fn is_open_to_others(&self) -> io::Result<bool> {
-        self.file.is_open_to_others()
-    }
-
-    fn ownership(&self) -> io::Result<Ownership> {
-        match self.state.squashes_owners.load(Ordering::Relaxed) {
-            true => Ok(Ownership::SomeoneElses { owner: 65_534 }),
-            false => self.file.ownership(),
-        }
-    }
-
-    fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata> {
-        self.state.change(|| self.file.copy_metadata_from(target, if_exists))
-    }
-
-    fn set_modified(&self, modified: FileTime) -> io::Result<()> {
-        self.state.change(|| self.file.set_modified(modified))
-    }
-
-    fn give_mode(&self, mode: u32) -> io::Result<()> {
-        self.state.change(|| self.file.give_mode(mode))
-    }
-
-    fn make_private(&self) -> io::Result<()> {
-        self.state.change(|| self.file.make_private())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.state.change(|| Ok(()))
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.state.change(|| Ok(()))
-    }
-
-    fn link(&self, name: &OsStr) -> io::Result<()> {
-        self.state.change(|| self.file.link(name))
-    }
-
-    fn map(&self, len: u64) -> io::Result<Arc<dyn WriteAt>> {
-        self.file.map(len)
+        Some(Fault::NotSynced)
     }
 }

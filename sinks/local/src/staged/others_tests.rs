@@ -21,7 +21,7 @@ use super::{
         JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, attempt_id, checkpoint, fresh, go_on, interrupted,
         names, open, resumable, resume, segment, stream,
     },
-    faulty::FaultyStorage,
+    faulty::FaultyDisk,
     *,
 };
 
@@ -36,9 +36,9 @@ pub(super) fn chmod(path: &Path, mode: u32) {
 #[test]
 fn what_a_failed_publish_keeps_is_its_owners_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let mut sink = fresh(StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()).unwrap());
+    let mut sink = fresh(StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap());
     for number in 0..SEGMENTS {
         let at = u64::from(number) * SEGMENT_LEN as u64;
         sink.positioned().unwrap().write_all_at(at, &segment(number)).unwrap();
@@ -100,12 +100,12 @@ fn a_file_that_another_user_has_put_to_a_shared_target_meanwhile_is_no_model_and
 fn a_published_attempt_gives_its_mode_to_no_other_file_that_comes_to_the_targets_name() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(scratch.path());
+        let faulty = FaultyDisk::over(scratch.path());
         attempt(&faulty).unwrap();
         faulty.calls()
     };
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     // The mode, three syncs and the journal's removal come behind the rename.
     faulty.fail_calls(whole - 5..usize::MAX);
     attempt(&faulty);
@@ -134,10 +134,10 @@ fn umasked() -> u32 {
 fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet_and_the_next_run_gives_it_its_mode()
  {
     for given in [None, Some(0o604)] {
-        let attempt = |faulty: &Arc<FaultyStorage>| {
+        let attempt = |faulty: &FaultyDisk| {
             let options = StageOptions::default();
             let opened =
-                StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).ok()?;
+                StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).ok()?;
             let Opened::Fresh(mut sink) = opened else { panic!("{opened:?}") };
             if let Some(mode) = given {
                 sink.set_mode(mode);
@@ -146,14 +146,14 @@ fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet
         };
         let whole = {
             let scratch = tempfile::tempdir().unwrap();
-            let faulty = FaultyStorage::over(scratch.path());
+            let faulty = FaultyDisk::over(scratch.path());
             attempt(&faulty).unwrap();
             faulty.calls()
         };
         let mut recovered = 0;
         for first in 0..whole {
             let directory = tempfile::tempdir().unwrap();
-            let faulty = FaultyStorage::over(directory.path());
+            let faulty = FaultyDisk::over(directory.path());
             faulty.fail_calls(first..usize::MAX);
             attempt(&faulty);
             if directory.path().join(STAGING).exists() {
@@ -180,12 +180,12 @@ fn wherever_a_crash_comes_nobody_but_its_owner_can_read_what_is_not_a_target_yet
 fn a_mode_that_somebody_has_given_the_target_meanwhile_stays() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(scratch.path());
+        let faulty = FaultyDisk::over(scratch.path());
         attempt(&faulty).unwrap();
         faulty.calls()
     };
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     // The mode, two syncs, the journal's removal, the directory's sync.
     faulty.fail_calls(whole - 5..usize::MAX);
     attempt(&faulty);
@@ -206,10 +206,10 @@ fn after_the_rename_a_call_that_fails_leaves_the_outcome_unknown_and_never_silen
             if if_exists == IfExists::Replace {
                 fs::write(directory.join("target"), b"old").unwrap();
             }
-            let faulty = FaultyStorage::over(directory);
+            let faulty = FaultyDisk::over(directory);
             let options = StageOptions::default().if_exists(if_exists);
             let opened =
-                StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+                StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
             let mut sink = fresh(opened);
             sink.begin_segment(0, 0).unwrap();
             sink.write_tentative(0, b"new").unwrap();
@@ -241,11 +241,11 @@ fn after_the_rename_a_call_that_fails_leaves_the_outcome_unknown_and_never_silen
 #[test]
 fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found_out() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     fs::write(directory.path().join("target"), b"old").unwrap();
     let options = StageOptions::default().if_exists(IfExists::Replace);
     // Without a journal there is nothing to be removed that could tell, and what replaces a file has its mode before.
-    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
+    let mut sink = StagedFile::create_in(faulty.storage(), OsStr::new("target"), &options).unwrap();
     sink.positioned().unwrap().write_all_at(0, b"new").unwrap();
     faulty.shut_down_after_rename();
     assert!(matches!(sink.publish(3), Err(CommitError::Unknown(_))));
@@ -256,13 +256,13 @@ fn a_file_system_that_has_shut_down_and_says_yes_to_the_directorys_sync_is_found
 fn discarded_without_leave_to_replace_a_published_attempt_is_still_known_for_one() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(scratch.path());
+        let faulty = FaultyDisk::over(scratch.path());
         attempt(&faulty).unwrap();
         faulty.calls()
     };
     let crashed = || {
         let directory = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(directory.path());
+        let faulty = FaultyDisk::over(directory.path());
         faulty.fail_calls(whole - 2..usize::MAX);
         attempt(&faulty);
         assert_eq!(names(directory.path()), [JOURNAL, "target"]);
@@ -320,10 +320,9 @@ fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_w
 fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_built_upon() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 2);
-    let faulty = FaultyStorage::over(directory.path());
-    faulty.squash_owners();
+    let faulty = FaultyDisk::squashing_owners(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
     assert!(sink.durability().is_none() && sink.resumable().is_none());
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -335,7 +334,7 @@ fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_bu
     sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
     assert!(names(directory.path()).is_empty(), "{:?}", names(directory.path()));
-    let opened = StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     go_on_unkept(fresh(opened));
     assert_eq!(names(directory.path()), ["target"]);
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
@@ -349,9 +348,9 @@ fn go_on_unkept(mut sink: StagedFile) {
 #[test]
 fn another_file_that_comes_to_the_targets_name_with_the_rename_is_not_taken_for_ours() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let mut sink = fresh(
-        StagedFile::open_in(faulty.clone(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
+        StagedFile::open_in(faulty.storage(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
             .unwrap(),
     );
     sink.positioned().unwrap().write_all_at(0, &stream()).unwrap();
@@ -487,13 +486,13 @@ fn a_second_name_that_a_publish_by_a_link_has_left_is_removed_and_the_target_sta
 fn a_journal_goes_once_its_target_has_changed_and_stays_as_long_as_something_can_be_done_with_it() {
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(scratch.path());
+        let faulty = FaultyDisk::over(scratch.path());
         attempt(&faulty).unwrap();
         faulty.calls()
     };
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     faulty.fail_calls(whole - 2..usize::MAX);
     attempt(&faulty);
     StagedFile::tidy(&target).unwrap();

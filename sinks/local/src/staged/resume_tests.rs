@@ -11,7 +11,7 @@ use super::{
         JOURNAL, SEGMENT_LEN, SEGMENTS, STAGING, attempt, attempt_id, checkpoint, fresh, go_on, interrupted,
         names, open, proved, resumable, resume, segment, stream,
     },
-    faulty::FaultyStorage,
+    faulty::FaultyDisk,
     *,
 };
 
@@ -144,9 +144,9 @@ fn started_over_what_is_right_already_is_not_written_again() {
     let mut bytes = fs::read(&staging).unwrap();
     bytes[SEGMENT_LEN + 70_000] ^= 1;
     fs::write(&staging, &bytes).unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = resumable(opened);
     sink.resume_at(0, 0).unwrap();
     assert!(sink.resume_at(0, 0).is_err());
@@ -343,9 +343,9 @@ fn finish_after_a_crash(directory: &Path, what: &str) {
     let before = fs::read(&target).ok();
     assert!(before.is_none() || before == Some(stream()), "{what}: neither old nor new");
     let seen = StagedFile::examine(&target, IfExists::Refuse).unwrap();
-    let faulty = FaultyStorage::over(directory);
+    let faulty = FaultyDisk::over(directory);
     let options = StageOptions::default();
-    let opened = match StagedFile::open_in(faulty, OsStr::new("target"), &options, &attempt_id()) {
+    let opened = match StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()) {
         Err(TargetError::Exists { .. }) => {
             assert_eq!(seen, Seen::Nothing, "{what}");
             assert_eq!(names(directory), ["target"], "{what}");
@@ -393,10 +393,10 @@ fn a_crash_before_any_change_is_recovered_from_and_one_in_the_recovery_as_well()
         let mut second = 0;
         let ended = loop {
             let directory = tempfile::tempdir().unwrap();
-            let faulty = FaultyStorage::over(directory.path());
+            let faulty = FaultyDisk::over(directory.path());
             faulty.fail_calls(first..usize::MAX);
             let ended = attempt(&faulty);
-            let faulty = FaultyStorage::over(directory.path());
+            let faulty = FaultyDisk::over(directory.path());
             faulty.fail_calls(second..usize::MAX);
             attempt(&faulty);
             let recovered = faulty.calls() <= second;
@@ -420,13 +420,13 @@ fn a_crash_before_any_change_is_recovered_from_and_one_in_the_recovery_as_well()
 fn a_change_that_fails_once_ends_the_sink_and_keeps_what_was_committed() {
     let whole = {
         let directory = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(directory.path());
+        let faulty = FaultyDisk::over(directory.path());
         attempt(&faulty).unwrap();
         faulty.calls()
     };
     for number in 0..whole {
         let directory = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(directory.path());
+        let faulty = FaultyDisk::over(directory.path());
         faulty.fail_calls(number..number + 1);
         let ended = attempt(&faulty);
         let published = directory.path().join("target").exists();
@@ -438,9 +438,9 @@ fn a_change_that_fails_once_ends_the_sink_and_keeps_what_was_committed() {
 #[test]
 fn a_failed_sync_is_final() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
     let (writer, durable) = (sink.positioned().unwrap(), sink.durability().unwrap());
     writer.write_all_at(0, &segment(0)).unwrap();
@@ -461,12 +461,12 @@ fn a_published_attempt_is_recognised_before_its_target_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let whole = {
         let scratch = tempfile::tempdir().unwrap();
-        let faulty = FaultyStorage::over(scratch.path());
+        let faulty = FaultyDisk::over(scratch.path());
         attempt(&faulty).unwrap();
         faulty.calls()
     };
     // The last three changes: the directory's sync behind the rename, the journal's removal, the directory's sync.
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     faulty.fail_calls(whole - 3..usize::MAX);
     attempt(&faulty);
     assert_eq!(names(directory.path()), [JOURNAL, "target"]);
@@ -486,10 +486,10 @@ fn a_published_attempt_is_recognised_before_its_target_is_refused() {
 #[test]
 fn both_names_on_the_published_file_become_one() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let mut sink = {
         let options = StageOptions::default();
-        fresh(StagedFile::open_in(faulty.clone(), OsStr::new("target"), &options, &attempt_id()).unwrap())
+        fresh(StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap())
     };
     sink.positioned().unwrap().write_all_at(0, b"whole").unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();

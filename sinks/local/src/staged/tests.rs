@@ -17,7 +17,7 @@ use contract::AttemptId;
 use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
 use storage::{StageOptions, TargetError, TargetKind};
 
-use super::{faulty::FaultyStorage, *};
+use super::{faulty::FaultyDisk, *};
 
 fn replace() -> StageOptions {
     options(IfExists::Replace, None)
@@ -459,8 +459,8 @@ fn race_once(attempt: Attempt, path: &Path, holders: &AtomicUsize, writer: u8) -
 #[test]
 fn the_first_failed_write_is_final() {
     let scratch = Scratch::new();
-    let faulty = FaultyStorage::over(scratch.0.path());
-    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &refuse()).unwrap();
+    let faulty = FaultyDisk::over(scratch.0.path());
+    let mut sink = StagedFile::create_in(faulty.storage(), OsStr::new("target"), &refuse()).unwrap();
     fill(&sink, b"good");
     faulty.fail_calls(faulty.calls()..faulty.calls() + 1);
     let first = sink.positioned().unwrap().write_all_at(4, b"more").unwrap_err();

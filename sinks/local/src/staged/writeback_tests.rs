@@ -7,7 +7,7 @@ use storage::StageOptions;
 
 use super::{
     attempts::{SEGMENT_LEN, attempt_id, checkpoint, fresh, interrupted, resumable},
-    faulty::FaultyStorage,
+    faulty::FaultyDisk,
     *,
 };
 
@@ -22,17 +22,17 @@ fn write_and_commit(sink: &mut StagedFile, at: u64) {
     sink.commit_segment(&checkpoint(0)).unwrap();
 }
 
-fn open(faulty: &Arc<FaultyStorage>) -> Opened {
-    StagedFile::open_in(faulty.clone(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
+fn open(faulty: &FaultyDisk) -> Opened {
+    StagedFile::open_in(faulty.storage(), OsStr::new("target"), &StageOptions::default(), &attempt_id())
         .unwrap()
 }
 
 #[test]
 fn a_stream_is_put_on_its_way_a_piece_behind_its_whole_part_and_arrives_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let mut sink = StagedFile::create_in(faulty.clone(), OsStr::new("target"), &options).unwrap();
+    let mut sink = StagedFile::create_in(faulty.storage(), OsStr::new("target"), &options).unwrap();
     for number in [0, 1, 3, 2] {
         write_and_commit(&mut sink, number * PIECE);
     }
@@ -45,7 +45,7 @@ fn a_stream_is_put_on_its_way_a_piece_behind_its_whole_part_and_arrives_whole() 
 fn an_attempt_that_goes_on_puts_on_its_way_what_is_new_and_not_what_a_sync_has_covered() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 1);
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let mut sink = resumable(open(&faulty));
     let start = SEGMENT_LEN as u64;
     sink.resume_at(1, start).unwrap();
@@ -61,7 +61,7 @@ fn an_attempt_that_goes_on_puts_on_its_way_what_is_new_and_not_what_a_sync_has_c
 #[test]
 fn where_each_segment_is_synced_all_of_them_stay_in_memory() {
     let directory = tempfile::tempdir().unwrap();
-    let faulty = FaultyStorage::over(directory.path());
+    let faulty = FaultyDisk::over(directory.path());
     let mut sink = fresh(open(&faulty));
     for number in 0..4 {
         write_and_commit(&mut sink, number * PIECE);

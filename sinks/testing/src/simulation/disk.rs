@@ -58,7 +58,7 @@ impl SimulatedDisk {
     }
 
     /// Whether the file at `name` has been given a target's mode, owner and attributes.
-    pub fn has_likeness(&self, name: impl AsRef<OsStr>) -> bool {
+    pub fn has_target_metadata(&self, name: impl AsRef<OsStr>) -> bool {
         let shared = self.shared.lock();
         let image = shared.medium.at(name.as_ref()).and_then(|inode| shared.medium.image(inode));
         image.is_some_and(|image| image.copy_metadata == Rights::Target)

@@ -25,19 +25,21 @@ pub enum Fault {
     Interrupted,
     /// A read or write does half of what was asked for; any other call is made in full.
     Short,
+    /// A sync says that it was done, and was not; any other call is made in full.
+    NotSynced,
 }
 
 impl Fault {
-    /// Every fault.
+    /// Every fault that the caller can see.
     pub const ALL: [Fault; 4] = [Fault::Io, Fault::NoSpace, Fault::Interrupted, Fault::Short];
 
-    /// The error that the call returns; none for [`Fault::Short`], which is not one.
+    /// The error that the call returns; none for [`Fault::Short`] and [`Fault::NotSynced`], which are not one.
     pub fn error(self) -> Option<io::Error> {
         match self {
             Fault::Io => Some(Errno::IO.into()),
             Fault::NoSpace => Some(Errno::NOSPC.into()),
             Fault::Interrupted => Some(Errno::INTR.into()),
-            Fault::Short => None,
+            Fault::Short | Fault::NotSynced => None,
         }
     }
 }

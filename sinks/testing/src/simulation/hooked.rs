@@ -1,5 +1,5 @@
 //! A storage that asks before each call: to look at the disk at that moment, to record, or to make the call fail.
-//! Knows neither disks nor plans.
+//! Knows neither disks nor plans. The tests of sinks need no other storage that fails.
 
 use std::{ffi::OsStr, fmt, io, sync::Arc};
 
@@ -12,7 +12,15 @@ use super::Fault;
 /// fault, the call fails.
 pub struct HookedStorage<S> {
     storage: Arc<S>,
+    hook: Hook,
+}
+
+/// What the files of a storage share with it.
+#[derive(Clone)]
+struct Hook {
     watch: Arc<Watch>,
+    /// The user whom all files belong to, if not to those who own them.
+    owner: Option<u32>,
 }
 
 type Watch = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
@@ -26,6 +34,16 @@ pub struct Call<'a> {
     pub name: Option<&'a OsStr>,
     /// The open file it is about, where it is about one.
     pub file: Option<FileId>,
+    /// Where it reads, writes, or starts writeback.
+    pub at: u64,
+    /// How many bytes it is about; a length that it sets.
+    pub len: u64,
+}
+
+impl<'a> Call<'a> {
+    fn new(operation: Operation) -> Call<'a> {
+        Call { operation, name: None, file: None, at: 0, len: 0 }
+    }
 }
 
 /// The calls of [`Storage`], of [`StorageFile`], and of a map.
@@ -44,14 +62,19 @@ pub enum Operation {
     Stamp,
     Len,
     Allocated,
+    Ownership,
+    IsOpenToOthers,
     TryLock,
     ReadAt,
     WriteAt,
+    BeginWriteback,
     SetLen,
-    TakeRoom,
-    ForgetCached,
-    TakeLikeness,
+    Preallocate,
+    DropPageCache,
+    CopyMetadata,
+    SetModified,
     GiveMode,
+    MakePrivate,
     SyncData,
     SyncAll,
     Link,
@@ -71,9 +94,12 @@ impl Operation {
             | Operation::Stamp
             | Operation::Len
             | Operation::Allocated
+            | Operation::Ownership
+            | Operation::IsOpenToOthers
+            | Operation::BeginWriteback
             | Operation::TryLock
-            | Operation::TakeRoom
-            | Operation::ForgetCached
+            | Operation::Preallocate
+            | Operation::DropPageCache
             | Operation::ReadAt => false,
             Operation::Create
             | Operation::CreateUnnamed
@@ -82,8 +108,10 @@ impl Operation {
             | Operation::Sync
             | Operation::WriteAt
             | Operation::SetLen
-            | Operation::TakeLikeness
+            | Operation::CopyMetadata
+            | Operation::SetModified
             | Operation::GiveMode
+            | Operation::MakePrivate
             | Operation::SyncData
             | Operation::SyncAll
             | Operation::Link
@@ -99,21 +127,28 @@ impl<S: Storage> HookedStorage<S> {
         storage: Arc<S>,
         watch: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static,
     ) -> HookedStorage<S> {
-        HookedStorage { storage, watch: Arc::new(watch) }
+        HookedStorage { storage, hook: Hook { watch: Arc::new(watch), owner: None } }
+    }
+
+    /// The same, where every file is this user's, as on a server that gives all files to one.
+    #[must_use]
+    pub fn owned_by(mut self, owner: u32) -> HookedStorage<S> {
+        self.hook.owner = Some(owner);
+        self
     }
 
     fn ask(&self, operation: Operation, name: Option<&OsStr>) -> io::Result<()> {
-        done_or_failed((self.watch)(&Call { operation, name, file: None }))
+        done_or_failed((self.hook.watch)(&Call { name, ..Call::new(operation) }))
     }
 
     fn hooked(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(HookedFile { id: file.id().ok(), file, watch: self.watch.clone() })
+        Arc::new(HookedFile { id: file.id().ok(), file, hook: self.hook.clone() })
     }
 }
 
 impl<S: Storage> fmt::Debug for HookedStorage<S> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Watched").field("storage", &self.storage).finish_non_exhaustive()
+        out.debug_struct("HookedStorage").field("storage", &self.storage).finish_non_exhaustive()
     }
 }
 
@@ -154,29 +189,28 @@ impl<S: Storage> Storage for HookedStorage<S> {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.ask(Operation::Sync, None)?;
-        self.storage.sync()
+        sync_or_not((self.hook.watch)(&Call::new(Operation::Sync)), || self.storage.sync())
     }
 }
 
 struct HookedFile {
     file: Arc<dyn StorageFile>,
     id: Option<FileId>,
-    watch: Arc<Watch>,
+    hook: Hook,
 }
 
 impl HookedFile {
-    fn fault(&self, operation: Operation, name: Option<&OsStr>) -> Option<Fault> {
-        (self.watch)(&Call { operation, name, file: self.id })
+    fn fault(&self, call: Call<'_>) -> Option<Fault> {
+        (self.hook.watch)(&Call { file: self.id, ..call })
     }
 
     fn ask(&self, operation: Operation) -> io::Result<()> {
-        done_or_failed(self.fault(operation, None))
+        done_or_failed(self.fault(Call::new(operation)))
     }
 
     /// How many bytes of `len` the call is allowed.
-    fn allowed(&self, operation: Operation, len: usize) -> io::Result<usize> {
-        let fault = self.fault(operation, None);
+    fn allowed(&self, operation: Operation, at: u64, len: usize) -> io::Result<usize> {
+        let fault = self.fault(Call { at, len: len as u64, ..Call::new(operation) });
         done_or_failed(fault)?;
         Ok(if fault == Some(Fault::Short) { len.div_ceil(2) } else { len })
     }
@@ -184,7 +218,7 @@ impl HookedFile {
 
 impl fmt::Debug for HookedFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("WatchedFile").field("file", &self.file).finish_non_exhaustive()
+        out.debug_struct("HookedFile").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -215,32 +249,38 @@ impl StorageFile for HookedFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        let len = self.allowed(Operation::ReadAt, buffer.len())?;
+        let len = self.allowed(Operation::ReadAt, at, buffer.len())?;
         self.file.read_at(&mut buffer[..len], at)
     }
 
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize> {
-        let len = self.allowed(Operation::WriteAt, data.len())?;
+        let len = self.allowed(Operation::WriteAt, at, data.len())?;
         self.file.write_at(&data[..len], at)
     }
 
+    fn begin_writeback(&self, at: u64, len: u64) {
+        // It reports nothing, so that a fault of it is none.
+        self.fault(Call { at, len, ..Call::new(Operation::BeginWriteback) });
+        self.file.begin_writeback(at, len);
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.ask(Operation::SetLen)?;
+        done_or_failed(self.fault(Call { len, ..Call::new(Operation::SetLen) }))?;
         self.file.set_len(len)
     }
 
     fn preallocate(&self, len: u64) -> io::Result<()> {
-        self.ask(Operation::TakeRoom)?;
+        done_or_failed(self.fault(Call { len, ..Call::new(Operation::Preallocate) }))?;
         self.file.preallocate(len)
     }
 
     fn drop_page_cache(&self) -> io::Result<()> {
-        self.ask(Operation::ForgetCached)?;
+        self.ask(Operation::DropPageCache)?;
         self.file.drop_page_cache()
     }
 
     fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata> {
-        self.ask(Operation::TakeLikeness)?;
+        self.ask(Operation::CopyMetadata)?;
         self.file.copy_metadata_from(target, if_exists)
     }
 
@@ -250,41 +290,45 @@ impl StorageFile for HookedFile {
     }
 
     fn is_open_to_others(&self) -> io::Result<bool> {
+        self.ask(Operation::IsOpenToOthers)?;
         self.file.is_open_to_others()
     }
 
     fn ownership(&self) -> io::Result<Ownership> {
-        self.file.ownership()
+        self.ask(Operation::Ownership)?;
+        match self.hook.owner {
+            Some(owner) => Ok(Ownership::SomeoneElses { owner }),
+            None => self.file.ownership(),
+        }
     }
 
     fn set_modified(&self, modified: FileTime) -> io::Result<()> {
-        self.ask(Operation::GiveMode)?;
+        self.ask(Operation::SetModified)?;
         self.file.set_modified(modified)
     }
 
     fn make_private(&self) -> io::Result<()> {
+        self.ask(Operation::MakePrivate)?;
         self.file.make_private()
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.ask(Operation::SyncData)?;
-        self.file.sync_data()
+        sync_or_not(self.fault(Call::new(Operation::SyncData)), || self.file.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.ask(Operation::SyncAll)?;
-        self.file.sync_all()
+        sync_or_not(self.fault(Call::new(Operation::SyncAll)), || self.file.sync_all())
     }
 
     fn link(&self, name: &OsStr) -> io::Result<()> {
-        done_or_failed(self.fault(Operation::Link, Some(name)))?;
+        done_or_failed(self.fault(Call { name: Some(name), ..Call::new(Operation::Link) }))?;
         self.file.link(name)
     }
 
     fn map(&self, len: u64) -> io::Result<Arc<dyn WriteAt>> {
-        self.ask(Operation::Map)?;
+        done_or_failed(self.fault(Call { len, ..Call::new(Operation::Map) }))?;
         let mapping = self.file.map(len)?;
-        Ok(Arc::new(HookedMapping { mapping, file: self.id, watch: self.watch.clone() }))
+        Ok(Arc::new(HookedMapping { mapping, file: self.id, watch: self.hook.watch.clone() }))
     }
 }
 
@@ -296,11 +340,17 @@ struct HookedMapping {
 
 impl WriteAt for HookedMapping {
     fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        (self.watch)(&Call { operation: Operation::MapWrite, name: None, file: self.file });
+        let call = Call { file: self.file, at, len: data.len() as u64, ..Call::new(Operation::MapWrite) };
+        (self.watch)(&call);
         self.mapping.write_all_at(at, data)
     }
 }
 
 fn done_or_failed(fault: Option<Fault>) -> io::Result<()> {
     fault.and_then(Fault::error).map_or(Ok(()), Err)
+}
+
+fn sync_or_not(fault: Option<Fault>, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    done_or_failed(fault)?;
+    if fault == Some(Fault::NotSynced) { Ok(()) } else { sync() }
 }

@@ -336,8 +336,8 @@ mod tests {
             file.copy_metadata_from(name, IfExists::Replace)?;
             let does = |step| self.left_out != Some(step);
             if does(Operation::SyncAll) {
-                match (file.sync_all(), does(Operation::TakeLikeness)) {
-                    (Err(_), false) => file.sync_all()?, // the mistake that `Operation::TakeLikeness` stands for here
+                match (file.sync_all(), does(Operation::CopyMetadata)) {
+                    (Err(_), false) => file.sync_all()?, // the mistake that `Operation::CopyMetadata` stands for here
                     (result, _) => result?,
                 }
             }
@@ -382,7 +382,7 @@ mod tests {
             let report = crashes(&Replace { left_out: Some(step) }, &EXTENT);
             assert!(report.violation_count > 0, "{step:?}: {report}");
         }
-        let retried = Replace { left_out: Some(Operation::TakeLikeness) };
+        let retried = Replace { left_out: Some(Operation::CopyMetadata) };
         crashes(&retried, &EXTENT).assert_clean();
         assert!(faults(&retried, &EXTENT).violation_count > 0, "a sync that was tried again");
     }

@@ -143,7 +143,7 @@ fn syncing_bytes_does_not_sync_the_name_nor_the_likeness() {
     file.sync_data().unwrap();
     assert_eq!(seen(&disk, "file"), BTreeMap::from([(None, 2), (found(b"x"), 2)]));
     let alike = |disk: &SimulatedDisk| {
-        disk.crash_states(SEED).filter(|state| state.disk.has_likeness("file")).count()
+        disk.crash_states(SEED).filter(|state| state.disk.has_target_metadata("file")).count()
     };
     assert_eq!(alike(&disk), 1);
     file.sync_all().unwrap();

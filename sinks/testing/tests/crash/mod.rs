@@ -157,7 +157,7 @@ pub(crate) fn check_atomic(
     let found = disk.contents(TARGET);
     if found.as_deref() == Some(&stream.bytes[..]) {
         // What replaces nothing is its owner's alone until the publish is through.
-        return match disk.has_likeness(TARGET) || before == Before::Nothing && !done {
+        return match disk.has_target_metadata(TARGET) || before == Before::Nothing && !done {
             true => Ok(()),
             false => Err("P2: the target is new, and its mode and owner are not".into()),
         };

@@ -103,7 +103,7 @@ fn a_file_without_room_is_refused_before_the_stream_is_decided_and_the_log_goes_
     let disk = SimulatedDisk::new();
     disk.put("file", b"old");
     let full = HookedStorage::new(Arc::new(disk.clone()), |call| {
-        (call.operation == Operation::TakeRoom).then_some(Fault::NoSpace)
+        (call.operation == Operation::Preallocate).then_some(Fault::NoSpace)
     });
     let stream = Stream::new();
     let open = |target| {
