@@ -5,7 +5,7 @@ use contract::{CommitError, StreamingSink};
 
 use super::{
     super::{CommitPoint, Opened, WalSink},
-    mem_storage::MemStorage,
+    recorded_disk::RecordedDisk,
     stream::{LOG, Reached, Stream, TARGET, checkpoint, open, try_open},
 };
 
@@ -20,10 +20,8 @@ struct Known {
 }
 
 /// Writes the stream as the engine does, with a segment that is rolled back and a group made durable.
-fn run(mem_storage: &MemStorage, stream: &Stream, known: &mut Known) -> Result<(), CommitError> {
-    let Opened::Ready(mut sink) = try_open(mem_storage).map_err(std::io::Error::from)? else {
-        panic!("finished")
-    };
+fn run(disk: &RecordedDisk, stream: &Stream, known: &mut Known) -> Result<(), CommitError> {
+    let Opened::Ready(mut sink) = try_open(disk).map_err(std::io::Error::from)? else { panic!("finished") };
     for index in 0..stream.segments.len() {
         if index == 1 {
             sink.begin_segment(1, stream.segments[1].start as u64)?;
@@ -42,8 +40,8 @@ fn run(mem_storage: &MemStorage, stream: &Stream, known: &mut Known) -> Result<(
 }
 
 /// The whole is brought to its end, whatever was left.
-fn bring_to_its_end(mem_storage: &MemStorage, stream: &Stream) -> Result<(), CommitError> {
-    match try_open(mem_storage).map_err(std::io::Error::from)? {
+fn bring_to_its_end(disk: &RecordedDisk, stream: &Stream) -> Result<(), CommitError> {
+    match try_open(disk).map_err(std::io::Error::from)? {
         Opened::Finished(finished) => Ok(finished.replay()?),
         Opened::Ready(mut sink) => stream.complete(&mut sink),
     }
@@ -53,13 +51,13 @@ fn bring_to_its_end(mem_storage: &MemStorage, stream: &Stream) -> Result<(), Com
 fn killed_at_every_step_the_log_goes_on_from_its_last_commit_to_the_same_bytes() {
     let stream = Stream::new();
     for steps in 0.. {
-        let mem_storage = MemStorage::default();
-        mem_storage.put(TARGET, OLD);
-        mem_storage.stop_after(steps);
+        let disk = RecordedDisk::new();
+        disk.put(TARGET, OLD);
+        disk.stop_after(steps);
         let mut known = Known::default();
-        let done = run(&mem_storage, &stream, &mut known);
-        mem_storage.start_again();
-        let reached = Reached::of(&mem_storage);
+        let done = run(&disk, &stream, &mut known);
+        disk.start_again();
+        let reached = Reached::of(&disk);
         match reached {
             // A commit may have become one in the step that was the last.
             Reached::Commit(last) => {
@@ -72,24 +70,21 @@ fn killed_at_every_step_the_log_goes_on_from_its_last_commit_to_the_same_bytes()
             Reached::Nothing => assert_eq!(known.committed, 0, "{steps} steps"),
             Reached::Finish(len) => assert_eq!(len, stream.bytes.len() as u64),
             Reached::NoLog => {
-                let complete = mem_storage.bytes(TARGET).as_ref() == Some(&stream.bytes);
+                let complete = disk.bytes(TARGET).as_ref() == Some(&stream.bytes);
                 assert!(complete || known.committed == 0, "{steps} steps");
             }
         }
         let is_decided = matches!(reached, Reached::Finish(_) | Reached::NoLog);
-        assert!(
-            is_decided || mem_storage.bytes(TARGET).unwrap() == OLD,
-            "{steps} steps: the target is touched"
-        );
+        assert!(is_decided || disk.bytes(TARGET).unwrap() == OLD, "{steps} steps: the target is touched");
         if done.is_ok() {
             assert!(known.published && reached == Reached::NoLog);
-            assert_eq!(mem_storage.bytes(TARGET).unwrap(), stream.bytes);
+            assert_eq!(disk.bytes(TARGET).unwrap(), stream.bytes);
             println!("killed at each of {steps} steps");
             return;
         }
-        bring_to_its_end(&mem_storage, &stream).unwrap();
-        assert_eq!(mem_storage.bytes(TARGET).unwrap(), stream.bytes, "{steps} steps");
-        assert_eq!(mem_storage.bytes(LOG), None, "{steps} steps");
+        bring_to_its_end(&disk, &stream).unwrap();
+        assert_eq!(disk.bytes(TARGET).unwrap(), stream.bytes, "{steps} steps");
+        assert_eq!(disk.bytes(LOG), None, "{steps} steps");
     }
 }
 
@@ -98,19 +93,19 @@ fn killed_at_every_step_of_the_way_back_the_next_one_finds_it() {
     let stream = Stream::new();
     let mut pairs = 0;
     for first in 0.. {
-        let mem_storage = MemStorage::default();
-        mem_storage.put(TARGET, OLD);
-        mem_storage.stop_after(first);
-        let done = run(&mem_storage, &stream, &mut Known::default());
+        let disk = RecordedDisk::new();
+        disk.put(TARGET, OLD);
+        disk.stop_after(first);
+        let done = run(&disk, &stream, &mut Known::default());
         if done.is_ok() {
             println!("killed in {pairs} pairs of steps");
             assert!(pairs > 500);
             return;
         }
         for second in 0.. {
-            let again = MemStorage::default();
+            let again = RecordedDisk::new();
             for name in [TARGET, LOG] {
-                if let Some(bytes) = mem_storage.bytes(name) {
+                if let Some(bytes) = disk.bytes(name) {
                     again.put(name, &bytes);
                 }
             }
@@ -133,30 +128,24 @@ fn a_replay_that_breaks_off_anywhere_is_run_again_to_the_same_bytes() {
     let stream = Stream::of(b"replayed", &[40, 33, 1]);
     for old in [OLD, b"short", b""] {
         for steps in 0.. {
-            let mem_storage = MemStorage::default();
-            mem_storage.put(TARGET, old);
-            let mut sink = super::ready(&mem_storage, b"");
+            let disk = RecordedDisk::new();
+            disk.put(TARGET, old);
+            let mut sink = super::ready(&disk, b"");
             stream.write(&mut sink, 0, 3).unwrap();
             sink.publish(74).unwrap();
             drop(sink);
-            assert_eq!(
-                mem_storage.bytes(TARGET).unwrap(),
-                old,
-                "publish is not a replay where the log is kept"
-            );
-            mem_storage.start_again();
-            let Ok(Opened::Finished(finished)) = try_open(&mem_storage) else {
-                panic!("the log is not finished")
-            };
+            assert_eq!(disk.bytes(TARGET).unwrap(), old, "publish is not a replay where the log is kept");
+            disk.start_again();
+            let Ok(Opened::Finished(finished)) = try_open(&disk) else { panic!("the log is not finished") };
             assert_eq!((finished.attempt_id().as_bytes(), finished.stream_len()), (b"".as_slice(), 74));
-            mem_storage.stop_after(steps);
+            disk.stop_after(steps);
             let done = finished.replay();
-            mem_storage.start_again();
+            disk.start_again();
             if done.is_err() {
-                bring_to_its_end(&mem_storage, &Stream::of(b"replayed", &[40, 33, 1])).unwrap();
+                bring_to_its_end(&disk, &Stream::of(b"replayed", &[40, 33, 1])).unwrap();
             }
-            assert_eq!(mem_storage.bytes(TARGET).unwrap(), stream.bytes, "{steps} steps");
-            assert_eq!(mem_storage.bytes(LOG), None);
+            assert_eq!(disk.bytes(TARGET).unwrap(), stream.bytes, "{steps} steps");
+            assert_eq!(disk.bytes(LOG), None);
             if done.is_ok() {
                 break;
             }
@@ -168,26 +157,26 @@ fn a_replay_that_breaks_off_anywhere_is_run_again_to_the_same_bytes() {
 fn a_log_that_starts_over_forgets_everything_at_once_or_nothing() {
     let (stream, other) = (Stream::new(), Stream::of(b"OTHER", &[6, 6]));
     for steps in 0.. {
-        let mem_storage = MemStorage::default();
-        let mut sink = open(&mem_storage);
+        let disk = RecordedDisk::new();
+        let mut sink = open(&disk);
         stream.write(&mut sink, 0, 3).unwrap();
         drop(sink);
-        mem_storage.start_again();
-        let mut sink = open(&mem_storage);
-        mem_storage.stop_after(steps);
+        disk.start_again();
+        let mut sink = open(&disk);
+        disk.stop_after(steps);
         let done = sink.resume_at(0, 0);
         drop(sink);
-        mem_storage.start_again();
-        let reached = Reached::of(&mem_storage);
+        disk.start_again();
+        let reached = Reached::of(&disk);
         assert!(matches!(reached, Reached::Commit(2) | Reached::Nothing | Reached::NoLog), "{reached:?}");
         if done.is_err() {
             continue;
         }
-        let mut sink = open(&mem_storage);
+        let mut sink = open(&disk);
         assert_eq!(sink.last_commit().unwrap(), None);
         other.write(&mut sink, 0, 2).unwrap();
         sink.publish(12).unwrap();
-        assert_eq!(mem_storage.bytes(TARGET).unwrap(), other.bytes);
+        assert_eq!(disk.bytes(TARGET).unwrap(), other.bytes);
         return;
     }
 }
@@ -195,17 +184,17 @@ fn a_log_that_starts_over_forgets_everything_at_once_or_nothing() {
 #[test]
 fn a_commit_that_was_durable_is_found_and_one_more_epoch_is_drawn_by_each_opening() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
+    let disk = RecordedDisk::new();
     for count in 0..4 {
-        let mut sink: WalSink = open(&mem_storage);
+        let mut sink: WalSink = open(&disk);
         let last = sink.last.as_ref().map(|CommitPoint { segment, end, .. }| (*segment, *end));
         let expected = [None, Some((0, 12)), Some((1, 20)), Some((2, 20))];
         assert_eq!(last, expected[count]);
         assert_eq!(sink.epoch.0, count as u64 + 1);
         stream.write(&mut sink, count, count + 1).unwrap();
         drop(sink);
-        mem_storage.start_again();
+        disk.start_again();
     }
-    bring_to_its_end(&mem_storage, &stream).unwrap();
-    assert_eq!(mem_storage.bytes(TARGET).unwrap(), stream.bytes);
+    bring_to_its_end(&disk, &stream).unwrap();
+    assert_eq!(disk.bytes(TARGET).unwrap(), stream.bytes);
 }

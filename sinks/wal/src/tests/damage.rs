@@ -7,7 +7,7 @@ use contract::StreamingSink;
 
 use super::{
     super::{AtPublish, Opened, Reader, WalError, WalSink},
-    mem_storage::MemStorage,
+    recorded_disk::RecordedDisk,
     stream::{LOG, Reached, Stream, attempt_id, checkpoint, committed, open, try_open},
 };
 
@@ -30,8 +30,8 @@ const THIRD_EDGE: usize = 8;
 impl Small {
     fn write() -> Small {
         let stream = Stream::of(b"bytes of a log", &[7, 9, 4, 6]);
-        let mem_storage = MemStorage::default();
-        let mut sink = open(&mem_storage);
+        let disk = RecordedDisk::new();
+        let mut sink = open(&disk);
         stream.write(&mut sink, 0, 1).unwrap();
         sink.begin_segment(1, 7).unwrap();
         sink.write_tentative(7, b"no!").unwrap();
@@ -48,7 +48,7 @@ impl Small {
         for len in lengths {
             edges.push(edges[edges.len() - 1] + len);
         }
-        let bytes = mem_storage.bytes(LOG).unwrap();
+        let bytes = disk.bytes(LOG).unwrap();
         assert_eq!(bytes.len() as u64, edges[edges.len() - 1]);
         Small { bytes, edges, stream }
     }
@@ -78,11 +78,11 @@ enum Found {
 }
 
 /// What opening to write finds. What opening to read finds must be the same.
-fn look(bytes: &[u8]) -> (Found, MemStorage) {
-    let mem_storage = MemStorage::default();
-    mem_storage.put(LOG, bytes);
-    let read = Reader::open(&mem_storage, OsStr::new(LOG));
-    let written = WalSink::open(mem_storage.storage(), OsStr::new(LOG), &attempt_id(b"new"), AtPublish::Keep);
+fn look(bytes: &[u8]) -> (Found, RecordedDisk) {
+    let disk = RecordedDisk::new();
+    disk.put(LOG, bytes);
+    let read = Reader::open(&*disk.storage(), OsStr::new(LOG));
+    let written = WalSink::open(disk.storage(), OsStr::new(LOG), &attempt_id(b"new"), AtPublish::Keep);
     let found = match (written, read) {
         (Ok(Opened::Ready(mut sink)), Ok(None)) => {
             assert_eq!(sink.last_commit().unwrap(), None);
@@ -102,9 +102,9 @@ fn look(bytes: &[u8]) -> (Found, MemStorage) {
         other => panic!("{other:?}"),
     };
     if let Found::NotALog | Found::Damaged(_) = found {
-        assert!(mem_storage.bytes(LOG).unwrap() == bytes, "a log that was refused was changed");
+        assert!(disk.bytes(LOG).unwrap() == bytes, "a log that was refused was changed");
     }
-    (found, mem_storage)
+    (found, disk)
 }
 
 #[test]
@@ -145,20 +145,16 @@ fn every_truncation_is_damage_up_to_the_durable_lsn_and_a_tear_behind_it() {
             _ if len < small.third() => Found::Commit(1),
             _ => Found::Commit(2),
         };
-        let (found, mem_storage) = look(&small.bytes[..len as usize]);
+        let (found, disk) = look(&small.bytes[..len as usize]);
         assert_eq!(found, expected, "{len} bytes");
         let Found::Commit(last) = found else { continue };
         // From a tear at any place the stream is completed, to the same bytes.
         let end = if last == 1 { small.durable() } else { small.third() };
-        assert_eq!(
-            mem_storage.bytes(LOG).unwrap().len() as u64,
-            end,
-            "{len} bytes: cut behind the last commit"
-        );
-        mem_storage.start_again();
-        let mut sink = open(&mem_storage);
+        assert_eq!(disk.bytes(LOG).unwrap().len() as u64, end, "{len} bytes: cut behind the last commit");
+        disk.start_again();
+        let mut sink = open(&disk);
         small.stream.complete(&mut sink).unwrap();
-        assert_eq!(mem_storage.bytes("target").unwrap(), small.stream.bytes, "{len} bytes");
+        assert_eq!(disk.bytes("target").unwrap(), small.stream.bytes, "{len} bytes");
     }
     println!("{} truncations", small.bytes.len() + 1);
 }
@@ -204,45 +200,45 @@ fn a_stale_tail_is_never_taken_for_a_new_one() {
     let old = &small.bytes;
     let mut torn = old.clone();
     torn[small.durable() as usize] ^= 1;
-    let mem_storage = MemStorage::default();
-    mem_storage.put(LOG, &torn);
-    let mut sink = open(&mem_storage);
+    let disk = RecordedDisk::new();
+    disk.put(LOG, &torn);
+    let mut sink = open(&disk);
     let other = Stream::of(b"other contents!", &[7, 9, 4, 6, 0]);
     for index in [2, 3, 4] {
         other.write_marked(&mut sink, index, 10 + index as u8).unwrap();
     }
-    let new = mem_storage.bytes(LOG).unwrap();
+    let new = disk.bytes(LOG).unwrap();
     drop(sink);
     // The same records as before up to there, then the fourth segment in two pieces and two more commits.
     let ends = [small.third(), small.third() + HEAD + 5 + HEAD + 1 + COMMIT];
     for kept in small.durable()..=new.len() as u64 {
         let mut bytes = new[..kept as usize].to_vec();
         bytes.extend_from_slice(old.get(kept as usize..).unwrap_or_default());
-        let mem_storage = MemStorage::default();
-        mem_storage.put(LOG, &bytes);
+        let disk = RecordedDisk::new();
+        disk.put(LOG, &bytes);
         let (expected, reached) = match kept {
             _ if kept < ends[0] => (1, 16),
             _ if kept < ends[1] => (12, 20),
             _ if kept < new.len() as u64 => (13, 26),
             _ => (14, 26),
         };
-        assert_eq!(Reached::of(&mem_storage), Reached::Commit(expected), "{kept} bytes of the new log");
+        assert_eq!(Reached::of(&disk), Reached::Commit(expected), "{kept} bytes of the new log");
         let mut contents = small.stream.bytes[..16].to_vec();
         contents.extend_from_slice(&other.bytes[16..26]);
-        assert_eq!(committed(&mem_storage).unwrap(), contents[..reached], "{kept} bytes of the new log");
+        assert_eq!(committed(&disk).unwrap(), contents[..reached], "{kept} bytes of the new log");
     }
 }
 
 #[test]
 fn bytes_behind_a_finish_record_are_not_looked_at() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    let mut sink = super::ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = super::ready(&disk, b"");
     stream.write(&mut sink, 0, 4).unwrap();
     sink.publish(stream.bytes.len() as u64).unwrap();
-    let mut bytes = mem_storage.bytes(LOG).unwrap();
+    let mut bytes = disk.bytes(LOG).unwrap();
     bytes.extend_from_slice(b"a tail that a cut did not take, for the cut was lost");
-    let mem_storage = MemStorage::default();
-    mem_storage.put(LOG, &bytes);
-    assert!(matches!(try_open(&mem_storage), Ok(Opened::Finished(_))));
+    let disk = RecordedDisk::new();
+    disk.put(LOG, &bytes);
+    assert!(matches!(try_open(&disk), Ok(Opened::Finished(_))));
 }

@@ -3,8 +3,8 @@
 
 mod crash;
 mod damage;
-mod mem_storage;
 mod power;
+mod recorded_disk;
 mod strange;
 mod stream;
 mod tables;
@@ -19,7 +19,7 @@ use std::{
 use testing::conformance::{SinkUnderTest, check_all};
 
 use self::{
-    mem_storage::{MemStorage, Step},
+    recorded_disk::{RecordedDisk, Step},
     stream::{LOG, Reached, Stream, TARGET, attempt_id, checkpoint, open, ready, try_open},
 };
 use super::*;
@@ -49,14 +49,14 @@ fn replay_into(path: &Path) -> AtPublish {
 /// The bytes below were put together by hand from the module's tables, and their checksums by zlib.
 #[test]
 fn a_log_has_the_bytes_that_its_documentation_tells() {
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"label");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"label");
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"abc").unwrap();
     sink.commit_segment(&checkpoint(7)).unwrap();
     sink.durability().unwrap().make_durable(&checkpoint(7)).unwrap();
     sink.publish(3).unwrap();
-    let log = mem_storage.bytes(LOG).unwrap();
+    let log = disk.bytes(LOG).unwrap();
     assert_eq!(log[..21], *b"\x89CFDWAL\n\x01\0\0\0\x05\0\0\0label");
     assert_eq!(log[508..512], HEADER_CRC);
     assert_eq!(log[8192..8216], hex(SLOT_B));
@@ -73,9 +73,9 @@ fn log_and_target_are_put_on_their_way_a_piece_behind_and_not_what_a_sync_has_co
     const PIECE: u64 = 8 << 20;
     const SEGMENT: u64 = PIECE + 8 * 40 + 248;
     const START: u64 = 12_288;
-    let mem_storage = MemStorage::default();
+    let disk = RecordedDisk::new();
     let stream = Stream::of(b"any text", &[PIECE as usize; 6]);
-    let mut sink = open(&mem_storage);
+    let mut sink = open(&disk);
     let commit = |sink: &mut WalSink, index: usize| {
         let segment = stream.segments[index].clone();
         sink.begin_segment(index as u64, segment.start as u64).unwrap();
@@ -84,21 +84,21 @@ fn log_and_target_are_put_on_their_way_a_piece_behind_and_not_what_a_sync_has_co
     };
     (0..3).for_each(|index| commit(&mut sink, index));
     let sent = [(START, 2 * SEGMENT - PIECE), (START + 2 * SEGMENT - PIECE, SEGMENT)];
-    assert_eq!(mem_storage.sent(LOG), sent);
+    assert_eq!(disk.sent(LOG), sent);
     sink.durability().unwrap().make_durable(&checkpoint(2)).unwrap();
     commit(&mut sink, 3);
-    assert_eq!(mem_storage.sent(LOG), sent, "a sync has covered it");
+    assert_eq!(disk.sent(LOG), sent, "a sync has covered it");
     commit(&mut sink, 4);
-    assert_eq!(mem_storage.sent(LOG)[2..], [(START + 3 * SEGMENT, 2 * SEGMENT - PIECE)]);
+    assert_eq!(disk.sent(LOG)[2..], [(START + 3 * SEGMENT, 2 * SEGMENT - PIECE)]);
     commit(&mut sink, 5);
     sink.publish(6 * PIECE).unwrap();
-    assert_eq!(mem_storage.sent(TARGET), [0, 1, 2, 3, 4].map(|number| (number * PIECE, PIECE)));
+    assert_eq!(disk.sent(TARGET), [0, 1, 2, 3, 4].map(|number| (number * PIECE, PIECE)));
 }
 
 #[test]
 fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     for (attempt, bytes) in [b"first".as_slice(), b"second!".as_slice(), b""].into_iter().enumerate() {
         sink.begin_segment(0, 0).unwrap();
         sink.write_tentative(0, bytes).unwrap();
@@ -112,7 +112,7 @@ fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
     sink.write_tentative(4, b"+").unwrap();
     sink.commit_segment(&checkpoint(1)).unwrap();
     sink.publish(5).unwrap();
-    let reader = Reader::open(&mem_storage, OsStr::new(LOG)).unwrap().unwrap();
+    let reader = Reader::open(&*disk.storage(), OsStr::new(LOG)).unwrap().unwrap();
     let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
     let found: Vec<_> = records.iter().map(|record| (record.at, &record.bytes[..])).collect();
     assert_eq!(found, [(0, b"kept".as_slice()), (4, b"+")]);
@@ -129,14 +129,14 @@ fn what_was_rolled_back_stays_in_the_log_and_is_not_read() {
 
 #[test]
 fn a_write_longer_than_a_record_becomes_several() {
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     let bytes: Vec<u8> = (0..=250).cycle().take(2 * DATA_LEN_MAX + 1).collect();
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, &bytes).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
     sink.publish(bytes.len() as u64).unwrap();
-    let reader = Reader::open(&mem_storage, OsStr::new(LOG)).unwrap().unwrap();
+    let reader = Reader::open(&*disk.storage(), OsStr::new(LOG)).unwrap().unwrap();
     let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
     let lengths: Vec<_> = records.iter().map(|record| record.bytes.len()).collect();
     assert_eq!(lengths, [DATA_LEN_MAX, DATA_LEN_MAX, 1]);
@@ -164,35 +164,34 @@ fn one_writer_at_a_time_and_readers_beside_it() {
 
 #[test]
 fn a_log_keeps_its_first_label() {
-    let mem_storage = MemStorage::default();
+    let disk = RecordedDisk::new();
     let longest = vec![1; AttemptId::LEN_MAX];
-    let mut sink = ready(&mem_storage, &longest);
+    let mut sink = ready(&disk, &longest);
     assert_eq!(sink.attempt_id().as_bytes(), longest);
     sink.begin_segment(0, 0).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
-    mem_storage.start_again();
-    assert_eq!(ready(&mem_storage, b"another").attempt_id().as_bytes(), longest);
+    disk.start_again();
+    assert_eq!(ready(&disk, b"another").attempt_id().as_bytes(), longest);
 }
 
 #[test]
 fn a_drop_keeps_a_log_with_a_commit_and_removes_one_without() {
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, b"tentative").unwrap();
     drop(sink);
-    assert_eq!(mem_storage.bytes(LOG), None);
-    let mut sink = ready(&mem_storage, b"");
+    assert_eq!(disk.bytes(LOG), None);
+    let mut sink = ready(&disk, b"");
     sink.begin_segment(0, 0).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();
+    remove(disk.storage(), OsStr::new(LOG)).unwrap_err(); // it is locked
     drop(sink);
-    assert!(mem_storage.bytes(LOG).is_some());
-    remove(mem_storage.storage(), OsStr::new(LOG)).unwrap_err(); // its lock lasts as long as the process here
-    mem_storage.start_again();
-    remove(mem_storage.storage(), OsStr::new(LOG)).unwrap();
-    remove(mem_storage.storage(), OsStr::new(LOG)).unwrap();
-    assert_eq!(mem_storage.bytes(LOG), None);
+    assert!(disk.bytes(LOG).is_some());
+    remove(disk.storage(), OsStr::new(LOG)).unwrap();
+    remove(disk.storage(), OsStr::new(LOG)).unwrap();
+    assert_eq!(disk.bytes(LOG), None);
 }
 
 #[test]
@@ -201,20 +200,20 @@ fn a_log_goes_on_at_its_mark_or_starts_over_and_at_nothing_else() {
     for (at, accepted) in
         [((2, 20), true), ((0, 0), true), ((1, 12), false), ((2, 21), false), ((3, 20), false)]
     {
-        let mem_storage = MemStorage::default();
-        let mut sink = ready(&mem_storage, b"");
+        let disk = RecordedDisk::new();
+        let mut sink = ready(&disk, b"");
         stream.write(&mut sink, 0, 2).unwrap();
         drop(sink);
-        mem_storage.start_again();
-        let mut sink = ready(&mem_storage, b"");
+        disk.start_again();
+        let mut sink = ready(&disk, b"");
         assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(1)));
         assert_eq!(sink.resume_at(at.0, at.1).is_ok(), accepted, "{at:?}");
         if accepted {
             stream.write(&mut sink, at.0 as usize, stream.segments.len()).unwrap();
             sink.publish(stream.bytes.len() as u64).unwrap();
             drop(sink);
-            mem_storage.start_again();
-            assert_eq!(stream::finish(&mem_storage), stream.bytes);
+            disk.start_again();
+            assert_eq!(stream::finish(&disk), stream.bytes);
         }
     }
 }
@@ -222,37 +221,37 @@ fn a_log_goes_on_at_its_mark_or_starts_over_and_at_nothing_else() {
 #[test]
 fn a_failed_sync_ends_the_log_and_is_never_tried_again() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     let durability = sink.durability().unwrap();
     stream.write(&mut sink, 0, 1).unwrap();
-    mem_storage.fail_sync_after(0);
+    disk.fail_sync_after(0);
     assert!(durability.make_durable(&checkpoint(0)).is_err());
-    mem_storage.take_steps();
+    disk.take_steps();
     assert!(durability.make_durable(&checkpoint(0)).is_err());
     assert!(sink.begin_segment(1, 12).is_err());
     assert!(matches!(sink.commit_segment(&checkpoint(1)), Err(CommitError::NotCommitted(_))));
     assert!(matches!(sink.publish(12), Err(CommitError::NotCommitted(_))));
     drop(sink);
-    assert_eq!(mem_storage.take_steps(), []);
+    assert_eq!(disk.take_steps(), []);
 }
 
 #[test]
 fn a_slot_whose_sync_failed_is_durable_before_the_log_is_replayed() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    let mut sink = open(&mem_storage);
+    let disk = RecordedDisk::new();
+    let mut sink = open(&disk);
     stream.write(&mut sink, 0, stream.segments.len()).unwrap();
     // That of FINISH succeeds, that of its slot does not.
-    mem_storage.fail_sync_after(1);
+    disk.fail_sync_after(1);
     assert!(matches!(sink.publish(stream.bytes.len() as u64), Err(CommitError::Unknown(_))));
     drop(sink);
-    mem_storage.start_again();
-    mem_storage.take_steps();
-    let Ok(Opened::Finished(finished)) = try_open(&mem_storage) else { panic!("the log is not finished") };
+    disk.start_again();
+    disk.take_steps();
+    let Ok(Opened::Finished(finished)) = try_open(&disk) else { panic!("the log is not finished") };
     finished.replay().unwrap();
     let (target, log) = (1, 2);
-    let steps = mem_storage.take_steps();
+    let steps = disk.take_steps();
     let first = steps.iter().position(|step| matches!(step, Step::Write { inode, .. } if *inode == target));
     let before = &steps[..first.unwrap()];
     let is_slot =
@@ -264,13 +263,13 @@ fn a_slot_whose_sync_failed_is_durable_before_the_log_is_replayed() {
 #[test]
 fn a_failed_write_ends_the_log() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     stream.write(&mut sink, 0, 1).unwrap();
     sink.begin_segment(1, 12).unwrap();
-    mem_storage.stop_after(0);
+    disk.stop_after(0);
     assert!(sink.write_tentative(12, b"x").is_err());
-    mem_storage.stop_after(usize::MAX);
+    disk.stop_after(usize::MAX);
     assert!(sink.write_tentative(12, b"x").is_err());
     assert!(sink.rollback_segment().is_err());
     assert!(matches!(sink.commit_segment(&checkpoint(1)), Err(CommitError::NotCommitted(_))));
@@ -282,18 +281,18 @@ fn a_failed_write_ends_the_log() {
 #[test]
 fn a_log_that_is_found_finished_is_made_durable_before_the_target_is_touched() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    let mut sink = open(&mem_storage);
+    let disk = RecordedDisk::new();
+    let mut sink = open(&disk);
     stream.write(&mut sink, 0, 4).unwrap();
-    mem_storage.stop_after(1);
+    disk.stop_after(1);
     assert!(matches!(sink.publish(37), Err(CommitError::Unknown(_))));
     drop(sink);
-    mem_storage.start_again();
-    let end = mem_storage.bytes(LOG).unwrap().len();
-    let Ok(Opened::Finished(finished)) = try_open(&mem_storage) else { panic!("FINISH was written") };
-    mem_storage.take_steps();
+    disk.start_again();
+    let end = disk.bytes(LOG).unwrap().len();
+    let Ok(Opened::Finished(finished)) = try_open(&disk) else { panic!("FINISH was written") };
+    disk.take_steps();
     finished.replay().unwrap();
-    let steps = mem_storage.take_steps();
+    let steps = disk.take_steps();
     let (target, log) = (1, 2);
     // The opening had written both slots, so the older of them is the first.
     let expected = [
@@ -310,18 +309,18 @@ fn a_log_that_is_found_finished_is_made_durable_before_the_target_is_touched() {
 #[test]
 fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     stream.write(&mut sink, 0, 1).unwrap();
     sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap();
-    let durable = mem_storage.bytes(LOG).unwrap().len() as u64;
+    let durable = disk.bytes(LOG).unwrap().len() as u64;
     stream.write(&mut sink, 1, 3).unwrap();
-    let end = mem_storage.bytes(LOG).unwrap().len() as u64;
+    let end = disk.bytes(LOG).unwrap().len() as u64;
     drop(sink);
-    mem_storage.start_again();
-    mem_storage.take_steps();
-    ready(&mem_storage, b"");
-    let steps = mem_storage.take_steps();
+    disk.start_again();
+    disk.take_steps();
+    ready(&disk, b"");
+    let steps = disk.take_steps();
     let header = Step::Write { inode: 1, at: 0, len: 512 };
     let records = Step::Write { inode: 1, at: durable, len: (end - durable) as usize };
     assert_eq!(steps[..3], [header, records, Step::Sync { inode: 1 }]);
@@ -330,13 +329,13 @@ fn what_is_not_known_to_be_durable_is_written_again_before_it_is_synced() {
 #[test]
 fn every_step_of_a_publish_stands_before_the_one_that_relies_on_it() {
     let stream = Stream::new();
-    let mem_storage = MemStorage::default();
-    mem_storage.put(TARGET, b"old, and longer than the new contents are going to be when they come");
-    let mut sink = open(&mem_storage);
+    let disk = RecordedDisk::new();
+    disk.put(TARGET, b"old, and longer than the new contents are going to be when they come");
+    let mut sink = open(&disk);
     stream.write(&mut sink, 0, stream.segments.len()).unwrap();
-    mem_storage.take_steps();
+    disk.take_steps();
     sink.publish(stream.bytes.len() as u64).unwrap();
-    let steps = mem_storage.take_steps();
+    let steps = disk.take_steps();
     let (target, log) = (1, 2);
     let is_write =
         |inode: u64| move |step: &Step| matches!(step, Step::Write { inode: i, .. } if *i == inode);
@@ -355,8 +354,8 @@ fn every_step_of_a_publish_stands_before_the_one_that_relies_on_it() {
         Step::SyncNames,
     ];
     assert_eq!(steps[steps.len() - expected_end.len()..], expected_end);
-    assert_eq!(mem_storage.bytes(TARGET), Some(stream.bytes.clone()));
-    assert_eq!(Reached::of(&mem_storage), Reached::NoLog);
+    assert_eq!(disk.bytes(TARGET), Some(stream.bytes.clone()));
+    assert_eq!(Reached::of(&disk), Reached::NoLog);
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use super::{
     super::{Reader, WalError},
-    mem_storage::MemStorage,
+    recorded_disk::RecordedDisk,
     stream::{LOG, Stream, checkpoint, ready},
 };
 
@@ -43,10 +43,10 @@ fn commit_body(segment: u64, first: u64) -> Vec<u8> {
 
 /// A log of epoch 1 with one segment of three bytes, of which no slot says that it is durable.
 fn log() -> Vec<u8> {
-    let mem_storage = MemStorage::default();
-    let mut sink = ready(&mem_storage, b"");
+    let disk = RecordedDisk::new();
+    let mut sink = ready(&disk, b"");
     Stream::of(b"abc", &[3]).write(&mut sink, 0, 1).unwrap();
-    mem_storage.bytes(LOG).unwrap()
+    disk.bytes(LOG).unwrap()
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -57,9 +57,9 @@ enum Found {
 }
 
 fn look(bytes: &[u8]) -> Found {
-    let mem_storage = MemStorage::default();
-    mem_storage.put(LOG, bytes);
-    match Reader::open(&mem_storage, OsStr::new(LOG)) {
+    let disk = RecordedDisk::new();
+    disk.put(LOG, bytes);
+    match Reader::open(&*disk.storage(), OsStr::new(LOG)) {
         Ok(reader) => {
             let reader = reader.unwrap();
             let segments = reader.last_commit().map_or(0, |last| last.segment + 1);
@@ -129,10 +129,10 @@ fn what_is_no_record_or_an_old_one_ends_the_log() {
 
 #[test]
 fn a_durable_record_of_the_wrong_epoch_or_that_does_not_follow_is_damage() {
-    let mem_storage = MemStorage::default();
-    mem_storage.put(LOG, &log());
-    ready(&mem_storage, b""); // epoch 2 now, and everything is durable
-    let log = mem_storage.bytes(LOG).unwrap();
+    let disk = RecordedDisk::new();
+    disk.put(LOG, &log());
+    ready(&disk, b""); // epoch 2 now, and everything is durable
+    let log = disk.bytes(LOG).unwrap();
     assert_eq!(look(&log), Found::Segments(1));
     let commit = FIRST + 43;
     let edits = [

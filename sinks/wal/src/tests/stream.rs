@@ -7,7 +7,7 @@ use contract::{AttemptId, Checkpoint, CommitError, StreamingSink};
 
 use super::{
     super::{AtPublish, FileTarget, Opened, Reader, WalSink},
-    mem_storage::MemStorage,
+    recorded_disk::RecordedDisk,
 };
 
 pub(super) const LOG: &str = "log";
@@ -86,42 +86,37 @@ pub(super) fn attempt_id(text: &[u8]) -> AttemptId {
 }
 
 /// A log that keeps its records at publish.
-pub(super) fn ready(mem_storage: &MemStorage, text: &[u8]) -> WalSink {
-    match WalSink::open(mem_storage.storage(), OsStr::new(LOG), &attempt_id(text), AtPublish::Keep).unwrap() {
+pub(super) fn ready(disk: &RecordedDisk, text: &[u8]) -> WalSink {
+    match WalSink::open(disk.storage(), OsStr::new(LOG), &attempt_id(text), AtPublish::Keep).unwrap() {
         Opened::Ready(sink) => sink,
         Opened::Finished(_) => panic!("the log is finished"),
     }
 }
 
 /// A log that is replayed into [`TARGET`] at publish.
-pub(super) fn open(mem_storage: &MemStorage) -> WalSink {
-    match try_open(mem_storage).unwrap() {
+pub(super) fn open(disk: &RecordedDisk) -> WalSink {
+    match try_open(disk).unwrap() {
         Opened::Ready(sink) => sink,
         Opened::Finished(_) => panic!("the log is finished"),
     }
 }
 
-pub(super) fn try_open(mem_storage: &MemStorage) -> Result<Opened, super::super::WalError> {
-    if mem_storage.bytes(TARGET).is_none() {
-        mem_storage.put(TARGET, b"what was there before");
+pub(super) fn try_open(disk: &RecordedDisk) -> Result<Opened, super::super::WalError> {
+    if disk.bytes(TARGET).is_none() {
+        disk.put(TARGET, b"what was there before");
     }
-    let target = FileTarget::new(mem_storage.storage(), OsStr::new(TARGET));
-    WalSink::open(
-        mem_storage.storage(),
-        OsStr::new(LOG),
-        &attempt_id(b"label"),
-        AtPublish::Replay(Box::new(target)),
-    )
+    let target = FileTarget::new(disk.storage(), OsStr::new(TARGET));
+    WalSink::open(disk.storage(), OsStr::new(LOG), &attempt_id(b"label"), AtPublish::Replay(Box::new(target)))
 }
 
 /// Replays a finished log into [`TARGET`], and gives what stands there.
-pub(super) fn finish(mem_storage: &MemStorage) -> Vec<u8> {
-    match try_open(mem_storage).unwrap() {
+pub(super) fn finish(disk: &RecordedDisk) -> Vec<u8> {
+    match try_open(disk).unwrap() {
         Opened::Finished(finished) => finished.replay().unwrap(),
         Opened::Ready(_) => panic!("the log is not finished"),
     }
-    assert_eq!(mem_storage.bytes(LOG), None);
-    mem_storage.bytes(TARGET).unwrap()
+    assert_eq!(disk.bytes(LOG), None);
+    disk.bytes(TARGET).unwrap()
 }
 
 /// How far a log has got, as a reader sees it.
@@ -135,8 +130,10 @@ pub(super) enum Reached {
 }
 
 impl Reached {
-    pub(super) fn of(mem_storage: &MemStorage) -> Reached {
-        let Some(reader) = Reader::open(mem_storage, OsStr::new(LOG)).unwrap() else { return Reached::NoLog };
+    pub(super) fn of(disk: &RecordedDisk) -> Reached {
+        let Some(reader) = Reader::open(&*disk.storage(), OsStr::new(LOG)).unwrap() else {
+            return Reached::NoLog;
+        };
         match (reader.finished(), reader.last_commit()) {
             (Some(len), _) => Reached::Finish(len),
             (None, Some(last)) => Reached::Commit(last.checkpoint.to_bytes()[0]),
@@ -146,9 +143,9 @@ impl Reached {
 }
 
 /// The committed bytes of a log.
-pub(super) fn committed(mem_storage: &MemStorage) -> io::Result<Vec<u8>> {
+pub(super) fn committed(disk: &RecordedDisk) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let reader = Reader::open(mem_storage, OsStr::new(LOG))?.ok_or(io::ErrorKind::NotFound)?;
+    let reader = Reader::open(&*disk.storage(), OsStr::new(LOG))?.ok_or(io::ErrorKind::NotFound)?;
     reader.replay_with(|at, piece| {
         assert_eq!(at, bytes.len() as u64, "records follow one another");
         bytes.extend_from_slice(piece);
