@@ -35,7 +35,7 @@ fn main() {
     }
 }
 
-fn table(title: &str, parent: &Path, fixture: &Fixture<'_>, ways: Vec<Way<'_>>, rounds: usize) {
+fn table(title: &str, parent: &Path, fixture: &Fixture<'_>, ways: Vec<Row<'_>>, rounds: usize) {
     println!(
         "{} MiB in segments of 8 MiB, all cores, files in {}, {rounds} rounds in turn, each after one that is not timed.\n",
         fixture.len >> 20,
@@ -61,7 +61,7 @@ struct Fixture<'a> {
     count: Cell<u32>,
 }
 
-type Way<'a> = (&'static str, Timed<'a>);
+type Row<'a> = (&'static str, Timed<'a>);
 
 impl<'a> Fixture<'a> {
     fn new(directory: &'a Path, len: usize) -> Self {
@@ -72,7 +72,7 @@ impl<'a> Fixture<'a> {
     }
 
     /// Restores into a staged file, which is synced as it says.
-    fn durabilities(&'a self) -> Vec<Way<'a>> {
+    fn durabilities(&'a self) -> Vec<Row<'a>> {
         let group = |mib: u64| Durability::Group { bytes: mib << 20, interval: Duration::from_secs(5) };
         let rows = [
             ("at the end alone", Durability::AtFinish),
@@ -88,8 +88,8 @@ impl<'a> Fixture<'a> {
     }
 
     /// The first is what the others are compared with.
-    fn sinks(&'a self) -> Vec<Way<'a>> {
-        let mut ways: Vec<Way<'a>> = vec![
+    fn sinks(&'a self) -> Vec<Row<'a>> {
+        let mut ways: Vec<Row<'a>> = vec![
             self.to_file("staged file, with its journal", |path| {
                 self.opener.restore_to(self.source(), path).expect(WORKS)
             }),
@@ -121,7 +121,7 @@ impl<'a> Fixture<'a> {
         ways
     }
 
-    fn to_file(&'a self, name: &'static str, restore: impl Fn(&Path) -> Restored + 'a) -> Way<'a> {
+    fn to_file(&'a self, name: &'static str, restore: impl Fn(&Path) -> Restored + 'a) -> Row<'a> {
         let way = move || {
             let path = self.directory.join("target");
             let time = timed(|| assert_eq!(restore(&path).plaintext_len, self.len as u64));
@@ -137,7 +137,7 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    fn elsewhere(&'a self, name: &'static str, restore: impl Fn() -> Restored + 'a) -> Way<'a> {
+    fn elsewhere(&'a self, name: &'static str, restore: impl Fn() -> Restored + 'a) -> Row<'a> {
         (name, Box::new(move || Ok(timed(|| assert_eq!(restore().plaintext_len, self.len as u64)))))
     }
 

@@ -10,7 +10,7 @@ use crate::{Backend, Cipher, Fragment, FrameError};
 
 /// Seals and opens the frames of one segment, under that segment's key.
 pub struct FrameWorker {
-    sight: KeyMode,
+    key_mode: KeyMode,
     digest: DigestKind,
     shape: Shape,
 }
@@ -42,14 +42,14 @@ impl FrameWorker {
         key: &[u8; 32],
         base_nonce: &[u8; NONCE_LEN],
     ) -> FrameWorker {
-        let sight = KeyMode::Keyed { cipher: Cipher::new(backend, suite, key), base_nonce: *base_nonce };
-        FrameWorker { sight, digest, shape }
+        let key_mode = KeyMode::Keyed { cipher: Cipher::new(backend, suite, key), base_nonce: *base_nonce };
+        FrameWorker { key_mode, digest, shape }
     }
 
     /// A worker that has no key: it checks structure and makes fragments, and yields no plaintext. There is none for
     /// tags, which mean nothing without the key.
     pub fn keyless(digest: DigestKind, shape: Shape) -> Option<FrameWorker> {
-        (digest != DigestKind::Tags).then_some(FrameWorker { sight: KeyMode::Keyless, digest, shape })
+        (digest != DigestKind::Tags).then_some(FrameWorker { key_mode: KeyMode::Keyless, digest, shape })
     }
 
     /// Seals `plaintext` as frame `index` into `frame`, which is [`FRAME_OVERHEAD`] bytes longer. Once for each
@@ -92,7 +92,7 @@ impl FrameWorker {
         let (header, body) = frame.split_at(FRAME_HEADER_LEN);
         // Hashed first: that brings the frame into the cache, which a cipher waits for more than a hash does.
         let fragment = Fragment::new(self.digest, header, body);
-        if let KeyMode::Keyed { cipher, .. } = &self.sight {
+        if let KeyMode::Keyed { cipher, .. } = &self.key_mode {
             let forged = FrameError::Authentication { frame: due };
             let Some((text, tag)) = body.split_last_chunk::<TAG_LEN>() else { return Err(forged) };
             let Some(out) = plaintext.get_mut(..text.len()) else { return Err(FrameError::NotDue { due }) };
@@ -188,7 +188,7 @@ impl FrameWorker {
 
     /// Whether it has a key.
     pub fn yields_plaintext(&self) -> bool {
-        matches!(self.sight, KeyMode::Keyed { .. })
+        matches!(self.key_mode, KeyMode::Keyed { .. })
     }
 
     /// How the stream is cut.
@@ -201,7 +201,7 @@ impl FrameWorker {
     }
 
     pub(crate) fn keyed_cipher(&self) -> Option<&Cipher> {
-        match &self.sight {
+        match &self.key_mode {
             KeyMode::Keyed { cipher, .. } => Some(cipher),
             KeyMode::Keyless => None,
         }
@@ -214,7 +214,7 @@ impl FrameWorker {
 
     /// The base nonce with the frame's kind and index in it: unique for each frame under one segment key (FORMAT F8.1).
     pub(crate) fn nonce(&self, kind: FrameKind, index: FrameIndex) -> [u8; NONCE_LEN] {
-        let KeyMode::Keyed { base_nonce, .. } = &self.sight else { return [0; NONCE_LEN] };
+        let KeyMode::Keyed { base_nonce, .. } = &self.key_mode else { return [0; NONCE_LEN] };
         let mut nonce = *base_nonce;
         nonce[7] ^= kind as u8;
         for (byte, part) in nonce[8..].iter_mut().zip(index.0.to_le_bytes()) {
@@ -226,7 +226,7 @@ impl FrameWorker {
 
 impl Drop for FrameWorker {
     fn drop(&mut self) {
-        if let KeyMode::Keyed { base_nonce, .. } = &mut self.sight {
+        if let KeyMode::Keyed { base_nonce, .. } = &mut self.key_mode {
             base_nonce.zeroize();
         }
     }

@@ -318,7 +318,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
 
 impl<S: StreamingSink, C> Drop for Pipeline<'_, S, C> {
     /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for, then the
-    /// outlet waits for a sync that runs, and only then is the sink dropped.
+    /// driver waits for a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
         self.abort.cancel();
         while self.does_one() {}

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn no_mark_is_made_for_a_segment_that_is_refused() {
+    fn no_checkpoint_is_made_for_a_segment_that_is_refused() {
         let mut closing = closing();
         closing.fields.digest[0] ^= 1;
         let mut sequencer = sequencer();
@@ -339,7 +339,7 @@ mod tests {
             sequencer.accept(run).unwrap();
             sequencer.pop().unwrap();
         }
-        let refused = sequencer.finish(&closing, CHAIN, || panic!("a mark was made"));
+        let refused = sequencer.finish(&closing, CHAIN, || panic!("a checkpoint was made"));
         assert_eq!(refused.unwrap_err(), SegmentFault::Digest);
     }
 

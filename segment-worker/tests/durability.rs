@@ -1,5 +1,5 @@
 //! What has committed is made durable when the policy says so, beside the stream, and reported durable only then.
-//! It knows no disk: a disk here notes the marks that it was asked to make durable, and takes as long as the test wants.
+//! It knows no disk: a disk here notes the checkpoints that it was asked to make durable, and takes as long as the test wants.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,17 +16,17 @@ use segment_worker::{Buffers, Committed, Feed, ReleasePolicy, Step, StreamEnd, S
 
 use crate::support::*;
 
-/// Makes a probe's commits durable; `on_sync` is told of each mark, and decides when and whether that succeeds.
+/// Makes a probe's commits durable; `on_sync` is told of each checkpoint, and decides when and whether that succeeds.
 struct Disk {
     report: Report,
-    syncs: Mutex<Vec<Begun>>,
+    syncs: Mutex<Vec<StartedSync>>,
     running: AtomicU64,
     on_sync: Box<dyn Fn(u64) -> io::Result<()> + Send + Sync>,
 }
 
 /// One sync, as it began.
 #[derive(Clone, Copy)]
-struct Begun {
+struct StartedSync {
     checkpoint: u64,
     committed: u64,
     published: bool,
@@ -50,20 +50,20 @@ impl Disk {
         disk
     }
 
-    fn marks(&self) -> Vec<u64> {
+    fn checkpoints(&self) -> Vec<u64> {
         self.syncs.lock().iter().map(|sync| sync.checkpoint).collect()
     }
 
-    /// What holds of every stream that has returned: it synced on one thread, which is not its own; no mark was newer
+    /// What holds of every stream that has returned: it synced on one thread, which is not its own; no checkpoint was newer
     /// than what had committed, or older than one before; none came after the publish, and none is running.
     fn assert_over(&self) {
         let syncs = self.syncs.lock();
         assert_eq!(self.running.load(Ordering::SeqCst), 0, "a sync that runs is waited for");
-        assert!(syncs.is_sorted_by(|one, next| one.checkpoint < next.checkpoint), "marks go forward");
+        assert!(syncs.is_sorted_by(|one, next| one.checkpoint < next.checkpoint), "checkpoints go forward");
         for sync in &*syncs {
             assert!(
                 sync.checkpoint <= sync.committed,
-                "mark {} when {} had committed",
+                "checkpoint {} when {} had committed",
                 sync.checkpoint,
                 sync.committed
             );
@@ -81,7 +81,12 @@ impl SyncTo for Disk {
         let checkpoint = u64::from_le_bytes(checkpoint.to_bytes()[..8].try_into().unwrap());
         let published = self.report.count(Call::Publish) > 0;
         let committed = self.report.commits();
-        self.syncs.lock().push(Begun { checkpoint, committed, published, thread: thread::current().id() });
+        self.syncs.lock().push(StartedSync {
+            checkpoint,
+            committed,
+            published,
+            thread: thread::current().id(),
+        });
         let result = (self.on_sync)(checkpoint);
         self.running.fetch_sub(1, Ordering::SeqCst);
         result
@@ -104,9 +109,9 @@ fn fixture(durability: Durability) -> Fixture {
     Fixture { durability, ..Fixture::new(&Workers::Inline) }
 }
 
-/// What came of five segments: the marks made durable, and in each report the segments committed and durable.
+/// What came of five segments: the checkpoints made durable, and in each report the segments committed and durable.
 struct Outcome {
-    marks: Vec<u64>,
+    checkpoints: Vec<u64>,
     reports: Vec<(u64, u64)>,
 }
 
@@ -134,23 +139,23 @@ fn open_five(durability: Durability, awaited: &'static [u64]) -> [Outcome; 3] {
         fixture(durability).open_observed(feed, sink, &mut observe).unwrap();
         assert_eq!(report.published().unwrap(), plaintext(5 * SEGMENT));
         disk.assert_over();
-        Outcome { marks: disk.marks(), reports: seen }
+        Outcome { checkpoints: disk.checkpoints(), reports: seen }
     };
     within_a_minute(move || Kind::ALL.map(open))
 }
 
 #[test]
 fn each_segment_is_durable_before_it_is_reported() {
-    for Outcome { marks, reports } in open_five(Durability::Each, &[]) {
-        assert_eq!(marks, [1, 2, 3, 4, 5]);
+    for Outcome { checkpoints, reports } in open_five(Durability::Each, &[]) {
+        assert_eq!(checkpoints, [1, 2, 3, 4, 5]);
         assert_eq!(reports, [1, 2, 3, 4, 5].map(|segments| (segments, segments)));
     }
 }
 
 #[test]
 fn a_group_is_made_durable_when_it_is_full() {
-    for Outcome { marks, reports } in open_five(groups_of(2), &[2, 4]) {
-        assert_eq!(marks, [2, 4]);
+    for Outcome { checkpoints, reports } in open_five(groups_of(2), &[2, 4]) {
+        assert_eq!(checkpoints, [2, 4]);
         assert!(reports.iter().all(|(_, durable)| [0, 2, 4].contains(durable)), "{reports:?}");
     }
 }
@@ -158,15 +163,15 @@ fn a_group_is_made_durable_when_it_is_full() {
 #[test]
 fn a_group_is_made_durable_when_its_time_has_come() {
     let at_once = Durability::Group { bytes: u64::MAX, interval: Duration::ZERO };
-    for Outcome { marks, .. } in open_five(at_once, &[1, 2, 3, 4, 5]) {
-        assert_eq!(marks, [1, 2, 3, 4, 5]);
+    for Outcome { checkpoints, .. } in open_five(at_once, &[1, 2, 3, 4, 5]) {
+        assert_eq!(checkpoints, [1, 2, 3, 4, 5]);
     }
 }
 
 #[test]
 fn at_the_finish_means_not_before() {
-    for Outcome { marks, reports } in open_five(Durability::AtFinish, &[]) {
-        assert_eq!(marks, []);
+    for Outcome { checkpoints, reports } in open_five(Durability::AtFinish, &[]) {
+        assert_eq!(checkpoints, []);
         assert_eq!(reports, [1, 2, 3, 4, 5].map(|segments| (segments, 0)));
     }
 }
@@ -199,7 +204,7 @@ fn commits_go_on_beside_a_sync_until_two_groups_are_behind() {
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
         fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap();
-        assert_eq!(disk.marks()[0], 2);
+        assert_eq!(disk.checkpoints()[0], 2);
         disk.assert_over();
     });
 }
@@ -245,7 +250,7 @@ fn what_has_committed_becomes_durable_and_is_reported_while_the_source_idles() {
             durable.store(at.durable_len, Ordering::SeqCst);
         };
         fixture(soon).open_observed(&mut feed, sink, &mut observe).unwrap();
-        assert_eq!(disk.marks()[0], 1);
+        assert_eq!(disk.checkpoints()[0], 1);
         disk.assert_over();
     });
 }
@@ -267,13 +272,13 @@ fn a_sync_that_fails_ends_the_stream_unpublished_and_is_not_tried_again() {
                 let error = fixture(durability)
                     .open_observed(feed, sink, &mut |at| reported = at.segments)
                     .unwrap_err();
-                let failed = *disk.marks().last().unwrap();
+                let failed = *disk.checkpoints().last().unwrap();
                 assert!(
                     matches!(error, StreamError::Sink { segment, .. } if segment.0 == failed - 1),
                     "{error:?}"
                 );
                 assert_eq!(
-                    disk.marks().iter().filter(|checkpoint| **checkpoint > 2).count(),
+                    disk.checkpoints().iter().filter(|checkpoint| **checkpoint > 2).count(),
                     1,
                     "the first failure is final"
                 );
@@ -311,7 +316,7 @@ fn a_sync_that_fails_beside_the_last_commit_keeps_the_stream_from_being_publishe
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
         let error = fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
         assert!(matches!(error, StreamError::Sink { segment, .. } if segment.0 == 1), "{error:?}");
-        assert_eq!(disk.marks(), [2]);
+        assert_eq!(disk.checkpoints(), [2]);
         report.assert_unpublished();
     });
 }
@@ -344,7 +349,7 @@ fn a_sync_that_fails_while_a_segment_is_open_is_followed_by_no_roll_back() {
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
         let error = fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap_err();
         assert!(matches!(error, StreamError::Sink { segment, .. } if segment.0 == 1), "{error:?}");
-        assert_eq!((disk.marks(), report.count(Call::RollBack)), (vec![2], 0));
+        assert_eq!((disk.checkpoints(), report.count(Call::RollBack)), (vec![2], 0));
         report.assert_unpublished();
     });
 }
@@ -384,7 +389,7 @@ fn a_sync_that_runs_beside_the_last_commit_is_waited_for_before_the_publish() {
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes);
         fixture(groups_of(2)).open_observed(feed, sink, &mut observe).unwrap();
-        assert_eq!((disk.marks(), end.load(Ordering::SeqCst)), (vec![2], 1));
+        assert_eq!((disk.checkpoints(), end.load(Ordering::SeqCst)), (vec![2], 1));
         assert_eq!(reported, 2 * SEGMENT as u64, "what it made durable is reported");
         disk.assert_over();
     });
@@ -415,7 +420,7 @@ fn a_sync_that_runs_when_the_stream_fails_is_waited_for_and_reported() {
         let mut observe = |at: &Committed| reported = (at.segments, at.durable_len);
         let error = fixture(groups_of(2)).open_observed(&mut feed, sink, &mut observe).unwrap_err();
         assert!(matches!(error, StreamError::Feed(FeedFailed)), "{error:?}");
-        assert_eq!((disk.marks(), reported), (vec![2], (2, 2 * SEGMENT as u64)));
+        assert_eq!((disk.checkpoints(), reported), (vec![2], (2, 2 * SEGMENT as u64)));
         disk.assert_over();
         report.assert_unpublished();
     });
@@ -446,7 +451,7 @@ fn no_sync_begins_after_a_cancel_and_one_that_runs_is_the_last() {
             let error = fixture.open_observed(feed, sink, &mut observe).unwrap_err();
             assert!(matches!(error, StreamError::Cancelled), "{error:?}");
             let durable = if while_syncing { 2 } else { 1 };
-            assert_eq!((reported, *disk.marks().last().unwrap()), ((2, durable), durable));
+            assert_eq!((reported, *disk.checkpoints().last().unwrap()), ((2, durable), durable));
             disk.assert_over();
             report.assert_unpublished();
         });
@@ -479,7 +484,7 @@ fn a_stream_that_goes_on_counts_its_groups_from_what_is_durable() {
         };
         let feed = &mut OpenFeed::new(&stream, Supply::Bytes).going_on_with(2);
         fixture(groups_of(2)).going_on_at(start).open_observed(feed, sink, &mut observe).unwrap();
-        assert_eq!((disk.marks(), seen[0]), (vec![4], 2));
+        assert_eq!((disk.checkpoints(), seen[0]), (vec![4], 2));
     });
 }
 
@@ -492,7 +497,7 @@ fn a_sealed_stream_is_made_durable_in_the_same_way() {
         let mut seen = Vec::new();
         let feed = &mut SealFeed::new(&text, Supply::Bytes);
         fixture(Durability::Each).seal_observed(feed, sink, &mut |at| seen.push(*at)).unwrap();
-        assert_eq!(disk.marks(), [1, 2, 3, 4, 5]);
+        assert_eq!(disk.checkpoints(), [1, 2, 3, 4, 5]);
         assert!(seen.iter().all(|at| at.durable_len == at.sink_len), "{seen:?}");
         disk.assert_over();
     }

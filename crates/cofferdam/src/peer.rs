@@ -114,7 +114,7 @@ impl Received {
         let plaintext_len = published.as_ref().map(|published| published.len);
         let claim =
             published.and_then(|published| published.checkpoint).map(|checkpoint| claim_of(&checkpoint));
-        // A mark of an earlier sender's may be further on than what the last one has sent.
+        // A checkpoint of an earlier sender's may be further on than what the last one has sent.
         let digest =
             claim.filter(|(len, _)| Some(*len) == plaintext_len).map(|(_, chain)| StreamDigest(chain.0));
         Received { plaintext_len, stream_digest: digest }

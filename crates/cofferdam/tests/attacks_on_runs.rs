@@ -31,9 +31,9 @@ fn three_segments() -> (Vec<u8>, Vec<u8>) {
 
 /// A sink that keeps nothing but the checkpoints it is given.
 #[derive(Clone, Default)]
-struct Marks(Arc<Mutex<Vec<Checkpoint>>>);
+struct Checkpoints(Arc<Mutex<Vec<Checkpoint>>>);
 
-impl StreamingSink for Marks {
+impl StreamingSink for Checkpoints {
     fn capabilities(&self) -> SinkCapabilities {
         SinkCapabilities::new(Visibility::Private)
     }
@@ -49,8 +49,8 @@ impl StreamingSink for Marks {
     fn rollback_segment(&mut self) -> io::Result<()> {
         Ok(())
     }
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
-        self.0.lock().unwrap().push(mark.clone());
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
+        self.0.lock().unwrap().push(checkpoint.clone());
         Ok(())
     }
     fn publish(&mut self, _plain_len: u64) -> Result<(), CommitError> {
@@ -87,23 +87,23 @@ fn stream_key(sealed: &[u8]) -> Vec<u8> {
 #[test]
 fn attack_6_what_a_restore_keeps_of_its_progress_is_under_a_mac_and_not_a_checksum() {
     let (sealed, _) = three_segments();
-    let marks = Marks::default();
-    opener().open(BytesSource::new(sealed.clone()), marks.clone()).unwrap();
-    let marks = marks.0.lock().unwrap();
-    assert_eq!(marks.len(), 3);
+    let checkpoints = Checkpoints::default();
+    opener().open(BytesSource::new(sealed.clone()), checkpoints.clone()).unwrap();
+    let checkpoints = checkpoints.0.lock().unwrap();
+    assert_eq!(checkpoints.len(), 3);
     // The key of the journal, which nobody has who has not the stream key (F10.1, F10.5).
     let root = hkdf::Hkdf::<Sha256>::new(Some(&sealed[48..80]), &stream_key(&sealed));
     let journal = hkdf::Hkdf::<Sha256>::from_prk(&expand(&root, "journal", &sealed[..48])).unwrap();
     let key = expand(&journal, "journal", &sealed[32..48]);
-    for mark in marks.iter() {
-        let bytes = mark.to_bytes();
+    for checkpoint in checkpoints.iter() {
+        let bytes = checkpoint.to_bytes();
         let (clear, said) = bytes.split_at(Checkpoint::LEN - 32);
         let mut mac = <hmac::Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key).unwrap();
         mac.update(b"cofferdam/v1/checkpoint\0");
         mac.update(clear);
         assert_eq!(mac.finalize().into_bytes()[..], *said);
     }
-    assert!(marks[0] != marks[1] && marks[1] != marks[2]);
+    assert!(checkpoints[0] != checkpoints[1] && checkpoints[1] != checkpoints[2]);
 }
 
 #[test]

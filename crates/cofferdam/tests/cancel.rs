@@ -21,7 +21,7 @@ use streams::{
     READINGS, Reading, SEGMENT, Shared, counted, names_in, open, opener, scratch, seal, small_sealer, threads,
 };
 
-/// How often each way of cancelling is tried.
+/// How often each task of cancelling is tried.
 const TIMES: usize = 100;
 /// Nothing here takes so long; a hang is to be told from a slow machine.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -137,9 +137,9 @@ impl StreamingSink for WatchedSink {
     fn rollback_segment(&mut self) -> io::Result<()> {
         self.inner.rollback_segment()
     }
-    fn commit_segment(&mut self, mark: &Checkpoint) -> Result<(), CommitError> {
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         self.watch.begin();
-        self.inner.commit_segment(mark)
+        self.inner.commit_segment(checkpoint)
     }
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.watch.begin();
@@ -169,47 +169,53 @@ impl WriteAt for WatchedWrites {
     }
 }
 
-/// Which way a stream goes, and how it is read.
+/// Which task a stream goes, and how it is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
+enum Task {
     Seal(Reading),
     Open(Reading),
 }
 
-const WAYS: [Way; 4] = [
-    Way::Seal(Reading::Seekable),
-    Way::Seal(Reading::Sequential),
-    Way::Open(Reading::Seekable),
-    Way::Open(Reading::Sequential),
+const TASKS: [Task; 4] = [
+    Task::Seal(Reading::Seekable),
+    Task::Seal(Reading::Sequential),
+    Task::Open(Reading::Seekable),
+    Task::Open(Reading::Sequential),
 ];
 
 /// Runs one stream into a new directory, where it leaves its target and nothing else, or nothing at all.
-fn run(way: Way, input: &Shared, count: usize, watch: &Arc<Watch>) -> Result<(), Error> {
+fn run(task: Task, input: &Shared, count: usize, watch: &Arc<Watch>) -> Result<(), Error> {
     // Short, so that a stream takes many reads.
-    run_by(5000, way, input, count, watch)
+    run_by(5000, task, input, count, watch)
 }
 
-fn run_by(read_len: usize, way: Way, input: &Shared, count: usize, watch: &Arc<Watch>) -> Result<(), Error> {
+fn run_by(
+    read_len: usize,
+    task: Task,
+    input: &Shared,
+    count: usize,
+    watch: &Arc<Watch>,
+) -> Result<(), Error> {
     let directory = scratch();
     let target = directory.path().join("target");
     let inner = StagedFile::create(&target, &StageOptions::default()).unwrap();
     let sink = WatchedSink { inner, watch: watch.clone() };
-    let (Way::Seal(reading) | Way::Open(reading)) = way;
+    let (Task::Seal(reading) | Task::Open(reading)) = task;
     let source =
         HookedSource { inner: BytesSource::new(input.clone()), reading, read_len, watch: watch.clone() };
     let token = watch.token.clone();
-    let outcome = match way {
-        Way::Seal(_) => small_sealer().threads(threads(count)).cancel(token).seal(source, sink).map(drop),
-        Way::Open(_) => opener().threads(threads(count)).cancel(token).open(source, sink).map(drop),
+    let outcome = match task {
+        Task::Seal(_) => small_sealer().threads(threads(count)).cancel(token).seal(source, sink).map(drop),
+        Task::Open(_) => opener().threads(threads(count)).cancel(token).open(source, sink).map(drop),
     };
     let left = names_in(directory.path());
-    assert_eq!(left.len(), usize::from(outcome.is_ok()), "{way:?} left {left:?}");
+    assert_eq!(left.len(), usize::from(outcome.is_ok()), "{task:?} left {left:?}");
     outcome
 }
 
-fn input_of(way: Way) -> Shared {
+fn input_of(task: Task) -> Shared {
     let plaintext = counted(20 * SEGMENT + 5);
-    Shared::new(if matches!(way, Way::Seal(_)) { plaintext } else { seal(&small_sealer(), plaintext) })
+    Shared::new(if matches!(task, Task::Seal(_)) { plaintext } else { seal(&small_sealer(), plaintext) })
 }
 
 /// Numbers that look random and are the same in every run.
@@ -225,41 +231,42 @@ impl Seeded {
 
 #[test]
 fn a_hundred_times_at_a_random_call() {
-    for way in WAYS {
-        let input = input_of(way);
+    for task in TASKS {
+        let input = input_of(task);
         let dry = Watch::new(usize::MAX);
-        run(way, &input, 1, &dry).unwrap();
+        run(task, &input, 1, &dry).unwrap();
         let calls = dry.calls();
         let mut seeded = Seeded(calls as u64);
         for time in 0..TIMES {
             let count = 1 + time % 3;
             // Publishing is the last call; what cancels during it comes too late.
             let watch = Watch::new(1 + seeded.below(calls - 1));
-            let error = run(way, &input, count, &watch).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Cancelled, "{way:?} at call {}: {error}", watch.cancel_at);
+            let error = run(task, &input, count, &watch).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "{task:?} at call {}: {error}", watch.cancel_at);
             // Each thread, the caller's too, may have looked at the token just before. A reader at offsets reads the
             // records before the segments, four pieces, in one go.
             let begun = watch.begun_after();
-            assert!(begun <= count + 2, "{way:?} at call {}: {begun} calls after it", watch.cancel_at);
+            assert!(begun <= count + 2, "{task:?} at call {}: {begun} calls after it", watch.cancel_at);
         }
     }
 }
 
 #[test]
 fn at_every_call_of_a_single_thread_at_most_one_more_is_begun() {
-    for way in [Way::Seal(Reading::Seekable), Way::Seal(Reading::Sequential), Way::Open(Reading::Sequential)]
+    for task in
+        [Task::Seal(Reading::Seekable), Task::Seal(Reading::Sequential), Task::Open(Reading::Sequential)]
     {
-        let input = input_of(way);
+        let input = input_of(task);
         let dry = Watch::new(usize::MAX);
-        run(way, &input, 1, &dry).unwrap();
+        run(task, &input, 1, &dry).unwrap();
         for cancel_at in 1..dry.calls() {
             let watch = Watch::new(cancel_at);
-            assert_eq!(run(way, &input, 1, &watch).unwrap_err().kind(), ErrorKind::Cancelled);
+            assert_eq!(run(task, &input, 1, &watch).unwrap_err().kind(), ErrorKind::Cancelled);
             // The thread that cancelled has seen it; the other one, the pool's or the caller's, may have looked before.
-            assert_eq!(watch.begun_by_canceller.load(Ordering::SeqCst), 0, "{way:?} at call {cancel_at}");
+            assert_eq!(watch.begun_by_canceller.load(Ordering::SeqCst), 0, "{task:?} at call {cancel_at}");
             assert!(
                 watch.begun_after() <= 1,
-                "{way:?} at call {cancel_at}: {} after it",
+                "{task:?} at call {cancel_at}: {} after it",
                 watch.begun_after()
             );
         }
@@ -268,35 +275,35 @@ fn at_every_call_of_a_single_thread_at_most_one_more_is_begun() {
 
 #[test]
 fn what_cancels_while_the_target_is_published_comes_too_late() {
-    for way in WAYS {
-        let input = input_of(way);
+    for task in TASKS {
+        let input = input_of(task);
         let dry = Watch::new(usize::MAX);
-        run(way, &input, 1, &dry).unwrap();
-        run(way, &input, 1, &Watch::new(dry.calls())).unwrap();
+        run(task, &input, 1, &dry).unwrap();
+        run(task, &input, 1, &Watch::new(dry.calls())).unwrap();
     }
 }
 
 #[test]
 fn a_token_that_was_used_before_lets_no_call_begin() {
-    for way in WAYS {
+    for task in TASKS {
         let watch = Watch::new(usize::MAX);
         watch.token.cancel();
-        let error = run(way, &input_of(way), 2, &watch).unwrap_err();
-        assert_eq!((error.kind(), watch.calls()), (ErrorKind::Cancelled, 0), "{way:?}");
+        let error = run(task, &input_of(task), 2, &watch).unwrap_err();
+        assert_eq!((error.kind(), watch.calls()), (ErrorKind::Cancelled, 0), "{task:?}");
     }
 }
 
 #[test]
 fn a_source_that_trickles_does_not_hide_the_token() {
-    for way in [Way::Seal(Reading::Sequential), Way::Open(Reading::Sequential)] {
-        let input = input_of(way);
+    for task in [Task::Seal(Reading::Sequential), Task::Open(Reading::Sequential)] {
+        let input = input_of(task);
         for cancel_at in [1, 100, 5000, 20_000] {
             let watch = Watch::new(cancel_at);
-            let error = run_by(1, way, &input, 1, &watch).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Cancelled, "{way:?} at read {cancel_at}");
+            let error = run_by(1, task, &input, 1, &watch).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled, "{task:?} at read {cancel_at}");
             assert!(
                 watch.begun_after() <= 1,
-                "{way:?} at read {cancel_at}: {} after it",
+                "{task:?} at read {cancel_at}: {} after it",
                 watch.begun_after()
             );
         }
@@ -420,7 +427,7 @@ fn an_idle_pipe_does_not_hold_a_stream_that_is_cancelled() {
 
 #[test]
 fn a_verification_is_cancelled_like_a_restore() {
-    let sealed = input_of(Way::Open(Reading::Seekable));
+    let sealed = input_of(Task::Open(Reading::Seekable));
     for reading in READINGS {
         for keyed in [opener(), Opener::keyless()] {
             let watch = Watch::new(12);

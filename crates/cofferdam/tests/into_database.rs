@@ -56,14 +56,14 @@ fn published(path: &Path, name: &str) -> Option<Vec<u8>> {
 
 /// Bytes in order, an error in place of those behind `breaks_at`, and a look at something else before each
 /// read.
-struct Watched<L> {
+struct ObservedSource<L> {
     bytes: Vec<u8>,
     next: usize,
     breaks_at: usize,
     look: L,
 }
 
-impl<L: FnMut() + Send> Source for Watched<L> {
+impl<L: FnMut() + Send> Source for ObservedSource<L> {
     fn len(&self) -> Option<u64> {
         None
     }
@@ -115,7 +115,7 @@ fn the_database_is_free_whenever_the_source_is_asked() {
         reads += 1;
     };
     let bytes = sealed(&plaintext(1));
-    let source = Watched { bytes, next: 0, breaks_at: usize::MAX, look };
+    let source = ObservedSource { bytes, next: 0, breaks_at: usize::MAX, look };
     opener().open(source, sink(&path, "db1")).unwrap();
     assert!(published(&path, "db1").unwrap() == plaintext(1));
     assert!(reads > 10, "the source was asked {reads} times: nothing was seen between segments");
@@ -127,7 +127,7 @@ fn a_stream_that_broke_off_goes_on_behind_what_was_committed() {
     opener().open(BytesSource::new(sealed(&plaintext(1))), sink(&path, "db1")).unwrap();
     let bytes = sealed(&plaintext(2));
     let breaks_at = bytes.len() / 2;
-    let cut = Watched { bytes: bytes[..].to_vec(), next: 0, breaks_at, look: || {} };
+    let cut = ObservedSource { bytes: bytes[..].to_vec(), next: 0, breaks_at, look: || {} };
     opener().open(cut, sink(&path, "db1")).unwrap_err();
     assert!(published(&path, "db1").unwrap() == plaintext(1));
 
@@ -143,7 +143,7 @@ fn a_stream_that_broke_off_goes_on_behind_what_was_committed() {
 fn a_stream_that_comes_in_order_goes_on_too() {
     let (_directory, path) = database();
     let bytes = sealed(&plaintext(3));
-    let feed = |breaks_at| Watched { bytes: bytes.clone(), next: 0, breaks_at, look: || {} };
+    let feed = |breaks_at| ObservedSource { bytes: bytes.clone(), next: 0, breaks_at, look: || {} };
     opener().open(feed(bytes.len() / 2), sink(&path, "db1")).unwrap_err();
     assert!(sink(&path, "db1").last_commit().unwrap().is_some());
     opener().open(feed(usize::MAX), sink(&path, "db1")).unwrap();
@@ -155,7 +155,7 @@ fn progress_of_another_stream_is_refused_and_stays() {
     let (_directory, path) = database();
     let bytes = sealed(&plaintext(4));
     let breaks_at = bytes.len() / 2;
-    let cut = Watched { bytes: bytes.clone(), next: 0, breaks_at, look: || {} };
+    let cut = ObservedSource { bytes: bytes.clone(), next: 0, breaks_at, look: || {} };
     opener().open(cut, sink(&path, "db1")).unwrap_err();
     let other = opener().open(BytesSource::new(sealed(&plaintext(5))), sink(&path, "db1")).unwrap_err();
     assert_eq!(other.kind(), ErrorKind::JournalMismatch);

@@ -20,7 +20,7 @@ use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
 use crate::{Error, ErrorKind, Kept, Remedy, Warning};
 
-/// What an earlier attempt left in a sink: nothing, if there is neither a mark nor bytes.
+/// What an earlier attempt left in a sink: nothing, if there is neither a checkpoint nor bytes.
 pub(crate) struct Found {
     checkpoint: Option<(Checkpoint, Committed)>,
     kept: Option<Arc<dyn ReadAt>>,
@@ -57,7 +57,7 @@ impl Found {
             (None, None) => Committed::at_start(means.envelope.chain),
             (Some(kept), checkpoint) => {
                 let proved = prove(kept, walk, means)?;
-                // What lies behind the mark is there, but no sync has said so.
+                // What lies behind the checkpoint is there, but no sync has said so.
                 let durable_len =
                     checkpoint.as_ref().map_or(0, |(_, checkpoint)| checkpoint.sink_len.min(proved.sink_len));
                 Committed { durable_len, ..proved }
@@ -72,7 +72,7 @@ impl Found {
         Ok(Resumed { start, lost: self.lost(start.segments, walk.index.footer.segments) })
     }
 
-    /// For segments that come once, in order: tells the sink, and gives the mark up to which they are passed over. A
+    /// For segments that come once, in order: tells the sink, and gives the checkpoint up to which they are passed over. A
     /// sink that can read back what it has starts over, and compares by itself.
     pub(crate) fn resume_sequential(
         self,
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_is_asked_to_make_durable_what_lies_behind_its_own_mark_alone() {
+    fn a_sink_is_asked_to_make_durable_what_lies_behind_its_own_checkpoint_alone() {
         let noted = Arc::new(Noted(Mutex::default()));
         let behind = DurableBehind { durable: noted.clone(), from: 3 };
         for segments in [1_u64, 2, 3, 4, 5] {

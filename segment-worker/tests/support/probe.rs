@@ -63,7 +63,7 @@ struct Notes {
     writes: BTreeMap<u64, Vec<u8>>,
     rewrites: usize,
     addresses: BTreeSet<usize>,
-    marks: Vec<u64>,
+    checkpoints: Vec<u64>,
     published: Option<u64>,
     running: usize,
     dropped: bool,
@@ -111,7 +111,7 @@ impl Report {
 
     /// Segments that have committed.
     pub(crate) fn commits(&self) -> u64 {
-        self.0.notes.lock().marks.len() as u64
+        self.0.notes.lock().checkpoints.len() as u64
     }
 
     pub(crate) fn count(&self, call: Call) -> usize {
@@ -139,8 +139,8 @@ impl Report {
             "no job is running, and none wrote to a sink that is gone"
         );
         let before = notes.before.0;
-        let due = (before + 1)..=(before + notes.marks.len() as u64);
-        assert!(notes.marks.iter().copied().eq(due), "in order: {:?}", notes.marks);
+        let due = (before + 1)..=(before + notes.checkpoints.len() as u64);
+        assert!(notes.checkpoints.iter().copied().eq(due), "in order: {:?}", notes.checkpoints);
     }
 
     /// The same of a stream that failed: and nothing was published.
@@ -208,7 +208,7 @@ impl StreamingSink for Probe {
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
         let notes = self.shared.notes.lock();
-        assert_eq!(index, notes.before.0 + notes.marks.len() as u64, "the next segment begins");
+        assert_eq!(index, notes.before.0 + notes.checkpoints.len() as u64, "the next segment begins");
         drop(notes);
         self.shared.call(Call::Begin, at)
     }
@@ -228,7 +228,7 @@ impl StreamingSink for Probe {
     fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
         self.shared.call(Call::Commit, 0).map_err(CommitError::NotCommitted)?;
         let segments = checkpoint.to_bytes().first_chunk().copied().map(u64::from_le_bytes).unwrap();
-        self.shared.notes.lock().marks.push(segments);
+        self.shared.notes.lock().checkpoints.push(segments);
         Ok(())
     }
 

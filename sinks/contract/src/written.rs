@@ -18,7 +18,7 @@ impl WrittenRanges {
     /// Ranges that may stand apart from each other. Writers that leave more gaps than this are not writing a stream.
     pub const RANGES_MAX: usize = 65_536;
 
-    /// An empty ledger of a stream of at most `len_max` bytes.
+    /// No ranges yet, of a stream of at most `len_max` bytes.
     pub fn new(len_max: u64) -> Self {
         Self { state: State::Live, ranges: BTreeMap::new(), len_max }
     }
@@ -152,7 +152,7 @@ impl WrittenRanges {
 pub enum Closing {
     /// It was.
     First,
-    /// The ledger was closed before.
+    /// It was closed before.
     Again,
 }
 

@@ -227,7 +227,7 @@ impl Attempt {
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
     }
 
-    /// After a commit of which no answer came: it has happened if there is a segment more, and the mark is there.
+    /// After a commit of which no answer came: it has happened if there is a segment more, and the checkpoint is there.
     fn look_for_commit(
         &mut self,
         connection: &mut dyn Connection,

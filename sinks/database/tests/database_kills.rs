@@ -110,7 +110,7 @@ enum Found {
     Mixed,
 }
 
-/// What the next process finds: an intact database, the stream before or this one, and a mark that fits the
+/// What the next process finds: an intact database, the stream before or this one, and a checkpoint that fits the
 /// rows.
 fn look(path: &Path, stream: u64) -> Found {
     let connection = rusqlite::Connection::open(path).unwrap();

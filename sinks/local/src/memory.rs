@@ -323,11 +323,11 @@ mod tests {
                 let (mut sink, contents) = MemorySink::new();
                 let writer = sink.positioned().unwrap();
                 thread::scope(|scope| {
-                    for lane in 0..3 {
+                    for number in 0..3 {
                         let writer = writer.clone();
                         scope.spawn(move || {
-                            // Each lane from the back, so that blocks are entered in the middle first.
-                            let starts: Vec<u64> = (0..len).step_by(piece).skip(lane).step_by(3).collect();
+                            // Each writer from the back, so that blocks are entered in the middle first.
+                            let starts: Vec<u64> = (0..len).step_by(piece).skip(number).step_by(3).collect();
                             for at in starts.into_iter().rev() {
                                 let piece = piece.min(usize::try_from(len - at).unwrap());
                                 writer.write_all_at(at, &pattern(at, piece)).unwrap();
@@ -413,10 +413,10 @@ mod tests {
         let (mut sink, contents) = MemorySink::new();
         let writer = sink.positioned().unwrap();
         thread::scope(|scope| {
-            for lane in 0..4 {
+            for first in 0..4 {
                 let writer = writer.clone();
                 scope.spawn(move || {
-                    for number in (lane..1000).step_by(4) {
+                    for number in (first..1000).step_by(4) {
                         let at = number * PIECE as u64;
                         writer.write_all_at(at, &pattern(at, PIECE)).unwrap();
                     }

@@ -95,7 +95,7 @@ impl Admission {
         Admission { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Notes a greeting, which ends when the floor is closed. Where there are many, the oldest that has not said all makes
+    /// Notes a greeting, which ends when admission is closed. Where there are many, the oldest that has not said all makes
     /// room: whoever speaks slowly must not keep others out. `None`: they come faster than the oldest go.
     pub(super) fn greet(&self, socket: Socket) -> Option<Ticket> {
         let mut state = self.state.lock();
@@ -161,7 +161,7 @@ impl Admission {
         self.changed.notify_all();
     }
 
-    /// Waits for the next sender, and turns to it. `None`: the floor is closed, or nobody came within `limit`.
+    /// Waits for the next sender, and turns to it. `None`: admission is closed, or nobody came within `limit`.
     pub(super) fn next(&self, limit: Option<Duration>) -> Option<Newcomer> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut state = self.state.lock();

@@ -19,7 +19,7 @@ use super::{
     Address, PeerError, Security, Timing,
     address::Socket,
     channel::{self, Incoming, Outgoing},
-    message::{DurabilityStep, Epoch, Reply, Request, RestoreId, Standing},
+    message::{DurabilityStep, Epoch, ReceiverState, Reply, Request, RestoreId},
 };
 
 /// One connection that has been greeted.
@@ -47,7 +47,7 @@ struct Slot<T> {
 /// What the receiver said at the greeting.
 pub(super) struct Welcome {
     pub(super) durability: DurabilityStep,
-    pub(super) standing: Standing,
+    pub(super) state: ReceiverState,
 }
 
 /// Whose answers.
@@ -75,7 +75,7 @@ impl Connection {
         // Before it answers, the receiver ends what an earlier sender began: that may take a sync.
         incoming.set_limit(timing.silence)?;
         match incoming.reply()? {
-            Reply::Welcome { epoch, durability, standing } => {
+            Reply::Welcome { epoch, durability, state } => {
                 let connection = Connection {
                     epoch,
                     outgoing: Mutex::new(outgoing),
@@ -84,7 +84,7 @@ impl Connection {
                     durability: Slot::empty(),
                 };
                 connection.reading.lay(Reading { incoming, over: None });
-                Ok((connection, Welcome { durability, standing }))
+                Ok((connection, Welcome { durability, state }))
             }
             Reply::Refused(why) => Err(why),
             _ => Err(PeerError::Protocol("an answer where a welcome was due")),

@@ -1,23 +1,23 @@
 //! The messages between sender and receiver, and their bytes.
 //! Knows no socket and no cipher: a message is what one record carries.
 //!
-//! Every message is one record, so its length is known and limited before it is read. Little-endian; *mark* is a
-//! checkpoint of 192 bytes, stored unread. Bytes behind a message, and a message that is cut, are errors.
+//! Every message is one record, so its length is known and limited before it is read. Little-endian; a checkpoint
+//! is 192 bytes, stored unread. Bytes behind a message, and a message that is cut, are errors.
 //!
 //! | kind | from | message | fields: offset in the message and length |
 //! |---|---|---|---|
 //! | 1 | sender | HELLO | 1:16 restore id, 17:8 epoch held before, or 0 |
-//! | 2 | receiver | WELCOME | 1:8 epoch, 9:1 durability is a step of its own (0, 1), 10:1 standing, 11:8 segments, 19:8 length, 27:192 mark |
+//! | 2 | receiver | WELCOME | 1:8 epoch, 9:1 durability is a step of its own (0, 1), 10:1 state, 11:8 segments, 19:8 length, 27:192 checkpoint |
 //! | 3 | sender | RESUME | 1:8 segment that comes next, 9:8 at |
 //! | 4 | receiver | RESUMED | |
 //! | 5 | sender | BEGIN | 1:8 segment, 9:8 at |
 //! | 6 | sender | DATA | 1:8 at, 9: the bytes |
-//! | 7 | sender | COMMIT | 1:8 epoch, 9:8 segment, 17:32 BLAKE3 of the segment's plaintext, 49:192 mark |
+//! | 7 | sender | COMMIT | 1:8 epoch, 9:8 segment, 17:32 BLAKE3 of the segment's plaintext, 49:192 checkpoint |
 //! | 8 | receiver | COMMITTED | 1:8 epoch, 9:8 segment |
 //! | 9 | sender | ROLLBACK | |
 //! | 10 | receiver | ROLLED BACK | |
-//! | 11 | sender | DURABLE | 1:192 mark |
-//! | 12 | receiver | DURABLE ACK | 1:192 mark |
+//! | 11 | sender | DURABLE | 1:192 checkpoint |
+//! | 12 | receiver | DURABLE ACK | 1:192 checkpoint |
 //! | 13 | sender | FINISH | 1:8 epoch, 9:8 length |
 //! | 14 | receiver | FINISHED | 1:8 epoch, 9:8 length |
 //! | 15 | sender | DISCARD | |
@@ -25,8 +25,8 @@
 //! | 17 | sender | BYE | |
 //! | 18 | receiver | REFUSED | 1:1 why, 2:8 epoch, 10: at most 512 bytes of UTF-8 |
 //!
-//! Standing: 0 nothing there; 1 the *mark* of an earlier receiver, to be resumed at; 2 as this sender left it, after so many
-//! *segments*; 3 published with that *length*. Why: 1 fenced, by *epoch*; 2 published already; 3 not done; 4 outcome unknown.
+//! State: 0 nothing there; 1 the *checkpoint* of an earlier receiver, to be resumed at; 2 as this sender left it, after that
+//! many *segments*; 3 published with that *length*. Why: 1 fenced, by *epoch*; 2 published already; 3 not done; 4 outcome unknown.
 
 use contract::Checkpoint;
 
@@ -58,7 +58,7 @@ pub(super) enum Request<'a> {
 /// What a receiver says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Reply {
-    Welcome { epoch: Epoch, durability: DurabilityStep, standing: Standing },
+    Welcome { epoch: Epoch, durability: DurabilityStep, state: ReceiverState },
     Resumed,
     Committed { epoch: Epoch, segment: u64 },
     RolledBack,
@@ -77,7 +77,7 @@ pub(super) enum DurabilityStep {
 
 /// What a sender finds at the greeting.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(super) enum ReceiverState {
     Nothing,
     ToResume(Checkpoint),
     AsLeft { segments: u64 },
@@ -148,11 +148,11 @@ impl Reply {
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         out.clear();
         match self {
-            Reply::Welcome { epoch, durability, standing } => {
+            Reply::Welcome { epoch, durability, state } => {
                 out.push(2);
                 out.extend(epoch.0.to_le_bytes());
                 out.push(u8::from(*durability == DurabilityStep::Own));
-                standing.write_to(out);
+                state.write_to(out);
             }
             Reply::Resumed => out.push(4),
             Reply::Committed { epoch, segment } => two_numbers(out, 8, epoch.0, *segment),
@@ -183,7 +183,7 @@ impl Reply {
                     1 => DurabilityStep::Own,
                     _ => return Err(PeerError::Protocol("a welcome of no known kind")),
                 },
-                standing: fields.standing()?,
+                state: fields.state()?,
             },
             4 => Reply::Resumed,
             8 => Reply::Committed { epoch: Epoch(fields.number()?), segment: fields.number()? },
@@ -199,14 +199,14 @@ impl Reply {
     }
 }
 
-impl Standing {
+impl ReceiverState {
     fn write_to(&self, out: &mut Vec<u8>) {
         let none = Checkpoint::from_bytes([0; Checkpoint::LEN]);
         let (code, segments, len, checkpoint) = match self {
-            Standing::Nothing => (0, 0, 0, &none),
-            Standing::ToResume(checkpoint) => (1, 0, 0, checkpoint),
-            Standing::AsLeft { segments } => (2, *segments, 0, &none),
-            Standing::Published { len } => (3, 0, *len, &none),
+            ReceiverState::Nothing => (0, 0, 0, &none),
+            ReceiverState::ToResume(checkpoint) => (1, 0, 0, checkpoint),
+            ReceiverState::AsLeft { segments } => (2, *segments, 0, &none),
+            ReceiverState::Published { len } => (3, 0, *len, &none),
         };
         two_numbers(out, code, segments, len);
         out.extend(checkpoint.to_bytes());
@@ -252,15 +252,15 @@ impl<'a> Fields<'a> {
         self.array().map(Checkpoint::from_bytes)
     }
 
-    fn standing(&mut self) -> Result<Standing, PeerError> {
+    fn state(&mut self) -> Result<ReceiverState, PeerError> {
         let code = self.byte()?;
         let (segments, len, checkpoint) = (self.number()?, self.number()?, self.checkpoint()?);
         match code {
-            0 => Ok(Standing::Nothing),
-            1 => Ok(Standing::ToResume(checkpoint)),
-            2 => Ok(Standing::AsLeft { segments }),
-            3 => Ok(Standing::Published { len }),
-            _ => Err(PeerError::Protocol("a standing of no known kind")),
+            0 => Ok(ReceiverState::Nothing),
+            1 => Ok(ReceiverState::ToResume(checkpoint)),
+            2 => Ok(ReceiverState::AsLeft { segments }),
+            3 => Ok(ReceiverState::Published { len }),
+            _ => Err(PeerError::Protocol("a state of no known kind")),
         }
     }
 
@@ -327,12 +327,12 @@ mod tests {
     }
 
     fn replies() -> Vec<Reply> {
-        let welcome = |durability, standing| Reply::Welcome { epoch: Epoch(1), durability, standing };
+        let welcome = |durability, state| Reply::Welcome { epoch: Epoch(1), durability, state };
         vec![
-            welcome(DurabilityStep::Own, Standing::Nothing),
-            welcome(DurabilityStep::WithCommit, Standing::ToResume(checkpoint())),
-            welcome(DurabilityStep::Own, Standing::AsLeft { segments: 4 }),
-            welcome(DurabilityStep::Own, Standing::Published { len: 5 }),
+            welcome(DurabilityStep::Own, ReceiverState::Nothing),
+            welcome(DurabilityStep::WithCommit, ReceiverState::ToResume(checkpoint())),
+            welcome(DurabilityStep::Own, ReceiverState::AsLeft { segments: 4 }),
+            welcome(DurabilityStep::Own, ReceiverState::Published { len: 5 }),
             Reply::Resumed,
             Reply::Committed { epoch: Epoch(2), segment: 3 },
             Reply::RolledBack,

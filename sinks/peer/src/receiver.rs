@@ -173,7 +173,7 @@ impl Receiver {
     }
 }
 
-/// Greets whoever connects, each in a thread of its own, and shows the senders to the floor.
+/// Greets whoever connects, each in a thread of its own, and hands the senders to admission.
 struct Door<'a> {
     listener: &'a Listener,
     security: &'a Security,
@@ -251,7 +251,7 @@ struct Room<'a, F> {
 }
 
 impl<S: StreamingSink, F: FnMut() -> io::Result<S>> Room<'_, F> {
-    /// `None`: the floor was closed, or its thread has a reason.
+    /// `None`: admission was closed, or its thread has a reason.
     fn receive(mut self, address: Address) -> Result<Option<Ending>, ReceiveError> {
         let mut held = self.reopen()?;
         (self.observe)(Event::Listening(address));

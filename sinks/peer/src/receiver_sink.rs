@@ -7,7 +7,7 @@ use contract::{Checkpoint, CommitError, StreamingSink};
 
 use super::{
     PeerError,
-    message::{DurabilityStep, HASH_LEN, RestoreId, Standing},
+    message::{DurabilityStep, HASH_LEN, ReceiverState, RestoreId},
 };
 
 /// A sink with the stream of one sender in it.
@@ -18,14 +18,14 @@ pub(super) struct ReceiverSink<S> {
     progress: Progress,
     /// Of the last commit, whoever made it.
     newest: Option<Checkpoint>,
-    /// Committed since a mark was last made durable.
+    /// Committed since a checkpoint was last made durable.
     unsynced: Option<Checkpoint>,
 }
 
 enum Progress {
-    /// An earlier receiver's mark: nothing is written before it is resumed at.
+    /// An earlier receiver's checkpoint: nothing is written before it is resumed at.
     ToResume(Checkpoint),
-    /// Bytes of an earlier receiver without a mark: nobody here can prove them, so that the stream starts over.
+    /// Bytes of an earlier receiver without a checkpoint: nobody here can prove them, so that the stream starts over.
     ToStartOver,
     Between {
         segments: u64,
@@ -50,7 +50,7 @@ enum Progress {
 pub struct Published {
     /// Bytes of it.
     pub len: u64,
-    /// The mark of its last commit, as the sender made it: opaque here. None where nothing was committed.
+    /// The checkpoint of its last commit, as the sender made it: opaque here. None where nothing was committed.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -79,16 +79,16 @@ impl<S: StreamingSink> ReceiverSink<S> {
         Ok(ReceiverSink { sink, owner: None, progress, newest, unsynced: None })
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn state(&self) -> ReceiverState {
         match &self.progress {
-            Progress::ToResume(checkpoint) => Standing::ToResume(checkpoint.clone()),
+            Progress::ToResume(checkpoint) => ReceiverState::ToResume(checkpoint.clone()),
             Progress::ToStartOver | Progress::Between { segments: 0, .. } | Progress::Spent => {
-                Standing::Nothing
+                ReceiverState::Nothing
             }
             Progress::Between { segments, .. } | Progress::Open { segments, .. } => {
-                Standing::AsLeft { segments: *segments }
+                ReceiverState::AsLeft { segments: *segments }
             }
-            Progress::Published { len } => Standing::Published { len: *len },
+            Progress::Published { len } => ReceiverState::Published { len: *len },
         }
     }
 
@@ -208,7 +208,7 @@ impl<S: StreamingSink> ReceiverSink<S> {
         matches!(self.progress, Progress::Published { .. })
     }
 
-    /// What has been published: its length, and the mark of its last commit.
+    /// What has been published: its length, and the checkpoint of its last commit.
     pub(super) fn published(&self) -> Option<Published> {
         match self.progress {
             Progress::Published { len } => Some(Published { len, checkpoint: self.newest.clone() }),

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::{
     Address, PeerError, Security, Timing, channel,
     connection::{Connection, ReplyKind, Welcome, closed},
-    message::{DATA_LEN_MAX, DurabilityStep, Epoch, Reply, Request, RestoreId, Standing},
+    message::{DATA_LEN_MAX, DurabilityStep, Epoch, ReceiverState, Reply, Request, RestoreId},
 };
 
 /// Sends a stream to a [`Receiver`](super::Receiver).
@@ -20,10 +20,10 @@ use super::{
 /// Its publish class is that of the receiver's sink. Its bytes are [`Visibility::Visible`]: another process has them, so the engine
 /// holds each segment until its digest is verified.
 ///
-/// - **Commit** is an ordered mark at the receiver, over the epoch, the segment, and the BLAKE3 hash of its plaintext, made at
-///   both ends. Where they differ nothing commits.
+/// - **Commit** is an ordered request to the receiver, with the epoch, the segment, and the BLAKE3 hash of its plaintext, made at
+///   both ends. If they differ, nothing commits.
 /// - **Durability** is the receiver's own: if its sink has such a step, this one has, too.
-/// - **After a crash** at either end `last_commit` gives the last mark that the receiver made durable.
+/// - **After a crash** at either end `last_commit` gives the last checkpoint that the receiver made durable.
 /// - **A lost answer** to a commit or a publish is requested again over a new connection ([`Timing::attempts_max`]).
 ///   If the receiver answers, the call returns that answer, and the stream continues; otherwise the outcome is
 ///   unknown. Any other call that loses the connection fails.
@@ -69,10 +69,10 @@ impl PeerSink {
         })?;
         let restore = RestoreId(id);
         let (connection, welcome) = Connection::open(address, &security, &timing, restore, None)?;
-        let found = match welcome.standing {
-            Standing::Nothing => None,
-            Standing::ToResume(checkpoint) => Some(checkpoint),
-            Standing::AsLeft { .. } | Standing::Published { .. } => {
+        let found = match welcome.state {
+            ReceiverState::Nothing => None,
+            ReceiverState::ToResume(checkpoint) => Some(checkpoint),
+            ReceiverState::AsLeft { .. } | ReceiverState::Published { .. } => {
                 return Err(PeerError::Protocol("a new sender was taken for an old one").into());
             }
         };
@@ -150,16 +150,16 @@ impl PeerSink {
         connection: Connection,
         welcome: Welcome,
     ) -> Result<(), CommitError> {
-        match (what, welcome.standing) {
-            (Once::Publish { len, .. }, Standing::Published { len: published }) if *len == published => {
+        match (what, welcome.state) {
+            (Once::Publish { len, .. }, ReceiverState::Published { len: published }) if *len == published => {
                 self.link.replace(connection);
                 Ok(())
             }
-            (Once::Commit { segment, .. }, Standing::AsLeft { segments }) if segments == segment + 1 => {
+            (Once::Commit { segment, .. }, ReceiverState::AsLeft { segments }) if segments == segment + 1 => {
                 self.link.replace(connection);
                 Ok(())
             }
-            (Once::Commit { checkpoint, segment, end, .. }, Standing::ToResume(found))
+            (Once::Commit { checkpoint, segment, end, .. }, ReceiverState::ToResume(found))
                 if found == **checkpoint =>
             {
                 // It is durable already. A receiver that started again has to be told where the next segment is.
@@ -167,24 +167,26 @@ impl PeerSink {
                 self.link.replace(connection);
                 self.expect(&resume, &Reply::Resumed).map_err(CommitError::Unknown)
             }
-            (Once::Commit { segment: 0, .. }, Standing::Nothing) => {
+            (Once::Commit { segment: 0, .. }, ReceiverState::Nothing) => {
                 Err(CommitError::NotCommitted(not_received()))
             }
             // A receiver that began anew does not know what the one before it has published.
-            (Once::Publish { .. }, Standing::Nothing) => {
+            (Once::Publish { .. }, ReceiverState::Nothing) => {
                 Err(CommitError::Unknown(PeerError::CommitsLost.into()))
             }
-            (Once::Commit { .. }, Standing::Nothing | Standing::ToResume(_))
-            | (Once::Publish { .. }, Standing::ToResume(_)) => {
+            (Once::Commit { .. }, ReceiverState::Nothing | ReceiverState::ToResume(_))
+            | (Once::Publish { .. }, ReceiverState::ToResume(_)) => {
                 Err(CommitError::NotCommitted(PeerError::CommitsLost.into()))
             }
-            (Once::Commit { segment, .. }, Standing::AsLeft { segments }) if segments == *segment => {
+            (Once::Commit { segment, .. }, ReceiverState::AsLeft { segments }) if segments == *segment => {
                 Err(CommitError::NotCommitted(not_received()))
             }
-            (Once::Publish { .. }, Standing::AsLeft { .. }) => Err(CommitError::NotCommitted(not_received())),
+            (Once::Publish { .. }, ReceiverState::AsLeft { .. }) => {
+                Err(CommitError::NotCommitted(not_received()))
+            }
             (
                 Once::Commit { .. } | Once::Publish { .. },
-                Standing::AsLeft { .. } | Standing::Published { .. },
+                ReceiverState::AsLeft { .. } | ReceiverState::Published { .. },
             ) => Err(CommitError::Unknown(PeerError::Protocol("it has what was never sent").into())),
         }
     }
@@ -271,7 +273,7 @@ impl SyncTo for Link {
         let connection = self.get()?;
         match connection.ask(&Request::SyncTo { checkpoint: checkpoint.clone() }, ReplyKind::Durability)? {
             Reply::Durable { checkpoint: durable } if durable == *checkpoint => Ok(()),
-            _ => Err(PeerError::Protocol("another mark was made durable").into()),
+            _ => Err(PeerError::Protocol("another checkpoint was made durable").into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One sender at the receiver, from its welcome until it leaves.
 //! Knows no sink's inside: requests go to what is held, its answers back.
 //!
-//! The receiver's thread reads and writes; a thread of the session makes commits durable beside it, one mark at a time, and
+//! The receiver's thread reads and writes; a thread of the session makes commits durable beside it, one checkpoint at a time, and
 //! answers for itself. The lock on the sending half is held during one record.
 
 use std::{
@@ -43,7 +43,7 @@ pub(super) fn serve<S: StreamingSink>(
 ) -> End {
     let Newcomer { epoch, mut incoming, outgoing, .. } = newcomer;
     let outgoing = Arc::new(Mutex::new(outgoing));
-    let welcome = Reply::Welcome { epoch, durability: held.durability(), standing: held.standing() };
+    let welcome = Reply::Welcome { epoch, durability: held.durability(), state: held.state() };
     let sent = outgoing.lock().reply(&welcome);
     let mut session = Session { epoch, admission, held, outgoing, syncer: None };
     let ended = match sent {
@@ -157,7 +157,7 @@ impl<S: StreamingSink> Session<'_, S> {
             Some(syncer) => syncer,
             none => none.insert(Syncer::start(durability, self.outgoing.clone())?),
         };
-        match syncer.marks.try_send(checkpoint) {
+        match syncer.checkpoints.try_send(checkpoint) {
             Ok(()) => Ok(Next::Nothing),
             // Its end is seen when it is joined.
             Err(mpsc::TrySendError::Disconnected(_)) => self.join_syncer().map(|()| Next::Nothing),
@@ -215,28 +215,28 @@ fn refusal(fault: &Fault) -> PeerError {
 
 /// The thread that makes commits durable.
 struct Syncer {
-    marks: mpsc::SyncSender<Checkpoint>,
+    checkpoints: mpsc::SyncSender<Checkpoint>,
     thread: thread::JoinHandle<io::Result<()>>,
 }
 
 impl Syncer {
     fn start(durability: Arc<dyn SyncTo>, outgoing: Arc<Mutex<Outgoing>>) -> io::Result<Syncer> {
         // A sender waits for each answer, so that one place is enough.
-        let (marks, due) = mpsc::sync_channel(1);
+        let (checkpoints, due) = mpsc::sync_channel(1);
         let socket = outgoing.lock().socket()?;
         let work = move || sync_all(&*durability, &due, &outgoing, &socket);
         let thread = thread::Builder::new().name("peer-sync".to_owned()).spawn(work)?;
-        Ok(Syncer { marks, thread })
+        Ok(Syncer { checkpoints, thread })
     }
 
     fn join(self) -> io::Result<()> {
-        drop(self.marks);
+        drop(self.checkpoints);
         let panicked = |_| Err(io::Error::other("a sync panicked"));
         self.thread.join().unwrap_or_else(panicked)
     }
 }
 
-/// Makes each mark durable and says so. The first failure ends it, and with it the session.
+/// Makes each checkpoint durable and says so. The first failure ends it, and with it the session.
 fn sync_all(
     durability: &dyn SyncTo,
     due: &mpsc::Receiver<Checkpoint>,

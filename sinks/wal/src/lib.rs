@@ -406,7 +406,7 @@ impl SyncTo for Shared {
         let end = {
             let tail = self.tail.lock();
             tail.check_live()?;
-            // At the mark or behind it: it had committed before this was called.
+            // At the checkpoint or behind it: it had committed before this was called.
             tail.committed
         };
         self.log.sync_to(&mut slots, end).inspect_err(|_| self.tail.lock().fail())?;

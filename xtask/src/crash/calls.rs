@@ -70,16 +70,16 @@ fn kill_twice(
             Some(_) => "done before it was killed again",
         });
         let resumed = tally.check(&place, fixture.resume());
-        let durable = if killed.marks > again.marks { &killed } else { &again };
+        let durable = if killed.checkpoints > again.checkpoints { &killed } else { &again };
         tally.check(&place, resumed.map_or(Ok(()), |resumed| check_kept(durable, holds, &resumed)));
     }
     Ok(())
 }
 
-/// P3: as many segments are kept as there were durable marks, but for the stream's last, which is always opened anew.
+/// P3: as many segments are kept as there were durable checkpoints, but for the stream's last, which is always opened anew.
 /// Where the target is the new one already, all is.
 fn check_kept(killed: &Traced, holds: Holds, resumed: &Resumed) -> Result<(), String> {
-    let durable = killed.marks.min(SEGMENTS - 1) * SEGMENT_LEN;
+    let durable = killed.checkpoints.min(SEGMENTS - 1) * SEGMENT_LEN;
     match holds == Holds::New || resumed.kept >= durable {
         true => Ok(()),
         false => Err(format!("P3: {durable} bytes were durable, and {} were kept", resumed.kept)),

@@ -29,8 +29,8 @@ pub(crate) enum Moment {
 pub(crate) struct Traced {
     /// The calls that changed files, in order.
     pub(crate) calls: Vec<&'static str>,
-    /// How often a journal was synced to its end: so many marks are durable.
-    pub(crate) marks: usize,
+    /// How often a journal was synced to its end: so many checkpoints are durable.
+    pub(crate) checkpoints: usize,
     /// Its exit code; none where it was killed.
     pub(crate) code: Option<i32>,
 }
@@ -54,9 +54,9 @@ pub(crate) fn run(
         | Options::PTRACE_O_EXITKILL;
     ptrace::seize(main, options).map_err(cannot)?;
     kill(main, Signal::SIGCONT).map_err(cannot)?;
-    let mut trace = Trace { main, folder, moment, calls: Vec::new(), marks: 0, inside: HashMap::new() };
+    let mut trace = Trace { main, folder, moment, calls: Vec::new(), checkpoints: 0, inside: HashMap::new() };
     let code = trace.follow().map_err(cannot)?;
-    Ok(Traced { calls: trace.calls, marks: trace.marks, code })
+    Ok(Traced { calls: trace.calls, checkpoints: trace.checkpoints, code })
 }
 
 /// Starts the program through a shell that stops itself first, so that nothing of the program goes unseen.
@@ -77,7 +77,7 @@ struct Trace<'a> {
     folder: &'a Path,
     moment: Moment,
     calls: Vec<&'static str>,
-    marks: usize,
+    checkpoints: usize,
     /// The call that a thread is in, where it is one that changes files.
     inside: HashMap<Pid, Inside>,
 }
@@ -117,7 +117,7 @@ impl Trace<'_> {
             }
             Ok(_) => match self.inside.remove(&thread) {
                 Some(Inside { number, of }) => {
-                    self.marks += usize::from(of == Of::JournalSync);
+                    self.checkpoints += usize::from(of == Of::JournalSync);
                     Moment::After(number)
                 }
                 None => return Ok(()),

@@ -204,13 +204,13 @@ impl Fed {
     }
 }
 
-/// Waits until the receiver's newest durable mark is about so many plaintext bytes, as the journal's slots say it.
-fn wait_for_mark(place: &Place, len: u64) {
-    wait_until("a durable mark", || {
+/// Waits until the receiver's newest durable checkpoint is about so many plaintext bytes, as the journal's slots say it.
+fn wait_for_checkpoint(place: &Place, len: u64) {
+    wait_until("a durable checkpoint", || {
         let journal = fs::read(place.path(".target.cofferdam-journal")).unwrap_or_default();
         // Generation 8 bytes, then the checkpoint, with its plaintext bytes at 32.
-        let marks = [4096, 8192].map(|slot| journal.get(slot + 8 + 32..slot + 8 + 40));
-        marks.iter().flatten().any(|field| u64::from_le_bytes((*field).try_into().unwrap()) >= len)
+        let checkpoints = [4096, 8192].map(|slot| journal.get(slot + 8 + 32..slot + 8 + 40));
+        checkpoints.iter().flatten().any(|field| u64::from_le_bytes((*field).try_into().unwrap()) >= len)
     });
 }
 
@@ -231,7 +231,7 @@ fn a_receiver_that_is_killed_goes_on_from_its_own_journal() {
     for segments in 2..12 {
         let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
         let sender = Fed::start(&place, segments);
-        wait_for_mark(&place, (segments - 1) * SEGMENT_LEN as u64);
+        wait_for_checkpoint(&place, (segments - 1) * SEGMENT_LEN as u64);
         receiver.kill();
         assert_ne!(sender.end(), 0);
         assert!(!place.path("target").exists());
@@ -246,10 +246,10 @@ fn a_sender_that_is_killed_or_interrupted_leaves_what_it_committed_to_the_next()
     let place = Place::with_sealed(12);
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
     let sender = Fed::start(&place, 3);
-    wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
+    wait_for_checkpoint(&place, 2 * SEGMENT_LEN as u64);
     sender.kill();
     let sender = Fed::start(&place, 7);
-    wait_for_mark(&place, 6 * SEGMENT_LEN as u64);
+    wait_for_checkpoint(&place, 6 * SEGMENT_LEN as u64);
     interrupt(&sender.child);
     assert_eq!(end_of(sender.child).code, 130);
     assert!(restored_from(&place) >= 6 * SEGMENT_LEN as u64);
@@ -261,7 +261,7 @@ fn another_stream_does_not_go_on_behind_this_one_unless_it_starts_over() {
     let place = Place::with_sealed(4);
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
     let sender = Fed::start(&place, 3);
-    wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
+    wait_for_checkpoint(&place, 2 * SEGMENT_LEN as u64);
     sender.kill();
     // A restore of the same stream right here is another attempt, too.
     let receiver = {
@@ -281,7 +281,7 @@ fn a_receiver_that_is_interrupted_says_what_it_keeps_and_leaves_no_socket() {
     let place = Place::with_sealed(4);
     let mut receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
     let sender = Fed::start(&place, 3);
-    wait_for_mark(&place, 2 * SEGMENT_LEN as u64);
+    wait_for_checkpoint(&place, 2 * SEGMENT_LEN as u64);
     let child = receiver.child.take().unwrap();
     interrupt(&child);
     let ran = end_of(child);
@@ -306,7 +306,7 @@ fn of_a_damaged_stream_only_what_was_verified_reaches_the_receiver() {
     let receiver = Receiver::start(&place, &["--listen", "unix:socket"]);
     place.run(restore(&[], "unix:socket")).assert_failed(3, "");
     assert!(!place.path("target").exists());
-    wait_for_mark(&place, 3 * SEGMENT_LEN as u64);
+    wait_for_checkpoint(&place, 3 * SEGMENT_LEN as u64);
     fs::write(place.path("sealed.cfd"), whole).unwrap();
     assert_eq!(restored_from(&place), 3 * SEGMENT_LEN as u64);
     assert_received(&place, receiver);

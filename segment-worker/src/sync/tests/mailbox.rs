@@ -20,9 +20,9 @@ fn results_of_one_thread_come_in_its_order() {
 fn results_of_many_threads_all_come_once() {
     let mailbox = Mailbox::new();
     let taken = thread::scope(|scope| {
-        for lane in 0..4 {
+        for writer in 0..4 {
             let mailbox = &mailbox;
-            scope.spawn(move || (0..250).for_each(|n| mailbox.post(lane * 250 + n)));
+            scope.spawn(move || (0..250).for_each(|n| mailbox.post(writer * 250 + n)));
         }
         (0..1000)
             .map(|taken| mailbox.take((1000_usize - taken).div_ceil(2)))

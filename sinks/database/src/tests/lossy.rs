@@ -100,7 +100,7 @@ fn a_commit_that_did_not_happen_is_found_out_and_done_again_by_the_next_sink() {
 }
 
 #[test]
-fn a_mark_that_stood_there_before_is_not_taken_for_the_commit_that_was_lost() {
+fn a_checkpoint_that_stood_there_before_is_not_taken_for_the_commit_that_was_lost() {
     let file = File::new();
     let mut sink = lossy(&file, Loss::Request, 1);
     write(&mut sink, 0, 0, b"first").unwrap();

@@ -108,9 +108,9 @@ const CHECKS: [fn(&Database); 14] = [
     its_target_keeps_the_contract_of_a_private_sink,
     rows_hold_at_most_a_mebibyte_and_join_without_a_gap,
     one_statement_reads_what_is_published,
-    the_next_sink_finds_label_and_mark_and_goes_on,
+    the_next_sink_finds_attempt_id_and_checkpoint_and_resumes,
     progress_is_neither_built_upon_nor_overwritten_by_chance,
-    what_nobody_committed_is_begun_anew_with_the_new_label,
+    what_nobody_committed_is_begun_anew_with_the_new_attempt_id,
     a_replaced_or_abandoned_restore_leaves_no_rows,
     rows_left_by_a_crash_are_swept_by_the_next_sink,
     rows_that_someone_else_removed_or_added_are_not_published,
@@ -121,13 +121,13 @@ const CHECKS: [fn(&Database); 14] = [
 ];
 
 fn it_keeps_the_contract(database: &Database) {
-    let violations = check_all(&mut || specimen(database, IfExists::Refuse, |sink| sink));
+    let violations = check_all(&mut || under_test(database, IfExists::Refuse, |sink| sink));
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
 fn its_target_keeps_the_contract_of_a_private_sink(database: &Database) {
     for if_exists in [IfExists::Refuse, IfExists::Replace] {
-        let violations = check_all(&mut || specimen(database, if_exists, AsThoughPrivate));
+        let violations = check_all(&mut || under_test(database, if_exists, AsThoughPrivate));
         assert!(violations.is_empty(), "{violations:#?}");
     }
 }
@@ -160,7 +160,7 @@ fn one_statement_reads_what_is_published(database: &Database) {
     assert_eq!(row.unwrap().bytes().unwrap(), b"what db1 is");
 }
 
-fn the_next_sink_finds_label_and_mark_and_goes_on(database: &Database) {
+fn the_next_sink_finds_attempt_id_and_checkpoint_and_resumes(database: &Database) {
     let mut first = database.replacing("resumed");
     write(&mut first, 0, 0, b"first, ").unwrap();
     write(&mut first, 1, 7, b"second, ").unwrap();
@@ -192,7 +192,7 @@ fn progress_is_neither_built_upon_nor_overwritten_by_chance(database: &Database)
     assert_eq!(database.sink("progress").last_commit().unwrap(), None);
 }
 
-fn what_nobody_committed_is_begun_anew_with_the_new_label(database: &Database) {
+fn what_nobody_committed_is_begun_anew_with_the_new_attempt_id(database: &Database) {
     drop(database.sink("bare"));
     let later = options("bare").attempt_id(AttemptId::new(b"later"));
     let mut sink = database.0.sink(&later).unwrap();
@@ -336,13 +336,13 @@ fn tables_of_another_version_or_shape_are_refused(database: &Database) {
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
 }
 
-fn specimen<S: StreamingSink + 'static>(
+fn under_test<S: StreamingSink + 'static>(
     database: &Database,
     if_exists: IfExists,
     wrap: impl Fn(DatabaseSink) -> S + 'static,
 ) -> SinkUnderTest {
-    // Names that no other specimen has; the order with other accesses does not matter.
-    let name = format!("specimen {}", SPECIMENS.fetch_add(1, Ordering::Relaxed));
+    // Names that no other sink has; the order with other accesses does not matter.
+    let name = format!("target {}", SINKS_UNDER_TEST.fetch_add(1, Ordering::Relaxed));
     if if_exists == IfExists::Replace {
         publish_whole(database.sink(&name), b"the old target");
     }
@@ -354,9 +354,9 @@ fn specimen<S: StreamingSink + 'static>(
     SinkUnderTest::new(open().unwrap(), move || database.read(&name)).reopening(open)
 }
 
-static SPECIMENS: AtomicUsize = AtomicUsize::new(0);
+static SINKS_UNDER_TEST: AtomicUsize = AtomicUsize::new(0);
 
-/// The same sink; only the profile says that nobody sees its bytes before publish, as nobody does through the
+/// The same sink; only the capabilities say that nobody sees its bytes before publish, as nobody does through the
 /// pointer.
 struct AsThoughPrivate(DatabaseSink);
 

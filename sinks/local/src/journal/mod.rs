@@ -76,14 +76,14 @@ impl Journal {
         self.generation > 0
     }
 
-    /// Keeps a mark, durably. Everything up to it is durable already.
+    /// Keeps a checkpoint, durably. Everything up to it is durable already.
     pub(crate) fn keep(&mut self, checkpoint: &Checkpoint, directory: &dyn Storage) -> io::Result<()> {
         self.settle(directory)?;
         self.write_slot(Some(checkpoint))
     }
 
-    /// Gives up, durably, the marks that it holds. Into both slots, one after the other: the first is enough for a crash,
-    /// the second so that damage to the first does not bring a mark back.
+    /// Gives up, durably, the checkpoints that it holds. Into both slots, one after the other: the first is enough for a crash,
+    /// the second so that damage to the first does not bring a checkpoint back.
     pub(crate) fn forget(&mut self, directory: &dyn Storage) -> io::Result<()> {
         if !self.has_slot() {
             return Ok(());

@@ -16,7 +16,7 @@
 //! Times are seconds since 1970. Where it is not known when the file was made, its nanoseconds are 0xFFFFFFFF; where no mode
 //! is due after the rename, the mode is.
 //!
-//! A slot's kind is 0, a mark, or 1, none: earlier marks are given up, and the mark's bytes are zeros.
+//! A slot's kind is 0, a checkpoint, or 1, none: earlier checkpoints are given up, and the checkpoint's bytes are zeros.
 
 use contract::{AttemptId, Checkpoint};
 use storage::{
@@ -51,11 +51,11 @@ pub(crate) enum Slot {
     Empty,
     /// Something that is not a whole slot, or not of this place.
     Torn,
-    /// A mark of progress.
+    /// A checkpoint of progress.
     Valid {
         /// Counts the slots that were written, from 1. The greater one is the newer one.
         generation: u64,
-        /// The mark; none where earlier ones were given up.
+        /// The checkpoint; none where earlier ones were given up.
         checkpoint: Option<Checkpoint>,
     },
 }
@@ -64,13 +64,13 @@ pub(crate) enum Slot {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a few of them, for a moment")]
 pub(crate) enum Slots {
-    /// No mark was ever made durable; a first one may have been torn by a crash.
+    /// No checkpoint was ever made durable; a first one may have been torn by a crash.
     None,
     /// The newest slot that is whole.
-    Mark {
+    Checkpoint {
         /// Its generation.
         generation: u64,
-        /// The mark; none where earlier ones were given up.
+        /// The checkpoint; none where earlier ones were given up.
         checkpoint: Option<Checkpoint>,
     },
     /// Both were written and neither is whole. No crash does that.
@@ -78,10 +78,10 @@ pub(crate) enum Slots {
 }
 
 impl Slots {
-    /// Generation and mark of the newest whole slot.
+    /// Generation and checkpoint of the newest whole slot.
     pub(crate) fn newest(&self) -> Option<(u64, Option<Checkpoint>)> {
         match self {
-            Self::Mark { generation, checkpoint } => Some((*generation, checkpoint.clone())),
+            Self::Checkpoint { generation, checkpoint } => Some((*generation, checkpoint.clone())),
             Self::None | Self::BothBad => None,
         }
     }
@@ -140,14 +140,14 @@ impl Records {
         match &self.slots {
             [Slot::Valid { generation, checkpoint }, Slot::Empty | Slot::Torn]
             | [Slot::Empty | Slot::Torn, Slot::Valid { generation, checkpoint }] => {
-                Slots::Mark { generation: *generation, checkpoint: checkpoint.clone() }
+                Slots::Checkpoint { generation: *generation, checkpoint: checkpoint.clone() }
             }
             [
-                Slot::Valid { generation: a, checkpoint: mark_a },
-                Slot::Valid { generation: b, checkpoint: mark_b },
+                Slot::Valid { generation: a, checkpoint: checkpoint_a },
+                Slot::Valid { generation: b, checkpoint: checkpoint_b },
             ] => {
-                let (generation, checkpoint) = if a > b { (*a, mark_a) } else { (*b, mark_b) };
-                Slots::Mark { generation, checkpoint: checkpoint.clone() }
+                let (generation, checkpoint) = if a > b { (*a, checkpoint_a) } else { (*b, checkpoint_b) };
+                Slots::Checkpoint { generation, checkpoint: checkpoint.clone() }
             }
             [Slot::Torn, Slot::Torn] => Slots::BothBad,
             [Slot::Empty, Slot::Empty | Slot::Torn] | [Slot::Torn, Slot::Empty] => Slots::None,
@@ -178,7 +178,7 @@ pub(crate) fn slot(generation: u64, checkpoint: Option<&Checkpoint>) -> [u8; REC
     bytes[..8].copy_from_slice(&generation.to_le_bytes());
     match checkpoint {
         Some(checkpoint) => bytes[8..KIND_AT].copy_from_slice(&checkpoint.to_bytes()),
-        None => bytes[KIND_AT..][..4].copy_from_slice(&NO_MARK.to_le_bytes()),
+        None => bytes[KIND_AT..][..4].copy_from_slice(&NO_CHECKPOINT.to_le_bytes()),
     }
     sealed(bytes)
 }
@@ -230,8 +230,8 @@ fn parse_slot(found: [u8; RECORD_LEN], parity: u64) -> Slot {
     let mut checkpoint = [0; Checkpoint::LEN];
     checkpoint.copy_from_slice(&found[8..KIND_AT]);
     match u32_at(&found, KIND_AT) {
-        MARK => Slot::Valid { generation, checkpoint: Some(Checkpoint::from_bytes(checkpoint)) },
-        NO_MARK => Slot::Valid { generation, checkpoint: None },
+        CHECKPOINT => Slot::Valid { generation, checkpoint: Some(Checkpoint::from_bytes(checkpoint)) },
+        NO_CHECKPOINT => Slot::Valid { generation, checkpoint: None },
         _ => Slot::Torn,
     }
 }
@@ -296,8 +296,8 @@ const MODE_AT: usize = WRITER_AT + WriterId::LEN;
 /// Nanoseconds that no time has, and a mode that no file has.
 const UNKNOWN: u32 = u32::MAX;
 const KIND_AT: usize = 8 + Checkpoint::LEN;
-const MARK: u32 = 0;
-const NO_MARK: u32 = 1;
+const CHECKPOINT: u32 = 0;
+const NO_CHECKPOINT: u32 = 1;
 
 // A record that crossed a sector could be torn in the middle and have its neighbour torn with it.
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && INTENT_LEN <= SECTOR_LEN);

@@ -30,14 +30,14 @@ fn attempt_id() -> AttemptId {
     AttemptId::new(&(1..=100).collect::<Vec<u8>>()).unwrap()
 }
 
-/// A journal written as an attempt writes it: with this many marks, of which the last two stay, and maybe an intent.
-fn written(marks: u8, announced: Option<Announced>) -> Vec<u8> {
+/// A journal written as an attempt writes it: with this many checkpoints, of which the last two stay, and maybe an intent.
+fn written(checkpoints: u8, announced: Option<Announced>) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path()).unwrap();
     let file = disk.create("journal".as_ref()).unwrap();
     let mut journal = Journal::new(file, 0);
     journal.begin(&attempt_id()).unwrap();
-    for fill in 1..=marks {
+    for fill in 1..=checkpoints {
         journal.keep(&checkpoint(fill), &disk).unwrap();
     }
     if let Some(announced) = announced {
@@ -47,10 +47,10 @@ fn written(marks: u8, announced: Option<Announced>) -> Vec<u8> {
 }
 
 fn every_journal() -> Vec<Vec<u8>> {
-    let marks = [0, 1, 2, 3];
-    marks
+    let checkpoints = [0, 1, 2, 3];
+    checkpoints
         .iter()
-        .flat_map(|marks| [None, Some(ANNOUNCED)].map(|announced| written(*marks, announced)))
+        .flat_map(|checkpoints| [None, Some(ANNOUNCED)].map(|announced| written(*checkpoints, announced)))
         .collect()
 }
 
@@ -93,15 +93,15 @@ fn the_bytes_are_those_of_the_description() {
 }
 
 #[test]
-fn a_journal_without_marks_is_a_state_file_under_a_kilobyte() {
+fn a_journal_without_checkpoints_is_a_state_file_under_a_kilobyte() {
     assert!(written(0, None).len() < 1_000);
 }
 
 #[test]
-fn what_was_written_is_read_and_the_newest_mark_counts() {
-    for (marks, newest) in [(0, None), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, Some(4))] {
+fn what_was_written_is_read_and_the_newest_checkpoint_counts() {
+    for (checkpoints, newest) in [(0, None), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, Some(4))] {
         for announced in [None, Some(ANNOUNCED)] {
-            let records = Records::parse(&written(marks, announced));
+            let records = Records::parse(&written(checkpoints, announced));
             assert_eq!(records.header, Header::Valid(attempt_id()));
             assert_eq!(records.intent, announced.map_or(Intent::None, Intent::Valid));
             let expected = newest.map(|newest: u8| (u64::from(newest), Some(checkpoint(newest))));
@@ -172,14 +172,14 @@ fn a_truncation_takes_what_lies_behind_it_and_spoils_the_record_that_it_is_in() 
 }
 
 #[test]
-fn one_bad_slot_costs_one_mark_and_two_are_not_taken_for_none() {
+fn one_bad_slot_costs_one_checkpoint_and_two_are_not_taken_for_none() {
     use record::Slot;
 
     let valid = |generation: u8| Slot::Valid {
         generation: generation.into(),
         checkpoint: Some(checkpoint(generation)),
     };
-    let newest = |generation: u8| Slots::Mark {
+    let newest = |generation: u8| Slots::Checkpoint {
         generation: generation.into(),
         checkpoint: Some(checkpoint(generation)),
     };
@@ -249,7 +249,7 @@ fn what_does_not_begin_as_a_header_is_a_strangers_once_it_is_longer_than_one() {
 }
 
 #[test]
-fn given_up_marks_are_gone_for_good_and_the_next_mark_is_newer() {
+fn given_up_checkpoints_are_gone_for_good_and_the_next_checkpoint_is_newer() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path()).unwrap();
     let file = disk.create("journal".as_ref()).unwrap();
@@ -264,7 +264,7 @@ fn given_up_marks_are_gone_for_good_and_the_next_mark_is_newer() {
         journal.forget(&disk).unwrap();
         assert_eq!(newest(), Some((generation + 2, None)));
     }
-    // Damage to one of the two slots brings no mark back.
+    // Damage to one of the two slots brings no checkpoint back.
     let whole = std::fs::read(directory.path().join("journal")).unwrap();
     for slot in [SLOT_A, SLOT_B] {
         let mut damaged = whole.clone();
@@ -290,7 +290,7 @@ fn what_is_not_known_or_not_due_is_announced_as_such() {
 }
 
 #[test]
-fn a_label_has_a_limit() {
+fn an_attempt_id_has_a_limit() {
     assert!(AttemptId::new(&[1; AttemptId::LEN_MAX]).is_some());
     assert!(AttemptId::new(&[1; AttemptId::LEN_MAX + 1]).is_none());
 }

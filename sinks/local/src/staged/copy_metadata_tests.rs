@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Owner and mode that a replaced target has before. Only root can make another user's.
-fn likenesses() -> Vec<(u32, u32)> {
+fn metadata_of_targets() -> Vec<(u32, u32)> {
     let ours = geteuid().as_raw();
     let mut all = vec![(ours, 0o640), (ours, 0o666)];
     if geteuid().is_root() {
@@ -38,8 +38,8 @@ fn replaced((owner, mode): (u32, u32)) -> (tempfile::TempDir, FaultyDisk) {
     (directory, faulty)
 }
 
-/// A restore that was killed behind the target's likeness and before the rename.
-fn killed_behind_the_likeness(copy_metadata: (u32, u32)) -> tempfile::TempDir {
+/// A restore that was killed after the target's metadata was copied and before the rename.
+fn killed_after_the_metadata_was_copied(copy_metadata: (u32, u32)) -> tempfile::TempDir {
     let (_scratch, faulty) = replaced(copy_metadata);
     attempt_to(&faulty, IfExists::Replace).unwrap();
     let whole = faulty.calls();
@@ -48,7 +48,11 @@ fn killed_behind_the_likeness(copy_metadata: (u32, u32)) -> tempfile::TempDir {
     faulty.fail_calls(whole - 5..usize::MAX);
     attempt_to(&faulty, IfExists::Replace);
     let staged = fs::metadata(directory.path().join(STAGING)).unwrap();
-    assert_eq!((staged.uid(), staged.mode() & 0o777), copy_metadata, "the crash came behind the likeness");
+    assert_eq!(
+        (staged.uid(), staged.mode() & 0o777),
+        copy_metadata,
+        "the crash came after the metadata was copied"
+    );
     directory
 }
 
@@ -59,7 +63,7 @@ fn open_to_replace(directory: &Path) -> Result<Opened, TargetError> {
 
 #[test]
 fn wherever_a_crash_comes_while_a_target_is_replaced_what_was_kept_is_gone_on_with() {
-    for copy_metadata in likenesses() {
+    for copy_metadata in metadata_of_targets() {
         let whole = {
             let (_scratch, faulty) = replaced(copy_metadata);
             attempt_to(&faulty, IfExists::Replace).unwrap();
@@ -100,14 +104,14 @@ fn wherever_a_crash_comes_while_a_target_is_replaced_what_was_kept_is_gone_on_wi
 
 #[test]
 fn what_a_crash_leaves_with_the_targets_rights_is_its_owners_alone_again_whatever_is_refused() {
-    for copy_metadata in likenesses() {
-        let directory = killed_behind_the_likeness(copy_metadata);
+    for copy_metadata in metadata_of_targets() {
+        let directory = killed_after_the_metadata_was_copied(copy_metadata);
         assert!(matches!(open(directory.path()), Err(TargetError::Exists { .. })), "{copy_metadata:?}");
         let staged = fs::metadata(directory.path().join(STAGING)).unwrap();
         assert_eq!((staged.uid(), staged.mode() & 0o777), (geteuid().as_raw(), 0o600), "{copy_metadata:?}");
         assert_eq!(fs::read(directory.path().join(STAGING)).unwrap(), stream());
 
-        let directory = killed_behind_the_likeness(copy_metadata);
+        let directory = killed_after_the_metadata_was_copied(copy_metadata);
         assert_eq!(StagedFile::remove_beside(&directory.path().join("target")).unwrap().len(), 2);
         assert_eq!(names(directory.path()), ["target"]);
     }
@@ -115,7 +119,7 @@ fn what_a_crash_leaves_with_the_targets_rights_is_its_owners_alone_again_whateve
 
 #[test]
 fn what_was_announced_and_is_another_file_now_or_has_changed_since_is_not_gone_on_with() {
-    for copy_metadata in likenesses().into_iter().filter(|(_, mode)| mode & 0o066 != 0) {
+    for copy_metadata in metadata_of_targets().into_iter().filter(|(_, mode)| mode & 0o066 != 0) {
         for change in [
             |staging: &Path| {
                 fs::OpenOptions::new().append(true).open(staging).unwrap().write_all(b"!").unwrap()
@@ -129,7 +133,7 @@ fn what_was_announced_and_is_another_file_now_or_has_changed_since_is_not_gone_o
                 fs::rename(planted, staging).unwrap();
             },
         ] {
-            let directory = killed_behind_the_likeness(copy_metadata);
+            let directory = killed_after_the_metadata_was_copied(copy_metadata);
             change(&directory.path().join(STAGING));
             let found = open_to_replace(directory.path());
             match found {

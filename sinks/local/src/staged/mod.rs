@@ -54,10 +54,10 @@ use crate::journal::{Journal, WriterId};
 /// # With a journal
 ///
 /// [`open`](Self::open) keeps a journal, `.NAME.cofferdam-journal`, that names the attempt by a [`AttemptId`](contract::AttemptId) and
-/// holds its newest durable mark. Such an attempt survives a crash, and the next `open` of the same target finds it:
+/// holds its newest durable checkpoint. Such an attempt survives a crash, and the next `open` of the same target finds it:
 ///
 /// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::resumable), with or without a
-///   mark. What is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then continues after it.
+///   checkpoint. What is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then continues after it.
 ///   `resume_at(0, 0)` discards the checkpoint, durably, and compares before it writes, so that bytes that are
 ///   already right are not written again.
 /// - [`Opened::Published`]: the crash came after the rename, and the target is that attempt's.
@@ -144,7 +144,7 @@ impl StagedFile {
             && self.progress.is_some()
             && self.target_dir.storage.id_at(&self.target_dir.name)?.is_some();
         if replacing {
-            // Announced first: from the likeness on, its owner and rights do not tell any more that it is ours.
+            // Announced first: once the metadata is copied, its owner and rights do not tell any more that it is ours.
             file.sync_all()?;
             self.intend(None)?;
         }

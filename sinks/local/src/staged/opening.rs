@@ -46,14 +46,14 @@ pub enum Seen {
     Unfinished {
         /// Its label.
         attempt_id: AttemptId,
-        /// Its newest durable mark.
+        /// Its newest durable checkpoint.
         checkpoint: Option<Checkpoint>,
     },
     /// An attempt that was published: the target is its file.
     Published {
         /// Its label.
         attempt_id: AttemptId,
-        /// Its newest durable mark.
+        /// Its newest durable checkpoint.
         checkpoint: Option<Checkpoint>,
     },
 }

@@ -1,5 +1,5 @@
-//! The order in which bytes, marks and the intent of a staged file become durable.
-//! Knows neither the layout of the journal nor what a mark means.
+//! The order in which bytes, checkpoints and the intent of a staged file become durable.
+//! Knows neither the layout of the journal nor what a checkpoint means.
 
 use std::{
     io,
@@ -44,7 +44,7 @@ impl Progress {
         self.synced_to.load(Ordering::Relaxed)
     }
 
-    /// Gives up the marks of the attempts before.
+    /// Gives up the checkpoints of the attempts before.
     pub(super) fn forget(&self) -> io::Result<()> {
         let forgotten = self.journal.lock().forget(&*self.directory);
         forgotten.inspect_err(|error| self.staging.written.lock().fail_for(error))
@@ -56,7 +56,7 @@ impl Progress {
         self.journal.lock().intend(&announced, &*self.directory)
     }
 
-    /// Data before the mark that vouches for it.
+    /// Data before the checkpoint that vouches for it.
     fn keep(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         let whole_to = self.staging.written.lock().whole_to();
         self.staging.file.sync_data()?;

@@ -25,7 +25,7 @@ impl Published {
         &self.attempt_id
     }
 
-    /// The last mark that was made durable. The target holds the whole stream, whatever the mark says.
+    /// The last checkpoint that was made durable. The target holds the whole stream, whatever the checkpoint says.
     pub fn last_checkpoint(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_ref()
     }

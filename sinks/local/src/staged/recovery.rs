@@ -42,7 +42,7 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
         // R1. Another version's journal: what it means is not known.
         (
             H::Foreign { version },
-            S::None | S::Mark { .. } | S::BothBad,
+            S::None | S::Checkpoint { .. } | S::BothBad,
             A::None | A::Torn | A::Missed | A::Reached(_),
             Gone | There,
         ) => Recovery::Refuse(JournalProblem::Version(*version)),
@@ -54,7 +54,7 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
         (H::Absent | H::Torn, S::None, A::Missed | A::Reached(_), Gone | There)
         | (
             H::Absent | H::Torn,
-            S::Mark { .. } | S::BothBad,
+            S::Checkpoint { .. } | S::BothBad,
             A::None | A::Torn | A::Missed | A::Reached(_),
             Gone | There,
         ) => Recovery::Refuse(JournalProblem::Header),
@@ -62,7 +62,7 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
         // R4. The rename was made: whatever the slots say, the target is whole and durable.
         (
             H::Valid(attempt_id),
-            slots @ (S::None | S::Mark { .. } | S::BothBad),
+            slots @ (S::None | S::Checkpoint { .. } | S::BothBad),
             A::Reached(announced),
             Gone | There,
         ) => {
@@ -71,7 +71,7 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
         }
 
         // R5. No staging file, and not because it became the target: there is nothing that could be kept.
-        (H::Valid(_), S::None | S::Mark { .. } | S::BothBad, A::None | A::Torn | A::Missed, Gone) => {
+        (H::Valid(_), S::None | S::Checkpoint { .. } | S::BothBad, A::None | A::Torn | A::Missed, Gone) => {
             Recovery::StartAnew
         }
 
@@ -80,16 +80,19 @@ pub(super) fn decide(found: &Evidence) -> Recovery {
             Recovery::Refuse(JournalProblem::Slots)
         }
 
-        // R7. The rename was not made: go on, from the mark if there is one. A torn intent says the same as none, because
+        // R7. The rename was not made: go on, from the checkpoint if there is one. A torn intent says the same as none, because
         // the rename comes after it is durable.
-        (H::Valid(attempt_id), slots @ (S::None | S::Mark { .. }), A::None | A::Torn | A::Missed, There) => {
-            Recovery::Resume { attempt_id: attempt_id.clone(), newest: slots.newest() }
-        }
+        (
+            H::Valid(attempt_id),
+            slots @ (S::None | S::Checkpoint { .. }),
+            A::None | A::Torn | A::Missed,
+            There,
+        ) => Recovery::Resume { attempt_id: attempt_id.clone(), newest: slots.newest() },
 
         // R8. No crash leaves that: it is somebody else's, or damage.
         (
             H::Stranger,
-            S::None | S::Mark { .. } | S::BothBad,
+            S::None | S::Checkpoint { .. } | S::BothBad,
             A::None | A::Torn | A::Missed | A::Reached(_),
             Gone | There,
         ) => Recovery::Refuse(JournalProblem::Stranger),
@@ -174,7 +177,7 @@ mod tests {
         let foreign = Header::Foreign { version: 2 };
         let headers = [Header::Absent, Header::Torn, Header::Stranger, foreign, Header::Valid(attempt_id())];
         let checkpoint = Some(Checkpoint::from_bytes([7; Checkpoint::LEN]));
-        let slots = [Slots::None, Slots::Mark { generation: 3, checkpoint }, Slots::BothBad];
+        let slots = [Slots::None, Slots::Checkpoint { generation: 3, checkpoint }, Slots::BothBad];
         let intents = [Intent::None, Intent::Torn, Intent::Valid(announced())];
         let stagings = [Staging::Gone, Staging::There];
         let mut cases = Vec::new();
@@ -210,7 +213,7 @@ mod tests {
                 assert_eq!(case.staging, Staging::There, "{case:?}");
                 assert_eq!(case.header, Header::Valid(found), "{case:?}");
                 assert_ne!(case.slots, Slots::BothBad, "{case:?}");
-                assert_eq!(newest.is_some(), matches!(case.slots, Slots::Mark { .. }), "{case:?}");
+                assert_eq!(newest.is_some(), matches!(case.slots, Slots::Checkpoint { .. }), "{case:?}");
             }
         }
     }

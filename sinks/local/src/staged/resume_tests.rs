@@ -44,7 +44,7 @@ fn a_drop_keeps_what_was_committed_and_the_next_attempt_goes_on_behind_it() {
 }
 
 #[test]
-fn a_commit_that_was_not_made_durable_is_kept_without_a_mark() {
+fn a_commit_that_was_not_made_durable_is_kept_without_a_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     let mut sink = fresh(open(directory.path()).unwrap());
     sink.positioned().unwrap().write_all_at(0, &segment(0)).unwrap();
@@ -182,7 +182,7 @@ fn started_over_a_shorter_stream_is_published_without_what_lay_behind_it() {
 }
 
 #[test]
-fn started_over_the_mark_is_gone_before_anything_is_written_and_what_is_kept_is_offered_again() {
+fn started_over_the_checkpoint_is_gone_before_anything_is_written_and_what_is_kept_is_offered_again() {
     for segments in 1..=SEGMENTS {
         let directory = tempfile::tempdir().unwrap();
         interrupted(directory.path(), segments);
@@ -232,7 +232,7 @@ fn kept_bytes_are_mended_before_they_are_built_upon_and_not_after() {
 }
 
 #[test]
-fn a_staging_file_that_is_gone_takes_its_marks_with_it_and_one_without_journal_is_not_used() {
+fn a_staging_file_that_is_gone_takes_its_checkpoints_with_it_and_one_without_journal_is_not_used() {
     for gone in [STAGING, JOURNAL] {
         let directory = tempfile::tempdir().unwrap();
         interrupted(directory.path(), 2);
@@ -270,7 +270,7 @@ fn a_damaged_journal_is_refused_named_and_left_as_it_is() {
 }
 
 #[test]
-fn one_damaged_slot_costs_one_mark() {
+fn one_damaged_slot_costs_one_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 2);
     let path = directory.path().join(JOURNAL);
@@ -412,7 +412,7 @@ fn a_crash_before_any_change_is_recovered_from_and_one_in_the_recovery_as_well()
         first += 1;
     }
     // Two files, the rights of one, and a header; two syncs, and three segments of a write, its sync, a slot and its sync; a
-    // publish of eleven steps: length, likeness, sync, intent, its sync, rename, mode, three syncs and a removal.
+    // publish of eleven steps: length, metadata, sync, intent, its sync, rename, mode, three syncs and a removal.
     assert_eq!(first, 3 + 1 + 2 + 3 * 4 + 11);
 }
 

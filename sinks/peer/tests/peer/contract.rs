@@ -19,21 +19,21 @@ use testing::conformance::{SinkUnderTest, check_all};
 
 use crate::{
     post::{Post, key, loopback, try_connect},
-    shelf::Shelf,
+    store::MemStore,
 };
 
-/// A fresh receiver a specimen. Those whose stream is never published end with the process.
+/// A fresh receiver per sink. Those whose stream is never published end with the process.
 fn check_over(security: &Security, address: impl Fn() -> Address) {
     let violations = check_all(&mut || {
-        let shelf: Arc<Mutex<Shelf>> = Arc::default();
+        let store: Arc<Mutex<MemStore>> = Arc::default();
         let directory = Arc::new(tempfile::tempdir().unwrap());
-        let post = Post::over(shelf.clone(), directory, &address(), security.clone());
+        let post = Post::over(store.clone(), directory, &address(), security.clone());
         let (address, security) = (post.address.clone(), security.clone());
-        let specimen = SinkUnderTest::new(try_connect(&address, security.clone()).unwrap(), move || {
+        let under_test = SinkUnderTest::new(try_connect(&address, security.clone()).unwrap(), move || {
             let _alive = &post;
-            shelf.lock().target.clone()
+            store.lock().target.clone()
         });
-        specimen.reopening(move || try_connect(&address, security.clone()))
+        under_test.reopening(move || try_connect(&address, security.clone()))
     });
     assert!(violations.is_empty(), "{violations:#?}");
 }
@@ -70,11 +70,11 @@ fn over_a_staged_file_with_a_journal_the_peer_keeps_the_contract() {
         let open = move || Ok(staged(&path));
         let post = Post::with(Arc::default(), directory, &loopback(), security, open);
         let address = post.address.clone();
-        let specimen = SinkUnderTest::new(post.connect(), move || {
+        let under_test = SinkUnderTest::new(post.connect(), move || {
             let _alive = &post;
             fs::read(&target).ok()
         });
-        specimen.reopening(move || try_connect(&address, Security::PlaintextOnThisMachine))
+        under_test.reopening(move || try_connect(&address, Security::PlaintextOnThisMachine))
     });
     assert!(violations.is_empty(), "{violations:#?}");
 }

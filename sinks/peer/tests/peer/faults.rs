@@ -12,7 +12,7 @@ use crate::{
         write,
     },
     proxy::{Act, COMMIT, COMMITTED, DATA, DURABLE_ACK, FINISHED, Proxy, Record, WELCOME},
-    shelf::Fault,
+    store::Fault,
 };
 
 /// A script that does something to the `nth` message of a kind on the first connection, and lets all else pass.
@@ -32,10 +32,10 @@ fn assert_arrives(script: impl FnMut(&Record) -> Act + Send + 'static) {
     let post = Post::open();
     let proxy = Proxy::before(&post.address, script);
     send(&mut connect_by_force(&proxy.address), 0..4);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(4)));
-    assert_eq!(shelf.lock().commits, 4, "no segment was committed twice");
+    assert_eq!(store.lock().target, Some(stream(4)));
+    assert_eq!(store.lock().commits, 4, "no segment was committed twice");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_answer_said_again_does_not_stand_for_a_commit_that_never_arrived() {
     commit(&mut sink, 0).unwrap();
     let outcome = commit(&mut sink, 1);
     assert!(matches!(outcome, Err(CommitError::NotCommitted(_))), "{outcome:?}");
-    assert_eq!(post.shelf.lock().commits, 1);
+    assert_eq!(post.store.lock().commits, 1);
     post.stop();
 }
 
@@ -146,7 +146,7 @@ fn a_commit_that_never_arrived_is_not_committed() {
         commit(&mut sink, 0).unwrap();
         let outcome = commit(&mut sink, 1);
         assert!(matches!(outcome, Err(CommitError::NotCommitted(_))), "cut after {cut}: {outcome:?}");
-        assert_eq!(post.shelf.lock().commits, 1);
+        assert_eq!(post.store.lock().commits, 1);
         drop(sink);
         let mut next = post.connect();
         assert_eq!(next.last_commit().unwrap(), Some(checkpoint(0)), "what was committed was made durable");
@@ -215,7 +215,7 @@ fn a_byte_changed_on_the_way_in_plaintext_is_not_committed() {
     commit(&mut sink, 0).unwrap();
     let Err(CommitError::NotCommitted(error)) = commit(&mut sink, 1) else { panic!("committed") };
     assert!(matches!(reason(&error), PeerError::NotDone(said) if said.contains("not those that were sent")));
-    assert_eq!(post.shelf.lock().commits, 1);
+    assert_eq!(post.store.lock().commits, 1);
     post.stop();
 }
 
@@ -225,7 +225,7 @@ fn a_connection_lost_while_data_goes_fails_the_write_or_the_commit_and_commits_n
         let post = Post::open();
         let proxy = Proxy::before(&post.address, at(DATA, nth, |_| Act::CutAfter(1_000)));
         commit(&mut connect(&proxy.address), 0).unwrap_err();
-        assert_eq!(post.shelf.lock().commits, 0);
+        assert_eq!(post.store.lock().commits, 0);
         post.stop();
     }
 }
@@ -236,13 +236,13 @@ fn a_failure_of_the_receivers_sink_is_told_as_what_it_is() {
         let post = Post::open();
         let mut sink = post.connect();
         commit(&mut sink, 0).unwrap();
-        post.shelf.lock().fault = Some(fault);
+        post.store.lock().fault = Some(fault);
         let error = commit(&mut sink, 1).unwrap_err();
         // A write may be told of before the commit is asked for.
         if fault != Fault::Write {
             assert_eq!(matches!(error, CommitError::NotCommitted(_)), fault == Fault::Commit, "{error:?}");
         }
-        assert!(error.to_string().contains("the shelf broke"), "{error}");
+        assert!(error.to_string().contains("the store broke"), "{error}");
         assert!(post.join().is_err());
     }
 }
@@ -252,15 +252,15 @@ fn a_sync_or_a_publish_that_fails_at_the_receiver_is_told() {
     let post = Post::open();
     let mut sink = post.connect();
     commit(&mut sink, 0).unwrap();
-    post.shelf.lock().fault = Some(Fault::Sync);
+    post.store.lock().fault = Some(Fault::Sync);
     let error = sink.durability().unwrap().make_durable(&checkpoint(0)).unwrap_err();
-    assert!(error.to_string().contains("the shelf broke"), "{error}");
+    assert!(error.to_string().contains("the store broke"), "{error}");
     assert!(post.join().is_err());
 
     let post = Post::open();
     let mut sink = post.connect();
     commit(&mut sink, 0).unwrap();
-    post.shelf.lock().fault = Some(Fault::PublishUnknown);
+    post.store.lock().fault = Some(Fault::PublishUnknown);
     assert!(matches!(sink.publish(SEGMENT_LEN as u64), Err(CommitError::Unknown(_))));
     assert!(post.join().is_err());
 }
@@ -270,7 +270,7 @@ fn a_sync_runs_beside_further_commits() {
     let post = Post::open();
     let (begun, has_begun) = mpsc::channel();
     let (let_go, go_on) = mpsc::channel();
-    post.shelf.lock().gate = Some((begun, go_on));
+    post.store.lock().gate = Some((begun, go_on));
     let mut sink = post.connect();
     commit(&mut sink, 0).unwrap();
     let durability = sink.durability().unwrap();
@@ -283,7 +283,7 @@ fn a_sync_runs_beside_further_commits() {
         let_go.send(()).unwrap();
         synced.join().unwrap().unwrap();
     });
-    assert_eq!(post.shelf.lock().durable.as_ref().unwrap().1, checkpoint(0));
+    assert_eq!(post.store.lock().durable.as_ref().unwrap().1, checkpoint(0));
     post.stop();
 }
 
@@ -299,9 +299,9 @@ fn a_segment_that_is_dropped_half_written_leaves_what_was_committed() {
     assert_eq!(next.last_commit().unwrap(), Some(checkpoint(0)));
     next.resume_at(1, SEGMENT_LEN as u64).unwrap();
     send(&mut next, 1..3);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(3)));
+    assert_eq!(store.lock().target, Some(stream(3)));
 }
 
 #[test]
@@ -316,15 +316,15 @@ fn a_request_said_again_commits_nothing_twice() {
         drop(sink);
         let mut next = post.connect();
         let found = next.last_commit().unwrap();
-        let committed = post.shelf.lock().commits;
+        let committed = post.store.lock().commits;
         assert_eq!(found, committed.checked_sub(1).map(checkpoint));
         if found.is_some() {
             next.resume_at(committed, committed * SEGMENT_LEN as u64).unwrap();
         }
         send(&mut next, committed..4);
-        let shelf = post.shelf.clone();
+        let store = post.store.clone();
         post.join().unwrap();
-        assert_eq!(shelf.lock().target, Some(stream(4)));
+        assert_eq!(store.lock().target, Some(stream(4)));
     }
 }
 

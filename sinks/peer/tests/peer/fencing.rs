@@ -23,9 +23,9 @@ fn a_second_sender_fences_the_first_and_finds_what_it_committed() {
     assert_eq!(reason(error.io()), &PeerError::Fenced { epoch: 2 });
     second.resume_at(1, SEGMENT_LEN as u64).unwrap();
     send(&mut second, 1..3);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(3)));
+    assert_eq!(store.lock().target, Some(stream(3)));
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn a_fenced_sender_that_lost_its_connection_does_not_take_the_receiver_back() {
     assert_eq!(reason(&error), &PeerError::Fenced { epoch: 2 });
     assert!(first.publish(0).is_err());
     send(&mut second, 0..2);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(2)));
-    assert_eq!(shelf.lock().commits, 2);
+    assert_eq!(store.lock().target, Some(stream(2)));
+    assert_eq!(store.lock().commits, 2);
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn the_epoch_grows_over_a_restart_and_goes_with_the_publish() {
     let post = Post::open();
     drop(post.connect());
     drop(post.connect());
-    let (shelf, directory) = post.stop();
-    let post = Post::over(shelf, directory, &loopback(), Security::PlaintextOnThisMachine);
+    let (store, directory) = post.stop();
+    let post = Post::over(store, directory, &loopback(), Security::PlaintextOnThisMachine);
     let mut sink = post.connect();
     assert_eq!(post.wait_for("a sender", |event| matches!(event, Event::Joined(_))), Event::Joined(3));
     assert_eq!(std::fs::read_dir(post.directory()).unwrap().count(), 1);
@@ -117,6 +117,6 @@ fn a_commit_under_an_older_epoch_is_refused() {
     let mut sink = connect(&proxy.address);
     let Err(CommitError::NotCommitted(error)) = commit(&mut sink, 0) else { panic!("committed") };
     assert!(matches!(reason(&error), PeerError::Fenced { .. }), "{error}");
-    assert_eq!(post.shelf.lock().commits, 0);
+    assert_eq!(post.store.lock().commits, 0);
     post.stop();
 }

@@ -75,12 +75,12 @@ fn a_receiver_outlives_any_bytes_and_then_takes_a_stream() {
         said.extend(random.bytes(len));
         say(&post, &said);
     }
-    assert_eq!(post.shelf.lock().target, None);
+    assert_eq!(post.store.lock().target, None);
     let mut sink = post.connect();
     send(&mut sink, 0..2);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(2)));
+    assert_eq!(store.lock().target, Some(stream(2)));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_receiver_with_a_key_outlives_greetings_of_every_length() {
         say(&post, &[&b"CFDPEER\0\x02\x01"[..], &record(&payload)].concat());
     }
     send(&mut try_connect(&post.address, key(1)).unwrap(), 0..1);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(1)));
+    assert_eq!(store.lock().target, Some(stream(1)));
 }

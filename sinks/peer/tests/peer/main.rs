@@ -11,4 +11,4 @@ mod post;
 mod proxy;
 mod restarts;
 mod security;
-mod shelf;
+mod store;

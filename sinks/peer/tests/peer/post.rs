@@ -1,4 +1,4 @@
-//! A receiver in a thread, with a shelf behind it, and a stream to send it.
+//! A receiver in a thread, with a store behind it, and a stream to send it.
 //! It judges nothing but that the receiver ends.
 
 use std::{
@@ -21,20 +21,20 @@ use peer::{
 };
 use tempfile::TempDir;
 
-use crate::shelf::{Shelf, ShelfSink};
+use crate::store::{MemStore, MemStoreSink};
 
 /// A running receiver.
 pub(crate) struct Post {
     pub(crate) address: Address,
     pub(crate) events: mpsc::Receiver<Event>,
-    pub(crate) shelf: Arc<Mutex<Shelf>>,
+    pub(crate) store: Arc<Mutex<MemStore>>,
     directory: Arc<TempDir>,
     stop: Arc<AtomicBool>,
     thread: thread::JoinHandle<Result<Ending, ReceiveError>>,
 }
 
 impl Post {
-    /// On a loopback port, in plaintext, over an empty shelf.
+    /// On a loopback port, in plaintext, over an empty store.
     pub(crate) fn open() -> Post {
         Post::guarded(Security::PlaintextOnThisMachine)
     }
@@ -44,29 +44,29 @@ impl Post {
     }
 
     pub(crate) fn over(
-        shelf: Arc<Mutex<Shelf>>,
+        store: Arc<Mutex<MemStore>>,
         directory: Arc<TempDir>,
         address: &Address,
         security: Security,
     ) -> Post {
-        let medium = shelf.clone();
-        Post::with(shelf, directory, address, security, move || Ok(ShelfSink::open(&medium)))
+        let medium = store.clone();
+        Post::with(store, directory, address, security, move || Ok(MemStoreSink::open(&medium)))
     }
 
     /// With any sink.
     pub(crate) fn with<S: StreamingSink + 'static>(
-        shelf: Arc<Mutex<Shelf>>,
+        store: Arc<Mutex<MemStore>>,
         directory: Arc<TempDir>,
         address: &Address,
         security: Security,
         open: impl FnMut() -> io::Result<S> + Send + 'static,
     ) -> Post {
-        Post::timed(shelf, directory, address, security, timing(), open)
+        Post::timed(store, directory, address, security, timing(), open)
     }
 
     /// With limits that a test waits for.
     pub(crate) fn timed<S: StreamingSink + 'static>(
-        shelf: Arc<Mutex<Shelf>>,
+        store: Arc<Mutex<MemStore>>,
         directory: Arc<TempDir>,
         address: &Address,
         security: Security,
@@ -87,7 +87,7 @@ impl Post {
             let observe = |event| drop(told.lock().send(event));
             receiver.run(open, &stop, &observe)
         };
-        Post { address, events, shelf, directory, stop, thread: thread::spawn(run) }
+        Post { address, events, store, directory, stop, thread: thread::spawn(run) }
     }
 
     pub(crate) fn connect(&self) -> PeerSink {
@@ -110,10 +110,10 @@ impl Post {
     }
 
     /// Stops it, as a signal would.
-    pub(crate) fn stop(self) -> (Arc<Mutex<Shelf>>, Arc<TempDir>) {
+    pub(crate) fn stop(self) -> (Arc<Mutex<MemStore>>, Arc<TempDir>) {
         self.stop.store(true, Ordering::Relaxed);
         assert_eq!(self.thread.join().unwrap().unwrap(), Ending::Stopped);
-        (self.shelf, self.directory)
+        (self.store, self.directory)
     }
 
     pub(crate) fn directory(&self) -> &Path {

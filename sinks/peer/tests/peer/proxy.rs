@@ -74,13 +74,13 @@ impl Proxy {
                         From::Sender => (&sender, &receiver),
                         From::Receiver => (&receiver, &sender),
                     };
-                    let lane = Lane {
+                    let direction = Direction {
                         source: source.try_clone().unwrap(),
                         sink: sink.try_clone().unwrap(),
                         script: script.clone(),
                         seen: seen.clone(),
                     };
-                    thread::spawn(move || lane.carry(connection, from));
+                    thread::spawn(move || direction.carry(connection, from));
                 }
             }
         });
@@ -97,14 +97,14 @@ impl Drop for Proxy {
 }
 
 /// One direction of a connection.
-struct Lane {
+struct Direction {
     source: TcpStream,
     sink: TcpStream,
     script: Script,
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Lane {
+impl Direction {
     /// Ends when either side does. What it has carried by then has gone, and then the end goes on, too.
     fn carry(mut self, connection: usize, from: From) {
         let end = self.carry_records(connection, from);

@@ -12,12 +12,12 @@ use crate::{
 };
 
 fn restart(post: Post) -> Post {
-    let (shelf, directory) = post.stop();
-    Post::over(shelf, directory, &loopback(), Security::PlaintextOnThisMachine)
+    let (store, directory) = post.stop();
+    Post::over(store, directory, &loopback(), Security::PlaintextOnThisMachine)
 }
 
 #[test]
-fn the_next_sender_goes_on_from_the_durable_mark() {
+fn the_next_sender_goes_on_from_the_durable_checkpoint() {
     let post = Post::open();
     let mut sink = post.connect();
     for index in 0..3 {
@@ -29,13 +29,13 @@ fn the_next_sender_goes_on_from_the_durable_mark() {
     assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(2)), "a stop makes durable what was committed");
     sink.resume_at(3, 3 * SEGMENT_LEN as u64).unwrap();
     send(&mut sink, 3..5);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(5)));
+    assert_eq!(store.lock().target, Some(stream(5)));
 }
 
 #[test]
-fn a_sender_starts_over_where_it_cannot_use_the_mark() {
+fn a_sender_starts_over_where_it_cannot_use_the_checkpoint() {
     let post = Post::open();
     let mut sink = post.connect();
     commit(&mut sink, 0).unwrap();
@@ -44,13 +44,13 @@ fn a_sender_starts_over_where_it_cannot_use_the_mark() {
     assert!(sink.last_commit().unwrap().is_some());
     sink.resume_at(0, 0).unwrap();
     send(&mut sink, 0..2);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(2)));
+    assert_eq!(store.lock().target, Some(stream(2)));
 }
 
 #[test]
-fn a_resume_at_another_place_than_the_mark_is_refused_and_the_receiver_stays() {
+fn a_resume_at_another_place_than_the_checkpoint_is_refused_and_the_receiver_stays() {
     let post = Post::open();
     commit(&mut post.connect(), 0).unwrap();
     let post = restart(post);
@@ -62,9 +62,9 @@ fn a_resume_at_another_place_than_the_mark_is_refused_and_the_receiver_stays() {
     assert_eq!(sink.last_commit().unwrap(), Some(checkpoint(0)));
     sink.resume_at(1, SEGMENT_LEN as u64).unwrap();
     send(&mut sink, 1..3);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(3)));
+    assert_eq!(store.lock().target, Some(stream(3)));
 }
 
 #[test]
@@ -75,16 +75,16 @@ fn a_commit_that_is_durable_when_the_receiver_starts_again_is_known_and_the_stre
     commit(&mut sink, 0).unwrap();
     write(&mut sink, 1).unwrap();
     // What the lost answer said: the receiver committed the segment, synced it, and went.
-    let (shelf, directory) = post.stop();
+    let (store, directory) = post.stop();
     let both = stream(2);
-    shelf.lock().durable = Some((both, checkpoint(1)));
-    let post = Post::over(shelf, directory, &loopback(), Security::PlaintextOnThisMachine);
+    store.lock().durable = Some((both, checkpoint(1)));
+    let post = Post::over(store, directory, &loopback(), Security::PlaintextOnThisMachine);
     *proxy.upstream.lock() = post.address.clone();
     sink.commit_segment(&checkpoint(1)).unwrap();
     send(&mut sink, 2..4);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(4)));
+    assert_eq!(store.lock().target, Some(stream(4)));
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn commits_that_the_receiver_lost_are_not_taken_for_granted() {
     let mut sink = connect(&proxy.address);
     commit(&mut sink, 0).unwrap();
     write(&mut sink, 1).unwrap();
-    let (shelf, directory) = post.stop();
+    let (store, directory) = post.stop();
     // Power was lost, and with it what was not durable.
-    shelf.lock().durable = None;
-    let post = Post::over(Arc::clone(&shelf), directory, &loopback(), Security::PlaintextOnThisMachine);
+    store.lock().durable = None;
+    let post = Post::over(Arc::clone(&store), directory, &loopback(), Security::PlaintextOnThisMachine);
     *proxy.upstream.lock() = post.address.clone();
     let Err(CommitError::NotCommitted(error)) = sink.commit_segment(&checkpoint(1)) else {
         panic!("committed")
@@ -107,7 +107,7 @@ fn commits_that_the_receiver_lost_are_not_taken_for_granted() {
     assert_eq!(next.last_commit().unwrap(), None);
     send(&mut next, 0..2);
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(2)));
+    assert_eq!(store.lock().target, Some(stream(2)));
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn what_was_discarded_is_gone_for_the_next_sender() {
     let mut next = post.connect();
     assert_eq!(next.last_commit().unwrap(), None);
     send(&mut next, 0..1);
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(1)));
+    assert_eq!(store.lock().target, Some(stream(1)));
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn what_became_of_a_publish_is_unknown_if_the_receiver_began_anew_since() {
     let mut sink = connect(&proxy.address);
     commit(&mut sink, 0).unwrap();
     // What the lost answer said: the receiver published the stream, tidied up, and went.
-    let (shelf, directory) = post.stop();
-    shelf.lock().durable = None;
-    let post = Post::over(shelf, directory, &loopback(), Security::PlaintextOnThisMachine);
+    let (store, directory) = post.stop();
+    store.lock().durable = None;
+    let post = Post::over(store, directory, &loopback(), Security::PlaintextOnThisMachine);
     *proxy.upstream.lock() = post.address.clone();
     let Err(CommitError::Unknown(error)) = sink.publish(SEGMENT_LEN as u64) else { panic!("known") };
     assert_eq!(reason(&error), &PeerError::CommitsLost);

@@ -25,10 +25,10 @@ fn turned_away(post: &Post) -> PeerError {
 #[test]
 fn with_the_same_key_a_stream_arrives() {
     let post = Post::guarded(key(1));
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     send(&mut try_connect(&post.address, key(1)).unwrap(), 0..3);
     assert_eq!(post.join().unwrap(), Ending::Published);
-    assert_eq!(shelf.lock().target, Some(stream(3)));
+    assert_eq!(store.lock().target, Some(stream(3)));
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn assert_refused(from: From, count: usize) {
                 commit(&mut sink, 1).map_err(drop)
             });
             // A commit whose answer was tampered with is asked for again over another connection, where that can be trusted.
-            let committed = post.shelf.lock().commits;
+            let committed = post.store.lock().commits;
             assert!(sent.is_err() || committed == 2, "{what}: {sent:?}, {committed} commits");
-            assert_eq!(post.shelf.lock().target, None, "{what}");
+            assert_eq!(post.store.lock().target, None, "{what}");
             if from == From::Sender && kind != 2 {
                 assert!(sent.is_err() || number == 0, "{what} was taken");
             }
@@ -162,9 +162,9 @@ fn a_greeting_said_again_gets_no_epoch() {
     // The sender that was there still is.
     commit(&mut sink, 1).unwrap();
     sink.publish(2 * SEGMENT_LEN as u64).unwrap();
-    let shelf = post.shelf.clone();
+    let store = post.store.clone();
     post.join().unwrap();
-    assert_eq!(shelf.lock().target, Some(stream(2)));
+    assert_eq!(store.lock().target, Some(stream(2)));
 }
 
 #[test]

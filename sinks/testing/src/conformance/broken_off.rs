@@ -1,5 +1,5 @@
 //! A stream that breaks off after its first segments were made durable, and the sinks opened over it afterwards.
-//! Knows no rule, and reads a mark only to see which of its own it is.
+//! Knows no rule, and reads a checkpoint only to see which of its own it is.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct BrokenOff {
     stream: Stream,
 }
 
-/// What is being written. The marks of the two differ, as the engine's do.
+/// What is being written. The checkpoints of the two differ, as the engine's do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stream {
     First,
@@ -57,20 +57,24 @@ impl BrokenOff {
         self.expect_untouched("a drop, or opening the target again, changed the target")
     }
 
-    /// How many segments the mark stands for that `last_commit` gives. What is written from here on is the mark's stream.
+    /// How many segments the checkpoint of `last_commit` stands for. What is written from here on is that checkpoint's stream.
     pub(super) fn last_commit(&mut self) -> Result<Option<usize>, Violation> {
         let last = accept(self.rule, "last_commit", self.sink.last_commit())?;
         let Some(last) = last else { return Ok(None) };
         for stream in [Stream::First, Stream::Another] {
-            if let Some(segments) = (1..=SEGMENTS).find(|segments| stream.mark_after(*segments) == last) {
+            if let Some(segments) = (1..=SEGMENTS).find(|segments| stream.checkpoint_after(*segments) == last)
+            {
                 self.stream = stream;
                 return Ok(Some(segments));
             }
         }
-        Err(Violation { rule: self.rule, what: "last_commit gives a mark that no commit was given".into() })
+        Err(Violation {
+            rule: self.rule,
+            what: "last_commit gives a checkpoint that no commit was given".into(),
+        })
     }
 
-    /// Goes on as the engine does: at the mark or, where the sink offers kept bytes, behind the segments that they prove.
+    /// Goes on as the engine does: at the checkpoint or, where the sink offers kept bytes, behind the segments that they prove.
     /// Gives the segment that comes next.
     pub(super) fn resume(&mut self) -> Result<usize, Violation> {
         let marked = self.last_commit()?;
@@ -115,7 +119,7 @@ impl BrokenOff {
         (self.reopen)().ok()
     }
 
-    /// Whether it is the first stream that is written, or whose mark was found.
+    /// Whether it is the first stream that is written, or whose checkpoint was found.
     pub(super) fn is_first(&self) -> bool {
         self.stream == Stream::First
     }
@@ -135,16 +139,18 @@ impl BrokenOff {
                 accept(self.rule, &what, write_pieces(&mut *self.sink, at, data))?;
             }
         }
-        accept(self.rule, &what, self.sink.commit_segment(&self.stream.mark_after(segment + 1)))
+        accept(self.rule, &what, self.sink.commit_segment(&self.stream.checkpoint_after(segment + 1)))
     }
 
     /// Everything up to the end of the first `segments` survives what comes. A sink that offers no such step does it when
     /// it commits.
     pub(super) fn make_durable(&mut self, segments: usize) -> Result<(), Violation> {
         match self.sink.durability() {
-            Some(durability) => {
-                accept(self.rule, "make_durable", durability.make_durable(&self.stream.mark_after(segments)))
-            }
+            Some(durability) => accept(
+                self.rule,
+                "make_durable",
+                durability.make_durable(&self.stream.checkpoint_after(segments)),
+            ),
             None => Ok(()),
         }
     }
@@ -157,7 +163,7 @@ impl BrokenOff {
         rest.push(WRONG);
         write_with_hole(self.rule, &*writer, end_of(next) as u64, &rest)?;
         for segment in next..SEGMENTS {
-            let committed = self.sink.commit_segment(&self.stream.mark_after(segment + 1));
+            let committed = self.sink.commit_segment(&self.stream.checkpoint_after(segment + 1));
             accept(self.rule, "a commit", committed)?;
         }
         Ok(true)
@@ -229,8 +235,8 @@ impl Stream {
         until.split_off(end_of(segment))
     }
 
-    /// A mark that stands for the first `segments` segments.
-    fn mark_after(self, segments: usize) -> Checkpoint {
+    /// A checkpoint that stands for the first `segments` segments.
+    fn checkpoint_after(self, segments: usize) -> Checkpoint {
         let stream = if self == Self::First { 0x10 } else { 0x20 };
         Checkpoint::from_bytes([stream + segments as u8; Checkpoint::LEN])
     }

@@ -2,7 +2,7 @@
 //! Knows nothing of a sink but the trait, and what its owner shows of the target.
 //!
 //! Functions named by the number of the rule they look at. Rules 1, 2 and 4 bind the engine, and rules 11 and 12 need a
-//! fault to be seen: they have no function here. What a sink keeps for the next one is seen only of a specimen that can
+//! fault to be seen: they have no function here. What a sink keeps for the next one is seen only of a sink under test that can
 //! be opened again: [`SinkUnderTest::reopening`].
 //!
 //! To run it on a sink of your own, give it a closure that makes a fresh sink over a target of its own each time,
@@ -46,8 +46,9 @@ pub use self::{
         rule_07_a_roll_back_after_a_resume_keeps_what_was_resumed,
         rule_09_a_resumed_stream_is_measured_like_any_other, rule_09_leftovers_do_not_count_as_written,
         rule_10_discard_takes_the_progress_away, rule_15_a_published_stream_is_no_progress,
-        rule_16_a_durable_mark_survives, rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes,
-        rule_18_a_proof_may_reach_less_far_than_the_mark, rule_18_a_resumed_stream_is_whole,
+        rule_16_a_durable_checkpoint_survives,
+        rule_18_a_discarded_checkpoint_does_not_come_back_over_other_bytes,
+        rule_18_a_proof_may_reach_less_far_than_the_checkpoint, rule_18_a_resumed_stream_is_whole,
         rule_18_starting_over_forgets_everything, rule_19_kept_bytes_read_back,
     },
 };
@@ -118,16 +119,16 @@ pub fn check_all(fresh: Fresh<'_>) -> Vec<Violation> {
 /// The rule is broken.
 pub fn rule_03_offsets_place_the_bytes(fresh: Fresh<'_>) -> Result<(), Violation> {
     for segments in STREAMS {
-        let mut specimen = fresh();
-        let Some(writer) = specimen.sink.positioned() else { return Ok(()) };
+        let mut under_test = fresh();
+        let Some(writer) = under_test.sink.positioned() else { return Ok(()) };
         let stream = bytes(segments.iter().sum());
         write_in_disorder(3, &writer, &stream)?;
         for _ in *segments {
-            accept(3, "a commit after positioned writes", specimen.sink.commit_segment(&checkpoint()))?;
+            accept(3, "a commit after positioned writes", under_test.sink.commit_segment(&checkpoint()))?;
         }
-        accept(3, "publish after positioned writes", specimen.sink.publish(stream.len() as u64))?;
-        drop(specimen.sink);
-        expect(3, (specimen.target)() == Some(stream), || {
+        accept(3, "publish after positioned writes", under_test.sink.publish(stream.len() as u64))?;
+        drop(under_test.sink);
+        expect(3, (under_test.target)() == Some(stream), || {
             format!(
                 "positioned writes of a stream in segments of {segments:?} bytes were published as others"
             )
@@ -305,17 +306,17 @@ pub fn rule_15_a_fresh_target_has_no_commit(fresh: Fresh<'_>) -> Result<(), Viol
     expect(15, last.is_none(), || "last_commit of a fresh target gives a commit".into())
 }
 
-/// Rule 17: the profile is the same before, during and after a stream.
+/// Rule 17: the capabilities are the same before, during and after a stream.
 ///
 /// # Errors
 /// The rule is broken.
-pub fn rule_17_the_profile_does_not_change(fresh: Fresh<'_>) -> Result<(), Violation> {
+pub fn rule_17_the_capabilities_do_not_change(fresh: Fresh<'_>) -> Result<(), Violation> {
     // The target stays: a sink may depend on its other side.
     let SinkUnderTest { mut sink, target: _target, .. } = fresh();
     let before = sink.capabilities();
     let same = |sink: &dyn StreamingSink| {
         let now = sink.capabilities();
-        expect(17, now == before, || format!("the profile was {before:?} and is {now:?}"))
+        expect(17, now == before, || format!("the capabilities were {before:?} and are {now:?}"))
     };
     accept(17, "a segment", write_segment(&mut *sink, 0, 0, &bytes(TRIAL_LEN)))?;
     same(&*sink)?;
@@ -366,12 +367,12 @@ const RULES: [Rule; 22] = rules![
     14 Positions rule_14_a_handle_that_stays_behind_is_dead "a handle that outlives its sink writes nothing"
     15 Nothing rule_15_a_fresh_target_has_no_commit "a fresh target has no progress"
     15 Reopening rule_15_a_published_stream_is_no_progress "a published stream is no progress"
-    16 Reopening rule_16_a_durable_mark_survives "a durable checkpoint survives a drop"
-    17 Nothing rule_17_the_profile_does_not_change "the capabilities do not change"
+    16 Reopening rule_16_a_durable_checkpoint_survives "a durable checkpoint survives a drop"
+    17 Nothing rule_17_the_capabilities_do_not_change "the capabilities do not change"
     18 Reopening rule_18_a_resumed_stream_is_whole "a resumed stream is published whole"
     18 Reopening rule_18_starting_over_forgets_everything "starting over leaves nothing of the earlier attempt"
-    18 Reopening rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes "a discarded checkpoint does not come back"
-    18 Kept rule_18_a_proof_may_reach_less_far_than_the_mark "resumes before the checkpoint if the proof ends there"
+    18 Reopening rule_18_a_discarded_checkpoint_does_not_come_back_over_other_bytes "a discarded checkpoint does not come back"
+    18 Kept rule_18_a_proof_may_reach_less_far_than_the_checkpoint "resumes before the checkpoint if the proof ends there"
     19 Kept rule_19_kept_bytes_read_back "kept bytes read back up to the checkpoint"
 ];
 

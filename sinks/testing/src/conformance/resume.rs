@@ -1,4 +1,4 @@
-//! The rules about what an earlier sink over the same target left: marks, kept bytes, resuming.
+//! The rules about what an earlier sink over the same target left: checkpoints, kept bytes, resuming.
 //! Knows nothing of how it was kept. Sinks that cannot be opened again pass unseen.
 
 use std::io;
@@ -43,7 +43,7 @@ pub fn rule_09_a_resumed_stream_is_measured_like_any_other(fresh: Fresh<'_>) -> 
     if broken.write_rest_with_hole(next)? { broken.expect_refused(end_of(SEGMENTS)) } else { Ok(()) }
 }
 
-/// Rule 9: after a resume, what an earlier attempt left behind the mark does not count as written.
+/// Rule 9: after a resume, what an earlier attempt left behind the checkpoint does not count as written.
 ///
 /// # Errors
 /// The rule is broken.
@@ -94,28 +94,28 @@ pub fn rule_15_a_published_stream_is_no_progress(fresh: Fresh<'_>) -> Result<(),
     Ok(())
 }
 
-/// Rules 13 and 16: after `make_durable`, a drop, or two, leave the mark or a later one. Without `make_durable` in the
+/// Rules 13 and 16: after `make_durable`, a drop, or two, leave the checkpoint or a later one. Without `make_durable` in the
 /// sink's offer, a commit does.
 ///
 /// # Errors
 /// The rule is broken.
-pub fn rule_16_a_durable_mark_survives(fresh: Fresh<'_>) -> Result<(), Violation> {
+pub fn rule_16_a_durable_checkpoint_survives(fresh: Fresh<'_>) -> Result<(), Violation> {
     for mode in MODES {
         let Some(mut broken) = BrokenOff::start(fresh, mode, 16)? else { continue };
-        expect_mark(&mut broken, DURABLE, "after a drop")?;
+        expect_checkpoint(&mut broken, DURABLE, "after a drop")?;
         broken.crash()?;
-        expect_mark(&mut broken, DURABLE, "after a drop of a sink that was only asked")?;
+        expect_checkpoint(&mut broken, DURABLE, "after a drop of a sink that was only asked")?;
         broken.crash()?;
         let next = broken.resume()?;
         broken.crash()?;
-        expect_mark(&mut broken, DURABLE, "after a drop of a sink that had resumed")?;
+        expect_checkpoint(&mut broken, DURABLE, "after a drop of a sink that had resumed")?;
         broken.crash()?;
         broken.resume()?;
         if next < SEGMENTS {
             broken.write_segment(next)?;
             broken.make_durable(next + 1)?;
             broken.crash()?;
-            expect_mark(&mut broken, next + 1, "after another segment and a drop")?;
+            expect_checkpoint(&mut broken, next + 1, "after another segment and a drop")?;
         }
     }
     Ok(())
@@ -148,12 +148,12 @@ pub fn rule_18_starting_over_forgets_everything(fresh: Fresh<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Rule 18: after starting over and a drop, with nothing or something of another stream committed, the earlier mark is
-/// gone, and whatever mark is there stands for its own stream's bytes.
+/// Rule 18: after starting over and a drop, with nothing or something of another stream committed, the earlier checkpoint is
+/// gone, and whatever checkpoint is there stands for its own stream's bytes.
 ///
 /// # Errors
 /// The rule is broken.
-pub fn rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes(
+pub fn rule_18_a_discarded_checkpoint_does_not_come_back_over_other_bytes(
     fresh: Fresh<'_>,
 ) -> Result<(), Violation> {
     for mode in MODES {
@@ -165,7 +165,7 @@ pub fn rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes(
             broken.crash()?;
             let last = broken.last_commit()?;
             expect(18, last.is_none() || !broken.is_first(), || {
-                "after starting over and a drop, last_commit gives a mark from before".into()
+                "after starting over and a drop, last_commit gives a checkpoint from before".into()
             })?;
             let next = broken.resume()?;
             broken.finish(next)?;
@@ -174,11 +174,11 @@ pub fn rule_18_a_forgotten_mark_does_not_come_back_over_other_bytes(
     Ok(())
 }
 
-/// Rule 18: a sink that offers kept bytes goes on where the engine's proof of them ends, also before the mark.
+/// Rule 18: a sink that offers kept bytes goes on where the engine's proof of them ends, also before the checkpoint.
 ///
 /// # Errors
 /// The rule is broken.
-pub fn rule_18_a_proof_may_reach_less_far_than_the_mark(fresh: Fresh<'_>) -> Result<(), Violation> {
+pub fn rule_18_a_proof_may_reach_less_far_than_the_checkpoint(fresh: Fresh<'_>) -> Result<(), Violation> {
     for mode in MODES {
         let Some(mut broken) = BrokenOff::start(fresh, mode, 18)? else { continue };
         if broken.last_commit()?.is_some() && broken.sink.resumable().is_some() {
@@ -189,7 +189,7 @@ pub fn rule_18_a_proof_may_reach_less_far_than_the_mark(fresh: Fresh<'_>) -> Res
     Ok(())
 }
 
-/// Rule 19: kept bytes reach up to the mark, read back as they were written, and end where they say.
+/// Rule 19: kept bytes reach up to the checkpoint, read back as they were written, and end where they say.
 ///
 /// # Errors
 /// The rule is broken.
@@ -200,11 +200,11 @@ pub fn rule_19_kept_bytes_read_back(fresh: Fresh<'_>) -> Result<(), Violation> {
         let Some(kept) = broken.sink.resumable() else { continue };
         let len = kept.len();
         expect(19, len >= end_of(marked) as u64, || {
-            format!("{len} bytes are kept, and the mark stands for {}", end_of(marked))
+            format!("{len} bytes are kept, and the checkpoint stands for {}", end_of(marked))
         })?;
         let proven = broken.proven(&*kept);
         expect(19, proven >= marked, || {
-            format!("the mark stands for {marked} segments, {proven} read back as they were written")
+            format!("the checkpoint stands for {marked} segments, {proven} read back as they were written")
         })?;
         let beyond = kept.read_exact_at(len.saturating_sub(1), &mut [0; 2]);
         let ended = beyond.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
@@ -216,7 +216,7 @@ pub fn rule_19_kept_bytes_read_back(fresh: Fresh<'_>) -> Result<(), Violation> {
 /// Longer than what is written again.
 const LONG_LEN: usize = 100 * 1024;
 
-fn expect_mark(broken: &mut BrokenOff, least: usize, when: &str) -> Result<(), Violation> {
+fn expect_checkpoint(broken: &mut BrokenOff, least: usize, when: &str) -> Result<(), Violation> {
     let last = broken.last_commit()?;
     expect(16, last.is_some_and(|last| last >= least), || {
         format!("{least} segments were made durable, and {when} last_commit gives {last:?}")

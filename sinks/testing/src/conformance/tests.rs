@@ -118,8 +118,8 @@ impl Write for SharedBuffer {
 
 #[test]
 fn the_model_without_a_defect_keeps_the_contract_with_and_without_kept_bytes() {
-    for offer in [Offer::Kept, Offer::MarkAlone] {
-        assert_kept(&check_all(&mut || Model::specimen(None, offer)));
+    for offer in [Offer::Kept, Offer::CheckpointAlone] {
+        assert_kept(&check_all(&mut || Model::under_test(None, offer)));
     }
 }
 
@@ -129,12 +129,12 @@ fn a_report_tells_what_is_kept_what_is_not_offered_and_what_is_broken() {
         let rows = report(fresh).into_iter().filter(|row| row.rule == rule);
         rows.map(|row| row.outcome).collect()
     };
-    assert_eq!(outcomes(&mut || Model::specimen(None, Offer::Kept), 19), [Outcome::Kept]);
-    assert_eq!(outcomes(&mut || Model::specimen(None, Offer::MarkAlone), 19), [Outcome::NotOffered]);
+    assert_eq!(outcomes(&mut || Model::under_test(None, Offer::Kept), 19), [Outcome::Kept]);
+    assert_eq!(outcomes(&mut || Model::under_test(None, Offer::CheckpointAlone), 19), [Outcome::NotOffered]);
     let pipe = || SinkUnderTest::new(PipeSink::new(Vec::new()), || None);
     assert_eq!(outcomes(&mut { pipe }, 5), [Outcome::NotOffered]);
     assert_eq!(outcomes(&mut { pipe }, 16), [Outcome::NotOffered]);
-    let mut broken = || Model::specimen(Some(Defect::ProfileChanges), Offer::Kept);
+    let mut broken = || Model::under_test(Some(Defect::CapabilitiesChange), Offer::Kept);
     assert!(matches!(&outcomes(&mut broken, 17)[..], [Outcome::Broken(_)]));
     assert_eq!(report(&mut broken).len(), RULES.len());
 }
@@ -164,33 +164,33 @@ fn every_defect_is_caught_by_its_rule() {
         (Defect::DropPublishes, 13),
         (Defect::HandleLivesOn, 14),
         (Defect::InventsACommit, 15),
-        (Defect::ProfileChanges, 17),
+        (Defect::CapabilitiesChange, 17),
         (Defect::LeftoversCount, 9),
         (Defect::DiscardKeepsTheMark, 10),
         (Defect::PublishKeepsTheMark, 15),
         (Defect::MarkIsLost, 16),
-        (Defect::MarkOutlivesItsBytes, 19),
+        (Defect::CheckpointOutlivesItsBytes, 19),
         (Defect::MarkStaysBehind, 16),
         (Defect::AskingTakesTheMark, 16),
         (Defect::ResumeForgetsBytes, 18),
         (Defect::ResumeKeepsTheTail, 18),
-        (Defect::ResumesAtTheMarkAlone, 18),
+        (Defect::ResumesAtTheCheckpointAlone, 18),
         (Defect::KeptIsShort, 19),
         (Defect::KeptIsAnothers, 19),
         (Defect::KeptHasNoEnd, 19),
     ];
     for (defect, rule) in defects {
-        let violations = check_all(&mut || Model::specimen(Some(defect), Offer::Kept));
+        let violations = check_all(&mut || Model::under_test(Some(defect), Offer::Kept));
         let caught = violations.iter().any(|violation| violation.rule == rule);
         assert!(caught, "{defect:?} is not caught by rule {rule}: {violations:#?}");
     }
 }
 
 #[test]
-fn a_mark_that_outlives_its_bytes_is_caught_also_where_a_proof_would_find_it() {
+fn a_checkpoint_that_outlives_its_bytes_is_caught_also_where_a_proof_would_find_it() {
     let defect = Some(Defect::StartingOverKeepsTheMark);
-    for offer in [Offer::MarkAlone, Offer::Kept] {
-        let violations = check_all(&mut || Model::specimen(defect, offer));
+    for offer in [Offer::CheckpointAlone, Offer::Kept] {
+        let violations = check_all(&mut || Model::under_test(defect, offer));
         let rules: Vec<_> = violations.iter().map(|violation| violation.rule).collect();
         assert_eq!(rules, [18], "{violations:#?}");
     }
@@ -198,7 +198,9 @@ fn a_mark_that_outlives_its_bytes_is_caught_also_where_a_proof_would_find_it() {
 
 /// Without kept bytes nothing but the bytes that are published shows it.
 #[test]
-fn bytes_that_are_lost_under_a_durable_mark_are_caught_where_nothing_can_be_read_back() {
-    let violations = check_all(&mut || Model::specimen(Some(Defect::MarkOutlivesItsBytes), Offer::MarkAlone));
+fn bytes_that_are_lost_under_a_durable_checkpoint_are_caught_where_nothing_can_be_read_back() {
+    let violations = check_all(&mut || {
+        Model::under_test(Some(Defect::CheckpointOutlivesItsBytes), Offer::CheckpointAlone)
+    });
     assert!(violations.iter().any(|violation| violation.rule == 18), "{violations:#?}");
 }

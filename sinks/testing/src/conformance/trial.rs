@@ -136,19 +136,19 @@ pub(super) fn write_with_hole(rule: u8, writer: &dyn WriteAt, at: u64, data: &[u
 pub(super) fn write_in_disorder(rule: u8, writer: &Arc<dyn WriteAt>, stream: &[u8]) -> Result<(), Violation> {
     let pieces: Vec<_> = stream.chunks(PIECE_LEN).zip((0_u64..).step_by(PIECE_LEN)).collect();
     let done = thread::scope(|scope| {
-        let lanes: Vec<_> = (0..WRITERS)
-            .map(|lane| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|number| {
                 let pieces = &pieces;
                 scope.spawn(move || {
-                    let mut mine = pieces.iter().skip(lane).step_by(WRITERS).rev();
+                    let mut mine = pieces.iter().skip(number).step_by(WRITERS).rev();
                     mine.try_for_each(|(piece, at)| writer.write_all_at(*at, piece))
                 })
             })
             .collect();
-        lanes.into_iter().map(|lane| lane.join()).collect::<Vec<_>>()
+        writers.into_iter().map(|writer| writer.join()).collect::<Vec<_>>()
     });
-    for lane in done {
-        let written = lane.map_err(|_| Violation { rule, what: "a positioned write panicked".into() })?;
+    for writer in done {
+        let written = writer.map_err(|_| Violation { rule, what: "a positioned write panicked".into() })?;
         accept(rule, "a positioned write", written)?;
     }
     Ok(())

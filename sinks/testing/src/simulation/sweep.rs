@@ -366,8 +366,8 @@ mod tests {
         let right = Replace { left_out: None };
         let report = crashes(&right, &EXTENT);
         report.assert_clean();
-        // Before create, write, likeness, sync, rename, sync, and at the end, the name, the length, the bytes, the
-        // likeness and the rename are pending one after another: 1 + 2 + 8 + 16 + 2 + 4 + 1.
+        // Before create, write, metadata, sync, rename, sync, and at the end, the name, the length, the bytes, the
+        // metadata and the rename are pending one after another: 1 + 2 + 8 + 16 + 2 + 4 + 1.
         assert_eq!((report.points, report.states), (7, 34));
         assert!(report.deep_states > 34 && report.killed_states > 34, "{report}");
         let report = faults(&right, &EXTENT);

@@ -135,7 +135,7 @@ fn a_removed_name_comes_back_and_one_that_was_made_anew_is_not_taken_by_an_old_r
 }
 
 #[test]
-fn syncing_bytes_does_not_sync_the_name_nor_the_likeness() {
+fn syncing_bytes_does_not_sync_the_name_nor_the_metadata() {
     let disk = SimulatedDisk::new();
     let file = disk.create(name("file")).unwrap();
     file.write_all_at(b"x", 0).unwrap();

@@ -1,4 +1,4 @@
-//! What the crash tests have in common: a small stream, its marks, and how much is tried.
+//! What the crash tests have in common: a small stream, its checkpoints, and how much is tried.
 //! Knows no sink.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -73,11 +73,11 @@ impl Stream {
         Checkpoint::from_bytes(bytes)
     }
 
-    /// How many segments a mark speaks of.
+    /// How many segments a checkpoint speaks of.
     pub(crate) fn counted(&self, checkpoint: &Checkpoint) -> Result<usize, Failure> {
         let known =
             (0..=self.segments()).find(|count| self.checkpoint(*count).to_bytes() == checkpoint.to_bytes());
-        known.ok_or_else(|| Failure::wrong("P3: a mark was found that nobody made"))
+        known.ok_or_else(|| Failure::wrong("P3: a checkpoint was found that nobody made"))
     }
 
     /// Whether the whole stream stands at the target.

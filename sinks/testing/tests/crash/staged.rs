@@ -27,7 +27,7 @@ pub(crate) struct StagedRestore {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Resume {
     /// Behind what proves to be right.
-    BehindTheProof,
+    AfterTheProof,
     /// From the first byte, over what is there: the source is a pipe.
     FromTheStart,
 }
@@ -48,7 +48,7 @@ impl StagedRestore {
             before: draws.one_of(&[Before::Nothing, Before::Old]),
             piece_len: 100 + draws.below(500),
             group: draws.one_of(&[1, 1, 2, 3, 0]),
-            resume: draws.one_of(&[Resume::BehindTheProof, Resume::BehindTheProof, Resume::FromTheStart]),
+            resume: draws.one_of(&[Resume::AfterTheProof, Resume::AfterTheProof, Resume::FromTheStart]),
             order: draws.one_of(&[Order::Ordered, Order::Positioned]),
         }
     }
@@ -71,11 +71,11 @@ impl StagedRestore {
             self.proved(&*sink.resumable().ok_or(Failure::wrong("a resumable sink keeps nothing"))?)?;
         let promised = promises.made();
         if (marked as u64) < promised || proved < marked {
-            let found = format!("the mark says {marked}, and {proved} are right");
+            let found = format!("the checkpoint says {marked}, and {proved} are right");
             return Err(Failure::wrong(format!("P3: {promised} segments were durable; {found}")));
         }
         let from = match self.resume {
-            Resume::BehindTheProof => proved,
+            Resume::AfterTheProof => proved,
             Resume::FromTheStart => 0,
         };
         if from == 0 {

@@ -28,7 +28,7 @@ pub(crate) struct LogRestore {
 /// Where a second attempt goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Resume {
-    BehindTheMark,
+    AfterTheCheckpoint,
     FromTheStart,
 }
 
@@ -40,7 +40,11 @@ impl LogRestore {
             old: vec![b'.'; draws.one_of(&[0, 22, 3000])],
             piece_len: 100 + draws.below(500),
             group: 1 + draws.below(3),
-            resume: draws.one_of(&[Resume::BehindTheMark, Resume::BehindTheMark, Resume::FromTheStart]),
+            resume: draws.one_of(&[
+                Resume::AfterTheCheckpoint,
+                Resume::AfterTheCheckpoint,
+                Resume::FromTheStart,
+            ]),
             rolls_back: draws.below(3) == 0,
         }
     }

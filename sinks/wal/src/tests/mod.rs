@@ -163,7 +163,7 @@ fn one_writer_at_a_time_and_readers_beside_it() {
 }
 
 #[test]
-fn a_log_keeps_its_first_label() {
+fn a_log_keeps_its_first_attempt_id() {
     let disk = RecordedDisk::new();
     let longest = vec![1; AttemptId::LEN_MAX];
     let mut sink = ready(&disk, &longest);
@@ -195,7 +195,7 @@ fn a_drop_keeps_a_log_with_a_commit_and_removes_one_without() {
 }
 
 #[test]
-fn a_log_goes_on_at_its_mark_or_starts_over_and_at_nothing_else() {
+fn a_log_goes_on_at_its_checkpoint_or_starts_over_and_at_nothing_else() {
     let stream = Stream::new();
     for (at, accepted) in
         [((2, 20), true), ((0, 0), true), ((1, 12), false), ((2, 21), false), ((3, 20), false)]

@@ -38,7 +38,7 @@ impl Stream {
         Stream { bytes: text.iter().copied().cycle().take(end).collect(), segments }
     }
 
-    /// Writes the segments `from..to` and commits each under the mark of its number.
+    /// Writes the segments `from..to` and commits each under the checkpoint of its number.
     pub(super) fn write(&self, sink: &mut WalSink, from: usize, to: usize) -> Result<(), CommitError> {
         for index in from..to {
             self.write_marked(sink, index, index as u8)?;
@@ -124,7 +124,7 @@ pub(super) fn finish(disk: &RecordedDisk) -> Vec<u8> {
 pub(super) enum Reached {
     NoLog,
     Nothing,
-    /// The number in the last mark.
+    /// The number in the last checkpoint.
     Commit(u8),
     Finish(u64),
 }

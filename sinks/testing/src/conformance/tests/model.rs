@@ -39,13 +39,13 @@ pub(super) enum Defect {
     InventsACommit,
     PublishKeepsTheMark,
     MarkIsLost,
-    MarkOutlivesItsBytes,
+    CheckpointOutlivesItsBytes,
     MarkStaysBehind,
     AskingTakesTheMark,
-    ProfileChanges,
+    CapabilitiesChange,
     ResumeForgetsBytes,
     ResumeKeepsTheTail,
-    ResumesAtTheMarkAlone,
+    ResumesAtTheCheckpointAlone,
     StartingOverKeepsTheMark,
     KeptIsShort,
     KeptIsAnothers,
@@ -56,7 +56,7 @@ pub(super) enum Defect {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
     Kept,
-    MarkAlone,
+    CheckpointAlone,
 }
 
 /// A byte is there or not, and publish wants all of them.
@@ -86,19 +86,19 @@ struct Medium {
 }
 
 impl Model {
-    pub(super) fn specimen(defect: Option<Defect>, offer: Offer) -> SinkUnderTest {
+    pub(super) fn under_test(defect: Option<Defect>, offer: Offer) -> SinkUnderTest {
         let medium = Arc::new(Medium { target: Mutex::new(Some(b"old".into())), ..Medium::default() });
         let (seen, kept) = (medium.clone(), medium.clone());
         SinkUnderTest::new(Self::open(medium, defect, offer), move || seen.target.lock().clone())
             .reopening(move || io::Result::Ok(Self::open(kept.clone(), defect, offer)))
     }
 
-    /// Where there is no mark, nothing of an earlier attempt is built upon.
+    /// Where there is no checkpoint, nothing of an earlier attempt is built upon.
     fn open(medium: Arc<Medium>, defect: Option<Defect>, offer: Offer) -> Self {
         if medium.durable.lock().is_none() {
             medium.staged.lock().clear();
         }
-        if defect == Some(Defect::MarkOutlivesItsBytes) {
+        if defect == Some(Defect::CheckpointOutlivesItsBytes) {
             let len = medium.staged.lock().len();
             medium.staged.lock().truncate(len / 1024);
         }
@@ -110,8 +110,8 @@ impl Model {
         self.inner.has(defect)
     }
 
-    fn close(&self, keeps_the_mark: Defect) {
-        if !self.has(keeps_the_mark) {
+    fn close(&self, keeps_the_checkpoint: Defect) {
+        if !self.has(keeps_the_checkpoint) {
             *self.inner.medium.durable.lock() = None;
         }
         *self.inner.closed.lock() = true;
@@ -185,7 +185,7 @@ impl ReadAt for Inner {
 
 impl StreamingSink for Model {
     fn capabilities(&self) -> SinkCapabilities {
-        let changed = self.has(Defect::ProfileChanges) && self.segments > 0;
+        let changed = self.has(Defect::CapabilitiesChange) && self.segments > 0;
         SinkCapabilities::new(Visibility::Private).reserve_bytes(usize::from(changed))
     }
 
@@ -203,8 +203,8 @@ impl StreamingSink for Model {
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
-        if self.has(Defect::ResumesAtTheMarkAlone) && index == 1 {
-            return Err(io::Error::other("not at the mark"));
+        if self.has(Defect::ResumesAtTheCheckpointAlone) && index == 1 {
+            return Err(io::Error::other("not at the checkpoint"));
         }
         let keeps_the_tail = self.has(Defect::ResumeKeepsTheTail) || self.has(Defect::LeftoversCount);
         self.resumed = true;

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 
 /// What stands on the medium.
 #[derive(Default)]
-pub(crate) struct Shelf {
+pub(crate) struct MemStore {
     pub(crate) target: Option<Vec<u8>>,
-    /// Durable bytes and their mark.
+    /// Durable bytes and their checkpoint.
     pub(crate) durable: Option<(Vec<u8>, Checkpoint)>,
-    /// Segments committed to any sink of this shelf.
+    /// Segments committed to any sink of this store.
     pub(crate) commits: u64,
     /// The next call of this name fails.
     pub(crate) fault: Option<Fault>,
@@ -34,54 +34,54 @@ pub(crate) enum Fault {
     PublishUnknown,
 }
 
-/// A sink over a shelf.
-pub(crate) struct ShelfSink {
-    shelf: Arc<Mutex<Shelf>>,
+/// A sink over a store.
+pub(crate) struct MemStoreSink {
+    store: Arc<Mutex<MemStore>>,
     staged: Arc<Mutex<Staged>>,
 }
 
 #[derive(Default)]
 struct Staged {
     bytes: Vec<u8>,
-    marks: Vec<(Checkpoint, usize)>,
+    checkpoints: Vec<(Checkpoint, usize)>,
     committed: usize,
 }
 
 struct Sync {
-    shelf: Arc<Mutex<Shelf>>,
+    store: Arc<Mutex<MemStore>>,
     staged: Arc<Mutex<Staged>>,
 }
 
-impl ShelfSink {
-    pub(crate) fn open(shelf: &Arc<Mutex<Shelf>>) -> ShelfSink {
-        ShelfSink { shelf: shelf.clone(), staged: Arc::default() }
+impl MemStoreSink {
+    pub(crate) fn open(store: &Arc<Mutex<MemStore>>) -> MemStoreSink {
+        MemStoreSink { store: store.clone(), staged: Arc::default() }
     }
 
     fn fails(&self, fault: Fault) -> bool {
-        take_fault(&self.shelf, fault)
+        take_fault(&self.store, fault)
     }
 }
 
-fn take_fault(shelf: &Mutex<Shelf>, fault: Fault) -> bool {
-    let mut shelf = shelf.lock();
-    let hit = shelf.fault == Some(fault);
+fn take_fault(store: &Mutex<MemStore>, fault: Fault) -> bool {
+    let mut store = store.lock();
+    let hit = store.fault == Some(fault);
     if hit {
-        shelf.fault = None;
+        store.fault = None;
     }
     hit
 }
 
 fn broken() -> io::Error {
-    io::Error::other("the shelf broke")
+    io::Error::other("the store broke")
 }
 
-impl StreamingSink for ShelfSink {
+impl StreamingSink for MemStoreSink {
     fn capabilities(&self) -> SinkCapabilities {
         SinkCapabilities::new(Visibility::Private)
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
-        Ok(self.shelf.lock().durable.as_ref().map(|(_, checkpoint)| checkpoint.clone()))
+        Ok(self.store.lock().durable.as_ref().map(|(_, checkpoint)| checkpoint.clone()))
     }
 
     fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
@@ -89,19 +89,19 @@ impl StreamingSink for ShelfSink {
     }
 
     fn resume_at(&mut self, _index: u64, at: u64) -> io::Result<()> {
-        let mut shelf = self.shelf.lock();
+        let mut store = self.store.lock();
         let at = usize::try_from(at).unwrap();
         if at == 0 {
-            shelf.durable = None;
+            store.durable = None;
             return Ok(());
         }
-        let (bytes, checkpoint) = shelf.durable.as_ref().unwrap();
+        let (bytes, checkpoint) = store.durable.as_ref().unwrap();
         if at != bytes.len() {
-            let message = "a sink without kept bytes is resumed at its mark";
+            let message = "a sink without kept bytes is resumed at its checkpoint";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         *self.staged.lock() =
-            Staged { bytes: bytes.clone(), marks: vec![(checkpoint.clone(), at)], committed: at };
+            Staged { bytes: bytes.clone(), checkpoints: vec![(checkpoint.clone(), at)], committed: at };
         Ok(())
     }
 
@@ -137,8 +137,8 @@ impl StreamingSink for ShelfSink {
         let mut staged = self.staged.lock();
         staged.committed = staged.bytes.len();
         let committed = staged.committed;
-        staged.marks.push((checkpoint.clone(), committed));
-        self.shelf.lock().commits += 1;
+        staged.checkpoints.push((checkpoint.clone(), committed));
+        self.store.lock().commits += 1;
         Ok(())
     }
 
@@ -150,14 +150,14 @@ impl StreamingSink for ShelfSink {
         if staged.committed as u64 != plain_len {
             return Err(CommitError::NotCommitted(io::Error::other("not what was written")));
         }
-        let mut shelf = self.shelf.lock();
-        shelf.target = Some(staged.bytes.clone());
-        shelf.durable = None;
+        let mut store = self.store.lock();
+        store.target = Some(staged.bytes.clone());
+        store.durable = None;
         Ok(())
     }
 
     fn discard(&mut self) -> io::Result<()> {
-        self.shelf.lock().durable = None;
+        self.store.lock().durable = None;
         Ok(())
     }
 
@@ -166,23 +166,24 @@ impl StreamingSink for ShelfSink {
     }
 
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {
-        Some(Arc::new(Sync { shelf: self.shelf.clone(), staged: self.staged.clone() }))
+        Some(Arc::new(Sync { store: self.store.clone(), staged: self.staged.clone() }))
     }
 }
 
 impl SyncTo for Sync {
     fn make_durable(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        if take_fault(&self.shelf, Fault::Sync) {
+        if take_fault(&self.store, Fault::Sync) {
             return Err(broken());
         }
-        let gate = self.shelf.lock().gate.take();
+        let gate = self.store.lock().gate.take();
         if let Some((begun, go_on)) = gate {
             begun.send(()).unwrap();
             go_on.recv().unwrap();
         }
         let staged = self.staged.lock();
-        let (_, len) = staged.marks.iter().rev().find(|(committed, _)| committed == checkpoint).unwrap();
-        self.shelf.lock().durable = Some((staged.bytes[..*len].to_vec(), checkpoint.clone()));
+        let (_, len) =
+            staged.checkpoints.iter().rev().find(|(committed, _)| committed == checkpoint).unwrap();
+        self.store.lock().durable = Some((staged.bytes[..*len].to_vec(), checkpoint.clone()));
         Ok(())
     }
 }
