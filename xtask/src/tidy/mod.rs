@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what neither the compiler nor clippy checks of this repository.
 
 mod edges;
+mod links;
 mod manifests;
 mod sources;
 
@@ -74,7 +75,11 @@ fn check(root: &Path) -> Result<Vec<Finding>, String> {
         let bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
         // What is not text has nothing to say here.
         if let Ok(text) = String::from_utf8(bytes) {
-            findings.extend(sources::check(&relative(root, &file), &text));
+            let path = relative(root, &file);
+            findings.extend(sources::check(&path, &text));
+            if path.ends_with(".md") {
+                findings.extend(links::check(root, &path, &text));
+            }
         }
     }
     findings.sort();

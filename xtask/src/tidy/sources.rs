@@ -26,7 +26,8 @@ const GLOSSARY: &str = "
     do_one try_run_one, heed check_sync, Heedful CancellableSource, Behind SkipCommitted, Means RunContext,
     Course RunOptions, Keeps Retention, Claim LockedFile, Ahead ReadAhead, Ledger WrittenRanges,
     Floor Admission, Rig FaultyStorage, Sight KeyMode, Stake OnSignal, keys_of key_args, Lap Sample,
-    Tale Narrator, Scene Fixture,
+    Tale Narrator, Scene Fixture, Lane ReplyKind, Shelf MemStorage, Watched HookedStorage, Standing CompareSink,
+    Begun StreamStart, Way Variant, Draws Rng, sight key_mode,
 ";
 
 /// Folders of crates, and the modules of `std` that their sources must not name. docs/ARCHITECTURE.md says why.
