@@ -218,17 +218,6 @@ fn input_of(task: Task) -> Shared {
     Shared::new(if matches!(task, Task::Seal(_)) { plaintext } else { seal(&small_sealer(), plaintext) })
 }
 
-/// Numbers that look random and are the same in every run.
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: usize) -> usize {
-        // Knuth's MMIX generator; the upper bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-}
-
 #[test]
 fn a_hundred_times_at_a_random_call() {
     for task in TASKS {
@@ -236,11 +225,11 @@ fn a_hundred_times_at_a_random_call() {
         let dry = Watch::new(usize::MAX);
         run(task, &input, 1, &dry).unwrap();
         let calls = dry.calls();
-        let mut seeded = Seeded(calls as u64);
+        let mut rng = fastrand::Rng::with_seed(calls as u64);
         for time in 0..TIMES {
             let count = 1 + time % 3;
             // Publishing is the last call; what cancels during it comes too late.
-            let watch = Watch::new(1 + seeded.below(calls - 1));
+            let watch = Watch::new(1 + rng.usize(..calls - 1));
             let error = run(task, &input, count, &watch).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Cancelled, "{task:?} at call {}: {error}", watch.cancel_at);
             // Each thread, the caller's too, may have looked at the token just before. A reader at offsets reads the
@@ -328,12 +317,12 @@ impl Observer for AtCommit {
 fn a_hundred_times_at_a_random_commit() {
     let plaintext = Shared::new(counted(20 * SEGMENT + 5));
     let sealed = Shared::new(seal(&small_sealer(), plaintext.as_ref().to_vec()));
-    let mut seeded = Seeded(1);
+    let mut rng = fastrand::Rng::with_seed(1);
     for time in 0..TIMES {
         let directory = scratch();
         let target = directory.path().join("target");
         let token = CancelToken::new();
-        let observer = Arc::new(AtCommit { segments: 1 + seeded.below(21) as u64, token: token.clone() });
+        let observer = Arc::new(AtCommit { segments: 1 + rng.u64(..21), token: token.clone() });
         let count = threads(1 + time % 3);
         let sealer = small_sealer().threads(count).cancel(token.clone()).observer(observer.clone());
         let staged = || StagedFile::create(&target, &StageOptions::default()).unwrap();

@@ -17,30 +17,15 @@ use streams::{
 /// Streams that are damaged.
 const CASES: usize = 6000;
 
-/// Numbers that look random and are the same in every run.
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: usize) -> usize {
-        // Knuth's MMIX generator; the upper bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-
-    fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
-}
-
 /// One fault, most often near the edge of a record: there stand the fields that decide.
-fn damage(sealed: &mut Vec<u8>, edges: &[usize], seeded: &mut Seeded) -> String {
+fn damage(sealed: &mut Vec<u8>, edges: &[usize], rng: &mut fastrand::Rng) -> String {
     if sealed.is_empty() {
         return "nothing is left".to_owned();
     }
-    let near = (seeded.of(edges) + seeded.below(130)).saturating_sub(64);
-    let at = (if seeded.below(4) == 0 { seeded.below(sealed.len()) } else { near }).min(sealed.len() - 1);
-    let end = (at + 1 + seeded.below(64)).min(sealed.len());
-    match seeded.below(8) {
+    let near = (rng.choice(edges).unwrap() + rng.usize(..130)).saturating_sub(64);
+    let at = (if rng.usize(..4) == 0 { rng.usize(..sealed.len()) } else { near }).min(sealed.len() - 1);
+    let end = (at + 1 + rng.usize(..64)).min(sealed.len());
+    match rng.usize(..8) {
         0 => {
             sealed.truncate(at);
             format!("cut at {at}")
@@ -63,13 +48,13 @@ fn damage(sealed: &mut Vec<u8>, edges: &[usize], seeded: &mut Seeded) -> String 
             format!("{at}..{end} set")
         }
         5 => {
-            let [from, to] = [0, 1].map(|_| *seeded.of(edges).min(&sealed.len()));
-            let len = seeded.below(200).min(sealed.len() - from.max(to));
+            let [from, to] = [0, 1].map(|_| *rng.choice(edges).unwrap().min(&sealed.len()));
+            let len = rng.usize(..200).min(sealed.len() - from.max(to));
             sealed.copy_within(from..from + len, to);
             format!("{len} bytes from {from} to {to}")
         }
         _ => {
-            let bit = seeded.below(8);
+            let bit = rng.usize(..8);
             sealed[at] ^= 1 << bit;
             format!("bit {bit} of byte {at}")
         }
@@ -102,12 +87,12 @@ fn compare(sealer: Sealer, seed: u64) {
     let edges: Vec<usize> =
         records(&good).iter().map(|record| record.range.start).chain([good.len()]).collect();
     let opener = Opener::new(identities_of(KEY)).pool(Pool::new(threads(2)).unwrap());
-    let mut seeded = Seeded(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let mut classes = std::collections::BTreeMap::<_, usize>::new();
     for case in 0..CASES {
         let mut bad = good.clone();
         let faults: Vec<String> =
-            (0..1 + seeded.below(4)).map(|_| damage(&mut bad, &edges, &mut seeded)).collect();
+            (0..1 + rng.usize(..4)).map(|_| damage(&mut bad, &edges, &mut rng)).collect();
         let due = due(reference::open(&bad, &reference::Key::KeyFile(KEY)));
         let bad = Shared::new(bad);
         for reading in READINGS {

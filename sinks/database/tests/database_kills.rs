@@ -25,13 +25,12 @@ fn a_restore_that_is_killed_anywhere_goes_on_and_is_published_whole() {
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.pragma_update(None, "journal_mode", mode).unwrap();
         drop(connection);
-        let mut random = 0x2545_F491_4F6C_DD1D_u64;
+        let mut rng = fastrand::Rng::with_seed(1);
         let mut kills = 0;
         for stream in 0..STREAMS {
             let mut committed = 0;
             loop {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let (ended, said) = run_and_kill(&path, stream, random >> 33);
+                let (ended, said) = run_and_kill(&path, stream, rng.u64(..1 << 31));
                 let last = look(&path, stream);
                 if last == Found::Published {
                     break;

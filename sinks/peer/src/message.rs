@@ -405,14 +405,11 @@ mod tests {
 
     #[test]
     fn no_bytes_make_the_parsers_panic() {
-        let mut state = 1_u64;
-        let mut random = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
+        let mut rng = fastrand::Rng::with_seed(1);
         let mut understood = 0;
         for _ in 0..200_000 {
-            let mut record: Vec<u8> = (0..random()).map(|_| random()).collect();
+            let mut record = vec![0; usize::from(rng.u8(..))];
+            rng.fill(&mut record);
             if let Some(kind) = record.first_mut() {
                 *kind %= 20;
             }

@@ -101,11 +101,8 @@ fn whatever_sectors_a_power_cut_takes_the_segments_before_the_first_loss_are_kep
     let (place, left) = sealed_whole();
     let whole = left.staging.clone();
     let metadata = ranges(&whole, Kind::Metadata)[0].clone();
-    let mut random = 7_u64;
-    let mut below = |bound: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % bound
-    };
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut below = |bound: usize| rng.usize(..bound);
     let mut seen = HashSet::new();
     for sample in 0..80 {
         let mut left = left.clone();

@@ -11,23 +11,17 @@ use std::{
 use contract::{CommitError, StreamingSink};
 use peer::{Address, Ending, Event, PeerError, Security};
 
+use fastrand::Rng;
+
 use crate::{
     post::{Post, SEGMENT_LEN, checkpoint, commit, key, reason, send, stream, try_connect},
     proxy::COMMITTED,
 };
 
-/// A generator with a seed: a failure happens again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u8 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 56) as u8
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next()).collect()
-    }
+fn random_bytes(rng: &mut Rng, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    rng.fill(&mut bytes);
+    bytes
 }
 
 /// Says all of `bytes`, and reads what is answered until the receiver closes.
@@ -44,9 +38,9 @@ fn record(payload: &[u8]) -> Vec<u8> {
     [&u16::try_from(payload.len()).unwrap().to_le_bytes(), payload].concat()
 }
 
-fn hello(random: &mut Random) -> Vec<u8> {
+fn hello(rng: &mut Rng) -> Vec<u8> {
     let mut hello = vec![1];
-    hello.extend(random.bytes(16));
+    hello.extend(random_bytes(rng, 16));
     hello.extend([0; 8]);
     record(&hello)
 }
@@ -54,25 +48,25 @@ fn hello(random: &mut Random) -> Vec<u8> {
 #[test]
 fn a_receiver_outlives_any_bytes_and_then_takes_a_stream() {
     let post = Post::open();
-    let mut random = Random(1);
+    let mut rng = Rng::with_seed(1);
     for round in 0..300 {
         let mut said = Vec::new();
         if round % 10 > 0 {
             said.extend(b"CFDPEER\0\x02\x00");
         }
         if round % 10 > 1 {
-            said.extend(hello(&mut random));
+            said.extend(hello(&mut rng));
         }
-        for _ in 0..1 + random.next() % 4 {
-            let len = usize::from(random.next());
-            let mut payload = random.bytes(len);
+        for _ in 0..1 + rng.u8(..4) {
+            let len = usize::from(rng.u8(..));
+            let mut payload = random_bytes(&mut rng, len);
             if let Some(kind) = payload.first_mut() {
                 *kind %= 20;
             }
             said.extend(record(&payload));
         }
-        let len = usize::from(random.next()) % 8;
-        said.extend(random.bytes(len));
+        let len = rng.usize(..8);
+        said.extend(random_bytes(&mut rng, len));
         say(&post, &said);
     }
     assert_eq!(post.store.lock().target, None);
@@ -87,7 +81,7 @@ fn a_receiver_outlives_any_bytes_and_then_takes_a_stream() {
 fn the_longest_record_there_can_be_is_read_and_refused() {
     let post = Post::open();
     let mut said = b"CFDPEER\0\x02\x00".to_vec();
-    said.extend(hello(&mut Random(2)));
+    said.extend(hello(&mut Rng::with_seed(2)));
     said.extend(record(&vec![6; usize::from(u16::MAX)]));
     say(&post, &said);
     send(&mut post.connect(), 0..1);
@@ -102,7 +96,7 @@ fn a_stream_that_was_given_up_stays_so_if_its_sender_does_not_hear_of_it() {
     let post = Post::over(Arc::default(), directory, &address, Security::PlaintextOnThisMachine);
     let mut sender = UnixStream::connect(path).unwrap();
     sender.write_all(b"CFDPEER\0\x02\x00").unwrap();
-    sender.write_all(&hello(&mut Random(3))).unwrap();
+    sender.write_all(&hello(&mut Rng::with_seed(3))).unwrap();
     // The receiver's opening, and its welcome as a record.
     sender.read_exact(&mut [0; 10 + 2 + 219]).unwrap();
     let bytes = [7; 100];
@@ -141,9 +135,9 @@ fn a_publish_of_another_length_than_has_committed_is_refused_and_the_receiver_st
 #[test]
 fn a_receiver_with_a_key_outlives_greetings_of_every_length() {
     let post = Post::guarded(key(1));
-    let mut random = Random(3);
+    let mut rng = Rng::with_seed(3);
     for len in (0..200).chain([65_534, 65_535]) {
-        let payload = random.bytes(len);
+        let payload = random_bytes(&mut rng, len);
         say(&post, &[&b"CFDPEER\0\x02\x01"[..], &record(&payload)].concat());
     }
     send(&mut try_connect(&post.address, key(1)).unwrap(), 0..1);

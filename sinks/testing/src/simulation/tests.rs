@@ -327,11 +327,11 @@ fn a_simulated_disk_answers_as_a_real_directory_does() {
     let folder = tempfile::tempdir().unwrap();
     let (real, simulated) = (Disk::open(folder.path()).unwrap(), SimulatedDisk::new());
     let names = ["a", "b", "c"];
-    let mut words = Words(SEED);
+    let mut rng = fastrand::Rng::with_seed(SEED);
     let mut renamed = 0;
     for _ in 0..3000 {
-        let (from, to) = (name(names[words.below(3)]), name(names[words.below(3)]));
-        let (at, len, act) = (words.below(2000) as u64, words.below(1500), words.below(9));
+        let (from, to) = (name(names[rng.usize(..3)]), name(names[rng.usize(..3)]));
+        let (at, len, act) = (rng.u64(..2000), rng.usize(..1500), rng.usize(..9));
         let answers = [&real as &dyn Storage, &simulated].map(|disk| act_on(disk, act, from, to, at, len));
         assert_eq!(answers[0], answers[1], "act {act} on {from:?} and {to:?}");
         renamed += usize::from(act < 2 && answers[0] == "done");
@@ -367,17 +367,5 @@ fn act_on(disk: &dyn Storage, act: usize, from: &OsStr, to: &OsStr, at: u64, len
         Ok(()) => "done".into(),
         Err(error) if error.kind() == io::ErrorKind::Other => error.to_string(),
         Err(error) => format!("{:?}", error.kind()),
-    }
-}
-
-/// xorshift64 (Marsaglia 2003): any walk will do.
-struct Words(u64);
-
-impl Words {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % limit
     }
 }

@@ -4,11 +4,12 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use contract::{IfExists, StreamingSink};
+use fastrand::Rng;
 use mmap::MappedFile;
 use storage::Storage;
 use testing::simulation::{Done, Failure, Promises, SimulatedDisk, Trial};
 
-use super::{Before, Draws, Stream, TARGET, check_atomic};
+use super::{Before, Stream, TARGET, check_atomic};
 
 /// A stream written through a map, in pieces and out of order.
 pub(crate) struct MappedRestore {
@@ -19,9 +20,9 @@ pub(crate) struct MappedRestore {
 
 impl MappedRestore {
     pub(crate) fn new(number: u64) -> MappedRestore {
-        let mut draws = Draws(number);
-        let before = draws.one_of(&[Before::Nothing, Before::Old]);
-        MappedRestore { stream: draws.stream(), before, piece_len: 100 + draws.below(500) }
+        let mut rng = Rng::with_seed(number);
+        let before = rng.choice([Before::Nothing, Before::Old]).unwrap();
+        MappedRestore { stream: Stream::random(&mut rng), before, piece_len: rng.usize(100..600) }
     }
 }
 

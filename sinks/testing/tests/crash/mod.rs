@@ -14,6 +14,7 @@ use std::{
 };
 
 use contract::Checkpoint;
+use fastrand::Rng;
 use storage::Storage;
 use testing::simulation::{
     Done, Extent, Failure, HookedStorage, Promises, Report, SimulatedDisk, Trial, crashes, faults,
@@ -59,6 +60,17 @@ impl Stream {
         self.end_of(index)..self.end_of(index + 1)
     }
 
+    /// Three to five segments, of sizes about a sector's and of any.
+    pub(crate) fn random(rng: &mut Rng) -> Stream {
+        let lens: Vec<usize> = (0..rng.usize(3..6))
+            .map(|_| match rng.u8(..3) {
+                0 => rng.choice([1, 511, 512, 513, 1024]).unwrap(),
+                _ => rng.usize(1..=700),
+            })
+            .collect();
+        Stream::new(&lens)
+    }
+
     /// The pieces of a segment, each with its place in the stream.
     pub(crate) fn pieces(&self, index: usize, piece_len: usize) -> impl Iterator<Item = (u64, &[u8])> {
         let range = self.segment(index);
@@ -89,40 +101,6 @@ impl Stream {
         let mut found = vec![0; self.bytes.len()];
         file.read_exact_at(&mut found, 0)?;
         Ok(found == self.bytes)
-    }
-}
-
-/// Numbers from a seed: splitmix64 (Steele, Lea, Flood 2014).
-pub(crate) struct Draws(pub(crate) u64);
-
-impl Draws {
-    /// A number below `limit`, which is not 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 1) as usize % limit
-    }
-
-    pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        *self.one_of_all(choices)
-    }
-
-    pub(crate) fn one_of_all<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
-    }
-
-    /// Three to five segments, of sizes about a sector's and of any.
-    pub(crate) fn stream(&mut self) -> Stream {
-        let count = 3 + self.below(3);
-        let lens: Vec<usize> = (0..count)
-            .map(|_| match self.below(3) {
-                0 => self.one_of(&[1, 511, 512, 513, 1024]),
-                _ => 1 + self.below(700),
-            })
-            .collect();
-        Stream::new(&lens)
     }
 }
 
@@ -178,7 +156,7 @@ pub(crate) struct Killed<T> {
 }
 
 impl<T: Trial> Killed<T> {
-    /// Killed before a change that the number draws.
+    /// Killed before a change that the number picks.
     pub(crate) fn new(trial: T, number: u64) -> Killed<T> {
         let disk = trial.disk();
         let left = Arc::new(Mutex::new(Vec::new()));
@@ -190,7 +168,7 @@ impl<T: Trial> Killed<T> {
             None
         });
         trial.attempt(Arc::new(watched), &Promises::default()).expect("nothing disturbs it");
-        let disk = Draws(number).one_of_all(&left.lock().unwrap()).clone();
+        let disk = Rng::with_seed(number).choice(&*left.lock().unwrap()).unwrap().clone();
         Killed { disk, trial }
     }
 }

@@ -4,11 +4,12 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use contract::{AttemptId, IfExists, ReadAt, StreamingSink};
+use fastrand::Rng;
 use local::{Opened, StagedFile};
 use storage::{StageOptions, Storage, TargetError};
 use testing::simulation::{Done, Failure, Promises, SimulatedDisk, Trial};
 
-use super::{Before, Draws, Stream, TARGET, check_atomic};
+use super::{Before, Stream, TARGET, check_atomic};
 
 const JOURNAL: &str = ".target.cofferdam-journal";
 
@@ -42,14 +43,14 @@ enum Order {
 
 impl StagedRestore {
     pub(crate) fn new(number: u64) -> StagedRestore {
-        let mut draws = Draws(number);
+        let mut rng = Rng::with_seed(number);
         StagedRestore {
-            stream: draws.stream(),
-            before: draws.one_of(&[Before::Nothing, Before::Old]),
-            piece_len: 100 + draws.below(500),
-            group: draws.one_of(&[1, 1, 2, 3, 0]),
-            resume: draws.one_of(&[Resume::AfterTheProof, Resume::AfterTheProof, Resume::FromTheStart]),
-            order: draws.one_of(&[Order::Ordered, Order::Positioned]),
+            stream: Stream::random(&mut rng),
+            before: rng.choice([Before::Nothing, Before::Old]).unwrap(),
+            piece_len: rng.usize(100..600),
+            group: rng.choice([1, 1, 2, 3, 0]).unwrap(),
+            resume: rng.choice([Resume::AfterTheProof, Resume::AfterTheProof, Resume::FromTheStart]).unwrap(),
+            order: rng.choice([Order::Ordered, Order::Positioned]).unwrap(),
         }
     }
 

@@ -4,11 +4,12 @@
 use std::{ffi::OsStr, sync::Arc};
 
 use contract::{AttemptId, StreamingSink};
+use fastrand::Rng;
 use storage::Storage;
 use testing::simulation::{Done, Failure, Promises, SimulatedDisk, Trial};
 use wal::{AtPublish, FileTarget, Opened, WalError, WalSink};
 
-use super::{Draws, Stream, TARGET};
+use super::{Stream, TARGET};
 
 const LOG: &str = "log";
 const LABEL: &[u8] = b"this stream, this target";
@@ -34,18 +35,16 @@ enum Resume {
 
 impl LogRestore {
     pub(crate) fn new(number: u64) -> LogRestore {
-        let mut draws = Draws(number);
+        let mut rng = Rng::with_seed(number);
         LogRestore {
-            stream: draws.stream(),
-            old: vec![b'.'; draws.one_of(&[0, 22, 3000])],
-            piece_len: 100 + draws.below(500),
-            group: 1 + draws.below(3),
-            resume: draws.one_of(&[
-                Resume::AfterTheCheckpoint,
-                Resume::AfterTheCheckpoint,
-                Resume::FromTheStart,
-            ]),
-            rolls_back: draws.below(3) == 0,
+            stream: Stream::random(&mut rng),
+            old: vec![b'.'; rng.choice([0, 22, 3000]).unwrap()],
+            piece_len: rng.usize(100..600),
+            group: rng.usize(1..=3),
+            resume: rng
+                .choice([Resume::AfterTheCheckpoint, Resume::AfterTheCheckpoint, Resume::FromTheStart])
+                .unwrap(),
+            rolls_back: rng.u8(..3) == 0,
         }
     }
 
