@@ -142,7 +142,7 @@ fn a_stream_keeps_its_form_and_another_one_that_is_asked_for_is_refused() {
 fn leave_journal(place: &Place, attempt_id: &[u8]) {
     let attempt_id = AttemptId::new(attempt_id).unwrap();
     let Opened::Fresh(mut sink) =
-        StagedFile::open(&place.output(), &StageOptions::default(), &attempt_id).unwrap()
+        StagedFile::open(place.output(), &StageOptions::default(), &attempt_id).unwrap()
     else {
         panic!("there is something already");
     };

@@ -38,7 +38,8 @@ fn what_a_failed_publish_keeps_is_its_owners_alone() {
     let directory = tempfile::tempdir().unwrap();
     let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let mut sink = fresh(StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap());
+    let mut sink =
+        fresh(StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap());
     for number in 0..SEGMENTS {
         let at = u64::from(number) * SEGMENT_LEN as u64;
         sink.positioned().unwrap().write_all_at(at, &segment(number)).unwrap();
@@ -322,7 +323,8 @@ fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_bu
     interrupted(directory.path(), 2);
     let faulty = FaultyDisk::squashing_owners(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened =
+        StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
     assert!(sink.durability().is_none() && sink.resumable().is_none());
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -334,7 +336,8 @@ fn where_files_get_another_owner_nothing_is_kept_and_nothing_that_was_kept_is_bu
     sink.commit_segment(&checkpoint(0)).unwrap();
     drop(sink);
     assert!(names(directory.path()).is_empty(), "{:?}", names(directory.path()));
-    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened =
+        StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     go_on_unkept(fresh(opened));
     assert_eq!(names(directory.path()), ["target"]);
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());

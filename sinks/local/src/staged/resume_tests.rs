@@ -146,7 +146,8 @@ fn started_over_what_is_right_already_is_not_written_again() {
     fs::write(&staging, &bytes).unwrap();
     let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened =
+        StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = resumable(opened);
     sink.resume_at(0, 0).unwrap();
     assert!(sink.resume_at(0, 0).is_err());
@@ -440,7 +441,8 @@ fn a_failed_sync_is_final() {
     let directory = tempfile::tempdir().unwrap();
     let faulty = FaultyDisk::over(directory.path());
     let options = StageOptions::default();
-    let opened = StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
+    let opened =
+        StagedFile::open_in(faulty.storage(), OsStr::new("target"), &options, &attempt_id()).unwrap();
     let mut sink = fresh(opened);
     let (writer, durable) = (sink.positioned().unwrap(), sink.durability().unwrap());
     writer.write_all_at(0, &segment(0)).unwrap();
