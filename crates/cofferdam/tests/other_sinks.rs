@@ -32,7 +32,7 @@ fn a_source_that_does_not_tell_its_length_cannot_be_mapped() {
     let source = ReaderSource::new(std::io::Cursor::new(sealed(b"a snapshot")));
     let refused = opener().open_sized(source, |expected_len| {
         let options = StageOptions::default().expected_len(expected_len);
-        MappedFile::create(&directory.path().join("target"), &options)
+        MappedFile::create(directory.path().join("target"), &options)
     });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);

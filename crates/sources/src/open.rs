@@ -223,7 +223,7 @@ mod tests {
             ("link-to-file", None),
             ("absent", None),
         ] {
-            assert_eq!(descriptor_named(&at(name)), descriptor, "{name}");
+            assert_eq!(descriptor_named(at(name)), descriptor, "{name}");
         }
     }
 

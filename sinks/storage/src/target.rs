@@ -414,7 +414,7 @@ mod tests {
     fn a_path_through_a_file_cannot_be_examined() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("file"), b"x").unwrap();
-        let error = classify(&directory.path().join("file/below")).unwrap_err();
+        let error = classify(directory.path().join("file/below")).unwrap_err();
         assert!(matches!(error, TargetError::Io { .. }));
         assert!(error.to_string().contains("file/below"), "{error}");
     }

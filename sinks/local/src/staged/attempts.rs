@@ -40,7 +40,7 @@ pub(super) fn names(directory: &Path) -> Vec<String> {
 }
 
 pub(super) fn open(directory: &Path) -> Result<Opened, TargetError> {
-    StagedFile::open(&directory.join("target"), &StageOptions::default(), &attempt_id())
+    StagedFile::open(directory.join("target"), &StageOptions::default(), &attempt_id())
 }
 
 pub(super) fn fresh(opened: Opened) -> StagedFile {

@@ -58,7 +58,7 @@ fn killed_after_the_metadata_was_copied(copy_metadata: (u32, u32)) -> tempfile::
 
 fn open_to_replace(directory: &Path) -> Result<Opened, TargetError> {
     let options = StageOptions::default().if_exists(IfExists::Replace);
-    StagedFile::open(&directory.join("target"), &options, &attempt_id())
+    StagedFile::open(directory.join("target"), &options, &attempt_id())
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn what_a_crash_leaves_with_the_targets_rights_is_its_owners_alone_again_whateve
         assert_eq!(fs::read(directory.path().join(STAGING)).unwrap(), stream());
 
         let directory = killed_after_the_metadata_was_copied(copy_metadata);
-        assert_eq!(StagedFile::remove_beside(&directory.path().join("target")).unwrap().len(), 2);
+        assert_eq!(StagedFile::remove_beside(directory.path().join("target")).unwrap().len(), 2);
         assert_eq!(names(directory.path()), ["target"]);
     }
 }

@@ -67,7 +67,7 @@ fn a_file_that_others_may_have_open_is_neither_staging_file_nor_journal() {
         }
         let options = StageOptions::default().on_partial(OnPartial::Discard);
         if name == JOURNAL {
-            let opened = StagedFile::open(&directory.path().join("target"), &options, &attempt_id());
+            let opened = StagedFile::open(directory.path().join("target"), &options, &attempt_id());
             go_on(&mut fresh(opened.unwrap()), 0).unwrap();
         }
         assert_eq!(fs::read(directory.path().join("target")).unwrap(), stream());
@@ -271,7 +271,7 @@ fn discarded_without_leave_to_replace_a_published_attempt_is_still_known_for_one
     };
     let discard = |directory: &Path, if_exists| {
         let options = StageOptions::default().if_exists(if_exists).on_partial(OnPartial::Discard);
-        StagedFile::open(&directory.join("target"), &options, &attempt_id())
+        StagedFile::open(directory.join("target"), &options, &attempt_id())
     };
     let directory = crashed();
     let Ok(Opened::Published(published)) = discard(directory.path(), IfExists::Refuse) else {
@@ -301,7 +301,7 @@ fn another_users_journal_is_replaced_where_what_is_kept_is_discarded_and_never_w
         std::os::unix::fs::lchown(&path, Some(65_534), None).unwrap();
         let before = fs::read(&path).unwrap();
         let second = directory.path().join("second");
-        let seen = StagedFile::examine(&directory.path().join("target"), IfExists::Refuse);
+        let seen = StagedFile::examine(directory.path().join("target"), IfExists::Refuse);
         assert!(
             (planted == STAGING) ^ matches!(seen, Err(TargetError::NotOurs { .. })),
             "{planted}: {seen:?}"
@@ -445,7 +445,7 @@ fn a_file_that_is_no_journal_is_not_taken_for_one_that_says_nothing() {
     let notes = b"somebody's notes. ".repeat(300);
     fs::write(directory.path().join(JOURNAL), &notes).unwrap();
     chmod(&directory.path().join(JOURNAL), 0o600);
-    let seen = StagedFile::examine(&directory.path().join("target"), IfExists::Refuse);
+    let seen = StagedFile::examine(directory.path().join("target"), IfExists::Refuse);
     for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
         assert!(error.to_string().contains(JOURNAL), "{error}");
         let TargetError::Journal { problem, .. } = error else { panic!("{error}") };
@@ -506,6 +506,6 @@ fn a_journal_goes_once_its_target_has_changed_and_stays_as_long_as_something_can
 
     let directory = tempfile::tempdir().unwrap();
     interrupted(directory.path(), 2);
-    StagedFile::tidy(&directory.path().join("target")).unwrap();
+    StagedFile::tidy(directory.path().join("target")).unwrap();
     assert_eq!(names(directory.path()), [JOURNAL, STAGING]);
 }

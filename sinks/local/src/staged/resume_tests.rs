@@ -63,7 +63,7 @@ fn a_resumable_sink_that_is_dropped_unused_leaves_everything_as_it_was() {
     let contents = || [JOURNAL, STAGING].map(|name| fs::read(directory.path().join(name)).unwrap());
     let before = contents();
     let other = AttemptId::new(b"restore of stream 8").unwrap();
-    let opened = StagedFile::open(&directory.path().join("target"), &StageOptions::default(), &other);
+    let opened = StagedFile::open(directory.path().join("target"), &StageOptions::default(), &other);
     drop(resumable(opened.unwrap()));
     assert!(contents() == before);
 }
@@ -259,7 +259,7 @@ fn a_damaged_journal_is_refused_named_and_left_as_it_is() {
         let mut journal = fs::read(&path).unwrap();
         bytes.iter().for_each(|byte| journal[*byte] ^= 0x10);
         fs::write(&path, &journal).unwrap();
-        let seen = StagedFile::examine(&directory.path().join("target"), IfExists::Refuse);
+        let seen = StagedFile::examine(directory.path().join("target"), IfExists::Refuse);
         for error in [open(directory.path()).unwrap_err(), seen.unwrap_err()] {
             assert!(error.to_string().contains(JOURNAL), "{error}");
             let TargetError::Journal { problem, .. } = error else { panic!("{error}") };
@@ -332,7 +332,7 @@ fn only_what_remains_needs_room() {
     let free_space = rustix::fs::statvfs(directory.path()).unwrap();
     let whole = free_space.f_blocks * free_space.f_frsize + (1 << 30);
     let options = StageOptions::default().expected_len(Some(whole));
-    let refused = StagedFile::open(&directory.path().join("target"), &options, &attempt_id()).unwrap_err();
+    let refused = StagedFile::open(directory.path().join("target"), &options, &attempt_id()).unwrap_err();
     let TargetError::NoRoom { needed, .. } = refused else { panic!("{refused}") };
     assert!(needed + 2 * SEGMENT_LEN as u64 <= whole, "{needed}");
     assert_eq!(names(directory.path()), [JOURNAL, STAGING]);

@@ -198,11 +198,11 @@ fn a_symbolic_link_is_refused_or_followed_once() {
     fs::write(scratch.at("far/file"), b"old").unwrap();
     symlink("far/file", scratch.at("link")).unwrap();
     symlink("nowhere", scratch.at("dangling")).unwrap();
-    assert!(matches!(StagedFile::create(&scratch.at("link"), &refuse()), Err(TargetError::Symlink { .. })));
+    assert!(matches!(StagedFile::create(scratch.at("link"), &refuse()), Err(TargetError::Symlink { .. })));
     let dangling = scratch.at("dangling");
     assert!(matches!(StagedFile::create(&dangling, &replace()), Err(TargetError::DanglingLink { .. })));
 
-    let mut sink = StagedFile::create(&scratch.at("link"), &replace()).unwrap();
+    let mut sink = StagedFile::create(scratch.at("link"), &replace()).unwrap();
     // The link is turned elsewhere meanwhile: it is not asked again.
     fs::remove_file(scratch.at("link")).unwrap();
     symlink("victim", scratch.at("link")).unwrap();
@@ -240,7 +240,7 @@ fn what_is_not_a_file_is_refused_and_named() {
 #[test]
 fn a_missing_directory_and_one_where_no_file_can_be_made_are_refused() {
     let scratch = Scratch::new();
-    let missing = StagedFile::create(&scratch.at("missing/target"), &refuse()).unwrap_err();
+    let missing = StagedFile::create(scratch.at("missing/target"), &refuse()).unwrap_err();
     assert!(matches!(missing, TargetError::NoDirectory { .. }), "{missing}");
     #[cfg(target_os = "linux")]
     {
@@ -255,7 +255,7 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
     let whole = rustix::fs::statvfs(scratch.0.path()).unwrap();
     let expected_len = Some(whole.f_blocks * whole.f_frsize + 1);
     let options = options(IfExists::Refuse, expected_len);
-    let error = StagedFile::create(&scratch.at("target"), &options).unwrap_err();
+    let error = StagedFile::create(scratch.at("target"), &options).unwrap_err();
     // With the room that is free: it was asked for before any was taken.
     assert!(matches!(error, TargetError::NoRoom { free: Some(_), .. }), "{error}");
     assert!(scratch.names().is_empty());
@@ -266,7 +266,7 @@ fn a_length_that_turns_out_otherwise_leaves_no_trace() {
     let scratch = Scratch::new();
     for (name, expected_len, len) in [("less", 1 << 20, 5_000), ("more", 10, 5_000), ("none", 1 << 20, 0)] {
         let options = options(IfExists::Refuse, Some(expected_len));
-        let sink = StagedFile::create(&scratch.at(name), &options).unwrap();
+        let sink = StagedFile::create(scratch.at(name), &options).unwrap();
         assert_eq!(fs::metadata(sink.staging_path()).unwrap().len(), 0);
         drop(sink);
         restore(&scratch.at(name), &options, &vec![7; len]);
@@ -293,7 +293,7 @@ fn an_immutable_target_or_directory_is_refused_where_the_mark_can_be_set() {
             if ioctl_setflags(&file, flags | checkpoint).is_err() {
                 return;
             }
-            let created = StagedFile::create(&scratch.at(target), &replace());
+            let created = StagedFile::create(scratch.at(target), &replace());
             ioctl_setflags(&file, flags).unwrap();
             assert!(matches!(created, Err(TargetError::Immutable { .. })), "{marked}: {created:?}");
         }
@@ -321,7 +321,7 @@ fn a_stale_staging_file_is_removed_and_never_built_upon() {
     fs::write(&stale, b"left by a crash, and longer than what follows").unwrap();
     let held = File::open(&stale).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
-    assert!(matches!(StagedFile::create(&scratch.at("target"), &refuse()), Err(TargetError::Held { .. })));
+    assert!(matches!(StagedFile::create(scratch.at("target"), &refuse()), Err(TargetError::Held { .. })));
     drop(held);
     restore(&scratch.at("target"), &refuse(), b"new");
     assert_eq!(fs::read(scratch.at("target")).unwrap(), b"new");
@@ -334,7 +334,7 @@ fn what_stands_at_the_staging_name_and_is_not_ours_is_left_alone() {
     let staging = scratch.at(".target.cofferdam-staging");
     fs::write(scratch.at("victim"), b"precious").unwrap();
     let in_the_way = |what: &str| {
-        let error = StagedFile::create(&scratch.at("target"), &refuse()).unwrap_err();
+        let error = StagedFile::create(scratch.at("target"), &refuse()).unwrap_err();
         assert!(matches!(error, TargetError::InTheWay { .. }), "{what}: {error}");
     };
     symlink("victim", &staging).unwrap();
@@ -351,7 +351,7 @@ fn what_stands_at_the_staging_name_and_is_not_ours_is_left_alone() {
 #[test]
 fn a_drop_does_not_remove_what_another_writer_put_at_the_staging_name() {
     let scratch = Scratch::new();
-    let sink = StagedFile::create(&scratch.at("target"), &refuse()).unwrap();
+    let sink = StagedFile::create(scratch.at("target"), &refuse()).unwrap();
     fs::remove_file(sink.staging_path()).unwrap();
     fs::write(sink.staging_path(), b"another's").unwrap();
     drop(sink);

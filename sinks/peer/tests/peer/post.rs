@@ -73,7 +73,7 @@ impl Post {
         timing: Timing,
         open: impl FnMut() -> io::Result<S> + Send + 'static,
     ) -> Post {
-        let epochs = EpochFile::beside(&directory.path().join("target")).unwrap();
+        let epochs = EpochFile::beside(directory.path().join("target")).unwrap();
         let receiver = Receiver::bind(address, security, epochs).unwrap().timing(timing);
         let address = receiver.address().unwrap();
         let stop = Arc::new(AtomicBool::new(false));

@@ -56,7 +56,7 @@ fn without_a_key_nobody_listens_to_a_network_unless_that_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let everywhere: Address = "tcp://0.0.0.0:0".parse().unwrap();
     let bind = |security| {
-        let epochs = EpochFile::beside(&directory.path().join("target")).unwrap();
+        let epochs = EpochFile::beside(directory.path().join("target")).unwrap();
         Receiver::bind(&everywhere, security, epochs)
     };
     let error = bind(Security::PlaintextOnThisMachine).unwrap_err();

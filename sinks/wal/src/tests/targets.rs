@@ -93,7 +93,7 @@ fn what_is_no_target_is_refused_before_the_stream_is_decided() {
     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
     assert!(DeviceTarget::open(Path::new("/dev/null")).is_err());
     fs::create_dir(directory.path().join("folder")).unwrap();
-    let target = FileTarget::open_path(&directory.path().join("folder")).unwrap();
+    let target = FileTarget::open_path(directory.path().join("folder")).unwrap();
     let published = restore(&directory.path().join("log"), target, &Stream::new());
     assert!(matches!(published, Err(CommitError::NotCommitted(_))), "{published:?}");
 }
