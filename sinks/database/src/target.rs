@@ -42,7 +42,7 @@ impl DatabaseTarget {
         Ok(Self { prefix: prefix.into(), ..self })
     }
 
-    /// The name.
+    /// The name under which it is published.
     pub fn name(&self) -> &str {
         &self.name
     }

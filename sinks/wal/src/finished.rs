@@ -44,7 +44,7 @@ impl Finished {
         self.scan.finished.unwrap_or(0)
     }
 
-    /// The records, all of them durable: what is applied from here is never taken back.
+    /// A reader of the records, all of them durable: what is applied from here is never taken back.
     ///
     /// # Errors
     /// The medium's own.

@@ -53,7 +53,7 @@ pub struct Record {
     pub next: Lsn,
     /// Where its bytes begin in the stream.
     pub at: u64,
-    /// At most [`DATA_LEN_MAX`](super::DATA_LEN_MAX) of them, at least one.
+    /// The bytes: at least one, at most [`DATA_LEN_MAX`](super::DATA_LEN_MAX).
     pub bytes: Vec<u8>,
 }
 

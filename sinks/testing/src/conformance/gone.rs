@@ -1,4 +1,4 @@
-//! What stands where a sink was before it was dropped.
+//! A sink that is no more: it stands in for one that was dropped.
 //! Knows no sink, and answers every call with an error.
 
 use std::{io, sync::Arc};
