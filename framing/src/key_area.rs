@@ -41,13 +41,13 @@ impl KeyCopy {
         Ok((len + room).min(KEY_COPY_LEN_MAX).next_multiple_of(KEY_COPY_UNIT) as u32)
     }
 
-    /// A copy of `len` bytes. `mac` sees all but the tail, `sha256` all but the checksum.
+    /// A copy of `len` bytes. `mac` sees the used part: all before the zeros. `sha256` sees that, and the MAC.
     pub fn encode(
         generation: u64,
         slots: &[Slot],
         len: u32,
         mac: impl FnOnce(&[u8]) -> [u8; MAC_LEN],
-        sha256: impl FnOnce(&[u8]) -> [u8; CHECKSUM_LEN],
+        sha256: impl FnOnce(&[u8], &[u8; MAC_LEN]) -> [u8; CHECKSUM_LEN],
     ) -> Result<Vec<u8>, FramingError> {
         if KeyCopy::len_for(slots, 0)? > len {
             return Err(FramingError::limit(Record::KeyCopy, "has no room for these slots"));
@@ -65,35 +65,47 @@ impl KeyCopy {
             put(&mut bytes, at + SLOT_HEAD_LEN, &slot.body);
             at += SLOT_HEAD_LEN + slot.body.len();
         }
-        let mac = mac(&bytes[..len - KEY_COPY_TAIL_LEN]);
+        let mac = mac(&bytes[..at]);
+        let checksum = sha256(&bytes[..at], &mac);
         put(&mut bytes, len - KEY_COPY_TAIL_LEN, &mac);
-        let checksum = sha256(&bytes[..len - CHECKSUM_LEN]);
         put(&mut bytes, len - CHECKSUM_LEN, &checksum);
         Ok(bytes)
     }
 
-    /// The bytes of a copy that its MAC covers, behind the preamble.
-    pub fn authenticated(copy: &[u8]) -> &[u8] {
-        &copy[..copy.len() - KEY_COPY_TAIL_LEN]
+    /// The bytes of this copy that its MAC covers, after the preamble: all before the zeros.
+    pub fn used<'a>(&self, copy: &'a [u8]) -> &'a [u8] {
+        &copy[..KEY_COPY_HEAD_LEN + self.slot_bytes.len()]
+    }
+
+    /// Whether `copy` is one of an earlier draft of the format, which no release has written.
+    pub fn is_of_earlier_draft(copy: &[u8]) -> bool {
+        copy.starts_with(MAGIC_OF_EARLIER_DRAFT)
     }
 
     /// Parses a whole copy. `None` for one that is not usable (FORMAT F5.1), so that the other is taken. The MAC is
     /// the caller's to check, once it has the key.
-    pub fn parse(copy: &[u8], sha256: impl FnOnce(&[u8]) -> [u8; CHECKSUM_LEN]) -> Option<KeyCopy> {
+    pub fn parse(
+        copy: &[u8],
+        sha256: impl FnOnce(&[u8], &[u8; MAC_LEN]) -> [u8; CHECKSUM_LEN],
+    ) -> Option<KeyCopy> {
         if copy.len() < KEY_COPY_UNIT || !copy.len().is_multiple_of(KEY_COPY_UNIT) {
             return None;
         }
-        let (covered, checksum) = copy.split_at(copy.len() - CHECKSUM_LEN);
-        if sha256(covered) != checksum || copy[..8] != *MAGIC {
+        if copy[..8] != *MAGIC {
             return None;
         }
-        let room = &copy[KEY_COPY_HEAD_LEN..copy.len() - KEY_COPY_TAIL_LEN];
+        let tail = copy.len() - KEY_COPY_TAIL_LEN;
+        let room = &copy[KEY_COPY_HEAD_LEN..tail];
         let (slots, fill) = room.split_at_checked(to_usize(u32_at(copy, 16)))?;
+        let mac = array(copy, tail);
+        if sha256(&copy[..KEY_COPY_HEAD_LEN + slots.len()], &mac) != copy[tail + MAC_LEN..] {
+            return None;
+        }
         zeros(&copy[22..KEY_COPY_HEAD_LEN], Record::KeyCopy).ok()?;
         zeros(fill, Record::KeyCopy).ok()?;
         Some(KeyCopy {
             generation: u64_at(copy, 8),
-            mac: array(copy, copy.len() - KEY_COPY_TAIL_LEN),
+            mac,
             slot_count: u16_at(copy, 20),
             slot_bytes: slots.to_vec(),
         })
@@ -139,7 +151,8 @@ fn damaged(problem: &'static str) -> FramingError {
     FramingError::damaged(Record::KeyCopy, problem)
 }
 
-const MAGIC: &[u8; 8] = b"CFDKEYS\0";
+const MAGIC: &[u8; 8] = b"CFDKEY1\0";
+const MAGIC_OF_EARLIER_DRAFT: &[u8; 8] = b"CFDKEYS\0";
 
 #[cfg(test)]
 mod tests {
@@ -147,6 +160,10 @@ mod tests {
     use crate::Fault;
 
     /// Not a hash, but enough to see which bytes are covered.
+    fn sum_of(used: &[u8], mac: &[u8; 32]) -> [u8; 32] {
+        sum(&[used, mac].concat())
+    }
+
     fn sum(bytes: &[u8]) -> [u8; 32] {
         let sum: u64 = bytes.iter().enumerate().map(|(at, byte)| (at as u64 + 1) * u64::from(*byte)).sum();
         let mut out = [0; 32];
@@ -161,22 +178,23 @@ mod tests {
     fn resealed(mut copy: Vec<u8>, edit: impl FnOnce(&mut [u8])) -> Vec<u8> {
         edit(&mut copy);
         let at = copy.len() - CHECKSUM_LEN;
-        let checksum = sum(&copy[..at]);
+        let used = KEY_COPY_HEAD_LEN + to_usize(u32_at(&copy, 16)).min(copy.len() - 96);
+        let checksum = sum_of(&copy[..used], &array(&copy, at - MAC_LEN));
         copy[at..].copy_from_slice(&checksum);
         copy
     }
 
     #[test]
     fn a_copy_is_read_back_with_unknown_slots_kept() {
-        let copy = KeyCopy::encode(4, &slots(), 4096, sum, sum).unwrap();
-        let parsed = KeyCopy::parse(&copy, sum).unwrap();
+        let copy = KeyCopy::encode(4, &slots(), 4096, sum, sum_of).unwrap();
+        let parsed = KeyCopy::parse(&copy, sum_of).unwrap();
         assert_eq!((parsed.generation, parsed.slots()), (4, Ok(slots())));
-        assert_eq!(parsed.mac, sum(KeyCopy::authenticated(&copy)));
+        assert_eq!(parsed.mac, sum(parsed.used(&copy)));
     }
 
     #[test]
     fn slots_that_overrun_or_fall_short_are_damaged_and_too_many_a_limit() {
-        let copy = KeyCopy::encode(4, &slots(), 4096, |_| [0; 32], sum).unwrap();
+        let copy = KeyCopy::encode(4, &slots(), 4096, |_| [0; 32], sum_of).unwrap();
         for (at, value, fault) in [
             (20, 1, Fault::Damaged),
             (20, 3, Fault::Damaged),
@@ -185,20 +203,24 @@ mod tests {
             (36, 81, Fault::Damaged),
         ] {
             let bytes = resealed(copy.clone(), |copy| copy[at] = value);
-            assert_eq!(KeyCopy::parse(&bytes, sum).unwrap().slots().unwrap_err().fault, fault, "byte {at}");
+            assert_eq!(
+                KeyCopy::parse(&bytes, sum_of).unwrap().slots().unwrap_err().fault,
+                fault,
+                "byte {at}"
+            );
         }
     }
 
     #[test]
     fn a_copy_that_is_not_whole_is_not_usable() {
-        let copy = KeyCopy::encode(4, &slots(), 4096, |_| [0; 32], sum).unwrap();
+        let copy = KeyCopy::encode(4, &slots(), 4096, |_| [0; 32], sum_of).unwrap();
         for at in [0, 16, 17, 22, 200] {
             let bytes = resealed(copy.clone(), |copy| copy[at] ^= 0x20);
-            assert_eq!(KeyCopy::parse(&bytes, sum), None, "byte {at}");
+            assert_eq!(KeyCopy::parse(&bytes, sum_of), None, "byte {at}");
         }
         let mut bytes = copy;
         bytes[4095] ^= 1;
-        assert_eq!(KeyCopy::parse(&bytes, sum), None);
+        assert_eq!(KeyCopy::parse(&bytes, sum_of), None);
     }
 
     #[test]

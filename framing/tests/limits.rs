@@ -35,7 +35,7 @@ fn an_error_names_its_record_its_place_and_its_problem() {
     let errors: [(FramingError, Record, &str); 6] = [
         (Preamble::parse(&[]).unwrap_err(), Record::Preamble, "the preamble at byte 0 is cut short"),
         (
-            KeyCopy::encode(1, &[], 0, |_| [0; MAC_LEN], |_| [0; CHECKSUM_LEN]).unwrap_err(),
+            KeyCopy::encode(1, &[], 0, |_| [0; MAC_LEN], |_, _| [0; CHECKSUM_LEN]).unwrap_err(),
             Record::KeyCopy,
             "the key copy at byte 0 has no room for these slots",
         ),

@@ -13,11 +13,11 @@ const MAC: [u8; 32] = [0xAA; 32];
 const CHECKSUM: [u8; 32] = [0xCC; 32];
 
 fn encode(generation: u64, slots: &[Slot], len: u32) -> Vec<u8> {
-    KeyCopy::encode(generation, slots, len, |_| MAC, |_| CHECKSUM).unwrap()
+    KeyCopy::encode(generation, slots, len, |_| MAC, |_, _| CHECKSUM).unwrap()
 }
 
 fn parse(copy: &[u8]) -> Option<KeyCopy> {
-    KeyCopy::parse(copy, |_| CHECKSUM)
+    KeyCopy::parse(copy, |_, _| CHECKSUM)
 }
 
 fn slots_of(lens: impl IntoIterator<Item = usize>) -> Vec<Slot> {
@@ -28,7 +28,7 @@ fn slots_of(lens: impl IntoIterator<Item = usize>) -> Vec<Slot> {
 #[test]
 fn a_key_copy_has_the_bytes_of_its_tables() {
     let slots = [Slot { kind: 1, body: b"age".to_vec() }, Slot { kind: 0x0203, body: vec![] }];
-    let mut expected = b"CFDKEYS\0\x07\x06\x05\x04\x03\x02\x01\x00\x13\0\0\0\x02\0".to_vec();
+    let mut expected = b"CFDKEY1\0\x07\x06\x05\x04\x03\x02\x01\x00\x13\0\0\0\x02\0".to_vec();
     expected.resize(32, 0);
     expected.extend(b"\x01\0\0\0\x03\0\0\0age\x03\x02\0\0\0\0\0\0");
     expected.resize(8192 - 64, 0);
@@ -39,9 +39,9 @@ fn a_key_copy_has_the_bytes_of_its_tables() {
     assert_eq!(parsed.slots().unwrap(), slots);
 }
 
-/// FORMAT §5: the checksum covers bytes 0 to L - 32; F5.6: the MAC 0 to L - 64.
+/// FORMAT §5: the checksum covers the used part and the MAC; F5.6: the MAC the used part.
 #[test]
-fn mac_and_checksum_are_over_all_that_stands_before_them() {
+fn mac_and_checksum_are_over_what_is_used_and_not_over_the_zeros() {
     let mut seen = Vec::new();
     let copy = KeyCopy::encode(
         1,
@@ -51,20 +51,28 @@ fn mac_and_checksum_are_over_all_that_stands_before_them() {
             seen.push(bytes.to_vec());
             MAC
         },
-        |bytes| {
-            assert_eq!(bytes.len(), 4096 - 32);
-            assert!(bytes.ends_with(&MAC));
+        |used, mac| {
+            assert_eq!((used.len(), mac), (32 + 88, &MAC));
             CHECKSUM
         },
     )
     .unwrap();
-    assert_eq!(seen, [copy[..4096 - 64].to_vec()]);
-    assert_eq!(KeyCopy::authenticated(&copy), &copy[..4096 - 64]);
-    let checked = |bytes: &[u8]| {
-        assert_eq!(bytes, &copy[..4096 - 32]);
+    assert_eq!(seen, [copy[..32 + 88].to_vec()]);
+    let checked = |used: &[u8], mac: &[u8; 32]| {
+        assert_eq!((used, mac), (&copy[..32 + 88], &MAC));
         CHECKSUM
     };
-    assert!(KeyCopy::parse(&copy, checked).is_some());
+    let parsed = KeyCopy::parse(&copy, checked).unwrap();
+    assert_eq!(parsed.used(&copy), &copy[..32 + 88]);
+}
+
+#[test]
+fn a_copy_of_an_earlier_draft_is_known_and_not_read() {
+    let mut copy = encode(1, &slots_of([80]), 4096);
+    assert!(!KeyCopy::is_of_earlier_draft(&copy));
+    copy[..8].copy_from_slice(b"CFDKEYS\0");
+    assert!(KeyCopy::is_of_earlier_draft(&copy));
+    assert_eq!(parse(&copy), None);
 }
 
 /// FORMAT §2: 16 slots at most, and L at most 256 KiB.
@@ -87,7 +95,7 @@ fn a_copy_that_is_longer_than_its_slots_need_is_written_and_a_shorter_one_is_not
     assert_eq!(encode(1, &slots, 4096).len(), 4096);
     assert_eq!(encode(1, &slots, 12_288).len(), 12_288);
     let slots = slots_of([4096 - 96 - 8 - 8, 1]);
-    let error = KeyCopy::encode(1, &slots, 4096, |_| MAC, |_| CHECKSUM).unwrap_err();
+    let error = KeyCopy::encode(1, &slots, 4096, |_| MAC, |_, _| CHECKSUM).unwrap_err();
     assert_eq!((error.fault, error.record), (Fault::Limit, Record::KeyCopy));
 }
 

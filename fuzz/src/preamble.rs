@@ -29,14 +29,14 @@ fn preamble_and_keys(data: &[u8]) {
 /// A key copy that parses is the only encoding of its slots.
 fn key_copy(copy: &[u8]) {
     let checksum: [u8; CHECKSUM_LEN] = copy.last_chunk().copied().unwrap_or_default();
-    let Some(parsed) = KeyCopy::parse(copy, |_| checksum) else { return };
+    let Some(parsed) = KeyCopy::parse(copy, |_, _| checksum) else { return };
     let Ok(slots) = parsed.slots() else { return };
     assert!(slots.len() <= SLOTS_MAX);
     let Ok(len) = u32::try_from(copy.len()) else { return };
     let Ok(least) = KeyCopy::len_for(&slots, 0) else { return };
     assert!(least <= len);
     let mac = parsed.mac;
-    let encoded = KeyCopy::encode(parsed.generation, &slots, len, |_| mac, |_| checksum);
+    let encoded = KeyCopy::encode(parsed.generation, &slots, len, |_| mac, |_, _| checksum);
     assert_eq!(encoded.as_deref(), Ok(copy));
 }
 

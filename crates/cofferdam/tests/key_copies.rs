@@ -69,17 +69,18 @@ impl Maker {
             _ => {}
         }
         let len = self.preamble.key_copy_len;
-        let mut copy = KeyCopy::encode(generation, &slots, len, |_| [0; 32], |_| [0; 32]).unwrap();
+        let mut copy = KeyCopy::encode(generation, &slots, len, |_| [0; 32], |_, _| [0; 32]).unwrap();
         if state == TooMany {
             copy[20] = 17;
         }
         let (mac_at, sum_at) = (copy.len() - 64, copy.len() - 32);
-        let mac = self.mac(&copy[..mac_at]);
+        let used = copy[..32 + u32::from_le_bytes(copy[16..20].try_into().unwrap()) as usize].to_vec();
+        let mac = self.mac(&used);
         copy[mac_at..sum_at].copy_from_slice(&mac);
         if state == MacWrong {
             copy[mac_at] ^= 1;
         }
-        let sum: [u8; 32] = Sha256::digest(&copy[..sum_at]).into();
+        let sum: [u8; 32] = Sha256::digest([&used, &copy[mac_at..sum_at]].concat()).into();
         copy[sum_at..].copy_from_slice(&sum);
         if state == Unusable {
             copy[sum_at] ^= 1;

@@ -272,7 +272,9 @@ fn forge_key_copies(golden: &Golden, tally: &mut Tally) {
                 for copy in forged {
                     let copy = &mut mutant[copy.clone()];
                     copy[offset] ^= 1 << bit;
-                    let checksum = Sha256::digest(&copy[..len - 32]);
+                    let slots_len = u32::from_le_bytes(copy[16..20].try_into().unwrap()) as usize;
+                    let used = 32 + slots_len.min(len - 96);
+                    let checksum = Sha256::digest([&copy[..used], &copy[len - 64..len - 32]].concat());
                     copy[len - 32..].copy_from_slice(&checksum);
                 }
                 let both = forged.len() == 2;

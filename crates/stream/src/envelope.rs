@@ -260,5 +260,6 @@ fn open_metadata(
     decode_entries(&plaintext).map_err(|error| Error::framing(error, origin))
 }
 
-/// Bytes left free in a key copy, for recipients to come: six X25519 ones, say. Its length cannot change later.
-const ROOM_FOR_SLOTS: usize = 1024;
+/// Bytes left free in a key copy at least, for recipients to come: one post-quantum stanza of age, about 1.7 KB, and its age
+/// file. Where more is needed later, a re-wrap makes a new file.
+const ROOM_FOR_SLOTS: usize = 2048;

@@ -12,7 +12,7 @@ use segment_worker::CancelToken;
 use sha2::{Digest as _, Sha256};
 
 use self::decision::{Decision, Other, Pair, Remark, Taken, decide};
-use crate::{Error, Warning};
+use crate::{Error, ErrorKind, Warning};
 
 /// Both copies as they stand in the stream.
 pub(crate) struct KeyArea<'a> {
@@ -58,11 +58,11 @@ impl<'a> KeyArea<'a> {
     pub(crate) fn parse(preamble: &'a [u8; 128], area: &'a [u8]) -> KeyArea<'a> {
         let (first, second) = area.split_at(area.len() / 2);
         let bytes = [first, second];
-        let parsed = KeyCopy::parse(first, sha256);
+        let parsed = KeyCopy::parse(first, checksum);
         // Mostly they are the same bytes, of which nothing else can be said the second time.
         let copies = match first == second {
             true => [parsed.clone(), parsed],
-            false => [parsed, KeyCopy::parse(second, sha256)],
+            false => [parsed, KeyCopy::parse(second, checksum)],
         };
         KeyArea { preamble, bytes, copies }
     }
@@ -115,6 +115,11 @@ impl<'a> KeyArea<'a> {
             (Decision::OpenByOther, _, Some(Judged::Good(key))) => Ok((other, key, damaged(taken))),
             (Decision::FaultOfTaken, Judged::Fault(fault), _) => Err(fault),
             (Decision::FaultOfOther, _, Some(Judged::Fault(fault))) => Err(fault),
+            (Decision::Damaged, Judged::Unusable, _)
+                if self.bytes.iter().any(|bytes| KeyCopy::is_of_earlier_draft(bytes)) =>
+            {
+                Err(of_earlier_draft())
+            }
             (Decision::Damaged, Judged::Unusable, _) => {
                 Err(Error::damaged("both key copies are damaged").at(AREA_POSITION))
             }
@@ -155,7 +160,7 @@ impl<'a> KeyArea<'a> {
             Err(fault) => return Judged::Fault(fault),
         };
         let has_mac_of = |schedule: &KeySchedule| {
-            let mac = schedule.key_area_mac(self.preamble, KeyCopy::authenticated(self.bytes[number]));
+            let mac = schedule.key_area_mac(self.preamble, copy.used(self.bytes[number]));
             macs_equal(&mac, &copy.mac)
         };
         match with {
@@ -219,6 +224,15 @@ impl Judged {
     }
 }
 
+fn of_earlier_draft() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "the stream was sealed by an earlier draft of the format, before any release",
+    )
+    .at(AREA_POSITION)
+    .advise("Open it with the version that sealed it, and seal it again.")
+}
+
 /// One key copy with `slots`; both copies of a stream are equal.
 pub(crate) fn encode_copy(
     preamble: &Preamble,
@@ -228,7 +242,7 @@ pub(crate) fn encode_copy(
 ) -> Result<Vec<u8>, Error> {
     let slots = framing_slots(slots);
     let mac = |covered: &[u8]| schedule.key_area_mac(&preamble.to_bytes(), covered);
-    KeyCopy::encode(generation, &slots, preamble.key_copy_len, mac, sha256)
+    KeyCopy::encode(generation, &slots, preamble.key_copy_len, mac, checksum)
         .map_err(|error| Error::framing(error, AREA_POSITION))
 }
 
@@ -246,8 +260,8 @@ fn well_formed_slots(copy: &KeyCopy, position: u64) -> Result<Vec<SealedSlot>, E
     Ok(slots)
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+fn checksum(used: &[u8], mac: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(used).chain_update(mac).finalize().into()
 }
 
 /// Where the key area begins in a stream.

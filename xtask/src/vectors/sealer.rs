@@ -69,21 +69,21 @@ impl Sealing<'_> {
         let copy = &self.plan.key_copies[which];
         let slots: Vec<u8> = copy.slots.iter().flat_map(|slot| self.slot(slot)).collect();
         let mut bytes = Fields::new()
-            .bytes(b"CFDKEYS\0")
+            .bytes(b"CFDKEY1\0")
             .u64(copy.generation)
             .u32(number(slots.len()))
             .u16(u16::try_from(copy.slots.len()).expect("a vector has few slots"))
             .zeros(10)
             .bytes(&slots)
             .0;
-        let len = self.plan.key_copy_len as usize;
+        let (len, used) = (self.plan.key_copy_len as usize, bytes.len());
         assert!(bytes.len() <= len - 64, "the slots overrun the key copy");
         bytes.resize(len, 0);
         self.edit(record, Stage::Fields, &mut bytes);
-        let tag = mac(&self.keys.key_area, "keys-mac", &[&self.pre, &bytes[..len - 64]]);
+        let tag = mac(&self.keys.key_area, "keys-mac", &[&self.pre, &bytes[..used]]);
         bytes[len - 64..len - 32].copy_from_slice(&tag);
         self.edit(record, Stage::BeforeChecksum, &mut bytes);
-        let checksum = sha256(&bytes[..len - 32]);
+        let checksum = sha256(&[&bytes[..used], &bytes[len - 64..len - 32]].concat());
         bytes[len - 32..].copy_from_slice(&checksum);
         self.put(record, &bytes);
     }

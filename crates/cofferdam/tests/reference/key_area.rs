@@ -20,7 +20,7 @@ pub(super) fn open_key_area(
             Some(key) => open_copy(copy, pre, key)?,
             None => slots_of(copy).map(|_| Keys::unknown())?,
         };
-        let mac = |copy: &[u8]| hmac(&keys.key_area, "keys-mac", &[pre, &copy[..len - 64]]);
+        let mac = |copy: &[u8]| hmac(&keys.key_area, "keys-mac", &[pre, used(copy)]);
         let has_mac = |copy: &[u8]| !keys.are_known() || mac(copy) == copy[len - 64..len - 32];
         if has_mac(copy) {
             let both = copies.iter().all(|copy| is_usable(copy) && has_mac(copy) && slots_of(copy).is_ok());
@@ -28,6 +28,8 @@ pub(super) fn open_key_area(
             return Ok((keys, if both && agree { KeyCopies::Good } else { KeyCopies::Faulty }));
         }
     }
+    let earlier_draft = copies.iter().any(|copy| copy.starts_with(b"CFDKEYS\0"));
+    ensure(!(usable.is_empty() && earlier_draft), Verdict::Unsupported)?;
     Err(Verdict::Damaged("both key copies"))
 }
 
@@ -40,11 +42,16 @@ pub(crate) enum KeyCopies {
 
 fn is_usable(copy: &[u8]) -> bool {
     let (slots_end, mac_at) = (32 + u32_at(copy, 16) as usize, copy.len() - 64);
-    copy[..8] == *b"CFDKEYS\0"
-        && Sha256::digest(&copy[..copy.len() - 32])[..] == copy[copy.len() - 32..]
-        && all_zero(&copy[22..32])
+    copy[..8] == *b"CFDKEY1\0"
         && slots_end <= mac_at
+        && Sha256::digest([used(copy), &copy[mac_at..mac_at + 32]].concat())[..] == copy[mac_at + 32..]
+        && all_zero(&copy[22..32])
         && all_zero(&copy[slots_end..mac_at])
+}
+
+/// What MAC and checksum cover of a copy: all before the zeros.
+fn used(copy: &[u8]) -> &[u8] {
+    &copy[..32 + u32_at(copy, 16) as usize]
 }
 
 /// The first slot that opens to the committed key decides. One that opens to anything else is damage; else the first that

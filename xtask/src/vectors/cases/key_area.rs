@@ -38,6 +38,13 @@ fn copies() -> Vec<Case> {
     let macs = Plan::small().edit_key_copies(Stage::BeforeChecksum, MAC, &[0; 32]);
     vec![
         says("magic", Expect::Damaged, "both copies begin with another magic", MAGIC, b"X"),
+        says(
+            "earlier-draft",
+            Expect::Unsupported,
+            "both copies begin with the magic of an earlier draft of the format",
+            MAGIC,
+            b"CFDKEYS\0",
+        ),
         says("reserved", Expect::Damaged, "a reserved byte of both copies is 1", RESERVED, &[1]),
         says(
             "fill",
