@@ -17,6 +17,13 @@ pub struct Slot {
     pub body: Vec<u8>,
 }
 
+impl Slot {
+    /// Bytes that it takes in a key copy.
+    pub fn encoded_len(&self) -> usize {
+        SLOT_HEAD_LEN + self.body.len()
+    }
+}
+
 /// One of the two copies, usable as a whole; its slots have yet to be looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyCopy {
@@ -144,7 +151,7 @@ fn parse_slot(bytes: &[u8]) -> Result<(Slot, &[u8]), FramingError> {
 }
 
 fn slots_len(slots: &[Slot]) -> usize {
-    slots.iter().map(|slot| SLOT_HEAD_LEN + slot.body.len()).sum()
+    slots.iter().map(Slot::encoded_len).sum()
 }
 
 fn damaged(problem: &'static str) -> FramingError {

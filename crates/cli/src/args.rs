@@ -108,7 +108,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   stream    input, stream_id, suite, digest, frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
-  rewrapped file, generation, slots
+  rewrapped file, generation, slots, room_bytes
   status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
             staging_len, durable_len, journal, state, stream_id, input_len, problems
   discarded target, removed

@@ -34,6 +34,9 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         Remedy::OtherStateDirectory => {
             "What lets a sealing resume is kept there; `--state-dir` names another directory."
         }
+        Remedy::CopyWithRoom => {
+            "The key area has a fixed size. Give fewer recipients, or make a copy with more room: `rewrap -o NEW`."
+        }
         _ => return None,
     })
 }

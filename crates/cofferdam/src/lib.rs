@@ -167,7 +167,7 @@ pub use opener::Opener;
 pub use seal_writer::SealWriter;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, ReleasePolicy};
-pub use simple::{open, restore, seal};
+pub use simple::{open, restore, rewrap_to, seal};
 pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
     open_path,

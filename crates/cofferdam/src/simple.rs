@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
+use contract::IfExists;
 use keys::{Identities, Recipients};
 use local::MemorySink;
 use sources::BytesSource;
 
-use crate::{Error, ErrorKind, Opener, Restored, Sealed, Sealer};
+use crate::files::{refuse_same_file, stage};
+use crate::{CancelToken, Error, ErrorKind, Opener, Restored, Rewrapped, Sealed, Sealer};
 
 /// Seals the file at `input` for `recipients` into a new file at `output`.
 ///
@@ -32,6 +34,28 @@ pub fn restore(
     identities: Identities,
 ) -> Result<Restored, Error> {
     Opener::new(identities).restore_file(sealed, target)
+}
+
+/// Copies the sealed file at `sealed` to `output`, all or nothing, for `recipients` alone, with room for more keys than the
+/// original may have. The data is copied as it is, unread: [`Opener::verify`] the copy before the original goes.
+///
+/// This is not revocation: the original still opens with the old keys, and so does every other copy of it.
+///
+/// # Errors
+/// [`ErrorKind::TargetExists`] if `output` exists and is not to be replaced; [`ErrorKind::Cancelled`] by `cancel`. After any
+/// error `output` is as it was, unless the kind is [`ErrorKind::DurabilityUnknown`].
+pub fn rewrap_to(
+    sealed: impl AsRef<Path>,
+    output: impl AsRef<Path>,
+    identities: &Identities,
+    recipients: &Recipients,
+    if_exists: IfExists,
+    cancel: &CancelToken,
+) -> Result<Rewrapped, Error> {
+    let (sealed, output) = (sealed.as_ref(), output.as_ref());
+    refuse_same_file(sealed, output)?;
+    let sink = |len| stage(output, if_exists, Some(len), None);
+    stream::rewrap_copy(sealed, identities, recipients, cancel, sink)
 }
 
 /// Opens a sealed stream that is in memory.

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cofferdam::{
-    ErrorKind, Identities, Identity, Opener, Recipients, SecretString, SlotSummary, Warning, inspect, rewrap,
+    CancelToken, ErrorKind, Identities, Identity, IfExists, Opener, Recipients, Remedy, SecretString,
+    SlotSummary, Warning, inspect, rewrap, rewrap_to,
 };
 use reference::KeyCopies;
 
@@ -282,4 +283,87 @@ fn from_an_age_identity_to_a_passphrase_and_a_key_file() {
         let copy = copy.unwrap();
         assert_eq!((copy.generation, &copy.slots[..]), (2, &slots[..]));
     }
+}
+
+/// Copies under `recipients` into `copy.cfd` beside the original.
+fn copied(sealed: &Sealed, recipients: &Recipients) -> Result<Vec<u8>, ErrorKind> {
+    let copy = sealed.directory.path().join("copy.cfd");
+    let refuse = IfExists::Refuse;
+    let done = rewrap_to(&sealed.path, &copy, &identities_of(KEY), recipients, refuse, &CancelToken::new());
+    done.map(|_| fs::read(&copy).unwrap()).map_err(|error| error.kind())
+}
+
+/// Twelve keys to external services, with names and keys of 400 bytes: more than a copy of 4 KiB holds.
+fn many_recipients() -> Recipients {
+    (0..12).fold(recipients_of(OTHER_KEY), |recipients, index| {
+        recipients.external_with(&format!("kms-{index}"), |_| Ok(vec![7; 400])).unwrap()
+    })
+}
+
+#[test]
+fn a_copy_has_room_for_what_the_original_has_not_and_the_same_data() {
+    let sealed = Sealed::new();
+    let before = sealed.bytes();
+    let refused = rewrap(&sealed.path, &identities_of(KEY), &many_recipients()).unwrap_err();
+    assert_eq!((refused.kind(), refused.remedy()), (ErrorKind::Limit, Some(Remedy::CopyWithRoom)));
+    let copy = copied(&sealed, &many_recipients()).unwrap();
+    assert!(sealed.bytes() == before, "the original is as it was");
+    let len = u32::from_le_bytes(copy[112..116].try_into().unwrap()) as usize;
+    assert!(len > COPY_LEN && len.is_multiple_of(4096));
+    assert!(copy[..112] == before[..112] && copy[116..4096] == before[116..4096], "the preamble, but for L");
+    assert!(copy[4096..4096 + len] == copy[4096 + len..4096 + 2 * len], "both copies are equal");
+    assert!(copy[4096 + 2 * len..] == before[ORIGIN..], "all after the key area");
+    assert_eq!(class_with(OTHER_KEY, &copy), "success");
+    assert_eq!(class_with(KEY, &copy), "no-key");
+    // The pin does not change with the keys (FORMAT F4.6).
+    let digest = |sealed: &[u8]| sealed[sealed.len() - 64..sealed.len() - 32].to_vec();
+    assert_eq!(digest(&copy), digest(&before));
+}
+
+/// FORMAT F12.9: what was sealed for one recipient takes a post-quantum stanza of age, 1.7 KB, in place.
+#[test]
+fn a_new_stream_has_room_for_a_post_quantum_stanza() {
+    let sealed = Sealed::new();
+    let recipients = recipients_of(KEY).external_with("as-large-as-one", |_| Ok(vec![7; 1800])).unwrap();
+    let said = rewrap(&sealed.path, &identities_of(KEY), &recipients).unwrap();
+    assert_eq!(said.slots, 2);
+    assert_eq!(said.room_bytes, COPY_LEN - 96 - (8 + 80) - (8 + 2 + "as-large-as-one".len() + 1800));
+}
+
+#[test]
+fn a_copy_replaces_nothing_unasked_and_never_its_original() {
+    let sealed = Sealed::new();
+    let before = sealed.bytes();
+    fs::write(sealed.directory.path().join("copy.cfd"), b"mine").unwrap();
+    assert_eq!(copied(&sealed, &recipients_of(OTHER_KEY)), Err(ErrorKind::TargetExists));
+    assert_eq!(fs::read(sealed.directory.path().join("copy.cfd")).unwrap(), b"mine");
+    let same = |path: &Path| {
+        let recipients = recipients_of(OTHER_KEY);
+        let replace = IfExists::Replace;
+        rewrap_to(&sealed.path, path, &identities_of(KEY), &recipients, replace, &CancelToken::new())
+    };
+    assert_eq!(same(&sealed.path).unwrap_err().kind(), ErrorKind::Usage);
+    let link = sealed.directory.path().join("link.cfd");
+    std::os::unix::fs::symlink(&sealed.path, &link).unwrap();
+    assert_eq!(same(&link).unwrap_err().kind(), ErrorKind::Usage);
+    assert!(sealed.bytes() == before);
+}
+
+#[test]
+fn a_copy_that_does_not_come_to_its_end_leaves_nothing() {
+    let sealed = Sealed::new();
+    let names = names_in(sealed.directory.path());
+    let copy = sealed.directory.path().join("copy.cfd");
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let recipients = recipients_of(OTHER_KEY);
+    let stopped = rewrap_to(&sealed.path, &copy, &identities_of(KEY), &recipients, IfExists::Refuse, &cancel);
+    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
+    let other = Identities::new();
+    let shut = rewrap_to(&sealed.path, &copy, &other, &recipients, IfExists::Refuse, &CancelToken::new());
+    assert_eq!(shut.unwrap_err().kind(), ErrorKind::NoKey);
+    // Cut within the key area: there is no data to copy, and no key to find.
+    fs::write(&sealed.path, &sealed.bytes()[..ORIGIN - 1]).unwrap();
+    assert_eq!(copied(&sealed, &recipients), Err(ErrorKind::Truncated));
+    assert_eq!(names_in(sealed.directory.path()), names);
 }

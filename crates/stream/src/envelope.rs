@@ -262,4 +262,4 @@ fn open_metadata(
 
 /// Bytes left free in a key copy at least, for recipients to come: one post-quantum stanza of age, about 1.7 KB, and its age
 /// file. Where more is needed later, a re-wrap makes a new file.
-const ROOM_FOR_SLOTS: usize = 2048;
+pub(crate) const ROOM_FOR_SLOTS: usize = 2048;

@@ -64,7 +64,7 @@ pub use remedy::{GivenInstead, InTheWay, Kept, Remedy};
 pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;
-pub use rewrap::{Rewrapped, rewrap};
+pub use rewrap::{Rewrapped, rewrap, rewrap_copy};
 pub use seal::{FRAME_LEN_DEFAULT, FormatOptions, SEGMENT_LEN_DEFAULT, SealOptions, Sealed, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use segment_reader::{OpenedSegment, SegmentReader};

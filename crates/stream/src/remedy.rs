@@ -42,6 +42,8 @@ pub enum Remedy {
     RunAgain,
     /// Keep the state of resumable sealings in another directory.
     OtherStateDirectory,
+    /// Re-wrap into a copy, which gets more room for keys: `rewrap_to`.
+    CopyWithRoom,
 }
 
 /// What keeps a target from being written.
@@ -145,6 +147,9 @@ impl Remedy {
             Remedy::RunAgain => "Stop what writes to it, or take a copy, and run this again.",
             Remedy::OtherStateDirectory => {
                 "What lets a sealing resume is kept there; give another directory for it."
+            }
+            Remedy::CopyWithRoom => {
+                "The key area has a fixed size. Give fewer recipients, or re-wrap into a copy, which gets more room."
             }
         }
     }

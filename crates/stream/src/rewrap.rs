@@ -1,19 +1,21 @@
-//! Changing who can open a stream, in place: both key copies are written anew, one after the other.
-//! It touches no byte outside the key area.
+//! Changing who can open a stream: in place, both key copies written anew one after the other, or in a copy with more room.
+//! It touches no byte after the key area.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use framing::Preamble;
-use framing::limits::PREAMBLE_BLOCK_LEN;
-use keys::{Identities, Recipients};
+use contract::{Checkpoint, StreamingSink};
+use framing::limits::{KEY_COPY_HEAD_LEN, KEY_COPY_TAIL_LEN, PREAMBLE_BLOCK_LEN};
+use framing::{KeyCopy, Preamble};
+use keys::{Identities, Recipients, SealedSlot};
 use segment_worker::CancelToken;
 
+use crate::envelope::ROOM_FOR_SLOTS;
 use crate::foreign::parse_preamble;
-use crate::key_area::{KeyArea, encode_copy};
-use crate::{Error, ErrorKind, memory};
+use crate::key_area::{KeyArea, Unlocked, encode_copy, framing_slots};
+use crate::{Error, ErrorKind, Remedy, memory};
 
 /// What a re-wrap did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +25,8 @@ pub struct Rewrapped {
     pub generation: u64,
     /// How many slots each of them has: ways to open the stream.
     pub slots: usize,
+    /// Bytes that are left in each of them, for slots to come.
+    pub room_bytes: usize,
 }
 
 /// Lets `recipients`, and nobody else from now on, open the stream at `path`; any of `identities` has to open it now.
@@ -43,11 +47,79 @@ pub fn rewrap(
     let file = opened
         .map_err(|error| Error::io(format!("{} could not be opened for writing", path.display()), error))?;
     lock(&file)?;
-    let preamble = read_preamble(&file)?;
+    let Wrapped { preamble, unlocked, generation, slots } = wrap(&file, identities, recipients)?;
+    let copy = encode_copy(&preamble, &unlocked.schedule, &slots, generation)
+        .map_err(|error| error.remedied(Remedy::CopyWithRoom))?;
+    // The copy that served goes last: until the other one is whole and durable, it is the only way to the key.
+    for index in [1 - unlocked.taken, unlocked.taken] {
+        write_copy(&file, index, &copy)?;
+    }
+    Ok(Rewrapped::new(&preamble, &slots, generation))
+}
+
+/// Copies the stream at `path` into the sink that `make_sink` makes for so many bytes, with `recipients` in place of those who
+/// can open it now, and room for more (FORMAT F12.13). The data is copied as it is, unread: verify the copy before the
+/// original goes.
+///
+/// # Errors
+/// The sink has been dropped unpublished, unless the kind is [`ErrorKind::DurabilityUnknown`].
+pub fn rewrap_copy<S: StreamingSink>(
+    path: &Path,
+    identities: &Identities,
+    recipients: &Recipients,
+    cancel: &CancelToken,
+    make_sink: impl FnOnce(u64) -> Result<S, Error>,
+) -> Result<Rewrapped, Error> {
+    let opened = File::open(path);
+    let file = opened.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
+    let Wrapped { preamble: old, unlocked, generation, slots } = wrap(&file, identities, recipients)?;
+    let room = KeyCopy::len_for(&framing_slots(&slots), ROOM_FOR_SLOTS);
+    let room = room.map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
+    let preamble = Preamble { key_copy_len: room.max(old.key_copy_len), ..old.clone() };
+    let copy = encode_copy(&preamble, &unlocked.schedule, &slots, generation)?;
+    let metadata =
+        file.metadata().map_err(|error| Error::io("the sealed stream could not be examined", error))?;
+    let data_len = metadata.len().checked_sub(old.origin()).ok_or_else(|| ends_too_early(metadata.len()))?;
+    let len = preamble.origin() + data_len;
+    let mut sink = make_sink(len)?;
+    let mut head = preamble.to_bytes().to_vec();
+    head.resize(PREAMBLE_BLOCK_LEN, 0);
+    head.extend([&copy[..], &copy].concat());
+    let failed = |error| Error::io("the copy could not be written", error);
+    sink.begin_segment(0, 0).map_err(failed)?;
+    sink.write_tentative(0, &head).map_err(failed)?;
+    let mut block = memory::zeroed("a block to copy", COPY_BLOCK_LEN.min(data_len as usize))?;
+    let mut done = 0;
+    while done < data_len {
+        if cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+        }
+        let block_len = block.len().min((data_len - done) as usize);
+        let block = &mut block[..block_len];
+        read_exactly(&file, old.origin() + done, block)?;
+        sink.write_tentative(preamble.origin() + done, block).map_err(failed)?;
+        done += block_len as u64;
+    }
+    sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).map_err(Error::publish)?;
+    sink.publish(len).map_err(Error::publish)?;
+    Ok(Rewrapped::new(&preamble, &slots, generation))
+}
+
+/// What a stream is to be opened with from now on.
+struct Wrapped {
+    preamble: Preamble,
+    unlocked: Unlocked,
+    /// Of the key copies to come.
+    generation: u64,
+    slots: Vec<SealedSlot>,
+}
+
+/// Opens the key area of the stream in `file`, and wraps its key anew.
+fn wrap(file: &File, identities: &Identities, recipients: &Recipients) -> Result<Wrapped, Error> {
+    let preamble = read_preamble(file)?;
     let bytes = preamble.to_bytes();
-    let copy_len = preamble.key_copy_len as usize;
-    let mut area = memory::zeroed("the key copies", 2 * copy_len)?;
-    read_exactly(&file, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
+    let mut area = memory::zeroed("the key copies", 2 * preamble.key_copy_len as usize)?;
+    read_exactly(file, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let key_area = KeyArea::parse(&bytes, &area);
     let unlocked = key_area.unlock(identities, &CancelToken::new())?;
     let generation = key_area.generation(unlocked.taken).checked_add(1);
@@ -56,15 +128,19 @@ pub fn rewrap(
     let mut head = [0; 80];
     head.copy_from_slice(&bytes[..80]);
     let slots = recipients.wrap(&unlocked.stream_key, &head).map_err(Error::key)?;
-    let copy = encode_copy(&preamble, &unlocked.schedule, &slots, generation).map_err(|error| {
-        error.advise("The key area has a fixed size. Give fewer recipients, or seal the snapshot again.")
-    })?;
-    // The copy that served goes last: until the other one is whole and durable, it is the only way to the key.
-    for index in [1 - unlocked.taken, unlocked.taken] {
-        write_copy(&file, index, &copy)?;
-    }
-    Ok(Rewrapped { generation, slots: slots.len() })
+    Ok(Wrapped { preamble, unlocked, generation, slots })
 }
+
+impl Rewrapped {
+    fn new(preamble: &Preamble, slots: &[SealedSlot], generation: u64) -> Rewrapped {
+        let used: usize = framing_slots(slots).iter().map(framing::Slot::encoded_len).sum();
+        let room_bytes = preamble.key_copy_len as usize - KEY_COPY_HEAD_LEN - KEY_COPY_TAIL_LEN - used;
+        Rewrapped { generation, slots: slots.len(), room_bytes }
+    }
+}
+
+/// Bytes that are read and written at once.
+const COPY_BLOCK_LEN: usize = 1024 * 1024;
 
 /// Of a file that is shorter than a preamble as much as there is: it may be no stream at all.
 fn read_preamble(file: &File) -> Result<Preamble, Error> {
@@ -113,9 +189,11 @@ const ELSEWHERE: &str = "An old or a new identity opens the stream. Do not re-wr
 
 fn read_exactly(file: &File, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
     file.read_exact_at(buffer, position).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            Error::new(ErrorKind::Truncated, "the sealed stream ends too early").at(position)
-        }
+        io::ErrorKind::UnexpectedEof => ends_too_early(position),
         _ => Error::io("the sealed stream could not be read", error).at(position),
     })
+}
+
+fn ends_too_early(position: u64) -> Error {
+    Error::new(ErrorKind::Truncated, "the sealed stream ends too early").at(position)
 }

@@ -43,3 +43,32 @@ fn a_rewrap_without_the_key_changes_nothing() {
     refused.assert_failed(4, "");
     assert!(place.read("sealed.cfd") == before);
 }
+
+#[test]
+fn a_rewrap_into_a_copy_leaves_the_original_and_replaces_only_with_force() {
+    let place = Place::with_sealed(3);
+    let before = place.read("sealed.cfd");
+    let other = place.run(["keygen", "-o", "other.txt"]);
+    let rewrap = |more: &[&str]| {
+        let arguments =
+            [&["rewrap", "-i", "key.txt", "-r", other.text().trim(), "-o", "new.cfd"], more].concat();
+        place.run(arguments.iter().copied().chain(["sealed.cfd"]))
+    };
+    rewrap(&[]).assert_done();
+    assert!(place.read("sealed.cfd") == before);
+    place.run(["verify", "-i", "other.txt", "new.cfd"]).assert_done();
+    place.run(["verify", "-i", "key.txt", "sealed.cfd"]).assert_done();
+    assert_eq!(place.run(["verify", "-i", "key.txt", "new.cfd"]).code, 4);
+    rewrap(&[]).assert_failed(6, "exists");
+    rewrap(&["--force"]).assert_done();
+    let onto_itself =
+        ["rewrap", "-i", "key.txt", "-r", other.text().trim(), "-o", "./sealed.cfd", "--force", "sealed.cfd"];
+    place.run(onto_itself).assert_failed(2, "the same file");
+    assert!(place.read("sealed.cfd") == before);
+    place
+        .run(["rewrap", "--force", "-i", "key.txt", "-r", other.text().trim(), "sealed.cfd"])
+        .assert_failed(2, "");
+    place
+        .run(["rewrap", "-i", "key.txt", "-r", other.text().trim(), "-o", "-", "sealed.cfd"])
+        .assert_failed(2, "a file");
+}
