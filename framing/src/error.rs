@@ -31,6 +31,8 @@ pub enum Record {
     SegmentHeader,
     /// FORMAT §8: the header of any frame, and DATA.
     Frame,
+    /// FORMAT §8: TABLE.
+    Table,
     /// FORMAT §8: DIGEST.
     Digest,
     /// FORMAT §8: TERMINATOR.
@@ -51,6 +53,7 @@ impl fmt::Display for Record {
             Record::Metadata => "metadata",
             Record::SegmentHeader => "segment header",
             Record::Frame => "frame",
+            Record::Table => "TABLE frame",
             Record::Digest => "DIGEST frame",
             Record::Terminator => "TERMINATOR frame",
             Record::IndexPage => "index page",

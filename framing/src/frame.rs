@@ -1,10 +1,13 @@
-//! Frames: their header, the two that close a segment, and where each ends (FORMAT §8).
+//! Frames: their header, those that end a segment, and where each ends (FORMAT §8).
 //! It knows no cipher: bodies and tags are bytes to it.
 
 use std::ops::Range;
 
 use crate::field::{array, exact, put, to_usize, u32_at, u64_at, zeros};
-use crate::limits::{CLOSING_LEN, DIGEST_FRAME_LEN, DIGEST_LEN, FRAME_HEADER_LEN, TAG_LEN, TERMINATOR_LEN};
+use crate::limits::{
+    CLOSING_LEN, COMPRESSED_BODY_LEN_MIN, DIGEST_FRAME_LEN, DIGEST_LEN, FRAME_HEADER_LEN, FRAME_OVERHEAD,
+    TABLE_ENTRY_LEN, TAG_LEN, TERMINATOR_LEN,
+};
 use crate::{FramingError, Record, Shape};
 
 /// A frame's number in its segment, from 0.
@@ -20,6 +23,17 @@ pub enum FrameKind {
     Digest = 2,
     /// Fixes a segment's count and length, and whether it is the last.
     Terminator = 3,
+    /// In compressed streams: says how long each DATA frame of the segment is.
+    Table = 4,
+}
+
+/// How a DATA frame holds its plaintext.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
+    /// As it is.
+    Plain,
+    /// As one zstd frame, which is shorter.
+    Zstd,
 }
 
 /// The 16 bytes before every body.
@@ -27,6 +41,8 @@ pub enum FrameKind {
 pub struct FrameHeader {
     /// What the frame is for.
     pub kind: FrameKind,
+    /// How it holds its plaintext; plain unless DATA.
+    pub encoding: Encoding,
     /// Its place in the segment.
     pub index: FrameIndex,
     /// Bytes of plaintext in it; 0 unless DATA.
@@ -36,9 +52,34 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The header of a DATA frame of `plaintext_len` bytes.
+    /// The header of a DATA frame that holds `plaintext_len` bytes as they are.
     pub fn data(index: FrameIndex, plaintext_len: u32) -> FrameHeader {
-        FrameHeader { kind: FrameKind::Data, index, plaintext_len, body_len: plaintext_len + TAG_LEN as u32 }
+        FrameHeader::of_data(Encoding::Plain, index, plaintext_len, plaintext_len)
+    }
+
+    /// The header of a DATA frame that holds `plaintext_len` bytes as `text_len` bytes of zstd, which are fewer.
+    pub fn compressed(index: FrameIndex, plaintext_len: u32, text_len: u32) -> FrameHeader {
+        debug_assert!(
+            (1..plaintext_len).contains(&text_len),
+            "a frame is compressed where that makes it shorter"
+        );
+        FrameHeader::of_data(Encoding::Zstd, index, plaintext_len, text_len)
+    }
+
+    fn of_data(encoding: Encoding, index: FrameIndex, plaintext_len: u32, text_len: u32) -> FrameHeader {
+        FrameHeader {
+            kind: FrameKind::Data,
+            encoding,
+            index,
+            plaintext_len,
+            body_len: text_len + TAG_LEN as u32,
+        }
+    }
+
+    /// The header of a frame that holds no plaintext.
+    fn of_end(kind: FrameKind, index: u32, frame_len: usize) -> FrameHeader {
+        let body_len = (frame_len - FRAME_HEADER_LEN) as u32;
+        FrameHeader { kind, encoding: Encoding::Plain, index: FrameIndex(index), plaintext_len: 0, body_len }
     }
 
     /// Bytes of the whole frame.
@@ -50,6 +91,7 @@ impl FrameHeader {
     pub fn to_bytes(&self) -> [u8; FRAME_HEADER_LEN] {
         let mut bytes = [0; FRAME_HEADER_LEN];
         bytes[0] = self.kind as u8;
+        bytes[1] = u8::from(self.encoding == Encoding::Zstd);
         put(&mut bytes, 4, &self.index.0.to_le_bytes());
         put(&mut bytes, 8, &self.plaintext_len.to_le_bytes());
         put(&mut bytes, 12, &self.body_len.to_le_bytes());
@@ -61,12 +103,14 @@ impl FrameHeader {
     pub fn parse(bytes: &[u8], shape: Shape) -> Result<FrameHeader, FramingError> {
         let bytes: &[u8; FRAME_HEADER_LEN] = exact(bytes, Record::Frame)?;
         let header = FrameHeader {
-            kind: parse_kind(bytes[0])?,
+            kind: parse_kind(bytes[0], shape)?,
+            encoding: if bytes[1] == 0 { Encoding::Plain } else { Encoding::Zstd },
             index: FrameIndex(u32_at(bytes, 4)),
             plaintext_len: u32_at(bytes, 8),
             body_len: u32_at(bytes, 12),
         };
-        if bytes[1] != 0 {
+        let flag_max = u8::from(shape.is_compressed() && header.kind == FrameKind::Data);
+        if bytes[1] > flag_max {
             return Err(damaged("has a flag that this stream does not allow"));
         }
         zeros(&bytes[2..4], Record::Frame)?;
@@ -78,16 +122,22 @@ impl FrameHeader {
         let Some(frame_end) = self.index.0.checked_add(1) else {
             return Err(damaged("has an index beyond its segment"));
         };
-        let (plaintext_len, body_len, index_max) = match self.kind {
-            FrameKind::Data => (1..=shape.frame_len(), u64::from(self.plaintext_len) + TAG_LEN as u64, 0),
-            FrameKind::Digest => (0..=0, (DIGEST_FRAME_LEN - FRAME_HEADER_LEN) as u64, 1),
-            FrameKind::Terminator => (0..=0, (TERMINATOR_LEN - FRAME_HEADER_LEN) as u64, 2),
+        let full = u64::from(self.plaintext_len) + TAG_LEN as u64;
+        let body_of = |frame_len: usize| frame_len as u64 - FRAME_HEADER_LEN as u64;
+        let (plaintext_len, body_len, index_max) = match (self.kind, self.encoding) {
+            (FrameKind::Data, Encoding::Plain) => (1..=shape.frame_len(), full..=full, 0),
+            (FrameKind::Data, Encoding::Zstd) => {
+                (1..=shape.frame_len(), u64::from(COMPRESSED_BODY_LEN_MIN)..=full - 1, 0)
+            }
+            (FrameKind::Table, _) => (0..=0, only(body_of(table_len(self.index.0))), 1),
+            (FrameKind::Digest, _) => (0..=0, only(body_of(shape.digest_frame_len())), 1),
+            (FrameKind::Terminator, _) => (0..=0, only(body_of(TERMINATOR_LEN)), 2),
         };
         if !plaintext_len.contains(&self.plaintext_len) {
             return Err(damaged("has a plaintext length that its kind does not allow"));
         }
-        if u64::from(self.body_len) != body_len {
-            return Err(damaged("has a body length that does not follow from its plaintext's"));
+        if !body_len.contains(&u64::from(self.body_len)) {
+            return Err(damaged("has a body length that does not follow from its other fields"));
         }
         if frame_end > shape.frames_per_segment() + index_max {
             return Err(damaged("has an index beyond its segment"));
@@ -96,39 +146,82 @@ impl FrameHeader {
     }
 }
 
-/// The frame after the last DATA frame: the digest in clear, and a tag over it.
+/// The frame after the last DATA frame of a compressed segment: how long each of them is, and a tag over that. Its place
+/// follows from the segment's end, so one read finds every frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// `body_len` of each DATA frame, in order.
+    pub body_lens: Vec<u32>,
+}
+
+impl Table {
+    /// All of the frame but its tag, which is also the tag's AAD.
+    pub fn clear_bytes(&self) -> Vec<u8> {
+        let frame_count = self.body_lens.len() as u32;
+        let header = FrameHeader::of_end(FrameKind::Table, frame_count, table_len(frame_count));
+        let mut bytes = Vec::with_capacity(table_len(frame_count));
+        bytes.extend(header.to_bytes());
+        bytes.extend(self.body_lens.iter().flat_map(|len| len.to_le_bytes()));
+        bytes
+    }
+
+    /// Parses a TABLE of a segment whose DATA frames are counted already; the tag is the caller's to check. What it says
+    /// of a frame is a claim until it is compared with the frame's header.
+    pub fn parse(bytes: &[u8], frame_count: u32, shape: Shape) -> Result<Table, FramingError> {
+        let header = FrameHeader::parse(bytes, shape)?;
+        if header.kind != FrameKind::Table {
+            return Err(FramingError::damaged(Record::Table, "is missing"));
+        }
+        if header.index.0 != frame_count || bytes.len() != table_len(frame_count) {
+            return Err(FramingError::damaged(Record::Table, "counts other frames than there are"));
+        }
+        let entries = &bytes[FRAME_HEADER_LEN..bytes.len() - TAG_LEN];
+        let body_lens: Vec<u32> =
+            entries.chunks_exact(TABLE_ENTRY_LEN).map(|entry| u32_at(entry, 0)).collect();
+        let body_len_max = shape.frame_len() + TAG_LEN as u32;
+        if body_lens.iter().any(|len| !(COMPRESSED_BODY_LEN_MIN..=body_len_max).contains(len)) {
+            return Err(FramingError::damaged(Record::Table, "has a length that no frame has"));
+        }
+        Ok(Table { body_lens })
+    }
+}
+
+/// The frame that fixes a segment's frames: their digest in clear, and a tag over it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DigestFrame {
     /// How many DATA frames it covers; its own index.
     pub frame_count: u32,
     /// The segment's digest.
     pub digest: [u8; DIGEST_LEN],
+    /// The digest of the segment's plaintext, in compressed streams.
+    pub plaintext_digest: Option<[u8; DIGEST_LEN]>,
 }
 
 impl DigestFrame {
     /// All of the frame but its tag, which is also the tag's AAD.
-    pub fn clear_bytes(&self) -> [u8; DIGEST_FRAME_LEN - TAG_LEN] {
-        let mut bytes = [0; DIGEST_FRAME_LEN - TAG_LEN];
-        let body_len = (DIGEST_FRAME_LEN - FRAME_HEADER_LEN) as u32;
-        let header = FrameHeader {
-            kind: FrameKind::Digest,
-            index: FrameIndex(self.frame_count),
-            plaintext_len: 0,
-            body_len,
-        };
-        put(&mut bytes, 0, &header.to_bytes());
-        put(&mut bytes, FRAME_HEADER_LEN, &self.digest);
+    pub fn clear_bytes(&self) -> Vec<u8> {
+        let frame_len = digest_frame_len(self.plaintext_digest.is_some());
+        let mut bytes = Vec::with_capacity(frame_len);
+        bytes.extend(FrameHeader::of_end(FrameKind::Digest, self.frame_count, frame_len).to_bytes());
+        bytes.extend(self.digest);
+        bytes.extend(self.plaintext_digest.iter().flatten());
         bytes
     }
 
     /// Parses a DIGEST frame; the tag is the caller's to check.
     pub fn parse(bytes: &[u8], shape: Shape) -> Result<DigestFrame, FramingError> {
-        let bytes: &[u8; DIGEST_FRAME_LEN] = exact(bytes, Record::Digest)?;
+        if bytes.len() < shape.digest_frame_len() {
+            return Err(FramingError::truncated(Record::Digest));
+        }
         let header = FrameHeader::parse(bytes, shape)?;
         if header.kind != FrameKind::Digest {
             return Err(FramingError::damaged(Record::Digest, "is missing"));
         }
-        Ok(DigestFrame { frame_count: header.index.0, digest: array(bytes, FRAME_HEADER_LEN) })
+        Ok(DigestFrame {
+            frame_count: header.index.0,
+            digest: array(bytes, FRAME_HEADER_LEN),
+            plaintext_digest: shape.is_compressed().then(|| array(bytes, FRAME_HEADER_LEN + DIGEST_LEN)),
+        })
     }
 }
 
@@ -149,12 +242,7 @@ impl Terminator {
     /// All of the frame but its tag, which is also the tag's AAD.
     pub fn clear_bytes(&self) -> [u8; TERMINATOR_LEN - TAG_LEN] {
         let mut bytes = [0; TERMINATOR_LEN - TAG_LEN];
-        let header = FrameHeader {
-            kind: FrameKind::Terminator,
-            index: FrameIndex(self.frame_count + 1),
-            plaintext_len: 0,
-            body_len: (TERMINATOR_LEN - FRAME_HEADER_LEN) as u32,
-        };
+        let header = FrameHeader::of_end(FrameKind::Terminator, self.frame_count + 1, TERMINATOR_LEN);
         put(&mut bytes, 0, &header.to_bytes());
         put(&mut bytes, 16, &self.frame_count.to_le_bytes());
         put(&mut bytes, 20, &u32::from(self.last).to_le_bytes());
@@ -218,11 +306,41 @@ pub fn split_frames(bytes: &[u8], shape: Shape) -> Result<Vec<Range<usize>>, Fra
     Ok(frames)
 }
 
-fn parse_kind(kind: u8) -> Result<FrameKind, FramingError> {
+impl Shape {
+    /// Bytes of a DIGEST frame.
+    pub fn digest_frame_len(self) -> usize {
+        digest_frame_len(self.is_compressed())
+    }
+
+    /// Bytes of DIGEST and TERMINATOR together.
+    pub fn closing_len(self) -> usize {
+        self.digest_frame_len() + TERMINATOR_LEN
+    }
+
+    /// Bytes of the TABLE of a segment of `frame_count` DATA frames; 0 in a stream that has none.
+    pub fn table_len(self, frame_count: u32) -> usize {
+        if self.is_compressed() { table_len(frame_count) } else { 0 }
+    }
+}
+
+fn digest_frame_len(compressed: bool) -> usize {
+    DIGEST_FRAME_LEN + if compressed { DIGEST_LEN } else { 0 }
+}
+
+fn table_len(frame_count: u32) -> usize {
+    FRAME_OVERHEAD + to_usize(frame_count) * TABLE_ENTRY_LEN
+}
+
+fn only(value: u64) -> std::ops::RangeInclusive<u64> {
+    value..=value
+}
+
+fn parse_kind(kind: u8, shape: Shape) -> Result<FrameKind, FramingError> {
     match kind {
         1 => Ok(FrameKind::Data),
         2 => Ok(FrameKind::Digest),
         3 => Ok(FrameKind::Terminator),
+        4 if shape.is_compressed() => Ok(FrameKind::Table),
         _ => Err(damaged("is of an unknown kind")),
     }
 }
@@ -250,7 +368,7 @@ mod tests {
 
     #[test]
     fn every_single_bit_of_a_closing_frame_that_parses_changes_a_value() {
-        let digest = DigestFrame { frame_count: 3, digest: [0x55; 32] };
+        let digest = DigestFrame { frame_count: 3, digest: [0x55; 32], plaintext_digest: None };
         let terminator =
             Terminator { frame_count: 3, last: true, plaintext_len: 3 * 4096, chain_before: [6; 32] };
         let digest_bytes = [&digest.clear_bytes()[..], &[0; 16]].concat();

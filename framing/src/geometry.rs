@@ -1,4 +1,4 @@
-//! Where the records of an uncompressed stream lie: lengths and offsets by arithmetic (FORMAT F2.3, §3).
+//! Where the records of a stream that is not compressed lie: lengths and offsets by arithmetic (FORMAT F2.3, §3).
 //! It knows no bytes, only how many there are.
 
 use crate::limits::{
@@ -30,7 +30,7 @@ pub struct SegmentPlace {
 }
 
 impl StreamGeometry {
-    /// For streams of `shape` whose metadata record has `metadata_len` bytes.
+    /// For streams of `shape`, not compressed, whose metadata record has `metadata_len` bytes.
     pub fn new(shape: Shape, metadata_len: u64) -> StreamGeometry {
         StreamGeometry { shape, metadata_len }
     }

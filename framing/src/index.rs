@@ -6,7 +6,7 @@ use crate::limits::{
     DIGEST_LEN, DIRECTORY_ENTRY_LEN, ENTRY_LEN, FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX, PAGE_HEAD_LEN,
     SEGMENTS_MAX,
 };
-use crate::{FramingError, Record, SegmentIndex};
+use crate::{Compression, FramingError, Record, SegmentIndex};
 
 /// What the index says of one segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,11 +25,13 @@ pub struct IndexEntry {
     pub attempt_salt: [u8; 16],
     /// As in the DIGEST frame.
     pub digest: [u8; DIGEST_LEN],
+    /// As in the DIGEST frame of a compressed stream.
+    pub plaintext_digest: Option<[u8; DIGEST_LEN]>,
 }
 
 impl IndexEntry {
-    fn to_bytes(&self) -> [u8; ENTRY_LEN] {
-        let mut bytes = [0; ENTRY_LEN];
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; ENTRY_LEN];
         put(&mut bytes, 0, &self.wire_offset.to_le_bytes());
         put(&mut bytes, 8, &self.wire_len.to_le_bytes());
         put(&mut bytes, 16, &self.plaintext_offset.to_le_bytes());
@@ -37,6 +39,7 @@ impl IndexEntry {
         put(&mut bytes, 28, &self.frame_count.to_le_bytes());
         put(&mut bytes, 32, &self.attempt_salt);
         put(&mut bytes, 48, &self.digest);
+        bytes.extend(self.plaintext_digest.iter().flatten());
         bytes
     }
 
@@ -49,6 +52,7 @@ impl IndexEntry {
             frame_count: u32_at(bytes, 28),
             attempt_salt: array(bytes, 32),
             digest: array(bytes, 48),
+            plaintext_digest: (bytes.len() > ENTRY_LEN).then(|| array(bytes, ENTRY_LEN)),
         }
     }
 }
@@ -81,14 +85,14 @@ impl IndexPage {
 
     /// Parses a page with its MAC behind it; the MAC is the caller's to check. A count that contradicts the length of
     /// `bytes` is damage, whatever it is (FORMAT F2.4).
-    pub fn parse(bytes: &[u8]) -> Result<(IndexPage, [u8; MAC_LEN]), FramingError> {
+    pub fn parse(bytes: &[u8], compression: Compression) -> Result<(IndexPage, [u8; MAC_LEN]), FramingError> {
         let head: &[u8; PAGE_HEAD_LEN] = exact(bytes, Record::IndexPage)?;
         if head[..8] != *PAGE_MAGIC {
             return Err(FramingError::damaged(Record::IndexPage, "has a wrong magic"));
         }
         zeros(&head[24..], Record::IndexPage)?;
         let count = u32_at(head, 12);
-        let len = (PAGE_HEAD_LEN + MAC_LEN) as u64 + u64::from(count) * ENTRY_LEN as u64;
+        let len = (PAGE_HEAD_LEN + MAC_LEN) as u64 + u64::from(count) * entry_len(compression) as u64;
         if bytes.len() as u64 != len {
             return Err(FramingError::damaged(Record::IndexPage, "has another length than its count says"));
         }
@@ -96,8 +100,8 @@ impl IndexPage {
             return Err(FramingError::limit(Record::IndexPage, "has no entries, or more than 4096"));
         }
         let entries_end = bytes.len() - MAC_LEN;
-        let entries =
-            bytes[PAGE_HEAD_LEN..entries_end].chunks_exact(ENTRY_LEN).map(IndexEntry::parse).collect();
+        let entries = bytes[PAGE_HEAD_LEN..entries_end].chunks_exact(entry_len(compression));
+        let entries = entries.map(IndexEntry::parse).collect();
         let page =
             IndexPage { page: u32_at(head, 8), first_segment: SegmentIndex(u64_at(head, 16)), entries };
         Ok((page, array(bytes, entries_end)))
@@ -105,8 +109,16 @@ impl IndexPage {
 }
 
 /// Bytes of a page of `entries` entries.
-pub fn page_len(entries: u32) -> usize {
-    PAGE_HEAD_LEN + to_usize(entries) * ENTRY_LEN + MAC_LEN
+pub fn page_len(entries: u32, compression: Compression) -> usize {
+    PAGE_HEAD_LEN + to_usize(entries) * entry_len(compression) + MAC_LEN
+}
+
+/// Bytes of an index entry.
+pub(crate) fn entry_len(compression: Compression) -> usize {
+    match compression {
+        Compression::None => ENTRY_LEN,
+        Compression::Zstd => ENTRY_LEN + DIGEST_LEN,
+    }
 }
 
 /// What the directory says of one page. The page's MAC stands here again, so that the footer's MAC fixes which pages
@@ -228,6 +240,7 @@ mod tests {
             frame_count: 5,
             attempt_salt: [6; 16],
             digest: [7; 32],
+            plaintext_digest: None,
         }
     }
 
@@ -237,12 +250,12 @@ mod tests {
             IndexPage { page: 1, first_segment: SegmentIndex(4096), entries: vec![entry(0), entry(1)] };
         let mut bytes = page.to_bytes();
         bytes.extend([9; 32]);
-        assert_eq!(bytes.len(), page_len(2));
-        assert_eq!(IndexPage::parse(&bytes), Ok((page, [9; 32])));
+        assert_eq!(bytes.len(), page_len(2, Compression::None));
+        assert_eq!(IndexPage::parse(&bytes, Compression::None), Ok((page, [9; 32])));
         bytes[12] = 3;
-        assert_eq!(IndexPage::parse(&bytes).unwrap_err().fault, Fault::Damaged);
+        assert_eq!(IndexPage::parse(&bytes, Compression::None).unwrap_err().fault, Fault::Damaged);
         bytes[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(IndexPage::parse(&bytes).unwrap_err().fault, Fault::Damaged);
+        assert_eq!(IndexPage::parse(&bytes, Compression::None).unwrap_err().fault, Fault::Damaged);
     }
 
     #[test]
@@ -251,7 +264,11 @@ mod tests {
             let mut bytes = vec![0; 64 + 80 * count];
             bytes[..8].copy_from_slice(PAGE_MAGIC);
             bytes[12..16].copy_from_slice(&(count as u32).to_le_bytes());
-            assert_eq!(IndexPage::parse(&bytes).err().map(|error| error.fault), fault, "{count} entries");
+            assert_eq!(
+                IndexPage::parse(&bytes, Compression::None).err().map(|error| error.fault),
+                fault,
+                "{count} entries"
+            );
         }
     }
 

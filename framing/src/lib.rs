@@ -33,7 +33,7 @@ mod segment;
 mod splitter;
 
 pub use error::{Fault, FramingError, Record};
-pub use frame::{DigestFrame, FrameHeader, FrameIndex, FrameKind, Terminator, split_frames};
+pub use frame::{DigestFrame, Encoding, FrameHeader, FrameIndex, FrameKind, Table, Terminator, split_frames};
 pub use geometry::{SegmentPlace, StreamGeometry};
 pub use hex::{ParseHexError, parse_hex, write_hex};
 pub use index::{
@@ -41,6 +41,6 @@ pub use index::{
 };
 pub use key_area::{KeyCopy, Slot};
 pub use metadata::{MetadataHead, decode_entries, encode_entries};
-pub use preamble::{DigestKind, Preamble, Shape, StreamId, Suite};
+pub use preamble::{Compression, DigestKind, Preamble, Shape, StreamId, Suite};
 pub use segment::{SegmentHeader, SegmentIndex};
 pub use splitter::{Piece, Splitter};

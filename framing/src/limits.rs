@@ -42,17 +42,23 @@ pub const SEGMENT_HEADER_LEN: usize = 48;
 pub const FRAME_HEADER_LEN: usize = 16;
 /// Bytes that a DATA frame adds to its plaintext.
 pub const FRAME_OVERHEAD: usize = FRAME_HEADER_LEN + TAG_LEN;
-/// Bytes of a DIGEST frame.
+/// Bytes of a DIGEST frame of a stream that is not compressed.
 pub const DIGEST_FRAME_LEN: usize = 64;
 /// Bytes of a TERMINATOR frame.
 pub const TERMINATOR_LEN: usize = 80;
-/// Bytes of the two frames that close a segment.
+/// Bytes of the two frames that close a segment of a stream that is not compressed.
 pub const CLOSING_LEN: usize = DIGEST_FRAME_LEN + TERMINATOR_LEN;
+/// Bytes of the two frames that close a segment, at most: a compressed stream's DIGEST has one digest more.
+pub const CLOSING_LEN_MAX: usize = CLOSING_LEN + DIGEST_LEN;
+/// Bytes of a TABLE frame for each DATA frame of its segment.
+pub const TABLE_ENTRY_LEN: usize = 4;
+/// The least bytes of a compressed DATA frame's body: one of zstd and the tag.
+pub const COMPRESSED_BODY_LEN_MIN: u32 = 1 + TAG_LEN as u32;
 /// The most entries of an index page; every page but the last has as many.
 pub const PAGE_ENTRIES_MAX: u32 = 4096;
 /// Bytes of an index page before its entries.
 pub const PAGE_HEAD_LEN: usize = 32;
-/// Bytes of an index entry.
+/// Bytes of an index entry of a stream that is not compressed; of one that is, one digest more.
 pub const ENTRY_LEN: usize = 80;
 /// The most index pages of a stream.
 pub const PAGES_MAX: u32 = 1 << 20;

@@ -31,6 +31,15 @@ pub enum DigestKind {
     Tags,
 }
 
+/// What is done to the plaintext of a frame before it is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Compression {
+    /// Nothing.
+    None,
+    /// Zstandard, RFC 8878, frame by frame and where it pays.
+    Zstd,
+}
+
 /// The 16 random bytes that name a stream. As text they are 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StreamId(
@@ -52,15 +61,17 @@ impl FromStr for StreamId {
     }
 }
 
-/// How plaintext is cut: bytes a frame, frames a segment. Within the limits by construction.
+/// How plaintext becomes frames: bytes per frame, frames per segment, and whether frames may be compressed. Within the
+/// limits by construction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shape {
     frame_len: u32,
     frames_per_segment: u32,
+    compression: Compression,
 }
 
 impl Shape {
-    /// Checks both against FORMAT §2: `frame_len` a multiple of 4 KiB up to 4 MiB, a segment at most 1 GiB.
+    /// An uncompressed shape. Checks both against FORMAT §2: `frame_len` a multiple of 4 KiB up to 4 MiB, a segment at most 1 GiB.
     pub fn new(frame_len: u32, frames_per_segment: u32) -> Result<Shape, FramingError> {
         if !(FRAME_LEN_MIN..=FRAME_LEN_MAX).contains(&frame_len) {
             return Err(FramingError::limit(Record::Preamble, "has a frame length outside 4 KiB to 4 MiB"));
@@ -77,7 +88,22 @@ impl Shape {
         if u64::from(frame_len) * u64::from(frames_per_segment) > SEGMENT_LEN_MAX {
             return Err(FramingError::limit(Record::Preamble, "has segments longer than 1 GiB"));
         }
-        Ok(Shape { frame_len, frames_per_segment })
+        Ok(Shape { frame_len, frames_per_segment, compression: Compression::None })
+    }
+
+    /// The same cut, with frames that are compressed or not.
+    pub fn with_compression(self, compression: Compression) -> Shape {
+        Shape { compression, ..self }
+    }
+
+    /// Whether frames may be compressed.
+    pub fn compression(self) -> Compression {
+        self.compression
+    }
+
+    /// Whether segments have what compressed streams alone have: a TABLE and a plaintext digest.
+    pub fn is_compressed(self) -> bool {
+        self.compression != Compression::None
     }
 
     /// Plaintext bytes of a full frame.
@@ -123,6 +149,7 @@ impl Preamble {
         put(&mut bytes, 8, &VERSION.to_le_bytes());
         bytes[10] = self.suite as u8 + 1;
         bytes[11] = self.digest as u8 + 1;
+        put(&mut bytes, 12, &flags(self.shape.compression).to_le_bytes());
         put(&mut bytes, 16, &self.shape.frame_len.to_le_bytes());
         put(&mut bytes, 20, &self.shape.frames_per_segment.to_le_bytes());
         put(&mut bytes, 32, &self.stream_id.0);
@@ -158,10 +185,12 @@ impl Preamble {
             3 => DigestKind::Tags,
             _ => return Err(unsupported("has a digest that this release does not know")),
         };
-        if u32_at(block, 12) != 0 {
-            return Err(unsupported("asks for a feature (compression, say) that this release does not have"));
-        }
-        let shape = Shape::new(u32_at(block, 16), u32_at(block, 20))?;
+        let compression = match u32_at(block, 12) {
+            0 => Compression::None,
+            FLAG_ZSTD => Compression::Zstd,
+            _ => return Err(unsupported("asks for a feature that this release does not have")),
+        };
+        let shape = Shape::new(u32_at(block, 16), u32_at(block, 20))?.with_compression(compression);
         let key_copy_len = parse_key_copy_len(u32_at(block, 112))?;
         zeros(&block[24..32], Record::Preamble)?;
         zeros(&block[116..], Record::Preamble)?;
@@ -189,6 +218,13 @@ fn parse_key_copy_len(len: u32) -> Result<u32, FramingError> {
     Ok(len)
 }
 
+fn flags(compression: Compression) -> u32 {
+    match compression {
+        Compression::None => 0,
+        Compression::Zstd => FLAG_ZSTD,
+    }
+}
+
 fn damaged(problem: &'static str) -> FramingError {
     FramingError::damaged(Record::Preamble, problem)
 }
@@ -201,6 +237,8 @@ fn unsupported(problem: &'static str) -> FramingError {
 /// text mode.
 const MAGIC: [u8; 8] = [0x89, b'C', b'F', b'D', 0x0D, 0x0A, 0x1A, 0x0A];
 const VERSION: u16 = 1;
+/// The preamble's flag bit 0 (FORMAT F4.5).
+const FLAG_ZSTD: u32 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -239,13 +277,14 @@ mod tests {
 
     #[test]
     fn each_malformation_has_its_fault() {
-        let cases: [(usize, u8, Fault); 13] = [
+        let cases: [(usize, u8, Fault); 14] = [
             (0, 0x88, Fault::NotAStream),
             (7, 0x0D, Fault::NotAStream),
             (8, 2, Fault::Unsupported),
             (10, 0, Fault::Unsupported),
             (11, 4, Fault::Unsupported),
-            (12, 1, Fault::Unsupported),
+            (12, 2, Fault::Unsupported),
+            (15, 0x80, Fault::Unsupported),
             (18, 0, Fault::Limit),
             (17, 1, Fault::Damaged),
             (19, 1, Fault::Limit),

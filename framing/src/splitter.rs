@@ -3,8 +3,8 @@
 
 use crate::field::to_usize;
 use crate::limits::{
-    CLOSING_LEN, DIGEST_FRAME_LEN, DIRECTORY_ENTRY_LEN, FOOTER_LEN, FRAME_HEADER_LEN, METADATA_HEAD_LEN,
-    PAGE_ENTRIES_MAX, PREAMBLE_BLOCK_LEN, SEGMENT_HEADER_LEN, SEGMENTS_MAX,
+    DIRECTORY_ENTRY_LEN, FOOTER_LEN, FRAME_HEADER_LEN, METADATA_HEAD_LEN, PAGE_ENTRIES_MAX,
+    PREAMBLE_BLOCK_LEN, SEGMENT_HEADER_LEN, SEGMENTS_MAX,
 };
 use crate::{
     Fault, FrameHeader, FrameIndex, FrameKind, FramingError, MetadataHead, Preamble, Record, Shape,
@@ -24,6 +24,8 @@ pub enum Piece {
     SegmentHeader,
     /// One whole DATA frame.
     Data(FrameHeader),
+    /// The TABLE of a compressed segment.
+    Table,
     /// DIGEST and TERMINATOR of a segment.
     Closing,
     /// An index page.
@@ -51,18 +53,22 @@ enum State {
     KeyArea { key_copy_len: u32, shape: Shape },
     Metadata(Shape),
     SegmentHeader(Shape),
-    Frame { shape: Shape, next: FrameIndex, data: MoreData },
+    Frame { shape: Shape, next: FrameIndex, due: Due },
     IndexPage { shape: Shape, last: bool },
     Directory,
     Footer,
     End,
 }
 
-/// Whether another DATA frame may stand in a segment: none does behind one that is not full.
+/// Which frames of a segment may come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum MoreData {
-    May,
-    MayNot,
+enum Due {
+    /// DATA, or what ends the segment.
+    Data,
+    /// What ends the segment: no DATA frame follows one that is not full.
+    End,
+    /// DIGEST and TERMINATOR: the TABLE has been there.
+    Closing,
 }
 
 impl Default for Splitter {
@@ -126,11 +132,11 @@ impl Splitter {
             }
             State::Metadata(shape) => metadata(bytes, shape),
             State::SegmentHeader(shape) => self.segment_header(bytes, shape),
-            State::Frame { shape, next, data } => self.frame(bytes, shape, next, data),
+            State::Frame { shape, next, due } => self.frame(bytes, shape, next, due),
             State::IndexPage { shape, last } => {
                 let after = if last { State::Directory } else { State::SegmentHeader(shape) };
                 let entries = (self.segments - 1) % u64::from(PAGE_ENTRIES_MAX) + 1;
-                Ok(whole(bytes, page_len(entries as u32), Piece::IndexPage, after))
+                Ok(whole(bytes, page_len(entries as u32, shape.compression()), Piece::IndexPage, after))
             }
             State::Directory => {
                 let pages = self.segments.div_ceil(u64::from(PAGE_ENTRIES_MAX)) as usize;
@@ -146,11 +152,11 @@ impl Splitter {
         if self.segments >= SEGMENTS_MAX {
             return Err(FramingError::limit(Record::SegmentHeader, "is one more than a stream may have"));
         }
-        let after = State::Frame { shape, next: FrameIndex(0), data: MoreData::May };
+        let after = State::Frame { shape, next: FrameIndex(0), due: Due::Data };
         Ok(whole(bytes, SEGMENT_HEADER_LEN, Piece::SegmentHeader, after))
     }
 
-    fn frame(&self, bytes: &[u8], shape: Shape, next: FrameIndex, data: MoreData) -> Step {
+    fn frame(&self, bytes: &[u8], shape: Shape, next: FrameIndex, due: Due) -> Step {
         if bytes.len() < FRAME_HEADER_LEN {
             return Ok(None);
         }
@@ -162,14 +168,27 @@ impl Splitter {
             ));
         }
         match header.kind {
-            FrameKind::Data if data == MoreData::MayNot => {
+            FrameKind::Data if due == Due::Closing => {
+                Err(FramingError::damaged(Record::Frame, "stands behind the TABLE"))
+            }
+            FrameKind::Data if due == Due::End => {
                 Err(FramingError::damaged(Record::Frame, "stands behind one that is not full"))
             }
             FrameKind::Data => {
                 let full = header.plaintext_len == shape.frame_len();
-                let data = if full { MoreData::May } else { MoreData::MayNot };
-                let after = State::Frame { shape, next: FrameIndex(next.0 + 1), data };
+                let due = if full { Due::Data } else { Due::End };
+                let after = State::Frame { shape, next: FrameIndex(next.0 + 1), due };
                 Ok(whole(bytes, header.frame_len(), Piece::Data(header), after))
+            }
+            FrameKind::Table if due == Due::Closing => {
+                Err(FramingError::damaged(Record::Table, "stands there twice"))
+            }
+            FrameKind::Table => {
+                let after = State::Frame { shape, next, due: Due::Closing };
+                Ok(whole(bytes, header.frame_len(), Piece::Table, after))
+            }
+            FrameKind::Digest if shape.is_compressed() && due != Due::Closing => {
+                Err(FramingError::damaged(Record::Table, "is missing"))
             }
             FrameKind::Digest => self.closing(bytes, shape, next),
             FrameKind::Terminator => Err(FramingError::damaged(Record::Digest, "is missing")),
@@ -177,11 +196,12 @@ impl Splitter {
     }
 
     fn closing(&self, bytes: &[u8], shape: Shape, next: FrameIndex) -> Step {
-        if bytes.len() < CLOSING_LEN {
+        if bytes.len() < shape.closing_len() {
             return Ok(None);
         }
-        let behind_digest = |error: FramingError| error.moved(DIGEST_FRAME_LEN as u64);
-        let terminator = Terminator::parse(&bytes[DIGEST_FRAME_LEN..], shape).map_err(behind_digest)?;
+        let digest_len = shape.digest_frame_len();
+        let behind_digest = |error: FramingError| error.moved(digest_len as u64);
+        let terminator = Terminator::parse(&bytes[digest_len..], shape).map_err(behind_digest)?;
         if terminator.frame_count != next.0 {
             let error = FramingError::damaged(Record::Terminator, "counts other frames than there are");
             return Err(behind_digest(error));
@@ -192,7 +212,7 @@ impl Splitter {
         } else {
             State::SegmentHeader(shape)
         };
-        Ok(whole(bytes, CLOSING_LEN, Piece::Closing, after))
+        Ok(whole(bytes, shape.closing_len(), Piece::Closing, after))
     }
 }
 

@@ -96,7 +96,10 @@ fn the_length_of_a_frame_counts_its_header_and_its_tag() {
 #[test]
 fn closing_frames_have_the_bytes_of_their_tables() {
     let digest = [&header(2, 3, 0, 48)[..], &[0xD1; 32]].concat();
-    assert_eq!(DigestFrame { frame_count: 3, digest: [0xD1; 32] }.clear_bytes()[..], digest);
+    assert_eq!(
+        DigestFrame { frame_count: 3, digest: [0xD1; 32], plaintext_digest: None }.clear_bytes()[..],
+        digest
+    );
     let terminator = |last: u8| {
         let fields = [[3, 0, 0, 0, last, 0, 0, 0], [0xFF, 0x2F, 0, 0, 0, 0, 0, 0]].concat();
         [&header(3, 4, 0, 64)[..], &fields, &[0xC4; 32]].concat()
@@ -111,7 +114,11 @@ fn closing_frames_have_the_bytes_of_their_tables() {
 
 #[test]
 fn a_closing_frame_of_the_other_kind_is_missing() {
-    let digest = [&DigestFrame { frame_count: 3, digest: [0; 32] }.clear_bytes()[..], &[0; 16 + 16]].concat();
+    let digest = [
+        &DigestFrame { frame_count: 3, digest: [0; 32], plaintext_digest: None }.clear_bytes()[..],
+        &[0; 16 + 16],
+    ]
+    .concat();
     let frame = Terminator { frame_count: 3, last: false, plaintext_len: 3 * 4096, chain_before: [0; 32] };
     let terminator = [&frame.clear_bytes()[..], &[0; 16]].concat();
     let error = DigestFrame::parse(&terminator, shape()).unwrap_err();

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use framing::{
-    DigestFrame, DigestKind, Fault, FrameHeader, FrameIndex, FramingError, MetadataHead, Piece, Preamble,
-    Record, SegmentHeader, SegmentIndex, Shape, Splitter, StreamId, Suite, Terminator, limits, page_len,
+    Compression, DigestFrame, DigestKind, Fault, FrameHeader, FrameIndex, FramingError, MetadataHead, Piece,
+    Preamble, Record, SegmentHeader, SegmentIndex, Shape, Splitter, StreamId, Suite, Terminator, limits,
+    page_len,
 };
 
 /// A stream of segments with the given frame counts, all frames full, the last segment LAST.
@@ -33,12 +34,12 @@ fn stream(frame_counts: &[u32]) -> Vec<u8> {
         }
         let last = index.0 + 1 == frame_counts.len() as u64;
         let plaintext_len = u64::from(frame_count) * 4096;
-        wire.extend(DigestFrame { frame_count, digest: [7; 32] }.clear_bytes());
+        wire.extend(DigestFrame { frame_count, digest: [7; 32], plaintext_digest: None }.clear_bytes());
         wire.extend([0; 16]);
         wire.extend(Terminator { frame_count, last, plaintext_len, chain_before: [8; 32] }.clear_bytes());
         wire.extend([0; 16]);
         if last || (index.0 + 1).is_multiple_of(4096) {
-            wire.resize(wire.len() + page_len(index.0 as u32 % 4096 + 1), 0);
+            wire.resize(wire.len() + page_len(index.0 as u32 % 4096 + 1, Compression::None), 0);
         }
     }
     wire.resize(wire.len() + frame_counts.len().div_ceil(4096) * 40 + limits::FOOTER_LEN, 0);
@@ -214,7 +215,7 @@ fn a_record_out_of_order_is_damaged_where_it_stands() {
         (
             "DIGEST after one of two frames",
             16_512,
-            &DigestFrame { frame_count: 2, digest: [7; 32] }.clear_bytes(),
+            &DigestFrame { frame_count: 2, digest: [7; 32], plaintext_digest: None }.clear_bytes(),
             Record::Frame,
             16_512,
         ),
@@ -222,7 +223,7 @@ fn a_record_out_of_order_is_damaged_where_it_stands() {
         (
             "no TERMINATOR",
             TERMINATOR_AT,
-            &DigestFrame { frame_count: 2, digest: [7; 32] }.clear_bytes(),
+            &DigestFrame { frame_count: 2, digest: [7; 32], plaintext_digest: None }.clear_bytes(),
             Record::Terminator,
             TERMINATOR_AT,
         ),

@@ -3,10 +3,12 @@
 //!
 //! An input is a byte of mode, a byte that bounds the blocks, four bytes that choose their sizes, and the stream. With
 //! an odd mode the stream stands behind a preamble and key copies that are made here, so that the fuzzer works on
-//! segments alone.
+//! segments alone: compressed ones where its second bit is set.
 
-use framing::limits::{DIGEST_FRAME_LEN, PREAMBLE_BLOCK_LEN, TERMINATOR_LEN};
-use framing::{DigestKind, FramingError, Piece, Preamble, Shape, Splitter, StreamId, Suite, split_frames};
+use framing::limits::{PREAMBLE_BLOCK_LEN, TERMINATOR_LEN};
+use framing::{
+    Compression, DigestKind, FramingError, Piece, Preamble, Shape, Splitter, StreamId, Suite, split_frames,
+};
 
 /// Blocks have at most 2 to the power of less than this many bytes: from single bytes to several records.
 const BLOCK_EXPONENTS: u8 = 14;
@@ -14,7 +16,8 @@ const BLOCK_EXPONENTS: u8 = 14;
 /// Everything below, for one input. Panics on a fault.
 pub(crate) fn check(data: &[u8]) {
     let Some((&[mode, bound, a, b, c, d], stream)) = data.split_first_chunk() else { return };
-    let front = if mode % 2 == 1 { front() } else { Vec::new() };
+    let compression = if mode & 2 == 2 { Compression::Zstd } else { Compression::None };
+    let front = if mode % 2 == 1 { front(compression) } else { Vec::new() };
     let wire = [&front[..], stream].concat();
     let blocks = Blocks::new(bound, u32::from_le_bytes([a, b, c, d]));
     let at_once = Cut::at_once(&wire);
@@ -90,9 +93,9 @@ impl Cut {
             at += len;
             match piece {
                 Piece::SegmentHeader => lens.clear(),
-                Piece::Data(_) => lens.push(len),
+                Piece::Data(_) | Piece::Table => lens.push(len),
                 Piece::Closing => {
-                    lens.extend([DIGEST_FRAME_LEN, TERMINATOR_LEN]);
+                    lens.extend([preamble.shape.digest_frame_len(), TERMINATOR_LEN]);
                     let start = at - lens.iter().sum::<usize>();
                     let frames = split_frames(&wire[start..at], preamble.shape);
                     let found = frames.map(|frames| frames.iter().map(ExactSizeIterator::len).collect());
@@ -137,9 +140,9 @@ impl Blocks {
 }
 
 /// A preamble block of the smallest shape that has several frames, and room for two key copies.
-fn front() -> Vec<u8> {
+fn front(compression: Compression) -> Vec<u8> {
     const KEY_COPY_LEN: u32 = 4096;
-    let shape = Shape::new(4096, 4).expect("4096 and 4 are within the limits");
+    let shape = Shape::new(4096, 4).expect("4096 and 4 are within the limits").with_compression(compression);
     let preamble = Preamble {
         suite: Suite::Aes256Gcm,
         digest: DigestKind::Blake3,

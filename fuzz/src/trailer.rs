@@ -3,22 +3,30 @@
 
 use framing::limits::{DIRECTORY_ENTRY_LEN, FOOTER_LEN, PAGE_ENTRIES_MAX, SEGMENT_HEADER_LEN, TAG_LEN};
 use framing::{
-    DigestFrame, Footer, IndexPage, SegmentHeader, Shape, Terminator, decode_directory, encode_directory,
-    page_len,
+    Compression, DigestFrame, Footer, IndexPage, SegmentHeader, Shape, Table, Terminator, decode_directory,
+    encode_directory, page_len,
 };
 
 /// Everything below, for one input. Panics on a fault.
 pub(crate) fn check(data: &[u8]) {
-    closing_frames(data);
+    for compression in [Compression::None, Compression::Zstd] {
+        closing_frames(data, compression);
+        index_page(data, compression);
+        backwards(data, compression);
+    }
     segment_header(data);
-    index_page(data);
     footer(data);
-    backwards(data);
 }
 
 /// A closing frame that parses says what its bytes say, the tag apart.
-fn closing_frames(data: &[u8]) {
-    let shape = Shape::new(4096, 4).expect("4096 and 4 are within the limits");
+fn closing_frames(data: &[u8], compression: Compression) {
+    let shape = Shape::new(4096, 4).expect("4096 and 4 are within the limits").with_compression(compression);
+    for frame_count in 0..=shape.frames_per_segment() {
+        if let Ok(table) = Table::parse(data, frame_count, shape) {
+            assert_eq!(data[..data.len() - TAG_LEN], table.clear_bytes());
+            assert_eq!(data.len(), shape.table_len(frame_count));
+        }
+    }
     if let Ok(digest) = DigestFrame::parse(data, shape) {
         assert!(data.starts_with(&digest.clear_bytes()));
         assert!(data.len() >= digest.clear_bytes().len() + TAG_LEN);
@@ -38,11 +46,11 @@ fn segment_header(data: &[u8]) {
 }
 
 /// A page that parses is the only encoding of its entries.
-fn index_page(data: &[u8]) {
-    let Ok((page, mac)) = IndexPage::parse(data) else { return };
+fn index_page(data: &[u8], compression: Compression) {
+    let Ok((page, mac)) = IndexPage::parse(data, compression) else { return };
     let count = u32::try_from(page.entries.len()).expect("a page has at most 4096 entries");
     assert!((1..=PAGE_ENTRIES_MAX).contains(&count));
-    assert_eq!(page_len(count), data.len());
+    assert_eq!(page_len(count, compression), data.len());
     assert_eq!([&page.to_bytes()[..], &mac].concat(), data);
 }
 
@@ -56,7 +64,7 @@ fn footer(data: &[u8]) {
 }
 
 /// Reads the input from its end, as a reader with random access does: footer, directory, pages.
-fn backwards(data: &[u8]) {
+fn backwards(data: &[u8], compression: Compression) {
     let Some((before, last)) = data.split_at_checked(data.len().saturating_sub(FOOTER_LEN)) else { return };
     let Ok((footer, _)) = Footer::parse(last) else { return };
     let Some((before, directory)) =
@@ -73,8 +81,8 @@ fn backwards(data: &[u8]) {
         let left = footer.segments - number as u64 * u64::from(PAGE_ENTRIES_MAX);
         let entries = left.min(u64::from(PAGE_ENTRIES_MAX)) as u32;
         let start = origin.checked_add(listed.offset).and_then(|start| usize::try_from(start).ok());
-        let page = start.and_then(|start| before.get(start..)?.get(..page_len(entries)));
-        if let Some(Ok((page, _))) = page.map(IndexPage::parse) {
+        let page = start.and_then(|start| before.get(start..)?.get(..page_len(entries, compression)));
+        if let Some(Ok((page, _))) = page.map(|page| IndexPage::parse(page, compression)) {
             assert_eq!(page.entries.len(), entries as usize);
         }
     }
