@@ -255,7 +255,7 @@ fn a_table_stands_once_and_between_the_frames_and_the_digest() {
         (vec![closing.clone()], Record::Table),
         (vec![table.clone(), table.clone(), closing.clone()], Record::Table),
         (vec![table.clone(), data], Record::Frame),
-        (vec![table.clone(), closing[96..].to_vec()], Record::Digest),
+        (vec![table.clone(), closing[96..].to_vec()], Record::Frame),
         (vec![closing, table], Record::Table),
     ] {
         let error = pieces(&one_segment(&frames, &rest)).1.unwrap_err();
