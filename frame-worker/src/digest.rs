@@ -2,9 +2,12 @@
 //! It knows no key, and nothing of how the fragments came to be in order.
 
 use framing::DigestKind;
-use framing::limits::{CLOSING_LEN, DIGEST_LEN, FRAME_HEADER_LEN, SEGMENT_HEADER_LEN, TAG_LEN};
+use framing::limits::{DIGEST_LEN, FRAME_HEADER_LEN, SEGMENT_HEADER_LEN, TAG_LEN};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use crate::OpenedFrame;
 
 /// What one DATA frame adds to its segment's digest: a hash of the frame, or its tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,10 +52,51 @@ impl Fragment {
     }
 }
 
-/// A segment's digest in the making. Fragments go in by index, without gaps.
+/// What a frame's plaintext adds to the plaintext digest of its segment, in compressed streams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlaintextFragment([u8; DIGEST_LEN]);
+
+impl PlaintextFragment {
+    /// The fragment of frame `index`, under the stream's key for plaintext digests (FORMAT §11).
+    pub(crate) fn new(key: &[u8; 32], index: u32, plaintext: &[u8]) -> PlaintextFragment {
+        // As for fragments of frames: what comes before the plaintext must not shift it against BLAKE3's chunks.
+        let mut head = [0; BLAKE3_HEAD_LEN];
+        let plaintext_at = LABEL_PLAIN_FRAME.len() + 4;
+        let (begin, rest) = plaintext.split_at(plaintext.len().min(head[plaintext_at..].len()));
+        let len = plaintext_at + begin.len();
+        head[..LABEL_PLAIN_FRAME.len()].copy_from_slice(LABEL_PLAIN_FRAME);
+        head[LABEL_PLAIN_FRAME.len()..plaintext_at].copy_from_slice(&index.to_le_bytes());
+        head[plaintext_at..len].copy_from_slice(begin);
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        let digest = hasher.update(&head[..len]).update(rest).finalize().into();
+        hasher.zeroize();
+        PlaintextFragment(digest)
+    }
+}
+
+/// A segment's digest in the making. Frames go in by index, without gaps.
 pub struct SegmentDigest {
     hasher: Hasher,
     fragment_len: usize,
+    body_lens: Option<Vec<u32>>,
+    plaintext: Option<PlaintextDigest>,
+}
+
+/// What a compressed segment's digest has in it after its DATA frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentEnd {
+    /// Of the TABLE.
+    pub table: Fragment,
+    /// As in the DIGEST frame.
+    pub plaintext_digest: [u8; DIGEST_LEN],
+}
+
+struct PlaintextDigest(Box<blake3::Hasher>);
+
+impl Drop for PlaintextDigest {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 impl SegmentDigest {
@@ -67,16 +111,56 @@ impl SegmentDigest {
         hasher.update(preamble);
         hasher.update(header);
         let fragment_len = if kind == DigestKind::Tags { TAG_LEN } else { DIGEST_LEN };
-        SegmentDigest { hasher, fragment_len }
+        SegmentDigest { hasher, fragment_len, body_lens: None, plaintext: None }
     }
 
-    /// Takes the next frame's fragment.
-    pub fn absorb(&mut self, fragment: &Fragment) {
-        self.hasher.update(&fragment.0[..self.fragment_len]);
+    /// The digest of a compressed segment. With the stream's key for plaintext digests, that of the plaintext is made too.
+    pub fn with_table(
+        self,
+        plaintext_key: Option<&[u8; 32]>,
+        header: &[u8; SEGMENT_HEADER_LEN],
+    ) -> SegmentDigest {
+        let plaintext = plaintext_key.map(|key| {
+            let mut hasher = Box::new(blake3::Hasher::new_keyed(key));
+            hasher.update(LABEL_PLAIN).update(header);
+            PlaintextDigest(hasher)
+        });
+        SegmentDigest { body_lens: Some(Vec::new()), plaintext, ..self }
     }
 
-    /// The digest over `frame_count` frames.
-    pub fn finish(mut self, frame_count: u32) -> [u8; DIGEST_LEN] {
+    /// Takes the next frame.
+    pub fn absorb(&mut self, frame: &OpenedFrame) {
+        self.hasher.update(&frame.fragment.0[..self.fragment_len]);
+        if let Some(body_lens) = &mut self.body_lens {
+            body_lens.push(frame.body_len);
+        }
+        if let (Some(digest), Some(fragment)) = (&mut self.plaintext, &frame.plaintext) {
+            digest.0.update(&fragment.0);
+        }
+    }
+
+    /// What the TABLE has to say; `None` in a stream that has none.
+    pub fn body_lens(&self) -> Option<&[u32]> {
+        self.body_lens.as_deref()
+    }
+
+    /// The digest of the plaintext of `frame_count` frames; `None` in a stream that has none, and without the key.
+    pub fn plaintext_digest(&self, frame_count: u32) -> Option<[u8; DIGEST_LEN]> {
+        let mut digest = PlaintextDigest(self.plaintext.as_ref()?.0.clone());
+        Some(digest.0.update(&frame_count.to_le_bytes()).finalize().into())
+    }
+
+    /// The digest over `frame_count` frames and, in a compressed stream, what comes after them.
+    pub fn finish(mut self, frame_count: u32, end: Option<&SegmentEnd>) -> [u8; DIGEST_LEN] {
+        assert_eq!(
+            end.is_some(),
+            self.body_lens.is_some(),
+            "a compressed segment has a TABLE, and no other has"
+        );
+        if let Some(SegmentEnd { table, plaintext_digest }) = end {
+            self.hasher.update(&table.0[..self.fragment_len]);
+            self.hasher.update(plaintext_digest);
+        }
         self.hasher.update(&frame_count.to_le_bytes());
         self.hasher.finish()
     }
@@ -97,7 +181,7 @@ impl ChainValue {
     }
 
     /// After the segment that `closing` ends. The value before is in its TERMINATOR.
-    pub fn after(kind: DigestKind, closing: &[u8; CLOSING_LEN]) -> ChainValue {
+    pub fn after(kind: DigestKind, closing: &[u8]) -> ChainValue {
         let mut hasher = Hasher::outer(kind);
         hasher.update(LABEL_CHAIN);
         hasher.update(closing);
@@ -146,6 +230,8 @@ const BOUND_LEN: usize = 112;
 /// As many chunks as BLAKE3 does at once with the widest vectors: 16, of 1 KiB.
 const BLAKE3_HEAD_LEN: usize = 16 * blake3::CHUNK_LEN;
 const LABEL_FRAME: &[u8] = b"cofferdam/v1/frame\0";
+const LABEL_PLAIN_FRAME: &[u8] = b"cofferdam/v1/plain-frame\0";
+const LABEL_PLAIN: &[u8] = b"cofferdam/v1/plain\0";
 const LABEL_DIGEST: &[u8] = b"cofferdam/v1/digest\0";
 const LABEL_STREAM: &[u8] = b"cofferdam/v1/stream\0";
 const LABEL_CHAIN: &[u8] = b"cofferdam/v1/chain\0";

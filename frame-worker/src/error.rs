@@ -5,6 +5,8 @@ use std::fmt;
 
 use framing::{FrameIndex, FramingError};
 
+use crate::CodecError;
+
 /// A frame that was not opened. None of its bytes may be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FrameError {
@@ -20,6 +22,13 @@ pub enum FrameError {
         /// Which frame; DIGEST and TERMINATOR count on after the last DATA frame.
         frame: FrameIndex,
     },
+    /// It is authentic, and does not decompress to the plaintext that its header says.
+    Decompression {
+        /// Which frame.
+        frame: FrameIndex,
+    },
+    /// There is no memory to compress or decompress with.
+    NoMemory,
     /// The DIGEST and the TERMINATOR of a segment contradict each other.
     Closing,
 }
@@ -30,12 +39,23 @@ impl fmt::Display for FrameError {
             FrameError::Framing(error) => error.fmt(f),
             FrameError::NotDue { due } => write!(f, "frame {} is missing or out of place", due.0),
             FrameError::Authentication { frame } => write!(f, "frame {} fails authentication", frame.0),
+            FrameError::Decompression { frame } => {
+                write!(f, "frame {} is no zstd frame of the length that it says", frame.0)
+            }
+            FrameError::NoMemory => f.write_str("there is no memory for a zstd context"),
             FrameError::Closing => f.write_str("the closing frames contradict each other"),
         }
     }
 }
 
 impl std::error::Error for FrameError {}
+
+impl From<CodecError> for FrameError {
+    /// A worker has a codec, so that zstd is built in.
+    fn from(_: CodecError) -> FrameError {
+        FrameError::NoMemory
+    }
+}
 
 impl From<FramingError> for FrameError {
     fn from(error: FramingError) -> FrameError {

@@ -12,7 +12,7 @@
 //! let shape = Shape::new(4096, 4)?;
 //! let worker = FrameWorker::new(Backend::default(), Suite::Aes256Gcm, DigestKind::Blake3, shape, &[1; 32], &[2; 12]);
 //! let mut wire = vec![0; 4 + frame_worker::FRAME_OVERHEAD];
-//! let sealed = worker.seal(FrameIndex(0), b"data", &mut wire);
+//! let sealed = worker.seal(FrameIndex(0), b"data", &mut wire)?;
 //!
 //! let mut plaintext = [0; 4];
 //! let opened = worker.open(FrameIndex(0), &wire, &mut plaintext)?;
@@ -25,16 +25,18 @@
 
 mod cipher;
 mod closing;
+mod codec;
 mod digest;
 mod error;
 mod pool;
 mod worker;
 
 pub use cipher::{Backend, Cipher, Forged};
-pub use closing::{Closing, ClosingFields};
-pub use digest::{ChainValue, Fragment, SegmentDigest, digests_equal};
+pub use closing::{Closing, ClosingFields, OpenedTable};
+pub use codec::{Codec, CodecError, CompressionLevel};
+pub use digest::{ChainValue, Fragment, PlaintextFragment, SegmentDigest, SegmentEnd, digests_equal};
 pub use error::FrameError;
-pub use framing::limits::{CLOSING_LEN, FRAME_OVERHEAD, SEGMENT_HEADER_LEN};
-pub use framing::{DigestKind, FrameIndex, SegmentIndex, Shape, Suite};
+pub use framing::limits::{FRAME_OVERHEAD, SEGMENT_HEADER_LEN};
+pub use framing::{Compression, DigestKind, FrameIndex, SegmentIndex, Shape, Suite};
 pub use pool::{Pool, PoolError, THREADS_MAX, check_threads};
 pub use worker::{FrameWorker, OpenedFrame};

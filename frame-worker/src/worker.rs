@@ -1,18 +1,30 @@
 //! The frame worker: seals and opens the frames of one segment.
 //! It keeps nothing between frames, so that any thread may do any frame, and knows no order.
 
+use std::sync::Arc;
+
 use framing::limits::{FRAME_HEADER_LEN, FRAME_OVERHEAD, TAG_LEN};
-use framing::{DigestKind, Fault, FrameHeader, FrameIndex, FrameKind, FramingError, Record, Shape, Suite};
+use framing::{
+    DigestKind, Encoding, Fault, FrameHeader, FrameIndex, FrameKind, FramingError, Record, Shape, Suite,
+};
 use zeroize::Zeroize;
 
 use crate::cipher::NONCE_LEN;
-use crate::{Backend, Cipher, Fragment, FrameError};
+use crate::codec::Decompressed;
+use crate::{Backend, Cipher, Codec, Fragment, FrameError, PlaintextFragment};
 
 /// Seals and opens the frames of one segment, under that segment's key.
 pub struct FrameWorker {
     key_mode: KeyMode,
+    compressed: Option<Compressed>,
     digest: DigestKind,
     shape: Shape,
+}
+
+/// What a worker with a key has in a compressed stream.
+struct Compressed {
+    codec: Arc<Codec>,
+    plaintext_key: [u8; 32],
 }
 
 /// Whether a worker can look into frames, or only at them.
@@ -28,8 +40,19 @@ pub struct OpenedFrame {
     pub index: FrameIndex,
     /// Bytes of plaintext.
     pub plaintext_len: u32,
+    /// Bytes on the wire after its header.
+    pub body_len: u32,
     /// What it adds to the segment's digest.
     pub fragment: Fragment,
+    /// What it adds to the digest of the segment's plaintext, where there is one.
+    pub plaintext: Option<PlaintextFragment>,
+}
+
+impl OpenedFrame {
+    /// Bytes on the wire.
+    pub fn wire_len(&self) -> usize {
+        FRAME_HEADER_LEN + self.body_len as usize
+    }
 }
 
 impl FrameWorker {
@@ -43,29 +66,68 @@ impl FrameWorker {
         base_nonce: &[u8; NONCE_LEN],
     ) -> FrameWorker {
         let key_mode = KeyMode::Keyed { cipher: Cipher::new(backend, suite, key), base_nonce: *base_nonce };
-        FrameWorker { key_mode, digest, shape }
+        FrameWorker { key_mode, compressed: None, digest, shape }
+    }
+
+    /// The same worker in a compressed stream: `plaintext_key` is the stream's, for plaintext digests (FORMAT F10.1).
+    pub fn with_codec(mut self, codec: Arc<Codec>, plaintext_key: &[u8; 32]) -> FrameWorker {
+        assert!(self.shape.is_compressed(), "other streams compress nothing");
+        self.compressed = Some(Compressed { codec, plaintext_key: *plaintext_key });
+        self
     }
 
     /// A worker that has no key: it checks structure and makes fragments, and yields no plaintext. There is none for
     /// tags, which mean nothing without the key.
     pub fn keyless(digest: DigestKind, shape: Shape) -> Option<FrameWorker> {
-        (digest != DigestKind::Tags).then_some(FrameWorker { key_mode: KeyMode::Keyless, digest, shape })
+        (digest != DigestKind::Tags).then_some(FrameWorker {
+            key_mode: KeyMode::Keyless,
+            compressed: None,
+            digest,
+            shape,
+        })
     }
 
-    /// Seals `plaintext` as frame `index` into `frame`, which is [`FRAME_OVERHEAD`] bytes longer. Once for each
-    /// index: the nonce follows from it.
-    pub fn seal(&self, index: FrameIndex, plaintext: &[u8], frame: &mut [u8]) -> OpenedFrame {
-        assert_eq!(frame.len(), plaintext.len() + FRAME_OVERHEAD, "a frame has room for header and tag");
+    /// Seals `plaintext` as frame `index` into the first bytes of `frame`, which is [`FRAME_OVERHEAD`] bytes longer or
+    /// more; how many it took is [`OpenedFrame::wire_len`]. Once for each index: the nonce follows from it.
+    ///
+    /// # Errors
+    /// [`FrameError::NoMemory`], in a compressed stream alone.
+    pub fn seal(
+        &self,
+        index: FrameIndex,
+        plaintext: &[u8],
+        frame: &mut [u8],
+    ) -> Result<OpenedFrame, FrameError> {
+        assert!(frame.len() >= plaintext.len() + FRAME_OVERHEAD, "a frame has room for header and tag");
         assert!(
             (1..=self.shape.frame_len() as usize).contains(&plaintext.len()),
             "a frame is neither empty nor over-long"
         );
         let plaintext_len = plaintext.len() as u32;
-        let (header, body) = frame.split_at_mut(FRAME_HEADER_LEN);
-        header.copy_from_slice(&FrameHeader::data(index, plaintext_len).to_bytes());
-        let (text, tag) = body.split_at_mut(plaintext.len());
-        tag.copy_from_slice(&self.cipher().seal(self.nonce(FrameKind::Data, index), header, plaintext, text));
-        OpenedFrame { index, plaintext_len, fragment: Fragment::new(self.digest, header, body) }
+        let Some(Compressed { codec, plaintext_key }) = &self.compressed else {
+            assert!(!self.shape.is_compressed(), "in a compressed stream a worker that seals has a codec");
+            return Ok(self.seal_text(FrameHeader::data(index, plaintext_len), plaintext, frame));
+        };
+        let mut sealed = codec.compress(plaintext, |text| match text {
+            Some(text) => {
+                let header = FrameHeader::compressed(index, plaintext_len, text.len() as u32);
+                self.seal_text(header, text, frame)
+            }
+            None => self.seal_text(FrameHeader::data(index, plaintext_len), plaintext, frame),
+        })?;
+        sealed.plaintext = Some(PlaintextFragment::new(plaintext_key, index.0, plaintext));
+        Ok(sealed)
+    }
+
+    /// Seals `text`, which is what `header` says of a plaintext.
+    fn seal_text(&self, header: FrameHeader, text: &[u8], frame: &mut [u8]) -> OpenedFrame {
+        let FrameHeader { index, plaintext_len, body_len, .. } = header;
+        let (head, body) = frame[..header.frame_len()].split_at_mut(FRAME_HEADER_LEN);
+        head.copy_from_slice(&header.to_bytes());
+        let (ciphertext, tag) = body.split_at_mut(text.len());
+        tag.copy_from_slice(&self.cipher().seal(self.nonce(FrameKind::Data, index), head, text, ciphertext));
+        let fragment = Fragment::new(self.digest, head, body);
+        OpenedFrame { index, plaintext_len, body_len, fragment, plaintext: None }
     }
 
     /// Opens `frame`, which has to be DATA frame `due`, into the first bytes of `plaintext`.
@@ -77,63 +139,109 @@ impl FrameWorker {
         frame: &[u8],
         plaintext: &mut [u8],
     ) -> Result<OpenedFrame, FrameError> {
-        let plaintext_len = self.plaintext_len(due, frame)?;
-        self.open_whole(due, plaintext_len, frame, plaintext)
+        let header = self.due_header(due, frame)?;
+        self.open_whole(header, frame, plaintext)
     }
 
-    /// Opens a `frame` whose header has been found to be that of DATA frame `due`, of `plaintext_len` bytes.
+    /// Opens a `frame` that has been found to be the one that is due, and whose header this is.
     fn open_whole(
         &self,
-        due: FrameIndex,
-        plaintext_len: u32,
+        parsed: FrameHeader,
         frame: &[u8],
         plaintext: &mut [u8],
     ) -> Result<OpenedFrame, FrameError> {
-        let (header, body) = frame.split_at(FRAME_HEADER_LEN);
         // Hashed first: that brings the frame into the cache, which a cipher waits for more than a hash does.
+        let (header, body) = frame.split_at(FRAME_HEADER_LEN);
         let fragment = Fragment::new(self.digest, header, body);
+        let FrameHeader { index, plaintext_len, body_len, .. } = parsed;
+        let mut opened = OpenedFrame { index, plaintext_len, body_len, fragment, plaintext: None };
         if let KeyMode::Keyed { cipher, .. } = &self.key_mode {
-            let forged = FrameError::Authentication { frame: due };
-            let Some((text, tag)) = body.split_last_chunk::<TAG_LEN>() else { return Err(forged) };
-            let Some(out) = plaintext.get_mut(..text.len()) else { return Err(FrameError::NotDue { due }) };
-            cipher.open(self.nonce(FrameKind::Data, due), header, text, tag, out).map_err(|_| forged)?;
+            let Some(out) = plaintext.get_mut(..plaintext_len as usize) else {
+                return Err(FrameError::NotDue { due: index });
+            };
+            self.open_text(cipher, &parsed, frame, out)?;
+            opened.plaintext =
+                self.compressed.as_ref().map(|held| PlaintextFragment::new(&held.plaintext_key, index.0, out));
         }
-        Ok(OpenedFrame { index: due, plaintext_len, fragment })
+        Ok(opened)
     }
 
-    /// Plaintext bytes of `frame`, which has to be DATA frame `due`, all of it and nothing else.
+    /// The header of `frame`, which has to be DATA frame `due`, all of it and nothing else.
     ///
-    /// A header says nothing that is not known here, so it is compared with the only right one. Another one is parsed
-    /// to say what is wrong with it.
-    fn plaintext_len(&self, due: FrameIndex, frame: &[u8]) -> Result<u32, FrameError> {
-        if let Some(plaintext_len) = self.is_due(due, frame) {
-            return Ok(plaintext_len);
+    /// Where nothing is compressed a header says nothing that is not known here, so it is compared with the only right one.
+    /// Another one is parsed, to find that the frame is compressed, or to say what is wrong.
+    fn due_header(&self, due: FrameIndex, frame: &[u8]) -> Result<FrameHeader, FrameError> {
+        if let Some(header) = self.plain_header(due, frame) {
+            return Ok(header);
         }
-        FrameHeader::parse(frame, self.shape)?;
-        Err(FrameError::NotDue { due })
+        let header = FrameHeader::parse(frame, self.shape)?;
+        let is_due = (header.kind, header.index) == (FrameKind::Data, due) && header.frame_len() == frame.len();
+        if is_due { Ok(header) } else { Err(FrameError::NotDue { due }) }
     }
 
-    /// Plaintext bytes of `frame`, if its length is one that a frame may have and its header is that of DATA frame `due`
-    /// of this length.
-    fn is_due(&self, due: FrameIndex, frame: &[u8]) -> Option<u32> {
+    /// The header of DATA frame `due`, if it has as many bytes as `frame`, is not compressed, and is what `frame` begins with.
+    fn plain_header(&self, due: FrameIndex, frame: &[u8]) -> Option<FrameHeader> {
         let (shape, plaintext_len) = (self.shape, frame.len().checked_sub(FRAME_OVERHEAD)?);
         let fits =
             (1..=shape.frame_len() as usize).contains(&plaintext_len) && due.0 < shape.frames_per_segment();
-        let plaintext_len = plaintext_len as u32;
-        (fits && frame.starts_with(&FrameHeader::data(due, plaintext_len).to_bytes()))
-            .then_some(plaintext_len)
+        let header = fits.then(|| FrameHeader::data(due, plaintext_len as u32))?;
+        frame.starts_with(&header.to_bytes()).then_some(header)
     }
 
-    /// Seals `plaintext` as consecutive frames from `first` on, full but for the last, into `wire`, whose length is
-    /// [`FrameWorker::run_wire_len`].
-    pub fn seal_run(&self, first: FrameIndex, plaintext: &[u8], wire: &mut [u8]) -> Vec<OpenedFrame> {
-        let frame_len = self.shape.frame_len() as usize;
-        let texts = plaintext.chunks(frame_len);
-        let frames = wire.chunks_mut(frame_len + FRAME_OVERHEAD);
+    /// Opens the body of `frame` into all of `plaintext`.
+    fn open_text(
+        &self,
+        cipher: &Cipher,
+        parsed: &FrameHeader,
+        frame: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<(), FrameError> {
+        let (header, body) = frame.split_at(FRAME_HEADER_LEN);
+        let forged = FrameError::Authentication { frame: parsed.index };
+        let Some((ciphertext, tag)) = body.split_last_chunk::<TAG_LEN>() else { return Err(forged) };
+        let nonce = self.nonce(FrameKind::Data, parsed.index);
+        if parsed.encoding == Encoding::Plain {
+            return cipher.open(nonce, header, ciphertext, tag, plaintext).map_err(|_| forged);
+        }
+        let held = self.compressed.as_ref().expect("in a compressed stream a worker with a key has a codec");
+        let open = |text: &mut [u8]| cipher.open(nonce, header, ciphertext, tag, text).is_ok();
+        match held.codec.decompress(plaintext, ciphertext.len(), open)? {
+            Decompressed::Whole => Ok(()),
+            Decompressed::NoText => Err(forged),
+            Decompressed::Malformed => Err(FrameError::Decompression { frame: parsed.index }),
+        }
+    }
+
+    /// Hashes `plaintext`, of consecutive frames from `first` on, full but for the last, as sealing it would. So plaintext
+    /// of a compressed stream is compared with a digest without compressing it again.
+    pub fn hash_run(&self, first: FrameIndex, plaintext: &[u8]) -> Vec<PlaintextFragment> {
+        let held = self.compressed.as_ref().expect("in a compressed stream a worker with a key has a codec");
+        let texts = plaintext.chunks(self.shape.frame_len() as usize);
         (first.0..)
-            .zip(texts.zip(frames))
-            .map(|(index, (text, frame))| self.seal(FrameIndex(index), text, frame))
+            .zip(texts)
+            .map(|(index, text)| PlaintextFragment::new(&held.plaintext_key, index, text))
             .collect()
+    }
+
+    /// Seals `plaintext` as consecutive frames from `first` on, full but for the last, one after another into `wire`, whose
+    /// length is [`FrameWorker::run_wire_len`]. That many bytes they take, or fewer in a compressed stream.
+    ///
+    /// # Errors
+    /// As [`FrameWorker::seal`].
+    pub fn seal_run(
+        &self,
+        first: FrameIndex,
+        plaintext: &[u8],
+        wire: &mut [u8],
+    ) -> Result<Vec<OpenedFrame>, FrameError> {
+        let mut rest = wire;
+        let texts = plaintext.chunks(self.shape.frame_len() as usize);
+        let seal = |(index, text)| {
+            let sealed = self.seal(FrameIndex(index), text, rest)?;
+            rest = &mut std::mem::take(&mut rest)[sealed.wire_len()..];
+            Ok(sealed)
+        };
+        (first.0..).zip(texts).map(seal).collect()
     }
 
     /// Opens the consecutive DATA frames in `wire`, the first of which has to be `first`, one behind the other into
@@ -147,10 +255,10 @@ impl FrameWorker {
         let mut opened = Vec::with_capacity(wire.len().div_ceil(self.shape.frame_wire_len() as usize));
         let (mut rest, mut at, mut due) = (plaintext, 0, first);
         while at < wire.len() {
-            let (frame, plaintext_len) = self.next_frame(due, &wire[at..], at as u64)?;
-            let frame_opened = self.open_whole(due, plaintext_len, frame, rest)?;
+            let (frame, header) = self.next_frame(due, &wire[at..], at as u64)?;
+            let frame_opened = self.open_whole(header, frame, rest)?;
             if self.yields_plaintext() {
-                rest = &mut rest[plaintext_len as usize..];
+                rest = &mut rest[header.plaintext_len as usize..];
             }
             opened.push(frame_opened);
             at += frame.len();
@@ -159,18 +267,18 @@ impl FrameWorker {
         Ok(opened)
     }
 
-    /// The frame that the `rest` of a run, which lies `at` bytes from its beginning, begins with, and its plaintext bytes.
-    /// All frames of a segment are full but the last, so it ends where a full one does, or with the run. One that does not
-    /// is cut as its header says.
+    /// The frame that the `rest` of a run, which lies `at` bytes from its beginning, begins with, and its header. All frames of
+    /// a segment are full but the last, so one that is not compressed ends where a full one does, or with the run. Any
+    /// other is cut as its header says.
     fn next_frame<'w>(
         &self,
         due: FrameIndex,
         rest: &'w [u8],
         at: u64,
-    ) -> Result<(&'w [u8], u32), FrameError> {
+    ) -> Result<(&'w [u8], FrameHeader), FrameError> {
         let full = &rest[..rest.len().min(self.shape.frame_wire_len() as usize)];
-        if let Some(plaintext_len) = self.is_due(due, full) {
-            return Ok((full, plaintext_len));
+        if let Some(header) = self.plain_header(due, full) {
+            return Ok((full, header));
         }
         let header = FrameHeader::parse(rest, self.shape).map_err(|error| error.moved(at))?;
         let Some(frame) = rest.get(..header.frame_len()) else {
@@ -178,10 +286,11 @@ impl FrameWorker {
             let error = FramingError { fault: Fault::Truncated, record: Record::Frame, offset: at, problem };
             return Err(error.into());
         };
-        Ok((frame, self.plaintext_len(due, frame)?))
+        Ok((frame, self.due_header(due, frame)?))
     }
 
-    /// Bytes on the wire of `plaintext_len` bytes in frames that are full but for the last.
+    /// Bytes on the wire of `plaintext_len` bytes in frames that are full but for the last; at most, where they are
+    /// compressed.
     pub fn run_wire_len(shape: Shape, plaintext_len: usize) -> usize {
         plaintext_len + plaintext_len.div_ceil(shape.frame_len() as usize) * FRAME_OVERHEAD
     }
@@ -229,6 +338,9 @@ impl Drop for FrameWorker {
         if let KeyMode::Keyed { base_nonce, .. } = &mut self.key_mode {
             base_nonce.zeroize();
         }
+        if let Some(Compressed { plaintext_key, .. }) = &mut self.compressed {
+            plaintext_key.zeroize();
+        }
     }
 }
 
@@ -260,7 +372,7 @@ mod tests {
                 getrandom::fill(&mut plaintext).unwrap();
                 let mut wires = [&fast, &portable].map(|worker| {
                     let mut wire = vec![0; FrameWorker::run_wire_len(worker.shape(), len)];
-                    (worker.seal_run(FrameIndex(2), &plaintext, &mut wire), wire)
+                    (worker.seal_run(FrameIndex(2), &plaintext, &mut wire).unwrap(), wire)
                 });
                 assert_eq!(wires[0], wires[1]);
                 let (sealed, wire) = &mut wires[0];
@@ -275,7 +387,7 @@ mod tests {
     fn a_frame_opens_at_its_own_place_only() {
         let worker = worker(Backend::Fast, Suite::Aes256Gcm, DigestKind::Blake3);
         let mut frame = vec![0; 10 + FRAME_OVERHEAD];
-        worker.seal(FrameIndex(1), &[5; 10], &mut frame);
+        worker.seal(FrameIndex(1), &[5; 10], &mut frame).unwrap();
         let mut out = [0; 10];
         assert_eq!(
             worker.open(FrameIndex(0), &frame, &mut out),
@@ -344,7 +456,7 @@ mod tests {
         for (suite, digest) in kinds() {
             let worker = worker(Backend::Fast, suite, digest);
             let mut frame = vec![0; 33 + FRAME_OVERHEAD];
-            worker.seal(FrameIndex(0), &[5; 33], &mut frame);
+            worker.seal(FrameIndex(0), &[5; 33], &mut frame).unwrap();
             for bit in 0..frame.len() * 8 {
                 frame[bit / 8] ^= 1 << (bit % 8);
                 assert!(worker.open(FrameIndex(0), &frame, &mut [0; 4096]).is_err(), "bit {bit}");
@@ -358,7 +470,7 @@ mod tests {
         let keyed = worker(Backend::Fast, Suite::Aes256Gcm, DigestKind::Sha256);
         let keyless = FrameWorker::keyless(DigestKind::Sha256, keyed.shape()).unwrap();
         let mut wire = vec![0; FrameWorker::run_wire_len(keyed.shape(), 5000)];
-        let sealed = keyed.seal_run(FrameIndex(0), &[1; 5000], &mut wire);
+        let sealed = keyed.seal_run(FrameIndex(0), &[1; 5000], &mut wire).unwrap();
         assert_eq!(keyless.open_run(FrameIndex(0), &wire, &mut []), Ok(sealed));
         assert!(FrameWorker::keyless(DigestKind::Tags, keyed.shape()).is_none());
     }
@@ -370,6 +482,7 @@ mod tests {
             frame_count: 2,
             plaintext_len: 5000,
             digest: [1; 32],
+            plaintext_digest: None,
             last: true,
             chain_before: ChainValue([2; 32]),
         };
