@@ -20,6 +20,7 @@ pub struct KeySchedule {
     commitment: [u8; 32],
     key_area: Secret<32>,
     index: Secret<32>,
+    plaintext: Secret<32>,
     journal: Secret<32>,
 }
 
@@ -36,6 +37,7 @@ impl KeySchedule {
             commitment: *key(LABEL_COMMITMENT),
             key_area: key(LABEL_KEYS),
             index: key(LABEL_INDEX),
+            plaintext: key(LABEL_PLAIN),
             journal: key(LABEL_JOURNAL),
         }
     }
@@ -73,6 +75,11 @@ impl KeySchedule {
     /// The MAC at the end of the footer, over the directory and the footer's first 80 bytes.
     pub fn footer_mac(&self, directory: &[u8], footer_head: &[u8; 80]) -> [u8; 32] {
         mac(&self.index, &[LABEL_FOOTER, directory, footer_head])
+    }
+
+    /// The key of the plaintext digests of a compressed stream (FORMAT F11.5).
+    pub fn plaintext_digest_key(&self) -> &[u8; 32] {
+        &self.plaintext
     }
 
     /// The key of the restore journal with this id.
@@ -165,6 +172,7 @@ const LABEL_STREAM: &[u8] = b"cofferdam/v1/stream\0";
 const LABEL_COMMITMENT: &[u8] = b"cofferdam/v1/commit\0";
 const LABEL_KEYS: &[u8] = b"cofferdam/v1/keys\0";
 const LABEL_INDEX: &[u8] = b"cofferdam/v1/index\0";
+const LABEL_PLAIN: &[u8] = b"cofferdam/v1/plain\0";
 const LABEL_JOURNAL: &[u8] = b"cofferdam/v1/journal\0";
 const LABEL_SEGMENT: &[u8] = b"cofferdam/v1/segment\0";
 const LABEL_METADATA: &[u8] = b"cofferdam/v1/metadata\0";

@@ -43,6 +43,7 @@ fn macs_are_what_an_independent_computation_gives() {
     assert_eq!(schedule.page_mac(&vectors.bytes("page")), vectors.array("page_mac"));
     let footer = schedule.footer_mac(&vectors.bytes("directory"), &vectors.array("footer_head"));
     assert_eq!(footer, vectors.array("footer_mac"));
+    assert_eq!(schedule.plaintext_digest_key(), &vectors.array("plaintext_key"));
     let journal = schedule.journal(&vectors.array("journal_id"));
     assert_eq!(journal.mac(&vectors.bytes("journal_bytes")), vectors.array("journal_mac"));
     assert!(journal.verify(&vectors.bytes("journal_bytes"), &vectors.array("journal_mac")));
@@ -125,7 +126,7 @@ fn open_wrapped(vectors: &Vectors, body: Vec<u8>, preamble: [u8; 128]) -> Option
 }
 
 /// One value of each kind that the schedule gives, for fixed records.
-fn outputs(schedule: &KeySchedule) -> [[u8; 32]; 7] {
+fn outputs(schedule: &KeySchedule) -> [[u8; 32]; 8] {
     [
         schedule.commitment(),
         *schedule.segment(&[1; 48]).key(),
@@ -133,6 +134,7 @@ fn outputs(schedule: &KeySchedule) -> [[u8; 32]; 7] {
         schedule.key_area_mac(&[1; 128], b"copy"),
         schedule.page_mac(b"page"),
         schedule.footer_mac(b"directory", &[1; 80]),
+        *schedule.plaintext_digest_key(),
         schedule.journal(&[1; 16]).mac(b"checkpoint"),
     ]
 }

@@ -28,8 +28,8 @@ stream_key = bytes(range(32))
 preamble = bytes((7 * i + 3) % 256 for i in range(128))
 salt, context = preamble[48:80], preamble[:48]
 root = mac(salt, stream_key)
-stream, commit, keys, index, journal = (
-    expand(root, label(name) + context, 32) for name in (b"stream", b"commit", b"keys", b"index", b"journal")
+stream, commit, keys, index, plain, journal = (
+    expand(root, label(name) + context, 32) for name in (b"stream", b"commit", b"keys", b"index", b"plain", b"journal")
 )
 header = bytes((5 * i + 1) % 256 for i in range(48))
 record_head = bytes((11 * i + 2) % 256 for i in range(32))
@@ -58,6 +58,7 @@ for name, value in {
     "directory": directory,
     "footer_head": footer_head,
     "footer_mac": mac(index, label(b"footer") + directory + footer_head),
+    "plaintext_key": plain,
     "journal_id": journal_id,
     "journal_bytes": page,
     "journal_mac": mac(expand(journal, label(b"journal") + journal_id, 32), page),
