@@ -160,8 +160,10 @@ impl FrameWorker {
                 return Err(FrameError::NotDue { due: index });
             };
             self.open_text(cipher, &parsed, frame, out)?;
-            opened.plaintext =
-                self.compressed.as_ref().map(|held| PlaintextFragment::new(&held.plaintext_key, index.0, out));
+            opened.plaintext = self
+                .compressed
+                .as_ref()
+                .map(|held| PlaintextFragment::new(&held.plaintext_key, index.0, out));
         }
         Ok(opened)
     }
@@ -175,7 +177,8 @@ impl FrameWorker {
             return Ok(header);
         }
         let header = FrameHeader::parse(frame, self.shape)?;
-        let is_due = (header.kind, header.index) == (FrameKind::Data, due) && header.frame_len() == frame.len();
+        let is_due =
+            (header.kind, header.index) == (FrameKind::Data, due) && header.frame_len() == frame.len();
         if is_due { Ok(header) } else { Err(FrameError::NotDue { due }) }
     }
 
@@ -213,14 +216,19 @@ impl FrameWorker {
     }
 
     /// Hashes `plaintext`, of consecutive frames from `first` on, full but for the last, as sealing it would. So plaintext
-    /// of a compressed stream is compared with a digest without compressing it again.
-    pub fn hash_run(&self, first: FrameIndex, plaintext: &[u8]) -> Vec<PlaintextFragment> {
+    /// of a compressed stream is compared with a digest without compressing it again. What the frames are on the wire is
+    /// left zero.
+    pub fn hash_run(&self, first: FrameIndex, plaintext: &[u8]) -> Vec<OpenedFrame> {
         let held = self.compressed.as_ref().expect("in a compressed stream a worker with a key has a codec");
         let texts = plaintext.chunks(self.shape.frame_len() as usize);
-        (first.0..)
-            .zip(texts)
-            .map(|(index, text)| PlaintextFragment::new(&held.plaintext_key, index, text))
-            .collect()
+        let hash = |(index, text): (u32, &[u8])| OpenedFrame {
+            index: FrameIndex(index),
+            plaintext_len: text.len() as u32,
+            body_len: 0,
+            fragment: Fragment::from_bytes([0; 32]),
+            plaintext: Some(PlaintextFragment::new(&held.plaintext_key, index, text)),
+        };
+        (first.0..).zip(texts).map(hash).collect()
     }
 
     /// Seals `plaintext` as consecutive frames from `first` on, full but for the last, one after another into `wire`, whose

@@ -2,10 +2,11 @@
 //! It knows no bytes, only how many there are.
 
 use crate::limits::{
-    CLOSING_LEN, DIRECTORY_ENTRY_LEN, ENTRY_LEN, FOOTER_LEN, FRAME_OVERHEAD, MAC_LEN, PAGE_ENTRIES_MAX,
-    PAGE_HEAD_LEN, PREAMBLE_BLOCK_LEN, SEGMENT_HEADER_LEN,
+    CLOSING_LEN, COMPRESSED_BODY_LEN_MIN, DIRECTORY_ENTRY_LEN, ENTRY_LEN, FOOTER_LEN, FRAME_HEADER_LEN,
+    FRAME_OVERHEAD, MAC_LEN, PAGE_ENTRIES_MAX, PAGE_HEAD_LEN, PREAMBLE_BLOCK_LEN, SEGMENT_HEADER_LEN,
+    TAG_LEN,
 };
-use crate::{Preamble, SegmentIndex, Shape};
+use crate::{Compression, Preamble, SegmentIndex, Shape};
 
 /// The arithmetic of a stream whose segments are all full but the last.
 ///
@@ -62,7 +63,6 @@ impl StreamGeometry {
 impl Shape {
     /// DATA frames of a segment of `plaintext_len` bytes.
     pub fn frame_count(self, plaintext_len: u64) -> u32 {
-        debug_assert!(plaintext_len <= self.segment_len());
         plaintext_len.div_ceil(u64::from(self.frame_len())) as u32
     }
 
@@ -72,7 +72,20 @@ impl Shape {
         (SEGMENT_HEADER_LEN + CLOSING_LEN) as u64 + plaintext_len + frames * FRAME_OVERHEAD as u64
     }
 
-    /// Bytes of a full DATA frame on the wire.
+    /// Bytes that a segment of `plaintext_len` bytes may have, from its header to its TERMINATOR (FORMAT F13.8c): one number
+    /// where nothing is compressed.
+    pub fn segment_wire_lens(self, plaintext_len: u64) -> std::ops::RangeInclusive<u64> {
+        let frames = self.frame_count(plaintext_len);
+        let around = (SEGMENT_HEADER_LEN + self.table_len(frames) + self.closing_len()) as u64;
+        let body_len_min = match self.compression() {
+            Compression::None => plaintext_len + u64::from(frames) * TAG_LEN as u64,
+            Compression::Zstd => u64::from(frames) * u64::from(COMPRESSED_BODY_LEN_MIN),
+        };
+        let headers = u64::from(frames) * FRAME_HEADER_LEN as u64;
+        around + headers + body_len_min..=around + plaintext_len + u64::from(frames) * FRAME_OVERHEAD as u64
+    }
+
+    /// Bytes of a full DATA frame on the wire; at most, where it is compressed.
     pub fn frame_wire_len(self) -> u64 {
         u64::from(self.frame_len()) + FRAME_OVERHEAD as u64
     }

@@ -21,6 +21,8 @@ pub(crate) struct SinkDriver<'a, S: StreamingSink> {
     pub(crate) guard: Guard<S>,
     /// Writes bytes at any offset, at any time. Without it they are written in order.
     pub(crate) positioned: Option<Arc<dyn WriteAt>>,
+    /// The same, whether or not segments are written that way: for what belongs to none.
+    pub(crate) appender: Option<Arc<dyn WriteAt>>,
     pub(crate) sync: Option<SyncThread>,
     pub(crate) cancel: &'a CancelToken,
     pub(crate) checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
@@ -88,7 +90,7 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
     pub(crate) fn append<E>(&mut self, bytes: &[u8]) -> Result<(), StreamError<E>> {
         self.check()?;
         let at = self.committed.sink_len;
-        let written = match &self.positioned {
+        let written = match &self.appender {
             Some(sink) => sink.write_all_at(at, bytes),
             None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_POSITION)),
         };

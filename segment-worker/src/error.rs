@@ -92,6 +92,10 @@ pub enum SegmentFault {
     Frames,
     /// The TERMINATOR counts other frames or bytes than came.
     Count,
+    /// The TABLE is missing, or says other lengths than its frames have.
+    Table,
+    /// The digest of the plaintext differs.
+    PlaintextDigest,
     /// The digest differs.
     Digest,
     /// It does not follow the segment before it: one is missing, duplicated, moved, or from another attempt.
@@ -103,6 +107,8 @@ impl fmt::Display for SegmentFault {
         f.write_str(match self {
             SegmentFault::Frames => "frames are missing, doubled or of a wrong length",
             SegmentFault::Count => "its TERMINATOR counts other frames or bytes than came",
+            SegmentFault::Table => "its TABLE says other lengths than its frames have",
+            SegmentFault::PlaintextDigest => "the digest of its plaintext does not match",
             SegmentFault::Digest => "its digest does not match",
             SegmentFault::Chain => "it does not follow the segment before it",
         })

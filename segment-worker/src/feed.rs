@@ -40,12 +40,14 @@ pub trait SealFeed {
     fn next(&mut self, buffers: &Buffers) -> Result<Step<IsLast, TrailerOnly>, Self::Error>;
 
     /// The bytes that follow the frames of a segment: its closing frames, and whatever the format requires after
-    /// them. Called once per segment, in order. Returns them with the resulting chain value.
+    /// them. `frames_len` is how many bytes the frames take on the wire, with the TABLE. Called once per segment, in order.
+    /// Returns them with the resulting chain value.
     fn close(
         &mut self,
         segment: SegmentIndex,
         worker: &FrameWorker,
         fields: &ClosingFields,
+        frames_len: u64,
     ) -> Result<(Vec<u8>, frame_worker::ChainValue), Self::Error>;
 }
 
@@ -84,7 +86,7 @@ pub struct SegmentPlan {
     pub worker: Arc<FrameWorker>,
     /// Its digest, with nothing absorbed yet.
     pub digest: SegmentDigest,
-    /// Where its bytes begin in the sink.
+    /// Where its bytes begin in the sink. Where compressed frames are sealed that is not known, and not looked at.
     pub sink_offset: u64,
     /// Bytes that go to the sink before its frames. Empty when opening.
     pub head: Vec<u8>,

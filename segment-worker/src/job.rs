@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use contract::WriteAt;
-use frame_worker::{Closing, FrameIndex, FrameWorker, SegmentIndex};
+use frame_worker::{Closing, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
 
 use crate::error::StreamError;
 use crate::run::{Input, Run, RunContents, RunFault};
@@ -18,6 +18,8 @@ use crate::{Buffer, Buffers, CancelToken, NoMemory};
 pub(crate) enum Work {
     Open,
     Seal,
+    /// As sealing, of plaintext that is to be compared with what was sealed: nothing of it is stored or sent.
+    Prove,
 }
 
 /// A run with all that its job needs.
@@ -49,7 +51,6 @@ pub(crate) struct Done {
 pub(crate) struct Output {
     pub(crate) buffer: Buffer,
     pub(crate) len: usize,
-    pub(crate) sink_offset: u64,
 }
 
 /// Why a job has no output.
@@ -104,23 +105,30 @@ impl Job {
         let RunContents { frames, closing } = on_input(&run, &buffers, |bytes| {
             look()?;
             match work {
-                Work::Open => run.open(&worker, bytes, out).map_err(JobError::Run),
-                Work::Seal => {
-                    Ok(RunContents { frames: worker.seal_run(run.first, bytes, out), closing: None })
+                Work::Open => run.open(&worker, bytes, out),
+                // No two encoders compress alike: what proves compressed plaintext is its own digest.
+                Work::Prove if worker.shape().is_compressed() => {
+                    Ok(RunContents { frames: worker.hash_run(run.first, bytes), closing: None })
                 }
+                Work::Seal | Work::Prove => run.seal(&worker, bytes, out),
             }
+            .map_err(JobError::Run)
         })?;
+        let output_len = match work {
+            Work::Seal => frames.iter().map(OpenedFrame::wire_len).sum(),
+            Work::Open | Work::Prove => run.output_len,
+        };
         // The next job may have its buffer while this one writes.
         drop(run.input);
         look()?;
         let output = match sink {
             Some(sink) => {
-                if run.output_len > 0 {
-                    sink.write_all_at(run.sink_offset, &buffer[..run.output_len]).map_err(JobError::Write)?;
+                if output_len > 0 {
+                    sink.write_all_at(run.sink_offset, &buffer[..output_len]).map_err(JobError::Write)?;
                 }
                 None
             }
-            None => Some(Output { buffer, len: run.output_len, sink_offset: run.sink_offset }),
+            None => Some(Output { buffer, len: output_len }),
         };
         Ok(Done { run: OpenedRun { first: run.first, frames, output }, closing })
     }

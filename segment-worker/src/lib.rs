@@ -35,7 +35,7 @@ pub use open::{Opened, open};
 pub use proof::{Complete, Verified};
 pub use release::ReleasePolicy;
 pub use run::{Edges, Input, Run, RunContents, RunFault};
-pub use seal::{Sealed, seal};
+pub use seal::{Sealed, prove, seal};
 pub use sequencer::{OpenedRun, Sequencer};
 pub use settings::{BufferNeeds, Committed, Executor, Settings};
 pub use sync::cancel::CancelToken;

@@ -22,9 +22,11 @@ pub(crate) struct InFlight<C> {
 pub(crate) struct PendingSegment {
     pub(crate) index: SegmentIndex,
     pub(crate) worker: Arc<FrameWorker>,
-    /// Where its frames end in the sink.
+    /// Where its frames end in the sink, where jobs write them.
     pub(crate) frames_end: u64,
     pub(crate) sink_offset: u64,
+    /// Ordered mode: how far it has been written to the sink.
+    pub(crate) written_to: Option<u64>,
     pub(crate) head: Vec<u8>,
     pub(crate) held: Vec<Output>,
 }

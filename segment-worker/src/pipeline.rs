@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use contract::{StreamingSink, Visibility};
+use frame_worker::Shape;
 
 use crate::driver::SinkDriver;
 use crate::durability::SyncThread;
@@ -40,8 +41,10 @@ pub(crate) struct Pipeline<'a, S: StreamingSink, C> {
     work: Work,
     executor: Executor<'a>,
     run_len: usize,
-    frame_len: u32,
+    shape: Shape,
     holds: bool,
+    /// Where a segment begins in the sink is known when the one before it has committed: compressed frames have any length.
+    appends: bool,
     in_flight: VecDeque<InFlight<C>>,
     mailbox: Arc<Mailbox<Outcome>>,
     outstanding: usize,
@@ -63,29 +66,40 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         assert!(start.durable_len <= start.sink_len, "what is durable has committed");
         let guard = Guard::new(sink, start.segments);
         let visibility =
-            if work == Work::Seal { Visibility::Private } else { guard.capabilities().visibility };
-        let holds = settings.release.holds(settings.frame_len, visibility) && work == Work::Open;
+            if work == Work::Open { guard.capabilities().visibility } else { Visibility::Private };
+        let holds = settings.release.holds(settings.shape.frame_len(), visibility) && work == Work::Open;
+        let appends = work == Work::Seal && settings.shape.is_compressed();
         // A held segment must not be written by its jobs, wherever the sink could take it.
-        let positioned = if holds { None } else { guard.positioned() };
+        let positioned = if holds || appends { None } else { guard.positioned() };
         let pool = settings.executor.pool();
         let on_pool = pool.filter(|pool| pool.is_current());
         let caller = on_pool.map_or(Caller::Elsewhere, Caller::OnPool);
         let own = guard.capabilities().reserve_bytes;
         let lease = reserve(&settings, holds, own, caller)?;
-        let Settings { executor, budget, durability, cancel, demand, frame_len, checkpoint, observe, .. } =
+        let Settings { executor, budget, durability, cancel, demand, shape, checkpoint, observe, .. } =
             settings;
         let sync = SyncThread::start(guard.durability(), durability, &start, cancel);
         let sync = sync.map_err(StreamError::NoThread)?;
         Ok(Pipeline {
-            driver: SinkDriver { committed: start, guard, positioned, sync, cancel, checkpoint, observe },
+            driver: SinkDriver {
+                committed: start,
+                appender: guard.positioned(),
+                guard,
+                positioned,
+                sync,
+                cancel,
+                checkpoint,
+                observe,
+            },
             buffers: Buffers::new(demand.run_len, budget),
             inline: pool.is_none() || on_pool.is_some(),
             outstanding_max: executor.runs_at_once(),
             work,
             executor,
             run_len: demand.run_len,
-            frame_len,
+            shape,
             holds,
+            appends,
             in_flight: VecDeque::new(),
             mailbox: Arc::new(Mailbox::new()),
             outstanding: 0,
@@ -129,9 +143,17 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         if self.driver.positioned.is_some() {
             self.driver.write(index, sink_offset, &head)?;
         }
-        let sequencer = Sequencer::new(index, digest, self.frame_len);
+        let sequencer = Sequencer::new(index, digest, self.shape.frame_len());
         let frames_end = sink_offset + head.len() as u64;
-        let pending = PendingSegment { index, worker, frames_end, sink_offset, head, held: Vec::new() };
+        let pending = PendingSegment {
+            index,
+            worker,
+            frames_end,
+            sink_offset,
+            written_to: None,
+            head,
+            held: Vec::new(),
+        };
         self.in_flight.push_back(InFlight { pending, sequencer, outstanding: 0, closing: None, lost: false });
         Ok(())
     }
@@ -206,14 +228,26 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         tail: &[u8],
         after: Committed,
     ) -> Result<(), StreamError<E>> {
-        if self.driver.positioned.is_none() {
-            self.write_out(&mut pending)?;
-        }
-        self.driver.write(pending.index, pending.frames_end, tail)?;
+        let frames_end = self.frames_end(&mut pending)?;
+        self.driver.write(pending.index, frames_end, tail)?;
         self.driver.commit(proof, after)?;
         // The next segment is the oldest now. What has come of it must not keep its credit until a result arrives:
         // there may be none due.
         self.emit()
+    }
+
+    /// Whether plaintext is hashed here, and nothing is sealed.
+    pub(crate) fn hashes_only(&self) -> bool {
+        self.work == Work::Prove && self.shape.is_compressed()
+    }
+
+    /// Where the frames of the oldest segment end in the sink. In ordered mode that is known when they are written, so that
+    /// this writes them.
+    pub(crate) fn frames_end<E>(&mut self, pending: &mut PendingSegment) -> Result<u64, StreamError<E>> {
+        match self.driver.positioned {
+            Some(_) => Ok(pending.frames_end),
+            None => self.write_out(pending),
+        }
     }
 
     /// Whether every segment that has begun has committed.
@@ -299,20 +333,26 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         let Some(mut front) = self.in_flight.pop_front() else { return Ok(()) };
         let written = self.write_out(&mut front.pending);
         self.in_flight.push_front(front);
-        written
+        written.map(drop)
     }
 
-    /// Ordered mode: writes what of the oldest segment is in order.
-    fn write_out<E>(&mut self, pending: &mut PendingSegment) -> Result<(), StreamError<E>> {
+    /// Ordered mode: writes what of the oldest segment is in order, and says where that ends.
+    fn write_out<E>(&mut self, pending: &mut PendingSegment) -> Result<u64, StreamError<E>> {
         let segment = pending.index;
-        self.driver.begin(segment, pending.sink_offset)?;
-        self.driver.write(segment, pending.sink_offset, &std::mem::take(&mut pending.head))?;
+        let begin = if self.appends { self.driver.committed.sink_len } else { pending.sink_offset };
+        let mut at = pending.written_to.unwrap_or(begin);
+        self.driver.begin(segment, at)?;
+        let head = std::mem::take(&mut pending.head);
+        self.driver.write(segment, at, &head)?;
+        at += head.len() as u64;
         for output in pending.held.drain(..) {
-            self.driver.write(segment, output.sink_offset, &output.buffer[..output.len])?;
+            self.driver.write(segment, at, &output.buffer[..output.len])?;
+            at += output.len as u64;
             drop(output);
             self.lease.give(self.run_len);
         }
-        Ok(())
+        pending.written_to = Some(at);
+        Ok(at)
     }
 }
 
@@ -341,7 +381,8 @@ fn reserve<E>(
     own: usize,
     caller: Caller<'_>,
 ) -> Result<Lease, StreamError<E>> {
-    let BufferNeeds { run_len, runs_per_segment } = settings.demand;
+    let BufferNeeds { run_len, runs_per_segment, fixed_len } = settings.demand;
+    let own = own.saturating_add(fixed_len);
     let held = if holds { run_len.saturating_mul(runs_per_segment) } else { 0 };
     let needed = held.saturating_add(run_len.saturating_mul(2)).saturating_add(own);
     let total = settings.budget.total();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
 use frame_worker::{
-    CLOSING_LEN, Closing, FrameError, FrameIndex, FrameWorker, OpenedFrame, SEGMENT_HEADER_LEN, SegmentIndex,
+    Closing, FrameError, FrameIndex, FrameWorker, OpenedFrame, SEGMENT_HEADER_LEN, SegmentIndex, Shape,
 };
 
 use crate::Buffer;
@@ -44,21 +44,24 @@ pub enum Input {
 pub struct Edges {
     /// The segment header that has to stand before the frames. For the first run of a segment.
     pub header: Option<[u8; SEGMENT_HEADER_LEN]>,
-    /// Whether the closing frames follow the frames. Such a run is the segment's last, and closes it:
-    /// no [`Step::Close`](crate::Step::Close) follows.
-    pub closing: bool,
+    /// Bytes of what closes the segment, where that follows the frames: its TABLE, if it has one, and the closing frames. 0
+    /// otherwise. Such a run is the segment's last, and closes it: no [`Step::Close`](crate::Step::Close) follows.
+    pub closing_len: usize,
 }
 
 impl Edges {
-    /// The most bytes that edges add to what a run reads.
-    pub const LEN_MAX: usize = SEGMENT_HEADER_LEN + CLOSING_LEN;
+    /// The most bytes that edges add to what a run reads, in a stream of `shape`.
+    pub fn len_max(shape: Shape) -> usize {
+        SEGMENT_HEADER_LEN + Edges::closing_len(shape, shape.frames_per_segment())
+    }
+
+    /// Bytes of what closes a segment of `frame_count` frames.
+    pub fn closing_len(shape: Shape, frame_count: u32) -> usize {
+        shape.table_len(frame_count) + shape.closing_len()
+    }
 
     fn before(&self) -> usize {
         if self.header.is_some() { SEGMENT_HEADER_LEN } else { 0 }
-    }
-
-    fn after(&self) -> usize {
-        if self.closing { CLOSING_LEN } else { 0 }
     }
 }
 
@@ -109,7 +112,7 @@ impl Run {
 
     /// How many bytes it takes from the input, edges included.
     pub fn read_len(&self) -> usize {
-        self.edges.before() + self.input_len + self.edges.after()
+        self.edges.before() + self.input_len + self.edges.closing_len
     }
 
     /// Opens its `bytes`, [`Run::read_len`] of them: the header is compared, then the frames are opened into `out`, which
@@ -131,6 +134,21 @@ impl Run {
         Ok(RunContents { frames, closing: self.open_closing(worker, closing)? })
     }
 
+    /// Seals its `bytes`, all of them plaintext, into the first bytes of `out`.
+    pub(crate) fn seal(
+        &self,
+        worker: &FrameWorker,
+        bytes: &[u8],
+        out: &mut [u8],
+    ) -> Result<RunContents, RunFault> {
+        let frames = worker.seal_run(self.first, bytes, out).map_err(|source| RunFault::Frame {
+            first: self.first,
+            offset: self.input_offset,
+            source,
+        })?;
+        Ok(RunContents { frames, closing: None })
+    }
+
     /// The frames must be as many as were said and fill `out`: its position in the sink was computed from that.
     fn open_frames(
         &self,
@@ -148,10 +166,20 @@ impl Run {
     }
 
     fn open_closing(&self, worker: &FrameWorker, bytes: &[u8]) -> Result<Option<Closing>, RunFault> {
-        let Ok(bytes) = bytes.try_into() else { return Ok(None) };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
         let offset = self.input_offset + self.input_len as u64;
         // They count their frames themselves; where they contradict each other there is none to name.
-        let refused = |source| RunFault::Frame { first: FrameIndex(0), offset, source };
-        worker.open_closing(bytes).map(Some).map_err(refused)
+        let refused = |offset| move |source| RunFault::Frame { first: FrameIndex(0), offset, source };
+        let frame_count = self.first.0 + self.count;
+        let (table, closing) = bytes.split_at(worker.shape().table_len(frame_count));
+        let table = match table.is_empty() {
+            true => None,
+            false => Some(worker.open_table(table, frame_count).map_err(refused(offset))?),
+        };
+        let behind_table = offset + bytes.len() as u64 - closing.len() as u64;
+        let closing = worker.open_closing(closing).map_err(refused(behind_table))?;
+        Ok(Some(Closing { table, ..closing }))
     }
 }

@@ -10,6 +10,7 @@ use crate::job::Work;
 use crate::pending::{Closed, ClosedBy};
 use crate::pipeline::{Credit, NextAction, Pipeline};
 use crate::proof::{Complete, Verified};
+use crate::sequencer::SealedFrames;
 use crate::settings::{Committed, Settings};
 
 /// What has been sealed and published.
@@ -39,7 +40,31 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
     start: Committed,
     settings: Settings<'_>,
 ) -> Result<Sealed, StreamError<F::Error>> {
-    let mut pipeline = Pipeline::new(sink, settings, Work::Seal, start)?;
+    run(feed, sink, start, settings, Work::Seal)
+}
+
+/// Does the same to plaintext at hand, to compare it with what was sealed: `feed` looks at the digests, and no byte is stored or
+/// sent (FORMAT F12.3). Plaintext of a compressed stream is hashed alone.
+///
+/// # Errors
+/// As [`seal`].
+pub fn prove<F: SealFeed, S: StreamingSink>(
+    feed: &mut F,
+    sink: S,
+    start: Committed,
+    settings: Settings<'_>,
+) -> Result<Sealed, StreamError<F::Error>> {
+    run(feed, sink, start, settings, Work::Prove)
+}
+
+fn run<F: SealFeed, S: StreamingSink>(
+    feed: &mut F,
+    sink: S,
+    start: Committed,
+    settings: Settings<'_>,
+    work: Work,
+) -> Result<Sealed, StreamError<F::Error>> {
+    let mut pipeline = Pipeline::new(sink, settings, work, start)?;
     let mut credit = Credit::default();
     let mut fed = false;
     loop {
@@ -85,20 +110,27 @@ fn settle<F: SealFeed, S: StreamingSink>(
     pipeline: &mut Pipeline<'_, S, IsLast>,
     closed: Closed<IsLast>,
 ) -> Result<(), StreamError<F::Error>> {
-    let Closed { pending, sequencer, closing } = closed;
+    let Closed { mut pending, sequencer, closing } = closed;
     let ClosedBy::Feed(closing) = closing else { unreachable!("sealed runs have no closing frames to read") };
     let before = pipeline.driver.committed;
     let segment = pending.index;
     assert_eq!(segment.0, before.segments, "a feed numbers its segments without gaps");
-    let (frame_count, plaintext_len) = (sequencer.frame_count(), sequencer.plaintext_len());
-    let digest = sequencer.digest(frame_count).map_err(|fault| StreamError::Segment { segment, fault })?;
-    let last = closing == IsLast::Yes;
-    let fields = ClosingFields { frame_count, plaintext_len, digest, last, chain_before: before.chain };
-    let (tail, chain) = feed.close(segment, &pending.worker, &fields).map_err(StreamError::Feed)?;
+    let sealed = match pipeline.hashes_only() {
+        true => sequencer.hashed(),
+        false => sequencer.seal(&pending.worker),
+    };
+    let sealed = sealed.map_err(|fault| StreamError::Segment { segment, fault })?;
+    let SealedFrames { frame_count, plaintext_len, wire_len, table, digest, plaintext_digest } = sealed;
+    let (last, chain_before) = (closing == IsLast::Yes, before.chain);
+    let fields = ClosingFields { frame_count, plaintext_len, digest, plaintext_digest, last, chain_before };
+    let (closing, chain) =
+        feed.close(segment, &pending.worker, &fields, wire_len).map_err(StreamError::Feed)?;
+    let tail = [table, closing].concat();
+    let frames_end = pipeline.frames_end(&mut pending)?;
     let after = Committed {
         segments: before.segments + 1,
         plaintext_len: before.plaintext_len + plaintext_len,
-        sink_len: pending.frames_end + tail.len() as u64,
+        sink_len: frames_end + tail.len() as u64,
         chain,
         durable_len: before.durable_len,
     };

@@ -3,7 +3,8 @@
 
 use contract::Checkpoint;
 use frame_worker::{
-    ChainValue, Closing, FrameIndex, OpenedFrame, SegmentDigest, SegmentIndex, digests_equal,
+    ChainValue, Closing, FrameIndex, FrameWorker, OpenedFrame, SegmentDigest, SegmentEnd, SegmentIndex,
+    digests_equal,
 };
 
 use crate::error::SegmentFault;
@@ -27,13 +28,34 @@ pub struct Sequencer<T> {
     frame_len: u32,
     runs: Reorder<OpenedRun<T>>,
     plaintext_len: u64,
+    wire_len: u64,
     ended_short: bool,
+}
+
+/// All that is known of a segment whose frames have been sealed, but for its place in the chain.
+pub(crate) struct SealedFrames {
+    pub(crate) frame_count: u32,
+    pub(crate) plaintext_len: u64,
+    /// Bytes of the frames and the TABLE.
+    pub(crate) wire_len: u64,
+    /// The TABLE, in a compressed stream.
+    pub(crate) table: Vec<u8>,
+    pub(crate) digest: [u8; 32],
+    pub(crate) plaintext_digest: Option<[u8; 32]>,
 }
 
 impl<T> Sequencer<T> {
     /// For the segment `index` of frames of `frame_len` plaintext bytes.
     pub fn new(index: SegmentIndex, digest: SegmentDigest, frame_len: u32) -> Sequencer<T> {
-        Sequencer { index, digest, frame_len, runs: Reorder::new(), plaintext_len: 0, ended_short: false }
+        Sequencer {
+            index,
+            digest,
+            frame_len,
+            runs: Reorder::new(),
+            plaintext_len: 0,
+            wire_len: 0,
+            ended_short: false,
+        }
     }
 
     /// Takes a run, in any order. Refuses a frame that came before, and a run whose frames are not consecutive.
@@ -56,7 +78,8 @@ impl<T> Sequencer<T> {
             }
             self.ended_short = frame.plaintext_len < self.frame_len;
             self.plaintext_len += u64::from(frame.plaintext_len);
-            self.digest.absorb(&frame.fragment);
+            self.digest.absorb(frame);
+            self.wire_len += frame.wire_len() as u64;
         }
         Ok(Some(run))
     }
@@ -75,8 +98,8 @@ impl<T> Sequencer<T> {
     /// constant time.
     ///
     /// # Errors
-    /// The first of these that does not hold: no frame is missing, the counts agree, the chain continues, the digest
-    /// is right.
+    /// The first of these that does not hold: no frame is missing, the counts agree, the chain continues, the TABLE says
+    /// what the frames say, the digests of plaintext and segment are right.
     pub fn finish(
         self,
         closing: &Closing,
@@ -93,19 +116,60 @@ impl<T> Sequencer<T> {
         if !digests_equal(&fields.chain_before.0, &chain.0) {
             return Err(SegmentFault::Chain);
         }
-        let digest = self.digest.finish(fields.frame_count);
+        let end = self.check_end(closing)?;
+        let digest = self.digest.finish(fields.frame_count, end.as_ref());
         if !digests_equal(&digest, &fields.digest) {
             return Err(SegmentFault::Digest);
         }
         Ok(Verified { index: self.index.0, checkpoint: checkpoint() })
     }
 
-    /// The digest of a segment that is being sealed: `frame_count` frames, none missing.
-    pub(crate) fn digest(self, frame_count: u32) -> Result<[u8; 32], SegmentFault> {
-        if self.runs.has_gap() || self.frame_count() != frame_count {
-            return Err(SegmentFault::Frames);
+    /// What a compressed segment has after its frames, compared with them.
+    fn check_end(&self, closing: &Closing) -> Result<Option<SegmentEnd>, SegmentFault> {
+        let Some(body_lens) = self.digest.body_lens() else { return Ok(None) };
+        let table = closing.table.as_ref().filter(|table| table.body_lens == body_lens);
+        let table = table.ok_or(SegmentFault::Table)?;
+        let said = closing.fields.plaintext_digest.ok_or(SegmentFault::PlaintextDigest)?;
+        let found = self.digest.plaintext_digest(self.frame_count());
+        if found.is_some_and(|found| !digests_equal(&found, &said)) {
+            return Err(SegmentFault::PlaintextDigest);
         }
-        Ok(self.digest.finish(frame_count))
+        Ok(Some(SegmentEnd { table: table.fragment, plaintext_digest: said }))
+    }
+
+    /// Ends a segment that is being sealed by `worker`.
+    pub(crate) fn seal(self, worker: &FrameWorker) -> Result<SealedFrames, SegmentFault> {
+        self.check_whole()?;
+        let (frame_count, plaintext_len) = (self.frame_count(), self.plaintext_len);
+        let plaintext_digest = self.digest.plaintext_digest(frame_count);
+        let (mut table, mut end) = (Vec::new(), None);
+        if let Some((body_lens, plaintext_digest)) = self.digest.body_lens().zip(plaintext_digest) {
+            let sealed = worker.seal_table(body_lens);
+            table = sealed.0;
+            end = Some(SegmentEnd { table: sealed.1, plaintext_digest });
+        }
+        let wire_len = self.wire_len + table.len() as u64;
+        let digest = self.digest.finish(frame_count, end.as_ref());
+        Ok(SealedFrames { frame_count, plaintext_len, wire_len, table, digest, plaintext_digest })
+    }
+
+    /// Ends a segment whose plaintext was hashed, and not sealed: frames, plaintext bytes, and the plaintext digest.
+    pub(crate) fn hashed(self) -> Result<SealedFrames, SegmentFault> {
+        self.check_whole()?;
+        let (frame_count, plaintext_len) = (self.frame_count(), self.plaintext_len);
+        let plaintext_digest = self.digest.plaintext_digest(frame_count);
+        Ok(SealedFrames {
+            frame_count,
+            plaintext_len,
+            wire_len: 0,
+            table: Vec::new(),
+            digest: [0; 32],
+            plaintext_digest,
+        })
+    }
+
+    fn check_whole(&self) -> Result<(), SegmentFault> {
+        if self.runs.has_gap() { Err(SegmentFault::Frames) } else { Ok(()) }
     }
 }
 

@@ -2,7 +2,7 @@
 //! It knows no bytes and no step.
 
 use contract::{Checkpoint, Durability};
-use frame_worker::{ChainValue, Pool};
+use frame_worker::{ChainValue, Pool, Shape};
 
 use crate::{Budget, CancelToken, ReleasePolicy};
 
@@ -21,8 +21,8 @@ pub struct Settings<'a> {
     pub cancel: &'a CancelToken,
     /// What its feed asks for.
     pub demand: BufferNeeds,
-    /// Plaintext bytes of a full frame.
-    pub frame_len: u32,
+    /// How the stream is cut.
+    pub shape: Shape,
     /// Makes the checkpoint of a commit.
     pub checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
     /// Told of each commit, also of those while the stream is failing, and of what becomes durable between them and at the
@@ -68,6 +68,8 @@ pub struct BufferNeeds {
     pub run_len: usize,
     /// The most runs of a segment.
     pub runs_per_segment: usize,
+    /// Bytes that its frames take beside runs, however many are in flight: contexts of compression.
+    pub fixed_len: usize,
 }
 
 /// How far a stream has committed: what an observer is told, and where a stream goes on.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use cofferdam::{DigestKind, Metadata, Suite};
+use cofferdam::{Compression, DigestKind, Metadata, Suite};
 use serde::Serialize;
 
 use crate::printable;
@@ -37,6 +37,13 @@ pub(crate) fn suite_name(suite: Suite) -> &'static str {
     match suite {
         Suite::Aes256Gcm => "aes256gcm",
         Suite::ChaCha20Poly1305 => "chacha20poly1305",
+    }
+}
+
+pub(crate) fn compression_name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "none",
+        Compression::Zstd => "zstd",
     }
 }
 

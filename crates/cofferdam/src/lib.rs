@@ -155,7 +155,9 @@ pub use contract::{
     Visibility,
 };
 pub use files::is_pipe;
-pub use frame_worker::{Backend, DigestKind, Pool, PoolError, Suite, THREADS_MAX};
+pub use frame_worker::{
+    Backend, Compression, CompressionLevel, DigestKind, Pool, PoolError, Suite, THREADS_MAX,
+};
 pub use framing::{ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
@@ -174,8 +176,8 @@ pub use sources::{
 };
 pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_DEFAULT, GivenInstead, InTheWay, Inspection, Kept,
-    KeyCopySummary, Leftovers, Metadata, Observer, Progress, Remedy, Restored, Rewrapped,
+    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
+    Inspection, Kept, KeyCopySummary, Leftovers, Metadata, Observer, Progress, Remedy, Restored, Rewrapped,
     SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, TrailerSummary, Warning,
     default_suite, discard, inspect, leftovers, rewrap,
 };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contract::{IfExists, StreamingSink};
-use frame_worker::{Backend, DigestKind, Suite};
+use frame_worker::{Backend, CompressionLevel, DigestKind, Suite};
 use keys::Recipients;
 use segment_worker::{Budget, CancelToken};
 use sources::Source;
@@ -64,7 +64,16 @@ impl Sealer {
         self
     }
 
-    /// Plaintext bytes of a frame: a multiple of 4096, at most 4 MiB. Default: 64 KiB.
+    /// Compresses frames with zstd where that makes them shorter. The lengths of compressed frames tell those who see the
+    /// stream how well each compressed. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when sealing, in a
+    /// build without the feature `zstd`. Default: frames are not compressed.
+    #[must_use]
+    pub fn compression(mut self, level: CompressionLevel) -> Sealer {
+        self.form.compression = Some(level);
+        self
+    }
+
+    /// Plaintext bytes of a frame: a multiple of 4096, at most 4 MiB. Default: 64 KiB, and 256 KiB with compression.
     #[must_use]
     pub fn frame_len(mut self, bytes: u32) -> Sealer {
         self.form.frame_len = Some(bytes);

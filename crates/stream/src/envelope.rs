@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use frame_worker::{Backend, ChainValue, Cipher, DigestKind, FrameWorker, SegmentDigest, Suite};
+use frame_worker::{
+    Backend, ChainValue, Cipher, Codec, CodecError, CompressionLevel, DigestKind, FrameWorker, SegmentDigest,
+    Suite,
+};
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN, TAG_LEN};
 use framing::{
     FramingError, KeyCopy, MetadataHead, Preamble, SegmentHeader, Shape, StreamId, decode_entries,
@@ -26,6 +29,8 @@ pub struct Envelope {
     pub(crate) metadata_len: u64,
     /// The chain before the first segment.
     pub(crate) chain: ChainValue,
+    /// Compresses frames, in a compressed stream whose key is there.
+    pub(crate) codec: Option<Arc<Codec>>,
     backend: Backend,
 }
 
@@ -77,6 +82,7 @@ impl Envelope {
             metadata_len: metadata.len() as u64,
             chain: ChainValue::start(preamble.digest, &bound(&preamble), metadata),
             metadata: entries,
+            codec: codec(preamble.shape, CompressionLevel::default())?.filter(|_| schedule.is_some()),
             schedule,
             warnings,
             preamble,
@@ -120,6 +126,7 @@ impl Envelope {
             metadata: entries,
             schedule: Some(schedule),
             warnings: Vec::new(),
+            codec: codec(preamble.shape, CompressionLevel::default())?,
             preamble,
             backend,
         })
@@ -164,10 +171,17 @@ impl Envelope {
             metadata: metadata.clone(),
             schedule: Some(schedule),
             warnings: Vec::new(),
+            codec: codec(shape, CompressionLevel::default())?,
             preamble,
             backend,
         };
         Ok((envelope, bytes))
+    }
+
+    /// The same, with frames compressed at `level`. Nothing of the format depends on it.
+    pub(crate) fn sealing_at(self, level: Option<CompressionLevel>) -> Result<Envelope, Error> {
+        let codec = codec(self.shape(), level.unwrap_or_default())?;
+        Ok(Envelope { codec, ..self })
     }
 
     /// Whether a stream that begins with this preamble block and has this metadata record is the same one, whoever can open it:
@@ -184,11 +198,21 @@ impl Envelope {
         let worker = match &self.schedule {
             Some(schedule) => {
                 let secret = schedule.segment(&bytes);
-                FrameWorker::new(self.backend, suite, digest, shape, secret.key(), secret.nonce())
+                let worker =
+                    FrameWorker::new(self.backend, suite, digest, shape, secret.key(), secret.nonce());
+                match &self.codec {
+                    Some(codec) => worker.with_codec(codec.clone(), schedule.plaintext_digest_key()),
+                    None => worker,
+                }
             }
             None => FrameWorker::keyless(digest, shape).ok_or_else(keyless_tags)?,
         };
-        Ok((Arc::new(worker), SegmentDigest::new(digest, &bound(&self.preamble), &bytes)))
+        let mut digest = SegmentDigest::new(digest, &bound(&self.preamble), &bytes);
+        if shape.is_compressed() {
+            let key = self.schedule.as_ref().map(KeySchedule::plaintext_digest_key);
+            digest = digest.with_table(key, &bytes);
+        }
+        Ok((Arc::new(worker), digest))
     }
 
     /// Where the metadata begins, in bytes from the beginning of the stream; offsets in the index count from there.
@@ -200,6 +224,21 @@ impl Envelope {
     pub(crate) fn shape(&self) -> Shape {
         self.preamble.shape
     }
+}
+
+/// What compresses the frames of a stream of `shape`, if they are.
+fn codec(shape: Shape, level: CompressionLevel) -> Result<Option<Arc<Codec>>, Error> {
+    if !shape.is_compressed() {
+        return Ok(None);
+    }
+    Codec::new(level, shape).map(|codec| Some(Arc::new(codec))).map_err(|error| match error {
+        CodecError::NotBuiltIn => Error::new(
+            ErrorKind::Unsupported,
+            "the stream is compressed, and this program was built without zstd",
+        )
+        .advise("Build it with its feature `zstd`."),
+        CodecError::NoMemory => Error::no_memory("a zstd context", 0),
+    })
 }
 
 /// The digest of *tags* is over AEAD tags, which say nothing to whoever cannot check them.

@@ -251,13 +251,17 @@ impl Error {
                     .at(base)
             }
             FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
-            FrameError::NotDue { .. } | FrameError::Authentication { .. } | FrameError::Closing => {
-                Error::damaged(error.to_string()).in_segment(segment).at(base)
-            }
+            FrameError::NoMemory => return Error::no_memory("a zstd context", 0),
+            FrameError::NotDue { .. }
+            | FrameError::Authentication { .. }
+            | FrameError::Decompression { .. }
+            | FrameError::Closing => Error::damaged(error.to_string()).in_segment(segment).at(base),
         };
         refused.0.frame = Some(match error {
-            FrameError::NotDue { due: frame } | FrameError::Authentication { frame } => frame.0,
-            FrameError::Closing | FrameError::Framing(_) => first,
+            FrameError::NotDue { due: frame }
+            | FrameError::Authentication { frame }
+            | FrameError::Decompression { frame } => frame.0,
+            FrameError::Closing | FrameError::Framing(_) | FrameError::NoMemory => first,
         });
         refused
     }

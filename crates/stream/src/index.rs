@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
 use framing::limits::{DIRECTORY_ENTRY_LEN, FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX};
-use framing::{DirectoryEntry, Footer, IndexEntry, IndexPage, Record, decode_directory, page_len};
+use framing::{
+    Compression, DirectoryEntry, Footer, IndexEntry, IndexPage, Record, decode_directory, page_len,
+};
 use keys::macs_equal;
 
 use crate::envelope::Envelope;
@@ -41,8 +43,14 @@ impl Index {
         {
             return Err(Error::damaged("the footer fails authentication").at(position));
         }
-        // All plaintext is on the wire. For a length that cannot be true, room would be taken before it is found out.
-        if footer.plaintext_len > footer.wire_len {
+        // For a length that cannot be true, room would be taken before it is found out. Without compression all plaintext is on
+        // the wire.
+        let shape = envelope.shape();
+        let plaintext_len_max = match shape.compression() {
+            Compression::None => footer.wire_len,
+            Compression::Zstd => footer.segments.saturating_mul(shape.segment_len()),
+        };
+        if footer.plaintext_len > plaintext_len_max {
             return Err(trailer_fault(Record::Footer, position));
         }
         let mut entries = Vec::new();
@@ -67,14 +75,15 @@ impl Index {
         let first_segment = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
         let count = (self.footer.segments - first_segment).min(u64::from(PAGE_ENTRIES_MAX)) as u32;
         let position = envelope.origin().saturating_add(listed.offset);
-        let end = listed.offset.checked_add(page_len(count) as u64);
+        let end = listed.offset.checked_add(page_len(count, envelope.shape().compression()) as u64);
         if end.is_none_or(|end| end > self.footer.directory_offset) {
             let directory = envelope.origin() + self.footer.directory_offset;
             return Err(trailer_fault(Record::Directory, directory));
         }
-        let mut bytes = memory::zeroed("an index page", page_len(count))?;
+        let mut bytes = memory::zeroed("an index page", page_len(count, envelope.shape().compression()))?;
         read(source, position, &mut bytes)?;
-        let (parsed, mac) = IndexPage::parse(&bytes).map_err(|error| Error::framing(error, position))?;
+        let (parsed, mac) = IndexPage::parse(&bytes, envelope.shape().compression())
+            .map_err(|error| Error::framing(error, position))?;
         let authentic = match &envelope.schedule {
             Some(schedule) => macs_equal(&schedule.page_mac(&bytes[..bytes.len() - MAC_LEN]), &mac),
             None => true,
@@ -210,7 +219,7 @@ impl<'a> Walk<'a> {
         if self.index.directory[page].offset != self.wire_offset {
             return Err(trailer_fault(Record::Directory, self.position(self.index.footer.directory_offset)));
         }
-        self.wire_offset += page_len(self.entries.len() as u32) as u64;
+        self.wire_offset += page_len(self.entries.len() as u32, self.envelope.shape().compression()) as u64;
         Ok(())
     }
 
@@ -223,8 +232,8 @@ impl<'a> Walk<'a> {
             && entry.plaintext_offset == self.plaintext_offset
             && plaintext_len <= shape.segment_len()
             && entry.frame_count == shape.frame_count(plaintext_len)
-            && entry.wire_len == shape.segment_wire_len(plaintext_len)
-            && entry.wire_offset + entry.wire_len <= self.index.footer.directory_offset
+            && shape.segment_wire_lens(plaintext_len).contains(&entry.wire_len)
+            && entry.wire_offset.saturating_add(entry.wire_len) <= self.index.footer.directory_offset
             && (entry.frame_count > 0 || last);
         if !agrees {
             return Err(

@@ -65,6 +65,7 @@ pub(crate) fn chain_after(
         frame_count: entry.frame_count,
         plaintext_len: u64::from(entry.plaintext_len),
         digest: entry.digest,
+        plaintext_digest: entry.plaintext_digest,
         last: walk.is_at_last(),
         chain_before: chain,
     }))

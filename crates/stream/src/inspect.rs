@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use frame_worker::{DigestKind, Suite};
+use frame_worker::{Compression, DigestKind, Suite};
 use framing::Preamble;
 use framing::limits::PREAMBLE_BLOCK_LEN;
 use sources::{FileSource, ReadAt, Source};
@@ -28,6 +28,8 @@ pub struct Inspection {
     pub suite: Suite,
     /// What segments are digested with.
     pub digest: DigestKind,
+    /// Whether frames may be compressed.
+    pub compression: Compression,
     /// Plaintext bytes of a full frame.
     pub frame_len: u32,
     /// Plaintext bytes of a full segment.
@@ -147,6 +149,7 @@ fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Erro
         stream_id,
         suite,
         digest,
+        compression: shape.compression(),
         frame_len: shape.frame_len(),
         segment_len: shape.segment_len(),
         key_copies: key_copies(&*source, &envelope)?,
@@ -196,6 +199,7 @@ impl fmt::Debug for Inspection {
             .field("stream_id", &self.stream_id)
             .field("suite", &self.suite)
             .field("digest", &self.digest)
+            .field("compression", &self.compression)
             .field("frame_len", &self.frame_len)
             .field("segment_len", &self.segment_len)
             .field("key_copies", &self.key_copies)

@@ -11,7 +11,7 @@ use segment_worker::{Committed, ReleasePolicy, Settings, StreamError};
 use crate::compare_input::CompareInput;
 use crate::envelope::Envelope;
 use crate::feed::kept::{KeptFeed, Mend};
-use crate::resources::Resources;
+use crate::resources::{Direction, Resources};
 use crate::seal::StreamStart;
 use crate::sealing_state::other_bytes;
 use crate::{Error, ErrorKind};
@@ -26,7 +26,7 @@ pub(crate) fn prove(
     mend: Mend<'_>,
 ) -> Result<StreamStart, Error> {
     let (budget, shape, input_len) = (resources.budget(), envelope.shape(), input.len());
-    let plan = resources.plan(shape, &budget, Some(input_len)).with_edges();
+    let plan = resources.plan(&envelope, &budget, Some(input_len), Direction::Open)?.with_edges(shape);
     let workers = resources.workers_for(plan, shape, Some(input_len))?;
     let start = Committed::at_start(envelope.chain);
     let reached = Cell::new(start);
@@ -39,7 +39,7 @@ pub(crate) fn prove(
         durability: Durability::AtFinish,
         cancel: &resources.cancel,
         demand: plan.demand,
-        frame_len: shape.frame_len(),
+        shape,
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             reached.set(*committed);

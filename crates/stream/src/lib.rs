@@ -65,7 +65,10 @@ pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap, rewrap_copy};
-pub use seal::{FRAME_LEN_DEFAULT, FormatOptions, SEGMENT_LEN_DEFAULT, SealOptions, Sealed, default_suite};
+pub use seal::{
+    FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, FormatOptions, SEGMENT_LEN_DEFAULT, SealOptions, Sealed,
+    default_suite,
+};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use segment_reader::{OpenedSegment, SegmentReader};
 pub use tentative::{OfSource, Opening, Tentative, resolved, restore_into, tell_kept};

@@ -19,7 +19,7 @@ use crate::feed::window::Window;
 use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
 use crate::progress::Meter;
-use crate::resources::{Resources, RunPlan, Workers};
+use crate::resources::{Direction, Resources, RunPlan, Workers};
 use crate::resume::{Found, Resumed, SkipCommitted};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::tentative::{Opening, Retention, Tentative};
@@ -171,7 +171,8 @@ impl<'a> OpenOptions<'a> {
         let envelope = walk.envelope;
         let total = Some(walk.index.footer.plaintext_len);
         let budget = self.resources.budget();
-        let plan = self.resources.plan(envelope.shape(), &budget, total).with_edges();
+        let plan =
+            self.resources.plan(envelope, &budget, total, Direction::Open)?.with_edges(envelope.shape());
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
@@ -189,7 +190,7 @@ impl<'a> OpenOptions<'a> {
         Opening { mut sink, marks, keeps }: Opening<S>,
     ) -> Result<Restored, Error> {
         let budget = self.resources.budget();
-        let plan = self.resources.plan(envelope.shape(), &budget, None);
+        let plan = self.resources.plan(envelope, &budget, None, Direction::Open)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), None)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
@@ -229,7 +230,7 @@ impl<'a> OpenOptions<'a> {
             durability: self.durability,
             cancel: means.cancel,
             demand: means.plan.demand,
-            frame_len: means.envelope.shape().frame_len(),
+            shape: means.envelope.shape(),
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;

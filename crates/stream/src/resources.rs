@@ -8,6 +8,7 @@ use std::sync::Arc;
 use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
 use segment_worker::{Budget, BufferNeeds, CancelToken, Edges, Executor};
 
+use crate::envelope::Envelope;
 use crate::{Error, ErrorKind, Observer};
 
 /// What a stream may use, and who may stop and watch it.
@@ -87,9 +88,27 @@ impl Resources {
 
     /// Runs as long as pays, shorter where the budget would not keep every thread busy with them, and none longer than
     /// the whole stream where its `plaintext_len` is known.
-    pub(crate) fn plan(&self, shape: Shape, budget: &Budget, plaintext_len: Option<u64>) -> RunPlan {
+    pub(crate) fn plan(
+        &self,
+        envelope: &Envelope,
+        budget: &Budget,
+        plaintext_len: Option<u64>,
+        direction: Direction,
+    ) -> Result<RunPlan, Error> {
         let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
-        let share = budget.total() / (RUNS_A_THREAD * 2 * threads);
+        let context_len = match (&envelope.codec, direction) {
+            (None, _) => Ok(0),
+            (Some(codec), Direction::Seal) => codec.sealing_len(),
+            (Some(codec), Direction::Open) => codec.opening_len(),
+        };
+        let context_len = context_len.map_err(|_| Error::no_memory("a zstd context", 0))?;
+        Ok(self.runs(envelope.shape(), budget, plaintext_len, context_len * (threads + 1)))
+    }
+
+    /// As [`Resources::plan`], where `fixed_len` bytes are taken beside the runs.
+    fn runs(&self, shape: Shape, budget: &Budget, plaintext_len: Option<u64>, fixed_len: usize) -> RunPlan {
+        let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
+        let share = budget.total().saturating_sub(fixed_len) / (RUNS_A_THREAD * 2 * threads);
         let segment_len = plaintext_len.unwrap_or(u64::MAX).min(shape.segment_len());
         let frames_of_segment = shape.frame_count(segment_len).max(1);
         let frames = (share.min(RUN_LEN) / shape.frame_wire_len() as usize) as u32;
@@ -98,6 +117,7 @@ impl Resources {
         let demand = BufferNeeds {
             run_len: FrameWorker::run_wire_len(shape, run_len as usize),
             runs_per_segment: frames_of_segment.div_ceil(frames) as usize,
+            fixed_len,
         };
         RunPlan { frames_per_run: frames, demand }
     }
@@ -105,6 +125,13 @@ impl Resources {
     fn threads(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(Pool::threads_of_the_machine)
     }
+}
+
+/// Which way a stream goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    Open,
+    Seal,
 }
 
 /// The threads of one stream.
@@ -138,8 +165,8 @@ impl Workers {
 
 impl RunPlan {
     /// The same runs, where jobs read the edges of a segment with them: for sources that can be read at offsets.
-    pub(crate) fn with_edges(mut self) -> RunPlan {
-        self.demand.run_len += Edges::LEN_MAX;
+    pub(crate) fn with_edges(mut self, shape: Shape) -> RunPlan {
+        self.demand.run_len += Edges::len_max(shape);
         self
     }
 
@@ -171,7 +198,7 @@ mod tests {
     fn demanded(budget: usize, plaintext_len: Option<u64>) -> (usize, usize) {
         let resources = Resources { threads: NonZeroUsize::new(2), ..Resources::default() };
         let shape = Shape::new(FRAME as u32, 16).unwrap();
-        let demand = resources.plan(shape, &Budget::new(budget), plaintext_len).demand;
+        let demand = resources.runs(shape, &Budget::new(budget), plaintext_len, 0).demand;
         (demand.run_len, demand.runs_per_segment)
     }
 
@@ -234,7 +261,7 @@ mod tests {
                 let runs = frames.chunks(plan.frames_per_run as usize).map(|run| run.iter().sum::<usize>());
                 assert!(runs.clone().all(|len| len <= plan.demand.run_len), "{plaintext_len} in {budget}");
                 assert!(runs.count() <= plan.demand.runs_per_segment, "{plaintext_len} in {budget}");
-                let room = plan.with_edges().demand.run_len - plan.demand.run_len;
+                let room = plan.with_edges(shape).demand.run_len - plan.demand.run_len;
                 assert_eq!(room, 48 + 64 + 80, "segment header, DIGEST and TERMINATOR");
             }
         }

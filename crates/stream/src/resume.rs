@@ -137,7 +137,7 @@ fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &RunContext<'_>) ->
         durability: Durability::AtFinish,
         cancel: means.cancel,
         demand: means.plan.demand,
-        frame_len: means.envelope.shape().frame_len(),
+        shape: means.envelope.shape(),
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             proved = *committed;
@@ -146,7 +146,7 @@ fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &RunContext<'_>) ->
             }
         },
     };
-    match segment_worker::seal(&mut feed, NullSink::new(), start, settings) {
+    match segment_worker::prove(&mut feed, NullSink::new(), start, settings) {
         Ok(_) => Ok(proved),
         Err(_) if feed.outcome() == Outcome::Differs => Ok(proved),
         // What cannot be read has not been kept: it is fetched, and written, again.

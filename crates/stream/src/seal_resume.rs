@@ -120,7 +120,7 @@ impl Sealing<'_> {
         let options = StageOptions::default()
             .if_exists(self.sealer.if_exists)
             .on_partial(on_partial)
-            .expected_len(Some(stream.sealed_len(self.checkpoint.len())));
+            .expected_len(stream.sealed_len(self.checkpoint.len()));
         self.sealer.stream.resources.tell_staging();
         StagedFile::open(self.output, &options, &sealing_label())
     }

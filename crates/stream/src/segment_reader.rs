@@ -21,6 +21,7 @@ use crate::feed::segment_runs::SegmentRuns;
 use crate::index::{Index, PageStart, Walk};
 use crate::index_chain::{chain_after, check_entries};
 use crate::open::{OpenOptions, of_place};
+use crate::resources::Direction;
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::{Error, ErrorKind, memory};
 
@@ -110,7 +111,7 @@ impl OpenOptions<'_> {
         let index = index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))?;
         self.announce(&envelope)?;
         let len = Some(index.footer.plaintext_len);
-        let plan = resources.plan(envelope.shape(), &resources.budget(), len);
+        let plan = resources.plan(&envelope, &resources.budget(), len, Direction::Open)?;
         let walk = Walk::new(source.clone(), &envelope, index);
         if self.expected.is_some() {
             check_entries(&walk, self.expected(), &resources.cancel)?;
@@ -215,11 +216,12 @@ impl SegmentReader {
     ) -> Result<OpenedSegment, Error> {
         let Located { entry, last, chain } = located;
         let segment = SegmentIndex(index);
-        let mut runs = SegmentRuns::new(&self.envelope, index, entry.clone(), self.frames_per_run);
+        let mut runs =
+            SegmentRuns::new(&self.envelope, &*self.source, index, entry.clone(), self.frames_per_run)?;
         let (worker, digest) = self.envelope.segment(runs.header())?;
         let shape = self.envelope.shape();
         let wire_len = FrameWorker::run_wire_len(shape, self.run_plaintext_len(entry));
-        let mut bytes = memory::zeroed("a run of a segment", wire_len + Edges::LEN_MAX)?;
+        let mut bytes = memory::zeroed("a run of a segment", wire_len + Edges::len_max(shape))?;
         let mut sequencer = Sequencer::<()>::new(segment, digest, shape.frame_len());
         let mut closing = None;
         while let Some(run) = runs.next(Input::Place(self.source.clone())) {

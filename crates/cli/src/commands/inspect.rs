@@ -14,7 +14,7 @@ use crate::printable::{Name, line};
 use crate::report::{Channel, Report};
 use crate::size::Size;
 use crate::standard::Standard;
-use crate::text::{count, digest_name, hex, suite_name};
+use crate::text::{compression_name, count, digest_name, hex, suite_name};
 
 /// Show what a sealed file says of itself: header, keys, segments
 ///
@@ -62,6 +62,7 @@ struct StreamRecord {
     stream_id: String,
     suite: &'static str,
     digest: &'static str,
+    compression: &'static str,
     frame_len: u32,
     segment_len: u64,
     sealed_len: u64,
@@ -112,6 +113,7 @@ impl StreamRecord {
             stream_id: inspection.stream_id.to_string(),
             suite: suite_name(inspection.suite),
             digest: digest_name(inspection.digest),
+            compression: compression_name(inspection.compression),
             frame_len: inspection.frame_len,
             segment_len: inspection.segment_len,
             sealed_len: inspection.sealed_len,
@@ -131,6 +133,7 @@ impl StreamRecord {
             ("stream id", self.stream_id.clone()),
             ("suite", self.suite.to_owned()),
             ("digest", self.digest.to_owned()),
+            ("compression", self.compression.to_owned()),
             ("frames of", Size(u64::from(self.frame_len)).to_string()),
             ("segments of", Size(self.segment_len).to_string()),
             ("metadata", format!("{} encrypted", Size(self.metadata_len))),

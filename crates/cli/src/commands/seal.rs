@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{
-    CancelToken, DigestKind, ErrorKind, OnPartial, Recipients, Sealed, Sealer, Suite, descriptor_named,
+    CancelToken, CompressionLevel, DigestKind, ErrorKind, OnPartial, Recipients, Sealed, Sealer, Suite,
+    descriptor_named,
 };
 use serde::Serialize;
 
@@ -109,7 +110,12 @@ struct Format {
     #[arg(long, value_enum)]
     digest: Option<DigestName>,
 
-    /// Plaintext bytes of a frame: 4KiB to 4MiB, a multiple of 4KiB [default: 64KiB]
+    /// Compress each frame with zstd, where that makes it shorter; LEVEL is 1 (fast) to 19 (small), 3 if it is not given.
+    /// Whoever sees the sealed stream sees how well each frame compressed
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "3", value_parser = parse_level)]
+    zstd: Option<CompressionLevel>,
+
+    /// Plaintext bytes of a frame: 4KiB to 4MiB, a multiple of 4KiB [default: 64KiB; with --zstd 256KiB]
     #[arg(long, value_name = "SIZE")]
     frame_size: Option<Size>,
 
@@ -257,6 +263,9 @@ impl Format {
                 SuiteName::Chacha20poly1305 => Suite::ChaCha20Poly1305,
             });
         }
+        if let Some(level) = self.zstd {
+            sealer = sealer.compression(level);
+        }
         if let Some(size) = self.frame_size {
             let bytes = u32::try_from(size.0).map_err(|_| Failure::usage("a frame has at most 4 MiB"))?;
             sealer = sealer.frame_len(bytes);
@@ -320,6 +329,11 @@ fn how_to_go_on(kept: u64) -> String {
          discard` removes them, and `--resume --restart` seals anew.",
         Size(kept)
     )
+}
+
+fn parse_level(text: &str) -> Result<CompressionLevel, String> {
+    let level = text.parse().ok().and_then(CompressionLevel::new);
+    level.ok_or_else(|| "a level is a number from 1 to 19".to_owned())
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

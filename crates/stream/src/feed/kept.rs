@@ -121,6 +121,7 @@ impl<'a> KeptFeed<'a> {
             frame_count: shape.frame_count(place.plaintext_len),
             attempt_salt: [0; 16],
             digest: [0; 32],
+            plaintext_digest: None,
         }
     }
 
@@ -128,7 +129,8 @@ impl<'a> KeptFeed<'a> {
     fn begin(&mut self, buffers: &Buffers) -> Result<SegmentPlan, Error> {
         let mut entry = self.due();
         let index = self.segments_begun;
-        let mut runs = SegmentRuns::new(self.envelope, index, entry.clone(), self.frames_per_run);
+        let mut runs =
+            SegmentRuns::new(self.envelope, &*self.source, index, entry.clone(), self.frames_per_run)?;
         let mut run = runs.next(Input::Place(self.source.clone())).expect("a segment has a run");
         let position = run.read_offset();
         let mut bytes = buffers.take()?;

@@ -190,23 +190,24 @@ impl SealFeed for PlainFeed<'_> {
         segment: SegmentIndex,
         worker: &FrameWorker,
         fields: &ClosingFields,
+        frames_len: u64,
     ) -> Result<(Vec<u8>, ChainValue), Error> {
         if fields.last {
             self.check_unchanged()?;
         }
         let closing = worker.seal_closing(fields);
         let chain = ChainValue::after(self.envelope.preamble.digest, &closing);
-        let place = self.geometry.segment(segment, fields.plaintext_len);
         self.ledger.push(IndexEntry {
-            wire_offset: place.wire_offset,
-            wire_len: place.wire_len,
-            plaintext_offset: place.plaintext_offset,
+            wire_offset: self.ledger.wire_len(),
+            wire_len: SEGMENT_HEADER_LEN as u64 + frames_len + closing.len() as u64,
+            plaintext_offset: segment.0 * self.envelope.shape().segment_len(),
             plaintext_len: fields.plaintext_len as u32,
             frame_count: fields.frame_count,
             attempt_salt: self.salts.pop_front().expect("a segment is closed once"),
             digest: fields.digest,
+            plaintext_digest: fields.plaintext_digest,
         });
-        let mut tail = closing.to_vec();
+        let mut tail = closing;
         if fields.last {
             tail.extend(self.trailer(chain));
         } else {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
-use frame_worker::{ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
+use frame_worker::{ChainValue, ClosingFields, Compression, FrameIndex, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
 use segment_worker::{Buffers, Edges, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 
@@ -90,7 +90,11 @@ impl<'a, I: Entries> ProofFeed<'a, I> {
     fn run(&mut self, segment: &OpenSegment) -> Run {
         let shape = self.envelope.shape();
         let cut = Cut::next(shape, &segment.entry, segment.frames_done, self.frames_per_run);
-        let output_len = FrameWorker::run_wire_len(shape, cut.plaintext_len);
+        // What was compressed is not sealed again, but hashed.
+        let output_len = match shape.compression() {
+            Compression::None => FrameWorker::run_wire_len(shape, cut.plaintext_len),
+            Compression::Zstd => 0,
+        };
         let sink_offset = self.sink_offset;
         self.sink_offset += output_len as u64;
         Run {
@@ -130,11 +134,16 @@ impl<I: Entries> SealFeed for ProofFeed<'_, I> {
         segment: SegmentIndex,
         worker: &FrameWorker,
         fields: &ClosingFields,
+        _frames_len: u64,
     ) -> Result<(Vec<u8>, ChainValue), Error> {
         let expected = self.expected.pop_front().expect("a segment is closed once");
-        if keys::macs_equal(&fields.digest, &expected.digest) {
+        let same = match (&fields.plaintext_digest, &expected.plaintext_digest) {
+            (Some(found), Some(expected)) => keys::macs_equal(found, expected),
+            _ => keys::macs_equal(&fields.digest, &expected.digest),
+        };
+        if same {
             // The last one that is proved here is not the stream's last: that one is opened anew.
-            let fields = ClosingFields { last: false, ..*fields };
+            let fields = ClosingFields { last: false, digest: expected.digest, ..*fields };
             return Ok((Vec::new(), worker.chain_after(&fields)));
         }
         self.outcome = Outcome::Differs;

@@ -40,8 +40,9 @@ impl<'a> SeekableFeed<'a> {
     /// header is compared by the job that opens the first of them.
     fn begin(&mut self) -> Result<SegmentPlan, Error> {
         let entry = self.walk.entry()?;
+        let (envelope, index) = (self.walk.envelope, self.walk.segments());
         let segment =
-            SegmentRuns::new(self.walk.envelope, self.walk.segments(), entry.clone(), self.frames_per_run);
+            SegmentRuns::new(envelope, &*self.walk.source, index, entry.clone(), self.frames_per_run)?;
         let (worker, digest) = self.walk.envelope.segment(segment.header())?;
         let plan = SegmentPlan {
             index: segment.header().index,
@@ -102,8 +103,10 @@ pub(crate) fn check_closing(
     closing: &Closing,
 ) -> Result<(), Error> {
     let fields = &closing.fields;
-    let said = (fields.frame_count, fields.plaintext_len, fields.digest, fields.last);
-    if said != (entry.frame_count, u64::from(entry.plaintext_len), entry.digest, last) {
+    let digests = (fields.digest, fields.plaintext_digest);
+    let said = (fields.frame_count, fields.plaintext_len, digests, fields.last);
+    let expected = (entry.digest, entry.plaintext_digest);
+    if said != (entry.frame_count, u64::from(entry.plaintext_len), expected, last) {
         return Err(Error::damaged("the closing frames are not what the index says")
             .in_segment(index)
             .at(closing_position(envelope, entry)));

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker};
-use framing::limits::{CLOSING_LEN, MAC_LEN};
+use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker, OpenedTable};
+use framing::limits::MAC_LEN;
 use framing::{FrameHeader, IndexEntry, Piece, Record, SegmentHeader};
 use keys::macs_equal;
 use segment_worker::{Buffers, Edges, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
@@ -36,6 +36,8 @@ struct OpenSegment {
     header: SegmentHeader,
     worker: Arc<FrameWorker>,
     plaintext_len: u64,
+    frame_count: u32,
+    table: Option<OpenedTable>,
 }
 
 /// Reads the records before the segments.
@@ -134,7 +136,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             sink_offset: header.plaintext_offset,
             head: Vec::new(),
         };
-        self.segment = Some(OpenSegment { header, worker, plaintext_len: 0 });
+        self.segment = Some(OpenSegment { header, worker, plaintext_len: 0, frame_count: 0, table: None });
         Ok(Step::Segment(plan))
     }
 
@@ -168,18 +170,27 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             run.output_len += frame.plaintext_len as usize;
         }
         segment.plaintext_len += u64::from(frame.plaintext_len);
+        segment.frame_count += 1;
         let full = run.count == self.frames_per_run;
         Ok(if full { self.run.take() } else { None })
     }
 
+    /// The TABLE is compared with the frames when the segment is.
+    fn table(&mut self, offset: u64, len: usize) -> Result<(), Error> {
+        let segment = self.segment.as_mut().expect("the splitter names a TABLE behind a header only");
+        let table = segment.worker.open_table(self.window.bytes(len), segment.frame_count);
+        let index = segment.header.index.0;
+        segment.table =
+            Some(table.map_err(|error| Error::frame_refused(index, segment.frame_count, &error, offset))?);
+        Ok(())
+    }
+
     fn closing(&mut self, offset: u64, len: usize) -> Result<Closing, Error> {
-        let OpenSegment { header, worker, plaintext_len } =
+        let OpenSegment { header, worker, plaintext_len, table, .. } =
             self.segment.take().expect("the splitter names closing frames behind a header only");
         let index = header.index.0;
-        let bytes: &[u8; CLOSING_LEN] =
-            self.window.bytes(len).try_into().expect("closing frames have one length");
-        let closing =
-            worker.open_closing(bytes).map_err(|error| Error::frame_refused(index, 0, &error, offset))?;
+        let closing = worker.open_closing(self.window.bytes(len));
+        let closing = closing.map_err(|error| Error::frame_refused(index, 0, &error, offset))?;
         let begin = self.ledger.wire_len();
         let end = offset + len as u64 - self.envelope.origin();
         self.ledger.push(IndexEntry {
@@ -190,9 +201,10 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             frame_count: closing.fields.frame_count,
             attempt_salt: header.attempt_salt,
             digest: closing.fields.digest,
+            plaintext_digest: closing.fields.plaintext_digest,
         });
         self.chain = closing.chain_after;
-        Ok(closing)
+        Ok(Closing { table, ..closing })
     }
 
     /// The page has to be the one that the segments imply, MAC included where there is a key.
@@ -262,6 +274,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
                 self.due = Some(closing);
                 return Ok(Some(Step::Run(run)));
             }
+            Piece::Table => self.table(offset, len)?,
             Piece::IndexPage => self.index_page(offset, len)?,
             Piece::Directory => self.directory(offset, len)?,
             // The stream is whole when its source has ended, too: the end is told then.
