@@ -36,7 +36,7 @@ pub use closing::{Closing, ClosingFields, OpenedTable};
 pub use codec::{Codec, CodecError, CompressionLevel};
 pub use digest::{ChainValue, Fragment, PlaintextFragment, SegmentDigest, SegmentEnd, digests_equal};
 pub use error::FrameError;
-pub use framing::limits::{FRAME_OVERHEAD, SEGMENT_HEADER_LEN};
+pub use framing::limits::{CLOSING_LEN, FRAME_OVERHEAD, SEGMENT_HEADER_LEN};
 pub use framing::{Compression, DigestKind, FrameIndex, SegmentIndex, Shape, Suite};
 pub use pool::{Pool, PoolError, THREADS_MAX, check_threads};
 pub use worker::{FrameWorker, OpenedFrame};

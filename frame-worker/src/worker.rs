@@ -49,6 +49,17 @@ pub struct OpenedFrame {
 }
 
 impl OpenedFrame {
+    /// A frame of a stream that is not compressed.
+    pub fn plain(index: FrameIndex, plaintext_len: u32, fragment: Fragment) -> OpenedFrame {
+        OpenedFrame {
+            index,
+            plaintext_len,
+            body_len: plaintext_len + TAG_LEN as u32,
+            fragment,
+            plaintext: None,
+        }
+    }
+
     /// Bytes on the wire.
     pub fn wire_len(&self) -> usize {
         FRAME_HEADER_LEN + self.body_len as usize
@@ -414,7 +425,7 @@ mod tests {
         let frames = (2..).zip(lens).map(|(index, len)| {
             let at = wire.len();
             wire.resize(at + len + FRAME_OVERHEAD, 0);
-            worker.seal(FrameIndex(index), &vec![index as u8; *len], &mut wire[at..])
+            worker.seal(FrameIndex(index), &vec![index as u8; *len], &mut wire[at..]).unwrap()
         });
         let frames = frames.collect();
         (wire, frames)

@@ -187,6 +187,12 @@ mod tests {
         SegmentDigest::new(DigestKind::Blake3, &[1; 112], &[2; 48])
     }
 
+    /// What is not compressed has no TABLE to seal.
+    fn worker() -> FrameWorker {
+        let shape = frame_worker::Shape::new(FRAME_LEN, 16).unwrap();
+        FrameWorker::keyless(DigestKind::Blake3, shape).unwrap()
+    }
+
     fn sequencer() -> Sequencer<u32> {
         Sequencer::new(INDEX, digest(), FRAME_LEN)
     }
@@ -194,7 +200,7 @@ mod tests {
     fn frame(index: u32, plaintext_len: u32) -> OpenedFrame {
         let mut bytes = [0x5A; 32];
         bytes[..4].copy_from_slice(&index.to_le_bytes());
-        OpenedFrame { index: FrameIndex(index), plaintext_len, fragment: Fragment::from_bytes(bytes) }
+        OpenedFrame::plain(FrameIndex(index), plaintext_len, Fragment::from_bytes(bytes))
     }
 
     /// A run of full frames; its output is its first index.
@@ -216,16 +222,17 @@ mod tests {
     fn closing() -> Closing {
         let mut digest = digest();
         for index in 0..10 {
-            digest.absorb(&frame(index, FRAME_LEN).fragment);
+            digest.absorb(&frame(index, FRAME_LEN));
         }
         let fields = ClosingFields {
             frame_count: 10,
             plaintext_len: 9 * u64::from(FRAME_LEN) + 7,
-            digest: digest.finish(10),
+            digest: digest.finish(10, None),
+            plaintext_digest: None,
             last: false,
             chain_before: CHAIN,
         };
-        Closing { fields, chain_after: ChainValue([0xC1; 32]) }
+        Closing { fields, chain_after: ChainValue([0xC1; 32]), table: None }
     }
 
     fn checkpoint() -> Checkpoint {
@@ -299,7 +306,7 @@ mod tests {
         let mut closing = closing();
         closing.fields.frame_count = 0;
         closing.fields.plaintext_len = 0;
-        closing.fields.digest = digest().finish(0);
+        closing.fields.digest = digest().finish(0, None);
         assert!(verdict([], &closing).1.is_ok());
         assert_eq!(fault_of([]), SegmentFault::Count);
     }
@@ -415,10 +422,12 @@ mod tests {
         }
         while sequencer.pop().unwrap().is_some() {}
         assert_eq!((sequencer.frame_count(), sequencer.plaintext_len()), (10, 9 * 4096 + 7));
-        assert_eq!(sequencer.digest(10), Ok(closing().fields.digest));
+        let sealed =
+            sequencer.seal(&worker()).map(|sealed| (sealed.digest, sealed.frame_count, sealed.wire_len));
+        assert_eq!(sealed, Ok((closing().fields.digest, 10, 9 * 4096 + 7 + 10 * 32)));
 
         let mut gap = self::sequencer();
         gap.accept(run(1, 1)).unwrap();
-        assert_eq!(gap.digest(0), Err(SegmentFault::Frames));
+        assert_eq!(gap.seal(&worker()).err(), Some(SegmentFault::Frames));
     }
 }

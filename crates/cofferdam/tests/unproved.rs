@@ -39,23 +39,24 @@ fn digest() -> SegmentDigest {
 
 fn frame(index: u32) -> OpenedFrame {
     let fragment = Fragment::from_bytes([index as u8; 32]);
-    OpenedFrame { index: FrameIndex(index), plaintext_len: FRAME as u32, fragment }
+    OpenedFrame::plain(FrameIndex(index), FRAME as u32, fragment)
 }
 
 /// What closing frames say of `frame_count` frames.
 fn closing_of(frame_count: u32) -> Closing {
     let mut digest = digest();
     for index in 0..frame_count {
-        digest.absorb(&frame(index).fragment);
+        digest.absorb(&frame(index));
     }
     let fields = ClosingFields {
         frame_count,
         plaintext_len: u64::from(frame_count) * FRAME as u64,
-        digest: digest.finish(frame_count),
+        digest: digest.finish(frame_count, None),
+        plaintext_digest: None,
         last: false,
         chain_before: CHAIN,
     };
-    Closing { fields, chain_after: ChainValue([0xC1; 32]) }
+    Closing { fields, chain_after: ChainValue([0xC1; 32]), table: None }
 }
 
 /// Why these closing frames make no proof of the two frames that have come, unless they do.

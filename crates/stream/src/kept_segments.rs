@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
 use contract::{Checkpoint, Durability};
-use segment_worker::{Committed, ReleasePolicy, Settings, StreamError};
+use segment_worker::{Committed, Feed, ReleasePolicy, Settings, StreamError};
 
 use crate::compare_input::CompareInput;
 use crate::envelope::Envelope;
 use crate::feed::kept::{KeptFeed, Mend};
+use crate::feed::kept_compressed::KeptCompressedFeed;
 use crate::resources::{Direction, Resources};
 use crate::seal::StreamStart;
 use crate::sealing_state::other_bytes;
@@ -31,7 +32,7 @@ pub(crate) fn prove(
     let start = Committed::at_start(envelope.chain);
     let reached = Cell::new(start);
     let (sink, comparison) = CompareInput::with(input.clone());
-    let mut feed = KeptFeed::new(kept, &envelope, input_len, plan.frames_per_run, &reached, mend);
+    let frames_per_run = plan.frames_per_run;
     let settings = Settings {
         executor: workers.executor(),
         budget: &budget,
@@ -48,11 +49,17 @@ pub(crate) fn prove(
             }
         },
     };
-    match segment_worker::open(&mut feed, sink, start, settings) {
-        Err(error) if !ends_what_is_kept(&error) => return Err(Error::walking(error)),
-        _ => {}
-    }
-    let ledger = feed.finish()?;
+    let ledger = if shape.is_compressed() {
+        let feed =
+            KeptCompressedFeed::new(kept, &envelope, input_len, frames_per_run, &reached, mend, resources);
+        let mut feed = feed?;
+        walk(&mut feed, sink, start, settings)?;
+        feed.finish()
+    } else {
+        let mut feed = KeptFeed::new(kept, &envelope, input_len, frames_per_run, &reached, mend);
+        walk(&mut feed, sink, start, settings)?;
+        feed.finish()?
+    };
     if let Some(at) = comparison.difference_before(ledger.plaintext_len()) {
         return Err(other_bytes(at / shape.segment_len()));
     }
@@ -64,6 +71,19 @@ pub(crate) fn prove(
         durable_len: 0,
     };
     Ok(StreamStart { envelope, ledger, head: Vec::new(), start })
+}
+
+/// Opens what `feed` brings, as far as it is what was sealed.
+fn walk(
+    feed: &mut impl Feed<Error = Error>,
+    sink: CompareInput,
+    start: Committed,
+    settings: Settings<'_>,
+) -> Result<(), Error> {
+    match segment_worker::open(feed, sink, start, settings) {
+        Err(error) if !ends_what_is_kept(&error) => Err(Error::walking(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the rest of a walk is not what was sealed; anything else is a failure of the walk itself.

@@ -252,7 +252,7 @@ mod tests {
         let resources = Resources { threads: NonZeroUsize::new(2), ..Resources::default() };
         for budget in [3 << 20, 32 << 20] {
             for plaintext_len in (0..=2 * SEGMENT).step_by(4093) {
-                let plan = resources.plan(shape, &Budget::new(budget), Some(plaintext_len));
+                let plan = resources.runs(shape, &Budget::new(budget), Some(plaintext_len), 0);
                 // The frames of its first segment, which is none shorter than the others.
                 let frames: Vec<usize> = vec![0; plaintext_len.min(SEGMENT) as usize]
                     .chunks(FRAME as usize)

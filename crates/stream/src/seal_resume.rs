@@ -194,6 +194,7 @@ impl Sealing<'_> {
             return Ok(None);
         };
         self.sealer.stream.form.check_fits(&envelope)?;
+        let envelope = envelope.sealing_at(self.sealer.stream.form.compression)?;
         check_segments(envelope.shape(), Some(self.checkpoint.len()))?;
         if let Some(copy) = wrong_copy {
             sink.mend(copy.position, &copy.bytes).map_err(unusable)?;
@@ -333,6 +334,7 @@ impl FormatOptions {
         let fits = [
             ("suite", self.suite.is_none_or(|suite| suite == preamble.suite)),
             ("digest", self.digest.is_none_or(|digest| digest == preamble.digest)),
+            ("compression", self.compression.is_none_or(|_| preamble.shape.is_compressed())),
             ("frame length", self.frame_len.is_none_or(|len| len == preamble.shape.frame_len())),
             ("segment length", self.segment_len.is_none_or(|len| len == preamble.shape.segment_len())),
             ("metadata", metadata.is_empty() || metadata.iter().eq(of_caller)),

@@ -299,12 +299,14 @@ impl segment_worker::SealFeed for SealFeed<'_> {
         segment: SegmentIndex,
         worker: &FrameWorker,
         fields: &ClosingFields,
+        _frames_len: u64,
     ) -> Result<(Vec<u8>, ChainValue), FeedFailed> {
         if self.fail_to_close == Some(segment.0) {
             return Err(FeedFailed);
         }
         let bytes = worker.seal_closing(fields);
-        Ok((bytes.to_vec(), worker.open_closing(&bytes).unwrap().chain_after))
+        let chain = worker.open_closing(&bytes).unwrap().chain_after;
+        Ok((bytes, chain))
     }
 }
 

@@ -15,7 +15,7 @@ use segment_worker::{
 
 use super::feed::{FeedFailed, OpenFeed, SealFeed};
 use super::probe::{Call, Kind, Probe};
-use super::stream::{FRAME, RUN_LEN, RUNS_PER_SEGMENT, start};
+use super::stream::{RUN_LEN, RUNS_PER_SEGMENT, shape, start};
 
 /// All that a stream is run with.
 #[derive(Clone)]
@@ -145,8 +145,8 @@ impl Fixture {
             release: self.release,
             durability: self.durability,
             cancel: &self.cancel,
-            demand: BufferNeeds { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT },
-            frame_len: FRAME as u32,
+            demand: BufferNeeds { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT, fixed_len: 0 },
+            shape: shape(),
             checkpoint: &checkpoint,
             observe,
         }

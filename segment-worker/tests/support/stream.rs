@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use frame_worker::{
-    Backend, ChainValue, Closing, ClosingFields, DigestKind, FRAME_OVERHEAD, FrameIndex, FrameWorker,
-    SegmentDigest, Shape, Suite,
+    Backend, CLOSING_LEN, ChainValue, Closing, ClosingFields, DigestKind, FRAME_OVERHEAD, FrameIndex,
+    FrameWorker, SegmentDigest, Shape, Suite,
 };
 use segment_worker::{Edges, StreamEnd};
 
@@ -18,7 +18,7 @@ pub(crate) const SEGMENT: usize = FRAMES_PER_SEGMENT * FRAME;
 /// Plaintext bytes of a full run.
 pub(crate) const RUN: usize = FRAMES_PER_RUN * FRAME;
 /// The most bytes of a run on either side, edges included.
-pub(crate) const RUN_LEN: usize = FRAMES_PER_RUN * (FRAME + FRAME_OVERHEAD) + Edges::LEN_MAX;
+pub(crate) const RUN_LEN: usize = FRAMES_PER_RUN * (FRAME + FRAME_OVERHEAD) + HEAD_LEN + CLOSING_LEN;
 /// Runs of a full segment.
 pub(crate) const RUNS_PER_SEGMENT: usize = FRAMES_PER_SEGMENT / FRAMES_PER_RUN;
 
@@ -72,19 +72,20 @@ impl Stream {
             for (frame, text) in (0..).zip(text.chunks(FRAME)) {
                 let at = wire.len();
                 wire.resize(at + text.len() + FRAME_OVERHEAD, 0);
-                digest.absorb(&worker.seal(FrameIndex(frame), text, &mut wire[at..]).fragment);
+                digest.absorb(&worker.seal(FrameIndex(frame), text, &mut wire[at..]).unwrap());
             }
             let frame_count = text.len().div_ceil(FRAME) as u32;
             let fields = ClosingFields {
                 frame_count,
                 plaintext_len: text.len() as u64,
-                digest: digest.finish(frame_count),
+                digest: digest.finish(frame_count, None),
+                plaintext_digest: None,
                 last: index + 1 == segments,
                 chain_before: chain,
             };
             let bytes = worker.seal_closing(&fields);
-            wire.extend(bytes);
             let closing = worker.open_closing(&bytes).unwrap();
+            wire.extend(bytes);
             chain = closing.chain_after;
             parts.push(Part {
                 index: index as u64,
@@ -143,7 +144,7 @@ impl Part {
             plaintext_len,
             edges: Edges {
                 header: (at == 0).then(|| head(self.index)),
-                closing: at + plaintext_len == self.plaintext_len,
+                closing_len: if at + plaintext_len == self.plaintext_len { CLOSING_LEN } else { 0 },
             },
         }
     }
@@ -174,6 +175,6 @@ pub(crate) fn digest(segment: u64) -> SegmentDigest {
     SegmentDigest::new(DIGEST, &PREAMBLE, &head(segment))
 }
 
-fn shape() -> Shape {
+pub(crate) fn shape() -> Shape {
     Shape::new(FRAME as u32, FRAMES_PER_SEGMENT as u32).unwrap()
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use frame_worker::{Backend, ChainValue, ClosingFields, FrameIndex, FrameWorker, SegmentDigest};
+use frame_worker::{Backend, ChainValue, ClosingFields, Compression, FrameIndex, FrameWorker, SegmentDigest};
 use framing::{
     DirectoryEntry, Footer, IndexEntry, IndexPage, Preamble, SegmentHeader, SegmentIndex, encode_directory,
 };
@@ -39,7 +39,7 @@ pub(crate) struct Claims {
 impl Forger {
     pub(crate) fn of(sealed: &[u8]) -> Forger {
         let only = |kind| ranges(sealed, kind).pop().unwrap();
-        let (page, _) = IndexPage::parse(&sealed[only(Kind::Page)]).unwrap();
+        let (page, _) = IndexPage::parse(&sealed[only(Kind::Page)], Compression::None).unwrap();
         let (footer, _) = Footer::parse(&sealed[only(Kind::Footer)]).unwrap();
         assert_eq!((page.page, footer.pages), (0, 1));
         let preamble = Preamble::parse(&sealed[..4096]).unwrap();
@@ -85,9 +85,9 @@ impl Forger {
         let (header, worker) = self.worker(index);
         let mut frames = vec![0; FrameWorker::run_wire_len(self.preamble.shape, plaintext.len())];
         let mut digest = SegmentDigest::new(self.preamble.digest, &self.bound(), &header.to_bytes());
-        let sealed = worker.seal_run(FrameIndex(0), plaintext, &mut frames);
-        sealed.iter().for_each(|frame| digest.absorb(&frame.fragment));
-        self.entries[index].digest = digest.finish(self.entries[index].frame_count);
+        let sealed = worker.seal_run(FrameIndex(0), plaintext, &mut frames).unwrap();
+        sealed.iter().for_each(|frame| digest.absorb(frame));
+        self.entries[index].digest = digest.finish(self.entries[index].frame_count, None);
         let mut fields = self.closing_fields(index, chain);
         edit(&mut fields);
         self.entries[index].digest = fields.digest;
@@ -163,7 +163,14 @@ impl Forger {
     fn closing_fields(&self, index: usize, chain_before: ChainValue) -> ClosingFields {
         let IndexEntry { frame_count, plaintext_len, digest, .. } = self.entries[index];
         let last = index + 1 == self.entries.len();
-        ClosingFields { frame_count, plaintext_len: plaintext_len.into(), digest, last, chain_before }
+        ClosingFields {
+            frame_count,
+            plaintext_len: plaintext_len.into(),
+            digest,
+            plaintext_digest: None,
+            last,
+            chain_before,
+        }
     }
 
     fn bound(&self) -> [u8; 112] {

@@ -1,6 +1,7 @@
 //! Opening from a source that cannot seek: every record in wire order, the trailer compared with what came before.
 //! It learns a stream's length at its end, and trusts nothing of the trailer that the segments do not say.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker, OpenedTable};
@@ -10,6 +11,7 @@ use keys::macs_equal;
 use segment_worker::{Buffers, Edges, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 use sources::Source;
 
+use super::kept::Mend;
 use super::window::{Next, Window};
 use crate::envelope::{Access, Envelope, read_preamble};
 use crate::index::trailer_fault;
@@ -30,6 +32,14 @@ pub(crate) struct SequentialFeed<'a, S> {
     end: Option<StreamEnd>,
     fault: Option<Error>,
     chain: ChainValue,
+    kept: Option<Kept<'a>>,
+}
+
+/// What is asked of a stream that a sealing is to resume.
+struct Kept<'a> {
+    /// Of the segments that have been closed and not asked for.
+    entries: VecDeque<IndexEntry>,
+    mend: Mend<'a>,
 }
 
 struct OpenSegment {
@@ -116,7 +126,25 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             end: None,
             fault: None,
             chain: envelope.chain,
+            kept: None,
         }
+    }
+
+    /// The same of what an interrupted sealing has left. A page follows from its segments: one that is wrong is written again
+    /// by `mend`, and no reason to give up what stands behind it (FORMAT F12.4).
+    pub(crate) fn of_kept(
+        window: Window<S>,
+        envelope: &'a Envelope,
+        frames_per_run: u32,
+        mend: Mend<'a>,
+    ) -> SequentialFeed<'a, S> {
+        let kept = Some(Kept { entries: VecDeque::new(), mend });
+        SequentialFeed { kept, ..SequentialFeed::new(window, envelope, frames_per_run, None) }
+    }
+
+    /// What the index has to say of the oldest closed segment that has not been asked for.
+    pub(crate) fn pop_kept(&mut self) -> Option<IndexEntry> {
+        self.kept.as_mut()?.entries.pop_front()
     }
 
     fn segment_header(&mut self, offset: u64, len: usize) -> Result<Step<Closing, ()>, Error> {
@@ -193,7 +221,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         let closing = closing.map_err(|error| Error::frame_refused(index, 0, &error, offset))?;
         let begin = self.ledger.wire_len();
         let end = offset + len as u64 - self.envelope.origin();
-        self.ledger.push(IndexEntry {
+        let entry = IndexEntry {
             wire_offset: begin,
             wire_len: end - begin,
             plaintext_offset: header.plaintext_offset,
@@ -202,7 +230,11 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             attempt_salt: header.attempt_salt,
             digest: closing.fields.digest,
             plaintext_digest: closing.fields.plaintext_digest,
-        });
+        };
+        if let Some(kept) = &mut self.kept {
+            kept.entries.push_back(entry.clone());
+        }
+        self.ledger.push(entry);
         self.chain = closing.chain_after;
         Ok(Closing { table, ..closing })
     }
@@ -215,10 +247,14 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         let implied =
             self.ledger.end_page(|page| schedule.map_or(*seen_mac, |schedule| schedule.page_mac(page)));
         let (page, mac) = implied.split_last_chunk::<MAC_LEN>().expect("a page ends with its MAC");
-        if page != seen || !macs_equal(mac, seen_mac) {
-            return Err(trailer_fault(Record::IndexPage, offset));
+        if page == seen && macs_equal(mac, seen_mac) {
+            return Ok(());
         }
-        Ok(())
+        match &mut self.kept {
+            Some(kept) => (kept.mend)(offset, &implied)
+                .map_err(|error| Error::io("an index page could not be written again", error)),
+            None => Err(trailer_fault(Record::IndexPage, offset)),
+        }
     }
 
     fn directory(&self, offset: u64, len: usize) -> Result<(), Error> {
