@@ -116,6 +116,11 @@ impl Case {
         self
     }
 
+    /// The digest is *tags*, which nobody can verify without a key (FORMAT F13.12).
+    pub(super) fn refused_without_a_key(self) -> Case {
+        self.keyless(Expect::Unsupported)
+    }
+
     /// A key copy is not good: a complete verification says so before all that comes behind it.
     pub(super) fn verifies_as_damaged(mut self) -> Case {
         (self.expect.verify, self.expect.keyless) = (Expect::Damaged, Expect::Damaged);

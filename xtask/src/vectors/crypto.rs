@@ -70,6 +70,7 @@ pub(super) struct StreamKeys {
     pub(super) commitment: [u8; 32],
     pub(super) key_area: [u8; 32],
     pub(super) index: [u8; 32],
+    pub(super) plaintext: [u8; 32],
 }
 
 impl StreamKeys {
@@ -86,6 +87,7 @@ impl StreamKeys {
             commitment: key("commit"),
             key_area: key("keys"),
             index: key("index"),
+            plaintext: key("plain"),
         }
     }
 }
@@ -107,6 +109,11 @@ pub(super) fn mac(key: &[u8; 32], name: &str, parts: &[&[u8]]) -> [u8; 32] {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
+}
+
+/// BLAKE3 with a key, for the digests of plaintext, whatever the digest of the stream.
+pub(super) fn plaintext_hash(key: &[u8; 32], name: &str, parts: &[&[u8]]) -> [u8; 32] {
+    *blake3::keyed_hash(key, &[&label(name)[..], &parts.concat()].concat()).as_bytes()
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {

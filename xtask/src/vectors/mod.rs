@@ -7,6 +7,7 @@ mod crypto;
 mod plan;
 mod sealed;
 mod sealer;
+mod zstd_frame;
 
 use std::path::Path;
 

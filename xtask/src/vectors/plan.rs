@@ -1,6 +1,8 @@
 //! Owns the description of one stream to be sealed: its choices, its fixed randomness, and its intended faults.
 //! Refuses to know bytes on the wire, keys and tags: the sealer makes those from a plan.
 
+use super::zstd_frame::{Block, ZstdFrame};
+
 pub(super) const STREAM_KEY: [u8; 32] = counting_from(0x40);
 pub(super) const OTHER_STREAM_KEY: [u8; 32] = counting_from(0xA0);
 pub(super) const CALLER_KEY: [u8; 32] = counting_from(0x10);
@@ -14,6 +16,7 @@ pub(super) const FRAME_LEN: u32 = 4096;
 pub(super) struct Plan {
     pub(super) suite: Suite,
     pub(super) digest: Hash,
+    pub(super) compression: Compression,
     pub(super) frames_per_segment: u32,
     pub(super) key_copy_len: u32,
     pub(super) stream_key: [u8; 32],
@@ -35,6 +38,13 @@ pub(super) enum Hash {
     Blake3 = 1,
     Sha256 = 2,
     Tags = 3,
+}
+
+/// Of a stream: whether it is a compressed one. Then its DATA frames may be, and it has more records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Zstd,
 }
 
 #[derive(Clone)]
@@ -65,13 +75,42 @@ impl Slot {
     }
 }
 
-/// A segment by the plaintext lengths of its frames.
 #[derive(Clone)]
 pub(super) struct Segment {
-    pub(super) frame_lens: Vec<usize>,
+    pub(super) frames: Vec<Frame>,
     pub(super) end: End,
     /// Stands for the attempt salt: another attempt draws another salt.
     pub(super) attempt: u8,
+    pub(super) records: SegmentRecords,
+}
+
+/// A DATA frame.
+#[derive(Clone)]
+pub(super) enum Frame {
+    /// So many bytes of plaintext, as they are: each is its position in the stream, modulo 251.
+    Plain(usize),
+    /// `plaintext` as `text`, which is a zstd frame, or is said to be one.
+    Compressed { plaintext: Vec<u8>, text: Vec<u8> },
+}
+
+/// The records of a segment and of its index entry that only compressed streams have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SegmentRecords {
+    /// Those that the stream has to have.
+    Due,
+    /// A TABLE, whether the stream is compressed or not.
+    Table,
+    NoTable,
+    TableTwice,
+    TableAfterDigest,
+    /// A TABLE of so many frames: the lengths of those that there are, then zeros.
+    TableOfFrames(usize),
+    /// A DIGEST record of the length that it has in the other kind of stream.
+    DigestOfOtherLen,
+    /// An index entry of the length that it has in the other kind of stream.
+    EntryOfOtherLen,
+    /// A plaintext digest of other plaintext, in DIGEST and entry; all that is computed from it agrees.
+    OtherPlaintextDigest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,6 +128,7 @@ pub(super) enum Record {
     Segment(usize),
     SegmentHeader(usize),
     Frame(usize, usize),
+    Table(usize),
     Digest(usize),
     Terminator(usize),
     Page(usize),
@@ -127,40 +167,63 @@ impl Plan {
 
     /// One segment for each list of frame lengths; the final one carries LAST.
     pub(super) fn of_segments(frame_lens: &[&[usize]]) -> Plan {
-        let segment = |(index, lens): (usize, &&[usize])| Segment {
-            frame_lens: lens.to_vec(),
-            end: if index + 1 == frame_lens.len() { End::Last } else { End::More },
+        Plan::of_frames(frame_lens.iter().map(|lens| lens.iter().map(|len| Frame::Plain(*len)).collect()))
+    }
+
+    /// The same in a compressed stream, by the frames.
+    pub(super) fn compressed(segments: &[&[Frame]]) -> Plan {
+        let segments = segments.iter().map(|frames| frames.to_vec());
+        Plan::of_frames(segments).with(|plan| plan.compression = Compression::Zstd)
+    }
+
+    fn of_frames(segments: impl ExactSizeIterator<Item = Vec<Frame>>) -> Plan {
+        let count = segments.len();
+        let segment = |(index, frames): (usize, Vec<Frame>)| Segment {
+            frames,
+            end: if index + 1 == count { End::Last } else { End::More },
             attempt: 0,
+            records: SegmentRecords::Due,
         };
         let copy = |generation| KeyCopy { generation, slots: vec![Slot::KeyFile(CALLER_KEY)] };
         Plan {
             suite: Suite::Aes256Gcm,
             digest: Hash::Blake3,
+            compression: Compression::None,
             frames_per_segment: 4,
             key_copy_len: 4096,
             stream_key: STREAM_KEY,
             key_copies: [copy(1), copy(1)],
             slot_salt: SLOT_SALT,
             metadata: Vec::new(),
-            segments: frame_lens.iter().enumerate().map(segment).collect(),
+            segments: segments.enumerate().map(segment).collect(),
             edits: Vec::new(),
         }
     }
 
     /// The stream of FORMAT §15.
     pub(super) fn worked_example() -> Plan {
-        let plan =
-            Plan::of_segments(&[&[FRAME_LEN as usize, 100]]).slots(&[Slot::KeyFile(counting_from(0x80))]);
-        plan.with(|plan| {
-            plan.digest = Hash::Sha256;
-            plan.frames_per_segment = 2048;
-            plan.stream_key = counting_from(0);
-            plan.slot_salt = counting_from(0xA0);
-        })
-        .edit(Record::Preamble, 32, &counting_from::<16>(0x20))
-        .edit(Record::Preamble, 48, &counting_from::<32>(0x40))
-        .edit(Record::Metadata, 0, &counting_from::<16>(0x60))
-        .edit(Record::SegmentHeader(0), 32, &counting_from::<16>(0x70))
+        Plan::of_segments(&[&[FRAME_LEN as usize, 100]]).with_examples_values()
+    }
+
+    /// The compressed stream of FORMAT §15.
+    pub(super) fn compressed_worked_example() -> Plan {
+        let run = ZstdFrame::of(&[Block::Run(b'c', FRAME_LEN as usize)]).frame();
+        Plan::compressed(&[&[run, Frame::Plain(100)]]).with_examples_values()
+    }
+
+    /// What FORMAT §15 has in place of random values.
+    fn with_examples_values(self) -> Plan {
+        self.slots(&[Slot::KeyFile(counting_from(0x80))])
+            .with(|plan| {
+                plan.digest = Hash::Sha256;
+                plan.frames_per_segment = 2048;
+                plan.stream_key = counting_from(0);
+                plan.slot_salt = counting_from(0xA0);
+            })
+            .edit(Record::Preamble, 32, &counting_from::<16>(0x20))
+            .edit(Record::Preamble, 48, &counting_from::<32>(0x40))
+            .edit(Record::Metadata, 0, &counting_from::<16>(0x60))
+            .edit(Record::SegmentHeader(0), 32, &counting_from::<16>(0x70))
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Plan)) -> Plan {

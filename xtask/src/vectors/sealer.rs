@@ -1,8 +1,10 @@
 //! Owns the turning of a plan into a sealed stream, one record after another, and the map of where each record lies.
 //! Refuses to know which plans are faulty and what a reader says of them; no code comes from Cofferdam's crates.
 
-use super::crypto::{AeadSecret, StreamKeys, TAG_LEN, mac, sha256};
-use super::plan::{End, FRAME_LEN, Hash, Plan, Record, Segment, Slot, Stage, Suite};
+use super::crypto::{AeadSecret, StreamKeys, TAG_LEN, mac, plaintext_hash, sha256};
+use super::plan::{
+    Compression, End, FRAME_LEN, Frame, Hash, Plan, Record, Segment, SegmentRecords, Slot, Stage, Suite,
+};
 use super::sealed::Sealed;
 use std::collections::BTreeMap;
 
@@ -14,6 +16,9 @@ const FOOTER_LEN: usize = 112;
 const DATA: u8 = 1;
 const DIGEST: u8 = 2;
 const TERMINATOR: u8 = 3;
+const TABLE: u8 = 4;
+/// The flag of a DATA frame.
+const COMPRESSED: u8 = 1;
 
 pub(super) fn seal(plan: &Plan) -> Sealed {
     let block = preamble_block(plan);
@@ -127,18 +132,12 @@ impl Sealing<'_> {
         self.edit(Record::SegmentHeader(index), Stage::Fields, &mut header);
         let secret = AeadSecret::of_segment(&self.keys.stream, &header);
         self.put(Record::SegmentHeader(index), &header);
-        let fragments: Vec<u8> = segment
-            .frame_lens
-            .iter()
-            .enumerate()
-            .flat_map(|(frame, len)| self.data_frame(Record::Frame(index, frame), &secret, *len))
-            .collect();
-
-        let frames = number(segment.frame_lens.len());
-        let digest =
-            self.plan.digest.of("digest", &[&self.pre[..112], &header, &fragments, &frames.to_le_bytes()]);
-        let digest_fields = frame_header(DIGEST, frames, 0, 48).bytes(&digest).0;
-        let digest_record = self.tagged(Record::Digest(index), &secret, digest_fields);
+        let mut sums = Sums::default();
+        for (frame, data) in segment.frames.iter().enumerate() {
+            self.data_frame(Record::Frame(index, frame), &secret, data, &mut sums);
+        }
+        let frames = number(segment.frames.len());
+        let digest_record = self.table_and_digest(index, segment, &secret, &header, sums);
         let terminator_fields = frame_header(TERMINATOR, frames + 1, 0, 64)
             .u32(frames)
             .u32(u32::from(segment.end == End::Last))
@@ -149,36 +148,106 @@ impl Sealing<'_> {
         self.chain = self.plan.digest.of("chain", &[&digest_record, &terminator]);
         self.layout.insert(Record::Segment(index), start..self.bytes.len());
         // The entry repeats the records as they were written, so that a fault in one of them is the only fault.
-        let entry = Fields::new()
+        let mut entry = Fields::new()
             .u64((start - self.origin) as u64)
             .u64((self.bytes.len() - start) as u64)
             .bytes(&header[16..24])
             .bytes(&terminator[24..28])
             .bytes(&terminator[16..20])
             .bytes(&header[32..48])
-            .bytes(&digest_record[16..48]);
-        self.entries.push(entry.0);
+            .bytes(&digest_record[16..digest_record.len() - TAG_LEN])
+            .0;
+        if segment.records == SegmentRecords::EntryOfOtherLen {
+            entry.resize(192 - entry.len(), 0);
+        }
+        self.entries.push(entry);
     }
 
-    /// Writes one DATA frame and returns its digest fragment.
-    fn data_frame(&mut self, record: Record, secret: &AeadSecret, plaintext_len: usize) -> Vec<u8> {
+    /// Writes one DATA frame and adds it up.
+    fn data_frame(&mut self, record: Record, secret: &AeadSecret, frame: &Frame, sums: &mut Sums) {
         let Record::Frame(_, index) = record else { unreachable!("DATA frames alone come here") };
         let start = self.plaintext.len();
-        let plaintext: Vec<u8> = (start..start + plaintext_len).map(plaintext_byte).collect();
-        let len = number(plaintext_len);
-        let mut header = frame_header(DATA, number(index), len, len + number(TAG_LEN)).0;
+        let (flags, plaintext, text) = match frame {
+            Frame::Plain(len) => {
+                let plaintext: Vec<u8> = (start..start + len).map(plaintext_byte).collect();
+                (0, plaintext.clone(), plaintext)
+            }
+            Frame::Compressed { plaintext, text } => (COMPRESSED, plaintext.clone(), text.clone()),
+        };
+        let (index, body_len) = (number(index), number(text.len() + TAG_LEN));
+        let mut header = frame_header(DATA, index, number(plaintext.len()), body_len).0;
+        header[1] = flags;
         self.edit(record, Stage::Fields, &mut header);
-        let body =
-            secret.for_frame(header[0], le32(&header[4..8])).seal(self.plan.suite, &header, &plaintext);
+        let body = secret.for_frame(header[0], le32(&header[4..8])).seal(self.plan.suite, &header, &text);
         self.put(record, &[&header[..], &body].concat());
+        sums.fragments.extend(self.fragment(&header, &body));
+        let parts = [&index.to_le_bytes()[..], &plaintext];
+        sums.plain_fragments.extend(plaintext_hash(&self.keys.plaintext, "plain-frame", &parts));
+        sums.body_lens.extend(body_len.to_le_bytes());
         self.plaintext.extend(plaintext);
+    }
+
+    fn fragment(&self, header: &[u8], body: &[u8]) -> Vec<u8> {
         match self.plan.digest {
-            Hash::Tags => body[plaintext_len..].to_vec(),
-            hash => hash.of("frame", &[&header, &body]).to_vec(),
+            Hash::Tags => body[body.len() - TAG_LEN..].to_vec(),
+            hash => hash.of("frame", &[header, body]).to_vec(),
         }
     }
 
-    /// Writes a DIGEST or TERMINATOR: clear fields, and a tag over them.
+    /// Writes TABLE and DIGEST, where they are due or where the plan has them, and returns the DIGEST.
+    fn table_and_digest(
+        &mut self,
+        index: usize,
+        segment: &Segment,
+        secret: &AeadSecret,
+        header: &[u8],
+        mut sums: Sums,
+    ) -> Vec<u8> {
+        let frames = number(segment.frames.len());
+        let compressed = self.plan.compression == Compression::Zstd;
+        let (before, after) = match segment.records {
+            SegmentRecords::NoTable => (0, 0),
+            SegmentRecords::Table => (1, 0),
+            SegmentRecords::TableTwice => (2, 0),
+            SegmentRecords::TableAfterDigest => (0, 1),
+            _ => (usize::from(compressed), 0),
+        };
+        for _ in 0..before {
+            let table = match segment.records {
+                SegmentRecords::TableOfFrames(frames) => self.table(index, frames, secret, &sums),
+                _ => self.table(index, segment.frames.len(), secret, &sums),
+            };
+            sums.fragments.extend(self.fragment(&table[..16], &table[16..]));
+        }
+        let parts = [header, &sums.plain_fragments, &frames.to_le_bytes()];
+        let mut plain = plaintext_hash(&self.keys.plaintext, "plain", &parts).to_vec();
+        if segment.records == SegmentRecords::OtherPlaintextDigest {
+            plain = vec![0x99; 32];
+        }
+        let digest_is_long = compressed != (segment.records == SegmentRecords::DigestOfOtherLen);
+        let in_digest = if compressed { &plain[..] } else { &[] };
+        let parts = [&self.pre[..112], header, &sums.fragments, in_digest, &frames.to_le_bytes()];
+        let in_record = if digest_is_long { &plain[..] } else { &[] };
+        let fields = frame_header(DIGEST, frames, 0, number(48 + in_record.len()))
+            .bytes(&self.plan.digest.of("digest", &parts))
+            .bytes(in_record)
+            .0;
+        let record = self.tagged(Record::Digest(index), secret, fields);
+        for _ in 0..after {
+            self.table(index, segment.frames.len(), secret, &sums);
+        }
+        record
+    }
+
+    fn table(&mut self, index: usize, frames: usize, secret: &AeadSecret, sums: &Sums) -> Vec<u8> {
+        let mut body_lens = sums.body_lens.clone();
+        body_lens.resize(4 * frames, 0);
+        let body_len = number(body_lens.len() + TAG_LEN);
+        let fields = frame_header(TABLE, number(frames), 0, body_len).bytes(&body_lens).0;
+        self.tagged(Record::Table(index), secret, fields)
+    }
+
+    /// Writes a TABLE, DIGEST or TERMINATOR: clear fields, and a tag over them.
     fn tagged(&mut self, record: Record, secret: &AeadSecret, mut fields: Vec<u8>) -> Vec<u8> {
         self.edit(record, Stage::Fields, &mut fields);
         let tag = secret.for_frame(fields[0], le32(&fields[4..8])).seal(self.plan.suite, &fields, b"");
@@ -245,7 +314,7 @@ fn preamble_block(plan: &Plan) -> Vec<u8> {
         .bytes(MAGIC)
         .u16(1)
         .bytes(&[plan.suite as u8, plan.digest as u8])
-        .u32(0)
+        .u32(u32::from(plan.compression == Compression::Zstd))
         .u32(FRAME_LEN)
         .u32(plan.frames_per_segment)
         .zeros(8)
@@ -266,6 +335,15 @@ fn apply_edits(plan: &Plan, record: Record, stage: Stage, bytes: &mut [u8]) {
     for edit in plan.edits.iter().filter(|edit| edit.record == record && edit.stage == stage) {
         bytes[edit.at..edit.at + edit.bytes.len()].copy_from_slice(&edit.bytes);
     }
+}
+
+/// What the DATA frames of a segment add up to.
+#[derive(Default)]
+struct Sums {
+    fragments: Vec<u8>,
+    plain_fragments: Vec<u8>,
+    /// The lengths of a TABLE.
+    body_lens: Vec<u8>,
 }
 
 /// A record under construction: little-endian fields, one after the other.

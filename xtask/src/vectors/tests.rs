@@ -4,11 +4,13 @@
 use super::case::{CaseKey, Expect};
 use super::cases;
 use super::crypto::sha256;
-use super::plan::{CALLER_KEY, Plan, Record};
+use super::plan::{CALLER_KEY, Frame, Plan, Record};
 use super::reference::{self, Key, KeyCopies, Verdict};
+use super::sealed::Sealed;
+use super::zstd_frame::{Block, ContentSize, ZstdFrame};
 use std::collections::BTreeSet;
 
-const VECTORS_MIN: usize = 250;
+const VECTORS_MIN: usize = 490;
 const VECTORS_BYTES_MAX: usize = 5 << 20;
 const ENTRIES_PER_PAGE: usize = 4096;
 
@@ -86,30 +88,72 @@ fn the_worked_example_of_format_15_comes_out_byte_for_byte() {
 }
 
 #[test]
+fn the_compressed_worked_example_of_format_15_comes_out_byte_for_byte() {
+    let sealed = Plan::compressed_worked_example().seal();
+    assert_eq!(hex::encode(sha256(&sealed.bytes)), "aebf9361ecdac565938e1a83801bf7775eb32344554009d2f55dfab33c71662e");
+    assert_eq!(hex::encode(sealed.stream_digest), "22caea7162d2f0481deb6caee65c2bdfa7c5092ddf554f19a64c71e7541e283b");
+}
+
+/// Two small streams with every kind of record.
+fn small_streams() -> [Sealed; 2] {
+    let metadata = |plan: &mut Plan| plan.metadata = vec![1, 0, 0, 0, 0, 0, b'k'];
+    let run = || ZstdFrame::of(&[Block::Run(b'c', 30)]).frame();
+    [
+        Plan::of_segments(&[&[10], &[20]]).with(metadata).seal(),
+        Plan::compressed(&[&[run()], &[Frame::Plain(20)]]).with(metadata).seal(),
+    ]
+}
+
+#[test]
 fn a_flipped_bit_in_any_byte_is_noticed() {
-    let sealed =
-        Plan::of_segments(&[&[10], &[20]]).with(|plan| plan.metadata = vec![1, 0, 0, 0, 0, 0, b'k']).seal();
-    let key_area = sealed.record_range(Record::KeyCopy(0)).start..sealed.record_range(Record::KeyCopy(1)).end;
-    let mut bytes = sealed.bytes.clone();
-    for at in 0..bytes.len() {
-        bytes[at] ^= 1 << (at % 8);
-        match reference::open(&bytes, &Key::KeyFile(CALLER_KEY)) {
-            Ok(opened) => {
-                assert!(key_area.contains(&at), "byte {at} went unnoticed");
-                assert_eq!(opened.key_copies, KeyCopies::Faulty, "byte {at} went unnoticed");
-                assert_eq!(opened.plaintext, sealed.plaintext);
+    for sealed in small_streams() {
+        let key_area =
+            sealed.record_range(Record::KeyCopy(0)).start..sealed.record_range(Record::KeyCopy(1)).end;
+        let mut bytes = sealed.bytes.clone();
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1 << (at % 8);
+            match reference::open(&bytes, &Key::KeyFile(CALLER_KEY)) {
+                Ok(opened) => {
+                    assert!(key_area.contains(&at), "byte {at} went unnoticed");
+                    assert_eq!(opened.key_copies, KeyCopies::Faulty, "byte {at} went unnoticed");
+                    assert_eq!(opened.plaintext, sealed.plaintext);
+                }
+                Err(verdict) => assert!(!key_area.contains(&at), "byte {at}: {verdict:?}"),
             }
-            Err(verdict) => assert!(!key_area.contains(&at), "byte {at}: {verdict:?}"),
+            bytes[at] = sealed.bytes[at];
         }
-        bytes[at] = sealed.bytes[at];
     }
 }
 
 #[test]
 fn every_shorter_input_is_truncated() {
-    let sealed = Plan::of_segments(&[&[10], &[20]]).seal();
-    for len in 0..sealed.bytes.len() {
-        let outcome = reference::open(&sealed.bytes[..len], &Key::KeyFile(CALLER_KEY));
-        assert_eq!(outcome.err(), Some(Verdict::Truncated), "the first {len} bytes");
+    for sealed in small_streams() {
+        for len in 0..sealed.bytes.len() {
+            let outcome = reference::open(&sealed.bytes[..len], &Key::KeyFile(CALLER_KEY));
+            assert_eq!(outcome.err(), Some(Verdict::Truncated), "the first {len} bytes");
+        }
+    }
+}
+
+/// So no case is refused for what it was not made for: a decoder that is not strict takes all of these.
+#[test]
+fn what_only_the_strict_header_forbids_a_decoder_takes() {
+    let right = ZstdFrame::of(&[]).descriptor;
+    let blocks = [Block::Run(b'c', 100)];
+    let frame = ZstdFrame::of(&blocks);
+    let skippable = b"\x50\x2A\x4D\x18\0\0\0\0";
+    let texts = [
+        ZstdFrame { descriptor: right | 1 << 4, ..frame.clone() }.text(),
+        ZstdFrame { descriptor: right | 1, before_size: &[0], ..frame.clone() }.text(),
+        ZstdFrame { descriptor: right | 1 << 2, after_blocks: &[0x41, 0x65, 0xC2, 0xB8], ..frame.clone() }.text(),
+        ZstdFrame { descriptor: 0, before_size: &[0], content_size: ContentSize::Absent, ..frame.clone() }.text(),
+        ZstdFrame { descriptor: 0, before_size: &[0], content_size: ContentSize::Four(100), ..frame.clone() }.text(),
+        [&frame.text()[..], &ZstdFrame::of(&[Block::Raw(Vec::new())]).text()].concat(),
+        [skippable, &frame.text()[..]].concat(),
+        [&frame.text()[..], skippable].concat(),
+    ];
+    for text in texts {
+        let plain = zstd::bulk::decompress(&text, 100).expect("a decoder takes it");
+        assert_eq!(plain, [b'c'; 100], "{text:x?}");
     }
 }

@@ -8,7 +8,9 @@ mod primitives;
 
 pub(crate) use key_area::KeyCopies;
 use key_area::open_key_area;
-use primitives::{Input, Keys, all_zero, at_frame, expand, hash, label, u16_at, u32_at};
+use primitives::{
+    Input, Keys, all_zero, at_frame, decompress, expand, hash, label, plain_hash, u16_at, u32_at,
+};
 
 #[allow(clippy::enum_variant_names, reason = "a key file is called one")]
 pub(crate) enum Key {
@@ -87,7 +89,7 @@ fn read_preamble<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Verdict> {
     ensure(input.bytes.iter().zip(b"\x89CFD\r\n\x1a\n").all(begins), Verdict::NotAStream)?;
     let block = input.take(4096)?;
     let known = u16_at(block, 8) == 1 && matches!((block[10], block[11]), (1..=2, 1..=3));
-    ensure(known && u32_at(block, 12) == 0, Verdict::Unsupported)?;
+    ensure(known && u32_at(block, 12) <= 1, Verdict::Unsupported)?; // bit 0: compressed, as `pre[12]` below
     let [frame_len, frames_per_segment, key_copy_len] = [16, 20, 112].map(|at| u64::from(u32_at(block, at)));
     ensure((4096..=4 << 20).contains(&frame_len), Verdict::Limit)?;
     sound(frame_len % 4096 == 0 && frames_per_segment > 0, "frame sizes in the preamble")?;
@@ -135,48 +137,118 @@ fn read_segment(
     let expected = [b"CFDSEG1\0", &le64(index)[..], &le64(plaintext_offset), &[0; 8]].concat();
     sound(header[..32] == expected, "segment header")?;
     let secret = expand(&keys.stream, "segment", header);
-    let (frame_len, frames_per_segment) = (u32_at(pre, 16), u32_at(pre, 20));
-    let (mut fragments, mut frames, mut after_short) = (Vec::new(), 0, false);
-    let digest_header = loop {
-        let frame = input.take(16)?;
-        if frame[0] == 2 {
-            sound(*frame == frame_header(2, frames, 0, 48), "DIGEST header")?;
-            break frame;
-        }
-        let [plain_len, body_len] = [8, 12].map(|at| u32_at(frame, at));
-        sound(*frame == frame_header(1, frames, plain_len, body_len), "DATA header")?;
-        sound(frames < frames_per_segment && !after_short, "a DATA frame where none may stand")?;
-        sound((1..=frame_len).contains(&plain_len) && body_len == plain_len + 16, "DATA lengths")?;
-        let body = input.take(body_len as usize)?;
-        let plain = keys.open(pre[10], &at_frame(&secret, frame), frame, body);
-        plaintext.extend(plain.ok_or(Verdict::Damaged("DATA tag"))?);
-        match pre[11] {
-            3 => fragments.extend(&body[body.len() - 16..]),
-            _ => fragments.extend(hash(pre[11], &[&label("frame"), frame, body])),
-        }
-        (frames, after_short) = (frames + 1, plain_len < frame_len);
+    let mut frames = read_frames(input, pre, keys, &secret, plaintext)?;
+    let (plaintext_len, count) = (plaintext.len() - plaintext_offset, frames.count.to_le_bytes());
+    let (digest_header, fields_len) = match pre[12] {
+        0 => (frames.next_header, 48),
+        _ => (read_table(input, pre, keys, &secret, &mut frames)?, 80),
     };
-    let plaintext_len = plaintext.len() - plaintext_offset;
-
-    let digest = hash(pre[11], &[&label("digest"), &pre[..112], header, &fragments, &frames.to_le_bytes()]);
-    let (digest_rest, terminator) = input.take(48 + 80)?.split_at(48);
+    sound(*digest_header == frame_header(2, frames.count, 0, fields_len as u32), "DIGEST header")?;
+    let (digest_rest, terminator) = input.take(fields_len + 80)?.split_at(fields_len);
     let record = [digest_header, digest_rest].concat();
-    let (fields, tag) = record.split_at(48);
-    sound(fields[16..] == digest, "digest")?;
+    let (fields, tag) = record.split_at(fields_len);
+    let plain_digest = &fields[48..]; // of no bytes where nothing is compressed
+    let due = plain_hash(&keys.plaintext, "plain", &[header, &frames.plain_fragments, &count]);
+    let holds = plain_digest.is_empty() || !keys.are_known() || *plain_digest == due;
+    sound(holds, "plaintext digest")?;
+    let parts = [&label("digest"), &pre[..112], header, &frames.fragments, plain_digest, &count];
+    let digest = hash(pre[11], &parts);
+    sound(fields[16..48] == digest, "digest")?;
     keys.open(pre[10], &at_frame(&secret, fields), fields, tag).ok_or(Verdict::Damaged("DIGEST tag"))?;
 
     let (fields, tag) = terminator.split_at(64);
     let last = fields[20] == 1;
-    let counts = [frames.to_le_bytes(), u32::from(last).to_le_bytes()].concat();
+    let counts = [count, u32::from(last).to_le_bytes()].concat();
     let expected =
-        [&frame_header(3, frames + 1, 0, 64), &counts[..], &le64(plaintext_len), &chain[..]].concat();
-    sound(*fields == expected && (frames > 0 || last), "TERMINATOR fields")?;
+        [&frame_header(3, frames.count + 1, 0, 64), &counts[..], &le64(plaintext_len), &chain[..]].concat();
+    sound(*fields == expected && (frames.count > 0 || last), "TERMINATOR fields")?;
     keys.open(pre[10], &at_frame(&secret, fields), fields, tag).ok_or(Verdict::Damaged("TERMINATOR tag"))?;
     *chain = hash(pre[11], &[&label("chain"), &record, terminator]);
 
     let offsets = [wire_offset, input.at - wire_start, plaintext_offset].map(le64).concat();
-    let counts = [&le64(plaintext_len)[..4], &frames.to_le_bytes()].concat();
-    Ok(([&offsets[..], &counts, &header[32..], &digest].concat(), last))
+    let counts = [&le64(plaintext_len)[..4], &count].concat();
+    Ok(([&offsets[..], &counts, &header[32..], &digest, plain_digest].concat(), last))
+}
+
+/// The DATA frames of a segment, as they add up.
+#[derive(Default)]
+struct Frames<'a> {
+    count: u32,
+    fragments: Vec<u8>,
+    plain_fragments: Vec<u8>,
+    /// As a TABLE says them.
+    body_lens: Vec<u8>,
+    /// Of the record that follows them.
+    next_header: &'a [u8],
+}
+
+fn read_frames<'a>(
+    input: &mut Input<'a>,
+    pre: &[u8],
+    keys: &Keys,
+    secret: &[u8; 44],
+    plaintext: &mut Vec<u8>,
+) -> Result<Frames<'a>, Verdict> {
+    let (frame_len, frames_per_segment) = (u32_at(pre, 16), u32_at(pre, 20));
+    let (mut frames, mut after_short) = (Frames::default(), false);
+    loop {
+        let header = input.take(16)?;
+        if header[0] != 1 {
+            return Ok(Frames { next_header: header, ..frames });
+        }
+        let [plain_len, body_len] = [8, 12].map(|at| u32_at(header, at));
+        let mut expected = frame_header(1, frames.count, plain_len, body_len);
+        expected[1] = header[1] & pre[12]; // whether it is compressed
+        sound(*header == expected, "DATA header")?;
+        sound(frames.count < frames_per_segment && !after_short, "a DATA frame where none may stand")?;
+        sound((1..=frame_len).contains(&plain_len), "DATA plaintext_len")?;
+        let plain_body_len = plain_len + 16;
+        let due = if header[1] == 1 { 17..plain_body_len } else { plain_body_len..plain_body_len + 1 };
+        sound(due.contains(&body_len), "DATA body_len")?;
+        let body = input.take(body_len as usize)?;
+        let text = keys.open(pre[10], &at_frame(secret, header), header, body);
+        let text = text.ok_or(Verdict::Damaged("DATA tag"))?;
+        let plain = match header[1] {
+            0 => text,
+            _ if keys.are_known() => {
+                decompress(&text, plain_len as usize).ok_or(Verdict::Damaged("zstd frame"))?
+            }
+            _ => vec![0; plain_len as usize],
+        };
+        frames.fragments.extend(fragment(pre[11], header, body));
+        let parts = [&frames.count.to_le_bytes()[..], &plain];
+        frames.plain_fragments.extend(plain_hash(&keys.plaintext, "plain-frame", &parts));
+        frames.body_lens.extend(body_len.to_le_bytes());
+        plaintext.extend(plain);
+        (frames.count, after_short) = (frames.count + 1, plain_len < frame_len);
+    }
+}
+
+/// Returns the header of what follows the TABLE.
+fn read_table<'a>(
+    input: &mut Input<'a>,
+    pre: &[u8],
+    keys: &Keys,
+    secret: &[u8; 44],
+    frames: &mut Frames<'a>,
+) -> Result<&'a [u8], Verdict> {
+    let (header, lens_len) = (frames.next_header, frames.body_lens.len());
+    sound(*header == frame_header(4, frames.count, 0, lens_len as u32 + 16), "TABLE header")?;
+    let body = input.take(lens_len + 16)?;
+    let (lens, tag) = body.split_at(lens_len);
+    sound(*lens == frames.body_lens, "lengths in the TABLE")?;
+    let opened = keys.open(pre[10], &at_frame(secret, header), &[header, lens].concat(), tag);
+    opened.ok_or(Verdict::Damaged("TABLE tag"))?;
+    frames.fragments.extend(fragment(pre[11], header, body));
+    input.take(16)
+}
+
+/// What a DATA frame or a TABLE adds to the digest of its segment.
+fn fragment(digest: u8, header: &[u8], body: &[u8]) -> Vec<u8> {
+    match digest {
+        3 => body[body.len() - 16..].to_vec(),
+        _ => hash(digest, &[&label("frame"), header, body]).to_vec(),
+    }
 }
 
 /// Returns the page's MAC, which the directory repeats.

@@ -1,5 +1,5 @@
-//! Owns what the reference opener stands on: labels, the key schedule, hashes, AEADs and little-endian numbers.
-//! Refuses to know records and their order; ciphers, hashes, HKDF and HMAC come from their libraries.
+//! Owns what the reference opener stands on: labels, the key schedule, hashes, AEADs, zstd frames and little-endian
+//! numbers. Refuses to know records and their order; ciphers, hashes, HKDF, HMAC and zstd come from their libraries.
 
 use super::Verdict;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -12,6 +12,7 @@ pub(super) struct Keys {
     pub(super) commitment: [u8; 32],
     pub(super) key_area: [u8; 32],
     pub(super) index: [u8; 32],
+    pub(super) plaintext: [u8; 32],
     /// Whether they were derived: a reader without a key takes every tag and MAC as right.
     known: bool,
 }
@@ -19,7 +20,8 @@ pub(super) struct Keys {
 impl Keys {
     /// What stands for the keys where there is none.
     pub(super) fn unknown() -> Keys {
-        Keys { stream: [0; 32], commitment: [0; 32], key_area: [0; 32], index: [0; 32], known: false }
+        let [stream, commitment, key_area, index, plaintext] = [[0; 32]; 5];
+        Keys { stream, commitment, key_area, index, plaintext, known: false }
     }
 
     pub(super) fn are_known(&self) -> bool {
@@ -38,9 +40,9 @@ impl Keys {
 
     pub(super) fn derive(pre: &[u8], stream_key: &[u8; 32]) -> Keys {
         let (root, _) = hkdf::Hkdf::<Sha256>::extract(Some(&pre[48..80]), stream_key);
-        let [stream, commitment, key_area, index] =
-            ["stream", "commit", "keys", "index"].map(|name| expand(&root, name, &pre[..48]));
-        Keys { stream, commitment, key_area, index, known: true }
+        let [stream, commitment, key_area, index, plaintext] =
+            ["stream", "commit", "keys", "index", "plain"].map(|name| expand(&root, name, &pre[..48]));
+        Keys { stream, commitment, key_area, index, plaintext, known: true }
     }
 }
 
@@ -66,6 +68,35 @@ pub(super) fn hash(digest: u8, parts: &[&[u8]]) -> [u8; 32] {
         1 => blake3::hash(&parts.concat()).into(),
         _ => Sha256::digest(parts.concat()).into(),
     }
+}
+
+/// For the digests of plaintext, whatever the stream's own digest is.
+pub(super) fn plain_hash(key: &[u8; 32], name: &str, parts: &[&[u8]]) -> [u8; 32] {
+    blake3::keyed_hash(key, &[&label(name), &parts.concat()[..]].concat()).into()
+}
+
+/// The plaintext of a compressed frame (FORMAT F8.10): `text` is one zstd frame from end to end, by its header a single
+/// segment of `plain_len` bytes without dictionary and checksum. What its blocks say beyond that is not written.
+pub(super) fn decompress(text: &[u8], plain_len: usize) -> Option<Vec<u8>> {
+    let descriptor = *text.strip_prefix(b"\x28\xB5\x2F\xFD")?.first()?;
+    let size_len = 1 << (descriptor >> 6);
+    let (size, mut blocks) = text[5..].split_at_checked(size_len)?;
+    let mut size_bytes = [0; 8];
+    size_bytes[..size_len].copy_from_slice(size);
+    let size = u64::from_le_bytes(size_bytes) + if size_len == 2 { 256 } else { 0 };
+    (descriptor & 0x3F == 0x20 && size == plain_len as u64).then_some(())?;
+    loop {
+        let (header, rest) = blocks.split_first_chunk::<3>()?;
+        let header = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+        let content_len = if header >> 1 & 3 == 1 { 1 } else { header >> 3 }; // of a run the size is not that of its byte
+        blocks = rest.get(content_len as usize..)?;
+        if header & 1 == 1 {
+            break; // the last one
+        }
+    }
+    blocks.is_empty().then_some(())?;
+    let plain = zstd::bulk::decompress(text, plain_len).ok()?;
+    (plain.len() == plain_len).then_some(plain)
 }
 
 /// Key and nonce of one frame: byte 7 of the base nonce takes the kind, bytes 8 to 11 take the index.

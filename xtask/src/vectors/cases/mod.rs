@@ -2,6 +2,7 @@
 //! Refuses to know the cases themselves.
 
 mod age_slots;
+mod compressed;
 mod copies;
 mod frames;
 mod key_area;
@@ -46,6 +47,7 @@ pub(super) fn all() -> Vec<Case> {
         .chain(patches(overflow::cases()))
         .chain(pages::cases())
         .chain(patches(reserved::cases()))
+        .chain(compressed::cases())
         .map(keyless::mark)
         .collect()
 }

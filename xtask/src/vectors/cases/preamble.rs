@@ -52,7 +52,7 @@ fn unknown() -> Vec<Case> {
         unsupported("suite-3", "suite 3", SUITE, &[3]),
         unsupported("digest-0", "digest 0", DIGEST, &[0]),
         unsupported("digest-4", "digest 4", DIGEST, &[4]),
-        unsupported("flag-zstd", "flag bit 0, compression, is reserved and not implemented", FLAGS, &[1]),
+        unsupported("flag-1", "flag bit 1 is unknown", FLAGS, &[2]),
         unsupported("flag-31", "flag bit 31 is unknown", FLAGS + 3, &[0x80]),
     ]
 }
