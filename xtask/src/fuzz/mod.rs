@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use crate::{programs, steps};
 
 /// The targets, each a file of its own in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 3] = ["preamble", "splitter", "trailer"];
+const TARGETS: [&str; 4] = ["preamble", "splitter", "trailer", "compressed"];
 
 /// How long a target runs unless said otherwise.
 const SECONDS: u32 = 60;

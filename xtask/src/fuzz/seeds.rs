@@ -21,28 +21,55 @@ const PAGE_MAGIC: &[u8] = b"CFDIDX1\0";
 const SPLITTER_WHOLE: [u8; 6] = [0, 12, 7, 0, 0, 0];
 const SPLITTER_BEHIND_FRONT: [u8; 6] = [1, 8, 7, 0, 0, 0];
 
+/// What the input of `compressed` begins with: what the rest is, and 4096 bytes of plaintext.
+const COMPRESSED_TEXT: [u8; 3] = [0, 0, 16];
+const COMPRESSED_BLOCKS: [u8; 3] = [1, 0, 16];
+const COMPRESSED_PLAINTEXT: [u8; 3] = [2, 0, 16];
+/// zstd frames of 4096 bytes: one of a single run, two that an encoder made, and the header that those have.
+const ZSTD_FRAMES: [&[u8]; 3] = [
+    b"\x28\xB5\x2F\xFD\x60\x00\x0F\x03\x80\x00c",
+    include_bytes!("../vectors/zstd-frames/counting.zst"),
+    include_bytes!("../vectors/zstd-frames/letters.zst"),
+];
+const ZSTD_HEADER_LEN: usize = 7;
+
 /// Writes the seeds of `target` into `corpus`; returns their number. An absent folder of vectors gives none.
 ///
 /// # Errors
 /// A file that cannot be read or written.
 pub(super) fn write(vectors: &Path, target: &str, corpus: &Path) -> Result<usize, String> {
     fs::create_dir_all(corpus).map_err(|error| format!("cannot create {}: {error}", corpus.display()))?;
-    let mut count = 0;
-    let Ok(entries) = fs::read_dir(vectors) else { return Ok(0) };
+    let mut count =
+        write_all(corpus, "zstd", if target == "compressed" { zstd_seeds() } else { Vec::new() })?;
+    let Ok(entries) = fs::read_dir(vectors) else { return Ok(count) };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
         let file = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        for (index, seed) in cuts(target, &stream(vectors, &file)).into_iter().enumerate() {
-            if seed.is_empty() || seed.len() > SEED_LEN_MAX {
-                continue;
-            }
-            let seed_path = corpus.join(format!("vector-{name}-{index}"));
-            fs::write(&seed_path, seed)
-                .map_err(|error| format!("cannot write {}: {error}", seed_path.display()))?;
-            count += 1;
-        }
+        count += write_all(corpus, &format!("vector-{name}"), cuts(target, &stream(vectors, &file)))?;
     }
     Ok(count)
+}
+
+/// Writes those that are neither empty nor too long; returns their number.
+fn write_all(corpus: &Path, name: &str, seeds: Vec<Vec<u8>>) -> Result<usize, String> {
+    let mut count = 0;
+    for (index, seed) in seeds.into_iter().enumerate() {
+        if seed.is_empty() || seed.len() > SEED_LEN_MAX {
+            continue;
+        }
+        let path = corpus.join(format!("{name}-{index}"));
+        fs::write(&path, seed).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// No vector shows what is inside of its frames without a key, so these stand here.
+fn zstd_seeds() -> Vec<Vec<u8>> {
+    let seeds = |text: &&[u8]| {
+        [[&COMPRESSED_TEXT, *text].concat(), [&COMPRESSED_BLOCKS, &text[ZSTD_HEADER_LEN..]].concat()]
+    };
+    ZSTD_FRAMES.iter().flat_map(seeds).collect()
 }
 
 /// The stream of a vector: what stands behind its text, or another vector's stream with the patches that the text names.
@@ -103,6 +130,7 @@ fn cuts(target: &str, stream: &[u8]) -> Vec<Vec<u8>> {
             }
             parts
         }
+        "compressed" => vec![[&COMPRESSED_PLAINTEXT, behind].concat()],
         _ => Vec::new(),
     }
 }
@@ -155,13 +183,22 @@ mod tests {
         assert!(trailer[3].iter().all(|&byte| byte == b'c') && trailer[3].len() == CLOSING_LEN);
         assert_eq!(trailer[4].len(), 80);
         assert!(trailer[5].starts_with(SEGMENT_MAGIC));
+        assert_eq!(cuts("compressed", &stream)[0][..4], [2, 0, 16, b'm']);
+    }
+
+    #[test]
+    fn a_zstd_frame_is_a_seed_whole_and_without_its_header() {
+        let seeds = zstd_seeds();
+        assert_eq!(seeds.len(), 6);
+        assert_eq!(seeds[0][..7], [0, 0, 16, 0x28, 0xB5, 0x2F, 0xFD]);
+        assert_eq!(seeds[1], [1, 0, 16, 0x03, 0x80, 0x00, b'c']);
     }
 
     #[test]
     fn a_stream_that_is_cut_anywhere_gives_seeds_without_a_panic() {
         let stream = stream();
         for len in (0..stream.len()).step_by(53) {
-            for target in ["preamble", "splitter", "trailer"] {
+            for target in ["preamble", "splitter", "trailer", "compressed"] {
                 cuts(target, &stream[..len]);
             }
         }

@@ -105,6 +105,8 @@ pub(super) enum SegmentRecords {
     TableAfterDigest,
     /// A TABLE of so many frames: the lengths of those that there are, then zeros.
     TableOfFrames(usize),
+    /// A TABLE with another tag, and all that is computed from it agrees.
+    TableOfOtherTag,
     /// A DIGEST record of the length that it has in the other kind of stream.
     DigestOfOtherLen,
     /// An index entry of the length that it has in the other kind of stream.

@@ -244,7 +244,12 @@ impl Sealing<'_> {
         body_lens.resize(4 * frames, 0);
         let body_len = number(body_lens.len() + TAG_LEN);
         let fields = frame_header(TABLE, number(frames), 0, body_len).bytes(&body_lens).0;
-        self.tagged(Record::Table(index), secret, fields)
+        let mut table = self.tagged(Record::Table(index), secret, fields);
+        if self.plan.segments[index].records == SegmentRecords::TableOfOtherTag {
+            *table.last_mut().expect("a TABLE has a tag") ^= 1;
+            *self.bytes.last_mut().expect("the TABLE was put there") ^= 1;
+        }
+        table
     }
 
     /// Writes a TABLE, DIGEST or TERMINATOR: clear fields, and a tag over them.

@@ -90,8 +90,14 @@ fn the_worked_example_of_format_15_comes_out_byte_for_byte() {
 #[test]
 fn the_compressed_worked_example_of_format_15_comes_out_byte_for_byte() {
     let sealed = Plan::compressed_worked_example().seal();
-    assert_eq!(hex::encode(sha256(&sealed.bytes)), "aebf9361ecdac565938e1a83801bf7775eb32344554009d2f55dfab33c71662e");
-    assert_eq!(hex::encode(sealed.stream_digest), "22caea7162d2f0481deb6caee65c2bdfa7c5092ddf554f19a64c71e7541e283b");
+    assert_eq!(
+        hex::encode(sha256(&sealed.bytes)),
+        "aebf9361ecdac565938e1a83801bf7775eb32344554009d2f55dfab33c71662e"
+    );
+    assert_eq!(
+        hex::encode(sealed.stream_digest),
+        "22caea7162d2f0481deb6caee65c2bdfa7c5092ddf554f19a64c71e7541e283b"
+    );
 }
 
 /// Two small streams with every kind of record.
@@ -145,9 +151,12 @@ fn what_only_the_strict_header_forbids_a_decoder_takes() {
     let texts = [
         ZstdFrame { descriptor: right | 1 << 4, ..frame.clone() }.text(),
         ZstdFrame { descriptor: right | 1, before_size: &[0], ..frame.clone() }.text(),
-        ZstdFrame { descriptor: right | 1 << 2, after_blocks: &[0x41, 0x65, 0xC2, 0xB8], ..frame.clone() }.text(),
-        ZstdFrame { descriptor: 0, before_size: &[0], content_size: ContentSize::Absent, ..frame.clone() }.text(),
-        ZstdFrame { descriptor: 0, before_size: &[0], content_size: ContentSize::Four(100), ..frame.clone() }.text(),
+        ZstdFrame { descriptor: right | 1 << 2, after_blocks: &[0x41, 0x65, 0xC2, 0xB8], ..frame.clone() }
+            .text(),
+        ZstdFrame { descriptor: 0, before_size: &[0], content_size: ContentSize::Absent, ..frame.clone() }
+            .text(),
+        ZstdFrame { descriptor: 0, before_size: &[0], content_size: ContentSize::Four(100), ..frame.clone() }
+            .text(),
         [&frame.text()[..], &ZstdFrame::of(&[Block::Raw(Vec::new())]).text()].concat(),
         [skippable, &frame.text()[..]].concat(),
         [&frame.text()[..], skippable].concat(),

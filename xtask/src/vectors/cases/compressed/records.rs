@@ -95,6 +95,12 @@ fn table_lengths() -> Vec<Case> {
             "a bit of a length in the TABLE is wrong",
             small().seal().flip(TABLE, LENGTHS),
         ),
+        with(
+            "table-other-tag",
+            "the tag of the TABLE is another, and digest and chain are made for it: only the tag shows it",
+            SegmentRecords::TableOfOtherTag,
+        )
+        .keyless(Expect::Success),
         Case::damaged(
             "zstd-table-tag",
             "a bit of the tag of the TABLE is wrong",

@@ -45,6 +45,18 @@ fn content_size(right: &ZstdFrame<'_>) -> Vec<Case> {
             "the content size is 99, plaintext_len and the blocks say 100",
             ContentSize::One(99),
         ),
+        damaged(
+            "content-of-101",
+            "a right zstd frame of 101 bytes where plaintext_len is 100",
+            LEN,
+            ZstdFrame::of(&[Block::Run(b'c', LEN + 1)]).text(),
+        ),
+        damaged(
+            "content-of-99",
+            "a right zstd frame of 99 bytes where plaintext_len is 100",
+            LEN,
+            ZstdFrame::of(&[Block::Run(b'c', LEN - 1)]).text(),
+        ),
         size("content-size-huge", "the content size is 2^64 - 1", ContentSize::Eight(u64::MAX)),
         size(
             "content-size-wraps",
