@@ -10,7 +10,7 @@ use super::sealed::Sealed;
 use super::zstd_frame::{Block, ContentSize, ZstdFrame};
 use std::collections::BTreeSet;
 
-const VECTORS_MIN: usize = 490;
+const VECTORS_MIN: usize = 500;
 const VECTORS_BYTES_MAX: usize = 5 << 20;
 const ENTRIES_PER_PAGE: usize = 4096;
 

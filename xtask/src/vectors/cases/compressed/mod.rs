@@ -2,6 +2,7 @@
 //! Refuses to know what compressed streams and others have in common: those faults have their cases already.
 
 mod flags;
+mod moved;
 mod records;
 mod success;
 mod truncated;
@@ -20,8 +21,14 @@ pub(super) fn cases() -> Vec<Case> {
     let bytes = base.bytes.clone();
     let comment = "a compressed frame, and two that are not: the base of patches";
     let good = Case::good(BASE, comment, base).clause("F8.5");
-    let others =
-        [success::cases(), flags::cases(), zstd_frames::cases(), records::cases(), truncated::cases()];
+    let others = [
+        success::cases(),
+        flags::cases(),
+        zstd_frames::cases(),
+        records::cases(),
+        moved::cases(),
+        truncated::cases(),
+    ];
     let others = others.into_iter().flatten().map(|case| case.patch_of(BASE, &bytes));
     std::iter::once(good).chain(others).collect()
 }
