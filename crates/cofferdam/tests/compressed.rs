@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cofferdam::{
     CancelToken, Compression, CompressionLevel, Error, ErrorKind, MemorySink, Observer, Opener, Progress,
-    Restored, Sealer, inspect,
+    Remedy, Restored, Sealer, inspect,
 };
 
 use streams::{
