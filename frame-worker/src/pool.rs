@@ -13,15 +13,18 @@ use parking_lot::Mutex;
 #[derive(Clone)]
 pub struct Pool {
     threads: Arc<rayon::ThreadPool>,
-    /// The jobs that were queued and have no thread yet.
     queue: Arc<Mutex<Queue>>,
 }
 
-/// Jobs in the order in which they were queued. How many there may be is up to those who queue them.
+/// What has no thread yet, in the order in which it came. How much there may be is up to those who bring it.
 #[derive(Default)]
 struct Queue {
+    /// What waits for nothing, so that anybody may do it.
     jobs: VecDeque<Job>,
-    /// Threads that take jobs from here until none is left, and those that were told to and have not begun.
+    /// What was spawned: it may wait, so that only threads of the pool do it.
+    spawned: VecDeque<Job>,
+    /// Threads that take from here until nothing is left, and those that were told to and have not begun. A thread that does
+    /// what was spawned is none meanwhile.
     takers: usize,
 }
 
@@ -71,7 +74,7 @@ impl Pool {
     /// Runs `job` on some thread, in the order of spawning as far as threads are free. `job` must not panic, and
     /// must not wait for another job.
     pub fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        self.threads.spawn_fifo(job);
+        self.bring(|queue| queue.spawned.push_back(Box::new(job)));
     }
 
     /// Runs `job` on the thread that is free next, or on that of whoever calls [`Pool::try_run_one`] before. `job` must not
@@ -79,13 +82,17 @@ impl Pool {
     ///
     /// A job lies in one queue, and threads come for it: one is called where fewer are at work than the pool has.
     pub fn queue(&self, job: impl FnOnce() + Send + 'static) {
+        self.bring(|queue| queue.jobs.push_back(Box::new(job)));
+    }
+
+    fn bring(&self, bring: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
-        queue.jobs.push_back(Box::new(job));
+        bring(&mut queue);
         if queue.takers < self.threads() {
             queue.takers += 1;
             drop(queue);
-            let queue = self.queue.clone();
-            self.spawn(move || take_jobs(&queue));
+            let (queue, threads) = (self.queue.clone(), self.threads());
+            self.threads.spawn_fifo(move || take(&queue, threads));
         }
     }
 
@@ -110,21 +117,39 @@ pub fn check_threads(threads: NonZeroUsize) -> Result<(), PoolError> {
     if threads > THREADS_MAX { Err(PoolError::TooMany { threads }) } else { Ok(()) }
 }
 
-/// Does jobs until none is queued. Whoever queues one later calls a thread again: both look at the count under the lock.
-fn take_jobs(queue: &Arc<Mutex<Queue>>) {
-    for _ in 0..JOBS_AT_A_STRETCH {
-        let job = {
-            let mut queue = queue.lock();
-            let job = queue.jobs.pop_front();
-            queue.takers -= usize::from(job.is_none());
-            job
+/// Does what lies in `queue` until nothing does. Whoever brings something later calls a thread again: both look at the count
+/// under the lock. What was spawned has its turn when no job is there, and after every few jobs.
+fn take(queue: &Arc<Mutex<Queue>>, threads: usize) {
+    let mut jobs_done = 0;
+    loop {
+        let mut held = queue.lock();
+        let turn = jobs_done >= JOBS_AT_A_STRETCH || held.jobs.is_empty();
+        if let Some(task) = if turn { held.spawned.pop_front() } else { None } {
+            // It may take long: meanwhile another thread does what is left.
+            let others = !held.jobs.is_empty() || !held.spawned.is_empty();
+            held.takers -= usize::from(!others);
+            drop(held);
+            if others {
+                let queue = queue.clone();
+                rayon::spawn_fifo(move || take(&queue, threads));
+            }
+            task();
+            let mut held = queue.lock();
+            if held.takers == threads {
+                return;
+            }
+            held.takers += 1;
+            jobs_done = 0;
+            continue;
+        }
+        let Some(job) = held.jobs.pop_front() else {
+            held.takers -= 1;
+            return;
         };
-        let Some(job) = job else { return };
+        drop(held);
         job();
+        jobs_done += 1;
     }
-    // What was spawned meanwhile has its turn.
-    let queue = queue.clone();
-    rayon::spawn_fifo(move || take_jobs(&queue));
 }
 
 impl fmt::Debug for Pool {
@@ -153,7 +178,7 @@ impl Error for PoolError {
     }
 }
 
-/// Jobs that a thread does before others of its pool's tasks have their turn.
+/// Jobs that a thread does before something that was spawned has its turn.
 const JOBS_AT_A_STRETCH: usize = 32;
 /// Threads of a pool. Beyond the processors of any machine more of them only take memory, and while they start, a signal
 /// is not heard.

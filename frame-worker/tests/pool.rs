@@ -4,6 +4,8 @@
 
 use std::error::Error as _;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 
@@ -145,4 +147,50 @@ fn a_pool_that_cannot_be_made_says_why() {
     let refused = PoolError::NoThread(std::io::Error::other("no more of them"));
     assert!(refused.to_string().ends_with("gave no thread: no more of them"), "{refused}");
     assert_eq!(refused.source().unwrap().to_string(), "no more of them");
+}
+
+/// A queue that is never empty, from outside, must not keep what was spawned waiting for ever.
+#[test]
+fn what_was_spawned_has_its_turn_among_jobs_without_end() {
+    for threads in [1, 2, 3] {
+        let pool = pool(threads);
+        let (done, spawned) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        for _ in 0..4 * threads {
+            again(&pool, &done, &spawned);
+        }
+        let flag = spawned.clone();
+        pool.spawn(move || flag.store(true, Ordering::SeqCst));
+        while !spawned.load(Ordering::SeqCst) {
+            assert!(done.load(Ordering::SeqCst) < 1_000_000, "{threads} threads");
+            thread::yield_now();
+        }
+    }
+}
+
+/// A job that queues its like until something spawned has run.
+fn again(pool: &Pool, done: &Arc<AtomicUsize>, stop: &Arc<AtomicBool>) {
+    let (next, done, stop) = (pool.clone(), done.clone(), stop.clone());
+    pool.queue(move || {
+        done.fetch_add(1, Ordering::SeqCst);
+        if !stop.load(Ordering::SeqCst) {
+            again(&next, &done, &stop);
+        }
+    });
+}
+
+/// Jobs are done while what was spawned holds threads, as long as one is free.
+#[test]
+fn jobs_go_on_beside_what_was_spawned_and_takes_long() {
+    let pool = pool(2);
+    let (release, held) = channel::<()>();
+    pool.spawn(move || _ = held.recv());
+    let (told, tell) = channel();
+    for number in 0..200 {
+        let told = told.clone();
+        pool.queue(move || told.send(number).unwrap());
+    }
+    let mut numbers: Vec<i32> = (0..200).map(|_| tell.recv().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+    release.send(()).unwrap();
 }

@@ -294,14 +294,14 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
                 return Ok(());
             }
         };
-        self.lease.give(if run.output.is_some() { self.run_len } else { 2 * self.run_len });
         if let Some(closing) = closing {
-            let without_frames = run.frames.is_empty();
             owner.closing = Some(ClosedBy::Job(closing));
-            if without_frames {
-                return Ok(());
-            }
         }
+        // A segment without frames has nothing to put in order, and what its job had for output is empty.
+        let run = if run.frames.is_empty() { None } else { Some(run) };
+        let waits = run.as_ref().is_some_and(|run| run.output.is_some());
+        self.lease.give(if waits { self.run_len } else { 2 * self.run_len });
+        let Some(run) = run else { return Ok(()) };
         owner.sequencer.accept(run).map_err(|fault| StreamError::Segment { segment, fault })
     }
 

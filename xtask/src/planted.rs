@@ -96,6 +96,9 @@ fn check(root: &Path, mistakes: &[Mistake]) -> Result<(), String> {
             wrong += &format!("{}: {said}", mistake.name);
         }
     }
+    if mistakes.is_empty() {
+        return Err(format!("there is no mistake in {FOLDER}"));
+    }
     if !wrong.is_empty() {
         return Err(format!("{wrong}CONTRIBUTING.md says how to renew a patch in {FOLDER}"));
     }

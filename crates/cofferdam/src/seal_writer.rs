@@ -106,6 +106,14 @@ impl SealWriter {
         }
     }
 
+    /// What has failed stays failed, also where nothing is to be handed over.
+    fn check(&self) -> Result<(), Error> {
+        match &self.state {
+            State::Failed(kind, what) => Err(Error::new(*kind, what.as_str())),
+            State::Sealing(..) => Ok(()),
+        }
+    }
+
     fn hand_over(&mut self) -> Result<(), Error> {
         if self.gathered.is_empty() {
             return Ok(());
@@ -141,6 +149,7 @@ impl SealWriter {
 
 impl Write for SealWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check().map_err(io::Error::other)?;
         if self.gathered.capacity() == 0 {
             self.gathered.reserve_exact(CHUNK_LEN);
         }
@@ -153,6 +162,7 @@ impl Write for SealWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.check().map_err(io::Error::other)?;
         self.hand_over().map_err(io::Error::other)
     }
 }

@@ -45,6 +45,17 @@ fn refusal(writer: &mut SealWriter) -> Error {
 }
 
 #[test]
+fn a_writer_that_has_failed_takes_no_byte_and_flushes_none() {
+    let cancel = CancelToken::new();
+    let mut writer = sealer().cancel(cancel.clone()).writer(MemorySink::new().0).unwrap();
+    cancel.cancel();
+    refusal(&mut writer);
+    assert!(writer.flush().is_err());
+    assert!(writer.write(&[0]).is_err());
+    assert_eq!(writer.finish().unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[test]
 fn what_is_written_in_any_pieces_is_sealed() {
     const CHUNK: usize = 64 * 1024;
     for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7, 1 << 20] {
@@ -106,7 +117,7 @@ fn what_the_sealing_refuses_is_the_error_of_a_write_and_of_the_end() {
     let mut writer = sealer().writer_to(&target).unwrap();
     assert_eq!(refusal(&mut writer).kind(), ErrorKind::TargetExists);
     assert_eq!(refusal(&mut writer).kind(), ErrorKind::TargetExists);
-    assert!(writer.flush().is_ok(), "nothing is left to hand over");
+    assert!(writer.flush().is_err(), "what has failed stays failed");
     let refused = writer.finish().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::TargetExists);
     assert!(refused.to_string().contains("exists"), "{refused}");

@@ -250,6 +250,34 @@ fn with_a_pin_the_whole_chain_is_compared_before_any_segment_is_opened() {
     assert_eq!(open(StreamDigest(digest), &sealed).unwrap_err().kind(), ErrorKind::DigestMismatch);
 }
 
+/// Without a key there is no chain over the entries, and single segments cannot be bound to a pin (FORMAT F13.15, F13.17).
+#[test]
+fn without_a_key_a_pin_is_refused_and_not_forgotten() {
+    let sealed = four_segments();
+    let source = BytesSource::new(sealed.clone());
+    let pin = StreamDigest(open_last(&sealed).chain_after.0);
+    let refused = reader_with(None, Some(pin), &Resources::default(), source);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+/// FORMAT F13.8a, F13.8d: the index ends where the footer says.
+#[test]
+fn an_index_that_ends_elsewhere_than_the_footer_says_is_damaged_where_its_end_is_read() {
+    let last = |sealed: Vec<u8>| {
+        let reader = reader(&sealed)?;
+        reader.verify(reader.segments() - 1)
+    };
+    assert!(last(four_segments()).is_ok());
+    for edit in
+        [(|claims: &mut streams::forge::Claims| claims.footer.plaintext_len += 1) as fn(&mut _), |claims| {
+            claims.footer.stream_digest[0] ^= 1
+        }]
+    {
+        let forged = Forger::of(&four_segments()).finish_with(edit);
+        assert_eq!(last(forged).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+}
+
 fn open_last(sealed: &[u8]) -> OpenedSegment {
     let reader = reader(sealed).unwrap();
     reader.verify(reader.segments() - 1).unwrap()

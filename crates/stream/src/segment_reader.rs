@@ -113,6 +113,12 @@ impl OpenOptions<'_> {
         let len = Some(index.footer.plaintext_len);
         let plan = resources.plan(&envelope, &resources.budget(), len, Direction::Open)?;
         let walk = Walk::new(source.clone(), &envelope, index);
+        if self.expected.is_some() && envelope.schedule.is_none() {
+            let what = "without a key, segments by themselves cannot be compared with a pinned digest";
+            return Err(
+                Error::new(ErrorKind::Usage, what).advise("Verify the whole stream: that compares it.")
+            );
+        }
         if self.expected.is_some() {
             check_entries(&walk, self.expected(), &resources.cancel)?;
         }
@@ -309,6 +315,9 @@ impl SegmentReader {
                 chain = chain_after(&walk, &entry, chain)?;
             }
             walk.pass(&entry)?;
+        }
+        if walk.is_at_end() {
+            walk.check_end()?;
         }
         Ok((Page { number, segments }, (walk.page_start(), chain)))
     }
