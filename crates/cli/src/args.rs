@@ -119,8 +119,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   proving   proved
   resumed   kept, segments
   warning   message
-  error     kind (\"io\", \"usage\", \"damaged\", \"digest-mismatch\", \"no-key\", \"truncated\", \"target-exists\",
-            \"limit\", \"unsupported\", \"other-journal\", \"target-held\", \"durability-unknown\", \"not-a-stream\",
-            \"source-changed\", \"exhausted\", \"interrupted\"), message, advice, segment, frame, position, kept, exit_code
+  error     kind, message, advice, segment, frame, position, kept, exit_code
+Kinds of errors, with their exit codes: io and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
+truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
+not-a-stream (11), source-changed (12), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";

@@ -190,12 +190,13 @@ mod tests {
     fn the_kinds_are_those_of_operations_and_of_the_help() {
         let operations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md");
         let operations = std::fs::read_to_string(operations).unwrap();
+        let kinds = AFTER_HELP.lines().find(|line| line.starts_with("Kinds of errors")).unwrap();
         for (kind, name, code) in TABLE {
             let rows =
                 operations.lines().filter(|row| row.starts_with("| ") && row.contains(&format!("`{name}`")));
             let codes: Vec<&str> = rows.filter_map(|row| row[2..].split([' ', ',']).next()).collect();
             assert_eq!(codes, [code.to_string()], "{kind:?}");
-            assert!(AFTER_HELP.contains(&format!("\"{name}\"")), "{kind:?}");
+            assert!(kinds.split([' ', ',']).any(|word| word == name), "{kind:?}");
             assert!(AFTER_HELP.contains(&format!("\n{code:>5}  ")), "{kind:?}");
         }
     }
