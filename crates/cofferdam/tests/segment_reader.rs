@@ -268,14 +268,8 @@ fn an_index_that_ends_elsewhere_than_the_footer_says_is_damaged_where_its_end_is
         reader.verify(reader.segments() - 1)
     };
     assert!(last(four_segments()).is_ok());
-    for edit in
-        [(|claims: &mut streams::forge::Claims| claims.footer.plaintext_len += 1) as fn(&mut _), |claims| {
-            claims.footer.stream_digest[0] ^= 1
-        }]
-    {
-        let forged = Forger::of(&four_segments()).finish_with(edit);
-        assert_eq!(last(forged).unwrap_err().kind(), ErrorKind::Damaged);
-    }
+    let forged = Forger::of(&four_segments()).finish_with(|claims| claims.footer.plaintext_len += 1);
+    assert_eq!(last(forged).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
 fn open_last(sealed: &[u8]) -> OpenedSegment {
