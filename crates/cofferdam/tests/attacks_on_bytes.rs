@@ -175,14 +175,15 @@ fn attack_3_segments_deleted_doubled_and_swapped() {
 fn attack_4_edited_header_fields() {
     let (sealed, _) = three_segments();
     let start = |kind, nth: usize| ranges(&sealed, kind)[nth].start;
-    let edits: [(&str, usize, &[u8], &str); 13] = [
+    let edits: [(&str, usize, &[u8], &str); 14] = [
         // A slot under a caller's key is bound to these fields, and no longer opens.
         ("frame_len 8192", 16, &[0, 0x20, 0, 0], "no key"),
         ("frames_per_segment 8", 20, &[8, 0, 0, 0], "no key"),
         ("digest SHA-256", 11, &[2], "no key"),
         ("digest tags: the checksum flag", 11, &[3], "no key"),
         ("the other suite", 10, &[if sealed[10] == 1 { 2 } else { 1 }], "no key"),
-        ("preamble flag zstd", 12, &[1], "unsupported"),
+        ("preamble flag zstd", 12, &[1], "no key"),
+        ("a preamble flag that nobody knows", 12, &[2], "unsupported"),
         ("version 0", 8, &[0, 0], "unsupported"),
         ("segment index 1", start(Kind::SegmentHeader, 0) + 8, &[1], "damaged"),
         ("plaintext offset 1", start(Kind::SegmentHeader, 0) + 16, &[1], "damaged"),

@@ -314,7 +314,7 @@ fn a_copy_has_room_for_what_the_original_has_not_and_the_same_data() {
     assert!(copy[4096..4096 + len] == copy[4096 + len..4096 + 2 * len], "both copies are equal");
     assert!(copy[4096 + 2 * len..] == before[ORIGIN..], "all after the key area");
     assert_eq!(class_with(OTHER_KEY, &copy), "success");
-    assert_eq!(class_with(KEY, &copy), "no-key");
+    assert_eq!(class_with(KEY, &copy), "no key");
     // The pin does not change with the keys (FORMAT F4.6).
     let digest = |sealed: &[u8]| sealed[sealed.len() - 64..sealed.len() - 32].to_vec();
     assert_eq!(digest(&copy), digest(&before));
