@@ -159,3 +159,25 @@ fn quiet_says_nothing_where_all_is_well_and_says_errors() {
     let refused = place.run(["restore", "--quiet", "-i", "key.txt", "sealed.cfd", "restored"]);
     refused.assert_failed(6, "cofferdam: restored: this file exists already");
 }
+
+#[test]
+fn a_compressed_stream_is_shorter_says_so_and_is_restored() {
+    let place = Place::new();
+    let plaintext = b"a line that is like all others\n".repeat(40_000);
+    fs::write(place.path("plain"), &plaintext).unwrap();
+    place.run(["keygen", "--key-file", "-o", "k"]).assert_done();
+    for (option, name) in [("--zstd", "usual.cfd"), ("--zstd=1", "fast.cfd"), ("--zstd=19", "small.cfd")] {
+        place.run(["seal", "--key-file", "k", option, "-o", name, "plain"]).assert_done();
+        assert!(place.read(name).len() < plaintext.len() / 20, "{option}");
+        let inspected = place.run(["inspect", "--json", name]);
+        assert!(inspected.text().contains("\"compression\":\"zstd\""), "{}", inspected.text());
+        place.run(["verify", name]).assert_done();
+        place.run(["restore", "--key-file", "k", "--force", name, "out"]).assert_done();
+        assert!(place.read("out") == plaintext, "{option}");
+    }
+    for level in ["0", "20", "-1", "much", ""] {
+        place.run(["seal", "--key-file", "k", &format!("--zstd={level}"), "plain"]).assert_failed(2, "");
+    }
+    place.run(["seal", "--key-file", "k", "-o", "none.cfd", "plain"]).assert_done();
+    assert!(place.run(["inspect", "--json", "none.cfd"]).text().contains("\"compression\":\"none\""));
+}
