@@ -28,8 +28,8 @@ use crate::{Error, ErrorKind, memory};
 /// The segments of a stream that can be read at offsets, each by itself.
 ///
 /// Opening one takes one read per run: its header and its closing frames come with the frames next to them. Memory for
-/// one run is taken meanwhile, and none is kept but an index page of at most 4096 segments and 64 bytes for each page
-/// before it.
+/// one run is taken meanwhile, beside the budget. Kept are the directory (40 bytes per page), where each page that was walked
+/// begins, and the index page that was asked for last: threads that ask for segments of two pages in turn read both again.
 ///
 /// What it opens is authentic, and is what the index says of this segment: at its place, whole, and after the segments
 /// that the index names before it. Without a key the last of these is not known, and anybody may have made the stream.
