@@ -28,6 +28,7 @@ mod kept_segments;
 mod key_area;
 mod leftovers;
 mod memory;
+mod one_segment;
 mod open;
 mod progress;
 mod remedy;
@@ -58,6 +59,7 @@ pub use file_attributes::Attributes;
 pub use file_input::FileInput;
 pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect};
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
+pub use one_segment::OpenedSegment;
 pub use open::OpenOptions;
 pub use progress::{Observer, Progress, Warning, tell_notices};
 pub use remedy::{GivenInstead, InTheWay, Kept, Remedy};
@@ -70,7 +72,7 @@ pub use seal::{
     default_suite,
 };
 pub use seal_resume::{ResumableSeal, sealing_label};
-pub use segment_reader::{OpenedSegment, SegmentReader};
+pub use segment_reader::SegmentReader;
 pub use tentative::{OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
 
 use framing::StreamId;

@@ -6,20 +6,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cofferdam_io::ReadAt;
-use contract::Checkpoint;
-use frame_worker::{ChainValue, FrameWorker, SegmentIndex};
-use framing::IndexEntry;
+use frame_worker::ChainValue;
 use framing::limits::PAGE_ENTRIES_MAX;
-use segment_worker::{
-    CancelToken, Edges, Input, OpenedRun, Run, RunContents, SegmentFault, Sequencer, StreamError,
-};
 use sources::Source;
 
-use crate::envelope::Envelope;
-use crate::feed::seekable::check_closing;
-use crate::feed::segment_runs::SegmentRuns;
 use crate::index::{Index, PageStart, Walk};
 use crate::index_chain::{chain_after, check_entries};
+use crate::one_segment::{Located, OpenedSegment, SegmentOpener};
 use crate::open::{OpenOptions, of_place};
 use crate::resources::Direction;
 use crate::seekable_envelope::read_seekable_envelope;
@@ -35,28 +28,9 @@ use crate::{Error, ErrorKind, memory};
 /// that the index names before it. Without a key the last of these is not known, and anybody may have made the stream.
 /// Nothing is said of other segments; a stream is complete when it has been opened or verified as a whole.
 pub struct SegmentReader {
-    source: Arc<dyn ReadAt>,
-    envelope: Envelope,
+    pub(crate) opener: SegmentOpener,
     index: Arc<Index>,
-    frames_per_run: u32,
-    cancel: CancelToken,
     pages: Mutex<Pages>,
-}
-
-/// A segment that has been opened or verified.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct OpenedSegment {
-    /// Its number, from 0.
-    pub index: u64,
-    /// Where its plaintext begins in the stream's, in bytes.
-    pub plaintext_offset: u64,
-    /// Plaintext bytes.
-    pub plaintext_len: u64,
-    /// The chain value before it, as its TERMINATOR says; compared with the index where there is a key.
-    pub chain_before: ChainValue,
-    /// The chain value after it.
-    pub chain_after: ChainValue,
 }
 
 /// How far the index has been walked.
@@ -71,15 +45,6 @@ struct Pages {
 struct Page {
     number: u64,
     segments: Vec<Located>,
-}
-
-/// What the index says of a segment.
-#[derive(Clone)]
-struct Located {
-    entry: IndexEntry,
-    last: bool,
-    /// The chain before it. Without a key it is not known.
-    chain: Option<ChainValue>,
 }
 
 impl OpenOptions<'_> {
@@ -123,14 +88,10 @@ impl OpenOptions<'_> {
             check_entries(&walk, self.expected(), &resources.cancel)?;
         }
         let pages = Pages { starts: vec![(walk.page_start(), envelope.chain)], latest: None };
-        Ok(SegmentReader {
-            index: walk.index.clone(),
-            source,
-            frames_per_run: plan.frames_per_run,
-            cancel: resources.cancel.clone(),
-            pages: Mutex::new(pages),
-            envelope,
-        })
+        let index = walk.index.clone();
+        let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
+        let opener = SegmentOpener { source, envelope, frames_per_run, cancel };
+        Ok(SegmentReader { opener, index, pages: Mutex::new(pages) })
     }
 }
 
@@ -167,12 +128,7 @@ impl SegmentReader {
                 let what = format!("segment {index} has {} bytes of plaintext", located.entry.plaintext_len);
                 return Err(Error::new(ErrorKind::Usage, what));
             }
-            let mut rest = plaintext;
-            self.pass(index, &located, |run, worker, bytes| {
-                let (out, after) = std::mem::take(&mut rest).split_at_mut(run.output_len);
-                rest = after;
-                open_run(index, run, worker, bytes, out)
-            })
+            self.opener.open_into(index, &located, plaintext)
         }))
     }
 
@@ -184,19 +140,10 @@ impl SegmentReader {
     pub fn open_each(
         &self,
         index: u64,
-        mut each: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+        each: impl FnMut(u64, &[u8]) -> Result<(), Error>,
     ) -> Result<OpenedSegment, Error> {
-        self.of_source(self.check_key().and_then(|()| self.locate(index)).and_then(|located| {
-            let mut out = memory::zeroed("a run of plaintext", self.run_plaintext_len(&located.entry))?;
-            self.pass(index, &located, |run, worker, bytes| {
-                let out = &mut out[..run.output_len];
-                let contents = open_run(index, run, worker, bytes, out)?;
-                if !out.is_empty() {
-                    each(run.sink_offset, out)?;
-                }
-                Ok(contents)
-            })
-        }))
+        let located = self.of_source(self.check_key().and_then(|()| self.locate(index)))?;
+        self.of_source(self.opener.open_each(index, &located, each))
     }
 
     /// Verifies segment `index`, with a key or without.
@@ -204,64 +151,11 @@ impl SegmentReader {
     /// # Errors
     /// As [`SegmentReader::open_into`], but that no key is needed.
     pub fn verify(&self, index: u64) -> Result<OpenedSegment, Error> {
-        if self.envelope.schedule.is_some() {
-            return self.open_each(index, |_, _| Ok(()));
-        }
-        self.of_source(self.locate(index).and_then(|located| {
-            self.pass(index, &located, |run, worker, bytes| open_run(index, run, worker, bytes, &mut []))
-        }))
-    }
-
-    /// Reads the segment run by run, has `open` open each, and checks the whole against its closing frames, the index and
-    /// the chain.
-    fn pass(
-        &self,
-        index: u64,
-        located: &Located,
-        mut open: impl FnMut(&Run, &FrameWorker, &[u8]) -> Result<RunContents, Error>,
-    ) -> Result<OpenedSegment, Error> {
-        let Located { entry, last, chain } = located;
-        let segment = SegmentIndex(index);
-        let mut runs =
-            SegmentRuns::new(&self.envelope, &*self.source, index, entry.clone(), self.frames_per_run)?;
-        let (worker, digest) = self.envelope.segment(runs.header())?;
-        let shape = self.envelope.shape();
-        let wire_len = FrameWorker::run_wire_len(shape, self.run_plaintext_len(entry));
-        let mut bytes = memory::zeroed("a run of a segment", wire_len + Edges::len_max(shape))?;
-        let mut sequencer = Sequencer::<()>::new(segment, digest, shape.frame_len());
-        let mut closing = None;
-        while let Some(run) = runs.next(Input::Place(self.source.clone())) {
-            self.check_cancelled()?;
-            let bytes = &mut bytes[..run.read_len()];
-            let offset = run.read_offset();
-            self.source
-                .read_exact_at(offset, bytes)
-                .map_err(|source| Error::opening(StreamError::Read { segment, offset, source }))?;
-            let contents = open(&run, &worker, bytes)?;
-            closing = contents.closing;
-            if !contents.frames.is_empty() {
-                let run = OpenedRun { first: run.first, frames: contents.frames, output: () };
-                let popped = sequencer.accept(run).and_then(|()| sequencer.pop());
-                popped.map_err(|fault| refused(segment, fault))?;
-            }
-        }
-        let closing = closing.expect("a segment's last run has read its closing frames");
-        check_closing(&self.envelope, index, entry, *last, &closing)?;
-        let chain_before = chain.unwrap_or(closing.fields.chain_before);
-        // Nothing commits on this proof.
-        let unused = || Checkpoint::from_bytes([0; Checkpoint::LEN]);
-        sequencer.finish(&closing, chain_before, unused).map_err(|fault| refused(segment, fault))?;
-        Ok(OpenedSegment {
-            index,
-            plaintext_offset: entry.plaintext_offset,
-            plaintext_len: u64::from(entry.plaintext_len),
-            chain_before,
-            chain_after: closing.chain_after,
-        })
+        self.of_source(self.locate(index).and_then(|located| self.opener.verify(index, &located)))
     }
 
     /// What the index says of segment `index`.
-    fn locate(&self, index: u64) -> Result<Located, Error> {
+    pub(crate) fn locate(&self, index: u64) -> Result<Located, Error> {
         if index >= self.segments() {
             let what = format!("there is no segment {index}: the stream has {}", self.segments());
             return Err(Error::new(ErrorKind::Usage, what));
@@ -301,15 +195,16 @@ impl SegmentReader {
         number: u64,
         (start, mut chain): (PageStart, ChainValue),
     ) -> Result<(Page, (PageStart, ChainValue)), Error> {
-        let mut walk = Walk::at_page(self.source.clone(), &self.envelope, self.index.clone(), start);
+        let mut walk =
+            Walk::at_page(self.opener.source.clone(), &self.opener.envelope, self.index.clone(), start);
         let mut segments = Vec::new();
         let count = (self.segments() - walk.segments()).min(u64::from(PAGE_ENTRIES_MAX));
         memory::reserve("an index page", &mut segments, count as usize)?;
         for _ in 0..count {
-            self.check_cancelled()?;
+            self.opener.check_cancelled()?;
             let entry = walk.entry()?;
             let last = walk.is_at_last();
-            let keyed = self.envelope.schedule.is_some();
+            let keyed = self.opener.envelope.schedule.is_some();
             segments.push(Located { entry: entry.clone(), last, chain: keyed.then_some(chain) });
             if keyed {
                 chain = chain_after(&walk, &entry, chain)?;
@@ -322,14 +217,8 @@ impl SegmentReader {
         Ok((Page { number, segments }, (walk.page_start(), chain)))
     }
 
-    /// Plaintext bytes of the longest run of the segment.
-    fn run_plaintext_len(&self, entry: &IndexEntry) -> usize {
-        let run = u64::from(self.frames_per_run) * u64::from(self.envelope.shape().frame_len());
-        run.min(u64::from(entry.plaintext_len)) as usize
-    }
-
     fn check_key(&self) -> Result<(), Error> {
-        match &self.envelope.schedule {
+        match &self.opener.envelope.schedule {
             Some(_) => Ok(()),
             None => {
                 Err(Error::new(ErrorKind::NoKey, "without a key a segment can be verified and not opened"))
@@ -337,12 +226,8 @@ impl SegmentReader {
         }
     }
 
-    fn check_cancelled(&self) -> Result<(), Error> {
-        if self.cancel.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "interrupted")) } else { Ok(()) }
-    }
-
     fn of_source<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
-        done.map_err(|error| of_place(error, Some(self.source.clone())))
+        done.map_err(|error| of_place(error, Some(self.opener.source.clone())))
     }
 
     fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
@@ -358,18 +243,4 @@ impl fmt::Debug for SegmentReader {
             .field("plaintext_len", &self.plaintext_len())
             .finish_non_exhaustive()
     }
-}
-
-fn open_run(
-    index: u64,
-    run: &Run,
-    worker: &FrameWorker,
-    bytes: &[u8],
-    out: &mut [u8],
-) -> Result<RunContents, Error> {
-    run.open(worker, bytes, out).map_err(|fault| Error::opening(fault.in_segment(SegmentIndex(index))))
-}
-
-fn refused(segment: SegmentIndex, fault: SegmentFault) -> Error {
-    Error::opening(StreamError::Segment { segment, fault })
 }
