@@ -20,10 +20,13 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
+    /// What every segment begins with.
+    pub const MAGIC: &[u8; 8] = b"CFDSEG1\0";
+
     /// The record.
     pub fn to_bytes(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
-        put(&mut bytes, 0, MAGIC);
+        put(&mut bytes, 0, Self::MAGIC);
         put(&mut bytes, 8, &self.index.0.to_le_bytes());
         put(&mut bytes, 16, &self.plaintext_offset.to_le_bytes());
         put(&mut bytes, 32, &self.attempt_salt);
@@ -33,7 +36,7 @@ impl SegmentHeader {
     /// Parses the first bytes of a segment.
     pub fn parse(bytes: &[u8]) -> Result<SegmentHeader, FramingError> {
         let bytes: &[u8; SEGMENT_HEADER_LEN] = exact(bytes, Record::SegmentHeader)?;
-        if bytes[..8] != *MAGIC {
+        if bytes[..8] != *Self::MAGIC {
             return Err(FramingError::damaged(Record::SegmentHeader, "has a wrong magic"));
         }
         zeros(&bytes[24..32], Record::SegmentHeader)?;
@@ -44,8 +47,6 @@ impl SegmentHeader {
         })
     }
 }
-
-const MAGIC: &[u8; 8] = b"CFDSEG1\0";
 
 #[cfg(test)]
 mod tests {

@@ -105,6 +105,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
+  lost      first_segment, segments, plaintext_offset, plaintext_len, reason: of a damaged stream
+  surveyed  input, stream_id, segments, plaintext_len, lost_ranges, lost_len, end_is_known: after the lost ranges
+  salvaged  input, output, then as surveyed, seconds
   stream    input, stream_id, suite, digest, compression (\"none\", \"zstd\"), frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest

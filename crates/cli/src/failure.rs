@@ -103,6 +103,10 @@ impl Failure {
         failure
     }
 
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
     /// The kind's name in JSON.
     pub(crate) fn kind_name(&self) -> &'static str {
         self.row().1

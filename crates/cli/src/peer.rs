@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::Path;
 
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
 use cofferdam::{ErrorKind, IfExists, StreamingSink as _};
@@ -145,6 +146,14 @@ impl Goal {
         match self {
             Goal::Here(end) => Goal::Here(end.as_output()),
             Goal::Receiver(address) => Goal::Receiver(address.clone()),
+        }
+    }
+
+    /// The file's name, where it is one on this machine.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Goal::Here(End::Path(path)) => Some(path),
+            Goal::Here(End::Standard) | Goal::Receiver(_) => None,
         }
     }
 

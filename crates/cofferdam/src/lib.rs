@@ -177,7 +177,7 @@ pub use sources::{
 pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, Metadata, Observer, Progress, Remedy, Restored, Rewrapped,
-    SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, TrailerSummary, Warning,
-    default_suite, discard, inspect, leftovers, rewrap,
+    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, Metadata, Observer, Progress, Remedy, Restored,
+    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, Surveyed,
+    TrailerSummary, Warning, default_suite, discard, inspect, leftovers, rewrap,
 };

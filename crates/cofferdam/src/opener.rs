@@ -13,8 +13,10 @@ use sources::Source;
 use storage::{OnPartial, StageOptions, TargetError};
 use stream::{OfSource, OpenOptions, Opening, Resources, restore_into, tell_kept};
 
-use crate::files::{Target, open_source, refuse_same_file};
-use crate::{Attributes, Error, ErrorKind, Metadata, Observer, Remedy, Restored, StreamDigest};
+use crate::files::{Target, open_source, refuse_same_file, stage};
+use crate::{
+    Attributes, Error, ErrorKind, LostRange, Metadata, Observer, Remedy, Restored, StreamDigest, Surveyed,
+};
 
 /// Opens sealed streams.
 ///
@@ -211,6 +213,41 @@ impl Opener {
     /// everything else has been checked, and takes precedence over any fault after it on the wire.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
         self.stream().verify(source)
+    }
+
+    /// Looks at every segment of `source`, which has to have offsets, and tells `lost` each range of plaintext that no whole
+    /// segment holds: of a damaged stream all of them, where [`Opener::verify`] names the first fault. Nothing is written. Where the
+    /// index is not whole, segments are found by their headers.
+    ///
+    /// With a key a segment is whole if it is authentic, and at its place in this stream. Without one it is consistent.
+    ///
+    /// # Errors
+    /// Nothing can be told: the beginning of the stream is unusable, no key opens it, or it changes meanwhile.
+    pub fn survey(&self, source: impl Source, mut lost: impl FnMut(&LostRange)) -> Result<Surveyed, Error> {
+        self.stream().survey(source, &mut lost)
+    }
+
+    /// Salvages a damaged stream: its whole segments at their places in a new file at `path`, zeros for what is lost, each range
+    /// of which is told to `lost`. The file is published as a whole. **It is not what was sealed**: give it a name that
+    /// says so. Neither resume nor a pin of what is lost applies to it.
+    ///
+    /// The memory budget has to hold a segment; it is written when all of it has proved whole.
+    ///
+    /// # Errors
+    /// As [`Opener::survey`]; [`ErrorKind::TargetExists`]. No segment is whole: then it is the first fault, and no file is made.
+    pub fn salvage(
+        &self,
+        source: impl Source,
+        path: impl AsRef<Path>,
+        mut lost: impl FnMut(&LostRange),
+    ) -> Result<Surveyed, Error> {
+        self.require_identities()?;
+        let path = path.as_ref();
+        let make_sink = |len| {
+            self.resources.tell_staging();
+            stage(path, self.if_exists, len, self.resources.observer.clone())
+        };
+        self.stream().salvage(source, make_sink, &mut lost)
     }
 
     /// The caller's pairs of the stream in `source`. Preamble, key area and metadata are read, and no segment.

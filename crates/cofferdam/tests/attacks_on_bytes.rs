@@ -208,7 +208,7 @@ fn unfixed(sealed: &[u8]) -> Vec<Range<usize>> {
             Kind::KeyCopy => parts.extend([start + 40..start + 120, end - 64..end]),
             Kind::Metadata => parts.extend([start..start + 16, start + 32..end]),
             Kind::SegmentHeader => parts.push(start + 32..end),
-            Kind::Data | Kind::Digest => parts.push(start + 16..end),
+            Kind::Data | Kind::Table | Kind::Digest => parts.push(start + 16..end),
             Kind::Terminator => parts.push(start + 32..end),
             Kind::Page => {
                 let entries = (start + 32..end - 32).step_by(80);

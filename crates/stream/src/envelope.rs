@@ -90,6 +90,27 @@ impl Envelope {
         })
     }
 
+    /// Without the metadata, which is damaged, for segments that are looked at each by itself: where the chain begins is then
+    /// not known.
+    pub(crate) fn without_metadata(
+        block: &[u8],
+        area: &[u8],
+        access: Access<'_>,
+        resources: &Resources,
+    ) -> Result<Envelope, Error> {
+        let (preamble, schedule, warnings) = Envelope::judge(block, area, access, resources)?;
+        Ok(Envelope {
+            metadata: Metadata::new(),
+            metadata_len: 0,
+            chain: ChainValue([0; 32]),
+            codec: codec(preamble.shape, CompressionLevel::default())?.filter(|_| schedule.is_some()),
+            schedule,
+            warnings,
+            preamble,
+            backend: resources.backend,
+        })
+    }
+
     /// Opens the first two records: what the wire has whole before the metadata.
     pub(crate) fn judge(
         block: &[u8],

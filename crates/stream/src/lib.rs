@@ -43,6 +43,7 @@ mod sealing_state;
 mod seekable_envelope;
 mod segment_reader;
 mod state_dir;
+mod survey;
 mod tentative;
 mod trailer;
 
@@ -73,6 +74,7 @@ pub use seal::{
 };
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use segment_reader::SegmentReader;
+pub use survey::{LostRange, Surveyed};
 pub use tentative::{OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
 
 use framing::StreamId;

@@ -122,7 +122,7 @@ impl Resources {
         RunPlan { frames_per_run: frames, demand }
     }
 
-    fn threads(&self) -> NonZeroUsize {
+    pub(crate) fn threads(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(Pool::threads_of_the_machine)
     }
 }

@@ -8,7 +8,7 @@ use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 use crate::envelope::{Access, Envelope, read_preamble};
 use crate::index::read;
 use crate::resources::Resources;
-use crate::{Error, memory};
+use crate::{Error, ErrorKind, memory};
 
 /// Reads the records before the segments at their offsets. `None` if the source ends among them: what it is then,
 /// reading it from the front says best.
@@ -18,18 +18,10 @@ pub(crate) fn read_seekable_envelope<'a>(
     resources: &Resources,
 ) -> Result<Option<Envelope>, Error> {
     let access = access.into();
-    if source.len() < PREAMBLE_BLOCK_LEN as u64 {
-        return Ok(None);
-    }
-    let mut block = vec![0; PREAMBLE_BLOCK_LEN];
-    read(source, 0, &mut block)?;
-    let preamble = read_preamble(&block, access)?;
-    let origin = preamble.origin();
+    let Some(Head { block, origin, area }) = read_head(source, access)? else { return Ok(None) };
     if source.len() < origin + METADATA_HEAD_LEN as u64 {
         return Ok(None);
     }
-    let mut area = memory::zeroed("the key copies", 2 * preamble.key_copy_len as usize)?;
-    read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let mut metadata = vec![0; METADATA_HEAD_LEN];
     read(source, origin, &mut metadata)?;
     let Ok(head) = MetadataHead::parse(&metadata) else { return Ok(None) };
@@ -39,4 +31,44 @@ pub(crate) fn read_seekable_envelope<'a>(
     memory::grow("the metadata", &mut metadata, head.record_len())?;
     read(source, origin, &mut metadata)?;
     Envelope::open(&block, &area, &metadata, access, resources).map(Some)
+}
+
+/// As [`read_seekable_envelope`], of a stream whose metadata is damaged: it is not read.
+///
+/// # Errors
+/// Preamble or key area are missing, or are refused.
+pub(crate) fn read_seekable_envelope_without_metadata<'a>(
+    source: &dyn ReadAt,
+    access: impl Into<Access<'a>>,
+    resources: &Resources,
+) -> Result<Envelope, Error> {
+    let access = access.into();
+    let head = read_head(source, access)?;
+    let Head { block, area, .. } = head.ok_or_else(|| {
+        Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment").at(source.len())
+    })?;
+    Envelope::without_metadata(&block, &area, access, resources)
+}
+
+/// Preamble block and key area.
+struct Head {
+    block: Vec<u8>,
+    area: Vec<u8>,
+    origin: u64,
+}
+
+fn read_head(source: &dyn ReadAt, access: Access<'_>) -> Result<Option<Head>, Error> {
+    if source.len() < PREAMBLE_BLOCK_LEN as u64 {
+        return Ok(None);
+    }
+    let mut block = vec![0; PREAMBLE_BLOCK_LEN];
+    read(source, 0, &mut block)?;
+    let preamble = read_preamble(&block, access)?;
+    let origin = preamble.origin();
+    if source.len() < origin {
+        return Ok(None);
+    }
+    let mut area = memory::zeroed("the key copies", 2 * preamble.key_copy_len as usize)?;
+    read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
+    Ok(Some(Head { block, area, origin }))
 }

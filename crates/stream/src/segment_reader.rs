@@ -10,6 +10,7 @@ use frame_worker::ChainValue;
 use framing::limits::PAGE_ENTRIES_MAX;
 use sources::Source;
 
+use crate::envelope::Envelope;
 use crate::index::{Index, PageStart, Walk};
 use crate::index_chain::{chain_after, check_entries};
 use crate::one_segment::{Located, OpenedSegment, SegmentOpener};
@@ -75,6 +76,17 @@ impl OpenOptions<'_> {
         let index = Index::read(&*source, &envelope).map_err(|error| error.behind(&envelope.warnings))?;
         let index = index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))?;
         self.announce(&envelope)?;
+        self.reader_behind(source, envelope, index)
+    }
+
+    /// Of a stream whose envelope and index have been read.
+    pub(crate) fn reader_behind(
+        &self,
+        source: Arc<dyn ReadAt>,
+        envelope: Envelope,
+        index: Index,
+    ) -> Result<SegmentReader, Error> {
+        let resources = self.resources;
         let len = Some(index.footer.plaintext_len);
         let plan = resources.plan(&envelope, &resources.budget(), len, Direction::Open)?;
         let walk = Walk::new(source.clone(), &envelope, index);

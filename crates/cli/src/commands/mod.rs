@@ -10,6 +10,7 @@ pub(crate) mod man;
 pub(crate) mod receive;
 pub(crate) mod restore;
 pub(crate) mod rewrap;
+pub(crate) mod salvage;
 pub(crate) mod seal;
 pub(crate) mod status;
 pub(crate) mod verify;

@@ -1,12 +1,14 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
+use std::path::Path;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, StreamDigest};
 use serde::Serialize;
 
+use crate::commands::salvage;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -56,6 +58,13 @@ pub(crate) struct Restore {
     #[arg(long)]
     no_preserve: bool,
 
+    /// Save the segments of a damaged stream that are whole, into a file whose name ends in .salvaged
+    ///
+    /// What is lost is zeros there, and listed. Never exit code 0: the file is not what was sealed. SEALED is a file; it may be
+    /// truncated. The memory has to hold a segment.
+    #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability"])]
+    salvage: bool,
+
     /// When what has been restored is made safe against a power cut: each segment, groups of 256MiB or 5 seconds, or
     /// all at the finish
     ///
@@ -102,6 +111,8 @@ impl From<DurabilityName> for Durability {
 impl Restore {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.target = self.target.as_output();
+        let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
+        let salvaged = salvaged.map(Path::to_owned);
         self.check_files()?;
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         self.resources.warn(report);
@@ -117,6 +128,9 @@ impl Restore {
             None => opener,
         };
         let opener = self.resources.opener(opener, &cancel, watch.clone());
+        if let Some(target) = salvaged {
+            return salvage::run(&opener, &self.sealed, &target, &watch, report);
+        }
         let begun = Instant::now();
         self.target.refuse_options(&self.protection, self.force)?;
         let restored = match (&self.sealed, &self.target) {
@@ -201,6 +215,7 @@ Examples:
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
+  cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \

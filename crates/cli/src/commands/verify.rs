@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{Opener, Restored, StreamDigest};
 use serde::Serialize;
 
+use crate::commands::salvage;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::End;
@@ -24,6 +25,8 @@ use crate::text::{Pair, count, pace, pairs};
 /// With a key, everything is checked: it can be restored. Without one, every digest and the structure: that finds damage,
 /// but anyone can make a stream that is consistent. With the digest from a trusted place (`seal` prints it), the stream is
 /// the very one.
+///
+/// Of a damaged or truncated file all segments are then looked at, and every range of the plaintext that is lost is listed.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Verify {
@@ -66,15 +69,18 @@ impl Verify {
             (None, Some(_)) => (Opener::keyless(), Authenticity::Pinned),
             (None, None) => (Opener::keyless(), Authenticity::NotChecked),
         };
-        let opener = match self.expect_digest {
-            Some(digest) => opener.expect_digest(digest),
-            None => opener,
-        };
         let opener = self.resources.opener(opener, &cancel, watch.clone());
+        let pinned = match self.expect_digest {
+            Some(digest) => opener.clone().expect_digest(digest),
+            None => opener.clone(),
+        };
         let begun = Instant::now();
-        let source = self.sealed.source()?;
-        let verified = opener.verify(source).map_err(|error| Failure::from(error).of_input(&self.sealed))?;
+        let verified = pinned.verify(self.sealed.source()?);
         watch.finish();
+        let verified = verified.map_err(|error| {
+            let failure = Failure::from(error).of_input(&self.sealed);
+            salvage::list_lost(&opener, &self.sealed, &watch, report, failure)
+        })?;
         verified.warnings.iter().for_each(|warning| report.warning(warning));
         let record = Record::new(&self.sealed, authenticity, &verified, begun);
         report.done(Channel::Stdout, &record, record.sentence(authenticity, begun), "nothing wrong was found")

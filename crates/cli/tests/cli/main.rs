@@ -26,6 +26,7 @@ mod publishing;
 mod receiving;
 mod reporting;
 mod rewrapping;
+mod salvaging;
 mod seal_resuming;
 mod sealing;
 mod standard_streams;

@@ -67,7 +67,9 @@ fn changed_anywhere_a_sealing_goes_on_behind_the_last_segment_before_the_change(
             Kind::KeyCopy => continue,
             Kind::Preamble if record.range.start == 0 => 0,
             Kind::Preamble | Kind::Metadata => 0,
-            Kind::SegmentHeader | Kind::Data | Kind::Digest | Kind::Terminator => record.segment,
+            Kind::SegmentHeader | Kind::Data | Kind::Table | Kind::Digest | Kind::Terminator => {
+                record.segment
+            }
             Kind::Page | Kind::Directory | Kind::Footer => 6,
         };
         let Range { start, end } = record.range;

@@ -11,6 +11,7 @@ pub(crate) enum Kind {
     Metadata,
     SegmentHeader,
     Data,
+    Table,
     Digest,
     Terminator,
     Page,
@@ -28,7 +29,9 @@ pub(crate) struct Record {
 
 /// All records of `sealed`, without a gap.
 pub(crate) fn records(sealed: &[u8]) -> Vec<Record> {
-    let mut map = Map { sealed, records: Vec::new(), segment: 0 };
+    let compressed = sealed[12] & 1 == 1;
+    let mut map = Map { sealed, records: Vec::new(), segment: 0, compressed };
+    let entry_len = if compressed { 112 } else { 80 };
     map.take(Kind::Preamble, 4096);
     let key_copy_len = map.u32_at(112);
     map.take(Kind::KeyCopy, key_copy_len);
@@ -40,7 +43,7 @@ pub(crate) fn records(sealed: &[u8]) -> Vec<Record> {
     while !last {
         last = map.segment();
         if last || (map.segment + 1).is_multiple_of(4096) {
-            map.take(Kind::Page, 64 + 80 * (map.segment % 4096 + 1));
+            map.take(Kind::Page, 64 + entry_len * (map.segment % 4096 + 1));
             pages += 1;
         }
         map.segment += 1;
@@ -67,6 +70,7 @@ struct Map<'a> {
     sealed: &'a [u8],
     records: Vec<Record>,
     segment: usize,
+    compressed: bool,
 }
 
 impl Map<'_> {
@@ -77,11 +81,12 @@ impl Map<'_> {
             let at = self.end();
             match self.sealed[at] {
                 1 => self.take(Kind::Data, 16 + self.u32_at(at + 12)),
+                4 => self.take(Kind::Table, 16 + self.u32_at(at + 12)),
                 2 => break,
                 other => panic!("a frame of kind {other} at {at}"),
             }
         }
-        self.take(Kind::Digest, 64);
+        self.take(Kind::Digest, if self.compressed { 96 } else { 64 });
         let last = self.u32_at(self.end() + 20) & 1 == 1;
         self.take(Kind::Terminator, 80);
         last

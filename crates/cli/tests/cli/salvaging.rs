@@ -1,0 +1,119 @@
+//! Damaged streams at the command line: all that is lost is listed, and what is whole can be saved, and never passes for success.
+//! What is saved is the library's to show.
+
+use std::fs;
+
+use crate::place::{Place, SEGMENT_LEN, json_lines, plaintext};
+
+/// The plaintext of five segments, with zeros in place of some.
+fn with_zeros(lost: &[usize]) -> Vec<u8> {
+    let mut bytes = plaintext(5 * SEGMENT_LEN - 5);
+    let len = bytes.len();
+    for segment in lost {
+        bytes[segment * SEGMENT_LEN..((segment + 1) * SEGMENT_LEN).min(len)].fill(0);
+    }
+    bytes
+}
+
+#[test]
+fn verify_lists_all_that_is_lost_with_a_key_and_without() {
+    let place = Place::with_sealed(5);
+    [1, 2, 4].into_iter().for_each(|segment| place.damage_segment(segment));
+    for keys in [&["-i", "key.txt"][..], &[]] {
+        let verified = place.run(["verify"].iter().chain(keys).chain(&["sealed.cfd"]));
+        verified.assert_failed(3, "segment 1");
+        let lines: Vec<&str> = verified.text().lines().collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines[0].starts_with("lost: bytes 16384..49152 (32.0 KiB), segments 1 to 2: "),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[1].starts_with("lost: bytes 65536..81915 (16.0 KiB), segment 4: "), "{}", lines[1]);
+        assert_eq!(lines[2], "sealed.cfd: 2 segments whole, 32.0 KiB; lost 48.0 KiB in 2 ranges");
+        let json = place.run(["verify", "--json"].iter().chain(keys).chain(&["sealed.cfd"]));
+        let records = json_lines(&json.stdout);
+        let of = |index: usize, field: &str| records[index][field].as_u64();
+        assert_eq!(records[0]["event"], "lost");
+        assert_eq!((of(0, "first_segment"), of(0, "segments")), (Some(1), Some(2)));
+        assert_eq!((of(1, "plaintext_offset"), of(1, "plaintext_len")), (Some(65_536), Some(16_379)));
+        assert_eq!(records[2]["event"], "surveyed");
+        assert_eq!(
+            (of(2, "segments"), of(2, "lost_ranges"), of(2, "lost_len")),
+            (Some(2), Some(2), Some(49_147))
+        );
+    }
+    // Of a pipe, the first.
+    let piped = place.run_fed(["verify", "-"], place.read("sealed.cfd"));
+    piped.assert_failed(3, "only the first fault");
+    assert_eq!(piped.text(), "");
+}
+
+#[test]
+fn what_is_whole_is_saved_under_a_name_that_says_so_and_the_exit_code_is_never_0() {
+    let place = Place::with_sealed(5);
+    let salvage = |more: &[&str]| {
+        let arguments =
+            [&["restore", "-i", "key.txt", "--salvage", "sealed.cfd", "plain.salvaged"], more].concat();
+        place.run(arguments)
+    };
+    let whole = salvage(&[]);
+    whole.assert_failed(3, "every segment is whole");
+    assert!(place.read("plain.salvaged") == with_zeros(&[]));
+    [0, 3].into_iter().for_each(|segment| place.damage_segment(segment));
+    salvage(&[]).assert_failed(6, "exists");
+    assert!(place.read("plain.salvaged") == with_zeros(&[]), "the second run replaces nothing by itself");
+    let saved = salvage(&["--force"]);
+    saved.assert_failed(3, "not what was sealed");
+    assert!(saved.text().contains("lost: bytes 0..16384 (16.0 KiB), segment 0: "), "{}", saved.text());
+    assert!(place.read("plain.salvaged") == with_zeros(&[0, 3]));
+    // The same from a truncated one.
+    place.cut_segment(4);
+    let cut = salvage(&["--force"]);
+    cut.assert_failed(3, "not what was sealed");
+    assert!(
+        cut.text().contains("lost: all bytes from 49152 on, segment 3 and all after it: "),
+        "{}",
+        cut.text()
+    );
+    assert!(place.read("plain.salvaged") == with_zeros(&[0])[..3 * SEGMENT_LEN]);
+    place.run(["verify", "-i", "key.txt", "sealed.cfd"]).assert_failed(3, "segment 0");
+    assert_eq!(place.names(), ["key.txt", "plain", "plain.salvaged", "sealed.cfd"]);
+}
+
+#[test]
+fn what_cannot_be_salvaged_makes_no_file() {
+    let place = Place::with_sealed(2);
+    let before = place.names();
+    let salvage =
+        |sealed: &str, target: &str| place.run(["restore", "-i", "key.txt", "--salvage", sealed, target]);
+    salvage("sealed.cfd", "restored").assert_failed(2, ".salvaged");
+    salvage("sealed.cfd", ".salvaged").assert_failed(2, ".salvaged");
+    salvage("sealed.cfd", "-").assert_failed(2, ".salvaged");
+    salvage("plain", "x.salvaged").assert_failed(11, "");
+    let piped =
+        place.run_fed(["restore", "-i", "key.txt", "--salvage", "-", "x.salvaged"], place.read("sealed.cfd"));
+    piped.assert_failed(2, "offsets");
+    place.run(["keygen", "-o", "other.txt"]).assert_done();
+    let stranger = ["restore", "-i", "other.txt", "--salvage", "sealed.cfd", "x.salvaged"];
+    place.run(stranger).assert_failed(4, "");
+    fs::remove_file(place.path("other.txt")).unwrap();
+    place.cut_segment(0);
+    salvage("sealed.cfd", "x.salvaged").assert_failed(5, "Nothing was salvaged");
+    place
+        .run(["restore", "-i", "key.txt", "--salvage", "--restart", "sealed.cfd", "x.salvaged"])
+        .assert_failed(2, "");
+    assert_eq!(place.names(), before);
+}
+
+#[test]
+fn what_an_interrupted_restore_left_beside_the_name_is_not_thrown_away() {
+    let place = Place::with_sealed(2);
+    fs::write(place.path("sealed.salvaged"), "someone's").unwrap();
+    let onto = ["restore", "-i", "key.txt", "--salvage", "--force", "sealed.cfd", "sealed.salvaged"];
+    place.run(onto).assert_failed(3, "every segment is whole");
+    fs::rename(place.path("sealed.cfd"), place.path("stream.salvaged")).unwrap();
+    let onto_itself =
+        ["restore", "-i", "key.txt", "--salvage", "--force", "stream.salvaged", "./stream.salvaged"];
+    place.run(onto_itself).assert_failed(2, "the same file");
+}

@@ -1,0 +1,194 @@
+//! Finds the segments of a stream by what stands at their beginning, for streams whose index is missing or wrong.
+//! A header, and frames that end with closing frames, are a claim: whoever opens the segment finds out.
+
+use framing::limits::{FRAME_HEADER_LEN, PAGE_ENTRIES_MAX, SEGMENT_HEADER_LEN};
+use framing::{FrameHeader, FrameKind, IndexEntry, SegmentHeader, page_len};
+use memchr::memmem;
+
+use super::ends_all;
+use super::judge::Found;
+use crate::index::{read, read_array};
+use crate::one_segment::{Located, SegmentOpener};
+use crate::{Error, memory};
+
+/// The segments of a stream, from its front to its end.
+pub(super) struct Scan<'a> {
+    opener: &'a SegmentOpener,
+    /// Where the next segment is looked for, and the search ends, in bytes from the beginning of the source.
+    position: u64,
+    end: u64,
+    /// What the next segment must not come before.
+    next_segment: u64,
+    next_byte: u64,
+    /// Whether what comes next is due at this very position, and whatever else stands there is worth a word.
+    on_track: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// From `position` on.
+    pub(super) fn new(opener: &'a SegmentOpener, position: u64) -> Scan<'a> {
+        Scan { opener, position, end: opener.source.len(), next_segment: 0, next_byte: 0, on_track: true }
+    }
+
+    /// The next segment, or what is wrong where it should be. `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Found>, Error> {
+        while self.position < self.end {
+            self.opener.check_cancelled()?;
+            if let Some(header) = self.header_at(self.position) {
+                return self.walk(&header).map(Some);
+            }
+            if std::mem::take(&mut self.on_track) {
+                let what = "no segment begins where the next is due";
+                return Ok(Some(Found::Broken(Error::damaged(what).at(self.position))));
+            }
+            self.position = self.search()?.unwrap_or(self.end);
+        }
+        Ok(None)
+    }
+
+    /// What the header at the scan's position leads to.
+    fn walk(&mut self, header: &SegmentHeader) -> Result<Found, Error> {
+        let found = match self.locate(header) {
+            Ok(located) => {
+                self.pass(header, &located);
+                Found::Segment { index: header.index.0, located }
+            }
+            Err(error) if ends_all(&error) => return Err(error),
+            Err(error) => {
+                self.position += SEGMENT_HEADER_LEN as u64;
+                self.on_track = false;
+                Found::Broken(error)
+            }
+        };
+        Ok(found)
+    }
+
+    /// Goes on behind a segment, and behind the index page that follows it.
+    fn pass(&mut self, header: &SegmentHeader, located: &Located) {
+        let entry = &located.entry;
+        self.position += entry.wire_len;
+        self.next_segment = header.index.0 + 1;
+        self.next_byte = header.plaintext_offset + u64::from(entry.plaintext_len);
+        self.on_track = true;
+        if located.last {
+            self.end = self.position;
+        } else if self.next_segment.is_multiple_of(u64::from(PAGE_ENTRIES_MAX)) {
+            let compression = self.opener.envelope.shape().compression();
+            self.position += page_len(PAGE_ENTRIES_MAX, compression) as u64;
+        }
+    }
+
+    /// Walks from frame to frame to the closing frames, which say what the segment has to be.
+    fn locate(&self, header: &SegmentHeader) -> Result<Located, Error> {
+        let index = header.index.0;
+        let Frames { count, plaintext_len, end } = self.frames(header)?;
+        let envelope = &self.opener.envelope;
+        let mut bytes = vec![0; envelope.shape().closing_len()];
+        read(&*self.opener.source, end, &mut bytes)?;
+        let (worker, _) = envelope.segment(header)?;
+        let closing =
+            worker.open_closing(&bytes).map_err(|error| Error::frame_refused(index, count, &error, end))?;
+        let fields = &closing.fields;
+        if (fields.frame_count, fields.plaintext_len) != (count, plaintext_len) {
+            let what = "the closing frames count other frames than there are";
+            return Err(Error::damaged(what).in_segment(index).at(end));
+        }
+        let entry = IndexEntry {
+            wire_offset: self.position.saturating_sub(envelope.origin()),
+            wire_len: end + bytes.len() as u64 - self.position,
+            plaintext_offset: header.plaintext_offset,
+            plaintext_len: plaintext_len as u32,
+            frame_count: count,
+            attempt_salt: header.attempt_salt,
+            digest: fields.digest,
+            plaintext_digest: fields.plaintext_digest,
+        };
+        Ok(Located { entry, last: fields.last, chain: None })
+    }
+
+    fn frames(&self, header: &SegmentHeader) -> Result<Frames, Error> {
+        let shape = self.opener.envelope.shape();
+        let mut frames =
+            Frames { count: 0, plaintext_len: 0, end: self.position + SEGMENT_HEADER_LEN as u64 };
+        let (mut is_short, mut has_table) = (false, false);
+        loop {
+            let bytes: [u8; FRAME_HEADER_LEN] = read_array(&*self.opener.source, frames.end)?;
+            let frame = FrameHeader::parse(&bytes, shape)
+                .map_err(|error| Error::framing(error, frames.end).in_segment(header.index.0))?;
+            let is_due = frame.index.0 == frames.count
+                && match frame.kind {
+                    FrameKind::Data => !is_short && !has_table && frames.count < shape.frames_per_segment(),
+                    FrameKind::Table => !has_table,
+                    FrameKind::Digest => has_table || !shape.is_compressed(),
+                    FrameKind::Terminator => false,
+                };
+            if !is_due {
+                let what = "a frame is not the one that is due: frames are missing or moved";
+                return Err(Error::damaged(what).in_segment(header.index.0).at(frames.end));
+            }
+            match frame.kind {
+                FrameKind::Data => {
+                    frames.count += 1;
+                    frames.plaintext_len += u64::from(frame.plaintext_len);
+                    is_short = frame.plaintext_len < shape.frame_len();
+                }
+                FrameKind::Table => has_table = true,
+                FrameKind::Digest | FrameKind::Terminator => return Ok(frames),
+            }
+            frames.end += frame.frame_len() as u64;
+        }
+    }
+
+    /// The header at `position`, if one of a segment stands there that may come next.
+    fn header_at(&self, position: u64) -> Option<SegmentHeader> {
+        let bytes: [u8; SEGMENT_HEADER_LEN] = read_array(&*self.opener.source, position).ok()?;
+        let header = SegmentHeader::parse(&bytes).ok()?;
+        (header.index.0 >= self.next_segment && header.plaintext_offset >= self.next_byte).then_some(header)
+    }
+
+    /// Where the next bytes are that look like the header of a segment that may come next.
+    fn search(&mut self) -> Result<Option<u64>, Error> {
+        let finder = memmem::Finder::new(SegmentHeader::MAGIC);
+        let mut block = memory::zeroed("a block to look for segments in", BLOCK_LEN)?;
+        let mut at = self.position;
+        while at < self.end {
+            self.opener.check_cancelled()?;
+            let len = (self.end - at).min(BLOCK_LEN as u64) as usize;
+            self.read_what_there_is(at, &mut block[..len]);
+            let hits = finder.find_iter(&block[..len]).map(|offset| at + offset as u64);
+            if let Some(hit) = hits.into_iter().find(|hit| self.header_at(*hit).is_some()) {
+                return Ok(Some(hit));
+            }
+            // The magic may lie across the end of the block.
+            at += len.saturating_sub(OVERLAP).max(1) as u64;
+        }
+        Ok(None)
+    }
+
+    /// Reads, with zeros for the sectors that cannot be read.
+    fn read_what_there_is(&self, at: u64, block: &mut [u8]) {
+        if self.opener.source.read_exact_at(at, block).is_ok() {
+            return;
+        }
+        let mut at = at;
+        for sector in block.chunks_mut(SECTOR_LEN) {
+            if self.opener.source.read_exact_at(at, sector).is_err() {
+                sector.fill(0);
+            }
+            at += sector.len() as u64;
+        }
+    }
+}
+
+/// The DATA frames and the TABLE of a segment.
+struct Frames {
+    count: u32,
+    plaintext_len: u64,
+    /// Where the closing frames begin.
+    end: u64,
+}
+
+const BLOCK_LEN: usize = 1 << 20;
+/// What a medium loses at once.
+const SECTOR_LEN: usize = 4096;
+const OVERLAP: usize = SegmentHeader::MAGIC.len() - 1;
