@@ -90,7 +90,7 @@ Exit codes:
    11  the input is no Cofferdam stream
    12  the source changed while it was read
    13  reserved: opened, but its format cannot prove that it is whole
-   14  reserved: the stream is older than the one asked for
+   14  the stream is older than --min-sequence asks for, or has no sequence number
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -99,8 +99,9 @@ beside it: the same command goes on from there, `--restart` begins anew. A secon
 
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
-  sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, kept, seconds
-  restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, metadata, seconds
+  sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence, kept,
+            seconds
+  restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, sequence, metadata, seconds
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
@@ -125,6 +126,6 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), stale (14), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";

@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 16] = [
+const TABLE: [(ErrorKind, &str, u8); 17] = [
     (ErrorKind::Io, "io", 1),
     (ErrorKind::Usage, "usage", 2),
     (ErrorKind::Damaged, "damaged", 3),
@@ -37,6 +37,7 @@ const TABLE: [(ErrorKind, &str, u8); 16] = [
     (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
     (ErrorKind::NotAStream, "not-a-stream", 11),
     (ErrorKind::SourceChanged, "source-changed", 12),
+    (ErrorKind::Stale, "stale", 14),
     (ErrorKind::Exhausted, "exhausted", 1),
     (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
 ];
@@ -85,11 +86,19 @@ impl Failure {
     #[must_use]
     pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {
         use ErrorKind::{
-            Damaged, DigestMismatch, Limit, NoKey, NotAStream, SourceChanged, Truncated, Unsupported,
+            Damaged, DigestMismatch, Limit, NoKey, NotAStream, SourceChanged, Stale, Truncated, Unsupported,
         };
         if matches!(
             self.kind,
-            Damaged | DigestMismatch | Limit | NoKey | NotAStream | SourceChanged | Truncated | Unsupported
+            Damaged
+                | DigestMismatch
+                | Limit
+                | NoKey
+                | NotAStream
+                | SourceChanged
+                | Stale
+                | Truncated
+                | Unsupported
         ) {
             self.message = format!("{input}: {}", self.message);
         }
@@ -186,7 +195,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 1, 130]);
+        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 14, 1, 130]);
     }
 
     /// Each kind stands in one row of the table, with its code, and in the help.

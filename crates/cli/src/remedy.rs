@@ -31,6 +31,9 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         }
         Remedy::GiveStream(given) => return give_stream(given),
         Remedy::Verify => "`cofferdam verify` takes a pipe.",
+        Remedy::GiveNewer => {
+            "Fetch a newer stream. To accept this one, give a lower `--min-sequence`, or none."
+        }
         Remedy::OtherStateDirectory => {
             "What lets a sealing resume is kept there; `--state-dir` names another directory."
         }

@@ -44,6 +44,7 @@ pub struct Opener {
     on_partial: OnPartial,
     attributes: Attributes,
     expected: Option<StreamDigest>,
+    min_sequence: Option<u64>,
     resources: Resources,
 }
 
@@ -68,6 +69,7 @@ impl Opener {
             on_partial: OnPartial::Resume,
             attributes: Attributes::default(),
             expected: None,
+            min_sequence: None,
             resources: Resources::default(),
         }
     }
@@ -121,6 +123,16 @@ impl Opener {
     #[must_use]
     pub fn expect_digest(mut self, digest: StreamDigest) -> Opener {
         self.expected = Some(digest);
+        self
+    }
+
+    /// Refuses, as [`ErrorKind::Stale`], a stream whose sequence number ([`Sealer::sequence`](crate::Sealer::sequence)) is lower, or that has
+    /// none, before a sink is written, from a pipe too. The number is authentic as far as its sealer is: **anyone who knows a
+    /// recipient can seal a stream with any number**, so by itself it tells an older stream of an honest sealer from a newer one, and
+    /// no more. Needs a key: the metadata is encrypted.
+    #[must_use]
+    pub fn min_sequence(mut self, sequence: u64) -> Opener {
+        self.min_sequence = Some(sequence);
         self
     }
 
@@ -288,6 +300,7 @@ impl Opener {
             release: self.release,
             durability: self.durability,
             expected: self.expected,
+            min_sequence: self.min_sequence,
             resources: &self.resources,
         }
     }

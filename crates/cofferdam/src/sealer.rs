@@ -95,6 +95,15 @@ impl Sealer {
         self
     }
 
+    /// Numbers the stream, so that [`Opener::min_sequence`](crate::Opener::min_sequence) can refuse an older one: for each backup of the
+    /// same thing a higher number. It is kept as the pair `cofferdam.sequence`, encrypted. Anyone who knows a recipient can seal a
+    /// stream with any number: it protects only where the sealer is known by other means.
+    #[must_use]
+    pub fn sequence(mut self, sequence: u64) -> Sealer {
+        self.form.sequence = Some(sequence);
+        self
+    }
+
     /// What [`Sealer::seal_file`] does with an output that exists. Default: refuse.
     #[must_use]
     pub fn if_exists(mut self, if_exists: IfExists) -> Sealer {

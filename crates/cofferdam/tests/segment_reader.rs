@@ -30,7 +30,8 @@ fn reader_with(
     source: impl Source,
 ) -> Result<SegmentReader, Error> {
     let (release, durability) = (ReleasePolicy::AtOnce, Durability::default());
-    OpenOptions { identities, release, durability, expected, resources }.segment_reader(source)
+    OpenOptions { identities, release, durability, expected, min_sequence: None, resources }
+        .segment_reader(source)
 }
 
 fn reader(sealed: &[u8]) -> Result<SegmentReader, Error> {

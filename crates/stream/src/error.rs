@@ -43,6 +43,8 @@ pub enum ErrorKind {
     DurabilityUnknown,
     /// The bytes are not a Cofferdam stream: they do not begin as one does (FORMAT F14.2).
     NotAStream,
+    /// The stream is older than the one that was asked for, or its number is not known.
+    Stale,
     /// The source changed after it was opened: what was read of it is inconsistent.
     SourceChanged,
     /// The system provided no thread or no memory: a limit of this process or its user, or everything is in use.

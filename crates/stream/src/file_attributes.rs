@@ -174,6 +174,7 @@ mod tests {
                 release: ReleasePolicy::AtOnce,
                 durability: Durability::default(),
                 expected: None,
+                min_sequence: None,
                 resources: &resources,
             };
             let of_source = OfSource {

@@ -42,6 +42,7 @@ mod seal_resume;
 mod sealing_state;
 mod seekable_envelope;
 mod segment_reader;
+mod sequence;
 mod state_dir;
 mod survey;
 mod tentative;

@@ -23,7 +23,7 @@ use crate::resources::{Direction, Resources, RunPlan, Workers};
 use crate::resume::{Found, Resumed, SkipCommitted};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::tentative::{Opening, Retention, Tentative};
-use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest};
+use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, sequence};
 
 /// What a stream is opened with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -36,6 +36,8 @@ pub struct OpenOptions<'a> {
     pub durability: Durability,
     /// The digest that the stream has to have.
     pub expected: Option<StreamDigest>,
+    /// The lowest sequence number that the stream may have; without one, none is asked for.
+    pub min_sequence: Option<u64>,
     /// Threads and memory.
     pub resources: &'a Resources,
 }
@@ -48,6 +50,7 @@ impl<'a> OpenOptions<'a> {
             release: ReleasePolicy::AtOnce,
             durability: Durability::default(),
             expected: None,
+            min_sequence: None,
             resources,
         }
     }
@@ -59,6 +62,9 @@ impl<'a> OpenOptions<'a> {
     /// A key copy that would only be a warning to a restore is an error here. It is reported at the end, when
     /// everything else has been checked, and takes precedence over any fault after it on the wire.
     pub fn verify(&self, source: impl Source) -> Result<Restored, Error> {
+        if self.min_sequence.is_some() && self.identities.is_none() {
+            return Err(sequence::keyless());
+        }
         let mut warnings = Vec::new();
         let verified = self.open_with(source, |envelope, _| {
             warnings.clone_from(&envelope.warnings);
@@ -260,6 +266,12 @@ impl<'a> OpenOptions<'a> {
             if envelope.schedule.is_none() {
                 return Err(keyless_tags());
             }
+        }
+        if let Some(min) = self.min_sequence {
+            if envelope.schedule.is_none() {
+                return Err(sequence::keyless());
+            }
+            sequence::check(&envelope.metadata, min)?;
         }
         if let Some(observer) = &self.resources.observer {
             envelope.warnings.iter().for_each(|warning| observer.warning(warning));

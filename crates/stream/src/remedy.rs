@@ -38,6 +38,8 @@ pub enum Remedy {
     FetchAgain,
     /// Fetch the end of the stream, which is missing.
     FetchRest,
+    /// Give a newer stream, or ask for a lower sequence number.
+    GiveNewer,
     /// Stop what changes the source, or take a snapshot of it, and run this again.
     RunAgain,
     /// Keep the state of resumable sealings in another directory.
@@ -144,6 +146,9 @@ impl Remedy {
             Remedy::Verify => "A verification takes a pipe.",
             Remedy::FetchAgain => "Fetch the stream again, or take another copy of it.",
             Remedy::FetchRest => "Its end is missing: fetch the rest, or take another copy.",
+            Remedy::GiveNewer => {
+                "Give a newer stream. To accept this one, ask for a lower number, or for none."
+            }
             Remedy::RunAgain => "Stop what writes to it, or take a copy, and run this again.",
             Remedy::OtherStateDirectory => {
                 "What lets a sealing resume is kept there; give another directory for it."

@@ -4,7 +4,7 @@
 use segment_worker::Opened;
 
 use crate::envelope::Envelope;
-use crate::{Metadata, StreamDigest, StreamId, Warning};
+use crate::{Metadata, StreamDigest, StreamId, Warning, sequence};
 
 /// What was restored or verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +27,12 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// The number that `Sealer::sequence` gave the stream, where it has one and a key was given. It orders the streams of those who
+    /// seal honestly, and nobody else's.
+    pub fn sequence(&self) -> Option<u64> {
+        sequence::find(&self.metadata)?.ok()
+    }
+
     /// For a stream that proved complete: `kept` bytes were there before, `lost` bytes had been there and no longer
     /// are.
     pub(crate) fn new(

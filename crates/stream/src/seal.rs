@@ -20,7 +20,7 @@ use crate::progress::Meter;
 use crate::resources::{Direction, Resources};
 use crate::tentative::Retention;
 use crate::trailer::IndexBuilder;
-use crate::{Error, ErrorKind, Metadata, StreamDigest, StreamId};
+use crate::{Error, ErrorKind, Metadata, StreamDigest, StreamId, sequence};
 
 /// What a stream is sealed with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -48,6 +48,8 @@ pub struct FormatOptions {
     pub compression: Option<CompressionLevel>,
     /// The caller's pairs.
     pub metadata: Metadata,
+    /// The number that tells it from older streams of the same thing.
+    pub sequence: Option<u64>,
 }
 
 /// What was sealed.
@@ -64,6 +66,8 @@ pub struct Sealed {
     pub wire_len: u64,
     /// Fixes every byte of preamble, metadata and segments: a pin for later.
     pub stream_digest: StreamDigest,
+    /// The number that tells it from older streams, where it has one.
+    pub sequence: Option<u64>,
     /// Plaintext bytes that an interrupted call had sealed, and that were kept.
     pub resumed_bytes: u64,
 }
@@ -96,8 +100,9 @@ impl SealOptions<'_> {
         self.resources.check()?;
         let shape = self.form.shape()?;
         check_segments(shape, plaintext_len)?;
-        let FormatOptions { suite, digest, metadata, compression, .. } = &self.form;
-        let metadata = [&metadata[..], &of_input[..]].concat();
+        let FormatOptions { suite, digest, metadata, compression, sequence, .. } = &self.form;
+        let mut metadata = [&metadata[..], &of_input[..]].concat();
+        metadata.extend(sequence.map(sequence::pair));
         let suite = suite.unwrap_or_else(default_suite);
         let digest = digest.unwrap_or(DigestKind::Blake3);
         let (envelope, head) =
@@ -151,6 +156,7 @@ impl SealOptions<'_> {
             plaintext_len: sealed.plaintext_len,
             wire_len: sealed.wire_len,
             stream_digest: StreamDigest(sealed.stream_digest.0),
+            sequence: sequence::find(&envelope.metadata).and_then(Result::ok),
             resumed_bytes: start.plaintext_len,
         })
     }
@@ -195,6 +201,7 @@ impl fmt::Debug for FormatOptions {
             .field("segment_len", &self.segment_len)
             .field("compression", &self.compression)
             .field("metadata", &self.metadata.len())
+            .field("sequence", &self.sequence)
             .finish()
     }
 }

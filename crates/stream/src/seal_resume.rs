@@ -23,7 +23,7 @@ use crate::seal::{FormatOptions, SealOptions, StreamStart, check_segments};
 use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
 use crate::state_dir::StateDir;
 use crate::tentative::{Opening, Retention, unfinished};
-use crate::{Error, ErrorKind, InTheWay, Kept, Remedy, Sealed, StreamId, Warning, file_attributes};
+use crate::{Error, ErrorKind, InTheWay, Kept, Remedy, Sealed, StreamId, Warning, file_attributes, sequence};
 
 /// A sealing of a regular file into a file, as its caller chose, that can be resumed.
 #[derive(Clone, Copy)]
@@ -306,6 +306,7 @@ impl Sealing<'_> {
             plaintext_len: verified.plaintext_len,
             wire_len,
             stream_digest: verified.stream_digest,
+            sequence: verified.sequence(),
             resumed_bytes: verified.plaintext_len,
         })
     }
@@ -330,6 +331,7 @@ impl FormatOptions {
         let preamble = &envelope.preamble;
         let mut metadata = self.metadata.clone();
         metadata.sort();
+        let found = sequence::find(&envelope.metadata);
         let of_caller = envelope.metadata.iter().filter(|(key, _)| !file_attributes::is_reserved(key));
         let fits = [
             ("suite", self.suite.is_none_or(|suite| suite == preamble.suite)),
@@ -337,6 +339,7 @@ impl FormatOptions {
             ("compression", self.compression.is_none_or(|_| preamble.shape.is_compressed())),
             ("frame length", self.frame_len.is_none_or(|len| len == preamble.shape.frame_len())),
             ("segment length", self.segment_len.is_none_or(|len| len == preamble.shape.segment_len())),
+            ("sequence number", self.sequence.is_none_or(|number| found == Some(Ok(number)))),
             ("metadata", metadata.is_empty() || metadata.iter().eq(of_caller)),
         ];
         match fits.iter().find(|(_, fits)| !fits) {

@@ -81,6 +81,13 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 
+    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14, before anything is written
+    ///
+    /// It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
+    /// seal a stream with any number.
+    #[arg(long, value_name = "N")]
+    min_sequence: Option<u64>,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -127,6 +134,7 @@ impl Restore {
             Some(digest) => opener.expect_digest(digest),
             None => opener,
         };
+        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         if let Some(target) = salvaged {
             return salvage::run(&opener, &self.sealed, &target, &watch, report);
@@ -167,6 +175,7 @@ struct Record {
     segments: u64,
     plaintext_len: u64,
     stream_digest: String,
+    sequence: Option<u64>,
     kept: u64,
     metadata: Vec<Pair>,
     seconds: f64,
@@ -182,6 +191,7 @@ impl Record {
             segments: restored.segments,
             plaintext_len: restored.plaintext_len,
             stream_digest: restored.stream_digest.to_string(),
+            sequence: restored.sequence(),
             kept: restored.resumed_bytes,
             metadata: pairs(&restored.metadata),
             seconds: begun.elapsed().as_secs_f64(),
@@ -199,6 +209,9 @@ impl Record {
         match self.kept {
             0 => text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed()))),
             kept => text.push_str(&format!(", {} of it kept from before", Size(kept))),
+        }
+        if let Some(sequence) = self.sequence {
+            text.push_str(&format!("\nsequence {sequence}"));
         }
         // What the program keeps for itself says nothing of what was sealed with `--metadata`.
         for Pair { key, value } in self.metadata.iter().filter(|pair| !pair.is_ours()) {
@@ -220,4 +233,5 @@ Examples:
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target is of another stream or user, 9 another process writes the target, 10 in place but its durability is unknown, \
-11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 130 interrupted: the target is as it was.";
+11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
+14 the stream is older than --min-sequence asks for, 130 interrupted: the target is as it was.";

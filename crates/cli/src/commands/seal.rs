@@ -38,8 +38,8 @@ use crate::text::{count, pace};
 /// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a file of a few hundred bytes that only you
 /// can read. THAT FILE HOLDS THE KEY OF THIS ONE STREAM. The same command resumes after the last segment that is whole and
 /// matches the input. It needs no identity. The input has to be a regular file that has not changed since.
-/// Recipients, metadata, suite, digest and sizes are those of the interrupted stream; other recipients on the command
-/// line are not looked at, other metadata or sizes are refused. Threads and memory may differ. Bytes beside the output
+/// Recipients, metadata, sequence number, suite, digest and sizes are those of the interrupted stream; other recipients on the command
+/// line are not looked at, other metadata, numbers or sizes are refused. Threads and memory may differ. Bytes beside the output
 /// for which there is no state are not believed: that is exit code 8, and --restart replaces them. Without --resume
 /// nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8, too.
 /// `cofferdam status` and `cofferdam discard` show and remove what is left.
@@ -62,6 +62,13 @@ pub(crate) struct Seal {
     /// `cofferdam.` are this program's
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
+
+    /// Number the stream, encrypted, for `--min-sequence` of restore and verify: a higher number for each backup of the same thing
+    ///
+    /// 0 to 18446744073709551615. Anyone who knows a recipient can seal a stream with any number: it protects against an older stream only
+    /// where you know by other means who sealed.
+    #[arg(long, value_name = "N")]
+    sequence: Option<u64>,
 
     #[command(flatten)]
     keys: SealingKeys,
@@ -179,6 +186,7 @@ impl Seal {
         let on_partial = if self.resuming.restart { OnPartial::Discard } else { OnPartial::Resume };
         let sealer = Sealer::new(recipients).if_exists(if_exists(self.force)).on_partial(on_partial);
         let sealer = self.resources.sealer(self.format.apply(sealer)?, cancel, watch);
+        let sealer = self.sequence.into_iter().fold(sealer, Sealer::sequence);
         let pairs = self.metadata.iter();
         Ok(pairs.fold(sealer, |sealer, (key, value)| sealer.metadata(key.as_bytes(), value.as_bytes())))
     }
@@ -287,6 +295,7 @@ struct Record {
     plaintext_len: u64,
     sealed_len: u64,
     stream_digest: String,
+    sequence: Option<u64>,
     kept: u64,
     seconds: f64,
 }
@@ -302,6 +311,7 @@ impl Record {
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
             stream_digest: sealed.stream_digest.to_string(),
+            sequence: sealed.sequence,
             kept: sealed.resumed_bytes,
             seconds: begun.elapsed().as_secs_f64(),
         }

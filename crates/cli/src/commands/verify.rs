@@ -38,6 +38,13 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 
+    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14, before anything is written
+    ///
+    /// It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
+    /// seal a stream with any number.
+    #[arg(long, value_name = "N")]
+    min_sequence: Option<u64>,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -69,6 +76,7 @@ impl Verify {
             (None, Some(_)) => (Opener::keyless(), Authenticity::Pinned),
             (None, None) => (Opener::keyless(), Authenticity::NotChecked),
         };
+        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let pinned = match self.expect_digest {
             Some(digest) => opener.clone().expect_digest(digest),
@@ -96,6 +104,7 @@ struct Record {
     segments: u64,
     plaintext_len: u64,
     stream_digest: String,
+    sequence: Option<u64>,
     metadata: Vec<Pair>,
     seconds: f64,
 }
@@ -114,6 +123,7 @@ impl Record {
             segments: verified.segments,
             plaintext_len: verified.plaintext_len,
             stream_digest: verified.stream_digest.to_string(),
+            sequence: verified.sequence(),
             metadata: pairs(&verified.metadata),
             seconds: begun.elapsed().as_secs_f64(),
         }
@@ -125,8 +135,9 @@ impl Record {
             Authenticity::Pinned => "consistent, and the very stream of the expected digest",
             Authenticity::NotChecked => "consistent; authenticity not checked",
         };
+        let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         format!(
-            "{}: {found}\n{} in {}, {}\nstream digest {}",
+            "{}: {found}\n{} in {}, {}\nstream digest {}{sequence}",
             self.input,
             Size(self.plaintext_len),
             count(self.segments, "segment"),
@@ -148,4 +159,5 @@ Examples:
 
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 130 interrupted.";
+supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 the stream is \
+older than --min-sequence asks for, 130 interrupted.";

@@ -10,6 +10,7 @@ mod exhaustion;
 mod exit_codes;
 mod file_attributes;
 mod foreign;
+mod freshness;
 mod injected;
 mod inspecting;
 mod interrupts;

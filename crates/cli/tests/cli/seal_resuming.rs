@@ -331,3 +331,16 @@ fn a_seal_over_what_a_restore_has_left_is_not_told_to_resume_it() {
     place.run(["discard", "t"]).assert_done();
     place.seal("plain", "t").assert_done();
 }
+
+#[test]
+fn an_interrupted_seal_keeps_its_number_and_takes_no_other() {
+    let place = place();
+    let interrupted = interrupt(&place, &seal(&place, &["--sequence", "7"]), Signal::INT);
+    assert_eq!(interrupted.code, 130, "{}", interrupted.stderr);
+    place.run(seal(&place, &["--sequence", "8"])).assert_failed(2, "another sequence number");
+    let sealed = place.run(seal(&place, &[]));
+    sealed.assert_done();
+    assert_eq!(json_lines(&sealed.stdout)[0]["sequence"], 7);
+    place.run(["verify", "-i", "key.txt", "--min-sequence", "7", "out.cfd"]).assert_done();
+    place.run(["verify", "-i", "key.txt", "--min-sequence", "8", "out.cfd"]).assert_failed(14, "is 7");
+}
