@@ -37,6 +37,7 @@ fn salvage_from(source: impl Source) -> Result<Saved, Error> {
         release,
         durability,
         expected: None,
+        min_sequence: None,
         resources: &resources,
     };
     let (sink, contents) = MemorySink::new();
