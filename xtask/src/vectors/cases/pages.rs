@@ -3,6 +3,7 @@
 
 use super::super::case::{Case, Expect};
 use super::super::plan::{Plan, Record};
+use super::super::zstd_frame::{Block, ZstdFrame};
 
 const SEGMENTS: usize = 4097;
 const BASE: &str = "success-two-pages";
@@ -74,5 +75,27 @@ pub(super) fn cases() -> Vec<Case> {
     let faults = faults.into_iter().map(|case| case.patch_of(BASE, &base));
     let good =
         Case::good(BASE, "4097 segments of one byte: a page behind the 4096th, and one at the end", whole);
-    std::iter::once(good.clause("F3.5")).chain(faults).collect()
+    std::iter::once(good.clause("F3.5")).chain(faults).chain(compressed()).collect()
+}
+
+/// The same of a compressed stream, whose entries are longer.
+fn compressed() -> Vec<Case> {
+    const BASE: &str = "success-zstd-two-pages";
+    let frames = [ZstdFrame::of(&[Block::Run(b'c', 100)]).frame()];
+    let segments = vec![&frames[..]; SEGMENTS];
+    let plan = || Plan::compressed(&segments);
+    let whole = plan().seal();
+    let damaged = |name: &str, comment: &str, sealed| {
+        let case = Case::damaged(&format!("zstd-two-pages-{name}"), comment, sealed).clause("F14.8");
+        case.patch_of(BASE, &whole.bytes)
+    };
+    let first_mac = whole.clone().flip_last(Record::Page(0));
+    let last_salt = plan().edit(Record::Page(1), 32 + 32, &[0; 16]).seal();
+    let faults = [
+        damaged("first-mac", "a bit of the MAC of the page between segments is wrong", first_mac),
+        damaged("last-entry-salt", "the attempt salt is not that of the segment header", last_salt),
+    ];
+    let comment = "4097 compressed segments of one frame: a page behind the 4096th, and one at the end";
+    let good = Case::good(BASE, comment, whole.clone()).clause("F3.5");
+    std::iter::once(good).chain(faults).collect()
 }
