@@ -12,7 +12,7 @@ use crate::CancelToken;
 use crate::durability::{SyncFailed, SyncThread};
 use crate::error::StreamError;
 use crate::guard::Guard;
-use crate::proof::{Complete, Verified};
+use crate::proof::{Complete, PartComplete, Verified};
 use crate::settings::Committed;
 
 /// Where the bytes of a stream go, and who is told what has become of them. Dropped, it waits for a sync that runs.
@@ -102,13 +102,24 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
 
     /// Publishes the whole. All segments have committed.
     pub(crate) fn publish<E>(&mut self, proof: Complete) -> Result<(), StreamError<E>> {
+        self.make_publishable()?;
+        self.guard.publish(proof).map_err(StreamError::Publish)
+    }
+
+    /// Publishes a part of a stream. All its segments have committed.
+    pub(crate) fn publish_part<E>(&mut self, proof: PartComplete) -> Result<(), StreamError<E>> {
+        self.make_publishable()?;
+        self.guard.publish_part(proof).map_err(StreamError::Publish)
+    }
+
+    fn make_publishable<E>(&mut self) -> Result<(), StreamError<E>> {
         if let Some(sync) = self.sync.take() {
             let durable = self.check_sync(sync.stop())?;
             self.note_durable(durable);
             self.check()?;
         }
         self.cancel.begin_publish();
-        self.guard.publish(proof).map_err(StreamError::Publish)
+        Ok(())
     }
 
     /// A failed sync ends the sink: it is not even asked to roll back.

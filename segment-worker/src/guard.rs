@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contract::{CommitError, SinkCapabilities, StreamingSink, SyncTo, WriteAt};
 
-use crate::proof::{Complete, Verified};
+use crate::proof::{Complete, PartComplete, Verified};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -20,12 +20,19 @@ pub(crate) struct Guard<S: StreamingSink> {
     sink: S,
     state: State,
     next: u64,
+    /// The segment that the sink knows as its first.
+    first: u64,
 }
 
 impl<S: StreamingSink> Guard<S> {
     /// `next` is the segment that comes first.
     pub(crate) fn new(sink: S, next: u64) -> Guard<S> {
-        Guard { sink, state: State::Idle, next }
+        Guard { sink, state: State::Idle, next, first: 0 }
+    }
+
+    /// The sink gets a part of a stream: to it, the segment that comes first is its own first.
+    pub(crate) fn begin_with_part(&mut self) {
+        self.first = self.next;
     }
 
     pub(crate) fn capabilities(&self) -> SinkCapabilities {
@@ -47,7 +54,7 @@ impl<S: StreamingSink> Guard<S> {
 
     pub(crate) fn begin(&mut self, at: u64) -> io::Result<()> {
         assert!(self.state != State::Open, "one segment is open at a time");
-        let index = self.next;
+        let index = self.next - self.first;
         self.call(State::Open, |sink| sink.begin_segment(index, at))
     }
 
@@ -64,6 +71,11 @@ impl<S: StreamingSink> Guard<S> {
     }
 
     pub(crate) fn publish(&mut self, proof: Complete) -> Result<(), CommitError> {
+        assert!(self.state != State::Open, "nothing tentative is published");
+        self.call(State::Idle, |sink| sink.publish(proof.sink_len))
+    }
+
+    pub(crate) fn publish_part(&mut self, proof: PartComplete) -> Result<(), CommitError> {
         assert!(self.state != State::Open, "nothing tentative is published");
         self.call(State::Idle, |sink| sink.publish(proof.sink_len))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use frame_worker::Pool;
 
+use crate::Buffers;
 use crate::buffers::Stock;
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
@@ -45,6 +46,23 @@ impl Budget {
     /// What it was made with, in bytes.
     pub fn total(&self) -> usize {
         self.0.gate.total()
+    }
+
+    /// Takes `bytes` for a reader, waiting while others hold them; `None` if cancelled. A caller that is a thread of `pool` does
+    /// that pool's jobs meanwhile. It holds no other lease on this budget.
+    pub fn lease(&self, bytes: usize, pool: Option<&Pool>, cancel: &CancelToken) -> Option<Lease> {
+        let on_pool = pool.filter(|pool| pool.is_current());
+        self.reserve(bytes, 0, on_pool.map_or(Caller::Elsewhere, Caller::OnPool), cancel)
+    }
+
+    /// Takes `bytes` for a reader if they are free and nobody waits for them.
+    pub fn try_lease(&self, bytes: usize) -> Option<Lease> {
+        self.0.gate.try_take(bytes).then(|| Lease::new(self.clone(), bytes, 0))
+    }
+
+    /// Where buffers of `len` bytes come from, which leases on this budget pay for.
+    pub fn buffers(&self, len: usize) -> Buffers {
+        Buffers::new(len, self)
     }
 
     /// Reserves `minimum` bytes, waiting while other streams hold them. `None` if cancelled. The stream's sink takes
@@ -87,7 +105,7 @@ impl Budget {
 }
 
 /// One stream's share of a budget. It never falls below its minimum, and gives everything back when dropped.
-pub(crate) struct Lease {
+pub struct Lease {
     budget: Budget,
     minimum: usize,
     own: usize,
@@ -123,6 +141,12 @@ impl Lease {
 
     fn charged(&self) -> usize {
         self.used.max(self.minimum)
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("bytes", &self.charged()).finish_non_exhaustive()
     }
 }
 
@@ -164,6 +188,17 @@ mod tests {
         assert!(!budget.0.gate.try_take(1));
         drop(lease);
         assert!(budget.0.gate.try_take(40));
+    }
+
+    #[test]
+    fn what_is_only_tried_for_is_given_where_it_is_free_and_back_when_it_is_dropped() {
+        let budget = Budget::new(100);
+        let first = budget.try_lease(60).unwrap();
+        assert!(budget.try_lease(41).is_none());
+        let second = budget.lease(40, None, &CancelToken::new()).unwrap();
+        drop(first);
+        assert!(budget.try_lease(61).is_none() && budget.try_lease(60).is_some());
+        drop(second);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::feed::{Feed, Step, StreamEnd};
 use crate::job::Work;
 use crate::pending::{Closed, ClosedBy};
 use crate::pipeline::{Credit, NextAction, Pipeline};
-use crate::proof::Complete;
+use crate::proof::{Complete, PartComplete};
 use crate::settings::{Committed, Settings};
 
 /// What has been published.
@@ -38,16 +38,61 @@ pub fn open<F: Feed, S: StreamingSink>(
     settings: Settings<'_>,
 ) -> Result<Opened, StreamError<F::Error>> {
     let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
+    let last = open_segments(feed, &mut pipeline)?;
+    let said = feed.end().map_err(StreamError::Feed)?;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
+    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
+    let nothing_left = segments == start.segments && segments > 0;
+    if said != seen || !(last || nothing_left) || !pipeline.is_empty() {
+        return Err(StreamError::Trailer);
+    }
+    pipeline.publish(Complete { sink_len })?;
+    Ok(Opened { segments, plaintext_len, stream_digest: chain })
+}
+
+/// Opens a part of a stream, the segments that `feed` brings after `start`, into `sink` from its offset 0, and publishes that.
+///
+/// `start` says how many segments and plaintext bytes the stream has before the part, and the chain value there; nothing of
+/// that is in the sink. What `feed` says at the [end](Feed::end) is where the part ends, in the same terms: the segments that came
+/// have to end there, at that chain value. It claims nothing of what comes before or after the part.
+///
+/// # Errors
+/// As [`open`]; [`StreamError::Trailer`] where the part does not end where the feed says, and of a part without a segment.
+pub fn open_part<F: Feed, S: StreamingSink>(
+    feed: &mut F,
+    sink: S,
+    start: Committed,
+    settings: Settings<'_>,
+) -> Result<Opened, StreamError<F::Error>> {
+    assert_eq!(start.sink_len, 0, "a part begins at its sink's offset 0");
+    let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
+    pipeline.driver.guard.begin_with_part();
+    open_segments(feed, &mut pipeline)?;
+    let said = feed.end().map_err(StreamError::Feed)?;
+    let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
+    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
+    if said != seen || segments == start.segments || !pipeline.is_empty() {
+        return Err(StreamError::Trailer);
+    }
+    pipeline.publish_part(PartComplete { sink_len })?;
+    Ok(Opened { segments, plaintext_len, stream_digest: chain })
+}
+
+/// Opens and commits all segments that `feed` brings, and says whether the last of them ends its stream.
+fn open_segments<F: Feed, S: StreamingSink>(
+    feed: &mut F,
+    pipeline: &mut Pipeline<'_, S, Closing>,
+) -> Result<bool, StreamError<F::Error>> {
     let mut credit = Credit::default();
     let mut last = false;
     let mut fed = false;
     loop {
-        settle_all(feed, &mut pipeline, &mut last)?;
+        settle_all(feed, pipeline, &mut last)?;
         match pipeline.next_action(fed, &mut credit)? {
-            NextAction::Idle => break,
+            NextAction::Idle => return Ok(last),
             NextAction::Wait => pipeline.wait()?,
             NextAction::Failed => {
-                return Err(first_fault(feed, &mut pipeline, &mut last, StreamError::Cancelled));
+                return Err(first_fault(feed, pipeline, &mut last, StreamError::Cancelled));
             }
             NextAction::Feed => {
                 let mut taken = Ok(());
@@ -59,19 +104,10 @@ pub fn open<F: Feed, S: StreamingSink>(
                     Ok(Step::NothingYet) => {}
                     Err(error) => taken = Err(StreamError::Feed(error)),
                 }
-                taken.map_err(|error| first_fault(feed, &mut pipeline, &mut last, error))?;
+                taken.map_err(|error| first_fault(feed, pipeline, &mut last, error))?;
             }
         }
     }
-    let said = feed.end().map_err(StreamError::Feed)?;
-    let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
-    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
-    let nothing_left = segments == start.segments && segments > 0;
-    if said != seen || !(last || nothing_left) || !pipeline.is_empty() {
-        return Err(StreamError::Trailer);
-    }
-    pipeline.publish(Complete { sink_len })?;
-    Ok(Opened { segments, plaintext_len, stream_digest: chain })
 }
 
 /// Of several faults the one to report, which is the first in the input: that of a segment or job before `error`.
@@ -113,12 +149,13 @@ fn settle<F: Feed, S: StreamingSink>(
     if *last || segment.0 != before.segments {
         return Err(refuse(SegmentFault::Chain));
     }
-    let plaintext_len = before.plaintext_len + sequencer.plaintext_len();
+    let opened_len = sequencer.plaintext_len();
+    let plaintext_len = before.plaintext_len + opened_len;
     let after = Committed {
         segments: before.segments + 1,
         plaintext_len,
         // A worker without a key checks frames and writes nothing.
-        sink_len: if pending.worker.yields_plaintext() { plaintext_len } else { 0 },
+        sink_len: if pending.worker.yields_plaintext() { before.sink_len + opened_len } else { 0 },
         chain: closing.chain_after,
         durable_len: before.durable_len,
     };

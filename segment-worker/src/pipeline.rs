@@ -15,7 +15,7 @@ use crate::guard::Guard;
 use crate::job::{Done, Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
 use crate::pending::{Closed, ClosedBy, InFlight, PendingSegment};
-use crate::proof::{Complete, Verified};
+use crate::proof::{Complete, PartComplete, Verified};
 use crate::run::Run;
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::settings::{BufferNeeds, Committed, Executor, Settings};
@@ -259,6 +259,12 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
     pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
         assert!(self.outstanding == 0 && self.in_flight.is_empty(), "all segments have committed");
         self.driver.publish(proof)
+    }
+
+    /// Publishes a part of a stream. Nothing is in flight any more.
+    pub(crate) fn publish_part<E>(mut self, proof: PartComplete) -> Result<(), StreamError<E>> {
+        assert!(self.outstanding == 0 && self.in_flight.is_empty(), "all segments have committed");
+        self.driver.publish_part(proof)
     }
 
     /// Takes in everything that is out.

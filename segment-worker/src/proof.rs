@@ -20,3 +20,10 @@ pub struct Verified {
 pub struct Complete {
     pub(crate) sink_len: u64,
 }
+
+/// A part of a stream is complete: every segment of a range has committed, each next in the chain, and the chain ends where
+/// the feed says that the part does. Spent by the publish of a part; a whole stream is never published with it.
+#[derive(Debug)]
+pub struct PartComplete {
+    pub(crate) sink_len: u64,
+}

@@ -85,6 +85,12 @@
 //! place it proves every byte. The same pin tells a reader with a key that this is the pinned stream, and not one
 //! that somebody else made for that key.
 //!
+//! # Any byte of it
+//!
+//! [`Opener::reader`] reads the plaintext of a sealed file at any place, and opens only the frames that are needed: a [`Reader`] is
+//! [`Read`](std::io::Read) and [`Seek`](std::io::Seek), and [`Reader::read_at`] serves many threads. What it gives is authentic and at its
+//! place; that the stream is whole it does not say. [`Opener::open_segments`] opens whole segments, a part of a stream, with a [`Receipt`].
+//!
 //! # Errors
 //!
 //! There is one [`Error`]: its [`ErrorKind`], where in the stream, and what to do, as a sentence and as a [`Remedy`] for programs.
@@ -177,7 +183,7 @@ pub use sources::{
 pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, Metadata, Observer, Progress, Remedy, Restored,
-    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, Surveyed,
-    TrailerSummary, Warning, default_suite, discard, inspect, leftovers, rewrap,
+    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, Metadata, Observer, Progress, Reader, Receipt,
+    Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest,
+    Surveyed, TrailerSummary, Warning, default_suite, discard, inspect, leftovers, rewrap,
 };

@@ -2,6 +2,7 @@
 //! It joins the parts and does none of their work.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use keys::Identities;
 use segment_worker::{Budget, CancelToken, ReleasePolicy};
 use sources::Source;
 use storage::{OnPartial, StageOptions, TargetError};
-use stream::{OfSource, OpenOptions, Opening, Resources, restore_into, tell_kept};
+use stream::{OfSource, OpenOptions, Opening, Reader, Receipt, Resources, restore_into, tell_kept};
 
 use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::{
@@ -292,6 +293,62 @@ impl Opener {
                 .advise("Verify or restore the stream with its digest, or read the metadata without."));
         }
         self.stream().metadata(source)
+    }
+
+    /// Opens `source` to read its plaintext at any place: see [`Reader`]. Index and directory are read, and no segment.
+    ///
+    /// **Proved by a read:** these bytes were sealed under the stream's key, for this stream and this place. **Not proved:** that the
+    /// rest of the stream is there and unchanged; [`Opener::verify`] and [`Opener::open`] say that. With
+    /// [`Opener::expect_digest`], the index is compared with it before anything of it is used.
+    ///
+    /// ```
+    /// use std::io::{Read, Seek, SeekFrom};
+    /// use cofferdam::{BytesSource, Identities, MemorySink, Opener, Recipients, Sealer, WrappingKey};
+    ///
+    /// let (sink, sealed) = MemorySink::new();
+    /// let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
+    /// Sealer::new(recipients).seal(BytesSource::new(*b"a snapshot"), sink)?;
+    ///
+    /// let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes([7; 32])));
+    /// let mut reader = opener.reader(BytesSource::new(sealed.take().unwrap()))?;
+    /// assert_eq!(reader.len(), 10);
+    /// let mut four = [0; 4];
+    /// assert_eq!(reader.read_at(2, &mut four)?, 4);
+    /// assert_eq!(&four, b"snap");
+    /// let mut rest = String::new();
+    /// reader.seek(SeekFrom::End(-4))?;
+    /// reader.read_to_string(&mut rest)?;
+    /// assert_eq!(rest, "shot");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::open`], for what stands before and after the segments. [`ErrorKind::Usage`] if the source cannot be read
+    /// at offsets (a pipe), and without a key. [`ErrorKind::Limit`] if a frame does not fit into the memory that there is.
+    pub fn reader(&self, source: impl Source) -> Result<Reader, Error> {
+        self.require_identities()?;
+        self.stream().reader(source)
+    }
+
+    /// Opens whole segments of a stream into `sink` and publishes them: a part of the stream. `segments` counts from 0, its end is
+    /// excluded; [`Reader::segments`] says how many there are. The sink has the part from its offset 0 on. What it kept of an
+    /// earlier attempt is given up: a part is not resumed.
+    ///
+    /// The [`Receipt`] says what was proved: each of these segments is whole, at its place, and next in the chain over all entries of
+    /// the index, which makes the stream digest. Receipts that [meet](Receipt::meets) tile the stream.
+    ///
+    /// # Errors
+    /// As [`Opener::open`], for what stands before and after the segments and for those of the part. [`ErrorKind::Usage`]
+    /// if the source cannot be read at offsets, if `segments` are none or not there, and without a key. The sink has been dropped
+    /// unpublished, unless the kind is [`ErrorKind::DurabilityUnknown`].
+    pub fn open_segments(
+        &self,
+        segments: Range<u64>,
+        source: impl Source,
+        sink: impl StreamingSink,
+    ) -> Result<Receipt, Error> {
+        self.require_identities()?;
+        self.stream().open_segments(segments, source, sink)
     }
 
     fn stream(&self) -> OpenOptions<'_> {

@@ -4,20 +4,17 @@
 
 mod streams;
 
-use std::io;
-use std::ops::Range;
-use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use cofferdam::{
-    Arrival, BytesSource, CancelToken, DigestKind, Durability, Error, ErrorKind, Identities, ReadAt,
-    ReleasePolicy, Sealer, Source, StreamDigest,
+    Budget, BytesSource, CancelToken, DigestKind, Durability, Error, ErrorKind, Identities, ReleasePolicy,
+    Remedy, Sealer, Source, StreamDigest,
 };
 use stream::{OpenOptions, OpenedSegment, Resources, SegmentReader};
 
 use streams::forge::Forger;
 use streams::map::{Kind, records, segments};
+use streams::noted::NotedReads;
 use streams::{
     DIGESTS, FRAME, KEY, OTHER_KEY, SEGMENT, SUITES, counted, identities_of, in_order, recipients_of, seal,
     small_sealer,
@@ -99,20 +96,20 @@ fn a_segment_of_several_runs_is_read_with_as_many_reads_and_opens_as_one_of_one_
     let (frame, segment) = (64 << 10, 20 * (64 << 10));
     let plaintext = counted(segment + 3 * frame + 7);
     let sealed = seal(&Sealer::new(recipients_of(KEY)).segment_len(segment as u64), plaintext.clone());
-    let counting = Arc::new(Counting { bytes: sealed.clone(), reads: Mutex::default() });
+    let counting = NotedReads::of(sealed.clone());
     let identities = identities_of(KEY);
-    let source = CountingSource(counting.clone());
-    let reader = reader_with(Some(&identities), None, &Resources::default(), source).unwrap();
+    let resources = Resources::default();
+    let reader = reader_with(Some(&identities), None, &resources, counting.source()).unwrap();
     reader.range(0).unwrap();
     let segments = segments(&sealed);
     for (index, runs) in [(0, 3), (1, 1)] {
-        counting.reads.lock().unwrap().clear();
+        counting.take();
         let range = reader.range(index).unwrap();
         let range = range.start as usize..range.end as usize;
         let mut out = vec![0; range.len()];
         reader.open_into(index, &mut out).unwrap();
         assert!(out == plaintext[range]);
-        let reads = counting.reads.lock().unwrap().clone();
+        let reads = counting.take();
         assert_eq!(reads.len(), runs, "eight frames a run");
         let whole = reads[0].start..reads[runs - 1].end;
         assert_eq!(whole, segments[index as usize]);
@@ -273,6 +270,43 @@ fn an_index_that_ends_elsewhere_than_the_footer_says_is_damaged_where_its_end_is
     assert_eq!(last(forged).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
+#[test]
+fn threads_that_take_turns_on_two_index_pages_read_each_once() {
+    const SEGMENTS: usize = 4096 + 2;
+    let sealed = seal(&small_sealer().segment_len(FRAME as u64), counted(SEGMENTS * FRAME));
+    let noted = NotedReads::of(sealed);
+    let identities = identities_of(KEY);
+    let reader = reader_with(Some(&identities), None, &Resources::default(), noted.source()).unwrap();
+    reader.range(4096).unwrap();
+    noted.take();
+    for _ in 0..10 {
+        reader.range(4095).unwrap();
+        reader.range(4096).unwrap();
+    }
+    assert_eq!(noted.take(), []);
+}
+
+/// The wire bytes of a run and its plaintext, the page of four entries and the directory's one.
+#[test]
+fn what_is_read_at_once_is_of_the_budget_and_too_little_of_it_is_refused() {
+    let sealed = four_segments();
+    let identities = identities_of(KEY);
+    let with = |bytes| {
+        let resources = Resources { budget: Some(Budget::new(bytes)), ..Resources::default() };
+        reader_with(Some(&identities), None, &resources, BytesSource::new(sealed.clone()))
+    };
+    let refused = with(4096).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Limit, "{refused}");
+    let Some(Remedy::RaiseMemory { needed }) = refused.remedy() else { panic!("{refused}") };
+    assert_eq!(with(needed as usize - 1).unwrap_err().kind(), ErrorKind::Limit);
+    let reader = with(needed as usize).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..4).for_each(|index| drop(open(&reader, index).unwrap())));
+        }
+    });
+}
+
 fn open_last(sealed: &[u8]) -> OpenedSegment {
     let reader = reader(sealed).unwrap();
     reader.verify(reader.segments() - 1).unwrap()
@@ -338,39 +372,4 @@ fn an_error_of_the_caller_s_own_ends_a_segment_and_so_does_a_cancellation() {
     reader.verify(1).unwrap();
     cancel.cancel();
     assert_eq!(reader.verify(1).unwrap_err().kind(), ErrorKind::Cancelled);
-}
-
-/// Bytes that note what is read of them.
-struct Counting {
-    bytes: Vec<u8>,
-    reads: Mutex<Vec<Range<usize>>>,
-}
-
-impl ReadAt for Counting {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let range = offset as usize..offset as usize + buffer.len();
-        self.reads.lock().unwrap().push(range.clone());
-        buffer.copy_from_slice(self.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-}
-
-struct CountingSource(Arc<Counting>);
-
-impl Source for CountingSource {
-    fn len(&self) -> Option<u64> {
-        None
-    }
-
-    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
-        Some(self.0.clone())
-    }
-
-    fn read_within(&mut self, _: &mut [u8], _: Duration) -> io::Result<Arrival> {
-        panic!("whoever can read at offsets does not read in order")
-    }
 }

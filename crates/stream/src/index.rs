@@ -64,6 +64,35 @@ impl Index {
         self.origin + self.footer.wire_len - FOOTER_LEN as u64
     }
 
+    /// How many segments page `page` names.
+    pub(crate) fn entries_of_page(&self, page: u32) -> u32 {
+        let first_segment = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
+        (self.footer.segments - first_segment).min(u64::from(PAGE_ENTRIES_MAX)) as u32
+    }
+
+    /// Bytes of memory that the directory takes.
+    pub(crate) fn directory_len(&self) -> usize {
+        self.directory.len() * size_of::<DirectoryEntry>()
+    }
+
+    /// Where the first segment of `page` begins by the directory: right after the page before it. How much plaintext comes
+    /// before it is not known here.
+    fn page_start(&self, envelope: &Envelope, page: u32) -> Result<PageStart, Error> {
+        let page_len = page_len(PAGE_ENTRIES_MAX, envelope.shape().compression()) as u64;
+        let wire_offset = match page.checked_sub(1) {
+            None => Some(envelope.metadata_len),
+            Some(before) => self.directory[before as usize].offset.checked_add(page_len),
+        };
+        let segments = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
+        match wire_offset.filter(|offset| *offset <= self.footer.directory_offset) {
+            Some(wire_offset) => Ok(PageStart { segments, wire_offset, plaintext_offset: 0 }),
+            None => {
+                let directory = envelope.origin() + self.footer.directory_offset;
+                Err(trailer_fault(Record::Directory, directory))
+            }
+        }
+    }
+
     /// Reads a page and checks it against its place in the directory.
     pub(crate) fn page(
         &self,
@@ -73,7 +102,7 @@ impl Index {
     ) -> Result<Vec<IndexEntry>, Error> {
         let listed = self.directory[page as usize];
         let first_segment = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
-        let count = (self.footer.segments - first_segment).min(u64::from(PAGE_ENTRIES_MAX)) as u32;
+        let count = self.entries_of_page(page);
         let position = envelope.origin().saturating_add(listed.offset);
         let end = listed.offset.checked_add(page_len(count, envelope.shape().compression()) as u64);
         if end.is_none_or(|end| end > self.footer.directory_offset) {
@@ -103,6 +132,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) index: Arc<Index>,
     entries: Arc<Vec<IndexEntry>>,
+    /// The page that they are of.
+    page: Option<u32>,
     segments: u64,
     wire_offset: u64,
     plaintext_offset: u64,
@@ -124,6 +155,7 @@ impl<'a> Walk<'a> {
             envelope,
             index: Arc::new(index),
             entries: Arc::default(),
+            page: None,
             segments: 0,
             wire_offset: envelope.metadata_len,
             plaintext_offset: 0,
@@ -138,7 +170,27 @@ impl<'a> Walk<'a> {
         start: PageStart,
     ) -> Walk<'a> {
         let PageStart { segments, wire_offset, plaintext_offset } = start;
-        Walk { source, envelope, index, entries: Arc::default(), segments, wire_offset, plaintext_offset }
+        let entries = Arc::default();
+        Walk { source, envelope, index, entries, page: None, segments, wire_offset, plaintext_offset }
+    }
+
+    /// Before the first segment of page `page`, which is read, and none before it (FORMAT F13.8). Where the page stands follows
+    /// from the directory; where its plaintext begins it says itself.
+    pub(crate) fn on_page(
+        source: Arc<dyn ReadAt>,
+        envelope: &'a Envelope,
+        index: Arc<Index>,
+        page: u32,
+    ) -> Result<Walk<'a>, Error> {
+        let start = index.page_start(envelope, page)?;
+        let entries = index.page(&*source, envelope, page)?;
+        let plaintext_offset = if page == 0 { 0 } else { entries[0].plaintext_offset };
+        let mut walk = Walk::at_page(source, envelope, index, PageStart { plaintext_offset, ..start });
+        if plaintext_offset > walk.index.footer.plaintext_len {
+            return Err(walk.footer_fault());
+        }
+        (walk.entries, walk.page) = (Arc::new(entries), Some(page));
+        Ok(walk)
     }
 
     /// Where this walk is, between two pages.
@@ -179,9 +231,10 @@ impl<'a> Walk<'a> {
     /// The entry of the segment that comes next. There is one: not all have been passed.
     pub(crate) fn entry(&mut self) -> Result<IndexEntry, Error> {
         let at = (self.segments % u64::from(PAGE_ENTRIES_MAX)) as usize;
-        if at == 0 {
-            let page = (self.segments / u64::from(PAGE_ENTRIES_MAX)) as u32;
+        let page = (self.segments / u64::from(PAGE_ENTRIES_MAX)) as u32;
+        if self.page != Some(page) {
             self.entries = Arc::new(self.index.page(&*self.source, self.envelope, page)?);
+            self.page = Some(page);
         }
         let entry = self.entries[at].clone();
         self.check(&entry)?;

@@ -1,6 +1,8 @@
 //! The chain over the entries of an index: what the stream digest has to be if the index is right.
 //! It reads no segment. The closing frames of a segment follow from key, entry and the chain before it.
 
+use std::ops::Range;
+
 use frame_worker::{ChainValue, ClosingFields};
 use framing::IndexEntry;
 use segment_worker::CancelToken;
@@ -25,6 +27,38 @@ pub(crate) fn check_entries(
     }
     let mut walk = walk.clone();
     let chain = chain_behind(&mut walk, u64::MAX, cancel)?;
+    check_whole(&walk, chain, expected)
+}
+
+/// A range of the segments that an index names, and the chain around it.
+pub(crate) struct ChainedRange<'a> {
+    /// Before the first segment of the range.
+    pub(crate) walk: Walk<'a>,
+    pub(crate) before: ChainValue,
+    pub(crate) after: ChainValue,
+    /// Where the plaintext of the range ends in the stream's.
+    pub(crate) plaintext_end: u64,
+}
+
+/// As [`check_entries`], with the chain before and after the segments of `range`, which are there. The envelope has a key.
+pub(crate) fn check_entries_around<'a>(
+    walk: &Walk<'a>,
+    range: Range<u64>,
+    expected: Option<ChainValue>,
+    cancel: &CancelToken,
+) -> Result<ChainedRange<'a>, Error> {
+    let mut walk = walk.clone();
+    let before = chain_behind(&mut walk, range.start, cancel)?;
+    let mut rest = walk.clone();
+    let after = chain_on(&mut rest, before, range.end, cancel)?;
+    let plaintext_end = rest.plaintext_offset();
+    let end = chain_on(&mut rest, after, u64::MAX, cancel)?;
+    check_whole(&rest, end, expected)?;
+    Ok(ChainedRange { walk, before, after, plaintext_end })
+}
+
+/// `walk` has passed all entries, and `chain` is over them.
+fn check_whole(walk: &Walk<'_>, chain: ChainValue, expected: Option<ChainValue>) -> Result<(), Error> {
     walk.check_end()?;
     if chain.0 != walk.index.footer.stream_digest {
         let what = "the segments that the index names do not make the stream digest of the footer";
@@ -41,7 +75,17 @@ pub(crate) fn chain_behind(
     cancel: &CancelToken,
 ) -> Result<ChainValue, Error> {
     assert_eq!(walk.segments(), 0, "a chain begins before the first segment");
-    let mut chain = walk.envelope.chain;
+    let chain = walk.envelope.chain;
+    chain_on(walk, chain, segments, cancel)
+}
+
+/// As [`chain_behind`], from where `walk` is: the chain value there is `chain`. `segments` count from the stream's first.
+fn chain_on(
+    walk: &mut Walk<'_>,
+    mut chain: ChainValue,
+    segments: u64,
+    cancel: &CancelToken,
+) -> Result<ChainValue, Error> {
     while walk.segments() < segments && !walk.is_at_end() {
         if cancel.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "interrupted"));

@@ -45,6 +45,8 @@ impl fmt::Debug for Resources {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunPlan {
     pub(crate) frames_per_run: u32,
+    /// How many threads there are to be kept busy.
+    pub(crate) threads: usize,
     pub(crate) demand: BufferNeeds,
 }
 
@@ -119,7 +121,7 @@ impl Resources {
             runs_per_segment: frames_of_segment.div_ceil(frames) as usize,
             fixed_len,
         };
-        RunPlan { frames_per_run: frames, demand }
+        RunPlan { frames_per_run: frames, threads, demand }
     }
 
     pub(crate) fn threads(&self) -> NonZeroUsize {

@@ -1,6 +1,7 @@
 //! One segment of a stream that lies still, opened or verified by itself: any of them, in any order, from any thread.
 //! It knows no sink and no pool. It says that bytes are authentic and at their place, not that the stream is whole.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cofferdam_io::ReadAt;
 use frame_worker::ChainValue;
 use framing::limits::PAGE_ENTRIES_MAX;
+use segment_worker::Lease;
 use sources::Source;
 
 use crate::envelope::Envelope;
@@ -15,15 +17,18 @@ use crate::index::{Index, PageStart, Walk};
 use crate::index_chain::{chain_after, check_entries};
 use crate::one_segment::{Located, OpenedSegment, SegmentOpener};
 use crate::open::{OpenOptions, of_place};
-use crate::resources::Direction;
+use crate::reader_memory::{ReaderMemory, ReaderNeeds};
+use crate::resources::{Direction, Resources};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::{Error, ErrorKind, memory};
 
 /// The segments of a stream that can be read at offsets, each by itself.
 ///
-/// Opening one takes one read per run: its header and its closing frames come with the frames next to them. Memory for
-/// one run is taken meanwhile, beside the budget. Kept are the directory (40 bytes per page), where each page that was walked
-/// begins, and the index page that was asked for last: threads that ask for segments of two pages in turn read both again.
+/// Opening one takes one read per run: its header and its closing frames come with the frames next to them. Memory for that, for
+/// the directory (40 bytes per page) and for the four index pages that were asked for last is taken from the budget when this is
+/// made, and held until it is dropped; where threads open more segments at once than that is enough for, they wait for each other.
+/// Beside it where each page that was walked begins is kept, 56 bytes per page. What a caller does with a run while it is being opened must
+/// not open another segment of the same reader.
 ///
 /// What it opens is authentic, and is what the index says of this segment: at its place, whole, and after the segments
 /// that the index names before it. Without a key the last of these is not known, and anybody may have made the stream.
@@ -31,6 +36,10 @@ use crate::{Error, ErrorKind, memory};
 pub struct SegmentReader {
     pub(crate) opener: SegmentOpener,
     index: Arc<Index>,
+    /// The most bytes that opening a segment takes.
+    read_len: usize,
+    memory: ReaderMemory,
+    resources: Resources,
     pages: Mutex<Pages>,
 }
 
@@ -38,8 +47,8 @@ pub struct SegmentReader {
 struct Pages {
     /// For each page that can be read next: where its first segment begins, and the chain before it.
     starts: Vec<(PageStart, ChainValue)>,
-    /// The page that was asked for last.
-    latest: Option<Arc<Page>>,
+    /// The pages that were asked for last, the newest at the end.
+    kept: VecDeque<Arc<Page>>,
 }
 
 /// The segments of one index page.
@@ -63,19 +72,11 @@ impl OpenOptions<'_> {
                 "segments can be opened by themselves only where the source has offsets",
             )
         })?;
-        self.read_around_segments(place.clone()).map_err(|error| of_place(error, Some(place)))
+        self.read_segments_of(place.clone()).map_err(|error| of_place(error, Some(place)))
     }
 
-    fn read_around_segments(&self, source: Arc<dyn ReadAt>) -> Result<SegmentReader, Error> {
-        let resources = self.resources;
-        resources.check_cancelled()?;
-        let without_end =
-            |what| Error::damaged(what).advise("Verify it: that says whether its end is missing.");
-        let envelope = read_seekable_envelope(&*source, self.identities, resources)?
-            .ok_or_else(|| without_end("the sealed stream ends before its first segment"))?;
-        let index = Index::read(&*source, &envelope).map_err(|error| error.behind(&envelope.warnings))?;
-        let index = index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))?;
-        self.announce(&envelope)?;
+    fn read_segments_of(&self, source: Arc<dyn ReadAt>) -> Result<SegmentReader, Error> {
+        let (envelope, index) = self.read_around_segments(&source)?;
         self.reader_behind(source, envelope, index)
     }
 
@@ -99,11 +100,40 @@ impl OpenOptions<'_> {
         if self.expected.is_some() {
             check_entries(&walk, self.expected(), &resources.cancel)?;
         }
-        let pages = Pages { starts: vec![(walk.page_start(), envelope.chain)], latest: None };
+        let page_len = walk.index.entries_of_page(0) as usize * size_of::<Located>();
+        let pages_kept = (walk.index.footer.pages as usize).min(PAGES_KEPT);
+        let needs = ReaderNeeds {
+            fixed_len: walk.index.directory_len(),
+            kept_len: [page_len * pages_kept; 2],
+            // A run as it is read, and as it is opened.
+            read_len: 2 * plan.with_edges(envelope.shape()).demand.run_len + plan.demand.fixed_len,
+            reads: plan.threads,
+        };
+        let pages = Pages { starts: vec![(walk.page_start(), envelope.chain)], kept: VecDeque::new() };
         let index = walk.index.clone();
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
-        let opener = SegmentOpener { source, envelope, frames_per_run, cancel };
-        Ok(SegmentReader { opener, index, pages: Mutex::new(pages) })
+        Ok(SegmentReader {
+            opener: SegmentOpener { source, envelope, frames_per_run, cancel },
+            index,
+            read_len: needs.read_len,
+            memory: ReaderMemory::reserve(resources, needs)?,
+            resources: resources.clone(),
+            pages: Mutex::new(pages),
+        })
+    }
+
+    /// What stands before and after the segments of `source`, which has to end with a footer.
+    pub(crate) fn read_around_segments(&self, source: &Arc<dyn ReadAt>) -> Result<(Envelope, Index), Error> {
+        let resources = self.resources;
+        resources.check_cancelled()?;
+        let without_end =
+            |what| Error::damaged(what).advise("Verify it: that says whether its end is missing.");
+        let envelope = read_seekable_envelope(&**source, self.identities, resources)?
+            .ok_or_else(|| without_end("the sealed stream ends before its first segment"))?;
+        let index = Index::read(&**source, &envelope).map_err(|error| error.behind(&envelope.warnings))?;
+        let index = index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))?;
+        self.announce(&envelope)?;
+        Ok((envelope, index))
     }
 }
 
@@ -140,6 +170,7 @@ impl SegmentReader {
                 let what = format!("segment {index} has {} bytes of plaintext", located.entry.plaintext_len);
                 return Err(Error::new(ErrorKind::Usage, what));
             }
+            let _lent = self.lend()?;
             self.opener.open_into(index, &located, plaintext)
         }))
     }
@@ -154,8 +185,10 @@ impl SegmentReader {
         index: u64,
         each: impl FnMut(u64, &[u8]) -> Result<(), Error>,
     ) -> Result<OpenedSegment, Error> {
-        let located = self.of_source(self.check_key().and_then(|()| self.locate(index)))?;
-        self.of_source(self.opener.open_each(index, &located, each))
+        self.of_source(self.check_key().and_then(|()| self.locate(index)).and_then(|located| {
+            let _lent = self.lend()?;
+            self.opener.open_each(index, &located, each)
+        }))
     }
 
     /// Verifies segment `index`, with a key or without.
@@ -163,7 +196,10 @@ impl SegmentReader {
     /// # Errors
     /// As [`SegmentReader::open_into`], but that no key is needed.
     pub fn verify(&self, index: u64) -> Result<OpenedSegment, Error> {
-        self.of_source(self.locate(index).and_then(|located| self.opener.verify(index, &located)))
+        self.of_source(self.locate(index).and_then(|located| {
+            let _lent = self.lend()?;
+            self.opener.verify(index, &located)
+        }))
     }
 
     /// What the index says of segment `index`.
@@ -180,9 +216,9 @@ impl SegmentReader {
     /// read under the lock, so two threads may walk the same page.
     fn page(&self, number: u64) -> Result<Arc<Page>, Error> {
         let (mut next, mut from) = {
-            let pages = self.pages();
-            if let Some(page) = pages.latest.as_ref().filter(|page| page.number == number) {
-                return Ok(page.clone());
+            let mut pages = self.pages();
+            if let Some(page) = pages.find(number) {
+                return Ok(page);
             }
             let next = number.min(pages.starts.len() as u64 - 1);
             (next, pages.starts[next as usize])
@@ -193,9 +229,9 @@ impl SegmentReader {
             if pages.starts.len() as u64 == next + 1 {
                 pages.starts.push(after);
             }
+            let page = Arc::new(page);
+            pages.keep(page.clone());
             if next == number {
-                let page = Arc::new(page);
-                pages.latest = Some(page.clone());
                 return Ok(page);
             }
             (next, from) = (next + 1, after);
@@ -238,6 +274,11 @@ impl SegmentReader {
         }
     }
 
+    /// Memory for opening one segment.
+    fn lend(&self) -> Result<Lease, Error> {
+        self.memory.lend(self.read_len, &self.resources)
+    }
+
     fn of_source<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         done.map_err(|error| of_place(error, Some(self.opener.source.clone())))
     }
@@ -245,6 +286,24 @@ impl SegmentReader {
     fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
         // What it guards is whole at every step.
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn find(&mut self, number: u64) -> Option<Arc<Page>> {
+        let at = self.kept.iter().position(|page| page.number == number)?;
+        let page = self.kept.remove(at)?;
+        self.kept.push_back(page.clone());
+        Some(page)
+    }
+
+    fn keep(&mut self, page: Arc<Page>) {
+        // Two threads may have walked it.
+        self.kept.retain(|kept| kept.number != page.number);
+        if self.kept.len() == PAGES_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(page);
     }
 }
 
@@ -256,3 +315,6 @@ impl fmt::Debug for SegmentReader {
             .finish_non_exhaustive()
     }
 }
+
+/// Index pages that are kept: of a stream in segments of 8 MiB, 128 GiB.
+const PAGES_KEPT: usize = 4;

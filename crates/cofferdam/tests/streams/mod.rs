@@ -4,6 +4,7 @@
 
 pub(crate) mod forge;
 pub(crate) mod map;
+pub(crate) mod noted;
 
 use std::fs;
 use std::io::{self, Cursor};

@@ -18,11 +18,20 @@ pub(crate) struct SeekableFeed<'a> {
     walk: Walk<'a>,
     frames_per_run: u32,
     expected: Option<ChainValue>,
+    part: Option<Part>,
     /// The segment whose runs are handed out.
     segment: Option<SegmentRuns>,
     /// The segments in flight, whose closing frames have not come yet: as many as the engine allows.
     unclosed: VecDeque<IndexEntry>,
     chain: ChainValue,
+}
+
+/// Some segments of a stream, which go to a sink of their own.
+struct Part {
+    /// Where their plaintext begins in the stream's.
+    plaintext_offset: u64,
+    /// The segment after the last of them, and the chain value before it.
+    end: (u64, ChainValue),
 }
 
 impl<'a> SeekableFeed<'a> {
@@ -33,7 +42,37 @@ impl<'a> SeekableFeed<'a> {
         frames_per_run: u32,
         expected: Option<ChainValue>,
     ) -> SeekableFeed<'a> {
-        SeekableFeed { walk, frames_per_run, expected, segment: None, unclosed: VecDeque::new(), chain }
+        let unclosed = VecDeque::new();
+        SeekableFeed { walk, frames_per_run, expected, part: None, segment: None, unclosed, chain }
+    }
+
+    /// The same, of the segments before `segment` alone, as a part: the sink begins with the first of them. `chain` is the chain
+    /// value that the index has there.
+    pub(crate) fn until(mut self, segment: u64, chain: ChainValue) -> SeekableFeed<'a> {
+        self.part = Some(Part { plaintext_offset: self.walk.plaintext_offset(), end: (segment, chain) });
+        self
+    }
+
+    /// Where the sink begins in the stream's plaintext.
+    fn sink_begin(&self) -> u64 {
+        self.part.as_ref().map_or(0, |part| part.plaintext_offset)
+    }
+
+    fn is_at_end(&self) -> bool {
+        let part_end = self.part.as_ref().map(|part| part.end.0);
+        part_end == Some(self.walk.segments()) || self.walk.is_at_end()
+    }
+
+    /// Where a part ends, as the entries of the index have it.
+    fn end_of_part(&self, part: &Part) -> Result<StreamEnd, Error> {
+        if self.chain != part.end.1 {
+            return Err(self.walk.footer_fault());
+        }
+        Ok(StreamEnd {
+            segments: part.end.0,
+            plaintext_len: self.walk.plaintext_offset(),
+            stream_digest: part.end.1,
+        })
     }
 
     /// The key of a segment follows from its entry, so its frames can be opened before its header has been seen. The
@@ -48,7 +87,7 @@ impl<'a> SeekableFeed<'a> {
             index: segment.header().index,
             worker,
             digest,
-            sink_offset: entry.plaintext_offset,
+            sink_offset: entry.plaintext_offset - self.sink_begin(),
             head: Vec::new(),
         };
         self.segment = Some(segment);
@@ -62,13 +101,14 @@ impl Feed for SeekableFeed<'_> {
 
     fn next(&mut self, _buffers: &Buffers) -> Result<Step<Closing, ()>, Error> {
         if let Some(mut segment) = self.segment.take() {
-            if let Some(run) = segment.next(Input::Place(self.walk.source.clone())) {
+            if let Some(mut run) = segment.next(Input::Place(self.walk.source.clone())) {
                 self.segment = Some(segment);
+                run.sink_offset -= self.sink_begin();
                 return Ok(Step::Run(run));
             }
             self.walk.pass(&segment.into_entry())?;
         }
-        if self.walk.is_at_end() { Ok(Step::End(())) } else { self.begin().map(Step::Segment) }
+        if self.is_at_end() { Ok(Step::End(())) } else { self.begin().map(Step::Segment) }
     }
 
     fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Error> {
@@ -80,6 +120,9 @@ impl Feed for SeekableFeed<'_> {
     }
 
     fn end(&mut self) -> Result<StreamEnd, Error> {
+        if let Some(part) = &self.part {
+            return self.end_of_part(part);
+        }
         self.walk.check_end()?;
         let footer = &self.walk.index.footer;
         if self.chain.0 != footer.stream_digest {

@@ -107,7 +107,7 @@ impl SegmentRuns {
 
 /// The bodies of all frames of a compressed segment, by its TABLE. Its tag is checked where there is a key, and its sum; each
 /// length is compared with the frame that it is of when that is opened.
-fn read_table(
+pub(crate) fn read_table(
     envelope: &Envelope,
     source: &dyn ReadAt,
     index: u64,

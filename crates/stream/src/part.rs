@@ -1,0 +1,164 @@
+//! A part of a stream: whole segments of a range, opened into a sink of their own, and a receipt of what was proved.
+//! It knows no plan and no other part; receipts that meet say that their parts do.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use contract::{Checkpoint, StreamingSink};
+use segment_worker::{Committed, Opened, Settings};
+use sources::{ReadAt, Source};
+
+use crate::feed::seekable::SeekableFeed;
+use crate::index::Walk;
+use crate::index_chain::{ChainedRange, check_entries_around};
+use crate::open::{OpenOptions, of_place};
+use crate::progress::Meter;
+use crate::resources::Direction;
+use crate::{Error, ErrorKind, StreamDigest, StreamId};
+
+/// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
+///
+/// The chain before and after them is that over the entries of the index, which makes the stream digest. So parts whose
+/// receipts name one stream digest, and of which each begins [where another ends](Receipt::meets), tile the stream from the first
+/// that begins at segment 0 to the one that [reaches its end](Receipt::reaches_end).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Names the stream.
+    pub stream_id: StreamId,
+    /// Fixes every byte of its preamble, metadata and segments.
+    pub stream_digest: StreamDigest,
+    /// The segments of the part; the end is excluded.
+    pub segments: Range<u64>,
+    /// Which bytes of the stream's plaintext they are. The sink has them from its offset 0 on.
+    pub plaintext: Range<u64>,
+    /// The chain value before the first of them.
+    pub chain_before: [u8; 32],
+    /// The chain value after the last of them.
+    pub chain_after: [u8; 32],
+    /// Whether the last of them ends the stream.
+    pub reaches_end: bool,
+}
+
+impl Receipt {
+    /// Whether `next` is of the same stream and begins where this part ends: in segments, in plaintext, and in the chain.
+    pub fn meets(&self, next: &Receipt) -> bool {
+        let end = (self.segments.end, self.plaintext.end, self.chain_after);
+        (self.stream_id, self.stream_digest) == (next.stream_id, next.stream_digest)
+            && end == (next.segments.start, next.plaintext.start, next.chain_before)
+    }
+}
+
+impl OpenOptions<'_> {
+    /// Opens the `segments` of `source`, all of them whole, into `sink` from its offset 0 on, and publishes them as a part.
+    ///
+    /// # Errors
+    /// As of a stream that is opened; the first fault in the part, not in the stream. [`ErrorKind::Usage`] if the source cannot be
+    /// read at offsets, or `segments` are none, or not there; [`ErrorKind::NoKey`] without a key.
+    pub fn open_segments<S: StreamingSink>(
+        &self,
+        segments: Range<u64>,
+        source: impl Source,
+        sink: S,
+    ) -> Result<Receipt, Error> {
+        self.resources.check()?;
+        let place = source.positioned().ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "a part of a stream can be opened only where the source has offsets")
+        })?;
+        self.open_part(segments, place.clone(), sink).map_err(|error| of_place(error, Some(place)))
+    }
+
+    fn open_part<S: StreamingSink>(
+        &self,
+        segments: Range<u64>,
+        source: Arc<dyn ReadAt>,
+        mut sink: S,
+    ) -> Result<Receipt, Error> {
+        let (envelope, index) = self.read_around_segments(&source)?;
+        if envelope.schedule.is_none() {
+            return Err(Error::new(
+                ErrorKind::NoKey,
+                "without a key a stream can be verified and not opened",
+            ));
+        }
+        check_range(&segments, index.footer.segments)?;
+        let stream_digest = StreamDigest(index.footer.stream_digest);
+        let walk = Walk::new(source, &envelope, index);
+        let chained = check_entries_around(&walk, segments.clone(), self.expected(), &self.resources.cancel)?;
+        start_over(&mut sink)?;
+        let start = Committed {
+            segments: segments.start,
+            plaintext_len: chained.walk.plaintext_offset(),
+            ..Committed::at_start(chained.before)
+        };
+        let (before, reaches_end) = (chained.before, segments.end == walk.index.footer.segments);
+        let opened = self.run_part(chained, segments.clone(), sink, start)?;
+        Ok(Receipt {
+            stream_id: envelope.preamble.stream_id,
+            stream_digest,
+            segments,
+            plaintext: start.plaintext_len..opened.plaintext_len,
+            chain_before: before.0,
+            chain_after: opened.stream_digest.0,
+            reaches_end,
+        })
+    }
+
+    /// The same pipeline as of a whole stream; the feed ends where the part does.
+    fn run_part<S: StreamingSink>(
+        &self,
+        ChainedRange { walk, before, after, plaintext_end }: ChainedRange<'_>,
+        segments: Range<u64>,
+        sink: S,
+        start: Committed,
+    ) -> Result<Opened, Error> {
+        let envelope = walk.envelope;
+        let len = Some(plaintext_end - start.plaintext_len);
+        let budget = self.resources.budget();
+        let plan = self.resources.plan(envelope, &budget, len, Direction::Open)?;
+        let plan = plan.with_edges(envelope.shape());
+        let workers = self.resources.workers_for(plan, envelope.shape(), len)?;
+        let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
+        let mut feed = SeekableFeed::new(walk, before, plan.frames_per_run, None).until(segments.end, after);
+        let settings = Settings {
+            executor: workers.executor(),
+            budget: &budget,
+            release: self.release,
+            durability: self.durability,
+            cancel: &self.resources.cancel,
+            demand: plan.demand,
+            shape: envelope.shape(),
+            // A part is not resumed, and what says so is no checkpoint of a stream.
+            checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
+            observe: &mut |committed| {
+                // What is told is of the part, as the sink has it.
+                let segments = committed.segments - start.segments;
+                let of_part = Committed { segments, plaintext_len: committed.sink_len, ..*committed };
+                meter.committed(&of_part, committed.durable_len);
+            },
+        };
+        segment_worker::open_part(&mut feed, sink, start, settings).map_err(Error::opening)
+    }
+}
+
+/// There is at least one segment, and all of them are there.
+fn check_range(segments: &Range<u64>, count: u64) -> Result<(), Error> {
+    if segments.is_empty() {
+        let what = format!("there is no segment in {}..{}", segments.start, segments.end);
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    if segments.end > count {
+        let what = format!("there is no segment {}: the stream has {count}", segments.end - 1);
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    Ok(())
+}
+
+/// What an earlier attempt left in the sink is forgotten: nothing says which part it was of.
+fn start_over(sink: &mut impl StreamingSink) -> Result<(), Error> {
+    let failed = |error| Error::io("what the target keeps could not be given up", error);
+    if sink.last_commit().map_err(failed)?.is_some() || sink.resumable().is_some() {
+        sink.resume_at(0, 0).map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! A stream's plaintext at any place: the frames that a read needs are opened, and nothing else.
+//! It knows no sink. It says that bytes are authentic and at their place, not that the stream is whole.
+
+mod ahead;
+mod cache;
+mod frames;
+mod pages;
+mod segment;
+
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::{Arc, OnceLock};
+
+use cofferdam_io::ReadAt;
+use sources::Source;
+
+use self::ahead::Ahead;
+use self::cache::Cache;
+use self::frames::{Frames, LOADING};
+use self::pages::Page;
+use self::segment::SegmentFrames;
+use crate::envelope::Envelope;
+use crate::index::{Index, Walk};
+use crate::index_chain::check_entries;
+use crate::open::{OpenOptions, of_place};
+use crate::reader_memory::{ReaderMemory, ReaderNeeds};
+use crate::resources::{Direction, RunPlan};
+use crate::{Error, ErrorKind, Metadata, StreamId};
+
+/// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
+/// [`Seek`] from a position.
+///
+/// A read opens the frames that it needs, adjacent ones with one read of the source, and keeps them for the next; an index page is read when it is first needed,
+/// and of each segment its header, and its TABLE if it is compressed. All of that is kept within a share of the memory budget, at most half
+/// of one that was given, which is taken when the reader is made and held until the last of its clones is dropped. What was used longest ago
+/// is dropped first. Two threads that want the same frame open it once.
+///
+/// Who reads on from where the last [`Read::read`] ended has the frames ahead opened on the pool meanwhile. [`Clone`] makes another position
+/// over the same stream.
+///
+/// # What a read proves
+///
+/// These bytes were sealed by someone with the stream key, for this stream and this place, and they are of the stream that its
+/// footer ends (FORMAT F13.10). **Not** that the rest of the segment or of the stream is there and unchanged: only a stream that is opened or
+/// verified as a whole is known to be complete. With an expected digest the index was compared with it before anything was used;
+/// whoever has the key can still have put other frames into a segment whose frames are read one at a time (FORMAT F13.17).
+///
+/// A frame that is damaged fails the reads that need it, and no others. Nothing is remembered of a failure: the next read of the
+/// same bytes asks the source again.
+#[derive(Clone)]
+pub struct Reader {
+    frames: Arc<Frames>,
+    position: u64,
+    ahead: Ahead,
+}
+
+impl OpenOptions<'_> {
+    /// Reads what stands before and after the segments of `source`, to read its plaintext at any place. If a digest is expected, the
+    /// chain over all entries of the index is compared with it.
+    ///
+    /// # Errors
+    /// As of a stream that is opened, for these records; [`ErrorKind::Usage`] if the source cannot be read at offsets;
+    /// [`ErrorKind::NoKey`] without a key; [`ErrorKind::Damaged`] if it does not end with a footer: reading it from the front says
+    /// what it is then; [`ErrorKind::Limit`] if a frame does not fit into the memory budget.
+    pub fn reader(&self, source: impl Source) -> Result<Reader, Error> {
+        self.resources.check()?;
+        let place = source.positioned().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Usage,
+                "a stream can be read at any place only where the source has offsets",
+            )
+        })?;
+        self.read_frames_of(place.clone()).map_err(|error| of_place(error, Some(place)))
+    }
+
+    fn read_frames_of(&self, source: Arc<dyn ReadAt>) -> Result<Reader, Error> {
+        let resources = self.resources;
+        let (envelope, index) = self.read_around_segments(&source)?;
+        if envelope.schedule.is_none() {
+            return Err(Error::new(ErrorKind::NoKey, "without a key a stream can be verified and not read"));
+        }
+        let walk = Walk::new(source.clone(), &envelope, index);
+        if self.expected.is_some() {
+            check_entries(&walk, self.expected(), &resources.cancel)?;
+        }
+        let index = walk.index;
+        let len = index.footer.plaintext_len;
+        let plan = resources.plan(&envelope, &resources.budget(), Some(len), Direction::Open)?;
+        let shape = envelope.shape();
+        let frame_len = (shape.frame_len() as usize).min(in_memory(len));
+        let needs = needs(&envelope, &index, plan, frame_len);
+        let memory = ReaderMemory::reserve(resources, needs)?;
+        let frames = Frames {
+            // No more threads decompress at once than have been reckoned with.
+            lent_min: if shape.is_compressed() { memory.lent_len() / (plan.threads + 1) } else { 0 },
+            cache: Cache::new(memory.kept_len()),
+            resources: resources.clone(),
+            workers: OnceLock::new(),
+            jobs: Arc::default(),
+            source,
+            envelope,
+            index,
+            plan,
+            frame_len,
+            memory,
+        };
+        Ok(Reader { frames: Arc::new(frames), position: 0, ahead: Ahead::default() })
+    }
+}
+
+/// What a reader wants of the budget: room for all of the stream, if it could have it.
+fn needs(envelope: &Envelope, index: &Index, plan: RunPlan, frame_len: usize) -> ReaderNeeds {
+    let (shape, footer) = (envelope.shape(), &index.footer);
+    let page_len = Page::len_of(index.entries_of_page(0));
+    let frames = shape.frame_count(footer.plaintext_len.min(shape.segment_len()));
+    let segment_len = SegmentFrames::len_of(shape, frames);
+    let each = (segment_len + frame_len) as u64;
+    let all = footer.segments.saturating_mul(each).saturating_add(footer.plaintext_len);
+    let pages_len = page_len.saturating_mul(footer.pages as usize);
+    ReaderNeeds {
+        fixed_len: index.directory_len() + plan.demand.fixed_len,
+        kept_len: [page_len + segment_len, in_memory(all).saturating_add(pages_len)],
+        read_len: (plan.demand.run_len + plan.frames_per_run as usize * frame_len)
+            .max(LOADING * page_len.max(segment_len)),
+        reads: plan.threads + 1,
+    }
+}
+
+/// More than the address space is as much as there is.
+fn in_memory(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+impl Reader {
+    /// Plaintext bytes of the stream, as its footer says.
+    pub fn len(&self) -> u64 {
+        self.frames.len()
+    }
+
+    /// Whether the stream has no plaintext.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Segments of the stream, as its footer says.
+    pub fn segments(&self) -> u64 {
+        self.frames.index.footer.segments
+    }
+
+    /// Names the stream.
+    pub fn stream_id(&self) -> StreamId {
+        self.frames.envelope.preamble.stream_id
+    }
+
+    /// The pairs that whoever sealed the stream gave it, sorted by key.
+    pub fn metadata(&self) -> &Metadata {
+        &self.frames.envelope.metadata
+    }
+
+    /// Fills `buffer` with the plaintext from `offset` on, and says how many bytes it is: all of `buffer`, but at the stream's end.
+    ///
+    /// # Errors
+    /// What is wrong with a frame, a segment or a page that these bytes need, with its place, or the source's own;
+    /// [`ErrorKind::SourceChanged`] if the source is known to be no longer what it was. `buffer` then holds nothing of use.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        let left = self.len().saturating_sub(offset);
+        let count = buffer.len().min(in_memory(left));
+        let (_, outcome) = self.frames.read(offset, &mut buffer[..count]);
+        outcome.map(|()| count)
+    }
+}
+
+/// Reads up to one run of frames at a time. An error of [`Reader::read_at`] is the inner one of [`io::Error::other`]; bytes before it have been
+/// given by then.
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.len().saturating_sub(self.position);
+        let count = buffer.len().min(in_memory(left)).min(self.frames.run_plaintext_len());
+        if count == 0 {
+            return Ok(0);
+        }
+        self.ahead.read_from(&self.frames, self.position);
+        let (done, outcome) = self.frames.read(self.position, &mut buffer[..count]);
+        self.position += done as u64;
+        self.ahead.read_until(self.position);
+        match outcome {
+            Err(error) if done == 0 => Err(io::Error::other(error)),
+            _ => Ok(done),
+        }
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(offset) => self.len().checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        let before = || io::Error::new(io::ErrorKind::InvalidInput, "a position before the beginning");
+        self.position = position.ok_or_else(before)?;
+        Ok(self.position)
+    }
+}
+
+impl ReadAt for Reader {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match self.read_at(offset, buffer).map_err(io::Error::other)? {
+            count if count == buffer.len() => Ok(()),
+            _ => {
+                let what = format!(
+                    "{} bytes at {offset} go beyond the stream's {}",
+                    buffer.len(),
+                    self.frames.len()
+                );
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+            }
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.frames.len()
+    }
+
+    fn changed(&self) -> io::Result<bool> {
+        self.frames.source.changed()
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("len", &self.frames.len())
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! Reading ahead of a caller who reads on: the runs that come next are opened on the pool, so that they are there in time.
+//! It knows no bytes. What it does not get done, the caller does.
+
+use std::sync::Arc;
+
+use super::frames::{Frames, Job};
+use crate::resources::Workers;
+
+/// How far one position has been read, and how far ahead of it jobs were queued.
+#[derive(Clone, Default)]
+pub(super) struct Ahead {
+    /// Where the last read ended.
+    read: u64,
+    /// Up to where runs have been queued.
+    queued: u64,
+}
+
+impl Ahead {
+    /// A read begins at `offset`. If it goes on where the last one ended, the runs after its own are queued.
+    pub(super) fn read_from(&mut self, frames: &Arc<Frames>, offset: u64) {
+        if offset == 0 || offset != self.read {
+            self.queued = 0;
+            return;
+        }
+        let end = frames.len().min(offset + frames.ahead_len());
+        if self.queued < offset {
+            self.queued = offset;
+        }
+        while self.queued < end {
+            let Some(run_end) = frames.queue_run(self.queued, self.queued == offset) else { return };
+            self.queued = run_end;
+        }
+    }
+
+    /// The read has ended at `offset`.
+    pub(super) fn read_until(&mut self, offset: u64) {
+        self.read = offset;
+    }
+}
+
+impl Frames {
+    /// Plaintext bytes that are opened ahead of a position at most. What is read ahead must not push itself out.
+    fn ahead_len(&self) -> u64 {
+        let run_len = self.run_plaintext_len();
+        let runs = (RUNS_AHEAD * self.plan.threads + 1).min(self.memory.kept_len() / 2 / run_len);
+        (runs * run_len) as u64
+    }
+
+    /// Has the run that begins at `offset`, the rest of one, be opened on the pool, and says where it ends. The first is the
+    /// `callers` own, who needs it now. `None` where there is no thread, enough to do already, or no such segment.
+    fn queue_run(self: &Arc<Frames>, offset: u64, callers: bool) -> Option<u64> {
+        let segment = self.segment_at(offset).ok()?;
+        let first = segment.frame_at(offset);
+        let per_run = self.plan.frames_per_run;
+        let end = ((first / per_run + 1) * per_run).min(segment.frame_count());
+        let run_end = segment.plaintext_of(end - 1).end;
+        if callers {
+            return Some(run_end);
+        }
+        let (Workers::Pool(pool) | Workers::PoolAndCaller(pool)) = self.workers()? else { return None };
+        let job = Job::begin(&self.jobs, RUNS_AHEAD * self.plan.threads + 1)?;
+        // Whoever drops the reader wants none of it.
+        let frames = Arc::downgrade(self);
+        pool.queue(move || {
+            if let Some(frames) = frames.upgrade() {
+                frames.open_ahead(&segment, first..end);
+            }
+            drop(job);
+        });
+        Some(run_end)
+    }
+
+    fn workers(&self) -> Option<&Workers> {
+        let workers = || self.resources.workers_for(self.plan, self.envelope.shape(), None).ok();
+        self.workers.get_or_init(workers).as_ref()
+    }
+}
+
+/// Runs per thread: one that it works on, and one that waits for it.
+const RUNS_AHEAD: usize = 2;
