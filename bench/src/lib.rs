@@ -2,6 +2,7 @@
 //! It knows no sink and no disk; `benches/` says what is timed, `cargo xtask compare` runs whole processes.
 
 mod bare;
+mod bare_reads;
 mod scale;
 mod setting;
 
@@ -14,6 +15,7 @@ use cofferdam::{Identities, Opener, Recipients, Sealer, WrappingKey};
 use harness::{Effort, Summary, Variant, interleaved};
 
 pub use bare::BareLoop;
+pub use bare_reads::BareReads;
 pub use harness::bytes;
 pub use scale::Scale;
 pub use setting::{Setting, Work, bare, pipeline};

@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench::Bench, completions::Completions, discard::Discard, inspect::Inspect, keygen::Keygen, man::Man,
-    receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status, verify::Verify,
+    bench::Bench, cat::Cat, completions::Completions, discard::Discard, inspect::Inspect, keygen::Keygen,
+    man::Man, receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status, verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Keygen(Keygen),
     Seal(Seal),
     Restore(Restore),
+    Cat(Cat),
     Receive(Receive),
     Verify(Verify),
     Inspect(Inspect),
@@ -64,6 +65,7 @@ Examples:
   cofferdam keygen -o key.txt                        make an identity, print its recipient
   cofferdam seal -r age1… -o db.cfd db.img           seal a file for that recipient
   cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
+  cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
   cofferdam verify db.cfd                            check it without any key
   tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
 
@@ -71,9 +73,9 @@ Standard input and output are - wherever a file is named, for keys too; /dev/fd/
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, verify and rewrap
+  COFFERDAM_IDENTITY         as -i of restore, cat, verify and rewrap
   COFFERDAM_RECIPIENTS       as -R of seal and rewrap
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, verify and rewrap
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, verify and rewrap
 
 Exit codes:
     0  done
@@ -102,6 +104,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence, kept,
             seconds
   restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, sequence, metadata, seconds
+  read      input, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds

@@ -3,6 +3,7 @@
 
 mod abort;
 mod args;
+mod byte_range;
 mod clock;
 mod commands;
 mod demo;

@@ -16,7 +16,7 @@ use crate::printable::Name;
 use crate::report::Channel;
 
 /// Options that protect the way between sender and receiver. Both ends give the same.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 #[command(next_help_heading = "The way to a receiver (the same at both ends)")]
 pub(crate) struct Protection {
     /// A key file that both ends hold, as `keygen --key-file` makes it, or - for standard input: whoever has it is let in, and

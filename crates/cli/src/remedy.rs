@@ -30,6 +30,9 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
             "Try another identity, passphrase or key file; `cofferdam inspect` shows the kinds of slots."
         }
         Remedy::GiveStream(given) => return give_stream(given),
+        Remedy::GiveFile => {
+            "Give the sealed file by its name, or fetch the stream into a file; without `--range`, `cofferdam cat` takes a pipe."
+        }
         Remedy::Verify => "`cofferdam verify` takes a pipe.",
         Remedy::GiveNewer => {
             "Fetch a newer stream. To accept this one, give a lower `--min-sequence`, or none."

@@ -26,6 +26,8 @@ macro_rules! resource_setters {
             /// index (320 KiB) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
             /// 256 KiB, or of up to twice the longest record.
             ///
+            /// A reader takes a share of it when it is made, at most half, and holds that until it is dropped.
+            ///
             /// A stream needs about two frames, sealed and open, and a whole segment where it is held until it is
             /// verified. If that is more than `bytes`, it is refused; [`Remedy::RaiseMemory`](crate::Remedy::RaiseMemory) says how
             /// much it needs.

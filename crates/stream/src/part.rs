@@ -14,7 +14,7 @@ use crate::index_chain::{ChainedRange, check_entries_around};
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
 use crate::resources::Direction;
-use crate::{Error, ErrorKind, StreamDigest, StreamId};
+use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId};
 
 /// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
 ///
@@ -64,6 +64,7 @@ impl OpenOptions<'_> {
         self.resources.check()?;
         let place = source.positioned().ok_or_else(|| {
             Error::new(ErrorKind::Usage, "a part of a stream can be opened only where the source has offsets")
+                .remedied(Remedy::GiveFile)
         })?;
         self.open_part(segments, place.clone(), sink).map_err(|error| of_place(error, Some(place)))
     }

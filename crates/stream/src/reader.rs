@@ -25,7 +25,7 @@ use crate::index_chain::check_entries;
 use crate::open::{OpenOptions, of_place};
 use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, RunPlan};
-use crate::{Error, ErrorKind, Metadata, StreamId};
+use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 
 /// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
 /// [`Seek`] from a position.
@@ -69,6 +69,7 @@ impl OpenOptions<'_> {
                 ErrorKind::Usage,
                 "a stream can be read at any place only where the source has offsets",
             )
+            .remedied(Remedy::GiveFile)
         })?;
         self.read_frames_of(place.clone()).map_err(|error| of_place(error, Some(place)))
     }

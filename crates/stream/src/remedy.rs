@@ -32,6 +32,8 @@ pub enum Remedy {
     GiveKey,
     /// Give a sealed stream: this is none.
     GiveStream(GivenInstead),
+    /// Give the stream as something that has offsets, a file for instance: what comes once, in order, does not do.
+    GiveFile,
     /// Verify it in place of inspecting it: a stream that comes once cannot be looked at twice.
     Verify,
     /// Fetch the stream again, or take another copy.
@@ -143,6 +145,7 @@ impl Remedy {
             }
             Remedy::GiveKey => "Give an identity, a passphrase or a key file.",
             Remedy::GiveStream(given) => given.sentence(),
+            Remedy::GiveFile => "Give it as a file, or fetch it into one first.",
             Remedy::Verify => "A verification takes a pipe.",
             Remedy::FetchAgain => "Fetch the stream again, or take another copy of it.",
             Remedy::FetchRest => "Its end is missing: fetch the rest, or take another copy.",

@@ -20,7 +20,7 @@ use crate::open::{OpenOptions, of_place};
 use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, Resources};
 use crate::seekable_envelope::read_seekable_envelope;
-use crate::{Error, ErrorKind, memory};
+use crate::{Error, ErrorKind, Remedy, memory};
 
 /// The segments of a stream that can be read at offsets, each by itself.
 ///
@@ -71,6 +71,7 @@ impl OpenOptions<'_> {
                 ErrorKind::Usage,
                 "segments can be opened by themselves only where the source has offsets",
             )
+            .remedied(Remedy::GiveFile)
         })?;
         self.read_segments_of(place.clone()).map_err(|error| of_place(error, Some(place)))
     }

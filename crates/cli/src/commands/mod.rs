@@ -2,6 +2,7 @@
 //! This file knows their names alone.
 
 pub(crate) mod bench;
+pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod discard;
 pub(crate) mod inspect;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Keygen(command) => command.run(report),
         Command::Seal(command) => command.run(report),
         Command::Restore(command) => command.run(report),
+        Command::Cat(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
         Command::Inspect(command) => command.run(report),

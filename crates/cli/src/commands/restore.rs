@@ -116,6 +116,28 @@ impl From<DurabilityName> for Durability {
 }
 
 impl Restore {
+    /// To standard output, with every other choice at its default.
+    pub(crate) fn to_standard_output(
+        sealed: End,
+        force: bool,
+        expect_digest: Option<StreamDigest>,
+        keys: OpeningKeys,
+        resources: Resources,
+    ) -> Restore {
+        Restore {
+            sealed,
+            target: Goal::Here(End::Standard),
+            force,
+            restart: false,
+            no_preserve: false,
+            durability: DurabilityName::Group,
+            expect_digest,
+            keys,
+            protection: Protection::default(),
+            resources,
+        }
+    }
+
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;

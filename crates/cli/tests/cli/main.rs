@@ -4,6 +4,7 @@
 
 mod addresses;
 mod bench;
+mod cat;
 mod demo;
 mod environment;
 mod exhaustion;

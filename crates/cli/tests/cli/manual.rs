@@ -5,10 +5,11 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "keygen",
     "seal",
     "restore",
+    "cat",
     "receive",
     "verify",
     "inspect",
@@ -47,6 +48,7 @@ fn the_help_of_a_command_lists_its_exit_codes() {
     for (command, codes) in [
         ("seal", &["6 ", "7 ", "8 ", "9 ", "10 ", "12 ", "130 "][..]),
         ("restore", &["3 ", "4 ", "5 ", "6 ", "7 ", "8 ", "9 ", "10 ", "11 ", "12 ", "130 "]),
+        ("cat", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
         ("verify", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
         ("receive", &["6 ", "8 ", "9 ", "10 ", "130 "]),
         ("inspect", &["3 ", "5 ", "7 ", "11 ", "12 "]),

@@ -99,6 +99,8 @@ fn a_reader_that_went_away_is_an_error_and_no_panic() {
     let recipient = place.recipient.clone();
     for arguments in [
         vec!["restore", "-i", "key.txt", "sealed.cfd", "-"],
+        vec!["cat", "-i", "key.txt", "sealed.cfd"],
+        vec!["cat", "-i", "key.txt", "--range", "..", "sealed.cfd"],
         vec!["seal", "-r", &recipient, "plain", "-o", "-"],
         vec!["inspect", "--segments", "sealed.cfd"],
         vec!["verify", "--json", "sealed.cfd"],

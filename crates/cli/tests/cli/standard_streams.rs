@@ -6,10 +6,12 @@ use std::fs;
 use crate::place::Place;
 
 /// Commands of which standard output is what they are run for.
-const WRITERS: [&str; 17] = [
+const WRITERS: [&str; 19] = [
     "restore -i key.txt sealed.cfd -",
     "restore -i key.txt sealed.cfd /dev/stdout",
     "restore -i key.txt sealed.cfd /proc/self/fd/1",
+    "cat -i key.txt sealed.cfd",
+    "cat -i key.txt --range ..9 sealed.cfd",
     "seal -r $R -o - plain",
     "seal -r $R -o /dev/stdout plain",
     "keygen",
@@ -27,7 +29,7 @@ const WRITERS: [&str; 17] = [
 ];
 
 /// Commands that read standard input, for data or for a secret.
-const READERS: [&str; 13] = [
+const READERS: [&str; 15] = [
     "seal -r $R -o made -",
     "seal -r $R -o made /dev/stdin",
     "seal -r $R -o made /dev/fd/0",
@@ -37,6 +39,8 @@ const READERS: [&str; 13] = [
     "restore -i key.txt - made",
     "restore -i - sealed.cfd made",
     "restore --key-file /proc/self/fd/0 sealed.cfd made",
+    "cat -i key.txt -",
+    "cat -i key.txt --range ..9 -",
     "verify -",
     "verify -i - sealed.cfd",
     "rewrap -i key.txt -R - sealed.cfd",

@@ -1,0 +1,192 @@
+//! `cofferdam cat`: plaintext to standard output, all of it or a range of bytes.
+//! It turns options into an opener; the library opens what the range needs.
+
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::time::Instant;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::{Opener, Reader, StreamDigest, StreamingSink as _};
+use serde::Serialize;
+
+use crate::byte_range::ByteRange;
+use crate::commands::restore::Restore;
+use crate::commands::verify::parse_digest;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::io_arg::{End, if_exists};
+use crate::key_args::OpeningKeys;
+use crate::named_files::NamedFiles;
+use crate::printable::Name;
+use crate::progress::{Warnings, Watch};
+use crate::report::{Channel, Report};
+use crate::resources::Resources;
+use crate::size::Size;
+use crate::text::pace;
+
+/// Print the plaintext of a sealed stream, or a range of it
+///
+/// Without --range this is `restore SEALED -`: one verified segment after another, and exit code 0 says that it was all.
+///
+/// With --range only the parts of the file are read that the range needs. Each byte that comes out is authentic and at its place.
+/// That the rest of the stream is there and unchanged is not looked at: `verify` says that.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Cat {
+    /// The sealed stream: a file; without --range also a FIFO, or - for standard input
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
+    sealed: End,
+
+    /// Bytes of the plaintext: A..B without B, A.. to the end, ..B, or -N for the last N bytes
+    ///
+    /// Sizes may have units: 4KiB, 1GiB, … A range that is not within the stream is refused, and the length is said.
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
+    range: Option<ByteRange>,
+
+    /// Write to a terminal too
+    #[arg(long)]
+    force: bool,
+
+    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
+    ///
+    /// With a range the index is compared with it before anything is written. Not of a stream with `--digest tags`.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    expect_digest: Option<StreamDigest>,
+
+    #[command(flatten)]
+    keys: OpeningKeys,
+
+    #[command(flatten)]
+    resources: Resources,
+}
+
+impl Cat {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        match self.range {
+            Some(range) => self.print(range, report),
+            None => {
+                let Cat { sealed, force, expect_digest, keys, resources, .. } = self;
+                Restore::to_standard_output(sealed, force, expect_digest, keys, resources).run(report)
+            }
+        }
+    }
+
+    fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
+        let mut files = NamedFiles::default();
+        files.reads("the input", &self.sealed)?;
+        self.keys.name_files(&mut files)?;
+        files.writes("the output", &End::Standard)?;
+        files.check()?;
+        End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
+        let watch = Watch::new(report, "reading", Warnings::AtOnce);
+        let opener = Opener::new(self.keys.some_identities(report)?);
+        let opener = match self.expect_digest {
+            Some(digest) => opener.expect_digest(digest),
+            None => opener,
+        };
+        let opener = self.resources.opener(opener, &cancel, watch);
+        let begun = Instant::now();
+        let of_input = |error| Failure::from(error).of_input(&self.sealed);
+        let mut reader = opener.reader(self.sealed.source()?).map_err(of_input)?;
+        let range = range.within(reader.len())?;
+        copy(&mut reader, range.clone()).map_err(|fault| match fault {
+            Fault::Reading(error) => End::Standard.explain(error, "output").of_input(&self.sealed),
+            Fault::Other(failure) => failure,
+        })?;
+        let record = Record::new(&self.sealed, &reader, range, begun);
+        report.done(Channel::Stderr, &record, record.sentence(begun), End::Standard.done())
+    }
+}
+
+/// Why a range has not come out whole.
+enum Fault {
+    Reading(cofferdam::Error),
+    Other(Failure),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Fault {
+        Fault::Other(failure)
+    }
+}
+
+/// Writes `range`, which is within the stream, to standard output.
+fn copy(reader: &mut Reader, range: Range<u64>) -> Result<(), Fault> {
+    let unread = |error| Failure::io("the plaintext could not be read", error);
+    let unwritten = |error| Failure::io("the output could not be written", error);
+    let mut output = End::stdout()?;
+    output.begin_segment(0, 0).map_err(unwritten)?;
+    let mut buffer = vec![0; BUFFER_LEN];
+    let (mut written, len) = (0, range.end - range.start);
+    reader.seek(SeekFrom::Start(range.start)).map_err(unread)?;
+    while written < len {
+        let want = usize::try_from(len - written).map_or(BUFFER_LEN, |left| left.min(BUFFER_LEN));
+        let count = reader.read(&mut buffer[..want]).map_err(fault)?;
+        if count == 0 {
+            return Err(unread(io::ErrorKind::UnexpectedEof.into()).into());
+        }
+        output.write_tentative(written, &buffer[..count]).map_err(unwritten)?;
+        written += count as u64;
+    }
+    Ok(())
+}
+
+/// The library's own error, which a read carries.
+fn fault(error: io::Error) -> Fault {
+    match error.downcast::<cofferdam::Error>() {
+        Ok(error) => Fault::Reading(error),
+        Err(error) => Fault::Other(Failure::io("the plaintext could not be read", error)),
+    }
+}
+
+#[derive(Serialize)]
+struct Record {
+    event: &'static str,
+    input: Name,
+    stream_id: String,
+    begin: u64,
+    end: u64,
+    plaintext_len: u64,
+    seconds: f64,
+}
+
+impl Record {
+    fn new(sealed: &End, reader: &Reader, range: Range<u64>, begun: Instant) -> Record {
+        Record {
+            event: "read",
+            input: sealed.name(),
+            stream_id: reader.stream_id().to_string(),
+            begin: range.start,
+            end: range.end,
+            plaintext_len: reader.len(),
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn sentence(&self, begun: Instant) -> String {
+        let len = self.end - self.begin;
+        format!(
+            "read {} of {}, from byte {} on, {}; all of them are authentic, and the rest was not looked at",
+            Size(len),
+            self.input,
+            self.begin,
+            pace(len, begun.elapsed()),
+        )
+    }
+}
+
+/// Of one read; the reader gives no more at once with frames of the usual length.
+const BUFFER_LEN: usize = 512 << 10;
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam cat -i key.txt srv.cfd | tar t                     all of it, as `restore SEALED -`
+  cofferdam cat -i key.txt --range 1GiB..1025MiB db.cfd        a MiB out of the middle
+  cofferdam cat -i key.txt --range -4KiB db.cfd | xxd          the last 4 KiB
+
+Exit codes: 0 all that was asked for has come out, 1 reading or writing failed, 2 usage, or the range is not within the stream, \
+3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
+supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 130 interrupted. After any but 0 \
+what has come out is not the whole.";
