@@ -2,7 +2,7 @@
 //! Knows nothing of other kinds of files, and nothing of what else happens to this one, except to tell.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Seek, SeekFrom},
     os::unix::fs::{FileExt, FileTypeExt, MetadataExt},
     path::Path,
@@ -26,21 +26,28 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens `path`, following symbolic links.
+    /// Opens `path`, following symbolic links. Its holes are not read.
     ///
     /// # Errors
     /// The file cannot be opened, or is neither a regular file nor a block device
     /// ([`io::ErrorKind::InvalidInput`]).
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_file(File::open(path)?)
+        Self::from_own(File::open(path)?)
     }
 
-    /// Takes an open file. It is read from its start, wherever it stands.
+    /// Takes an open file. It is read from its start, wherever it stands, and its position stays where it is: therefore holes
+    /// are read like anything else.
     ///
     /// # Errors
     /// It is neither a regular file nor a block device ([`io::ErrorKind::InvalidInput`]), or cannot be examined.
     pub fn from_file(file: File) -> io::Result<Self> {
-        Self::from_offset(file, 0)
+        Self::from_offset(file, 0, Holes::Read)
+    }
+
+    /// Takes an open file that nobody else has, so that its position means nothing to anyone.
+    pub(crate) fn from_own(file: File) -> io::Result<Self> {
+        let holes = if is_sparse(&file.metadata()?) { Holes::Skip } else { Holes::Read };
+        Self::from_offset(file, 0, holes)
     }
 
     /// Takes an open file that somebody handed over. It is read from where it stands, and what lies before is no part of the
@@ -51,12 +58,12 @@ impl FileSource {
     /// As [`from_file`](Self::from_file).
     pub fn from_position(mut file: File) -> io::Result<Self> {
         let start = file.stream_position()?;
-        let source = Self::from_offset(file, start)?;
+        let source = Self::from_offset(file, start, Holes::Read)?;
         (&source.shared.file).seek(SeekFrom::Start(start + source.shared.len))?;
         Ok(source)
     }
 
-    fn from_offset(mut file: File, start: u64) -> io::Result<Self> {
+    fn from_offset(mut file: File, start: u64, holes: Holes) -> io::Result<Self> {
         let identity = Identity::of(&file)?;
         let kind = file.metadata()?.file_type();
         let len = if kind.is_file() {
@@ -71,7 +78,7 @@ impl FileSource {
         // Advice only: a file system that does not take it reads no worse than before.
         let _ = fadvise(&file, start, None, Advice::Sequential);
         let len = len.saturating_sub(start);
-        Ok(Self { shared: Arc::new(Shared { file, start, len, identity }), next: 0 })
+        Ok(Self { shared: Arc::new(Shared { file, start, len, identity, holes }), next: 0 })
     }
 
     /// Whether the file has been written, cut or extended since it was opened, as far as its size and time of
@@ -119,7 +126,64 @@ struct Shared {
     /// Bytes from there to the file's end.
     len: u64,
     identity: Identity,
+    holes: Holes,
 }
+
+impl Shared {
+    /// Fills as much of the beginning of `buffer` as lies in a hole at `offset` of the file, and gives how much that is.
+    ///
+    /// The file is asked at the moment at which it would be read: bytes that are written later are missed by a read too, and
+    /// [`FileSource::changed`] tells of them.
+    fn fill_hole(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        if self.holes == Holes::Read {
+            return 0;
+        }
+        let end = offset + buffer.len() as u64;
+        let data = next_data(&self.file, offset, end);
+        let len = (data - offset) as usize;
+        buffer[..len].fill(0);
+        len
+    }
+}
+
+/// Where the first byte from `offset` on is that is not known to lie in a hole, `end` at most. It moves the file's position.
+#[cfg(target_os = "linux")]
+fn next_data(file: &File, offset: u64, end: u64) -> u64 {
+    use rustix::{
+        fs::{SeekFrom, seek},
+        io::Errno,
+    };
+
+    match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data.clamp(offset, end),
+        // lseek(2): no data up to the file's end. Whether that was cut off is for the read to find out.
+        Err(Errno::NXIO) if file.metadata().is_ok_and(|found| found.size() >= end) => end,
+        // The file system does not say.
+        Err(_) => offset,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn next_data(_file: &File, offset: u64, _end: u64) -> u64 {
+    offset
+}
+
+/// What is done about holes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holes {
+    /// They are read, as the zeros that they are.
+    Read,
+    /// Their zeros are made here.
+    Skip,
+}
+
+/// Whether the file takes less room than its length, so that it is worth asking where it has holes.
+fn is_sparse(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.blocks().saturating_mul(STAT_BLOCK_LEN) < metadata.size()
+}
+
+/// stat(2): blocks are counted in this unit, whatever the file system's own.
+const STAT_BLOCK_LEN: u64 = 512;
 
 impl ReadAt for Shared {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -130,8 +194,10 @@ impl ReadAt for Shared {
                 format!("{} bytes at {offset} go beyond the file's {}", buffer.len(), self.len),
             ));
         }
+        let position = self.start + offset;
+        let known = self.fill_hole(position, buffer);
         // Retries after a signal, and turns a short file into `UnexpectedEof`.
-        match self.file.read_exact_at(buffer, self.start + offset) {
+        match self.file.read_exact_at(&mut buffer[known..], position + known as u64) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(shortened(offset, self.len)),
             done => done,
         }
@@ -304,6 +370,94 @@ mod tests {
             file.set_len(50).unwrap();
             assert!(source.changed().unwrap());
         }
+    }
+
+    const HOLE: u64 = 1 << 20;
+
+    /// A hole, a page of data, a hole.
+    fn sparse_file() -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(2 * HOLE + 4096).unwrap();
+        file.as_file().write_all_at(&[7; 4096], HOLE).unwrap();
+        file
+    }
+
+    fn shared(path: &Path) -> Arc<Shared> {
+        FileSource::open(path).unwrap().shared
+    }
+
+    #[test]
+    fn a_sparse_file_reads_as_what_it_holds_at_every_edge_of_its_holes() {
+        let file = sparse_file();
+        let whole = std::fs::read(file.path()).unwrap();
+        let at = FileSource::open(file.path()).unwrap().positioned().unwrap();
+        for start in [0, 1, HOLE - 4096, HOLE - 1, HOLE, HOLE + 1, HOLE + 4095, HOLE + 4096, 2 * HOLE] {
+            for len in [1, 4095, 4096, 4097, 10_000] {
+                let mut buffer = vec![0xEE; len.min(whole.len() - start as usize)];
+                at.read_exact_at(start, &mut buffer).unwrap();
+                assert!(buffer == whole[start as usize..][..buffer.len()], "{len} bytes at {start}");
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_lies_in_a_hole_is_known_without_a_read_and_what_does_not_is_read() {
+        let file = sparse_file();
+        let shared = shared(file.path());
+        let whole = file.as_file().metadata().unwrap();
+        if !is_sparse(&whole) {
+            return; // This file system has no holes.
+        }
+        for (offset, len, known) in [
+            (0, 4096, 4096),
+            (HOLE - 8192, 16_384, 8192),
+            (HOLE, 4096, 0),
+            (HOLE, 8192, 0),
+            (HOLE + 4096, 4096, 4096),
+            (2 * HOLE, 4096, 4096),
+            // Beyond the end, where a read has to say so.
+            (2 * HOLE, 8192, 0),
+        ] {
+            let mut buffer = vec![0xEE; len];
+            assert_eq!(shared.fill_hole(offset, &mut buffer), known, "{len} bytes at {offset}");
+            assert!(buffer[..known].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn a_hole_that_is_filled_or_cut_off_meanwhile_is_read_as_it_is_then_and_told() {
+        let file = sparse_file();
+        let source = FileSource::open(file.path()).unwrap();
+        let at = source.positioned().unwrap();
+        let mut buffer = [0; 4096];
+        at.read_exact_at(2 * HOLE, &mut buffer).unwrap();
+        assert_eq!(buffer, [0; 4096]);
+        assert!(!source.changed().unwrap());
+        // Time stamps of files are as fine as the system's clock ticks.
+        let later = std::time::SystemTime::now() + Duration::from_secs(10);
+        file.as_file().write_all_at(&[9; 4096], 2 * HOLE).unwrap();
+        file.as_file().set_modified(later).unwrap();
+        at.read_exact_at(2 * HOLE, &mut buffer).unwrap();
+        assert_eq!(buffer, [9; 4096]);
+        assert!(source.changed().unwrap());
+        file.as_file().set_len(HOLE + 8192).unwrap();
+        let error = at.read_exact_at(HOLE + 4096, &mut [0; 8192]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_file_that_was_handed_over_stays_where_it_stands_though_it_has_holes() {
+        let mut file = sparse_file().into_file();
+        file.seek(SeekFrom::Start(5)).unwrap();
+        let at = FileSource::from_file(file.try_clone().unwrap()).unwrap().positioned().unwrap();
+        let mut buffer = [0xEE; 4096];
+        at.read_exact_at(0, &mut buffer).unwrap();
+        assert_eq!(buffer, [0; 4096]);
+        assert_eq!(file.stream_position().unwrap(), 5);
+        let at = FileSource::from_position(file.try_clone().unwrap()).unwrap().positioned().unwrap();
+        at.read_exact_at(0, &mut buffer).unwrap();
+        assert_eq!(file.stream_position().unwrap(), 2 * HOLE + 4096);
     }
 
     #[test]

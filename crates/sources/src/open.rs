@@ -38,7 +38,7 @@ fn open_kind(path: &Path) -> io::Result<Box<dyn Source>> {
     let file = File::from(retried(|| open(path, flags, Mode::empty()))?);
     refuse_unreadable(file.metadata()?.file_type())?;
     match lies_still(&file)? {
-        true => Ok(Box::new(FileSource::from_file(file)?)),
+        true => Ok(Box::new(FileSource::from_own(file)?)),
         false => Ok(Box::new(PipeSource::new(file.into()))),
     }
 }
