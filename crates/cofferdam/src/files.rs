@@ -14,7 +14,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use segment_worker::CancelToken;
 use sources::{Source, descriptor_named};
-use storage::{StageOptions, TargetError, TargetKind, classify};
+use storage::{Sparse, StageOptions, TargetError, TargetKind, classify};
 use stream::{PATIENCE, sealing_label, tell_notices};
 
 use crate::{Error, ErrorKind, Kept, Observer, Remedy};
@@ -133,7 +133,9 @@ pub(crate) fn stage(
     observer: Option<Arc<dyn Observer>>,
 ) -> Result<StagedFile, Error> {
     refuse_unfinished(path, if_exists)?;
-    let options = StageOptions::default().if_exists(if_exists).expected_len(expected_len);
+    // Ciphertext has no runs of zeros, and its room is known.
+    let options =
+        StageOptions::default().if_exists(if_exists).expected_len(expected_len).sparse(Sparse::Never);
     let mut sink = StagedFile::create(path, &options).map_err(Error::target)?;
     tell_notices(&mut sink, observer);
     Ok(sink)

@@ -180,7 +180,7 @@ pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
     open_path,
 };
-pub use storage::{ByteCount, OnPartial, StageOptions, TargetError, TargetKind, classify};
+pub use storage::{ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, Metadata, Observer, Progress, Reader, Receipt,

@@ -11,7 +11,7 @@ use frame_worker::Backend;
 use keys::Identities;
 use segment_worker::{Budget, CancelToken, ReleasePolicy};
 use sources::Source;
-use storage::{OnPartial, StageOptions, TargetError};
+use storage::{OnPartial, Sparse, StageOptions, TargetError};
 use stream::{OfSource, OpenOptions, Opening, Reader, Receipt, Resources, restore_into, tell_kept};
 
 use crate::files::{Target, open_source, refuse_same_file, stage};
@@ -44,6 +44,7 @@ pub struct Opener {
     if_exists: IfExists,
     on_partial: OnPartial,
     attributes: Attributes,
+    sparse: Sparse,
     expected: Option<StreamDigest>,
     min_sequence: Option<u64>,
     resources: Resources,
@@ -69,6 +70,7 @@ impl Opener {
             if_exists: IfExists::Refuse,
             on_partial: OnPartial::Resume,
             attributes: Attributes::default(),
+            sparse: Sparse::default(),
             expected: None,
             min_sequence: None,
             resources: Resources::default(),
@@ -110,6 +112,15 @@ impl Opener {
     #[must_use]
     pub fn attributes(mut self, attributes: Attributes) -> Opener {
         self.attributes = attributes;
+        self
+    }
+
+    /// What [`Opener::restore_file`] makes of runs of zeros. Default: holes, so that the target takes no more room than what is
+    /// not zero, and a length that does not fit is a warning ([`Warning::MayNotFit`](crate::Warning::MayNotFit)) and not an
+    /// error.
+    #[must_use]
+    pub fn sparse(mut self, sparse: Sparse) -> Opener {
+        self.sparse = sparse;
         self
     }
 
@@ -206,7 +217,8 @@ impl Opener {
                         let options = StageOptions::default()
                             .if_exists(if_exists)
                             .on_partial(self.on_partial)
-                            .expected_len(len);
+                            .expected_len(len)
+                            .sparse(self.sparse);
                         self.resources.tell_staging();
                         let observer = self.resources.observer.clone();
                         let of_source = OfSource { attributes: self.attributes, observer };

@@ -117,7 +117,7 @@ impl Files {
         self.read(threads)
     }
 
-    /// Through the sink that a restore uses, so that room is taken, and names change, as they are there.
+    /// Through the sink that a restore uses, so that files grow, and names change, as they do there.
     fn write(&self, threads: NonZeroUsize) -> Result<Vec<Sample>, Error> {
         let path = self.path("written");
         let options = StageOptions::default().expected_len(Some(self.len));

@@ -85,6 +85,13 @@ pub enum Warning {
     ModesNotKept,
     /// The target's file system did not take the sealed file's time of modification.
     TimesNotKept,
+    /// There is no room for the target's length. The restore goes on: it fits if enough of it is zeros.
+    MayNotFit {
+        /// Bytes of the length for which no room was taken yet.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
 }
 
 impl Warning {
@@ -93,6 +100,7 @@ impl Warning {
             TargetNotice::OwnersNotKept => Some(Warning::OwnersNotKept),
             TargetNotice::ModesNotKept => Some(Warning::ModesNotKept),
             TargetNotice::TimesNotKept => Some(Warning::TimesNotKept),
+            TargetNotice::MayNotFit { needed, free } => Some(Warning::MayNotFit { needed, free }),
             _ => None,
         }
     }
@@ -141,6 +149,7 @@ impl std::fmt::Display for Warning {
             Warning::OwnersNotKept => TargetNotice::OwnersNotKept.fmt(f),
             Warning::ModesNotKept => TargetNotice::ModesNotKept.fmt(f),
             Warning::TimesNotKept => TargetNotice::TimesNotKept.fmt(f),
+            &Warning::MayNotFit { needed, free } => TargetNotice::MayNotFit { needed, free }.fmt(f),
             Warning::RewrapUnfinished => {
                 f.write_str("a re-wrap of this stream was cut off; re-wrap it again to finish")
             }

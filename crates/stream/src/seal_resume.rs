@@ -10,7 +10,7 @@ use contract::{AttemptId, IfExists, StreamingSink as _};
 use keys::StreamKey;
 use local::{Opened, Published, Seen, StagedFile};
 use sources::{ReadAt, Source};
-use storage::{OnPartial, StageOptions, TargetError};
+use storage::{OnPartial, Sparse, StageOptions, TargetError};
 
 use crate::compare_input::CompareInput;
 use crate::file_input::FileInput;
@@ -120,7 +120,9 @@ impl Sealing<'_> {
         let options = StageOptions::default()
             .if_exists(self.sealer.if_exists)
             .on_partial(on_partial)
-            .expected_len(stream.sealed_len(self.checkpoint.len()));
+            .expected_len(stream.sealed_len(self.checkpoint.len()))
+            // Ciphertext has no runs of zeros, and its room is known.
+            .sparse(Sparse::Never);
         self.sealer.stream.resources.tell_staging();
         StagedFile::open(self.output, &options, &sealing_label())
     }

@@ -31,7 +31,7 @@ pub use byte_count::ByteCount;
 pub use copy_metadata::is_refusal;
 pub use disk::{Disk, MapFile};
 pub use misplaced::Misplaced;
-pub use options::{OnPartial, StageOptions};
+pub use options::{OnPartial, Sparse, StageOptions};
 pub use target::{JournalProblem, TargetError, TargetKind, classify};
 pub use target_dir::TargetDir;
 pub use writeback::Writeback;

@@ -13,6 +13,18 @@ pub enum OnPartial {
     Discard,
 }
 
+/// What becomes of long runs of zeros in a file that is staged.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Sparse {
+    /// They are left as holes, which take no room (lseek(2)). No room is taken in advance. What has holes may fit where its length does
+    /// not, so a length that does not fit is reported, and not refused.
+    #[default]
+    Auto,
+    /// They are written. Room is taken in advance where that is cheap, and a length that does not fit is refused.
+    Never,
+}
+
 /// How to stage a file.
 #[derive(Clone, Copy, Default, Debug)]
 #[non_exhaustive]
@@ -22,8 +34,10 @@ pub struct StageOptions {
     /// What opening a staged file does with an earlier attempt. Creating one discards it, and a mapped file never has one.
     pub on_partial: OnPartial,
     /// Bytes that the target will have, if known: they are checked against the free space, and preallocated where
-    /// that is cheap. A wrong length does no harm.
+    /// that is cheap and [`sparse`](Self::sparse) says so. A wrong length does no harm.
     pub expected_len: Option<u64>,
+    /// What becomes of runs of zeros. A mapped file never has holes, and takes all its room.
+    pub sparse: Sparse,
 }
 
 impl StageOptions {
@@ -45,6 +59,13 @@ impl StageOptions {
     #[must_use]
     pub fn expected_len(mut self, expected_len: impl Into<Option<u64>>) -> StageOptions {
         self.expected_len = expected_len.into();
+        self
+    }
+
+    /// Chooses what becomes of runs of zeros. Default: holes.
+    #[must_use]
+    pub fn sparse(mut self, sparse: Sparse) -> StageOptions {
+        self.sparse = sparse;
         self
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, StreamDigest};
+use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, Sparse, StreamDigest};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -65,6 +65,14 @@ pub(crate) struct Restore {
     #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability"])]
     salvage: bool,
 
+    /// Runs of zeros: auto leaves them as holes, never writes them
+    ///
+    /// With auto the target takes only the room of what is not zero. So nobody can say in advance whether it fits: where its length
+    /// does not, a warning says so, and the restore goes on. With never its room is taken at once where the file system
+    /// does that cheaply, and a length that does not fit is refused before the first byte.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    sparse: SparseName,
+
     /// When what has been restored is made safe against a power cut: each segment, groups of 256MiB or 5 seconds, or
     /// all at the finish
     ///
@@ -103,6 +111,21 @@ enum DurabilityName {
     Each,
     Group,
     Finish,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SparseName {
+    Auto,
+    Never,
+}
+
+impl From<SparseName> for Sparse {
+    fn from(name: SparseName) -> Sparse {
+        match name {
+            SparseName::Auto => Sparse::Auto,
+            SparseName::Never => Sparse::Never,
+        }
+    }
 }
 
 impl From<DurabilityName> for Durability {
@@ -151,6 +174,7 @@ impl Restore {
             .if_exists(if_exists(self.force))
             .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })
             .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })
+            .sparse(self.sparse.into())
             .durability(self.durability.into());
         let opener = match self.expect_digest {
             Some(digest) => opener.expect_digest(digest),

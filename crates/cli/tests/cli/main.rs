@@ -12,6 +12,7 @@ mod exit_codes;
 mod file_attributes;
 mod foreign;
 mod freshness;
+mod holes;
 mod injected;
 mod inspecting;
 mod interrupts;

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::process::Child;
 use std::time::Duration;
 
@@ -70,6 +70,19 @@ fn assert_restores(place: &Place, keys: &[&str]) {
 fn sealed_record(ran: &Ran) -> serde_json::Value {
     ran.assert_done();
     json_lines(&ran.stdout).pop().unwrap()
+}
+
+#[test]
+fn a_sealing_of_a_file_with_holes_goes_on_over_them() {
+    let place = Place::new();
+    let plain = File::create(place.path("plain")).unwrap();
+    plain.set_len((4 * SEGMENTS * SEGMENT_LEN) as u64).unwrap();
+    plain.write_all_at(&plaintext(SEGMENT_LEN), (3 * SEGMENTS * SEGMENT_LEN + 5) as u64).unwrap();
+    let command = seal(&place, &[]);
+    interrupt(&place, &command, Signal::INT);
+    let record = sealed_record(&place.run(&command));
+    assert!(record["kept"].as_u64().unwrap() > 0, "{record}");
+    assert_restores(&place, &["-i", "key.txt"]);
 }
 
 #[test]

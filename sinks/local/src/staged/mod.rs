@@ -1,6 +1,7 @@
 //! A sink that writes a file beside its target and puts it in the target's place at publish.
 //! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
+mod holes;
 mod leftovers;
 mod locked_file;
 mod names;
@@ -256,7 +257,7 @@ impl StreamingSink for StagedFile {
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
-        self.staging.written.lock().cut(start);
+        self.staging.roll_back(start);
         Ok(())
     }
 
@@ -349,6 +350,8 @@ mod attributes_tests;
 mod copy_metadata_tests;
 #[cfg(test)]
 mod faulty;
+#[cfg(test)]
+mod holes_tests;
 #[cfg(test)]
 mod leftovers_tests;
 #[cfg(test)]

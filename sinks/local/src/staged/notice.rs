@@ -3,7 +3,7 @@
 
 use std::{fmt, io};
 
-use storage::is_refusal;
+use storage::{ByteCount, is_refusal};
 
 /// Something that the operator should know of the place of a target. It does no harm to the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,11 +16,26 @@ pub enum TargetNotice {
     ModesNotKept,
     /// The file system did not take the time of modification that the target was to have.
     TimesNotKept,
+    /// There is no room for the target's length. It fits nevertheless if enough of it is zeros.
+    MayNotFit {
+        /// Bytes of the length for which no room was taken yet.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
 }
 
 impl fmt::Display for TargetNotice {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+        let said = match self {
+            Self::MayNotFit { needed, free } => {
+                let (needed, free) = (ByteCount(*needed), ByteCount(*free));
+                return write!(
+                    out,
+                    "the target may not fit: up to {needed} are still needed, and {free} are free. It goes on, \
+                     because runs of zeros take no room"
+                );
+            }
             Self::OwnersNotKept => {
                 "the target's file system gives files to another user than the one who makes them, so that ours cannot \
                  be told from another's: an interrupted attempt begins anew here"
@@ -29,7 +44,8 @@ impl fmt::Display for TargetNotice {
                 "the target's file system does not change modes: who may read the target is up to its mount options"
             }
             Self::TimesNotKept => "the target's file system did not take its time of modification",
-        })
+        };
+        out.write_str(said)
     }
 }
 

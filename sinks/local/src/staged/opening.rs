@@ -5,11 +5,13 @@ use std::{ffi::OsStr, io, path::Path, sync::Arc};
 
 use contract::{AttemptId, Checkpoint, IfExists, cursor::Cursor};
 use storage::{
-    OnPartial, Ownership, StageOptions, Storage, StorageFile, TargetDir, TargetError, Writeback, free_space,
+    OnPartial, Ownership, Sparse, StageOptions, Storage, StorageFile, TargetDir, TargetError, Writeback,
+    free_space,
 };
 
 use super::{
     AtDrop, Found, LockedFiles, StagedFile,
+    holes::Holes,
     locked_file::{LockedFile, held},
     names::Names,
     notice::{Notices, TargetNotice},
@@ -160,13 +162,13 @@ impl Site {
             self.clear(journal)?;
         }
         let staging = self.stage()?;
-        let mut sink = self.sink(LockedFiles { staging, journal: None }, None, None);
+        let mut sink = self.sink(LockedFiles { staging, journal: None }, options, None, None);
         protect(&mut sink)?;
         if let Some(journal) = &on_partial {
             let path = sink.target_dir.sibling(&journal.name);
             journal.remove(&sink.target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
         }
-        preallocate(&sink, options)?;
+        take_room(&mut sink, options)?;
         Ok(sink)
     }
 
@@ -274,12 +276,12 @@ impl Site {
             }
         };
         // From here on a drop removes both files.
-        let mut sink = self.sink(LockedFiles { staging, journal: Some(journal) }, None, None);
+        let mut sink = self.sink(LockedFiles { staging, journal: Some(journal) }, options, None, None);
         protect(&mut sink)?;
         if let Some(progress) = &sink.progress {
             progress.begin(attempt_id).map_err(|error| TargetError::io(&path, "write", error))?;
         }
-        preallocate(&sink, options)?;
+        take_room(&mut sink, options)?;
         Ok(Opened::Fresh(sink))
     }
 
@@ -287,10 +289,10 @@ impl Site {
     fn begin_unkept(self, options: &StageOptions) -> Result<Opened, TargetError> {
         self.check(options)?;
         let staging = self.stage()?;
-        let mut sink = self.sink(LockedFiles { staging, journal: None }, None, None);
+        let mut sink = self.sink(LockedFiles { staging, journal: None }, options, None, None);
         sink.notices.add(TargetNotice::OwnersNotKept);
         protect(&mut sink)?;
-        preallocate(&sink, options)?;
+        take_room(&mut sink, options)?;
         Ok(Opened::Fresh(sink))
     }
 
@@ -321,9 +323,9 @@ impl Site {
         let len = staging.file.drop_page_cache().and_then(|()| staging.file.len());
         let len = len.map_err(|error| TargetError::io(&path, "examine", error))?;
         let claims = LockedFiles { staging, journal: Some(journal) };
-        let mut sink = self.sink(claims, newest, Some(len));
+        let mut sink = self.sink(claims, options, newest, Some(len));
         sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))?;
-        preallocate(&sink, options)?;
+        take_room(&mut sink, options)?;
         Ok(Opened::Resumable { sink, attempt_id })
     }
 }
@@ -335,7 +337,11 @@ impl Site {
         let Some(needed) = options.expected_len else { return Ok(()) };
         let standing = self.target_dir.storage.open(&self.names.staging).ok().flatten();
         let taken = standing.and_then(|file| file.allocated().ok()).unwrap_or(0);
-        free_space::check(&self.target_dir, needed, taken)
+        match free_space::check(&self.target_dir, needed, taken) {
+            // It may fit for all that: see `take_room`.
+            Err(TargetError::NoRoom { .. }) if options.sparse != Sparse::Never => Ok(()),
+            checked => checked,
+        }
     }
 
     fn tidy(&self) -> Result<(), TargetError> {
@@ -473,10 +479,13 @@ impl Site {
     fn sink(
         self,
         claims: LockedFiles,
+        options: &StageOptions,
         newest: Option<(u64, Option<Checkpoint>)>,
         found_len: Option<u64>,
     ) -> StagedFile {
-        let staging = Arc::new(Staging::new(claims.staging.file.clone()));
+        let file = claims.staging.file.clone();
+        let holes = Holes::new(file.clone(), options.sparse, options.expected_len, found_len.unwrap_or(0));
+        let staging = Arc::new(Staging::new(file, holes));
         let generation = newest.as_ref().map_or(0, |(generation, _)| *generation);
         let progress = claims.journal.as_ref().map(|journal| {
             let journal = Journal::new(journal.file.clone(), generation);
@@ -517,9 +526,18 @@ fn protect(sink: &mut StagedFile) -> Result<(), TargetError> {
     sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))
 }
 
-fn preallocate(sink: &StagedFile, options: &StageOptions) -> Result<(), TargetError> {
-    match options.expected_len {
-        Some(needed) => free_space::take(&sink.target_dir, &*sink.staging.file, needed),
-        None => Ok(()),
+/// Takes the room where no holes are to be left. Where they are, nobody knows how much is needed: a length that does not fit is
+/// reported.
+fn take_room(sink: &mut StagedFile, options: &StageOptions) -> Result<(), TargetError> {
+    let Some(needed) = options.expected_len else { return Ok(()) };
+    if options.sparse == Sparse::Never {
+        return free_space::take(&sink.target_dir, &*sink.staging.file, needed);
     }
+    let taken = sink.staging.file.allocated().unwrap_or(0);
+    if let Err(TargetError::NoRoom { needed, free: Some(free), .. }) =
+        free_space::check(&sink.target_dir, needed, taken)
+    {
+        sink.notices.add(TargetNotice::MayNotFit { needed, free });
+    }
+    Ok(())
 }

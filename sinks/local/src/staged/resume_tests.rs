@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use contract::AttemptId;
-use storage::{JournalProblem, OnPartial, StageOptions, TargetError};
+use storage::{JournalProblem, OnPartial, Sparse, StageOptions, TargetError};
 
 use super::{
     attempts::{
@@ -331,7 +331,7 @@ fn only_what_remains_needs_room() {
     interrupted(directory.path(), 2);
     let free_space = rustix::fs::statvfs(directory.path()).unwrap();
     let whole = free_space.f_blocks * free_space.f_frsize + (1 << 30);
-    let options = StageOptions::default().expected_len(Some(whole));
+    let options = StageOptions::default().expected_len(Some(whole)).sparse(Sparse::Never);
     let refused = StagedFile::open(directory.path().join("target"), &options, &attempt_id()).unwrap_err();
     let TargetError::NoRoom { needed, .. } = refused else { panic!("{refused}") };
     assert!(needed + 2 * SEGMENT_LEN as u64 <= whole, "{needed}");

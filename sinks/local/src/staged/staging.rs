@@ -11,10 +11,13 @@ use contract::written::WrittenRanges;
 use parking_lot::Mutex;
 use storage::StorageFile;
 
+use super::holes::Holes;
+
 /// What writers on other threads share with the sink.
 pub(super) struct Staging {
     pub(super) file: Arc<dyn StorageFile>,
     pub(super) written: Mutex<WrittenRanges>,
+    holes: Holes,
     start: OnceLock<Start>,
 }
 
@@ -28,8 +31,8 @@ enum Start {
 }
 
 impl Staging {
-    pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
-        Self { file, written: Mutex::new(WrittenRanges::new(LEN_MAX)), start: OnceLock::new() }
+    pub(super) fn new(file: Arc<dyn StorageFile>, holes: Holes) -> Self {
+        Self { file, written: Mutex::new(WrittenRanges::new(LEN_MAX)), holes, start: OnceLock::new() }
     }
 
     /// Goes on at byte `at` of a file of `found_len` bytes. From the first byte on, nothing is claimed, and what is right
@@ -57,10 +60,16 @@ impl Staging {
         self.file.write_all_at(data, at).inspect_err(|error| self.written.lock().fail_for(error))
     }
 
+    /// Forgets every byte from `at` on: others are written there.
+    pub(super) fn roll_back(&self, at: u64) {
+        self.written.lock().cut(at);
+        self.holes.forget();
+    }
+
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         match self.start.get() {
             Some(Start::Over { found_len }) if at < *found_len => self.write_over(at, data, *found_len),
-            Some(Start::Over { .. } | Start::SkipCommitted) | None => self.file.write_all_at(data, at),
+            Some(Start::Over { .. } | Start::SkipCommitted) | None => self.holes.write(at, data),
         }
     }
 
@@ -78,7 +87,7 @@ impl Staging {
             }
             next += piece.len() as u64;
         }
-        self.file.write_all_at(beyond, next)
+        self.holes.write(next, beyond)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use contract::AttemptId;
 use rustix::fs::{CWD, FileType as NodeType, FlockOperation, Mode, flock, mknodat};
-use storage::{StageOptions, TargetError, TargetKind};
+use storage::{Sparse, StageOptions, TargetError, TargetKind};
 
 use super::{faulty::FaultyDisk, *};
 
@@ -254,7 +254,7 @@ fn more_than_the_file_system_holds_is_refused_before_anything_is_made() {
     let scratch = Scratch::new();
     let whole = rustix::fs::statvfs(scratch.0.path()).unwrap();
     let expected_len = Some(whole.f_blocks * whole.f_frsize + 1);
-    let options = options(IfExists::Refuse, expected_len);
+    let options = options(IfExists::Refuse, expected_len).sparse(Sparse::Never);
     let error = StagedFile::create(scratch.at("target"), &options).unwrap_err();
     // With the room that is free: it was asked for before any was taken.
     assert!(matches!(error, TargetError::NoRoom { free: Some(_), .. }), "{error}");

@@ -71,6 +71,20 @@ impl Stream {
         Stream::new(&lens)
     }
 
+    /// The same stream with some of its segments all zeros, and ends of others.
+    pub(crate) fn with_zeros(mut self, rng: &mut Rng) -> Stream {
+        for index in 0..self.segments() {
+            let segment = self.segment(index);
+            let from = match rng.u8(..3) {
+                0 => segment.start,
+                1 => segment.end,
+                _ => rng.usize(segment.clone()),
+            };
+            self.bytes[from..segment.end].fill(0);
+        }
+        self
+    }
+
     /// The pieces of a segment, each with its place in the stream.
     pub(crate) fn pieces(&self, index: usize, piece_len: usize) -> impl Iterator<Item = (u64, &[u8])> {
         let range = self.segment(index);

@@ -44,8 +44,13 @@ enum Order {
 impl StagedRestore {
     pub(crate) fn new(number: u64) -> StagedRestore {
         let mut rng = Rng::with_seed(number);
+        let mut stream = Stream::random(&mut rng);
+        // Zeros are left out: then the length of the file alone says that they are there.
+        if rng.bool() {
+            stream = stream.with_zeros(&mut rng);
+        }
         StagedRestore {
-            stream: Stream::random(&mut rng),
+            stream,
             before: rng.choice([Before::Nothing, Before::Old]).unwrap(),
             piece_len: rng.usize(100..600),
             group: rng.choice([1, 1, 2, 3, 0]).unwrap(),
