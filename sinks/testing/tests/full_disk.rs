@@ -1,5 +1,5 @@
-//! A mapped file on a file system that fills up, in a process of its own: it must end, and not by a signal.
-//! Knows nothing of how room is taken.
+//! Files on a file system that fills up: a mapped one, in a process of its own, must end, and not by a signal; a staged one keeps what it
+//! has. Knows nothing of how room is taken.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may, and so may what only tests call")]
 
@@ -14,7 +14,8 @@ use std::{
     sync::Arc,
 };
 
-use contract::{IfExists, StreamingSink};
+use contract::{AttemptId, Checkpoint, IfExists, StreamingSink};
+use local::{Opened, StagedFile};
 use mmap::MappedFile;
 use storage::{Disk, StageOptions, TargetError};
 
@@ -37,6 +38,61 @@ fn a_full_file_system_is_an_error_at_creation_and_never_a_signal() {
         assert_eq!(status.signal(), None, "{kind:?}: {status}");
         assert!(status.success(), "{kind:?}: {status}");
     }
+}
+
+#[test]
+fn zeros_fit_where_their_length_does_not_and_what_does_not_fit_is_an_error_that_loses_nothing() {
+    for kind in [Kind::InMemory, Kind::OnDisk] {
+        let Some(small) = SmallFileSystem::mount(kind) else {
+            println!("skipped: no small file system {kind:?} could be mounted here");
+            continue;
+        };
+        let path = small.directory().join("target");
+        let mut sink = staged(&path);
+        let writer = sink.positioned().unwrap();
+        writer.write_all_at(0, &[0xA5; PIECE_LEN]).unwrap();
+        for at in (PIECE_LEN as u64..STAGED_LEN).step_by(PIECE_LEN) {
+            writer.write_all_at(at, &[0; PIECE_LEN]).unwrap();
+        }
+        sink.publish(STAGED_LEN).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), STAGED_LEN, "{kind:?}");
+        fs::remove_file(&path).unwrap();
+        fill_up(&path, kind);
+        drop(writer);
+    }
+}
+
+/// Writes a staged file that does not fit, and finds what was committed of it once there is room again.
+fn fill_up(path: &Path, kind: Kind) {
+    let mut sink = staged(path);
+    let writer = sink.positioned().unwrap();
+    let piece = vec![0x5A; PIECE_LEN];
+    writer.write_all_at(0, &piece).unwrap();
+    let checkpoint = Checkpoint::from_bytes([7; Checkpoint::LEN]);
+    sink.commit_segment(&checkpoint).unwrap();
+    sink.durability().unwrap().make_durable(&checkpoint).unwrap();
+    let full = (PIECE_LEN as u64..STAGED_LEN)
+        .step_by(PIECE_LEN)
+        .find_map(|at| writer.write_all_at(at, &piece).err());
+    assert_eq!(full.map(|error| error.kind()), Some(io::ErrorKind::StorageFull), "{kind:?}");
+    assert!(sink.publish(STAGED_LEN).is_err() && !path.exists(), "{kind:?}");
+    drop((sink, writer));
+    let Opened::Resumable { sink, .. } = open_staged(path) else { panic!("{kind:?}: nothing was kept") };
+    let mut found = vec![0; PIECE_LEN];
+    sink.resumable().unwrap().read_exact_at(0, &mut found).unwrap();
+    assert!(found == piece, "{kind:?}");
+}
+
+fn staged(path: &Path) -> StagedFile {
+    match open_staged(path) {
+        Opened::Fresh(sink) => sink,
+        other => panic!("the directory was empty: {other:?}"),
+    }
+}
+
+fn open_staged(path: &Path) -> Opened {
+    let options = StageOptions::default().expected_len(STAGED_LEN);
+    StagedFile::open(path, &options, &AttemptId::new(b"too long").unwrap()).unwrap()
 }
 
 /// For every length from nothing to twice the room there is.
@@ -154,3 +210,5 @@ fn run(command: &mut Command) -> bool {
 const DIRECTORY: &str = "COFFERDAM_SMALL_FILE_SYSTEM";
 const ROOM: u64 = 4 << 20;
 const PIECE_LEN: usize = 30_011;
+/// Longer than the file system.
+const STAGED_LEN: u64 = 600 * PIECE_LEN as u64;
