@@ -28,10 +28,10 @@ fn open(faulty: &FaultyDisk) -> Opened {
         .unwrap()
 }
 
-/// Zeros but for the bytes of these ranges.
-fn stream(data: &[std::ops::Range<usize>]) -> Vec<u8> {
+/// Zeros but for the bytes from one place to another.
+fn stream(data: &[(usize, usize)]) -> Vec<u8> {
     let mut bytes = vec![0; LEN];
-    data.iter().for_each(|range| bytes[range.clone()].fill(0xA5));
+    data.iter().for_each(|(from, to)| bytes[*from..*to].fill(0xA5));
     bytes
 }
 
@@ -39,12 +39,12 @@ fn stream(data: &[std::ops::Range<usize>]) -> Vec<u8> {
 fn streams() -> Vec<Vec<u8>> {
     vec![
         stream(&[]),
-        stream(&[0..LEN]),
-        stream(&[0..1]),
-        stream(&[LEN - 1..LEN]),
-        stream(&[BLOCK..2 * BLOCK]),
-        stream(&[BLOCK - 1..BLOCK + 1, 40 * BLOCK + 7..41 * BLOCK - 7]),
-        stream(&[3 * BLOCK..3 * BLOCK + 1, 60 * BLOCK..61 * BLOCK]),
+        stream(&[(0, LEN)]),
+        stream(&[(0, 1)]),
+        stream(&[(LEN - 1, LEN)]),
+        stream(&[(BLOCK, 2 * BLOCK)]),
+        stream(&[(BLOCK - 1, BLOCK + 1), (40 * BLOCK + 7, 41 * BLOCK - 7)]),
+        stream(&[(3 * BLOCK, 3 * BLOCK + 1), (60 * BLOCK, 61 * BLOCK)]),
     ]
 }
 
@@ -168,7 +168,7 @@ fn zeros_are_written_over_what_an_earlier_attempt_left_wherever_it_is_gone_on_fr
 #[test]
 fn an_attempt_that_goes_on_leaves_the_holes_of_the_one_before() {
     let directory = tempfile::tempdir().unwrap();
-    let due = stream(&[0..BLOCK, 60 * BLOCK..61 * BLOCK]);
+    let due = stream(&[(0, BLOCK), (60 * BLOCK, 61 * BLOCK)]);
     let mut sink = fresh(open(&FaultyDisk::over(directory.path())));
     sink.positioned().unwrap().write_all_at(0, &due[..50 * BLOCK]).unwrap();
     sink.commit_segment(&checkpoint(0)).unwrap();

@@ -168,7 +168,7 @@ impl Site {
             let path = sink.target_dir.sibling(&journal.name);
             journal.remove(&sink.target_dir).map_err(|error| TargetError::io(&path, "remove", error))?;
         }
-        take_room(&mut sink, options)?;
+        prepare_space(&mut sink, options)?;
         Ok(sink)
     }
 
@@ -281,7 +281,7 @@ impl Site {
         if let Some(progress) = &sink.progress {
             progress.begin(attempt_id).map_err(|error| TargetError::io(&path, "write", error))?;
         }
-        take_room(&mut sink, options)?;
+        prepare_space(&mut sink, options)?;
         Ok(Opened::Fresh(sink))
     }
 
@@ -292,7 +292,7 @@ impl Site {
         let mut sink = self.sink(LockedFiles { staging, journal: None }, options, None, None);
         sink.notices.add(TargetNotice::OwnersNotKept);
         protect(&mut sink)?;
-        take_room(&mut sink, options)?;
+        prepare_space(&mut sink, options)?;
         Ok(Opened::Fresh(sink))
     }
 
@@ -325,7 +325,7 @@ impl Site {
         let claims = LockedFiles { staging, journal: Some(journal) };
         let mut sink = self.sink(claims, options, newest, Some(len));
         sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))?;
-        take_room(&mut sink, options)?;
+        prepare_space(&mut sink, options)?;
         Ok(Opened::Resumable { sink, attempt_id })
     }
 }
@@ -338,7 +338,7 @@ impl Site {
         let standing = self.target_dir.storage.open(&self.names.staging).ok().flatten();
         let taken = standing.and_then(|file| file.allocated().ok()).unwrap_or(0);
         match free_space::check(&self.target_dir, needed, taken) {
-            // It may fit for all that: see `take_room`.
+            // It may fit for all that: see `prepare_space`.
             Err(TargetError::NoRoom { .. }) if options.sparse != Sparse::Never => Ok(()),
             checked => checked,
         }
@@ -528,7 +528,7 @@ fn protect(sink: &mut StagedFile) -> Result<(), TargetError> {
 
 /// Takes the room where no holes are to be left. Where they are, nobody knows how much is needed: a length that does not fit is
 /// reported.
-fn take_room(sink: &mut StagedFile, options: &StageOptions) -> Result<(), TargetError> {
+fn prepare_space(sink: &mut StagedFile, options: &StageOptions) -> Result<(), TargetError> {
     let Some(needed) = options.expected_len else { return Ok(()) };
     if options.sparse == Sparse::Never {
         return free_space::take(&sink.target_dir, &*sink.staging.file, needed);
