@@ -1,7 +1,7 @@
 //! Signals: the first one ends the process, or asks the engine to stop and roll back; a second one ends it in any case.
 //! It knows no command, only whether there is anything to roll back.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
@@ -60,6 +60,12 @@ pub(crate) fn roll_back_from_now_on() {
     *on_signal() = OnSignal::RollBack;
 }
 
+/// Called where the target is not replaced as a whole, before it is begun.
+pub(crate) fn writes_in_place() {
+    // Partner: the load in `tell_half_published`.
+    IN_PLACE.store(true, Ordering::Relaxed);
+}
+
 /// The exit code of the signal that came: 128 and its number.
 pub(crate) fn exit_code() -> u8 {
     // Partner: the store in `stop`. The token's own ordering carries it to whoever saw the cancellation.
@@ -96,11 +102,18 @@ fn stop(signal: i32, cancel: &CancelToken, report: Report) {
 
 /// The signals' own codes say that the target is as it was. Here nobody can: it is being renamed, or synced.
 fn tell_half_published(report: Report) -> u8 {
-    let failure = Failure::new(
-        ErrorKind::DurabilityUnknown,
-        "interrupted while the target was being put in place: it is the old one or the new one, whole",
-    )
-    .advise("Run the same command again: it finds out which, and finishes.");
+    // Partner: the store in `writes_in_place`, on the thread that began to publish after it.
+    let (what, advice) = match IN_PLACE.load(Ordering::Relaxed) {
+        true => (
+            "interrupted while the device was being written: it is a mixture of old and new, and all of the stream is in the log",
+            "Run the same command again: it finishes. Keep the log and the sealed stream until then.",
+        ),
+        false => (
+            "interrupted while the target was being put in place: it is the old one or the new one, whole",
+            "Run the same command again: it finds out which, and finishes.",
+        ),
+    };
+    let failure = Failure::new(ErrorKind::DurabilityUnknown, what).advise(advice);
     report.failure(&failure);
     failure.exit_code()
 }
@@ -145,4 +158,5 @@ const GRACE: Duration = Duration::from_millis(500);
 const ECHO: Duration = Duration::from_millis(200);
 
 static CODE: AtomicU8 = AtomicU8::new(EXIT_INTERRUPTED);
+static IN_PLACE: AtomicBool = AtomicBool::new(false);
 static ON_SIGNAL: Mutex<OnSignal> = Mutex::new(OnSignal::Exit);

@@ -40,6 +40,9 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         Remedy::OtherStateDirectory => {
             "What lets a sealing resume is kept there; `--state-dir` names another directory."
         }
+        Remedy::GiveLog => {
+            "Give a log with `--wal FILE`: the stream goes there first, and then over the device. Or restore to a file."
+        }
         Remedy::CopyWithRoom => {
             "The key area has a fixed size. Give fewer recipients, or make a copy with more room: `rewrap -o NEW`."
         }
@@ -65,6 +68,7 @@ fn replace(in_the_way: InTheWay) -> Option<&'static str> {
         InTheWay::File => "`--force` replaces it, atomically.",
         InTheWay::Link => "`--force` replaces what it points to, atomically.",
         InTheWay::FileSystem => "`--force` works here. It replaces whatever stands at the target in the end.",
+        InTheWay::Device => "`--force` writes over it, once all of the stream is in the log and verified.",
         InTheWay::ChangedOutput => {
             "Run the command again with `--force`: that replaces the output, atomically."
         }
@@ -85,6 +89,11 @@ fn restart(kept: Kept) -> Option<&'static str> {
         }
         Kept::OtherReceipt => {
             "Finish what was begun there, receive to another name, or discard it with `--restart`."
+        }
+        Kept::Log => "`--restart` removes the log and begins anew.",
+        Kept::OtherLog => {
+            "Finish that restore, to its device, or name another log; `--restart` removes this one, and what its device lacks \
+             of its stream is then lost."
         }
         Kept::Unreadable => "Try again, or start over with `--restart`.",
         Kept::NotASealing => "Finish what was interrupted there, or give it up with `--restart`.",

@@ -117,7 +117,8 @@
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
-//! - `wal`: the module `wal`: a log that is replayed into a file or a device, or read by a storage engine.
+//! - `wal`: block devices as targets (`Opener::log`), and the module `wal`: a log that is replayed into a file or a device, or read
+//!   by a storage engine.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -128,6 +129,8 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+#[cfg(feature = "wal")]
+mod device;
 mod files;
 mod opener;
 #[cfg(feature = "peer")]
@@ -180,7 +183,9 @@ pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
     open_path,
 };
-pub use storage::{ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify};
+pub use storage::{
+    BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
+};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, Metadata, Observer, Progress, Reader, Receipt,

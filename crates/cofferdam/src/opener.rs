@@ -4,6 +4,8 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
+#[cfg(feature = "wal")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use contract::{Durability, IfExists, StreamingSink};
@@ -14,6 +16,8 @@ use sources::Source;
 use storage::{OnPartial, Sparse, StageOptions, TargetError};
 use stream::{OfSource, OpenOptions, Opening, Reader, Receipt, Resources, restore_into, tell_kept};
 
+#[cfg(feature = "wal")]
+use crate::device::{self, DeviceRestore};
 use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::{
     Attributes, Error, ErrorKind, LostRange, Metadata, Observer, Remedy, Restored, StreamDigest, Surveyed,
@@ -47,6 +51,8 @@ pub struct Opener {
     sparse: Sparse,
     expected: Option<StreamDigest>,
     min_sequence: Option<u64>,
+    #[cfg(feature = "wal")]
+    log: Option<PathBuf>,
     resources: Resources,
 }
 
@@ -73,6 +79,8 @@ impl Opener {
             sparse: Sparse::default(),
             expected: None,
             min_sequence: None,
+            #[cfg(feature = "wal")]
+            log: None,
             resources: Resources::default(),
         }
     }
@@ -148,6 +156,21 @@ impl Opener {
         self
     }
 
+    /// Lets [`Opener::restore_file`] and [`Opener::restore_to`] write to a block device: the stream goes into a log, the file at
+    /// `log`, first. Once all of it is there, verified and durable, the log is replayed into the device, in place, and removed when the
+    /// device is synced. [`IfExists::Replace`] is needed as well. What is on the device behind the stream's end stays.
+    ///
+    /// A crash before the log is complete leaves the device as it was. One after that leaves a mixture of old and new on it, **and the
+    /// same call brings it to its end**: it proves the log against the stream, then replays it from the start. So keep the sealed stream
+    /// and the log until the call returns `Ok`. The log is made for its owner alone (mode 0600): it holds plaintext. It names stream and
+    /// device under a MAC; another device, or one whose length has changed, is refused.
+    #[cfg(feature = "wal")]
+    #[must_use]
+    pub fn log(mut self, log: impl Into<PathBuf>) -> Opener {
+        self.log = Some(log.into());
+        self
+    }
+
     /// Opens all of `source` into `sink` and publishes it. A sink that kept progress of this stream resumes from it.
     ///
     /// # Errors
@@ -190,6 +213,11 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let (sealed, target) = (sealed.as_ref(), target.as_ref());
         refuse_same_file(sealed, target)?;
+        #[cfg(feature = "wal")]
+        if let Some(device) = self.device(target)? {
+            device.refuse_source(sealed)?;
+            return self.open_onto(|| open_source(sealed), device);
+        }
         let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
         self.open_into(|| open_source(sealed), target)
     }
@@ -199,8 +227,31 @@ impl Opener {
     /// # Errors
     /// As [`Opener::restore_file`].
     pub fn restore_to(&self, source: impl Source, target: impl AsRef<Path>) -> Result<Restored, Error> {
+        #[cfg(feature = "wal")]
+        if let Some(device) = self.device(target.as_ref())? {
+            return self.open_onto(|| Ok(source), device);
+        }
         let target = Target::resolve(target.as_ref(), self.if_exists, &self.resources.cancel)?;
         self.open_into(|| Ok(source), target)
+    }
+
+    #[cfg(feature = "wal")]
+    fn device(&self, target: &Path) -> Result<Option<DeviceRestore<'_>>, Error> {
+        self.require_identities()?;
+        DeviceRestore::resolve(target, self.log.as_deref(), self.if_exists, self.on_partial)
+    }
+
+    #[cfg(feature = "wal")]
+    fn open_onto<S: Source>(
+        &self,
+        source: impl FnOnce() -> Result<S, Error>,
+        device: DeviceRestore<'_>,
+    ) -> Result<Restored, Error> {
+        let opened = self.stream().open_with(source()?, |envelope, len| {
+            self.resources.tell_staging();
+            device.sink(envelope, len)
+        });
+        opened.map_err(device::explain)
     }
 
     fn open_into<S: Source>(

@@ -192,8 +192,9 @@ impl Error {
         self
     }
 
+    #[doc(hidden)]
     #[must_use]
-    pub(crate) fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
+    pub fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
         self.0.source = Some(Box::new(source));
         self
     }
@@ -305,7 +306,7 @@ impl Error {
             TargetError::Exists { .. } => (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::File))),
             TargetError::Symlink { .. } => (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::Link))),
             TargetError::DanglingLink { .. } => (ErrorKind::TargetExists, None),
-            TargetError::Held { .. } => (ErrorKind::TargetLocked, None),
+            TargetError::Held { .. } | TargetError::DeviceInUse { .. } => (ErrorKind::TargetLocked, None),
             TargetError::Journal { .. } => (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::Journal))),
             TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => {
                 (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::NotOurs)))

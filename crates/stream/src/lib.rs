@@ -81,7 +81,7 @@ pub use seal::{
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use segment_reader::SegmentReader;
 pub use survey::{LostRange, Surveyed};
-pub use tentative::{OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
+pub use tentative::{LogId, OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
 
 use framing::StreamId;
 

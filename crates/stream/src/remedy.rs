@@ -46,6 +46,10 @@ pub enum Remedy {
     RunAgain,
     /// Keep the state of resumable sealings in another directory.
     OtherStateDirectory,
+    /// Give a log for a target that cannot be replaced as a whole: `Opener::log`.
+    GiveLog,
+    /// Run it again: what is in the log is replayed into the target, from the start.
+    FinishFromLog,
     /// Re-wrap into a copy, which gets more room for keys: `rewrap_to`.
     CopyWithRoom,
 }
@@ -60,6 +64,8 @@ pub enum InTheWay {
     Link,
     /// The file system, which cannot rename without replacing.
     FileSystem,
+    /// A block device, which is written in place.
+    Device,
     /// An output that was put in place by an earlier sealing, and changed since.
     ChangedOutput,
     /// A target that was put in place by an earlier restore, and changed since.
@@ -80,6 +86,10 @@ pub enum Kept {
     OtherRestore,
     /// A receiver's, or a restore's where a receiver runs.
     OtherReceipt,
+    /// A log that is damaged, or does not hold what it says.
+    Log,
+    /// A log of another restore, or to another device.
+    OtherLog,
     /// Progress that could not be read.
     Unreadable,
     /// Progress of a restore.
@@ -156,6 +166,13 @@ impl Remedy {
             Remedy::OtherStateDirectory => {
                 "What lets a sealing resume is kept there; give another directory for it."
             }
+            Remedy::GiveLog => {
+                "Give a log (`Opener::log`): the stream goes into that first, and then over the device. Or write to a file."
+            }
+            Remedy::FinishFromLog => {
+                "Look at the device and the system's log, then run this again: it proves the log, and writes the device from the \
+                 start. Keep the log and the sealed stream until then."
+            }
             Remedy::CopyWithRoom => {
                 "The key area has a fixed size. Give fewer recipients, or re-wrap into a copy, which gets more room."
             }
@@ -185,6 +202,9 @@ impl InTheWay {
             InTheWay::FileSystem => {
                 "`IfExists::Replace` works here. It replaces whatever stands at the target in the end."
             }
+            InTheWay::Device => {
+                "`IfExists::Replace` writes over it, once all of the stream is in the log and verified."
+            }
             InTheWay::ChangedOutput => {
                 "Run it again with `IfExists::Replace`: that replaces the output, atomically."
             }
@@ -207,6 +227,11 @@ impl Kept {
             }
             Kept::OtherRestore => "Finish that restore, restore to another name, or discard what is kept.",
             Kept::OtherReceipt => "Finish what was begun there, receive to another name, or discard it.",
+            Kept::Log => "`OnPartial::Discard` removes the log and begins anew.",
+            Kept::OtherLog => {
+                "Finish that restore, to its device, or name another log; `OnPartial::Discard` removes this one, and what its \
+                 device lacks of its stream is then lost."
+            }
             Kept::Unreadable => "Try again, or start over with `OnPartial::Discard`.",
             Kept::Restore | Kept::Sealing => "Finish what was interrupted there, or discard what is kept.",
             Kept::NotASealing => {

@@ -57,12 +57,10 @@ impl RestoreId {
 
     /// The label of the journal that was found, if it is of the restore that `self` begins: the same stream, the same
     /// target, and nobody has changed it. Only the journal's id differs.
-    pub(crate) fn accept(&self, found: &[u8], schedule: &KeySchedule) -> Result<RestoreId, Error> {
+    pub(crate) fn accept(&self, found: &[u8], schedule: &KeySchedule) -> Result<RestoreId, Mismatch> {
         let Some(bytes) = <&[u8; Self::LEN]>::try_from(found).ok().filter(|bytes| bytes[0..8] == *MAGIC)
         else {
-            return Err(refused(
-                "what is kept beside the target is not of a restore that this release can go on with",
-            ));
+            return Err(Mismatch::Strange);
         };
         let attempt_id = RestoreId {
             journal_id: array(bytes, 8),
@@ -71,14 +69,14 @@ impl RestoreId {
             target: array(bytes, 72),
         };
         if (attempt_id.stream_id, attempt_id.commitment) != (self.stream_id, self.commitment) {
-            return Err(refused("an interrupted restore of another stream is kept beside the target"));
+            return Err(Mismatch::Stream);
         }
         if attempt_id.target != self.target {
-            return Err(refused("what is kept beside the target is of a restore to another name"));
+            return Err(Mismatch::Target);
         }
         let (clear, mac) = bytes.split_at(CLEAR_LEN);
         if !schedule.journal(&attempt_id.journal_id).verify(&[MAC_LABEL, clear].concat(), &array(mac, 0)) {
-            return Err(refused("the journal of the interrupted restore fails authentication"));
+            return Err(Mismatch::Forged);
         }
         Ok(attempt_id)
     }
@@ -89,8 +87,45 @@ impl RestoreId {
     }
 }
 
-fn refused(what: &str) -> Error {
-    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherRestore))
+/// Why an id that was found is not of the restore that asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mismatch {
+    /// It is none of these ids.
+    Strange,
+    Stream,
+    Target,
+    /// Its MAC is wrong.
+    Forged,
+}
+
+impl Mismatch {
+    /// Of what is kept beside a target.
+    pub(crate) fn beside_target(self) -> Error {
+        let what = match self {
+            Mismatch::Strange => {
+                "what is kept beside the target is not of a restore that this release can go on with"
+            }
+            Mismatch::Stream => "an interrupted restore of another stream is kept beside the target",
+            Mismatch::Target => "what is kept beside the target is of a restore to another name",
+            Mismatch::Forged => "the journal of the interrupted restore fails authentication",
+        };
+        Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherRestore))
+    }
+
+    /// Of a log.
+    pub(crate) fn in_log(self) -> Error {
+        let what = match self {
+            Mismatch::Strange => "the log is not of a restore that this release can go on with",
+            Mismatch::Stream => "the log is of a restore of another stream",
+            Mismatch::Target => {
+                "the log is of a restore to another device, or the device has another length now"
+            }
+            Mismatch::Forged => {
+                "the log says for which stream and device it is, and that fails authentication"
+            }
+        };
+        Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherLog))
+    }
 }
 
 fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
@@ -145,7 +180,8 @@ mod tests {
         let kept = attempt_id(1, 1, "db").to_bytes(&schedule(0));
         for other in [attempt_id(2, 1, "db"), attempt_id(1, 2, "db"), attempt_id(1, 1, "db2")] {
             let refused = other.accept(&kept, &schedule(0)).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::JournalMismatch);
+            assert_eq!(refused.beside_target().kind(), ErrorKind::JournalMismatch);
+            assert_eq!(refused.in_log().kind(), ErrorKind::JournalMismatch);
         }
         assert!(attempt_id(1, 1, "db").accept(&kept, &schedule(1)).is_err());
     }

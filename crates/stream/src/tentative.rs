@@ -1,7 +1,9 @@
 //! Where plaintext goes before it is published, made once the stream is known, and what of it outlives a failure.
 //! It knows labels and paths; the bytes are the engine's.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use crate::compare_sink::CompareSink;
 use crate::envelope::Envelope;
 use crate::file_attributes::{self, Malformed};
 use crate::progress::tell_notices;
-use crate::restore_id::RestoreId;
+use crate::restore_id::{Mismatch, RestoreId};
 use crate::{Attributes, Error, ErrorKind, Observer, Warning};
 
 /// A sink for a stream that is known.
@@ -82,6 +84,51 @@ impl OfSource {
     }
 }
 
+/// Names a restore that goes through a log: the stream, and the device that the log is for.
+#[derive(Debug)]
+pub struct LogId<'a> {
+    id: RestoreId,
+    attempt_id: AttemptId,
+    schedule: &'a KeySchedule,
+}
+
+impl LogId<'_> {
+    /// For a restore that begins. `device` says which device it goes to, in whatever words a later run finds again.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn new<'a>(envelope: &'a Envelope, device: &[u8]) -> Result<LogId<'a>, Error> {
+        let schedule = envelope.schedule.as_ref().expect("who restores has the key");
+        // No name of a file has a NUL: an id of a file's journal is never one of a device's log.
+        let target = [b"device\0", device].concat();
+        let id = RestoreId::new(&envelope.preamble, OsStr::from_bytes(&target))?;
+        let attempt_id = AttemptId::new(&id.to_bytes(schedule)).expect("a label of ours is within the limit");
+        Ok(LogId { id, attempt_id, schedule })
+    }
+
+    /// What a new log is called.
+    pub fn attempt_id(&self) -> AttemptId {
+        self.attempt_id.clone()
+    }
+
+    /// Whether a log under the id `found` is of this restore.
+    ///
+    /// # Errors
+    /// As [`LogId::resume`].
+    pub fn check(&self, found: &AttemptId) -> Result<(), Error> {
+        self.id.accept(found.as_bytes(), self.schedule).map(|_| ()).map_err(Mismatch::in_log)
+    }
+
+    /// Goes on with `sink`, a log that was found under the id `found`, or that was made under this one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::JournalMismatch`]: the log is of something else, or somebody has changed what it says.
+    pub fn resume<S>(self, sink: S, found: &AttemptId) -> Result<Tentative<S>, Error> {
+        let id = self.id.accept(found.as_bytes(), self.schedule).map_err(Mismatch::in_log)?;
+        Ok(Tentative::Open(Opening { sink, marks: id.marks(self.schedule), keeps: Retention::Progress }))
+    }
+}
+
 /// Stages a file for `path`, or goes on with what an earlier restore of the same stream left there.
 pub fn restore_into(
     path: &Path,
@@ -99,7 +146,8 @@ pub fn restore_into(
                 return Ok(journalled(sink, &attempt_id, schedule));
             }
             Opened::Resumable { mut sink, attempt_id: found } => {
-                let attempt_id = attempt_id.accept(found.as_bytes(), schedule)?;
+                let attempt_id =
+                    attempt_id.accept(found.as_bytes(), schedule).map_err(Mismatch::beside_target)?;
                 of_source.give(&mut sink, envelope);
                 return Ok(journalled(sink, &attempt_id, schedule));
             }

@@ -4,11 +4,11 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    io,
+    io::{self, Seek, SeekFrom},
     num::NonZeroU64,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{FileExt, MetadataExt},
+        unix::fs::{FileExt, FileTypeExt, MetadataExt},
     },
     sync::Arc,
 };
@@ -25,7 +25,8 @@ use rustix::{
 };
 
 use super::{
-    CopiedMetadata, FileId, FileStamp, FileTime, Lock, Ownership, Storage, StorageFile, copy_metadata, stamp,
+    CopiedMetadata, FileId, FileStamp, FileTime, Lock, Ownership, Storage, StorageFile, TargetError,
+    copy_metadata, stamp,
 };
 
 /// A directory that was opened once: every step is relative to its descriptor, so that a directory that is moved or
@@ -58,6 +59,14 @@ impl Disk {
     /// its own.
     pub fn with_maps(self, map: MapFile) -> Disk {
         Disk { map, ..self }
+    }
+
+    /// An open block device, as a file that has its length. It is in no directory, and gets no name.
+    pub(crate) fn device(fd: OwnedFd, path: &std::path::Path) -> Result<Arc<dyn StorageFile>, TargetError> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = Disk::open(parent.unwrap_or(std::path::Path::new(".")));
+        let directory = directory.map_err(|error| TargetError::io(path, "open the directory of", error))?;
+        Ok(directory.file(fd))
     }
 
     fn file(&self, fd: OwnedFd) -> Arc<dyn StorageFile> {
@@ -183,7 +192,12 @@ impl StorageFile for DiskFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        let found = self.file.metadata()?;
+        match found.file_type().is_block_device() {
+            // Where the system tells no length, the end of it is one.
+            true => (&self.file).seek(SeekFrom::End(0)),
+            false => Ok(found.len()),
+        }
     }
 
     fn allocated(&self) -> io::Result<u64> {

@@ -14,6 +14,7 @@
 
 mod byte_count;
 mod copy_metadata;
+mod device;
 mod disk;
 pub mod free_space;
 mod misplaced;
@@ -29,6 +30,7 @@ use std::{ffi::OsStr, fmt, io, sync::Arc};
 
 pub use byte_count::ByteCount;
 pub use copy_metadata::is_refusal;
+pub use device::BlockDevice;
 pub use disk::{Disk, MapFile};
 pub use misplaced::Misplaced;
 pub use options::{OnPartial, Sparse, StageOptions};

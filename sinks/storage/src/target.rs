@@ -165,6 +165,27 @@ pub enum TargetError {
         /// Bytes that will be written.
         needed: u64,
     },
+    /// A block device that is mounted, swap, held by another device or another process, or has such a part.
+    DeviceInUse {
+        /// The device.
+        path: PathBuf,
+        /// By whom: `mounted at /srv`, `held by dm-0`.
+        by: String,
+    },
+    /// A block device that cannot be written.
+    ReadOnly {
+        /// The device.
+        path: PathBuf,
+    },
+    /// A block device that is shorter than the stream.
+    DeviceTooSmall {
+        /// The device.
+        path: PathBuf,
+        /// Bytes of the stream.
+        needed: u64,
+        /// Bytes of the device.
+        len: u64,
+    },
     /// A map is as long as the stream, and the stream's length is not known.
     LengthUnknown {
         /// The target.
@@ -262,6 +283,9 @@ impl TargetError {
             | Self::Shared { path }
             | Self::TooLarge { path, .. }
             | Self::LengthUnknown { path }
+            | Self::DeviceInUse { path, .. }
+            | Self::ReadOnly { path }
+            | Self::DeviceTooSmall { path, .. }
             | Self::Journal { path, .. }
             | Self::Io { path, .. } => path,
             Self::NoDirectory { directory }
@@ -269,6 +293,19 @@ impl TargetError {
             | Self::NoExclusiveRename { directory }
             | Self::NoRoom { directory, .. } => directory,
             Self::InTheWay { staging } => staging,
+        }
+    }
+
+    fn complaint_of_device(&self) -> Cow<'static, str> {
+        match self {
+            Self::DeviceInUse { by, .. } => format!("the device is in use: {by}; free it first").into(),
+            Self::DeviceTooSmall { needed, len, .. } => format!(
+                "the device has {} ({len} bytes), and the stream {} ({needed} bytes); name a larger one",
+                ByteCount(*len),
+                ByteCount(*needed)
+            )
+            .into(),
+            _ => "the device is read-only; nothing can be written to it".into(),
         }
     }
 
@@ -325,6 +362,9 @@ impl TargetError {
                 ByteCount(*needed)
             )
             .into(),
+            Self::DeviceInUse { .. } | Self::ReadOnly { .. } | Self::DeviceTooSmall { .. } => {
+                self.complaint_of_device()
+            }
             Self::LengthUnknown { .. } => "a mapped file needs the stream's length beforehand; stage it instead, or read \
                  from a source with an index"
                 .into(),

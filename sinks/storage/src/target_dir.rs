@@ -228,7 +228,7 @@ fn resolve_link(target: &Path, if_exists: IfExists) -> Result<PathBuf, TargetErr
 
 /// A link in a sticky directory that everyone can write is followed only if it is ours or the directory's owner's: the
 /// rule of `fs.protected_symlinks` (proc(5)), kept here whatever that is set to.
-fn refuse_planted_link(link: &Path) -> Result<(), TargetError> {
+pub(crate) fn refuse_planted_link(link: &Path) -> Result<(), TargetError> {
     let examined = |error: Errno| TargetError::io(link, "examine", error);
     let (parent, name) = split(link)?;
     let directory = fstat(open_directory(parent)?).map_err(examined)?;

@@ -1,4 +1,4 @@
-//! Why a log cannot be opened, read or replayed.
+//! Why a log cannot be opened, read or replayed, and why it is not all at its target.
 //! Knows no path: whoever named the log puts its name before the message.
 
 use std::{error, fmt, io};
@@ -30,6 +30,8 @@ pub enum WalError {
     },
     /// The log has a second name.
     Shared,
+    /// Others than its owner may read or write the log: none of ours, which are made for their owner alone.
+    OpenToOthers,
     /// Another writer is at work on the log.
     Held,
     /// Reading was to begin where no record begins.
@@ -55,7 +57,9 @@ impl WalError {
         match self {
             WalError::Damaged { .. } | WalError::NotALog => io::ErrorKind::InvalidData,
             WalError::OtherVersion { .. } => io::ErrorKind::Unsupported,
-            WalError::SomeoneElses { .. } | WalError::Shared => io::ErrorKind::PermissionDenied,
+            WalError::SomeoneElses { .. } | WalError::Shared | WalError::OpenToOthers => {
+                io::ErrorKind::PermissionDenied
+            }
             WalError::Held => io::ErrorKind::WouldBlock,
             WalError::NoRecordAt { .. } => io::ErrorKind::InvalidInput,
             WalError::Io { source, .. } => source.kind(),
@@ -87,6 +91,10 @@ impl fmt::Display for WalError {
                 "the log has a second name, a hard link; nothing was changed. Remove it, or keep the log in a directory \
                  that others cannot write to",
             ),
+            WalError::OpenToOthers => out.write_str(
+                "others may read or write this log, and one is made for its owner alone: it is another file, and not believed; \
+                 nothing was changed. Remove it, or name another file",
+            ),
             WalError::Held => out.write_str("another process is writing this log; wait for it to end"),
             WalError::NoRecordAt { lsn } => {
                 write!(out, "no record begins at byte {lsn} of the log; begin at one that it gave")
@@ -110,3 +118,57 @@ impl From<WalError> for io::Error {
         io::Error::new(error.kind(), error)
     }
 }
+
+/// Why a stream that is in its log, whole and durable, is not done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The target could not be written or synced, or the log not read again: until a replay completes, the target is a mixture of
+    /// old and new. The log stays.
+    Target(io::Error),
+    /// The target has all of the stream, durably, and the log could not be removed.
+    LogLeft(io::Error),
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayError::Target(source) => {
+                write!(
+                    out,
+                    "the log could not be replayed, and the target is a mixture of old and new: {source}"
+                )
+            }
+            ReplayError::LogLeft(source) => {
+                write!(out, "the target is complete, and its log could not be removed: {source}")
+            }
+        }
+    }
+}
+
+impl error::Error for ReplayError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            ReplayError::Target(source) | ReplayError::LogLeft(source) => Some(source),
+        }
+    }
+}
+
+impl From<ReplayError> for io::Error {
+    fn from(error: ReplayError) -> io::Error {
+        let (ReplayError::Target(source) | ReplayError::LogLeft(source)) = &error;
+        io::Error::new(source.kind(), error)
+    }
+}
+
+/// A finished log that was compared with a stream is not of it.
+#[derive(Debug)]
+pub struct LogDiffers;
+
+impl fmt::Display for LogDiffers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the log does not hold this stream")
+    }
+}
+
+impl error::Error for LogDiffers {}

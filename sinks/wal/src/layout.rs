@@ -237,12 +237,12 @@ pub(super) const SLOTS_AT: [u64; 2] = [4096, 8192];
 const RECORDS_AT: u64 = 12_288;
 const VERSION: u32 = 1;
 /// Like that of a PNG file, so that a transfer as text shows.
-const MAGIC: [u8; 8] = *b"\x89CFDWAL\n";
+pub(super) const MAGIC: [u8; 8] = *b"\x89CFDWAL\n";
 /// The highest generation or epoch that is believed: nobody counts so far, or from there to the end.
 const COUNT_MAX: u64 = u64::MAX / 2;
 const DATA: u32 = 1;
 const COMMIT: u32 = 2;
 const FINISH: u32 = 3;
-const COMMIT_LEN: usize = 16 + Checkpoint::LEN;
+pub(super) const COMMIT_LEN: usize = 16 + Checkpoint::LEN;
 const _: () = assert!(16 + AttemptId::LEN_MAX + CRC_LEN <= SECTOR);
 const _: () = assert!(SLOTS_AT[1] + SECTOR as u64 <= RECORDS_AT);

@@ -55,6 +55,7 @@
 
 mod error;
 mod finished;
+mod kept;
 mod layout;
 mod log;
 mod reader;
@@ -71,20 +72,21 @@ use std::{
 use parking_lot::Mutex;
 
 pub use self::{
-    error::WalError,
+    error::{LogDiffers, ReplayError, WalError},
     finished::{Finished, remove, remove_path},
     layout::{DATA_LEN_MAX, Lsn},
-    reader::{Reader, Record, Records},
+    reader::{Reader, Record, Records, attempt_id_at},
     replay::{DeviceTarget, FileTarget, ReplayTarget},
 };
 use contract::{
-    AttemptId, Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
+    AttemptId, Checkpoint, CommitError, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::{Committed, Cursor},
 };
 use storage::{Disk, Storage, Writeback};
 
 use self::{
     finished::replay,
+    kept::Kept,
     layout::{CommitBody, Epoch, HEAD_LEN, Head, Kind},
     log::{Log, Slots},
     recovery::Scan,
@@ -104,6 +106,8 @@ pub struct WalSink {
     /// The open segment's first DATA record.
     first: Option<Lsn>,
     last: Option<CommitPoint>,
+    /// What was there when the log was opened.
+    kept: Kept,
     at_publish: AtPublish,
     record: Vec<u8>,
     writeback: Writeback,
@@ -162,6 +166,7 @@ impl WalSink {
         let epoch = log.begin_epoch(&attempt_id, &mut slots, scan.end).map_err(WalError::io("open"))?;
         let next = scan.last.as_ref().map_or((0, 0), |last| (last.segment + 1, last.end));
         let tail = Tail { state: State::Live, committed: scan.end, synced: scan.end };
+        let kept = Kept::new(log.file.clone(), scan.segments);
         let shared = Shared { log, slots: Mutex::new(slots), tail: Mutex::new(tail) };
         Ok(Opened::Ready(WalSink {
             shared: Arc::new(shared),
@@ -171,6 +176,7 @@ impl WalSink {
             cursor: Cursor::resuming_at(next.0, next.1),
             first: None,
             last: scan.last,
+            kept,
             at_publish,
             record: Vec::with_capacity(RESERVE_BYTES),
             writeback: Writeback::behind(scan.end.to_u64()),
@@ -196,6 +202,15 @@ impl WalSink {
         &self.attempt_id
     }
 
+    /// Takes room for the rest of a stream of `len` bytes where that costs next to nothing, so that what is missing is found at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`], [`io::ErrorKind::QuotaExceeded`], [`io::ErrorKind::FileTooLarge`]; the medium's own.
+    pub fn preallocate(&self, len: u64) -> io::Result<()> {
+        let rest = len.saturating_sub(self.cursor.committed_end());
+        self.shared.log.file.preallocate(self.end.to_u64().saturating_add(rest))
+    }
+
     /// Appends one record. Whatever fails, nothing more is written.
     fn append(&mut self, kind: Kind, at: u64, body: &[&[u8]]) -> io::Result<()> {
         let body_len = body.iter().map(|part| part.len()).sum();
@@ -205,6 +220,16 @@ impl WalSink {
         written.inspect_err(|_| self.shared.tail.lock().fail())?;
         self.end = head.end();
         Ok(())
+    }
+
+    /// Refuses what the target has no room for as soon as it comes.
+    fn check_room(&self, end: u64) -> io::Result<()> {
+        match &self.at_publish {
+            AtPublish::Replay(target) if target.len_max().is_some_and(|len_max| end > len_max) => {
+                target.check(end)
+            }
+            AtPublish::Replay(_) | AtPublish::Keep => Ok(()),
+        }
     }
 
     fn check_publish(&self, plain_len: u64) -> io::Result<()> {
@@ -232,10 +257,36 @@ impl WalSink {
         log.file.sync_data()?;
         let AtPublish::Replay(target) = &mut self.at_publish else { return Ok(()) };
         let (last, finished) = (self.last.clone(), Some(plain_len));
-        let scan = Scan { newest: slots.newest(), last, end: self.end, finished };
+        let scan = Scan { newest: slots.newest(), last, end: self.end, finished, segments: Arc::default() };
         let reader = Reader::over(log.file.clone(), self.attempt_id.clone(), scan);
-        replay(&reader, &mut **target, plain_len)?;
-        log.remove()
+        replay(&reader, &mut **target, plain_len).map_err(ReplayError::Target)?;
+        Ok(log.remove().map_err(ReplayError::LogLeft)?)
+    }
+
+    /// Forgets all segments from `index` on, which begins at byte `at`: only where the log is this sink's alone. Others may have
+    /// applied what they read in one that is [kept](AtPublish::Keep).
+    fn go_back_to(&mut self, index: u64, at: u64) -> io::Result<()> {
+        let found = match (&self.at_publish, index, at) {
+            (_, 0, 0) => Some((None, Lsn::FIRST)),
+            (AtPublish::Replay(_), ..) => {
+                self.kept.commit_before(index, at)?.map(|(last, end)| (Some(last), end))
+            }
+            (AtPublish::Keep, ..) => None,
+        };
+        let Some((last, end)) = found else {
+            let (segment, byte) = (self.cursor.next_index(), self.cursor.committed_end());
+            let message =
+                format!("a log goes on at segment {segment}, byte {byte}, or starts over, and not at {at}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        let begun = self.shared.log.begin_epoch(&self.attempt_id, &mut self.shared.slots.lock(), end);
+        self.epoch = begun.inspect_err(|_| self.shared.tail.lock().fail())?;
+        *self.shared.tail.lock() = Tail { state: State::Live, committed: end, synced: end };
+        self.end = end;
+        self.writeback = Writeback::behind(end.to_u64());
+        self.cursor = Cursor::resuming_at(index, at);
+        self.last = last;
+        Ok(())
     }
 }
 
@@ -248,27 +299,22 @@ impl StreamingSink for WalSink {
         Ok(self.last.as_ref().map(|last| last.checkpoint.clone()))
     }
 
+    /// What a log that is to be replayed has, for the engine to prove: what is replayed cannot be taken back. Whoever applies the
+    /// records of a log that is kept decides what to believe of it.
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
+        match &self.at_publish {
+            AtPublish::Replay(_) if self.last.is_some() => Some(Arc::new(self.kept.clone())),
+            AtPublish::Replay(_) | AtPublish::Keep => None,
+        }
+    }
+
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
         self.shared.tail.lock().check_live()?;
         let next = (self.cursor.next_index(), self.cursor.committed_end());
         if (index, at) == next {
             return Ok(());
         }
-        if (index, at) != (0, 0) {
-            let (segment, end) = next;
-            let message =
-                format!("a log goes on at segment {segment}, byte {end}, or starts over, and not at {at}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let begun = self.shared.log.begin_epoch(&self.attempt_id, &mut self.shared.slots.lock(), Lsn::FIRST);
-        self.epoch = begun.inspect_err(|_| self.shared.tail.lock().fail())?;
-        let started_over = Tail { state: State::Live, committed: Lsn::FIRST, synced: Lsn::FIRST };
-        *self.shared.tail.lock() = started_over;
-        self.end = Lsn::FIRST;
-        self.writeback = Writeback::default();
-        self.cursor = Cursor::default();
-        self.last = None;
-        Ok(())
+        self.go_back_to(index, at)
     }
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -279,6 +325,7 @@ impl StreamingSink for WalSink {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.shared.tail.lock().check_live()?;
+        self.check_room(at.saturating_add(data.len() as u64))?;
         self.cursor.write(at, data.len())?;
         for (piece, at) in data.chunks(DATA_LEN_MAX).zip((at..).step_by(DATA_LEN_MAX)) {
             let lsn = self.end;
@@ -320,6 +367,9 @@ impl StreamingSink for WalSink {
         self.check_publish(plain_len).map_err(CommitError::NotCommitted)?;
         self.finish(plain_len).map_err(|error| {
             self.shared.tail.lock().fail();
+            if error.get_ref().is_some_and(|inner| inner.is::<ReplayError>()) {
+                return CommitError::Unknown(error);
+            }
             let message =
                 format!("{error}; open the log again to learn whether it is finished, and to finish it");
             CommitError::Unknown(io::Error::new(error.kind(), message))

@@ -59,7 +59,10 @@ impl Log {
         match recovery::examine(&*self.file)? {
             Opening::MakeAnew => {
                 let newest = self.make(attempt_id).map_err(WalError::io("make"))?;
-                Ok((attempt_id.clone(), Scan { newest, last: None, end: Lsn::FIRST, finished: None }))
+                Ok((
+                    attempt_id.clone(),
+                    Scan { newest, last: None, end: Lsn::FIRST, finished: None, segments: Arc::default() },
+                ))
             }
             Opening::Scan { attempt_id, newest } => Ok((attempt_id, recovery::scan(&*self.file, newest)?)),
             Opening::Refuse(refusal) => Err(refusal.into()),
@@ -158,6 +161,9 @@ impl Log {
 /// Refuses a log that others can write as well, or have put there.
 pub(super) fn check_ours(file: &dyn StorageFile) -> Result<(), WalError> {
     match file.ownership().map_err(WalError::io("examine"))? {
+        Ownership::Ours if file.is_open_to_others().map_err(WalError::io("examine"))? => {
+            Err(WalError::OpenToOthers)
+        }
         Ownership::Ours => Ok(()),
         Ownership::SomeoneElses { owner } => Err(WalError::SomeoneElses { owner }),
         Ownership::Shared => Err(WalError::Shared),

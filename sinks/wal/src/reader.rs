@@ -44,6 +44,22 @@ pub struct Reader {
     scan: Scan,
 }
 
+/// What the first writer of the log at `log` said it is for. `None` where there is none, or one in which nothing ever was. It reads
+/// the header alone, takes no lock and changes nothing: [`WalSink::open`](super::WalSink::open) forgets what has not committed.
+///
+/// # Errors
+/// As [`Reader::open`], for what stands before the records.
+pub fn attempt_id_at(log: impl AsRef<Path>) -> Result<Option<AttemptId>, WalError> {
+    let (storage, name) = path_to(log.as_ref())?;
+    let Some(file) = storage.open(&name).map_err(WalError::io("open"))? else { return Ok(None) };
+    check_ours(&*file)?;
+    match recovery::examine(&*file)? {
+        Opening::MakeAnew => Ok(None),
+        Opening::Scan { attempt_id, .. } => Ok(Some(attempt_id)),
+        Opening::Refuse(refusal) => Err(refusal.into()),
+    }
+}
+
 /// Bytes of a segment that committed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {

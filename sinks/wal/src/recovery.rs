@@ -1,14 +1,18 @@
 //! What is to be believed of a log that is found: two decision tables, and the scan that asks them.
 //! Changes nothing: it reads, and says.
 
+use std::sync::Arc;
+
 use cofferdam_io::Patience;
 use contract::AttemptId;
 use storage::StorageFile;
 
 use super::{
     CommitPoint, Lsn, WalError,
+    kept::SegmentPlace,
     layout::{
-        CommitBody, DATA_LEN_MAX, Epoch, HEAD_LEN, Head, Header, Kind, SECTOR, SLOTS_AT, Slot, is_whole,
+        CommitBody, DATA_LEN_MAX, Epoch, HEAD_LEN, Head, Header, Kind, MAGIC, SECTOR, SLOTS_AT, Slot,
+        is_whole,
     },
 };
 
@@ -183,6 +187,8 @@ pub(super) struct Scan {
     pub(super) end: Lsn,
     /// The stream's length, where it is finished.
     pub(super) finished: Option<u64>,
+    /// Where each segment that committed is, in order.
+    pub(super) segments: Arc<Vec<SegmentPlace>>,
 }
 
 /// Reads the sectors before the records, and asks the first table.
@@ -199,6 +205,13 @@ pub(super) fn examine(file: &dyn StorageFile) -> Result<Opening, WalError> {
     }
     let extent = if len > Lsn::FIRST.to_u64() { Extent::Records } else { Extent::Bare };
     Ok(decide(header, newest, extent))
+}
+
+/// Whether it begins as a log does, or as one whose making was broken off, however damaged the rest is.
+pub(super) fn is_a_log(file: &dyn StorageFile) -> Result<bool, WalError> {
+    let header = sector_at(file, super::layout::HEADER_AT).map_err(WalError::io("read"))?;
+    let len = file.len().map_err(WalError::io("read"))?;
+    Ok(header.starts_with(&MAGIC) || Header::parse(&header) == Header::Absent && len <= Lsn::FIRST.to_u64())
 }
 
 /// Reads every record up to where the log ends.
@@ -226,7 +239,13 @@ pub(super) fn scan(file: &dyn StorageFile, newest: NewestSlot) -> Result<Scan, W
             (Verdict::Damaged(what), _) => return Err(WalError::Damaged { lsn: next, what }),
         }
     }
-    Ok(Scan { newest, last: chain.last, end: chain.end, finished: chain.finished })
+    Ok(Scan {
+        newest,
+        last: chain.last,
+        end: chain.end,
+        finished: chain.finished,
+        segments: Arc::new(chain.segments),
+    })
 }
 
 /// What was read where a record may begin.
@@ -261,6 +280,7 @@ struct Chain {
     last: Option<CommitPoint>,
     end: Lsn,
     finished: Option<u64>,
+    segments: Vec<SegmentPlace>,
 }
 
 #[derive(Clone, Copy)]
@@ -271,7 +291,14 @@ struct Open {
 
 impl Chain {
     fn new() -> Chain {
-        Chain { epoch: Epoch(0), open: None, last: None, end: Lsn::FIRST, finished: None }
+        Chain {
+            epoch: Epoch(0),
+            open: None,
+            last: None,
+            end: Lsn::FIRST,
+            finished: None,
+            segments: Vec::new(),
+        }
     }
 
     fn age(&self, head: &Head, slot: Epoch) -> Age {
@@ -315,7 +342,8 @@ impl Chain {
                 self.open = Some(Open { first, end: head.at + head.body_len as u64 });
             }
             Kind::Commit => {
-                let CommitBody { segment, checkpoint, .. } = CommitBody::parse(body);
+                let CommitBody { segment, first, checkpoint } = CommitBody::parse(body);
+                self.segments.push(SegmentPlace { end: head.at, first, commit: head.lsn });
                 self.last = Some(CommitPoint { segment, end: head.at, lsn: head.lsn, checkpoint });
                 self.open = None;
                 self.end = head.end();

@@ -3,21 +3,13 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt,
-    fs::File,
-    io::{self, Seek, SeekFrom},
-    os::unix::fs::FileExt,
-    path::Path,
+    fmt, io,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
-use cofferdam_io::{Patience, retried};
-use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, fstat, openat},
-    io::Errno,
-    process::{Resource, getrlimit},
-};
-use storage::{Storage, StorageFile, Writeback};
+use rustix::process::{Resource, getrlimit};
+use storage::{BlockDevice, Storage, StorageFile, TargetError, Writeback};
 
 use super::path_to;
 
@@ -30,7 +22,12 @@ pub trait ReplayTarget: Send {
     /// It cannot, and why.
     fn check(&self, len: u64) -> io::Result<()>;
 
-    /// Writes all of `data` as the bytes of the target from `at` on.
+    /// Bytes beyond which [`check`](Self::check) refuses every stream, where that is known and cheap to ask.
+    fn len_max(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes all of `data` as the bytes of the target from `at` on.
     ///
     /// # Errors
     /// The medium's own.
@@ -122,41 +119,60 @@ impl fmt::Debug for FileTarget {
 }
 
 /// A block device. What lies after the stream's end on it stays as it is.
+///
+/// It is written in order, in pieces of [`WRITE_LEN`](Self::WRITE_LEN) that begin at multiples of that length.
 #[derive(Debug)]
 pub struct DeviceTarget {
-    device: File,
+    device: Arc<dyn StorageFile>,
     len: u64,
+    path: PathBuf,
+    /// Bytes that have not been written yet, and where they belong.
+    pending: Vec<u8>,
+    pending_at: u64,
+    writeback: Writeback,
 }
 
 impl DeviceTarget {
-    /// Opens the device at `path`, for this process alone: one that is mounted, or otherwise in use, is refused.
+    /// Bytes that are written at once.
+    pub const WRITE_LEN: usize = 1 << 20;
+
+    /// Opens the device at `path`, for this process alone.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`]: it is no block device. [`io::ErrorKind::ResourceBusy`]: it is in use. The system's
-    /// own.
-    pub fn open(path: impl AsRef<Path>) -> io::Result<DeviceTarget> {
-        let path = path.as_ref();
-        // open(2): on a block device, O_EXCL without O_CREAT refuses one that is mounted.
-        let flags = OFlags::RDWR | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let refused = |kind, why: &str| io::Error::new(kind, format!("{}: {why}", path.display()));
-        let device = match retried(|| openat(CWD, path, flags, Mode::empty())) {
-            Ok(device) => device,
-            Err(Errno::BUSY) => {
-                return Err(refused(io::ErrorKind::ResourceBusy, "the device is in use; unmount it first"));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if FileType::from_raw_mode(fstat(&device)?.st_mode) != FileType::BlockDevice {
-            return Err(refused(io::ErrorKind::InvalidInput, "this is not a block device"));
+    /// As [`BlockDevice::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<DeviceTarget, TargetError> {
+        Ok(DeviceTarget::of(&BlockDevice::open(path.as_ref())?))
+    }
+
+    /// A device that is open already.
+    pub fn of(device: &BlockDevice) -> DeviceTarget {
+        DeviceTarget { path: device.path().into(), ..DeviceTarget::over(device.file().clone(), device.len()) }
+    }
+
+    /// A file that stands for a device, in a test for instance: `len` bytes, no more and no fewer.
+    pub fn over(device: Arc<dyn StorageFile>, len: u64) -> DeviceTarget {
+        DeviceTarget {
+            device,
+            len,
+            path: "the device".into(),
+            pending: Vec::new(),
+            pending_at: 0,
+            writeback: Writeback::default(),
         }
-        let mut device = File::from(device);
-        let len = device.seek(SeekFrom::End(0))?;
-        Ok(DeviceTarget { device, len })
     }
 
     /// Bytes that it has room for.
     pub fn device_len(&self) -> u64 {
         self.len
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let end = self.pending_at + self.pending.len() as u64;
+        self.device.write_all_at(&self.pending, self.pending_at)?;
+        self.writeback.follow(&*self.device, end);
+        self.pending.clear();
+        self.pending_at = end;
+        Ok(())
     }
 }
 
@@ -165,27 +181,35 @@ impl ReplayTarget for DeviceTarget {
         if len <= self.len {
             return Ok(());
         }
-        let message = format!("the device has {} bytes, and the stream {len}; name a larger one", self.len);
-        Err(io::Error::new(io::ErrorKind::StorageFull, message))
+        let refused = TargetError::DeviceTooSmall { path: self.path.clone(), needed: len, len: self.len };
+        Err(io::Error::new(io::ErrorKind::StorageFull, refused))
+    }
+
+    fn len_max(&self) -> Option<u64> {
+        Some(self.len)
     }
 
     fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
-        let (mut rest, mut at, mut patience) = (data, at, Patience::default());
+        if self.pending_at + self.pending.len() as u64 != at {
+            self.flush()?;
+            self.pending_at = at;
+        }
+        let mut rest = data;
         while !rest.is_empty() {
-            match self.device.write_at(rest, at) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    rest = &rest[count..];
-                    at += count as u64;
-                    patience.renew();
-                }
-                Err(error) => patience.endure(error)?,
+            let end = self.pending_at + self.pending.len() as u64;
+            let room = Self::WRITE_LEN - (end % Self::WRITE_LEN as u64) as usize;
+            let (piece, after) = rest.split_at(room.min(rest.len()));
+            self.pending.extend_from_slice(piece);
+            if piece.len() == room {
+                self.flush()?;
             }
+            rest = after;
         }
         Ok(())
     }
 
     fn finish(&mut self, _len: u64) -> io::Result<()> {
+        self.flush()?;
         self.device.sync_all()
     }
 }

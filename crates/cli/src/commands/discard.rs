@@ -14,7 +14,8 @@ use crate::state_dir::StateDir;
 
 /// Remove what an interrupted restore or sealing has left for a target
 ///
-/// The staging file and the journal beside TARGET are removed, and the state of a sealing. TARGET itself is not touched. What is at work
+/// The staging file and the journal beside TARGET are removed, and the state of a sealing. The log of a restore to a block device is
+/// yours to remove, or `restore --restart` does. TARGET itself is not touched. What is at work
 /// is left alone, and so is what belongs to another user.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]

@@ -1,11 +1,11 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, Sparse, StreamDigest};
+use cofferdam::{Attributes, Durability, ErrorKind, OnPartial, Opener, Restored, Sparse, StreamDigest};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -32,6 +32,8 @@ use crate::text::{Pair, count, pace, pairs};
 /// A target that is new gets the mode and the time of modification of the file that was sealed, where the stream keeps them; the rights
 /// to run as its owner or group and the sticky bit never. One that is replaced keeps its own mode.
 ///
+/// A TARGET that is a block device is written in place, through a log: see --wal.
+///
 /// An interrupted restore leaves what it has beside the target (.NAME.cofferdam-staging and .NAME.cofferdam-journal,
 /// readable by you alone). The same command goes on from there by itself, once that has proved right; --restart begins
 /// anew, and `cofferdam discard` removes it. To standard output nothing is kept.
@@ -53,6 +55,15 @@ pub(crate) struct Restore {
     /// Discard what an interrupted restore of this target left, and begin anew
     #[arg(long)]
     restart: bool,
+
+    /// For a block device as TARGET, with --force: the log that the stream goes through, a file on another device
+    ///
+    /// The device is written once all of the stream is in the log and verified. A crash after that leaves a mixture of old and new on
+    /// the device; the same command finishes. Keep SEALED and the log until it ends with 0: the log is then removed. It needs as much
+    /// room as the plaintext, which it holds, readable by you alone. To give a restore up use --restart, or remove the file; the
+    /// device then stays as it is. What is on the device behind the stream's end stays.
+    #[arg(long, value_name = "FILE")]
+    wal: Option<PathBuf>,
 
     /// Make a target that is new as any new file is, and not with the mode and time that the sealed file had
     #[arg(long)]
@@ -180,6 +191,7 @@ impl Restore {
             Some(digest) => opener.expect_digest(digest),
             None => opener,
         };
+        let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
         let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         if let Some(target) = salvaged {
@@ -187,6 +199,7 @@ impl Restore {
         }
         let begun = Instant::now();
         self.target.refuse_options(&self.protection, self.force)?;
+        self.refuse_log()?;
         let restored = match (&self.sealed, &self.target) {
             (End::Path(sealed), Goal::Here(End::Path(target))) => opener.restore_file(sealed, target),
             (sealed, Goal::Here(End::Path(target))) => opener.restore_to(sealed.source()?, target),
@@ -196,7 +209,7 @@ impl Restore {
                 opener.open(sealed.source()?, sink)
             }
         };
-        let restored = restored.map_err(|error| self.target.explain(error).of_input(&self.sealed))?;
+        let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);
         watch.finish();
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
@@ -208,7 +221,40 @@ impl Restore {
         self.keys.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
         self.target.name_files(&mut files)?;
+        if let Some(log) = &self.wal {
+            files.writes("the log", &End::Path(log.clone()))?;
+        }
         files.check()
+    }
+
+    /// A log is for what has a path here.
+    fn refuse_log(&self) -> Result<(), Failure> {
+        match (&self.wal, &self.target) {
+            (None, _) => Ok(()),
+            (Some(_), Goal::Here(End::Path(_))) => {
+                interrupt::writes_in_place();
+                Ok(())
+            }
+            (Some(_), Goal::Here(End::Standard) | Goal::Receiver(_)) => {
+                Err(Failure::usage("--wal is for a block device").advise("Leave it away."))
+            }
+        }
+    }
+
+    fn explain(&self, error: cofferdam::Error) -> Failure {
+        let Some(log) = &self.wal else { return self.target.explain(error) };
+        let (kept, is_cut_off) = (error.resumable_bytes(), NOTHING_WRITTEN.contains(&error.kind()));
+        let failure = Failure::from(error);
+        let log = Name::from(log.as_path());
+        match kept {
+            Some(kept) => failure.advise_also(&format!(
+                "This run has not written to the device. {} are kept in {log}: run the same command again to go on from there, \
+                 or with `--restart` to begin anew.",
+                Size(kept)
+            )),
+            None if is_cut_off => failure.advise_also("This run has not written to the device."),
+            None => failure,
+        }
     }
 }
 
@@ -267,6 +313,9 @@ impl Record {
     }
 }
 
+/// Where nothing says more, they come before the log is replayed.
+const NOTHING_WRITTEN: [ErrorKind; 2] = [ErrorKind::Cancelled, ErrorKind::Io];
+
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam restore -i key.txt db.cfd db.img
@@ -275,9 +324,10 @@ Examples:
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
   cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
+  cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
-target is of another stream or user, 9 another process writes the target, 10 in place but its durability is unknown, \
+target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
 14 the stream is older than --min-sequence asks for, 130 interrupted: the target is as it was.";

@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod kept;
 mod power;
 mod recorded_disk;
 mod strange;
