@@ -125,18 +125,19 @@ fn open_pipe(path: &Path, looked_at: &Metadata, cancel: &CancelToken) -> io::Res
     Ok(fifo)
 }
 
+/// How a sealed stream is staged. Ciphertext has no runs of zeros, and its room is known.
+pub(crate) fn of_ciphertext(if_exists: IfExists, expected_len: impl Into<Option<u64>>) -> StageOptions {
+    StageOptions::default().if_exists(if_exists).expected_len(expected_len).sparse(Sparse::Never)
+}
+
 /// Stages a file for `path`, to be removed by whatever goes wrong.
 pub(crate) fn stage(
     path: &Path,
-    if_exists: IfExists,
-    expected_len: Option<u64>,
+    options: &StageOptions,
     observer: Option<Arc<dyn Observer>>,
 ) -> Result<StagedFile, Error> {
-    refuse_unfinished(path, if_exists)?;
-    // Ciphertext has no runs of zeros, and its room is known.
-    let options =
-        StageOptions::default().if_exists(if_exists).expected_len(expected_len).sparse(Sparse::Never);
-    let mut sink = StagedFile::create(path, &options).map_err(Error::target)?;
+    refuse_unfinished(path, options.if_exists)?;
+    let mut sink = StagedFile::create(path, options).map_err(Error::target)?;
     tell_notices(&mut sink, observer);
     Ok(sink)
 }

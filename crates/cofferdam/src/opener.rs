@@ -321,7 +321,8 @@ impl Opener {
         let path = path.as_ref();
         let make_sink = |len| {
             self.resources.tell_staging();
-            stage(path, self.if_exists, len, self.resources.observer.clone())
+            let options = StageOptions::default().if_exists(self.if_exists).expected_len(len);
+            stage(path, &options.sparse(self.sparse), self.resources.observer.clone())
         };
         self.stream().salvage(source, make_sink, &mut lost)
     }

@@ -13,7 +13,7 @@ use sources::Source;
 use storage::OnPartial;
 use stream::{FileInput, FormatOptions, Resources, ResumableSeal, SealOptions};
 
-use crate::files::{Target, refuse_same_file, stage};
+use crate::files::{Target, of_ciphertext, refuse_same_file, stage};
 use crate::{Error, Metadata, Observer, Sealed};
 
 /// Seals plaintext for a set of recipients.
@@ -159,7 +159,7 @@ impl Sealer {
                 let observer = self.resources.observer.clone();
                 self.stream().seal_with(source, of_input, |len| {
                     self.resources.tell_staging();
-                    stage(path, if_exists, len, observer)
+                    stage(path, &of_ciphertext(if_exists, len), observer)
                 })
             }
         }

@@ -8,7 +8,7 @@ use keys::{Identities, Recipients};
 use local::MemorySink;
 use sources::BytesSource;
 
-use crate::files::{refuse_same_file, stage};
+use crate::files::{of_ciphertext, refuse_same_file, stage};
 use crate::{CancelToken, Error, ErrorKind, Opener, Restored, Rewrapped, Sealed, Sealer};
 
 /// Seals the file at `input` for `recipients` into a new file at `output`.
@@ -54,7 +54,7 @@ pub fn rewrap_to(
 ) -> Result<Rewrapped, Error> {
     let (sealed, output) = (sealed.as_ref(), output.as_ref());
     refuse_same_file(sealed, output)?;
-    let sink = |len| stage(output, if_exists, Some(len), None);
+    let sink = |len| stage(output, &of_ciphertext(if_exists, len), None);
     stream::rewrap_copy(sealed, identities, recipients, cancel, sink)
 }
 

@@ -393,6 +393,23 @@ fn a_salvaged_file_takes_no_file_s_place_and_a_failed_one_leaves_nothing() {
 }
 
 #[test]
+fn an_older_stream_than_asked_for_is_not_salvaged_whichever_way_its_segments_are_found() {
+    let sealed = seal(&small_sealer().sequence(4), counted(LEN));
+    let end = segments(&sealed).last().unwrap().end;
+    let metadata = ranges(&sealed, Kind::Metadata)[0].clone();
+    let mut without_metadata = sealed.clone();
+    without_metadata[metadata.end - 1] ^= 1;
+    for bytes in [&sealed[..], &sealed[..end]] {
+        let of = |least| survey(&opener().min_sequence(least), bytes).map(|(surveyed, _)| surveyed.segments);
+        assert_eq!(of(4).ok(), Some(4));
+        assert_eq!(of(5).map_err(|error| error.kind()), Err(ErrorKind::Stale));
+    }
+    // Whatever number it had is lost.
+    let refused = survey(&opener().min_sequence(4), &without_metadata).map(drop);
+    assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Stale));
+}
+
+#[test]
 fn a_pipe_is_refused_and_a_pin_is_compared_where_the_index_is_whole() {
     let sealed = seal(&small_sealer(), counted(LEN));
     let refused = opener().survey(in_order(sealed.clone()), |_| {}).unwrap_err();

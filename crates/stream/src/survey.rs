@@ -141,9 +141,9 @@ fn place_of(source: &impl Source) -> Result<Arc<dyn ReadAt>, Error> {
 /// A stream that may be damaged, and how its segments are found.
 enum DamagedStream {
     /// By the index, which is whole.
-    Indexed(SegmentReader),
+    Indexed(Box<SegmentReader>),
     /// By what they look like, from a position on. A footer may be there.
-    Bare { opener: SegmentOpener, position: u64, total: Option<Total> },
+    Bare { opener: Box<SegmentOpener>, position: u64, total: Option<Total> },
 }
 
 /// What a footer says of the whole.
@@ -159,7 +159,10 @@ impl DamagedStream {
         resources.check()?;
         resources.check_cancelled()?;
         let refused = match read_seekable_envelope(&*source, options.identities, resources) {
-            Ok(Some(envelope)) => return DamagedStream::behind(options, source, envelope),
+            Ok(Some(envelope)) => {
+                options.announce(&envelope)?;
+                return DamagedStream::behind(options, source, envelope);
+            }
             Ok(None) => None,
             Err(error) if error.kind() == ErrorKind::Damaged => Some(error),
             Err(error) => return Err(error),
@@ -167,6 +170,7 @@ impl DamagedStream {
         // No segment needs the metadata. If more than that is damaged, the first error is the one to tell.
         let envelope = read_seekable_envelope_without_metadata(&*source, options.identities, resources);
         let envelope = envelope.map_err(|error| refused.unwrap_or(error))?;
+        options.announce(&envelope)?;
         let position = envelope.origin();
         DamagedStream::bare(options, source, envelope, position, None)
     }
@@ -187,7 +191,7 @@ impl DamagedStream {
         let reader = options.reader_behind(source, envelope, index)?;
         // The last entry is reached by all before it.
         match not_final(reader.locate(total.segments - 1))? {
-            Some(_) => Ok(DamagedStream::Indexed(reader)),
+            Some(_) => Ok(DamagedStream::Indexed(Box::new(reader))),
             None => {
                 let SegmentOpener { source, envelope, .. } = reader.opener;
                 DamagedStream::bare(options, source, envelope, position, Some(total))
@@ -202,7 +206,6 @@ impl DamagedStream {
         position: u64,
         total: Option<Total>,
     ) -> Result<DamagedStream, Error> {
-        options.announce(&envelope)?;
         if options.expected.is_some() {
             let what = "the stream cannot be compared with the expected digest: its index is not whole";
             return Err(Error::damaged(what).advise("Look at it without the expected digest."));
@@ -210,7 +213,7 @@ impl DamagedStream {
         let resources = options.resources;
         let plan = resources.plan(&envelope, &resources.budget(), None, Direction::Open)?;
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
-        let opener = SegmentOpener { source, envelope, frames_per_run, cancel };
+        let opener = Box::new(SegmentOpener { source, envelope, frames_per_run, cancel });
         Ok(DamagedStream::Bare { opener, position, total })
     }
 

@@ -53,6 +53,10 @@ pub(crate) struct Cat {
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 
+    /// The least number that the stream may have: see `cofferdam restore --help`
+    #[arg(long, value_name = "N")]
+    min_sequence: Option<u64>,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -65,8 +69,9 @@ impl Cat {
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expect_digest, keys, resources, .. } = self;
-                Restore::to_standard_output(sealed, force, expect_digest, keys, resources).run(report)
+                let Cat { sealed, force, expect_digest, min_sequence, keys, resources, .. } = self;
+                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, keys, resources)
+                    .run(report)
             }
         }
     }
@@ -86,6 +91,7 @@ impl Cat {
             Some(digest) => opener.expect_digest(digest),
             None => opener,
         };
+        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.resources.opener(opener, &cancel, watch);
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
@@ -188,5 +194,5 @@ Examples:
 
 Exit codes: 0 all that was asked for has come out, 1 reading or writing failed, 2 usage, or the range is not within the stream, \
 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 130 interrupted. After any but 0 \
+supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 130 interrupted. After any but 0 \
 what has come out is not the whole.";

@@ -73,7 +73,7 @@ pub(crate) struct Restore {
     ///
     /// What is lost is zeros there, and listed. Never exit code 0: the file is not what was sealed. SEALED is a file; it may be
     /// truncated. The memory has to hold a segment.
-    #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability"])]
+    #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability", "wal"])]
     salvage: bool,
 
     /// Runs of zeros: auto leaves them as holes, never writes them
@@ -155,6 +155,7 @@ impl Restore {
         sealed: End,
         force: bool,
         expect_digest: Option<StreamDigest>,
+        min_sequence: Option<u64>,
         keys: OpeningKeys,
         resources: Resources,
     ) -> Restore {
@@ -164,8 +165,12 @@ impl Restore {
             force,
             restart: false,
             no_preserve: false,
+            sparse: SparseName::Auto,
+            salvage: false,
+            wal: None,
             durability: DurabilityName::Group,
             expect_digest,
+            min_sequence,
             keys,
             protection: Protection::default(),
             resources,
