@@ -154,8 +154,9 @@ impl FrameWorker {
         self.open_whole(header, frame, plaintext)
     }
 
-    /// Opens `frame`, which has to be DATA frame `due`, by itself, into all of `plaintext`: as many bytes as such a frame has at its
-    /// place (FORMAT F13.9). Nothing is made for its segment's digest, which nobody compares here. The worker has a key.
+    /// Opens `frame`, which has to be DATA frame `due`, by itself, into all of `plaintext`: as many bytes as such a frame has
+    /// at its place (FORMAT F13.9). Nothing is made for its segment's digest, which nobody compares here. The worker has a
+    /// key.
     ///
     /// # Errors
     /// As [`FrameWorker::open`]; [`FrameError::NotDue`] for a frame of another length.

@@ -87,9 +87,10 @@
 //!
 //! # Any byte of it
 //!
-//! [`Opener::reader`] reads the plaintext of a sealed file at any place, and opens only the frames that are needed: a [`Reader`] is
-//! [`Read`](std::io::Read) and [`Seek`](std::io::Seek), and [`Reader::read_at`] serves many threads. What it gives is authentic and at its
-//! place; that the stream is whole it does not say. [`Opener::open_segments`] opens whole segments, a part of a stream, with a [`Receipt`].
+//! [`Opener::reader`] reads the plaintext of a sealed file at any place, and opens only the frames that are needed: a
+//! [`Reader`] is [`Read`](std::io::Read) and [`Seek`](std::io::Seek), and [`Reader::read_at`] serves many threads. What it
+//! gives is authentic and at its place; that the stream is whole it does not say. [`Opener::open_segments`] opens whole
+//! segments, a part of a stream, with a [`Receipt`].
 //!
 //! # Errors
 //!

@@ -361,8 +361,8 @@ impl Opener {
 
     /// Opens `source` to read its plaintext at any place: see [`Reader`]. Index and directory are read, and no segment.
     ///
-    /// **Proved by a read:** these bytes were sealed under the stream's key, for this stream and this place. **Not proved:** that the
-    /// rest of the stream is there and unchanged; [`Opener::verify`] and [`Opener::open`] say that. With
+    /// **Proved by a read:** these bytes were sealed under the stream's key, for this stream and this place. **Not proved:**
+    /// that the rest of the stream is there and unchanged; [`Opener::verify`] and [`Opener::open`] say that. With
     /// [`Opener::expect_digest`], the index is compared with it before anything of it is used.
     ///
     /// ```
@@ -398,8 +398,8 @@ impl Opener {
     /// excluded; [`Reader::segments`] says how many there are. The sink has the part from its offset 0 on. What it kept of an
     /// earlier attempt is given up: a part is not resumed.
     ///
-    /// The [`Receipt`] says what was proved: each of these segments is whole, at its place, and next in the chain over all entries of
-    /// the index, which makes the stream digest. Receipts that [meet](Receipt::meets) tile the stream.
+    /// The [`Receipt`] says what was proved: each of these segments is whole, at its place, and next in the chain over all
+    /// entries of the index, which makes the stream digest. Receipts that [meet](Receipt::meets) tile the stream.
     ///
     /// # Errors
     /// As [`Opener::open`], for what stands before and after the segments and for those of the part. [`ErrorKind::Usage`]

@@ -1,10 +1,10 @@
 //! A stream's plaintext at any place: the frames that a read needs are opened, and nothing else.
 //! It knows no sink. It says that bytes are authentic and at their place, not that the stream is whole.
 
-mod ahead;
 mod cache;
 mod frames;
 mod pages;
+mod prefetch;
 mod segment;
 
 use std::fmt;
@@ -14,10 +14,10 @@ use std::sync::{Arc, OnceLock};
 use cofferdam_io::ReadAt;
 use sources::Source;
 
-use self::ahead::Ahead;
 use self::cache::Cache;
-use self::frames::{Frames, LOADING};
+use self::frames::{Frames, LOADING_FACTOR};
 use self::pages::Page;
+use self::prefetch::Prefetch;
 use self::segment::SegmentFrames;
 use crate::envelope::Envelope;
 use crate::index::{Index, Walk};
@@ -30,20 +30,22 @@ use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 /// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
 /// [`Seek`] from a position.
 ///
-/// A read opens the frames that it needs, adjacent ones with one read of the source, and keeps them for the next; an index page is read when it is first needed,
-/// and of each segment its header, and its TABLE if it is compressed. All of that is kept within a share of the memory budget, at most half
-/// of one that was given, which is taken when the reader is made and held until the last of its clones is dropped. What was used longest ago
-/// is dropped first. Two threads that want the same frame open it once.
+/// A read opens the frames that it needs, adjacent ones with one read of the source, and keeps them for the next; an index
+/// page is read when it is first needed, and of each segment its header, and its TABLE if it is compressed. All of that is
+/// kept within a share of the memory budget, at most half of one that was given, which is taken when the reader is made and
+/// held until the last of its clones is dropped. What was used longest ago is dropped first. Two threads that want the same
+/// frame open it once.
 ///
-/// Who reads on from where the last [`Read::read`] ended has the frames ahead opened on the pool meanwhile. [`Clone`] makes another position
-/// over the same stream.
+/// Who reads on from where the last [`Read::read`] ended has the frames ahead opened on the pool meanwhile. [`Clone`] makes
+/// another position over the same stream.
 ///
 /// # What a read proves
 ///
-/// These bytes were sealed by someone with the stream key, for this stream and this place, and they are of the stream that its
-/// footer ends (FORMAT F13.10). **Not** that the rest of the segment or of the stream is there and unchanged: only a stream that is opened or
-/// verified as a whole is known to be complete. With an expected digest the index was compared with it before anything was used;
-/// whoever has the key can still have put other frames into a segment whose frames are read one at a time (FORMAT F13.17).
+/// These bytes were sealed by someone with the stream key, for this stream and this place, and they are of the stream that
+/// its footer ends (FORMAT F13.10). **Not** that the rest of the segment or of the stream is there and unchanged: only a
+/// stream that is opened or verified as a whole is known to be complete. With an expected digest the index was compared with
+/// it before anything was used; whoever has the key can still have put other frames into a segment whose frames are read one
+/// at a time (FORMAT F13.17).
 ///
 /// A frame that is damaged fails the reads that need it, and no others. Nothing is remembered of a failure: the next read of the
 /// same bytes asks the source again.
@@ -51,12 +53,12 @@ use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 pub struct Reader {
     frames: Arc<Frames>,
     position: u64,
-    ahead: Ahead,
+    prefetch: Prefetch,
 }
 
 impl OpenOptions<'_> {
-    /// Reads what stands before and after the segments of `source`, to read its plaintext at any place. If a digest is expected, the
-    /// chain over all entries of the index is compared with it.
+    /// Reads what stands before and after the segments of `source`, to read its plaintext at any place. If a digest is
+    /// expected, the chain over all entries of the index is compared with it.
     ///
     /// # Errors
     /// As of a stream that is opened, for these records; [`ErrorKind::Usage`] if the source cannot be read at offsets;
@@ -105,7 +107,7 @@ impl OpenOptions<'_> {
             frame_len,
             memory,
         };
-        Ok(Reader { frames: Arc::new(frames), position: 0, ahead: Ahead::default() })
+        Ok(Reader { frames: Arc::new(frames), position: 0, prefetch: Prefetch::default() })
     }
 }
 
@@ -122,7 +124,7 @@ fn needs(envelope: &Envelope, index: &Index, plan: RunPlan, frame_len: usize) ->
         fixed_len: index.directory_len() + plan.demand.fixed_len,
         kept_len: [page_len + segment_len, in_memory(all).saturating_add(pages_len)],
         read_len: (plan.demand.run_len + plan.frames_per_run as usize * frame_len)
-            .max(LOADING * page_len.max(segment_len)),
+            .max(LOADING_FACTOR * page_len.max(segment_len)),
         reads: plan.threads + 1,
     }
 }
@@ -171,8 +173,8 @@ impl Reader {
     }
 }
 
-/// Reads up to one run of frames at a time. An error of [`Reader::read_at`] is the inner one of [`io::Error::other`]; bytes before it have been
-/// given by then.
+/// Reads up to one run of frames at a time. An error of [`Reader::read_at`] is the inner one of [`io::Error::other`]; bytes
+/// before it have been given by then.
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.len().saturating_sub(self.position);
@@ -180,10 +182,10 @@ impl Read for Reader {
         if count == 0 {
             return Ok(0);
         }
-        self.ahead.read_from(&self.frames, self.position);
+        self.prefetch.read_from(&self.frames, self.position);
         let (done, outcome) = self.frames.read(self.position, &mut buffer[..count]);
         self.position += done as u64;
-        self.ahead.read_until(self.position);
+        self.prefetch.read_until(self.position);
         match outcome {
             Err(error) if done == 0 => Err(io::Error::other(error)),
             _ => Ok(done),

@@ -24,11 +24,11 @@ use crate::{Error, ErrorKind, Remedy, memory};
 
 /// The segments of a stream that can be read at offsets, each by itself.
 ///
-/// Opening one takes one read per run: its header and its closing frames come with the frames next to them. Memory for that, for
-/// the directory (40 bytes per page) and for the four index pages that were asked for last is taken from the budget when this is
-/// made, and held until it is dropped; where threads open more segments at once than that is enough for, they wait for each other.
-/// Beside it where each page that was walked begins is kept, 56 bytes per page. What a caller does with a run while it is being opened must
-/// not open another segment of the same reader.
+/// Opening one takes one read per run: its header and its closing frames come with the frames next to them. Memory for that,
+/// for the directory (40 bytes per page) and for the four index pages that were asked for last is taken from the budget when
+/// this is made, and held until it is dropped; where threads open more segments at once than that is enough for, they wait
+/// for each other. Beside it where each page that was walked begins is kept, 56 bytes per page. What a caller does with a run
+/// while it is being opened must not open another segment of the same reader.
 ///
 /// What it opens is authentic, and is what the index says of this segment: at its place, whole, and after the segments
 /// that the index names before it. Without a key the last of these is not known, and anybody may have made the stream.

@@ -19,7 +19,7 @@ struct State<K, V> {
     kept: LruCache<K, Kept<V>>,
     /// Bytes of all that is kept.
     len: usize,
-    /// Claimed keys. Each belongs to a thread that runs, and that waits for nothing but its reads.
+    /// LoadGuarded keys. Each belongs to a thread that runs, and that waits for nothing but its reads.
     loading: HashSet<K>,
 }
 
@@ -28,8 +28,8 @@ struct Kept<V> {
     len: usize,
 }
 
-/// The right to load some keys. Dropped, it leaves those that were not filled to others.
-pub(super) struct Claim<'a, K: Copy + Eq + Hash, V: Clone> {
+/// Keys that the holder is loading, and nobody else. Dropped, it leaves those that were not kept to others.
+pub(super) struct LoadGuard<'a, K: Copy + Eq + Hash, V: Clone> {
     cache: &'a Cache<K, V>,
     keys: Vec<K>,
 }
@@ -47,14 +47,14 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// The first of `keys` that are neither kept nor being loaded, up to one that is. `None` if the very first is.
-    pub(super) fn claim(&self, keys: impl IntoIterator<Item = K>) -> Option<Claim<'_, K, V>> {
+    pub(super) fn begin_load(&self, keys: impl IntoIterator<Item = K>) -> Option<LoadGuard<'_, K, V>> {
         let mut state = self.lock();
         let keys = keys.into_iter();
         let keys: Vec<K> =
             keys.take_while(|key| !state.kept.contains(key) && !state.loading.contains(key)).collect();
         state.loading.extend(&keys);
         drop(state);
-        (!keys.is_empty()).then_some(Claim { cache: self, keys })
+        (!keys.is_empty()).then_some(LoadGuard { cache: self, keys })
     }
 
     /// Waits until nobody is loading `key`. It is there then, or could not be loaded, or has been dropped again.
@@ -71,15 +71,15 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     }
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Claim<'_, K, V> {
+impl<K: Copy + Eq + Hash, V: Clone> LoadGuard<'_, K, V> {
     /// How many keys.
     pub(super) fn count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Keeps `value`, which takes `len` bytes, under a claimed `key`, if it fits at all.
+    /// Keeps `value`, which takes `len` bytes, under a `key` of this guard, if it fits at all.
     pub(super) fn keep(&self, key: K, value: V, len: usize) {
-        assert!(self.keys.contains(&key), "what is kept was claimed");
+        assert!(self.keys.contains(&key), "what is kept was being loaded");
         let len_max = self.cache.len_max;
         if len > len_max {
             return;
@@ -93,14 +93,14 @@ impl<K: Copy + Eq + Hash, V: Clone> Claim<'_, K, V> {
         }
         state.len += len;
         let before = state.kept.put(key, Kept { value, len });
-        assert!(before.is_none(), "a key that is kept cannot be claimed");
+        assert!(before.is_none(), "a key that is kept is not loaded");
         drop(state);
         // Memory goes back with no lock held.
         drop(dropped);
     }
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Drop for Claim<'_, K, V> {
+impl<K: Copy + Eq + Hash, V: Clone> Drop for LoadGuard<'_, K, V> {
     fn drop(&mut self) {
         let mut state = self.cache.lock();
         self.keys.iter().for_each(|key| {
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn keep(cache: &Cache<u32, u32>, key: u32, len: usize) {
-        cache.claim([key]).unwrap().keep(key, key, len);
+        cache.begin_load([key]).unwrap().keep(key, key, len);
     }
 
     #[test]
@@ -136,33 +136,33 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_claimed_once_and_again_only_when_it_was_not_kept() {
+    fn a_key_is_loaded_by_one_and_again_only_when_it_was_not_kept() {
         let cache = Cache::<u32, u32>::new(10);
-        let claim = cache.claim([1, 2, 3]).unwrap();
-        assert_eq!(claim.count(), 3);
-        assert!(cache.claim([2]).is_none() && cache.claim([3, 4]).is_none());
-        assert_eq!(cache.claim([0, 1]).unwrap().count(), 1, "up to one that another loads");
-        claim.keep(2, 2, 1);
-        drop(claim);
-        assert!(cache.claim([2]).is_none(), "it is kept");
-        assert_eq!(cache.claim([1, 2]).unwrap().count(), 1);
-        assert_eq!(cache.claim([3, 4]).unwrap().count(), 2);
+        let guard = cache.begin_load([1, 2, 3]).unwrap();
+        assert_eq!(guard.count(), 3);
+        assert!(cache.begin_load([2]).is_none() && cache.begin_load([3, 4]).is_none());
+        assert_eq!(cache.begin_load([0, 1]).unwrap().count(), 1, "up to one that another loads");
+        guard.keep(2, 2, 1);
+        drop(guard);
+        assert!(cache.begin_load([2]).is_none(), "it is kept");
+        assert_eq!(cache.begin_load([1, 2]).unwrap().count(), 1);
+        assert_eq!(cache.begin_load([3, 4]).unwrap().count(), 2);
     }
 
     #[test]
     fn who_waits_for_a_key_goes_on_when_its_loading_ends_however_it_ends() {
         for kept in [true, false] {
             let cache = Cache::<u32, u32>::new(10);
-            let claim = cache.claim([1]).unwrap();
+            let guard = cache.begin_load([1]).unwrap();
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| {
                     cache.wait(1);
                     cache.get(1)
                 });
                 if kept {
-                    claim.keep(1, 7, 1);
+                    guard.keep(1, 7, 1);
                 }
-                drop(claim);
+                drop(guard);
                 assert_eq!(waiting.join().unwrap(), kept.then_some(7));
             });
         }

@@ -9,7 +9,7 @@ use cofferdam_io::ReadAt;
 use framing::limits::FRAME_OVERHEAD;
 use segment_worker::{Buffer, StreamError};
 
-use super::cache::{Cache, Claim};
+use super::cache::{Cache, LoadGuard};
 use super::pages::Page;
 use super::segment::SegmentFrames;
 use crate::envelope::Envelope;
@@ -91,9 +91,9 @@ impl Frames {
                 return Ok(part.done);
             }
             let lent = self.memory.lend(self.read_len(&(frame..end)), &self.resources)?;
-            if let Some(claim) = self.claim(&segment, frame..end) {
-                let frames = frame..frame + claim.count() as u32;
-                let opened = self.open_frames(&segment, frames, &claim, |start, open| part.take(start, open));
+            if let Some(guard) = self.begin_load(&segment, frame..end) {
+                let frames = frame..frame + guard.count() as u32;
+                let opened = self.open_frames(&segment, frames, &guard, |start, open| part.take(start, open));
                 return if part.done > 0 { Ok(part.done) } else { opened.map(|()| part.done) };
             }
             drop(lent);
@@ -139,10 +139,10 @@ impl Frames {
             if let Some(held) = self.cache.get(key) {
                 return Ok(held);
             }
-            let lent = self.memory.lend(LOADING * len, &self.resources)?;
-            if let Some(claim) = self.cache.claim([key]) {
+            let lent = self.memory.lend(LOADING_FACTOR * len, &self.resources)?;
+            if let Some(guard) = self.cache.begin_load([key]) {
                 let held = load()?;
-                claim.keep(key, held.clone(), len);
+                guard.keep(key, held.clone(), len);
                 return Ok(held);
             }
             drop(lent);
@@ -151,11 +151,11 @@ impl Frames {
     }
 
     /// The first of `frames` that are neither kept nor being opened.
-    fn claim(&self, segment: &SegmentFrames, frames: Range<u32>) -> Option<Claim<'_, Key, Held>> {
-        self.cache.claim(frames.map(|frame| Key::Frame(segment.index(), frame)))
+    fn begin_load(&self, segment: &SegmentFrames, frames: Range<u32>) -> Option<LoadGuard<'_, Key, Held>> {
+        self.cache.begin_load(frames.map(|frame| Key::Frame(segment.index(), frame)))
     }
 
-    /// Reads `frames` of `segment`, which have been claimed, in one go, opens each, keeps those that are authentic and gives them
+    /// Reads `frames` of `segment`, which `guard` is for, in one go, opens each, keeps those that are authentic and gives them
     /// to `each`, with where they begin, up to the first that is not.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl Frames {
         &self,
         segment: &SegmentFrames,
         frames: Range<u32>,
-        claim: &Claim<'_, Key, Held>,
+        guard: &LoadGuard<'_, Key, Held>,
         mut each: impl FnMut(u64, &OpenFrame),
     ) -> Result<(), Error> {
         let at = segment.wire_of(frames.clone());
@@ -181,7 +181,7 @@ impl Frames {
                         each(segment.plaintext_of(frame).start, &open);
                     }
                     let key = Key::Frame(segment.index(), frame);
-                    claim.keep(key, Held::Frame(Arc::new(open)), self.frame_len);
+                    guard.keep(key, Held::Frame(Arc::new(open)), self.frame_len);
                 }
                 Err(error) => outcome = outcome.and(Err(error)),
             }
@@ -203,9 +203,9 @@ impl Frames {
         for frame in frames.clone() {
             let rest = frame..frames.end;
             let Some(_lent) = self.memory.try_lend(self.read_len(&rest)) else { return };
-            if let Some(claim) = self.claim(segment, rest) {
-                let claimed = frame..frame + claim.count() as u32;
-                let _ = self.open_frames(segment, claimed, &claim, |_, _| {});
+            if let Some(guard) = self.begin_load(segment, rest) {
+                let guarded = frame..frame + guard.count() as u32;
+                let _ = self.open_frames(segment, guarded, &guard, |_, _| {});
                 return;
             }
         }
@@ -283,4 +283,4 @@ impl Drop for Job {
 }
 
 /// While a page or a TABLE is loaded, its bytes are there as well as what is made of them.
-pub(super) const LOADING: usize = 2;
+pub(super) const LOADING_FACTOR: usize = 2;

@@ -8,14 +8,14 @@ use crate::resources::Workers;
 
 /// How far one position has been read, and how far ahead of it jobs were queued.
 #[derive(Clone, Default)]
-pub(super) struct Ahead {
+pub(super) struct Prefetch {
     /// Where the last read ended.
     read: u64,
     /// Up to where runs have been queued.
     queued: u64,
 }
 
-impl Ahead {
+impl Prefetch {
     /// A read begins at `offset`. If it goes on where the last one ended, the runs after its own are queued.
     pub(super) fn read_from(&mut self, frames: &Arc<Frames>, offset: u64) {
         if offset == 0 || offset != self.read {
