@@ -255,3 +255,23 @@ fn every_flipped_bit_of_a_table_and_of_the_closing_frames_is_refused() {
         closing[bit / 8] ^= 1 << (bit % 8);
     }
 }
+
+/// FORMAT F13.9: how long a frame is follows from its place, whatever its header says.
+#[test]
+fn a_frame_opened_alone_is_as_long_as_its_place_wants() {
+    let worker = default_worker();
+    for (len, compresses) in [(FRAME_LEN, true), (FRAME_LEN - 1, true), (5, false)] {
+        let plaintext = if compresses { vec![b'a'; len] } else { plaintext(len) };
+        let (sealed, wire) = seal_run(&worker, &plaintext);
+        assert_eq!(wire.len() < len, compresses);
+        let mut out = vec![0; len];
+        worker.open_alone(FrameIndex(0), &wire, &mut out).unwrap();
+        assert!(out == plaintext);
+        for other in [len - 1, len + 1, 0, 2 * len] {
+            let refused = worker.open_alone(FrameIndex(0), &wire, &mut vec![0; other]);
+            assert_eq!(refused, Err(FrameError::NotDue { due: FrameIndex(0) }), "{len} into {other}");
+        }
+        let elsewhere = worker.open_alone(FrameIndex(1), &wire, &mut out);
+        assert_eq!(elsewhere, Err(FrameError::NotDue { due: FrameIndex(1) }), "{sealed:?}");
+    }
+}

@@ -10,6 +10,7 @@ mod durability;
 mod edges;
 mod faults;
 mod going_on;
+mod parts;
 mod round_trip;
 mod structure;
 mod support;

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -153,6 +154,25 @@ impl<'a> OpenFeed<'a> {
             step => matches!(step, Move::End(_)),
         };
         self.moves.drain(..self.moves.iter().position(goes_on).unwrap());
+        self
+    }
+
+    /// The same feed, of the segments of `range` alone, for a sink that begins with them; its end says `end`.
+    pub(crate) fn of_part(mut self, stream: &Stream, range: Range<usize>, end: StreamEnd) -> OpenFeed<'a> {
+        let begin = stream.parts.get(range.start).map_or(0, |part| part.plaintext_at);
+        let mut segment = None;
+        self.moves.retain_mut(|step| {
+            match step {
+                Move::Begin { index, plaintext_at } => {
+                    segment = Some(*index as usize);
+                    *plaintext_at = plaintext_at.saturating_sub(begin);
+                }
+                Move::Run(extent) => extent.plaintext_at = extent.plaintext_at.saturating_sub(begin),
+                _ => {}
+            }
+            segment.is_some_and(|segment| range.contains(&segment)) && !matches!(step, Move::End(_))
+        });
+        self.moves.push_back(Move::End(end));
         self
     }
 

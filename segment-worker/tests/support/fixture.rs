@@ -117,6 +117,14 @@ impl Fixture {
         segment_worker::open(feed, sink, self.start, self.settings(observe))
     }
 
+    pub(crate) fn open_part(
+        &self,
+        feed: &mut OpenFeed<'_>,
+        sink: impl StreamingSink,
+    ) -> Result<Opened, StreamError<FeedFailed>> {
+        segment_worker::open_part(feed, sink, self.start, self.settings(&mut |_| {}))
+    }
+
     pub(crate) fn seal(
         &self,
         feed: &mut SealFeed<'_>,
