@@ -48,7 +48,9 @@ fn at_a_commit(work: Work, input: &Path, segments: u64) -> io::Result<Duration> 
     let observer = Arc::new(AtCommit { segments, cancellation: cancellation.clone() });
     let token = cancellation.token.clone();
     cancellation.delay(input, |target| match work {
-        Work::Open => opener().cancel(token).observer(observer).restore_file(input, target).map(drop),
+        Work::Open | Work::OpenInto => {
+            opener().cancel(token).observer(observer).restore_file(input, target).map(drop)
+        }
         Work::Seal => sealer().cancel(token).observer(observer).seal_file(input, target).map(drop),
     })
 }
@@ -68,7 +70,7 @@ fn on_an_idle_pipe(work: Work, input: &Path, wait: Duration) -> io::Result<Durat
             canceller.cancel();
         });
         cancellation.delay(input, |target| match work {
-            Work::Open => opener().cancel(token).restore_to(source, target).map(drop),
+            Work::Open | Work::OpenInto => opener().cancel(token).restore_to(source, target).map(drop),
             Work::Seal => sealer().cancel(token).seal_to(source, target).map(drop),
         })
     })

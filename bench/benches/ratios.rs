@@ -1,7 +1,7 @@
 //! The pipeline in memory beside its bare loop, in turn: as a Markdown table by what can be chosen, or as lines for `--tsv`.
 //! It knows no file, and chooses no default.
 //!
-//! Its rows go by threads, frames, segments and suites; words behind `--` name those that are wanted. `--tsv [KEY…]` prints
+//! Its rows go by threads, into memory or nowhere, by frames, segments and suites; words behind `--` name those that are wanted. `--tsv [KEY…]` prints
 //! `KEY`, our time beside the bare loop's, and the spread, with tabs between: what `cargo xtask bench-gate` reads.
 
 use std::num::NonZeroUsize;
@@ -30,30 +30,31 @@ fn main() {
         "\n| work | digest | setting | bare loop GB/s | slowest to fastest | pipeline GB/s | slowest to fastest | of the bare \
          loop | quartiles |\n|---|---|---|---|---|---|---|---|---|"
     );
-    for (_, digests, points) in GROUPS.into_iter().filter(|(name, ..)| is_wanted(name)) {
-        for (work, digest) in works(digests) {
+    for (_, kinds, digests, points) in GROUPS.into_iter().filter(|(name, ..)| is_wanted(name)) {
+        for (work, digest) in works(kinds, digests) {
             points(digest).iter().for_each(|point| row(scale, work, point, &plaintext));
         }
     }
 }
 
-/// A name, digests, and the settings for a digest.
-type Group = (&'static str, &'static [DigestKind], fn(DigestKind) -> Vec<Point>);
+/// A name, kinds of work, digests, and the settings for a digest.
+type Group = (&'static str, &'static [Work], &'static [DigestKind], fn(DigestKind) -> Vec<Point>);
 
-const GROUPS: [Group; 4] = [
-    ("threads", &[DigestKind::Tags, DigestKind::Blake3], threads),
-    ("frames", &[DigestKind::Tags, DigestKind::Blake3], frames),
-    ("segments", &[DigestKind::Blake3], segments),
-    ("suites", &[DigestKind::Blake3, DigestKind::Sha256], suites),
+const GROUPS: [Group; 5] = [
+    ("threads", &BOTH_WAYS, &[DigestKind::Tags, DigestKind::Blake3], threads),
+    ("memory", &[Work::OpenInto], &[DigestKind::Tags, DigestKind::Blake3], threads),
+    ("frames", &BOTH_WAYS, &[DigestKind::Tags, DigestKind::Blake3], frames),
+    ("segments", &BOTH_WAYS, &[DigestKind::Blake3], segments),
+    ("suites", &BOTH_WAYS, &[DigestKind::Blake3, DigestKind::Sha256], suites),
 ];
+
+const BOTH_WAYS: [Work; 2] = [Work::Open, Work::Seal];
 
 /// One setting, and how it is called in the table.
 type Point = (String, Setting);
 
-fn works(digests: &[DigestKind]) -> impl Iterator<Item = (Work, DigestKind)> {
-    [Work::Open, Work::Seal]
-        .into_iter()
-        .flat_map(move |work| digests.iter().map(move |digest| (work, *digest)))
+fn works(kinds: &[Work], digests: &[DigestKind]) -> impl Iterator<Item = (Work, DigestKind)> {
+    kinds.iter().flat_map(move |work| digests.iter().map(move |digest| (*work, *digest)))
 }
 
 /// One thread, and as many as the machine runs at once.
@@ -93,7 +94,7 @@ fn row(scale: Scale, work: Work, (name, setting): &Point, plaintext: &Arc<[u8]>)
 }
 
 fn lines(scale: Scale, plaintext: &Arc<[u8]>) {
-    for (work, digest) in works(GROUPS[0].1) {
+    for (work, digest) in works(&[Work::Open, Work::OpenInto, Work::Seal], GROUPS[0].2) {
         for (_, setting) in threads(digest) {
             let key = format!("{work:?}.memory.{digest:?}.{}.bare", setting.threads).to_lowercase();
             if is_wanted(&key) {

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -39,6 +40,22 @@ impl BareLoop {
     pub fn open(&self, wire: &[u8]) {
         let (wire_len, len) = (self.run_wire_len(), self.run_len());
         self.over_runs(wire, wire_len, len, |run, wire, out| self.open_run(run, wire, out));
+    }
+
+    /// Opens them into `plaintext`, where it is to stay.
+    pub fn open_into(&self, wire: &[u8], plaintext: &mut [u8]) {
+        let (wire_len, len) = (self.run_wire_len(), self.run_len());
+        let runs = Mutex::new(wire.chunks(wire_len).zip(plaintext.chunks_mut(len)).enumerate());
+        let one_thread = || {
+            let mut copy = vec![0; wire_len];
+            loop {
+                let next = runs.lock().expect("no thread panics with it").next();
+                let Some((run, (lying, out))) = next else { break };
+                copy[..lying.len()].copy_from_slice(lying);
+                self.open_run(run, &copy[..lying.len()], out);
+            }
+        };
+        self.on_threads(one_thread);
     }
 
     /// Seals `plaintext`.
@@ -81,9 +98,13 @@ impl BareLoop {
                 black_box(&mut output);
             }
         };
+        self.on_threads(one_thread);
+    }
+
+    fn on_threads(&self, work: impl Fn() + Sync) {
         thread::scope(|scope| {
             for _ in 0..self.threads.get() {
-                scope.spawn(one_thread);
+                scope.spawn(&work);
             }
         });
     }
@@ -219,11 +240,22 @@ mod tests {
         let plaintext = bytes(5 * RUN_LEN + 1);
         for threads in [1, 2, 3, 8] {
             let bare = BareLoop::new(&Setting::new(DigestKind::Tags, NonZeroUsize::new(threads).unwrap()));
-            let done = std::sync::Mutex::new(vec![Vec::new(); 6]);
+            let done = Mutex::new(vec![Vec::new(); 6]);
             bare.over_runs(&plaintext, RUN_LEN, RUN_LEN, |run, input, _| {
                 done.lock().unwrap()[run].extend_from_slice(input);
             });
             assert!(done.into_inner().unwrap().concat() == plaintext);
+        }
+    }
+
+    #[test]
+    fn what_is_opened_into_memory_is_what_was_sealed() {
+        for len in [1, RUN_LEN, 3 * RUN_LEN + 77] {
+            let plaintext = bytes(len);
+            let bare = bare(Suite::Aes256Gcm, DigestKind::Blake3, 64 << 10);
+            let mut opened = vec![0; len];
+            bare.open_into(&bare.sealed(&plaintext), &mut opened);
+            assert!(opened == plaintext, "{len} bytes");
         }
     }
 

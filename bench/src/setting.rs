@@ -17,6 +17,8 @@ use crate::{BareLoop, Timed, opener, sealer};
 pub enum Work {
     /// Wire to plaintext.
     Open,
+    /// Wire to plaintext, in memory of the caller's that was written before.
+    OpenInto,
     /// Plaintext to wire.
     Seal,
 }
@@ -81,11 +83,15 @@ pub fn bare(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Timed<'stat
             let wire = bare.sealed(&plaintext);
             Box::new(move || Ok(timed(|| bare.open(&wire))))
         }
+        Work::OpenInto => {
+            let (wire, mut memory) = (bare.sealed(&plaintext), vec![1; plaintext.len()]);
+            Box::new(move || Ok(timed(|| bare.open_into(&wire, &mut memory))))
+        }
         Work::Seal => Box::new(move || Ok(timed(|| bare.seal(&plaintext)))),
     }
 }
 
-/// The pipeline, with a sink that drops what it takes.
+/// The pipeline, with a sink that drops what it takes, or with the caller's memory.
 pub fn pipeline(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Timed<'static> {
     match work {
         Work::Seal => {
@@ -94,6 +100,16 @@ pub fn pipeline(work: Work, setting: &Setting, plaintext: &Arc<[u8]>) -> Timed<'
                 let source = BytesSource::new(plaintext.clone());
                 Ok(timed(|| {
                     sealer.seal(source, NullSink::new()).expect(WORKS);
+                }))
+            })
+        }
+        Work::OpenInto => {
+            let (opener, sealed) = (setting.opener(), setting.sealed(plaintext));
+            let mut memory = vec![1; plaintext.len()];
+            Box::new(move || {
+                let source = BytesSource::new(sealed.clone());
+                Ok(timed(|| {
+                    opener.open_into(source, &mut memory).expect(WORKS);
                 }))
             })
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use contract::WriteAt;
+use contract::{Lending, WriteAt};
 use frame_worker::{Closing, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
 
 use crate::error::StreamError;
@@ -94,33 +94,44 @@ impl Job {
     }
 
     fn steps(self) -> Result<Done, JobError> {
-        let Job { run, worker, work, sink, buffers, stops, .. } = self;
-        let look = || match stops.iter().any(CancelToken::is_cancelled) {
-            true => Err(JobError::Stopped),
-            false => Ok(()),
-        };
-        look()?;
-        let mut buffer = buffers.take()?;
-        let out = &mut buffer[..run.output_len];
-        let RunContents { frames, closing } = on_input(&run, &buffers, |bytes| {
-            look()?;
-            match work {
-                Work::Open => run.open(&worker, bytes, out),
-                // No two encoders compress alike: what proves compressed plaintext is its own digest.
-                Work::Prove if worker.shape().is_compressed() => {
-                    Ok(RunContents { frames: worker.hash_run(run.first, bytes), closing: None })
-                }
-                Work::Seal | Work::Prove => run.seal(&worker, bytes, out),
+        self.check_stops()?;
+        match self.in_place()? {
+            Some(RunContents { frames, closing }) => {
+                Ok(Done { run: OpenedRun { first: self.run.first, frames, output: None }, closing })
             }
-            .map_err(JobError::Run)
-        })?;
-        let output_len = match work {
+            None => self.by_buffer(),
+        }
+    }
+
+    /// Does the run in memory that the sink lends, if it lends any.
+    fn in_place(&self) -> Result<Option<RunContents>, JobError> {
+        let Some(sink) = self.sink.as_ref().filter(|_| self.run.output_len > 0) else { return Ok(None) };
+        let mut made = None;
+        let filled = sink.fill_at(self.run.sink_offset, self.run.output_len, &mut |out| {
+            let contents = made.insert(self.contents(out));
+            match contents {
+                Ok(_) => Ok(()),
+                Err(_) => Err(io::Error::other("what was to be there could not be made")),
+            }
+        });
+        match (made.transpose()?, filled.map_err(JobError::Write)?) {
+            (made, Lending::Filled) => Ok(made),
+            (_, Lending::NotLent) => Ok(None),
+        }
+    }
+
+    /// Does the run in buffers, and writes what came of it.
+    fn by_buffer(self) -> Result<Done, JobError> {
+        let mut buffer = self.buffers.take()?;
+        let RunContents { frames, closing } = self.contents(&mut buffer[..self.run.output_len])?;
+        let output_len = match self.work {
             Work::Seal => frames.iter().map(OpenedFrame::wire_len).sum(),
-            Work::Open | Work::Prove => run.output_len,
+            Work::Open | Work::Prove => self.run.output_len,
         };
+        self.check_stops()?;
+        let Job { run, sink, .. } = self;
         // The next job may have its buffer while this one writes.
         drop(run.input);
-        look()?;
         let output = match sink {
             Some(sink) => {
                 if output_len > 0 {
@@ -131,6 +142,30 @@ impl Job {
             None => Some(Output { buffer, len: output_len }),
         };
         Ok(Done { run: OpenedRun { first: run.first, frames, output }, closing })
+    }
+
+    /// Opens or seals the run into the beginning of `out`.
+    fn contents(&self, out: &mut [u8]) -> Result<RunContents, JobError> {
+        let Job { run, worker, .. } = self;
+        on_input(run, &self.buffers, |bytes| {
+            self.check_stops()?;
+            match self.work {
+                Work::Open => run.open(worker, bytes, out),
+                // No two encoders compress alike: what proves compressed plaintext is its own digest.
+                Work::Prove if worker.shape().is_compressed() => {
+                    Ok(RunContents { frames: worker.hash_run(run.first, bytes), closing: None })
+                }
+                Work::Seal | Work::Prove => run.seal(worker, bytes, out),
+            }
+            .map_err(JobError::Run)
+        })
+    }
+
+    fn check_stops(&self) -> Result<(), JobError> {
+        match self.stops.iter().any(CancelToken::is_cancelled) {
+            true => Err(JobError::Stopped),
+            false => Ok(()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use contract::{Durability, IfExists, StreamingSink};
 use frame_worker::Backend;
 use keys::Identities;
+use local::MemorySink;
 use segment_worker::{Budget, CancelToken, ReleasePolicy};
 use sources::Source;
 use storage::{OnPartial, Sparse, StageOptions, TargetError};
@@ -196,6 +197,42 @@ impl Opener {
         })
     }
 
+    /// Opens all of `source` into the memory of a vector, in place: as much of its capacity as the stream needs. The vector then holds
+    /// the plaintext, at the address where it was. What it held before is gone, whatever comes of it.
+    ///
+    /// Memory that the caller has written before is filled as fast as the frames are opened; of memory that is new the system provides
+    /// each page first. Capacity beyond the vector's length is filled with zeros before it is used.
+    ///
+    /// ```
+    /// use cofferdam::{BytesSource, Identities, MemorySink, Opener, Recipients, Sealer, WrappingKey};
+    ///
+    /// let (sink, sealed) = MemorySink::new();
+    /// let recipients = Recipients::new().wrapping_key(WrappingKey::from_bytes([7; 32]));
+    /// Sealer::new(recipients).seal(BytesSource::new(*b"a snapshot"), sink)?;
+    ///
+    /// let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes([7; 32])));
+    /// let mut memory = vec![0; 1 << 20];
+    /// opener.open_into(BytesSource::new(sealed.take().unwrap()), &mut memory)?;
+    /// assert_eq!(memory, b"a snapshot");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::open`]. [`ErrorKind::Limit`] before the first byte if the stream is known to be longer than the vector's capacity;
+    /// a stream of unknown length, from a pipe, fails where it no longer fits. The vector is then empty, and keeps its memory, in
+    /// which bytes of the stream may be left that nobody has verified.
+    pub fn open_into(&self, source: impl Source, memory: &mut Vec<u8>) -> Result<Restored, Error> {
+        self.require_identities()?;
+        let capacity = memory.capacity() as u64;
+        let (sink, contents) = MemorySink::over(std::mem::take(memory));
+        let opened = self.stream().open_with(source, |envelope, len| match len {
+            Some(len) if len > capacity => Err(too_long(len, capacity)),
+            _ => Ok(Opening::plain(sink, envelope).into()),
+        });
+        *memory = contents.take().or_else(|| contents.take_unused()).unwrap_or_default();
+        opened
+    }
+
     /// Opens the sealed file at `sealed` (a FIFO or a device too) into a file at `target`, all or nothing. A target that
     /// is a FIFO gets each segment as it is verified.
     ///
@@ -219,7 +256,7 @@ impl Opener {
             return self.open_onto(|| open_source(sealed), device);
         }
         let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
-        self.open_into(|| open_source(sealed), target)
+        self.open_to(|| open_source(sealed), target)
     }
 
     /// As [`Opener::restore_file`], from any source.
@@ -232,7 +269,7 @@ impl Opener {
             return self.open_onto(|| Ok(source), device);
         }
         let target = Target::resolve(target.as_ref(), self.if_exists, &self.resources.cancel)?;
-        self.open_into(|| Ok(source), target)
+        self.open_to(|| Ok(source), target)
     }
 
     #[cfg(feature = "wal")]
@@ -254,7 +291,7 @@ impl Opener {
         opened.map_err(device::explain)
     }
 
-    fn open_into<S: Source>(
+    fn open_to<S: Source>(
         &self,
         source: impl FnOnce() -> Result<S, Error>,
         target: Target<'_>,
@@ -434,6 +471,11 @@ impl Opener {
                 .remedied(Remedy::GiveKey)),
         }
     }
+}
+
+fn too_long(len: u64, capacity: u64) -> Error {
+    let what = format!("the stream has {len} bytes of plaintext, and the vector has room for {capacity}");
+    Error::new(ErrorKind::Limit, what).advise("Give it a vector with that capacity.")
 }
 
 crate::resource_setters::resource_setters!(Opener);

@@ -33,4 +33,27 @@ pub trait WriteAt: Send + Sync {
     /// # Errors
     /// The medium's own.
     fn write_all_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Has `fill` make the `len` bytes from `offset` on where they are to lie, which then count as taken. Only a medium that is
+    /// memory can lend it; any other calls nothing, and is written to. `fill` finds anything there, and makes every byte.
+    ///
+    /// # Errors
+    /// The medium's own; that of `fill`, passed on. The bytes are then not taken, whatever `fill` has left there.
+    fn fill_at(
+        &self,
+        _offset: u64,
+        _len: usize,
+        _fill: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Lending> {
+        Ok(Lending::NotLent)
+    }
+}
+
+/// What came of asking for memory to fill.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lending {
+    /// It was lent, and is filled.
+    Filled,
+    /// The medium has none to lend.
+    NotLent,
 }

@@ -35,7 +35,7 @@ pub mod written;
 
 pub use attempt_id::AttemptId;
 pub use checkpoint::Checkpoint;
-pub use cofferdam_io::{ReadAt, WriteAt};
+pub use cofferdam_io::{Lending, ReadAt, WriteAt};
 pub use commit_error::CommitError;
 pub use durability::Durability;
 pub use if_exists::IfExists;

@@ -41,7 +41,8 @@ use crate::{Checkpoint, CommitError};
 /// *What follows from `Ok`*
 ///
 /// 5. **A write** that returns `Ok` has taken all of its bytes. They are tentative: where the capabilities say
-///    [`Visibility::Private`], nobody can see them at the target.
+///    [`Visibility::Private`], nobody can see them at the target. [`WriteAt::fill_at`], where a sink has it, is a write like
+///    any other, except that what a failed one leaves need not be authentic.
 /// 6. **A commit** that returns `Ok` records a checkpoint, in order, and no more: the segment belongs to what may be
 ///    published. It says nothing about durability unless the sink documents that it does. A private sink still shows
 ///    nothing.

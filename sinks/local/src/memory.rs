@@ -1,14 +1,21 @@
 //! A sink that keeps a stream in memory and hands it over whole.
-//! Knows nothing of files; grows only as far as is written.
+//! Knows nothing of files; its own memory grows only as far as is written, and a caller's not at all.
+
+mod blocks;
+mod pieces;
 
 use std::{fmt, io, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
 use contract::{
-    Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt, cursor::Cursor,
-    written::WrittenRanges,
+    Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
+    cursor::Cursor, written::WrittenRanges,
 };
 use parking_lot::{Mutex, RwLock};
+
+use self::{
+    blocks::{Blocks, index},
+    pieces::Pieces,
+};
 
 /// Keeps tentative bytes in one allocation, and gives it out as a vector, only after publish.
 ///
@@ -19,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 pub struct MemorySink {
     store: Arc<Store>,
     cursor: Cursor,
-    published: Arc<Mutex<Option<Vec<u8>>>>,
+    contents: MemoryContents,
 }
 
 /// Limits of a [`MemorySink`].
@@ -55,7 +62,17 @@ impl MemorySink {
 
     /// A sink without limit, and the place where its contents will be.
     pub fn new() -> (Self, MemoryContents) {
-        Self::with_blocks(u64::MAX, Blocks::default())
+        Self::with_memory(u64::MAX, Memory::Own(RwLock::default()))
+    }
+
+    /// A sink over all of a vector's capacity, and no more, and the place where the vector will be again: with its contents after
+    /// publish, else empty. It stays where it is in memory. What it held is written over, and in no order.
+    ///
+    /// Plaintext is opened in place there, by all threads at once, so nothing is copied. Memory that was written before costs no
+    /// page faults; capacity beyond the vector's length is filled with zeros first.
+    pub fn over(memory: Vec<u8>) -> (Self, MemoryContents) {
+        let pieces = Pieces::of(memory);
+        Self::with_memory(pieces.capacity(), Memory::Lent(pieces))
     }
 
     /// A sink within limits, and the place where its contents will be.
@@ -73,27 +90,53 @@ impl MemorySink {
         let mut blocks = Blocks::default();
         blocks.list(hint)?;
         blocks.reserve(hint)?;
-        Ok(Self::with_blocks(len_max, blocks))
+        Ok(Self::with_memory(len_max, Memory::Own(RwLock::new(blocks))))
     }
 
-    fn with_blocks(len_max: u64, blocks: Blocks) -> (Self, MemoryContents) {
-        let contents = MemoryContents { published: Arc::default() };
-        let store = Store { written: Mutex::new(WrittenRanges::new(len_max)), blocks: RwLock::new(blocks) };
-        let published = contents.published.clone();
-        (Self { store: Arc::new(store), cursor: Cursor::default(), published }, contents)
+    fn with_memory(len_max: u64, memory: Memory) -> (Self, MemoryContents) {
+        let contents = MemoryContents::default();
+        let store = Store { written: Mutex::new(WrittenRanges::new(len_max)), memory };
+        (Self { store: Arc::new(store), cursor: Cursor::default(), contents: contents.clone() }, contents)
+    }
+
+    fn clear(&self) {
+        if let Some(memory) = self.store.clear() {
+            self.contents.state.lock().unused = Some(memory);
+        }
     }
 }
 
 /// Where the contents of a [`MemorySink`] are once it has published them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct MemoryContents {
-    published: Arc<Mutex<Option<Vec<u8>>>>,
+    state: Arc<Mutex<Contents>>,
+}
+
+#[derive(Default)]
+struct Contents {
+    published: Option<Vec<u8>>,
+    /// The caller's, of which nothing came.
+    unused: Option<Vec<u8>>,
+}
+
+/// The bytes are nobody's to see in a log.
+impl fmt::Debug for Contents {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let published = self.published.as_ref().map(Vec::len);
+        out.debug_struct("Contents").field("published", &published).finish_non_exhaustive()
+    }
 }
 
 impl MemoryContents {
     /// The stream's bytes, once, and only after publish.
     pub fn take(&self) -> Option<Vec<u8>> {
-        self.published.lock().take()
+        self.state.lock().published.take()
+    }
+
+    /// The vector that the sink was [`over`](MemorySink::over), empty, once the sink has ended without a publish. Its
+    /// capacity may hold bytes that nobody has verified.
+    pub fn take_unused(&self) -> Option<Vec<u8>> {
+        self.state.lock().unused.take()
     }
 }
 
@@ -131,12 +174,12 @@ impl StreamingSink for MemorySink {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
         self.store.written.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         let whole = self.store.hand_over(plain_len).map_err(CommitError::NotCommitted)?;
-        *self.published.lock() = Some(whole);
+        self.contents.state.lock().published = Some(whole);
         Ok(())
     }
 
     fn discard(&mut self) -> io::Result<()> {
-        self.store.clear();
+        self.clear();
         Ok(())
     }
 
@@ -151,7 +194,7 @@ impl StreamingSink for MemorySink {
 
 impl Drop for MemorySink {
     fn drop(&mut self) {
-        self.store.clear();
+        self.clear();
     }
 }
 
@@ -164,8 +207,15 @@ impl fmt::Debug for MemorySink {
 /// What writers on other threads share with the sink.
 struct Store {
     written: Mutex<WrittenRanges>,
-    /// Locked exclusively while the allocation grows, and shared while blocks are written.
-    blocks: RwLock<Blocks>,
+    memory: Memory,
+}
+
+/// Whose memory it is.
+enum Memory {
+    /// Ours, which grows. Locked exclusively while it does, and shared while blocks are written.
+    Own(RwLock<Blocks>),
+    /// A caller's, as large as it is.
+    Lent(Pieces),
 }
 
 impl WriteAt for Store {
@@ -173,6 +223,31 @@ impl WriteAt for Store {
         self.written.lock().claim(at, data.len())?;
         self.copy_in(at, data).inspect_err(|error| self.written.lock().fail_for(error))
     }
+
+    fn fill_at(
+        &self,
+        at: u64,
+        len: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Lending> {
+        let Memory::Lent(pieces) = &self.memory else { return Ok(Lending::NotLent) };
+        self.written.lock().claim(at, len)?;
+        let filled = fill_piece(pieces, at, len, fill);
+        filled.map(|()| Lending::Filled).inspect_err(|error| self.written.lock().fail_for(error))
+    }
+}
+
+fn fill_piece(
+    pieces: &Pieces,
+    at: u64,
+    len: usize,
+    fill: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let Some(mut lent) = pieces.lend(at, len) else {
+        let message = format!("{len} bytes at {at} are being written, or are not there");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    };
+    fill(lent.bytes_mut())
 }
 
 impl Store {
@@ -180,128 +255,55 @@ impl Store {
         if data.is_empty() {
             return Ok(());
         }
+        let blocks = match &self.memory {
+            Memory::Own(blocks) => blocks,
+            Memory::Lent(pieces) => {
+                return fill_piece(pieces, at, data.len(), &mut |bytes| {
+                    bytes.copy_from_slice(data);
+                    Ok(())
+                });
+            }
+        };
         let end = at + data.len() as u64; // the ledger has seen that this does not overflow
         loop {
-            let blocks = self.blocks.read();
-            if end <= blocks.capacity {
-                blocks.copy_in(at, data);
+            let lent = blocks.read();
+            if end <= lent.capacity {
+                lent.copy_in(at, data);
                 return Ok(());
             }
-            drop(blocks);
-            self.blocks.write().reserve(end)?;
+            drop(lent);
+            blocks.write().reserve(end)?;
         }
     }
 
     /// The first `len` bytes. The ledger has shown that there are no holes.
     fn hand_over(&self, len: u64) -> io::Result<Vec<u8>> {
         self.written.lock().close();
-        let mut whole = self.blocks.write().join();
-        whole.truncate(index(len)?);
-        whole.shrink_to_fit();
-        Ok(whole)
-    }
-
-    fn clear(&self) {
-        self.written.lock().close();
-        *self.blocks.write() = Blocks::default();
-    }
-}
-
-/// One allocation, in blocks that follow one another. A block is as long as its furthest byte so far.
-#[derive(Default)]
-struct Blocks {
-    blocks: Vec<Mutex<BytesMut>>,
-    capacity: u64,
-}
-
-impl Blocks {
-    /// Copies to where there is room.
-    fn copy_in(&self, at: u64, data: &[u8]) {
-        let block_len = MemorySink::BLOCK_LEN as u64;
-        // Both are within an allocation, or below BLOCK_LEN.
-        let (number, mut offset) = ((at / block_len) as usize, (at % block_len) as usize);
-        let mut rest = data;
-        for block in self.blocks.iter().skip(number) {
-            let (now, later) = rest.split_at(rest.len().min(MemorySink::BLOCK_LEN - offset));
-            place(&mut block.lock(), offset, now);
-            if later.is_empty() {
-                break;
+        let len = index(len)?;
+        match &self.memory {
+            Memory::Own(blocks) => {
+                let mut whole = blocks.write().join();
+                whole.truncate(len);
+                whole.shrink_to_fit();
+                Ok(whole)
             }
-            rest = later;
-            offset = 0;
+            Memory::Lent(pieces) => {
+                pieces.join(len).ok_or_else(|| io::Error::other("some of the memory is still being written"))
+            }
         }
     }
 
-    /// Makes room in the list for the blocks of `len` bytes.
-    fn list(&mut self, len: u64) -> io::Result<()> {
-        let count = index(len)?.div_ceil(MemorySink::BLOCK_LEN);
-        self.blocks.try_reserve_exact(count).map_err(|_| no_memory(len))
-    }
-
-    /// Makes room for `end` bytes, and where there is memory for twice the room there was. A large allocation is moved by
-    /// moving its pages, not by copying.
-    fn reserve(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.capacity {
-            return Ok(()); // another thread was first
+    /// Gives up what was written, and gives a caller's memory back, if nobody writes to it.
+    fn clear(&self) -> Option<Vec<u8>> {
+        self.written.lock().close();
+        match &self.memory {
+            Memory::Own(blocks) => {
+                *blocks.write() = Blocks::default();
+                None
+            }
+            Memory::Lent(pieces) => pieces.join(0),
         }
-        let enough = index(end)?;
-        let mut whole = self.join();
-        let before = whole.capacity();
-        let rooms = [before.saturating_mul(2), before.saturating_add(before / 8), enough];
-        let found =
-            rooms.iter().any(|room| whole.try_reserve_exact(*room.max(&enough) - whole.len()).is_ok());
-        self.split(whole);
-        // Else whoever writes there would ask for room again and again.
-        assert!(!found || end <= self.capacity, "what was reserved is lent out");
-        if found { Ok(()) } else { Err(no_memory(end)) }
     }
-
-    /// Lends out all of a vector's capacity.
-    fn split(&mut self, whole: Vec<u8>) {
-        let mut rest = BytesMut::from(Bytes::from(whole));
-        self.capacity = rest.capacity() as u64;
-        while rest.capacity() > MemorySink::BLOCK_LEN {
-            let behind = rest.split_off(MemorySink::BLOCK_LEN);
-            self.blocks.push(Mutex::new(std::mem::replace(&mut rest, behind)));
-        }
-        self.blocks.push(Mutex::new(rest));
-    }
-
-    /// Takes all blocks back, and gives the allocation up to its furthest byte. What was not written before that is zeros.
-    fn join(&mut self) -> Vec<u8> {
-        self.capacity = 0;
-        let mut blocks: Vec<BytesMut> = self.blocks.drain(..).map(Mutex::into_inner).collect();
-        blocks.truncate(blocks.iter().rposition(|block| !block.is_empty()).map_or(1, |last| last + 1));
-        let last = blocks.len().saturating_sub(1);
-        blocks[..last].iter_mut().for_each(|block| block.resize(block.capacity(), 0));
-        let joined = blocks.into_iter().reduce(|mut whole, block| {
-            whole.unsplit(block);
-            whole
-        });
-        joined.map_or_else(Vec::new, Vec::from)
-    }
-}
-
-/// Writes `data` at `offset` of a block, whose capacity has room for it.
-fn place(block: &mut BytesMut, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if offset == block.len() {
-        block.extend_from_slice(data);
-        return;
-    }
-    if block.len() < end {
-        block.resize(end, 0);
-    }
-    block[offset..end].copy_from_slice(data);
-}
-
-/// A length as this machine counts memory.
-fn index(len: u64) -> io::Result<usize> {
-    usize::try_from(len).map_err(|_| no_memory(len))
-}
-
-fn no_memory(len: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for {len} bytes"))
 }
 
 #[cfg(test)]
@@ -342,6 +344,92 @@ mod tests {
                 assert!(contents.take().is_none());
             }
         }
+    }
+
+    #[test]
+    fn a_callers_vector_is_written_in_place_by_threads_and_comes_back_where_it_was() {
+        for len in [0, 1, BLOCK, 3 * BLOCK + 77] {
+            let len = usize::try_from(len).unwrap();
+            for memory in [vec![0xEE; len], Vec::with_capacity(len + 5), vec![0xEE; 2 * len]] {
+                let (place, capacity) = (memory.as_ptr(), memory.capacity());
+                let (mut sink, contents) = MemorySink::over(memory);
+                let writer = sink.positioned().unwrap();
+                thread::scope(|scope| {
+                    for number in 0..3 {
+                        let writer = writer.clone();
+                        scope.spawn(move || {
+                            for at in (0..len).step_by(10_000).skip(number).step_by(3) {
+                                let piece = pattern(at as u64, 10_000.min(len - at));
+                                let filled = writer.fill_at(at as u64, piece.len(), &mut |bytes| {
+                                    bytes.copy_from_slice(&piece);
+                                    Ok(())
+                                });
+                                assert_eq!(filled.unwrap(), Lending::Filled);
+                            }
+                        });
+                    }
+                });
+                sink.publish(len as u64).unwrap();
+                let whole = contents.take().unwrap();
+                assert!(whole == pattern(0, len), "{len} bytes");
+                assert_eq!((whole.as_ptr(), whole.capacity()), (place, capacity));
+                drop(sink);
+                assert!(contents.take_unused().is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_callers_vector_comes_back_empty_where_nothing_was_published_and_whatever_failed() {
+        type Act = fn(&MemorySink);
+        let acts: [Act; 4] = [
+            |_| {},
+            |sink| sink.positioned().unwrap().write_all_at(5, &[1; 10]).unwrap(),
+            |sink| {
+                let writer = sink.positioned().unwrap();
+                let failed = writer.fill_at(5, 10, &mut |_| Err(io::ErrorKind::Other.into()));
+                assert!(
+                    failed.is_err() && writer.write_all_at(20, &[1]).is_err(),
+                    "the first failure is final"
+                );
+            },
+            |sink| {
+                let writer = sink.positioned().unwrap();
+                let panics = || drop(writer.fill_at(5, 10, &mut |_| panic!("in a job")));
+                assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+            },
+        ];
+        for act in acts {
+            let memory = vec![7; 100];
+            let (place, capacity) = (memory.as_ptr(), memory.capacity());
+            let (sink, contents) = MemorySink::over(memory);
+            act(&sink);
+            let writer = sink.positioned().unwrap();
+            drop(sink);
+            assert!(contents.take().is_none());
+            let unused = contents.take_unused().unwrap();
+            assert_eq!((unused.len(), unused.as_ptr(), unused.capacity()), (0, place, capacity));
+            assert!(
+                writer.fill_at(50, 10, &mut |_| Ok(())).is_err() && writer.write_all_at(50, &[1]).is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_callers_vector_is_refused() {
+        let (mut sink, contents) = MemorySink::over(vec![0; 100]);
+        let writer = sink.positioned().unwrap();
+        writer.write_all_at(0, &[5; 100]).unwrap();
+        assert_eq!(writer.write_all_at(100, &[5]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        sink.publish(100).unwrap();
+        assert_eq!(contents.take().unwrap(), [5; 100]);
+    }
+
+    #[test]
+    fn a_sink_with_memory_of_its_own_lends_none() {
+        let (sink, _) = MemorySink::new();
+        let lending = sink.positioned().unwrap().fill_at(0, 10, &mut |_| panic!("nothing is lent"));
+        assert_eq!(lending.unwrap(), Lending::NotLent);
     }
 
     #[test]

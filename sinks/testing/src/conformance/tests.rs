@@ -40,6 +40,20 @@ fn the_memory_sink_keeps_the_contract() {
 }
 
 #[test]
+fn memory_of_a_callers_keeps_the_contract() {
+    assert_kept(&check_all(&mut || {
+        let (sink, contents) = MemorySink::over(vec![0xEE; 4 << 20]);
+        let published = OnceLock::new();
+        SinkUnderTest::new(sink, move || {
+            if let Some(bytes) = contents.take() {
+                published.set(bytes).unwrap();
+            }
+            published.get().cloned()
+        })
+    }));
+}
+
+#[test]
 fn the_staged_file_keeps_the_contract_over_no_target_and_over_an_old_one() {
     for old in [None, Some(b"the old target")] {
         let directory = tempfile::tempdir().unwrap();
