@@ -66,16 +66,17 @@ impl OpenOptions<'_> {
             Error::new(ErrorKind::Usage, "a part of a stream can be opened only where the source has offsets")
                 .remedied(Remedy::GiveFile)
         })?;
-        self.open_part(segments, place.clone(), sink).map_err(|error| of_place(error, Some(place)))
+        self.open_part(segments, source, place.clone(), sink).map_err(|error| of_place(error, Some(place)))
     }
 
     fn open_part<S: StreamingSink>(
         &self,
         segments: Range<u64>,
+        in_order: impl Source,
         source: Arc<dyn ReadAt>,
         mut sink: S,
     ) -> Result<Receipt, Error> {
-        let (envelope, index) = self.read_around_segments(&source)?;
+        let (envelope, index) = self.read_around_segments(in_order, &source)?;
         if envelope.schedule.is_none() {
             return Err(Error::new(
                 ErrorKind::NoKey,

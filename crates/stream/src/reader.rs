@@ -73,12 +73,12 @@ impl OpenOptions<'_> {
             )
             .remedied(Remedy::GiveFile)
         })?;
-        self.read_frames_of(place.clone()).map_err(|error| of_place(error, Some(place)))
+        self.read_frames_of(source, place.clone()).map_err(|error| of_place(error, Some(place)))
     }
 
-    fn read_frames_of(&self, source: Arc<dyn ReadAt>) -> Result<Reader, Error> {
+    fn read_frames_of(&self, in_order: impl Source, source: Arc<dyn ReadAt>) -> Result<Reader, Error> {
         let resources = self.resources;
-        let (envelope, index) = self.read_around_segments(&source)?;
+        let (envelope, index) = self.read_around_segments(in_order, &source)?;
         if envelope.schedule.is_none() {
             return Err(Error::new(ErrorKind::NoKey, "without a key a stream can be verified and not read"));
         }

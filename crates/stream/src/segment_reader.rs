@@ -13,6 +13,9 @@ use segment_worker::Lease;
 use sources::Source;
 
 use crate::envelope::Envelope;
+use crate::feed::CancellableSource;
+use crate::feed::sequential::read_envelope;
+use crate::feed::window::Window;
 use crate::index::{Index, PageStart, Walk};
 use crate::index_chain::{chain_after, check_entries};
 use crate::one_segment::{Located, OpenedSegment, SegmentOpener};
@@ -73,11 +76,15 @@ impl OpenOptions<'_> {
             )
             .remedied(Remedy::GiveFile)
         })?;
-        self.read_segments_of(place.clone()).map_err(|error| of_place(error, Some(place)))
+        self.read_segments_of(source, place.clone()).map_err(|error| of_place(error, Some(place)))
     }
 
-    fn read_segments_of(&self, source: Arc<dyn ReadAt>) -> Result<SegmentReader, Error> {
-        let (envelope, index) = self.read_around_segments(&source)?;
+    fn read_segments_of(
+        &self,
+        in_order: impl Source,
+        source: Arc<dyn ReadAt>,
+    ) -> Result<SegmentReader, Error> {
+        let (envelope, index) = self.read_around_segments(in_order, &source)?;
         self.reader_behind(source, envelope, index)
     }
 
@@ -123,14 +130,22 @@ impl OpenOptions<'_> {
         })
     }
 
-    /// What stands before and after the segments of `source`, which has to end with a footer.
-    pub(crate) fn read_around_segments(&self, source: &Arc<dyn ReadAt>) -> Result<(Envelope, Index), Error> {
+    /// What stands before and after the segments of `source`, which has to end with a footer. If it ends before the first of
+    /// them, what the same source brings `in_order` says what it is.
+    pub(crate) fn read_around_segments(
+        &self,
+        in_order: impl Source,
+        source: &Arc<dyn ReadAt>,
+    ) -> Result<(Envelope, Index), Error> {
         let resources = self.resources;
         resources.check_cancelled()?;
         let without_end =
             |what| Error::damaged(what).advise("Verify it: that says whether its end is missing.");
-        let envelope = read_seekable_envelope(&**source, self.identities, resources)?
-            .ok_or_else(|| without_end("the sealed stream ends before its first segment"))?;
+        let Some(envelope) = read_seekable_envelope(&**source, self.identities, resources)? else {
+            let mut window = Window::new(CancellableSource::new(in_order, &resources.cancel));
+            read_envelope(&mut window, self.identities, resources)?;
+            return Err(without_end("the sealed stream ends before its first segment"));
+        };
         let index = Index::read(&**source, &envelope).map_err(|error| error.behind(&envelope.warnings))?;
         let index = index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))?;
         self.announce(&envelope)?;

@@ -52,6 +52,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "sinks", work: Work::Bench("sinks", &["sinks"], &[At::Tmpfs]) },
     Section { name: "durability", work: Work::Bench("sinks", &["durability"], &[At::Disk]) },
     Section { name: "streams", work: Work::Bench("streams", &[], &[At::Tmpfs]) },
+    Section { name: "reader", work: Work::Bench("reader", &[], &[At::Tmpfs]) },
 ];
 
 const DISK: &str = "--size 1GiB --only cp-sync,cofferdam,cofferdam-tags,age,restic";

@@ -113,15 +113,19 @@ pub(crate) fn verify(
 
 /// The class of FORMAT §14 of an outcome.
 pub(crate) fn class_of<T>(outcome: &Result<T, Error>) -> &'static str {
-    match outcome.as_ref().map_err(Error::kind) {
-        Ok(_) => "success",
-        Err(ErrorKind::Damaged | ErrorKind::DigestMismatch) => "damaged",
-        Err(ErrorKind::NotAStream) => "not a stream",
-        Err(ErrorKind::Truncated) => "truncated",
-        Err(ErrorKind::NoKey) => "no key",
-        Err(ErrorKind::Limit) => "limit",
-        Err(ErrorKind::Unsupported) => "unsupported",
-        Err(_) => "no class of the format",
+    outcome.as_ref().map_or_else(|error| class_of_kind(error.kind()), |_| "success")
+}
+
+/// The class of FORMAT §14 of an error.
+pub(crate) fn class_of_kind(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Damaged | ErrorKind::DigestMismatch => "damaged",
+        ErrorKind::NotAStream => "not a stream",
+        ErrorKind::Truncated => "truncated",
+        ErrorKind::NoKey => "no key",
+        ErrorKind::Limit => "limit",
+        ErrorKind::Unsupported => "unsupported",
+        _ => "no class of the format",
     }
 }
 
