@@ -23,6 +23,7 @@ pub struct Finished {
     attempt_id: AttemptId,
     scan: Scan,
     slots: Slots,
+    kept: Kept,
     at_publish: AtPublish,
 }
 
@@ -34,7 +35,9 @@ impl Finished {
         slots: Slots,
         at_publish: AtPublish,
     ) -> Finished {
-        Finished { log, attempt_id, scan, slots, at_publish }
+        let len = scan.finished.unwrap_or(0);
+        let kept = Kept::new(log.file.clone(), scan.anchors.clone(), len);
+        Finished { log, attempt_id, scan, slots, kept, at_publish }
     }
 
     /// What the log's first writer said it is for.
@@ -75,15 +78,11 @@ impl Finished {
         Ok(self.log.remove().map_err(ReplayError::LogLeft)?)
     }
 
-    fn kept(&self) -> Kept {
-        Kept::new(self.log.file.clone(), self.scan.segments.clone())
-    }
-
     fn compare(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let mut found = vec![0; data.len().min(PIECE_LEN)];
         for (piece, at) in data.chunks(PIECE_LEN).zip((at..).step_by(PIECE_LEN)) {
             let found = &mut found[..piece.len()];
-            match self.kept().read_exact_at(at, found) {
+            match self.kept.read_exact_at(at, found) {
                 Ok(()) if found == piece => {}
                 Ok(()) => return Err(differs()),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(differs()),
@@ -114,7 +113,7 @@ impl StreamingSink for Finished {
     }
 
     fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
-        Some(Arc::new(self.kept()))
+        Some(Arc::new(self.kept.clone()))
     }
 
     /// What was proved is not brought again; what is, is compared.

@@ -86,7 +86,7 @@ use storage::{Disk, Storage, Writeback};
 
 use self::{
     finished::replay,
-    kept::Kept,
+    kept::{Anchors, Kept},
     layout::{CommitBody, Epoch, HEAD_LEN, Head, Kind},
     log::{Log, Slots},
     recovery::Scan,
@@ -166,7 +166,7 @@ impl WalSink {
         let epoch = log.begin_epoch(&attempt_id, &mut slots, scan.end).map_err(WalError::io("open"))?;
         let next = scan.last.as_ref().map_or((0, 0), |last| (last.segment + 1, last.end));
         let tail = Tail { state: State::Live, committed: scan.end, synced: scan.end };
-        let kept = Kept::new(log.file.clone(), scan.segments);
+        let kept = Kept::new(log.file.clone(), scan.anchors, next.1);
         let shared = Shared { log, slots: Mutex::new(slots), tail: Mutex::new(tail) };
         Ok(Opened::Ready(WalSink {
             shared: Arc::new(shared),
@@ -257,7 +257,8 @@ impl WalSink {
         log.file.sync_data()?;
         let AtPublish::Replay(target) = &mut self.at_publish else { return Ok(()) };
         let (last, finished) = (self.last.clone(), Some(plain_len));
-        let scan = Scan { newest: slots.newest(), last, end: self.end, finished, segments: Arc::default() };
+        let scan =
+            Scan { newest: slots.newest(), last, end: self.end, finished, anchors: Arc::new(Anchors::new()) };
         let reader = Reader::over(log.file.clone(), self.attempt_id.clone(), scan);
         replay(&reader, &mut **target, plain_len).map_err(ReplayError::Target)?;
         Ok(log.remove().map_err(ReplayError::LogLeft)?)

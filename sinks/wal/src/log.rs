@@ -12,6 +12,7 @@ use storage::{Lock, Ownership, Storage, StorageFile};
 
 use super::{
     Lsn, WalError,
+    kept::Anchors,
     layout::{Epoch, HEADER_AT, Header, SLOTS_AT, Slot},
     recovery::{self, NewestSlot, Opening, Refusal, Scan},
 };
@@ -61,7 +62,13 @@ impl Log {
                 let newest = self.make(attempt_id).map_err(WalError::io("make"))?;
                 Ok((
                     attempt_id.clone(),
-                    Scan { newest, last: None, end: Lsn::FIRST, finished: None, segments: Arc::default() },
+                    Scan {
+                        newest,
+                        last: None,
+                        end: Lsn::FIRST,
+                        finished: None,
+                        anchors: Arc::new(Anchors::new()),
+                    },
                 ))
             }
             Opening::Scan { attempt_id, newest } => Ok((attempt_id, recovery::scan(&*self.file, newest)?)),

@@ -9,7 +9,7 @@ use storage::StorageFile;
 
 use super::{
     CommitPoint, Lsn, WalError,
-    kept::SegmentPlace,
+    kept::Anchors,
     layout::{
         CommitBody, DATA_LEN_MAX, Epoch, HEAD_LEN, Head, Header, Kind, MAGIC, SECTOR, SLOTS_AT, Slot,
         is_whole,
@@ -187,8 +187,8 @@ pub(super) struct Scan {
     pub(super) end: Lsn,
     /// The stream's length, where it is finished.
     pub(super) finished: Option<u64>,
-    /// Where each segment that committed is, in order.
-    pub(super) segments: Arc<Vec<SegmentPlace>>,
+    /// Where segments that committed begin, and the one after them.
+    pub(super) anchors: Arc<Anchors>,
 }
 
 /// Reads the sectors before the records, and asks the first table.
@@ -244,7 +244,7 @@ pub(super) fn scan(file: &dyn StorageFile, newest: NewestSlot) -> Result<Scan, W
         last: chain.last,
         end: chain.end,
         finished: chain.finished,
-        segments: Arc::new(chain.segments),
+        anchors: Arc::new(chain.anchors),
     })
 }
 
@@ -280,7 +280,7 @@ struct Chain {
     last: Option<CommitPoint>,
     end: Lsn,
     finished: Option<u64>,
-    segments: Vec<SegmentPlace>,
+    anchors: Anchors,
 }
 
 #[derive(Clone, Copy)]
@@ -297,7 +297,7 @@ impl Chain {
             last: None,
             end: Lsn::FIRST,
             finished: None,
-            segments: Vec::new(),
+            anchors: Anchors::new(),
         }
     }
 
@@ -342,8 +342,8 @@ impl Chain {
                 self.open = Some(Open { first, end: head.at + head.body_len as u64 });
             }
             Kind::Commit => {
-                let CommitBody { segment, first, checkpoint } = CommitBody::parse(body);
-                self.segments.push(SegmentPlace { end: head.at, first, commit: head.lsn });
+                let CommitBody { segment, checkpoint, .. } = CommitBody::parse(body);
+                self.anchors.note(segment.saturating_add(1), head.at, head.end());
                 self.last = Some(CommitPoint { segment, end: head.at, lsn: head.lsn, checkpoint });
                 self.open = None;
                 self.end = head.end();

@@ -14,6 +14,16 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
             .with_options(&["--threads", "1", "--durability", "each"]);
         kill_at_each(setting, &fixture, name, &mut tally)?;
     }
+    let fixture = Fixture::new(&setting.program, "device", SEGMENTS, Before::Device)?.with_options(&[
+        "--threads",
+        "1",
+        "--durability",
+        "each",
+    ]);
+    match fixture.onto_device() {
+        Ok(fixture) => kill_at_each(setting, &fixture, "block device", &mut tally)?,
+        Err(why) => println!("NOT TRIED on a block device: {why}"),
+    }
     tally.close()
 }
 

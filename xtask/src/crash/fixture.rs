@@ -4,11 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::device::LoopDevice;
+
 /// What stands at the target before the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Before {
     Nothing,
     Old,
+    /// A block device, which a log is replayed into.
+    Device,
 }
 
 /// What stands at the target after it.
@@ -18,6 +22,8 @@ pub(crate) enum Holds {
     Old,
     /// The whole new contents.
     New,
+    /// Some of both, on a device, and a log that completes it.
+    Mixture,
 }
 
 /// A folder with a sealed stream, and the program that restores it.
@@ -28,6 +34,7 @@ pub(crate) struct Fixture {
     scratch: Scratch,
     plaintext: Vec<u8>,
     before: Before,
+    device: Option<LoopDevice>,
     options: Vec<String>,
 }
 
@@ -46,14 +53,33 @@ impl Fixture {
             .and_then(|()| fs::write(scratch.path.join("key"), [7; 32]))
             .and_then(|()| fs::write(scratch.path.join("plain"), &plaintext));
         written.map_err(|error| format!("cannot write into {}: {error}", scratch.path.display()))?;
-        let fixture =
-            Fixture { program: program.into(), folder, scratch, plaintext, before, options: Vec::new() };
+        let fixture = Fixture {
+            program: program.into(),
+            folder,
+            scratch,
+            plaintext,
+            before,
+            device: None,
+            options: Vec::new(),
+        };
         let ended = fixture.command(&fixture.seal_arguments()).output();
         match ended {
             Ok(output) if output.status.success() => Ok(fixture),
             Ok(output) => Err(format!("cannot seal: {}", String::from_utf8_lossy(&output.stderr))),
             Err(error) => Err(format!("cannot start {}: {error}", program.display())),
         }
+    }
+
+    /// The same, with a block device for its target.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub(crate) fn onto_device(mut self) -> Result<Fixture, String> {
+        // Whole pages, and one that no stream reaches.
+        let len = (self.plaintext.len() / PAGE_LEN + 2) * PAGE_LEN;
+        self.device = Some(LoopDevice::attach(&self.scratch.path.join("image"), len)?);
+        self.set()?;
+        Ok(self)
     }
 
     /// The same, with further options of `restore`.
@@ -77,14 +103,18 @@ impl Fixture {
         match self.before {
             Before::Nothing => Ok(()),
             Before::Old => fs::write(self.target(), OLD).map_err(cannot),
+            Before::Device => self.device.as_ref().map_or(Ok(()), |device| device.put(&self.target())),
         }
     }
 
     /// The arguments that restore the stream.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["restore".to_owned()];
-        if self.before == Before::Old {
+        if self.before != Before::Nothing {
             arguments.push("--force".to_owned());
+        }
+        if self.before == Before::Device {
+            arguments.extend(["--wal".to_owned(), self.folder.join(LOG).display().to_string()]);
         }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(["--key-file".to_owned(), self.path("key")]);
@@ -105,9 +135,12 @@ impl Fixture {
     /// It is neither what stood there before nor the whole new contents.
     pub(crate) fn holds(&self) -> Result<Holds, String> {
         let found = fs::read(self.target()).ok();
+        if self.before == Before::Device {
+            return self.device_holds(&found.unwrap_or_default());
+        }
         let old = match self.before {
             Before::Nothing => None,
-            Before::Old => Some(OLD),
+            Before::Old | Before::Device => Some(OLD),
         };
         if found.as_deref() == Some(&self.plaintext[..]) {
             Ok(Holds::New)
@@ -116,6 +149,20 @@ impl Fixture {
         } else {
             let len = found.map_or(0, |found| found.len());
             Err(format!("P2: the target is neither old nor new: {len} bytes of {}", self.plaintext.len()))
+        }
+    }
+
+    fn device_holds(&self, found: &[u8]) -> Result<Holds, String> {
+        let (stream, behind) =
+            found.split_at_checked(self.plaintext.len()).ok_or("the device cannot be read")?;
+        if !LoopDevice::is_old(behind) {
+            return Err("what lies on the device behind the stream has changed".into());
+        }
+        match (stream == self.plaintext, LoopDevice::is_old(stream)) {
+            (true, _) => Ok(Holds::New),
+            (false, true) => Ok(Holds::Old),
+            (false, false) if self.folder.join(LOG).exists() => Ok(Holds::Mixture),
+            (false, false) => Err("P2: the device is a mixture, and no log says what is missing".into()),
         }
     }
 
@@ -137,7 +184,9 @@ impl Fixture {
         }
         match self.holds()? {
             Holds::New => {}
-            Holds::Old => return Err("the next run ended well, and the target is the old one".into()),
+            Holds::Old | Holds::Mixture => {
+                return Err("the next run ended well, and the target is not the new one".into());
+            }
         }
         match self.left_behind() {
             None if was_done => Ok(Resumed { kept: self.plaintext.len() }),
@@ -212,6 +261,8 @@ impl Drop for Scratch {
 
 pub(crate) const SEGMENT_LEN: usize = 16 * 1024;
 pub(crate) const TARGET: &str = "target";
+const LOG: &str = "log";
+const PAGE_LEN: usize = 4096;
 const OLD: &[u8] = b"what stood here before";
 
 /// The exit code of a target that is there already.

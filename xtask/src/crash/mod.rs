@@ -2,6 +2,7 @@
 //! Knows what must hold, and nothing of how the program sees to it.
 
 mod calls;
+mod device;
 mod fixture;
 mod full_disk;
 mod race;

@@ -71,6 +71,52 @@ fn every_range_of_what_has_committed_is_read_by_its_place_in_the_stream() {
     }
 }
 
+/// More than are walked from one known place: a place is noted for each MiB.
+#[test]
+fn a_long_log_is_read_in_any_order_and_cut_at_any_segment() {
+    const SEGMENT: usize = 300_000;
+    const SEGMENTS: usize = 15;
+    let stream = Stream::of(b"a long stream, ", &[SEGMENT; SEGMENTS]);
+    let write = |sink: &mut WalSink, index: usize| {
+        let range = stream.segments[index].clone();
+        sink.begin_segment(index as u64, range.start as u64).unwrap();
+        for start in range.clone().step_by(70_001) {
+            sink.write_tentative(start as u64, &stream.bytes[start..(start + 70_001).min(range.end)])
+                .unwrap();
+        }
+        sink.commit_segment(&checkpoint(index as u8)).unwrap();
+    };
+    let disk = RecordedDisk::new();
+    let mut sink = open(&disk);
+    (0..SEGMENTS).for_each(|index| write(&mut sink, index));
+    drop(sink);
+    disk.start_again();
+    let kept = open(&disk).resumable().unwrap();
+    // 7 and 15 have no factor in common: every segment comes once, forwards and backwards.
+    for index in
+        (0..SEGMENTS).map(|number| number * 7 % SEGMENTS).chain((0..SEGMENTS).rev()).chain(0..SEGMENTS)
+    {
+        for (start, len) in [(0, 1), (SEGMENT - 1, 1), (123, 200_000), (SEGMENT - 5, 11), (0, 2 * SEGMENT)] {
+            let start = index * SEGMENT + start;
+            let len = len.min(stream.bytes.len() - start);
+            let mut found = vec![0; len];
+            kept.read_exact_at(start as u64, &mut found).unwrap();
+            assert!(found == stream.bytes[start..start + len], "{len} bytes at {start}");
+        }
+    }
+    for index in (0..SEGMENTS).rev() {
+        disk.start_again();
+        let mut sink = open(&disk);
+        sink.resume_at(index as u64, (index * SEGMENT) as u64).unwrap();
+        assert_eq!(sink.last_commit().unwrap(), index.checked_sub(1).map(|before| checkpoint(before as u8)));
+    }
+    disk.start_again();
+    let mut sink = open(&disk);
+    (0..SEGMENTS).for_each(|index| write(&mut sink, index));
+    sink.publish(stream.bytes.len() as u64).unwrap();
+    assert!(disk.bytes(TARGET).unwrap() == stream.bytes);
+}
+
 #[test]
 fn a_log_whose_records_others_apply_gives_nothing_back() {
     let disk = RecordedDisk::new();
