@@ -71,6 +71,18 @@ impl Cursor {
         }
     }
 
+    /// Passes segment `index`, the next one, whose `len` bytes at `at` are not written. It stands behind it then, also
+    /// where positioned writes, which it does not follow, have left it behind.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`]: a segment is open.
+    pub fn pass(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
+        self.check_closed()?;
+        self.next_index = index + 1;
+        self.committed_end = at.saturating_add(len);
+        Ok(())
+    }
+
     /// Whether a publish may follow.
     ///
     /// # Errors

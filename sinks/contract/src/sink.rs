@@ -15,8 +15,10 @@ use crate::{Checkpoint, CommitError};
 ///
 /// ```text
 /// start:       last_commit  resume_at?
-/// ordered:     start  ( begin_segment write_tentative* ( commit_segment | rollback_segment ) )*  end
-/// positioned:  start  ( write_all_at, on any thread, several segments at once | commit_segment )*    end
+/// ordered:     start  ( begin_segment write_tentative* ( commit_segment | rollback_segment )
+///                     | confirm_segment commit_segment )*  end
+/// positioned:  start  ( write_all_at, on any thread, several segments at once
+///                     | confirm_segment? commit_segment )*  end
 /// end:         publish | discard | Drop alone
 /// ```
 ///
@@ -33,7 +35,8 @@ use crate::{Checkpoint, CommitError};
 ///    `discard` are the same in both modes.
 /// 3. **Offsets are the engine's.** `at` counts bytes from the start of the stream. In ordered mode each write
 ///    begins where the one before ended, and a segment begins where the last committed one ended. In positioned
-///    mode ranges come in any order and are disjoint: no byte is written twice.
+///    mode ranges come in any order and are disjoint: no byte is written twice, and none that has been confirmed is
+///    written. Bytes of an earlier attempt that have not been confirmed are claims, and may be written over.
 /// 4. **Commits come in order**, one per segment, from the one after `last_commit`, or from the first. At a commit
 ///    every write of that segment has returned `Ok`, and no write of it is still running; at publish and discard, no
 ///    write at all is running. No job of a segment is running at its rollback either.
@@ -80,11 +83,16 @@ use crate::{Checkpoint, CommitError};
 /// 17. **The capabilities** do not change.
 /// 18. **`resume_at(index, at)`** is called once, before the first write, if `last_commit` returned a checkpoint or
 ///     [`resumable`](Self::resumable) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything
-///     before `at` counts as written and committed; everything from `at` on is forgotten. `(0, 0)` starts over: the
-///     checkpoint is removed, durably, before anything is written. A sink that offers no kept bytes is only ever
-///     asked to resume at its checkpoint or to start over.
+///     before `at` counts as written and committed. Of what lies from `at` on nothing counts as written: a sink that offers
+///     kept bytes leaves them where they are, as claims, until they are written over or confirmed; another forgets
+///     them. `(0, 0)` starts over: the checkpoint is removed, durably, before anything is written. A sink that offers no
+///     kept bytes is only ever asked to resume at its checkpoint or to start over.
 /// 19. **`resumable`** bytes are what the sink holds, whoever wrote it: a claim, which the engine proves before it
-///     builds on it. A proof may reach further than the checkpoint, or less far, and needs none.
+///     builds on it. A proof needs no checkpoint. It may reach further than that, or less far, and there may be gaps
+///     between what it has proved.
+/// 20. **`confirm_segment(index, at, len)`**, of a sink that offers kept bytes, in place of the writes of segment `index`,
+///     the one that is committed next: its bytes are among the kept ones and have been proved where they are. From `Ok`
+///     on they count as written. None of them was written since the resume, and its commit follows.
 ///
 /// The `conformance` module (feature `conformance`) has a function for each rule that can be observed from outside.
 pub trait StreamingSink: Send {
@@ -110,6 +118,16 @@ pub trait StreamingSink: Send {
     /// The sink cannot resume, or has nothing to resume there; the medium's own.
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
         let message = format!("this sink keeps no progress and cannot go on at segment {index}, byte {at}");
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
+
+    /// The next segment, `len` bytes at byte `at`, is among the kept bytes and has been proved: see rule 20.
+    ///
+    /// # Errors
+    /// The sink offers no kept bytes, or these are not among them; it takes nothing more.
+    fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
+        let message =
+            format!("this sink keeps no bytes, and has none of segment {index}: {len} bytes at {at}");
         Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
@@ -220,6 +238,9 @@ impl<S: StreamingSink + ?Sized> StreamingSink for Box<S> {
     }
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
         (**self).resume_at(index, at)
+    }
+    fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
+        (**self).confirm_segment(index, at, len)
     }
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
         (**self).begin_segment(index, at)

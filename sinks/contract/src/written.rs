@@ -23,7 +23,7 @@ impl WrittenRanges {
         Self { state: State::Live, ranges: BTreeMap::new(), len_max }
     }
 
-    /// Notes that the bytes from `at` on are about to be written, if they may be.
+    /// Notes that the bytes from `at` on are about to be written, if they may be; or that they are there and have been proved.
     ///
     /// # Errors
     /// The sink takes nothing more; [`io::ErrorKind::FileTooLarge`]; [`io::ErrorKind::InvalidInput`] where one of them was written

@@ -25,7 +25,7 @@ use rustix::{
 };
 
 use super::{
-    CopiedMetadata, FileId, FileStamp, FileTime, Lock, Ownership, Storage, StorageFile, TargetError,
+    CopiedMetadata, FileId, FileStamp, FileTime, Lock, Ownership, Seed, Storage, StorageFile, TargetError,
     copy_metadata, stamp,
 };
 
@@ -236,6 +236,18 @@ impl StorageFile for DiskFile {
 
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize> {
         self.file.write_at(data, at)
+    }
+
+    /// copy_file_range(2): within one XFS or btrfs it shares the room, within one NFS or CIFS the server copies. Where it copies
+    /// itself, a signal may cut it short.
+    #[cfg(target_os = "linux")]
+    fn clone_range(&self, seed: &Seed, from: u64, at: u64, len: u64) -> io::Result<u64> {
+        let Some(file) = seed.file() else { return Ok(0) };
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let (mut from, mut to) = (from, at);
+        let count =
+            retried(|| rustix::fs::copy_file_range(file, Some(&mut from), &self.file, Some(&mut to), len))?;
+        Ok(count as u64)
     }
 
     /// Of what fadvise(2) is asked to give up, it begins to write what is dirty, and what is clean already leaves the cache.

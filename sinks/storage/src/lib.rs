@@ -21,6 +21,7 @@ mod misplaced;
 pub mod names;
 mod options;
 pub mod sector;
+mod seed;
 mod stamp;
 mod target;
 mod target_dir;
@@ -33,7 +34,8 @@ pub use copy_metadata::is_refusal;
 pub use device::BlockDevice;
 pub use disk::{Disk, MapFile};
 pub use misplaced::Misplaced;
-pub use options::{OnPartial, Sparse, StageOptions};
+pub use options::{OnPartial, Room, Sparse, StageOptions};
+pub use seed::{Seed, SeedError, Taken};
 pub use target::{JournalProblem, TargetError, TargetKind, classify};
 pub use target_dir::TargetDir;
 pub use writeback::Writeback;
@@ -154,6 +156,16 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The medium's own; [`io::ErrorKind::Interrupted`] to be called again.
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<usize>;
+
+    /// Takes some of the `len` bytes at `from` in `seed`, at least one of them, over to `at`, by the medium's own means: sharing the
+    /// room where it can, or by a copy that passes no memory of this process. 0: it has none, as by default, or the seed
+    /// ends there.
+    ///
+    /// # Errors
+    /// The medium's own, or the seed's: it is not known whose. Nothing is final about it.
+    fn clone_range(&self, _seed: &Seed, _from: u64, _at: u64, _len: u64) -> io::Result<u64> {
+        Ok(0)
+    }
 
     /// Starts writeback of bytes that were written, so that a later sync finds less to do. It promises nothing; a
     /// medium without writeback does nothing. Pages that are already on the medium may be dropped from memory, so do

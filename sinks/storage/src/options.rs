@@ -25,6 +25,16 @@ pub enum Sparse {
     Never,
 }
 
+/// What room a staging file will take.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Room {
+    /// As much as it has bytes: looked for, and taken where that is cheap.
+    #[default]
+    Whole,
+    /// Less, where bytes of it are shared with a seed. How much less is not known before they are taken.
+    Shared,
+}
+
 /// How to stage a file.
 #[derive(Clone, Copy, Default, Debug)]
 #[non_exhaustive]
@@ -38,6 +48,8 @@ pub struct StageOptions {
     pub expected_len: Option<u64>,
     /// What becomes of runs of zeros. A mapped file never has holes, and takes all its room.
     pub sparse: Sparse,
+    /// What room those bytes take.
+    pub room: Room,
 }
 
 impl StageOptions {
@@ -66,6 +78,13 @@ impl StageOptions {
     #[must_use]
     pub fn sparse(mut self, sparse: Sparse) -> StageOptions {
         self.sparse = sparse;
+        self
+    }
+
+    /// Says what room the target's bytes will take. Default: [`Room::Whole`].
+    #[must_use]
+    pub fn room(mut self, room: Room) -> StageOptions {
+        self.room = room;
         self
     }
 }

@@ -45,6 +45,13 @@ impl Holes {
         extent.claimed_to = extent.len;
     }
 
+    /// The file has `len` bytes now, of which any may be another's.
+    pub(super) fn find(&self, len: u64) {
+        let mut extent = self.extent.lock();
+        extent.len = extent.len.max(len);
+        extent.claimed_to = extent.claimed_to.max(len);
+    }
+
     /// Makes the file's bytes from `at` on those of `data`.
     pub(super) fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         if self.sparse == Sparse::Never {

@@ -13,7 +13,7 @@ mod published;
 mod recovery;
 mod staging;
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{fmt, io, ops::Range, path::PathBuf, sync::Arc};
 
 pub use self::{
     leftovers::Beside,
@@ -25,7 +25,7 @@ use contract::{
     Checkpoint, CommitError, IfExists, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::Cursor, written::Closing,
 };
-use storage::{CopiedMetadata, FileTime, TargetDir, Writeback};
+use storage::{CopiedMetadata, FileTime, Seed, Taken, TargetDir, TargetError, Writeback, free_space};
 
 use self::{
     locked_file::LockedFile,
@@ -58,7 +58,8 @@ use crate::journal::{Journal, WriterId};
 /// holds its newest durable checkpoint. Such an attempt survives a crash, and the next `open` of the same target finds it:
 ///
 /// - [`Opened::Resumable`] gives the staging file back through [`kept`](StreamingSink::resumable), with or without a
-///   checkpoint. What is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then continues after it.
+///   checkpoint. What is kept is a claim to be proved; [`resume_at`](StreamingSink::resume_at) then continues after it, and
+///   segments that stand behind gaps count once they are [confirmed](StreamingSink::confirm_segment).
 ///   `resume_at(0, 0)` discards the checkpoint, durably, and compares before it writes, so that bytes that are
 ///   already right are not written again.
 /// - [`Opened::Published`]: the crash came after the rename, and the target is that attempt's.
@@ -112,6 +113,45 @@ impl StagedFile {
     pub fn mend(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         let found_len = self.found.as_ref().map_or(0, |found| found.len);
         self.staging.mend(at, data, found_len)
+    }
+
+    /// Takes the bytes of `range` over from `seed`, as far as it has them, in the places of what was there: from then on they are
+    /// among the [kept bytes](StreamingSink::resumable), claims like those. Before the sink resumes, and before the first write.
+    ///
+    /// # Errors
+    /// The sink has begun or resumed; the medium's own, which is final. What of the seed cannot be read is told by [`Taken`].
+    pub fn take(&mut self, seed: &Seed, range: Range<u64>) -> io::Result<Taken> {
+        let (taken, len) = self.staging.take(seed, range)?;
+        match &mut self.found {
+            Some(found) => found.len = len,
+            None => self.found = Some(Found { checkpoint: None, len }),
+        }
+        Ok(taken)
+    }
+
+    /// As [`write_tentative`](StreamingSink::write_tentative) of the first of `len` bytes that `seed` has at `from`, by the file
+    /// system's own means: see [`StorageFile::clone_range`](storage::StorageFile::clone_range). Gives how many it took; with 0 or
+    /// an error nothing has changed, and they are to be written.
+    ///
+    /// # Errors
+    /// The file system has no such means between these two files; the sink takes nothing more.
+    pub fn clone_tentative(&mut self, seed: &Seed, from: u64, at: u64, len: u64) -> io::Result<u64> {
+        self.staging.written.lock().check_live()?;
+        let taken = self.staging.file.clone_range(seed, from, at, len.min(Seed::CLONE_LEN_MAX))?;
+        let count = usize::try_from(taken).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.cursor.write(at, count)?;
+        self.staging.written.lock().claim(at, count)?;
+        Ok(taken)
+    }
+
+    /// Refuses a target of `len` bytes for which there is no room, beside what the staging file has already.
+    ///
+    /// # Errors
+    /// [`TargetError::NoRoom`], [`TargetError::TooLarge`]; the medium's own.
+    pub fn check_room(&self, len: u64) -> Result<(), TargetError> {
+        let taken = self.staging.file.allocated();
+        let taken = taken.map_err(|error| TargetError::io(&self.staging_path(), "examine", error))?;
+        free_space::check(&self.target_dir, len, taken)
     }
 
     /// Gives a new target this mode instead of 0666 less the umask.
@@ -244,6 +284,12 @@ impl StreamingSink for StagedFile {
         self.cursor = Cursor::resuming_at(index, at);
         self.writeback = Writeback::behind(at);
         Ok(())
+    }
+
+    fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
+        let found_len = self.found.as_ref().map_or(0, |found| found.len);
+        self.staging.confirm(at, len, found_len)?;
+        self.cursor.pass(index, at, len)
     }
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {

@@ -5,7 +5,8 @@ use std::{ffi::OsStr, io, path::Path, sync::Arc};
 
 use contract::{AttemptId, Checkpoint, IfExists, cursor::Cursor};
 use storage::{
-    OnPartial, Ownership, Sparse, StageOptions, Storage, StorageFile, TargetDir, TargetError, Writeback,
+    OnPartial, Ownership, Room, Sparse, StageOptions, Storage, StorageFile, TargetDir, TargetError,
+    Writeback,
     free_space,
 };
 
@@ -336,7 +337,11 @@ impl Site {
         self.target_dir.check()?;
         let Some(needed) = options.expected_len else { return Ok(()) };
         let standing = self.target_dir.storage.open(&self.names.staging).ok().flatten();
-        let taken = standing.and_then(|file| file.allocated().ok()).unwrap_or(0);
+        let taken = match options.room {
+            Room::Whole => standing.and_then(|file| file.allocated().ok()).unwrap_or(0),
+            // What is not shared is looked for once it is known.
+            Room::Shared => needed,
+        };
         match free_space::check(&self.target_dir, needed, taken) {
             // It may fit for all that: see `prepare_space`.
             Err(TargetError::NoRoom { .. }) if options.sparse != Sparse::Never => Ok(()),
@@ -526,12 +531,16 @@ fn protect(sink: &mut StagedFile) -> Result<(), TargetError> {
     sink.notices.of_mode(protected).map_err(|error| TargetError::io(&path, "protect", error))
 }
 
-/// Takes the room where no holes are to be left. Where they are, nobody knows how much is needed: a length that does not fit is
-/// reported.
+/// Takes the room where no holes are to be left, and nothing is to be shared. Otherwise nobody knows how much is needed: of holes, a length
+/// that does not fit is reported; of what is shared, the rest is looked for once it is known.
 fn prepare_space(sink: &mut StagedFile, options: &StageOptions) -> Result<(), TargetError> {
     let Some(needed) = options.expected_len else { return Ok(()) };
-    if options.sparse == Sparse::Never {
-        return free_space::take(&sink.target_dir, &*sink.staging.file, needed);
+    match (options.room, options.sparse) {
+        (Room::Shared, _) => return Ok(()),
+        (Room::Whole, Sparse::Never) => {
+            return free_space::take(&sink.target_dir, &*sink.staging.file, needed);
+        }
+        (Room::Whole, _) => {}
     }
     let taken = sink.staging.file.allocated().unwrap_or(0);
     if let Err(TargetError::NoRoom { needed, free: Some(free), .. }) =

@@ -3,13 +3,14 @@
 
 use std::{
     io,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::written::WrittenRanges;
 use parking_lot::Mutex;
-use storage::StorageFile;
+use storage::{Seed, StorageFile, Taken};
 
 use super::holes::Holes;
 
@@ -46,6 +47,33 @@ impl Staging {
         let start = if at == 0 { Start::Over { found_len } } else { Start::SkipCommitted };
         let twice = |_| io::Error::new(io::ErrorKind::InvalidInput, "the sink was resumed twice");
         self.start.set(start).map_err(twice)
+    }
+
+    /// Counts `len` bytes at `at` as written, which are among the `found_len` that were found, and have been proved.
+    pub(super) fn confirm(&self, at: u64, len: u64, found_len: u64) -> io::Result<()> {
+        let kept = at.checked_add(len).is_some_and(|end| end <= found_len) && self.start.get().is_some();
+        match usize::try_from(len) {
+            Ok(len) if kept => self.written.lock().claim(at, len),
+            _ => {
+                let message = format!("{len} bytes at {at} are not among the {found_len} that are kept");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+        }
+    }
+
+    /// Takes bytes over from `seed`, as long as nothing is built upon those that are there. Gives the length of the file, too.
+    pub(super) fn take(&self, seed: &Seed, range: Range<u64>) -> io::Result<(Taken, u64)> {
+        let written = self.written.lock();
+        written.check_live()?;
+        if self.start.get().is_some() || written.check_complete(0).is_err() {
+            let message = "bytes are taken over before the sink resumes, and before the first write";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        drop(written);
+        let taken = self.file.take(seed, range).and_then(|taken| Ok((taken, self.file.len()?)));
+        let taken = taken.inspect_err(|error| self.written.lock().fail_for(error))?;
+        self.holes.find(taken.1);
+        Ok(taken)
     }
 
     /// Writes over some of the `found_len` bytes that were found, as long as nothing is built upon them.

@@ -142,6 +142,15 @@ impl BrokenOff {
         accept(self.rule, &what, self.sink.commit_segment(&self.stream.checkpoint_after(segment + 1)))
     }
 
+    /// Confirms and commits a segment that stands in the kept bytes.
+    pub(super) fn confirm_segment(&mut self, segment: usize) -> Result<(), Violation> {
+        let (at, len) = (end_of(segment) as u64, self.stream.segment(segment).len() as u64);
+        let confirmed = self.sink.confirm_segment(segment as u64, at, len);
+        accept(self.rule, &format!("confirm_segment {segment}"), confirmed)?;
+        let committed = self.sink.commit_segment(&self.stream.checkpoint_after(segment + 1));
+        accept(self.rule, "a commit of a confirmed segment", committed)
+    }
+
     /// Everything up to the end of the first `segments` survives what comes. A sink that offers no such step does it when
     /// it commits.
     pub(super) fn make_durable(&mut self, segments: usize) -> Result<(), Violation> {

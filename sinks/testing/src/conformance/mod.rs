@@ -50,6 +50,8 @@ pub use self::{
         rule_18_a_discarded_checkpoint_does_not_come_back_over_other_bytes,
         rule_18_a_proof_may_reach_less_far_than_the_checkpoint, rule_18_a_resumed_stream_is_whole,
         rule_18_starting_over_forgets_everything, rule_19_kept_bytes_read_back,
+        rule_20_claims_that_are_not_confirmed_do_not_count, rule_20_confirmed_bytes_are_published,
+        rule_20_what_is_not_kept_is_not_confirmed,
     },
 };
 use contract::StreamingSink;
@@ -351,7 +353,7 @@ macro_rules! rules {
     };
 }
 
-const RULES: [Rule; 22] = rules![
+const RULES: [Rule; 25] = rules![
     3 Positions rule_03_offsets_place_the_bytes "pieces at offsets, from several threads, make the stream"
     5 Privacy rule_05_writes_are_private "nobody sees what was written and not published"
     6 Privacy rule_06_commits_are_private "nobody sees what was committed and not published"
@@ -374,6 +376,9 @@ const RULES: [Rule; 22] = rules![
     18 Reopening rule_18_a_discarded_checkpoint_does_not_come_back_over_other_bytes "a discarded checkpoint does not come back"
     18 Kept rule_18_a_proof_may_reach_less_far_than_the_checkpoint "resumes before the checkpoint if the proof ends there"
     19 Kept rule_19_kept_bytes_read_back "kept bytes read back up to the checkpoint"
+    20 Kept rule_20_confirmed_bytes_are_published "kept bytes behind a gap are published once confirmed"
+    20 Kept rule_20_claims_that_are_not_confirmed_do_not_count "kept bytes behind a gap count only once confirmed"
+    20 Kept rule_20_what_is_not_kept_is_not_confirmed "bytes that are not kept are not confirmed"
 ];
 
 /// Segment lengths of the streams that are published.

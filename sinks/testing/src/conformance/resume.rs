@@ -213,6 +213,79 @@ pub fn rule_19_kept_bytes_read_back(fresh: Fresh<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Rule 20: kept segments behind one that is written again are published as they are once they have been confirmed, also
+/// where another sink goes on in between.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_20_confirmed_bytes_are_published(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        for bad in 0..DURABLE {
+            for crashes in [false, true] {
+                let Some((mut broken, proven)) = start_kept(fresh, mode)? else { continue };
+                broken.resume_at(bad)?;
+                broken.write_segment(bad)?;
+                (bad + 1..proven).try_for_each(|segment| broken.confirm_segment(segment))?;
+                if crashes {
+                    broken.make_durable(proven)?;
+                    broken.crash()?;
+                    let last = broken.last_commit()?;
+                    expect(20, last.is_some_and(|last| last >= proven), || {
+                        format!(
+                            "{proven} segments were made durable, some confirmed, and last_commit gives {last:?}"
+                        )
+                    })?;
+                    let next = broken.resume()?;
+                    broken.finish(next)?;
+                } else {
+                    broken.finish(proven)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rule 20: kept segments behind one that is written again do not count as written by themselves.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_20_claims_that_are_not_confirmed_do_not_count(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        let Some((mut broken, proven)) = start_kept(fresh, mode)? else { continue };
+        broken.resume_at(0)?;
+        broken.write_segment(0)?;
+        broken.expect_refused(end_of(proven))?;
+    }
+    Ok(())
+}
+
+/// Rule 20: a segment that reaches beyond the kept bytes is not confirmed.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_20_what_is_not_kept_is_not_confirmed(fresh: Fresh<'_>) -> Result<(), Violation> {
+    for mode in MODES {
+        for beyond in [1, 1 << 40] {
+            let Some((mut broken, _)) = start_kept(fresh, mode)? else { continue };
+            let len = broken.sink.resumable().map_or(0, |kept| kept.len());
+            broken.resume_at(DURABLE)?;
+            let at = end_of(DURABLE) as u64;
+            let confirmed = broken.sink.confirm_segment(DURABLE as u64, at, len.saturating_sub(at) + beyond);
+            expect(20, confirmed.is_err(), || format!("{beyond} bytes more were confirmed than are kept"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Of a sink that offers kept bytes behind a checkpoint, with the number of segments that stand there.
+fn start_kept(fresh: Fresh<'_>, mode: Mode) -> Result<Option<(BrokenOff, usize)>, Violation> {
+    let Some(mut broken) = BrokenOff::start(fresh, mode, 20)? else { return Ok(None) };
+    let marked = broken.last_commit()?;
+    let kept = broken.sink.resumable().filter(|_| marked.is_some());
+    Ok(kept.map(|kept| broken.proven(&*kept)).map(|proven| (broken, proven)))
+}
+
 /// Longer than what is written again.
 const LONG_LEN: usize = 100 * 1024;
 

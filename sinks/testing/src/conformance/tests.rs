@@ -192,6 +192,10 @@ fn every_defect_is_caught_by_its_rule() {
         (Defect::KeptIsShort, 19),
         (Defect::KeptIsAnothers, 19),
         (Defect::KeptHasNoEnd, 19),
+        (Defect::ConfirmedAreZeros, 20),
+        (Defect::ConfirmsAnything, 20),
+        (Defect::ConfirmsNothing, 20),
+        (Defect::ClaimsCount, 20),
     ];
     for (defect, rule) in defects {
         let violations = check_all(&mut || Model::under_test(Some(defect), Offer::Kept));

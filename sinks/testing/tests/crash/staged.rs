@@ -1,12 +1,12 @@
 //! A restore into a staged file with its journal, as the library does it.
 //! Knows nothing of how the sink sees to what must hold.
 
-use std::{ffi::OsStr, sync::Arc};
+use std::{ffi::OsStr, io, sync::Arc};
 
 use contract::{AttemptId, IfExists, ReadAt, StreamingSink};
 use fastrand::Rng;
 use local::{Opened, StagedFile};
-use storage::{StageOptions, Storage, TargetError};
+use storage::{Seed, StageOptions, Storage, TargetError};
 use testing::simulation::{Done, Failure, Promises, SimulatedDisk, Trial};
 
 use super::{Before, Stream, TARGET, check_atomic};
@@ -22,13 +22,17 @@ pub(crate) struct StagedRestore {
     group: usize,
     resume: Resume,
     order: Order,
+    /// What an earlier copy of the target holds, right in some segments.
+    seed: Option<Vec<u8>>,
 }
 
 /// Where a second attempt goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Resume {
-    /// Behind what proves to be right.
+    /// Behind what proves to be right, up to the first segment that does not.
     AfterTheProof,
+    /// There, and around what proves to be right behind it.
+    AroundTheGaps,
     /// From the first byte, over what is there: the source is a pipe.
     FromTheStart,
 }
@@ -49,12 +53,16 @@ impl StagedRestore {
         if rng.bool() {
             stream = stream.with_zeros(&mut rng);
         }
+        let resume =
+            [Resume::AfterTheProof, Resume::AroundTheGaps, Resume::AroundTheGaps, Resume::FromTheStart];
+        let resume = rng.choice(resume).unwrap();
         StagedRestore {
+            seed: (resume == Resume::AroundTheGaps && rng.bool()).then(|| earlier_copy(&stream, &mut rng)),
             stream,
             before: rng.choice([Before::Nothing, Before::Old]).unwrap(),
             piece_len: rng.usize(100..600),
             group: rng.choice([1, 1, 2, 3, 0]).unwrap(),
-            resume: rng.choice([Resume::AfterTheProof, Resume::AfterTheProof, Resume::FromTheStart]).unwrap(),
+            resume,
             order: rng.choice([Order::Ordered, Order::Positioned]).unwrap(),
         }
     }
@@ -67,53 +75,91 @@ impl StagedRestore {
         if self.before == Before::Old { IfExists::Replace } else { IfExists::Refuse }
     }
 
+    /// Begins over an earlier copy, if there is one.
+    fn begin(&self, mut sink: StagedFile, promises: &Promises) -> Result<Done, Failure> {
+        if self.seed.is_none() {
+            return self.write(sink, 0, &vec![false; self.stream.segments()], promises);
+        }
+        self.take_seed(&mut sink, &vec![false; self.stream.segments()])?;
+        self.resume(sink, promises)
+    }
+
+    /// Takes over what the earlier copy has of segments that are not `proved`.
+    fn take_seed(&self, sink: &mut StagedFile, proved: &[bool]) -> Result<(), Failure> {
+        let Some(bytes) = &self.seed else { return Ok(()) };
+        let seed = Seed::of_bytes(Arc::new(Bytes(bytes.clone())));
+        for index in (0..proved.len()).filter(|index| !proved[*index]) {
+            let range = self.stream.segment(index);
+            sink.take(&seed, range.start as u64..range.end as u64)?;
+        }
+        Ok(())
+    }
+
     /// Goes on behind what an earlier attempt left.
     fn resume(&self, mut sink: StagedFile, promises: &Promises) -> Result<Done, Failure> {
         let marked = match sink.last_commit()? {
             Some(checkpoint) => self.stream.counted(&checkpoint)?,
             None => 0,
         };
-        let proved =
-            self.proved(&*sink.resumable().ok_or(Failure::wrong("a resumable sink keeps nothing"))?)?;
+        let kept =
+            |sink: &StagedFile| sink.resumable().ok_or(Failure::wrong("a resumable sink keeps nothing"));
+        let mut right = self.proved(&*kept(&sink)?)?;
+        let proved = right.iter().take_while(|right| **right).count();
         let promised = promises.made();
         if (marked as u64) < promised || proved < marked {
             let found = format!("the checkpoint says {marked}, and {proved} are right");
             return Err(Failure::wrong(format!("P3: {promised} segments were durable; {found}")));
         }
+        self.take_seed(&mut sink, &right)?;
+        if self.seed.is_some() {
+            right = self.proved(&*kept(&sink)?)?;
+        }
         let from = match self.resume {
-            Resume::AfterTheProof => proved,
+            Resume::AfterTheProof | Resume::AroundTheGaps => right.iter().take_while(|right| **right).count(),
             Resume::FromTheStart => 0,
         };
+        if self.resume != Resume::AroundTheGaps {
+            right.fill(false);
+        }
         if from == 0 {
             promises.withdraw();
         }
         sink.resume_at(from as u64, self.stream.end_of(from) as u64)?;
-        self.write(sink, from, promises)
+        self.write(sink, from, &right, promises)
     }
 
-    /// Segments whose bytes are right, from the first on. The library seals them again; here they are known.
-    fn proved(&self, kept: &dyn ReadAt) -> Result<usize, Failure> {
-        let len = kept.len();
-        for index in 0..self.stream.segments() {
+    /// Which segments' bytes are right. The library seals them again; here they are known.
+    fn proved(&self, kept: &dyn ReadAt) -> Result<Vec<bool>, Failure> {
+        let mut proved = vec![false; self.stream.segments()];
+        for (index, right) in proved.iter_mut().enumerate() {
             let range = self.stream.segment(index);
             let mut found = vec![0; range.len()];
-            if len < range.end as u64 {
-                return Ok(index);
+            if kept.len() < range.end as u64 {
+                break;
             }
             kept.read_exact_at(range.start as u64, &mut found)?;
-            if found != self.stream.bytes[range] {
-                return Ok(index);
-            }
+            *right = found == self.stream.bytes[range];
         }
-        Ok(self.stream.segments())
+        Ok(proved)
     }
 
-    fn write(&self, mut sink: StagedFile, from: usize, promises: &Promises) -> Result<Done, Failure> {
+    fn write(
+        &self,
+        mut sink: StagedFile,
+        from: usize,
+        proved: &[bool],
+        promises: &Promises,
+    ) -> Result<Done, Failure> {
         let (writer, keeper) = (sink.positioned().unwrap(), sink.durability().unwrap());
         let segments = self.stream.segments();
         let mut written = from;
         for index in from..segments {
+            let range = self.stream.segment(index);
             match self.order {
+                _ if proved[index] => {
+                    sink.confirm_segment(index as u64, range.start as u64, range.len() as u64)?;
+                    written = written.max(index + 1);
+                }
                 Order::Ordered => {
                     sink.begin_segment(index as u64, self.stream.segment(index).start as u64)?;
                     for (at, piece) in self.stream.pieces(index, self.piece_len) {
@@ -122,7 +168,7 @@ impl StagedRestore {
                 }
                 Order::Positioned => {
                     let ahead = (index + 2).min(segments);
-                    for index in (written..ahead).rev() {
+                    for index in (written..ahead).rev().filter(|index| !proved[*index]) {
                         for (at, piece) in self.stream.pieces(index, self.piece_len) {
                             writer.write_all_at(at, piece)?;
                         }
@@ -143,6 +189,34 @@ impl StagedRestore {
     }
 }
 
+/// The stream, wrong in some segments, cut or longer.
+fn earlier_copy(stream: &Stream, rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = stream.bytes.clone();
+    for index in (0..stream.segments()).filter(|_| rng.bool()) {
+        if let Some(byte) = bytes.get_mut(stream.segment(index)).and_then(<[u8]>::last_mut) {
+            *byte ^= 1;
+        }
+    }
+    bytes.resize(rng.usize(0..=bytes.len() + 700), 0xA5);
+    bytes
+}
+
+/// Bytes of a medium that outlives every crash.
+struct Bytes(Vec<u8>);
+
+impl ReadAt for Bytes {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let at = offset as usize;
+        let there = self.0.get(at..at + buffer.len());
+        buffer.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
 impl Trial for StagedRestore {
     fn disk(&self) -> SimulatedDisk {
         self.before.disk()
@@ -160,7 +234,7 @@ impl Trial for StagedRestore {
                 "P3: {} segments were durable, and none is kept",
                 promises.made()
             ))),
-            Ok(Opened::Fresh(sink)) => self.write(sink, 0, promises),
+            Ok(Opened::Fresh(sink)) => self.begin(sink, promises),
             Ok(Opened::Resumable { attempt_id: found, .. }) if found != attempt_id => {
                 Err(Failure::wrong("the label has changed"))
             }

@@ -8,7 +8,7 @@ use contract::{
 };
 use parking_lot::Mutex;
 
-use crate::conformance::{SinkUnderTest, trial::checkpoint};
+use crate::conformance::{SinkUnderTest, broken_off::DURABLE, trial::checkpoint};
 
 /// What is wrong with a [`Model`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +50,10 @@ pub(super) enum Defect {
     KeptIsShort,
     KeptIsAnothers,
     KeptHasNoEnd,
+    ConfirmedAreZeros,
+    ConfirmsAnything,
+    ConfirmsNothing,
+    ClaimsCount,
 }
 
 /// What a later sink over the same target is offered.
@@ -81,6 +85,8 @@ struct Inner {
 #[derive(Default)]
 struct Medium {
     staged: Mutex<Vec<Option<u8>>>,
+    /// What lay behind the place of the resume, from `claims_at` on.
+    claims: Mutex<(usize, Vec<Option<u8>>)>,
     target: Mutex<Option<Vec<u8>>>,
     durable: Mutex<Option<Checkpoint>>,
 }
@@ -211,12 +217,41 @@ impl StreamingSink for Model {
         let mut staged = self.inner.medium.staged.lock();
         if self.has(Defect::ResumeForgetsBytes) {
             staged.clear();
+        } else if self.has(Defect::ClaimsCount) {
+            // Up to what nobody wrote, and the wrong bytes of the tail.
+            staged.truncate(crate::conformance::broken_off::end_of(DURABLE + 1));
         } else if !keeps_the_tail {
-            staged.truncate(usize::try_from(at).unwrap());
+            let at = usize::try_from(at).unwrap().min(staged.len());
+            *self.inner.medium.claims.lock() = (at, staged.split_off(at));
         }
         if index == 0 && !self.has(Defect::StartingOverKeepsTheMark) {
             *self.inner.medium.durable.lock() = None;
         }
+        Ok(())
+    }
+
+    fn confirm_segment(&mut self, _index: u64, at: u64, len: u64) -> io::Result<()> {
+        if self.offer == Offer::CheckpointAlone || self.has(Defect::ConfirmsNothing) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let claims = self.inner.medium.claims.lock();
+        let at = usize::try_from(at).unwrap().saturating_sub(claims.0);
+        let mut found = claims.1.iter().skip(at).take(len as usize).copied().collect::<Vec<_>>();
+        if self.has(Defect::ConfirmsAnything) {
+            found.resize(len as usize, Some(0));
+        }
+        if found.len() < len as usize {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if self.has(Defect::ConfirmedAreZeros) {
+            found.fill(Some(0));
+        }
+        let mut staged = self.inner.medium.staged.lock();
+        let begin = at + claims.0;
+        let end = begin + found.len();
+        let whole_len = staged.len().max(end);
+        staged.resize(whole_len, None);
+        staged[begin..end].copy_from_slice(&found);
         Ok(())
     }
 
