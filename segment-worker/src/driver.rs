@@ -72,6 +72,17 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
         written.map_err(|source| StreamError::Sink { segment, source })
     }
 
+    /// The next segment lies in the sink already: `len` bytes at `offset`, which have been proved.
+    pub(crate) fn confirm<E>(
+        &mut self,
+        segment: SegmentIndex,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), StreamError<E>> {
+        self.check()?;
+        self.guard.confirm(offset, len).map_err(|source| StreamError::Sink { segment, source })
+    }
+
     /// Commits a segment on its proof, and leaves it to be made durable.
     pub(crate) fn commit<E>(&mut self, proof: Verified, after: Committed) -> Result<(), StreamError<E>> {
         self.check()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use frame_worker::{Closing, ClosingFields, FrameWorker, SegmentDigest, SegmentIndex};
 
-use crate::{Buffers, Run};
+use crate::{Buffers, ProvedPlan, Run};
 
 /// A stream to open, step by step, in wire order.
 pub trait Feed {
@@ -51,10 +51,41 @@ pub trait SealFeed {
     ) -> Result<(Vec<u8>, frame_worker::ChainValue), Self::Error>;
 }
 
+/// Plaintext that lies at hand, to be compared with what was sealed, segment by segment.
+pub trait ProofFeed {
+    /// What can go wrong with what it knows of the segments.
+    type Error;
+
+    /// The next step, as [`Feed::next`]. Segments are numbered from 0, whichever of their stream they are; a close says which,
+    /// and what it was sealed as. What its runs yield is kept nowhere.
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<ExpectedSegment, ()>, Self::Error>;
+}
+
+/// What a segment was sealed as.
+pub struct ExpectedSegment {
+    /// Its number in its stream.
+    pub index: SegmentIndex,
+    /// Its plaintext bytes.
+    pub plaintext_len: u64,
+    /// What proves them.
+    pub digest: ExpectedDigest,
+}
+
+/// What proves the plaintext of a segment.
+pub enum ExpectedDigest {
+    /// The digest of its frames, which are sealed again.
+    Frames([u8; 32]),
+    /// The digest of the plaintext, in compressed streams: what the frames were, only those who compressed them know.
+    Plaintext([u8; 32]),
+}
+
 /// One step of a stream; `C` closes a segment, `E` ends the stream.
 pub enum Step<C, E> {
     /// A segment begins.
     Segment(SegmentPlan),
+    /// A segment begins and ends that is not read, because it has been proved to be in the sink. Only of a stream that is
+    /// opened.
+    Proved(ProvedPlan),
     /// A run of frames of the segment that began last.
     Run(Run),
     /// The segment that began last has no more frames. Not after a run that has closed it.

@@ -63,6 +63,12 @@ impl<S: StreamingSink> Guard<S> {
         self.call(State::Open, |sink| sink.write_tentative(at, data))
     }
 
+    pub(crate) fn confirm(&mut self, at: u64, len: u64) -> io::Result<()> {
+        assert!(self.state != State::Open, "an open segment is written");
+        let index = self.next;
+        self.call(State::Idle, |sink| sink.confirm_segment(index, at, len))
+    }
+
     pub(crate) fn commit(&mut self, proof: Verified) -> Result<(), CommitError> {
         assert_eq!(proof.index, self.next, "segments commit in order");
         self.call(State::Idle, |sink| sink.commit_segment(&proof.checkpoint))?;

@@ -18,7 +18,7 @@ use crate::{Buffer, Buffers, CancelToken, NoMemory};
 pub(crate) enum Work {
     Open,
     Seal,
-    /// As sealing, of plaintext that is to be compared with what was sealed: nothing of it is stored or sent.
+    /// As sealing, of plaintext that is to be compared with what was sealed: nothing of it is stored or sent (FORMAT F12.3).
     Prove,
 }
 
@@ -133,6 +133,8 @@ impl Job {
         // The next job may have its buffer while this one writes.
         drop(run.input);
         let output = match sink {
+            // It was looked at, and that is all.
+            _ if work == Work::Prove => None,
             Some(sink) => {
                 if output_len > 0 {
                     sink.write_all_at(run.sink_offset, &buffer[..output_len]).map_err(JobError::Write)?;

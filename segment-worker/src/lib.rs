@@ -20,6 +20,8 @@ mod open;
 mod pending;
 mod pipeline;
 mod proof;
+mod prove;
+mod proved;
 mod release;
 mod run;
 mod seal;
@@ -29,13 +31,18 @@ mod sync;
 
 pub use buffers::{Buffer, Buffers, NoMemory};
 pub use error::{SegmentFault, StreamError};
-pub use feed::{Feed, IsLast, SealFeed, SegmentPlan, Step, StreamEnd, TrailerOnly};
+pub use feed::{
+    ExpectedDigest, ExpectedSegment, Feed, IsLast, ProofFeed, SealFeed, SegmentPlan, Step, StreamEnd,
+    TrailerOnly,
+};
 pub use lease::{Budget, Lease};
 pub use open::{Opened, open, open_part};
 pub use proof::{Complete, PartComplete, Verified};
+pub use prove::prove;
+pub use proved::{ProvedPlan, ProvedSegment, ProvedSegments};
 pub use release::ReleasePolicy;
 pub use run::{Edges, Input, Run, RunContents, RunFault};
-pub use seal::{Sealed, prove, seal};
+pub use seal::{Sealed, seal};
 pub use sequencer::{OpenedRun, Sequencer};
 pub use settings::{BufferNeeds, Committed, Executor, Settings};
 pub use sync::cancel::CancelToken;

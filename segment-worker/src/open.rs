@@ -98,6 +98,7 @@ fn open_segments<F: Feed, S: StreamingSink>(
                 let mut taken = Ok(());
                 match feed.next(&pipeline.buffers) {
                     Ok(Step::Segment(plan)) => taken = pipeline.begin(plan),
+                    Ok(Step::Proved(plan)) => taken = pipeline.begin_proved(plan),
                     Ok(Step::Run(run)) => pipeline.submit(run, &mut credit),
                     Ok(Step::Close(closing)) => pipeline.close(closing),
                     Ok(Step::End(())) => fed = true,
@@ -141,26 +142,38 @@ fn settle<F: Feed, S: StreamingSink>(
     closed: Closed<Closing>,
     last: &mut bool,
 ) -> Result<(), StreamError<F::Error>> {
-    let Closed { pending, sequencer, closing: ClosedBy::Feed(closing) | ClosedBy::Job(closing) } = closed;
-    feed.check_closing(pending.index, &closing).map_err(StreamError::Feed)?;
+    let Closed { pending, sequencer, closing } = closed;
     let before = pipeline.driver.committed;
+    let (closing, proved) = match closing {
+        ClosedBy::Feed(closing) | ClosedBy::Job(closing) => (closing, None),
+        ClosedBy::Proof(proved) => (proved.closing(&pending.worker, before.chain), Some(proved)),
+    };
+    feed.check_closing(pending.index, &closing).map_err(StreamError::Feed)?;
     let segment = pending.index;
     let refuse = |fault| StreamError::Segment { segment, fault };
     if *last || segment.0 != before.segments {
         return Err(refuse(SegmentFault::Chain));
     }
-    let opened_len = sequencer.plaintext_len();
-    let plaintext_len = before.plaintext_len + opened_len;
+    let segment_len = if proved.is_some() { closing.fields.plaintext_len } else { sequencer.plaintext_len() };
+    let plaintext_len = before.plaintext_len + segment_len;
     let after = Committed {
         segments: before.segments + 1,
         plaintext_len,
         // A worker without a key checks frames and writes nothing.
-        sink_len: if pending.worker.yields_plaintext() { before.sink_len + opened_len } else { 0 },
+        sink_len: if pending.worker.yields_plaintext() { before.sink_len + segment_len } else { 0 },
         chain: closing.chain_after,
         durable_len: before.durable_len,
     };
-    let proof =
-        sequencer.finish(&closing, before.chain, || (pipeline.driver.checkpoint)(&after)).map_err(refuse)?;
+    let checkpoint = || (pipeline.driver.checkpoint)(&after);
     *last = closing.fields.last;
-    pipeline.commit(pending, proof, &[], after)
+    match proved {
+        Some(proved) => {
+            let proof = proved.proof.verified(checkpoint());
+            pipeline.commit_proved(&pending, segment_len, proof, after)
+        }
+        None => {
+            let proof = sequencer.finish(&closing, before.chain, checkpoint).map_err(refuse)?;
+            pipeline.commit(pending, proof, &[], after)
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use frame_worker::{Closing, FrameWorker, SegmentIndex};
 
 use crate::job::Output;
+use crate::proved::PendingProof;
 use crate::sequencer::Sequencer;
 
 /// A segment whose frames go through the pool; `C` is what closes it where no job does.
@@ -16,6 +17,13 @@ pub(crate) struct InFlight<C> {
     pub(crate) closing: Option<ClosedBy<C>>,
     /// A run of it came to nothing, so that it will never be whole.
     pub(crate) lost: bool,
+}
+
+impl<C> InFlight<C> {
+    /// Whether it lies in the sink already, and nothing of it is written.
+    pub(crate) fn is_proved(&self) -> bool {
+        matches!(self.closing, Some(ClosedBy::Proof(_)))
+    }
 }
 
 /// A segment on its way to the sink.
@@ -44,4 +52,6 @@ pub(crate) enum ClosedBy<C> {
     Feed(C),
     /// The job of its last run, which has read its closing frames.
     Job(Closing),
+    /// Nobody: it is not read, because it has been proved.
+    Proof(PendingProof),
 }

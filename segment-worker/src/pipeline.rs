@@ -16,6 +16,7 @@ use crate::job::{Done, Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
 use crate::pending::{Closed, ClosedBy, InFlight, PendingSegment};
 use crate::proof::{Complete, PartComplete, Verified};
+use crate::proved::ProvedPlan;
 use crate::run::Run;
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::settings::{BufferNeeds, Committed, Executor, Settings};
@@ -158,6 +159,14 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         Ok(())
     }
 
+    /// A segment begins that has been proved to be in the sink: it has all that it needs.
+    pub(crate) fn begin_proved<E>(&mut self, plan: ProvedPlan) -> Result<(), StreamError<E>> {
+        let (segment, proof) = plan.split();
+        self.begin(segment)?;
+        self.in_flight.back_mut().expect("it has just begun").closing = Some(ClosedBy::Proof(proof));
+        Ok(())
+    }
+
     /// Sends a run of the segment that began last on its way, paid for by `credit`.
     pub(crate) fn submit(&mut self, run: Run, credit: &mut Credit) {
         assert!(std::mem::take(&mut credit.taken), "a run is paid for before it is read");
@@ -236,9 +245,17 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         self.emit()
     }
 
-    /// Whether plaintext is hashed here, and nothing is sealed.
-    pub(crate) fn hashes_only(&self) -> bool {
-        self.work == Work::Prove && self.shape.is_compressed()
+    /// Commits a segment that the sink has already: `plaintext_len` bytes of it count as written from now on.
+    pub(crate) fn commit_proved<E>(
+        &mut self,
+        pending: &PendingSegment,
+        plaintext_len: u64,
+        proof: Verified,
+        after: Committed,
+    ) -> Result<(), StreamError<E>> {
+        self.driver.confirm(pending.index, pending.sink_offset, plaintext_len)?;
+        self.driver.commit(proof, after)?;
+        self.emit()
     }
 
     /// Where the frames of the oldest segment end in the sink. In ordered mode that is known when they are written, so that
@@ -294,6 +311,11 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         self.outstanding -= 1;
         let Done { run, closing } = match outcome {
             Outcome { result: Ok(done), .. } => done,
+            // Plaintext that cannot be read is not proved: its segment lacks a run.
+            Outcome { result: Err(JobError::Read { .. }), .. } if self.work == Work::Prove => {
+                self.lease.give(2 * self.run_len);
+                return Ok(());
+            }
             failed => {
                 owner.lost = true;
                 self.note(failed);
@@ -334,6 +356,9 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
             }
         }
         if self.holds || self.driver.positioned.is_some() {
+            return Ok(());
+        }
+        if self.in_flight.front().is_none_or(InFlight::is_proved) {
             return Ok(());
         }
         let Some(mut front) = self.in_flight.pop_front() else { return Ok(()) };

@@ -40,31 +40,7 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
     start: Committed,
     settings: Settings<'_>,
 ) -> Result<Sealed, StreamError<F::Error>> {
-    run(feed, sink, start, settings, Work::Seal)
-}
-
-/// Does the same to plaintext at hand, to compare it with what was sealed: `feed` looks at the digests, and no byte is stored or
-/// sent (FORMAT F12.3). Plaintext of a compressed stream is hashed alone.
-///
-/// # Errors
-/// As [`seal`].
-pub fn prove<F: SealFeed, S: StreamingSink>(
-    feed: &mut F,
-    sink: S,
-    start: Committed,
-    settings: Settings<'_>,
-) -> Result<Sealed, StreamError<F::Error>> {
-    run(feed, sink, start, settings, Work::Prove)
-}
-
-fn run<F: SealFeed, S: StreamingSink>(
-    feed: &mut F,
-    sink: S,
-    start: Committed,
-    settings: Settings<'_>,
-    work: Work,
-) -> Result<Sealed, StreamError<F::Error>> {
-    let mut pipeline = Pipeline::new(sink, settings, work, start)?;
+    let mut pipeline = Pipeline::new(sink, settings, Work::Seal, start)?;
     let mut credit = Credit::default();
     let mut fed = false;
     loop {
@@ -87,6 +63,7 @@ fn run<F: SealFeed, S: StreamingSink>(
                     pipeline.close(last);
                 }
                 Ok(Step::NothingYet) => {}
+                Ok(Step::Proved(_)) => unreachable!("nothing is proved of what is sealed for the first time"),
                 Ok(Step::End(TrailerOnly(bytes))) => {
                     assert!(
                         pipeline.driver.committed == start && pipeline.is_empty(),
@@ -115,11 +92,7 @@ fn settle<F: SealFeed, S: StreamingSink>(
     let before = pipeline.driver.committed;
     let segment = pending.index;
     assert_eq!(segment.0, before.segments, "a feed numbers its segments without gaps");
-    let sealed = match pipeline.hashes_only() {
-        true => sequencer.hashed(),
-        false => sequencer.seal(&pending.worker),
-    };
-    let sealed = sealed.map_err(|fault| StreamError::Segment { segment, fault })?;
+    let sealed = sequencer.seal(&pending.worker).map_err(|fault| StreamError::Segment { segment, fault })?;
     let SealedFrames { frame_count, plaintext_len, wire_len, table, digest, plaintext_digest } = sealed;
     let (last, chain_before) = (closing == IsLast::Yes, before.chain);
     let fields = ClosingFields { frame_count, plaintext_len, digest, plaintext_digest, last, chain_before };

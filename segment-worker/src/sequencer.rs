@@ -153,19 +153,11 @@ impl<T> Sequencer<T> {
         Ok(SealedFrames { frame_count, plaintext_len, wire_len, table, digest, plaintext_digest })
     }
 
-    /// Ends a segment whose plaintext was hashed, and not sealed: frames, plaintext bytes, and the plaintext digest.
-    pub(crate) fn hashed(self) -> Result<SealedFrames, SegmentFault> {
-        self.check_whole()?;
-        let (frame_count, plaintext_len) = (self.frame_count(), self.plaintext_len);
-        let plaintext_digest = self.digest.plaintext_digest(frame_count);
-        Ok(SealedFrames {
-            frame_count,
-            plaintext_len,
-            wire_len: 0,
-            table: Vec::new(),
-            digest: [0; 32],
-            plaintext_digest,
-        })
+    /// Ends a segment whose plaintext was hashed, and not sealed, with the plaintext digest. `None` where a run is missing, or the
+    /// segment has no such digest.
+    pub(crate) fn hashed(self) -> Option<[u8; 32]> {
+        self.check_whole().ok()?;
+        self.digest.plaintext_digest(self.frame_count())
     }
 
     fn check_whole(&self) -> Result<(), SegmentFault> {

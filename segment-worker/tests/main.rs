@@ -11,6 +11,7 @@ mod edges;
 mod faults;
 mod going_on;
 mod parts;
+mod proved;
 mod round_trip;
 mod structure;
 mod support;

@@ -31,7 +31,11 @@ struct Use {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Read,
+    /// Read, and the same file may be what is replaced: it is opened before, and its bytes are taken as they are found.
+    Seed,
     Written,
+    /// Put in the place of another file, which stays what it is for those who have it open.
+    Replaced,
     /// Changed where it is: there is no output to give another name.
     Rewritten,
 }
@@ -78,6 +82,10 @@ impl NamedFiles {
 
     /// `end` is written, or replaced: refused if that is a standard stream that cannot be.
     pub(crate) fn writes(&mut self, what: &str, end: &End) -> Result<(), Failure> {
+        self.write_as(Purpose::Written, what, end)
+    }
+
+    fn write_as(&mut self, purpose: Purpose, what: &str, end: &End) -> Result<(), Failure> {
         if stream_of(end, Standard::Output) == Some(Standard::Output) {
             Standard::Output.refuse_unusable()?;
         }
@@ -85,8 +93,14 @@ impl NamedFiles {
             End::Standard => Standard::Output.metadata().as_ref().and_then(Identity::of_file),
             End::Path(path) => Identity::of_target(path),
         };
-        self.add(what.to_owned(), Purpose::Written, identity);
+        self.add(what.to_owned(), purpose, identity);
         Ok(())
+    }
+
+    /// `path` is a seed of what is staged for the output.
+    pub(crate) fn seeds(&mut self, what: &str, path: &Path) {
+        let identity = fs::metadata(path).ok().as_ref().and_then(Identity::of_file);
+        self.add(what.to_owned(), Purpose::Seed, identity);
     }
 
     /// `path` is changed in place.
@@ -96,8 +110,8 @@ impl NamedFiles {
 
     /// As [`NamedFiles::writes`], of a file that is staged: what stands beside it may be written and removed as well.
     pub(crate) fn stages(&mut self, what: &str, end: &End) -> Result<(), Failure> {
-        self.writes(what, end)?;
-        let End::Path(path) = end else { return Ok(()) };
+        let End::Path(path) = end else { return self.writes(what, end) };
+        self.write_as(Purpose::Replaced, what, end)?;
         // What keeps that from being looked at keeps the output from being made, and is told then.
         let Ok(beside) = StagedFile::beside(path) else { return Ok(()) };
         if is_pipe(path) {
@@ -127,8 +141,11 @@ impl NamedFiles {
         }
         for (index, one) in self.uses.iter().enumerate() {
             let either_is = |other: &Use, purpose| [one.purpose, other.purpose].contains(&purpose);
-            let is_changed =
-                |other: &Use| either_is(other, Purpose::Written) || either_is(other, Purpose::Rewritten);
+            let is_changed = |other: &Use| {
+                either_is(other, Purpose::Written)
+                    || either_is(other, Purpose::Rewritten)
+                    || either_is(other, Purpose::Replaced) && !either_is(other, Purpose::Seed)
+            };
             let mut others = self.uses[index + 1..].iter();
             if let Some(other) = others.find(|other| other.identity == one.identity && is_changed(other)) {
                 let advice = match either_is(other, Purpose::Rewritten) {

@@ -56,6 +56,25 @@ impl Watch {
         }
     }
 
+    /// What comes before the stream is read: nobody knows how long it takes.
+    fn before_the_rest(&self, doing: &'static str, bytes: u64, line: impl FnOnce(Report)) {
+        match &self.shown {
+            Shown::Bar(bar) => {
+                let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+                let bar = bar.get_or_insert_with(|| new_bar(doing, None, columns()));
+                bar.set_prefix(doing);
+                bar.set_position(bytes);
+            }
+            Shown::Lines(said) => {
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                if is_due(&mut said) {
+                    line(self.report);
+                }
+            }
+            Shown::Nothing => {}
+        }
+    }
+
     fn line(&self, said: &mut Option<Instant>, progress: &Progress) {
         if !is_due(said) {
             return;
@@ -90,20 +109,15 @@ impl Observer for Watch {
     }
 
     fn proving(&self, proved: u64) {
-        match &self.shown {
-            Shown::Bar(bar) => {
-                let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-                let bar = bar.get_or_insert_with(|| new_bar("proving what is kept", None, columns()));
-                bar.set_position(proved);
-            }
-            Shown::Lines(said) => {
-                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                if is_due(&mut said) {
-                    self.report.progress(&ProvingRecord { event: "proving", proved });
-                }
-            }
-            Shown::Nothing => {}
-        }
+        self.before_the_rest("proving what is there", proved, |report| {
+            report.progress(&ProvingRecord { event: "proving", proved });
+        });
+    }
+
+    fn seeding(&self, taken: u64) {
+        self.before_the_rest("taking the seed over", taken, |report| {
+            report.progress(&SeedingRecord { event: "seeding", taken });
+        });
     }
 
     fn staging(&self) {
@@ -114,6 +128,11 @@ impl Observer for Watch {
         // What follows is another bar, with an end.
         self.finish();
         self.report.resumed(bytes, segments);
+    }
+
+    fn seeded(&self, bytes: u64, segments: u64) {
+        self.finish();
+        self.report.seeded(bytes, segments);
     }
 
     fn warning(&self, warning: &Warning) {
@@ -181,6 +200,12 @@ struct ProgressRecord {
 struct ProvingRecord {
     event: &'static str,
     proved: u64,
+}
+
+#[derive(Serialize)]
+struct SeedingRecord {
+    event: &'static str,
+    taken: u64,
 }
 
 /// The bar takes what the words leave: about 75 columns are theirs.

@@ -127,11 +127,24 @@ impl Report {
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
             (_, Form::Human) => complain(&format!(
-                "cofferdam: going on behind {} ({}) that an earlier attempt left and that proved right",
+                "cofferdam: going on with {} ({}) that an earlier attempt left and that proved right",
                 Size(kept),
                 count(segments, "segment"),
             )),
             (_, Form::Json) => self.progress(&ResumedRecord { event: "resumed", kept, segments }),
+        }
+    }
+
+    /// So much of a seed has proved right.
+    pub(crate) fn seeded(self, seeded: u64, segments: u64) {
+        match (self.volume, self.form) {
+            (Volume::Quiet, _) => {}
+            (_, Form::Human) => complain(&format!(
+                "cofferdam: {} ({}) of the seed proved right",
+                Size(seeded),
+                count(segments, "segment"),
+            )),
+            (_, Form::Json) => self.progress(&SeededRecord { event: "seeded", seeded, segments }),
         }
     }
 
@@ -205,6 +218,13 @@ struct WarningRecord {
 struct ResumedRecord {
     event: &'static str,
     kept: u64,
+    segments: u64,
+}
+
+#[derive(Serialize)]
+struct SeededRecord {
+    event: &'static str,
+    seeded: u64,
     segments: u64,
 }
 

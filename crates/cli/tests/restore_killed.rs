@@ -144,19 +144,20 @@ fn two_gibibytes_killed_half_way_read_only_the_rest_again() {
     assert_same(&fixture.path("plain"), &fixture.path("target"));
 
     fs::remove_file(fixture.path("target")).unwrap();
-    fixture.kill_half_way();
+    let committed = fixture.kill_half_way();
     let staging =
         OpenOptions::new().read(true).write(true).open(fixture.path(".target.cofferdam-staging")).unwrap();
     let at = 77 * SEGMENT_LEN + 12_345;
     let mut byte = [0];
     staging.read_exact_at(&mut byte, at).unwrap();
     staging.write_all_at(&[!byte[0]], at).unwrap();
-    let (restored, _) = fixture.resume();
-    assert_eq!(
-        restored.resumed_bytes,
-        77 * SEGMENT_LEN,
-        "the changed segment is the first that is read again"
+    let (restored, read) = fixture.resume();
+    assert!(
+        restored.resumed_bytes + 3 * SEGMENT_LEN >= committed,
+        "{} of {committed} bytes were kept, and one segment was changed",
+        restored.resumed_bytes
     );
+    assert!(read <= sealed_len * 55 / 100, "{read} of {sealed_len} bytes were read");
     assert_same(&fixture.path("plain"), &fixture.path("target"));
 }
 

@@ -3,9 +3,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::Path;
-#[cfg(feature = "wal")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use contract::{Durability, IfExists, StreamingSink};
@@ -14,8 +12,10 @@ use keys::Identities;
 use local::MemorySink;
 use segment_worker::{Budget, CancelToken, ReleasePolicy};
 use sources::Source;
-use storage::{OnPartial, Sparse, StageOptions, TargetError};
-use stream::{OfSource, OpenOptions, Opening, Reader, Receipt, Resources, restore_into, tell_kept};
+use storage::{OnPartial, Room, Seed, Sparse, StageOptions, TargetError};
+use stream::{
+    OfSource, OpenOptions, Opening, Reader, Receipt, Resources, open_seed, restore_into, tell_kept,
+};
 
 #[cfg(feature = "wal")]
 use crate::device::{self, DeviceRestore};
@@ -54,6 +54,7 @@ pub struct Opener {
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
     log: Option<PathBuf>,
+    seed: Option<PathBuf>,
     resources: Resources,
 }
 
@@ -82,6 +83,7 @@ impl Opener {
             min_sequence: None,
             #[cfg(feature = "wal")]
             log: None,
+            seed: None,
             resources: Resources::default(),
         }
     }
@@ -172,12 +174,29 @@ impl Opener {
         self
     }
 
+    /// Has [`Opener::restore_file`] take over from the file at `path` what it has of the plaintext at the same places, and read only
+    /// the rest of the stream: yesterday's copy, or the target itself. Symbolic links are followed.
+    ///
+    /// Nothing is believed of it. Its bytes are copied beside the target (sharing the room where the file system can:
+    /// XFS, btrfs) and proved there, segment by segment, as what an interrupted call left is. It is opened once, never
+    /// written, and may change meanwhile: what is not right comes from the stream. Where it cannot be read, too, with a
+    /// [`Warning::SeedUnreadable`](crate::Warning::SeedUnreadable).
+    ///
+    /// It needs a source that can be read at offsets and a target that is staged; [`ErrorKind::Usage`] where either is a pipe,
+    /// and where `path` is no regular file.
+    #[must_use]
+    pub fn seed(mut self, path: impl Into<PathBuf>) -> Opener {
+        self.seed = Some(path.into());
+        self
+    }
+
     /// Opens all of `source` into `sink` and publishes it. A sink that kept progress of this stream resumes from it.
     ///
     /// # Errors
     /// The sink has been dropped unpublished, unless the kind is [`crate::ErrorKind::DurabilityUnknown`].
     pub fn open(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
         self.require_identities()?;
+        self.refuse_seed("the target is a sink of the caller's")?;
         self.stream().open_with(source, |envelope, _| Ok(Opening::plain(sink, envelope).into()))
     }
 
@@ -192,6 +211,7 @@ impl Opener {
         make_sink: impl FnOnce(Option<u64>) -> Result<S, TargetError>,
     ) -> Result<Restored, Error> {
         self.require_identities()?;
+        self.refuse_seed("the target is a sink of the caller's")?;
         self.stream().open_with(source, |envelope, len| {
             Ok(Opening::plain(make_sink(len).map_err(Error::target)?, envelope).into())
         })
@@ -298,19 +318,25 @@ impl Opener {
     ) -> Result<Restored, Error> {
         self.require_identities()?;
         match target {
-            Target::Fifo(sink) => self.open(source()?, sink),
+            Target::Fifo(sink) => {
+                self.refuse_seed("the target is written to in order")?;
+                self.open(source()?, sink)
+            }
             Target::Staged { path, if_exists } => {
+                let seed = self.seed.as_deref().map(open_seed).transpose()?;
                 let restored = source().and_then(|source| {
+                    check_offsets(&source, seed.as_ref())?;
                     self.stream().open_with(source, |envelope, len| {
                         let options = StageOptions::default()
                             .if_exists(if_exists)
                             .on_partial(self.on_partial)
+                            .room(if seed.is_some() { Room::Shared } else { Room::Whole })
                             .expected_len(len)
                             .sparse(self.sparse);
                         self.resources.tell_staging();
                         let observer = self.resources.observer.clone();
                         let of_source = OfSource { attributes: self.attributes, observer };
-                        restore_into(path, &options, of_source, envelope)
+                        restore_into(path, &options, of_source, seed, envelope)
                     })
                 });
                 restored.map_err(|error| tell_kept(error, path, if_exists))
@@ -463,6 +489,13 @@ impl Opener {
         }
     }
 
+    fn refuse_seed(&self, why: &str) -> Result<(), Error> {
+        match self.seed {
+            Some(_) => Err(no_use_of_a_seed(why).advise("Restore to a file, or without a seed.")),
+            None => Ok(()),
+        }
+    }
+
     /// Without a key there is no plaintext: what would be published is an empty target.
     fn require_identities(&self) -> Result<(), Error> {
         match self.identities {
@@ -476,6 +509,21 @@ impl Opener {
 fn too_long(len: u64, capacity: u64) -> Error {
     let what = format!("the stream has {len} bytes of plaintext, and the vector has room for {capacity}");
     Error::new(ErrorKind::Limit, what).advise("Give it a vector with that capacity.")
+}
+
+/// What is proved of a seed need not be read, which only spares something where it can be left out.
+fn check_offsets(source: &impl Source, seed: Option<&Seed>) -> Result<(), Error> {
+    match seed {
+        Some(_) if source.positioned().is_none() => {
+            Err(no_use_of_a_seed("the sealed stream is read in order")
+                .advise("Give the sealed stream as a file, or restore without a seed."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_use_of_a_seed(why: &str) -> Error {
+    Error::new(ErrorKind::Usage, format!("a seed is of no use: {why}"))
 }
 
 crate::resource_setters::resource_setters!(Opener);

@@ -183,7 +183,7 @@ mod tests {
             };
             let options = StageOptions::default();
             let source = BytesSource::new(sealed.take().unwrap());
-            let make_sink = |envelope: &_, _| restore_into(&target, &options, of_source, envelope);
+            let make_sink = |envelope: &_, _| restore_into(&target, &options, of_source, None, envelope);
             opening.open_with(source, make_sink).unwrap();
             assert_eq!(*notes.0.lock().unwrap(), warnings, "{value}");
             let any = directory.path().join("any");

@@ -43,6 +43,7 @@ mod rewrap;
 mod seal;
 mod seal_resume;
 mod sealing_state;
+mod seeding;
 mod seekable_envelope;
 mod segment_reader;
 mod sequence;
@@ -79,6 +80,7 @@ pub use seal::{
     default_suite,
 };
 pub use seal_resume::{ResumableSeal, sealing_label};
+pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;
 pub use survey::{LostRange, Surveyed};
 pub use tentative::{LogId, OfSource, Opening, Tentative, resolved, restore_into, tell_kept};

@@ -20,7 +20,7 @@ use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
 use crate::progress::Meter;
 use crate::resources::{Direction, Resources, RunPlan, Workers};
-use crate::resume::{Found, Resumed, SkipCommitted};
+use crate::resume::{AlreadyThere, Found, Resumed, SkipCommitted};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::tentative::{Opening, Retention, Tentative};
 use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, sequence};
@@ -172,7 +172,7 @@ impl<'a> OpenOptions<'a> {
     pub(crate) fn open_placed<S: StreamingSink>(
         &self,
         mut walk: Walk<'_>,
-        Opening { mut sink, marks, keeps }: Opening<S>,
+        Opening { mut sink, marks, keeps, seeding }: Opening<S>,
     ) -> Result<Restored, Error> {
         let envelope = walk.envelope;
         let total = Some(walk.index.footer.plaintext_len);
@@ -184,16 +184,17 @@ impl<'a> OpenOptions<'a> {
         let observer = self.resources.observer.as_deref();
         let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
         let found = Found::find(&mut sink, &marks)?;
-        let resumed = found.resume_placed(&mut sink, &mut walk, &means)?;
-        let feed = SeekableFeed::new(walk, resumed.start.chain, plan.frames_per_run, self.expected());
-        self.run(feed, sink, &means, RunOptions { resumed, total, marks, keeps })
+        let resumed = found.resume_placed(&mut sink, seeding, &mut walk, &means)?;
+        let Resumed { already, proved } = resumed;
+        let feed = SeekableFeed::new(walk, already.start.chain, proved, plan.frames_per_run, self.expected());
+        self.run(feed, sink, &means, RunOptions { already, total, marks, keeps })
     }
 
     fn open_sequential<S: StreamingSink>(
         &self,
         window: Window<impl Source>,
         envelope: &Envelope,
-        Opening { mut sink, marks, keeps }: Opening<S>,
+        Opening { mut sink, marks, keeps, .. }: Opening<S>,
     ) -> Result<Restored, Error> {
         let budget = self.resources.budget();
         let plan = self.resources.plan(envelope, &budget, None, Direction::Open)?;
@@ -203,12 +204,12 @@ impl<'a> OpenOptions<'a> {
         let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
-        let resumed = Resumed::nothing(envelope);
+        let already = AlreadyThere::nothing(envelope);
         self.run(
             feed,
             SkipCommitted::new(sink, until),
             &means,
-            RunOptions { resumed, total: None, marks, keeps },
+            RunOptions { already, total: None, marks, keeps },
         )
     }
 
@@ -219,14 +220,8 @@ impl<'a> OpenOptions<'a> {
         means: &RunContext<'_>,
         course: RunOptions,
     ) -> Result<Restored, Error> {
-        let RunOptions { resumed: Resumed { start, lost }, total, marks, keeps } = course;
-        let observer = &self.resources.observer;
-        if let Some(observer) = observer {
-            lost.iter().for_each(|warning| observer.warning(warning));
-            if start.segments > 0 {
-                observer.resumed(start.plaintext_len, start.segments);
-            }
-        }
+        let RunOptions { already, total, marks, keeps } = course;
+        let (start, observer) = (already.start, &self.resources.observer);
         let mut meter = Meter::new(observer.clone(), total, start.plaintext_len);
         let mut reached = start.plaintext_len;
         let settings = Settings {
@@ -244,7 +239,7 @@ impl<'a> OpenOptions<'a> {
             },
         };
         match segment_worker::open(&mut feed, sink, start, settings) {
-            Ok(opened) => Ok(Restored::new(&opened, means.envelope, start.plaintext_len, lost)),
+            Ok(opened) => Ok(Restored::new(&opened, means.envelope, &already)),
             Err(error) => {
                 let error = Error::opening(error);
                 let keeps = keeps == Retention::Progress && error.kind() != ErrorKind::DurabilityUnknown;
@@ -299,7 +294,7 @@ pub(crate) struct RunContext<'a> {
 
 /// From where to where a stream is opened, and how its progress is kept.
 struct RunOptions {
-    resumed: Resumed,
+    already: AlreadyThere,
     total: Option<u64>,
     marks: CheckpointMaker,
     keeps: Retention,

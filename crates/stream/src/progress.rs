@@ -20,9 +20,15 @@ pub trait Observer: Send + Sync {
     /// What an earlier attempt left is being proved: how many plaintext bytes of it have proved right so far.
     fn proving(&self, _proved: u64) {}
 
-    /// The stream resumes after an earlier attempt: `kept` plaintext bytes of it have proved right, in this many
-    /// segments.
+    /// Bytes of a seed are being taken over: how many so far. What they are worth is proved next.
+    fn seeding(&self, _taken: u64) {}
+
+    /// The stream resumes after an earlier attempt: so many plaintext bytes of it have proved right, in this many
+    /// segments, wherever they are.
     fn resumed(&self, _bytes: u64, _segments: u64) {}
+
+    /// So many plaintext bytes that a seed had have proved right, in this many segments.
+    fn seeded(&self, _bytes: u64, _segments: u64) {}
 
     /// Something is wrong that does not stop the stream.
     fn warning(&self, _warning: &Warning) {}
@@ -75,8 +81,13 @@ pub enum Warning {
     KeptSegmentsLost {
         /// The first of them.
         first: u64,
-        /// How many had been durable from there on.
+        /// How many, there or behind it.
         segments: u64,
+    },
+    /// Some of a seed cannot be read. It comes from the stream.
+    SeedUnreadable {
+        /// Where the first bytes stand that cannot be.
+        at: u64,
     },
     /// The target's file system gives new files to another user than their creator: nothing is kept for a later
     /// attempt.
@@ -143,8 +154,12 @@ impl std::fmt::Display for Warning {
             ),
             Warning::KeptSegmentsLost { first, segments } => write!(
                 f,
-                "of what an earlier attempt had made durable, {segments} segments from segment {first} on are no longer \
-                 what they were and are read again; look at the disk"
+                "of what an earlier attempt had made durable, {segments} segments, the first of them segment {first}, are no \
+                 longer what they were and are read again; look at the disk"
+            ),
+            Warning::SeedUnreadable { at } => write!(
+                f,
+                "the seed cannot be read at byte {at}; what is missing comes from the stream; look at its disk"
             ),
             Warning::OwnersNotKept => TargetNotice::OwnersNotKept.fmt(f),
             Warning::ModesNotKept => TargetNotice::ModesNotKept.fmt(f),

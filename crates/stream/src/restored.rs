@@ -4,6 +4,7 @@
 use segment_worker::Opened;
 
 use crate::envelope::Envelope;
+use crate::resume::AlreadyThere;
 use crate::{Metadata, StreamDigest, StreamId, Warning, sequence};
 
 /// What was restored or verified.
@@ -22,6 +23,8 @@ pub struct Restored {
     pub metadata: Metadata,
     /// Plaintext bytes that an earlier attempt had left and that proved right; all of them where it had published.
     pub resumed_bytes: u64,
+    /// Plaintext bytes that a seed had and that proved right, beside those.
+    pub seeded_bytes: u64,
     /// Warnings: what was wrong and did no harm.
     pub warnings: Vec<Warning>,
 }
@@ -33,22 +36,17 @@ impl Restored {
         sequence::find(&self.metadata)?.ok()
     }
 
-    /// For a stream that proved complete: `kept` bytes were there before, `lost` bytes had been there and no longer
-    /// are.
-    pub(crate) fn new(
-        opened: &Opened,
-        envelope: &Envelope,
-        resumed_bytes: u64,
-        lost: Option<Warning>,
-    ) -> Restored {
+    /// For a stream that proved complete, of which some was `already` there.
+    pub(crate) fn new(opened: &Opened, envelope: &Envelope, already: &AlreadyThere) -> Restored {
         Restored {
             stream_id: envelope.preamble.stream_id,
             segments: opened.segments,
             plaintext_len: opened.plaintext_len,
             stream_digest: StreamDigest(opened.stream_digest.0),
             metadata: envelope.metadata.clone(),
-            resumed_bytes,
-            warnings: envelope.warnings.iter().copied().chain(lost).collect(),
+            resumed_bytes: already.kept.bytes,
+            seeded_bytes: already.seeded.bytes,
+            warnings: envelope.warnings.iter().chain(&already.warnings).copied().collect(),
         }
     }
 }

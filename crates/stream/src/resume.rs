@@ -1,7 +1,8 @@
-//! Resuming after an earlier attempt: what a sink has kept, authenticated, and proved if it can be read back.
+//! Resuming after an earlier attempt, or over a seed: what a sink has kept, authenticated, and proved if it can be read back.
 //! It knows no file; a sink says what it has.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use contract::{
@@ -10,15 +11,16 @@ use contract::{
 use frame_worker::ChainValue;
 use framing::{IndexEntry, SegmentIndex};
 use local::NullSink;
-use segment_worker::{Committed, ReleasePolicy, Settings};
+use segment_worker::{Committed, ProvedSegments, ReleasePolicy, Settings};
 
 use crate::checkpoint::{CheckpointMaker, segments_of};
 use crate::envelope::Envelope;
-use crate::feed::proof::{Entries, Outcome, ProofFeed};
+use crate::feed::proof::KeptPlaintext;
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
-use crate::{Error, ErrorKind, Kept, Remedy, Warning};
+use crate::seeding::Seeding;
+use crate::{Error, ErrorKind, Kept, Observer, Remedy, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a checkpoint nor bytes.
 pub(crate) struct Found {
@@ -40,36 +42,57 @@ impl Found {
         })
     }
 
-    /// Finds where to resume a stream whose segments can be read in any order, tells the sink, and moves `walk`
-    /// there.
-    pub(crate) fn resume_placed(
+    /// Finds what of a stream whose segments can be read in any order need not be read, tells the sink where it resumes, and
+    /// moves `walk` there. What an earlier attempt left is proved first; only where it has gaps, `seeding` fills them.
+    pub(crate) fn resume_placed<S: StreamingSink>(
         self,
-        sink: &mut impl StreamingSink,
+        sink: &mut S,
+        seeding: Option<Seeding<S>>,
         walk: &mut Walk<'_>,
         means: &RunContext<'_>,
     ) -> Result<Resumed, Error> {
-        if self.kept.is_none() && self.checkpoint.is_none() {
+        if self.kept.is_none() && self.checkpoint.is_none() && seeding.is_none() {
             return Ok(Resumed::nothing(means.envelope));
         }
         // From here on the index stands for segments that are not read, and the sink is told to forget.
         check_entries(walk, None, means.cancel)?;
-        let start = match (&self.kept, &self.checkpoint) {
-            (None, None) => Committed::at_start(means.envelope.chain),
-            (Some(kept), checkpoint) => {
-                let proved = prove(kept, walk, means)?;
-                // What lies behind the checkpoint is there, but no sync has said so.
-                let durable_len =
-                    checkpoint.as_ref().map_or(0, |(_, checkpoint)| checkpoint.sink_len.min(proved.sink_len));
-                Committed { durable_len, ..proved }
+        if let (None, None, Some((_, committed))) = (&self.kept, &seeding, &self.checkpoint) {
+            return resume_at_checkpoint(sink, committed, walk, means);
+        }
+        let total = walk.index.footer.segments;
+        let mut proved = none_of(total)?;
+        let mut already = AlreadyThere::nothing(means.envelope);
+        if let Some(kept) = &self.kept {
+            prove(kept, walk, &mut proved, means)?;
+            already.kept = Amount::of(&proved);
+            already.warnings.extend(self.lost(&proved, total));
+            already.tell_kept(means.observer);
+        }
+        if let Some(seeding) = seeding {
+            let unreadable = seeding.fill_gaps(sink, walk, &proved, means)?;
+            if let Some(kept) = sink.resumable() {
+                prove(&kept, walk, &mut proved, means)?;
             }
-            (None, Some((_, committed))) => {
-                let chain = chain_behind(walk, committed.segments, means.cancel)?;
-                check_agrees(walk, chain, committed)?;
-                *committed
-            }
+            already.seeded = Amount::of(&proved).less(already.kept);
+            already.warnings.extend(unreadable);
+            already.tell_seeded(unreadable, means.observer);
+            seeding.check_room(sink, walk.index.footer.plaintext_len)?;
+        }
+        if sink.resumable().is_none() {
+            return Ok(Resumed { already, proved }); // There was no gap for the seed to fill.
+        }
+        let chain = chain_behind(walk, proved.prefix(), means.cancel)?;
+        let len = walk.plaintext_offset();
+        already.start = Committed {
+            segments: walk.segments(),
+            plaintext_len: len,
+            sink_len: len,
+            chain,
+            // What lies behind the checkpoint is there, but no sync has said so.
+            durable_len: self.checkpoint.as_ref().map_or(0, |(_, checkpoint)| checkpoint.sink_len.min(len)),
         };
-        sink.resume_at(start.segments, start.sink_len).map_err(unreadable)?;
-        Ok(Resumed { start, lost: self.lost(start.segments, walk.index.footer.segments) })
+        sink.resume_at(already.start.segments, len).map_err(unreadable)?;
+        Ok(Resumed { already, proved })
     }
 
     /// For segments that come once, in order: tells the sink, and gives the checkpoint up to which they are passed over. A
@@ -90,46 +113,110 @@ impl Found {
     }
 
     /// Segments that had been durable and could not be proved, of a stream of `total`.
-    fn lost(&self, proved: u64, total: u64) -> Option<Warning> {
+    fn lost(&self, proved: &ProvedSegments, total: u64) -> Option<Warning> {
         let (_, committed) = self.checkpoint.as_ref()?;
-        let segments = committed.segments.saturating_sub(proved);
         // The stream's last segment is not proved, but opened again: it may well be there.
-        let unproved = u64::from(committed.segments == total);
-        (segments > unproved).then_some(Warning::KeptSegmentsLost { first: proved, segments })
+        let durable = 0..committed.segments.min(total.saturating_sub(1));
+        let mut lost = durable.filter(|index| !proved.contains(SegmentIndex(*index)));
+        let first = lost.next()?;
+        Some(Warning::KeptSegmentsLost { first, segments: 1 + lost.count() as u64 })
     }
 }
 
-/// Where a stream goes on.
+/// A sink that keeps a checkpoint alone resumes there.
+fn resume_at_checkpoint(
+    sink: &mut impl StreamingSink,
+    committed: &Committed,
+    walk: &mut Walk<'_>,
+    means: &RunContext<'_>,
+) -> Result<Resumed, Error> {
+    let chain = chain_behind(walk, committed.segments, means.cancel)?;
+    check_agrees(walk, chain, committed)?;
+    sink.resume_at(committed.segments, committed.sink_len).map_err(unreadable)?;
+    let mut resumed = Resumed::nothing(means.envelope);
+    resumed.already.start = *committed;
+    resumed.already.kept = Amount { bytes: committed.plaintext_len, segments: committed.segments };
+    resumed.already.tell_kept(means.observer);
+    Ok(resumed)
+}
+
+/// Plaintext of some segments.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Amount {
+    pub(crate) bytes: u64,
+    pub(crate) segments: u64,
+}
+
+impl Amount {
+    fn of(proved: &ProvedSegments) -> Amount {
+        Amount { bytes: proved.plaintext_len(), segments: proved.count() }
+    }
+
+    fn less(self, part: Amount) -> Amount {
+        Amount { bytes: self.bytes - part.bytes, segments: self.segments - part.segments }
+    }
+}
+
+/// Where a stream resumes, and what of it need not be read.
 pub(crate) struct Resumed {
-    pub(crate) start: Committed,
-    pub(crate) lost: Option<Warning>,
+    pub(crate) already: AlreadyThere,
+    /// With those before the start.
+    pub(crate) proved: ProvedSegments,
 }
 
 impl Resumed {
-    pub(crate) fn nothing(envelope: &Envelope) -> Resumed {
-        Resumed { start: Committed::at_start(envelope.chain), lost: None }
+    fn nothing(envelope: &Envelope) -> Resumed {
+        Resumed { already: AlreadyThere::nothing(envelope), proved: ProvedSegments::none() }
     }
 }
 
-/// Seals the kept segments again, in memory, up to the first that differs from what was sealed, and moves `walk` past
-/// the good ones. It may go further than any checkpoint: what is proved needs none. The last segment is always opened
-/// anew, so the chain that comes out of this always meets a TERMINATOR that is read.
-fn prove(kept: &Arc<dyn ReadAt>, walk: &mut Walk<'_>, means: &RunContext<'_>) -> Result<Committed, Error> {
-    let candidates = Candidates { walk: walk.clone(), len: kept.len() };
-    let feed = ProofFeed::new(kept.clone(), means.envelope, candidates, means.plan.frames_per_run)?;
-    let proved = match feed {
-        Some(feed) => seal_again(feed, means)?,
-        None => Committed::at_start(means.envelope.chain),
-    };
-    advance(walk, proved.segments)?;
-    assert_eq!(walk.plaintext_offset(), proved.plaintext_len, "what was proved is what the entries say");
-    Ok(Committed { sink_len: proved.plaintext_len, ..proved })
+/// What is in a sink before the first byte of a stream is read: for those who want to know.
+pub(crate) struct AlreadyThere {
+    /// All before this has been committed.
+    pub(crate) start: Committed,
+    /// Of an earlier attempt, anywhere in the stream.
+    pub(crate) kept: Amount,
+    /// Of a seed, beside that.
+    pub(crate) seeded: Amount,
+    /// What was wrong with either.
+    pub(crate) warnings: Vec<Warning>,
 }
 
-/// How far the segments of `feed` are what was sealed.
-fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &RunContext<'_>) -> Result<Committed, Error> {
-    let start = Committed::at_start(means.envelope.chain);
-    let mut proved = start;
+impl AlreadyThere {
+    pub(crate) fn nothing(envelope: &Envelope) -> AlreadyThere {
+        let (start, nothing) = (Committed::at_start(envelope.chain), Amount::default());
+        AlreadyThere { start, kept: nothing, seeded: nothing, warnings: Vec::new() }
+    }
+
+    fn tell_kept(&self, observer: Option<&dyn Observer>) {
+        let Some(observer) = observer else { return };
+        self.warnings.iter().for_each(|warning| observer.warning(warning));
+        if self.kept.segments > 0 {
+            observer.resumed(self.kept.bytes, self.kept.segments);
+        }
+    }
+
+    fn tell_seeded(&self, unreadable: Option<Warning>, observer: Option<&dyn Observer>) {
+        let Some(observer) = observer else { return };
+        unreadable.iter().for_each(|warning| observer.warning(warning));
+        if self.seeded.segments > 0 {
+            observer.seeded(self.seeded.bytes, self.seeded.segments);
+        }
+    }
+}
+
+/// Adds to `proved` the segments whose plaintext in `kept` is what was sealed, wherever they are. The last segment is always
+/// opened anew, so the chain over those that are not read meets a TERMINATOR that is. No checkpoint is needed.
+fn prove(
+    kept: &Arc<dyn ReadAt>,
+    walk: &Walk<'_>,
+    proved: &mut ProvedSegments,
+    means: &RunContext<'_>,
+) -> Result<(), Error> {
+    let known = proved.try_clone().map_err(|_| no_memory(walk.index.footer.segments))?;
+    let candidates = Candidates { walk: walk.clone(), known: &known, len: kept.len() };
+    let frames_per_run = means.plan.frames_per_run;
+    let mut feed = KeptPlaintext::new(kept.clone(), means.envelope, candidates, frames_per_run);
     let settings = Settings {
         executor: means.workers.executor(),
         budget: means.budget,
@@ -140,46 +227,92 @@ fn seal_again<I: Entries>(mut feed: ProofFeed<'_, I>, means: &RunContext<'_>) ->
         shape: means.envelope.shape(),
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
-            proved = *committed;
             if let Some(observer) = means.observer {
                 observer.proving(committed.plaintext_len);
             }
         },
     };
-    match segment_worker::prove(&mut feed, NullSink::new(), start, settings) {
-        Ok(_) => Ok(proved),
-        Err(_) if feed.outcome() == Outcome::Differs => Ok(proved),
-        // What cannot be read has not been kept: it is fetched, and written, again.
-        Err(segment_worker::StreamError::Read { .. }) => Ok(proved),
-        // Whoever lets it run is opening a stream, and what a stream needs is a limit then.
-        Err(error) => Err(Error::opening(error)),
-    }
+    // Whoever lets it run is opening a stream, and what a stream needs is a limit then.
+    segment_worker::prove(&mut feed, NullSink::new(), proved, settings).map_err(Error::opening)
 }
 
-/// The segments that may have been kept: those that lie within the bytes there are.
+fn none_of(segments: u64) -> Result<ProvedSegments, Error> {
+    ProvedSegments::none_of(segments).map_err(|_| no_memory(segments))
+}
+
+fn no_memory(segments: u64) -> Error {
+    Error::no_memory("the set of proved segments", usize::try_from(segments / 8).unwrap_or(usize::MAX))
+}
+
+/// The segments that may have been kept, and are not known to be: those that lie within the bytes there are.
 struct Candidates<'a> {
     walk: Walk<'a>,
+    known: &'a ProvedSegments,
     len: u64,
 }
 
-impl Entries for Candidates<'_> {
-    fn next(&mut self) -> Result<Option<(SegmentIndex, IndexEntry)>, Error> {
-        if self.walk.is_at_last() {
-            return Ok(None);
+impl Candidates<'_> {
+    fn find(&mut self) -> Result<Option<(SegmentIndex, IndexEntry)>, Error> {
+        while !self.walk.is_at_end() && !self.walk.is_at_last() {
+            let index = SegmentIndex(self.walk.segments());
+            let entry = self.walk.entry()?;
+            self.walk.pass(&entry)?;
+            if self.walk.plaintext_offset() > self.len {
+                return Ok(None);
+            }
+            if !self.known.contains(index) {
+                return Ok(Some((index, entry)));
+            }
         }
-        let index = SegmentIndex(self.walk.segments());
-        let entry = self.walk.entry()?;
-        self.walk.pass(&entry)?;
-        Ok((self.walk.plaintext_offset() <= self.len).then_some((index, entry)))
+        Ok(None)
     }
 }
 
-fn advance(walk: &mut Walk<'_>, segments: u64) -> Result<(), Error> {
-    while walk.segments() < segments && !walk.is_at_end() {
-        let entry = walk.entry()?;
-        walk.pass(&entry)?;
+impl Iterator for Candidates<'_> {
+    type Item = Result<(SegmentIndex, IndexEntry), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.find().transpose()
     }
-    Ok(())
+}
+
+/// The ranges of plaintext that lie between what has been proved, in pieces of about `len_max` bytes, without that of the last
+/// segment.
+pub(crate) struct Gaps<'a> {
+    walk: Walk<'a>,
+    proved: &'a ProvedSegments,
+    len_max: u64,
+}
+
+impl<'a> Gaps<'a> {
+    pub(crate) fn new(walk: &Walk<'a>, proved: &'a ProvedSegments, len_max: u64) -> Gaps<'a> {
+        Gaps { walk: walk.clone(), proved, len_max }
+    }
+
+    fn find(&mut self) -> Result<Option<Range<u64>>, Error> {
+        let mut gap: Option<Range<u64>> = None;
+        while !self.walk.is_at_end() && !self.walk.is_at_last() {
+            let proved = self.proved.contains(SegmentIndex(self.walk.segments()));
+            if gap.as_ref().is_some_and(|gap| proved || gap.end - gap.start >= self.len_max) {
+                break;
+            }
+            let start = self.walk.plaintext_offset();
+            let entry = self.walk.entry()?;
+            self.walk.pass(&entry)?;
+            if !proved {
+                gap = Some(gap.map_or(start, |gap| gap.start)..self.walk.plaintext_offset());
+            }
+        }
+        Ok(gap)
+    }
+}
+
+impl Iterator for Gaps<'_> {
+    type Item = Result<Range<u64>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.find().transpose()
+    }
 }
 
 /// A trusted checkpoint must fit this stream: the segments that it covers are those of the index.

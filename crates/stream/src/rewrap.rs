@@ -10,7 +10,9 @@ use contract::{Checkpoint, StreamingSink};
 use framing::limits::{KEY_COPY_HEAD_LEN, KEY_COPY_TAIL_LEN, PREAMBLE_BLOCK_LEN};
 use framing::{KeyCopy, Preamble};
 use keys::{Identities, Recipients, SealedSlot};
+use local::StagedFile;
 use segment_worker::CancelToken;
+use storage::Seed;
 
 use crate::envelope::ROOM_FOR_SLOTS;
 use crate::foreign::parse_preamble;
@@ -58,17 +60,17 @@ pub fn rewrap(
 }
 
 /// Copies the stream at `path` into the sink that `make_sink` makes for so many bytes, with `recipients` in place of those who
-/// can open it now, and room for more (FORMAT F12.13). The data is copied as it is, unread: verify the copy before the
-/// original goes.
+/// can open it now, and room for more (FORMAT F12.13). The data is copied as it is, unread, and shares the room of the original
+/// where the file system can: verify the copy before the original goes.
 ///
 /// # Errors
 /// The sink has been dropped unpublished, unless the kind is [`ErrorKind::DurabilityUnknown`].
-pub fn rewrap_copy<S: StreamingSink>(
+pub fn rewrap_copy(
     path: &Path,
     identities: &Identities,
     recipients: &Recipients,
     cancel: &CancelToken,
-    make_sink: impl FnOnce(u64) -> Result<S, Error>,
+    make_sink: impl FnOnce(u64) -> Result<StagedFile, Error>,
 ) -> Result<Rewrapped, Error> {
     let opened = File::open(path);
     let file = opened.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
@@ -88,21 +90,44 @@ pub fn rewrap_copy<S: StreamingSink>(
     let failed = |error| Error::io("the copy could not be written", error);
     sink.begin_segment(0, 0).map_err(failed)?;
     sink.write_tentative(0, &head).map_err(failed)?;
-    let mut block = memory::zeroed("a block to copy", COPY_BLOCK_LEN.min(data_len as usize))?;
-    let mut done = 0;
-    while done < data_len {
-        if cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
-        }
-        let block_len = block.len().min((data_len - done) as usize);
-        let block = &mut block[..block_len];
-        read_exactly(&file, old.origin() + done, block)?;
-        sink.write_tentative(preamble.origin() + done, block).map_err(failed)?;
-        done += block_len as u64;
-    }
+    copy_data(&file, old.origin(), &mut sink, preamble.origin(), data_len, cancel)?;
     sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).map_err(Error::publish)?;
     sink.publish(len).map_err(Error::publish)?;
     Ok(Rewrapped::new(&preamble, &slots, generation))
+}
+
+/// Copies `len` bytes from `from` on to `at`: by the file system's own means as long as it has them, else block by block.
+fn copy_data(
+    file: &File,
+    from: u64,
+    sink: &mut StagedFile,
+    at: u64,
+    len: u64,
+    cancel: &CancelToken,
+) -> Result<(), Error> {
+    let mut seed = file.try_clone().ok().map(Seed::from);
+    let mut block = Vec::new();
+    let mut done = 0;
+    while done < len {
+        if cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+        }
+        let cloned = |seed| sink.clone_tentative(seed, from + done, at + done, len - done).unwrap_or(0);
+        let count = seed.as_ref().map_or(0, cloned);
+        if count > 0 {
+            done += count;
+            continue;
+        }
+        // Whatever kept it from that, a read and a write say what it is.
+        seed = None;
+        memory::grow("a block to copy", &mut block, COPY_BLOCK_LEN)?;
+        let block_len = block.len().min((len - done) as usize);
+        read_exactly(file, from + done, &mut block[..block_len])?;
+        sink.write_tentative(at + done, &block[..block_len])
+            .map_err(|error| Error::io("the copy could not be written", error))?;
+        done += block_len as u64;
+    }
+    Ok(())
 }
 
 /// What a stream is to be opened with from now on.

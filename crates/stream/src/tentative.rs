@@ -10,7 +10,7 @@ use std::sync::Arc;
 use contract::{AttemptId, IfExists, StreamingSink};
 use keys::KeySchedule;
 use local::{Opened, Seen, StagedFile};
-use storage::StageOptions;
+use storage::{Seed, StageOptions};
 
 use crate::checkpoint::{CheckpointMaker, sink_len_of};
 use crate::compare_sink::CompareSink;
@@ -18,6 +18,7 @@ use crate::envelope::Envelope;
 use crate::file_attributes::{self, Malformed};
 use crate::progress::tell_notices;
 use crate::restore_id::{Mismatch, RestoreId};
+use crate::seeding::Seeding;
 use crate::{Attributes, Error, ErrorKind, Observer, Warning};
 
 /// A sink for a stream that is known.
@@ -33,6 +34,7 @@ pub struct Opening<S> {
     pub(crate) sink: S,
     pub(crate) marks: CheckpointMaker,
     pub(crate) keeps: Retention,
+    pub(crate) seeding: Option<Seeding<S>>,
 }
 
 /// What stays after a failure.
@@ -48,7 +50,7 @@ impl<S: StreamingSink> Opening<S> {
     /// A sink that somebody else made. The stream's id names its journal, if it has one.
     pub fn plain(sink: S, envelope: &Envelope) -> Opening<S> {
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
-        Opening { sink, marks, keeps: Retention::Nothing }
+        Opening { sink, marks, keeps: Retention::Nothing, seeding: None }
     }
 }
 
@@ -129,11 +131,13 @@ impl LogId<'_> {
     }
 }
 
-/// Stages a file for `path`, or goes on with what an earlier restore of the same stream left there.
+/// Stages a file for `path`, or goes on with what an earlier restore of the same stream left there. What neither that nor the
+/// stream has to bring comes from `seed`.
 pub fn restore_into(
     path: &Path,
     options: &StageOptions,
     of_source: OfSource,
+    seed: Option<Seed>,
     envelope: &Envelope,
 ) -> Result<Tentative<StagedFile>, Error> {
     let schedule = envelope.schedule.as_ref().expect("who restores has the key");
@@ -143,13 +147,13 @@ pub fn restore_into(
         match StagedFile::open(path, options, &fresh).map_err(Error::target)? {
             Opened::Fresh(mut sink) => {
                 of_source.give(&mut sink, envelope);
-                return Ok(journalled(sink, &attempt_id, schedule));
+                return Ok(journalled(sink, &attempt_id, schedule, seed));
             }
             Opened::Resumable { mut sink, attempt_id: found } => {
                 let attempt_id =
                     attempt_id.accept(found.as_bytes(), schedule).map_err(Mismatch::beside_target)?;
                 of_source.give(&mut sink, envelope);
-                return Ok(journalled(sink, &attempt_id, schedule));
+                return Ok(journalled(sink, &attempt_id, schedule, seed));
             }
             Opened::Published(published) => {
                 let ours = attempt_id.accept(published.attempt_id().as_bytes(), schedule).is_ok();
@@ -165,8 +169,15 @@ pub fn restore_into(
     Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
 }
 
-fn journalled(sink: StagedFile, attempt_id: &RestoreId, schedule: &KeySchedule) -> Tentative<StagedFile> {
-    Opening { sink, marks: attempt_id.marks(schedule), keeps: Retention::Progress }.into()
+fn journalled(
+    sink: StagedFile,
+    attempt_id: &RestoreId,
+    schedule: &KeySchedule,
+    seed: Option<Seed>,
+) -> Tentative<StagedFile> {
+    let seeding =
+        seed.map(|seed| Seeding { seed, take: StagedFile::take, check_room: StagedFile::check_room });
+    Opening { sink, marks: attempt_id.marks(schedule), keeps: Retention::Progress, seeding }.into()
 }
 
 /// Makes a failure say what is kept beside `path`: where the attempt ended before it had proved any of that, and where there

@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, Closing, ClosingFields, FrameIndex, FrameWorker, SegmentIndex};
-use segment_worker::{Buffers, Edges, Feed, Input, IsLast, Run, SegmentPlan, Step, StreamEnd, TrailerOnly};
+use segment_worker::{
+    Buffers, Edges, Feed, Input, IsLast, ProvedPlan, ProvedSegments, Run, SegmentPlan, Step, StreamEnd,
+    TrailerOnly,
+};
 
-use super::stream::{self, Extent, Stream};
+use super::stream::{self, Extent, Part, Stream};
 
 /// One step that a feed has yet to make.
 #[derive(Clone)]
@@ -19,6 +22,7 @@ pub(crate) enum Move {
     Begin { index: u64, plaintext_at: usize },
     Run(Extent),
     Close(Closing),
+    Proved(Part),
     End(StreamEnd),
     Nothing,
     Fail,
@@ -53,6 +57,8 @@ pub(crate) struct OpenFeed<'a> {
     end: Option<StreamEnd>,
     /// The closing frames it has been asked about.
     pub(crate) closed: Vec<(u64, Closing)>,
+    /// The segments that are not read.
+    proved: ProvedSegments,
     /// The segment whose closing frames it refuses.
     fail_at_closing: Option<u64>,
 }
@@ -129,8 +135,28 @@ impl<'a> OpenFeed<'a> {
             calls: Calls::untold(),
             end: None,
             closed: Vec::new(),
+            proved: ProvedSegments::none(),
             fail_at_closing: None,
         }
+    }
+
+    /// The same feed, which reads no segment that is `proved`: what closes them, `says` knows.
+    pub(crate) fn with_proved(mut self, says: &Stream, proved: ProvedSegments) -> OpenFeed<'a> {
+        let mut skipping = false;
+        let moves = std::mem::take(&mut self.moves);
+        self.moves.extend(moves.into_iter().filter_map(|step| match step {
+            Move::Begin { index, .. } if proved.contains(SegmentIndex(index)) => {
+                skipping = true;
+                Some(Move::Proved(says.parts[index as usize].clone()))
+            }
+            Move::Begin { .. } | Move::End(_) => {
+                skipping = false;
+                Some(step)
+            }
+            step => (!skipping).then_some(step),
+        }));
+        self.proved = proved;
+        self
     }
 
     /// The same feed, which fails before segment `segment`.
@@ -210,6 +236,22 @@ impl Feed for OpenFeed<'_> {
                 sink_offset: at.plaintext_at as u64,
             }),
             Move::Close(closing) => Step::Close(closing),
+            Move::Proved(Part { index, plaintext_at, plaintext_len, closing, .. }) => {
+                Step::Proved(ProvedPlan {
+                    segment: SegmentPlan {
+                        index: SegmentIndex(index),
+                        worker: stream::worker(index),
+                        digest: stream::digest(index),
+                        sink_offset: plaintext_at as u64,
+                        head: Vec::new(),
+                    },
+                    proof: self.proved.proof(SegmentIndex(index)).unwrap(),
+                    frame_count: closing.fields.frame_count,
+                    plaintext_len: plaintext_len as u64,
+                    digest: closing.fields.digest,
+                    plaintext_digest: None,
+                })
+            }
             Move::End(end) => {
                 self.end = Some(end);
                 Step::End(())

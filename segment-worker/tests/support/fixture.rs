@@ -9,8 +9,8 @@ use std::{panic, thread};
 use contract::{Checkpoint, Durability, StreamingSink};
 use frame_worker::Pool;
 use segment_worker::{
-    Budget, BufferNeeds, CancelToken, Committed, Executor, Feed, Opened, ReleasePolicy, Sealed, Settings,
-    StreamError,
+    Budget, BufferNeeds, CancelToken, Committed, Executor, Feed, Opened, ProofFeed, ProvedSegments,
+    ReleasePolicy, Sealed, Settings, StreamError,
 };
 
 use super::feed::{FeedFailed, OpenFeed, SealFeed};
@@ -123,6 +123,15 @@ impl Fixture {
         sink: impl StreamingSink,
     ) -> Result<Opened, StreamError<FeedFailed>> {
         segment_worker::open_part(feed, sink, self.start, self.settings(&mut |_| {}))
+    }
+
+    pub(crate) fn prove<F: ProofFeed>(
+        &self,
+        feed: &mut F,
+        sink: impl StreamingSink,
+        proved: &mut ProvedSegments,
+    ) -> Result<(), StreamError<F::Error>> {
+        segment_worker::prove(feed, sink, proved, self.settings(&mut |_| {}))
     }
 
     pub(crate) fn seal(

@@ -14,6 +14,7 @@ pub(crate) enum Call {
     Begin,
     Write,
     RollBack,
+    Confirm,
     Commit,
     Publish,
 }
@@ -68,6 +69,8 @@ struct Notes {
     running: usize,
     dropped: bool,
     late: usize,
+    /// What it has of an earlier attempt, if it keeps bytes.
+    kept: Option<Vec<u8>>,
     /// Segments and bytes that an earlier sink has.
     before: (u64, u64),
 }
@@ -80,6 +83,12 @@ impl Probe {
     /// The same sink, which goes on behind `segments` segments of `len` bytes.
     pub(crate) fn going_on_behind(self, segments: u64, len: u64) -> Probe {
         self.shared.notes.lock().before = (segments, len);
+        self
+    }
+
+    /// The same sink, which has kept `bytes`: claims, from the first byte on.
+    pub(crate) fn keeping(self, bytes: Vec<u8>) -> Probe {
+        self.shared.notes.lock().kept = Some(bytes);
         self
     }
 
@@ -204,6 +213,17 @@ impl StreamingSink for Probe {
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
         Ok(None)
+    }
+
+    fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
+        self.shared.call(Call::Confirm, at)?;
+        let mut notes = self.shared.notes.lock();
+        assert_eq!(index, notes.before.0 + notes.checkpoints.len() as u64, "the next segment is confirmed");
+        let kept = notes.kept.as_ref().and_then(|kept| kept.get(at as usize..(at + len) as usize));
+        let bytes = kept.ok_or(io::ErrorKind::Unsupported)?.to_vec();
+        let before = notes.writes.insert(at, bytes);
+        notes.rewrites += usize::from(before.is_some());
+        Ok(())
     }
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {

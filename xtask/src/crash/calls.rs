@@ -24,6 +24,10 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
         Ok(fixture) => kill_at_each(setting, &fixture, "block device", &mut tally)?,
         Err(why) => println!("NOT TRIED on a block device: {why}"),
     }
+    let seeded = Fixture::new(&setting.program, "seeded-target", SEGMENTS, Before::Old)?
+        .with_options(&["--threads", "1", "--durability", "each"])
+        .with_seed(&[0, 7, 8, 15])?;
+    kill_at_each(setting, &seeded, "seeded target", &mut tally)?;
     tally.close()
 }
 

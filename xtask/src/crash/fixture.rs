@@ -88,6 +88,16 @@ impl Fixture {
         self
     }
 
+    /// The same, over a seed that has all but some segments.
+    pub(crate) fn with_seed(mut self, changed: &[usize]) -> Result<Fixture, String> {
+        let mut seed = self.plaintext.clone();
+        changed.iter().for_each(|segment| seed[segment * SEGMENT_LEN + 5] ^= 1);
+        let path = self.path("seed");
+        fs::write(&path, seed).map_err(|error| format!("cannot write {path}: {error}"))?;
+        self.options.extend(["--seed".to_owned(), path]);
+        Ok(self)
+    }
+
     /// Restores into another folder.
     pub(crate) fn into_folder(mut self, folder: PathBuf) -> Fixture {
         self.folder = folder;

@@ -7,6 +7,7 @@ mod fixture;
 mod full_disk;
 mod race;
 mod random;
+mod restless_seed;
 mod shutdown;
 mod simulated;
 mod tally;
@@ -37,13 +38,14 @@ pub(crate) enum Extent {
 /// One part of the harness.
 type Part = (&'static str, fn(&Setting) -> Result<(), String>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("simulated", simulated::run),
     ("calls", calls::run),
     ("random", random::run),
     ("full-disk", full_disk::run),
     ("shut-down", shutdown::run),
     ("race", race::run),
+    ("restless-seed", restless_seed::run),
 ];
 
 /// Builds the program and tries it: all parts, or the one that is named.

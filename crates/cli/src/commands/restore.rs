@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Attributes, Durability, ErrorKind, OnPartial, Opener, Restored, Sparse, StreamDigest};
+use cofferdam::{
+    Attributes, Durability, ErrorKind, OnPartial, Opener, Restored, Sparse, StreamDigest, is_pipe,
+};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -107,6 +109,15 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "N")]
     min_sequence: Option<u64>,
 
+    /// A file that may hold much of the plaintext already, such as yesterday's copy or the target itself: only the rest is read
+    ///
+    /// What OLD has at the same places is copied beside the target, sharing the room where the file system can (XFS,
+    /// btrfs), and proved there, segment by segment, as what an interrupted restore left is. Nothing is believed of it: it may be
+    /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file, and
+    /// TARGET too.
+    #[arg(long, value_name = "OLD")]
+    seed: Option<PathBuf>,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -181,6 +192,7 @@ impl Restore {
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
+        self.refuse_seed()?;
         self.check_files()?;
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         self.resources.warn(report);
@@ -198,6 +210,7 @@ impl Restore {
         };
         let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
         let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
+        let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         if let Some(target) = salvaged {
             return salvage::run(&opener, &self.sealed, &target, &watch, report);
@@ -228,6 +241,9 @@ impl Restore {
         self.target.name_files(&mut files)?;
         if let Some(log) = &self.wal {
             files.writes("the log", &End::Path(log.clone()))?;
+        }
+        if let Some(seed) = &self.seed {
+            files.seeds("the seed", seed);
         }
         files.check()
     }
@@ -261,6 +277,16 @@ impl Restore {
             None => failure,
         }
     }
+
+    /// Before anybody is asked for a passphrase, or a receiver greeted.
+    fn refuse_seed(&self) -> Result<(), Failure> {
+        let staged = matches!(&self.target, Goal::Here(End::Path(path)) if !is_pipe(path));
+        if self.seed.is_none() || staged {
+            return Ok(());
+        }
+        Err(Failure::usage("--seed is of no use: the target is no file on this machine")
+            .advise("Restore to a file, or without --seed."))
+    }
 }
 
 #[derive(Serialize)]
@@ -274,6 +300,7 @@ struct Record {
     stream_digest: String,
     sequence: Option<u64>,
     kept: u64,
+    seeded: u64,
     metadata: Vec<Pair>,
     seconds: f64,
 }
@@ -290,6 +317,7 @@ impl Record {
             stream_digest: restored.stream_digest.to_string(),
             sequence: restored.sequence(),
             kept: restored.resumed_bytes,
+            seeded: restored.seeded_bytes,
             metadata: pairs(&restored.metadata),
             seconds: begun.elapsed().as_secs_f64(),
         }
@@ -303,9 +331,13 @@ impl Record {
             Size(self.plaintext_len),
             count(self.segments, "segment"),
         );
-        match self.kept {
-            0 => text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed()))),
-            kept => text.push_str(&format!(", {} of it kept from before", Size(kept))),
+        if (self.kept, self.seeded) == (0, 0) {
+            text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed())));
+        }
+        for (bytes, what) in [(self.kept, "kept from before"), (self.seeded, "taken from the seed")] {
+            if bytes > 0 {
+                text.push_str(&format!(", {} of it {what}", Size(bytes)));
+            }
         }
         if let Some(sequence) = self.sequence {
             text.push_str(&format!("\nsequence {sequence}"));
@@ -327,6 +359,7 @@ Examples:
   cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
+  cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
   cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
   cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log

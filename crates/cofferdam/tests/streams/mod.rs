@@ -2,6 +2,7 @@
 //! Refuses to know what any test expects.
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
+pub(crate) mod counting;
 pub(crate) mod forge;
 pub(crate) mod map;
 pub(crate) mod noted;

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 
 use frame_worker::{ChainValue, Closing};
 use framing::{IndexEntry, SegmentIndex};
-use segment_worker::{Buffers, Feed, Input, SegmentPlan, Step, StreamEnd};
+use segment_worker::{
+    Buffers, Feed, Input, ProvedPlan, ProvedSegment, ProvedSegments, SegmentPlan, Step, StreamEnd,
+};
 
-use super::segment_runs::{SegmentRuns, closing_position};
+use super::segment_runs::{SegmentRuns, closing_position, header_of};
 use super::sequential::check_expected;
 use crate::Error;
 use crate::envelope::Envelope;
@@ -19,6 +21,8 @@ pub(crate) struct SeekableFeed<'a> {
     frames_per_run: u32,
     expected: Option<ChainValue>,
     part: Option<Part>,
+    /// The segments that are not read.
+    proved: ProvedSegments,
     /// The segment whose runs are handed out.
     segment: Option<SegmentRuns>,
     /// The segments in flight, whose closing frames have not come yet: as many as the engine allows.
@@ -35,15 +39,17 @@ struct Part {
 }
 
 impl<'a> SeekableFeed<'a> {
-    /// The segments that `walk` has not passed yet. `chain` is the chain value before them.
+    /// The segments that `walk` has not passed yet. `chain` is the chain value before them; those that are `proved` are in the
+    /// sink already.
     pub(crate) fn new(
         walk: Walk<'a>,
         chain: ChainValue,
+        proved: ProvedSegments,
         frames_per_run: u32,
         expected: Option<ChainValue>,
     ) -> SeekableFeed<'a> {
         let unclosed = VecDeque::new();
-        SeekableFeed { walk, frames_per_run, expected, part: None, segment: None, unclosed, chain }
+        SeekableFeed { walk, frames_per_run, expected, part: None, proved, segment: None, unclosed, chain }
     }
 
     /// The same, of the segments before `segment` alone, as a part: the sink begins with the first of them. `chain` is the chain
@@ -96,6 +102,31 @@ impl<'a> SeekableFeed<'a> {
     }
 }
 
+impl SeekableFeed<'_> {
+    /// The segment that comes next is not read: its entry says what its closing frames are made from.
+    fn pass_proved(&mut self, proof: ProvedSegment) -> Result<ProvedPlan, Error> {
+        let entry = self.walk.entry()?;
+        let (worker, digest) = self.walk.envelope.segment(&header_of(proof.index().0, &entry))?;
+        let plan = ProvedPlan {
+            segment: SegmentPlan {
+                index: proof.index(),
+                worker,
+                digest,
+                sink_offset: entry.plaintext_offset,
+                head: Vec::new(),
+            },
+            proof,
+            frame_count: entry.frame_count,
+            plaintext_len: u64::from(entry.plaintext_len),
+            digest: entry.digest,
+            plaintext_digest: entry.plaintext_digest,
+        };
+        self.walk.pass(&entry)?;
+        self.unclosed.push_back(entry);
+        Ok(plan)
+    }
+}
+
 impl Feed for SeekableFeed<'_> {
     type Error = Error;
 
@@ -108,7 +139,13 @@ impl Feed for SeekableFeed<'_> {
             }
             self.walk.pass(&segment.into_entry())?;
         }
-        if self.is_at_end() { Ok(Step::End(())) } else { self.begin().map(Step::Segment) }
+        if self.is_at_end() {
+            return Ok(Step::End(()));
+        }
+        match self.proved.proof(SegmentIndex(self.walk.segments())) {
+            Some(proof) => self.pass_proved(proof).map(Step::Proved),
+            None => self.begin().map(Step::Segment),
+        }
     }
 
     fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Error> {

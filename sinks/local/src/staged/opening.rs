@@ -6,8 +6,7 @@ use std::{ffi::OsStr, io, path::Path, sync::Arc};
 use contract::{AttemptId, Checkpoint, IfExists, cursor::Cursor};
 use storage::{
     OnPartial, Ownership, Room, Sparse, StageOptions, Storage, StorageFile, TargetDir, TargetError,
-    Writeback,
-    free_space,
+    Writeback, free_space,
 };
 
 use super::{
