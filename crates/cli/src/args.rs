@@ -103,7 +103,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   keygen    kind (\"age\", \"key-file\"), recipient, file
   sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence, kept,
             seconds
-  restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, sequence, metadata, seconds
+  restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, seeded, sequence, metadata,
+            seconds
   read      input, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
@@ -125,6 +126,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   progress  committed, durable, total, segments, bytes_per_second, eta_seconds
   proving   proved
   resumed   kept, segments
+  seeding   taken
+  seeded    seeded, segments
   warning   message
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \

@@ -389,15 +389,36 @@ fn a_restart_discards_what_was_taken_and_takes_it_again() {
     fixture.assert_restored();
 }
 
+/// Cancels as soon as bytes of the seed have been taken.
+struct StopSeeding(CancelToken);
+
+impl Observer for StopSeeding {
+    fn progress(&self, progress: &Progress) {
+        panic!("{progress:?}");
+    }
+
+    fn seeding(&self, _: u64) {
+        self.0.cancel();
+    }
+}
+
 #[test]
-fn nothing_is_left_of_a_seeded_restore_that_has_committed_nothing() {
+fn what_was_taken_is_kept_though_nothing_has_committed_and_before_that_nothing_is() {
     let fixture = Fixture::new();
     let seed = fixture.seed_without("old", &[0]);
     let cancel = CancelToken::new();
     cancel.cancel();
-    let error = fixture.restore(&opener().seed(seed).cancel(cancel)).0.unwrap_err();
+    let error = fixture.restore(&opener().seed(&seed).cancel(cancel)).0.unwrap_err();
     assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::Cancelled, None));
     assert!(names_in(fixture.directory.path()).is_empty());
+
+    let cancel = CancelToken::new();
+    let stopped = opener().seed(&seed).cancel(cancel.clone()).observer(Arc::new(StopSeeding(cancel)));
+    let error = fixture.restore(&stopped).0.unwrap_err();
+    assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::Cancelled, Some(0)));
+    let restored = fixture.restore(&opener()).0.unwrap();
+    assert_eq!((restored.resumed_bytes, restored.seeded_bytes), ((SEGMENT * (SEGMENTS - 2)) as u64, 0));
+    fixture.assert_restored();
 }
 
 /// The forger holds key, storage and seed: what he sealed is in the seed, and the index names it.

@@ -47,6 +47,7 @@ mod seeding;
 mod seekable_envelope;
 mod segment_reader;
 mod sequence;
+mod skip_committed;
 mod state_dir;
 mod survey;
 mod tentative;

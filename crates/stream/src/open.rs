@@ -20,8 +20,9 @@ use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
 use crate::progress::Meter;
 use crate::resources::{Direction, Resources, RunPlan, Workers};
-use crate::resume::{AlreadyThere, Found, Resumed, SkipCommitted};
+use crate::resume::{AlreadyThere, Found, Resumed};
 use crate::seekable_envelope::read_seekable_envelope;
+use crate::skip_committed::SkipCommitted;
 use crate::tentative::{Opening, Retention, Tentative};
 use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, sequence};
 

@@ -35,6 +35,7 @@ mod rewrapping;
 mod salvaging;
 mod seal_resuming;
 mod sealing;
+mod seeding;
 mod standard_streams;
 mod threads;
 mod words;

@@ -116,7 +116,8 @@ impl StagedFile {
     }
 
     /// Takes the bytes of `range` over from `seed`, as far as it has them, in the places of what was there: from then on they are
-    /// among the [kept bytes](StreamingSink::resumable), claims like those. Before the sink resumes, and before the first write.
+    /// among the [kept bytes](StreamingSink::resumable), claims like those, and with a journal a drop keeps them. Before the sink
+    /// resumes, and before the first write.
     ///
     /// # Errors
     /// The sink has begun or resumed; the medium's own, which is final. What of the seed cannot be read is told by [`Taken`].
@@ -125,6 +126,10 @@ impl StagedFile {
         match &mut self.found {
             Some(found) => found.len = len,
             None => self.found = Some(Found { checkpoint: None, len }),
+        }
+        if self.progress.is_some() {
+            // They may have taken long to copy.
+            self.at_drop = AtDrop::Keep;
         }
         Ok(taken)
     }
