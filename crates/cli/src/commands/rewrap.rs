@@ -22,7 +22,8 @@ use crate::text::count;
 /// open the stream before may have kept its key, or a copy of the file.
 ///
 /// The key area has a fixed size. With -o the stream is copied, and the copy has room for more keys; the original stays
-/// as it is. The data is copied unread: verify the copy before you remove the original.
+/// as it is. The data is copied unread, or shares its blocks with the original where the file system can (XFS, btrfs): verify the
+/// copy before you remove the original.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Rewrap {

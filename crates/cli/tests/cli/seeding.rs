@@ -4,11 +4,12 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use crate::place::{Place, Ran, SEGMENT_LEN, json_lines};
+use crate::programs;
 
 /// `sealed.cfd`, and `old`: the plaintext, but for some segments.
 fn place_with_old(segments: usize, changed: &[usize]) -> Place {
@@ -114,4 +115,23 @@ fn a_restore_that_is_killed_goes_on_with_the_same_seed_another_or_none() {
         assert!(!place.names().iter().any(|name| name.starts_with(".new")));
     }
     assert!(killed > 0, "each was done before it could be killed");
+}
+
+#[test]
+fn what_of_a_seed_cannot_be_read_comes_from_the_stream_with_a_warning() {
+    if !programs::has("strace") {
+        return;
+    }
+    let place = place_with_old(10, &[]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-P", "old"]);
+    command.args(["-e", "inject=copy_file_range:error=EIO", "-e", "inject=pread64:error=EIO:when=2"]);
+    command.args(["--", env!("CARGO_BIN_EXE_cofferdam"), "restore", "--json", "-i", "key.txt"]);
+    command.args(["--seed", "old", "sealed.cfd", "new"]).current_dir(place.directory.path());
+    let ran = Ran::of(command.stdin(Stdio::null()).output().unwrap());
+    ran.assert_done();
+    // Four segments lie in the 64 KiB that were given up, and the last one is always read.
+    assert_eq!(json_lines(&ran.stdout)[0]["seeded"].as_u64(), Some(5 * SEGMENT_LEN as u64));
+    assert!(ran.stderr.contains("the seed cannot be read at byte 65536"), "{}", ran.stderr);
+    assert!(place.read("new") == place.read("plain"));
 }
