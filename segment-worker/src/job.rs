@@ -129,7 +129,7 @@ impl Job {
             Work::Open | Work::Prove => self.run.output_len,
         };
         self.check_stops()?;
-        let Job { run, sink, .. } = self;
+        let Job { run, sink, work, .. } = self;
         // The next job may have its buffer while this one writes.
         drop(run.input);
         let output = match sink {

@@ -75,6 +75,16 @@ impl ProvedSegments {
         (0..self.segments).find(|index| !self.contains(SegmentIndex(*index))).unwrap_or(self.segments)
     }
 
+    /// Forgets all behind the first gap. `plaintext_len` is the length of the plaintext before it.
+    pub fn keep_prefix(&mut self, plaintext_len: u64) {
+        self.count = self.prefix();
+        self.plaintext_len = plaintext_len;
+        let (whole, rest) = ((self.count / BITS) as usize, self.count % BITS);
+        self.bits.iter_mut().skip(whole).enumerate().for_each(|(at, word)| {
+            *word &= if at == 0 { (1 << rest) - 1 } else { 0 };
+        });
+    }
+
     /// Segment `index` has been compared with what was sealed.
     pub(crate) fn insert(&mut self, index: SegmentIndex, plaintext_len: u64) {
         assert!(index.0 < self.segments && !self.contains(index), "each segment is proved once");

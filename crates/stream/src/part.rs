@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use contract::{Checkpoint, StreamingSink};
-use segment_worker::{Committed, Opened, Settings};
+use segment_worker::{Committed, Opened, ProvedSegments, Settings};
 use sources::{ReadAt, Source};
 
 use crate::feed::seekable::SeekableFeed;
@@ -121,7 +121,8 @@ impl OpenOptions<'_> {
         let plan = plan.with_edges(envelope.shape());
         let workers = self.resources.workers_for(plan, envelope.shape(), len)?;
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
-        let mut feed = SeekableFeed::new(walk, before, plan.frames_per_run, None).until(segments.end, after);
+        let mut feed = SeekableFeed::new(walk, before, ProvedSegments::none(), plan.frames_per_run, None)
+            .until(segments.end, after);
         let settings = Settings {
             executor: workers.executor(),
             budget: &budget,

@@ -62,6 +62,11 @@ impl Found {
         let mut already = AlreadyThere::nothing(means.envelope);
         if let Some(kept) = &self.kept {
             prove(kept, walk, &mut proved, means)?;
+            if !sink.capabilities().confirms {
+                let mut behind = walk.clone();
+                chain_behind(&mut behind, proved.prefix(), means.cancel)?;
+                proved.keep_prefix(behind.plaintext_offset());
+            }
             already.kept = Amount::of(&proved);
             already.warnings.extend(self.lost(&proved, total));
             already.tell_kept(means.observer);

@@ -127,7 +127,12 @@ impl LogId<'_> {
     /// [`ErrorKind::JournalMismatch`]: the log is of something else, or somebody has changed what it says.
     pub fn resume<S>(self, sink: S, found: &AttemptId) -> Result<Tentative<S>, Error> {
         let id = self.id.accept(found.as_bytes(), self.schedule).map_err(Mismatch::in_log)?;
-        Ok(Tentative::Open(Opening { sink, marks: id.marks(self.schedule), keeps: Retention::Progress }))
+        Ok(Tentative::Open(Opening {
+            sink,
+            marks: id.marks(self.schedule),
+            keeps: Retention::Progress,
+            seeding: None,
+        }))
     }
 }
 

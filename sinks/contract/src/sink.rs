@@ -83,14 +83,14 @@ use crate::{Checkpoint, CommitError};
 /// 17. **The capabilities** do not change.
 /// 18. **`resume_at(index, at)`** is called once, before the first write, if `last_commit` returned a checkpoint or
 ///     [`resumable`](Self::resumable) a handle; never otherwise. Segment `index` comes next, at byte `at`. Everything
-///     before `at` counts as written and committed. Of what lies from `at` on nothing counts as written: a sink that offers
-///     kept bytes leaves them where they are, as claims, until they are written over or confirmed; another forgets
-///     them. `(0, 0)` starts over: the checkpoint is removed, durably, before anything is written. A sink that offers no
+///     before `at` counts as written and committed. Of what lies from `at` on nothing counts as written: a sink whose
+///     capabilities say so ([`confirms`](SinkCapabilities::confirms)) leaves it where it is, as claims, until it is written over or
+///     confirmed; another forgets it. `(0, 0)` starts over: the checkpoint is removed, durably, before anything is written. A sink that offers no
 ///     kept bytes is only ever asked to resume at its checkpoint or to start over.
 /// 19. **`resumable`** bytes are what the sink holds, whoever wrote it: a claim, which the engine proves before it
 ///     builds on it. A proof needs no checkpoint. It may reach further than that, or less far, and there may be gaps
-///     between what it has proved.
-/// 20. **`confirm_segment(index, at, len)`**, of a sink that offers kept bytes, in place of the writes of segment `index`,
+///     between what it has proved; of a sink that does not confirm, it is used up to the first.
+/// 20. **`confirm_segment(index, at, len)`**, of a sink whose capabilities say so, in place of the writes of segment `index`,
 ///     the one that is committed next: its bytes are among the kept ones and have been proved where they are. From `Ok`
 ///     on they count as written. None of them was written since the resume, and its commit follows.
 ///
@@ -127,7 +127,7 @@ pub trait StreamingSink: Send {
     /// The sink offers no kept bytes, or these are not among them; it takes nothing more.
     fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
         let message =
-            format!("this sink keeps no bytes, and has none of segment {index}: {len} bytes at {at}");
+            format!("this sink confirms no kept bytes, and none of segment {index}: {len} bytes at {at}");
         Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }
 
@@ -203,18 +203,29 @@ pub struct SinkCapabilities {
     pub visibility: Visibility,
     /// Bytes of memory that the sink needs for itself; the engine takes them from the stream's budget.
     pub reserve_bytes: usize,
+    /// Whether kept bytes behind a gap count once they are confirmed (rule 20). Of a sink that does not, what lies behind a gap is written
+    /// again.
+    pub confirms: bool,
 }
 
 impl SinkCapabilities {
-    /// Of a sink whose tentative bytes are visible as `visibility` says, and that needs no memory of the stream's budget.
+    /// Of a sink whose tentative bytes are visible as `visibility` says, that needs no memory of the stream's budget, and that confirms
+    /// no kept bytes.
     pub fn new(visibility: Visibility) -> SinkCapabilities {
-        SinkCapabilities { visibility, reserve_bytes: 0 }
+        SinkCapabilities { visibility, reserve_bytes: 0, confirms: false }
     }
 
     /// Who can see tentative bytes.
     #[must_use]
     pub fn visibility(mut self, visibility: Visibility) -> SinkCapabilities {
         self.visibility = visibility;
+        self
+    }
+
+    /// Says that kept bytes behind a gap count once they are confirmed.
+    #[must_use]
+    pub fn confirming(mut self) -> SinkCapabilities {
+        self.confirms = true;
         self
     }
 

@@ -105,7 +105,7 @@ impl Finished {
 /// put it there. A difference is the error [`LogDiffers`]. Publish replays the log, as [`Finished::replay`] does.
 impl StreamingSink for Finished {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities::new(Visibility::Private).reserve_bytes(PIECE_LEN)
+        SinkCapabilities::new(Visibility::Private).reserve_bytes(PIECE_LEN).confirming()
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
@@ -118,6 +118,11 @@ impl StreamingSink for Finished {
 
     /// What was proved is not brought again; what is, is compared.
     fn resume_at(&mut self, _index: u64, _at: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// It lies in the log, where it was proved.
+    fn confirm_segment(&mut self, _index: u64, _at: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }
 

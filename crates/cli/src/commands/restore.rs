@@ -75,7 +75,7 @@ pub(crate) struct Restore {
     ///
     /// What is lost is zeros there, and listed. Never exit code 0: the file is not what was sealed. SEALED is a file; it may be
     /// truncated. The memory has to hold a segment.
-    #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability", "wal"])]
+    #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability", "wal", "seed"])]
     salvage: bool,
 
     /// Runs of zeros: auto leaves them as holes, never writes them
@@ -115,7 +115,7 @@ pub(crate) struct Restore {
     /// btrfs), and proved there, segment by segment, as what an interrupted restore left is. Nothing is believed of it: it may be
     /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file, and
     /// TARGET too.
-    #[arg(long, value_name = "OLD")]
+    #[arg(long, value_name = "OLD", conflicts_with = "wal")]
     seed: Option<PathBuf>,
 
     #[command(flatten)]
@@ -179,6 +179,7 @@ impl Restore {
             sparse: SparseName::Auto,
             salvage: false,
             wal: None,
+            seed: None,
             durability: DurabilityName::Group,
             expect_digest,
             min_sequence,

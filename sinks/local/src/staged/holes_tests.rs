@@ -221,7 +221,7 @@ fn a_length_that_does_not_fit_is_reported_where_holes_may_save_it_and_refused_wh
     let whole = rustix::fs::statvfs(directory.path()).unwrap();
     let needed = whole.f_blocks * whole.f_frsize + 1;
     let refused = StagedFile::create(&path, &options(Sparse::Never).expected_len(needed)).unwrap_err();
-    assert!(matches!(refused, storage::TargetError::NoRoom { free: Some(_), .. }), "{refused}");
+    assert!(matches!(refused, TargetError::NoRoom { free: Some(_), .. }), "{refused}");
     let options = options(Sparse::Auto).expected_len(needed).on_partial(OnPartial::Discard);
     let mut sink = StagedFile::create(&path, &options).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));

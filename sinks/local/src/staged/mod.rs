@@ -261,7 +261,7 @@ impl StagedFile {
 
 impl StreamingSink for StagedFile {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities::new(Visibility::Private)
+        SinkCapabilities::new(Visibility::Private).confirming()
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -345,6 +345,8 @@ enum Need {
     Reopening,
     /// The same, and kept bytes.
     Kept,
+    /// The same, and kept bytes behind a gap count once they are confirmed.
+    Confirming,
 }
 
 macro_rules! rules {
@@ -376,9 +378,9 @@ const RULES: [Rule; 25] = rules![
     18 Reopening rule_18_a_discarded_checkpoint_does_not_come_back_over_other_bytes "a discarded checkpoint does not come back"
     18 Kept rule_18_a_proof_may_reach_less_far_than_the_checkpoint "resumes before the checkpoint if the proof ends there"
     19 Kept rule_19_kept_bytes_read_back "kept bytes read back up to the checkpoint"
-    20 Kept rule_20_confirmed_bytes_are_published "kept bytes behind a gap are published once confirmed"
-    20 Kept rule_20_claims_that_are_not_confirmed_do_not_count "kept bytes behind a gap count only once confirmed"
-    20 Kept rule_20_what_is_not_kept_is_not_confirmed "bytes that are not kept are not confirmed"
+    20 Confirming rule_20_confirmed_bytes_are_published "kept bytes behind a gap are published once confirmed"
+    20 Confirming rule_20_claims_that_are_not_confirmed_do_not_count "kept bytes behind a gap count only once confirmed"
+    20 Confirming rule_20_what_is_not_kept_is_not_confirmed "bytes that are not kept are not confirmed"
 ];
 
 /// Segment lengths of the streams that are published.

@@ -278,11 +278,12 @@ pub fn rule_20_what_is_not_kept_is_not_confirmed(fresh: Fresh<'_>) -> Result<(),
     Ok(())
 }
 
-/// Of a sink that offers kept bytes behind a checkpoint, with the number of segments that stand there.
+/// Of a sink that confirms, and offers kept bytes behind a checkpoint, with the number of segments that stand there.
 fn start_kept(fresh: Fresh<'_>, mode: Mode) -> Result<Option<(BrokenOff, usize)>, Violation> {
     let Some(mut broken) = BrokenOff::start(fresh, mode, 20)? else { return Ok(None) };
     let marked = broken.last_commit()?;
-    let kept = broken.sink.resumable().filter(|_| marked.is_some());
+    let confirms = broken.sink.capabilities().confirms;
+    let kept = broken.sink.resumable().filter(|_| marked.is_some() && confirms);
     Ok(kept.map(|kept| broken.proven(&*kept)).map(|proven| (broken, proven)))
 }
 

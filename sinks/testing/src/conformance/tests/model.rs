@@ -192,7 +192,8 @@ impl ReadAt for Inner {
 impl StreamingSink for Model {
     fn capabilities(&self) -> SinkCapabilities {
         let changed = self.has(Defect::CapabilitiesChange) && self.segments > 0;
-        SinkCapabilities::new(Visibility::Private).reserve_bytes(usize::from(changed))
+        let capabilities = SinkCapabilities::new(Visibility::Private).reserve_bytes(usize::from(changed));
+        if self.offer == Offer::Kept { capabilities.confirming() } else { capabilities }
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
