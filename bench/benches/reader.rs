@@ -30,8 +30,8 @@ fn main() {
     println!("| work | beside | median s | of that s | ours | quartiles |\n|---|---|---|---|---|---|");
     let rounds = scale.choose(ROUNDS, 1);
     if is_wanted("random") {
-        for count in [1, 2] {
-            random(&sealed, len, count, scale.choose(10_000, 100), rounds);
+        for (count, memory) in [(1, 32 << 20), (2, 32 << 20), (1, 2 << 20)] {
+            random(&sealed, len, count, memory, scale.choose(10_000, 100), rounds);
         }
     }
     if is_wanted("sequential") {
@@ -40,7 +40,7 @@ fn main() {
 }
 
 /// The same offsets for both, others in each round, shared out among `count` threads.
-fn random(sealed: &Path, len: u64, count: usize, reads: usize, rounds: usize) {
+fn random(sealed: &Path, len: u64, count: usize, memory: usize, reads: usize, rounds: usize) {
     let offsets = |round: usize| -> Vec<u64> {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_add(round as u64);
         let mut next = || {
@@ -52,7 +52,7 @@ fn random(sealed: &Path, len: u64, count: usize, reads: usize, rounds: usize) {
         (0..reads).map(|_| next()).collect()
     };
     let bare = BareReads::open(sealed);
-    let reader = opener().reader(FileSource::open(sealed).expect(WORKS)).expect(WORKS);
+    let reader = opener().memory(memory).reader(FileSource::open(sealed).expect(WORKS)).expect(WORKS);
     compare(&bare, &reader, &offsets(usize::MAX / 2)[..reads.min(100)]);
     let over = |offsets: &[u64], read: &(dyn Fn(&[u64]) + Sync)| {
         thread::scope(|scope| {
@@ -89,7 +89,8 @@ fn random(sealed: &Path, len: u64, count: usize, reads: usize, rounds: usize) {
             Ok(timed(|| over(&offsets, &our_part)))
         }),
     ];
-    let name = format!("{reads} reads of {READ_LEN} bytes at random, {count} at once");
+    let memory = memory >> 20;
+    let name = format!("{reads} reads of {READ_LEN} bytes at random, {count} at once, with {memory} MiB");
     row(&name, "the bare loop of the same frames", times(&mut ways, Effort::of(rounds, WarmUp::FirstRound)));
 }
 

@@ -276,6 +276,26 @@ fn random_reads_cost_their_frames_and_little_more() {
     assert_eq!(noted.take(), [], "what was opened is kept");
 }
 
+/// Far more frames than are kept, and all headers.
+#[test]
+fn frames_do_not_push_out_what_every_read_looks_at() {
+    let plaintext = counted(80 * SEGMENT);
+    let sealed = seal(&small_sealer(), plaintext.clone());
+    let headers: Vec<_> = ranges(&sealed, Kind::SegmentHeader);
+    let noted = NotedReads::of(sealed);
+    let reader = opener().threads(threads(1)).memory(2 << 20).reader(noted.source()).unwrap();
+    for _ in 0..3 {
+        for offset in (0..plaintext.len()).step_by(FRAME) {
+            assert_reads(&reader, &plaintext, offset, 1);
+        }
+    }
+    let reads = noted.take();
+    for header in headers {
+        assert_eq!(reads.iter().filter(|read| **read == header).count(), 1);
+    }
+    assert!(reads.len() > 2 * 320, "frames were read again and again");
+}
+
 #[test]
 fn adjacent_frames_are_read_at_once_and_only_those_that_are_missing() {
     let sealed = seal(&small_sealer(), counted(2 * SEGMENT));

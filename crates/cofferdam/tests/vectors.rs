@@ -90,8 +90,8 @@ fn a_reader_gives_the_plaintext_of_every_good_vector_and_refuses_what_it_looks_a
     wrong.assert_none();
 }
 
-/// In the names of vectors whose fault is in DIGEST or TERMINATOR, in a digest or the chain, in a frame that holds no byte, or in the
-/// TABLE of a segment that has none.
+/// In the names of vectors whose fault is in DIGEST or TERMINATOR, in a digest or the chain, in a frame that holds no byte,
+/// or in the TABLE of a segment that has none.
 const NOT_LOOKED_AT: [&str; 8] = [
     "digest",
     "terminator",

@@ -93,10 +93,12 @@ impl OpenOptions<'_> {
         let frame_len = (shape.frame_len() as usize).min(in_memory(len));
         let needs = needs(&envelope, &index, plan, frame_len);
         let memory = ReaderMemory::reserve(resources, needs)?;
+        let around_len = around_len(&envelope, &index, needs.kept_len[0], memory.kept_len());
         let frames = Frames {
             // No more threads decompress at once than have been reckoned with.
             lent_min: if shape.is_compressed() { memory.lent_len() / (plan.threads + 1) } else { 0 },
-            cache: Cache::new(memory.kept_len()),
+            around: Cache::new(around_len),
+            opened: Cache::new(memory.kept_len() - around_len),
             resources: resources.clone(),
             workers: OnceLock::new(),
             jobs: Arc::default(),
@@ -127,6 +129,15 @@ fn needs(envelope: &Envelope, index: &Index, plan: RunPlan, frame_len: usize) ->
             .max(LOADING_FACTOR * page_len.max(segment_len)),
         reads: plan.threads + 1,
     }
+}
+
+/// Bytes for pages and segments: of `kept_len`, an eighth, but `least` at least, and no more than all of them have.
+fn around_len(envelope: &Envelope, index: &Index, least: usize, kept_len: usize) -> usize {
+    let (shape, footer) = (envelope.shape(), &index.footer);
+    let segment_len = SegmentFrames::len_of(shape, shape.frame_count(shape.segment_len()));
+    let pages_len = Page::len_of(index.entries_of_page(0)).saturating_mul(footer.pages as usize);
+    let all = in_memory(footer.segments.saturating_mul(segment_len as u64)).saturating_add(pages_len);
+    all.min(kept_len / 8).max(least)
 }
 
 /// More than the address space is as much as there is.

@@ -41,6 +41,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
         Cache { state: Mutex::new(state), settled: Condvar::new(), len_max }
     }
 
+    /// Bytes that it keeps at most.
+    pub(super) fn len_max(&self) -> usize {
+        self.len_max
+    }
+
     /// The value of `key`, which is then the last to go.
     pub(super) fn get(&self, key: K) -> Option<V> {
         self.lock().kept.get(&key).map(|kept| kept.value.clone())

@@ -31,7 +31,9 @@ pub(super) struct Frames {
     /// What a read that opens frames takes at least, in bytes: so that no more of them do that at once than may.
     pub(super) lent_min: usize,
     pub(super) memory: ReaderMemory,
-    pub(super) cache: Cache<Key, Held>,
+    /// Pages and segments, which every read looks at: frames do not push them out.
+    pub(super) around: Cache<Key, Held>,
+    pub(super) opened: Cache<Key, Held>,
     /// Made when a caller first reads on. Without threads nothing is read ahead.
     pub(super) workers: OnceLock<Option<Workers>>,
     /// Jobs that read ahead, queued or under way.
@@ -86,7 +88,7 @@ impl Frames {
         let mut part = Part { offset, out, done: 0 };
         let end = (last + 1).min(frame + self.plan.frames_per_run);
         loop {
-            if let Some(Held::Frame(open)) = self.cache.get(Key::Frame(segment.index(), frame)) {
+            if let Some(Held::Frame(open)) = self.opened.get(Key::Frame(segment.index(), frame)) {
                 part.take(segment.plaintext_of(frame).start, &open);
                 return Ok(part.done);
             }
@@ -97,7 +99,7 @@ impl Frames {
                 return if part.done > 0 { Ok(part.done) } else { opened.map(|()| part.done) };
             }
             drop(lent);
-            self.wait(Key::Frame(segment.index(), frame));
+            self.wait(&self.opened, Key::Frame(segment.index(), frame));
         }
     }
 
@@ -136,23 +138,23 @@ impl Frames {
         load: impl Fn() -> Result<Held, Error>,
     ) -> Result<Held, Error> {
         loop {
-            if let Some(held) = self.cache.get(key) {
+            if let Some(held) = self.around.get(key) {
                 return Ok(held);
             }
             let lent = self.memory.lend(LOADING_FACTOR * len, &self.resources)?;
-            if let Some(guard) = self.cache.begin_load([key]) {
+            if let Some(guard) = self.around.begin_load([key]) {
                 let held = load()?;
                 guard.keep(key, held.clone(), len);
                 return Ok(held);
             }
             drop(lent);
-            self.wait(key);
+            self.wait(&self.around, key);
         }
     }
 
     /// The first of `frames` that are neither kept nor being opened.
     fn begin_load(&self, segment: &SegmentFrames, frames: Range<u32>) -> Option<LoadGuard<'_, Key, Held>> {
-        self.cache.begin_load(frames.map(|frame| Key::Frame(segment.index(), frame)))
+        self.opened.begin_load(frames.map(|frame| Key::Frame(segment.index(), frame)))
     }
 
     /// Reads `frames` of `segment`, which `guard` is for, in one go, opens each, keeps those that are authentic and gives them
@@ -211,14 +213,14 @@ impl Frames {
         }
     }
 
-    /// Waits until nobody is loading `key`, and does jobs meanwhile that no thread has begun, where this thread may.
-    fn wait(&self, key: Key) {
+    /// Waits until nobody is loading `key` into `cache`, and does jobs meanwhile that no thread has begun, where this thread may.
+    fn wait(&self, cache: &Cache<Key, Held>, key: Key) {
         let helps = match self.workers.get() {
             Some(Some(Workers::PoolAndCaller(pool))) => pool.try_run_one(),
             _ => false,
         };
         if !helps {
-            self.cache.wait(key);
+            cache.wait(key);
         }
     }
 

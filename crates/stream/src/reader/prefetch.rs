@@ -42,7 +42,7 @@ impl Frames {
     /// Plaintext bytes that are opened ahead of a position at most. What is read ahead must not push itself out.
     fn ahead_len(&self) -> u64 {
         let run_len = self.run_plaintext_len();
-        let runs = (RUNS_AHEAD * self.plan.threads + 1).min(self.memory.kept_len() / 2 / run_len);
+        let runs = (RUNS_AHEAD * self.plan.threads + 1).min(self.opened.len_max() / 2 / run_len);
         (runs * run_len) as u64
     }
 
