@@ -125,6 +125,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   demo      step, and what it measured
   progress  committed, durable, total, segments, bytes_per_second, eta_seconds
   proving   proved
+  replaying written
   resumed   kept, segments
   seeding   taken
   seeded    seeded, segments

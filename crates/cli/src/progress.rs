@@ -120,6 +120,19 @@ impl Observer for Watch {
         });
     }
 
+    fn replaying(&self, written: u64) {
+        if let Shown::Bar(bar) = &self.shown
+            && let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(before) = bar.take_if(|bar| bar.prefix() != REPLAYING)
+        {
+            // What went before has come to its end.
+            before.finish_and_clear();
+        }
+        self.before_the_rest(REPLAYING, written, |report| {
+            report.progress(&ReplayingRecord { event: "replaying", written });
+        });
+    }
+
     fn staging(&self) {
         interrupt::roll_back_from_now_on();
     }
@@ -208,6 +221,13 @@ struct SeedingRecord {
     taken: u64,
 }
 
+#[derive(Serialize)]
+struct ReplayingRecord {
+    event: &'static str,
+    written: u64,
+}
+
+const REPLAYING: &str = "writing the device";
 /// The bar takes what the words leave: about 75 columns are theirs.
 const TEMPLATE_WIDE: &str = "{prefix} [{wide_bar}] {percent:>3}% of {binary_total_bytes}  {msg}";
 /// The words take what the bar leaves, and are cut.

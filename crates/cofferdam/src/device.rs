@@ -6,13 +6,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use contract::{IfExists, StreamingSink};
 use storage::{BlockDevice, Disk, OnPartial, TargetError, TargetKind, free_space};
 use stream::{Envelope, LogId, Tentative};
-use wal::{AtPublish, DeviceTarget, LogDiffers, Opened, ReplayError, WalError, WalSink};
+use wal::{AtPublish, DeviceTarget, LogDiffers, Opened, ReplayError, ReplayTarget, WalError, WalSink};
 
-use crate::{Error, ErrorKind, InTheWay, Kept, Remedy};
+use crate::{Error, ErrorKind, InTheWay, Kept, Observer, Remedy};
 
 /// A restore to a device that has been opened, through the log at `log`.
 pub(crate) struct DeviceRestore<'a> {
@@ -72,6 +73,7 @@ impl<'a> DeviceRestore<'a> {
         self,
         envelope: &Envelope,
         len: Option<u64>,
+        observer: Option<Arc<dyn Observer>>,
     ) -> Result<Tentative<Box<dyn StreamingSink>>, Error> {
         if let Some(len) = len {
             self.device.check_len(len).map_err(Error::target)?;
@@ -85,7 +87,7 @@ impl<'a> DeviceRestore<'a> {
         if let Some(found) = wal::attempt_id_at(self.log).map_err(|error| self.refused(error))? {
             id.check(&found)?;
         }
-        let target = DeviceTarget::of(&self.device);
+        let target = ToldTarget { device: DeviceTarget::of(&self.device), observer };
         let opened = WalSink::open_path(self.log, &id.attempt_id(), AtPublish::Replay(Box::new(target)));
         match opened.map_err(|error| self.refused(error))? {
             Opened::Ready(sink) => {
@@ -135,6 +137,34 @@ impl<'a> DeviceRestore<'a> {
     }
 }
 
+/// A device, of which an observer is told how far it has been written.
+struct ToldTarget {
+    device: DeviceTarget,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl ReplayTarget for ToldTarget {
+    fn check(&self, len: u64) -> io::Result<()> {
+        self.device.check(len)
+    }
+
+    fn len_max(&self) -> Option<u64> {
+        self.device.len_max()
+    }
+
+    fn write_at(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.device.write_at(at, data)?;
+        if let Some(observer) = &self.observer {
+            observer.replaying(at + data.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, len: u64) -> io::Result<()> {
+        self.device.finish(len)
+    }
+}
+
 /// What a failed restore to a device means for the device and its log.
 pub(crate) fn explain(error: Error) -> Error {
     if error.kind() != ErrorKind::DurabilityUnknown && !has_cause::<LogDiffers>(&error, |_| true) {
@@ -176,3 +206,43 @@ fn has_cause<T: std::error::Error + 'static>(error: &Error, is_it: impl Fn(&T) -
 const OVERHEAD: u64 = 64;
 /// Unit of `st_blocks` (stat(2)).
 const STAT_BLOCK_LEN: u64 = 512;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use std::ffi::OsStr;
+    use std::sync::Mutex;
+
+    use storage::Storage as _;
+    use stream::Progress;
+    use testing::simulation::SimulatedDisk;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<u64>>);
+
+    impl Observer for Heard {
+        fn progress(&self, _: &Progress) {}
+
+        fn replaying(&self, written: u64) {
+            self.0.lock().unwrap().push(written);
+        }
+    }
+
+    #[test]
+    fn an_observer_hears_how_far_a_device_is_written_and_of_nothing_that_was_refused() {
+        let disk = SimulatedDisk::new();
+        disk.put("device", &[b'.'; 16]);
+        let heard = Arc::new(Heard::default());
+        let device = DeviceTarget::over(disk.open(OsStr::new("device")).unwrap().unwrap(), 16);
+        let mut target = ToldTarget { device, observer: Some(heard.clone() as Arc<dyn Observer>) };
+        assert!(target.check(17).is_err());
+        assert_eq!(target.len_max(), Some(16));
+        target.write_at(0, b"some").unwrap();
+        target.write_at(4, b" bytes").unwrap();
+        target.finish(10).unwrap();
+        assert_eq!(*heard.0.lock().unwrap(), [4, 10]);
+        assert_eq!(disk.contents("device").unwrap(), b"some bytes......");
+    }
+}

@@ -306,7 +306,7 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let opened = self.stream().open_with(source()?, |envelope, len| {
             self.resources.tell_staging();
-            device.sink(envelope, len)
+            device.sink(envelope, len, self.resources.observer.clone())
         });
         opened.map_err(device::explain)
     }

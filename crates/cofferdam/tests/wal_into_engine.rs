@@ -15,19 +15,24 @@ mod example;
 #[test]
 fn a_process_killed_again_and_again_brings_the_whole_stream_into_the_engine() {
     let plaintext: Vec<u8> = (0..=250).cycle().take(6 << 20).collect();
-    let directory = tempfile::tempdir().unwrap();
-    example::prepare(directory.path(), &plaintext).unwrap();
-    let kills = kill_and_go_on(KILLS_MAX, || {
-        let mut child = Command::new(env::current_exe()?);
-        child.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(DIRECTORY, directory.path());
-        Ok(child)
-    })
-    .unwrap();
-    println!("killed {kills} times");
+    // A busy machine may let a process come to its end before the signal comes: then another stream is restored.
+    let often_enough = (0..STREAMS_MAX).any(|_| {
+        let directory = tempfile::tempdir().unwrap();
+        example::prepare(directory.path(), &plaintext).unwrap();
+        let kills = kill_and_go_on(KILLS_MAX, || {
+            let mut child = Command::new(env::current_exe()?);
+            child.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
+            child.env(DIRECTORY, directory.path());
+            Ok(child)
+        })
+        .unwrap();
+        println!("killed {kills} times");
+        assert!(example::contents(directory.path()).unwrap() == plaintext);
+        assert!(!directory.path().join("restore.wal").exists());
+        kills >= KILLS_MIN
+    });
     // A process that is to be killed says at most eleven of the hundred lines, and what it can until the signal comes.
-    assert!(kills >= KILLS_MIN, "killed {kills} times");
-    assert!(example::contents(directory.path()).unwrap() == plaintext);
-    assert!(!directory.path().join("restore.wal").exists());
+    assert!(often_enough, "no stream had {KILLS_MIN} processes killed");
 }
 
 /// The process that is killed: another run of this test program.
@@ -64,3 +69,4 @@ fn kill_and_go_on(
 const DIRECTORY: &str = "COFFERDAM_ENGINE_DIRECTORY";
 const KILLS_MAX: u64 = 20;
 const KILLS_MIN: u64 = 3;
+const STREAMS_MAX: usize = 10;

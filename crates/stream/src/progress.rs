@@ -20,6 +20,10 @@ pub trait Observer: Send + Sync {
     /// What an earlier attempt left is being proved: how many plaintext bytes of it have proved right so far.
     fn proving(&self, _proved: u64) {}
 
+    /// All of the stream is in a log, verified and durable, and the log is being replayed: the target has the first `written` bytes of it,
+    /// not durably yet.
+    fn replaying(&self, _written: u64) {}
+
     /// Bytes of a seed are being taken over: how many so far. What they are worth is proved next.
     fn seeding(&self, _taken: u64) {}
 

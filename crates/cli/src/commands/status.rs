@@ -15,7 +15,7 @@ use crate::state_dir::StateDir;
 
 /// Say what an interrupted restore or sealing has left for a target
 ///
-/// It looks beside TARGET, and where states of sealings are kept. It needs no key, proves nothing, changes nothing, and ends with 0
+/// It looks beside TARGET, and where states of sealings are kept; not at the log of a restore to a block device, which --wal names. It needs no key, proves nothing, changes nothing, and ends with 0
 /// whether or not it finds something. What it shows may be at work right now.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]

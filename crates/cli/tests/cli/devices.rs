@@ -125,16 +125,32 @@ fn a_device_that_is_mounted_is_refused_and_so_is_swap() {
     // The log could not be on it, either.
     drop(mount);
     assert!(run("mkswap", &[&device.path]));
-    if !run("swapon", &[&device.path]) {
-        println!("NOT TESTED: this needs swap space");
-        return;
-    }
+    let Some(swap) = Swap::on(&device) else { return };
     let before = device.read();
     restore(&place, &device, &[]).assert_failed(9, "in use: as swap space");
-    assert!(run("swapoff", &[&device.path]));
+    drop(swap);
     assert!(device.read() == before);
     assert!(!place.path("log").exists());
     restore(&place, &device, &[]).assert_done();
+}
+
+/// The system's, as long as this lives.
+struct Swap<'a>(&'a Device);
+
+impl Swap<'_> {
+    fn on(device: &Device) -> Option<Swap<'_>> {
+        let is_on = run("swapon", &[&device.path]);
+        if !is_on {
+            println!("NOT TESTED: this needs swap space");
+        }
+        is_on.then_some(Swap(device))
+    }
+}
+
+impl Drop for Swap<'_> {
+    fn drop(&mut self) {
+        run("swapoff", &[&self.0.path]);
+    }
 }
 
 #[test]
@@ -260,8 +276,16 @@ fn a_log_for_another_device_or_stream_is_refused_until_it_is_given_up() {
     place.run(another).assert_failed(8, "a restore of another stream");
     assert!(place.read("log") == before);
     assert!(device.read() == vec![OLD; DEVICE_LEN] && other.read() == vec![OLD; DEVICE_LEN]);
-    // The same bytes behind another number: the next start may give it that.
+    // The same medium, and longer.
     drop(device);
+    let image = File::options().write(true).open(place.path("image")).unwrap();
+    image.set_len(DEVICE_LEN as u64 + 4096).unwrap();
+    let longer = Device::attach(&place.path("image"), &[]).unwrap();
+    restore(&place, &longer, &[]).assert_failed(8, "the device has another length now");
+    drop(longer);
+    image.set_len(DEVICE_LEN as u64).unwrap();
+    // The same bytes behind another number: the next start may give it that.
+    let holds_the_number = Device::attach(&place.path("other"), &[]).unwrap();
     let again = Device::attach(&place.path("image"), &[]).unwrap();
     restore(&place, &again, &[]).assert_done();
     assert!(again.read() == expected(&place));
@@ -270,4 +294,5 @@ fn a_log_for_another_device_or_stream_is_refused_until_it_is_given_up() {
     restore(&place, &other, &["--restart"]).assert_done();
     assert!(other.read() == expected(&place));
     assert!(!place.path("log").exists());
+    drop(holds_the_number);
 }
