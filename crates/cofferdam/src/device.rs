@@ -79,7 +79,7 @@ impl<'a> DeviceRestore<'a> {
             self.device.check_len(len).map_err(Error::target)?;
         }
         if self.on_partial == OnPartial::Discard {
-            wal::remove_path(self.log).map_err(|error| self.refused(error))?;
+            self.discard_log()?;
         }
         self.check_room(len.unwrap_or(0)).map_err(Error::target)?;
         let id = LogId::new(envelope, self.device.identity())?;
@@ -102,6 +102,18 @@ impl<'a> DeviceRestore<'a> {
                 id.resume(Box::new(finished), &found)
             }
         }
+    }
+
+    /// Removes what an earlier restore left, and no log of anything else: a storage engine may keep one of the same form. One
+    /// that is too damaged to say what it is of is removed.
+    fn discard_log(&self) -> Result<(), Error> {
+        if let Ok(Some(found)) = wal::attempt_id_at(self.log)
+            && !LogId::is_one(&found)
+        {
+            let what = format!("{}: this log is not of a restore, and is not removed", self.log.display());
+            return Err(Error::new(ErrorKind::JournalMismatch, what).advise("Name another file."));
+        }
+        wal::remove_path(self.log).map_err(|error| self.refused(error))
     }
 
     /// The log holds the stream, and little more. What is there of it has its room.

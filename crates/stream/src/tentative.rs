@@ -113,6 +113,11 @@ impl LogId<'_> {
         self.attempt_id.clone()
     }
 
+    /// Whether a log under the id `found` is of a restore, whichever it is: all that can be said without its key.
+    pub fn is_one(found: &AttemptId) -> bool {
+        RestoreId::is_one(found.as_bytes())
+    }
+
     /// Whether a log under the id `found` is of this restore.
     ///
     /// # Errors

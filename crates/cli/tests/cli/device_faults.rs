@@ -203,6 +203,15 @@ fn a_log_that_somebody_has_put_there_is_not_replayed() {
     unsigned[508..512].copy_from_slice(&crc.to_le_bytes());
     put(&unsigned);
     restore(place, device, &[]).assert_failed(8, "fails authentication");
+    // A log of a storage engine's own, say.
+    let mut strange = log.clone();
+    strange[16] ^= 1;
+    let crc = crc32(&strange[..508]);
+    strange[508..512].copy_from_slice(&crc.to_le_bytes());
+    put(&strange);
+    restore(place, device, &[]).assert_failed(8, "not of a restore that this release");
+    restore(place, device, &["--restart"]).assert_failed(8, "is not of a restore, and is not removed");
+    assert!(place.read("log") == strange);
     // Bytes that are no longer what their checksum says.
     let mut damaged = log.clone();
     damaged[records[0] + HEAD_LEN] ^= 1;
