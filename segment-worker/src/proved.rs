@@ -70,6 +70,11 @@ impl ProvedSegments {
         self.plaintext_len
     }
 
+    /// How many segments the stream has.
+    pub fn segments(&self) -> u64 {
+        self.segments
+    }
+
     /// How many there are before the first segment that has not been proved.
     pub fn prefix(&self) -> u64 {
         (0..self.segments).find(|index| !self.contains(SegmentIndex(*index))).unwrap_or(self.segments)

@@ -57,13 +57,11 @@ impl Watch {
     }
 
     /// What comes before the stream is read: nobody knows how long it takes.
-    fn before_the_rest(&self, doing: &'static str, bytes: u64, line: impl FnOnce(Report)) {
+    fn before_the_rest(&self, show: impl FnOnce(&ProgressBar), line: impl FnOnce(Report)) {
         match &self.shown {
             Shown::Bar(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-                let bar = bar.get_or_insert_with(|| new_bar(doing, None, columns()));
-                bar.set_prefix(doing);
-                bar.set_position(bytes);
+                show(bar.get_or_insert_with(|| new_bar("proving what is kept", None, columns())));
             }
             Shown::Lines(said) => {
                 let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,15 +107,22 @@ impl Observer for Watch {
     }
 
     fn proving(&self, proved: u64) {
-        self.before_the_rest("proving what is there", proved, |report| {
-            report.progress(&ProvingRecord { event: "proving", proved });
-        });
+        self.before_the_rest(
+            |bar| bar.set_position(proved),
+            |report| {
+                report.progress(&ProvingRecord { event: "proving", proved });
+            },
+        );
     }
 
+    /// What is taken is proved at once: the bar goes by that.
     fn seeding(&self, taken: u64) {
-        self.before_the_rest("taking the seed over", taken, |report| {
-            report.progress(&SeedingRecord { event: "seeding", taken });
-        });
+        self.before_the_rest(
+            |bar| bar.set_prefix("proving the seed"),
+            |report| {
+                report.progress(&SeedingRecord { event: "seeding", taken });
+            },
+        );
     }
 
     fn replaying(&self, written: u64) {

@@ -2,7 +2,6 @@
 //! It knows no file; a sink says what it has.
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use contract::{Checkpoint, Durability, ReadAt, StreamingSink};
@@ -17,7 +16,7 @@ use crate::feed::proof::KeptPlaintext;
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
-use crate::seeding::Seeding;
+use crate::seeding::{SeededSegments, Seeding};
 use crate::{Error, ErrorKind, Kept, Observer, Remedy, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a checkpoint nor bytes.
@@ -61,7 +60,9 @@ impl Found {
         let mut proved = none_of(total)?;
         let mut already = AlreadyThere::nothing(means.envelope);
         if let Some(kept) = &self.kept {
-            prove(kept, walk, &mut proved, means)?;
+            let known = clone_of(&proved)?;
+            let mut candidates = Candidates { walk: walk.clone(), known: &known, len: kept.len() };
+            prove(kept, &mut candidates, &mut proved, means)?;
             if !sink.capabilities().confirms {
                 let mut behind = walk.clone();
                 chain_behind(&mut behind, proved.prefix(), means.cancel)?;
@@ -72,10 +73,7 @@ impl Found {
             already.tell_kept(means.observer);
         }
         if let Some(seeding) = seeding {
-            let unreadable = seeding.fill_gaps(sink, walk, &proved, means)?;
-            if let Some(kept) = sink.resumable() {
-                prove(&kept, walk, &mut proved, means)?;
-            }
+            let unreadable = prove_seed(&seeding, sink, walk, &mut proved, means)?;
             already.seeded = Amount::of(&proved).less(already.kept);
             already.warnings.extend(unreadable);
             already.tell_seeded(unreadable, means.observer);
@@ -208,16 +206,33 @@ impl AlreadyThere {
     }
 }
 
-/// Adds to `proved` the segments whose plaintext in `kept` is what was sealed, wherever they are. The last segment is always
-/// opened anew, so the chain over those that are not read meets a TERMINATOR that is. No checkpoint is needed.
-fn prove(
-    kept: &Arc<dyn ReadAt>,
+/// Has the sink take over what of a seed lies where nothing is `proved` yet, and proves it there.
+fn prove_seed<S: StreamingSink>(
+    seeding: &Seeding<S>,
+    sink: &mut S,
     walk: &Walk<'_>,
     proved: &mut ProvedSegments,
     means: &RunContext<'_>,
+) -> Result<Option<Warning>, Error> {
+    let known = clone_of(proved)?;
+    let mut segments = SeededSegments::new(seeding, sink, walk, &known, means);
+    // Until something was taken there may be no kept bytes.
+    if segments.take_piece()?
+        && let Some(kept) = segments.resumable()
+    {
+        prove(&kept, &mut segments, proved, means)?;
+    }
+    Ok(segments.warning)
+}
+
+/// Adds to `proved` those of `candidates` whose plaintext in `kept` is what was sealed. The last segment is never among them, but
+/// opened anew: so the chain over those that are not read meets a TERMINATOR that is. No checkpoint is needed.
+fn prove(
+    kept: &Arc<dyn ReadAt>,
+    candidates: impl Iterator<Item = Result<(SegmentIndex, IndexEntry), Error>>,
+    proved: &mut ProvedSegments,
+    means: &RunContext<'_>,
 ) -> Result<(), Error> {
-    let known = proved.try_clone().map_err(|_| no_memory(walk.index.footer.segments))?;
-    let candidates = Candidates { walk: walk.clone(), known: &known, len: kept.len() };
     let frames_per_run = means.plan.frames_per_run;
     let mut feed = KeptPlaintext::new(kept.clone(), means.envelope, candidates, frames_per_run);
     let settings = Settings {
@@ -237,6 +252,10 @@ fn prove(
     };
     // Whoever lets it run is opening a stream, and what a stream needs is a limit then.
     segment_worker::prove(&mut feed, NullSink::new(), proved, settings).map_err(Error::opening)
+}
+
+fn clone_of(proved: &ProvedSegments) -> Result<ProvedSegments, Error> {
+    proved.try_clone().map_err(|_| no_memory(proved.segments()))
 }
 
 fn none_of(segments: u64) -> Result<ProvedSegments, Error> {
@@ -273,45 +292,6 @@ impl Candidates<'_> {
 
 impl Iterator for Candidates<'_> {
     type Item = Result<(SegmentIndex, IndexEntry), Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.find().transpose()
-    }
-}
-
-/// The ranges of plaintext that lie between what has been proved, in pieces of about `len_max` bytes, without that of the last
-/// segment.
-pub(crate) struct Gaps<'a> {
-    walk: Walk<'a>,
-    proved: &'a ProvedSegments,
-    len_max: u64,
-}
-
-impl<'a> Gaps<'a> {
-    pub(crate) fn new(walk: &Walk<'a>, proved: &'a ProvedSegments, len_max: u64) -> Gaps<'a> {
-        Gaps { walk: walk.clone(), proved, len_max }
-    }
-
-    fn find(&mut self) -> Result<Option<Range<u64>>, Error> {
-        let mut gap: Option<Range<u64>> = None;
-        while !self.walk.is_at_end() && !self.walk.is_at_last() {
-            let proved = self.proved.contains(SegmentIndex(self.walk.segments()));
-            if gap.as_ref().is_some_and(|gap| proved || gap.end - gap.start >= self.len_max) {
-                break;
-            }
-            let start = self.walk.plaintext_offset();
-            let entry = self.walk.entry()?;
-            self.walk.pass(&entry)?;
-            if !proved {
-                gap = Some(gap.map_or(start, |gap| gap.start)..self.walk.plaintext_offset());
-            }
-        }
-        Ok(gap)
-    }
-}
-
-impl Iterator for Gaps<'_> {
-    type Item = Result<Range<u64>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.find().transpose()
