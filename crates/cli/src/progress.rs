@@ -56,8 +56,8 @@ impl Watch {
         }
     }
 
-    /// What comes before the stream is read: nobody knows how long it takes.
-    fn before_the_rest(&self, show: impl FnOnce(&ProgressBar), line: impl FnOnce(Report)) {
+    /// What comes before the stream is read, or after it: nobody knows how long it takes.
+    fn beside_the_stream(&self, show: impl FnOnce(&ProgressBar), line: impl FnOnce(Report)) {
         match &self.shown {
             Shown::Bar(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,7 @@ impl Observer for Watch {
     }
 
     fn proving(&self, proved: u64) {
-        self.before_the_rest(
+        self.beside_the_stream(
             |bar| bar.set_position(proved),
             |report| {
                 report.progress(&ProvingRecord { event: "proving", proved });
@@ -117,7 +117,7 @@ impl Observer for Watch {
 
     /// What is taken is proved at once: the bar goes by that.
     fn seeding(&self, taken: u64) {
-        self.before_the_rest(
+        self.beside_the_stream(
             |bar| bar.set_prefix("proving the seed"),
             |report| {
                 report.progress(&SeedingRecord { event: "seeding", taken });
@@ -133,9 +133,15 @@ impl Observer for Watch {
             // What went before has come to its end.
             before.finish_and_clear();
         }
-        self.before_the_rest(REPLAYING, written, |report| {
-            report.progress(&ReplayingRecord { event: "replaying", written });
-        });
+        self.beside_the_stream(
+            |bar| {
+                bar.set_prefix(REPLAYING);
+                bar.set_position(written);
+            },
+            |report| {
+                report.progress(&ReplayingRecord { event: "replaying", written });
+            },
+        );
     }
 
     fn staging(&self) {
