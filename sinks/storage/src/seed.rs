@@ -10,7 +10,7 @@ use std::{
         unix::fs::{FileExt, FileTypeExt, OpenOptionsExt},
     },
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use cofferdam_io::{Patience, ReadAt};
@@ -22,6 +22,9 @@ use crate::StorageFile;
 #[derive(Debug)]
 pub struct Seed {
     bytes: Bytes,
+    /// The data that was found last: a file system may walk all of it to find its end. What has become a hole since reads as
+    /// zeros.
+    data: Mutex<Range<u64>>,
 }
 
 #[derive(Debug)]
@@ -62,12 +65,12 @@ impl Seed {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         check_regular(file.metadata()?.file_type())?;
-        Ok(Seed { bytes: Bytes::File(file) })
+        Ok(Seed::from(file))
     }
 
     /// Bytes of any other medium.
     pub fn of_bytes(bytes: Arc<dyn ReadAt>) -> Seed {
-        Seed { bytes: Bytes::Elsewhere(Elsewhere(bytes)) }
+        Seed { bytes: Bytes::Elsewhere(Elsewhere(bytes)), data: Mutex::default() }
     }
 
     /// Bytes that a medium is asked to take over at once, so that a signal is not kept waiting.
@@ -124,7 +127,12 @@ impl Seed {
     /// The first piece within `range` that is no hole, if there is one. Where the medium does not tell, all of it is none.
     fn data_in(&self, range: Range<u64>) -> Option<Range<u64>> {
         let Bytes::File(file) = &self.bytes else { return Some(range).filter(|range| !range.is_empty()) };
-        data_in(file, range)
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        if !data.contains(&range.start) {
+            *data = data_in(file, range.start..u64::MAX)?;
+        }
+        let found = data.start.max(range.start)..data.end.min(range.end);
+        Some(found).filter(|found| !found.is_empty())
     }
 }
 
@@ -217,7 +225,7 @@ impl std::fmt::Debug for Elsewhere {
 /// A file that somebody has opened to read.
 impl From<File> for Seed {
     fn from(file: File) -> Seed {
-        Seed { bytes: Bytes::File(file) }
+        Seed { bytes: Bytes::File(file), data: Mutex::default() }
     }
 }
 

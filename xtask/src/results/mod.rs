@@ -51,6 +51,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "frames", work: Work::Frames },
     Section { name: "sinks", work: Work::Bench("sinks", &["sinks"], &[At::Tmpfs]) },
     Section { name: "durability", work: Work::Bench("sinks", &["durability"], &[At::Disk]) },
+    Section { name: "seeds", work: Work::Bench("seeds", &[], &[At::Tmpfs]) },
     Section { name: "streams", work: Work::Bench("streams", &[], &[At::Tmpfs]) },
     Section { name: "reader", work: Work::Bench("reader", &[], &[At::Tmpfs]) },
 ];
