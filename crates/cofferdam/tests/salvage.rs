@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cofferdam::{
@@ -334,6 +335,39 @@ fn a_stream_of_more_than_a_page_is_saved_around_a_damaged_page_and_damaged_segme
     }
 }
 
+/// Whoever can write to the file fills it with beginnings of segments, each of which leads through the same frames to nothing.
+#[test]
+fn a_file_that_is_full_of_beginnings_of_segments_is_given_up_after_a_number_of_bytes_that_grows_with_it() {
+    const BEGINNINGS: u32 = 60;
+    const FRAMES: u32 = 4000;
+    let sealer = small_sealer().segment_len(1 << 30).compression(CompressionLevel::default());
+    let sealed = seal(&sealer, counted(FRAME));
+    let begin = segments(&sealed)[0].start;
+    let header = sealed[begin..begin + 48].to_vec();
+    let frame = |index: u32, body_len: u32| {
+        [1 | 1 << 8, index, FRAME as u32, body_len].map(u32::to_le_bytes).concat()
+    };
+    let mut bytes = sealed[..begin].to_vec();
+    for number in 0..BEGINNINGS {
+        bytes.extend(&header);
+        // Its body reaches over all beginnings behind it.
+        bytes.extend(frame(0, 64 * (BEGINNINGS - 1 - number) + 17));
+    }
+    bytes.extend([0; 17]);
+    for index in 1..FRAMES {
+        bytes.extend(frame(index, 17));
+        bytes.extend([0; 17]);
+    }
+    let medium = Arc::new(Counting { bytes, read: AtomicU64::new(0) });
+    let mut lost = Vec::new();
+    let surveyed = opener().survey(CountingSource(medium.clone()), |range| lost.push(range.clone())).unwrap();
+    assert_eq!((surveyed.segments, surveyed.end_is_known), (0, false));
+    let read = medium.read.load(Ordering::Relaxed);
+    let len = medium.bytes.len() as u64;
+    // Each walk to the end takes sixteen bytes of 33: sixty would take thirty times the file.
+    assert!(read <= 12 * len, "{read} bytes were read of {len}");
+}
+
 #[test]
 fn what_cannot_be_read_is_lost_and_the_rest_is_not() {
     let plaintext = counted(LEN);
@@ -426,6 +460,41 @@ fn a_pipe_is_refused_and_a_pin_is_compared_where_the_index_is_whole() {
     let without_index = survey(&opener().expect_digest(digest), &sealed[..end]);
     assert_eq!(without_index.map(drop).map_err(|error| error.kind()), Err(ErrorKind::Damaged));
     assert!(survey(&Opener::new(identities_of(KEY)), &sealed[..end]).is_ok());
+}
+
+/// Bytes that say how many of them were read, however often.
+struct Counting {
+    bytes: Vec<u8>,
+    read: AtomicU64,
+}
+
+impl ReadAt for Counting {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        let range = offset as usize..offset as usize + buffer.len();
+        buffer.copy_from_slice(self.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+struct CountingSource(Arc<Counting>);
+
+impl Source for CountingSource {
+    fn len(&self) -> Option<u64> {
+        None
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.0.clone())
+    }
+
+    fn read_within(&mut self, _: &mut [u8], _: Duration) -> io::Result<Arrival> {
+        panic!("whoever can read at offsets does not read in order")
+    }
 }
 
 /// Bytes of which some cannot be read.

@@ -131,7 +131,7 @@ const OURS: Contestant = Contestant {
 };
 
 #[rustfmt::skip] // One command on one line.
-static CONTESTANTS: [Contestant; 11] = [
+static CONTESTANTS: [Contestant; 13] = [
     Contestant {
         name: "cp-sync",
         version: "",
@@ -146,6 +146,20 @@ static CONTESTANTS: [Contestant; 11] = [
         titles: ["cofferdam seal --digest tags", "cofferdam restore, digest tags"],
         commands: ["{cofferdam} seal --quiet --digest tags -r {recipient} -o sealed plain", OURS.commands[1]],
         ..OURS
+    },
+    Contestant {
+        name: "cofferdam-zstd",
+        titles: ["cofferdam seal --zstd", "cofferdam restore, zstd"],
+        commands: ["{cofferdam} seal --quiet --zstd -r {recipient} -o sealed plain", OURS.commands[1]],
+        ..OURS
+    },
+    Contestant {
+        name: "zstd",
+        version: "zstd --version",
+        install: "apt-get install zstd",
+        titles: ["zstd -T0 -3, no encryption", "zstd -d, no encryption"],
+        commands: ["zstd -q -T0 -3 plain -o sealed", "zstd -q -d ../sealed -o plain"],
+        ..COPY
     },
     Contestant {
         name: "openssl",

@@ -20,6 +20,9 @@ pub(super) struct Scan<'a> {
     /// What the next segment must not come before.
     next_segment: u64,
     next_byte: u64,
+    /// Bytes that were walked over in vain. Whoever can write to the file can make every byte of it look like the beginning of a long
+    /// segment.
+    wasted: u64,
     /// Whether what comes next is due at this very position, and whatever else stands there is worth a word.
     on_track: bool,
 }
@@ -27,7 +30,8 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// From `position` on.
     pub(super) fn new(opener: &'a SegmentOpener, position: u64) -> Scan<'a> {
-        Scan { opener, position, end: opener.source.len(), next_segment: 0, next_byte: 0, on_track: true }
+        let end = opener.source.len();
+        Scan { opener, position, end, next_segment: 0, next_byte: 0, wasted: 0, on_track: true }
     }
 
     /// The next segment, or what is wrong where it should be. `None` at the end.
@@ -48,15 +52,22 @@ impl<'a> Scan<'a> {
 
     /// What the header at the scan's position leads to.
     fn walk(&mut self, header: &SegmentHeader) -> Result<Found, Error> {
-        let found = match self.locate(header) {
+        let mut end = self.position + SEGMENT_HEADER_LEN as u64;
+        let found = match self.locate(header, &mut end) {
             Ok(located) => {
                 self.pass(header, &located);
                 Found::Segment { index: header.index.0, located }
             }
             Err(error) if ends_all(&error) => return Err(error),
             Err(error) => {
+                self.wasted += end - self.position;
                 self.position += SEGMENT_HEADER_LEN as u64;
                 self.on_track = false;
+                if self.wasted / WASTED_FILES_MAX > self.opener.source.len() {
+                    self.position = self.end;
+                    let what = "more looks like segments here than can be looked at";
+                    return Ok(Found::Broken(Error::damaged(what).at(self.position)));
+                }
                 Found::Broken(error)
             }
         };
@@ -79,9 +90,11 @@ impl<'a> Scan<'a> {
     }
 
     /// Walks from frame to frame to the closing frames, which say what the segment has to be.
-    fn locate(&self, header: &SegmentHeader) -> Result<Located, Error> {
+    /// `walked_to` is how far that went, also where it fails.
+    fn locate(&self, header: &SegmentHeader, walked_to: &mut u64) -> Result<Located, Error> {
         let index = header.index.0;
-        let Frames { count, plaintext_len, end } = self.frames(header)?;
+        let Frames { count, plaintext_len } = self.frames(header, walked_to)?;
+        let end = *walked_to;
         let envelope = &self.opener.envelope;
         let mut bytes = vec![0; envelope.shape().closing_len()];
         read(&*self.opener.source, end, &mut bytes)?;
@@ -106,15 +119,14 @@ impl<'a> Scan<'a> {
         Ok(Located { entry, last: fields.last, chain: None })
     }
 
-    fn frames(&self, header: &SegmentHeader) -> Result<Frames, Error> {
+    fn frames(&self, header: &SegmentHeader, end: &mut u64) -> Result<Frames, Error> {
         let shape = self.opener.envelope.shape();
-        let mut frames =
-            Frames { count: 0, plaintext_len: 0, end: self.position + SEGMENT_HEADER_LEN as u64 };
+        let mut frames = Frames { count: 0, plaintext_len: 0 };
         let (mut is_short, mut has_table) = (false, false);
         loop {
-            let bytes: [u8; FRAME_HEADER_LEN] = read_array(&*self.opener.source, frames.end)?;
+            let bytes: [u8; FRAME_HEADER_LEN] = read_array(&*self.opener.source, *end)?;
             let frame = FrameHeader::parse(&bytes, shape)
-                .map_err(|error| Error::framing(error, frames.end).in_segment(header.index.0))?;
+                .map_err(|error| Error::framing(error, *end).in_segment(header.index.0))?;
             let is_due = frame.index.0 == frames.count
                 && match frame.kind {
                     FrameKind::Data => !is_short && !has_table && frames.count < shape.frames_per_segment(),
@@ -124,7 +136,7 @@ impl<'a> Scan<'a> {
                 };
             if !is_due {
                 let what = "a frame is not the one that is due: frames are missing or moved";
-                return Err(Error::damaged(what).in_segment(header.index.0).at(frames.end));
+                return Err(Error::damaged(what).in_segment(header.index.0).at(*end));
             }
             match frame.kind {
                 FrameKind::Data => {
@@ -135,7 +147,7 @@ impl<'a> Scan<'a> {
                 FrameKind::Table => has_table = true,
                 FrameKind::Digest | FrameKind::Terminator => return Ok(frames),
             }
-            frames.end += frame.frame_len() as u64;
+            *end += frame.frame_len() as u64;
         }
     }
 
@@ -149,18 +161,21 @@ impl<'a> Scan<'a> {
     /// Where the next bytes are that look like the header of a segment that may come next.
     fn search(&mut self) -> Result<Option<u64>, Error> {
         let finder = memmem::Finder::new(SegmentHeader::MAGIC);
-        let mut block = memory::zeroed("a block to look for segments in", BLOCK_LEN)?;
+        let (mut block, mut step) = (Vec::new(), SECTOR_LEN);
         let mut at = self.position;
         while at < self.end {
             self.opener.check_cancelled()?;
-            let len = (self.end - at).min(BLOCK_LEN as u64) as usize;
+            let len = (self.end - at).min(step as u64) as usize;
+            memory::grow("a block to look for segments in", &mut block, len)?;
             self.read_what_there_is(at, &mut block[..len]);
-            let hits = finder.find_iter(&block[..len]).map(|offset| at + offset as u64);
-            if let Some(hit) = hits.into_iter().find(|hit| self.header_at(*hit).is_some()) {
+            let mut hits = finder.find_iter(&block[..len]).map(|offset| at + offset as u64);
+            if let Some(hit) = hits.find(|hit| self.header_at(*hit).is_some()) {
                 return Ok(Some(hit));
             }
             // The magic may lie across the end of the block.
             at += len.saturating_sub(OVERLAP).max(1) as u64;
+            // Whatever is near is found with little reading; what is far, with few reads.
+            step = (2 * step).min(BLOCK_LEN);
         }
         Ok(None)
     }
@@ -184,10 +199,10 @@ impl<'a> Scan<'a> {
 struct Frames {
     count: u32,
     plaintext_len: u64,
-    /// Where the closing frames begin.
-    end: u64,
 }
 
+/// So many times the file may be walked over in vain: once is what damage takes at most.
+const WASTED_FILES_MAX: u64 = 4;
 const BLOCK_LEN: usize = 1 << 20;
 /// What a medium loses at once.
 const SECTOR_LEN: usize = 4096;
