@@ -11,7 +11,7 @@ use super::zstd_frame::{Block, ContentSize, ZstdFrame};
 use std::collections::BTreeSet;
 
 const VECTORS_MIN: usize = 500;
-const VECTORS_BYTES_MAX: usize = 5 << 20;
+const VECTORS_BYTES_MAX: usize = 7 << 20;
 const ENTRIES_PER_PAGE: usize = 4096;
 
 #[test]
