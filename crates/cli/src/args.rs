@@ -86,9 +86,9 @@ Exit codes:
     5  the sealed stream is truncated
     6  the target exists
     7  a limit is exceeded, or the stream's version or a feature is not supported
-    8  what is kept beside the target belongs to another stream or target, or is damaged
-    9  another process is writing the target
-   10  the target is in place, but may not survive a power cut
+    8  what is kept beside the target, or the log of --wal, belongs to another stream or target, or is damaged
+    9  another process is writing the target, or the device is in use
+   10  the target is in place, but may not survive a power cut; or a device was not written to the end
    11  the input is no Cofferdam stream
    12  the source changed while it was read
    13  reserved: opened, but its format cannot prove that it is whole
@@ -96,7 +96,7 @@ Exit codes:
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
-After 129, 130 and 143 the target is as it was. What a restore, or a seal with --resume, has until then is kept \
+After 129, 130 and 143 the target is as it was, unless it is a device that was being written. What a restore, or a seal with --resume, has until then is kept \
 beside it: the same command goes on from there, `--restart` begins anew. A second signal ends the program at once, and loses no more.
 
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
@@ -111,8 +111,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
   lost      first_segment, segments, plaintext_offset, plaintext_len, reason: of a damaged stream
-  surveyed  input, stream_id, segments, plaintext_len, lost_ranges, lost_len, end_is_known: after the lost ranges
-  salvaged  input, output, then as surveyed, seconds
+  surveyed  input, stream_id, segments, plaintext_len, lost_ranges, lost_len, has_whole_index, end_is_known: after
+            the lost ranges
+  salvaged  as surveyed, output, seconds
   stream    input, stream_id, suite, digest, compression (\"none\", \"zstd\"), frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest

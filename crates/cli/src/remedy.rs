@@ -103,7 +103,7 @@ fn restart(kept: Kept) -> Option<&'static str> {
         }
         Kept::SealingState => "`--restart` replaces it and seals anew.",
         Kept::StateNotOurs => "Look who put it there; `--restart` replaces it.",
-        Kept::OtherOptions => "Leave the option away to go on with it, or seal anew with `--restart`.",
+        Kept::OtherOptions => "Leave the option out to go on with it, or seal anew with `--restart`.",
         Kept::OtherInput => "Give that input, or another output; `--restart` gives up what is sealed of it.",
         Kept::ChangedInput => {
             "What is sealed of it no longer fits. `--restart` gives that up and seals the input as it is now."

@@ -54,6 +54,10 @@ impl Standard {
         File::from(self.fd().try_clone_to_owned().ok()?).metadata().ok()
     }
 
+    pub(crate) fn is_block_device(self) -> bool {
+        self.metadata().is_some_and(|metadata| metadata.file_type().is_block_device())
+    }
+
     fn failure(self, error: io::Error) -> Failure {
         match self {
             Standard::Input => Failure::io("standard input could not be read", error)

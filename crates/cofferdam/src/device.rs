@@ -196,7 +196,7 @@ pub(crate) fn explain(error: Error) -> Error {
         let what = "the device could not be written to the end: it is a mixture of old and new, and all of the stream is in the log";
         return anew(ErrorKind::DurabilityUnknown, what, error).remedied(Remedy::FinishFromLog);
     }
-    let what = "the log could not be brought to its end; nothing has been written to the device";
+    let what = "the log could not be brought to its end; this run has not written to the device";
     anew(ErrorKind::Io, what, error).remedied(Remedy::RunAgain)
 }
 

@@ -295,7 +295,11 @@ impl Opener {
     #[cfg(feature = "wal")]
     fn device(&self, target: &Path) -> Result<Option<DeviceRestore<'_>>, Error> {
         self.require_identities()?;
-        DeviceRestore::resolve(target, self.log.as_deref(), self.if_exists, self.on_partial)
+        let device = DeviceRestore::resolve(target, self.log.as_deref(), self.if_exists, self.on_partial)?;
+        if device.is_some() {
+            self.refuse_seed("the target is a block device")?;
+        }
+        Ok(device)
     }
 
     #[cfg(feature = "wal")]
@@ -368,7 +372,7 @@ impl Opener {
 
     /// Salvages a damaged stream: its whole segments at their places in a new file at `path`, zeros for what is lost, each range
     /// of which is told to `lost`. The file is published as a whole. **It is not what was sealed**: give it a name that
-    /// says so. Neither resume nor a pin of what is lost applies to it.
+    /// says so. A new one is readable by its owner alone. Neither resume nor a pin of what is lost applies to it.
     ///
     /// The memory budget has to hold a segment; it is written when all of it has proved whole.
     ///
@@ -381,11 +385,15 @@ impl Opener {
         mut lost: impl FnMut(&LostRange),
     ) -> Result<Surveyed, Error> {
         self.require_identities()?;
+        self.refuse_seed("what is salvaged is what the stream has")?;
         let path = path.as_ref();
         let make_sink = |len| {
             self.resources.tell_staging();
             let options = StageOptions::default().if_exists(self.if_exists).expected_len(len);
-            stage(path, &options.sparse(self.sparse), self.resources.observer.clone())
+            let mut sink = stage(path, &options.sparse(self.sparse), self.resources.observer.clone())?;
+            // Who could read the file that was sealed may not be known any more.
+            sink.set_mode(OWNER_ALONE);
+            Ok(sink)
         };
         self.stream().salvage(source, make_sink, &mut lost)
     }
@@ -475,6 +483,7 @@ impl Opener {
         sink: impl StreamingSink,
     ) -> Result<Receipt, Error> {
         self.require_identities()?;
+        self.refuse_seed("the target is a sink of the caller's")?;
         self.stream().open_segments(segments, source, sink)
     }
 
@@ -510,6 +519,9 @@ fn too_long(len: u64, capacity: u64) -> Error {
     let what = format!("the stream has {len} bytes of plaintext, and the vector has room for {capacity}");
     Error::new(ErrorKind::Limit, what).advise("Give it a vector with that capacity.")
 }
+
+/// Mode of a salvaged file that is new.
+const OWNER_ALONE: u32 = 0o600;
 
 /// What is proved of a seed need not be read, which only spares something where it can be left out.
 fn check_offsets(source: &impl Source, seed: Option<&Seed>) -> Result<(), Error> {

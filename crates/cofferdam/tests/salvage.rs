@@ -7,6 +7,7 @@ mod streams;
 use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -368,6 +369,27 @@ fn a_file_that_is_full_of_beginnings_of_segments_is_given_up_after_a_number_of_b
     assert!(read <= 12 * len, "{read} bytes were read of {len}");
 }
 
+/// Numbers that no stream has, in headers that nobody can authenticate, hide no other segment.
+#[test]
+fn a_header_with_a_number_out_of_this_world_costs_its_own_segment_with_a_key_and_without() {
+    for sealer in [small_sealer(), small_sealer().compression(CompressionLevel::default())] {
+        let sealed = seal(&sealer, counted(LEN));
+        let places = segments(&sealed);
+        for field in [8, 16] {
+            for number in [u64::MAX, u64::MAX - 1, 1 << 62, 1 << 33, 3] {
+                let mut damaged = sealed[..places[3].end].to_vec();
+                let at = places[1].start + field;
+                damaged[at..at + 8].copy_from_slice(&number.to_le_bytes());
+                for opener in [opener(), Opener::keyless()] {
+                    let (surveyed, lost) = survey(&opener, &damaged).unwrap();
+                    assert_eq!(ranges_of(&lost), bytes_of(&[(1, 2)], LEN), "{number} at {field}");
+                    assert_eq!((surveyed.segments, surveyed.has_whole_index), (3, false));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_read_is_lost_and_the_rest_is_not() {
     let plaintext = counted(LEN);
@@ -420,10 +442,12 @@ fn a_salvaged_file_takes_no_file_s_place_and_a_failed_one_leaves_nothing() {
     assert!(nothing_is_there());
 
     assert_eq!(salvage(&opener(), &damaged).map(|surveyed| surveyed.lost_ranges), Ok(1));
+    let mode_of_new = fs::metadata(&target).unwrap().permissions().mode();
     fs::write(&target, "someone's").unwrap();
     assert_eq!(salvage(&opener(), &damaged), Err(ErrorKind::TargetExists));
     assert_eq!(fs::read(&target).unwrap(), b"someone's");
     assert_eq!(names_in(directory.path()).len(), 1);
+    assert_eq!(mode_of_new & 0o777, 0o600, "a new one is its owner's alone");
 }
 
 #[test]
@@ -440,7 +464,7 @@ fn an_older_stream_than_asked_for_is_not_salvaged_whichever_way_its_segments_are
     }
     // Whatever number it had is lost.
     let refused = survey(&opener().min_sequence(4), &without_metadata).map(drop);
-    assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Stale));
+    assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Damaged));
 }
 
 #[test]

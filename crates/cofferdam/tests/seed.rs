@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam::{
     BytesSource, CancelToken, CompressionLevel, Error, ErrorKind, IfExists, Observer, OnPartial, Opener,
-    Progress, ReleasePolicy, Restored, Sealer, StreamDigest, Warning,
+    Progress, ReleasePolicy, Restored, Sealer, Sparse, StreamDigest, Warning,
 };
 
 use streams::counting::CountedSource;
@@ -148,6 +148,44 @@ impl Observer for Told {
 
 fn level() -> CompressionLevel {
     CompressionLevel::default()
+}
+
+/// Runs of zeros are left out where nothing was written: where a seed was taken over, something was.
+#[test]
+fn zeros_of_the_stream_lie_over_what_the_seed_has_there() {
+    for level in [None, Some(CompressionLevel::default())] {
+        let mut plaintext = counted(SEGMENTS * SEGMENT - 5);
+        // Whole segments, parts of segments, and the end.
+        for range in [0..SEGMENT, 3 * SEGMENT..6 * SEGMENT + 4096, 8 * SEGMENT + 4096..8 * SEGMENT + 8192] {
+            plaintext[range].fill(0);
+        }
+        let end = plaintext.len();
+        plaintext[end - SEGMENT..].fill(0);
+        let sealer = level.into_iter().fold(small_sealer(), Sealer::compression);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let seeds = [vec![0xEE; end], vec![0xEE; end + 70_000], vec![0xEE; end / 2], vec![0; end]];
+        for (sparse, seed) in
+            [Sparse::Auto, Sparse::Never].into_iter().flat_map(|it| seeds.clone().map(|seed| (it, seed)))
+        {
+            let fixture = Fixture {
+                directory: scratch(),
+                seeds: scratch(),
+                plaintext: plaintext.clone(),
+                sealed: sealed.clone(),
+            };
+            let seed = fixture.seed_of("old", &seed);
+            let opener = opener().sparse(sparse).threads(threads(2));
+            fixture.restore(&opener.clone().seed(&seed)).0.unwrap();
+            fixture.assert_restored();
+            // A second run goes on over what the first one took, with the seed and without.
+            for again in [opener.clone().seed(&seed), opener.clone()] {
+                fs::remove_file(fixture.target()).unwrap();
+                fixture.interrupt(&opener.clone().seed(&seed), 7);
+                fixture.restore(&again).0.unwrap();
+                fixture.assert_restored();
+            }
+        }
+    }
 }
 
 #[test]

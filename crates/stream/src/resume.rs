@@ -77,7 +77,7 @@ impl Found {
             already.seeded = Amount::of(&proved).less(already.kept);
             already.warnings.extend(unreadable);
             already.tell_seeded(unreadable, means.observer);
-            seeding.check_room(sink, walk.index.footer.plaintext_len)?;
+            seeding.prepare_rest(sink, walk.index.footer.plaintext_len)?;
         }
         if sink.resumable().is_none() {
             return Ok(Resumed { already, proved }); // There was no gap for the seed to fill.

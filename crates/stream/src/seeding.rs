@@ -35,7 +35,7 @@ pub fn open_seed(path: &Path) -> Result<Seed, Error> {
 pub(crate) struct Seeding<S> {
     pub(crate) seed: Seed,
     pub(crate) take: fn(&mut S, &Seed, Range<u64>) -> io::Result<Taken>,
-    pub(crate) check_room: fn(&S, u64) -> Result<(), TargetError>,
+    pub(crate) prepare_rest: fn(&mut S, u64) -> Result<(), TargetError>,
 }
 
 impl<S> Seeding<S> {
@@ -45,9 +45,9 @@ impl<S> Seeding<S> {
             .map_err(|error| Error::io("the seed could not be copied to beside the target", error))
     }
 
-    /// Refuses what will not fit beside what was taken.
-    pub(crate) fn check_room(&self, sink: &S, len: u64) -> Result<(), Error> {
-        (self.check_room)(sink, len).map_err(Error::target)
+    /// Looks after the room of what will stand beside what was taken: refuses it, takes it, or tells that it may not fit.
+    pub(crate) fn prepare_rest(&self, sink: &mut S, len: u64) -> Result<(), Error> {
+        (self.prepare_rest)(sink, len).map_err(Error::target)
     }
 }
 

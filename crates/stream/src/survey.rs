@@ -58,6 +58,8 @@ pub struct Surveyed {
     pub lost_ranges: u64,
     /// Bytes of plaintext that are known to be lost. There are more where the end is missing.
     pub lost_len: u64,
+    /// Whether metadata and index are whole. If they are not, the stream cannot be restored, whole as its segments may be.
+    pub has_whole_index: bool,
     /// Whether all that was to be seen is the stream up to its end, lost or not.
     pub end_is_known: bool,
 }
@@ -167,6 +169,10 @@ impl DamagedStream {
             Err(error) if error.kind() == ErrorKind::Damaged => Some(error),
             Err(error) => return Err(error),
         };
+        if options.min_sequence.is_some() {
+            let unread = || Error::damaged("the metadata, which has the sequence number, cannot be read");
+            return Err(refused.unwrap_or_else(unread));
+        }
         // No segment needs the metadata. If more than that is damaged, the first error is the one to tell.
         let envelope = read_seekable_envelope_without_metadata(&*source, options.identities, resources);
         let envelope = envelope.map_err(|error| refused.unwrap_or(error))?;

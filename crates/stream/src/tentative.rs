@@ -186,7 +186,7 @@ fn journalled(
     seed: Option<Seed>,
 ) -> Tentative<StagedFile> {
     let seeding =
-        seed.map(|seed| Seeding { seed, take: StagedFile::take, check_room: StagedFile::check_room });
+        seed.map(|seed| Seeding { seed, take: StagedFile::take, prepare_rest: StagedFile::prepare_rest });
     Opening { sink, marks: attempt_id.marks(schedule), keeps: Retention::Progress, seeding }.into()
 }
 

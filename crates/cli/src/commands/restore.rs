@@ -1,6 +1,7 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
+use crate::standard::Standard;
 use crate::text::{Pair, count, pace, pairs};
 
 /// Restore a sealed stream, all or nothing
@@ -42,15 +44,16 @@ use crate::text::{Pair, count, pace, pairs};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Restore {
-    /// The sealed stream: a file, a FIFO, or - for standard input
+    /// The sealed stream: a file, a block device, a FIFO, or - for standard input
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
     sealed: End,
 
-    /// Where the plaintext goes: a file, a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or unix:PATH
+    /// Where the plaintext goes: a file, a block device (with --wal), a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or
+    /// unix:PATH
     #[arg(value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(Goal::parse))]
     target: Goal,
 
-    /// Replace a target that exists, atomically; with -, write to a terminal too
+    /// Replace a target that exists: a file atomically, a block device through --wal; with -, write to a terminal too
     #[arg(long)]
     force: bool,
 
@@ -64,7 +67,7 @@ pub(crate) struct Restore {
     /// the device; the same command finishes. Keep SEALED and the log until it ends with 0: the log is then removed. It needs as much
     /// room as the plaintext, which it holds, readable by you alone. To give a restore up use --restart, or remove the file; the
     /// device then stays as it is. What is on the device behind the stream's end stays.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(a_file))]
     wal: Option<PathBuf>,
 
     /// Make a target that is new as any new file is, and not with the mode and time that the sealed file had
@@ -82,7 +85,7 @@ pub(crate) struct Restore {
     ///
     /// With auto the target takes only the room of what is not zero. So nobody can say in advance whether it fits: where its length
     /// does not, a warning says so, and the restore goes on. With never its room is taken at once where the file system
-    /// does that cheaply, and a length that does not fit is refused before the first byte.
+    /// does that cheaply, and a length that does not fit is refused before the first byte. For files; elsewhere it says nothing.
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     sparse: SparseName,
 
@@ -115,7 +118,7 @@ pub(crate) struct Restore {
     /// btrfs), and proved there, segment by segment, as what an interrupted restore left is. Nothing is believed of it: it may be
     /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file, and
     /// TARGET too.
-    #[arg(long, value_name = "OLD", conflicts_with = "wal")]
+    #[arg(long, value_name = "OLD", conflicts_with = "wal", value_parser = OsStringValueParser::new().try_map(a_file))]
     seed: Option<PathBuf>,
 
     #[command(flatten)]
@@ -221,6 +224,10 @@ impl Restore {
         self.refuse_log()?;
         let restored = match (&self.sealed, &self.target) {
             (End::Path(sealed), Goal::Here(End::Path(target))) => opener.restore_file(sealed, target),
+            // By its name, so that a device is seen to be the one that would be written.
+            (End::Standard, Goal::Here(End::Path(target))) if Standard::Input.is_block_device() => {
+                opener.restore_file("/dev/stdin", target)
+            }
             (sealed, Goal::Here(End::Path(target))) => opener.restore_to(sealed.source()?, target),
             (sealed, Goal::Here(End::Standard)) => opener.open(sealed.source()?, End::stdout()?),
             (sealed, Goal::Receiver(address)) => {
@@ -258,7 +265,7 @@ impl Restore {
                 Ok(())
             }
             (Some(_), Goal::Here(End::Standard) | Goal::Receiver(_)) => {
-                Err(Failure::usage("--wal is for a block device").advise("Leave it away."))
+                Err(Failure::usage("--wal is for a block device").advise("Leave the option out."))
             }
         }
     }
@@ -269,6 +276,9 @@ impl Restore {
         let failure = Failure::from(error);
         let log = Name::from(log.as_path());
         match kept {
+            Some(_) if self.sealed.is_pipe() => failure.advise_also(
+                "This run has not written to the device. From a pipe the same command begins anew; from a file it goes on.",
+            ),
             Some(kept) => failure.advise_also(&format!(
                 "This run has not written to the device. {} are kept in {log}: run the same command again to go on from there, \
                  or with `--restart` to begin anew.",
@@ -354,6 +364,14 @@ impl Record {
 /// Where nothing says more, they come before the log is replayed.
 const NOTHING_WRITTEN: [ErrorKind; 2] = [ErrorKind::Cancelled, ErrorKind::Io];
 
+/// A log or a seed is a file with a name.
+fn a_file(name: OsString) -> Result<PathBuf, String> {
+    match End::parse(name)? {
+        End::Standard => Err("it is a file; ./- is one of that name".to_owned()),
+        End::Path(path) => Ok(path),
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam restore -i key.txt db.cfd db.img
@@ -369,4 +387,4 @@ Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered wi
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
-14 the stream is older than --min-sequence asks for, 130 interrupted: the target is as it was.";
+14 the stream is older than --min-sequence asks for, 130 interrupted: the target is as it was, unless it is a device that was being written.";

@@ -39,11 +39,19 @@ pub(crate) fn run(
         ..Record::new("salvaged", sealed, &salvaged)
     };
     let sentence = format!("salvaged {sealed} into {}: {}", Name::from(target), sentence(&salvaged));
-    report.summary(Channel::Stdout, &record, sentence)?;
-    list.printed?;
+    let done = format!("what is whole is in {}", Name::from(target));
+    report.done(Channel::Stdout, &record, sentence, &done)?;
+    list.printed.map_err(|failure| failure.of_report(&done))?;
     Err(match salvaged.lost_ranges {
-        0 => Failure::new(ErrorKind::Damaged, "every segment is whole, and none needed to be salvaged")
-            .advise("Restore the stream: that proves more than this, and gives it its own name."),
+        0 if salvaged.has_whole_index => {
+            Failure::new(ErrorKind::Damaged, "every segment is whole, and so is the index: none needed to be salvaged")
+                .advise("Restore the stream: that proves more than this, and gives it its own name.")
+        }
+        0 => Failure::new(
+            ErrorKind::Damaged,
+            "every segment is whole; it is the stream's metadata or index that is not, so it cannot be restored",
+        )
+        .advise("All of the plaintext is in the salvaged file, as far as each segment can tell. No digest proves it as a whole."),
         _ => Failure::new(
             ErrorKind::Damaged,
             "what was salvaged is not what was sealed: parts of it are lost",
@@ -66,8 +74,9 @@ pub(crate) fn list_lost(
     if !matches!(failure.kind(), ErrorKind::Damaged | ErrorKind::Truncated) {
         return failure;
     }
-    if sealed.is_pipe() {
-        return failure.advise_also("Of a pipe only the first fault is named; of a file, all that is lost.");
+    if *sealed == End::Standard || sealed.is_pipe() {
+        let words = "Of what comes in order only the first fault is named; of a file that is named, all that is lost.";
+        return failure.advise_also(words);
     }
     let Ok(source) = sealed.source() else { return failure };
     let mut list = LostList::new(report, watch);
@@ -80,7 +89,7 @@ pub(crate) fn list_lost(
         Err(unsaid) => {
             failure.advise_also(&format!("The list of what is lost is missing: {}.", unsaid.message))
         }
-        Ok(()) if surveyed.segments > 0 && surveyed.lost_ranges > 0 => {
+        Ok(()) if surveyed.segments > 0 && (surveyed.lost_ranges > 0 || !surveyed.has_whole_index) => {
             failure.advise_also("`restore --salvage` saves what is whole.")
         }
         Ok(()) => failure,
@@ -141,6 +150,7 @@ fn sentence(surveyed: &Surveyed) -> String {
     match (surveyed.lost_ranges, surveyed.end_is_known) {
         (0, _) => format!("{whole}; nothing is lost of the plaintext"),
         (ranges, true) => format!("{whole}; lost {} in {}", Size(surveyed.lost_len), count(ranges, "range")),
+        (1, false) if surveyed.lost_len == 0 => format!("{whole}; lost what the missing end had"),
         (ranges, false) => format!(
             "{whole}; lost {} and what the missing end had, in {}",
             Size(surveyed.lost_len),
@@ -176,13 +186,16 @@ impl<'a> LostRecord<'a> {
 struct Record {
     event: &'static str,
     input: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Name>,
     stream_id: String,
     segments: u64,
     plaintext_len: u64,
     lost_ranges: u64,
     lost_len: u64,
+    has_whole_index: bool,
     end_is_known: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
 }
 
@@ -197,6 +210,7 @@ impl Record {
             plaintext_len: surveyed.plaintext_len,
             lost_ranges: surveyed.lost_ranges,
             lost_len: surveyed.lost_len,
+            has_whole_index: surveyed.has_whole_index,
             end_is_known: surveyed.end_is_known,
             seconds: None,
         }

@@ -38,8 +38,8 @@ use crate::text::{count, pace};
 /// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a file of a few hundred bytes that only you
 /// can read. THAT FILE HOLDS THE KEY OF THIS ONE STREAM. The same command resumes after the last segment that is whole and
 /// matches the input. It needs no identity. The input has to be a regular file that has not changed since.
-/// Recipients, metadata, sequence number, suite, digest and sizes are those of the interrupted stream; other recipients on the command
-/// line are not looked at, other metadata, numbers or sizes are refused. Threads and memory may differ. Bytes beside the output
+/// Recipients, metadata, sequence number, suite, digest, compression and sizes are those of the interrupted stream; other recipients on the
+/// command line and another level of --zstd are not looked at, other metadata, numbers or sizes are refused. Threads and memory may differ. Bytes beside the output
 /// for which there is no state are not believed: that is exit code 8, and --restart replaces them. Without --resume
 /// nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8, too.
 /// `cofferdam status` and `cofferdam discard` show and remove what is left.
@@ -63,7 +63,7 @@ pub(crate) struct Seal {
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
 
-    /// Number the stream, encrypted, for `--min-sequence` of restore and verify: a higher number for each backup of the same thing
+    /// Number the stream, encrypted, for `--min-sequence` of restore, cat and verify: a higher number for each backup of the same thing
     ///
     /// 0 to 18446744073709551615. Anyone who knows a recipient can seal a stream with any number: it protects against an older stream only
     /// where you know by other means who sealed.

@@ -30,7 +30,7 @@ use crate::text::{Pair, count, pace, pairs};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Verify {
-    /// The sealed stream: a file, a FIFO, or - for standard input
+    /// The sealed stream: a file, a block device, a FIFO, or - for standard input
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
     sealed: End,
 
@@ -38,7 +38,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 
-    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14, before anything is written
+    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14
     ///
     /// It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
     /// seal a stream with any number.

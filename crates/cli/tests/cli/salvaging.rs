@@ -117,3 +117,28 @@ fn what_an_interrupted_restore_left_beside_the_name_is_not_thrown_away() {
         ["restore", "-i", "key.txt", "--salvage", "--force", "stream.salvaged", "./stream.salvaged"];
     place.run(onto_itself).assert_failed(2, "the same file");
 }
+
+#[test]
+fn a_stream_that_cannot_be_restored_though_its_segments_are_whole_is_said_to_be_one() {
+    let place = Place::with_sealed(3);
+    let mut sealed = place.read("sealed.cfd");
+    let at = sealed.len() - 200;
+    sealed[at] ^= 1;
+    fs::write(place.path("sealed.cfd"), sealed).unwrap();
+    let verified = place.run(["verify", "-i", "key.txt", "sealed.cfd"]);
+    verified.assert_failed(3, "`restore --salvage` saves what is whole");
+    assert!(verified.text().contains("nothing is lost of the plaintext"), "{}", verified.text());
+    let saved = place.run(["restore", "-i", "key.txt", "--salvage", "sealed.cfd", "plain.salvaged"]);
+    saved.assert_failed(3, "metadata or index that is not");
+    assert!(!saved.stderr.contains("Restore the stream"), "{}", saved.stderr);
+    assert!(place.read("plain.salvaged") == place.read("plain"));
+}
+
+#[test]
+fn a_report_that_nobody_takes_does_not_hide_that_the_file_is_there() {
+    let place = Place::with_sealed(3);
+    place.damage_segment(1);
+    let ran = place.shell("cofferdam restore -i key.txt --salvage sealed.cfd plain.salvaged > /dev/full");
+    ran.assert_failed(1, "only the report of it failed");
+    assert!(place.path("plain.salvaged").exists());
+}

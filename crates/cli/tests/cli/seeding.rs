@@ -1,14 +1,15 @@
 //! `restore --seed`: what is said of it, what is refused, and what kills leave.
 //! Which bytes come from where, the library's tests know.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::place::{Place, Ran, SEGMENT_LEN, json_lines};
+use crate::device_place::Mount;
+use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, plaintext};
 use crate::programs;
 
 /// `sealed.cfd`, and `old`: the plaintext, but for some segments.
@@ -134,4 +135,39 @@ fn what_of_a_seed_cannot_be_read_comes_from_the_stream_with_a_warning() {
     assert_eq!(json_lines(&ran.stdout)[0]["seeded"].as_u64(), Some(5 * SEGMENT_LEN as u64));
     assert!(ran.stderr.contains("the seed cannot be read at byte 65536"), "{}", ran.stderr);
     assert!(place.read("new") == place.read("plain"));
+}
+
+#[test]
+fn a_sparse_target_that_is_longer_than_the_room_there_is_can_be_its_own_seed() {
+    let place = Place::new();
+    let Some(mount) = Mount::tmpfs(&place, "small", "4m") else { return };
+    let sparse = File::create(place.path("plain")).unwrap();
+    sparse.write_all_at(&plaintext(300_000), 30 << 20).unwrap();
+    sparse.set_len(40 << 20).unwrap();
+    place.seal("plain", "sealed.cfd").assert_done();
+    let warned = restore(&place, "sealed.cfd small/target");
+    warned.assert_done();
+    assert!(warned.stderr.contains("warning"), "{}", warned.stderr);
+    let seeded = restore(&place, "--force --seed small/target sealed.cfd small/target");
+    seeded.assert_done();
+    assert!(seeded.text().contains("taken from the seed"), "{}", seeded.text());
+    assert!(place.read("small/target") == place.read("plain"));
+    // All of it written does not fit, and is refused; nothing of the seed is thrown away for that.
+    restore(&place, "--force --sparse never --seed small/target sealed.cfd small/target")
+        .assert_failed(1, "room");
+    assert!(place.read("small/target") == place.read("plain"));
+    drop(mount);
+}
+
+#[test]
+fn with_sparse_never_a_target_has_no_holes_though_its_seed_has() {
+    let place = Place::new();
+    let sparse = File::create(place.path("plain")).unwrap();
+    sparse.write_all_at(&plaintext(300_000), 1 << 20).unwrap();
+    sparse.set_len(4 << 20).unwrap();
+    place.seal("plain", "sealed.cfd").assert_done();
+    restore(&place, "--sparse never --seed plain sealed.cfd new").assert_done();
+    assert!(place.read("new") == place.read("plain"));
+    let blocks = fs::metadata(place.path("new")).unwrap().blocks();
+    assert!(blocks * 512 >= 4 << 20, "{blocks} blocks");
 }

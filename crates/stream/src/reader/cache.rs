@@ -19,7 +19,7 @@ struct State<K, V> {
     kept: LruCache<K, Kept<V>>,
     /// Bytes of all that is kept.
     len: usize,
-    /// LoadGuarded keys. Each belongs to a thread that runs, and that waits for nothing but its reads.
+    /// Keys that are being loaded. Each belongs to a thread that runs, and that waits for nothing but its reads.
     loading: HashSet<K>,
 }
 

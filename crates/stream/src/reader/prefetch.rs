@@ -46,8 +46,8 @@ impl Frames {
         (runs * run_len) as u64
     }
 
-    /// Has the run that begins at `offset`, the rest of one, be opened on the pool, and says where it ends. The first is the
-    /// `callers` own, who needs it now. `None` where there is no thread, enough to do already, or no such segment.
+    /// Has the run that begins at `offset`, or the rest of one, opened on the pool, and says where it ends. With `callers` it is the one
+    /// that the caller opens itself, who needs it now. `None` where there is no thread, enough to do already, or no such segment.
     fn queue_run(self: &Arc<Frames>, offset: u64, callers: bool) -> Option<u64> {
         let segment = self.segment_at(offset).ok()?;
         let first = segment.frame_at(offset);

@@ -1,7 +1,7 @@
 //! Finds the segments of a stream by what stands at their beginning, for streams whose index is missing or wrong.
 //! A header, and frames that end with closing frames, are a claim: whoever opens the segment finds out.
 
-use framing::limits::{FRAME_HEADER_LEN, PAGE_ENTRIES_MAX, SEGMENT_HEADER_LEN};
+use framing::limits::{FRAME_HEADER_LEN, PAGE_ENTRIES_MAX, SEGMENT_HEADER_LEN, SEGMENTS_MAX};
 use framing::{FrameHeader, FrameKind, IndexEntry, SegmentHeader, page_len};
 use memchr::memmem;
 
@@ -53,7 +53,14 @@ impl<'a> Scan<'a> {
     /// What the header at the scan's position leads to.
     fn walk(&mut self, header: &SegmentHeader) -> Result<Found, Error> {
         let mut end = self.position + SEGMENT_HEADER_LEN as u64;
-        let found = match self.locate(header, &mut end) {
+        let located = self.locate(header, &mut end).and_then(|located| {
+            // Without a key nobody vouches for its number and place but the digest, and the scan goes on from them.
+            if self.opener.envelope.schedule.is_none() {
+                self.opener.verify(header.index.0, &located)?;
+            }
+            Ok(located)
+        });
+        let found = match located {
             Ok(located) => {
                 self.pass(header, &located);
                 Found::Segment { index: header.index.0, located }
@@ -155,7 +162,9 @@ impl<'a> Scan<'a> {
     fn header_at(&self, position: u64) -> Option<SegmentHeader> {
         let bytes: [u8; SEGMENT_HEADER_LEN] = read_array(&*self.opener.source, position).ok()?;
         let header = SegmentHeader::parse(&bytes).ok()?;
-        (header.index.0 >= self.next_segment && header.plaintext_offset >= self.next_byte).then_some(header)
+        let segments = self.next_segment..SEGMENTS_MAX;
+        let bytes = self.next_byte..PLAINTEXT_LEN_MAX;
+        (segments.contains(&header.index.0) && bytes.contains(&header.plaintext_offset)).then_some(header)
     }
 
     /// Where the next bytes are that look like the header of a segment that may come next.
@@ -201,6 +210,8 @@ struct Frames {
     plaintext_len: u64,
 }
 
+/// Of a stream (FORMAT §2).
+const PLAINTEXT_LEN_MAX: u64 = 1 << 62;
 /// So many times the file may be walked over in vain: once is what damage takes at most.
 const WASTED_FILES_MAX: u64 = 4;
 const BLOCK_LEN: usize = 1 << 20;

@@ -27,6 +27,7 @@ impl<'a> Tally<'a> {
             plaintext_len: 0,
             lost_ranges: 0,
             lost_len: 0,
+            has_whole_index: matches!(stream, DamagedStream::Indexed(_)),
             end_is_known: false,
         };
         Tally { tell, surveyed, next_segment: 0, next_byte: 0, reason: None, first_fault: None }

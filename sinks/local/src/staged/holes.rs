@@ -39,6 +39,10 @@ impl Holes {
         Holes { file, sparse, expected_len, extent }
     }
 
+    pub(super) fn sparse(&self) -> Sparse {
+        self.sparse
+    }
+
     /// What was written so far is forgotten, and may be written again: it is no longer known to be zeros.
     pub(super) fn forget(&self) {
         let mut extent = self.extent.lock();

@@ -25,7 +25,7 @@ use contract::{
     Checkpoint, CommitError, IfExists, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::Cursor, written::Closing,
 };
-use storage::{CopiedMetadata, FileTime, Seed, Taken, TargetDir, TargetError, Writeback, free_space};
+use storage::{CopiedMetadata, FileTime, Seed, Sparse, Taken, TargetDir, TargetError, Writeback, free_space};
 
 use self::{
     locked_file::LockedFile,
@@ -153,10 +153,21 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`TargetError::NoRoom`], [`TargetError::TooLarge`]; the medium's own.
-    pub fn check_room(&self, len: u64) -> Result<(), TargetError> {
+    pub fn prepare_rest(&mut self, len: u64) -> Result<(), TargetError> {
         let taken = self.staging.file.allocated();
         let taken = taken.map_err(|error| TargetError::io(&self.staging_path(), "examine", error))?;
-        free_space::check(&self.target_dir, len, taken)
+        match free_space::check(&self.target_dir, len, taken) {
+            Ok(()) if self.staging.sparse() == Sparse::Never => {
+                free_space::take(&self.target_dir, &*self.staging.file, len)
+            }
+            Err(TargetError::NoRoom { needed, free: Some(free), .. })
+                if self.staging.sparse() != Sparse::Never =>
+            {
+                self.notices.add(TargetNotice::MayNotFit { needed, free });
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     /// Gives a new target this mode instead of 0666 less the umask.

@@ -10,7 +10,7 @@ use std::{
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::written::WrittenRanges;
 use parking_lot::Mutex;
-use storage::{Seed, StorageFile, Taken};
+use storage::{Seed, Sparse, StorageFile, Taken};
 
 use super::holes::Holes;
 
@@ -34,6 +34,11 @@ enum Start {
 impl Staging {
     pub(super) fn new(file: Arc<dyn StorageFile>, holes: Holes) -> Self {
         Self { file, written: Mutex::new(WrittenRanges::new(LEN_MAX)), holes, start: OnceLock::new() }
+    }
+
+    /// What becomes of runs of zeros.
+    pub(super) fn sparse(&self) -> Sparse {
+        self.holes.sparse()
     }
 
     /// Goes on at byte `at` of a file of `found_len` bytes. From the first byte on, nothing is claimed, and what is right
