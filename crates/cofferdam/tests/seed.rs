@@ -163,17 +163,21 @@ fn zeros_of_the_stream_lie_over_what_the_seed_has_there() {
         plaintext[end - SEGMENT..].fill(0);
         let sealer = level.into_iter().fold(small_sealer(), Sealer::compression);
         let sealed = Shared::new(seal(&sealer, plaintext.clone()));
-        let seeds = [vec![0xEE; end], vec![0xEE; end + 70_000], vec![0xEE; end / 2], vec![0; end]];
-        for (sparse, seed) in
-            [Sparse::Auto, Sparse::Never].into_iter().flat_map(|it| seeds.clone().map(|seed| (it, seed)))
-        {
+        // The restore goes on over a seed from its first byte, or from behind segments that are right.
+        let beginning = &plaintext[..2 * SEGMENT];
+        let seeds = [0, end / 2, end, end + 70_000]
+            .map(|len| [beginning, &vec![0xEE; len][..]].concat())
+            .into_iter()
+            .chain([vec![0xEE; end], vec![0; end]]);
+        let seeds: Vec<Vec<u8>> = seeds.collect();
+        for (seed, sparse) in seeds.iter().flat_map(|seed| [(seed, Sparse::Auto), (seed, Sparse::Never)]) {
             let fixture = Fixture {
                 directory: scratch(),
                 seeds: scratch(),
                 plaintext: plaintext.clone(),
                 sealed: sealed.clone(),
             };
-            let seed = fixture.seed_of("old", &seed);
+            let seed = fixture.seed_of("old", seed);
             let opener = opener().sparse(sparse).threads(threads(2));
             fixture.restore(&opener.clone().seed(&seed)).0.unwrap();
             fixture.assert_restored();
