@@ -35,7 +35,7 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         }
         Remedy::Verify => "`cofferdam verify` takes a pipe.",
         Remedy::GiveNewer => {
-            "Fetch a newer stream. To accept this one, give a lower `--min-sequence`, or none."
+            "Fetch a newer stream. To accept this one, give a lower `--min-sequence`; one without a number is accepted without that option."
         }
         Remedy::OtherStateDirectory => {
             "What lets a sealing resume is kept there; `--state-dir` names another directory."

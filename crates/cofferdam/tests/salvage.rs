@@ -409,6 +409,59 @@ fn what_cannot_be_read_is_lost_and_the_rest_is_not() {
 }
 
 #[test]
+fn what_cannot_be_read_of_the_key_area_or_of_the_metadata_costs_no_segment() {
+    let plaintext = counted(LEN);
+    let sealed = seal(&small_sealer(), plaintext.clone());
+    let copies = ranges(&sealed, Kind::KeyCopy);
+    let metadata = ranges(&sealed, Kind::Metadata);
+    for bad in copies.iter().chain(&metadata) {
+        let medium = Arc::new(Medium { bytes: sealed.clone(), bad: bad.start + 40..bad.start + 41 });
+        let saved = salvage_from(MediumSource(medium.clone())).unwrap();
+        assert!(saved.plaintext == plaintext, "{bad:?}");
+        assert_eq!(saved.lost, []);
+        // With one key copy a stream is restored, too.
+        let (sink, contents) = MemorySink::new();
+        let restored = opener().open(MediumSource(medium), sink);
+        match copies.contains(bad) {
+            true => assert!(restored.is_ok() && contents.take().unwrap() == plaintext, "{bad:?}"),
+            false => assert_eq!(restored.unwrap_err().kind(), ErrorKind::Io),
+        }
+    }
+    let both = copies[0].start + 20..copies[1].start + 21;
+    let neither = salvage_from(MediumSource(Arc::new(Medium { bytes: sealed, bad: both })));
+    assert_eq!(neither.err().map(|error| error.kind()), Some(ErrorKind::Io));
+}
+
+/// As a file does that somebody cuts while it is read.
+#[test]
+fn of_a_source_that_changed_nothing_is_called_lost() {
+    let sealed = seal(&small_sealer(), counted(LEN));
+    let mut damaged = sealed.clone();
+    damaged[segments(&sealed)[1].start + 300] ^= 1;
+    for (bytes, kind) in [(sealed, None), (damaged, Some(ErrorKind::SourceChanged))] {
+        let surveyed = opener().survey(ChangedSource(bytes), |_| {});
+        assert_eq!(surveyed.err().map(|error| error.kind()), kind);
+    }
+}
+
+#[test]
+fn the_page_between_segments_may_have_grown_shrunk_or_gone() {
+    let sealer = small_sealer().segment_len(FRAME as u64);
+    let plaintext = counted(4100 * FRAME + 1);
+    let sealed = seal(&sealer, plaintext.clone());
+    let page = ranges(&sealed, Kind::Page)[0].clone();
+    let end = segments(&sealed).last().unwrap().end;
+    for instead in
+        [&b""[..], &sealed[page.start + 1..page.end], &[&sealed[page.clone()], &b"more"[..]].concat()]
+    {
+        let joined = [&sealed[..page.start], instead, &sealed[page.end..end]].concat();
+        let saved = salvage(&joined).unwrap();
+        assert_eq!(saved.lost, [], "{} bytes in place of the page", instead.len());
+        assert!(saved.plaintext == plaintext);
+    }
+}
+
+#[test]
 fn an_intact_stream_is_told_whole_and_an_empty_one_too() {
     for len in [0, 1, SEGMENT, LEN] {
         let plaintext = counted(len);
@@ -484,6 +537,41 @@ fn a_pipe_is_refused_and_a_pin_is_compared_where_the_index_is_whole() {
     let without_index = survey(&opener().expect_digest(digest), &sealed[..end]);
     assert_eq!(without_index.map(drop).map_err(|error| error.kind()), Err(ErrorKind::Damaged));
     assert!(survey(&Opener::new(identities_of(KEY)), &sealed[..end]).is_ok());
+}
+
+/// Bytes that are said to have changed.
+struct ChangedSource(Vec<u8>);
+
+impl Source for ChangedSource {
+    fn len(&self) -> Option<u64> {
+        None
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(Arc::new(Changed(self.0.clone())))
+    }
+
+    fn read_within(&mut self, _: &mut [u8], _: Duration) -> io::Result<Arrival> {
+        panic!("whoever can read at offsets does not read in order")
+    }
+}
+
+struct Changed(Vec<u8>);
+
+impl ReadAt for Changed {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let range = offset as usize..offset as usize + buffer.len();
+        buffer.copy_from_slice(self.0.get(range).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn changed(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// Bytes that say how many of them were read, however often.

@@ -322,5 +322,21 @@ pub(crate) fn read_array<const LEN: usize>(source: &dyn ReadAt, position: u64) -
     Ok(bytes)
 }
 
+/// Reads, with zeros for the sectors that cannot be read.
+pub(crate) fn read_what_there_is(source: &dyn ReadAt, position: u64, buffer: &mut [u8]) {
+    if source.read_exact_at(position, buffer).is_ok() {
+        return;
+    }
+    let mut at = position;
+    for sector in buffer.chunks_mut(SECTOR_LEN) {
+        if source.read_exact_at(at, sector).is_err() {
+            sector.fill(0);
+        }
+        at += sector.len() as u64;
+    }
+}
+
+/// What a medium loses at once, in bytes.
+pub(crate) const SECTOR_LEN: usize = 4096;
 /// Bytes of a directory that are decoded in one go: whole entries.
 const DECODED_AT_ONCE: usize = 1024 * DIRECTORY_ENTRY_LEN;

@@ -6,7 +6,7 @@ use framing::MetadataHead;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 
 use crate::envelope::{Access, Envelope, read_preamble};
-use crate::index::read;
+use crate::index::{read, read_what_there_is};
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, memory};
 
@@ -18,7 +18,7 @@ pub(crate) fn read_seekable_envelope<'a>(
     resources: &Resources,
 ) -> Result<Option<Envelope>, Error> {
     let access = access.into();
-    let Some(Head { block, origin, area }) = read_head(source, access)? else { return Ok(None) };
+    let Some(Head { block, origin, area, unread }) = read_head(source, access)? else { return Ok(None) };
     if source.len() < origin + METADATA_HEAD_LEN as u64 {
         return Ok(None);
     }
@@ -30,7 +30,9 @@ pub(crate) fn read_seekable_envelope<'a>(
     }
     memory::grow("the metadata", &mut metadata, head.record_len())?;
     read(source, origin, &mut metadata)?;
-    Envelope::open(&block, &area, &metadata, access, resources).map(Some)
+    Envelope::open(&block, &area, &metadata, access, resources)
+        .map(Some)
+        .map_err(|error| unread.filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error))
 }
 
 /// As [`read_seekable_envelope`], of a stream whose metadata is damaged: it is not read.
@@ -44,10 +46,11 @@ pub(crate) fn read_seekable_envelope_without_metadata<'a>(
 ) -> Result<Envelope, Error> {
     let access = access.into();
     let head = read_head(source, access)?;
-    let Head { block, area, .. } = head.ok_or_else(|| {
+    let Head { block, area, unread, .. } = head.ok_or_else(|| {
         Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment").at(source.len())
     })?;
     Envelope::without_metadata(&block, &area, access, resources)
+        .map_err(|error| unread.filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error))
 }
 
 /// Preamble block and key area.
@@ -55,6 +58,8 @@ struct Head {
     block: Vec<u8>,
     area: Vec<u8>,
     origin: u64,
+    /// Why a part of the key area is zeros: it could not be read. One of the two copies may do without.
+    unread: Option<Error>,
 }
 
 fn read_head(source: &dyn ReadAt, access: Access<'_>) -> Result<Option<Head>, Error> {
@@ -69,6 +74,16 @@ fn read_head(source: &dyn ReadAt, access: Access<'_>) -> Result<Option<Head>, Er
         return Ok(None);
     }
     let mut area = memory::zeroed("the key copies", 2 * preamble.key_copy_len as usize)?;
-    read(source, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
-    Ok(Some(Head { block, area, origin }))
+    let at = PREAMBLE_BLOCK_LEN as u64;
+    let unread = match read(source, at, &mut area) {
+        Err(error) if error.kind() == ErrorKind::Io => {
+            read_what_there_is(source, at, &mut area);
+            Some(error)
+        }
+        read => {
+            read?;
+            None
+        }
+    };
+    Ok(Some(Head { block, area, origin, unread }))
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink};
 use frame_worker::Pool;
-use framing::{Footer, StreamId};
+use framing::limits::{METADATA_HEAD_LEN, SEGMENT_HEADER_LEN};
+use framing::{Footer, MetadataHead, SegmentHeader, StreamId};
 use segment_worker::{CancelToken, Committed, Edges, StreamError};
 use sources::Source;
 
@@ -19,7 +20,7 @@ use self::judge::{Found, Judge, judge_all};
 use self::scan::Scan;
 use self::tally::Tally;
 use crate::envelope::Envelope;
-use crate::index::Index;
+use crate::index::{Index, read_array};
 use crate::one_segment::SegmentOpener;
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
@@ -166,7 +167,7 @@ impl DamagedStream {
                 return DamagedStream::behind(options, source, envelope);
             }
             Ok(None) => None,
-            Err(error) if error.kind() == ErrorKind::Damaged => Some(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Io) => Some(error),
             Err(error) => return Err(error),
         };
         if options.min_sequence.is_some() {
@@ -177,7 +178,9 @@ impl DamagedStream {
         let envelope = read_seekable_envelope_without_metadata(&*source, options.identities, resources);
         let envelope = envelope.map_err(|error| refused.unwrap_or(error))?;
         options.announce(&envelope)?;
-        let position = envelope.origin();
+        // Where its head can be read, it says where the segments begin.
+        let metadata_len = metadata_len(&*source, &envelope).unwrap_or(0);
+        let position = envelope.origin().saturating_add(metadata_len);
         DamagedStream::bare(options, source, envelope, position, None)
     }
 
@@ -276,6 +279,15 @@ impl DamagedStream {
         Ok(surveyed)
     }
 
+    /// What is lost of a source that changed meanwhile may be there.
+    fn check_changed(&self, lost_ranges: u64) -> Result<(), Error> {
+        // What cannot be examined is not known to have changed.
+        match lost_ranges > 0 && self.opener().source.changed().unwrap_or(false) {
+            true => Err(Error::damaged("segments of it are lost, or were not there yet").of_changed_stream()),
+            false => Ok(()),
+        }
+    }
+
     /// Has all segments judged, some at a time, and enters them in order.
     fn walk(
         &self,
@@ -295,7 +307,8 @@ impl DamagedStream {
                 batch.push(found);
             }
             if batch.is_empty() {
-                return tally.end(self.total());
+                tally.end(self.total())?;
+                return self.check_changed(tally.surveyed.lost_ranges);
             }
             for (judged, last) in judge_all(batch, threads, judge)? {
                 match judged {
@@ -336,6 +349,15 @@ impl<'a> Finder<'a> {
             Finder::Bare(scan) => scan.next(),
         }
     }
+}
+
+/// How long the metadata record says that it is, if the first segment is where it ends.
+fn metadata_len(source: &dyn ReadAt, envelope: &Envelope) -> Option<u64> {
+    let head: [u8; METADATA_HEAD_LEN] = read_array(source, envelope.origin()).ok()?;
+    let len = MetadataHead::parse(&head).ok()?.record_len() as u64;
+    // Which may be what is damaged: then there is no segment.
+    let header: [u8; SEGMENT_HEADER_LEN] = read_array(source, envelope.origin().saturating_add(len)).ok()?;
+    SegmentHeader::parse(&header).ok().filter(|header| header.index.0 == 0).map(|_| len)
 }
 
 /// Writes zeros in place of what is lost.

@@ -49,7 +49,8 @@ pub(crate) struct Cat {
 
     /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
     ///
-    /// With a range the index is compared with it before anything is written. Not of a stream with `--digest tags`.
+    /// With a range the index is compared with it before anything is written. Somebody who has the stream's key can still have put other frames
+    /// into a segment: only a restore or `verify` of the whole compares those. Not of a stream with `--digest tags`.
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 

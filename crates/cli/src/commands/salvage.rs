@@ -2,6 +2,7 @@
 //! It words what the library found.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -71,7 +72,7 @@ pub(crate) fn list_lost(
     report: Report,
     failure: Failure,
 ) -> Failure {
-    if !matches!(failure.kind(), ErrorKind::Damaged | ErrorKind::Truncated) {
+    if !matches!(failure.kind(), ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Io) {
         return failure;
     }
     if *sealed == End::Standard || sealed.is_pipe() {
@@ -98,8 +99,10 @@ pub(crate) fn list_lost(
 
 /// The target of `--salvage`, whose name has to say what it is.
 pub(crate) fn labelled(target: Option<&Path>) -> Result<&Path, Failure> {
+    let has_label = |path: &Path| path.extension() == Some(OsStr::new(LABEL)) && path.file_stem().is_some();
+    // Where the name is a link, what it leads to is replaced.
     let is_labelled =
-        |target: &&Path| target.extension() == Some(OsStr::new(LABEL)) && target.file_stem().is_some();
+        |target: &&Path| has_label(target) && fs::canonicalize(target).map_or(true, |file| has_label(&file));
     target.filter(is_labelled).ok_or_else(|| {
         Failure::usage(format!("what is salvaged goes to a file whose name ends in .{LABEL}")).advise(
             "It is not what was sealed, and nobody may take it for that. Rename it when you know what is missing.",

@@ -2,6 +2,7 @@
 //! What is saved is the library's to show.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::place::{Place, SEGMENT_LEN, json_lines, plaintext};
 
@@ -141,4 +142,21 @@ fn a_report_that_nobody_takes_does_not_hide_that_the_file_is_there() {
     let ran = place.shell("cofferdam restore -i key.txt --salvage sealed.cfd plain.salvaged > /dev/full");
     ran.assert_failed(1, "only the report of it failed");
     assert!(place.path("plain.salvaged").exists());
+}
+
+#[test]
+fn a_link_does_not_lead_to_a_file_without_the_label() {
+    let place = Place::with_sealed(3);
+    place.damage_segment(1);
+    fs::write(place.path("db.img"), "the only copy").unwrap();
+    symlink("db.img", place.path("link.salvaged")).unwrap();
+    let onto = ["restore", "-i", "key.txt", "--salvage", "--force", "sealed.cfd", "link.salvaged"];
+    place.run(onto).assert_failed(2, ".salvaged");
+    assert_eq!(place.read("db.img"), b"the only copy");
+    symlink("real.salvaged", place.path("other.salvaged")).unwrap();
+    fs::write(place.path("real.salvaged"), "older").unwrap();
+    place
+        .run(["restore", "-i", "key.txt", "--salvage", "--force", "sealed.cfd", "other.salvaged"])
+        .assert_failed(3, "not what was sealed");
+    assert_eq!(place.read("real.salvaged").len(), place.read("plain").len());
 }

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use super::ends_all;
 use super::judge::Found;
-use crate::index::{read, read_array};
+use crate::index::{SECTOR_LEN, read, read_array, read_what_there_is};
 use crate::one_segment::{Located, SegmentOpener};
 use crate::{Error, memory};
 
@@ -40,6 +40,10 @@ impl<'a> Scan<'a> {
             self.opener.check_cancelled()?;
             if let Some(header) = self.header_at(self.position) {
                 return self.walk(&header).map(Some);
+            }
+            if let Some(behind) = self.behind_page() {
+                self.position = behind;
+                continue;
             }
             if std::mem::take(&mut self.on_track) {
                 let what = "no segment begins where the next is due";
@@ -81,7 +85,7 @@ impl<'a> Scan<'a> {
         Ok(found)
     }
 
-    /// Goes on behind a segment, and behind the index page that follows it.
+    /// Goes on behind a segment.
     fn pass(&mut self, header: &SegmentHeader, located: &Located) {
         let entry = &located.entry;
         self.position += entry.wire_len;
@@ -90,10 +94,15 @@ impl<'a> Scan<'a> {
         self.on_track = true;
         if located.last {
             self.end = self.position;
-        } else if self.next_segment.is_multiple_of(u64::from(PAGE_ENTRIES_MAX)) {
-            let compression = self.opener.envelope.shape().compression();
-            self.position += page_len(PAGE_ENTRIES_MAX, compression) as u64;
         }
+    }
+
+    /// Where the next segment begins if an index page stands in between, and nothing else.
+    fn behind_page(&self) -> Option<u64> {
+        let is_due = self.next_segment > 0 && self.next_segment.is_multiple_of(u64::from(PAGE_ENTRIES_MAX));
+        let page_len = page_len(PAGE_ENTRIES_MAX, self.opener.envelope.shape().compression()) as u64;
+        let behind = self.position + page_len;
+        (self.on_track && is_due && self.header_at(behind).is_some()).then_some(behind)
     }
 
     /// Walks from frame to frame to the closing frames, which say what the segment has to be.
@@ -162,9 +171,10 @@ impl<'a> Scan<'a> {
     fn header_at(&self, position: u64) -> Option<SegmentHeader> {
         let bytes: [u8; SEGMENT_HEADER_LEN] = read_array(&*self.opener.source, position).ok()?;
         let header = SegmentHeader::parse(&bytes).ok()?;
-        let segments = self.next_segment..SEGMENTS_MAX;
-        let bytes = self.next_byte..PLAINTEXT_LEN_MAX;
-        (segments.contains(&header.index.0) && bytes.contains(&header.plaintext_offset)).then_some(header)
+        let missing = header.index.0.checked_sub(self.next_segment)?;
+        let bytes_max = missing.saturating_mul(self.opener.envelope.shape().segment_len());
+        let gap = header.plaintext_offset.checked_sub(self.next_byte)?;
+        (header.index.0 < SEGMENTS_MAX && gap <= bytes_max).then_some(header)
     }
 
     /// Where the next bytes are that look like the header of a segment that may come next.
@@ -176,7 +186,7 @@ impl<'a> Scan<'a> {
             self.opener.check_cancelled()?;
             let len = (self.end - at).min(step as u64) as usize;
             memory::grow("a block to look for segments in", &mut block, len)?;
-            self.read_what_there_is(at, &mut block[..len]);
+            read_what_there_is(&*self.opener.source, at, &mut block[..len]);
             let mut hits = finder.find_iter(&block[..len]).map(|offset| at + offset as u64);
             if let Some(hit) = hits.find(|hit| self.header_at(*hit).is_some()) {
                 return Ok(Some(hit));
@@ -188,20 +198,6 @@ impl<'a> Scan<'a> {
         }
         Ok(None)
     }
-
-    /// Reads, with zeros for the sectors that cannot be read.
-    fn read_what_there_is(&self, at: u64, block: &mut [u8]) {
-        if self.opener.source.read_exact_at(at, block).is_ok() {
-            return;
-        }
-        let mut at = at;
-        for sector in block.chunks_mut(SECTOR_LEN) {
-            if self.opener.source.read_exact_at(at, sector).is_err() {
-                sector.fill(0);
-            }
-            at += sector.len() as u64;
-        }
-    }
 }
 
 /// The DATA frames and the TABLE of a segment.
@@ -210,11 +206,7 @@ struct Frames {
     plaintext_len: u64,
 }
 
-/// Of a stream (FORMAT §2).
-const PLAINTEXT_LEN_MAX: u64 = 1 << 62;
 /// So many times the file may be walked over in vain: once is what damage takes at most.
 const WASTED_FILES_MAX: u64 = 4;
 const BLOCK_LEN: usize = 1 << 20;
-/// What a medium loses at once.
-const SECTOR_LEN: usize = 4096;
 const OVERLAP: usize = SegmentHeader::MAGIC.len() - 1;
