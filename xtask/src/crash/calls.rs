@@ -14,6 +14,10 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
             .with_options(&["--threads", "1", "--durability", "each"]);
         kill_at_each(setting, &fixture, name, &mut tally)?;
     }
+    let compressed = Fixture::new(&setting.program, "compressed", SEGMENTS, Before::Old)?
+        .compressed()?
+        .with_options(&["--threads", "1", "--durability", "each"]);
+    kill_at_each(setting, &compressed, "compressed stream", &mut tally)?;
     let fixture = Fixture::new(&setting.program, "device", SEGMENTS, Before::Device)?.with_options(&[
         "--threads",
         "1",

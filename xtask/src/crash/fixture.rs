@@ -62,11 +62,27 @@ impl Fixture {
             device: None,
             options: Vec::new(),
         };
-        let ended = fixture.command(&fixture.seal_arguments()).output();
-        match ended {
-            Ok(output) if output.status.success() => Ok(fixture),
+        fixture.seal(&[])?;
+        Ok(fixture)
+    }
+
+    /// The same, from a compressed stream of a plaintext of which every other frame compresses.
+    ///
+    /// # Errors
+    /// It cannot be written or sealed.
+    pub(crate) fn compressed(mut self) -> Result<Fixture, String> {
+        self.plaintext.chunks_mut(4096).step_by(2).for_each(|frame| frame.fill(b'c'));
+        fs::write(self.scratch.path.join("plain"), &self.plaintext)
+            .map_err(|error| format!("cannot write into {}: {error}", self.scratch.path.display()))?;
+        self.seal(&["--zstd", "--force"])?;
+        Ok(self)
+    }
+
+    fn seal(&self, more: &[&str]) -> Result<(), String> {
+        match self.command(&self.seal_arguments(more)).output() {
+            Ok(output) if output.status.success() => Ok(()),
             Ok(output) => Err(format!("cannot seal: {}", String::from_utf8_lossy(&output.stderr))),
-            Err(error) => Err(format!("cannot start {}: {error}", program.display())),
+            Err(error) => Err(format!("cannot start {}: {error}", self.program.display())),
         }
     }
 
@@ -217,11 +233,13 @@ impl Fixture {
         self.plaintext.len()
     }
 
-    fn seal_arguments(&self) -> Vec<String> {
+    fn seal_arguments(&self, more: &[&str]) -> Vec<String> {
         let size = SEGMENT_LEN.to_string();
         let arguments = ["seal", "--quiet", "--frame-size", "4KiB", "--segment-size", &size, "--key-file"];
         let mut arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        arguments.extend([self.path("key"), "-o".to_owned(), self.path("sealed"), self.path("plain")]);
+        arguments
+            .extend([self.path("key")].into_iter().chain(more.iter().map(|&argument| argument.to_owned())));
+        arguments.extend(["-o".to_owned(), self.path("sealed"), self.path("plain")]);
         arguments
     }
 
