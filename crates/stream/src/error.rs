@@ -409,12 +409,20 @@ impl Error {
     /// not belong together, and says nothing of what is there now.
     #[must_use]
     pub(crate) fn of_changed_stream(mut self) -> Error {
-        if matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::Truncated) {
+        let ends_early = self.0.kind == ErrorKind::Io && self.is_caused_by(io::ErrorKind::UnexpectedEof);
+        let of_bytes =
+            matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::Truncated);
+        if of_bytes || ends_early {
             self.0.kind = ErrorKind::SourceChanged;
             self.0.what = format!("the sealed stream changed while it was read: {}", self.0.what);
             (self.0.advice, self.0.remedy) = (None, Some(Remedy::RunAgain));
         }
         self
+    }
+
+    fn is_caused_by(&self, kind: io::ErrorKind) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|source| source.kind() == kind)
     }
 
     /// The input of a seal is not what it was when it was opened.
@@ -537,6 +545,19 @@ impl From<KeyError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A disk that fails is no stream that changed, and neither is one that is full.
+    #[test]
+    fn of_a_changed_stream_an_early_end_is_its_change_and_a_failing_disk_is_not() {
+        let of =
+            |kind: io::ErrorKind| Error::io("the stream could not be read", kind.into()).of_changed_stream();
+        assert_eq!(of(io::ErrorKind::UnexpectedEof).kind(), ErrorKind::SourceChanged);
+        assert_eq!(of(io::ErrorKind::StorageFull).kind(), ErrorKind::Io);
+        assert_eq!(
+            Error::io("it failed", io::Error::other("a bad sector")).of_changed_stream().kind(),
+            ErrorKind::Io
+        );
+    }
 
     #[test]
     fn what_main_shows_names_the_error_its_cause_and_what_to_do() {
