@@ -18,10 +18,11 @@ use cofferdam::{
 };
 use stream::{OpenOptions, Resources};
 
+use streams::counting::CountedSource;
 use streams::map::{Kind, ranges, segments};
 use streams::{
-    DIGESTS, FRAME, KEY, OTHER_KEY, SEGMENT, SUITES, counted, identities_of, in_order, names_in, opener,
-    seal, small_sealer,
+    DIGESTS, FRAME, KEY, OTHER_KEY, SEGMENT, SUITES, Shared, counted, identities_of, in_order, names_in,
+    opener, seal, small_sealer,
 };
 
 /// What a salvage said and wrote.
@@ -359,12 +360,12 @@ fn a_file_that_is_full_of_beginnings_of_segments_is_given_up_after_a_number_of_b
         bytes.extend(frame(index, 17));
         bytes.extend([0; 17]);
     }
-    let medium = Arc::new(Counting { bytes, read: AtomicU64::new(0) });
+    let (len, read) = (bytes.len() as u64, Arc::new(AtomicU64::new(0)));
+    let source = CountedSource::of(Shared::new(bytes), read.clone());
     let mut lost = Vec::new();
-    let surveyed = opener().survey(CountingSource(medium.clone()), |range| lost.push(range.clone())).unwrap();
+    let surveyed = opener().survey(source, |range| lost.push(range.clone())).unwrap();
     assert_eq!((surveyed.segments, surveyed.end_is_known), (0, false));
-    let read = medium.read.load(Ordering::Relaxed);
-    let len = medium.bytes.len() as u64;
+    let read = read.load(Ordering::Relaxed);
     // Each walk to the end takes sixteen bytes of 33: sixty would take thirty times the file.
     assert!(read <= 12 * len, "{read} bytes were read of {len}");
 }
@@ -398,7 +399,7 @@ fn what_cannot_be_read_is_lost_and_the_rest_is_not() {
     let bad = places[1].start + 300..places[1].start + 301;
     for end in [sealed.len(), places.last().unwrap().end] {
         let medium = Arc::new(Medium { bytes: sealed[..end].to_vec(), bad: bad.clone() });
-        let saved = salvage_from(MediumSource(medium)).unwrap();
+        let saved = salvage_from(AtOffsets(medium)).unwrap();
         let expected = bytes_of(&[(1, 2)], LEN);
         assert_eq!(ranges_of(&saved.lost), expected);
         assert!(saved.plaintext == with_zeros(&plaintext, &expected));
@@ -416,19 +417,19 @@ fn what_cannot_be_read_of_the_key_area_or_of_the_metadata_costs_no_segment() {
     let metadata = ranges(&sealed, Kind::Metadata);
     for bad in copies.iter().chain(&metadata) {
         let medium = Arc::new(Medium { bytes: sealed.clone(), bad: bad.start + 40..bad.start + 41 });
-        let saved = salvage_from(MediumSource(medium.clone())).unwrap();
+        let saved = salvage_from(AtOffsets(medium.clone())).unwrap();
         assert!(saved.plaintext == plaintext, "{bad:?}");
         assert_eq!(saved.lost, []);
         // With one key copy a stream is restored, too.
         let (sink, contents) = MemorySink::new();
-        let restored = opener().open(MediumSource(medium), sink);
+        let restored = opener().open(AtOffsets(medium), sink);
         match copies.contains(bad) {
             true => assert!(restored.is_ok() && contents.take().unwrap() == plaintext, "{bad:?}"),
             false => assert_eq!(restored.unwrap_err().kind(), ErrorKind::Io),
         }
     }
     let both = copies[0].start + 20..copies[1].start + 21;
-    let neither = salvage_from(MediumSource(Arc::new(Medium { bytes: sealed, bad: both })));
+    let neither = salvage_from(AtOffsets(Arc::new(Medium { bytes: sealed, bad: both })));
     assert_eq!(neither.err().map(|error| error.kind()), Some(ErrorKind::Io));
 }
 
@@ -439,7 +440,7 @@ fn of_a_source_that_changed_nothing_is_called_lost() {
     let mut damaged = sealed.clone();
     damaged[segments(&sealed)[1].start + 300] ^= 1;
     for (bytes, kind) in [(sealed, None), (damaged, Some(ErrorKind::SourceChanged))] {
-        let surveyed = opener().survey(ChangedSource(bytes), |_| {});
+        let surveyed = opener().survey(AtOffsets(Arc::new(Changed(bytes))), |_| {});
         assert_eq!(surveyed.err().map(|error| error.kind()), kind);
     }
 }
@@ -540,22 +541,6 @@ fn a_pipe_is_refused_and_a_pin_is_compared_where_the_index_is_whole() {
 }
 
 /// Bytes that are said to have changed.
-struct ChangedSource(Vec<u8>);
-
-impl Source for ChangedSource {
-    fn len(&self) -> Option<u64> {
-        None
-    }
-
-    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
-        Some(Arc::new(Changed(self.0.clone())))
-    }
-
-    fn read_within(&mut self, _: &mut [u8], _: Duration) -> io::Result<Arrival> {
-        panic!("whoever can read at offsets does not read in order")
-    }
-}
-
 struct Changed(Vec<u8>);
 
 impl ReadAt for Changed {
@@ -571,41 +556,6 @@ impl ReadAt for Changed {
 
     fn changed(&self) -> io::Result<bool> {
         Ok(true)
-    }
-}
-
-/// Bytes that say how many of them were read, however often.
-struct Counting {
-    bytes: Vec<u8>,
-    read: AtomicU64,
-}
-
-impl ReadAt for Counting {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-        let range = offset as usize..offset as usize + buffer.len();
-        buffer.copy_from_slice(self.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-}
-
-struct CountingSource(Arc<Counting>);
-
-impl Source for CountingSource {
-    fn len(&self) -> Option<u64> {
-        None
-    }
-
-    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
-        Some(self.0.clone())
-    }
-
-    fn read_within(&mut self, _: &mut [u8], _: Duration) -> io::Result<Arrival> {
-        panic!("whoever can read at offsets does not read in order")
     }
 }
 
@@ -630,9 +580,10 @@ impl ReadAt for Medium {
     }
 }
 
-struct MediumSource(Arc<Medium>);
+/// A source of them.
+struct AtOffsets(Arc<dyn ReadAt>);
 
-impl Source for MediumSource {
+impl Source for AtOffsets {
     fn len(&self) -> Option<u64> {
         None
     }
