@@ -217,12 +217,29 @@ mod context {
             Ok(Compressor { zstd, text: zeroed(frame_len)? })
         }
 
-        /// `plaintext` as one zstd frame, if that is shorter.
+        /// `plaintext` as one zstd frame, if that is shorter and looks like it.
         pub(super) fn compress(&mut self, plaintext: &[u8]) -> Option<&[u8]> {
             let room = plaintext.len().checked_sub(1)?;
+            if !self.looks_compressible(plaintext) {
+                return None;
+            }
             // Too little room is zstd's way to say that it is not shorter.
             let len = self.zstd.compress2(&mut self.text[..room], plaintext).ok()?;
             Some(&self.text[..len])
+        }
+
+        /// Whether any of the samples becomes shorter by a thirty-second, which random bytes never do. A frame that
+        /// has few of them is not sampled: it is tried.
+        fn looks_compressible(&mut self, plaintext: &[u8]) -> bool {
+            if plaintext.len() < 4 * SAMPLE_EVERY {
+                return true;
+            }
+            plaintext.chunks_exact(SAMPLE_EVERY).enumerate().any(|(index, chunk)| {
+                // Each from another place, so that no page size hides the same kind of bytes from all of them.
+                let at = index * SAMPLE_STEP % (SAMPLE_EVERY - SAMPLE_LEN);
+                let room = SAMPLE_LEN - SAMPLE_LEN / 32;
+                self.zstd.compress2(&mut self.text[..room], &chunk[at..at + SAMPLE_LEN]).is_ok()
+            })
         }
 
         pub(super) fn len(&self) -> usize {
@@ -279,6 +296,12 @@ mod context {
     fn no_memory(_: ErrorCode) -> CodecError {
         CodecError::NoMemory
     }
+
+    /// How much of a frame says whether the whole is worth compressing: so much of every so many bytes, and so much further on
+    /// in each. What repeats itself only at a distance is taken for incompressible.
+    const SAMPLE_LEN: usize = 2 * 1024;
+    const SAMPLE_EVERY: usize = 64 * 1024;
+    const SAMPLE_STEP: usize = 20 * 1024 + 512;
 
     /// RFC 8878 §3.1.1: a zstd frame, not a skippable one.
     const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];

@@ -86,6 +86,47 @@ fn a_frame_is_compressed_only_where_that_makes_it_shorter() {
     }
 }
 
+/// A long frame is sampled before it is compressed. 128 KiB of text in it are found wherever they begin, and so is what each page of
+/// a database has in its second half. What only repeats itself from far away is not, which is the price of sampling.
+#[test]
+fn a_long_frame_is_compressed_where_a_sample_of_it_becomes_shorter() {
+    const LONG: usize = 256 * 1024;
+    let shape = Shape::new(LONG as u32, 8).unwrap().with_compression(Compression::Zstd);
+    let codec = Arc::new(Codec::new(CompressionLevel::default(), shape).unwrap());
+    let worker =
+        FrameWorker::new(Backend::default(), Suite::Aes256Gcm, DigestKind::Blake3, shape, &KEY, &NONCE)
+            .with_codec(codec, &PLAINTEXT_KEY);
+    let is_compressed = |plaintext: &[u8]| {
+        let mut wire = vec![0; FrameWorker::run_wire_len(shape, plaintext.len())];
+        worker.seal_run(FrameIndex(0), plaintext, &mut wire).unwrap();
+        wire[1] == 1
+    };
+    let random = || {
+        let mut bytes = vec![0; LONG];
+        getrandom::fill(&mut bytes).unwrap();
+        bytes
+    };
+    assert!(!is_compressed(&random()));
+    let mut repeating = random();
+    let (first, second) = repeating.split_at_mut(LONG / 2);
+    second.copy_from_slice(first);
+    assert!(!is_compressed(&repeating), "the documented limit");
+    for at in (0..=LONG - 128 * 1024).step_by(4096) {
+        let mut with_text = random();
+        with_text[at..][..128 * 1024].fill(b'a');
+        assert!(is_compressed(&with_text), "text at {at}");
+    }
+    let mut pages = random();
+    pages.chunks_mut(16 * 1024).for_each(|page| page[8 * 1024..].fill(b'a'));
+    assert!(is_compressed(&pages), "text in half of each page");
+    let short = &repeating[LONG / 2 - 16 * 1024..][..32 * 1024];
+    assert!(!is_compressed(short), "random as well");
+    assert!(
+        is_compressed(&[&short[..16 * 1024], &short[..16 * 1024]].concat()),
+        "short frames are tried as a whole"
+    );
+}
+
 #[test]
 fn a_keyless_worker_makes_the_same_fragments_and_no_plaintext() {
     let (mut sealed, wire) = seal_run(&default_worker(), &plaintext(3 * FRAME_LEN));
