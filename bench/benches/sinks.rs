@@ -89,6 +89,7 @@ impl<'a> Fixture<'a> {
 
     /// The first is what the others are compared with.
     fn sinks(&'a self) -> Vec<Row<'a>> {
+        let reused = Cell::new(vec![1; self.len]);
         let mut ways: Vec<Row<'a>> = vec![
             self.to_file("staged file, with its journal", |path| {
                 self.opener.restore_to(self.source(), path).expect(WORKS)
@@ -111,6 +112,12 @@ impl<'a> Fixture<'a> {
             }),
             ("peer with a key, over loopback, to a staged file", Box::new(|| Ok(self.to_peer()))),
             self.elsewhere("memory", || self.open(MemorySink::new().0)),
+            self.elsewhere("memory, written before", move || {
+                let (sink, contents) = MemorySink::over(reused.take());
+                let restored = self.open(sink);
+                reused.set(contents.take().expect(WORKS));
+                restored
+            }),
             self.elsewhere("pipe, with a reader", || self.through_pipe()),
             self.elsewhere("ring of two segments, with a reader", || self.through_ring()),
             self.elsewhere("nothing (verify)", || self.open(NullSink::new())),

@@ -178,7 +178,7 @@ impl Opener {
     /// the rest of the stream: yesterday's copy, or the target itself. Symbolic links are followed.
     ///
     /// Nothing is believed of it. Its bytes are copied beside the target (sharing the room where the file system can:
-    /// XFS, btrfs) and proved there, segment by segment, as what an interrupted call left is. It is opened once, never
+    /// XFS, btrfs), and what is there is proved, segment by segment, as what an interrupted call left is. It is opened once, never
     /// written, and may change meanwhile: what is not right comes from the stream. Where it cannot be read, too, with a
     /// [`Warning::SeedUnreadable`](crate::Warning::SeedUnreadable).
     ///

@@ -24,7 +24,7 @@ pub trait Observer: Send + Sync {
     /// not durably yet.
     fn replaying(&self, _written: u64) {}
 
-    /// Bytes of a seed are being taken over: how many so far. What they are worth is proved next.
+    /// Bytes of a seed are being taken over and proved: how many have been taken so far, right or not.
     fn seeding(&self, _taken: u64) {}
 
     /// The stream resumes after an earlier attempt: so many plaintext bytes of it have proved right, in this many
@@ -90,7 +90,7 @@ pub enum Warning {
     },
     /// Some of a seed cannot be read. It comes from the stream.
     SeedUnreadable {
-        /// Where the first bytes stand that cannot be.
+        /// Where the read that failed first began.
         at: u64,
     },
     /// The target's file system gives new files to another user than their creator: nothing is kept for a later

@@ -16,7 +16,7 @@ use crate::feed::proof::KeptPlaintext;
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
-use crate::seeding::{SeededSegments, Seeding};
+use crate::seeding::Seeding;
 use crate::{Error, ErrorKind, Kept, Observer, Remedy, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a checkpoint nor bytes.
@@ -61,8 +61,8 @@ impl Found {
         let mut already = AlreadyThere::nothing(means.envelope);
         if let Some(kept) = &self.kept {
             let known = clone_of(&proved)?;
-            let mut candidates = Candidates { walk: walk.clone(), known: &known, len: kept.len() };
-            prove(kept, &mut candidates, &mut proved, means)?;
+            let candidates = Candidates { walk: walk.clone(), known: &known, len: kept.len() };
+            prove(kept, candidates, &mut proved, means, &|_| ())?;
             if !sink.capabilities().confirms {
                 let mut behind = walk.clone();
                 chain_behind(&mut behind, proved.prefix(), means.cancel)?;
@@ -77,7 +77,6 @@ impl Found {
             already.seeded = Amount::of(&proved).less(already.kept);
             already.warnings.extend(unreadable);
             already.tell_seeded(unreadable, means.observer);
-            seeding.prepare_rest(sink, walk.index.footer.plaintext_len)?;
         }
         if sink.resumable().is_none() {
             return Ok(Resumed { already, proved }); // There was no gap for the seed to fill.
@@ -206,8 +205,8 @@ impl AlreadyThere {
     }
 }
 
-/// Has the sink take over what of a seed lies where nothing is `proved` yet, and proves it there.
-fn prove_seed<S: StreamingSink>(
+/// Proves what of a seed lies where nothing is `proved` yet, as it is copied into the sink: one read serves both.
+fn prove_seed<S>(
     seeding: &Seeding<S>,
     sink: &mut S,
     walk: &Walk<'_>,
@@ -215,26 +214,41 @@ fn prove_seed<S: StreamingSink>(
     means: &RunContext<'_>,
 ) -> Result<Option<Warning>, Error> {
     let known = clone_of(proved)?;
-    let mut segments = SeededSegments::new(seeding, sink, walk, &known, means);
-    // Until something was taken there may be no kept bytes.
-    if segments.take_piece()?
-        && let Some(kept) = segments.resumable()
-    {
-        prove(&kept, &mut segments, proved, means)?;
+    let (copy, len) = (seeding.copy_on_read(sink), walk.index.footer.plaintext_len);
+    let may_share = copy.may_share();
+    if !may_share {
+        seeding.prepare_room(sink, len)?;
     }
-    Ok(segments.warning)
+    let candidates = Candidates { walk: walk.clone(), known: &known, len: copy.len() };
+    let candidates = candidates.take_while(|_| !copy.has_failed()).inspect(|candidate| {
+        if let Ok((_, entry)) = candidate {
+            copy.announce(entry.plaintext_offset..entry.plaintext_offset + u64::from(entry.plaintext_len));
+        }
+    });
+    let tell = |observer: &dyn Observer| observer.seeding(copy.copied());
+    let place: Arc<dyn ReadAt> = copy.clone();
+    let done = prove(&place, candidates, proved, means, &tell);
+    // Whatever stopped it, what was copied is there.
+    seeding.keep_copied(sink)?;
+    done?;
+    if may_share {
+        // Before that, nobody knew how much of it would need none.
+        seeding.prepare_room(sink, len)?;
+    }
+    Ok(copy.unreadable().map(|at| Warning::SeedUnreadable { at }))
 }
 
-/// Adds to `proved` those of `candidates` whose plaintext in `kept` is what was sealed. The last segment is never among them, but
+/// Adds to `proved` those of `candidates` whose plaintext at `place` is what was sealed, and tells of each. The last segment is never among them, but
 /// opened anew: so the chain over those that are not read meets a TERMINATOR that is. No checkpoint is needed.
 fn prove(
-    kept: &Arc<dyn ReadAt>,
+    place: &Arc<dyn ReadAt>,
     candidates: impl Iterator<Item = Result<(SegmentIndex, IndexEntry), Error>>,
     proved: &mut ProvedSegments,
     means: &RunContext<'_>,
+    tell: &dyn Fn(&dyn Observer),
 ) -> Result<(), Error> {
     let frames_per_run = means.plan.frames_per_run;
-    let mut feed = KeptPlaintext::new(kept.clone(), means.envelope, candidates, frames_per_run);
+    let mut feed = KeptPlaintext::new(place.clone(), means.envelope, candidates, frames_per_run);
     let settings = Settings {
         executor: means.workers.executor(),
         budget: means.budget,
@@ -246,6 +260,7 @@ fn prove(
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             if let Some(observer) = means.observer {
+                tell(observer);
                 observer.proving(committed.plaintext_len);
             }
         },

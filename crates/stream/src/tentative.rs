@@ -185,8 +185,12 @@ fn journalled(
     schedule: &KeySchedule,
     seed: Option<Seed>,
 ) -> Tentative<StagedFile> {
-    let seeding =
-        seed.map(|seed| Seeding { seed, take: StagedFile::take, prepare_rest: StagedFile::prepare_rest });
+    let seeding = seed.map(|seed| Seeding {
+        seed: Arc::new(seed),
+        copy_on_read: StagedFile::copy_on_read,
+        keep_copied: StagedFile::keep_copied,
+        prepare_room: StagedFile::prepare_room,
+    });
     Opening { sink, marks: attempt_id.marks(schedule), keeps: Retention::Progress, seeding }.into()
 }
 

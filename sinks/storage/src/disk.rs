@@ -250,6 +250,16 @@ impl StorageFile for DiskFile {
         Ok(count as u64)
     }
 
+    #[cfg(target_os = "linux")]
+    fn may_share(&self, seed: &Seed) -> bool {
+        use rustix::fs::{copy_file_range, fstatfs};
+
+        let Some(file) = seed.file() else { return false };
+        // A copy of nothing is refused where any would be: from another file system, mostly.
+        let takes = || retried(|| copy_file_range(file, Some(&mut 0), &self.file, Some(&mut 0), 0)).is_ok();
+        !fstatfs(&self.file).is_ok_and(|found| UNSHARED.contains(&found.f_type)) && takes()
+    }
+
     /// Of what fadvise(2) is asked to give up, it begins to write what is dirty, and what is clean already leaves the cache.
     /// sync_file_range(2) does only the first, but has no safe form.
     #[cfg(target_os = "linux")]
@@ -380,6 +390,10 @@ const STAT_BLOCK_LEN: u64 = 512;
 /// zeros, which costs a third of a whole restore.
 #[cfg(target_os = "linux")]
 const UNWRITTEN_EXTENTS: [rustix::fs::FsWord; 3] = [0xEF53, 0x5846_5342, 0x9123_683E];
+
+/// Magic numbers of ext2 to ext4 and of tmpfs, from linux/magic.h: files of these share nothing, and copy_file_range(2) copies.
+#[cfg(target_os = "linux")]
+const UNSHARED: [rustix::fs::FsWord; 2] = [0xEF53, 0x0102_1994];
 
 #[cfg(test)]
 mod tests {

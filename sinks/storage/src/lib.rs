@@ -35,7 +35,7 @@ pub use device::BlockDevice;
 pub use disk::{Disk, MapFile};
 pub use misplaced::Misplaced;
 pub use options::{OnPartial, Room, Sparse, StageOptions};
-pub use seed::{Seed, SeedError, Taken};
+pub use seed::{Seed, SeedError};
 pub use target::{JournalProblem, TargetError, TargetKind, classify};
 pub use target_dir::TargetDir;
 pub use writeback::Writeback;
@@ -165,6 +165,12 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// The medium's own, or the seed's: it is not known whose. Nothing is final about it.
     fn clone_range(&self, _seed: &Seed, _from: u64, _at: u64, _len: u64) -> io::Result<u64> {
         Ok(0)
+    }
+
+    /// Whether [`clone_range`](Self::clone_range) from `seed` may share the room, or keep the bytes off a network. Where it would do no
+    /// more than read and write, as by default, whoever needs the bytes anyway does that better.
+    fn may_share(&self, _seed: &Seed) -> bool {
+        false
     }
 
     /// Starts writeback of bytes that were written, so that a later sync finds less to do. It promises nothing; a

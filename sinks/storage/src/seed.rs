@@ -16,8 +16,6 @@ use std::{
 use cofferdam_io::{Patience, ReadAt};
 use rustix::fs::OFlags;
 
-use crate::StorageFile;
-
 /// A regular file, opened once, to read. It is never written, and may change, shrink or go while its bytes are taken.
 #[derive(Debug)]
 pub struct Seed {
@@ -42,15 +40,6 @@ pub enum SeedError {
     NotAFile(&'static str),
     /// It cannot be opened or examined.
     Io(io::Error),
-}
-
-/// What was taken.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// Bytes; holes of the seed count, too.
-    pub bytes: u64,
-    /// Where the first byte stands that could not be read, and why. Those around it were taken.
-    pub unreadable: Option<(u64, io::Error)>,
 }
 
 impl Seed {
@@ -103,6 +92,23 @@ impl Seed {
         }
     }
 
+    /// Fills `buffer` with the bytes from `at` on. What a seed that changes meanwhile gives is anybody's guess.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where it ends before that by now; the medium's own.
+    pub fn read_exact_at(&self, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, at)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    buffer = &mut buffer[count..];
+                    at += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads up to `buffer.len()` bytes at `at`; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         match &self.bytes {
@@ -124,8 +130,8 @@ impl Seed {
         }
     }
 
-    /// The first piece within `range` that is no hole, if there is one. Where the medium does not tell, all of it is none.
-    fn data_in(&self, range: Range<u64>) -> Option<Range<u64>> {
+    /// The first piece within `range` that is no hole, if there is one. Where the medium does not tell, all of it is data.
+    pub fn data_in(&self, range: Range<u64>) -> Option<Range<u64>> {
         let Bytes::File(file) = &self.bytes else { return Some(range).filter(|range| !range.is_empty()) };
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         if !data.contains(&range.start) {
@@ -133,83 +139,6 @@ impl Seed {
         }
         let found = data.start.max(range.start)..data.end.min(range.end);
         Some(found).filter(|found| !found.is_empty())
-    }
-}
-
-impl dyn StorageFile {
-    /// Takes the bytes of `range` over from `seed`, to the same places, as far as it has them: by the medium's own means, which
-    /// may share the room, or else by reading and writing. Holes of the seed are passed over; this file gets long
-    /// enough for all that was taken. What a seed that changes meanwhile gives is anybody's guess.
-    ///
-    /// # Errors
-    /// This file's medium's own. What of the seed cannot be read is left out, and told.
-    pub fn take(&self, seed: &Seed, range: Range<u64>) -> io::Result<Taken> {
-        let mut taking = Taking { file: self, seed, own_means: OwnMeans::Untried, taken: Taken::default() };
-        // A seed that cannot even be examined has nothing to give.
-        let mut end = range.end.min(seed.len().unwrap_or(0));
-        let mut at = range.start;
-        while let Some(data) = seed.data_in(at..end) {
-            at = taking.take_data(data.clone())?;
-            if at < data.end {
-                end = at; // It ends here by now.
-            }
-        }
-        if end > range.start {
-            if self.len()? < end {
-                self.set_len(end)?;
-            }
-            taking.taken.bytes = end - range.start;
-        }
-        Ok(taking.taken)
-    }
-}
-
-/// Bytes on their way from a seed to a file.
-struct Taking<'a> {
-    file: &'a (dyn StorageFile + 'static),
-    seed: &'a Seed,
-    own_means: OwnMeans,
-    taken: Taken,
-}
-
-/// Whether the medium takes over bytes by itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OwnMeans {
-    Untried,
-    Refused,
-}
-
-impl Taking<'_> {
-    /// Takes the bytes of `data`, and gives where it ends: before the end of `data` where the seed does.
-    fn take_data(&mut self, data: Range<u64>) -> io::Result<u64> {
-        let mut at = data.start;
-        let mut piece = Vec::new();
-        while at < data.end {
-            if self.own_means == OwnMeans::Untried {
-                match self.file.clone_range(self.seed, at, at, (data.end - at).min(Seed::CLONE_LEN_MAX)) {
-                    Ok(count) if count > 0 => {
-                        at += count;
-                        continue;
-                    }
-                    // Whatever kept it from that, a read and a write say what it is.
-                    Ok(_) | Err(_) => self.own_means = OwnMeans::Refused,
-                }
-            }
-            piece.resize(PIECE_LEN, 0);
-            let len = usize::try_from(data.end - at).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
-            match self.seed.read_at(&mut piece[..len], at) {
-                Ok(0) => return Ok(at),
-                Ok(count) => {
-                    self.file.write_all_at(&piece[..count], at)?;
-                    at += count as u64;
-                }
-                Err(error) => {
-                    self.taken.unreadable.get_or_insert((at, error));
-                    at += len as u64;
-                }
-            }
-        }
-        Ok(at)
     }
 }
 
@@ -271,100 +200,64 @@ fn data_in(_file: &File, range: Range<u64>) -> Option<Range<u64>> {
     Some(range).filter(|range| !range.is_empty())
 }
 
-/// What is read and written at a time where it does not; of a seed that cannot be read, what is given up at a time.
-const PIECE_LEN: usize = 64 << 10;
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::{Disk, Storage};
 
-    fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|at| (at / 7) as u8).collect()
-    }
+    struct Memory(Vec<u8>);
 
-    /// A medium of which a part cannot be read.
-    struct Broken {
-        bytes: Vec<u8>,
-        bad: Range<u64>,
-    }
-
-    impl ReadAt for Broken {
+    impl ReadAt for Memory {
         fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-            let end = offset + buffer.len() as u64;
-            if offset < self.bad.end && self.bad.start < end {
-                return Err(io::Error::other("bad sector"));
-            }
-            buffer.copy_from_slice(&self.bytes[offset as usize..end as usize]);
+            // Nobody asks for what is not there.
+            let there = self.0.get(offset as usize..).unwrap_or_default();
+            buffer.copy_from_slice(&there[..buffer.len()]);
             Ok(())
         }
 
         fn len(&self) -> u64 {
-            self.bytes.len() as u64
+            self.0.len() as u64
         }
     }
 
-    fn new_file(directory: &Path) -> (Arc<dyn StorageFile>, std::path::PathBuf) {
-        (Disk::open(directory).unwrap().create("new".as_ref()).unwrap(), directory.join("new"))
-    }
-
     #[test]
-    fn ranges_of_a_file_are_taken_to_their_places_as_far_as_it_reaches() {
-        let (piece, old) = (PIECE_LEN as u64, bytes(3 * PIECE_LEN + 5));
-        for of_bytes in [false, true] {
-            for (range, end) in
-                [(0..u64::MAX, 3 * piece + 5), (piece..2 * piece, 2 * piece), (4 * piece..5 * piece, 0)]
-            {
-                let directory = tempfile::tempdir().unwrap();
-                let path = directory.path().join("old");
-                fs::write(&path, &old).unwrap();
-                let seed = match of_bytes {
-                    true => Seed::of_bytes(Arc::new(Broken { bytes: old.clone(), bad: 0..0 })),
-                    false => Seed::open(&path).unwrap(),
-                };
-                let (file, new) = new_file(directory.path());
-                let taken = file.take(&seed, range.clone()).unwrap();
-                assert_eq!(taken.bytes, end.saturating_sub(range.start));
-                assert!(taken.unreadable.is_none());
-                let mut wanted = old[..end as usize].to_vec();
-                wanted[..range.start.min(end) as usize].fill(0);
-                assert!(fs::read(new).unwrap() == wanted, "{range:?}");
+    fn a_seed_is_read_as_far_as_it_reaches() {
+        let old: Vec<u8> = (0..1000_u32).map(|at| (at / 7) as u8).collect();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("old");
+        fs::write(&path, &old).unwrap();
+        for seed in [Seed::of_bytes(Arc::new(Memory(old.clone()))), Seed::open(&path).unwrap()] {
+            assert_eq!(seed.len().unwrap(), 1000);
+            for (at, len) in [(0, 0), (0, 1000), (999, 1), (1000, 0), (250, 500)] {
+                let mut found = vec![0xEE; len];
+                seed.read_exact_at(&mut found, at as u64).unwrap();
+                assert!(found == old[at..at + len], "{len} at {at}");
+            }
+            for (at, len) in [(0, 1001), (1000, 1), (5000, 1)] {
+                let error = seed.read_exact_at(&mut vec![0; len], at).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{len} at {at}");
             }
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_out_and_told_and_the_rest_is_taken() {
-        let old = bytes(4 * PIECE_LEN);
-        let bad = 2 * PIECE_LEN as u64 + 9..2 * PIECE_LEN as u64 + 10;
-        let directory = tempfile::tempdir().unwrap();
-        let (file, new) = new_file(directory.path());
-        let seed = Seed::of_bytes(Arc::new(Broken { bytes: old.clone(), bad }));
-        let taken = file.take(&seed, 0..u64::MAX).unwrap();
-        assert_eq!(taken.unreadable.map(|(at, _)| at), Some(2 * PIECE_LEN as u64));
-        let mut wanted = old;
-        wanted[2 * PIECE_LEN..3 * PIECE_LEN].fill(0);
-        assert!(fs::read(new).unwrap() == wanted);
-    }
-
-    #[test]
-    fn holes_of_a_seed_stay_holes_and_give_the_length() {
+    fn the_data_of_a_sparse_seed_is_found_and_all_of_another() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("old");
         let sparse = File::create(&path).unwrap();
         sparse.write_all_at(b"data", 4 << 20).unwrap();
         sparse.set_len(16 << 20).unwrap();
-        let (file, new) = new_file(directory.path());
-        let taken = file.take(&Seed::open(&path).unwrap(), 0..u64::MAX).unwrap();
-        assert_eq!((taken.bytes, file.len().unwrap()), (16 << 20, 16 << 20));
-        assert!(fs::read(new).unwrap() == fs::read(path).unwrap());
-        let (taken, had) = (
-            file.allocated().unwrap(),
-            std::os::unix::fs::MetadataExt::blocks(&sparse.metadata().unwrap()) * 512,
-        );
-        assert!(taken <= had + (1 << 20), "{taken} bytes were allocated for {had}");
+        let seed = Seed::open(&path).unwrap();
+        let data = seed.data_in(0..16 << 20).unwrap();
+        assert!(data.contains(&(4 << 20)) && data.end >= (4 << 20) + 4, "{data:?}");
+        assert_eq!(seed.data_in(0..0), None);
+        // Within what was found last, and behind it.
+        assert_eq!(seed.data_in((4 << 20) + 1..(4 << 20) + 3), Some((4 << 20) + 1..(4 << 20) + 3));
+        let behind = seed.data_in(data.end..16 << 20);
+        assert!(behind.is_none() || data == (0..16 << 20), "{behind:?}");
+        let bytes = Seed::of_bytes(Arc::new(Memory(vec![0; 10])));
+        assert_eq!((bytes.data_in(2..9), bytes.data_in(9..9)), (Some(2..9), None));
     }
 
     #[test]

@@ -43,7 +43,8 @@ fn what_a_seed_gave_is_said_in_words_and_in_json() {
     let seeded = events.iter().find(|event| event["event"] == "seeded").unwrap();
     assert_eq!((seeded["seeded"].as_u64(), seeded["segments"].as_u64()), (Some(taken as u64), Some(7)));
     let seeding = events.iter().find(|event| event["event"] == "seeding").unwrap();
-    assert_eq!(seeding["taken"].as_u64(), Some(9 * SEGMENT_LEN as u64));
+    let told = SEGMENT_LEN as u64..=9 * SEGMENT_LEN as u64;
+    assert!(told.contains(&seeding["taken"].as_u64().unwrap()), "{seeding}");
 }
 
 #[test]
@@ -131,12 +132,15 @@ fn what_of_a_seed_cannot_be_read_comes_from_the_stream_with_a_warning() {
     command.args(["-f", "-qq", "-o", "/dev/null", "-P", "old"]);
     command.args(["-e", "inject=copy_file_range:error=EIO", "-e", "inject=pread64:error=EIO:when=2"]);
     command.args(["--", env!("CARGO_BIN_EXE_cofferdam"), "restore", "--json", "-i", "key.txt"]);
-    command.args(["--seed", "old", "sealed.cfd", "new"]).current_dir(place.directory.path());
+    command
+        .args(["--threads", "1", "--seed", "old", "sealed.cfd", "new"])
+        .current_dir(place.directory.path());
     let ran = Ran::of(command.stdin(Stdio::null()).output().unwrap());
     ran.assert_done();
-    // Four segments lie in the 64 KiB that were given up, and the last one is always read.
-    assert_eq!(json_lines(&ran.stdout)[0]["seeded"].as_u64(), Some(5 * SEGMENT_LEN as u64));
-    assert!(ran.stderr.contains("the seed cannot be read at byte 65536"), "{}", ran.stderr);
+    // The second segment is given up, and the last one is always read.
+    assert_eq!(json_lines(&ran.stdout)[0]["seeded"].as_u64(), Some(8 * SEGMENT_LEN as u64));
+    let second = format!("the seed cannot be read at byte {SEGMENT_LEN}");
+    assert!(ran.stderr.contains(&second), "{}", ran.stderr);
     assert!(place.read("new") == place.read("plain"));
 }
 

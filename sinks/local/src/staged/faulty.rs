@@ -40,6 +40,11 @@ impl FaultyDisk {
         FaultyDisk::hooked(directory, |storage| storage.owned_by(65_534))
     }
 
+    /// Files share what they have of a seed.
+    pub(super) fn sharing(directory: &Path) -> FaultyDisk {
+        FaultyDisk::hooked(directory, HookedStorage::sharing)
+    }
+
     fn hooked(
         directory: &Path,
         change: impl FnOnce(HookedStorage<Disk>) -> HookedStorage<Disk>,

@@ -99,7 +99,7 @@ impl Holes {
     }
 
     /// Sees to it that the file has the bytes before `end`. Gives how far it may hold other bytes than zeros.
-    fn reach(&self, end: u64) -> io::Result<u64> {
+    pub(super) fn reach(&self, end: u64) -> io::Result<u64> {
         let mut extent = self.extent.lock();
         if end > extent.len {
             let step = end.checked_next_multiple_of(STEP_LEN).unwrap_or(end);

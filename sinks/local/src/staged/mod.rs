@@ -1,6 +1,7 @@
 //! A sink that writes a file beside its target and puts it in the target's place at publish.
 //! Knows nothing of what the bytes mean, and sees files through the storage seam alone.
 
+mod copy_on_read;
 mod holes;
 mod leftovers;
 mod locked_file;
@@ -13,9 +14,10 @@ mod published;
 mod recovery;
 mod staging;
 
-use std::{fmt, io, ops::Range, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 pub use self::{
+    copy_on_read::CopyOnRead,
     leftovers::Beside,
     notice::TargetNotice,
     opening::{Opened, Seen},
@@ -25,7 +27,7 @@ use contract::{
     Checkpoint, CommitError, IfExists, ReadAt, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::Cursor, written::Closing,
 };
-use storage::{CopiedMetadata, FileTime, Seed, Sparse, Taken, TargetDir, TargetError, Writeback, free_space};
+use storage::{CopiedMetadata, FileTime, Seed, Sparse, TargetDir, TargetError, Writeback, free_space};
 
 use self::{
     locked_file::LockedFile,
@@ -115,23 +117,30 @@ impl StagedFile {
         self.staging.mend(at, data, found_len)
     }
 
-    /// Takes the bytes of `range` over from `seed`, as far as it has them, in the places of what was there: from then on they are
-    /// among the [kept bytes](StreamingSink::resumable), claims like those, and with a journal a drop keeps them. Before the sink
-    /// resumes, and before the first write.
+    /// Gives `seed` to be read, and to be copied into the staging file by that, in the places of what was there. Before the sink
+    /// resumes, and before the first write. Once all reads have been waited for, [`keep_copied`](Self::keep_copied) follows.
+    pub fn copy_on_read(&self, seed: Arc<Seed>) -> CopyOnRead {
+        CopyOnRead::new(seed, self.staging.clone())
+    }
+
+    /// Counts what was [copied](Self::copy_on_read) among the [kept bytes](StreamingSink::resumable): claims like those, and with a
+    /// journal a drop keeps them.
     ///
     /// # Errors
-    /// The sink has begun or resumed; the medium's own, which is final. What of the seed cannot be read is told by [`Taken`].
-    pub fn take(&mut self, seed: &Seed, range: Range<u64>) -> io::Result<Taken> {
-        let (taken, len) = self.staging.take(seed, range)?;
+    /// The sink has begun or resumed; the medium's own, which is final: also of a write that a read brought with it.
+    pub fn keep_copied(&mut self) -> io::Result<()> {
+        self.staging.check_unbegun()?;
+        let len = self.staging.file.len()?;
         match &mut self.found {
             Some(found) => found.len = len,
+            None if len == 0 => return Ok(()),
             None => self.found = Some(Found { checkpoint: None, len }),
         }
         if self.progress.is_some() {
             // They may have taken long to copy.
             self.at_drop = AtDrop::Keep;
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// As [`write_tentative`](StreamingSink::write_tentative) of the first of `len` bytes that `seed` has at `from`, by the file
@@ -153,7 +162,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`TargetError::NoRoom`], [`TargetError::TooLarge`]; the medium's own.
-    pub fn prepare_rest(&mut self, len: u64) -> Result<(), TargetError> {
+    pub fn prepare_room(&mut self, len: u64) -> Result<(), TargetError> {
         let taken = self.staging.file.allocated();
         let taken = taken.map_err(|error| TargetError::io(&self.staging_path(), "examine", error))?;
         match free_space::check(&self.target_dir, len, taken) {
@@ -410,6 +419,8 @@ mod attempts;
 mod attributes_tests;
 #[cfg(test)]
 mod copy_metadata_tests;
+#[cfg(test)]
+mod copy_on_read_tests;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::written::WrittenRanges;
 use parking_lot::Mutex;
-use storage::{Seed, Sparse, StorageFile, Taken};
+use storage::{Seed, Sparse, StorageFile};
 
 use super::holes::Holes;
 
@@ -66,19 +66,47 @@ impl Staging {
         }
     }
 
-    /// Takes bytes over from `seed`, as long as nothing is built upon those that are there. Gives the length of the file, too.
-    pub(super) fn take(&self, seed: &Seed, range: Range<u64>) -> io::Result<(Taken, u64)> {
+    /// Refuses if anything is built upon the bytes that are there, or the sink takes nothing more.
+    pub(super) fn check_unbegun(&self) -> io::Result<()> {
         let written = self.written.lock();
         written.check_live()?;
-        if self.start.get().is_some() || written.check_complete(0).is_err() {
-            let message = "bytes are taken over before the sink resumes, and before the first write";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        match self.start.get().is_some() || written.check_complete(0).is_err() {
+            true => {
+                let message = "bytes are taken over before the sink resumes, and before the first write";
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+            false => Ok(()),
         }
-        drop(written);
-        let taken = self.file.take(seed, range).and_then(|taken| Ok((taken, self.file.len()?)));
-        let taken = taken.inspect_err(|error| self.written.lock().fail_for(error))?;
-        self.holes.find(taken.1);
-        Ok(taken)
+    }
+
+    /// Puts bytes in the place of what was found there, for the time being.
+    pub(super) fn copy_in(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.check_unbegun()?;
+        self.holes.write(at, data).inspect_err(|error| self.written.lock().fail_for(error))?;
+        self.holes.find(at + data.len() as u64);
+        Ok(())
+    }
+
+    /// Has the file share the bytes of `range` with `seed`, of whose holes nothing is taken. False: not all of them are, and
+    /// the file may hold anything there.
+    pub(super) fn share(&self, seed: &Seed, range: Range<u64>) -> bool {
+        if let Err(error) = self.holes.reach(range.end) {
+            self.written.lock().fail_for(&error);
+            return false;
+        }
+        self.holes.find(range.end);
+        let mut at = range.start;
+        while let Some(data) = seed.data_in(at..range.end) {
+            at = data.start;
+            while at < data.end {
+                match self.file.clone_range(seed, at, at, (data.end - at).min(Seed::CLONE_LEN_MAX)) {
+                    Ok(count) if count > 0 => at += count,
+                    // Whatever kept it from that, a read and a write say what it is.
+                    Ok(_) | Err(_) => return false,
+                }
+            }
+        }
+        true
     }
 
     /// Writes over some of the `found_len` bytes that were found, as long as nothing is built upon them.

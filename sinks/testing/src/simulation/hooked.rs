@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, fmt, io, sync::Arc};
 
 use contract::{IfExists, WriteAt};
-use storage::{CopiedMetadata, FileId, FileStamp, FileTime, Lock, Ownership, Storage, StorageFile};
+use storage::{CopiedMetadata, FileId, FileStamp, FileTime, Lock, Ownership, Seed, Storage, StorageFile};
 
 use super::Fault;
 
@@ -21,6 +21,8 @@ struct Hook {
     watch: Arc<Watch>,
     /// The user whom all files belong to, if not to those who own them.
     owner: Option<u32>,
+    /// Whether they share what they have of a seed.
+    shares: bool,
 }
 
 type Watch = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
@@ -127,13 +129,20 @@ impl<S: Storage> HookedStorage<S> {
         storage: Arc<S>,
         watch: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static,
     ) -> HookedStorage<S> {
-        HookedStorage { storage, hook: Hook { watch: Arc::new(watch), owner: None } }
+        HookedStorage { storage, hook: Hook { watch: Arc::new(watch), owner: None, shares: false } }
     }
 
     /// The same, where every file is this user's, as on a server that gives all files to one.
     #[must_use]
     pub fn owned_by(mut self, owner: u32) -> HookedStorage<S> {
         self.hook.owner = Some(owner);
+        self
+    }
+
+    /// The same, where files share what they have of a seed, as on XFS: by a copy, and in short pieces.
+    #[must_use]
+    pub fn sharing(mut self) -> HookedStorage<S> {
+        self.hook.shares = true;
         self
     }
 
@@ -258,6 +267,16 @@ impl StorageFile for HookedFile {
         self.file.write_at(&data[..len], at)
     }
 
+    fn may_share(&self, _seed: &Seed) -> bool {
+        self.hook.shares
+    }
+
+    fn clone_range(&self, seed: &Seed, from: u64, at: u64, len: u64) -> io::Result<u64> {
+        let mut bytes = vec![0; len.min(SHARED_LEN_MAX) as usize];
+        seed.read_exact_at(&mut bytes, from)?;
+        Ok(self.write_at(&bytes, at)? as u64)
+    }
+
     fn begin_writeback(&self, at: u64, len: u64) {
         // It reports nothing, so that a fault of it is none.
         self.fault(Call { at, len, ..Call::new(Operation::BeginWriteback) });
@@ -354,3 +373,6 @@ fn sync_or_not(fault: Option<Fault>, sync: impl FnOnce() -> io::Result<()>) -> i
     done_or_failed(fault)?;
     if fault == Some(Fault::NotSynced) { Ok(()) } else { sync() }
 }
+
+/// What is shared at once, in bytes.
+const SHARED_LEN_MAX: u64 = 1000;

@@ -84,15 +84,23 @@ impl StagedRestore {
         self.resume(sink, promises)
     }
 
-    /// Takes over what the earlier copy has of segments that are not `proved`.
+    /// Copies what the earlier copy has of segments that are not `proved`.
     fn take_seed(&self, sink: &mut StagedFile, proved: &[bool]) -> Result<(), Failure> {
         let Some(bytes) = &self.seed else { return Ok(()) };
-        let seed = Seed::of_bytes(Arc::new(Bytes(bytes.clone())));
+        let copy = sink.copy_on_read(Arc::new(Seed::of_bytes(Arc::new(Bytes(bytes.clone())))));
         for index in (0..proved.len()).filter(|index| !proved[*index]) {
             let range = self.stream.segment(index);
-            sink.take(&seed, range.start as u64..range.end as u64)?;
+            if range.end > bytes.len() {
+                break;
+            }
+            let (start, mut read) = (range.start as u64, vec![0; range.len()]);
+            copy.announce(start..range.end as u64);
+            copy.read_exact_at(start, &mut read)?;
+            if read != bytes[range] {
+                return Err(Failure::wrong("what is read of a seed is not what it has"));
+            }
         }
-        Ok(())
+        Ok(sink.keep_copied()?)
     }
 
     /// Goes on behind what an earlier attempt left.
