@@ -23,6 +23,11 @@ use self::{
 /// is copied in the end. It grows by doubling, up to the furthest byte written, so a length that a stream merely
 /// claims costs nothing. Up front it costs address space and 40 bytes per block; the system provides the pages as
 /// they are first written, which is most of this sink's cost.
+///
+/// Two things spare most of that. A vector that is used again ([`over`](Self::over), then [`MemoryContents::take`], then
+/// `over` again) costs no faults after the first stream. Huge pages cost a 512th of the faults; they are the allocator's to
+/// ask for, which glibc's does with `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` in the process's environment where the system
+/// offers them on request (`/sys/kernel/mm/transparent_hugepage/enabled`). This sink cannot without unsafe code.
 pub struct MemorySink {
     store: Arc<Store>,
     cursor: Cursor,
