@@ -7,7 +7,7 @@ use cargo_metadata::MetadataCommand;
 use crate::steps;
 
 /// Members of the workspace that nobody else builds.
-const OURS_ALONE: [&str; 3] = ["xtask", "cofferdam-bench", "cofferdam-loom-tests"];
+const OURS_ALONE: [&str; 4] = ["xtask", "cofferdam-bench", "cofferdam-loom-tests", "cofferdam-servers"];
 
 /// What a package has beside its sources.
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];

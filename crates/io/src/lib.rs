@@ -33,5 +33,5 @@
 mod at;
 mod patience;
 
-pub use at::{Lending, ReadAt, WriteAt};
+pub use at::{Fetch, Lending, ReadAt, WriteAt};
 pub use patience::{MaybeInterrupted, Patience, retried};

@@ -14,11 +14,14 @@ pub(super) const EDGES: &str = "
     wal            | io contract storage                | ciphers rayon age clap
     database       | contract                           | ciphers rayon age clap
     peer           | contract storage                   | ciphers rayon age clap
+    object         | contract remote                    | ciphers rayon age clap
     testing        | contract storage                   | ciphers rayon tempfile age clap
     keys           |                                    | rayon clap
     sources        | io                                 | ciphers rayon age clap
+    remote         | io sources                         | ciphers rayon age clap
+    servers        |                                    | ciphers rayon age clap
     stream         | io framing frame-worker segment-worker contract storage local peer keys sources | ciphers rayon age clap
-    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer keys sources stream | clap
+    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys sources remote stream | clap
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure                  | ciphers rayon age

@@ -1,0 +1,2 @@
+//! Bytes in object stores and on HTTP servers, as sources and for sinks.
+//! Knows nothing of what the bytes mean. Its asynchronous part runs on threads of its own, and none of it is in a public type.
