@@ -1,7 +1,9 @@
 //! The two traits: what can be read at offsets, and what can be written at offsets.
 //! Knows nothing of what the bytes are for.
 
-use std::{io, ops::Range, time::Duration};
+use std::io;
+
+use crate::Fetch;
 
 /// Bytes that lie still and can be read at offsets, from any number of threads at once: a file, memory, what an earlier attempt
 /// left in a sink.
@@ -29,33 +31,6 @@ pub trait ReadAt: Send + Sync {
     fn fetch(&self) -> Option<&dyn Fetch> {
         None
     }
-}
-
-/// Bytes that come from afar: they are asked for ahead of their use, and arrive in memory that their reader grants.
-///
-/// Whoever reads asks for ranges in the order in which they will be read, waits for one, has it read, and releases it. A read of
-/// bytes that have arrived costs a copy; any other is a request of its own, and blocks.
-pub trait Fetch: Send + Sync {
-    /// The memory in which it holds bytes that have arrived or are on their way, with what its connections buffer: at least what
-    /// [`min_memory`](Fetch::min_memory) says. May be called again, with more or less; what is held already stays.
-    fn grant(&self, bytes: usize);
-
-    /// The least memory that fetching takes, for steps that read `step_len` bytes at once: the parts that such a step can touch, and
-    /// one more.
-    fn min_memory(&self, step_len: usize) -> usize;
-
-    /// Says that `range` will be read after all that was asked for before it and not released since. Returns whether it was taken on;
-    /// if not, there is no use for it yet, and it is to be asked for again later. Fetches and waits for nothing.
-    fn ask(&self, range: Range<u64>) -> bool;
-
-    /// Waits at most about `patience` for all of `range`, which was asked for. Returns whether it can be read without waiting.
-    ///
-    /// # Errors
-    /// It will not come: the place's own error, final after whatever was tried.
-    fn wait(&self, range: Range<u64>, patience: Duration) -> io::Result<bool>;
-
-    /// Says that `range`, which was asked for, has been read, or will not be.
-    fn release(&self, range: Range<u64>);
 }
 
 /// Takes bytes at offsets, from any number of threads at once, over disjoint ranges.

@@ -31,7 +31,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod at;
+mod fetch;
 mod patience;
 
-pub use at::{Fetch, Lending, ReadAt, WriteAt};
+pub use at::{Lending, ReadAt, WriteAt};
+pub use fetch::{Fetch, FetchError, FetchFault};
 pub use patience::{MaybeInterrupted, Patience, retried};
