@@ -1,0 +1,155 @@
+//! What is between a store's client and its connections: it writes down how each request of ours was answered.
+//! Knows no store. Errors of the client library name neither status nor headers reliably; these do.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, future::BoxFuture};
+use object_store::{
+    ClientOptions, HeaderMap,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+        ReqwestConnector,
+    },
+};
+use parking_lot::Mutex;
+
+/// Makes clients whose answers are recorded.
+#[derive(Debug, Default)]
+pub(crate) struct RecordingConnector(ReqwestConnector);
+
+impl HttpConnector for RecordingConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(RecordingService(self.0.connect(options)?)))
+    }
+}
+
+#[derive(Debug)]
+struct RecordingService(HttpClient);
+
+impl HttpService for RecordingService {
+    // As the attribute `async_trait` would write it, which the trait is declared with.
+    fn call<'life0, 'async_trait>(
+        &'life0 self,
+        request: HttpRequest,
+    ) -> BoxFuture<'async_trait, Result<HttpResponse, HttpError>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let Some(recorder) = request.extensions().get::<Recorder>().cloned() else {
+                return self.0.execute(request).await;
+            };
+            recorder.record(Exchange::Sent);
+            let response = self.0.execute(request).await?;
+            let (parts, body) = response.into_parts();
+            let mut answer =
+                Answer { status: parts.status.as_u16(), headers: parts.headers.clone(), code: None };
+            if parts.status.is_success() {
+                recorder.record(Exchange::Answered(answer));
+                return Ok(HttpResponse::from_parts(parts, body));
+            }
+            let text = beginning_of(body).await;
+            answer.code = code_of(&text);
+            recorder.record(Exchange::Answered(answer));
+            Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(text)))
+        })
+    }
+}
+
+/// Where the answer to one request is written down. It travels with the request, in its extensions.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(Arc<Mutex<Exchange>>);
+
+impl Recorder {
+    fn record(&self, exchange: Exchange) {
+        *self.0.lock() = exchange;
+    }
+
+    /// What has become of the request, taken out.
+    pub(crate) fn take(&self) -> Exchange {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// How far a request came.
+#[derive(Default)]
+pub(crate) enum Exchange {
+    /// It was not sent: there were no credentials, for instance.
+    #[default]
+    Unsent,
+    /// It was sent, and no answer has come.
+    Sent,
+    /// It was answered.
+    Answered(Answer),
+}
+
+/// The head of an answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: HeaderMap,
+    /// The store's word for what went wrong, `NoSuchKey` for instance.
+    pub(crate) code: Option<String>,
+}
+
+impl Answer {
+    /// A header, if it is there once and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(value)
+    }
+}
+
+/// The beginning of an answer that tells of an error. Whoever made it may go on for ever.
+async fn beginning_of(body: HttpResponseBody) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut chunks = body.bytes_stream();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        let room = ERROR_TEXT_MAX - text.len();
+        text.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if text.len() == ERROR_TEXT_MAX {
+            break;
+        }
+    }
+    text
+}
+
+/// What stands between `<Code>` and its end: S3, GCS and Azure all answer so.
+fn code_of(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let (_, after) = text.split_once("<Code>")?;
+    let (code, _) = after.split_once("</Code>")?;
+    let is_word =
+        !code.is_empty() && code.len() <= CODE_LEN_MAX && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_word.then(|| code.to_owned())
+}
+
+/// Of the text of an error, in bytes; it holds the code near its beginning.
+const ERROR_TEXT_MAX: usize = 16 * 1024;
+/// The longest code that is passed on.
+const CODE_LEN_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_a_word_between_its_tags_and_nothing_else_is_passed_on() {
+        for (text, code) in [
+            (
+                "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>m</Message></Error>",
+                Some("NoSuchKey"),
+            ),
+            ("<Error><Code></Code></Error>", None),
+            ("<Error><Code>two words</Code></Error>", None),
+            ("<Error><Code>unfinished", None),
+            ("not found", None),
+            ("", None),
+        ] {
+            assert_eq!(code_of(text.as_bytes()).as_deref(), code, "{text}");
+        }
+        assert_eq!(code_of(format!("<Code>{}</Code>", "a".repeat(65)).as_bytes()), None);
+        assert_eq!(code_of(b"\xFF<Code>SlowDown</Code>\xFF").as_deref(), Some("SlowDown"));
+    }
+}

@@ -1,0 +1,183 @@
+//! The client of each kind of store, made for a place.
+//! Knows no request. It makes none again: that is done here, where the answer is seen.
+
+use std::{io, sync::Arc, time::Duration};
+
+use object_store::{
+    ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder},
+    azure::{MicrosoftAzure, MicrosoftAzureBuilder},
+    client::{HttpClient, HttpConnector},
+    gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder},
+    http::{HttpBuilder, HttpStore},
+};
+
+use crate::{
+    connector::RecordingConnector,
+    place::{IDENTITY_ENDPOINT, Place, PlaceKind, SERVICE_ACCOUNT},
+};
+
+/// A store's client.
+pub(crate) enum Store {
+    S3 { store: Arc<AmazonS3>, settings: Box<AmazonS3Builder> },
+    Gcs { store: Arc<GoogleCloudStorage>, settings: Box<GoogleCloudStorageBuilder> },
+    Azure { store: Arc<MicrosoftAzure>, settings: Box<MicrosoftAzureBuilder> },
+    Http { store: Arc<HttpStore> },
+}
+
+impl Store {
+    /// The client for `place`. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`]: an option's value cannot be read, or the URL names no such store.
+    pub(crate) fn open(place: &Place) -> io::Result<Self> {
+        let made = match place.kind() {
+            PlaceKind::S3 => Self::s3(place),
+            PlaceKind::Gcs => Self::gcs(place),
+            PlaceKind::Azure => Self::azure(place),
+            PlaceKind::Http => Self::http(place),
+        };
+        made.map_err(|error| {
+            let message = format!("{place}: {}", place.redact(&error.to_string()));
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+    }
+
+    /// The client as any store.
+    pub(crate) fn any(&self) -> Arc<dyn ObjectStore> {
+        match self {
+            Self::S3 { store, .. } => store.clone(),
+            Self::Gcs { store, .. } => store.clone(),
+            Self::Azure { store, .. } => store.clone(),
+            Self::Http { store } => store.clone(),
+        }
+    }
+
+    fn s3(place: &Place) -> object_store::Result<Self> {
+        let mut settings = AmazonS3Builder::new().with_client_options(client_options());
+        for (name, value) in place.options() {
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                settings = settings.with_config(key, value);
+            }
+        }
+        let settings = settings
+            .with_url(place.base())
+            .with_retry(no_retries())
+            .with_http_connector(RecordingConnector::default());
+        Ok(Self::S3 { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
+    }
+
+    fn gcs(place: &Place) -> object_store::Result<Self> {
+        let mut settings = GoogleCloudStorageBuilder::new().with_client_options(client_options());
+        for (name, value) in place.options() {
+            if name == SERVICE_ACCOUNT {
+                settings = settings.with_service_account_path(value);
+            } else if let Ok(key) = name.to_ascii_lowercase().parse() {
+                settings = settings.with_config(key, value);
+            }
+        }
+        let settings = settings
+            .with_url(place.base())
+            .with_retry(no_retries())
+            .with_http_connector(RecordingConnector::default());
+        Ok(Self::Gcs { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
+    }
+
+    fn azure(place: &Place) -> object_store::Result<Self> {
+        let mut settings = MicrosoftAzureBuilder::new().with_client_options(client_options());
+        for (name, value) in place.options() {
+            if name == IDENTITY_ENDPOINT {
+                settings = settings.with_msi_endpoint(value);
+            } else if let Ok(key) = name.to_ascii_lowercase().parse() {
+                settings = settings.with_config(key, value);
+            }
+        }
+        let settings = settings
+            .with_url(place.base())
+            .with_retry(no_retries())
+            .with_http_connector(RecordingConnector::default());
+        Ok(Self::Azure { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
+    }
+
+    /// The whole URL is the base, and the key is empty: so it is sent as it was written, its query with it.
+    fn http(place: &Place) -> object_store::Result<Self> {
+        let builder = HttpBuilder::new()
+            .with_url(place.base())
+            .with_client_options(client_options().with_allow_http(place.base().starts_with("http:")))
+            .with_retry(no_retries())
+            .with_http_connector(RecordingConnector::default());
+        Ok(Self::Http { store: Arc::new(builder.build()?) })
+    }
+}
+
+/// A client for requests that are made and signed here, since the store's own makes none such. It asks whatever endpoint it is given;
+/// whether that may be without TLS has been decided where the store was opened.
+///
+/// # Errors
+/// The library's own: no TLS, for instance.
+pub(crate) fn own_client() -> object_store::Result<HttpClient> {
+    RecordingConnector::default().connect(&client_options().with_allow_http(true))
+}
+
+/// HTTP/1.1, as the library's default is: over one connection of HTTP/2, Google's store stops at some 250 MB/s. How long a
+/// request may take is not limited, only how long it may bring nothing, and that is looked at where its body is read.
+fn client_options() -> ClientOptions {
+    ClientOptions::new()
+        .with_user_agent(object_store::HeaderValue::from_static(USER_AGENT))
+        .with_http1_only()
+        .with_timeout_disabled()
+        .with_connect_timeout(CONNECT_TIMEOUT)
+}
+
+fn no_retries() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+}
+
+const USER_AGENT: &str = concat!("cofferdam/", env!("CARGO_PKG_VERSION"));
+/// How long a connection may take to be made; then it is tried again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use object_store::{aws::AmazonS3ConfigKey, azure::AzureConfigKey};
+
+    use super::*;
+
+    fn place(url: &str, options: &[(&str, &str)]) -> Place {
+        Place::parse(url, options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+            .unwrap()
+    }
+
+    #[test]
+    fn options_are_read_as_variables_of_the_environment_are() {
+        let options = [
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ENDPOINT_URL", "http://localhost:1"),
+            ("AWS_ALLOW_HTTP", "true"),
+        ];
+        let Store::S3 { settings, .. } = Store::open(&place("s3://bucket/key", &options)).unwrap() else {
+            panic!("another store")
+        };
+        assert_eq!(settings.get_config_value(&AmazonS3ConfigKey::Region).as_deref(), Some("eu-west-1"));
+        assert_eq!(
+            settings.get_config_value(&AmazonS3ConfigKey::Endpoint).as_deref(),
+            Some("http://localhost:1")
+        );
+
+        let options = [("AZURE_STORAGE_ACCOUNT_NAME", "account"), ("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")];
+        let Store::Azure { settings, .. } = Store::open(&place("az://container/key", &options)).unwrap()
+        else {
+            panic!("another store")
+        };
+        assert_eq!(settings.get_config_value(&AzureConfigKey::AccountName).as_deref(), Some("account"));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_an_error_without_secrets() {
+        let options =
+            [("AZURE_STORAGE_ACCOUNT_NAME", "account"), ("AZURE_STORAGE_ACCOUNT_KEY", "no base 64!")];
+        let Err(error) = Store::open(&place("az://container/key", &options)) else { panic!("accepted") };
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(!error.to_string().contains("no base 64!"), "{error}");
+    }
+}
