@@ -4,10 +4,23 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connector;
+mod failure;
+mod far;
+mod identity;
+mod inflow;
+mod options;
+mod parts;
 mod place;
+mod request;
 mod retry;
 mod runtime;
+mod source;
 mod store;
+mod tally;
+mod tries;
 
+pub use options::RemoteOptions;
 pub use place::{Place, PlaceKind};
 pub use retry::{Retry, RetryPolicy};
+pub use source::RemoteSource;
+pub use tally::Tally;

@@ -3,7 +3,9 @@
 
 use std::{fmt, io};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use object_store::path::Path;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// An object in a store, or a file on an HTTP server.
@@ -12,8 +14,10 @@ use url::Url;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Place {
     kind: PlaceKind,
-    /// Scheme and authority of a store, `s3://bucket`; the whole URL on an HTTP server.
+    /// Scheme and authority of a store, `s3://bucket`; the whole URL on an HTTP server, but for the user in it.
     base: String,
+    /// `user:password` in base 64, as RFC 7617 sends it.
+    user: Option<String>,
     key: Path,
     shown: String,
     options: Vec<(String, String)>,
@@ -75,17 +79,18 @@ impl Place {
         let key =
             parse_key(path).map_err(|what| invalid(&format!("{base}/{}: {what}", without_query(path))))?;
         let options = options.into_iter().filter(|(name, _)| kind.takes_option(name)).collect();
-        Ok(Self { kind, shown: format!("{base}/{path}"), base, key, options })
+        Ok(Self { kind, shown: format!("{base}/{path}"), base, user: None, key, options })
     }
 
     fn on_server(url: &str) -> io::Result<Self> {
-        let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
+        let mut parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
+        let user = basic_user(&parsed)?;
+        // Neither fails where there is a host, and `http` always has one.
+        let _ = parsed.set_username("");
+        let _ = parsed.set_password(None);
         let mut shown = parsed.clone();
         shown.set_query(None);
         shown.set_fragment(None);
-        // Neither fails where there is a host, and `http` always has one.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
         let shown = String::from(shown);
         if parsed.fragment().is_some() {
             return Err(invalid(&format!("{shown}: `#` ends the path of a URL; write it as %23")));
@@ -96,6 +101,7 @@ impl Place {
         Ok(Self {
             kind: PlaceKind::Http,
             base: parsed.into(),
+            user,
             key: Path::default(),
             shown,
             options: Vec::new(),
@@ -117,6 +123,11 @@ impl Place {
         &self.base
     }
 
+    /// What an HTTP server is told of who asks, as the value of a header; secret.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        self.user.as_ref().map(|user| format!("Basic {user}"))
+    }
+
     pub(crate) fn options(&self) -> impl Iterator<Item = (&str, &str)> {
         self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -136,8 +147,8 @@ impl Place {
             .collect();
         if let Some(parsed) = (self.kind == PlaceKind::Http).then(|| Url::parse(&self.base).ok()).flatten() {
             secrets.extend(parsed.query().map(str::to_owned));
-            secrets.extend(parsed.password().map(str::to_owned));
         }
+        secrets.extend(self.user.clone());
         secrets.retain(|secret| !secret.is_empty());
         secrets
     }
@@ -214,6 +225,16 @@ fn parse_key(path: &str) -> Result<Path, String> {
         _ => "a key with an empty, `.` or `..` segment, or with a control character, cannot be asked for"
             .into(),
     })
+}
+
+fn basic_user(url: &Url) -> io::Result<Option<String>> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(String::from);
+    let (Ok(user), Ok(password)) = (decoded(url.username()), decoded(url.password().unwrap_or_default()))
+    else {
+        return Err(invalid("the escapes of the user name or password in the URL are no UTF-8"));
+    };
+    let is_given = !user.is_empty() || !password.is_empty();
+    Ok(is_given.then(|| BASE64_STANDARD.encode(format!("{user}:{password}"))))
 }
 
 fn escapes_are_whole(path: &str) -> bool {
@@ -313,7 +334,8 @@ mod tests {
         let place = parse("https://user:pa55word@host:8443/dir/file?X-Amz-Signature=5ecret").unwrap();
         assert_eq!(place.to_string(), "https://host:8443/dir/file");
         assert_eq!(format!("{place:?}"), "Place(https://host:8443/dir/file)");
-        assert_eq!(place.redact("GET /dir/file?X-Amz-Signature=5ecret as pa55word"), "GET /dir/file?… as …");
+        assert_eq!(place.redact("GET /dir/file?X-Amz-Signature=5ecret"), "GET /dir/file?…");
+        assert_eq!(place.base(), "https://host:8443/dir/file?X-Amz-Signature=5ecret");
 
         let options =
             [("AWS_SECRET_ACCESS_KEY", "5ecret"), ("AWS_REGION", "eu-west-1"), ("GOOGLE_TOKEN", "other")];

@@ -85,8 +85,10 @@ static OWN: OnceLock<Own> = OnceLock::new();
 
 /// One thread receives at the speed of a fast link; a second one keeps timers and new requests from waiting for it.
 const THREADS: usize = 2;
-/// How soon a cancellation is seen.
-const CANCEL_POLL: Duration = Duration::from_millis(50);
+/// How soon a cancellation is seen by whoever waits.
+pub(crate) const CANCEL_POLL: Duration = Duration::from_millis(50);
+/// The longest wait that can be asked for: a deadline must not overflow.
+pub(crate) const PATIENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {

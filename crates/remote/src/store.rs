@@ -4,13 +4,15 @@
 use std::{io, sync::Arc, time::Duration};
 
 use object_store::{
-    ClientOptions, ObjectStore, RetryConfig,
+    ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
     azure::{MicrosoftAzure, MicrosoftAzureBuilder},
     client::{HttpClient, HttpConnector},
     gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder},
     http::{HttpBuilder, HttpStore},
 };
+
+use reqwest::header::AUTHORIZATION;
 
 use crate::{
     connector::RecordingConnector,
@@ -101,9 +103,14 @@ impl Store {
 
     /// The whole URL is the base, and the key is empty: so it is sent as it was written, its query with it.
     fn http(place: &Place) -> object_store::Result<Self> {
+        let mut options = client_options().with_allow_http(place.base().starts_with("http:"));
+        if let Some(mut value) = place.authorization().and_then(|value| HeaderValue::try_from(value).ok()) {
+            value.set_sensitive(true);
+            options = options.with_default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+        }
         let builder = HttpBuilder::new()
             .with_url(place.base())
-            .with_client_options(client_options().with_allow_http(place.base().starts_with("http:")))
+            .with_client_options(options)
             .with_retry(no_retries())
             .with_http_connector(RecordingConnector::default());
         Ok(Self::Http { store: Arc::new(builder.build()?) })
@@ -123,7 +130,7 @@ pub(crate) fn own_client() -> object_store::Result<HttpClient> {
 /// request may take is not limited, only how long it may bring nothing, and that is looked at where its body is read.
 fn client_options() -> ClientOptions {
     ClientOptions::new()
-        .with_user_agent(object_store::HeaderValue::from_static(USER_AGENT))
+        .with_user_agent(HeaderValue::from_static(USER_AGENT))
         .with_http1_only()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT_TIMEOUT)

@@ -1,0 +1,168 @@
+//! Why a request failed: whether to make it again, and what to say if not.
+//! Goes by the recorded answer; the client library's own error serves where there was none.
+
+use std::{error::Error, time::Duration};
+
+use cofferdam_io::{FetchError, FetchFault};
+use object_store::client::HttpError;
+
+use crate::{
+    Place,
+    connector::{Answer, Exchange},
+};
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It would fail again.
+    Final(FetchError),
+    /// It may not fail again.
+    Setback(Setback),
+}
+
+/// Why a request failed that is worth making again.
+#[derive(Debug)]
+pub(crate) struct Setback {
+    pub(crate) kind: SetbackKind,
+    /// In words that fit after the place and a colon, without anything secret.
+    pub(crate) cause: String,
+    /// How long the server asks to wait.
+    pub(crate) after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SetbackKind {
+    /// The connection failed, or the server did.
+    Outage,
+    /// The server asks for fewer requests.
+    Throttled,
+    /// It was answered, but not with what was asked for: a fault of the server or of something before it, which seldom goes by itself.
+    BadAnswer,
+    /// It was not sent, since there was nothing to sign it with.
+    NoCredentials,
+}
+
+/// What the client knows of the object, and so how an answer is to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// It has been there: its absence is a change.
+    Pinned,
+}
+
+impl Failure {
+    pub(crate) fn outage(cause: impl Into<String>) -> Self {
+        Self::Setback(Setback { kind: SetbackKind::Outage, cause: cause.into(), after: None })
+    }
+
+    pub(crate) fn bad_answer(cause: impl Into<String>) -> Self {
+        Self::Setback(Setback { kind: SetbackKind::BadAnswer, cause: cause.into(), after: None })
+    }
+
+    pub(crate) fn changed(place: &Place, how: &str) -> Self {
+        let message =
+            format!("{place} changed while it was read: {how}; nothing of both is mixed, read it again");
+        Self::Final(FetchError::new(FetchFault::Changed, message))
+    }
+
+    /// Of a request to `place` that ended with `error` after `exchange`.
+    pub(crate) fn of(place: &Place, error: &object_store::Error, exchange: &Exchange, known: Known) -> Self {
+        match exchange {
+            Exchange::Answered(answer) if answer.status < 300 => {
+                Self::bad_answer(format!("its answer cannot be used: {}", cause_of(place, error)))
+            }
+            Exchange::Answered(answer) => Self::of_answer(place, answer, known),
+            Exchange::Sent => Self::outage(cause_of(place, error)),
+            Exchange::Unsent => Self::Setback(Setback {
+                kind: SetbackKind::NoCredentials,
+                cause: format!("no credentials: {}", cause_of(place, error)),
+                after: None,
+            }),
+        }
+    }
+
+    fn of_answer(place: &Place, answer: &Answer, known: Known) -> Self {
+        let status = status_of(answer);
+        let refused = |fault, text: String| Self::Final(FetchError::new(fault, text));
+        if is_temporary(answer) {
+            return Self::Setback(Setback {
+                kind: if is_throttling(answer) { SetbackKind::Throttled } else { SetbackKind::Outage },
+                cause: format!("the server answered {status}"),
+                after: answer
+                    .header("retry-after")
+                    .and_then(|wait| wait.trim().parse().ok())
+                    .map(Duration::from_secs),
+            });
+        }
+        match (answer.status, known) {
+            (404 | 410, Known::Pinned) => Self::changed(place, &format!("it is no longer there ({status})")),
+            (412, Known::Pinned) => Self::changed(place, &format!("it is another one now ({status})")),
+            (416, Known::Pinned) => Self::changed(place, &format!("it is shorter now ({status})")),
+            (404 | 410, Known::Nothing) => refused(
+                FetchFault::NotFound,
+                format!(
+                    "{place}: there is nothing by this name ({status}); check it, and which server and region is asked"
+                ),
+            ),
+            (401 | 403, _) => refused(
+                FetchFault::Denied,
+                format!("{place}: access was denied ({status}); check the credentials and what they allow"),
+            ),
+            (300..=399, _) => refused(
+                FetchFault::Refused,
+                format!(
+                    "{place}: the server points elsewhere ({status}); check the address, and the region of a bucket"
+                ),
+            ),
+            _ => refused(FetchFault::Refused, format!("{place}: the server refused the request ({status})")),
+        }
+    }
+}
+
+/// The number of a status, with the store's word if there is one.
+fn status_of(answer: &Answer) -> String {
+    match &answer.code {
+        Some(code) => format!("{} {code}", answer.status),
+        None => answer.status.to_string(),
+    }
+}
+
+/// RFC 9110 §15, RFC 6585 §4, and what stores say in spite of the status.
+fn is_temporary(answer: &Answer) -> bool {
+    let said = answer.code.as_deref().is_some_and(|code| TEMPORARY_CODES.contains(&code));
+    let never = matches!(answer.status, 501 | 505 | 511);
+    said || matches!(answer.status, 408 | 425 | 429) || (answer.status >= 500 && !never)
+}
+
+fn is_throttling(answer: &Answer) -> bool {
+    matches!(answer.status, 429 | 503) || answer.code.as_deref() == Some("SlowDown")
+}
+
+const TEMPORARY_CODES: [&str; 5] =
+    ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "ServerBusy"];
+
+/// The innermost sentences of an error. The outer ones have the URL, with its query.
+fn cause_of(place: &Place, error: &object_store::Error) -> String {
+    let mut chain: Vec<&(dyn Error + 'static)> = vec![error];
+    let mut next = error.source();
+    while let Some(source) = next {
+        chain.push(source);
+        next = source.source();
+    }
+    let inner =
+        chain.iter().position(|error| error.is::<HttpError>()).map_or(chain.len() - 1, |http| http + 1);
+    let mut sentences: Vec<String> = Vec::new();
+    for error in &chain[inner.min(chain.len() - 1)..] {
+        let sentence = error.to_string();
+        if sentences.last().is_none_or(|before| !before.contains(&sentence)) {
+            sentences.push(sentence);
+        }
+    }
+    place.redact(&sentences.join(": "))
+}
+
+/// The same, of a body that broke off.
+pub(crate) fn broken_body(place: &Place, error: &object_store::Error) -> Failure {
+    Failure::outage(format!("the connection broke: {}", cause_of(place, error)))
+}

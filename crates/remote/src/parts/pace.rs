@@ -1,0 +1,243 @@
+//! How long parts are, and how many are fetched at once: within named bounds, by what was measured, as memory allows.
+//! Makes no request and reads no clock.
+
+use std::time::{Duration, Instant};
+
+/// What is fetched at once, as it is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
+    /// Bytes of the next part.
+    pub(super) part_len: usize,
+    /// Parts on their way at once.
+    pub(super) lanes: usize,
+}
+
+/// What has been seen of the place, and what follows from it.
+#[derive(Debug)]
+pub(super) struct Pace {
+    lanes: usize,
+    window: Window,
+    trial: Option<Trial>,
+    /// Windows until more lanes are tried again.
+    rest: u32,
+    throttled: u64,
+    /// A part's time to its first byte, in seconds, and its bytes per second after that: smoothed.
+    latency: f64,
+    rate: f64,
+}
+
+/// What arrived since some moment.
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    bytes: u64,
+    parts: usize,
+    /// Whether somebody had to wait for bytes in it: otherwise more lanes would bring nothing.
+    awaited: bool,
+}
+
+/// More lanes than before, until it is known what they bring.
+#[derive(Debug)]
+struct Trial {
+    lanes_before: usize,
+    rate_before: f64,
+}
+
+/// A part that has arrived.
+pub(super) struct Arrived {
+    pub(super) len: usize,
+    pub(super) latency: Duration,
+    /// From the first byte to the last.
+    pub(super) transfer: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        let window = Window { since: now, bytes: 0, parts: 0, awaited: false };
+        Self { lanes: LANES_START, window, trial: None, rest: 0, throttled: 0, latency: 0.0, rate: 0.0 }
+    }
+
+    /// What follows for `granted` bytes of memory, where `step_len` of them are read at once.
+    pub(super) fn plan(&self, granted: usize, step_len: usize) -> Plan {
+        // A step touches its own length and a part at either end; one more is on its way.
+        let free = granted.saturating_sub(step_len);
+        let lanes_fit = free.saturating_sub(2 * PART_LEN_MIN) / (PART_LEN_MIN + CONNECTION_LEN);
+        let lanes = self.lanes.min(lanes_fit).max(1);
+        let fits = free.saturating_sub(lanes * CONNECTION_LEN) / (lanes + 2);
+        let suits = (self.latency * self.rate * TRANSFER_PER_LATENCY) as usize;
+        let part_len = suits.clamp(PART_LEN_START, PART_LEN_MAX).min(fits).max(PART_LEN_MIN);
+        Plan { part_len, lanes }
+    }
+
+    /// Somebody waits for bytes.
+    pub(super) fn awaited(&mut self) {
+        self.window.awaited = true;
+    }
+
+    pub(super) fn arrived(&mut self, part: &Arrived, now: Instant) {
+        let rate = part.len as f64 / part.transfer.as_secs_f64().max(1e-6);
+        let first = self.rate == 0.0;
+        let smooth = |before: f64, new: f64| if first { new } else { before + (new - before) * SMOOTHING };
+        self.latency = smooth(self.latency, part.latency.as_secs_f64());
+        self.rate = smooth(self.rate, rate);
+        self.window.bytes += part.len as u64;
+        self.window.parts += 1;
+        let elapsed = now.saturating_duration_since(self.window.since);
+        if self.window.parts >= self.lanes.max(WINDOW_PARTS_MIN) && elapsed >= WINDOW_MIN {
+            self.close_window(self.window.bytes as f64 / elapsed.as_secs_f64());
+            self.window = Window { since: now, bytes: 0, parts: 0, awaited: false };
+        }
+    }
+
+    /// The place has asked for fewer requests `times` in all.
+    pub(super) fn throttled(&mut self, times: u64, now: Instant) {
+        if times == self.throttled {
+            return;
+        }
+        self.throttled = times;
+        self.lanes = (self.lanes / 2).max(1);
+        self.trial = None;
+        self.rest = REST_AFTER_THROTTLING;
+        self.window = Window { since: now, bytes: 0, parts: 0, awaited: false };
+    }
+
+    fn close_window(&mut self, rate: f64) {
+        if let Some(trial) = self.trial.take() {
+            if rate < trial.rate_before * GAIN_MIN {
+                self.lanes = trial.lanes_before;
+                self.rest = REST_AFTER_TRIAL;
+                return;
+            }
+        } else if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        if self.window.awaited && self.lanes < LANES_MAX {
+            self.trial = Some(Trial { lanes_before: self.lanes, rate_before: rate });
+            self.lanes = (self.lanes + self.lanes.div_ceil(2)).min(LANES_MAX);
+        }
+    }
+}
+
+/// Parts on their way at once: at first, and at most. One connection of a store brings 80 to 90 MB/s.
+const LANES_START: usize = 4;
+const LANES_MAX: usize = 32;
+/// Bytes of a part: at least, at first, and at most.
+pub(super) const PART_LEN_MIN: usize = 1 << 20;
+const PART_LEN_START: usize = 8 << 20;
+const PART_LEN_MAX: usize = 64 << 20;
+/// What a connection buffers, in bytes: hyper reads into at most 408 KiB, and TLS holds a few records.
+pub(super) const CONNECTION_LEN: usize = 512 << 10;
+/// How much longer a part is to take than its first byte: what is lost to waiting is then a ninth.
+const TRANSFER_PER_LATENCY: f64 = 8.0;
+/// How much of a new figure goes into a smoothed one.
+const SMOOTHING: f64 = 0.2;
+/// What is compared: at least so many parts, in at least so long.
+const WINDOW_PARTS_MIN: usize = 4;
+const WINDOW_MIN: Duration = Duration::from_millis(200);
+/// More lanes stay if they bring at least this.
+const GAIN_MIN: f64 = 1.05;
+/// Windows without a trial: after one that brought nothing, and after the place asked for less.
+const REST_AFTER_TRIAL: u32 = 8;
+const REST_AFTER_THROTTLING: u32 = 4;
+
+const _: () = assert!(PART_LEN_MIN <= PART_LEN_START && PART_LEN_START <= PART_LEN_MAX);
+const _: () = assert!(LANES_START >= 1 && LANES_START <= LANES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// What plan and step can hold at most: the parts of a step, and a part on its way in each lane.
+    fn worst(plan: Plan, step_len: usize) -> usize {
+        step_len + 2 * plan.part_len + plan.lanes * (plan.part_len + CONNECTION_LEN)
+    }
+
+    #[test]
+    fn a_plan_keeps_to_the_memory_that_is_granted() {
+        let pace = Pace::new(Instant::now());
+        for step_len in [1, 64 << 10, MIB, 8 * MIB + 1, 64 * MIB] {
+            let least = step_len + 4 * MIB;
+            for granted in [least, least + 1, least + 3 * MIB, 64 * MIB + least, 1 << 30] {
+                let plan = pace.plan(granted, step_len);
+                assert!(plan.part_len >= PART_LEN_MIN && plan.lanes >= 1);
+                assert!(worst(plan, step_len) <= granted, "{plan:?} in {granted} with {step_len}");
+            }
+        }
+        assert_eq!(pace.plan(1 << 30, MIB), Plan { part_len: 8 * MIB, lanes: 4 });
+        assert_eq!(pace.plan(0, MIB), Plan { part_len: MIB, lanes: 1 });
+    }
+
+    #[test]
+    fn parts_become_longer_where_the_first_byte_takes_long() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        // 50 ms at 50 MB/s: 2.5 MB, eight times.
+        let part = Arrived {
+            len: 8 * MIB,
+            latency: Duration::from_millis(50),
+            transfer: Duration::from_secs_f64(8.388_608 / 50.0),
+        };
+        pace.arrived(&part, now);
+        assert_eq!(pace.plan(1 << 30, MIB).part_len, 20_000_000);
+        let part =
+            Arrived { len: 8 * MIB, latency: Duration::from_secs(10), transfer: Duration::from_millis(1) };
+        for _ in 0..100 {
+            pace.arrived(&part, now);
+        }
+        assert_eq!(pace.plan(1 << 30, MIB).part_len, PART_LEN_MAX);
+    }
+
+    /// Runs `windows` windows at a place whose throughput follows from the lanes.
+    fn run(pace: &mut Pace, now: &mut Instant, windows: usize, rate: impl Fn(usize) -> f64, awaited: bool) {
+        for _ in 0..windows {
+            let lanes = pace.plan(1 << 30, MIB).lanes;
+            if awaited {
+                pace.awaited();
+            }
+            let each = Duration::from_secs_f64((8 * MIB) as f64 / rate(lanes));
+            let parts = lanes.max(WINDOW_PARTS_MIN).max((0.3 / each.as_secs_f64()) as usize);
+            for _ in 0..parts {
+                *now += each;
+                pace.arrived(&Arrived { len: 8 * MIB, latency: Duration::ZERO, transfer: each }, *now);
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_are_added_as_long_as_that_brings_something_and_somebody_waits() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        run(&mut pace, &mut now, 20, |_| 50e6, false);
+        assert_eq!(pace.plan(1 << 30, MIB).lanes, LANES_START);
+        run(&mut pace, &mut now, 20, |lanes| 50e6 * lanes.min(16) as f64, true);
+        assert!((14..=24).contains(&pace.plan(1 << 30, MIB).lanes), "{pace:?}");
+        run(&mut pace, &mut now, 100, |lanes| 50e6 * lanes as f64, true);
+        assert_eq!(pace.plan(1 << 40, MIB).lanes, LANES_MAX);
+    }
+
+    #[test]
+    fn lanes_that_bring_nothing_are_given_up() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        run(&mut pace, &mut now, 2, |_| 1e9, true);
+        assert_eq!(pace.plan(1 << 30, MIB).lanes, LANES_START);
+    }
+
+    #[test]
+    fn throttling_halves_the_lanes_and_they_come_back() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.throttled(1, now);
+        pace.throttled(1, now);
+        assert_eq!(pace.plan(1 << 30, MIB).lanes, 2);
+        for times in 2..9 {
+            pace.throttled(times, now);
+        }
+        assert_eq!(pace.plan(1 << 30, MIB).lanes, 1);
+        run(&mut pace, &mut now, 30, |lanes| 50e6 * lanes as f64, true);
+        assert!(pace.plan(1 << 30, MIB).lanes >= LANES_START, "{pace:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! One request until it has succeeded, or has failed for good: counts, waits, tells whoever listens.
+//! Knows no store, and not what is asked for.
+
+use std::time::Instant;
+
+use cofferdam_io::{FetchError, FetchFault};
+
+use crate::{
+    Place, RemoteOptions, Retry,
+    failure::{Failure, Setback, SetbackKind},
+    retry::Backoff,
+    tally::Counters,
+};
+
+/// What all requests to a place share.
+pub(crate) struct Context {
+    pub(crate) place: Place,
+    pub(crate) options: RemoteOptions,
+    pub(crate) counters: Counters,
+}
+
+impl Context {
+    pub(crate) fn new(place: Place, options: RemoteOptions) -> Self {
+        Self { place, options, counters: Counters::default() }
+    }
+
+    pub(crate) fn cancelled(&self) -> FetchError {
+        FetchError::new(FetchFault::Cancelled, format!("{}: cancelled", self.place))
+    }
+}
+
+/// The tries of one request.
+pub(crate) struct Tries {
+    backoff: Backoff,
+    /// In a row, of the kinds that seldom go by themselves.
+    hopeless: u32,
+}
+
+impl Tries {
+    pub(crate) fn new(context: &Context) -> Self {
+        Self { backoff: Backoff::new(&context.options.retries, Instant::now()), hopeless: 0 }
+    }
+
+    /// Something has arrived.
+    pub(crate) fn progressed(&mut self) {
+        self.backoff.progressed(Instant::now());
+        self.hopeless = 0;
+    }
+
+    /// Waits until the request is to be made again. `what` says what is asked for, in words that come after the place.
+    ///
+    /// # Errors
+    /// It is not to be made again.
+    pub(crate) async fn again(
+        &mut self,
+        context: &Context,
+        failure: Failure,
+        what: &str,
+    ) -> Result<(), FetchError> {
+        let setback = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Setback(setback) => setback,
+        };
+        match setback.kind {
+            SetbackKind::Throttled => context.counters.throttled(),
+            SetbackKind::BadAnswer | SetbackKind::NoCredentials => self.hopeless += 1,
+            SetbackKind::Outage => {}
+        }
+        let place = &context.place;
+        if self.hopeless >= HOPELESS_MAX {
+            return Err(given_up(place, what, &setback));
+        }
+        let Some(wait) = self.backoff.next_wait(Instant::now(), setback.after) else {
+            return Err(no_progress(context, what, &setback));
+        };
+        context.counters.retry();
+        (context.options.on_retry)(&Retry {
+            what: format!("{place}{what}"),
+            cause: setback.cause,
+            attempt: self.backoff.attempt(),
+            wait,
+        });
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+fn given_up(place: &Place, what: &str, setback: &Setback) -> FetchError {
+    let fault =
+        if setback.kind == SetbackKind::NoCredentials { FetchFault::Denied } else { FetchFault::Refused };
+    FetchError::new(fault, format!("{place}{what}: {}", setback.cause))
+}
+
+fn no_progress(context: &Context, what: &str, setback: &Setback) -> FetchError {
+    let place = &context.place;
+    let cause = &setback.cause;
+    let limit = context.options.retries.no_progress.as_secs();
+    let message = match setback.after {
+        Some(after) => format!(
+            "{place}{what}: {cause}, and asks to be left alone for {} s, longer than is waited; try again later",
+            after.as_secs()
+        ),
+        None => format!(
+            "{place}{what}: nothing has arrived for {limit} s: {cause}; try again when network and server work"
+        ),
+    };
+    FetchError::new(FetchFault::NoProgress, message)
+}
+
+/// Tries in a row that were answered wrongly, or for which there were no credentials.
+const HOPELESS_MAX: u32 = 3;

@@ -1,0 +1,71 @@
+//! A place is read from a server that fails, changes and lies: what is read is the object that was opened, or an error says why not.
+
+mod changes;
+mod fetch;
+mod in_order;
+mod offsets;
+mod refusals;
+mod retries;
+mod server;
+mod stores;
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use cofferdam_io::{FetchError, FetchFault, ReadAt};
+use remote::{Place, RemoteOptions, RemoteSource, Retry, RetryPolicy};
+use sources::{Arrival, Source};
+
+/// Retries that do not keep a test waiting.
+fn policy() -> RetryPolicy {
+    let mut policy = RetryPolicy::default();
+    policy.first_wait = Duration::from_millis(2);
+    policy.longest_wait = Duration::from_millis(10);
+    policy
+}
+
+fn options() -> RemoteOptions {
+    RemoteOptions::new().retries(policy())
+}
+
+fn open(url: &str) -> io::Result<RemoteSource> {
+    open_with(url, options())
+}
+
+fn open_with(url: &str, options: RemoteOptions) -> io::Result<RemoteSource> {
+    RemoteSource::open(Place::parse(url, []).unwrap(), options)
+}
+
+/// Options that write down each retry.
+fn observed(options: RemoteOptions) -> (RemoteOptions, Arc<Mutex<Vec<Retry>>>) {
+    let seen: Arc<Mutex<Vec<Retry>>> = Arc::default();
+    let own = seen.clone();
+    (options.on_retry(Arc::new(move |retry| own.lock().unwrap().push(retry.clone()))), seen)
+}
+
+fn at(source: &RemoteSource) -> Arc<dyn ReadAt> {
+    source.positioned().expect("it is ranged")
+}
+
+fn read(at: &dyn ReadAt, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; len];
+    at.read_exact_at(offset, &mut buffer).map(|()| buffer)
+}
+
+fn read_in_order(source: &mut RemoteSource) -> io::Result<Vec<u8>> {
+    let (mut all, mut buffer) = (Vec::new(), vec![0; 10_007]);
+    loop {
+        match source.read_within(&mut buffer, Duration::from_secs(60))? {
+            Arrival::Bytes(count) => all.extend_from_slice(&buffer[..count]),
+            Arrival::End => return Ok(all),
+            Arrival::NothingYet => {}
+        }
+    }
+}
+
+fn fault(error: &io::Error) -> FetchFault {
+    FetchError::of(error).unwrap_or_else(|| panic!("{error:?}")).fault()
+}

@@ -1,0 +1,180 @@
+//! Requests that fail and are made again: where they go on, what is told of them, when they end.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use cofferdam_io::FetchFault;
+
+use crate::{
+    at, fault, observed, open, open_with, options, policy, read, read_in_order,
+    server::{Object, Reply, Server, bytes},
+};
+
+const LEN: usize = 1 << 20;
+
+fn object() -> Object {
+    Object::new(bytes(1, LEN), "\"a\"")
+}
+
+#[test]
+fn a_body_that_breaks_off_goes_on_at_the_byte_it_reached() {
+    let script = |number, _: &_| match number {
+        1 => Reply::cut(0),
+        2 => Reply::cut(1),
+        3 => Reply::cut(100_000),
+        _ => Reply::ok(),
+    };
+    let server = Server::scripted(object(), script);
+    let (options, retries) = observed(options());
+    let source = open_with(&server.url(), options).unwrap();
+    assert!(read(&*at(&source), 200_000, 300_000).unwrap() == bytes(1, LEN)[200_000..500_000]);
+    let ranges = [200_000, 200_000, 200_001, 300_001].map(|first| Some((first, 499_999)));
+    assert_eq!(server.ranges()[1..], ranges);
+    let retries = retries.lock().unwrap();
+    assert_eq!(retries.iter().map(|retry| retry.attempt).collect::<Vec<_>>(), [1, 1, 1]);
+    assert!(
+        retries[2].to_string().contains(&format!("{}, bytes 300001..500000: ", server.url())),
+        "{}",
+        retries[2]
+    );
+    assert_eq!((source.tally().requests, source.tally().retries), (5, 3));
+}
+
+#[test]
+fn a_head_that_breaks_off_is_asked_for_again() {
+    let script = |number, _: &_| match number {
+        0 => Reply::cut(0),
+        1 => Reply::cut(1000),
+        2 => Reply::status(500),
+        _ => Reply::ok(),
+    };
+    let server = Server::scripted(object(), script);
+    let source = open(&server.url()).unwrap();
+    assert!(read(&*at(&source), 0, 65_536).unwrap() == bytes(1, LEN)[..65_536]);
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[test]
+fn an_answer_that_stalls_is_left_after_the_read_timeout() {
+    let script = |number, _: &_| match number {
+        1 => Reply::stall(70_000),
+        2 => Reply::stall(0),
+        _ => Reply::ok(),
+    };
+    let server = Server::scripted(object(), script);
+    let mut policy = policy();
+    policy.read_timeout = Duration::from_millis(100);
+    let (options, retries) = observed(options().retries(policy));
+    let source = open_with(&server.url(), options).unwrap();
+    assert!(read(&*at(&source), 100_000, 200_000).unwrap() == bytes(1, LEN)[100_000..300_000]);
+    assert_eq!(server.ranges()[2..], [Some((170_000, 299_999)); 2]);
+    assert!(retries.lock().unwrap()[0].cause.contains("nothing arrived for 0.1 s"));
+}
+
+#[test]
+fn a_trickle_is_progress() {
+    let server =
+        Server::scripted(object(), |number, _| if number == 0 { Reply::ok() } else { Reply::pieces(1) });
+    let source = open(&server.url()).unwrap();
+    assert!(read(&*at(&source), 100_000, 3000).unwrap() == bytes(1, LEN)[100_000..103_000]);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn temporary_answers_are_waited_out_for_as_long_as_the_server_asks() {
+    for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+        let script = move |number, _: &_| match number {
+            1 => Reply::status(status).with("retry-after", "1"),
+            2 => Reply::status(status).with("retry-after", "no number"),
+            _ => Reply::ok(),
+        };
+        let server = Server::scripted(object(), script);
+        let (options, retries) = observed(options());
+        let source = open_with(&server.url(), options).unwrap();
+        assert!(read(&*at(&source), 100_000, 10).unwrap() == bytes(1, LEN)[100_000..100_010]);
+        let retries = retries.lock().unwrap();
+        assert_eq!((retries.len(), retries[0].wait), (2, Duration::from_secs(1)), "{status}");
+        assert!(retries[1].wait <= Duration::from_millis(10));
+        assert!(retries[0].cause.contains(&status.to_string()), "{}", retries[0].cause);
+        assert_eq!(source.tally().throttled, if status == 429 || status == 503 { 2 } else { 0 });
+    }
+}
+
+#[test]
+fn without_progress_it_ends_at_the_deadline() {
+    let server =
+        Server::scripted(object(), |number, _| if number == 0 { Reply::ok() } else { Reply::status(503) });
+    let mut policy = policy();
+    policy.no_progress = Duration::from_millis(50);
+    let source = open_with(&server.url(), options().retries(policy)).unwrap();
+    let error = read(&*at(&source), 100_000, 10).unwrap_err();
+    assert_eq!((fault(&error), error.kind()), (FetchFault::NoProgress, io::ErrorKind::TimedOut));
+    assert!(error.to_string().contains("503"), "{error}");
+    assert!(!at(&source).changed().unwrap());
+}
+
+#[test]
+fn a_server_that_asks_for_more_time_than_there_is_is_not_waited_for() {
+    let script = |number, _: &_| match number {
+        0 => Reply::ok(),
+        _ => Reply::status(503).with("retry-after", "3600"),
+    };
+    let server = Server::scripted(object(), script);
+    let source = open(&server.url()).unwrap();
+    let error = read(&*at(&source), 100_000, 10).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::NoProgress);
+    assert!(error.to_string().contains("3600 s"), "{error}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn nobody_listening_is_an_outage() {
+    let address = Server::start(object()).address();
+    let mut policy = policy();
+    policy.no_progress = Duration::from_millis(50);
+    let (options, retries) = observed(options().retries(policy));
+    let error = open_with(&format!("http://127.0.0.1:{}/object?secret=1", address.port()), options);
+    // The port may have been taken by another test meanwhile, whose server would answer.
+    if let Err(error) = error {
+        assert_eq!(fault(&error), FetchFault::NoProgress, "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert!(retries.lock().unwrap().iter().all(|retry| !retry.to_string().contains("secret")));
+    }
+}
+
+#[test]
+fn a_cancelled_wait_ends_and_is_no_timeout() {
+    let stalled = |number, _: &_| if number == 0 { Reply::ok() } else { Reply::stall(5) };
+    let down = |number, _: &_| match number {
+        0 => Reply::ok(),
+        _ => Reply::status(503).with("retry-after", "100"),
+    };
+    let scripts: [fn(usize, &crate::server::Request) -> Reply; 2] = [stalled, down];
+    for script in scripts {
+        let server = Server::scripted(object(), script);
+        let flag = Arc::new(AtomicBool::new(false));
+        let own = flag.clone();
+        let options = options().cancel_when(Arc::new(move || own.load(Ordering::Acquire)));
+        let mut source = open_with(&server.url(), options).unwrap();
+        std::thread::scope(|scope| {
+            let at = at(&source);
+            let reading = scope.spawn(move || read(&*at, 100_000, 10));
+            while server.requests().len() < 2 {
+                std::thread::yield_now();
+            }
+            flag.store(true, Ordering::Release);
+            let error = reading.join().unwrap().unwrap_err();
+            assert_eq!((fault(&error), error.kind()), (FetchFault::Cancelled, io::ErrorKind::Other));
+        });
+        let error = read_in_order(&mut source).unwrap_err();
+        assert_eq!(fault(&error), FetchFault::Cancelled);
+        let error = open_with(&server.url(), crate::options().cancel_when(Arc::new(|| true))).unwrap_err();
+        assert_eq!(fault(&error), FetchFault::Cancelled);
+    }
+}

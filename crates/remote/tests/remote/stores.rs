@@ -1,0 +1,111 @@
+//! What is sent to each kind of store: names, credentials, conditions.
+
+use cofferdam_io::FetchFault;
+use remote::{Place, RemoteSource};
+
+use crate::{
+    at, fault, observed, options, read,
+    server::{Object, Reply, Server, bytes},
+};
+
+const LEN: usize = 1 << 20;
+
+fn object() -> Object {
+    Object::new(bytes(1, LEN), "\"a\"")
+}
+
+fn place(url: &str, options: &[(&str, String)]) -> Place {
+    Place::parse(url, options.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))).unwrap()
+}
+
+fn s3(server: &Server, url: &str) -> Place {
+    let options = [
+        ("AWS_ENDPOINT_URL", format!("http://{}", server.address())),
+        ("AWS_ALLOW_HTTP", "true".into()),
+        ("AWS_REGION", "eu-west-1".into()),
+        ("AWS_ACCESS_KEY_ID", "an-id".into()),
+        ("AWS_SECRET_ACCESS_KEY", "5ecret".into()),
+    ];
+    place(url, &options)
+}
+
+#[test]
+fn a_key_is_sent_as_the_object_is_named() {
+    for (url, target) in [
+        ("s3://bucket/dir/db.cfd", "/bucket/dir/db.cfd"),
+        ("s3://bucket/with%20space%3F", "/bucket/with%20space%3F"),
+        ("s3://bucket/100%25", "/bucket/100%25"),
+        ("s3://bucket/100%2525", "/bucket/100%2525"),
+        ("s3://bucket/ü", "/bucket/%C3%BC"),
+        ("s3://bucket/a+b", "/bucket/a%2Bb"),
+    ] {
+        let server = Server::start(object());
+        let source = RemoteSource::open(s3(&server, url), options()).unwrap();
+        assert!(read(&*at(&source), 100_000, 10).unwrap() == bytes(1, LEN)[100_000..100_010]);
+        for request in server.requests() {
+            assert_eq!(request.target, target);
+            let signed = &request.headers["authorization"];
+            assert!(signed.starts_with("AWS4-HMAC-SHA256 Credential=an-id/"), "{signed}");
+        }
+        assert_eq!(server.requests()[1].headers["if-match"], "\"a\"");
+    }
+}
+
+#[test]
+fn the_stores_own_word_is_passed_on() {
+    for (status, code, expected) in [
+        (403, "InvalidAccessKeyId", FetchFault::Denied),
+        (404, "NoSuchBucket", FetchFault::NotFound),
+        (301, "PermanentRedirect", FetchFault::Refused),
+    ] {
+        let script =
+            move |_, _: &_| Reply::status(status).text(&format!("<Error><Code>{code}</Code></Error>"));
+        let server = Server::scripted(object(), script);
+        let error = RemoteSource::open(s3(&server, "s3://bucket/key"), options()).unwrap_err();
+        assert_eq!(fault(&error), expected);
+        assert!(error.to_string().contains(&format!("{status} {code}")), "{error}");
+        assert!(!error.to_string().contains("5ecret"), "{error}");
+    }
+}
+
+#[test]
+fn a_temporary_error_is_known_by_the_stores_word_as_well() {
+    let script = |number, _: &_| match number {
+        1 => Reply::status(400).text("<Error><Code>RequestTimeout</Code></Error>"),
+        2 => Reply::status(403).text("<Error><Code>SlowDown</Code></Error>"),
+        _ => Reply::ok(),
+    };
+    let server = Server::scripted(object(), script);
+    let (options, retries) = observed(options());
+    let source = RemoteSource::open(s3(&server, "s3://bucket/key"), options).unwrap();
+    assert!(read(&*at(&source), 100_000, 10).is_ok());
+    assert_eq!((retries.lock().unwrap().len(), source.tally().throttled), (2, 1));
+}
+
+#[test]
+fn without_credentials_it_is_said_soon() {
+    // The place where a machine gets its credentials has none.
+    let server = Server::scripted(object(), |_, _| Reply::status(404));
+    let options = [
+        ("AWS_ENDPOINT_URL", format!("http://{}", server.address())),
+        ("AWS_ALLOW_HTTP", "true".into()),
+        ("AWS_METADATA_ENDPOINT", format!("http://{}", server.address())),
+    ];
+    let error = RemoteSource::open(place("s3://bucket/key", &options), crate::options()).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::Denied, "{error}");
+    assert!(error.to_string().contains("no credentials"), "{error}");
+    assert!(server.requests().iter().all(|request| !request.target.starts_with("/bucket")));
+}
+
+#[test]
+fn a_user_in_a_url_is_sent_and_not_shown() {
+    let server = Server::start(object());
+    let url = server.url().replace("http://", "http://user:pa%3A55@");
+    let source = crate::open(&url).unwrap();
+    assert!(read(&*at(&source), 100_000, 10).is_ok());
+    // RFC 7617 §2: `user:pa:55` in base 64.
+    assert!(
+        server.requests().iter().all(|request| request.headers["authorization"] == "Basic dXNlcjpwYTo1NQ==")
+    );
+    assert_eq!(source.place().to_string(), server.url());
+}
