@@ -1,4 +1,4 @@
-//! Owns an Azurite that serves Azure's blobs: containers that all may read, keys with and without rights.
+//! Owns an Azurite that serves Azure's blobs: containers, keys with and without rights.
 //! Knows no client: what one needs is said as variables of its environment.
 
 use std::io;
@@ -84,15 +84,26 @@ impl Azurite {
         ]
     }
 
-    /// Makes an empty container, whose blobs all may read, and returns its name.
+    /// Makes an empty container and returns its name.
     ///
     /// # Errors
     /// The server's.
     pub fn new_container(&self) -> io::Result<String> {
+        self.make_container(&[])
+    }
+
+    /// Makes an empty container whose blobs all may read, also by a wrong signature or none, and returns its name.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn new_public_container(&self) -> io::Result<String> {
+        self.make_container(&[("x-ms-blob-public-access", "blob")])
+    }
+
+    fn make_container(&self, fields: &[(&str, &str)]) -> io::Result<String> {
         // Only the number matters, and that no other has it.
         let name = format!("container-{}", self.containers.fetch_add(1, Ordering::Relaxed));
-        let all_read = [("x-ms-blob-public-access", "blob")];
-        self.ask("PUT", &format!("{name}?restype=container"), &all_read, &[])?.accepted()?;
+        self.ask("PUT", &format!("{name}?restype=container"), fields, &[])?.accepted()?;
         Ok(name)
     }
 

@@ -3,6 +3,7 @@
 
 mod azurite;
 mod client;
+mod gcs;
 mod http;
 pub mod installed;
 mod listener;
@@ -14,6 +15,7 @@ mod seaweedfs;
 
 pub use azurite::{Access, Azurite};
 pub use client::{Answer, request};
+pub use gcs::GcsFake;
 pub use nginx::Nginx;
 pub use process::Place;
 pub use proxy::{Counts, Fault, FaultKind, FaultProxy, Link, Plan, Request, Seen};

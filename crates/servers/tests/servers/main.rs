@@ -2,6 +2,8 @@
 //! Knows no code of Cofferdam.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod azure;
+mod gcs;
 mod proxy;
 mod s3;
 mod web;
@@ -20,4 +22,8 @@ fn assert_bytes(answer: &Answer, status: u16, range: Option<&str>, body: &[u8]) 
 fn bytes(len: usize) -> Vec<u8> {
     let mut numbers = fastrand::Rng::with_seed(len as u64);
     std::iter::repeat_with(|| numbers.u8(..)).take(len).collect()
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }

@@ -1,11 +1,13 @@
 //! SeaweedFS: what Amazon's documents say of GetObject, PutObject, uploads in parts, and conditions.
 
+use std::net::SocketAddr;
+
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt};
-use servers::{Answer, Identity, SeaweedFs, request};
+use servers::{Answer, Fault, FaultKind, FaultProxy, Identity, Plan, Request, SeaweedFs, request};
 
-use crate::{assert_bytes, bytes};
+use crate::{assert_bytes, bytes, run};
 
 const PART_LEN: usize = 5 << 20;
 
@@ -174,14 +176,13 @@ fn open_uploads_are_counted_by_bucket() {
     assert_eq!(server.open_uploads(&bucket).unwrap(), 0);
 }
 
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+fn store(bucket: &str, who: Identity) -> AmazonS3 {
+    store_at(SeaweedFs::shared().address(), bucket, who)
 }
 
-fn store(bucket: &str, who: Identity) -> AmazonS3 {
-    let server = SeaweedFs::shared();
+fn store_at(endpoint: SocketAddr, bucket: &str, who: Identity) -> AmazonS3 {
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
-    for (name, value) in server.environment(server.address(), who) {
+    for (name, value) in SeaweedFs::shared().environment(endpoint, who) {
         let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse().unwrap();
         builder = builder.with_config(key, value);
     }
@@ -223,4 +224,19 @@ fn what_is_put_beside_s3_is_an_object_whose_tag_changes_with_it() {
     server.put(&bucket, "key", b"other").unwrap();
     assert_eq!(ask("GET", &target, &[("If-Match", &tag(&first))], &[]).status(), 412);
     assert_bytes(&ask("GET", &target, &[], &[]), 200, None, b"other");
+}
+
+#[test]
+fn a_signed_range_is_answered_by_the_whole_through_the_proxy() {
+    let server = SeaweedFs::shared();
+    let bucket = server.new_bucket().unwrap();
+    server.put(&bucket, "key", b"0123456789").unwrap();
+    let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+    let store = store_at(proxy.address(), &bucket, Identity::Owner);
+    let read = || run(store.get_range(&Path::from("key"), 2..5));
+    assert_eq!(read().unwrap(), b"234"[..]);
+    proxy.set_plan(Plan::always(Request::is_read, Fault::WholeBody));
+    read().unwrap_err();
+    assert_eq!(proxy.seen().iter().map(|seen| seen.status).collect::<Vec<_>>(), [206, 200]);
+    assert_eq!(proxy.counts().faults[&FaultKind::WholeBody], 1);
 }
