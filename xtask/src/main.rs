@@ -46,6 +46,8 @@ cargo xtask planted --check           whether they still can be planted
 cargo xtask planted --list            what they are
 cargo xtask compare [--directory DIR]… [--size 1GiB]… [--rounds N] [--seconds N] [--only NAME,…]
                                       this program, age, restic and others beside cp, as whole processes
+cargo xtask compare-remote [--size 2GiB] [--rounds N] [--program PATH]
+                                      restores from servers on this machine beside curl, and over a long narrow way
 cargo xtask memory [DIRECTORY [SIZE SIZE]]   its peak memory at two sizes, beside its bars
 cargo xtask results [--disk DIR] [SECTION…]  measure again what bench/RESULTS.md says
 cargo xtask results --list            its sections
@@ -94,7 +96,9 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
         ["planted", rest @ ..] => planted::run(root, rest),
-        ["compare" | "memory" | "results" | "timed", rest @ ..] => measuring_task(root, arguments[0], rest),
+        ["compare" | "compare-remote" | "memory" | "results" | "timed", rest @ ..] => {
+            measuring_task(root, arguments[0], rest)
+        }
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -124,6 +128,9 @@ fn measuring_task(root: &Path, task: &str, arguments: &[&str]) -> Result<(), Str
     match task {
         "compare" => {
             compare::run(root, &results::Machine::now(root), arguments).map(|text| println!("{text}"))
+        }
+        "compare-remote" => {
+            compare::from_far(root, &results::Machine::now(root), arguments).map(|text| println!("{text}"))
         }
         "memory" => compare::memory(root, arguments).map(|table| print!("{table}")),
         "results" => results::run(root, arguments),

@@ -2,6 +2,7 @@
 //! Knows nothing of what the programs do inside: wall time, processor time and peak memory are taken from outside.
 
 pub(crate) mod contestant;
+mod far;
 mod input;
 mod memory;
 mod options;
@@ -18,6 +19,7 @@ use self::options::Options;
 use crate::results::Machine;
 use crate::steps;
 
+pub(crate) use self::far::run as from_far;
 pub(crate) use self::memory::run as memory;
 pub(crate) use self::place::Place;
 pub(crate) use self::size::{parse_size, size_text};
