@@ -73,16 +73,19 @@ impl Drop for Buffer {
 
 /// The buffers of a budget that nobody uses at the moment, for as long as a stream is under way.
 ///
-/// With what is in use they never take more than the budget. Buffers in use are charged, so they always fit; the
-/// stock shrinks to make room for them, least recently returned first. A feed may hold a run for a moment longer than
-/// its stream.
+/// With what is in use they never take more than leases may grow to, or have reserved if that is more. Buffers in use are charged,
+/// so they always fit; the stock shrinks to make room for them, least recently returned first. A feed may hold a run for a moment longer
+/// than its stream.
 pub(crate) struct Stock {
-    total: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// What leases may grow to, in bytes.
+    growth_limit: usize,
+    /// The minima of the streams, in bytes.
+    reserved: usize,
     spare: Vec<Vec<u8>>,
     spare_len: usize,
     /// Bytes of the buffers in use, and of what sinks hold of their own.
@@ -93,26 +96,37 @@ struct State {
 impl Stock {
     /// Within a budget of `total` bytes.
     pub(crate) fn new(total: usize) -> Stock {
-        Stock { total, state: Mutex::default() }
+        Stock { state: Mutex::new(State { growth_limit: total, ..State::default() }) }
     }
 
-    /// A stream begins whose sink holds `own` bytes.
-    pub(crate) fn enter(&self, own: usize) {
+    /// From now on leases grow to `bytes` at most.
+    pub(crate) fn limit_growth(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.growth_limit = bytes;
+        let beyond = state.beyond();
+        drop(state);
+        drop(beyond);
+    }
+
+    /// A stream begins that has reserved `minimum` bytes, and whose sink holds `own` of them.
+    pub(crate) fn enter(&self, minimum: usize, own: usize) {
         let mut state = self.state.lock();
         state.streams += 1;
+        state.reserved += minimum;
         state.used += own;
-        let beyond = state.beyond(self.total);
+        let beyond = state.beyond();
         // Memory goes back to the system with no lock held, here and below.
         drop(state);
         drop(beyond);
     }
 
     /// The stream is over. The last one frees the stock.
-    pub(crate) fn leave(&self, own: usize) {
+    pub(crate) fn leave(&self, minimum: usize, own: usize) {
         let mut state = self.state.lock();
         state.streams -= 1;
+        state.reserved -= minimum;
         state.used -= own;
-        let unwanted = if state.streams == 0 { state.all() } else { Vec::new() };
+        let unwanted = if state.streams == 0 { state.all() } else { state.beyond() };
         drop(state);
         drop(unwanted);
     }
@@ -125,7 +139,7 @@ impl Stock {
             state.spare_len -= len;
             return Ok(state.spare.remove(newest));
         }
-        let beyond = state.beyond(self.total);
+        let beyond = state.beyond();
         drop(state);
         drop(beyond);
         zeroed(len).inspect_err(|_| self.state.lock().used -= len)
@@ -138,13 +152,16 @@ impl Stock {
             state.spare_len += buffer.len();
             state.spare.push(buffer);
         }
+        let beyond = state.beyond();
+        drop(state);
+        drop(beyond);
     }
 }
 
 impl State {
     /// The part of the stock that does not fit next to what is in use.
-    fn beyond(&mut self, total: usize) -> Vec<Vec<u8>> {
-        let room = total.saturating_sub(self.used);
+    fn beyond(&mut self) -> Vec<Vec<u8>> {
+        let room = self.growth_limit.max(self.reserved).saturating_sub(self.used);
         let mut left = self.spare_len;
         let lying_longest = self.spare.iter().take_while(|buffer| {
             let fits = left <= room;
@@ -180,7 +197,7 @@ mod tests {
     /// A stock that has buffers of these lengths, in this order, and nothing in use.
     fn stock_of(total: usize, lens: &[usize]) -> Stock {
         let stock = Stock::new(total);
-        stock.enter(0);
+        stock.enter(0, 0);
         let buffers: Vec<_> = lens.iter().map(|&len| stock.take(len).unwrap()).collect();
         buffers.into_iter().for_each(|buffer| stock.give(buffer));
         stock
@@ -218,11 +235,11 @@ mod tests {
     #[test]
     fn what_a_sink_holds_of_its_own_takes_room_as_well_until_its_stream_is_over() {
         let stock = stock_of(18, &[6, 4, 5]);
-        stock.enter(13);
+        stock.enter(13, 13);
         assert_eq!(lens(&stock), [5]);
         stock.take(1).unwrap();
         assert_eq!(lens(&stock), [0; 0], "19 bytes would be one too many");
-        stock.leave(13);
+        stock.leave(13, 13);
         stock.give(stock.take(17).unwrap());
         assert_eq!(lens(&stock), [17]);
     }
@@ -241,9 +258,9 @@ mod tests {
             if used + len > TOTAL && !in_use.is_empty() {
                 stock.give(in_use.swap_remove(step % in_use.len()));
             } else if used + len > TOTAL {
-                own.drain(..).for_each(|own| stock.leave(own));
+                own.drain(..).for_each(|own| stock.leave(own, own));
             } else if step % 7 == 0 {
-                stock.enter(len);
+                stock.enter(len, len);
                 own.push(len);
             } else {
                 in_use.push(stock.take(len).unwrap());
@@ -253,14 +270,39 @@ mod tests {
         }
     }
 
+    /// 6, 4 and 5 bytes lie there, of which those that lie longest go first. 8 bytes are a stream's that may use them at any time.
+    #[test]
+    fn a_lower_growth_limit_frees_what_lies_there_but_not_what_streams_have_reserved() {
+        for (limit, reserved, left) in
+            [(15, 0, vec![6, 4, 5]), (14, 0, vec![4, 5]), (8, 0, vec![5]), (0, 9, vec![4, 5]), (0, 0, vec![])]
+        {
+            let stock = stock_of(18, &[6, 4, 5]);
+            stock.enter(reserved, 0);
+            stock.limit_growth(limit);
+            assert_eq!(lens(&stock), left, "{limit} bytes and {reserved} reserved");
+        }
+    }
+
+    #[test]
+    fn what_comes_back_beyond_the_growth_limit_is_freed_at_once() {
+        let stock = stock_of(18, &[]);
+        let buffers = [6, 4, 5].map(|len| stock.take(len).unwrap());
+        stock.limit_growth(10);
+        buffers.into_iter().for_each(|buffer| stock.give(buffer));
+        assert_eq!(lens(&stock), [4, 5]);
+        stock.limit_growth(18);
+        stock.give(stock.take(9).unwrap());
+        assert_eq!(lens(&stock), [4, 5, 9]);
+    }
+
     #[test]
     fn the_last_stream_frees_the_stock_and_what_comes_back_later_is_freed_at_once() {
         let stock = stock_of(100, &[8]);
         let late = stock.take(9).unwrap();
-        stock.enter(0);
-        stock.leave(0);
+        stock.enter(0, 0);
+        stock.leave(0, 0);
         assert_eq!(lens(&stock), [8]);
-        stock.leave(0);
+        stock.leave(0, 0);
         stock.give(late);
         assert_eq!(lens(&stock), [0; 0]);
     }

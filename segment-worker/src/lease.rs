@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frame_worker::Pool;
+use parking_lot::Mutex;
 
 use crate::Buffers;
 use crate::buffers::Stock;
+use crate::growth::{Growth, MemoryPressure};
 use crate::sync::cancel::CancelToken;
 use crate::sync::gate::Gate;
 
@@ -20,6 +22,7 @@ pub struct Budget(Arc<Shared>);
 struct Shared {
     gate: Gate,
     stock: Stock,
+    growth: Mutex<Growth>,
 }
 
 impl fmt::Debug for Budget {
@@ -40,12 +43,57 @@ pub(crate) enum Caller<'a> {
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Shared { gate: Gate::new(bytes), stock: Stock::new(bytes) }))
+        Budget::growing_to(bytes, bytes)
+    }
+
+    /// A budget of `bytes`, of which streams take no more than `growth` beyond what each needs at least: so a stream that needs more
+    /// still runs, and others leave the rest to the machine.
+    pub fn growing_to(bytes: usize, growth: usize) -> Budget {
+        let growth = Growth::new(growth.min(bytes));
+        let budget = Budget(Arc::new(Shared {
+            gate: Gate::new(bytes),
+            stock: Stock::new(bytes),
+            growth: Mutex::new(growth),
+        }));
+        budget.limit_growth(budget.growth());
+        budget
     }
 
     /// What it was made with, in bytes.
     pub fn total(&self) -> usize {
         self.0.gate.total()
+    }
+
+    /// Bytes that streams hold of it at the moment, their minima included.
+    pub fn used(&self) -> usize {
+        self.0.gate.used()
+    }
+
+    /// What streams may grow to together where memory is not short, in bytes.
+    pub fn growth(&self) -> usize {
+        self.0.growth.lock().most()
+    }
+
+    /// Has growth beyond the minima follow how short memory is, by a step at most each half second, whoever asks. Where it is time, `look`
+    /// says how short it is, given how short it was. Returns what it is now, if that has changed.
+    ///
+    /// What streams hold beyond the limit goes as their runs end; none waits or fails for it.
+    pub fn adjust_growth(
+        &self,
+        now: Instant,
+        look: impl FnOnce(MemoryPressure) -> MemoryPressure,
+    ) -> Option<MemoryPressure> {
+        // Whoever has it looks already.
+        let mut growth = self.0.growth.try_lock()?;
+        let before = growth.due(now)?;
+        let pressure = look(before);
+        self.limit_growth(growth.step(now, pressure));
+        (pressure != before).then_some(pressure)
+    }
+
+    fn limit_growth(&self, bytes: usize) {
+        self.0.gate.limit_growth(bytes);
+        self.0.stock.limit_growth(bytes);
     }
 
     /// Takes `bytes` for a reader, waiting while others hold them; `None` if cancelled. A caller that is a thread of `pool` does
@@ -55,7 +103,7 @@ impl Budget {
         self.reserve(bytes, 0, on_pool.map_or(Caller::Elsewhere, Caller::OnPool), cancel)
     }
 
-    /// Takes `bytes` for a reader if they are free and nobody waits for them.
+    /// Takes `bytes` for a reader if they are free, memory is not too short for it, and nobody waits for them.
     pub fn try_lease(&self, bytes: usize) -> Option<Lease> {
         self.0.gate.try_take(bytes).then(|| Lease::new(self.clone(), bytes, 0))
     }
@@ -115,11 +163,11 @@ pub struct Lease {
 impl Lease {
     fn new(budget: Budget, minimum: usize, own: usize) -> Lease {
         assert!(own <= minimum, "the minimum has room for what the sink needs for itself");
-        budget.stock().enter(own);
+        budget.stock().enter(minimum, own);
         Lease { budget, minimum, own, used: own }
     }
 
-    /// Takes `bytes`: of the minimum as far as it goes, beyond it only what is free.
+    /// Takes `bytes`: of the minimum as far as it goes, beyond it only what is free and within the growth limit.
     pub(crate) fn try_take(&mut self, bytes: usize) -> bool {
         let more = (self.used + bytes).max(self.minimum) - self.charged();
         if more > 0 && !self.budget.0.gate.try_take(more) {
@@ -153,7 +201,7 @@ impl fmt::Debug for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Before the credit: with it, another stream makes buffers of its own.
-        self.budget.stock().leave(self.own);
+        self.budget.stock().leave(self.minimum, self.own);
         self.budget.0.gate.give(self.charged());
     }
 }
@@ -199,6 +247,57 @@ mod tests {
         drop(first);
         assert!(budget.try_lease(61).is_none() && budget.try_lease(60).is_some());
         drop(second);
+    }
+
+    /// 40 of 100 are reserved. What is out beyond a new limit stays out until it comes back.
+    #[test]
+    fn under_pressure_a_lease_keeps_its_minimum_and_grows_no_further() {
+        let budget = Budget::new(100);
+        let begun = Instant::now();
+        let mut lease = budget.reserve(40, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        assert!(lease.try_take(90));
+        for step in 0..4 {
+            let now = begun + Duration::from_secs(step);
+            let changed = budget.adjust_growth(now, |_| MemoryPressure::High);
+            assert_eq!(changed, (step == 0).then_some(MemoryPressure::High));
+        }
+        assert!(!lease.try_take(1));
+        lease.give(60);
+        assert!(lease.try_take(10) && !lease.try_take(1), "the minimum of 40 is left");
+        assert!(budget.try_lease(1).is_none());
+        let waits = budget.lease(60, None, &CancelToken::new());
+        assert!(waits.is_some(), "whoever needs it gets it");
+        drop(waits);
+        budget.adjust_growth(begun + Duration::from_secs(9), |_| MemoryPressure::None);
+        budget.adjust_growth(begun + Duration::from_secs(10), |_| MemoryPressure::None);
+        assert!(!lease.try_take(1), "a quarter of 100 is less than what is out");
+        for step in 11..17 {
+            budget.adjust_growth(begun + Duration::from_secs(step), |_| MemoryPressure::None);
+        }
+        assert!(lease.try_take(60));
+    }
+
+    #[test]
+    fn a_budget_that_grows_to_less_than_it_has_gives_what_is_needed_beyond() {
+        let budget = Budget::growing_to(100, 30);
+        let mut lease = budget.reserve(50, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        assert!(lease.try_take(50) && !lease.try_take(1));
+        drop(lease);
+        let mut lease = budget.reserve(20, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        assert!(lease.try_take(30) && !lease.try_take(1));
+        assert_eq!((budget.total(), budget.growth()), (100, 30));
+    }
+
+    #[test]
+    fn nobody_looks_again_within_half_a_second() {
+        let (budget, now) = (Budget::new(100), Instant::now());
+        assert!(budget.adjust_growth(now, |_| MemoryPressure::Some).is_some());
+        assert!(budget.adjust_growth(now + Duration::from_millis(499), |_| unreachable!()).is_none());
+        let seen = |before| {
+            assert_eq!(before, MemoryPressure::Some);
+            MemoryPressure::None
+        };
+        assert!(budget.adjust_growth(now + Duration::from_millis(500), seen).is_some());
     }
 
     #[test]

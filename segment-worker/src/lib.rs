@@ -13,6 +13,7 @@ mod driver;
 mod durability;
 mod error;
 mod feed;
+mod growth;
 mod guard;
 mod job;
 mod lease;
@@ -35,6 +36,7 @@ pub use feed::{
     ExpectedDigest, ExpectedSegment, Feed, IsLast, ProofFeed, SealFeed, SegmentPlan, Step, StreamEnd,
     TrailerOnly,
 };
+pub use growth::MemoryPressure;
 pub use lease::{Budget, Lease};
 pub use open::{Opened, open, open_part};
 pub use proof::{Complete, PartComplete, Verified};

@@ -2,11 +2,12 @@
 //! Held is: the buffers it was given and has not brought to an end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use std::{io, panic};
 
 use parking_lot::{Condvar, Mutex};
-use segment_worker::{ReleasePolicy, StreamError};
+use segment_worker::{MemoryPressure, ReleasePolicy, StreamError};
 
 use crate::support::*;
 
@@ -125,6 +126,102 @@ fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
             });
             fixture.open(&mut feed, sink).unwrap();
             report.assert_over();
+        }
+    });
+}
+
+/// In the first third of the runs and in the last there is enough memory, and nothing is written before all of it is used; between them
+/// it is very short.
+#[test]
+fn under_pressure_the_minimum_is_used_and_later_all_of_it_again() {
+    within_a_minute(|| {
+        let stream = Stream::sealed_from(&plaintext(40 * SEGMENT));
+        let fixture = Fixture::within(&Workers::pool(8), 8 * MINIMUM);
+        let budget = &fixture.budget;
+        let runs = runs_among(&OpenFeed::new(&stream, Supply::Bytes));
+        let third = runs.iter().filter(|is_run| **is_run).count() / 3;
+        let holds_back = Arc::new(AtomicBool::new(true));
+        let (sink, report) = Probe::watched(Kind::Positioned, {
+            let (budget, holds_back) = (budget.clone(), holds_back.clone());
+            move |event| {
+                let has_room = || budget.used() < budget.total();
+                // SeqCst: what the feed says is looked at until it has changed.
+                while event.call == Call::Write && has_room() && holds_back.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                Ok(())
+            }
+        });
+        let begun = Instant::now();
+        let (mut run, mut steps, mut peaks) = (0, 0, [0; 3]);
+        let mut feed = OpenFeed::new(&stream, Supply::Bytes).telling(|call| {
+            let pressure = match run / third {
+                1 => MemoryPressure::High,
+                _ => MemoryPressure::None,
+            };
+            // As long as it takes, by a clock of its own.
+            for _ in 0..8 {
+                steps += 1;
+                budget.adjust_growth(begun + Duration::from_secs(steps), |_| pressure);
+            }
+            // What was out when memory became short has come back after as many runs.
+            if run % third >= 8 {
+                let peak = &mut peaks[(run / third).min(2)];
+                *peak = budget.used().max(*peak);
+            }
+            holds_back.store(pressure == MemoryPressure::None && run + 8 < 3 * third, Ordering::SeqCst);
+            run += usize::from(runs[call]);
+            Ok(())
+        });
+        fixture.open(&mut feed, sink).unwrap();
+        report.assert_over();
+        drop(feed);
+        assert_eq!(peaks, [8 * MINIMUM, MINIMUM, 8 * MINIMUM]);
+        assert_eq!(budget.used(), 0);
+    });
+}
+
+/// The source brings nothing for a while before each run of every other segment, and the sink takes its time for the others.
+#[test]
+fn whichever_of_source_and_sink_is_slow_no_more_is_held_than_the_budget() {
+    within_a_minute(|| {
+        let stream = stream();
+        for workers in all_workers() {
+            for kind in Kind::ALL {
+                let least = if kind == Kind::Seen { MINIMUM + HELD_SEGMENT } else { MINIMUM };
+                let fixture = Fixture::within(&workers, least + 2 * MINIMUM);
+                let budget = fixture.budget.clone();
+                let (sink, report) = Probe::watched(kind, {
+                    let budget = budget.clone();
+                    move |event| {
+                        if event.call == Call::Write && (event.nth / RUNS_PER_SEGMENT).is_multiple_of(2) {
+                            (0..200).for_each(|_| std::thread::yield_now());
+                        }
+                        assert!(budget.used() <= budget.total());
+                        Ok(())
+                    }
+                });
+                let mut feed = OpenFeed::new(&stream, Supply::Bytes);
+                let mut segments = 0;
+                let moves = std::mem::take(&mut feed.moves);
+                feed.moves = moves
+                    .into_iter()
+                    .flat_map(|step| {
+                        segments += usize::from(matches!(step, Move::Begin { .. }));
+                        let is_slow = matches!(step, Move::Run(_)) && segments % 2 == 0;
+                        let pauses = std::iter::repeat_n((), if is_slow { 50 } else { 0 });
+                        pauses.map(|()| Move::Nothing).chain([step]).collect::<Vec<_>>()
+                    })
+                    .collect();
+                let mut feed = feed.telling(|_| {
+                    assert!((least..=budget.total()).contains(&budget.used()));
+                    Ok(())
+                });
+                fixture.open(&mut feed, sink).unwrap();
+                report.assert_over();
+                drop(feed);
+                assert_eq!(budget.used(), 0);
+            }
         }
     });
 }

@@ -12,6 +12,8 @@ enum Flaw {
     WakesTheLast,
     HasNoQueue,
     LeavesInSilence,
+    LimitsWhoWaits,
+    LimitsNobody,
 }
 
 macro_rules! flawed {
@@ -35,6 +37,11 @@ macro_rules! flawed {
             pub(crate) fn give(&self, bytes: usize) {
                 self.0.give(bytes);
             }
+
+            #[allow(dead_code, reason = "one model calls it")]
+            pub(crate) fn limit_growth(&self, bytes: usize) {
+                self.0.limit_growth(bytes);
+            }
         }
     )*};
 }
@@ -45,15 +52,19 @@ flawed! {
     WakesTheLast: "Wakes the last in the queue: perhaps one that cannot be served.",
     HasNoQueue: "Serves whoever fits.",
     LeavesInSilence: "Wakes nobody when one leaves the queue.",
+    LimitsWhoWaits: "Keeps the growth limit from those who wait, too.",
+    LimitsNobody: "Gives beyond the growth limit.",
 }
 
 struct Gate {
     flaw: Flaw,
+    total: usize,
     state: Mutex<State>,
 }
 
 struct State {
     free: usize,
+    reserve: usize,
     waiting: VecDeque<Waiting>,
     next_ticket: u64,
 }
@@ -66,13 +77,18 @@ struct Waiting {
 
 impl Gate {
     fn new(total: usize, flaw: Flaw) -> Gate {
-        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
-        Gate { flaw, state: Mutex::new(state) }
+        let state = State { free: total, reserve: 0, waiting: VecDeque::new(), next_ticket: 0 };
+        Gate { flaw, total, state: Mutex::new(state) }
+    }
+
+    fn limit_growth(&self, bytes: usize) {
+        self.state.lock().reserve = self.total - bytes;
     }
 
     fn try_take(&self, bytes: usize) -> bool {
         let mut state = self.state.lock();
-        if !state.waiting.is_empty() || state.free < bytes {
+        let reserve = if self.flaw == Flaw::LimitsNobody { 0 } else { state.reserve };
+        if !state.waiting.is_empty() || state.free.saturating_sub(reserve) < bytes {
             return false;
         }
         if self.flaw == Flaw::TakesUnderAnotherLock {
@@ -96,7 +112,8 @@ impl Gate {
             }
             let first = state.waiting.front().is_some_and(|first| first.ticket == ticket);
             let due = self.flaw == Flaw::HasNoQueue || first;
-            if due && state.free >= bytes {
+            let reserve = if self.flaw == Flaw::LimitsWhoWaits { state.reserve } else { 0 };
+            if due && state.free.saturating_sub(reserve) >= bytes {
                 if self.flaw == Flaw::TakesUnderAnotherLock {
                     drop(state);
                     state = self.state.lock();

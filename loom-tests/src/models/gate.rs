@@ -128,6 +128,41 @@ macro_rules! the_next_in_line_hears_that_the_first_gave_up {
     };
 }
 
+/// One lowers the growth limit to 1 of 3, another reserves 3 and a third tries for 2, in any order.
+macro_rules! a_limit_stops_who_tries_and_nobody_who_waits {
+    ($gate:ty) => {
+        || {
+            let gate = Arc::new(<$gate>::new(3));
+            let out = Out::of(3);
+            let limits = {
+                let gate = gate.clone();
+                thread::spawn(move || {
+                    gate.limit_growth(1);
+                    assert!(!gate.try_take(2), "it was given beyond the limit");
+                })
+            };
+            let reserves = {
+                let (gate, out) = (gate.clone(), out.clone());
+                thread::spawn(move || {
+                    assert!(gate.take(3, || false));
+                    out.lock().took(3);
+                    out.lock().gives(3);
+                    gate.give(3);
+                })
+            };
+            if gate.try_take(2) {
+                out.lock().took(2);
+                out.lock().gives(2);
+                gate.give(2);
+            }
+            limits.join().unwrap();
+            reserves.join().unwrap();
+            gate.limit_growth(3);
+            assert!(gate.try_take(3), "all of it came back");
+        }
+    };
+}
+
 #[test]
 fn no_more_is_given_than_there_is_and_all_who_wait_are_served() {
     check(three_want_more_than_there_is!(Gate));
@@ -141,6 +176,11 @@ fn who_asks_first_is_served_first() {
 #[test]
 fn who_gives_up_lets_the_next_one_pass() {
     check(the_next_in_line_hears_that_the_first_gave_up!(Gate));
+}
+
+#[test]
+fn a_growth_limit_is_kept_at_once_by_those_who_try_and_delays_nobody_who_waits() {
+    check(a_limit_stops_who_tries_and_nobody_who_waits!(Gate));
 }
 
 #[test]
@@ -220,4 +260,17 @@ fn canary_a_gate_without_a_queue() {
 #[test]
 fn canary_a_gate_that_leaves_the_queue_in_silence() {
     check_catches(DEADLOCK, the_next_in_line_hears_that_the_first_gave_up!(broken::gate::LeavesInSilence));
+}
+
+#[test]
+fn canary_a_gate_whose_growth_limit_holds_up_who_waits() {
+    check_catches(DEADLOCK, a_limit_stops_who_tries_and_nobody_who_waits!(broken::gate::LimitsWhoWaits));
+}
+
+#[test]
+fn canary_a_gate_that_gives_beyond_its_growth_limit() {
+    check_catches(
+        "beyond the limit",
+        a_limit_stops_who_tries_and_nobody_who_waits!(broken::gate::LimitsNobody),
+    );
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::prim::{Arc, Condvar, Mutex};
 
-/// Credit in bytes. Waiters are served first come, first served; a caller that only tries never overtakes a waiter.
+/// Credit in bytes. Waiters are served first come, first served; a caller that only tries never overtakes a waiter, nor takes what
+/// lies beyond the growth limit.
 pub(crate) struct Gate {
     total: usize,
     state: Mutex<State>,
@@ -14,6 +15,8 @@ pub(crate) struct Gate {
 
 struct State {
     free: usize,
+    /// Whoever only tries leaves this much of the total.
+    reserve: usize,
     waiting: VecDeque<Waiting>,
     next_ticket: u64,
 }
@@ -27,7 +30,7 @@ struct Waiting {
 
 impl Gate {
     pub(crate) fn new(total: usize) -> Gate {
-        let state = State { free: total, waiting: VecDeque::new(), next_ticket: 0 };
+        let state = State { free: total, reserve: 0, waiting: VecDeque::new(), next_ticket: 0 };
         Gate { total, state: Mutex::new(state) }
     }
 
@@ -35,10 +38,21 @@ impl Gate {
         self.total
     }
 
-    /// Takes `bytes` if they are there and nobody waits.
+    /// Bytes that are out.
+    pub(crate) fn used(&self) -> usize {
+        self.total - self.state.lock().free
+    }
+
+    /// From now on, whoever only tries gets nothing beyond `bytes` in use, by whomever. Who waits is served as before, and what is out
+    /// stays out. Nobody is woken: who only tries does not sleep.
+    pub(crate) fn limit_growth(&self, bytes: usize) {
+        self.state.lock().reserve = self.total.saturating_sub(bytes);
+    }
+
+    /// Takes `bytes` if they are there within the growth limit, and nobody waits.
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
         let mut state = self.state.lock();
-        if !state.waiting.is_empty() || state.free < bytes {
+        if !state.waiting.is_empty() || state.free.saturating_sub(state.reserve) < bytes {
             return false;
         }
         state.free -= bytes;

@@ -39,6 +39,20 @@ fn what_is_taken_is_gone_until_it_is_given() {
 }
 
 #[test]
+fn whoever_tries_keeps_to_the_growth_limit_and_whoever_waits_does_not() {
+    let gate = Gate::new(10);
+    gate.limit_growth(6);
+    assert!(!gate.try_take(7) && gate.try_take(6) && !gate.try_take(1));
+    assert!(gate.try_take(0) && gate.take(4, || false));
+    gate.limit_growth(2);
+    gate.give(7);
+    assert_eq!(gate.used(), 3);
+    assert!(!gate.try_take(1), "more is out than may be grown to");
+    gate.limit_growth(usize::MAX);
+    assert!(gate.try_take(7) && !gate.try_take(1));
+}
+
+#[test]
 fn reservations_are_served_in_the_order_of_asking() {
     let gate = Arc::new(Gate::new(10));
     assert!(gate.try_take(10));
