@@ -128,6 +128,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   proving   proved
   replaying written
   resumed   kept, segments
+  memory    pressure (\"none\", \"some\", \"high\"): of this machine; fewer buffers are used, or more again
   seeding   taken
   seeded    seeded, segments
   warning   message

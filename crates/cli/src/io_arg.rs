@@ -170,6 +170,14 @@ pub(crate) fn how_to_go_on(kept: u64) -> String {
     )
 }
 
+/// A file with a name: a log, a seed, a file with a rate.
+pub(crate) fn a_file(name: OsString) -> Result<PathBuf, String> {
+    match End::parse(name)? {
+        End::Standard => Err("it is a file; ./- is one of that name".to_owned()),
+        End::Path(path) => Ok(path),
+    }
+}
+
 /// What `--force` says.
 pub(crate) fn if_exists(force: bool) -> IfExists {
     if force { IfExists::Replace } else { IfExists::Refuse }

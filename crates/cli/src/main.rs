@@ -17,6 +17,7 @@ mod passphrase;
 mod peer;
 mod printable;
 mod progress;
+mod rate;
 mod remedy;
 mod report;
 mod resources;

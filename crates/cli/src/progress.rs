@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cofferdam::{Observer, Progress, Warning};
+use cofferdam::{MemoryPressure, Observer, Progress, Warning};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
@@ -157,6 +157,10 @@ impl Observer for Watch {
     fn seeded(&self, bytes: u64, segments: u64) {
         self.finish();
         self.report.seeded(bytes, segments);
+    }
+
+    fn memory_pressure(&self, pressure: MemoryPressure) {
+        self.report.memory_pressure(pressure);
     }
 
     fn warning(&self, warning: &Warning) {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
+use cofferdam::MemoryPressure;
 use serde::Serialize;
 
 use crate::clock;
@@ -148,6 +149,20 @@ impl Report {
         }
     }
 
+    /// Memory is short, or no longer. Nothing is wrong with the stream.
+    pub(crate) fn memory_pressure(self, pressure: MemoryPressure) {
+        let (pressure, human) = match pressure {
+            MemoryPressure::None => ("none", "memory is no longer short: buffers grow again"),
+            MemoryPressure::Some => ("some", "memory is short: fewer buffers are used"),
+            _ => ("high", "memory is very short: no more buffers are used than are needed"),
+        };
+        match (self.volume, self.form) {
+            (Volume::Quiet, _) => {}
+            (_, Form::Human) => complain(&format!("cofferdam: {human}")),
+            (_, Form::Json) => self.progress(&MemoryRecord { event: "memory", pressure }),
+        }
+    }
+
     /// The last word of a command that failed.
     pub(crate) fn failure(self, failure: &Failure) {
         match self.form {
@@ -226,6 +241,12 @@ struct SeededRecord {
     event: &'static str,
     seeded: u64,
     segments: u64,
+}
+
+#[derive(Serialize)]
+struct MemoryRecord {
+    event: &'static str,
+    pressure: &'static str,
 }
 
 #[derive(Serialize)]

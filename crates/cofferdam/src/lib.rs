@@ -178,7 +178,7 @@ pub use local::{RingReader, RingSink};
 pub use opener::Opener;
 pub use seal_writer::SealWriter;
 pub use sealer::Sealer;
-pub use segment_worker::{Budget, CancelToken, ReleasePolicy};
+pub use segment_worker::{Budget, CancelToken, MemoryPressure, ReleasePolicy};
 pub use simple::{open, restore, rewrap_to, seal};
 pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
@@ -189,7 +189,8 @@ pub use storage::{
 };
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, Metadata, Observer, Progress, Reader, Receipt,
-    Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest,
-    Surveyed, TrailerSummary, Warning, default_suite, discard, inspect, leftovers, rewrap,
+    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
+    RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
+    SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard,
+    inspect, leftovers, rewrap,
 };

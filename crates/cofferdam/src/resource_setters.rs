@@ -22,8 +22,9 @@ macro_rules! resource_setters {
                 self
             }
 
-            /// The most bytes of frames held in memory. Default: 32 MiB. The program itself, keys and a page of the
-            /// index (320 KiB) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
+            /// The most bytes of frames held in memory. Default: 32 MiB, of which a quarter of what is left is used, if that is
+            /// less: by the limits of the process's cgroups and what the machine has available. What a stream needs at least it gets of
+            /// the 32 MiB in any case. The program itself, keys and a page of the index (320 KiB) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
             /// 256 KiB, or of up to twice the longest record.
             ///
             /// A reader takes a share of it when it is made, at most half, and holds that until it is dropped.
@@ -34,6 +35,24 @@ macro_rules! resource_setters {
             #[must_use]
             pub fn memory(self, bytes: usize) -> $builder {
                 self.budget(Budget::new(bytes))
+            }
+
+            /// Asks `system` how much memory there is, which decides the default of [`memory`](Self::memory), and how short it is
+            /// while the stream runs: then it takes less of its memory beyond what it needs, step by step, and is told to the
+            /// [`Observer`]. It never waits or fails for that. Default: the system that runs this.
+            #[must_use]
+            pub fn system_memory(mut self, system: crate::SystemMemory) -> $builder {
+                self.resources.system = system;
+                self
+            }
+
+            /// Keeps to `limit`, in bytes of sealed streams per second: those that are read, and when sealing those that are written.
+            /// Bytes that are proved to be there already, and a seed's, are not counted. Nothing is issued ahead of the
+            /// rate, so that a pool's threads do not wait for it; a read of a [`Reader`](crate::Reader) does. Default: none.
+            #[must_use]
+            pub fn rate_limit(mut self, limit: crate::RateLimit) -> $builder {
+                self.resources.rate = Some(limit);
+                self
             }
 
             /// Draws memory from `budget`, which other streams may share: one that finds too little free waits for its turn.

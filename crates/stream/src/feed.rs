@@ -4,6 +4,7 @@
 mod ahead;
 pub(crate) mod kept;
 pub(crate) mod kept_compressed;
+pub(crate) mod paced;
 pub(crate) mod plain;
 pub(crate) mod proof;
 pub(crate) mod seekable;

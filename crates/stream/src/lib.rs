@@ -32,6 +32,7 @@ mod one_segment;
 mod open;
 mod part;
 mod progress;
+mod rate_limit;
 mod reader;
 mod reader_memory;
 mod remedy;
@@ -50,7 +51,9 @@ mod sequence;
 mod skip_committed;
 mod state_dir;
 mod survey;
+mod system_memory;
 mod tentative;
+mod throughput;
 mod trailer;
 
 #[cfg(feature = "peer")]
@@ -70,6 +73,7 @@ pub use one_segment::OpenedSegment;
 pub use open::OpenOptions;
 pub use part::Receipt;
 pub use progress::{Observer, Progress, Warning, tell_notices};
+pub use rate_limit::RateLimit;
 pub use reader::Reader;
 pub use remedy::{GivenInstead, InTheWay, Kept, Remedy};
 pub use resources::Resources;
@@ -84,6 +88,7 @@ pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;
 pub use survey::{LostRange, Surveyed};
+pub use system_memory::{MEMORY_DEFAULT, SystemMemory};
 pub use tentative::{LogId, OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
 
 use framing::StreamId;

@@ -1,6 +1,7 @@
 //! Opening a stream: from a source of either kind into a sink, after what an earlier attempt left there.
 //! It joins the parts and does none of their work.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use contract::{Durability, StreamingSink};
@@ -13,6 +14,7 @@ use sources::{ReadAt, Source};
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::CancellableSource;
+use crate::feed::paced::PacedFeed;
 use crate::feed::seekable::SeekableFeed;
 use crate::feed::sequential::{SequentialFeed, pass_envelope, read_envelope};
 use crate::feed::window::Window;
@@ -216,14 +218,17 @@ impl<'a> OpenOptions<'a> {
 
     fn run<S: StreamingSink>(
         &self,
-        mut feed: impl Feed<Error = Error>,
+        feed: impl Feed<Error = Error>,
         sink: S,
         means: &RunContext<'_>,
         course: RunOptions,
     ) -> Result<Restored, Error> {
         let RunOptions { already, total, marks, keeps } = course;
         let (start, observer) = (already.start, &self.resources.observer);
-        let mut meter = Meter::new(observer.clone(), total, start.plaintext_len);
+        let mut meter = Meter::new(observer.clone(), total, already.kept.bytes + already.seeded.bytes);
+        let passed = Cell::new(start.plaintext_len);
+        let run_len = means.plan.demand.run_len;
+        let mut feed = PacedFeed::new(feed, self.resources, means.budget, run_len, &passed);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: means.workers.executor(),
@@ -236,7 +241,7 @@ impl<'a> OpenOptions<'a> {
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
-                meter.committed(committed, committed.durable_len);
+                meter.committed(committed, committed.durable_len, passed.get());
             },
         };
         match segment_worker::open(&mut feed, sink, start, settings) {

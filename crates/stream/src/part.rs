@@ -1,6 +1,7 @@
 //! A part of a stream: whole segments of a range, opened into a sink of their own, and a receipt of what was proved.
 //! It knows no plan and no other part; receipts that meet say that their parts do.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use contract::{Checkpoint, StreamingSink};
 use segment_worker::{Committed, Opened, ProvedSegments, Settings};
 use sources::{ReadAt, Source};
 
+use crate::feed::paced::PacedFeed;
 use crate::feed::seekable::SeekableFeed;
 use crate::index::Walk;
 use crate::index_chain::{ChainedRange, check_entries_around};
@@ -121,8 +123,10 @@ impl OpenOptions<'_> {
         let plan = plan.with_edges(envelope.shape());
         let workers = self.resources.workers_for(plan, envelope.shape(), len)?;
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
-        let mut feed = SeekableFeed::new(walk, before, ProvedSegments::none(), plan.frames_per_run, None)
+        let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), plan.frames_per_run, None)
             .until(segments.end, after);
+        let passed = Cell::new(0);
+        let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &passed);
         let settings = Settings {
             executor: workers.executor(),
             budget: &budget,
@@ -137,7 +141,7 @@ impl OpenOptions<'_> {
                 // What is told is of the part, as the sink has it.
                 let segments = committed.segments - start.segments;
                 let of_part = Committed { segments, plaintext_len: committed.sink_len, ..*committed };
-                meter.committed(&of_part, committed.durable_len);
+                meter.committed(&of_part, committed.durable_len, 0);
             },
         };
         segment_worker::open_part(&mut feed, sink, start, settings).map_err(Error::opening)

@@ -1,12 +1,13 @@
 //! How far a stream is: what an observer is told.
 //! It knows bytes and clocks; what is counted is the engine's.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use local::{StagedFile, TargetNotice};
-use segment_worker::Committed;
+use segment_worker::{Committed, MemoryPressure};
+
+use crate::throughput::Throughput;
 
 /// Observes a stream's progress, on the thread that runs it. It should return quickly.
 pub trait Observer: Send + Sync {
@@ -34,6 +35,10 @@ pub trait Observer: Send + Sync {
     /// So many plaintext bytes that a seed had have proved right, in this many segments.
     fn seeded(&self, _bytes: u64, _segments: u64) {}
 
+    /// Memory is shorter than before, or less short: the stream takes less or more of it beyond what it needs, and goes on. Of streams
+    /// that share a budget one is told.
+    fn memory_pressure(&self, _pressure: MemoryPressure) {}
+
     /// Something is wrong that does not stop the stream.
     fn warning(&self, _warning: &Warning) {}
 }
@@ -57,9 +62,10 @@ pub struct Progress {
     pub total: Option<u64>,
     /// Segments committed.
     pub segments: u64,
-    /// Plaintext bytes per second over the last five updates; absent until there are two.
+    /// Plaintext bytes per second of late: over up to 30 seconds, and over less where it has changed since. Bytes that are there already
+    /// and are only counted, kept ones and a seed's, are left out. Absent until some have come.
     pub throughput: Option<f64>,
-    /// Estimated time left at that rate, if the total is known.
+    /// Estimated time left at that rate for what is still to come, if the total is known.
     pub eta: Option<Duration>,
 }
 
@@ -180,37 +186,148 @@ impl std::fmt::Display for Warning {
 pub(crate) struct Meter {
     observer: Option<Arc<dyn Observer>>,
     total: Option<u64>,
-    seen: VecDeque<(Instant, u64)>,
+    /// Plaintext bytes that are proved to be there already, wherever they are, and that take no time.
+    proved: u64,
+    throughput: Throughput,
 }
 
 impl Meter {
-    /// `kept` plaintext bytes are there already.
-    pub(crate) fn new(observer: Option<Arc<dyn Observer>>, total: Option<u64>, kept: u64) -> Meter {
-        Meter { observer, total, seen: VecDeque::from([(Instant::now(), kept)]) }
+    /// `proved` plaintext bytes of `total` are there already, wherever they are.
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>, total: Option<u64>, proved: u64) -> Meter {
+        Meter { observer, total, proved, throughput: Throughput::new(Instant::now(), 0) }
     }
 
-    /// A segment has committed; `durable` plaintext bytes are durable.
-    pub(crate) fn committed(&mut self, so_far: &Committed, durable: u64) {
+    /// A segment has committed; `durable` plaintext bytes are durable. Of what has committed, `passed` plaintext bytes were there already.
+    pub(crate) fn committed(&mut self, so_far: &Committed, durable: u64, passed: u64) {
+        let Some(observer) = self.observer.clone() else { return };
+        observer.progress(&self.progress(Instant::now(), so_far, durable, passed));
+    }
+
+    fn progress(&mut self, now: Instant, so_far: &Committed, durable: u64, passed: u64) -> Progress {
         let &Committed { plaintext_len: committed, segments, .. } = so_far;
-        let Some(observer) = &self.observer else { return };
-        self.seen.push_back((Instant::now(), committed));
-        if self.seen.len() > UPDATES + 1 {
-            self.seen.pop_front();
-        }
-        let throughput = throughput(&self.seen);
-        let left = self.total.map(|total| total.saturating_sub(committed));
+        self.throughput.note(now, committed.saturating_sub(passed));
+        let throughput = self.throughput.per_second();
+        let to_pass = self.proved.saturating_sub(passed);
+        let left = self.total.map(|total| total.saturating_sub(committed).saturating_sub(to_pass));
         let eta = left
             .zip(throughput)
             .and_then(|(left, pace)| Duration::try_from_secs_f64(left as f64 / pace).ok());
-        observer.progress(&Progress { committed, durable, total: self.total, segments, throughput, eta });
+        Progress { committed, durable, total: self.total, segments, throughput, eta }
     }
 }
 
-fn throughput(seen: &VecDeque<(Instant, u64)>) -> Option<f64> {
-    let ((start, before), (end, after)) = (seen.front()?, seen.back()?);
-    let seconds = end.duration_since(*start).as_secs_f64();
-    (seconds > 0.0 && after > before).then(|| (after - before) as f64 / seconds)
-}
+#[cfg(test)]
+mod tests {
+    use frame_worker::ChainValue;
 
-/// Throughput is that of so many updates.
-const UPDATES: usize = 5;
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A stream of 800 MiB in segments of 8, under a clock of the test's own.
+    struct Run {
+        meter: Meter,
+        begun: Instant,
+        committed: u64,
+        passed: u64,
+    }
+
+    impl Run {
+        fn new(proved: u64, start: u64) -> Run {
+            let begun = Instant::now();
+            let throughput = Throughput::new(begun, 0);
+            let meter = Meter { observer: None, total: Some(800 * MIB), proved, throughput };
+            Run { meter, begun, committed: start, passed: start }
+        }
+
+        fn commit(&mut self, millis: u64) -> Progress {
+            self.committed += 8 * MIB;
+            let so_far = Committed {
+                segments: self.committed / (8 * MIB),
+                plaintext_len: self.committed,
+                sink_len: self.committed,
+                ..Committed::at_start(ChainValue([0; 32]))
+            };
+            let now = self.begun + Duration::from_millis(millis);
+            self.meter.progress(now, &so_far, 0, self.passed)
+        }
+
+        fn pass(&mut self, millis: u64) -> Progress {
+            self.passed += 8 * MIB;
+            self.commit(millis)
+        }
+    }
+
+    fn assert_eta(progress: &Progress, millis: u64) {
+        let eta = progress.eta.unwrap().as_secs_f64();
+        let truth = millis as f64 / 1000.0;
+        assert!((eta - truth).abs() <= (truth / 10.0).max(1.0), "{eta} s instead of {truth}");
+    }
+
+    /// 100 segments, one each 400 ms: 40 seconds.
+    #[test]
+    fn a_steady_stream_says_when_it_ends_from_its_first_commit_on() {
+        let mut run = Run::new(0, 0);
+        let mut before = 0;
+        for count in 1..=100 {
+            let progress = run.commit(count * 400);
+            assert_eta(&progress, (100 - count) * 400);
+            assert!((progress.throughput.unwrap() / (20.0 * MIB as f64) - 1.0).abs() < 1e-9);
+            assert!(progress.committed > before && progress.total == Some(800 * MIB));
+            before = progress.committed;
+        }
+        assert_eq!(before, 800 * MIB);
+    }
+
+    /// The same in bursts of five every 2 seconds.
+    #[test]
+    fn a_stream_in_bursts_says_when_it_ends() {
+        let mut run = Run::new(0, 0);
+        for count in 1..=100_u64 {
+            let progress = run.commit(count.div_ceil(5) * 2000 + count % 5);
+            if count > 25 && count % 5 == 0 {
+                assert_eta(&progress, (100 - count) * 400);
+            }
+        }
+    }
+
+    /// 400 ms each for the first half of the segments, 800 for the others: after five of those the rest takes 800 ms each.
+    #[test]
+    fn a_stream_that_becomes_half_as_fast_says_so_within_five_updates() {
+        let mut run = Run::new(0, 0);
+        for count in 1..=50 {
+            run.commit(count * 400);
+        }
+        for count in 1..=50 {
+            let progress = run.commit(20_000 + count * 800);
+            if count >= 5 {
+                assert_eta(&progress, (50 - count) * 800);
+                assert!((progress.throughput.unwrap() / (10.0 * MIB as f64) - 1.0).abs() < 0.1);
+            }
+        }
+    }
+
+    /// The first 40 segments were kept, and of the other 60 every second one, which takes no time: 30 take a second each.
+    #[test]
+    fn what_is_there_already_is_left_out_of_pace_and_estimate_alike() {
+        let mut run = Run::new(70 * 8 * MIB, 40 * 8 * MIB);
+        for count in 1..=30 {
+            for progress in [run.commit(count * 1000), run.pass(count * 1000)] {
+                assert_eta(&progress, (30 - count) * 1000);
+                assert!((progress.throughput.unwrap() / (8.0 * MIB as f64) - 1.0).abs() < 1e-9);
+            }
+        }
+        assert_eq!(run.committed, 800 * MIB);
+    }
+
+    #[test]
+    fn nothing_is_estimated_before_bytes_have_come_or_where_no_end_is_known() {
+        let mut run = Run::new(8 * MIB, 0);
+        assert_eq!(run.pass(100).eta, None, "what was passed over is no pace");
+        let progress = run.commit(1100);
+        assert_eta(&progress, 98 * 1100);
+        run.meter.total = None;
+        let progress = run.commit(2200);
+        assert!(progress.eta.is_none() && progress.throughput.is_some());
+    }
+}

@@ -2,13 +2,18 @@
 //! It knows no format and no key; Sealer and Opener share it.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
 
 use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
 use segment_worker::{Budget, BufferNeeds, CancelToken, Edges, Executor};
 
 use crate::envelope::Envelope;
+use crate::feed::PATIENCE;
+use crate::rate_limit::RateLimit;
+use crate::system_memory::{MEMORY_DEFAULT, SystemMemory};
 use crate::{Error, ErrorKind, Observer};
 
 /// What a stream may use, and who may stop and watch it.
@@ -26,6 +31,10 @@ pub struct Resources {
     pub observer: Option<Arc<dyn Observer>>,
     /// Which implementation of the ciphers.
     pub backend: Backend,
+    /// How fast sealed streams are read, and written when sealing; as fast as it goes where nothing is said.
+    pub rate: Option<RateLimit>,
+    /// Where the system says how short memory is.
+    pub system: SystemMemory,
 }
 
 impl fmt::Debug for Resources {
@@ -37,6 +46,8 @@ impl fmt::Debug for Resources {
             .field("cancel", &self.cancel)
             .field("observer", &self.observer.is_some())
             .field("backend", &self.backend)
+            .field("rate", &self.rate.as_ref().map(RateLimit::get))
+            .field("system", &self.system)
             .finish()
     }
 }
@@ -84,8 +95,30 @@ impl Resources {
         }
     }
 
+    /// Waits until bytes of a sealed stream may be read, `len` about, and takes them of the rate.
+    pub(crate) fn take_of_rate(&self, len: u64) -> Result<(), Error> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        while let Err(wait) = rate.try_take(Instant::now(), len) {
+            self.check_cancelled()?;
+            thread::sleep(wait.min(PATIENCE));
+        }
+        Ok(())
+    }
+
+    /// The same, where nothing is left to wait for.
+    pub(crate) fn try_take_of_rate(&self, len: u64) -> bool {
+        self.rate.as_ref().is_none_or(|rate| rate.try_take(Instant::now(), len).is_ok())
+    }
+
+    /// Of `expected` bytes that were taken of the rate `taken` were needed.
+    pub(crate) fn settle_rate(&self, expected: u64, taken: u64) {
+        if let Some(rate) = &self.rate {
+            rate.settle(expected, taken);
+        }
+    }
+
     pub(crate) fn budget(&self) -> Budget {
-        self.budget.clone().unwrap_or_else(|| Budget::new(MEMORY_DEFAULT))
+        self.budget.clone().unwrap_or_else(|| self.system.budget(MEMORY_DEFAULT))
     }
 
     /// Runs as long as pays, shorter where the budget would not keep every thread busy with them, and none longer than
@@ -110,10 +143,14 @@ impl Resources {
     /// As [`Resources::plan`], where `fixed_len` bytes are taken beside the runs.
     fn runs(&self, shape: Shape, budget: &Budget, plaintext_len: Option<u64>, fixed_len: usize) -> RunPlan {
         let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
-        let share = budget.total().saturating_sub(fixed_len) / (RUNS_A_THREAD * 2 * threads);
+        // What a stream only gets because it needs it at least is nothing to plan with.
+        let share = budget.growth().saturating_sub(fixed_len) / (RUNS_A_THREAD * 2 * threads);
         let segment_len = plaintext_len.unwrap_or(u64::MAX).min(shape.segment_len());
         let frames_of_segment = shape.frame_count(segment_len).max(1);
-        let frames = (share.min(RUN_LEN) / shape.frame_wire_len() as usize) as u32;
+        // At a low rate, a long run would be a long pause.
+        let rate = self.rate.as_ref().and_then(RateLimit::get).map_or(u64::MAX, NonZeroU64::get);
+        let paced = usize::try_from(rate / RUNS_PER_SECOND).unwrap_or(usize::MAX);
+        let frames = (share.min(RUN_LEN).min(paced) / shape.frame_wire_len() as usize) as u32;
         let frames = frames.clamp(1, frames_of_segment);
         let run_len = segment_len.min(u64::from(frames) * u64::from(shape.frame_len()));
         let demand = BufferNeeds {
@@ -179,11 +216,11 @@ impl RunPlan {
     }
 }
 
-/// Bytes of buffers that a stream holds at most, unless told otherwise.
-pub(crate) const MEMORY_DEFAULT: usize = 32 * 1024 * 1024;
 /// Wire bytes of a run: long enough to hide what a job costs, short enough that wire and plaintext stay in a core's
 /// second-level cache.
 const RUN_LEN: usize = 520 * 1024;
+/// At a limited rate, at least so many, as far as frames are short enough.
+const RUNS_PER_SECOND: u64 = 4;
 /// A thread is kept busy by so many runs in flight.
 const RUNS_A_THREAD: usize = 3;
 

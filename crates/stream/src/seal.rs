@@ -1,6 +1,7 @@
 //! Sealing a stream: from plaintext of either kind into a sink, from the start or after what is already sealed.
 //! It joins the parts and does none of their work.
 
+use std::cell::Cell;
 use std::fmt;
 
 use contract::{Durability, StreamingSink};
@@ -14,6 +15,7 @@ use sources::Source;
 use crate::checkpoint::CheckpointMaker;
 use crate::envelope::Envelope;
 use crate::feed::CancellableSource;
+use crate::feed::paced::PacedFeed;
 use crate::feed::plain::{PlainFeed, PlainInput, too_many_segments};
 use crate::file_attributes::refuse_reserved;
 use crate::progress::Meter;
@@ -130,7 +132,9 @@ impl SealOptions<'_> {
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
         let workers = resources.workers_for(plan, shape, total)?;
-        let mut feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
+        let feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
+        let kept = Cell::new(start.plaintext_len);
+        let mut feed = PacedFeed::new(feed, resources, &budget, plan.demand.run_len, &kept);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: workers.executor(),
@@ -143,7 +147,7 @@ impl SealOptions<'_> {
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
-                meter.committed(committed, 0);
+                meter.committed(committed, 0, kept.get());
             },
         };
         let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(|error| {

@@ -310,6 +310,7 @@ impl DamagedStream {
                 tally.end(self.total())?;
                 return self.check_changed(tally.surveyed.lost_ranges);
             }
+            let before = tally.surveyed.plaintext_len;
             for (judged, last) in judge_all(batch, threads, judge)? {
                 match judged {
                     Ok(opened) => tally.enter(&opened, last)?,
@@ -319,7 +320,8 @@ impl DamagedStream {
             }
             let Surveyed { segments, plaintext_len, .. } = tally.surveyed;
             let start = Committed::at_start(self.opener().envelope.chain);
-            meter.committed(&Committed { segments, plaintext_len, ..start }, 0);
+            meter.committed(&Committed { segments, plaintext_len, ..start }, 0, 0);
+            options.resources.take_of_rate(plaintext_len - before)?;
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
+use crate::rate::RateArgs;
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
 use crate::size::Size;
@@ -63,6 +64,9 @@ pub(crate) struct Cat {
 
     #[command(flatten)]
     resources: Resources,
+
+    #[command(flatten)]
+    rate: RateArgs,
 }
 
 impl Cat {
@@ -70,8 +74,8 @@ impl Cat {
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expect_digest, min_sequence, keys, resources, .. } = self;
-                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, keys, resources)
+                let Cat { sealed, force, expect_digest, min_sequence, keys, resources, rate, .. } = self;
+                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, keys, resources, rate)
                     .run(report)
             }
         }
@@ -81,6 +85,7 @@ impl Cat {
         let mut files = NamedFiles::default();
         files.reads("the input", &self.sealed)?;
         self.keys.name_files(&mut files)?;
+        self.rate.name_files(&mut files)?;
         files.writes("the output", &End::Standard)?;
         files.check()?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
@@ -94,6 +99,7 @@ impl Cat {
         };
         let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.resources.opener(opener, &cancel, watch);
+        let opener = self.rate.opener(opener, report)?;
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         let mut reader = opener.reader(self.sealed.source()?).map_err(of_input)?;

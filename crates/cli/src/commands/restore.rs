@@ -1,7 +1,6 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,12 +14,13 @@ use crate::commands::salvage;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::io_arg::{End, if_exists};
+use crate::io_arg::{End, a_file, if_exists};
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::peer::{Goal, Protection};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
+use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
@@ -129,6 +129,9 @@ pub(crate) struct Restore {
 
     #[command(flatten)]
     resources: Resources,
+
+    #[command(flatten)]
+    rate: RateArgs,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -172,6 +175,7 @@ impl Restore {
         min_sequence: Option<u64>,
         keys: OpeningKeys,
         resources: Resources,
+        rate: RateArgs,
     ) -> Restore {
         Restore {
             sealed,
@@ -189,6 +193,7 @@ impl Restore {
             keys,
             protection: Protection::default(),
             resources,
+            rate,
         }
     }
 
@@ -216,6 +221,7 @@ impl Restore {
         let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
         let opener = self.resources.opener(opener, &cancel, watch.clone());
+        let opener = self.rate.opener(opener, report)?;
         if let Some(target) = salvaged {
             return salvage::run(&opener, &self.sealed, &target, &watch, report);
         }
@@ -245,6 +251,7 @@ impl Restore {
         let mut files = NamedFiles::default();
         files.reads("the input", &self.sealed)?;
         self.keys.name_files(&mut files)?;
+        self.rate.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
         self.target.name_files(&mut files)?;
         if let Some(log) = &self.wal {
@@ -363,14 +370,6 @@ impl Record {
 
 /// Where nothing says more, they come before the log is replayed.
 const NOTHING_WRITTEN: [ErrorKind; 2] = [ErrorKind::Cancelled, ErrorKind::Io];
-
-/// A log or a seed is a file with a name.
-fn a_file(name: OsString) -> Result<PathBuf, String> {
-    match End::parse(name)? {
-        End::Standard => Err("it is a file; ./- is one of that name".to_owned()),
-        End::Path(path) => Ok(path),
-    }
-}
 
 const AFTER_HELP: &str = "\
 Examples:

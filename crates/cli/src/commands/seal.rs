@@ -22,6 +22,7 @@ use crate::named_files::NamedFiles;
 use crate::peer::parse_here;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
+use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
@@ -81,6 +82,9 @@ pub(crate) struct Seal {
 
     #[command(flatten)]
     resources: Resources,
+
+    #[command(flatten)]
+    rate: RateArgs,
 }
 
 /// Whether an interruption loses what has been sealed.
@@ -159,6 +163,7 @@ impl Seal {
                 .warning("-i is not needed to seal, and was not read: no identity has to be on this machine");
         }
         let sealer = self.sealer(self.keys.recipients()?, &cancel, watch.clone())?;
+        let sealer = self.rate.sealer(sealer, report)?;
         let begun = Instant::now();
         let sealed = match (&self.input, &output) {
             (End::Path(input), End::Path(output)) => match &state_dir {
@@ -226,6 +231,7 @@ impl Seal {
         let mut files = NamedFiles::default();
         files.reads("the input", &self.input)?;
         self.keys.name_files(&mut files)?;
+        self.rate.name_files(&mut files)?;
         files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
         files.stages("the output", output)?;
         files.check()

@@ -15,6 +15,7 @@ use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
+use crate::rate::RateArgs;
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
 use crate::size::Size;
@@ -50,6 +51,9 @@ pub(crate) struct Verify {
 
     #[command(flatten)]
     resources: Resources,
+
+    #[command(flatten)]
+    rate: RateArgs,
 }
 
 /// What the check has shown about who made the stream.
@@ -67,6 +71,7 @@ impl Verify {
         let mut files = NamedFiles::default();
         files.reads("the input", &self.sealed)?;
         self.keys.name_files(&mut files)?;
+        self.rate.name_files(&mut files)?;
         files.check()?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
@@ -78,6 +83,7 @@ impl Verify {
         };
         let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.resources.opener(opener, &cancel, watch.clone());
+        let opener = self.rate.opener(opener, report)?;
         let pinned = match self.expect_digest {
             Some(digest) => opener.clone().expect_digest(digest),
             None => opener.clone(),

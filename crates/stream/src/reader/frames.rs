@@ -92,13 +92,18 @@ impl Frames {
                 part.take(segment.plaintext_of(frame).start, &open);
                 return Ok(part.done);
             }
+            // First, since it may take long, and holds nothing.
+            let expected = sealed_len(&segment, frame..end);
+            self.resources.take_of_rate(expected)?;
             let lent = self.memory.lend(self.read_len(&(frame..end)), &self.resources)?;
             if let Some(guard) = self.begin_load(&segment, frame..end) {
                 let frames = frame..frame + guard.count() as u32;
+                self.resources.settle_rate(expected, sealed_len(&segment, frames.clone()));
                 let opened = self.open_frames(&segment, frames, &guard, |start, open| part.take(start, open));
                 return if part.done > 0 { Ok(part.done) } else { opened.map(|()| part.done) };
             }
             drop(lent);
+            self.resources.settle_rate(expected, 0);
             self.wait(&self.opened, Key::Frame(segment.index(), frame));
         }
     }
@@ -207,6 +212,9 @@ impl Frames {
             let Some(_lent) = self.memory.try_lend(self.read_len(&rest)) else { return };
             if let Some(guard) = self.begin_load(segment, rest) {
                 let guarded = frame..frame + guard.count() as u32;
+                if !self.resources.try_take_of_rate(sealed_len(segment, guarded.clone())) {
+                    return;
+                }
                 let _ = self.open_frames(segment, guarded, &guard, |_, _| {});
                 return;
             }
@@ -243,6 +251,12 @@ impl Frames {
         let taken = self.memory.buffers(len).take();
         taken.map_err(|error| Error::opening(StreamError::NoMemory(error)))
     }
+}
+
+/// Bytes of the sealed stream that `frames` take.
+fn sealed_len(segment: &SegmentFrames, frames: Range<u32>) -> u64 {
+    let place = segment.wire_of(frames);
+    place.end - place.start
 }
 
 /// The part of a caller's read that is being filled.
