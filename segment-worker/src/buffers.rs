@@ -131,6 +131,25 @@ impl Stock {
         drop(unwanted);
     }
 
+    /// A stream holds `len` bytes more in something else than buffers.
+    pub(crate) fn hold(&self, len: usize) {
+        let mut state = self.state.lock();
+        state.used += len;
+        let beyond = state.beyond();
+        drop(state);
+        drop(beyond);
+    }
+
+    /// As many bytes are held no more.
+    pub(crate) fn let_go(&self, len: usize) {
+        self.state.lock().used -= len;
+    }
+
+    /// Streams under way.
+    pub(crate) fn streams(&self) -> usize {
+        self.state.lock().streams
+    }
+
     /// The buffer of `len` bytes that came back last, since a core's cache may still have it; or a new one.
     fn take(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
         let mut state = self.state.lock();
@@ -143,6 +162,11 @@ impl Stock {
         drop(state);
         drop(beyond);
         zeroed(len).inspect_err(|_| self.state.lock().used -= len)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn spare_len(&self) -> usize {
+        self.state.lock().spare_len
     }
 
     fn give(&self, buffer: Vec<u8>) {

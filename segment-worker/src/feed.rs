@@ -28,6 +28,10 @@ pub trait Feed {
 
     /// What the trailer says. Called once, after [`Step::End`], when every segment has committed.
     fn end(&mut self) -> Result<StreamEnd, Self::Error>;
+
+    /// The stream is over, whichever way: no job of it reads any more. What the feed holds of the memory that was reserved for it
+    /// ([`BufferNeeds::fixed_len`](crate::BufferNeeds::fixed_len)) it gives up now: the reservation ends next.
+    fn stop(&mut self) {}
 }
 
 /// A stream to seal, step by step. It ends with the segment whose close says that it is the last, or, where that one was

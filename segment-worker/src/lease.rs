@@ -108,6 +108,24 @@ impl Budget {
         self.0.gate.try_take(bytes).then(|| Lease::new(self.clone(), bytes, 0))
     }
 
+    /// Takes `bytes` for something else than buffers, beside a lease, if they are free and nobody waits for them.
+    pub fn try_borrow(&self, bytes: usize) -> Option<Loan> {
+        if !self.0.gate.try_take(bytes) {
+            return None;
+        }
+        self.stock().hold(bytes);
+        Some(Loan { budget: self.clone(), bytes })
+    }
+
+    /// The bytes that a stream may hold if all that are under way hold as many; fewer where others wait to begin: none. Whoever has
+    /// borrowed more gives that back.
+    pub fn fair_share(&self) -> usize {
+        match self.0.gate.is_waited_for() {
+            true => 0,
+            false => self.total() / self.stock().streams().max(1),
+        }
+    }
+
     /// Where buffers of `len` bytes come from, which leases on this budget pay for.
     pub fn buffers(&self, len: usize) -> Buffers {
         Buffers::new(len, self)
@@ -206,6 +224,33 @@ impl Drop for Lease {
     }
 }
 
+/// Bytes of a budget that a stream holds beyond its lease, and not in buffers. It was never waited for; dropped, they go back.
+pub struct Loan {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Loan {
+    /// How many.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for Loan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loan").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // Before the credit, as of a lease.
+        self.budget.stock().let_go(self.bytes);
+        self.budget.0.gate.give(self.bytes);
+    }
+}
+
 /// How often a caller on the pool looks for jobs and credit while there are neither.
 const POLL: Duration = Duration::from_micros(500);
 
@@ -298,6 +343,37 @@ mod tests {
             MemoryPressure::None
         };
         assert!(budget.adjust_growth(now + Duration::from_millis(500), seen).is_some());
+    }
+
+    #[test]
+    fn what_is_borrowed_is_never_waited_for_and_its_bytes_are_not_in_stock() {
+        let budget = Budget::new(100);
+        let lease = budget.reserve(40, 0, Caller::Elsewhere, &CancelToken::new()).unwrap();
+        drop(budget.buffers(60).take().unwrap());
+        assert!(budget.try_borrow(61).is_none());
+        let loan = budget.try_borrow(60).unwrap();
+        assert_eq!((loan.bytes(), budget.stock().spare_len()), (60, 0), "a spare buffer makes room");
+        assert!(budget.try_borrow(1).is_none() && budget.try_lease(1).is_none());
+        drop(loan);
+        assert!(budget.try_lease(60).is_some());
+        drop(lease);
+    }
+
+    #[test]
+    fn a_fair_share_is_the_budget_by_the_streams_and_nothing_while_one_waits() {
+        let budget = Budget::new(100);
+        assert_eq!(budget.fair_share(), 100);
+        let leases = [40, 30].map(|bytes| budget.try_lease(bytes).unwrap());
+        let loan = budget.try_borrow(30).unwrap();
+        assert_eq!(budget.fair_share(), 50, "what is borrowed is no stream");
+        let ticket = budget.0.gate.line_up(10);
+        assert_eq!(budget.fair_share(), 0);
+        assert!(budget.try_borrow(0).is_none(), "nobody overtakes who waits");
+        drop(loan);
+        assert!(ticket.try_take());
+        budget.0.gate.give(10);
+        assert_eq!(budget.fair_share(), 50);
+        drop(leases);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use feed::{
     TrailerOnly,
 };
 pub use growth::MemoryPressure;
-pub use lease::{Budget, Lease};
+pub use lease::{Budget, Lease, Loan};
 pub use open::{Opened, open, open_part};
 pub use proof::{Complete, PartComplete, Verified};
 pub use prove::prove;

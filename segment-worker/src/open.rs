@@ -38,8 +38,7 @@ pub fn open<F: Feed, S: StreamingSink>(
     settings: Settings<'_>,
 ) -> Result<Opened, StreamError<F::Error>> {
     let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
-    let last = open_segments(feed, &mut pipeline)?;
-    let said = feed.end().map_err(StreamError::Feed)?;
+    let (last, said) = open_segments(feed, &mut pipeline)?;
     let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     let nothing_left = segments == start.segments && segments > 0;
@@ -67,8 +66,7 @@ pub fn open_part<F: Feed, S: StreamingSink>(
     assert_eq!(start.sink_len, 0, "a part begins at its sink's offset 0");
     let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
     pipeline.driver.guard.begin_with_part();
-    open_segments(feed, &mut pipeline)?;
-    let said = feed.end().map_err(StreamError::Feed)?;
+    let (_, said) = open_segments(feed, &mut pipeline)?;
     let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
     let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
     if said != seen || segments == start.segments || !pipeline.is_empty() {
@@ -78,8 +76,20 @@ pub fn open_part<F: Feed, S: StreamingSink>(
     Ok(Opened { segments, plaintext_len, stream_digest: chain })
 }
 
-/// Opens and commits all segments that `feed` brings, and says whether the last of them ends its stream.
+/// Opens and commits all segments that `feed` brings, and says whether the last of them ends its stream, and what the feed says of
+/// the end. Whichever way that goes, no job is out afterwards, and the feed has stopped.
 fn open_segments<F: Feed, S: StreamingSink>(
+    feed: &mut F,
+    pipeline: &mut Pipeline<'_, S, Closing>,
+) -> Result<(bool, StreamEnd), StreamError<F::Error>> {
+    let came = commit_segments(feed, pipeline)
+        .and_then(|last| feed.end().map(|said| (last, said)).map_err(StreamError::Feed));
+    pipeline.end_jobs();
+    feed.stop();
+    came
+}
+
+fn commit_segments<F: Feed, S: StreamingSink>(
     feed: &mut F,
     pipeline: &mut Pipeline<'_, S, Closing>,
 ) -> Result<bool, StreamError<F::Error>> {

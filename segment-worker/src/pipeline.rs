@@ -298,6 +298,15 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         self.failed.take().and_then(Outcome::into_error)
     }
 
+    /// Stops the jobs that are still out, and waits for them. Nothing is left to be done with the stream but to publish it.
+    pub(crate) fn end_jobs(&mut self) {
+        self.abort.cancel();
+        while self.does_one() {}
+        for _ in 0..std::mem::take(&mut self.outstanding) {
+            self.mailbox.take(1);
+        }
+    }
+
     fn take_credit(&mut self, credit: &mut Credit) -> bool {
         credit.taken = self.lease.try_take(2 * self.run_len);
         credit.taken
@@ -391,11 +400,7 @@ impl<S: StreamingSink, C> Drop for Pipeline<'_, S, C> {
     /// Nothing of a stream happens after its orchestrator has returned: jobs still out are stopped and waited for, then the
     /// driver waits for a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
-        self.abort.cancel();
-        while self.does_one() {}
-        for _ in 0..self.outstanding {
-            self.mailbox.take(1);
-        }
+        self.end_jobs();
     }
 }
 

@@ -68,7 +68,8 @@ pub struct BufferNeeds {
     pub run_len: usize,
     /// The most runs of a segment.
     pub runs_per_segment: usize,
-    /// Bytes that its frames take beside runs, however many are in flight: contexts of compression.
+    /// Bytes that it takes beside runs, however many are in flight, for the stream's whole life: contexts of compression, what is
+    /// fetched ahead at least.
     pub fixed_len: usize,
 }
 

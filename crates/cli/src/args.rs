@@ -93,6 +93,7 @@ Exit codes:
    12  the source changed while it was read
    13  reserved: opened, but its format cannot prove that it is whole
    14  the stream is older than --min-sequence asks for, or has no sequence number
+   15  nothing has come from the store or server for too long: run the same command again
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -133,8 +134,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   seeded    seeded, segments
   warning   message
   error     kind, message, advice, segment, frame, position, kept, exit_code
-Kinds of errors, with their exit codes: io and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
+Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), stale (14), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), stale (14), no-progress (15), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";

@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 17] = [
+const TABLE: [(ErrorKind, &str, u8); 19] = [
     (ErrorKind::Io, "io", 1),
     (ErrorKind::Usage, "usage", 2),
     (ErrorKind::Damaged, "damaged", 3),
@@ -38,6 +38,8 @@ const TABLE: [(ErrorKind, &str, u8); 17] = [
     (ErrorKind::NotAStream, "not-a-stream", 11),
     (ErrorKind::SourceChanged, "source-changed", 12),
     (ErrorKind::Stale, "stale", 14),
+    (ErrorKind::NoProgress, "no-progress", 15),
+    (ErrorKind::Denied, "denied", 1),
     (ErrorKind::Exhausted, "exhausted", 1),
     (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
 ];
@@ -195,7 +197,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 14, 1, 130]);
+        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 14, 15, 1, 1, 130]);
     }
 
     /// Each kind stands in one row of the table, with its code, and in the help.

@@ -159,7 +159,7 @@ pub use ::mmap::MappedFile;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
-pub use cofferdam_io::{Lending, ReadAt, WriteAt};
+pub use cofferdam_io::{Fetch, FetchError, FetchFault, Lending, ReadAt, WriteAt};
 pub use contract::{
     AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
     Visibility,

@@ -24,8 +24,11 @@ macro_rules! resource_setters {
 
             /// The most bytes of frames held in memory. Default: 32 MiB, of which a quarter of what is left is used, if that is
             /// less: by the limits of the process's cgroups and what the machine has available. What a stream needs at least it gets of
-            /// the 32 MiB in any case. The program itself, keys and a page of the index (320 KiB) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
+            /// the 32 MiB in any case. The program itself, keys and two pages of the index (320 KiB each) are not included; and from a pipe, a window of 16 KiB until its turn has come, then of
             /// 256 KiB, or of up to twice the longest record.
+            ///
+            /// What is fetched ahead of a source from afar is included: its least is part of what the stream needs, more is used while
+            /// it is free.
             ///
             /// A reader takes a share of it when it is made, at most half, and holds that until it is dropped.
             ///

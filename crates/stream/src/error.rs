@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::{fmt, io};
 
+use cofferdam_io::{FetchError, FetchFault};
 use contract::CommitError;
 use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
@@ -47,6 +48,10 @@ pub enum ErrorKind {
     Stale,
     /// The source changed after it was opened: what was read of it is inconsistent.
     SourceChanged,
+    /// The store or server does not let this caller read, or does not know who it is.
+    Denied,
+    /// Nothing has come from afar for as long as was allowed, whatever was tried.
+    NoProgress,
     /// The system provided no thread or no memory: a limit of this process or its user, or everything is in use.
     Exhausted,
     /// The cancel token was used.
@@ -131,6 +136,9 @@ impl Error {
 
     #[doc(hidden)]
     pub fn io(what: impl Into<String>, source: io::Error) -> Error {
+        if let Some(fault) = FetchError::of(&source).map(FetchError::fault) {
+            return Error::fetch(fault, what.into()).because(source);
+        }
         match source.kind() {
             io::ErrorKind::OutOfMemory => {
                 Error::new(ErrorKind::Exhausted, what).remedied(Remedy::LowerMemory)
@@ -138,6 +146,21 @@ impl Error {
             _ => Error::new(ErrorKind::Io, what),
         }
         .because(source)
+    }
+
+    /// `what` could not be done for a fault of the place that the bytes come from.
+    fn fetch(fault: FetchFault, what: String) -> Error {
+        match fault {
+            FetchFault::Changed => {
+                Error::new(ErrorKind::SourceChanged, "the sealed stream changed while it was read")
+                    .remedied(Remedy::RunAgain)
+            }
+            FetchFault::Denied => Error::new(ErrorKind::Denied, what).remedied(Remedy::GiveAccess),
+            FetchFault::NoProgress => Error::new(ErrorKind::NoProgress, what).remedied(Remedy::TryLater),
+            FetchFault::NotRanged => Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveFile),
+            FetchFault::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
+            _ => Error::new(ErrorKind::Io, what),
+        }
     }
 
     #[doc(hidden)]
@@ -151,6 +174,12 @@ impl Error {
     pub(crate) fn no_memory(what_for: &str, len: usize) -> Error {
         Error::new(ErrorKind::Exhausted, format!("there is no memory for {what_for} of {len} bytes"))
             .remedied(Remedy::LowerMemory)
+    }
+
+    /// Whether it says nothing of the bytes: they could not be had.
+    pub(crate) fn is_of_medium(&self) -> bool {
+        use ErrorKind::{Cancelled, Denied, Io, NoProgress};
+        matches!(self.kind(), Cancelled | Denied | Io | NoProgress)
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 //! Here format, keys and sources meet; the pipeline behind knows none of them.
 
 mod ahead;
+mod fetch_ahead;
 pub(crate) mod kept;
 pub(crate) mod kept_compressed;
 pub(crate) mod paced;

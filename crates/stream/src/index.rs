@@ -1,7 +1,9 @@
 //! The index of a stream that lies still: footer, directory and pages, authenticated, and walked in order.
 //! It knows segments by their entries only; what the segments themselves say is compared by those who read them.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cofferdam_io::ReadAt;
 use framing::limits::{DIRECTORY_ENTRY_LEN, FOOTER_LEN, MAC_LEN, PAGE_ENTRIES_MAX};
@@ -93,6 +95,22 @@ impl Index {
         }
     }
 
+    /// Bytes of page `page`.
+    pub(crate) fn page_len(&self, envelope: &Envelope, page: u32) -> usize {
+        page_len(self.entries_of_page(page), envelope.shape().compression())
+    }
+
+    /// Where page `page` is in the source, by the directory.
+    fn page_range(&self, envelope: &Envelope, page: u32) -> Result<Range<u64>, Error> {
+        let offset = self.directory[page as usize].offset;
+        let end = offset.checked_add(self.page_len(envelope, page) as u64);
+        let end = end.filter(|end| *end <= self.footer.directory_offset);
+        let end = end.ok_or_else(|| {
+            trailer_fault(Record::Directory, envelope.origin() + self.footer.directory_offset)
+        })?;
+        Ok(envelope.origin().saturating_add(offset)..envelope.origin().saturating_add(end))
+    }
+
     /// Reads a page and checks it against its place in the directory.
     pub(crate) fn page(
         &self,
@@ -102,14 +120,8 @@ impl Index {
     ) -> Result<Vec<IndexEntry>, Error> {
         let listed = self.directory[page as usize];
         let first_segment = u64::from(page) * u64::from(PAGE_ENTRIES_MAX);
-        let count = self.entries_of_page(page);
-        let position = envelope.origin().saturating_add(listed.offset);
-        let end = listed.offset.checked_add(page_len(count, envelope.shape().compression()) as u64);
-        if end.is_none_or(|end| end > self.footer.directory_offset) {
-            let directory = envelope.origin() + self.footer.directory_offset;
-            return Err(trailer_fault(Record::Directory, directory));
-        }
-        let mut bytes = memory::zeroed("an index page", page_len(count, envelope.shape().compression()))?;
+        let position = self.page_range(envelope, page)?.start;
+        let mut bytes = memory::zeroed("an index page", self.page_len(envelope, page))?;
         read(source, position, &mut bytes)?;
         let (parsed, mac) = IndexPage::parse(&bytes, envelope.shape().compression())
             .map_err(|error| Error::framing(error, position))?;
@@ -134,10 +146,15 @@ pub(crate) struct Walk<'a> {
     entries: Arc<Vec<IndexEntry>>,
     /// The page that they are of.
     page: Option<u32>,
+    /// The pages that it and its clones have read last.
+    read_pages: Arc<Mutex<VecDeque<ReadPage>>>,
     segments: u64,
     wire_offset: u64,
     plaintext_offset: u64,
 }
+
+/// The entries of a page, which has been checked.
+type ReadPage = (u32, Arc<Vec<IndexEntry>>);
 
 /// Where a page's first segment begins: all that a walk knows there of what it has passed.
 #[derive(Clone, Copy)]
@@ -156,6 +173,7 @@ impl<'a> Walk<'a> {
             index: Arc::new(index),
             entries: Arc::default(),
             page: None,
+            read_pages: Arc::default(),
             segments: 0,
             wire_offset: envelope.metadata_len,
             plaintext_offset: 0,
@@ -170,8 +188,9 @@ impl<'a> Walk<'a> {
         start: PageStart,
     ) -> Walk<'a> {
         let PageStart { segments, wire_offset, plaintext_offset } = start;
-        let entries = Arc::default();
-        Walk { source, envelope, index, entries, page: None, segments, wire_offset, plaintext_offset }
+        let (entries, read_pages) = (Arc::default(), Arc::default());
+        let page = None;
+        Walk { source, envelope, index, entries, page, read_pages, segments, wire_offset, plaintext_offset }
     }
 
     /// Before the first segment of page `page`, which is read, and none before it (FORMAT F13.8). Where the page stands follows
@@ -231,14 +250,50 @@ impl<'a> Walk<'a> {
     /// The entry of the segment that comes next. There is one: not all have been passed.
     pub(crate) fn entry(&mut self) -> Result<IndexEntry, Error> {
         let at = (self.segments % u64::from(PAGE_ENTRIES_MAX)) as usize;
-        let page = (self.segments / u64::from(PAGE_ENTRIES_MAX)) as u32;
-        if self.page != Some(page) {
-            self.entries = Arc::new(self.index.page(&*self.source, self.envelope, page)?);
-            self.page = Some(page);
-        }
+        self.load_page()?;
         let entry = self.entries[at].clone();
         self.check(&entry)?;
         Ok(entry)
+    }
+
+    /// The page that names the segment that comes next.
+    pub(crate) fn next_page(&self) -> u32 {
+        (self.segments / u64::from(PAGE_ENTRIES_MAX)) as u32
+    }
+
+    /// Where that page is in the source, if neither this walk nor a clone has it.
+    pub(crate) fn missing_page(&self) -> Result<Option<Range<u64>>, Error> {
+        let page = self.next_page();
+        match self.page == Some(page) || self.read_pages().iter().any(|(number, _)| *number == page) {
+            true => Ok(None),
+            false => self.index.page_range(self.envelope, page).map(Some),
+        }
+    }
+
+    /// Reads that page, if it is missing.
+    pub(crate) fn load_page(&mut self) -> Result<(), Error> {
+        let page = self.next_page();
+        if self.page == Some(page) {
+            return Ok(());
+        }
+        let read = self.read_pages().iter().find(|(number, _)| *number == page).cloned();
+        self.entries = match read {
+            Some((_, entries)) => entries,
+            None => {
+                let entries = Arc::new(self.index.page(&*self.source, self.envelope, page)?);
+                let mut read_pages = self.read_pages();
+                read_pages.truncate(PAGES_KEPT - 1);
+                read_pages.push_front((page, entries.clone()));
+                entries
+            }
+        };
+        self.page = Some(page);
+        Ok(())
+    }
+
+    fn read_pages(&self) -> MutexGuard<'_, VecDeque<ReadPage>> {
+        // What it guards is whole at every step.
+        self.read_pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes the segment of `entry`, and the page that stands behind it.
@@ -336,6 +391,8 @@ pub(crate) fn read_what_there_is(source: &dyn ReadAt, position: u64, buffer: &mu
     }
 }
 
+/// Pages that a walk and its clones keep: two of them may be on either side of a page's end.
+const PAGES_KEPT: usize = 2;
 /// What a medium loses at once, in bytes.
 pub(crate) const SECTOR_LEN: usize = 4096;
 /// Bytes of a directory that are decoded in one go: whole entries.

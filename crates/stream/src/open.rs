@@ -180,8 +180,7 @@ impl<'a> OpenOptions<'a> {
         let envelope = walk.envelope;
         let total = Some(walk.index.footer.plaintext_len);
         let budget = self.resources.budget();
-        let plan =
-            self.resources.plan(envelope, &budget, total, Direction::Open)?.with_edges(envelope.shape());
+        let plan = self.resources.plan_along(&walk, &budget, total)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;
         let observer = self.resources.observer.as_deref();
@@ -189,7 +188,8 @@ impl<'a> OpenOptions<'a> {
         let found = Found::find(&mut sink, &marks)?;
         let resumed = found.resume_placed(&mut sink, seeding, &mut walk, &means)?;
         let Resumed { already, proved } = resumed;
-        let feed = SeekableFeed::new(walk, already.start.chain, proved, plan.frames_per_run, self.expected());
+        let chain = already.start.chain;
+        let feed = SeekableFeed::new(walk, chain, proved, &plan, &budget, self.expected());
         self.run(feed, sink, &means, RunOptions { already, total, marks, keeps })
     }
 

@@ -15,7 +15,6 @@ use crate::index::Walk;
 use crate::index_chain::{ChainedRange, check_entries_around};
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
-use crate::resources::Direction;
 use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId};
 
 /// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
@@ -119,11 +118,10 @@ impl OpenOptions<'_> {
         let envelope = walk.envelope;
         let len = Some(plaintext_end - start.plaintext_len);
         let budget = self.resources.budget();
-        let plan = self.resources.plan(envelope, &budget, len, Direction::Open)?;
-        let plan = plan.with_edges(envelope.shape());
+        let plan = self.resources.plan_along(&walk, &budget, len)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), len)?;
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
-        let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), plan.frames_per_run, None)
+        let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), &plan, &budget, None)
             .until(segments.end, after);
         let passed = Cell::new(0);
         let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &passed);

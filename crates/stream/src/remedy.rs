@@ -44,6 +44,10 @@ pub enum Remedy {
     GiveNewer,
     /// Stop what changes the source, or take a snapshot of it, and run this again.
     RunAgain,
+    /// Give the store's credentials, or have its owner let them read.
+    GiveAccess,
+    /// Run it again once the place that the bytes come from can be reached: what is kept is not fetched again.
+    TryLater,
     /// Keep the state of resumable sealings in another directory.
     OtherStateDirectory,
     /// Give a log for a target that cannot be replaced as a whole: `Opener::log`.
@@ -163,6 +167,10 @@ impl Remedy {
                 "Give a newer stream. To accept this one, ask for a lower number, or for none."
             }
             Remedy::RunAgain => "Stop what writes to it, or take a copy, and run this again.",
+            Remedy::GiveAccess => "Look whether the credentials are there, are still valid, and may read it.",
+            Remedy::TryLater => {
+                "Run it again when the place can be reached. What a restore has kept by then is not fetched again."
+            }
             Remedy::OtherStateDirectory => {
                 "What lets a sealing resume is kept there; give another directory for it."
             }

@@ -12,6 +12,8 @@ use segment_worker::{Budget, BufferNeeds, CancelToken, Edges, Executor};
 
 use crate::envelope::Envelope;
 use crate::feed::PATIENCE;
+use crate::fetch_memory::FetchNeeds;
+use crate::index::Walk;
 use crate::rate_limit::RateLimit;
 use crate::system_memory::{MEMORY_DEFAULT, SystemMemory};
 use crate::{Error, ErrorKind, Observer};
@@ -59,6 +61,8 @@ pub(crate) struct RunPlan {
     /// How many threads there are to be kept busy.
     pub(crate) threads: usize,
     pub(crate) demand: BufferNeeds,
+    /// What is fetched ahead, of a source from afar.
+    pub(crate) fetch: FetchNeeds,
 }
 
 impl Resources {
@@ -130,6 +134,38 @@ impl Resources {
         plaintext_len: Option<u64>,
         direction: Direction,
     ) -> Result<RunPlan, Error> {
+        let contexts_len = self.contexts_len(envelope, direction)?;
+        Ok(self.runs(envelope.shape(), budget, plaintext_len, contexts_len))
+    }
+
+    /// As [`Resources::plan`], of a stream whose segments jobs read at offsets along `walk`, each run with the edges of its segment:
+    /// `plaintext_len` bytes of it. Where the source is far, that is read of what has been fetched ahead, in steps of a run, or of an
+    /// index page.
+    pub(crate) fn plan_along(
+        &self,
+        walk: &Walk<'_>,
+        budget: &Budget,
+        plaintext_len: Option<u64>,
+    ) -> Result<RunPlan, Error> {
+        let envelope = walk.envelope;
+        let (shape, contexts_len) = (envelope.shape(), self.contexts_len(envelope, Direction::Open)?);
+        let page_len = walk.index.page_len(envelope, 0);
+        let runs = |fixed_len| self.runs(shape, budget, plaintext_len, fixed_len).with_edges(shape);
+        let Some(fetch) = walk.source.fetch() else { return Ok(runs(contexts_len)) };
+        let least_of = |plan: RunPlan| fetch.min_memory(plan.demand.run_len.max(page_len));
+        // Longer runs touch more of what is fetched, which leaves less for them: they are cut for the most that it may be.
+        let of_one_frame = contexts_len.saturating_add(least_of(runs(usize::MAX)));
+        let of_longest = contexts_len.saturating_add(least_of(runs(of_one_frame)));
+        let mut plan = runs(of_longest);
+        let least = least_of(plan);
+        plan.demand.fixed_len = contexts_len.saturating_add(least);
+        let runs_len = plan.demand.run_len.saturating_mul(2 * RUNS_A_THREAD * plan.threads);
+        plan.fetch = FetchNeeds { least, beside: contexts_len.saturating_add(runs_len) };
+        Ok(plan)
+    }
+
+    /// Bytes of the contexts that compress or decompress, one for each thread and the caller's.
+    fn contexts_len(&self, envelope: &Envelope, direction: Direction) -> Result<usize, Error> {
         let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
         let context_len = match (&envelope.codec, direction) {
             (None, _) => Ok(0),
@@ -137,7 +173,7 @@ impl Resources {
             (Some(codec), Direction::Open) => codec.opening_len(),
         };
         let context_len = context_len.map_err(|_| Error::no_memory("a zstd context", 0))?;
-        Ok(self.runs(envelope.shape(), budget, plaintext_len, context_len * (threads + 1)))
+        Ok(context_len * (threads + 1))
     }
 
     /// As [`Resources::plan`], where `fixed_len` bytes are taken beside the runs.
@@ -158,7 +194,7 @@ impl Resources {
             runs_per_segment: frames_of_segment.div_ceil(frames) as usize,
             fixed_len,
         };
-        RunPlan { frames_per_run: frames, threads, demand }
+        RunPlan { frames_per_run: frames, threads, demand, fetch: FetchNeeds::default() }
     }
 
     pub(crate) fn threads(&self) -> NonZeroUsize {

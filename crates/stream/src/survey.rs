@@ -385,8 +385,11 @@ fn unwritten(error: io::Error) -> Error {
 
 /// Whether an error is more than the loss of what was looked at.
 fn ends_all(error: &Error) -> bool {
-    use ErrorKind::{Cancelled, DigestMismatch, Exhausted, SourceChanged, Usage};
-    matches!(error.kind(), Cancelled | DigestMismatch | Exhausted | SourceChanged | Usage)
+    use ErrorKind::{Cancelled, Denied, DigestMismatch, Exhausted, NoProgress, SourceChanged, Usage};
+    matches!(
+        error.kind(),
+        Cancelled | Denied | DigestMismatch | Exhausted | NoProgress | SourceChanged | Usage
+    )
 }
 
 /// What was looked at, if it is there.

@@ -197,9 +197,11 @@ fn journalled(
 /// Makes a failure say what is kept beside `path`: where the attempt ended before it had proved any of that, and where there
 /// is nothing any more.
 pub fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
-    use ErrorKind::{Cancelled, Damaged, DigestMismatch, Io, Limit, SourceChanged, Truncated};
-    let goes_on =
-        matches!(error.kind(), Cancelled | Damaged | DigestMismatch | Io | Limit | SourceChanged | Truncated);
+    use ErrorKind::{
+        Cancelled, Damaged, Denied, DigestMismatch, Io, Limit, NoProgress, SourceChanged, Truncated,
+    };
+    let of_stream = matches!(error.kind(), Damaged | DigestMismatch | Limit | SourceChanged | Truncated);
+    let goes_on = of_stream || matches!(error.kind(), Cancelled | Denied | Io | NoProgress);
     if !goes_on && error.resumable_bytes().is_none() {
         return error;
     }

@@ -59,6 +59,11 @@ impl Gate {
         true
     }
 
+    /// Whether anybody waits.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
+    }
+
     /// Waits its turn and takes `bytes`, or gives up once `stop` says so. The caller holds no credit of this gate.
     pub(crate) fn take(&self, bytes: usize, stop: impl Fn() -> bool) -> bool {
         let place = self.line_up(bytes);

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
 pub(crate) mod counting;
+pub(crate) mod far;
 pub(crate) mod forge;
 pub(crate) mod map;
 pub(crate) mod noted;

@@ -1,19 +1,24 @@
 //! Opening from a source that can be read at offsets: the index says where everything lies, jobs read it themselves.
-//! What the index says and what the segments say is compared, record by record. The feed reads nothing but index pages.
+//! What the index says and what the segments say is compared, record by record. The feed reads nothing but index
+//! pages and, of a source from afar, has fetched what jobs will read.
 
 use std::collections::VecDeque;
 
 use frame_worker::{ChainValue, Closing};
 use framing::{IndexEntry, SegmentIndex};
 use segment_worker::{
-    Buffers, Feed, Input, ProvedPlan, ProvedSegment, ProvedSegments, SegmentPlan, Step, StreamEnd,
+    Budget, Buffers, Feed, Input, ProvedPlan, ProvedSegment, ProvedSegments, Run, SegmentPlan, Step,
+    StreamEnd,
 };
 
+use super::fetch_ahead::{Arrival, FetchAhead};
 use super::segment_runs::{SegmentRuns, closing_position, header_of};
 use super::sequential::check_expected;
 use crate::Error;
 use crate::envelope::Envelope;
+use crate::far::FarSource;
 use crate::index::Walk;
+use crate::resources::RunPlan;
 
 /// A sealed stream whose records lie still.
 pub(crate) struct SeekableFeed<'a> {
@@ -25,6 +30,10 @@ pub(crate) struct SeekableFeed<'a> {
     proved: ProvedSegments,
     /// The segment whose runs are handed out.
     segment: Option<SegmentRuns>,
+    /// Where the source is far: what was asked for.
+    ahead: Option<FetchAhead<'a>>,
+    /// The run that comes next, and has not arrived.
+    waiting: Option<Run>,
     /// The segments in flight, whose closing frames have not come yet: as many as the engine allows.
     unclosed: VecDeque<IndexEntry>,
     chain: ChainValue,
@@ -40,22 +49,39 @@ struct Part {
 
 impl<'a> SeekableFeed<'a> {
     /// The segments that `walk` has not passed yet. `chain` is the chain value before them; those that are `proved` are in the
-    /// sink already.
+    /// sink already. Where the source is far, `budget` pays for what is fetched ahead.
     pub(crate) fn new(
         walk: Walk<'a>,
         chain: ChainValue,
         proved: ProvedSegments,
-        frames_per_run: u32,
+        plan: &RunPlan,
+        budget: &Budget,
         expected: Option<ChainValue>,
     ) -> SeekableFeed<'a> {
-        let unclosed = VecDeque::new();
-        SeekableFeed { walk, frames_per_run, expected, part: None, proved, segment: None, unclosed, chain }
+        let (frames_per_run, end) = (plan.frames_per_run, walk.index.footer.segments);
+        let ahead = FarSource::of(&walk.source)
+            .map(|far| FetchAhead::new(far, walk.clone(), end, frames_per_run, budget, plan.fetch));
+        SeekableFeed {
+            walk,
+            frames_per_run,
+            expected,
+            part: None,
+            proved,
+            segment: None,
+            ahead,
+            waiting: None,
+            unclosed: VecDeque::new(),
+            chain,
+        }
     }
 
     /// The same, of the segments before `segment` alone, as a part: the sink begins with the first of them. `chain` is the chain
     /// value that the index has there.
     pub(crate) fn until(mut self, segment: u64, chain: ChainValue) -> SeekableFeed<'a> {
         self.part = Some(Part { plaintext_offset: self.walk.plaintext_offset(), end: (segment, chain) });
+        if let Some(ahead) = &mut self.ahead {
+            ahead.end_at(segment);
+        }
         self
     }
 
@@ -83,8 +109,13 @@ impl<'a> SeekableFeed<'a> {
 
     /// The key of a segment follows from its entry, so its frames can be opened before its header has been seen. The
     /// header is compared by the job that opens the first of them.
-    fn begin(&mut self) -> Result<SegmentPlan, Error> {
+    fn begin(&mut self) -> Result<Step<Closing, ()>, Error> {
         let entry = self.walk.entry()?;
+        if let Some(ahead) = &mut self.ahead
+            && !ahead.has_head(self.walk.segments(), &entry)?
+        {
+            return Ok(Step::NothingYet);
+        }
         let (envelope, index) = (self.walk.envelope, self.walk.segments());
         let segment =
             SegmentRuns::new(envelope, &*self.walk.source, index, entry.clone(), self.frames_per_run)?;
@@ -98,11 +129,31 @@ impl<'a> SeekableFeed<'a> {
         };
         self.segment = Some(segment);
         self.unclosed.push_back(entry);
-        Ok(plan)
+        Ok(Step::Segment(plan))
     }
 }
 
 impl SeekableFeed<'_> {
+    /// The run that comes next of the segment that is handed out.
+    fn next_run(&mut self) -> Option<Run> {
+        let source = self.walk.source.clone();
+        let mut run = self.segment.as_mut()?.next(Input::Place(source))?;
+        run.sink_offset -= self.sink_begin();
+        Some(run)
+    }
+
+    /// Hands out `run`. Where it comes from afar it has to be there: no job waits for the network.
+    fn hand_out(&mut self, run: Run) -> Result<Step<Closing, ()>, Error> {
+        let Some(ahead) = &mut self.ahead else { return Ok(Step::Run(run)) };
+        match ahead.take(self.walk.segments(), run)? {
+            Arrival::There(run) => Ok(Step::Run(run)),
+            Arrival::NotYet(run) => {
+                self.waiting = Some(run);
+                Ok(Step::NothingYet)
+            }
+        }
+    }
+
     /// The segment that comes next is not read: its entry says what its closing frames are made from.
     fn pass_proved(&mut self, proof: ProvedSegment) -> Result<ProvedPlan, Error> {
         let entry = self.walk.entry()?;
@@ -131,20 +182,26 @@ impl Feed for SeekableFeed<'_> {
     type Error = Error;
 
     fn next(&mut self, _buffers: &Buffers) -> Result<Step<Closing, ()>, Error> {
-        if let Some(mut segment) = self.segment.take() {
-            if let Some(mut run) = segment.next(Input::Place(self.walk.source.clone())) {
-                self.segment = Some(segment);
-                run.sink_offset -= self.sink_begin();
-                return Ok(Step::Run(run));
-            }
+        if let Some(ahead) = &mut self.ahead {
+            ahead.look(&self.walk, &self.proved);
+        }
+        if let Some(run) = self.waiting.take().or_else(|| self.next_run()) {
+            return self.hand_out(run);
+        }
+        if let Some(segment) = self.segment.take() {
             self.walk.pass(&segment.into_entry())?;
         }
         if self.is_at_end() {
             return Ok(Step::End(()));
         }
+        if let Some(ahead) = &mut self.ahead
+            && !ahead.has_page(&self.walk)?
+        {
+            return Ok(Step::NothingYet);
+        }
         match self.proved.proof(SegmentIndex(self.walk.segments())) {
             Some(proof) => self.pass_proved(proof).map(Step::Proved),
-            None => self.begin().map(Step::Segment),
+            None => self.begin(),
         }
     }
 
@@ -171,6 +228,12 @@ impl Feed for SeekableFeed<'_> {
             plaintext_len: footer.plaintext_len,
             stream_digest: self.chain,
         })
+    }
+
+    fn stop(&mut self) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.stop();
+        }
     }
 }
 

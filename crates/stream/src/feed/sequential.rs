@@ -88,7 +88,7 @@ pub(crate) fn pass_envelope<S: Source>(
     };
     match again() {
         Ok((preamble, metadata)) if envelope.begins_with(&preamble, &metadata) => Ok(()),
-        Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io) => Err(error),
+        Err(error) if error.is_of_medium() => Err(error),
         // A whole envelope was there a moment ago, so what is wrong with this one has come since.
         Ok(_) | Err(_) => Err(Error::new(
             ErrorKind::SourceChanged,

@@ -1,0 +1,328 @@
+//! Owns streams whose bytes come from afar: fetched ahead, each byte once, in memory that the budget pays for.
+//! Refuses to know a network; the place is memory that takes its time.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod streams;
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use cofferdam::{
+    Budget, CancelToken, CompressionLevel, Error, ErrorKind, FetchFault, MemorySink, Opener, Pool, Progress,
+    Remedy, Restored, Sealer,
+};
+
+use streams::far::{FarPlace, FarSource, PART, Tally};
+use streams::map::{self, Kind};
+use streams::{FRAME, SEGMENT, Shared, counted, opener, scratch, seal, small_sealer, threads};
+
+const SOON: Duration = Duration::from_micros(100);
+/// No test waits longer for what has to come.
+const LONG: Duration = Duration::from_secs(120);
+
+fn compressing() -> Sealer {
+    small_sealer().compression(CompressionLevel::default())
+}
+
+/// Opens what is at `place` into memory.
+fn open_from(place: &FarPlace, opener: &Opener) -> Result<(Restored, Vec<u8>), Error> {
+    let (sink, contents) = MemorySink::new();
+    let opened = opener.open(FarSource(place.clone()), sink)?;
+    Ok((opened, contents.take().unwrap()))
+}
+
+/// No request that blocked was for bytes of a segment or an index page, where jobs or the orchestrator would have waited for it.
+fn assert_fetched_ahead(sealed: &[u8], tally: &Tally) {
+    let around = map::ranges(sealed, Kind::SegmentHeader)[0].start as u64;
+    let directory = map::ranges(sealed, Kind::Directory)[0].start as u64;
+    for range in &tally.blocking {
+        assert!(range.end <= around || range.start >= directory, "{range:?} of {around}..{directory}");
+    }
+    let twice = (around..directory).find(|at| tally.fetched[*at as usize] > 1);
+    assert_eq!(twice, None, "a byte is fetched once");
+}
+
+/// Bytes that compress a little, each frame to another length.
+fn half_counted(len: usize) -> Vec<u8> {
+    let mut bytes = counted(len);
+    let mut random = fastrand::Rng::with_seed(7);
+    bytes.iter_mut().enumerate().filter(|(at, _)| at % 3 == 0).for_each(|(_, byte)| *byte = random.u8(..));
+    bytes
+}
+
+#[test]
+fn what_comes_from_afar_is_opened_and_verified_from_bytes_that_have_arrived() {
+    for (sealer, len) in [
+        (small_sealer(), 0),
+        (small_sealer(), 1),
+        (small_sealer(), FRAME),
+        (small_sealer(), 5 * SEGMENT + 3),
+        (small_sealer().segment_len(FRAME as u64), 9 * FRAME),
+        (small_sealer().segment_len(32 * FRAME as u64), 70 * FRAME + 1),
+        (compressing(), 5 * SEGMENT + 3),
+        (compressing().segment_len(32 * FRAME as u64), 70 * FRAME + 1),
+    ] {
+        let plaintext = half_counted(len);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        for memory in [512 << 10, 32 << 20] {
+            let opener = opener().memory(memory).threads(threads(2));
+            let place = FarPlace::new(sealed.clone(), SOON);
+            assert_eq!(open_from(&place, &opener).unwrap().1, plaintext);
+            let tally = place.end();
+            assert_fetched_ahead(sealed.as_ref(), &tally);
+            assert!(tally.held_max <= tally.granted_max && tally.granted_max <= memory);
+            for opener in [opener, Opener::keyless().memory(memory)] {
+                let place = FarPlace::new(sealed.clone(), SOON);
+                assert_eq!(opener.verify(FarSource(place.clone())).unwrap().plaintext_len, len as u64);
+                assert_fetched_ahead(sealed.as_ref(), &place.end());
+            }
+        }
+    }
+}
+
+#[test]
+fn index_pages_are_fetched_ahead_like_segments_and_each_once() {
+    let sealer = small_sealer().segment_len(FRAME as u64);
+    let plaintext = counted(4100 * FRAME);
+    let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+    assert_eq!(map::ranges(sealed.as_ref(), Kind::Page).len(), 2);
+    let place = FarPlace::new(sealed.clone(), Duration::ZERO);
+    assert!(open_from(&place, &opener()).unwrap().1 == plaintext);
+    assert_fetched_ahead(sealed.as_ref(), &place.end());
+}
+
+#[test]
+fn the_least_that_fetching_takes_is_part_of_what_a_stream_needs() {
+    for sealer in [small_sealer(), compressing()] {
+        let plaintext = half_counted(4 * SEGMENT);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let with = |memory| {
+            let place = FarPlace::new(sealed.clone(), SOON);
+            let opened = open_from(&place, &opener().memory(memory).threads(threads(2)));
+            (opened, place.end())
+        };
+        let needed_with = |memory| {
+            let (refused, tally) = with(memory);
+            let refused = refused.err().unwrap();
+            assert_eq!(refused.kind(), ErrorKind::Limit);
+            let segments = map::segments(sealed.as_ref());
+            let around = segments[0].start..segments.last().unwrap().end;
+            assert!(around.into_iter().all(|at| tally.fetched[at] == 0), "no segment is fetched in vain");
+            match refused.remedy() {
+                Some(Remedy::RaiseMemory { needed }) => needed as usize,
+                other => panic!("{other:?}"),
+            }
+        };
+        let needed = needed_with(1);
+        assert!(needed > 3 * PART, "with what a step touches, and one more");
+        assert_eq!(needed_with(needed - 1), needed);
+        let (opened, tally) = with(needed);
+        assert_eq!(opened.unwrap().1, plaintext);
+        assert_fetched_ahead(sealed.as_ref(), &tally);
+    }
+}
+
+#[test]
+fn a_hundred_streams_under_one_budget_end_and_leave_nothing() {
+    let plaintext = half_counted(6 * SEGMENT + 11);
+    let sealed = [small_sealer(), compressing()].map(|sealer| Shared::new(seal(&sealer, plaintext.clone())));
+    let (pool, budget) = (Pool::new(threads(2)).unwrap(), Budget::new(512 << 10));
+    let (done, ends) = mpsc::channel();
+    for number in 0..100 {
+        let (pool, budget, done) = (pool.clone(), budget.clone(), done.clone());
+        let (sealed, plaintext) = (sealed[number % 2].clone(), plaintext.clone());
+        thread::spawn(move || {
+            let place = FarPlace::new(sealed, Duration::from_millis(1));
+            let opened = open_from(&place, &opener().pool(pool).budget(budget)).map(|(_, opened)| opened);
+            place.end();
+            done.send(opened.is_ok_and(|opened| opened == plaintext)).unwrap();
+        });
+    }
+    for _ in 0..100 {
+        assert!(ends.recv_timeout(LONG).expect("no stream waits for ever"));
+    }
+    assert!(budget.try_lease(budget.total()).is_some(), "all of it has come back");
+}
+
+/// A place that brings nothing holds no more than the least of a budget that others wait for, though parts behind have arrived.
+#[test]
+fn a_stream_whose_place_has_stalled_gives_back_what_another_waits_for() {
+    let plaintext = half_counted(40 * SEGMENT);
+    let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
+    let budget = Budget::new(400 << 10);
+    let stalled = FarPlace::new(sealed.clone(), SOON);
+    let segments = map::segments(sealed.as_ref());
+    stalled.stall_at(segments[20].start as u64);
+    let (done, ends) = mpsc::channel();
+    let first = thread::spawn({
+        let (stalled, budget) = (stalled.clone(), budget.clone());
+        move || open_from(&stalled, &opener().threads(threads(1)).budget(budget)).unwrap().1
+    });
+    stalled.wait_for_stall();
+    let granted = stalled.granted();
+    let others: Vec<_> = (0..4)
+        .map(|_| {
+            let (sealed, budget, done) = (sealed.clone(), budget.clone(), done.clone());
+            thread::spawn(move || {
+                let place = FarPlace::new(sealed, SOON);
+                let opened = open_from(&place, &opener().threads(threads(1)).budget(budget)).unwrap().1;
+                place.end();
+                done.send(opened).unwrap();
+            })
+        })
+        .collect();
+    for _ in 0..others.len() {
+        assert!(ends.recv_timeout(LONG).expect("the others go on") == plaintext);
+    }
+    assert!(granted > 3 * PART, "it had borrowed some");
+    stalled.go_on();
+    assert!(first.join().unwrap() == plaintext);
+    stalled.end();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(budget.try_lease(budget.total()).is_some());
+}
+
+#[test]
+fn a_stream_that_waits_for_its_place_is_cancelled_and_everything_is_released() {
+    for sealer in [small_sealer(), compressing().segment_len(32 * FRAME as u64)] {
+        let sealed = Shared::new(seal(&sealer, half_counted(70 * FRAME)));
+        let segments = map::segments(sealed.as_ref());
+        let table = map::ranges(sealed.as_ref(), Kind::Table).get(1).cloned();
+        let page = map::ranges(sealed.as_ref(), Kind::Page)[0].clone();
+        for at in [segments[0].start, segments[1].start + 99, page.start]
+            .into_iter()
+            .chain(table.map(|at| at.start))
+        {
+            let (place, cancel) = (FarPlace::new(sealed.clone(), SOON), CancelToken::new());
+            place.stall_at(at as u64);
+            let stream = thread::spawn({
+                let (place, cancel) = (place.clone(), cancel.clone());
+                move || {
+                    open_from(&place, &opener().memory(512 << 10).threads(threads(2)).cancel(cancel))
+                        .err()
+                        .unwrap()
+                        .kind()
+                }
+            });
+            place.wait_for_stall();
+            cancel.cancel();
+            assert_eq!(stream.join().unwrap(), ErrorKind::Cancelled);
+            place.end();
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_the_place_is_one_of_its_own_and_says_where() {
+    let sealed = Shared::new(seal(&small_sealer(), half_counted(6 * SEGMENT)));
+    let segments = map::segments(sealed.as_ref());
+    for (fault, kind) in [
+        (FetchFault::Changed, ErrorKind::SourceChanged),
+        (FetchFault::NotFound, ErrorKind::Io),
+        (FetchFault::Denied, ErrorKind::Denied),
+        (FetchFault::NoProgress, ErrorKind::NoProgress),
+        (FetchFault::Refused, ErrorKind::Io),
+        (FetchFault::Cancelled, ErrorKind::Cancelled),
+    ] {
+        for at in [
+            0,
+            segments[3].start + 7,
+            map::ranges(sealed.as_ref(), Kind::Page)[0].start,
+            sealed.as_ref().len() - 1,
+        ] {
+            let place = FarPlace::new(sealed.clone(), SOON);
+            place.fail_at(at as u64, fault);
+            let error = open_from(&place, &opener()).err().unwrap();
+            assert_eq!(error.kind(), kind, "{error:?}");
+            assert!(
+                kind == ErrorKind::Cancelled
+                    || format!("{error:?}").contains(&format!("failed at byte {at}")),
+                "{error:?}"
+            );
+            place.end();
+        }
+    }
+}
+
+/// Of two faults the first on the wire is told, though the place's is known before.
+#[test]
+fn damage_before_a_fault_of_the_place_is_what_is_told() {
+    let mut bytes = seal(&small_sealer(), half_counted(6 * SEGMENT));
+    let segments = map::segments(&bytes);
+    bytes[segments[1].start + 100] ^= 1;
+    let place = FarPlace::new(Shared::new(bytes), SOON);
+    place.fail_at(segments[2].start as u64 + 7, FetchFault::NoProgress);
+    let error = open_from(&place, &opener()).err().unwrap();
+    assert_eq!((error.kind(), error.segment()), (ErrorKind::Damaged, Some(1)));
+    place.end();
+}
+
+/// Restores into a file from a place, and cancels after so many segments.
+fn restore(place: &FarPlace, opener: Opener, target: &Path, segments: u64) -> Result<Restored, Error> {
+    let cancel = CancelToken::new();
+    let token = cancel.clone();
+    let stop = move |progress: &Progress| {
+        if progress.segments >= segments {
+            token.cancel();
+        }
+    };
+    opener.cancel(cancel).on_progress(stop).restore_to(FarSource(place.clone()), target)
+}
+
+#[test]
+fn what_is_kept_or_in_a_seed_is_not_fetched() {
+    let plaintext = half_counted(20 * SEGMENT);
+    for sealer in [small_sealer(), compressing()] {
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let segment_len = map::segments(sealed.as_ref())[0].len() as u64;
+        let directory = scratch();
+        let [target, seed] = ["db", "seed"].map(|name| directory.path().join(name));
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let stopped = restore(&place, opener().threads(threads(1)), &target, 10);
+        assert_eq!(stopped.err().unwrap().kind(), ErrorKind::Cancelled);
+        place.end();
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let restored = restore(&place, opener(), &target, u64::MAX).unwrap();
+        assert!(restored.resumed_bytes >= 10 * SEGMENT as u64);
+        assert_eq!(fs::read(&target).unwrap(), plaintext);
+        let tally = place.end();
+        let left = 20 - restored.resumed_bytes / SEGMENT as u64;
+        assert!(tally.bytes() <= (left + 2) * (segment_len + 300) + 12_000, "{} bytes", tally.bytes());
+        let changed = [3, 11];
+        let mut old = plaintext.clone();
+        changed.iter().for_each(|segment| old[segment * SEGMENT + 5] ^= 1);
+        fs::write(&seed, &old).unwrap();
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let fresh = directory.path().join("fresh");
+        let restored = restore(&place, opener().seed(&seed), &fresh, u64::MAX).unwrap();
+        assert_eq!(
+            restored.seeded_bytes,
+            17 * SEGMENT as u64,
+            "all but two, and the last, which is always read"
+        );
+        assert_eq!(fs::read(&fresh).unwrap(), plaintext);
+        let tally = place.end();
+        for (number, segment) in map::segments(sealed.as_ref()).into_iter().enumerate() {
+            let is_read = changed.contains(&number) || number == 19;
+            assert!(segment.clone().all(|at| tally.fetched[at] == u8::from(is_read)), "segment {number}");
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_stream_fetches_that_part_alone() {
+    let plaintext = half_counted(12 * SEGMENT);
+    let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
+    let place = FarPlace::new(sealed.clone(), SOON);
+    let (sink, contents) = MemorySink::new();
+    opener().open_segments(3..6, FarSource(place.clone()), sink).unwrap();
+    assert!(contents.take().unwrap() == plaintext[3 * SEGMENT..6 * SEGMENT]);
+    let tally = place.end();
+    for (number, segment) in map::segments(sealed.as_ref()).into_iter().enumerate() {
+        let times = u8::from((3..6).contains(&number));
+        assert!(segment.clone().all(|at| tally.fetched[at] == times), "segment {number}");
+    }
+}
