@@ -192,5 +192,5 @@ pub use stream::{
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
     RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
     SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard,
-    inspect, leftovers, rewrap,
+    inspect, inspect_source, leftovers, rewrap,
 };

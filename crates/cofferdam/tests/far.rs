@@ -5,6 +5,7 @@
 mod streams;
 
 use std::fs;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -325,4 +326,149 @@ fn a_part_of_a_stream_fetches_that_part_alone() {
         let times = u8::from((3..6).contains(&number));
         assert!(segment.clone().all(|at| tally.fetched[at] == times), "segment {number}");
     }
+}
+
+#[test]
+fn who_reads_on_reads_what_has_been_fetched_but_for_the_beginning() {
+    for sealer in [small_sealer(), compressing(), compressing().segment_len(32 * FRAME as u64)] {
+        let plaintext = half_counted(150 * FRAME + 9);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let first = map::segments(sealed.as_ref())[0].clone();
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let mut reader = opener().threads(threads(2)).reader(FarSource(place.clone())).unwrap();
+        let (mut read, mut buffer) = (Vec::new(), [0; 3000]);
+        loop {
+            match reader.read(&mut buffer).unwrap() {
+                0 => break,
+                count => read.extend_from_slice(&buffer[..count]),
+            }
+        }
+        assert!(read == plaintext);
+        drop(reader);
+        let tally = place.end();
+        let directory = map::ranges(sealed.as_ref(), Kind::Directory)[0].clone();
+        let pages = map::ranges(sealed.as_ref(), Kind::Page);
+        let is_page = |at: usize| pages.iter().any(|page| page.contains(&at));
+        for range in tally.blocking.iter().map(|range| range.start as usize..range.end as usize) {
+            let around = range.end <= first.end || range.start >= directory.start || is_page(range.start);
+            assert!(around, "{range:?} was waited for, after {first:?}");
+        }
+        let twice = (first.start..directory.start).find(|at| tally.fetched[*at] > 1);
+        assert_eq!(twice, None, "a byte is fetched once");
+        assert!(tally.held_max <= tally.granted_max && tally.granted_max <= (32 << 20) / 8);
+    }
+}
+
+#[test]
+fn who_reads_little_fetches_little_more() {
+    let sealer = small_sealer().segment_len(1024 * FRAME as u64);
+    let plaintext = half_counted(2048 * FRAME);
+    let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+    let place = FarPlace::new(sealed, Duration::ZERO);
+    // Runs of one frame.
+    let opener = opener().memory(160 << 10).threads(threads(1));
+    let mut reader = opener.reader(FarSource(place.clone())).unwrap();
+    let mut read = vec![0; 40 * FRAME];
+    reader.seek(SeekFrom::Start(FRAME as u64)).unwrap();
+    read.chunks_mut(FRAME).for_each(|chunk| reader.read_exact(chunk).unwrap());
+    assert!(read == plaintext[FRAME..41 * FRAME]);
+    drop(reader);
+    let bytes = place.end().bytes();
+    assert!(bytes <= 100 * (FRAME as u64 + 32) + 30_000, "{bytes} bytes for {}", read.len());
+}
+
+#[test]
+fn positions_that_read_on_and_jump_read_what_is_there_and_leave_nothing() {
+    for sealer in [small_sealer(), compressing()] {
+        let plaintext = half_counted(20 * SEGMENT);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let place = FarPlace::new(sealed, Duration::ZERO);
+        let reader = opener().threads(threads(2)).reader(FarSource(place.clone())).unwrap();
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let (mut reader, plaintext) = (reader.clone(), &plaintext);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(number);
+                    for _ in 0..60 {
+                        let mut at = random.usize(..plaintext.len());
+                        reader.seek(SeekFrom::Start(at as u64)).unwrap();
+                        for _ in 0..random.usize(1..9) {
+                            let mut buffer = vec![0; random.usize(1..3 * FRAME)];
+                            let count = reader.read(&mut buffer).unwrap();
+                            assert!(buffer[..count] == plaintext[at..at + count], "{at}");
+                            at += count;
+                        }
+                    }
+                });
+            }
+        });
+        drop(reader);
+        place.end();
+    }
+}
+
+#[test]
+fn a_read_that_waits_for_its_place_ends_with_its_fault_or_when_it_is_cancelled() {
+    let sealed = Shared::new(seal(&small_sealer(), half_counted(20 * SEGMENT)));
+    let at = map::segments(sealed.as_ref())[9].start as u64;
+    for at in [at, at + 99] {
+        let (place, cancel) = (FarPlace::new(sealed.clone(), SOON), CancelToken::new());
+        let mut reader = opener().cancel(cancel.clone()).reader(FarSource(place.clone())).unwrap();
+        place.stall_at(at);
+        let reading = thread::spawn(move || io::copy(&mut reader, &mut io::sink()).unwrap_err());
+        place.wait_for_stall();
+        cancel.cancel();
+        let error: Error = reading.join().unwrap().downcast().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        place.end();
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let mut reader = opener().reader(FarSource(place.clone())).unwrap();
+        place.fail_at(at, FetchFault::NoProgress);
+        let error: Error = io::copy(&mut reader, &mut io::sink()).unwrap_err().downcast().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NoProgress);
+        assert_eq!(reader.read_at(0, &mut [0; 10]).unwrap(), 10, "what is elsewhere can be read");
+        drop(reader);
+        place.end();
+    }
+}
+
+#[test]
+fn what_does_not_come_is_not_said_to_be_lost() {
+    let mut bytes = seal(&small_sealer(), half_counted(8 * SEGMENT));
+    let (segments, len) = (map::segments(&bytes), bytes.len());
+    // With and without an index that is whole.
+    for damaged in [segments[1].start + 77, len - 1] {
+        bytes[damaged] ^= 1;
+        let sealed = Shared::new(bytes.clone());
+        let survey = |place: &FarPlace| {
+            let mut lost = 0;
+            let surveyed = opener().survey(FarSource(place.clone()), |_| lost += 1);
+            (surveyed, lost)
+        };
+        let place = FarPlace::new(sealed.clone(), Duration::ZERO);
+        let (surveyed, lost) = survey(&place);
+        assert_eq!((surveyed.unwrap().segments, lost), (7, 1));
+        for fault in [FetchFault::NoProgress, FetchFault::NotFound, FetchFault::Denied] {
+            for at in [segments[3].start as u64, segments[5].start as u64 + 99] {
+                let place = FarPlace::new(sealed.clone(), Duration::ZERO);
+                place.fail_at(at, fault);
+                let refused = survey(&place).0.err().unwrap();
+                assert!(refused.kind() != ErrorKind::Damaged, "{refused:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_before_the_segments_is_one_request() {
+    let sealed = Shared::new(seal(&small_sealer().metadata("note", "x".repeat(900)), counted(9)));
+    let place = FarPlace::new(sealed.clone(), Duration::ZERO);
+    let metadata = opener().metadata(FarSource(place.clone())).unwrap();
+    assert_eq!(metadata[0].1.len(), 900);
+    let tally = place.end();
+    assert_eq!((tally.beginnings, tally.blocking.len()), (1, 0));
+    let place = FarPlace::new(sealed, Duration::ZERO);
+    let inspected = cofferdam::inspect_source(FarSource(place.clone())).unwrap();
+    assert_eq!(inspected.trailer.unwrap().segments, 1);
+    assert!(place.end().blocking.len() <= 3, "key copies, footer, directory");
 }

@@ -182,6 +182,12 @@ impl Error {
         matches!(self.kind(), Cancelled | Denied | Io | NoProgress)
     }
 
+    /// Whether it is a fault of a place that bytes come from, of whatever kind.
+    pub(crate) fn is_of_fetch(&self) -> bool {
+        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|source| FetchError::of(source).is_some())
+    }
+
     #[must_use]
     pub(crate) fn in_segment(mut self, segment: u64) -> Error {
         self.0.segment = Some(segment);

@@ -378,9 +378,15 @@ pub(crate) fn read_array<const LEN: usize>(source: &dyn ReadAt, position: u64) -
 }
 
 /// Reads, with zeros for the sectors that cannot be read.
-pub(crate) fn read_what_there_is(source: &dyn ReadAt, position: u64, buffer: &mut [u8]) {
+///
+/// # Errors
+/// Of a source from afar, whatever it says: there are no sectors, and its bytes may well be whole.
+pub(crate) fn read_what_there_is(source: &dyn ReadAt, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    if source.fetch().is_some() {
+        return read(source, position, buffer);
+    }
     if source.read_exact_at(position, buffer).is_ok() {
-        return;
+        return Ok(());
     }
     let mut at = position;
     for sector in buffer.chunks_mut(SECTOR_LEN) {
@@ -389,6 +395,7 @@ pub(crate) fn read_what_there_is(source: &dyn ReadAt, position: u64, buffer: &mu
         }
         at += sector.len() as u64;
     }
+    Ok(())
 }
 
 /// Pages that a walk and its clones keep: two of them may be on either side of a page's end.

@@ -15,6 +15,7 @@ use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
 use crate::index::{Index, read};
 use crate::key_area::KeyArea;
+use crate::open::of_place;
 use crate::resources::Resources;
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId, Warning, memory};
@@ -127,11 +128,19 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
         io::ErrorKind::InvalidInput => no_file(path),
         _ => Error::io(format!("{} could not be opened", path.display()), error),
     })?;
-    let Some(source) = file.positioned() else { return Err(no_file(path)) };
-    examine(file, source.clone()).map_err(|error| {
-        // What cannot be examined is not known to have changed.
-        if source.changed().unwrap_or(false) { error.of_changed_stream() } else { error }
-    })
+    inspect_source(file)
+}
+
+/// As [`inspect`], of any source that can be read at offsets.
+///
+/// # Errors
+/// As [`inspect`]; [`ErrorKind::Usage`] where the source has no offsets.
+pub fn inspect_source(source: impl Source) -> Result<Inspection, Error> {
+    let place = source.positioned().ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "a stream can be inspected only where the source has offsets")
+            .remedied(Remedy::Verify)
+    })?;
+    examine(source, place.clone()).map_err(|error| of_place(error, Some(place)))
 }
 
 fn no_file(path: &Path) -> Error {
@@ -139,9 +148,9 @@ fn no_file(path: &Path) -> Error {
         .remedied(Remedy::Verify)
 }
 
-fn examine(file: FileSource, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {
+fn examine(in_order: impl Source, source: Arc<dyn ReadAt>) -> Result<Inspection, Error> {
     let Some(envelope) = read_seekable_envelope(&*source, Access::Inspecting, &Resources::default())? else {
-        return Err(fault_at_the_beginning(file));
+        return Err(fault_at_the_beginning(in_order));
     };
     let index = Index::read(&*source, &envelope)?;
     let Preamble { suite, digest, shape, stream_id, .. } = envelope.preamble;
@@ -212,8 +221,8 @@ impl fmt::Debug for Inspection {
 }
 
 /// What is wrong before the segments: reading from the front tells *damaged* from *truncated*.
-fn fault_at_the_beginning(file: FileSource) -> Error {
-    let read = read_envelope(&mut Window::new(file), Access::Inspecting, &Resources::default());
+fn fault_at_the_beginning(in_order: impl Source) -> Error {
+    let read = read_envelope(&mut Window::new(in_order), Access::Inspecting, &Resources::default());
     let short = || Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment");
     read.err().unwrap_or_else(short)
 }

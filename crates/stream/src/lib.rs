@@ -69,7 +69,9 @@ pub use error::{Error, ErrorKind};
 pub use feed::PATIENCE;
 pub use file_attributes::Attributes;
 pub use file_input::FileInput;
-pub use inspect::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect};
+pub use inspect::{
+    Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect, inspect_source,
+};
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use one_segment::OpenedSegment;
 pub use open::OpenOptions;

@@ -2,6 +2,7 @@
 //! It knows no sink. It says that bytes are authentic and at their place, not that the stream is whole.
 
 mod cache;
+mod fetch;
 mod frames;
 mod pages;
 mod prefetch;
@@ -15,11 +16,13 @@ use cofferdam_io::ReadAt;
 use sources::Source;
 
 use self::cache::Cache;
+use self::fetch::ReaderFetch;
 use self::frames::{Frames, LOADING_FACTOR};
 use self::pages::Page;
 use self::prefetch::Prefetch;
 use self::segment::SegmentFrames;
 use crate::envelope::Envelope;
+use crate::far::FarSource;
 use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
 use crate::open::{OpenOptions, of_place};
@@ -37,7 +40,8 @@ use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 /// frame open it once.
 ///
 /// Who reads on from where the last [`Read::read`] ended has the frames ahead opened on the pool meanwhile. [`Clone`] makes
-/// another position over the same stream.
+/// another position over the same stream. Where the source is far, the frames ahead are fetched instead, as many as were read in a
+/// row: for one position at a time, in an eighth of the budget. Any other read is a request that its caller waits for.
 ///
 /// # What a read proves
 ///
@@ -51,9 +55,10 @@ use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 /// same bytes asks the source again.
 #[derive(Clone)]
 pub struct Reader {
+    /// Before the frames: what it has fetched is in memory that those have reserved.
+    prefetch: Prefetch,
     frames: Arc<Frames>,
     position: u64,
-    prefetch: Prefetch,
 }
 
 impl OpenOptions<'_> {
@@ -91,7 +96,12 @@ impl OpenOptions<'_> {
         let plan = resources.plan(&envelope, &resources.budget(), Some(len), Direction::Open)?;
         let shape = envelope.shape();
         let frame_len = (shape.frame_len() as usize).min(in_memory(len));
-        let needs = needs(&envelope, &index, plan, frame_len);
+        let mut needs = needs(&envelope, &index, plan, frame_len);
+        let far = FarSource::of(&source);
+        let fetch_len = far.as_ref().map_or(0, |far| {
+            far.fetch().min_memory(plan.demand.run_len).max(resources.budget().total() / FETCH_PART)
+        });
+        needs.fixed_len = needs.fixed_len.saturating_add(fetch_len);
         let memory = ReaderMemory::reserve(resources, needs)?;
         let around_len = around_len(&envelope, &index, needs.kept_len[0], memory.kept_len());
         let frames = Frames {
@@ -100,6 +110,7 @@ impl OpenOptions<'_> {
             around: Cache::new(around_len),
             opened: Cache::new(memory.kept_len() - around_len),
             resources: resources.clone(),
+            fetch: far.map(|far| ReaderFetch::new(far, fetch_len)),
             workers: OnceLock::new(),
             jobs: Arc::default(),
             source,
@@ -139,6 +150,9 @@ fn around_len(envelope: &Envelope, index: &Index, least: usize, kept_len: usize)
     let all = in_memory(footer.segments.saturating_mul(segment_len as u64)).saturating_add(pages_len);
     all.min(kept_len / 8).max(least)
 }
+
+/// Of the budget, the part for what is fetched ahead.
+const FETCH_PART: usize = 8;
 
 /// More than the address space is as much as there is.
 fn in_memory(len: u64) -> usize {
@@ -193,7 +207,8 @@ impl Read for Reader {
         if count == 0 {
             return Ok(0);
         }
-        self.prefetch.read_from(&self.frames, self.position);
+        let count = self.prefetch.read_from(&self.frames, self.position, count);
+        let count = count.map_err(|error| io::Error::other(self.frames.of_source(error)))?;
         let (done, outcome) = self.frames.read(self.position, &mut buffer[..count]);
         self.position += done as u64;
         self.prefetch.read_until(self.position);

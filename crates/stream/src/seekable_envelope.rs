@@ -1,7 +1,9 @@
 //! The envelope of a stream that lies still: its records, read at their offsets.
 //! It judges none of them; the envelope does.
 
-use cofferdam_io::ReadAt;
+use std::io;
+
+use cofferdam_io::{Fetch, ReadAt};
 use framing::MetadataHead;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN};
 
@@ -18,6 +20,8 @@ pub(crate) fn read_seekable_envelope<'a>(
     resources: &Resources,
 ) -> Result<Option<Envelope>, Error> {
     let access = access.into();
+    let beginning = Beginning::of(source)?;
+    let source = beginning.source();
     let Some(Head { block, origin, area, unread }) = read_head(source, access)? else { return Ok(None) };
     if source.len() < origin + METADATA_HEAD_LEN as u64 {
         return Ok(None);
@@ -29,7 +33,7 @@ pub(crate) fn read_seekable_envelope<'a>(
         return Ok(None);
     }
     memory::grow("the metadata", &mut metadata, head.record_len())?;
-    read(source, origin, &mut metadata)?;
+    read(source, origin + METADATA_HEAD_LEN as u64, &mut metadata[METADATA_HEAD_LEN..])?;
     Envelope::open(&block, &area, &metadata, access, resources)
         .map(Some)
         .map_err(|error| unread.filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error))
@@ -52,6 +56,52 @@ pub(crate) fn read_seekable_envelope_without_metadata<'a>(
     Envelope::without_metadata(&block, &area, access, resources)
         .map_err(|error| unread.filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error))
 }
+
+/// A source whose first bytes have been read in one go, where each read is a request.
+struct Beginning<'a> {
+    source: &'a dyn ReadAt,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Beginning<'a> {
+    fn of(source: &'a dyn ReadAt) -> Result<Beginning<'a>, Error> {
+        let mut bytes = Vec::new();
+        if source.fetch().is_some() {
+            bytes.resize(source.len().min(BEGINNING_LEN) as usize, 0);
+            read(source, 0, &mut bytes)?;
+        }
+        Ok(Beginning { source, bytes })
+    }
+
+    /// What the records are read from.
+    fn source(&self) -> &dyn ReadAt {
+        if self.bytes.is_empty() { self.source } else { self }
+    }
+}
+
+impl ReadAt for Beginning<'_> {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let range = offset as usize..(offset as usize).saturating_add(buffer.len());
+        match self.bytes.get(range) {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => self.source.read_exact_at(offset, buffer),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn fetch(&self) -> Option<&dyn Fetch> {
+        self.source.fetch()
+    }
+}
+
+/// The records before the segments, mostly.
+const BEGINNING_LEN: u64 = 16 << 10;
 
 /// Preamble block and key area.
 struct Head {
@@ -77,7 +127,7 @@ fn read_head(source: &dyn ReadAt, access: Access<'_>) -> Result<Option<Head>, Er
     let at = PREAMBLE_BLOCK_LEN as u64;
     let unread = match read(source, at, &mut area) {
         Err(error) if error.kind() == ErrorKind::Io => {
-            read_what_there_is(source, at, &mut area);
+            read_what_there_is(source, at, &mut area)?;
             Some(error)
         }
         read => {

@@ -385,11 +385,10 @@ fn unwritten(error: io::Error) -> Error {
 
 /// Whether an error is more than the loss of what was looked at.
 fn ends_all(error: &Error) -> bool {
-    use ErrorKind::{Cancelled, Denied, DigestMismatch, Exhausted, NoProgress, SourceChanged, Usage};
-    matches!(
-        error.kind(),
-        Cancelled | Denied | DigestMismatch | Exhausted | NoProgress | SourceChanged | Usage
-    )
+    use ErrorKind::{Cancelled, DigestMismatch, Exhausted, SourceChanged, Usage};
+    // What does not come from afar may well be whole.
+    error.is_of_fetch()
+        || matches!(error.kind(), Cancelled | DigestMismatch | Exhausted | SourceChanged | Usage)
 }
 
 /// What was looked at, if it is there.

@@ -26,7 +26,9 @@ enum Byte {
 /// What a place has seen.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Tally {
-    /// Ranges that were read without having been fetched, each a request that blocked.
+    /// Reads of the very beginning, which are not counted elsewhere.
+    pub(crate) beginnings: usize,
+    /// Other ranges that were read without having been fetched, each a request that blocked.
     pub(crate) blocking: Vec<Range<u64>>,
     /// How often each byte was fetched or read by such a request.
     pub(crate) fetched: Vec<u8>,
@@ -277,7 +279,9 @@ impl ReadAt for Place {
         let content = content.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut state = self.state();
         Place::fault_in(&state, &range)?;
-        if !state.is_there(&range) {
+        if offset == 0 {
+            state.tally.beginnings += 1;
+        } else if !state.is_there(&range) {
             range.clone().for_each(|at| state.tally.fetched[at as usize] += 1);
             state.tally.blocking.push(range);
             drop(state);

@@ -10,6 +10,7 @@ use framing::limits::FRAME_OVERHEAD;
 use segment_worker::{Buffer, StreamError};
 
 use super::cache::{Cache, LoadGuard};
+use super::fetch::ReaderFetch;
 use super::pages::Page;
 use super::segment::SegmentFrames;
 use crate::envelope::Envelope;
@@ -34,6 +35,8 @@ pub(super) struct Frames {
     /// Pages and segments, which every read looks at: frames do not push them out.
     pub(super) around: Cache<Key, Held>,
     pub(super) opened: Cache<Key, Held>,
+    /// Of a far source.
+    pub(super) fetch: Option<Arc<ReaderFetch>>,
     /// Made when a caller first reads on. Without threads nothing is read ahead.
     pub(super) workers: OnceLock<Option<Workers>>,
     /// Jobs that read ahead, queued or under way.
@@ -73,10 +76,15 @@ impl Frames {
         while done < out.len() {
             match self.read_some(offset + done as u64, &mut out[done..]) {
                 Ok(count) => done += count,
-                Err(error) => return (done, Err(of_place(error, Some(self.source.clone())))),
+                Err(error) => return (done, Err(self.of_source(error))),
             }
         }
         (done, Ok(()))
+    }
+
+    /// A fault, of a source that may have changed.
+    pub(super) fn of_source(&self, error: Error) -> Error {
+        of_place(error, Some(self.source.clone()))
     }
 
     /// Some bytes of `out`, at least one: those of frames of one segment, of one run at most where they are to be opened.
@@ -121,6 +129,11 @@ impl Frames {
             Held::Segment(segment) => Ok(segment),
             Held::Page(_) | Held::Frame(_) => unreachable!("a segment is kept under its own key"),
         }
+    }
+
+    /// Whether segment `index` is kept.
+    pub(super) fn has_segment(&self, index: u64) -> bool {
+        self.around.get(Key::Segment(index)).is_some()
     }
 
     /// Index page `number`.

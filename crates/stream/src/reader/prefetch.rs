@@ -3,25 +3,51 @@
 
 use std::sync::Arc;
 
+use super::fetch::FetchTurn;
 use super::frames::{Frames, Job};
+use crate::Error;
 use crate::resources::Workers;
 
 /// How far one position has been read, and how far ahead of it jobs were queued.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Prefetch {
     /// Where the last read ended.
     read: u64,
     /// Up to where runs have been queued.
     queued: u64,
+    /// Of a far source: what was asked for.
+    turn: Option<FetchTurn>,
 }
 
 impl Prefetch {
-    /// A read begins at `offset`. If it goes on where the last one ended, the runs after its own are queued.
-    pub(super) fn read_from(&mut self, frames: &Arc<Frames>, offset: u64) {
+    /// A read of `count` bytes begins at `offset`. If it goes on where the last one ended, the runs after its own are queued; of a
+    /// far source they are fetched, and no thread of the pool waits for them. Returns how many bytes to read.
+    ///
+    /// # Errors
+    /// What was fetched will not come.
+    pub(super) fn read_from(
+        &mut self,
+        frames: &Arc<Frames>,
+        offset: u64,
+        count: usize,
+    ) -> Result<usize, Error> {
         if offset == 0 || offset != self.read {
             self.queued = 0;
-            return;
+            self.turn = None;
+            return Ok(count);
         }
+        FetchTurn::take(&mut self.turn, frames, offset);
+        match &mut self.turn {
+            Some(turn) => turn.fetch(frames, offset, count),
+            None if frames.fetch.is_some() => Ok(count),
+            None => {
+                self.queue_from(frames, offset);
+                Ok(count)
+            }
+        }
+    }
+
+    fn queue_from(&mut self, frames: &Arc<Frames>, offset: u64) {
         let end = frames.len().min(offset + frames.ahead_len());
         if self.queued < offset {
             self.queued = offset;
@@ -35,6 +61,16 @@ impl Prefetch {
     /// The read has ended at `offset`.
     pub(super) fn read_until(&mut self, offset: u64) {
         self.read = offset;
+        if let Some(turn) = &mut self.turn {
+            turn.read_until(offset);
+        }
+    }
+}
+
+/// Another position, which has nothing fetched.
+impl Clone for Prefetch {
+    fn clone(&self) -> Prefetch {
+        Prefetch { turn: None, ..*self }
     }
 }
 

@@ -12,7 +12,7 @@ use segment_worker::StreamError;
 
 use crate::Error;
 use crate::envelope::Envelope;
-use crate::feed::segment_runs::{header_of, read_table};
+use crate::feed::segment_runs::{closing_position, header_of, read_table};
 
 /// A segment whose header is the one that its entry demands.
 pub(super) struct SegmentFrames {
@@ -53,6 +53,16 @@ impl SegmentFrames {
         let (worker, _) = envelope.segment(&due)?;
         let position = position.saturating_add(SEGMENT_HEADER_LEN as u64);
         Ok(SegmentFrames { index, entry, shape, position, worker, ends })
+    }
+
+    /// What [`SegmentFrames::read`] reads of the segment of `entry`.
+    pub(super) fn head_ranges(envelope: &Envelope, entry: &IndexEntry) -> Vec<Range<u64>> {
+        let position = envelope.origin().saturating_add(entry.wire_offset);
+        let closing = closing_position(envelope, entry);
+        let table_len = envelope.shape().table_len(entry.frame_count) as u64;
+        let header = position..position.saturating_add(SEGMENT_HEADER_LEN as u64);
+        let table = closing.saturating_sub(table_len)..closing;
+        [header, table].into_iter().filter(|range| !range.is_empty()).collect()
     }
 
     /// Bytes of memory that the segment of `entry` takes here.

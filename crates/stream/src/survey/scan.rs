@@ -5,8 +5,8 @@ use framing::limits::{FRAME_HEADER_LEN, PAGE_ENTRIES_MAX, SEGMENT_HEADER_LEN, SE
 use framing::{FrameHeader, FrameKind, IndexEntry, SegmentHeader, page_len};
 use memchr::memmem;
 
-use super::ends_all;
 use super::judge::Found;
+use super::{ends_all, not_final};
 use crate::index::{SECTOR_LEN, read, read_array, read_what_there_is};
 use crate::one_segment::{Located, SegmentOpener};
 use crate::{Error, memory};
@@ -38,10 +38,10 @@ impl<'a> Scan<'a> {
     pub(super) fn next(&mut self) -> Result<Option<Found>, Error> {
         while self.position < self.end {
             self.opener.check_cancelled()?;
-            if let Some(header) = self.header_at(self.position) {
+            if let Some(header) = self.header_at(self.position)? {
                 return self.walk(&header).map(Some);
             }
-            if let Some(behind) = self.behind_page() {
+            if let Some(behind) = self.behind_page()? {
                 self.position = behind;
                 continue;
             }
@@ -98,11 +98,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the next segment begins if an index page stands in between, and nothing else.
-    fn behind_page(&self) -> Option<u64> {
+    fn behind_page(&self) -> Result<Option<u64>, Error> {
         let is_due = self.next_segment > 0 && self.next_segment.is_multiple_of(u64::from(PAGE_ENTRIES_MAX));
         let page_len = page_len(PAGE_ENTRIES_MAX, self.opener.envelope.shape().compression()) as u64;
         let behind = self.position + page_len;
-        (self.on_track && is_due && self.header_at(behind).is_some()).then_some(behind)
+        let is_there = self.on_track && is_due && self.header_at(behind)?.is_some();
+        Ok(is_there.then_some(behind))
     }
 
     /// Walks from frame to frame to the closing frames, which say what the segment has to be.
@@ -168,9 +169,14 @@ impl<'a> Scan<'a> {
     }
 
     /// The header at `position`, if one of a segment stands there that may come next.
-    fn header_at(&self, position: u64) -> Option<SegmentHeader> {
-        let bytes: [u8; SEGMENT_HEADER_LEN] = read_array(&*self.opener.source, position).ok()?;
-        let header = SegmentHeader::parse(&bytes).ok()?;
+    fn header_at(&self, position: u64) -> Result<Option<SegmentHeader>, Error> {
+        let bytes = read_array::<SEGMENT_HEADER_LEN>(&*self.opener.source, position);
+        Ok(not_final(bytes)?.and_then(|bytes| self.header_of(&bytes)))
+    }
+
+    /// The header that `bytes` are, if it is of a segment that may come next.
+    fn header_of(&self, bytes: &[u8; SEGMENT_HEADER_LEN]) -> Option<SegmentHeader> {
+        let header = SegmentHeader::parse(bytes).ok()?;
         let missing = header.index.0.checked_sub(self.next_segment)?;
         let bytes_max = missing.saturating_mul(self.opener.envelope.shape().segment_len());
         let gap = header.plaintext_offset.checked_sub(self.next_byte)?;
@@ -186,10 +192,11 @@ impl<'a> Scan<'a> {
             self.opener.check_cancelled()?;
             let len = (self.end - at).min(step as u64) as usize;
             memory::grow("a block to look for segments in", &mut block, len)?;
-            read_what_there_is(&*self.opener.source, at, &mut block[..len]);
-            let mut hits = finder.find_iter(&block[..len]).map(|offset| at + offset as u64);
-            if let Some(hit) = hits.find(|hit| self.header_at(*hit).is_some()) {
-                return Ok(Some(hit));
+            read_what_there_is(&*self.opener.source, at, &mut block[..len])?;
+            for hit in finder.find_iter(&block[..len]).map(|offset| at + offset as u64) {
+                if self.header_at(hit)?.is_some() {
+                    return Ok(Some(hit));
+                }
             }
             // The magic may lie across the end of the block.
             at += len.saturating_sub(OVERLAP).max(1) as u64;
