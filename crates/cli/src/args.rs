@@ -67,6 +67,7 @@ Examples:
   cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
   cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
   cofferdam verify db.cfd                            check it without any key
+  cofferdam restore -i key.txt s3://b/db.cfd db.img  restore out of a store
   tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
 
 Standard input and output are - wherever a file is named, for keys too; /dev/fd/N is a descriptor, a pipe for instance. \
@@ -76,6 +77,9 @@ Environment, each the name of a file; looked at only where no option says what o
   COFFERDAM_IDENTITY         as -i of restore, cat, verify and rewrap
   COFFERDAM_RECIPIENTS       as -R of seal and rewrap
   COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, verify and rewrap
+
+A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
+is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
 
 Exit codes:
     0  done
@@ -132,6 +136,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   memory    pressure (\"none\", \"some\", \"high\"): of this machine; fewer buffers are used, or more again
   seeding   taken
   seeded    seeded, segments
+  retry     what, cause, attempt, wait_seconds: a request that failed and is made again
   warning   message
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \

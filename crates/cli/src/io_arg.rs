@@ -76,7 +76,7 @@ impl End {
 
     /// Adds to a failure what it means for this output, which the command calls a `noun`.
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
-        let is_cut_off = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io);
+        let is_cut_off = is_cut_off(error.kind());
         let kept = error.resumable_bytes();
         let failure = Failure::from(error);
         match self {
@@ -176,6 +176,12 @@ pub(crate) fn a_file(name: OsString) -> Result<PathBuf, String> {
         End::Standard => Err("it is a file; ./- is one of that name".to_owned()),
         End::Path(path) => Ok(path),
     }
+}
+
+/// Whether what there is of the bytes may be right: the rest of them could not be had.
+pub(crate) fn is_cut_off(kind: ErrorKind) -> bool {
+    use ErrorKind::{Cancelled, Denied, Io, NoProgress};
+    matches!(kind, Cancelled | Denied | Io | NoProgress)
 }
 
 /// What `--force` says.

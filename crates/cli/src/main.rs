@@ -21,11 +21,13 @@ mod rate;
 mod remedy;
 mod report;
 mod resources;
+mod sealed;
 mod size;
 mod standard;
 mod state_dir;
 mod terminal;
 mod text;
+mod url;
 
 use std::env;
 use std::io::{self, Write as _};

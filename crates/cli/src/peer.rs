@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::Path;
 
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
-use cofferdam::{ErrorKind, IfExists, StreamingSink as _};
+use cofferdam::{IfExists, StreamingSink as _};
 
 use crate::failure::Failure;
-use crate::io_arg::{End, NO_NAME};
+use crate::io_arg::{End, NO_NAME, is_cut_off};
 use crate::key_args::preshared_key;
 use crate::key_file::KeyFile;
 use crate::named_files::NamedFiles;
@@ -169,7 +169,7 @@ impl Goal {
     pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
         match self {
             Goal::Here(end) => end.explain(error, "target"),
-            Goal::Receiver(_) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Io) => {
+            Goal::Receiver(_) if is_cut_off(error.kind()) => {
                 Failure::from(error).advise_also(
                     "What the receiver had committed by then, if anything, it keeps: run the same command again to go on \
                      from there, or with `--restart` to begin anew.",

@@ -37,6 +37,12 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         Remedy::GiveNewer => {
             "Fetch a newer stream. To accept this one, give a lower `--min-sequence`; one without a number is accepted without that option."
         }
+        Remedy::GiveAccess => {
+            "Look whether the credentials are in the environment (AWS_…, GOOGLE_…, AZURE_…), are still valid, and may read it."
+        }
+        Remedy::TryLater => {
+            "Run the same command again when the place can be reached: what a restore has kept is not fetched again."
+        }
         Remedy::OtherStateDirectory => {
             "What lets a sealing resume is kept there; `--state-dir` names another directory."
         }

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
+#[cfg(feature = "remote")]
+use std::time::Duration;
 
 use cofferdam::MemoryPressure;
 use serde::Serialize;
@@ -123,6 +125,23 @@ impl Report {
         }
     }
 
+    /// A request to a store or server has failed, and is made again after a while.
+    #[cfg(feature = "remote")]
+    pub(crate) fn retrying(self, what: &str, cause: &str, attempt: u32, wait: Duration) {
+        match (self.volume, self.form) {
+            (Volume::Quiet, _) => {}
+            (_, Form::Human) => {
+                let said = format!("{what}: {cause}; trying again in {:.1} s", wait.as_secs_f64());
+                complain(&format!("cofferdam: {}", printable::line(&said)));
+            }
+            (_, Form::Json) => {
+                let [what, cause] = [what, cause].map(printable::line);
+                let wait_seconds = wait.as_secs_f64();
+                self.progress(&RetryRecord { event: "retry", what, cause, attempt, wait_seconds });
+            }
+        }
+    }
+
     /// The stream goes on behind an earlier attempt.
     pub(crate) fn resumed(self, kept: u64, segments: u64) {
         match (self.volume, self.form) {
@@ -227,6 +246,16 @@ struct Stamped<'a, R> {
 struct WarningRecord {
     event: &'static str,
     message: String,
+}
+
+#[cfg(feature = "remote")]
+#[derive(Serialize)]
+struct RetryRecord<'a> {
+    event: &'static str,
+    what: Cow<'a, str>,
+    cause: Cow<'a, str>,
+    attempt: u32,
+    wait_seconds: f64,
 }
 
 #[derive(Serialize)]

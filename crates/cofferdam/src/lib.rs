@@ -68,8 +68,8 @@
 //!
 //! # From anywhere, to anywhere
 //!
-//! Bytes come from a [`Source`]: a [`FileSource`], whose parts all threads read at once, a [`PipeSource`], bytes in memory, or
-//! any reader. They go to a [`StreamingSink`]: a [`StagedFile`], a [`MemorySink`], a [`PipeSink`], or one of your own, which
+//! Bytes come from a [`Source`]: a [`FileSource`], whose parts all threads read at once, a [`PipeSource`], bytes in memory,
+//! any reader, or, with the feature `remote`, an object in a store, which is fetched ahead of the threads ([`Fetch`]). They go to a [`StreamingSink`]: a [`StagedFile`], a [`MemorySink`], a [`PipeSink`], or one of your own, which
 //! the conformance suite of the crate `cofferdam-testing` can check.
 //!
 //! # Who can open a stream
@@ -116,6 +116,7 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
+//! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `wal`: block devices as targets (`Opener::log`), and the module `wal`: a log that is replayed into a file or a device, or read
@@ -156,6 +157,9 @@ pub mod staging {
 pub use ::database;
 #[cfg(feature = "mmap")]
 pub use ::mmap::MappedFile;
+#[cfg(feature = "remote")]
+#[doc(inline)]
+pub use ::remote;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
@@ -176,6 +180,8 @@ pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, 
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
 pub use opener::Opener;
+#[cfg(feature = "remote")]
+pub use remote::RemoteSource;
 pub use seal_writer::SealWriter;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, MemoryPressure, ReleasePolicy};

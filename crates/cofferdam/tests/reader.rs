@@ -97,7 +97,7 @@ fn beyond_the_end_there_is_nothing() {
     let plaintext = counted(FRAME + 7);
     let mut reader = reader(&seal(&small_sealer(), plaintext.clone()));
     for offset in [FRAME + 7, FRAME + 8, usize::MAX] {
-        assert_eq!(at(&reader, offset, 10), []);
+        assert_eq!(at(&reader, offset, 10), [0u8; 0]);
     }
     assert_eq!(at(&reader, FRAME + 6, 10), plaintext[FRAME + 6..]);
     assert_eq!(at(&reader, 3, 0), []);

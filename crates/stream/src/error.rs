@@ -1,10 +1,11 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
+mod fetch;
+
 use std::error::Error as StdError;
 use std::{fmt, io};
 
-use cofferdam_io::{FetchError, FetchFault};
 use contract::CommitError;
 use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
@@ -136,9 +137,11 @@ impl Error {
 
     #[doc(hidden)]
     pub fn io(what: impl Into<String>, source: io::Error) -> Error {
-        if let Some(fault) = FetchError::of(&source).map(FetchError::fault) {
-            return Error::fetch(fault, what.into()).because(source);
-        }
+        let what = what.into();
+        let what = match Error::of_fetch(what, &source) {
+            Ok(error) => return error.because(source),
+            Err(what) => what,
+        };
         match source.kind() {
             io::ErrorKind::OutOfMemory => {
                 Error::new(ErrorKind::Exhausted, what).remedied(Remedy::LowerMemory)
@@ -146,21 +149,6 @@ impl Error {
             _ => Error::new(ErrorKind::Io, what),
         }
         .because(source)
-    }
-
-    /// `what` could not be done for a fault of the place that the bytes come from.
-    fn fetch(fault: FetchFault, what: String) -> Error {
-        match fault {
-            FetchFault::Changed => {
-                Error::new(ErrorKind::SourceChanged, "the sealed stream changed while it was read")
-                    .remedied(Remedy::RunAgain)
-            }
-            FetchFault::Denied => Error::new(ErrorKind::Denied, what).remedied(Remedy::GiveAccess),
-            FetchFault::NoProgress => Error::new(ErrorKind::NoProgress, what).remedied(Remedy::TryLater),
-            FetchFault::NotRanged => Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveFile),
-            FetchFault::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
-            _ => Error::new(ErrorKind::Io, what),
-        }
     }
 
     #[doc(hidden)]
@@ -174,18 +162,6 @@ impl Error {
     pub(crate) fn no_memory(what_for: &str, len: usize) -> Error {
         Error::new(ErrorKind::Exhausted, format!("there is no memory for {what_for} of {len} bytes"))
             .remedied(Remedy::LowerMemory)
-    }
-
-    /// Whether it says nothing of the bytes: they could not be had.
-    pub(crate) fn is_of_medium(&self) -> bool {
-        use ErrorKind::{Cancelled, Denied, Io, NoProgress};
-        matches!(self.kind(), Cancelled | Denied | Io | NoProgress)
-    }
-
-    /// Whether it is a fault of a place that bytes come from, of whatever kind.
-    pub(crate) fn is_of_fetch(&self) -> bool {
-        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
-        source.is_some_and(|source| FetchError::of(source).is_some())
     }
 
     #[must_use]

@@ -22,6 +22,7 @@ use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
+use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::pace;
 
@@ -34,9 +35,9 @@ use crate::text::pace;
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Cat {
-    /// The sealed stream: a file; without --range also a FIFO, or - for standard input
-    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
-    sealed: End,
+    /// The sealed stream: a file, or a URL (s3:, gs:, az:, http:, https:); without --range also a FIFO, or - for standard input
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    sealed: Sealed,
 
     /// Bytes of the plaintext: A..B without B, A.. to the end, ..B, or -N for the last N bytes
     ///
@@ -83,7 +84,7 @@ impl Cat {
 
     fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
-        files.reads("the input", &self.sealed)?;
+        self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
         files.writes("the output", &End::Standard)?;
@@ -102,7 +103,7 @@ impl Cat {
         let opener = self.rate.opener(opener, report)?;
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
-        let mut reader = opener.reader(self.sealed.source()?).map_err(of_input)?;
+        let mut reader = opener.reader(self.sealed.source(&cancel, report)?).map_err(of_input)?;
         let range = range.within(reader.len())?;
         copy(&mut reader, range.clone()).map_err(|fault| match fault {
             Fault::Reading(error) => End::Standard.explain(error, "output").of_input(&self.sealed),
@@ -166,7 +167,7 @@ struct Record {
 }
 
 impl Record {
-    fn new(sealed: &End, reader: &Reader, range: Range<u64>, begun: Instant) -> Record {
+    fn new(sealed: &Sealed, reader: &Reader, range: Range<u64>, begun: Instant) -> Record {
         Record {
             event: "read",
             input: sealed.name(),
@@ -201,5 +202,5 @@ Examples:
 
 Exit codes: 0 all that was asked for has come out, 1 reading or writing failed, 2 usage, or the range is not within the stream, \
 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 130 interrupted. After any but 0 \
+supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 15 nothing has come from the store for too long, 130 interrupted. After any but 0 \
 what has come out is not the whole.";

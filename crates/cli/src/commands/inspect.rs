@@ -2,16 +2,19 @@
 //! It needs no key, and so vouches for nothing.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{Inspection, KeyCopySummary, SegmentSummary, SlotSummary};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::io_arg::{End, refuse_standard_input};
 use crate::named_files::NamedFiles;
 use crate::printable::{Name, line};
 use crate::report::{Channel, Report};
+use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::{compression_name, count, digest_name, hex, suite_name};
@@ -22,9 +25,9 @@ use crate::text::{compression_name, count, digest_name, hex, suite_name};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Inspect {
-    /// The sealed file; not a pipe
-    #[arg(value_name = "SEALED")]
-    sealed: PathBuf,
+    /// The sealed file, or a URL: s3:, gs:, az:, http: or https:; not a pipe
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    sealed: Sealed,
 
     /// List every segment too
     #[arg(long)]
@@ -33,11 +36,12 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        refuse_standard_input(&self.sealed)?;
+        if let Sealed::Here(End::Standard) = &self.sealed {
+            refuse_standard_input(Path::new("-"))?;
+        }
         Standard::Output.refuse_unusable()?;
-        NamedFiles::default().reads("the input", &End::Path(self.sealed.clone()))?;
-        let inspection = cofferdam::inspect(&self.sealed)
-            .map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
+        self.sealed.name_files(&mut NamedFiles::default())?;
+        let inspection = self.inspect(report)?;
         inspection.warnings.iter().for_each(|warning| report.warning(warning));
         let record = StreamRecord::new(&self.sealed, &inspection);
         report.answer(Channel::Stdout, &record, record.table())?;
@@ -52,6 +56,16 @@ impl Inspect {
             }
         })?;
         printed
+    }
+}
+
+impl Inspect {
+    fn inspect(&self, report: Report) -> Result<Inspection, Failure> {
+        let inspected = match &self.sealed {
+            Sealed::Here(End::Path(path)) => cofferdam::inspect(path),
+            sealed => cofferdam::inspect_source(sealed.source(&interrupt::install(report)?, report)?),
+        };
+        inspected.map_err(|error| Failure::from(error).of_input(&self.sealed))
     }
 }
 
@@ -106,10 +120,10 @@ struct SegmentRecord {
 }
 
 impl StreamRecord {
-    fn new(path: &std::path::Path, inspection: &Inspection) -> StreamRecord {
+    fn new(sealed: &Sealed, inspection: &Inspection) -> StreamRecord {
         StreamRecord {
             event: "stream",
-            input: Name::from(path),
+            input: sealed.name(),
             stream_id: inspection.stream_id.to_string(),
             suite: suite_name(inspection.suite),
             digest: digest_name(inspection.digest),

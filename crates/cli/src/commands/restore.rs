@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{
-    Attributes, Durability, ErrorKind, OnPartial, Opener, Restored, Sparse, StreamDigest, is_pipe,
-};
+use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, Sparse, StreamDigest, is_pipe};
 use serde::Serialize;
 
 use crate::commands::salvage;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::io_arg::{End, a_file, if_exists};
+use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::peer::{Goal, Protection};
@@ -23,6 +21,7 @@ use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
+use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::{Pair, count, pace, pairs};
@@ -44,9 +43,9 @@ use crate::text::{Pair, count, pace, pairs};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Restore {
-    /// The sealed stream: a file, a block device, a FIFO, or - for standard input
-    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
-    sealed: End,
+    /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    sealed: Sealed,
 
     /// Where the plaintext goes: a file, a block device (with --wal), a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or
     /// unix:PATH
@@ -76,7 +75,7 @@ pub(crate) struct Restore {
 
     /// Save the segments of a damaged stream that are whole, into a file whose name ends in .salvaged
     ///
-    /// What is lost is zeros there, and listed. Never exit code 0: the file is not what was sealed. SEALED is a file; it may be
+    /// What is lost is zeros there, and listed. Never exit code 0: the file is not what was sealed. SEALED is a file or a URL; it may be
     /// truncated. The memory has to hold a segment.
     #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability", "wal", "seed"])]
     salvage: bool,
@@ -116,8 +115,8 @@ pub(crate) struct Restore {
     ///
     /// What OLD has at the same places is copied beside the target, sharing the room where the file system can (XFS,
     /// btrfs), and proved there, segment by segment, as what an interrupted restore left is. Nothing is believed of it: it may be
-    /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file, and
-    /// TARGET too.
+    /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file or a URL, and
+    /// TARGET a file.
     #[arg(long, value_name = "OLD", conflicts_with = "wal", value_parser = OsStringValueParser::new().try_map(a_file))]
     seed: Option<PathBuf>,
 
@@ -169,7 +168,7 @@ impl From<DurabilityName> for Durability {
 impl Restore {
     /// To standard output, with every other choice at its default.
     pub(crate) fn to_standard_output(
-        sealed: End,
+        sealed: Sealed,
         force: bool,
         expect_digest: Option<StreamDigest>,
         min_sequence: Option<u64>,
@@ -223,22 +222,31 @@ impl Restore {
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let opener = self.rate.opener(opener, report)?;
         if let Some(target) = salvaged {
-            return salvage::run(&opener, &self.sealed, &target, &watch, report);
+            let source = self.sealed.source(&cancel, report)?;
+            return salvage::run(&opener, &self.sealed, source, &target, &watch, report);
         }
         let begun = Instant::now();
         self.target.refuse_options(&self.protection, self.force)?;
         self.refuse_log()?;
         let restored = match (&self.sealed, &self.target) {
-            (End::Path(sealed), Goal::Here(End::Path(target))) => opener.restore_file(sealed, target),
+            (Sealed::Here(End::Path(sealed)), Goal::Here(End::Path(target))) => {
+                opener.restore_file(sealed, target)
+            }
             // By its name, so that a device is seen to be the one that would be written.
-            (End::Standard, Goal::Here(End::Path(target))) if Standard::Input.is_block_device() => {
+            (Sealed::Here(End::Standard), Goal::Here(End::Path(target)))
+                if Standard::Input.is_block_device() =>
+            {
                 opener.restore_file("/dev/stdin", target)
             }
-            (sealed, Goal::Here(End::Path(target))) => opener.restore_to(sealed.source()?, target),
-            (sealed, Goal::Here(End::Standard)) => opener.open(sealed.source()?, End::stdout()?),
+            (sealed, Goal::Here(End::Path(target))) => {
+                opener.restore_to(sealed.source(&cancel, report)?, target)
+            }
+            (sealed, Goal::Here(End::Standard)) => {
+                opener.open(sealed.source(&cancel, report)?, End::stdout()?)
+            }
             (sealed, Goal::Receiver(address)) => {
                 let sink = self.protection.connect(address, self.restart)?;
-                opener.open(sealed.source()?, sink)
+                opener.open(sealed.source(&cancel, report)?, sink)
             }
         };
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
@@ -249,7 +257,7 @@ impl Restore {
 
     fn check_files(&self) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
-        files.reads("the input", &self.sealed)?;
+        self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
@@ -279,7 +287,8 @@ impl Restore {
 
     fn explain(&self, error: cofferdam::Error) -> Failure {
         let Some(log) = &self.wal else { return self.target.explain(error) };
-        let (kept, is_cut_off) = (error.resumable_bytes(), NOTHING_WRITTEN.contains(&error.kind()));
+        // Where nothing says more, it comes before the log is replayed.
+        let (kept, is_cut_off) = (error.resumable_bytes(), is_cut_off(error.kind()));
         let failure = Failure::from(error);
         let log = Name::from(log.as_path());
         match kept {
@@ -368,14 +377,12 @@ impl Record {
     }
 }
 
-/// Where nothing says more, they come before the log is replayed.
-const NOTHING_WRITTEN: [ErrorKind; 2] = [ErrorKind::Cancelled, ErrorKind::Io];
-
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam restore -i key.txt db.cfd db.img
   cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
+  cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
@@ -386,4 +393,4 @@ Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered wi
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
-14 the stream is older than --min-sequence asks for, 130 interrupted: the target is as it was, unless it is a device that was being written.";
+14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 130 interrupted: the target is as it was, unless it is a device that was being written.";

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -12,6 +13,7 @@ use crate::key_args::{NewKeys, OpeningKeys};
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::{Channel, Report};
+use crate::sealed;
 use crate::size::Size;
 use crate::text::count;
 
@@ -28,7 +30,7 @@ use crate::text::count;
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Rewrap {
     /// The sealed file; not a pipe
-    #[arg(value_name = "SEALED")]
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(sealed::parse_path))]
     sealed: PathBuf,
 
     /// Make a copy with room for more keys, and leave SEALED as it is

@@ -6,28 +6,29 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use cofferdam::{ErrorKind, LostRange, Opener, Surveyed};
+use cofferdam::{CancelToken, ErrorKind, LostRange, Opener, Source, Surveyed};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::io_arg::End;
 use crate::printable::Name;
 use crate::progress::Watch;
 use crate::report::{Channel, Report};
+use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::count;
 
 /// Salvages `sealed` into `target`, whose name says what it is. Never a success: what is there is not what was sealed.
 pub(crate) fn run(
     opener: &Opener,
-    sealed: &End,
+    sealed: &Sealed,
+    source: Box<dyn Source>,
     target: &Path,
     watch: &Watch,
     report: Report,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut list = LostList::new(report, watch);
-    let salvaged = opener.salvage(sealed.source()?, target, |lost| list.add(lost));
+    let salvaged = opener.salvage(source, target, |lost| list.add(lost));
     watch.finish();
     let salvaged = salvaged.map_err(|error| {
         let no_offsets = error.kind() == ErrorKind::Usage && sealed.is_pipe();
@@ -67,7 +68,8 @@ pub(crate) fn run(
 /// told, the failure stands alone.
 pub(crate) fn list_lost(
     opener: &Opener,
-    sealed: &End,
+    sealed: &Sealed,
+    cancel: &CancelToken,
     watch: &Watch,
     report: Report,
     failure: Failure,
@@ -75,11 +77,11 @@ pub(crate) fn list_lost(
     if !matches!(failure.kind(), ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Io) {
         return failure;
     }
-    if *sealed == End::Standard || sealed.is_pipe() {
+    if sealed.is_in_order() {
         let words = "Of what comes in order only the first fault is named; of a file that is named, all that is lost.";
         return failure.advise_also(words);
     }
-    let Ok(source) = sealed.source() else { return failure };
+    let Ok(source) = sealed.source(cancel, report) else { return failure };
     let mut list = LostList::new(report, watch);
     let surveyed = opener.survey(source, |lost| list.add(lost));
     watch.finish();
@@ -203,7 +205,7 @@ struct Record {
 }
 
 impl Record {
-    fn new(event: &'static str, sealed: &End, surveyed: &Surveyed) -> Record {
+    fn new(event: &'static str, sealed: &Sealed, surveyed: &Surveyed) -> Record {
         Record {
             event,
             input: sealed.name(),

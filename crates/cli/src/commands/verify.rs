@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::io_arg::End;
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
@@ -18,6 +17,7 @@ use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
+use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
 
@@ -31,9 +31,9 @@ use crate::text::{Pair, count, pace, pairs};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Verify {
-    /// The sealed stream: a file, a block device, a FIFO, or - for standard input
-    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(End::parse))]
-    sealed: End,
+    /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    sealed: Sealed,
 
     /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it. Not of a stream with `--digest tags`
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
@@ -69,7 +69,7 @@ enum Authenticity {
 impl Verify {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
-        files.reads("the input", &self.sealed)?;
+        self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
         files.check()?;
@@ -89,11 +89,11 @@ impl Verify {
             None => opener.clone(),
         };
         let begun = Instant::now();
-        let verified = pinned.verify(self.sealed.source()?);
+        let verified = pinned.verify(self.sealed.source(&cancel, report)?);
         watch.finish();
         let verified = verified.map_err(|error| {
             let failure = Failure::from(error).of_input(&self.sealed);
-            salvage::list_lost(&opener, &self.sealed, &watch, report, failure)
+            salvage::list_lost(&opener, &self.sealed, &cancel, &watch, report, failure)
         })?;
         verified.warnings.iter().for_each(|warning| report.warning(warning));
         let record = Record::new(&self.sealed, authenticity, &verified, begun);
@@ -116,7 +116,7 @@ struct Record {
 }
 
 impl Record {
-    fn new(sealed: &End, authenticity: Authenticity, verified: &Restored, begun: Instant) -> Record {
+    fn new(sealed: &Sealed, authenticity: Authenticity, verified: &Restored, begun: Instant) -> Record {
         Record {
             event: "verified",
             input: sealed.name(),
@@ -166,4 +166,4 @@ Examples:
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
 supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 the stream is \
-older than --min-sequence asks for, 130 interrupted.";
+older than --min-sequence asks for, 15 nothing has come from the store for too long, 130 interrupted.";

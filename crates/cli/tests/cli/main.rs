@@ -37,5 +37,6 @@ mod seal_resuming;
 mod sealing;
 mod seeding;
 mod standard_streams;
+mod stores;
 mod threads;
 mod words;

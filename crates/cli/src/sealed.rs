@@ -1,0 +1,93 @@
+//! The sealed stream that a command reads: a path, `-`, or a URL of a store or server.
+//! It knows no command and no key.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+use cofferdam::{CancelToken, Source};
+
+use crate::failure::Failure;
+use crate::io_arg::End;
+use crate::named_files::NamedFiles;
+use crate::printable::Name;
+use crate::report::Report;
+use crate::url::Url;
+
+/// Where a sealed stream is.
+#[derive(Clone, Debug)]
+pub(crate) enum Sealed {
+    /// On this machine.
+    Here(End),
+    /// In a store, or on a server.
+    There(Url),
+}
+
+impl Sealed {
+    /// An argument that begins like a URL is one, or is refused. A file of such a name is `./s3:…`.
+    pub(crate) fn parse(argument: OsString) -> Result<Sealed, String> {
+        match looks_like_a_url(&argument) {
+            true => Url::parse(&argument).map(Sealed::There),
+            false => End::parse(argument).map(Sealed::Here),
+        }
+    }
+
+    /// Opens it to read from. Whoever waits for a store waits no more once `cancel` is cancelled.
+    pub(crate) fn source(&self, cancel: &CancelToken, report: Report) -> Result<Box<dyn Source>, Failure> {
+        match self {
+            Sealed::Here(end) => end.source(),
+            Sealed::There(url) => url.source(cancel, report),
+        }
+    }
+
+    /// Notes the file that is read.
+    pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
+        match self {
+            Sealed::Here(end) => files.reads("the input", end),
+            Sealed::There(_) => Ok(()),
+        }
+    }
+
+    /// Whether it comes once, in order.
+    pub(crate) fn is_in_order(&self) -> bool {
+        match self {
+            Sealed::Here(end) => *end == End::Standard || end.is_pipe(),
+            Sealed::There(_) => false,
+        }
+    }
+
+    /// Whether it comes from another program, which may have failed.
+    pub(crate) fn is_pipe(&self) -> bool {
+        matches!(self, Sealed::Here(end) if end.is_pipe())
+    }
+
+    /// As records name it: without what is secret in a URL.
+    pub(crate) fn name(&self) -> Name {
+        match self {
+            Sealed::Here(end) => end.name(),
+            Sealed::There(url) => Name::from(OsStr::new(&url.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(f)
+    }
+}
+
+/// The path of a sealed stream that is worked on where it is, and so not in a store.
+pub(crate) fn parse_path(argument: OsString) -> Result<PathBuf, String> {
+    match looks_like_a_url(&argument) {
+        true => Err("a stream in a store is not changed there: fetch it first (a file of that name is ./…)"
+            .to_owned()),
+        false => Ok(argument.into()),
+    }
+}
+
+/// Whether an argument begins with a scheme and `://`.
+fn looks_like_a_url(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}

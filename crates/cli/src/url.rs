@@ -1,0 +1,95 @@
+//! A URL of a store or server, and how what is there is opened. Without the feature `remote` there is none.
+//! What is secret in a URL is never printed.
+
+#[cfg(feature = "remote")]
+pub(crate) use built_in::Url;
+#[cfg(not(feature = "remote"))]
+pub(crate) use left_out::Url;
+
+#[cfg(feature = "remote")]
+mod built_in {
+    use std::env;
+    use std::ffi::OsStr;
+    use std::fmt;
+    use std::sync::Arc;
+
+    use cofferdam::remote::{Place, RemoteOptions, RemoteSource};
+    use cofferdam::{CancelToken, Error, Source};
+
+    use crate::failure::Failure;
+    use crate::report::Report;
+
+    /// A URL that can be opened.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Url(Place);
+
+    impl Url {
+        pub(crate) fn parse(argument: &OsStr) -> Result<Url, String> {
+            let text = argument.to_str().ok_or_else(|| format!("a URL is text in UTF-8 ({A_FILE})"))?;
+            // Variables that are no text are none of a store's.
+            let variables = env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            Place::parse(text, variables).map(Url).map_err(|error| format!("{error} ({A_FILE})"))
+        }
+
+        /// Opens what is there: the first request.
+        pub(crate) fn source(
+            &self,
+            cancel: &CancelToken,
+            report: Report,
+        ) -> Result<Box<dyn Source>, Failure> {
+            let cancel = cancel.clone();
+            let options = RemoteOptions::new().cancel_when(Arc::new(move || cancel.is_cancelled())).on_retry(
+                Arc::new(move |retry| {
+                    report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
+                }),
+            );
+            let source = RemoteSource::open(self.0.clone(), options)
+                .map_err(|error| Error::io("the sealed stream could not be opened", error))?;
+            if let Some(reason) = source.in_order_since() {
+                report.warning(format!("{self} is read once, in order: {reason}"));
+            }
+            Ok(Box::new(source))
+        }
+    }
+
+    impl fmt::Display for Url {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    const A_FILE: &str = "a file of that name is ./…";
+}
+
+#[cfg(not(feature = "remote"))]
+mod left_out {
+    use std::ffi::OsStr;
+    use std::fmt;
+
+    use cofferdam::{CancelToken, Source};
+
+    use crate::failure::Failure;
+    use crate::report::Report;
+
+    /// No URL can be opened.
+    #[derive(Clone, Debug)]
+    pub(crate) enum Url {}
+
+    impl Url {
+        pub(crate) fn parse(_: &OsStr) -> Result<Url, String> {
+            Err("this program was built without stores and servers, its feature `remote` (a file of that name is ./…)"
+                .to_owned())
+        }
+
+        pub(crate) fn source(&self, _: &CancelToken, _: Report) -> Result<Box<dyn Source>, Failure> {
+            match *self {}
+        }
+    }
+
+    impl fmt::Display for Url {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match *self {}
+        }
+    }
+}
