@@ -168,17 +168,18 @@ impl Report {
         }
     }
 
-    /// Memory is short, or no longer. Nothing is wrong with the stream.
+    /// Memory is short, or no longer. Nothing is wrong with the stream; people hear of what they may notice.
     pub(crate) fn memory_pressure(self, pressure: MemoryPressure) {
-        let (pressure, human) = match pressure {
-            MemoryPressure::None => ("none", "memory is no longer short: buffers grow again"),
-            MemoryPressure::Some => ("some", "memory is short: fewer buffers are used"),
-            _ => ("high", "memory is very short: no more buffers are used than are needed"),
+        let name = match pressure {
+            MemoryPressure::None => "none",
+            MemoryPressure::Some => "some",
+            _ => "high",
         };
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
-            (_, Form::Human) => complain(&format!("cofferdam: {human}")),
-            (_, Form::Json) => self.progress(&MemoryRecord { event: "memory", pressure }),
+            (_, Form::Human) if pressure < MemoryPressure::High => {}
+            (_, Form::Human) => complain("cofferdam: memory is short: no more of it is used than is needed"),
+            (_, Form::Json) => self.progress(&MemoryRecord { event: "memory", pressure: name }),
         }
     }
 

@@ -80,7 +80,8 @@ impl Sealer {
         self
     }
 
-    /// Plaintext bytes of a segment: a multiple of the frame's, at most 1 GiB. Default: 8 MiB.
+    /// Plaintext bytes of a segment: a multiple of the frame's, at most 1 GiB. Default: 8 MiB; 1 MiB of an input that is known to have
+    /// at most 8 MiB, and 16 MiB of one that has more than 256 GiB.
     #[must_use]
     pub fn segment_len(mut self, bytes: u64) -> Sealer {
         self.form.segment_len = Some(bytes);

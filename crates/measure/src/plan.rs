@@ -65,7 +65,7 @@ impl Plan {
         if let Some(len) = self.file_len.filter(|len| *len < FILE_LEN_MIN) {
             return Err(Error::Plan {
                 what: format!("files of {} say nothing", ByteCount(len)),
-                advice: "Measure with at least 8 MiB, which is one segment; 256 MiB is the default.",
+                advice: "Measure with at least 8 MiB; 256 MiB is the default.",
             });
         }
         Ok(self.file_len)
@@ -86,7 +86,7 @@ impl Plan {
 
 /// Plaintext bytes of each file, unless told otherwise.
 pub const FILE_LEN_DEFAULT: u64 = 256 << 20;
-/// A file is at least one segment.
+/// A file is at least as long as a segment of a long one.
 pub const FILE_LEN_MIN: u64 = cofferdam::SEGMENT_LEN_DEFAULT;
 /// Threads that are measured at most.
 pub const THREADS_MAX: usize = 1024;

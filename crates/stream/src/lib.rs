@@ -13,6 +13,7 @@
 mod checkpoint;
 mod compare_input;
 mod compare_sink;
+mod default_lens;
 mod digest;
 mod envelope;
 mod error;
@@ -63,6 +64,7 @@ pub use checkpoint::claim_of;
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
+pub use default_lens::{FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT};
 pub use digest::StreamDigest;
 pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
@@ -84,10 +86,7 @@ pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap, rewrap_copy};
-pub use seal::{
-    FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, FormatOptions, SEGMENT_LEN_DEFAULT, SealOptions, Sealed,
-    default_suite,
-};
+pub use seal::{FormatOptions, SealOptions, Sealed, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;

@@ -13,6 +13,7 @@ use segment_worker::{Committed, ReleasePolicy, Settings};
 use sources::Source;
 
 use crate::checkpoint::CheckpointMaker;
+use crate::default_lens::{FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, default_segment_len};
 use crate::envelope::Envelope;
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -100,7 +101,7 @@ impl SealOptions<'_> {
     ) -> Result<StreamStart, Error> {
         refuse_reserved(&self.form.metadata)?;
         self.resources.check()?;
-        let shape = self.form.shape()?;
+        let shape = self.form.shape(plaintext_len)?;
         check_segments(shape, plaintext_len)?;
         let FormatOptions { suite, digest, metadata, compression, sequence, .. } = &self.form;
         let mut metadata = [&metadata[..], &of_input[..]].concat();
@@ -211,11 +212,11 @@ impl fmt::Debug for FormatOptions {
 }
 
 impl FormatOptions {
-    fn shape(&self) -> Result<Shape, Error> {
+    fn shape(&self, plaintext_len: Option<u64>) -> Result<Shape, Error> {
         let compressed = self.compression.is_some();
         let usual = if compressed { FRAME_LEN_COMPRESSED } else { FRAME_LEN_DEFAULT };
         let frame_len = self.frame_len.unwrap_or(usual);
-        let segment_len = self.segment_len.unwrap_or(SEGMENT_LEN_DEFAULT);
+        let segment_len = self.segment_len.unwrap_or_else(|| default_segment_len(plaintext_len, frame_len));
         let limits = "Frames have 4 KiB to 4 MiB, in steps of 4 KiB; segments at most 1 GiB.";
         if !frame_len.is_multiple_of(FRAME_LEN_MIN) {
             let what = format!("a frame of {frame_len} bytes is no multiple of 4 KiB");
@@ -247,10 +248,3 @@ pub fn default_suite() -> Suite {
     let has_aes = false;
     if has_aes { Suite::Aes256Gcm } else { Suite::ChaCha20Poly1305 }
 }
-
-/// Plaintext bytes of a frame.
-pub const FRAME_LEN_DEFAULT: u32 = 64 * 1024;
-/// The same where frames are compressed, each by itself: at 64 KiB that costs a tenth in size, at 256 KiB three hundredths.
-pub const FRAME_LEN_COMPRESSED: u32 = 256 * 1024;
-/// Plaintext bytes of a segment.
-pub const SEGMENT_LEN_DEFAULT: u64 = 8 * 1024 * 1024;

@@ -130,7 +130,8 @@ struct Format {
     #[arg(long, value_name = "SIZE")]
     frame_size: Option<Size>,
 
-    /// Plaintext bytes of a segment: a multiple of the frame's, at most 1GiB [default: 8MiB]
+    /// Plaintext bytes of a segment: a multiple of the frame's, at most 1GiB [default: 8MiB; of an input of at most 8MiB 1MiB, of one
+    /// of more than 256GiB 16MiB]
     #[arg(long, value_name = "SIZE")]
     segment_size: Option<Size>,
 }

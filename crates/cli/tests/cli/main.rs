@@ -29,6 +29,7 @@ mod pipes;
 mod place;
 mod programs;
 mod publishing;
+mod rates;
 mod receiving;
 mod reporting;
 mod rewrapping;

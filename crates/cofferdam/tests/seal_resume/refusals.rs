@@ -131,7 +131,11 @@ fn a_stream_keeps_its_form_and_another_one_that_is_asked_for_is_refused() {
     }
     // What is not said is as it was.
     let unsaid = Sealer::new(streams::recipients_of(KEY)).threads(threads(4)).memory(1 << 20);
-    place.seal(&unsaid).unwrap();
+    assert_eq!(
+        place.seal(&unsaid).unwrap().segments,
+        6,
+        "an input of this length would be one segment otherwise"
+    );
     let sealed = place.take_sealed();
     let opened = reference::open(&sealed, &Key::KeyFile(KEY)).unwrap();
     let of_caller: Vec<_> = opened.metadata.iter().filter(|(key, _)| key != b"cofferdam.file").collect();
