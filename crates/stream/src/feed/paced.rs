@@ -68,6 +68,15 @@ impl<'a, F> PacedFeed<'a, F> {
     }
 }
 
+impl<F> PacedFeed<'_, F> {
+    /// The frames of the oldest segment take `frames_len` bytes. How long compressed ones become is not known before.
+    fn settle_segment(&mut self, frames_len: u64) {
+        if let (Some(rate), Some(taken)) = (&self.pace.resources.rate, self.taken.pop_front()) {
+            rate.settle(taken, frames_len);
+        }
+    }
+}
+
 impl Pace<'_> {
     /// Has the budget follow how short memory is, and tells the observer if that has changed.
     fn watch_memory(&self) {
@@ -134,10 +143,114 @@ impl<F: SealFeed<Error = Error>> SealFeed for PacedFeed<'_, F> {
         fields: &ClosingFields,
         frames_len: u64,
     ) -> Result<(Vec<u8>, ChainValue), Error> {
-        // Only now is it known how long compressed frames have become.
-        if let (Some(rate), Some(taken)) = (&self.pace.resources.rate, self.taken.pop_front()) {
-            rate.settle(taken, frames_len);
-        }
+        self.settle_segment(frames_len);
         self.feed.close(segment, worker, fields, frames_len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+    use std::time::Duration;
+
+    use frame_worker::FrameIndex;
+    use segment_worker::{Edges, Input};
+    use sources::{BytesSource, Source as _};
+
+    use super::*;
+
+    /// Bytes of the sealed stream that a run takes here; it was expected to take more.
+    const TAKEN: usize = 700;
+    const RUN_LEN: usize = 1000;
+
+    /// Brings a run at each call, or nothing.
+    struct Runs {
+        asked: usize,
+        brings: bool,
+    }
+
+    impl Runs {
+        fn step<C, E>(&mut self) -> Step<C, E> {
+            self.asked += 1;
+            if !self.brings {
+                return Step::NothingYet;
+            }
+            Step::Run(Run {
+                first: FrameIndex(0),
+                count: 1,
+                input: Input::Place(BytesSource::new([0; TAKEN]).positioned().unwrap()),
+                input_offset: 0,
+                input_len: TAKEN,
+                edges: Edges::default(),
+                output_len: TAKEN,
+                sink_offset: 0,
+            })
+        }
+    }
+
+    impl Feed for Runs {
+        type Error = Error;
+
+        fn next(&mut self, _: &Buffers) -> Result<Step<Closing, ()>, Error> {
+            Ok(self.step())
+        }
+
+        fn end(&mut self) -> Result<StreamEnd, Error> {
+            unreachable!("no test comes to the end")
+        }
+    }
+
+    /// A byte per second.
+    fn resources() -> Resources {
+        Resources { rate: Some(RateLimit::new(NonZeroU64::new(1))), ..Resources::default() }
+    }
+
+    /// Seconds until what was taken is paid for.
+    fn owed(resources: &Resources) -> u64 {
+        let rate = resources.rate.as_ref().unwrap();
+        let wait = rate.try_take(Instant::now(), 0).err().unwrap_or(Duration::ZERO);
+        // Less what has come since, a byte per second.
+        wait.as_secs_f64().ceil() as u64
+    }
+
+    #[test]
+    fn after_a_run_the_feed_is_not_asked_before_that_is_paid_for() {
+        let (resources, budget, passed) = (resources(), Budget::new(1 << 20), Cell::new(0));
+        let buffers = budget.buffers(1);
+        let runs = Runs { asked: 0, brings: true };
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &passed);
+        assert!(matches!(Feed::next(&mut feed, &buffers), Ok(Step::Run(_))));
+        assert!((600..=TAKEN as u64).contains(&owed(&resources)), "{}", owed(&resources));
+        for _ in 0..2 {
+            assert!(matches!(Feed::next(&mut feed, &buffers), Ok(Step::NothingYet)));
+        }
+        assert_eq!(feed.feed.asked, 1);
+        resources.rate.as_ref().unwrap().set(None);
+        assert!(matches!(Feed::next(&mut feed, &buffers), Ok(Step::Run(_))));
+    }
+
+    #[test]
+    fn what_is_no_run_costs_nothing() {
+        let (resources, budget, passed) = (resources(), Budget::new(1 << 20), Cell::new(0));
+        let runs = Runs { asked: 0, brings: false };
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &passed);
+        for asked in 1..100 {
+            assert!(matches!(Feed::next(&mut feed, &budget.buffers(1)), Ok(Step::NothingYet)));
+            assert_eq!((feed.feed.asked, owed(&resources)), (asked, 0));
+        }
+    }
+
+    /// Two segments are in flight; the frames of the first became shorter than they might have, those of the other did not.
+    #[test]
+    fn a_segment_is_charged_for_what_its_frames_became() {
+        let (resources, budget, passed) = (resources(), Budget::new(1 << 20), Cell::new(0));
+        let runs = Runs { asked: 0, brings: false };
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &passed);
+        resources.rate.as_ref().unwrap().settle(0, 8000);
+        feed.taken.extend([5000, 3000]);
+        feed.settle_segment(1000);
+        assert!((3900..=4000).contains(&owed(&resources)), "{}", owed(&resources));
+        feed.settle_segment(3000);
+        assert!((3900..=4000).contains(&owed(&resources)), "{}", owed(&resources));
     }
 }
