@@ -100,7 +100,7 @@ fn beyond_the_end_there_is_nothing() {
         assert_eq!(at(&reader, offset, 10), [0u8; 0]);
     }
     assert_eq!(at(&reader, FRAME + 6, 10), plaintext[FRAME + 6..]);
-    assert_eq!(at(&reader, 3, 0), []);
+    assert_eq!(at(&reader, 3, 0), [0u8; 0]);
     assert_eq!(reader.seek(SeekFrom::End(100)).unwrap(), FRAME as u64 + 107);
     assert_eq!(reader.read(&mut [0; 10]).unwrap(), 0);
     let before = reader.seek(SeekFrom::Current(-(FRAME as i64) - 108)).unwrap_err();

@@ -54,7 +54,12 @@ impl FetchMemory {
 
     /// Whether more is held than is granted still.
     pub(crate) fn is_owing(&mut self) -> bool {
-        if !self.leaving.is_empty() && self.far.fetch().held() <= self.granted {
+        if self.leaving.is_empty() {
+            return false;
+        }
+        // Told again, it counts the connections that it still needs.
+        self.far.fetch().grant(self.granted);
+        if self.far.fetch().held() <= self.granted {
             self.leaving.clear();
         }
         !self.leaving.is_empty()

@@ -14,6 +14,9 @@ use super::Shared;
 /// Bytes of what is fetched at once.
 pub(crate) const PART: usize = 4096;
 
+/// Bytes that a connection buffers.
+const BUFFER: usize = 1000;
+
 /// What a byte is, between two looks at it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Byte {
@@ -51,6 +54,8 @@ struct State {
     queue: Vec<Range<u64>>,
     granted: usize,
     held: usize,
+    /// As much as ever came at once since it was last granted, for the buffers of connections.
+    buffered: usize,
     tally: Tally,
     /// From here on nothing comes.
     stalls_at: Option<u64>,
@@ -78,6 +83,7 @@ impl FarPlace {
             queue: Vec::new(),
             granted: 0,
             held: 0,
+            buffered: 0,
             tally: Tally { fetched: vec![0; len], ..Tally::default() },
             stalls_at: None,
             fails_at: None,
@@ -181,10 +187,11 @@ impl State {
         }
         let part = next.start..end;
         let len = (part.end - part.start) as usize;
-        if self.held + len > self.granted {
+        if self.held + len + BUFFER > self.granted {
             return None;
         }
         self.held += len;
+        self.buffered = BUFFER;
         self.tally.held_max = self.tally.held_max.max(self.held);
         for at in part.clone() {
             assert_eq!(self.bytes[at as usize], Byte::Asked, "byte {at}");
@@ -205,15 +212,19 @@ impl Fetch for Place {
     fn grant(&self, bytes: usize) {
         let mut state = self.state();
         state.granted = bytes;
+        // Nothing is on its way that was not counted.
+        let is_coming = state.bytes.contains(&Byte::Coming);
+        state.buffered = if is_coming { BUFFER } else { 0 };
         state.tally.granted_max = state.tally.granted_max.max(bytes);
     }
 
     fn held(&self) -> usize {
-        self.state().held
+        let state = self.state();
+        state.held + state.buffered
     }
 
     fn min_memory(&self, step_len: usize) -> usize {
-        (step_len.div_ceil(PART) + 2) * PART
+        (step_len.div_ceil(PART) + 2) * PART + BUFFER
     }
 
     fn ask(&self, range: Range<u64>) -> bool {

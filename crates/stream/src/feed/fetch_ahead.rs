@@ -177,7 +177,9 @@ impl<'a> FetchAhead<'a> {
     /// Asks for what `walk` has passed. False: not all of it was taken on.
     fn ask_pending(&mut self) -> bool {
         while let Some(next) = self.pending.pop_front() {
-            if self.memory.is_owing() || !self.far.fetch().ask(next.range.clone()) {
+            // What the stream needs next is asked for in any case: it may be all that it waits for.
+            let must_wait = !self.asked.is_empty() && self.memory.is_owing();
+            if must_wait || !self.far.fetch().ask(next.range.clone()) {
                 self.pending.push_front(next);
                 return false;
             }

@@ -1,0 +1,179 @@
+//! Owns restores from a real server over HTTP: many under one budget, of an object that is replaced, of a server that falls silent.
+//! Refuses to know how requests are made again; the tests of `crates/remote` do.
+#![cfg(feature = "remote")]
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod streams;
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use cofferdam::remote::{Place, RemoteOptions, RemoteSource, RetryPolicy};
+use cofferdam::{
+    Budget, CompressionLevel, Error, ErrorKind, MemorySink, Opener, Pool, Remedy, Restored, Sealer,
+};
+use servers::{Fault, FaultKind, FaultProxy, Nginx, Plan, Request};
+
+use streams::{FRAME, counted, opener, scratch, seal, small_sealer, threads};
+
+/// No test waits longer for what has to come.
+const LONG: Duration = Duration::from_secs(300);
+
+fn sealer() -> Sealer {
+    small_sealer().segment_len(64 * FRAME as u64)
+}
+
+/// A folder with the sealed streams of these plaintexts, `0.cfd` and so on, and the server of it.
+fn served(streams: &[(Sealer, &Vec<u8>)]) -> (tempfile::TempDir, Nginx) {
+    let directory = scratch();
+    for (number, (sealer, plaintext)) in streams.iter().enumerate() {
+        let sealed = seal(sealer, (*plaintext).clone());
+        fs::write(directory.path().join(format!("{number}.cfd")), sealed).unwrap();
+    }
+    let server = Nginx::start(directory.path()).unwrap();
+    (directory, server)
+}
+
+fn source(url: &str) -> RemoteSource {
+    let mut policy = RetryPolicy::default();
+    policy.no_progress = Duration::from_secs(3);
+    policy.read_timeout = Duration::from_millis(500);
+    let place = Place::parse(url, []).unwrap();
+    RemoteSource::open(place, RemoteOptions::new().retries(policy)).unwrap()
+}
+
+fn open(url: &str, opener: &Opener) -> Result<Vec<u8>, Error> {
+    let (sink, contents) = MemorySink::new();
+    opener.open(source(url), sink)?;
+    Ok(contents.take().unwrap())
+}
+
+fn is_later(request: &Request) -> bool {
+    request.is_read() && request.field("range").is_some_and(|range| !range.starts_with("bytes=0-"))
+}
+
+/// What a stream needs of a budget, as it says itself.
+fn needed(url: &str) -> usize {
+    match open(url, &opener().memory(1)).err().unwrap().remedy() {
+        Some(Remedy::RaiseMemory { needed }) => needed as usize,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_hundred_restores_under_one_budget_end() {
+    let plaintext = counted(20 << 16);
+    let compressed = sealer().compression(CompressionLevel::default());
+    let (_directory, server) = served(&[(sealer(), &plaintext), (compressed, &plaintext)]);
+    let urls = [0, 1].map(|number| server.url(&format!("{number}.cfd")));
+    let most = urls.iter().map(|url| needed(url)).max().unwrap();
+    let (pool, budget) = (Pool::new(threads(2)).unwrap(), Budget::new(3 * most));
+    let (done, ends) = mpsc::channel();
+    for number in 0..100 {
+        let (pool, budget, done) = (pool.clone(), budget.clone(), done.clone());
+        let (url, plaintext) = (urls[number % 2].clone(), plaintext.clone());
+        thread::spawn(move || {
+            let opened = open(&url, &opener().pool(pool).budget(budget));
+            done.send(opened.is_ok_and(|opened| opened == plaintext)).unwrap();
+        });
+    }
+    for _ in 0..100 {
+        assert!(ends.recv_timeout(LONG).expect("no stream waits for ever"));
+    }
+    assert!(budget.try_lease(budget.total()).is_some(), "all of it has come back");
+}
+
+/// One stream that has borrowed all there is, and others that come: it gives back, on a way that is slow.
+#[test]
+fn a_stream_alone_uses_the_budget_and_shares_it_when_others_come() {
+    let plaintext = counted(24 << 20);
+    let (_directory, server) = served(&[(sealer(), &plaintext)]);
+    let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+    proxy.link().set_latency(Duration::from_millis(20));
+    proxy.link().set_bandwidth(8 << 20);
+    let (url, near) = (proxy.url("0.cfd"), server.url("0.cfd"));
+    let budget = Budget::new(4 * needed(&near));
+    let first = thread::spawn({
+        let (budget, opener) = (budget.clone(), opener().threads(threads(2)));
+        move || open(&url, &opener.budget(budget))
+    });
+    for _ in 0..4 {
+        let opened = open(&near, &opener().threads(threads(1)).budget(budget.clone()));
+        assert!(opened.unwrap() == plaintext);
+    }
+    assert!(first.join().unwrap().unwrap() == plaintext);
+    assert!(budget.try_lease(budget.total()).is_some());
+}
+
+#[test]
+fn an_answer_of_another_object_is_never_a_part_of_a_restore() {
+    let [one, other] = [1, 2].map(|by| counted(8 << 20).iter().map(|byte| byte.wrapping_mul(by)).collect());
+    let (_directory, server) = served(&[(sealer(), &one), (sealer(), &other)]);
+    let directory = scratch();
+    for fault in [
+        Fault::OtherTarget("/1.cfd".into()),
+        Fault::OtherTag,
+        Fault::OtherTotal,
+        Fault::ShiftedRange,
+        Fault::WholeBody,
+        Fault::WeakTag,
+        Fault::NoTag,
+    ] {
+        let kind = fault.kind();
+        let proxy = FaultProxy::start(server.address(), Plan::always(is_later, fault)).unwrap();
+        let target = directory.path().join("db");
+        let restored = opener().restore_to(source(&proxy.url("0.cfd")), &target);
+        match restored {
+            Ok(_) => assert!(fs::read(&target).unwrap() == one, "{kind:?}"),
+            Err(error) => {
+                // The other object has the same tag and length: the stream's own authentication tells them apart.
+                let kinds = match kind {
+                    FaultKind::OtherTarget => [ErrorKind::Damaged; 3],
+                    _ => [ErrorKind::SourceChanged, ErrorKind::Io, ErrorKind::NoProgress],
+                };
+                assert!(kinds.contains(&error.kind()), "{kind:?}: {error:?}");
+                assert!(!target.exists());
+            }
+        }
+        let _ = fs::remove_file(&target);
+    }
+}
+
+fn restore(url: &str, target: &Path) -> Result<Restored, Error> {
+    opener().threads(threads(2)).restore_to(source(url), target)
+}
+
+/// An outage ends a restore once nothing has come for long enough; the next run goes on, also where bytes were planted in what is kept.
+#[test]
+fn a_restore_that_the_network_ended_resumes_and_believes_nothing_that_was_planted() {
+    let plaintext = counted(8 << 20);
+    let (_served, server) = served(&[(sealer(), &plaintext)]);
+    let directory = scratch();
+    let target = directory.path().join("db");
+    // From the middle on nothing comes, however often it is asked for.
+    let plan = Plan::new(move |request| {
+        let (first, last) = request.field("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        let is_of_segments = last - first > 500_000 && last > 4 << 20;
+        is_of_segments.then(|| Fault::Stall { after: (4_u64 << 20).saturating_sub(first), at_most: LONG })
+    });
+    let proxy = FaultProxy::start(server.address(), plan).unwrap();
+    let error = restore(&proxy.url("0.cfd"), &target).err().unwrap();
+    assert_eq!((error.kind(), error.remedy()), (ErrorKind::NoProgress, Some(Remedy::TryLater)));
+    assert!(error.resumable_bytes() > Some(0) && !target.exists());
+    let staging = directory.path().join(".db.cofferdam-staging");
+    let mut kept = fs::read(&staging).unwrap();
+    kept[100_000] ^= 1;
+    fs::write(&staging, kept).unwrap();
+    let before = proxy.counts().bytes_down;
+    proxy.set_plan(Plan::none());
+    let restored = restore(&proxy.url("0.cfd"), &target).unwrap();
+    assert!(fs::read(&target).unwrap() == plaintext);
+    assert!(restored.resumed_bytes > 0, "{restored:?}");
+    let fetched = proxy.counts().bytes_down - before;
+    let most = (plaintext.len() as u64 - restored.resumed_bytes) * 101 / 100 + 300_000;
+    assert!(fetched <= most, "{fetched} of {most} bytes");
+}
