@@ -13,5 +13,6 @@ mod going_on;
 mod parts;
 mod proved;
 mod round_trip;
+mod stopping;
 mod structure;
 mod support;
