@@ -16,6 +16,7 @@ mod planted;
 mod programs;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;
+mod server_programs;
 mod steps;
 mod tidy;
 #[cfg(feature = "vectors")]
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Cofferdam's development tasks
 
-cargo xtask setup                     install the programs that the tests call (apt-get, as root)
+cargo xtask setup                     install the programs that the tests call (apt-get, as root; pip, npm)
 cargo xtask test                      everything that must hold; says what is missing, and installs nothing
 cargo xtask test --install            setup, then test
 cargo xtask test STEP                 one step of it

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use servers::installed::FOLDER_VARIABLE;
+
 use crate::{steps, tidy};
 
 /// The patches, from the root of the repository.
@@ -148,6 +150,7 @@ fn run_tests(tree: &Path, test: &str) -> Result<Counts, String> {
     let run = |mut command: Command, option: &[&str]| {
         command.args(["test", "--quiet"]).args(option).args(test.split(' ')).current_dir(tree);
         command.env("CARGO_TARGET_DIR", tree.with_file_name("build"));
+        command.env(FOLDER_VARIABLE, servers::installed::folder());
         // What debuggers need takes time to link.
         command.envs([("CARGO_PROFILE_DEV_DEBUG", "none"), ("CARGO_PROFILE_TEST_DEBUG", "none")]);
         command.output().map_err(|error| format!("cannot start {command:?}: {error}"))

@@ -1,7 +1,12 @@
 //! Owns the programs that the tests call, and their installation on a machine that lacks them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+
+use servers::installed::find_on_path;
+
+use crate::server_programs;
 
 /// A program that tests call, and the Debian package that has it.
 struct Program {
@@ -10,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 3] = [
+const PROGRAMS: [Program; 4] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -22,61 +27,67 @@ const PROGRAMS: [Program; 3] = [
         package: "postgresql",
         purpose: "the tests restore into a server of their own",
     },
+    Program { name: "nginx", package: "nginx", purpose: "the tests restore from a server of their own" },
 ];
 
-/// Whether all programs are on the search path.
+/// Whether all programs are here: those of Debian, and those of servers that it does not have.
 ///
 /// # Errors
 /// Names those that are not, and how to get them.
 pub(crate) fn check() -> Result<(), String> {
-    let missing = missing();
-    if missing.is_empty() {
+    let (programs, servers) = (missing(), server_programs::missing());
+    if programs.is_empty() && servers.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = missing.iter().map(|p| format!("  {}: {}", p.name, p.purpose)).collect();
-    let packages = packages(&missing).join(" ");
-    let advice = format!(
-        "`cargo xtask setup` installs them as root; by hand, on Debian or Ubuntu: apt-get install {packages}"
-    );
-    Err(format!("these programs are missing:\n{}\n{advice}", lines.join("\n")))
+    let mut lines: Vec<String> = programs.iter().map(|it| format!("  {}: {}", it.name, it.purpose)).collect();
+    lines.extend(servers.iter().map(|server| format!("  {}", server.line())));
+    let mut commands = Vec::new();
+    let packages = packages();
+    if !packages.is_empty() {
+        commands.push(format!("  apt-get install {}", packages.join(" ")));
+    }
+    commands.extend(servers.iter().map(|server| format!("  {}", server.by_hand())));
+    Err(format!(
+        "these programs are missing:\n{}\n`cargo xtask setup` installs them, as root where Debian has them; by hand, on \
+         Debian or Ubuntu:\n{}",
+        lines.join("\n"),
+        commands.join("\n")
+    ))
 }
 
-/// Installs the programs that are not on the search path. Does nothing where all are there.
+/// Installs the programs that are not here. Does nothing where all are.
 ///
 /// # Errors
 /// Names what to install where there is no `apt-get` or no right to use it, and what failed where it fails.
 pub(crate) fn install_missing() -> Result<(), String> {
-    let missing = missing();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !is_on_path("apt-get") || !is_root() {
-        return check();
-    }
-    let packages = packages(&missing);
-    println!("== installing {}", packages.join(", "));
-    apt_get(&["update", "-q"])?;
-    apt_get(&[&["install", "-q", "-y", "--no-install-recommends"][..], &packages].concat())?;
-    match missing.iter().find(|program| !is_installed(program.name)) {
-        Some(program) => {
-            Err(format!("{} is still missing after apt-get installed {}", program.name, program.package))
+    let packages = packages();
+    if !packages.is_empty() {
+        if !is_on_path("apt-get") || !is_root() {
+            return check();
         }
-        None => Ok(()),
+        println!("== installing {}", packages.join(", "));
+        apt_get(&["update", "-q"])?;
+        apt_get(&[&["install", "-q", "-y", "--no-install-recommends"][..], &packages].concat())?;
     }
+    server_programs::missing().into_iter().try_for_each(|server| server.install())?;
+    check()
 }
 
 fn missing() -> Vec<&'static Program> {
     PROGRAMS.iter().filter(|program| !is_installed(program.name)).collect()
 }
 
-fn packages(programs: &[&Program]) -> Vec<&'static str> {
-    programs.iter().map(|program| program.package).collect()
+/// The Debian packages that have what is missing, and what installs the rest.
+fn packages() -> Vec<&'static str> {
+    let mut packages: BTreeSet<_> = missing().iter().map(|program| program.package).collect();
+    packages.extend(server_programs::missing().iter().flat_map(|server| server.debian_packages()));
+    packages.into_iter().collect()
 }
 
-/// On the search path, or where Debian keeps PostgreSQL's servers, a folder a version.
+/// On the search path, where servers are, or where Debian keeps PostgreSQL's, a folder a version.
 fn is_installed(name: &str) -> bool {
     let mut versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    is_on_path(name) || versions.any(|version| is_program(&version.path().join("bin").join(name)))
+    find_on_path(name).is_some() || versions.any(|version| is_program(&version.path().join("bin").join(name)))
 }
 
 /// Whether the search path has a program of this name.

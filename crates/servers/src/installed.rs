@@ -2,7 +2,7 @@
 //! Installs nothing itself.
 
 use std::env;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Names a folder for the servers' programs in the place of the one in the workspace's `target`: for several checkouts to share.
@@ -29,8 +29,7 @@ pub struct Package {
 impl Package {
     /// Where it is installed, or to be.
     pub fn folder(&self) -> PathBuf {
-        let folder = env::var_os(FOLDER_VARIABLE).map_or_else(default_folder, PathBuf::from);
-        folder.join(format!("{}-{}", self.name, self.version))
+        folder().join(format!("{}-{}", self.name, self.version))
     }
 
     /// Its program, whether it is there or not.
@@ -46,6 +45,24 @@ impl Package {
         }
         Err(missing(&program.display().to_string()))
     }
+}
+
+/// The folder of all packages' folders: the one that [`FOLDER_VARIABLE`] names, or `target/test-servers` in the workspace.
+pub fn folder() -> PathBuf {
+    env::var_os(FOLDER_VARIABLE).map_or_else(default_folder, PathBuf::from)
+}
+
+/// Whether the test that asks is to be skipped, since a program of a server is not here: then it says so on standard error.
+pub fn is_skipped() -> bool {
+    let packages = [SEAWEEDFS, AZURITE].map(|package| package.installed());
+    let programs = ["nginx", "node"].map(on_path);
+    let missing = packages.into_iter().chain(programs).find_map(Result::err);
+    if let Some(missing) = &missing {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        // Not captured, as what `eprintln!` prints would be.
+        let _ = writeln!(io::stderr(), "skipped {test}: {missing}");
+    }
+    missing.is_some()
 }
 
 /// A program on the search path, or where servers are that only an administrator starts.

@@ -212,6 +212,7 @@ fn cargo_mutants(root: &Path, part: &Part) -> Command {
         cargo.args(["--re", function]);
     }
     cargo.env("CARGO_TARGET_DIR", output_folder(root).join("build"));
+    cargo.env(servers::installed::FOLDER_VARIABLE, servers::installed::folder());
     cargo.envs([("CARGO_PROFILE_DEV_DEBUG", "none"), ("CARGO_PROFILE_TEST_DEBUG", "none")]);
     cargo
 }
