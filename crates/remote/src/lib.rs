@@ -18,6 +18,7 @@ mod source;
 mod store;
 mod tally;
 mod tries;
+pub mod upload;
 
 pub use options::RemoteOptions;
 pub use place::{Place, PlaceKind};

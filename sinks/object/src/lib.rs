@@ -1,2 +1,17 @@
-//! A sink that is an object in a store: a multipart upload, completed at publish, aborted otherwise.
+//! A sink that is an object in a store: a multipart upload, completed at publish, given up otherwise.
 //! Knows parts and their order; the requests are [`remote`]'s.
+//!
+//! The bytes of a stream are cut into parts of one length, the last one shorter. A part is held, in memory or in a spool file,
+//! until the store has acknowledged it, and sent again from there. None of them can be seen at the store, and all of them
+//! disappear if the stream does not come to its end. A stream of one part is put in place by one request.
+//!
+//! Publish is conditional where the store can: nothing is there, or the object that was there when the sink was opened is there still.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod held;
+mod parts;
+mod sink;
+
+pub use parts::{ExpectedLen, NoRoom, PartPlan};
+pub use sink::{ObjectOptions, ObjectSink};

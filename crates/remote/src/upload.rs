@@ -1,0 +1,482 @@
+//! An object that is being written: looked at first, sent in parts, put in place at the end on a condition, or given up.
+//! Knows no part's place in the object, and no sink: whoever sends numbers the parts.
+
+mod address;
+mod calls;
+mod listing;
+mod persist;
+mod settle;
+mod verdict;
+mod wire;
+mod xml;
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::{error, fmt, io};
+
+use tokio::task::JoinHandle;
+
+use self::address::Address;
+use self::calls::{AttemptName, Calls, Condition, Found};
+pub use self::listing::{Listing, UnfinishedUpload};
+use self::persist::{Cause, Patience, TICK};
+use self::settle::{Put, give_up};
+use self::verdict::{Refusal, Verdict};
+pub use self::wire::{Body, CONNECTION_LEN};
+use crate::retry::{Retry, RetryPolicy};
+use crate::{Place, runtime};
+
+/// How an object is written.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct UploadOptions {
+    /// What to do with an object that is there.
+    pub if_exists: IfThere,
+    /// How requests are made again.
+    pub retry: RetryPolicy,
+    /// Asked every 50 ms where something is waited for.
+    pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Told of every request that is made again.
+    pub on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
+}
+
+/// What to do with an object that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfThere {
+    /// Refuse it, when the upload is opened, and again at the end.
+    Refuse,
+    /// Replace it, if it is still the one that was there when the upload was opened.
+    Replace,
+}
+
+impl Default for UploadOptions {
+    /// Refuses an object that is there; never cancelled.
+    fn default() -> UploadOptions {
+        UploadOptions {
+            if_exists: IfThere::Refuse,
+            retry: RetryPolicy::default(),
+            is_cancelled: Arc::new(|| false),
+            on_retry: Arc::new(|_| {}),
+        }
+    }
+}
+
+/// Why an upload failed, within an [`io::Error`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UploadFault {
+    kind: UploadFaultKind,
+    what: String,
+}
+
+/// What kind of failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum UploadFaultKind {
+    /// An object is there, and is not to be replaced.
+    Exists,
+    /// The object that was to be replaced is another by now, or gone.
+    Replaced,
+    /// Somebody else was putting an object there at the same time.
+    Conflict,
+    /// The store has lost the parts.
+    UploadGone,
+    /// The store does not let this user do it.
+    Denied,
+    /// Nothing got on for too long.
+    NoProgress,
+    /// The caller wants no more.
+    Cancelled,
+    /// Whether the object is in place is not known.
+    Unknown,
+    /// Anything else.
+    Other,
+}
+
+impl UploadFault {
+    /// What kind of failure.
+    pub fn kind(&self) -> UploadFaultKind {
+        self.kind
+    }
+
+    /// The fault within `error`, if it is one.
+    pub fn within(error: &io::Error) -> Option<&UploadFault> {
+        error.get_ref().and_then(|inner| inner.downcast_ref())
+    }
+}
+
+impl fmt::Display for UploadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl error::Error for UploadFault {}
+
+impl From<UploadFault> for io::Error {
+    fn from(fault: UploadFault) -> io::Error {
+        let kind = match fault.kind {
+            UploadFaultKind::Exists => io::ErrorKind::AlreadyExists,
+            UploadFaultKind::Denied => io::ErrorKind::PermissionDenied,
+            UploadFaultKind::NoProgress => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, fault)
+    }
+}
+
+/// Why an object was not put in place, or may not have been.
+#[derive(Debug)]
+pub enum PublishError {
+    /// It was not, and will not be.
+    NotDone(io::Error),
+    /// It may have been, or may yet be.
+    Unknown(io::Error),
+}
+
+/// An object that is being written. Dropped before [`Upload::complete`] or [`Upload::put_whole`], it is given up: that takes at
+/// most 10 seconds, and what cannot be given up by then is left for [`Listing`].
+///
+/// Every part is sent until the store has acknowledged it, the same bytes each time. Calls block, and may come from any thread.
+pub struct Upload {
+    calls: Arc<Calls>,
+    patience: Patience,
+    shown: String,
+    condition: Condition,
+    /// Whether it was not to be seen whether an object is there: then only the store's own condition protects it.
+    unseen: bool,
+    id: Option<Arc<str>>,
+    tags: Vec<Option<String>>,
+    in_flight: Vec<JoinHandle<()>>,
+    sending: usize,
+    finished: (Sender<Sent>, Receiver<Sent>),
+}
+
+/// A part that the store has, and its bytes, which are free for others.
+#[derive(Debug)]
+pub struct SentPart {
+    /// The part's number, from 0.
+    pub index: usize,
+    /// What was sent.
+    pub body: Body,
+}
+
+struct Sent {
+    index: usize,
+    body: Body,
+    tag: Result<String, Cause>,
+}
+
+impl Upload {
+    /// Looks whether an object is there. Nothing is written by that.
+    ///
+    /// A user who may write and not look is told so by some stores: then there is an upload all the same where the store itself
+    /// decides at the end.
+    ///
+    /// # Errors
+    /// An [`UploadFault`], which names the place: an object is there and [`IfThere::Refuse`]; it may not be written.
+    /// [`io::ErrorKind::Unsupported`] for an HTTP server. [`io::ErrorKind::InvalidInput`] for settings that make no sense.
+    pub fn open(place: &Place, options: &UploadOptions) -> io::Result<Upload> {
+        if !address::takes_uploads(place.kind()) {
+            return Err(address::no_uploads(place));
+        }
+        let Address { dialect, object, wire, settings, .. } = Address::of(place, &options.retry)?;
+        let attempt = AttemptName::new()?;
+        let mut upload = Upload {
+            calls: Arc::new(Calls { wire, dialect, object, attempt, settings }),
+            patience: Patience {
+                policy: options.retry.clone(),
+                is_cancelled: options.is_cancelled.clone(),
+                on_retry: options.on_retry.clone(),
+            },
+            shown: place.to_string(),
+            condition: Condition::Absent,
+            unseen: false,
+            id: None,
+            tags: Vec::new(),
+            in_flight: Vec::new(),
+            sending: 0,
+            finished: mpsc::channel(),
+        };
+        upload.look_before(options.if_exists)?;
+        Ok(upload)
+    }
+
+    fn look_before(&mut self, if_exists: IfThere) -> io::Result<()> {
+        let found = match self.head()? {
+            Ok(found) => found,
+            Err(cause) if cause.status().is_some_and(|status| status.as_u16() == 403) => {
+                self.unseen = true;
+                let decides = if_exists == IfThere::Refuse && self.calls.dialect.completes_on_condition();
+                if !decides && if_exists == IfThere::Refuse {
+                    return Err(self
+                        .fault(UploadFaultKind::Denied, "whether an object is there may not be looked at"));
+                }
+                self.condition = if decides { Condition::Absent } else { Condition::Anything };
+                return Ok(());
+            }
+            Err(cause) => return Err(self.failed("it cannot be looked at", &cause)),
+        };
+        self.condition = match (found, if_exists) {
+            (None, _) => Condition::Absent,
+            (Some(_), IfThere::Refuse) => return Err(self.fault(UploadFaultKind::Exists, "it exists")),
+            (Some(found), IfThere::Replace) => Condition::Unchanged(found),
+        };
+        Ok(())
+    }
+
+    /// Begins to take parts, unless it has begun. A store that refuses this user does so here.
+    ///
+    /// # Errors
+    /// An [`UploadFault`].
+    pub fn begin(&mut self) -> io::Result<()> {
+        if self.id.is_some() {
+            return Ok(());
+        }
+        let (calls, patience) = (self.calls.clone(), self.patience.clone());
+        let what = format!("beginning to upload {}", self.shown);
+        let create = async move { patience.persist(&what, || async { calls.create().await }).await };
+        let id = runtime::run(create)?.map_err(|cause| self.failed("no upload can be begun", &cause))?;
+        self.id = Some(id.into());
+        Ok(())
+    }
+
+    /// Sends part `index`, from 0, in the background. [`Upload::wait`] tells when the store has it.
+    ///
+    /// # Errors
+    /// As [`Upload::begin`].
+    pub fn send(&mut self, index: usize, body: Body) -> io::Result<()> {
+        self.begin()?;
+        let id = self.id.clone().expect("it has begun");
+        let (calls, patience, done) = (self.calls.clone(), self.patience.clone(), self.finished.0.clone());
+        let what = format!("sending part {} of {}", index + 1, self.shown);
+        if self.tags.len() <= index {
+            self.tags.resize(index + 1, None);
+        }
+        self.in_flight.retain(|task| !task.is_finished());
+        self.in_flight.push(runtime::handle()?.spawn(async move {
+            let sent =
+                patience.persist(&what, || async { calls.put_part(&id, index, body.clone()).await }).await;
+            // Nobody waits for it any more where the upload is given up.
+            let _ = done.send(Sent { index, body, tag: sent });
+        }));
+        self.sending += 1;
+        Ok(())
+    }
+
+    /// Parts that are on their way.
+    pub fn in_flight(&self) -> usize {
+        self.sending
+    }
+
+    /// Waits until the store has one of the parts that are on their way; nothing if none is.
+    ///
+    /// # Errors
+    /// An [`UploadFault`]: a part is refused, nothing got on for too long, or the caller has cancelled.
+    pub fn wait(&mut self) -> io::Result<Option<SentPart>> {
+        while self.sending > 0 {
+            match self.finished.1.recv_timeout(TICK) {
+                Ok(sent) => return self.take(sent).map(Some),
+                Err(RecvTimeoutError::Timeout) if (self.patience.is_cancelled)() => {
+                    return Err(self.failed("", &Cause::Cancelled));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Upload::wait`], without waiting: nothing if none has arrived since.
+    ///
+    /// # Errors
+    /// As [`Upload::wait`].
+    pub fn try_wait(&mut self) -> io::Result<Option<SentPart>> {
+        match self.finished.1.try_recv() {
+            Ok(sent) => self.take(sent).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn take(&mut self, Sent { index, body, tag }: Sent) -> io::Result<SentPart> {
+        self.sending -= 1;
+        match tag {
+            Ok(tag) => {
+                self.tags[index] = Some(tag);
+                Ok(SentPart { index, body })
+            }
+            Err(cause) => Err(self.failed(&format!("part {} could not be sent", index + 1), &cause)),
+        }
+    }
+
+    /// Puts the parts together, in the order of their numbers, and makes them the object. All have been waited for.
+    ///
+    /// # Errors
+    /// What is known of it. After [`PublishError::NotDone`] nothing is left at the store.
+    pub fn complete(mut self) -> Result<(), PublishError> {
+        while self.sending > 0 {
+            self.wait().map_err(PublishError::NotDone)?;
+        }
+        let tags: Option<Vec<String>> = self.tags.drain(..).collect();
+        let (Some(id), Some(tags)) = (self.id.clone(), tags) else {
+            let what = "parts are missing of what was to be put together";
+            return Err(PublishError::NotDone(self.fault(UploadFaultKind::Other, what)));
+        };
+        self.look_again().map_err(PublishError::NotDone)?;
+        self.settle(Put::Parts { id, tags })
+    }
+
+    /// Makes `body` the object, in one request. Nothing has been sent before.
+    ///
+    /// # Errors
+    /// As [`Upload::complete`].
+    pub fn put_whole(mut self, body: Body) -> Result<(), PublishError> {
+        // One that was begun and is not needed.
+        self.abort().map_err(PublishError::NotDone)?;
+        self.settle(Put::Whole(body))
+    }
+
+    /// Gives up what was sent: asks for it until the store has nothing left of it, at most 10 seconds.
+    ///
+    /// # Errors
+    /// The store may still have parts.
+    pub fn abort(&mut self) -> io::Result<()> {
+        for task in self.in_flight.drain(..) {
+            task.abort();
+        }
+        self.sending = 0;
+        self.finished = mpsc::channel();
+        let Some(id) = self.id.take() else { return Ok(()) };
+        if !self.calls.dialect.names_uploads() {
+            return Ok(());
+        }
+        let calls = self.calls.clone();
+        let gone = runtime::run(async move { give_up(&calls, &id).await })?;
+        gone.map(drop).map_err(|cause| {
+            self.failed("what was sent could not be given up, and may stay at the store", &cause)
+        })
+    }
+
+    /// Whether a store that puts parts together unconditionally has another object there by now. It is not atomic, and better than
+    /// nothing; it also serves where a store does not know conditions and says nothing.
+    fn look_again(&self) -> io::Result<()> {
+        if self.unseen || self.condition == Condition::Anything {
+            return Ok(());
+        }
+        let found = self.head()?.map_err(|cause| self.failed("it cannot be looked at", &cause))?;
+        match (&self.condition, found) {
+            (Condition::Absent, None) => Ok(()),
+            (Condition::Unchanged(before), Some(now)) if *before == now => Ok(()),
+            (Condition::Absent, Some(_)) => Err(self.refused(Refusal::Exists, None)),
+            _ => Err(self.refused(Refusal::Replaced, None)),
+        }
+    }
+
+    /// Has the object put in place, and finds out what became of it.
+    fn settle(&mut self, put: Put) -> Result<(), PublishError> {
+        let (calls, patience, condition) =
+            (self.calls.clone(), self.patience.clone(), self.condition.clone());
+        let what = format!("putting {} in place", self.shown);
+        let settled =
+            runtime::run(async move { settle::settle(&calls, &put, &condition, &patience, &what).await });
+        let (verdict, cause) = settled.map_err(PublishError::Unknown)?;
+        match verdict {
+            Verdict::Done => {
+                // What has become the object is not given up.
+                self.id = None;
+                Ok(())
+            }
+            Verdict::NotDone(refusal) => {
+                let error = self.refused(refusal, cause.as_ref());
+                let _ = self.abort();
+                Err(PublishError::NotDone(error))
+            }
+            Verdict::Unknown => {
+                // Whoever gave it up now might have to hear that it was complete.
+                self.id = None;
+                let what = "whether the object is in place is not known";
+                let what = cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}"));
+                Err(PublishError::Unknown(self.fault(UploadFaultKind::Unknown, &what)))
+            }
+        }
+    }
+
+    fn head(&self) -> io::Result<Result<Option<Found>, Cause>> {
+        let (calls, patience) = (self.calls.clone(), self.patience.clone());
+        let what = format!("looking at {}", self.shown);
+        runtime::run(async move { patience.persist(&what, || async { calls.head().await }).await })
+    }
+
+    fn refused(&self, refusal: Refusal, cause: Option<&Cause>) -> io::Error {
+        let refusal = match (refusal, &self.condition) {
+            (Refusal::Exists, Condition::Unchanged(_)) => Refusal::Replaced,
+            (refusal, _) => refusal,
+        };
+        match refusal {
+            Refusal::Exists => self.fault(UploadFaultKind::Exists, "another object is there by now"),
+            Refusal::Replaced => self.fault(
+                UploadFaultKind::Replaced,
+                "the object that was to be replaced is another by now, or gone",
+            ),
+            Refusal::Conflict => {
+                self.fault(UploadFaultKind::Conflict, "somebody else was writing it at the same time")
+            }
+            Refusal::UploadGone => self.fault(
+                UploadFaultKind::UploadGone,
+                "the store has no parts of it any more: somebody gave them up",
+            ),
+            Refusal::Other => match cause {
+                Some(cause) => self.failed("it could not be put in place", cause),
+                None => self.fault(UploadFaultKind::Other, "it could not be put in place"),
+            },
+        }
+    }
+
+    fn failed(&self, what: &str, cause: &Cause) -> io::Error {
+        failed(&self.shown, what, cause)
+    }
+
+    fn fault(&self, kind: UploadFaultKind, what: &str) -> io::Error {
+        fault(&self.shown, kind, what)
+    }
+}
+
+fn failed(place: &str, what: &str, cause: &Cause) -> io::Error {
+    let kind = match cause {
+        Cause::Cancelled => return fault(place, UploadFaultKind::Cancelled, "interrupted"),
+        Cause::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => UploadFaultKind::Denied,
+        Cause::Credentials(_) => UploadFaultKind::Denied,
+        cause if cause.may_pass() => UploadFaultKind::NoProgress,
+        cause if cause.code() == Some("NoSuchUpload") => UploadFaultKind::UploadGone,
+        _ => UploadFaultKind::Other,
+    };
+    fault(place, kind, &format!("{what}: {cause}"))
+}
+
+fn fault(place: &str, kind: UploadFaultKind, what: &str) -> io::Error {
+    UploadFault { kind, what: format!("{place}: {what}") }.into()
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // There is nobody left to tell; `Listing` finds what stays.
+        let _ = self.abort();
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("place", &self.shown)
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UploadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UploadOptions { if_exists, retry, .. } = self;
+        f.debug_struct("UploadOptions")
+            .field("if_exists", if_exists)
+            .field("retry", retry)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+//! What stores are asked for when an object is written: looked at, begun, its parts, put together, given up.
+//! Knows each store's form of these requests; how often one is sent, and what an answer means for the whole, is not its own.
+
+use std::io;
+
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use super::persist::Cause;
+use super::wire::{Answer, Ask, Body, Wire};
+use super::xml;
+
+/// One object of one store, by requests.
+pub(crate) struct Calls {
+    pub(crate) wire: Wire,
+    pub(crate) dialect: Dialect,
+    /// The object's own address, without a query.
+    pub(crate) object: Url,
+    /// Names this attempt among all others: it is kept with the object.
+    pub(crate) attempt: AttemptName,
+    /// What the store is to encrypt with, and the like; sent where an object begins.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+/// Whose requests they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dialect {
+    /// Amazon's.
+    S3,
+    /// Google's XML interface: the same for parts; preconditions by generation, and none for parts put together.
+    Gcs,
+    /// Blocks and lists of them.
+    Azure,
+}
+
+/// 128 random bits in hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct AttemptName(String);
+
+/// An object that is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    pub(crate) etag: Option<String>,
+    pub(crate) generation: Option<String>,
+    pub(crate) attempt: Option<AttemptName>,
+}
+
+/// What must hold where the object is to be put.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Condition {
+    /// Nothing is there.
+    Absent,
+    /// What was seen is there still.
+    Unchanged(Found),
+    /// Nothing: whatever is there is replaced.
+    Anything,
+}
+
+/// What became of the giving up of an upload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Aborted {
+    /// The store had it and has it no more: it can never be completed.
+    Now,
+    /// The store had none of that name.
+    Before,
+}
+
+/// A page of unfinished uploads, and where the next begins.
+pub(crate) struct Page {
+    pub(crate) uploads: Vec<xml::UploadEntry>,
+    pub(crate) next: Option<(String, String)>,
+}
+
+impl AttemptName {
+    /// # Errors
+    /// The operating system gave no random numbers.
+    pub(crate) fn new() -> io::Result<AttemptName> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| {
+            io::Error::other(format!("the operating system gave no random numbers: {error}"))
+        })?;
+        Ok(AttemptName(format!("{:032x}", u128::from_be_bytes(random))))
+    }
+
+    /// The id of a block: all of one blob's have the same length, and are digits of base 64.
+    fn block(&self, index: usize) -> String {
+        format!("{}{index:08x}", self.0)
+    }
+}
+
+impl Dialect {
+    fn metadata_header(self) -> &'static str {
+        match self {
+            Dialect::S3 => "x-amz-meta-cofferdamattempt",
+            Dialect::Gcs => "x-goog-meta-cofferdamattempt",
+            // Names of its metadata are identifiers: no hyphen within the name.
+            Dialect::Azure => "x-ms-meta-cofferdamattempt",
+        }
+    }
+
+    /// Whether parts are put together on a condition.
+    pub(crate) fn completes_on_condition(self) -> bool {
+        self != Dialect::Gcs
+    }
+
+    /// Whether an upload has a name of its own, by which it can be given up: what is given up is never completed.
+    pub(crate) fn names_uploads(self) -> bool {
+        self != Dialect::Azure
+    }
+}
+
+impl Calls {
+    /// The object that is there, if one is.
+    pub(crate) async fn head(&self) -> Result<Option<Found>, Cause> {
+        let answer = self.wire.send(&Ask::new(Method::HEAD, &self.object)).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(Found {
+                etag: answer.header("etag").map(str::to_owned),
+                generation: answer.header("x-goog-generation").map(str::to_owned),
+                attempt: answer
+                    .header(self.dialect.metadata_header())
+                    .map(|name| AttemptName(name.to_owned())),
+            })),
+            _ => Err(Cause::of(&answer)),
+        }
+    }
+
+    /// Begins an upload in parts, and gives its name.
+    pub(crate) async fn create(&self) -> Result<String, Cause> {
+        if !self.dialect.names_uploads() {
+            return Ok(String::new());
+        }
+        let ask = self.beginning(Method::POST).query("uploads", "");
+        let answer = success(self.wire.send(&ask).await?)?;
+        let begun: xml::Initiated = xml::parse(&answer.body).ok_or_else(|| unreadable(&answer))?;
+        Ok(begun.upload_id)
+    }
+
+    /// Sends part `index`, from 0, of the upload `id`. Gives what the store calls it.
+    pub(crate) async fn put_part(&self, id: &str, index: usize, body: Body) -> Result<String, Cause> {
+        let ask = Ask::new(Method::PUT, &self.object).body(body);
+        if self.dialect == Dialect::Azure {
+            let block = self.attempt.block(index);
+            let ask = ask.query("comp", "block").query("blockid", &block);
+            success(self.wire.send(&ask).await?)?;
+            return Ok(block);
+        }
+        let ask = ask.query("partNumber", &(index + 1).to_string()).query("uploadId", id);
+        let answer = success(self.wire.send(&ask).await?)?;
+        let tag = answer.header("etag").map(str::to_owned);
+        tag.ok_or_else(|| Cause::unsendable("the store gave a part no tag"))
+    }
+
+    /// Puts the parts together and makes them the object, if `condition` holds where the store can say so.
+    pub(crate) async fn complete(
+        &self,
+        id: &str,
+        tags: &[String],
+        condition: &Condition,
+    ) -> Result<(), Cause> {
+        let tags = tags.iter().map(String::as_str);
+        let ask = match self.dialect {
+            Dialect::Azure => {
+                let list = Body::Memory(xml::block_list(tags).into());
+                let ask = self.beginning(Method::PUT).query("comp", "blocklist").body(list);
+                with_condition(ask, self.dialect, condition)
+            }
+            Dialect::S3 => {
+                let list = Body::Memory(xml::complete(tags).into());
+                let ask = Ask::new(Method::POST, &self.object).query("uploadId", id).body(list);
+                with_condition(ask.header("content-type", "application/xml"), self.dialect, condition)
+            }
+            Dialect::Gcs => {
+                let list = Body::Memory(xml::complete(tags).into());
+                let ask = Ask::new(Method::POST, &self.object).query("uploadId", id).body(list);
+                ask.header("content-type", "application/xml")
+            }
+        };
+        success(self.wire.send(&ask.slow()).await?).map(drop)
+    }
+
+    /// Makes `body` the object, in one request, if `condition` holds.
+    pub(crate) async fn put_whole(&self, body: Body, condition: &Condition) -> Result<(), Cause> {
+        let ask = self.beginning(Method::PUT).body(body);
+        let ask = match self.dialect {
+            Dialect::Azure => ask.header("x-ms-blob-type", "BlockBlob"),
+            Dialect::S3 | Dialect::Gcs => ask,
+        };
+        success(self.wire.send(&with_condition(ask, self.dialect, condition)).await?).map(drop)
+    }
+
+    /// Gives the upload `id` up.
+    pub(crate) async fn abort(&self, id: &str) -> Result<Aborted, Cause> {
+        let ask = Ask::new(Method::DELETE, &self.object).query("uploadId", id);
+        let answer = self.wire.send(&ask).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(Aborted::Before),
+            _ => success(answer).map(|_| Aborted::Now),
+        }
+    }
+
+    /// Whether the store still has the upload `id`, or anything of it.
+    pub(crate) async fn has_upload(&self, id: &str) -> Result<bool, Cause> {
+        let ask = Ask::new(Method::GET, &self.object).query("uploadId", id).query("max-parts", "1");
+        let answer = self.wire.send(&ask).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => success(answer).map(|_| true),
+        }
+    }
+
+    /// Lists unfinished uploads of keys that begin with `prefix`; `container` is the address of all of them.
+    pub(crate) async fn list_uploads(
+        &self,
+        container: &Url,
+        prefix: &str,
+        after: Option<&(String, String)>,
+    ) -> Result<Page, Cause> {
+        let mut ask = Ask::new(Method::GET, container).query("uploads", "").query("prefix", prefix);
+        if let Some((key, id)) = after {
+            ask = ask.query("key-marker", key).query("upload-id-marker", id);
+        }
+        let answer = success(self.wire.send(&ask).await?)?;
+        let page: xml::Uploads = xml::parse(&answer.body).ok_or_else(|| unreadable(&answer))?;
+        let next = page.is_truncated.then_some((page.next_key_marker, page.next_upload_id_marker));
+        Ok(Page { uploads: page.uploads, next })
+    }
+
+    /// A request that says what the object will be besides its bytes.
+    fn beginning(&self, method: Method) -> Ask {
+        let ask =
+            Ask::new(method, &self.object).header(self.dialect.metadata_header(), self.attempt.0.clone());
+        let ask = match self.dialect {
+            Dialect::Azure => ask.header("x-ms-blob-content-type", CONTENT_TYPE),
+            Dialect::S3 | Dialect::Gcs => ask.header("content-type", CONTENT_TYPE),
+        };
+        self.settings.iter().fold(ask, |ask, (name, value)| ask.header(name, value.clone()))
+    }
+}
+
+fn with_condition(ask: Ask, dialect: Dialect, condition: &Condition) -> Ask {
+    match (condition, dialect) {
+        (Condition::Anything, _) => ask,
+        (Condition::Absent, Dialect::Gcs) => ask.header("x-goog-if-generation-match", "0"),
+        (Condition::Absent, Dialect::S3 | Dialect::Azure) => ask.header("if-none-match", "*"),
+        (Condition::Unchanged(found), Dialect::Gcs) => found
+            .generation
+            .iter()
+            .fold(ask, |ask, generation| ask.header("x-goog-if-generation-match", generation)),
+        (Condition::Unchanged(found), Dialect::S3 | Dialect::Azure) => {
+            found.etag.iter().fold(ask, |ask, etag| ask.header("if-match", etag))
+        }
+    }
+}
+
+/// An answer that says so, and has no error for a body.
+fn success(answer: Answer) -> Result<Answer, Cause> {
+    match answer.status.is_success() && xml::refusal(&answer.body).is_none() {
+        true => Ok(answer),
+        false => Err(Cause::of(&answer)),
+    }
+}
+
+fn unreadable(answer: &Answer) -> Cause {
+    Cause::Unsendable(format!("the store's answer ({}) is not one of the kind that was due", answer.status))
+}
+
+/// Sealed or plain, they are bytes.
+const CONTENT_TYPE: &str = "application/octet-stream";

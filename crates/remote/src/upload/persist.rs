@@ -1,0 +1,228 @@
+//! What an answer means for the request that it answers: done, refused for good, or to be sent again, and when.
+//! Knows no request; which statuses are the caller's own affair, it is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+
+use super::wire::Answer;
+use super::xml;
+use crate::retry::{Backoff, Retry, RetryPolicy};
+
+/// Why a request brought nothing.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// No answer, or not all of it: whether the store has done what was asked is not known.
+    Lost(String),
+    /// Nothing moved for too long.
+    Stalled,
+    /// The store said so.
+    Status { status: StatusCode, code: Option<String>, retry_after: Option<Duration> },
+    /// It cannot be sent, or not understood, however often.
+    Unsendable(String),
+    /// There are no credentials to sign with.
+    Credentials(String),
+    /// The caller wants no more.
+    Cancelled,
+}
+
+impl Cause {
+    pub(crate) fn unsendable(why: &str) -> Cause {
+        Cause::Unsendable(why.to_owned())
+    }
+
+    /// Without the address, whose query may be a signature.
+    pub(crate) fn lost(error: reqwest::Error) -> Cause {
+        Cause::Lost(with_causes(&error.without_url()))
+    }
+
+    pub(crate) fn credentials(error: object_store::Error) -> Cause {
+        Cause::Credentials(with_causes(&error))
+    }
+
+    /// What an answer that is no success says.
+    pub(crate) fn of(answer: &Answer) -> Cause {
+        let code = xml::refusal(&answer.body)
+            .or_else(|| answer.header("x-ms-error-code").map(str::to_owned))
+            .filter(|code| {
+                code.len() <= CODE_LEN_MAX && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            });
+        let retry_after = answer.header("retry-after").and_then(|text| text.trim().parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
+        Cause::Status { status: answer.status, code, retry_after }
+    }
+
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Cause::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Cause::Status { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Cause::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may bring something else.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Cause::Lost(_) | Cause::Stalled => true,
+            // A server for credentials that is not reached may be a moment later.
+            Cause::Credentials(_) => true,
+            Cause::Status { code: Some(code), .. } if TRANSIENT.contains(&code.as_str()) => true,
+            Cause::Status { status, .. } => {
+                matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
+            }
+            Cause::Unsendable(_) | Cause::Cancelled => false,
+        }
+    }
+
+    /// Whether the store may have done what was asked all the same.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        match self {
+            Cause::Lost(_) | Cause::Stalled => true,
+            Cause::Status { status, code, .. } => {
+                status.is_server_error() || code.as_deref().is_some_and(|code| TRANSIENT.contains(&code))
+            }
+            Cause::Unsendable(_) | Cause::Credentials(_) | Cause::Cancelled => false,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Lost(why) => write!(f, "the connection failed: {why}"),
+            Cause::Stalled => f.write_str("nothing moved on the connection for too long"),
+            Cause::Status { status, code: Some(code), .. } => {
+                write!(f, "the store answered {status} ({code})")
+            }
+            Cause::Status { status, .. } => write!(f, "the store answered {status}"),
+            Cause::Unsendable(why) => write!(f, "the request makes no sense here: {why}"),
+            Cause::Credentials(why) => write!(f, "there are no credentials: {why}"),
+            Cause::Cancelled => f.write_str("interrupted"),
+        }
+    }
+}
+
+/// How long one is patient, who may end that, and who is told of what is sent again.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    pub(crate) policy: RetryPolicy,
+    pub(crate) is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
+}
+
+impl Patience {
+    /// Makes a call until it succeeds, is refused for good, is cancelled, or has brought nothing for too long.
+    pub(crate) async fn persist<T, F>(&self, what: &str, mut call: impl FnMut() -> F) -> Result<T, Cause>
+    where
+        F: Future<Output = Result<T, Cause>>,
+    {
+        let mut backoff = Backoff::new(&self.policy, Instant::now());
+        loop {
+            let called = tokio::select! {
+                called = call() => called,
+                () = self.cancelled() => Err(Cause::Cancelled),
+            };
+            match called {
+                Err(cause) if cause.may_pass() => self.wait_after(what, cause, &mut backoff).await?,
+                called => return called,
+            }
+        }
+    }
+
+    /// Waits as long as is due after `cause`, which may pass; gives it back where no further attempt is to be made.
+    pub(crate) async fn wait_after(
+        &self,
+        what: &str,
+        cause: Cause,
+        backoff: &mut Backoff,
+    ) -> Result<(), Cause> {
+        let Some(wait) = backoff.next_wait(Instant::now(), cause.retry_after()) else { return Err(cause) };
+        let (what, cause) = (what.to_owned(), cause.to_string());
+        (self.on_retry)(&Retry { what, cause, attempt: backoff.attempt(), wait });
+        self.pause(wait).await
+    }
+
+    /// Waits, unless cancelled.
+    pub(crate) async fn pause(&self, pause: Duration) -> Result<(), Cause> {
+        let until = Instant::now() + pause;
+        loop {
+            if (self.is_cancelled)() {
+                return Err(Cause::Cancelled);
+            }
+            match until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                Some(left) => tokio::time::sleep(left.min(TICK)).await,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Comes back once cancelled.
+    pub(crate) async fn cancelled(&self) {
+        while !(self.is_cancelled)() {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+}
+
+/// The error and what caused it, each cause once.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !message.contains(&said) {
+            message = format!("{message}: {said}");
+        }
+        cause = error.source();
+    }
+    message
+}
+
+/// How long a wait goes on after a cancellation.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+/// Codes that S3 says to try again after, whatever the status, 200 and 400 among them.
+const TRANSIENT: [&str; 6] =
+    ["InternalError", "RequestTimeout", "ServerBusy", "ServiceUnavailable", "SlowDown", "OperationTimedOut"];
+/// Codes are words; what is longer is somebody's text.
+const CODE_LEN_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16, code: Option<&str>) -> Cause {
+        Cause::Status {
+            status: StatusCode::from_u16(status).unwrap(),
+            code: code.map(str::to_owned),
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_sent_again_and_what_is_final_is_not() {
+        for code in [408, 429, 500, 502, 503, 504] {
+            assert!(status(code, None).may_pass(), "{code}");
+        }
+        for code in [301, 400, 401, 403, 404, 405, 409, 410, 411, 412, 413, 416, 501] {
+            assert!(!status(code, None).may_pass(), "{code}");
+        }
+        assert!(status(400, Some("RequestTimeout")).may_pass());
+        assert!(status(200, Some("InternalError")).may_pass());
+        assert!(Cause::Stalled.may_pass() && !Cause::Cancelled.may_pass());
+    }
+}

@@ -1,0 +1,147 @@
+//! The few documents that S3, Google's XML interface and Azure answer with, and those they are sent.
+//! Knows no request.
+
+use quick_xml::escape::partial_escape;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// The answer to the beginning of an upload.
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Initiated {
+    pub(super) upload_id: String,
+}
+
+/// An error, which S3 also sends with status 200.
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename = "Error", rename_all = "PascalCase")]
+pub(super) struct Refusal {
+    pub(super) code: String,
+}
+
+/// A page of unfinished uploads.
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Uploads {
+    #[serde(default)]
+    pub(super) is_truncated: bool,
+    #[serde(default)]
+    pub(super) next_key_marker: String,
+    #[serde(default)]
+    pub(super) next_upload_id_marker: String,
+    #[serde(rename = "Upload", default)]
+    pub(super) uploads: Vec<UploadEntry>,
+}
+
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UploadEntry {
+    pub(super) key: String,
+    pub(super) upload_id: String,
+    #[serde(default)]
+    pub(super) initiated: String,
+}
+
+/// What `text` says, if it is such a document.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
+    quick_xml::de::from_reader(text).ok()
+}
+
+/// The code of the error that `text` is, if it is one.
+pub(super) fn refusal(text: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?;
+    // Any document with a code in it would parse as one.
+    let root = text.trim_start_matches('\u{feff}').split_once("<Error").filter(|(before, after)| {
+        let is_declaration = before.trim().is_empty() || before.trim_start().starts_with("<?xml");
+        is_declaration && after.starts_with(['>', ' '])
+    });
+    root.and_then(|_| parse::<Refusal>(text.trim_start_matches('\u{feff}').as_bytes()))
+        .map(|refusal| refusal.code)
+}
+
+/// The list of parts that completes an upload of S3 or Google: their tags, in order, numbered from 1.
+pub(super) fn complete<'a>(tags: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::from("<CompleteMultipartUpload>");
+    for (tag, number) in tags.into_iter().zip(1..) {
+        let tag = partial_escape(tag);
+        text.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>"));
+    }
+    text.push_str("</CompleteMultipartUpload>");
+    text
+}
+
+/// The list of blocks that makes a blob of Azure, in order.
+pub(super) fn block_list<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
+    for id in ids {
+        text.push_str(&format!("<Uncommitted>{}</Uncommitted>", partial_escape(id)));
+    }
+    text.push_str("</BlockList>");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of the Amazon S3 API Reference, CreateMultipartUpload and CompleteMultipartUpload.
+    #[test]
+    fn the_examples_of_the_reference_are_read_and_written() {
+        let initiated = r#"<?xml version="1.0" encoding="UTF-8"?>
+            <InitiateMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+              <Bucket>example-bucket</Bucket>
+              <Key>example-object</Key>
+              <UploadId>VXBsb2FkIElEIGZvciA2aWWpbmcncyBteS1tb3ZpZS5tMnRzIHVwbG9hZA</UploadId>
+            </InitiateMultipartUploadResult>"#;
+        let id = "VXBsb2FkIElEIGZvciA2aWWpbmcncyBteS1tb3ZpZS5tMnRzIHVwbG9hZA";
+        assert_eq!(parse::<Initiated>(initiated.as_bytes()).unwrap().upload_id, id);
+        let error = r#"<?xml version="1.0" encoding="UTF-8"?>
+
+            <Error>
+             <Code>InternalError</Code>
+             <Message>We encountered an internal error. Please try again.</Message>
+             <RequestId>656c76696e6727732072657175657374</RequestId>
+             <HostId>Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg==</HostId>
+            </Error>"#;
+        assert_eq!(refusal(error.as_bytes()).as_deref(), Some("InternalError"));
+        let done = r#"<?xml version="1.0" encoding="UTF-8"?>
+            <CompleteMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+             <Location>http://Example-Bucket.s3.region.amazonaws.com/Example-Object</Location>
+             <Bucket>Example-Bucket</Bucket>
+             <Key>Example-Object</Key>
+             <ETag>"3858f62230ac3c915f300c664312c11f-9"</ETag>
+            </CompleteMultipartUploadResult>"#;
+        assert_eq!(refusal(done.as_bytes()), None);
+        assert_eq!(refusal(b""), None);
+        let parts =
+            complete(["\"a54357aff0632cce46d942af68356b38\"", "\"0c78aef83f66abc1fa1e8477f296d394\""]);
+        assert_eq!(
+            parts,
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"a54357aff0632cce46d942af68356b38\"</ETag></Part>\
+             <Part><PartNumber>2</PartNumber><ETag>\"0c78aef83f66abc1fa1e8477f296d394\"</ETag></Part></CompleteMultipartUpload>"
+        );
+    }
+
+    /// As the reference has it for ListMultipartUploads, with a key that XML has to escape.
+    #[test]
+    fn a_page_of_uploads_is_read() {
+        let page = r#"<ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+          <Bucket>bucket</Bucket><KeyMarker></KeyMarker><UploadIdMarker></UploadIdMarker>
+          <NextKeyMarker>my-movie.m2ts</NextKeyMarker>
+          <NextUploadIdMarker>YW55IGlkZWEgd2h5</NextUploadIdMarker>
+          <MaxUploads>3</MaxUploads><IsTruncated>true</IsTruncated>
+          <Upload><Key>a &amp; b</Key><UploadId>X1</UploadId><Initiator><ID>i</ID></Initiator>
+            <StorageClass>STANDARD</StorageClass><Initiated>2010-11-10T20:48:33.000Z</Initiated></Upload>
+          <Upload><Key>c</Key><UploadId>X2</UploadId><Initiated>2010-11-10T20:48:34.000Z</Initiated></Upload>
+        </ListMultipartUploadsResult>"#;
+        let page: Uploads = parse(page.as_bytes()).unwrap();
+        assert!(page.is_truncated);
+        assert_eq!(
+            (page.next_key_marker.as_str(), page.next_upload_id_marker.as_str()),
+            ("my-movie.m2ts", "YW55IGlkZWEgd2h5")
+        );
+        let seen: Vec<_> =
+            page.uploads.iter().map(|upload| (upload.key.as_str(), upload.upload_id.as_str())).collect();
+        assert_eq!(seen, [("a & b", "X1"), ("c", "X2")]);
+    }
+}

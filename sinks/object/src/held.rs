@@ -1,0 +1,166 @@
+//! The parts of an object until the store has them: in memory, or in a file that has no name.
+//! Knows bytes and room, and no store.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use remote::upload::Body;
+
+use crate::parts::{HoldsIn, PartPlan};
+
+/// Room for as many parts as the plan holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    part_len: usize,
+    /// Parts that there may be besides those that are there.
+    unmade: usize,
+    room: Room,
+}
+
+#[derive(Debug)]
+enum Room {
+    /// Buffers that nothing uses.
+    Memory(Vec<BytesMut>),
+    /// Places in the file that nothing uses, by their number.
+    Spool { file: Arc<File>, free: Vec<usize>, next: usize },
+}
+
+/// A part that is being filled.
+#[derive(Debug)]
+pub(crate) enum Filling {
+    Memory(BytesMut),
+    Spool { file: Arc<File>, offset: u64, len: usize },
+}
+
+impl Held {
+    /// # Errors
+    /// The spool file cannot be made.
+    pub(crate) fn new(plan: &PartPlan, spool: Option<&Path>) -> io::Result<Held> {
+        let room = match (plan.holds_in, spool) {
+            (HoldsIn::Memory, _) => Room::Memory(Vec::new()),
+            (HoldsIn::Spool, Some(directory)) => {
+                // Without a name, and of mode 0600 where it has one for a moment.
+                let file = tempfile::tempfile_in(directory).map_err(|error| {
+                    let message = format!("no spool file can be made in {}: {error}", directory.display());
+                    io::Error::new(error.kind(), message)
+                })?;
+                Room::Spool { file: Arc::new(file), free: Vec::new(), next: 0 }
+            }
+            (HoldsIn::Spool, None) => unreachable!("a plan spools only where there is a directory"),
+        };
+        Ok(Held { part_len: plan.part_len, unmade: plan.held, room })
+    }
+
+    /// Room for another part, unless all of it is in use.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::OutOfMemory`].
+    pub(crate) fn take(&mut self) -> io::Result<Option<Filling>> {
+        let unmade = &mut self.unmade;
+        Ok(match &mut self.room {
+            Room::Memory(free) => match free.pop() {
+                Some(buffer) => Some(Filling::Memory(buffer)),
+                None if *unmade > 0 => {
+                    *unmade -= 1;
+                    Some(Filling::Memory(BytesMut::new()))
+                }
+                None => None,
+            },
+            Room::Spool { file, free, next } => {
+                let place = match free.pop() {
+                    Some(place) => place,
+                    None if *unmade > 0 => {
+                        *unmade -= 1;
+                        *next += 1;
+                        *next - 1
+                    }
+                    None => return Ok(None),
+                };
+                let offset = place as u64 * self.part_len as u64;
+                Some(Filling::Spool { file: file.clone(), offset, len: 0 })
+            }
+        })
+    }
+
+    /// A part that the store has: its room is free.
+    pub(crate) fn give_back(&mut self, body: Body) {
+        match (&mut self.room, body) {
+            (Room::Memory(free), Body::Memory(bytes)) => match bytes.try_into_mut() {
+                Ok(mut buffer) => {
+                    buffer.clear();
+                    free.push(buffer);
+                }
+                // A connection that is being closed has a piece of it for a moment.
+                Err(_) => self.unmade += 1,
+            },
+            (Room::Spool { free, .. }, Body::File { offset, .. }) => {
+                free.push((offset / self.part_len as u64) as usize);
+            }
+            (Room::Memory(_), Body::File { .. }) | (Room::Spool { .. }, Body::Memory(_)) => {
+                unreachable!("what comes back is what was sent")
+            }
+        }
+    }
+}
+
+impl Filling {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Filling::Memory(buffer) => buffer.len(),
+            Filling::Spool { len, .. } => *len,
+        }
+    }
+
+    /// Takes `data`, which fits.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::OutOfMemory`]; the spool file's, a full disk for instance.
+    pub(crate) fn append(&mut self, data: &[u8], part_len: usize) -> io::Result<()> {
+        assert!(self.len() + data.len() <= part_len, "a part is not filled beyond its end");
+        match self {
+            Filling::Memory(buffer) => {
+                reserve(buffer, data.len(), part_len)?;
+                buffer.extend_from_slice(data);
+            }
+            Filling::Spool { file, offset, len } => {
+                file.write_all_at(data, *offset + *len as u64)?;
+                *len += data.len();
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn truncate(&mut self, to: usize) {
+        match self {
+            Filling::Memory(buffer) => buffer.truncate(to),
+            Filling::Spool { len, .. } => *len = (*len).min(to),
+        }
+    }
+
+    pub(crate) fn into_body(self) -> Body {
+        match self {
+            Filling::Memory(buffer) => Body::Memory(buffer.freeze()),
+            Filling::Spool { file, offset, len } => Body::File { file, offset, len },
+        }
+    }
+}
+
+/// Room for `more` bytes: doubled, so that a short object takes little, and never more than a part.
+fn reserve(buffer: &mut BytesMut, more: usize, part_len: usize) -> io::Result<()> {
+    if buffer.capacity() - buffer.len() >= more {
+        return Ok(());
+    }
+    let wanted = (buffer.len() + more).max(2 * buffer.capacity()).max(FIRST_LEN).min(part_len);
+    let mut grown = Vec::new();
+    grown.try_reserve_exact(wanted).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    grown.extend_from_slice(buffer);
+    *buffer = BytesMut::from(bytes::Bytes::from(grown));
+    Ok(())
+}
+
+/// Bytes that a part begins with.
+const FIRST_LEN: usize = 64 << 10;
