@@ -22,6 +22,10 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         Remedy::RaiseMemory { .. } => {
             "Give it more with `--memory`; a stream that is held needs room for a whole segment."
         }
+        Remedy::RaiseMemoryOrSpool { .. } => {
+            "Give it more with `--memory`, or with `--spool DIR` a directory for what the store does not have yet; how long a pipe's \
+             stream gets at most, `--max-size` says."
+        }
         Remedy::LowerMemory => {
             "Give it less with `--memory` and `--threads`, or raise the limit on this process's memory (`ulimit -v`)."
         }
@@ -75,6 +79,9 @@ fn replace(in_the_way: InTheWay) -> Option<&'static str> {
         InTheWay::Link => "`--force` replaces what it points to, atomically.",
         InTheWay::FileSystem => "`--force` works here. It replaces whatever stands at the target in the end.",
         InTheWay::Device => "`--force` writes over it, once all of the stream is in the log and verified.",
+        InTheWay::Object => {
+            "`--force` replaces it, if it is still the one that is there when the command begins."
+        }
         InTheWay::ChangedOutput => {
             "Run the command again with `--force`: that replaces the output, atomically."
         }

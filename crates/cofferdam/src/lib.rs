@@ -134,6 +134,8 @@ struct Readme;
 #[cfg(feature = "wal")]
 mod device;
 mod files;
+#[cfg(feature = "remote")]
+mod object_target;
 mod opener;
 #[cfg(feature = "peer")]
 pub mod peer;
@@ -179,6 +181,8 @@ pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, Wrappin
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
+#[cfg(feature = "remote")]
+pub use object_target::ObjectTarget;
 pub use opener::Opener;
 #[cfg(feature = "remote")]
 pub use remote::RemoteSource;

@@ -46,7 +46,7 @@ pub struct Opener {
     identities: Option<Identities>,
     release: ReleasePolicy,
     durability: Durability,
-    if_exists: IfExists,
+    pub(crate) if_exists: IfExists,
     on_partial: OnPartial,
     attributes: Attributes,
     sparse: Sparse,
@@ -55,7 +55,7 @@ pub struct Opener {
     #[cfg(feature = "wal")]
     log: Option<PathBuf>,
     seed: Option<PathBuf>,
-    resources: Resources,
+    pub(crate) resources: Resources,
 }
 
 impl Opener {
@@ -487,7 +487,7 @@ impl Opener {
         self.stream().open_segments(segments, source, sink)
     }
 
-    fn stream(&self) -> OpenOptions<'_> {
+    pub(crate) fn stream(&self) -> OpenOptions<'_> {
         OpenOptions {
             identities: self.identities.as_ref(),
             release: self.release,
@@ -498,7 +498,7 @@ impl Opener {
         }
     }
 
-    fn refuse_seed(&self, why: &str) -> Result<(), Error> {
+    pub(crate) fn refuse_seed(&self, why: &str) -> Result<(), Error> {
         match self.seed {
             Some(_) => Err(no_use_of_a_seed(why).advise("Restore to a file, or without a seed.")),
             None => Ok(()),
@@ -506,7 +506,7 @@ impl Opener {
     }
 
     /// Without a key there is no plaintext: what would be published is an empty target.
-    fn require_identities(&self) -> Result<(), Error> {
+    pub(crate) fn require_identities(&self) -> Result<(), Error> {
         match self.identities {
             Some(_) => Ok(()),
             None => Err(Error::new(ErrorKind::Usage, "a stream can be verified without a key, not opened")

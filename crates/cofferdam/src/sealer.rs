@@ -33,7 +33,7 @@ use crate::{Error, Metadata, Observer, Sealed};
 pub struct Sealer {
     recipients: Recipients,
     form: FormatOptions,
-    if_exists: IfExists,
+    pub(crate) if_exists: IfExists,
     on_partial: OnPartial,
     pub(crate) resources: Resources,
 }
@@ -160,7 +160,7 @@ impl Sealer {
                 let observer = self.resources.observer.clone();
                 self.stream().seal_with(source, of_input, |len| {
                     self.resources.tell_staging();
-                    stage(path, &of_ciphertext(if_exists, len), observer)
+                    stage(path, &of_ciphertext(if_exists, len.exactly()), observer)
                 })
             }
         }
@@ -195,7 +195,7 @@ impl Sealer {
         ResumableSeal { stream: self.stream(), input_at, output, state_dir, if_exists, on_partial }.run(input)
     }
 
-    fn stream(&self) -> SealOptions<'_> {
+    pub(crate) fn stream(&self) -> SealOptions<'_> {
         SealOptions { recipients: &self.recipients, form: &self.form, resources: &self.resources }
     }
 }

@@ -12,13 +12,14 @@ mod xml;
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 use std::{error, fmt, io};
 
 use tokio::task::JoinHandle;
 
 use self::address::Address;
 use self::calls::{AttemptName, Calls, Condition, Found};
-pub use self::listing::{Listing, UnfinishedUpload};
+pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
 use self::persist::{Cause, Patience, TICK};
 use self::settle::{Put, give_up};
 use self::verdict::{Refusal, Verdict};
@@ -34,6 +35,8 @@ pub struct UploadOptions {
     pub if_exists: IfThere,
     /// How requests are made again.
     pub retry: RetryPolicy,
+    /// How long an upload is given up for: whoever waits has an error to report.
+    pub abort_max: Duration,
     /// Asked every 50 ms where something is waited for.
     pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Told of every request that is made again.
@@ -50,11 +53,12 @@ pub enum IfThere {
 }
 
 impl Default for UploadOptions {
-    /// Refuses an object that is there; never cancelled.
+    /// Refuses an object that is there; 10 s to give up in; never cancelled.
     fn default() -> UploadOptions {
         UploadOptions {
             if_exists: IfThere::Refuse,
             retry: RetryPolicy::default(),
+            abort_max: Duration::from_secs(10),
             is_cancelled: Arc::new(|| false),
             on_retry: Arc::new(|_| {}),
         }
@@ -134,7 +138,7 @@ pub enum PublishError {
 }
 
 /// An object that is being written. Dropped before [`Upload::complete`] or [`Upload::put_whole`], it is given up: that takes at
-/// most 10 seconds, and what cannot be given up by then is left for [`Listing`].
+/// most [`UploadOptions::abort_max`], and what cannot be given up by then is left for [`UnfinishedUploads`].
 ///
 /// Every part is sent until the store has acknowledged it, the same bytes each time. Calls block, and may come from any thread.
 pub struct Upload {
@@ -176,15 +180,14 @@ impl Upload {
     /// An [`UploadFault`], which names the place: an object is there and [`IfThere::Refuse`]; it may not be written.
     /// [`io::ErrorKind::Unsupported`] for an HTTP server. [`io::ErrorKind::InvalidInput`] for settings that make no sense.
     pub fn open(place: &Place, options: &UploadOptions) -> io::Result<Upload> {
-        if !address::takes_uploads(place.kind()) {
-            return Err(address::no_uploads(place));
-        }
+        Upload::check(place)?;
         let Address { dialect, object, wire, settings, .. } = Address::of(place, &options.retry)?;
         let attempt = AttemptName::new()?;
         let mut upload = Upload {
             calls: Arc::new(Calls { wire, dialect, object, attempt, settings }),
             patience: Patience {
                 policy: options.retry.clone(),
+                abort_max: options.abort_max,
                 is_cancelled: options.is_cancelled.clone(),
                 on_retry: options.on_retry.clone(),
             },
@@ -199,6 +202,17 @@ impl Upload {
         };
         upload.look_before(options.if_exists)?;
         Ok(upload)
+    }
+
+    /// Refuses a place that no uploads go to. Nothing is asked for.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] for an HTTP server.
+    pub fn check(place: &Place) -> io::Result<()> {
+        match address::takes_uploads(place.kind()) {
+            true => Ok(()),
+            false => Err(address::no_uploads(place)),
+        }
     }
 
     fn look_before(&mut self, if_exists: IfThere) -> io::Result<()> {
@@ -334,13 +348,15 @@ impl Upload {
         self.settle(Put::Whole(body))
     }
 
-    /// Gives up what was sent: asks for it until the store has nothing left of it, at most 10 seconds.
+    /// Gives up what was sent: asks for it until the store has nothing left of it, for [`UploadOptions::abort_max`].
     ///
     /// # Errors
     /// The store may still have parts.
     pub fn abort(&mut self) -> io::Result<()> {
-        for task in self.in_flight.drain(..) {
+        let mut cut_off = 0;
+        for task in self.in_flight.drain(..).filter(|task| !task.is_finished()) {
             task.abort();
+            cut_off += 1;
         }
         self.sending = 0;
         self.finished = mpsc::channel();
@@ -349,7 +365,16 @@ impl Upload {
             return Ok(());
         }
         let calls = self.calls.clone();
-        let gone = runtime::run(async move { give_up(&calls, &id).await })?;
+        let at_most = self.patience.abort_max;
+        let gone = runtime::run(async move {
+            let gone = give_up(&calls, &id, at_most).await;
+            if cut_off > 0 {
+                // A store may be at a part still whose connection has ended.
+                tokio::time::sleep(AFTER_CUT).await;
+                return give_up(&calls, &id, at_most).await;
+            }
+            gone
+        })?;
         gone.map(drop).map_err(|cause| {
             self.failed("what was sent could not be given up, and may stay at the store", &cause)
         })
@@ -439,6 +464,9 @@ impl Upload {
     }
 }
 
+/// How long a store may be at a part after its connection has ended.
+const AFTER_CUT: Duration = Duration::from_millis(500);
+
 fn failed(place: &str, what: &str, cause: &Cause) -> io::Error {
     let kind = match cause {
         Cause::Cancelled => return fault(place, UploadFaultKind::Cancelled, "interrupted"),
@@ -457,7 +485,7 @@ fn fault(place: &str, kind: UploadFaultKind, what: &str) -> io::Error {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // There is nobody left to tell; `Listing` finds what stays.
+        // There is nobody left to tell; `UnfinishedUploads` finds what stays.
         let _ = self.abort();
     }
 }

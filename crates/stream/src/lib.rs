@@ -86,7 +86,7 @@ pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap, rewrap_copy};
-pub use seal::{FormatOptions, SealOptions, Sealed, default_suite};
+pub use seal::{FormatOptions, SealOptions, Sealed, SealedLen, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;

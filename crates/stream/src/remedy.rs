@@ -20,6 +20,11 @@ pub enum Remedy {
         /// Bytes that it needs.
         needed: u64,
     },
+    /// Give the stream a larger memory budget, or a directory where parts of it may lie until the store has them.
+    RaiseMemoryOrSpool {
+        /// Bytes of memory that it needs.
+        needed: u64,
+    },
     /// Give it less memory or fewer threads, or raise the limits of this process.
     LowerMemory,
     /// Ask for fewer threads, or raise the limit on processes of this user.
@@ -70,6 +75,8 @@ pub enum InTheWay {
     FileSystem,
     /// A block device, which is written in place.
     Device,
+    /// An object in a store.
+    Object,
     /// An output that was put in place by an earlier sealing, and changed since.
     ChangedOutput,
     /// A target that was put in place by an earlier restore, and changed since.
@@ -147,6 +154,10 @@ impl Remedy {
             Remedy::RaiseMemory { .. } => {
                 "Give it a larger budget; a stream that is held needs room for a whole segment."
             }
+            Remedy::RaiseMemoryOrSpool { .. } => {
+                "Give it a larger budget, or a directory for a spool file (`ObjectTarget::spool`); the length of what comes through \
+                 a pipe may be given (`ObjectTarget::len_max`)."
+            }
             Remedy::LowerMemory => {
                 "Give it less memory and fewer threads, or raise the limit on this process's memory (`ulimit -v`)."
             }
@@ -212,6 +223,9 @@ impl InTheWay {
             }
             InTheWay::Device => {
                 "`IfExists::Replace` writes over it, once all of the stream is in the log and verified."
+            }
+            InTheWay::Object => {
+                "`IfExists::Replace` replaces it, if it is still the one that is there when the call begins."
             }
             InTheWay::ChangedOutput => {
                 "Run it again with `IfExists::Replace`: that replaces the output, atomically."

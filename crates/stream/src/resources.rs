@@ -121,6 +121,11 @@ impl Resources {
         }
     }
 
+    /// Bytes of memory that there are for a stream and its sink.
+    pub fn memory_len(&self) -> usize {
+        self.budget().total()
+    }
+
     pub(crate) fn budget(&self) -> Budget {
         self.budget.clone().unwrap_or_else(|| self.system.budget(MEMORY_DEFAULT))
     }

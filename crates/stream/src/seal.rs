@@ -36,6 +36,27 @@ pub struct SealOptions<'a> {
     pub resources: &'a Resources,
 }
 
+/// What is known of a sealed stream's length, in bytes, before it is sealed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SealedLen {
+    /// It is this.
+    Exactly(u64),
+    /// It is no longer: how well frames compress turns out as they do.
+    AtMost(u64),
+    /// Nothing: the input is a pipe.
+    Unknown,
+}
+
+impl SealedLen {
+    /// The length, where it is known.
+    pub fn exactly(self) -> Option<u64> {
+        match self {
+            SealedLen::Exactly(len) => Some(len),
+            SealedLen::AtMost(_) | SealedLen::Unknown => None,
+        }
+    }
+}
+
 /// How the stream is made, as far as the caller said.
 #[derive(Clone, Default)]
 pub struct FormatOptions {
@@ -76,18 +97,18 @@ pub struct Sealed {
 }
 
 impl SealOptions<'_> {
-    /// Seals `source` into the sink that `make_sink` makes once the length of the sealed stream is known, if it is.
+    /// Seals `source` into the sink that `make_sink` makes once it is known what can be known of the sealed stream's length.
     /// `of_input` is kept beside the caller's pairs.
     pub fn seal_with<S: StreamingSink>(
         &self,
         source: Box<dyn Source>,
         of_input: Metadata,
-        make_sink: impl FnOnce(Option<u64>) -> Result<S, Error>,
+        make_sink: impl FnOnce(SealedLen) -> Result<S, Error>,
     ) -> Result<Sealed, Error> {
         let total = source.positioned().map(|positioned| positioned.len());
         let key = StreamKey::generate().map_err(Error::key)?;
         let stream = self.new_stream(&key, total, of_input)?;
-        let sink = make_sink(total.and_then(|len| stream.sealed_len(len)))?;
+        let sink = make_sink(stream.expected_len(total))?;
         self.run(source, sink, stream, Retention::Nothing)
     }
 
@@ -186,6 +207,22 @@ impl StreamStart {
             || self.envelope.origin() + StreamGeometry::new(shape, metadata_len).wire_len(plaintext_len);
         (!shape.is_compressed()).then(len)
     }
+
+    /// What can be said of the whole stream's length before `plaintext_len` bytes are sealed, if that is known.
+    fn expected_len(&self, plaintext_len: Option<u64>) -> SealedLen {
+        let Some(plaintext_len) = plaintext_len else { return SealedLen::Unknown };
+        if let Some(len) = self.sealed_len(plaintext_len) {
+            return SealedLen::Exactly(len);
+        }
+        let (shape, metadata_len) = (self.envelope.shape(), self.envelope.metadata_len);
+        let plain = self.envelope.origin() + StreamGeometry::new(shape, metadata_len).wire_len(plaintext_len);
+        let segments = plaintext_len.div_ceil(shape.segment_len()).max(1);
+        let of_segment = shape.segment_len().min(plaintext_len);
+        // No frame is longer for being compressed; each segment has a table, and digests of its plaintext there and in the index.
+        let added =
+            shape.segment_wire_lens(of_segment).end() - shape.segment_wire_len(of_segment) + ENTRY_ADDED_MAX;
+        SealedLen::AtMost(plain + segments * added)
+    }
 }
 
 /// Refuses an input of more segments than a stream may have, before anything is written.
@@ -248,3 +285,6 @@ pub fn default_suite() -> Suite {
     let has_aes = false;
     if has_aes { Suite::Aes256Gcm } else { Suite::ChaCha20Poly1305 }
 }
+
+/// Bytes by which an index entry of a compressed stream may be longer than another's.
+const ENTRY_ADDED_MAX: u64 = 64;

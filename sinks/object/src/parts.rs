@@ -65,7 +65,8 @@ impl PartPlan {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         let needed = bound.map_or(PART_LEN_UNKNOWN, |len| round_up(len.div_ceil(PARTS_MAX)));
-        let wanted = round_down((memory / HELD_WANTED) as u64).clamp(PART_LEN_MIN, PART_LEN_WANTED);
+        let of_memory = (memory / HELD_WANTED).saturating_sub(CONNECTION_LEN);
+        let wanted = round_down(of_memory as u64).clamp(PART_LEN_MIN, PART_LEN_WANTED);
         let part_len = needed.max(wanted) as usize;
         let len_max = bound.unwrap_or(part_len as u64 * PARTS_MAX).min(OBJECT_LEN_MAX);
         let plan = |part_len, held, holds_in| PartPlan { part_len, held, holds_in, len_max };
@@ -201,14 +202,15 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 
-    /// By hand: 24 MiB are four parts of 6 MiB and connections of half a MiB, of which three fit; 192 MiB hold eleven of 16 MiB.
+    /// By hand, with half a MiB for each connection: 24 MiB are four times 6, 40 four times 10; 192 MiB hold eleven parts of 16 MiB.
     #[test]
     fn parts_are_as_long_as_keeps_several_on_their_way() {
         let plan =
             |len, memory: usize| PartPlan::new(ExpectedLen::Exactly(len), memory << 20, false).unwrap();
         for (len, memory, part_mib, held) in [
-            (GIB, 24, 6, 3),
+            (GIB, 24, 5, 4),
             (GIB, 20, 5, 3),
+            (GIB, 40, 9, 4),
             (GIB, 11, 5, 2),
             (GIB, 192, 16, 11),
             (GIB, 4096, 16, 17),

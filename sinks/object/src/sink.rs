@@ -52,7 +52,7 @@ impl ObjectOptions {
 /// - **Publish** puts the object in place on a condition: nothing is there, or still what was there when the sink was opened. Where
 ///   the store cannot put parts together on a condition (Google), it is looked at right before. If the answer is lost, the object is
 ///   looked at, and known again by a number that only this sink has.
-/// - **Discard and Drop** give the parts up, and wait until the store has none of them, at most 10 seconds. (Azure has no
+/// - **Discard and Drop** give the parts up, and wait until the store has none of them, for a time that the options say. (Azure has no
 ///   such request: blocks that no blob was made of expire within a week.)
 /// - **A rollback** takes back what is in the part that is being filled. Once a part with bytes of the segment has been handed over,
 ///   it is an error.
@@ -76,6 +76,7 @@ impl ObjectSink {
     /// A [`NoRoom`](crate::NoRoom) or an [`UploadFault`](remote::upload::UploadFault) in an error; [`io::ErrorKind::FileTooLarge`];
     /// those of [`Upload::open`]; a spool file that cannot be made.
     pub fn open(place: &Place, options: &ObjectOptions) -> io::Result<ObjectSink> {
+        Upload::check(place)?;
         let plan = PartPlan::new(options.expected_len, options.memory, options.spool.is_some())?;
         let held = Held::new(&plan, options.spool.as_deref())?;
         let mut how = options.upload.clone();

@@ -12,7 +12,7 @@ use super::{UploadOptions, failed};
 use crate::{Place, runtime};
 
 /// The unfinished uploads of keys that begin in one way.
-pub struct Listing {
+pub struct UnfinishedUploads {
     /// Some object there, by which the store is reached.
     sample: Place,
     prefix: String,
@@ -33,7 +33,7 @@ pub struct UnfinishedUpload {
     pub begun: Option<SystemTime>,
 }
 
-impl Listing {
+impl UnfinishedUploads {
     /// Of what is named by `url`: `s3://bucket`, `s3://bucket/some/prefix`, or the same of `gs:`. A prefix is compared byte by byte: one
     /// that is to end with a directory's name ends with `/`.
     ///
@@ -44,7 +44,7 @@ impl Listing {
         url: &str,
         options: impl IntoIterator<Item = (String, String)>,
         how: &UploadOptions,
-    ) -> io::Result<Listing> {
+    ) -> io::Result<UnfinishedUploads> {
         let options: Vec<_> = options.into_iter().collect();
         let bare = url.trim_end_matches('/');
         let has_key = bare.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
@@ -56,10 +56,11 @@ impl Listing {
         }
         let patience = Patience {
             policy: how.retry.clone(),
+            abort_max: how.abort_max,
             is_cancelled: how.is_cancelled.clone(),
             on_retry: how.on_retry.clone(),
         };
-        let listing = Listing { sample, prefix, shown: url.to_owned(), options, patience };
+        let listing = UnfinishedUploads { sample, prefix, shown: url.to_owned(), options, patience };
         match listing.address(&listing.sample)?.dialect {
             Dialect::S3 | Dialect::Gcs => Ok(listing),
             Dialect::Azure => Err(io::Error::new(io::ErrorKind::Unsupported, AZURE)),
@@ -106,8 +107,8 @@ impl Listing {
         let place = Place::parse(&self.url_of(&upload.key), self.options.clone())?;
         let Address { dialect, object, wire, .. } = self.address(&place)?;
         let calls = Calls { wire, dialect, object, attempt: AttemptName::new()?, settings: Vec::new() };
-        let id = upload.id.clone();
-        let gone = runtime::run(async move { give_up(&calls, &id).await })?;
+        let (id, at_most) = (upload.id.clone(), self.patience.abort_max);
+        let gone = runtime::run(async move { give_up(&calls, &id, at_most).await })?;
         gone.map(drop).map_err(|cause| failed(&place.to_string(), "the upload could not be given up", &cause))
     }
 
@@ -128,9 +129,9 @@ impl Listing {
     }
 }
 
-impl fmt::Debug for Listing {
+impl fmt::Debug for UnfinishedUploads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listing").field("url", &self.shown).finish_non_exhaustive()
+        f.debug_struct("UnfinishedUploads").field("url", &self.shown).finish_non_exhaustive()
     }
 }
 

@@ -121,6 +121,7 @@ impl fmt::Display for Cause {
 #[derive(Clone)]
 pub(crate) struct Patience {
     pub(crate) policy: RetryPolicy,
+    pub(crate) abort_max: Duration,
     pub(crate) is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(crate) on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
 }

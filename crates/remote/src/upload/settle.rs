@@ -35,10 +35,10 @@ pub(super) async fn settle(
             Step::Again => {
                 doubtful |= cause.is_doubtful();
                 if let Err(cause) = patience.wait_after(what, cause, &mut backoff).await {
-                    return (look(calls, put, &cause, doubtful).await, Some(cause));
+                    return (look(calls, put, patience, &cause, doubtful).await, Some(cause));
                 }
             }
-            Step::Look => return (look(calls, put, &cause, doubtful).await, Some(cause)),
+            Step::Look => return (look(calls, put, patience, &cause, doubtful).await, Some(cause)),
             Step::Refused(refusal) => return (Verdict::NotDone(refusal), Some(cause)),
         }
     }
@@ -53,7 +53,7 @@ async fn send(calls: &Calls, put: &Put, condition: &Condition) -> Result<(), Cau
 
 /// What has become of requests that may have been carried out. An upload that has a name is given up, so that none of them can be
 /// carried out later.
-async fn look(calls: &Calls, put: &Put, cause: &Cause, doubtful: bool) -> Verdict {
+async fn look(calls: &Calls, put: &Put, patience: &Patience, cause: &Cause, doubtful: bool) -> Verdict {
     if !doubtful {
         // No request has had an effect: throttled, or cancelled before one was sent again.
         return Verdict::NotDone(verdict::Refusal::Other);
@@ -64,7 +64,9 @@ async fn look(calls: &Calls, put: &Put, cause: &Cause, doubtful: bool) -> Verdic
         return Verdict::Done;
     }
     let aborted = match put {
-        Put::Parts { id, .. } if calls.dialect.names_uploads() => give_up(calls, id).await.ok(),
+        Put::Parts { id, .. } if calls.dialect.names_uploads() => {
+            give_up(calls, id, patience.abort_max).await.ok()
+        }
         Put::Parts { .. } | Put::Whole(_) => None,
     };
     // It may have come between the two.
@@ -87,8 +89,8 @@ async fn see(calls: &Calls) -> Seen {
 }
 
 /// Asks the store to drop the parts of an upload until it has none of them: one that was on its way may come after the first time.
-pub(super) async fn give_up(calls: &Calls, id: &str) -> Result<Aborted, Cause> {
-    let until = Instant::now() + ABORT_MAX;
+pub(super) async fn give_up(calls: &Calls, id: &str, at_most: Duration) -> Result<Aborted, Cause> {
+    let until = Instant::now() + at_most;
     let mut first = None;
     loop {
         let asked = async {
@@ -108,8 +110,6 @@ pub(super) async fn give_up(calls: &Calls, id: &str) -> Result<Aborted, Cause> {
     }
 }
 
-/// How long an upload is given up for: whoever waits has an error to report.
-const ABORT_MAX: Duration = Duration::from_secs(10);
 /// How long the object is looked at after doubt, where the store does not answer.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);

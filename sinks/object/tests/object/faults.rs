@@ -1,0 +1,209 @@
+//! Connections and servers that fail while an object is written: it ends whole, or not there, and what is said is true.
+//! Knows what a proxy can do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use contract::{CommitError, StreamingSink as _};
+use object::ObjectSink;
+use parking_lot::Mutex;
+use remote::upload::UploadFaultKind;
+use servers::{Fault, FaultKind, Plan, Request};
+
+use crate::stores::{
+    Bucket, MIB, Server, THREE_PARTS, each_store, fault, impatient, kind, options, stream, upload, write,
+};
+
+fn puts(request: &Request) -> bool {
+    request.method() == "PUT" && !request.is_part()
+}
+
+/// Each part is sent again after each of these, and what arrives is what was sent.
+#[test]
+fn parts_are_sent_again_until_the_store_has_them() {
+    let bucket = Bucket::new();
+    let bytes = stream(THREE_PARTS, 1);
+    for (number, first) in [
+        Fault::CutRequest { after: 100 },
+        Fault::CutRequest { after: 3 << 20 },
+        Fault::CutAnswer { after: 20 },
+        Fault::LoseAnswer,
+        Fault::Status { code: 503, retry_after: Some(1) },
+        Fault::Status { code: 500, retry_after: None },
+        Fault::Status { code: 429, retry_after: Some(0) },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let retries = Arc::new(Mutex::new(Vec::new()));
+        let mut options = options(bytes.len());
+        let told = retries.clone();
+        options.upload.on_retry = Arc::new(move |retry| told.lock().push(retry.to_string()));
+        bucket
+            .proxy
+            .set_plan(Plan::script(Request::is_part, [Some(first.clone()), None, Some(first.clone())]));
+        let key = format!("parts-{number}");
+        upload(&bucket.place(&key), &bytes, &options).unwrap();
+        assert!(bucket.read(&key).as_deref() == Some(&bytes[..]), "{first:?}");
+        let told = retries.lock();
+        assert_eq!(told.len(), 2, "{first:?}: {told:?}");
+        assert!(told.iter().all(|retry| retry.contains("part") && !retry.contains("X-Amz")), "{told:?}");
+    }
+    assert_eq!(bucket.open_uploads(), 0);
+}
+
+/// The store has done it, and the answer is lost: the object is known again.
+#[test]
+fn a_lost_answer_to_the_last_request_is_no_failure() {
+    for (server, len) in each_store() {
+        let bucket = Bucket::of(server);
+        let bytes = stream(len, 2);
+        let last = if len == THREE_PARTS { Request::is_complete } else { puts };
+        bucket.proxy.set_plan(Plan::script(last, [Some(Fault::LoseAnswer)]));
+        upload(&bucket.place("lost"), &bytes, &options(len)).unwrap();
+        assert!(bucket.read("lost").as_deref() == Some(&bytes[..]), "{server:?} {len}");
+        assert_eq!(bucket.proxy.counts().faults[&FaultKind::LoseAnswer], 1);
+        assert_eq!(bucket.open_uploads(), 0);
+    }
+}
+
+/// The answer is lost, and before it can be looked at somebody else's object stands there.
+#[test]
+fn an_object_of_somebody_elses_is_never_taken_for_ones_own() {
+    for (server, len) in each_store() {
+        let bucket = Bucket::of(server);
+        let bytes = stream(len, 3);
+        let mut sink = ObjectSink::open(&bucket.place("others"), &options(len)).unwrap();
+        write(&mut sink, &bytes).unwrap();
+        let name = bucket.name.clone();
+        let sent = AtomicBool::new(false);
+        let last = if len == THREE_PARTS { Request::is_complete } else { puts };
+        bucket.proxy.set_plan(Plan::new(move |request| {
+            if !last(request) {
+                return None;
+            }
+            // It comes to nothing the first time; then another object is there.
+            if !sent.swap(true, Ordering::Relaxed) {
+                return Some(Fault::CutRequest { after: 0 });
+            }
+            server.put(&name, "others", b"another's");
+            None
+        }));
+        assert_eq!(kind(sink.publish(len as u64)), (UploadFaultKind::Exists, true), "{server:?} {len}");
+        assert_eq!(bucket.read("others").as_deref(), Some(&b"another's"[..]));
+        bucket.proxy.set_plan(Plan::none());
+        assert_eq!(bucket.open_uploads(), 0);
+    }
+}
+
+/// Nothing is heard any more: what can be given up is known not to come, and what cannot is not known.
+#[test]
+fn when_nothing_is_heard_after_the_last_request_only_what_is_known_is_said() {
+    for (server, len) in each_store() {
+        // What has a name is given up, and can come no more.
+        let is_known = server != Server::Azure && len == THREE_PARTS;
+        let bucket = Bucket::of(server);
+        let (key, bytes) = ("silent", stream(len, 4));
+        let mut options = options(len);
+        options.upload.retry.no_progress = Duration::from_secs(1);
+        let mut sink = ObjectSink::open(&bucket.place(key), &options).unwrap();
+        write(&mut sink, &bytes).unwrap();
+        let last = if len == THREE_PARTS { Request::is_complete } else { puts };
+        bucket.proxy.set_plan(Plan::always(last, Fault::CutRequest { after: 0 }));
+        let (kind, was_known) = kind(sink.publish(len as u64));
+        bucket.proxy.set_plan(Plan::none());
+        assert_eq!(was_known, is_known, "{server:?} {kind:?}");
+        assert_eq!(bucket.read(key), None);
+        assert_eq!(bucket.open_uploads(), 0);
+    }
+}
+
+#[test]
+fn a_conflict_is_told_apart_from_an_object_that_is_there() {
+    let bucket = Bucket::new();
+    let bytes = stream(THREE_PARTS, 5);
+    let conflict = Fault::Status { code: 409, retry_after: None };
+    bucket.proxy.set_plan(Plan::script(Request::is_complete, [Some(conflict)]));
+    assert_eq!(
+        kind(upload(&bucket.place("conflict"), &bytes, &options(bytes.len()))),
+        (UploadFaultKind::Conflict, true)
+    );
+    assert_eq!((bucket.read("conflict"), bucket.open_uploads()), (None, 0));
+    // Afresh, it comes to its end.
+    upload(&bucket.place("conflict"), &bytes, &options(bytes.len())).unwrap();
+}
+
+#[test]
+fn a_store_that_takes_no_part_is_given_up_on_and_what_was_sent_too() {
+    let bucket = Bucket::new();
+    let bytes = stream(THREE_PARTS, 6);
+    for (answer, expected) in [(403, UploadFaultKind::Denied), (503, UploadFaultKind::NoProgress)] {
+        let refused = Fault::Status { code: answer, retry_after: None };
+        bucket.proxy.set_plan(Plan::new(move |request| {
+            request.target().contains("partNumber=2").then(|| refused.clone())
+        }));
+        let mut options = options(bytes.len());
+        options.upload.retry.no_progress = Duration::from_secs(1);
+        assert_eq!(kind(upload(&bucket.place("refused"), &bytes, &options)), (expected, true));
+        assert_eq!((bucket.read("refused"), bucket.open_uploads()), (None, 0), "{answer}");
+    }
+}
+
+#[test]
+fn a_cancelled_upload_ends_soon_says_so_and_leaves_nothing() {
+    let bucket = Bucket::new();
+    let bytes = stream(30 * MIB, 7);
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let seen = cancelled.clone();
+    let mut options = options(bytes.len());
+    options.upload.retry = impatient();
+    options.upload.retry.no_progress = Duration::from_secs(600);
+    options.upload.is_cancelled = Arc::new(move || seen.load(Ordering::Relaxed));
+    let mut sink = ObjectSink::open(&bucket.place("cancelled"), &options).unwrap();
+    let flag = cancelled.clone();
+    bucket.proxy.set_plan(Plan::new(move |request| {
+        let is_part = request.is_part();
+        if is_part {
+            flag.store(true, Ordering::Relaxed);
+        }
+        is_part.then_some(Fault::Status { code: 503, retry_after: Some(300) })
+    }));
+    let error = write(&mut sink, &bytes).unwrap_err();
+    assert_eq!(fault(&error), UploadFaultKind::Cancelled);
+    assert_eq!(error.to_string().split(": ").last(), Some("interrupted"));
+    drop(sink);
+    assert_eq!((bucket.read("cancelled"), bucket.open_uploads()), (None, 0));
+}
+
+/// Whatever goes wrong by chance, it ends whole and said so, or not there and said so.
+#[test]
+fn whatever_passes_by_chance_what_is_said_is_true() {
+    let bucket = Bucket::new();
+    let mut ends = [0; 3];
+    for seed in 0..12 {
+        let len = if seed % 3 == 0 { 1000 } else { THREE_PARTS };
+        let (key, bytes) = (format!("chance-{seed}"), stream(len, seed));
+        let kinds: Vec<_> = FaultKind::PASSING.into_iter().filter(|kind| *kind != FaultKind::Stall).collect();
+        bucket.proxy.set_plan(Plan::seeded(seed, 4, &kinds));
+        let ended = upload(&bucket.place(&key), &bytes, &options(len));
+        bucket.proxy.set_plan(Plan::none());
+        let there = bucket.read(&key);
+        match ended {
+            Ok(()) => {
+                ends[0] += 1;
+                assert!(there.as_deref() == Some(&bytes[..]), "seed {seed}");
+            }
+            Err(CommitError::NotCommitted(error)) => {
+                ends[1] += 1;
+                assert_eq!(there, None, "seed {seed}: {error}");
+            }
+            Err(CommitError::Unknown(error)) => {
+                ends[2] += 1;
+                assert!(there.is_none_or(|there| there == bytes), "seed {seed}: {error}");
+            }
+        }
+    }
+    println!("{ends:?}: whole, not there, unknown");
+    assert!(ends[0] >= 6, "{ends:?}");
+}
