@@ -7,7 +7,6 @@ use object_store::{
     ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
     azure::{MicrosoftAzure, MicrosoftAzureBuilder},
-    client::{HttpClient, HttpConnector},
     gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder},
     http::{HttpBuilder, HttpStore},
 };
@@ -115,15 +114,6 @@ impl Store {
             .with_http_connector(RecordingConnector::default());
         Ok(Self::Http { store: Arc::new(builder.build()?) })
     }
-}
-
-/// A client for requests that are made and signed here, since the store's own makes none such. It asks whatever endpoint it is given;
-/// whether that may be without TLS has been decided where the store was opened.
-///
-/// # Errors
-/// The library's own: no TLS, for instance.
-pub(crate) fn own_client() -> object_store::Result<HttpClient> {
-    RecordingConnector::default().connect(&client_options().with_allow_http(true))
 }
 
 /// HTTP/1.1, as the library's default is: over one connection of HTTP/2, Google's store stops at some 250 MB/s. How long a

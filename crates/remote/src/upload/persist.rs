@@ -133,12 +133,15 @@ impl Patience {
         F: Future<Output = Result<T, Cause>>,
     {
         let mut backoff = Backoff::new(&self.policy, Instant::now());
+        let mut unsigned = 0;
         loop {
             let called = tokio::select! {
                 called = call() => called,
                 () = self.cancelled() => Err(Cause::Cancelled),
             };
+            unsigned += u32::from(matches!(called, Err(Cause::Credentials(_))));
             match called {
+                Err(cause) if unsigned == UNSIGNED_MAX => return Err(cause),
                 Err(cause) if cause.may_pass() => self.wait_after(what, cause, &mut backoff).await?,
                 called => return called,
             }
@@ -194,6 +197,8 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     message
 }
 
+/// How often there may be nothing to sign a request with: a server for credentials may be out of reach for a moment.
+const UNSIGNED_MAX: u32 = 3;
 /// How long a wait goes on after a cancellation.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 /// Codes that S3 says to try again after, whatever the status, 200 and 400 among them.

@@ -34,8 +34,13 @@ pub(super) async fn settle(
         match verdict::after(&cause, doubtful, condition) {
             Step::Again => {
                 doubtful |= cause.is_doubtful();
+                let last = cause.to_string();
                 if let Err(cause) = patience.wait_after(what, cause, &mut backoff).await {
                     return (look(calls, put, patience, &cause, doubtful).await, Some(cause));
+                }
+                if is_unguarded(calls, put, condition) && see(calls).await != seen_before(condition) {
+                    let cause = Cause::Lost(last);
+                    return (look(calls, put, patience, &cause, true).await, Some(cause));
                 }
             }
             Step::Look => return (look(calls, put, patience, &cause, doubtful).await, Some(cause)),
@@ -48,6 +53,20 @@ async fn send(calls: &Calls, put: &Put, condition: &Condition) -> Result<(), Cau
     match put {
         Put::Parts { id, tags } => calls.complete(id, tags, condition).await,
         Put::Whole(body) => calls.put_whole(body.clone(), condition).await,
+    }
+}
+
+/// Whether the store would replace whatever is there by now.
+fn is_unguarded(calls: &Calls, put: &Put, condition: &Condition) -> bool {
+    matches!(put, Put::Parts { .. })
+        && !calls.dialect.completes_on_condition()
+        && *condition != Condition::Anything
+}
+
+fn seen_before(condition: &Condition) -> Seen {
+    match condition {
+        Condition::Absent => Seen::Nothing,
+        Condition::Unchanged(_) | Condition::Anything => Seen::Others,
     }
 }
 

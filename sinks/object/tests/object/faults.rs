@@ -83,12 +83,11 @@ fn an_object_of_somebody_elses_is_never_taken_for_ones_own() {
             if !last(request) {
                 return None;
             }
-            // It comes to nothing the first time; then another object is there.
-            if !sent.swap(true, Ordering::Relaxed) {
-                return Some(Fault::CutRequest { after: 0 });
-            }
-            server.put(&name, "others", b"another's");
-            None
+            // It comes to nothing the first time, and then another object is there.
+            (!sent.swap(true, Ordering::Relaxed)).then(|| {
+                server.put(&name, "others", b"another's");
+                Fault::CutRequest { after: 0 }
+            })
         }));
         assert_eq!(kind(sink.publish(len as u64)), (UploadFaultKind::Exists, true), "{server:?} {len}");
         assert_eq!(bucket.read("others").as_deref(), Some(&b"another's"[..]));

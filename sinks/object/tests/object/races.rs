@@ -42,8 +42,8 @@ fn an_object_that_was_to_be_replaced_and_is_another_by_now_stays() {
     }
 }
 
-/// The store decides: all have looked, and found nothing. SeaweedFS looks itself and then completes an upload, so that two may win
-/// there, which real ones do not let happen; then one of theirs is there, whole.
+/// The store decides: all have looked, and found nothing. SeaweedFS looks, and then completes an upload, which S3 does at once; Google
+/// decides nothing where parts are put together. So two may win there, and one of theirs is there, whole.
 #[test]
 fn of_several_who_publish_at_once_one_wins_and_the_others_are_told() {
     for (round, (server, len)) in each_store().into_iter().enumerate() {
@@ -61,7 +61,7 @@ fn of_several_who_publish_at_once_one_wins_and_the_others_are_told() {
             let sealers: Vec<_> = (0..SEALERS).map(|number| scope.spawn(move || race(number))).collect();
             sealers.into_iter().map(|sealer| sealer.join().unwrap()).collect()
         });
-        let there = bucket.read("one").unwrap();
+        let there = bucket.read("one").unwrap_or_else(|| panic!("{server:?} {len}: {ends:?}"));
         let (mut winners, mut is_a_winners) = (0, false);
         for (bytes, published) in ends {
             match published {
@@ -77,7 +77,7 @@ fn of_several_who_publish_at_once_one_wins_and_the_others_are_told() {
             }
         }
         assert!(is_a_winners, "round {round}: what is there is the winner's");
-        let is_decided_at_once = server != Server::S3 || len == 10;
+        let is_decided_at_once = server == Server::Azure || len == 10;
         assert!(winners == 1 || !is_decided_at_once, "round {round}: {winners}");
         assert_eq!(bucket.open_uploads(), 0);
     }

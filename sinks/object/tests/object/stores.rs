@@ -10,22 +10,24 @@ use object::{ExpectedLen, ObjectOptions, ObjectSink};
 use remote::upload::UploadFault;
 use remote::upload::UploadFaultKind;
 use remote::{Place, RetryPolicy};
-use servers::{Access, Azurite, FaultProxy, Identity, Plan, SeaweedFs};
+use servers::{Access, Azurite, FaultProxy, GcsFake, Identity, Plan, SeaweedFs};
 
 /// A store that a test runs against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Server {
     S3,
     Azure,
+    Gcs,
 }
 
 impl Server {
-    pub(crate) const ALL: [Server; 2] = [Server::S3, Server::Azure];
+    pub(crate) const ALL: [Server; 3] = [Server::S3, Server::Azure, Server::Gcs];
 
     fn address(self) -> SocketAddr {
         match self {
             Server::S3 => SeaweedFs::shared().address(),
             Server::Azure => Azurite::shared().address(),
+            Server::Gcs => GcsFake::shared().address(),
         }
     }
 
@@ -33,6 +35,10 @@ impl Server {
         let put = match self {
             Server::S3 => SeaweedFs::shared().put(bucket, key, bytes),
             Server::Azure => Azurite::shared().put(bucket, key, bytes),
+            Server::Gcs => {
+                GcsFake::shared().put(bucket, key, bytes);
+                Ok(())
+            }
         };
         put.unwrap();
     }
@@ -56,6 +62,7 @@ impl Bucket {
         let name = match server {
             Server::S3 => SeaweedFs::shared().new_bucket(),
             Server::Azure => Azurite::shared().new_container(),
+            Server::Gcs => Ok(GcsFake::shared().new_bucket()),
         };
         Bucket { server, name: name.unwrap(), proxy }
     }
@@ -74,6 +81,7 @@ impl Bucket {
         let scheme = match self.server {
             Server::S3 => "s3",
             Server::Azure => "az",
+            Server::Gcs => "gs",
         };
         format!("{scheme}://{}/{key}", self.name)
     }
@@ -83,6 +91,7 @@ impl Bucket {
         owned(match self.server {
             Server::S3 => SeaweedFs::shared().environment(at, Identity::Owner),
             Server::Azure => Azurite::shared().environment(at, Access::Key),
+            Server::Gcs => GcsFake::shared().environment(at).unwrap(),
         })
     }
 
@@ -94,6 +103,7 @@ impl Bucket {
         let read = match self.server {
             Server::S3 => SeaweedFs::shared().read(&self.name, key),
             Server::Azure => Azurite::shared().read(&self.name, key),
+            Server::Gcs => Ok(GcsFake::shared().read(&self.name, &key.replace("%20", " "))),
         };
         read.unwrap()
     }
@@ -103,6 +113,7 @@ impl Bucket {
         match self.server {
             Server::S3 => SeaweedFs::shared().open_uploads(&self.name).unwrap(),
             Server::Azure => 0,
+            Server::Gcs => GcsFake::shared().open_uploads(&self.name),
         }
     }
 }
