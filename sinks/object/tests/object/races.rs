@@ -51,17 +51,19 @@ fn of_several_who_publish_at_once_one_wins_and_the_others_are_told() {
         let start = Barrier::new(SEALERS);
         let race = |number: usize| {
             let bytes = stream(len, (round * SEALERS + number) as u64);
-            let mut sink = ObjectSink::open(&bucket.place("one"), &options(len)).unwrap();
-            write(&mut sink, &bytes).unwrap();
+            let opened = ObjectSink::open(&bucket.place("one"), &options(len));
+            let written = opened.and_then(|mut sink| write(&mut sink, &bytes).map(|()| sink));
+            // The others wait for it, whatever has come of it.
             start.wait();
-            (bytes, sink.publish(len as u64))
+            (bytes, written.unwrap().publish(len as u64))
         };
         let race = &race;
         let ends: Vec<_> = thread::scope(|scope| {
             let sealers: Vec<_> = (0..SEALERS).map(|number| scope.spawn(move || race(number))).collect();
             sealers.into_iter().map(|sealer| sealer.join().unwrap()).collect()
         });
-        let there = bucket.read("one").unwrap_or_else(|| panic!("{server:?} {len}: {ends:?}"));
+        let said: Vec<_> = ends.iter().map(|(_, published)| format!("{published:?}")).collect();
+        let there = bucket.read("one").unwrap_or_else(|| panic!("{server:?} {len}: {said:?}"));
         let (mut winners, mut is_a_winners) = (0, false);
         for (bytes, published) in ends {
             match published {

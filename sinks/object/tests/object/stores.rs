@@ -141,13 +141,13 @@ pub(crate) fn replacing(len: usize) -> ObjectOptions {
     options
 }
 
-/// As the default, but minutes are seconds.
+/// As the default, but waits are short, and minutes are half of one. Machines that build something else beside it are slow.
 pub(crate) fn impatient() -> RetryPolicy {
     let mut policy = RetryPolicy::default();
     policy.first_wait = Duration::from_millis(10);
     policy.longest_wait = Duration::from_millis(100);
-    policy.no_progress = Duration::from_secs(10);
-    policy.read_timeout = Duration::from_secs(5);
+    policy.no_progress = Duration::from_secs(30);
+    policy.read_timeout = Duration::from_secs(15);
     policy
 }
 

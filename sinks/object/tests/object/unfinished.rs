@@ -26,14 +26,13 @@ fn what_was_left_is_listed_by_prefix_and_given_up_one_by_one() {
     for key in ["backups/a%20%26%20b", "backups/c", "backupsd", "other"] {
         abandon(&bucket, key);
     }
-    assert_eq!(bucket.open_uploads(), 4);
     let list = |url: &str| UnfinishedUploads::open(url, bucket.options(), &UploadOptions::default()).unwrap();
     let keys = |url: &str| -> Vec<String> {
         list(url).uploads().unwrap().into_iter().map(|upload| upload.key).collect()
     };
+    assert_eq!(keys(bucket.url("").trim_end_matches('/')), ["backups/a & b", "backups/c", "backupsd", "other"]);
     assert_eq!(keys(&bucket.url("backups/")), ["backups/a & b", "backups/c"]);
     assert_eq!(keys(&bucket.url("backups")).len(), 3);
-    assert_eq!(keys(&bucket.url("").trim_end_matches('/').to_owned()).len(), 4);
     assert_eq!(keys(&bucket.url("nothing")).len(), 0);
 
     let listing = list(&bucket.url("backups/"));
