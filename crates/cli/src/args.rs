@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "remote")]
+use crate::commands::uploads::Uploads;
 use crate::commands::{
     bench::Bench, cat::Cat, completions::Completions, discard::Discard, inspect::Inspect, keygen::Keygen,
     man::Man, receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status, verify::Verify,
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Rewrap(Rewrap),
     Status(Status),
     Discard(Discard),
+    #[cfg(feature = "remote")]
+    Uploads(Uploads),
     Bench(Bench),
     Demo(Demo),
     Completions(Completions),
@@ -126,6 +130,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
             staging_len, durable_len, journal, state, stream_id, input_len, problems
   discarded target, removed
+  upload    key, id, begun, age_seconds, aborted: of a store
+  uploads   listed, aborted: after them
   bench     directory, file_system, free, load, file_len, memory_len, threads, parts, files, recipes, frame_sizes,
             thread_counts, busy, advice: see `cofferdam bench --help`
   demo      step, and what it measured

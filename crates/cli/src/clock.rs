@@ -10,7 +10,7 @@ pub(crate) fn now() -> String {
 }
 
 /// The time in UTC, from seconds since 1970, as `2026-01-31T12:00:00Z`.
-fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let (mut days, of_day) = (seconds / DAY, seconds % DAY);
     let mut year = 1970;
     while days >= days_of_year(year) {

@@ -27,6 +27,7 @@ mod standard;
 mod state_dir;
 mod terminal;
 mod text;
+mod uploading;
 mod url;
 
 use std::env;

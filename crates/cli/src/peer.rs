@@ -14,6 +14,8 @@ use crate::key_file::KeyFile;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::Channel;
+use crate::sealed;
+use crate::url::Url;
 
 /// Options that protect the way between sender and receiver. Both ends give the same.
 #[derive(Default, clap::Args)]
@@ -99,12 +101,17 @@ pub(crate) enum Goal {
     Here(End),
     /// To a receiver.
     Receiver(Address),
+    /// To an object in a store.
+    There(Url),
 }
 
 impl Goal {
     /// An argument that looks like an address is one, or is refused: in its place there would be a file of that name, on
     /// the wrong machine. A file of such a name is `./unix:…`.
     pub(crate) fn parse(argument: OsString) -> Result<Goal, String> {
+        if sealed::looks_like_a_url(&argument) && !is_receivers(&argument) {
+            return Url::parse_target(&argument).map(Goal::There);
+        }
         if !looks_like_an_address(&argument) {
             return match names_a_port(&argument) {
                 true => Err(format!("a receiver is written tcp://HOST:PORT ({A_FILE})")),
@@ -121,23 +128,31 @@ impl Goal {
         }
     }
 
+    /// As [`Goal::parse`], where there is no receiver.
+    pub(crate) fn parse_output(argument: OsString) -> Result<Goal, String> {
+        match sealed::looks_like_a_url(&argument) && !is_receivers(&argument) {
+            true => Goal::parse(argument),
+            false => parse_here(argument).map(Goal::Here),
+        }
+    }
+
     /// Refuses options that say nothing of this goal.
     pub(crate) fn refuse_options(&self, protection: &Protection, force: bool) -> Result<(), Failure> {
         match self {
-            Goal::Here(_) if protection.is_given() => {
+            Goal::Here(_) | Goal::There(_) if protection.is_given() => {
                 Err(Failure::usage("--peer-key and --insecure-plaintext are for a receiver")
                     .advise("A receiver is tcp://HOST:PORT or unix:PATH."))
             }
             Goal::Receiver(_) if force => Err(Failure::usage("--force is for a target on this machine")
                 .advise("Give it to `cofferdam receive`, which has the target.")),
-            Goal::Here(_) | Goal::Receiver(_) => Ok(()),
+            Goal::Here(_) | Goal::Receiver(_) | Goal::There(_) => Ok(()),
         }
     }
 
     pub(crate) fn refuse_terminal(&self, what: &str, if_exists: IfExists) -> Result<(), Failure> {
         match self {
             Goal::Here(end) => end.refuse_terminal(what, if_exists),
-            Goal::Receiver(_) => Ok(()),
+            Goal::Receiver(_) | Goal::There(_) => Ok(()),
         }
     }
 
@@ -146,6 +161,7 @@ impl Goal {
         match self {
             Goal::Here(end) => Goal::Here(end.as_output()),
             Goal::Receiver(address) => Goal::Receiver(address.clone()),
+            Goal::There(url) => Goal::There(url.clone()),
         }
     }
 
@@ -153,7 +169,7 @@ impl Goal {
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Goal::Here(End::Path(path)) => Some(path),
-            Goal::Here(End::Standard) | Goal::Receiver(_) => None,
+            Goal::Here(End::Standard) | Goal::Receiver(_) | Goal::There(_) => None,
         }
     }
 
@@ -161,14 +177,18 @@ impl Goal {
     pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
         match self {
             Goal::Here(end) => files.stages("the output", end),
-            Goal::Receiver(_) => Ok(()),
+            Goal::Receiver(_) | Goal::There(_) => Ok(()),
         }
     }
 
-    /// Adds to a failure what it means for this goal.
-    pub(crate) fn explain(&self, error: cofferdam::Error) -> Failure {
+    /// Adds to a failure what it means for this goal, which the command calls a `noun`.
+    pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         match self {
-            Goal::Here(end) => end.explain(error, "target"),
+            Goal::Here(end) => end.explain(error, noun),
+            Goal::There(_) if is_cut_off(error.kind()) => Failure::from(error).advise_also(
+                "The object is as it was. What was sent has been given up; `cofferdam uploads` lists what may be left at the store.",
+            ),
+            Goal::There(_) => error.into(),
             Goal::Receiver(_) if is_cut_off(error.kind()) => {
                 Failure::from(error).advise_also(
                     "What the receiver had committed by then, if anything, it keeps: run the same command again to go on \
@@ -184,6 +204,7 @@ impl Goal {
         match self {
             Goal::Here(end) => end.done(),
             Goal::Receiver(address) => format!("the receiver at {address} has put its target in place"),
+            Goal::There(url) => format!("{url} is in place and whole"),
         }
     }
 
@@ -192,6 +213,7 @@ impl Goal {
         match self {
             Goal::Here(end) => end.name(),
             Goal::Receiver(address) => address_name(address),
+            Goal::There(url) => Name::from(OsStr::new(&url.to_string())),
         }
     }
 
@@ -199,7 +221,7 @@ impl Goal {
     pub(crate) fn channel(&self) -> Channel {
         match self {
             Goal::Here(end) => end.channel(),
-            Goal::Receiver(_) => Channel::Stdout,
+            Goal::Receiver(_) | Goal::There(_) => Channel::Stdout,
         }
     }
 }
@@ -226,12 +248,19 @@ fn names_a_port(argument: &OsStr) -> bool {
     !host.is_empty() && host.bytes().all(is_host) && !port.is_empty() && port.parse::<u16>().is_ok()
 }
 
+/// Whether an argument begins with a receiver's scheme.
+fn is_receivers(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_owned());
+    scheme.is_some_and(|scheme| RECEIVERS.iter().any(|ours| scheme.eq_ignore_ascii_case(ours)))
+}
+
 /// Whether an argument begins with `tcp:`, `unix:` or another scheme and `://`, in whatever case.
 pub(crate) fn looks_like_an_address(argument: &OsStr) -> bool {
     let text = argument.to_string_lossy();
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let is_ours = ["tcp", "unix"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+    let is_ours = RECEIVERS.iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
     is_ours || is_scheme && rest.starts_with("//")
 }
 
@@ -259,4 +288,6 @@ pub(crate) fn parse_listen(text: &str) -> Result<Address, String> {
     })
 }
 
+/// The schemes of a receiver's address.
+const RECEIVERS: [&str; 2] = ["tcp", "unix"];
 const A_FILE: &str = "a file of that name is ./…";

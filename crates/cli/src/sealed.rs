@@ -86,7 +86,7 @@ pub(crate) fn parse_path(argument: OsString) -> Result<PathBuf, String> {
 }
 
 /// Whether an argument begins with a scheme and `://`.
-fn looks_like_a_url(argument: &OsStr) -> bool {
+pub(crate) fn looks_like_a_url(argument: &OsStr) -> bool {
     let text = argument.to_string_lossy();
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))

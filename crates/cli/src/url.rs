@@ -2,7 +2,7 @@
 //! What is secret in a URL is never printed.
 
 #[cfg(feature = "remote")]
-pub(crate) use built_in::Url;
+pub(crate) use built_in::{Url, variables};
 #[cfg(not(feature = "remote"))]
 pub(crate) use left_out::Url;
 
@@ -13,23 +13,38 @@ mod built_in {
     use std::fmt;
     use std::sync::Arc;
 
-    use cofferdam::remote::{Place, RemoteOptions, RemoteSource};
-    use cofferdam::{CancelToken, Error, Source};
+    use cofferdam::remote::{Place, PlaceKind, RemoteOptions, RemoteSource};
+    use cofferdam::{CancelToken, Error, ObjectTarget, Source};
 
     use crate::failure::Failure;
     use crate::report::Report;
 
     /// A URL that can be opened.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, PartialEq, Eq, Debug)]
     pub(crate) struct Url(Place);
 
     impl Url {
         pub(crate) fn parse(argument: &OsStr) -> Result<Url, String> {
             let text = argument.to_str().ok_or_else(|| format!("a URL is text in UTF-8 ({A_FILE})"))?;
-            // Variables that are no text are none of a store's.
-            let variables = env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-            Place::parse(text, variables).map(Url).map_err(|error| format!("{error} ({A_FILE})"))
+            Place::parse(text, variables()).map(Url).map_err(|error| format!("{error} ({A_FILE})"))
+        }
+
+        /// As [`Url::parse`], of what is to be written.
+        pub(crate) fn parse_target(argument: &OsStr) -> Result<Url, String> {
+            let url = Url::parse(argument)?;
+            match url.0.kind() {
+                PlaceKind::Http => Err(format!(
+                    "nothing is uploaded to an HTTP server, only to a store: s3:, gs: or az: ({A_FILE})"
+                )),
+                _ => Ok(url),
+            }
+        }
+
+        /// The object there, to be written.
+        pub(crate) fn target(&self, report: Report) -> ObjectTarget {
+            ObjectTarget::new(self.0.clone()).on_retry(Arc::new(move |retry| {
+                report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
+            }))
         }
 
         /// Opens what is there: the first request.
@@ -59,6 +74,11 @@ mod built_in {
         }
     }
 
+    /// Those of the environment that are text: others are none of a store's.
+    pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    }
+
     const A_FILE: &str = "a file of that name is ./…";
 }
 
@@ -73,13 +93,17 @@ mod left_out {
     use crate::report::Report;
 
     /// No URL can be opened.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, PartialEq, Eq, Debug)]
     pub(crate) enum Url {}
 
     impl Url {
         pub(crate) fn parse(_: &OsStr) -> Result<Url, String> {
             Err("this program was built without stores and servers, its feature `remote` (a file of that name is ./…)"
                 .to_owned())
+        }
+
+        pub(crate) fn parse_target(argument: &OsStr) -> Result<Url, String> {
+            Url::parse(argument)
         }
 
         pub(crate) fn source(&self, _: &CancelToken, _: Report) -> Result<Box<dyn Source>, Failure> {

@@ -182,7 +182,7 @@ pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, 
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
 #[cfg(feature = "remote")]
-pub use object_target::ObjectTarget;
+pub use object_target::{ObjectTarget, upload_error};
 pub use opener::Opener;
 #[cfg(feature = "remote")]
 pub use remote::RemoteSource;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use contract::{CommitError, IfExists};
 use object::{ExpectedLen, NoRoom, ObjectOptions, ObjectSink};
-use remote::upload::{UploadFault, UploadFaultKind};
-use remote::{Place, PlaceKind};
+use remote::upload::{UploadFault, UploadFaultKind, UploadOptions};
+use remote::{Place, PlaceKind, Retry, RetryPolicy};
 use sources::Source;
 use stream::{FileInput, Opening, Resources, SealedLen};
 
@@ -20,7 +20,8 @@ use crate::{Error, ErrorKind, InTheWay, Metadata, Opener, Remedy, Restored, Seal
 /// It is sent in parts while it is made, and put in place at the end: all of it or nothing, on the condition that nothing is there,
 /// or with [`IfExists::Replace`] still what was there at the beginning. Google's store cannot put parts together on a condition: there it is looked
 /// at right before. Whatever goes wrong before the end, the parts are given up. They are held until the store has them, in at most
-/// five eighths of the memory budget; nothing is resumed by another call.
+/// five eighths of the memory budget; nothing is resumed by another call. What a dead machine has left is found by
+/// [`UnfinishedUploads`](crate::remote::upload::UnfinishedUploads).
 ///
 /// ```no_run
 /// use cofferdam::remote::Place;
@@ -37,12 +38,13 @@ pub struct ObjectTarget {
     place: Place,
     spool: Option<PathBuf>,
     len_max: Option<u64>,
+    upload: UploadOptions,
 }
 
 impl ObjectTarget {
     /// The object at `place`.
     pub fn new(place: Place) -> ObjectTarget {
-        ObjectTarget { place, spool: None, len_max: None }
+        ObjectTarget { place, spool: None, len_max: None, upload: UploadOptions::default() }
     }
 
     /// Where the object is.
@@ -67,6 +69,20 @@ impl ObjectTarget {
         self
     }
 
+    /// How requests are made again. Default: [`RetryPolicy::default`].
+    #[must_use]
+    pub fn retries(mut self, policy: RetryPolicy) -> ObjectTarget {
+        self.upload.retry = policy;
+        self
+    }
+
+    /// Is told of each request that is made again.
+    #[must_use]
+    pub fn on_retry(mut self, told: Arc<dyn Fn(&Retry) + Send + Sync>) -> ObjectTarget {
+        self.upload.on_retry = told;
+        self
+    }
+
     fn sink(
         &self,
         resources: &Resources,
@@ -80,6 +96,7 @@ impl ObjectTarget {
             (expected_len, _) => expected_len,
         };
         options.spool.clone_from(&self.spool);
+        options.upload = self.upload.clone();
         let cancel = resources.cancel.clone();
         options.upload.is_cancelled = Arc::new(move || cancel.is_cancelled());
         resources.tell_staging();
@@ -152,6 +169,20 @@ impl Opener {
     }
 }
 
+/// An error of [`remote::upload`](crate::remote::upload) as this library's own, with its kind and what to do.
+pub fn upload_error(error: io::Error) -> Error {
+    if let Some(fault) = UploadFault::within(&error) {
+        return of_fault(fault);
+    }
+    match error.kind() {
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput => {
+            Error::new(ErrorKind::Usage, error.to_string())
+        }
+        io::ErrorKind::FileTooLarge => Error::new(ErrorKind::Limit, error.to_string()),
+        _ => Error::io("the store could not be used", error),
+    }
+}
+
 /// Why a sink could not be opened.
 fn refused(error: io::Error, place: &Place) -> Error {
     if let Some(no_room) = NoRoom::within(&error) {
@@ -159,21 +190,13 @@ fn refused(error: io::Error, place: &Place) -> Error {
         return Error::new(ErrorKind::Usage, format!("{place}: {no_room}"))
             .remedied(Remedy::RaiseMemoryOrSpool { needed });
     }
-    if let Some(fault) = UploadFault::within(&error) {
-        return of_fault(fault);
-    }
-    match error.kind() {
-        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput => {
-            let refused = Error::new(ErrorKind::Usage, error.to_string());
-            match place.kind() {
-                PlaceKind::Http => {
-                    refused.advise("Upload it to a store, or write it to a file and send that.")
-                }
-                _ => refused,
-            }
+    let is_unsupported = error.kind() == io::ErrorKind::Unsupported;
+    let refused = upload_error(error);
+    match place.kind() {
+        PlaceKind::Http if is_unsupported => {
+            refused.advise("Upload it to a store, or write it to a file and send that.")
         }
-        io::ErrorKind::FileTooLarge => Error::new(ErrorKind::Limit, error.to_string()),
-        _ => Error::io(format!("{place} could not be opened"), error),
+        _ => refused,
     }
 }
 
@@ -213,11 +236,11 @@ fn of_fault(fault: &UploadFault) -> Error {
         }
         UploadFaultKind::UploadGone => error(ErrorKind::Io)
             .advise("A rule of the store may remove unfinished uploads too early. Run this again."),
-        UploadFaultKind::Denied => error(ErrorKind::Io).advise(
+        UploadFaultKind::Denied => error(ErrorKind::Denied).advise(
             "Look at the credentials and at what they may do: uploads put objects, read their metadata, and abort what is not completed.",
         ),
         UploadFaultKind::NoProgress => {
-            error(ErrorKind::Io).advise("The store, or the way there, does not answer. Run this again later.")
+            error(ErrorKind::NoProgress).advise("The store, or the way there, does not answer. Run this again later.")
         }
         UploadFaultKind::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
         UploadFaultKind::Unknown => error(ErrorKind::DurabilityUnknown)

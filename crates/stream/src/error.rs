@@ -49,9 +49,9 @@ pub enum ErrorKind {
     Stale,
     /// The source changed after it was opened: what was read of it is inconsistent.
     SourceChanged,
-    /// The store or server does not let this caller read, or does not know who it is.
+    /// The store or server does not let this caller read or write, or does not know who it is.
     Denied,
-    /// Nothing has come from afar for as long as was allowed, whatever was tried.
+    /// Nothing has come from afar, or got there, for as long as was allowed, whatever was tried.
     NoProgress,
     /// The system provided no thread or no memory: a limit of this process or its user, or everything is in use.
     Exhausted,

@@ -14,6 +14,8 @@ pub(crate) mod rewrap;
 pub(crate) mod salvage;
 pub(crate) mod seal;
 pub(crate) mod status;
+#[cfg(feature = "remote")]
+pub(crate) mod uploads;
 pub(crate) mod verify;
 
 use crate::args::Command;
@@ -33,6 +35,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Rewrap(command) => command.run(report),
         Command::Status(command) => command.run(report),
         Command::Discard(command) => command.run(report),
+        #[cfg(feature = "remote")]
+        Command::Uploads(command) => command.run(report),
         Command::Bench(command) => command.run(report),
         Command::Demo(command) => command.run(report),
         Command::Completions(command) => command.run(),

@@ -25,6 +25,7 @@ use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::{Pair, count, pace, pairs};
+use crate::uploading::Uploading;
 
 /// Restore a sealed stream, all or nothing
 ///
@@ -47,12 +48,13 @@ pub(crate) struct Restore {
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
     sealed: Sealed,
 
-    /// Where the plaintext goes: a file, a block device (with --wal), a FIFO, - for standard output, or a receiver at tcp://HOST:PORT or
-    /// unix:PATH
+    /// Where the plaintext goes: a file, a block device (with --wal), a FIFO, - for standard output, a receiver at tcp://HOST:PORT or
+    /// unix:PATH, or an object in a store, as s3://BUCKET/KEY (gs:, az:), WHERE IT LIES UNENCRYPTED
     #[arg(value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(Goal::parse))]
     target: Goal,
 
-    /// Replace a target that exists: a file atomically, a block device through --wal; with -, write to a terminal too
+    /// Replace a target that exists: a file atomically, an object if it is still the one that was there at the start, a block device
+    /// through --wal; with -, write to a terminal too
     #[arg(long)]
     force: bool,
 
@@ -127,6 +129,9 @@ pub(crate) struct Restore {
     protection: Protection,
 
     #[command(flatten)]
+    uploading: Uploading,
+
+    #[command(flatten)]
     resources: Resources,
 
     #[command(flatten)]
@@ -191,6 +196,7 @@ impl Restore {
             min_sequence,
             keys,
             protection: Protection::default(),
+            uploading: Uploading::default(),
             resources,
             rate,
         }
@@ -201,6 +207,7 @@ impl Restore {
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
         self.refuse_seed()?;
+        self.uploading.check(&self.target)?;
         self.check_files()?;
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         self.resources.warn(report);
@@ -244,6 +251,9 @@ impl Restore {
             (sealed, Goal::Here(End::Standard)) => {
                 opener.open(sealed.source(&cancel, report)?, End::stdout()?)
             }
+            (sealed, Goal::There(url)) => {
+                self.uploading.restore(&opener, sealed.source(&cancel, report)?, url, report)
+            }
             (sealed, Goal::Receiver(address)) => {
                 let sink = self.protection.connect(address, self.restart)?;
                 opener.open(sealed.source(&cancel, report)?, sink)
@@ -268,6 +278,12 @@ impl Restore {
         if let Some(seed) = &self.seed {
             files.seeds("the seed", seed);
         }
+        if let (Sealed::There(sealed), Goal::There(target)) = (&self.sealed, &self.target)
+            && sealed == target
+        {
+            return Err(Failure::usage("the input and the output are the same object")
+                .advise("Give the output another name. The input is then yours to remove."));
+        }
         files.check()
     }
 
@@ -279,14 +295,14 @@ impl Restore {
                 interrupt::writes_in_place();
                 Ok(())
             }
-            (Some(_), Goal::Here(End::Standard) | Goal::Receiver(_)) => {
+            (Some(_), Goal::Here(End::Standard) | Goal::Receiver(_) | Goal::There(_)) => {
                 Err(Failure::usage("--wal is for a block device").advise("Leave the option out."))
             }
         }
     }
 
     fn explain(&self, error: cofferdam::Error) -> Failure {
-        let Some(log) = &self.wal else { return self.target.explain(error) };
+        let Some(log) = &self.wal else { return self.target.explain(error, "target") };
         // Where nothing says more, it comes before the log is replayed.
         let (kept, is_cut_off) = (error.resumable_bytes(), is_cut_off(error.kind()));
         let failure = Failure::from(error);
@@ -386,6 +402,7 @@ Examples:
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
+  cofferdam restore -i key.txt s3://backups/db.cfd gs://lab/db.img  from store to store: the plaintext lies there as it is
   cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
   cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
 

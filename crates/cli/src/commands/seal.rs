@@ -19,7 +19,7 @@ use crate::io_arg::{End, if_exists};
 use crate::key_args::SealingKeys;
 use crate::key_file::KeyFile;
 use crate::named_files::NamedFiles;
-use crate::peer::parse_here;
+use crate::peer::Goal;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
@@ -28,6 +28,7 @@ use crate::resources::Resources;
 use crate::size::Size;
 use crate::state_dir::StateDir;
 use crate::text::{count, pace};
+use crate::uploading::Uploading;
 
 /// Seal a file or a pipe for one or more recipients
 ///
@@ -51,11 +52,17 @@ pub(crate) struct Seal {
     #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(End::parse))]
     input: End,
 
-    /// Where the sealed stream goes, or - for standard output [default: INPUT.cfd; of standard input, standard output]
-    #[arg(short, long, value_name = "OUT", value_parser = OsStringValueParser::new().try_map(parse_here::<End>))]
-    output: Option<End>,
+    /// Where the sealed stream goes: a file, an object in a store, or - for standard output [default: INPUT.cfd; of standard input,
+    /// standard output]
+    ///
+    /// An object in a store is s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, with credentials from the environment as for
+    /// reading. It is sent while it is made, and appears at the end; what was sent is given up if it does not come to that. Nothing
+    /// is resumed there.
+    #[arg(short, long, value_name = "OUT", value_parser = OsStringValueParser::new().try_map(Goal::parse_output))]
+    output: Option<Goal>,
 
-    /// Replace an output that exists, atomically; with -o -, write to a terminal too
+    /// Replace an output that exists: a file atomically, an object if it is still the one that was there at the start; with -o -, write
+    /// to a terminal too
     #[arg(long)]
     force: bool,
 
@@ -79,6 +86,9 @@ pub(crate) struct Seal {
 
     #[command(flatten)]
     format: Format,
+
+    #[command(flatten)]
+    uploading: Uploading,
 
     #[command(flatten)]
     resources: Resources,
@@ -153,6 +163,7 @@ impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let output = self.output()?;
         self.refuse_pipes(&output)?;
+        self.uploading.check(&output)?;
         self.check_files(&output)?;
         let state_dir = self.state_dir()?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
@@ -167,12 +178,14 @@ impl Seal {
         let sealer = self.rate.sealer(sealer, report)?;
         let begun = Instant::now();
         let sealed = match (&self.input, &output) {
-            (End::Path(input), End::Path(output)) => match &state_dir {
+            (End::Path(input), Goal::Here(End::Path(output))) => match &state_dir {
                 Some(state_dir) => sealer.seal_file_resumable(input, output, state_dir),
                 None => sealer.seal_file(input, output),
             },
-            (input, End::Path(output)) => sealer.seal_to(input.source()?, output),
-            (input, End::Standard) => sealer.seal(input.source()?, End::stdout()?),
+            (input, Goal::Here(End::Path(output))) => sealer.seal_to(input.source()?, output),
+            (input, Goal::Here(End::Standard)) => sealer.seal(input.source()?, End::stdout()?),
+            (input, Goal::There(url)) => self.uploading.seal(&sealer, input, url, report)?,
+            (_, Goal::Receiver(_)) => unreachable!("an output is no receiver"),
         };
         let sealed = sealed.map_err(|error| self.explain(&output, error))?;
         let record = Record::new(&self.input, &output, &sealed, begun);
@@ -198,7 +211,7 @@ impl Seal {
     }
 
     /// Adds to a failure what is left of the sealing, and what to do with it.
-    fn explain(&self, output: &End, error: cofferdam::Error) -> Failure {
+    fn explain(&self, output: &Goal, error: cofferdam::Error) -> Failure {
         if matches!(&self.input, End::Path(path) if path.is_dir()) {
             return Failure::from(error)
                 .advise("Pack it first, with tar for instance: `tar c DIR | cofferdam seal … -`.");
@@ -216,25 +229,27 @@ impl Seal {
     }
 
     /// What comes through a pipe comes once, and what has gone into one is gone.
-    fn refuse_pipes(&self, output: &End) -> Result<(), Failure> {
-        if !self.resuming.resume || self.input != End::Standard && *output != End::Standard {
+    fn refuse_pipes(&self, output: &Goal) -> Result<(), Failure> {
+        if !self.resuming.resume {
             return Ok(());
         }
-        let what = match self.input {
-            End::Standard => "standard input cannot be read a second time",
-            End::Path(_) => "what has gone to standard output is not kept",
+        let what = match (&self.input, output) {
+            (End::Standard, _) => "standard input cannot be read a second time",
+            (_, Goal::Here(End::Standard)) => "what has gone to standard output is not kept",
+            (_, Goal::There(_)) => "what has gone to a store is not kept when it is interrupted",
+            _ => return Ok(()),
         };
         Err(Failure::usage(format!("{what}: there would be nothing to resume"))
             .advise("Leave --resume away, or seal from a file into a file."))
     }
 
-    fn check_files(&self, output: &End) -> Result<(), Failure> {
+    fn check_files(&self, output: &Goal) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         files.reads("the input", &self.input)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
         files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
-        files.stages("the output", output)?;
+        output.name_files(&mut files)?;
         files.check()
     }
 
@@ -244,16 +259,16 @@ impl Seal {
         resume.then(|| StateDir { path: state_dir.clone() }.require()).transpose()
     }
 
-    fn output(&self) -> Result<End, Failure> {
+    fn output(&self) -> Result<Goal, Failure> {
         match (&self.output, &self.input) {
             (Some(output), _) => Ok(output.as_output()),
             (None, End::Path(input)) if descriptor_named(input).is_none() => {
                 let mut name = input.clone().into_os_string();
                 name.push(EXTENSION);
-                Ok(End::Path(PathBuf::from(name)))
+                Ok(Goal::Here(End::Path(PathBuf::from(name))))
             }
             // A descriptor has no name of its own, and nothing belongs beside /dev/fd/63.
-            (None, _) if !io::stdout().is_terminal() => Ok(End::Standard),
+            (None, _) if !io::stdout().is_terminal() => Ok(Goal::Here(End::Standard)),
             (None, input) => {
                 let what = if *input == End::Standard { "standard input" } else { "a descriptor" };
                 Err(Failure::usage(format!("{what} has no name to derive the output's from"))
@@ -308,7 +323,7 @@ struct Record {
 }
 
 impl Record {
-    fn new(input: &End, output: &End, sealed: &Sealed, begun: Instant) -> Record {
+    fn new(input: &End, output: &Goal, sealed: &Sealed, begun: Instant) -> Record {
         Record {
             event: "sealed",
             input: input.name(),
@@ -370,9 +385,10 @@ Examples:
   cofferdam seal -R team.txt -r age1… -o db.cfd db.img   for a team and one more
   pg_dump app | cofferdam seal -p -o app.cfd -           a pipe, with a passphrase
   pg_dump app | cofferdam seal -r age1… - | ssh store 'cat > app.cfd'
+  cofferdam seal -r age1… -o s3://backups/db.cfd db.img  into a store
   cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
-for the output is of another input, damaged, or without a state, 9 another process writes the output, 10 in place but its \
-durability is unknown, 12 the input changed, also since the interruption, 130 interrupted: nothing is left behind, unless --resume was given.";
+for the output is of another input, damaged, or without a state, 9 another process writes the output, or has \
+written the object meanwhile, 10 in place but its durability is unknown, or whether the object is in place is unknown, 12 the input changed, also since the interruption, 15 the store did not answer for too long, 130 interrupted: nothing is left behind, unless --resume was given.";

@@ -18,12 +18,16 @@ fn what_looks_like_an_address_and_is_none_is_2_and_says_why() {
         ("tcp://:7000", "no host"),
         ("tcp:127.0.0.1:1", "an address is tcp://HOST:PORT"),
         ("TCP://127.0.0.1:1", "an address is tcp://HOST:PORT"),
-        ("https://store.example/x", "an address is tcp://HOST:PORT"),
+        ("https://store.example/x", "nothing is uploaded to an HTTP server"),
+        ("ftp://store.example/x", "s3, gs, az, http and https are known"),
+        ("s3://bucket", "a file of that name is ./"),
     ];
     for (target, words) in cases {
         let ran = place.run(["restore", "-i", "key.txt", "sealed.cfd", target]);
         ran.assert_failed(2, words);
-        place.seal("plain", target).assert_failed(2, "only `restore` goes to an address");
+        let of_store = !["tcp", "TCP", "unix"].iter().any(|scheme| target.starts_with(scheme));
+        let words = if of_store { words } else { "only `restore` goes to an address" };
+        place.seal("plain", target).assert_failed(2, words);
         let receive = ["receive", "--listen", "127.0.0.1:0", target];
         place.run(receive).assert_failed(2, "only `restore` goes to an address");
     }

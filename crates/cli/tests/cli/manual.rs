@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "keygen",
     "seal",
     "restore",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 14] = [
     "rewrap",
     "status",
     "discard",
+    "uploads",
     "bench",
     "demo",
     "completions",

@@ -96,7 +96,10 @@ impl UnfinishedUploads {
             key: upload.key,
             id: upload.upload_id,
         };
-        Ok(ours.map(read).collect())
+        let mut ours: Vec<_> = ours.map(read).collect();
+        // Not every store keeps to it.
+        ours.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(ours)
     }
 
     /// Gives `upload` up: what was sent of it is lost, also to a program that is still sending it.

@@ -49,6 +49,7 @@ pub(crate) struct Bucket {
     pub(crate) server: Server,
     pub(crate) name: String,
     pub(crate) proxy: FaultProxy,
+    options: Vec<(String, String)>,
 }
 
 impl Bucket {
@@ -64,7 +65,13 @@ impl Bucket {
             Server::Azure => Azurite::shared().new_container(),
             Server::Gcs => Ok(GcsFake::shared().new_bucket()),
         };
-        Bucket { server, name: name.unwrap(), proxy }
+        let at = proxy.address();
+        let options = owned(match server {
+            Server::S3 => SeaweedFs::shared().environment(at, Identity::Owner),
+            Server::Azure => Azurite::shared().environment(at, Access::Key),
+            Server::Gcs => GcsFake::shared().environment(at).unwrap(),
+        });
+        Bucket { server, name: name.unwrap(), proxy, options }
     }
 
     pub(crate) fn place(&self, key: &str) -> Place {
@@ -87,12 +94,7 @@ impl Bucket {
     }
 
     pub(crate) fn options(&self) -> Vec<(String, String)> {
-        let at = self.proxy.address();
-        owned(match self.server {
-            Server::S3 => SeaweedFs::shared().environment(at, Identity::Owner),
-            Server::Azure => Azurite::shared().environment(at, Access::Key),
-            Server::Gcs => GcsFake::shared().environment(at).unwrap(),
-        })
+        self.options.clone()
     }
 
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) {

@@ -30,7 +30,10 @@ fn what_was_left_is_listed_by_prefix_and_given_up_one_by_one() {
     let keys = |url: &str| -> Vec<String> {
         list(url).uploads().unwrap().into_iter().map(|upload| upload.key).collect()
     };
-    assert_eq!(keys(bucket.url("").trim_end_matches('/')), ["backups/a & b", "backups/c", "backupsd", "other"]);
+    assert_eq!(
+        keys(bucket.url("").trim_end_matches('/')),
+        ["backups/a & b", "backups/c", "backupsd", "other"]
+    );
     assert_eq!(keys(&bucket.url("backups/")), ["backups/a & b", "backups/c"]);
     assert_eq!(keys(&bucket.url("backups")).len(), 3);
     assert_eq!(keys(&bucket.url("nothing")).len(), 0);
