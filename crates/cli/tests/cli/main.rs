@@ -40,4 +40,5 @@ mod seeding;
 mod standard_streams;
 mod stores;
 mod threads;
+mod uploading;
 mod words;

@@ -93,13 +93,7 @@ impl Place {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         input: Vec<u8>,
     ) -> Ran {
-        let mut child = self.spawn(arguments);
-        let mut stdin = child.stdin.take().unwrap();
-        // The program may refuse without reading all: then this write fails, and that is no matter.
-        let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
-        let ran = Ran::of(child.wait_with_output().unwrap());
-        feeder.join().unwrap();
-        ran
+        fed(&mut self.command(arguments), input)
     }
 
     /// Runs a line of shell, in which the program is `cofferdam`: for redirections, and what a shell does to signals.
@@ -133,8 +127,7 @@ impl Place {
 
     /// Starts it with every standard stream a pipe.
     pub(crate) fn spawn(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
-        let mut command = self.command(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        spawned(&mut self.command(arguments))
     }
 
     /// Position and length of a segment in `sealed.cfd`, from the program's own listing.
@@ -197,6 +190,22 @@ fn heed_signals() {
             }
         }
     });
+}
+
+/// Starts it, with pipes at all three ends.
+pub(crate) fn spawned(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Runs it with `input` on standard input.
+pub(crate) fn fed(command: &mut Command, input: Vec<u8>) -> Ran {
+    let mut child = spawned(command);
+    let mut stdin = child.stdin.take().unwrap();
+    // The program may refuse without reading all: then this write fails, and that is no matter.
+    let feeder = thread::spawn(move || drop(stdin.write_all(&input)));
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    feeder.join().unwrap();
+    ran
 }
 
 /// Every line as JSON.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::bucket::{Bucket, Buckets, NO_SUCH_KEY, Object, PRECONDITION_FAILED, Refusal};
+use super::bucket::{Bucket, Buckets, Metadata, NO_SUCH_KEY, Object, PRECONDITION_FAILED, Refusal};
 use super::date;
 use crate::http::Head;
 
@@ -76,7 +76,7 @@ impl<'a> Asked<'a> {
             ("PUT", None) if self.query("compose").is_some() => self.compose(bucket, &body),
             ("PUT", None) => {
                 bucket.check(&self.key, self.generation_match()?)?;
-                Ok(stored(bucket.store(&self.key, body.into())))
+                Ok(stored(bucket.store(&self.key, body.into(), self.metadata())))
             }
             ("DELETE", None) => {
                 bucket.check(&self.key, self.generation_match()?)?;
@@ -101,6 +101,12 @@ impl<'a> Asked<'a> {
         parsed.map_err(|_| Refusal(400, "InvalidArgument"))
     }
 
+    /// The fields that are kept with an object.
+    fn metadata(&self) -> Metadata {
+        let fields = self.head.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+        fields.filter(|(name, _)| name.starts_with("x-goog-meta-")).collect()
+    }
+
     fn read(&self, bucket: &Bucket) -> Answer {
         let generation = self.query("generation").map(str::parse).transpose();
         let generation = generation.map_err(|_| Refusal(400, "InvalidArgument"))?;
@@ -112,7 +118,12 @@ impl<'a> Asked<'a> {
             return Err(PRECONDITION_FAILED);
         }
         let head = |status: &str| {
-            Head::new(format!("HTTP/1.1 {status}"))
+            let head = Head::new(format!("HTTP/1.1 {status}"));
+            let with_metadata = |head: Head, (name, value): &(String, String)| head.with(name, value);
+            object
+                .metadata
+                .iter()
+                .fold(head, with_metadata)
                 .with("ETag", &tag)
                 .with("x-goog-generation", object.generation)
                 .with("Last-Modified", date::of_http(object.modified))
@@ -139,7 +150,7 @@ impl<'a> Asked<'a> {
         let bytes = Arc::clone(&buckets.of(bucket)?.object(key, None)?.bytes);
         let bucket = buckets.of(&self.bucket)?;
         bucket.check(&self.key, self.generation_match()?)?;
-        Ok(told("CopyObjectResult", bucket.store(&self.key, bytes)))
+        Ok(told("CopyObjectResult", bucket.store(&self.key, bytes, self.metadata())))
     }
 
     /// Makes an object of up to 32 others.
@@ -156,7 +167,7 @@ impl<'a> Asked<'a> {
             whole.extend_from_slice(&bucket.object(&name, generation)?.bytes);
         }
         bucket.check(&self.key, self.generation_match()?)?;
-        Ok(stored(bucket.store(&self.key, whole.into())))
+        Ok(stored(bucket.store(&self.key, whole.into(), self.metadata())))
     }
 
     /// The real one refuses conditions on uploads in parts, as not implemented.
@@ -168,7 +179,7 @@ impl<'a> Asked<'a> {
 
     fn initiate(&self, bucket: &mut Bucket) -> Answer {
         self.refuse_conditions()?;
-        let id = bucket.initiate(&self.key);
+        let id = bucket.initiate(&self.key, self.metadata());
         let (name, key) = (escaped(&self.bucket), escaped(&self.key));
         Ok(xml(&format!(
             "<InitiateMultipartUploadResult><Bucket>{name}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"

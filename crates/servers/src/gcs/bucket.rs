@@ -33,12 +33,17 @@ pub(super) struct Object {
     pub(super) bytes: Arc<[u8]>,
     pub(super) generation: u64,
     pub(super) modified: SystemTime,
+    pub(super) metadata: Metadata,
 }
+
+/// Fields that whoever stores an object gives it, and gets back with it.
+pub(super) type Metadata = Vec<(String, String)>;
 
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) key: String,
     pub(super) begun: SystemTime,
+    metadata: Metadata,
     pub(super) parts: BTreeMap<u16, Part>,
 }
 
@@ -84,8 +89,8 @@ impl Bucket {
         }
     }
 
-    pub(super) fn store(&mut self, key: &str, bytes: Arc<[u8]>) -> &Object {
-        let object = Object { bytes, generation: self.count(), modified: SystemTime::now() };
+    pub(super) fn store(&mut self, key: &str, bytes: Arc<[u8]>, metadata: Metadata) -> &Object {
+        let object = Object { bytes, generation: self.count(), modified: SystemTime::now(), metadata };
         self.objects.insert(key.to_owned(), object);
         &self.objects[key]
     }
@@ -95,9 +100,10 @@ impl Bucket {
     }
 
     /// Begins an upload and returns its id.
-    pub(super) fn initiate(&mut self, key: &str) -> String {
+    pub(super) fn initiate(&mut self, key: &str, metadata: Metadata) -> String {
         let id = format!("upload-{}", self.count());
-        let upload = Upload { key: key.to_owned(), begun: SystemTime::now(), parts: BTreeMap::new() };
+        let upload =
+            Upload { key: key.to_owned(), begun: SystemTime::now(), metadata, parts: BTreeMap::new() };
         self.uploads.insert(id.clone(), upload);
         id
     }
@@ -151,8 +157,8 @@ impl Bucket {
         if list.is_empty() {
             return Err(Refusal(400, "MalformedCompleteMultipartUploadRequest"));
         }
-        self.uploads.remove(id);
-        Ok(self.store(key, whole.into()))
+        let metadata = self.uploads.remove(id).map(|upload| upload.metadata).unwrap_or_default();
+        Ok(self.store(key, whole.into(), metadata))
     }
 
     fn count(&mut self) -> u64 {

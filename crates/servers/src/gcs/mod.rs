@@ -83,7 +83,7 @@ impl GcsFake {
     pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
         let mut buckets = self.buckets.lock();
         if let Ok(bucket) = buckets.of(bucket) {
-            bucket.store(key, bytes.into());
+            bucket.store(key, bytes.into(), Vec::new());
         }
     }
 

@@ -22,6 +22,9 @@ fn abandon(bucket: &Bucket, key: &str) {
 
 #[test]
 fn what_was_left_is_listed_by_prefix_and_given_up_one_by_one() {
+    if servers::installed::is_skipped() {
+        return;
+    }
     let bucket = Bucket::new();
     for key in ["backups/a%20%26%20b", "backups/c", "backupsd", "other"] {
         abandon(&bucket, key);

@@ -1,0 +1,281 @@
+//! Sealing into a store and restoring into one: what the program says, and what is at the store afterwards.
+//! Which faults an upload gets over is tested beside its sink.
+
+use std::ffi::OsStr;
+use std::process::Child;
+
+use servers::{Fault, FaultProxy, Identity, Plan, Request, SeaweedFs};
+
+use crate::place::{Place, Ran, SMALL, end_of, json_lines, plaintext, wait_until};
+
+/// A place with something to seal, and a bucket behind a proxy.
+struct Store {
+    place: Place,
+    bucket: String,
+    proxy: FaultProxy,
+}
+
+impl Store {
+    fn new(segments: usize) -> Store {
+        let store = SeaweedFs::shared();
+        let proxy = FaultProxy::start(store.address(), Plan::none()).unwrap();
+        Store { place: Place::with_sealed(segments), bucket: store.new_bucket().unwrap(), proxy }
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.place.command(arguments.iter().map(OsStr::new));
+        command.envs(SeaweedFs::shared().environment(self.proxy.address(), Identity::Owner));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    fn seal(&self, options: &[&str], key: &str) -> Ran {
+        let (recipient, url) = (self.place.recipient.clone(), self.url(key));
+        self.run(&[&["seal", "-r", &recipient, "-o", &url][..], options, &SMALL, &["plain"]].concat())
+    }
+
+    fn read(&self, key: &str) -> Option<Vec<u8>> {
+        SeaweedFs::shared().read(&self.bucket, key).unwrap()
+    }
+
+    fn open_uploads(&self) -> usize {
+        SeaweedFs::shared().open_uploads(&self.bucket).unwrap()
+    }
+}
+
+#[test]
+fn a_stream_goes_into_a_store_and_comes_back_and_a_second_one_is_refused() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(40);
+    let url = store.url("db.cfd");
+    let sealed = store.seal(&["--json"], "db.cfd");
+    sealed.assert_done();
+    let record = &json_lines(&sealed.stdout)[0];
+    assert_eq!((&record["event"], &record["output"]), (&"sealed".into(), &url.as_str().into()));
+    assert_eq!(record["sealed_len"], store.read("db.cfd").unwrap().len());
+    store.run(&["restore", "-i", "key.txt", &url, "restored"]).assert_done();
+    assert!(store.place.read("restored") == store.place.read("plain"));
+    assert_eq!(store.place.names(), ["key.txt", "plain", "restored", "sealed.cfd"], "nothing is left here");
+
+    let before = store.read("db.cfd");
+    store.seal(&[], "db.cfd").assert_failed(6, "`--force` replaces it");
+    assert_eq!(store.read("db.cfd"), before);
+    store.seal(&["--force"], "db.cfd").assert_done();
+    assert_ne!(store.read("db.cfd"), before, "another stream key");
+    // Its length is not known, and it is short.
+    store.seal(&["--zstd"], "compressed.cfd").assert_done();
+    store.run(&["verify", &store.url("compressed.cfd")]).assert_done();
+    assert_eq!(store.open_uploads(), 0);
+}
+
+#[test]
+fn plaintext_goes_into_a_store_from_a_file_and_from_a_store() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(40);
+    let plain = store.place.read("plain");
+    store.run(&["restore", "-i", "key.txt", "sealed.cfd", &store.url("plain")]).assert_done();
+    assert!(store.read("plain").as_deref() == Some(&plain[..]));
+    store.run(&["restore", "-i", "key.txt", "sealed.cfd", &store.url("plain")]).assert_failed(6, "it exists");
+    store.seal(&[], "db.cfd").assert_done();
+    let restored = store.run(&["restore", "-i", "key.txt", &store.url("db.cfd"), &store.url("copy")]);
+    restored.assert_done();
+    assert!(restored.text().contains(&store.url("copy")), "{}", restored.text());
+    assert!(store.read("copy").as_deref() == Some(&plain[..]));
+    let same = ["restore", "--force", "-i", "key.txt", &store.url("db.cfd"), &store.url("db.cfd")];
+    store.run(&same).assert_failed(2, "the same object");
+    let damaged = store.run(&["restore", "-i", "key.txt", "plain", &store.url("other")]);
+    assert_eq!((damaged.code, store.read("other")), (11, None), "{}", damaged.stderr);
+}
+
+#[test]
+fn a_pipe_needs_room_for_its_parts_or_a_directory_or_a_limit_before_its_first_byte() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let (recipient, url) = (store.place.recipient.clone(), store.url("piped.cfd"));
+    let run = |options: &[&str], input: Vec<u8>| {
+        let arguments =
+            [&["seal", "--memory", "32MiB", "-r", &recipient, "-o", &url][..], options, &["-"]].concat();
+        let mut command = store.command(&arguments);
+        crate::place::fed(&mut command, input)
+    };
+    let input = plaintext(9 << 20);
+    let refused = run(&[], input.clone());
+    refused.assert_failed(2, "parts of 64 MiB");
+    for words in ["--memory", "--spool", "--max-size"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert_eq!(store.proxy.counts().requests, 0, "nothing is asked for");
+    run(&["--max-size", "8MiB"], input.clone()).assert_failed(7, "too long");
+    assert_eq!((store.read("piped.cfd"), store.open_uploads()), (None, 0));
+    run(&["--max-size", "1GiB"], input.clone()).assert_done();
+    store.run(&["verify", &url]).assert_done();
+    run(&["--force", "--spool", "."], input).assert_done();
+    store.run(&["verify", &url]).assert_done();
+    assert_eq!(store.place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn what_a_store_cannot_do_is_refused_first_and_said() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let state = store.place.states.path().to_str().unwrap().to_owned();
+    store.seal(&["--resume", "--state-dir", &state], "db.cfd").assert_failed(2, "nothing to resume");
+    let url = store.url("db.cfd");
+    for option in [["--spool", "."], ["--max-size", "1GiB"]] {
+        let here = [&["seal", "-r", &store.place.recipient][..], &option, &["plain"]].concat();
+        store.run(&here).assert_failed(2, "for a target in a store");
+    }
+    for (option, words) in [(["--seed", "plain"], "--seed is of no use"), (["--wal", "log"], "--wal is for")]
+    {
+        store
+            .run(&[&["restore", "-i", "key.txt"][..], &option, &["sealed.cfd", &url]].concat())
+            .assert_failed(2, words);
+    }
+    store
+        .run(&["receive", "--listen", "127.0.0.1:0", &url])
+        .assert_failed(2, "only `restore` goes to an address");
+    store.run(&["uploads", "az://container"]).assert_failed(2, "");
+    store.run(&["uploads", "--abort-older", "7", &url]).assert_failed(2, "as in 36h");
+    let denied = SeaweedFs::shared().environment(store.proxy.address(), Identity::Reader);
+    let mut sealing = store.command(&["seal", "--json", "-r", &store.place.recipient, "-o", &url, "plain"]);
+    let denied = Ran::of(sealing.envs(denied).output().unwrap());
+    let said = json_lines(denied.stderr.as_bytes());
+    assert_eq!((denied.code, &said.last().unwrap()["kind"]), (1, &"denied".into()), "{}", denied.stderr);
+    assert!(!denied.stderr.contains(Identity::Reader.secret_key()));
+    assert_eq!(store.read("db.cfd"), None);
+}
+
+#[test]
+fn a_request_that_is_made_again_is_said_and_a_lost_last_answer_is_none_of_it() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(40);
+    store.proxy.set_plan(Plan::script(|request| request.method() == "PUT", [Some(Fault::LoseAnswer)]));
+    let sealed = store.seal(&["--json"], "lost.cfd");
+    sealed.assert_done();
+    let said = json_lines(sealed.stderr.as_bytes());
+    assert_eq!(said.iter().filter(|said| said["event"] == "retry").count(), 1, "{said:?}");
+    assert!(store.read("lost.cfd").is_some());
+    let busy = Fault::Status { code: 503, retry_after: Some(0) };
+    store.proxy.set_plan(Plan::script(|request| request.method() == "PUT", [Some(busy)]));
+    let sealed = store.seal(&[], "busy.cfd");
+    sealed.assert_done();
+    assert!(sealed.stderr.contains("503") && sealed.stderr.contains("trying again"), "{}", sealed.stderr);
+}
+
+/// A large stream to a slow store, until a part is on its way.
+fn sealing_slowly(store: &Store) -> Child {
+    std::fs::write(store.place.path("large"), plaintext(40 << 20)).unwrap();
+    store.proxy.link().set_bandwidth(4 << 20);
+    let url = store.url("large.cfd");
+    let mut sealing = store.command(&["seal", "-r", &store.place.recipient, "-o", &url, "large"]);
+    let sealing = crate::place::spawned(&mut sealing);
+    wait_until("a part is on its way", || store.proxy.counts().bytes_up > 1 << 20);
+    sealing
+}
+
+#[test]
+fn a_signal_ends_an_upload_and_nothing_of_it_is_left() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let sealing = sealing_slowly(&store);
+    let process = rustix::process::Pid::from_child(&sealing);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    let ended = end_of(sealing);
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+    assert!(ended.stderr.contains("given up"), "{}", ended.stderr);
+    store.proxy.link().set_bandwidth(0);
+    assert_eq!((store.read("large.cfd"), store.open_uploads()), (None, 0));
+}
+
+#[test]
+fn what_a_killed_program_has_left_is_listed_and_given_up_by_age_alone() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let mut sealing = sealing_slowly(&store);
+    sealing.kill().unwrap();
+    sealing.wait().unwrap();
+    store.proxy.link().set_bandwidth(0);
+    assert_eq!(store.read("large.cfd"), None);
+    let prefix = store.url("la");
+    let listed = store.run(&["uploads", "--json", &prefix]);
+    listed.assert_done();
+    let record = &json_lines(&listed.stdout)[0];
+    assert_eq!((&record["event"], &record["key"]), (&"upload".into(), &"large.cfd".into()));
+    assert_eq!(record["aborted"], false);
+    assert!(record["age_seconds"].as_u64().unwrap() < 3600);
+    // It is younger, or of another key.
+    store.run(&["uploads", "--abort-older", "1h", &prefix]).assert_done();
+    store.run(&["uploads", "--abort-older", "0s", &store.url("other")]).assert_done();
+    assert_eq!(json_lines(&store.run(&["uploads", "--json", &prefix]).stdout).len(), 1);
+    wait_until("a second has passed by the store's clock", || {
+        let given_up = store.run(&["uploads", "--abort-older", "0s", &prefix]);
+        given_up.assert_done();
+        given_up.text().contains("given up")
+    });
+    let listed = store.run(&["uploads", &format!("s3://{}", store.bucket)]);
+    listed.assert_done();
+    assert_eq!(listed.text(), "");
+    assert!(listed.stderr.contains("0 unfinished uploads"), "{}", listed.stderr);
+}
+
+/// The one that loses is told, and what is there is the winner's.
+#[test]
+fn of_two_sealers_of_one_name_one_wins() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(40);
+    let url = store.url("one.cfd");
+    let start = || {
+        let mut sealing =
+            store.command(&["seal", "--json", "-r", &store.place.recipient, "-o", &url, "plain"]);
+        crate::place::spawned(&mut sealing)
+    };
+    // Both look, and find nothing, before either puts it there.
+    store.proxy.link().set_latency(std::time::Duration::from_millis(300));
+    let ends = [start(), start()].map(end_of);
+    store.proxy.link().set_latency(std::time::Duration::ZERO);
+    let mut codes = ends.each_ref().map(|end| end.code);
+    codes.sort_unstable();
+    assert!([[0, 6], [0, 9]].contains(&codes), "{ends:?}");
+    let winner = ends.iter().find(|end| end.code == 0).unwrap();
+    let verified = store.run(&["verify", "--json", &url]);
+    assert_eq!(
+        json_lines(&verified.stdout)[0]["stream_digest"],
+        json_lines(&winner.stdout)[0]["stream_digest"]
+    );
+    assert!(store.proxy.seen().iter().filter(|seen| seen.request.method() == "PUT").count() >= 2);
+}
+
+#[test]
+fn a_key_with_marks_of_its_own_is_that_key() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    store.seal(&[], "a%20b/%25%3F%23+ü.cfd").assert_done();
+    assert!(store.read("a%20b/%25%3F%23+%C3%BC.cfd").is_some());
+    let is_part = |request: &Request| request.is_part();
+    assert_eq!(store.proxy.seen().iter().filter(|seen| is_part(&seen.request)).count(), 0);
+}
