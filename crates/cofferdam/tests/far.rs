@@ -148,42 +148,75 @@ fn a_hundred_streams_under_one_budget_end_and_leave_nothing() {
     assert!(budget.try_lease(budget.total()).is_some(), "all of it has come back");
 }
 
+/// What a stream of `sealed` needs of a budget, as it says itself.
+fn needed(sealed: &Shared) -> usize {
+    let place = FarPlace::new(sealed.clone(), SOON);
+    match open_from(&place, &opener().memory(1).threads(threads(1))).err().unwrap().remedy() {
+        Some(Remedy::RaiseMemory { needed }) => needed as usize,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A place that brings nothing holds no more than the least of a budget that others wait for, though parts behind have arrived.
 #[test]
 fn a_stream_whose_place_has_stalled_gives_back_what_another_waits_for() {
     let plaintext = half_counted(40 * SEGMENT);
     let sealed = Shared::new(seal(&small_sealer(), plaintext.clone()));
-    let budget = Budget::new(400 << 10);
+    let large = half_counted(1 << 20);
+    let of_large_frames =
+        Shared::new(seal(&small_sealer().frame_len(64 << 10).segment_len(1 << 20), large.clone()));
+    // Beside the first stream's least, another one fits if that has borrowed nothing.
+    let budget = Budget::new(needed(&of_large_frames) + (70 << 10));
     let stalled = FarPlace::new(sealed.clone(), SOON);
-    let segments = map::segments(sealed.as_ref());
-    stalled.stall_at(segments[20].start as u64);
-    let (done, ends) = mpsc::channel();
+    stalled.stall_at(map::segments(sealed.as_ref())[20].start as u64);
     let first = thread::spawn({
         let (stalled, budget) = (stalled.clone(), budget.clone());
         move || open_from(&stalled, &opener().threads(threads(1)).budget(budget)).unwrap().1
     });
     stalled.wait_for_stall();
-    let granted = stalled.granted();
-    let others: Vec<_> = (0..4)
-        .map(|_| {
-            let (sealed, budget, done) = (sealed.clone(), budget.clone(), done.clone());
-            thread::spawn(move || {
-                let place = FarPlace::new(sealed, SOON);
-                let opened = open_from(&place, &opener().threads(threads(1)).budget(budget)).unwrap().1;
-                place.end();
-                done.send(opened).unwrap();
-            })
-        })
-        .collect();
-    for _ in 0..others.len() {
-        assert!(ends.recv_timeout(LONG).expect("the others go on") == plaintext);
+    stalled.wait_in_vain(5);
+    assert!(budget.try_lease(needed(&of_large_frames)).is_none(), "it has borrowed some");
+    let (done, ends) = mpsc::channel();
+    for _ in 0..3 {
+        let (sealed, budget, done) = (of_large_frames.clone(), budget.clone(), done.clone());
+        thread::spawn(move || {
+            let place = FarPlace::new(sealed, SOON);
+            let opened = open_from(&place, &opener().threads(threads(1)).budget(budget)).unwrap().1;
+            place.end();
+            done.send(opened).unwrap();
+        });
     }
-    assert!(granted > 3 * PART, "it had borrowed some");
+    for _ in 0..3 {
+        assert!(ends.recv_timeout(LONG).expect("the others go on") == large);
+    }
     stalled.go_on();
     assert!(first.join().unwrap() == plaintext);
     stalled.end();
-    others.into_iter().for_each(|other| other.join().unwrap());
     assert!(budget.try_lease(budget.total()).is_some());
+}
+
+/// However long it takes: the orchestrator waits for bytes, and no job does.
+#[test]
+fn a_run_that_has_not_arrived_is_handed_to_no_job() {
+    for sealer in [small_sealer(), compressing(), compressing().segment_len(32 * FRAME as u64)] {
+        let plaintext = half_counted(70 * FRAME);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let second = map::segments(sealed.as_ref())[1].clone();
+        let page = map::ranges(sealed.as_ref(), Kind::Page)[0].clone();
+        for at in [page.start, second.start, second.start + 99, second.end - 300] {
+            let place = FarPlace::new(sealed.clone(), SOON);
+            place.stall_at(at as u64);
+            let stream = thread::spawn({
+                let place = place.clone();
+                move || open_from(&place, &opener().memory(512 << 10).threads(threads(2))).unwrap().1
+            });
+            place.wait_for_stall();
+            place.wait_in_vain(3);
+            place.go_on();
+            assert!(stream.join().unwrap() == plaintext);
+            assert_fetched_ahead(sealed.as_ref(), &place.end());
+        }
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) fetched: Vec<u8>,
     pub(crate) granted_max: usize,
     pub(crate) held_max: usize,
+    /// Waits that ended without what was waited for.
+    pub(crate) in_vain: usize,
     /// Asks that were not taken on.
     pub(crate) refused: usize,
 }
@@ -121,8 +123,14 @@ impl FarPlace {
         }
     }
 
-    pub(crate) fn granted(&self) -> usize {
-        self.state().granted
+    /// Waits until the stream has so many more times waited in vain.
+    pub(crate) fn wait_in_vain(&self, times: usize) {
+        let until = Instant::now() + Duration::from_secs(60);
+        let first = self.state().tally.in_vain;
+        while self.state().tally.in_vain < first + times {
+            assert!(Instant::now() < until, "nobody waits");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// What was seen, once a stream is over: nothing may be left of it.
@@ -256,6 +264,7 @@ impl Fetch for Place {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                state.tally.in_vain += usize::from(!patience.is_zero());
                 return Ok(false);
             }
             state = self.arrived.wait_timeout(state, left).unwrap().0;
