@@ -279,7 +279,28 @@ impl Opener {
         self.open_to(|| open_source(sealed), target)
     }
 
-    /// As [`Opener::restore_file`], from any source.
+    /// As [`Opener::restore_file`], from any source: an object in a store, for instance, with the feature `remote`.
+    ///
+    #[cfg_attr(feature = "remote", doc = "```no_run")]
+    #[cfg_attr(not(feature = "remote"), doc = "```ignore")]
+    /// use std::sync::Arc;
+    ///
+    /// use cofferdam::remote::{Place, RemoteOptions, RemoteSource};
+    /// use cofferdam::{CancelToken, Identities, Opener, WrappingKey};
+    ///
+    /// let cancel = CancelToken::new();
+    /// let token = cancel.clone();
+    /// let options = RemoteOptions::new()
+    ///     .cancel_when(Arc::new(move || token.is_cancelled()))
+    ///     .on_retry(Arc::new(|retry| eprintln!("{retry}")));
+    /// // Credentials as the store's own tools name them.
+    /// let place = Place::parse("s3://backups/db.cfd", std::env::vars())?;
+    /// let source = RemoteSource::open(place, options)?;
+    ///
+    /// let opener = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes([7; 32])));
+    /// opener.cancel(cancel).memory(256 << 20).restore_to(source, "db")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Opener::restore_file`].

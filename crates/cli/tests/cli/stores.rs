@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 
+use servers::installed::is_skipped;
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
 use crate::place::{Place, Ran, SEGMENT_LEN, end_of, json_lines, plaintext};
@@ -22,6 +23,9 @@ fn is_later(request: &Request) -> bool {
 
 #[test]
 fn a_url_is_restored_verified_inspected_and_printed_like_a_file() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(40);
     let url = server.url("sealed.cfd");
     place.run(["restore", "-i", "key.txt", &url, "restored"]).assert_done();
@@ -46,6 +50,9 @@ fn a_url_is_restored_verified_inspected_and_printed_like_a_file() {
 
 #[test]
 fn an_object_in_a_store_is_read_with_the_credentials_of_the_environment() {
+    if is_skipped() {
+        return;
+    }
     let place = Place::with_sealed(40);
     let store = SeaweedFs::shared();
     let bucket = store.new_bucket().unwrap();
@@ -68,6 +75,9 @@ fn an_object_in_a_store_is_read_with_the_credentials_of_the_environment() {
 
 #[test]
 fn over_a_seed_from_this_machine_only_the_rest_is_fetched() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(100);
     let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
     let mut old = place.read("plain");
@@ -83,6 +93,9 @@ fn over_a_seed_from_this_machine_only_the_rest_is_fetched() {
 
 #[test]
 fn what_is_not_there_or_may_not_be_read_or_changes_has_its_exit_code_and_no_secret_is_said() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(40);
     fs::create_dir(place.path(Nginx::DENIED)).unwrap();
     fs::copy(place.path("sealed.cfd"), place.path(Nginx::DENIED).join("sealed.cfd")).unwrap();
@@ -109,6 +122,9 @@ fn what_is_not_there_or_may_not_be_read_or_changes_has_its_exit_code_and_no_secr
 
 #[test]
 fn a_request_that_is_made_again_is_said() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(40);
     let busy = || Fault::Status { code: 503, retry_after: Some(0) };
     let plan = || Plan::script(is_later, [Some(busy()), Some(busy())]);
@@ -129,6 +145,9 @@ fn a_request_that_is_made_again_is_said() {
 
 #[test]
 fn a_restore_that_was_killed_fetches_the_rest_alone() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(500);
     let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
     let url = proxy.url("sealed.cfd");
@@ -155,6 +174,9 @@ fn a_restore_that_was_killed_fetches_the_rest_alone() {
 /// What is kept is of one stream: another one at the same URL neither goes on with it nor removes it.
 #[test]
 fn another_stream_at_the_same_url_is_refused_as_another_file_is() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(200);
     let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
     let url = proxy.url("sealed.cfd");
@@ -182,6 +204,9 @@ fn another_stream_at_the_same_url_is_refused_as_another_file_is() {
 
 #[test]
 fn a_signal_ends_a_restore_that_waits_for_a_server() {
+    if is_skipped() {
+        return;
+    }
     let (place, server) = served(40);
     let stall = Fault::Stall { after: 3000, at_most: std::time::Duration::from_secs(600) };
     let proxy = FaultProxy::start(server.address(), Plan::always(is_later, stall)).unwrap();
