@@ -282,7 +282,7 @@ impl Opener {
     /// As [`Opener::restore_file`], from any source: an object in a store, for instance, with the feature `remote`.
     ///
     #[cfg_attr(feature = "remote", doc = "```no_run")]
-    #[cfg_attr(not(feature = "remote"), doc = "```ignore")]
+    #[cfg_attr(not(feature = "remote"), doc = "```text")]
     /// use std::sync::Arc;
     ///
     /// use cofferdam::remote::{Place, RemoteOptions, RemoteSource};
