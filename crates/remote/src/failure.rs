@@ -4,7 +4,7 @@
 use std::{error::Error, time::Duration};
 
 use cofferdam_io::{FetchError, FetchFault};
-use object_store::client::HttpError;
+use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::{
     Place,
@@ -73,7 +73,11 @@ impl Failure {
                 Self::bad_answer(format!("its answer cannot be used: {}", cause_of(place, error)))
             }
             Exchange::Answered(answer) => Self::of_answer(place, answer, known),
-            Exchange::Sent => Self::outage(cause_of(place, error)),
+            Exchange::Sent => Self::Setback(Setback {
+                kind: if is_outage(error) { SetbackKind::Outage } else { SetbackKind::BadAnswer },
+                cause: cause_of(place, error),
+                after: None,
+            }),
             Exchange::Unsent => Self::Setback(Setback {
                 kind: SetbackKind::NoCredentials,
                 cause: format!("no credentials: {}", cause_of(place, error)),
@@ -142,14 +146,28 @@ fn is_throttling(answer: &Answer) -> bool {
 const TEMPORARY_CODES: [&str; 5] =
     ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "ServerBusy"];
 
-/// The innermost sentences of an error. The outer ones have the URL, with its query.
-fn cause_of(place: &Place, error: &object_store::Error) -> String {
+/// Whether it may go by itself that a request had no answer: not so a certificate that is not trusted, or an address that may not be
+/// asked without TLS.
+fn is_outage(error: &object_store::Error) -> bool {
+    let chain = chain_of(error);
+    let kind = chain.iter().find_map(|error| error.downcast_ref::<HttpError>()).map(HttpError::kind);
+    let distrust = chain.iter().any(|error| error.to_string().contains("certificate"));
+    !distrust && !matches!(kind, None | Some(HttpErrorKind::Decode | HttpErrorKind::Unknown))
+}
+
+fn chain_of(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
     let mut chain: Vec<&(dyn Error + 'static)> = vec![error];
     let mut next = error.source();
     while let Some(source) = next {
         chain.push(source);
         next = source.source();
     }
+    chain
+}
+
+/// The innermost sentences of an error. The outer ones have the URL, with its query.
+fn cause_of(place: &Place, error: &object_store::Error) -> String {
+    let chain = chain_of(error);
     let inner =
         chain.iter().position(|error| error.is::<HttpError>()).map_or(chain.len() - 1, |http| http + 1);
     let mut sentences: Vec<String> = Vec::new();

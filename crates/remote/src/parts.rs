@@ -157,14 +157,11 @@ async fn fetch(on_way: OnWay, begin: Begin) {
     let mut bytes =
         RangeBody::new(shared.requester.clone(), shared.identity.clone(), begin.range, Beginning::Anywhere);
     let begun = Instant::now();
-    let mut arrived = 0;
     loop {
         match bytes.next().await {
             Ok(Some(piece)) => {
-                let piece_len = piece.len();
-                begin.body.write().push(piece, len - arrived);
-                arrived += piece_len;
-                if shared.state.lock().grew(*id, piece_len, Instant::now()) {
+                begin.body.write().push(&piece);
+                if shared.state.lock().grew(*id, piece.len(), Instant::now()) {
                     shared.news.notify_all();
                 }
             }

@@ -1,87 +1,119 @@
 //! The bytes of one part, as they arrive and as they are read.
-//! Knows no request. What it holds is what it takes: small pieces are put together.
+//! Knows no request. They lie in blocks that are used again: what is lent by a connection would keep its whole buffer, a trickle of single
+//! bytes thousands of them.
 
-use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Bytes from the start of a part up to where it has arrived.
-#[derive(Default)]
 pub(super) struct Body {
-    /// Pieces with the offset, within the part, of the byte after each.
-    pieces: Vec<(usize, Bytes)>,
-    /// What came in small pieces after those.
-    small: BytesMut,
+    stock: Arc<Stock>,
+    part_len: usize,
+    len: usize,
+    /// Each but the last is [`BLOCK_LEN`] long.
+    blocks: Vec<Box<[u8]>>,
 }
 
 impl Body {
-    /// Bytes that have arrived.
-    pub(super) fn len(&self) -> usize {
-        self.pieces_end() + self.small.len()
+    pub(super) fn new(stock: Arc<Stock>, part_len: usize) -> Self {
+        Self { stock, part_len, len: 0, blocks: Vec::new() }
     }
 
-    /// Adds `piece`, which came next. Of the part `left` bytes are to come, it included.
-    pub(super) fn push(&mut self, piece: Bytes, left: usize) {
-        if piece.len() >= KEPT_MIN {
-            self.close_small();
-            self.add(piece);
-            return;
-        }
-        let mut piece = piece;
-        let mut left = left;
-        while !piece.is_empty() {
-            if self.small.capacity() == 0 {
-                self.small = BytesMut::with_capacity(left.min(BLOCK_LEN));
+    /// Adds what came next; it is of the part.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        assert!(piece.len() <= self.part_len - self.len, "more has come than the part is long");
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let at = self.len % BLOCK_LEN;
+            if at == 0 {
+                self.blocks.push(self.stock.take(self.part_len - self.len));
             }
-            let room = self.small.capacity() - self.small.len();
-            let taken = piece.split_to(piece.len().min(room));
-            self.small.extend_from_slice(&taken);
-            left -= taken.len();
-            if taken.len() == room {
-                self.close_small();
-            }
+            let block = self.blocks.last_mut().expect("one was added at the start of each");
+            let count = rest.len().min(block.len() - at);
+            block[at..at + count].copy_from_slice(&rest[..count]);
+            self.len += count;
+            rest = &rest[count..];
         }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on, which have arrived.
+    /// Fills `buffer` with the bytes from `offset` on.
     pub(super) fn copy_to(&self, offset: usize, buffer: &mut [u8]) {
-        let mut at = offset;
+        assert!(buffer.len() <= self.len - offset, "more is asked for than has arrived");
         let mut filled = 0;
-        let first = self.pieces.partition_point(|(end, _)| *end <= offset);
-        let small = (self.len(), &self.small[..]);
-        let pieces = self.pieces[first..].iter().map(|(end, piece)| (*end, &piece[..])).chain([small]);
-        for (end, piece) in pieces {
-            let rest = &piece[piece.len() - (end - at)..];
-            let count = rest.len().min(buffer.len() - filled);
-            buffer[filled..filled + count].copy_from_slice(&rest[..count]);
+        while filled < buffer.len() {
+            let at = offset + filled;
+            let block = &self.blocks[at / BLOCK_LEN][at % BLOCK_LEN..];
+            let count = block.len().min(buffer.len() - filled);
+            buffer[filled..filled + count].copy_from_slice(&block[..count]);
             filled += count;
-            at += count;
-            if filled == buffer.len() {
-                return;
-            }
         }
-        assert_eq!(filled, buffer.len(), "more was asked for than has arrived");
-    }
-
-    fn pieces_end(&self) -> usize {
-        self.pieces.last().map_or(0, |(end, _)| *end)
-    }
-
-    fn close_small(&mut self) {
-        let small = std::mem::take(&mut self.small).freeze();
-        if !small.is_empty() {
-            self.add(small);
-        }
-    }
-
-    fn add(&mut self, piece: Bytes) {
-        let end = self.pieces_end() + piece.len();
-        self.pieces.push((end, piece));
     }
 }
 
-/// The shortest piece that is kept as it came, in bytes. A piece is lent from the buffer that the connection read into, which is at most
-/// 4 times as long where pieces are of one length; shorter ones are copied.
-const KEPT_MIN: usize = 128 * 1024;
-/// What short pieces are copied into, in bytes.
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.stock.give_back(std::mem::take(&mut self.blocks));
+    }
+}
+
+/// Blocks that no part holds, and how many there may be.
+#[derive(Default)]
+pub(super) struct Stock(Mutex<Blocks>);
+
+#[derive(Default)]
+struct Blocks {
+    free: Vec<Box<[u8]>>,
+    /// Bytes that parts hold.
+    lent: usize,
+    /// Bytes that parts and stock may have together.
+    limit: usize,
+}
+
+impl Stock {
+    /// What is kept with what parts hold is at most `bytes`, from now on.
+    pub(super) fn set_limit(&self, bytes: usize) {
+        let mut blocks = self.0.lock();
+        blocks.limit = bytes;
+        let room = bytes.saturating_sub(blocks.lent) / BLOCK_LEN;
+        let freed = if room < blocks.free.len() { blocks.free.split_off(room) } else { Vec::new() };
+        drop(blocks);
+        drop(freed);
+    }
+
+    /// Bytes that parts hold, and those that are kept for them.
+    pub(super) fn len(&self) -> usize {
+        let blocks = self.0.lock();
+        blocks.lent + blocks.free.len() * BLOCK_LEN
+    }
+
+    /// A block for what is left of a part.
+    fn take(&self, left: usize) -> Box<[u8]> {
+        let len = left.min(BLOCK_LEN);
+        let mut blocks = self.0.lock();
+        let kept = if len == BLOCK_LEN { blocks.free.pop() } else { None };
+        blocks.lent += len;
+        // A shorter one is made; then one that is kept may have to go.
+        let is_over = blocks.lent + blocks.free.len() * BLOCK_LEN > blocks.limit;
+        let freed = if is_over { blocks.free.pop() } else { None };
+        drop(blocks);
+        drop(freed);
+        kept.unwrap_or_else(|| vec![0; len].into_boxed_slice())
+    }
+
+    fn give_back(&self, returned: Vec<Box<[u8]>>) {
+        let mut blocks = self.0.lock();
+        for block in returned {
+            blocks.lent -= block.len();
+            let has_room = blocks.lent + (blocks.free.len() + 1) * BLOCK_LEN <= blocks.limit;
+            if block.len() == BLOCK_LEN && has_room {
+                blocks.free.push(block);
+            }
+        }
+    }
+}
+
+/// Bytes of a block: about what one read of a connection brings, and little beside the shortest part.
 const BLOCK_LEN: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -90,35 +122,55 @@ mod tests {
 
     #[test]
     fn pieces_of_any_length_read_as_the_bytes_they_are_of() {
-        /// About as many reads as this while a part arrives.
-        const READS: usize = 200;
         let mut rng = fastrand::Rng::with_seed(3);
-        for longest in [1, 100, KEPT_MIN - 1, KEPT_MIN + 1, 3 * BLOCK_LEN] {
-            let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(2 * BLOCK_LEN + 77).collect();
-            let mut body = Body::default();
-            while body.len() < bytes.len() {
-                let left = bytes.len() - body.len();
-                let piece = rng.usize(1..=longest.min(left));
-                body.push(Bytes::copy_from_slice(&bytes[body.len()..body.len() + piece]), left);
-                if rng.usize(..bytes.len()) > READS * piece {
-                    continue;
+        let stock = Arc::new(Stock::default());
+        stock.set_limit(3 * BLOCK_LEN);
+        for longest in [1, 100, BLOCK_LEN - 1, BLOCK_LEN, BLOCK_LEN + 1, 3 * BLOCK_LEN] {
+            for len in [1, BLOCK_LEN - 1, BLOCK_LEN, BLOCK_LEN + 1, 2 * BLOCK_LEN + 77] {
+                let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
+                let mut body = Body::new(stock.clone(), len);
+                while body.len < len {
+                    let end = body.len + rng.usize(1..=longest.min(len - body.len));
+                    body.push(&bytes[body.len..end]);
+                    let start = rng.usize(..body.len);
+                    let mut read = vec![0; rng.usize(..=(body.len - start).min(50))];
+                    body.copy_to(start, &mut read);
+                    assert!(read == bytes[start..start + read.len()]);
                 }
-                let start = rng.usize(..body.len());
-                let mut read = vec![0; rng.usize(..=body.len() - start)];
-                body.copy_to(start, &mut read);
-                assert!(read == bytes[start..start + read.len()]);
+                let mut read = vec![0; len];
+                body.copy_to(0, &mut read);
+                assert!(read == bytes);
+                assert!(stock.len() >= len);
             }
         }
     }
 
     #[test]
-    fn a_trickle_takes_no_more_memory_than_its_bytes() {
-        let lent_from = Bytes::from(vec![7; 4 * KEPT_MIN]);
-        let mut body = Body::default();
-        for at in 0..1000 {
-            body.push(lent_from.slice(at..at + 1), 1000 - at);
-        }
-        assert!(lent_from.is_unique());
-        assert_eq!((body.len(), body.pieces.len(), body.small.capacity()), (1000, 1, 0));
+    fn blocks_are_kept_up_to_the_limit_and_used_again() {
+        let stock = Arc::new(Stock::default());
+        let part = |len| {
+            let mut body = Body::new(stock.clone(), len);
+            body.push(&vec![7; len]);
+            body
+        };
+        stock.set_limit(4 * BLOCK_LEN);
+        let (first, second) = (part(3 * BLOCK_LEN), part(2 * BLOCK_LEN + 5));
+        assert_eq!(stock.len(), 5 * BLOCK_LEN + 5);
+        drop(first);
+        // Of the three blocks one fits.
+        assert_eq!(stock.len(), 3 * BLOCK_LEN + 5);
+        drop(second);
+        assert_eq!(stock.len(), 3 * BLOCK_LEN);
+        let third = part(2 * BLOCK_LEN);
+        assert_eq!(stock.len(), 3 * BLOCK_LEN);
+        let short = part(5);
+        assert_eq!(stock.len(), 3 * BLOCK_LEN + 5);
+        let another = part(2 * BLOCK_LEN - 1);
+        assert_eq!(stock.len(), 4 * BLOCK_LEN + 4);
+        drop((short, another));
+        stock.set_limit(0);
+        assert_eq!(stock.len(), 2 * BLOCK_LEN);
+        drop(third);
+        assert_eq!(stock.len(), 0);
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Pace {
     lanes: usize,
     window: Window,
     trial: Option<Trial>,
+    /// Whether each trial has brought something so far: then the next one goes further.
+    in_start: bool,
     /// Windows until more lanes are tried again.
     rest: u32,
     throttled: u64,
@@ -54,14 +56,24 @@ pub(super) struct Arrived {
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
         let window = Window { since: now, bytes: 0, parts: 0, awaited: false };
-        Self { lanes: LANES_START, window, trial: None, rest: 0, throttled: 0, latency: 0.0, rate: 0.0 }
+        Self {
+            lanes: LANES_START,
+            window,
+            trial: None,
+            in_start: true,
+            rest: 0,
+            throttled: 0,
+            latency: 0.0,
+            rate: 0.0,
+        }
     }
 
     /// What follows for `granted` bytes of memory, where `step_len` of them are read at once.
     pub(super) fn plan(&self, granted: usize, step_len: usize) -> Plan {
         // A step touches its own length and a part at either end; one more is on its way.
         let free = granted.saturating_sub(step_len);
-        let lanes_fit = free.saturating_sub(2 * PART_LEN_MIN) / (PART_LEN_MIN + CONNECTION_LEN);
+        let lanes_with = |part_len| free.saturating_sub(2 * part_len) / (part_len + CONNECTION_LEN);
+        let lanes_fit = lanes_with(PART_LEN_MIN).min(LANES_START).max(lanes_with(PART_LEN_START / 2));
         let lanes = self.lanes.min(lanes_fit).max(1);
         let fits = free.saturating_sub(lanes * CONNECTION_LEN) / (lanes + 2);
         let suits = (self.latency * self.rate * TRANSFER_PER_LATENCY) as usize;
@@ -95,8 +107,9 @@ impl Pace {
             return;
         }
         self.throttled = times;
-        self.lanes = (self.lanes / 2).max(1);
+        self.lanes = (self.lanes - self.lanes / 4 - usize::from(self.lanes < 4)).max(1);
         self.trial = None;
+        self.in_start = false;
         self.rest = REST_AFTER_THROTTLING;
         self.window = Window { since: now, bytes: 0, parts: 0, awaited: false };
     }
@@ -105,6 +118,7 @@ impl Pace {
         if let Some(trial) = self.trial.take() {
             if rate < trial.rate_before * GAIN_MIN {
                 self.lanes = trial.lanes_before;
+                self.in_start = false;
                 self.rest = REST_AFTER_TRIAL;
                 return;
             }
@@ -114,20 +128,22 @@ impl Pace {
         }
         if self.window.awaited && self.lanes < LANES_MAX {
             self.trial = Some(Trial { lanes_before: self.lanes, rate_before: rate });
-            self.lanes = (self.lanes + self.lanes.div_ceil(2)).min(LANES_MAX);
+            let more = if self.in_start { self.lanes } else { self.lanes.div_ceil(2) };
+            self.lanes = (self.lanes + more).min(LANES_MAX);
         }
     }
 }
 
-/// Parts on their way at once: at first, and at most. One connection of a store brings 80 to 90 MB/s.
+/// Parts on their way at once: at first, and at most; more than at first only if parts need not be shorter than half of the first
+/// ones for it. One connection of a store brings 80 to 90 MB/s.
 const LANES_START: usize = 4;
 const LANES_MAX: usize = 32;
 /// Bytes of a part: at least, at first, and at most.
 pub(super) const PART_LEN_MIN: usize = 1 << 20;
 const PART_LEN_START: usize = 8 << 20;
 const PART_LEN_MAX: usize = 64 << 20;
-/// What a connection buffers, in bytes: hyper reads into at most 408 KiB, and TLS holds a few records.
-pub(super) const CONNECTION_LEN: usize = 512 << 10;
+/// What a connection buffers, in bytes: hyper reads into at most 408 KiB, may have two such buffers, and TLS holds a few records.
+pub(super) const CONNECTION_LEN: usize = 1 << 20;
 /// How much longer a part is to take than its first byte: what is lost to waiting is then a ninth.
 const TRANSFER_PER_LATENCY: f64 = 8.0;
 /// How much of a new figure goes into a smoothed one.
@@ -139,7 +155,7 @@ const WINDOW_MIN: Duration = Duration::from_millis(200);
 const GAIN_MIN: f64 = 1.05;
 /// Windows without a trial: after one that brought nothing, and after the place asked for less.
 const REST_AFTER_TRIAL: u32 = 8;
-const REST_AFTER_THROTTLING: u32 = 4;
+const REST_AFTER_THROTTLING: u32 = 1;
 
 const _: () = assert!(PART_LEN_MIN <= PART_LEN_START && PART_LEN_START <= PART_LEN_MAX);
 const _: () = assert!(LANES_START >= 1 && LANES_START <= LANES_MAX);
@@ -227,12 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn throttling_halves_the_lanes_and_they_come_back() {
+    fn throttling_takes_lanes_away_and_they_come_back() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
         pace.throttled(1, now);
         pace.throttled(1, now);
-        assert_eq!(pace.plan(1 << 30, MIB).lanes, 2);
+        assert_eq!(pace.plan(1 << 30, MIB).lanes, 3);
         for times in 2..9 {
             pace.throttled(times, now);
         }

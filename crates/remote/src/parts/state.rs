@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use tokio::task::AbortHandle;
 
 use super::{
-    body::Body,
+    body::{Body, Stock},
     pace::{Arrived, CONNECTION_LEN, PART_LEN_MIN, Pace, Plan},
     queue::Queue,
     ranges::Ranges,
@@ -28,6 +28,7 @@ pub(super) struct State {
     /// Of those, what no part has been made for.
     queue: Queue,
     parts: Vec<Part>,
+    stock: Arc<Stock>,
     made: u64,
     /// Parts on their way, and connections that may be open: as many as there were at once.
     on_way: usize,
@@ -94,6 +95,7 @@ impl State {
             asked: Ranges::default(),
             queue: Queue::default(),
             parts: Vec::new(),
+            stock: Arc::default(),
             made: 0,
             on_way: 0,
             connections: 0,
@@ -108,6 +110,12 @@ impl State {
         // Connections that are not needed close by themselves.
         self.connections = self.on_way;
         self.granted = bytes;
+        self.limit_stock();
+    }
+
+    /// What is kept for later parts must leave room for the connections.
+    fn limit_stock(&self) {
+        self.stock.set_limit(self.granted.saturating_sub(self.connections * CONNECTION_LEN));
     }
 
     pub(super) fn note_step(&mut self, step_len: usize) {
@@ -116,7 +124,7 @@ impl State {
 
     /// Bytes of memory that are taken.
     pub(super) fn held(&self) -> usize {
-        self.parts_len() + self.connections * CONNECTION_LEN
+        self.parts_len().max(self.stock.len()) + self.connections * CONNECTION_LEN
     }
 
     pub(super) fn ask(&mut self, range: Range<u64>) -> bool {
@@ -170,10 +178,13 @@ impl State {
         self.moved = now;
         let range = self.queue.cut(part_len as u64)?;
         self.on_way += 1;
-        self.connections = self.connections.max(self.on_way);
+        if self.connections < self.on_way {
+            self.connections = self.on_way;
+            self.limit_stock();
+        }
         let id = PartId(self.made);
         self.made += 1;
-        let body = Arc::new(RwLock::new(Body::default()));
+        let body = Arc::new(RwLock::new(Body::new(self.stock.clone(), (range.end - range.start) as usize)));
         self.parts.push(Part {
             id,
             range: range.clone(),

@@ -49,6 +49,13 @@ fn read_ahead(at: &dyn ReadAt, segments: &[Range<u64>], step_len: u64) -> io::Re
     Ok((read_all, most_held))
 }
 
+/// A request that has just ended may still have its block.
+fn check_nothing_held(fetch: &dyn Fetch) {
+    while fetch.held() > 0 {
+        std::thread::yield_now();
+    }
+}
+
 fn segments(len: usize, each: usize) -> Vec<Range<u64>> {
     (0..len).step_by(each).map(|start| start as u64..len.min(start + each) as u64).collect()
 }
@@ -67,7 +74,7 @@ fn what_was_asked_for_arrives_once_in_few_requests_and_within_its_memory() {
     assert_eq!(source.tally().bytes as usize, object.len() + (64 << 10));
     assert!(server.requests().len() <= 24, "{:?}", server.ranges());
     fetch(&*at).grant(0);
-    assert_eq!(fetch(&*at).held(), 0);
+    check_nothing_held(fetch(&*at));
 }
 
 #[test]
@@ -130,7 +137,7 @@ fn nothing_is_fetched_that_was_released_and_nothing_more_than_was_asked_for() {
     fetch.release(first);
     fetch.release(last);
     fetch.grant(0);
-    assert_eq!(fetch.held(), 0);
+    check_nothing_held(fetch);
 }
 
 #[test]

@@ -109,3 +109,16 @@ fn a_user_in_a_url_is_sent_and_not_shown() {
     );
     assert_eq!(source.place().to_string(), server.url());
 }
+
+#[test]
+fn an_endpoint_without_tls_is_refused_soon_where_that_was_not_allowed() {
+    let server = Server::start(object());
+    let options = [
+        ("AWS_ENDPOINT_URL", format!("http://{}", server.address())),
+        ("AWS_ACCESS_KEY_ID", "an-id".into()),
+        ("AWS_SECRET_ACCESS_KEY", "5ecret".into()),
+    ];
+    let error = RemoteSource::open(place("s3://bucket/key", &options), crate::options()).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::Refused, "{error}");
+    assert!(server.requests().is_empty());
+}
