@@ -73,6 +73,7 @@ impl Queue {
 const GAP_MAX: u64 = 256 * 1024;
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list that happens to have one range")]
 mod tests {
     use super::*;
 
