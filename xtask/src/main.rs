@@ -1,5 +1,5 @@
-//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, planted, compare, memory,
-//! results, bench-gate.
+//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, planted, remote, compare,
+//! memory, results, bench-gate.
 
 #[cfg(feature = "vectors")]
 mod checked_in;
@@ -14,6 +14,7 @@ mod mutants;
 mod packages;
 mod planted;
 mod programs;
+mod remote;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;
 mod server_programs;
@@ -40,6 +41,8 @@ cargo xtask vectors                   write docs/vectors again
 cargo xtask vectors --check           compare docs/vectors with what would be written
 cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
+cargo xtask remote [--restore N] [--seal N] [--seed N] [--full]
+                                      restore from servers and upload to them through a proxy that fails, by seeds
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
@@ -95,6 +98,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["vectors", "--check"] => vectors_task(root, Vectors::Check),
         ["crash", rest @ ..] => crash_task(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
+        ["remote", rest @ ..] => remote::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
         ["planted", rest @ ..] => planted::run(root, rest),
         ["compare" | "compare-remote" | "memory" | "results" | "timed", rest @ ..] => {

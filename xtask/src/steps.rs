@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{fuzz, packages, planted, programs, tidy};
+use crate::{fuzz, packages, planted, programs, remote, tidy};
 
 /// How long `ci` runs each fuzz target. Long campaigns are run by hand.
 const CI_FUZZ_SECONDS: &str = "10";
@@ -125,6 +125,11 @@ pub(crate) const TEST: &[Step] = &[
         about: "the program stopped at a sample of the places where it can be stopped",
         work: Work::Own(short_crash),
     },
+    Step {
+        name: "remote",
+        about: "restores from servers and uploads to them through a proxy that fails",
+        work: Work::Own(short_remote),
+    },
 ];
 
 /// What `cargo xtask ci` does beside [`TEST`].
@@ -241,6 +246,10 @@ fn plantable(root: &Path) -> Result<(), String> {
 
 fn short_crash(root: &Path) -> Result<(), String> {
     crate::crash_task(root, &[])
+}
+
+fn short_remote(root: &Path) -> Result<(), String> {
+    remote::run(root, &[])
 }
 
 fn run_cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {

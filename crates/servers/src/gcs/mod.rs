@@ -68,7 +68,8 @@ impl GcsFake {
             r#"{{"gcs_base_url":"http://{endpoint}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#
         );
         fs::write(&account, text)?;
-        Ok(vec![("GOOGLE_SERVICE_ACCOUNT", account.to_string_lossy().into_owned())])
+        let account = account.to_string_lossy().into_owned();
+        Ok(vec![("GOOGLE_SERVICE_ACCOUNT", account), ("GOOGLE_ALLOW_HTTP", "true".into())])
     }
 
     /// Makes an empty bucket, and returns its name.
