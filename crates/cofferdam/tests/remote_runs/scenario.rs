@@ -85,7 +85,7 @@ impl Drawn {
             from: numbers.u64(1..8),
             outage: Duration::from_millis(numbers.u64(50..1500)),
             seed,
-            in_every: numbers.u32(2..20),
+            in_every: numbers.u32(2..8),
             silence,
             reached: Arc::new(AtomicBool::new(false)),
         }
