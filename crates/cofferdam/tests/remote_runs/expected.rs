@@ -33,6 +33,8 @@ pub(crate) fn may_fail(drawn: &Drawn, kind: ErrorKind, faults: &BTreeMap<FaultKi
             FaultKind::NoTag,
             FaultKind::WrongLength,
         ]),
+        // A server that does not say which bytes it has sent is refused, in words.
+        (Scenario::Erring, ErrorKind::Io) => any(&[FaultKind::ShiftedRange]),
         // What the network damages is seen by the stream's own authentication.
         (Scenario::Erring, ErrorKind::Damaged) => any(&[FaultKind::Damage]),
         _ => false,

@@ -28,7 +28,7 @@ fn restores_end_in_the_identical_result_or_the_right_error() {
     if servers::installed::is_skipped() {
         return;
     }
-    runs::run_all("restores", seeds(RESTORES_VARIABLE, 24), restores::run);
+    runs::run_all("restores", seeds(RESTORES_VARIABLE, 12), restores::run);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn uploads_end_with_the_object_in_place_or_with_the_right_error() {
     if servers::installed::is_skipped() {
         return;
     }
-    runs::run_all("uploads", seeds(UPLOADS_VARIABLE, 12), uploads::run);
+    runs::run_all("uploads", seeds(UPLOADS_VARIABLE, 6), uploads::run);
 }
 
 fn seeds(count: &str, otherwise: u64) -> std::ops::Range<u64> {
