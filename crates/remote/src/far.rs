@@ -53,6 +53,13 @@ impl FarBytes {
         })
     }
 
+    /// Whether `range` is kept anyway, as part of the head or the tail: then it need not be fetched.
+    fn is_kept(&self, range: &Range<u64>) -> bool {
+        let tail_start = self.identity.len().saturating_sub(TAIL_LEN);
+        let in_tail = || range.start >= tail_start && !self.tail.lock().is_empty();
+        range.end <= self.head.len() as u64 || in_tail()
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FetchError> {
         let end = offset + buffer.len() as u64;
         if self.parts.read(offset, buffer) || copy_from(&self.head, 0, offset, buffer) {
@@ -153,10 +160,13 @@ impl Fetch for FarBytes {
     }
 
     fn ask(&self, range: Range<u64>) -> bool {
-        self.parts.ask(range)
+        self.is_kept(&range) || self.parts.ask(range)
     }
 
     fn wait(&self, range: Range<u64>, patience: Duration) -> io::Result<bool> {
+        if self.is_kept(&range) {
+            return Ok(true);
+        }
         self.noted(self.parts.wait(range, patience))
     }
 

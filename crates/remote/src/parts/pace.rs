@@ -34,8 +34,17 @@ struct Window {
     since: Instant,
     bytes: u64,
     parts: usize,
+    /// Parts still to arrive that were begun before it, with other lanes.
+    earlier: usize,
     /// Whether somebody had to wait for bytes in it: otherwise more lanes would bring nothing.
     awaited: bool,
+}
+
+impl Window {
+    /// One that begins `now`, or once so many parts have arrived.
+    fn after(earlier: usize, now: Instant) -> Self {
+        Self { since: now, bytes: 0, parts: 0, earlier, awaited: false }
+    }
 }
 
 /// More lanes than before, until it is known what they bring.
@@ -55,7 +64,7 @@ pub(super) struct Arrived {
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
-        let window = Window { since: now, bytes: 0, parts: 0, awaited: false };
+        let window = Window::after(0, now);
         Self {
             lanes: LANES_START,
             window,
@@ -92,12 +101,18 @@ impl Pace {
         let smooth = |before: f64, new: f64| if first { new } else { before + (new - before) * SMOOTHING };
         self.latency = smooth(self.latency, part.latency.as_secs_f64());
         self.rate = smooth(self.rate, rate);
+        if self.window.earlier > 0 {
+            self.window.earlier -= 1;
+            self.window.since = now;
+            return;
+        }
         self.window.bytes += part.len as u64;
         self.window.parts += 1;
         let elapsed = now.saturating_duration_since(self.window.since);
         if self.window.parts >= self.lanes.max(WINDOW_PARTS_MIN) && elapsed >= WINDOW_MIN {
+            let lanes_before = self.lanes;
             self.close_window(self.window.bytes as f64 / elapsed.as_secs_f64());
-            self.window = Window { since: now, bytes: 0, parts: 0, awaited: false };
+            self.window = Window::after(if self.lanes == lanes_before { 0 } else { lanes_before }, now);
         }
     }
 
@@ -111,7 +126,7 @@ impl Pace {
         self.trial = None;
         self.in_start = false;
         self.rest = REST_AFTER_THROTTLING;
-        self.window = Window { since: now, bytes: 0, parts: 0, awaited: false };
+        self.window = Window::after(0, now);
     }
 
     fn close_window(&mut self, rate: f64) {
@@ -206,40 +221,48 @@ mod tests {
         assert_eq!(pace.plan(1 << 30, MIB).part_len, PART_LEN_MAX);
     }
 
-    /// Runs `windows` windows at a place whose throughput follows from the lanes.
-    fn run(pace: &mut Pace, now: &mut Instant, windows: usize, rate: impl Fn(usize) -> f64, awaited: bool) {
-        for _ in 0..windows {
-            let lanes = pace.plan(1 << 30, MIB).lanes;
+    /// Fetches for so many seconds from a place whose throughput follows from the lanes; gives the share of parts in each number of
+    /// them.
+    fn run(
+        pace: &mut Pace,
+        now: &mut Instant,
+        secs: u64,
+        rate: impl Fn(usize) -> f64,
+        awaited: bool,
+    ) -> [f64; LANES_MAX + 1] {
+        let end = *now + Duration::from_secs(secs);
+        let (mut shares, mut parts) = ([0.0; LANES_MAX + 1], 0.0);
+        while *now < end {
+            let lanes = pace.plan(1 << 40, MIB).lanes;
+            let each = Duration::from_secs_f64((8 * MIB) as f64 / rate(lanes));
+            *now += each;
             if awaited {
                 pace.awaited();
             }
-            let each = Duration::from_secs_f64((8 * MIB) as f64 / rate(lanes));
-            let parts = lanes.max(WINDOW_PARTS_MIN).max((0.3 / each.as_secs_f64()) as usize);
-            for _ in 0..parts {
-                *now += each;
-                pace.arrived(&Arrived { len: 8 * MIB, latency: Duration::ZERO, transfer: each }, *now);
-            }
+            pace.arrived(&Arrived { len: 8 * MIB, latency: Duration::ZERO, transfer: each }, *now);
+            shares[lanes] += 1.0;
+            parts += 1.0;
         }
+        shares.map(|share| share / parts)
     }
 
     #[test]
     fn lanes_are_added_as_long_as_that_brings_something_and_somebody_waits() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
-        run(&mut pace, &mut now, 20, |_| 50e6, false);
-        assert_eq!(pace.plan(1 << 30, MIB).lanes, LANES_START);
-        run(&mut pace, &mut now, 20, |lanes| 50e6 * lanes.min(16) as f64, true);
-        assert!((14..=24).contains(&pace.plan(1 << 30, MIB).lanes), "{pace:?}");
-        run(&mut pace, &mut now, 100, |lanes| 50e6 * lanes as f64, true);
-        assert_eq!(pace.plan(1 << 40, MIB).lanes, LANES_MAX);
+        assert_eq!(run(&mut pace, &mut now, 10, |_| 50e6, false)[LANES_START], 1.0);
+        let shares = run(&mut pace, &mut now, 20, |lanes| 50e6 * lanes.min(16) as f64, true);
+        assert!(shares[16] > 0.5 && shares[..16].iter().sum::<f64>() < 0.1, "{shares:?}");
+        let shares = run(&mut pace, &mut now, 20, |lanes| 50e6 * lanes as f64, true);
+        assert!(shares[LANES_MAX] > 0.7, "{shares:?}");
     }
 
     #[test]
     fn lanes_that_bring_nothing_are_given_up() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
-        run(&mut pace, &mut now, 2, |_| 1e9, true);
-        assert_eq!(pace.plan(1 << 30, MIB).lanes, LANES_START);
+        let shares = run(&mut pace, &mut now, 20, |_| 1e9, true);
+        assert!(shares[LANES_START] > 0.7, "{shares:?}");
     }
 
     #[test]

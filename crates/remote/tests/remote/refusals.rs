@@ -152,3 +152,15 @@ fn an_error_text_without_end_is_not_read_to_its_end() {
     let error = open_with(&server.url(), options().retries(policy)).unwrap_err();
     assert!(matches!(fault(&error), FetchFault::NotFound | FetchFault::NoProgress), "{error}");
 }
+
+#[test]
+fn a_user_is_not_sent_on_to_another_server() {
+    let other = Server::start(object());
+    let elsewhere = other.url();
+    let server = Server::scripted(object(), move |_, _| Reply::status(302).with("location", &elsewhere));
+    let source = open(&server.url().replace("http://", "http://user:password@")).unwrap();
+    assert!(read(&*at(&source), 100_000, 10).is_ok());
+    assert!(server.requests().iter().all(|request| request.headers.contains_key("authorization")));
+    assert!(other.requests().iter().all(|request| !request.headers.contains_key("authorization")));
+    assert_eq!(other.requests().len(), 2);
+}

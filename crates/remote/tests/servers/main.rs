@@ -1,4 +1,5 @@
-//! A place is read from the servers that people run: nginx, SeaweedFS for S3, Azurite for Azure, and a small server of Google's interface; also through a proxy that fails.
+//! A place is read from the servers that people run: nginx, SeaweedFS for S3, Azurite for Azure, and a small server of Google's
+//! interface; also through a proxy that fails.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
