@@ -101,6 +101,23 @@ fn the_least_memory_is_enough_whatever_the_steps() {
 }
 
 #[test]
+fn nothing_is_begun_for_which_there_is_no_memory() {
+    let object = bytes(12, 40 * MIB);
+    let server = Server::start(Object::new(object, "\"a\""));
+    let source = open(&server.url()).unwrap();
+    let at = at(&source);
+    let fetch = fetch(&*at);
+    let granted = fetch.min_memory(MIB) + 10 * MIB;
+    fetch.grant(granted);
+    assert!(fetch.ask(MIB as u64..40 * MIB as u64));
+    assert!(fetch.wait(MIB as u64..3 * MIB as u64, LONG).unwrap());
+    // Nothing is released, so the rest cannot come, however long it is waited for.
+    assert!(!fetch.wait(39 * MIB as u64..40 * MIB as u64, Duration::from_millis(300)).unwrap());
+    assert!(fetch.held() <= granted, "{} of {granted}", fetch.held());
+    assert!(source.tally().bytes as usize <= granted);
+}
+
+#[test]
 fn less_memory_than_before_slows_and_does_not_stop() {
     let object = bytes(3, 24 * MIB);
     let server = Server::start(Object::new(object.clone(), "\"a\""));
