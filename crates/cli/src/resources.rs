@@ -18,7 +18,7 @@ pub(crate) struct Resources {
     #[arg(long, value_name = "COUNT", value_parser = parse_threads)]
     threads: Option<NonZeroUsize>,
 
-    /// Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB, less where little is left]
+    /// Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB, 256MiB where it is read from a store, less where little is left]
     ///
     /// Without it, a quarter of what the machine and the cgroup have left is used, if that is less. While memory is short, less of it is
     /// used than could be: see the operations guide.

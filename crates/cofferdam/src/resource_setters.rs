@@ -28,7 +28,7 @@ macro_rules! resource_setters {
             /// 256 KiB, or of up to twice the longest record.
             ///
             /// What is fetched ahead of a source from afar is included: its least is part of what the stream needs, more is used while
-            /// it is free.
+            /// it is free. The default is 256 MiB then.
             ///
             /// A reader takes a share of it when it is made, at most half, and holds that until it is dropped.
             ///

@@ -179,7 +179,7 @@ impl<'a> OpenOptions<'a> {
     ) -> Result<Restored, Error> {
         let envelope = walk.envelope;
         let total = Some(walk.index.footer.plaintext_len);
-        let budget = self.resources.budget();
+        let budget = self.resources.budget_from(&*walk.source);
         let plan = self.resources.plan_along(&walk, &budget, total)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let cancel = &self.resources.cancel;

@@ -117,7 +117,7 @@ impl OpenOptions<'_> {
     ) -> Result<Opened, Error> {
         let envelope = walk.envelope;
         let len = Some(plaintext_end - start.plaintext_len);
-        let budget = self.resources.budget();
+        let budget = self.resources.budget_from(&*walk.source);
         let plan = self.resources.plan_along(&walk, &budget, len)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), len)?;
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);

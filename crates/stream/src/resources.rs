@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use cofferdam_io::ReadAt;
 use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
 use segment_worker::{Budget, BufferNeeds, CancelToken, Edges, Executor};
 
@@ -128,6 +129,12 @@ impl Resources {
 
     pub(crate) fn budget(&self) -> Budget {
         self.budget.clone().unwrap_or_else(|| self.system.budget(MEMORY_DEFAULT))
+    }
+
+    /// The budget of a stream whose segments are read from `source`: where that is far, more is worth having if nobody says how much.
+    pub(crate) fn budget_from(&self, source: &dyn ReadAt) -> Budget {
+        let most = if source.fetch().is_some() { MEMORY_DEFAULT_FAR } else { MEMORY_DEFAULT };
+        self.budget.clone().unwrap_or_else(|| self.system.budget(most))
     }
 
     /// Runs as long as pays, shorter where the budget would not keep every thread busy with them, and none longer than
@@ -264,9 +271,18 @@ const RUN_LEN: usize = 520 * 1024;
 const RUNS_PER_SECOND: u64 = 4;
 /// A thread is kept busy by so many runs in flight.
 const RUNS_A_THREAD: usize = 3;
+/// Bytes that a stream from afar uses at most, unless told otherwise: nearly all of it for what is fetched ahead.
+const MEMORY_DEFAULT_FAR: usize = 256 * 1024 * 1024;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
 mod tests {
+    use std::io;
+    use std::ops::Range;
+    use std::time::Duration;
+
+    use cofferdam_io::Fetch;
+
     use super::*;
 
     /// Plaintext bytes of a frame; on the wire it has 32 more.
@@ -324,6 +340,61 @@ mod tests {
         ] {
             assert_eq!(demanded(3 << 20, plaintext_len), expected, "{plaintext_len:?}");
         }
+    }
+
+    /// Nothing, near or far.
+    struct Nothing {
+        is_far: bool,
+    }
+
+    impl ReadAt for Nothing {
+        fn read_exact_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+
+        fn len(&self) -> u64 {
+            0
+        }
+
+        fn fetch(&self) -> Option<&dyn Fetch> {
+            self.is_far.then_some(self as &dyn Fetch)
+        }
+    }
+
+    impl Fetch for Nothing {
+        fn grant(&self, _: usize) {}
+
+        fn held(&self) -> usize {
+            0
+        }
+
+        fn min_memory(&self, _: usize) -> usize {
+            0
+        }
+
+        fn ask(&self, _: Range<u64>) -> bool {
+            false
+        }
+
+        fn wait(&self, _: Range<u64>, _: Duration) -> io::Result<bool> {
+            Ok(false)
+        }
+
+        fn release(&self, _: Range<u64>) {}
+    }
+
+    /// 4 GiB are left: a quarter is more than either default.
+    #[test]
+    fn from_afar_a_stream_may_use_more_memory_where_nobody_says_how_much() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("proc")).unwrap();
+        let text = "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n";
+        std::fs::write(root.path().join("proc/meminfo"), text).unwrap();
+        let resources = Resources { system: SystemMemory::at(root.path()), ..Resources::default() };
+        let growth = |is_far| resources.budget_from(&Nothing { is_far }).growth();
+        assert_eq!((growth(false), growth(true)), (32 << 20, 256 << 20));
+        let told = Resources { budget: Some(Budget::new(7 << 20)), ..resources };
+        assert_eq!(told.budget_from(&Nothing { is_far: true }).growth(), 7 << 20);
     }
 
     #[test]
