@@ -89,7 +89,7 @@ impl Failure {
     fn of_answer(place: &Place, answer: &Answer, known: Known) -> Self {
         let status = status_of(answer);
         let refused = |fault, text: String| Self::Final(FetchError::new(fault, text));
-        if is_temporary(answer) {
+        if is_temporary(answer.status, answer.code.as_deref()) {
             return Self::Setback(Setback {
                 kind: if is_throttling(answer) { SetbackKind::Throttled } else { SetbackKind::Outage },
                 cause: format!("the server answered {status}"),
@@ -133,10 +133,10 @@ fn status_of(answer: &Answer) -> String {
 }
 
 /// RFC 9110 §15, RFC 6585 §4, and what stores say in spite of the status.
-fn is_temporary(answer: &Answer) -> bool {
-    let said = answer.code.as_deref().is_some_and(|code| TEMPORARY_CODES.contains(&code));
-    let never = matches!(answer.status, 501 | 505 | 511);
-    said || matches!(answer.status, 408 | 425 | 429) || (answer.status >= 500 && !never)
+pub(crate) fn is_temporary(status: u16, code: Option<&str>) -> bool {
+    let said = code.is_some_and(|code| TEMPORARY_CODES.contains(&code));
+    let never = matches!(status, 501 | 505 | 511);
+    said || matches!(status, 408 | 425 | 429) || (status >= 500 && !never)
 }
 
 fn is_throttling(answer: &Answer) -> bool {
