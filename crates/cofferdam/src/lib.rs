@@ -116,7 +116,8 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
-//! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`.
+//! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
+//!   targets: `ObjectTarget`.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `wal`: block devices as targets (`Opener::log`), and the module `wal`: a log that is replayed into a file or a device, or read

@@ -15,6 +15,7 @@
 //! | `cofferdam-wal` | `WalSink` | records of a log | the log is replayed into a file or a device | recoverable |
 //! | `cofferdam-database` | `DatabaseSink` | rows of tables, after their segment's digest | one pointer row turns | atomic |
 //! | `cofferdam-peer` | `PeerSink` | in the sink of a receiver behind a socket | the receiver's | as its target |
+//! | `cofferdam-object` | `ObjectSink` | parts of an upload to a store | the parts are put together, on a condition | atomic |
 //!
 //! *Atomic*: old or new, nothing between. *Recoverable*: a mixture until its recovery has run.
 //! *Incremental*: what has committed is out and cannot be taken back.

@@ -164,3 +164,54 @@ fn reserve(buffer: &mut BytesMut, more: usize, part_len: usize) -> io::Result<()
 
 /// Bytes that a part begins with.
 const FIRST_LEN: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::ExpectedLen;
+
+    /// Where the store takes nothing, no more room is made than was planned; and what comes back is used again.
+    #[test]
+    fn there_is_as_much_room_as_was_planned_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        for (memory, spool, held) in [(23 << 20, None, 4), (2 << 20, Some(directory.path()), 4)] {
+            let plan = PartPlan::new(ExpectedLen::Exactly(1 << 30), memory, spool.is_some()).unwrap();
+            let mut room = Held::new(&plan, spool).unwrap();
+            let mut bodies = Vec::new();
+            while let Some(mut filling) = room.take().unwrap() {
+                filling.append(&[bodies.len() as u8; 3], plan.part_len).unwrap();
+                filling.truncate(2);
+                bodies.push(filling.into_body());
+            }
+            assert_eq!(bodies.len(), held);
+            for round in 0..3 {
+                room.give_back(bodies.remove(round));
+                let filling = room.take().unwrap().unwrap();
+                assert_eq!(filling.len(), 0);
+                assert!(room.take().unwrap().is_none());
+                bodies.insert(round, filling.into_body());
+            }
+        }
+    }
+
+    /// No two parts lie in one place of the file, and each is there as it was written.
+    #[test]
+    fn parts_in_a_file_do_not_touch() {
+        let directory = tempfile::tempdir().unwrap();
+        let plan = PartPlan::new(ExpectedLen::Exactly(1 << 30), 2 << 20, true).unwrap();
+        let mut room = Held::new(&plan, Some(directory.path())).unwrap();
+        let mut parts = Vec::new();
+        while let Some(mut filling) = room.take().unwrap() {
+            let bytes = vec![parts.len() as u8 + 1; plan.part_len];
+            filling.append(&bytes[..7], plan.part_len).unwrap();
+            filling.append(&bytes[7..], plan.part_len).unwrap();
+            parts.push((filling.into_body(), bytes));
+        }
+        for (body, bytes) in parts {
+            let Body::File { file, offset, len } = body else { panic!("it is in the file") };
+            let mut there = vec![0; len];
+            file.read_exact_at(&mut there, offset).unwrap();
+            assert!(there == bytes);
+        }
+    }
+}

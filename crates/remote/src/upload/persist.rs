@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 
 use super::wire::Answer;
 use super::xml;
+use crate::failure::is_temporary;
 use crate::retry::{Backoff, Retry, RetryPolicy};
 
 /// Why a request brought nothing.
@@ -81,10 +82,7 @@ impl Cause {
             Cause::Lost(_) | Cause::Stalled => true,
             // A server for credentials that is not reached may be a moment later.
             Cause::Credentials(_) => true,
-            Cause::Status { code: Some(code), .. } if TRANSIENT.contains(&code.as_str()) => true,
-            Cause::Status { status, .. } => {
-                matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
-            }
+            Cause::Status { status, code, .. } => is_temporary(status.as_u16(), code.as_deref()),
             Cause::Unsendable(_) | Cause::Cancelled => false,
         }
     }
@@ -93,9 +91,9 @@ impl Cause {
     pub(crate) fn is_doubtful(&self) -> bool {
         match self {
             Cause::Lost(_) | Cause::Stalled => true,
-            Cause::Status { status, code, .. } => {
-                status.is_server_error() || code.as_deref().is_some_and(|code| TRANSIENT.contains(&code))
-            }
+            // It has not been looked at.
+            Cause::Status { status, .. } if status.as_u16() == 429 => false,
+            Cause::Status { .. } => self.may_pass(),
             Cause::Unsendable(_) | Cause::Credentials(_) | Cause::Cancelled => false,
         }
     }
@@ -201,9 +199,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 const UNSIGNED_MAX: u32 = 3;
 /// How long a wait goes on after a cancellation.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
-/// Codes that S3 says to try again after, whatever the status, 200 and 400 among them.
-const TRANSIENT: [&str; 6] =
-    ["InternalError", "RequestTimeout", "ServerBusy", "ServiceUnavailable", "SlowDown", "OperationTimedOut"];
 /// Codes are words; what is longer is somebody's text.
 const CODE_LEN_MAX: usize = 64;
 

@@ -7,6 +7,7 @@ use std::thread;
 use contract::StreamingSink as _;
 use object::ObjectSink;
 use remote::upload::UploadFaultKind;
+use servers::Plan;
 
 use crate::stores::{
     Bucket, Server, THREE_PARTS, each_store, kind, options, replacing, stream, upload, write,
@@ -26,6 +27,36 @@ fn an_object_that_appears_before_the_end_stays() {
         assert_eq!(kind(sink.publish(len as u64)), (UploadFaultKind::Exists, true), "{server:?}");
         drop(sink);
         assert_eq!(bucket.read("appears").as_deref(), Some(&b"another's"[..]));
+        assert_eq!(bucket.open_uploads(), 0);
+    }
+}
+
+/// After the last look, and before the request that counts.
+#[test]
+fn an_object_that_appears_at_the_last_moment_stays_where_the_store_decides() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    for (server, len) in each_store() {
+        let bucket = Bucket::of(server);
+        let bytes = stream(len, 3);
+        let mut sink = ObjectSink::open(&bucket.place("late"), &options(len)).unwrap();
+        write(&mut sink, &bytes).unwrap();
+        let name = bucket.name.clone();
+        bucket.proxy.set_plan(Plan::new(move |request| {
+            if request.is_complete() || request.method() == "PUT" && !request.is_part() {
+                server.put(&name, "late", b"another's");
+            }
+            None
+        }));
+        let published = sink.publish(len as u64);
+        if server == Server::Gcs && len == THREE_PARTS {
+            published.unwrap();
+            assert!(bucket.read("late").as_deref() == Some(&bytes[..]), "as is said of this store");
+            continue;
+        }
+        assert_eq!(kind(published), (UploadFaultKind::Exists, true), "{server:?} {len}");
+        assert_eq!(bucket.read("late").as_deref(), Some(&b"another's"[..]));
         assert_eq!(bucket.open_uploads(), 0);
     }
 }
