@@ -108,7 +108,8 @@ impl Budget {
         self.0.gate.try_take(bytes).then(|| Lease::new(self.clone(), bytes, 0))
     }
 
-    /// Takes `bytes` for something else than buffers, beside a lease, if they are free and nobody waits for them.
+    /// Takes `bytes` for something else than buffers, beside a lease, if they are free, memory is not too short for it, and nobody waits
+    /// for them.
     pub fn try_borrow(&self, bytes: usize) -> Option<Loan> {
         if !self.0.gate.try_take(bytes) {
             return None;
@@ -117,12 +118,12 @@ impl Budget {
         Some(Loan { budget: self.clone(), bytes })
     }
 
-    /// The bytes that a stream may hold if all that are under way hold as many; fewer where others wait to begin: none. Whoever has
-    /// borrowed more gives that back.
+    /// The bytes that a stream may hold if all that are under way hold as many, of what they may grow to at the moment; where others wait
+    /// to begin, none. Whoever has borrowed more gives that back.
     pub fn fair_share(&self) -> usize {
         match self.0.gate.is_waited_for() {
             true => 0,
-            false => self.total() / self.stock().streams().max(1),
+            false => self.0.gate.growth_limit() / self.stock().streams().max(1),
         }
     }
 
@@ -374,6 +375,28 @@ mod tests {
         budget.0.gate.give(10);
         assert_eq!(budget.fair_share(), 50);
         drop(leases);
+    }
+
+    #[test]
+    fn a_fair_share_and_what_can_be_borrowed_follow_the_growth_limit() {
+        let budget = Budget::growing_to(100, 80);
+        let _lease = budget.try_lease(10).unwrap();
+        assert_eq!(budget.fair_share(), 80);
+        let loan = budget.try_borrow(60).unwrap();
+        assert!(budget.try_borrow(11).is_none());
+        let begun = Instant::now();
+        for (step, share) in [(0, 40), (1, 20), (2, 10), (3, 0)] {
+            budget.adjust_growth(begun + Duration::from_secs(step), |_| MemoryPressure::High);
+            assert_eq!(budget.fair_share(), share);
+            assert!(budget.try_borrow(1).is_none());
+        }
+        drop(loan);
+        assert!(budget.try_borrow(1).is_none(), "the minimum alone is more than the limit");
+        for step in 4..6 {
+            budget.adjust_growth(begun + Duration::from_secs(step), |_| MemoryPressure::None);
+        }
+        assert_eq!(budget.fair_share(), 20);
+        assert!(budget.try_borrow(11).is_none() && budget.try_borrow(10).is_some());
     }
 
     #[test]

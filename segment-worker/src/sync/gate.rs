@@ -49,6 +49,11 @@ impl Gate {
         self.state.lock().reserve = self.total.saturating_sub(bytes);
     }
 
+    /// What whoever only tries keeps to.
+    pub(crate) fn growth_limit(&self) -> usize {
+        self.total - self.state.lock().reserve
+    }
+
     /// Takes `bytes` if they are there within the growth limit, and nobody waits.
     pub(crate) fn try_take(&self, bytes: usize) -> bool {
         let mut state = self.state.lock();
