@@ -146,13 +146,16 @@ fn is_throttling(answer: &Answer) -> bool {
 const TEMPORARY_CODES: [&str; 5] =
     ["RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "ServerBusy"];
 
-/// Whether it may go by itself that a request had no answer: not so a certificate that is not trusted, or an address that may not be
-/// asked without TLS.
+/// Whether it may go by itself that a request had no answer: not so a certificate that is not trusted, an address that may not be asked
+/// without TLS, or what is no HTTP.
 fn is_outage(error: &object_store::Error) -> bool {
     let chain = chain_of(error);
     let kind = chain.iter().find_map(|error| error.downcast_ref::<HttpError>()).map(HttpError::kind);
+    let is_known = !matches!(kind, None | Some(HttpErrorKind::Decode | HttpErrorKind::Unknown));
+    // The library does not know each error of the system: "no route to host" on a connection that was open, for instance.
+    let of_system = chain.iter().any(|error| error.is::<std::io::Error>());
     let distrust = chain.iter().any(|error| error.to_string().contains("certificate"));
-    !distrust && !matches!(kind, None | Some(HttpErrorKind::Decode | HttpErrorKind::Unknown))
+    (is_known || of_system) && !distrust
 }
 
 fn chain_of(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
@@ -183,4 +186,35 @@ fn cause_of(place: &Place, error: &object_store::Error) -> String {
 /// The same, of a body that broke off.
 pub(crate) fn broken_body(place: &Place, error: &object_store::Error) -> Failure {
     Failure::outage(format!("the connection broke: {}", cause_of(place, error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn failed(kind: HttpErrorKind, source: io::Error) -> object_store::Error {
+        object_store::Error::Generic { store: "test", source: Box::new(HttpError::new(kind, source)) }
+    }
+
+    #[test]
+    fn an_error_of_the_system_may_go_by_itself_and_distrust_does_not() {
+        let unreachable = || io::Error::from(io::ErrorKind::HostUnreachable);
+        for kind in [HttpErrorKind::Unknown, HttpErrorKind::Connect, HttpErrorKind::Interrupted] {
+            assert!(is_outage(&failed(kind, unreachable())), "{kind:?}");
+            let distrusted = io::Error::other("invalid peer certificate: UnknownIssuer");
+            assert!(!is_outage(&failed(kind, distrusted)), "{kind:?}");
+        }
+        let nonsense = HttpError::new(HttpErrorKind::Unknown, std::fmt::Error);
+        let nonsense = object_store::Error::Generic { store: "test", source: Box::new(nonsense) };
+        assert!(!is_outage(&nonsense));
+    }
+
+    #[test]
+    fn a_cause_is_what_lies_under_the_request() {
+        let place = Place::parse("https://host/file?signature=5ecret", []).expect("a URL");
+        let error = failed(HttpErrorKind::Connect, io::Error::other("refused at /file?signature=5ecret"));
+        assert_eq!(cause_of(&place, &error), "refused at /file?…");
+    }
 }

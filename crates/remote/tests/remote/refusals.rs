@@ -1,6 +1,10 @@
 //! Answers that are final, and answers that make no sense: what is said, and how often is asked.
 
-use std::io;
+use std::{
+    io::{self, Read, Write},
+    net::TcpListener,
+    thread,
+};
 
 use cofferdam_io::FetchFault;
 
@@ -163,4 +167,21 @@ fn a_user_is_not_sent_on_to_another_server() {
     assert!(server.requests().iter().all(|request| request.headers.contains_key("authorization")));
     assert!(other.requests().iter().all(|request| !request.headers.contains_key("authorization")));
     assert_eq!(other.requests().len(), 2);
+}
+
+#[test]
+fn what_does_not_speak_http_is_refused_soon() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/object", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n\r\n");
+        }
+    });
+    let (options, retries) = observed(options());
+    let error = open_with(&url, options).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::Refused, "{error}");
+    assert_eq!(retries.lock().unwrap().len(), 2);
 }
