@@ -3,6 +3,7 @@
 
 mod address;
 mod calls;
+mod fault;
 mod listing;
 mod persist;
 mod settle;
@@ -13,12 +14,14 @@ mod xml;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
-use std::{error, fmt, io};
+use std::{fmt, io};
 
 use tokio::task::JoinHandle;
 
 use self::address::Address;
 use self::calls::{AttemptName, Calls, Condition, Found};
+pub use self::fault::{PublishError, UploadFault, UploadFaultKind};
+use self::fault::{failed, fault};
 pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
 use self::persist::{Cause, Patience, TICK};
 use self::settle::{Put, give_up};
@@ -63,78 +66,6 @@ impl Default for UploadOptions {
             on_retry: Arc::new(|_| {}),
         }
     }
-}
-
-/// Why an upload failed, within an [`io::Error`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UploadFault {
-    kind: UploadFaultKind,
-    what: String,
-}
-
-/// What kind of failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum UploadFaultKind {
-    /// An object is there, and is not to be replaced.
-    Exists,
-    /// The object that was to be replaced is another by now, or gone.
-    Replaced,
-    /// Somebody else was putting an object there at the same time.
-    Conflict,
-    /// The store has lost the parts.
-    UploadGone,
-    /// The store does not let this user do it.
-    Denied,
-    /// Nothing got on for too long.
-    NoProgress,
-    /// The caller wants no more.
-    Cancelled,
-    /// Whether the object is in place is not known.
-    Unknown,
-    /// Anything else.
-    Other,
-}
-
-impl UploadFault {
-    /// What kind of failure.
-    pub fn kind(&self) -> UploadFaultKind {
-        self.kind
-    }
-
-    /// The fault within `error`, if it is one.
-    pub fn within(error: &io::Error) -> Option<&UploadFault> {
-        error.get_ref().and_then(|inner| inner.downcast_ref())
-    }
-}
-
-impl fmt::Display for UploadFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl error::Error for UploadFault {}
-
-impl From<UploadFault> for io::Error {
-    fn from(fault: UploadFault) -> io::Error {
-        let kind = match fault.kind {
-            UploadFaultKind::Exists => io::ErrorKind::AlreadyExists,
-            UploadFaultKind::Denied => io::ErrorKind::PermissionDenied,
-            UploadFaultKind::NoProgress => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::Other,
-        };
-        io::Error::new(kind, fault)
-    }
-}
-
-/// Why an object was not put in place, or may not have been.
-#[derive(Debug)]
-pub enum PublishError {
-    /// It was not, and will not be.
-    NotDone(io::Error),
-    /// It may have been, or may yet be.
-    Unknown(io::Error),
 }
 
 /// An object that is being written. Dropped before [`Upload::complete`] or [`Upload::put_whole`], it is given up: that takes at
@@ -186,6 +117,7 @@ impl Upload {
         let mut upload = Upload {
             calls: Arc::new(Calls { wire, dialect, object, attempt, settings }),
             patience: Patience {
+                place: place.clone(),
                 policy: options.retry.clone(),
                 abort_max: options.abort_max,
                 is_cancelled: options.is_cancelled.clone(),
@@ -343,9 +275,11 @@ impl Upload {
     /// # Errors
     /// As [`Upload::complete`].
     pub fn put_whole(mut self, body: Body) -> Result<(), PublishError> {
-        // One that was begun and is not needed.
-        self.abort().map_err(PublishError::NotDone)?;
-        self.settle(Put::Whole(body))
+        // An upload that was begun and is not needed is given up after it, whatever comes of that.
+        let begun = self.id.take();
+        let settled = self.settle(Put::Whole(body));
+        self.id = begun;
+        settled
     }
 
     /// Gives up what was sent: asks for it until the store has nothing left of it, for [`UploadOptions::abort_max`].
@@ -419,6 +353,7 @@ impl Upload {
                 self.id = None;
                 let what = "whether the object is in place is not known";
                 let what = cause.map_or(what.to_owned(), |cause| format!("{what}: {cause}"));
+                let what = self.patience.place.redact(&what);
                 Err(PublishError::Unknown(self.fault(UploadFaultKind::Unknown, &what)))
             }
         }
@@ -456,7 +391,7 @@ impl Upload {
     }
 
     fn failed(&self, what: &str, cause: &Cause) -> io::Error {
-        failed(&self.shown, what, cause)
+        failed(&self.patience.place, &self.shown, what, cause)
     }
 
     fn fault(&self, kind: UploadFaultKind, what: &str) -> io::Error {
@@ -466,22 +401,6 @@ impl Upload {
 
 /// How long a store may be at a part after its connection has ended.
 const AFTER_CUT: Duration = Duration::from_millis(500);
-
-fn failed(place: &str, what: &str, cause: &Cause) -> io::Error {
-    let kind = match cause {
-        Cause::Cancelled => return fault(place, UploadFaultKind::Cancelled, "interrupted"),
-        Cause::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => UploadFaultKind::Denied,
-        Cause::Credentials(_) => UploadFaultKind::Denied,
-        cause if cause.may_pass() => UploadFaultKind::NoProgress,
-        cause if cause.code() == Some("NoSuchUpload") => UploadFaultKind::UploadGone,
-        _ => UploadFaultKind::Other,
-    };
-    fault(place, kind, &format!("{what}: {cause}"))
-}
-
-fn fault(place: &str, kind: UploadFaultKind, what: &str) -> io::Error {
-    UploadFault { kind, what: format!("{place}: {what}") }.into()
-}
 
 impl Drop for Upload {
     fn drop(&mut self) {

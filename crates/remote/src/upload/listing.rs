@@ -55,6 +55,7 @@ impl UnfinishedUploads {
             prefix.push('/');
         }
         let patience = Patience {
+            place: sample.clone(),
             policy: how.retry.clone(),
             abort_max: how.abort_max,
             is_cancelled: how.is_cancelled.clone(),
@@ -89,7 +90,8 @@ impl UnfinishedUploads {
             }
             Ok::<_, Cause>(listed)
         })?;
-        let listed = listed.map_err(|cause| failed(&self.shown, "uploads cannot be listed", &cause))?;
+        let listed =
+            listed.map_err(|cause| failed(&self.sample, &self.shown, "uploads cannot be listed", &cause))?;
         let ours = listed.into_iter().filter(|upload| upload.key.starts_with(&self.prefix));
         let read = |upload: super::xml::UploadEntry| UnfinishedUpload {
             begun: parse_time(&upload.initiated),
@@ -112,7 +114,8 @@ impl UnfinishedUploads {
         let calls = Calls { wire, dialect, object, attempt: AttemptName::new()?, settings: Vec::new() };
         let (id, at_most) = (upload.id.clone(), self.patience.abort_max);
         let gone = runtime::run(async move { give_up(&calls, &id, at_most).await })?;
-        gone.map(drop).map_err(|cause| failed(&place.to_string(), "the upload could not be given up", &cause))
+        gone.map(drop)
+            .map_err(|cause| failed(&place, &place.to_string(), "the upload could not be given up", &cause))
     }
 
     fn url_of(&self, key: &str) -> String {

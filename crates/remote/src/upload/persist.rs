@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 
 use super::wire::Answer;
 use super::xml;
+use crate::Place;
 use crate::failure::is_temporary;
 use crate::retry::{Backoff, Retry, RetryPolicy};
 
@@ -118,6 +119,8 @@ impl fmt::Display for Cause {
 /// How long one is patient, who may end that, and who is told of what is sent again.
 #[derive(Clone)]
 pub(crate) struct Patience {
+    /// What is secret in it is in no message.
+    pub(crate) place: Place,
     pub(crate) policy: RetryPolicy,
     pub(crate) abort_max: Duration,
     pub(crate) is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -154,7 +157,7 @@ impl Patience {
         backoff: &mut Backoff,
     ) -> Result<(), Cause> {
         let Some(wait) = backoff.next_wait(Instant::now(), cause.retry_after()) else { return Err(cause) };
-        let (what, cause) = (what.to_owned(), cause.to_string());
+        let (what, cause) = (what.to_owned(), self.place.redact(&cause.to_string()));
         (self.on_retry)(&Retry { what, cause, attempt: backoff.attempt(), wait });
         self.pause(wait).await
     }
