@@ -168,8 +168,13 @@ fn chain_of(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
     chain
 }
 
-/// The innermost sentences of an error. The outer ones have the URL, with its query.
+/// The same, without what is secret in `place`.
 fn cause_of(place: &Place, error: &object_store::Error) -> String {
+    place.redact(&inner_cause(error))
+}
+
+/// The innermost sentences of an error. The outer ones have the URL, with its query.
+pub(crate) fn inner_cause(error: &object_store::Error) -> String {
     let chain = chain_of(error);
     let inner =
         chain.iter().position(|error| error.is::<HttpError>()).map_or(chain.len() - 1, |http| http + 1);
@@ -180,7 +185,7 @@ fn cause_of(place: &Place, error: &object_store::Error) -> String {
             sentences.push(sentence);
         }
     }
-    place.redact(&sentences.join(": "))
+    sentences.join(": ")
 }
 
 /// The same, of a body that broke off.

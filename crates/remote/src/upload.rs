@@ -165,7 +165,13 @@ impl Upload {
         self.condition = match (found, if_exists) {
             (None, _) => Condition::Absent,
             (Some(_), IfThere::Refuse) => return Err(self.fault(UploadFaultKind::Exists, "it exists")),
-            (Some(found), IfThere::Replace) => Condition::Unchanged(found),
+            (Some(found), IfThere::Replace) if found.is_named(self.calls.dialect) => {
+                Condition::Unchanged(found)
+            }
+            (Some(_), IfThere::Replace) => {
+                let why = "an object is there of which the store gives no version, so that only that one could be replaced";
+                return Err(self.fault(UploadFaultKind::Exists, why));
+            }
         };
         Ok(())
     }

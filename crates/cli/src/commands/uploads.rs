@@ -44,21 +44,22 @@ impl Uploads {
         });
         let store = UnfinishedUploads::open(&self.prefix, variables(), &options).map_err(upload_error)?;
         let now = SystemTime::now();
-        let (mut listed, mut aborted) = (0, 0);
+        let (mut listed, mut aborted, mut failed) = (0, 0, None);
         for upload in store.uploads().map_err(upload_error)? {
             let age = upload.begun.map(|begun| now.duration_since(begun).unwrap_or_default());
             // One without a time is of no known age.
             let is_old = self.abort_older.is_some_and(|limit| age.is_some_and(|age| age > limit));
-            if is_old {
-                store.abort(&upload).map_err(upload_error)?;
-                aborted += 1;
-            }
-            let record = Record::new(&upload, age, is_old);
+            // One that cannot be given up keeps none of the others.
+            let is_gone =
+                is_old && store.abort(&upload).map_err(|error| failed = Some(upload_error(error))).is_ok();
+            aborted += u64::from(is_gone);
+            let record = Record::new(&upload, age, is_gone);
             report.answer(Channel::Stdout, &record, record.line())?;
             listed += 1;
         }
         let sentence = format!("{}, {aborted} given up", count(listed, "unfinished upload"));
-        report.summary(Channel::Stderr, &Summary { event: "uploads", listed, aborted }, sentence)
+        report.summary(Channel::Stderr, &Summary { event: "uploads", listed, aborted }, sentence)?;
+        failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
 }
 

@@ -88,6 +88,16 @@ impl AttemptName {
     }
 }
 
+impl Found {
+    /// Whether a request can be made on the condition that it is there still.
+    pub(crate) fn is_named(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::Gcs => self.generation.is_some(),
+            Dialect::S3 | Dialect::Azure => self.etag.is_some(),
+        }
+    }
+}
+
 impl Dialect {
     fn metadata_header(self) -> &'static str {
         match self {
@@ -133,8 +143,8 @@ impl Calls {
         }
         let ask = self.beginning(Method::POST).query("uploads", "");
         let answer = success(self.wire.send(&ask).await?)?;
-        let begun: xml::Initiated = xml::parse(&answer.body).ok_or_else(|| unreadable(&answer))?;
-        Ok(begun.upload_id)
+        let begun = xml::parse::<xml::Initiated>(&answer.body).filter(|begun| !begun.upload_id.is_empty());
+        begun.map(|begun| begun.upload_id).ok_or_else(|| unreadable(&answer))
     }
 
     /// Sends part `index`, from 0, of the upload `id`. Gives what the store calls it.
@@ -177,7 +187,14 @@ impl Calls {
                 ask.header("content-type", "application/xml")
             }
         };
-        success(self.wire.send(&ask.slow()).await?).map(drop)
+        let answer = success(self.wire.send(&ask.slow()).await?)?;
+        match self.dialect {
+            Dialect::Azure => stored(&answer, "etag"),
+            Dialect::S3 | Dialect::Gcs => match xml::parse::<xml::Completed>(&answer.body) {
+                Some(_) => Ok(()),
+                None => Err(unproven(&answer)),
+            },
+        }
     }
 
     /// Makes `body` the object, in one request, if `condition` holds.
@@ -187,7 +204,11 @@ impl Calls {
             Dialect::Azure => ask.header("x-ms-blob-type", "BlockBlob"),
             Dialect::S3 | Dialect::Gcs => ask,
         };
-        success(self.wire.send(&with_condition(ask, self.dialect, condition)).await?).map(drop)
+        let answer = success(self.wire.send(&with_condition(ask, self.dialect, condition)).await?)?;
+        match self.dialect {
+            Dialect::Gcs => stored(&answer, "x-goog-generation"),
+            Dialect::S3 | Dialect::Azure => stored(&answer, "etag"),
+        }
     }
 
     /// Gives the upload `id` up.
@@ -260,6 +281,16 @@ fn success(answer: Answer) -> Result<Answer, Cause> {
         true => Ok(answer),
         false => Err(Cause::of(&answer)),
     }
+}
+
+/// An answer that has `header`, which stores give to what they have stored.
+fn stored(answer: &Answer, header: &str) -> Result<(), Cause> {
+    answer.header(header).filter(|value| !value.is_empty()).map(drop).ok_or_else(|| unproven(answer))
+}
+
+/// It may be from somebody between here and the store: whether the store has done what was asked is not known.
+fn unproven(answer: &Answer) -> Cause {
+    Cause::Lost(format!("the answer ({}) does not say that anything was stored", answer.status))
 }
 
 fn unreadable(answer: &Answer) -> Cause {

@@ -46,7 +46,8 @@ impl UnfinishedUploads {
         how: &UploadOptions,
     ) -> io::Result<UnfinishedUploads> {
         let options: Vec<_> = options.into_iter().collect();
-        let bare = url.trim_end_matches('/');
+        // One slash, and no more: an empty name between two is a variable that was not set.
+        let bare = url.strip_suffix('/').unwrap_or(url);
         let has_key = bare.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
         let sample = if has_key { bare.to_owned() } else { format!("{bare}/x") };
         let sample = Place::parse(&sample, options.clone())?;
@@ -68,27 +69,31 @@ impl UnfinishedUploads {
         }
     }
 
-    /// Lists them, in the order of their keys; 100,000 at most.
+    /// Lists them, in the order of their keys.
     ///
     /// # Errors
-    /// An [`UploadFault`](super::UploadFault).
+    /// An [`UploadFault`](super::UploadFault); also where there are more than 100,000.
     pub fn uploads(&self) -> io::Result<Vec<UnfinishedUpload>> {
         let Address { dialect, object, container, wire, .. } = self.address(&self.sample)?;
         let calls = Calls { wire, dialect, object, attempt: AttemptName::new()?, settings: Vec::new() };
         let (patience, prefix) = (self.patience.clone(), self.prefix.clone());
         let listed = runtime::run(async move {
-            let (mut listed, mut after) = (Vec::new(), None);
-            while listed.len() < UPLOADS_MAX {
+            let (mut listed, mut after) = (Vec::new(), None::<(String, String)>);
+            for _ in 0..PAGES_MAX {
                 let list = || async { calls.list_uploads(&container, &prefix, after.as_ref()).await };
                 let page = patience.persist("listing uploads", list).await?;
                 listed.extend(page.uploads);
-                match page.next {
-                    // A store that gives the same page again would do so for ever.
-                    Some(next) if after.as_ref() != Some(&next) => after = Some(next),
-                    _ => break,
+                let Some(next) = page.next else { return Ok(listed) };
+                // Of one key they come by their age, in no order of their names.
+                if after.as_ref().is_some_and(|after| next.0 < after.0 || next == *after) {
+                    return Err(Cause::unsendable("the store's list goes back"));
+                }
+                after = Some(next);
+                if listed.len() > UPLOADS_MAX {
+                    break;
                 }
             }
-            Ok::<_, Cause>(listed)
+            Err::<Vec<_>, Cause>(Cause::unsendable("there are too many to list; a longer prefix has fewer"))
         })?;
         let listed =
             listed.map_err(|cause| failed(&self.sample, &self.shown, "uploads cannot be listed", &cause))?;
@@ -169,6 +174,8 @@ fn parse_time(text: &str) -> Option<SystemTime> {
 /// From 0000-03-01 to 1970-01-01.
 const DAYS_TO_1970: u64 = 719_468;
 const UPLOADS_MAX: usize = 100_000;
+/// A store that gives short pages needs more of them; one that never comes to an end is left.
+const PAGES_MAX: usize = 2000;
 const AZURE: &str =
     "Azure has no uploads that could be listed: blocks that nobody made a blob of expire within a week";
 

@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use super::wire::Answer;
 use super::xml;
 use crate::Place;
-use crate::failure::is_temporary;
+use crate::failure::{inner_cause, is_temporary};
 use crate::retry::{Backoff, Retry, RetryPolicy};
 
 /// Why a request brought nothing.
@@ -41,7 +41,7 @@ impl Cause {
     }
 
     pub(crate) fn credentials(error: object_store::Error) -> Cause {
-        Cause::Credentials(with_causes(&error))
+        Cause::Credentials(inner_cause(&error))
     }
 
     /// What an answer that is no success says.

@@ -127,7 +127,9 @@ impl Answer {
 impl Wire {
     /// Sends `ask` once, freshly signed, and reads the answer. Whatever its status: that it came is all that `Ok` says.
     pub(crate) async fn send(&self, ask: &Ask) -> Result<Answer, Cause> {
-        let request = self.signed(ask).await?;
+        let signed = tokio::time::timeout(self.stall_max, self.signed(ask)).await;
+        let request =
+            signed.map_err(|_| Cause::Credentials(format!("none came within {:?}", self.stall_max)))??;
         let moved = Arc::new(Moved::new());
         let (parts, _) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Cause::unsendable("its address is none"))?;
@@ -210,11 +212,13 @@ impl Wire {
 struct Moved {
     begun: Instant,
     last: AtomicU64,
+    /// Milliseconds that what was handed over last may take to reach the store, where that is more than any request may move nothing.
+    on_its_way: AtomicU64,
 }
 
 impl Moved {
     fn new() -> Moved {
-        Moved { begun: Instant::now(), last: AtomicU64::new(0) }
+        Moved { begun: Instant::now(), last: AtomicU64::new(0), on_its_way: AtomicU64::new(0) }
     }
 
     fn note(&self) {
@@ -222,12 +226,19 @@ impl Moved {
         self.last.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Returns once nothing has moved for `stall_max`.
+    /// The last of `len` bytes are handed over: up to [`BUFFERED_LEN_MAX`] of them lie in buffers of this machine.
+    fn handed_over(&self, len: usize) {
+        let millis = len.min(BUFFERED_LEN_MAX) as u64 * 1000 / SLOWEST_PER_SEC;
+        self.on_its_way.store(millis, Ordering::Relaxed);
+    }
+
+    /// Returns once nothing has moved for `stall_max`, or for as long as what lies in buffers may take.
     async fn stalled(&self, stall_max: Duration) {
         loop {
             let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
             let idle = self.begun.elapsed().saturating_sub(last);
-            match stall_max.checked_sub(idle).filter(|left| !left.is_zero()) {
+            let on_its_way = Duration::from_millis(self.on_its_way.load(Ordering::Relaxed));
+            match stall_max.max(on_its_way).checked_sub(idle).filter(|left| !left.is_zero()) {
                 Some(left) => tokio::time::sleep(left).await,
                 None => return,
             }
@@ -241,6 +252,9 @@ fn chunks(body: Body, moved: Arc<Moved>) -> impl Stream<Item = std::io::Result<B
     stream::iter((0..len).step_by(CHUNK_LEN)).then(move |at| {
         moved.note();
         let (body, piece) = (body.clone(), CHUNK_LEN.min(len - at));
+        if at + piece == len {
+            moved.handed_over(len);
+        }
         async move {
             match body {
                 Body::Memory(bytes) => Ok(bytes.slice(at..at + piece)),
@@ -260,6 +274,10 @@ fn chunks(body: Body, moved: Arc<Moved>) -> impl Stream<Item = std::io::Result<B
 const CHUNK_LEN: usize = 256 << 10;
 /// Memory of a connection beside the part that it sends: what it was given and has not passed on, and its own buffers.
 pub const CONNECTION_LEN: usize = 2 * CHUNK_LEN;
+/// What the system takes of a connection's bytes ahead of their being sent (tcp(7), `tcp_wmem`: 4 MiB unless set otherwise).
+const BUFFERED_LEN_MAX: usize = 8 << 20;
+/// Whatever carries less is given up: a part that lies in buffers takes minutes.
+const SLOWEST_PER_SEC: u64 = 32 << 10;
 /// How long a store may put together what it got without a word.
 const SLOW: Duration = Duration::from_secs(300);
 /// Longer than a list of a thousand uploads with keys of 1 KiB.

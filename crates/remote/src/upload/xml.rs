@@ -1,7 +1,9 @@
 //! The few documents that S3, Google's XML interface and Azure answer with, and those they are sent.
 //! Knows no request.
 
+use quick_xml::Reader;
 use quick_xml::escape::partial_escape;
+use quick_xml::events::Event;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -12,10 +14,18 @@ pub(super) struct Initiated {
     pub(super) upload_id: String,
 }
 
+/// The answer to the completion of an upload.
+#[derive(Deserialize, Debug, PartialEq)]
+pub(super) struct Completed {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+}
+
 /// An error, which S3 also sends with status 200.
 #[derive(Deserialize, Debug, PartialEq)]
-#[serde(rename = "Error", rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct Refusal {
+    #[serde(default)]
     pub(super) code: String,
 }
 
@@ -42,21 +52,51 @@ pub(super) struct UploadEntry {
     pub(super) initiated: String,
 }
 
+/// A document that begins in one way.
+pub(super) trait Document: DeserializeOwned {
+    /// The name of its outermost element.
+    const ROOT: &'static str;
+}
+
+impl Document for Initiated {
+    const ROOT: &'static str = "InitiateMultipartUploadResult";
+}
+
+impl Document for Completed {
+    const ROOT: &'static str = "CompleteMultipartUploadResult";
+}
+
+impl Document for Uploads {
+    const ROOT: &'static str = "ListMultipartUploadsResult";
+}
+
+impl Document for Refusal {
+    const ROOT: &'static str = "Error";
+}
+
 /// What `text` says, if it is such a document.
-pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
-    quick_xml::de::from_reader(text).ok()
+pub(super) fn parse<T: Document>(text: &[u8]) -> Option<T> {
+    // The deserializer takes any root for the one that is wanted.
+    (root(text)? == T::ROOT).then(|| quick_xml::de::from_reader(text).ok()).flatten()
 }
 
 /// The code of the error that `text` is, if it is one.
 pub(super) fn refusal(text: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(text).ok()?;
-    // Any document with a code in it would parse as one.
-    let root = text.trim_start_matches('\u{feff}').split_once("<Error").filter(|(before, after)| {
-        let is_declaration = before.trim().is_empty() || before.trim_start().starts_with("<?xml");
-        is_declaration && after.starts_with(['>', ' '])
-    });
-    root.and_then(|_| parse::<Refusal>(text.trim_start_matches('\u{feff}').as_bytes()))
-        .map(|refusal| refusal.code)
+    parse::<Refusal>(text).map(|refusal| refusal.code)
+}
+
+/// The name of the outermost element, without the prefix of its namespace.
+fn root(text: &[u8]) -> Option<String> {
+    let mut reader = Reader::from_reader(text);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(element) | Event::Empty(element) => {
+                return String::from_utf8(element.local_name().as_ref().to_vec()).ok();
+            }
+            Event::Eof => return None,
+            _ => {}
+        }
+    }
 }
 
 /// The list of parts that completes an upload of S3 or Google: their tags, in order, numbered from 1.
@@ -112,7 +152,8 @@ mod tests {
              <ETag>"3858f62230ac3c915f300c664312c11f-9"</ETag>
             </CompleteMultipartUploadResult>"#;
         assert_eq!(refusal(done.as_bytes()), None);
-        assert_eq!(refusal(b""), None);
+        let etag = "\"3858f62230ac3c915f300c664312c11f-9\"";
+        assert_eq!(parse::<Completed>(done.as_bytes()).unwrap().etag, etag);
         let parts =
             complete(["\"a54357aff0632cce46d942af68356b38\"", "\"0c78aef83f66abc1fa1e8477f296d394\""]);
         assert_eq!(
@@ -120,6 +161,28 @@ mod tests {
             "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"a54357aff0632cce46d942af68356b38\"</ETag></Part>\
              <Part><PartNumber>2</PartNumber><ETag>\"0c78aef83f66abc1fa1e8477f296d394\"</ETag></Part></CompleteMultipartUpload>"
         );
+    }
+
+    #[test]
+    fn no_document_is_taken_for_another() {
+        let fields = "<ETag>1</ETag><UploadId>1</UploadId><Code>1</Code>";
+        for text in [
+            "",
+            "   ",
+            "<html><body>Welcome</body></html>",
+            "no XML",
+            "<Comp",
+            &format!("<Other>{fields}</Other>"),
+        ] {
+            assert_eq!(parse::<Completed>(text.as_bytes()), None, "{text}");
+            assert_eq!(parse::<Initiated>(text.as_bytes()), None, "{text}");
+            assert_eq!(parse::<Uploads>(text.as_bytes()), None, "{text}");
+            assert_eq!(refusal(text.as_bytes()), None, "{text}");
+        }
+        let error = "  \n<?xml version=\"1.0\"?>\n<Error\n xmlns=\"http://s3.amazonaws.com/\"><Code>SlowDown</Code></Error>";
+        assert_eq!(refusal(error.as_bytes()).as_deref(), Some("SlowDown"));
+        assert_eq!(refusal(b"<s3:Error xmlns:s3='x'><s3:Code/></s3:Error>").as_deref(), Some(""));
+        assert_eq!(refusal(b"<Error><Message>m</Message></Error>").as_deref(), Some(""));
     }
 
     /// As the reference has it for ListMultipartUploads, with a key that XML has to escape.

@@ -10,6 +10,7 @@ mod refusals;
 mod retries;
 mod server;
 mod stores;
+mod uploads;
 
 use std::{
     io,
