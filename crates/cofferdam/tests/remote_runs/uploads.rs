@@ -32,7 +32,8 @@ pub(crate) fn run(seed: u64) -> Shown {
         cancel_after(&cancel, Duration::from_millis(numbers.u64(0..600)));
     }
     let if_exists = if before.is_some() { IfExists::Replace } else { IfExists::Refuse };
-    let upload = Upload { object: &object, proxy: &proxy, plaintext, if_exists, cancel };
+    let upload =
+        Upload { object: &object, proxy: &proxy, plaintext, if_exists, read_timeout: READ_TIMEOUT, cancel };
     let sealed = upload.run();
     let mut shown = judge(&drawn, &upload, before, &sealed);
     if sealed.is_err() {
@@ -50,12 +51,14 @@ struct Upload<'a> {
     proxy: &'a FaultProxy,
     plaintext: &'static [u8],
     if_exists: IfExists,
+    read_timeout: Duration,
     cancel: CancelToken,
 }
 
 impl Upload<'_> {
     fn run(&self) -> Result<Sealed, Error> {
-        let target = ObjectTarget::new(self.object.place(self.proxy.address())).retries(policy(READ_TIMEOUT));
+        let target =
+            ObjectTarget::new(self.object.place(self.proxy.address())).retries(policy(self.read_timeout));
         let sealer = sealer().segment_len(1 << 20).if_exists(self.if_exists).cancel(self.cancel.clone());
         sealer.seal_to_object(BytesSource::new(self.plaintext), &target)
     }
@@ -113,7 +116,9 @@ fn judge(drawn: &Drawn, upload: &Upload<'_>, before: Option<&[u8]>, sealed: &Res
 fn again(upload: Upload<'_>) -> Option<String> {
     upload.proxy.set_plan(Plan::none());
     upload.proxy.set_outage(false);
-    let upload = Upload { cancel: CancelToken::new(), if_exists: IfExists::Replace, ..upload };
+    // Nothing is to be cut short any more, on a machine with other work.
+    let (read_timeout, cancel) = (4 * READ_TIMEOUT, CancelToken::new());
+    let upload = Upload { read_timeout, cancel, if_exists: IfExists::Replace, ..upload };
     match upload.run() {
         Ok(_) if upload.is_in_place(upload.object.read().as_deref()) => None,
         Ok(_) => Some("the second run is done, and the object is not the stream".to_owned()),
