@@ -119,6 +119,9 @@ pub(super) async fn give_up(calls: &Calls, id: &str, at_most: Duration) -> Resul
             Ok::<_, Cause>((aborted, calls.has_upload(id).await?))
         };
         let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Cause::Stalled);
+        }
         match tokio::time::timeout(left, asked).await {
             Ok(Ok((aborted, false))) => return Ok(aborted),
             Ok(Err(cause)) if !cause.may_pass() => return Err(cause),

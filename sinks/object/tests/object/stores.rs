@@ -3,8 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contract::{Checkpoint, CommitError, IfExists, StreamingSink as _};
 use object::{ExpectedLen, ObjectOptions, ObjectSink};
@@ -183,15 +182,6 @@ pub(crate) fn upload(place: &Place, bytes: &[u8], options: &ObjectOptions) -> Re
     let mut sink = ObjectSink::open(place, options).map_err(CommitError::NotCommitted)?;
     write(&mut sink, bytes).map_err(CommitError::NotCommitted)?;
     sink.publish(bytes.len() as u64)
-}
-
-/// Looks again and again until `is_so`, for as long as a slow machine may take.
-pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// What kind of fault it was, and whether the outcome is known.
