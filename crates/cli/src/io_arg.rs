@@ -13,9 +13,10 @@ use cofferdam::{
 };
 
 use crate::failure::Failure;
-use crate::peer::looks_like_an_address;
+use crate::peer::{is_receivers, looks_like_an_address};
 use crate::printable::Name;
 use crate::report::Channel;
+use crate::sealed::looks_like_a_url;
 use crate::size::Size;
 use crate::standard::Standard;
 
@@ -144,11 +145,16 @@ pub(crate) fn refuse_standard_input(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses `-` where nothing is kept beside it: `./-` is a file of that name. The same of a receiver: what is kept is there.
+/// Refuses `-` where nothing is kept beside it: `./-` is a file of that name. The same of a receiver: what is
+/// kept is there; and of a store, where parts of an upload may be left.
 pub(crate) fn refuse_standard_target(path: &Path) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         return Err(Failure::usage("nothing is kept of what goes to standard output")
             .advise("Give the target's name."));
+    }
+    if looks_like_a_url(path.as_os_str()) && !is_receivers(path.as_os_str()) {
+        return Err(Failure::usage("this takes the name of a target on this machine, not a URL")
+            .advise("`cofferdam uploads` lists what is left at a store. A file of this name is ./…"));
     }
     if looks_like_an_address(path.as_os_str()) {
         let what = format!("{}: nothing is kept here of what goes to a receiver", Name::from(path));
@@ -172,6 +178,9 @@ pub(crate) fn how_to_go_on(kept: u64) -> String {
 
 /// A file with a name: a log, a seed, a file with a rate.
 pub(crate) fn a_file(name: OsString) -> Result<PathBuf, String> {
+    if looks_like_a_url(&name) {
+        return Err("it is a file, not a URL; a file of that name is ./…".to_owned());
+    }
     match End::parse(name)? {
         End::Standard => Err("it is a file; ./- is one of that name".to_owned()),
         End::Path(path) => Ok(path),

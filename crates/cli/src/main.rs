@@ -22,6 +22,7 @@ mod remedy;
 mod report;
 mod resources;
 mod sealed;
+mod secrets;
 mod size;
 mod standard;
 mod state_dir;
@@ -30,6 +31,7 @@ mod text;
 mod uploading;
 mod url;
 
+use std::borrow::Cow;
 use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -82,15 +84,19 @@ fn refused(refusal: &clap::Error) -> ExitCode {
     }
 }
 
-/// The refusal without styles, where it repeats an argument that would steer the terminal; that is written out. A shell's
-/// pattern makes arguments of whatever names there are.
+/// The refusal without styles, where it repeats an argument that would steer the terminal, which is written out, or a URL with what is
+/// secret, which is left out. A shell's pattern makes arguments of whatever names there are.
 fn repeated_safely(refusal: &clap::Error) -> Option<String> {
-    let mut text = None;
+    let rendered = refusal.render().to_string();
+    let mut text = match secrets::hide(&rendered) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(hidden) => Some(hidden),
+    };
     for argument in env::args_os() {
         let argument = argument.to_string_lossy().into_owned();
         let shown = printable::line(&argument);
         if shown != argument {
-            let text = text.get_or_insert_with(|| refusal.render().to_string());
+            let text = text.get_or_insert_with(|| rendered.clone());
             // The parser's own text leaves out a part of such characters.
             let repeated = StyledStr::from(argument.clone()).to_string();
             *text = text.replace(&repeated, &shown);

@@ -249,7 +249,7 @@ fn names_a_port(argument: &OsStr) -> bool {
 }
 
 /// Whether an argument begins with a receiver's scheme.
-fn is_receivers(argument: &OsStr) -> bool {
+pub(crate) fn is_receivers(argument: &OsStr) -> bool {
     let text = argument.to_string_lossy();
     let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_owned());
     scheme.is_some_and(|scheme| RECEIVERS.iter().any(|ours| scheme.eq_ignore_ascii_case(ours)))

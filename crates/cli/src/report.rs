@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::failure::Failure;
 use crate::printable;
+use crate::secrets;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::count;
@@ -113,13 +114,15 @@ impl Report {
 
     /// Something is amiss, and the command goes on.
     pub(crate) fn warning(self, message: impl fmt::Display) {
+        let message = message.to_string();
+        let message = secrets::hide(&message);
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
             (_, Form::Human) => {
-                complain(&format!("cofferdam: warning: {}", printable::line(&message.to_string())));
+                complain(&format!("cofferdam: warning: {}", printable::line(&message)));
             }
             (_, Form::Json) => {
-                let message = printable::line(&message.to_string()).into_owned();
+                let message = printable::line(&message).into_owned();
                 self.progress(&WarningRecord { event: "warning", message });
             }
         }
@@ -185,18 +188,20 @@ impl Report {
 
     /// The last word of a command that failed.
     pub(crate) fn failure(self, failure: &Failure) {
+        let message = secrets::hide(&failure.message);
+        let advice = failure.advice.as_deref().map(secrets::hide);
         match self.form {
             Form::Human => {
-                complain(&format!("cofferdam: {}", printable::line(&failure.message)));
-                if let Some(advice) = &failure.advice {
+                complain(&format!("cofferdam: {}", printable::line(&message)));
+                if let Some(advice) = &advice {
                     complain(&printable::line(advice));
                 }
             }
             Form::Json => self.progress(&FailureRecord {
                 event: "error",
                 kind: failure.kind_name(),
-                message: &printable::lines(&failure.message),
-                advice: failure.advice.as_deref().map(printable::lines),
+                message: &printable::lines(&message),
+                advice: advice.as_deref().map(printable::lines),
                 segment: failure.segment,
                 frame: failure.frame,
                 position: failure.position,

@@ -36,6 +36,7 @@ mod rewrapping;
 mod salvaging;
 mod seal_resuming;
 mod sealing;
+mod secrets;
 mod seeding;
 mod standard_streams;
 mod stores;

@@ -1,0 +1,101 @@
+//! URLs on the command line, in messages: without what may be secret in them, also where they are refused or misplaced.
+//! What a place says of itself is without secrets already.
+
+use std::borrow::Cow;
+use std::env;
+
+use clap::builder::StyledStr;
+
+/// `text` without user names, passwords and queries of the URLs that this program was called with.
+pub(crate) fn hide(text: &str) -> Cow<'_, str> {
+    hide_those_of(env::args_os().map(|argument| argument.to_string_lossy().into_owned()), text)
+}
+
+fn hide_those_of(arguments: impl Iterator<Item = String>, text: &str) -> Cow<'_, str> {
+    let mut hidden = Cow::Borrowed(text);
+    for argument in arguments.filter(|argument| argument.contains(AFTER_SCHEME)) {
+        // The parser's own text leaves out a part of what steers a terminal.
+        let repeated = StyledStr::from(argument.clone()).to_string();
+        for (secret, shown) in [secrets_of(&argument), secrets_of(&repeated)].into_iter().flatten() {
+            if hidden.contains(&secret) {
+                hidden = Cow::Owned(hidden.replace(&secret, shown));
+            }
+        }
+    }
+    hidden
+}
+
+/// What may be secret in a URL that `argument` ends with, and what is shown in its place.
+fn secrets_of(argument: &str) -> Vec<(String, &'static str)> {
+    let Some((scheme, rest)) = argument.split_once(AFTER_SCHEME) else { return Vec::new() };
+    let (authority, _) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let user = authority.rfind('@').map(|at| &authority[..=at]);
+    if user.is_none() && !ends_in_a_port(authority) {
+        // A password with a `/` or `?` in it, or one without its host: nobody can tell where it ends.
+        return [rest, authority].map(|hidden| (format!("{AFTER_SCHEME}{hidden}"), "://…")).into();
+    }
+    // `abfss://container@account…` has no user.
+    let is_container = |user: &str| AZURE.iter().any(|azure| scheme.ends_with(azure)) && !user.contains(':');
+    let user = user.filter(|user| !is_container(user)).map(|user| (user.to_owned(), "…@"));
+    let begins_query = |mark| rest.find(mark).map(|at| rest[at..].to_owned()).filter(|query| query.len() > 1);
+    let query = begins_query('?').map(|query| (query, "?…"));
+    let fragment = begins_query('#').map(|fragment| (fragment, "#…"));
+    user.into_iter().chain(query).chain(fragment).collect()
+}
+
+/// Whether what comes after a `:` is a port, or nothing does.
+fn ends_in_a_port(authority: &str) -> bool {
+    let (_, port) = authority.rsplit_once(':').unwrap_or_default();
+    authority.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+const AFTER_SCHEME: &str = "://";
+/// Schemes under which a container may stand before an account.
+const AZURE: [&str; 5] = ["az", "azure", "adl", "abfs", "abfss"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_said() {
+        for (argument, shown) in [
+            ("https://u:pw@h/d/?sig=S", "https://…@h/d/?…"),
+            ("--output=https://token@h:80/k#S", "--output=https://…@h:80/k#…"),
+            ("-ohttps://h/k?e=a@b&sig=S#f", "-ohttps://h/k?…"),
+            ("s3://AK:secret@b/k", "s3://…@b/k"),
+            ("s3://AK:se/cr?et@b/k", "s3://…"),
+            ("https://u:secret", "https://…"),
+            ("az://c/k?sv=1&sig=S", "az://c/k?…"),
+            ("abfss://c:pw@account/k", "abfss://…@account/k"),
+            ("ftp://u:p@w@h/k", "ftp://…@h/k"),
+        ] {
+            let said = format!("invalid value '{argument}' for '<SEALED>'");
+            let hidden = hide_those_of([argument.to_owned()].into_iter(), &said);
+            assert_eq!(hidden, format!("invalid value '{shown}' for '<SEALED>'"));
+        }
+        // Of a file that is named by a part of it.
+        let said = "the directory https://u:pw@h/d is not there";
+        let hidden = hide_those_of(["https://u:pw@h/d/k?x".to_owned()].into_iter(), said);
+        assert_eq!(hidden, "the directory https://…@h/d is not there");
+    }
+
+    #[test]
+    fn what_is_not_secret_is_said() {
+        for argument in [
+            "db.cfd",
+            "./a:b@c?d",
+            "https://h:8443/a@b/c:d",
+            "http://[::1]/k",
+            "http://[::1]:80/k",
+            "tcp://127.0.0.1:7000",
+            "s3://b/k",
+            "abfss://container@account.dfs.core.windows.net/k",
+            "://",
+        ] {
+            let said = format!("{argument}: no such file");
+            let hidden = hide_those_of([argument.to_owned()].into_iter(), &said);
+            assert!(matches!(hidden, Cow::Borrowed(same) if same == said), "{argument}: {hidden}");
+        }
+    }
+}
