@@ -40,6 +40,11 @@ mod built_in {
             }
         }
 
+        /// Whether `other` names the same object, however it is written.
+        pub(crate) fn is_same_object(&self, other: &Url) -> bool {
+            self.0.is_same_object(&other.0)
+        }
+
         /// The object there, to be written.
         pub(crate) fn target(&self, report: Report) -> ObjectTarget {
             ObjectTarget::new(self.0.clone()).on_retry(Arc::new(move |retry| {
@@ -104,6 +109,10 @@ mod left_out {
 
         pub(crate) fn parse_target(argument: &OsStr) -> Result<Url, String> {
             Url::parse(argument)
+        }
+
+        pub(crate) fn is_same_object(&self, _: &Url) -> bool {
+            match *self {}
         }
 
         pub(crate) fn source(&self, _: &CancelToken, _: Report) -> Result<Box<dyn Source>, Failure> {

@@ -113,6 +113,35 @@ impl Place {
         self.kind
     }
 
+    /// Whether both name one object, however each is written: `s3a` is `s3`, an escape in a key is its character. Where it cannot be
+    /// told they do: options are not compared, nor letters of a bucket by their case, nor an Azure account that one does not name. A store's
+    /// object and a file on a server are never taken for one, though a store may serve its objects as files too.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        let is_one = |[one, other]: [Option<&str>; 2]| match (one, other) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => true,
+        };
+        self.kind == other.kind
+            && match self.kind {
+                PlaceKind::Http => self.base == other.base,
+                _ => {
+                    let [one, other_one] = [self, other].map(Self::container_and_account);
+                    self.key == other.key
+                        && is_one([Some(one.0), Some(other_one.0)])
+                        && is_one([one.1, other_one.1])
+                }
+            }
+    }
+
+    /// `container@account.dfs.…` names both.
+    fn container_and_account(&self) -> (&str, Option<&str>) {
+        let (_, authority) = self.base.split_once("://").unwrap_or_default();
+        match authority.split_once('@') {
+            Some((container, host)) => (container, host.split('.').next()),
+            None => (authority, None),
+        }
+    }
+
     /// The key in its bucket or container, decoded; nothing on an HTTP server.
     pub(crate) fn key(&self) -> &Path {
         &self.key
@@ -326,6 +355,36 @@ mod tests {
         }
         for file in ["./s3://b/k", "s3:/b/k", "s3", "a.cfd", "/s3://b", "ftp://h/f", "-", ""] {
             assert!(!Place::is_url(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn one_object_is_known_however_it_is_written() {
+        let same = [
+            ("s3://b/k", "s3://b/k"),
+            ("s3://b/k", "s3a://b/k"),
+            ("S3://b/k", "s3://B/%6b"),
+            ("s3://b/a%2Fk", "s3://b/a/k"),
+            ("s3://b/a%20k", "s3://b/a k"),
+            ("az://c/k", "azure://c/k"),
+            ("abfss://c@one.dfs.core.windows.net/k", "az://c/k"),
+            ("abfss://c@one.dfs.core.windows.net/k", "abfs://c@One.blob.core.windows.net/k"),
+            ("https://u:p@h/k", "HTTPS://H:443/k"),
+        ];
+        let others = [
+            ("s3://b/k", "s3://b/K"),
+            ("s3://b/k", "s3://c/k"),
+            ("s3://b/%6b", "s3://b/%256b"),
+            ("s3://b/k", "gs://b/k"),
+            ("az://c/k", "az://d/k"),
+            ("abfss://c@one.dfs.core.windows.net/k", "abfss://c@two.dfs.core.windows.net/k"),
+            ("https://h/k?version=1", "https://h/k?version=2"),
+        ];
+        for (is_same, pairs) in [(true, &same[..]), (false, &others[..])] {
+            for (one, other) in pairs {
+                let [a, b] = [one, other].map(|url| parse(url).unwrap());
+                assert_eq!((a.is_same_object(&b), b.is_same_object(&a)), (is_same, is_same), "{one} {other}");
+            }
         }
     }
 

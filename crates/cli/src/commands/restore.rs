@@ -279,7 +279,7 @@ impl Restore {
             files.seeds("the seed", seed);
         }
         if let (Sealed::There(sealed), Goal::There(target)) = (&self.sealed, &self.target)
-            && sealed == target
+            && sealed.is_same_object(target)
         {
             return Err(Failure::usage("the input and the output are the same object")
                 .advise("Give the output another name. The input is then yours to remove."));

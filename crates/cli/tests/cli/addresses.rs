@@ -39,6 +39,24 @@ fn what_looks_like_an_address_and_is_none_is_2_and_says_why() {
     assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
 }
 
+/// Found by the names alone: nobody is asked, and none has to be there.
+#[test]
+fn an_object_is_not_restored_onto_itself_however_it_is_written() {
+    let place = Place::with_sealed(1);
+    for (sealed, target) in [
+        ("s3://bucket/db.cfd", "s3://bucket/db.cfd"),
+        ("s3://bucket/db.cfd", "s3a://bucket/db.cfd"),
+        ("s3://bucket/db.cfd", "S3://bucket/d%62.cfd"),
+        ("az://container/db.cfd", "abfss://container@account.dfs.core.windows.net/db.cfd"),
+    ] {
+        for [sealed, target] in [[sealed, target], [target, sealed]] {
+            place
+                .run(["restore", "--force", "-i", "key.txt", sealed, target])
+                .assert_failed(2, "the input and the output are the same object");
+        }
+    }
+}
+
 #[test]
 fn with_a_dot_before_it_such_a_name_is_a_file() {
     let place = Place::with_sealed(1);
