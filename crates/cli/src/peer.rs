@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
-use cofferdam::{IfExists, StreamingSink as _};
+use cofferdam::{IfExists, StreamingSink as _, is_pipe};
 
 use crate::failure::Failure;
 use crate::io_arg::{End, NO_NAME, is_cut_off};
@@ -170,6 +170,15 @@ impl Goal {
         match self {
             Goal::Here(End::Path(path)) => Some(path),
             Goal::Here(End::Standard) | Goal::Receiver(_) | Goal::There(_) => None,
+        }
+    }
+
+    /// Whether others may see a segment there before the stream's end.
+    pub(crate) fn shows_at_once(&self) -> bool {
+        match self {
+            Goal::Here(End::Standard) | Goal::Receiver(_) => true,
+            Goal::Here(End::Path(path)) => is_pipe(path),
+            Goal::There(_) => false,
         }
     }
 

@@ -139,7 +139,8 @@ impl Opener {
     /// one made by somebody else who has the key.
     ///
     /// With a key and a source that can be read at offsets, the check comes before a sink is created or written. From
-    /// a pipe it comes at the end; what a sink has shown by then (a pipe, a database's rows) stays shown.
+    /// a pipe it comes at the end; what a sink has shown by then (a pipe, a database's rows) stays shown. A server may give an object only in
+    /// order when it likes: for such a sink, look at `RemoteSource::in_order_since` first.
     ///
     /// A stream with [`DigestKind::Tags`](crate::DigestKind::Tags) is refused as [`ErrorKind::Unsupported`]: its digest fixes nothing for those
     /// who have the key (FORMAT F11.4).

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Attributes, Durability, OnPartial, Opener, Restored, Sparse, StreamDigest, is_pipe};
+use cofferdam::{
+    Attributes, CancelToken, Durability, OnPartial, Opener, Restored, Source, Sparse, StreamDigest, is_pipe,
+};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -102,7 +104,8 @@ pub(crate) struct Restore {
     ///
     /// Another stream is refused: an older one, or one that somebody else has made for the same recipients. From a file that
     /// is found out before anything is written. From a pipe it is found out at the end, and of a restore to standard output
-    /// or a FIFO segments have gone out by then. A stream with the digest `tags` cannot be pinned.
+    /// or a FIFO segments have gone out by then. A URL whose server gives its bytes only in order is refused where the target shows them at
+    /// once: standard output, a FIFO, a receiver. A stream with the digest `tags` cannot be pinned.
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     expect_digest: Option<StreamDigest>,
 
@@ -245,24 +248,39 @@ impl Restore {
             {
                 opener.restore_file("/dev/stdin", target)
             }
-            (sealed, Goal::Here(End::Path(target))) => {
-                opener.restore_to(sealed.source(&cancel, report)?, target)
+            (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(&cancel, report)?, target),
+            (_, Goal::Here(End::Standard)) => opener.open(self.source(&cancel, report)?, End::stdout()?),
+            (_, Goal::There(url)) => {
+                self.uploading.restore(&opener, self.source(&cancel, report)?, url, report)
             }
-            (sealed, Goal::Here(End::Standard)) => {
-                opener.open(sealed.source(&cancel, report)?, End::stdout()?)
-            }
-            (sealed, Goal::There(url)) => {
-                self.uploading.restore(&opener, sealed.source(&cancel, report)?, url, report)
-            }
-            (sealed, Goal::Receiver(address)) => {
-                let sink = self.protection.connect(address, self.restart)?;
-                opener.open(sealed.source(&cancel, report)?, sink)
+            (_, Goal::Receiver(address)) => {
+                let source = self.source(&cancel, report)?;
+                opener.open(source, self.protection.connect(address, self.restart)?)
             }
         };
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);
         watch.finish();
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
+    }
+
+    /// Opens the sealed stream. With a pin, one that a server gives only in order is refused where the target shows segments at once:
+    /// the server could have another stream shown by giving no ranges. Whoever gives a pipe has chosen it.
+    fn source(&self, cancel: &CancelToken, report: Report) -> Result<Box<dyn Source>, Failure> {
+        let source = self.sealed.source(cancel, report)?;
+        let is_compared_late = matches!(self.sealed, Sealed::There(_))
+            && source.positioned().is_none()
+            && source.len() != Some(0);
+        if self.expect_digest.is_some() && is_compared_late && self.target.shows_at_once() {
+            let what = format!(
+                "{} can only be read in order: its digest would be compared with --expect-digest after segments have gone out",
+                self.sealed
+            );
+            return Err(Failure::usage(what).advise(
+                "Restore it to a file, or fetch it into one and give that; a file is compared first.",
+            ));
+        }
+        Ok(source)
     }
 
     fn check_files(&self) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ mod keygen;
 mod manual;
 mod named_files;
 mod names;
+mod pins_in_order;
 mod pipes;
 mod place;
 mod programs;
