@@ -8,18 +8,35 @@ use object_store::{
     ClientOptions, HeaderMap,
     client::{
         HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
-        ReqwestConnector,
     },
 };
 use parking_lot::Mutex;
 
+use crate::client::{Redirects, client};
+
 /// Makes clients whose answers are recorded.
-#[derive(Debug, Default)]
-pub(crate) struct RecordingConnector(ReqwestConnector);
+#[derive(Debug)]
+pub(crate) struct RecordingConnector {
+    redirects: Redirects,
+    headers: HeaderMap,
+}
+
+impl RecordingConnector {
+    /// Clients that ask the store alone, and whoever gives its credentials.
+    pub(crate) fn of_store() -> Self {
+        Self { redirects: Redirects::Never, headers: HeaderMap::new() }
+    }
+
+    /// Clients that send `headers` with each request.
+    pub(crate) fn of_server(redirects: Redirects, headers: HeaderMap) -> Self {
+        Self { redirects, headers }
+    }
+}
 
 impl HttpConnector for RecordingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(RecordingService(self.0.connect(options)?)))
+        let client = client(options, self.headers.clone(), self.redirects)?;
+        Ok(HttpClient::new(RecordingService(HttpClient::new(client))))
     }
 }
 

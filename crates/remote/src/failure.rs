@@ -7,7 +7,7 @@ use cofferdam_io::{FetchError, FetchFault};
 use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::{
-    Place,
+    Place, PlaceKind,
     connector::{Answer, Exchange},
 };
 
@@ -113,12 +113,19 @@ impl Failure {
                 FetchFault::Denied,
                 format!("{place}: access was denied ({status}); check the credentials and what they allow"),
             ),
-            (300..=399, _) => refused(
-                FetchFault::Refused,
-                format!(
-                    "{place}: the server points elsewhere ({status}); check the address, and the region of a bucket"
-                ),
-            ),
+            (300..=399, _) => {
+                let advice = match place.kind() {
+                    PlaceKind::Http => {
+                        "and is not followed from https: to http:, more than 10 times, or, with a user or a query in the URL, to \
+                         another server; give the address that it points to"
+                    }
+                    _ => "which is not followed; check the address, and the region of a bucket",
+                };
+                refused(
+                    FetchFault::Refused,
+                    format!("{place}: the server points elsewhere ({status}), {advice}"),
+                )
+            }
             _ => refused(FetchFault::Refused, format!("{place}: the server refused the request ({status})")),
         }
     }

@@ -14,6 +14,7 @@ use object_store::{
 use reqwest::header::AUTHORIZATION;
 
 use crate::{
+    client::Redirects,
     connector::RecordingConnector,
     place::{IDENTITY_ENDPOINT, Place, PlaceKind, SERVICE_ACCOUNT},
 };
@@ -64,7 +65,7 @@ impl Store {
         let settings = settings
             .with_url(place.base())
             .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::default());
+            .with_http_connector(RecordingConnector::of_store());
         Ok(Self::S3 { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
     }
 
@@ -80,7 +81,7 @@ impl Store {
         let settings = settings
             .with_url(place.base())
             .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::default());
+            .with_http_connector(RecordingConnector::of_store());
         Ok(Self::Gcs { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
     }
 
@@ -96,22 +97,26 @@ impl Store {
         let settings = settings
             .with_url(place.base())
             .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::default());
+            .with_http_connector(RecordingConnector::of_store());
         Ok(Self::Azure { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
     }
 
     /// The whole URL is the base, and the key is empty: so it is sent as it was written, its query with it.
     fn http(place: &Place) -> object_store::Result<Self> {
-        let mut options = client_options().with_allow_http(place.base().starts_with("http:"));
+        let options = client_options().with_allow_http(place.base().starts_with("http:"));
+        let mut headers = HeaderMap::new();
         if let Some(mut value) = place.authorization().and_then(|value| HeaderValue::try_from(value).ok()) {
             value.set_sensitive(true);
-            options = options.with_default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+            headers.insert(AUTHORIZATION, value);
         }
+        // The query may be a signature.
+        let has_secret = !headers.is_empty() || place.base().contains('?');
+        let redirects = if has_secret { Redirects::WithinServer } else { Redirects::Anywhere };
         let builder = HttpBuilder::new()
             .with_url(place.base())
             .with_client_options(options)
             .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::default());
+            .with_http_connector(RecordingConnector::of_server(redirects, headers));
         Ok(Self::Http { store: Arc::new(builder.build()?) })
     }
 }

@@ -6,6 +6,7 @@ mod changes;
 mod fetch;
 mod in_order;
 mod offsets;
+mod redirects;
 mod refusals;
 mod retries;
 mod server;
