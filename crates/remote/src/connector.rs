@@ -1,7 +1,7 @@
 //! What is between a store's client and its connections: it writes down how each request of ours was answered.
 //! Knows no store. Errors of the client library name neither status nor headers reliably; these do.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
@@ -115,6 +115,11 @@ impl Answer {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(value)
+    }
+
+    /// All that a header says, however often it is there; what is no text as far as it can be shown.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 }
 

@@ -109,12 +109,17 @@ impl Identity {
 
 /// Whether a body is the bytes of the object as they are. `aws-chunked` is how some were sent to the store, not how they come.
 pub(crate) fn is_plain(answer: &Answer) -> bool {
-    match answer.header("content-encoding") {
-        Some(encoding) => {
-            ["", "identity", "aws-chunked"].contains(&encoding.trim().to_ascii_lowercase().as_str())
-        }
-        None => true,
-    }
+    answer.values("content-encoding").all(|encoding| {
+        ["", "identity", "aws-chunked"].contains(&encoding.trim().to_ascii_lowercase().as_str())
+    })
+}
+
+/// A header that says two things of the object. The client library takes the first.
+pub(crate) fn contradiction(answer: &Answer) -> Option<&'static str> {
+    HEADERS_OF_OBJECT.into_iter().find(|name| {
+        let mut values = answer.values(name);
+        values.next().is_some_and(|first| values.any(|other| other != first))
+    })
 }
 
 /// RFC 9110 §8.8.3: a weak one begins with `W/`.
@@ -128,5 +133,15 @@ fn was_long_ago(modified: i64) -> bool {
     modified > 0 && i64::try_from(now).is_ok_and(|now| modified + MODIFIED_AGE_MIN_SECS <= now)
 }
 
+/// What an answer says of the object, or which of its bytes it brings: each at most once, RFC 9110 §5.3.
+const HEADERS_OF_OBJECT: [&str; 7] = [
+    "etag",
+    "last-modified",
+    "content-length",
+    "content-range",
+    "x-amz-version-id",
+    "x-goog-generation",
+    "x-ms-version-id",
+];
 /// RFC 9110 §8.8.2.2 speaks of a second, by the server's own clock; a minute allows for ours.
 const MODIFIED_AGE_MIN_SECS: i64 = 60;

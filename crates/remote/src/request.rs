@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::{
     connector::{Answer, Exchange, Recorder},
     failure::{Failure, Known, broken_body},
-    identity::{Identity, Pin, is_plain},
+    identity::{Identity, Pin, contradiction, is_plain},
     tries::{Context, Tries},
 };
 
@@ -183,6 +183,7 @@ impl RangeBody {
             Err((error, exchange)) => return Err(self.unusable(error.as_ref(), &exchange)),
         };
         self.latency.get_or_insert(begun.elapsed());
+        refuse_contradiction(&answer)?;
         let place = &self.requester.context.place;
         self.identity.compare(place, &found)?;
         refuse_encoded(&self.requester.context, &answer)?;
@@ -220,6 +221,15 @@ pub(crate) fn check_len(answer: &Answer, expected: u64) -> Result<(), Failure> {
 }
 
 /// # Errors
+/// The answer says two things of the object.
+pub(crate) fn refuse_contradiction(answer: &Answer) -> Result<(), Failure> {
+    match contradiction(answer) {
+        Some(header) => Err(Failure::bad_answer(format!("it has two headers `{header}` that differ"))),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
 /// The body is not the object's bytes, but some encoding of them.
 pub(crate) fn refuse_encoded(context: &Context, answer: &Answer) -> Result<(), Failure> {
     if is_plain(answer) {
@@ -228,7 +238,7 @@ pub(crate) fn refuse_encoded(context: &Context, answer: &Answer) -> Result<(), F
     let message = format!(
         "{}: it comes encoded (Content-Encoding: {}), so that its bytes are not those of the object; have it stored or served as it is",
         context.place,
-        answer.header("content-encoding").unwrap_or_default()
+        answer.values("content-encoding").collect::<Vec<_>>().join(", ")
     );
     Err(Failure::Final(FetchError::new(FetchFault::Refused, message)))
 }

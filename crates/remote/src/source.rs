@@ -21,7 +21,7 @@ use crate::{
     far::FarBytes,
     identity::{Identity, Pin},
     inflow::{Inflow, Piece},
-    request::{Beginning, RangeBody, Requester, check_len, refuse_encoded},
+    request::{Beginning, RangeBody, Requester, check_len, refuse_contradiction, refuse_encoded},
     runtime::{self, CANCEL_POLL, PATIENCE_MAX},
     store::Store,
     tries::{Context, Tries},
@@ -200,6 +200,7 @@ async fn try_open(requester: &Requester) -> Result<Opened, Failure> {
         }
         Err((error, exchange)) => return Err(requester.failure(error.as_ref(), &exchange, Known::Nothing)),
     };
+    refuse_contradiction(&answer)?;
     refuse_encoded(&requester.context, &answer)?;
     let identity = Identity::of(found.meta.clone());
     if identity.pin() == Pin::Nothing {
@@ -223,6 +224,7 @@ async fn in_order(requester: &Requester, since: &'static str) -> Result<Opened, 
         .get(GetOptions::default())
         .await
         .map_err(|(error, exchange)| requester.failure(error.as_ref(), &exchange, Known::Nothing))?;
+    refuse_contradiction(&answer)?;
     refuse_encoded(&requester.context, &answer)?;
     Ok(Opened { identity: Identity::of(found.meta), first: First::InOrder { since } })
 }

@@ -113,12 +113,14 @@ fn a_body_of_another_length_than_its_range_is_never_taken() {
 
 #[test]
 fn an_encoded_body_is_refused() {
-    for encoding in ["gzip", "br", "gzip, identity"] {
+    let twice = "gzip\r\ncontent-encoding: gzip";
+    for encoding in ["gzip", "br", "gzip, identity", twice, "identity\r\ncontent-encoding: gzip"] {
         let script = move |_, _: &_| Reply::ok().with("content-encoding", encoding);
         let server = Server::scripted(object(), script);
         let error = open(&server.url()).unwrap_err();
         assert_eq!(fault(&error), FetchFault::Refused);
-        assert!(error.to_string().contains(encoding), "{error}");
+        let shown = encoding.replace("\r\ncontent-encoding: ", ", ");
+        assert!(error.to_string().contains(&shown), "{error}");
         assert_eq!(server.requests().len(), 1);
     }
     for encoding in ["identity", "Identity", "", "aws-chunked"] {
@@ -131,6 +133,40 @@ fn an_encoded_body_is_refused() {
     let server = Server::scripted(object(), script);
     let source = open(&server.url()).unwrap();
     assert_eq!(fault(&read(&*at(&source), 100_000, 10).unwrap_err()), FetchFault::Refused);
+}
+
+#[test]
+fn an_answer_that_says_two_things_of_the_object_is_not_taken() {
+    for (header, values) in [
+        ("etag", "\"a\"\r\netag: \"b\""),
+        ("etag", "\"b\"\r\netag: \"a\""),
+        ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT\r\nlast-modified: Thu, 22 Oct 2015 07:28:00 GMT"),
+        ("content-range", "bytes 100000-100009/1048576\r\ncontent-range: bytes 0-9/1048576"),
+    ] {
+        let script = move |number, _: &_| match number {
+            0 => Reply::ok(),
+            _ => Reply::ok().with(header, values),
+        };
+        let server = Server::scripted(object(), script);
+        let error = read(&*at(&open(&server.url()).unwrap()), 100_000, 10).unwrap_err();
+        assert_eq!(fault(&error), FetchFault::Refused, "{error}");
+        assert!(error.to_string().contains(header), "{error}");
+        assert_eq!(server.requests().len(), 4);
+    }
+    for whole in [false, true] {
+        let script = move |_, _: &_| {
+            let reply = if whole { Reply::whole() } else { Reply::ok() };
+            reply.with("etag", "\"a\"\r\netag: \"b\"")
+        };
+        let server = Server::scripted(object(), script);
+        let error = open(&server.url()).unwrap_err();
+        assert_eq!(fault(&error), FetchFault::Refused, "{error}");
+        assert!(error.to_string().contains("etag"), "{error}");
+    }
+    // Twice the same is one word.
+    let script = |_, _: &_| Reply::ok().with("etag", "\"a\"\r\netag: \"a\"");
+    let server = Server::scripted(object(), script);
+    assert!(read(&*at(&open(&server.url()).unwrap()), 100_000, 10).is_ok());
 }
 
 #[test]
