@@ -1,13 +1,14 @@
 //! What is between a store's client and its connections: it writes down how each request of ours was answered.
 //! Knows no store. Errors of the client library name neither status nor headers reliably; these do.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
     ClientOptions, HeaderMap,
     client::{
-        HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+        HttpService,
     },
 };
 use parking_lot::Mutex;
@@ -55,7 +56,7 @@ impl HttpService for RecordingService {
     {
         Box::pin(async move {
             let Some(recorder) = request.extensions().get::<Recorder>().cloned() else {
-                return self.0.execute(request).await;
+                return bounded(self.0.execute(request).await?).await;
             };
             recorder.record(Exchange::Sent);
             let response = self.0.execute(request).await?;
@@ -123,6 +124,30 @@ impl Answer {
     }
 }
 
+/// An answer to a request that is not ours, for credentials: all of it if it is as long as those are, and of an error its code alone,
+/// since the library puts the text into its own error.
+async fn bounded(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (parts, body) = response.into_parts();
+    if !parts.status.is_success() {
+        let code = code_of(&beginning_of(body).await).unwrap_or_default();
+        return Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(code)));
+    }
+    let mut text = Vec::new();
+    let mut chunks = body.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        if text.len() + chunk.len() > CREDENTIALS_MAX {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                "who gives the credentials answers with more than 64 KiB",
+            );
+            return Err(HttpError::new(HttpErrorKind::Decode, error));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(text)))
+}
+
 /// The beginning of an answer that tells of an error. Whoever made it may go on for ever.
 async fn beginning_of(body: HttpResponseBody) -> Vec<u8> {
     let mut text = Vec::new();
@@ -149,6 +174,8 @@ fn code_of(text: &[u8]) -> Option<String> {
 
 /// Of the text of an error, in bytes; it holds the code near its beginning.
 const ERROR_TEXT_MAX: usize = 16 * 1024;
+/// Of an answer with credentials, in bytes; tokens have a few KiB.
+const CREDENTIALS_MAX: usize = 64 * 1024;
 /// The longest code that is passed on.
 const CODE_LEN_MAX: usize = 64;
 

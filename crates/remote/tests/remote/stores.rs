@@ -97,6 +97,57 @@ fn without_credentials_it_is_said_soon() {
     assert!(server.requests().iter().all(|request| !request.target.starts_with("/bucket")));
 }
 
+/// With credentials from the server's own machine.
+fn s3_by_metadata(server: &Server) -> Place {
+    let address = format!("http://{}", server.address());
+    let options = [
+        ("AWS_ENDPOINT_URL", address.clone()),
+        ("AWS_ALLOW_HTTP", "true".into()),
+        ("AWS_METADATA_ENDPOINT", address),
+    ];
+    place("s3://bucket/key", &options)
+}
+
+#[test]
+fn credentials_without_end_are_not_read_to_their_end() {
+    let long = "x".repeat(64 * 1024 + 1);
+    let server = Server::scripted(object(), move |_, _| {
+        // A terabyte is announced; more than this does not come, and nobody waits for it.
+        Reply::status(200).text(&long).with("content-length", "1000000000000")
+    });
+    let error = RemoteSource::open(s3_by_metadata(&server), options()).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::Denied, "{error}");
+    assert!(error.to_string().contains("more than 64 KiB"), "{error}");
+    assert!(error.to_string().len() < 1000);
+}
+
+#[test]
+fn credentials_as_long_as_they_may_be_are_taken() {
+    let script = |_, request: &crate::server::Request| match request.target.as_str() {
+        "/latest/api/token" => Reply::status(200).text("a-token"),
+        "/latest/meta-data/iam/security-credentials/" => Reply::status(200).text("a-role"),
+        "/latest/meta-data/iam/security-credentials/a-role" => {
+            let credentials = "{\"AccessKeyId\":\"an-id\",\"SecretAccessKey\":\"5ecret\",\"Token\":\"a-session\",\
+                               \"Expiration\":\"2099-01-01T00:00:00Z\"}";
+            Reply::status(200).text(&(credentials.to_owned() + &" ".repeat(65_536 - credentials.len())))
+        }
+        _ => Reply::ok(),
+    };
+    let server = Server::scripted(object(), script);
+    assert!(RemoteSource::open(s3_by_metadata(&server), options()).is_ok());
+    assert_eq!(server.requests().last().unwrap().headers["x-amz-security-token"], "a-session");
+}
+
+#[test]
+fn of_refused_credentials_the_status_and_the_code_are_said() {
+    let text = "<Error><Code>ExpiredToken</Code><Message>the token 5ecret is old</Message></Error>";
+    let server = Server::scripted(object(), move |_, _| Reply::status(403).text(text));
+    let error = RemoteSource::open(s3_by_metadata(&server), options()).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::Denied, "{error}");
+    assert!(error.to_string().contains("403") && error.to_string().contains("ExpiredToken"), "{error}");
+    assert!(!error.to_string().contains("5ecret"), "{error}");
+}
+
 #[test]
 fn a_user_in_a_url_is_sent_and_not_shown() {
     let server = Server::start(object());
