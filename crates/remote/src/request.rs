@@ -120,10 +120,11 @@ impl RangeBody {
             self.begin == Beginning::Anywhere || self.wanted.start == 0 || self.identity.pin() == Pin::ETag;
         match failure {
             Failure::Setback(setback) if !may => Err(FetchError::new(
-                FetchFault::NotRanged,
+                // Not that of a place without ranges: nobody asked for some.
+                FetchFault::Refused,
                 format!(
                     "{}: {} at byte {}, and the server gives neither ranges nor a strong ETag to go on with; \
-                     fetch it as a whole by other means",
+                     run the same again, or fetch it as a whole by other means",
                     self.requester.context.place, setback.cause, self.wanted.start
                 ),
             )),

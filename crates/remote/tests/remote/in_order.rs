@@ -65,7 +65,8 @@ fn a_break_goes_on_only_with_a_strong_tag() {
             Ok(read) => assert!(goes_on && read == bytes(1, LEN)),
             Err(error) => {
                 assert!(!goes_on, "{error}");
-                assert_eq!(fault(&error), FetchFault::NotRanged);
+                assert_eq!(fault(&error), FetchFault::Refused);
+                assert!(error.to_string().contains("at byte 1000000"), "{error}");
             }
         }
         assert_eq!(server.requests().len(), if goes_on { 4 } else { 3 });
