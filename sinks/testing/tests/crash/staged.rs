@@ -81,7 +81,11 @@ impl StagedRestore {
             return self.write(sink, 0, &vec![false; self.stream.segments()], promises);
         }
         self.take_seed(&mut sink, &vec![false; self.stream.segments()])?;
-        self.resume(sink, promises)
+        match sink.resumable() {
+            Some(_) => self.resume(sink, promises),
+            // The copy is too short for a whole segment.
+            None => self.write(sink, 0, &vec![false; self.stream.segments()], promises),
+        }
     }
 
     /// Copies what the earlier copy has of segments that are not `proved`.
