@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 ///
 /// ```
 /// use std::num::NonZeroU64;
-/// use cofferdam::RateLimit;
+/// use stream::RateLimit;
 ///
 /// let limit = RateLimit::new(NonZeroU64::new(10 << 20));
 /// // Later, from any thread: as fast as it goes.
