@@ -13,7 +13,8 @@ mod xml;
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use tokio::task::JoinHandle;
@@ -23,7 +24,7 @@ use self::calls::{AttemptName, Calls, Condition, Found};
 pub use self::fault::{PublishError, UploadFault, UploadFaultKind};
 use self::fault::{failed, fault};
 pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
-use self::persist::{Cause, Patience, TICK};
+use self::persist::{Cause, OnCancel, Patience, TICK};
 use self::settle::{Put, give_up};
 use self::verdict::{Refusal, Verdict};
 pub use self::wire::{Body, CONNECTION_LEN};
@@ -120,6 +121,7 @@ impl Upload {
                 place: place.clone(),
                 policy: options.retry.clone(),
                 abort_max: options.abort_max,
+                in_request: OnCancel::CutOff,
                 is_cancelled: options.is_cancelled.clone(),
                 on_retry: options.on_retry.clone(),
             },
@@ -199,7 +201,8 @@ impl Upload {
     pub fn send(&mut self, index: usize, body: Body) -> io::Result<()> {
         self.begin()?;
         let id = self.id.clone().expect("it has begun");
-        let (calls, patience, done) = (self.calls.clone(), self.patience.clone(), self.finished.0.clone());
+        let (calls, done) = (self.calls.clone(), self.finished.0.clone());
+        let patience = Patience { in_request: OnCancel::LetEnd, ..self.patience.clone() };
         let what = format!("sending part {} of {}", index + 1, self.shown);
         if self.tags.len() <= index {
             self.tags.resize(index + 1, None);
@@ -293,6 +296,7 @@ impl Upload {
     /// # Errors
     /// The store may still have parts.
     pub fn abort(&mut self) -> io::Result<()> {
+        self.let_parts_end();
         let mut cut_off = 0;
         for task in self.in_flight.drain(..).filter(|task| !task.is_finished()) {
             task.abort();
@@ -318,6 +322,14 @@ impl Upload {
         gone.map(drop).map_err(|cause| {
             self.failed("what was sent could not be given up, and may stay at the store", &cause)
         })
+    }
+
+    /// Waits a moment for parts that are on their way: what arrives after an upload was given up may stay.
+    fn let_parts_end(&self) {
+        let until = Instant::now() + PARTS_END_MAX.min(self.patience.abort_max);
+        while self.in_flight.iter().any(|task| !task.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Whether a store that puts parts together unconditionally has another object there by now. It is not atomic, and better than
@@ -405,6 +417,8 @@ impl Upload {
     }
 }
 
+/// How long parts may take to arrive whose upload is to be given up.
+const PARTS_END_MAX: Duration = Duration::from_secs(2);
 /// How long a store may be at a part after its connection has ended.
 const AFTER_CUT: Duration = Duration::from_millis(500);
 

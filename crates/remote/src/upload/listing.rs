@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use super::address::Address;
 use super::calls::{AttemptName, Calls, Dialect};
-use super::persist::{Cause, Patience};
+use super::persist::{Cause, OnCancel, Patience};
 use super::settle::give_up;
 use super::{UploadOptions, failed};
 use crate::{Place, runtime};
@@ -59,6 +59,7 @@ impl UnfinishedUploads {
             place: sample.clone(),
             policy: how.retry.clone(),
             abort_max: how.abort_max,
+            in_request: OnCancel::CutOff,
             is_cancelled: how.is_cancelled.clone(),
             on_retry: how.on_retry.clone(),
         };

@@ -123,8 +123,17 @@ pub(crate) struct Patience {
     pub(crate) place: Place,
     pub(crate) policy: RetryPolicy,
     pub(crate) abort_max: Duration,
+    pub(crate) in_request: OnCancel,
     pub(crate) is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(crate) on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
+}
+
+/// What a cancellation does to a request that is on its way. No other follows it either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnCancel {
+    CutOff,
+    /// Whoever sent it ends it: a store may be at a part still whose connection has ended.
+    LetEnd,
 }
 
 impl Patience {
@@ -136,9 +145,12 @@ impl Patience {
         let mut backoff = Backoff::new(&self.policy, Instant::now());
         let mut unsigned = 0;
         loop {
-            let called = tokio::select! {
-                called = call() => called,
-                () = self.cancelled() => Err(Cause::Cancelled),
+            let called = match self.in_request {
+                OnCancel::CutOff => tokio::select! {
+                    called = call() => called,
+                    () = self.cancelled() => Err(Cause::Cancelled),
+                },
+                OnCancel::LetEnd => call().await,
             };
             unsigned += u32::from(matches!(called, Err(Cause::Credentials(_))));
             match called {
