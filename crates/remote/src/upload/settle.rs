@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::calls::{Aborted, Calls, Condition};
 use super::persist::{Cause, Patience};
-use super::verdict::{self, Seen, Step, Verdict};
+use super::verdict::{self, Refusal, Seen, Step, Verdict};
 use super::wire::Body;
 use crate::retry::Backoff;
 
@@ -36,14 +36,16 @@ pub(super) async fn settle(
                 doubtful |= cause.is_doubtful();
                 let last = cause.to_string();
                 if let Err(cause) = patience.wait_after(what, cause, &mut backoff).await {
-                    return (look(calls, put, patience, &cause, doubtful).await, Some(cause));
+                    return (look(calls, put, condition, patience, &cause, doubtful).await, Some(cause));
                 }
                 if is_unguarded(calls, put, condition) && see(calls).await != seen_before(condition) {
                     let cause = Cause::Lost(last);
-                    return (look(calls, put, patience, &cause, true).await, Some(cause));
+                    return (look(calls, put, condition, patience, &cause, true).await, Some(cause));
                 }
             }
-            Step::Look => return (look(calls, put, patience, &cause, doubtful).await, Some(cause)),
+            Step::Look => {
+                return (look(calls, put, condition, patience, &cause, doubtful).await, Some(cause));
+            }
             Step::Refused(refusal) => return (Verdict::NotDone(refusal), Some(cause)),
         }
     }
@@ -72,10 +74,17 @@ fn seen_before(condition: &Condition) -> Seen {
 
 /// What has become of requests that may have been carried out. An upload that has a name is given up, so that none of them can be
 /// carried out later.
-async fn look(calls: &Calls, put: &Put, patience: &Patience, cause: &Cause, doubtful: bool) -> Verdict {
+async fn look(
+    calls: &Calls,
+    put: &Put,
+    condition: &Condition,
+    patience: &Patience,
+    cause: &Cause,
+    doubtful: bool,
+) -> Verdict {
     if !doubtful {
         // No request has had an effect: throttled, or cancelled before one was sent again.
-        return Verdict::NotDone(verdict::Refusal::Other);
+        return Verdict::NotDone(Refusal::Other);
     }
     let unmet = cause.status().is_some_and(|status| matches!(status.as_u16(), 409 | 412));
     let seen = see(calls).await;
@@ -90,7 +99,13 @@ async fn look(calls: &Calls, put: &Put, patience: &Patience, cause: &Cause, doub
     };
     // It may have come between the two.
     let seen = if aborted.is_some() { see(calls).await } else { seen };
-    verdict::in_the_end(seen, aborted, unmet)
+    match verdict::in_the_end(seen, aborted, unmet) {
+        // Nobody said that what was to be replaced is another by now: it is what stands there.
+        Verdict::NotDone(Refusal::Exists) if !unmet && *condition != Condition::Absent => {
+            Verdict::NotDone(Refusal::Other)
+        }
+        verdict => verdict,
+    }
 }
 
 /// Whose object is there.
