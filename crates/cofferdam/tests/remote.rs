@@ -5,11 +5,12 @@
 
 mod streams;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cofferdam::remote::{Place, RemoteOptions, RemoteSource, RetryPolicy};
 use cofferdam::{
@@ -27,12 +28,15 @@ fn sealer() -> Sealer {
     small_sealer().segment_len(64 * FRAME as u64)
 }
 
-/// A folder with the sealed streams of these plaintexts, `0.cfd` and so on, and the server of it.
+/// A folder with the sealed streams of these plaintexts, `0.cfd` and so on, and the server of it. All are of one moment, for nginx
+/// makes a tag of the time of a file and its length.
 fn served(streams: &[(Sealer, &Vec<u8>)]) -> (tempfile::TempDir, Nginx) {
     let directory = scratch();
     for (number, (sealer, plaintext)) in streams.iter().enumerate() {
         let sealed = seal(sealer, (*plaintext).clone());
-        fs::write(directory.path().join(format!("{number}.cfd")), sealed).unwrap();
+        let mut file = File::create(directory.path().join(format!("{number}.cfd"))).unwrap();
+        file.write_all(&sealed).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + LONG).unwrap();
     }
     let server = Nginx::start(directory.path()).unwrap();
     (directory, server)
