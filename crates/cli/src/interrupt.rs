@@ -2,7 +2,7 @@
 //! It knows no command, only whether there is anything to roll back.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
@@ -14,6 +14,7 @@ use signal_hook::low_level::emulate_default_handler;
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::terminal;
+use crate::url::Url;
 
 /// What a first signal does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,12 @@ pub(crate) fn writes_in_place() {
     IN_PLACE.store(true, Ordering::Relaxed);
 }
 
+/// Called where the target is an object in a store, before it is looked at.
+pub(crate) fn writes_object(url: &Url) {
+    // A process writes one.
+    let _ = OBJECT.set(url.clone());
+}
+
 /// The exit code of the signal that came: 128 and its number.
 pub(crate) fn exit_code() -> u8 {
     // Partner: the store in `stop`. The token's own ordering carries it to whoever saw the cancellation.
@@ -85,8 +92,11 @@ fn stop(signal: i32, cancel: &CancelToken, report: Report) {
         end(report);
     }
     if cancel.is_cancelled() {
-        let code = if cancel.is_publishing() { tell_half_published(report) } else { exit_code() };
-        exit(code);
+        exit(match (cancel.is_publishing(), OBJECT.get()) {
+            (true, Some(object)) => tell_half_uploaded(object, report),
+            (true, None) => tell_half_published(report),
+            (false, _) => exit_code(),
+        });
     }
     cancel.cancel();
     if *on_signal() == OnSignal::RollBack {
@@ -114,6 +124,21 @@ fn tell_half_published(report: Report) -> u8 {
         ),
     };
     let failure = Failure::new(ErrorKind::DurabilityUnknown, what).advise(advice);
+    report.failure(&failure);
+    failure.exit_code()
+}
+
+/// The same of an object: a store may do in a minute what it was asked for.
+fn tell_half_uploaded(object: &Url, report: Report) -> u8 {
+    let what = format!(
+        "interrupted while {object} was being put in place: there is what was there before, if anything, or all of the new object, or \
+         the store still puts that there"
+    );
+    let failure = Failure::new(ErrorKind::DurabilityUnknown, what);
+    let failure = failure.advise("Look at the object before you run this again: an upload does not resume.");
+    let failure = object.uploads_prefix().into_iter().fold(failure, |failure, prefix| {
+        failure.advise_also(&format!("`cofferdam uploads {prefix}` lists what may be left of it."))
+    });
     report.failure(&failure);
     failure.exit_code()
 }
@@ -159,4 +184,5 @@ const ECHO: Duration = Duration::from_millis(200);
 
 static CODE: AtomicU8 = AtomicU8::new(EXIT_INTERRUPTED);
 static IN_PLACE: AtomicBool = AtomicBool::new(false);
+static OBJECT: OnceLock<Url> = OnceLock::new();
 static ON_SIGNAL: Mutex<OnSignal> = Mutex::new(OnSignal::Exit);

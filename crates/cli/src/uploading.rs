@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cofferdam::{Opener, Restored, Sealed, Sealer, Source};
 
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::io_arg::End;
 use crate::peer::Goal;
 use crate::report::Report;
@@ -72,6 +73,7 @@ impl Uploading {
 
     #[cfg(feature = "remote")]
     fn target(&self, url: &Url, report: Report) -> cofferdam::ObjectTarget {
+        interrupt::writes_object(url);
         let target = url.target(report);
         let target = self.spool.iter().fold(target, |target, spool| target.spool(spool));
         self.max_size.iter().fold(target, |target, size| target.len_max(size.0))

@@ -45,11 +45,25 @@ mod built_in {
             self.0.is_same_object(&other.0)
         }
 
+        /// The URL of the directory that it is in, for `cofferdam uploads`; nothing where a store lists none.
+        pub(crate) fn uploads_prefix(&self) -> Option<String> {
+            let shown = self.0.to_string();
+            let end = shown.rfind('/').unwrap_or(shown.len());
+            (self.0.kind() != PlaceKind::Azure).then(|| shown[..=end].to_owned())
+        }
+
         /// The object there, to be written.
         pub(crate) fn target(&self, report: Report) -> ObjectTarget {
-            ObjectTarget::new(self.0.clone()).on_retry(Arc::new(move |retry| {
-                report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
-            }))
+            ObjectTarget::new(self.0.clone())
+                .on_retry(Arc::new(move |retry| {
+                    report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
+                }))
+                .on_answer_awaited(Arc::new(move |awaited| {
+                    let (object, seconds) = (&awaited.object, awaited.at_most.as_secs());
+                    report.warning(format!(
+                        "interrupted while {object} was being put in place: waiting for the store's answer, at most {seconds} s"
+                    ));
+                }))
         }
 
         /// Opens what is there: the first request.
@@ -112,6 +126,10 @@ mod left_out {
         }
 
         pub(crate) fn is_same_object(&self, _: &Url) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn uploads_prefix(&self) -> Option<String> {
             match *self {}
         }
 

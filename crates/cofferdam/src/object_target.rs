@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use contract::{CommitError, IfExists};
 use object::{ExpectedLen, NoRoom, ObjectOptions, ObjectSink};
-use remote::upload::{UploadFault, UploadFaultKind, UploadOptions};
+use remote::upload::{AnswerAwaited, UploadFault, UploadFaultKind, UploadOptions};
 use remote::{Place, PlaceKind, Retry, RetryPolicy};
 use sources::Source;
 use stream::{FileInput, Opening, Resources, SealedLen};
@@ -80,6 +80,14 @@ impl ObjectTarget {
     #[must_use]
     pub fn on_retry(mut self, told: Arc<dyn Fn(&Retry) + Send + Sync>) -> ObjectTarget {
         self.upload.on_retry = told;
+        self
+    }
+
+    /// Is told once if a call is cancelled while the last request is out: it returns when the store has answered, or after the time
+    /// that is told.
+    #[must_use]
+    pub fn on_answer_awaited(mut self, told: Arc<dyn Fn(&AnswerAwaited) + Send + Sync>) -> ObjectTarget {
+        self.upload.on_answer_awaited = told;
         self
     }
 

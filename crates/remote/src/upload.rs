@@ -5,6 +5,7 @@ mod address;
 mod calls;
 mod fault;
 mod listing;
+mod options;
 mod persist;
 mod settle;
 mod verdict;
@@ -24,50 +25,12 @@ use self::calls::{AttemptName, Calls, Condition, Found};
 pub use self::fault::{PublishError, UploadFault, UploadFaultKind};
 use self::fault::{failed, fault};
 pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
+pub use self::options::{AnswerAwaited, IfThere, UploadOptions};
 use self::persist::{Cause, OnCancel, Patience, TICK};
 use self::settle::{Put, give_up};
 use self::verdict::{Refusal, Verdict};
 pub use self::wire::{Body, CONNECTION_LEN};
-use crate::retry::{Retry, RetryPolicy};
 use crate::{Place, runtime};
-
-/// How an object is written.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct UploadOptions {
-    /// What to do with an object that is there.
-    pub if_exists: IfThere,
-    /// How requests are made again.
-    pub retry: RetryPolicy,
-    /// How long an upload is given up for: whoever waits has an error to report.
-    pub abort_max: Duration,
-    /// Asked every 50 ms where something is waited for.
-    pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Told of every request that is made again.
-    pub on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
-}
-
-/// What to do with an object that is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IfThere {
-    /// Refuse it, when the upload is opened, and again at the end.
-    Refuse,
-    /// Replace it, if it is still the one that was there when the upload was opened.
-    Replace,
-}
-
-impl Default for UploadOptions {
-    /// Refuses an object that is there; 10 s to give up in; never cancelled.
-    fn default() -> UploadOptions {
-        UploadOptions {
-            if_exists: IfThere::Refuse,
-            retry: RetryPolicy::default(),
-            abort_max: Duration::from_secs(10),
-            is_cancelled: Arc::new(|| false),
-            on_retry: Arc::new(|_| {}),
-        }
-    }
-}
 
 /// An object that is being written. Dropped before [`Upload::complete`] or [`Upload::put_whole`], it is given up: that takes at
 /// most [`UploadOptions::abort_max`], and what cannot be given up by then is left for [`UnfinishedUploads`].
@@ -117,14 +80,7 @@ impl Upload {
         let attempt = AttemptName::new()?;
         let mut upload = Upload {
             calls: Arc::new(Calls { wire, dialect, object, attempt, settings }),
-            patience: Patience {
-                place: place.clone(),
-                policy: options.retry.clone(),
-                abort_max: options.abort_max,
-                in_request: OnCancel::CutOff,
-                is_cancelled: options.is_cancelled.clone(),
-                on_retry: options.on_retry.clone(),
-            },
+            patience: Patience::of(place, options),
             shown: place.to_string(),
             condition: Condition::Absent,
             unseen: false,
@@ -434,16 +390,6 @@ impl fmt::Debug for Upload {
         f.debug_struct("Upload")
             .field("place", &self.shown)
             .field("sending", &self.sending)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for UploadOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UploadOptions { if_exists, retry, .. } = self;
-        f.debug_struct("UploadOptions")
-            .field("if_exists", if_exists)
-            .field("retry", retry)
             .finish_non_exhaustive()
     }
 }

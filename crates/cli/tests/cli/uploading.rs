@@ -2,6 +2,7 @@
 //! Which faults an upload gets over is tested beside its sink.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Child;
 
 use servers::{Fault, FaultProxy, Identity, Plan, Request, SeaweedFs};
@@ -204,6 +205,44 @@ fn a_signal_ends_an_upload_and_nothing_of_it_is_left() {
     assert!(ended.stderr.contains("given up"), "{}", ended.stderr);
     store.proxy.link().set_bandwidth(0);
     assert_eq!((store.read("large.cfd"), store.open_uploads()), (None, 0));
+}
+
+/// The store has the last request, and does not answer. What is true of a file, that the same command finishes, is not of an object.
+#[test]
+fn a_signal_while_the_last_answer_is_awaited_says_so_and_a_second_one_names_the_object() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let is_put = |request: &Request| request.method() == "PUT";
+    let silence = Fault::Stall { after: 0, at_most: std::time::Duration::from_secs(3600) };
+    store.proxy.set_plan(Plan::always(is_put, silence));
+    let url = store.url("db/one.cfd");
+    let mut sealing = store.command(&["seal", "-r", &store.place.recipient, "-o", &url, "plain"]);
+    let mut sealing = crate::place::spawned(&mut sealing);
+    let process = rustix::process::Pid::from_child(&sealing);
+    let interrupt = || rustix::process::kill_process(process, rustix::process::Signal::INT);
+    wait_until("the last request is out", || store.proxy.counts().faults.values().sum::<u64>() > 0);
+    interrupt().unwrap();
+    let mut said = BufReader::new(sealing.stderr.take().unwrap());
+    let waits = format!(
+        "interrupted while {url} was being put in place: waiting for the store's answer, at most 370 s"
+    );
+    let mut first = String::new();
+    while !first.contains("put in place") {
+        assert_ne!(said.read_line(&mut first).unwrap(), 0, "{first}");
+    }
+    assert!(first.contains(&waits), "{first}");
+    wait_until("a second signal, which is no echo of the first, ends it", || {
+        let _ = interrupt();
+        sealing.try_wait().unwrap().is_some()
+    });
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(sealing.wait().unwrap().code(), Some(10), "{rest}");
+    assert!(!rest.contains("waiting") && !rest.contains("finishes"), "said once, and nothing false: {rest}");
+    let prefix = url.strip_suffix("one.cfd").unwrap();
+    assert!(rest.contains(&url) && rest.contains(&format!("`cofferdam uploads {prefix}`")), "{rest}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use super::address::Address;
 use super::calls::{AttemptName, Calls, Dialect};
-use super::persist::{Cause, OnCancel, Patience};
+use super::persist::{Cause, Patience};
 use super::settle::give_up;
 use super::{UploadOptions, failed};
 use crate::{Place, runtime};
@@ -55,14 +55,7 @@ impl UnfinishedUploads {
         if has_key && url.ends_with('/') {
             prefix.push('/');
         }
-        let patience = Patience {
-            place: sample.clone(),
-            policy: how.retry.clone(),
-            abort_max: how.abort_max,
-            in_request: OnCancel::CutOff,
-            is_cancelled: how.is_cancelled.clone(),
-            on_retry: how.on_retry.clone(),
-        };
+        let patience = Patience::of(&sample, how);
         let listing = UnfinishedUploads { sample, prefix, shown: url.to_owned(), options, patience };
         match listing.address(&listing.sample)?.dialect {
             Dialect::S3 | Dialect::Gcs => Ok(listing),

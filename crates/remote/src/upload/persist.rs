@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
+use super::options::{AnswerAwaited, UploadOptions};
 use super::wire::Answer;
 use super::xml;
 use crate::Place;
@@ -126,6 +127,7 @@ pub(crate) struct Patience {
     pub(crate) in_request: OnCancel,
     pub(crate) is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(crate) on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
+    pub(crate) on_answer_awaited: Arc<dyn Fn(&AnswerAwaited) + Send + Sync>,
 }
 
 /// What a cancellation does to a request that is on its way. No other follows it either way.
@@ -137,6 +139,18 @@ pub(crate) enum OnCancel {
 }
 
 impl Patience {
+    pub(crate) fn of(place: &Place, options: &UploadOptions) -> Patience {
+        Patience {
+            place: place.clone(),
+            policy: options.retry.clone(),
+            abort_max: options.abort_max,
+            in_request: OnCancel::CutOff,
+            is_cancelled: options.is_cancelled.clone(),
+            on_retry: options.on_retry.clone(),
+            on_answer_awaited: options.on_answer_awaited.clone(),
+        }
+    }
+
     /// Makes a call until it succeeds, is refused for good, is cancelled, or has brought nothing for too long.
     pub(crate) async fn persist<T, F>(&self, what: &str, mut call: impl FnMut() -> F) -> Result<T, Cause>
     where

@@ -1,13 +1,15 @@
 //! Puts an object in place and finds out whether it is: sends the request until it is answered, and looks after doubt.
 //! Decides nothing: the verdict does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::calls::{Aborted, Calls, Condition};
+use super::options::AnswerAwaited;
 use super::persist::{Cause, Patience};
 use super::verdict::{self, Refusal, Seen, Step, Verdict};
-use super::wire::Body;
+use super::wire::{Body, SLOW};
 use crate::retry::Backoff;
 
 /// What makes an object.
@@ -29,8 +31,9 @@ pub(super) async fn settle(
     let mut backoff = Backoff::new(&patience.policy, Instant::now());
     let mut doubtful = false;
     loop {
-        // A cancellation does not end a request whose outcome would then be unknown; it ends the waiting for another.
-        let Err(cause) = send(calls, put, condition).await else { return (Verdict::Done, None) };
+        let Err(cause) = answered(send(calls, put, condition), patience).await else {
+            return (Verdict::Done, None);
+        };
         match verdict::after(&cause, doubtful, condition) {
             Step::Again => {
                 doubtful |= cause.is_doubtful();
@@ -49,6 +52,27 @@ pub(super) async fn settle(
             Step::Refused(refusal) => return (Verdict::NotDone(refusal), Some(cause)),
         }
     }
+}
+
+/// Waits for the answer. A cancellation does not end a request whose outcome would then be unknown: it limits the waiting, and ends
+/// that for another request.
+async fn answered(
+    sending: impl Future<Output = Result<(), Cause>>,
+    patience: &Patience,
+) -> Result<(), Cause> {
+    if (patience.is_cancelled)() {
+        return Err(Cause::Cancelled);
+    }
+    let mut sending = pin!(sending);
+    tokio::select! {
+        answered = &mut sending => return answered,
+        () = patience.cancelled() => {}
+    }
+    (patience.on_answer_awaited)(&AnswerAwaited {
+        object: patience.place.to_string(),
+        at_most: ANSWER_MAX + patience.abort_max + 2 * LOOK_MAX,
+    });
+    tokio::time::timeout(ANSWER_MAX, sending).await.unwrap_or(Err(Cause::Stalled))
 }
 
 async fn send(calls: &Calls, put: &Put, condition: &Condition) -> Result<(), Cause> {
@@ -110,16 +134,18 @@ async fn look(
 
 /// Whose object is there.
 async fn see(calls: &Calls) -> Seen {
-    let until = Instant::now() + LOOK_MAX;
-    loop {
-        match calls.head().await {
-            Ok(None) => return Seen::Nothing,
-            Ok(Some(found)) if found.attempt.as_ref() == Some(&calls.attempt) => return Seen::Ours,
-            Ok(Some(_)) => return Seen::Others,
-            Err(cause) if cause.may_pass() && Instant::now() < until => tokio::time::sleep(PAUSE).await,
-            Err(_) => return Seen::Unseen,
+    let look = async {
+        loop {
+            match calls.head().await {
+                Ok(None) => return Seen::Nothing,
+                Ok(Some(found)) if found.attempt.as_ref() == Some(&calls.attempt) => return Seen::Ours,
+                Ok(Some(_)) => return Seen::Others,
+                Err(cause) if cause.may_pass() => tokio::time::sleep(PAUSE).await,
+                Err(_) => return Seen::Unseen,
+            }
         }
-    }
+    };
+    tokio::time::timeout(LOOK_MAX, look).await.unwrap_or(Seen::Unseen)
 }
 
 /// Asks the store to drop the parts of an upload until it has none of them: one that was on its way may come after the first time.
@@ -147,6 +173,8 @@ pub(super) async fn give_up(calls: &Calls, id: &str, at_most: Duration) -> Resul
     }
 }
 
+/// How long the answer is waited for after a cancellation.
+const ANSWER_MAX: Duration = SLOW;
 /// How long the object is looked at after doubt, where the store does not answer.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);

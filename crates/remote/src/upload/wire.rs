@@ -279,6 +279,6 @@ const BUFFERED_LEN_MAX: usize = 8 << 20;
 /// Whatever carries less is given up: a part that lies in buffers takes minutes.
 const SLOWEST_PER_SEC: u64 = 32 << 10;
 /// How long a store may put together what it got without a word.
-const SLOW: Duration = Duration::from_secs(300);
+pub(super) const SLOW: Duration = Duration::from_secs(300);
 /// Longer than a list of a thousand uploads with keys of 1 KiB.
 const ANSWER_LEN_MAX: usize = 16 << 20;

@@ -12,7 +12,8 @@ use remote::upload::UploadFaultKind;
 use servers::{Fault, FaultKind, Plan, Request};
 
 use crate::stores::{
-    Bucket, MIB, Server, THREE_PARTS, each_store, fault, impatient, kind, options, stream, upload, write,
+    Bucket, MIB, Server, THREE_PARTS, each_store, fault, impatient, kind, options, replacing, stream, upload,
+    write,
 };
 
 fn puts(request: &Request) -> bool {
@@ -194,6 +195,87 @@ fn a_cancelled_upload_ends_soon_says_so_and_leaves_nothing() {
     assert_eq!(error.to_string().split(": ").last(), Some("interrupted"));
     drop(sink);
     assert_eq!((bucket.read("cancelled"), bucket.open_uploads()), (None, 0));
+}
+
+/// It is too late: the store has been asked, and its answer counts.
+#[test]
+fn a_cancellation_after_the_last_request_waits_for_its_answer() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    for (server, len) in each_store() {
+        let bucket = Bucket::of(server);
+        let bytes = stream(len, 8);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut options = options(len);
+        let (flag, list) = (cancelled.clone(), told.clone());
+        options.upload.is_cancelled = Arc::new(move || flag.load(Ordering::Relaxed));
+        options.upload.on_answer_awaited = Arc::new(move |awaited| list.lock().push(awaited.object.clone()));
+        let place = bucket.place("late");
+        let mut sink = ObjectSink::open(&place, &options).unwrap();
+        write(&mut sink, &bytes).unwrap();
+        let last = if len == THREE_PARTS { Request::is_complete } else { puts };
+        bucket.proxy.set_plan(Plan::new(move |request| {
+            last(request).then(|| {
+                cancelled.store(true, Ordering::Relaxed);
+                Fault::Delay(Duration::from_secs(1))
+            })
+        }));
+        sink.publish(len as u64).unwrap();
+        assert!(bucket.read("late").as_deref() == Some(&bytes[..]), "{server:?} {len}");
+        let told = told.lock();
+        assert!(told.iter().all(|object| *object == place.to_string()) && told.len() <= 1, "{told:?}");
+    }
+}
+
+/// Nobody sends the last request for one who wants no more.
+#[test]
+fn a_cancellation_before_the_last_request_leaves_nothing() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    for (server, len) in each_store() {
+        let bucket = Bucket::of(server);
+        let bytes = stream(len, 9);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let flag = cancelled.clone();
+        let mut options = options(len);
+        options.upload.is_cancelled = Arc::new(move || flag.load(Ordering::Relaxed));
+        let mut sink = ObjectSink::open(&bucket.place("early"), &options).unwrap();
+        write(&mut sink, &bytes).unwrap();
+        cancelled.store(true, Ordering::Relaxed);
+        assert_eq!(kind(sink.publish(len as u64)), (UploadFaultKind::Cancelled, true), "{server:?} {len}");
+        assert_eq!((bucket.read("early"), bucket.open_uploads()), (None, 0), "{server:?} {len}");
+    }
+}
+
+/// What was to be replaced stands there, and nobody has said that it is another one.
+#[test]
+fn a_cancellation_in_doubt_is_no_word_on_the_object_that_was_to_be_replaced() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    for server in [Server::S3, Server::Gcs] {
+        let bucket = Bucket::of(server);
+        let bytes = stream(THREE_PARTS, 10);
+        bucket.put("doubt", b"before");
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let flag = cancelled.clone();
+        let mut options = replacing(THREE_PARTS);
+        options.upload.is_cancelled = Arc::new(move || flag.load(Ordering::Relaxed));
+        let mut sink = ObjectSink::open(&bucket.place("doubt"), &options).unwrap();
+        write(&mut sink, &bytes).unwrap();
+        bucket.proxy.set_plan(Plan::new(move |request| {
+            request.is_complete().then(|| {
+                cancelled.store(true, Ordering::Relaxed);
+                Fault::CutRequest { after: 0 }
+            })
+        }));
+        assert_eq!(kind(sink.publish(THREE_PARTS as u64)), (UploadFaultKind::Cancelled, true), "{server:?}");
+        assert_eq!(bucket.read("doubt").as_deref(), Some(&b"before"[..]));
+        assert_eq!(bucket.open_uploads(), 0);
+    }
 }
 
 /// Whatever goes wrong by chance, it ends whole and said so, or not there and said so.
