@@ -58,8 +58,41 @@ pub(crate) fn client(
     headers: HeaderMap,
     redirects: Redirects,
 ) -> object_store::Result<reqwest::Client> {
-    use ClientConfigKey as Key;
     let settings = Settings(options);
+    let mut builder = builder(&settings, headers, redirects)?;
+    if let Some(limit) = settings.duration(ClientConfigKey::ReadTimeout)? {
+        builder = builder.read_timeout(limit);
+    }
+    builder.build().map_err(no_client)
+}
+
+/// The client for requests that bring bytes, to one store alone; and how long such a request may move nothing, where `options` say: the
+/// client itself would take the time for which a body is sent for silence.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn sending_client(
+    options: &ClientOptions,
+) -> object_store::Result<(reqwest::Client, Option<Duration>)> {
+    let settings = Settings(options);
+    let client = builder(&settings, HeaderMap::new(), Redirects::Never)?.build().map_err(no_client)?;
+    Ok((client, settings.duration(ClientConfigKey::ReadTimeout)?))
+}
+
+/// Whether `options` allow requests without TLS.
+///
+/// # Errors
+/// The setting cannot be read.
+pub(crate) fn allows_http(options: &ClientOptions) -> object_store::Result<bool> {
+    Settings(options).is_on(ClientConfigKey::AllowHttp)
+}
+
+fn builder(
+    settings: &Settings<'_>,
+    headers: HeaderMap,
+    redirects: Redirects,
+) -> object_store::Result<reqwest::ClientBuilder> {
+    use ClientConfigKey as Key;
     let mut builder = reqwest::Client::builder()
         .http1_only()
         .default_headers(headers)
@@ -80,9 +113,6 @@ pub(crate) fn client(
     if let Some(limit) = settings.duration(Key::ConnectTimeout)? {
         builder = builder.connect_timeout(limit);
     }
-    if let Some(limit) = settings.duration(Key::ReadTimeout)? {
-        builder = builder.read_timeout(limit);
-    }
     if let Some(count) = settings.text(Key::PoolMaxIdlePerHost) {
         let count = count.parse().map_err(|_| unusable(Key::PoolMaxIdlePerHost.as_ref()))?;
         builder = builder.pool_max_idle_per_host(count);
@@ -101,7 +131,7 @@ pub(crate) fn client(
     if settings.is_on(Key::RandomizeAddresses)? {
         builder = builder.dns_resolver(Shuffled);
     }
-    builder.build().map_err(no_client)
+    Ok(builder)
 }
 
 /// The settings of a client, which the library keeps to itself but for their texts.

@@ -1,7 +1,7 @@
 //! What is between a store's client and its connections: it writes down how each request of ours was answered.
 //! Knows no store. Errors of the client library name neither status nor headers reliably; these do.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{borrow::Cow, fmt, io, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
@@ -36,15 +36,45 @@ impl RecordingConnector {
 
 impl HttpConnector for RecordingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = client(options, self.headers.clone(), self.redirects)?;
-        Ok(HttpClient::new(RecordingService(HttpClient::new(client))))
+        let client = HttpClient::new(client(options, self.headers.clone(), self.redirects)?);
+        Ok(service(move |request| recorded(client.clone(), request)))
     }
 }
 
-#[derive(Debug)]
-struct RecordingService(HttpClient);
+async fn recorded(client: HttpClient, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    let Some(recorder) = request.extensions().get::<Recorder>().cloned() else {
+        return bounded(client.execute(request).await?).await;
+    };
+    recorder.record(Exchange::Sent);
+    let response = client.execute(request).await?;
+    let (parts, body) = response.into_parts();
+    let mut answer = Answer { status: parts.status.as_u16(), headers: parts.headers.clone(), code: None };
+    if parts.status.is_success() {
+        recorder.record(Exchange::Answered(answer));
+        return Ok(HttpResponse::from_parts(parts, body));
+    }
+    let text = beginning_of(body).await;
+    answer.code = code_of(&text);
+    recorder.record(Exchange::Answered(answer));
+    Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(text)))
+}
 
-impl HttpService for RecordingService {
+/// A client whose requests `answer` answers.
+pub(crate) fn service<F, A>(answer: F) -> HttpClient
+where
+    F: Fn(HttpRequest) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<HttpResponse, HttpError>> + Send + 'static,
+{
+    HttpClient::new(Service(answer))
+}
+
+struct Service<F>(F);
+
+impl<F, A> HttpService for Service<F>
+where
+    F: Fn(HttpRequest) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<HttpResponse, HttpError>> + Send + 'static,
+{
     // As the attribute `async_trait` would write it, which the trait is declared with.
     fn call<'life0, 'async_trait>(
         &'life0 self,
@@ -54,24 +84,13 @@ impl HttpService for RecordingService {
         'life0: 'async_trait,
         Self: 'async_trait,
     {
-        Box::pin(async move {
-            let Some(recorder) = request.extensions().get::<Recorder>().cloned() else {
-                return bounded(self.0.execute(request).await?).await;
-            };
-            recorder.record(Exchange::Sent);
-            let response = self.0.execute(request).await?;
-            let (parts, body) = response.into_parts();
-            let mut answer =
-                Answer { status: parts.status.as_u16(), headers: parts.headers.clone(), code: None };
-            if parts.status.is_success() {
-                recorder.record(Exchange::Answered(answer));
-                return Ok(HttpResponse::from_parts(parts, body));
-            }
-            let text = beginning_of(body).await;
-            answer.code = code_of(&text);
-            recorder.record(Exchange::Answered(answer));
-            Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(text)))
-        })
+        Box::pin((self.0)(request))
+    }
+}
+
+impl<F> fmt::Debug for Service<F> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Service")
     }
 }
 

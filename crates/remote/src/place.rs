@@ -229,7 +229,7 @@ pub(crate) const SERVICE_ACCOUNT: &str = "SERVICE_ACCOUNT";
 pub(crate) const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
 
 /// An option whose name has one of these may be a secret.
-const SECRET_OPTIONS: [&str; 6] = ["SECRET", "TOKEN", "KEY", "SAS", "PASSWORD", "CREDENTIAL"];
+const SECRET_OPTIONS: [&str; 7] = ["SECRET", "TOKEN", "KEY", "SAS", "PASSWORD", "CREDENTIAL", "PROXY_URL"];
 
 /// The key that a path names. `Path::parse` would take off a slash at either end, and so name another object.
 fn parse_key(path: &str) -> Result<Path, String> {

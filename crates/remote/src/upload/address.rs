@@ -3,16 +3,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use object_store::aws::AmazonS3ConfigKey;
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::AzureConfigKey;
-use object_store::client::{
-    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpService,
-};
+use object_store::client::{ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind};
 use object_store::gcp::GoogleConfigKey;
 use object_store::{ClientOptions, GetOptions, ObjectStore};
 use parking_lot::Mutex;
@@ -20,10 +15,11 @@ use url::Url;
 
 use super::calls::Dialect;
 use super::wire::{Signer, Wire};
+use crate::connector::service;
 use crate::place::{Place, PlaceKind};
 use crate::retry::RetryPolicy;
-use crate::runtime;
 use crate::store::Store;
+use crate::{client, runtime};
 
 /// Where an object is, for requests of our own.
 pub(super) struct Address {
@@ -37,20 +33,14 @@ pub(super) struct Address {
 impl Address {
     /// # Errors
     /// [`io::ErrorKind::Unsupported`]: a server of files, or a setting that uploads cannot heed; [`io::ErrorKind::InvalidInput`]:
-    /// settings that make no client.
+    /// settings that make no client, or an address without TLS that they do not allow.
     pub(super) fn of(place: &Place, policy: &RetryPolicy) -> io::Result<Address> {
         let store = Store::open(place)?;
-        let (dialect, asker, signer) = match &store {
+        refuse_unheeded(place, &store)?;
+        let (dialect, heard, signer) = match &store {
             Store::S3 { store, settings } => {
-                let say = |key| settings.get_config_value(&key);
-                refuse_unheeded(place, &say)?;
-                let is_open = is_true(say(AmazonS3ConfigKey::SkipSignature));
-                let signer = Signer::S3 {
-                    credentials: (!is_open).then(|| store.credentials().clone()),
-                    region: say(AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".to_owned()),
-                };
                 let asker = |ear| settings.clone().with_skip_signature(true).with_http_connector(ear).build();
-                (Dialect::S3, Heard::by(place, asker)?, signer)
+                (Dialect::S3, Heard::by(place, asker)?, s3_signer(store, settings))
             }
             Store::Gcs { store, settings } => {
                 let is_open = is_true(settings.get_config_value(&GoogleConfigKey::SkipSignature));
@@ -69,23 +59,40 @@ impl Address {
             }
             Store::Http { .. } => return Err(no_uploads(place)),
         };
-        let settings = settings_of(&store);
-        let allows_http = asker.object.scheme() == "https" || allows_http(&store);
-        if !allows_http {
+        let Heard { object, container, options } = heard;
+        let allows_http = client::allows_http(&options).map_err(|error| unusable(place, &error))?;
+        if object.scheme() != "https" && !allows_http {
             let what = format!(
                 "{place}: its address begins with http:, which has to be allowed in the store's settings"
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let wire = Wire { client: client()?, signer, stall_max: policy.read_timeout };
-        Ok(Address { dialect, object: asker.object, container: asker.container, wire, settings })
+        let (client, stall_max) =
+            client::sending_client(&options).map_err(|error| unusable(place, &error))?;
+        let wire = Wire { client, signer, stall_max: stall_max.unwrap_or(policy.read_timeout) };
+        let mut settings = encryption_of(&store);
+        let content_type = options.get_config_value(&ClientConfigKey::DefaultContentType);
+        settings.extend(content_type.map(|value| (dialect.content_type_header(), value)));
+        Ok(Address { dialect, object, container, wire, settings })
     }
 }
 
-/// The addresses that a store's client has been heard to ask for.
+fn s3_signer(store: &AmazonS3, settings: &AmazonS3Builder) -> Signer {
+    let say = |key| settings.get_config_value(&key);
+    let is_open = is_true(say(AmazonS3ConfigKey::SkipSignature));
+    Signer::S3 {
+        credentials: (!is_open).then(|| store.credentials().clone()),
+        region: say(AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".to_owned()),
+        requester_pays: is_true(say(AmazonS3ConfigKey::RequestPayer)),
+        signs_payload: !is_true(say(AmazonS3ConfigKey::UnsignedPayload)),
+    }
+}
+
+/// The addresses that a store's client has been heard to ask for, and the settings of its connections.
 struct Heard {
     object: Url,
     container: Url,
+    options: ClientOptions,
 }
 
 impl Heard {
@@ -96,11 +103,7 @@ impl Heard {
     ) -> io::Result<Heard> {
         let ear = Ear::default();
         let heard = ear.0.clone();
-        let unusable = |error: object_store::Error| {
-            let what = format!("{place}: {}", place.redact(&error.to_string()));
-            io::Error::new(io::ErrorKind::InvalidInput, what)
-        };
-        let store = asker(ear).map_err(unusable)?;
+        let store = asker(ear).map_err(|error| unusable(place, &error))?;
         let key = place.key().clone();
         runtime::run(async move {
             let head = GetOptions { head: true, ..GetOptions::default() };
@@ -108,53 +111,36 @@ impl Heard {
             let _ = store.get_opts(&key, head).await;
             let _ = store.list(None).next().await;
         })?;
-        let heard = std::mem::take(&mut *heard.lock());
-        match <[Url; 2]>::try_from(heard) {
-            Ok([object, container]) => Ok(Heard { object, container }),
-            Err(_) => {
-                Err(io::Error::other(format!("{place}: the client library asks for it in an unknown way")))
-            }
+        let (urls, options) = std::mem::take(&mut *heard.lock());
+        match (<[Url; 2]>::try_from(urls), options) {
+            (Ok([object, container]), Some(options)) => Ok(Heard { object, container, options }),
+            _ => Err(io::Error::other(format!("{place}: the client library asks for it in an unknown way"))),
         }
     }
 }
 
-/// Hears what is asked for, and passes nothing on.
+/// Hears what is asked for, and with which settings, and passes nothing on.
 #[derive(Clone, Debug, Default)]
-struct Ear(Arc<Mutex<Vec<Url>>>);
+struct Ear(Arc<Mutex<(Vec<Url>, Option<ClientOptions>)>>);
 
 impl HttpConnector for Ear {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.clone()))
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        self.0.lock().1 = Some(options.clone());
+        let heard = self.0.clone();
+        Ok(service(move |request| {
+            if let Ok(mut url) = Url::parse(&request.uri().to_string()) {
+                url.set_query(None);
+                heard.lock().0.push(url);
+            }
+            let nobody = io::Error::other("nobody is there");
+            std::future::ready(Err(HttpError::new(HttpErrorKind::Unknown, nobody)))
+        }))
     }
 }
 
-impl HttpService for Ear {
-    // As the attribute `async_trait` would write it, which the trait is declared with.
-    fn call<'life0, 'async_trait>(
-        &'life0 self,
-        request: HttpRequest,
-    ) -> BoxFuture<'async_trait, Result<HttpResponse, HttpError>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        if let Ok(mut url) = Url::parse(&request.uri().to_string()) {
-            url.set_query(None);
-            self.0.lock().push(url);
-        }
-        Box::pin(async { Err(HttpError::new(HttpErrorKind::Unknown, io::Error::other("nobody is there"))) })
-    }
-}
-
-fn client() -> io::Result<reqwest::Client> {
-    // Over one connection of HTTP/2 some stores are slow; limits of time are those of whoever sends.
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("cofferdam/", env!("CARGO_PKG_VERSION")))
-        .http1_only()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_MAX)
-        .build();
-    client.map_err(|error| io::Error::other(format!("no HTTP client can be made: {}", error.without_url())))
+fn unusable(place: &Place, error: &object_store::Error) -> io::Error {
+    let what = format!("{place}: {}", place.redact(&error.to_string()));
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 fn is_true(value: Option<String>) -> bool {
@@ -162,22 +148,8 @@ fn is_true(value: Option<String>) -> bool {
         .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "on" | "yes" | "y"))
 }
 
-fn allows_http(store: &Store) -> bool {
-    let key = ClientConfigKey::AllowHttp;
-    match store {
-        Store::S3 { settings, .. } => is_true(settings.get_config_value(&AmazonS3ConfigKey::Client(key))),
-        // Those that tests and proxies set by an address of their own: it says itself how it is reached.
-        Store::Gcs { .. } => true,
-        Store::Azure { settings, .. } => {
-            is_true(settings.get_config_value(&AzureConfigKey::UseEmulator))
-                || is_true(settings.get_config_value(&AzureConfigKey::Client(key)))
-        }
-        Store::Http { .. } => false,
-    }
-}
-
 /// What the store is to encrypt with, where the settings say.
-fn settings_of(store: &Store) -> Vec<(&'static str, String)> {
+fn encryption_of(store: &Store) -> Vec<(&'static str, String)> {
     let Store::S3 { settings, .. } = store else { return Vec::new() };
     let say = |name: &str| name.parse().ok().and_then(|key| settings.get_config_value(&key));
     let header = match say("aws_server_side_encryption").as_deref() {
@@ -194,16 +166,36 @@ fn settings_of(store: &Store) -> Vec<(&'static str, String)> {
 }
 
 /// What would be sent in another way than was asked for is not sent.
-fn refuse_unheeded(place: &Place, say: &dyn Fn(AmazonS3ConfigKey) -> Option<String>) -> io::Result<()> {
-    let customer_key = "aws_sse_customer_key_base64".parse().ok();
-    let what = if customer_key.and_then(say).is_some() {
-        "a key of one's own for the store's encryption"
-    } else if is_true(say(AmazonS3ConfigKey::S3Express)) {
-        "a directory bucket"
-    } else {
-        return Ok(());
+fn refuse_unheeded(place: &Place, store: &Store) -> io::Result<()> {
+    let what = match store {
+        Store::S3 { settings, .. } => unheeded_of_s3(&|key| settings.get_config_value(&key)),
+        Store::Azure { settings, .. } => {
+            settings.get_config_value(&AzureConfigKey::EncryptionKey).map(|_| A_KEY_OF_ONES_OWN)
+        }
+        Store::Gcs { .. } | Store::Http { .. } => None,
     };
-    Err(io::Error::new(io::ErrorKind::Unsupported, format!("{place}: uploads do not know {what}")))
+    match what {
+        Some(what) => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("{place}: uploads do not know {what}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn unheeded_of_s3(say: &dyn Fn(AmazonS3ConfigKey) -> Option<String>) -> Option<&'static str> {
+    let customer_key = "aws_sse_customer_key_base64".parse().ok();
+    let conditions = say(AmazonS3ConfigKey::ConditionalPut).unwrap_or_default();
+    if customer_key.and_then(say).is_some() {
+        Some(A_KEY_OF_ONES_OWN)
+    } else if is_true(say(AmazonS3ConfigKey::S3Express)) {
+        Some("a directory bucket")
+    } else if say(AmazonS3ConfigKey::Checksum).is_some() {
+        Some("a checksum algorithm (the setting aws_checksum_algorithm)")
+    } else if conditions.trim().eq_ignore_ascii_case("disabled") {
+        Some("a store without conditions (the setting aws_conditional_put)")
+    } else {
+        None
+    }
 }
 
 /// The account is the first word of the host, or of the path where an emulator has all of them on one host.
@@ -228,5 +220,4 @@ pub(super) fn takes_uploads(kind: PlaceKind) -> bool {
     kind != PlaceKind::Http
 }
 
-/// How long a connection may take to be made; then it is tried again.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
+const A_KEY_OF_ONES_OWN: &str = "a key of one's own for the store's encryption";

@@ -108,6 +108,13 @@ impl Dialect {
         }
     }
 
+    pub(super) fn content_type_header(self) -> &'static str {
+        match self {
+            Dialect::Azure => "x-ms-blob-content-type",
+            Dialect::S3 | Dialect::Gcs => "content-type",
+        }
+    }
+
     /// Whether parts are put together on a condition.
     pub(crate) fn completes_on_condition(self) -> bool {
         self != Dialect::Gcs
@@ -252,10 +259,8 @@ impl Calls {
     fn beginning(&self, method: Method) -> Ask {
         let ask =
             Ask::new(method, &self.object).header(self.dialect.metadata_header(), self.attempt.0.clone());
-        let ask = match self.dialect {
-            Dialect::Azure => ask.header("x-ms-blob-content-type", CONTENT_TYPE),
-            Dialect::S3 | Dialect::Gcs => ask.header("content-type", CONTENT_TYPE),
-        };
+        let ask = ask.header(self.dialect.content_type_header(), CONTENT_TYPE);
+        // Of two headers of one name the later one is sent.
         self.settings.iter().fold(ask, |ask, (name, value)| ask.header(name, value.clone()))
     }
 }

@@ -30,7 +30,14 @@ pub(crate) struct Wire {
 /// How a store wants to know who asks. Without credentials requests go unsigned.
 pub(crate) enum Signer {
     /// SigV4.
-    S3 { credentials: Option<AwsCredentialProvider>, region: String },
+    S3 {
+        credentials: Option<AwsCredentialProvider>,
+        region: String,
+        /// Whoever asks pays, and says so.
+        requester_pays: bool,
+        /// Unless the settings say otherwise.
+        signs_payload: bool,
+    },
     /// A bearer token.
     Gcs { credentials: Option<GcpCredentialProvider> },
     /// A shared key, a token, or a signature in the query.
@@ -178,11 +185,12 @@ impl Wire {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(ask.body.len()));
         }
         match &self.signer {
-            Signer::S3 { credentials: Some(credentials), region } => {
+            Signer::S3 { credentials: Some(credentials), region, requester_pays, signs_payload } => {
                 let credential = credentials.get_credential().await.map_err(Cause::credentials)?;
                 // What is encrypted on its way is protected by that; a file is not read twice to be hashed.
                 AwsAuthorizer::new(&credential, "s3", region)
-                    .with_sign_payload(signs_body && !is_spooled)
+                    .with_request_payer(*requester_pays)
+                    .with_sign_payload(signs_body && *signs_payload && !is_spooled)
                     .try_authorize(&mut request, None)
                     .map_err(Cause::credentials)?;
             }

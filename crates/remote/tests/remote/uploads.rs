@@ -1,8 +1,9 @@
 //! An object is put into a store that answers "yes" to everything, as somebody between here and the store may: that is not believed.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -12,41 +13,73 @@ use remote::upload::{Body, PublishError, UnfinishedUploads, Upload, UploadOption
 
 use super::policy;
 
-/// A store at which nothing ever is, and whose answers to all but HEAD are what `answer` makes of the request's first line.
-fn store(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> Vec<(String, String)> {
+/// A store at which nothing ever is, and whose answers to all but HEAD are what `answer` makes of the request's head.
+fn store(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Vec<(String, String)> {
+    settings_of(serve(move |head| match head.starts_with("HEAD") {
+        true => (404, "\r\n".to_owned()),
+        false => answer(head),
+    }))
+}
+
+/// A server whose answers are what `answer` makes of the request's head: a status, and all that comes after the first line.
+fn serve(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+    serve_when(|_| {}, answer)
+}
+
+/// As [`serve`], and before it reads a request's body it does `first`.
+fn serve_when(
+    first: impl Fn(&str) + Send + Sync + 'static,
+    answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let shared = Arc::new((first, answer));
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap());
-            let (mut first, mut len) = (String::new(), 0);
-            lines.read_line(&mut first).unwrap();
-            loop {
-                let mut line = String::new();
-                lines.read_line(&mut line).unwrap();
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    len = value.trim().parse().unwrap();
-                }
-                if line.trim().is_empty() {
-                    break;
-                }
-            }
-            lines.read_exact(&mut vec![0; len]).unwrap();
-            let (status, rest) =
-                if first.starts_with("HEAD") { (404, "\r\n".to_owned()) } else { answer(&first) };
-            let _ = write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{rest}");
+            let (stream, shared) = (stream.unwrap(), shared.clone());
+            // Whoever asks may be gone before it is answered.
+            thread::spawn(move || drop(answer_one(stream, &shared.0, &shared.1)));
         }
     });
-    [
-        ("AWS_ENDPOINT", format!("http://{address}")),
-        ("AWS_ALLOW_HTTP", "true".into()),
-        ("AWS_REGION", "us-east-1".into()),
-        ("AWS_ACCESS_KEY_ID", "key".into()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".into()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    address
+}
+
+fn answer_one(
+    mut stream: TcpStream,
+    first: &dyn Fn(&str),
+    answer: &dyn Fn(&str) -> (u16, String),
+) -> io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let (mut head, mut len) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            len = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        head += &line;
+    }
+    first(&head);
+    lines.read_exact(&mut vec![0; len])?;
+    let (status, rest) = answer(&head);
+    write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{rest}")
+}
+
+fn settings_of(address: SocketAddr) -> Vec<(String, String)> {
+    settings([
+        ("AWS_ENDPOINT", &format!("http://{address}")),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "an-id"),
+        ("AWS_SECRET_ACCESS_KEY", "5ecret"),
+    ])
+}
+
+fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
 fn options() -> UploadOptions {
@@ -70,6 +103,14 @@ const NO_ANSWERS: [&str; 5] = [
     "\r\n<?xml version=\"1.0\"?><CompleteMultipartUploadRes",
 ];
 
+const BEGUN: &str =
+    "\r\n<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+const STORED: &str = "ETag: \"1\"\r\n\r\n";
+
+fn small() -> Body {
+    Body::Memory(b"small".as_slice().into())
+}
+
 #[test]
 fn a_small_object_is_stored_only_if_the_answer_names_it() {
     for rest in NO_ANSWERS {
@@ -85,15 +126,11 @@ fn a_small_object_is_stored_only_if_the_answer_names_it() {
 fn parts_are_an_object_only_if_the_answer_names_it() {
     let named = "\r\n<CompleteMultipartUploadResult><ETag>\"1-1\"</ETag></CompleteMultipartUploadResult>";
     for (rest, done) in NO_ANSWERS.map(|rest| (rest, false)).into_iter().chain([(named, true)]) {
-        let mut upload = open(store(move |first| {
-            let begun =
-                "\r\n<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
-            match first {
-                first if first.contains("uploads=") => (200, begun.to_owned()),
-                first if first.starts_with("PUT") => (200, "ETag: \"1\"\r\n\r\n".to_owned()),
-                first if first.starts_with("POST") => (200, rest.to_owned()),
-                _ => (404, "\r\n".to_owned()),
-            }
+        let mut upload = open(store(move |first| match first {
+            first if first.contains("uploads=") => (200, BEGUN.to_owned()),
+            first if first.starts_with("PUT") => (200, "ETag: \"1\"\r\n\r\n".to_owned()),
+            first if first.starts_with("POST") => (200, rest.to_owned()),
+            _ => (404, "\r\n".to_owned()),
         }));
         upload.begin().unwrap();
         upload.send(0, Body::Memory(b"part".as_slice().into())).unwrap();
@@ -126,5 +163,114 @@ fn a_list_that_is_none_or_has_no_end_is_an_error() {
 fn a_prefix_with_an_empty_name_in_it_is_refused() {
     for url in ["s3://bucket//", "s3://bucket/db//"] {
         assert!(UnfinishedUploads::open(url, [], &options()).is_err(), "{url}");
+    }
+}
+
+/// A store that takes everything, and the heads of what it was asked.
+fn listening() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = heads.clone();
+    let address = serve(move |head| {
+        heard.lock().unwrap().push(head.to_ascii_lowercase());
+        match head.starts_with("HEAD") {
+            true => (404, "\r\n".to_owned()),
+            false => (200, STORED.to_owned()),
+        }
+    });
+    (address, heads)
+}
+
+#[test]
+fn requests_go_by_the_proxy_that_the_settings_name() {
+    let (proxy, heads) = listening();
+    let mut settings = settings_of(proxy);
+    settings[0].1 = "http://store.invalid".to_owned();
+    settings.push(("AWS_PROXY_URL".to_owned(), format!("http://{proxy}")));
+    open(settings).put_whole(small()).unwrap();
+    let heads = heads.lock().unwrap();
+    assert!(heads.iter().all(|head| head.contains(" http://store.invalid/bucket/key ")), "{heads:?}");
+    assert!(heads.iter().any(|head| head.starts_with("put ")), "{heads:?}");
+}
+
+/// The S3 reference, "Requester Pays buckets" and "Signature calculations": both headers are part of what is signed.
+#[test]
+fn what_the_settings_say_of_payer_payload_and_type_is_sent() {
+    let (address, heads) = listening();
+    let mut with = settings_of(address);
+    with.extend(settings([
+        ("AWS_REQUEST_PAYER", "true"),
+        ("AWS_UNSIGNED_PAYLOAD", "true"),
+        ("AWS_DEFAULT_CONTENT_TYPE", "application/x-ours"),
+        ("AWS_USER_AGENT", "ours/1"),
+    ]));
+    open(with).put_whole(small()).unwrap();
+    let heads = heads.lock().unwrap();
+    let put = heads.iter().find(|head| head.starts_with("put ")).unwrap();
+    for line in [
+        "x-amz-request-payer: requester",
+        "x-amz-content-sha256: unsigned-payload",
+        "content-type: application/x-ours",
+        "user-agent: ours/1",
+    ] {
+        assert_eq!(put.lines().filter(|said| *said == line).count(), 1, "{line} in {put}");
+    }
+    assert!(put.contains(";x-amz-request-payer"), "it is signed: {put}");
+}
+
+#[test]
+fn a_setting_that_uploads_cannot_heed_is_refused_before_a_request() {
+    let (address, heads) = listening();
+    for (name, value) in [
+        ("AWS_CHECKSUM_ALGORITHM", "sha256"),
+        ("AWS_CONDITIONAL_PUT", "disabled"),
+        ("AWS_SSE_CUSTOMER_KEY_BASE64", "c2VjcmV0"),
+        ("AWS_S3_EXPRESS", "true"),
+    ] {
+        let mut with = settings_of(address);
+        with.push((name.to_owned(), value.to_owned()));
+        // The name of a directory bucket, without which that setting is none.
+        let place = Place::parse("s3://bucket--usw2-az1--x-s3/key", with).unwrap();
+        let error = Upload::open(&place, &options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}: {error}");
+    }
+    let azure = settings([
+        ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0"),
+        ("AZURE_STORAGE_ENCRYPTION_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+    ]);
+    let error = Upload::open(&Place::parse("az://container/key", azure).unwrap(), &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(heads.lock().unwrap().is_empty());
+}
+
+#[test]
+fn credentials_go_without_tls_only_where_the_settings_allow_it() {
+    let (address, heads) = listening();
+    let account = format!(
+        r#"{{"gcs_base_url":"http://{address}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#
+    );
+    let url = format!("http://{address}");
+    for (place, with, allowed) in [
+        ("gs://bucket/key", settings([("GOOGLE_SERVICE_ACCOUNT_KEY", &account)]), "GOOGLE_ALLOW_HTTP"),
+        ("s3://bucket/key", settings_of(address)[..1].to_vec(), "AWS_ALLOW_HTTP"),
+        (
+            "az://container/key",
+            settings([
+                ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+                ("AZURE_STORAGE_TOKEN", "5ecret"),
+                ("AZURE_STORAGE_ENDPOINT", &url),
+            ]),
+            "AZURE_ALLOW_HTTP",
+        ),
+    ] {
+        let open = |with: &[(String, String)]| {
+            Upload::open(&Place::parse(place, with.to_vec()).unwrap(), &options())
+        };
+        let error = open(&with).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{place}: {error}");
+        assert!(heads.lock().unwrap().is_empty(), "{place}");
+        let consent = settings([(allowed, "true"), ("AWS_SKIP_SIGNATURE", "true")]);
+        open(&[&with[..], &consent].concat()).unwrap();
+        assert_eq!(std::mem::take(&mut *heads.lock().unwrap()).len(), 1, "{place}");
     }
 }
