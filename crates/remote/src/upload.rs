@@ -240,6 +240,7 @@ impl Upload {
     /// # Errors
     /// As [`Upload::complete`].
     pub fn put_whole(mut self, body: Body) -> Result<(), PublishError> {
+        self.look_again().map_err(PublishError::NotDone)?;
         // An upload that was begun and is not needed is given up after it, whatever comes of that.
         let begun = self.id.take();
         let settled = self.settle(Put::Whole(body));
@@ -288,8 +289,8 @@ impl Upload {
         }
     }
 
-    /// Whether a store that puts parts together unconditionally has another object there by now. It is not atomic, and better than
-    /// nothing; it also serves where a store does not know conditions and says nothing.
+    /// Whether another object is there by now, for stores that put parts together on no condition, or heed none at all and do not say
+    /// so. It is not atomic, and better than nothing.
     fn look_again(&self) -> io::Result<()> {
         if self.unseen || self.condition == Condition::Anything {
             return Ok(());

@@ -3,13 +3,18 @@
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use remote::Place;
-use remote::upload::{Body, PublishError, UnfinishedUploads, Upload, UploadOptions};
+use remote::upload::{
+    Body, IfThere, PublishError, UnfinishedUploads, Upload, UploadFault, UploadFaultKind, UploadOptions,
+};
 
 use super::policy;
 
@@ -109,6 +114,10 @@ const STORED: &str = "ETag: \"1\"\r\n\r\n";
 
 fn small() -> Body {
     Body::Memory(b"small".as_slice().into())
+}
+
+fn fault_of(error: &io::Error) -> UploadFaultKind {
+    UploadFault::within(error).unwrap_or_else(|| panic!("{error:?}")).kind()
 }
 
 #[test]
@@ -273,4 +282,24 @@ fn credentials_go_without_tls_only_where_the_settings_allow_it() {
         open(&[&with[..], &consent].concat()).unwrap();
         assert_eq!(std::mem::take(&mut *heads.lock().unwrap()).len(), 1, "{place}");
     }
+}
+
+/// An object that comes while a small one is made, at a store that heeds no condition: as with parts, it is looked at right before.
+#[test]
+fn a_small_object_is_not_put_over_one_that_came_meanwhile() {
+    let (looks, puts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (looked, put) = (looks.clone(), puts.clone());
+    let address = serve(move |head| match head.split(' ').next().unwrap() {
+        "HEAD" if looked.fetch_add(1, Ordering::Relaxed) == 0 => (404, "\r\n".to_owned()),
+        "HEAD" => (200, STORED.to_owned()),
+        _ => {
+            put.fetch_add(1, Ordering::Relaxed);
+            (200, STORED.to_owned())
+        }
+    });
+    match open(settings_of(address)).put_whole(small()).unwrap_err() {
+        PublishError::NotDone(error) => assert_eq!(fault_of(&error), UploadFaultKind::Exists, "{error}"),
+        PublishError::Unknown(error) => panic!("{error}"),
+    }
+    assert_eq!((looks.load(Ordering::Relaxed), puts.load(Ordering::Relaxed)), (2, 0));
 }
