@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use cofferdam::remote::upload::{UnfinishedUpload, UnfinishedUploads, UploadOptions};
-use cofferdam::upload_error;
+use cofferdam::{ErrorKind, upload_error};
 use serde::Serialize;
 
 use crate::clock;
@@ -29,7 +29,10 @@ pub(crate) struct Uploads {
     #[arg(value_name = "URL-PREFIX")]
     prefix: String,
 
-    /// Give up the uploads that were begun longer ago than this: 36h, 7d, … Ask for more than the longest upload takes
+    /// Give up the uploads that were begun longer ago than this, by the store's clock: 36h, 7d, … Ask for more than the longest upload
+    /// takes
+    ///
+    /// One of which the store does not say when it was begun, or does not say what time it is, stays.
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     abort_older: Option<Duration>,
 }
@@ -43,23 +46,39 @@ impl Uploads {
             report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
         });
         let store = UnfinishedUploads::open(&self.prefix, variables(), &options).map_err(upload_error)?;
-        let now = SystemTime::now();
-        let (mut listed, mut aborted, mut failed) = (0, 0, None);
+        let (mut listed, mut aborted, mut failed) = (0, 0, 0);
         for upload in store.uploads().map_err(upload_error)? {
-            let age = upload.begun.map(|begun| now.duration_since(begun).unwrap_or_default());
             // One without a time is of no known age.
-            let is_old = self.abort_older.is_some_and(|limit| age.is_some_and(|age| age > limit));
-            // One that cannot be given up keeps none of the others.
-            let is_gone =
-                is_old && store.abort(&upload).map_err(|error| failed = Some(upload_error(error))).is_ok();
+            let is_old = self.abort_older.is_some_and(|limit| upload.age.is_some_and(|age| age > limit));
+            let is_gone = is_old && give_up(&store, &upload, report)?;
             aborted += u64::from(is_gone);
-            let record = Record::new(&upload, age, is_gone);
+            failed += u64::from(is_old && !is_gone);
+            let record = Record::new(&upload, is_gone);
             report.answer(Channel::Stdout, &record, record.line())?;
             listed += 1;
         }
         let sentence = format!("{}, {aborted} given up", count(listed, "unfinished upload"));
         report.summary(Channel::Stderr, &Summary { event: "uploads", listed, aborted }, sentence)?;
-        failed.map_or(Ok(()), |failed| Err(failed.into()))
+        match failed {
+            0 => Ok(()),
+            failed => {
+                let what = format!("{} could not be given up", count(failed, "unfinished upload"));
+                Err(Failure::new(ErrorKind::Io, what)
+                    .advise("Each is named above, with the reason. Run this again."))
+            }
+        }
+    }
+}
+
+/// Whether `upload` was given up. One that cannot be keeps none of the others, unless nobody wants them any more.
+fn give_up(store: &UnfinishedUploads, upload: &UnfinishedUpload, report: Report) -> Result<bool, Failure> {
+    match store.abort(upload).map_err(upload_error) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Cancelled => Err(error.into()),
+        Err(error) => {
+            report.warning(error);
+            Ok(false)
+        }
     }
 }
 
@@ -81,14 +100,14 @@ struct Summary {
 }
 
 impl Record<'_> {
-    fn new(upload: &UnfinishedUpload, age: Option<Duration>, aborted: bool) -> Record<'_> {
+    fn new(upload: &UnfinishedUpload, aborted: bool) -> Record<'_> {
         let since = |begun: SystemTime| begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Record {
             event: "upload",
             key: &upload.key,
             id: &upload.id,
             begun: upload.begun.map(|begun| clock::rfc3339(since(begun).as_secs())),
-            age_seconds: age.map(|age| age.as_secs()),
+            age_seconds: upload.age.map(|age| age.as_secs()),
             aborted,
         }
     }

@@ -182,9 +182,13 @@ fn a_request_that_is_made_again_is_said_and_a_lost_last_answer_is_none_of_it() {
 
 /// A large stream to a slow store, until a part is on its way.
 fn sealing_slowly(store: &Store) -> Child {
+    sealing_slowly_to(store, "large.cfd")
+}
+
+fn sealing_slowly_to(store: &Store, key: &str) -> Child {
     std::fs::write(store.place.path("large"), plaintext(40 << 20)).unwrap();
     store.proxy.link().set_bandwidth(4 << 20);
-    let url = store.url("large.cfd");
+    let url = store.url(key);
     let mut sealing = store.command(&["seal", "-r", &store.place.recipient, "-o", &url, "large"]);
     let sealing = crate::place::spawned(&mut sealing);
     wait_until("a part is on its way", || store.proxy.counts().bytes_up > 1 << 20);
@@ -276,6 +280,39 @@ fn what_a_killed_program_has_left_is_listed_and_given_up_by_age_alone() {
     listed.assert_done();
     assert_eq!(listed.text(), "");
     assert!(listed.stderr.contains("0 unfinished uploads"), "{}", listed.stderr);
+}
+
+#[test]
+fn an_upload_that_cannot_be_given_up_keeps_none_of_the_others_and_is_1() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    for (count, key) in [(1, "a.cfd"), (2, "b.cfd"), (3, "c.cfd")] {
+        let mut sealing = sealing_slowly_to(&store, key);
+        wait_until("an upload is begun", || store.open_uploads() == count);
+        sealing.kill().unwrap();
+        sealing.wait().unwrap();
+    }
+    store.proxy.link().set_bandwidth(0);
+    let denied = Fault::Status { code: 403, retry_after: None };
+    let is_kept = |request: &Request| request.method() == "DELETE" && request.target().contains("b.cfd");
+    store.proxy.set_plan(Plan::always(is_kept, denied));
+    let prefix = format!("s3://{}", store.bucket);
+    let mut all = String::new();
+    wait_until("all are older by the store's clock", || {
+        let ran = store.run(&["uploads", "--abort-older", "0s", &prefix]);
+        all += &ran.text();
+        let has_tried = ran.stderr.contains("b.cfd: the upload could not be given up");
+        assert_eq!(ran.code, i32::from(has_tried), "{}", ran.stderr);
+        let ends = ran.stderr.contains("1 unfinished upload could not be given up");
+        assert_eq!(ends, has_tried, "{}", ran.stderr);
+        has_tried && all.contains("a.cfd: ") && all.matches("given up").count() == 2
+    });
+    let listed = store.run(&["uploads", "--json", &prefix]);
+    listed.assert_done();
+    let records = json_lines(&listed.stdout);
+    assert_eq!(records.iter().map(|record| &record["key"]).collect::<Vec<_>>(), ["b.cfd"]);
 }
 
 /// The one that loses is told, and what is there is the winner's.

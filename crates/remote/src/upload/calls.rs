@@ -68,6 +68,8 @@ pub(crate) enum Aborted {
 /// A page of unfinished uploads, and where the next begins.
 pub(crate) struct Page {
     pub(crate) uploads: Vec<xml::UploadEntry>,
+    /// When it was made, as its answer says (`Date`, RFC 9110 §6.6.1).
+    pub(crate) date: Option<String>,
     pub(crate) next: Option<(String, String)>,
 }
 
@@ -220,6 +222,10 @@ impl Calls {
 
     /// Gives the upload `id` up.
     pub(crate) async fn abort(&self, id: &str) -> Result<Aborted, Cause> {
+        if id.is_empty() {
+            // A store may take that for the removal of the object.
+            return Err(Cause::unsendable("an upload without a name cannot be given up"));
+        }
         let ask = Ask::new(Method::DELETE, &self.object).query("uploadId", id);
         let answer = self.wire.send(&ask).await?;
         match answer.status {
@@ -251,8 +257,12 @@ impl Calls {
         }
         let answer = success(self.wire.send(&ask).await?)?;
         let page: xml::Uploads = xml::parse(&answer.body).ok_or_else(|| unreadable(&answer))?;
+        if page.uploads.iter().any(|upload| upload.upload_id.is_empty() || upload.key.is_empty()) {
+            return Err(Cause::unsendable("the store lists an upload without a key or without a name"));
+        }
         let next = page.is_truncated.then_some((page.next_key_marker, page.next_upload_id_marker));
-        Ok(Page { uploads: page.uploads, next })
+        let date = answer.header("date").map(str::to_owned);
+        Ok(Page { uploads: page.uploads, date, next })
     }
 
     /// A request that says what the object will be besides its bytes.

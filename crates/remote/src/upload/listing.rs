@@ -4,10 +4,14 @@
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
 
+use chrono::{DateTime, FixedOffset};
+use url::Url;
+
 use super::address::Address;
 use super::calls::{AttemptName, Calls, Dialect};
 use super::persist::{Cause, Patience};
 use super::settle::give_up;
+use super::xml::UploadEntry;
 use super::{UploadOptions, failed};
 use crate::{Place, runtime};
 
@@ -17,7 +21,6 @@ pub struct UnfinishedUploads {
     sample: Place,
     prefix: String,
     shown: String,
-    options: Vec<(String, String)>,
     patience: Patience,
 }
 
@@ -31,6 +34,8 @@ pub struct UnfinishedUpload {
     pub id: String,
     /// When it was begun, by the store's clock; not every store says so.
     pub begun: Option<SystemTime>,
+    /// How long ago that was when it was listed, by the store's clock; nothing where the store does not say one of the two.
+    pub age: Option<Duration>,
 }
 
 impl UnfinishedUploads {
@@ -45,18 +50,17 @@ impl UnfinishedUploads {
         options: impl IntoIterator<Item = (String, String)>,
         how: &UploadOptions,
     ) -> io::Result<UnfinishedUploads> {
-        let options: Vec<_> = options.into_iter().collect();
         // One slash, and no more: an empty name between two is a variable that was not set.
         let bare = url.strip_suffix('/').unwrap_or(url);
         let has_key = bare.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
         let sample = if has_key { bare.to_owned() } else { format!("{bare}/x") };
-        let sample = Place::parse(&sample, options.clone())?;
+        let sample = Place::parse(&sample, options)?;
         let mut prefix = if has_key { sample.key().to_string() } else { String::new() };
         if has_key && url.ends_with('/') {
             prefix.push('/');
         }
         let patience = Patience::of(&sample, how);
-        let listing = UnfinishedUploads { sample, prefix, shown: url.to_owned(), options, patience };
+        let listing = UnfinishedUploads { sample, prefix, shown: url.to_owned(), patience };
         match listing.address(&listing.sample)?.dialect {
             Dialect::S3 | Dialect::Gcs => Ok(listing),
             Dialect::Azure => Err(io::Error::new(io::ErrorKind::Unsupported, AZURE)),
@@ -76,7 +80,8 @@ impl UnfinishedUploads {
             for _ in 0..PAGES_MAX {
                 let list = || async { calls.list_uploads(&container, &prefix, after.as_ref()).await };
                 let page = patience.persist("listing uploads", list).await?;
-                listed.extend(page.uploads);
+                let now = page.date.as_deref().and_then(parse_date);
+                listed.extend(page.uploads.into_iter().map(|upload| UnfinishedUpload::of(upload, now)));
                 let Some(next) = page.next else { return Ok(listed) };
                 // Of one key they come by their age, in no order of their names.
                 if after.as_ref().is_some_and(|after| next.0 < after.0 || next == *after) {
@@ -92,12 +97,7 @@ impl UnfinishedUploads {
         let listed =
             listed.map_err(|cause| failed(&self.sample, &self.shown, "uploads cannot be listed", &cause))?;
         let ours = listed.into_iter().filter(|upload| upload.key.starts_with(&self.prefix));
-        let read = |upload: super::xml::UploadEntry| UnfinishedUpload {
-            begun: parse_time(&upload.initiated),
-            key: upload.key,
-            id: upload.upload_id,
-        };
-        let mut ours: Vec<_> = ours.map(read).collect();
+        let mut ours: Vec<_> = ours.collect();
         // Not every store keeps to it.
         ours.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(ours)
@@ -108,29 +108,49 @@ impl UnfinishedUploads {
     /// # Errors
     /// An [`UploadFault`](super::UploadFault): it may still be there.
     pub fn abort(&self, upload: &UnfinishedUpload) -> io::Result<()> {
-        let place = Place::parse(&self.url_of(&upload.key), self.options.clone())?;
-        let Address { dialect, object, wire, .. } = self.address(&place)?;
+        let shown = format!("{}/{}", self.sample.base(), escaped(&upload.key));
+        let Address { dialect, container, wire, .. } = self.address(&self.sample)?;
+        let Some(object) = object_in(&container, &upload.key) else {
+            let cause = Cause::unsendable("a key with a `.` or `..` between slashes cannot be asked for");
+            return Err(failed(&self.sample, &shown, "the upload could not be given up", &cause));
+        };
         let calls = Calls { wire, dialect, object, attempt: AttemptName::new()?, settings: Vec::new() };
         let (id, at_most) = (upload.id.clone(), self.patience.abort_max);
         let gone = runtime::run(async move { give_up(&calls, &id, at_most).await })?;
         gone.map(drop)
-            .map_err(|cause| failed(&place, &place.to_string(), "the upload could not be given up", &cause))
-    }
-
-    fn url_of(&self, key: &str) -> String {
-        let mut url = format!("{}/", self.sample.base());
-        for byte in key.bytes() {
-            match byte {
-                b'/' | b'-' | b'.' | b'_' | b'~' => url.push(byte.into()),
-                byte if byte.is_ascii_alphanumeric() => url.push(byte.into()),
-                byte => url.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        url
+            .map_err(|cause| failed(&self.sample, &shown, "the upload could not be given up", &cause))
     }
 
     fn address(&self, place: &Place) -> io::Result<Address> {
         Address::of(place, &self.patience.policy)
+    }
+}
+
+/// The address of the object `key`, which a [`Place`] may refuse and a store may have; nothing if a URL would make another one of it.
+fn object_in(container: &Url, key: &str) -> Option<Url> {
+    let key = escaped(key);
+    let object = Url::parse(&format!("{}/{key}", container.as_str().trim_end_matches('/'))).ok()?;
+    object.as_str().ends_with(&format!("/{key}")).then_some(object)
+}
+
+fn escaped(key: &str) -> String {
+    let mut escaped = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => escaped.push(byte.into()),
+            byte if byte.is_ascii_alphanumeric() => escaped.push(byte.into()),
+            byte => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+impl UnfinishedUpload {
+    fn of(upload: UploadEntry, now: Option<SystemTime>) -> UnfinishedUpload {
+        let begun = parse_time(&upload.initiated);
+        // One that was begun after the list was made is as old as that: a store may have several clocks.
+        let age = now.zip(begun).map(|(now, begun)| now.duration_since(begun).unwrap_or_default());
+        UnfinishedUpload { key: upload.key, id: upload.upload_id, begun, age }
     }
 }
 
@@ -140,33 +160,21 @@ impl fmt::Debug for UnfinishedUploads {
     }
 }
 
-/// A time in UTC as stores write it (RFC 3339): `2010-11-10T20:48:33.000Z`. Fractions of a second are left out.
+/// A time as stores write it in a list (RFC 3339): `2010-11-10T20:48:33.000Z`. Fractions of a second are left out.
 fn parse_time(text: &str) -> Option<SystemTime> {
-    let text = text.strip_suffix('Z')?;
-    let (date, time) = text.split_once('T')?;
-    let number = |text: &str| text.parse::<u64>().ok();
-    let mut date = date.split('-').map(number);
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let mut time = time.split(['.', ':']).map(number);
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    let valid = (1970..10_000).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    if !valid {
-        return None;
-    }
-    // Days of the civil calendar, years counted from March.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days =
-        365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(((days * 24 + hour) * 60 + minute) * 60 + second))
+    DateTime::parse_from_rfc3339(text).ok().and_then(since_1970)
 }
 
-/// From 0000-03-01 to 1970-01-01.
-const DAYS_TO_1970: u64 = 719_468;
+/// A time as servers write it in a header (RFC 9110 §5.6.7): `Wed, 10 Nov 2010 20:48:33 GMT`.
+fn parse_date(text: &str) -> Option<SystemTime> {
+    DateTime::parse_from_rfc2822(text).ok().and_then(since_1970)
+}
+
+fn since_1970(time: DateTime<FixedOffset>) -> Option<SystemTime> {
+    let seconds = u64::try_from(time.timestamp()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
 const UPLOADS_MAX: usize = 100_000;
 /// A store that gives short pages needs more of them; one that never comes to an end is left.
 const PAGES_MAX: usize = 2000;
@@ -185,6 +193,7 @@ mod tests {
             ("2010-11-10T20:48:33.000Z", 1_289_422_113),
             ("2024-02-29T23:59:59Z", 1_709_251_199),
             ("2000-03-01T00:00:00.5Z", 951_868_800),
+            ("2010-11-10T21:48:33+01:00", 1_289_422_113),
             ("2100-03-01T00:00:00Z", 4_107_542_400),
         ] {
             assert_eq!(
@@ -193,10 +202,11 @@ mod tests {
                 "{text}"
             );
         }
-        for text in
-            ["", "2010-11-10", "2010-11-10T20:48Z", "2010-13-10T20:48:33Z", "2010-11-10T20:48:33+01:00"]
-        {
+        let date = parse_date("Wed, 10 Nov 2010 20:48:33 GMT");
+        assert_eq!(date, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_289_422_113)));
+        for text in ["", "2010-11-10", "2010-11-10T20:48Z", "2010-13-10T20:48:33Z", "1969-12-31T23:59:59Z"] {
             assert_eq!(parse_time(text), None, "{text}");
+            assert_eq!(parse_date(text), None, "{text}");
         }
     }
 }
