@@ -304,6 +304,23 @@ fn a_small_object_is_not_put_over_one_that_came_meanwhile() {
     assert_eq!((looks.load(Ordering::Relaxed), puts.load(Ordering::Relaxed)), (2, 0));
 }
 
+#[test]
+fn an_object_without_a_version_is_not_replaced() {
+    for (head, is_taken) in
+        [("Content-Length: 3\r\n\r\n", false), ("Content-Length: 3\r\nETag: \"1\"\r\n\r\n", true)]
+    {
+        let place = Place::parse("s3://bucket/key", settings_of(serve(move |_| (200, head.to_owned()))));
+        let mut options = options();
+        options.if_exists = IfThere::Replace;
+        let opened = Upload::open(&place.unwrap(), &options);
+        assert_eq!(
+            opened.as_ref().err().map(fault_of),
+            (!is_taken).then_some(UploadFaultKind::Exists),
+            "{opened:?}"
+        );
+    }
+}
+
 const DATE: &str = "Wed, 10 Nov 2010 21:48:33 GMT";
 
 fn page(uploads: &str) -> String {
@@ -376,4 +393,109 @@ fn an_upload_is_given_up_by_its_very_key() {
         asked,
         ["/b?uploadId=1 HTTP/1.1", "c%20d%26%252F?uploadId=1 HTTP/1.1", "db//a?uploadId=1 HTTP/1.1"]
     );
+}
+
+/// Whoever gives credentials takes the connection, and never says a word.
+#[test]
+fn credentials_that_never_come_end_an_upload_before_it_begins() {
+    let silent = serve_when(|_| thread::park(), |_| (500, "\r\n".to_owned()));
+    let (address, heads) = listening();
+    let mut with = settings_of(address)[..3].to_vec();
+    with.push(("AWS_METADATA_ENDPOINT".to_owned(), format!("http://{silent}")));
+    let mut options = options();
+    options.retry.read_timeout = Duration::from_millis(100);
+    options.retry.no_progress = Duration::from_secs(3600);
+    let error = Upload::open(&Place::parse("s3://bucket/key", with).unwrap(), &options).unwrap_err();
+    assert_eq!(fault_of(&error), UploadFaultKind::Denied, "{error}");
+    assert!(heads.lock().unwrap().is_empty());
+}
+
+/// They have run out when the object is to be put in place: nothing has been asked for then, and a cancellation ends it.
+#[test]
+fn credentials_that_never_come_again_end_the_last_request() {
+    for (cancels, expected) in [(false, UploadFaultKind::Denied), (true, UploadFaultKind::Cancelled)] {
+        let [is_silent, is_cancelled]: [Arc<AtomicBool>; 2] = Default::default();
+        let (silent, cancelled) = (is_silent.clone(), is_cancelled.clone());
+        let metadata = serve_when(
+            move |_| {
+                while silent.load(Ordering::Relaxed) {
+                    cancelled.store(cancels, Ordering::Relaxed);
+                    thread::park_timeout(Duration::from_secs(1));
+                }
+            },
+            |head| (200, format!("\r\n{}", metadata_of_a_minute(head.split(' ').nth(1).unwrap()))),
+        );
+        let (looks, puts) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let put = puts.clone();
+        let address = serve(move |head| {
+            if !head.starts_with("HEAD") {
+                put.fetch_add(1, Ordering::Relaxed);
+                return (200, STORED.to_owned());
+            }
+            if looks.fetch_add(1, Ordering::Relaxed) == 1 {
+                is_silent.store(true, Ordering::Relaxed);
+                // The library takes credentials for good enough that it got a tenth of a second ago.
+                thread::sleep(Duration::from_millis(150));
+            }
+            (404, "\r\n".to_owned())
+        });
+        let mut with = settings_of(address)[..3].to_vec();
+        with.push(("AWS_METADATA_ENDPOINT".to_owned(), format!("http://{metadata}")));
+        let mut options = options();
+        options.retry.read_timeout = Duration::from_secs(1);
+        options.retry.no_progress = Duration::from_secs(if cancels { 3600 } else { 1 });
+        options.is_cancelled = Arc::new(move || is_cancelled.load(Ordering::Relaxed));
+        let upload = Upload::open(&Place::parse("s3://bucket/key", with).unwrap(), &options).unwrap();
+        match upload.put_whole(small()).unwrap_err() {
+            PublishError::NotDone(error) => assert_eq!(fault_of(&error), expected, "{error}"),
+            PublishError::Unknown(error) => panic!("{error}"),
+        }
+        assert_eq!(puts.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// Credentials of so short a validity that they are asked for afresh each time.
+fn metadata_of_a_minute(path: &str) -> String {
+    match path {
+        "/latest/meta-data/iam/security-credentials/a-role" => {
+            let until = humantime::format_rfc3339_seconds(SystemTime::now() + Duration::from_secs(60));
+            format!(
+                "{{\"AccessKeyId\":\"an-id\",\"SecretAccessKey\":\"5ecret\",\"Token\":\"t\",\"Expiration\":\"{until}\"}}"
+            )
+        }
+        "/latest/meta-data/iam/security-credentials/" => "a-role".to_owned(),
+        _ => "a-token".to_owned(),
+    }
+}
+
+/// The last byte is in the system's buffers long before the store has it, and its answer comes later than any request may be silent.
+#[test]
+fn a_part_that_is_long_on_its_way_is_sent_once() {
+    let puts = Arc::new(AtomicUsize::new(0));
+    let counted = puts.clone();
+    let address = serve_when(
+        |head| {
+            if head.starts_with("PUT") {
+                thread::sleep(Duration::from_secs(2));
+            }
+        },
+        move |head| match head.split(' ').next().unwrap() {
+            "HEAD" => (404, "\r\n".to_owned()),
+            "POST" => (200, BEGUN.to_owned()),
+            "PUT" => {
+                counted.fetch_add(1, Ordering::Relaxed);
+                (200, STORED.to_owned())
+            }
+            _ => (404, "\r\n".to_owned()),
+        },
+    );
+    let mut options = options();
+    options.retry.read_timeout = Duration::from_millis(500);
+    options.retry.no_progress = Duration::from_secs(3600);
+    let place = Place::parse("s3://bucket/key", settings_of(address)).unwrap();
+    let mut upload = Upload::open(&place, &options).unwrap();
+    // Less than the system's buffers hold, and so long that a slow link may take half a minute for it.
+    upload.send(0, Body::Memory(vec![7; 1 << 20].into())).unwrap();
+    assert_eq!(upload.wait().unwrap().unwrap().index, 0);
+    assert_eq!(puts.load(Ordering::Relaxed), 1);
 }
