@@ -91,7 +91,11 @@ impl Failure {
         let refused = |fault, text: String| Self::Final(FetchError::new(fault, text));
         if is_temporary(answer.status, answer.code.as_deref()) {
             return Self::Setback(Setback {
-                kind: if is_throttling(answer) { SetbackKind::Throttled } else { SetbackKind::Outage },
+                kind: if is_throttling(answer.status, answer.code.as_deref()) {
+                    SetbackKind::Throttled
+                } else {
+                    SetbackKind::Outage
+                },
                 cause: format!("the server answered {status}"),
                 after: answer
                     .header("retry-after")
@@ -146,8 +150,9 @@ pub(crate) fn is_temporary(status: u16, code: Option<&str>) -> bool {
     said || matches!(status, 408 | 425 | 429) || (status >= 500 && !never)
 }
 
-fn is_throttling(answer: &Answer) -> bool {
-    matches!(answer.status, 429 | 503) || answer.code.as_deref() == Some("SlowDown")
+/// Whether it asks for fewer requests, or later ones.
+pub(crate) fn is_throttling(status: u16, code: Option<&str>) -> bool {
+    matches!(status, 429 | 503) || code == Some("SlowDown")
 }
 
 const TEMPORARY_CODES: [&str; 5] =
@@ -165,14 +170,17 @@ fn is_outage(error: &object_store::Error) -> bool {
     (is_known || of_system) && !distrust
 }
 
-fn chain_of(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
-    let mut chain: Vec<&(dyn Error + 'static)> = vec![error];
-    let mut next = error.source();
-    while let Some(source) = next {
-        chain.push(source);
-        next = source.source();
-    }
-    chain
+/// An error, and what caused it, from the outside in.
+pub(crate) fn chain_of<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source()).collect()
+}
+
+/// What the errors of a chain say, without what an outer one has said already.
+pub(crate) fn said_once(chain: &[&(dyn Error + 'static)]) -> String {
+    let sentences = chain.iter().map(|error| error.to_string());
+    sentences
+        .reduce(|said, sentence| if said.contains(&sentence) { said } else { format!("{said}: {sentence}") })
+        .unwrap_or_default()
 }
 
 /// The same, without what is secret in `place`.
@@ -185,14 +193,7 @@ pub(crate) fn inner_cause(error: &object_store::Error) -> String {
     let chain = chain_of(error);
     let inner =
         chain.iter().position(|error| error.is::<HttpError>()).map_or(chain.len() - 1, |http| http + 1);
-    let mut sentences: Vec<String> = Vec::new();
-    for error in &chain[inner.min(chain.len() - 1)..] {
-        let sentence = error.to_string();
-        if sentences.last().is_none_or(|before| !before.contains(&sentence)) {
-            sentences.push(sentence);
-        }
-    }
-    sentences.join(": ")
+    said_once(&chain[inner.min(chain.len() - 1)..])
 }
 
 /// The same, of a body that broke off.

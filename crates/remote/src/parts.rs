@@ -22,6 +22,7 @@ use crate::{
     request::{Beginning, RangeBody, Requester},
     runtime::{self, CANCEL_POLL, PATIENCE_MAX},
 };
+pub(crate) use pace::fewer_lanes;
 use pace::{Arrived, CONNECTION_LEN, PART_LEN_MIN};
 use state::{Begin, PartId, State};
 

@@ -4,6 +4,8 @@
 mod address;
 mod calls;
 mod fault;
+mod in_flight;
+mod lanes;
 mod listing;
 mod options;
 mod persist;
@@ -13,20 +15,18 @@ mod wire;
 mod xml;
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, io};
-
-use tokio::task::JoinHandle;
 
 use self::address::Address;
 use self::calls::{AttemptName, Calls, Condition, Found};
 pub use self::fault::{PublishError, UploadFault, UploadFaultKind};
 use self::fault::{failed, fault};
+use self::in_flight::{InFlight, Sent};
+use self::lanes::Lanes;
 pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
 pub use self::options::{AnswerAwaited, IfThere, UploadOptions};
-use self::persist::{Cause, OnCancel, Patience, TICK};
+use self::persist::{Cause, OnCancel, Patience};
 use self::settle::{Put, give_up};
 use self::verdict::{Refusal, Verdict};
 pub use self::wire::{Body, CONNECTION_LEN};
@@ -45,9 +45,8 @@ pub struct Upload {
     unseen: bool,
     id: Option<Arc<str>>,
     tags: Vec<Option<String>>,
-    in_flight: Vec<JoinHandle<()>>,
-    sending: usize,
-    finished: (Sender<Sent>, Receiver<Sent>),
+    in_flight: InFlight,
+    lanes: Arc<Lanes>,
 }
 
 /// A part that the store has, and its bytes, which are free for others.
@@ -57,12 +56,6 @@ pub struct SentPart {
     pub index: usize,
     /// What was sent.
     pub body: Body,
-}
-
-struct Sent {
-    index: usize,
-    body: Body,
-    tag: Result<String, Cause>,
 }
 
 impl Upload {
@@ -86,9 +79,8 @@ impl Upload {
             unseen: false,
             id: None,
             tags: Vec::new(),
-            in_flight: Vec::new(),
-            sending: 0,
-            finished: mpsc::channel(),
+            in_flight: InFlight::new(),
+            lanes: Lanes::new(),
         };
         upload.look_before(options.if_exists)?;
         Ok(upload)
@@ -157,26 +149,34 @@ impl Upload {
     pub fn send(&mut self, index: usize, body: Body) -> io::Result<()> {
         self.begin()?;
         let id = self.id.clone().expect("it has begun");
-        let (calls, done) = (self.calls.clone(), self.finished.0.clone());
+        let (calls, lanes) = (self.calls.clone(), self.lanes.clone());
         let patience = Patience { in_request: OnCancel::LetEnd, ..self.patience.clone() };
         let what = format!("sending part {} of {}", index + 1, self.shown);
         if self.tags.len() <= index {
             self.tags.resize(index + 1, None);
         }
-        self.in_flight.retain(|task| !task.is_finished());
-        self.in_flight.push(runtime::handle()?.spawn(async move {
-            let sent =
-                patience.persist(&what, || async { calls.put_part(&id, index, body.clone()).await }).await;
-            // Nobody waits for it any more where the upload is given up.
-            let _ = done.send(Sent { index, body, tag: sent });
-        }));
-        self.sending += 1;
-        Ok(())
+        self.in_flight.add(async move {
+            let put = || async {
+                let lane = tokio::select! {
+                    lane = lanes.clone().enter() => lane,
+                    () = patience.cancelled() => return Err(Cause::Cancelled),
+                };
+                let put = calls.put_part(&id, index, body.clone()).await;
+                match &put {
+                    Ok(_) => lane.taken(),
+                    Err(cause) if cause.is_throttling() => lane.throttled(),
+                    Err(_) => {}
+                }
+                put
+            };
+            let tag = patience.persist(&what, put).await;
+            Sent { index, body, tag }
+        })
     }
 
     /// Parts that are on their way.
     pub fn in_flight(&self) -> usize {
-        self.sending
+        self.in_flight.len()
     }
 
     /// Waits until the store has one of the parts that are on their way; nothing if none is.
@@ -184,16 +184,10 @@ impl Upload {
     /// # Errors
     /// An [`UploadFault`]: a part is refused, nothing got on for too long, or the caller has cancelled.
     pub fn wait(&mut self) -> io::Result<Option<SentPart>> {
-        while self.sending > 0 {
-            match self.finished.1.recv_timeout(TICK) {
-                Ok(sent) => return self.take(sent).map(Some),
-                Err(RecvTimeoutError::Timeout) if (self.patience.is_cancelled)() => {
-                    return Err(self.failed("", &Cause::Cancelled));
-                }
-                Err(_) => {}
-            }
+        match self.in_flight.wait(&*self.patience.is_cancelled) {
+            Ok(sent) => sent.map(|sent| self.take(sent)).transpose(),
+            Err(cause) => Err(self.failed("", &cause)),
         }
-        Ok(None)
     }
 
     /// As [`Upload::wait`], without waiting: nothing if none has arrived since.
@@ -201,14 +195,10 @@ impl Upload {
     /// # Errors
     /// As [`Upload::wait`].
     pub fn try_wait(&mut self) -> io::Result<Option<SentPart>> {
-        match self.finished.1.try_recv() {
-            Ok(sent) => self.take(sent).map(Some),
-            Err(_) => Ok(None),
-        }
+        self.in_flight.try_wait().map(|sent| self.take(sent)).transpose()
     }
 
     fn take(&mut self, Sent { index, body, tag }: Sent) -> io::Result<SentPart> {
-        self.sending -= 1;
         match tag {
             Ok(tag) => {
                 self.tags[index] = Some(tag);
@@ -223,7 +213,7 @@ impl Upload {
     /// # Errors
     /// What is known of it. After [`PublishError::NotDone`] nothing is left at the store.
     pub fn complete(mut self) -> Result<(), PublishError> {
-        while self.sending > 0 {
+        while self.in_flight() > 0 {
             self.wait().map_err(PublishError::NotDone)?;
         }
         let tags: Option<Vec<String>> = self.tags.drain(..).collect();
@@ -253,14 +243,7 @@ impl Upload {
     /// # Errors
     /// The store may still have parts.
     pub fn abort(&mut self) -> io::Result<()> {
-        self.let_parts_end();
-        let mut cut_off = 0;
-        for task in self.in_flight.drain(..).filter(|task| !task.is_finished()) {
-            task.abort();
-            cut_off += 1;
-        }
-        self.sending = 0;
-        self.finished = mpsc::channel();
+        let cut_off = self.in_flight.end(self.patience.abort_max);
         let Some(id) = self.id.take() else { return Ok(()) };
         if !self.calls.dialect.names_uploads() {
             return Ok(());
@@ -279,14 +262,6 @@ impl Upload {
         gone.map(drop).map_err(|cause| {
             self.failed("what was sent could not be given up, and may stay at the store", &cause)
         })
-    }
-
-    /// Waits a moment for parts that are on their way: what arrives after an upload was given up may stay.
-    fn let_parts_end(&self) {
-        let until = Instant::now() + PARTS_END_MAX.min(self.patience.abort_max);
-        while self.in_flight.iter().any(|task| !task.is_finished()) && Instant::now() < until {
-            thread::sleep(Duration::from_millis(10));
-        }
     }
 
     /// Whether another object is there by now, for stores that put parts together on no condition, or heed none at all and do not say
@@ -374,8 +349,6 @@ impl Upload {
     }
 }
 
-/// How long parts may take to arrive whose upload is to be given up.
-const PARTS_END_MAX: Duration = Duration::from_secs(2);
 /// How long a store may be at a part after its connection has ended.
 const AFTER_CUT: Duration = Duration::from_millis(500);
 
@@ -390,7 +363,7 @@ impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload")
             .field("place", &self.shown)
-            .field("sending", &self.sending)
+            .field("in_flight", &self.in_flight())
             .finish_non_exhaustive()
     }
 }

@@ -122,7 +122,7 @@ impl Pace {
             return;
         }
         self.throttled = times;
-        self.lanes = (self.lanes - self.lanes / 4 - usize::from(self.lanes < 4)).max(1);
+        self.lanes = fewer_lanes(self.lanes);
         self.trial = None;
         self.in_start = false;
         self.rest = REST_AFTER_THROTTLING;
@@ -147,6 +147,11 @@ impl Pace {
             self.lanes = (self.lanes + more).min(LANES_MAX);
         }
     }
+}
+
+/// What is left of `lanes` once a place has asked for fewer requests: a quarter less, and one at least. So do uploads, too.
+pub(crate) fn fewer_lanes(lanes: usize) -> usize {
+    lanes.saturating_sub((lanes / 4).max(1)).max(1)
 }
 
 /// Parts on their way at once: at first, and at most; more than at first only if parts need not be shorter than half of the first

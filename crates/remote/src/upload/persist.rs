@@ -11,7 +11,7 @@ use super::options::{AnswerAwaited, UploadOptions};
 use super::wire::Answer;
 use super::xml;
 use crate::Place;
-use crate::failure::{inner_cause, is_temporary};
+use crate::failure::{chain_of, inner_cause, is_temporary, is_throttling, said_once};
 use crate::retry::{Backoff, Retry, RetryPolicy};
 
 /// Why a request brought nothing.
@@ -38,7 +38,7 @@ impl Cause {
 
     /// Without the address, whose query may be a signature.
     pub(crate) fn lost(error: reqwest::Error) -> Cause {
-        Cause::Lost(with_causes(&error.without_url()))
+        Cause::Lost(said_once(&chain_of(&error.without_url())))
     }
 
     pub(crate) fn credentials(error: object_store::Error) -> Cause {
@@ -76,6 +76,11 @@ impl Cause {
             Cause::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+
+    /// Whether the store asks for fewer requests.
+    pub(crate) fn is_throttling(&self) -> bool {
+        self.status().is_some_and(|status| is_throttling(status.as_u16(), self.code()))
     }
 
     /// Whether the same request may bring something else.
@@ -208,20 +213,6 @@ impl Patience {
             tokio::time::sleep(TICK).await;
         }
     }
-}
-
-/// The error and what caused it, each cause once.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !message.contains(&said) {
-            message = format!("{message}: {said}");
-        }
-        cause = error.source();
-    }
-    message
 }
 
 /// How often there may be nothing to sign a request with: a server for credentials may be out of reach for a moment.

@@ -4,7 +4,7 @@ use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -498,4 +498,35 @@ fn a_part_that_is_long_on_its_way_is_sent_once() {
     upload.send(0, Body::Memory(vec![7; 1 << 20].into())).unwrap();
     assert_eq!(upload.wait().unwrap().unwrap().index, 0);
     assert_eq!(puts.load(Ordering::Relaxed), 1);
+}
+
+/// Four are on their way when the store has enough of it: of those that follow never more than three.
+#[test]
+fn a_store_that_asks_for_less_gets_fewer_parts_at_once() {
+    let (all_in, parts) = (Barrier::new(4), AtomicUsize::new(0));
+    let [at_once, most]: [Arc<AtomicUsize>; 2] = Default::default();
+    let seen = most.clone();
+    let address = serve(move |head| match head.split(' ').next().unwrap() {
+        "POST" => (200, BEGUN.to_owned()),
+        "PUT" if parts.fetch_add(1, Ordering::Relaxed) < 4 => {
+            all_in.wait();
+            (503, "\r\n<Error><Code>SlowDown</Code></Error>".to_owned())
+        }
+        "PUT" => {
+            seen.fetch_max(at_once.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(200));
+            at_once.fetch_sub(1, Ordering::Relaxed);
+            (200, STORED.to_owned())
+        }
+        _ => (404, "\r\n".to_owned()),
+    });
+    let mut options = options();
+    options.retry.no_progress = Duration::from_secs(3600);
+    let place = Place::parse("s3://bucket/key", settings_of(address)).unwrap();
+    let mut upload = Upload::open(&place, &options).unwrap();
+    for index in 0..4 {
+        upload.send(index, small()).unwrap();
+    }
+    while upload.wait().unwrap().is_some() {}
+    assert!((1..=3).contains(&most.load(Ordering::Relaxed)), "{most:?}");
 }
