@@ -235,7 +235,7 @@ const ARGUMENTS: &[&str] = &[
     "-s3.localSocket=s3.sock",
     "-s3.allowDeleteBucketNotEmpty",
     "-master.volumeSizeLimitMB=1024",
-    "-volume.max=200",
+    "-volume.max=1000",
     "-idleTimeout=3600",
     "-s3.idleTimeout=3600",
 ];
