@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -26,14 +26,21 @@ enum Room {
     /// Buffers that nothing uses.
     Memory(Vec<BytesMut>),
     /// Places in the file that nothing uses, by their number.
-    Spool { file: Arc<File>, free: Vec<usize>, next: usize },
+    Spool { spool: Arc<Spool>, free: Vec<usize>, next: usize },
+}
+
+/// The file, and the directory that it was made in.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    file: Arc<File>,
+    directory: PathBuf,
 }
 
 /// A part that is being filled.
 #[derive(Debug)]
 pub(crate) enum Filling {
     Memory(BytesMut),
-    Spool { file: Arc<File>, offset: u64, len: usize },
+    Spool { spool: Arc<Spool>, offset: u64, len: usize },
 }
 
 impl Held {
@@ -48,7 +55,8 @@ impl Held {
                     let message = format!("no spool file can be made in {}: {error}", directory.display());
                     io::Error::new(error.kind(), message)
                 })?;
-                Room::Spool { file: Arc::new(file), free: Vec::new(), next: 0 }
+                let spool = Arc::new(Spool { file: Arc::new(file), directory: directory.to_owned() });
+                Room::Spool { spool, free: Vec::new(), next: 0 }
             }
             (HoldsIn::Spool, None) => unreachable!("a plan spools only where there is a directory"),
         };
@@ -70,7 +78,7 @@ impl Held {
                 }
                 None => None,
             },
-            Room::Spool { file, free, next } => {
+            Room::Spool { spool, free, next } => {
                 let place = match free.pop() {
                     Some(place) => place,
                     None if *unmade > 0 => {
@@ -81,7 +89,7 @@ impl Held {
                     None => return Ok(None),
                 };
                 let offset = place as u64 * self.part_len as u64;
-                Some(Filling::Spool { file: file.clone(), offset, len: 0 })
+                Some(Filling::Spool { spool: spool.clone(), offset, len: 0 })
             }
         })
     }
@@ -107,6 +115,18 @@ impl Held {
     }
 }
 
+impl Spool {
+    /// # Errors
+    /// The file's, with the directory: on a full disk that is what somebody has to look at.
+    fn write(&self, data: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(data, at).map_err(|error| {
+            let message =
+                format!("the spool file in {} cannot be written: {error}", self.directory.display());
+            io::Error::new(error.kind(), message)
+        })
+    }
+}
+
 impl Filling {
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -126,8 +146,8 @@ impl Filling {
                 reserve(buffer, data.len(), part_len)?;
                 buffer.extend_from_slice(data);
             }
-            Filling::Spool { file, offset, len } => {
-                file.write_all_at(data, *offset + *len as u64)?;
+            Filling::Spool { spool, offset, len } => {
+                spool.write(data, *offset + *len as u64)?;
                 *len += data.len();
             }
         }
@@ -144,7 +164,7 @@ impl Filling {
     pub(crate) fn into_body(self) -> Body {
         match self {
             Filling::Memory(buffer) => Body::Memory(buffer.freeze()),
-            Filling::Spool { file, offset, len } => Body::File { file, offset, len },
+            Filling::Spool { spool, offset, len } => Body::File { file: spool.file.clone(), offset, len },
         }
     }
 }
@@ -192,6 +212,16 @@ mod tests {
                 bodies.insert(round, filling.into_body());
             }
         }
+    }
+
+    /// `/dev/full` takes nothing, as full(4) has it.
+    #[test]
+    fn a_full_disk_is_said_with_the_directory() {
+        let file = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let spool = Arc::new(Spool { file, directory: "/var/spool/parts".into() });
+        let error = Filling::Spool { spool, offset: 0, len: 0 }.append(b"part", 100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("/var/spool/parts"), "{error}");
     }
 
     /// No two parts lie in one place of the file, and each is there as it was written.

@@ -86,6 +86,12 @@ pub(crate) fn list_lost(
     let surveyed = opener.survey(source, |lost| list.add(lost));
     watch.finish();
     let Ok(surveyed) = surveyed else { return failure };
+    if failure.kind() == ErrorKind::Io && surveyed.lost_ranges == 0 && surveyed.has_whole_index {
+        // To say that nothing is lost would read as if it were verified.
+        return failure.advise_also(
+            "It was looked at a second time, and every segment could be read and is whole. That is no verification: run this again.",
+        );
+    }
     let record = Record::new("surveyed", sealed, &surveyed);
     let said = report.summary(Channel::Stdout, &record, format!("{sealed}: {}", sentence(&surveyed)));
     match list.printed.and(said) {

@@ -1,6 +1,7 @@
 //! `cofferdam seal`: a file or a pipe into a sealed stream.
 //! It turns options into a sealer; the library seals.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
+use crate::sealed::looks_like_a_url;
 use crate::size::Size;
 use crate::state_dir::StateDir;
 use crate::text::{count, pace};
@@ -49,7 +51,7 @@ use crate::uploading::Uploading;
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Seal {
     /// What to seal: a file, a device, a FIFO, or - for standard input
-    #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(End::parse))]
+    #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(parse_input))]
     input: End,
 
     /// Where the sealed stream goes: a file, an object in a store, or - for standard output [default: INPUT.cfd; of standard input,
@@ -304,6 +306,15 @@ impl Format {
             Some(size) => sealer.segment_len(size.0),
             None => sealer,
         })
+    }
+}
+
+/// An argument that begins like a URL is refused: plaintext is not fetched. A file of such a name is `./https:…`.
+fn parse_input(argument: OsString) -> Result<End, String> {
+    match looks_like_a_url(&argument) {
+        true => Err("plaintext is not read from a URL: pipe it, as in `curl … | cofferdam seal … -` (a file of that name is ./…)"
+            .to_owned()),
+        false => End::parse(argument),
     }
 }
 

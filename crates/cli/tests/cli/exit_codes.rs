@@ -8,6 +8,17 @@ use std::path::Path;
 use crate::place::{Place, Ran, end_of, wait_until};
 
 #[test]
+fn plaintext_is_not_fetched_from_a_url_and_that_is_said() {
+    let place = Place::with_sealed(1);
+    for url in ["https://host.invalid/db.img", "s3://bucket/db.img", "ftp://host.invalid/db.img"] {
+        let ran = place.run(["seal", "-r", &place.recipient, "-o", "out.cfd", url]);
+        ran.assert_failed(2, "plaintext is not read from a URL");
+        assert!(ran.stderr.contains("curl … | cofferdam seal … -"), "{}", ran.stderr);
+    }
+    assert_eq!(place.names(), ["key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
 fn a_machine_that_fails_is_1() {
     let place = Place::with_sealed(1);
     place.run(["verify", "absent.cfd"]).assert_failed(1, "absent.cfd: No such file");

@@ -34,7 +34,7 @@ fn a_url_that_is_refused_or_misplaced_is_said_without_what_is_secret_in_it() {
             (2, &["receive", "--listen", "127.0.0.1:0", url]),
             (2, &["seal", "-r", &recipient, short, "plain", "too many"]),
             (2, &["seal", "-r", &recipient, long, "--frame-size", "x", "plain"]),
-            (1, &["seal", "-r", &recipient, url]),
+            (2, &["seal", "-r", &recipient, url]),
             (1, &["restore", "-i", url, "sealed.cfd", "t"]),
             (1, &["keygen", "-o", url]),
             (2, &["status", url]),

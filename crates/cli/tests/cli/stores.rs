@@ -73,6 +73,21 @@ fn an_object_in_a_store_is_read_with_the_credentials_of_the_environment() {
     assert!(!place.path("other").exists());
 }
 
+/// What fails once is read when it is looked for what is lost: then nothing is, and nothing is verified either.
+#[test]
+fn a_check_whose_reading_failed_does_not_say_that_nothing_is_lost() {
+    if is_skipped() {
+        return;
+    }
+    let (place, server) = served(40);
+    let refused = Fault::Status { code: 400, retry_after: None };
+    let proxy = FaultProxy::start(server.address(), Plan::script(is_later, [Some(refused)])).unwrap();
+    let verified = place.run(["verify", "-i", "key.txt", &proxy.url("sealed.cfd")]);
+    verified.assert_failed(1, "the server refused the request (400");
+    assert_eq!(verified.text(), "");
+    assert!(verified.stderr.contains("That is no verification: run this again."), "{}", verified.stderr);
+}
+
 #[test]
 fn over_a_seed_from_this_machine_only_the_rest_is_fetched() {
     if is_skipped() {

@@ -302,7 +302,7 @@ fn an_upload_that_cannot_be_given_up_keeps_none_of_the_others_and_is_1() {
     let mut all = String::new();
     wait_until("all are older by the store's clock", || {
         let ran = store.run(&["uploads", "--abort-older", "0s", &prefix]);
-        all += &ran.text();
+        all += ran.text();
         let has_tried = ran.stderr.contains("b.cfd: the upload could not be given up");
         assert_eq!(ran.code, i32::from(has_tried), "{}", ran.stderr);
         let ends = ran.stderr.contains("1 unfinished upload could not be given up");

@@ -27,7 +27,7 @@ struct State {
 
 /// A part's right to be sent, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct SendPermit {
     lanes: Arc<Lanes>,
     epoch: u64,
 }
@@ -40,11 +40,11 @@ impl Lanes {
     }
 
     /// Waits until a part may be sent.
-    pub(super) async fn enter(self: Arc<Self>) -> Lane {
+    pub(super) async fn enter(self: Arc<Self>) -> SendPermit {
         loop {
             let freed = self.freed.notified();
             if let Some(epoch) = self.try_enter() {
-                return Lane { lanes: self.clone(), epoch };
+                return SendPermit { lanes: self.clone(), epoch };
             }
             freed.await;
         }
@@ -59,7 +59,7 @@ impl Lanes {
     }
 }
 
-impl Lane {
+impl SendPermit {
     /// The store has asked for fewer requests. What was sent before lanes were last taken away says nothing of those that are left.
     pub(super) fn throttled(&self) {
         let mut state = self.lanes.state.lock();
@@ -82,7 +82,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for SendPermit {
     fn drop(&mut self) {
         self.lanes.state.lock().used -= 1;
         self.lanes.freed.notify_waiters();
@@ -98,11 +98,11 @@ mod tests {
 
     use super::*;
 
-    fn enter(lanes: &Arc<Lanes>) -> Option<Lane> {
+    fn enter(lanes: &Arc<Lanes>) -> Option<SendPermit> {
         lanes.clone().enter().now_or_never()
     }
 
-    fn enter_all(lanes: &Arc<Lanes>, at_most: usize) -> Vec<Lane> {
+    fn enter_all(lanes: &Arc<Lanes>, at_most: usize) -> Vec<SendPermit> {
         (0..at_most).map_while(|_| enter(lanes)).collect()
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let lanes = Lanes::new();
         for expected in [12, 9, 7, 6, 5, 4, 3, 2, 1, 1] {
             let all = enter_all(&lanes, 16);
-            all.iter().for_each(Lane::throttled);
+            all.iter().for_each(SendPermit::throttled);
             drop(all);
             assert_eq!(enter_all(&lanes, 16).len(), expected);
         }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn lanes_come_back_as_parts_are_taken() {
         let lanes = Lanes::new();
-        enter_all(&lanes, 3).iter().for_each(Lane::throttled);
+        enter_all(&lanes, 3).iter().for_each(SendPermit::throttled);
         assert_eq!(enter_all(&lanes, 16).len(), 2);
         for expected in 3..=16 {
             let before = expected - 1;
