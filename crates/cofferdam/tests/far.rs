@@ -145,7 +145,7 @@ fn a_hundred_streams_under_one_budget_end_and_leave_nothing() {
     for _ in 0..100 {
         assert!(ends.recv_timeout(LONG).expect("no stream waits for ever"));
     }
-    assert!(budget.try_lease(budget.total()).is_some(), "all of it has come back");
+    assert_eq!(budget.used(), 0, "all of it has come back");
 }
 
 /// What a stream of `sealed` needs of a budget, as it says itself.
@@ -192,7 +192,7 @@ fn a_stream_whose_place_has_stalled_gives_back_what_another_waits_for() {
     stalled.go_on();
     assert!(first.join().unwrap() == plaintext);
     stalled.end();
-    assert!(budget.try_lease(budget.total()).is_some());
+    assert_eq!(budget.used(), 0);
 }
 
 /// However long it takes: the orchestrator waits for bytes, and no job does.
@@ -504,4 +504,143 @@ fn what_stands_before_the_segments_is_one_request() {
     let inspected = cofferdam::inspect_source(FarSource(place.clone())).unwrap();
     assert_eq!(inspected.trailer.unwrap().segments, 1);
     assert!(place.end().blocking.len() <= 3, "key copies, footer, directory");
+}
+
+/// Whichever way segments are found, and whatever is lost: what is looked for, opened and verified was fetched before, and once.
+#[test]
+fn what_is_surveyed_and_salvaged_from_afar_has_been_fetched() {
+    let mut sealers = vec![small_sealer(), small_sealer().segment_len(32 * FRAME as u64)];
+    sealers.extend([compressing(), compressing().segment_len(32 * FRAME as u64)]);
+    for (number, sealer) in sealers.into_iter().enumerate() {
+        let plaintext = half_counted(200 * FRAME + 7);
+        let whole = seal(&sealer, plaintext.clone());
+        let segments = map::segments(&whole);
+        let (middle, last) = (segments[2].start + 99, whole.len() - 1);
+        for damaged in [vec![], vec![middle], vec![last], vec![middle, last]] {
+            let mut bytes = whole.clone();
+            damaged.iter().for_each(|at| bytes[*at] ^= 1);
+            let sealed = Shared::new(bytes);
+            let lost_segments = usize::from(damaged.contains(&middle));
+            let near = tempfile::tempdir().unwrap();
+            // Less than a segment at once: then it is read all the same.
+            let place = FarPlace::new(sealed.clone(), Duration::ZERO);
+            let surveyed = opener().memory(400 << 10).survey(FarSource(place.clone()), |_| ()).unwrap();
+            assert_eq!(surveyed.segments, (segments.len() - lost_segments) as u64, "{number} {damaged:?}");
+            place.end();
+            for (opener, keyed) in [(opener(), true), (Opener::keyless(), false)] {
+                let opener = opener.memory(2 << 20).threads(threads(2));
+                let place = FarPlace::new(sealed.clone(), SOON);
+                let surveyed = opener.survey(FarSource(place.clone()), |_| ()).unwrap();
+                assert_eq!(
+                    surveyed.segments,
+                    (segments.len() - lost_segments) as u64,
+                    "{number} {damaged:?}"
+                );
+                assert_fetched_ahead_but_for_pages(
+                    sealed.as_ref(),
+                    &place.end(),
+                    &format!("{number} {damaged:?}"),
+                );
+                if keyed {
+                    let place = FarPlace::new(sealed.clone(), SOON);
+                    let saved = near.path().join("saved");
+                    opener.salvage(FarSource(place.clone()), &saved, |_| ()).unwrap();
+                    let mut expected = plaintext.clone();
+                    if lost_segments > 0 {
+                        let len = if number % 2 == 0 { SEGMENT } else { 32 * FRAME };
+                        expected[2 * len..3 * len].fill(0);
+                    }
+                    assert!(fs::read(&saved).unwrap() == expected, "{number} {damaged:?}");
+                    assert_fetched_ahead_but_for_pages(
+                        sealed.as_ref(),
+                        &place.end(),
+                        &format!("{number} {damaged:?}"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// As [`assert_fetched_ahead`], where index pages are read by themselves.
+fn assert_fetched_ahead_but_for_pages(sealed: &[u8], tally: &Tally, of: &str) {
+    let segments = map::segments(sealed);
+    for range in &tally.blocking {
+        let hit = segments
+            .iter()
+            .position(|segment| (segment.start as u64) < range.end && range.start < segment.end as u64);
+        assert_eq!(hit, None, "{of}: {range:?} of {segments:?}");
+    }
+    let twice = segments.into_iter().flatten().find(|at| tally.fetched[*at] > 1);
+    assert_eq!(twice, None, "{of}: a byte is fetched once");
+}
+
+/// Each on its own, and on several threads: one of them is fetched ahead, and none is read wrong.
+#[test]
+fn segments_by_themselves_are_fetched_ahead_of_their_runs() {
+    for sealer in
+        [small_sealer().segment_len(32 * FRAME as u64), compressing().segment_len(32 * FRAME as u64)]
+    {
+        let plaintext = half_counted(200 * FRAME + 7);
+        let sealed = Shared::new(seal(&sealer, plaintext.clone()));
+        let identities = streams::identities_of(streams::KEY);
+        let resources = stream::Resources { budget: Some(Budget::new(512 << 10)), ..Default::default() };
+        let (release, durability) = (cofferdam::ReleasePolicy::AtOnce, cofferdam::Durability::default());
+        let options = stream::OpenOptions {
+            identities: Some(&identities),
+            release,
+            durability,
+            expected: None,
+            min_sequence: None,
+            resources: &resources,
+        };
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let reader = options.segment_reader(FarSource(place.clone())).unwrap();
+        let open = |index: u64| {
+            let range = reader.range(index).unwrap();
+            let mut opened = Vec::new();
+            reader
+                .open_each(index, |_, bytes| {
+                    opened.extend_from_slice(bytes);
+                    Ok(())
+                })
+                .unwrap();
+            assert!(opened == plaintext[range.start as usize..range.end as usize], "segment {index}");
+        };
+        (0..reader.segments()).rev().for_each(open);
+        drop(reader);
+        assert_fetched_ahead_but_for_pages(sealed.as_ref(), &place.end(), "one by one");
+        let place = FarPlace::new(sealed.clone(), SOON);
+        let reader = options.segment_reader(FarSource(place.clone())).unwrap();
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let reader = &reader;
+                scope.spawn(move || {
+                    (number..reader.segments()).step_by(4).for_each(|index| {
+                        reader.verify(index).unwrap();
+                    })
+                });
+            }
+        });
+        drop(reader);
+        place.end();
+    }
+}
+
+#[test]
+fn the_index_that_a_pin_is_compared_with_is_fetched_ahead_too() {
+    let sealer = small_sealer().segment_len(FRAME as u64);
+    let plaintext = counted(4100 * FRAME);
+    let bytes = seal(&sealer, plaintext.clone());
+    let digest = opener().verify(cofferdam::BytesSource::new(bytes.clone())).unwrap().stream_digest;
+    let sealed = Shared::new(bytes);
+    let place = FarPlace::new(sealed.clone(), SOON);
+    let opened = opener().expect_digest(digest).memory(32 << 20).verify(FarSource(place.clone())).unwrap();
+    assert_eq!(opened.plaintext_len, plaintext.len() as u64);
+    let tally = place.end();
+    let pages = map::ranges(sealed.as_ref(), Kind::Page);
+    assert_eq!(pages.len(), 2);
+    for range in &tally.blocking {
+        assert!(!pages.iter().any(|page| page.contains(&(range.start as usize))), "{range:?} of {pages:?}");
+    }
 }

@@ -22,6 +22,10 @@ impl FarSource {
         self.0.fetch().expect("a far source stays one")
     }
 
+    pub(crate) fn source(&self) -> &dyn ReadAt {
+        &*self.0
+    }
+
     /// `range`, which has arrived, for a job: it is released with the job's input.
     pub(crate) fn input(&self, range: Range<u64>) -> Input {
         Input::Place(Arc::new(FetchedRange { source: self.clone(), range }))

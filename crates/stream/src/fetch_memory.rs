@@ -2,6 +2,8 @@
 //! and given back when others have use for it.
 //! It knows no range.
 
+use std::time::Duration;
+
 use segment_worker::{Budget, Loan};
 
 use crate::far::FarSource;
@@ -102,3 +104,5 @@ impl FetchMemory {
 const FETCH_LEN_MAX: usize = 256 << 20;
 /// Of what there is, the part that is worth growing by.
 const STEPS_MIN: usize = 8;
+/// Before a source is asked again that has taken nothing on, though all has arrived that it was asked for.
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(1);

@@ -101,7 +101,7 @@ impl Index {
     }
 
     /// Where page `page` is in the source, by the directory.
-    fn page_range(&self, envelope: &Envelope, page: u32) -> Result<Range<u64>, Error> {
+    pub(crate) fn page_range(&self, envelope: &Envelope, page: u32) -> Result<Range<u64>, Error> {
         let offset = self.directory[page as usize].offset;
         let end = offset.checked_add(self.page_len(envelope, page) as u64);
         let end = end.filter(|end| *end <= self.footer.directory_offset);

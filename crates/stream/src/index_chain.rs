@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use frame_worker::{ChainValue, ClosingFields};
 use framing::IndexEntry;
-use segment_worker::CancelToken;
+use segment_worker::{Budget, CancelToken};
 
 use crate::feed::segment_runs::header_of;
 use crate::feed::sequential::check_expected;
 use crate::index::Walk;
+use crate::page_fetch::PageFetch;
 use crate::{Error, ErrorKind};
 
 /// Compares the chain over all entries with the footer, and with the pin if one is `expected`. `walk` is at its beginning.
@@ -20,13 +21,14 @@ use crate::{Error, ErrorKind};
 pub(crate) fn check_entries(
     walk: &Walk<'_>,
     expected: Option<ChainValue>,
+    budget: &Budget,
     cancel: &CancelToken,
 ) -> Result<(), Error> {
     if walk.envelope.schedule.is_none() {
         return Ok(());
     }
     let mut walk = walk.clone();
-    let chain = chain_behind(&mut walk, u64::MAX, cancel)?;
+    let chain = chain_behind(&mut walk, u64::MAX, budget, cancel)?;
     check_whole(&walk, chain, expected)
 }
 
@@ -45,14 +47,15 @@ pub(crate) fn check_entries_around<'a>(
     walk: &Walk<'a>,
     range: Range<u64>,
     expected: Option<ChainValue>,
+    budget: &Budget,
     cancel: &CancelToken,
 ) -> Result<ChainedRange<'a>, Error> {
     let mut walk = walk.clone();
-    let before = chain_behind(&mut walk, range.start, cancel)?;
+    let before = chain_behind(&mut walk, range.start, budget, cancel)?;
     let mut rest = walk.clone();
-    let after = chain_on(&mut rest, before, range.end, cancel)?;
+    let after = chain_on(&mut rest, before, range.end, budget, cancel)?;
     let plaintext_end = rest.plaintext_offset();
-    let end = chain_on(&mut rest, after, u64::MAX, cancel)?;
+    let end = chain_on(&mut rest, after, u64::MAX, budget, cancel)?;
     check_whole(&rest, end, expected)?;
     Ok(ChainedRange { walk, before, after, plaintext_end })
 }
@@ -72,11 +75,12 @@ fn check_whole(walk: &Walk<'_>, chain: ChainValue, expected: Option<ChainValue>)
 pub(crate) fn chain_behind(
     walk: &mut Walk<'_>,
     segments: u64,
+    budget: &Budget,
     cancel: &CancelToken,
 ) -> Result<ChainValue, Error> {
     assert_eq!(walk.segments(), 0, "a chain begins before the first segment");
     let chain = walk.envelope.chain;
-    chain_on(walk, chain, segments, cancel)
+    chain_on(walk, chain, segments, budget, cancel)
 }
 
 /// As [`chain_behind`], from where `walk` is: the chain value there is `chain`. `segments` count from the stream's first.
@@ -84,11 +88,16 @@ fn chain_on(
     walk: &mut Walk<'_>,
     mut chain: ChainValue,
     segments: u64,
+    budget: &Budget,
     cancel: &CancelToken,
 ) -> Result<ChainValue, Error> {
+    let mut pages = PageFetch::new(walk, segments, budget);
     while walk.segments() < segments && !walk.is_at_end() {
         if cancel.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+        }
+        if let Some(pages) = &mut pages {
+            pages.load(walk, cancel)?;
         }
         let entry = walk.entry()?;
         chain = chain_after(walk, &entry, chain)?;

@@ -13,7 +13,8 @@ use segment_worker::{
 
 use crate::envelope::Envelope;
 use crate::feed::seekable::check_closing;
-use crate::feed::segment_runs::SegmentRuns;
+use crate::feed::segment_runs::{SegmentRanges, SegmentRuns};
+use crate::segment_fetch::SegmentFetch;
 use crate::{Error, ErrorKind, memory};
 
 /// A segment that has been opened or verified.
@@ -44,12 +45,31 @@ pub(crate) struct Located {
 /// Opens segments of one stream, each by itself, from any thread.
 pub(crate) struct SegmentOpener {
     pub(crate) source: Arc<dyn ReadAt>,
+    /// Where the source is far: what is fetched of it.
+    pub(crate) fetch: Option<SegmentFetch>,
     pub(crate) envelope: Envelope,
     pub(crate) frames_per_run: u32,
     pub(crate) cancel: CancelToken,
 }
 
 impl SegmentOpener {
+    /// Says that this segment will be opened after all that were announced before it. What is fetched of a far source is fetched now.
+    pub(crate) fn announce(&self, located: &Located) {
+        let Some(fetch) = &self.fetch else { return };
+        let ranges = self.ranges(&located.entry);
+        if fetch.announce(ranges.whole().start) {
+            ranges.in_order().for_each(|range| fetch.push(range));
+        }
+    }
+
+    /// What segments are read from: where the source is far, what was fetched of it.
+    pub(crate) fn source(&self) -> &dyn ReadAt {
+        match &self.fetch {
+            Some(fetch) => fetch,
+            None => &*self.source,
+        }
+    }
+
     /// Opens segment `index` into `plaintext`, which is as long as the segment's plaintext.
     pub(crate) fn open_into(
         &self,
@@ -101,8 +121,9 @@ impl SegmentOpener {
     ) -> Result<OpenedSegment, Error> {
         let Located { entry, last, chain } = located;
         let segment = SegmentIndex(index);
-        let mut runs =
-            SegmentRuns::new(&self.envelope, &*self.source, index, entry.clone(), self.frames_per_run)?;
+        let fetched = self.fetch.as_ref().and_then(|fetch| fetch.begin(self.ranges(entry)));
+        let source = self.source();
+        let mut runs = SegmentRuns::new(&self.envelope, source, index, entry.clone(), self.frames_per_run)?;
         let (worker, digest) = self.envelope.segment(runs.header())?;
         let shape = self.envelope.shape();
         let wire_len = FrameWorker::run_wire_len(shape, self.run_plaintext_len(entry));
@@ -113,9 +134,12 @@ impl SegmentOpener {
             self.check_cancelled()?;
             let bytes = &mut bytes[..run.read_len()];
             let offset = run.read_offset();
-            self.source
+            source
                 .read_exact_at(offset, bytes)
                 .map_err(|source| Error::opening(StreamError::Read { segment, offset, source }))?;
+            if let Some(fetched) = &fetched {
+                fetched.release(offset + bytes.len() as u64);
+            }
             let contents = open(&run, &worker, bytes)?;
             closing = contents.closing;
             if !contents.frames.is_empty() {
@@ -137,6 +161,10 @@ impl SegmentOpener {
             chain_before,
             chain_after: closing.chain_after,
         })
+    }
+
+    fn ranges(&self, entry: &IndexEntry) -> SegmentRanges {
+        SegmentRanges::of(&self.envelope, entry, self.frames_per_run)
     }
 
     /// Plaintext bytes of the longest run of the segment.

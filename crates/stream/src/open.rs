@@ -142,7 +142,12 @@ impl<'a> OpenOptions<'a> {
                 let walk = Walk::new(positioned, envelope, index);
                 if self.expected.is_some() {
                     // Before there is a sink: another stream than the pinned one touches nothing.
-                    check_entries(&walk, self.expected(), &self.resources.cancel)?;
+                    check_entries(
+                        &walk,
+                        self.expected(),
+                        &self.resources.budget_from(&*walk.source),
+                        &self.resources.cancel,
+                    )?;
                 }
                 let tentative = make_sink(envelope, Some(len))?;
                 return match tentative {

@@ -87,7 +87,13 @@ impl OpenOptions<'_> {
         check_range(&segments, index.footer.segments)?;
         let stream_digest = StreamDigest(index.footer.stream_digest);
         let walk = Walk::new(source, &envelope, index);
-        let chained = check_entries_around(&walk, segments.clone(), self.expected(), &self.resources.cancel)?;
+        let chained = check_entries_around(
+            &walk,
+            segments.clone(),
+            self.expected(),
+            &self.resources.budget_from(&*walk.source),
+            &self.resources.cancel,
+        )?;
         start_over(&mut sink)?;
         let start = Committed {
             segments: segments.start,

@@ -89,7 +89,7 @@ impl OpenOptions<'_> {
         }
         let walk = Walk::new(source.clone(), &envelope, index);
         if self.expected.is_some() {
-            check_entries(&walk, self.expected(), &resources.cancel)?;
+            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)?;
         }
         let index = walk.index;
         let len = index.footer.plaintext_len;

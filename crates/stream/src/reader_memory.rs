@@ -29,6 +29,13 @@ pub(crate) struct ReaderNeeds {
     pub(crate) reads: usize,
 }
 
+impl ReaderNeeds {
+    /// What one read needs, with what is kept and fixed.
+    pub(crate) fn least(&self) -> usize {
+        self.fixed_len.saturating_add(self.kept_len[0]).saturating_add(self.read_len)
+    }
+}
+
 impl ReaderMemory {
     /// Takes a share of the budget: all that is asked for, if there is half as much again for others, and less where that is not
     /// free, down to what one read needs. That it waits for.
@@ -38,7 +45,7 @@ impl ReaderMemory {
     pub(crate) fn reserve(resources: &Resources, needs: ReaderNeeds) -> Result<ReaderMemory, Error> {
         let budget = resources.budget();
         let [kept_min, kept_max] = needs.kept_len;
-        let needed = needs.fixed_len.saturating_add(kept_min).saturating_add(needs.read_len);
+        let needed = needs.least();
         if needed > budget.total() {
             return Err(Error::opening(StreamError::Budget { needed, total: budget.total() }));
         }

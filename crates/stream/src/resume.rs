@@ -52,7 +52,7 @@ impl Found {
             return Ok(Resumed::nothing(means.envelope));
         }
         // From here on the index stands for segments that are not read, and the sink is told to forget.
-        check_entries(walk, None, means.cancel)?;
+        check_entries(walk, None, means.budget, means.cancel)?;
         if let (None, None, Some((_, committed))) = (&self.kept, &seeding, &self.checkpoint) {
             return resume_at_checkpoint(sink, committed, walk, means);
         }
@@ -65,7 +65,7 @@ impl Found {
             prove(kept, candidates, &mut proved, means, &|_| ())?;
             if !sink.capabilities().confirms {
                 let mut behind = walk.clone();
-                chain_behind(&mut behind, proved.prefix(), means.cancel)?;
+                chain_behind(&mut behind, proved.prefix(), means.budget, means.cancel)?;
                 proved.keep_prefix(behind.plaintext_offset());
             }
             already.kept = Amount::of(&proved);
@@ -81,7 +81,7 @@ impl Found {
         if sink.resumable().is_none() {
             return Ok(Resumed { already, proved }); // There was no gap for the seed to fill.
         }
-        let chain = chain_behind(walk, proved.prefix(), means.cancel)?;
+        let chain = chain_behind(walk, proved.prefix(), means.budget, means.cancel)?;
         let len = walk.plaintext_offset();
         already.start = Committed {
             segments: walk.segments(),
@@ -130,7 +130,7 @@ fn resume_at_checkpoint(
     walk: &mut Walk<'_>,
     means: &RunContext<'_>,
 ) -> Result<Resumed, Error> {
-    let chain = chain_behind(walk, committed.segments, means.cancel)?;
+    let chain = chain_behind(walk, committed.segments, means.budget, means.cancel)?;
     check_agrees(walk, chain, committed)?;
     sink.resume_at(committed.segments, committed.sink_len).map_err(unreadable)?;
     let mut resumed = Resumed::nothing(means.envelope);

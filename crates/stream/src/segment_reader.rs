@@ -13,9 +13,11 @@ use segment_worker::Lease;
 use sources::Source;
 
 use crate::envelope::Envelope;
+use crate::far::FarSource;
 use crate::feed::CancellableSource;
 use crate::feed::sequential::read_envelope;
 use crate::feed::window::Window;
+use crate::fetch_memory::{FetchMemory, FetchNeeds};
 use crate::index::{Index, PageStart, Walk};
 use crate::index_chain::{chain_after, check_entries};
 use crate::one_segment::{Located, OpenedSegment, SegmentOpener};
@@ -23,6 +25,7 @@ use crate::open::{OpenOptions, of_place};
 use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, Resources};
 use crate::seekable_envelope::read_seekable_envelope;
+use crate::segment_fetch::SegmentFetch;
 use crate::{Error, ErrorKind, Remedy, memory};
 
 /// The segments of a stream that can be read at offsets, each by itself.
@@ -36,6 +39,9 @@ use crate::{Error, ErrorKind, Remedy, memory};
 /// What it opens is authentic, and is what the index says of this segment: at its place, whole, and after the segments
 /// that the index names before it. Without a key the last of these is not known, and anybody may have made the stream.
 /// Nothing is said of other segments; a stream is complete when it has been opened or verified as a whole.
+///
+/// Of a far source, one segment at a time is fetched ahead of its runs, in memory that the budget has for it beside; threads that open
+/// others meanwhile make a request for each run.
 pub struct SegmentReader {
     pub(crate) opener: SegmentOpener,
     index: Arc<Index>,
@@ -106,22 +112,24 @@ impl OpenOptions<'_> {
             );
         }
         if self.expected.is_some() {
-            check_entries(&walk, self.expected(), &resources.cancel)?;
+            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)?;
         }
         let page_len = walk.index.entries_of_page(0) as usize * size_of::<Located>();
         let pages_kept = (walk.index.footer.pages as usize).min(PAGES_KEPT);
-        let needs = ReaderNeeds {
+        let mut needs = ReaderNeeds {
             fixed_len: walk.index.directory_len(),
             kept_len: [page_len * pages_kept; 2],
             // A run as it is read, and as it is opened.
             read_len: 2 * plan.with_edges(envelope.shape()).demand.run_len + plan.demand.fixed_len,
             reads: plan.threads,
         };
+        let fetch =
+            fetch_of(&source, resources, plan.with_edges(envelope.shape()).demand.run_len, &mut needs);
         let pages = Pages { starts: vec![(walk.page_start(), envelope.chain)], kept: VecDeque::new() };
         let index = walk.index.clone();
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
         Ok(SegmentReader {
-            opener: SegmentOpener { source, envelope, frames_per_run, cancel },
+            opener: SegmentOpener { source, fetch, envelope, frames_per_run, cancel },
             index,
             read_len: needs.read_len,
             memory: ReaderMemory::reserve(resources, needs)?,
@@ -151,6 +159,27 @@ impl OpenOptions<'_> {
         self.announce(&envelope)?;
         Ok((envelope, index))
     }
+}
+
+/// How runs of `run_len` bytes are fetched of `source`, if it is far, with the least memory for it among what the reader `needs`. Where the
+/// budget has no room for that, each run is a request of its own.
+fn fetch_of(
+    source: &Arc<dyn ReadAt>,
+    resources: &Resources,
+    run_len: usize,
+    needs: &mut ReaderNeeds,
+) -> Option<SegmentFetch> {
+    let far = FarSource::of(source)?;
+    let least = far.fetch().min_memory(run_len);
+    let beside = needs.fixed_len.saturating_add(needs.read_len.saturating_mul(needs.reads));
+    let with_fetch = ReaderNeeds { fixed_len: needs.fixed_len.saturating_add(least), ..*needs };
+    if with_fetch.least() > resources.budget().total() {
+        return None;
+    }
+    *needs = with_fetch;
+    let memory =
+        FetchMemory::new(far.clone(), &resources.budget_from(&**source), FetchNeeds { least, beside });
+    Some(SegmentFetch::new(far, memory, None, &resources.cancel))
 }
 
 impl SegmentReader {

@@ -4,6 +4,7 @@
 mod judge;
 mod scan;
 mod tally;
+mod window;
 
 use std::io;
 use std::sync::Arc;
@@ -13,19 +14,22 @@ use contract::{Checkpoint, StreamingSink};
 use frame_worker::Pool;
 use framing::limits::{METADATA_HEAD_LEN, SEGMENT_HEADER_LEN};
 use framing::{Footer, MetadataHead, SegmentHeader, StreamId};
-use segment_worker::{CancelToken, Committed, Edges, StreamError};
+use segment_worker::{CancelToken, Committed, Edges, Lease, StreamError};
 use sources::Source;
 
 use self::judge::{Found, Judge, judge_all};
 use self::scan::Scan;
 use self::tally::Tally;
 use crate::envelope::Envelope;
+use crate::far::FarSource;
+use crate::fetch_memory::{FetchMemory, FetchNeeds};
 use crate::index::{Index, read_array};
 use crate::one_segment::SegmentOpener;
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
 use crate::resources::Direction;
 use crate::seekable_envelope::{read_seekable_envelope, read_seekable_envelope_without_metadata};
+use crate::segment_fetch::SegmentFetch;
 use crate::segment_reader::SegmentReader;
 use crate::{Error, ErrorKind, Remedy, memory};
 
@@ -109,7 +113,7 @@ impl OpenOptions<'_> {
                 let what = "a stream can be verified without a key, not salvaged";
                 return Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveKey));
             }
-            let threads = self.threads_that_hold_segments(stream.opener())?;
+            let (threads, _lease) = self.threads_that_hold_segments(stream.opener())?;
             let sink = make_sink(stream.total().map(|total| total.plaintext_len))?;
             stream.salvage(self, threads, sink, lost)
         });
@@ -121,16 +125,19 @@ impl OpenOptions<'_> {
         resources.pool.as_ref().map_or_else(|| resources.threads().get(), Pool::threads)
     }
 
-    /// As many as the budget allows to hold a segment each, and a run.
-    fn threads_that_hold_segments(&self, opener: &SegmentOpener) -> Result<usize, Error> {
-        let shape = opener.envelope.shape();
-        let run = opener.frames_per_run as usize * shape.frame_wire_len() as usize;
-        let needed = shape.segment_len() as usize + run + Edges::len_max(shape);
-        let total = self.resources.budget().total();
+    /// As many as the budget allows to hold a segment each, and a run. Where others share it, what is free of that is taken.
+    fn threads_that_hold_segments(&self, opener: &SegmentOpener) -> Result<(usize, Option<Lease>), Error> {
+        let [_, needed] = lens_to_hold(opener);
+        let budget = self.resources.budget();
+        let total = budget.total();
         if total < needed {
             return Err(Error::opening(StreamError::Budget { needed, total }));
         }
-        Ok(self.threads().min(total / needed))
+        let threads = self.threads().min(total / needed);
+        let taken =
+            (1..=threads).rev().find_map(|threads| Some((threads, budget.try_lease(threads * needed)?)));
+        // One there is in any case.
+        Ok(taken.map_or((1, None), |(threads, lease)| (threads, Some(lease))))
     }
 }
 
@@ -145,8 +152,8 @@ fn place_of(source: &impl Source) -> Result<Arc<dyn ReadAt>, Error> {
 enum DamagedStream {
     /// By the index, which is whole.
     Indexed(Box<SegmentReader>),
-    /// By what they look like, from a position on. A footer may be there.
-    Bare { opener: Box<SegmentOpener>, position: u64, total: Option<Total> },
+    /// By what they look like, from a position on. A footer may be there. Of a far source `window_len` bytes at a time are fetched.
+    Bare { opener: Box<SegmentOpener>, position: u64, total: Option<Total>, window_len: u64 },
 }
 
 /// What a footer says of the whole.
@@ -222,8 +229,12 @@ impl DamagedStream {
         let resources = options.resources;
         let plan = resources.plan(&envelope, &resources.budget(), None, Direction::Open)?;
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
-        let opener = Box::new(SegmentOpener { source, envelope, frames_per_run, cancel });
-        Ok(DamagedStream::Bare { opener, position, total })
+        let mut opener = Box::new(SegmentOpener { source, fetch: None, envelope, frames_per_run, cancel });
+        let mut window_len = 0;
+        if let Some((fetch, len)) = fetch_of(options, &opener) {
+            (opener.fetch, window_len) = (Some(fetch), len);
+        }
+        Ok(DamagedStream::Bare { opener, position, total, window_len })
     }
 
     fn opener(&self) -> &SegmentOpener {
@@ -299,17 +310,15 @@ impl DamagedStream {
         let mut finder = Finder::new(self);
         let mut meter =
             Meter::new(options.resources.observer.clone(), self.total().map(|total| total.plaintext_len), 0);
+        let mut found = finder.batch();
         loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            while batch.len() < BATCH
-                && let Some(found) = finder.next()?
-            {
-                batch.push(found);
-            }
+            let batch = found?;
             if batch.is_empty() {
                 tally.end(self.total())?;
                 return self.check_changed(tally.surveyed.lost_ranges);
             }
+            // What comes next is fetched while this is judged. By its looks it is found only by reading it.
+            let ahead = matches!(finder, Finder::Indexed { .. }).then(|| finder.batch());
             let before = tally.surveyed.plaintext_len;
             for (judged, last) in judge_all(batch, threads, judge)? {
                 match judged {
@@ -322,6 +331,7 @@ impl DamagedStream {
             let start = Committed::at_start(self.opener().envelope.chain);
             meter.committed(&Committed { segments, plaintext_len, ..start }, 0, 0);
             options.resources.take_of_rate(plaintext_len - before)?;
+            found = ahead.unwrap_or_else(|| finder.batch());
         }
     }
 }
@@ -336,7 +346,31 @@ impl<'a> Finder<'a> {
     fn new(stream: &'a DamagedStream) -> Finder<'a> {
         match stream {
             DamagedStream::Indexed(reader) => Finder::Indexed { reader, next: 0 },
-            DamagedStream::Bare { opener, position, .. } => Finder::Bare(Scan::new(opener, *position)),
+            DamagedStream::Bare { opener, position, window_len, .. } => {
+                Finder::Bare(Scan::new(opener, *position, *window_len))
+            }
+        }
+    }
+
+    /// The next of them, some; none at the end.
+    fn batch(&mut self) -> Result<Vec<Found>, Error> {
+        let mut batch = Vec::with_capacity(BATCH);
+        if let Finder::Bare(scan) = self {
+            scan.go_on();
+        }
+        while batch.len() < BATCH
+            && (batch.is_empty() || self.has_room())
+            && let Some(found) = self.next()?
+        {
+            batch.push(found);
+        }
+        Ok(batch)
+    }
+
+    fn has_room(&self) -> bool {
+        match self {
+            Finder::Indexed { .. } => true,
+            Finder::Bare(scan) => scan.has_room(),
         }
     }
 
@@ -344,6 +378,7 @@ impl<'a> Finder<'a> {
         match self {
             Finder::Indexed { reader, next } if *next < reader.segments() => {
                 let (index, located) = (*next, reader.locate(*next)?);
+                reader.opener.announce(&located);
                 *next += 1;
                 Ok(Some(Found::Segment { index, located }))
             }
@@ -351,6 +386,29 @@ impl<'a> Finder<'a> {
             Finder::Bare(scan) => scan.next(),
         }
     }
+}
+
+/// How much of a far source is fetched at once, and by what; nothing where the budget has no memory for it beside a segment: then each read
+/// is a request of its own.
+fn fetch_of(options: &OpenOptions<'_>, opener: &SegmentOpener) -> Option<(SegmentFetch, u64)> {
+    let far = FarSource::of(&opener.source)?;
+    let budget = options.resources.budget_from(&*opener.source);
+    let [run_len, segment_len] = lens_to_hold(opener);
+    let step_len = far.fetch().min_memory(run_len);
+    let len = (budget.total() / FETCH_PART).max(2 * step_len);
+    let lease = budget.try_lease(len).filter(|_| len.saturating_add(segment_len) <= budget.total())?;
+    let needs = FetchNeeds { least: len, beside: budget.total() };
+    let memory = FetchMemory::new(far.clone(), &budget, needs);
+    // The rest is for connections, and parts that are not needed as a whole.
+    let window_len = (len - step_len) as u64 / 4 * 3;
+    Some((SegmentFetch::new(far, memory, Some(lease), &options.resources.cancel), window_len))
+}
+
+/// Bytes of a run as it is read, and of a run and the plaintext of its segment, as long as they can be.
+fn lens_to_hold(opener: &SegmentOpener) -> [usize; 2] {
+    let shape = opener.envelope.shape();
+    let run = opener.frames_per_run as usize * shape.frame_wire_len() as usize + Edges::len_max(shape);
+    [run, shape.segment_len() as usize + run]
 }
 
 /// How long the metadata record says that it is, if the first segment is where it ends.
@@ -399,6 +457,8 @@ fn not_final<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
+/// Of the budget, the part for what is fetched to look for segments in.
+const FETCH_PART: usize = 2;
 /// Segments that are found before they are judged.
 const BATCH: usize = 64;
 const ZEROS_LEN: usize = 64 << 10;

@@ -1,6 +1,8 @@
 //! The runs of a segment that lies still: where each is read, and which edges of the segment are read with it.
 //! Of a compressed segment it reads the TABLE first, if there is more than one run; else it reads nothing.
 
+use std::ops::Range;
+
 use cofferdam_io::ReadAt;
 use frame_worker::{FrameIndex, FrameWorker};
 use framing::limits::{FRAME_HEADER_LEN, SEGMENT_HEADER_LEN};
@@ -149,6 +151,34 @@ pub(crate) fn header_of(index: u64, entry: &IndexEntry) -> SegmentHeader {
 pub(crate) fn closing_position(envelope: &Envelope, entry: &IndexEntry) -> u64 {
     let closing_len = envelope.shape().closing_len() as u64;
     envelope.origin().saturating_add(entry.wire_offset + entry.wire_len - closing_len)
+}
+
+/// Where a segment is in the source, in the order in which it is read. Of a compressed one of several runs, what closes it comes first: its
+/// TABLE says where the runs are. The last run reads that again, so it is kept until then.
+pub(crate) struct SegmentRanges {
+    pub(crate) closing: Option<Range<u64>>,
+    frames: Range<u64>,
+}
+
+impl SegmentRanges {
+    pub(crate) fn of(envelope: &Envelope, entry: &IndexEntry, frames_per_run: u32) -> SegmentRanges {
+        let shape = envelope.shape();
+        let start = envelope.origin().saturating_add(entry.wire_offset);
+        let end = start.saturating_add(entry.wire_len);
+        if !shape.is_compressed() || entry.frame_count <= frames_per_run {
+            return SegmentRanges { closing: None, frames: start..end };
+        }
+        let closing = end.saturating_sub(Edges::closing_len(shape, entry.frame_count) as u64);
+        SegmentRanges { closing: Some(closing..end), frames: start..closing }
+    }
+
+    pub(crate) fn in_order(self) -> impl Iterator<Item = Range<u64>> {
+        self.closing.into_iter().chain([self.frames])
+    }
+
+    pub(crate) fn whole(&self) -> Range<u64> {
+        self.frames.start..self.closing.as_ref().map_or(self.frames.end, |closing| closing.end)
+    }
 }
 
 /// The frames of a segment that make its next run.

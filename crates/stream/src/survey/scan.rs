@@ -6,6 +6,7 @@ use framing::{FrameHeader, FrameKind, IndexEntry, SegmentHeader, page_len};
 use memchr::memmem;
 
 use super::judge::Found;
+use super::window::Window;
 use super::{ends_all, not_final};
 use crate::index::{SECTOR_LEN, read, read_array, read_what_there_is};
 use crate::one_segment::{Located, SegmentOpener};
@@ -25,19 +26,43 @@ pub(super) struct Scan<'a> {
     wasted: u64,
     /// Whether what comes next is due at this very position, and whatever else stands there is worth a word.
     on_track: bool,
+    /// Where the source is far: what is fetched of it.
+    window: Option<Window<'a>>,
 }
 
 impl<'a> Scan<'a> {
-    /// From `position` on.
-    pub(super) fn new(opener: &'a SegmentOpener, position: u64) -> Scan<'a> {
+    /// From `position` on. Of a far source, `window_len` bytes at a time are fetched.
+    pub(super) fn new(opener: &'a SegmentOpener, position: u64, window_len: u64) -> Scan<'a> {
         let end = opener.source.len();
-        Scan { opener, position, end, next_segment: 0, next_byte: 0, wasted: 0, on_track: true }
+        let window = opener.fetch.as_ref().map(|fetch| Window::new(fetch, position, window_len, end));
+        Scan { opener, position, end, next_segment: 0, next_byte: 0, wasted: 0, on_track: true, window }
+    }
+
+    /// What was found has been opened, and is not needed any more.
+    pub(super) fn go_on(&mut self) {
+        if let Some(window) = &mut self.window {
+            window.begin_at(self.position);
+        }
+    }
+
+    /// Whether another segment can be found before those that were are opened: all of them are to be fetched once.
+    pub(super) fn has_room(&self) -> bool {
+        let shape = self.opener.envelope.shape();
+        let segment_len = *shape.segment_wire_lens(shape.segment_len()).end();
+        self.window.as_ref().is_none_or(|window| window.has_room(self.position, segment_len))
+    }
+
+    fn reach(&mut self, end: u64) {
+        if let Some(window) = &mut self.window {
+            window.reach(end);
+        }
     }
 
     /// The next segment, or what is wrong where it should be. `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Found>, Error> {
         while self.position < self.end {
             self.opener.check_cancelled()?;
+            self.reach(self.position + SEGMENT_HEADER_LEN as u64);
             if let Some(header) = self.header_at(self.position)? {
                 return self.walk(&header).map(Some);
             }
@@ -88,6 +113,9 @@ impl<'a> Scan<'a> {
     /// Goes on behind a segment.
     fn pass(&mut self, header: &SegmentHeader, located: &Located) {
         let entry = &located.entry;
+        if let Some(fetch) = &self.opener.fetch {
+            fetch.announce(self.position);
+        }
         self.position += entry.wire_len;
         self.next_segment = header.index.0 + 1;
         self.next_byte = header.plaintext_offset + u64::from(entry.plaintext_len);
@@ -98,23 +126,28 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the next segment begins if an index page stands in between, and nothing else.
-    fn behind_page(&self) -> Result<Option<u64>, Error> {
+    fn behind_page(&mut self) -> Result<Option<u64>, Error> {
         let is_due = self.next_segment > 0 && self.next_segment.is_multiple_of(u64::from(PAGE_ENTRIES_MAX));
         let page_len = page_len(PAGE_ENTRIES_MAX, self.opener.envelope.shape().compression()) as u64;
         let behind = self.position + page_len;
-        let is_there = self.on_track && is_due && self.header_at(behind)?.is_some();
+        if !self.on_track || !is_due {
+            return Ok(None);
+        }
+        self.reach(behind + SEGMENT_HEADER_LEN as u64);
+        let is_there = self.header_at(behind)?.is_some();
         Ok(is_there.then_some(behind))
     }
 
     /// Walks from frame to frame to the closing frames, which say what the segment has to be.
     /// `walked_to` is how far that went, also where it fails.
-    fn locate(&self, header: &SegmentHeader, walked_to: &mut u64) -> Result<Located, Error> {
+    fn locate(&mut self, header: &SegmentHeader, walked_to: &mut u64) -> Result<Located, Error> {
         let index = header.index.0;
         let Frames { count, plaintext_len } = self.frames(header, walked_to)?;
         let end = *walked_to;
         let envelope = &self.opener.envelope;
         let mut bytes = vec![0; envelope.shape().closing_len()];
-        read(&*self.opener.source, end, &mut bytes)?;
+        self.reach(end + bytes.len() as u64);
+        read(self.opener.source(), end, &mut bytes)?;
         let (worker, _) = envelope.segment(header)?;
         let closing =
             worker.open_closing(&bytes).map_err(|error| Error::frame_refused(index, count, &error, end))?;
@@ -136,12 +169,13 @@ impl<'a> Scan<'a> {
         Ok(Located { entry, last: fields.last, chain: None })
     }
 
-    fn frames(&self, header: &SegmentHeader, end: &mut u64) -> Result<Frames, Error> {
+    fn frames(&mut self, header: &SegmentHeader, end: &mut u64) -> Result<Frames, Error> {
         let shape = self.opener.envelope.shape();
         let mut frames = Frames { count: 0, plaintext_len: 0 };
         let (mut is_short, mut has_table) = (false, false);
         loop {
-            let bytes: [u8; FRAME_HEADER_LEN] = read_array(&*self.opener.source, *end)?;
+            self.reach(*end + FRAME_HEADER_LEN as u64);
+            let bytes: [u8; FRAME_HEADER_LEN] = read_array(self.opener.source(), *end)?;
             let frame = FrameHeader::parse(&bytes, shape)
                 .map_err(|error| Error::framing(error, *end).in_segment(header.index.0))?;
             let is_due = frame.index.0 == frames.count
@@ -170,7 +204,7 @@ impl<'a> Scan<'a> {
 
     /// The header at `position`, if one of a segment stands there that may come next.
     fn header_at(&self, position: u64) -> Result<Option<SegmentHeader>, Error> {
-        let bytes = read_array::<SEGMENT_HEADER_LEN>(&*self.opener.source, position);
+        let bytes = read_array::<SEGMENT_HEADER_LEN>(self.opener.source(), position);
         Ok(not_final(bytes)?.and_then(|bytes| self.header_of(&bytes)))
     }
 
@@ -192,7 +226,8 @@ impl<'a> Scan<'a> {
             self.opener.check_cancelled()?;
             let len = (self.end - at).min(step as u64) as usize;
             memory::grow("a block to look for segments in", &mut block, len)?;
-            read_what_there_is(&*self.opener.source, at, &mut block[..len])?;
+            self.reach(at + len as u64);
+            read_what_there_is(self.opener.source(), at, &mut block[..len])?;
             for hit in finder.find_iter(&block[..len]).map(|offset| at + offset as u64) {
                 if self.header_at(hit)?.is_some() {
                     return Ok(Some(hit));
