@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cofferdam::{
     BytesSource, CancelToken, CompressionLevel, Error, ErrorKind, IfExists, Observer, OnPartial, Opener,
@@ -542,37 +542,76 @@ fn meddle(path: &Path, rng: &mut fastrand::Rng) {
     };
 }
 
-/// Restores `runs` times over a seed that is changed, cut, replaced or removed meanwhile.
+/// Counts what it is told, so that somebody else can do something after so many times.
+#[derive(Default)]
+struct Moments(AtomicU64);
+
+impl Moments {
+    fn pass(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn passed(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Observer for Moments {
+    fn progress(&self, _: &Progress) {
+        self.pass();
+    }
+
+    fn seeding(&self, _: u64) {
+        self.pass();
+    }
+
+    fn proving(&self, _: u64) {
+        self.pass();
+    }
+}
+
+/// Restores `runs` times over a seed that is changed, cut, replaced or removed meanwhile, from some moment on: moments are what an
+/// observer is told, and no time, so that they lie all over the run however long that takes.
 fn restore_over_a_restless_seed(runs: u64, segments: usize) {
     let fixture = Fixture::sealed_by(&small_sealer(), segments);
-    let begun = Instant::now();
-    fixture.restore(&opener().seed(fixture.seed_without("old", &[]))).0.unwrap();
-    let usual = begun.elapsed();
+    let usual = Arc::new(Moments::default());
+    let undisturbed = opener().seed(fixture.seed_without("old", &[])).observer(usual.clone());
+    fixture.restore(&undisturbed).0.unwrap();
     fs::remove_file(fixture.target()).unwrap();
     let mut whole = 0;
     for run in 0..runs {
         let mut rng = fastrand::Rng::with_seed(run);
         let changed = [rng.usize(..segments - 1)];
         let seed = fixture.seed_without("old", &changed);
-        let done = AtomicBool::new(false);
+        let (done, moments) = (AtomicBool::new(false), Arc::new(Moments::default()));
+        let after = rng.u64(..=usual.passed());
         let restored = thread::scope(|scope| {
-            let (seed, done, mut rng) = (&seed, &done, rng.fork());
+            let (seed, done, now, mut rng) = (&seed, &done, &moments, rng.fork());
             scope.spawn(move || {
-                // Moments over the whole run, and what matters is that they differ.
-                thread::sleep(usual.mul_f64(rng.f64()));
                 while !done.load(Ordering::SeqCst) {
-                    meddle(seed, &mut rng);
+                    if now.passed() >= after {
+                        meddle(seed, &mut rng);
+                    }
                     thread::sleep(Duration::from_micros(rng.u64(0..300)));
                 }
             });
-            let restored = fixture.restore(&opener().threads(threads(2)).seed(seed)).0;
+            let opener = opener().threads(threads(2)).seed(seed).observer(moments.clone());
+            let restored = fixture.restore(&opener).0;
             done.store(true, Ordering::SeqCst);
             restored
         });
-        let restored = restored.unwrap_or_else(|error| panic!("run {run}: {error}"));
-        whole += u64::from(restored.seeded_bytes > 0);
-        fixture.assert_restored();
-        fs::remove_file(fixture.target()).unwrap();
+        match restored {
+            Ok(restored) => {
+                whole += u64::from(restored.seeded_bytes > 0);
+                fixture.assert_restored();
+                fs::remove_file(fixture.target()).unwrap();
+            }
+            // It was gone before it was opened: then nothing is restored, and nothing made.
+            Err(error) if after == 0 && error.to_string().contains("the seed") => {
+                assert!(names_in(fixture.directory.path()).is_empty(), "run {run}: {error}");
+            }
+            Err(error) => panic!("run {run}: {error}"),
+        }
     }
     assert!(whole > 0, "no seed was of any use");
 }
