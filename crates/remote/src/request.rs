@@ -72,6 +72,8 @@ pub(crate) struct RangeBody {
     /// Bytes of the present stream before those that are wanted.
     skip: u64,
     latency: Option<Duration>,
+    /// When bytes were last handed to whoever asks for them.
+    handed_at: Option<Instant>,
 }
 
 /// Where a try can begin.
@@ -91,7 +93,17 @@ impl RangeBody {
         begin: Beginning,
     ) -> Self {
         let tries = Tries::new(&requester.context);
-        Self { requester, identity, wanted, begin, tries, stream: None, skip: 0, latency: None }
+        Self {
+            requester,
+            identity,
+            wanted,
+            begin,
+            tries,
+            stream: None,
+            skip: 0,
+            latency: None,
+            handed_at: None,
+        }
     }
 
     /// The next bytes; nothing after the last one.
@@ -99,13 +111,19 @@ impl RangeBody {
     /// # Errors
     /// Final, after all tries.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        if let Some(handed_at) = self.handed_at.take() {
+            self.tries.paused(handed_at.elapsed());
+        }
         loop {
             match self.try_next().await {
-                Ok(bytes) => return Ok(bytes),
+                Ok(bytes) => {
+                    self.handed_at = Some(Instant::now());
+                    return Ok(bytes);
+                }
                 Err(failure) => {
                     self.stream = None;
                     self.refuse_to_begin_again(&failure)?;
-                    let what = format!(", bytes {}..{}", self.wanted.start, self.wanted.end);
+                    let what = what_of(&self.wanted);
                     let requester = self.requester.clone();
                     self.tries.again(&requester.context, failure, &what).await?;
                 }
@@ -160,13 +178,15 @@ impl RangeBody {
             let skipped = self.skip.min(bytes.len() as u64);
             self.skip -= skipped;
             let _ = bytes.split_to(skipped as usize);
+            let what = || what_of(&self.wanted);
             if bytes.is_empty() {
+                self.tries.skipped(context, skipped as usize, what).map_err(Failure::Final)?;
                 continue;
             }
             if bytes.len() as u64 > self.wanted.end - self.wanted.start {
                 return Err(Failure::bad_answer("the answer is longer than it said"));
             }
-            self.tries.progressed();
+            self.tries.arrived(context, bytes.len(), what).map_err(Failure::Final)?;
             self.wanted.start += bytes.len() as u64;
             self.stream = Some(stream);
             return Ok(Some(bytes));
@@ -209,6 +229,10 @@ impl RangeBody {
         }
         self.requester.failure(error, exchange, Known::Pinned)
     }
+}
+
+fn what_of(wanted: &Range<u64>) -> String {
+    format!(", bytes {}..{}", wanted.start, wanted.end)
 }
 
 /// # Errors

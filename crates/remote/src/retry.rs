@@ -19,16 +19,28 @@ pub struct RetryPolicy {
     pub no_progress: Duration,
     /// How long one try may bring nothing: neither an answer nor a further byte of it.
     pub read_timeout: Duration,
+    /// Bytes per second, over the whole of `no_progress`, that must come of a place at least: less counts as nothing, so that a server
+    /// which lets a byte fall now and then keeps nobody waiting for ever. All requests to the place count together, and only the time
+    /// in which somebody takes what comes. 0 for any byte to count.
+    pub min_bytes_per_second: u64,
+}
+
+impl RetryPolicy {
+    /// Bytes that must come within `no_progress`.
+    fn min_progress(&self) -> u64 {
+        self.min_bytes_per_second.saturating_mul(self.no_progress.as_secs()).max(1)
+    }
 }
 
 impl Default for RetryPolicy {
-    /// Waits from 100 ms to 20 s, 30 s for a try to bring something, 5 min for a request.
+    /// Waits from 100 ms to 20 s, 30 s for a try to bring something, 5 min for a request, and 1 KiB/s.
     fn default() -> Self {
         Self {
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(20),
             no_progress: Duration::from_secs(300),
             read_timeout: Duration::from_secs(30),
+            min_bytes_per_second: 1024,
         }
     }
 }
@@ -60,18 +72,38 @@ pub(crate) struct Backoff {
     policy: RetryPolicy,
     attempt: u32,
     progress_at: Instant,
+    /// Bytes that had come of the place by then.
+    progress_bytes: u64,
 }
 
 impl Backoff {
     /// A request that is made for the first time `now`.
     pub(crate) fn new(policy: &RetryPolicy, now: Instant) -> Self {
-        Self { policy: policy.clone(), attempt: 0, progress_at: now }
+        Self::after(policy, now, 0)
     }
 
-    /// It has brought something.
-    pub(crate) fn progressed(&mut self, now: Instant) {
+    /// The same, where `bytes` have come of the place before.
+    pub(crate) fn after(policy: &RetryPolicy, now: Instant, bytes: u64) -> Self {
+        Self { policy: policy.clone(), attempt: 0, progress_at: now, progress_bytes: bytes }
+    }
+
+    /// It has brought something: `bytes` are what has come of the place in all. Returns whether that is enough to go on.
+    pub(crate) fn arrived(&mut self, now: Instant, bytes: u64) -> bool {
         self.attempt = 0;
-        self.progress_at = now;
+        if bytes.saturating_sub(self.progress_bytes) >= self.policy.min_progress() {
+            (self.progress_at, self.progress_bytes) = (now, bytes);
+        }
+        !self.left(now).is_zero()
+    }
+
+    /// For so long nobody took anything, and nothing could come.
+    pub(crate) fn paused(&mut self, pause: Duration) {
+        self.progress_at += pause;
+    }
+
+    /// Until it has failed for want of progress.
+    fn left(&self, now: Instant) -> Duration {
+        (self.progress_at + self.policy.no_progress).saturating_duration_since(now)
     }
 
     /// Tries in a row that have failed.
@@ -88,7 +120,7 @@ impl Backoff {
     fn next_wait_drawn(&mut self, now: Instant, after: Option<Duration>, drawn: f64) -> Option<Duration> {
         let doubled = self.policy.first_wait.saturating_mul(1 << self.attempt.min(DOUBLINGS_MAX));
         self.attempt = self.attempt.saturating_add(1);
-        let left = (self.progress_at + self.policy.no_progress).saturating_duration_since(now);
+        let left = self.left(now);
         if left.is_zero() || after.is_some_and(|after| after > left) {
             return None;
         }
@@ -117,6 +149,7 @@ mod tests {
             longest_wait: secs(8),
             no_progress: secs(100),
             read_timeout: secs(1),
+            min_bytes_per_second: 10,
         }
     }
 
@@ -127,7 +160,7 @@ mod tests {
         let waits: Vec<_> =
             (0..6).map(|_| backoff.next_wait_drawn(start, None, MAX).unwrap().as_secs()).collect();
         assert_eq!((waits.as_slice(), backoff.attempt()), (&[1, 2, 4, 8, 8, 8][..], 6));
-        backoff.progressed(start);
+        assert!(backoff.arrived(start, 1));
         assert_eq!(backoff.next_wait_drawn(start, None, MAX), Some(secs(1)));
         assert_eq!(backoff.attempt(), 1);
     }
@@ -149,8 +182,45 @@ mod tests {
         }
         assert_eq!(backoff.next_wait_drawn(start + secs(97), None, MAX), Some(secs(3)));
         assert_eq!(backoff.next_wait_drawn(start + secs(100), None, MAX), None);
-        backoff.progressed(start + secs(100));
+        assert!(backoff.arrived(start + secs(100), 1000));
         assert!(backoff.next_wait_drawn(start + secs(199), None, MAX).is_some());
+    }
+
+    /// 10 bytes per second over 100 seconds are 1,000 bytes.
+    #[test]
+    fn a_trickle_below_the_least_is_no_progress_and_one_at_the_least_goes_on_for_ever() {
+        let start = Instant::now();
+        let goes_on = |every: u64, len: u64, before: u64| {
+            let mut backoff = Backoff::after(&policy(), start, before);
+            (1..100_000 / every).find(|n| !backoff.arrived(start + secs(n * every), before + n * len))
+        };
+        for before in [0, 12_345] {
+            assert_eq!(goes_on(20, 1, before), Some(5), "14 bytes, or one, now and then");
+            assert_eq!(goes_on(1, 9, before), Some(100), "a little less than the least");
+            assert_eq!(goes_on(50, 499, before), Some(2));
+            assert_eq!(goes_on(1, 11, before), None);
+            assert_eq!(goes_on(33, 400, before), None);
+        }
+    }
+
+    #[test]
+    fn what_other_requests_bring_is_progress_too_and_a_reader_that_pauses_is_none_that_waits() {
+        let start = Instant::now();
+        let mut backoff = Backoff::new(&policy(), start);
+        assert!(backoff.arrived(start + secs(90), 1000));
+        assert!(backoff.arrived(start + secs(180), 1001));
+        backoff.paused(secs(1000));
+        assert!(backoff.arrived(start + secs(1189), 1002));
+        assert!(backoff.next_wait_drawn(start + secs(1189), None, MAX).is_some());
+        assert!(!backoff.arrived(start + secs(1190), 1003));
+        assert!(backoff.next_wait_drawn(start + secs(1190), None, MAX).is_none());
+    }
+
+    #[test]
+    fn of_no_least_any_byte_is_progress() {
+        let start = Instant::now();
+        let mut backoff = Backoff::new(&RetryPolicy { min_bytes_per_second: 0, ..policy() }, start);
+        assert!((1..1000).all(|n| backoff.arrived(start + secs(99 * n), n)));
     }
 
     #[test]

@@ -180,14 +180,14 @@ enum First {
 async fn open(requester: &Requester) -> Result<Opened, FetchError> {
     let mut tries = Tries::new(&requester.context);
     loop {
-        match try_open(requester).await {
+        match try_open(requester, &mut tries).await {
             Ok(opened) => return Ok(opened),
             Err(failure) => tries.again(&requester.context, failure, "").await?,
         }
     }
 }
 
-async fn try_open(requester: &Requester) -> Result<Opened, Failure> {
+async fn try_open(requester: &Requester, tries: &mut Tries) -> Result<Opened, Failure> {
     let head = GetOptions { range: Some(GetRange::Bounded(0..HEAD_LEN)), ..GetOptions::default() };
     let (found, answer) = match requester.get(head).await {
         Ok(found) => found,
@@ -211,7 +211,7 @@ async fn try_open(requester: &Requester) -> Result<Opened, Failure> {
         .await;
     }
     check_len(&answer, HEAD_LEN.min(identity.len()))?;
-    let head = whole(requester, found).await?;
+    let head = whole(requester, found, tries).await?;
     if head.len() as u64 != HEAD_LEN.min(identity.len()) {
         return Err(Failure::outage("the answer ended too early"));
     }
@@ -229,7 +229,7 @@ async fn in_order(requester: &Requester, since: &'static str) -> Result<Opened, 
     Ok(Opened { identity: Identity::of(found.meta), first: First::InOrder { since } })
 }
 
-async fn whole(requester: &Requester, found: GetResult) -> Result<Bytes, Failure> {
+async fn whole(requester: &Requester, found: GetResult, tries: &mut Tries) -> Result<Bytes, Failure> {
     let limit = requester.context.options.retries.read_timeout;
     let mut stream = found.into_stream();
     let mut head = BytesMut::new();
@@ -237,6 +237,7 @@ async fn whole(requester: &Requester, found: GetResult) -> Result<Bytes, Failure
         match timeout(limit, stream.next()).await {
             Ok(Some(Ok(bytes))) if head.len() + bytes.len() <= HEAD_LEN as usize => {
                 requester.context.counters.arrived(bytes.len());
+                tries.arrived(&requester.context, bytes.len(), String::new).map_err(Failure::Final)?;
                 head.extend_from_slice(&bytes);
             }
             Ok(Some(Ok(_))) => return Err(Failure::bad_answer("the answer is longer than it said")),

@@ -22,6 +22,7 @@ pub struct Tally {
 pub(crate) struct Counters {
     requests: AtomicU64,
     bytes: AtomicU64,
+    progress: AtomicU64,
     retries: AtomicU64,
     throttled: AtomicU64,
 }
@@ -41,6 +42,11 @@ impl Counters {
 
     pub(crate) fn throttled(&self) {
         self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Of the bytes that have arrived, so many more had been waited for. Returns how many that are in all.
+    pub(crate) fn progressed(&self, bytes: usize) -> u64 {
+        self.progress.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -1,7 +1,7 @@
 //! One request until it has succeeded, or has failed for good: counts, waits, tells whoever listens.
 //! Knows no store, and not what is asked for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cofferdam_io::{FetchError, FetchFault};
 
@@ -34,17 +34,64 @@ pub(crate) struct Tries {
     backoff: Backoff,
     /// In a row, of the kinds that seldom go by themselves.
     hopeless: u32,
+    /// What is read once more since a try began at the start.
+    skipping: Option<Skipping>,
+}
+
+/// Bytes that come again, before those that are waited for.
+struct Skipping {
+    begun: Instant,
+    bytes: u64,
+    backoff: Backoff,
 }
 
 impl Tries {
     pub(crate) fn new(context: &Context) -> Self {
-        Self { backoff: Backoff::new(&context.options.retries, Instant::now()), hopeless: 0 }
+        let progress = context.counters.progressed(0);
+        let backoff = Backoff::after(&context.options.retries, Instant::now(), progress);
+        Self { backoff, hopeless: 0, skipping: None }
     }
 
-    /// Something has arrived.
-    pub(crate) fn progressed(&mut self) {
-        self.backoff.progressed(Instant::now());
+    /// `len` bytes that were waited for have arrived. `what` is as of [`again`](Self::again).
+    ///
+    /// # Errors
+    /// Too few have for too long.
+    pub(crate) fn arrived(
+        &mut self,
+        context: &Context,
+        len: usize,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), FetchError> {
         self.hopeless = 0;
+        if let Some(skipping) = self.skipping.take() {
+            self.paused(skipping.begun.elapsed());
+        }
+        let is_enough = self.backoff.arrived(Instant::now(), context.counters.progressed(len));
+        is_enough.then_some(()).ok_or_else(|| too_slow(context, &what()))
+    }
+
+    /// `len` bytes have come again, which are no progress, and take the time that they take.
+    ///
+    /// # Errors
+    /// As [`arrived`](Self::arrived).
+    pub(crate) fn skipped(
+        &mut self,
+        context: &Context,
+        len: usize,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), FetchError> {
+        let now = Instant::now();
+        let backoff = || Backoff::new(&context.options.retries, now);
+        let skipping =
+            self.skipping.get_or_insert_with(|| Skipping { begun: now, bytes: 0, backoff: backoff() });
+        skipping.bytes += len as u64;
+        let is_enough = skipping.backoff.arrived(now, skipping.bytes);
+        is_enough.then_some(()).ok_or_else(|| too_slow(context, &what()))
+    }
+
+    /// For so long nobody took anything.
+    pub(crate) fn paused(&mut self, pause: Duration) {
+        self.backoff.paused(pause);
     }
 
     /// Waits until the request is to be made again. `what` says what is asked for, in words that come after the place.
@@ -57,6 +104,7 @@ impl Tries {
         failure: Failure,
         what: &str,
     ) -> Result<(), FetchError> {
+        self.skipping = None;
         let setback = match failure {
             Failure::Final(error) => return Err(error),
             Failure::Setback(setback) => setback,
@@ -101,9 +149,20 @@ fn no_progress(context: &Context, what: &str, setback: &Setback) -> FetchError {
             after.as_secs()
         ),
         None => format!(
-            "{place}{what}: nothing has arrived for {limit} s: {cause}; try again when network and server work"
+            "{place}{what}: nothing to speak of has arrived for {limit} s: {cause}; try again when network and server work"
         ),
     };
+    FetchError::new(FetchFault::NoProgress, message)
+}
+
+fn too_slow(context: &Context, what: &str) -> FetchError {
+    let place = &context.place;
+    let policy = &context.options.retries;
+    let message = format!(
+        "{place}{what}: less than {} bytes per second have arrived for {} s, which counts as nothing; try again when network and server work",
+        policy.min_bytes_per_second,
+        policy.no_progress.as_secs()
+    );
     FetchError::new(FetchFault::NoProgress, message)
 }
 

@@ -86,6 +86,29 @@ fn a_trickle_is_progress() {
     assert_eq!(server.requests().len(), 2);
 }
 
+/// A byte now and then, in one answer or at each request, and a server that lets go of its first answer as slowly: none of them would
+/// ever end.
+#[test]
+fn a_trickle_below_the_least_ends_at_the_deadline() {
+    let mut policy = policy();
+    policy.no_progress = Duration::from_secs(1);
+    policy.read_timeout = Duration::from_millis(100);
+    policy.min_bytes_per_second = 1000;
+    let slow: fn() -> Reply = || Reply::trickle(1, Duration::from_millis(20));
+    let few: fn() -> Reply = || Reply::stall(14);
+    for reply in [slow, few] {
+        let server =
+            Server::scripted(object(), move |number, _| if number == 0 { Reply::ok() } else { reply() });
+        let mut source = open_with(&server.url(), options().retries(policy.clone())).unwrap();
+        let error = read(&*at(&source), 100_000, 3000).unwrap_err();
+        assert_eq!((fault(&error), error.kind()), (FetchFault::NoProgress, io::ErrorKind::TimedOut));
+        assert_eq!(fault(&read_in_order(&mut source).unwrap_err()), FetchFault::NoProgress);
+        let at_once = Server::scripted(object(), move |_, _| reply());
+        let error = open_with(&at_once.url(), options().retries(policy.clone())).unwrap_err();
+        assert_eq!(fault(&error), FetchFault::NoProgress);
+    }
+}
+
 #[test]
 fn temporary_answers_are_waited_out_for_as_long_as_the_server_asks() {
     for status in [408, 425, 429, 500, 502, 503, 504, 599] {

@@ -63,6 +63,7 @@ pub(crate) struct Reply {
     cut_after: Option<usize>,
     stall_after: Option<usize>,
     pieces: Option<usize>,
+    pause: Duration,
 }
 
 impl Reply {
@@ -117,6 +118,11 @@ impl Reply {
     /// Nothing more comes after this many bytes of the body.
     pub(crate) fn stall(after: usize) -> Self {
         Self { stall_after: Some(after), ..Self::default() }
+    }
+
+    /// The body comes in pieces of this length, after a pause each.
+    pub(crate) fn trickle(len: usize, pause: Duration) -> Self {
+        Self { pieces: Some(len), pause, ..Self::default() }
     }
 
     /// The body comes in pieces of this length.
@@ -283,6 +289,7 @@ fn answer(
 fn send(shared: &Shared, mut stream: &TcpStream, reply: &Reply, body: &[u8]) -> io::Result<bool> {
     let end = reply.cut_after.or(reply.stall_after).unwrap_or(body.len()).min(body.len());
     for piece in body[..end].chunks(reply.pieces.unwrap_or(body.len().max(1))) {
+        thread::sleep(reply.pause);
         stream.write_all(piece)?;
     }
     if reply.stall_after.is_some() {
