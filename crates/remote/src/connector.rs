@@ -1,8 +1,9 @@
 //! What is between a store's client and its connections: it writes down how each request of ours was answered.
 //! Knows no store. Errors of the client library name neither status nor headers reliably; these do.
 
-use std::{borrow::Cow, fmt, io, sync::Arc};
+use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
+use chrono::{NaiveDateTime, Utc};
 use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
     ClientOptions, HeaderMap,
@@ -50,7 +51,13 @@ async fn recorded(client: HttpClient, request: HttpRequest) -> Result<HttpRespon
     let (parts, body) = response.into_parts();
     let mut answer = Answer { status: parts.status.as_u16(), headers: parts.headers.clone(), code: None };
     if parts.status.is_success() {
+        let is_usable = has_usable_range(&answer);
         recorder.record(Exchange::Answered(answer));
+        if !is_usable {
+            let error =
+                io::Error::new(io::ErrorKind::InvalidData, "it ends beyond the last byte that there can be");
+            return Err(HttpError::new(HttpErrorKind::Decode, error));
+        }
         return Ok(HttpResponse::from_parts(parts, body));
     }
     let text = beginning_of(body).await;
@@ -137,10 +144,33 @@ impl Answer {
         values.next().is_none().then_some(value)
     }
 
+    /// How long the server asks to be left alone: seconds, or a moment (RFC 9110 §10.2.3), by its own clock if it says what time it is
+    /// there. A moment that is past is now.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let after = self.header("retry-after")?.trim();
+        if let Ok(seconds) = after.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let now = self.header("date").and_then(http_date).unwrap_or_else(|| Utc::now().naive_utc());
+        Some((http_date(after)? - now).to_std().unwrap_or_default())
+    }
+
     /// All that a header says, however often it is there; what is no text as far as it can be shown.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
         self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
+}
+
+/// Whether the range that it brings ends where the client library can say so: it adds one to the last byte's number.
+fn has_usable_range(answer: &Answer) -> bool {
+    let last = |range: &str| range.split_once('-')?.1.split('/').next()?.trim().parse().ok();
+    answer.values("content-range").all(|range| last(&range) != Some(u64::MAX))
+}
+
+/// A moment as RFC 9110 §5.6.7 has it, in any of its three forms.
+fn http_date(text: &str) -> Option<NaiveDateTime> {
+    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    forms.into_iter().find_map(|form| NaiveDateTime::parse_from_str(text.trim(), form).ok())
 }
 
 /// An answer to a request that is not ours, for credentials: all of it if it is as long as those are, and of an error its code alone,
@@ -200,6 +230,8 @@ const CODE_LEN_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -219,5 +251,59 @@ mod tests {
         }
         assert_eq!(code_of(format!("<Code>{}</Code>", "a".repeat(65)).as_bytes()), None);
         assert_eq!(code_of(b"\xFF<Code>SlowDown</Code>\xFF").as_deref(), Some("SlowDown"));
+    }
+
+    fn answer(headers: &[(&'static str, &str)]) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+        Answer { status: 503, headers: headers.collect(), code: None }
+    }
+
+    /// The three forms of RFC 9110 §5.6.7, of the moment that it has as its example.
+    #[test]
+    fn retry_after_is_seconds_or_a_moment_by_the_servers_clock() {
+        let date = "Sun, 06 Nov 1994 08:49:30 GMT";
+        for (after, seconds) in [
+            ("7", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7)),
+            ("Sun Nov  6 08:49:37 1994", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:30 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:29 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 09:49:30 GMT", Some(3600)),
+            ("Mon, 06 Nov 1994 08:49:37 GMT", None),
+            ("1994-11-06T08:49:37Z", None),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let answer = answer(&[("retry-after", after), ("date", date)]);
+            assert_eq!(answer.retry_after(), seconds.map(Duration::from_secs), "{after}");
+        }
+        // By the own clock where there is no other: long ago, and not soon.
+        assert_eq!(answer(&[("retry-after", date)]).retry_after(), Some(Duration::ZERO));
+        let far = answer(&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")]).retry_after();
+        assert!(far > Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn a_range_up_to_the_last_number_is_not_passed_on() {
+        let is_usable = |range| has_usable_range(&answer(&[("content-range", range)]));
+        for range in [
+            "bytes 0-18446744073709551615/100",
+            "bytes 0-18446744073709551615/*",
+            "bytes 5-18446744073709551615",
+        ] {
+            assert!(!is_usable(range), "{range}");
+        }
+        for range in [
+            "bytes 0-18446744073709551614/100",
+            "bytes 0-99/100",
+            "bytes */100",
+            "nonsense",
+            "bytes 0-184467440737095516150/1",
+        ] {
+            assert!(is_usable(range), "{range}");
+        }
     }
 }

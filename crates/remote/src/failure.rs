@@ -97,10 +97,7 @@ impl Failure {
                     SetbackKind::Outage
                 },
                 cause: format!("the server answered {status}"),
-                after: answer
-                    .header("retry-after")
-                    .and_then(|wait| wait.trim().parse().ok())
-                    .map(Duration::from_secs),
+                after: answer.retry_after(),
             });
         }
         match (answer.status, known) {

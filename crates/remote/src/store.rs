@@ -1,11 +1,11 @@
 //! The client of each kind of store, made for a place.
 //! Knows no request. It makes none again: that is done here, where the answer is seen.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fs, io, sync::Arc, time::Duration};
 
 use object_store::{
     ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder},
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
     azure::{MicrosoftAzure, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder},
     http::{HttpBuilder, HttpStore},
@@ -18,6 +18,27 @@ use crate::{
     connector::RecordingConnector,
     place::{IDENTITY_ENDPOINT, Place, PlaceKind, SERVICE_ACCOUNT},
 };
+
+/// The settings of a client for a place, its options with them. The library's builders take them by the same names, and have no trait for it.
+/// An option that its builder takes by a method alone is named with that.
+macro_rules! settings_of {
+    ($builder:ident, $place:expr $(, $option:ident => $take:ident)?) => {{
+        let mut settings = $builder::new().with_client_options(client_options());
+        for (name, value) in $place.options() {
+            $(if name == $option {
+                settings = settings.$take(value);
+                continue;
+            })?
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                settings = settings.with_config(key, value);
+            }
+        }
+        settings
+            .with_url($place.base())
+            .with_retry(no_retries())
+            .with_http_connector(RecordingConnector::of_store())
+    }};
+}
 
 /// A store's client.
 pub(crate) enum Store {
@@ -56,48 +77,19 @@ impl Store {
     }
 
     fn s3(place: &Place) -> object_store::Result<Self> {
-        let mut settings = AmazonS3Builder::new().with_client_options(client_options());
-        for (name, value) in place.options() {
-            if let Ok(key) = name.to_ascii_lowercase().parse() {
-                settings = settings.with_config(key, value);
-            }
-        }
-        let settings = settings
-            .with_url(place.base())
-            .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::of_store());
+        check_token_file(place)?;
+        let settings = settings_of!(AmazonS3Builder, place);
         Ok(Self::S3 { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
     }
 
     fn gcs(place: &Place) -> object_store::Result<Self> {
-        let mut settings = GoogleCloudStorageBuilder::new().with_client_options(client_options());
-        for (name, value) in place.options() {
-            if name == SERVICE_ACCOUNT {
-                settings = settings.with_service_account_path(value);
-            } else if let Ok(key) = name.to_ascii_lowercase().parse() {
-                settings = settings.with_config(key, value);
-            }
-        }
-        let settings = settings
-            .with_url(place.base())
-            .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::of_store());
+        let settings =
+            settings_of!(GoogleCloudStorageBuilder, place, SERVICE_ACCOUNT => with_service_account_path);
         Ok(Self::Gcs { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
     }
 
     fn azure(place: &Place) -> object_store::Result<Self> {
-        let mut settings = MicrosoftAzureBuilder::new().with_client_options(client_options());
-        for (name, value) in place.options() {
-            if name == IDENTITY_ENDPOINT {
-                settings = settings.with_msi_endpoint(value);
-            } else if let Ok(key) = name.to_ascii_lowercase().parse() {
-                settings = settings.with_config(key, value);
-            }
-        }
-        let settings = settings
-            .with_url(place.base())
-            .with_retry(no_retries())
-            .with_http_connector(RecordingConnector::of_store());
+        let settings = settings_of!(MicrosoftAzureBuilder, place, IDENTITY_ENDPOINT => with_msi_endpoint);
         Ok(Self::Azure { store: Arc::new(settings.clone().build()?), settings: Box::new(settings) })
     }
 
@@ -121,6 +113,32 @@ impl Store {
     }
 }
 
+/// A token of a container goes into a header as it stands in its file, and the library panics at one that cannot.
+///
+/// # Errors
+/// It cannot. Where it cannot be read, or is not needed, nothing is said here.
+fn check_token_file(place: &Place) -> object_store::Result<()> {
+    let option = |key: AmazonS3ConfigKey| {
+        let is_it = move |name: &str| {
+            name.to_ascii_lowercase().parse().is_ok_and(|named: AmazonS3ConfigKey| named == key)
+        };
+        place.options().find(|(name, _)| is_it(name)).map(|(_, value)| value)
+    };
+    let is_unused = option(AmazonS3ConfigKey::AccessKeyId).is_some();
+    let Some(file) = option(AmazonS3ConfigKey::ContainerAuthorizationTokenFile).filter(|_| !is_unused) else {
+        return Ok(());
+    };
+    match fs::read(file) {
+        Ok(token) if HeaderValue::from_bytes(&token).is_err() => Err(object_store::Error::Generic {
+            store: "S3",
+            source: "the file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names has a line break, or another character that no token has; \
+                     write the token alone into it"
+                .into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// HTTP/1.1, as the library's default is: over one connection of HTTP/2, Google's store stops at some 250 MB/s. How long a
 /// request may take is not limited, only how long it may bring nothing, and that is looked at where its body is read.
 fn client_options() -> ClientOptions {
@@ -141,7 +159,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
-    use object_store::{aws::AmazonS3ConfigKey, azure::AzureConfigKey};
+    use object_store::azure::AzureConfigKey;
 
     use super::*;
 
@@ -181,5 +199,29 @@ mod tests {
         let Err(error) = Store::open(&place("az://container/key", &options)) else { panic!("accepted") };
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(!error.to_string().contains("no base 64!"), "{error}");
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_have_is_refused_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        let opened = |token: &[u8], more: &[(&str, &str)]| {
+            fs::write(&file, token).unwrap();
+            let path = file.to_str().unwrap();
+            let mut options = vec![("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path), ("AWS_REGION", "r")];
+            options.extend(more);
+            Store::open(&place("s3://bucket/key", &options)).map(drop)
+        };
+        for token in [&b"5ecret\n"[..], b"5ecret\r\n", b"two\nlines", b"\0"] {
+            let error = opened(token, &[]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(
+                error.to_string().contains("the token alone") && !error.to_string().contains("5ecret"),
+                "{error}"
+            );
+            // Who has a key needs none.
+            assert!(opened(token, &[("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "k")]).is_ok());
+        }
+        assert!(opened(b"5ecret", &[]).is_ok());
     }
 }

@@ -48,6 +48,17 @@ fn permanent_answers_fail_at_once() {
 }
 
 #[test]
+fn a_range_up_to_the_last_number_is_an_answer_that_cannot_be_used() {
+    let server = Server::scripted(object(), |_, _| {
+        Reply::ok().with("content-range", "bytes 0-18446744073709551615/18446744073709551615")
+    });
+    let error = open(&server.url()).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::Refused);
+    assert!(error.to_string().contains("beyond the last byte"), "{error}");
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
 fn a_later_permanent_answer_fails_at_once_too() {
     for (status, expected) in
         [(400, FetchFault::Refused), (403, FetchFault::Denied), (405, FetchFault::Refused)]
@@ -63,12 +74,14 @@ fn a_later_permanent_answer_fails_at_once_too() {
 
 #[test]
 fn wrong_answers_are_never_taken_and_asked_for_again_twice() {
-    let wrong: [fn() -> Reply; 7] = [
+    let wrong: [fn() -> Reply; 8] = [
         Reply::whole,
         || Reply::ok().with("content-range", "bytes 100000-100010/1048576"),
         || Reply::ok().with("content-range", "bytes 100001-100010/1048576"),
         || Reply::ok().with("content-range", "bytes 100000-100009/*"),
         || Reply::ok().with("content-range", "nonsense"),
+        // At which the client library panics, where sums are checked.
+        || Reply::ok().with("content-range", "bytes 100000-18446744073709551615/1048576"),
         || Reply::ok().without("content-range"),
         || Reply::ok().without("etag"),
     ];
