@@ -62,8 +62,6 @@ pub enum FetchFault {
     Denied,
     /// Nothing has come for as long as was allowed, whatever was tried.
     NoProgress,
-    /// The place gives its bytes in order alone.
-    NotRanged,
     /// The caller has asked to stop.
     Cancelled,
     /// The place refuses for good, for another reason, or answers what makes no sense.
@@ -101,7 +99,6 @@ impl From<FetchError> for io::Error {
             FetchFault::NotFound => io::ErrorKind::NotFound,
             FetchFault::Denied => io::ErrorKind::PermissionDenied,
             FetchFault::NoProgress => io::ErrorKind::TimedOut,
-            FetchFault::NotRanged => io::ErrorKind::Unsupported,
             FetchFault::Changed | FetchFault::Cancelled | FetchFault::Refused => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)

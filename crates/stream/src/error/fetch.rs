@@ -19,7 +19,6 @@ impl Error {
             }
             FetchFault::Denied => Error::new(ErrorKind::Denied, what).remedied(Remedy::GiveAccess),
             FetchFault::NoProgress => Error::new(ErrorKind::NoProgress, what).remedied(Remedy::TryLater),
-            FetchFault::NotRanged => Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveFile),
             FetchFault::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
             _ => Error::new(ErrorKind::Io, what),
         })
