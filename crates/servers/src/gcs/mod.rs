@@ -24,6 +24,8 @@ pub struct GcsFake {
     buckets: Arc<Mutex<Buckets>>,
     number: AtomicU32,
     accounts: TempDir,
+    /// The endpoints for which there is an account.
+    named: Mutex<Vec<SocketAddr>>,
 }
 
 impl GcsFake {
@@ -40,7 +42,13 @@ impl GcsFake {
             let buckets = Arc::clone(&buckets);
             move |_, stream, _| serve(stream, &buckets)
         })?;
-        Ok(GcsFake { listener, buckets, number: AtomicU32::new(0), accounts: tempfile::tempdir()? })
+        Ok(GcsFake {
+            listener,
+            buckets,
+            number: AtomicU32::new(0),
+            accounts: tempfile::tempdir()?,
+            named: Mutex::default(),
+        })
     }
 
     /// The one that all tests of this process share: each takes a bucket of its own.
@@ -67,7 +75,13 @@ impl GcsFake {
         let text = format!(
             r#"{{"gcs_base_url":"http://{endpoint}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#
         );
-        fs::write(&account, text)?;
+        // Written once: others may read it.
+        let mut named = self.named.lock();
+        if !named.contains(&endpoint) {
+            fs::write(&account, text)?;
+            named.push(endpoint);
+        }
+        drop(named);
         let account = account.to_string_lossy().into_owned();
         Ok(vec![("GOOGLE_SERVICE_ACCOUNT", account), ("GOOGLE_ALLOW_HTTP", "true".into())])
     }
