@@ -282,6 +282,40 @@ fn a_stream_under_pressure_says_so_takes_less_and_comes_to_its_end() {
     }
 }
 
+/// What it is told, in that order.
+#[derive(Default)]
+struct Order(Mutex<Vec<&'static str>>);
+
+impl Observer for Order {
+    fn progress(&self, _: &Progress) {
+        self.0.lock().unwrap().push("progress");
+    }
+
+    fn proving(&self, _: u64) {
+        self.0.lock().unwrap().push("proving");
+    }
+
+    fn memory_pressure(&self, _: MemoryPressure) {
+        self.0.lock().unwrap().push("pressure");
+    }
+}
+
+/// To prove a seed may take as long as a restore: memory is looked after meanwhile, and not only once that begins.
+#[test]
+fn pressure_is_heard_while_a_seed_is_proved() {
+    let directory = tempfile::tempdir().unwrap();
+    report_stalls(directory.path(), 90);
+    let [seed, target] = ["seed", "target"].map(|name| directory.path().join(name));
+    std::fs::write(&seed, plaintext()).unwrap();
+    let order = Arc::new(Order::default());
+    let opener =
+        opener().system_memory(SystemMemory::at(directory.path())).seed(&seed).observer(order.clone());
+    opener.restore_to(BytesSource::new(sealed(&sealer())), &target).unwrap();
+    assert!(std::fs::read(&target).unwrap() == plaintext());
+    let order = order.0.lock().unwrap();
+    assert_eq!(order[..2], ["pressure", "proving"]);
+}
+
 /// A segment of 16 KiB, held until it is verified, needs more than a quarter of what is left.
 #[test]
 fn a_stream_gets_what_it_needs_however_little_memory_is_left() {

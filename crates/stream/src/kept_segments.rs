@@ -44,6 +44,7 @@ pub(crate) fn prove(
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             reached.set(*committed);
+            resources.watch_memory(&budget);
             if let Some(observer) = &resources.observer {
                 observer.proving(committed.plaintext_len);
             }

@@ -187,9 +187,8 @@ impl<'a> OpenOptions<'a> {
         let budget = self.resources.budget_from(&*walk.source);
         let plan = self.resources.plan_along(&walk, &budget, total)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
-        let cancel = &self.resources.cancel;
-        let observer = self.resources.observer.as_deref();
-        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
+        let resources = self.resources;
+        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let found = Found::find(&mut sink, &marks)?;
         let resumed = found.resume_placed(&mut sink, seeding, &mut walk, &means)?;
         let Resumed { already, proved } = resumed;
@@ -207,9 +206,8 @@ impl<'a> OpenOptions<'a> {
         let budget = self.resources.budget();
         let plan = self.resources.plan(envelope, &budget, None, Direction::Open)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), None)?;
-        let cancel = &self.resources.cancel;
-        let observer = self.resources.observer.as_deref();
-        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, cancel, observer };
+        let resources = self.resources;
+        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
         let already = AlreadyThere::nothing(envelope);
@@ -240,7 +238,7 @@ impl<'a> OpenOptions<'a> {
             budget: means.budget,
             release: self.release,
             durability: self.durability,
-            cancel: means.cancel,
+            cancel: means.cancel(),
             demand: means.plan.demand,
             shape: means.envelope.shape(),
             checkpoint: &|committed| marks.make(committed),
@@ -299,8 +297,17 @@ pub(crate) struct RunContext<'a> {
     pub(crate) plan: RunPlan,
     pub(crate) workers: &'a Workers,
     pub(crate) budget: &'a Budget,
-    pub(crate) cancel: &'a CancelToken,
-    pub(crate) observer: Option<&'a dyn Observer>,
+    pub(crate) resources: &'a Resources,
+}
+
+impl RunContext<'_> {
+    pub(crate) fn cancel(&self) -> &CancelToken {
+        &self.resources.cancel
+    }
+
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.resources.observer.as_deref()
+    }
 }
 
 /// From where to where a stream is opened, and how its progress is kept.

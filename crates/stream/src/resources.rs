@@ -122,6 +122,15 @@ impl Resources {
         }
     }
 
+    /// Has `budget` follow how short memory is, and tells the observer if that has changed.
+    pub(crate) fn watch_memory(&self, budget: &Budget) {
+        let look = |before| self.system.pressure(before);
+        let changed = budget.adjust_growth(Instant::now(), look);
+        if let (Some(pressure), Some(observer)) = (changed, &self.observer) {
+            observer.memory_pressure(pressure);
+        }
+    }
+
     /// Bytes of memory that there are for a stream and its sink.
     pub fn memory_len(&self) -> usize {
         self.budget().total()

@@ -52,7 +52,7 @@ impl Found {
             return Ok(Resumed::nothing(means.envelope));
         }
         // From here on the index stands for segments that are not read, and the sink is told to forget.
-        check_entries(walk, None, means.budget, means.cancel)?;
+        check_entries(walk, None, means.budget, means.cancel())?;
         if let (None, None, Some((_, committed))) = (&self.kept, &seeding, &self.checkpoint) {
             return resume_at_checkpoint(sink, committed, walk, means);
         }
@@ -65,23 +65,23 @@ impl Found {
             prove(kept, candidates, &mut proved, means, &|_| ())?;
             if !sink.capabilities().confirms {
                 let mut behind = walk.clone();
-                chain_behind(&mut behind, proved.prefix(), means.budget, means.cancel)?;
+                chain_behind(&mut behind, proved.prefix(), means.budget, means.cancel())?;
                 proved.keep_prefix(behind.plaintext_offset());
             }
             already.kept = Amount::of(&proved);
             already.warnings.extend(self.lost(&proved, total));
-            already.tell_kept(means.observer);
+            already.tell_kept(means.observer());
         }
         if let Some(seeding) = seeding {
             let unreadable = prove_seed(&seeding, sink, walk, &mut proved, means)?;
             already.seeded = Amount::of(&proved).less(already.kept);
             already.warnings.extend(unreadable);
-            already.tell_seeded(unreadable, means.observer);
+            already.tell_seeded(unreadable, means.observer());
         }
         if sink.resumable().is_none() {
             return Ok(Resumed { already, proved }); // There was no gap for the seed to fill.
         }
-        let chain = chain_behind(walk, proved.prefix(), means.budget, means.cancel)?;
+        let chain = chain_behind(walk, proved.prefix(), means.budget, means.cancel())?;
         let len = walk.plaintext_offset();
         already.start = Committed {
             segments: walk.segments(),
@@ -130,13 +130,13 @@ fn resume_at_checkpoint(
     walk: &mut Walk<'_>,
     means: &RunContext<'_>,
 ) -> Result<Resumed, Error> {
-    let chain = chain_behind(walk, committed.segments, means.budget, means.cancel)?;
+    let chain = chain_behind(walk, committed.segments, means.budget, means.cancel())?;
     check_agrees(walk, chain, committed)?;
     sink.resume_at(committed.segments, committed.sink_len).map_err(unreadable)?;
     let mut resumed = Resumed::nothing(means.envelope);
     resumed.already.start = *committed;
     resumed.already.kept = Amount { bytes: committed.plaintext_len, segments: committed.segments };
-    resumed.already.tell_kept(means.observer);
+    resumed.already.tell_kept(means.observer());
     Ok(resumed)
 }
 
@@ -254,12 +254,13 @@ fn prove(
         budget: means.budget,
         release: ReleasePolicy::AtOnce,
         durability: Durability::AtFinish,
-        cancel: means.cancel,
+        cancel: means.cancel(),
         demand: means.plan.demand,
         shape: means.envelope.shape(),
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
-            if let Some(observer) = means.observer {
+            means.resources.watch_memory(means.budget);
+            if let Some(observer) = means.observer() {
                 tell(observer);
                 observer.proving(committed.plaintext_len);
             }

@@ -53,7 +53,7 @@ impl<'a, F> PacedFeed<'a, F> {
         next: impl FnOnce(&mut F) -> Result<Step<C, E>, Error>,
         taken: impl FnOnce(&Run) -> usize,
     ) -> Result<Step<C, E>, Error> {
-        self.pace.watch_memory();
+        self.pace.resources.watch_memory(self.pace.budget);
         let Some(rate) = &self.pace.resources.rate else { return next(&mut self.feed) };
         if !self.pace.may_go(rate) {
             return Ok(Step::NothingYet);
@@ -78,15 +78,6 @@ impl<F> PacedFeed<'_, F> {
 }
 
 impl Pace<'_> {
-    /// Has the budget follow how short memory is, and tells the observer if that has changed.
-    fn watch_memory(&self) {
-        let look = |before| self.resources.system.pressure(before);
-        let changed = self.budget.adjust_growth(Instant::now(), look);
-        if let (Some(pressure), Some(observer)) = (changed, &self.resources.observer) {
-            observer.memory_pressure(pressure);
-        }
-    }
-
     /// Takes a run's bytes of the rate. Waits for that, but no longer than a feed may.
     fn may_go(&self, rate: &RateLimit) -> bool {
         let wait = match rate.try_take(Instant::now(), self.run_len) {
