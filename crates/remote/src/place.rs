@@ -251,7 +251,10 @@ fn parse_key(path: &str) -> Result<Path, String> {
     }
     Path::from_url_path(path).map_err(|error| match error {
         object_store::path::Error::NonUnicode { .. } => "its escapes are no UTF-8".into(),
-        _ => "a key with an empty, `.` or `..` segment, or with a control character, cannot be asked for"
+        object_store::path::Error::EmptySegment { .. } => {
+            "a key with `//` in it, which stores allow, has no name in the client library that asks for it; copy the object to another key".into()
+        }
+        _ => "a key with a `.` or `..` segment, or with a control character, cannot be asked for"
             .into(),
     })
 }
@@ -345,6 +348,18 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{url}");
             assert!(!error.to_string().contains("secret"), "{error}");
             assert!(!error.to_string().contains("versionId"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_the_library_has_no_name_for_is_refused_with_the_reason() {
+        for (url, reason) in [
+            ("s3://bucket/a//b", "client library"),
+            ("gs://bucket/a/%2Fb", "client library"),
+            ("s3://bucket/a/../b", "`..`"),
+        ] {
+            let error = parse(url).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
         }
     }
 
