@@ -28,6 +28,7 @@ mod standard;
 mod state_dir;
 mod terminal;
 mod text;
+mod timeout;
 mod uploading;
 mod url;
 

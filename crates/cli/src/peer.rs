@@ -15,6 +15,7 @@ use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::Channel;
 use crate::sealed;
+use crate::timeout::Timeout;
 use crate::url::Url;
 
 /// Options that protect the way between sender and receiver. Both ends give the same.
@@ -106,6 +107,13 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
+    /// Waits so long for a store.
+    pub(crate) fn wait(&mut self, timeout: Timeout) {
+        if let Goal::There(url) = self {
+            url.wait(timeout);
+        }
+    }
+
     /// An argument that looks like an address is one, or is refused: in its place there would be a file of that name, on
     /// the wrong machine. A file of such a name is `./unix:…`.
     pub(crate) fn parse(argument: OsString) -> Result<Goal, String> {

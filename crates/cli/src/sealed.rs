@@ -12,6 +12,7 @@ use crate::io_arg::End;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::Report;
+use crate::timeout::Timeout;
 use crate::url::Url;
 
 /// Where a sealed stream is.
@@ -29,6 +30,13 @@ impl Sealed {
         match looks_like_a_url(&argument) {
             true => Url::parse(&argument).map(Sealed::There),
             false => End::parse(argument).map(Sealed::Here),
+        }
+    }
+
+    /// Waits so long for a store or server.
+    pub(crate) fn wait(&mut self, timeout: Timeout) {
+        if let Sealed::There(url) = self {
+            url.wait(timeout);
         }
     }
 

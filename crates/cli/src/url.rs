@@ -18,15 +18,18 @@ mod built_in {
 
     use crate::failure::Failure;
     use crate::report::Report;
+    use crate::timeout::Timeout;
 
-    /// A URL that can be opened.
-    #[derive(Clone, PartialEq, Eq, Debug)]
-    pub(crate) struct Url(Place);
+    /// A URL that can be opened, and how long it is waited for.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Url(Place, Timeout);
 
     impl Url {
         pub(crate) fn parse(argument: &OsStr) -> Result<Url, String> {
             let text = argument.to_str().ok_or_else(|| format!("a URL is text in UTF-8 ({A_FILE})"))?;
-            Place::parse(text, variables()).map(Url).map_err(|error| format!("{error} ({A_FILE})"))
+            Place::parse(text, variables())
+                .map(|place| Url(place, Timeout::default()))
+                .map_err(|error| format!("{error} ({A_FILE})"))
         }
 
         /// As [`Url::parse`], of what is to be written.
@@ -38,6 +41,11 @@ mod built_in {
                 )),
                 _ => Ok(url),
             }
+        }
+
+        /// Waits so long for it.
+        pub(crate) fn wait(&mut self, timeout: Timeout) {
+            self.1 = timeout;
         }
 
         /// Whether `other` names the same object, however it is written.
@@ -55,6 +63,7 @@ mod built_in {
         /// The object there, to be written.
         pub(crate) fn target(&self, report: Report) -> ObjectTarget {
             ObjectTarget::new(self.0.clone())
+                .retries(self.1.policy())
                 .on_retry(Arc::new(move |retry| {
                     report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
                 }))
@@ -73,11 +82,12 @@ mod built_in {
             report: Report,
         ) -> Result<Box<dyn Source>, Failure> {
             let cancel = cancel.clone();
-            let options = RemoteOptions::new().cancel_when(Arc::new(move || cancel.is_cancelled())).on_retry(
-                Arc::new(move |retry| {
+            let options = RemoteOptions::new()
+                .retries(self.1.policy())
+                .cancel_when(Arc::new(move || cancel.is_cancelled()))
+                .on_retry(Arc::new(move |retry| {
                     report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
-                }),
-            );
+                }));
             let source = RemoteSource::open(self.0.clone(), options)
                 .map_err(|error| Error::io("the sealed stream could not be opened", error))?;
             if let Some(reason) = source.in_order_since() {
@@ -110,9 +120,10 @@ mod left_out {
 
     use crate::failure::Failure;
     use crate::report::Report;
+    use crate::timeout::Timeout;
 
     /// No URL can be opened.
-    #[derive(Clone, PartialEq, Eq, Debug)]
+    #[derive(Clone, Debug)]
     pub(crate) enum Url {}
 
     impl Url {
@@ -123,6 +134,10 @@ mod left_out {
 
         pub(crate) fn parse_target(argument: &OsStr) -> Result<Url, String> {
             Url::parse(argument)
+        }
+
+        pub(crate) fn wait(&mut self, _: Timeout) {
+            match *self {}
         }
 
         pub(crate) fn is_same_object(&self, _: &Url) -> bool {

@@ -21,7 +21,7 @@ pub struct RetryPolicy {
     pub read_timeout: Duration,
     /// Bytes per second, over the whole of `no_progress`, that must come of a place at least: less counts as nothing, so that a server
     /// which lets a byte fall now and then keeps nobody waiting for ever. All requests to the place count together, and only the time
-    /// in which somebody takes what comes. 0 for any byte to count.
+    /// in which somebody takes what comes. 0 for any byte to count. Uploads go by the store's answers.
     pub min_bytes_per_second: u64,
 }
 

@@ -25,6 +25,7 @@ use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::pace;
+use crate::timeout::Timeout;
 
 /// Print the plaintext of a sealed stream, or a range of it
 ///
@@ -68,15 +69,22 @@ pub(crate) struct Cat {
 
     #[command(flatten)]
     rate: RateArgs,
+
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 impl Cat {
-    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.sealed.wait(self.timeout);
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expect_digest, min_sequence, keys, resources, rate, .. } = self;
+                let Cat {
+                    sealed, force, expect_digest, min_sequence, keys, resources, rate, timeout, ..
+                } = self;
                 Restore::to_standard_output(sealed, force, expect_digest, min_sequence, keys, resources, rate)
+                    .waiting(timeout)
                     .run(report)
             }
         }

@@ -18,6 +18,7 @@ use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::{compression_name, count, digest_name, hex, suite_name};
+use crate::timeout::Timeout;
 
 /// Show what a sealed file says of itself: header, keys, segments
 ///
@@ -32,10 +33,14 @@ pub(crate) struct Inspect {
     /// List every segment too
     #[arg(long)]
     segments: bool,
+
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 impl Inspect {
-    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.sealed.wait(self.timeout);
         if let Sealed::Here(End::Standard) = &self.sealed {
             refuse_standard_input(Path::new("-"))?;
         }

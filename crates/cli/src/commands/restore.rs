@@ -27,6 +27,7 @@ use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::{Pair, count, pace, pairs};
+use crate::timeout::Timeout;
 use crate::uploading::Uploading;
 
 /// Restore a sealed stream, all or nothing
@@ -139,6 +140,9 @@ pub(crate) struct Restore {
 
     #[command(flatten)]
     rate: RateArgs,
+
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -202,10 +206,18 @@ impl Restore {
             uploading: Uploading::default(),
             resources,
             rate,
+            timeout: Timeout::default(),
         }
     }
 
+    /// Waits so long for a store or server.
+    pub(crate) fn waiting(self, timeout: Timeout) -> Restore {
+        Restore { timeout, ..self }
+    }
+
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.sealed.wait(self.timeout);
+        self.target.wait(self.timeout);
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);

@@ -30,6 +30,7 @@ use crate::sealed::looks_like_a_url;
 use crate::size::Size;
 use crate::state_dir::StateDir;
 use crate::text::{count, pace};
+use crate::timeout::Timeout;
 use crate::uploading::Uploading;
 
 /// Seal a file or a pipe for one or more recipients
@@ -97,6 +98,9 @@ pub(crate) struct Seal {
 
     #[command(flatten)]
     rate: RateArgs,
+
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 /// Whether an interruption loses what has been sealed.
@@ -163,7 +167,8 @@ enum DigestName {
 
 impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        let output = self.output()?;
+        let mut output = self.output()?;
+        output.wait(self.timeout);
         self.refuse_pipes(&output)?;
         self.uploading.check(&output)?;
         self.check_files(&output)?;

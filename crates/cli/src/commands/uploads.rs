@@ -13,6 +13,7 @@ use crate::interrupt;
 use crate::printable;
 use crate::report::{Channel, Report};
 use crate::text::count;
+use crate::timeout::{Timeout, parse_duration};
 use crate::url::variables;
 
 /// List uploads to a store that were neither completed nor given up
@@ -35,12 +36,16 @@ pub(crate) struct Uploads {
     /// One of which the store does not say when it was begun, or does not say what time it is, stays.
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     abort_older: Option<Duration>,
+
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 impl Uploads {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let cancel = interrupt::install(report)?;
         let mut options = UploadOptions::default();
+        options.retry = self.timeout.policy();
         options.is_cancelled = std::sync::Arc::new(move || cancel.is_cancelled());
         options.on_retry = std::sync::Arc::new(move |retry| {
             report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
@@ -120,20 +125,8 @@ impl Record<'_> {
     }
 }
 
-/// A number and a unit.
 fn parse_age(text: &str) -> Result<Duration, String> {
-    let what = || "an age is a whole number and s, m, h or d, as in 36h".to_owned();
-    let digits_len = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(what)?;
-    let (digits, unit) = text.split_at(digits_len);
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(what()),
-    };
-    let count: u64 = digits.parse().map_err(|_| what())?;
-    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "the age is too large".to_owned())
+    parse_duration("an age", text)
 }
 
 const AFTER_HELP: &str = "\
@@ -143,20 +136,3 @@ Examples:
 
 Exit codes: 0 done, also where there are none, 1 the store refused, or could not be reached, 2 usage, 15 the store did not answer \
 for too long, 130 interrupted.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_has_a_unit() {
-        for (text, seconds) in [("0s", 0), ("90m", 5400), ("36h", 129_600), ("7d", 604_800)] {
-            assert_eq!(parse_age(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in
-            ["", "7", "d", "-1d", "1.5h", "1w", "1 d", "99999999999999999999d", "18446744073709551615d"]
-        {
-            assert!(parse_age(text).is_err(), "{text}");
-        }
-    }
-}

@@ -20,6 +20,7 @@ use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
+use crate::timeout::Timeout;
 
 /// Check a sealed stream, with a key or without
 ///
@@ -54,6 +55,9 @@ pub(crate) struct Verify {
 
     #[command(flatten)]
     rate: RateArgs,
+
+    #[command(flatten)]
+    timeout: Timeout,
 }
 
 /// What the check has shown about who made the stream.
@@ -67,7 +71,8 @@ enum Authenticity {
 }
 
 impl Verify {
-    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.sealed.wait(self.timeout);
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;

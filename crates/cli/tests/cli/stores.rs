@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::thread;
 
 use servers::installed::is_skipped;
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
@@ -252,4 +254,41 @@ fn what_looks_like_a_url_and_is_none_is_2_and_with_a_dot_it_is_a_file() {
     fs::create_dir_all(place.path("s3:/bucket")).unwrap();
     fs::copy(place.path("sealed.cfd"), place.path("s3:/bucket/db.cfd")).unwrap();
     place.run(["verify", "./s3://bucket/db.cfd"]).assert_done();
+}
+
+/// Nobody answers: each command that takes a URL waits as long as it is told, and not its five minutes.
+#[test]
+fn a_timeout_says_how_long_a_server_that_says_nothing_is_waited_for() {
+    let place = Place::with_sealed(2);
+    // Connections are made, and nobody takes them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let url = format!("{endpoint}/sealed.cfd");
+    let commands: [&[&str]; 8] = [
+        &["verify", &url],
+        &["inspect", &url],
+        &["restore", "-i", "key.txt", &url, "restored"],
+        &["cat", "-i", "key.txt", &url],
+        &["cat", "-i", "key.txt", "--range", "0..9", &url],
+        &["seal", "-r", &place.recipient, "-o", "s3://bucket/key", "plain"],
+        &["restore", "-i", "key.txt", "sealed.cfd", "s3://bucket/key"],
+        &["uploads", "s3://bucket/"],
+    ];
+    thread::scope(|scope| {
+        for arguments in commands {
+            let mut command = place.command([arguments, &["--timeout", "1s"]].concat());
+            command.envs([
+                ("AWS_ENDPOINT", endpoint.as_str()),
+                ("AWS_ALLOW_HTTP", "true"),
+                ("AWS_REGION", "nowhere"),
+                ("AWS_ACCESS_KEY_ID", "key"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ]);
+            scope.spawn(move || {
+                let ran = Ran::of(command.output().unwrap());
+                assert_eq!(ran.code, 15, "{arguments:?}: {}", ran.stderr);
+            });
+        }
+    });
+    place.run(["verify", "--timeout", "0s", &url]).assert_failed(2, "at least 1s");
 }
