@@ -68,6 +68,7 @@ pub(crate) fn writes_in_place() {
 }
 
 /// Called where the target is an object in a store, before it is looked at.
+#[cfg(feature = "remote")]
 pub(crate) fn writes_object(url: &Url) {
     // A process writes one.
     let _ = OBJECT.set(url.clone());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cofferdam::{Opener, Restored, Sealed, Sealer, Source};
 
 use crate::failure::Failure;
+#[cfg(feature = "remote")]
 use crate::interrupt;
 use crate::io_arg::End;
 use crate::peer::Goal;
