@@ -41,7 +41,7 @@ cargo xtask vectors                   write docs/vectors again
 cargo xtask vectors --check           compare docs/vectors with what would be written
 cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
-cargo xtask remote [--restore N] [--seal N] [--seed N] [--full]
+cargo xtask remote [--restore N] [--seal N] [--many N] [--seed N] [--full]
                                       restore from servers and upload to them through a proxy that fails, by seeds
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained

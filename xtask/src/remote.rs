@@ -10,6 +10,7 @@ use crate::steps;
 struct Choice {
     restores: u64,
     seals: u64,
+    many: u64,
     seed: u64,
 }
 
@@ -26,6 +27,7 @@ impl Choice {
                 "--full" => choice = Choice { seed: choice.seed, ..FULL },
                 "--restore" => choice.restores = number()?,
                 "--seal" => choice.seals = number()?,
+                "--many" => choice.many = number()?,
                 "--seed" => choice.seed = number()?,
                 _ => return Err(format!("{argument} is not understood")),
             }
@@ -40,7 +42,10 @@ impl Choice {
 /// Arguments that are not understood; a run that ended otherwise than it may, or not at all, with its seed.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let choice = Choice::parse(arguments)?;
-    println!("remote: {} restores, {} seals, seeds from {} on", choice.restores, choice.seals, choice.seed);
+    println!(
+        "remote: {} restores, {} seals, seeds from {} on; {} restores under one budget",
+        choice.restores, choice.seals, choice.seed, choice.many
+    );
     let mut cargo = steps::cargo(root);
     // The same build as that of all tests.
     cargo.args(["test", "--quiet", "--workspace", "--exclude", "cofferdam-loom-tests", "--all-features"]);
@@ -48,6 +53,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     for (variable, number) in [
         ("COFFERDAM_REMOTE_RESTORES", choice.restores),
         ("COFFERDAM_REMOTE_SEALS", choice.seals),
+        ("COFFERDAM_REMOTE_MANY", choice.many),
         ("COFFERDAM_REMOTE_SEED", choice.seed),
     ] {
         cargo.env(variable, number.to_string());
@@ -60,9 +66,9 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
 }
 
 /// What `cargo xtask test` runs.
-const SHORT: Choice = Choice { restores: 60, seals: 30, seed: 1 };
+const SHORT: Choice = Choice { restores: 60, seals: 30, many: 6, seed: 1 };
 
-const FULL: Choice = Choice { restores: 1000, seals: 500, seed: 1 };
+const FULL: Choice = Choice { restores: 1000, seals: 500, many: 100, seed: 1 };
 
 #[cfg(test)]
 mod tests {
@@ -72,8 +78,8 @@ mod tests {
     fn counts_and_a_seed_can_be_chosen() {
         assert_eq!(Choice::parse(&[]), Ok(SHORT));
         assert_eq!(Choice::parse(&["--full"]), Ok(FULL));
-        let one = Choice { restores: 1, seals: 0, seed: 77 };
-        assert_eq!(Choice::parse(&["--restore", "1", "--seal", "0", "--seed", "77"]), Ok(one));
+        let one = Choice { restores: 1, seals: 0, many: 2, seed: 77 };
+        assert_eq!(Choice::parse(&["--restore", "1", "--seal", "0", "--many", "2", "--seed", "77"]), Ok(one));
         assert!(Choice::parse(&["--seed"]).unwrap_err().contains("number"));
         assert!(Choice::parse(&["everything"]).is_err());
     }

@@ -101,7 +101,8 @@ impl ServerProgram {
             ),
             Installer::Npm => (
                 "npm",
-                ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"].as_slice(),
+                ["install", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]
+                    .as_slice(),
                 format!("{name}@{version}"),
             ),
         };

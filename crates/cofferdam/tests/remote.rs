@@ -119,6 +119,28 @@ fn a_stream_alone_uses_the_budget_and_shares_it_when_others_come() {
     assert_eq!(budget.used(), 0);
 }
 
+/// Yesterday's copy, of which a hundredth has changed, here and there. The proxy counts what the server has sent, heads included.
+#[test]
+fn with_a_seed_little_more_is_sent_than_has_changed() {
+    if is_skipped() {
+        return;
+    }
+    let plaintext = counted(48 << 20);
+    let (directory, server) = served(&[(sealer(), &plaintext)]);
+    let segment_len = 64 * FRAME;
+    let segments = plaintext.len() / segment_len;
+    let mut old = plaintext.clone();
+    (0..segments).step_by(100).for_each(|segment| old[segment * segment_len + 5] ^= 1);
+    let [seed, target] = ["seed", "target"].map(|name| directory.path().join(name));
+    fs::write(&seed, &old).unwrap();
+    let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+    opener().seed(&seed).restore_to(source(&proxy.url("0.cfd")), &target).unwrap();
+    assert!(fs::read(&target).unwrap() == plaintext);
+    let whole = fs::metadata(directory.path().join("0.cfd")).unwrap().len();
+    let sent = proxy.counts().bytes_down;
+    assert!(sent <= whole * 3 / 100, "{sent} bytes of {whole}");
+}
+
 #[test]
 fn an_answer_of_another_object_is_never_a_part_of_a_restore() {
     if is_skipped() {

@@ -90,6 +90,7 @@ impl SeaweedFs {
             launch = launch.argument(*argument);
         }
         launch = launch.argument(format!("-s3.config={}", rights.display()));
+        launch = launch.environment(GROWTH, VOLUMES_OF_BUCKET);
         for (kind, option) in SOCKETS {
             launch = launch.leaves(format!("/tmp/seaweedfs-{kind}-{}.sock", port(option)).into());
         }
@@ -224,6 +225,11 @@ const PORTS: [&str; 10] = [
     "s3.port.iceberg",
     "s3.port.lance",
 ];
+
+/// How many volumes it makes for the first object of a bucket: seven, if nobody says. Where no more may be made, what is put into
+/// another bucket is refused.
+const GROWTH: &str = "WEED_MASTER_VOLUME_GROWTH_COPY_1";
+const VOLUMES_OF_BUCKET: &str = "4";
 
 const ARGUMENTS: &[&str] = &[
     "-dir=data",

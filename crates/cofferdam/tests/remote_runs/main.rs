@@ -5,6 +5,7 @@
 
 mod common;
 mod expected;
+mod many;
 mod restores;
 mod runs;
 mod scenario;
@@ -19,6 +20,9 @@ const RESTORES_VARIABLE: &str = "COFFERDAM_REMOTE_RESTORES";
 
 /// How many uploads.
 const UPLOADS_VARIABLE: &str = "COFFERDAM_REMOTE_SEALS";
+
+/// How many restores under one budget.
+const MANY_VARIABLE: &str = "COFFERDAM_REMOTE_MANY";
 
 /// The first seed, where it is said.
 const SEED_VARIABLE: &str = "COFFERDAM_REMOTE_SEED";
@@ -39,8 +43,19 @@ fn uploads_end_with_the_object_in_place_or_with_the_right_error() {
     runs::run_all("uploads", seeds(UPLOADS_VARIABLE, 6), uploads::run);
 }
 
+#[test]
+fn many_restores_under_one_budget_end_and_give_back_while_memory_is_short() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    many::run(number(MANY_VARIABLE).unwrap_or(6) as usize);
+}
+
 fn seeds(count: &str, otherwise: u64) -> std::ops::Range<u64> {
-    let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
     let first = number(SEED_VARIABLE).unwrap_or(1);
     first..first + number(count).unwrap_or(otherwise)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|value| value.parse().expect(variable))
 }

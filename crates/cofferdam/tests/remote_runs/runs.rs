@@ -76,7 +76,7 @@ fn within_deadline(seed: u64, run: fn(u64) -> Shown) -> Shown {
 }
 
 /// Not captured, as what `println!` prints would be.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -54,6 +54,12 @@ pub(crate) fn other() -> &'static Stream {
     OTHER.get_or_init(|| stream("other", sealer().frame_len(4096).segment_len(64 << 10), noise(1_234_567)))
 }
 
+/// A stream that is restored many times at once.
+pub(crate) fn many() -> &'static Stream {
+    static MANY: OnceLock<Stream> = OnceLock::new();
+    MANY.get_or_init(|| stream("many", sealer(), noise(16 << 20)))
+}
+
 fn stream(name: &str, sealer: Sealer, plaintext: Vec<u8>) -> Stream {
     let (sink, contents) = MemorySink::new();
     sealer.seal(BytesSource::new(plaintext.clone()), sink).unwrap();

@@ -176,6 +176,16 @@ fn open_uploads_are_counted_by_bucket() {
     assert_eq!(server.open_uploads(&bucket).unwrap(), 0);
 }
 
+/// A bucket for each test of a program, and for each of the tables in them.
+#[test]
+fn there_is_room_for_many_buckets() {
+    let server = SeaweedFs::shared();
+    for number in 0..32 {
+        let bucket = server.new_bucket().unwrap();
+        server.put(&bucket, "key", b"bytes").unwrap_or_else(|error| panic!("bucket {number}: {error}"));
+    }
+}
+
 fn store(bucket: &str, who: Identity) -> AmazonS3 {
     store_at(SeaweedFs::shared().address(), bucket, who)
 }
