@@ -8,12 +8,12 @@ use std::thread;
 use contract::{Checkpoint, StreamingSink, WriteAt};
 use frame_worker::SegmentIndex;
 
-use crate::CancelToken;
 use crate::durability::{SyncFailed, SyncThread};
 use crate::error::StreamError;
 use crate::guard::Guard;
 use crate::proof::{Complete, PartComplete, Verified};
 use crate::settings::Committed;
+use crate::{CancelToken, Stage, Stages};
 
 /// Where the bytes of a stream go, and who is told what has become of them. Dropped, it waits for a sync that runs.
 pub(crate) struct SinkDriver<'a, S: StreamingSink> {
@@ -27,6 +27,7 @@ pub(crate) struct SinkDriver<'a, S: StreamingSink> {
     pub(crate) cancel: &'a CancelToken,
     pub(crate) checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
     pub(crate) observe: &'a mut dyn FnMut(&Committed),
+    pub(crate) stages: &'a Arc<Stages>,
 }
 
 impl<S: StreamingSink> SinkDriver<'_, S> {
@@ -66,7 +67,7 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
         self.check()?;
         let written = match &self.positioned {
             _ if bytes.is_empty() => Ok(()),
-            Some(sink) => sink.write_all_at(offset, bytes),
+            Some(sink) => self.stages.time(Stage::Write, bytes.len(), || sink.write_all_at(offset, bytes)),
             None => self.guard.write(offset, bytes),
         };
         written.map_err(|source| StreamError::Sink { segment, source })
@@ -102,7 +103,7 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
         self.check()?;
         let at = self.committed.sink_len;
         let written = match &self.appender {
-            Some(sink) => sink.write_all_at(at, bytes),
+            Some(sink) => self.stages.time(Stage::Write, bytes.len(), || sink.write_all_at(at, bytes)),
             None => Err(io::Error::new(io::ErrorKind::Unsupported, NO_POSITION)),
         };
         let segment = SegmentIndex(self.committed.segments.saturating_sub(1));

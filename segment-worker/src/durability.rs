@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use contract::{Checkpoint, Durability, SyncTo};
 use frame_worker::SegmentIndex;
 
-use crate::CancelToken;
 use crate::error::StreamError;
 use crate::settings::Committed;
 use crate::sync::marks::Marks;
+use crate::{CancelToken, Stage, Stages};
 
 /// The sync thread, as its orchestrator sees it. Dropped, it is stopped and waited for.
 pub(crate) struct SyncThread {
@@ -45,6 +45,7 @@ impl SyncThread {
         durability: Durability,
         start: &Committed,
         cancel: &CancelToken,
+        stages: &Arc<Stages>,
     ) -> io::Result<Option<SyncThread>> {
         let (sink, group, interval) = match (sink, durability) {
             (None, _) | (Some(_), Durability::AtFinish) => return Ok(None),
@@ -52,10 +53,10 @@ impl SyncThread {
             (Some(sink), Durability::Group { bytes, interval }) => (sink, bytes, interval),
         };
         let marks = Arc::new(Marks::new(group, start.durable_len));
-        let (theirs, cancel) = (marks.clone(), cancel.clone());
+        let (theirs, cancel, stages) = (marks.clone(), cancel.clone(), stages.clone());
         let thread = Builder::new()
             .name("cofferdam-sync".into())
-            .spawn(move || sync_until_over(&theirs, &*sink, interval, &cancel))?;
+            .spawn(move || sync_until_over(&theirs, &*sink, interval, &cancel, &stages))?;
         Ok(Some(SyncThread { marks, thread: Some(thread) }))
     }
 
@@ -102,6 +103,7 @@ fn sync_until_over(
     sink: &dyn SyncTo,
     interval: Duration,
     cancel: &CancelToken,
+    stages: &Stages,
 ) {
     let mut last = Instant::now();
     while let Some(checkpoint) = marks.take(|| interval.saturating_sub(last.elapsed())) {
@@ -110,7 +112,8 @@ fn sync_until_over(
         }
         last = Instant::now();
         // The sink is not called again after a panic, so that nobody sees what it left behind.
-        let synced = catch_unwind(AssertUnwindSafe(|| sink.make_durable(&checkpoint.checkpoint)))
+        let sync = || stages.time(Stage::Sync, 0, || sink.make_durable(&checkpoint.checkpoint));
+        let synced = catch_unwind(AssertUnwindSafe(sync))
             .unwrap_or_else(|_| Err(io::Error::other("the sink panicked while it made its commits durable")));
         marks.settle(synced.map_err(|source| SyncFailed { segment: checkpoint.segment, source }));
     }
@@ -146,7 +149,8 @@ mod tests {
         ];
         for (offered, durability, started) in table {
             let sink = offered.then(|| Arc::new(Untouched) as Arc<dyn SyncTo>);
-            let thread = SyncThread::start(sink, durability, &start, &CancelToken::new()).unwrap();
+            let thread =
+                SyncThread::start(sink, durability, &start, &CancelToken::new(), &Arc::default()).unwrap();
             assert_eq!(thread.is_some(), started, "{durability:?}, offered: {offered}");
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use contract::{CommitError, SinkCapabilities, StreamingSink, SyncTo, WriteAt};
 
 use crate::proof::{Complete, PartComplete, Verified};
+use crate::{Stage, Stages};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -22,12 +23,13 @@ pub(crate) struct Guard<S: StreamingSink> {
     next: u64,
     /// The segment that the sink knows as its first.
     first: u64,
+    stages: Arc<Stages>,
 }
 
 impl<S: StreamingSink> Guard<S> {
     /// `next` is the segment that comes first.
-    pub(crate) fn new(sink: S, next: u64) -> Guard<S> {
-        Guard { sink, state: State::Idle, next, first: 0 }
+    pub(crate) fn new(sink: S, next: u64, stages: Arc<Stages>) -> Guard<S> {
+        Guard { sink, state: State::Idle, next, first: 0, stages }
     }
 
     /// The sink gets a part of a stream: to it, the segment that comes first is its own first.
@@ -55,35 +57,42 @@ impl<S: StreamingSink> Guard<S> {
     pub(crate) fn begin(&mut self, at: u64) -> io::Result<()> {
         assert!(self.state != State::Open, "one segment is open at a time");
         let index = self.next - self.first;
-        self.call(State::Open, |sink| sink.begin_segment(index, at))
+        self.call(State::Open, |sink, _| sink.begin_segment(index, at))
     }
 
     pub(crate) fn write(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         assert!(self.state != State::Idle, "bytes belong to an open segment");
-        self.call(State::Open, |sink| sink.write_tentative(at, data))
+        self.call(State::Open, |sink, stages| {
+            stages.time(Stage::Write, data.len(), || sink.write_tentative(at, data))
+        })
     }
 
     pub(crate) fn confirm(&mut self, at: u64, len: u64) -> io::Result<()> {
         assert!(self.state != State::Open, "an open segment is written");
         let index = self.next;
-        self.call(State::Idle, |sink| sink.confirm_segment(index, at, len))
+        self.call(State::Idle, |sink, _| sink.confirm_segment(index, at, len))
     }
 
     pub(crate) fn commit(&mut self, proof: Verified) -> Result<(), CommitError> {
         assert_eq!(proof.index, self.next, "segments commit in order");
-        self.call(State::Idle, |sink| sink.commit_segment(&proof.checkpoint))?;
+        self.call(State::Idle, |sink, stages| {
+            stages.time(Stage::Commit, 0, || sink.commit_segment(&proof.checkpoint))
+        })?;
         self.next += 1;
         Ok(())
     }
 
     pub(crate) fn publish(&mut self, proof: Complete) -> Result<(), CommitError> {
-        assert!(self.state != State::Open, "nothing tentative is published");
-        self.call(State::Idle, |sink| sink.publish(proof.sink_len))
+        self.publish_bytes(proof.sink_len)
     }
 
     pub(crate) fn publish_part(&mut self, proof: PartComplete) -> Result<(), CommitError> {
+        self.publish_bytes(proof.sink_len)
+    }
+
+    fn publish_bytes(&mut self, sink_len: u64) -> Result<(), CommitError> {
         assert!(self.state != State::Open, "nothing tentative is published");
-        self.call(State::Idle, |sink| sink.publish(proof.sink_len))
+        self.call(State::Idle, |sink, stages| stages.time(Stage::Publish, 0, || sink.publish(sink_len)))
     }
 
     /// The sink has failed elsewhere: nothing is asked of it any more.
@@ -94,13 +103,13 @@ impl<S: StreamingSink> Guard<S> {
     fn call<T, E: From<io::Error>>(
         &mut self,
         after: State,
-        call: impl FnOnce(&mut S) -> Result<T, E>,
+        call: impl FnOnce(&mut S, &Stages) -> Result<T, E>,
     ) -> Result<T, E> {
         if self.state == State::Poisoned {
             return Err(io::Error::other("the sink failed before").into());
         }
         self.state = State::Poisoned;
-        let value = call(&mut self.sink)?;
+        let value = call(&mut self.sink, &self.stages)?;
         self.state = after;
         Ok(value)
     }
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn an_unknown_commit_is_followed_by_nothing() {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut guard = Guard::new(Lossy(log.clone()), 0);
+        let mut guard = Guard::new(Lossy(log.clone()), 0, Arc::default());
         guard.begin(0).unwrap();
         assert!(matches!(guard.commit(proof()), Err(CommitError::Unknown(_))));
         assert!(guard.write(0, b"x").is_err());
@@ -185,7 +194,7 @@ mod tests {
     #[test]
     fn an_open_segment_is_rolled_back_when_its_guard_goes() {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut guard = Guard::new(Lossy(log.clone()), 0);
+        let mut guard = Guard::new(Lossy(log.clone()), 0, Arc::default());
         guard.begin(0).unwrap();
         guard.write(0, b"x").unwrap();
         drop(guard);
@@ -195,7 +204,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "segments commit in order")]
     fn a_proof_of_another_segment_is_not_spent() {
-        let mut guard = Guard::new(Lossy(Arc::default()), 0);
+        let mut guard = Guard::new(Lossy(Arc::default()), 0, Arc::default());
         guard.begin(0).unwrap();
         let _ = guard.commit(Verified { index: 1, ..proof() });
     }

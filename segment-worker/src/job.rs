@@ -11,7 +11,7 @@ use frame_worker::{Closing, FrameIndex, FrameWorker, OpenedFrame, SegmentIndex};
 use crate::error::StreamError;
 use crate::run::{Input, Run, RunContents, RunFault};
 use crate::sequencer::OpenedRun;
-use crate::{Buffer, Buffers, CancelToken, NoMemory};
+use crate::{Buffer, Buffers, CancelToken, NoMemory, Stage, Stages};
 
 /// Which way the bytes go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Job {
     pub(crate) sink: Option<Arc<dyn WriteAt>>,
     pub(crate) buffers: Buffers,
     pub(crate) stops: [CancelToken; 2],
+    pub(crate) stages: Arc<Stages>,
 }
 
 /// The one result of a job.
@@ -115,7 +116,10 @@ impl Job {
             }
         });
         match (made.transpose()?, filled.map_err(JobError::Write)?) {
-            (made, Lending::Filled) => Ok(made),
+            (made, Lending::Filled) => {
+                self.stages.add(Stage::Write, self.run.output_len);
+                Ok(made)
+            }
             (_, Lending::NotLent) => Ok(None),
         }
     }
@@ -129,7 +133,7 @@ impl Job {
             Work::Open | Work::Prove => self.run.output_len,
         };
         self.check_stops()?;
-        let Job { run, sink, work, .. } = self;
+        let Job { run, sink, work, stages, .. } = self;
         // The next job may have its buffer while this one writes.
         drop(run.input);
         let output = match sink {
@@ -137,7 +141,8 @@ impl Job {
             _ if work == Work::Prove => None,
             Some(sink) => {
                 if output_len > 0 {
-                    sink.write_all_at(run.sink_offset, &buffer[..output_len]).map_err(JobError::Write)?;
+                    let write = || sink.write_all_at(run.sink_offset, &buffer[..output_len]);
+                    stages.time(Stage::Write, output_len, write).map_err(JobError::Write)?;
                 }
                 None
             }
@@ -149,18 +154,38 @@ impl Job {
     /// Opens or seals the run into the beginning of `out`.
     fn contents(&self, out: &mut [u8]) -> Result<RunContents, JobError> {
         let Job { run, worker, .. } = self;
-        on_input(run, &self.buffers, |bytes| {
+        self.on_input(|bytes| {
             self.check_stops()?;
-            match self.work {
+            let plaintext_len = if self.work == Work::Open { run.output_len } else { run.input_len };
+            let work = || match self.work {
                 Work::Open => run.open(worker, bytes, out),
                 // No two encoders compress alike: what proves compressed plaintext is its own digest.
                 Work::Prove if worker.shape().is_compressed() => {
                     Ok(RunContents { frames: worker.hash_run(run.first, bytes), closing: None })
                 }
                 Work::Seal | Work::Prove => run.seal(worker, bytes, out),
-            }
-            .map_err(JobError::Run)
+            };
+            self.stages.time(Stage::Work, plaintext_len, work).map_err(JobError::Run)
         })
+    }
+
+    /// Calls `work` on the bytes of the run, wherever they are.
+    fn on_input<T>(&self, work: impl FnOnce(&[u8]) -> Result<T, JobError>) -> Result<T, JobError> {
+        let run = &self.run;
+        let (offset, len) = (run.read_offset(), run.read_len());
+        match &run.input {
+            Input::Bytes(buffer) => {
+                self.stages.add(Stage::Read, len);
+                work(&buffer[..len])
+            }
+            Input::Place(place) => {
+                let mut buffer = self.buffers.take()?;
+                let read = || place.read_exact_at(offset, &mut buffer[..len]);
+                let read = self.stages.time(Stage::Read, len, read);
+                read.map_err(|source| JobError::Read { offset, source })?;
+                work(&buffer[..len])
+            }
+        }
     }
 
     fn check_stops(&self) -> Result<(), JobError> {
@@ -174,24 +199,5 @@ impl Job {
 impl From<NoMemory> for JobError {
     fn from(source: NoMemory) -> JobError {
         JobError::NoMemory(source)
-    }
-}
-
-/// Calls `work` on the bytes of a run, wherever they are.
-fn on_input<T>(
-    run: &Run,
-    buffers: &Buffers,
-    work: impl FnOnce(&[u8]) -> Result<T, JobError>,
-) -> Result<T, JobError> {
-    let (offset, len) = (run.read_offset(), run.read_len());
-    match &run.input {
-        Input::Bytes(buffer) => work(&buffer[..len]),
-        Input::Place(place) => {
-            let mut buffer = buffers.take()?;
-            place
-                .read_exact_at(offset, &mut buffer[..len])
-                .map_err(|source| JobError::Read { offset, source })?;
-            work(&buffer[..len])
-        }
     }
 }

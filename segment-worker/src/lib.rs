@@ -28,6 +28,7 @@ mod run;
 mod seal;
 mod sequencer;
 mod settings;
+mod stages;
 mod sync;
 
 pub use buffers::{Buffer, Buffers, NoMemory};
@@ -47,4 +48,5 @@ pub use run::{Edges, Input, Run, RunContents, RunFault};
 pub use seal::{Sealed, seal};
 pub use sequencer::{OpenedRun, Sequencer};
 pub use settings::{BufferNeeds, Committed, Executor, Settings};
+pub use stages::{Stage, StageTotal, Stages};
 pub use sync::cancel::CancelToken;

@@ -106,7 +106,7 @@ fn commit_segments<F: Feed, S: StreamingSink>(
             }
             NextAction::Feed => {
                 let mut taken = Ok(());
-                match feed.next(&pipeline.buffers) {
+                match pipeline.next_step(|buffers| feed.next(buffers)) {
                     Ok(Step::Segment(plan)) => taken = pipeline.begin(plan),
                     Ok(Step::Proved(plan)) => taken = pipeline.begin_proved(plan),
                     Ok(Step::Run(run)) => pipeline.submit(run, &mut credit),

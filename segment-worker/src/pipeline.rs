@@ -21,7 +21,7 @@ use crate::run::Run;
 use crate::sequencer::{OpenedRun, Sequencer};
 use crate::settings::{BufferNeeds, Committed, Executor, Settings};
 use crate::sync::mailbox::Mailbox;
-use crate::{Buffers, CancelToken};
+use crate::{Buffers, CancelToken, Stage};
 
 /// What an orchestrator does next.
 pub(crate) enum NextAction {
@@ -54,6 +54,8 @@ pub(crate) struct Pipeline<'a, S: StreamingSink, C> {
     failed: Option<Outcome>,
     abort: CancelToken,
     inline: bool,
+    /// Segments that have begun, those before the start counted.
+    begun: u64,
 }
 
 impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
@@ -65,7 +67,8 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         start: Committed,
     ) -> Result<Pipeline<'a, S, C>, StreamError<E>> {
         assert!(start.durable_len <= start.sink_len, "what is durable has committed");
-        let guard = Guard::new(sink, start.segments);
+        let stages = settings.stages;
+        let guard = Guard::new(sink, start.segments, stages.clone());
         let visibility =
             if work == Work::Open { guard.capabilities().visibility } else { Visibility::Private };
         let holds = settings.release.holds(settings.shape.frame_len(), visibility) && work == Work::Open;
@@ -79,7 +82,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         let lease = reserve(&settings, holds, own, caller)?;
         let Settings { executor, budget, durability, cancel, demand, shape, checkpoint, observe, .. } =
             settings;
-        let sync = SyncThread::start(guard.durability(), durability, &start, cancel);
+        let sync = SyncThread::start(guard.durability(), durability, &start, cancel, stages);
         let sync = sync.map_err(StreamError::NoThread)?;
         Ok(Pipeline {
             driver: SinkDriver {
@@ -91,6 +94,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
                 cancel,
                 checkpoint,
                 observe,
+                stages,
             },
             buffers: Buffers::new(demand.run_len, budget),
             inline: pool.is_none() || on_pool.is_some(),
@@ -107,6 +111,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
             lease,
             failed: None,
             abort: CancelToken::new(),
+            begun: start.segments,
         })
     }
 
@@ -134,11 +139,16 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
         Ok(NextAction::Idle)
     }
 
+    /// What the feed brings next.
+    pub(crate) fn next_step<T, E>(&self, next: impl FnOnce(&Buffers) -> Result<T, E>) -> Result<T, E> {
+        self.driver.stages.time(Stage::Feed, 0, || next(&self.buffers))
+    }
+
     /// A segment begins. Its number is wire data, so that a wrong one is a fault of the stream.
     pub(crate) fn begin<E>(&mut self, plan: SegmentPlan) -> Result<(), StreamError<E>> {
         let SegmentPlan { index, worker, digest, sink_offset, head } = plan;
         self.driver.check()?;
-        if index.0 != self.driver.committed.segments + self.in_flight.len() as u64 {
+        if index.0 != self.begun {
             return Err(StreamError::Segment { segment: index, fault: SegmentFault::Chain });
         }
         if self.driver.positioned.is_some() {
@@ -155,6 +165,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
             head,
             held: Vec::new(),
         };
+        self.begun += 1;
         self.in_flight.push_back(InFlight { pending, sequencer, outstanding: 0, closing: None, lost: false });
         Ok(())
     }
@@ -183,6 +194,7 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
             sink: self.driver.positioned.clone(),
             buffers: self.buffers.clone(),
             stops: [self.driver.cancel.clone(), self.abort.clone()],
+            stages: self.driver.stages.clone(),
         };
         let mailbox = self.mailbox.clone();
         match self.executor.pool() {
@@ -401,6 +413,7 @@ impl<S: StreamingSink, C> Drop for Pipeline<'_, S, C> {
     /// driver waits for a sync that runs, and only then is the sink dropped.
     fn drop(&mut self) {
         self.end_jobs();
+        self.driver.stages.rolled_back(self.begun - self.driver.committed.segments);
     }
 }
 

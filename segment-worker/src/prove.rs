@@ -42,14 +42,16 @@ pub fn prove<F: ProofFeed, S: StreamingSink>(
                 pipeline.wait_for_all()?;
                 return Err(pipeline.failure().unwrap_or(StreamError::Cancelled));
             }
-            NextAction::Feed => match feed.next(&pipeline.buffers).map_err(StreamError::Feed)? {
-                Step::Segment(plan) => pipeline.begin(plan)?,
-                Step::Run(run) => pipeline.submit(run, &mut credit),
-                Step::Close(expected) => pipeline.close(expected),
-                Step::End(()) => fed = true,
-                Step::NothingYet => {}
-                Step::Proved(_) => unreachable!("what is to be proved has not been"),
-            },
+            NextAction::Feed => {
+                match pipeline.next_step(|buffers| feed.next(buffers)).map_err(StreamError::Feed)? {
+                    Step::Segment(plan) => pipeline.begin(plan)?,
+                    Step::Run(run) => pipeline.submit(run, &mut credit),
+                    Step::Close(expected) => pipeline.close(expected),
+                    Step::End(()) => fed = true,
+                    Step::NothingYet => {}
+                    Step::Proved(_) => unreachable!("what is to be proved has not been"),
+                }
+            }
         }
     }
 }

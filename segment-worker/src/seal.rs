@@ -55,7 +55,7 @@ pub fn seal<F: SealFeed, S: StreamingSink>(
                 pipeline.wait_for_all()?;
                 return Err(pipeline.failure().unwrap_or(StreamError::Cancelled));
             }
-            NextAction::Feed => match feed.next(&pipeline.buffers) {
+            NextAction::Feed => match pipeline.next_step(|buffers| feed.next(buffers)) {
                 Ok(Step::Segment(plan)) => pipeline.begin(plan)?,
                 Ok(Step::Run(run)) => pipeline.submit(run, &mut credit),
                 Ok(Step::Close(last)) => {

@@ -1,10 +1,12 @@
 //! How a stream is to be run, and how far it has come: what callers say and are told.
 //! It knows no bytes and no step.
 
+use std::sync::Arc;
+
 use contract::{Checkpoint, Durability};
 use frame_worker::{ChainValue, Pool, Shape};
 
-use crate::{Budget, CancelToken, ReleasePolicy};
+use crate::{Budget, CancelToken, ReleasePolicy, Stages};
 
 /// How a stream is to be run.
 pub struct Settings<'a> {
@@ -23,6 +25,8 @@ pub struct Settings<'a> {
     pub demand: BufferNeeds,
     /// How the stream is cut.
     pub shape: Shape,
+    /// Counts what each stage does.
+    pub stages: &'a Arc<Stages>,
     /// Makes the checkpoint of a commit.
     pub checkpoint: &'a dyn Fn(&Committed) -> Checkpoint,
     /// Told of each commit, also of those while the stream is failing, and of what becomes durable between them and at the

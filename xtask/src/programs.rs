@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -27,6 +27,7 @@ const PROGRAMS: [Program; 4] = [
         package: "postgresql",
         purpose: "the tests restore into a server of their own",
     },
+    Program { name: "promtool", package: "prometheus", purpose: "the tests have it read what they count" },
     Program { name: "nginx", package: "nginx", purpose: "the tests restore from a server of their own" },
 ];
 

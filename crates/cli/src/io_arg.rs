@@ -77,7 +77,7 @@ impl End {
 
     /// Adds to a failure what it means for this output, which the command calls a `noun`.
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
-        let is_cut_off = is_cut_off(error.kind());
+        let says_nothing_else = !speaks_of_target(error.kind());
         let kept = error.resumable_bytes();
         let failure = Failure::from(error);
         match self {
@@ -87,7 +87,7 @@ impl End {
             }
             End::Path(_) => match kept {
                 Some(kept) => failure.advise_also(&how_to_go_on(kept)),
-                None if is_cut_off => failure.advise_also(&format!("The {noun} is as it was.")),
+                None if says_nothing_else => failure.advise_also(&format!("The {noun} is as it was.")),
                 None => failure,
             },
         }
@@ -162,6 +162,12 @@ pub(crate) fn refuse_standard_target(path: &Path) -> Result<(), Failure> {
             .advise("Ask on the receiver's machine, by the name of its target. A file of this name is ./…"));
     }
     Ok(())
+}
+
+/// Whether errors of this kind say by themselves what the target is, or are of what came before it was looked at.
+fn speaks_of_target(kind: ErrorKind) -> bool {
+    use ErrorKind::{DurabilityUnknown, JournalMismatch, TargetExists, TargetLocked, Usage};
+    matches!(kind, DurabilityUnknown | JournalMismatch | TargetExists | TargetLocked | Usage)
 }
 
 /// What is kept after a failure, and what to do with it.

@@ -12,17 +12,20 @@ mod interrupt;
 mod io_arg;
 mod key_args;
 mod key_file;
+mod metrics_file;
 mod named_files;
 mod passphrase;
 mod peer;
 mod printable;
 mod progress;
+mod prometheus;
 mod rate;
 mod remedy;
 mod report;
 mod resources;
 mod sealed;
 mod secrets;
+mod service;
 mod size;
 mod standard;
 mod state_dir;
@@ -31,6 +34,7 @@ mod text;
 mod timeout;
 mod uploading;
 mod url;
+mod whole_file;
 
 use std::borrow::Cow;
 use std::env;
@@ -53,13 +57,15 @@ fn main() -> ExitCode {
         Err(refusal) => return refused(&refusal),
     };
     let report = arguments.report();
-    match commands::run(arguments.command, report) {
-        Ok(()) => ExitCode::SUCCESS,
+    let exit_code = match commands::run(arguments.command, report) {
+        Ok(()) => 0,
         Err(failure) => {
             report.failure(&failure);
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
-    }
+    };
+    metrics_file::finish(exit_code, report);
+    ExitCode::from(exit_code)
 }
 
 /// Help and version are what was asked for; anything else is a usage error, in the form that was asked for.

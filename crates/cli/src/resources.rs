@@ -1,12 +1,18 @@
-//! `--threads` and `--memory`: what a command may use.
+//! `--threads` and `--memory`: what a command may use; `--metrics-file`: where it says what it has used.
 //! It knows no default; the library has them.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{CancelToken, Observer, Opener, Sealer, THREADS_MAX};
 
+use crate::failure::Failure;
+use crate::io_arg::{End, a_file};
+use crate::metrics_file;
+use crate::named_files::NamedFiles;
 use crate::report::Report;
 use crate::size::Size;
 
@@ -24,6 +30,13 @@ pub(crate) struct Resources {
     /// used than could be: see the operations guide.
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
+
+    /// Keep figures for Prometheus in this file, as its text format: bytes, seconds, retries, memory
+    ///
+    /// It is written at the beginning, each 15 seconds, and at the end, each time as a whole: for node_exporter's textfile collector, whose
+    /// files end in .prom. If it cannot be written at first, nothing is done; later that is a warning.
+    #[arg(long, value_name = "FILE", help_heading = "Output", value_parser = OsStringValueParser::new().try_map(a_file))]
+    metrics_file: Option<PathBuf>,
 }
 
 impl Resources {
@@ -31,8 +44,18 @@ impl Resources {
         self.threads
     }
 
-    /// Warns of what only costs.
-    pub(crate) fn warn(&self, report: Report) {
+    pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
+        let file = self.metrics_file.iter().cloned();
+        file.into_iter().try_for_each(|file| files.writes("the metrics file", &End::Path(file)))
+    }
+
+    /// Before anything is done: warns of what only costs, and begins to count for the metrics file.
+    pub(crate) fn begin(&self, report: Report) -> Result<(), Failure> {
+        self.warn(report);
+        self.metrics_file.as_deref().map_or(Ok(()), |file| metrics_file::begin(file, report))
+    }
+
+    fn warn(&self, report: Report) {
         let Some(threads) = self.threads else { return };
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         if threads.get() > processors.get().saturating_mul(THREADS_PER_PROCESSOR) {

@@ -122,6 +122,8 @@
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `wal`: block devices as targets (`Opener::log`), and the module `wal`: a log that is replayed into a file or a device, or read
 //!   by a storage engine.
+//! - `metrics`: what streams and requests do, as figures of the `metrics` facade (`describe_metrics`); `tracing`: spans of streams,
+//!   segments and requests.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -135,6 +137,8 @@ struct Readme;
 #[cfg(feature = "wal")]
 mod device;
 mod files;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "remote")]
 mod object_target;
 mod opener;
@@ -182,6 +186,8 @@ pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, Wrappin
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
+#[cfg(feature = "metrics")]
+pub use metrics::describe_metrics;
 #[cfg(feature = "remote")]
 pub use object_target::{ObjectTarget, upload_error};
 pub use opener::Opener;

@@ -42,6 +42,18 @@ pub(crate) enum SetbackKind {
     NoCredentials,
 }
 
+impl SetbackKind {
+    /// As figures are told apart by it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SetbackKind::Outage => "outage",
+            SetbackKind::Throttled => "throttled",
+            SetbackKind::BadAnswer => "bad_answer",
+            SetbackKind::NoCredentials => "no_credentials",
+        }
+    }
+}
+
 /// What the client knows of the object, and so how an answer is to be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Known {

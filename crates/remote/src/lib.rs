@@ -18,6 +18,7 @@ mod runtime;
 mod source;
 mod store;
 mod tally;
+mod telemetry;
 mod tries;
 pub mod upload;
 
@@ -26,3 +27,5 @@ pub use place::{Place, PlaceKind};
 pub use retry::{Retry, RetryPolicy};
 pub use source::RemoteSource;
 pub use tally::Tally;
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;

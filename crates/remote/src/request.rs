@@ -12,6 +12,8 @@ use cofferdam_io::{FetchError, FetchFault};
 use futures_util::{StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use tokio::time::timeout;
+#[cfg(feature = "tracing")]
+use tracing::Instrument as _;
 
 use crate::{
     connector::{Answer, Exchange, Recorder},
@@ -34,9 +36,15 @@ impl Requester {
     ) -> Result<(GetResult, Answer), (Option<object_store::Error>, Exchange)> {
         let recorder = Recorder::default();
         options.extensions.insert(recorder.clone());
+        #[cfg(feature = "tracing")]
+        let options_range = options.range.clone();
         self.context.counters.request();
         let limit = self.context.options.retries.read_timeout;
-        let answered = timeout(limit, self.store.get_opts(self.context.place.key(), options)).await;
+        let asked = self.store.get_opts(self.context.place.key(), options);
+        #[cfg(feature = "tracing")]
+        let asked = asked
+            .instrument(tracing::debug_span!("request", place = %self.context.place, range = ?options_range));
+        let answered = timeout(limit, asked).await;
         match (answered, recorder.take()) {
             (Ok(Ok(found)), Exchange::Answered(answer)) => Ok((found, answer)),
             (Ok(Ok(_)), exchange) | (Err(_), exchange) => Err((None, exchange)),

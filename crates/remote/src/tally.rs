@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::failure::SetbackKind;
+use crate::telemetry::{self, Direction};
+
 /// What the requests to a place have cost so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
@@ -30,14 +33,17 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        telemetry::request(Direction::Download);
     }
 
     pub(crate) fn arrived(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        telemetry::received(bytes);
     }
 
-    pub(crate) fn retry(&self) {
+    pub(crate) fn retry(&self, cause: SetbackKind) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+        telemetry::retry(Direction::Download, cause.name());
     }
 
     pub(crate) fn throttled(&self) {

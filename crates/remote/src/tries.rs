@@ -121,7 +121,7 @@ impl Tries {
         let Some(wait) = self.backoff.next_wait(Instant::now(), setback.after) else {
             return Err(no_progress(context, what, &setback));
         };
-        context.counters.retry();
+        context.counters.retry(setback.kind);
         (context.options.on_retry)(&Retry {
             what: format!("{place}{what}"),
             cause: setback.cause,

@@ -58,9 +58,11 @@ mod skip_committed;
 mod state_dir;
 mod survey;
 mod system_memory;
+mod telemetry;
 mod tentative;
 mod throughput;
 mod trailer;
+mod under_way;
 
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;
@@ -95,6 +97,8 @@ pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;
 pub use survey::{LostRange, Surveyed};
 pub use system_memory::{MEMORY_DEFAULT, SystemMemory};
+#[cfg(feature = "metrics")]
+pub use telemetry::describe_metrics;
 pub use tentative::{LogId, OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
 
 use framing::StreamId;

@@ -1,7 +1,6 @@
 //! Opening a stream: from a source of either kind into a sink, after what an earlier attempt left there.
 //! It joins the parts and does none of their work.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use contract::{Durability, StreamingSink};
@@ -26,7 +25,8 @@ use crate::resume::{AlreadyThere, Found, Resumed};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::skip_committed::SkipCommitted;
 use crate::tentative::{Opening, Retention, Tentative};
-use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, sequence};
+use crate::under_way::{Operation, UnderWay};
+use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, StreamId, sequence};
 
 /// What a stream is opened with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -229,9 +229,9 @@ impl<'a> OpenOptions<'a> {
         let RunOptions { already, total, marks, keeps } = course;
         let (start, observer) = (already.start, &self.resources.observer);
         let mut meter = Meter::new(observer.clone(), total, already.kept.bytes + already.seeded.bytes);
-        let passed = Cell::new(start.plaintext_len);
+        let under_way = UnderWay::new(Operation::Open, means.id(), means.budget, &start);
         let run_len = means.plan.demand.run_len;
-        let mut feed = PacedFeed::new(feed, self.resources, means.budget, run_len, &passed);
+        let mut feed = PacedFeed::new(feed, self.resources, means.budget, run_len, &under_way);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: means.workers.executor(),
@@ -241,13 +241,15 @@ impl<'a> OpenOptions<'a> {
             cancel: means.cancel(),
             demand: means.plan.demand,
             shape: means.envelope.shape(),
+            stages: under_way.stages(),
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
-                meter.committed(committed, committed.durable_len, passed.get());
+                meter.committed(committed, committed.durable_len, under_way.passed());
+                under_way.committed(committed);
             },
         };
-        match segment_worker::open(&mut feed, sink, start, settings) {
+        match under_way.ended(segment_worker::open(&mut feed, sink, start, settings)) {
             Ok(opened) => Ok(Restored::new(&opened, means.envelope, &already)),
             Err(error) => {
                 let error = Error::opening(error);
@@ -307,6 +309,12 @@ impl RunContext<'_> {
 
     pub(crate) fn observer(&self) -> Option<&dyn Observer> {
         self.resources.observer.as_deref()
+    }
+}
+
+impl RunContext<'_> {
+    pub(crate) fn id(&self) -> StreamId {
+        self.envelope.preamble.stream_id
     }
 }
 

@@ -1,7 +1,6 @@
 //! A part of a stream: whole segments of a range, opened into a sink of their own, and a receipt of what was proved.
 //! It knows no plan and no other part; receipts that meet say that their parts do.
 
-use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use crate::index::Walk;
 use crate::index_chain::{ChainedRange, check_entries_around};
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
+use crate::under_way::{Operation, UnderWay};
 use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId};
 
 /// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
@@ -129,8 +129,8 @@ impl OpenOptions<'_> {
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
         let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), &plan, &budget, None)
             .until(segments.end, after);
-        let passed = Cell::new(0);
-        let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &passed);
+        let under_way = UnderWay::new(Operation::Open, envelope.preamble.stream_id, &budget, &start);
+        let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &under_way);
         let settings = Settings {
             executor: workers.executor(),
             budget: &budget,
@@ -139,6 +139,7 @@ impl OpenOptions<'_> {
             cancel: &self.resources.cancel,
             demand: plan.demand,
             shape: envelope.shape(),
+            stages: under_way.stages(),
             // A part is not resumed, and what says so is no checkpoint of a stream.
             checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
             observe: &mut |committed| {
@@ -146,9 +147,10 @@ impl OpenOptions<'_> {
                 let segments = committed.segments - start.segments;
                 let of_part = Committed { segments, plaintext_len: committed.sink_len, ..*committed };
                 meter.committed(&of_part, committed.durable_len, 0);
+                under_way.committed(committed);
             },
         };
-        segment_worker::open_part(&mut feed, sink, start, settings).map_err(Error::opening)
+        under_way.ended(segment_worker::open_part(&mut feed, sink, start, settings)).map_err(Error::opening)
     }
 }
 

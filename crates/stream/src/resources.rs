@@ -17,6 +17,7 @@ use crate::fetch_memory::FetchNeeds;
 use crate::index::Walk;
 use crate::rate_limit::RateLimit;
 use crate::system_memory::{MEMORY_DEFAULT, SystemMemory};
+use crate::telemetry;
 use crate::{Error, ErrorKind, Observer};
 
 /// What a stream may use, and who may stop and watch it.
@@ -126,7 +127,9 @@ impl Resources {
     pub(crate) fn watch_memory(&self, budget: &Budget) {
         let look = |before| self.system.pressure(before);
         let changed = budget.adjust_growth(Instant::now(), look);
-        if let (Some(pressure), Some(observer)) = (changed, &self.observer) {
+        let Some(pressure) = changed else { return };
+        telemetry::set(&telemetry::PRESSURE, pressure as u8 as f64);
+        if let Some(observer) = &self.observer {
             observer.memory_pressure(pressure);
         }
     }

@@ -1,7 +1,6 @@
 //! Sealing a stream: from plaintext of either kind into a sink, from the start or after what is already sealed.
 //! It joins the parts and does none of their work.
 
-use std::cell::Cell;
 use std::fmt;
 
 use contract::{Durability, StreamingSink};
@@ -23,6 +22,7 @@ use crate::progress::Meter;
 use crate::resources::{Direction, Resources};
 use crate::tentative::Retention;
 use crate::trailer::IndexBuilder;
+use crate::under_way::{Operation, UnderWay};
 use crate::{Error, ErrorKind, Metadata, StreamDigest, StreamId, sequence};
 
 /// What a stream is sealed with, as its caller chose.
@@ -155,8 +155,8 @@ impl SealOptions<'_> {
         let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
         let workers = resources.workers_for(plan, shape, total)?;
         let feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
-        let kept = Cell::new(start.plaintext_len);
-        let mut feed = PacedFeed::new(feed, resources, &budget, plan.demand.run_len, &kept);
+        let under_way = UnderWay::new(Operation::Seal, envelope.preamble.stream_id, &budget, &start);
+        let mut feed = PacedFeed::new(feed, resources, &budget, plan.demand.run_len, &under_way);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: workers.executor(),
@@ -166,16 +166,19 @@ impl SealOptions<'_> {
             cancel: &resources.cancel,
             demand: plan.demand,
             shape,
+            stages: under_way.stages(),
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
-                meter.committed(committed, 0, kept.get());
+                meter.committed(committed, 0, under_way.passed());
+                under_way.committed(committed);
             },
         };
-        let sealed = segment_worker::seal(&mut feed, sink, start, settings).map_err(|error| {
-            let kept = (keeps == Retention::Progress && reached > 0).then_some(reached);
-            Error::sealing(error).keeping(kept)
-        })?;
+        let sealed =
+            under_way.ended(segment_worker::seal(&mut feed, sink, start, settings)).map_err(|error| {
+                let kept = (keeps == Retention::Progress && reached > 0).then_some(reached);
+                Error::sealing(error).keeping(kept)
+            })?;
         Ok(Sealed {
             stream_id: envelope.preamble.stream_id,
             segments: sealed.segments,

@@ -2,6 +2,7 @@
 //! It knows no feed and no sink.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use std::{panic, thread};
@@ -10,7 +11,7 @@ use contract::{Checkpoint, Durability, StreamingSink};
 use frame_worker::Pool;
 use segment_worker::{
     Budget, BufferNeeds, CancelToken, Committed, Executor, Feed, Opened, ProofFeed, ProvedSegments,
-    ReleasePolicy, Sealed, Settings, StreamError,
+    ReleasePolicy, Sealed, Settings, Stages, StreamError,
 };
 
 use super::feed::{FeedFailed, OpenFeed, SealFeed};
@@ -26,6 +27,7 @@ pub(crate) struct Fixture {
     pub(crate) durability: Durability,
     pub(crate) cancel: CancelToken,
     pub(crate) start: Committed,
+    pub(crate) stages: Arc<Stages>,
 }
 
 /// Where its jobs run.
@@ -86,6 +88,7 @@ impl Fixture {
             durability: Durability::AtFinish,
             cancel: CancelToken::new(),
             start: Committed::at_start(start()),
+            stages: Arc::default(),
         }
     }
 
@@ -164,6 +167,7 @@ impl Fixture {
             cancel: &self.cancel,
             demand: BufferNeeds { run_len: RUN_LEN, runs_per_segment: RUNS_PER_SEGMENT, fixed_len: 0 },
             shape: shape(),
+            stages: &self.stages,
             checkpoint: &checkpoint,
             observe,
         }

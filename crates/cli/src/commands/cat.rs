@@ -95,10 +95,11 @@ impl Cat {
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
         files.writes("the output", &End::Standard)?;
         files.check()?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
-        self.resources.warn(report);
+        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let opener = Opener::new(self.keys.some_identities(report)?);

@@ -18,6 +18,7 @@ use crate::named_files::NamedFiles;
 use crate::peer::{Protection, address_name, parse_here, parse_listen, protection_advice};
 use crate::printable::Name;
 use crate::report::{Channel, Report};
+use crate::service;
 use crate::size::Size;
 
 /// Receive a restore that runs elsewhere, all or nothing
@@ -87,6 +88,7 @@ impl Receive {
 fn tell(report: Report, event: Event) {
     let _ = match event {
         Event::Listening(address) => {
+            service::is_ready();
             let record = Listening { event: "listening", address: address_name(&address) };
             report.answer(Channel::Stdout, &record, format!("listening at {address}"))
         }

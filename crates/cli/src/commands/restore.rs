@@ -225,7 +225,7 @@ impl Restore {
         self.uploading.check(&self.target)?;
         self.check_files()?;
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
-        self.resources.warn(report);
+        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = Opener::new(self.keys.some_identities(report)?)
@@ -300,6 +300,7 @@ impl Restore {
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
         self.target.name_files(&mut files)?;
         if let Some(log) = &self.wal {

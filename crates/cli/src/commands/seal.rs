@@ -174,7 +174,7 @@ impl Seal {
         self.check_files(&output)?;
         let state_dir = self.state_dir()?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
-        self.resources.warn(report);
+        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
         if !self.resuming.identities.is_empty() {
@@ -255,6 +255,7 @@ impl Seal {
         files.reads("the input", &self.input)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
         files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
         output.name_files(&mut files)?;
         files.check()

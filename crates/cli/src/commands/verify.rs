@@ -77,8 +77,9 @@ impl Verify {
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
         files.check()?;
-        self.resources.warn(report);
+        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
         let (opener, authenticity) = match (self.keys.identities(report)?, self.expect_digest) {

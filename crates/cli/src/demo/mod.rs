@@ -48,7 +48,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        self.resources.warn(report);
+        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let input = Input::choose(self.file.as_deref())?;

@@ -23,6 +23,7 @@ mod json;
 mod key_files;
 mod keygen;
 mod manual;
+mod metrics;
 mod named_files;
 mod names;
 mod pins_in_order;

@@ -13,6 +13,7 @@ use super::xml;
 use crate::Place;
 use crate::failure::{chain_of, inner_cause, is_temporary, is_throttling, said_once};
 use crate::retry::{Backoff, Retry, RetryPolicy};
+use crate::telemetry::{self, Direction};
 
 /// Why a request brought nothing.
 #[derive(Debug)]
@@ -34,6 +35,17 @@ pub(crate) enum Cause {
 impl Cause {
     pub(crate) fn unsendable(why: &str) -> Cause {
         Cause::Unsendable(why.to_owned())
+    }
+
+    /// As figures are told apart by it.
+    fn name(&self) -> &'static str {
+        match self {
+            Cause::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => "throttled",
+            Cause::Status { status: StatusCode::SERVICE_UNAVAILABLE, .. } => "throttled",
+            Cause::Credentials(_) => "no_credentials",
+            Cause::Unsendable(_) => "bad_answer",
+            Cause::Lost(_) | Cause::Stalled | Cause::Status { .. } | Cause::Cancelled => "outage",
+        }
     }
 
     /// Without the address, whose query may be a signature.
@@ -188,6 +200,7 @@ impl Patience {
         backoff: &mut Backoff,
     ) -> Result<(), Cause> {
         let Some(wait) = backoff.next_wait(Instant::now(), cause.retry_after()) else { return Err(cause) };
+        telemetry::retry(Direction::Upload, cause.name());
         let (what, cause) = (what.to_owned(), self.place.redact(&cause.to_string()));
         (self.on_retry)(&Retry { what, cause, attempt: backoff.attempt(), wait });
         self.pause(wait).await

@@ -18,6 +18,7 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::persist::Cause;
+use crate::telemetry::{self, Direction};
 
 /// The way to one store: its HTTP client, and who signs.
 pub(crate) struct Wire {
@@ -137,6 +138,7 @@ impl Wire {
         let signed = tokio::time::timeout(self.stall_max, self.signed(ask)).await;
         let request =
             signed.map_err(|_| Cause::Credentials(format!("none came within {:?}", self.stall_max)))??;
+        telemetry::request(Direction::Upload);
         let moved = Arc::new(Moved::new());
         let (parts, _) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Cause::unsendable("its address is none"))?;
@@ -146,10 +148,14 @@ impl Wire {
             *request.body_mut() = Some(reqwest::Body::wrap_stream(chunks(ask.body.clone(), moved.clone())));
         }
         let stall_max = if ask.is_slow { SLOW.max(self.stall_max) } else { self.stall_max };
-        tokio::select! {
+        let answer = tokio::select! {
             answer = self.exchange(request, &moved) => answer,
             () = moved.stalled(stall_max) => Err(Cause::Stalled),
+        };
+        if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+            telemetry::sent(ask.body.len());
         }
+        answer
     }
 
     async fn exchange(&self, request: reqwest::Request, moved: &Moved) -> Result<Answer, Cause> {

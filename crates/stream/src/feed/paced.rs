@@ -1,7 +1,6 @@
 //! A feed that keeps to what its caller and the machine allow: no run is issued faster than the rate, and memory that is short is noticed.
 //! It knows no bytes of the stream, only how many a run takes.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::thread;
 use std::time::Instant;
@@ -13,13 +12,13 @@ use super::PATIENCE;
 use crate::Error;
 use crate::rate_limit::RateLimit;
 use crate::resources::Resources;
+use crate::under_way::UnderWay;
 
 /// A feed whose runs are issued at the rate that [`Resources`] have, by a stream on `budget`.
 pub(crate) struct PacedFeed<'a, F> {
     feed: F,
     pace: Pace<'a>,
-    /// Plaintext bytes of the proved segments that have been compared, so that they commit next or have committed.
-    passed: &'a Cell<u64>,
+    under_way: &'a UnderWay<'a>,
     /// Proved segments that have begun, and their plaintext bytes.
     proved: VecDeque<(SegmentIndex, u64)>,
     /// When sealing: what was taken for the frames of each segment in flight.
@@ -35,16 +34,17 @@ struct Pace<'a> {
 }
 
 impl<'a, F> PacedFeed<'a, F> {
-    /// `run_len` is what a run takes of the sealed stream, in bytes, about. `passed` counts on for whoever observes commits.
+    /// `run_len` is what a run takes of the sealed stream, in bytes, about. `under_way` is told of segments that begin, and of proved ones
+    /// that have been compared, so that they commit next or have committed.
     pub(crate) fn new(
         feed: F,
         resources: &'a Resources,
         budget: &'a Budget,
         run_len: usize,
-        passed: &'a Cell<u64>,
+        under_way: &'a UnderWay<'a>,
     ) -> PacedFeed<'a, F> {
         let pace = Pace { resources, budget, run_len: run_len as u64 };
-        PacedFeed { feed, pace, passed, proved: VecDeque::new(), taken: VecDeque::new() }
+        PacedFeed { feed, pace, under_way, proved: VecDeque::new(), taken: VecDeque::new() }
     }
 
     /// The next step of the feed, where a run may be issued. `taken` says what of the sealed stream a run takes.
@@ -54,6 +54,20 @@ impl<'a, F> PacedFeed<'a, F> {
         taken: impl FnOnce(&Run) -> usize,
     ) -> Result<Step<C, E>, Error> {
         self.pace.resources.watch_memory(self.pace.budget);
+        let step = self.paced_step(next, taken)?;
+        match &step {
+            Step::Segment(plan) => self.under_way.begin_segment(plan.index),
+            Step::Proved(plan) => self.under_way.begin_segment(plan.segment.index),
+            _ => {}
+        }
+        Ok(step)
+    }
+
+    fn paced_step<C, E>(
+        &mut self,
+        next: impl FnOnce(&mut F) -> Result<Step<C, E>, Error>,
+        taken: impl FnOnce(&Run) -> usize,
+    ) -> Result<Step<C, E>, Error> {
         let Some(rate) = &self.pace.resources.rate else { return next(&mut self.feed) };
         if !self.pace.may_go(rate) {
             return Ok(Step::NothingYet);
@@ -103,7 +117,7 @@ impl<F: Feed<Error = Error>> Feed for PacedFeed<'_, F> {
     fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Error> {
         self.feed.check_closing(segment, closing)?;
         if let Some((_, len)) = self.proved.front().filter(|(index, _)| *index == segment) {
-            self.passed.set(self.passed.get() + len);
+            self.under_way.pass(*len);
             self.proved.pop_front();
         }
         Ok(())
@@ -149,6 +163,9 @@ mod tests {
     use sources::{BytesSource, Source as _};
 
     use super::*;
+    use crate::under_way::Operation;
+    use framing::StreamId;
+    use segment_worker::Committed;
 
     /// Bytes of the sealed stream that a run takes here; it was expected to take more.
     const TAKEN: usize = 700;
@@ -206,10 +223,16 @@ mod tests {
 
     #[test]
     fn after_a_run_the_feed_is_not_asked_before_that_is_paid_for() {
-        let (resources, budget, passed) = (resources(), Budget::new(1 << 20), Cell::new(0));
+        let (resources, budget) = (resources(), Budget::new(1 << 20));
+        let under_way = UnderWay::new(
+            Operation::Open,
+            StreamId([0; 16]),
+            &budget,
+            &Committed::at_start(ChainValue([0; 32])),
+        );
         let buffers = budget.buffers(1);
         let runs = Runs { asked: 0, brings: true };
-        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &passed);
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &under_way);
         assert!(matches!(Feed::next(&mut feed, &buffers), Ok(Step::Run(_))));
         assert!((600..=TAKEN as u64).contains(&owed(&resources)), "{}", owed(&resources));
         for _ in 0..2 {
@@ -222,9 +245,15 @@ mod tests {
 
     #[test]
     fn what_is_no_run_costs_nothing() {
-        let (resources, budget, passed) = (resources(), Budget::new(1 << 20), Cell::new(0));
+        let (resources, budget) = (resources(), Budget::new(1 << 20));
+        let under_way = UnderWay::new(
+            Operation::Open,
+            StreamId([0; 16]),
+            &budget,
+            &Committed::at_start(ChainValue([0; 32])),
+        );
         let runs = Runs { asked: 0, brings: false };
-        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &passed);
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &under_way);
         for asked in 1..100 {
             assert!(matches!(Feed::next(&mut feed, &budget.buffers(1)), Ok(Step::NothingYet)));
             assert_eq!((feed.feed.asked, owed(&resources)), (asked, 0));
@@ -234,9 +263,15 @@ mod tests {
     /// Two segments are in flight; the frames of the first became shorter than they might have, those of the other did not.
     #[test]
     fn a_segment_is_charged_for_what_its_frames_became() {
-        let (resources, budget, passed) = (resources(), Budget::new(1 << 20), Cell::new(0));
+        let (resources, budget) = (resources(), Budget::new(1 << 20));
+        let under_way = UnderWay::new(
+            Operation::Open,
+            StreamId([0; 16]),
+            &budget,
+            &Committed::at_start(ChainValue([0; 32])),
+        );
         let runs = Runs { asked: 0, brings: false };
-        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &passed);
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &under_way);
         resources.rate.as_ref().unwrap().settle(0, 8000);
         feed.taken.extend([5000, 3000]);
         feed.settle_segment(1000);

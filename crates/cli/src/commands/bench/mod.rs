@@ -58,7 +58,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         Standard::Output.refuse_unusable()?;
-        self.resources.warn(report);
+        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let plan = Plan {

@@ -1,0 +1,190 @@
+//! `--metrics-file`: the figures of a command are what happened, and what reads them understands the file.
+//! Which figures there are is the library's; here they are compared with what others have counted.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use servers::installed::is_skipped;
+use servers::{Fault, FaultProxy, Nginx, Plan, Request};
+
+use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, plaintext};
+
+/// The samples of a file, by name and labels as they are written.
+fn figures(place: &Place, name: &str) -> BTreeMap<String, f64> {
+    let text = String::from_utf8(place.read(name)).unwrap();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let sample = |line: &str| {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        (series.to_owned(), value.parse().unwrap())
+    };
+    samples.map(sample).collect()
+}
+
+/// Fails unless the program that comes with Prometheus reads the file, and finds nothing to say about its names.
+fn assert_is_understood(place: &Place, name: &str) {
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut promtool) = command.spawn() else {
+        assert!(is_skipped(), "promtool is missing; `cargo xtask setup` installs it");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(&place.read(name)).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// Bytes of the sealed segments, as `inspect` lists them.
+fn segments_len(place: &Place) -> f64 {
+    let listed = place.run(["inspect", "--json", "--segments", "sealed.cfd"]);
+    let lines = json_lines(&listed.stdout);
+    let lens = lines.iter().filter(|line| line["event"] == "segment").map(|line| line["wire_len"].as_u64());
+    lens.map(Option::unwrap).sum::<u64>() as f64
+}
+
+/// Whether a request is for bytes beyond the beginning.
+fn is_later(request: &Request) -> bool {
+    request.is_read() && request.field("range").is_some_and(|range| !range.starts_with("bytes=0-"))
+}
+
+#[test]
+fn what_a_restore_over_a_failing_network_counts_is_what_happened() {
+    if is_skipped() {
+        return;
+    }
+    let place = Place::with_sealed(40);
+    let server = Nginx::start(place.directory.path()).unwrap();
+    let faults = [
+        Some(Fault::Status { code: 503, retry_after: Some(0) }),
+        Some(Fault::CutAnswer { after: 2000 }),
+        None,
+        Some(Fault::OtherTotal),
+        Some(Fault::Status { code: 429, retry_after: Some(0) }),
+    ];
+    let proxy = FaultProxy::start(server.address(), Plan::script(is_later, faults)).unwrap();
+    let url = proxy.url("sealed.cfd").replace("http://", "http://user:hidden@") + "?token=hidden";
+    place.run(["restore", "-i", "key.txt", "--metrics-file", "m.prom", &url, "restored"]).assert_done();
+    assert!(place.read("restored") == place.read("plain"));
+    let figures = figures(&place, "m.prom");
+    let counts = proxy.counts();
+    assert_eq!(counts.faults.values().sum::<u64>(), 4, "{:?}", counts.faults);
+    let plain_len = place.read("plain").len() as f64;
+    let expected = [
+        ("cofferdam_requests_total{direction=\"download\"}", counts.requests as f64),
+        ("cofferdam_request_retries_total{direction=\"download\",cause=\"throttled\"}", 2.0),
+        ("cofferdam_request_retries_total{direction=\"download\",cause=\"outage\"}", 1.0),
+        ("cofferdam_request_retries_total{direction=\"download\",cause=\"bad_answer\"}", 1.0),
+        ("cofferdam_read_bytes_total{operation=\"open\"}", segments_len(&place)),
+        ("cofferdam_processed_bytes_total{operation=\"open\"}", plain_len),
+        ("cofferdam_written_bytes_total{operation=\"open\"}", plain_len),
+        ("cofferdam_committed_bytes_total{operation=\"open\"}", plain_len),
+        ("cofferdam_committed_segments_total{operation=\"open\"}", 40.0),
+        ("cofferdam_segment_duration_seconds_count{operation=\"open\"}", 40.0),
+        ("cofferdam_streams_total{operation=\"open\",outcome=\"complete\"}", 1.0),
+        ("cofferdam_in_flight_bytes", 0.0),
+        ("cofferdam_exit_code", 0.0),
+    ];
+    for (series, value) in expected {
+        assert_eq!(figures.get(series), Some(&value), "{series} of {figures:#?}");
+    }
+    // All of the stream has arrived once, and of what failed no more than the server sent.
+    let received = figures["cofferdam_received_bytes_total"];
+    let sealed_len = place.read("sealed.cfd").len() as f64;
+    assert!(received >= sealed_len && received <= counts.bytes_down as f64, "{received} of {sealed_len}");
+    assert_is_understood(&place, "m.prom");
+    let text = String::from_utf8(place.read("m.prom")).unwrap();
+    assert!(
+        !text.contains("hidden") && !text.contains("127.0.0.1") && !text.contains("sealed.cfd"),
+        "{text}"
+    );
+}
+
+#[test]
+fn each_command_says_what_it_has_done() {
+    let place = Place::with_sealed(4);
+    let (plain_len, segments_len) = (place.read("plain").len() as f64, segments_len(&place));
+    for (arguments, operation, written) in [
+        (&["verify", "-i", "key.txt", "sealed.cfd"][..], "open", plain_len),
+        (&["verify", "sealed.cfd"], "open", 0.0),
+        (&["cat", "-i", "key.txt", "sealed.cfd"], "open", plain_len),
+        (&["restore", "-i", "key.txt", "sealed.cfd", "out"], "open", plain_len),
+    ] {
+        let ran = place.run([arguments, &["--metrics-file", "m.prom"]].concat());
+        ran.assert_done();
+        let figures = figures(&place, "m.prom");
+        let of = |name: &str| figures.get(&format!("cofferdam_{name}_total{{operation=\"{operation}\"}}"));
+        assert_eq!(of("committed_bytes"), Some(&plain_len), "{arguments:?}: {figures:#?}");
+        assert_eq!(of("written_bytes").copied().unwrap_or(0.0), written, "{arguments:?}: {figures:#?}");
+        assert_eq!(of("read_bytes"), Some(&segments_len), "{arguments:?}: {figures:#?}");
+        assert_is_understood(&place, "m.prom");
+    }
+    let seal = ["seal", "--metrics-file", "m.prom", "-r", &place.recipient, "plain", "-o", "again.cfd"];
+    place.run(seal).assert_done();
+    let figures = figures(&place, "m.prom");
+    assert_eq!(figures["cofferdam_processed_bytes_total{operation=\"seal\"}"], plain_len);
+    assert_eq!(figures["cofferdam_streams_total{operation=\"seal\",outcome=\"complete\"}"], 1.0);
+    assert_eq!(
+        figures["cofferdam_written_bytes_total{operation=\"seal\"}"],
+        place.read("again.cfd").len() as f64
+    );
+}
+
+#[test]
+fn a_stream_that_fails_says_so_and_what_was_rolled_back() {
+    let place = Place::with_sealed(40);
+    let mut sealed = place.read("sealed.cfd");
+    let middle = sealed.len() / 2;
+    sealed[middle] ^= 1;
+    fs::write(place.path("damaged.cfd"), sealed).unwrap();
+    let ran = place.run(["restore", "-i", "key.txt", "--metrics-file", "m.prom", "damaged.cfd", "out"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let figures = figures(&place, "m.prom");
+    let of = |name: &str| figures[&format!("cofferdam_{name}_total{{operation=\"open\"}}")];
+    assert_eq!(figures["cofferdam_streams_total{operation=\"open\",outcome=\"failed\"}"], 1.0);
+    assert!(of("rolled_back_segments") >= 1.0);
+    assert_eq!(of("committed_bytes"), of("committed_segments") * SEGMENT_LEN as f64);
+    assert_eq!(figures["cofferdam_exit_code"], 3.0);
+    // The next attempt proves what that one has kept, and counts it apart.
+    let again = ["restore", "-i", "key.txt", "--metrics-file", "m.prom", "sealed.cfd", "out"];
+    place.run(again).assert_done();
+    let second = self::figures(&place, "m.prom");
+    let kept = of("committed_bytes");
+    assert_eq!(second["cofferdam_committed_bytes_total{operation=\"prove\"}"], kept, "{second:#?}");
+    let fresh = second["cofferdam_committed_bytes_total{operation=\"open\"}"];
+    assert_eq!(fresh + kept, place.read("plain").len() as f64, "{second:#?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_known_before_anything_is_done() {
+    let place = Place::with_sealed(4);
+    let restore =
+        |file: &str| place.run(["restore", "-i", "key.txt", "--metrics-file", file, "sealed.cfd", "out"]);
+    restore("absent/m.prom").assert_failed(1, "absent/m.prom");
+    assert!(!place.path("out").exists());
+    for taken in ["out", "sealed.cfd", "key.txt"] {
+        restore(taken).assert_failed(2, taken);
+        assert!(!place.path("out").exists());
+    }
+    restore("-").assert_failed(2, "--metrics-file");
+    restore("s3://bucket/m.prom").assert_failed(2, "--metrics-file");
+}
+
+/// Whoever listens at `NOTIFY_SOCKET` hears how it gets on; see sd_notify(3).
+#[test]
+fn a_service_manager_is_told_how_a_command_gets_on() {
+    let place = Place::new();
+    fs::write(place.path("plain"), plaintext(3_000_000)).unwrap();
+    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut command = place.command(["seal", "-r", &place.recipient, "plain", "-o", "sealed.cfd"]);
+    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "30000000");
+    Ran::of(command.output().unwrap()).assert_done();
+    let mut message = [0; 4096];
+    let len = socket.recv(&mut message).unwrap();
+    let said = String::from_utf8_lossy(&message[..len]).into_owned();
+    assert!(said.starts_with("STATUS=sealing ") && said.contains("\nWATCHDOG=1"), "{said}");
+}
