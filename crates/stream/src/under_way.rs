@@ -122,7 +122,6 @@ impl<'a> UnderWay<'a> {
         self.tell(&committed);
         telemetry::count(&telemetry::ROLLED_BACK, self.operation, self.stages.rolled_back_segments());
         telemetry::count_stream(self.operation, if outcome.is_ok() { "complete" } else { "failed" });
-        telemetry::set(&telemetry::IN_FLIGHT, self.budget.used() as f64);
         outcome
     }
 
@@ -156,6 +155,13 @@ impl<'a> UnderWay<'a> {
         telemetry::set(&telemetry::IN_FLIGHT, self.budget.used() as f64);
         telemetry::set(&telemetry::LIMIT, self.budget.growth() as f64);
         (told.committed, told.passed, told.passed_segments) = (*so_far, passed, passed_segments);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    /// Whoever fed the stream has given back its memory by now.
+    fn drop(&mut self) {
+        telemetry::set(&telemetry::IN_FLIGHT, self.budget.used() as f64);
     }
 }
 

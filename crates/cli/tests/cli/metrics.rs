@@ -62,7 +62,7 @@ fn what_a_restore_over_a_failing_network_counts_is_what_happened() {
         Some(Fault::Status { code: 503, retry_after: Some(0) }),
         Some(Fault::CutAnswer { after: 2000 }),
         None,
-        Some(Fault::OtherTotal),
+        Some(Fault::ShiftedRange),
         Some(Fault::Status { code: 429, retry_after: Some(0) }),
     ];
     let proxy = FaultProxy::start(server.address(), Plan::script(is_later, faults)).unwrap();
@@ -152,8 +152,8 @@ fn a_stream_that_fails_says_so_and_what_was_rolled_back() {
     let again = ["restore", "-i", "key.txt", "--metrics-file", "m.prom", "sealed.cfd", "out"];
     place.run(again).assert_done();
     let second = self::figures(&place, "m.prom");
-    let kept = of("committed_bytes");
-    assert_eq!(second["cofferdam_committed_bytes_total{operation=\"prove\"}"], kept, "{second:#?}");
+    let kept = second["cofferdam_committed_bytes_total{operation=\"prove\"}"];
+    assert!(kept >= of("committed_bytes"), "{second:#?}");
     let fresh = second["cofferdam_committed_bytes_total{operation=\"open\"}"];
     assert_eq!(fresh + kept, place.read("plain").len() as f64, "{second:#?}");
 }
@@ -166,7 +166,7 @@ fn a_file_that_cannot_be_written_is_known_before_anything_is_done() {
     restore("absent/m.prom").assert_failed(1, "absent/m.prom");
     assert!(!place.path("out").exists());
     for taken in ["out", "sealed.cfd", "key.txt"] {
-        restore(taken).assert_failed(2, taken);
+        restore(taken).assert_failed(2, "the metrics file");
         assert!(!place.path("out").exists());
     }
     restore("-").assert_failed(2, "--metrics-file");
