@@ -36,10 +36,6 @@ impl Family {
         Family { name: name.to_owned(), help: help.to_owned(), kind, samples: Vec::new() }
     }
 
-    pub(crate) fn gauge(name: &str, help: &str) -> Family {
-        Family::new(FamilyKind::Gauge, name, help)
-    }
-
     /// Adds a sample with its labels.
     pub(crate) fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
         self.sample_of("", labels, value);
@@ -120,7 +116,11 @@ mod tests {
     /// The expected text follows https://prometheus.io/docs/instrumenting/exposition_formats/.
     #[test]
     fn a_family_is_its_help_its_type_and_its_samples() {
-        let mut family = Family::gauge("job_last_success_timestamp_seconds", "When it last\nwent \\ well.");
+        let mut family = Family::new(
+            FamilyKind::Gauge,
+            "job_last_success_timestamp_seconds",
+            "When it last\nwent \\ well.",
+        );
         assert_eq!(family.to_string(), "");
         family.sample(&[], 1_767_225_599.0);
         family.sample(&[("stream", "a \"quoted\"\\ name\nof two lines"), ("mode", "äöü")], 0.25);

@@ -42,13 +42,13 @@ pub(crate) struct UnderWay<'a> {
     /// The segments of those behind the start.
     passed_segments: Cell<u64>,
     /// Segments that have begun and not committed, the oldest first.
-    segments: RefCell<VecDeque<Begun>>,
+    segments: RefCell<VecDeque<StartedSegment>>,
     told: RefCell<Told>,
     span: StreamSpan,
 }
 
 /// A segment that has begun.
-struct Begun {
+struct StartedSegment {
     at: Instant,
     _span: SegmentSpan,
 }
@@ -99,7 +99,7 @@ impl<'a> UnderWay<'a> {
     }
 
     pub(crate) fn begin_segment(&self, index: SegmentIndex) {
-        let begun = Begun { at: Instant::now(), _span: self.span.segment(index) };
+        let begun = StartedSegment { at: Instant::now(), _span: self.span.segment(index) };
         self.segments.borrow_mut().push_back(begun);
     }
 
