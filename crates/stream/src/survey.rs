@@ -6,8 +6,8 @@ mod scan;
 mod tally;
 mod window;
 
-use std::io;
 use std::sync::Arc;
+use std::{io, iter};
 
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink};
@@ -395,8 +395,10 @@ fn fetch_of(options: &OpenOptions<'_>, opener: &SegmentOpener) -> Option<(Segmen
     let budget = options.resources.budget_from(&*opener.source);
     let [run_len, segment_len] = lens_to_hold(opener);
     let step_len = far.fetch().min_memory(run_len);
-    let len = (budget.total() / FETCH_PART).max(2 * step_len);
-    let lease = budget.try_lease(len).filter(|_| len.saturating_add(segment_len) <= budget.total())?;
+    let least = 2 * step_len;
+    let most = (budget.growth() / FETCH_PART).max(least).min(budget.total().saturating_sub(segment_len));
+    let mut lens = iter::successors(Some(most), |len| Some(len / 2)).take_while(|len| *len >= least);
+    let (len, lease) = lens.find_map(|len| Some((len, budget.try_lease(len)?)))?;
     let needs = FetchNeeds { least: len, beside: budget.total() };
     let memory = FetchMemory::new(far.clone(), &budget, needs);
     // The rest is for connections, and parts that are not needed as a whole.
