@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use servers::installed::FOLDER_VARIABLE;
 
-use crate::{steps, tidy};
+use crate::{remote, steps, tidy};
 
 /// The patches, from the root of the repository.
 const FOLDER: &str = "xtask/planted";
@@ -151,6 +151,8 @@ fn run_tests(tree: &Path, test: &str) -> Result<Counts, String> {
         command.args(["test", "--quiet"]).args(option).args(test.split(' ')).current_dir(tree);
         command.env("CARGO_TARGET_DIR", tree.with_file_name("build"));
         command.env(FOLDER_VARIABLE, servers::installed::folder());
+        // A mistake shows in some of the runs that are drawn.
+        command.envs(remote::environment());
         // What debuggers need takes time to link.
         command.envs([("CARGO_PROFILE_DEV_DEBUG", "none"), ("CARGO_PROFILE_TEST_DEBUG", "none")]);
         command.output().map_err(|error| format!("cannot start {command:?}: {error}"))

@@ -34,6 +34,22 @@ impl Choice {
         }
         Ok(choice)
     }
+
+    /// What the test is told by.
+    fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("COFFERDAM_REMOTE_RESTORES", self.restores),
+            ("COFFERDAM_REMOTE_SEALS", self.seals),
+            ("COFFERDAM_REMOTE_MANY", self.many),
+            ("COFFERDAM_REMOTE_SEED", self.seed),
+        ]
+        .map(|(variable, number)| (variable, number.to_string()))
+    }
+}
+
+/// The variables that have the test make as many runs as `cargo xtask test` does, for who starts it otherwise.
+pub(crate) fn environment() -> [(&'static str, String); 4] {
+    SHORT.environment()
 }
 
 /// Runs them, and prints how they ended and what went wrong in them.
@@ -50,14 +66,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     // The same build as that of all tests.
     cargo.args(["test", "--quiet", "--workspace", "--exclude", "cofferdam-loom-tests", "--all-features"]);
     cargo.args(["--test", "remote_runs"]);
-    for (variable, number) in [
-        ("COFFERDAM_REMOTE_RESTORES", choice.restores),
-        ("COFFERDAM_REMOTE_SEALS", choice.seals),
-        ("COFFERDAM_REMOTE_MANY", choice.many),
-        ("COFFERDAM_REMOTE_SEED", choice.seed),
-    ] {
-        cargo.env(variable, number.to_string());
-    }
+    cargo.envs(choice.environment());
     match cargo.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("the runs ended with {status}")),
