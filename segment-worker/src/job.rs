@@ -165,7 +165,7 @@ impl Job {
                 }
                 Work::Seal | Work::Prove => run.seal(worker, bytes, out),
             };
-            self.stages.time(Stage::Work, plaintext_len, work).map_err(JobError::Run)
+            self.stages.time(Stage::Process, plaintext_len, work).map_err(JobError::Run)
         })
     }
 

@@ -4,18 +4,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where a stream's time goes. Jobs do the first three, on any thread, several at once.
+/// Where a stream's time goes, in the order in which a run passes through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
-    /// Runs are read by jobs: of what is far, out of what has arrived. The bytes are those of all runs, also where the feed brings them.
+    /// The feed is asked for the next step: it reads a pipe, waits for bytes from afar, and keeps to the rate.
+    Feed,
+    /// Jobs read runs, several at once; of a far source, from what has arrived. The bytes are those of all runs, also where the feed
+    /// brings them.
     Read,
-    /// Runs are opened, sealed or proved. The bytes are those of plaintext.
-    Work,
+    /// Jobs open, seal or prove runs. The bytes are plaintext.
+    Process,
     /// Bytes go to the sink, at their place or in order.
     Write,
-    /// The feed is asked for the next step: there bytes come from a pipe, those from afar are waited for, and the rate is kept.
-    Feed,
-    /// The sink commits a segment. Of this and what follows no bytes are counted.
+    /// The sink commits a segment. Of this stage and the next ones no bytes are counted.
     Commit,
     /// What has committed is made durable, on a thread of its own.
     Sync,
@@ -24,9 +25,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All of them, in the order in which a run passes through.
+    /// All of them, in order.
     pub const ALL: [Stage; 7] =
-        [Stage::Feed, Stage::Read, Stage::Work, Stage::Write, Stage::Commit, Stage::Sync, Stage::Publish];
+        [Stage::Feed, Stage::Read, Stage::Process, Stage::Write, Stage::Commit, Stage::Sync, Stage::Publish];
 }
 
 /// What one stage has done so far.
@@ -34,7 +35,7 @@ impl Stage {
 pub struct StageTotal {
     /// Bytes that went well.
     pub bytes: u64,
-    /// The time that threads were at it, added up, also where it went wrong.
+    /// The time that threads were at it, added up; where it failed, too, unless it panicked.
     pub time: Duration,
 }
 

@@ -1,5 +1,5 @@
 //! `--metrics-file`: what the library counts, in a file for Prometheus that is replaced now and then, and at the end.
-//! It knows no figure by name; who counts says what it is.
+//! It knows no metric by name; whoever counts describes it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,88 +17,118 @@ use crate::failure::Failure;
 use crate::prometheus::{self, Family, FamilyKind, Value};
 use crate::report::Report;
 
-/// From now on the library's figures are kept, and written to `path` each quarter of a minute, and by [`finish`].
+/// From now on the library's metrics are kept, and written to `path` each quarter of a minute, and by [`finish`].
 ///
 /// # Errors
 /// The file cannot be written: better known before the work than after.
 pub(crate) fn begin(path: &Path, report: Report) -> Result<(), Failure> {
-    let kept = KEPT.get_or_init(|| Kept { path: path.to_owned(), figures: Figures::default() });
+    let state = Mutex::new(State::Running);
+    let file =
+        FILE.get_or_init(|| MetricsFile { path: path.to_owned(), registry: Registry::default(), state });
     // A command begins once.
-    if metrics::set_global_recorder(&kept.figures).is_ok() {
+    if metrics::set_global_recorder(&file.registry).is_ok() {
         cofferdam::describe_metrics();
         metrics::describe_gauge!(START, Unit::Seconds, "When the program began, in seconds since 1970.");
         metrics::gauge!(START).set(now());
         metrics::describe_gauge!(BUILD, "Which program it is: always 1.");
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }
-    kept.write()?;
-    let repeat = move || {
-        let mut is_written = true;
-        loop {
-            thread::sleep(INTERVAL);
-            let written = kept.write();
-            // Said once, until it goes again.
-            if let (Err(failure), true) = (&written, is_written) {
-                report.warning(&failure.message);
-            }
-            is_written = written.is_ok();
-        }
-    };
+    file.write()?;
     // It ends with the program.
-    let thread = thread::Builder::new().name("metrics-file".to_owned()).spawn(repeat);
+    let thread =
+        thread::Builder::new().name("metrics-file".to_owned()).spawn(move || file.write_repeatedly(report));
     thread.map(drop).map_err(|error| Failure::io("no thread for the metrics file", error))
 }
 
-/// The command has ended with `exit_code`: the file says so, and has the last of all figures. That it cannot be written is a warning:
-/// what the command was asked for has been done, or has failed, by now.
+/// The command has ended with `exit_code`: the file says so, and has the last of all metrics. That it cannot be written is a warning:
+/// the command has done, by now, what it was asked for, or has failed.
 pub(crate) fn finish(exit_code: u8, report: Report) {
-    let Some(kept) = KEPT.get() else { return };
+    let Some(file) = FILE.get() else { return };
     metrics::describe_gauge!(EXIT, "What the program exited with; 0 is success.");
     metrics::gauge!(EXIT).set(f64::from(exit_code));
     metrics::describe_gauge!(END, Unit::Seconds, "When the program ended, in seconds since 1970.");
     metrics::gauge!(END).set(now());
-    if let Err(failure) = kept.write() {
+    if let Err(failure) = file.write_last() {
         report.warning(&failure.message);
     }
 }
 
-static KEPT: OnceLock<Kept> = OnceLock::new();
+static FILE: OnceLock<MetricsFile> = OnceLock::new();
 
-struct Kept {
+struct MetricsFile {
     path: PathBuf,
-    figures: Figures,
+    registry: Registry,
+    /// Held while the file is written, so that one writes at a time, and nobody after the last.
+    state: Mutex<State>,
 }
 
-impl Kept {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Finished,
+}
+
+impl MetricsFile {
+    fn write_repeatedly(&self, report: Report) {
+        let mut was_written = true;
+        loop {
+            thread::sleep(INTERVAL);
+            let written = self.write();
+            // Said once, until it works again.
+            if let (Err(failure), true) = (&written, was_written) {
+                report.warning(&failure.message);
+            }
+            was_written = written.is_ok();
+        }
+    }
+
     fn write(&self) -> Result<(), Failure> {
-        prometheus::write(&self.path, "written by cofferdam --metrics-file", &self.figures.families())
+        let state = self.lock();
+        if *state == State::Finished {
+            return Ok(());
+        }
+        self.write_now()
+    }
+
+    fn write_last(&self) -> Result<(), Failure> {
+        let mut state = self.lock();
+        *state = State::Finished;
+        self.write_now()
+    }
+
+    fn write_now(&self) -> Result<(), Failure> {
+        prometheus::write(&self.path, "written by cofferdam --metrics-file", &self.registry.families())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All figures, by name.
+/// All metrics, by name.
 #[derive(Default)]
-struct Figures(Mutex<BTreeMap<String, Figure>>);
+struct Registry(Mutex<BTreeMap<String, Metric>>);
 
 /// What one name has been told of.
 #[derive(Default)]
-struct Figure {
+struct Metric {
     help: String,
-    series: BTreeMap<Labels, Cell>,
+    series: BTreeMap<Labels, Number>,
 }
 
 type Labels = Vec<(String, String)>;
 
 /// Where a number is kept.
 #[derive(Clone)]
-enum Cell {
+enum Number {
     Counter(Arc<AtomicU64>),
     /// The bits of a float.
     Gauge(Arc<AtomicU64>),
     Histogram(Arc<Buckets>),
 }
 
-impl Figures {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Figure>> {
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Metric>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,42 +137,42 @@ impl Figures {
     }
 
     /// The number of `key`, made by `new` where it is told of for the first time.
-    fn cell(&self, key: &Key, new: impl FnOnce() -> Cell) -> Cell {
+    fn number(&self, key: &Key, new: impl FnOnce() -> Number) -> Number {
         let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned()));
-        let mut figures = self.lock();
-        let figure = figures.entry(key.name().to_owned()).or_default();
-        figure.series.entry(labels.collect()).or_insert_with(new).clone()
+        let mut registry = self.lock();
+        let metric = registry.entry(key.name().to_owned()).or_default();
+        metric.series.entry(labels.collect()).or_insert_with(new).clone()
     }
 
     fn families(&self) -> Vec<Family> {
-        self.lock().iter().filter_map(|(name, figure)| figure.family(name)).collect()
+        self.lock().iter().filter_map(|(name, metric)| metric.family(name)).collect()
     }
 }
 
-impl Figure {
+impl Metric {
     /// Nothing where nobody has counted yet.
     fn family(&self, name: &str) -> Option<Family> {
         let kind = match self.series.values().next()? {
-            Cell::Counter(_) => FamilyKind::Counter,
+            Number::Counter(_) => FamilyKind::Counter,
             // Seconds that only grow: the facade's counters are whole numbers.
-            Cell::Gauge(_) if name.ends_with("_total") => FamilyKind::Counter,
-            Cell::Gauge(_) => FamilyKind::Gauge,
-            Cell::Histogram(_) => FamilyKind::Histogram,
+            Number::Gauge(_) if name.ends_with("_total") => FamilyKind::Counter,
+            Number::Gauge(_) => FamilyKind::Gauge,
+            Number::Histogram(_) => FamilyKind::Histogram,
         };
         let mut family = Family::new(kind, name, &self.help);
-        for (labels, cell) in &self.series {
+        for (labels, number) in &self.series {
             let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            match cell {
-                Cell::Counter(count) => family.sample(&labels, count.load(Ordering::Relaxed) as f64),
-                Cell::Gauge(bits) => family.sample(&labels, f64::from_bits(bits.load(Ordering::Relaxed))),
-                Cell::Histogram(buckets) => buckets.samples(&mut family, &labels),
+            match number {
+                Number::Counter(count) => family.sample(&labels, count.load(Ordering::Relaxed) as f64),
+                Number::Gauge(bits) => family.sample(&labels, f64::from_bits(bits.load(Ordering::Relaxed))),
+                Number::Histogram(buckets) => buckets.samples(&mut family, &labels),
             }
         }
         Some(family)
     }
 }
 
-impl Recorder for &'static Figures {
+impl Recorder for &'static Registry {
     fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
         self.describe(&name, &help);
     }
@@ -156,23 +186,23 @@ impl Recorder for &'static Figures {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        match self.cell(key, || Cell::Counter(Arc::default())) {
-            Cell::Counter(count) => Counter::from_arc(count),
-            Cell::Gauge(_) | Cell::Histogram(_) => Counter::noop(),
+        match self.number(key, || Number::Counter(Arc::default())) {
+            Number::Counter(count) => Counter::from_arc(count),
+            Number::Gauge(_) | Number::Histogram(_) => Counter::noop(),
         }
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        match self.cell(key, || Cell::Gauge(Arc::default())) {
-            Cell::Gauge(bits) => Gauge::from_arc(bits),
-            Cell::Counter(_) | Cell::Histogram(_) => Gauge::noop(),
+        match self.number(key, || Number::Gauge(Arc::default())) {
+            Number::Gauge(bits) => Gauge::from_arc(bits),
+            Number::Counter(_) | Number::Histogram(_) => Gauge::noop(),
         }
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        match self.cell(key, || Cell::Histogram(Arc::default())) {
-            Cell::Histogram(buckets) => Histogram::from_arc(buckets),
-            Cell::Counter(_) | Cell::Gauge(_) => Histogram::noop(),
+        match self.number(key, || Number::Histogram(Arc::default())) {
+            Number::Histogram(buckets) => Histogram::from_arc(buckets),
+            Number::Counter(_) | Number::Gauge(_) => Histogram::noop(),
         }
     }
 }
@@ -180,7 +210,7 @@ impl Recorder for &'static Figures {
 /// How many values were at most so much, and their sum.
 #[derive(Default)]
 struct Buckets {
-    /// Of each bound those above the one before it; the last are above all.
+    /// For each bound, the values up to it and above the bound before it; last, those above every bound.
     counts: [AtomicU64; BOUNDS.len() + 1],
     /// The bits of a float.
     sum: AtomicU64,
@@ -226,15 +256,15 @@ const BUILD: &str = "cofferdam_build_info";
 mod tests {
     use super::*;
 
-    fn text(figures: &Figures) -> String {
-        figures.families().iter().map(Family::to_string).collect()
+    fn text(registry: &Registry) -> String {
+        registry.families().iter().map(Family::to_string).collect()
     }
 
     /// The expected text follows https://prometheus.io/docs/instrumenting/exposition_formats/.
     #[test]
-    fn figures_are_written_as_prometheus_reads_them() {
-        let figures: &'static Figures = Box::leak(Box::default());
-        metrics::with_local_recorder(&figures, || {
+    fn metrics_are_written_as_prometheus_reads_them() {
+        let registry: &'static Registry = Box::leak(Box::default());
+        metrics::with_local_recorder(&registry, || {
             metrics::describe_counter!("a_bytes_total", Unit::Bytes, "Bytes.");
             metrics::counter!("a_bytes_total", "operation" => "open").increment(7);
             metrics::counter!("a_bytes_total", "operation" => "open").increment(1 << 40);
@@ -247,7 +277,7 @@ mod tests {
             }
             metrics::describe_gauge!("e", "Never set.");
         });
-        assert_eq!(text(figures), EXPECTED);
+        assert_eq!(text(registry), EXPECTED);
     }
 
     const EXPECTED: &str = "\
@@ -282,12 +312,12 @@ d_seconds_count 4
     /// A name that somebody else uses in another way spoils nothing.
     #[test]
     fn a_name_stays_what_it_was_first() {
-        let figures: &'static Figures = Box::leak(Box::default());
-        metrics::with_local_recorder(&figures, || {
+        let registry: &'static Registry = Box::leak(Box::default());
+        metrics::with_local_recorder(&registry, || {
             metrics::counter!("a").increment(2);
             metrics::gauge!("a").set(9.0);
             metrics::histogram!("a").record(9.0);
         });
-        assert!(text(figures).ends_with("a 2\n"), "{}", text(figures));
+        assert!(text(registry).ends_with("a 2\n"), "{}", text(registry));
     }
 }

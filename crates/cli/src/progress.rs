@@ -110,6 +110,7 @@ impl Observer for Watch {
     }
 
     fn proving(&self, proved: u64) {
+        self.status.progressed(|| format!("proving what is kept, {} so far", Size(proved)));
         self.beside_the_stream(
             |bar| bar.set_position(proved),
             |report| {
@@ -120,6 +121,7 @@ impl Observer for Watch {
 
     /// What is taken is proved at once: the bar goes by that.
     fn seeding(&self, taken: u64) {
+        self.status.progressed(|| format!("taking over the seed, {} so far", Size(taken)));
         self.beside_the_stream(
             |bar| bar.set_prefix("proving the seed"),
             |report| {
@@ -129,6 +131,7 @@ impl Observer for Watch {
     }
 
     fn replaying(&self, written: u64) {
+        self.status.progressed(|| format!("writing the device, {} so far", Size(written)));
         if let Shown::Bar(bar) = &self.shown
             && let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner)
             && let Some(before) = bar.take_if(|bar| bar.prefix() != REPLAYING)

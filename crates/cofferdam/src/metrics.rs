@@ -3,7 +3,7 @@
 
 /// Tells the recorder that the program has installed what each figure means, and its unit. To be called once, after that.
 ///
-/// Every stream that the process seals, opens or proves is counted, in all threads, and each figure says by its label `operation`
+/// Every stream that the process seals, opens or proves is counted, but for reads of a [`Reader`](crate::Reader) and surveys, and each figure says by its label `operation`
 /// (`open`, `seal`, `prove`) what was done. Names follow Prometheus' conventions, and no label has a name, an address or anything
 /// else from outside in it. The table of them is in `docs/OPERATIONS.md`. Without a recorder they cost next to nothing: a few calls
 /// for each segment.

@@ -14,13 +14,16 @@ use cofferdam::remote::{Place, RemoteOptions, RemoteSource};
 use cofferdam::{BytesSource, MemorySink};
 use servers::Nginx;
 use servers::installed::is_skipped;
+use tracing::Subscriber;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 
 use streams::{SEGMENT, counted, opener, scratch, seal, small_sealer};
 
-/// Keeps each span as `name field=value …`, those of this project alone, and counts those that are open.
+/// Keeps each span as `name field=value … in PARENT`, those of this project alone, and counts those that have closed.
 #[derive(Clone, Default)]
 struct Listener(Arc<Heard>);
 
@@ -39,40 +42,42 @@ impl Visit for Fields<'_> {
     }
 }
 
-impl Subscriber for Listener {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        ["stream", "remote"].iter().any(|ours| metadata.target().starts_with(ours))
-    }
+fn is_ours(target: &str) -> bool {
+    ["stream", "remote"].iter().any(|ours| target.starts_with(ours))
+}
 
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut said = span.metadata().name().to_owned();
-        span.record(&mut Fields(&mut said));
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if !is_ours(attributes.metadata().target()) {
+            return;
+        }
+        let mut said = attributes.metadata().name().to_owned();
+        attributes.record(&mut Fields(&mut said));
+        if let Some(parent) = context.span(id).and_then(|span| span.parent()) {
+            write!(said, " in {}", parent.name()).unwrap();
+        }
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
         self.0.spans.lock().unwrap().push(said);
-        Id::from_u64(self.0.begun.fetch_add(1, Ordering::SeqCst) + 1)
     }
 
-    fn try_close(&self, _: Id) -> bool {
-        self.0.closed.fetch_add(1, Ordering::SeqCst);
-        true
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        if context.span(&id).is_some_and(|span| is_ours(span.metadata().target())) {
+            self.0.closed.fetch_add(1, Ordering::SeqCst);
+        }
     }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
 }
 
 #[test]
 fn a_stream_its_segments_and_its_requests_are_spans_without_secrets() {
     let listener = Listener::default();
-    tracing::subscriber::set_global_default(listener.clone()).unwrap();
+    let subscriber = tracing_subscriber::registry().with(listener.clone());
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let take = || std::mem::take(&mut *listener.0.spans.lock().unwrap());
 
     let sealed = seal(&small_sealer(), counted(3 * SEGMENT + 1));
     let spans = take();
     assert!(spans[0].starts_with("stream operation=\"seal\" stream_id="), "{spans:?}");
-    let segments: Vec<_> = (0..4).map(|index| format!("segment index={index}")).collect();
+    let segments: Vec<_> = (0..4).map(|index| format!("segment index={index} in stream")).collect();
     assert_eq!(spans[1..], segments);
 
     let (sink, _) = MemorySink::new();
@@ -86,7 +91,10 @@ fn a_stream_its_segments_and_its_requests_are_spans_without_secrets() {
         fs::write(directory.path().join("0.cfd"), sealed).unwrap();
         let server = Nginx::start(directory.path()).unwrap();
         let url = server.url("0.cfd").replace("http://", "http://user:hidden@") + "?token=hidden";
-        let source = RemoteSource::open(Place::parse(&url, []).unwrap(), RemoteOptions::new()).unwrap();
+        let caller = tracing::info_span!("caller");
+        let source = caller
+            .in_scope(|| RemoteSource::open(Place::parse(&url, []).unwrap(), RemoteOptions::new()))
+            .unwrap();
         let (sink, _) = MemorySink::new();
         opener().open(source, sink).unwrap();
         let spans = take();
@@ -94,6 +102,7 @@ fn a_stream_its_segments_and_its_requests_are_spans_without_secrets() {
         assert!(!requests.is_empty(), "{spans:?}");
         for request in requests {
             assert!(request.contains(&format!("place={}", server.url("0.cfd"))), "{request}");
+            assert!(request.ends_with(" in caller"), "{request}");
             assert!(!request.contains("hidden"), "{request}");
         }
     }

@@ -12,13 +12,12 @@ use cofferdam_io::{FetchError, FetchFault};
 use futures_util::{StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use tokio::time::timeout;
-#[cfg(feature = "tracing")]
-use tracing::Instrument as _;
 
 use crate::{
     connector::{Answer, Exchange, Recorder},
     failure::{Failure, Known, broken_body},
     identity::{Identity, Pin, contradiction, is_plain},
+    telemetry::Direction,
     tries::{Context, Tries},
 };
 
@@ -36,14 +35,10 @@ impl Requester {
     ) -> Result<(GetResult, Answer), (Option<object_store::Error>, Exchange)> {
         let recorder = Recorder::default();
         options.extensions.insert(recorder.clone());
-        #[cfg(feature = "tracing")]
-        let options_range = options.range.clone();
         self.context.counters.request();
         let limit = self.context.options.retries.read_timeout;
         let asked = self.store.get_opts(self.context.place.key(), options);
-        #[cfg(feature = "tracing")]
-        let asked = asked
-            .instrument(tracing::debug_span!("request", place = %self.context.place, range = ?options_range));
+        let asked = self.context.caller.request(Direction::Download, &self.context.place, asked);
         let answered = timeout(limit, asked).await;
         match (answered, recorder.take()) {
             (Ok(Ok(found)), Exchange::Answered(answer)) => Ok((found, answer)),

@@ -1,5 +1,7 @@
-//! The names under which requests are counted through the `metrics` facade, and the calls that count them.
-//! Without the feature `metrics` they do nothing. No label says where a request went: that may hold a secret.
+//! The metrics of requests, and the calls that report them through the `metrics` facade; and their spans.
+//! Without the features `metrics` and `tracing` the calls do nothing. No label says where a request went: that may hold a secret.
+
+use crate::Place;
 
 /// What a request is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,15 +39,17 @@ mod facade {
         );
     }
 
-    fn name(direction: Direction) -> &'static str {
-        match direction {
-            Direction::Download => "download",
-            Direction::Upload => "upload",
+    impl Direction {
+        fn name(self) -> &'static str {
+            match self {
+                Direction::Download => "download",
+                Direction::Upload => "upload",
+            }
         }
     }
 
     pub(crate) fn request(direction: Direction) {
-        counter!(REQUESTS, "direction" => name(direction)).increment(1);
+        counter!(REQUESTS, "direction" => direction.name()).increment(1);
     }
 
     pub(crate) fn received(bytes: usize) {
@@ -57,7 +61,7 @@ mod facade {
     }
 
     pub(crate) fn retry(direction: Direction, cause: &'static str) {
-        counter!(RETRIES, "direction" => name(direction), "cause" => cause).increment(1);
+        counter!(RETRIES, "direction" => direction.name(), "cause" => cause).increment(1);
     }
 }
 
@@ -71,4 +75,39 @@ mod facade {
     pub(crate) fn retry(_: Direction, _: &'static str) {}
 }
 
-pub use facade::*;
+#[cfg(feature = "metrics")]
+pub use facade::describe_metrics;
+pub(crate) use facade::{received, request, retry, sent};
+
+/// The span of whoever opens a source or an object: the parent of its requests, which are made on threads of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct CallerSpan(#[cfg(feature = "tracing")] tracing::Span);
+
+impl CallerSpan {
+    #[cfg(feature = "tracing")]
+    pub(crate) fn current() -> CallerSpan {
+        CallerSpan(tracing::Span::current())
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    pub(crate) fn current() -> CallerSpan {
+        CallerSpan()
+    }
+
+    /// Makes a request until its answer begins, in a span that says what it is for. `place` has nothing secret.
+    #[cfg(feature = "tracing")]
+    pub(crate) async fn request<T>(
+        &self,
+        direction: Direction,
+        place: &Place,
+        asked: impl Future<Output = T>,
+    ) -> T {
+        let span = tracing::debug_span!(parent: &self.0, "request", direction = ?direction, place = %place);
+        tracing::Instrument::instrument(asked, span).await
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    pub(crate) async fn request<T>(&self, _: Direction, _: &Place, asked: impl Future<Output = T>) -> T {
+        asked.await
+    }
+}

@@ -10,6 +10,7 @@ use crate::{
     failure::{Failure, Setback, SetbackKind},
     retry::Backoff,
     tally::Counters,
+    telemetry::CallerSpan,
 };
 
 /// What all requests to a place share.
@@ -17,11 +18,12 @@ pub(crate) struct Context {
     pub(crate) place: Place,
     pub(crate) options: RemoteOptions,
     pub(crate) counters: Counters,
+    pub(crate) caller: CallerSpan,
 }
 
 impl Context {
     pub(crate) fn new(place: Place, options: RemoteOptions) -> Self {
-        Self { place, options, counters: Counters::default() }
+        Self { place, options, counters: Counters::default(), caller: CallerSpan::current() }
     }
 
     pub(crate) fn cancelled(&self) -> FetchError {

@@ -15,7 +15,7 @@ use crate::feed::kept_compressed::KeptCompressedFeed;
 use crate::resources::{Direction, Resources};
 use crate::seal::StreamStart;
 use crate::sealing_state::other_bytes;
-use crate::under_way::{Operation, UnderWay};
+use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::{Error, ErrorKind};
 
 /// Reads what is kept of the stream from its front, checks it as whoever opens it would, and compares the plaintext of each
@@ -34,7 +34,7 @@ pub(crate) fn prove(
     let reached = Cell::new(start);
     let (sink, comparison) = CompareInput::with(input.clone());
     let frames_per_run = plan.frames_per_run;
-    let under_way = UnderWay::new(Operation::Prove, envelope.preamble.stream_id, &budget, &start);
+    let metrics = StreamMetrics::new(Operation::Prove, envelope.preamble.stream_id, &budget, &start, 0);
     let settings = Settings {
         executor: workers.executor(),
         budget: &budget,
@@ -43,12 +43,12 @@ pub(crate) fn prove(
         cancel: &resources.cancel,
         demand: plan.demand,
         shape,
-        stages: under_way.stages(),
+        stages: metrics.stages(),
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             reached.set(*committed);
             resources.watch_memory(&budget);
-            under_way.committed(committed);
+            metrics.committed(committed);
             if let Some(observer) = &resources.observer {
                 observer.proving(committed.plaintext_len);
             }
@@ -58,11 +58,11 @@ pub(crate) fn prove(
         let feed =
             KeptCompressedFeed::new(kept, &envelope, input_len, frames_per_run, &reached, mend, resources);
         let mut feed = feed?;
-        walk(&mut feed, sink, start, settings, &under_way)?;
+        walk(&mut feed, sink, start, settings, &metrics)?;
         feed.finish()
     } else {
         let mut feed = KeptFeed::new(kept, &envelope, input_len, frames_per_run, &reached, mend);
-        walk(&mut feed, sink, start, settings, &under_way)?;
+        walk(&mut feed, sink, start, settings, &metrics)?;
         feed.finish()?
     };
     if let Some(at) = comparison.difference_before(ledger.plaintext_len()) {
@@ -84,13 +84,13 @@ fn walk(
     sink: CompareInput,
     start: Committed,
     settings: Settings<'_>,
-    under_way: &UnderWay<'_>,
+    metrics: &StreamMetrics<'_>,
 ) -> Result<(), Error> {
     let outcome = match segment_worker::open(feed, sink, start, settings) {
         Err(error) if !ends_what_is_kept(&error) => Err(Error::walking(error)),
         _ => Ok(()),
     };
-    under_way.ended(outcome)
+    metrics.ended(outcome)
 }
 
 /// Whether the rest of a walk is not what was sealed; anything else is a failure of the walk itself.

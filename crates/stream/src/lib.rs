@@ -56,13 +56,13 @@ mod segment_reader;
 mod sequence;
 mod skip_committed;
 mod state_dir;
+mod stream_metrics;
 mod survey;
 mod system_memory;
 mod telemetry;
 mod tentative;
 mod throughput;
 mod trailer;
-mod under_way;
 
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;

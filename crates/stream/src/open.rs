@@ -24,8 +24,8 @@ use crate::resources::{Direction, Resources, RunPlan, Workers};
 use crate::resume::{AlreadyThere, Found, Resumed};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::skip_committed::SkipCommitted;
+use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::tentative::{Opening, Retention, Tentative};
-use crate::under_way::{Operation, UnderWay};
 use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, StreamId, sequence};
 
 /// What a stream is opened with, as its caller chose.
@@ -228,10 +228,11 @@ impl<'a> OpenOptions<'a> {
     ) -> Result<Restored, Error> {
         let RunOptions { already, total, marks, keeps } = course;
         let (start, observer) = (already.start, &self.resources.observer);
-        let mut meter = Meter::new(observer.clone(), total, already.kept.bytes + already.seeded.bytes);
-        let under_way = UnderWay::new(Operation::Open, means.id(), means.budget, &start);
+        let reused = already.kept.bytes + already.seeded.bytes;
+        let mut meter = Meter::new(observer.clone(), total, reused);
+        let metrics = StreamMetrics::new(Operation::Open, means.id(), means.budget, &start, reused);
         let run_len = means.plan.demand.run_len;
-        let mut feed = PacedFeed::new(feed, self.resources, means.budget, run_len, &under_way);
+        let mut feed = PacedFeed::new(feed, self.resources, means.budget, run_len, &metrics);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: means.workers.executor(),
@@ -241,15 +242,15 @@ impl<'a> OpenOptions<'a> {
             cancel: means.cancel(),
             demand: means.plan.demand,
             shape: means.envelope.shape(),
-            stages: under_way.stages(),
+            stages: metrics.stages(),
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
-                meter.committed(committed, committed.durable_len, under_way.passed());
-                under_way.committed(committed);
+                meter.committed(committed, committed.durable_len, metrics.passed());
+                metrics.committed(committed);
             },
         };
-        match under_way.ended(segment_worker::open(&mut feed, sink, start, settings)) {
+        match metrics.ended(segment_worker::open(&mut feed, sink, start, settings)) {
             Ok(opened) => Ok(Restored::new(&opened, means.envelope, &already)),
             Err(error) => {
                 let error = Error::opening(error);

@@ -14,7 +14,7 @@ use crate::index::Walk;
 use crate::index_chain::{ChainedRange, check_entries_around};
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
-use crate::under_way::{Operation, UnderWay};
+use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId};
 
 /// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
@@ -129,8 +129,8 @@ impl OpenOptions<'_> {
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
         let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), &plan, &budget, None)
             .until(segments.end, after);
-        let under_way = UnderWay::new(Operation::Open, envelope.preamble.stream_id, &budget, &start);
-        let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &under_way);
+        let metrics = StreamMetrics::new(Operation::Open, envelope.preamble.stream_id, &budget, &start, 0);
+        let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &metrics);
         let settings = Settings {
             executor: workers.executor(),
             budget: &budget,
@@ -139,7 +139,7 @@ impl OpenOptions<'_> {
             cancel: &self.resources.cancel,
             demand: plan.demand,
             shape: envelope.shape(),
-            stages: under_way.stages(),
+            stages: metrics.stages(),
             // A part is not resumed, and what says so is no checkpoint of a stream.
             checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
             observe: &mut |committed| {
@@ -147,10 +147,10 @@ impl OpenOptions<'_> {
                 let segments = committed.segments - start.segments;
                 let of_part = Committed { segments, plaintext_len: committed.sink_len, ..*committed };
                 meter.committed(&of_part, committed.durable_len, 0);
-                under_way.committed(committed);
+                metrics.committed(committed);
             },
         };
-        under_way.ended(segment_worker::open_part(&mut feed, sink, start, settings)).map_err(Error::opening)
+        metrics.ended(segment_worker::open_part(&mut feed, sink, start, settings)).map_err(Error::opening)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::fetch_memory::FetchNeeds;
 use crate::index::Walk;
 use crate::rate_limit::RateLimit;
 use crate::system_memory::{MEMORY_DEFAULT, SystemMemory};
-use crate::telemetry;
+use crate::telemetry::{self, Metric};
 use crate::{Error, ErrorKind, Observer};
 
 /// What a stream may use, and who may stop and watch it.
@@ -128,7 +128,7 @@ impl Resources {
         let look = |before| self.system.pressure(before);
         let changed = budget.adjust_growth(Instant::now(), look);
         let Some(pressure) = changed else { return };
-        telemetry::set(&telemetry::PRESSURE, pressure as u8 as f64);
+        telemetry::set(Metric::Pressure, pressure as u8 as f64);
         if let Some(observer) = &self.observer {
             observer.memory_pressure(pressure);
         }

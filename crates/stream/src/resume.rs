@@ -17,7 +17,7 @@ use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
 use crate::seeding::Seeding;
-use crate::under_way::{Operation, UnderWay};
+use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::{Error, ErrorKind, Kept, Observer, Remedy, Warning};
 
 /// What an earlier attempt left in a sink: nothing, if there is neither a checkpoint nor bytes.
@@ -252,7 +252,7 @@ fn prove(
     let mut feed = KeptPlaintext::new(place.clone(), means.envelope, candidates, frames_per_run);
     let already =
         Committed { plaintext_len: proved.plaintext_len(), ..Committed::at_start(ChainValue([0; 32])) };
-    let under_way = UnderWay::new(Operation::Prove, means.id(), means.budget, &already);
+    let metrics = StreamMetrics::new(Operation::Prove, means.id(), means.budget, &already, 0);
     let settings = Settings {
         executor: means.workers.executor(),
         budget: means.budget,
@@ -261,10 +261,10 @@ fn prove(
         cancel: means.cancel(),
         demand: means.plan.demand,
         shape: means.envelope.shape(),
-        stages: under_way.stages(),
+        stages: metrics.stages(),
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
-            under_way.committed(committed);
+            metrics.committed(committed);
             means.resources.watch_memory(means.budget);
             if let Some(observer) = means.observer() {
                 tell(observer);
@@ -274,7 +274,7 @@ fn prove(
     };
     // Whoever lets it run is opening a stream, and what a stream needs is a limit then.
     let outcome = segment_worker::prove(&mut feed, NullSink::new(), proved, settings);
-    under_way.ended(outcome).map_err(Error::opening)
+    metrics.ended(outcome).map_err(Error::opening)
 }
 
 fn clone_of(proved: &ProvedSegments) -> Result<ProvedSegments, Error> {

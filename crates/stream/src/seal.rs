@@ -20,9 +20,9 @@ use crate::feed::plain::{PlainFeed, PlainInput, too_many_segments};
 use crate::file_attributes::refuse_reserved;
 use crate::progress::Meter;
 use crate::resources::{Direction, Resources};
+use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::tentative::Retention;
 use crate::trailer::IndexBuilder;
-use crate::under_way::{Operation, UnderWay};
 use crate::{Error, ErrorKind, Metadata, StreamDigest, StreamId, sequence};
 
 /// What a stream is sealed with, as its caller chose.
@@ -155,8 +155,14 @@ impl SealOptions<'_> {
         let mut meter = Meter::new(resources.observer.clone(), total, start.plaintext_len);
         let workers = resources.workers_for(plan, shape, total)?;
         let feed = PlainFeed::new(input, &envelope, head, ledger, start.chain, plan.frames_per_run);
-        let under_way = UnderWay::new(Operation::Seal, envelope.preamble.stream_id, &budget, &start);
-        let mut feed = PacedFeed::new(feed, resources, &budget, plan.demand.run_len, &under_way);
+        let metrics = StreamMetrics::new(
+            Operation::Seal,
+            envelope.preamble.stream_id,
+            &budget,
+            &start,
+            start.plaintext_len,
+        );
+        let mut feed = PacedFeed::new(feed, resources, &budget, plan.demand.run_len, &metrics);
         let mut reached = start.plaintext_len;
         let settings = Settings {
             executor: workers.executor(),
@@ -166,16 +172,16 @@ impl SealOptions<'_> {
             cancel: &resources.cancel,
             demand: plan.demand,
             shape,
-            stages: under_way.stages(),
+            stages: metrics.stages(),
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
                 reached = committed.plaintext_len;
-                meter.committed(committed, 0, under_way.passed());
-                under_way.committed(committed);
+                meter.committed(committed, 0, metrics.passed());
+                metrics.committed(committed);
             },
         };
         let sealed =
-            under_way.ended(segment_worker::seal(&mut feed, sink, start, settings)).map_err(|error| {
+            metrics.ended(segment_worker::seal(&mut feed, sink, start, settings)).map_err(|error| {
                 let kept = (keeps == Retention::Progress && reached > 0).then_some(reached);
                 Error::sealing(error).keeping(kept)
             })?;

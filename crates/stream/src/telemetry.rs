@@ -1,127 +1,134 @@
-//! The names under which streams say what they do through the `metrics` facade, and the calls that say it.
-//! Without the feature `metrics` they do nothing. It knows no stream; whoever runs one says its figures.
+//! The metrics of streams, and the calls that report them through the `metrics` facade.
+//! Without the feature `metrics` the calls do nothing. It knows no stream; whoever runs one has the figures.
 //!
-//! Names follow Prometheus' conventions: a prefix, base units, `_total` for what only grows. No label has a name from outside.
+//! Names follow Prometheus' conventions: a prefix, base units, `_total` for what only grows. No label comes from outside.
 
-use crate::under_way::Operation;
+use crate::stream_metrics::Operation;
 
-/// A figure that a program can collect: its name, its unit, and what it counts.
-pub(crate) struct Figure {
-    pub(crate) name: &'static str,
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "said to the facade alone"))]
-    help: &'static str,
+/// What is counted or measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Metric {
+    Read,
+    Processed,
+    Written,
+    Committed,
+    CommittedSegments,
+    Durable,
+    Reused,
+    RolledBackSegments,
+    SegmentSeconds,
+    InFlight,
+    Limit,
+    Pressure,
 }
-
-pub(crate) const READ: Figure = Figure {
-    name: "cofferdam_read_bytes_total",
-    help: "Bytes of runs that streams have read, without index and key area.",
-};
-pub(crate) const PROCESSED: Figure = Figure {
-    name: "cofferdam_processed_bytes_total",
-    help: "Plaintext bytes that have been opened, sealed, or proved, by operation.",
-};
-pub(crate) const WRITTEN: Figure =
-    Figure { name: "cofferdam_written_bytes_total", help: "Bytes that sinks have taken, committed or not." };
-pub(crate) const COMMITTED: Figure = Figure {
-    name: "cofferdam_committed_bytes_total",
-    help: "Plaintext bytes of segments that have committed, without those that were there already.",
-};
-pub(crate) const COMMITTED_SEGMENTS: Figure = Figure {
-    name: "cofferdam_committed_segments_total",
-    help: "Segments that have committed, without those that were there already.",
-};
-pub(crate) const DURABLE: Figure = Figure {
-    name: "cofferdam_durable_bytes_total",
-    help: "Bytes of sinks that became known to survive a power cut.",
-};
-pub(crate) const REUSED: Figure = Figure {
-    name: "cofferdam_reused_bytes_total",
-    help: "Plaintext bytes that were there already and have proved right: kept ones, and a seed's.",
-};
-pub(crate) const ROLLED_BACK: Figure = Figure {
-    name: "cofferdam_rolled_back_segments_total",
-    help: "Segments that had begun and had not committed when their stream ended.",
-};
-pub(crate) const STAGE_SECONDS: Figure = Figure {
-    name: "cofferdam_stage_seconds_total",
-    help: "Seconds that threads have spent in a stage, all threads together.",
-};
-pub(crate) const SEGMENT_SECONDS: Figure =
-    Figure { name: "cofferdam_segment_duration_seconds", help: "From a segment's first step to its commit." };
-pub(crate) const STREAMS: Figure =
-    Figure { name: "cofferdam_streams_total", help: "Streams that have ended, by outcome." };
-pub(crate) const IN_FLIGHT: Figure = Figure {
-    name: "cofferdam_in_flight_bytes",
-    help: "Bytes of the memory budget that are in use: frames on their way.",
-};
-pub(crate) const LIMIT: Figure = Figure {
-    name: "cofferdam_memory_limit_bytes",
-    help: "Bytes that frames in flight may take at the moment: less while memory is short.",
-};
-pub(crate) const PRESSURE: Figure = Figure {
-    name: "cofferdam_memory_pressure",
-    help: "How short memory is: 0 not, 1 some work is delayed for it, 2 much is.",
-};
 
 #[cfg(feature = "metrics")]
 mod facade {
     use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-    use super::*;
+    use super::{Metric, Operation};
 
-    /// Tells the facade's recorder what each figure is. To be called once it is installed; a program that does not call it has
-    /// figures without explanations.
+    impl Metric {
+        fn name(self) -> &'static str {
+            match self {
+                Metric::Read => "cofferdam_read_bytes_total",
+                Metric::Processed => "cofferdam_processed_bytes_total",
+                Metric::Written => "cofferdam_written_bytes_total",
+                Metric::Committed => "cofferdam_committed_bytes_total",
+                Metric::CommittedSegments => "cofferdam_committed_segments_total",
+                Metric::Durable => "cofferdam_durable_bytes_total",
+                Metric::Reused => "cofferdam_reused_bytes_total",
+                Metric::RolledBackSegments => "cofferdam_rolled_back_segments_total",
+                Metric::SegmentSeconds => "cofferdam_segment_duration_seconds",
+                Metric::InFlight => "cofferdam_in_flight_bytes",
+                Metric::Limit => "cofferdam_memory_limit_bytes",
+                Metric::Pressure => "cofferdam_memory_pressure",
+            }
+        }
+    }
+
+    /// Tells the facade's recorder what each metric means. To be called once, when it is installed.
     pub fn describe_metrics() {
-        for Figure { name, help } in [READ, PROCESSED, WRITTEN, COMMITTED, DURABLE, REUSED] {
-            describe_counter!(name, Unit::Bytes, help);
+        for (metric, help) in BYTES {
+            describe_counter!(metric.name(), Unit::Bytes, help);
         }
-        for Figure { name, help } in [COMMITTED_SEGMENTS, ROLLED_BACK, STREAMS] {
-            describe_counter!(name, Unit::Count, help);
+        for (metric, help) in SEGMENTS {
+            describe_counter!(metric.name(), Unit::Count, help);
         }
-        for Figure { name, help } in [IN_FLIGHT, LIMIT] {
-            describe_gauge!(name, Unit::Bytes, help);
-        }
-        describe_gauge!(PRESSURE.name, PRESSURE.help);
+        describe_counter!(STREAMS, Unit::Count, "Streams that have ended, by outcome.");
         // The facade's counters are whole numbers.
-        describe_gauge!(STAGE_SECONDS.name, Unit::Seconds, STAGE_SECONDS.help);
-        describe_histogram!(SEGMENT_SECONDS.name, Unit::Seconds, SEGMENT_SECONDS.help);
+        let help = "Seconds that threads have spent in a stage, added up over all threads.";
+        describe_gauge!(STAGE_SECONDS, Unit::Seconds, help);
+        let help = "From a segment's first step to its commit.";
+        describe_histogram!(Metric::SegmentSeconds.name(), Unit::Seconds, help);
+        let help = "Bytes of the memory budget in use, of the stream that reported last.";
+        describe_gauge!(Metric::InFlight.name(), Unit::Bytes, help);
+        let help = "Bytes that may be in use at the moment: fewer while memory is short.";
+        describe_gauge!(Metric::Limit.name(), Unit::Bytes, help);
+        describe_gauge!(Metric::Pressure.name(), "How short memory is: 0 not, 1 somewhat, 2 very.");
+        // Reported when it changes.
+        set(Metric::Pressure, 0.0);
     }
 
-    pub(crate) fn count(figure: &Figure, operation: Operation, by: u64) {
+    const BYTES: [(Metric, &str); 6] = [
+        (Metric::Read, "Bytes of segments that were read."),
+        (Metric::Processed, "Plaintext bytes that were opened, sealed, or compared with what was sealed."),
+        (Metric::Written, "Bytes that sinks have taken, committed or not."),
+        (Metric::Committed, "Plaintext bytes of segments that have committed, or proved right."),
+        (Metric::Durable, "Bytes that became durable before the end of their stream."),
+        (
+            Metric::Reused,
+            "Plaintext bytes that were kept from an earlier attempt or in a seed, and proved right.",
+        ),
+    ];
+    const SEGMENTS: [(Metric, &str); 2] = [
+        (Metric::CommittedSegments, "Segments that have committed."),
+        (
+            Metric::RolledBackSegments,
+            "Segments that had begun and had not committed when their stream ended.",
+        ),
+    ];
+    const STREAMS: &str = "cofferdam_streams_total";
+    const STAGE_SECONDS: &str = "cofferdam_stage_seconds_total";
+
+    pub(crate) fn count(metric: Metric, operation: Operation, by: u64) {
         if by > 0 {
-            counter!(figure.name, "operation" => operation.name()).increment(by);
+            counter!(metric.name(), "operation" => operation.name()).increment(by);
         }
     }
 
-    pub(crate) fn count_stream(operation: Operation, outcome: &'static str) {
-        counter!(STREAMS.name, "operation" => operation.name(), "outcome" => outcome).increment(1);
+    pub(crate) fn count_stream(operation: Operation, is_complete: bool) {
+        let outcome = if is_complete { "complete" } else { "failed" };
+        counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn add_seconds(operation: Operation, stage: &'static str, seconds: f64) {
         if seconds > 0.0 {
-            let gauge = gauge!(STAGE_SECONDS.name, "operation" => operation.name(), "stage" => stage);
-            gauge.increment(seconds);
+            let operation = operation.name();
+            gauge!(STAGE_SECONDS, "operation" => operation, "stage" => stage).increment(seconds);
         }
     }
 
-    pub(crate) fn record(figure: &Figure, operation: Operation, value: f64) {
-        histogram!(figure.name, "operation" => operation.name()).record(value);
+    pub(crate) fn record(metric: Metric, operation: Operation, value: f64) {
+        histogram!(metric.name(), "operation" => operation.name()).record(value);
     }
 
-    pub(crate) fn set(figure: &Figure, value: f64) {
-        gauge!(figure.name).set(value);
+    pub(crate) fn set(metric: Metric, value: f64) {
+        gauge!(metric.name()).set(value);
     }
 }
 
 #[cfg(not(feature = "metrics"))]
 mod facade {
-    use super::*;
+    use super::{Metric, Operation};
 
-    pub(crate) fn count(_: &Figure, _: Operation, _: u64) {}
-    pub(crate) fn count_stream(_: Operation, _: &'static str) {}
+    pub(crate) fn count(_: Metric, _: Operation, _: u64) {}
+    pub(crate) fn count_stream(_: Operation, _: bool) {}
     pub(crate) fn add_seconds(_: Operation, _: &'static str, _: f64) {}
-    pub(crate) fn record(_: &Figure, _: Operation, _: f64) {}
-    pub(crate) fn set(_: &Figure, _: f64) {}
+    pub(crate) fn record(_: Metric, _: Operation, _: f64) {}
+    pub(crate) fn set(_: Metric, _: f64) {}
 }
 
-pub use facade::*;
+#[cfg(feature = "metrics")]
+pub use facade::describe_metrics;
+pub(crate) use facade::{add_seconds, count, count_stream, record, set};

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use servers::installed::is_skipped;
-use servers::{Fault, FaultProxy, Nginx, Plan, Request};
+use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
 use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, plaintext};
 
@@ -86,11 +86,17 @@ fn what_a_restore_over_a_failing_network_counts_is_what_happened() {
         ("cofferdam_segment_duration_seconds_count{operation=\"open\"}", 40.0),
         ("cofferdam_streams_total{operation=\"open\",outcome=\"complete\"}", 1.0),
         ("cofferdam_in_flight_bytes", 0.0),
+        ("cofferdam_memory_pressure", 0.0),
         ("cofferdam_exit_code", 0.0),
     ];
     for (series, value) in expected {
         assert_eq!(figures.get(series), Some(&value), "{series} of {figures:#?}");
     }
+    for stage in ["feed", "read", "process", "write", "commit", "publish"] {
+        let series = format!("cofferdam_stage_seconds_total{{operation=\"open\",stage=\"{stage}\"}}");
+        assert!(figures[&series] > 0.0, "{series}");
+    }
+    assert!(figures["cofferdam_memory_limit_bytes"] > 0.0);
     // All of the stream has arrived once, and of what failed no more than the server sent.
     let received = figures["cofferdam_received_bytes_total"];
     let sealed_len = place.read("sealed.cfd").len() as f64;
@@ -133,6 +139,64 @@ fn each_command_says_what_it_has_done() {
     );
 }
 
+/// A part that fails is sent again, and counted where the store has taken it.
+#[test]
+fn what_an_upload_counts_is_what_happened() {
+    if is_skipped() {
+        return;
+    }
+    let place = Place::new();
+    fs::write(place.path("plain"), plaintext(12 << 20)).unwrap();
+    let store = SeaweedFs::shared();
+    let bucket = store.new_bucket().unwrap();
+    let faults = [Some(Fault::Status { code: 503, retry_after: Some(0) }), Some(Fault::LoseAnswer)];
+    let proxy = FaultProxy::start(store.address(), Plan::script(Request::is_part, faults)).unwrap();
+    let url = format!("s3://{bucket}/db.cfd");
+    let mut command =
+        place.command(["seal", "--metrics-file", "m.prom", "-r", &place.recipient, "plain", "-o", &url]);
+    command.envs(store.environment(proxy.address(), Identity::Owner));
+    Ran::of(command.output().unwrap()).assert_done();
+    let figures = figures(&place, "m.prom");
+    let sealed_len = store.read(&bucket, "db.cfd").unwrap().unwrap().len() as f64;
+    for (series, value) in [
+        ("cofferdam_requests_total{direction=\"upload\"}", proxy.counts().requests as f64),
+        ("cofferdam_request_retries_total{direction=\"upload\",cause=\"throttled\"}", 1.0),
+        ("cofferdam_request_retries_total{direction=\"upload\",cause=\"outage\"}", 1.0),
+        ("cofferdam_sent_bytes_total", sealed_len),
+        ("cofferdam_written_bytes_total{operation=\"seal\"}", sealed_len),
+    ] {
+        assert_eq!(figures.get(series), Some(&value), "{series} of {figures:#?}");
+    }
+    assert_is_understood(&place, "m.prom");
+}
+
+/// Of a seed, what differs is compared and does not count.
+#[test]
+fn what_was_kept_and_what_a_seed_had_is_counted_apart() {
+    let place = Place::with_sealed(40);
+    let mut old = place.read("plain");
+    old[30 * SEGMENT_LEN] ^= 1;
+    fs::write(place.path("old"), old).unwrap();
+    let restore =
+        ["restore", "-i", "key.txt", "--seed", "old", "--metrics-file", "m.prom", "sealed.cfd", "out"];
+    place.run(restore).assert_done();
+    let figures = figures(&place, "m.prom");
+    let plain_len = place.read("plain").len() as f64;
+    // The last segment is never taken from a seed, and is shorter.
+    let last_len = plain_len - (39 * SEGMENT_LEN) as f64;
+    let fresh = SEGMENT_LEN as f64 + last_len;
+    for (series, value) in [
+        ("cofferdam_reused_bytes_total{operation=\"open\"}", plain_len - fresh),
+        ("cofferdam_committed_bytes_total{operation=\"prove\"}", plain_len - fresh),
+        ("cofferdam_committed_bytes_total{operation=\"open\"}", fresh),
+        ("cofferdam_committed_segments_total{operation=\"open\"}", 2.0),
+        ("cofferdam_written_bytes_total{operation=\"open\"}", fresh),
+    ] {
+        assert_eq!(figures.get(series), Some(&value), "{series} of {figures:#?}");
+    }
+    assert!(!figures.contains_key("cofferdam_committed_segments_total{operation=\"prove\"}"));
+}
+
 #[test]
 fn a_stream_that_fails_says_so_and_what_was_rolled_back() {
     let place = Place::with_sealed(40);
@@ -154,6 +218,7 @@ fn a_stream_that_fails_says_so_and_what_was_rolled_back() {
     let second = self::figures(&place, "m.prom");
     let kept = second["cofferdam_committed_bytes_total{operation=\"prove\"}"];
     assert!(kept >= of("committed_bytes"), "{second:#?}");
+    assert_eq!(second["cofferdam_reused_bytes_total{operation=\"open\"}"], kept, "{second:#?}");
     let fresh = second["cofferdam_committed_bytes_total{operation=\"open\"}"];
     assert_eq!(fresh + kept, place.read("plain").len() as f64, "{second:#?}");
 }

@@ -19,6 +19,7 @@ use crate::connector::service;
 use crate::place::{Place, PlaceKind};
 use crate::retry::RetryPolicy;
 use crate::store::Store;
+use crate::telemetry::CallerSpan;
 use crate::{client, runtime};
 
 /// Where an object is, for requests of our own.
@@ -69,7 +70,13 @@ impl Address {
         }
         let (client, stall_max) =
             client::sending_client(&options).map_err(|error| unusable(place, &error))?;
-        let wire = Wire { client, signer, stall_max: stall_max.unwrap_or(policy.read_timeout) };
+        let wire = Wire {
+            client,
+            signer,
+            stall_max: stall_max.unwrap_or(policy.read_timeout),
+            place: place.clone(),
+            caller: CallerSpan::current(),
+        };
         let mut settings = encryption_of(&store);
         let content_type = options.get_config_value(&ClientConfigKey::DefaultContentType);
         settings.extend(content_type.map(|value| (dialect.content_type_header(), value)));

@@ -9,6 +9,7 @@ use url::Url;
 use super::persist::Cause;
 use super::wire::{Answer, Ask, Body, Wire};
 use super::xml;
+use crate::telemetry;
 
 /// One object of one store, by requests.
 pub(crate) struct Calls {
@@ -158,17 +159,21 @@ impl Calls {
 
     /// Sends part `index`, from 0, of the upload `id`. Gives what the store calls it.
     pub(crate) async fn put_part(&self, id: &str, index: usize, body: Body) -> Result<String, Cause> {
+        let len = body.len();
         let ask = Ask::new(Method::PUT, &self.object).body(body);
         if self.dialect == Dialect::Azure {
             let block = self.attempt.block(index);
             let ask = ask.query("comp", "block").query("blockid", &block);
             success(self.wire.send(&ask).await?)?;
+            telemetry::sent(len);
             return Ok(block);
         }
         let ask = ask.query("partNumber", &(index + 1).to_string()).query("uploadId", id);
         let answer = success(self.wire.send(&ask).await?)?;
         let tag = answer.header("etag").map(str::to_owned);
-        tag.ok_or_else(|| Cause::unsendable("the store gave a part no tag"))
+        let tag = tag.ok_or_else(|| Cause::unsendable("the store gave a part no tag"))?;
+        telemetry::sent(len);
+        Ok(tag)
     }
 
     /// Puts the parts together and makes them the object, if `condition` holds where the store can say so.
@@ -208,6 +213,7 @@ impl Calls {
 
     /// Makes `body` the object, in one request, if `condition` holds.
     pub(crate) async fn put_whole(&self, body: Body, condition: &Condition) -> Result<(), Cause> {
+        let len = body.len();
         let ask = self.beginning(Method::PUT).body(body);
         let ask = match self.dialect {
             Dialect::Azure => ask.header("x-ms-blob-type", "BlockBlob"),
@@ -217,7 +223,9 @@ impl Calls {
         match self.dialect {
             Dialect::Gcs => stored(&answer, "x-goog-generation"),
             Dialect::S3 | Dialect::Azure => stored(&answer, "etag"),
-        }
+        }?;
+        telemetry::sent(len);
+        Ok(())
     }
 
     /// Gives the upload `id` up.

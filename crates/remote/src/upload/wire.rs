@@ -18,7 +18,8 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::persist::Cause;
-use crate::telemetry::{self, Direction};
+use crate::Place;
+use crate::telemetry::{self, CallerSpan, Direction};
 
 /// The way to one store: its HTTP client, and who signs.
 pub(crate) struct Wire {
@@ -26,6 +27,9 @@ pub(crate) struct Wire {
     pub(crate) signer: Signer,
     /// How long a request may move nothing.
     pub(crate) stall_max: Duration,
+    /// Where requests go, without secrets.
+    pub(crate) place: Place,
+    pub(crate) caller: CallerSpan,
 }
 
 /// How a store wants to know who asks. Without credentials requests go unsigned.
@@ -148,14 +152,13 @@ impl Wire {
             *request.body_mut() = Some(reqwest::Body::wrap_stream(chunks(ask.body.clone(), moved.clone())));
         }
         let stall_max = if ask.is_slow { SLOW.max(self.stall_max) } else { self.stall_max };
-        let answer = tokio::select! {
-            answer = self.exchange(request, &moved) => answer,
-            () = moved.stalled(stall_max) => Err(Cause::Stalled),
+        let exchange = async {
+            tokio::select! {
+                answer = self.exchange(request, &moved) => answer,
+                () = moved.stalled(stall_max) => Err(Cause::Stalled),
+            }
         };
-        if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
-            telemetry::sent(ask.body.len());
-        }
-        answer
+        self.caller.request(Direction::Upload, &self.place, exchange).await
     }
 
     async fn exchange(&self, request: reqwest::Request, moved: &Moved) -> Result<Answer, Cause> {

@@ -12,13 +12,13 @@ use super::PATIENCE;
 use crate::Error;
 use crate::rate_limit::RateLimit;
 use crate::resources::Resources;
-use crate::under_way::UnderWay;
+use crate::stream_metrics::StreamMetrics;
 
 /// A feed whose runs are issued at the rate that [`Resources`] have, by a stream on `budget`.
 pub(crate) struct PacedFeed<'a, F> {
     feed: F,
     pace: Pace<'a>,
-    under_way: &'a UnderWay<'a>,
+    metrics: &'a StreamMetrics<'a>,
     /// Proved segments that have begun, and their plaintext bytes.
     proved: VecDeque<(SegmentIndex, u64)>,
     /// When sealing: what was taken for the frames of each segment in flight.
@@ -34,17 +34,17 @@ struct Pace<'a> {
 }
 
 impl<'a, F> PacedFeed<'a, F> {
-    /// `run_len` is what a run takes of the sealed stream, in bytes, about. `under_way` is told of segments that begin, and of proved ones
+    /// `run_len` is what a run takes of the sealed stream, in bytes, about. `metrics` is told of segments that begin, and of proved ones
     /// that have been compared, so that they commit next or have committed.
     pub(crate) fn new(
         feed: F,
         resources: &'a Resources,
         budget: &'a Budget,
         run_len: usize,
-        under_way: &'a UnderWay<'a>,
+        metrics: &'a StreamMetrics<'a>,
     ) -> PacedFeed<'a, F> {
         let pace = Pace { resources, budget, run_len: run_len as u64 };
-        PacedFeed { feed, pace, under_way, proved: VecDeque::new(), taken: VecDeque::new() }
+        PacedFeed { feed, pace, metrics, proved: VecDeque::new(), taken: VecDeque::new() }
     }
 
     /// The next step of the feed, where a run may be issued. `taken` says what of the sealed stream a run takes.
@@ -54,10 +54,11 @@ impl<'a, F> PacedFeed<'a, F> {
         taken: impl FnOnce(&Run) -> usize,
     ) -> Result<Step<C, E>, Error> {
         self.pace.resources.watch_memory(self.pace.budget);
+        self.metrics.step();
         let step = self.paced_step(next, taken)?;
         match &step {
-            Step::Segment(plan) => self.under_way.begin_segment(plan.index),
-            Step::Proved(plan) => self.under_way.begin_segment(plan.segment.index),
+            Step::Segment(plan) => self.metrics.begin_segment(plan.index),
+            Step::Proved(plan) => self.metrics.begin_segment(plan.segment.index),
             _ => {}
         }
         Ok(step)
@@ -117,7 +118,7 @@ impl<F: Feed<Error = Error>> Feed for PacedFeed<'_, F> {
     fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Error> {
         self.feed.check_closing(segment, closing)?;
         if let Some((_, len)) = self.proved.front().filter(|(index, _)| *index == segment) {
-            self.under_way.pass(*len);
+            self.metrics.pass(*len);
             self.proved.pop_front();
         }
         Ok(())
@@ -163,7 +164,7 @@ mod tests {
     use sources::{BytesSource, Source as _};
 
     use super::*;
-    use crate::under_way::Operation;
+    use crate::stream_metrics::Operation;
     use framing::StreamId;
     use segment_worker::Committed;
 
@@ -213,6 +214,11 @@ mod tests {
         Resources { rate: Some(RateLimit::new(NonZeroU64::new(1))), ..Resources::default() }
     }
 
+    fn metrics(budget: &Budget) -> StreamMetrics<'_> {
+        let start = Committed::at_start(ChainValue([0; 32]));
+        StreamMetrics::new(Operation::Open, StreamId([0; 16]), budget, &start, 0)
+    }
+
     /// Seconds until what was taken is paid for.
     fn owed(resources: &Resources) -> u64 {
         let rate = resources.rate.as_ref().unwrap();
@@ -224,15 +230,10 @@ mod tests {
     #[test]
     fn after_a_run_the_feed_is_not_asked_before_that_is_paid_for() {
         let (resources, budget) = (resources(), Budget::new(1 << 20));
-        let under_way = UnderWay::new(
-            Operation::Open,
-            StreamId([0; 16]),
-            &budget,
-            &Committed::at_start(ChainValue([0; 32])),
-        );
+        let metrics = metrics(&budget);
         let buffers = budget.buffers(1);
         let runs = Runs { asked: 0, brings: true };
-        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &under_way);
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &metrics);
         assert!(matches!(Feed::next(&mut feed, &buffers), Ok(Step::Run(_))));
         assert!((600..=TAKEN as u64).contains(&owed(&resources)), "{}", owed(&resources));
         for _ in 0..2 {
@@ -246,14 +247,9 @@ mod tests {
     #[test]
     fn what_is_no_run_costs_nothing() {
         let (resources, budget) = (resources(), Budget::new(1 << 20));
-        let under_way = UnderWay::new(
-            Operation::Open,
-            StreamId([0; 16]),
-            &budget,
-            &Committed::at_start(ChainValue([0; 32])),
-        );
+        let metrics = metrics(&budget);
         let runs = Runs { asked: 0, brings: false };
-        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &under_way);
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &metrics);
         for asked in 1..100 {
             assert!(matches!(Feed::next(&mut feed, &budget.buffers(1)), Ok(Step::NothingYet)));
             assert_eq!((feed.feed.asked, owed(&resources)), (asked, 0));
@@ -264,14 +260,9 @@ mod tests {
     #[test]
     fn a_segment_is_charged_for_what_its_frames_became() {
         let (resources, budget) = (resources(), Budget::new(1 << 20));
-        let under_way = UnderWay::new(
-            Operation::Open,
-            StreamId([0; 16]),
-            &budget,
-            &Committed::at_start(ChainValue([0; 32])),
-        );
+        let metrics = metrics(&budget);
         let runs = Runs { asked: 0, brings: false };
-        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &under_way);
+        let mut feed = PacedFeed::new(runs, &resources, &budget, RUN_LEN, &metrics);
         resources.rate.as_ref().unwrap().settle(0, 8000);
         feed.taken.extend([5000, 3000]);
         feed.settle_segment(1000);
