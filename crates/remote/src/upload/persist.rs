@@ -12,6 +12,7 @@ use super::wire::Answer;
 use super::xml;
 use crate::Place;
 use crate::failure::{chain_of, inner_cause, is_temporary, is_throttling, said_once};
+use crate::moment::retry_after;
 use crate::retry::{Backoff, Retry, RetryPolicy};
 use crate::telemetry::{self, Direction};
 
@@ -64,9 +65,7 @@ impl Cause {
             .filter(|code| {
                 code.len() <= CODE_LEN_MAX && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
             });
-        let retry_after = answer.header("retry-after").and_then(|text| text.trim().parse().ok());
-        let retry_after = retry_after.map(Duration::from_secs);
-        Cause::Status { status: answer.status, code, retry_after }
+        Cause::Status { status: answer.status, code, retry_after: retry_after(&answer.headers) }
     }
 
     pub(crate) fn status(&self) -> Option<StatusCode> {
@@ -237,6 +236,9 @@ const CODE_LEN_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use reqwest::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     fn status(status: u16, code: Option<&str>) -> Cause {
@@ -244,6 +246,19 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap(),
             code: code.map(str::to_owned),
             retry_after: None,
+        }
+    }
+
+    /// The example of RFC 9110 §5.6.7, seven seconds after it.
+    #[test]
+    fn a_store_may_ask_for_a_moment_too() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:30 GMT");
+        for after in ["7", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            let headers = [date, ("retry-after", after)]
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+            let headers = headers.into_iter().collect();
+            let answer = Answer { status: StatusCode::SERVICE_UNAVAILABLE, headers, body: Bytes::new() };
+            assert_eq!(Cause::of(&answer).retry_after(), Some(Duration::from_secs(7)), "{after}");
         }
     }
 

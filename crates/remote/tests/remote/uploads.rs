@@ -344,6 +344,14 @@ fn the_age_of_an_upload_is_by_the_stores_clock() {
     };
     assert_eq!(age(page(&entry("a", "1"))), Some(Duration::from_secs(3600)));
     assert_eq!(age(page(&entry("a", "1")).replace("21:48", "20:40")), Some(Duration::ZERO));
+    // The other forms of RFC 9110 §5.6.7.
+    for date in ["Wednesday, 10-Nov-10 21:48:33 GMT", "Wed Nov 10 21:48:33 2010"] {
+        assert_eq!(
+            age(page(&entry("a", "1")).replace(DATE, date)),
+            Some(Duration::from_secs(3600)),
+            "{date}"
+        );
+    }
     for other in ["Dato: ", "Date: yesterday, "] {
         assert_eq!(age(page(&entry("a", "1")).replace("Date: ", other)), None);
     }
