@@ -69,7 +69,8 @@ impl Address {
         }
         let (client, stall_max) =
             client::sending_client(&options).map_err(|error| unusable(place, &error))?;
-        let wire = Wire { client, signer, stall_max: stall_max.unwrap_or(policy.read_timeout) };
+        let stall_max = stall_max.unwrap_or(policy.read_timeout);
+        let wire = Wire { client, signer, stall_max, policy: policy.clone() };
         let mut settings = encryption_of(&store);
         let content_type = options.get_config_value(&ClientConfigKey::DefaultContentType);
         settings.extend(content_type.map(|value| (dialect.content_type_header(), value)));
