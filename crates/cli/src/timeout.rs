@@ -10,7 +10,8 @@ pub(crate) struct Timeout {
     /// How long a store or server may bring and take next to nothing, whatever is tried, before the command gives up with exit code 15: 90s,
     /// 10m, 1h, … [default: 5m]
     ///
-    /// Of what is read, less than 1 KiB/s over this time counts as nothing. How long all of it takes is not limited.
+    /// Of what is read, and of a store's answers, less than 1 KiB/s over this time counts as nothing. A store that puts a large object
+    /// together may take minutes, which are waited for up to this time too. How long all of it takes is not limited.
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nobody is waited for without it"))]
     timeout: Option<Duration>,

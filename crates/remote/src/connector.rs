@@ -3,7 +3,6 @@
 
 use std::{borrow::Cow, fmt, io, sync::Arc, time::Duration};
 
-use chrono::{NaiveDateTime, Utc};
 use futures_util::{StreamExt, future::BoxFuture};
 use object_store::{
     ClientOptions, HeaderMap,
@@ -14,7 +13,10 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
-use crate::client::{Redirects, client};
+use crate::{
+    client::{Redirects, client},
+    moment,
+};
 
 /// Makes clients whose answers are recorded.
 #[derive(Debug)]
@@ -139,20 +141,12 @@ pub(crate) struct Answer {
 impl Answer {
     /// A header, if it is there once and is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.get_all(name).iter();
-        let value = values.next()?.to_str().ok()?;
-        values.next().is_none().then_some(value)
+        moment::only(&self.headers, name)
     }
 
-    /// How long the server asks to be left alone: seconds, or a moment (RFC 9110 §10.2.3), by its own clock if it says what time it is
-    /// there. A moment that is past is now.
+    /// How long the server asks to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let after = self.header("retry-after")?.trim();
-        if let Ok(seconds) = after.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let now = self.header("date").and_then(http_date).unwrap_or_else(|| Utc::now().naive_utc());
-        Some((http_date(after)? - now).to_std().unwrap_or_default())
+        moment::retry_after(&self.headers)
     }
 
     /// All that a header says, however often it is there; what is no text as far as it can be shown.
@@ -165,12 +159,6 @@ impl Answer {
 fn has_usable_range(answer: &Answer) -> bool {
     let last = |range: &str| range.split_once('-')?.1.split('/').next()?.trim().parse().ok();
     answer.values("content-range").all(|range| last(&range) != Some(u64::MAX))
-}
-
-/// A moment as RFC 9110 §5.6.7 has it, in any of its three forms.
-fn http_date(text: &str) -> Option<NaiveDateTime> {
-    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    forms.into_iter().find_map(|form| NaiveDateTime::parse_from_str(text.trim(), form).ok())
 }
 
 /// An answer to a request that is not ours, for credentials: all of it if it is as long as those are, and of an error its code alone,
@@ -258,32 +246,6 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
         Answer { status: 503, headers: headers.collect(), code: None }
-    }
-
-    /// The three forms of RFC 9110 §5.6.7, of the moment that it has as its example.
-    #[test]
-    fn retry_after_is_seconds_or_a_moment_by_the_servers_clock() {
-        let date = "Sun, 06 Nov 1994 08:49:30 GMT";
-        for (after, seconds) in [
-            ("7", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
-            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7)),
-            ("Sun Nov  6 08:49:37 1994", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:30 GMT", Some(0)),
-            ("Sun, 06 Nov 1994 08:49:29 GMT", Some(0)),
-            ("Sun, 06 Nov 1994 09:49:30 GMT", Some(3600)),
-            ("Mon, 06 Nov 1994 08:49:37 GMT", None),
-            ("1994-11-06T08:49:37Z", None),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            let answer = answer(&[("retry-after", after), ("date", date)]);
-            assert_eq!(answer.retry_after(), seconds.map(Duration::from_secs), "{after}");
-        }
-        // By the own clock where there is no other: long ago, and not soon.
-        assert_eq!(answer(&[("retry-after", date)]).retry_after(), Some(Duration::ZERO));
-        let far = answer(&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")]).retry_after();
-        assert!(far > Some(Duration::from_secs(86_400)));
     }
 
     #[test]

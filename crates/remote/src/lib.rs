@@ -9,6 +9,7 @@ mod failure;
 mod far;
 mod identity;
 mod inflow;
+mod moment;
 mod options;
 mod parts;
 mod place;

@@ -177,17 +177,40 @@ enum First {
     },
 }
 
-async fn open(requester: &Requester) -> Result<Opened, FetchError> {
-    let mut tries = Tries::new(&requester.context);
-    loop {
-        match try_open(requester, &mut tries).await {
-            Ok(opened) => return Ok(opened),
-            Err(failure) => tries.again(&requester.context, failure, "").await?,
+/// How the first bytes come, which each try asks for from the beginning.
+struct HeadProgress {
+    tries: Tries,
+    /// How far a try has come at most: what comes again is no progress.
+    reached: usize,
+}
+
+impl HeadProgress {
+    /// Bytes up to `end` have come, the last `len` of them now.
+    ///
+    /// # Errors
+    /// Too few have for too long.
+    fn arrived(&mut self, context: &Context, len: usize, end: usize) -> Result<(), FetchError> {
+        context.counters.arrived(len);
+        let further = end.saturating_sub(self.reached);
+        self.reached += further;
+        match further {
+            0 => self.tries.skipped(context, len, String::new),
+            further => self.tries.arrived(context, further, String::new),
         }
     }
 }
 
-async fn try_open(requester: &Requester, tries: &mut Tries) -> Result<Opened, Failure> {
+async fn open(requester: &Requester) -> Result<Opened, FetchError> {
+    let mut progress = HeadProgress { tries: Tries::new(&requester.context), reached: 0 };
+    loop {
+        match try_open(requester, &mut progress).await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => progress.tries.again(&requester.context, failure, "").await?,
+        }
+    }
+}
+
+async fn try_open(requester: &Requester, progress: &mut HeadProgress) -> Result<Opened, Failure> {
     let head = GetOptions { range: Some(GetRange::Bounded(0..HEAD_LEN)), ..GetOptions::default() };
     let (found, answer) = match requester.get(head).await {
         Ok(found) => found,
@@ -211,7 +234,7 @@ async fn try_open(requester: &Requester, tries: &mut Tries) -> Result<Opened, Fa
         .await;
     }
     check_len(&answer, HEAD_LEN.min(identity.len()))?;
-    let head = whole(requester, found, tries).await?;
+    let head = whole(requester, found, progress).await?;
     if head.len() as u64 != HEAD_LEN.min(identity.len()) {
         return Err(Failure::outage("the answer ended too early"));
     }
@@ -229,16 +252,19 @@ async fn in_order(requester: &Requester, since: &'static str) -> Result<Opened, 
     Ok(Opened { identity: Identity::of(found.meta), first: First::InOrder { since } })
 }
 
-async fn whole(requester: &Requester, found: GetResult, tries: &mut Tries) -> Result<Bytes, Failure> {
+async fn whole(
+    requester: &Requester,
+    found: GetResult,
+    progress: &mut HeadProgress,
+) -> Result<Bytes, Failure> {
     let limit = requester.context.options.retries.read_timeout;
     let mut stream = found.into_stream();
     let mut head = BytesMut::new();
     loop {
         match timeout(limit, stream.next()).await {
             Ok(Some(Ok(bytes))) if head.len() + bytes.len() <= HEAD_LEN as usize => {
-                requester.context.counters.arrived(bytes.len());
-                tries.arrived(&requester.context, bytes.len(), String::new).map_err(Failure::Final)?;
                 head.extend_from_slice(&bytes);
+                progress.arrived(&requester.context, bytes.len(), head.len()).map_err(Failure::Final)?;
             }
             Ok(Some(Ok(_))) => return Err(Failure::bad_answer("the answer is longer than it said")),
             Ok(Some(Err(error))) => return Err(broken_body(&requester.context.place, &error)),

@@ -74,6 +74,7 @@ impl Address {
             client,
             signer,
             stall_max: stall_max.unwrap_or(policy.read_timeout),
+            policy: policy.clone(),
             place: place.clone(),
             caller: CallerSpan::current(),
         };

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, Utc};
 use url::Url;
 
 use super::address::Address;
@@ -13,6 +13,7 @@ use super::persist::{Cause, Patience};
 use super::settle::give_up;
 use super::xml::UploadEntry;
 use super::{UploadOptions, failed};
+use crate::moment::http_date;
 use crate::{Place, runtime};
 
 /// The unfinished uploads of keys that begin in one way.
@@ -162,15 +163,15 @@ impl fmt::Debug for UnfinishedUploads {
 
 /// A time as stores write it in a list (RFC 3339): `2010-11-10T20:48:33.000Z`. Fractions of a second are left out.
 fn parse_time(text: &str) -> Option<SystemTime> {
-    DateTime::parse_from_rfc3339(text).ok().and_then(since_1970)
+    since_1970(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
-/// A time as servers write it in a header (RFC 9110 §5.6.7): `Wed, 10 Nov 2010 20:48:33 GMT`.
+/// A time as servers write it in a header, in whole seconds.
 fn parse_date(text: &str) -> Option<SystemTime> {
-    DateTime::parse_from_rfc2822(text).ok().and_then(since_1970)
+    since_1970(http_date(text)?.and_utc())
 }
 
-fn since_1970(time: DateTime<FixedOffset>) -> Option<SystemTime> {
+fn since_1970(time: DateTime<Utc>) -> Option<SystemTime> {
     let seconds = u64::try_from(time.timestamp()).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

@@ -11,7 +11,8 @@ use super::options::{AnswerAwaited, UploadOptions};
 use super::wire::Answer;
 use super::xml;
 use crate::Place;
-use crate::failure::{chain_of, inner_cause, is_temporary, is_throttling, said_once};
+use crate::failure::{SetbackKind, chain_of, inner_cause, is_temporary, is_throttling, said_once};
+use crate::moment::retry_after;
 use crate::retry::{Backoff, Retry, RetryPolicy};
 use crate::telemetry::{self, Direction};
 
@@ -37,14 +38,13 @@ impl Cause {
         Cause::Unsendable(why.to_owned())
     }
 
-    /// As figures are told apart by it.
-    fn name(&self) -> &'static str {
+    /// The same kinds as of what is read.
+    fn kind(&self) -> SetbackKind {
         match self {
-            Cause::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => "throttled",
-            Cause::Status { status: StatusCode::SERVICE_UNAVAILABLE, .. } => "throttled",
-            Cause::Credentials(_) => "no_credentials",
-            Cause::Unsendable(_) => "bad_answer",
-            Cause::Lost(_) | Cause::Stalled | Cause::Status { .. } | Cause::Cancelled => "outage",
+            _ if self.is_throttling() => SetbackKind::Throttled,
+            Cause::Credentials(_) => SetbackKind::NoCredentials,
+            Cause::Unsendable(_) => SetbackKind::BadAnswer,
+            Cause::Lost(_) | Cause::Stalled | Cause::Status { .. } | Cause::Cancelled => SetbackKind::Outage,
         }
     }
 
@@ -64,9 +64,7 @@ impl Cause {
             .filter(|code| {
                 code.len() <= CODE_LEN_MAX && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
             });
-        let retry_after = answer.header("retry-after").and_then(|text| text.trim().parse().ok());
-        let retry_after = retry_after.map(Duration::from_secs);
-        Cause::Status { status: answer.status, code, retry_after }
+        Cause::Status { status: answer.status, code, retry_after: retry_after(&answer.headers) }
     }
 
     pub(crate) fn status(&self) -> Option<StatusCode> {
@@ -200,7 +198,7 @@ impl Patience {
         backoff: &mut Backoff,
     ) -> Result<(), Cause> {
         let Some(wait) = backoff.next_wait(Instant::now(), cause.retry_after()) else { return Err(cause) };
-        telemetry::retry(Direction::Upload, cause.name());
+        telemetry::retry(Direction::Upload, cause.kind().name());
         let (what, cause) = (what.to_owned(), self.place.redact(&cause.to_string()));
         (self.on_retry)(&Retry { what, cause, attempt: backoff.attempt(), wait });
         self.pause(wait).await
@@ -237,6 +235,9 @@ const CODE_LEN_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use reqwest::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     fn status(status: u16, code: Option<&str>) -> Cause {
@@ -245,6 +246,28 @@ mod tests {
             code: code.map(str::to_owned),
             retry_after: None,
         }
+    }
+
+    /// The example of RFC 9110 §5.6.7, seven seconds after it.
+    #[test]
+    fn a_store_may_ask_for_a_moment_too() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:30 GMT");
+        for after in ["7", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            let headers = [date, ("retry-after", after)]
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+            let headers = headers.into_iter().collect();
+            let answer = Answer { status: StatusCode::SERVICE_UNAVAILABLE, headers, body: Bytes::new() };
+            assert_eq!(Cause::of(&answer).retry_after(), Some(Duration::from_secs(7)), "{after}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_asks_for_less_is_told_from_one_that_is_out_of_order() {
+        for (number, code) in [(503, Some("SlowDown")), (429, None), (503, None), (400, Some("SlowDown"))] {
+            assert_eq!(status(number, code).kind(), SetbackKind::Throttled, "{number} {code:?}");
+            assert!(status(number, code).is_throttling());
+        }
+        assert_eq!(status(500, Some("InternalError")).kind(), SetbackKind::Outage);
     }
 
     #[test]

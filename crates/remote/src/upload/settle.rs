@@ -9,7 +9,7 @@ use super::calls::{Aborted, Calls, Condition};
 use super::options::AnswerAwaited;
 use super::persist::{Cause, Patience};
 use super::verdict::{self, Refusal, Seen, Step, Verdict};
-use super::wire::{Body, SLOW};
+use super::wire::{Body, slow};
 use crate::retry::Backoff;
 
 /// What makes an object.
@@ -68,11 +68,12 @@ async fn answered(
         answered = &mut sending => return answered,
         () = patience.cancelled() => {}
     }
+    let answer_max = slow(&patience.policy);
     (patience.on_answer_awaited)(&AnswerAwaited {
         object: patience.place.to_string(),
-        at_most: ANSWER_MAX + patience.abort_max + 2 * LOOK_MAX,
+        at_most: answer_max + patience.abort_max + 2 * LOOK_MAX,
     });
-    tokio::time::timeout(ANSWER_MAX, sending).await.unwrap_or(Err(Cause::Stalled))
+    tokio::time::timeout(answer_max, sending).await.unwrap_or(Err(Cause::Stalled))
 }
 
 async fn send(calls: &Calls, put: &Put, condition: &Condition) -> Result<(), Cause> {
@@ -173,8 +174,6 @@ pub(super) async fn give_up(calls: &Calls, id: &str, at_most: Duration) -> Resul
     }
 }
 
-/// How long the answer is waited for after a cancellation.
-const ANSWER_MAX: Duration = SLOW;
 /// How long the object is looked at after doubt, where the store does not answer.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);

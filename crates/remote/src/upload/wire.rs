@@ -19,6 +19,7 @@ use url::Url;
 
 use super::persist::Cause;
 use crate::Place;
+use crate::retry::{Backoff, RetryPolicy};
 use crate::telemetry::{self, CallerSpan, Direction};
 
 /// The way to one store: its HTTP client, and who signs.
@@ -27,6 +28,7 @@ pub(crate) struct Wire {
     pub(crate) signer: Signer,
     /// How long a request may move nothing.
     pub(crate) stall_max: Duration,
+    pub(crate) policy: RetryPolicy,
     /// Where requests go, without secrets.
     pub(crate) place: Place,
     pub(crate) caller: CallerSpan,
@@ -151,11 +153,11 @@ impl Wire {
         if ask.body.len() > 0 {
             *request.body_mut() = Some(reqwest::Body::wrap_stream(chunks(ask.body.clone(), moved.clone())));
         }
-        let stall_max = if ask.is_slow { SLOW.max(self.stall_max) } else { self.stall_max };
+        let stall_max = if ask.is_slow { slow(&self.policy).max(self.stall_max) } else { self.stall_max };
         let exchange = async {
             tokio::select! {
                 answer = self.exchange(request, &moved) => answer,
-                () = moved.stalled(stall_max) => Err(Cause::Stalled),
+                () = moved.stalled(stall_max, self.policy.no_progress) => Err(Cause::Stalled),
             }
         };
         self.caller.request(Direction::Upload, &self.place, exchange).await
@@ -165,12 +167,17 @@ impl Wire {
         let mut response = self.client.execute(request).await.map_err(Cause::lost)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
+        // An answer that trickles would never end either.
+        let mut backoff = Backoff::new(&self.policy, Instant::now());
         while let Some(chunk) = response.chunk().await.map_err(Cause::lost)? {
             moved.note();
             if body.len() + chunk.len() > ANSWER_LEN_MAX {
                 return Err(Cause::unsendable("the answer is longer than any that is due"));
             }
             body.extend_from_slice(&chunk);
+            if !backoff.arrived(Instant::now(), body.len() as u64) {
+                return Err(Cause::Stalled);
+            }
         }
         Ok(Answer { status, headers, body: body.into() })
     }
@@ -225,6 +232,11 @@ impl Wire {
     }
 }
 
+/// How long a store may put together what it got without a word.
+pub(super) fn slow(policy: &RetryPolicy) -> Duration {
+    SLOW.min(policy.no_progress)
+}
+
 /// When a request moved bytes last, in milliseconds after it began.
 struct Moved {
     begun: Instant,
@@ -249,13 +261,13 @@ impl Moved {
         self.on_its_way.store(millis, Ordering::Relaxed);
     }
 
-    /// Returns once nothing has moved for `stall_max`, or for as long as what lies in buffers may take.
-    async fn stalled(&self, stall_max: Duration) {
+    /// Returns once nothing has moved for `stall_max`, or for as long as what lies in buffers may take, `at_most` where that is longer.
+    async fn stalled(&self, stall_max: Duration, at_most: Duration) {
         loop {
             let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
             let idle = self.begun.elapsed().saturating_sub(last);
             let on_its_way = Duration::from_millis(self.on_its_way.load(Ordering::Relaxed));
-            match stall_max.max(on_its_way).checked_sub(idle).filter(|left| !left.is_zero()) {
+            match stall_max.max(on_its_way.min(at_most)).checked_sub(idle).filter(|left| !left.is_zero()) {
                 Some(left) => tokio::time::sleep(left).await,
                 None => return,
             }
@@ -295,7 +307,7 @@ pub const CONNECTION_LEN: usize = 2 * CHUNK_LEN;
 const BUFFERED_LEN_MAX: usize = 8 << 20;
 /// Whatever carries less is given up: a part that lies in buffers takes minutes.
 const SLOWEST_PER_SEC: u64 = 32 << 10;
-/// How long a store may put together what it got without a word.
-pub(super) const SLOW: Duration = Duration::from_secs(300);
+/// How long a store may put together what it got without a word, unless nobody waits as long for anything.
+const SLOW: Duration = Duration::from_secs(300);
 /// Longer than a list of a thousand uploads with keys of 1 KiB.
 const ANSWER_LEN_MAX: usize = 16 << 20;

@@ -109,6 +109,34 @@ fn a_trickle_below_the_least_ends_at_the_deadline() {
     }
 }
 
+/// Each brings more than the least in a second, and the same again.
+#[test]
+fn a_head_that_breaks_off_at_the_same_byte_each_time_ends_at_the_deadline() {
+    let mut policy = policy();
+    policy.no_progress = Duration::from_secs(1);
+    policy.min_bytes_per_second = 1000;
+    // Whoever does not end by itself is ended otherwise.
+    let cut = |number, _: &_| if number < 2000 { Reply::cut(2000) } else { Reply::status(404) };
+    let server = Server::scripted(object(), cut);
+    let (options, retries) = observed(options().retries(policy));
+    let error = open_with(&server.url(), options).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::NoProgress, "{error}");
+    let attempts: Vec<_> = retries.lock().unwrap().iter().map(|retry| retry.attempt).collect();
+    assert!(attempts.iter().copied().eq(1..=attempts.len() as u32), "{attempts:?}");
+}
+
+#[test]
+fn wrong_answers_add_up_between_heads_that_come_no_further() {
+    let script = |number, _: &_| match number % 2 {
+        _ if number > 20 => Reply::status(404),
+        0 => Reply::cut(2000),
+        _ => Reply::ok().with("content-range", "bytes 5-9/1048576"),
+    };
+    let server = Server::scripted(object(), script);
+    assert_eq!(fault(&open(&server.url()).unwrap_err()), FetchFault::Refused);
+    assert_eq!(server.requests().len(), 6);
+}
+
 #[test]
 fn temporary_answers_are_waited_out_for_as_long_as_the_server_asks() {
     for status in [408, 425, 429, 500, 502, 503, 504, 599] {

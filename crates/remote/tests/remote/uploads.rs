@@ -36,25 +36,31 @@ fn serve_when(
     first: impl Fn(&str) + Send + Sync + 'static,
     answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
 ) -> SocketAddr {
+    serve_each(move |mut stream| {
+        let head = take_request(&stream, &first)?;
+        let (status, rest) = answer(&head);
+        write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{rest}")
+    })
+}
+
+/// A server that does with each connection what `each` does.
+fn serve_each(each: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let shared = Arc::new((first, answer));
+    let each = Arc::new(each);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (stream, shared) = (stream.unwrap(), shared.clone());
+            let (stream, each) = (stream.unwrap(), each.clone());
             // Whoever asks may be gone before it is answered.
-            thread::spawn(move || drop(answer_one(stream, &shared.0, &shared.1)));
+            thread::spawn(move || drop(each(stream)));
         }
     });
     address
 }
 
-fn answer_one(
-    mut stream: TcpStream,
-    first: &dyn Fn(&str),
-    answer: &dyn Fn(&str) -> (u16, String),
-) -> io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?);
+/// Reads a request, and gives its head. Before its body `first` is done.
+fn take_request(stream: &TcpStream, first: &dyn Fn(&str)) -> io::Result<String> {
+    let mut lines = BufReader::new(stream);
     let (mut head, mut len) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -69,8 +75,7 @@ fn answer_one(
     }
     first(&head);
     lines.read_exact(&mut vec![0; len])?;
-    let (status, rest) = answer(&head);
-    write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{rest}")
+    Ok(head)
 }
 
 fn settings_of(address: SocketAddr) -> Vec<(String, String)> {
@@ -110,6 +115,8 @@ const NO_ANSWERS: [&str; 5] = [
 
 const BEGUN: &str =
     "\r\n<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+const COMPLETED: &str =
+    "\r\n<CompleteMultipartUploadResult><ETag>\"1-1\"</ETag></CompleteMultipartUploadResult>";
 const STORED: &str = "ETag: \"1\"\r\n\r\n";
 
 fn small() -> Body {
@@ -133,8 +140,7 @@ fn a_small_object_is_stored_only_if_the_answer_names_it() {
 
 #[test]
 fn parts_are_an_object_only_if_the_answer_names_it() {
-    let named = "\r\n<CompleteMultipartUploadResult><ETag>\"1-1\"</ETag></CompleteMultipartUploadResult>";
-    for (rest, done) in NO_ANSWERS.map(|rest| (rest, false)).into_iter().chain([(named, true)]) {
+    for (rest, done) in NO_ANSWERS.map(|rest| (rest, false)).into_iter().chain([(COMPLETED, true)]) {
         let mut upload = open(store(move |first| match first {
             first if first.contains("uploads=") => (200, BEGUN.to_owned()),
             first if first.starts_with("PUT") => (200, "ETag: \"1\"\r\n\r\n".to_owned()),
@@ -344,6 +350,14 @@ fn the_age_of_an_upload_is_by_the_stores_clock() {
     };
     assert_eq!(age(page(&entry("a", "1"))), Some(Duration::from_secs(3600)));
     assert_eq!(age(page(&entry("a", "1")).replace("21:48", "20:40")), Some(Duration::ZERO));
+    // The other forms of RFC 9110 §5.6.7.
+    for date in ["Wednesday, 10-Nov-10 21:48:33 GMT", "Wed Nov 10 21:48:33 2010"] {
+        assert_eq!(
+            age(page(&entry("a", "1")).replace(DATE, date)),
+            Some(Duration::from_secs(3600)),
+            "{date}"
+        );
+    }
     for other in ["Dato: ", "Date: yesterday, "] {
         assert_eq!(age(page(&entry("a", "1")).replace("Date: ", other)), None);
     }
@@ -498,6 +512,49 @@ fn a_part_that_is_long_on_its_way_is_sent_once() {
     upload.send(0, Body::Memory(vec![7; 1 << 20].into())).unwrap();
     assert_eq!(upload.wait().unwrap().unwrap().index, 0);
     assert_eq!(puts.load(Ordering::Relaxed), 1);
+}
+
+/// A byte now and then is no answer, though all of them come in the end.
+#[test]
+fn an_answer_that_trickles_is_not_waited_for() {
+    let address = serve_each(|mut stream| {
+        if take_request(&stream, &|_| {})?.starts_with("HEAD") {
+            return write!(stream, "HTTP/1.1 404 X\r\nConnection: close\r\n\r\n");
+        }
+        write!(stream, "HTTP/1.1 200 X\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 250\r\n\r\n")?;
+        (0..250).try_for_each(|_| {
+            thread::sleep(Duration::from_millis(20));
+            stream.write_all(b" ")
+        })
+    });
+    let mut options = options();
+    options.retry.no_progress = Duration::from_secs(1);
+    let place = Place::parse("s3://bucket/key", settings_of(address)).unwrap();
+    let error = Upload::open(&place, &options).unwrap().put_whole(small()).unwrap_err();
+    assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
+}
+
+/// It may take minutes to put an object together, but whoever waits for nothing as long does not for that.
+#[test]
+fn the_last_answer_is_waited_for_no_longer_than_any_other() {
+    let address = serve(|head| match head.split(' ').next().unwrap() {
+        "POST" if head.contains("uploads=") => (200, BEGUN.to_owned()),
+        "POST" => {
+            thread::sleep(Duration::from_secs(20));
+            (200, COMPLETED.to_owned())
+        }
+        "PUT" => (200, STORED.to_owned()),
+        _ => (404, "\r\n".to_owned()),
+    });
+    let mut options = options();
+    options.retry.read_timeout = Duration::from_secs(1);
+    options.retry.no_progress = Duration::from_secs(1);
+    let place = Place::parse("s3://bucket/key", settings_of(address)).unwrap();
+    let mut upload = Upload::open(&place, &options).unwrap();
+    upload.begin().unwrap();
+    upload.send(0, small()).unwrap();
+    upload.wait().unwrap().unwrap();
+    assert!(upload.complete().is_err());
 }
 
 /// Four are on their way when the store has enough of it: of those that follow never more than three.
