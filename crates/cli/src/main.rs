@@ -6,6 +6,7 @@ mod args;
 mod byte_range;
 mod clock;
 mod commands;
+mod credential;
 mod demo;
 mod failure;
 mod interrupt;
