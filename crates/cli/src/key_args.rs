@@ -51,6 +51,15 @@ struct OpeningFiles {
 }
 
 impl OpeningKeys {
+    /// Those that a file of the operator's names, and nobody is asked for.
+    pub(crate) fn of_files(
+        identities: Vec<End>,
+        key_files: Vec<End>,
+        passphrase_file: Option<End>,
+    ) -> OpeningKeys {
+        OpeningKeys { identities, passphrase: false, passphrase_file, key_files }
+    }
+
     /// Notes the files that will be read.
     pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
         let OpeningFiles { identities, key_files, passphrase } = self.files();

@@ -2,6 +2,7 @@
 //! It knows no format and no cipher; the library does the work.
 
 mod abort;
+mod age;
 mod args;
 mod byte_range;
 mod clock;

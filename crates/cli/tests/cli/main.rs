@@ -9,6 +9,8 @@ mod demo;
 mod device_faults;
 mod device_place;
 mod devices;
+mod drilling;
+mod drilling_postgres;
 mod environment;
 mod exhaustion;
 mod exit_codes;
