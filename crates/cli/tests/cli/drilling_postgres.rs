@@ -150,7 +150,7 @@ max_age = \"1d\"
 sequence_is_time = true
 ";
 
-/// It unpacks the backup, verifies it, starts it, and asks it.
+/// As docs/RUNBOOKS.md has it.
 const CHECK: &str = r#"#!/bin/sh
 set -e
 mkdir -m 700 data

@@ -37,6 +37,7 @@ mod rates;
 mod receiving;
 mod reporting;
 mod rewrapping;
+mod runbooks;
 mod salvaging;
 mod seal_resuming;
 mod sealing;

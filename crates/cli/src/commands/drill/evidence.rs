@@ -1,5 +1,5 @@
 //! What a drill has found out, as JSON: the records, and the file that is replaced as a whole.
-//! The schema is its own, and the same on every machine.
+//! The schema is its own, and the same on every machine; `docs/RUNBOOKS.md` has its fields.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
