@@ -41,6 +41,6 @@ pub use index::{
 };
 pub use key_area::{KeyCopy, Slot};
 pub use metadata::{MetadataHead, decode_entries, encode_entries};
-pub use preamble::{Compression, DigestKind, Preamble, Shape, StreamId, Suite};
+pub use preamble::{Compression, DigestKind, Preamble, Shape, StreamId, Suite, VERSION as FORMAT_VERSION};
 pub use segment::{SegmentHeader, SegmentIndex};
 pub use splitter::{Piece, Splitter};

@@ -236,7 +236,8 @@ fn unsupported(problem: &'static str) -> FramingError {
 /// PNG's idea: a high bit, a carriage return with line feed, an end-of-file and a line feed show a transfer in
 /// text mode.
 const MAGIC: [u8; 8] = [0x89, b'C', b'F', b'D', 0x0D, 0x0A, 0x1A, 0x0A];
-const VERSION: u16 = 1;
+/// The version of the format (FORMAT F4.1) that this crate reads and writes.
+pub const VERSION: u16 = 1;
 /// The preamble's flag bit 0 (FORMAT F4.5).
 const FLAG_ZSTD: u32 = 1;
 

@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -29,6 +29,7 @@ const PROGRAMS: [Program; 5] = [
     },
     Program { name: "promtool", package: "prometheus", purpose: "the tests have it read what they count" },
     Program { name: "nginx", package: "nginx", purpose: "the tests restore from a server of their own" },
+    Program { name: "sqlite3", package: "sqlite3", purpose: "the tests restore databases that it checks" },
 ];
 
 /// Whether all programs are here: those of Debian, and those of servers that it does not have.

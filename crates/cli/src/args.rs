@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "remote")]
 use crate::commands::uploads::Uploads;
 use crate::commands::{
-    bench::Bench, cat::Cat, completions::Completions, discard::Discard, inspect::Inspect, keygen::Keygen,
-    man::Man, receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status, verify::Verify,
+    bench::Bench, cat::Cat, completions::Completions, discard::Discard, drill::Drill, inspect::Inspect,
+    keygen::Keygen, man::Man, receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status,
+    verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Cat(Cat),
     Receive(Receive),
     Verify(Verify),
+    Drill(Drill),
     Inspect(Inspect),
     Rewrap(Rewrap),
     Status(Status),
@@ -71,6 +73,7 @@ Examples:
   cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
   cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
   cofferdam verify db.cfd                            check it without any key
+  cofferdam drill drill.toml                         restore, check, and write evidence
   cofferdam restore -i key.txt s3://b/db.cfd db.img  restore out of a store
   tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
 
@@ -102,6 +105,7 @@ Exit codes:
    13  reserved: opened, but its format cannot prove that it is whole
    14  the stream is older than --min-sequence asks for, or has no sequence number
    15  nothing has come from the store or server for too long: run the same command again
+   16  a drill has restored the stream, and the check of it failed
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -119,6 +123,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
+  drilled   cofferdam_drill, result (\"passed\", \"failed\", \"interrupted\"), exit_code, begun, ended, cofferdam_version,
+            format_version, drill_file, streams: the evidence, as its file has it
   lost      first_segment, segments, plaintext_offset, plaintext_len, reason: of a damaged stream
   surveyed  input, stream_id, segments, plaintext_len, lost_ranges, lost_len, has_whole_index, end_is_known: after
             the lost ranges
@@ -147,6 +153,6 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), stale (14), no-progress (15), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), stale (14), no-progress (15), check-failed (16), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";

@@ -3,10 +3,27 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Serialize, Serializer};
+
+/// A time in seconds since 1970, which records say as RFC 3339 has it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Utc(pub(crate) u64);
+
+impl Serialize for Utc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What lies behind the year 9999 cannot be said.
+        serializer.serialize_str(&rfc3339(self.0.min(LAST)))
+    }
+}
+
 /// The time now in UTC, as `2026-01-31T12:00:00Z` (RFC 3339).
 pub(crate) fn now() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    rfc3339(since.as_secs())
+    rfc3339(seconds())
+}
+
+/// The time now in seconds since 1970.
+pub(crate) fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The time in UTC, from seconds since 1970, as `2026-01-31T12:00:00Z`.
@@ -34,6 +51,8 @@ fn days_of_year(year: u64) -> u64 {
 }
 
 const DAY: u64 = 24 * 60 * 60;
+/// The end of the year 9999.
+const LAST: u64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +68,7 @@ mod tests {
             (1_709_251_200, "2024-03-01T00:00:00Z"),
             (1_767_225_599, "2025-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (LAST, "9999-12-31T23:59:59Z"),
         ];
         for (seconds, text) in cases {
             assert_eq!(rfc3339(seconds), text);

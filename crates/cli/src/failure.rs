@@ -12,7 +12,7 @@ use crate::{interrupt, remedy};
 /// A failed command.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    kind: ErrorKind,
+    kind: FailureKind,
     pub(crate) message: String,
     pub(crate) advice: Option<String>,
     pub(crate) segment: Option<u64>,
@@ -21,32 +21,53 @@ pub(crate) struct Failure {
     pub(crate) kept: Option<u64>,
 }
 
+/// What went wrong: with the library, or with what only this command does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FailureKind {
+    Library(ErrorKind),
+    /// What was restored is what was sealed, and the operator's own check of it has failed.
+    CheckFailed,
+}
+
+impl From<ErrorKind> for FailureKind {
+    fn from(kind: ErrorKind) -> FailureKind {
+        FailureKind::Library(kind)
+    }
+}
+
+impl PartialEq<ErrorKind> for FailureKind {
+    fn eq(&self, kind: &ErrorKind) -> bool {
+        *self == FailureKind::Library(*kind)
+    }
+}
+
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(ErrorKind, &str, u8); 19] = [
-    (ErrorKind::Io, "io", 1),
-    (ErrorKind::Usage, "usage", 2),
-    (ErrorKind::Damaged, "damaged", 3),
-    (ErrorKind::DigestMismatch, "digest-mismatch", 3),
-    (ErrorKind::NoKey, "no-key", 4),
-    (ErrorKind::Truncated, "truncated", 5),
-    (ErrorKind::TargetExists, "target-exists", 6),
-    (ErrorKind::Limit, "limit", 7),
-    (ErrorKind::Unsupported, "unsupported", 7),
-    (ErrorKind::JournalMismatch, "other-journal", 8),
-    (ErrorKind::TargetLocked, "target-held", 9),
-    (ErrorKind::DurabilityUnknown, "durability-unknown", 10),
-    (ErrorKind::NotAStream, "not-a-stream", 11),
-    (ErrorKind::SourceChanged, "source-changed", 12),
-    (ErrorKind::Stale, "stale", 14),
-    (ErrorKind::NoProgress, "no-progress", 15),
-    (ErrorKind::Denied, "denied", 1),
-    (ErrorKind::Exhausted, "exhausted", 1),
-    (ErrorKind::Cancelled, "interrupted", interrupt::EXIT_INTERRUPTED),
+const TABLE: [(FailureKind, &str, u8); 20] = [
+    (FailureKind::Library(ErrorKind::Io), "io", 1),
+    (FailureKind::Library(ErrorKind::Usage), "usage", 2),
+    (FailureKind::Library(ErrorKind::Damaged), "damaged", 3),
+    (FailureKind::Library(ErrorKind::DigestMismatch), "digest-mismatch", 3),
+    (FailureKind::Library(ErrorKind::NoKey), "no-key", 4),
+    (FailureKind::Library(ErrorKind::Truncated), "truncated", 5),
+    (FailureKind::Library(ErrorKind::TargetExists), "target-exists", 6),
+    (FailureKind::Library(ErrorKind::Limit), "limit", 7),
+    (FailureKind::Library(ErrorKind::Unsupported), "unsupported", 7),
+    (FailureKind::Library(ErrorKind::JournalMismatch), "other-journal", 8),
+    (FailureKind::Library(ErrorKind::TargetLocked), "target-held", 9),
+    (FailureKind::Library(ErrorKind::DurabilityUnknown), "durability-unknown", 10),
+    (FailureKind::Library(ErrorKind::NotAStream), "not-a-stream", 11),
+    (FailureKind::Library(ErrorKind::SourceChanged), "source-changed", 12),
+    (FailureKind::Library(ErrorKind::Stale), "stale", 14),
+    (FailureKind::Library(ErrorKind::NoProgress), "no-progress", 15),
+    (FailureKind::CheckFailed, "check-failed", 16),
+    (FailureKind::Library(ErrorKind::Denied), "denied", 1),
+    (FailureKind::Library(ErrorKind::Exhausted), "exhausted", 1),
+    (FailureKind::Library(ErrorKind::Cancelled), "interrupted", interrupt::EXIT_INTERRUPTED),
 ];
 
 impl Failure {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Failure {
-        let message = message.into();
+    pub(crate) fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Failure {
+        let (kind, message) = (kind.into(), message.into());
         Failure { kind, message, advice: None, segment: None, frame: None, position: None, kept: None }
     }
 
@@ -92,18 +113,27 @@ impl Failure {
         };
         if matches!(
             self.kind,
-            Damaged
-                | DigestMismatch
-                | Limit
-                | NoKey
-                | NotAStream
-                | SourceChanged
-                | Stale
-                | Truncated
-                | Unsupported
+            FailureKind::Library(
+                Damaged
+                    | DigestMismatch
+                    | Limit
+                    | NoKey
+                    | NotAStream
+                    | SourceChanged
+                    | Stale
+                    | Truncated
+                    | Unsupported
+            )
         ) {
             self.message = format!("{input}: {}", self.message);
         }
+        self
+    }
+
+    /// Names what of several things has failed.
+    #[must_use]
+    pub(crate) fn of_part(mut self, name: impl fmt::Display) -> Failure {
+        self.message = format!("{name}: {}", self.message);
         self
     }
 
@@ -114,7 +144,7 @@ impl Failure {
         failure
     }
 
-    pub(crate) fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> FailureKind {
         self.kind
     }
 
@@ -126,12 +156,12 @@ impl Failure {
     /// What the process exits with; for a signal, that signal's code.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.kind {
-            ErrorKind::Cancelled => interrupt::exit_code(),
+            FailureKind::Library(ErrorKind::Cancelled) => interrupt::exit_code(),
             _ => self.row().2,
         }
     }
 
-    fn row(&self) -> &'static (ErrorKind, &'static str, u8) {
+    fn row(&self) -> &'static (FailureKind, &'static str, u8) {
         TABLE.iter().find(|row| row.0 == self.kind).unwrap_or(&TABLE[0])
     }
 }
@@ -139,7 +169,7 @@ impl Failure {
 impl From<cofferdam::Error> for Failure {
     fn from(error: cofferdam::Error) -> Failure {
         Failure {
-            kind: error.kind(),
+            kind: error.kind().into(),
             message: with_causes(&error),
             advice: advice_of(&error).map(str::to_owned),
             segment: error.segment(),
@@ -197,7 +227,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 14, 15, 1, 1, 130]);
+        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 14, 15, 16, 1, 1, 130]);
     }
 
     /// Each kind stands in one row of the table, with its code, and in the help.

@@ -74,6 +74,13 @@ pub(crate) fn writes_object(url: &Url) {
     let _ = OBJECT.set(url.clone());
 }
 
+/// Called where what is published is nobody's target: a scratch directory is what there is to lose.
+pub(crate) fn writes_scratch_alone() {
+    roll_back_from_now_on();
+    // Partner: the load in `stop`.
+    SCRATCH_ALONE.store(true, Ordering::Relaxed);
+}
+
 /// The exit code of the signal that came: 128 and its number.
 pub(crate) fn exit_code() -> u8 {
     // Partner: the store in `stop`. The token's own ordering carries it to whoever saw the cancellation.
@@ -93,7 +100,9 @@ fn stop(signal: i32, cancel: &CancelToken, report: Report) {
         end(report);
     }
     if cancel.is_cancelled() {
-        exit(match (cancel.is_publishing(), OBJECT.get()) {
+        // Partner: the store in `writes_scratch_alone`.
+        let has_target = !SCRATCH_ALONE.load(Ordering::Relaxed);
+        exit(match (has_target && cancel.is_publishing(), OBJECT.get()) {
             (true, Some(object)) => tell_half_uploaded(object, report),
             (true, None) => tell_half_published(report),
             (false, _) => exit_code(),
@@ -186,4 +195,5 @@ const ECHO: Duration = Duration::from_millis(200);
 static CODE: AtomicU8 = AtomicU8::new(EXIT_INTERRUPTED);
 static IN_PLACE: AtomicBool = AtomicBool::new(false);
 static OBJECT: OnceLock<Url> = OnceLock::new();
+static SCRATCH_ALONE: AtomicBool = AtomicBool::new(false);
 static ON_SIGNAL: Mutex<OnSignal> = Mutex::new(OnSignal::Exit);

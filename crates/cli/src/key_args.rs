@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::peer::PresharedKey;
 use cofferdam::{Identities, KeyError, Recipients, WrappingKey};
 
+use crate::credential;
 use crate::failure::Failure;
 use crate::io_arg::End;
 use crate::key_file::{IDENTITY, KeyFile, PASSPHRASE_FILE, RECIPIENTS};
@@ -20,9 +22,12 @@ use crate::terminal::Terminal;
 pub(crate) struct OpeningKeys {
     /// An age identity file, or an SSH private key; - for standard input; may be given more than once
     ///
+    /// credential:NAME is a file that systemd gives to a service, by LoadCredentialEncrypted= or LoadCredential= in its unit; the same with
+    /// --key-file and --passphrase-file. A file of that name is ./credential:NAME.
+    ///
     /// Without any option that opens the stream, the files that COFFERDAM_IDENTITY and COFFERDAM_PASSPHRASE_FILE name are
     /// taken, where those are set.
-    #[arg(short, long = "identity", value_name = "FILE")]
+    #[arg(short, long = "identity", value_name = "FILE", value_parser = OsStringValueParser::new().try_map(credential::parse))]
     identities: Vec<End>,
 
     /// Ask for the passphrase on the terminal
@@ -30,11 +35,11 @@ pub(crate) struct OpeningKeys {
     passphrase: bool,
 
     /// Take the passphrase from the first line of FILE; - is standard input, /dev/fd/N a descriptor
-    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase", value_parser = OsStringValueParser::new().try_map(credential::parse))]
     passphrase_file: Option<End>,
 
     /// A key file of 32 bytes, as 64 hexadecimal digits or raw; - for standard input; may be given more than once
-    #[arg(long = "key-file", value_name = "FILE")]
+    #[arg(long = "key-file", value_name = "FILE", value_parser = OsStringValueParser::new().try_map(credential::parse))]
     key_files: Vec<End>,
 }
 
@@ -46,6 +51,15 @@ struct OpeningFiles {
 }
 
 impl OpeningKeys {
+    /// Those that a file of the operator's names, and nobody is asked for.
+    pub(crate) fn of_files(
+        identities: Vec<End>,
+        key_files: Vec<End>,
+        passphrase_file: Option<End>,
+    ) -> OpeningKeys {
+        OpeningKeys { identities, passphrase: false, passphrase_file, key_files }
+    }
+
     /// Notes the files that will be read.
     pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
         let OpeningFiles { identities, key_files, passphrase } = self.files();

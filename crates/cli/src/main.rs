@@ -2,10 +2,12 @@
 //! It knows no format and no cipher; the library does the work.
 
 mod abort;
+mod age;
 mod args;
 mod byte_range;
 mod clock;
 mod commands;
+mod credential;
 mod demo;
 mod failure;
 mod interrupt;

@@ -66,7 +66,7 @@ impl RateArgs {
     }
 
     /// The limit, if there is one. From now on it follows the file.
-    fn limit(&self, report: Report) -> Result<Option<RateLimit>, Failure> {
+    pub(crate) fn limit(&self, report: Report) -> Result<Option<RateLimit>, Failure> {
         if self.limit_rate.is_none() && self.limit_rate_file.is_none() {
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 //! It knows no default; the library has them.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -49,13 +49,19 @@ impl Resources {
         file.into_iter().try_for_each(|file| files.writes("the metrics file", &End::Path(file)))
     }
 
+    /// For a command that says something else in it.
+    pub(crate) fn metrics_file(&self) -> Option<&Path> {
+        self.metrics_file.as_deref()
+    }
+
     /// Before anything is done: warns of what only costs, and begins to count for the metrics file.
     pub(crate) fn begin(&self, report: Report) -> Result<(), Failure> {
         self.warn(report);
         self.metrics_file.as_deref().map_or(Ok(()), |file| metrics_file::begin(file, report))
     }
 
-    fn warn(&self, report: Report) {
+    /// Warns of what only costs.
+    pub(crate) fn warn(&self, report: Report) {
         let Some(threads) = self.threads else { return };
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         if threads.get() > processors.get().saturating_mul(THREADS_PER_PROCESSOR) {

@@ -3,12 +3,21 @@
 
 use std::borrow::Cow;
 use std::env;
+use std::sync::{Mutex, PoisonError};
 
 use clap::builder::StyledStr;
 
-/// `text` without user names, passwords and queries of the URLs that this program was called with.
+/// `text` without user names, passwords and queries of the URLs that this program was called with, or has [noted](note).
 pub(crate) fn hide(text: &str) -> Cow<'_, str> {
-    hide_those_of(env::args_os().map(|argument| argument.to_string_lossy().into_owned()), text)
+    let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    hide_those_of(arguments.chain(noted), text)
+}
+
+/// Has the URLs in `text` hidden as well, which is in quotes where there are more than one: a file that names places.
+pub(crate) fn note(text: &str) {
+    let urls = text.split(['"', '\'', '\n']).filter(|piece| piece.contains(AFTER_SCHEME)).map(str::to_owned);
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner).extend(urls);
 }
 
 fn hide_those_of(arguments: impl Iterator<Item = String>, text: &str) -> Cow<'_, str> {
@@ -49,6 +58,7 @@ fn ends_in_a_port(authority: &str) -> bool {
     authority.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+static NOTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const AFTER_SCHEME: &str = "://";
 /// Schemes under which a container may stand before an account.
 const AZURE: [&str; 5] = ["az", "azure", "adl", "abfs", "abfss"];

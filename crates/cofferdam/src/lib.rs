@@ -179,7 +179,7 @@ pub use files::is_pipe;
 pub use frame_worker::{
     Backend, Compression, CompressionLevel, DigestKind, Pool, PoolError, Suite, THREADS_MAX,
 };
-pub use framing::{ParseHexError, StreamId, limits};
+pub use framing::{FORMAT_VERSION, ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
 pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
@@ -209,5 +209,5 @@ pub use stream::{
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
     RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
     SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard,
-    inspect, inspect_source, leftovers, rewrap,
+    inspect, inspect_source, leftovers, rewrap, sequence_of,
 };

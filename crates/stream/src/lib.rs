@@ -95,6 +95,7 @@ pub use seal::{FormatOptions, SealOptions, Sealed, SealedLen, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;
+pub use sequence::sequence_of;
 pub use survey::{LostRange, Surveyed};
 pub use system_memory::{MEMORY_DEFAULT, SystemMemory};
 #[cfg(feature = "metrics")]

@@ -33,7 +33,7 @@ impl Restored {
     /// The number that `Sealer::sequence` gave the stream, where it has one and a key was given. It orders the streams of those who
     /// seal honestly, and nobody else's.
     pub fn sequence(&self) -> Option<u64> {
-        sequence::find(&self.metadata)?.ok()
+        sequence::sequence_of(&self.metadata)
     }
 
     /// For a stream that proved complete, of which some was `already` there.

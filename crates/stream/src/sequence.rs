@@ -11,6 +11,12 @@ pub(crate) fn pair(sequence: u64) -> (Vec<u8>, Vec<u8>) {
     (KEY.to_vec(), sequence.to_string().into_bytes())
 }
 
+/// The number that `Sealer::sequence` gave the stream with these pairs; none where it has
+/// none, or one that no sealer of ours writes. It orders the streams of those who seal honestly, and nobody else's.
+pub fn sequence_of(metadata: &Metadata) -> Option<u64> {
+    find(metadata)?.ok()
+}
+
 /// What `metadata` says: nothing, a number, or something that is none.
 pub(crate) fn find(metadata: &Metadata) -> Option<Result<u64, Malformed>> {
     let mut values = metadata.iter().filter(|(key, _)| key == KEY).map(|(_, value)| value);

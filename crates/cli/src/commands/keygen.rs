@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use cofferdam::{
-    Attempt, Checkpoint, CommitError, ErrorKind, Identity, StageOptions, StagedFile, StreamingSink as _,
-    TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe, leftovers,
+    Attempt, ErrorKind, Identity, IfExists, TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe,
+    leftovers,
 };
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use crate::io_arg::End;
 use crate::printable::Name;
 use crate::report::{Channel, Form, Report, print};
 use crate::standard::Standard;
+use crate::whole_file::{self, Fault};
 
 /// Make an age identity and print its recipient, or make a key file
 ///
@@ -106,29 +107,18 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
         Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", path.display()))
     };
     refuse_unfinished(path)?;
-    let mut staged = match StagedFile::create(path, &StageOptions::default()) {
-        Ok(staged) => staged,
-        Err(TargetError::Exists { .. } | TargetError::Symlink { .. }) => return Err(exists()),
-        Err(TargetError::NotAFile { kind, .. }) if kind != TargetKind::Directory => return Err(exists()),
-        Err(error) => return Err(cannot("made", &error)),
-    };
-    staged.set_mode(PRIVATE);
-    let written = staged.begin_segment(0, 0).and_then(|()| staged.write_tentative(0, content));
-    written.map_err(|error| cannot("written", &error))?;
-    let len = content.len() as u64;
-    let committed = staged.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN]));
-    match committed.and_then(|()| staged.publish(len)) {
-        Ok(()) => Ok(()),
-        Err(CommitError::NotCommitted(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(exists())
-        }
-        Err(CommitError::NotCommitted(error)) => Err(cannot("written", &error)),
-        Err(CommitError::Unknown(error)) => {
+    whole_file::write(path, content, IfExists::Refuse, PRIVATE).map_err(|fault| match fault {
+        Fault::Refused(TargetError::Exists { .. } | TargetError::Symlink { .. }) => exists(),
+        Fault::Refused(TargetError::NotAFile { kind, .. }) if kind != TargetKind::Directory => exists(),
+        Fault::Refused(error) => cannot("made", &error),
+        Fault::NotWritten(error) if error.kind() == io::ErrorKind::AlreadyExists => exists(),
+        Fault::NotWritten(error) => cannot("written", &error),
+        Fault::Unknown(error) => {
             let what = format!("{} is in place, and may not survive a power cut: {error}", path.display());
-            Err(Failure::new(ErrorKind::DurabilityUnknown, what)
-                .advise("Remove it and make another once its file system works."))
+            Failure::new(ErrorKind::DurabilityUnknown, what)
+                .advise("Remove it and make another once its file system works.")
         }
-    }
+    })
 }
 
 /// What an interrupted restore or sealing keeps beside `path` is not thrown away for a key.

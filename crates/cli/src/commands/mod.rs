@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod discard;
+pub(crate) mod drill;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod man;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Cat(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
+        Command::Drill(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
         Command::Rewrap(command) => command.run(report),
         Command::Status(command) => command.run(report),

@@ -9,7 +9,7 @@ use std::time::Instant;
 use cofferdam::{CancelToken, ErrorKind, LostRange, Opener, Source, Surveyed};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::printable::Name;
 use crate::progress::Watch;
 use crate::report::{Channel, Report};
@@ -74,7 +74,10 @@ pub(crate) fn list_lost(
     report: Report,
     failure: Failure,
 ) -> Failure {
-    if !matches!(failure.kind(), ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Io) {
+    if !matches!(
+        failure.kind(),
+        FailureKind::Library(ErrorKind::Damaged | ErrorKind::Truncated | ErrorKind::Io)
+    ) {
         return failure;
     }
     if sealed.is_in_order() {

@@ -223,7 +223,7 @@ fn end_of_open(mut child: Child) -> Ran {
 }
 
 /// What the kernel says of the signals that a process handles.
-fn catches_interrupts(child: &Child) -> bool {
+pub(crate) fn catches_interrupts(child: &Child) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
     u64::from_str_radix(mask.trim(), 16).unwrap() >> (Signal::INT.as_raw() - 1) & 1 == 1

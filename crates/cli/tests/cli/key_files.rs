@@ -2,8 +2,9 @@
 //! What a key opens is in the tests of the library.
 
 use std::fs;
+use std::path::Path;
 
-use crate::place::Place;
+use crate::place::{Place, Ran};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -60,4 +61,56 @@ fn a_key_of_text_seals_nothing_and_opens_with_a_warning() {
     }
     fs::write(place.path("uniform"), [0x80; 32]).unwrap();
     place.run(["seal", "--key-file", "uniform", "-o", "x.cfd", "plain"]).assert_done();
+}
+
+/// Runs it as a service of systemd's, with credentials in `directory`.
+fn as_service(place: &Place, directory: &Path, arguments: &[&str]) -> Ran {
+    let mut command = place.command(arguments);
+    Ran::of(command.env("CREDENTIALS_DIRECTORY", directory).output().unwrap())
+}
+
+#[test]
+fn a_credential_of_a_service_opens_wherever_an_identity_is_taken() {
+    let place = Place::with_sealed(1);
+    place.run(["keygen", "--key-file", "-o", "k"]).assert_done();
+    fs::write(place.path("words"), "correct horse\n").unwrap();
+    for (option, file, sealed) in
+        [("--key-file", "k", "by-key.cfd"), ("--passphrase-file", "words", "by-words.cfd")]
+    {
+        place.run(["seal", option, file, "-o", sealed, "plain"]).assert_done();
+    }
+    let directory = place.path("credentials");
+    fs::create_dir(&directory).unwrap();
+    for (file, name) in [("key.txt", "identity"), ("k", "backup.key"), ("words", "words")] {
+        fs::rename(place.path(file), directory.join(name)).unwrap();
+    }
+    let run = |arguments: &[&str]| as_service(&place, &directory, arguments);
+    let identity = ["-i", "credential:identity", "sealed.cfd"];
+    for command in [&["verify"][..], &["cat"], &["rewrap", "-r", &place.recipient]] {
+        run(&[command, &identity].concat()).assert_done();
+    }
+    run(&["restore", "-i", "credential:identity", "sealed.cfd", "restored"]).assert_done();
+    assert!(place.read("restored") == place.read("plain"));
+    run(&["verify", "--key-file", "credential:backup.key", "by-key.cfd"]).assert_done();
+    run(&["verify", "--passphrase-file", "credential:words", "by-words.cfd"]).assert_done();
+}
+
+#[test]
+fn a_credential_that_is_not_there_is_a_usage_error_that_says_what_is_missing() {
+    let place = Place::with_sealed(1);
+    let verify =
+        |name: &str| ["verify", "-i", &format!("credential:{name}"), "sealed.cfd"].map(str::to_owned);
+    let mut outside = place.command(verify("key"));
+    let outside = Ran::of(outside.env_remove("CREDENTIALS_DIRECTORY").output().unwrap());
+    outside.assert_failed(2, "CREDENTIALS_DIRECTORY is not set");
+    for (name, words) in
+        [("key", "no credential of that name"), ("../key.txt", "without a slash"), ("", "without a slash")]
+    {
+        let arguments = verify(name);
+        let arguments = arguments.each_ref().map(String::as_str);
+        as_service(&place, &place.path("nowhere"), &arguments).assert_failed(2, words);
+    }
+    // It is a name like others.
+    fs::rename(place.path("key.txt"), place.path("credential:key")).unwrap();
+    place.run(["verify", "-i", "./credential:key", "sealed.cfd"]).assert_done();
 }

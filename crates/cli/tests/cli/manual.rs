@@ -5,13 +5,14 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "keygen",
     "seal",
     "restore",
     "cat",
     "receive",
     "verify",
+    "drill",
     "inspect",
     "rewrap",
     "status",
@@ -52,6 +53,7 @@ fn the_help_of_a_command_lists_its_exit_codes() {
         ("cat", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
         ("verify", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
         ("receive", &["6 ", "8 ", "9 ", "10 ", "130 "]),
+        ("drill", &["3 ", "4 ", "5 ", "6 ", "7 ", "10 ", "11 ", "12 ", "14 ", "15 ", "16 ", "130 "]),
         ("inspect", &["3 ", "5 ", "7 ", "11 ", "12 "]),
         ("rewrap", &["3 ", "4 ", "5 ", "7 ", "9 ", "11 ", "130 "]),
         ("keygen", &["6 ", "9 ", "10 "]),

@@ -25,7 +25,7 @@ fn figures(place: &Place, name: &str) -> BTreeMap<String, f64> {
 }
 
 /// Fails unless the program that comes with Prometheus reads the file, and finds nothing to say about its names.
-fn assert_is_understood(place: &Place, name: &str) {
+pub(crate) fn assert_is_understood(place: &Place, name: &str) {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut promtool) = command.spawn() else {

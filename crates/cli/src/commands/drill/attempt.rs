@@ -1,0 +1,400 @@
+//! One stream of a drill: restored and checked, verified, or sampled, as `restore` and `verify` do it.
+//! It turns the file's words into an opener; the library opens. What was found out is in the record, also of a failure.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cofferdam::{
+    Attributes, CancelToken, ErrorKind, Identities, Metadata, NullSink, Opener, RateLimit, Restored, Source,
+    sequence_of,
+};
+
+use super::check::{self, Ended};
+use super::evidence::{CheckRecord, Outcome, SampleRecord, StreamRecord};
+use super::file::{AgeRule, CheckCommand, DrillStream, Mode, TimeSource};
+use super::scratch::Scratch;
+use crate::clock::Utc;
+use crate::failure::{Failure, FailureKind};
+use crate::printable::Name;
+use crate::progress::{Warnings, Watch};
+use crate::report::Report;
+use crate::resources::Resources;
+use crate::size::Size;
+use crate::{age, clock};
+
+/// What all streams of a drill share.
+pub(super) struct Attempts<'a> {
+    pub(super) scratch: Option<&'a Path>,
+    pub(super) resources: &'a Resources,
+    pub(super) rate: Option<RateLimit>,
+    pub(super) cancel: &'a CancelToken,
+    pub(super) report: Report,
+    pub(super) on_failure: OnFailure,
+}
+
+/// What becomes of the scratch directory of a stream that failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    Remove,
+    Keep,
+}
+
+impl Attempts<'_> {
+    /// Tries one stream. `identities` are none where the file names no key.
+    pub(super) fn run(
+        &self,
+        stream: &DrillStream,
+        identities: Result<Option<Identities>, Failure>,
+    ) -> (StreamRecord, Option<Failure>) {
+        let mut record = StreamRecord::new(stream);
+        if self.cancel.is_cancelled() {
+            return (record, None);
+        }
+        let begun = Instant::now();
+        record.begun = Some(Utc(clock::seconds()));
+        let ended = identities.and_then(|identities| self.try_one(stream, identities, &mut record));
+        record.seconds = Some(begun.elapsed().as_secs_f64());
+        match ended {
+            Ok(()) => {
+                record.result = Outcome::Passed;
+                (record, None)
+            }
+            Err(failure) => {
+                record.failed(&failure);
+                (record, Some(failure.of_part(&stream.name)))
+            }
+        }
+    }
+
+    fn try_one(
+        &self,
+        stream: &DrillStream,
+        identities: Option<Identities>,
+        record: &mut StreamRecord,
+    ) -> Result<(), Failure> {
+        if stream.sealed.is_in_order() {
+            return Err(Failure::usage(format!("{} is a pipe: a drill is repeated", stream.sealed))
+                .advise("Name a file, a block device or a URL."));
+        }
+        let is_keyed = identities.is_some();
+        let opener = identities.map_or_else(Opener::keyless, Opener::new);
+        let verb = match stream.mode {
+            Mode::Restore { .. } => "restoring",
+            Mode::Verify => "verifying",
+            Mode::Sample { .. } => "sampling",
+        };
+        let watch = Watch::new(self.report, verb, Warnings::AtOnce);
+        let opener = self.resources.opener(opener, self.cancel, watch.clone());
+        let opener = self.rate.iter().cloned().fold(opener, Opener::rate_limit);
+        let opener = opener.attributes(Attributes::Ignore);
+        let found = self.look(stream, is_keyed.then_some(&opener), record)?;
+        let opener = stream.min_sequence.into_iter().fold(opener, Opener::min_sequence);
+        let opener = stream.expect_digest.into_iter().fold(opener, Opener::expect_digest);
+        let ended = match &stream.mode {
+            Mode::Restore { check, ignore_room } => {
+                let len = found.filter(|_| !ignore_room);
+                self.restore(stream, &opener, check.as_ref(), len, &watch, record)
+            }
+            Mode::Verify => self.verify(stream, &opener, record),
+            Mode::Sample { segments } => self.sample(stream, &opener, *segments, record),
+        };
+        watch.finish();
+        ended
+    }
+
+    fn source(&self, stream: &DrillStream) -> Result<Box<dyn Source>, Failure> {
+        stream.sealed.source(self.cancel, self.report)
+    }
+
+    /// What can be seen before anything is written: how long the plaintext is, as the stream says, and how old. What is wrong with a
+    /// stream is left for whoever opens it to say.
+    fn look(
+        &self,
+        stream: &DrillStream,
+        opener: Option<&Opener>,
+        record: &mut StreamRecord,
+    ) -> Result<Option<u64>, Failure> {
+        let inspected = cofferdam::inspect_source(self.source(stream)?);
+        inspected.iter().for_each(|inspection| record.looked_at(inspection));
+        if let Some(Ok(metadata)) =
+            opener.map(|opener| self.source(stream).map(|source| opener.metadata(source)))
+            && let Ok(metadata) = metadata
+        {
+            stream.age.check(&metadata, record)?;
+        }
+        Ok(inspected.ok().and_then(|inspection| Some(inspection.trailer?.plaintext_len)))
+    }
+
+    /// Restores all of it, runs the check, and removes what was restored.
+    fn restore(
+        &self,
+        stream: &DrillStream,
+        opener: &Opener,
+        check: Option<&CheckCommand>,
+        len: Option<u64>,
+        watch: &Watch,
+        record: &mut StreamRecord,
+    ) -> Result<(), Failure> {
+        let place = self.scratch.unwrap_or(Path::new("."));
+        let scratch = Scratch::make(place)?;
+        record.scratch_free_bytes = scratch.free();
+        if let (Some(len), Some(free)) = (len, record.scratch_free_bytes)
+            && len > free
+        {
+            let place = Name::from(place);
+            let what =
+                format!("no room in {place}: the stream has {}, and {} are free", Size(len), Size(free));
+            return Err(Failure::new(ErrorKind::Io, what).advise(
+                "Name a larger `scratch`; if the plaintext has many zeros, which take no room, say `ignore_room = true`.",
+            ));
+        }
+        let begun = Instant::now();
+        let ended = self
+            .source(stream)
+            .and_then(|source| opener.restore_to(source, scratch.target()).map_err(Failure::from))
+            .map_err(|failure| failure.of_input(&stream.sealed))
+            .and_then(|restored| self.opened(stream, &restored, begun, record))
+            .and_then(|()| {
+                watch.finish();
+                check.map_or(Ok(()), |check| self.check(check, &scratch, record))
+            });
+        match ended {
+            Err(failure) if self.on_failure == OnFailure::Keep && !self.cancel.is_cancelled() => {
+                let kept = scratch.keep();
+                Err(failure.advise_also(&format!(
+                    "What was restored is kept in {}, in clear: remove it when you have looked at it.",
+                    Name::from(&*kept)
+                )))
+            }
+            Err(failure) => {
+                if let Err(left) = scratch.end() {
+                    self.report.warning(left.message);
+                }
+                Err(failure)
+            }
+            Ok(()) => scratch.end(),
+        }
+    }
+
+    fn verify(
+        &self,
+        stream: &DrillStream,
+        opener: &Opener,
+        record: &mut StreamRecord,
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let verified = opener.verify(self.source(stream)?).map_err(|error| of_stream(error, stream))?;
+        verified.warnings.iter().for_each(|warning| self.report.warning(warning));
+        self.opened(stream, &verified, begun, record)
+    }
+
+    /// Notes what a stream is that proved whole. It may be another one than was looked at before.
+    fn opened(
+        &self,
+        stream: &DrillStream,
+        restored: &Restored,
+        begun: Instant,
+        record: &mut StreamRecord,
+    ) -> Result<(), Failure> {
+        record.opened(restored, begun.elapsed().as_secs_f64());
+        match stream.keys {
+            Some(_) => stream.age.check(&restored.metadata, record),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens segments drawn at random, each as a part of its own.
+    fn sample(
+        &self,
+        stream: &DrillStream,
+        opener: &Opener,
+        count: u64,
+        record: &mut StreamRecord,
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let of_stream = |error| of_stream(error, stream);
+        let reader = opener.reader(self.source(stream)?).map_err(of_stream)?;
+        stream.age.check(reader.metadata(), record)?;
+        let (stream_id, segments) = (reader.stream_id(), reader.segments());
+        record.is_stream(stream_id);
+        record.segments = Some(segments);
+        record.plaintext_bytes = Some(reader.len());
+        // What it holds of the memory is needed for what follows.
+        drop(reader);
+        let drawn = draw(count, segments)?;
+        let mut sample = SampleRecord {
+            segments: drawn.iter().copied().collect(),
+            of_segments: segments,
+            plaintext_bytes: 0,
+        };
+        let mut stream_digest = None;
+        for range in runs(&drawn) {
+            let source = self.source(stream)?;
+            let receipt = opener.open_segments(range, source, NullSink::new()).map_err(of_stream)?;
+            let is_same = receipt.stream_id == stream_id
+                && stream_digest.is_none_or(|digest| digest == receipt.stream_digest);
+            if !is_same {
+                let what = "another stream has taken its place while it was sampled";
+                return Err(Failure::new(ErrorKind::SourceChanged, what).of_input(&stream.sealed));
+            }
+            stream_digest = Some(receipt.stream_digest);
+            sample.plaintext_bytes += receipt.plaintext.end - receipt.plaintext.start;
+        }
+        record.stream_digest = stream_digest.map(|digest| digest.to_string());
+        record.took(sample.plaintext_bytes, begun.elapsed().as_secs_f64());
+        record.sample = Some(sample);
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        check: &CheckCommand,
+        scratch: &Scratch,
+        record: &mut StreamRecord,
+    ) -> Result<(), Failure> {
+        let failed = |what: String| Failure::new(FailureKind::CheckFailed, what);
+        let checked = check::run(check, scratch.path(), &scratch.target(), self.cancel).map_err(|error| {
+            failed(format!("the check could not be run: {}: {error}", Name::from(&*check.program)))
+        })?;
+        let said = record.check.insert(CheckRecord::new(check, &checked));
+        let last = said.last_line().map_or(String::new(), |line| format!(": {line}"));
+        match checked.ended {
+            Ended::Code(0) => Ok(()),
+            Ended::Code(code) => Err(failed(format!("the check ended with {code}{last}"))),
+            Ended::Signal(signal) => Err(failed(format!("the check was ended by signal {signal}{last}"))),
+            Ended::TimedOut => Err(failed(format!(
+                "the check had not ended after {}, and was stopped{last}",
+                age::words(check.timeout)
+            ))),
+            Ended::Interrupted => Err(Failure::interrupted()),
+        }
+    }
+}
+
+impl AgeRule {
+    /// Notes number and age of the stream with these pairs, and refuses one that is too old, or of no known age.
+    fn check(&self, metadata: &Metadata, record: &mut StreamRecord) -> Result<(), Failure> {
+        record.sequence = sequence_of(metadata);
+        let (at, said_by) = match &self.time {
+            TimeSource::Unknown => return Ok(()),
+            TimeSource::Sequence => (record.sequence, "sequence number".to_owned()),
+            TimeSource::Metadata(key) => {
+                (time_in(metadata, key), format!("time under `{key}` in its metadata"))
+            }
+        };
+        let stale = |what: String| Err(Failure::new(ErrorKind::Stale, what).of_input(&record.sealed));
+        let Some(at) = at else {
+            return stale(format!("the stream has no {said_by}, so its age is not known"));
+        };
+        // As it was when the drill came to it, however long that takes.
+        let Utc(now) = *record.begun.get_or_insert_with(|| Utc(clock::seconds()));
+        record.sealed_at = Some(Utc(at));
+        if at > now.saturating_add(SKEW_MAX) {
+            return stale(format!(
+                "the stream's {said_by}, {at}, lies in the future: a clock is wrong, or it is no time"
+            ));
+        }
+        let found = now.saturating_sub(at);
+        record.age_seconds = Some(found);
+        match self.max.filter(|max| found > max.as_secs()) {
+            None => Ok(()),
+            Some(max) => stale(format!(
+                "it was sealed {} ago, and `max_age` is {}",
+                age::words(Duration::from_secs(found)),
+                age::words(max)
+            )),
+        }
+    }
+}
+
+fn of_stream(error: cofferdam::Error, stream: &DrillStream) -> Failure {
+    Failure::from(error).of_input(&stream.sealed)
+}
+
+/// Seconds since 1970, as a number in decimal digits.
+fn time_in(metadata: &Metadata, key: &str) -> Option<u64> {
+    let (_, value) = metadata.iter().find(|(found, _)| found == key.as_bytes())?;
+    let text = std::str::from_utf8(value).ok()?;
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `count` different segments of a stream that has `segments`, or all of them where it has no more. The system's random numbers: whoever
+/// keeps the stream cannot tell which they will be.
+fn draw(count: u64, segments: u64) -> Result<BTreeSet<u64>, Failure> {
+    if count >= segments {
+        return Ok((0..segments).collect());
+    }
+    let mut drawn = BTreeSet::new();
+    // Floyd's: each set is as likely as any other.
+    for last in segments - count..segments {
+        let at = below(last + 1)?;
+        if !drawn.insert(at) {
+            drawn.insert(last);
+        }
+    }
+    Ok(drawn)
+}
+
+/// A random number that is less than `bound`, which is not 0.
+fn below(bound: u64) -> Result<u64, Failure> {
+    let random =
+        getrandom::u64().map_err(|error| Failure::io("no random numbers", std::io::Error::other(error)))?;
+    // The high half of the product: its bias is less than bound / 2^64.
+    Ok(((u128::from(random) * u128::from(bound)) >> 64) as u64)
+}
+
+/// Neighbours are opened at once.
+fn runs(drawn: &BTreeSet<u64>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for segment in drawn {
+        match runs.last_mut() {
+            Some(run) if run.end == *segment => run.end += 1,
+            _ => runs.push(*segment..segment + 1),
+        }
+    }
+    runs
+}
+
+/// By how much a clock may be ahead of this one.
+const SKEW_MAX: u64 = 5 * 60;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_different_segments_are_drawn_as_asked_for_and_each_can_be() {
+        let draw = |count, segments| draw(count, segments).unwrap_or_else(|_| panic!("no random numbers"));
+        for (count, segments) in [(1, 1), (1, 2), (5, 6), (16, 1000), (4096, 1 << 40)] {
+            let drawn = draw(count, segments);
+            assert_eq!(drawn.len() as u64, count);
+            assert!(drawn.iter().all(|segment| *segment < segments));
+        }
+        for (count, segments) in [(7, 7), (16, 3), (1, 0)] {
+            assert!(draw(count, segments).into_iter().eq(0..segments));
+        }
+        // That one of three does not come in 200 draws has a chance of 10^-34.
+        let seen: BTreeSet<u64> = (0..200).flat_map(|_| draw(1, 3)).collect();
+        assert_eq!(seen.len(), 3);
+    }
+
+    #[test]
+    fn neighbours_are_one_run() {
+        let of = |segments: &[u64]| runs(&segments.iter().copied().collect());
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[0, 1, 2, 5, 7, 8]), [0..3, 5..6, 7..9]);
+    }
+
+    #[test]
+    fn a_time_is_a_number_and_nothing_else() {
+        let metadata = |value: &str| vec![(b"taken".to_vec(), value.as_bytes().to_vec())];
+        assert_eq!(time_in(&metadata("1767225599"), "taken"), Some(1_767_225_599));
+        for value in ["", "+5", "-5", "5.0", " 5", "2026-01-01", "99999999999999999999"] {
+            assert_eq!(time_in(&metadata(value), "taken"), None, "{value}");
+        }
+        assert_eq!(time_in(&metadata("5"), "other"), None);
+    }
+}

@@ -1,0 +1,253 @@
+//! The operator's check of what was restored: a program of its own process group, with an end.
+//! It judges nothing but how the program ends, and knows no stream.
+
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
+use std::io::{self, PipeReader, Read as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use cofferdam::CancelToken;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group, waitid,
+    waitpid,
+};
+
+use super::file::CheckCommand;
+
+/// How it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    Code(i32),
+    Signal(i32),
+    TimedOut,
+    Interrupted,
+}
+
+/// What came of a check.
+pub(super) struct Checked {
+    pub(super) ended: Ended,
+    pub(super) took: Duration,
+    /// The end of what it printed, to either stream.
+    pub(super) tail: Vec<u8>,
+    /// Bytes that it printed in all, as far as they were read.
+    pub(super) output_len: u64,
+}
+
+/// Runs `check` on `file`, in `directory`, until it ends, its time is over, or `cancel` is cancelled. Nothing of it goes on then: neither
+/// its process group nor, where the system can tell, what it has sent out of that.
+pub(super) fn run(
+    check: &CheckCommand,
+    directory: &Path,
+    file: &Path,
+    cancel: &CancelToken,
+) -> io::Result<Checked> {
+    let foreign = children();
+    adopt_orphans();
+    let begun = Instant::now();
+    let (reader, writer) = io::pipe()?;
+    fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+    let mut command = command(check, directory, file);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let child = command.spawn()?;
+    // The command has the other end, too.
+    drop(command);
+    let mut running = Running { child, output: Output::new(reader) };
+    let ended = running.wait(begun + check.timeout, cancel);
+    let status = running.finish()?;
+    end_all(|| children().difference(&foreign).copied().collect());
+    let Output { tail, len, .. } = running.output;
+    let ended = ended?.unwrap_or_else(|| Ended::of(status));
+    Ok(Checked { ended, took: begun.elapsed(), tail: tail.into(), output_len: len })
+}
+
+fn command(check: &CheckCommand, directory: &Path, file: &Path) -> Command {
+    let mut command = Command::new(&check.program);
+    let argument = |argument: &String| match argument.split_once(FILE) {
+        None => OsString::from(argument),
+        Some(_) => {
+            let mut text = OsString::new();
+            for (index, piece) in argument.split(FILE).enumerate() {
+                if index > 0 {
+                    text.push(file);
+                }
+                text.push(piece);
+            }
+            text
+        }
+    };
+    command.args(check.argv[1..].iter().map(argument)).current_dir(directory).process_group(0);
+    // Credentials of stores, names of key files: none of them is the check's.
+    command.env_clear().env("TMPDIR", directory);
+    command.envs(env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        INHERITED.contains(&&*name) || name.starts_with("LC_")
+    }));
+    command
+}
+
+/// A check that has not been waited for.
+struct Running {
+    child: Child,
+    output: Output,
+}
+
+impl Running {
+    /// Waits for its end; none where it came by itself.
+    fn wait(&mut self, deadline: Instant, cancel: &CancelToken) -> io::Result<Option<Ended>> {
+        while !self.has_ended()? {
+            if cancel.is_cancelled() {
+                return Ok(Some(Ended::Interrupted));
+            }
+            if Instant::now() >= deadline {
+                return Ok(Some(Ended::TimedOut));
+            }
+            self.output.read_within(PATIENCE)?;
+        }
+        Ok(None)
+    }
+
+    /// Ends the group, politely at first, and takes what it has printed.
+    fn finish(&mut self) -> io::Result<ExitStatus> {
+        // It is not waited for before its group has ended, so nobody else can have its number.
+        let group = Pid::from_child(&self.child);
+        let _ = kill_process_group(group, Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while !self.has_ended()? && Instant::now() < deadline {
+            self.output.read_within(PATIENCE)?;
+        }
+        let _ = kill_process_group(group, Signal::KILL);
+        let status = self.child.wait()?;
+        self.output.drain()?;
+        Ok(status)
+    }
+
+    fn has_ended(&self) -> io::Result<bool> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), look)?.is_some())
+    }
+}
+
+impl Ended {
+    fn of(status: ExitStatus) -> Ended {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Ended::Code(code),
+            (None, signal) => Ended::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+/// What a check prints, of which the end is kept.
+struct Output {
+    /// None once there is nothing more.
+    reader: Option<PipeReader>,
+    tail: VecDeque<u8>,
+    len: u64,
+}
+
+impl Output {
+    fn new(reader: PipeReader) -> Output {
+        Output { reader: Some(reader), tail: VecDeque::new(), len: 0 }
+    }
+
+    /// Reads what has come, waiting at most about `patience` for it.
+    fn read_within(&mut self, patience: Duration) -> io::Result<()> {
+        let Some(reader) = &self.reader else {
+            thread::sleep(patience);
+            return Ok(());
+        };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+        let mut fds = [PollFd::new(reader, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) => self.read().map(drop),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what is there now: whoever still has the other end is not waited for.
+    fn drain(&mut self) -> io::Result<()> {
+        for _ in 0..DRAINED_MAX {
+            if !self.read()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something came.
+    fn read(&mut self) -> io::Result<bool> {
+        let Some(reader) = &mut self.reader else { return Ok(false) };
+        let mut buffer = [0; BUFFER_LEN];
+        match reader.read(&mut buffer) {
+            Ok(0) => {
+                self.reader = None;
+                Ok(false)
+            }
+            Ok(count) => {
+                self.len += count as u64;
+                self.tail.extend(&buffer[..count]);
+                self.tail.drain(..self.tail.len().saturating_sub(TAIL_LEN));
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What loses its parent becomes a child of this process, and not init's (prctl(2)).
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    // Where the system refuses, the process group is what can be ended.
+    let _ = rustix::process::set_child_subreaper(Some(getpid()));
+}
+
+/// The children that this process has now, where the system lists them.
+fn children() -> HashSet<Pid> {
+    let threads = fs::read_dir(format!("/proc/{}/task", getpid())).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| numbers(&list)).collect()
+}
+
+fn numbers(list: &str) -> Vec<Pid> {
+    list.split_whitespace().filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
+}
+
+/// Ends processes until there are none: their own children come up as they end.
+fn end_all(left: impl Fn() -> Vec<Pid>) {
+    let deadline = Instant::now() + GRACE;
+    loop {
+        let processes = left();
+        if processes.is_empty() || Instant::now() >= deadline {
+            return;
+        }
+        for process in processes {
+            let _ = kill_process(process, Signal::KILL);
+            let _ = waitpid(Some(process), WaitOptions::NOHANG);
+        }
+        thread::sleep(SHORT);
+    }
+}
+
+/// What stands for the restored file.
+const FILE: &str = "{}";
+/// Variables that a check gets, if they are set; `LC_…` as well.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"];
+/// How often it is looked whether the check has ended.
+const PATIENCE: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(5);
+/// How long what is stopped has to end by itself, and what cannot be ended is waited for.
+const GRACE: Duration = Duration::from_secs(2);
+const BUFFER_LEN: usize = 16 << 10;
+/// Bytes of output that are kept.
+const TAIL_LEN: usize = 4096;
+/// Reads of what was printed before the end: a pipe holds less, unless somebody still writes.
+const DRAINED_MAX: usize = 256;

@@ -1,0 +1,319 @@
+//! What a drill has found out, as JSON: the records, and the file that is replaced as a whole.
+//! The schema is its own, and the same on every machine; `docs/RUNBOOKS.md` has its fields.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoErrorKind, Read as _};
+use std::path::Path;
+
+use cofferdam::{ErrorKind, FORMAT_VERSION, IfExists, Inspection, Restored, StreamId, Warning};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::check::{Checked, Ended};
+use super::file::{CheckCommand, DrillFile, DrillStream, Mode};
+use crate::clock::Utc;
+use crate::failure::Failure;
+use crate::printable::{self, Name};
+use crate::secrets;
+use crate::text::digest_name;
+use crate::whole_file::{self, Fault};
+
+/// What the file says.
+#[derive(Serialize)]
+pub(super) struct Evidence {
+    /// The version of the schema, which tells evidence from other JSON.
+    cofferdam_drill: u32,
+    pub(super) result: Outcome,
+    exit_code: u8,
+    begun: Utc,
+    ended: Utc,
+    cofferdam_version: &'static str,
+    format_version: u16,
+    drill_file: FileRecord,
+    pub(super) streams: Vec<StreamRecord>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    Passed,
+    Failed,
+    Interrupted,
+    /// An interrupted drill has not come to it.
+    NotTried,
+}
+
+#[derive(Serialize)]
+struct FileRecord {
+    name: Name,
+    blake3: String,
+}
+
+/// Of one stream. What was not found out is null.
+#[derive(Serialize)]
+pub(super) struct StreamRecord {
+    pub(super) name: String,
+    pub(super) sealed: Name,
+    mode: &'static str,
+    pub(super) result: Outcome,
+    pub(super) begun: Option<Utc>,
+    pub(super) seconds: Option<f64>,
+    pub(super) stream_id: Option<String>,
+    pub(super) stream_digest: Option<String>,
+    pub(super) digest_kind: Option<&'static str>,
+    /// Whether the digest was compared with one of the drill's file.
+    pinned: bool,
+    /// Whether a key has proved who could have sealed it, or digests alone were compared.
+    authenticity: &'static str,
+    pub(super) sequence: Option<u64>,
+    pub(super) sealed_at: Option<Utc>,
+    pub(super) age_seconds: Option<u64>,
+    max_age_seconds: Option<u64>,
+    min_sequence: Option<u64>,
+    pub(super) segments: Option<u64>,
+    pub(super) plaintext_bytes: Option<u64>,
+    pub(super) sealed_bytes: Option<u64>,
+    /// Of opening and writing, without the check.
+    pub(super) open_seconds: Option<f64>,
+    pub(super) bytes_per_second: Option<f64>,
+    pub(super) scratch_free_bytes: Option<u64>,
+    /// What was looked at, where that is not all.
+    pub(super) sample: Option<SampleRecord>,
+    pub(super) check: Option<CheckRecord>,
+    pub(super) warnings: Vec<String>,
+    pub(super) error: Option<ErrorRecord>,
+    /// Whose digest kind and sealed length those are: what was looked at need not be what was opened.
+    #[serde(skip)]
+    looked_at: Option<StreamId>,
+}
+
+/// Whole segments, each proved to be at its place; nothing is said of the others.
+#[derive(Serialize)]
+pub(super) struct SampleRecord {
+    pub(super) segments: Vec<u64>,
+    pub(super) of_segments: u64,
+    pub(super) plaintext_bytes: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct CheckRecord {
+    argv: Vec<String>,
+    /// Null where it did not end by itself.
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    timed_out: bool,
+    seconds: f64,
+    output_bytes: u64,
+    output_tail: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct ErrorRecord {
+    kind: &'static str,
+    exit_code: u8,
+    message: String,
+    advice: Option<String>,
+    segment: Option<u64>,
+    frame: Option<u32>,
+    position: Option<u64>,
+}
+
+impl Evidence {
+    pub(super) fn new(
+        file: &DrillFile,
+        begun: Utc,
+        ended: Utc,
+        streams: Vec<StreamRecord>,
+        failure: Option<&Failure>,
+    ) -> Evidence {
+        let is_interrupted = streams.iter().any(|stream| stream.result == Outcome::Interrupted);
+        Evidence {
+            cofferdam_drill: SCHEMA,
+            result: match failure {
+                None => Outcome::Passed,
+                Some(_) if is_interrupted => Outcome::Interrupted,
+                Some(_) => Outcome::Failed,
+            },
+            exit_code: failure.map_or(0, Failure::exit_code),
+            begun,
+            ended,
+            cofferdam_version: env!("CARGO_PKG_VERSION"),
+            format_version: FORMAT_VERSION,
+            drill_file: FileRecord { name: file.name.clone(), blake3: file.digest.clone() },
+            streams,
+        }
+    }
+
+    /// Puts it into the file at `path`.
+    pub(super) fn write(&self, path: &Path, mode: u32) -> Result<(), Failure> {
+        // Records hold strings, numbers and lists of them: there is nothing that JSON could refuse.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        let what = format!("the evidence could not be written to {}", Name::from(path));
+        whole_file::write(path, text.as_bytes(), IfExists::Replace, mode).map_err(|fault| match fault {
+            Fault::Refused(error) => Failure::new(ErrorKind::Io, format!("{what}: {error}")),
+            Fault::NotWritten(error) => Failure::io(what, error),
+            Fault::Unknown(error) => Failure::new(
+                ErrorKind::DurabilityUnknown,
+                format!("the evidence is in {}, and may not survive a power cut: {error}", Name::from(path)),
+            ),
+        })
+    }
+}
+
+/// Refuses a file that would be lost: one that no drill has written, by its content.
+pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
+    let name = Name::from(path);
+    let failed = |error| Failure::io(format!("{name} could not be read"), error);
+    match fs::metadata(path) {
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(()),
+        Ok(metadata) if metadata.is_file() => {}
+        examined => {
+            examined.map_err(failed)?;
+            return Err(Failure::usage(format!("{name} is no file that evidence could go to")));
+        }
+    }
+    let mut text = Vec::new();
+    File::open(path).and_then(|file| file.take(LEN_MAX).read_to_end(&mut text)).map_err(failed)?;
+    let found: Option<Value> = serde_json::from_slice(&text).ok();
+    match found.as_ref().and_then(|found| found.get(MARK)?.as_u64()) {
+        Some(1..) => Ok(()),
+        _ => Err(Failure::new(
+            ErrorKind::TargetExists,
+            format!("{name} exists, and is no evidence of a drill"),
+        )
+        .advise("Evidence replaces evidence alone. Give another name.")),
+    }
+}
+
+impl StreamRecord {
+    /// Of a stream that nothing is known about yet.
+    pub(super) fn new(stream: &DrillStream) -> StreamRecord {
+        StreamRecord {
+            name: stream.name.clone(),
+            sealed: stream.sealed.name(),
+            mode: match stream.mode {
+                Mode::Restore { .. } => "restore",
+                Mode::Verify => "verify",
+                Mode::Sample { .. } => "sample",
+            },
+            result: Outcome::NotTried,
+            begun: None,
+            seconds: None,
+            stream_id: None,
+            stream_digest: None,
+            digest_kind: None,
+            pinned: stream.expect_digest.is_some(),
+            authenticity: match (&stream.keys, stream.expect_digest) {
+                (Some(_), _) => "checked",
+                (None, Some(_)) => "pinned",
+                (None, None) => "not checked",
+            },
+            sequence: None,
+            sealed_at: None,
+            age_seconds: None,
+            max_age_seconds: stream.age.max.map(|age| age.as_secs()),
+            min_sequence: stream.min_sequence,
+            segments: None,
+            plaintext_bytes: None,
+            sealed_bytes: None,
+            open_seconds: None,
+            bytes_per_second: None,
+            scratch_free_bytes: None,
+            sample: None,
+            check: None,
+            warnings: Vec::new(),
+            error: None,
+            looked_at: None,
+        }
+    }
+
+    /// What a stream that proved whole is, and how long that took.
+    pub(super) fn opened(&mut self, restored: &Restored, seconds: f64) {
+        self.is_stream(restored.stream_id);
+        self.stream_digest = Some(restored.stream_digest.to_string());
+        self.segments = Some(restored.segments);
+        self.plaintext_bytes = Some(restored.plaintext_len);
+        self.warnings = restored.warnings.iter().map(Warning::to_string).collect();
+        self.took(restored.plaintext_len, seconds);
+    }
+
+    pub(super) fn took(&mut self, plaintext_len: u64, seconds: f64) {
+        self.open_seconds = Some(seconds);
+        self.bytes_per_second = (seconds > 0.0).then(|| (plaintext_len as f64 / seconds).round());
+    }
+
+    /// Bytes of plaintext that proved right.
+    pub(super) fn proved_bytes(&self) -> u64 {
+        match &self.sample {
+            Some(sample) => sample.plaintext_bytes,
+            None => self.plaintext_bytes.unwrap_or(0),
+        }
+    }
+
+    /// Names the stream, as it was authenticated.
+    pub(super) fn is_stream(&mut self, stream_id: StreamId) {
+        self.stream_id = Some(stream_id.to_string());
+        if self.looked_at != Some(stream_id) {
+            (self.digest_kind, self.sealed_bytes) = (None, None);
+        }
+    }
+
+    /// What a look at its structure shows, before anything of it is authenticated.
+    pub(super) fn looked_at(&mut self, inspection: &Inspection) {
+        self.looked_at = Some(inspection.stream_id);
+        self.digest_kind = Some(digest_name(inspection.digest));
+        self.sealed_bytes = Some(inspection.sealed_len);
+    }
+
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        let is_interrupted = failure.kind() == ErrorKind::Cancelled;
+        self.result = if is_interrupted { Outcome::Interrupted } else { Outcome::Failed };
+        self.error = Some(ErrorRecord {
+            kind: failure.kind_name(),
+            exit_code: failure.exit_code(),
+            message: said(&failure.message),
+            advice: failure.advice.as_deref().map(said),
+            segment: failure.segment,
+            frame: failure.frame,
+            position: failure.position,
+        });
+    }
+}
+
+impl CheckRecord {
+    pub(super) fn new(check: &CheckCommand, checked: &Checked) -> CheckRecord {
+        let (exit_code, signal) = match checked.ended {
+            Ended::Code(code) => (Some(code), None),
+            Ended::Signal(signal) => (None, Some(signal)),
+            Ended::TimedOut | Ended::Interrupted => (None, None),
+        };
+        CheckRecord {
+            argv: check.argv.iter().map(|argument| said(argument)).collect(),
+            exit_code,
+            signal,
+            timed_out: checked.ended == Ended::TimedOut,
+            seconds: checked.took.as_secs_f64(),
+            output_bytes: checked.output_len,
+            output_tail: said(&String::from_utf8_lossy(&checked.tail)),
+        }
+    }
+
+    /// The last line that it printed.
+    pub(super) fn last_line(&self) -> Option<&str> {
+        self.output_tail.lines().rev().map(str::trim).find(|line| !line.is_empty())
+    }
+}
+
+/// Without what is secret in a URL, or would steer a terminal.
+fn said(text: &str) -> String {
+    let hidden: Cow<'_, str> = secrets::hide(text);
+    printable::lines(&hidden).into_owned()
+}
+
+const SCHEMA: u32 = 1;
+/// The field by which evidence is known.
+const MARK: &str = "cofferdam_drill";
+/// Bytes of evidence that are looked at: more than a drill writes.
+const LEN_MAX: u64 = 16 << 20;

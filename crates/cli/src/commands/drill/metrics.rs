@@ -1,0 +1,109 @@
+//! What a drill says to Prometheus: a file of metrics, each with the stream's name as its label.
+//! It knows no stream; it takes what the evidence has.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use cofferdam::ErrorKind;
+
+use super::evidence::{Outcome, StreamRecord};
+use crate::clock::Utc;
+use crate::failure::Failure;
+use crate::printable::Name;
+use crate::prometheus::{self, Family, FamilyKind, series};
+
+/// The file, and what an earlier drill has left in it.
+pub(super) struct MetricsFile {
+    path: PathBuf,
+    earlier: String,
+}
+
+impl MetricsFile {
+    /// Reads what is there. A file that no drill has written is refused: it would be lost.
+    pub(super) fn open(path: &Path) -> Result<MetricsFile, Failure> {
+        let name = Name::from(path);
+        let failed = |error| Failure::io(format!("{name} could not be read"), error);
+        let other = || {
+            Failure::new(
+                ErrorKind::TargetExists,
+                format!("{name} exists, and is no file of a drill's metrics"),
+            )
+            .advise("It would be replaced. Give another name.")
+        };
+        let mut earlier = Vec::new();
+        match fs::metadata(path) {
+            Err(error) if error.kind() == IoErrorKind::NotFound => {}
+            Ok(metadata) if metadata.is_file() => {
+                let file = File::open(path).map_err(failed)?;
+                file.take(LEN_MAX).read_to_end(&mut earlier).map_err(failed)?;
+                if !earlier.starts_with(format!("# {HEAD}\n").as_bytes()) {
+                    return Err(other());
+                }
+            }
+            examined => return examined.map_err(failed).and(Err(other())),
+        }
+        let earlier = String::from_utf8(earlier).map_err(|_| other())?;
+        Ok(MetricsFile { path: path.to_owned(), earlier })
+    }
+
+    /// Replaces it, after a drill that ended `now`.
+    pub(super) fn write(&self, streams: &[StreamRecord], now: Utc) -> Result<(), Failure> {
+        prometheus::write(&self.path, HEAD, &self.families(streams, now))
+    }
+
+    fn families(&self, streams: &[StreamRecord], Utc(now): Utc) -> [Family; 6] {
+        let mut success =
+            gauge("cofferdam_drill_success", "Whether the last drill of this stream passed, check included.");
+        let mut last_run = gauge(
+            "cofferdam_drill_last_run_timestamp_seconds",
+            "When the last drill of this stream ended, in seconds since 1970.",
+        );
+        let mut last_success = gauge(
+            LAST_SUCCESS,
+            "When the last drill of this stream that passed ended, in seconds since 1970.",
+        );
+        let mut duration = gauge(
+            "cofferdam_drill_duration_seconds",
+            "How long the last drill of this stream took, check included.",
+        );
+        let mut restored = gauge(
+            "cofferdam_drill_restored_bytes",
+            "Bytes of plaintext that the last drill of this stream restored or verified.",
+        );
+        let mut sealed_at = gauge(
+            "cofferdam_drill_snapshot_timestamp_seconds",
+            "When the stream was sealed, as its sealer says, in seconds since 1970.",
+        );
+        for stream in streams {
+            let labels = [("stream", stream.name.as_str())];
+            let has_passed = stream.result == Outcome::Passed;
+            success.sample(&labels, if has_passed { 1.0 } else { 0.0 });
+            last_run.sample(&labels, now as f64);
+            let passed_at = if has_passed { Some(now) } else { self.last_success(&labels) };
+            passed_at.iter().for_each(|at| last_success.sample(&labels, *at as f64));
+            stream.seconds.iter().for_each(|seconds| duration.sample(&labels, *seconds));
+            restored.sample(&labels, stream.proved_bytes() as f64);
+            stream.sealed_at.iter().for_each(|at| sealed_at.sample(&labels, at.0 as f64));
+        }
+        [success, last_run, last_success, duration, restored, sealed_at]
+    }
+
+    /// What an earlier drill said: a line as we write it, or nothing.
+    fn last_success(&self, labels: &[(&str, &str)]) -> Option<u64> {
+        let head = format!("{} ", series(LAST_SUCCESS, labels));
+        let number = self.earlier.lines().find_map(|line| line.strip_prefix(&*head))?;
+        let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        number.parse().ok().filter(|_| is_plain)
+    }
+}
+
+fn gauge(name: &str, help: &str) -> Family {
+    Family::new(FamilyKind::Gauge, name, help)
+}
+
+const LAST_SUCCESS: &str = "cofferdam_drill_last_success_timestamp_seconds";
+/// The first line, by which a file is known to be ours.
+const HEAD: &str = "Written by cofferdam drill, which reads back when a stream last passed.";
+/// Bytes that are read back.
+const LEN_MAX: u64 = 16 << 20;

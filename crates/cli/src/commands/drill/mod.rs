@@ -1,0 +1,261 @@
+//! `cofferdam drill`: restores what a file names to a scratch place, has it checked, and writes down what came of it.
+//! It opens streams as `restore` and `verify` do, and leaves nothing of them behind.
+
+mod attempt;
+mod check;
+mod evidence;
+mod file;
+mod metrics;
+mod scratch;
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::{CancelToken, ErrorKind};
+use serde::Serialize;
+
+use self::attempt::{Attempts, OnFailure};
+use self::evidence::{Evidence, Outcome, StreamRecord};
+use self::file::DrillFile;
+use self::metrics::MetricsFile;
+use crate::clock::Utc;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::io_arg::{End, a_file};
+use crate::named_files::NamedFiles;
+use crate::printable::Name;
+use crate::rate::RateArgs;
+use crate::report::{Channel, Report, print};
+use crate::resources::Resources;
+use crate::size::Size;
+use crate::text::count;
+use crate::timeout::Timeout;
+use crate::{age, clock};
+
+/// Show that backups can be restored: restore, check, and write down what came of it
+///
+/// FILE, in TOML, names sealed streams and what is done with each: all of it is restored to a scratch directory and a check is run
+/// on the result; or it is verified; or a sample of its segments is opened. All of them are tried, whatever becomes of the others.
+/// `cofferdam drill --example` prints such a file with all that it may say.
+///
+/// The evidence, a JSON file, says for each stream when it was tried, which stream it was (id, digest, sequence number), how old
+/// (where the sealer has said when it was sealed), how long it took, how the check ended and what it printed last, and what failed.
+///
+/// A check runs as you, in the scratch directory and in a process group of its own, with an environment of PATH, HOME, USER, LOGNAME,
+/// LANG, LC_…, TZ and TMPDIR alone, and with no input. Nothing of it goes on after its end. What is restored is plaintext, readable by you
+/// alone, and removed at the end; what a drill leaves that is killed, the next one with the same scratch directory removes.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP, mut_arg("metrics_file", |option| option.help(METRICS_HELP).long_help(METRICS_LONG_HELP)))]
+pub(crate) struct Drill {
+    /// The file that says what to do. Nobody but you and root may write to it: it names programs to run
+    #[arg(value_name = "FILE", required_unless_present = "example", value_parser = OsStringValueParser::new().try_map(a_file))]
+    file: Option<PathBuf>,
+
+    /// Print a file with all that it may say
+    #[arg(long, conflicts_with = "file")]
+    example: bool,
+
+    /// Where the evidence goes, in the place of what FILE says
+    ///
+    /// It replaces evidence of an earlier drill, and no other file.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(a_file))]
+    evidence: Option<PathBuf>,
+
+    /// Keep what was restored of a stream that fails, which is plaintext
+    #[arg(long)]
+    keep: bool,
+
+    #[command(flatten)]
+    resources: Resources,
+
+    #[command(flatten)]
+    rate: RateArgs,
+
+    #[command(flatten)]
+    timeout: Timeout,
+}
+
+impl Drill {
+    pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        let Some(path) = self.file.as_ref().filter(|_| !self.example) else {
+            return print(EXAMPLE.as_bytes());
+        };
+        let mut file = DrillFile::read(path)?;
+        file.streams.iter_mut().for_each(|stream| stream.sealed.wait(self.timeout));
+        let evidence = self.evidence.clone().or_else(|| file.evidence.clone()).ok_or_else(|| {
+            Failure::usage(format!("{} names no `evidence`", file.name))
+                .advise("Name it there, or with --evidence.")
+        })?;
+        self.name_files(path, &file, &evidence)?;
+        evidence::refuse_other_file(&evidence)?;
+        let metrics = self.resources.metrics_file().map(MetricsFile::open).transpose()?;
+        self.resources.warn(report);
+        let cancel = interrupt::install(report)?;
+        let begun = Utc(clock::seconds());
+        let (streams, failure) = self.run_all(&file, &cancel, report)?;
+        let now = Utc(clock::seconds());
+        let found = Evidence::new(&file, begun, now, streams, failure.as_ref());
+        let written = found.write(&evidence, file.evidence_mode).inspect_err(|_| report.progress(&found));
+        let metrics = match metrics.filter(|_| found.result != Outcome::Interrupted) {
+            Some(metrics) => metrics.write(&found.streams, now),
+            None => Ok(()),
+        };
+        let sentence = sentence(&found, &evidence, written.is_ok());
+        let done = "the drill has ended, and its evidence is written";
+        let reported =
+            report.done(Channel::Stdout, &Record { event: "drilled", evidence: &found }, sentence, done);
+        // What a stream has failed with comes first; of the others each is said.
+        let mut failures =
+            failure.into_iter().chain([written, metrics, reported].into_iter().filter_map(Result::err));
+        let first = failures.next();
+        failures.for_each(|failure| report.failure(&failure));
+        first.map_or(Ok(()), Err)
+    }
+
+    fn name_files(&self, path: &Path, file: &DrillFile, evidence: &Path) -> Result<(), Failure> {
+        let mut files = NamedFiles::default();
+        files.reads("the file of the drill", &End::Path(path.to_owned()))?;
+        for stream in &file.streams {
+            stream.sealed.name_files(&mut files)?;
+            stream.keys.iter().try_for_each(|keys| keys.name_files(&mut files))?;
+        }
+        self.rate.name_files(&mut files)?;
+        files.writes("the evidence", &End::Path(evidence.to_owned()))?;
+        self.resources.name_files(&mut files)?;
+        files.check()
+    }
+
+    /// Tries all streams; what the first one that failed did so with decides how the drill ends.
+    fn run_all(
+        &self,
+        file: &DrillFile,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<(Vec<StreamRecord>, Option<Failure>), Failure> {
+        // While keys are read, a signal ends the program: they may come from something that never answers.
+        let read = |stream: &file::DrillStream| match &stream.keys {
+            Some(keys) => keys.identities(report),
+            None => Ok(None),
+        };
+        let keys: Vec<_> = file.streams.iter().map(read).collect();
+        let rate = self.rate.limit(report)?;
+        interrupt::writes_scratch_alone();
+        let scratch = file.scratch.as_deref();
+        scratch.iter().for_each(|place| scratch::remove_leftovers(place, report));
+        let on_failure = if self.keep { OnFailure::Keep } else { OnFailure::Remove };
+        let attempts = Attempts { scratch, resources: &self.resources, rate, cancel, report, on_failure };
+        let streams = file.streams.len();
+        let mut failures = Vec::new();
+        let mut records = Vec::new();
+        for (stream, keys) in file.streams.iter().zip(keys) {
+            let (record, failure) = attempts.run(stream, keys);
+            if let Some(failure) = failure.as_ref().filter(|failure| streams > 1 && !is_interrupted(failure))
+            {
+                report.failure(failure);
+            }
+            failures.extend(failure);
+            records.push(record);
+        }
+        Ok((records, ended(failures, streams)))
+    }
+}
+
+/// What the program ends with: the failure of the one stream, or how many there are. Of several, each has been said.
+fn ended(mut failures: Vec<Failure>, streams: usize) -> Option<Failure> {
+    if let Some(at) = failures.iter().position(is_interrupted) {
+        return Some(failures.swap_remove(at));
+    }
+    let failed = failures.len();
+    let first = failures.into_iter().next()?;
+    match streams {
+        1 => Some(first),
+        _ => Some(Failure::new(
+            first.kind(),
+            format!("{failed} of {} failed", count(streams as u64, "stream")),
+        )),
+    }
+}
+
+fn is_interrupted(failure: &Failure) -> bool {
+    failure.kind() == ErrorKind::Cancelled
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    evidence: &'a Evidence,
+}
+
+fn sentence(found: &Evidence, path: &Path, is_written: bool) -> String {
+    let mut lines: Vec<String> = found.streams.iter().map(line).collect();
+    let passed = found.streams.iter().filter(|stream| stream.result == Outcome::Passed).count();
+    let evidence = match is_written {
+        true => format!("the evidence is in {}", Name::from(path)),
+        false => "the evidence could not be written".to_owned(),
+    };
+    let streams = count(found.streams.len() as u64, "stream");
+    lines.push(format!("{passed} of {streams} passed; {evidence}"));
+    lines.join("\n")
+}
+
+fn line(stream: &StreamRecord) -> String {
+    let said = match stream.result {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "FAILED",
+        Outcome::Interrupted => "interrupted",
+        Outcome::NotTried => "not tried",
+    };
+    let mut parts = vec![format!("{}: {said}", stream.name)];
+    if let Some(seconds) = stream.open_seconds {
+        let of = match &stream.sample {
+            Some(sample) => {
+                format!(" in a sample of {} of {} segments", sample.segments.len(), sample.of_segments)
+            }
+            None => String::new(),
+        };
+        parts.push(format!("{}{of} in {seconds:.2} s", Size(stream.proved_bytes())));
+    }
+    if let Some(age) = stream.age_seconds {
+        parts.push(format!("sealed {} ago", age::words(std::time::Duration::from_secs(age))));
+    }
+    parts.join(", ")
+}
+
+const METRICS_HELP: &str =
+    "Write to this file, for Prometheus, when each stream was last drilled, and whether it passed";
+const METRICS_LONG_HELP: &str = "\
+Write to this file, for Prometheus, when each stream was last drilled, and whether it passed
+
+As node_exporter's textfile collector reads it: a name in .prom. The time of the last drill that passed is read back from the file, \
+and kept when one fails. An interrupted drill leaves the file as it is.";
+
+/// What `--example` prints.
+const EXAMPLE: &str = include_str!("example.toml");
+
+const AFTER_HELP: &str = "\
+Example of FILE:
+  scratch = \"/var/tmp\"
+  evidence = \"drill.json\"
+
+  [[stream]]
+  name = \"app database\"
+  sealed = \"s3://backups/app.db.cfd\"
+  identity = [\"backup-key.txt\"]
+  mode = \"restore\"
+  check = [\"pg_restore\", \"--list\", \"{}\"]
+  check_timeout = \"10m\"
+  max_age = \"26h\"
+  sequence_is_time = true
+
+Examples:
+  cofferdam drill --example > drill.toml
+  cofferdam drill drill.toml
+  cofferdam drill --evidence evidence/$(date +%F).json drill.toml
+  cofferdam drill --metrics-file /var/lib/prometheus/node-exporter/cofferdam_drill.prom drill.toml
+
+Exit codes: 0 every stream has passed. Otherwise that of the first stream in FILE that has not; the evidence has each one's: 1 \
+reading or writing failed, or there is no room, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, \
+7 a limit is exceeded or a feature is not supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older \
+than `min_sequence` or `max_age` asks for, or of no known age, 15 nothing has come from the store for too long, 16 the check failed, was stopped, or could \
+not be run. 130 interrupted. 1 or 10 where the evidence or the metrics could not be written, 6 where they would replace another file.";
