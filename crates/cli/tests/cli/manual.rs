@@ -5,11 +5,12 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "keygen",
     "seal",
     "restore",
     "cat",
+    "serve",
     "receive",
     "verify",
     "inspect",
@@ -50,6 +51,7 @@ fn the_help_of_a_command_lists_its_exit_codes() {
         ("seal", &["6 ", "7 ", "8 ", "9 ", "10 ", "12 ", "130 "][..]),
         ("restore", &["3 ", "4 ", "5 ", "6 ", "7 ", "8 ", "9 ", "10 ", "11 ", "12 ", "130 "]),
         ("cat", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
+        ("serve", &["3 ", "4 ", "5 ", "6 ", "7 ", "9 ", "11 ", "12 ", "14 ", "15 "]),
         ("verify", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "130 "]),
         ("receive", &["6 ", "8 ", "9 ", "10 ", "130 "]),
         ("inspect", &["3 ", "5 ", "7 ", "11 ", "12 "]),
