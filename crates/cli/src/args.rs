@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "serve")]
+use crate::commands::serve::Serve;
 #[cfg(feature = "remote")]
 use crate::commands::uploads::Uploads;
 use crate::commands::{
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Seal(Seal),
     Restore(Restore),
     Cat(Cat),
+    #[cfg(feature = "serve")]
+    Serve(Serve),
     Receive(Receive),
     Verify(Verify),
     Drill(Drill),
@@ -72,6 +76,7 @@ Examples:
   cofferdam seal -r age1… -o db.cfd db.img           seal a file for that recipient
   cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
   cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
+  cofferdam serve -i key.txt db.cfd                  let programs read it without restoring it
   cofferdam verify db.cfd                            check it without any key
   cofferdam drill drill.toml                         restore, check, and write evidence
   cofferdam restore -i key.txt s3://b/db.cfd db.img  restore out of a store
@@ -81,9 +86,9 @@ Standard input and output are - wherever a file is named, for keys too; /dev/fd/
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, cat, verify and rewrap
+  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify and rewrap
   COFFERDAM_RECIPIENTS       as -R of seal and rewrap
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, verify and rewrap
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify and rewrap
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
@@ -119,6 +124,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, seeded, sequence, metadata,
             seconds
   read      input, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
+  serving   input, stream_id, plaintext_len, url, socket: what clients are told
+  warmed    len, seconds: what --warm names has been fetched
+  served    input, stream_id, recorded_ranges, recorded_len, seconds
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds

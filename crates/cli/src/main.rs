@@ -22,11 +22,15 @@ mod printable;
 mod progress;
 mod prometheus;
 mod rate;
+#[cfg(feature = "serve")]
+mod record_file;
 mod remedy;
 mod report;
 mod resources;
 mod sealed;
 mod secrets;
+#[cfg(feature = "serve")]
+mod served;
 mod service;
 mod size;
 mod standard;

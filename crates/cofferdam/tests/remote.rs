@@ -5,6 +5,7 @@
 
 mod streams;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -176,6 +177,52 @@ fn an_answer_of_another_object_is_never_a_part_of_a_restore() {
         }
         let _ = fs::remove_file(&target);
     }
+}
+
+/// Whoever reads here and there pays for the frames and for the beginnings of their segments.
+#[test]
+fn random_reads_cost_their_frames_and_segments() {
+    if is_skipped() {
+        return;
+    }
+    let (frame, segment) = (16 * FRAME as u64, 256 * FRAME as u64);
+    let mut plaintext = vec![0; 24 * segment as usize];
+    fastrand::Rng::with_seed(5).fill(&mut plaintext);
+    let sealer = small_sealer().frame_len(frame as u32).segment_len(segment);
+    let (_directory, server) = served(&[(sealer, &plaintext)]);
+    let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+    let reader = opener().memory(256 << 20).reader(source(&proxy.url("0.cfd"))).unwrap();
+    let before = proxy.counts();
+    let mut random = fastrand::Rng::with_seed(1);
+    let (mut frames, mut segments) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..60 {
+        let offset = random.u64(0..reader.len() - 4096);
+        let mut bytes = [0; 4096];
+        assert_eq!(reader.read_at(offset, &mut bytes).unwrap(), 4096);
+        assert!(bytes == plaintext[offset as usize..offset as usize + 4096]);
+        frames.extend([offset / frame, (offset + 4095) / frame]);
+        segments.extend([offset / segment, (offset + 4095) / segment]);
+    }
+    let after = proxy.counts();
+    let touched = (frames.len() + segments.len()) as u64;
+    let requests = after.requests - before.requests;
+    assert!(requests * 10 <= touched * 11, "{requests} requests for {touched} frames and segments");
+    let needed = frames.len() as u64 * (frame + 32) + segments.len() as u64 * 48;
+    let bytes = after.bytes_down - before.bytes_down;
+    assert!(bytes * 10 <= needed * 11, "{bytes} bytes of {needed}");
+    // A list of the same takes no more requests, and then they are there.
+    let ranges: Vec<_> = frames.iter().map(|number| number * frame..(number + 1) * frame).collect();
+    let reader = opener().memory(256 << 20).reader(source(&proxy.url("0.cfd"))).unwrap();
+    let before = proxy.counts().requests;
+    reader.prefetch(&ranges).unwrap();
+    let fetched = proxy.counts().requests;
+    assert!((fetched - before) * 10 <= touched * 11, "{} requests", fetched - before);
+    for range in ranges {
+        let mut bytes = vec![0; frame as usize];
+        assert_eq!(reader.read_at(range.start, &mut bytes).unwrap(), bytes.len());
+        assert!(bytes == plaintext[range.start as usize..range.end as usize]);
+    }
+    assert_eq!(proxy.counts().requests, fetched);
 }
 
 fn restore(url: &str, target: &Path) -> Result<Restored, Error> {

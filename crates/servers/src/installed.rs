@@ -56,7 +56,16 @@ pub fn folder() -> PathBuf {
 pub fn is_skipped() -> bool {
     let packages = [SEAWEEDFS, AZURITE].map(|package| package.installed());
     let programs = ["nginx", "node"].map(on_path);
-    let missing = packages.into_iter().chain(programs).find_map(Result::err);
+    is_any_missing(packages.into_iter().chain(programs))
+}
+
+/// The same of a test that calls programs of these names.
+pub fn is_skipped_without(programs: &[&str]) -> bool {
+    is_any_missing(programs.iter().map(|name| on_path(name)))
+}
+
+fn is_any_missing(mut found: impl Iterator<Item = io::Result<PathBuf>>) -> bool {
+    let missing = found.find_map(Result::err);
     if let Some(missing) = &missing {
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         // Not captured, as what `eprintln!` prints would be.

@@ -7,9 +7,11 @@ mod frames;
 mod pages;
 mod prefetch;
 mod segment;
+mod warm;
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use cofferdam_io::ReadAt;
@@ -175,6 +177,11 @@ impl Reader {
         self.frames.index.footer.segments
     }
 
+    /// Plaintext bytes of each frame but the last of a segment: what is read of the source at once, and kept.
+    pub fn frame_len(&self) -> u32 {
+        self.frames.envelope.shape().frame_len()
+    }
+
     /// Names the stream.
     pub fn stream_id(&self) -> StreamId {
         self.frames.envelope.preamble.stream_id
@@ -195,6 +202,51 @@ impl Reader {
         let count = buffer.len().min(in_memory(left));
         let (_, outcome) = self.frames.read(offset, &mut buffer[..count]);
         outcome.map(|()| count)
+    }
+
+    /// Has the frames of `ranges` fetched, opened and kept before they are read, in this order: adjacent ones together, and from afar several
+    /// at once. It ends when all are there, or as many as there is room for in the reader's share of the budget. A read, of another
+    /// thread, that needs a frame which is on its way waits for that.
+    ///
+    /// From afar, while a position reads on in the stream, one after the other is fetched instead.
+    ///
+    /// # Errors
+    /// As [`Reader::read_at`], of the first frame for which it is not well: those after it are left to whoever reads them.
+    /// [`ErrorKind::Usage`] if a range does not lie within the stream.
+    pub fn prefetch(&self, ranges: &[Range<u64>]) -> Result<(), Error> {
+        ranges.iter().try_for_each(|range| self.check_range(range))?;
+        self.frames.warm(ranges).map_err(|error| self.frames.of_source(error))
+    }
+
+    /// Which bytes of the sealed stream hold the frames of the plaintext's `range`, from the first of them to the last: it is the smallest
+    /// such range, and an empty one for an empty one. What a read needs beside them is the header of each segment, and its TABLE.
+    ///
+    /// # Errors
+    /// As [`Reader::read_at`], of the index and those headers; [`ErrorKind::Usage`] if `range` does not lie within the stream.
+    pub fn ciphertext_range(&self, range: Range<u64>) -> Result<Range<u64>, Error> {
+        self.check_range(&range)?;
+        if range.is_empty() {
+            return Ok(0..0);
+        }
+        let wire_of = |offset| -> Result<Range<u64>, Error> {
+            let segment = self.frames.segment_at(offset).map_err(|error| self.frames.of_source(error))?;
+            let frame = segment.frame_at(offset);
+            Ok(segment.wire_of(frame..frame + 1))
+        };
+        Ok(wire_of(range.start)?.start..wire_of(range.end - 1)?.end)
+    }
+
+    fn check_range(&self, range: &Range<u64>) -> Result<(), Error> {
+        if range.start <= range.end && range.end <= self.len() {
+            return Ok(());
+        }
+        let what = format!(
+            "the range from {} to {} is not within the stream's {} bytes",
+            range.start,
+            range.end,
+            self.len()
+        );
+        Err(Error::new(ErrorKind::Usage, what))
     }
 }
 

@@ -54,6 +54,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "seeds", work: Work::Bench("seeds", &[], &[At::Tmpfs]) },
     Section { name: "streams", work: Work::Bench("streams", &[], &[At::Tmpfs]) },
     Section { name: "reader", work: Work::Bench("reader", &[], &[At::Tmpfs]) },
+    Section { name: "served", work: Work::Bench("served", &[], &[At::Tmpfs]) },
 ];
 
 const DISK: &str = "--size 1GiB --only cp-sync,cofferdam,cofferdam-tags,age,restic";

@@ -41,13 +41,14 @@ const FORBIDDEN_STD: [(&str, &[&str]); 6] = [
 ];
 
 /// Folders of the crates that programs other than the command are built on: what they say names no option of it.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "framing/",
     "frame-worker/",
     "segment-worker/",
     "sinks/",
     "crates/cofferdam/",
     "crates/keys/",
+    "crates/serve/",
     "crates/sources/",
     "crates/stream/",
 ];

@@ -14,6 +14,8 @@ pub(crate) mod restore;
 pub(crate) mod rewrap;
 pub(crate) mod salvage;
 pub(crate) mod seal;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod status;
 #[cfg(feature = "remote")]
 pub(crate) mod uploads;
@@ -30,6 +32,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Seal(command) => command.run(report),
         Command::Restore(command) => command.run(report),
         Command::Cat(command) => command.run(report),
+        #[cfg(feature = "serve")]
+        Command::Serve(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
         Command::Drill(command) => command.run(report),

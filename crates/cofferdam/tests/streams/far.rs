@@ -133,6 +133,11 @@ impl FarPlace {
         }
     }
 
+    /// What was seen so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.state().tally.clone()
+    }
+
     /// What was seen, once a stream is over: nothing may be left of it.
     pub(crate) fn end(&self) -> Tally {
         let state = self.state();

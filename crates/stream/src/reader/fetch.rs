@@ -52,7 +52,7 @@ impl ReaderFetch {
     }
 
     /// The turn, if no other position has it.
-    fn turn(self: &Arc<ReaderFetch>, offset: u64) -> Option<FetchTurn> {
+    pub(super) fn turn(self: &Arc<ReaderFetch>, offset: u64) -> Option<FetchTurn> {
         // Acquire: what the last holder released is seen before anything is asked for. Partner: the drop of a turn.
         let is_taken = self.is_taken.swap(true, Ordering::Acquire);
         (!is_taken).then(|| FetchTurn {
@@ -190,7 +190,18 @@ impl FetchTurn {
         }
     }
 
-    fn wait(&self, frames: &Frames, range: &Range<u64>) -> Result<(), Error> {
+    /// For one who asks himself: whether `range` is taken on, which comes after all that was asked for.
+    pub(super) fn ask(&self, range: Range<u64>) -> bool {
+        self.fetch.far.fetch().ask(range)
+    }
+
+    /// And gives it up.
+    pub(super) fn release(&self, range: Range<u64>) {
+        self.fetch.far.fetch().release(range);
+    }
+
+    /// Waits for `range`, which was asked for.
+    pub(super) fn wait(&self, frames: &Frames, range: &Range<u64>) -> Result<(), Error> {
         loop {
             frames.resources.check_cancelled()?;
             let there = self.fetch.far.fetch().wait(range.clone(), PATIENCE);

@@ -171,7 +171,11 @@ impl Frames {
     }
 
     /// The first of `frames` that are neither kept nor being opened.
-    fn begin_load(&self, segment: &SegmentFrames, frames: Range<u32>) -> Option<LoadGuard<'_, Key, Held>> {
+    pub(super) fn begin_load(
+        &self,
+        segment: &SegmentFrames,
+        frames: Range<u32>,
+    ) -> Option<LoadGuard<'_, Key, Held>> {
         self.opened.begin_load(frames.map(|frame| Key::Frame(segment.index(), frame)))
     }
 
@@ -180,7 +184,7 @@ impl Frames {
     ///
     /// # Errors
     /// The first fault; the frames behind it have been opened nevertheless.
-    fn open_frames(
+    pub(super) fn open_frames(
         &self,
         segment: &SegmentFrames,
         frames: Range<u32>,
@@ -246,7 +250,7 @@ impl Frames {
     }
 
     /// What reading and opening `frames` takes: a buffer for all of them, and one for each.
-    fn read_len(&self, frames: &Range<u32>) -> usize {
+    pub(super) fn read_len(&self, frames: &Range<u32>) -> usize {
         (self.wire_len(frames) + frames.len() * self.frame_len).max(self.lent_min)
     }
 
@@ -267,7 +271,7 @@ impl Frames {
 }
 
 /// Bytes of the sealed stream that `frames` take.
-fn sealed_len(segment: &SegmentFrames, frames: Range<u32>) -> u64 {
+pub(super) fn sealed_len(segment: &SegmentFrames, frames: Range<u32>) -> u64 {
     let place = segment.wire_of(frames);
     place.end - place.start
 }

@@ -1,0 +1,402 @@
+//! `cofferdam serve`: the plaintext of a sealed stream, for programs of this machine, for as long as it runs.
+//! It turns options into a reader and a server; the libraries read and serve.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::serve::{Export, GRACE, Recorder, Server, WorkingSet};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::{CancelToken, Opener, Reader, StreamDigest};
+use serde::Serialize;
+
+use crate::commands::verify::parse_digest;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::io_arg::{End, a_file, if_exists};
+use crate::key_args::OpeningKeys;
+use crate::named_files::NamedFiles;
+use crate::printable::Name;
+use crate::progress::{Warnings, Watch};
+use crate::rate::RateArgs;
+use crate::record_file::RecordFile;
+use crate::report::{Channel, Report};
+use crate::resources::Resources;
+use crate::sealed::Sealed;
+use crate::served::Complaints;
+use crate::service::{self, Status};
+use crate::size::Size;
+use crate::standard::Standard;
+use crate::text::count;
+use crate::timeout::Timeout;
+
+/// Serve the plaintext of a sealed stream to programs on this machine, without restoring it
+///
+/// Frames are opened as they are asked for, and kept within --memory. Programs read by HTTP, on 127.0.0.1 and with a secret in the URL, or by NBD, as a
+/// disk that cannot be written. The URL is printed: whoever has it can read all of the stream until this command ends, which
+/// Ctrl-C or SIGTERM does, with exit code 0.
+///
+/// Each byte that is served is authentic and at its place. That the rest of the stream is there and unchanged is not looked
+/// at: `verify` says that. What cannot be read, or is not authentic, is an error at the client, never other bytes.
+#[derive(clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Serve {
+    /// The sealed stream: a file, or a URL (s3:, gs:, az:, http:, https:); not a pipe
+    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    sealed: Sealed,
+
+    /// Serve HTTP/1.1 on 127.0.0.1, with ranges [default, if --nbd is not given]
+    ///
+    /// Without a port, or with 0, the system chooses one.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    http: Option<u16>,
+
+    /// Serve NBD, read-only, on a Unix socket that is made here, for this user and root alone
+    ///
+    /// A socket that a killed server has left there is replaced, nothing else.
+    #[arg(long, value_name = "SOCKET", value_parser = OsStringValueParser::new().try_map(a_file))]
+    nbd: Option<PathBuf>,
+
+    /// Write to this file which parts are read, in the order in which they are read first
+    ///
+    /// Now and then, and at the end. It says where the working set is, and holds nothing of it.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(a_file))]
+    record: Option<PathBuf>,
+
+    /// Fetch first, in the background, what such a file names
+    ///
+    /// As much of it as is kept in memory: see --memory. The file of an earlier stream is used, too, with a warning.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(a_file))]
+    warm: Option<PathBuf>,
+
+    /// Replace the file of --record
+    #[arg(long, requires = "record")]
+    force: bool,
+
+    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
+    ///
+    /// The index is compared with it before anything is served: see `cofferdam cat --help`.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    expect_digest: Option<StreamDigest>,
+
+    /// The least number that the stream may have: see `cofferdam restore --help`
+    #[arg(long, value_name = "N")]
+    min_sequence: Option<u64>,
+
+    #[command(flatten)]
+    keys: OpeningKeys,
+
+    #[command(flatten)]
+    resources: Resources,
+
+    #[command(flatten)]
+    rate: RateArgs,
+
+    #[command(flatten)]
+    timeout: Timeout,
+}
+
+impl Serve {
+    pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.sealed.wait(self.timeout);
+        self.check_files()?;
+        self.resources.begin(report)?;
+        let signals = interrupt::install(report)?;
+        let mut record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
+        let mut record = record.take().transpose()?;
+        let warm = self.warm.as_deref().map(read_working_set).transpose()?;
+        // The signals end the server; reads that it has begun may end by themselves first.
+        let reading = CancelToken::new();
+        let reader = self.reader(&reading, report)?;
+        if let Some(warm) = &warm {
+            check_working_set(warm, &reader, report)?;
+        }
+        let begun = Instant::now();
+        let recorder = Arc::new(Recorder::new(Arc::new(reader.clone()), u64::from(reader.frame_len())));
+        interrupt::roll_back_from_now_on();
+        let server = self.listen(&reader, &recorder, report)?;
+        let warming = warm.map(|warm| warm_up(&reader, warm, &reading, report));
+        let (mut saved, status) = (Saved::default(), Status::new());
+        service::is_ready();
+        while !signals.is_cancelled() {
+            thread::sleep(POLL);
+            status.progressed(|| format!("serving {}", self.sealed));
+            if let Some(record) = record.as_mut().filter(|_| saved.is_due())
+                && let Err(failure) = saved.save(record, &recorder, &reader)
+            {
+                report.warning(failure.message);
+            }
+        }
+        server.finish(GRACE);
+        reading.cancel();
+        let _ = warming.map(thread::JoinHandle::join);
+        if let Some(record) = &mut record {
+            saved.save(record, &recorder, &reader)?;
+        }
+        if record.is_some() && recorder.is_full() {
+            report.warning("more was read than is recorded: it lies in too many places");
+        }
+        let served = Served::new(&self.sealed, &reader, record.is_some().then_some(&*recorder), begun);
+        report.summary(Channel::Stdout, &served, served.sentence())
+    }
+
+    fn check_files(&self) -> Result<(), Failure> {
+        Standard::Output.refuse_unusable()?;
+        let mut files = NamedFiles::default();
+        self.sealed.name_files(&mut files)?;
+        self.keys.name_files(&mut files)?;
+        self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
+        if let Some(path) = &self.nbd {
+            files.writes("the socket", &End::Path(path.clone()))?;
+        }
+        if let Some(path) = &self.warm {
+            files.seeds("the file of --warm", path);
+        }
+        if let Some(path) = &self.record {
+            files.stages("the file of --record", &End::Path(path.clone()))?;
+        }
+        files.check()
+    }
+
+    fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
+        let watch = Watch::new(report, "reading", Warnings::AtOnce);
+        let opener = Opener::new(self.keys.some_identities(report)?);
+        let opener = self.expect_digest.into_iter().fold(opener, Opener::expect_digest);
+        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
+        let opener = self.resources.opener(opener, reading, watch);
+        let opener = self.rate.opener(opener, report)?;
+        let of_input = |error| Failure::from(error).of_input(&self.sealed);
+        opener.reader(self.sealed.source(reading, report)?).map_err(of_input)
+    }
+
+    /// Starts the server, and says where.
+    fn listen(&self, reader: &Reader, recorder: &Arc<Recorder>, report: Report) -> Result<Server, Failure> {
+        let tag = reader.stream_id().to_string();
+        let export =
+            Export::new(recorder.clone(), &self.export_name(), &tag).preferred_len(reader.frame_len());
+        let complaints = Complaints::new(report);
+        let mut server = Server::new(export, Arc::new(move |notice| complaints.tell(&notice)))
+            .map_err(|error| Failure::io("the server could not be started", error))?;
+        let port = self.http.or(self.nbd.is_none().then_some(0));
+        let url = port.map(|port| {
+            let listened = server.listen_http(port);
+            listened.map_err(|error| Failure::io(format!("127.0.0.1:{port} could not be listened at"), error))
+        });
+        let url = url.transpose()?.map(|url| url.to_string());
+        let socket = self.nbd.as_deref().map(|path| listen_nbd(&mut server, path)).transpose()?;
+        let record = Serving {
+            event: "serving",
+            input: self.sealed.name(),
+            stream_id: tag,
+            plaintext_len: reader.len(),
+            url,
+            socket: socket.as_deref().map(Name::from),
+        };
+        report.answer(Channel::Stdout, &record, record.lines(socket.as_deref()))?;
+        Ok(server)
+    }
+
+    /// The sealed file's name, without its ending.
+    fn export_name(&self) -> String {
+        let name = self.sealed.to_string();
+        let name = name.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let name = name.rsplit('/').next().unwrap_or_default();
+        name.strip_suffix(".cfd").unwrap_or(name).to_owned()
+    }
+}
+
+/// The socket's path, from the root on: clients may run elsewhere.
+fn listen_nbd(server: &mut Server, path: &Path) -> Result<PathBuf, Failure> {
+    let refused = |error| Failure::io(format!("{} could not be listened at", Name::from(path)), error);
+    server.listen_nbd(path).map_err(refused)?;
+    absolute(path).map_err(refused)
+}
+
+/// Reads what an earlier run, or anybody else, has written.
+fn read_working_set(path: &Path) -> Result<WorkingSet, Failure> {
+    let name = Name::from(path);
+    let mut text = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text));
+    read.map_err(|error| Failure::io(format!("{name} could not be read"), error))?;
+    if text.len() as u64 > WorkingSet::TEXT_LEN_MAX {
+        return Err(Failure::usage(format!("{name} is too long for a file of `serve --record`")));
+    }
+    WorkingSet::parse(&text).map_err(|error| {
+        Failure::usage(format!("{name} is no file of `serve --record`: {error}"))
+            .advise("Leave --warm out: it only saves time.")
+    })
+}
+
+/// Refuses ranges that are not in the stream. Those of another stream are likely to be right: images of two days are alike.
+fn check_working_set(warm: &WorkingSet, reader: &Reader, report: Report) -> Result<(), Failure> {
+    let len = reader.len();
+    if let Some(range) = warm.ranges().iter().find(|range| range.end > len) {
+        let what = format!("the file of --warm names bytes up to {}, and the stream has {len}", range.end);
+        return Err(Failure::usage(what).advise("Leave --warm out: it only saves time."));
+    }
+    if warm.tag() != reader.stream_id().to_string() {
+        report.warning(
+            "the file of --warm was recorded of another stream: what it names is fetched first all the same",
+        );
+    }
+    Ok(())
+}
+
+/// Fetches in the background. Whatever comes of it, clients are served.
+fn warm_up(
+    reader: &Reader,
+    warm: WorkingSet,
+    reading: &CancelToken,
+    report: Report,
+) -> thread::JoinHandle<()> {
+    let (reader, reading) = (reader.clone(), reading.clone());
+    thread::spawn(move || {
+        let begun = Instant::now();
+        match reader.prefetch(warm.ranges()) {
+            Ok(()) => {
+                let warmed = Warmed {
+                    event: "warmed",
+                    len: warm.touched_len(),
+                    seconds: begun.elapsed().as_secs_f64(),
+                };
+                // Nothing hangs on whether anybody reads this.
+                let _ = report.summary(Channel::Stderr, &warmed, warmed.sentence());
+            }
+            Err(_) if reading.is_cancelled() => {}
+            Err(error) => report.warning(format!("not all that --warm names was fetched first: {error}")),
+        }
+    })
+}
+
+/// When the record was written last, and with how much.
+struct Saved {
+    at: Instant,
+    len: Option<u64>,
+}
+
+impl Default for Saved {
+    fn default() -> Saved {
+        Saved { at: Instant::now(), len: None }
+    }
+}
+
+impl Saved {
+    fn is_due(&self) -> bool {
+        self.at.elapsed() >= SAVED_EVERY
+    }
+
+    /// Writes it, if there is anything new.
+    fn save(&mut self, file: &mut RecordFile, recorder: &Recorder, reader: &Reader) -> Result<(), Failure> {
+        self.at = Instant::now();
+        let set = recorder.working_set(&reader.stream_id().to_string());
+        if self.len != Some(set.touched_len()) {
+            file.write(set.to_string().as_bytes())?;
+            self.len = Some(set.touched_len());
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Serving {
+    event: &'static str,
+    input: Name,
+    stream_id: String,
+    plaintext_len: u64,
+    url: Option<String>,
+    socket: Option<Name>,
+}
+
+impl Serving {
+    /// What clients are told, one a line, and nothing else: scripts read it.
+    fn lines(&self, socket: Option<&Path>) -> String {
+        let socket = socket.map(|path| format!("nbd+unix:///?socket={}", Name::from(path)));
+        self.url.iter().cloned().chain(socket).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[derive(Serialize)]
+struct Warmed {
+    event: &'static str,
+    len: u64,
+    seconds: f64,
+}
+
+impl Warmed {
+    fn sentence(&self) -> String {
+        format!(
+            "{} that --warm names, or as much of it as is kept, were fetched in {:.1} s",
+            Size(self.len),
+            self.seconds
+        )
+    }
+}
+
+#[derive(Serialize)]
+struct Served {
+    event: &'static str,
+    input: Name,
+    stream_id: String,
+    recorded_ranges: Option<u64>,
+    recorded_len: Option<u64>,
+    seconds: f64,
+}
+
+impl Served {
+    fn new(sealed: &Sealed, reader: &Reader, recorder: Option<&Recorder>, begun: Instant) -> Served {
+        let recorded = recorder.map(|recorder| recorder.working_set(""));
+        Served {
+            event: "served",
+            input: sealed.name(),
+            stream_id: reader.stream_id().to_string(),
+            recorded_ranges: recorded.as_ref().map(|set| set.ranges().len() as u64),
+            recorded_len: recorded.as_ref().map(WorkingSet::touched_len),
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = format!("served {} for {:.1} s", self.input, self.seconds);
+        if let (Some(ranges), Some(len)) = (self.recorded_ranges, self.recorded_len) {
+            text.push_str(&format!(
+                "; {} in {} were read, and are recorded",
+                Size(len),
+                count(ranges, "range")
+            ));
+        }
+        text
+    }
+}
+
+/// How soon a signal is seen.
+const POLL: Duration = Duration::from_millis(50);
+/// A record that is lost with the machine is that much shorter.
+const SAVED_EVERY: Duration = Duration::from_secs(10);
+
+const AFTER_HELP: &str = "\
+Examples:
+  cofferdam serve -i key.txt db.img.cfd
+      prints http://127.0.0.1:PORT/SECRET/db.img; then, with that as $URL:
+  curl -r 0-511 -o sector \"$URL\"                        the first 512 bytes
+  duckdb -c \"SELECT count(*) FROM read_parquet('$URL')\"  of a sealed Parquet file
+  cofferdam serve -i key.txt --nbd /run/user/1000/db.sock s3://b/db.img.cfd
+      prints nbd+unix:///?socket=/run/user/1000/db.sock; then, with that as $URI:
+  nbdcopy \"$URI\" - | head -c 1M                         its first MiB
+  qemu-img convert -O qcow2 \"$URI\" db.qcow2             a copy of it
+  qemu-system-x86_64 -snapshot -drive \"file=$URI,format=raw\"
+                                                        a virtual machine that starts from it
+  cofferdam serve --record boot.set --nbd …             a first start: what it reads is recorded
+  cofferdam serve --warm boot.set --nbd …               the next one finds that in memory
+
+A command line can be seen by all users of the machine: where there are others, hand the URL to clients in another way \
+(curl -K, an environment variable), or use --nbd. Clients at once: 256 by HTTP and 256 by NBD; more of them wait.
+
+Exit codes: 0 stopped by a signal, 1 reading failed before anything was served, an address could not be had, or the record could not be \
+written, 2 usage, or a file of --warm that is none, 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 6 the file of --record exists, 7 a limit is exceeded or a feature is not \
+supported, 9 another process writes the file of --record, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was opened, 14 older than asked for, 15 nothing has come from the store for \
+too long, 130 interrupted before anything was served. What goes wrong while it serves is told to the client, and to standard error; the server goes on.";

@@ -1,0 +1,137 @@
+//! The program while it serves, and clients of it: real ones, and requests made by hand.
+//! Knows no test.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::place::{Place, Ran, end_of, json_lines};
+
+/// The program, which serves until it is told to end. Dropped, it is killed.
+pub(crate) struct Served {
+    child: Option<Child>,
+    /// What it said first.
+    pub(crate) serving: Value,
+    errors: std::path::PathBuf,
+}
+
+impl Served {
+    /// Starts `serve --json -i key.txt` with `arguments`, and waits until it says where.
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Served {
+        Served::start_with(place, arguments, &[])
+    }
+
+    /// The same, in an environment.
+    pub(crate) fn start_with(place: &Place, arguments: &[&str], variables: &[(&str, String)]) -> Served {
+        let serve = ["serve", "--json", "-i", "key.txt"].iter().chain(arguments);
+        let errors = place.states.path().join("serve-errors");
+        let mut command = place.command(serve);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut line).unwrap();
+        child.stdout = Some(lines.into_inner());
+        assert!(!line.is_empty(), "{}", std::fs::read_to_string(&errors).unwrap());
+        let serving = json_lines(line.as_bytes()).remove(0);
+        assert_eq!(serving["event"], "serving");
+        Served { child: Some(child), serving, errors }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.serving["url"].as_str().unwrap()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// What it has said of what went wrong, and of what it does.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.errors).unwrap()
+    }
+
+    /// Waits for `event` among that.
+    pub(crate) fn wait_for(&self, event: &str) {
+        let event = format!("\"event\":\"{event}\"");
+        crate::place::wait_until(&event, || self.said().contains(&event));
+    }
+
+    /// Sends `signal`, and waits for the end.
+    pub(crate) fn end(mut self, signal: Signal) -> Ran {
+        let child = self.child.take().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let mut ran = end_of(child);
+        ran.stderr = self.said();
+        ran
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs another program.
+pub(crate) fn run(place: &Place, program: &str, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(place.directory.path()).stdin(Stdio::null());
+    Ran::of(command.output().unwrap())
+}
+
+/// The status of an answer, and as much of its body as came.
+pub(crate) fn get(url: &str, range: Option<(u64, u64)>) -> (u16, Vec<u8>) {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    let range = range.map_or(String::new(), |(first, last)| format!("Range: bytes={first}-{last}\r\n"));
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\n{range}Connection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let head_len = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    let body = answer.split_off(head_len);
+    (std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap(), body)
+}
+
+/// A client of NBD that has asked for the export, and reads.
+pub(crate) struct Disk(UnixStream);
+
+impl Disk {
+    pub(crate) fn open(socket: &Path) -> Disk {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        // NBD_OPT_EXPORT_NAME of the default export, without zeroes.
+        stream.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").unwrap();
+        stream.read_exact(&mut [0; 18 + 10]).unwrap();
+        Disk(stream)
+    }
+
+    /// The bytes, or the number of the error.
+    pub(crate) fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>, u32> {
+        let (offset, wanted) = (offset.to_be_bytes(), len.to_be_bytes());
+        let request = [&b"\x25\x60\x95\x13\0\0\0\0\0\0\0\0\0\0\0\0"[..], &offset, &wanted].concat();
+        self.0.write_all(&request).unwrap();
+        let mut head = [0; 16];
+        self.0.read_exact(&mut head).unwrap();
+        match u32::from_be_bytes(head[4..8].try_into().unwrap()) {
+            0 => {
+                let mut bytes = vec![0; len as usize];
+                self.0.read_exact(&mut bytes).unwrap();
+                Ok(bytes)
+            }
+            error => Err(error),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `cofferdam serve` of a stream in a store: what a read costs there, and what a client sees when the store fails.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use servers::installed::{is_skipped, is_skipped_without};
+use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
+
+use crate::place::{Place, json_lines};
+use crate::served::{Disk, Served, get, run};
+
+const EIO: u32 = 5;
+const FRAME: u64 = 64 << 10;
+const SEGMENT: u64 = 1 << 20;
+
+/// A place with `plain`, random bytes, sealed in frames of 64 KiB and segments of 1 MiB.
+fn sealed_place(len: u64) -> Place {
+    let place = Place::new();
+    let mut plain = vec![0; len as usize];
+    fastrand::Rng::with_seed(7).fill(&mut plain);
+    fs::write(place.path("plain"), plain).unwrap();
+    let recipient = place.recipient.clone();
+    let seal = ["seal", "-r", &recipient, "--segment-size", "1MiB", "-o", "sealed.cfd", "plain"];
+    place.run(seal).assert_done();
+    place
+}
+
+/// A place, and a store that has its stream, behind a proxy.
+struct Stored {
+    place: Place,
+    proxy: FaultProxy,
+    url: String,
+}
+
+impl Stored {
+    fn new(place: Place) -> Stored {
+        let store = SeaweedFs::shared();
+        let bucket = store.new_bucket().unwrap();
+        store.put(&bucket, "sealed.cfd", &place.read("sealed.cfd")).unwrap();
+        let proxy = FaultProxy::start(store.address(), Plan::none()).unwrap();
+        Stored { place, proxy, url: format!("s3://{bucket}/sealed.cfd") }
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Served {
+        let variables = SeaweedFs::shared().environment(self.proxy.address(), Identity::Reader);
+        Served::start_with(&self.place, &[arguments, &[&self.url]].concat(), &variables)
+    }
+
+    /// Requests and bytes of answers so far.
+    fn cost(&self) -> (u64, u64) {
+        let counts = self.proxy.counts();
+        (counts.requests, counts.bytes_down)
+    }
+}
+
+/// Random offsets, and the frames and segments that reads of 4 KiB there touch.
+fn random_reads(len: u64) -> (Vec<u64>, u64, u64) {
+    let mut random = fastrand::Rng::with_seed(11);
+    let offsets: Vec<u64> = (0..60).map(|_| random.u64(0..len - 4096)).collect();
+    let touched = |unit: u64| {
+        let units: BTreeSet<u64> = offsets.iter().flat_map(|at| [at / unit, (at + 4095) / unit]).collect();
+        units.len() as u64
+    };
+    let (frames, segments) = (touched(FRAME), touched(SEGMENT));
+    (offsets, frames, segments)
+}
+
+#[test]
+fn random_reads_cost_their_frames_and_segments_by_either_protocol() {
+    if is_skipped() {
+        return;
+    }
+    let len = 24 << 20;
+    let stored = Stored::new(sealed_place(len));
+    let plain = stored.place.read("plain");
+    let (offsets, frames, segments) = random_reads(len);
+    for by_nbd in [true, false] {
+        let served = stored.serve(&["--http", "--nbd", "socket"]);
+        let mut disk = Disk::open(&stored.place.path("socket"));
+        let before = stored.cost();
+        for at in &offsets {
+            let read = match by_nbd {
+                true => disk.read(*at, 4096).unwrap(),
+                false => get(served.url(), Some((*at, at + 4095))).1,
+            };
+            assert!(read == plain[*at as usize..*at as usize + 4096]);
+        }
+        let after = stored.cost();
+        let (requests, bytes) = (after.0 - before.0, after.1 - before.1);
+        assert!(requests * 10 <= (frames + segments) * 11, "{requests} for {frames} and {segments}");
+        let needed = frames * (FRAME + 32) + segments * 48;
+        assert!(bytes * 10 <= needed * 11, "{bytes} of {needed}");
+        // A second time they are there.
+        for at in &offsets {
+            assert_eq!(disk.read(*at, 4096).unwrap().len(), 4096);
+        }
+        assert_eq!(stored.cost(), after);
+        served.end(Signal::TERM).assert_done();
+    }
+}
+
+#[test]
+fn what_a_first_run_has_read_is_there_in_the_second() {
+    if is_skipped() {
+        return;
+    }
+    let len = 24 << 20;
+    let stored = Stored::new(sealed_place(len));
+    let (offsets, frames, _) = random_reads(len);
+    let first = stored.serve(&["--nbd", "socket", "--record", "boot.set"]);
+    let mut disk = Disk::open(&stored.place.path("socket"));
+    offsets.iter().for_each(|at| assert!(disk.read(*at, 4096).is_ok()));
+    first.end(Signal::TERM).assert_done();
+    let second = stored.serve(&["--nbd", "socket", "--warm", "boot.set"]);
+    second.wait_for("warmed");
+    let before = stored.cost();
+    assert!(before.1 > frames * FRAME);
+    let (mut disk, plain) = (Disk::open(&stored.place.path("socket")), stored.place.read("plain"));
+    for at in &offsets {
+        assert!(disk.read(*at, 4096).unwrap() == plain[*at as usize..*at as usize + 4096]);
+    }
+    assert_eq!(stored.cost(), before);
+    second.end(Signal::TERM).assert_done();
+}
+
+/// nbdkit has e2fsprogs' library read the file system, and asks for what that needs alone.
+#[test]
+fn a_file_of_a_file_system_is_read_without_the_rest_being_fetched() {
+    if is_skipped() || is_skipped_without(&["mke2fs", "nbdkit", "nbdcopy"]) {
+        return;
+    }
+    let place = Place::new();
+    let mut content = vec![0; 300_000];
+    fastrand::Rng::with_seed(3).fill(&mut content);
+    fs::create_dir_all(place.path("tree/etc")).unwrap();
+    fs::write(place.path("tree/etc/wanted"), &content).unwrap();
+    for number in 0..40 {
+        fs::write(place.path(&format!("tree/{number}")), vec![number; 1 << 20]).unwrap();
+    }
+    run(&place, "mke2fs", &["-q", "-t", "ext4", "-d", "tree", "plain", "64M"]).assert_done();
+    let recipient = place.recipient.clone();
+    place.run(["seal", "-r", &recipient, "-o", "sealed.cfd", "plain"]).assert_done();
+    let stored = Stored::new(place);
+    let served = stored.serve(&["--nbd", "socket"]);
+    let (socket, copy) = (stored.place.path("socket"), stored.place.path("copy"));
+    let socket = format!("socket={}", socket.display());
+    let copied = format!("nbdcopy \"$uri\" '{}'", copy.display());
+    let nbdkit = ["-U", "-", "--filter=ext2", "nbd", &socket, "ext2file=/etc/wanted", "--run", &copied];
+    run(&stored.place, "nbdkit", &nbdkit).assert_done();
+    let copied = stored.place.read("copy");
+    assert!(copied[..content.len()] == content[..] && copied.len() < content.len() + 4096);
+    let bytes = stored.cost().1;
+    assert!(bytes < 4 << 20, "{bytes} of 64 MiB");
+    served.end(Signal::TERM).assert_done();
+}
+
+/// Whether a request is for bytes beyond the beginning.
+fn is_later(request: &Request) -> bool {
+    request.is_read() && request.field("range").is_some_and(|range| !range.starts_with("bytes=0-"))
+}
+
+#[test]
+fn a_store_that_fails_changes_or_stalls_is_an_error_at_the_client_and_never_other_bytes() {
+    if is_skipped() {
+        return;
+    }
+    let place = sealed_place(8 << 20);
+    let plain = place.read("plain");
+    let server = Nginx::start(place.directory.path()).unwrap();
+    let stall = || Fault::Stall { after: 2000, at_most: Duration::from_secs(600) };
+    let denied = || Fault::Status { code: 403, retry_after: None };
+    for fault in [Fault::OtherTag, Fault::WholeBody, Fault::Damage { at: 500 }, denied(), stall()] {
+        let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+        let url = proxy.url("sealed.cfd");
+        let served = Served::start(&place, &["--http", "--nbd", "socket", "--timeout", "5s", &url]);
+        let mut disk = Disk::open(&place.path("socket"));
+        // What an answer begins with.
+        assert!(disk.read(0, 256 << 10).unwrap() == plain[..256 << 10]);
+        proxy.set_plan(Plan::always(is_later, fault.clone()));
+        assert_eq!(disk.read(5 << 20, 4096), Err(EIO), "{fault:?}");
+        let (status, _) = get(served.url(), Some((6 << 20, (6 << 20) + 4095)));
+        assert_eq!(status, 500, "{fault:?}");
+        let (status, body) = get(served.url(), None);
+        assert!(status == 200 && body.len() < plain.len() && plain.starts_with(&body), "{fault:?}");
+        // What was read before is still there, and the rest is when the store is.
+        assert!(disk.read(0, 4096).unwrap() == plain[..4096]);
+        proxy.set_plan(Plan::none());
+        assert!(disk.read(5 << 20, 4096).unwrap() == plain[5 << 20..][..4096], "{fault:?}");
+        let said = served.end(Signal::TERM);
+        said.assert_done();
+        assert!(json_lines(said.stderr.as_bytes()).iter().any(|said| said["event"] == "warning"));
+    }
+}
+
+#[test]
+fn an_object_that_is_replaced_is_an_error_and_no_mixture() {
+    if is_skipped() {
+        return;
+    }
+    let stored = Stored::new(sealed_place(8 << 20));
+    let plain = stored.place.read("plain");
+    let served = stored.serve(&["--http", "--nbd", "socket"]);
+    let mut disk = Disk::open(&stored.place.path("socket"));
+    assert!(disk.read(0, 256 << 10).unwrap() == plain[..256 << 10]);
+    let other = sealed_place(8 << 20);
+    let (bucket, key) = stored.url.strip_prefix("s3://").unwrap().split_once('/').unwrap();
+    SeaweedFs::shared().put(bucket, key, &other.read("sealed.cfd")).unwrap();
+    assert_eq!(disk.read(5 << 20, 4096), Err(EIO));
+    let (status, body) = get(served.url(), None);
+    assert!(status == 200 && body.len() < plain.len() && plain.starts_with(&body));
+    assert!(disk.read(0, 4096).unwrap() == plain[..4096]);
+    served.end(Signal::TERM).assert_done();
+}
+
+#[test]
+fn a_signal_ends_it_while_a_client_waits_for_a_store_that_stalls() {
+    if is_skipped() {
+        return;
+    }
+    let stored = Stored::new(sealed_place(8 << 20));
+    let served = stored.serve(&["--http", "--nbd", "socket"]);
+    let stall = Fault::Stall { after: 2000, at_most: Duration::from_secs(600) };
+    let before = stored.cost().0;
+    stored.proxy.set_plan(Plan::always(is_later, stall));
+    let address = served.url().strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut client = TcpStream::connect(address.0).unwrap();
+    write!(client, "GET /{} HTTP/1.1\r\nHost: {}\r\n\r\n", address.1, address.0).unwrap();
+    crate::place::wait_until("a request that stalls", || stored.cost().0 > before);
+    served.end(Signal::TERM).assert_done();
+    let mut said = Vec::new();
+    let _ = client.read_to_end(&mut said);
+    assert!(said.len() < 1000, "{}", said.len());
+    assert!(!stored.place.path("socket").exists());
+}

@@ -1,0 +1,167 @@
+//! The requests of a client: several of one connection at once, each answered when its bytes are there (proto.md, "Transmission").
+//! A read that fails is an error of the device at the client; what is no request ends the connection.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+
+use super::NbdServer;
+use super::wire::{
+    CMD_CACHE, CMD_DISC, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, EIO, EPERM,
+    REQUEST_LEN_MAX, Request, simple_reply,
+};
+use crate::connections::Stop;
+
+/// Answers requests until the client leaves, or `stop` is asked for: what was asked before is answered.
+///
+/// # Errors
+/// What came is no request, or too long; the connection's own. What was not answered by then is not.
+pub(super) async fn transmit(server: &Arc<NbdServer>, stream: UnixStream, mut stop: Stop) -> io::Result<()> {
+    let (mut reader, writer) = stream.into_split();
+    let replies =
+        Arc::new(Replies { writer: Mutex::new(writer), memory: Semaphore::new(REPLIES_LEN_MAX as usize) });
+    let mut partial = PartialRequest::default();
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.len() >= REQUESTS_MAX {
+            answered(tasks.join_next().await)?;
+        }
+        let request = tokio::select! {
+            biased;
+            () = stop.asked() => break,
+            Some(done) = tasks.join_next(), if !tasks.is_empty() => {
+                answered(Some(done))?;
+                continue;
+            }
+            request = partial.read(&mut reader) => request?,
+        };
+        match request {
+            None => return Ok(()),
+            Some(Request { command: CMD_DISC, .. }) => break,
+            Some(request) => {
+                if request.command == CMD_WRITE {
+                    discard(&mut reader, request.len).await?;
+                }
+                tasks.spawn(answer(server.clone(), request, replies.clone()));
+            }
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        answered(Some(done))?;
+    }
+    Ok(())
+}
+
+/// A request of which a part may have come.
+#[derive(Default)]
+struct PartialRequest {
+    bytes: [u8; Request::LEN],
+    filled: usize,
+}
+
+impl PartialRequest {
+    /// The next request, or `None` at the connection's end. May be dropped and called again: what has come stays.
+    async fn read(&mut self, reader: &mut OwnedReadHalf) -> io::Result<Option<Request>> {
+        while self.filled < Request::LEN {
+            match reader.read(&mut self.bytes[self.filled..]).await? {
+                0 if self.filled == 0 => return Ok(None),
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.filled += count,
+            }
+        }
+        self.filled = 0;
+        Request::parse(&self.bytes).map(Some).ok_or_else(no_request)
+    }
+}
+
+/// Where the replies of a connection go.
+struct Replies {
+    writer: Mutex<OwnedWriteHalf>,
+    /// Bytes: a client that takes nothing keeps nobody else from reading.
+    memory: Semaphore,
+}
+
+impl Replies {
+    /// Sends a reply as a whole. One that is cut off leaves the connection of no use: it ends with this error.
+    async fn send(&self, mut reply: impl Buf, taken_within: Duration) -> io::Result<()> {
+        let mut writer = self.writer.lock().await;
+        while reply.has_remaining() {
+            let written = timeout(taken_within, writer.write_buf(&mut reply)).await;
+            if written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers one request.
+async fn answer(server: Arc<NbdServer>, request: Request, replies: Arc<Replies>) -> io::Result<()> {
+    let len = if request.command == CMD_READ { request.len.min(REPLIES_LEN_MAX) } else { 0 };
+    let _memory = replies.memory.acquire_many(len).await.map_err(io::Error::other)?;
+    let outcome = match check(&request, server.export.len()) {
+        Err(error) => Err(error),
+        Ok(()) if request.command == CMD_CACHE => cache(&server, &request).await.map(|()| None),
+        Ok(()) => server.reads.read(request.offset, request.len as usize).await.map(Some).map_err(|_| EIO),
+    };
+    let head = simple_reply(outcome.as_ref().err().copied().unwrap_or(0), request.cookie);
+    let bytes = outcome.ok().flatten();
+    let reply = Buf::chain(&head[..], bytes.as_deref().unwrap_or_default());
+    replies.send(reply, server.limits.taken_within).await
+}
+
+/// Whether a request can be granted.
+fn check(request: &Request, len: u64) -> Result<(), u32> {
+    let end = request.offset.checked_add(u64::from(request.len));
+    let is_within = end.is_some_and(|end| end <= len);
+    match request.command {
+        CMD_WRITE | CMD_TRIM | CMD_WRITE_ZEROES => Err(EPERM),
+        // No flag was offered.
+        CMD_READ if request.flags == 0 && is_within && request.len <= REQUEST_LEN_MAX => Ok(()),
+        CMD_CACHE if request.flags == 0 && is_within => Ok(()),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Reads what a client says that it will read, piece by piece: then the source may have it at hand.
+async fn cache(server: &Arc<NbdServer>, request: &Request) -> Result<(), u32> {
+    let (mut at, end) = (request.offset, request.offset + u64::from(request.len));
+    while at < end {
+        let len = (end - at).min(CACHE_LEN);
+        server.reads.read(at, len as usize).await.map_err(|_| EIO)?;
+        at += len;
+    }
+    Ok(())
+}
+
+/// Reads over what a client would have written.
+async fn discard(reader: &mut OwnedReadHalf, len: u32) -> io::Result<()> {
+    if len > REQUEST_LEN_MAX {
+        return Err(no_request());
+    }
+    let discarded = tokio::io::copy(&mut reader.take(u64::from(len)), &mut tokio::io::sink()).await?;
+    if discarded == u64::from(len) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn answered(done: Option<Result<io::Result<()>, JoinError>>) -> io::Result<()> {
+    done.map_or(Ok(()), |done| done.map_err(io::Error::other)?)
+}
+
+fn no_request() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the client sent no request")
+}
+
+/// Requests of a connection at once: more wait in its socket.
+const REQUESTS_MAX: usize = 16;
+/// Bytes that are read for a connection and that its client has not taken: those of one request at least.
+const REPLIES_LEN_MAX: u32 = REQUEST_LEN_MAX;
+/// Bytes of one read for a client that will read later.
+const CACHE_LEN: u64 = 1 << 20;

@@ -1,0 +1,156 @@
+//! What clients touch of a source, in the order in which they did so first.
+//! Knows no client, and no file that it is kept in.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cofferdam_io::ReadAt;
+
+use crate::WorkingSet;
+use crate::working_set::RANGES_MAX;
+
+/// A source that remembers which of its units were read.
+pub struct Recorder {
+    source: Arc<dyn ReadAt>,
+    unit_len: u64,
+    touched: Mutex<Touched>,
+}
+
+/// In units.
+#[derive(Default)]
+struct Touched {
+    /// All that was touched, by where it begins, no two adjacent.
+    seen: BTreeMap<u64, u64>,
+    /// The same, in the order in which it was touched first.
+    ranges: Vec<Range<u64>>,
+    is_full: bool,
+}
+
+impl Recorder {
+    /// Of units of `unit_len` bytes: those that the source reads at once.
+    pub fn new(source: Arc<dyn ReadAt>, unit_len: u64) -> Recorder {
+        Recorder { source, unit_len: unit_len.max(1), touched: Mutex::default() }
+    }
+
+    /// What was touched so far of these bytes, which `tag` stands for.
+    pub fn working_set(&self, tag: &str) -> WorkingSet {
+        let len = self.source.len();
+        let in_bytes = |units: &Range<u64>| units.start * self.unit_len..(units.end * self.unit_len).min(len);
+        WorkingSet::of(tag, len, self.touched().ranges.iter().map(in_bytes).collect())
+    }
+
+    /// Whether more was touched than is remembered: too many ranges.
+    pub fn is_full(&self) -> bool {
+        self.touched().is_full
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Touched> {
+        // What it guards is whole at every step.
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadAt for Recorder {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset.saturating_add(buffer.len() as u64).min(self.source.len());
+        // Before it is read: reads end in another order than they were asked for.
+        self.touched().touch(offset / self.unit_len..end.div_ceil(self.unit_len));
+        self.source.read_exact_at(offset, buffer)
+    }
+
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn changed(&self) -> io::Result<bool> {
+        self.source.changed()
+    }
+}
+
+impl Touched {
+    fn touch(&mut self, units: Range<u64>) {
+        let mut at = units.start;
+        while at < units.end {
+            let before = self.seen.range(..=at).next_back();
+            if let Some((_, end)) = before.filter(|(_, end)| **end > at) {
+                at = *end;
+                continue;
+            }
+            let after = self.seen.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
+            let gap = at..units.end.min(after);
+            at = gap.end;
+            self.add(gap);
+        }
+    }
+
+    /// Adds units of which none was touched.
+    fn add(&mut self, gap: Range<u64>) {
+        let is_full = self.ranges.len() == RANGES_MAX;
+        match self.ranges.last_mut() {
+            Some(last) if last.end == gap.start => last.end = gap.end,
+            _ if is_full => {
+                self.is_full = true;
+                return;
+            }
+            _ => self.ranges.push(gap.clone()),
+        }
+        let end = self.seen.remove(&gap.end).unwrap_or(gap.end);
+        match self.seen.range_mut(..gap.start).next_back() {
+            Some((_, before)) if *before == gap.start => *before = end,
+            _ => {
+                self.seen.insert(gap.start, end);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    struct Zeros(u64);
+
+    impl ReadAt for Zeros {
+        fn read_exact_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<()> {
+            buffer.fill(0);
+            Ok(())
+        }
+
+        fn len(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn units_are_remembered_in_the_order_of_their_first_touch() {
+        let recorder = Recorder::new(Arc::new(Zeros(1050)), 100);
+        let read = |offset, len: usize| recorder.read_exact_at(offset, &mut vec![0; len]).unwrap();
+        read(500, 1);
+        read(599, 2);
+        read(0, 100);
+        read(450, 300);
+        read(1049, 1);
+        read(0, 0);
+        assert_eq!(recorder.working_set("a").ranges(), [500..700, 0..100, 400..500, 700..800, 1000..1050]);
+    }
+
+    /// Against a set of units, and a list of those that were new.
+    #[test]
+    fn whatever_is_read_is_remembered_once() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let recorder = Recorder::new(Arc::new(Zeros(1000)), 1);
+        let (mut seen, mut order) = (HashSet::new(), Vec::new());
+        for _ in 0..300 {
+            let (offset, len) = (rng.u64(0..980), rng.usize(0..20));
+            recorder.read_exact_at(offset, &mut vec![0; len]).unwrap();
+            order.extend((offset..offset + len as u64).filter(|unit| seen.insert(*unit)));
+            let recorded: Vec<u64> = recorder.working_set("").ranges().iter().cloned().flatten().collect();
+            assert_eq!(recorded, order);
+        }
+        assert!(seen.len() > 800);
+    }
+}

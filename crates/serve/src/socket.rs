@@ -1,0 +1,137 @@
+//! A Unix socket under a path: never open to others, in nobody's way, and gone when its server is.
+//! Knows no protocol.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, RenameFlags, fchmod, renameat_with};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::process::geteuid;
+
+/// The name of a socket that a server listens on. Dropped, it removes it, if it still is that socket's.
+#[derive(Debug)]
+pub(crate) struct ServerSocket {
+    path: PathBuf,
+    id: (u64, u64),
+}
+
+impl ServerSocket {
+    /// A socket at `path`, for its owner alone, and its listener, which does not block.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`]: something is there that is no socket, or another user's;
+    /// [`io::ErrorKind::AddrInUse`]: somebody listens there. The system's own.
+    pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, ServerSocket)> {
+        if let Ok(found) = fs::symlink_metadata(path) {
+            remove_abandoned(path, &found)?;
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        // A socket gives the file its own mode, less the umask (unix_bind in Linux's net/unix/af_unix.c): at no moment has the file another.
+        fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
+        let made = fs::symlink_metadata(path)?;
+        let own = ServerSocket { path: path.to_owned(), id: id_of(&made) };
+        if made.permissions().mode() & 0o077 != 0 {
+            let what = "this file system does not let a socket be its owner's alone";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
+        listen(&socket, BACKLOG)?;
+        Ok((UnixListener::from(socket), own))
+    }
+}
+
+impl Drop for ServerSocket {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket of this user's that nobody listens on: a server that was killed has left it.
+fn remove_abandoned(path: &Path, found: &Metadata) -> io::Result<()> {
+    let refused = |kind, what: &str| Err(io::Error::new(kind, what));
+    if !found.file_type().is_socket() {
+        return refused(io::ErrorKind::AlreadyExists, "there is something of this name, which is no socket");
+    }
+    if found.uid() != geteuid().as_raw() {
+        return refused(io::ErrorKind::AlreadyExists, "there is a socket of this name of another user");
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        _ => return refused(io::ErrorKind::AddrInUse, "another program listens on the socket of this name"),
+    }
+    // Two that begin at once may both see it. Whoever moves the other's new one puts it back.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".abandoned-{}", std::process::id()));
+    fs::rename(path, &aside)?;
+    if fs::symlink_metadata(&aside).is_ok_and(|moved| id_of(&moved) == id_of(found)) {
+        return fs::remove_file(&aside);
+    }
+    let cwd = rustix::fs::CWD;
+    renameat_with(cwd, &aside, cwd, path, RenameFlags::NOREPLACE)?;
+    refused(io::ErrorKind::AddrInUse, "another program has begun to listen on the socket of this name")
+}
+
+/// What makes it this one and no other of its name.
+fn id_of(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// Connections that wait in the system's queue.
+const BACKLOG: i32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn kind(path: &Path) -> Option<io::ErrorKind> {
+        ServerSocket::bind(path).err().map(|error| error.kind())
+    }
+
+    #[test]
+    fn a_socket_is_its_owners_alone_and_goes_with_its_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let (listener, socket) = ServerSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
+        drop(socket);
+        assert!(!path.exists());
+        drop(listener);
+    }
+
+    #[test]
+    fn an_abandoned_socket_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        drop(UnixListener::bind(path("abandoned")).unwrap());
+        assert_eq!(kind(&path("abandoned")), None);
+        fs::write(path("file"), "precious").unwrap();
+        symlink(path("abandoned"), path("link")).unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        for name in ["file", "link", "folder"] {
+            assert_eq!(kind(&path(name)), Some(io::ErrorKind::AlreadyExists), "{name}");
+        }
+        assert_eq!(fs::read(path("file")).unwrap(), b"precious");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn another_socket_of_the_name_is_left_alone_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let (_listener, socket) = ServerSocket::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        drop(socket);
+        assert!(path.exists());
+    }
+}

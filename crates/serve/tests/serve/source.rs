@@ -1,0 +1,110 @@
+//! A source that is made to fail and to wait, and a server of it.
+//! Knows no protocol.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use cofferdam_io::ReadAt;
+use serve::{Export, Limits, Notice, Server};
+
+/// Bytes in memory.
+pub(crate) struct Source {
+    pub(crate) bytes: Vec<u8>,
+    state: Mutex<State>,
+    news: Condvar,
+    pub(crate) reads: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    broken: Option<Range<u64>>,
+    is_closed: bool,
+    running: usize,
+    most: usize,
+}
+
+impl Source {
+    /// Bytes of which no two stretches are alike.
+    pub(crate) fn new(len: usize) -> Arc<Source> {
+        let bytes = (0..len as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+        Arc::new(Source { bytes, state: Mutex::default(), news: Condvar::new(), reads: AtomicUsize::new(0) })
+    }
+
+    /// Reads that touch `range` fail from now on.
+    pub(crate) fn break_range(&self, range: Range<u64>) {
+        self.state.lock().unwrap().broken = Some(range);
+    }
+
+    /// Reads wait until it is opened.
+    pub(crate) fn close(&self) {
+        self.state.lock().unwrap().is_closed = true;
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().is_closed = false;
+        self.news.notify_all();
+    }
+
+    /// How many reads are under way, and how many were at most.
+    pub(crate) fn running(&self) -> (usize, usize) {
+        let state = self.state.lock().unwrap();
+        (state.running, state.most)
+    }
+}
+
+impl ReadAt for Source {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let range = offset..offset + buffer.len() as u64;
+        let mut state = self.state.lock().unwrap();
+        state.running += 1;
+        state.most = state.most.max(state.running);
+        while state.is_closed {
+            state = self.news.wait(state).unwrap();
+        }
+        state.running -= 1;
+        if state.broken.as_ref().is_some_and(|broken| broken.start < range.end && range.start < broken.end) {
+            return Err(io::Error::other("the medium is broken\nin two lines"));
+        }
+        drop(state);
+        let bytes = self.bytes.get(range.start as usize..range.end as usize);
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+/// A server of `source` as `disk.img`, and what it notices.
+pub(crate) fn server(source: &Arc<Source>) -> (Server, Arc<Mutex<Vec<String>>>) {
+    let notices = Arc::new(Mutex::new(Vec::new()));
+    let notify = {
+        let notices = notices.clone();
+        Arc::new(move |notice: Notice<'_>| notices.lock().unwrap().push(format!("{notice:?}")))
+    };
+    let export = Export::new(source.clone(), "disk.img", "0123abcd").preferred_len(65_536);
+    (Server::new(export, notify).unwrap(), notices)
+}
+
+/// One connection at once, which is left soon: the next one tells that it was.
+pub(crate) fn one_that_is_left_soon() -> Limits {
+    let mut limits = Limits::default();
+    limits.connections = 1;
+    limits.asked_within = Duration::from_secs(2);
+    limits.taken_within = Duration::from_secs(2);
+    limits
+}
+
+/// Looks again and again until `is_so`, for as long as a slow machine may take.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} has not come");
+        std::thread::yield_now();
+    }
+}
