@@ -107,10 +107,10 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
-    /// Waits so long for a store.
-    pub(crate) fn wait(&mut self, timeout: Timeout) {
+    /// A store is waited for so long.
+    pub(crate) fn set_timeout(&mut self, timeout: Timeout) {
         if let Goal::There(url) = self {
-            url.wait(timeout);
+            url.set_timeout(timeout);
         }
     }
 

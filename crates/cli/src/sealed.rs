@@ -33,10 +33,10 @@ impl Sealed {
         }
     }
 
-    /// Waits so long for a store or server.
-    pub(crate) fn wait(&mut self, timeout: Timeout) {
+    /// A store or server is waited for so long.
+    pub(crate) fn set_timeout(&mut self, timeout: Timeout) {
         if let Sealed::There(url) = self {
-            url.wait(timeout);
+            url.set_timeout(timeout);
         }
     }
 

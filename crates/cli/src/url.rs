@@ -22,20 +22,23 @@ mod built_in {
 
     /// A URL that can be opened, and how long it is waited for.
     #[derive(Clone, Debug)]
-    pub(crate) struct Url(Place, Timeout);
+    pub(crate) struct Url {
+        place: Place,
+        timeout: Timeout,
+    }
 
     impl Url {
         pub(crate) fn parse(argument: &OsStr) -> Result<Url, String> {
             let text = argument.to_str().ok_or_else(|| format!("a URL is text in UTF-8 ({A_FILE})"))?;
             Place::parse(text, variables())
-                .map(|place| Url(place, Timeout::default()))
+                .map(|place| Url { place, timeout: Timeout::default() })
                 .map_err(|error| format!("{error} ({A_FILE})"))
         }
 
         /// As [`Url::parse`], of what is to be written.
         pub(crate) fn parse_target(argument: &OsStr) -> Result<Url, String> {
             let url = Url::parse(argument)?;
-            match url.0.kind() {
+            match url.place.kind() {
                 PlaceKind::Http => Err(format!(
                     "nothing is uploaded to an HTTP server, only to a store: s3:, gs: or az: ({A_FILE})"
                 )),
@@ -43,27 +46,27 @@ mod built_in {
             }
         }
 
-        /// Waits so long for it.
-        pub(crate) fn wait(&mut self, timeout: Timeout) {
-            self.1 = timeout;
+        /// It is waited for so long.
+        pub(crate) fn set_timeout(&mut self, timeout: Timeout) {
+            self.timeout = timeout;
         }
 
         /// Whether `other` names the same object, however it is written.
         pub(crate) fn is_same_object(&self, other: &Url) -> bool {
-            self.0.is_same_object(&other.0)
+            self.place.is_same_object(&other.place)
         }
 
         /// The URL of the directory that it is in, for `cofferdam uploads`; nothing where a store lists none.
         pub(crate) fn uploads_prefix(&self) -> Option<String> {
-            let shown = self.0.to_string();
+            let shown = self.place.to_string();
             let end = shown.rfind('/').unwrap_or(shown.len());
-            (self.0.kind() != PlaceKind::Azure).then(|| shown[..=end].to_owned())
+            (self.place.kind() != PlaceKind::Azure).then(|| shown[..=end].to_owned())
         }
 
         /// The object there, to be written.
         pub(crate) fn target(&self, report: Report) -> ObjectTarget {
-            ObjectTarget::new(self.0.clone())
-                .retries(self.1.policy())
+            ObjectTarget::new(self.place.clone())
+                .retries(self.timeout.policy())
                 .on_retry(Arc::new(move |retry| {
                     report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
                 }))
@@ -83,12 +86,12 @@ mod built_in {
         ) -> Result<Box<dyn Source>, Failure> {
             let cancel = cancel.clone();
             let options = RemoteOptions::new()
-                .retries(self.1.policy())
+                .retries(self.timeout.policy())
                 .cancel_when(Arc::new(move || cancel.is_cancelled()))
                 .on_retry(Arc::new(move |retry| {
                     report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
                 }));
-            let source = RemoteSource::open(self.0.clone(), options)
+            let source = RemoteSource::open(self.place.clone(), options)
                 .map_err(|error| Error::io("the sealed stream could not be opened", error))?;
             if let Some(reason) = source.in_order_since() {
                 report.warning(format!("{self} is read once, in order: {reason}"));
@@ -99,7 +102,7 @@ mod built_in {
 
     impl fmt::Display for Url {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.fmt(f)
+            self.place.fmt(f)
         }
     }
 
@@ -136,7 +139,7 @@ mod left_out {
             Url::parse(argument)
         }
 
-        pub(crate) fn wait(&mut self, _: Timeout) {
+        pub(crate) fn set_timeout(&mut self, _: Timeout) {
             match *self {}
         }
 

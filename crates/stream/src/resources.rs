@@ -149,6 +149,12 @@ impl Resources {
         self.budget.clone().unwrap_or_else(|| self.system.budget(most))
     }
 
+    /// The same, with the budget of a stream that is read from `source`: what is taken of that in one place is missing in the other, also
+    /// where nobody has given one.
+    pub(crate) fn on_one_budget(&self, source: &dyn ReadAt) -> Resources {
+        Resources { budget: Some(self.budget_from(source)), ..self.clone() }
+    }
+
     /// Runs as long as pays, shorter where the budget would not keep every thread busy with them, and none longer than
     /// the whole stream where its `plaintext_len` is known.
     pub(crate) fn plan(
@@ -407,6 +413,17 @@ mod tests {
         assert_eq!((growth(false), growth(true)), (32 << 20, 256 << 20));
         let told = Resources { budget: Some(Budget::new(7 << 20)), ..resources };
         assert_eq!(told.budget_from(&Nothing { is_far: true }).growth(), 7 << 20);
+    }
+
+    #[test]
+    fn on_one_budget_what_is_taken_here_is_missing_there() {
+        for is_far in [false, true] {
+            let resources = Resources::default().on_one_budget(&Nothing { is_far });
+            let taken = resources.budget_from(&Nothing { is_far }).try_lease(1000).unwrap();
+            assert_eq!(resources.budget().used(), 1000);
+            drop(taken);
+            assert_eq!(resources.budget().used(), 0);
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl OpenOptions<'_> {
             reads: plan.threads,
         };
         let fetch =
-            fetch_of(&source, resources, plan.with_edges(envelope.shape()).demand.run_len, &mut needs);
+            run_fetch(&source, resources, plan.with_edges(envelope.shape()).demand.run_len, &mut needs);
         let pages = Pages { starts: vec![(walk.page_start(), envelope.chain)], kept: VecDeque::new() };
         let index = walk.index.clone();
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
@@ -163,7 +163,7 @@ impl OpenOptions<'_> {
 
 /// How runs of `run_len` bytes are fetched of `source`, if it is far, with the least memory for it among what the reader `needs`. Where the
 /// budget has no room for that, each run is a request of its own.
-fn fetch_of(
+fn run_fetch(
     source: &Arc<dyn ReadAt>,
     resources: &Resources,
     run_len: usize,

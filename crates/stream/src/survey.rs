@@ -2,36 +2,33 @@
 //! It publishes under a name that says so, and claims nothing of what it did not open.
 
 mod judge;
+mod memory;
 mod scan;
 mod tally;
 mod window;
 
+use std::io;
 use std::sync::Arc;
-use std::{io, iter};
 
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink};
-use frame_worker::Pool;
 use framing::limits::{METADATA_HEAD_LEN, SEGMENT_HEADER_LEN};
 use framing::{Footer, MetadataHead, SegmentHeader, StreamId};
-use segment_worker::{CancelToken, Committed, Edges, Lease, StreamError};
+use segment_worker::{CancelToken, Committed};
 use sources::Source;
 
 use self::judge::{Found, Judge, judge_all};
 use self::scan::Scan;
 use self::tally::Tally;
 use crate::envelope::Envelope;
-use crate::far::FarSource;
-use crate::fetch_memory::{FetchMemory, FetchNeeds};
 use crate::index::{Index, read_array};
 use crate::one_segment::SegmentOpener;
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
 use crate::resources::Direction;
 use crate::seekable_envelope::{read_seekable_envelope, read_seekable_envelope_without_metadata};
-use crate::segment_fetch::SegmentFetch;
 use crate::segment_reader::SegmentReader;
-use crate::{Error, ErrorKind, Remedy, memory};
+use crate::{Error, ErrorKind, Remedy};
 
 /// A part of a stream's plaintext that no whole segment holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,14 +77,15 @@ impl OpenOptions<'_> {
     /// ([`ErrorKind::Usage`]). If a digest is expected: [`ErrorKind::DigestMismatch`], or the index is not whole.
     pub fn survey(&self, source: impl Source, lost: &mut dyn FnMut(&LostRange)) -> Result<Surveyed, Error> {
         let place = place_of(&source)?;
-        let surveyed = DamagedStream::read(self, place.clone()).and_then(|stream| {
+        let resources = self.resources.on_one_budget(&*place);
+        let options = OpenOptions { resources: &resources, ..*self };
+        let surveyed = DamagedStream::read(&options, place.clone()).and_then(|stream| {
             let mut tell = |range: &LostRange| {
                 lost(range);
                 Ok(())
             };
             let mut tally = Tally::new(&mut tell, &stream);
-            let threads = self.threads();
-            stream.walk(self, threads, &mut tally, &|index, located| {
+            stream.walk(&options, memory::threads(&resources), &mut tally, &|index, located| {
                 Ok(stream.opener().verify(index, located))
             })?;
             Ok(tally.surveyed)
@@ -108,36 +106,18 @@ impl OpenOptions<'_> {
         lost: &mut dyn FnMut(&LostRange),
     ) -> Result<Surveyed, Error> {
         let place = place_of(&source)?;
-        let salvaged = DamagedStream::read(self, place.clone()).and_then(|stream| {
+        let resources = self.resources.on_one_budget(&*place);
+        let options = OpenOptions { resources: &resources, ..*self };
+        let salvaged = DamagedStream::read(&options, place.clone()).and_then(|stream| {
             if self.identities.is_none() {
                 let what = "a stream can be verified without a key, not salvaged";
                 return Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveKey));
             }
-            let (threads, _lease) = self.threads_that_hold_segments(stream.opener())?;
+            let (threads, _lease) = memory::threads_that_hold_segments(&resources, stream.opener())?;
             let sink = make_sink(stream.total().map(|total| total.plaintext_len))?;
-            stream.salvage(self, threads, sink, lost)
+            stream.salvage(&options, threads, sink, lost)
         });
         salvaged.map_err(|error| of_place(error, Some(place)))
-    }
-
-    fn threads(&self) -> usize {
-        let resources = self.resources;
-        resources.pool.as_ref().map_or_else(|| resources.threads().get(), Pool::threads)
-    }
-
-    /// As many as the budget allows to hold a segment each, and a run. Where others share it, what is free of that is taken.
-    fn threads_that_hold_segments(&self, opener: &SegmentOpener) -> Result<(usize, Option<Lease>), Error> {
-        let [_, needed] = lens_to_hold(opener);
-        let budget = self.resources.budget();
-        let total = budget.total();
-        if total < needed {
-            return Err(Error::opening(StreamError::Budget { needed, total }));
-        }
-        let threads = self.threads().min(total / needed);
-        let taken =
-            (1..=threads).rev().find_map(|threads| Some((threads, budget.try_lease(threads * needed)?)));
-        // One there is in any case.
-        Ok(taken.map_or((1, None), |(threads, lease)| (threads, Some(lease))))
     }
 }
 
@@ -231,7 +211,7 @@ impl DamagedStream {
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
         let mut opener = Box::new(SegmentOpener { source, fetch: None, envelope, frames_per_run, cancel });
         let mut window_len = 0;
-        if let Some((fetch, len)) = fetch_of(options, &opener) {
+        if let Some((fetch, len)) = memory::window_fetch(resources, &opener) {
             (opener.fetch, window_len) = (Some(fetch), len);
         }
         Ok(DamagedStream::Bare { opener, position, total, window_len })
@@ -271,7 +251,7 @@ impl DamagedStream {
         let mut tally = Tally::new(&mut tell, self);
         self.walk(options, threads, &mut tally, &|index, located| {
             let len = located.entry.plaintext_len as usize;
-            let mut plaintext = memory::zeroed("a segment's plaintext", len)?;
+            let mut plaintext = crate::memory::zeroed("a segment's plaintext", len)?;
             let judged = opener.open_into(index, located, &mut plaintext);
             // Not before all of it is known to be whole.
             if judged.is_ok() {
@@ -388,31 +368,6 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// How much of a far source is fetched at once, and by what; nothing where the budget has no memory for it beside a segment: then each read
-/// is a request of its own.
-fn fetch_of(options: &OpenOptions<'_>, opener: &SegmentOpener) -> Option<(SegmentFetch, u64)> {
-    let far = FarSource::of(&opener.source)?;
-    let budget = options.resources.budget_from(&*opener.source);
-    let [run_len, segment_len] = lens_to_hold(opener);
-    let step_len = far.fetch().min_memory(run_len);
-    let least = 2 * step_len;
-    let most = (budget.growth() / FETCH_PART).max(least).min(budget.total().saturating_sub(segment_len));
-    let mut lens = iter::successors(Some(most), |len| Some(len / 2)).take_while(|len| *len >= least);
-    let (len, lease) = lens.find_map(|len| Some((len, budget.try_lease(len)?)))?;
-    let needs = FetchNeeds { least: len, beside: budget.total() };
-    let memory = FetchMemory::new(far.clone(), &budget, needs);
-    // The rest is for connections, and parts that are not needed as a whole.
-    let window_len = (len - step_len) as u64 / 4 * 3;
-    Some((SegmentFetch::new(far, memory, Some(lease), &options.resources.cancel), window_len))
-}
-
-/// Bytes of a run as it is read, and of a run and the plaintext of its segment, as long as they can be.
-fn lens_to_hold(opener: &SegmentOpener) -> [usize; 2] {
-    let shape = opener.envelope.shape();
-    let run = opener.frames_per_run as usize * shape.frame_wire_len() as usize + Edges::len_max(shape);
-    [run, shape.segment_len() as usize + run]
-}
-
 /// How long the metadata record says that it is, if the first segment is where it ends.
 fn metadata_len(source: &dyn ReadAt, envelope: &Envelope) -> Option<u64> {
     let head: [u8; METADATA_HEAD_LEN] = read_array(source, envelope.origin()).ok()?;
@@ -459,8 +414,6 @@ fn not_final<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// Of the budget, the part for what is fetched to look for segments in.
-const FETCH_PART: usize = 2;
 /// Segments that are found before they are judged.
 const BATCH: usize = 64;
 const ZEROS_LEN: usize = 64 << 10;

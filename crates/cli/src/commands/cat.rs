@@ -76,7 +76,7 @@ pub(crate) struct Cat {
 
 impl Cat {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.wait(self.timeout);
+        self.sealed.set_timeout(self.timeout);
         match self.range {
             Some(range) => self.print(range, report),
             None => {
@@ -84,7 +84,7 @@ impl Cat {
                     sealed, force, expect_digest, min_sequence, keys, resources, rate, timeout, ..
                 } = self;
                 Restore::to_standard_output(sealed, force, expect_digest, min_sequence, keys, resources, rate)
-                    .waiting(timeout)
+                    .with_timeout(timeout)
                     .run(report)
             }
         }

@@ -40,7 +40,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.wait(self.timeout);
+        self.sealed.set_timeout(self.timeout);
         if let Sealed::Here(End::Standard) = &self.sealed {
             refuse_standard_input(Path::new("-"))?;
         }

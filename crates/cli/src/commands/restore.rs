@@ -210,14 +210,14 @@ impl Restore {
         }
     }
 
-    /// Waits so long for a store or server.
-    pub(crate) fn waiting(self, timeout: Timeout) -> Restore {
+    /// A store or server is waited for so long.
+    pub(crate) fn with_timeout(self, timeout: Timeout) -> Restore {
         Restore { timeout, ..self }
     }
 
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.wait(self.timeout);
-        self.target.wait(self.timeout);
+        self.sealed.set_timeout(self.timeout);
+        self.target.set_timeout(self.timeout);
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);

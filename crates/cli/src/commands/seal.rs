@@ -168,7 +168,7 @@ enum DigestName {
 impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         let mut output = self.output()?;
-        output.wait(self.timeout);
+        output.set_timeout(self.timeout);
         self.refuse_pipes(&output)?;
         self.uploading.check(&output)?;
         self.check_files(&output)?;

@@ -72,7 +72,7 @@ enum Authenticity {
 
 impl Verify {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.wait(self.timeout);
+        self.sealed.set_timeout(self.timeout);
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
