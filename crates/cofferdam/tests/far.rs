@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use cofferdam::{
     Budget, CancelToken, CompressionLevel, Error, ErrorKind, FetchFault, MemorySink, Opener, Pool, Progress,
-    Remedy, Restored, Sealer,
+    Remedy, Restored, Sealer, SystemMemory,
 };
 
 use streams::far::{FarPlace, FarSource, PART, Tally};
@@ -368,7 +368,8 @@ fn who_reads_on_reads_what_has_been_fetched_but_for_the_beginning() {
         let sealed = Shared::new(seal(&sealer, plaintext.clone()));
         let first = map::segments(sealed.as_ref())[0].clone();
         let place = FarPlace::new(sealed.clone(), SOON);
-        let mut reader = opener().threads(threads(2)).reader(FarSource(place.clone())).unwrap();
+        let mut reader =
+            opener().memory(32 << 20).threads(threads(2)).reader(FarSource(place.clone())).unwrap();
         let (mut read, mut buffer) = (Vec::new(), [0; 3000]);
         loop {
             match reader.read(&mut buffer).unwrap() {
@@ -390,6 +391,19 @@ fn who_reads_on_reads_what_has_been_fetched_but_for_the_beginning() {
         assert_eq!(twice, None, "a byte is fetched once");
         assert!(tally.held_max <= tally.granted_max && tally.granted_max <= (32 << 20) / 8);
     }
+}
+
+/// 4 GiB are left, so that a stream from afar may use 256 MiB, an eighth of it for what is fetched.
+#[test]
+fn a_reader_from_afar_has_more_memory_too_where_nobody_says_how_much() {
+    let root = scratch();
+    fs::create_dir(root.path().join("proc")).unwrap();
+    let text = "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n";
+    fs::write(root.path().join("proc/meminfo"), text).unwrap();
+    let place = FarPlace::new(Shared::new(seal(&small_sealer(), counted(SEGMENT))), Duration::ZERO);
+    let opener = opener().threads(threads(2)).system_memory(SystemMemory::at(root.path()));
+    drop(opener.reader(FarSource(place.clone())).unwrap());
+    assert_eq!(place.end().granted_max, 32 << 20);
 }
 
 #[test]

@@ -37,8 +37,8 @@ use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 ///
 /// A read opens the frames that it needs, adjacent ones with one read of the source, and keeps them for the next; an index
 /// page is read when it is first needed, and of each segment its header, and its TABLE if it is compressed. All of that is
-/// kept within a share of the memory budget, at most half of one that was given, which is taken when the reader is made and
-/// held until the last of its clones is dropped. What was used longest ago is dropped first. Two threads that want the same
+/// kept within a share of the memory budget, at most half of one that was given, or of a far source's, which is taken when the reader is
+/// made and held until the last of its clones is dropped. What was used longest ago is dropped first. Two threads that want the same
 /// frame open it once.
 ///
 /// Who reads on from where the last [`Read::read`] ended has the frames ahead opened on the pool meanwhile. [`Clone`] makes
@@ -84,7 +84,7 @@ impl OpenOptions<'_> {
     }
 
     fn read_frames_of(&self, in_order: impl Source, source: Arc<dyn ReadAt>) -> Result<Reader, Error> {
-        let resources = self.resources;
+        let resources = &self.resources.of_reader(&*source);
         let (envelope, index) = self.read_around_segments(in_order, &source)?;
         if envelope.schedule.is_none() {
             return Err(Error::new(ErrorKind::NoKey, "without a key a stream can be verified and not read"));

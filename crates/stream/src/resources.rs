@@ -155,6 +155,11 @@ impl Resources {
         Resources { budget: Some(self.budget_from(source)), ..self.clone() }
     }
 
+    /// The same, of who takes a share of a budget once, and afterwards what is fetched from a far source. Of a near one nothing is.
+    pub(crate) fn of_reader(&self, source: &dyn ReadAt) -> Resources {
+        source.fetch().map_or_else(|| self.clone(), |_| self.on_one_budget(source))
+    }
+
     /// Runs as long as pays, shorter where the budget would not keep every thread busy with them, and none longer than
     /// the whole stream where its `plaintext_len` is known.
     pub(crate) fn plan(

@@ -101,7 +101,7 @@ impl OpenOptions<'_> {
         envelope: Envelope,
         index: Index,
     ) -> Result<SegmentReader, Error> {
-        let resources = self.resources;
+        let resources = &self.resources.of_reader(&*source);
         let len = Some(index.footer.plaintext_len);
         let plan = resources.plan(&envelope, &resources.budget(), len, Direction::Open)?;
         let walk = Walk::new(source.clone(), &envelope, index);
@@ -177,8 +177,7 @@ fn run_fetch(
         return None;
     }
     *needs = with_fetch;
-    let memory =
-        FetchMemory::new(far.clone(), &resources.budget_from(&**source), FetchNeeds { least, beside });
+    let memory = FetchMemory::new(far.clone(), &resources.budget(), FetchNeeds { least, beside });
     Some(SegmentFetch::new(far, memory, None, &resources.cancel))
 }
 
