@@ -87,7 +87,8 @@ impl Identity {
             }
         }
         if was.last_modified != is.last_modified && matches!(self.pin, Pin::Modified | Pin::Nothing) {
-            let [was, is] = [was, is].map(|meta| meta.last_modified.to_rfc2822());
+            // A year has more digits than that form has where a time zone leads beyond the last one.
+            let [was, is] = [was, is].map(|meta| meta.last_modified.to_string());
             return Err(differs("time of modification", &was, &is));
         }
         Ok(())

@@ -91,6 +91,16 @@ fn an_object_that_is_replaced_within_an_answer_is_not_gone_on_with() {
     }
 }
 
+/// In UTC it is a year of five digits.
+#[test]
+fn a_time_of_modification_beyond_the_last_year_is_another_one() {
+    let object = Object { etag: None, ..Object::new(bytes(1, LEN), "") };
+    let server = Server::scripted(object.clone(), |_, _| Reply::ok().heedless());
+    let source = open(&server.url()).unwrap();
+    server.replace(Object { last_modified: Some("Fri, 31 Dec 9999 23:59:59 -0100".into()), ..object });
+    check_changed(&read(&*at(&source), 300_000, 10).unwrap_err(), &*at(&source));
+}
+
 #[test]
 fn a_time_of_modification_is_a_condition_where_there_is_no_strong_tag() {
     for etag in [None, Some("W/\"weak\"".to_owned())] {
