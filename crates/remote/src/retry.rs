@@ -10,8 +10,8 @@ use std::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// The longest first wait. Each later one may be twice as long, until a byte arrives; how long it is in fact is drawn from all
-    /// shorter ones, so that clients that failed together do not come back together.
+    /// The longest first wait. Each later one may be twice as long, until as much has arrived as must in a second; how long it is in fact
+    /// is drawn from all shorter ones, so that clients that failed together do not come back together.
     pub first_wait: Duration,
     /// The longest wait of all, unless the server asks for a longer one.
     pub longest_wait: Duration,
@@ -53,7 +53,7 @@ pub struct Retry {
     pub what: String,
     /// Why it failed. Nothing secret.
     pub cause: String,
-    /// How many tries in a row have failed since something arrived.
+    /// How many tries in a row have failed since something to speak of arrived.
     pub attempt: u32,
     /// How long until it is made again.
     pub wait: Duration,
@@ -74,6 +74,11 @@ pub(crate) struct Backoff {
     progress_at: Instant,
     /// Bytes that had come of the place by then.
     progress_bytes: u64,
+    /// And when it failed last, and by now.
+    failed_bytes: u64,
+    bytes: u64,
+    /// And when time was last forgiven for what came again.
+    forgiven_bytes: Option<u64>,
 }
 
 impl Backoff {
@@ -84,12 +89,23 @@ impl Backoff {
 
     /// The same, where `bytes` have come of the place before.
     pub(crate) fn after(policy: &RetryPolicy, now: Instant, bytes: u64) -> Self {
-        Self { policy: policy.clone(), attempt: 0, progress_at: now, progress_bytes: bytes }
+        Self {
+            policy: policy.clone(),
+            attempt: 0,
+            progress_at: now,
+            progress_bytes: bytes,
+            failed_bytes: bytes,
+            bytes,
+            forgiven_bytes: None,
+        }
     }
 
     /// It has brought something: `bytes` are what has come of the place in all. Returns whether that is enough to go on.
     pub(crate) fn arrived(&mut self, now: Instant, bytes: u64) -> bool {
-        self.attempt = 0;
+        self.bytes = bytes;
+        if bytes.saturating_sub(self.failed_bytes) >= self.policy.min_bytes_per_second {
+            self.attempt = 0;
+        }
         if bytes.saturating_sub(self.progress_bytes) >= self.policy.min_progress() {
             (self.progress_at, self.progress_bytes) = (now, bytes);
         }
@@ -99,6 +115,16 @@ impl Backoff {
     /// For so long nobody took anything, and nothing could come.
     pub(crate) fn paused(&mut self, pause: Duration) {
         self.progress_at += pause;
+    }
+
+    /// For so long came again what had come before, until there were `bytes` of the place in all. That is no waiting, unless next to
+    /// nothing has come since the last time.
+    pub(crate) fn repeated(&mut self, pause: Duration, bytes: u64) {
+        let is_paid = |before: u64| bytes.saturating_sub(before) >= self.policy.min_progress();
+        if self.forgiven_bytes.is_none_or(is_paid) {
+            self.forgiven_bytes = Some(bytes);
+            self.paused(pause);
+        }
     }
 
     /// Until it has failed for want of progress.
@@ -120,6 +146,7 @@ impl Backoff {
     fn next_wait_drawn(&mut self, now: Instant, after: Option<Duration>, drawn: f64) -> Option<Duration> {
         let doubled = self.policy.first_wait.saturating_mul(1 << self.attempt.min(DOUBLINGS_MAX));
         self.attempt = self.attempt.saturating_add(1);
+        self.failed_bytes = self.bytes;
         let left = self.left(now);
         if left.is_zero() || after.is_some_and(|after| after > left) {
             return None;
@@ -160,9 +187,30 @@ mod tests {
         let waits: Vec<_> =
             (0..6).map(|_| backoff.next_wait_drawn(start, None, MAX).unwrap().as_secs()).collect();
         assert_eq!((waits.as_slice(), backoff.attempt()), (&[1, 2, 4, 8, 8, 8][..], 6));
-        assert!(backoff.arrived(start, 1));
+        // Ten bytes have to come in a second.
+        for few in [1, 9] {
+            assert!(backoff.arrived(start, few));
+            assert_eq!(backoff.next_wait_drawn(start, None, MAX), Some(secs(8)));
+        }
+        assert!(backoff.arrived(start, 19));
         assert_eq!(backoff.next_wait_drawn(start, None, MAX), Some(secs(1)));
         assert_eq!(backoff.attempt(), 1);
+    }
+
+    #[test]
+    fn what_comes_again_is_no_waiting_unless_next_to_nothing_follows_it() {
+        let start = Instant::now();
+        let mut backoff = Backoff::new(&policy(), start);
+        backoff.repeated(secs(1000), 1);
+        assert!(backoff.arrived(start + secs(1050), 1));
+        backoff.repeated(secs(40), 1000);
+        assert!(
+            backoff.arrived(start + secs(1099), 1000),
+            "999 bytes pay for nothing, 1000 in all are progress"
+        );
+        backoff.repeated(secs(1000), 1001);
+        assert!(backoff.arrived(start + secs(2198), 1001));
+        assert!(!backoff.arrived(start + secs(2199), 1002));
     }
 
     #[test]

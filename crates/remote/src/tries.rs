@@ -65,10 +65,11 @@ impl Tries {
         what: impl FnOnce() -> String,
     ) -> Result<(), FetchError> {
         self.hopeless = 0;
+        let bytes = context.counters.progressed(len);
         if let Some(skipping) = self.skipping.take() {
-            self.paused(skipping.begun.elapsed());
+            self.backoff.repeated(skipping.begun.elapsed(), bytes);
         }
-        let is_enough = self.backoff.arrived(Instant::now(), context.counters.progressed(len));
+        let is_enough = self.backoff.arrived(Instant::now(), bytes);
         is_enough.then_some(()).ok_or_else(|| too_slow(context, &what()))
     }
 
@@ -145,7 +146,7 @@ fn no_progress(context: &Context, what: &str, setback: &Setback) -> FetchError {
     let place = &context.place;
     let cause = &setback.cause;
     let limit = context.options.retries.no_progress.as_secs();
-    let message = match setback.after {
+    let message = match setback.after.filter(|after| !after.is_zero()) {
         Some(after) => format!(
             "{place}{what}: {cause}, and asks to be left alone for {} s, longer than is waited; try again later",
             after.as_secs()

@@ -1,10 +1,12 @@
 //! Servers without ranges, or without a word by which to tell one object from another: read once, in order, or not at all.
 
+use std::time::Duration;
+
 use cofferdam_io::FetchFault;
 use sources::Source;
 
 use crate::{
-    fault, open, read_in_order,
+    fault, open, open_with, options, policy, read_in_order,
     server::{Object, Reply, Request, Server, bytes},
 };
 
@@ -71,6 +73,22 @@ fn a_break_goes_on_only_with_a_strong_tag() {
         }
         assert_eq!(server.requests().len(), if goes_on { 4 } else { 3 });
     }
+}
+
+/// Each try brings all of it again, which takes more than half of the patience, and then one byte more.
+#[test]
+fn a_byte_now_and_then_does_not_pay_for_what_comes_again() {
+    let script = |number, request: &Request| match number {
+        // Whoever does not end by itself gets all of it.
+        2..30 => Reply::trickle(50_000, Duration::from_millis(100)).whole_too().cut_too(300_000 + number),
+        _ => whole(number, request),
+    };
+    let server = Server::scripted(object(), script);
+    let mut policy = policy();
+    policy.no_progress = Duration::from_secs(1);
+    policy.min_bytes_per_second = 1000;
+    let mut source = open_with(&server.url(), options().retries(policy)).unwrap();
+    assert_eq!(fault(&read_in_order(&mut source).unwrap_err()), FetchFault::NoProgress);
 }
 
 #[test]

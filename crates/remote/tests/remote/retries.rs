@@ -37,7 +37,8 @@ fn a_body_that_breaks_off_goes_on_at_the_byte_it_reached() {
     let ranges = [200_000, 200_000, 200_001, 300_001].map(|first| Some((first, 499_999)));
     assert_eq!(server.ranges()[1..], ranges);
     let retries = retries.lock().unwrap();
-    assert_eq!(retries.iter().map(|retry| retry.attempt).collect::<Vec<_>>(), [1, 1, 1]);
+    // A byte is too little to begin the waits anew.
+    assert_eq!(retries.iter().map(|retry| retry.attempt).collect::<Vec<_>>(), [1, 2, 1]);
     assert!(
         retries[2].to_string().contains(&format!("{}, bytes 300001..500000: ", server.url())),
         "{}",
@@ -168,6 +169,22 @@ fn without_progress_it_ends_at_the_deadline() {
     assert_eq!((fault(&error), error.kind()), (FetchFault::NoProgress, io::ErrorKind::TimedOut));
     assert!(error.to_string().contains("503"), "{error}");
     assert!(!at(&source).changed().unwrap());
+}
+
+/// The moment is that of RFC 9110 §5.6.7.
+#[test]
+fn a_moment_that_is_past_is_no_wait_that_is_too_long() {
+    let script = |number, _: &_| match number {
+        0 => Reply::ok(),
+        _ => Reply::status(503).with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    };
+    let server = Server::scripted(object(), script);
+    let mut policy = policy();
+    policy.no_progress = Duration::from_millis(50);
+    let source = open_with(&server.url(), options().retries(policy)).unwrap();
+    let error = read(&*at(&source), 100_000, 10).unwrap_err();
+    assert_eq!(fault(&error), FetchFault::NoProgress);
+    assert!(error.to_string().contains("503") && !error.to_string().contains("left alone"), "{error}");
 }
 
 #[test]

@@ -115,6 +115,12 @@ impl Reply {
         Self { cut_after: Some(after), ..Self::default() }
     }
 
+    /// And the connection is closed after this many bytes of the body.
+    pub(crate) fn cut_too(mut self, after: usize) -> Self {
+        self.cut_after = Some(after);
+        self
+    }
+
     /// Nothing more comes after this many bytes of the body.
     pub(crate) fn stall(after: usize) -> Self {
         Self { stall_after: Some(after), ..Self::default() }
