@@ -472,19 +472,23 @@ impl Error {
                     .in_segment(segment.0)
                     .advise("Please report it with the message above.")
             }
-            StreamError::Budget { needed, total } => Error::new(
-                ErrorKind::Usage,
-                format!(
-                    "a memory budget of {} is too small: this stream needs {}",
-                    ByteCount(total as u64),
-                    ByteCount(needed as u64)
-                ),
-            )
-            .remedied(Remedy::RaiseMemory { needed: needed as u64 }),
+            StreamError::Budget { needed, total } => {
+                Error::new(ErrorKind::Usage, budget_too_small(needed as u64, total as u64))
+                    .remedied(Remedy::RaiseMemory { needed: needed as u64 })
+            }
             StreamError::NoMemory(source) => source.into(),
             StreamError::NoThread(source) => Error::no_thread(source),
             StreamError::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
         }
+    }
+}
+
+/// To the byte where both would read the same.
+fn budget_too_small(needed: u64, total: u64) -> String {
+    let [has, needs] = [total, needed].map(|bytes| ByteCount(bytes).to_string());
+    match has == needs {
+        true => format!("a memory budget of {total} bytes is too small: this stream needs {needed}"),
+        false => format!("a memory budget of {has} is too small: this stream needs {needs}"),
     }
 }
 
@@ -556,6 +560,18 @@ impl From<KeyError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_lengths_that_differ_do_not_read_the_same() {
+        assert_eq!(
+            budget_too_small(13_631_999, 13_631_488),
+            "a memory budget of 13631488 bytes is too small: this stream needs 13631999"
+        );
+        assert_eq!(
+            budget_too_small(2 << 20, 1 << 20),
+            "a memory budget of 1.00 MiB is too small: this stream needs 2.00 MiB"
+        );
+    }
 
     /// A disk that fails is no stream that changed, and neither is one that is full.
     #[test]
