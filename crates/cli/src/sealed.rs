@@ -12,6 +12,7 @@ use crate::io_arg::End;
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::report::Report;
+use crate::secrets;
 use crate::timeout::Timeout;
 use crate::url::Url;
 
@@ -93,9 +94,11 @@ pub(crate) fn parse_path(argument: OsString) -> Result<PathBuf, String> {
     }
 }
 
-/// Whether an argument begins with a scheme and `://`.
+/// Whether an argument begins with a scheme and `://`, or with a store's or server's and one slash too few.
 pub(crate) fn looks_like_a_url(argument: &OsStr) -> bool {
     let text = argument.to_string_lossy();
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    secrets::split_scheme(&text).is_some_and(|(scheme, slashes, _)| match slashes {
+        "://" => !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        _ => secrets::is_of_a_place(scheme),
+    })
 }

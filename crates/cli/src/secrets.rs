@@ -22,7 +22,7 @@ pub(crate) fn note(text: &str) {
 
 fn hide_those_of(arguments: impl Iterator<Item = String>, text: &str) -> Cow<'_, str> {
     let mut hidden = Cow::Borrowed(text);
-    for argument in arguments.filter(|argument| argument.contains(AFTER_SCHEME)) {
+    for argument in arguments.filter(|argument| split_scheme(argument).is_some()) {
         // The parser's own text leaves out a part of what steers a terminal.
         let repeated = StyledStr::from(argument.clone()).to_string();
         for (secret, shown) in [secrets_of(&argument), secrets_of(&repeated)].into_iter().flatten() {
@@ -36,12 +36,13 @@ fn hide_those_of(arguments: impl Iterator<Item = String>, text: &str) -> Cow<'_,
 
 /// What may be secret in a URL that `argument` ends with, and what is shown in its place.
 fn secrets_of(argument: &str) -> Vec<(String, &'static str)> {
-    let Some((scheme, rest)) = argument.split_once(AFTER_SCHEME) else { return Vec::new() };
+    let Some((scheme, slashes, rest)) = split_scheme(argument) else { return Vec::new() };
     let (authority, _) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let user = authority.rfind('@').map(|at| &authority[..=at]);
     if user.is_none() && !ends_in_a_port(authority) {
         // A password with a `/` or `?` in it, or one without its host: nobody can tell where it ends.
-        return [rest, authority].map(|hidden| (format!("{AFTER_SCHEME}{hidden}"), "://…")).into();
+        let shown = if slashes == AFTER_SCHEME { "://…" } else { ":/…" };
+        return [rest, authority].map(|hidden| (format!("{slashes}{hidden}"), shown)).into();
     }
     // `abfss://container@account…` has no user.
     let is_container = |user: &str| AZURE.iter().any(|azure| scheme.ends_with(azure)) && !user.contains(':');
@@ -52,6 +53,24 @@ fn secrets_of(argument: &str) -> Vec<(String, &'static str)> {
     user.into_iter().chain(query).chain(fragment).collect()
 }
 
+/// What stands before the `://` of a URL, that, and what stands behind it; or the same around a `:/`, where that follows the scheme of a
+/// store or server: a slash is missing, and what follows may be as secret.
+pub(crate) fn split_scheme(argument: &str) -> Option<(&str, &'static str, &str)> {
+    if let Some((scheme, rest)) = argument.split_once(AFTER_SCHEME) {
+        return Some((scheme, AFTER_SCHEME, rest));
+    }
+    let (scheme, rest) = argument.split_once(ONE_SLASH)?;
+    // Before it may stand an option.
+    let lower = scheme.to_ascii_lowercase();
+    let is_of_a_place = SCHEMES.iter().chain(&AZURE).any(|known| lower.ends_with(known));
+    is_of_a_place.then_some((scheme, ONE_SLASH, rest))
+}
+
+/// Whether `scheme` is that of a store or server.
+pub(crate) fn is_of_a_place(scheme: &str) -> bool {
+    SCHEMES.iter().chain(&AZURE).any(|known| known.eq_ignore_ascii_case(scheme))
+}
+
 /// Whether what comes after a `:` is a port, or nothing does.
 fn ends_in_a_port(authority: &str) -> bool {
     let (_, port) = authority.rsplit_once(':').unwrap_or_default();
@@ -60,6 +79,9 @@ fn ends_in_a_port(authority: &str) -> bool {
 
 static NOTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const AFTER_SCHEME: &str = "://";
+const ONE_SLASH: &str = ":/";
+/// Schemes of other stores, and of servers.
+const SCHEMES: [&str; 5] = ["s3", "s3a", "gs", "http", "https"];
 /// Schemes under which a container may stand before an account.
 const AZURE: [&str; 5] = ["az", "azure", "adl", "abfs", "abfss"];
 
@@ -79,6 +101,9 @@ mod tests {
             ("az://c/k?sv=1&sig=S", "az://c/k?…"),
             ("abfss://c:pw@account/k", "abfss://…@account/k"),
             ("ftp://u:p@w@h/k", "ftp://…@h/k"),
+            ("https:/u:pw@h/k?sig=S", "https:/…@h/k?…"),
+            ("--output=S3:/AK:secret@b/k", "--output=S3:/…@b/k"),
+            ("https:/u:secret", "https:/…"),
         ] {
             let said = format!("invalid value '{argument}' for '<SEALED>'");
             let hidden = hide_those_of([argument.to_owned()].into_iter(), &said);
@@ -95,6 +120,7 @@ mod tests {
         for argument in [
             "db.cfd",
             "./a:b@c?d",
+            "a:/b@c?d",
             "https://h:8443/a@b/c:d",
             "http://[::1]/k",
             "http://[::1]:80/k",

@@ -10,6 +10,7 @@ use cofferdam::{CancelToken, ErrorKind, LostRange, Opener, Source, Surveyed};
 use serde::Serialize;
 
 use crate::failure::{Failure, FailureKind};
+use crate::io_arg::is_cut_off;
 use crate::printable::Name;
 use crate::progress::Watch;
 use crate::report::{Channel, Report};
@@ -84,11 +85,20 @@ pub(crate) fn list_lost(
         let words = "Of what comes in order only the first fault is named; of a file that is named, all that is lost.";
         return failure.advise_also(words);
     }
-    let Ok(source) = sealed.source(cancel, report) else { return failure };
+    let source = match sealed.source(cancel, report) {
+        Ok(source) => source,
+        Err(unread) => return failure.advise_also(&not_listed(&unread.message)),
+    };
     let mut list = LostList::new(report, watch);
     let surveyed = opener.survey(source, |lost| list.add(lost));
     watch.finish();
-    let Ok(surveyed) = surveyed else { return failure };
+    let surveyed = match surveyed {
+        Ok(surveyed) => surveyed,
+        Err(error) if is_cut_off(error.kind()) => {
+            return failure.advise_also(&not_listed(&error.to_string()));
+        }
+        Err(_) => return failure,
+    };
     if failure.kind() == ErrorKind::Io && surveyed.lost_ranges == 0 && surveyed.has_whole_index {
         // To say that nothing is lost would read as if it were verified.
         return failure.advise_also(
@@ -106,6 +116,10 @@ pub(crate) fn list_lost(
         }
         Ok(()) => failure,
     }
+}
+
+fn not_listed(why: &str) -> String {
+    format!("What else is lost was not looked for to the end: {why}.")
 }
 
 /// The target of `--salvage`, whose name has to say what it is.

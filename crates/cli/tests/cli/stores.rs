@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use servers::installed::is_skipped;
@@ -236,6 +237,25 @@ fn a_signal_ends_a_restore_that_waits_for_a_server() {
     assert!(!place.path("restored").exists());
 }
 
+/// It is opened a second time for the list.
+#[test]
+fn a_list_of_what_is_lost_that_did_not_come_to_its_end_says_so() {
+    if is_skipped() {
+        return;
+    }
+    let (place, server) = served(8);
+    place.damage_segment(0);
+    let opened = AtomicUsize::new(0);
+    let plan = Plan::new(move |request| {
+        let opened = opened.fetch_add(usize::from(!is_later(request)), Ordering::Relaxed);
+        let stall = Fault::Stall { after: 0, at_most: std::time::Duration::from_secs(600) };
+        (opened >= 2 && is_later(request)).then_some(stall)
+    });
+    let proxy = FaultProxy::start(server.address(), plan).unwrap();
+    let verified = place.run(["verify", "-i", "key.txt", "--timeout", "1s", &proxy.url("sealed.cfd")]);
+    verified.assert_failed(3, "What else is lost was not looked for to the end");
+}
+
 #[test]
 fn what_looks_like_a_url_and_is_none_is_2_and_with_a_dot_it_is_a_file() {
     let place = Place::with_sealed(1);
@@ -244,9 +264,13 @@ fn what_looks_like_a_url_and_is_none_is_2_and_with_a_dot_it_is_a_file() {
         ("s3://bucket", "a file of that name is ./"),
         ("s3://bucket/", "a file of that name is ./"),
         ("http://host/folder/", "names no file"),
+        ("https:/user:5ecret@host/db.cfd", "a file of that name is ./"),
+        ("S3:/bucket/db.cfd", "a file of that name is ./"),
     ] {
         for command in ["verify", "inspect", "cat"] {
-            place.run([command, name]).assert_failed(2, words);
+            let refused = place.run([command, name]);
+            refused.assert_failed(2, words);
+            assert!(!refused.stderr.contains("5ecret"), "{}", refused.stderr);
         }
         place.run(["restore", "-i", "key.txt", name, "t"]).assert_failed(2, words);
         place.run(["rewrap", "-i", "key.txt", "-r", &place.recipient, name]).assert_failed(2, "in a store");
