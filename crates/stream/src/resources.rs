@@ -149,13 +149,13 @@ impl Resources {
         self.budget.clone().unwrap_or_else(|| self.system.budget(most))
     }
 
-    /// The same, with the budget of a stream that is read from `source`: what is taken of that in one place is missing in the other, also
-    /// where nobody has given one.
+    /// These, with the budget of a stream that is read from `source`: what is taken of it in one place is missing in the other, also where
+    /// nobody has given one.
     pub(crate) fn on_one_budget(&self, source: &dyn ReadAt) -> Resources {
         Resources { budget: Some(self.budget_from(source)), ..self.clone() }
     }
 
-    /// The same, of who takes a share of a budget once, and afterwards what is fetched from a far source. Of a near one nothing is.
+    /// The same, for who takes a share of a budget once: where `source` is near, nothing is taken beside that.
     pub(crate) fn of_reader(&self, source: &dyn ReadAt) -> Resources {
         source.fetch().map_or_else(|| self.clone(), |_| self.on_one_budget(source))
     }
