@@ -23,7 +23,7 @@ mod progress;
 mod prometheus;
 mod rate;
 #[cfg(feature = "serve")]
-mod record_file;
+mod recording;
 mod remedy;
 mod report;
 mod resources;

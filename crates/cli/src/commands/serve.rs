@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::serve::{Export, GRACE, Recorder, Server, WorkingSet};
+use ::serve::{Export, GRACE, Notice, Server, WorkingSet};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{CancelToken, Opener, Reader, StreamDigest};
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
-use crate::record_file::RecordFile;
+use crate::recording::{RecordFile, Recording};
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
 use crate::sealed::Sealed;
@@ -105,8 +105,8 @@ impl Serve {
         self.check_files()?;
         self.resources.begin(report)?;
         let signals = interrupt::install(report)?;
-        let mut record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
-        let mut record = record.take().transpose()?;
+        let record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
+        let record = record.transpose()?;
         let warm = self.warm.as_deref().map(read_working_set).transpose()?;
         // The signals end the server; reads that it has begun may end by themselves first.
         let reading = CancelToken::new();
@@ -115,32 +115,30 @@ impl Serve {
             check_working_set(warm, &reader, report)?;
         }
         let begun = Instant::now();
-        let recorder = Arc::new(Recorder::new(Arc::new(reader.clone()), u64::from(reader.frame_len())));
+        let mut recording = record.map(|file| Recording::new(file, &reader));
         interrupt::roll_back_from_now_on();
-        let server = self.listen(&reader, &recorder, report)?;
+        let server = self.listen(&reader, recording.as_ref(), &reading, report)?;
         let warming = warm.map(|warm| warm_up(&reader, warm, &reading, report));
-        let (mut saved, status) = (Saved::default(), Status::new());
+        self.wait(&signals, recording.as_mut(), report);
+        server.finish(GRACE);
+        reading.cancel();
+        let _ = warming.map(thread::JoinHandle::join);
+        let recorded = recording.map(|recording| recording.finish(report)).transpose()?;
+        let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
+        report.summary(Channel::Stdout, &served, served.sentence())
+    }
+
+    /// Until the end is asked for.
+    fn wait(&self, signals: &CancelToken, mut recording: Option<&mut Recording>, report: Report) {
+        let status = Status::new();
         service::is_ready();
         while !signals.is_cancelled() {
             thread::sleep(POLL);
             status.progressed(|| format!("serving {}", self.sealed));
-            if let Some(record) = record.as_mut().filter(|_| saved.is_due())
-                && let Err(failure) = saved.save(record, &recorder, &reader)
-            {
-                report.warning(failure.message);
+            if let Some(recording) = &mut recording {
+                recording.write_now_and_then(report);
             }
         }
-        server.finish(GRACE);
-        reading.cancel();
-        let _ = warming.map(thread::JoinHandle::join);
-        if let Some(record) = &mut record {
-            saved.save(record, &recorder, &reader)?;
-        }
-        if record.is_some() && recorder.is_full() {
-            report.warning("more was read than is recorded: it lies in too many places");
-        }
-        let served = Served::new(&self.sealed, &reader, record.is_some().then_some(&*recorder), begun);
-        report.summary(Channel::Stdout, &served, served.sentence())
     }
 
     fn check_files(&self) -> Result<(), Failure> {
@@ -174,12 +172,27 @@ impl Serve {
     }
 
     /// Starts the server, and says where.
-    fn listen(&self, reader: &Reader, recorder: &Arc<Recorder>, report: Report) -> Result<Server, Failure> {
+    fn listen(
+        &self,
+        reader: &Reader,
+        recording: Option<&Recording>,
+        reading: &CancelToken,
+        report: Report,
+    ) -> Result<Server, Failure> {
         let tag = reader.stream_id().to_string();
-        let export =
-            Export::new(recorder.clone(), &self.export_name(), &tag).preferred_len(reader.frame_len());
-        let complaints = Complaints::new(report);
-        let mut server = Server::new(export, Arc::new(move |notice| complaints.tell(&notice)))
+        let name = self.export_name();
+        let export = match recording {
+            Some(recording) => Export::new(recording.recorder.clone(), &name, &tag),
+            None => Export::new(Arc::new(reader.clone()), &name, &tag),
+        };
+        let (complaints, reading) = (Complaints::new(report), reading.clone());
+        let notify = move |notice: Notice<'_>| {
+            // What the end has cut off is no news.
+            if !reading.is_cancelled() {
+                complaints.tell(&notice);
+            }
+        };
+        let mut server = Server::new(export.preferred_len(reader.frame_len()), Arc::new(notify))
             .map_err(|error| Failure::io("the server could not be started", error))?;
         let port = self.http.or(self.nbd.is_none().then_some(0));
         let url = port.map(|port| {
@@ -273,35 +286,6 @@ fn warm_up(
     })
 }
 
-/// When the record was written last, and with how much.
-struct Saved {
-    at: Instant,
-    len: Option<u64>,
-}
-
-impl Default for Saved {
-    fn default() -> Saved {
-        Saved { at: Instant::now(), len: None }
-    }
-}
-
-impl Saved {
-    fn is_due(&self) -> bool {
-        self.at.elapsed() >= SAVED_EVERY
-    }
-
-    /// Writes it, if there is anything new.
-    fn save(&mut self, file: &mut RecordFile, recorder: &Recorder, reader: &Reader) -> Result<(), Failure> {
-        self.at = Instant::now();
-        let set = recorder.working_set(&reader.stream_id().to_string());
-        if self.len != Some(set.touched_len()) {
-            file.write(set.to_string().as_bytes())?;
-            self.len = Some(set.touched_len());
-        }
-        Ok(())
-    }
-}
-
 #[derive(Serialize)]
 struct Serving {
     event: &'static str,
@@ -348,14 +332,13 @@ struct Served {
 }
 
 impl Served {
-    fn new(sealed: &Sealed, reader: &Reader, recorder: Option<&Recorder>, begun: Instant) -> Served {
-        let recorded = recorder.map(|recorder| recorder.working_set(""));
+    fn new(sealed: &Sealed, reader: &Reader, recorded: Option<&WorkingSet>, begun: Instant) -> Served {
         Served {
             event: "served",
             input: sealed.name(),
             stream_id: reader.stream_id().to_string(),
-            recorded_ranges: recorded.as_ref().map(|set| set.ranges().len() as u64),
-            recorded_len: recorded.as_ref().map(WorkingSet::touched_len),
+            recorded_ranges: recorded.map(|set| set.ranges().len() as u64),
+            recorded_len: recorded.map(WorkingSet::touched_len),
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
@@ -375,8 +358,6 @@ impl Served {
 
 /// How soon a signal is seen.
 const POLL: Duration = Duration::from_millis(50);
-/// A record that is lost with the machine is that much shorter.
-const SAVED_EVERY: Duration = Duration::from_secs(10);
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -285,3 +285,23 @@ fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
     drop(served);
     assert!(place.read("set").ends_with(b"\n0 65531\nend 1\n"));
 }
+
+#[test]
+fn an_empty_stream_is_an_empty_disk_and_a_compressed_one_is_served_like_any() {
+    let place = Place::new();
+    fs::write(place.path("empty"), "").unwrap();
+    fs::write(place.path("long"), vec![7; 3_000_000]).unwrap();
+    let recipient = place.recipient.clone();
+    place.run(["seal", "-r", &recipient, "empty"]).assert_done();
+    place.run(["seal", "-r", &recipient, "long", "--zstd"]).assert_done();
+    let served = Served::start(&place, &["--http", "--nbd", "socket", "--record", "set", "empty.cfd"]);
+    assert_eq!(get(served.url(), None), (200, vec![]));
+    assert_eq!(get(served.url(), Some((0, 0))).0, 416);
+    let mut disk = Disk::open(&place.path("socket"));
+    assert_eq!((disk.read(0, 0), disk.read(0, 1)), (Ok(vec![]), Err(22)));
+    served.end(Signal::TERM).assert_done();
+    assert!(place.read("set").ends_with(b"\nlength 0\nend 0\n"));
+    let served = Served::start(&place, &["long.cfd"]);
+    assert!(get(served.url(), None).1 == vec![7; 3_000_000]);
+    assert_eq!(get(served.url(), Some((2_999_990, 2_999_999))), (206, vec![7; 10]));
+}

@@ -1,0 +1,114 @@
+//! `--record`: what clients read while something is served, and the file that it is written to, each time as a whole.
+//! It knows no client; the recorder does.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cofferdam::{ErrorKind, IfExists, Reader, StageOptions, StagedFile, TargetError};
+use serve::{Recorder, WorkingSet};
+
+use crate::failure::Failure;
+use crate::printable::Name;
+use crate::report::Report;
+use crate::whole_file::{self, Fault};
+
+/// A file under a name that this command may take.
+pub(crate) struct RecordFile {
+    path: PathBuf,
+    /// Until it has been written: from then on it is this command's.
+    if_exists: IfExists,
+}
+
+/// A stream that is read, and the file that says where.
+pub(crate) struct Recording {
+    file: RecordFile,
+    pub(crate) recorder: Arc<Recorder>,
+    tag: String,
+    /// When it was written last, and how many bytes had been touched by then.
+    written_at: Instant,
+    written_len: u64,
+}
+
+impl RecordFile {
+    /// Looks whether `path` can be written, and may. What is there stays until the first write.
+    pub(crate) fn new(path: &Path, if_exists: IfExists) -> Result<RecordFile, Failure> {
+        let file = RecordFile { path: path.to_owned(), if_exists };
+        let staged = StagedFile::create(path, &StageOptions::default().if_exists(if_exists));
+        staged.map(|_| ()).map_err(|error| file.refused(&error))?;
+        Ok(file)
+    }
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
+        whole_file::write(&self.path, content, self.if_exists, PRIVATE).map_err(|fault| match fault {
+            Fault::Refused(error) => self.refused(&error),
+            Fault::NotWritten(error) | Fault::Unknown(error) => self.cannot("written", &error),
+        })?;
+        self.if_exists = IfExists::Replace;
+        Ok(())
+    }
+
+    fn refused(&self, error: &TargetError) -> Failure {
+        match error {
+            TargetError::Exists { .. } | TargetError::Symlink { .. } => {
+                Failure::new(ErrorKind::TargetExists, format!("{} exists", Name::from(&*self.path)))
+                    .advise("Give another name, or replace it with `--force`.")
+            }
+            error => self.cannot("made", error),
+        }
+    }
+
+    fn cannot(&self, what: &str, error: &dyn fmt::Display) -> Failure {
+        Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", Name::from(&*self.path)))
+    }
+}
+
+impl Recording {
+    /// Of what is read of `reader`, through the recorder.
+    pub(crate) fn new(file: RecordFile, reader: &Reader) -> Recording {
+        let recorder = Recorder::new(Arc::new(reader.clone()), u64::from(reader.frame_len()));
+        let tag = reader.stream_id().to_string();
+        Recording { file, recorder: Arc::new(recorder), tag, written_at: Instant::now(), written_len: 0 }
+    }
+
+    /// Writes it, if that is due, and there is something new.
+    pub(crate) fn write_now_and_then(&mut self, report: Report) {
+        if self.written_at.elapsed() < WRITTEN_EVERY {
+            return;
+        }
+        self.written_at = Instant::now();
+        let set = self.working_set();
+        if set.touched_len() > self.written_len
+            && let Err(failure) = self.write(&set)
+        {
+            report.warning(failure.message);
+        }
+    }
+
+    /// Writes it for the last time, also if nothing was read, and says what it is.
+    pub(crate) fn finish(mut self, report: Report) -> Result<WorkingSet, Failure> {
+        let set = self.working_set();
+        self.write(&set)?;
+        if self.recorder.is_full() {
+            report.warning("more was read than is recorded: it lies in too many places");
+        }
+        Ok(set)
+    }
+
+    fn write(&mut self, set: &WorkingSet) -> Result<(), Failure> {
+        self.file.write(set.to_string().as_bytes())?;
+        self.written_len = set.touched_len();
+        Ok(())
+    }
+
+    fn working_set(&self) -> WorkingSet {
+        self.recorder.working_set(&self.tag)
+    }
+}
+
+/// A record that is lost with the machine is that much shorter.
+const WRITTEN_EVERY: Duration = Duration::from_secs(10);
+
+/// It says what somebody reads.
+const PRIVATE: u32 = 0o600;
