@@ -101,7 +101,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.wait(self.timeout);
+        self.sealed.set_timeout(self.timeout);
         self.check_files()?;
         self.resources.begin(report)?;
         let signals = interrupt::install(report)?;

@@ -81,7 +81,7 @@ impl Drill {
             return print(EXAMPLE.as_bytes());
         };
         let mut file = DrillFile::read(path)?;
-        file.streams.iter_mut().for_each(|stream| stream.sealed.wait(self.timeout));
+        file.streams.iter_mut().for_each(|stream| stream.sealed.set_timeout(self.timeout));
         let evidence = self.evidence.clone().or_else(|| file.evidence.clone()).ok_or_else(|| {
             Failure::usage(format!("{} names no `evidence`", file.name))
                 .advise("Name it there, or with --evidence.")
