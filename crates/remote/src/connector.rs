@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::{
     client::{Redirects, client},
+    credentials,
     moment,
 };
 
@@ -161,8 +162,8 @@ fn has_usable_range(answer: &Answer) -> bool {
     answer.values("content-range").all(|range| last(&range) != Some(u64::MAX))
 }
 
-/// An answer to a request that is not ours, for credentials: all of it if it is as long as those are, and of an error its code alone,
-/// since the library puts the text into its own error.
+/// An answer to a request that is not ours, for credentials: all of it if it is as long as those are and can be used, and of an error its
+/// code alone, since the library puts the text into its own error.
 async fn bounded(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (parts, body) = response.into_parts();
     if !parts.status.is_success() {
@@ -181,6 +182,13 @@ async fn bounded(response: HttpResponse) -> Result<HttpResponse, HttpError> {
             return Err(HttpError::new(HttpErrorKind::Decode, error));
         }
         text.extend_from_slice(&chunk);
+    }
+    if !credentials::are_usable(&text) {
+        let error = io::Error::new(
+            io::ErrorKind::InvalidData,
+            "who gives the credentials answers with a character that cannot be sent, or a time that no clock has",
+        );
+        return Err(HttpError::new(HttpErrorKind::Decode, error));
     }
     Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(text)))
 }

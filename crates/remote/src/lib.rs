@@ -5,6 +5,7 @@
 
 mod client;
 mod connector;
+mod credentials;
 mod failure;
 mod far;
 mod identity;
@@ -16,6 +17,7 @@ mod place;
 mod request;
 mod retry;
 mod runtime;
+mod settings;
 mod source;
 mod store;
 mod tally;

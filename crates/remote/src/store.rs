@@ -17,6 +17,7 @@ use crate::{
     client::Redirects,
     connector::RecordingConnector,
     place::{IDENTITY_ENDPOINT, Place, PlaceKind, SERVICE_ACCOUNT},
+    settings,
 };
 
 /// The settings of a client for a place, its options with them. The library's builders take them by the same names, and have no trait for it.
@@ -26,10 +27,12 @@ macro_rules! settings_of {
         let mut settings = $builder::new().with_client_options(client_options());
         for (name, value) in $place.options() {
             $(if name == $option {
+                settings::check(name, value)?;
                 settings = settings.$take(value);
                 continue;
             })?
             if let Ok(key) = name.to_ascii_lowercase().parse() {
+                settings::check(name, value)?;
                 settings = settings.with_config(key, value);
             }
         }

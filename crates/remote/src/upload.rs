@@ -100,7 +100,7 @@ impl Upload {
     fn look_before(&mut self, if_exists: IfThere) -> io::Result<()> {
         let found = match self.head()? {
             Ok(found) => found,
-            Err(cause) if cause.status().is_some_and(|status| status.as_u16() == 403) => {
+            Err(cause) if cause.is_forbidden() => {
                 self.unseen = true;
                 let decides = if_exists == IfThere::Refuse && self.calls.dialect.completes_on_condition();
                 if !decides && if_exists == IfThere::Refuse {
@@ -155,7 +155,7 @@ impl Upload {
         if self.tags.len() <= index {
             self.tags.resize(index + 1, None);
         }
-        self.in_flight.add(async move {
+        self.in_flight.add(index, async move {
             let put = || async {
                 let lane = tokio::select! {
                     lane = lanes.clone().enter() => lane,

@@ -35,16 +35,20 @@ impl InFlight {
         self.count
     }
 
-    /// Has `sending` run in the background.
+    /// Has `sending`, of part `index`, run in the background.
     ///
     /// # Errors
     /// Those of [`runtime::handle`].
-    pub(super) fn add(&mut self, sending: impl Future<Output = Sent> + Send + 'static) -> io::Result<()> {
-        let done = self.finished.0.clone();
+    pub(super) fn add(
+        &mut self,
+        index: usize,
+        sending: impl Future<Output = Sent> + Send + 'static,
+    ) -> io::Result<()> {
+        let on_way = OnWay { index, done: self.finished.0.clone(), is_over: false };
         self.tasks.retain(|task| !task.is_finished());
         self.tasks.push(runtime::handle()?.spawn(async move {
-            // Nobody waits for it any more where the upload is given up.
-            let _ = done.send(sending.await);
+            let sent = sending.await;
+            on_way.tell(sent);
         }));
         self.count += 1;
         Ok(())
@@ -90,5 +94,49 @@ impl InFlight {
     }
 }
 
+/// A part on its way. Dropped before it has come to an end, by a panic, it has failed; if it was cut off, nobody waits for it.
+struct OnWay {
+    index: usize,
+    done: Sender<Sent>,
+    is_over: bool,
+}
+
+impl OnWay {
+    fn tell(mut self, sent: Sent) {
+        self.is_over = true;
+        // Nobody waits for it any more where the upload is given up.
+        let _ = self.done.send(sent);
+    }
+}
+
+impl Drop for OnWay {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let sent = Sent { index: self.index, body: Body::empty(), tag: Err(Cause::Panicked) };
+            let _ = self.done.send(sent);
+        }
+    }
+}
+
 /// How long parts may take to arrive whose upload is to be given up.
 const PARTS_END_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_whose_task_panics_has_failed_and_the_others_are_heard() {
+        let mut parts = InFlight::new();
+        parts.add(0, async { panic!("as a test") }).unwrap();
+        let whole = || Sent { index: 1, body: Body::empty(), tag: Ok("1".into()) };
+        parts.add(1, async move { whole() }).unwrap();
+        let mut heard: Vec<_> = (0..2)
+            .map(|_| parts.wait(&|| false).unwrap().unwrap())
+            .map(|sent| (sent.index, sent.tag))
+            .collect();
+        heard.sort_by_key(|(index, _)| *index);
+        assert!(matches!(heard[0], (0, Err(Cause::Panicked))) && heard[1].1.is_ok());
+        assert!(parts.wait(&|| false).unwrap().is_none());
+    }
+}

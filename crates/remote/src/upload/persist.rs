@@ -31,6 +31,8 @@ pub(crate) enum Cause {
     Credentials(String),
     /// The caller wants no more.
     Cancelled,
+    /// The program has a fault, or a library: what became of the request is not known.
+    Panicked,
 }
 
 impl Cause {
@@ -44,7 +46,9 @@ impl Cause {
             _ if self.is_throttling() => SetbackKind::Throttled,
             Cause::Credentials(_) => SetbackKind::NoCredentials,
             Cause::Unsendable(_) => SetbackKind::BadAnswer,
-            Cause::Lost(_) | Cause::Stalled | Cause::Status { .. } | Cause::Cancelled => SetbackKind::Outage,
+            Cause::Lost(_) | Cause::Stalled | Cause::Status { .. } | Cause::Cancelled | Cause::Panicked => {
+                SetbackKind::Outage
+            }
         }
     }
 
@@ -93,6 +97,11 @@ impl Cause {
         self.status().is_some_and(|status| is_throttling(status.as_u16(), self.code()))
     }
 
+    /// Whether the store does not let this user do it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.status() == Some(StatusCode::FORBIDDEN)
+    }
+
     /// Whether the same request may bring something else.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
@@ -100,14 +109,14 @@ impl Cause {
             // A server for credentials that is not reached may be a moment later.
             Cause::Credentials(_) => true,
             Cause::Status { status, code, .. } => is_temporary(status.as_u16(), code.as_deref()),
-            Cause::Unsendable(_) | Cause::Cancelled => false,
+            Cause::Unsendable(_) | Cause::Cancelled | Cause::Panicked => false,
         }
     }
 
     /// Whether the store may have done what was asked all the same.
     pub(crate) fn is_doubtful(&self) -> bool {
         match self {
-            Cause::Lost(_) | Cause::Stalled => true,
+            Cause::Lost(_) | Cause::Stalled | Cause::Panicked => true,
             // It has not been looked at.
             Cause::Status { status, .. } if status.as_u16() == 429 => false,
             Cause::Status { .. } => self.may_pass(),
@@ -128,6 +137,7 @@ impl fmt::Display for Cause {
             Cause::Unsendable(why) => write!(f, "the request makes no sense here: {why}"),
             Cause::Credentials(why) => write!(f, "there are no credentials: {why}"),
             Cause::Cancelled => f.write_str("interrupted"),
+            Cause::Panicked => f.write_str("a request panicked"),
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod changes;
+mod credentials;
 mod fetch;
 mod in_order;
 mod offsets;

@@ -2,7 +2,7 @@
 
 mod listing;
 mod sending;
-mod settings;
+pub(crate) mod settings;
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -26,12 +26,12 @@ fn store(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Vec<
 }
 
 /// A server whose answers are what `answer` makes of the request's head: a status, and all that comes after the first line.
-fn serve(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn serve(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
     serve_when(|_| {}, answer)
 }
 
 /// As [`serve`], and before it reads a request's body it does `first`.
-fn serve_when(
+pub(crate) fn serve_when(
     first: impl Fn(&str) + Send + Sync + 'static,
     answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -77,7 +77,7 @@ fn take_request(stream: &TcpStream, first: &dyn Fn(&str)) -> io::Result<String> 
     Ok(head)
 }
 
-fn settings_of(address: SocketAddr) -> Vec<(String, String)> {
+pub(crate) fn settings_of(address: SocketAddr) -> Vec<(String, String)> {
     settings([
         ("AWS_ENDPOINT", &format!("http://{address}")),
         ("AWS_ALLOW_HTTP", "true"),
@@ -87,11 +87,11 @@ fn settings_of(address: SocketAddr) -> Vec<(String, String)> {
     ])
 }
 
-fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
-fn options() -> UploadOptions {
+pub(crate) fn options() -> UploadOptions {
     let mut options = UploadOptions::default();
     options.retry = policy();
     options.retry.no_progress = Duration::from_millis(300);
@@ -99,7 +99,7 @@ fn options() -> UploadOptions {
     options
 }
 
-fn open(settings: Vec<(String, String)>) -> Upload {
+pub(crate) fn open(settings: Vec<(String, String)>) -> Upload {
     Upload::open(&Place::parse("s3://bucket/key", settings).unwrap(), &options()).unwrap()
 }
 
@@ -112,22 +112,22 @@ const NO_ANSWERS: [&str; 5] = [
     "\r\n<?xml version=\"1.0\"?><CompleteMultipartUploadRes",
 ];
 
-const BEGUN: &str =
+pub(crate) const BEGUN: &str =
     "\r\n<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
 const COMPLETED: &str =
     "\r\n<CompleteMultipartUploadResult><ETag>\"1-1\"</ETag></CompleteMultipartUploadResult>";
-const STORED: &str = "ETag: \"1\"\r\n\r\n";
+pub(crate) const STORED: &str = "ETag: \"1\"\r\n\r\n";
 
-fn small() -> Body {
+pub(crate) fn small() -> Body {
     Body::Memory(b"small".as_slice().into())
 }
 
-fn fault_of(error: &io::Error) -> UploadFaultKind {
+pub(crate) fn fault_of(error: &io::Error) -> UploadFaultKind {
     UploadFault::within(error).unwrap_or_else(|| panic!("{error:?}")).kind()
 }
 
 /// A store that takes everything, and the heads of what it was asked.
-fn listening() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn listening() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let heads: Arc<Mutex<Vec<String>>> = Arc::default();
     let heard = heads.clone();
     let address = serve(move |head| {

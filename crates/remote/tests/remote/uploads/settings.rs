@@ -140,7 +140,7 @@ fn credentials_that_never_come_again_end_the_last_request() {
                     thread::park_timeout(Duration::from_secs(1));
                 }
             },
-            |head| (200, format!("\r\n{}", metadata_of_a_minute(head.split(' ').nth(1).unwrap()))),
+            |head| (200, metadata_of_a_minute(head, "t")),
         );
         let (looks, puts) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
         let put = puts.clone();
@@ -172,15 +172,16 @@ fn credentials_that_never_come_again_end_the_last_request() {
 }
 
 /// Credentials of so short a validity that they are asked for afresh each time.
-fn metadata_of_a_minute(path: &str) -> String {
-    match path {
+pub(crate) fn metadata_of_a_minute(head: &str, token: &str) -> String {
+    let text = match head.split(' ').nth(1).unwrap() {
         "/latest/meta-data/iam/security-credentials/a-role" => {
             let until = humantime::format_rfc3339_seconds(SystemTime::now() + Duration::from_secs(60));
             format!(
-                "{{\"AccessKeyId\":\"an-id\",\"SecretAccessKey\":\"5ecret\",\"Token\":\"t\",\"Expiration\":\"{until}\"}}"
+                "{{\"AccessKeyId\":\"an-id\",\"SecretAccessKey\":\"5ecret\",\"Token\":\"{token}\",\"Expiration\":\"{until}\"}}"
             )
         }
         "/latest/meta-data/iam/security-credentials/" => "a-role".to_owned(),
         _ => "a-token".to_owned(),
-    }
+    };
+    format!("\r\n{text}")
 }
