@@ -28,30 +28,147 @@ pub(super) async fn settle(
     patience: &Patience,
     what: &str,
 ) -> (Verdict, Option<Cause>) {
+    let settling = Settling { calls, put, condition, patience };
     let mut backoff = Backoff::new(&patience.policy, Instant::now());
     let mut doubtful = false;
     loop {
         let Err(cause) = answered(send(calls, put, condition), patience).await else {
             return (Verdict::Done, None);
         };
+        doubtful |= cause.is_doubtful();
         match verdict::after(&cause, doubtful, condition) {
-            Step::Again => {
-                doubtful |= cause.is_doubtful();
-                let last = cause.to_string();
-                if let Err(cause) = patience.wait_after(what, cause, &mut backoff).await {
-                    return (look(calls, put, condition, patience, &cause, doubtful).await, Some(cause));
+            Step::Again => match settling.wait_to_resend(what, cause, &mut backoff).await {
+                Ok(None) => {}
+                Ok(Some((seen, cause))) => {
+                    return (settling.replaced(seen, &cause, doubtful).await, Some(cause));
                 }
-                if is_unguarded(calls, put, condition) && see(calls).await != seen_before(condition) {
-                    let cause = Cause::Lost(last);
-                    return (look(calls, put, condition, patience, &cause, true).await, Some(cause));
-                }
-            }
-            Step::Look => {
-                return (look(calls, put, condition, patience, &cause, doubtful).await, Some(cause));
-            }
-            Step::Refused(refusal) => return (Verdict::NotDone(refusal), Some(cause)),
+                Err(cause) => return (settling.look(&cause, doubtful).await, Some(cause)),
+            },
+            Step::Look => return (settling.look(&cause, doubtful).await, Some(cause)),
+            Step::Refused(refusal) => return (settling.refused(refusal, &cause).await, Some(cause)),
         }
     }
+}
+
+/// An object that is being put in place.
+struct Settling<'a> {
+    calls: &'a Calls,
+    put: &'a Put,
+    condition: &'a Condition,
+    patience: &'a Patience,
+}
+
+impl Settling<'_> {
+    /// Waits until the request may be sent again. What stands there must be what stood there before, also where the store has the
+    /// condition: not every one heeds it. If it is not, what is there instead comes back, and why the request was to be sent again.
+    ///
+    /// # Errors
+    /// It is not to be sent again.
+    async fn wait_to_resend(
+        &self,
+        what: &str,
+        mut cause: Cause,
+        backoff: &mut Backoff,
+    ) -> Result<Option<(Seen, Cause)>, Cause> {
+        loop {
+            let last = cause.to_string();
+            self.patience.wait_after(what, cause, backoff).await?;
+            let seen = tokio::select! {
+                seen = self.seen() => seen,
+                () = self.patience.cancelled() => Err(Cause::Cancelled),
+            };
+            match seen {
+                Ok(Seen::Unchanged) => return Ok(None),
+                Ok(seen) => return Ok(Some((seen, Cause::Lost(last)))),
+                // Who may put and not look goes by the store's condition.
+                Err(cause) if cause.is_forbidden() && self.store_decides() => return Ok(None),
+                Err(failed) if failed.may_pass() => cause = failed,
+                Err(failed) => return Err(failed),
+            }
+        }
+    }
+
+    /// Whether the store itself refuses to replace what has come meanwhile, if it heeds conditions.
+    fn store_decides(&self) -> bool {
+        matches!(self.put, Put::Whole(_))
+            || self.calls.dialect.completes_on_condition()
+            || *self.condition == Condition::Anything
+    }
+
+    /// What is known once `seen` stands there, before the request is sent again.
+    async fn replaced(&self, seen: Seen, cause: &Cause, doubtful: bool) -> Verdict {
+        match seen {
+            Seen::Ours => Verdict::Done,
+            _ if !doubtful => Verdict::NotDone(Refusal::Exists),
+            seen => self.conclude(seen, self.store_decides() || is_unmet(cause)).await,
+        }
+    }
+
+    /// What is known after an answer that refuses the only request so far.
+    async fn refused(&self, refusal: Refusal, cause: &Cause) -> Verdict {
+        match cause.status() {
+            Some(_) => verdict::once_refused(refusal, self.see().await),
+            None => Verdict::NotDone(refusal),
+        }
+    }
+
+    /// What has become of requests that may have been carried out.
+    async fn look(&self, cause: &Cause, doubtful: bool) -> Verdict {
+        if !doubtful {
+            // No request has had an effect: throttled, or cancelled before one was sent again.
+            return Verdict::NotDone(Refusal::Other);
+        }
+        match self.see().await {
+            Seen::Ours => Verdict::Done,
+            seen => self.conclude(seen, is_unmet(cause)).await,
+        }
+    }
+
+    /// What is known where the object has not been `seen`. An upload that has a name is given up, so that none of its requests can be
+    /// carried out later.
+    async fn conclude(&self, seen: Seen, unmet: bool) -> Verdict {
+        let aborted = match self.put {
+            Put::Parts { id, .. } if self.calls.dialect.names_uploads() => {
+                give_up(self.calls, id, self.patience.abort_max).await.ok()
+            }
+            Put::Parts { .. } | Put::Whole(_) => None,
+        };
+        // It may have come between the two.
+        let seen = if aborted.is_some() { self.see().await } else { seen };
+        verdict::in_the_end(seen, aborted, unmet)
+    }
+
+    /// Whose object is there, as often as it takes to see it.
+    async fn see(&self) -> Seen {
+        let look = async {
+            loop {
+                match self.seen().await {
+                    Ok(seen) => return seen,
+                    Err(cause) if cause.may_pass() => tokio::time::sleep(PAUSE).await,
+                    Err(_) => return Seen::Unseen,
+                }
+            }
+        };
+        tokio::time::timeout(LOOK_MAX, look).await.unwrap_or(Seen::Unseen)
+    }
+
+    /// Whose object is there.
+    async fn seen(&self) -> Result<Seen, Cause> {
+        Ok(match (self.calls.head().await?, self.condition) {
+            (Some(found), _) if found.attempt.as_ref() == Some(&self.calls.attempt) => Seen::Ours,
+            (Some(found), _) if !found.is_named(self.calls.dialect) => {
+                return Err(Cause::Lost("the answer does not say which object is there".into()));
+            }
+            (None, Condition::Absent) | (_, Condition::Anything) => Seen::Unchanged,
+            (Some(found), Condition::Unchanged(before)) if found == *before => Seen::Unchanged,
+            (Some(_), Condition::Absent) | (_, Condition::Unchanged(_)) => Seen::Others,
+        })
+    }
+}
+
+/// Whether the store has said that the condition does not hold.
+fn is_unmet(cause: &Cause) -> bool {
+    cause.status().is_some_and(|status| matches!(status.as_u16(), 409 | 412))
 }
 
 /// Waits for the answer. A cancellation does not end a request whose outcome would then be unknown: it limits the waiting, and ends
@@ -81,72 +198,6 @@ async fn send(calls: &Calls, put: &Put, condition: &Condition) -> Result<(), Cau
         Put::Parts { id, tags } => calls.complete(id, tags, condition).await,
         Put::Whole(body) => calls.put_whole(body.clone(), condition).await,
     }
-}
-
-/// Whether the store would replace whatever is there by now.
-fn is_unguarded(calls: &Calls, put: &Put, condition: &Condition) -> bool {
-    matches!(put, Put::Parts { .. })
-        && !calls.dialect.completes_on_condition()
-        && *condition != Condition::Anything
-}
-
-fn seen_before(condition: &Condition) -> Seen {
-    match condition {
-        Condition::Absent => Seen::Nothing,
-        Condition::Unchanged(_) | Condition::Anything => Seen::Others,
-    }
-}
-
-/// What has become of requests that may have been carried out. An upload that has a name is given up, so that none of them can be
-/// carried out later.
-async fn look(
-    calls: &Calls,
-    put: &Put,
-    condition: &Condition,
-    patience: &Patience,
-    cause: &Cause,
-    doubtful: bool,
-) -> Verdict {
-    if !doubtful {
-        // No request has had an effect: throttled, or cancelled before one was sent again.
-        return Verdict::NotDone(Refusal::Other);
-    }
-    let unmet = cause.status().is_some_and(|status| matches!(status.as_u16(), 409 | 412));
-    let seen = see(calls).await;
-    if seen == Seen::Ours {
-        return Verdict::Done;
-    }
-    let aborted = match put {
-        Put::Parts { id, .. } if calls.dialect.names_uploads() => {
-            give_up(calls, id, patience.abort_max).await.ok()
-        }
-        Put::Parts { .. } | Put::Whole(_) => None,
-    };
-    // It may have come between the two.
-    let seen = if aborted.is_some() { see(calls).await } else { seen };
-    match verdict::in_the_end(seen, aborted, unmet) {
-        // Nobody said that what was to be replaced is another by now: it is what stands there.
-        Verdict::NotDone(Refusal::Exists) if !unmet && *condition != Condition::Absent => {
-            Verdict::NotDone(Refusal::Other)
-        }
-        verdict => verdict,
-    }
-}
-
-/// Whose object is there.
-async fn see(calls: &Calls) -> Seen {
-    let look = async {
-        loop {
-            match calls.head().await {
-                Ok(None) => return Seen::Nothing,
-                Ok(Some(found)) if found.attempt.as_ref() == Some(&calls.attempt) => return Seen::Ours,
-                Ok(Some(_)) => return Seen::Others,
-                Err(cause) if cause.may_pass() => tokio::time::sleep(PAUSE).await,
-                Err(_) => return Seen::Unseen,
-            }
-        }
-    };
-    tokio::time::timeout(LOOK_MAX, look).await.unwrap_or(Seen::Unseen)
 }
 
 /// Asks the store to drop the parts of an upload until it has none of them: one that was on its way may come after the first time.

@@ -46,15 +46,15 @@ pub(crate) enum Verdict {
 pub(crate) enum Seen {
     /// This attempt's object.
     Ours,
-    /// Another one.
+    /// What was there before the first request: nothing, or the object that is to be replaced.
+    Unchanged,
+    /// Something else: another object, or none any more.
     Others,
-    /// None.
-    Nothing,
     /// It could not be looked at.
     Unseen,
 }
 
-/// What to do after `cause`; `doubtful` says that an earlier request may have been carried out.
+/// What to do after `cause`; `doubtful` says that this request or an earlier one may have been carried out.
 pub(crate) fn after(cause: &Cause, doubtful: bool, condition: &Condition) -> Step {
     if cause.may_pass() {
         return Step::Again;
@@ -77,16 +77,27 @@ pub(crate) fn after(cause: &Cause, doubtful: bool, condition: &Condition) -> Ste
     })
 }
 
+/// What is known once `seen` stands there, after a single request that was refused. Somebody between here and the store may have sent
+/// it twice, and have passed the second answer on.
+pub(crate) fn once_refused(refusal: Refusal, seen: Seen) -> Verdict {
+    match (refusal, seen) {
+        (_, Seen::Ours) => Verdict::Done,
+        // The parts may be gone since they have become the object.
+        (Refusal::UploadGone, Seen::Unseen) => Verdict::Unknown,
+        (refusal, Seen::Unchanged | Seen::Others | Seen::Unseen) => Verdict::NotDone(refusal),
+    }
+}
+
 /// What is known once `seen` is what stands there, after doubt. `aborted` says what came of giving the upload up, where it has a
-/// name: what is given up can come no more. `unmet` says that the last answer was that the condition does not hold.
+/// name: what is given up can come no more. `unmet` says that the condition does not hold any more where the store heeds it.
 pub(crate) fn in_the_end(seen: Seen, aborted: Option<Aborted>, unmet: bool) -> Verdict {
     match (seen, aborted) {
         (Seen::Ours, _) => Verdict::Done,
         (Seen::Others, Some(Aborted::Now)) => Verdict::NotDone(Refusal::Exists),
-        (Seen::Nothing | Seen::Unseen, Some(Aborted::Now)) => Verdict::NotDone(Refusal::Other),
+        (Seen::Unchanged | Seen::Unseen, Some(Aborted::Now)) => Verdict::NotDone(Refusal::Other),
         // The condition held for somebody else: this attempt's is not there, and its requests fail from now on.
         (Seen::Others, Some(Aborted::Before) | None) if unmet => Verdict::NotDone(Refusal::Exists),
-        (Seen::Others | Seen::Nothing | Seen::Unseen, Some(Aborted::Before) | None) => Verdict::Unknown,
+        (Seen::Others | Seen::Unchanged | Seen::Unseen, Some(Aborted::Before) | None) => Verdict::Unknown,
     }
 }
 
@@ -140,13 +151,30 @@ mod tests {
         assert!(!status(429, None).is_doubtful());
     }
 
+    #[test]
+    fn a_refusal_stands_unless_the_object_is_there() {
+        for refusal in
+            [Refusal::Exists, Refusal::Replaced, Refusal::Conflict, Refusal::UploadGone, Refusal::Other]
+        {
+            assert_eq!(once_refused(refusal, Seen::Ours), Verdict::Done);
+            for seen in [Seen::Unchanged, Seen::Others] {
+                assert_eq!(once_refused(refusal, seen), Verdict::NotDone(refusal));
+            }
+            let expected = match refusal {
+                Refusal::UploadGone => Verdict::Unknown,
+                refusal => Verdict::NotDone(refusal),
+            };
+            assert_eq!(once_refused(refusal, Seen::Unseen), expected);
+        }
+    }
+
     /// All of them: 4 × 3 × 2.
     #[test]
     fn only_what_can_no_longer_come_is_said_not_to() {
         for aborted in [None, Some(Aborted::Before), Some(Aborted::Now)] {
             for unmet in [false, true] {
                 assert_eq!(in_the_end(Seen::Ours, aborted, unmet), Verdict::Done);
-                for seen in [Seen::Nothing, Seen::Unseen] {
+                for seen in [Seen::Unchanged, Seen::Unseen] {
                     let expected = match aborted {
                         Some(Aborted::Now) => Verdict::NotDone(Refusal::Other),
                         _ => Verdict::Unknown,

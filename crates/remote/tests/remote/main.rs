@@ -12,6 +12,7 @@ mod refusals;
 mod retries;
 mod server;
 mod stores;
+mod upload_ends;
 mod uploads;
 
 use std::{
