@@ -27,6 +27,8 @@ pub(crate) enum Cause {
     Status { status: StatusCode, code: Option<String>, retry_after: Option<Duration> },
     /// It cannot be sent, or not understood, however often.
     Unsendable(String),
+    /// The answer is longer than any that is due: what it says is not known.
+    TooLong,
     /// There are no credentials to sign with.
     Credentials(String),
     /// The caller wants no more.
@@ -45,7 +47,7 @@ impl Cause {
         match self {
             _ if self.is_throttling() => SetbackKind::Throttled,
             Cause::Credentials(_) => SetbackKind::NoCredentials,
-            Cause::Unsendable(_) => SetbackKind::BadAnswer,
+            Cause::Unsendable(_) | Cause::TooLong => SetbackKind::BadAnswer,
             Cause::Lost(_) | Cause::Stalled | Cause::Status { .. } | Cause::Cancelled | Cause::Panicked => {
                 SetbackKind::Outage
             }
@@ -109,14 +111,14 @@ impl Cause {
             // A server for credentials that is not reached may be a moment later.
             Cause::Credentials(_) => true,
             Cause::Status { status, code, .. } => is_temporary(status.as_u16(), code.as_deref()),
-            Cause::Unsendable(_) | Cause::Cancelled | Cause::Panicked => false,
+            Cause::Unsendable(_) | Cause::TooLong | Cause::Cancelled | Cause::Panicked => false,
         }
     }
 
     /// Whether the store may have done what was asked all the same.
     pub(crate) fn is_doubtful(&self) -> bool {
         match self {
-            Cause::Lost(_) | Cause::Stalled | Cause::Panicked => true,
+            Cause::Lost(_) | Cause::Stalled | Cause::TooLong | Cause::Panicked => true,
             // It has not been looked at.
             Cause::Status { status, .. } if status.as_u16() == 429 => false,
             Cause::Status { .. } => self.may_pass(),
@@ -129,7 +131,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Lost(why) => write!(f, "the connection failed: {why}"),
-            Cause::Stalled => f.write_str("nothing moved on the connection for too long"),
+            Cause::Stalled => f.write_str("next to nothing moved on the connection for too long"),
+            Cause::TooLong => f.write_str("the answer is longer than any that is due"),
             Cause::Status { status, code: Some(code), .. } => {
                 write!(f, "the store answered {status} ({code})")
             }

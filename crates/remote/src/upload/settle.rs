@@ -149,7 +149,7 @@ impl Settling<'_> {
                 }
             }
         };
-        tokio::time::timeout(LOOK_MAX, look).await.unwrap_or(Seen::Unseen)
+        tokio::time::timeout(look_max(self.patience), look).await.unwrap_or(Seen::Unseen)
     }
 
     /// Whose object is there.
@@ -188,7 +188,7 @@ async fn answered(
     let answer_max = slow(&patience.policy);
     (patience.on_answer_awaited)(&AnswerAwaited {
         object: patience.place.to_string(),
-        at_most: answer_max + patience.abort_max + 2 * LOOK_MAX,
+        at_most: answer_max + patience.abort_max + 2 * look_max(patience),
     });
     tokio::time::timeout(answer_max, sending).await.unwrap_or(Err(Cause::Stalled))
 }
@@ -226,5 +226,9 @@ pub(super) async fn give_up(calls: &Calls, id: &str, at_most: Duration) -> Resul
 }
 
 /// How long the object is looked at after doubt, where the store does not answer.
+fn look_max(patience: &Patience) -> Duration {
+    LOOK_MAX.min(patience.policy.no_progress)
+}
+
 const LOOK_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);

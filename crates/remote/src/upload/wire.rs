@@ -141,9 +141,9 @@ impl Answer {
 impl Wire {
     /// Sends `ask` once, freshly signed, and reads the answer. Whatever its status: that it came is all that `Ok` says.
     pub(crate) async fn send(&self, ask: &Ask) -> Result<Answer, Cause> {
-        let signed = tokio::time::timeout(self.stall_max, self.signed(ask)).await;
-        let request =
-            signed.map_err(|_| Cause::Credentials(format!("none came within {:?}", self.stall_max)))??;
+        let stall_max = self.stall_max.min(self.policy.no_progress);
+        let signed = tokio::time::timeout(stall_max, self.signed(ask)).await;
+        let request = signed.map_err(|_| Cause::Credentials(format!("none came within {stall_max:?}")))??;
         telemetry::request(Direction::Upload);
         let moved = Arc::new(Moved::new());
         let (parts, _) = request.into_parts();
@@ -172,7 +172,7 @@ impl Wire {
         while let Some(chunk) = response.chunk().await.map_err(Cause::lost)? {
             moved.note();
             if body.len() + chunk.len() > ANSWER_LEN_MAX {
-                return Err(Cause::unsendable("the answer is longer than any that is due"));
+                return Err(Cause::TooLong);
             }
             body.extend_from_slice(&chunk);
             if !backoff.arrived(Instant::now(), body.len() as u64) {

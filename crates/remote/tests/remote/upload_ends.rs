@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use remote::Place;
 use remote::upload::{IfThere, PublishError, Upload, UploadFaultKind};
 
-use crate::uploads::{BEGUN, STORED, fault_of, options, serve, settings, settings_of, small};
+use crate::uploads::{BEGUN, SILENCE, STORED, fault_of, options, serve, settings, settings_of, small};
 
 /// What a store has been asked for, and what stands there: the head of the answer to HEAD.
 #[derive(Default)]
@@ -210,4 +210,43 @@ fn an_answer_that_names_no_object_is_not_taken_for_another_object() {
     };
     // It goes on for longer than is waited: nothing is known then, and no other object has been seen.
     assert!(matches!(shelf_of(&places(address)[0]), PublishError::Unknown(_)));
+}
+
+/// Whichever request it is: the upload ends as soon as was asked for, also where a store may take its time.
+#[test]
+fn an_answer_that_never_comes_ends_the_upload() {
+    for (which, parts) in [
+        ("POST /bucket/key?uploads", Parts::Several),
+        ("PUT /bucket/key?partNumber", Parts::Several),
+        ("POST /bucket/key?uploadId", Parts::Several),
+        ("PUT /bucket/key ", Parts::One),
+    ] {
+        let address = serve(move |head| match head.split(' ').next().unwrap() {
+            _ if head.starts_with(which) => (200, SILENCE.to_owned()),
+            "POST" => (200, BEGUN.to_owned()),
+            "PUT" => (200, STORED.to_owned()),
+            "DELETE" => (204, "\r\n".to_owned()),
+            _ => (404, "\r\n".to_owned()),
+        });
+        let mut options = options();
+        options.retry.read_timeout = options.retry.no_progress;
+        let mut upload = Upload::open(&places(address)[0], &options).unwrap();
+        let ended = match parts {
+            Parts::One => upload.put_whole(small()),
+            Parts::Several => upload
+                .send(0, small())
+                .and_then(|()| upload.wait())
+                .map_err(PublishError::NotDone)
+                .and_then(|_| upload.complete()),
+        };
+        let expected = match parts {
+            Parts::One => UploadFaultKind::Unknown,
+            Parts::Several => UploadFaultKind::NoProgress,
+        };
+        match ended.unwrap_err() {
+            PublishError::NotDone(error) | PublishError::Unknown(error) => {
+                assert_eq!(fault_of(&error), expected, "{which}: {error}");
+            }
+        }
+    }
 }

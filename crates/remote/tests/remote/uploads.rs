@@ -38,6 +38,10 @@ pub(crate) fn serve_when(
     serve_each(move |mut stream| {
         let head = take_request(&stream, &first)?;
         let (status, rest) = answer(&head);
+        if rest == SILENCE {
+            // Until whoever asks has had enough.
+            return stream.read(&mut [0]).map(drop);
+        }
         write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{rest}")
     })
 }
@@ -76,6 +80,9 @@ fn take_request(stream: &TcpStream, first: &dyn Fn(&str)) -> io::Result<String> 
     lines.read_exact(&mut vec![0; len])?;
     Ok(head)
 }
+
+/// An answer that never comes.
+pub(crate) const SILENCE: &str = "(silence)";
 
 pub(crate) fn settings_of(address: SocketAddr) -> Vec<(String, String)> {
     settings([
