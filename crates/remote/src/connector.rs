@@ -15,8 +15,7 @@ use parking_lot::Mutex;
 
 use crate::{
     client::{Redirects, client},
-    credentials,
-    moment,
+    credentials, moment,
 };
 
 /// Makes clients whose answers are recorded.

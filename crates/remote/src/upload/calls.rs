@@ -204,10 +204,11 @@ impl Calls {
         let answer = success(self.wire.send(&ask.slow()).await?)?;
         match self.dialect {
             Dialect::Azure => stored(&answer, "etag"),
-            Dialect::S3 | Dialect::Gcs => match xml::parse::<xml::Completed>(&answer.body) {
-                Some(_) => Ok(()),
-                None => Err(unproven(&answer)),
-            },
+            Dialect::S3 | Dialect::Gcs => {
+                let done = xml::parse::<xml::Completed>(&answer.body);
+                let is_done = is_final(&answer) && done.is_some_and(|done| done.is_of(&self.object));
+                is_done.then_some(()).ok_or_else(|| unproven(&answer))
+            }
         }
     }
 
@@ -306,9 +307,16 @@ fn success(answer: Answer) -> Result<Answer, Cause> {
     }
 }
 
-/// An answer that has `header`, which stores give to what they have stored.
+/// An answer that has `header`, which stores give to what they have stored, and no body, which they do not.
 fn stored(answer: &Answer, header: &str) -> Result<(), Cause> {
-    answer.header(header).filter(|value| !value.is_empty()).map(drop).ok_or_else(|| unproven(answer))
+    let is_named = answer.header(header).is_some_and(|value| !value.trim_matches(['"', ' ']).is_empty());
+    let is_stored = is_final(answer) && is_named && answer.body.trim_ascii().is_empty();
+    is_stored.then_some(()).ok_or_else(|| unproven(answer))
+}
+
+/// Whether it says that something is done, and not that it was taken and may be.
+fn is_final(answer: &Answer) -> bool {
+    matches!(answer.status, StatusCode::OK | StatusCode::CREATED)
 }
 
 /// It may be from somebody between here and the store: whether the store has done what was asked is not known.

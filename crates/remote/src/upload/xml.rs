@@ -1,11 +1,13 @@
 //! The few documents that S3, Google's XML interface and Azure answer with, and those they are sent.
 //! Knows no request.
 
+use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::escape::partial_escape;
 use quick_xml::events::Event;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use url::Url;
 
 /// The answer to the beginning of an upload.
 #[derive(Deserialize, Debug, PartialEq)]
@@ -16,9 +18,29 @@ pub(super) struct Initiated {
 
 /// The answer to the completion of an upload.
 #[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct Completed {
     #[serde(rename = "ETag")]
     pub(super) etag: String,
+    bucket: Option<String>,
+    key: Option<String>,
+    /// It has none, and says so if it has one.
+    error: Option<IgnoredAny>,
+}
+
+impl Completed {
+    /// Whether it says that `object` is in place: it names it, as far as it names any.
+    pub(super) fn is_of(&self, object: &Url) -> bool {
+        let path = percent_decode_str(object.path()).decode_utf8_lossy();
+        let Some(before) = path.strip_suffix(self.key.as_deref().unwrap_or_default()) else { return false };
+        let is_named = match (&self.key, &self.bucket) {
+            (None, _) => true,
+            (Some(_), Some(bucket)) => before == "/" || before.ends_with(&format!("/{bucket}/")),
+            (Some(_), None) => before.ends_with('/'),
+        };
+        let is_tagged = !self.etag.trim_matches(['"', ' ']).is_empty();
+        is_named && is_tagged && self.error.is_none()
+    }
 }
 
 /// An error, which S3 also sends with status 200.
@@ -85,15 +107,23 @@ pub(super) fn refusal(text: &[u8]) -> Option<String> {
     parse::<Refusal>(text).map(|refusal| refusal.code)
 }
 
-/// The name of the outermost element, without the prefix of its namespace.
+/// The name of the outermost element, without the prefix of its namespace, if nothing stands beside that.
 fn root(text: &[u8]) -> Option<String> {
     let mut reader = Reader::from_reader(text);
+    let (mut root, mut depth) = (None, 0);
     loop {
         match reader.read_event().ok()? {
-            Event::Start(element) | Event::Empty(element) => {
-                return String::from_utf8(element.local_name().as_ref().to_vec()).ok();
+            Event::Start(_) | Event::Empty(_) if depth == 0 && root.is_some() => return None,
+            Event::Start(element) => {
+                root = root.or(String::from_utf8(element.local_name().as_ref().to_vec()).ok());
+                depth += 1;
             }
-            Event::Eof => return None,
+            Event::Empty(element) => {
+                root = root.or(String::from_utf8(element.local_name().as_ref().to_vec()).ok());
+            }
+            Event::End(_) => depth -= 1,
+            Event::Text(text) if depth == 0 && !text.trim_ascii().is_empty() => return None,
+            Event::Eof => return root.filter(|_| depth == 0),
             _ => {}
         }
     }
@@ -164,6 +194,36 @@ mod tests {
     }
 
     #[test]
+    fn a_completion_names_the_object_and_nothing_else() {
+        let named = |url: &str, fields: &str| {
+            let text = format!("<CompleteMultipartUploadResult>{fields}</CompleteMultipartUploadResult>");
+            parse::<Completed>(text.as_bytes()).is_some_and(|done| done.is_of(&Url::parse(url).unwrap()))
+        };
+        const PATH: &str = "http://store/bucket/db/a%20b";
+        for fields in [
+            "<ETag>\"1-2\"</ETag>",
+            "<ETag>1-2</ETag><Key>db/a b</Key>",
+            "<Location>l</Location><Bucket>bucket</Bucket><Key>db/a b</Key><ETag>1-2</ETag><ChecksumType>FULL</ChecksumType>",
+        ] {
+            assert!(named(PATH, fields), "{fields}");
+        }
+        assert!(named("http://bucket.store/k", "<Bucket>bucket</Bucket><Key>k</Key><ETag>1</ETag>"));
+        for fields in [
+            "<ETag></ETag>",
+            "<ETag>\"\"</ETag>",
+            "<Key>db/a b</Key>",
+            "<ETag>1-2</ETag><Key>b</Key>",
+            "<ETag>1-2</ETag><Key>db/a</Key>",
+            "<ETag>1-2</ETag><Key></Key>",
+            "<ETag>1-2</ETag><Bucket>other</Bucket><Key>db/a b</Key>",
+            "<ETag>1-2</ETag><Error><Code>InternalError</Code></Error>",
+            "<ETag>1-2</ETag><Error/>",
+        ] {
+            assert!(!named(PATH, fields), "{fields}");
+        }
+    }
+
+    #[test]
     fn no_document_is_taken_for_another() {
         let fields = "<ETag>1</ETag><UploadId>1</UploadId><Code>1</Code>";
         for text in [
@@ -179,6 +239,13 @@ mod tests {
             assert_eq!(parse::<Uploads>(text.as_bytes()), None, "{text}");
             assert_eq!(refusal(text.as_bytes()), None, "{text}");
         }
+        let whole = "<Error><Code>1</Code></Error>";
+        for text in
+            [&whole[..20], &format!("{whole}{whole}"), &format!("{whole} more"), &format!("more {whole}")]
+        {
+            assert_eq!(refusal(text.as_bytes()), None, "{text}");
+        }
+        assert!(refusal(format!("<!-- a -->{whole}\n<!-- b -->\n").as_bytes()).is_some());
         let error = "  \n<?xml version=\"1.0\"?>\n<Error\n xmlns=\"http://s3.amazonaws.com/\"><Code>SlowDown</Code></Error>";
         assert_eq!(refusal(error.as_bytes()).as_deref(), Some("SlowDown"));
         assert_eq!(refusal(b"<s3:Error xmlns:s3='x'><s3:Code/></s3:Error>").as_deref(), Some(""));

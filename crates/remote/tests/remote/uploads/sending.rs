@@ -20,6 +20,55 @@ use super::{
     settings_of, small, store, take_request,
 };
 
+/// What stands behind the status of an answer that has all that a store's has, and something that is none of it.
+const NO_ANSWER_TO_PUT: [(u16, &str); 5] = [
+    (200, "ETag: \"5f-62\"\r\nContent-Type: text/html\r\n\r\n<html>log in</html>"),
+    (200, "ETag: \"1\"\r\n\r\n<Error><Message>m</Message></Error>"),
+    (200, "ETag:\r\n\r\n"),
+    (200, "ETag: \"\"\r\n\r\n"),
+    (202, "ETag: \"1\"\r\n\r\n"),
+];
+
+const NO_ANSWER_TO_POST: [(u16, &str); 6] = [
+    (200, "<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>"),
+    (
+        200,
+        "<CompleteMultipartUploadResult><Bucket>zz</Bucket><Key>key</Key><ETag>1</ETag></CompleteMultipartUploadResult>",
+    ),
+    (
+        200,
+        "<CompleteMultipartUploadResult><Bucket>bucket</Bucket><Key>other</Key><ETag>1</ETag></CompleteMultipartUploadResult>",
+    ),
+    (202, "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>"),
+    (
+        200,
+        "<CompleteMultipartUploadResult><ETag>1</ETag><Error><Code>InternalError</Code></Error></CompleteMultipartUploadResult>",
+    ),
+    (
+        200,
+        "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult><Error><Code>InternalError</Code></Error>",
+    ),
+];
+
+#[test]
+fn an_answer_that_is_a_stores_but_for_one_thing_is_not_believed() {
+    for (status, rest) in NO_ANSWER_TO_PUT {
+        let put = open(store(move |_| (status, rest.to_owned()))).put_whole(small());
+        assert!(put.is_err(), "{status} {rest:?}");
+    }
+    for (status, text) in NO_ANSWER_TO_POST {
+        let mut upload = open(store(move |head| match head {
+            head if head.contains("uploads=") => (200, BEGUN.to_owned()),
+            head if head.starts_with("PUT") => (200, STORED.to_owned()),
+            head if head.starts_with("POST") => (status, format!("\r\n{text}")),
+            _ => (404, "\r\n".to_owned()),
+        }));
+        upload.send(0, small()).unwrap();
+        upload.wait().unwrap().unwrap();
+        assert!(upload.complete().is_err(), "{status} {text}");
+    }
+}
+
 #[test]
 fn a_small_object_is_stored_only_if_the_answer_names_it() {
     for rest in NO_ANSWERS {
