@@ -30,8 +30,8 @@ pub(crate) struct Uploads {
     #[arg(value_name = "URL-PREFIX")]
     prefix: String,
 
-    /// Give up the uploads that were begun longer ago than this, by the store's clock: 36h, 7d, … Ask for more than the longest upload
-    /// takes
+    /// Give up the uploads that were begun longer ago than this, by the store's clock and by the one here: 36h, 7d, … Ask for more than the
+    /// longest upload takes
     ///
     /// One of which the store does not say when it was begun, or does not say what time it is, stays.
     #[arg(long, value_name = "AGE", value_parser = parse_age)]

@@ -35,7 +35,8 @@ pub struct UnfinishedUpload {
     pub id: String,
     /// When it was begun, by the store's clock; not every store says so.
     pub begun: Option<SystemTime>,
-    /// How long ago that was when it was listed, by the store's clock; nothing where the store does not say one of the two.
+    /// How long ago that was when it was listed, by the store's clock or by this machine's, whichever says less; nothing where the store
+    /// does not say when the upload was begun, or what time it is.
     pub age: Option<Duration>,
 }
 
@@ -71,37 +72,41 @@ impl UnfinishedUploads {
     /// Lists them, in the order of their keys.
     ///
     /// # Errors
-    /// An [`UploadFault`](super::UploadFault); also where there are more than 100,000.
+    /// An [`UploadFault`](super::UploadFault); also where there are more than 100,000, or their keys and names have more than 64 MiB.
     pub fn uploads(&self) -> io::Result<Vec<UnfinishedUpload>> {
         let Address { dialect, object, container, wire, .. } = self.address(&self.sample)?;
         let calls = Calls { wire, dialect, object, attempt: AttemptName::new()?, settings: Vec::new() };
         let (patience, prefix) = (self.patience.clone(), self.prefix.clone());
         let listed = runtime::run(async move {
-            let (mut listed, mut after) = (Vec::new(), None::<(String, String)>);
+            let (mut listed, mut len, mut after) = (Vec::new(), 0, None::<(String, String)>);
             for _ in 0..PAGES_MAX {
                 let list = || async { calls.list_uploads(&container, &prefix, after.as_ref()).await };
                 let page = patience.persist("listing uploads", list).await?;
                 let now = page.date.as_deref().and_then(parse_date);
-                listed.extend(page.uploads.into_iter().map(|upload| UnfinishedUpload::of(upload, now)));
+                // Not every store keeps to the prefix.
+                for upload in page.uploads.into_iter().filter(|upload| upload.key.starts_with(&prefix)) {
+                    check_name(&upload.key).and_then(|()| check_name(&upload.upload_id))?;
+                    len += upload.key.len() + upload.upload_id.len();
+                    listed.push(UnfinishedUpload::of(upload, now, SystemTime::now()));
+                }
                 let Some(next) = page.next else { return Ok(listed) };
                 // Of one key they come by their age, in no order of their names.
                 if after.as_ref().is_some_and(|after| next.0 < after.0 || next == *after) {
                     return Err(Cause::unsendable("the store's list goes back"));
                 }
+                check_name(&next.0).and_then(|()| check_name(&next.1))?;
                 after = Some(next);
-                if listed.len() > UPLOADS_MAX {
+                if listed.len() > UPLOADS_MAX || len > LISTED_LEN_MAX {
                     break;
                 }
             }
             Err::<Vec<_>, Cause>(Cause::unsendable("there are too many to list; a longer prefix has fewer"))
         })?;
-        let listed =
+        let mut listed =
             listed.map_err(|cause| failed(&self.sample, &self.shown, "uploads cannot be listed", &cause))?;
-        let ours = listed.into_iter().filter(|upload| upload.key.starts_with(&self.prefix));
-        let mut ours: Vec<_> = ours.collect();
         // Not every store keeps to it.
-        ours.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(ours)
+        listed.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(listed)
     }
 
     /// Gives `upload` up: what was sent of it is lost, also to a program that is still sending it.
@@ -127,6 +132,15 @@ impl UnfinishedUploads {
     }
 }
 
+/// # Errors
+/// No store takes a key so long, and none has such a name for an upload.
+fn check_name(name: &str) -> Result<(), Cause> {
+    match name.len() > NAME_LEN_MAX {
+        true => Err(Cause::unsendable("the store lists a key or a name that is longer than any")),
+        false => Ok(()),
+    }
+}
+
 /// The address of the object `key`, which a [`Place`] may refuse and a store may have; nothing if a URL would make another one of it.
 fn object_in(container: &Url, key: &str) -> Option<Url> {
     let key = escaped(key);
@@ -147,10 +161,12 @@ fn escaped(key: &str) -> String {
 }
 
 impl UnfinishedUpload {
-    fn of(upload: UploadEntry, now: Option<SystemTime>) -> UnfinishedUpload {
+    /// `now` is the store's time, if it says so, and `own_now` what time it is here.
+    fn of(upload: UploadEntry, now: Option<SystemTime>, own_now: SystemTime) -> UnfinishedUpload {
         let begun = parse_time(&upload.initiated);
         // One that was begun after the list was made is as old as that: a store may have several clocks.
-        let age = now.zip(begun).map(|(now, begun)| now.duration_since(begun).unwrap_or_default());
+        let age =
+            now.zip(begun).map(|(now, begun)| now.min(own_now).duration_since(begun).unwrap_or_default());
         UnfinishedUpload { key: upload.key, id: upload.upload_id, begun, age }
     }
 }
@@ -177,6 +193,10 @@ fn since_1970(time: DateTime<Utc>) -> Option<SystemTime> {
 }
 
 const UPLOADS_MAX: usize = 100_000;
+/// Bytes of all their keys and names.
+const LISTED_LEN_MAX: usize = 64 << 20;
+/// Of a key or an upload's name, in bytes: S3 and Google take keys of up to 1,024.
+const NAME_LEN_MAX: usize = 1024;
 /// A store that gives short pages needs more of them; one that never comes to an end is left.
 const PAGES_MAX: usize = 2000;
 const AZURE: &str =

@@ -209,7 +209,11 @@ pub(super) async fn give_up(calls: &Calls, id: &str, at_most: Duration) -> Resul
             let aborted = calls.abort(id).await?;
             // What the first request found: a later one finds nothing, if the first had its effect.
             let aborted = *first.get_or_insert(aborted);
-            Ok::<_, Cause>((aborted, calls.has_upload(id).await?))
+            match calls.has_upload(id).await {
+                // Who may give it up and not look goes by what the store said.
+                Err(cause) if cause.is_forbidden() => Ok((aborted, false)),
+                has => has.map(|has| (aborted, has)),
+            }
         };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use remote::upload::UnfinishedUploads;
+use remote::upload::{UnfinishedUploads, UploadFaultKind};
 
-use super::{NO_ANSWERS, listening, options, settings_of, store};
+use super::{NO_ANSWERS, fault_of, listening, options, settings_of, store};
 
 #[test]
 fn a_list_that_is_none_or_has_no_end_is_an_error() {
@@ -65,6 +65,55 @@ fn the_age_of_an_upload_is_by_the_stores_clock() {
     for other in ["Dato: ", "Date: yesterday, "] {
         assert_eq!(age(page(&entry("a", "1")).replace("Date: ", other)), None);
     }
+}
+
+/// A store that is years ahead: what was begun a minute ago, by the clock here, is not old.
+#[test]
+fn an_upload_is_no_older_than_by_the_clock_here() {
+    let now = SystemTime::now();
+    let begun = humantime::format_rfc3339_seconds(now - Duration::from_secs(60)).to_string();
+    let rest = page(&entry("a", "1"))
+        .replace("2010-11-10T20:48:33.000Z", &begun)
+        .replace(DATE, "Fri, 31 Dec 9999 23:59:59 GMT");
+    let settings = store(move |_| (200, rest.clone()));
+    let uploads = UnfinishedUploads::open("s3://bucket/", settings, &options()).unwrap().uploads().unwrap();
+    // A minute, and what has passed since: no test takes a day.
+    assert!(uploads[0].age.unwrap() < Duration::from_secs(86_400), "{:?}", uploads[0].age);
+}
+
+#[test]
+fn a_list_with_more_in_it_than_keys_can_have_is_an_error_and_what_was_not_asked_for_is_left_out() {
+    let list = |uploads: String| {
+        let settings = store(move |_| (200, page(&uploads)));
+        UnfinishedUploads::open("s3://bucket/db/", settings, &options()).unwrap().uploads()
+    };
+    let long = format!("db/{}", "k".repeat(1022));
+    for (key, id) in [(long.as_str(), "1"), ("db/a", &"u".repeat(1025))] {
+        let listed = list(entry(key, id));
+        assert_eq!(
+            listed.map_err(|error| fault_of(&error)).err(),
+            Some(UploadFaultKind::Other),
+            "{key} {id}"
+        );
+    }
+    for (key, is_listed) in [(&long[..1024], true), ("other/a", false), (&long[1..], false)] {
+        assert_eq!(list(entry(key, "1")).unwrap().len(), usize::from(is_listed), "{key}");
+    }
+    let marker = format!("<IsTruncated>true</IsTruncated><NextKeyMarker>{long}</NextKeyMarker>");
+    assert!(list(marker).is_err());
+}
+
+/// Who may give uploads up and not list their parts (`ListParts`): the store's word on the first counts.
+#[test]
+fn an_upload_is_given_up_without_the_right_to_look_at_it() {
+    let settings = store(|head| match head.split(' ').next().unwrap() {
+        "DELETE" => (204, "\r\n".to_owned()),
+        _ if head.contains("uploads=") => (200, page(&entry("a", "1"))),
+        _ => (403, "\r\n".to_owned()),
+    });
+    let listing = UnfinishedUploads::open("s3://bucket/", settings, &options()).unwrap();
+    let upload = listing.uploads().unwrap().remove(0);
+    listing.abort(&upload).unwrap();
 }
 
 /// `DELETE /bucket/key?uploadId=` would be the removal of the object to a store that does not look closely.
