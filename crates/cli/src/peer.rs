@@ -203,7 +203,7 @@ impl Goal {
         match self {
             Goal::Here(end) => end.explain(error, noun),
             Goal::There(_) if is_cut_off(error.kind()) => Failure::from(error).advise_also(
-                "The object is as it was. What was sent has been given up; `cofferdam uploads` lists what may be left at the store.",
+                "The object is as it was. What was sent is given up where the store can be reached; `cofferdam uploads` lists what may be left there.",
             ),
             Goal::There(_) => error.into(),
             Goal::Receiver(_) if is_cut_off(error.kind()) => {
