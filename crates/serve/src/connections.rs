@@ -34,7 +34,7 @@ pub struct Limits {
     /// From a connection's beginning, or the end of an answer, to the end of what is asked next, in HTTP; all of the handshake in NBD. 30
     /// seconds.
     pub asked_within: Duration,
-    /// A client that takes nothing of an answer for so long is gone. 60 seconds.
+    /// A client that takes no byte of an answer for so long is gone. 60 seconds. One of NBD that asks for nothing may stay.
     pub taken_within: Duration,
 }
 
@@ -77,6 +77,8 @@ pub(crate) async fn serve_all<C, A, S>(
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
     }
+    // The listener goes: whoever comes now is refused, not kept waiting.
+    drop(accept);
     while tasks.join_next().await.is_some() {}
 }
 

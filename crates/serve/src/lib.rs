@@ -51,7 +51,7 @@ pub use export::Export;
 pub use http::HttpUrl;
 pub use nbd::REQUEST_LEN_MAX;
 pub use notice::Notice;
-pub use reads::{READ_BYTES_MAX, READS_MAX};
+pub use reads::{OWN_LEN, READ_BYTES_MAX, READS_MAX};
 pub use recorder::Recorder;
 pub use server::{GRACE, Server};
 pub use working_set::{WorkingSet, WorkingSetError};

@@ -16,7 +16,7 @@ pub enum Notice<'a> {
         /// The source's own.
         error: &'a io::Error,
     },
-    /// A process of this user came to the socket, and was sent away.
+    /// A process of another user came to the socket, and was sent away.
     StrangerRefused {
         /// The number of the user.
         user: u32,

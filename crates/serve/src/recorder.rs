@@ -1,4 +1,4 @@
-//! What clients touch of a source, in the order in which they did so first.
+//! What clients have read of a source, in the order in which they did so first.
 //! Knows no client, and no file that it is kept in.
 
 use std::collections::BTreeMap;
@@ -56,8 +56,12 @@ impl ReadAt for Recorder {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let end = offset.saturating_add(buffer.len() as u64).min(self.source.len());
         // Before it is read: reads end in another order than they were asked for.
-        self.touched().touch(offset / self.unit_len..end.div_ceil(self.unit_len));
-        self.source.read_exact_at(offset, buffer)
+        let new = self.touched().touch(offset / self.unit_len..end.div_ceil(self.unit_len));
+        let read = self.source.read_exact_at(offset, buffer);
+        if read.is_err() {
+            new.iter().for_each(|units| self.touched().forget(units));
+        }
+        read
     }
 
     fn len(&self) -> u64 {
@@ -70,7 +74,9 @@ impl ReadAt for Recorder {
 }
 
 impl Touched {
-    fn touch(&mut self, units: Range<u64>) {
+    /// Adds units, and returns those that are new.
+    fn touch(&mut self, units: Range<u64>) -> Vec<Range<u64>> {
+        let mut new = Vec::new();
         let mut at = units.start;
         while at < units.end {
             let before = self.seen.range(..=at).next_back();
@@ -81,8 +87,27 @@ impl Touched {
             let after = self.seen.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
             let gap = at..units.end.min(after);
             at = gap.end;
-            self.add(gap);
+            self.add(gap.clone());
+            new.push(gap);
         }
+        new
+    }
+
+    /// Takes units back that could not be read: whoever reads them later may be luckier.
+    fn forget(&mut self, units: &Range<u64>) {
+        let rest = |range: Range<u64>| {
+            let rest = [range.start..range.end.min(units.start), range.start.max(units.end)..range.end];
+            rest.into_iter().filter(|rest| !rest.is_empty())
+        };
+        self.seen = self
+            .seen
+            .iter()
+            .flat_map(|(start, end)| rest(*start..*end))
+            .map(|rest| (rest.start, rest.end))
+            .collect();
+        self.ranges = self.ranges.iter().cloned().flat_map(rest).collect();
+        self.is_full |= self.ranges.len() > RANGES_MAX;
+        self.ranges.truncate(RANGES_MAX);
     }
 
     /// Adds units of which none was touched.
@@ -136,6 +161,39 @@ mod tests {
         read(1049, 1);
         read(0, 0);
         assert_eq!(recorder.working_set("a").ranges(), [500..700, 0..100, 400..500, 700..800, 1000..1050]);
+    }
+
+    /// Bytes of which some cannot be read, or not yet.
+    struct Broken(Mutex<Range<u64>>);
+
+    impl ReadAt for Broken {
+        fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            let broken = self.0.lock().unwrap();
+            match offset < broken.end && broken.start < offset + buffer.len() as u64 {
+                true => Err(io::ErrorKind::InvalidData.into()),
+                false => Ok(()),
+            }
+        }
+
+        fn len(&self) -> u64 {
+            1000
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_remembered_until_it_can() {
+        let source = Arc::new(Broken(Mutex::new(200..201)));
+        let recorder = Recorder::new(source.clone(), 100);
+        let read = |offset, len: usize| recorder.read_exact_at(offset, &mut vec![0; len]).is_ok();
+        let recorded = || recorder.working_set("a").ranges().to_vec();
+        assert!(read(0, 200) && read(700, 100) && !read(200, 100));
+        assert_eq!(recorded(), [0..200, 700..800]);
+        // What others have read stays.
+        assert!(read(300, 100) && !read(100, 400));
+        assert_eq!(recorded(), [0..200, 700..800, 300..400]);
+        *source.0.lock().unwrap() = 0..0;
+        assert!(read(100, 400));
+        assert_eq!(recorded(), [0..200, 700..800, 300..400, 200..300, 400..500]);
     }
 
     /// Against a set of units, and a list of those that were new.

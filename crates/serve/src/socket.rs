@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, RenameFlags, fchmod, renameat_with};
+use rustix::fs::{CWD, Mode, RenameFlags, fchmod, renameat_with};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::geteuid;
 
@@ -32,14 +33,21 @@ impl ServerSocket {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         // A socket gives the file its own mode, less the umask (unix_bind in Linux's net/unix/af_unix.c): at no moment has the file another.
         fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-        bind(&socket, &SocketAddrUnix::new(path)?)?;
-        let made = fs::symlink_metadata(path)?;
-        let own = ServerSocket { path: path.to_owned(), id: id_of(&made) };
+        // Until it listens, it looks like an abandoned one, so it has another name: whoever begins meanwhile would remove it.
+        let unpublished = path.with_file_name(unpublished_name()?);
+        bind(&socket, &SocketAddrUnix::new(&unpublished)?)?;
+        let made = fs::symlink_metadata(&unpublished)?;
+        let mut own = ServerSocket { path: unpublished, id: id_of(&made) };
         if made.permissions().mode() & 0o077 != 0 {
             let what = "this file system does not let a socket be its owner's alone";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
         listen(&socket, BACKLOG)?;
+        match renameat_with(CWD, &own.path, CWD, path, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => refused(io::ErrorKind::AddrInUse, BEGUN)?,
+            renamed => renamed?,
+        }
+        path.clone_into(&mut own.path);
         Ok((UnixListener::from(socket), own))
     }
 }
@@ -54,7 +62,6 @@ impl Drop for ServerSocket {
 
 /// Removes a socket of this user's that nobody listens on: a server that was killed has left it.
 fn remove_abandoned(path: &Path, found: &Metadata) -> io::Result<()> {
-    let refused = |kind, what: &str| Err(io::Error::new(kind, what));
     if !found.file_type().is_socket() {
         return refused(io::ErrorKind::AlreadyExists, "there is something of this name, which is no socket");
     }
@@ -73,9 +80,18 @@ fn remove_abandoned(path: &Path, found: &Metadata) -> io::Result<()> {
     if fs::symlink_metadata(&aside).is_ok_and(|moved| id_of(&moved) == id_of(found)) {
         return fs::remove_file(&aside);
     }
-    let cwd = rustix::fs::CWD;
-    renameat_with(cwd, &aside, cwd, path, RenameFlags::NOREPLACE)?;
-    refused(io::ErrorKind::AddrInUse, "another program has begun to listen on the socket of this name")
+    renameat_with(CWD, &aside, CWD, path, RenameFlags::NOREPLACE)?;
+    refused(io::ErrorKind::AddrInUse, BEGUN)
+}
+
+/// A short name, as paths of sockets must be, that nobody else has.
+fn unpublished_name() -> io::Result<String> {
+    let number = getrandom::u32().map_err(io::Error::other)?;
+    Ok(format!(".{number:x}"))
+}
+
+fn refused(kind: io::ErrorKind, what: &str) -> io::Result<()> {
+    Err(io::Error::new(kind, what))
 }
 
 /// What makes it this one and no other of its name.
@@ -83,12 +99,15 @@ fn id_of(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+const BEGUN: &str = "another program has begun to listen on the socket of this name";
 /// Connections that wait in the system's queue.
 const BACKLOG: i32 = 128;
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::sync::Barrier;
+    use std::thread;
 
     use super::*;
 
@@ -106,6 +125,30 @@ mod tests {
         drop(socket);
         assert!(!path.exists());
         drop(listener);
+    }
+
+    #[test]
+    fn of_many_that_begin_at_once_one_listens_and_leaves_only_when_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        for _ in 0..500 {
+            let start = Barrier::new(4);
+            let begin = || {
+                start.wait();
+                ServerSocket::bind(&path)
+            };
+            let begun = thread::scope(|scope| {
+                let all = [(); 4].map(|()| scope.spawn(begin));
+                all.map(|one| one.join().unwrap())
+            });
+            let (won, lost): (Vec<_>, Vec<_>) = begun.into_iter().partition(Result::is_ok);
+            assert_eq!(won.len(), 1);
+            UnixStream::connect(&path).unwrap();
+            assert!(lost.iter().all(|lost| lost.as_ref().unwrap_err().kind() == io::ErrorKind::AddrInUse));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            drop(won);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! Knows no connection.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{
@@ -12,13 +11,14 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::HttpServer;
-use super::body::{Body, Taking};
+use super::body::Body;
 use super::conditions::{Verdict, allows_range, judge};
 use super::range::Wanted;
+use crate::reads::OwnRoom;
 
 impl HttpServer {
     /// Says nothing of what is here to whoever does not know the URL.
-    pub(super) async fn answer(&self, request: &Request<Incoming>, taking: Arc<Taking>) -> Response<Body> {
+    pub(super) async fn answer(&self, request: &Request<Incoming>, own: &OwnRoom) -> Response<Body> {
         if let Err(refusal) = self.check_host(request) {
             return refused(refusal);
         }
@@ -34,7 +34,7 @@ impl HttpServer {
         let mut answer = match judge(request.headers(), &tag) {
             Verdict::Failed => refused(StatusCode::PRECONDITION_FAILED),
             Verdict::NotModified => with_status(StatusCode::NOT_MODIFIED, Body::of("")),
-            Verdict::Answer => self.bytes(request, &tag, taking).await,
+            Verdict::Answer => self.bytes(request, &tag, own).await,
         };
         if !answer.status().is_server_error() {
             set(&mut answer, ETAG, &tag);
@@ -53,7 +53,7 @@ impl HttpServer {
     }
 
     /// The bytes that are wanted, or their head.
-    async fn bytes(&self, request: &Request<Incoming>, tag: &str, taking: Arc<Taking>) -> Response<Body> {
+    async fn bytes(&self, request: &Request<Incoming>, tag: &str, own: &OwnRoom) -> Response<Body> {
         let len = self.export.len();
         let is_head = request.method() == Method::HEAD;
         // A range is of GET alone (RFC 9110 §14.2).
@@ -70,7 +70,7 @@ impl HttpServer {
         };
         let body = match is_head || range.is_empty() {
             true => Ok(Body::of("")),
-            false => Body::begin(&self.reads, range.clone(), taking).await,
+            false => Body::begin(&self.reads, range.clone(), own).await,
         };
         match body {
             Ok(body) => answered(status, body, range, len),

@@ -4,56 +4,48 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::reads::{Piece, Reads};
+use crate::reads::{OWN_LEN, OwnRoom, Piece, Reads};
 
 /// Some bytes that are there, and then those of the source that follow.
 pub(super) struct Body {
     first: Bytes,
     rest: Option<Pieces>,
-    taking: Option<Arc<Taking>>,
     left: u64,
 }
 
 /// A range of the source that is being read.
 pub(super) struct Pieces {
     reads: Arc<Reads>,
+    own: OwnRoom,
     running: FuturesOrdered<BoxFuture<'static, io::Result<Piece>>>,
     next: u64,
     end: u64,
 }
 
-/// Since when a connection has had bytes that its client has not taken.
-#[derive(Default)]
-pub(super) struct Taking(Mutex<Option<Instant>>);
-
 impl Body {
     /// Bytes that are there.
     pub(super) fn of(text: impl Into<Bytes>) -> Body {
         let first = text.into();
-        Body { left: first.len() as u64, first, rest: None, taking: None }
+        Body { left: first.len() as u64, first, rest: None }
     }
 
     /// The bytes of `range`, which is not empty, once the first of them have been read.
     ///
     /// # Errors
     /// They cannot be.
-    pub(super) async fn begin(
-        reads: &Arc<Reads>,
-        range: Range<u64>,
-        taking: Arc<Taking>,
-    ) -> io::Result<Body> {
+    pub(super) async fn begin(reads: &Arc<Reads>, range: Range<u64>, own: &OwnRoom) -> io::Result<Body> {
         let left = range.end - range.start;
         let mut rest = Pieces {
             reads: reads.clone(),
+            own: own.clone(),
             running: FuturesOrdered::new(),
             next: range.start,
             end: range.end,
@@ -61,7 +53,7 @@ impl Body {
         rest.read_ahead(1);
         let first = rest.running.next().await.transpose()?;
         let first = first.map(Bytes::from_owner).unwrap_or_default();
-        Ok(Body { first, rest: Some(rest), taking: Some(taking), left })
+        Ok(Body { first, rest: Some(rest), left })
     }
 
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -84,10 +76,7 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let body = &mut *self;
-        // Whoever asks for more has room for it.
-        body.taking.iter().for_each(|taking| taking.begin());
         let next = ready!(body.poll_bytes(context));
-        body.taking.iter().for_each(|taking| taking.wait());
         if let Some(Ok(bytes)) = &next {
             body.left -= bytes.len() as u64;
         }
@@ -104,45 +93,38 @@ impl HttpBody for Body {
 }
 
 impl Pieces {
-    /// Begins reads until `count` are on their way, or there is nothing more to read.
+    /// Begins reads until `count` are on their way, there is nothing more to read, or no memory to share. The next one that is due
+    /// has the connection's own.
     fn read_ahead(&mut self, count: usize) {
         while self.running.len() < count && self.next < self.end {
             // Where pieces end, so do units of the source, mostly.
             let end = ((self.next / PIECE_LEN + 1) * PIECE_LEN).min(self.end);
-            let read = self.reads.read(self.next, (end - self.next) as usize);
-            self.running.push_back(Box::pin(read));
+            let (offset, len) = (self.next, (end - self.next) as usize);
+            match self.reads.shared_room(len) {
+                // It runs from now on, while the client takes what came before it.
+                Some(room) => self.running.push_back(Box::pin(self.reads.read(offset, len, room))),
+                None if self.running.is_empty() => {
+                    self.running.push_back(Box::pin(read_in(
+                        self.own.clone(),
+                        self.reads.clone(),
+                        offset,
+                        len,
+                    )));
+                }
+                None => return,
+            }
             self.next = end;
         }
     }
 }
 
-impl Taking {
-    /// The client has taken what there was.
-    pub(super) fn begin(&self) {
-        *self.lock() = None;
-    }
-
-    /// There are bytes for the client.
-    fn wait(&self) {
-        *self.lock() = Some(Instant::now());
-    }
-
-    /// Returns when the client has taken nothing for longer than `within`, by up to an eighth.
-    pub(super) async fn stalled(&self, within: Duration) {
-        loop {
-            tokio::time::sleep(within / 8).await;
-            if self.lock().is_some_and(|since| since.elapsed() >= within) {
-                return;
-            }
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Reads into the memory of the connection.
+async fn read_in(own: OwnRoom, reads: Arc<Reads>, offset: u64, len: usize) -> io::Result<Piece> {
+    let room = own.room().await?;
+    reads.read(offset, len, room).await
 }
 
 /// Bytes of one read.
-const PIECE_LEN: u64 = 256 << 10;
+const PIECE_LEN: u64 = OWN_LEN as u64;
 /// Reads of one answer at once.
 const PIECES_AHEAD: usize = 4;

@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod conditions;
 mod range;
+mod stall;
 mod token;
 
 use std::convert::Infallible;
@@ -19,10 +20,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use self::body::Taking;
+use self::stall::{StallClock, TimedStream};
 use self::token::Token;
 use crate::connections::{Stop, serve_all};
-use crate::reads::Reads;
+use crate::reads::{OwnRoom, Reads};
 use crate::{Export, Limits};
 
 /// What all connections share.
@@ -56,7 +57,11 @@ impl HttpServer {
     }
 
     pub(crate) async fn serve(self: Arc<HttpServer>, listener: TcpListener, stop: Stop) {
-        let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+        let listener = Arc::new(listener);
+        let accept = move || {
+            let listener = listener.clone();
+            async move { listener.accept().await.map(|(stream, _)| stream) }
+        };
         let serve = |stream| self.clone().serve_one(stream, stop.clone());
         serve_all(accept, serve, self.limits.connections, stop.clone()).await;
     }
@@ -64,12 +69,12 @@ impl HttpServer {
     /// One connection, to its end. What is wrong with it is its client's.
     async fn serve_one(self: Arc<HttpServer>, stream: TcpStream, mut stop: Stop) {
         let _ = stream.set_nodelay(true);
-        let taking = Arc::new(Taking::default());
+        let (own, clock) = (OwnRoom::new(), Arc::new(StallClock::default()));
         let service = service_fn(|request| {
-            taking.begin();
-            let (server, taking) = (self.clone(), taking.clone());
-            async move { Ok::<_, Infallible>(server.answer(&request, taking).await) }
+            let (server, own) = (self.clone(), own.clone());
+            async move { Ok::<_, Infallible>(server.answer(&request, &own).await) }
         });
+        let stream = TimedStream::new(stream, clock.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.asked_within)
@@ -80,7 +85,7 @@ impl HttpServer {
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                () = taking.stalled(self.limits.taken_within) => return,
+                () = clock.stalled(self.limits.taken_within) => return,
                 () = stop.asked(), if !is_stopping => {
                     connection.as_mut().graceful_shutdown();
                     is_stopping = true;

@@ -27,13 +27,11 @@ impl Wanted {
             // Of nothing, the last bytes are all of it.
             (true, _, Some(_)) if len == 0 => Wanted::Whole,
             (true, _, Some(suffix)) => Wanted::Part(len.saturating_sub(suffix)..len),
-            (false, Some(first), last) if last.is_some() || set.trim_end().ends_with('-') => {
-                match last.unwrap_or(u64::MAX) {
-                    last if last < first => Wanted::Whole,
-                    _ if first >= len => Wanted::Unsatisfiable,
-                    last => Wanted::Part(first..last.saturating_add(1).min(len)),
-                }
-            }
+            (false, Some(first), end) if end.is_some() || last.is_empty() => match end.unwrap_or(u64::MAX) {
+                last if last < first => Wanted::Whole,
+                _ if first >= len => Wanted::Unsatisfiable,
+                last => Wanted::Part(first..last.saturating_add(1).min(len)),
+            },
             _ => Wanted::Whole,
         }
     }
@@ -100,6 +98,10 @@ mod tests {
             "bytes=1-2-3",
             "bytes=--1",
             "bytes=1- 2",
+            "bytes=5-x-",
+            "bytes=100-200,2-",
+            "bytes=2-,0-1",
+            "bytes=1--",
             "lines=0-1",
             "bytes 0-1",
             "bytes=0-1;",

@@ -31,7 +31,11 @@ impl NbdServer {
     }
 
     pub(crate) async fn serve(self: Arc<NbdServer>, listener: UnixListener, stop: Stop) {
-        let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+        let listener = Arc::new(listener);
+        let accept = move || {
+            let listener = listener.clone();
+            async move { listener.accept().await.map(|(stream, _)| stream) }
+        };
         let serve = |stream| self.clone().serve_one(stream, stop.clone());
         serve_all(accept, serve, self.limits.connections, stop.clone()).await;
     }

@@ -2,6 +2,7 @@
 //! A read that fails is an error of the device at the client; what is no request ends the connection.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::wire::{
     REQUEST_LEN_MAX, Request, simple_reply,
 };
 use crate::connections::Stop;
+use crate::reads::{OwnRoom, Room};
 
 /// Answers requests until the client leaves, or `stop` is asked for: what was asked before is answered.
 ///
@@ -26,8 +28,11 @@ use crate::connections::Stop;
 /// What came is no request, or too long; the connection's own. What was not answered by then is not.
 pub(super) async fn transmit(server: &Arc<NbdServer>, stream: UnixStream, mut stop: Stop) -> io::Result<()> {
     let (mut reader, writer) = stream.into_split();
-    let replies =
-        Arc::new(Replies { writer: Mutex::new(writer), memory: Semaphore::new(REPLIES_LEN_MAX as usize) });
+    let replies = Arc::new(Replies {
+        writer: Mutex::new(writer),
+        memory: Semaphore::new(REPLIES_LEN_MAX as usize),
+        own: OwnRoom::new(),
+    });
     let mut partial = PartialRequest::default();
     let mut tasks = JoinSet::new();
     loop {
@@ -85,22 +90,27 @@ impl PartialRequest {
 /// Where the replies of a connection go.
 struct Replies {
     writer: Mutex<OwnedWriteHalf>,
-    /// Bytes: a client that takes nothing keeps nobody else from reading.
+    /// Bytes of the shared memory that one connection has at most.
     memory: Semaphore,
+    /// Where there is none to share: a client that takes nothing keeps nobody else from reading.
+    own: OwnRoom,
 }
 
 impl Replies {
     /// Sends a reply as a whole. One that is cut off leaves the connection of no use: it ends with this error.
-    async fn send(&self, mut reply: impl Buf, taken_within: Duration) -> io::Result<()> {
-        let mut writer = self.writer.lock().await;
-        while reply.has_remaining() {
-            let written = timeout(taken_within, writer.write_buf(&mut reply)).await;
-            if written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-        }
-        Ok(())
+    async fn send(&self, reply: impl Buf, taken_within: Duration) -> io::Result<()> {
+        send(&mut *self.writer.lock().await, reply, taken_within).await
     }
+}
+
+async fn send(writer: &mut OwnedWriteHalf, mut reply: impl Buf, taken_within: Duration) -> io::Result<()> {
+    while reply.has_remaining() {
+        let written = timeout(taken_within, writer.write_buf(&mut reply)).await;
+        if written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    Ok(())
 }
 
 /// Answers one request.
@@ -109,13 +119,51 @@ async fn answer(server: Arc<NbdServer>, request: Request, replies: Arc<Replies>)
     let _memory = replies.memory.acquire_many(len).await.map_err(io::Error::other)?;
     let outcome = match check(&request, server.export.len()) {
         Err(error) => Err(error),
-        Ok(()) if request.command == CMD_CACHE => cache(&server, &request).await.map(|()| None),
-        Ok(()) => server.reads.read(request.offset, request.len as usize).await.map(Some).map_err(|_| EIO),
+        Ok(()) if request.command == CMD_CACHE => {
+            let room = server.reads.room(CACHE_LEN.min(request.len) as usize, &replies.own).await?;
+            server.reads.read_over(request.range(), room).await.map(|_| None).map_err(|_| EIO)
+        }
+        Ok(()) => {
+            let len = request.len as usize;
+            let room = server.reads.room(len, &replies.own).await?;
+            if room.len() < len {
+                return answer_in_pieces(&server, &request, &replies, room).await;
+            }
+            server.reads.read(request.offset, len, room).await.map(Some).map_err(|_| EIO)
+        }
     };
     let head = simple_reply(outcome.as_ref().err().copied().unwrap_or(0), request.cookie);
     let bytes = outcome.ok().flatten();
     let reply = Buf::chain(&head[..], bytes.as_deref().unwrap_or_default());
     replies.send(reply, server.limits.taken_within).await
+}
+
+/// Answers a request to read that is longer than its `room`. A reply says first that all of it can be read, so it is all read
+/// before, and again while it is sent. The room is the connection's own: whoever waits for it has not taken the writer.
+///
+/// # Errors
+/// What could be read cannot any more: no reply says so, and the connection ends.
+async fn answer_in_pieces(
+    server: &NbdServer,
+    request: &Request,
+    replies: &Replies,
+    room: Room,
+) -> io::Result<()> {
+    let taken_within = server.limits.taken_within;
+    let Ok(mut room) = server.reads.read_over(request.range(), room).await else {
+        return replies.send(&simple_reply(EIO, request.cookie)[..], taken_within).await;
+    };
+    let mut writer = replies.writer.lock().await;
+    send(&mut writer, &simple_reply(0, request.cookie)[..], taken_within).await?;
+    let Range { start: mut at, end } = request.range();
+    while at < end {
+        let len = (end - at).min(room.len() as u64);
+        let piece = server.reads.read(at, len as usize, room).await?;
+        send(&mut writer, &piece[..], taken_within).await?;
+        room = piece.into_room();
+        at += len;
+    }
+    Ok(())
 }
 
 /// Whether a request can be granted.
@@ -129,17 +177,6 @@ fn check(request: &Request, len: u64) -> Result<(), u32> {
         CMD_CACHE if request.flags == 0 && is_within => Ok(()),
         _ => Err(EINVAL),
     }
-}
-
-/// Reads what a client says that it will read, piece by piece: then the source may have it at hand.
-async fn cache(server: &Arc<NbdServer>, request: &Request) -> Result<(), u32> {
-    let (mut at, end) = (request.offset, request.offset + u64::from(request.len));
-    while at < end {
-        let len = (end - at).min(CACHE_LEN);
-        server.reads.read(at, len as usize).await.map_err(|_| EIO)?;
-        at += len;
-    }
-    Ok(())
 }
 
 /// Reads over what a client would have written.
@@ -164,4 +201,4 @@ const REQUESTS_MAX: usize = 16;
 /// Bytes that are read for a connection and that its client has not taken: those of one request at least.
 const REPLIES_LEN_MAX: u32 = REQUEST_LEN_MAX;
 /// Bytes of one read for a client that will read later.
-const CACHE_LEN: u64 = 1 << 20;
+const CACHE_LEN: u32 = 1 << 20;

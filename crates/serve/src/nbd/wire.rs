@@ -1,6 +1,8 @@
 //! The numbers of the protocol, and its messages as bytes, all big-endian (proto.md, "Values").
 //! Reads and writes nothing.
 
+use std::ops::Range;
+
 /// What a server sends first: `NBDMAGIC` and `IHAVEOPT`.
 pub(super) const GREETING: [u64; 2] = [0x4e42_444d_4147_4943, OPTION_MAGIC];
 /// `IHAVEOPT`, before each option of a client.
@@ -76,6 +78,11 @@ impl Request {
             len: fields.u32()?,
         };
         (magic == REQUEST_MAGIC).then_some(request)
+    }
+
+    /// The bytes that it means, which are checked to be there.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.len)
     }
 }
 

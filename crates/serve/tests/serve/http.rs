@@ -2,12 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serve::{GRACE, HttpUrl};
 
-use crate::source::{Source, server, wait_until};
+use crate::nbd::Client;
+use crate::source::{Source, patient, server, wait_until};
 
 /// What came of a request.
 #[derive(Debug)]
@@ -162,6 +162,35 @@ fn a_client_that_leaves_in_the_middle_takes_nothing_with_it() {
 }
 
 #[test]
+fn however_many_pause_others_are_served_by_http_and_nbd() {
+    let source = Source::new(64 << 20);
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = server(&source);
+    let mut server = server.limits(patient());
+    let url = server.listen_http(0).unwrap();
+    server.listen_nbd(&folder.path().join("socket")).unwrap();
+    let paused: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect(url.address()).unwrap();
+            // The system keeps little for it.
+            rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 64 << 10).unwrap();
+            write!(stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", url.path(), url.address()).unwrap();
+            // So much that more is read for it ahead.
+            stream.read_exact(&mut vec![0; 600_000]).unwrap();
+            stream
+        })
+        .collect();
+    let mut disk = Client::connected(&folder.path().join("socket"));
+    for offset in 0..100_usize {
+        let bytes = &source.bytes[offset..offset + 1_000_000];
+        let range = format!("bytes={offset}-{}", offset + 999_999);
+        assert!(ask(&url, "GET", &[("Range", &range)]).body == bytes);
+        assert!(disk.read(offset as u64, 1_000_000).unwrap() == bytes);
+    }
+    drop(paused);
+}
+
+#[test]
 fn an_answer_that_has_begun_is_ended_when_the_server_does_and_none_begins() {
     let source = Source::new(1 << 20);
     let (mut server, _) = server(&source);
@@ -170,13 +199,12 @@ fn an_answer_that_has_begun_is_ended_when_the_server_does_and_none_begins() {
     let (asked, all) = (url.clone(), source.clone());
     let client = std::thread::spawn(move || assert!(ask(&asked, "GET", &[]).body == all.bytes));
     wait_until("the read", || source.running().0 > 0);
-    let opened: Arc<Source> = source.clone();
-    let opener = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        opened.open();
-    });
-    server.finish(Duration::from_secs(60));
+    let finishing = std::thread::spawn(move || server.finish(Duration::from_secs(60)));
+    // Then it is ending, and the answer still waits.
+    wait_until("a refusal", || TcpStream::connect(url.address()).is_err());
+    assert!(!finishing.is_finished() && !client.is_finished());
+    source.open();
     client.join().unwrap();
-    opener.join().unwrap();
+    finishing.join().unwrap();
     assert!(TcpStream::connect(url.address()).is_err());
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,23 +42,32 @@ impl Served {
 
     /// A client that has read the greeting and said its `flags`.
     pub(crate) fn greeted(&self, flags: u32) -> Client {
-        let mut client = Client(UnixStream::connect(&self.path).unwrap());
+        Client::greeted(&self.path, flags)
+    }
+
+    /// A client that may read.
+    pub(crate) fn client(&self) -> Client {
+        Client::connected(&self.path)
+    }
+}
+
+impl Client {
+    fn greeted(socket: &Path, flags: u32) -> Client {
+        let mut client = Client(UnixStream::connect(socket).unwrap());
         client.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         assert_eq!(client.take(18), b"NBDMAGICIHAVEOPT\0\x03");
         client.say(&flags.to_be_bytes());
         client
     }
 
-    /// A client that may read.
-    pub(crate) fn client(&self) -> Client {
-        let mut client = self.greeted(3);
+    /// One that may read.
+    pub(crate) fn connected(socket: &Path) -> Client {
+        let mut client = Client::greeted(socket, 3);
         client.option(GO, b"\0\0\0\0\0\0");
         while client.reply().1 != ACK {}
         client
     }
-}
 
-impl Client {
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }
@@ -223,17 +232,17 @@ fn what_was_asked_before_the_end_is_answered() {
     leaving.request(0, 2, 2, 0, 0);
     staying.request(0, READ, 3, 10, 10);
     wait_until("both reads", || served.source.running().0 == 2);
-    let source = served.source.clone();
-    let opener = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        source.open();
-    });
-    std::mem::replace(&mut served.server, server(&served.source).0).finish(Duration::from_secs(60));
-    opener.join().unwrap();
+    let ending = std::mem::replace(&mut served.server, server(&served.source).0);
+    let finishing = std::thread::spawn(move || ending.finish(Duration::from_secs(60)));
+    // Then it is ending, and both answers still wait.
+    wait_until("a refusal", || UnixStream::connect(&served.path).is_err());
+    assert!(!finishing.is_finished());
+    served.source.open();
     assert_eq!(leaving.answer(), (0, 1));
     assert_eq!(leaving.take(10), served.source.bytes[..10]);
     assert!(leaving.is_left());
     assert_eq!(staying.answer(), (0, 3));
     assert_eq!(staying.take(10), served.source.bytes[10..20]);
     assert!(staying.is_left());
+    finishing.join().unwrap();
 }

@@ -1,7 +1,9 @@
 //! NBD as broken media and broken clients use it: an error of the device, or the connection's end.
 
+use std::sync::atomic::Ordering;
+
 use crate::nbd::{ACK, CACHE, GO, READ, Served};
-use crate::source::{one_that_is_left_soon, wait_until};
+use crate::source::{one_that_is_left_soon, patient, wait_until};
 
 const UNSUPPORTED: u32 = 0x8000_0001;
 const INVALID: u32 = 0x8000_0003;
@@ -126,5 +128,44 @@ fn a_client_that_leaves_or_takes_nothing_is_left_and_others_are_served() {
     let mut other = served.client();
     assert_eq!(other.read(0, 4096).unwrap(), served.source.bytes[..4096]);
     wait_until("an end of all reads", || served.source.running().0 == 0);
+    drop(silent);
+}
+
+#[test]
+fn however_many_take_nothing_others_read_what_they_like() {
+    let served = Served::with_limits(40 << 20, patient());
+    // Each may keep 32 MiB; 128 MiB are there to share.
+    let silent: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = served.client();
+            (0..4).for_each(|number| client.request(0, READ, number, 0, 32 << 20));
+            client
+        })
+        .collect();
+    wait_until("the first reads", || served.source.reads.load(Ordering::Relaxed) > 4);
+    wait_until("an end of all reads", || served.source.running().0 == 0);
+    let mut other = served.client();
+    for offset in 0..100 {
+        assert_eq!(other.read(offset, 4096).unwrap(), served.source.bytes[offset as usize..][..4096]);
+    }
+    // Longer than the memory that is left for it, and several at once.
+    let len = 32 << 20;
+    (0..3_u64).for_each(|number| other.request(0, READ, number, number, len));
+    let mut cookies = Vec::new();
+    for _ in 0..3 {
+        let (error, cookie) = other.answer();
+        assert!(
+            error == 0 && other.take(len as usize) == served.source.bytes[cookie as usize..][..len as usize]
+        );
+        cookies.push(cookie);
+    }
+    cookies.sort_unstable();
+    assert_eq!(cookies, [0, 1, 2]);
+    other.request(0, CACHE, 1, 0, 40 << 20);
+    assert_eq!(other.answer(), (0, 1));
+    // All is read before a reply says that it could be.
+    served.source.break_range((32 << 20) - 1..32 << 20);
+    assert_eq!(other.read(0, len), Err(EIO));
+    assert_eq!(other.read(0, len - 1).unwrap().len(), len as usize - 1);
     drop(silent);
 }

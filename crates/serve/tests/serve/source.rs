@@ -100,11 +100,18 @@ pub(crate) fn one_that_is_left_soon() -> Limits {
     limits
 }
 
+/// A client that takes nothing is not left while a test runs.
+pub(crate) fn patient() -> Limits {
+    let mut limits = Limits::default();
+    limits.taken_within = Duration::from_secs(3600);
+    limits
+}
+
 /// Looks again and again until `is_so`, for as long as a slow machine may take.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
