@@ -145,6 +145,7 @@ fn a_check_that_fails_is_16_and_what_it_said_is_written_down() {
     assert_eq!(said["check"]["exit_code"].as_i64(), Some(7));
     assert_eq!(said["check"]["output_tail"], "something\npages 3 and 4: wrong\n");
     // The stream itself was restored.
+    assert_eq!(said["authenticity"], "checked");
     assert_eq!(said["plaintext_bytes"].as_u64(), Some(3 * SEGMENT_LEN as u64 - 5));
 
     let (_, ran, said) = check("kill -SEGV $$", "");
@@ -279,6 +280,12 @@ fn one_stream_that_fails_does_not_keep_the_others_from_being_tried() {
     assert_eq!(kinds[1..9], expected.map(Some));
     assert_eq!((kinds[0], kinds[9]), (None, None));
     assert_eq!(found["streams"][1]["error"]["segment"].as_u64(), Some(2));
+    // Of what did not prove right, nothing is said that a key or a digest would prove.
+    for (index, stream) in found["streams"].as_array().unwrap().iter().enumerate() {
+        let said = (stream["authenticity"].as_str(), stream["pinned"].as_bool());
+        let is_proved = [0, 9].contains(&index);
+        assert_eq!(said, if is_proved { (Some("checked"), Some(false)) } else { (None, None) }, "{stream}");
+    }
     assert!(scratch_names(&place).is_empty());
     for name in ["damaged", "missing", "no key"] {
         assert!(ran.stderr.contains(&format!("cofferdam: {name}: ")), "{}", ran.stderr);
@@ -594,6 +601,10 @@ fn a_signal_ends_a_drill_in_each_phase_and_leaves_nothing() {
         assert_eq!((&found["result"], found["exit_code"].as_u64()), (&Value::from("interrupted"), Some(130)));
         assert_eq!(found["streams"][0]["result"], "interrupted");
         assert_eq!(found["streams"][1]["result"], "not-tried");
+        for stream in [0, 1] {
+            let said = (&found["streams"][stream]["authenticity"], &found["streams"][stream]["pinned"]);
+            assert_eq!(said, (&Value::Null, &Value::Null), "{mode}");
+        }
     }
     write(&place, &[checked("sleep 1000 & echo $! >pid; echo ready >ready; wait", "")]);
     let drilling = place.spawn(["drill", "--metrics-file", "d.prom", "drill.toml"]);

@@ -199,6 +199,7 @@ impl Attempts<'_> {
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         record.opened(restored, begun.elapsed().as_secs_f64());
+        record.proved(stream);
         match stream.keys {
             Some(_) => stream.age.check(&restored.metadata, record),
             None => Ok(()),
@@ -244,6 +245,7 @@ impl Attempts<'_> {
         }
         record.stream_digest = stream_digest.map(|digest| digest.to_string());
         record.took(sample.plaintext_bytes, begun.elapsed().as_secs_f64());
+        record.proved(stream);
         record.sample = Some(sample);
         Ok(())
     }

@@ -62,10 +62,10 @@ pub(super) struct StreamRecord {
     pub(super) stream_id: Option<String>,
     pub(super) stream_digest: Option<String>,
     pub(super) digest_kind: Option<&'static str>,
-    /// Whether the digest was compared with one of the drill's file.
-    pinned: bool,
+    /// Whether the digest was compared with one of the drill's file, and is that.
+    pinned: Option<bool>,
     /// Whether a key has proved who could have sealed it, or digests alone were compared.
-    authenticity: &'static str,
+    authenticity: Option<&'static str>,
     pub(super) sequence: Option<u64>,
     pub(super) sealed_at: Option<Utc>,
     pub(super) age_seconds: Option<u64>,
@@ -204,12 +204,8 @@ impl StreamRecord {
             stream_id: None,
             stream_digest: None,
             digest_kind: None,
-            pinned: stream.expect_digest.is_some(),
-            authenticity: match (&stream.keys, stream.expect_digest) {
-                (Some(_), _) => "checked",
-                (None, Some(_)) => "pinned",
-                (None, None) => "not checked",
-            },
+            pinned: None,
+            authenticity: None,
             sequence: None,
             sealed_at: None,
             age_seconds: None,
@@ -237,6 +233,16 @@ impl StreamRecord {
         self.plaintext_bytes = Some(restored.plaintext_len);
         self.warnings = restored.warnings.iter().map(Warning::to_string).collect();
         self.took(restored.plaintext_len, seconds);
+    }
+
+    /// What it was compared with, of which nothing can be said before all that was to be opened has proved right.
+    pub(super) fn proved(&mut self, stream: &DrillStream) {
+        self.pinned = Some(stream.expect_digest.is_some());
+        self.authenticity = Some(match (&stream.keys, stream.expect_digest) {
+            (Some(_), _) => "checked",
+            (None, Some(_)) => "pinned",
+            (None, None) => "not checked",
+        });
     }
 
     pub(super) fn took(&mut self, plaintext_len: u64, seconds: f64) {
