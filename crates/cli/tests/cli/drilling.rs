@@ -493,9 +493,13 @@ fn a_scratch_behind_a_link_is_used_and_one_that_others_write_to_is_not() {
 fn a_file_that_others_can_write_to_is_not_obeyed() {
     let place = place(1);
     write(&place, &[checked("true", "")]);
-    fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o666)).unwrap();
-    drill(&place).assert_failed(2, "others than you and root can write to it");
-    assert!(!place.path("evidence.json").exists());
+    for mode in [0o666, 0o664, 0o646, 0o620] {
+        fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(mode)).unwrap();
+        drill(&place).assert_failed(2, "others than you and root can write to it");
+        assert!(!place.path("evidence.json").exists(), "{mode:o}");
+    }
+    fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    drill(&place).assert_done();
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rustix::process::geteuid;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::WRITABLE_BY_OTHERS;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::io_arg::End;
@@ -108,7 +109,7 @@ fn refuse_foreign(name: &Name, metadata: &std::fs::Metadata) -> Result<(), Failu
     Err(Failure::usage(format!(
         "{name}: others than you and root can write to it, and it names programs to run"
     ))
-    .advise("Make it your own: `chown`, `chmod o-w`."))
+    .advise("Make it your own: `chown`, `chmod go-w`."))
 }
 
 fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<DrillFile, Failure> {
@@ -358,7 +359,6 @@ impl TryFrom<String> for Digest {
 const LEN_MAX: u64 = 1 << 20;
 const NAME_LEN_MAX: usize = 128;
 const OWNER_ALONE: u32 = 0o600;
-const WRITABLE_BY_OTHERS: u32 = 0o002;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60 * 60);
 /// Segments of a sample.
 const SAMPLE_DEFAULT: u64 = 16;

@@ -230,6 +230,9 @@ Write to this file, for Prometheus, when each stream was last drilled, and wheth
 As node_exporter's textfile collector reads it: a name in .prom. The time of the last drill that passed is read back from the file, \
 and kept when one fails. An interrupted drill leaves the file as it is.";
 
+/// The group and all others: they could name another program to run, or put another directory in a new one's place.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
 /// What `--example` prints.
 const EXAMPLE: &str = include_str!("example.toml");
 

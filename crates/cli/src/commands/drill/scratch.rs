@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::WRITABLE_BY_OTHERS;
 use crate::failure::Failure;
 use crate::printable::Name;
 use crate::report::Report;
@@ -276,7 +277,6 @@ const PREFIX: &str = "cofferdam-drill-";
 const MARKER: &str = ".cofferdam-drill";
 const MARK: &[u8] = b"The scratch directory of a cofferdam drill. The next drill removes it.\n";
 const PRIVATE: u32 = 0o700;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 const ATTEMPTS_MAX: u32 = 16;
 /// Which field of a line of mountinfo it is (proc_pid_mountinfo(5)).
