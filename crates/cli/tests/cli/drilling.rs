@@ -351,6 +351,25 @@ fn a_sample_finds_damage_where_it_looks_and_says_where_that_was() {
 }
 
 #[test]
+fn a_sample_tries_its_keys_no_more_often_the_more_segments_it_draws() {
+    let place = place(40);
+    let mut sealed = place.read("sealed.cfd");
+    // Whoever opens the key area says that its first copy is damaged.
+    sealed[4096 + 100] ^= 1;
+    fs::write(place.path("sealed.cfd"), sealed).unwrap();
+    let openings = |segments: u64| {
+        write(&place, &[stream("db", "sealed.cfd", &format!("mode = \"sample\"\nsample = {segments}"))]);
+        let ran = drill(&place);
+        ran.assert_done();
+        ran.stderr.matches("key copy 0").count()
+    };
+    // Of 20 of 40, some are no neighbours.
+    let one = openings(1);
+    assert!(one > 0);
+    assert_eq!(openings(20), one);
+}
+
+#[test]
 fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
     let place = place(1);
     write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);

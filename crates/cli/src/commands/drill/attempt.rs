@@ -230,20 +230,15 @@ impl Attempts<'_> {
             of_segments: segments,
             plaintext_bytes: 0,
         };
-        let mut stream_digest = None;
-        for range in runs(&drawn) {
-            let source = self.source(stream)?;
-            let receipt = opener.open_segments(range, source, NullSink::new()).map_err(of_stream)?;
-            let is_same = receipt.stream_id == stream_id
-                && stream_digest.is_none_or(|digest| digest == receipt.stream_digest);
-            if !is_same {
+        let parts = runs(&drawn).into_iter().map(|range| (range, NullSink::new())).collect();
+        for receipt in opener.open_parts(parts, self.source(stream)?).map_err(of_stream)? {
+            if receipt.stream_id != stream_id {
                 let what = "another stream has taken its place while it was sampled";
                 return Err(Failure::new(ErrorKind::SourceChanged, what).of_input(&stream.sealed));
             }
-            stream_digest = Some(receipt.stream_digest);
+            record.stream_digest = Some(receipt.stream_digest.to_string());
             sample.plaintext_bytes += receipt.plaintext.end - receipt.plaintext.start;
         }
-        record.stream_digest = stream_digest.map(|digest| digest.to_string());
         record.took(sample.plaintext_bytes, begun.elapsed().as_secs_f64());
         record.proved(stream);
         record.sample = Some(sample);
