@@ -255,6 +255,15 @@ impl Attempts<'_> {
         let checked = check::run(check, scratch.path(), &scratch.target(), self.cancel).map_err(|error| {
             failed(format!("the check could not be run: {}: {error}", Name::from(&*check.program)))
         })?;
+        if !checked.left.is_empty() {
+            let numbers: Vec<String> = checked.left.iter().map(ToString::to_string).collect();
+            let what = format!(
+                "what the check has started goes on, since it could not be ended: process {}",
+                numbers.join(", ")
+            );
+            self.report.warning(&what);
+            record.warnings.push(what);
+        }
         let said = record.check.insert(CheckRecord::new(check, &checked));
         let last = said.last_line().map_or(String::new(), |line| format!(": {line}"));
         match checked.ended {

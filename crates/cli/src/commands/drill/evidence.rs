@@ -106,6 +106,8 @@ pub(super) struct CheckRecord {
     seconds: f64,
     output_bytes: u64,
     output_tail: String,
+    /// The numbers of processes that it has started, and that could not be ended.
+    left_processes: Vec<i32>,
 }
 
 #[derive(Serialize)]
@@ -303,6 +305,7 @@ impl CheckRecord {
             seconds: checked.took.as_secs_f64(),
             output_bytes: checked.output_len,
             output_tail: said(&String::from_utf8_lossy(&checked.tail)),
+            left_processes: checked.left.iter().map(|process| process.as_raw_nonzero().get()).collect(),
         }
     }
 

@@ -42,7 +42,7 @@ use crate::{age, clock};
 /// (where the sealer has said when it was sealed), how long it took, how the check ended and what it printed last, and what failed.
 ///
 /// A check runs as you, in the scratch directory and in a process group of its own, with an environment of PATH, HOME, USER, LOGNAME,
-/// LANG, LC_…, TZ and TMPDIR alone, and with no input. Nothing of it goes on after its end. What is restored is plaintext, readable by you
+/// LANG, LC_…, TZ and TMPDIR alone, and with no input. What it has started is ended with it. What is restored is plaintext, readable by you
 /// alone, and removed at the end; what a drill leaves that is killed, the next one with the same scratch directory removes.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP, mut_arg("metrics_file", |option| option.help(METRICS_HELP).long_help(METRICS_LONG_HELP)))]
