@@ -2,8 +2,6 @@
 //! The schema is its own, and the same on every machine; `docs/RUNBOOKS.md` has its fields.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{ErrorKind as IoErrorKind, Read as _};
 use std::path::Path;
 
 use cofferdam::{ErrorKind, FORMAT_VERSION, IfExists, Inspection, Restored, StreamId, Warning};
@@ -85,7 +83,7 @@ pub(super) struct StreamRecord {
     pub(super) error: Option<ErrorRecord>,
     /// Whose digest kind and sealed length those are: what was looked at need not be what was opened.
     #[serde(skip)]
-    looked_at: Option<StreamId>,
+    inspected_id: Option<StreamId>,
 }
 
 /// Whole segments, each proved to be at its place; nothing is said of the others.
@@ -166,27 +164,11 @@ impl Evidence {
 
 /// Refuses a file that would be lost: one that no drill has written, by its content.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
-    let name = Name::from(path);
-    let failed = |error| Failure::io(format!("{name} could not be read"), error);
-    match fs::metadata(path) {
-        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(()),
-        Ok(metadata) if metadata.is_file() => {}
-        examined => {
-            examined.map_err(failed)?;
-            return Err(Failure::usage(format!("{name} is no file that evidence could go to")));
-        }
-    }
-    let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(LEN_MAX).read_to_end(&mut text)).map_err(failed)?;
-    let found: Option<Value> = serde_json::from_slice(&text).ok();
-    match found.as_ref().and_then(|found| found.get(MARK)?.as_u64()) {
-        Some(1..) => Ok(()),
-        _ => Err(Failure::new(
-            ErrorKind::TargetExists,
-            format!("{name} exists, and is no evidence of a drill"),
-        )
-        .advise("Evidence replaces evidence alone. Give another name.")),
-    }
+    let is_evidence = |text: &[u8]| {
+        let found: Option<Value> = serde_json::from_slice(text).ok();
+        matches!(found.as_ref().and_then(|found| found.get(MARK)?.as_u64()), Some(1..))
+    };
+    whole_file::read_own(path, "evidence of a drill", LEN_MAX, is_evidence).map(drop)
 }
 
 impl StreamRecord {
@@ -223,13 +205,13 @@ impl StreamRecord {
             check: None,
             warnings: Vec::new(),
             error: None,
-            looked_at: None,
+            inspected_id: None,
         }
     }
 
     /// What a stream that proved whole is, and how long that took.
     pub(super) fn opened(&mut self, restored: &Restored, seconds: f64) {
-        self.is_stream(restored.stream_id);
+        self.set_stream_id(restored.stream_id);
         self.stream_digest = Some(restored.stream_digest.to_string());
         self.segments = Some(restored.segments);
         self.plaintext_bytes = Some(restored.plaintext_len);
@@ -261,16 +243,16 @@ impl StreamRecord {
     }
 
     /// Names the stream, as it was authenticated.
-    pub(super) fn is_stream(&mut self, stream_id: StreamId) {
+    pub(super) fn set_stream_id(&mut self, stream_id: StreamId) {
         self.stream_id = Some(stream_id.to_string());
-        if self.looked_at != Some(stream_id) {
+        if self.inspected_id != Some(stream_id) {
             (self.digest_kind, self.sealed_bytes) = (None, None);
         }
     }
 
     /// What a look at its structure shows, before anything of it is authenticated.
-    pub(super) fn looked_at(&mut self, inspection: &Inspection) {
-        self.looked_at = Some(inspection.stream_id);
+    pub(super) fn inspected(&mut self, inspection: &Inspection) {
+        self.inspected_id = Some(inspection.stream_id);
         self.digest_kind = Some(digest_name(inspection.digest));
         self.sealed_bytes = Some(inspection.sealed_len);
     }

@@ -140,10 +140,9 @@ impl Drill {
         let keys: Vec<_> = file.streams.iter().map(read).collect();
         let rate = self.rate.limit(report)?;
         interrupt::writes_scratch_alone();
-        let scratch = file.scratch.as_deref();
-        scratch.iter().for_each(|place| scratch::remove_leftovers(place, report));
+        file.scratch.iter().for_each(|place| scratch::remove_leftovers(place, report));
         let on_failure = if self.keep { OnFailure::Keep } else { OnFailure::Remove };
-        let attempts = Attempts { scratch, resources: &self.resources, rate, cancel, report, on_failure };
+        let attempts = Attempts { resources: &self.resources, rate, cancel, report, on_failure };
         let streams = file.streams.len();
         let mut failures = Vec::new();
         let mut records = Vec::new();
