@@ -1,12 +1,16 @@
 //! A small file that is made, or replaced, as a whole and durably.
 //! It knows no content; that two programs write it at once is the staged file's to find out.
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoErrorKind, Read as _};
 use std::path::Path;
 
 use cofferdam::{
-    Checkpoint, CommitError, IfExists, StageOptions, StagedFile, StreamingSink as _, TargetError,
+    Checkpoint, CommitError, ErrorKind, IfExists, StageOptions, StagedFile, StreamingSink as _, TargetError,
 };
+
+use crate::failure::Failure;
+use crate::printable::Name;
 
 /// Why it was not written.
 pub(crate) enum Fault {
@@ -15,6 +19,33 @@ pub(crate) enum Fault {
     NotWritten(io::Error),
     /// It is in place, and may not survive a power cut.
     Unknown(io::Error),
+}
+
+/// What stands in the file at `path`, of which at most `len_max` bytes are read; nothing where there is none. It is about to be replaced, and
+/// refused unless it `is_own`: `kind` says what of.
+pub(crate) fn read_own(
+    path: &Path,
+    kind: &str,
+    len_max: u64,
+    is_own: impl FnOnce(&[u8]) -> bool,
+) -> Result<Vec<u8>, Failure> {
+    let name = Name::from(path);
+    let failed = |error| Failure::io(format!("{name} could not be read"), error);
+    match fs::metadata(path) {
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(metadata) if metadata.is_file() => {}
+        examined => {
+            examined.map_err(failed)?;
+            return Err(Failure::usage(format!("{name} is no file, and could not become {kind}")));
+        }
+    }
+    let mut content = Vec::new();
+    File::open(path).and_then(|file| file.take(len_max).read_to_end(&mut content)).map_err(failed)?;
+    match is_own(&content) {
+        true => Ok(content),
+        false => Err(Failure::new(ErrorKind::TargetExists, format!("{name} exists, and is no {kind}"))
+            .advise("It would be replaced. Give another name.")),
+    }
 }
 
 /// Puts a file with `content` at `path`. A new one gets `mode`; one that is replaced keeps its own.

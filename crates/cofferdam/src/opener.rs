@@ -509,6 +509,23 @@ impl Opener {
         self.stream().open_segments(segments, source, sink)
     }
 
+    /// As [`Opener::open_segments`], of several parts of one stream: `parts` are ranges of segments, in order and without overlap, each with
+    /// a sink of its own. What stands before and after the segments is read and checked once, and the keys are tried once.
+    /// One part after the other is opened.
+    ///
+    /// # Errors
+    /// As [`Opener::open_segments`], of the first part with a fault: those before it have been published. [`ErrorKind::Usage`] too
+    /// if the parts are not in order.
+    pub fn open_parts(
+        &self,
+        parts: Vec<(Range<u64>, impl StreamingSink)>,
+        source: impl Source,
+    ) -> Result<Vec<Receipt>, Error> {
+        self.require_identities()?;
+        self.refuse_seed("the target is a sink of the caller's")?;
+        self.stream().open_parts(parts, source)
+    }
+
     pub(crate) fn stream(&self) -> OpenOptions<'_> {
         OpenOptions {
             identities: self.identities.as_ref(),

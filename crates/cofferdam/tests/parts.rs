@@ -210,6 +210,39 @@ fn what_is_no_part_of_the_stream_is_refused() {
 }
 
 #[test]
+fn several_parts_of_one_opening_are_what_each_would_be_alone() {
+    let plaintext = counted(LEN);
+    let sealed = seal(&small_sealer(), plaintext.clone());
+    let open = |ranges: &[Range<u64>], sealed: &[u8]| {
+        let (sinks, contents): (Vec<_>, Vec<_>) = ranges.iter().map(|_| MemorySink::new()).unzip();
+        let parts = ranges.iter().cloned().zip(sinks).collect();
+        let receipts = opener().open_parts(parts, BytesSource::new(sealed.to_vec()));
+        let published: Vec<Option<Vec<u8>>> = contents.iter().map(|contents| contents.take()).collect();
+        (receipts, published)
+    };
+    for ranges in [vec![], vec![0..4], vec![0..1, 1..2, 3..4], vec![1..3, 3..4], vec![0..2, 2..3]] {
+        let (receipts, published) = open(&ranges, &sealed);
+        let alone: Vec<Receipt> =
+            ranges.iter().map(|range| part(&opener(), &sealed, range.clone()).unwrap().0).collect();
+        assert_eq!(receipts.unwrap(), alone);
+        for (range, bytes) in ranges.iter().zip(published) {
+            let expected = range.start as usize * SEGMENT..LEN.min(range.end as usize * SEGMENT);
+            assert!(bytes.unwrap() == plaintext[expected], "{range:?} of {ranges:?}");
+        }
+    }
+    for ranges in [[1..2, 0..1], [0..2, 1..3], [1..2, 1..2], [0..1, 4..5], [0..1, 2..2]] {
+        let (receipts, published) = open(&ranges, &sealed);
+        assert_eq!(receipts.unwrap_err().kind(), ErrorKind::Usage, "{ranges:?}");
+        assert_eq!(published, [None, None]);
+    }
+    let mut damaged = sealed.clone();
+    damaged[ranges(&sealed, Kind::Data)[11].start + 30] ^= 1;
+    let (receipts, published) = open(&[0..1, 2..3, 3..4], &damaged);
+    assert_eq!(receipts.unwrap_err().segment(), Some(2));
+    assert!(published[0].is_some() && published[1].is_none() && published[2].is_none());
+}
+
+#[test]
 fn progress_is_told_of_the_part() {
     let sealed = seal(&small_sealer(), counted(LEN));
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -222,6 +222,11 @@ impl<'a> Walk<'a> {
         PageStart { segments, wire_offset, plaintext_offset }
     }
 
+    /// The same place, without holding the entries of its page.
+    pub(crate) fn without_page(&self) -> Walk<'a> {
+        Walk { entries: Arc::default(), page: None, ..self.clone() }
+    }
+
     /// Segments passed.
     pub(crate) fn segments(&self) -> u64 {
         self.segments

@@ -42,22 +42,29 @@ pub(crate) struct ChainedRange<'a> {
     pub(crate) plaintext_end: u64,
 }
 
-/// As [`check_entries`], with the chain before and after the segments of `range`, which are there. The envelope has a key.
+/// As [`check_entries`], with the chain before and after the segments of each of `ranges`, which are there and in order. The
+/// envelope has a key.
 pub(crate) fn check_entries_around<'a>(
     walk: &Walk<'a>,
-    range: Range<u64>,
+    ranges: impl IntoIterator<Item = Range<u64>>,
     expected: Option<ChainValue>,
     budget: &Budget,
     cancel: &CancelToken,
-) -> Result<ChainedRange<'a>, Error> {
+) -> Result<Vec<ChainedRange<'a>>, Error> {
     let mut walk = walk.clone();
-    let before = chain_behind(&mut walk, range.start, budget, cancel)?;
-    let mut rest = walk.clone();
-    let after = chain_on(&mut rest, before, range.end, budget, cancel)?;
-    let plaintext_end = rest.plaintext_offset();
-    let end = chain_on(&mut rest, after, u64::MAX, budget, cancel)?;
-    check_whole(&rest, end, expected)?;
-    Ok(ChainedRange { walk, before, after, plaintext_end })
+    assert_eq!(walk.segments(), 0, "a chain begins before the first segment");
+    let mut chain = walk.envelope.chain;
+    let mut chained = Vec::new();
+    for range in ranges {
+        let before = chain_on(&mut walk, chain, range.start, budget, cancel)?;
+        let start = walk.without_page();
+        chain = chain_on(&mut walk, before, range.end, budget, cancel)?;
+        let plaintext_end = walk.plaintext_offset();
+        chained.push(ChainedRange { walk: start, before, after: chain, plaintext_end });
+    }
+    let end = chain_on(&mut walk, chain, u64::MAX, budget, cancel)?;
+    check_whole(&walk, end, expected)?;
+    Ok(chained)
 }
 
 /// `walk` has passed all entries, and `chain` is over them.

@@ -62,21 +62,35 @@ impl OpenOptions<'_> {
         source: impl Source,
         sink: S,
     ) -> Result<Receipt, Error> {
+        let mut receipts = self.open_parts(vec![(segments, sink)], source)?;
+        Ok(receipts.remove(0))
+    }
+
+    /// As [`OpenOptions::open_segments`], of several parts of one stream, each with a sink of its own. What stands before and after
+    /// the segments is read once, for all of them. One after the other is opened, and a receipt given for each.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open_segments`], of the first part with a fault: those before it have been published.
+    /// [`ErrorKind::Usage`] too if a part does not begin where the one before it ends, or later.
+    pub fn open_parts<S: StreamingSink>(
+        &self,
+        parts: Vec<(Range<u64>, S)>,
+        source: impl Source,
+    ) -> Result<Vec<Receipt>, Error> {
         self.resources.check()?;
         let place = source.positioned().ok_or_else(|| {
             Error::new(ErrorKind::Usage, "a part of a stream can be opened only where the source has offsets")
                 .remedied(Remedy::GiveFile)
         })?;
-        self.open_part(segments, source, place.clone(), sink).map_err(|error| of_place(error, Some(place)))
+        self.open_each(parts, source, place.clone()).map_err(|error| of_place(error, Some(place)))
     }
 
-    fn open_part<S: StreamingSink>(
+    fn open_each<S: StreamingSink>(
         &self,
-        segments: Range<u64>,
+        parts: Vec<(Range<u64>, S)>,
         in_order: impl Source,
         source: Arc<dyn ReadAt>,
-        mut sink: S,
-    ) -> Result<Receipt, Error> {
+    ) -> Result<Vec<Receipt>, Error> {
         let (envelope, index) = self.read_around_segments(in_order, &source)?;
         if envelope.schedule.is_none() {
             return Err(Error::new(
@@ -84,32 +98,45 @@ impl OpenOptions<'_> {
                 "without a key a stream can be verified and not opened",
             ));
         }
-        check_range(&segments, index.footer.segments)?;
-        let stream_digest = StreamDigest(index.footer.stream_digest);
+        let ranges = || parts.iter().map(|(segments, _)| segments.clone());
+        check_ranges(ranges(), index.footer.segments)?;
         let walk = Walk::new(source, &envelope, index);
         let chained = check_entries_around(
             &walk,
-            segments.clone(),
+            ranges(),
             self.expected(),
             &self.resources.budget_from(&*walk.source),
             &self.resources.cancel,
         )?;
+        let parts = parts.into_iter().zip(chained);
+        parts.map(|((segments, sink), chained)| self.open_part(chained, segments, sink)).collect()
+    }
+
+    fn open_part<S: StreamingSink>(
+        &self,
+        chained: ChainedRange<'_>,
+        segments: Range<u64>,
+        mut sink: S,
+    ) -> Result<Receipt, Error> {
+        let footer = &chained.walk.index.footer;
+        let (stream_digest, count) = (StreamDigest(footer.stream_digest), footer.segments);
+        let stream_id = chained.walk.envelope.preamble.stream_id;
         start_over(&mut sink)?;
         let start = Committed {
             segments: segments.start,
             plaintext_len: chained.walk.plaintext_offset(),
             ..Committed::at_start(chained.before)
         };
-        let (before, reaches_end) = (chained.before, segments.end == walk.index.footer.segments);
+        let before = chained.before;
         let opened = self.run_part(chained, segments.clone(), sink, start)?;
         Ok(Receipt {
-            stream_id: envelope.preamble.stream_id,
+            stream_id,
             stream_digest,
-            segments,
             plaintext: start.plaintext_len..opened.plaintext_len,
             chain_before: before.0,
             chain_after: opened.stream_digest.0,
-            reaches_end,
+            reaches_end: segments.end == count,
+            segments,
         })
     }
 
@@ -152,6 +179,20 @@ impl OpenOptions<'_> {
         };
         metrics.ended(segment_worker::open_part(&mut feed, sink, start, settings)).map_err(Error::opening)
     }
+}
+
+/// Each has a segment at least, all of them are there, and they are in order.
+fn check_ranges(ranges: impl Iterator<Item = Range<u64>>, count: u64) -> Result<(), Error> {
+    let mut end = 0;
+    for range in ranges {
+        check_range(&range, count)?;
+        if range.start < end {
+            let what = format!("segment {} comes after a part that ends with {end}", range.start);
+            return Err(Error::new(ErrorKind::Usage, what));
+        }
+        end = range.end;
+    }
+    Ok(())
 }
 
 /// There is at least one segment, and all of them are there.

@@ -2,12 +2,12 @@
 //! Checks are lines of shell; whatever a test waits for can be seen.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::PathBuf;
-use std::process::Child;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 use servers::Nginx;
 
@@ -145,6 +145,7 @@ fn a_check_that_fails_is_16_and_what_it_said_is_written_down() {
     assert_eq!(said["check"]["exit_code"].as_i64(), Some(7));
     assert_eq!(said["check"]["output_tail"], "something\npages 3 and 4: wrong\n");
     // The stream itself was restored.
+    assert_eq!(said["authenticity"], "checked");
     assert_eq!(said["plaintext_bytes"].as_u64(), Some(3 * SEGMENT_LEN as u64 - 5));
 
     let (_, ran, said) = check("kill -SEGV $$", "");
@@ -185,6 +186,87 @@ fn a_check_that_leaves_a_daemon_behind_passes_and_the_daemon_is_ended() {
     let (_, ran, said) = check(line, "");
     ran.assert_done();
     assert_gone(&said["check"]["output_tail"], 2);
+}
+
+/// Drills with a check as a user who is not root: this one, or another. That user's directory is `user`.
+fn drill_as_user(place: &Place, line: &str, options: &[&str]) -> Ran {
+    let user = place.path("user");
+    fs::create_dir_all(user.join("scratch")).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_cofferdam")), &user.join("cofferdam"));
+    for name in ["key.txt", "sealed.cfd"] {
+        fs::copy(place.path(name), user.join(name)).unwrap();
+    }
+    let file = format!("scratch = \"scratch\"\nevidence = \"evidence.json\"\n{}", checked(line, ""));
+    fs::write(user.join("drill.toml"), file).unwrap();
+    let mut command = Command::new(user.join("cofferdam"));
+    if geteuid().is_root() {
+        fs::set_permissions(place.directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        for path in ["", "scratch", "key.txt", "sealed.cfd", "drill.toml"] {
+            chown(user.join(path), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        command = Command::new("setpriv");
+        let id = NOBODY.to_string();
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(user.join("cofferdam"));
+    }
+    command.arg("drill").args(options).arg("drill.toml").current_dir(&user).env("HOME", &user);
+    Ran::of(command.output().unwrap())
+}
+
+const NOBODY: u32 = 65534;
+
+/// By a process of its own: one that another test starts meanwhile would have the copy open to write, and nobody could run it.
+fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+}
+
+#[test]
+fn a_check_that_takes_its_own_directory_from_its_user_does_not_keep_it_from_being_removed() {
+    let place = place(1);
+    for line in ["chmod 500 .", "mkdir -p a/b && touch a/b/c && chmod 0 a/b a .", "chmod 0 ."] {
+        drill_as_user(&place, line, &[]).assert_done();
+        let left = fs::read_dir(place.path("user/scratch")).unwrap().count();
+        assert_eq!(left, 0, "{line}");
+    }
+    // What is kept is no drill's to remove any more.
+    drill_as_user(&place, "chmod 500 . && false", &["--keep"]).assert_failed(16, "is kept in");
+    drill_as_user(&place, "true", &[]).assert_done();
+    assert_eq!(fs::read_dir(place.path("user/scratch")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_check_has_started_as_another_user_is_said_and_in_the_evidence() {
+    if !geteuid().is_root() {
+        println!("NOT TESTED: this needs to be root");
+        return;
+    }
+    let place = place(1);
+    // As sudo does it: the user may not end what it starts.
+    fs::create_dir(place.path("user")).unwrap();
+    let as_root = place.path("user/as-root");
+    copy_program(&program("setpriv"), &as_root);
+    fs::set_permissions(&as_root, fs::Permissions::from_mode(0o4755)).unwrap();
+    let path = as_root.display();
+    let line = format!("{path} --reuid 0 --regid 0 --clear-groups setsid -f sleep 1000");
+    let ran = drill_as_user(&place, &line, &[]);
+    let evidence: Value = serde_json::from_slice(&place.read("user/evidence.json")).unwrap();
+    let said = &evidence["streams"][0];
+    if ran.stderr.contains("setpriv: ") || said["check"]["exit_code"].as_i64() != Some(0) {
+        println!("NOT TESTED: no program becomes root here: {}", ran.stderr);
+        return;
+    }
+    let left = said["check"]["left_processes"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "{said}");
+    let left = left[0].as_i64().unwrap() as i32;
+    kill_process(Pid::from_raw(left).unwrap(), Signal::KILL).unwrap();
+    ran.assert_done();
+    assert!(ran.stderr.contains(&format!("could not be ended: process {left}")), "{}", ran.stderr);
+    assert!(said["warnings"][0].as_str().unwrap().contains("could not be ended"), "{said}");
+}
+
+/// Where it is on the search path.
+fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap()
 }
 
 /// The processes whose numbers a check has printed.
@@ -279,6 +361,12 @@ fn one_stream_that_fails_does_not_keep_the_others_from_being_tried() {
     assert_eq!(kinds[1..9], expected.map(Some));
     assert_eq!((kinds[0], kinds[9]), (None, None));
     assert_eq!(found["streams"][1]["error"]["segment"].as_u64(), Some(2));
+    // Of what did not prove right, nothing is said that a key or a digest would prove.
+    for (index, stream) in found["streams"].as_array().unwrap().iter().enumerate() {
+        let said = (stream["authenticity"].as_str(), stream["pinned"].as_bool());
+        let is_proved = [0, 9].contains(&index);
+        assert_eq!(said, if is_proved { (Some("checked"), Some(false)) } else { (None, None) }, "{stream}");
+    }
     assert!(scratch_names(&place).is_empty());
     for name in ["damaged", "missing", "no key"] {
         assert!(ran.stderr.contains(&format!("cofferdam: {name}: ")), "{}", ran.stderr);
@@ -344,6 +432,25 @@ fn a_sample_finds_damage_where_it_looks_and_says_where_that_was() {
 }
 
 #[test]
+fn a_sample_tries_its_keys_no_more_often_the_more_segments_it_draws() {
+    let place = place(40);
+    let mut sealed = place.read("sealed.cfd");
+    // Whoever opens the key area says that its first copy is damaged.
+    sealed[4096 + 100] ^= 1;
+    fs::write(place.path("sealed.cfd"), sealed).unwrap();
+    let openings = |segments: u64| {
+        write(&place, &[stream("db", "sealed.cfd", &format!("mode = \"sample\"\nsample = {segments}"))]);
+        let ran = drill(&place);
+        ran.assert_done();
+        ran.stderr.matches("key copy 0").count()
+    };
+    // Of 20 of 40, some are no neighbours.
+    let one = openings(1);
+    assert!(one > 0);
+    assert_eq!(openings(20), one);
+}
+
+#[test]
 fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
     let place = place(1);
     write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);
@@ -360,9 +467,9 @@ fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
     {
         place.run(["drill", option, name, "drill.toml"]).assert_failed(2, "are the same file");
     }
-    place
-        .run(["drill", "--evidence", "/dev/null", "drill.toml"])
-        .assert_failed(2, "is no file that evidence");
+    for option in ["--evidence", "--metrics-file"] {
+        place.run(["drill", option, "/dev/null", "drill.toml"]).assert_failed(2, "/dev/null is no file, and");
+    }
     assert!(!place.path("evidence.json").exists());
     drill(&place).assert_done();
     let first = place.read("evidence.json");
@@ -486,9 +593,13 @@ fn a_scratch_behind_a_link_is_used_and_one_that_others_write_to_is_not() {
 fn a_file_that_others_can_write_to_is_not_obeyed() {
     let place = place(1);
     write(&place, &[checked("true", "")]);
-    fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o666)).unwrap();
-    drill(&place).assert_failed(2, "others than you and root can write to it");
-    assert!(!place.path("evidence.json").exists());
+    for mode in [0o666, 0o664, 0o646, 0o620] {
+        fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(mode)).unwrap();
+        drill(&place).assert_failed(2, "others than you and root can write to it");
+        assert!(!place.path("evidence.json").exists(), "{mode:o}");
+    }
+    fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    drill(&place).assert_done();
 }
 
 #[test]
@@ -567,12 +678,12 @@ fn what_a_check_has_mounted_is_not_emptied() {
     assert!(other.join("precious").exists());
     ran.assert_failed(1, "something is mounted in it");
     let scratch = scratch_directory(&place).unwrap();
-    let unmounted = std::process::Command::new("umount").arg(scratch.join("m")).status().unwrap();
+    let unmounted = Command::new("umount").arg(scratch.join("m")).status().unwrap();
     assert!(unmounted.success());
     drill(&place);
     assert!(!scratch.exists(), "the next drill removes it");
     let scratch = scratch_directory(&place).unwrap();
-    std::process::Command::new("umount").arg(scratch.join("m")).status().unwrap();
+    Command::new("umount").arg(scratch.join("m")).status().unwrap();
 }
 
 #[test]
@@ -594,6 +705,10 @@ fn a_signal_ends_a_drill_in_each_phase_and_leaves_nothing() {
         assert_eq!((&found["result"], found["exit_code"].as_u64()), (&Value::from("interrupted"), Some(130)));
         assert_eq!(found["streams"][0]["result"], "interrupted");
         assert_eq!(found["streams"][1]["result"], "not-tried");
+        for stream in [0, 1] {
+            let said = (&found["streams"][stream]["authenticity"], &found["streams"][stream]["pinned"]);
+            assert_eq!(said, (&Value::Null, &Value::Null), "{mode}");
+        }
     }
     write(&place, &[checked("sleep 1000 & echo $! >pid; echo ready >ready; wait", "")]);
     let drilling = place.spawn(["drill", "--metrics-file", "d.prom", "drill.toml"]);
@@ -749,7 +864,7 @@ fn a_database_that_was_sealed_damaged_is_found_by_its_own_check() {
     let rows = "create table t(n integer primary key, text); with recursive c(n) as (select 1 union all \
                 select n + 1 from c where n < 20000) insert into t select n, hex(randomblob(20)) from c; \
                 create index i on t(text);";
-    let made = std::process::Command::new("sqlite3").arg(place.path("db")).arg(rows).status().unwrap();
+    let made = Command::new("sqlite3").arg(place.path("db")).arg(rows).status().unwrap();
     assert!(made.success());
     let whole = place.read("db");
     for (damage, code) in [(false, 0), (true, 16)] {

@@ -26,7 +26,6 @@ use crate::{age, clock};
 
 /// What all streams of a drill share.
 pub(super) struct Attempts<'a> {
-    pub(super) scratch: Option<&'a Path>,
     pub(super) resources: &'a Resources,
     pub(super) rate: Option<RateLimit>,
     pub(super) cancel: &'a CancelToken,
@@ -89,13 +88,14 @@ impl Attempts<'_> {
         let opener = self.resources.opener(opener, self.cancel, watch.clone());
         let opener = self.rate.iter().cloned().fold(opener, Opener::rate_limit);
         let opener = opener.attributes(Attributes::Ignore);
-        let found = self.look(stream, is_keyed.then_some(&opener), record)?;
+        let found = self.inspect(stream, is_keyed.then_some(&opener), record)?;
         let opener = stream.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = stream.expect_digest.into_iter().fold(opener, Opener::expect_digest);
         let ended = match &stream.mode {
-            Mode::Restore { check, ignore_room } => {
+            Mode::Restore { scratch, check, ignore_room } => {
                 let len = found.filter(|_| !ignore_room);
-                self.restore(stream, &opener, check.as_ref(), len, &watch, record)
+                let scratch = make_scratch(scratch, len, record)?;
+                self.restore(stream, &opener, check.as_ref(), scratch, &watch, record)
             }
             Mode::Verify => self.verify(stream, &opener, record),
             Mode::Sample { segments } => self.sample(stream, &opener, *segments, record),
@@ -110,14 +110,14 @@ impl Attempts<'_> {
 
     /// What can be seen before anything is written: how long the plaintext is, as the stream says, and how old. What is wrong with a
     /// stream is left for whoever opens it to say.
-    fn look(
+    fn inspect(
         &self,
         stream: &DrillStream,
         opener: Option<&Opener>,
         record: &mut StreamRecord,
     ) -> Result<Option<u64>, Failure> {
         let inspected = cofferdam::inspect_source(self.source(stream)?);
-        inspected.iter().for_each(|inspection| record.looked_at(inspection));
+        inspected.iter().for_each(|inspection| record.inspected(inspection));
         if let Some(Ok(metadata)) =
             opener.map(|opener| self.source(stream).map(|source| opener.metadata(source)))
             && let Ok(metadata) = metadata
@@ -133,23 +133,10 @@ impl Attempts<'_> {
         stream: &DrillStream,
         opener: &Opener,
         check: Option<&CheckCommand>,
-        len: Option<u64>,
+        scratch: Scratch,
         watch: &Watch,
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
-        let place = self.scratch.unwrap_or(Path::new("."));
-        let scratch = Scratch::make(place)?;
-        record.scratch_free_bytes = scratch.free();
-        if let (Some(len), Some(free)) = (len, record.scratch_free_bytes)
-            && len > free
-        {
-            let place = Name::from(place);
-            let what =
-                format!("no room in {place}: the stream has {}, and {} are free", Size(len), Size(free));
-            return Err(Failure::new(ErrorKind::Io, what).advise(
-                "Name a larger `scratch`; if the plaintext has many zeros, which take no room, say `ignore_room = true`.",
-            ));
-        }
         let begun = Instant::now();
         let ended = self
             .source(stream)
@@ -199,6 +186,7 @@ impl Attempts<'_> {
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         record.opened(restored, begun.elapsed().as_secs_f64());
+        record.proved(stream);
         match stream.keys {
             Some(_) => stream.age.check(&restored.metadata, record),
             None => Ok(()),
@@ -218,7 +206,7 @@ impl Attempts<'_> {
         let reader = opener.reader(self.source(stream)?).map_err(of_stream)?;
         stream.age.check(reader.metadata(), record)?;
         let (stream_id, segments) = (reader.stream_id(), reader.segments());
-        record.is_stream(stream_id);
+        record.set_stream_id(stream_id);
         record.segments = Some(segments);
         record.plaintext_bytes = Some(reader.len());
         // What it holds of the memory is needed for what follows.
@@ -229,21 +217,17 @@ impl Attempts<'_> {
             of_segments: segments,
             plaintext_bytes: 0,
         };
-        let mut stream_digest = None;
-        for range in runs(&drawn) {
-            let source = self.source(stream)?;
-            let receipt = opener.open_segments(range, source, NullSink::new()).map_err(of_stream)?;
-            let is_same = receipt.stream_id == stream_id
-                && stream_digest.is_none_or(|digest| digest == receipt.stream_digest);
-            if !is_same {
+        let parts = runs(&drawn).into_iter().map(|range| (range, NullSink::new())).collect();
+        for receipt in opener.open_parts(parts, self.source(stream)?).map_err(of_stream)? {
+            if receipt.stream_id != stream_id {
                 let what = "another stream has taken its place while it was sampled";
                 return Err(Failure::new(ErrorKind::SourceChanged, what).of_input(&stream.sealed));
             }
-            stream_digest = Some(receipt.stream_digest);
+            record.stream_digest = Some(receipt.stream_digest.to_string());
             sample.plaintext_bytes += receipt.plaintext.end - receipt.plaintext.start;
         }
-        record.stream_digest = stream_digest.map(|digest| digest.to_string());
         record.took(sample.plaintext_bytes, begun.elapsed().as_secs_f64());
+        record.proved(stream);
         record.sample = Some(sample);
         Ok(())
     }
@@ -258,6 +242,15 @@ impl Attempts<'_> {
         let checked = check::run(check, scratch.path(), &scratch.target(), self.cancel).map_err(|error| {
             failed(format!("the check could not be run: {}: {error}", Name::from(&*check.program)))
         })?;
+        if !checked.left.is_empty() {
+            let numbers: Vec<String> = checked.left.iter().map(ToString::to_string).collect();
+            let what = format!(
+                "what the check has started goes on, since it could not be ended: process {}",
+                numbers.join(", ")
+            );
+            self.report.warning(&what);
+            record.warnings.push(what);
+        }
         let said = record.check.insert(CheckRecord::new(check, &checked));
         let last = said.last_line().map_or(String::new(), |line| format!(": {line}"));
         match checked.ended {
@@ -306,6 +299,23 @@ impl AgeRule {
                 age::words(max)
             )),
         }
+    }
+}
+
+/// A directory in `place`, which has room for the `len` bytes of the stream, if that is known.
+fn make_scratch(place: &Path, len: Option<u64>, record: &mut StreamRecord) -> Result<Scratch, Failure> {
+    let scratch = Scratch::make(place)?;
+    record.scratch_free_bytes = scratch.free();
+    match (len, record.scratch_free_bytes) {
+        (Some(len), Some(free)) if len > free => {
+            let place = Name::from(place);
+            let what =
+                format!("no room in {place}: the stream has {}, and {} are free", Size(len), Size(free));
+            Err(Failure::new(ErrorKind::Io, what).advise(
+                "Name a larger `scratch`; if the plaintext has many zeros, which take no room, say `ignore_room = true`.",
+            ))
+        }
+        _ => Ok(scratch),
     }
 }
 

@@ -37,10 +37,12 @@ pub(super) struct Checked {
     pub(super) tail: Vec<u8>,
     /// Bytes that it printed in all, as far as they were read.
     pub(super) output_len: u64,
+    /// Processes that it has started, and that could not be ended.
+    pub(super) left: Vec<Pid>,
 }
 
-/// Runs `check` on `file`, in `directory`, until it ends, its time is over, or `cancel` is cancelled. Nothing of it goes on then: neither
-/// its process group nor, where the system can tell, what it has sent out of that.
+/// Runs `check` on `file`, in `directory`, until it ends, its time is over, or `cancel` is cancelled. Then all of it is ended:
+/// its process group and, where the system can tell, what it has sent out of that. What cannot be is in [`Checked::left`].
 pub(super) fn run(
     check: &CheckCommand,
     directory: &Path,
@@ -59,11 +61,13 @@ pub(super) fn run(
     drop(command);
     let mut running = Running { child, output: Output::new(reader) };
     let ended = running.wait(begun + check.timeout, cancel);
-    let status = running.finish()?;
-    end_all(|| children().difference(&foreign).copied().collect());
+    let status = running.finish();
+    // Whatever has failed: first, nothing goes on.
+    let left = end_all(|| children().difference(&foreign).copied().collect(), GRACE);
     let Output { tail, len, .. } = running.output;
-    let ended = ended?.unwrap_or_else(|| Ended::of(status));
-    Ok(Checked { ended, took: begun.elapsed(), tail: tail.into(), output_len: len })
+    let (ended, status) = (ended?, status?);
+    let ended = ended.unwrap_or_else(|| Ended::of(status));
+    Ok(Checked { ended, took: begun.elapsed(), tail: tail.into(), output_len: len, left })
 }
 
 fn command(check: &CheckCommand, directory: &Path, file: &Path) -> Command {
@@ -117,12 +121,10 @@ impl Running {
         // It is not waited for before its group has ended, so nobody else can have its number.
         let group = Pid::from_child(&self.child);
         let _ = kill_process_group(group, Signal::TERM);
-        let deadline = Instant::now() + GRACE;
-        while !self.has_ended()? && Instant::now() < deadline {
-            self.output.read_within(PATIENCE)?;
-        }
+        let heard = self.wait(Instant::now() + GRACE, &CancelToken::new());
         let _ = kill_process_group(group, Signal::KILL);
         let status = self.child.wait()?;
+        heard?;
         self.output.drain()?;
         Ok(status)
     }
@@ -221,13 +223,14 @@ fn numbers(list: &str) -> Vec<Pid> {
     list.split_whitespace().filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
 }
 
-/// Ends processes until there are none: their own children come up as they end.
-fn end_all(left: impl Fn() -> Vec<Pid>) {
-    let deadline = Instant::now() + GRACE;
+/// Ends processes until there are none: their own children come up as they end. Those that are left after `grace` are not ours to
+/// signal, or wait for a device.
+fn end_all(left: impl Fn() -> Vec<Pid>, grace: Duration) -> Vec<Pid> {
+    let deadline = Instant::now() + grace;
     loop {
         let processes = left();
         if processes.is_empty() || Instant::now() >= deadline {
-            return;
+            return processes;
         }
         for process in processes {
             let _ = kill_process(process, Signal::KILL);
@@ -251,3 +254,17 @@ const BUFFER_LEN: usize = 16 << 10;
 const TAIL_LEN: usize = 4096;
 /// Reads of what was printed before the end: a pipe holds less, unless somebody still writes.
 const DRAINED_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_ended_is_told_and_what_ends_is_not() {
+        // No system has so many processes that one has this number.
+        let endless = Pid::from_raw(i32::MAX);
+        let grace = Duration::from_millis(1);
+        assert_eq!(end_all(|| endless.into_iter().collect(), grace), Vec::from_iter(endless));
+        assert_eq!(end_all(Vec::new, grace), []);
+    }
+}

@@ -2,8 +2,6 @@
 //! The schema is its own, and the same on every machine; `docs/RUNBOOKS.md` has its fields.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{ErrorKind as IoErrorKind, Read as _};
 use std::path::Path;
 
 use cofferdam::{ErrorKind, FORMAT_VERSION, IfExists, Inspection, Restored, StreamId, Warning};
@@ -62,10 +60,10 @@ pub(super) struct StreamRecord {
     pub(super) stream_id: Option<String>,
     pub(super) stream_digest: Option<String>,
     pub(super) digest_kind: Option<&'static str>,
-    /// Whether the digest was compared with one of the drill's file.
-    pinned: bool,
+    /// Whether the digest was compared with one of the drill's file, and is that.
+    pinned: Option<bool>,
     /// Whether a key has proved who could have sealed it, or digests alone were compared.
-    authenticity: &'static str,
+    authenticity: Option<&'static str>,
     pub(super) sequence: Option<u64>,
     pub(super) sealed_at: Option<Utc>,
     pub(super) age_seconds: Option<u64>,
@@ -85,7 +83,7 @@ pub(super) struct StreamRecord {
     pub(super) error: Option<ErrorRecord>,
     /// Whose digest kind and sealed length those are: what was looked at need not be what was opened.
     #[serde(skip)]
-    looked_at: Option<StreamId>,
+    inspected_id: Option<StreamId>,
 }
 
 /// Whole segments, each proved to be at its place; nothing is said of the others.
@@ -106,6 +104,8 @@ pub(super) struct CheckRecord {
     seconds: f64,
     output_bytes: u64,
     output_tail: String,
+    /// The numbers of processes that it has started, and that could not be ended.
+    left_processes: Vec<i32>,
 }
 
 #[derive(Serialize)]
@@ -164,27 +164,11 @@ impl Evidence {
 
 /// Refuses a file that would be lost: one that no drill has written, by its content.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
-    let name = Name::from(path);
-    let failed = |error| Failure::io(format!("{name} could not be read"), error);
-    match fs::metadata(path) {
-        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(()),
-        Ok(metadata) if metadata.is_file() => {}
-        examined => {
-            examined.map_err(failed)?;
-            return Err(Failure::usage(format!("{name} is no file that evidence could go to")));
-        }
-    }
-    let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(LEN_MAX).read_to_end(&mut text)).map_err(failed)?;
-    let found: Option<Value> = serde_json::from_slice(&text).ok();
-    match found.as_ref().and_then(|found| found.get(MARK)?.as_u64()) {
-        Some(1..) => Ok(()),
-        _ => Err(Failure::new(
-            ErrorKind::TargetExists,
-            format!("{name} exists, and is no evidence of a drill"),
-        )
-        .advise("Evidence replaces evidence alone. Give another name.")),
-    }
+    let is_evidence = |text: &[u8]| {
+        let found: Option<Value> = serde_json::from_slice(text).ok();
+        matches!(found.as_ref().and_then(|found| found.get(MARK)?.as_u64()), Some(1..))
+    };
+    whole_file::read_own(path, "evidence of a drill", LEN_MAX, is_evidence).map(drop)
 }
 
 impl StreamRecord {
@@ -204,12 +188,8 @@ impl StreamRecord {
             stream_id: None,
             stream_digest: None,
             digest_kind: None,
-            pinned: stream.expect_digest.is_some(),
-            authenticity: match (&stream.keys, stream.expect_digest) {
-                (Some(_), _) => "checked",
-                (None, Some(_)) => "pinned",
-                (None, None) => "not checked",
-            },
+            pinned: None,
+            authenticity: None,
             sequence: None,
             sealed_at: None,
             age_seconds: None,
@@ -225,18 +205,28 @@ impl StreamRecord {
             check: None,
             warnings: Vec::new(),
             error: None,
-            looked_at: None,
+            inspected_id: None,
         }
     }
 
     /// What a stream that proved whole is, and how long that took.
     pub(super) fn opened(&mut self, restored: &Restored, seconds: f64) {
-        self.is_stream(restored.stream_id);
+        self.set_stream_id(restored.stream_id);
         self.stream_digest = Some(restored.stream_digest.to_string());
         self.segments = Some(restored.segments);
         self.plaintext_bytes = Some(restored.plaintext_len);
         self.warnings = restored.warnings.iter().map(Warning::to_string).collect();
         self.took(restored.plaintext_len, seconds);
+    }
+
+    /// What it was compared with, of which nothing can be said before all that was to be opened has proved right.
+    pub(super) fn proved(&mut self, stream: &DrillStream) {
+        self.pinned = Some(stream.expect_digest.is_some());
+        self.authenticity = Some(match (&stream.keys, stream.expect_digest) {
+            (Some(_), _) => "checked",
+            (None, Some(_)) => "pinned",
+            (None, None) => "not checked",
+        });
     }
 
     pub(super) fn took(&mut self, plaintext_len: u64, seconds: f64) {
@@ -253,16 +243,16 @@ impl StreamRecord {
     }
 
     /// Names the stream, as it was authenticated.
-    pub(super) fn is_stream(&mut self, stream_id: StreamId) {
+    pub(super) fn set_stream_id(&mut self, stream_id: StreamId) {
         self.stream_id = Some(stream_id.to_string());
-        if self.looked_at != Some(stream_id) {
+        if self.inspected_id != Some(stream_id) {
             (self.digest_kind, self.sealed_bytes) = (None, None);
         }
     }
 
     /// What a look at its structure shows, before anything of it is authenticated.
-    pub(super) fn looked_at(&mut self, inspection: &Inspection) {
-        self.looked_at = Some(inspection.stream_id);
+    pub(super) fn inspected(&mut self, inspection: &Inspection) {
+        self.inspected_id = Some(inspection.stream_id);
         self.digest_kind = Some(digest_name(inspection.digest));
         self.sealed_bytes = Some(inspection.sealed_len);
     }
@@ -297,6 +287,7 @@ impl CheckRecord {
             seconds: checked.took.as_secs_f64(),
             output_bytes: checked.output_len,
             output_tail: said(&String::from_utf8_lossy(&checked.tail)),
+            left_processes: checked.left.iter().map(|process| process.as_raw_nonzero().get()).collect(),
         }
     }
 

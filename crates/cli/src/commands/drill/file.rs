@@ -13,6 +13,7 @@ use rustix::process::geteuid;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::WRITABLE_BY_OTHERS;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::io_arg::End;
@@ -47,7 +48,7 @@ pub(super) struct DrillStream {
 
 /// What is done with a stream.
 pub(super) enum Mode {
-    Restore { check: Option<CheckCommand>, ignore_room: bool },
+    Restore { scratch: PathBuf, check: Option<CheckCommand>, ignore_room: bool },
     Verify,
     Sample { segments: u64 },
 }
@@ -108,7 +109,7 @@ fn refuse_foreign(name: &Name, metadata: &std::fs::Metadata) -> Result<(), Failu
     Err(Failure::usage(format!(
         "{name}: others than you and root can write to it, and it names programs to run"
     ))
-    .advise("Make it your own: `chown`, `chmod o-w`."))
+    .advise("Make it your own: `chown`, `chmod go-w`."))
 }
 
 fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<DrillFile, Failure> {
@@ -120,14 +121,13 @@ fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<Dri
     let document: Document =
         toml::from_str(text).map_err(|error| at(error.span().unwrap_or_default(), error.message()))?;
     let mut streams: Vec<DrillStream> = Vec::new();
+    let scratch = document.scratch.map(|path| directory.join(path));
     for entry in document.streams {
         let span = entry.span();
-        let stream = entry.into_inner().check(directory).map_err(|what| at(span.clone(), &what))?;
+        let stream = entry.into_inner().check(directory, scratch.as_deref());
+        let stream = stream.map_err(|what| at(span.clone(), &what))?;
         if streams.iter().any(|other| other.name == stream.name) {
             return Err(at(span, "another stream has this name"));
-        }
-        if matches!(stream.mode, Mode::Restore { .. }) && document.scratch.is_none() {
-            return Err(at(span, "a stream is restored into `scratch`, which the file does not name"));
         }
         streams.push(stream);
     }
@@ -137,7 +137,7 @@ fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<Dri
     Ok(DrillFile {
         name,
         digest,
-        scratch: document.scratch.map(|path| directory.join(path)),
+        scratch,
         evidence: document.evidence.map(|path| directory.join(path)),
         evidence_mode: document.evidence_mode.map_or(OWNER_ALONE, |mode| mode.0),
         streams,
@@ -187,7 +187,7 @@ enum ModeName {
 }
 
 impl Entry {
-    fn check(self, directory: &Path) -> Result<DrillStream, String> {
+    fn check(self, directory: &Path, scratch: Option<&Path>) -> Result<DrillStream, String> {
         secrets::note(&self.sealed);
         let keys = self.keys(directory)?;
         if keys.is_none() && (self.mode != ModeName::Verify || self.needs_metadata()) {
@@ -199,7 +199,7 @@ impl Entry {
             age: self.age()?,
             expect_digest: self.expect_digest.as_ref().map(|digest| digest.0),
             min_sequence: self.min_sequence,
-            mode: self.mode(directory)?,
+            mode: self.mode(directory, scratch)?,
             name: self.name.0,
         })
     }
@@ -242,7 +242,7 @@ impl Entry {
         Ok(AgeRule { max: self.max_age.map(|age| age.0), time })
     }
 
-    fn mode(&self, directory: &Path) -> Result<Mode, String> {
+    fn mode(&self, directory: &Path, scratch: Option<&Path>) -> Result<Mode, String> {
         let only = |is_given: bool, field: &str, mode: &str| match is_given {
             true => Err(format!("`{field}` is for mode \"{mode}\"")),
             false => Ok(()),
@@ -261,7 +261,10 @@ impl Entry {
             ModeName::Restore => {
                 let check =
                     self.check.as_deref().map(|argv| self.check_command(argv, directory)).transpose()?;
-                Mode::Restore { check, ignore_room: self.ignore_room.unwrap_or(false) }
+                let scratch =
+                    scratch.ok_or("a stream is restored into `scratch`, which the file does not name")?;
+                let ignore_room = self.ignore_room.unwrap_or(false);
+                Mode::Restore { scratch: scratch.to_owned(), check, ignore_room }
             }
             ModeName::Verify => Mode::Verify,
             ModeName::Sample => match self.sample.unwrap_or(SAMPLE_DEFAULT) {
@@ -358,7 +361,6 @@ impl TryFrom<String> for Digest {
 const LEN_MAX: u64 = 1 << 20;
 const NAME_LEN_MAX: usize = 128;
 const OWNER_ALONE: u32 = 0o600;
-const WRITABLE_BY_OTHERS: u32 = 0o002;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60 * 60);
 /// Segments of a sample.
 const SAMPLE_DEFAULT: u64 = 16;

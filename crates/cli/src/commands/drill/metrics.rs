@@ -1,17 +1,13 @@
 //! What a drill says to Prometheus: a file of metrics, each with the stream's name as its label.
 //! It knows no stream; it takes what the evidence has.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind as IoErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-
-use cofferdam::ErrorKind;
 
 use super::evidence::{Outcome, StreamRecord};
 use crate::clock::Utc;
 use crate::failure::Failure;
-use crate::printable::Name;
 use crate::prometheus::{self, Family, FamilyKind, series};
+use crate::whole_file;
 
 /// The file, and what an earlier drill has left in it.
 pub(super) struct MetricsFile {
@@ -22,28 +18,11 @@ pub(super) struct MetricsFile {
 impl MetricsFile {
     /// Reads what is there. A file that no drill has written is refused: it would be lost.
     pub(super) fn open(path: &Path) -> Result<MetricsFile, Failure> {
-        let name = Name::from(path);
-        let failed = |error| Failure::io(format!("{name} could not be read"), error);
-        let other = || {
-            Failure::new(
-                ErrorKind::TargetExists,
-                format!("{name} exists, and is no file of a drill's metrics"),
-            )
-            .advise("It would be replaced. Give another name.")
+        let is_own = |text: &[u8]| {
+            text.starts_with(format!("# {HEAD}\n").as_bytes()) && std::str::from_utf8(text).is_ok()
         };
-        let mut earlier = Vec::new();
-        match fs::metadata(path) {
-            Err(error) if error.kind() == IoErrorKind::NotFound => {}
-            Ok(metadata) if metadata.is_file() => {
-                let file = File::open(path).map_err(failed)?;
-                file.take(LEN_MAX).read_to_end(&mut earlier).map_err(failed)?;
-                if !earlier.starts_with(format!("# {HEAD}\n").as_bytes()) {
-                    return Err(other());
-                }
-            }
-            examined => return examined.map_err(failed).and(Err(other())),
-        }
-        let earlier = String::from_utf8(earlier).map_err(|_| other())?;
+        let earlier = whole_file::read_own(path, "file of a drill's metrics", LEN_MAX, is_own)?;
+        let earlier = String::from_utf8(earlier).unwrap_or_default();
         Ok(MetricsFile { path: path.to_owned(), earlier })
     }
 

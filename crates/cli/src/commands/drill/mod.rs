@@ -42,7 +42,7 @@ use crate::{age, clock};
 /// (where the sealer has said when it was sealed), how long it took, how the check ended and what it printed last, and what failed.
 ///
 /// A check runs as you, in the scratch directory and in a process group of its own, with an environment of PATH, HOME, USER, LOGNAME,
-/// LANG, LC_…, TZ and TMPDIR alone, and with no input. Nothing of it goes on after its end. What is restored is plaintext, readable by you
+/// LANG, LC_…, TZ and TMPDIR alone, and with no input. What it has started is ended with it. What is restored is plaintext, readable by you
 /// alone, and removed at the end; what a drill leaves that is killed, the next one with the same scratch directory removes.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP, mut_arg("metrics_file", |option| option.help(METRICS_HELP).long_help(METRICS_LONG_HELP)))]
@@ -140,10 +140,9 @@ impl Drill {
         let keys: Vec<_> = file.streams.iter().map(read).collect();
         let rate = self.rate.limit(report)?;
         interrupt::writes_scratch_alone();
-        let scratch = file.scratch.as_deref();
-        scratch.iter().for_each(|place| scratch::remove_leftovers(place, report));
+        file.scratch.iter().for_each(|place| scratch::remove_leftovers(place, report));
         let on_failure = if self.keep { OnFailure::Keep } else { OnFailure::Remove };
-        let attempts = Attempts { scratch, resources: &self.resources, rate, cancel, report, on_failure };
+        let attempts = Attempts { resources: &self.resources, rate, cancel, report, on_failure };
         let streams = file.streams.len();
         let mut failures = Vec::new();
         let mut records = Vec::new();
@@ -229,6 +228,9 @@ Write to this file, for Prometheus, when each stream was last drilled, and wheth
 
 As node_exporter's textfile collector reads it: a name in .prom. The time of the last drill that passed is read back from the file, \
 and kept when one fails. An interrupted drill leaves the file as it is.";
+
+/// The group and all others: they could name another program to run, or put another directory in a new one's place.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// What `--example` prints.
 const EXAMPLE: &str = include_str!("example.toml");

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::WRITABLE_BY_OTHERS;
 use crate::failure::Failure;
 use crate::printable::Name;
 use crate::report::Report;
@@ -68,6 +69,7 @@ impl Scratch {
     /// Leaves it to the operator, for whom no later drill removes it.
     pub(super) fn keep(mut self) -> PathBuf {
         self.fate = Fate::Kept;
+        let _ = restore_mode(&self.directory);
         let _ = fs::remove_file(self.directory.join(MARKER));
         self.directory.clone()
     }
@@ -163,14 +165,19 @@ fn claim_new(directory: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether what is at `path`, which is called as ours are, was left by a drill of ours.
+/// Whether what is at `path`, which has a name as ours have, was left by a drill of this user's.
 fn claim_left(path: &Path) -> io::Result<Option<Left>> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         examined => examined?,
     };
-    if !(metadata.is_dir() && is_private(&metadata, PRIVATE)) {
+    // Its check may have given it another mode. Nobody else has put the marker there, as long as nobody else could.
+    if !(metadata.is_dir() && is_own(&metadata) && metadata.mode() & WRITABLE_BY_OTHERS == 0) {
         return Ok(None);
+    }
+    // What can be looked into keeps its mode, until it is known to be at work no more.
+    if metadata.mode() & SEARCHABLE != SEARCHABLE {
+        restore_mode(path)?;
     }
     let marker_path = path.join(MARKER);
     // Without following a link, and without waiting for a pipe.
@@ -183,7 +190,8 @@ fn claim_left(path: &Path) -> io::Result<Option<Left>> {
         Ok(marker) => marker,
     };
     let metadata = marker.metadata()?;
-    if !(metadata.is_file() && metadata.nlink() == 1 && is_private(&metadata, 0o600) && lock(&marker)?) {
+    let is_private = is_own(&metadata) && metadata.mode() & 0o777 == 0o600;
+    if !(metadata.is_file() && metadata.nlink() == 1 && is_private && lock(&marker)?) {
         return Ok(None);
     }
     let mut content = Vec::new();
@@ -192,8 +200,20 @@ fn claim_left(path: &Path) -> io::Result<Option<Left>> {
     Ok((MARK.starts_with(&content) && is_at(&marker, &marker_path)).then_some(Left::Marked(marker)))
 }
 
-fn is_private(metadata: &Metadata, mode: u32) -> bool {
-    metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o777 == mode
+fn is_own(metadata: &Metadata) -> bool {
+    metadata.uid() == geteuid().as_raw()
+}
+
+/// A check may have taken from its directory what it takes to remove it, or have put something else in its place.
+fn restore_mode(directory: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(directory)?;
+    if !metadata.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    match metadata.mode() & PRIVATE == PRIVATE {
+        true => Ok(()),
+        false => fs::set_permissions(directory, fs::Permissions::from_mode(PRIVATE)),
+    }
 }
 
 /// Whether the lock is ours now; another process may have it.
@@ -215,12 +235,12 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// Removes a directory of ours with what is in it, the marker last: as long as that is there, the next drill can go on.
 fn remove(directory: &Path) -> io::Result<()> {
     refuse_mounts(directory)?;
-    let entries = match fs::read_dir(directory) {
+    match restore_mode(directory) {
         // A check may have removed it itself.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    for entry in entries {
+        restored => restored?,
+    }
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_name() != MARKER {
             remove_entry(&entry.path())?;
@@ -276,8 +296,8 @@ const PREFIX: &str = "cofferdam-drill-";
 const MARKER: &str = ".cofferdam-drill";
 const MARK: &[u8] = b"The scratch directory of a cofferdam drill. The next drill removes it.\n";
 const PRIVATE: u32 = 0o700;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
+const SEARCHABLE: u32 = 0o500;
 const ATTEMPTS_MAX: u32 = 16;
 /// Which field of a line of mountinfo it is (proc_pid_mountinfo(5)).
 const MOUNT_POINT: usize = 4;
@@ -351,6 +371,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_removed_whatever_mode_its_check_has_given_it() {
+        let place = tempfile::tempdir().unwrap();
+        for mode in [0o500, 0o400, 0o000, 0o755] {
+            let left = left_in(place.path());
+            fs::create_dir(left.join("inner")).unwrap();
+            fs::set_permissions(&left, fs::Permissions::from_mode(mode)).unwrap();
+            clean(place.path());
+            assert!(!left.exists(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn what_a_check_has_put_in_its_place_is_not_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("precious"), "x").unwrap();
+        let scratch = made(place.path());
+        fs::remove_dir_all(scratch.path()).unwrap();
+        symlink(other.path(), scratch.path()).unwrap();
+        assert!(scratch.end().is_err());
+        assert!(other.path().join("precious").exists());
+    }
+
+    #[test]
     fn what_is_not_certain_to_be_ours_stays() {
         let place = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
@@ -372,7 +416,8 @@ mod tests {
             }
         };
         with("unmarked", 0o700, &|_| ());
-        with("open", 0o755, &mark(MARK, 0o600));
+        with("open-to-the-group", 0o775, &mark(MARK, 0o600));
+        with("open-to-all", 0o757, &mark(MARK, 0o600));
         with("marked-by-others", 0o700, &mark(MARK, 0o644));
         with("other-mark", 0o700, &mark(b"something else", 0o600));
         with("longer-mark", 0o700, &mark([MARK, b"x"].concat().leak(), 0o600));
