@@ -92,9 +92,12 @@ impl fmt::Display for Value {
     }
 }
 
-/// Puts `families` into the file at `path`, after a comment `head`: a reader finds the old file or the new one, whole.
+/// Puts `families` into the file at `path`, after a comment `head`: a reader finds the old file or the new one, whole. A file that does
+/// not begin with that comment is refused, each time: it is somebody else's.
 pub(crate) fn write(path: &Path, head: &str, families: &[Family]) -> Result<(), Failure> {
     let mut text = format!("# {head}\n");
+    let is_own = |content: &[u8]| content.is_empty() || content.starts_with(text.as_bytes());
+    whole_file::read_own(path, "file of these metrics", HEAD_LEN_MAX, is_own)?;
     families.iter().for_each(|family| text.push_str(&family.to_string()));
     let name = Name::from(path);
     let failed = |error: &dyn fmt::Display| {
@@ -106,6 +109,8 @@ pub(crate) fn write(path: &Path, head: &str, families: &[Family]) -> Result<(), 
     })
 }
 
+/// No comment is longer.
+const HEAD_LEN_MAX: u64 = 4096;
 /// A collector is another user's.
 const FOR_EVERYBODY: u32 = 0o644;
 

@@ -234,6 +234,19 @@ fn a_file_that_cannot_be_written_is_known_before_anything_is_done() {
         restore(taken).assert_failed(2, "the metrics file");
         assert!(!place.path("out").exists());
     }
+    // Whatever else is there would be lost, also behind a link.
+    fs::write(place.path("thesis"), "years of work").unwrap();
+    std::os::unix::fs::symlink("thesis", place.path("link")).unwrap();
+    for other in ["thesis", "link"] {
+        restore(other).assert_failed(6, other);
+        assert_eq!(place.read("thesis"), b"years of work");
+        assert!(!place.path("out").exists());
+    }
+    fs::write(place.path("empty.prom"), "").unwrap();
+    restore("empty.prom").assert_done();
+    fs::remove_file(place.path("out")).unwrap();
+    restore("empty.prom").assert_done();
+    fs::remove_file(place.path("out")).unwrap();
     restore("-").assert_failed(2, "--metrics-file");
     restore("s3://bucket/m.prom").assert_failed(2, "--metrics-file");
 }

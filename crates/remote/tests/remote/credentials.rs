@@ -16,9 +16,7 @@ use remote::{Place, RemoteSource};
 
 use crate::fault;
 use crate::uploads::settings::metadata_of_a_minute;
-use crate::uploads::{
-    BEGUN, STORED, fault_of, listening, open, serve, settings, settings_of,
-};
+use crate::uploads::{BEGUN, STORED, fault_of, listening, open, serve, settings, settings_of};
 
 #[test]
 fn a_setting_that_no_request_can_have_is_refused_before_one_is_made() {
