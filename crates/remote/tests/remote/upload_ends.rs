@@ -9,7 +9,7 @@ use crate::uploads::{BEGUN, SILENCE, STORED, fault_of, options, serve, settings,
 
 /// What a store has been asked for, and what stands there: the head of the answer to HEAD.
 #[derive(Default)]
-struct Shelf {
+struct StoreState {
     there: Option<String>,
     attempt: String,
     ends: usize,
@@ -18,8 +18,8 @@ struct Shelf {
 type Answer = (u16, String);
 
 /// What the last request puts there.
-fn ours(shelf: &Shelf) -> String {
-    format!("ETag: \"ours\"\r\nx-amz-meta-cofferdamattempt: {}\r\n\r\n", shelf.attempt)
+fn ours(state: &StoreState) -> String {
+    format!("ETag: \"ours\"\r\nx-amz-meta-cofferdamattempt: {}\r\n\r\n", state.attempt)
 }
 
 fn version(number: u32) -> String {
@@ -29,14 +29,14 @@ fn version(number: u32) -> String {
 /// A store of one object, whose answers to the request that makes it are `end`'s. It looks at no condition.
 fn store(
     there: Option<String>,
-    end: impl Fn(&mut Shelf) -> Answer + Send + Sync + 'static,
-) -> (std::net::SocketAddr, Arc<Mutex<Shelf>>) {
-    let shelf = Arc::new(Mutex::new(Shelf { there, ..Shelf::default() }));
-    let own = shelf.clone();
+    end: impl Fn(&mut StoreState) -> Answer + Send + Sync + 'static,
+) -> (std::net::SocketAddr, Arc<Mutex<StoreState>>) {
+    let state = Arc::new(Mutex::new(StoreState { there, ..StoreState::default() }));
+    let own = state.clone();
     let address = serve(move |head| {
-        let mut shelf = own.lock().unwrap();
+        let mut state = own.lock().unwrap();
         let attempt = head.lines().find_map(|line| line.split_once("cofferdamattempt: "));
-        attempt.iter().for_each(|(_, attempt)| shelf.attempt = attempt.to_string());
+        attempt.iter().for_each(|(_, attempt)| state.attempt = attempt.to_string());
         let (method, target) = head.split_once(' ').unwrap();
         let (target, _) = target.split_once(' ').unwrap();
         let is_end = match method {
@@ -45,10 +45,10 @@ fn store(
             _ => false,
         };
         if is_end {
-            shelf.ends += 1;
-            return end(&mut shelf);
+            state.ends += 1;
+            return end(&mut state);
         }
-        match (method, &shelf.there) {
+        match (method, &state.there) {
             ("HEAD", Some(there)) if there.starts_with("403") => (403, "\r\n".to_owned()),
             ("HEAD", Some(there)) => (200, there.clone()),
             ("POST", _) => (200, BEGUN.to_owned()),
@@ -57,7 +57,7 @@ fn store(
             _ => (404, "\r\n".to_owned()),
         }
     });
-    (address, shelf)
+    (address, state)
 }
 
 fn places(address: std::net::SocketAddr) -> [Place; 2] {
@@ -114,16 +114,16 @@ fn what_comes_before_a_request_is_sent_again_is_not_replaced() {
     ] {
         for which in 0..2 {
             for parts in [Parts::One, Parts::Several] {
-                let (address, shelf) = store(before.clone(), |shelf| match shelf.ends {
+                let (address, state) = store(before.clone(), |state| match state.ends {
                     1 => {
-                        shelf.there = Some(version(2));
+                        state.there = Some(version(2));
                         error(503, "ServiceUnavailable")
                     }
                     _ => done(),
                 });
                 let place = &places(address)[which];
                 assert_eq!(publish(place, if_exists, parts), Err((expected, true)), "{place} {parts:?}");
-                assert_eq!(shelf.lock().unwrap().ends, 1, "{place} {parts:?}");
+                assert_eq!(state.lock().unwrap().ends, 1, "{place} {parts:?}");
             }
         }
     }
@@ -138,14 +138,14 @@ fn a_request_is_sent_again_where_all_is_as_it_was_or_may_not_be_looked_at() {
         (Some("403".to_owned()), IfThere::Replace),
     ] {
         for parts in [Parts::One, Parts::Several] {
-            let (address, shelf) = store(there.clone(), move |shelf| match shelf.ends {
+            let (address, state) = store(there.clone(), move |state| match state.ends {
                 1 => error(503, "SlowDown"),
                 // Parts are answered by their document, one request by its head.
                 _ if parts == Parts::One => (200, STORED.to_owned()),
                 _ => done(),
             });
             assert_eq!(publish(&places(address)[0], if_exists, parts), Ok(()), "{there:?} {parts:?}");
-            assert_eq!(shelf.lock().unwrap().ends, 2, "{there:?} {parts:?}");
+            assert_eq!(state.lock().unwrap().ends, 2, "{there:?} {parts:?}");
         }
     }
 }
@@ -162,8 +162,8 @@ const REFUSALS: [(u16, &str, UploadFaultKind); 4] = [
 fn a_refusal_of_what_has_been_done_already_is_no_failure() {
     for (status, code, _) in REFUSALS {
         for parts in [Parts::One, Parts::Several] {
-            let (address, _) = store(None, move |shelf| {
-                shelf.there = Some(ours(shelf));
+            let (address, _) = store(None, move |state| {
+                state.there = Some(ours(state));
                 error(status, code)
             });
             assert_eq!(publish(&places(address)[0], IfThere::Refuse, parts), Ok(()), "{status} {parts:?}");
@@ -175,8 +175,8 @@ fn a_refusal_of_what_has_been_done_already_is_no_failure() {
 fn a_refusal_of_what_has_not_been_done_stands() {
     for (status, code, kind) in REFUSALS {
         for there in [None, Some(version(2))] {
-            let (address, _) = store(None, move |shelf| {
-                shelf.there = there.clone();
+            let (address, _) = store(None, move |state| {
+                state.there = there.clone();
                 error(status, code)
             });
             let published = publish(&places(address)[0], IfThere::Refuse, Parts::Several);
@@ -193,23 +193,15 @@ fn an_upload_that_is_gone_at_a_store_that_shows_nothing_is_not_known_to_have_fai
     assert_eq!(published, Err((UploadFaultKind::Unknown, false)));
 }
 
-/// Between here and the store somebody answers in its place for a moment.
+/// Between here and the store somebody answers in its place, for longer than is waited: no other object has been seen then.
 #[test]
 fn an_answer_that_names_no_object_is_not_taken_for_another_object() {
-    let looks = Arc::new(Mutex::new(0));
-    let (address, _) = store(None, |shelf| {
-        shelf.there = Some("Content-Type: text/html\r\n\r\n".to_owned());
+    let (address, _) = store(None, |state| {
+        state.there = Some("Content-Type: text/html\r\n\r\n".to_owned());
         error(503, "ServiceUnavailable")
     });
-    let shelf_of = move |place: &Place| {
-        let mut options = options();
-        let looked = looks.clone();
-        options.on_retry = Arc::new(move |_| *looked.lock().unwrap() += 1);
-        let upload = Upload::open(place, &options).unwrap();
-        upload.put_whole(small()).unwrap_err()
-    };
-    // It goes on for longer than is waited: nothing is known then, and no other object has been seen.
-    assert!(matches!(shelf_of(&places(address)[0]), PublishError::Unknown(_)));
+    let published = publish(&places(address)[0], IfThere::Refuse, Parts::One);
+    assert_eq!(published, Err((UploadFaultKind::Unknown, false)));
 }
 
 /// Whichever request it is: the upload ends as soon as was asked for, also where a store may take its time.
