@@ -721,6 +721,43 @@ fn a_signal_ends_a_drill_in_each_phase_and_leaves_nothing() {
 }
 
 #[test]
+fn a_drill_that_is_stopped_between_two_streams_has_not_passed() {
+    let place = place(1);
+    // Whether the check has ended by then or not: the second stream is not tried.
+    write(&place, &[checked("kill -TERM $PPID", ""), checked("true", "").replace("\"db\"", "\"later\"")]);
+    for _ in 0..5 {
+        let ran = drill(&place);
+        assert_eq!(ran.code, 143, "{}", ran.stderr);
+        let found = evidence(&place);
+        assert_eq!((&found["result"], found["exit_code"].as_u64()), (&"interrupted".into(), Some(143)));
+        assert_eq!(found["streams"][1]["result"], "not-tried");
+        assert!(scratch_names(&place).is_empty());
+    }
+    // The signal comes to the check as well.
+    write(&place, &[checked("kill -TERM $PPID $$", "")]);
+    drill(&place).assert_failed(143, "db: interrupted");
+    assert_eq!(evidence(&place)["streams"][0]["result"], "interrupted");
+}
+
+#[test]
+fn what_a_check_has_put_in_the_place_of_its_directory_stays() {
+    let place = place(1);
+    let precious = place.path("precious");
+    let line = format!("mv \"$TMPDIR\" ../moved && ln -s '{}' \"$TMPDIR\"", precious.display());
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("file"), "x").unwrap();
+    write(&place, &[checked(&line, "")]);
+    drill(&place).assert_failed(1, "it has been moved, and something else is in its place");
+    assert!(precious.join("file").exists());
+    assert_eq!(evidence(&place)["streams"][0]["result"], "failed");
+}
+
+#[test]
+fn a_check_may_take_longer_than_any_clock_goes() {
+    check("true", "check_timeout = \"18446744073709551615s\"").1.assert_done();
+}
+
+#[test]
 fn a_signal_ends_a_drill_that_waits_for_a_key() {
     let place = place(1);
     mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
