@@ -156,7 +156,8 @@ set -e
 mkdir -m 700 data
 tar -xf "$1" -C data
 pg_verifybackup data
-pg_ctl -D data -l log -w -o "-c listen_addresses='' -c unix_socket_directories='$PWD'" start >/dev/null
+apart="-c archive_mode=off -c max_logical_replication_workers=0 -c port=5432"
+pg_ctl -D data -l log -w -o "-c listen_addresses='' -c unix_socket_directories='$PWD' $apart" start >/dev/null
 trap 'pg_ctl -D data -m immediate -w stop >/dev/null' EXIT
-psql -h "$PWD" -U postgres -qtAc "select 'sum ' || sum(balance) from accounts"
+psql -h "$PWD" -p 5432 -U postgres -qtAc "select 'sum ' || sum(balance) from accounts"
 "#;
