@@ -15,7 +15,7 @@ use crate::device_place::Mount;
 use crate::interrupts::catches_interrupts;
 use crate::metrics::assert_is_understood;
 use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
-use crate::programs::has;
+use crate::programs::{has, skipped};
 
 /// With `sealed.cfd` of some segments, and a directory for scratch ones.
 fn place(segments: usize) -> Place {
@@ -236,7 +236,7 @@ fn a_check_that_takes_its_own_directory_from_its_user_does_not_keep_it_from_bein
 #[test]
 fn what_a_check_has_started_as_another_user_is_said_and_in_the_evidence() {
     if !geteuid().is_root() {
-        println!("NOT TESTED: this needs to be root");
+        skipped("this needs to be root");
         return;
     }
     let place = place(1);
@@ -251,7 +251,7 @@ fn what_a_check_has_started_as_another_user_is_said_and_in_the_evidence() {
     let evidence: Value = serde_json::from_slice(&place.read("user/evidence.json")).unwrap();
     let said = &evidence["streams"][0];
     if ran.stderr.contains("setpriv: ") || said["check"]["exit_code"].as_i64() != Some(0) {
-        println!("NOT TESTED: no program becomes root here: {}", ran.stderr);
+        skipped(&format!("no program becomes root here: {}", ran.stderr));
         return;
     }
     let left = said["check"]["left_processes"].as_array().unwrap();
@@ -672,7 +672,7 @@ fn what_a_check_has_mounted_is_not_emptied() {
     write(&place, &[checked(&line, "")]);
     let ran = drill(&place);
     if ran.code == 16 {
-        println!("NOT TESTED: this needs to mount a file system");
+        skipped("this needs to mount a file system");
         return;
     }
     assert!(other.join("precious").exists());

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::place::{Place, Ran};
+use crate::programs::skipped;
 
 /// Runs as a user who may have a server, which root may not.
 struct User {
@@ -64,7 +65,7 @@ impl Drop for User {
 #[test]
 fn a_base_backup_is_unpacked_verified_started_and_asked() {
     let Some(programs) = programs() else {
-        println!("NOT TESTED: no PostgreSQL here; `cargo xtask setup` installs it");
+        skipped("no PostgreSQL here; `cargo xtask setup` installs it");
         return;
     };
     let place = Place::new();
