@@ -220,7 +220,7 @@ fn several_parts_of_one_opening_are_what_each_would_be_alone() {
         let published: Vec<Option<Vec<u8>>> = contents.iter().map(|contents| contents.take()).collect();
         (receipts, published)
     };
-    for ranges in [vec![], vec![0..4], vec![0..1, 1..2, 3..4], vec![1..3, 3..4], vec![0..2, 2..3]] {
+    for ranges in [vec![], vec![0..3, 3..4], vec![0..1, 1..2, 3..4], vec![1..3, 3..4], vec![0..2, 2..3]] {
         let (receipts, published) = open(&ranges, &sealed);
         let alone: Vec<Receipt> =
             ranges.iter().map(|range| part(&opener(), &sealed, range.clone()).unwrap().0).collect();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::place::{Place, Ran};
+use crate::programs::skipped;
 
 /// A file as a block device.
 pub(crate) struct Device {
@@ -29,7 +30,7 @@ impl Device {
         match path.filter(|path| path.exists()) {
             Some(path) => Some(Device { path }),
             None => {
-                println!("NOT TESTED: this needs root and loop devices");
+                skipped("this needs root and loop devices");
                 None
             }
         }
@@ -95,7 +96,7 @@ impl Mount {
         match run("mount", &[what, &[&at]].concat()) {
             true => Some(Mount { at }),
             false => {
-                println!("NOT TESTED: this needs to mount a file system");
+                skipped("this needs to mount a file system");
                 None
             }
         }

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::device_place::{Device, Mount, OLD, command, restore, run};
 use crate::place::{Place, SEGMENT_LEN};
+use crate::programs::skipped;
 
 const SEGMENTS: usize = 20;
 const LEN: usize = SEGMENTS * SEGMENT_LEN - 5;
@@ -117,7 +118,7 @@ fn a_device_that_is_mounted_is_refused_and_so_is_swap() {
     let place = Place::with_sealed(1);
     let Some(device) = Device::make(&place, "image", 8 << 20) else { return };
     if !run("mkfs.ext4", &["-q".as_ref(), &device.path]) {
-        println!("NOT TESTED: there is no mkfs.ext4");
+        skipped("there is no mkfs.ext4");
         return;
     }
     let Some(mount) = Mount::of(&place, "a mount", &device) else { return };
@@ -141,7 +142,7 @@ impl Swap<'_> {
     fn on(device: &Device) -> Option<Swap<'_>> {
         let is_on = run("swapon", &[&device.path]);
         if !is_on {
-            println!("NOT TESTED: this needs swap space");
+            skipped("this needs swap space");
         }
         is_on.then_some(Swap(device))
     }
@@ -169,7 +170,7 @@ fn a_device_with_a_partition_in_use_is_in_use() {
     let first = std::mem::ManuallyDrop::new(Device { path: format!("{}p1", device.name()).into() });
     let made = first.path.exists() && run("mkfs.ext4", &["-q".as_ref(), &first.path]);
     if !made {
-        println!("NOT TESTED: this needs partitions on loop devices");
+        skipped("this needs partitions on loop devices");
         return;
     }
     let mount = Mount::of(&place, "mount", &first).unwrap();

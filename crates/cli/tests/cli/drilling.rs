@@ -15,7 +15,7 @@ use crate::device_place::Mount;
 use crate::interrupts::catches_interrupts;
 use crate::metrics::assert_is_understood;
 use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
-use crate::programs::has;
+use crate::programs::{has, skipped};
 
 /// With `sealed.cfd` of some segments, and a directory for scratch ones.
 fn place(segments: usize) -> Place {
@@ -236,7 +236,7 @@ fn a_check_that_takes_its_own_directory_from_its_user_does_not_keep_it_from_bein
 #[test]
 fn what_a_check_has_started_as_another_user_is_said_and_in_the_evidence() {
     if !geteuid().is_root() {
-        println!("NOT TESTED: this needs to be root");
+        skipped("this needs to be root");
         return;
     }
     let place = place(1);
@@ -251,7 +251,7 @@ fn what_a_check_has_started_as_another_user_is_said_and_in_the_evidence() {
     let evidence: Value = serde_json::from_slice(&place.read("user/evidence.json")).unwrap();
     let said = &evidence["streams"][0];
     if ran.stderr.contains("setpriv: ") || said["check"]["exit_code"].as_i64() != Some(0) {
-        println!("NOT TESTED: no program becomes root here: {}", ran.stderr);
+        skipped(&format!("no program becomes root here: {}", ran.stderr));
         return;
     }
     let left = said["check"]["left_processes"].as_array().unwrap();
@@ -672,7 +672,7 @@ fn what_a_check_has_mounted_is_not_emptied() {
     write(&place, &[checked(&line, "")]);
     let ran = drill(&place);
     if ran.code == 16 {
-        println!("NOT TESTED: this needs to mount a file system");
+        skipped("this needs to mount a file system");
         return;
     }
     assert!(other.join("precious").exists());
@@ -718,6 +718,43 @@ fn a_signal_ends_a_drill_in_each_phase_and_leaves_nothing() {
     wait_for_end(pid.as_raw_nonzero().get());
     assert!(scratch_names(&place).is_empty());
     assert!(!place.path("d.prom").exists(), "nothing was found out");
+}
+
+#[test]
+fn a_drill_that_is_stopped_between_two_streams_has_not_passed() {
+    let place = place(1);
+    // Whether the check has ended by then or not: the second stream is not tried.
+    write(&place, &[checked("kill -TERM $PPID", ""), checked("true", "").replace("\"db\"", "\"later\"")]);
+    for _ in 0..5 {
+        let ran = drill(&place);
+        assert_eq!(ran.code, 143, "{}", ran.stderr);
+        let found = evidence(&place);
+        assert_eq!((&found["result"], found["exit_code"].as_u64()), (&"interrupted".into(), Some(143)));
+        assert_eq!(found["streams"][1]["result"], "not-tried");
+        assert!(scratch_names(&place).is_empty());
+    }
+    // The signal comes to the check as well.
+    write(&place, &[checked("kill -TERM $PPID $$", "")]);
+    drill(&place).assert_failed(143, "db: interrupted");
+    assert_eq!(evidence(&place)["streams"][0]["result"], "interrupted");
+}
+
+#[test]
+fn what_a_check_has_put_in_the_place_of_its_directory_stays() {
+    let place = place(1);
+    let precious = place.path("precious");
+    let line = format!("mv \"$TMPDIR\" ../moved && ln -s '{}' \"$TMPDIR\"", precious.display());
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("file"), "x").unwrap();
+    write(&place, &[checked(&line, "")]);
+    drill(&place).assert_failed(1, "it has been moved, and something else is in its place");
+    assert!(precious.join("file").exists());
+    assert_eq!(evidence(&place)["streams"][0]["result"], "failed");
+}
+
+#[test]
+fn a_check_may_take_longer_than_any_clock_goes() {
+    check("true", "check_timeout = \"18446744073709551615s\"").1.assert_done();
 }
 
 #[test]

@@ -60,13 +60,20 @@ pub(super) fn run(
     // The command has the other end, too.
     drop(command);
     let mut running = Running { child, output: Output::new(reader) };
-    let ended = running.wait(begun + check.timeout, cancel);
+    // None where no clock comes to it.
+    let ended = running.wait(begun.checked_add(check.timeout), cancel);
     let status = running.finish();
     // Whatever has failed: first, nothing goes on.
     let left = end_all(|| children().difference(&foreign).copied().collect(), GRACE);
     let Output { tail, len, .. } = running.output;
     let (ended, status) = (ended?, status?);
-    let ended = ended.unwrap_or_else(|| Ended::of(status));
+    let ended = match ended.unwrap_or_else(|| Ended::of(status)) {
+        // Whoever stops the drill may send the signal to its check, too.
+        Ended::Signal(signal) if STOPPING.contains(&signal) && is_cancelled_soon(cancel) => {
+            Ended::Interrupted
+        }
+        ended => ended,
+    };
     Ok(Checked { ended, took: begun.elapsed(), tail: tail.into(), output_len: len, left })
 }
 
@@ -103,12 +110,12 @@ struct Running {
 
 impl Running {
     /// Waits for its end; none where it came by itself.
-    fn wait(&mut self, deadline: Instant, cancel: &CancelToken) -> io::Result<Option<Ended>> {
+    fn wait(&mut self, deadline: Option<Instant>, cancel: &CancelToken) -> io::Result<Option<Ended>> {
         while !self.has_ended()? {
             if cancel.is_cancelled() {
                 return Ok(Some(Ended::Interrupted));
             }
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Some(Ended::TimedOut));
             }
             self.output.read_within(PATIENCE)?;
@@ -121,7 +128,7 @@ impl Running {
         // It is not waited for before its group has ended, so nobody else can have its number.
         let group = Pid::from_child(&self.child);
         let _ = kill_process_group(group, Signal::TERM);
-        let heard = self.wait(Instant::now() + GRACE, &CancelToken::new());
+        let heard = self.wait(Instant::now().checked_add(GRACE), &CancelToken::new());
         let _ = kill_process_group(group, Signal::KILL);
         let status = self.child.wait()?;
         heard?;
@@ -205,6 +212,15 @@ impl Output {
     }
 }
 
+/// Whether the signal that has ended the check comes to the drill, too.
+fn is_cancelled_soon(cancel: &CancelToken) -> bool {
+    let deadline = Instant::now() + GRACE;
+    while !cancel.is_cancelled() && Instant::now() < deadline {
+        thread::sleep(SHORT);
+    }
+    cancel.is_cancelled()
+}
+
 /// What loses its parent becomes a child of this process, and not init's (prctl(2)).
 fn adopt_orphans() {
     #[cfg(target_os = "linux")]
@@ -246,6 +262,8 @@ const FILE: &str = "{}";
 const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"];
 /// How often it is looked whether the check has ended.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// What stops a drill.
+const STOPPING: [i32; 3] = [Signal::TERM.as_raw(), Signal::INT.as_raw(), Signal::HUP.as_raw()];
 const SHORT: Duration = Duration::from_millis(5);
 /// How long what is stopped has to end by itself, and what cannot be ended is waited for.
 const GRACE: Duration = Duration::from_secs(2);

@@ -127,7 +127,8 @@ impl Evidence {
         streams: Vec<StreamRecord>,
         failure: Option<&Failure>,
     ) -> Evidence {
-        let is_interrupted = streams.iter().any(|stream| stream.result == Outcome::Interrupted);
+        let is_interrupted =
+            streams.iter().any(|stream| matches!(stream.result, Outcome::Interrupted | Outcome::NotTried));
         Evidence {
             cofferdam_drill: SCHEMA,
             result: match failure {

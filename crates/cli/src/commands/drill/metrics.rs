@@ -59,7 +59,7 @@ impl MetricsFile {
             let has_passed = stream.result == Outcome::Passed;
             success.sample(&labels, if has_passed { 1.0 } else { 0.0 });
             last_run.sample(&labels, now as f64);
-            let passed_at = if has_passed { Some(now) } else { self.last_success(&labels) };
+            let passed_at = if has_passed { Some(now) } else { self.last_success(&labels, now) };
             passed_at.iter().for_each(|at| last_success.sample(&labels, *at as f64));
             stream.seconds.iter().for_each(|seconds| duration.sample(&labels, *seconds));
             restored.sample(&labels, stream.proved_bytes() as f64);
@@ -68,12 +68,12 @@ impl MetricsFile {
         [success, last_run, last_success, duration, restored, sealed_at]
     }
 
-    /// What an earlier drill said: a line as we write it, or nothing.
-    fn last_success(&self, labels: &[(&str, &str)]) -> Option<u64> {
+    /// What an earlier drill said: a line as we write it, or nothing. A time that is still to come was a wrong clock's.
+    fn last_success(&self, labels: &[(&str, &str)], now: u64) -> Option<u64> {
         let head = format!("{} ", series(LAST_SUCCESS, labels));
         let number = self.earlier.lines().find_map(|line| line.strip_prefix(&*head))?;
         let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
-        number.parse().ok().filter(|_| is_plain)
+        number.parse().ok().filter(|at| is_plain && *at <= now)
     }
 }
 

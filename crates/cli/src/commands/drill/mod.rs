@@ -155,14 +155,19 @@ impl Drill {
             failures.extend(failure);
             records.push(record);
         }
-        Ok((records, ended(failures, streams)))
+        let is_stopped = records.iter().any(|record: &StreamRecord| record.result == Outcome::NotTried);
+        Ok((records, ended(failures, streams, is_stopped)))
     }
 }
 
-/// What the program ends with: the failure of the one stream, or how many there are. Of several, each has been said.
-fn ended(mut failures: Vec<Failure>, streams: usize) -> Option<Failure> {
+/// What the program ends with: the failure of the one stream, or how many there are. Of several, each has been said. A drill that
+/// `is_stopped` has not come to all streams.
+fn ended(mut failures: Vec<Failure>, streams: usize, is_stopped: bool) -> Option<Failure> {
     if let Some(at) = failures.iter().position(is_interrupted) {
         return Some(failures.swap_remove(at));
+    }
+    if is_stopped {
+        return Some(Failure::interrupted());
     }
     let failed = failures.len();
     let first = failures.into_iter().next()?;

@@ -3,10 +3,15 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
+use rustix::fs::{
+    AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, chmodat, fchmod, flock, openat, statat,
+    statvfs, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -18,6 +23,7 @@ use crate::report::Report;
 /// A directory of one stream's. It is locked for as long as this is there.
 pub(super) struct Scratch {
     directory: PathBuf,
+    opened: File,
     /// Holds the lock.
     _marker: File,
     fate: Fate,
@@ -39,11 +45,14 @@ impl Scratch {
         for _ in 0..ATTEMPTS_MAX {
             let directory = new_directory(&place).map_err(failed)?;
             match claim_new(&directory) {
-                Ok(marker) => return Ok(Scratch { directory, _marker: marker, fate: Fate::Removed }),
+                Ok((opened, marker)) => {
+                    return Ok(Scratch { directory, opened, _marker: marker, fate: Fate::Removed });
+                }
                 // Another drill has taken it for one that a killed drill left, before it had its lock.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
-                    let _ = remove(&directory);
+                    let _ = fs::remove_file(directory.join(MARKER));
+                    let _ = fs::remove_dir(&directory);
                     return Err(failed(error));
                 }
             }
@@ -69,15 +78,15 @@ impl Scratch {
     /// Leaves it to the operator, for whom no later drill removes it.
     pub(super) fn keep(mut self) -> PathBuf {
         self.fate = Fate::Kept;
-        let _ = restore_mode(&self.directory);
-        let _ = fs::remove_file(self.directory.join(MARKER));
+        let _ = fchmod(&self.opened, Mode::RWXU);
+        let _ = unlinkat(&self.opened, MARKER, AtFlags::empty());
         self.directory.clone()
     }
 
     /// Removes it.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         self.fate = Fate::Kept; // What follows is the one attempt.
-        remove(&self.directory).map_err(|error| {
+        remove(&self.directory, &self.opened).map_err(|error| {
             let what = format!("{} is left, which holds plaintext", Name::from(&*self.directory));
             Failure::io(what, error).advise("Look what is in it, and remove it.")
         })
@@ -87,7 +96,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if self.fate == Fate::Removed {
-            let _ = remove(&self.directory);
+            let _ = remove(&self.directory, &self.opened);
         }
     }
 }
@@ -105,7 +114,7 @@ pub(super) fn remove_leftovers(place: &Path, report: Report) {
             Ok(Some(Left::Empty)) => {
                 let _ = fs::remove_dir(&path);
             }
-            Ok(Some(Left::Marked(_lock))) => match remove(&path) {
+            Ok(Some(Left::Marked { opened, _marker })) => match remove(&path, &opened) {
                 Ok(()) => report.warning(format!("{name} was removed: a drill that did not end had left it")),
                 Err(error) => {
                     report.warning(format!("{name}, which a drill left, could not be removed: {error}"))
@@ -121,25 +130,30 @@ enum Left {
     /// Made, and not marked yet.
     Empty,
     /// With the lock.
-    Marked(File),
+    Marked { opened: File, _marker: File },
 }
 
-/// The directory of scratch directories, without links. Who else could write to it could put another in a new one's place.
+/// The directory of scratch directories, without links. Who else could write to it, or to one above it, could put another in a new
+/// one's place.
 fn trusted(place: &Path) -> Result<PathBuf, Failure> {
     let name = Name::from(place);
     let failed = |error| Failure::io(format!("the scratch directory {name} cannot be used"), error);
     let place = fs::canonicalize(place).map_err(failed)?;
-    let metadata = fs::metadata(&place).map_err(failed)?;
-    if !metadata.is_dir() {
+    if !fs::metadata(&place).map_err(failed)?.is_dir() {
         return Err(failed(ErrorKind::NotADirectory.into()));
     }
-    let is_owned = [geteuid().as_raw(), 0].contains(&metadata.uid());
-    let is_shared = metadata.mode() & WRITABLE_BY_OTHERS != 0 && metadata.mode() & STICKY == 0;
-    match is_owned && !is_shared {
-        true => Ok(place),
-        false => Err(Failure::usage(format!("the scratch directory {name} is others' to write to"))
-            .advise("Name one of your own, or one with the sticky bit, as /var/tmp has it.")),
+    for directory in place.ancestors() {
+        let metadata = fs::metadata(directory).map_err(failed)?;
+        let is_owned = [geteuid().as_raw(), 0].contains(&metadata.uid());
+        let is_shared = metadata.mode() & WRITABLE_BY_OTHERS != 0 && metadata.mode() & STICKY == 0;
+        if !is_owned || is_shared {
+            let what =
+                format!("no scratch directory in {name}: {} is others' to write to", Name::from(directory));
+            return Err(Failure::usage(what)
+                .advise("Name one of your own, or one with the sticky bit, as /var/tmp has it."));
+        }
     }
+    Ok(place)
 }
 
 fn new_directory(place: &Path) -> io::Result<PathBuf> {
@@ -154,15 +168,22 @@ fn new_directory(place: &Path) -> io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Puts the marker into a directory of ours. [`ErrorKind::NotFound`] where the directory is gone, or about to be.
-fn claim_new(directory: &Path) -> io::Result<File> {
+/// Opens a directory of ours, and puts the marker into it. [`ErrorKind::NotFound`] where the directory is gone, or about to be.
+fn claim_new(directory: &Path) -> io::Result<(File, File)> {
+    let opened = open(directory)?;
     let path = directory.join(MARKER);
     let mut marker = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     match lock(&marker) {
-        Ok(true) if is_at(&marker, &path) => marker.write_all(MARK).map(|()| marker),
+        Ok(true) if is_marker_of(&marker, &opened) => marker.write_all(MARK).map(|()| (opened, marker)),
         Ok(_) => Err(ErrorKind::NotFound.into()),
         Err(error) => Err(error),
     }
+}
+
+/// The directory itself, and not one that a link leads to.
+fn open(directory: &Path) -> io::Result<File> {
+    let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(directory)
 }
 
 /// Whether what is at `path`, which has a name as ours have, was left by a drill of this user's.
@@ -177,17 +198,18 @@ fn claim_left(path: &Path) -> io::Result<Option<Left>> {
     }
     // What can be looked into keeps its mode, until it is known to be at work no more.
     if metadata.mode() & SEARCHABLE != SEARCHABLE {
-        restore_mode(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE))?;
     }
-    let marker_path = path.join(MARKER);
+    let opened = open(path)?;
+    if identity(&opened.metadata()?) != identity(&metadata) {
+        return Ok(None);
+    }
     // Without following a link, and without waiting for a pipe.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut marker = match OpenOptions::new().read(true).custom_flags(flags).open(&marker_path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok((fs::read_dir(path)?.next().is_none()).then_some(Left::Empty));
-        }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut marker = match openat(&opened, MARKER, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(is_empty(&opened)?.then_some(Left::Empty)),
         Err(_) => return Ok(None),
-        Ok(marker) => marker,
+        Ok(marker) => File::from(marker),
     };
     let metadata = marker.metadata()?;
     let is_private = is_own(&metadata) && metadata.mode() & 0o777 == 0o600;
@@ -197,23 +219,17 @@ fn claim_left(path: &Path) -> io::Result<Option<Left>> {
     let mut content = Vec::new();
     (&mut marker).take(MARK.len() as u64 + 1).read_to_end(&mut content)?;
     // One that was killed between making and marking it has written nothing, or less.
-    Ok((MARK.starts_with(&content) && is_at(&marker, &marker_path)).then_some(Left::Marked(marker)))
+    let is_certain = MARK.starts_with(&content) && is_marker_of(&marker, &opened);
+    Ok(is_certain.then_some(Left::Marked { opened, _marker: marker }))
 }
 
 fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw()
 }
 
-/// A check may have taken from its directory what it takes to remove it, or have put something else in its place.
-fn restore_mode(directory: &Path) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(directory)?;
-    if !metadata.is_dir() {
-        return Err(ErrorKind::NotADirectory.into());
-    }
-    match metadata.mode() & PRIVATE == PRIVATE {
-        true => Ok(()),
-        false => fs::set_permissions(directory, fs::Permissions::from_mode(PRIVATE)),
-    }
+/// Which file or directory it is, whatever it is called.
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Whether the lock is ours now; another process may have it.
@@ -225,75 +241,121 @@ fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether `file` still has the name that it was opened by.
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    let found = fs::symlink_metadata(path).map(identity);
-    found.is_ok_and(|found| file.metadata().map(identity).is_ok_and(|own| own == found))
+/// Whether `marker` still has its name in `directory`.
+fn is_marker_of(marker: &File, directory: &File) -> bool {
+    let Ok(found) =
+        openat(directory, MARKER, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    else {
+        return false;
+    };
+    let metadata = (File::from(found).metadata(), marker.metadata());
+    matches!(metadata, (Ok(found), Ok(own)) if identity(&found) == identity(&own))
 }
 
-/// Removes a directory of ours with what is in it, the marker last: as long as that is there, the next drill can go on.
-fn remove(directory: &Path) -> io::Result<()> {
+/// Removes a directory of ours, which has been `opened`, with what is in it, the marker last: as long as that is there, the next drill
+/// can go on. Whatever a check has put in its place stays.
+fn remove(directory: &Path, opened: &File) -> io::Result<()> {
     refuse_mounts(directory)?;
-    match restore_mode(directory) {
-        // A check may have removed it itself.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        restored => restored?,
-    }
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name() != MARKER {
-            remove_entry(&entry.path())?;
+    let found = match fs::symlink_metadata(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return match is_empty(opened)? {
+                // A check may have removed it itself.
+                true => Ok(()),
+                false => Err(io::Error::other("it has been moved")),
+            };
         }
+        found => found?,
+    };
+    if identity(&found) != identity(&opened.metadata()?) {
+        return Err(io::Error::other("it has been moved, and something else is in its place"));
     }
-    match fs::remove_file(directory.join(MARKER)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+    fchmod(opened, Mode::RWXU)?;
+    empty(opened, MARKER)?;
+    match unlinkat(opened, MARKER, AtFlags::empty()) {
+        Err(error) if error != Errno::NOENT => return Err(error.into()),
         _ => {}
     }
     fs::remove_dir(directory)
 }
 
-fn remove_entry(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path)?.is_dir() {
-        return fs::remove_file(path);
-    }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            make_writable(path)?;
-            fs::remove_dir_all(path)
-        }
-        removed => removed,
-    }
-}
-
-/// A check may have unpacked directories that their owner cannot write to.
-fn make_writable(directory: &Path) -> io::Result<()> {
-    fs::set_permissions(directory, fs::Permissions::from_mode(PRIVATE))?;
-    for entry in fs::read_dir(directory)? {
+/// Removes what is in a directory, but for the entry `kept`. No name is looked up from anywhere else, and no link is followed.
+fn empty(directory: impl AsFd, kept: &str) -> io::Result<()> {
+    let directory = directory.as_fd();
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            make_writable(&entry.path())?;
+        let name = entry.file_name();
+        if is_one_of(&entry, &NO_ENTRIES) || is_one_of(&entry, &[kept]) {
+            continue;
         }
+        let status = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !FileType::from_raw_mode(status.st_mode).is_dir() {
+            unlinkat(directory, name, AtFlags::empty())?;
+            continue;
+        }
+        let open = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(directory, name, flags, Mode::empty())
+        };
+        // A check may have unpacked directories that their owner cannot use.
+        let inner = match open() {
+            Err(Errno::ACCESS) => {
+                chmodat(directory, name, Mode::RWXU, AtFlags::empty()).and_then(|()| open())
+            }
+            opened => opened,
+        }?;
+        // One of another owner's is for root to empty, who needs no mode for it.
+        let _ = fchmod(&inner, Mode::RWXU);
+        empty(&inner, "")?;
+        unlinkat(directory, name, AtFlags::REMOVEDIR)?;
     }
     Ok(())
+}
+
+fn is_one_of(entry: &DirEntry, names: &[&str]) -> bool {
+    names.iter().any(|name| name.as_bytes() == entry.file_name().to_bytes())
+}
+
+/// Also of a directory that has been removed.
+fn is_empty(directory: &File) -> io::Result<bool> {
+    let mut entries = match Dir::read_from(directory) {
+        Err(Errno::NOENT) => return Ok(true),
+        entries => entries?,
+    };
+    Ok(!entries.any(|entry| entry.is_ok_and(|entry| !is_one_of(&entry, &NO_ENTRIES))))
 }
 
 /// Refuses to remove what a check has mounted: it is somewhere else, too. The name is random, so a mount point that has it is in
 /// the directory, or the directory.
 fn refuse_mounts(directory: &Path) -> io::Result<()> {
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    // Where the system has no such list, there is nothing to be found out.
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(MOUNT_POINT));
-    match points.any(|point| point.split('/').any(|part| part == name)) {
+    let mounts = match fs::read("/proc/self/mountinfo") {
+        // Other systems have no such list.
+        Err(_) if !cfg!(target_os = "linux") => return Ok(()),
+        Err(error) => {
+            return Err(io::Error::new(
+                error.kind(),
+                format!("whether something is mounted in it cannot be found out: {error}"),
+            ));
+        }
+        Ok(mounts) => mounts,
+    };
+    match is_mounted(&mounts, directory.file_name().unwrap_or_default().as_bytes()) {
         true => Err(io::Error::new(ErrorKind::ResourceBusy, "something is mounted in it")),
         false => Ok(()),
     }
 }
 
+/// Whether a mount point of the list has `name` in its path. The list is bytes: a path need not be text.
+fn is_mounted(mounts: &[u8], name: &[u8]) -> bool {
+    let lines = mounts.split(|byte| *byte == b'\n');
+    let mut points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(MOUNT_POINT));
+    points.any(|point| point.split(|byte| *byte == b'/').any(|part| part == name))
+}
+
 /// What our directories are called, before 16 random digits.
 const PREFIX: &str = "cofferdam-drill-";
 const MARKER: &str = ".cofferdam-drill";
+/// What every directory lists that is not in it.
+const NO_ENTRIES: [&str; 2] = [".", ".."];
 const MARK: &[u8] = b"The scratch directory of a cofferdam drill. The next drill removes it.\n";
 const PRIVATE: u32 = 0o700;
 const STICKY: u32 = 0o1000;
@@ -392,6 +454,52 @@ mod tests {
         symlink(other.path(), scratch.path()).unwrap();
         assert!(scratch.end().is_err());
         assert!(other.path().join("precious").exists());
+    }
+
+    #[test]
+    fn what_has_been_moved_is_neither_removed_nor_said_to_be() {
+        let place = tempfile::tempdir().unwrap();
+        let scratch = made(place.path());
+        fs::write(scratch.target(), "plaintext").unwrap();
+        let moved = place.path().join("moved");
+        fs::rename(scratch.path(), &moved).unwrap();
+        fs::create_dir(scratch.path()).unwrap();
+        fs::write(scratch.path().join("precious"), "x").unwrap();
+        let at = scratch.path().to_owned();
+        assert!(scratch.end().is_err_and(|failure| failure.message.contains("has been moved")));
+        assert!(at.join("precious").exists() && moved.join("restored").exists());
+
+        let scratch = made(place.path());
+        fs::write(scratch.target(), "plaintext").unwrap();
+        fs::rename(scratch.path(), place.path().join("elsewhere")).unwrap();
+        assert!(scratch.end().is_err_and(|failure| failure.message.contains("has been moved")));
+    }
+
+    #[test]
+    fn a_mount_is_found_in_a_list_that_is_not_text() {
+        let line = |point: &[u8]| {
+            [b"36 35 98:0 / ".as_slice(), point, b" rw,noatime master:1 - ext3 /dev/root rw\n"].concat()
+        };
+        let lists = [
+            (line(b"/mnt/\xff\xfe"), false),
+            ([line(b"/mnt/\xff"), line(b"/var/tmp/cofferdam-drill-5/m")].concat(), true),
+            (line(b"/var/tmp/cofferdam-drill-5"), true),
+            (line(b"/var/tmp/cofferdam-drill-55/m"), false),
+        ];
+        for (list, expected) in lists {
+            assert_eq!(is_mounted(&list, b"cofferdam-drill-5"), expected, "{}", list.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_place_below_one_that_others_write_to_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let inner = place.path().join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        assert!(Scratch::make(&inner).is_ok());
+        fs::set_permissions(place.path().join("a"), fs::Permissions::from_mode(0o777)).unwrap();
+        let refusal = Scratch::make(&inner).err().map(|failure| failure.message).unwrap_or_default();
+        assert!(refusal.contains("/a is others' to write to"), "{refusal}");
     }
 
     #[test]
