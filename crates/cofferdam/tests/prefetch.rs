@@ -168,15 +168,51 @@ fn a_list_that_stalls_fails_or_is_cancelled_leaves_nothing_and_the_rest_can_be_r
 }
 
 #[test]
-fn a_damaged_frame_is_the_callers_error_and_no_other_frame_suffers() {
-    let plaintext = counted(8 * SEGMENT);
-    let mut sealed = seal(&small_sealer(), plaintext.clone());
-    let damaged = wire_of(&sealed)[9].start as usize + 100;
-    sealed[damaged] ^= 1;
-    let reader = opener().reader(BytesSource::new(sealed)).unwrap();
-    let error = reader.prefetch(&[frames(0..32)]).unwrap_err();
-    assert_eq!((error.kind(), error.segment(), error.frame()), (ErrorKind::Damaged, Some(2), Some(1)));
-    assert_reads(&reader, &plaintext, &[frames(0..9), frames(10..32)]);
+fn a_damaged_frame_is_the_callers_error_and_all_others_are_kept() {
+    for sealer in sealers() {
+        let plaintext = counted(8 * SEGMENT);
+        let mut sealed = seal(&sealer, plaintext.clone());
+        let wire = wire_of(&sealed);
+        sealed[wire[9].end as usize - 1] ^= 1;
+        // The header of the segment of frames 24 to 27.
+        let header = map::segments(&sealed)[6].start;
+        sealed[header + 8] ^= 1;
+        let noted = NotedReads::of(sealed.clone());
+        let near = opener().reader(noted.source()).unwrap();
+        let place = FarPlace::new(Shared::new(sealed), SOON);
+        let far = opener().threads(threads(2)).reader(FarSource(place.clone())).unwrap();
+        let well = [frames(0..9), frames(10..24), frames(28..32)];
+        for reader in [&near, &far] {
+            let error = reader.prefetch(&[frames(0..32)]).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.segment(), error.frame()),
+                (ErrorKind::Damaged, Some(2), Some(1))
+            );
+        }
+        noted.take();
+        assert_reads(&near, &plaintext, &well);
+        assert_eq!(noted.take(), [], "all was there");
+        let before = place.tally().blocking.len();
+        assert_reads(&far, &plaintext, &well);
+        assert_eq!(place.tally().blocking.len(), before, "all was there");
+        drop(far);
+        place.end();
+    }
+}
+
+#[test]
+fn a_list_ends_where_too_much_of_it_is_damaged() {
+    let plaintext = counted(16 * SEGMENT);
+    let mut sealed = seal(&small_sealer(), plaintext);
+    let wire = wire_of(&sealed);
+    wire.iter().for_each(|frame| sealed[frame.end as usize - 1] ^= 1);
+    let noted = NotedReads::of(sealed);
+    let reader = opener().reader(noted.source()).unwrap();
+    let ranges: Vec<_> = (0..32).map(|frame| frames(2 * frame..2 * frame + 1)).collect();
+    noted.take();
+    assert_eq!(reader.prefetch(&ranges).unwrap_err().frame(), Some(0));
+    let is_frame = |read: &Range<usize>| wire.iter().any(|frame| frame.start == read.start as u64);
+    assert_eq!(noted.take().into_iter().filter(is_frame).count(), 16);
 }
 
 #[test]

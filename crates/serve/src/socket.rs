@@ -4,12 +4,14 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, RenameFlags, fchmod, renameat_with};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 use rustix::process::geteuid;
 
 /// The name of a socket that a server listens on. Dropped, it removes it, if it still is that socket's.
@@ -68,9 +70,12 @@ fn remove_abandoned(path: &Path, found: &Metadata) -> io::Result<()> {
     if found.uid() != geteuid().as_raw() {
         return refused(io::ErrorKind::AlreadyExists, "there is a socket of this name of another user");
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+    // Whoever listens there may have no time for more connections: that is not waited for.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&client, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED) => {}
+        Err(Errno::NOENT) => return Ok(()),
         _ => return refused(io::ErrorKind::AddrInUse, "another program listens on the socket of this name"),
     }
     // Two that begin at once may both see it. Whoever moves the other's new one puts it back.
@@ -106,6 +111,7 @@ const BACKLOG: i32 = 128;
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixStream;
     use std::sync::Barrier;
     use std::thread;
 
@@ -165,6 +171,21 @@ mod tests {
         }
         assert_eq!(fs::read(path("file")).unwrap(), b"precious");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_server_that_takes_no_more_connections_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let flags = SocketFlags::NONBLOCK;
+        let stream = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let (busy, address) = (stream(), SocketAddrUnix::new(&path).unwrap());
+        bind(&busy, &address).unwrap();
+        listen(&busy, 0).unwrap();
+        let waiting: Vec<_> =
+            std::iter::repeat_with(stream).take_while(|client| connect(client, &address).is_ok()).collect();
+        assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
+        drop(waiting);
     }
 
     #[test]

@@ -208,10 +208,11 @@ impl Reader {
     /// at once. It ends when all are there, or as many as there is room for in the reader's share of the budget. A read, of another
     /// thread, that needs a frame which is on its way waits for that.
     ///
-    /// From afar, while a position reads on in the stream, one after the other is fetched instead.
+    /// From afar, one range at a time is fetched while a position reads sequentially, since that has what is fetched ahead.
     ///
     /// # Errors
-    /// As [`Reader::read_at`], of the first frame for which it is not well: those after it are left to whoever reads them.
+    /// As [`Reader::read_at`], of the first segment or frame found that is damaged or unavailable. The others are there nevertheless, unless it is
+    /// cancelled, nothing comes for too long, or there are 16 of those: then the rest is left to whoever reads it.
     /// [`ErrorKind::Usage`] if a range does not lie within the stream.
     pub fn prefetch(&self, ranges: &[Range<u64>]) -> Result<(), Error> {
         ranges.iter().try_for_each(|range| self.check_range(range))?;

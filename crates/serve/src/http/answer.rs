@@ -56,8 +56,10 @@ impl HttpServer {
     async fn bytes(&self, request: &Request<Incoming>, tag: &str, own: &OwnRoom) -> Response<Body> {
         let len = self.export.len();
         let is_head = request.method() == Method::HEAD;
-        // A range is of GET alone (RFC 9110 §14.2).
-        let range = request.headers().get(RANGE).filter(|_| !is_head && allows_range(request.headers(), tag));
+        // A range is of GET alone (RFC 9110 §14.2), and one of several fields is none.
+        let mut ranges = request.headers().get_all(RANGE).into_iter();
+        let range = ranges.next().filter(|_| ranges.next().is_none());
+        let range = range.filter(|_| !is_head && allows_range(request.headers(), tag));
         let range = range.and_then(|range| range.to_str().ok());
         let (status, range) = match range.map_or(Wanted::Whole, |range| Wanted::parse(range, len)) {
             Wanted::Whole => (StatusCode::OK, 0..len),

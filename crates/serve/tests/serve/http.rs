@@ -77,6 +77,7 @@ fn all_bytes_and_any_range_of_them_are_served() {
     let beyond = ask(&url, "GET", &[("Range", "bytes=3000001-")]);
     assert_eq!((beyond.status, beyond.field("content-range")), (416, Some("bytes */3000001")));
     assert_eq!(ask(&url, "GET", &[("Range", "bytes=0-1,4-5")]).body.len(), 3_000_001);
+    assert_eq!(ask(&url, "GET", &[("Range", "bytes=0-1"), ("Range", "bytes=4-5")]).body.len(), 3_000_001);
     server.finish(GRACE);
 }
 

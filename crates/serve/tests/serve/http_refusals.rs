@@ -153,6 +153,21 @@ fn a_client_that_takes_nothing_is_left_and_the_next_is_served() {
     assert!(taken.len() < 63 << 20, "{}", taken.len());
 }
 
+/// Whatever it asks for, and though it need not know the token.
+#[test]
+fn a_stranger_who_asks_on_and_takes_no_answer_is_left() {
+    let source = Source::new(1000);
+    let (server, _) = server(&source);
+    let mut server = server.limits(one_that_is_left_soon());
+    let url = server.listen_http(0).unwrap();
+    let mut silent = TcpStream::connect(url.address()).unwrap();
+    silent.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let asked = format!("GET /x HTTP/1.1\r\nHost: {}\r\n\r\n", url.address()).repeat(1000);
+    while silent.write_all(asked.as_bytes()).is_ok() {}
+    assert_eq!(ask(&url, "GET", &[]).body, source.bytes);
+    drop(silent);
+}
+
 #[test]
 fn connections_beyond_the_limit_wait_for_others_to_end() {
     let source = Source::new(1000);

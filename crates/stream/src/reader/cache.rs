@@ -19,7 +19,8 @@ struct State<K, V> {
     kept: LruCache<K, Kept<V>>,
     /// Bytes of all that is kept.
     len: usize,
-    /// Keys that are being loaded. Each belongs to a thread that runs, and that waits for nothing but its reads.
+    /// Keys that are being loaded, each by a thread that runs. It waits for its reads, and while a list of ranges is fetched, also for memory
+    /// that other reads hold: those wait for no key meanwhile.
     loading: HashSet<K>,
 }
 

@@ -190,12 +190,12 @@ impl FetchTurn {
         }
     }
 
-    /// For one who asks himself: whether `range` is taken on, which comes after all that was asked for.
+    /// Asks for `range`, which comes after all that was asked for. Whether it will be fetched.
     pub(super) fn ask(&self, range: Range<u64>) -> bool {
         self.fetch.far.fetch().ask(range)
     }
 
-    /// And gives it up.
+    /// Drops what was fetched of `range`, or will be.
     pub(super) fn release(&self, range: Range<u64>) {
         self.fetch.far.fetch().release(range);
     }

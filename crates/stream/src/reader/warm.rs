@@ -9,7 +9,7 @@ use super::cache::LoadGuard;
 use super::fetch::FetchTurn;
 use super::frames::{Frames, Held, Key, sealed_len};
 use super::segment::SegmentFrames;
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// A list that is being worked off.
 struct Warming<'a> {
@@ -22,6 +22,9 @@ struct Warming<'a> {
     runs: VecDeque<Run<'a>>,
     /// How many frames more are kept.
     room: usize,
+    /// The first that was passed over, and how many.
+    fault: Option<Error>,
+    faults: usize,
 }
 
 /// Frames in a row that nobody else loads: whoever needs one waits for it.
@@ -40,12 +43,17 @@ struct Piece {
 }
 
 impl Frames {
-    /// Fetches, opens and keeps the frames of `ranges`, which are within the stream, as far as there is room.
+    /// Fetches, opens and keeps the frames of `ranges`, which are within the stream, as far as there is room. What is damaged, or is not
+    /// to be had, is passed over.
+    ///
+    /// # Errors
+    /// The first fault that was passed over, at the end; at once what concerns more than its place.
     pub(super) fn warm(&self, ranges: &[Range<u64>]) -> Result<(), Error> {
         let kept_max = self.opened.len_max() / self.frame_len.max(1);
         let room = kept_max.saturating_sub(self.plan.frames_per_run as usize);
         let turn = self.fetch.as_ref().and_then(|fetch| fetch.turn(0));
-        let mut warming = Warming { frames: self, turn, asked: Vec::new(), runs: VecDeque::new(), room };
+        let (asked, runs) = (Vec::new(), VecDeque::new());
+        let mut warming = Warming { frames: self, turn, asked, runs, room, fault: None, faults: 0 };
         let mut left = ranges.iter().filter(|range| !range.is_empty()).cloned();
         let mut rest = None;
         while warming.room > 0 {
@@ -55,7 +63,8 @@ impl Frames {
             }
             warming.begin_frames(pieces)?;
         }
-        warming.finish()
+        warming.finish()?;
+        warming.fault.take().map_or(Ok(()), Err)
     }
 
     /// How many segments are looked at together: as many as are kept for certain.
@@ -77,7 +86,13 @@ impl<'a> Warming<'a> {
         while pieces.len() < PIECES_MAX && asked.len() < self.frames.segments_at_once() {
             self.frames.resources.check_cancelled()?;
             let Some(range) = rest.take().or_else(|| left.next()) else { break };
-            let (index, entry) = self.frames.locate(range.start)?;
+            let (index, entry) = match self.frames.locate(range.start) {
+                Ok(located) => located,
+                Err(error) => {
+                    self.pass_over(error)?;
+                    continue;
+                }
+            };
             let end = range.end.min(entry.plaintext_offset + u64::from(entry.plaintext_len));
             let mut head = Vec::new();
             if self.turn.is_some() && !self.frames.has_segment(index) && !asked.contains(&index) {
@@ -96,14 +111,18 @@ impl<'a> Warming<'a> {
 
     /// Has the frames of `pieces` fetched that nobody keeps or loads.
     fn begin_frames(&mut self, pieces: Vec<Piece>) -> Result<(), Error> {
-        // In the order in which it was asked for: frames, these beginnings, and then their frames.
+        // Fetched ranges are opened in the order in which they were asked for: the frames of the pieces before, these heads, and then
+        // the frames of these pieces.
         self.finish()?;
         let mut begun = Vec::with_capacity(pieces.len());
         for Piece { offset, end, head } in pieces {
-            head.iter().try_for_each(|range| self.wait(range))?;
-            let segment = self.frames.segment_at(offset)?;
+            let waited = head.iter().try_for_each(|range| self.wait(range));
+            let segment = waited.and_then(|()| self.frames.segment_at(offset));
             head.iter().for_each(|range| self.release(range));
-            begun.push((segment, offset, end));
+            match segment {
+                Ok(segment) => begun.push((segment, offset, end)),
+                Err(error) => self.pass_over(error)?,
+            }
         }
         for (segment, offset, end) in begun {
             let (mut frame, end) = (segment.frame_at(offset), segment.frame_at(end - 1) + 1);
@@ -140,15 +159,39 @@ impl<'a> Warming<'a> {
 
     /// Opens the run that was begun first, when it has come. False if there is none.
     fn open_first(&mut self) -> Result<bool, Error> {
-        let Some(Run { segment, frames: run, guard }) = self.runs.pop_front() else { return Ok(false) };
-        let (frames, wire) = (self.frames, segment.wire_of(run.clone()));
+        let Some(run) = self.runs.pop_front() else { return Ok(false) };
+        let wire = run.segment.wire_of(run.frames.clone());
+        let opened = self.open_run(run, &wire);
+        self.release(&wire);
+        opened.or_else(|error| self.pass_over(error))?;
+        Ok(true)
+    }
+
+    fn open_run(&self, Run { segment, frames: run, guard }: Run<'_>, wire: &Range<u64>) -> Result<(), Error> {
+        let frames = self.frames;
         frames.resources.take_of_rate(sealed_len(&segment, run.clone()))?;
-        self.wait(&wire)?;
+        self.wait(wire)?;
         // Other reads end by themselves: none of them waits for a frame while it holds memory.
         let _lent = frames.memory.lend(frames.read_len(&run), &frames.resources)?;
-        let opened = frames.open_frames(&segment, run, &guard, |_, _| {});
-        self.release(&wire);
-        opened.map(|()| true)
+        frames.open_frames(&segment, run, &guard, |_, _| {})
+    }
+
+    /// Remembers a fault of one place, if it is the first.
+    ///
+    /// # Errors
+    /// It is of more than that, or there are too many.
+    fn pass_over(&mut self, error: Error) -> Result<(), Error> {
+        use ErrorKind::{Damaged, Denied, Io, Truncated};
+        if !matches!(error.kind(), Damaged | Denied | Io | Truncated) {
+            return Err(error);
+        }
+        self.faults += 1;
+        let first = self.fault.take().unwrap_or(error);
+        if self.faults == FAULTS_MAX {
+            return Err(first);
+        }
+        self.fault = Some(first);
+        Ok(())
     }
 
     /// Whether `range` is taken on.
@@ -189,3 +232,5 @@ impl Drop for Warming<'_> {
 const SEGMENTS_MAX: usize = 64;
 /// Pieces of the list that are looked at together.
 const PIECES_MAX: usize = 1024;
+/// Faults of single places after which the rest of the list is left to whoever reads it: the place itself may be gone.
+const FAULTS_MAX: usize = 16;
