@@ -1,35 +1,53 @@
 //! What goes wrong while something is served, said to the operator: not more often than can be read.
 //! It knows no client and no protocol.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use serve::Notice;
+use cofferdam::CancelToken;
+use serve::{GRACE, Notice};
 
 use crate::report::Report;
 use crate::size::Size;
 
-/// The operator's ear. A client that asks again and again does not fill the log.
+/// Warnings of a server, at most one per second: a client that asks again and again does not fill the log. A thread of its own
+/// writes them, so nobody is served later because nobody reads them.
 pub(crate) struct Complaints {
-    report: Report,
-    said: Mutex<Said>,
+    reading: CancelToken,
+    state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct Said {
+struct State {
     last: Option<Instant>,
     unsaid: u64,
+    /// Until the end.
+    to_say: Option<SyncSender<String>>,
+    /// Closed when all has been said.
+    said: Receiver<()>,
 }
 
 impl Complaints {
-    pub(crate) fn new(report: Report) -> Complaints {
-        Complaints { report, said: Mutex::default() }
+    /// After `reading` has been cancelled, nothing more is said: what the end cuts off is no news.
+    pub(crate) fn new(report: Report, reading: CancelToken) -> Complaints {
+        let (to_say, received) = sync_channel::<String>(UNREAD_MAX);
+        let (done, said) = sync_channel(0);
+        thread::spawn(move || {
+            received.into_iter().for_each(|what| report.warning(what));
+            drop(done);
+        });
+        let state = State { last: None, unsaid: 0, to_say: Some(to_say), said };
+        Complaints { reading, state: Mutex::new(state) }
     }
 
     pub(crate) fn tell(&self, notice: &Notice<'_>) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.last.is_some_and(|last| last.elapsed() < EVERY) {
-            said.unsaid += 1;
+        let mut state = self.lock();
+        if self.reading.is_cancelled() {
+            return;
+        }
+        if state.last.is_some_and(|last| last.elapsed() < EVERY) {
+            state.unsaid += 1;
             return;
         }
         let what = match notice {
@@ -41,12 +59,28 @@ impl Complaints {
             }
             _ => return,
         };
-        match std::mem::take(&mut said.unsaid) {
-            0 => self.report.warning(what),
-            unsaid => self.report.warning(format!("{what} ({unsaid} more before it)")),
-        }
-        said.last = Some(Instant::now());
+        let what = match state.unsaid {
+            0 => what,
+            unsaid => format!("{what} ({unsaid} more before it)"),
+        };
+        let is_taken = state.to_say.as_ref().is_some_and(|to_say| to_say.try_send(what).is_ok());
+        state.unsaid = if is_taken { 0 } else { state.unsaid + 1 };
+        state.last = Some(Instant::now());
+    }
+
+    /// Waits until all has been said, for as long as may be.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        state.to_say = None;
+        let _ = state.said.recv_timeout(GRACE);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What it guards is whole at every step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Warnings that wait for somebody to read them. What comes then is counted.
+const UNREAD_MAX: usize = 16;

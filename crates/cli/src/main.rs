@@ -7,6 +7,8 @@ mod args;
 mod byte_range;
 mod clock;
 mod commands;
+#[cfg(feature = "serve")]
+mod complaints;
 mod credential;
 mod demo;
 mod failure;
@@ -29,8 +31,6 @@ mod report;
 mod resources;
 mod sealed;
 mod secrets;
-#[cfg(feature = "serve")]
-mod served;
 mod service;
 mod size;
 mod standard;

@@ -2,6 +2,8 @@
 //! It knows no client; the recorder does.
 
 use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +19,9 @@ use crate::whole_file::{self, Fault};
 /// A file under a name that this command may take.
 pub(crate) struct RecordFile {
     path: PathBuf,
-    /// Until it has been written: from then on it is this command's.
     if_exists: IfExists,
+    /// What was written last: a file that has something else in it is not this command's.
+    written: Option<Vec<u8>>,
 }
 
 /// A stream that is read, and the file that says where.
@@ -34,25 +37,49 @@ pub(crate) struct Recording {
 impl RecordFile {
     /// Looks whether `path` can be written, and may. What is there stays until the first write.
     pub(crate) fn new(path: &Path, if_exists: IfExists) -> Result<RecordFile, Failure> {
-        let file = RecordFile { path: path.to_owned(), if_exists };
+        let file = RecordFile { path: path.to_owned(), if_exists, written: None };
         let staged = StagedFile::create(path, &StageOptions::default().if_exists(if_exists));
         staged.map(|_| ()).map_err(|error| file.refused(&error))?;
         Ok(file)
     }
 
     fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
-        whole_file::write(&self.path, content, self.if_exists, PRIVATE).map_err(|fault| match fault {
+        let if_exists = match &self.written {
+            None => self.if_exists,
+            Some(written) if self.found().is_ok_and(|found| found == *written) => IfExists::Replace,
+            Some(_) => IfExists::Refuse,
+        };
+        whole_file::write(&self.path, content, if_exists, PRIVATE).map_err(|fault| match fault {
             Fault::Refused(error) => self.refused(&error),
             Fault::NotWritten(error) | Fault::Unknown(error) => self.cannot("written", &error),
         })?;
-        self.if_exists = IfExists::Replace;
+        self.written = Some(content.to_vec());
         Ok(())
     }
 
+    /// What is in the file of its name.
+    fn found(&self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        if fs::metadata(&self.path)?.is_file() {
+            File::open(&self.path)?.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut content)?;
+        }
+        Ok(content)
+    }
+
+    /// Whether there is something of its name that this command has not written.
+    fn has_other_content(&self) -> bool {
+        self.written.is_none() && fs::symlink_metadata(&self.path).is_ok()
+    }
+
     fn refused(&self, error: &TargetError) -> Failure {
+        let name = Name::from(&*self.path);
         match error {
+            TargetError::Exists { .. } | TargetError::Symlink { .. } if self.written.is_some() => {
+                let what = format!("{name} is no longer the file that was written here, and is left alone");
+                Failure::new(ErrorKind::TargetExists, what)
+            }
             TargetError::Exists { .. } | TargetError::Symlink { .. } => {
-                Failure::new(ErrorKind::TargetExists, format!("{} exists", Name::from(&*self.path)))
+                Failure::new(ErrorKind::TargetExists, format!("{name} exists"))
                     .advise("Give another name, or replace it with `--force`.")
             }
             error => self.cannot("made", error),
@@ -86,9 +113,13 @@ impl Recording {
         }
     }
 
-    /// Writes it for the last time, also if nothing was read, and says what it is.
+    /// Writes it for the last time, and says what it is. If nothing was read, what an earlier run has recorded stays.
     pub(crate) fn finish(mut self, report: Report) -> Result<WorkingSet, Failure> {
         let set = self.working_set();
+        if set.ranges().is_empty() && self.file.has_other_content() {
+            report.warning(format!("nothing was read: {} stays as it was", Name::from(&*self.file.path)));
+            return Ok(set);
+        }
         self.write(&set)?;
         if self.recorder.is_full() {
             report.warning("more was read than is recorded: it lies in too many places");

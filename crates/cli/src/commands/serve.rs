@@ -1,8 +1,10 @@
 //! `cofferdam serve`: the plaintext of a sealed stream, for programs of this machine, for as long as it runs.
 //! It turns options into a reader and a server; the libraries read and serve.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::thread;
@@ -11,9 +13,12 @@ use std::time::{Duration, Instant};
 use ::serve::{Export, GRACE, Notice, Server, WorkingSet};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{CancelToken, Opener, Reader, StreamDigest};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::commands::verify::parse_digest;
+use crate::complaints::Complaints;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
@@ -26,7 +31,6 @@ use crate::recording::{RecordFile, Recording};
 use crate::report::{Channel, Report};
 use crate::resources::Resources;
 use crate::sealed::Sealed;
-use crate::served::Complaints;
 use crate::service::{self, Status};
 use crate::size::Size;
 use crate::standard::Standard;
@@ -117,11 +121,13 @@ impl Serve {
         let begun = Instant::now();
         let mut recording = record.map(|file| Recording::new(file, &reader));
         interrupt::roll_back_from_now_on();
-        let server = self.listen(&reader, recording.as_ref(), &reading, report)?;
+        let complaints = Arc::new(Complaints::new(report, reading.clone()));
+        let server = self.listen(&reader, recording.as_ref(), complaints.clone(), report)?;
         let warming = warm.map(|warm| warm_up(&reader, warm, &reading, report));
         self.wait(&signals, recording.as_mut(), report);
         server.finish(GRACE);
         reading.cancel();
+        complaints.finish();
         let _ = warming.map(thread::JoinHandle::join);
         let recorded = recording.map(|recording| recording.finish(report)).transpose()?;
         let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
@@ -176,7 +182,7 @@ impl Serve {
         &self,
         reader: &Reader,
         recording: Option<&Recording>,
-        reading: &CancelToken,
+        complaints: Arc<Complaints>,
         report: Report,
     ) -> Result<Server, Failure> {
         let tag = reader.stream_id().to_string();
@@ -185,13 +191,7 @@ impl Serve {
             Some(recording) => Export::new(recording.recorder.clone(), &name, &tag),
             None => Export::new(Arc::new(reader.clone()), &name, &tag),
         };
-        let (complaints, reading) = (Complaints::new(report), reading.clone());
-        let notify = move |notice: Notice<'_>| {
-            // What the end has cut off is no news.
-            if !reading.is_cancelled() {
-                complaints.tell(&notice);
-            }
-        };
+        let notify = move |notice: Notice<'_>| complaints.tell(&notice);
         let mut server = Server::new(export.preferred_len(reader.frame_len()), Arc::new(notify))
             .map_err(|error| Failure::io("the server could not be started", error))?;
         let port = self.http.or(self.nbd.is_none().then_some(0));
@@ -233,8 +233,14 @@ fn listen_nbd(server: &mut Server, path: &Path) -> Result<PathBuf, Failure> {
 fn read_working_set(path: &Path) -> Result<WorkingSet, Failure> {
     let name = Name::from(path);
     let mut text = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text));
+    // A pipe that nobody writes to must not be waited for.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let read = OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text)
+    });
     read.map_err(|error| Failure::io(format!("{name} could not be read"), error))?;
     if text.len() as u64 > WorkingSet::TEXT_LEN_MAX {
         return Err(Failure::usage(format!("{name} is too long for a file of `serve --record`")));
@@ -299,7 +305,8 @@ struct Serving {
 impl Serving {
     /// What clients are told, one a line, and nothing else: scripts read it.
     fn lines(&self, socket: Option<&Path>) -> String {
-        let socket = socket.map(|path| format!("nbd+unix:///?socket={}", Name::from(path)));
+        let encoded = |path: &Path| percent_encode(path.as_os_str().as_bytes(), ENCODED).to_string();
+        let socket = socket.map(|path| format!("nbd+unix:///?socket={}", encoded(path)));
         self.url.iter().cloned().chain(socket).collect::<Vec<_>>().join("\n")
     }
 }
@@ -356,6 +363,8 @@ impl Served {
     }
 }
 
+/// What cannot stand for itself in the query of a URI.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// How soon a signal is seen.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -30,17 +30,28 @@ impl Served {
 
     /// The same, in an environment.
     pub(crate) fn start_with(place: &Place, arguments: &[&str], variables: &[(&str, String)]) -> Served {
-        let serve = ["serve", "--json", "-i", "key.txt"].iter().chain(arguments);
-        let errors = place.states.path().join("serve-errors");
-        let mut command = place.command(serve);
+        let errors = File::create(errors_of(place)).unwrap();
+        let mut command = serve(place, arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        command.stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
+        command.stderr(errors);
+        Served::spawn(place, command)
+    }
+
+    /// The same, with another place for what goes wrong.
+    pub(crate) fn start_saying(place: &Place, arguments: &[&str], errors: Stdio) -> Served {
+        let mut command = serve(place, arguments);
+        command.stderr(errors);
+        Served::spawn(place, command)
+    }
+
+    fn spawn(place: &Place, mut command: Command) -> Served {
+        let errors = errors_of(place);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         lines.read_line(&mut line).unwrap();
         child.stdout = Some(lines.into_inner());
-        assert!(!line.is_empty(), "{}", std::fs::read_to_string(&errors).unwrap());
+        assert!(!line.is_empty(), "{}", std::fs::read_to_string(&errors).unwrap_or_default());
         let serving = json_lines(line.as_bytes()).remove(0);
         assert_eq!(serving["event"], "serving");
         Served { child: Some(child), serving, errors }
@@ -73,6 +84,16 @@ impl Served {
         ran.stderr = self.said();
         ran
     }
+}
+
+fn serve(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = place.command(["serve", "--json", "-i", "key.txt"].iter().chain(arguments));
+    command.stdout(Stdio::piped());
+    command
+}
+
+fn errors_of(place: &Place) -> std::path::PathBuf {
+    place.states.path().join("serve-errors")
 }
 
 impl Drop for Served {

@@ -1,8 +1,10 @@
 //! `cofferdam serve` with a file on this machine: real clients read it, strangers do not, and it ends in an orderly way.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, getuid};
 use servers::installed::is_skipped_without;
 
@@ -42,15 +44,15 @@ fn curl_reads_all_of_it_and_parts_and_the_end_is_orderly() {
 fn to_people_it_says_the_url_and_nothing_else_and_it_is_another_each_time() {
     let place = Place::with_sealed(1);
     let url = || {
-        let line = "\"$0\" serve -i key.txt --nbd s sealed.cfd --http=0 >said 2>errors & pid=$!; \
+        let line = "\"$0\" serve -i key.txt --nbd 's 1%' sealed.cfd --http=0 >said 2>errors & pid=$!; \
              until [ \"$(wc -l <said)\" = 2 ] || ! kill -0 $pid; do :; done; kill $pid; wait $pid; echo $?";
         let ran = place.shell(line);
         assert_eq!((ran.text().trim(), place.read("errors")), ("0", vec![]), "{}", ran.stderr);
         let said = String::from_utf8(place.read("said")).unwrap();
         let mut lines = said.lines();
         let url = lines.next().unwrap().to_owned();
-        let socket = fs::canonicalize(place.directory.path()).unwrap().join("s");
-        assert!(lines.next().unwrap().ends_with("/s") && !socket.exists());
+        let socket = fs::canonicalize(place.directory.path()).unwrap().join("s 1%");
+        assert!(lines.next().unwrap().ends_with("/s%201%25") && !socket.exists());
         assert!(lines.next().unwrap().starts_with("served sealed.cfd for "), "{said}");
         url
     };
@@ -113,6 +115,28 @@ fn what_is_damaged_is_an_error_at_the_client_and_the_rest_is_served() {
     let said = json_lines(served.end(Signal::TERM).stderr.as_bytes());
     let warning = said[0]["message"].as_str().unwrap();
     assert!(said[0]["event"] == "warning" && warning.contains("could not be read"), "{warning}");
+}
+
+#[test]
+fn warnings_that_nobody_reads_keep_nobody_from_reading() {
+    let place = Place::with_sealed(40);
+    place.damage_segment(20);
+    // A pipe in which there is no room.
+    let (unread, mut errors) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&errors).unwrap();
+    fcntl_setfl(&errors, flags | OFlags::NONBLOCK).unwrap();
+    while errors.write(&[b'x'; 512]).is_ok() {}
+    fcntl_setfl(&errors, flags).unwrap();
+    let served = Served::start_saying(&place, &["--http", "--nbd", "socket", "sealed.cfd"], errors.into());
+    let mut disk = Disk::open(&place.path("socket"));
+    for _ in 0..2 {
+        // Its second or third frame.
+        let damaged = (20 * SEGMENT_LEN) as u64;
+        assert_eq!(get(served.url(), Some((damaged + 4096, damaged + 16_383))).0, 500);
+        assert_eq!(disk.read(damaged, SEGMENT_LEN as u32), Err(EIO));
+        assert!(disk.read(0, 9).is_ok());
+    }
+    drop(unread);
 }
 
 #[test]
@@ -275,6 +299,9 @@ fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
     place.run(["serve", "-i", "key.txt", "--warm", "warm", "sealed.cfd"]).assert_failed(2, "too long");
     place.run(["serve", "-i", "key.txt", "--warm", "absent", "sealed.cfd"]).assert_failed(1, "absent");
     fs::remove_file(place.path("warm")).unwrap();
+    place.shell("mkfifo warm").assert_done();
+    place.run(["serve", "-i", "key.txt", "--warm", "warm", "sealed.cfd"]).assert_failed(1, "no regular file");
+    fs::remove_file(place.path("warm")).unwrap();
     let nowhere = place.run(["serve", "-i", "key.txt", "--record", "no/where", "sealed.cfd"]);
     nowhere.assert_failed(1, "no/where");
     let sealed = place.run(["serve", "-i", "key.txt", "--force", "--record", "sealed.cfd", "sealed.cfd"]);
@@ -284,6 +311,38 @@ fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
     wait_until("a record", || place.path("set").exists());
     drop(served);
     assert!(place.read("set").ends_with(b"\n0 65531\nend 1\n"));
+}
+
+#[test]
+fn a_record_replaces_what_this_run_has_written_and_nothing_else() {
+    let place = Place::with_sealed(40);
+    for is_link in [true, false] {
+        let served = Served::start(&place, &["--record", "set", "sealed.cfd"]);
+        get(served.url(), Some((0, 9)));
+        wait_until("a record", || place.path("set").exists());
+        fs::rename(place.path("set"), place.path("old")).unwrap();
+        fs::write(place.path("other"), "precious").unwrap();
+        match is_link {
+            true => std::os::unix::fs::symlink("other", place.path("set")).unwrap(),
+            false => fs::rename(place.path("other"), place.path("set")).unwrap(),
+        }
+        get(served.url(), Some((100_000, 100_009)));
+        let ended = served.end(Signal::TERM);
+        ended.assert_failed(6, "no longer the file that was written here");
+        assert_eq!(place.read("set"), b"precious");
+        ["set", "old"].iter().for_each(|name| fs::remove_file(place.path(name)).unwrap());
+    }
+}
+
+#[test]
+fn a_run_in_which_nothing_is_read_leaves_the_record_of_another() {
+    let place = Place::with_sealed(40);
+    let (_, text) = recorded(&place, &[]);
+    let both = ["--record", "boot.set", "--warm", "boot.set", "--force", "sealed.cfd"];
+    let ended = Served::start(&place, &both).end(Signal::TERM);
+    ended.assert_done();
+    assert!(ended.stderr.contains("nothing was read: boot.set stays as it was"), "{}", ended.stderr);
+    assert_eq!(place.read("boot.set"), text.as_bytes());
 }
 
 #[test]
