@@ -261,13 +261,15 @@ impl Moved {
         self.on_its_way.store(millis, Ordering::Relaxed);
     }
 
-    /// Returns once nothing has moved for `stall_max`, or for as long as what lies in buffers may take, `at_most` where that is longer.
-    async fn stalled(&self, stall_max: Duration, at_most: Duration) {
+    /// Returns once nothing has moved for `stall_max`, or for as long as what lies in buffers may take, where that is longer; but for no
+    /// more than half of `patience` then, so that there is time for another try.
+    async fn stalled(&self, stall_max: Duration, patience: Duration) {
         loop {
             let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
             let idle = self.begun.elapsed().saturating_sub(last);
             let on_its_way = Duration::from_millis(self.on_its_way.load(Ordering::Relaxed));
-            match stall_max.max(on_its_way.min(at_most)).checked_sub(idle).filter(|left| !left.is_zero()) {
+            let limit = stall_max.max(on_its_way.min(patience / 2));
+            match limit.checked_sub(idle).filter(|left| !left.is_zero()) {
                 Some(left) => tokio::time::sleep(left).await,
                 None => return,
             }
@@ -305,7 +307,7 @@ const CHUNK_LEN: usize = 256 << 10;
 pub const CONNECTION_LEN: usize = 2 * CHUNK_LEN;
 /// What the system takes of a connection's bytes ahead of their being sent (tcp(7), `tcp_wmem`: 4 MiB unless set otherwise).
 const BUFFERED_LEN_MAX: usize = 8 << 20;
-/// Whatever carries less is given up: a part that lies in buffers takes minutes.
+/// Whatever carries less is given up, with patience enough: a part that lies in buffers takes minutes.
 const SLOWEST_PER_SEC: u64 = 32 << 10;
 /// How long a store may put together what it got without a word, unless nobody waits as long for anything.
 const SLOW: Duration = Duration::from_secs(300);
