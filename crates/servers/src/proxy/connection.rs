@@ -54,23 +54,23 @@ impl<'a> Connection<'a> {
     pub(super) fn serve(mut self) -> io::Result<()> {
         while let Some(asked) = Head::read(&mut self.client)? {
             let (request, fault) = self.shared.decide(&asked);
-            let mut status = 0;
-            let next = self.answer(&asked, fault.as_ref(), &mut status);
-            self.shared.note_seen(Seen { request, fault: fault.map(|fault| fault.kind()), status });
-            if next? == Next::Close {
+            let index = request.index();
+            let kind = fault.as_ref().map(Fault::kind);
+            self.shared.note_seen(Seen { request, fault: kind, status: 0 });
+            if self.answer(&asked, fault.as_ref(), index)? == Next::Close {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Answers one request. `status` is what the client was told, also where the rest fails.
-    fn answer(&mut self, asked: &Head, fault: Option<&Fault>, status: &mut u16) -> io::Result<Next> {
+    /// Answers the request `index`. What the client is told is noted before it is.
+    fn answer(&mut self, asked: &Head, fault: Option<&Fault>, index: u64) -> io::Result<Next> {
         if let Some(&Fault::Status { code, retry_after }) = fault {
             self.shared.note_fault(FaultKind::Status);
             asked.request_body()?.relay(&mut self.client, &mut |_| Ok(()))?;
             self.delay();
-            *status = code;
+            self.shared.note_status(index, code);
             return self.tell(asked, code, retry_after);
         }
         if asked.field("expect").is_some() {
@@ -91,7 +91,7 @@ impl<'a> Connection<'a> {
             fault.iter().for_each(|fault| self.shared.note_fault(fault.kind()));
         }
         self.delay();
-        *status = answer.status();
+        self.shared.note_status(index, answer.status());
         self.relay_answer(&answer, body, fault)?;
         let is_over = asked.closes() || answer.closes() || body == Framing::UntilClose;
         let is_wrong = matches!(fault, Some(Fault::WrongLength { .. }));

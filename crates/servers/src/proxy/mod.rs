@@ -81,7 +81,7 @@ impl FaultProxy {
         counts
     }
 
-    /// The requests that were answered or cut off so far, in the order in which they came: of very many the first.
+    /// The requests that came so far, in order, also those that are being answered: of very many the first.
     pub fn seen(&self) -> Vec<Seen> {
         let mut seen = self.shared.seen.lock().clone();
         seen.sort_by_key(|seen| seen.request.index());
@@ -134,6 +134,14 @@ impl Shared {
         let mut all = self.seen.lock();
         if all.len() < counts::SEEN_MAX {
             all.push(seen);
+        }
+    }
+
+    /// The client is told `status` of the request `index` next.
+    fn note_status(&self, index: u64, status: u16) {
+        let mut all = self.seen.lock();
+        if let Some(seen) = all.iter_mut().rfind(|seen| seen.request.index() == index) {
+            seen.status = status;
         }
     }
 }
