@@ -33,7 +33,10 @@ pub(crate) fn begin(path: &Path, report: Report) -> Result<(), Failure> {
         metrics::describe_gauge!(BUILD, "Which program it is: always 1.");
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }
-    file.write()?;
+    if let Err(failure) = file.write() {
+        *file.lock() = State::Finished;
+        return Err(failure);
+    }
     // It ends with the program.
     let thread =
         thread::Builder::new().name("metrics-file".to_owned()).spawn(move || file.write_repeatedly(report));
@@ -92,8 +95,11 @@ impl MetricsFile {
 
     fn write_last(&self) -> Result<(), Failure> {
         let mut state = self.lock();
-        *state = State::Finished;
-        self.write_now()
+        match std::mem::replace(&mut *state, State::Finished) {
+            State::Running => self.write_now(),
+            // It could not even be begun, which has been said.
+            State::Finished => Ok(()),
+        }
     }
 
     fn write_now(&self) -> Result<(), Failure> {

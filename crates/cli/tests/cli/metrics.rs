@@ -238,7 +238,9 @@ fn a_file_that_cannot_be_written_is_known_before_anything_is_done() {
     fs::write(place.path("thesis"), "years of work").unwrap();
     std::os::unix::fs::symlink("thesis", place.path("link")).unwrap();
     for other in ["thesis", "link"] {
-        restore(other).assert_failed(6, other);
+        let refused = restore(other);
+        refused.assert_failed(6, other);
+        assert!(!refused.stderr.contains("warning"), "said twice: {}", refused.stderr);
         assert_eq!(place.read("thesis"), b"years of work");
         assert!(!place.path("out").exists());
     }
