@@ -202,9 +202,14 @@ impl Goal {
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         match self {
             Goal::Here(end) => end.explain(error, noun),
-            Goal::There(_) if is_cut_off(error.kind()) => Failure::from(error).advise_also(
-                "The object is as it was. What was sent is given up where the store can be reached; `cofferdam uploads` lists what may be left there.",
-            ),
+            Goal::There(url) if is_cut_off(error.kind()) => {
+                Failure::from(error).advise_also(match url.uploads_prefix() {
+                    Some(_) => {
+                        "The object is as it was, and what was sent has been given up, unless a warning says that it could not be."
+                    }
+                    None => "The object is as it was. What was sent is seen by nobody, and expires within a week.",
+                })
+            }
             Goal::There(_) => error.into(),
             Goal::Receiver(_) if is_cut_off(error.kind()) => {
                 Failure::from(error).advise_also(

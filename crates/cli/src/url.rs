@@ -11,8 +11,10 @@ mod built_in {
     use std::env;
     use std::ffi::OsStr;
     use std::fmt;
+    use std::io;
     use std::sync::Arc;
 
+    use cofferdam::remote::upload::UploadNotice;
     use cofferdam::remote::{Place, PlaceKind, RemoteOptions, RemoteSource};
     use cofferdam::{CancelToken, Error, ObjectTarget, Source};
 
@@ -70,11 +72,9 @@ mod built_in {
                 .on_retry(Arc::new(move |retry| {
                     report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
                 }))
-                .on_answer_awaited(Arc::new(move |awaited| {
-                    let (object, seconds) = (&awaited.object, awaited.at_most.as_secs());
-                    report.warning(format!(
-                        "interrupted while {object} was being put in place: waiting for the store's answer, at most {seconds} s"
-                    ));
+                .on_notice(Arc::new({
+                    let prefix = self.uploads_prefix();
+                    move |notice| report.warning(words(notice, prefix.as_deref()))
                 }))
         }
 
@@ -91,8 +91,11 @@ mod built_in {
                 .on_retry(Arc::new(move |retry| {
                     report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
                 }));
-            let source = RemoteSource::open(self.place.clone(), options)
-                .map_err(|error| Error::io("the sealed stream could not be opened", error))?;
+            let source =
+                RemoteSource::open(self.place.clone(), options).map_err(|error| match error.kind() {
+                    io::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
+                    _ => Error::io("the sealed stream could not be opened", error).into(),
+                })?;
             if let Some(reason) = source.in_order_since() {
                 report.warning(format!("{self} is read once, in order: {reason}"));
             }
@@ -103,6 +106,23 @@ mod built_in {
     impl fmt::Display for Url {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.place.fmt(f)
+        }
+    }
+
+    fn words(notice: &UploadNotice, uploads_prefix: Option<&str>) -> String {
+        match notice {
+            UploadNotice::Unguarded { object } => format!(
+                "{object} may not be looked at with these credentials: whatever is there when this ends is replaced, whoever wrote it"
+            ),
+            UploadNotice::AnswerAwaited { object, at_most } => format!(
+                "interrupted while {object} was being put in place: waiting for the store's answer, at most {} s",
+                at_most.as_secs()
+            ),
+            UploadNotice::Left { what } => {
+                let list = uploads_prefix.map(|prefix| format!("; `cofferdam uploads {prefix}` lists it"));
+                format!("{what}{}", list.unwrap_or_default())
+            }
+            notice => format!("{notice:?}"),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use contract::{CommitError, IfExists};
 use object::{ExpectedLen, NoRoom, ObjectOptions, ObjectSink};
-use remote::upload::{AnswerAwaited, UploadFault, UploadFaultKind, UploadOptions};
+use remote::upload::{UploadFault, UploadFaultKind, UploadNotice, UploadOptions};
 use remote::{Place, PlaceKind, Retry, RetryPolicy};
 use sources::Source;
 use stream::{FileInput, Opening, Resources, SealedLen};
@@ -83,11 +83,11 @@ impl ObjectTarget {
         self
     }
 
-    /// Is told once if a call is cancelled while the last request is out: it returns when the store has answered, or after the time
-    /// that is told.
+    /// Is told what a call's user should know beside its outcome: that an object may be replaced unseen, that the call waits for the
+    /// last answer though it was cancelled, that parts may stay at the store.
     #[must_use]
-    pub fn on_answer_awaited(mut self, told: Arc<dyn Fn(&AnswerAwaited) + Send + Sync>) -> ObjectTarget {
-        self.upload.on_answer_awaited = told;
+    pub fn on_notice(mut self, told: Arc<dyn Fn(&UploadNotice) + Send + Sync>) -> ObjectTarget {
+        self.upload.on_notice = told;
         self
     }
 
@@ -239,6 +239,8 @@ fn of_fault(fault: &UploadFault) -> Error {
         UploadFaultKind::Exists => {
             error(ErrorKind::TargetExists).remedied(Remedy::Replace(InTheWay::Object))
         }
+        UploadFaultKind::Unversioned => error(ErrorKind::TargetExists)
+            .advise("Choose another name, or remove that object if nobody needs it."),
         UploadFaultKind::Replaced | UploadFaultKind::Conflict => {
             error(ErrorKind::TargetLocked).advise("Look who else writes it, and run this again.")
         }

@@ -25,7 +25,7 @@ use self::fault::{failed, fault};
 use self::in_flight::{InFlight, Sent};
 use self::lanes::Lanes;
 pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
-pub use self::options::{AnswerAwaited, IfThere, UploadOptions};
+pub use self::options::{IfThere, UploadNotice, UploadOptions};
 use self::persist::{Cause, OnCancel, Patience};
 use self::settle::{Put, give_up};
 use self::verdict::{Refusal, Verdict};
@@ -33,7 +33,7 @@ pub use self::wire::{Body, CONNECTION_LEN};
 use crate::{Place, runtime};
 
 /// An object that is being written. Dropped before [`Upload::complete`] or [`Upload::put_whole`], it is given up: that takes at
-/// most [`UploadOptions::abort_max`], and what cannot be given up by then is left for [`UnfinishedUploads`].
+/// most [`UploadOptions::abort_max`]. What cannot be given up by then is told ([`UploadNotice::Left`]); [`UnfinishedUploads`] finds it.
 ///
 /// Every part is sent until the store has acknowledged it, the same bytes each time. Calls block, and may come from any thread.
 pub struct Upload {
@@ -108,6 +108,9 @@ impl Upload {
                         .fault(UploadFaultKind::Denied, "whether an object is there may not be looked at"));
                 }
                 self.condition = if decides { Condition::Absent } else { Condition::Anything };
+                if !decides {
+                    (self.patience.on_notice)(&UploadNotice::Unguarded { object: self.shown.clone() });
+                }
                 return Ok(());
             }
             Err(cause) => return Err(self.failed("it cannot be looked at", &cause)),
@@ -119,8 +122,8 @@ impl Upload {
                 Condition::Unchanged(found)
             }
             (Some(_), IfThere::Replace) => {
-                let why = "an object is there of which the store gives no version, so that only that one could be replaced";
-                return Err(self.fault(UploadFaultKind::Exists, why));
+                let why = "an object is there, and the store gives no version of it by which only that one would be replaced";
+                return Err(self.fault(UploadFaultKind::Unversioned, why));
             }
         };
         Ok(())
@@ -264,6 +267,13 @@ impl Upload {
         })
     }
 
+    /// As [`Upload::abort`], where there is an error to report already, or nobody to report one to.
+    fn abort_or_tell(&mut self) {
+        if let Err(error) = self.abort() {
+            (self.patience.on_notice)(&UploadNotice::Left { what: error.to_string() });
+        }
+    }
+
     /// Whether another object is there by now, for stores that put parts together on no condition, or heed none at all and do not say
     /// so. It is not atomic, and better than nothing.
     fn look_again(&self) -> io::Result<()> {
@@ -295,7 +305,7 @@ impl Upload {
             }
             Verdict::NotDone(refusal) => {
                 let error = self.refused(refusal, cause.as_ref());
-                let _ = self.abort();
+                self.abort_or_tell();
                 Err(PublishError::NotDone(error))
             }
             Verdict::Unknown => {
@@ -354,8 +364,7 @@ const AFTER_CUT: Duration = Duration::from_millis(500);
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // There is nobody left to tell; `UnfinishedUploads` finds what stays.
-        let _ = self.abort();
+        self.abort_or_tell();
     }
 }
 

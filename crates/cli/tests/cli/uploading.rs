@@ -162,6 +162,46 @@ fn what_a_store_cannot_do_is_refused_first_and_said() {
 }
 
 #[test]
+fn a_setting_that_cannot_be_read_is_2_whoever_reads_it() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let (url, recipient) = (store.url("db.cfd"), store.place.recipient.clone());
+    for arguments in [
+        &["seal", "-r", &recipient, "-o", &url, "plain"][..],
+        &["verify", &url],
+        &["restore", "-i", "key.txt", &url, "target"],
+        &["inspect", &url],
+    ] {
+        let mut command = store.command(arguments);
+        let ran = Ran::of(command.env("AWS_ALLOW_HTTP", "maybe").output().unwrap());
+        ran.assert_failed(2, "allow_http");
+    }
+    assert_eq!(store.proxy.counts().requests, 0, "nothing is asked for");
+}
+
+/// S3 answers 403 to whoever may put and not list.
+#[test]
+fn who_may_not_look_at_what_force_replaces_is_warned() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    store.seal(&[], "db.cfd").assert_done();
+    let denied = Fault::Status { code: 403, retry_after: None };
+    store.proxy.set_plan(Plan::always(|request| request.method() == "HEAD", denied));
+    let before = store.read("db.cfd");
+    let refused = store.seal(&[], "db.cfd");
+    assert_eq!((refused.code, store.read("db.cfd")), (6, before), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("whoever wrote it"), "{}", refused.stderr);
+    let replaced = store.seal(&["--force"], "db.cfd");
+    replaced.assert_done();
+    assert!(replaced.stderr.contains("may not be looked at"), "{}", replaced.stderr);
+    assert!(replaced.stderr.contains("whoever wrote it"), "{}", replaced.stderr);
+}
+
+#[test]
 fn a_request_that_is_made_again_is_said_and_a_lost_last_answer_is_none_of_it() {
     if servers::installed::is_skipped() {
         return;
@@ -196,19 +236,27 @@ fn sealing_slowly_to(store: &Store, key: &str) -> Child {
 }
 
 #[test]
-fn a_signal_ends_an_upload_and_nothing_of_it_is_left() {
+fn a_signal_ends_an_upload_and_nothing_of_it_is_left_or_that_is_said() {
     if servers::installed::is_skipped() {
         return;
     }
-    let store = Store::new(1);
-    let sealing = sealing_slowly(&store);
-    let process = rustix::process::Pid::from_child(&sealing);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-    let ended = end_of(sealing);
-    assert_eq!(ended.code, 130, "{}", ended.stderr);
-    assert!(ended.stderr.contains("given up"), "{}", ended.stderr);
-    store.proxy.link().set_bandwidth(0);
-    assert_eq!((store.read("large.cfd"), store.open_uploads()), (None, 0));
+    for is_left in [false, true] {
+        let store = Store::new(1);
+        let sealing = sealing_slowly(&store);
+        if is_left {
+            let denied = Fault::Status { code: 403, retry_after: None };
+            store.proxy.set_plan(Plan::always(|request| request.method() == "DELETE", denied));
+        }
+        let process = rustix::process::Pid::from_child(&sealing);
+        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+        let ended = end_of(sealing);
+        assert_eq!(ended.code, 130, "{}", ended.stderr);
+        assert!(ended.stderr.contains("has been given up"), "{}", ended.stderr);
+        let list = format!("`cofferdam uploads s3://{}/` lists it", store.bucket);
+        assert_eq!(ended.stderr.contains(&list), is_left, "{}", ended.stderr);
+        store.proxy.link().set_bandwidth(0);
+        assert_eq!((store.read("large.cfd"), store.open_uploads()), (None, usize::from(is_left)));
+    }
 }
 
 /// The store has the last request, and does not answer. What is true of a file, that the same command finishes, is not of an object.

@@ -73,7 +73,7 @@ impl Address {
         let wire = Wire {
             client,
             signer,
-            stall_max: stall_max.unwrap_or(policy.read_timeout),
+            stall_max: stall_max.unwrap_or(policy.read_timeout).min(policy.no_progress),
             policy: policy.clone(),
             place: place.clone(),
             caller: CallerSpan::current(),

@@ -19,6 +19,8 @@ pub struct UploadFault {
 pub enum UploadFaultKind {
     /// An object is there, and is not to be replaced.
     Exists,
+    /// An object is there that could be replaced, but not on the condition that it is still the same: the store gives no version of it.
+    Unversioned,
     /// The object that was to be replaced is another by now, or gone.
     Replaced,
     /// Somebody else was putting an object there at the same time.
@@ -60,7 +62,7 @@ impl error::Error for UploadFault {}
 impl From<UploadFault> for io::Error {
     fn from(fault: UploadFault) -> io::Error {
         let kind = match fault.kind {
-            UploadFaultKind::Exists => io::ErrorKind::AlreadyExists,
+            UploadFaultKind::Exists | UploadFaultKind::Unversioned => io::ErrorKind::AlreadyExists,
             UploadFaultKind::Denied => io::ErrorKind::PermissionDenied,
             UploadFaultKind::NoProgress => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::Other,

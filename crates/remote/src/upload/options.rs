@@ -21,18 +21,33 @@ pub struct UploadOptions {
     pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Told of every request that is made again.
     pub on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
-    /// Told once, after a cancellation, that the last request is out, whose answer has to be waited for.
-    pub on_answer_awaited: Arc<dyn Fn(&AnswerAwaited) + Send + Sync>,
+    /// Told what its user should know beside the outcome.
+    pub on_notice: Arc<dyn Fn(&UploadNotice) + Send + Sync>,
 }
 
-/// An upload was cancelled while the request was out that makes the object. Whether that is there is known by the answer alone.
+/// What the user of an upload should know beside its outcome. Objects are named without what is secret in their URLs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct AnswerAwaited {
-    /// The object, without what is secret in its URL.
-    pub object: String,
-    /// How long the answer is waited for at most, looking for the object included where none comes.
-    pub at_most: Duration,
+pub enum UploadNotice {
+    /// The store does not let this user look at the object, and one that is there may be replaced. So whatever is there in the end is
+    /// replaced, whoever wrote it. Told when the upload is opened.
+    Unguarded {
+        /// The object.
+        object: String,
+    },
+    /// The upload was cancelled while the request was out that makes the object. Whether that is there is known by the answer alone.
+    /// Told once.
+    AnswerAwaited {
+        /// The object.
+        object: String,
+        /// How long the answer is waited for at most, looking for the object included where none comes.
+        at_most: Duration,
+    },
+    /// The upload has failed or was dropped, and parts of it may stay at the store.
+    Left {
+        /// Names the object, and says why they could not be given up.
+        what: String,
+    },
 }
 
 /// What to do with an object that is there.
@@ -53,7 +68,7 @@ impl Default for UploadOptions {
             abort_max: Duration::from_secs(10),
             is_cancelled: Arc::new(|| false),
             on_retry: Arc::new(|_| {}),
-            on_answer_awaited: Arc::new(|_| {}),
+            on_notice: Arc::new(|_| {}),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use super::options::{AnswerAwaited, UploadOptions};
+use super::options::{UploadNotice, UploadOptions};
 use super::wire::Answer;
 use super::xml;
 use crate::Place;
@@ -155,7 +155,7 @@ pub(crate) struct Patience {
     pub(crate) in_request: OnCancel,
     pub(crate) is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(crate) on_retry: Arc<dyn Fn(&Retry) + Send + Sync>,
-    pub(crate) on_answer_awaited: Arc<dyn Fn(&AnswerAwaited) + Send + Sync>,
+    pub(crate) on_notice: Arc<dyn Fn(&UploadNotice) + Send + Sync>,
 }
 
 /// What a cancellation does to a request that is on its way. No other follows it either way.
@@ -175,7 +175,7 @@ impl Patience {
             in_request: OnCancel::CutOff,
             is_cancelled: options.is_cancelled.clone(),
             on_retry: options.on_retry.clone(),
-            on_answer_awaited: options.on_answer_awaited.clone(),
+            on_notice: options.on_notice.clone(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::calls::{Aborted, Calls, Condition};
-use super::options::AnswerAwaited;
+use super::options::UploadNotice;
 use super::persist::{Cause, Patience};
 use super::verdict::{self, Refusal, Seen, Step, Verdict};
 use super::wire::{Body, slow};
@@ -186,7 +186,7 @@ async fn answered(
         () = patience.cancelled() => {}
     }
     let answer_max = slow(&patience.policy);
-    (patience.on_answer_awaited)(&AnswerAwaited {
+    (patience.on_notice)(&UploadNotice::AnswerAwaited {
         object: patience.place.to_string(),
         at_most: answer_max + patience.abort_max + 2 * look_max(patience),
     });

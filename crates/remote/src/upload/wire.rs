@@ -26,7 +26,7 @@ use crate::telemetry::{self, CallerSpan, Direction};
 pub(crate) struct Wire {
     pub(crate) client: reqwest::Client,
     pub(crate) signer: Signer,
-    /// How long a request may move nothing.
+    /// How long a request may move nothing: no longer than nothing may get on at all.
     pub(crate) stall_max: Duration,
     pub(crate) policy: RetryPolicy,
     /// Where requests go, without secrets.
@@ -141,9 +141,9 @@ impl Answer {
 impl Wire {
     /// Sends `ask` once, freshly signed, and reads the answer. Whatever its status: that it came is all that `Ok` says.
     pub(crate) async fn send(&self, ask: &Ask) -> Result<Answer, Cause> {
-        let stall_max = self.stall_max.min(self.policy.no_progress);
-        let signed = tokio::time::timeout(stall_max, self.signed(ask)).await;
-        let request = signed.map_err(|_| Cause::Credentials(format!("none came within {stall_max:?}")))??;
+        let signed = tokio::time::timeout(self.stall_max, self.signed(ask)).await;
+        let request =
+            signed.map_err(|_| Cause::Credentials(format!("none came within {:?}", self.stall_max)))??;
         telemetry::request(Direction::Upload);
         let moved = Arc::new(Moved::new());
         let (parts, _) = request.into_parts();

@@ -13,6 +13,7 @@ mod retries;
 mod server;
 mod stores;
 mod upload_ends;
+mod upload_notices;
 mod uploads;
 
 use std::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 use contract::{CommitError, StreamingSink as _};
 use object::ObjectSink;
 use parking_lot::Mutex;
-use remote::upload::UploadFaultKind;
+use remote::upload::{UploadFaultKind, UploadNotice};
 use servers::{Fault, FaultKind, Plan, Request};
 
 use crate::stores::{
@@ -211,7 +211,7 @@ fn a_cancellation_after_the_last_request_waits_for_its_answer() {
         let mut options = options(len);
         let (flag, list) = (cancelled.clone(), told.clone());
         options.upload.is_cancelled = Arc::new(move || flag.load(Ordering::Relaxed));
-        options.upload.on_answer_awaited = Arc::new(move |awaited| list.lock().push(awaited.object.clone()));
+        options.upload.on_notice = Arc::new(move |notice| list.lock().push(notice.clone()));
         let place = bucket.place("late");
         let mut sink = ObjectSink::open(&place, &options).unwrap();
         write(&mut sink, &bytes).unwrap();
@@ -225,7 +225,11 @@ fn a_cancellation_after_the_last_request_waits_for_its_answer() {
         sink.publish(len as u64).unwrap();
         assert!(bucket.read("late").as_deref() == Some(&bytes[..]), "{server:?} {len}");
         let told = told.lock();
-        assert!(told.iter().all(|object| *object == place.to_string()) && told.len() <= 1, "{told:?}");
+        let is_of_it = |notice: &UploadNotice| match notice {
+            UploadNotice::AnswerAwaited { object, .. } => *object == place.to_string(),
+            _ => false,
+        };
+        assert!(told.iter().all(is_of_it) && told.len() <= 1, "{told:?}");
     }
 }
 

@@ -132,7 +132,7 @@ fn an_object_without_a_version_is_not_replaced() {
         let opened = Upload::open(&place.unwrap(), &options);
         assert_eq!(
             opened.as_ref().err().map(fault_of),
-            (!is_taken).then_some(UploadFaultKind::Exists),
+            (!is_taken).then_some(UploadFaultKind::Unversioned),
             "{opened:?}"
         );
     }
