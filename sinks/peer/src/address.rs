@@ -406,7 +406,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let address = Address::Unix(path.clone());
-        drop(UnixListener::bind(&path).unwrap());
+        // Nobody listens there, not even a process that another test just starts and that has this socket open, too.
+        let dead = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&dead, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        drop(dead);
         let listener = Listener::bind(&address).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Listener::bind(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);

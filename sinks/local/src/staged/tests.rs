@@ -322,7 +322,8 @@ fn a_stale_staging_file_is_removed_and_never_built_upon() {
     let held = File::open(&stale).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
     assert!(matches!(StagedFile::create(scratch.at("target"), &refuse()), Err(TargetError::Held { .. })));
-    drop(held);
+    // Closed alone, it would stay locked for as long as a process that another test just starts has it open, too.
+    flock(&held, FlockOperation::Unlock).unwrap();
     restore(&scratch.at("target"), &refuse(), b"new");
     assert_eq!(fs::read(scratch.at("target")).unwrap(), b"new");
     assert_eq!(scratch.names(), ["target"]);
