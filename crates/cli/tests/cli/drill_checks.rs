@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
@@ -20,6 +20,11 @@ use crate::programs::{has, skipped};
 fn a_check_that_fails_is_16_and_what_it_said_is_written_down() {
     let (_, ran, said) = check("echo something; echo 'pages 3 and 4: wrong' >&2; exit 7", "");
     ran.assert_failed(16, "db: the check ended with 7: pages 3 and 4: wrong");
+    assert!(
+        ran.stderr.contains("Nothing of what was restored is left; `--keep` keeps it."),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(
         (&said["result"], &said["error"]["kind"]),
         (&Value::from("failed"), &Value::from("check-failed"))

@@ -1,21 +1,16 @@
-//! `cofferdam drill`: what is restored, checked and written down, and what is left of it: nothing.
-//! Checks are lines of shell; whatever a test waits for can be seen.
+//! `cofferdam drill`: what is restored, and what is written down of it. Checks, scratch directories, metrics and signals have files of
+//! their own, which take from here what makes a drill.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, geteuid};
 use serde_json::Value;
 use servers::Nginx;
 
-use crate::device_place::Mount;
-use crate::interrupts::catches_interrupts;
-use crate::metrics::assert_is_understood;
-use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
-use crate::programs::{has, skipped};
+use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, json_lines, plaintext, wait_until};
 
 /// With `sealed.cfd` of some segments, and a directory for scratch ones.
 pub(crate) fn place(segments: usize) -> Place {
@@ -366,6 +361,10 @@ fn evidence_that_cannot_be_written_is_a_failure_and_goes_to_stderr() {
         (&found["cofferdam_drill"], &found["streams"][0]["result"]),
         (&Value::from(1), &Value::from("passed"))
     );
+    // Where that is known beforehand, nothing is begun.
+    let ran = place.run(["drill", "--evidence", "absent/now.json", "drill.toml"]);
+    ran.assert_failed(1, "absent/now.json could not be made");
+    assert!(!ran.stderr.contains("cofferdam_drill"), "{}", ran.stderr);
     // What the stream failed with comes first, and both are said.
     fs::create_dir(&directory).unwrap();
     write(&place, &[checked(&format!("rm -r '{directory}'; exit 3"), "")]);

@@ -153,12 +153,18 @@ impl Attempts<'_> {
                     Name::from(&*kept)
                 )))
             }
-            Err(failure) => {
-                if let Err(left) = scratch.end() {
-                    self.report.warning(left.message);
+            Err(failure) => match scratch.end() {
+                Ok(()) if self.cancel.is_cancelled() => {
+                    Err(failure.advise_also("Nothing of what was restored is left."))
                 }
-                Err(failure)
-            }
+                Ok(()) => {
+                    Err(failure.advise_also("Nothing of what was restored is left; `--keep` keeps it."))
+                }
+                Err(left) => {
+                    self.report.warning(left.message);
+                    Err(failure)
+                }
+            },
             Ok(()) => scratch.end(),
         }
     }
@@ -239,6 +245,7 @@ impl Attempts<'_> {
         let failed = |what: String| Failure::new(FailureKind::CheckFailed, what);
         let checked = check::run(check, scratch.path(), &scratch.target(), self.cancel).map_err(|error| {
             failed(format!("the check could not be run: {}: {error}", Name::from(&*check.program)))
+                .advise("A name with a slash is beside the file of the drill, any other on the search path.")
         })?;
         if !checked.left.is_empty() {
             let numbers: Vec<String> = checked.left.iter().map(ToString::to_string).collect();

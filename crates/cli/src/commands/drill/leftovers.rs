@@ -25,16 +25,16 @@ pub(super) fn remove_leftovers(place: &Path, report: Report) {
         let name = Name::from(&*path);
         match claim(&path) {
             Ok(None) => {}
-            Ok(Some(Leftover::Empty)) => {
+            Ok(Some(Abandoned::Empty)) => {
                 let _ = fs::remove_dir(&path);
             }
-            Ok(Some(Leftover::Marked { opened, _marker })) => match remove(&path, &opened) {
+            Ok(Some(Abandoned::Marked { opened, _marker })) => match remove(&path, &opened) {
                 Ok(()) => report.warning(format!("{name} was removed: a drill that did not end had left it")),
                 Err(error) => {
                     report.warning(format!("{name}, which a drill left, could not be removed: {error}"))
                 }
             },
-            Ok(Some(Leftover::Doubtful(doubt))) => report.warning(format!(
+            Ok(Some(Abandoned::Doubtful(doubt))) => report.warning(format!(
                 "{name} is left alone, and may hold plaintext: {doubt}. Look what is in it, and remove it"
             )),
             Err(error) => report.warning(format!("{name} could not be examined: {error}")),
@@ -43,7 +43,7 @@ pub(super) fn remove_leftovers(place: &Path, report: Report) {
 }
 
 /// A directory that has a name as ours have, and that no drill is at work in.
-enum Leftover {
+enum Abandoned {
     /// Made by a drill of this user's, and not marked yet.
     Empty,
     /// The same, with the lock.
@@ -53,7 +53,7 @@ enum Leftover {
 }
 
 /// What is at `path`; nothing where that is no directory, or a drill is at work in it.
-fn claim(path: &Path) -> io::Result<Option<Leftover>> {
+fn claim(path: &Path) -> io::Result<Option<Abandoned>> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         examined => examined?,
@@ -63,7 +63,7 @@ fn claim(path: &Path) -> io::Result<Option<Leftover>> {
     }
     // Its check may have given it another mode. Nobody else has put the marker there, as long as nobody else could.
     if let Some(doubt) = doubt_of_directory(&metadata) {
-        return Ok(is_at_rest(path).then_some(Leftover::Doubtful(doubt)));
+        return Ok(is_at_rest(path).then_some(Abandoned::Doubtful(doubt)));
     }
     // What can be looked into keeps its mode, until it is known to be at work no more.
     if metadata.mode() & SEARCHABLE != SEARCHABLE {
@@ -76,7 +76,7 @@ fn claim(path: &Path) -> io::Result<Option<Leftover>> {
     let marker = match open_marker(&opened) {
         Ok(marker) => marker,
         Err(error) if error.kind() != ErrorKind::NotFound => return Ok(Some(OTHER_MARKER)),
-        Err(_) if is_empty(&opened)? => return Ok(Some(Leftover::Empty)),
+        Err(_) if is_empty(&opened)? => return Ok(Some(Abandoned::Empty)),
         Err(_) => return Ok(Some(UNMARKED)),
     };
     let metadata = marker.metadata()?;
@@ -91,7 +91,7 @@ fn claim(path: &Path) -> io::Result<Option<Leftover>> {
     (&marker).take(MARK.len() as u64 + 1).read_to_end(&mut content)?;
     // One that was killed between making and marking it has written nothing, or less.
     match MARK.starts_with(&content) && is_marker_of(&marker, &opened) {
-        true => Ok(Some(Leftover::Marked { opened, _marker: marker })),
+        true => Ok(Some(Abandoned::Marked { opened, _marker: marker })),
         false => Ok(Some(OTHER_MARKER)),
     }
 }
@@ -119,8 +119,8 @@ fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw()
 }
 
-const OTHER_MARKER: Leftover = Leftover::Doubtful("the marker in it is not as a drill makes it");
-const UNMARKED: Leftover = Leftover::Doubtful("a drill has kept it, or its check has removed the marker");
+const OTHER_MARKER: Abandoned = Abandoned::Doubtful("the marker in it is not as a drill makes it");
+const UNMARKED: Abandoned = Abandoned::Doubtful("a drill has kept it, or its check has removed the marker");
 const SEARCHABLE: u32 = 0o500;
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ mod tests {
             ("second-name", Some("the marker in it is not as a drill makes it")),
         ] {
             let doubt = match claim(&like(name)).unwrap() {
-                Some(Leftover::Doubtful(doubt)) => Some(doubt),
+                Some(Abandoned::Doubtful(doubt)) => Some(doubt),
                 _ => None,
             };
             assert_eq!(doubt, expected, "{name}");

@@ -17,21 +17,21 @@ pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
 /// Replaces the file after a drill that ended `now`. Of a stream whose drill an interruption has kept from its end, what an earlier one
 /// said stays; where that is so of all of them, the file does.
 pub(super) fn write(path: &Path, streams: &[StreamRecord], now: Utc) -> Result<(), Failure> {
-    let earlier = read(path)?;
+    let previous = read(path)?;
     match streams.iter().any(has_ended) {
-        true => prometheus::write(path, HEAD, &families(streams, now, &earlier)),
+        true => prometheus::write(path, HEAD, &families(streams, now, &previous)),
         false => Ok(()),
     }
 }
 
-fn read(path: &Path) -> Result<Earlier, Failure> {
+fn read(path: &Path) -> Result<PreviousFile, Failure> {
     let is_own =
         |text: &[u8]| text.starts_with(format!("# {HEAD}\n").as_bytes()) && std::str::from_utf8(text).is_ok();
     let text = whole_file::read_own(path, "file of a drill's metrics", LEN_MAX, is_own)?;
-    Ok(Earlier(String::from_utf8(text).unwrap_or_default()))
+    Ok(PreviousFile(String::from_utf8(text).unwrap_or_default()))
 }
 
-fn families(streams: &[StreamRecord], now: Utc, earlier: &Earlier) -> [Family; METRICS.len()] {
+fn families(streams: &[StreamRecord], now: Utc, previous: &PreviousFile) -> [Family; METRICS.len()] {
     METRICS.each_ref().map(|metric| {
         let mut family = Family::new(FamilyKind::Gauge, metric.name, metric.help);
         for stream in streams {
@@ -41,7 +41,7 @@ fn families(streams: &[StreamRecord], now: Utc, earlier: &Earlier) -> [Family; M
                 false => None,
             };
             let is_kept = !has_ended(stream) || metric.name == LAST_SUCCESS;
-            let value = value.or_else(|| earlier.value(metric, &labels, now).filter(|_| is_kept));
+            let value = value.or_else(|| previous.value(metric, &labels, now).filter(|_| is_kept));
             value.iter().for_each(|value| family.sample(&labels, *value));
         }
         family
@@ -94,9 +94,9 @@ const METRICS: [Metric; 6] = [
 ];
 
 /// What earlier drills have left in the file.
-struct Earlier(String);
+struct PreviousFile(String);
 
-impl Earlier {
+impl PreviousFile {
     /// A number as a drill has written it, or nothing. A time that is still to come was a wrong clock's.
     fn value(&self, metric: &Metric, labels: &[(&str, &str)], now: Utc) -> Option<f64> {
         let head = format!("{} ", series(metric.name, labels));

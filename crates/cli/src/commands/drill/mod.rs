@@ -33,7 +33,7 @@ use crate::resources::Resources;
 use crate::size::Size;
 use crate::text::count;
 use crate::timeout::Timeout;
-use crate::{age, clock};
+use crate::{age, clock, whole_file};
 
 /// Show that backups can be restored: restore, check, and write down what came of it
 ///
@@ -89,10 +89,7 @@ impl Drill {
             Failure::usage(format!("{} names no `evidence`", file.name))
                 .advise("Name it there, or with --evidence.")
         })?;
-        self.name_files(path, &file, &evidence)?;
-        evidence::refuse_other_file(&evidence)?;
-        let metrics = self.resources.metrics_file();
-        metrics.map_or(Ok(()), metrics::refuse_other_file)?;
+        self.check_files(path, &file, &evidence)?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
         let begun = Utc(clock::seconds());
@@ -100,6 +97,7 @@ impl Drill {
         let now = Utc(clock::seconds());
         let found = Evidence::new(&file, begun, now, streams, failure.as_ref());
         let written = found.write(&evidence, file.evidence_mode).inspect_err(|_| report.progress(&found));
+        let metrics = self.resources.metrics_file();
         let metrics = metrics.map_or(Ok(()), |path| metrics::write(path, &found.streams, now));
         let sentence = sentence(&found, &evidence, written.is_ok());
         let done = "the drill has ended, and its evidence is written";
@@ -113,7 +111,8 @@ impl Drill {
         first.map_or(Ok(()), Err)
     }
 
-    fn name_files(&self, path: &Path, file: &DrillFile, evidence: &Path) -> Result<(), Failure> {
+    /// Before the first stream: a drill may take hours.
+    fn check_files(&self, path: &Path, file: &DrillFile, evidence: &Path) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         files.reads("the file of the drill", &End::Path(path.to_owned()))?;
         for stream in &file.streams {
@@ -123,7 +122,12 @@ impl Drill {
         self.rate.name_files(&mut files)?;
         files.writes("the evidence", &End::Path(evidence.to_owned()))?;
         self.resources.name_files(&mut files)?;
-        files.check()
+        files.check()?;
+        evidence::refuse_other_file(evidence)?;
+        whole_file::refuse_unwritable(evidence)?;
+        let metrics = self.resources.metrics_file();
+        metrics.map_or(Ok(()), metrics::refuse_other_file)?;
+        metrics.map_or(Ok(()), whole_file::refuse_unwritable)
     }
 
     /// Tries all streams; what the first one that failed did so with decides how the drill ends.
@@ -136,7 +140,8 @@ impl Drill {
         // While keys are read, a signal ends the program: they may come from something that never answers.
         let read = |stream: &file::DrillStream| match &stream.keys {
             Some(Ok(keys)) => keys.identities(report),
-            Some(Err(missing)) => Err(Failure::usage(missing)),
+            Some(Err(missing)) => Err(Failure::usage(missing)
+                .advise("By hand, set CREDENTIALS_DIRECTORY to the directory that the keys are in.")),
             None => Ok(None),
         };
         let keys: Vec<_> = file.streams.iter().map(read).collect();
