@@ -80,6 +80,12 @@ impl End {
         let says_nothing_else = !speaks_of_target(error.kind());
         let kept = error.resumable_bytes();
         let failure = Failure::from(error);
+        // What was left of something else is found by the output's name.
+        let is_nameless = !failure.message.starts_with(&format!("{self}: "));
+        let failure = match failure.kind() == ErrorKind::JournalMismatch && is_nameless {
+            true => failure.of_part(self),
+            false => failure,
+        };
         match self {
             End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
             End::Path(path) if is_pipe(path) => {

@@ -14,10 +14,23 @@ pub(crate) fn hide(text: &str) -> Cow<'_, str> {
     hide_those_of(arguments.chain(noted), text)
 }
 
-/// Has the URLs in `text` hidden as well, which is in quotes where there are more than one: a file that names places.
+/// Has the URLs in `text` hidden as well. Where one ends nobody can tell: a password may have a quote in it, and a line of shell has
+/// quotes around it. So each is taken as far as the next quote, and as far as its line goes.
 pub(crate) fn note(text: &str) {
-    let urls = text.split(['"', '\'', '\n']).filter(|piece| piece.contains(AFTER_SCHEME)).map(str::to_owned);
-    NOTED.lock().unwrap_or_else(PoisonError::into_inner).extend(urls);
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner).extend(urls_in(text));
+}
+
+fn urls_in(text: &str) -> impl Iterator<Item = String> {
+    let quoted = text.split(['"', '\'', '\n']).filter(|piece| piece.contains(AFTER_SCHEME));
+    // The longer ones first: once a part is hidden, the whole is not found any more.
+    text.lines().flat_map(rests_of).chain(quoted).map(str::to_owned)
+}
+
+/// For each URL of a line, what stands after the one before it.
+fn rests_of(line: &str) -> impl Iterator<Item = &str> {
+    let ends = line.match_indices(AFTER_SCHEME).map(|(at, found)| at + found.len());
+    let mut begin = 0;
+    ends.map(move |end| &line[std::mem::replace(&mut begin, end)..])
 }
 
 fn hide_those_of(arguments: impl Iterator<Item = String>, text: &str) -> Cow<'_, str> {
@@ -113,6 +126,16 @@ mod tests {
         let said = "the directory https://u:pw@h/d is not there";
         let hidden = hide_those_of(["https://u:pw@h/d/k?x".to_owned()].into_iter(), said);
         assert_eq!(hidden, "the directory https://…@h/d is not there");
+    }
+
+    #[test]
+    fn what_a_line_of_shell_has_of_urls_is_not_said_whatever_is_quoted_in_it() {
+        let line = r#"curl 'https://u:pa"ss@h/k' "https://v:wo'rd@h/k?sig=S" && echo done"#;
+        let hidden = hide_those_of(urls_in(line), line);
+        assert!(hidden.starts_with("curl 'https://…@h/k' \"https://…@h/k?…"), "{hidden}");
+        for said in [r#"HTTP 403 for https://u:pa"ss@h/k"#, "HTTP 403 for https://v:wo'rd@h/k"] {
+            assert_eq!(hide_those_of(urls_in(line), said), "HTTP 403 for https://…@h/k");
+        }
     }
 
     #[test]

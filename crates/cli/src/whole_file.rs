@@ -48,6 +48,14 @@ pub(crate) fn read_own(
     }
 }
 
+/// Refuses a place where no file can be made: better known before the work than after.
+pub(crate) fn refuse_unwritable(path: &Path) -> Result<(), Failure> {
+    let staged = StagedFile::create(path, &StageOptions::default().if_exists(IfExists::Replace));
+    staged.map(drop).map_err(|error| {
+        Failure::new(ErrorKind::Io, format!("{} could not be made: {error}", Name::from(path)))
+    })
+}
+
 /// Puts a file with `content` at `path`. A new one gets `mode`; one that is replaced keeps its own.
 pub(crate) fn write(path: &Path, content: &[u8], if_exists: IfExists, mode: u32) -> Result<(), Fault> {
     let options = StageOptions::default().if_exists(if_exists);

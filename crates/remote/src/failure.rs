@@ -202,7 +202,9 @@ pub(crate) fn inner_cause(error: &object_store::Error) -> String {
     let chain = chain_of(error);
     let inner =
         chain.iter().position(|error| error.is::<HttpError>()).map_or(chain.len() - 1, |http| http + 1);
-    said_once(&chain[inner.min(chain.len() - 1)..])
+    let said = said_once(&chain[inner.min(chain.len() - 1)..]);
+    // Of an answer without a body.
+    said.trim_end_matches([':', ' ']).to_owned()
 }
 
 /// The same, of a body that broke off.

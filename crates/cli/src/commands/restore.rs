@@ -279,7 +279,7 @@ impl Restore {
     /// Opens the sealed stream. With a pin, one that a server gives only in order is refused where the target shows segments at once:
     /// the server could have another stream shown by giving no ranges. Whoever gives a pipe has chosen it.
     fn source(&self, cancel: &CancelToken, report: Report) -> Result<Box<dyn Source>, Failure> {
-        let source = self.sealed.source(cancel, report)?;
+        let source = self.sealed.source(cancel, report).map_err(|failure| self.explain_unopened(failure))?;
         let is_compared_late = matches!(self.sealed, Sealed::There(_))
             && source.positioned().is_none()
             && source.len() != Some(0);
@@ -330,6 +330,14 @@ impl Restore {
                 Err(Failure::usage("--wal is for a block device").advise("Leave the option out."))
             }
         }
+    }
+
+    /// Of a stream that could not even be opened.
+    fn explain_unopened(&self, failure: Failure) -> Failure {
+        failure.advise_also(match &self.target {
+            Goal::Here(End::Path(path)) if self.wal.is_none() && !is_pipe(path) => "The target is as it was.",
+            _ => "Nothing has been written.",
+        })
     }
 
     fn explain(&self, error: cofferdam::Error) -> Failure {

@@ -123,6 +123,7 @@ fn a_damaged_stream_is_3_and_says_where() {
     good.assert_done();
     let another = place.run(["restore", "-i", "key.txt", "--force", "other.cfd", "target"]);
     another.assert_failed(8, "--restart");
+    assert!(another.stderr.starts_with("cofferdam: target: "), "which one: {}", another.stderr);
     assert_eq!(place.read("target"), b"old");
     place.run(["restore", "-i", "key.txt", "--force", "--restart", "other.cfd", "target"]).assert_done();
     assert_eq!(place.names(), ["key.txt", "other.cfd", "plain", "sealed.cfd", "target"]);

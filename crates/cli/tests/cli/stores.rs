@@ -46,6 +46,10 @@ fn a_url_is_restored_verified_inspected_and_printed_like_a_file() {
     assert_eq!(inspected.text(), of_file.text().replace("sealed.cfd", &url));
     let printed = place.run(["cat", "-i", "key.txt", &url]);
     assert!(printed.stdout == place.read("plain"));
+    // What cannot even be opened says what has become of the target.
+    let absent = ["restore", "-i", "key.txt", &server.url("absent.cfd")];
+    place.run([&absent[..], &["again.new"]].concat()).assert_failed(1, "The target is as it was.");
+    place.run([&absent[..], &["-"]].concat()).assert_failed(1, "Nothing has been written.");
     let part = place.run(["cat", "-i", "key.txt", "--range", "20000..500000", &url]);
     part.assert_done();
     assert!(part.stdout == place.read("plain")[20_000..500_000]);

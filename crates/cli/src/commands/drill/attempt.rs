@@ -1,19 +1,17 @@
 //! One stream of a drill: restored and checked, verified, or sampled, as `restore` and `verify` do it.
 //! It turns the file's words into an opener; the library opens. What was found out is in the record, also of a failure.
 
-use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cofferdam::{
-    Attributes, CancelToken, ErrorKind, Identities, Metadata, NullSink, Opener, RateLimit, Restored, Source,
-    sequence_of,
+    Attributes, CancelToken, ErrorKind, Identities, NullSink, Opener, RateLimit, Restored, Source,
 };
 
 use super::check::{self, Ended};
+use super::drawing::{draw, runs};
 use super::evidence::{CheckRecord, Outcome, SampleRecord, StreamRecord};
-use super::file::{AgeRule, CheckCommand, DrillStream, Mode, TimeSource};
+use super::file::{CheckCommand, DrillStream, Mode};
 use super::scratch::Scratch;
 use crate::clock::Utc;
 use crate::failure::{Failure, FailureKind};
@@ -155,12 +153,18 @@ impl Attempts<'_> {
                     Name::from(&*kept)
                 )))
             }
-            Err(failure) => {
-                if let Err(left) = scratch.end() {
-                    self.report.warning(left.message);
+            Err(failure) => match scratch.end() {
+                Ok(()) if self.cancel.is_cancelled() => {
+                    Err(failure.advise_also("Nothing of what was restored is left."))
                 }
-                Err(failure)
-            }
+                Ok(()) => {
+                    Err(failure.advise_also("Nothing of what was restored is left; `--keep` keeps it."))
+                }
+                Err(left) => {
+                    self.report.warning(left.message);
+                    Err(failure)
+                }
+            },
             Ok(()) => scratch.end(),
         }
     }
@@ -241,6 +245,7 @@ impl Attempts<'_> {
         let failed = |what: String| Failure::new(FailureKind::CheckFailed, what);
         let checked = check::run(check, scratch.path(), &scratch.target(), self.cancel).map_err(|error| {
             failed(format!("the check could not be run: {}: {error}", Name::from(&*check.program)))
+                .advise("A name with a slash is beside the file of the drill, any other on the search path.")
         })?;
         if !checked.left.is_empty() {
             let numbers: Vec<String> = checked.left.iter().map(ToString::to_string).collect();
@@ -266,42 +271,6 @@ impl Attempts<'_> {
     }
 }
 
-impl AgeRule {
-    /// Notes number and age of the stream with these pairs, and refuses one that is too old, or of no known age.
-    fn check(&self, metadata: &Metadata, record: &mut StreamRecord) -> Result<(), Failure> {
-        record.sequence = sequence_of(metadata);
-        let (at, said_by) = match &self.time {
-            TimeSource::Unknown => return Ok(()),
-            TimeSource::Sequence => (record.sequence, "sequence number".to_owned()),
-            TimeSource::Metadata(key) => {
-                (time_in(metadata, key), format!("time under `{key}` in its metadata"))
-            }
-        };
-        let stale = |what: String| Err(Failure::new(ErrorKind::Stale, what).of_input(&record.sealed));
-        let Some(at) = at else {
-            return stale(format!("the stream has no {said_by}, so its age is not known"));
-        };
-        // As it was when the drill came to it, however long that takes.
-        let Utc(now) = *record.begun.get_or_insert_with(|| Utc(clock::seconds()));
-        record.sealed_at = Some(Utc(at));
-        if at > now.saturating_add(SKEW_MAX) {
-            return stale(format!(
-                "the stream's {said_by}, {at}, lies in the future: a clock is wrong, or it is no time"
-            ));
-        }
-        let found = now.saturating_sub(at);
-        record.age_seconds = Some(found);
-        match self.max.filter(|max| found > max.as_secs()) {
-            None => Ok(()),
-            Some(max) => stale(format!(
-                "it was sealed {} ago, and `max_age` is {}",
-                age::words(Duration::from_secs(found)),
-                age::words(max)
-            )),
-        }
-    }
-}
-
 /// A directory in `place`, which has room for the `len` bytes of the stream, if that is known.
 fn make_scratch(place: &Path, len: Option<u64>, record: &mut StreamRecord) -> Result<Scratch, Failure> {
     let scratch = Scratch::make(place)?;
@@ -321,90 +290,4 @@ fn make_scratch(place: &Path, len: Option<u64>, record: &mut StreamRecord) -> Re
 
 fn of_stream(error: cofferdam::Error, stream: &DrillStream) -> Failure {
     Failure::from(error).of_input(&stream.sealed)
-}
-
-/// Seconds since 1970, as a number in decimal digits.
-fn time_in(metadata: &Metadata, key: &str) -> Option<u64> {
-    let (_, value) = metadata.iter().find(|(found, _)| found == key.as_bytes())?;
-    let text = std::str::from_utf8(value).ok()?;
-    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// `count` different segments of a stream that has `segments`, or all of them where it has no more. The system's random numbers: whoever
-/// keeps the stream cannot tell which they will be.
-fn draw(count: u64, segments: u64) -> Result<BTreeSet<u64>, Failure> {
-    if count >= segments {
-        return Ok((0..segments).collect());
-    }
-    let mut drawn = BTreeSet::new();
-    // Floyd's: each set is as likely as any other.
-    for last in segments - count..segments {
-        let at = below(last + 1)?;
-        if !drawn.insert(at) {
-            drawn.insert(last);
-        }
-    }
-    Ok(drawn)
-}
-
-/// A random number that is less than `bound`, which is not 0.
-fn below(bound: u64) -> Result<u64, Failure> {
-    let random =
-        getrandom::u64().map_err(|error| Failure::io("no random numbers", std::io::Error::other(error)))?;
-    // The high half of the product: its bias is less than bound / 2^64.
-    Ok(((u128::from(random) * u128::from(bound)) >> 64) as u64)
-}
-
-/// Neighbours are opened at once.
-fn runs(drawn: &BTreeSet<u64>) -> Vec<Range<u64>> {
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    for segment in drawn {
-        match runs.last_mut() {
-            Some(run) if run.end == *segment => run.end += 1,
-            _ => runs.push(*segment..segment + 1),
-        }
-    }
-    runs
-}
-
-/// By how much a clock may be ahead of this one.
-const SKEW_MAX: u64 = 5 * 60;
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)] // A test fails by panicking.
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_different_segments_are_drawn_as_asked_for_and_each_can_be() {
-        let draw = |count, segments| draw(count, segments).unwrap_or_else(|_| panic!("no random numbers"));
-        for (count, segments) in [(1, 1), (1, 2), (5, 6), (16, 1000), (4096, 1 << 40)] {
-            let drawn = draw(count, segments);
-            assert_eq!(drawn.len() as u64, count);
-            assert!(drawn.iter().all(|segment| *segment < segments));
-        }
-        for (count, segments) in [(7, 7), (16, 3), (1, 0)] {
-            assert!(draw(count, segments).into_iter().eq(0..segments));
-        }
-        // That one of three does not come in 200 draws has a chance of 10^-34.
-        let seen: BTreeSet<u64> = (0..200).flat_map(|_| draw(1, 3)).collect();
-        assert_eq!(seen.len(), 3);
-    }
-
-    #[test]
-    fn neighbours_are_one_run() {
-        let of = |segments: &[u64]| runs(&segments.iter().copied().collect());
-        assert_eq!(of(&[]), []);
-        assert_eq!(of(&[0, 1, 2, 5, 7, 8]), [0..3, 5..6, 7..9]);
-    }
-
-    #[test]
-    fn a_time_is_a_number_and_nothing_else() {
-        let metadata = |value: &str| vec![(b"taken".to_vec(), value.as_bytes().to_vec())];
-        assert_eq!(time_in(&metadata("1767225599"), "taken"), Some(1_767_225_599));
-        for value in ["", "+5", "-5", "5.0", " 5", "2026-01-01", "99999999999999999999"] {
-            assert_eq!(time_in(&metadata(value), "taken"), None, "{value}");
-        }
-        assert_eq!(time_in(&metadata("5"), "other"), None);
-    }
 }

@@ -1,16 +1,18 @@
-//! The operator's check of what was restored: a program of its own process group, with an end.
+//! The operator's check of what was restored: a program in a session of its own, with an end.
 //! It judges nothing but how the program ends, and knows no stream.
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use cofferdam::CancelToken;
+use process_wrap::std::{ChildWrapper, CommandWrap, ProcessSession};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{
@@ -49,22 +51,19 @@ pub(super) fn run(
     file: &Path,
     cancel: &CancelToken,
 ) -> io::Result<Checked> {
-    let foreign = children();
+    let strangers = children();
     adopt_orphans();
     let begun = Instant::now();
-    let (reader, writer) = io::pipe()?;
-    fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-    let mut command = command(check, directory, file);
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let child = command.spawn()?;
-    // The command has the other end, too.
-    drop(command);
-    let mut running = Running { child, output: Output::new(reader) };
+    let mut running = Running::start(command(check, directory, file))?;
+    let begun_at = start_time(running.leader);
     // None where no clock comes to it.
     let ended = running.wait(begun.checked_add(check.timeout), cancel);
     let status = running.finish();
     // Whatever has failed: first, nothing goes on.
-    let left = end_all(|| children().difference(&foreign).copied().collect(), GRACE);
+    let is_of_check = |process: &Pid| {
+        !strangers.contains(process) && start_time(*process).is_none_or(|at| Some(at) >= begun_at)
+    };
+    let left = end_all(|| children().into_iter().filter(is_of_check).collect(), GRACE);
     let Output { tail, len, .. } = running.output;
     let (ended, status) = (ended?, status?);
     let ended = match ended.unwrap_or_else(|| Ended::of(status)) {
@@ -79,20 +78,11 @@ pub(super) fn run(
 
 fn command(check: &CheckCommand, directory: &Path, file: &Path) -> Command {
     let mut command = Command::new(&check.program);
-    let argument = |argument: &String| match argument.split_once(FILE) {
-        None => OsString::from(argument),
-        Some(_) => {
-            let mut text = OsString::new();
-            for (index, piece) in argument.split(FILE).enumerate() {
-                if index > 0 {
-                    text.push(file);
-                }
-                text.push(piece);
-            }
-            text
-        }
+    let with_file = |argument: &String| {
+        let pieces: Vec<&[u8]> = argument.split(FILE).map(str::as_bytes).collect();
+        OsString::from_vec(pieces.join(file.as_os_str().as_bytes()))
     };
-    command.args(check.argv[1..].iter().map(argument)).current_dir(directory).process_group(0);
+    command.args(check.argv[1..].iter().map(with_file)).current_dir(directory);
     // Credentials of stores, names of key files: none of them is the check's.
     command.env_clear().env("TMPDIR", directory);
     command.envs(env::vars_os().filter(|(name, _)| {
@@ -104,11 +94,29 @@ fn command(check: &CheckCommand, directory: &Path, file: &Path) -> Command {
 
 /// A check that has not been waited for.
 struct Running {
-    child: Child,
+    child: Box<dyn ChildWrapper>,
+    /// Of its session and process group, too.
+    leader: Pid,
     output: Output,
 }
 
 impl Running {
+    /// In a session of its own, without input.
+    fn start(mut command: Command) -> io::Result<Running> {
+        let (reader, writer) = io::pipe()?;
+        fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let mut command = CommandWrap::from(command);
+        command.wrap(ProcessSession);
+        // What this process was started with is not for the check: a key that a shell has opened (`3<key`). What it has opened
+        // itself is closed there anyway.
+        close_fds::set_fds_cloexec_threadsafe(FIRST_INHERITED, &[]);
+        // The command has the other end of the pipe, too, and is gone after this.
+        let child = command.spawn()?.into_inner();
+        let leader = Pid::from_raw(child.id().cast_signed()).expect("no child has the number 0");
+        Ok(Running { child, leader, output: Output::new(reader) })
+    }
+
     /// Waits for its end; none where it came by itself.
     fn wait(&mut self, deadline: Option<Instant>, cancel: &CancelToken) -> io::Result<Option<Ended>> {
         while !self.has_ended()? {
@@ -126,10 +134,9 @@ impl Running {
     /// Ends the group, politely at first, and takes what it has printed.
     fn finish(&mut self) -> io::Result<ExitStatus> {
         // It is not waited for before its group has ended, so nobody else can have its number.
-        let group = Pid::from_child(&self.child);
-        let _ = kill_process_group(group, Signal::TERM);
+        let _ = kill_process_group(self.leader, Signal::TERM);
         let heard = self.wait(Instant::now().checked_add(GRACE), &CancelToken::new());
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(self.leader, Signal::KILL);
         let status = self.child.wait()?;
         heard?;
         self.output.drain()?;
@@ -138,7 +145,7 @@ impl Running {
 
     fn has_ended(&self) -> io::Result<bool> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), look)?.is_some())
+        Ok(waitid(WaitId::Pid(self.leader), look)?.is_some())
     }
 }
 
@@ -235,6 +242,15 @@ fn children() -> HashSet<Pid> {
     lists.flat_map(|list| numbers(&list)).collect()
 }
 
+/// When a process began, in ticks since the machine did (proc_pid_stat(5)). None where the system does not say.
+fn start_time(process: Pid) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
+    // Its name, in parentheses, may have anything in it.
+    let text = String::from_utf8_lossy(&stat);
+    let (_, fields) = text.rsplit_once(") ")?;
+    fields.split(' ').nth(START_TIME)?.parse().ok()
+}
+
 fn numbers(list: &str) -> Vec<Pid> {
     list.split_whitespace().filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
 }
@@ -260,6 +276,10 @@ fn end_all(left: impl Fn() -> Vec<Pid>, grace: Duration) -> Vec<Pid> {
 const FILE: &str = "{}";
 /// Variables that a check gets, if they are set; `LC_…` as well.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"];
+/// After the three standard streams.
+const FIRST_INHERITED: i32 = 3;
+/// Which field it is, after the name.
+const START_TIME: usize = 19;
 /// How often it is looked whether the check has ended.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// What stops a drill.

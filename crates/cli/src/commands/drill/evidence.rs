@@ -81,6 +81,9 @@ pub(super) struct StreamRecord {
     pub(super) check: Option<CheckRecord>,
     pub(super) warnings: Vec<String>,
     pub(super) error: Option<ErrorRecord>,
+    /// Whether there is a key to open it with.
+    #[serde(skip)]
+    is_keyed: bool,
     /// Whose digest kind and sealed length those are: what was looked at need not be what was opened.
     #[serde(skip)]
     inspected_id: Option<StreamId>,
@@ -148,6 +151,8 @@ impl Evidence {
 
     /// Puts it into the file at `path`.
     pub(super) fn write(&self, path: &Path, mode: u32) -> Result<(), Failure> {
+        // Something else may have come there since the drill began.
+        refuse_other_file(path)?;
         // Records hold strings, numbers and lists of them: there is nothing that JSON could refuse.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
@@ -206,7 +211,16 @@ impl StreamRecord {
             check: None,
             warnings: Vec::new(),
             error: None,
+            is_keyed: stream.keys.is_some(),
             inspected_id: None,
+        }
+    }
+
+    /// What a drill of this kind can show: a check without a key proves less than one with it.
+    pub(super) fn depth(&self) -> &'static str {
+        match self.is_keyed {
+            true => self.mode,
+            false => "verify-without-key",
         }
     }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::WRITABLE_BY_OTHERS;
+use super::freshness::{AgeRule, TimeSource};
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::io_arg::End;
@@ -38,8 +39,8 @@ pub(super) struct DrillFile {
 pub(super) struct DrillStream {
     pub(super) name: String,
     pub(super) sealed: Sealed,
-    /// None for a check without a key.
-    pub(super) keys: Option<OpeningKeys>,
+    /// None where digests alone are compared; an error where a credential is not there, for which this stream alone fails.
+    pub(super) keys: Option<Result<OpeningKeys, String>>,
     pub(super) mode: Mode,
     pub(super) expect_digest: Option<StreamDigest>,
     pub(super) min_sequence: Option<u64>,
@@ -62,23 +63,6 @@ pub(super) struct CheckCommand {
     pub(super) timeout: Duration,
 }
 
-/// How old a stream may be, and what says when it was sealed: its sealer, if anybody.
-#[derive(Default)]
-pub(super) struct AgeRule {
-    pub(super) max: Option<Duration>,
-    pub(super) time: TimeSource,
-}
-
-#[derive(Default)]
-pub(super) enum TimeSource {
-    #[default]
-    Unknown,
-    /// The sequence number is the time in seconds since 1970.
-    Sequence,
-    /// The pair of this key is.
-    Metadata(String),
-}
-
 impl DrillFile {
     /// Reads it. What it says of URLs is not repeated by any message from then on, as far as it may be secret.
     pub(super) fn read(path: &Path) -> Result<DrillFile, Failure> {
@@ -94,6 +78,8 @@ impl DrillFile {
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| Failure::usage(format!("{name} is no text (in UTF-8)")))?;
         secrets::note(text);
+        // As a message about a value has it.
+        secrets::note(&text.replace("\\\"", "\"").replace("\\\\", "\\"));
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let digest = blake3::hash(&bytes).to_hex().to_string();
         parse(text, directory.unwrap_or(Path::new(".")), name, digest)
@@ -204,16 +190,23 @@ impl Entry {
         })
     }
 
-    fn keys(&self, directory: &Path) -> Result<Option<OpeningKeys>, String> {
-        let file = |argument: &String| match credential::parse(argument.into())? {
-            End::Path(path) if !argument.is_empty() => Ok(End::Path(directory.join(path))),
-            _ => Err(format!("`{argument}` is no file: a drill takes nothing from standard input")),
+    fn keys(&self, directory: &Path) -> Result<Option<Result<OpeningKeys, String>>, String> {
+        let mut named = self.identity.iter().chain(&self.key_file).chain(&self.passphrase_file);
+        if let Some(argument) = named.clone().find(|argument| ["", "-"].contains(&argument.as_str())) {
+            return Err(format!("`{argument}` is no file: a drill takes nothing from standard input"));
+        }
+        Ok(named.next().map(|_| self.opening_keys(directory)))
+    }
+
+    fn opening_keys(&self, directory: &Path) -> Result<OpeningKeys, String> {
+        let file = |argument: &String| match credential::parse(argument.into()) {
+            Ok(End::Path(path)) => Ok(End::Path(directory.join(path))),
+            Ok(End::Standard) => Ok(End::Standard),
+            Err(missing) => Err(format!("{argument}: {missing}")),
         };
         let files = |names: &[String]| names.iter().map(file).collect::<Result<Vec<End>, String>>();
-        let (identities, key_files) = (files(&self.identity)?, files(&self.key_file)?);
         let passphrase = self.passphrase_file.as_ref().map(file).transpose()?;
-        let is_given = !identities.is_empty() || !key_files.is_empty() || passphrase.is_some();
-        Ok(is_given.then(|| OpeningKeys::of_files(identities, key_files, passphrase)))
+        Ok(OpeningKeys::of_files(files(&self.identity)?, files(&self.key_file)?, passphrase))
     }
 
     fn needs_metadata(&self) -> bool {
@@ -275,6 +268,7 @@ impl Entry {
     }
 
     fn check_command(&self, argv: &[String], directory: &Path) -> Result<CheckCommand, String> {
+        argv.iter().for_each(|argument| secrets::note(argument));
         let program = argv.first().filter(|program| !program.is_empty()).ok_or("`check` names no program")?;
         if argv.iter().any(|argument| argument.contains('\0')) {
             return Err("`check` has a zero byte in it".to_owned());

@@ -3,9 +3,13 @@
 
 mod attempt;
 mod check;
+mod drawing;
 mod evidence;
 mod file;
+mod freshness;
+mod leftovers;
 mod metrics;
+mod removal;
 mod scratch;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +21,6 @@ use serde::Serialize;
 use self::attempt::{Attempts, OnFailure};
 use self::evidence::{Evidence, Outcome, StreamRecord};
 use self::file::DrillFile;
-use self::metrics::MetricsFile;
 use crate::clock::Utc;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -30,7 +33,7 @@ use crate::resources::Resources;
 use crate::size::Size;
 use crate::text::count;
 use crate::timeout::Timeout;
-use crate::{age, clock};
+use crate::{age, clock, whole_file};
 
 /// Show that backups can be restored: restore, check, and write down what came of it
 ///
@@ -41,8 +44,8 @@ use crate::{age, clock};
 /// The evidence, a JSON file, says for each stream when it was tried, which stream it was (id, digest, sequence number), how old
 /// (where the sealer has said when it was sealed), how long it took, how the check ended and what it printed last, and what failed.
 ///
-/// A check runs as you, in the scratch directory and in a process group of its own, with an environment of PATH, HOME, USER, LOGNAME,
-/// LANG, LC_…, TZ and TMPDIR alone, and with no input. What it has started is ended with it. What is restored is plaintext, readable by you
+/// A check runs as you, in the scratch directory and in a session of its own, with an environment of PATH, HOME, USER, LOGNAME,
+/// LANG, LC_…, TZ and TMPDIR alone, and with no input or other open file. What it has started is ended with it. What is restored is plaintext, readable by you
 /// alone, and removed at the end; what a drill leaves that is killed, the next one with the same scratch directory removes.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP, mut_arg("metrics_file", |option| option.help(METRICS_HELP).long_help(METRICS_LONG_HELP)))]
@@ -86,9 +89,7 @@ impl Drill {
             Failure::usage(format!("{} names no `evidence`", file.name))
                 .advise("Name it there, or with --evidence.")
         })?;
-        self.name_files(path, &file, &evidence)?;
-        evidence::refuse_other_file(&evidence)?;
-        let metrics = self.resources.metrics_file().map(MetricsFile::open).transpose()?;
+        self.check_files(path, &file, &evidence)?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
         let begun = Utc(clock::seconds());
@@ -96,10 +97,8 @@ impl Drill {
         let now = Utc(clock::seconds());
         let found = Evidence::new(&file, begun, now, streams, failure.as_ref());
         let written = found.write(&evidence, file.evidence_mode).inspect_err(|_| report.progress(&found));
-        let metrics = match metrics.filter(|_| found.result != Outcome::Interrupted) {
-            Some(metrics) => metrics.write(&found.streams, now),
-            None => Ok(()),
-        };
+        let metrics = self.resources.metrics_file();
+        let metrics = metrics.map_or(Ok(()), |path| metrics::write(path, &found.streams, now));
         let sentence = sentence(&found, &evidence, written.is_ok());
         let done = "the drill has ended, and its evidence is written";
         let reported =
@@ -112,17 +111,23 @@ impl Drill {
         first.map_or(Ok(()), Err)
     }
 
-    fn name_files(&self, path: &Path, file: &DrillFile, evidence: &Path) -> Result<(), Failure> {
+    /// Before the first stream: a drill may take hours.
+    fn check_files(&self, path: &Path, file: &DrillFile, evidence: &Path) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         files.reads("the file of the drill", &End::Path(path.to_owned()))?;
         for stream in &file.streams {
             stream.sealed.name_files(&mut files)?;
-            stream.keys.iter().try_for_each(|keys| keys.name_files(&mut files))?;
+            stream.keys.iter().flatten().try_for_each(|keys| keys.name_files(&mut files))?;
         }
         self.rate.name_files(&mut files)?;
         files.writes("the evidence", &End::Path(evidence.to_owned()))?;
         self.resources.name_files(&mut files)?;
-        files.check()
+        files.check()?;
+        evidence::refuse_other_file(evidence)?;
+        whole_file::refuse_unwritable(evidence)?;
+        let metrics = self.resources.metrics_file();
+        metrics.map_or(Ok(()), metrics::refuse_other_file)?;
+        metrics.map_or(Ok(()), whole_file::refuse_unwritable)
     }
 
     /// Tries all streams; what the first one that failed did so with decides how the drill ends.
@@ -134,13 +139,15 @@ impl Drill {
     ) -> Result<(Vec<StreamRecord>, Option<Failure>), Failure> {
         // While keys are read, a signal ends the program: they may come from something that never answers.
         let read = |stream: &file::DrillStream| match &stream.keys {
-            Some(keys) => keys.identities(report),
+            Some(Ok(keys)) => keys.identities(report),
+            Some(Err(missing)) => Err(Failure::usage(missing)
+                .advise("By hand, set CREDENTIALS_DIRECTORY to the directory that the keys are in.")),
             None => Ok(None),
         };
         let keys: Vec<_> = file.streams.iter().map(read).collect();
         let rate = self.rate.limit(report)?;
         interrupt::writes_scratch_alone();
-        file.scratch.iter().for_each(|place| scratch::remove_leftovers(place, report));
+        file.scratch.iter().for_each(|place| leftovers::remove_leftovers(place, report));
         let on_failure = if self.keep { OnFailure::Keep } else { OnFailure::Remove };
         let attempts = Attempts { resources: &self.resources, rate, cancel, report, on_failure };
         let streams = file.streams.len();
@@ -232,7 +239,7 @@ const METRICS_LONG_HELP: &str = "\
 Write to this file, for Prometheus, when each stream was last drilled, and whether it passed
 
 As node_exporter's textfile collector reads it: a name in .prom. The time of the last drill that passed is read back from the file, \
-and kept when one fails. An interrupted drill leaves the file as it is.";
+and kept when one fails. Of a stream whose drill was interrupted, what stood there stays.";
 
 /// The group and all others: they could name another program to run, or put another directory in a new one's place.
 const WRITABLE_BY_OTHERS: u32 = 0o022;

@@ -1,24 +1,19 @@
-//! The directory that one stream is restored into: new, private, removed at the end; and what a killed drill left of such.
-//! It removes nothing that it does not know for its own: by name, owner, mode, a marker, and a lock that nobody holds.
+//! The directory that one stream is restored into: new, private, locked, and removed at the end.
+//! It knows what its own looks like; what is left of others is found elsewhere.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, chmodat, fchmod, flock, openat, statat,
-    statvfs, unlinkat,
-};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, openat, statvfs, unlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::WRITABLE_BY_OTHERS;
+use super::removal::remove;
 use crate::failure::Failure;
 use crate::printable::Name;
-use crate::report::Report;
 
 /// A directory of one stream's. It is locked for as long as this is there.
 pub(super) struct Scratch {
@@ -101,41 +96,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what killed drills have left in `place`, and says so.
-pub(super) fn remove_leftovers(place: &Path, report: Report) {
-    // Where the place cannot be used, making a directory there says why.
-    let Ok(place) = trusted(place) else { return };
-    let entries = fs::read_dir(&place).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        let path = entry.path();
-        let name = Name::from(&*path);
-        match claim_left(&path) {
-            Ok(None) => {}
-            Ok(Some(Left::Empty)) => {
-                let _ = fs::remove_dir(&path);
-            }
-            Ok(Some(Left::Marked { opened, _marker })) => match remove(&path, &opened) {
-                Ok(()) => report.warning(format!("{name} was removed: a drill that did not end had left it")),
-                Err(error) => {
-                    report.warning(format!("{name}, which a drill left, could not be removed: {error}"))
-                }
-            },
-            Err(error) => report.warning(format!("{name} could not be examined: {error}")),
-        }
-    }
-}
-
-/// A directory that is certain to be of a drill of this user's, and of none that is at work.
-enum Left {
-    /// Made, and not marked yet.
-    Empty,
-    /// With the lock.
-    Marked { opened: File, _marker: File },
-}
-
 /// The directory of scratch directories, without links. Who else could write to it, or to one above it, could put another in a new
 /// one's place.
-fn trusted(place: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn trusted(place: &Path) -> Result<PathBuf, Failure> {
     let name = Name::from(place);
     let failed = |error| Failure::io(format!("the scratch directory {name} cannot be used"), error);
     let place = fs::canonicalize(place).map_err(failed)?;
@@ -156,7 +119,7 @@ fn trusted(place: &Path) -> Result<PathBuf, Failure> {
     Ok(place)
 }
 
-fn new_directory(place: &Path) -> io::Result<PathBuf> {
+pub(super) fn new_directory(place: &Path) -> io::Result<PathBuf> {
     for _ in 0..ATTEMPTS_MAX {
         let random = getrandom::u64().map_err(io::Error::other)?;
         let directory = place.join(format!("{PREFIX}{random:016x}"));
@@ -181,59 +144,18 @@ fn claim_new(directory: &Path) -> io::Result<(File, File)> {
 }
 
 /// The directory itself, and not one that a link leads to.
-fn open(directory: &Path) -> io::Result<File> {
+pub(super) fn open(directory: &Path) -> io::Result<File> {
     let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(directory)
 }
 
-/// Whether what is at `path`, which has a name as ours have, was left by a drill of this user's.
-fn claim_left(path: &Path) -> io::Result<Option<Left>> {
-    let metadata = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        examined => examined?,
-    };
-    // Its check may have given it another mode. Nobody else has put the marker there, as long as nobody else could.
-    if !(metadata.is_dir() && is_own(&metadata) && metadata.mode() & WRITABLE_BY_OTHERS == 0) {
-        return Ok(None);
-    }
-    // What can be looked into keeps its mode, until it is known to be at work no more.
-    if metadata.mode() & SEARCHABLE != SEARCHABLE {
-        fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE))?;
-    }
-    let opened = open(path)?;
-    if identity(&opened.metadata()?) != identity(&metadata) {
-        return Ok(None);
-    }
-    // Without following a link, and without waiting for a pipe.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut marker = match openat(&opened, MARKER, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(is_empty(&opened)?.then_some(Left::Empty)),
-        Err(_) => return Ok(None),
-        Ok(marker) => File::from(marker),
-    };
-    let metadata = marker.metadata()?;
-    let is_private = is_own(&metadata) && metadata.mode() & 0o777 == 0o600;
-    if !(metadata.is_file() && metadata.nlink() == 1 && is_private && lock(&marker)?) {
-        return Ok(None);
-    }
-    let mut content = Vec::new();
-    (&mut marker).take(MARK.len() as u64 + 1).read_to_end(&mut content)?;
-    // One that was killed between making and marking it has written nothing, or less.
-    let is_certain = MARK.starts_with(&content) && is_marker_of(&marker, &opened);
-    Ok(is_certain.then_some(Left::Marked { opened, _marker: marker }))
-}
-
-fn is_own(metadata: &Metadata) -> bool {
-    metadata.uid() == geteuid().as_raw()
-}
-
 /// Which file or directory it is, whatever it is called.
-fn identity(metadata: &Metadata) -> (u64, u64) {
+pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
 /// Whether the lock is ours now; another process may have it.
-fn lock(file: &File) -> io::Result<bool> {
+pub(super) fn lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
@@ -242,7 +164,7 @@ fn lock(file: &File) -> io::Result<bool> {
 }
 
 /// Whether `marker` still has its name in `directory`.
-fn is_marker_of(marker: &File, directory: &File) -> bool {
+pub(super) fn is_marker_of(marker: &File, directory: &File) -> bool {
     let Ok(found) =
         openat(directory, MARKER, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     else {
@@ -252,128 +174,22 @@ fn is_marker_of(marker: &File, directory: &File) -> bool {
     matches!(metadata, (Ok(found), Ok(own)) if identity(&found) == identity(&own))
 }
 
-/// Removes a directory of ours, which has been `opened`, with what is in it, the marker last: as long as that is there, the next drill
-/// can go on. Whatever a check has put in its place stays.
-fn remove(directory: &Path, opened: &File) -> io::Result<()> {
-    refuse_mounts(directory)?;
-    let found = match fs::symlink_metadata(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return match is_empty(opened)? {
-                // A check may have removed it itself.
-                true => Ok(()),
-                false => Err(io::Error::other("it has been moved")),
-            };
-        }
-        found => found?,
-    };
-    if identity(&found) != identity(&opened.metadata()?) {
-        return Err(io::Error::other("it has been moved, and something else is in its place"));
-    }
-    fchmod(opened, Mode::RWXU)?;
-    empty(opened, MARKER)?;
-    match unlinkat(opened, MARKER, AtFlags::empty()) {
-        Err(error) if error != Errno::NOENT => return Err(error.into()),
-        _ => {}
-    }
-    fs::remove_dir(directory)
-}
-
-/// Removes what is in a directory, but for the entry `kept`. No name is looked up from anywhere else, and no link is followed.
-fn empty(directory: impl AsFd, kept: &str) -> io::Result<()> {
-    let directory = directory.as_fd();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if is_one_of(&entry, &NO_ENTRIES) || is_one_of(&entry, &[kept]) {
-            continue;
-        }
-        let status = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if !FileType::from_raw_mode(status.st_mode).is_dir() {
-            unlinkat(directory, name, AtFlags::empty())?;
-            continue;
-        }
-        let open = || {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(directory, name, flags, Mode::empty())
-        };
-        // A check may have unpacked directories that their owner cannot use.
-        let inner = match open() {
-            Err(Errno::ACCESS) => {
-                chmodat(directory, name, Mode::RWXU, AtFlags::empty()).and_then(|()| open())
-            }
-            opened => opened,
-        }?;
-        // One of another owner's is for root to empty, who needs no mode for it.
-        let _ = fchmod(&inner, Mode::RWXU);
-        empty(&inner, "")?;
-        unlinkat(directory, name, AtFlags::REMOVEDIR)?;
-    }
-    Ok(())
-}
-
-fn is_one_of(entry: &DirEntry, names: &[&str]) -> bool {
-    names.iter().any(|name| name.as_bytes() == entry.file_name().to_bytes())
-}
-
-/// Also of a directory that has been removed.
-fn is_empty(directory: &File) -> io::Result<bool> {
-    let mut entries = match Dir::read_from(directory) {
-        Err(Errno::NOENT) => return Ok(true),
-        entries => entries?,
-    };
-    Ok(!entries.any(|entry| entry.is_ok_and(|entry| !is_one_of(&entry, &NO_ENTRIES))))
-}
-
-/// Refuses to remove what a check has mounted: it is somewhere else, too. The name is random, so a mount point that has it is in
-/// the directory, or the directory.
-fn refuse_mounts(directory: &Path) -> io::Result<()> {
-    let mounts = match fs::read("/proc/self/mountinfo") {
-        // Other systems have no such list.
-        Err(_) if !cfg!(target_os = "linux") => return Ok(()),
-        Err(error) => {
-            return Err(io::Error::new(
-                error.kind(),
-                format!("whether something is mounted in it cannot be found out: {error}"),
-            ));
-        }
-        Ok(mounts) => mounts,
-    };
-    match is_mounted(&mounts, directory.file_name().unwrap_or_default().as_bytes()) {
-        true => Err(io::Error::new(ErrorKind::ResourceBusy, "something is mounted in it")),
-        false => Ok(()),
-    }
-}
-
-/// Whether a mount point of the list has `name` in its path. The list is bytes: a path need not be text.
-fn is_mounted(mounts: &[u8], name: &[u8]) -> bool {
-    let lines = mounts.split(|byte| *byte == b'\n');
-    let mut points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(MOUNT_POINT));
-    points.any(|point| point.split(|byte| *byte == b'/').any(|part| part == name))
-}
-
 /// What our directories are called, before 16 random digits.
-const PREFIX: &str = "cofferdam-drill-";
-const MARKER: &str = ".cofferdam-drill";
-/// What every directory lists that is not in it.
-const NO_ENTRIES: [&str; 2] = [".", ".."];
-const MARK: &[u8] = b"The scratch directory of a cofferdam drill. The next drill removes it.\n";
-const PRIVATE: u32 = 0o700;
+pub(super) const PREFIX: &str = "cofferdam-drill-";
+pub(super) const MARKER: &str = ".cofferdam-drill";
+pub(super) const MARK: &[u8] = b"The scratch directory of a cofferdam drill. The next drill removes it.\n";
+pub(super) const PRIVATE: u32 = 0o700;
 const STICKY: u32 = 0o1000;
-const SEARCHABLE: u32 = 0o500;
 const ATTEMPTS_MAX: u32 = 16;
-/// Which field of a line of mountinfo it is (proc_pid_mountinfo(5)).
-const MOUNT_POINT: usize = 4;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.
-mod tests {
-    use std::os::unix::fs::symlink;
+pub(super) mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
-    const QUIET: bool = true;
-
-    fn names(place: &Path) -> Vec<String> {
+    pub(crate) fn names(place: &Path) -> Vec<String> {
         let entries = fs::read_dir(place).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -381,20 +197,16 @@ mod tests {
         names
     }
 
-    fn made(place: &Path) -> Scratch {
+    pub(crate) fn made(place: &Path) -> Scratch {
         Scratch::make(place).unwrap_or_else(|failure| panic!("{}", failure.message))
     }
 
     /// As a killed process does: nothing is dropped.
-    fn left_in(place: &Path) -> PathBuf {
+    pub(crate) fn left_in(place: &Path) -> PathBuf {
         let mut scratch = made(place);
         scratch.fate = Fate::Kept;
         fs::write(scratch.target(), "plaintext").unwrap();
         scratch.directory.clone()
-    }
-
-    fn clean(place: &Path) {
-        remove_leftovers(place, Report::new(false, QUIET));
     }
 
     #[test]
@@ -412,36 +224,6 @@ mod tests {
         assert!(names(place.path()).is_empty());
         drop(made(place.path()));
         assert!(names(place.path()).is_empty());
-    }
-
-    #[test]
-    fn what_a_killed_drill_left_is_removed_and_what_is_at_work_or_kept_is_not() {
-        let place = tempfile::tempdir().unwrap();
-        let left = left_in(place.path());
-        let empty = new_directory(place.path()).unwrap();
-        let unmarked = new_directory(place.path()).unwrap();
-        fs::write(unmarked.join(MARKER), "").unwrap();
-        fs::set_permissions(unmarked.join(MARKER), fs::Permissions::from_mode(0o600)).unwrap();
-        let working = made(place.path());
-        let kept = made(place.path()).keep();
-        fs::write(kept.join("restored"), "plaintext").unwrap();
-        clean(place.path());
-        assert!(!left.exists() && !empty.exists() && !unmarked.exists());
-        assert!(working.path().exists() && kept.join("restored").exists());
-        drop(working);
-        assert_eq!(names(place.path()).len(), 1);
-    }
-
-    #[test]
-    fn what_is_left_is_removed_whatever_mode_its_check_has_given_it() {
-        let place = tempfile::tempdir().unwrap();
-        for mode in [0o500, 0o400, 0o000, 0o755] {
-            let left = left_in(place.path());
-            fs::create_dir(left.join("inner")).unwrap();
-            fs::set_permissions(&left, fs::Permissions::from_mode(mode)).unwrap();
-            clean(place.path());
-            assert!(!left.exists(), "{mode:o}");
-        }
     }
 
     #[test]
@@ -476,22 +258,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_is_found_in_a_list_that_is_not_text() {
-        let line = |point: &[u8]| {
-            [b"36 35 98:0 / ".as_slice(), point, b" rw,noatime master:1 - ext3 /dev/root rw\n"].concat()
-        };
-        let lists = [
-            (line(b"/mnt/\xff\xfe"), false),
-            ([line(b"/mnt/\xff"), line(b"/var/tmp/cofferdam-drill-5/m")].concat(), true),
-            (line(b"/var/tmp/cofferdam-drill-5"), true),
-            (line(b"/var/tmp/cofferdam-drill-55/m"), false),
-        ];
-        for (list, expected) in lists {
-            assert_eq!(is_mounted(&list, b"cofferdam-drill-5"), expected, "{}", list.escape_ascii());
-        }
-    }
-
-    #[test]
     fn a_place_below_one_that_others_write_to_is_refused() {
         let place = tempfile::tempdir().unwrap();
         let inner = place.path().join("a/b");
@@ -500,44 +266,6 @@ mod tests {
         fs::set_permissions(place.path().join("a"), fs::Permissions::from_mode(0o777)).unwrap();
         let refusal = Scratch::make(&inner).err().map(|failure| failure.message).unwrap_or_default();
         assert!(refusal.contains("/a is others' to write to"), "{refusal}");
-    }
-
-    #[test]
-    fn what_is_not_certain_to_be_ours_stays() {
-        let place = tempfile::tempdir().unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let like = |name: &str| place.path().join(format!("{PREFIX}{name}"));
-        // A link to a directory that is one of ours.
-        symlink(left_in(elsewhere.path()), like("link")).unwrap();
-        fs::write(like("file"), "x").unwrap();
-        let with = |name: &str, mode: u32, marker: &dyn Fn(&Path)| {
-            let directory = new_directory(place.path()).unwrap();
-            fs::rename(directory, like(name)).unwrap();
-            fs::write(like(name).join("precious"), "x").unwrap();
-            marker(&like(name).join(MARKER));
-            fs::set_permissions(like(name), fs::Permissions::from_mode(mode)).unwrap();
-        };
-        let mark = |content: &'static [u8], mode: u32| {
-            move |path: &Path| {
-                fs::write(path, content).unwrap();
-                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-            }
-        };
-        with("unmarked", 0o700, &|_| ());
-        with("open-to-the-group", 0o775, &mark(MARK, 0o600));
-        with("open-to-all", 0o757, &mark(MARK, 0o600));
-        with("marked-by-others", 0o700, &mark(MARK, 0o644));
-        with("other-mark", 0o700, &mark(b"something else", 0o600));
-        with("longer-mark", 0o700, &mark([MARK, b"x"].concat().leak(), 0o600));
-        with("linked-mark", 0o700, &|path| symlink("precious", path).unwrap());
-        with("second-name", 0o700, &|path| {
-            mark(MARK, 0o600)(path);
-            fs::hard_link(path, path.with_file_name("second")).unwrap();
-        });
-        let before = names(place.path());
-        clean(place.path());
-        assert_eq!(names(place.path()), before);
-        assert_eq!(names(elsewhere.path()).len(), 1);
     }
 
     #[test]

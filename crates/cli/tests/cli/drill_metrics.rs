@@ -1,0 +1,102 @@
+//! What a drill says to Prometheus, of each stream and its mode.
+//! It does not say what a drill does.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::drilling::{checked, place, stream, write};
+use crate::metrics::assert_is_understood;
+use crate::place::{Place, SEGMENT_LEN};
+
+#[test]
+fn metrics_keep_when_a_stream_last_passed() {
+    let place = place(1);
+    place.seal("plain", "other.cfd").assert_done();
+    let streams = |check: &str| {
+        write(
+            &place,
+            &[checked(check, ""), stream("a \\\"quoted\\\" one", "other.cfd", "mode = \"verify\"")],
+        );
+        place.run(["drill", "--metrics-file", "d.prom", "drill.toml"]).code
+    };
+    let value = |name: &str, stream: &str| {
+        let mode = if stream == "db" { "restore" } else { "verify" };
+        metric(&place, name, stream, mode)
+    };
+    assert_eq!(streams("exit 1"), 16);
+    assert_eq!((value("success", "db"), value("last_success_timestamp_seconds", "db")), (Some(0.0), None));
+    let quoted = "a \\\"quoted\\\" one";
+    assert_eq!(value("success", quoted), Some(1.0));
+    assert_eq!(streams("exit 0"), 0);
+    let passed = value("last_success_timestamp_seconds", "db").unwrap();
+    assert!(passed > 1.7e9, "{passed}");
+    assert_eq!(value("restored_bytes", "db"), Some((SEGMENT_LEN - 5) as f64));
+    // One that can be told from the next drill's.
+    let text = String::from_utf8(place.read("d.prom")).unwrap();
+    fs::write(place.path("d.prom"), text.replace(&format!("{passed}"), "1700000001")).unwrap();
+    assert_eq!(streams("exit 1"), 16);
+    assert_eq!(value("last_success_timestamp_seconds", "db"), Some(1_700_000_001.0));
+    assert!(value("last_run_timestamp_seconds", "db").unwrap() >= passed);
+    assert_eq!(value("success", "db"), Some(0.0));
+    assert!(value("duration_seconds", "db").unwrap() > 0.0);
+    // A time that is still to come is a wrong clock's.
+    let text = String::from_utf8(place.read("d.prom")).unwrap();
+    fs::write(place.path("d.prom"), text.replace("1700000001", "99999999999")).unwrap();
+    assert_eq!(streams("exit 1"), 16);
+    assert_eq!(value("last_success_timestamp_seconds", "db"), None);
+    assert_eq!(streams("exit 0"), 0);
+    let mode = fs::metadata(place.path("d.prom")).unwrap().mode() & 0o777;
+    assert_eq!(mode, 0o644, "a collector has to read it");
+    assert_is_understood(&place, "d.prom");
+    let text = String::from_utf8(place.read("d.prom")).unwrap();
+    for family in ["success", "last_success_timestamp_seconds", "duration_seconds", "restored_bytes"] {
+        let name = format!("cofferdam_drill_{family}");
+        assert_eq!(text.matches(&format!("# TYPE {name} gauge\n")).count(), 1, "{text}");
+        assert_eq!(text.matches(&format!("# HELP {name} ")).count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn an_interrupted_drill_says_of_each_stream_what_was_last_found_out() {
+    let place = place(1);
+    let run = |first: &str, second: &str| {
+        write(&place, &[checked(first, ""), checked(second, "").replace("\"db\"", "\"later\"")]);
+        place.run(["drill", "--metrics-file", "d.prom", "drill.toml"]).code
+    };
+    let success = |stream: &str| metric(&place, "success", stream, "restore");
+    let passed_at = || metric(&place, "last_success_timestamp_seconds", "db", "restore");
+    assert_eq!(run("true", "true"), 0);
+    assert_eq!(["db", "later"].map(success), [Some(1.0), Some(1.0)]);
+    let before = passed_at();
+    assert_eq!(run("false", "kill -TERM $PPID; sleep 1000"), 143);
+    assert_eq!(["db", "later"].map(success), [Some(0.0), Some(1.0)]);
+    assert_eq!(passed_at(), before);
+    assert_eq!(run("kill -TERM $PPID; sleep 1000", "false"), 143);
+    assert_eq!(["db", "later"].map(success), [Some(0.0), Some(1.0)]);
+    assert_is_understood(&place, "d.prom");
+}
+
+#[test]
+fn metrics_of_a_sample_and_of_a_check_without_a_key_say_that_they_are() {
+    let place = place(1);
+    let keyless = stream("c", "sealed.cfd", "mode = \"verify\"").replace("identity = [\"key.txt\"]", "");
+    write(
+        &place,
+        &[
+            stream("a", "sealed.cfd", "mode = \"sample\""),
+            stream("b", "sealed.cfd", "mode = \"verify\""),
+            keyless,
+        ],
+    );
+    place.run(["drill", "--metrics-file", "d.prom", "drill.toml"]).assert_done();
+    for (stream, mode) in [("a", "sample"), ("b", "verify"), ("c", "verify-without-key")] {
+        assert_eq!(metric(&place, "success", stream, mode), Some(1.0), "{stream}");
+    }
+}
+
+/// Of a metric in `d.prom`.
+fn metric(place: &Place, name: &str, stream: &str, mode: &str) -> Option<f64> {
+    let text = String::from_utf8(place.read("d.prom")).unwrap();
+    let head = format!("cofferdam_drill_{name}{{stream=\"{stream}\",mode=\"{mode}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&head).map(|value| value.parse::<f64>().unwrap()))
+}
