@@ -320,7 +320,7 @@ impl SegmentReader {
 
     /// Memory for opening one segment.
     fn lend(&self) -> Result<Lease, Error> {
-        self.memory.lend(self.read_len, &self.resources)
+        self.memory.lend(self.read_len, self.resources.stop())
     }
 
     fn of_source<T>(&self, done: Result<T, Error>) -> Result<T, Error> {

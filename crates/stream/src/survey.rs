@@ -310,7 +310,7 @@ impl DamagedStream {
             let Surveyed { segments, plaintext_len, .. } = tally.surveyed;
             let start = Committed::at_start(self.opener().envelope.chain);
             meter.committed(&Committed { segments, plaintext_len, ..start }, 0, 0);
-            options.resources.take_of_rate(plaintext_len - before)?;
+            options.resources.take_of_rate(plaintext_len - before, options.resources.stop())?;
             found = ahead.unwrap_or_else(|| finder.batch());
         }
     }
