@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::commands::verify::parse_digest;
 use crate::complaints::Complaints;
-use crate::failure::Failure;
+use crate::failure::{Failure, with_causes};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
 use crate::key_args::OpeningKeys;
@@ -131,7 +131,11 @@ impl Serve {
         let _ = warming.map(thread::JoinHandle::join);
         let recorded = recording.map(|recording| recording.finish(report)).transpose()?;
         let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
-        report.summary(Channel::Stdout, &served, served.sentence())
+        // It was told to end, and has ended: that nobody reads this any more is no failure.
+        if report.summary(Channel::Stdout, &served, served.sentence()).is_err() {
+            let _ = report.summary(Channel::Stderr, &served, served.sentence());
+        }
+        Ok(())
     }
 
     /// Until the end is asked for.
@@ -287,7 +291,8 @@ fn warm_up(
                 let _ = report.summary(Channel::Stderr, &warmed, warmed.sentence());
             }
             Err(_) if reading.is_cancelled() => {}
-            Err(error) => report.warning(format!("not all that --warm names was fetched first: {error}")),
+            Err(error) => report
+                .warning(format!("not all that --warm names was fetched first: {}", with_causes(&error))),
         }
     })
 }

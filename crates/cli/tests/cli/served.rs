@@ -76,6 +76,11 @@ impl Served {
         crate::place::wait_until(&event, || self.said().contains(&event));
     }
 
+    /// Nobody reads any more what it says.
+    pub(crate) fn close_output(&mut self) {
+        self.child.as_mut().unwrap().stdout = None;
+    }
+
     /// Sends `signal`, and waits for the end.
     pub(crate) fn end(mut self, signal: Signal) -> Ran {
         let child = self.child.take().unwrap();
@@ -126,6 +131,15 @@ pub(crate) fn get(url: &str, range: Option<(u64, u64)>) -> (u16, Vec<u8>) {
     (std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap(), body)
 }
 
+/// A client that has asked for `len` bytes, and whose answer has not been read.
+pub(crate) fn ask(url: &str, first: u64, len: u64) -> TcpStream {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let last = first + len - 1;
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={first}-{last}\r\n\r\n").unwrap();
+    stream
+}
+
 /// A client of NBD that has asked for the export, and reads.
 pub(crate) struct Disk(UnixStream);
 
@@ -139,11 +153,16 @@ impl Disk {
         Disk(stream)
     }
 
-    /// The bytes, or the number of the error.
-    pub(crate) fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>, u32> {
+    /// Asks for bytes, and waits for nothing.
+    pub(crate) fn ask(&mut self, offset: u64, len: u32) {
         let (offset, wanted) = (offset.to_be_bytes(), len.to_be_bytes());
         let request = [&b"\x25\x60\x95\x13\0\0\0\0\0\0\0\0\0\0\0\0"[..], &offset, &wanted].concat();
         self.0.write_all(&request).unwrap();
+    }
+
+    /// The bytes, or the number of the error.
+    pub(crate) fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>, u32> {
+        self.ask(offset, len);
         let mut head = [0; 16];
         self.0.read_exact(&mut head).unwrap();
         match u32::from_be_bytes(head[4..8].try_into().unwrap()) {

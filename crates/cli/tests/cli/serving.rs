@@ -60,6 +60,16 @@ fn to_people_it_says_the_url_and_nothing_else_and_it_is_another_each_time() {
 }
 
 #[test]
+fn that_nobody_reads_its_last_words_is_no_failure() {
+    let place = Place::with_sealed(1);
+    let mut served = Served::start(&place, &["sealed.cfd"]);
+    served.close_output();
+    let ended = served.end(Signal::TERM);
+    ended.assert_done();
+    assert_eq!(json_lines(ended.stderr.as_bytes())[0]["event"], "served");
+}
+
+#[test]
 fn qemu_and_nbdcopy_find_the_original() {
     if is_skipped_without(&["qemu-img", "nbdcopy", "nbdinfo"]) {
         return;
