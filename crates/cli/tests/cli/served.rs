@@ -15,36 +15,40 @@ use serde_json::Value;
 use crate::place::{Place, Ran, end_of, json_lines};
 
 /// The program, which serves until it is told to end. Dropped, it is killed.
-pub(crate) struct Served {
+pub(crate) struct ServeProcess {
     child: Option<Child>,
     /// What it said first.
     pub(crate) serving: Value,
     errors: std::path::PathBuf,
 }
 
-impl Served {
+impl ServeProcess {
     /// Starts `serve --json -i key.txt` with `arguments`, and waits until it says where.
-    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Served {
-        Served::start_with(place, arguments, &[])
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> ServeProcess {
+        ServeProcess::start_with(place, arguments, &[])
     }
 
     /// The same, in an environment.
-    pub(crate) fn start_with(place: &Place, arguments: &[&str], variables: &[(&str, String)]) -> Served {
+    pub(crate) fn start_with(
+        place: &Place,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> ServeProcess {
         let errors = File::create(errors_of(place)).unwrap();
         let mut command = serve(place, arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stderr(errors);
-        Served::spawn(place, command)
+        ServeProcess::spawn(place, command)
     }
 
     /// The same, with another place for what goes wrong.
-    pub(crate) fn start_saying(place: &Place, arguments: &[&str], errors: Stdio) -> Served {
+    pub(crate) fn start_saying(place: &Place, arguments: &[&str], errors: Stdio) -> ServeProcess {
         let mut command = serve(place, arguments);
         command.stderr(errors);
-        Served::spawn(place, command)
+        ServeProcess::spawn(place, command)
     }
 
-    fn spawn(place: &Place, mut command: Command) -> Served {
+    fn spawn(place: &Place, mut command: Command) -> ServeProcess {
         let errors = errors_of(place);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -54,7 +58,7 @@ impl Served {
         assert!(!line.is_empty(), "{}", std::fs::read_to_string(&errors).unwrap_or_default());
         let serving = json_lines(line.as_bytes()).remove(0);
         assert_eq!(serving["event"], "serving");
-        Served { child: Some(child), serving, errors }
+        ServeProcess { child: Some(child), serving, errors }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -101,7 +105,7 @@ fn errors_of(place: &Place) -> std::path::PathBuf {
     place.states.path().join("serve-errors")
 }
 
-impl Drop for Served {
+impl Drop for ServeProcess {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();

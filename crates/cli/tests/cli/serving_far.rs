@@ -13,7 +13,7 @@ use servers::installed::{is_skipped, is_skipped_without};
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
 use crate::place::{Place, json_lines};
-use crate::served::{Disk, Served, ask, get, run};
+use crate::served::{Disk, ServeProcess, ask, get, run};
 
 const EIO: u32 = 5;
 const FRAME: u64 = 64 << 10;
@@ -47,9 +47,9 @@ impl Stored {
         Stored { place, proxy, url: format!("s3://{bucket}/sealed.cfd") }
     }
 
-    fn serve(&self, arguments: &[&str]) -> Served {
+    fn serve(&self, arguments: &[&str]) -> ServeProcess {
         let variables = SeaweedFs::shared().environment(self.proxy.address(), Identity::Reader);
-        Served::start_with(&self.place, &[arguments, &[&self.url]].concat(), &variables)
+        ServeProcess::start_with(&self.place, &[arguments, &[&self.url]].concat(), &variables)
     }
 
     /// Requests and bytes of answers so far; those of the last answer may be counted a moment after it has come.
@@ -178,7 +178,7 @@ fn a_store_that_fails_changes_or_stalls_is_an_error_at_the_client_and_never_othe
     for fault in [Fault::OtherTag, Fault::WholeBody, Fault::Damage { at: 500 }, denied(), stall()] {
         let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
         let url = proxy.url("sealed.cfd");
-        let served = Served::start(&place, &["--http", "--nbd", "socket", "--timeout", "5s", &url]);
+        let served = ServeProcess::start(&place, &["--http", "--nbd", "socket", "--timeout", "5s", &url]);
         let mut disk = Disk::open(&place.path("socket"));
         // What an answer begins with.
         assert!(disk.read(0, 256 << 10).unwrap() == plain[..256 << 10]);
@@ -210,7 +210,7 @@ fn stalling(range: Range<u64>) -> Plan {
 }
 
 /// Clients that wait for far more reads than there are turns: of 4 KiB each, in frames of the eight MiB from 8 MiB on.
-fn waiting(served: &Served, socket: &Path) -> (Vec<TcpStream>, [Disk; 3]) {
+fn waiting(served: &ServeProcess, socket: &Path) -> (Vec<TcpStream>, [Disk; 3]) {
     let place = |number: u64| (8 << 20) + number * FRAME;
     let by_http = (0..40).map(|number| ask(served.url(), place(number), 4096)).collect();
     let by_nbd = [0, 20, 40].map(|first| {

@@ -178,6 +178,7 @@ fn however_many_pause_others_are_served_by_http_and_nbd() {
             let mut stream = TcpStream::connect(url.address()).unwrap();
             // The system keeps little for it.
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 64 << 10).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             write!(stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", url.path(), url.address()).unwrap();
             stream.read_exact(&mut [0; 1]).unwrap();
             stream
