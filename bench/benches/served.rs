@@ -2,16 +2,20 @@
 //! It knows one store, on this machine, behind a proxy that counts, and adds latency.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
+use std::env;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cofferdam::remote::{Place, RemoteOptions, RemoteSource};
 use cofferdam::{FRAME_LEN_DEFAULT, ReadAt as _, Reader, ReaderSource, SEGMENT_LEN_DEFAULT};
-use cofferdam_bench::{Scale, bytes, directory, is_wanted, opener, sealer};
+use cofferdam_bench::{KEY, Scale, bytes, directory, is_wanted, opener, sealer};
+use rustix::process::{Pid, Signal, kill_process};
 use serve::{Export, GRACE, HttpUrl, Server};
 use servers::installed::is_skipped;
 use servers::{FaultProxy, Identity, Plan, SeaweedFs};
@@ -44,14 +48,21 @@ fn main() {
         let without = store.start(&trace, &[]);
         let with = store.start(&trace, &trace);
         let touched = trace.iter().map(|(_, len)| len).sum::<u64>();
-        println!(
-            "| {} reads of {} MiB in all, 20 ms | {:.2} | {:.2} | {:.2} |",
-            trace.len(),
-            touched >> 20,
-            without.as_secs_f64(),
-            with.as_secs_f64(),
-            with.as_secs_f64() / without.as_secs_f64()
-        );
+        let what = format!("{} reads of {} MiB in all, 20 ms", trace.len(), touched >> 20);
+        let row = |what: &str, without: Duration, with: Duration| {
+            let [without, with] = [without, with].map(|time| time.as_secs_f64());
+            println!("| {what} | {without:.2} | {with:.2} | {:.2} |", with / without);
+        };
+        row(&what, without, with);
+        match program() {
+            Some(program) => {
+                let [without, with] = store.starts_of(&program, &trace);
+                row(&format!("{what}; `cofferdam serve`, from its own start on"), without, with);
+            }
+            None => {
+                eprintln!("served: `cofferdam serve` is not timed: cargo build --release -p cofferdam-cli")
+            }
+        }
     }
 }
 
@@ -99,7 +110,7 @@ impl Store {
     /// Each read is of a frame that none before it has touched.
     fn random(&self, by: By, latency: u64, count: usize) {
         let reader = self.reader();
-        let served = Served::new(&reader);
+        let served = ServedReader::new(&reader);
         let mut client = served.client(by, &reader);
         let frame_len = u64::from(FRAME_LEN_DEFAULT);
         let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
@@ -135,10 +146,34 @@ impl Store {
         served.server.finish(GRACE);
     }
 
+    /// How long `trace` takes through the command, from its start on: first while it records, then with what was recorded fetched first.
+    fn starts_of(&self, program: &Path, trace: &[(u64, u64)]) -> [Duration; 2] {
+        let folder = tempfile::tempdir().expect(WORKS);
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("key"), KEY).expect(WORKS);
+        ["--record", "--warm"].map(|option| {
+            let mut serve = Command::new(program);
+            serve.args(["serve", "--quiet", "--memory", "256MiB", "--key-file"]).arg(path("key"));
+            serve.arg("--nbd").arg(path("socket")).arg(option).arg(path("set")).arg(&self.url);
+            serve.envs(SeaweedFs::shared().environment(self.proxy.address(), Identity::Reader));
+            let begun = Instant::now();
+            let mut serving = serve.stdout(Stdio::piped()).spawn().expect(WORKS);
+            let mut said = BufReader::new(serving.stdout.take().expect("it is a pipe"));
+            said.read_line(&mut String::new()).expect(WORKS);
+            let mut client = Client::Nbd(connect(&path("socket")));
+            trace.iter().for_each(|(offset, len)| client.read(*offset, *len));
+            let took = begun.elapsed();
+            drop(client);
+            kill_process(Pid::from_child(&serving), Signal::TERM).expect(WORKS);
+            assert!(serving.wait().expect(WORKS).success(), "it ends in an orderly way");
+            took
+        })
+    }
+
     /// How long `trace` takes, while `warm` is fetched.
     fn start(&self, trace: &[(u64, u64)], warm: &[(u64, u64)]) -> Duration {
         let reader = self.reader();
-        let served = Served::new(&reader);
+        let served = ServedReader::new(&reader);
         let ranges: Vec<_> = warm.iter().map(|(offset, len)| *offset..offset + len).collect();
         let begun = Instant::now();
         let warming = thread::spawn(move || reader.prefetch(&ranges).expect(WORKS));
@@ -150,6 +185,13 @@ impl Store {
         served.server.finish(GRACE);
         took
     }
+}
+
+/// The command, where this program was built, if it was built too.
+fn program() -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    let program = own.parent()?.parent()?.join("cofferdam");
+    program.is_file().then_some(program)
 }
 
 /// What a machine reads that starts, as far as such things are alike: some places all over the disk, at each a few reads in a row.
@@ -168,22 +210,22 @@ fn trace(len: u64, places: usize) -> Vec<(u64, u64)> {
 }
 
 /// A server over a reader.
-struct Served {
+struct ServedReader {
     server: Server,
     url: HttpUrl,
-    socket: std::path::PathBuf,
+    socket: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-impl Served {
-    fn new(reader: &Reader) -> Served {
+impl ServedReader {
+    fn new(reader: &Reader) -> ServedReader {
         let folder = tempfile::tempdir().expect(WORKS);
         let socket = folder.path().join("socket");
         let export = Export::new(Arc::new(reader.clone()), "bench", "bench");
         let mut server = Server::new(export, Arc::new(|_| ())).expect(WORKS);
         let url = server.listen_http(0).expect(WORKS);
         server.listen_nbd(&socket).expect(WORKS);
-        Served { server, url, socket, _folder: folder }
+        ServedReader { server, url, socket, _folder: folder }
     }
 
     fn client(&self, by: By, reader: &Reader) -> Client {
@@ -199,12 +241,17 @@ impl Served {
     }
 
     fn connect(&self) -> UnixStream {
-        let mut stream = UnixStream::connect(&self.socket).expect(WORKS);
-        // NBD_OPT_EXPORT_NAME of the default export, without zeroes.
-        stream.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").expect(WORKS);
-        stream.read_exact(&mut [0; 18 + 10]).expect(WORKS);
-        stream
+        connect(&self.socket)
     }
+}
+
+/// A client that has asked for the export.
+fn connect(socket: &Path) -> UnixStream {
+    let mut stream = UnixStream::connect(socket).expect(WORKS);
+    // NBD_OPT_EXPORT_NAME of the default export, without zeroes.
+    stream.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").expect(WORKS);
+    stream.read_exact(&mut [0; 18 + 10]).expect(WORKS);
+    stream
 }
 
 enum Client {

@@ -56,4 +56,5 @@ pub fn opener() -> Opener {
     Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY)))
 }
 
-const KEY: [u8; 32] = [7; 32];
+/// The key of [`sealer`] and [`opener`], as a key file has it.
+pub const KEY: [u8; 32] = [7; 32];

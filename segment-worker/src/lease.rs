@@ -96,11 +96,12 @@ impl Budget {
         self.0.stock.limit_growth(bytes);
     }
 
-    /// Takes `bytes` for a reader, waiting while others hold them; `None` if cancelled. A caller that is a thread of `pool` does
-    /// that pool's jobs meanwhile. It holds no other lease on this budget.
-    pub fn lease(&self, bytes: usize, pool: Option<&Pool>, cancel: &CancelToken) -> Option<Lease> {
+    /// Takes `bytes` for a reader, waiting while others hold them; `None` once `is_cancelled` says so. A caller that is a thread of `pool`
+    /// does that pool's jobs meanwhile. It holds no other lease on this budget.
+    pub fn lease(&self, bytes: usize, pool: Option<&Pool>, is_cancelled: &dyn Fn() -> bool) -> Option<Lease> {
         let on_pool = pool.filter(|pool| pool.is_current());
-        self.reserve(bytes, 0, on_pool.map_or(Caller::Elsewhere, Caller::OnPool), cancel)
+        let caller = on_pool.map_or(Caller::Elsewhere, Caller::OnPool);
+        self.reserve_unless(bytes, 0, caller, is_cancelled)
     }
 
     /// Takes `bytes` for a reader if they are free, memory is not too short for it, and nobody waits for them.
@@ -142,9 +143,19 @@ impl Budget {
         caller: Caller<'_>,
         cancel: &CancelToken,
     ) -> Option<Lease> {
+        self.reserve_unless(minimum, own, caller, &|| cancel.is_cancelled())
+    }
+
+    fn reserve_unless(
+        &self,
+        minimum: usize,
+        own: usize,
+        caller: Caller<'_>,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Option<Lease> {
         let taken = match caller {
-            Caller::OnPool(pool) => self.work_until_taken(minimum, pool, cancel),
-            Caller::Elsewhere => self.0.gate.take(minimum, || cancel.is_cancelled()),
+            Caller::OnPool(pool) => self.work_until_taken(minimum, pool, is_cancelled),
+            Caller::Elsewhere => self.0.gate.take(minimum, is_cancelled),
         };
         taken.then(|| Lease::new(self.clone(), minimum, own))
     }
@@ -157,9 +168,9 @@ impl Budget {
     /// How a caller that is itself a thread of the pool waits: it works meanwhile, since the credit it waits for may
     /// be held by jobs of that pool that only its thread can do. Those jobs wait for nothing, so this is never
     /// re-entered; any other work of the pool might open another stream, on the same stack, without bound.
-    fn work_until_taken(&self, minimum: usize, pool: &Pool, cancel: &CancelToken) -> bool {
+    fn work_until_taken(&self, minimum: usize, pool: &Pool, is_cancelled: &dyn Fn() -> bool) -> bool {
         let place = self.0.gate.line_up(minimum);
-        while !cancel.is_cancelled() {
+        while !is_cancelled() {
             if place.try_take() {
                 return true;
             }
@@ -289,7 +300,7 @@ mod tests {
         let budget = Budget::new(100);
         let first = budget.try_lease(60).unwrap();
         assert!(budget.try_lease(41).is_none());
-        let second = budget.lease(40, None, &CancelToken::new()).unwrap();
+        let second = budget.lease(40, None, &|| false).unwrap();
         drop(first);
         assert!(budget.try_lease(61).is_none() && budget.try_lease(60).is_some());
         drop(second);
@@ -311,7 +322,7 @@ mod tests {
         lease.give(60);
         assert!(lease.try_take(10) && !lease.try_take(1), "the minimum of 40 is left");
         assert!(budget.try_lease(1).is_none());
-        let waits = budget.lease(60, None, &CancelToken::new());
+        let waits = budget.lease(60, None, &|| false);
         assert!(waits.is_some(), "whoever needs it gets it");
         drop(waits);
         budget.adjust_growth(begun + Duration::from_secs(9), |_| MemoryPressure::None);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cofferdam::CancelToken;
 use serve::{GRACE, Notice};
 
+use crate::failure::with_causes;
 use crate::report::Report;
 use crate::size::Size;
 
@@ -52,7 +53,7 @@ impl Complaints {
         }
         let what = match notice {
             Notice::ReadFailed { offset, len, error } => {
-                format!("{} at byte {offset} could not be read: {error}", Size(*len as u64))
+                format!("{} at byte {offset} could not be read: {}", Size(*len as u64), with_causes(*error))
             }
             Notice::StrangerRefused { user } => {
                 format!("a process of user {user} came to the socket, and was sent away")

@@ -205,7 +205,7 @@ impl From<KeyError> for Failure {
 }
 
 /// The error and what caused it, each cause once.
-fn with_causes(error: &dyn StdError) -> String {
+pub(crate) fn with_causes(error: &dyn StdError) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

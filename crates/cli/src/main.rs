@@ -18,6 +18,7 @@ mod key_args;
 mod key_file;
 mod metrics_file;
 mod named_files;
+mod opening_args;
 mod passphrase;
 mod peer;
 mod printable;
@@ -40,6 +41,8 @@ mod text;
 mod timeout;
 mod uploading;
 mod url;
+#[cfg(feature = "serve")]
+mod warming;
 mod whole_file;
 
 use std::borrow::Cow;

@@ -15,6 +15,26 @@ pub trait ReadAt: Send + Sync {
     /// [`io::ErrorKind::UnexpectedEof`] where the range goes beyond the end, or the medium's own.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// The same, unless the read is given up: whoever waits for the medium asks `is_given_up` several times a second, and ends with any error
+    /// once it says so. A medium that answers by itself need not ask.
+    ///
+    /// # Errors
+    /// As of [`ReadAt::read_exact_at`].
+    fn read_exact_at_unless(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        _is_given_up: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
+        self.read_exact_at(offset, buffer)
+    }
+
+    /// Fills the beginning of `buffer` with as many of the bytes from `offset` on as can be had without waiting: those that the reader keeps
+    /// in memory. Returns how many; none where nothing is kept, or the range goes beyond the end.
+    fn read_kept_at(&self, _offset: u64, _buffer: &mut [u8]) -> usize {
+        0
+    }
+
     /// Bytes in all, as they were when the medium was opened. Offsets are computed from it, so it never changes and cannot
     /// fail: whoever opens a medium asks for its length there, where an error has somebody to go to.
     fn len(&self) -> u64;

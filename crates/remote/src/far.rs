@@ -24,6 +24,9 @@ use crate::{
     runtime,
 };
 
+/// Whether nobody wants a read any more.
+type GivenUp<'a> = dyn Fn() -> bool + Sync + 'a;
+
 /// The bytes of a place at offsets. Dropped, it ends its requests.
 pub(crate) struct FarBytes {
     requester: Arc<Requester>,
@@ -60,7 +63,7 @@ impl FarBytes {
         range.end <= self.head.len() as u64 || in_tail()
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FetchError> {
+    fn read(&self, offset: u64, buffer: &mut [u8], is_given_up: &GivenUp<'_>) -> Result<(), FetchError> {
         let end = offset + buffer.len() as u64;
         if self.parts.read(offset, buffer) || copy_from(&self.head, 0, offset, buffer) {
             return Ok(());
@@ -68,29 +71,35 @@ impl FarBytes {
         let len = self.identity.len();
         let tail_start = len.saturating_sub(TAIL_LEN);
         if offset < tail_start {
-            return self.request(offset..end, buffer);
+            return self.request(offset..end, buffer, is_given_up);
         }
         let tail = self.tail.lock().clone();
         if copy_from(&tail, tail_start, offset, buffer) {
             return Ok(());
         }
         let mut whole = vec![0; (len - tail_start) as usize];
-        self.request(tail_start..len, &mut whole)?;
+        self.request(tail_start..len, &mut whole, is_given_up)?;
         let whole = Bytes::from(whole);
         copy_from(&whole, tail_start, offset, buffer);
         *self.tail.lock() = whole;
         Ok(())
     }
 
-    /// A request of exactly `range`.
-    fn request(&self, range: Range<u64>, buffer: &mut [u8]) -> Result<(), FetchError> {
+    /// A request of exactly `range`, which ends when the read is given up.
+    fn request(
+        &self,
+        range: Range<u64>,
+        buffer: &mut [u8],
+        is_given_up: &GivenUp<'_>,
+    ) -> Result<(), FetchError> {
         let context = &self.requester.context;
         // A process that was forked has the handle, and not the threads.
         runtime::handle().map_err(|error| FetchError::new(FetchFault::Refused, error.to_string()))?;
         let body = RangeBody::new(self.requester.clone(), self.identity.clone(), range, Beginning::Anywhere);
         let inflow = Inflow::start(&self.runtime, body);
         let mut filled = 0;
-        while let Some(bytes) = inflow.next_unless(&*context.options.cancelled, || context.cancelled())? {
+        let is_cancelled = || (context.options.cancelled)() || is_given_up();
+        while let Some(bytes) = inflow.next_unless(&is_cancelled, || context.cancelled())? {
             buffer[filled..filled + bytes.len()].copy_from_slice(&bytes);
             filled += bytes.len();
         }
@@ -115,6 +124,15 @@ impl FarBytes {
 
 impl ReadAt for FarBytes {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at_unless(offset, buffer, &|| false)
+    }
+
+    fn read_exact_at_unless(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        is_given_up: &GivenUp<'_>,
+    ) -> io::Result<()> {
         let end = offset.checked_add(buffer.len() as u64);
         if end.is_none_or(|end| end > self.identity.len()) {
             let message = format!(
@@ -128,7 +146,7 @@ impl ReadAt for FarBytes {
         if buffer.is_empty() {
             return Ok(());
         }
-        self.noted(self.read(offset, buffer))
+        self.noted(self.read(offset, buffer, is_given_up))
     }
 
     fn len(&self) -> u64 {

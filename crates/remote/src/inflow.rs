@@ -76,7 +76,7 @@ impl Inflow {
     /// They will not come, or it was cancelled: the error is then `cancellation`'s.
     pub(crate) fn next_unless(
         &self,
-        cancelled: &(dyn Fn() -> bool + Send + Sync),
+        cancelled: &dyn Fn() -> bool,
         cancellation: impl Fn() -> FetchError,
     ) -> Result<Option<Bytes>, FetchError> {
         loop {

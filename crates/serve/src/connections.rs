@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -34,7 +35,8 @@ pub struct Limits {
     /// From a connection's beginning, or the end of an answer, to the end of what is asked next, in HTTP; all of the handshake in NBD. 30
     /// seconds.
     pub asked_within: Duration,
-    /// A client that takes no byte of an answer for so long is gone. 60 seconds. One of NBD that asks for nothing may stay.
+    /// A client that takes no byte of an answer for so long is gone. 60 seconds. One of NBD that asks for nothing may stay. One that has
+    /// closed its side of the connection is gone 2 seconds after it has taken what there was for it.
     pub taken_within: Duration,
 }
 
@@ -45,15 +47,39 @@ impl Default for Limits {
     }
 }
 
-/// Takes connections of `accept` until `stop` is asked for, each served by a task; returns when the last of those has ended. While
+/// Where connections come in.
+pub(crate) trait Listener {
+    /// A connection.
+    type Stream;
+
+    /// The next one.
+    fn accept_one(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept_one(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept_one(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+/// Takes connections of `listener` until `stop` is asked for, each served by a task; returns when the last of those has ended. While
 /// `max` of them are served, others wait.
-pub(crate) async fn serve_all<C, A, S>(
-    accept: impl Fn() -> A,
-    serve: impl Fn(C) -> S,
+pub(crate) async fn serve_all<L: Listener, S>(
+    listener: L,
+    serve: impl Fn(L::Stream) -> S,
     max: usize,
     mut stop: Stop,
 ) where
-    A: Future<Output = io::Result<C>>,
     S: Future<Output = ()> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
@@ -62,7 +88,7 @@ pub(crate) async fn serve_all<C, A, S>(
             while tasks.len() >= max {
                 tasks.join_next().await;
             }
-            accept().await
+            listener.accept_one().await
         };
         let accepted = tokio::select! {
             () = stop.asked() => break,
@@ -77,8 +103,8 @@ pub(crate) async fn serve_all<C, A, S>(
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
     }
-    // The listener goes: whoever comes now is refused, not kept waiting.
-    drop(accept);
+    // Whoever comes now is refused, not kept waiting.
+    drop(listener);
     while tasks.join_next().await.is_some() {}
 }
 

@@ -35,6 +35,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod client_stream;
 mod connections;
 mod export;
 mod http;
@@ -51,7 +52,7 @@ pub use export::Export;
 pub use http::HttpUrl;
 pub use nbd::REQUEST_LEN_MAX;
 pub use notice::Notice;
-pub use reads::{OWN_LEN, READ_BYTES_MAX, READS_MAX};
+pub use reads::{HTTP_READS_MAX, NBD_CLIENT_READS_MAX, OWN_LEN, READ_BYTES_MAX, READS_MAX};
 pub use recorder::Recorder;
 pub use server::{GRACE, Server};
 pub use working_set::{WorkingSet, WorkingSetError};

@@ -1,4 +1,5 @@
-//! Reads of the source, which block: at most [`READS_MAX`] at once, with a bounded memory for what they return.
+//! Reads of the source: what it keeps is copied at once, and the rest is waited for, on at most [`READS_MAX`] threads. With a bounded
+//! memory for what they return.
 //! Knows no client.
 
 use std::future::Future;
@@ -6,11 +7,12 @@ use std::io;
 use std::ops::{Deref, Range};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use cofferdam_io::ReadAt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
 use crate::Notice;
 
@@ -22,9 +24,16 @@ pub(crate) struct Reads {
     pub(crate) notify: Arc<dyn Fn(Notice<'_>) + Send + Sync>,
 }
 
-/// The memory for one piece of [`OWN_LEN`] bytes that a connection always has, whatever others keep.
+/// What a connection has, whatever others do: memory for one piece of [`OWN_LEN`] bytes, and its client's turns to wait for the source.
 #[derive(Clone)]
-pub(crate) struct OwnRoom(Arc<Semaphore>);
+pub(crate) struct ClientShare {
+    room: Arc<Semaphore>,
+    turns: Turns,
+}
+
+/// How many reads of a client may wait for the source at once. Clones are the same turns.
+#[derive(Clone)]
+pub(crate) struct Turns(pub(crate) Arc<Semaphore>);
 
 /// Memory for some bytes. Dropped, it is free for others.
 pub(crate) struct Room {
@@ -32,8 +41,11 @@ pub(crate) struct Room {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A read that has been queued, or runs. Dropped before it runs, it reads nothing.
-pub(crate) struct Read(JoinHandle<io::Result<Piece>>);
+/// A read that has been queued, or runs. Dropped, it is given up.
+pub(crate) struct Read {
+    task: Task<io::Result<Piece>>,
+    is_given_up: Arc<AtomicBool>,
+}
 
 /// Bytes of the source, in the room that they take.
 pub(crate) struct Piece {
@@ -54,19 +66,33 @@ impl Reads {
     }
 
     /// Shared memory for `len` bytes, or else the connection's own.
-    pub(crate) async fn room(&self, len: usize, own: &OwnRoom) -> io::Result<Room> {
+    pub(crate) async fn room(&self, len: usize, share: &ClientShare) -> io::Result<Room> {
         match self.shared_room(len) {
             Some(room) => Ok(room),
-            None => own.room().await,
+            None => share.room().await,
         }
     }
 
-    /// Queues a read of the `len` bytes at `offset`, which fit into `room`. It goes on whether it is polled or not: the system's
-    /// threads take it in its turn.
-    pub(crate) fn read(self: &Arc<Reads>, offset: u64, len: usize, room: Room) -> Read {
+    /// Begins a read of the `len` bytes at `offset`, which fit into `room`. It goes on whether it is polled or not: whoever takes no
+    /// answer holds no turn that others wait for.
+    pub(crate) fn read(self: &Arc<Reads>, offset: u64, len: usize, room: Room, share: &ClientShare) -> Read {
         assert!(len <= room.len, "what is read has room");
-        let reads = self.clone();
-        Read(spawn_blocking(move || Ok(Piece { bytes: reads.read_now(offset, len)?, room })))
+        let is_given_up = Arc::new(AtomicBool::new(false));
+        let (reads, turns, given_up) = (self.clone(), share.turns.clone(), is_given_up.clone());
+        let task = tokio::spawn(async move {
+            let mut piece = Piece { bytes: Vec::new(), room };
+            reads.copy_kept(offset, len, &mut piece.bytes).await?;
+            if piece.bytes.len() == len {
+                return Ok(piece);
+            }
+            let turn = turns.0.acquire_owned().await.map_err(io::Error::other)?;
+            let waiting = Task(spawn_blocking(move || {
+                let _turn = turn;
+                reads.read_rest(offset, len, &mut piece.bytes, &given_up).map(|()| piece)
+            }));
+            waiting.await?
+        });
+        Read { task: Task(task), is_given_up }
     }
 
     /// Reads all of `range`, as much at once as there is room for, and keeps nothing: then it can be read, and the source may
@@ -74,39 +100,74 @@ impl Reads {
     ///
     /// # Errors
     /// Something of it cannot be read.
-    pub(crate) async fn read_over(self: &Arc<Reads>, range: Range<u64>, mut room: Room) -> io::Result<Room> {
+    pub(crate) async fn read_over(
+        self: &Arc<Reads>,
+        range: Range<u64>,
+        mut room: Room,
+        share: &ClientShare,
+    ) -> io::Result<Room> {
         let mut at = range.start;
         while at < range.end {
             let len = (range.end - at).min(room.len as u64);
-            room = self.read(at, len as usize, room).await?.into_room();
+            room = self.read(at, len as usize, room, share).await?.into_room();
             at += len;
         }
         Ok(room)
     }
 
-    fn read_now(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+    /// Fills `bytes`, which are to be `len`, as far as the source keeps them, a piece at a time: other tasks wait for this thread.
+    async fn copy_kept(&self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        bytes.resize(len, 0);
-        match self.source.read_exact_at(offset, &mut bytes) {
-            Ok(()) => Ok(bytes),
-            Err(error) => {
-                (self.notify)(Notice::ReadFailed { offset, len, error: &error });
-                Err(error)
+        while bytes.len() < len {
+            let filled = bytes.len();
+            bytes.resize(len.min(filled + OWN_LEN), 0);
+            let due = bytes.len();
+            let count = self.source.read_kept_at(offset + filled as u64, &mut bytes[filled..]);
+            bytes.truncate(filled + count);
+            if bytes.len() < due {
+                break;
             }
+            yield_now().await;
         }
+        Ok(())
+    }
+
+    /// Reads what is missing in `bytes`, which are to be `len`.
+    fn read_rest(
+        &self,
+        offset: u64,
+        len: usize,
+        bytes: &mut Vec<u8>,
+        given_up: &AtomicBool,
+    ) -> io::Result<()> {
+        // Relaxed: it says nothing of any other memory. Partner: the drop of the read.
+        let is_given_up = || given_up.load(Ordering::Relaxed);
+        let (filled, offset) = (bytes.len(), offset + bytes.len() as u64);
+        bytes.resize(len, 0);
+        let read = self.source.read_exact_at_unless(offset, &mut bytes[filled..], &is_given_up);
+        read.inspect_err(|error| {
+            if !is_given_up() {
+                (self.notify)(Notice::ReadFailed { offset, len: len - filled, error });
+            }
+        })
     }
 }
 
-impl OwnRoom {
-    pub(crate) fn new() -> OwnRoom {
-        OwnRoom(Arc::new(Semaphore::new(1)))
+impl ClientShare {
+    pub(crate) fn new(turns: Turns) -> ClientShare {
+        ClientShare { room: Arc::new(Semaphore::new(1)), turns }
     }
 
     /// [`OWN_LEN`] bytes, once what was read into them before has been taken.
     pub(crate) async fn room(&self) -> io::Result<Room> {
-        let permit = self.0.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let permit = self.room.clone().acquire_owned().await.map_err(io::Error::other)?;
         Ok(Room { len: OWN_LEN, _permit: permit })
+    }
+}
+
+impl Turns {
+    pub(crate) fn new(count: usize) -> Turns {
+        Turns(Arc::new(Semaphore::new(count)))
     }
 }
 
@@ -121,13 +182,14 @@ impl Future for Read {
     type Output = io::Result<Piece>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Piece>> {
-        Pin::new(&mut self.0).poll(context).map(|done| done.map_err(io::Error::other)?)
+        Pin::new(&mut self.task).poll(context).map(|done| done?)
     }
 }
 
 impl Drop for Read {
     fn drop(&mut self) {
-        self.0.abort();
+        // Partner: the load in `read_rest`.
+        self.is_given_up.store(true, Ordering::Relaxed);
     }
 }
 
@@ -152,8 +214,30 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-/// Reads of the source at once, which is also the number of threads for them: more wait, in order.
+/// A task that ends when nobody waits for it any more, unless it is within a call that blocks.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Future for Task<T> {
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        Pin::new(&mut self.0).poll(context).map_err(io::Error::other)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Reads that wait for the source at once, which is also the number of threads for them: more wait, in order.
 pub const READS_MAX: usize = 32;
+/// Of those, how many one client of NBD has at most: all connections of one process.
+pub const NBD_CLIENT_READS_MAX: usize = 16;
+/// And all clients of HTTP, which cannot be told apart.
+pub const HTTP_READS_MAX: usize = 24;
+const _: () = assert!(NBD_CLIENT_READS_MAX < READS_MAX && HTTP_READS_MAX < READS_MAX);
 /// Bytes that have been read, or are being, and that no client has taken yet. Beyond them each connection has [`OWN_LEN`].
 pub const READ_BYTES_MAX: usize = 128 << 20;
 /// Bytes that each connection may have read and not taken, however little memory is left to share.

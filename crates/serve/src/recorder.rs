@@ -46,6 +46,12 @@ impl Recorder {
         self.touched().is_full
     }
 
+    /// Notes that these bytes are read. Returns the units that are new.
+    fn touch(&self, offset: u64, len: usize) -> Vec<Range<u64>> {
+        let end = offset.saturating_add(len as u64).min(self.source.len());
+        self.touched().touch(offset / self.unit_len..end.div_ceil(self.unit_len))
+    }
+
     fn touched(&self) -> MutexGuard<'_, Touched> {
         // What it guards is whole at every step.
         self.touched.lock().unwrap_or_else(PoisonError::into_inner)
@@ -54,14 +60,28 @@ impl Recorder {
 
 impl ReadAt for Recorder {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let end = offset.saturating_add(buffer.len() as u64).min(self.source.len());
+        self.read_exact_at_unless(offset, buffer, &|| false)
+    }
+
+    fn read_exact_at_unless(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        is_given_up: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
         // Before it is read: reads end in another order than they were asked for.
-        let new = self.touched().touch(offset / self.unit_len..end.div_ceil(self.unit_len));
-        let read = self.source.read_exact_at(offset, buffer);
+        let new = self.touch(offset, buffer.len());
+        let read = self.source.read_exact_at_unless(offset, buffer, is_given_up);
         if read.is_err() {
             new.iter().for_each(|units| self.touched().forget(units));
         }
         read
+    }
+
+    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let count = self.source.read_kept_at(offset, buffer);
+        self.touch(offset, count);
+        count
     }
 
     fn len(&self) -> u64 {

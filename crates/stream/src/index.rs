@@ -193,16 +193,16 @@ impl<'a> Walk<'a> {
         Walk { source, envelope, index, entries, page, read_pages, segments, wire_offset, plaintext_offset }
     }
 
-    /// Before the first segment of page `page`, which is read, and none before it (FORMAT F13.8). Where the page stands follows
+    /// Before the first segment of page `page`, of which the entries have been read, and none before it (FORMAT F13.8). Where the page stands follows
     /// from the directory; where its plaintext begins it says itself.
     pub(crate) fn on_page(
         source: Arc<dyn ReadAt>,
         envelope: &'a Envelope,
         index: Arc<Index>,
         page: u32,
+        entries: Vec<IndexEntry>,
     ) -> Result<Walk<'a>, Error> {
         let start = index.page_start(envelope, page)?;
-        let entries = index.page(&*source, envelope, page)?;
         let plaintext_offset = if page == 0 { 0 } else { entries[0].plaintext_offset };
         let mut walk = Walk::at_page(source, envelope, index, PageStart { plaintext_offset, ..start });
         if plaintext_offset > walk.index.footer.plaintext_len {

@@ -56,6 +56,7 @@ mod segment_reader;
 mod sequence;
 mod skip_committed;
 mod state_dir;
+mod stop;
 mod stream_metrics;
 mod survey;
 mod system_memory;

@@ -2,19 +2,21 @@
 //! It knows no index; who asks says what the segment has to be.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use cofferdam_io::ReadAt;
 use contract::Checkpoint;
 use frame_worker::{ChainValue, FrameWorker, SegmentIndex};
 use framing::IndexEntry;
 use segment_worker::{
-    CancelToken, Edges, Input, OpenedRun, Run, RunContents, SegmentFault, Sequencer, StreamError,
+    CancelToken, Edges, Input, OpenedRun, Run, RunContents, SegmentFault, Sequencer, Stage, StreamError,
 };
 
 use crate::envelope::Envelope;
 use crate::feed::seekable::check_closing;
 use crate::feed::segment_runs::{SegmentRanges, SegmentRuns};
 use crate::segment_fetch::SegmentFetch;
+use crate::stream_metrics::Operation;
 use crate::{Error, ErrorKind, memory};
 
 /// A segment that has been opened or verified.
@@ -50,6 +52,8 @@ pub(crate) struct SegmentOpener {
     pub(crate) envelope: Envelope,
     pub(crate) frames_per_run: u32,
     pub(crate) cancel: CancelToken,
+    /// As what it counts.
+    pub(crate) operation: Operation,
 }
 
 impl SegmentOpener {
@@ -134,13 +138,17 @@ impl SegmentOpener {
             self.check_cancelled()?;
             let bytes = &mut bytes[..run.read_len()];
             let offset = run.read_offset();
+            let begun = Instant::now();
             source
                 .read_exact_at(offset, bytes)
                 .map_err(|source| Error::opening(StreamError::Read { segment, offset, source }))?;
+            self.operation.count(Stage::Read, bytes.len(), begun);
             if let Some(fetched) = &fetched {
                 fetched.release(offset + bytes.len() as u64);
             }
+            let begun = Instant::now();
             let contents = open(&run, &worker, bytes)?;
+            self.operation.count(Stage::Process, run.output_len, begun);
             closing = contents.closing;
             if !contents.frames.is_empty() {
                 let run = OpenedRun { first: run.first, frames: contents.frames, output: () };

@@ -30,6 +30,7 @@ use crate::index_chain::check_entries;
 use crate::open::{OpenOptions, of_place};
 use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, RunPlan};
+use crate::stop::Stop;
 use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 
 /// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
@@ -198,10 +199,18 @@ impl Reader {
     /// What is wrong with a frame, a segment or a page that these bytes need, with its place, or the source's own;
     /// [`ErrorKind::SourceChanged`] if the source is known to be no longer what it was. `buffer` then holds nothing of use.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
-        let left = self.len().saturating_sub(offset);
-        let count = buffer.len().min(in_memory(left));
-        let (_, outcome) = self.frames.read(offset, &mut buffer[..count]);
+        self.read_until(offset, buffer, self.frames.resources.stop())
+    }
+
+    fn read_until(&self, offset: u64, buffer: &mut [u8], stop: Stop<'_>) -> Result<usize, Error> {
+        let count = self.count_from(offset, buffer.len());
+        let (_, outcome) = self.frames.read(offset, &mut buffer[..count], stop);
         outcome.map(|()| count)
+    }
+
+    /// How many of `count` bytes from `offset` on there are.
+    fn count_from(&self, offset: u64, count: usize) -> usize {
+        count.min(in_memory(self.len().saturating_sub(offset)))
     }
 
     /// Has the frames of `ranges` fetched, opened and kept before they are read, in this order: adjacent ones together, and from afar several
@@ -230,7 +239,10 @@ impl Reader {
             return Ok(0..0);
         }
         let wire_of = |offset| -> Result<Range<u64>, Error> {
-            let segment = self.frames.segment_at(offset).map_err(|error| self.frames.of_source(error))?;
+            let segment = self
+                .frames
+                .segment_at(offset, self.frames.resources.stop())
+                .map_err(|error| self.frames.of_source(error))?;
             let frame = segment.frame_at(offset);
             Ok(segment.wire_of(frame..frame + 1))
         };
@@ -262,7 +274,8 @@ impl Read for Reader {
         }
         let count = self.prefetch.read_from(&self.frames, self.position, count);
         let count = count.map_err(|error| io::Error::other(self.frames.of_source(error)))?;
-        let (done, outcome) = self.frames.read(self.position, &mut buffer[..count]);
+        let stop = self.frames.resources.stop();
+        let (done, outcome) = self.frames.read(self.position, &mut buffer[..count], stop);
         self.position += done as u64;
         self.prefetch.read_until(self.position);
         match outcome {
@@ -287,7 +300,17 @@ impl Seek for Reader {
 
 impl ReadAt for Reader {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        match self.read_at(offset, buffer).map_err(io::Error::other)? {
+        self.read_exact_at_unless(offset, buffer, &|| false)
+    }
+
+    fn read_exact_at_unless(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        is_given_up: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
+        let stop = self.frames.resources.stop().or(is_given_up);
+        match self.read_until(offset, buffer, stop).map_err(io::Error::other)? {
             count if count == buffer.len() => Ok(()),
             _ => {
                 let what = format!(
@@ -298,6 +321,11 @@ impl ReadAt for Reader {
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
             }
         }
+    }
+
+    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let count = self.count_from(offset, buffer.len());
+        self.frames.read_kept(offset, &mut buffer[..count])
     }
 
     fn len(&self) -> u64 {

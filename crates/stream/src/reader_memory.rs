@@ -4,6 +4,7 @@
 use frame_worker::Pool;
 use segment_worker::{Budget, Buffers, Lease, StreamError};
 
+use crate::stop::Stop;
 use crate::{Error, ErrorKind, Resources};
 
 /// A reader's share of a budget. One part is lent to the reads that are under way, the other is kept for what stays.
@@ -72,10 +73,10 @@ impl ReaderMemory {
     }
 
     /// Bytes for one read, which other reads of this reader may have to end for first. The caller holds none.
-    pub(crate) fn lend(&self, bytes: usize, resources: &Resources) -> Result<Lease, Error> {
+    pub(crate) fn lend(&self, bytes: usize, stop: Stop<'_>) -> Result<Lease, Error> {
         let bytes = bytes.min(self.lent_len());
         let lease = self.own.try_lease(bytes);
-        let lease = lease.or_else(|| self.own.lease(bytes, self.pool.as_ref(), &resources.cancel));
+        let lease = lease.or_else(|| self.own.lease(bytes, self.pool.as_ref(), &|| stop.is_asked()));
         lease.ok_or_else(cancelled)
     }
 
@@ -102,7 +103,7 @@ fn take(
             return Ok((wanted, lease));
         }
         if wanted == needed {
-            let lease = budget.lease(needed, resources.pool.as_ref(), &resources.cancel);
+            let lease = budget.lease(needed, resources.pool.as_ref(), &|| resources.cancel.is_cancelled());
             return lease.map(|lease| (needed, lease)).ok_or_else(cancelled);
         }
         wanted = needed.max(wanted / 2);

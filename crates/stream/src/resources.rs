@@ -16,9 +16,10 @@ use crate::feed::PATIENCE;
 use crate::fetch_memory::FetchNeeds;
 use crate::index::Walk;
 use crate::rate_limit::RateLimit;
+use crate::stop::Stop;
 use crate::system_memory::{MEMORY_DEFAULT, SystemMemory};
 use crate::telemetry::{self, Metric};
-use crate::{Error, ErrorKind, Observer};
+use crate::{Error, Observer};
 
 /// What a stream may use, and who may stop and watch it.
 #[derive(Clone, Default)]
@@ -91,7 +92,12 @@ impl Resources {
 
     /// For the reads that come before the pipeline runs.
     pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
-        if self.cancel.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "interrupted")) } else { Ok(()) }
+        self.stop().check()
+    }
+
+    /// When whoever waits for bytes of the stream waits no more.
+    pub(crate) fn stop(&self) -> Stop<'_> {
+        Stop::on(&self.cancel)
     }
 
     /// Tells the observer that a file is about to be made beside the target.
@@ -102,10 +108,10 @@ impl Resources {
     }
 
     /// Waits until bytes of a sealed stream may be read, `len` about, and takes them of the rate.
-    pub(crate) fn take_of_rate(&self, len: u64) -> Result<(), Error> {
+    pub(crate) fn take_of_rate(&self, len: u64, stop: Stop<'_>) -> Result<(), Error> {
         let Some(rate) = &self.rate else { return Ok(()) };
         while let Err(wait) = rate.try_take(Instant::now(), len) {
-            self.check_cancelled()?;
+            stop.check()?;
             thread::sleep(wait.min(PATIENCE));
         }
         Ok(())

@@ -26,6 +26,7 @@ use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, Resources};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::segment_fetch::SegmentFetch;
+use crate::stream_metrics::Operation;
 use crate::{Error, ErrorKind, Remedy, memory};
 
 /// The segments of a stream that can be read at offsets, each by itself.
@@ -129,7 +130,14 @@ impl OpenOptions<'_> {
         let index = walk.index.clone();
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
         Ok(SegmentReader {
-            opener: SegmentOpener { source, fetch, envelope, frames_per_run, cancel },
+            opener: SegmentOpener {
+                source,
+                fetch,
+                envelope,
+                frames_per_run,
+                cancel,
+                operation: Operation::Read,
+            },
             index,
             read_len: needs.read_len,
             memory: ReaderMemory::reserve(resources, needs)?,
@@ -320,7 +328,7 @@ impl SegmentReader {
 
     /// Memory for opening one segment.
     fn lend(&self) -> Result<Lease, Error> {
-        self.memory.lend(self.read_len, &self.resources)
+        self.memory.lend(self.read_len, self.resources.stop())
     }
 
     fn of_source<T>(&self, done: Result<T, Error>) -> Result<T, Error> {

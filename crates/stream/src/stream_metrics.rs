@@ -21,6 +21,10 @@ pub(crate) enum Operation {
     Seal,
     /// Bytes at hand are compared with what was sealed: kept ones, and a seed's.
     Prove,
+    /// Read at single places, or segment by segment.
+    Read,
+    /// All segments of a damaged stream are looked at, or salvaged.
+    Survey,
 }
 
 impl Operation {
@@ -30,7 +34,17 @@ impl Operation {
             Operation::Open => "open",
             Operation::Seal => "seal",
             Operation::Prove => "prove",
+            Operation::Read => "read",
+            Operation::Survey => "survey",
         }
+    }
+
+    /// Reports what a thread has done in a stage since `begun`, where no pipeline counts it.
+    pub(crate) fn count(self, stage: Stage, bytes: usize, begun: Instant) {
+        if let Some(metric) = bytes_of(stage) {
+            telemetry::count(metric, self, bytes as u64);
+        }
+        telemetry::add_seconds(self, name_of(stage), begun.elapsed().as_secs_f64());
     }
 }
 

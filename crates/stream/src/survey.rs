@@ -9,12 +9,13 @@ mod window;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink};
 use framing::limits::{METADATA_HEAD_LEN, SEGMENT_HEADER_LEN};
 use framing::{Footer, MetadataHead, SegmentHeader, StreamId};
-use segment_worker::{CancelToken, Committed};
+use segment_worker::{CancelToken, Committed, Stage};
 use sources::Source;
 
 use self::judge::{Found, Judge, judge_all};
@@ -28,6 +29,7 @@ use crate::progress::Meter;
 use crate::resources::Direction;
 use crate::seekable_envelope::{read_seekable_envelope, read_seekable_envelope_without_metadata};
 use crate::segment_reader::SegmentReader;
+use crate::stream_metrics::Operation;
 use crate::{Error, ErrorKind, Remedy};
 
 /// A part of a stream's plaintext that no whole segment holds.
@@ -184,7 +186,8 @@ impl DamagedStream {
         };
         let Footer { segments, plaintext_len, .. } = index.footer;
         let total = Total { segments, plaintext_len };
-        let reader = options.reader_behind(source, envelope, index)?;
+        let mut reader = options.reader_behind(source, envelope, index)?;
+        reader.opener.operation = Operation::Survey;
         // The last entry is reached by all before it.
         match not_final(reader.locate(total.segments - 1))? {
             Some(_) => Ok(DamagedStream::Indexed(Box::new(reader))),
@@ -209,7 +212,9 @@ impl DamagedStream {
         let resources = options.resources;
         let plan = resources.plan(&envelope, &resources.budget(), None, Direction::Open)?;
         let (frames_per_run, cancel) = (plan.frames_per_run, resources.cancel.clone());
-        let mut opener = Box::new(SegmentOpener { source, fetch: None, envelope, frames_per_run, cancel });
+        let operation = Operation::Survey;
+        let mut opener =
+            Box::new(SegmentOpener { source, fetch: None, envelope, frames_per_run, cancel, operation });
         let mut window_len = 0;
         if let Some((fetch, len)) = memory::window_fetch(resources, &opener) {
             (opener.fetch, window_len) = (Some(fetch), len);
@@ -254,8 +259,10 @@ impl DamagedStream {
             let mut plaintext = crate::memory::zeroed("a segment's plaintext", len)?;
             let judged = opener.open_into(index, located, &mut plaintext);
             // Not before all of it is known to be whole.
+            let begun = Instant::now();
             if judged.is_ok() {
                 handle.write_all_at(located.entry.plaintext_offset, &plaintext).map_err(unwritten)?;
+                Operation::Survey.count(Stage::Write, len, begun);
             }
             Ok(judged)
         })?;
@@ -310,7 +317,7 @@ impl DamagedStream {
             let Surveyed { segments, plaintext_len, .. } = tally.surveyed;
             let start = Committed::at_start(self.opener().envelope.chain);
             meter.committed(&Committed { segments, plaintext_len, ..start }, 0, 0);
-            options.resources.take_of_rate(plaintext_len - before)?;
+            options.resources.take_of_rate(plaintext_len - before, options.resources.stop())?;
             found = ahead.unwrap_or_else(|| finder.batch());
         }
     }

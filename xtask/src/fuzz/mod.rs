@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use crate::{programs, steps};
 
 /// The targets, each a file of its own in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 4] = ["preamble", "splitter", "trailer", "compressed"];
+const TARGETS: [&str; 5] = ["preamble", "splitter", "trailer", "compressed", "serve"];
 
 /// How long a target runs unless said otherwise.
 const SECONDS: u32 = 60;
@@ -51,7 +51,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     for (target, program) in choice.targets.iter().zip(programs) {
         let corpus = folder.join("corpus").join(target);
         let seeds = seeds::write(&root.join("docs/vectors"), target, &corpus)?;
-        println!("== {target}: {} seconds, {seeds} seeds from docs/vectors", choice.seconds);
+        println!("== {target}: {} seconds, {seeds} seeds", choice.seconds);
         let executions = run_target(&folder, target, &program, &corpus, choice.seconds)?;
         report.push(format!("{target:<10}{executions:>14} executions, no fault"));
     }

@@ -1,4 +1,4 @@
-//! Owns the first inputs of the fuzz targets, cut from the test vectors.
+//! Owns the first inputs of the fuzz targets, mostly cut from the test vectors.
 //! Knows the few offsets of FORMAT that a cut needs, and parses nothing: a wrong cut is a poorer seed, no fault.
 
 use std::fs;
@@ -33,14 +33,24 @@ const ZSTD_FRAMES: [&[u8]; 3] = [
 ];
 const ZSTD_HEADER_LEN: usize = 7;
 
+/// What clients of `serve` send, and a file that it has written.
+const SERVE: [&[u8]; 3] = [
+    b"cofferdam working set 1\ntag 0123abcd\nlength 1000000\n65536 131072\n0 4096\nend 2\n",
+    b"\x25\x60\x95\x13\0\0\0\0cookies!\0\0\0\0\0\0\x10\0\0\0\x10\0",
+    b"\0\0\0\x08disk.img\0\x01\0\x03",
+];
+
 /// Writes the seeds of `target` into `corpus`; returns their number. An absent folder of vectors gives none.
 ///
 /// # Errors
 /// A file that cannot be read or written.
 pub(super) fn write(vectors: &Path, target: &str, corpus: &Path) -> Result<usize, String> {
     fs::create_dir_all(corpus).map_err(|error| format!("cannot create {}: {error}", corpus.display()))?;
-    let mut count =
-        write_all(corpus, "zstd", if target == "compressed" { zstd_seeds() } else { Vec::new() })?;
+    let mut count = match target {
+        "compressed" => write_all(corpus, "zstd", zstd_seeds())?,
+        "serve" => write_all(corpus, "serve", SERVE.map(<[u8]>::to_vec).into())?,
+        _ => 0,
+    };
     let Ok(entries) = fs::read_dir(vectors) else { return Ok(count) };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
         let file = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Opener, Reader, StreamDigest, StreamingSink as _};
+use cofferdam::{Reader, StreamDigest, StreamingSink as _};
 use serde::Serialize;
 
 use crate::byte_range::ByteRange;
@@ -15,17 +15,14 @@ use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
-use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
+use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
-use crate::rate::RateArgs;
 use crate::report::{Channel, Report};
-use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::pace;
-use crate::timeout::Timeout;
 
 /// Print the plaintext of a sealed stream, or a range of it
 ///
@@ -62,54 +59,33 @@ pub(crate) struct Cat {
     min_sequence: Option<u64>,
 
     #[command(flatten)]
-    keys: OpeningKeys,
-
-    #[command(flatten)]
-    resources: Resources,
-
-    #[command(flatten)]
-    rate: RateArgs,
-
-    #[command(flatten)]
-    timeout: Timeout,
+    opening: OpeningArgs,
 }
 
 impl Cat {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.set_timeout(self.timeout);
+        self.sealed.set_timeout(self.opening.timeout);
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat {
-                    sealed, force, expect_digest, min_sequence, keys, resources, rate, timeout, ..
-                } = self;
-                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, keys, resources, rate)
-                    .with_timeout(timeout)
-                    .run(report)
+                let Cat { sealed, force, expect_digest, min_sequence, opening, .. } = self;
+                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, opening).run(report)
             }
         }
     }
 
     fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
-        self.sealed.name_files(&mut files)?;
-        self.keys.name_files(&mut files)?;
-        self.rate.name_files(&mut files)?;
-        self.resources.name_files(&mut files)?;
+        self.opening.name_files(&self.sealed, &mut files)?;
         files.writes("the output", &End::Standard)?;
         files.check()?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
-        self.resources.begin(report)?;
+        self.opening.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities(report)?);
-        let opener = match self.expect_digest {
-            Some(digest) => opener.expect_digest(digest),
-            None => opener,
-        };
-        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
-        let opener = self.resources.opener(opener, &cancel, watch);
-        let opener = self.rate.opener(opener, report)?;
+        let identities = self.opening.keys.some_identities(report)?;
+        let opener = self.opening.opener(Some(identities), self.min_sequence, &cancel, watch, report)?;
+        let opener = pinned(opener, self.expect_digest);
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         let mut reader = opener.reader(self.sealed.source(&cancel, report)?).map_err(of_input)?;

@@ -17,6 +17,7 @@ use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
+use crate::opening_args::OpeningArgs;
 use crate::peer::{Goal, Protection};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
@@ -184,10 +185,9 @@ impl Restore {
         force: bool,
         expect_digest: Option<StreamDigest>,
         min_sequence: Option<u64>,
-        keys: OpeningKeys,
-        resources: Resources,
-        rate: RateArgs,
+        opening: OpeningArgs,
     ) -> Restore {
+        let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
             sealed,
             target: Goal::Here(End::Standard),
@@ -206,13 +206,8 @@ impl Restore {
             uploading: Uploading::default(),
             resources,
             rate,
-            timeout: Timeout::default(),
+            timeout,
         }
-    }
-
-    /// A store or server is waited for so long.
-    pub(crate) fn with_timeout(self, timeout: Timeout) -> Restore {
-        Restore { timeout, ..self }
     }
 
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {

@@ -1,10 +1,7 @@
 //! `cofferdam serve`: the plaintext of a sealed stream, for programs of this machine, for as long as it runs.
 //! It turns options into a reader and a server; the libraries read and serve.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::thread;
@@ -12,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use ::serve::{Export, GRACE, Notice, Server, WorkingSet};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Opener, Reader, StreamDigest};
+use cofferdam::{CancelToken, Reader, StreamDigest};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::commands::verify::parse_digest;
@@ -22,20 +18,18 @@ use crate::complaints::Complaints;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
-use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
+use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
-use crate::rate::RateArgs;
 use crate::recording::{RecordFile, Recording};
 use crate::report::{Channel, Report};
-use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::service::{self, Status};
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::count;
-use crate::timeout::Timeout;
+use crate::warming::{check_working_set, read_working_set, warm_up};
 
 /// Serve the plaintext of a sealed stream to programs on this machine, without restoring it
 ///
@@ -91,23 +85,14 @@ pub(crate) struct Serve {
     min_sequence: Option<u64>,
 
     #[command(flatten)]
-    keys: OpeningKeys,
-
-    #[command(flatten)]
-    resources: Resources,
-
-    #[command(flatten)]
-    rate: RateArgs,
-
-    #[command(flatten)]
-    timeout: Timeout,
+    opening: OpeningArgs,
 }
 
 impl Serve {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.set_timeout(self.timeout);
+        self.sealed.set_timeout(self.opening.timeout);
         self.check_files()?;
-        self.resources.begin(report)?;
+        self.opening.resources.begin(report)?;
         let signals = interrupt::install(report)?;
         let record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
         let record = record.transpose()?;
@@ -131,7 +116,11 @@ impl Serve {
         let _ = warming.map(thread::JoinHandle::join);
         let recorded = recording.map(|recording| recording.finish(report)).transpose()?;
         let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
-        report.summary(Channel::Stdout, &served, served.sentence())
+        // It was told to end, and has ended: that nobody reads this any more is no failure.
+        if report.summary(Channel::Stdout, &served, served.sentence()).is_err() {
+            let _ = report.summary(Channel::Stderr, &served, served.sentence());
+        }
+        Ok(())
     }
 
     /// Until the end is asked for.
@@ -150,10 +139,7 @@ impl Serve {
     fn check_files(&self) -> Result<(), Failure> {
         Standard::Output.refuse_unusable()?;
         let mut files = NamedFiles::default();
-        self.sealed.name_files(&mut files)?;
-        self.keys.name_files(&mut files)?;
-        self.rate.name_files(&mut files)?;
-        self.resources.name_files(&mut files)?;
+        self.opening.name_files(&self.sealed, &mut files)?;
         if let Some(path) = &self.nbd {
             files.writes("the socket", &End::Path(path.clone()))?;
         }
@@ -168,11 +154,9 @@ impl Serve {
 
     fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities(report)?);
-        let opener = self.expect_digest.into_iter().fold(opener, Opener::expect_digest);
-        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
-        let opener = self.resources.opener(opener, reading, watch);
-        let opener = self.rate.opener(opener, report)?;
+        let identities = self.opening.keys.some_identities(report)?;
+        let opener = self.opening.opener(Some(identities), self.min_sequence, reading, watch, report)?;
+        let opener = pinned(opener, self.expect_digest);
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         opener.reader(self.sealed.source(reading, report)?).map_err(of_input)
     }
@@ -229,69 +213,6 @@ fn listen_nbd(server: &mut Server, path: &Path) -> Result<PathBuf, Failure> {
     absolute(path).map_err(refused)
 }
 
-/// Reads what an earlier run, or anybody else, has written.
-fn read_working_set(path: &Path) -> Result<WorkingSet, Failure> {
-    let name = Name::from(path);
-    let mut text = Vec::new();
-    // A pipe that nobody writes to must not be waited for.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let read = OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text)
-    });
-    read.map_err(|error| Failure::io(format!("{name} could not be read"), error))?;
-    if text.len() as u64 > WorkingSet::TEXT_LEN_MAX {
-        return Err(Failure::usage(format!("{name} is too long for a file of `serve --record`")));
-    }
-    WorkingSet::parse(&text).map_err(|error| {
-        Failure::usage(format!("{name} is no file of `serve --record`: {error}"))
-            .advise("Leave --warm out: it only saves time.")
-    })
-}
-
-/// Refuses ranges that are not in the stream. Those of another stream are likely to be right: images of two days are alike.
-fn check_working_set(warm: &WorkingSet, reader: &Reader, report: Report) -> Result<(), Failure> {
-    let len = reader.len();
-    if let Some(range) = warm.ranges().iter().find(|range| range.end > len) {
-        let what = format!("the file of --warm names bytes up to {}, and the stream has {len}", range.end);
-        return Err(Failure::usage(what).advise("Leave --warm out: it only saves time."));
-    }
-    if warm.tag() != reader.stream_id().to_string() {
-        report.warning(
-            "the file of --warm was recorded of another stream: what it names is fetched first all the same",
-        );
-    }
-    Ok(())
-}
-
-/// Fetches in the background. Whatever comes of it, clients are served.
-fn warm_up(
-    reader: &Reader,
-    warm: WorkingSet,
-    reading: &CancelToken,
-    report: Report,
-) -> thread::JoinHandle<()> {
-    let (reader, reading) = (reader.clone(), reading.clone());
-    thread::spawn(move || {
-        let begun = Instant::now();
-        match reader.prefetch(warm.ranges()) {
-            Ok(()) => {
-                let warmed = Warmed {
-                    event: "warmed",
-                    len: warm.touched_len(),
-                    seconds: begun.elapsed().as_secs_f64(),
-                };
-                // Nothing hangs on whether anybody reads this.
-                let _ = report.summary(Channel::Stderr, &warmed, warmed.sentence());
-            }
-            Err(_) if reading.is_cancelled() => {}
-            Err(error) => report.warning(format!("not all that --warm names was fetched first: {error}")),
-        }
-    })
-}
-
 #[derive(Serialize)]
 struct Serving {
     event: &'static str,
@@ -308,23 +229,6 @@ impl Serving {
         let encoded = |path: &Path| percent_encode(path.as_os_str().as_bytes(), ENCODED).to_string();
         let socket = socket.map(|path| format!("nbd+unix:///?socket={}", encoded(path)));
         self.url.iter().cloned().chain(socket).collect::<Vec<_>>().join("\n")
-    }
-}
-
-#[derive(Serialize)]
-struct Warmed {
-    event: &'static str,
-    len: u64,
-    seconds: f64,
-}
-
-impl Warmed {
-    fn sentence(&self) -> String {
-        format!(
-            "{} that --warm names, or as much of it as is kept, were fetched in {:.1} s",
-            Size(self.len),
-            self.seconds
-        )
     }
 }
 

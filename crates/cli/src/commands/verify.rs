@@ -4,23 +4,20 @@
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Opener, Restored, StreamDigest};
+use cofferdam::{Restored, StreamDigest};
 use serde::Serialize;
 
 use crate::commands::salvage;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
+use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
-use crate::rate::RateArgs;
 use crate::report::{Channel, Report};
-use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
-use crate::timeout::Timeout;
 
 /// Check a sealed stream, with a key or without
 ///
@@ -48,16 +45,7 @@ pub(crate) struct Verify {
     min_sequence: Option<u64>,
 
     #[command(flatten)]
-    keys: OpeningKeys,
-
-    #[command(flatten)]
-    resources: Resources,
-
-    #[command(flatten)]
-    rate: RateArgs,
-
-    #[command(flatten)]
-    timeout: Timeout,
+    opening: OpeningArgs,
 }
 
 /// What the check has shown about who made the stream.
@@ -72,30 +60,23 @@ enum Authenticity {
 
 impl Verify {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
-        self.sealed.set_timeout(self.timeout);
+        self.sealed.set_timeout(self.opening.timeout);
         let mut files = NamedFiles::default();
-        self.sealed.name_files(&mut files)?;
-        self.keys.name_files(&mut files)?;
-        self.rate.name_files(&mut files)?;
-        self.resources.name_files(&mut files)?;
+        self.opening.name_files(&self.sealed, &mut files)?;
         files.check()?;
-        self.resources.begin(report)?;
+        self.opening.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let (opener, authenticity) = match (self.keys.identities(report)?, self.expect_digest) {
-            (Some(identities), _) => (Opener::new(identities), Authenticity::Checked),
-            (None, Some(_)) => (Opener::keyless(), Authenticity::Pinned),
-            (None, None) => (Opener::keyless(), Authenticity::NotChecked),
+        let identities = self.opening.keys.identities(report)?;
+        let authenticity = match (&identities, self.expect_digest) {
+            (Some(_), _) => Authenticity::Checked,
+            (None, Some(_)) => Authenticity::Pinned,
+            (None, None) => Authenticity::NotChecked,
         };
-        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
-        let opener = self.resources.opener(opener, &cancel, watch.clone());
-        let opener = self.rate.opener(opener, report)?;
-        let pinned = match self.expect_digest {
-            Some(digest) => opener.clone().expect_digest(digest),
-            None => opener.clone(),
-        };
+        let opener = self.opening.opener(identities, self.min_sequence, &cancel, watch.clone(), report)?;
         let begun = Instant::now();
-        let verified = pinned.verify(self.sealed.source(&cancel, report)?);
+        let verified =
+            pinned(opener.clone(), self.expect_digest).verify(self.sealed.source(&cancel, report)?);
         watch.finish();
         let verified = verified.map_err(|error| {
             let failure = Failure::from(error).of_input(&self.sealed);

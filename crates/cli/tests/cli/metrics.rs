@@ -8,10 +8,12 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use servers::installed::is_skipped;
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
-use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, plaintext};
+use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, plaintext, wait_until};
+use crate::served::{Disk, ServeProcess};
 
 /// The samples of a file, by name and labels as they are written.
 fn figures(place: &Place, name: &str) -> BTreeMap<String, f64> {
@@ -167,6 +169,89 @@ fn what_an_upload_counts_is_what_happened() {
     ] {
         assert_eq!(figures.get(series), Some(&value), "{series} of {figures:#?}");
     }
+    assert_is_understood(&place, "m.prom");
+}
+
+/// Reads of 4 KiB, each in another segment and far from both ends, which are read in any case. Each costs its frame and the segment's
+/// header.
+#[test]
+fn what_serve_counts_is_what_was_asked_of_the_server_and_it_is_written_while_it_runs() {
+    if is_skipped() {
+        return;
+    }
+    let place = Place::new();
+    let mut plain = vec![0; 8 << 20];
+    fastrand::Rng::with_seed(5).fill(&mut plain);
+    fs::write(place.path("plain"), &plain).unwrap();
+    let recipient = place.recipient.clone();
+    place
+        .run(["seal", "-r", &recipient, "--segment-size", "1MiB", "-o", "sealed.cfd", "plain"])
+        .assert_done();
+    let server = Nginx::start(place.directory.path()).unwrap();
+    let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+    let url = proxy.url("sealed.cfd");
+    let served = ServeProcess::start(&place, &["--nbd", "socket", "--metrics-file", "m.prom", &url]);
+    let begun = proxy.counts();
+    let mut disk = Disk::open(&place.path("socket"));
+    for segment in [1, 3, 4, 6, 3, 1] {
+        let at = segment * (1 << 20) + 300_000;
+        assert!(disk.read(at, 4096).unwrap() == plain[at as usize..][..4096]);
+    }
+    let counts = proxy.counts();
+    let (frame, header) = (65_536.0, 48.0);
+    let expected = [
+        ("cofferdam_read_bytes_total{operation=\"read\"}", 4.0 * (frame + 32.0 + header)),
+        ("cofferdam_processed_bytes_total{operation=\"read\"}", 4.0 * frame),
+        ("cofferdam_requests_total{direction=\"download\"}", counts.requests as f64),
+    ];
+    let is_written = || {
+        let figures = figures(&place, "m.prom");
+        expected.iter().all(|(series, value)| figures.get(*series) == Some(value))
+    };
+    // Nobody ends it: the file is written again by itself.
+    wait_until("a file that says so", is_written);
+    assert!(!figures(&place, "m.prom").contains_key("cofferdam_exit_code"));
+    // The proxy counts the heads of answers, too.
+    let down = (counts.bytes_down - begun.bytes_down) as f64;
+    let heads_max = 1024.0 * (counts.requests - begun.requests) as f64;
+    assert!((expected[0].1..expected[0].1 + heads_max).contains(&down), "{down}");
+    served.end(Signal::TERM).assert_done();
+    let figures = figures(&place, "m.prom");
+    let received = figures["cofferdam_received_bytes_total"];
+    let heads_max = 1024.0 * counts.requests as f64;
+    assert!((received..received + heads_max).contains(&(counts.bytes_down as f64)), "{received}");
+    assert!(figures["cofferdam_stage_seconds_total{operation=\"read\",stage=\"read\"}"] > 0.0);
+    assert_eq!(figures["cofferdam_exit_code"], 0.0);
+    assert_is_understood(&place, "m.prom");
+}
+
+/// Segments of 16 KiB, in frames of 4 KiB.
+#[test]
+fn what_a_range_a_survey_and_a_salvage_read_is_counted() {
+    let place = Place::with_sealed(40);
+    let of = |figures: &BTreeMap<String, f64>, name: &str, operation: &str| {
+        figures.get(&format!("cofferdam_{name}_bytes_total{{operation=\"{operation}\"}}")).copied()
+    };
+    let cat = ["cat", "-i", "key.txt", "--range", "100000..110000", "--metrics-file", "m.prom", "sealed.cfd"];
+    place.run(cat).assert_done();
+    let read = figures(&place, "m.prom");
+    // Frames 24 to 26: of segment 6 alone.
+    assert_eq!(of(&read, "read", "read"), Some(3.0 * (4096.0 + 32.0) + 48.0));
+    assert_eq!(of(&read, "processed", "read"), Some(3.0 * 4096.0));
+    let (plain_len, segments_len) = (place.read("plain").len() as f64, segments_len(&place));
+    place.damage_segment(20);
+    let verify = ["verify", "-i", "key.txt", "--metrics-file", "m.prom", "sealed.cfd"];
+    assert_eq!(place.run(verify).code, 3);
+    let whole_len = plain_len - SEGMENT_LEN as f64;
+    let surveyed = figures(&place, "m.prom");
+    assert_eq!(of(&surveyed, "read", "survey"), Some(segments_len));
+    assert_eq!(of(&surveyed, "processed", "survey"), Some(whole_len));
+    let salvage =
+        ["restore", "--salvage", "-i", "key.txt", "--metrics-file", "m.prom", "sealed.cfd", "out.salvaged"];
+    assert_eq!(place.run(salvage).code, 3);
+    let salvaged = figures(&place, "m.prom");
+    assert_eq!(of(&salvaged, "read", "survey"), Some(segments_len));
+    assert_eq!(of(&salvaged, "written", "survey"), Some(whole_len));
     assert_is_understood(&place, "m.prom");
 }
 

@@ -15,36 +15,40 @@ use serde_json::Value;
 use crate::place::{Place, Ran, end_of, json_lines};
 
 /// The program, which serves until it is told to end. Dropped, it is killed.
-pub(crate) struct Served {
+pub(crate) struct ServeProcess {
     child: Option<Child>,
     /// What it said first.
     pub(crate) serving: Value,
     errors: std::path::PathBuf,
 }
 
-impl Served {
+impl ServeProcess {
     /// Starts `serve --json -i key.txt` with `arguments`, and waits until it says where.
-    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Served {
-        Served::start_with(place, arguments, &[])
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> ServeProcess {
+        ServeProcess::start_with(place, arguments, &[])
     }
 
     /// The same, in an environment.
-    pub(crate) fn start_with(place: &Place, arguments: &[&str], variables: &[(&str, String)]) -> Served {
+    pub(crate) fn start_with(
+        place: &Place,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> ServeProcess {
         let errors = File::create(errors_of(place)).unwrap();
         let mut command = serve(place, arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stderr(errors);
-        Served::spawn(place, command)
+        ServeProcess::spawn(place, command)
     }
 
     /// The same, with another place for what goes wrong.
-    pub(crate) fn start_saying(place: &Place, arguments: &[&str], errors: Stdio) -> Served {
+    pub(crate) fn start_saying(place: &Place, arguments: &[&str], errors: Stdio) -> ServeProcess {
         let mut command = serve(place, arguments);
         command.stderr(errors);
-        Served::spawn(place, command)
+        ServeProcess::spawn(place, command)
     }
 
-    fn spawn(place: &Place, mut command: Command) -> Served {
+    fn spawn(place: &Place, mut command: Command) -> ServeProcess {
         let errors = errors_of(place);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -54,7 +58,7 @@ impl Served {
         assert!(!line.is_empty(), "{}", std::fs::read_to_string(&errors).unwrap_or_default());
         let serving = json_lines(line.as_bytes()).remove(0);
         assert_eq!(serving["event"], "serving");
-        Served { child: Some(child), serving, errors }
+        ServeProcess { child: Some(child), serving, errors }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -74,6 +78,11 @@ impl Served {
     pub(crate) fn wait_for(&self, event: &str) {
         let event = format!("\"event\":\"{event}\"");
         crate::place::wait_until(&event, || self.said().contains(&event));
+    }
+
+    /// Nobody reads any more what it says.
+    pub(crate) fn close_output(&mut self) {
+        self.child.as_mut().unwrap().stdout = None;
     }
 
     /// Sends `signal`, and waits for the end.
@@ -96,7 +105,7 @@ fn errors_of(place: &Place) -> std::path::PathBuf {
     place.states.path().join("serve-errors")
 }
 
-impl Drop for Served {
+impl Drop for ServeProcess {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
@@ -126,6 +135,15 @@ pub(crate) fn get(url: &str, range: Option<(u64, u64)>) -> (u16, Vec<u8>) {
     (std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap(), body)
 }
 
+/// A client that has asked for `len` bytes, and whose answer has not been read.
+pub(crate) fn ask(url: &str, first: u64, len: u64) -> TcpStream {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let last = first + len - 1;
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes={first}-{last}\r\n\r\n").unwrap();
+    stream
+}
+
 /// A client of NBD that has asked for the export, and reads.
 pub(crate) struct Disk(UnixStream);
 
@@ -139,11 +157,16 @@ impl Disk {
         Disk(stream)
     }
 
-    /// The bytes, or the number of the error.
-    pub(crate) fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>, u32> {
+    /// Asks for bytes, and waits for nothing.
+    pub(crate) fn ask(&mut self, offset: u64, len: u32) {
         let (offset, wanted) = (offset.to_be_bytes(), len.to_be_bytes());
         let request = [&b"\x25\x60\x95\x13\0\0\0\0\0\0\0\0\0\0\0\0"[..], &offset, &wanted].concat();
         self.0.write_all(&request).unwrap();
+    }
+
+    /// The bytes, or the number of the error.
+    pub(crate) fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>, u32> {
+        self.ask(offset, len);
         let mut head = [0; 16];
         self.0.read_exact(&mut head).unwrap();
         match u32::from_be_bytes(head[4..8].try_into().unwrap()) {

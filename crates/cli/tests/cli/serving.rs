@@ -9,7 +9,7 @@ use rustix::process::{Signal, getuid};
 use servers::installed::is_skipped_without;
 
 use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, wait_until};
-use crate::served::{Disk, Served, get, run};
+use crate::served::{Disk, ServeProcess, get, run};
 
 const EIO: u32 = 5;
 
@@ -21,7 +21,7 @@ fn curl_reads_all_of_it_and_parts_and_the_end_is_orderly() {
     let place = Place::with_sealed(40);
     let plain = place.read("plain");
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let served = Served::start(&place, &["sealed.cfd"]);
+        let served = ServeProcess::start(&place, &["sealed.cfd"]);
         let url = served.url().to_owned();
         assert!(url.starts_with("http://127.0.0.1:") && url.ends_with("/sealed"), "{url}");
         assert_eq!(served.serving["plaintext_len"].as_u64(), Some(plain.len() as u64));
@@ -60,12 +60,22 @@ fn to_people_it_says_the_url_and_nothing_else_and_it_is_another_each_time() {
 }
 
 #[test]
+fn that_nobody_reads_its_last_words_is_no_failure() {
+    let place = Place::with_sealed(1);
+    let mut served = ServeProcess::start(&place, &["sealed.cfd"]);
+    served.close_output();
+    let ended = served.end(Signal::TERM);
+    ended.assert_done();
+    assert_eq!(json_lines(ended.stderr.as_bytes())[0]["event"], "served");
+}
+
+#[test]
 fn qemu_and_nbdcopy_find_the_original() {
     if is_skipped_without(&["qemu-img", "nbdcopy", "nbdinfo"]) {
         return;
     }
     let place = Place::with_sealed(300);
-    let served = Served::start(&place, &["--nbd", "socket", "sealed.cfd"]);
+    let served = ServeProcess::start(&place, &["--nbd", "socket", "sealed.cfd"]);
     assert!(served.serving["url"].is_null());
     let uri = format!("nbd+unix:///?socket={}", served.serving["socket"].as_str().unwrap());
     run(&place, "nbdcopy", &[&uri, "copy"]).assert_done();
@@ -98,7 +108,7 @@ fn what_is_damaged_is_an_error_at_the_client_and_the_rest_is_served() {
     let place = Place::with_sealed(40);
     let plain = place.read("plain");
     place.damage_segment(20);
-    let served = Served::start(&place, &["--http", "--nbd", "socket", "sealed.cfd"]);
+    let served = ServeProcess::start(&place, &["--http", "--nbd", "socket", "sealed.cfd"]);
     // Its second or third frame.
     let damaged = (20 * SEGMENT_LEN) as u64;
     let (status, said) = get(served.url(), Some((damaged + 4096, damaged + 16_383)));
@@ -127,7 +137,8 @@ fn warnings_that_nobody_reads_keep_nobody_from_reading() {
     fcntl_setfl(&errors, flags | OFlags::NONBLOCK).unwrap();
     while errors.write(&[b'x'; 512]).is_ok() {}
     fcntl_setfl(&errors, flags).unwrap();
-    let served = Served::start_saying(&place, &["--http", "--nbd", "socket", "sealed.cfd"], errors.into());
+    let served =
+        ServeProcess::start_saying(&place, &["--http", "--nbd", "socket", "sealed.cfd"], errors.into());
     let mut disk = Disk::open(&place.path("socket"));
     for _ in 0..2 {
         // Its second or third frame.
@@ -144,7 +155,7 @@ fn a_file_that_is_cut_or_changed_while_it_is_served_is_an_error_and_never_other_
     for cut in [true, false] {
         let place = Place::with_sealed(40);
         let plain = place.read("plain");
-        let served = Served::start(&place, &["--http", "--nbd", "socket", "sealed.cfd"]);
+        let served = ServeProcess::start(&place, &["--http", "--nbd", "socket", "sealed.cfd"]);
         let mut disk = Disk::open(&place.path("socket"));
         assert!(disk.read(0, 5000).unwrap() == plain[..5000]);
         let sealed = fs::OpenOptions::new().write(true).open(place.path("sealed.cfd")).unwrap();
@@ -169,7 +180,7 @@ fn a_file_that_is_cut_or_changed_while_it_is_served_is_an_error_and_never_other_
 #[test]
 fn a_socket_is_its_users_alone() {
     let place = Place::with_sealed(1);
-    let served = Served::start(&place, &["--nbd", "socket", "sealed.cfd"]);
+    let served = ServeProcess::start(&place, &["--nbd", "socket", "sealed.cfd"]);
     let socket = place.path("socket");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     if !getuid().is_root() || is_skipped_without(&["setpriv", "nbdinfo"]) {
@@ -189,7 +200,7 @@ fn a_socket_is_its_users_alone() {
 #[test]
 fn without_the_secret_nothing_is_said_and_it_is_in_no_log() {
     let place = Place::with_sealed(4);
-    let served = Served::start(&place, &["sealed.cfd"]);
+    let served = ServeProcess::start(&place, &["sealed.cfd"]);
     let url = served.url();
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let secret = path.split('/').next().unwrap();
@@ -210,12 +221,12 @@ fn without_the_secret_nothing_is_said_and_it_is_in_no_log() {
 fn a_second_server_takes_what_a_killed_one_has_left_and_nothing_else() {
     let place = Place::with_sealed(4);
     let serve = ["--nbd", "socket", "sealed.cfd"];
-    let first = Served::start(&place, &serve);
+    let first = ServeProcess::start(&place, &serve);
     let second = place.run(["serve", "-i", "key.txt", "--nbd", "socket", "sealed.cfd"]);
     second.assert_failed(1, "another program listens on the socket of this name");
     drop(first);
     assert!(place.path("socket").exists(), "killed");
-    let again = Served::start(&place, &serve);
+    let again = ServeProcess::start(&place, &serve);
     assert!(Disk::open(&place.path("socket")).read(0, 9).unwrap() == place.read("plain")[..9]);
     again.end(Signal::TERM).assert_done();
     place
@@ -251,7 +262,8 @@ fn what_cannot_be_served_is_refused_before_anything_is() {
 
 /// Reads some parts, and returns what was recorded.
 fn recorded(place: &Place, arguments: &[&str]) -> (Ran, String) {
-    let served = Served::start(place, &[&["--record", "boot.set"], arguments, &["sealed.cfd"]].concat());
+    let served =
+        ServeProcess::start(place, &[&["--record", "boot.set"], arguments, &["sealed.cfd"]].concat());
     for (first, last) in [(300_000, 300_099), (5000, 13_000), (303_104, 303_104)] {
         assert_eq!(get(served.url(), Some((first, last))).0, 206);
     }
@@ -277,7 +289,7 @@ fn what_is_read_is_recorded_in_order_and_fetched_first_the_next_time() {
     // Another stream's.
     fs::rename(place.path("sealed.cfd"), place.path("old.cfd")).unwrap();
     place.seal("plain", "sealed.cfd").assert_done();
-    let served = Served::start(&place, &["--warm", "boot.set", "sealed.cfd"]);
+    let served = ServeProcess::start(&place, &["--warm", "boot.set", "sealed.cfd"]);
     served.wait_for("warmed");
     assert!(served.said().contains("recorded of another stream"), "{}", served.said());
     assert_eq!(place.names(), ["boot.set", "key.txt", "old.cfd", "plain", "sealed.cfd"]);
@@ -306,7 +318,7 @@ fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
     nowhere.assert_failed(1, "no/where");
     let sealed = place.run(["serve", "-i", "key.txt", "--force", "--record", "sealed.cfd", "sealed.cfd"]);
     sealed.assert_failed(2, "are the same file");
-    let served = Served::start(&place, &["--record", "set", "sealed.cfd"]);
+    let served = ServeProcess::start(&place, &["--record", "set", "sealed.cfd"]);
     get(served.url(), None);
     wait_until("a record", || place.path("set").exists());
     drop(served);
@@ -317,7 +329,7 @@ fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
 fn a_record_replaces_what_this_run_has_written_and_nothing_else() {
     let place = Place::with_sealed(40);
     for is_link in [true, false] {
-        let served = Served::start(&place, &["--record", "set", "sealed.cfd"]);
+        let served = ServeProcess::start(&place, &["--record", "set", "sealed.cfd"]);
         get(served.url(), Some((0, 9)));
         wait_until("a record", || place.path("set").exists());
         fs::rename(place.path("set"), place.path("old")).unwrap();
@@ -339,7 +351,7 @@ fn a_run_in_which_nothing_is_read_leaves_the_record_of_another() {
     let place = Place::with_sealed(40);
     let (_, text) = recorded(&place, &[]);
     let both = ["--record", "boot.set", "--warm", "boot.set", "--force", "sealed.cfd"];
-    let ended = Served::start(&place, &both).end(Signal::TERM);
+    let ended = ServeProcess::start(&place, &both).end(Signal::TERM);
     ended.assert_done();
     assert!(ended.stderr.contains("nothing was read: boot.set stays as it was"), "{}", ended.stderr);
     assert_eq!(place.read("boot.set"), text.as_bytes());
@@ -353,14 +365,14 @@ fn an_empty_stream_is_an_empty_disk_and_a_compressed_one_is_served_like_any() {
     let recipient = place.recipient.clone();
     place.run(["seal", "-r", &recipient, "empty"]).assert_done();
     place.run(["seal", "-r", &recipient, "long", "--zstd"]).assert_done();
-    let served = Served::start(&place, &["--http", "--nbd", "socket", "--record", "set", "empty.cfd"]);
+    let served = ServeProcess::start(&place, &["--http", "--nbd", "socket", "--record", "set", "empty.cfd"]);
     assert_eq!(get(served.url(), None), (200, vec![]));
     assert_eq!(get(served.url(), Some((0, 0))).0, 416);
     let mut disk = Disk::open(&place.path("socket"));
     assert_eq!((disk.read(0, 0), disk.read(0, 1)), (Ok(vec![]), Err(22)));
     served.end(Signal::TERM).assert_done();
     assert!(place.read("set").ends_with(b"\nlength 0\nend 0\n"));
-    let served = Served::start(&place, &["long.cfd"]);
+    let served = ServeProcess::start(&place, &["long.cfd"]);
     assert!(get(served.url(), None).1 == vec![7; 3_000_000]);
     assert_eq!(get(served.url(), Some((2_999_990, 2_999_999))), (206, vec![7; 10]));
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -11,7 +13,7 @@ use servers::installed::{is_skipped, is_skipped_without};
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
 use crate::place::{Place, json_lines};
-use crate::served::{Disk, Served, get, run};
+use crate::served::{Disk, ServeProcess, ask, get, run};
 
 const EIO: u32 = 5;
 const FRAME: u64 = 64 << 10;
@@ -45,9 +47,9 @@ impl Stored {
         Stored { place, proxy, url: format!("s3://{bucket}/sealed.cfd") }
     }
 
-    fn serve(&self, arguments: &[&str]) -> Served {
+    fn serve(&self, arguments: &[&str]) -> ServeProcess {
         let variables = SeaweedFs::shared().environment(self.proxy.address(), Identity::Reader);
-        Served::start_with(&self.place, &[arguments, &[&self.url]].concat(), &variables)
+        ServeProcess::start_with(&self.place, &[arguments, &[&self.url]].concat(), &variables)
     }
 
     /// Requests and bytes of answers so far; those of the last answer may be counted a moment after it has come.
@@ -176,7 +178,7 @@ fn a_store_that_fails_changes_or_stalls_is_an_error_at_the_client_and_never_othe
     for fault in [Fault::OtherTag, Fault::WholeBody, Fault::Damage { at: 500 }, denied(), stall()] {
         let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
         let url = proxy.url("sealed.cfd");
-        let served = Served::start(&place, &["--http", "--nbd", "socket", "--timeout", "5s", &url]);
+        let served = ServeProcess::start(&place, &["--http", "--nbd", "socket", "--timeout", "5s", &url]);
         let mut disk = Disk::open(&place.path("socket"));
         // What an answer begins with.
         assert!(disk.read(0, 256 << 10).unwrap() == plain[..256 << 10]);
@@ -193,7 +195,76 @@ fn a_store_that_fails_changes_or_stalls_is_an_error_at_the_client_and_never_othe
         let said = served.end(Signal::TERM);
         said.assert_done();
         assert!(json_lines(said.stderr.as_bytes()).iter().any(|said| said["event"] == "warning"));
+        let names_cause = !matches!(fault, Fault::Status { .. }) || said.stderr.contains("403");
+        assert!(names_cause, "{}", said.stderr);
     }
+}
+
+/// Requests that begin in `range` are never answered to the end.
+fn stalling(range: Range<u64>) -> Plan {
+    let begins_there = move |request: &Request| {
+        let asked = request.field("range").and_then(|asked| asked.strip_prefix("bytes=")?.split_once('-'));
+        asked.is_some_and(|(first, _)| range.contains(&first.parse().unwrap_or(0)))
+    };
+    Plan::always(begins_there, Fault::Stall { after: 2000, at_most: Duration::from_secs(600) })
+}
+
+/// Clients that wait for far more reads than there are turns: of 4 KiB each, in frames of the eight MiB from 8 MiB on.
+fn waiting(served: &ServeProcess, socket: &Path) -> (Vec<TcpStream>, [Disk; 3]) {
+    let place = |number: u64| (8 << 20) + number * FRAME;
+    let by_http = (0..40).map(|number| ask(served.url(), place(number), 4096)).collect();
+    let by_nbd = [0, 20, 40].map(|first| {
+        let mut disk = Disk::open(socket);
+        (first..first + 20).for_each(|number| disk.ask(place(number), 4096));
+        disk
+    });
+    (by_http, by_nbd)
+}
+
+#[test]
+fn reads_that_hang_end_with_their_clients_and_keep_nobody_from_what_is_kept() {
+    if is_skipped() {
+        return;
+    }
+    let stored = Stored::new(sealed_place(24 << 20));
+    let (plain, socket) = (stored.place.read("plain"), stored.place.path("socket"));
+    let served = stored.serve(&["--http", "--nbd", "socket"]);
+    let is_served = |at: usize| {
+        let by_http = get(served.url(), Some((at as u64, at as u64 + 4095))).1;
+        by_http == plain[at..][..4096]
+            && Disk::open(&socket).read(at as u64, 4096).unwrap() == plain[at..][..4096]
+    };
+    assert!(is_served(5000));
+    stored.proxy.set_plan(stalling(8 << 20..16 << 20));
+    let clients = waiting(&served, &socket);
+    crate::place::wait_until("reads that hang", || stored.proxy.counts().faults.values().sum::<u64>() > 4);
+    assert!(is_served(5000));
+    drop(clients);
+    // The store still does not answer them.
+    assert!(is_served(20 << 20));
+    let ended = served.end(Signal::TERM);
+    ended.assert_done();
+    assert_eq!(ended.stderr, "", "nobody waited for what could not be read");
+}
+
+#[test]
+fn reads_that_hang_keep_nobody_waiting_for_longer_than_the_store_may() {
+    if is_skipped() {
+        return;
+    }
+    let stored = Stored::new(sealed_place(24 << 20));
+    let (plain, socket) = (stored.place.read("plain"), stored.place.path("socket"));
+    let served = stored.serve(&["--http", "--nbd", "socket", "--timeout", "3s"]);
+    let mut disk = Disk::open(&socket);
+    assert!(disk.read(5000, 4096).unwrap() == plain[5000..9096]);
+    stored.proxy.set_plan(stalling(0..24 << 20));
+    let clients = waiting(&served, &socket);
+    crate::place::wait_until("reads that hang", || stored.proxy.counts().faults.values().sum::<u64>() > 4);
+    assert!(disk.read(5000, 4096).unwrap() == plain[5000..9096]);
+    stored.proxy.set_plan(Plan::none());
+    assert!(disk.read(20 << 20, 4096).unwrap() == plain[20 << 20..][..4096]);
+    drop(clients);
+    served.end(Signal::TERM).assert_done();
 }
 
 #[test]
@@ -245,12 +316,7 @@ fn what_is_fetched_first_from_a_store_that_stalls_keeps_nobody_from_ending() {
     let stored = Stored::new(sealed_place(8 << 20));
     let set = "cofferdam working set 1\ntag 0\nlength 8388608\n4194304 1000000\nend 1\n";
     fs::write(stored.place.path("warm.set"), set).unwrap();
-    let begins_late = |request: &Request| {
-        let range = request.field("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
-        range.is_some_and(|(first, _)| (4 << 20..6 << 20).contains(&first.parse().unwrap_or(0)))
-    };
-    let stall = Fault::Stall { after: 2000, at_most: Duration::from_secs(600) };
-    stored.proxy.set_plan(Plan::always(begins_late, stall));
+    stored.proxy.set_plan(stalling(4 << 20..6 << 20));
     let served = stored.serve(&["--nbd", "socket", "--warm", "warm.set"]);
     // Other reads go on.
     let mut disk = Disk::open(&stored.place.path("socket"));

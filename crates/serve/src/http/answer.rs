@@ -14,11 +14,11 @@ use super::HttpServer;
 use super::body::Body;
 use super::conditions::{Verdict, allows_range, judge};
 use super::range::Wanted;
-use crate::reads::OwnRoom;
+use crate::reads::ClientShare;
 
 impl HttpServer {
     /// Says nothing of what is here to whoever does not know the URL.
-    pub(super) async fn answer(&self, request: &Request<Incoming>, own: &OwnRoom) -> Response<Body> {
+    pub(super) async fn answer(&self, request: &Request<Incoming>, share: &ClientShare) -> Response<Body> {
         if let Err(refusal) = self.check_host(request) {
             return refused(refusal);
         }
@@ -34,7 +34,7 @@ impl HttpServer {
         let mut answer = match judge(request.headers(), &tag) {
             Verdict::Failed => refused(StatusCode::PRECONDITION_FAILED),
             Verdict::NotModified => with_status(StatusCode::NOT_MODIFIED, Body::of("")),
-            Verdict::Answer => self.bytes(request, &tag, own).await,
+            Verdict::Answer => self.bytes(request, &tag, share).await,
         };
         if !answer.status().is_server_error() {
             set(&mut answer, ETAG, &tag);
@@ -53,7 +53,7 @@ impl HttpServer {
     }
 
     /// The bytes that are wanted, or their head.
-    async fn bytes(&self, request: &Request<Incoming>, tag: &str, own: &OwnRoom) -> Response<Body> {
+    async fn bytes(&self, request: &Request<Incoming>, tag: &str, share: &ClientShare) -> Response<Body> {
         let len = self.export.len();
         let is_head = request.method() == Method::HEAD;
         // A range is of GET alone (RFC 9110 §14.2), and one of several fields is none.
@@ -72,7 +72,7 @@ impl HttpServer {
         };
         let body = match is_head || range.is_empty() {
             true => Ok(Body::of("")),
-            false => Body::begin(&self.reads, range.clone(), own).await,
+            false => Body::begin(&self.reads, range.clone(), share).await,
         };
         match body {
             Ok(body) => answered(status, body, range, len),

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::reads::{OWN_LEN, OwnRoom, Piece, Reads};
+use crate::reads::{ClientShare, OWN_LEN, Piece, Reads};
 
 /// Some bytes that are there, and then those of the source that follow.
 pub(super) struct Body {
@@ -24,7 +24,7 @@ pub(super) struct Body {
 /// A range of the source that is being read.
 pub(super) struct Pieces {
     reads: Arc<Reads>,
-    own: OwnRoom,
+    share: ClientShare,
     running: FuturesOrdered<BoxFuture<'static, io::Result<Piece>>>,
     next: u64,
     end: u64,
@@ -41,11 +41,15 @@ impl Body {
     ///
     /// # Errors
     /// They cannot be.
-    pub(super) async fn begin(reads: &Arc<Reads>, range: Range<u64>, own: &OwnRoom) -> io::Result<Body> {
+    pub(super) async fn begin(
+        reads: &Arc<Reads>,
+        range: Range<u64>,
+        share: &ClientShare,
+    ) -> io::Result<Body> {
         let left = range.end - range.start;
         let mut rest = Pieces {
             reads: reads.clone(),
-            own: own.clone(),
+            share: share.clone(),
             running: FuturesOrdered::new(),
             next: range.start,
             end: range.end,
@@ -102,10 +106,12 @@ impl Pieces {
             let (offset, len) = (self.next, (end - self.next) as usize);
             match self.reads.shared_room(len) {
                 // It runs from now on, while the client takes what came before it.
-                Some(room) => self.running.push_back(Box::pin(self.reads.read(offset, len, room))),
+                Some(room) => {
+                    self.running.push_back(Box::pin(self.reads.read(offset, len, room, &self.share)))
+                }
                 None if self.running.is_empty() => {
                     self.running.push_back(Box::pin(read_in(
-                        self.own.clone(),
+                        self.share.clone(),
                         self.reads.clone(),
                         offset,
                         len,
@@ -119,9 +125,9 @@ impl Pieces {
 }
 
 /// Reads into the memory of the connection.
-async fn read_in(own: OwnRoom, reads: Arc<Reads>, offset: u64, len: usize) -> io::Result<Piece> {
-    let room = own.room().await?;
-    reads.read(offset, len, room).await
+async fn read_in(share: ClientShare, reads: Arc<Reads>, offset: u64, len: usize) -> io::Result<Piece> {
+    let room = share.room().await?;
+    reads.read(offset, len, room, &share).await
 }
 
 /// Bytes of one read.

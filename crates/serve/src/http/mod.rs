@@ -5,7 +5,6 @@ mod answer;
 mod body;
 mod conditions;
 mod range;
-mod stall;
 mod token;
 
 use std::convert::Infallible;
@@ -20,10 +19,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use self::stall::{StallClock, TimedStream};
 use self::token::Token;
+use crate::client_stream::ClientStream;
 use crate::connections::{Stop, serve_all};
-use crate::reads::{OwnRoom, Reads};
+use crate::reads::{ClientShare, HTTP_READS_MAX, Reads, Turns};
 use crate::{Export, Limits};
 
 /// What all connections share.
@@ -31,6 +30,7 @@ pub(crate) struct HttpServer {
     export: Arc<Export>,
     reads: Arc<Reads>,
     limits: Limits,
+    turns: Turns,
     token: Token,
     address: SocketAddr,
 }
@@ -49,7 +49,8 @@ impl HttpServer {
         limits: Limits,
         address: SocketAddr,
     ) -> io::Result<Arc<HttpServer>> {
-        Ok(Arc::new(HttpServer { export, reads, limits, token: Token::random()?, address }))
+        let (token, turns) = (Token::random()?, Turns::new(HTTP_READS_MAX));
+        Ok(Arc::new(HttpServer { export, reads, limits, turns, token, address }))
     }
 
     pub(crate) fn url(&self) -> HttpUrl {
@@ -57,35 +58,31 @@ impl HttpServer {
     }
 
     pub(crate) async fn serve(self: Arc<HttpServer>, listener: TcpListener, stop: Stop) {
-        let listener = Arc::new(listener);
-        let accept = move || {
-            let listener = listener.clone();
-            async move { listener.accept().await.map(|(stream, _)| stream) }
-        };
         let serve = |stream| self.clone().serve_one(stream, stop.clone());
-        serve_all(accept, serve, self.limits.connections, stop.clone()).await;
+        serve_all(listener, serve, self.limits.connections, stop.clone()).await;
     }
 
     /// One connection, to its end. What is wrong with it is its client's.
     async fn serve_one(self: Arc<HttpServer>, stream: TcpStream, mut stop: Stop) {
         let _ = stream.set_nodelay(true);
-        let (own, clock) = (OwnRoom::new(), Arc::new(StallClock::default()));
+        let (share, stream) = (ClientShare::new(self.turns.clone()), ClientStream::new(stream));
         let service = service_fn(|request| {
-            let (server, own) = (self.clone(), own.clone());
-            async move { Ok::<_, Infallible>(server.answer(&request, &own).await) }
+            let (server, share) = (self.clone(), share.clone());
+            async move { Ok::<_, Infallible>(server.answer(&request, &share).await) }
         });
-        let stream = TimedStream::new(stream, clock.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.asked_within)
             .max_buf_size(HEAD_LEN_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            // Who has closed one side may still read an answer: the stream knows for how long.
+            .half_close(true)
+            .serve_connection(TokioIo::new(stream.clone()), service);
         let mut connection = pin!(connection);
         let mut is_stopping = false;
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                () = clock.stalled(self.limits.taken_within) => return,
+                () = stream.gone(self.limits.taken_within) => return,
                 () = stop.asked(), if !is_stopping => {
                     connection.as_mut().graceful_shutdown();
                     is_stopping = true;
@@ -96,12 +93,7 @@ impl HttpServer {
 
     /// Whether a request was meant for this server, and not for a name that somebody made lead here. A browser says which.
     fn is_own_host(&self, host: &str) -> bool {
-        let port = self.address.port();
-        ["127.0.0.1", "localhost"].into_iter().any(|name| {
-            let rest = host.get(..name.len()).filter(|begun| begun.eq_ignore_ascii_case(name));
-            let rest = rest.map(|_| &host[name.len()..]);
-            rest.is_some_and(|rest| rest == format!(":{port}") || rest.is_empty() && port == 80)
-        })
+        host == self.address.to_string() || self.address.port() == 80 && host == self.address.ip().to_string()
     }
 
     /// Whether `path` is the one that is served.

@@ -5,15 +5,19 @@ mod handshake;
 mod transmission;
 mod wire;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::process::geteuid;
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 use self::handshake::{Handshake, negotiate};
 use self::transmission::transmit;
+use crate::client_stream::ClientStream;
 use crate::connections::{Stop, serve_all};
-use crate::reads::Reads;
+use crate::reads::{ClientShare, NBD_CLIENT_READS_MAX, Reads, Turns};
 use crate::{Export, Limits, Notice};
 
 pub use self::wire::REQUEST_LEN_MAX;
@@ -23,43 +27,56 @@ pub(crate) struct NbdServer {
     export: Arc<Export>,
     reads: Arc<Reads>,
     limits: Limits,
+    /// Of the processes that are connected, by their numbers.
+    turns: Mutex<HashMap<i32, Weak<Semaphore>>>,
 }
 
 impl NbdServer {
     pub(crate) fn new(export: Arc<Export>, reads: Arc<Reads>, limits: Limits) -> Arc<NbdServer> {
-        Arc::new(NbdServer { export, reads, limits })
+        Arc::new(NbdServer { export, reads, limits, turns: Mutex::default() })
     }
 
     pub(crate) async fn serve(self: Arc<NbdServer>, listener: UnixListener, stop: Stop) {
-        let listener = Arc::new(listener);
-        let accept = move || {
-            let listener = listener.clone();
-            async move { listener.accept().await.map(|(stream, _)| stream) }
-        };
         let serve = |stream| self.clone().serve_one(stream, stop.clone());
-        serve_all(accept, serve, self.limits.connections, stop.clone()).await;
+        serve_all(listener, serve, self.limits.connections, stop.clone()).await;
     }
 
     /// One connection, to its end. What is wrong with it is its client's.
     async fn serve_one(self: Arc<NbdServer>, mut stream: UnixStream, mut stop: Stop) {
-        if !self.is_allowed(&stream) {
-            return;
-        }
+        let Some(client) = stream.peer_cred().ok().filter(|client| self.is_allowed(client)) else { return };
         let negotiated = tokio::select! {
             () = stop.asked() => return,
             done = tokio::time::timeout(self.limits.asked_within, negotiate(&self.export, &mut stream)) => done,
         };
         if let Ok(Ok(Handshake::Transmission)) = negotiated {
-            let _ = transmit(&self, stream, stop).await;
+            let share = ClientShare::new(self.turns_of(&client));
+            let stream = ClientStream::new(stream);
+            tokio::select! {
+                _ = transmit(&self, stream.clone(), share, stop) => {}
+                () = stream.gone(self.limits.taken_within) => {}
+            }
         }
     }
 
+    /// The turns of a process, which all its connections share. Where the system does not say which it is, the connection's own.
+    fn turns_of(&self, client: &UCred) -> Turns {
+        let Some(process) = client.pid() else { return Turns::new(NBD_CLIENT_READS_MAX) };
+        // What it guards is whole at every step.
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, turns| turns.strong_count() > 0);
+        if let Some(turns) = all.get(&process).and_then(Weak::upgrade) {
+            return Turns(turns);
+        }
+        let turns = Turns::new(NBD_CLIENT_READS_MAX);
+        all.insert(process, Arc::downgrade(&turns.0));
+        turns
+    }
+
     /// The mode keeps others out already, unless the socket was passed on, or somebody has changed the mode.
-    fn is_allowed(&self, stream: &UnixStream) -> bool {
-        let Ok(peer) = stream.peer_cred() else { return false };
-        let is_allowed = [geteuid().as_raw(), ROOT].contains(&peer.uid());
+    fn is_allowed(&self, client: &UCred) -> bool {
+        let is_allowed = [geteuid().as_raw(), ROOT].contains(&client.uid());
         if !is_allowed {
-            (self.reads.notify)(Notice::StrangerRefused { user: peer.uid() });
+            (self.reads.notify)(Notice::StrangerRefused { user: client.uid() });
         }
         is_allowed
     }

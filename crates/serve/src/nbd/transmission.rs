@@ -4,34 +4,37 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Buf;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
 
 use super::NbdServer;
 use super::wire::{
     CMD_CACHE, CMD_DISC, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES, EINVAL, EIO, EPERM,
     REQUEST_LEN_MAX, Request, simple_reply,
 };
+use crate::client_stream::ClientStream;
 use crate::connections::Stop;
-use crate::reads::{OwnRoom, Room};
+use crate::reads::{ClientShare, Room};
 
-/// Answers requests until the client leaves, or `stop` is asked for: what was asked before is answered.
+/// Answers requests until the client asks for no more, or `stop` is asked for: what was asked before is answered.
 ///
 /// # Errors
 /// What came is no request, or too long; the connection's own. What was not answered by then is not.
-pub(super) async fn transmit(server: &Arc<NbdServer>, stream: UnixStream, mut stop: Stop) -> io::Result<()> {
-    let (mut reader, writer) = stream.into_split();
+pub(super) async fn transmit(
+    server: &Arc<NbdServer>,
+    stream: ClientStream<UnixStream>,
+    share: ClientShare,
+    mut stop: Stop,
+) -> io::Result<()> {
+    let mut reader = stream.clone();
     let replies = Arc::new(Replies {
-        writer: Mutex::new(writer),
+        writer: Mutex::new(stream),
         memory: Semaphore::new(REPLIES_LEN_MAX as usize),
-        own: OwnRoom::new(),
+        share,
     });
     let mut partial = PartialRequest::default();
     let mut tasks = JoinSet::new();
@@ -49,8 +52,7 @@ pub(super) async fn transmit(server: &Arc<NbdServer>, stream: UnixStream, mut st
             request = partial.read(&mut reader) => request?,
         };
         match request {
-            None => return Ok(()),
-            Some(Request { command: CMD_DISC, .. }) => break,
+            None | Some(Request { command: CMD_DISC, .. }) => break,
             Some(request) => {
                 if request.command == CMD_WRITE {
                     discard(&mut reader, request.len).await?;
@@ -74,7 +76,7 @@ struct PartialRequest {
 
 impl PartialRequest {
     /// The next request, or `None` at the connection's end. May be dropped and called again: what has come stays.
-    async fn read(&mut self, reader: &mut OwnedReadHalf) -> io::Result<Option<Request>> {
+    async fn read(&mut self, reader: &mut ClientStream<UnixStream>) -> io::Result<Option<Request>> {
         while self.filled < Request::LEN {
             match reader.read(&mut self.bytes[self.filled..]).await? {
                 0 if self.filled == 0 => return Ok(None),
@@ -89,28 +91,18 @@ impl PartialRequest {
 
 /// Where the replies of a connection go.
 struct Replies {
-    writer: Mutex<OwnedWriteHalf>,
+    writer: Mutex<ClientStream<UnixStream>>,
     /// Bytes of the shared memory that one connection has at most.
     memory: Semaphore,
     /// Where there is none to share: a client that takes nothing keeps nobody else from reading.
-    own: OwnRoom,
+    share: ClientShare,
 }
 
 impl Replies {
     /// Sends a reply as a whole. One that is cut off leaves the connection of no use: it ends with this error.
-    async fn send(&self, reply: impl Buf, taken_within: Duration) -> io::Result<()> {
-        send(&mut *self.writer.lock().await, reply, taken_within).await
+    async fn send(&self, mut reply: impl Buf) -> io::Result<()> {
+        self.writer.lock().await.write_all_buf(&mut reply).await
     }
-}
-
-async fn send(writer: &mut OwnedWriteHalf, mut reply: impl Buf, taken_within: Duration) -> io::Result<()> {
-    while reply.has_remaining() {
-        let written = timeout(taken_within, writer.write_buf(&mut reply)).await;
-        if written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-    }
-    Ok(())
 }
 
 /// Answers one request.
@@ -120,22 +112,21 @@ async fn answer(server: Arc<NbdServer>, request: Request, replies: Arc<Replies>)
     let outcome = match check(&request, server.export.len()) {
         Err(error) => Err(error),
         Ok(()) if request.command == CMD_CACHE => {
-            let room = server.reads.room(CACHE_LEN.min(request.len) as usize, &replies.own).await?;
-            server.reads.read_over(request.range(), room).await.map(|_| None).map_err(|_| EIO)
+            let room = server.reads.room(CACHE_LEN.min(request.len) as usize, &replies.share).await?;
+            server.reads.read_over(request.range(), room, &replies.share).await.map(|_| None).map_err(|_| EIO)
         }
         Ok(()) => {
             let len = request.len as usize;
-            let room = server.reads.room(len, &replies.own).await?;
+            let room = server.reads.room(len, &replies.share).await?;
             if room.len() < len {
                 return answer_in_pieces(&server, &request, &replies, room).await;
             }
-            server.reads.read(request.offset, len, room).await.map(Some).map_err(|_| EIO)
+            server.reads.read(request.offset, len, room, &replies.share).await.map(Some).map_err(|_| EIO)
         }
     };
     let head = simple_reply(outcome.as_ref().err().copied().unwrap_or(0), request.cookie);
     let bytes = outcome.ok().flatten();
-    let reply = Buf::chain(&head[..], bytes.as_deref().unwrap_or_default());
-    replies.send(reply, server.limits.taken_within).await
+    replies.send(Buf::chain(&head[..], bytes.as_deref().unwrap_or_default())).await
 }
 
 /// Answers a request to read that is longer than its `room`. A reply says first that all of it can be read, so it is all read
@@ -149,17 +140,16 @@ async fn answer_in_pieces(
     replies: &Replies,
     room: Room,
 ) -> io::Result<()> {
-    let taken_within = server.limits.taken_within;
-    let Ok(mut room) = server.reads.read_over(request.range(), room).await else {
-        return replies.send(&simple_reply(EIO, request.cookie)[..], taken_within).await;
+    let Ok(mut room) = server.reads.read_over(request.range(), room, &replies.share).await else {
+        return replies.send(&simple_reply(EIO, request.cookie)[..]).await;
     };
     let mut writer = replies.writer.lock().await;
-    send(&mut writer, &simple_reply(0, request.cookie)[..], taken_within).await?;
+    writer.write_all(&simple_reply(0, request.cookie)).await?;
     let Range { start: mut at, end } = request.range();
     while at < end {
         let len = (end - at).min(room.len() as u64);
-        let piece = server.reads.read(at, len as usize, room).await?;
-        send(&mut writer, &piece[..], taken_within).await?;
+        let piece = server.reads.read(at, len as usize, room, &replies.share).await?;
+        writer.write_all(&piece).await?;
         room = piece.into_room();
         at += len;
     }
@@ -180,7 +170,7 @@ fn check(request: &Request, len: u64) -> Result<(), u32> {
 }
 
 /// Reads over what a client would have written.
-async fn discard(reader: &mut OwnedReadHalf, len: u32) -> io::Result<()> {
+async fn discard(reader: &mut ClientStream<UnixStream>, len: u32) -> io::Result<()> {
     if len > REQUEST_LEN_MAX {
         return Err(no_request());
     }

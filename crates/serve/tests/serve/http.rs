@@ -139,10 +139,10 @@ fn a_hundred_clients_read_at_once_and_no_more_of_the_source_than_was_set() {
             })
         })
         .collect();
-    wait_until("as many reads as there may be", || source.running().0 == serve::READS_MAX);
+    wait_until("as many reads as there may be", || source.running().0 == serve::HTTP_READS_MAX);
     source.open();
     clients.into_iter().for_each(|client| client.join().unwrap());
-    assert_eq!(source.running(), (0, serve::READS_MAX));
+    assert_eq!(source.running(), (0, serve::HTTP_READS_MAX));
 }
 
 #[test]
@@ -170,17 +170,23 @@ fn however_many_pause_others_are_served_by_http_and_nbd() {
     let mut server = server.limits(patient());
     let url = server.listen_http(0).unwrap();
     server.listen_nbd(&folder.path().join("socket")).unwrap();
-    let paused: Vec<_> = (0..200)
+    // The first piece is kept, and what is read ahead has to wait: far more than there are turns, and less than there is memory.
+    source.keep(0..serve::OWN_LEN as u64);
+    source.close();
+    let paused: Vec<_> = (0..100)
         .map(|_| {
             let mut stream = TcpStream::connect(url.address()).unwrap();
             // The system keeps little for it.
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 64 << 10).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             write!(stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", url.path(), url.address()).unwrap();
-            // So much that more is read for it ahead.
-            stream.read_exact(&mut vec![0; 600_000]).unwrap();
+            stream.read_exact(&mut [0; 1]).unwrap();
             stream
         })
         .collect();
+    wait_until("reads ahead", || source.running().0 == serve::HTTP_READS_MAX);
+    // Now all of it is read, and nobody takes it.
+    source.open();
     let mut disk = Client::connected(&folder.path().join("socket"));
     for offset in 0..100_usize {
         let bytes = &source.bytes[offset..offset + 1_000_000];

@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::http::{ask, exchange};
+use serve::HttpUrl;
+
+use crate::http::{Answer, ask, exchange};
 use crate::source::{Source, one_that_is_left_soon, server};
 
 #[test]
@@ -54,10 +56,9 @@ fn another_host_is_misdirected_and_none_is_a_bad_request() {
         exchange(&url, &format!("GET {target} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).status
     };
     let own = format!("127.0.0.1:{port}");
-    for host in [&own, &format!("localhost:{port}"), &format!("LocalHost:{port}")] {
-        assert_eq!(status(&path, &[host]), 200, "{host}");
-    }
+    assert_eq!(status(&path, &[&own]), 200);
     for host in [
+        &format!("localhost:{port}"),
         "evil.example",
         &format!("evil.example:{port}"),
         "127.0.0.1",
@@ -106,6 +107,23 @@ fn what_cannot_be_read_is_an_error_with_one_line_or_a_body_that_is_cut_off() {
     assert!(ask(&url, "GET", &[("Range", "bytes=0-9")]).body == source.bytes[..10]);
 }
 
+/// Asks until there is an answer: on a busy machine this client may be too slow as well, where others are left soon.
+fn answered(exchange: impl Fn() -> Answer) -> Answer {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = exchange();
+        if answer.status != 0 && answer.is_whole() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+    }
+}
+
+/// Asks for `fields` of it until there is an answer.
+fn ask_until_answered(url: &HttpUrl, fields: &[(&str, &str)]) -> Answer {
+    answered(|| ask(url, "GET", fields))
+}
+
 /// Waits for the server to end the connection, and returns what it said.
 fn to_the_end(mut stream: TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -128,13 +146,12 @@ fn a_client_that_says_nothing_or_too_slowly_or_too_much_is_left() {
     assert_eq!(to_the_end(begin("GET / HTT")), "");
     let host = url.address();
     // After an answer, too.
-    assert!(
-        to_the_end(begin(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))).starts_with("HTTP/1.1 404")
-    );
+    let kept_alive = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    assert_eq!(answered(|| exchange(&url, &kept_alive)).status, 404);
     let field = "x".repeat(17 << 10);
-    let much = exchange(&url, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {field}\r\n\r\n"));
-    assert_eq!(much.status, 431);
-    assert_eq!(exchange(&url, "\x16\x03\x01 what is this\r\n\r\n").status, 400);
+    let much = format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {field}\r\n\r\n");
+    assert_eq!(answered(|| exchange(&url, &much)).status, 431);
+    assert_eq!(answered(|| exchange(&url, "\x16\x03\x01 what is this\r\n\r\n")).status, 400);
 }
 
 #[test]
@@ -147,7 +164,7 @@ fn a_client_that_takes_nothing_is_left_and_the_next_is_served() {
     write!(silent, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", url.path(), url.address()).unwrap();
     silent.read_exact(&mut [0; 1]).unwrap();
     // There is room for one.
-    assert_eq!(ask(&url, "GET", &[("Range", "bytes=0-9")]).body, source.bytes[..10]);
+    assert_eq!(ask_until_answered(&url, &[("Range", "bytes=0-9")]).body, source.bytes[..10]);
     let mut taken = Vec::new();
     let _ = silent.read_to_end(&mut taken);
     assert!(taken.len() < 63 << 20, "{}", taken.len());
@@ -164,7 +181,7 @@ fn a_stranger_who_asks_on_and_takes_no_answer_is_left() {
     silent.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let asked = format!("GET /x HTTP/1.1\r\nHost: {}\r\n\r\n", url.address()).repeat(1000);
     while silent.write_all(asked.as_bytes()).is_ok() {}
-    assert_eq!(ask(&url, "GET", &[]).body, source.bytes);
+    assert_eq!(ask_until_answered(&url, &[]).body, source.bytes);
     drop(silent);
 }
 
@@ -176,6 +193,6 @@ fn connections_beyond_the_limit_wait_for_others_to_end() {
     let url = server.listen_http(0).unwrap();
     let idle = TcpStream::connect(url.address()).unwrap();
     // The one that says nothing is left, and then it is this one's turn.
-    assert_eq!(ask(&url, "GET", &[]).body, source.bytes);
+    assert_eq!(ask_until_answered(&url, &[]).body, source.bytes);
     drop(idle);
 }

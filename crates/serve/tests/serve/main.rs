@@ -7,3 +7,4 @@ mod http_refusals;
 mod nbd;
 mod nbd_refusals;
 mod source;
+mod waiting;

@@ -17,7 +17,7 @@ pub(crate) const GO: u32 = 7;
 pub(crate) const ACK: u32 = 1;
 
 /// A server on a socket.
-pub(crate) struct Served {
+pub(crate) struct NbdFixture {
     pub(crate) source: Arc<Source>,
     pub(crate) server: Server,
     pub(crate) path: PathBuf,
@@ -27,17 +27,17 @@ pub(crate) struct Served {
 /// One side of a connection, that says what it likes.
 pub(crate) struct Client(pub(crate) UnixStream);
 
-impl Served {
-    pub(crate) fn new(len: usize) -> Served {
-        Served::with_limits(len, Limits::default())
+impl NbdFixture {
+    pub(crate) fn new(len: usize) -> NbdFixture {
+        NbdFixture::with_limits(len, Limits::default())
     }
 
-    pub(crate) fn with_limits(len: usize, limits: Limits) -> Served {
+    pub(crate) fn with_limits(len: usize, limits: Limits) -> NbdFixture {
         let folder = tempfile::tempdir().unwrap();
         let (source, path) = (Source::new(len), folder.path().join("socket"));
         let mut server = server(&source).0.limits(limits);
         server.listen_nbd(&path).unwrap();
-        Served { source, server, path, _folder: folder }
+        NbdFixture { source, server, path, _folder: folder }
     }
 
     /// A client that has read the greeting and said its `flags`.
@@ -125,7 +125,7 @@ impl Client {
 
 #[test]
 fn an_export_is_described_and_read() {
-    let served = Served::new(3_000_001);
+    let served = NbdFixture::new(3_000_001);
     let mut client = served.greeted(3);
     client.option(3, b"");
     assert_eq!(client.reply(), (3, 2, b"\0\0\0\x08disk.img".to_vec()));
@@ -148,7 +148,7 @@ fn an_export_is_described_and_read() {
 
 #[test]
 fn the_oldest_way_to_begin_has_zeroes_unless_they_are_not_wanted() {
-    let served = Served::new(1000);
+    let served = NbdFixture::new(1000);
     for (flags, zeroes) in [(1, 124), (3, 0)] {
         for name in [&b""[..], b"disk.img"] {
             let mut client = served.greeted(flags);
@@ -162,7 +162,7 @@ fn the_oldest_way_to_begin_has_zeroes_unless_they_are_not_wanted() {
 
 #[test]
 fn replies_come_as_they_are_ready_and_as_many_are_worked_on_as_may_be() {
-    let served = Served::new(1 << 20);
+    let served = NbdFixture::new(1 << 20);
     let mut client = served.client();
     served.source.close();
     (0..40_u64).for_each(|number| client.request(0, READ, number, number * 100, 100));
@@ -181,7 +181,7 @@ fn replies_come_as_they_are_ready_and_as_many_are_worked_on_as_may_be() {
 
 #[test]
 fn what_is_refused_does_not_wait_for_what_is_read() {
-    let served = Served::new(1 << 20);
+    let served = NbdFixture::new(1 << 20);
     let mut client = served.client();
     served.source.close();
     client.request(0, READ, 1, 0, 10);
@@ -194,7 +194,7 @@ fn what_is_refused_does_not_wait_for_what_is_read() {
 
 #[test]
 fn what_a_client_will_read_is_read_before() {
-    let served = Served::new(3_000_001);
+    let served = NbdFixture::new(3_000_001);
     let mut client = served.client();
     client.request(0, CACHE, 1, 5, 2_999_996);
     assert_eq!(client.answer(), (0, 1));
@@ -205,7 +205,7 @@ fn what_a_client_will_read_is_read_before() {
 
 #[test]
 fn a_hundred_clients_read_at_once() {
-    let served = Served::new(1 << 20);
+    let served = NbdFixture::new(1 << 20);
     std::thread::scope(|scope| {
         for number in 0..100_u64 {
             let served = &served;
@@ -224,7 +224,7 @@ fn a_hundred_clients_read_at_once() {
 
 #[test]
 fn what_was_asked_before_the_end_is_answered() {
-    let mut served = Served::new(1 << 20);
+    let mut served = NbdFixture::new(1 << 20);
     let mut leaving = served.client();
     let mut staying = served.client();
     served.source.close();

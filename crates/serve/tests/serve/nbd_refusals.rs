@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::nbd::{ACK, CACHE, GO, READ, Served};
+use crate::nbd::{ACK, CACHE, GO, NbdFixture, READ};
 use crate::source::{one_that_is_left_soon, patient, wait_until};
 
 const UNSUPPORTED: u32 = 0x8000_0001;
@@ -14,7 +14,7 @@ const EINVAL: u32 = 22;
 
 #[test]
 fn options_that_are_not_there_or_make_no_sense_are_refused_and_the_next_is_heard() {
-    let served = Served::new(1000);
+    let served = NbdFixture::new(1000);
     let mut client = served.greeted(3);
     // STARTTLS, STRUCTURED_REPLY, LIST_META_CONTEXT, SET_META_CONTEXT, EXTENDED_HEADERS, one that nobody knows.
     for option in [5, 8, 9, 10, 11, 0, 4, 12345, u32::MAX] {
@@ -40,8 +40,8 @@ fn options_that_are_not_there_or_make_no_sense_are_refused_and_the_next_is_heard
 
 #[test]
 fn what_is_no_handshake_ends_the_connection() {
-    let served = Served::new(1000);
-    let impatient = Served::with_limits(1000, one_that_is_left_soon());
+    let served = NbdFixture::new(1000);
+    let impatient = NbdFixture::with_limits(1000, one_that_is_left_soon());
     for flags in [0, 2, 4, 5, 1 << 16 | 1, u32::MAX] {
         assert!(served.greeted(flags).is_left(), "{flags}");
     }
@@ -67,7 +67,7 @@ fn what_is_no_handshake_ends_the_connection() {
 
 #[test]
 fn nothing_is_written_and_no_more_is_read_than_there_is() {
-    let served = Served::new(40 << 20);
+    let served = NbdFixture::new(40 << 20);
     let mut client = served.client();
     client.request(0, 1, 1, 0, 100_000);
     client.say(&vec![7; 100_000]);
@@ -91,7 +91,7 @@ fn nothing_is_written_and_no_more_is_read_than_there_is() {
 
 #[test]
 fn what_cannot_be_read_is_an_error_of_the_device_and_the_rest_is_read() {
-    let served = Served::new(1 << 20);
+    let served = NbdFixture::new(1 << 20);
     served.source.break_range(5000..5001);
     let mut client = served.client();
     assert_eq!(client.read(4096, 4096), Err(EIO));
@@ -102,7 +102,7 @@ fn what_cannot_be_read_is_an_error_of_the_device_and_the_rest_is_read() {
 
 #[test]
 fn what_is_no_request_ends_the_connection_and_no_other() {
-    let served = Served::new(1000);
+    let served = NbdFixture::new(1000);
     let mut other = served.client();
     for request in [&[0; 28][..], b"\x25\x60\x95\x14", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let mut client = served.client();
@@ -119,7 +119,7 @@ fn what_is_no_request_ends_the_connection_and_no_other() {
 
 #[test]
 fn a_client_that_leaves_or_takes_nothing_is_left_and_others_are_served() {
-    let served = Served::new(40 << 20);
+    let served = NbdFixture::new(40 << 20);
     let mut silent = served.client();
     (0..4).for_each(|number| silent.request(0, READ, number, 0, 32 << 20));
     for _ in 0..4 {
@@ -133,7 +133,7 @@ fn a_client_that_leaves_or_takes_nothing_is_left_and_others_are_served() {
 
 #[test]
 fn however_many_take_nothing_others_read_what_they_like() {
-    let served = Served::with_limits(40 << 20, patient());
+    let served = NbdFixture::with_limits(40 << 20, patient());
     // Each may keep 32 MiB; 128 MiB are there to share.
     let silent: Vec<_> = (0..5)
         .map(|_| {

@@ -20,8 +20,10 @@ pub(crate) struct Source {
 
 #[derive(Default)]
 struct State {
-    broken: Option<Range<u64>>,
-    is_closed: bool,
+    broken: Range<u64>,
+    kept: Range<u64>,
+    /// Reads of it wait.
+    closed: Range<u64>,
     running: usize,
     most: usize,
 }
@@ -35,16 +37,26 @@ impl Source {
 
     /// Reads that touch `range` fail from now on.
     pub(crate) fn break_range(&self, range: Range<u64>) {
-        self.state.lock().unwrap().broken = Some(range);
+        self.state.lock().unwrap().broken = range;
+    }
+
+    /// What lies in `range` is had without waiting.
+    pub(crate) fn keep(&self, range: Range<u64>) {
+        self.state.lock().unwrap().kept = range;
     }
 
     /// Reads wait until it is opened.
     pub(crate) fn close(&self) {
-        self.state.lock().unwrap().is_closed = true;
+        self.close_range(0..u64::MAX);
+    }
+
+    /// Reads that touch `range` do.
+    pub(crate) fn close_range(&self, range: Range<u64>) {
+        self.state.lock().unwrap().closed = range;
     }
 
     pub(crate) fn open(&self) {
-        self.state.lock().unwrap().is_closed = false;
+        self.state.lock().unwrap().closed = 0..0;
         self.news.notify_all();
     }
 
@@ -57,22 +69,43 @@ impl Source {
 
 impl ReadAt for Source {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at_unless(offset, buffer, &|| false)
+    }
+
+    fn read_exact_at_unless(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        is_given_up: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let range = offset..offset + buffer.len() as u64;
+        let touches = |other: &Range<u64>| other.start < range.end && range.start < other.end;
         let mut state = self.state.lock().unwrap();
         state.running += 1;
         state.most = state.most.max(state.running);
-        while state.is_closed {
-            state = self.news.wait(state).unwrap();
+        while touches(&state.closed) && !is_given_up() {
+            state = self.news.wait_timeout(state, Duration::from_millis(20)).unwrap().0;
         }
         state.running -= 1;
-        if state.broken.as_ref().is_some_and(|broken| broken.start < range.end && range.start < broken.end) {
+        if is_given_up() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if touches(&state.broken) {
             return Err(io::Error::other("the medium is broken\nin two lines"));
         }
         drop(state);
         let bytes = self.bytes.get(range.start as usize..range.end as usize);
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+
+    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let kept = self.state.lock().unwrap().kept.clone();
+        let end = kept.end.min(offset + buffer.len() as u64);
+        let count = if kept.contains(&offset) { (end - offset) as usize } else { 0 };
+        buffer[..count].copy_from_slice(&self.bytes[offset as usize..][..count]);
+        count
     }
 
     fn len(&self) -> u64 {

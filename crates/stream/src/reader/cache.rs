@@ -7,6 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use crate::feed::PATIENCE;
+
 /// Values by key, those dropped first that were used longest ago. A key is loaded by one thread at a time.
 pub(super) struct Cache<K, V> {
     state: Mutex<State<K, V>>,
@@ -63,11 +65,13 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
         (!keys.is_empty()).then_some(LoadGuard { cache: self, keys })
     }
 
-    /// Waits until nobody is loading `key`. It is there then, or could not be loaded, or has been dropped again.
-    pub(super) fn wait(&self, key: K) {
+    /// Waits until nobody is loading `key`: it is there then, or could not be loaded, or has been dropped again. Or until `is_stopped`,
+    /// which is asked now and then, says so.
+    pub(super) fn wait(&self, key: K, is_stopped: impl Fn() -> bool) {
         let mut state = self.lock();
-        while state.loading.contains(&key) {
-            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while state.loading.contains(&key) && !is_stopped() {
+            let waited = self.settled.wait_timeout(state, PATIENCE);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -156,13 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_key_and_gives_up_leaves_it_to_the_others() {
+        let cache = Cache::<u32, u32>::new(10);
+        let guard = cache.begin_load([1]).unwrap();
+        cache.wait(1, || true);
+        assert!(cache.begin_load([1]).is_none(), "it is still being loaded");
+        drop(guard);
+        assert!(cache.begin_load([1]).is_some());
+    }
+
+    #[test]
     fn who_waits_for_a_key_goes_on_when_its_loading_ends_however_it_ends() {
         for kept in [true, false] {
             let cache = Cache::<u32, u32>::new(10);
             let guard = cache.begin_load([1]).unwrap();
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| {
-                    cache.wait(1);
+                    cache.wait(1, || false);
                     cache.get(1)
                 });
                 if kept {

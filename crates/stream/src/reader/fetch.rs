@@ -92,7 +92,7 @@ impl FetchTurn {
         if self.wait_for_head(frames, offset)? {
             self.ask_until(frames, ahead);
         }
-        let Ok(segment) = frames.segment_at(offset) else { return Ok(count) };
+        let Ok(segment) = frames.segment_at(offset, frames.resources.stop()) else { return Ok(count) };
         let count = (count as u64).min(segment.plaintext().end - offset);
         let last = segment.frame_at(offset + count - 1);
         let wire = segment.wire_of(segment.frame_at(offset)..last + 1);
@@ -140,9 +140,9 @@ impl FetchTurn {
 
     /// The segment of the byte at `offset`, if what has to be read of it is there; that has been asked for then.
     fn segment_at(&mut self, frames: &Frames, offset: u64) -> Result<Option<Arc<SegmentFrames>>, Error> {
-        let (index, entry) = frames.locate(offset)?;
+        let (index, entry) = frames.locate(offset, frames.resources.stop())?;
         if frames.has_segment(index) {
-            return frames.segment_at(offset).map(Some);
+            return frames.segment_at(offset, frames.resources.stop()).map(Some);
         }
         if self.head.is_none() {
             let mut head = Head { segment: index, ranges: Vec::new() };
@@ -168,7 +168,7 @@ impl FetchTurn {
 
     /// Waits for what has been asked for of the beginning of the segment of the byte at `offset`. Returns whether anything was.
     fn wait_for_head(&mut self, frames: &Frames, offset: u64) -> Result<bool, Error> {
-        let Ok((index, _)) = frames.locate(offset) else { return Ok(false) };
+        let Ok((index, _)) = frames.locate(offset, frames.resources.stop()) else { return Ok(false) };
         if self.head.as_ref().is_none_or(|head| head.segment != index) {
             return Ok(false);
         }
@@ -179,7 +179,7 @@ impl FetchTurn {
     }
 
     fn read_head(&mut self, frames: &Frames, offset: u64) -> Result<Arc<SegmentFrames>, Error> {
-        let segment = frames.segment_at(offset);
+        let segment = frames.segment_at(offset, frames.resources.stop());
         self.release_head();
         segment
     }

@@ -18,6 +18,7 @@ use crate::index::Index;
 use crate::open::of_place;
 use crate::reader_memory::ReaderMemory;
 use crate::resources::{RunPlan, Workers};
+use crate::stop::{Stop, StoppableSource};
 use crate::{Error, Resources};
 
 /// All that the readers of one stream share.
@@ -70,11 +71,11 @@ impl Frames {
         self.index.footer.plaintext_len
     }
 
-    /// Fills `out` with the plaintext from `offset` on, which is all there, and says how many bytes came before a fault.
-    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> (usize, Result<(), Error>) {
+    /// Fills `out` with the plaintext from `offset` on, which is all there, and says how many bytes came before a fault, or `stop`.
+    pub(super) fn read(&self, offset: u64, out: &mut [u8], stop: Stop<'_>) -> (usize, Result<(), Error>) {
         let mut done = 0;
         while done < out.len() {
-            match self.read_some(offset + done as u64, &mut out[done..]) {
+            match self.read_some(offset + done as u64, &mut out[done..], stop) {
                 Ok(count) => done += count,
                 Err(error) => return (done, Err(self.of_source(error))),
             }
@@ -88,9 +89,9 @@ impl Frames {
     }
 
     /// Some bytes of `out`, at least one: those of frames of one segment, of one run at most where they are to be opened.
-    fn read_some(&self, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
-        self.resources.check_cancelled()?;
-        let segment = self.segment_at(offset)?;
+    fn read_some(&self, offset: u64, out: &mut [u8], stop: Stop<'_>) -> Result<usize, Error> {
+        stop.check()?;
+        let segment = self.segment_at(offset, stop)?;
         let frame = segment.frame_at(offset);
         let last = segment.frame_at((offset + out.len() as u64).min(segment.plaintext().end) - 1);
         let mut part = Part { offset, out, done: 0 };
@@ -102,27 +103,43 @@ impl Frames {
             }
             // First, since it may take long, and holds nothing.
             let expected = sealed_len(&segment, frame..end);
-            self.resources.take_of_rate(expected)?;
-            let lent = self.memory.lend(self.read_len(&(frame..end)), &self.resources)?;
+            self.resources.take_of_rate(expected, stop)?;
+            let lent = self.memory.lend(self.read_len(&(frame..end)), stop)?;
             if let Some(guard) = self.begin_load(&segment, frame..end) {
                 let frames = frame..frame + guard.count() as u32;
                 self.resources.settle_rate(expected, sealed_len(&segment, frames.clone()));
-                let opened = self.open_frames(&segment, frames, &guard, |start, open| part.take(start, open));
+                let take = |start, open: &OpenFrame| part.take(start, open);
+                let opened = self.open_frames(&segment, frames, &guard, stop, take);
                 return if part.done > 0 { Ok(part.done) } else { opened.map(|()| part.done) };
             }
             drop(lent);
             self.resources.settle_rate(expected, 0);
-            self.wait(&self.opened, Key::Frame(segment.index(), frame));
+            self.wait(&self.opened, Key::Frame(segment.index(), frame), stop);
+            stop.check()?;
         }
     }
 
+    /// As [`Frames::read`], of what is kept alone. Waits for nothing.
+    pub(super) fn read_kept(&self, offset: u64, out: &mut [u8]) -> usize {
+        let mut part = Part { offset, out, done: 0 };
+        while part.done < part.out.len() {
+            let at = offset + part.done as u64;
+            let Some(segment) = self.kept_segment_at(at) else { break };
+            let frame = segment.frame_at(at);
+            let Some(Held::Frame(open)) = self.opened.get(Key::Frame(segment.index(), frame)) else { break };
+            part.take(segment.plaintext_of(frame).start, &open);
+        }
+        part.done
+    }
+
     /// The segment that holds the byte at `offset`.
-    pub(super) fn segment_at(&self, offset: u64) -> Result<Arc<SegmentFrames>, Error> {
-        let (index, entry) = self.locate(offset)?;
+    pub(super) fn segment_at(&self, offset: u64, stop: Stop<'_>) -> Result<Arc<SegmentFrames>, Error> {
+        let (index, entry) = self.locate(offset, stop)?;
         let shape = self.envelope.shape();
         let len = SegmentFrames::len_of(shape, entry.frame_count);
-        let held = self.get_or_load(Key::Segment(index), len, || {
-            let segment = SegmentFrames::read(&self.envelope, &*self.source, index, entry.clone())?;
+        let held = self.get_or_load(Key::Segment(index), len, stop, || {
+            let source = self.source_until(stop);
+            let segment = SegmentFrames::read(&self.envelope, &source, index, entry.clone())?;
             Ok(Held::Segment(Arc::new(segment)))
         })?;
         match held {
@@ -136,11 +153,25 @@ impl Frames {
         self.around.get(Key::Segment(index)).is_some()
     }
 
+    /// The segment that holds the byte at `offset`, if it and its page are kept.
+    fn kept_segment_at(&self, offset: u64) -> Option<Arc<SegmentFrames>> {
+        let kept = |number| match self.around.get(Key::Page(number)) {
+            Some(Held::Page(page)) => Ok(page),
+            _ => Err(()),
+        };
+        let page = self.page_at(offset, kept).ok()??;
+        match self.around.get(Key::Segment(page.segment_at(offset).0))? {
+            Held::Segment(segment) => Some(segment),
+            Held::Page(_) | Held::Frame(_) => unreachable!("a segment is kept under its own key"),
+        }
+    }
+
     /// Index page `number`.
-    pub(super) fn page(&self, number: u32) -> Result<Arc<Page>, Error> {
+    pub(super) fn page(&self, number: u32, stop: Stop<'_>) -> Result<Arc<Page>, Error> {
         let len = Page::len_of(self.index.entries_of_page(number));
-        let held =
-            self.get_or_load(Key::Page(number), len, || Ok(Held::Page(Arc::new(Page::read(self, number)?))))?;
+        let held = self.get_or_load(Key::Page(number), len, stop, || {
+            Ok(Held::Page(Arc::new(Page::read(self, number, stop)?)))
+        })?;
         match held {
             Held::Page(page) => Ok(page),
             Held::Segment(_) | Held::Frame(_) => unreachable!("a page is kept under its own key"),
@@ -153,20 +184,22 @@ impl Frames {
         &self,
         key: Key,
         len: usize,
+        stop: Stop<'_>,
         load: impl Fn() -> Result<Held, Error>,
     ) -> Result<Held, Error> {
         loop {
             if let Some(held) = self.around.get(key) {
                 return Ok(held);
             }
-            let lent = self.memory.lend(LOADING_FACTOR * len, &self.resources)?;
+            let lent = self.memory.lend(LOADING_FACTOR * len, stop)?;
             if let Some(guard) = self.around.begin_load([key]) {
                 let held = load()?;
                 guard.keep(key, held.clone(), len);
                 return Ok(held);
             }
             drop(lent);
-            self.wait(&self.around, key);
+            self.wait(&self.around, key, stop);
+            stop.check()?;
         }
     }
 
@@ -189,12 +222,13 @@ impl Frames {
         segment: &SegmentFrames,
         frames: Range<u32>,
         guard: &LoadGuard<'_, Key, Held>,
+        stop: Stop<'_>,
         mut each: impl FnMut(u64, &OpenFrame),
     ) -> Result<(), Error> {
         let at = segment.wire_of(frames.clone());
         let mut wire = self.take(self.wire_len(&frames))?;
         let wire = &mut wire[..(at.end - at.start) as usize];
-        segment.read_frames(&*self.source, frames.clone(), wire)?;
+        segment.read_frames(&self.source_until(stop), frames.clone(), wire)?;
         let mut outcome = Ok(());
         for frame in frames {
             let place = segment.wire_of(frame..frame + 1);
@@ -232,21 +266,26 @@ impl Frames {
                 if !self.resources.try_take_of_rate(sealed_len(segment, guarded.clone())) {
                     return;
                 }
-                let _ = self.open_frames(segment, guarded, &guard, |_, _| {});
+                let _ = self.open_frames(segment, guarded, &guard, self.resources.stop(), |_, _| {});
                 return;
             }
         }
     }
 
     /// Waits until nobody is loading `key` into `cache`, and does jobs meanwhile that no thread has begun, where this thread may.
-    fn wait(&self, cache: &Cache<Key, Held>, key: Key) {
+    fn wait(&self, cache: &Cache<Key, Held>, key: Key, stop: Stop<'_>) {
         let helps = match self.workers.get() {
             Some(Some(Workers::PoolAndCaller(pool))) => pool.try_run_one(),
             _ => false,
         };
         if !helps {
-            cache.wait(key);
+            cache.wait(key, || stop.is_asked());
         }
+    }
+
+    /// The source, for one read.
+    pub(super) fn source_until<'a>(&'a self, stop: Stop<'a>) -> StoppableSource<'a> {
+        StoppableSource { source: &*self.source, stop }
     }
 
     /// What reading and opening `frames` takes: a buffer for all of them, and one for each.

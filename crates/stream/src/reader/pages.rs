@@ -8,6 +8,7 @@ use framing::limits::PAGE_ENTRIES_MAX;
 
 use super::frames::Frames;
 use crate::index::Walk;
+use crate::stop::Stop;
 use crate::{Error, memory};
 
 /// The entries of an index page, each checked against those of its page, and the page against the directory.
@@ -18,9 +19,10 @@ pub(super) struct Page {
 
 impl Page {
     /// Reads page `number`, and none before it. The last one has to end where the footer says.
-    pub(super) fn read(frames: &Frames, number: u32) -> Result<Page, Error> {
-        let index = frames.index.clone();
-        let mut walk = Walk::on_page(frames.source.clone(), &frames.envelope, index, number)?;
+    pub(super) fn read(frames: &Frames, number: u32, stop: Stop<'_>) -> Result<Page, Error> {
+        let (index, envelope) = (frames.index.clone(), &frames.envelope);
+        let read = index.page(&frames.source_until(stop), envelope, number)?;
+        let mut walk = Walk::on_page(frames.source.clone(), envelope, index, number, read)?;
         let count = frames.index.entries_of_page(number);
         let mut entries = Vec::new();
         memory::reserve("an index page", &mut entries, count as usize)?;
@@ -49,7 +51,7 @@ impl Page {
     }
 
     /// The segment that holds the byte at `offset`, which is in this page.
-    fn segment_at(&self, offset: u64) -> (u64, &IndexEntry) {
+    pub(super) fn segment_at(&self, offset: u64) -> (u64, &IndexEntry) {
         let at = self.entries.partition_point(|entry| end_of(entry) <= offset);
         (u64::from(self.number) * u64::from(PAGE_ENTRIES_MAX) + at as u64, &self.entries[at])
     }
@@ -57,32 +59,38 @@ impl Page {
 
 impl Frames {
     /// The segment that holds the byte at `offset`, one of the stream's, with its entry.
-    pub(super) fn locate(&self, offset: u64) -> Result<(u64, IndexEntry), Error> {
-        let page = self.page_at(offset)?;
+    pub(super) fn locate(&self, offset: u64, stop: Stop<'_>) -> Result<(u64, IndexEntry), Error> {
+        // Two pages leave out bytes between them: whoever has the key can make an index like that.
+        let left_out = || Error::damaged("the index names no segment for a part of the plaintext");
+        let page = self.page_at(offset, |number| self.page(number, stop))?.ok_or_else(left_out)?;
         let (segment, entry) = page.segment_at(offset);
         Ok((segment, entry.clone()))
     }
 
-    /// The page of the segment that holds the byte at `offset`. The first guess is right where segments are alike.
-    fn page_at(&self, offset: u64) -> Result<Arc<Page>, Error> {
+    /// The page of the segment that holds the byte at `offset`, of those that `page` gives; `None` if the index has none. The first guess is
+    /// right where segments are alike.
+    pub(super) fn page_at<E>(
+        &self,
+        offset: u64,
+        page: impl Fn(u32) -> Result<Arc<Page>, E>,
+    ) -> Result<Option<Arc<Page>>, E> {
         let footer = &self.index.footer;
         let (mut first, mut end) = (0, footer.pages);
         let guess = u128::from(offset) * u128::from(footer.segments) / u128::from(footer.plaintext_len);
         let mut number = (guess / u128::from(PAGE_ENTRIES_MAX)) as u32;
         while first < end {
             number = number.clamp(first, end - 1);
-            let page = self.page(number)?;
+            let page = page(number)?;
             if page.begins_after(offset) {
                 end = number;
             } else if page.ends_before(offset) {
                 first = number + 1;
             } else {
-                return Ok(page);
+                return Ok(Some(page));
             }
             number = first + (end.saturating_sub(first)) / 2;
         }
-        // Two pages leave out bytes between them: whoever has the key can make an index like that.
-        Err(Error::damaged("the index names no segment for a part of the plaintext"))
+        Ok(None)
     }
 }
 

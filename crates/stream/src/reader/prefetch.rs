@@ -85,7 +85,7 @@ impl Frames {
     /// Has the run that begins at `offset`, or the rest of one, opened on the pool, and says where it ends. With `callers` it is the one
     /// that the caller opens itself, who needs it now. `None` where there is no thread, enough to do already, or no such segment.
     fn queue_run(self: &Arc<Frames>, offset: u64, callers: bool) -> Option<u64> {
-        let segment = self.segment_at(offset).ok()?;
+        let segment = self.segment_at(offset, self.resources.stop()).ok()?;
         let first = segment.frame_at(offset);
         let per_run = self.plan.frames_per_run;
         let end = ((first / per_run + 1) * per_run).min(segment.frame_count());

@@ -3,16 +3,18 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cofferdam_io::ReadAt;
 use frame_worker::{FrameIndex, FrameWorker};
 use framing::limits::{FRAME_HEADER_LEN, SEGMENT_HEADER_LEN};
 use framing::{IndexEntry, SegmentIndex, Shape};
-use segment_worker::StreamError;
+use segment_worker::{Stage, StreamError};
 
 use crate::Error;
 use crate::envelope::Envelope;
 use crate::feed::segment_runs::{closing_position, header_of, read_table};
+use crate::stream_metrics::Operation;
 
 /// A segment whose header is the one that its entry demands.
 pub(super) struct SegmentFrames {
@@ -38,21 +40,23 @@ impl SegmentFrames {
         entry: IndexEntry,
     ) -> Result<SegmentFrames, Error> {
         let position = envelope.origin().saturating_add(entry.wire_offset);
-        let mut header = [0; SEGMENT_HEADER_LEN];
+        let (mut header, begun) = ([0; SEGMENT_HEADER_LEN], Instant::now());
         read_segment(source, index, position, &mut header)?;
+        Operation::Read.count(Stage::Read, header.len(), begun);
         let due = header_of(index, &entry);
         if header != due.to_bytes() {
             let segment = SegmentIndex(index);
             return Err(Error::opening(StreamError::Header { segment, offset: position }));
         }
         let shape = envelope.shape();
-        let ends = match shape.is_compressed() {
-            true => Some(ends(&read_table(envelope, source, index, &entry)?)),
-            false => None,
-        };
+        let (mut table, begun) = (None, Instant::now());
+        if shape.is_compressed() {
+            table = Some(ends(&read_table(envelope, source, index, &entry)?));
+            Operation::Read.count(Stage::Read, shape.table_len(entry.frame_count), begun);
+        }
         let (worker, _) = envelope.segment(&due)?;
         let position = position.saturating_add(SEGMENT_HEADER_LEN as u64);
-        Ok(SegmentFrames { index, entry, shape, position, worker, ends })
+        Ok(SegmentFrames { index, entry, shape, position, worker, ends: table })
     }
 
     /// What [`SegmentFrames::read`] reads of the segment of `entry`.
@@ -110,7 +114,10 @@ impl SegmentFrames {
         frames: Range<u32>,
         wire: &mut [u8],
     ) -> Result<(), Error> {
-        read_segment(source, self.index, self.wire_of(frames).start, wire)
+        let begun = Instant::now();
+        read_segment(source, self.index, self.wire_of(frames).start, wire)?;
+        Operation::Read.count(Stage::Read, wire.len(), begun);
+        Ok(())
     }
 
     /// Opens frame `frame`, which is `wire`, into `plaintext`, which is as long as [`SegmentFrames::plaintext_of`] says.
@@ -118,9 +125,12 @@ impl SegmentFrames {
     /// # Errors
     /// It is another frame, of another length, or not authentic. `plaintext` then holds nothing of use.
     pub(super) fn open_frame(&self, frame: u32, wire: &[u8], plaintext: &mut [u8]) -> Result<(), Error> {
+        let begun = Instant::now();
         self.worker.open_alone(FrameIndex(frame), wire, plaintext).map_err(|error| {
             Error::frame_refused(self.index, frame, &error, self.wire_of(frame..frame + 1).start)
-        })
+        })?;
+        Operation::Read.count(Stage::Process, plaintext.len(), begun);
+        Ok(())
     }
 
     /// Where frame `frame` begins, from the first one's beginning; behind the last one for the number of frames.

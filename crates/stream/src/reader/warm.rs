@@ -86,7 +86,7 @@ impl<'a> Warming<'a> {
         while pieces.len() < PIECES_MAX && asked.len() < self.frames.segments_at_once() {
             self.frames.resources.check_cancelled()?;
             let Some(range) = rest.take().or_else(|| left.next()) else { break };
-            let (index, entry) = match self.frames.locate(range.start) {
+            let (index, entry) = match self.frames.locate(range.start, self.frames.resources.stop()) {
                 Ok(located) => located,
                 Err(error) => {
                     self.pass_over(error)?;
@@ -117,7 +117,7 @@ impl<'a> Warming<'a> {
         let mut begun = Vec::with_capacity(pieces.len());
         for Piece { offset, end, head } in pieces {
             let waited = head.iter().try_for_each(|range| self.wait(range));
-            let segment = waited.and_then(|()| self.frames.segment_at(offset));
+            let segment = waited.and_then(|()| self.frames.segment_at(offset, self.frames.resources.stop()));
             head.iter().for_each(|range| self.release(range));
             match segment {
                 Ok(segment) => begun.push((segment, offset, end)),
@@ -169,11 +169,12 @@ impl<'a> Warming<'a> {
 
     fn open_run(&self, Run { segment, frames: run, guard }: Run<'_>, wire: &Range<u64>) -> Result<(), Error> {
         let frames = self.frames;
-        frames.resources.take_of_rate(sealed_len(&segment, run.clone()))?;
+        let stop = frames.resources.stop();
+        frames.resources.take_of_rate(sealed_len(&segment, run.clone()), stop)?;
         self.wait(wire)?;
         // Other reads end by themselves: none of them waits for a frame while it holds memory.
-        let _lent = frames.memory.lend(frames.read_len(&run), &frames.resources)?;
-        frames.open_frames(&segment, run, &guard, |_, _| {})
+        let _lent = frames.memory.lend(frames.read_len(&run), stop)?;
+        frames.open_frames(&segment, run, &guard, stop, |_, _| {})
     }
 
     /// Remembers a fault of one place, if it is the first.

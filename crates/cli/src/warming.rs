@@ -1,0 +1,100 @@
+//! `--warm`: what an earlier run has recorded is fetched before clients ask for it.
+//! It knows no client; the reader fetches.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use cofferdam::{CancelToken, Reader};
+use rustix::fs::OFlags;
+use serde::Serialize;
+use serve::WorkingSet;
+
+use crate::failure::{Failure, with_causes};
+use crate::printable::Name;
+use crate::report::{Channel, Report};
+use crate::size::Size;
+
+/// Reads what an earlier run, or anybody else, has written.
+pub(crate) fn read_working_set(path: &Path) -> Result<WorkingSet, Failure> {
+    let name = Name::from(path);
+    let mut text = Vec::new();
+    // A pipe that nobody writes to must not be waited for.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let read = OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text)
+    });
+    read.map_err(|error| Failure::io(format!("{name} could not be read"), error))?;
+    if text.len() as u64 > WorkingSet::TEXT_LEN_MAX {
+        return Err(Failure::usage(format!("{name} is too long for a file of `serve --record`")));
+    }
+    WorkingSet::parse(&text).map_err(|error| {
+        Failure::usage(format!("{name} is no file of `serve --record`: {error}"))
+            .advise("Leave --warm out: it only saves time.")
+    })
+}
+
+/// Refuses ranges that are not in the stream. Those of another stream are likely to be right: images of two days are alike.
+pub(crate) fn check_working_set(warm: &WorkingSet, reader: &Reader, report: Report) -> Result<(), Failure> {
+    let len = reader.len();
+    if let Some(range) = warm.ranges().iter().find(|range| range.end > len) {
+        let what = format!("the file of --warm names bytes up to {}, and the stream has {len}", range.end);
+        return Err(Failure::usage(what).advise("Leave --warm out: it only saves time."));
+    }
+    if warm.tag() != reader.stream_id().to_string() {
+        report.warning(
+            "the file of --warm was recorded of another stream: what it names is fetched first all the same",
+        );
+    }
+    Ok(())
+}
+
+/// Fetches in the background. Whatever comes of it, clients are served.
+pub(crate) fn warm_up(
+    reader: &Reader,
+    warm: WorkingSet,
+    reading: &CancelToken,
+    report: Report,
+) -> thread::JoinHandle<()> {
+    let (reader, reading) = (reader.clone(), reading.clone());
+    thread::spawn(move || {
+        let begun = Instant::now();
+        match reader.prefetch(warm.ranges()) {
+            Ok(()) => {
+                let warmed = Warmed {
+                    event: "warmed",
+                    len: warm.touched_len(),
+                    seconds: begun.elapsed().as_secs_f64(),
+                };
+                // Nothing hangs on whether anybody reads this.
+                let _ = report.summary(Channel::Stderr, &warmed, warmed.sentence());
+            }
+            Err(_) if reading.is_cancelled() => {}
+            Err(error) => report
+                .warning(format!("not all that --warm names was fetched first: {}", with_causes(&error))),
+        }
+    })
+}
+
+#[derive(Serialize)]
+struct Warmed {
+    event: &'static str,
+    len: u64,
+    seconds: f64,
+}
+
+impl Warmed {
+    fn sentence(&self) -> String {
+        format!(
+            "{} that --warm names, or as much of it as is kept, were fetched in {:.1} s",
+            Size(self.len),
+            self.seconds
+        )
+    }
+}
