@@ -13,6 +13,7 @@ mod drill_checks;
 mod drill_metrics;
 mod drill_scratch;
 mod drill_signals;
+mod drill_trust;
 mod drilling;
 mod drilling_postgres;
 mod environment;
