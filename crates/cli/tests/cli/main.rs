@@ -42,6 +42,7 @@ mod rates;
 mod receiving;
 mod reporting;
 mod rewrapping;
+mod runbook_faults;
 mod runbooks;
 mod salvaging;
 mod seal_resuming;
