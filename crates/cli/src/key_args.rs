@@ -66,6 +66,15 @@ impl OpeningKeys {
         files.reads_all(identities.iter().chain(&key_files).chain(&passphrase))
     }
 
+    /// Refuses a file that might never answer.
+    pub(crate) fn refuse_pipes(&self) -> Result<(), Failure> {
+        let OpeningFiles { identities, key_files, passphrase } = self.files();
+        let pipe = identities.iter().chain(&key_files).chain(&passphrase).find(|key| key.file.is_pipe());
+        pipe.map_or(Ok(()), |pipe| {
+            Err(Failure::usage(format!("{pipe} is a pipe: a drill is repeated")).advise("Name a file."))
+        })
+    }
+
     /// Reads all of them; `None` if none was given.
     pub(crate) fn identities(&self, report: Report) -> Result<Option<Identities>, Failure> {
         let files = self.files();

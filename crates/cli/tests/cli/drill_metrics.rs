@@ -94,6 +94,73 @@ fn metrics_of_a_sample_and_of_a_check_without_a_key_say_that_they_are() {
     }
 }
 
+#[test]
+fn a_drill_without_evidence_has_not_passed() {
+    let place = place(1);
+    let value = |name: &str| metric(&place, name, "db", "restore");
+    let run = |check: &str| {
+        write(&place, &[checked(check, "")]);
+        place.run(["drill", "--metrics-file", "d.prom", "drill.toml"])
+    };
+    run("echo mine >../../evidence.json").assert_failed(6, "is no evidence of a drill");
+    assert_eq!((value("success"), value("last_success_timestamp_seconds")), (Some(0.0), None));
+    assert!(value("last_run_timestamp_seconds").unwrap() > 1.7e9);
+    fs::remove_file(place.path("evidence.json")).unwrap();
+    run("true").assert_done();
+    let passed = value("last_success_timestamp_seconds").unwrap();
+    let text = String::from_utf8(place.read("d.prom")).unwrap();
+    fs::write(place.path("d.prom"), text.replace(&format!("{passed}"), "1700000001")).unwrap();
+    run("echo mine >../../evidence.json").assert_failed(6, "is no evidence of a drill");
+    assert_eq!(
+        (value("success"), value("last_success_timestamp_seconds")),
+        (Some(0.0), Some(1_700_000_001.0))
+    );
+}
+
+#[test]
+fn what_other_drills_have_said_stays() {
+    let place = place(1);
+    let names = ["a \\\"quoted\\\\\\\" one", "} 5", "one\\\",mode=\\\"restore"];
+    let run = |streams: &[String]| {
+        write(&place, streams);
+        place.run(["drill", "--metrics-file", "d.prom", "drill.toml"])
+    };
+    let verified = |name: &str| stream(name, "sealed.cfd", "mode = \"verify\"");
+    run(&names.map(verified)).assert_done();
+    run(&[checked("false", "")]).assert_failed(16, "the check ended with 1");
+    // The same stream, in another way.
+    run(&[stream("db", "sealed.cfd", "mode = \"sample\"")]).assert_done();
+    for name in names {
+        for family in
+            ["success", "last_run_timestamp_seconds", "last_success_timestamp_seconds", "restored_bytes"]
+        {
+            assert!(
+                metric(&place, family, name, "verify").is_some_and(|value| value > 0.0),
+                "{family} of {name}"
+            );
+        }
+    }
+    assert_eq!(metric(&place, "success", "db", "restore"), Some(0.0));
+    assert_eq!(metric(&place, "success", "db", "sample"), Some(1.0));
+    assert_is_understood(&place, "d.prom");
+    // What is tried again is said anew, once.
+    run(&[checked("true", ""), verified(names[0])]).assert_done();
+    assert_eq!(metric(&place, "success", "db", "restore"), Some(1.0));
+    let text = String::from_utf8(place.read("d.prom")).unwrap();
+    let series: Vec<&str> = text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
+    let kinds =
+        series.iter().filter(|series| !series.starts_with('#')).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(kinds.len(), series.iter().filter(|series| !series.starts_with('#')).count(), "{text}");
+    assert_is_understood(&place, "d.prom");
+    // Lines that no drill has written are not taken over.
+    let odd = format!(
+        "{text}cofferdam_drill_last_run_timestamp_seconds{{stream=\"odd\",mode=\"x\",more=\"y\"}} 5\n"
+    );
+    fs::write(place.path("d.prom"), odd).unwrap();
+    run(&[checked("true", "")]).assert_done();
+    assert!(!String::from_utf8(place.read("d.prom")).unwrap().contains("odd"));
+}
+
 /// Of a metric in `d.prom`.
 fn metric(place: &Place, name: &str, stream: &str, mode: &str) -> Option<f64> {
     let text = String::from_utf8(place.read("d.prom")).unwrap();

@@ -33,9 +33,14 @@ fn no_room_is_said_before_anything_is_restored_and_room_that_runs_out_leaves_not
         assert_eq!(fs::read_dir(place.path("small")).unwrap().count(), 0);
         ran
     };
-    into_small("long.cfd", "")
-        .assert_failed(1, "no room in ./small: the stream has 3.00 MiB, and 2.00 MiB are free");
-    into_small("long.cfd", "ignore_room = true").assert_failed(1, "No space left");
+    into_small("long.cfd", "").assert_failed(1, "/small: the stream has 3.00 MiB, and 2.00 MiB are free");
+    let ran = into_small("long.cfd", "ignore_room = true");
+    ran.assert_failed(1, "No space left");
+    assert!(
+        ran.stderr.contains("Name a larger `scratch`. Nothing of what was restored is left.\n"),
+        "{}",
+        ran.stderr
+    );
     into_small("zeros.cfd", "").assert_failed(1, "no room in");
     into_small("zeros.cfd", "ignore_room = true").assert_done();
     drop(mount);
@@ -64,7 +69,7 @@ fn a_pipe_is_not_drilled_and_what_lies_in_the_scratch_directory_is_left_alone() 
     live.iter().for_each(|name| fs::write(place.path(name), "live").unwrap());
     mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     write(&place, &[stream("a pipe", "fifo", "mode = \"restore\""), checked("echo new >../note", "")]);
-    drill(&place).assert_failed(2, "a pipe: ./fifo is a pipe: a drill is repeated");
+    drill(&place).assert_failed(2, "/fifo is a pipe: a drill is repeated");
     assert_eq!(evidence(&place)["streams"][1]["result"], "passed");
     live.iter().for_each(|name| assert_eq!(place.read(name), b"live", "{name}"));
     assert_eq!(
@@ -175,18 +180,60 @@ fn what_may_have_been_left_by_a_drill_and_is_not_removed_is_said() {
         fs::write(left.join(name), "plaintext").unwrap();
     }
     write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);
-    let mut owners = vec![(geteuid().as_raw(), 0o775, "others can write to it")];
-    if geteuid().is_root() {
-        owners.push((NOBODY, 0o700, "it belongs to another user"));
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o775)).unwrap();
+    let ran = drill(&place);
+    ran.assert_done();
+    let said =
+        "0123456789abcdef is left alone, and may hold plaintext: others can write to it. Look what is in it";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert!(left.join("restored").exists());
+}
+
+#[test]
+fn what_other_users_have_made_in_a_shared_scratch_directory_is_counted_on_one_line() {
+    if !geteuid().is_root() {
+        skipped("this needs files of another user");
+        return;
     }
-    for (owner, mode, doubt) in owners {
-        fs::set_permissions(&left, fs::Permissions::from_mode(mode)).unwrap();
-        chown(&left, Some(owner), None).unwrap();
+    let place = place(1);
+    fs::set_permissions(place.path("scratch"), fs::Permissions::from_mode(0o1777)).unwrap();
+    write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);
+    for (number, said) in [(1, "1 directory of other users in "), (2, "2 directories of other users in ")] {
+        let theirs = place.path(&format!("scratch/cofferdam-drill-000000000000000{number}"));
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join(".cofferdam-drill"), "").unwrap();
+        chown(&theirs, Some(NOBODY), None).unwrap();
         let ran = drill(&place);
         ran.assert_done();
-        let said =
-            format!("0123456789abcdef is left alone, and may hold plaintext: {doubt}. Look what is in it");
-        assert!(ran.stderr.contains(&said), "{}", ran.stderr);
-        assert!(left.join("restored").exists());
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("remove it"), "{}", ran.stderr);
+        assert_eq!(scratch_names(&place).len(), number);
     }
+}
+
+#[test]
+fn of_a_restore_that_failed_nothing_is_kept() {
+    let place = place(8);
+    place.damage_segment(5);
+    write(&place, &[checked("true", "")]);
+    let ran = place.run(["drill", "--keep", "drill.toml"]);
+    ran.assert_failed(3, "segment 5");
+    assert!(ran.stderr.contains("Nothing of what was restored is left.\n"), "{}", ran.stderr);
+    assert!(scratch_names(&place).is_empty());
+}
+
+#[test]
+fn what_a_check_has_moved_is_named_where_it_is_now() {
+    let place = place(1);
+    write(&place, &[checked("mv \"$TMPDIR\" ../moved", "")]);
+    let ran = drill(&place);
+    ran.assert_failed(1, "it has been moved");
+    let moved = fs::canonicalize(place.path("scratch/moved")).unwrap();
+    assert!(
+        ran.stderr.contains(&format!("{} is left, which holds plaintext", moved.display())),
+        "{}",
+        ran.stderr
+    );
+    assert!(fs::read(moved.join("restored")).unwrap() == place.read("plain"));
 }

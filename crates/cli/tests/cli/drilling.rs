@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, geteuid};
 use serde_json::Value;
 use servers::Nginx;
@@ -397,6 +398,69 @@ fn a_file_that_others_can_write_to_is_not_obeyed() {
     }
     fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o644)).unwrap();
     drill(&place).assert_done();
+}
+
+#[test]
+fn of_a_stream_that_did_not_open_nothing_is_said_that_another_look_has_shown() {
+    let place = Place::new();
+    fs::create_dir(place.path("scratch")).unwrap();
+    fs::write(place.path("plain"), plaintext(3 * SEGMENT_LEN)).unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string();
+    let seal = ["seal", "-r", &place.recipient, "--sequence", &now, "-o", "sealed.cfd", "plain"];
+    place.run(seal.into_iter().chain(SMALL)).assert_done();
+    place.damage_segment(1);
+    let known =
+        ["stream_id", "digest_kind", "sequence", "sealed_at", "age_seconds", "segments", "sealed_bytes"];
+    let timed = "sequence_is_time = true\nmin_sequence = 99999999999";
+    let other = format!("expect_digest = \"{}\"", "3f".repeat(32));
+    for (mode, rest, code) in [
+        ("restore", "sequence_is_time = true", 3),
+        ("verify", "sequence_is_time = true", 3),
+        ("sample", "sequence_is_time = true", 3),
+        ("restore", timed, 14),
+        ("verify", timed, 14),
+        ("sample", timed, 14),
+        ("sample", &other, 3),
+    ] {
+        write(&place, &[stream("db", "sealed.cfd", &format!("mode = \"{mode}\"\n{rest}"))]);
+        assert_eq!(drill(&place).code, code, "{mode}, {rest}");
+        let said = evidence(&place)["streams"][0].take();
+        known.iter().for_each(|field| assert_eq!(said[field], Value::Null, "{mode}, {rest}: {field}"));
+    }
+    // One that opened, and failed its check, is known.
+    place.run(["seal", "--force"].into_iter().chain(seal[1..].iter().copied())).assert_done();
+    write(&place, &[checked("false", "sequence_is_time = true")]);
+    drill(&place).assert_failed(16, "the check ended with 1");
+    let said = evidence(&place)["streams"][0].take();
+    known.iter().for_each(|field| assert_ne!(said[field], Value::Null, "{field}"));
+}
+
+#[test]
+fn a_key_that_is_a_pipe_fails_its_stream_alone() {
+    let place = place(1);
+    mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let by = |name: &str, key: &str| {
+        stream(name, "sealed.cfd", "mode = \"verify\"").replace("identity = [\"key.txt\"]", key)
+    };
+    write(
+        &place,
+        &[
+            by("a", "identity = [\"fifo\"]"),
+            by("b", "key_file = [\"fifo\"]"),
+            by("c", "passphrase_file = \"fifo\""),
+            by("good", "identity = [\"key.txt\"]"),
+        ],
+    );
+    drill(&place).assert_failed(2, "3 of 4 streams failed");
+    let found = evidence(&place);
+    let results = [0, 1, 2, 3].map(|index| found["streams"][index]["result"].as_str().unwrap());
+    assert_eq!(results, ["failed", "failed", "failed", "passed"]);
+    assert!(
+        found["streams"][0]["error"]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("/fifo is a pipe: a drill is repeated")
+    );
 }
 
 #[test]

@@ -10,19 +10,23 @@ use std::time::UNIX_EPOCH;
 
 use tempfile::TempDir;
 
+use crate::drilling::copy_program;
 use crate::place::{Ran, wait_until};
 use crate::programs::{has, skipped};
 
 /// Commands of the page, and what they should show.
 #[derive(Debug)]
-struct Block {
+pub(crate) struct Block {
     line: usize,
-    commands: String,
+    pub(crate) commands: String,
     shown: String,
 }
 
-/// A system of its own, in a directory.
-struct Root(TempDir);
+/// A system of its own.
+pub(crate) struct Root {
+    directory: TempDir,
+    entry: Entry,
+}
 
 /// How that becomes the root of a process, as far as this machine permits.
 #[derive(Clone, Copy)]
@@ -34,32 +38,14 @@ enum Entry {
 
 #[test]
 fn every_command_of_the_page_does_what_the_page_says() {
-    if !has("sqlite3") {
-        return;
-    }
-    let root = Root::new();
-    let Some(entry) =
-        [Entry::AsRoot, Entry::Mapped].into_iter().find(|entry| root.run(*entry, "true").code == 0)
-    else {
-        skipped("this needs to change its root directory");
-        return;
-    };
+    let Some(root) = Root::new() else { return };
     let page = page();
     let blocks = blocks(&page);
     assert!(blocks.len() > 20, "{}", blocks.len());
-    for block in &blocks {
-        wait_for_a_new_second(&block.commands);
-        let ran = root.run(entry, &block.commands);
-        let said = ran.text();
-        assert_eq!(ran.code, 0, "line {}: {}\n{said}", block.line, block.commands);
-        if let Err(difference) = compare(&block.shown, said) {
-            panic!("line {}: {}\n{difference}\n--- it shows\n{said}", block.line, block.commands);
-        }
-    }
+    blocks.iter().for_each(|block| root.type_block(block));
     // What the timers start.
     for (unit, commands) in root.units() {
-        wait_for_a_new_second(&commands);
-        let ran = root.run(entry, &commands);
+        let ran = root.run(&commands);
         assert_eq!(ran.code, 0, "{unit}: {commands}\n{}", ran.text());
     }
 }
@@ -105,8 +91,15 @@ fn wait_for_a_new_second(commands: &str) {
     }
 }
 
-fn page() -> String {
+pub(crate) fn page() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/RUNBOOKS.md")).unwrap()
+}
+
+/// The blocks of a section, by how its heading begins, that are typed here.
+pub(crate) fn section(heading: &str) -> Vec<Block> {
+    let page = page();
+    let found = page.split("\n## ").find(|section| section.starts_with(heading));
+    blocks(found.unwrap_or_else(|| panic!("no section {heading}")))
 }
 
 /// The blocks that are typed here, in order. One of `sh` alone is; `sh not run here` is not.
@@ -157,8 +150,23 @@ fn fits(pattern: &str, line: &str) -> bool {
 
 impl Root {
     /// With the directories that every system has, and with what these commands call.
-    fn new() -> Root {
-        let root = Root(tempfile::tempdir().unwrap());
+    pub(crate) fn new() -> Option<Root> {
+        if !has("sqlite3") {
+            return None;
+        }
+        let mut root = Root { directory: tempfile::tempdir().unwrap(), entry: Entry::AsRoot };
+        root.fill();
+        for entry in [Entry::AsRoot, Entry::Mapped] {
+            root.entry = entry;
+            if root.run("true").code == 0 {
+                return Some(root);
+            }
+        }
+        skipped("this needs to change its root directory");
+        None
+    }
+
+    fn fill(&self) {
         for directory in [
             "bin",
             "dev",
@@ -171,41 +179,54 @@ impl Root {
             "var/lib",
             "var/tmp",
         ] {
-            fs::create_dir_all(root.path(directory)).unwrap();
+            fs::create_dir_all(self.path(directory)).unwrap();
         }
-        fs::set_permissions(root.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(root.path("dev/null"), "").unwrap();
+        fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(self.path("dev/null"), "").unwrap();
         let mut libraries = BTreeSet::new();
         let mut programs =
             vec![(PathBuf::from(env!("CARGO_BIN_EXE_cofferdam")), "usr/local/bin/cofferdam".to_owned())];
-        programs.extend(PROGRAMS.iter().map(|name| (found(name), format!("bin/{name}"))));
+        let names = PROGRAMS.iter().chain(is_there("dash").then_some(&"dash"));
+        programs.extend(names.map(|name| (found(name), format!("bin/{name}"))));
         for (program, to) in &programs {
-            fs::copy(program, root.path(to)).unwrap();
+            copy_program(program, &self.path(to));
             libraries.extend(libraries_of(program));
         }
-        symlink("bash", root.path("bin/sh")).unwrap();
+        // Where this system has it: it runs no EXIT trap after a signal, as bash does.
+        let shell = if self.path("bin/dash").exists() { "dash" } else { "bash" };
+        symlink(shell, self.path("bin/sh")).unwrap();
         for library in libraries {
-            let to = root.path(library.strip_prefix("/").unwrap());
+            let to = self.path(library.strip_prefix("/").unwrap());
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(&library, to).unwrap();
         }
-        root
     }
 
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.path().join(name)
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Types a block of the page, which does and shows what the page says.
+    pub(crate) fn type_block(&self, block: &Block) {
+        let ran = self.run(&block.commands);
+        let said = ran.text();
+        assert_eq!(ran.code, 0, "line {}: {}\n{said}", block.line, block.commands);
+        if let Err(difference) = compare(&block.shown, said) {
+            panic!("line {}: {}\n{difference}\n--- it shows\n{said}", block.line, block.commands);
+        }
     }
 
     /// Types `commands` there. What is shown on either stream is in `stdout`.
-    fn run(&self, entry: Entry, commands: &str) -> Ran {
+    pub(crate) fn run(&self, commands: &str) -> Ran {
+        wait_for_a_new_second(commands);
         let enter = "set -e; mount --bind /dev/null \"$0/dev/null\"; mount -t proc proc \"$0/proc\"; \
                      exec chroot \"$0\" /bin/bash -ec \"$1\" 2>&1";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child"]);
-        if let Entry::Mapped = entry {
+        if let Entry::Mapped = self.entry {
             command.arg("--map-root-user");
         }
-        command.args(["sh", "-c", enter]).arg(self.0.path()).arg(format!("cd /\n{commands}"));
+        command.args(["sh", "-c", enter]).arg(self.directory.path()).arg(format!("cd /\n{commands}"));
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("LC_ALL", "C").env("HOME", "/").stdin(Stdio::null());
         command
@@ -231,9 +252,13 @@ impl Root {
             }
             units.push((file.file_name().into_string().unwrap(), line));
         }
-        assert_eq!(units.len(), 2, "{units:?}");
+        assert_eq!(units.len(), 3, "{units:?}");
         units
     }
+}
+
+fn is_there(name: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|folder| folder.join(name).is_file())
 }
 
 /// Where a program is.
@@ -252,7 +277,7 @@ fn libraries_of(program: &Path) -> Vec<PathBuf> {
 }
 
 /// Beside the program itself.
-const PROGRAMS: [&str; 17] = [
-    "bash", "cat", "chmod", "cp", "date", "dd", "head", "ls", "mkdir", "mv", "rm", "sqlite3", "tail", "tr",
-    "true", "ln", "wc",
+const PROGRAMS: [&str; 20] = [
+    "bash", "cat", "chmod", "chown", "cp", "date", "dd", "find", "head", "ls", "mkdir", "mv", "readlink",
+    "rm", "sqlite3", "tail", "tr", "true", "ln", "wc",
 ];

@@ -1,8 +1,10 @@
 //! One stream of a drill: restored and checked, verified, or sampled, as `restore` and `verify` do it.
 //! It turns the file's words into an opener; the library opens. What was found out is in the record, also of a failure.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Instant;
+use std::{io, iter};
 
 use cofferdam::{
     Attributes, CancelToken, ErrorKind, Identities, NullSink, Opener, RateLimit, Restored, Source,
@@ -13,6 +15,7 @@ use super::drawing::{draw, runs};
 use super::evidence::{CheckRecord, Outcome, SampleRecord, StreamRecord};
 use super::file::{CheckCommand, DrillStream, Mode};
 use super::scratch::Scratch;
+use super::trust::refuse_foreign_program;
 use crate::clock::Utc;
 use crate::failure::{Failure, FailureKind};
 use crate::printable::Name;
@@ -91,6 +94,7 @@ impl Attempts<'_> {
         let opener = stream.expect_digest.into_iter().fold(opener, Opener::expect_digest);
         let ended = match &stream.mode {
             Mode::Restore { scratch, check, ignore_room } => {
+                check.as_ref().map_or(Ok(()), |check| refuse_foreign_program(&check.program))?;
                 let len = found.filter(|_| !ignore_room);
                 let scratch = make_scratch(scratch, len, record)?;
                 self.restore(stream, &opener, check.as_ref(), scratch, &watch, record)
@@ -120,7 +124,8 @@ impl Attempts<'_> {
             opener.map(|opener| self.source(stream).map(|source| opener.metadata(source)))
             && let Ok(metadata) = metadata
         {
-            stream.age.check(&metadata, record)?;
+            // What has these pairs may be another stream than was inspected.
+            stream.age.check(&metadata, record).inspect_err(|_| record.forget_structure())?;
         }
         Ok(inspected.ok().and_then(|inspection| Some(inspection.trailer?.plaintext_len)))
     }
@@ -138,15 +143,18 @@ impl Attempts<'_> {
         let begun = Instant::now();
         let ended = self
             .source(stream)
-            .and_then(|source| opener.restore_to(source, scratch.target()).map_err(Failure::from))
-            .map_err(|failure| failure.of_input(&stream.sealed))
+            .and_then(|source| opener.restore_to(source, scratch.target()).map_err(of_scratch))
+            .map_err(|failure| not_opened(failure, stream, record))
             .and_then(|restored| self.opened(stream, &restored, begun, record))
             .and_then(|()| {
                 watch.finish();
                 check.map_or(Ok(()), |check| self.check(check, &scratch, record))
             });
+        // A check may have moved it.
+        let is_whole = record.check.is_some() || scratch.target().exists();
+        let can_be_kept = is_whole && !self.cancel.is_cancelled();
         match ended {
-            Err(failure) if self.on_failure == OnFailure::Keep && !self.cancel.is_cancelled() => {
+            Err(failure) if self.on_failure == OnFailure::Keep && can_be_kept => {
                 let kept = scratch.keep();
                 Err(failure.advise_also(&format!(
                     "What was restored is kept in {}, in clear: remove it when you have looked at it.",
@@ -154,12 +162,10 @@ impl Attempts<'_> {
                 )))
             }
             Err(failure) => match scratch.end() {
-                Ok(()) if self.cancel.is_cancelled() => {
-                    Err(failure.advise_also("Nothing of what was restored is left."))
-                }
-                Ok(()) => {
+                Ok(()) if can_be_kept => {
                     Err(failure.advise_also("Nothing of what was restored is left; `--keep` keeps it."))
                 }
+                Ok(()) => Err(failure.advise_also("Nothing of what was restored is left.")),
                 Err(left) => {
                     self.report.warning(left.message);
                     Err(failure)
@@ -176,7 +182,8 @@ impl Attempts<'_> {
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
-        let verified = opener.verify(self.source(stream)?).map_err(|error| of_stream(error, stream))?;
+        let verified = self.source(stream).and_then(|source| opener.verify(source).map_err(Failure::from));
+        let verified = verified.map_err(|failure| not_opened(failure, stream, record))?;
         verified.warnings.iter().for_each(|warning| self.report.warning(warning));
         self.opened(stream, &verified, begun, record)
     }
@@ -206,11 +213,11 @@ impl Attempts<'_> {
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
-        let of_stream = |error| of_stream(error, stream);
-        let reader = opener.reader(self.source(stream)?).map_err(of_stream)?;
-        stream.age.check(reader.metadata(), record)?;
+        let reader = self.source(stream).and_then(|source| opener.reader(source).map_err(Failure::from));
+        let reader = reader.map_err(|failure| not_opened(failure, stream, record))?;
         let (stream_id, segments) = (reader.stream_id(), reader.segments());
         record.set_stream_id(stream_id);
+        stream.age.check(reader.metadata(), record)?;
         record.segments = Some(segments);
         record.plaintext_bytes = Some(reader.len());
         // What it holds of the memory is needed for what follows.
@@ -222,10 +229,12 @@ impl Attempts<'_> {
             plaintext_bytes: 0,
         };
         let parts = runs(&drawn).into_iter().map(|range| (range, NullSink::new())).collect();
-        for receipt in opener.open_parts(parts, self.source(stream)?).map_err(of_stream)? {
+        let opened =
+            self.source(stream).and_then(|source| opener.open_parts(parts, source).map_err(Failure::from));
+        for receipt in opened.map_err(|failure| not_opened(failure, stream, record))? {
             if receipt.stream_id != stream_id {
                 let what = "another stream has taken its place while it was sampled";
-                return Err(Failure::new(ErrorKind::SourceChanged, what).of_input(&stream.sealed));
+                return Err(not_opened(Failure::new(ErrorKind::SourceChanged, what), stream, record));
             }
             record.stream_digest = Some(receipt.stream_digest.to_string());
             sample.plaintext_bytes += receipt.plaintext.end - receipt.plaintext.start;
@@ -288,6 +297,20 @@ fn make_scratch(place: &Path, len: Option<u64>, record: &mut StreamRecord) -> Re
     }
 }
 
-fn of_stream(error: cofferdam::Error, stream: &DrillStream) -> Failure {
-    Failure::from(error).of_input(&stream.sealed)
+/// What became of an attempt to open the stream, of which nothing else is known then.
+fn not_opened(failure: Failure, stream: &DrillStream, record: &mut StreamRecord) -> Failure {
+    record.did_not_open();
+    failure.of_input(&stream.sealed)
+}
+
+/// What became of a restore into a scratch directory.
+fn of_scratch(error: cofferdam::Error) -> Failure {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    let is_full = causes
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+    match is_full {
+        true => Failure::from(error).advise("Name a larger `scratch`."),
+        false => Failure::from(error),
+    }
 }

@@ -261,8 +261,13 @@ impl StreamRecord {
     pub(super) fn set_stream_id(&mut self, stream_id: StreamId) {
         self.stream_id = Some(stream_id.to_string());
         if self.inspected_id != Some(stream_id) {
-            (self.digest_kind, self.sealed_bytes) = (None, None);
+            self.forget_structure();
         }
+    }
+
+    /// It may be another stream's.
+    pub(super) fn forget_structure(&mut self) {
+        (self.digest_kind, self.sealed_bytes) = (None, None);
     }
 
     /// What a look at its structure shows, before anything of it is authenticated.
@@ -270,6 +275,14 @@ impl StreamRecord {
         self.inspected_id = Some(inspection.stream_id);
         self.digest_kind = Some(digest_name(inspection.digest));
         self.sealed_bytes = Some(inspection.sealed_len);
+    }
+
+    /// It did not open. What was seen of a stream before need not be of the one that failed: another may have taken its place meanwhile.
+    pub(super) fn did_not_open(&mut self) {
+        self.forget_structure();
+        (self.stream_id, self.stream_digest) = (None, None);
+        (self.segments, self.plaintext_bytes) = (None, None);
+        (self.sequence, self.sealed_at, self.age_seconds) = (None, None, None);
     }
 
     pub(super) fn failed(&mut self, failure: &Failure) {

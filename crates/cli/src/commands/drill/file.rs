@@ -1,20 +1,18 @@
 //! The file that says what a drill does, in TOML.
 //! It opens nothing that the file names, and knows no stream.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cofferdam::{ErrorKind, StreamDigest};
-use rustix::process::geteuid;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::WRITABLE_BY_OTHERS;
 use super::freshness::{AgeRule, TimeSource};
+use super::trust::refuse_foreign_file;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::io_arg::End;
@@ -64,12 +62,17 @@ pub(super) struct CheckCommand {
 }
 
 impl DrillFile {
-    /// Reads it. What it says of URLs is not repeated by any message from then on, as far as it may be secret.
+    /// Reads it. What it says of URLs is not repeated by any message from then on, as far as it may be secret. Paths in it are relative to
+    /// the file itself, wherever the links are that have led to it.
     pub(super) fn read(path: &Path) -> Result<DrillFile, Failure> {
         let name = Name::from(path);
         let failed = |error| Failure::io(format!("{name} could not be read"), error);
-        let file = File::open(path).map_err(failed)?;
-        refuse_foreign(&name, &file.metadata().map_err(failed)?)?;
+        let found = fs::canonicalize(path).map_err(failed)?;
+        if !fs::metadata(&found).map_err(failed)?.is_file() {
+            return Err(Failure::usage(format!("{name} is no file")));
+        }
+        let file = File::open(&found).map_err(failed)?;
+        refuse_foreign_file(path, &file.metadata().map_err(failed)?)?;
         let mut bytes = Vec::new();
         file.take(LEN_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > LEN_MAX {
@@ -80,22 +83,9 @@ impl DrillFile {
         secrets::note(text);
         // As a message about a value has it.
         secrets::note(&text.replace("\\\"", "\"").replace("\\\\", "\\"));
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let digest = blake3::hash(&bytes).to_hex().to_string();
-        parse(text, directory.unwrap_or(Path::new(".")), name, digest)
+        parse(text, found.parent().unwrap_or(&found), name, digest)
     }
-}
-
-/// It says which programs are run, as whoever runs the drill.
-fn refuse_foreign(name: &Name, metadata: &std::fs::Metadata) -> Result<(), Failure> {
-    let is_trusted = [geteuid().as_raw(), 0].contains(&metadata.uid());
-    if is_trusted && metadata.mode() & WRITABLE_BY_OTHERS == 0 {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "{name}: others than you and root can write to it, and it names programs to run"
-    ))
-    .advise("Make it your own: `chown`, `chmod go-w`."))
 }
 
 fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<DrillFile, Failure> {

@@ -31,6 +31,7 @@ impl AgeRule {
     /// Notes number and age of the stream with these pairs, and refuses one that is too old, or of no known age.
     pub(super) fn check(&self, metadata: &Metadata, record: &mut StreamRecord) -> Result<(), Failure> {
         record.sequence = sequence_of(metadata);
+        (record.sealed_at, record.age_seconds) = (None, None);
         let (at, said_by) = match &self.time {
             TimeSource::Unknown => return Ok(()),
             TimeSource::Sequence => (record.sequence, "sequence number".to_owned()),

@@ -9,17 +9,19 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::geteuid;
 
-use super::WRITABLE_BY_OTHERS;
 use super::removal::{is_empty, remove};
 use super::scratch::{MARK, MARKER, PREFIX, PRIVATE, identity, is_marker_of, lock, open, trusted};
+use super::trust::WRITABLE_BY_OTHERS;
 use crate::printable::Name;
 use crate::report::Report;
 
-/// Removes what killed drills have left in `place`, and says so; also what it does not remove.
+/// Removes what killed drills have left in `place`, and says so; also what it does not remove. Of other users', who may have made any
+/// number in a shared directory, it says how many there are.
 pub(super) fn remove_leftovers(place: &Path, report: Report) {
     // Where the place cannot be used, making a directory there says why.
     let Ok(place) = trusted(place) else { return };
     let entries = fs::read_dir(&place).into_iter().flatten().flatten();
+    let mut of_others = 0;
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let path = entry.path();
         let name = Name::from(&*path);
@@ -34,11 +36,19 @@ pub(super) fn remove_leftovers(place: &Path, report: Report) {
                     report.warning(format!("{name}, which a drill left, could not be removed: {error}"))
                 }
             },
+            Ok(Some(Abandoned::OfOther)) => of_others += 1,
             Ok(Some(Abandoned::Doubtful(doubt))) => report.warning(format!(
                 "{name} is left alone, and may hold plaintext: {doubt}. Look what is in it, and remove it"
             )),
             Err(error) => report.warning(format!("{name} could not be examined: {error}")),
         }
+    }
+    if of_others > 0 {
+        let directories = if of_others == 1 { "directory" } else { "directories" };
+        report.warning(format!(
+            "{of_others} {directories} of other users in {}, with a name as a drill's has, left alone",
+            Name::from(&*place)
+        ));
     }
 }
 
@@ -48,6 +58,8 @@ enum Abandoned {
     Empty,
     /// The same, with the lock.
     Marked { opened: File, _marker: File },
+    /// Another user's, who may have a drill of their own.
+    OfOther,
     /// Why it need not be of a drill of this user's, or is one that the operator wanted to keep.
     Doubtful(&'static str),
 }
@@ -63,7 +75,7 @@ fn claim(path: &Path) -> io::Result<Option<Abandoned>> {
     }
     // Its check may have given it another mode. Nobody else has put the marker there, as long as nobody else could.
     if let Some(doubt) = doubt_of_directory(&metadata) {
-        return Ok(is_at_rest(path).then_some(Abandoned::Doubtful(doubt)));
+        return Ok(is_at_rest(path).then_some(doubt));
     }
     // What can be looked into keeps its mode, until it is known to be at work no more.
     if metadata.mode() & SEARCHABLE != SEARCHABLE {
@@ -96,11 +108,12 @@ fn claim(path: &Path) -> io::Result<Option<Abandoned>> {
     }
 }
 
-fn doubt_of_directory(metadata: &Metadata) -> Option<&'static str> {
-    if !is_own(metadata) {
-        return Some("it belongs to another user");
+fn doubt_of_directory(metadata: &Metadata) -> Option<Abandoned> {
+    match (is_own(metadata), metadata.mode() & WRITABLE_BY_OTHERS) {
+        (false, _) => Some(Abandoned::OfOther),
+        (true, 0) => None,
+        (true, _) => Some(Abandoned::Doubtful("others can write to it")),
     }
-    (metadata.mode() & WRITABLE_BY_OTHERS != 0).then_some("others can write to it")
 }
 
 /// Whether there is a marker in it that no drill holds. What this user cannot look into is its owner's business.

@@ -14,12 +14,18 @@ pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
     read(path).map(drop)
 }
 
-/// Replaces the file after a drill that ended `now`. Of a stream whose drill an interruption has kept from its end, what an earlier one
-/// said stays; where that is so of all of them, the file does.
-pub(super) fn write(path: &Path, streams: &[StreamRecord], now: Utc) -> Result<(), Failure> {
+/// Replaces the file after a drill that ended `now`. A stream has passed only if there `is_evidence` of it. Of a stream whose drill an
+/// interruption has kept from its end, and of one that this drill does not name, what an earlier one said stays; where none has come to
+/// its end, the file does.
+pub(super) fn write(
+    path: &Path,
+    streams: &[StreamRecord],
+    now: Utc,
+    is_evidence: bool,
+) -> Result<(), Failure> {
     let previous = read(path)?;
     match streams.iter().any(has_ended) {
-        true => prometheus::write(path, HEAD, &families(streams, now, &previous)),
+        true => prometheus::write(path, HEAD, &families(streams, now, is_evidence, &previous)),
         false => Ok(()),
     }
 }
@@ -31,18 +37,26 @@ fn read(path: &Path) -> Result<PreviousFile, Failure> {
     Ok(PreviousFile(String::from_utf8(text).unwrap_or_default()))
 }
 
-fn families(streams: &[StreamRecord], now: Utc, previous: &PreviousFile) -> [Family; METRICS.len()] {
+fn families(
+    streams: &[StreamRecord],
+    now: Utc,
+    is_evidence: bool,
+    previous: &PreviousFile,
+) -> [Family; METRICS.len()] {
+    let drills: Vec<Drill> = streams.iter().map(Drill::of).collect();
+    let others = previous.drills(&drills);
     METRICS.each_ref().map(|metric| {
         let mut family = Family::new(FamilyKind::Gauge, metric.name, metric.help);
-        for stream in streams {
-            let labels = [("stream", stream.name.as_str()), ("mode", stream.depth())];
-            let value = match has_ended(stream) {
-                true => (metric.value)(stream, now),
-                false => None,
-            };
+        for (stream, drill) in streams.iter().zip(&drills) {
+            let ended = Ended { stream, now, has_passed: is_evidence && stream.result == Outcome::Passed };
+            let value = if has_ended(stream) { (metric.value)(&ended) } else { None };
             let is_kept = !has_ended(stream) || metric.name == LAST_SUCCESS;
-            let value = value.or_else(|| previous.value(metric, &labels, now).filter(|_| is_kept));
-            value.iter().for_each(|value| family.sample(&labels, *value));
+            let value = value.or_else(|| previous.value(metric, drill, now).filter(|_| is_kept));
+            value.iter().for_each(|value| family.sample(&drill.labels(), *value));
+        }
+        for drill in &others {
+            let value = previous.value(metric, drill, now);
+            value.iter().for_each(|value| family.sample(&drill.labels(), *value));
         }
         family
     })
@@ -52,44 +66,80 @@ fn has_ended(stream: &StreamRecord) -> bool {
     matches!(stream.result, Outcome::Passed | Outcome::Failed)
 }
 
+/// What has figures of its own: a stream, in one mode.
+#[derive(PartialEq, Eq)]
+struct Drill {
+    stream: String,
+    mode: String,
+}
+
+impl Drill {
+    fn of(stream: &StreamRecord) -> Drill {
+        Drill { stream: stream.name.clone(), mode: stream.depth().to_owned() }
+    }
+
+    fn labels(&self) -> [(&str, &str); 2] {
+        [("stream", &self.stream), ("mode", &self.mode)]
+    }
+
+    /// Of the labels in a line that a drill has written, and of nothing else.
+    fn parse(line: &str) -> Option<Drill> {
+        let (name, labelled) = line.split_once("{stream=\"")?;
+        let (labelled, _number) = labelled.rsplit_once("\"} ")?;
+        let (stream, mode) = labelled.rsplit_once("\",mode=\"")?;
+        // A name is one line, so these two are all that is written otherwise.
+        let stream = stream.replace("\\\"", "\"").replace("\\\\", "\\");
+        let drill = Drill { stream, mode: mode.to_owned() };
+        line.starts_with(&series(name, &drill.labels())).then_some(drill)
+    }
+}
+
+/// A drill of a stream that has come to its end.
+struct Ended<'a> {
+    stream: &'a StreamRecord,
+    now: Utc,
+    /// With evidence of it.
+    has_passed: bool,
+}
+
 /// One of those that each stream has.
 struct Metric {
     name: &'static str,
     help: &'static str,
-    /// Of a drill that ended at that time; none where it was not found out.
-    value: fn(&StreamRecord, Utc) -> Option<f64>,
+    /// None where it was not found out.
+    value: fn(&Ended<'_>) -> Option<f64>,
 }
 
 const METRICS: [Metric; 6] = [
     Metric {
         name: "cofferdam_drill_success",
-        help: "Whether the last drill of this stream passed, check included.",
-        value: |stream, _| Some(if stream.result == Outcome::Passed { 1.0 } else { 0.0 }),
+        help: "Whether the last drill of this stream passed, check included, and its evidence was written.",
+        value: |ended| Some(if ended.has_passed { 1.0 } else { 0.0 }),
     },
     Metric {
-        name: "cofferdam_drill_last_run_timestamp_seconds",
+        name: LAST_RUN,
         help: "When the last drill of this stream ended, in seconds since 1970.",
-        value: |_, now| Some(now.0 as f64),
+        value: |ended| Some(ended.now.0 as f64),
     },
     Metric {
         name: LAST_SUCCESS,
         help: "When the last drill of this stream that passed ended, in seconds since 1970.",
-        value: |stream, now| (stream.result == Outcome::Passed).then_some(now.0 as f64),
+        value: |ended| ended.has_passed.then_some(ended.now.0 as f64),
     },
     Metric {
         name: "cofferdam_drill_duration_seconds",
         help: "How long the last drill of this stream took, check included.",
-        value: |stream, _| stream.seconds,
+        value: |ended| ended.stream.seconds,
     },
     Metric {
         name: "cofferdam_drill_restored_bytes",
         help: "Bytes of plaintext that the last drill of this stream restored, verified or sampled.",
-        value: |stream, _| Some(stream.proved_bytes() as f64),
+        value: |ended| Some(ended.stream.proved_bytes() as f64),
     },
     Metric {
         name: "cofferdam_drill_snapshot_timestamp_seconds",
         help: "When the stream was sealed, as its sealer says, in seconds since 1970.",
-        value: |stream, _| stream.sealed_at.map(|at| at.0 as f64),
+        value: |ended| ended.stream.sealed_at.map(|at| at.0 as f64),
     },
 ];
 
@@ -97,17 +147,27 @@ const METRICS: [Metric; 6] = [
 struct PreviousFile(String);
 
 impl PreviousFile {
+    /// Those of which it says when they were last tried, without `these`: the first ones, which are of the latest drills.
+    fn drills(&self, these: &[Drill]) -> Vec<Drill> {
+        let lines = self.0.lines().filter(|line| line.starts_with(LAST_RUN));
+        let drills = lines.filter_map(Drill::parse).filter(|drill| !these.contains(drill));
+        drills.take(OTHER_DRILLS_MAX).collect()
+    }
+
     /// A number as a drill has written it, or nothing. A time that is still to come was a wrong clock's.
-    fn value(&self, metric: &Metric, labels: &[(&str, &str)], now: Utc) -> Option<f64> {
-        let head = format!("{} ", series(metric.name, labels));
+    fn value(&self, metric: &Metric, drill: &Drill, now: Utc) -> Option<f64> {
+        let head = format!("{} ", series(metric.name, &drill.labels()));
         let number: f64 = self.0.lines().find_map(|line| line.strip_prefix(&*head))?.parse().ok()?;
         let bound = if metric.name.ends_with("_timestamp_seconds") { now.0 as f64 } else { f64::MAX };
         (0.0..=bound).contains(&number).then_some(number)
     }
 }
 
+const LAST_RUN: &str = "cofferdam_drill_last_run_timestamp_seconds";
 const LAST_SUCCESS: &str = "cofferdam_drill_last_success_timestamp_seconds";
 /// The first line, by which a file is known to be ours.
 const HEAD: &str = "Written by cofferdam drill, which reads back when a stream last passed.";
+/// Of streams that the file of this drill does not name.
+const OTHER_DRILLS_MAX: usize = 1024;
 /// Bytes that are read back.
 const LEN_MAX: u64 = 16 << 20;

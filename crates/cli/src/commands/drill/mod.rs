@@ -11,6 +11,7 @@ mod leftovers;
 mod metrics;
 mod removal;
 mod scratch;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,7 @@ use crate::{age, clock, whole_file};
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP, mut_arg("metrics_file", |option| option.help(METRICS_HELP).long_help(METRICS_LONG_HELP)))]
 pub(crate) struct Drill {
-    /// The file that says what to do. Nobody but you and root may write to it: it names programs to run
+    /// The file that says what to do. Nobody but you and root may write to it, nor to a directory that it is in: it names programs to run
     #[arg(value_name = "FILE", required_unless_present = "example", value_parser = OsStringValueParser::new().try_map(a_file))]
     file: Option<PathBuf>,
 
@@ -65,6 +66,8 @@ pub(crate) struct Drill {
     evidence: Option<PathBuf>,
 
     /// Keep what was restored of a stream that fails, which is plaintext
+    ///
+    /// Only what was restored whole, and failed its check: of a restore that failed nothing is kept.
     #[arg(long)]
     keep: bool,
 
@@ -98,7 +101,8 @@ impl Drill {
         let found = Evidence::new(&file, begun, now, streams, failure.as_ref());
         let written = found.write(&evidence, file.evidence_mode).inspect_err(|_| report.progress(&found));
         let metrics = self.resources.metrics_file();
-        let metrics = metrics.map_or(Ok(()), |path| metrics::write(path, &found.streams, now));
+        let metrics =
+            metrics.map_or(Ok(()), |path| metrics::write(path, &found.streams, now, written.is_ok()));
         let sentence = sentence(&found, &evidence, written.is_ok());
         let done = "the drill has ended, and its evidence is written";
         let reported =
@@ -139,7 +143,7 @@ impl Drill {
     ) -> Result<(Vec<StreamRecord>, Option<Failure>), Failure> {
         // While keys are read, a signal ends the program: they may come from something that never answers.
         let read = |stream: &file::DrillStream| match &stream.keys {
-            Some(Ok(keys)) => keys.identities(report),
+            Some(Ok(keys)) => keys.refuse_pipes().and_then(|()| keys.identities(report)),
             Some(Err(missing)) => Err(Failure::usage(missing)
                 .advise("By hand, set CREDENTIALS_DIRECTORY to the directory that the keys are in.")),
             None => Ok(None),
@@ -239,10 +243,8 @@ const METRICS_LONG_HELP: &str = "\
 Write to this file, for Prometheus, when each stream was last drilled, and whether it passed
 
 As node_exporter's textfile collector reads it: a name in .prom. The time of the last drill that passed is read back from the file, \
-and kept when one fails. Of a stream whose drill was interrupted, what stood there stays.";
-
-/// The group and all others: they could name another program to run, or put another directory in a new one's place.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
+and kept when one fails. Of a stream whose drill was interrupted, of one that FILE does not name, and of one in another mode, what stood \
+there stays: remove the file to have it forgotten. A drill whose evidence could not be written has not passed.";
 
 /// What `--example` prints.
 const EXAMPLE: &str = include_str!("example.toml");

@@ -3,15 +3,15 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, openat, statvfs, unlinkat};
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
-use super::WRITABLE_BY_OTHERS;
 use super::removal::remove;
+use super::trust::shared_directory;
 use crate::failure::Failure;
 use crate::printable::Name;
 
@@ -78,11 +78,21 @@ impl Scratch {
         self.directory.clone()
     }
 
+    /// Where it is now, as far as the system can tell: a check may have moved it.
+    fn present_path(&self) -> PathBuf {
+        let link = format!("/proc/self/fd/{}", self.opened.as_raw_fd());
+        let is_it = |path: &PathBuf| {
+            let metadata = (fs::symlink_metadata(path), self.opened.metadata());
+            matches!(metadata, (Ok(found), Ok(own)) if identity(&found) == identity(&own))
+        };
+        fs::read_link(link).ok().filter(is_it).unwrap_or_else(|| self.directory.clone())
+    }
+
     /// Removes it.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         self.fate = Fate::Kept; // What follows is the one attempt.
         remove(&self.directory, &self.opened).map_err(|error| {
-            let what = format!("{} is left, which holds plaintext", Name::from(&*self.directory));
+            let what = format!("{} is left, which holds plaintext", Name::from(&*self.present_path()));
             Failure::io(what, error).advise("Look what is in it, and remove it.")
         })
     }
@@ -105,16 +115,11 @@ pub(super) fn trusted(place: &Path) -> Result<PathBuf, Failure> {
     if !fs::metadata(&place).map_err(failed)?.is_dir() {
         return Err(failed(ErrorKind::NotADirectory.into()));
     }
-    for directory in place.ancestors() {
-        let metadata = fs::metadata(directory).map_err(failed)?;
-        let is_owned = [geteuid().as_raw(), 0].contains(&metadata.uid());
-        let is_shared = metadata.mode() & WRITABLE_BY_OTHERS != 0 && metadata.mode() & STICKY == 0;
-        if !is_owned || is_shared {
-            let what =
-                format!("no scratch directory in {name}: {} is others' to write to", Name::from(directory));
-            return Err(Failure::usage(what)
-                .advise("Name one of your own, or one with the sticky bit, as /var/tmp has it."));
-        }
+    if let Some(directory) = shared_directory(&place).map_err(failed)? {
+        let what =
+            format!("no scratch directory in {name}: {} is others' to write to", Name::from(directory));
+        return Err(Failure::usage(what)
+            .advise("Name one of your own, or one with the sticky bit, as /var/tmp has it."));
     }
     Ok(place)
 }
@@ -179,7 +184,6 @@ pub(super) const PREFIX: &str = "cofferdam-drill-";
 pub(super) const MARKER: &str = ".cofferdam-drill";
 pub(super) const MARK: &[u8] = b"The scratch directory of a cofferdam drill. The next drill removes it.\n";
 pub(super) const PRIVATE: u32 = 0o700;
-const STICKY: u32 = 0o1000;
 const ATTEMPTS_MAX: u32 = 16;
 
 #[cfg(test)]
