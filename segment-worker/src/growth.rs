@@ -37,6 +37,19 @@ impl Growth {
         self.most
     }
 
+    /// What leases may grow to.
+    pub(crate) fn now(&self) -> usize {
+        match self.eighths {
+            EIGHTHS => self.most,
+            eighths => self.most / EIGHTHS * eighths,
+        }
+    }
+
+    /// How short memory was when it was last looked at.
+    pub(crate) fn pressure(&self) -> MemoryPressure {
+        self.pressure
+    }
+
     /// The pressure that was last seen, where it is time to look again.
     pub(crate) fn due(&self, now: Instant) -> Option<MemoryPressure> {
         self.rests_until.is_none_or(|until| now >= until).then_some(self.pressure)
@@ -53,10 +66,7 @@ impl Growth {
         };
         self.pressure = pressure;
         self.rests_until = Some(now + STEP_INTERVAL);
-        match self.eighths {
-            EIGHTHS => self.most,
-            eighths => self.most / EIGHTHS * eighths,
-        }
+        self.now()
     }
 }
 

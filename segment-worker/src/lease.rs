@@ -74,6 +74,16 @@ impl Budget {
         self.0.growth.lock().most()
     }
 
+    /// What they may grow to together at the moment, in bytes: less than [`growth`](Self::growth) while memory is short.
+    pub fn growth_now(&self) -> usize {
+        self.0.growth.lock().now()
+    }
+
+    /// How short memory was when [`adjust_growth`](Self::adjust_growth) looked last.
+    pub fn pressure(&self) -> MemoryPressure {
+        self.0.growth.lock().pressure()
+    }
+
     /// Has growth beyond the minima follow how short memory is, by a step at most each half second, whoever asks. Where it is time, `look`
     /// says how short it is, given how short it was. Returns what it is now, if that has changed.
     ///

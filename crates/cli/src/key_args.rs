@@ -3,13 +3,11 @@
 
 use std::path::Path;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::peer::PresharedKey;
 use cofferdam::{Identities, KeyError, Recipients, WrappingKey};
 
-use crate::credential;
+use crate::credential::KeyPlace;
 use crate::failure::Failure;
-use crate::io_arg::End;
 use crate::key_file::{IDENTITY, KeyFile, PASSPHRASE_FILE, RECIPIENTS};
 use crate::named_files::NamedFiles;
 use crate::passphrase;
@@ -23,24 +21,24 @@ pub(crate) struct OpeningKeys {
     /// An age identity file, or an SSH private key; - for standard input; may be given more than once
     ///
     /// credential:NAME is a file that systemd gives to a service, by LoadCredentialEncrypted= or LoadCredential= in its unit; the same with
-    /// --key-file and --passphrase-file. A file of that name is ./credential:NAME.
+    /// --key-file and --passphrase-file, and in the variables below. A file of that name is ./credential:NAME.
     ///
     /// Without any option that opens the stream, the files that COFFERDAM_IDENTITY and COFFERDAM_PASSPHRASE_FILE name are
     /// taken, where those are set.
-    #[arg(short, long = "identity", value_name = "FILE", value_parser = OsStringValueParser::new().try_map(credential::parse))]
-    identities: Vec<End>,
+    #[arg(short, long = "identity", value_name = "FILE")]
+    identities: Vec<KeyPlace>,
 
     /// Ask for the passphrase on the terminal
     #[arg(short, long)]
     passphrase: bool,
 
     /// Take the passphrase from the first line of FILE; - is standard input, /dev/fd/N a descriptor
-    #[arg(long, value_name = "FILE", conflicts_with = "passphrase", value_parser = OsStringValueParser::new().try_map(credential::parse))]
-    passphrase_file: Option<End>,
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
+    passphrase_file: Option<KeyPlace>,
 
     /// A key file of 32 bytes, as 64 hexadecimal digits or raw; - for standard input; may be given more than once
-    #[arg(long = "key-file", value_name = "FILE", value_parser = OsStringValueParser::new().try_map(credential::parse))]
-    key_files: Vec<End>,
+    #[arg(long = "key-file", value_name = "FILE")]
+    key_files: Vec<KeyPlace>,
 }
 
 /// What opens a stream, wherever it was named.
@@ -53,9 +51,9 @@ struct OpeningFiles {
 impl OpeningKeys {
     /// Those that a file of the operator's names, and nobody is asked for.
     pub(crate) fn of_files(
-        identities: Vec<End>,
-        key_files: Vec<End>,
-        passphrase_file: Option<End>,
+        identities: Vec<KeyPlace>,
+        key_files: Vec<KeyPlace>,
+        passphrase_file: Option<KeyPlace>,
     ) -> OpeningKeys {
         OpeningKeys { identities, passphrase: false, passphrase_file, key_files }
     }
@@ -69,10 +67,17 @@ impl OpeningKeys {
     /// Refuses a file that might never answer.
     pub(crate) fn refuse_pipes(&self) -> Result<(), Failure> {
         let OpeningFiles { identities, key_files, passphrase } = self.files();
-        let pipe = identities.iter().chain(&key_files).chain(&passphrase).find(|key| key.file.is_pipe());
+        let is_pipe = |key: &&KeyFile| key.place.end().is_ok_and(|end| end.is_pipe());
+        let pipe = identities.iter().chain(&key_files).chain(&passphrase).find(is_pipe);
         pipe.map_or(Ok(()), |pipe| {
             Err(Failure::usage(format!("{pipe} is a pipe: a drill is repeated")).advise("Name a file."))
         })
+    }
+
+    /// Whether there is anything that could open a stream.
+    pub(crate) fn is_given(&self) -> bool {
+        let OpeningFiles { identities, key_files, passphrase } = self.files();
+        self.passphrase || passphrase.is_some() || !identities.is_empty() || !key_files.is_empty()
     }
 
     /// Reads all of them; `None` if none was given.
@@ -136,8 +141,11 @@ pub(crate) struct SealingKeys {
     recipients: Vec<String>,
 
     /// A file of recipients, one a line; - for standard input; may be given more than once
+    ///
+    /// credential:NAME is a file that systemd gives to a service; the same with the other options that name a file of keys, and in the
+    /// variables. A file of that name is ./credential:NAME.
     #[arg(short = 'R', long = "recipients-file", value_name = "FILE")]
-    recipients_files: Vec<End>,
+    recipients_files: Vec<KeyPlace>,
 
     /// Ask for a new passphrase on the terminal, twice
     #[arg(short, long)]
@@ -145,11 +153,11 @@ pub(crate) struct SealingKeys {
 
     /// Take a passphrase from the first line of FILE; - is standard input, /dev/fd/N a descriptor
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
-    passphrase_file: Option<End>,
+    passphrase_file: Option<KeyPlace>,
 
     /// A key file of 32 bytes, as `keygen --key-file` makes it; - for standard input; may be given more than once
     #[arg(long = "key-file", value_name = "FILE")]
-    key_files: Vec<End>,
+    key_files: Vec<KeyPlace>,
 }
 
 /// Options that say who can open a stream from now on.
@@ -164,8 +172,11 @@ pub(crate) struct NewKeys {
     recipients: Vec<String>,
 
     /// A file of recipients, one a line; - for standard input; may be given more than once
+    ///
+    /// credential:NAME is a file that systemd gives to a service; the same with the other options that name a file of keys, and in the
+    /// variables. A file of that name is ./credential:NAME.
     #[arg(short = 'R', long = "recipients-file", value_name = "FILE")]
-    recipients_files: Vec<End>,
+    recipients_files: Vec<KeyPlace>,
 
     /// Ask for a new passphrase on the terminal, twice
     #[arg(long)]
@@ -173,11 +184,11 @@ pub(crate) struct NewKeys {
 
     /// Take the new passphrase from the first line of FILE; - is standard input, /dev/fd/N a descriptor
     #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase")]
-    new_passphrase_file: Option<End>,
+    new_passphrase_file: Option<KeyPlace>,
 
     /// A new key file of 32 bytes, as `keygen --key-file` makes it; - for standard input; may be given more than once
     #[arg(long = "new-key-file", value_name = "FILE")]
-    new_key_files: Vec<End>,
+    new_key_files: Vec<KeyPlace>,
 }
 
 /// Who a stream will be for, wherever that was said.

@@ -7,6 +7,7 @@ use std::io::Read;
 
 use cofferdam::Zeroizing;
 
+use crate::credential::{self, KeyPlace};
 use crate::failure::Failure;
 use crate::io_arg::End;
 use crate::size::Size;
@@ -14,27 +15,30 @@ use crate::standard::Standard;
 
 /// A file that is read whole, or standard input.
 pub(crate) struct KeyFile {
-    pub(crate) file: End,
+    pub(crate) place: KeyPlace,
     /// The option or the variable.
     pub(crate) named_by: &'static str,
 }
 
 impl KeyFile {
     /// The files that were given with an option.
-    pub(crate) fn all<'a>(named_by: &'static str, files: impl IntoIterator<Item = &'a End>) -> Vec<KeyFile> {
-        files.into_iter().map(|file| KeyFile { file: file.clone(), named_by }).collect()
+    pub(crate) fn all<'a>(
+        named_by: &'static str,
+        places: impl IntoIterator<Item = &'a KeyPlace>,
+    ) -> Vec<KeyFile> {
+        places.into_iter().map(|place| KeyFile { place: place.clone(), named_by }).collect()
     }
 
     /// The file that `variable` names. A variable that is empty is as good as none.
     pub(crate) fn of_environment(variable: &'static str) -> Option<KeyFile> {
         let name = env::var_os(variable).filter(|name| !name.is_empty())?;
-        Some(KeyFile { file: End::from(name), named_by: variable })
+        Some(KeyFile { place: KeyPlace::from(name), named_by: variable })
     }
 
     /// All of it, in memory that is zeroed afterwards: it may hold secrets.
     pub(crate) fn read(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let failed = |error| Failure::io(format!("{} could not be read", self.name()), error);
-        let file = match &self.file {
+        let file = match self.end()? {
             End::Standard => File::from(Standard::Input.open()?),
             End::Path(path) => File::open(path).map_err(failed)?,
         };
@@ -48,11 +52,19 @@ impl KeyFile {
         Ok(content)
     }
 
+    /// What is opened. A credential that is not there is a failure as that of any other file.
+    fn end(&self) -> Result<End, Failure> {
+        self.place.end().map_err(|missing| {
+            Failure::usage(format!("{}: {missing}", self.name())).advise(credential::ADVICE)
+        })
+    }
+
     /// The path, for messages; not where a secret was given in place of the file that holds it.
     fn name(&self) -> String {
         let name = self.to_string();
-        let is_identity = name.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
-        let is_key = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let bare = name.strip_prefix("credential:").unwrap_or(&name);
+        let is_identity = bare.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-");
+        let is_key = bare.len() == 64 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         match is_identity || is_key {
             true => {
                 "a file whose name is itself a secret key (give the name of a file that holds it)".to_owned()
@@ -65,9 +77,9 @@ impl KeyFile {
 
 impl fmt::Display for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.file {
-            End::Standard => f.write_str("standard input"),
-            End::Path(_) => self.file.fmt(f),
+        match &self.place {
+            KeyPlace::At(End::Standard) => f.write_str("standard input"),
+            place => place.fmt(f),
         }
     }
 }

@@ -16,6 +16,7 @@ mod interrupt;
 mod io_arg;
 mod key_args;
 mod key_file;
+mod metrics_args;
 mod metrics_file;
 mod named_files;
 mod opening_args;

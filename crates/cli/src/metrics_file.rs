@@ -14,17 +14,47 @@ use metrics::{
 };
 
 use crate::failure::Failure;
-use crate::prometheus::{self, Family, FamilyKind, Value};
+use crate::prometheus::{self, Family, FamilyKind, StagedMetrics, Value};
 use crate::report::Report;
 
-/// From now on the library's metrics are kept, and written to `path` each quarter of a minute, and by [`finish`].
+/// What a run is, as its metrics say.
+#[derive(Clone, Copy)]
+pub(crate) struct RunInfo {
+    command: &'static str,
+    authenticity: Option<&'static str>,
+}
+
+impl RunInfo {
+    /// A command that opens nothing.
+    pub(crate) fn of(command: &'static str) -> RunInfo {
+        RunInfo { command, authenticity: None }
+    }
+
+    /// With a key, that is: what it counts as processed or committed was authentic.
+    pub(crate) fn opening(command: &'static str) -> RunInfo {
+        RunInfo { command, authenticity: Some("checked") }
+    }
+
+    /// Digests alone are compared.
+    pub(crate) fn without_key(command: &'static str) -> RunInfo {
+        RunInfo { command, authenticity: Some("none") }
+    }
+
+    fn labels(self) -> Vec<(&'static str, &'static str)> {
+        let authenticity = self.authenticity.map(|authenticity| ("authenticity", authenticity));
+        [("command", self.command)].into_iter().chain(authenticity).collect()
+    }
+}
+
+/// From now on the library's metrics are kept, and written to `path` each quarter of a minute, and by [`finish`]. No other run writes
+/// them there meanwhile.
 ///
 /// # Errors
-/// The file cannot be written: better known before the work than after.
-pub(crate) fn begin(path: &Path, report: Report) -> Result<(), Failure> {
-    let state = Mutex::new(State::Running);
-    let file =
-        FILE.get_or_init(|| MetricsFile { path: path.to_owned(), registry: Registry::default(), state });
+/// The file cannot be written, or another run writes it: better known before the work than after.
+pub(crate) fn begin(path: &Path, run: RunInfo, report: Report) -> Result<(), Failure> {
+    let state = Mutex::new(State::Running(None));
+    let registry = Registry { run: name_of_run(path), metrics: Mutex::default() };
+    let file = FILE.get_or_init(|| MetricsFile { path: path.to_owned(), registry, state });
     // A command begins once.
     if metrics::set_global_recorder(&file.registry).is_ok() {
         cofferdam::describe_metrics();
@@ -32,6 +62,11 @@ pub(crate) fn begin(path: &Path, report: Report) -> Result<(), Failure> {
         metrics::gauge!(START).set(now());
         metrics::describe_gauge!(BUILD, "Which program it is: always 1.");
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        metrics::describe_gauge!(
+            RUN,
+            "Which command it was, and whether a key proved what it opened: always 1."
+        );
+        metrics::gauge!(RUN, &run.labels()).set(1.0);
     }
     if let Err(failure) = file.write() {
         *file.lock() = State::Finished;
@@ -65,9 +100,9 @@ struct MetricsFile {
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Running,
+    /// With the next file staged, which keeps other runs from writing theirs.
+    Running(Option<Box<StagedMetrics>>),
     Finished,
 }
 
@@ -86,24 +121,30 @@ impl MetricsFile {
     }
 
     fn write(&self) -> Result<(), Failure> {
-        let state = self.lock();
-        if *state == State::Finished {
-            return Ok(());
-        }
-        self.write_now()
+        let mut state = self.lock();
+        let State::Running(staged) = &mut *state else { return Ok(()) };
+        self.write_now(staged.take())?;
+        // What keeps it from being staged now is told when it is written next.
+        *staged = prometheus::stage(&self.path, HEAD).ok().map(Box::new);
+        Ok(())
     }
 
     fn write_last(&self) -> Result<(), Failure> {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Finished) {
-            State::Running => self.write_now(),
+            State::Running(staged) => self.write_now(staged),
             // It could not even be begun, which has been said.
             State::Finished => Ok(()),
         }
     }
 
-    fn write_now(&self) -> Result<(), Failure> {
-        prometheus::write(&self.path, "written by cofferdam --metrics-file", &self.registry.families())
+    fn write_now(&self, staged: Option<Box<StagedMetrics>>) -> Result<(), Failure> {
+        let families = self.registry.families();
+        // Somebody may have tidied away what was staged.
+        match staged.map(|staged| staged.write(&self.path, HEAD, &families)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => prometheus::write(&self.path, HEAD, &families),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,8 +153,11 @@ impl MetricsFile {
 }
 
 /// All metrics, by name.
-#[derive(Default)]
-struct Registry(Mutex<BTreeMap<String, Metric>>);
+struct Registry {
+    /// In a label of each series: a collector reads the files of many runs as one.
+    run: String,
+    metrics: Mutex<BTreeMap<String, Metric>>,
+}
 
 /// What one name has been told of.
 #[derive(Default)]
@@ -135,7 +179,7 @@ enum Number {
 
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Metric>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn describe(&self, name: &KeyName, help: &str) {
@@ -151,23 +195,23 @@ impl Registry {
     }
 
     fn families(&self) -> Vec<Family> {
-        self.lock().iter().filter_map(|(name, metric)| metric.family(name)).collect()
+        self.lock().iter().filter_map(|(name, metric)| metric.family(name, &self.run)).collect()
     }
 }
 
 impl Metric {
     /// Nothing where nobody has counted yet.
-    fn family(&self, name: &str) -> Option<Family> {
-        let kind = match self.series.values().next()? {
-            Number::Counter(_) => FamilyKind::Counter,
-            // Seconds that only grow: the facade's counters are whole numbers.
-            Number::Gauge(_) if name.ends_with("_total") => FamilyKind::Counter,
-            Number::Gauge(_) => FamilyKind::Gauge,
-            Number::Histogram(_) => FamilyKind::Histogram,
+    fn family(&self, name: &str, run: &str) -> Option<Family> {
+        let (kind, name) = match self.series.values().next()? {
+            Number::Counter(_) => (FamilyKind::Counter, name.to_owned()),
+            Number::Gauge(_) if name == STAGE_SECONDS => (FamilyKind::Counter, format!("{name}_total")),
+            Number::Gauge(_) => (FamilyKind::Gauge, name.to_owned()),
+            Number::Histogram(_) => (FamilyKind::Histogram, name.to_owned()),
         };
-        let mut family = Family::new(kind, name, &self.help);
+        let mut family = Family::new(kind, &name, &self.help);
         for (labels, number) in &self.series {
-            let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let labels: Vec<_> = [("run", run)].into_iter().chain(labels).collect();
             match number {
                 Number::Counter(count) => family.sample(&labels, count.load(Ordering::Relaxed) as f64),
                 Number::Gauge(bits) => family.sample(&labels, f64::from_bits(bits.load(Ordering::Relaxed))),
@@ -245,6 +289,11 @@ impl Buckets {
     }
 }
 
+/// The file's name without its ending: the operator has given each job its own.
+fn name_of_run(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -257,10 +306,21 @@ const START: &str = "cofferdam_start_time_seconds";
 const END: &str = "cofferdam_end_time_seconds";
 const EXIT: &str = "cofferdam_exit_code";
 const BUILD: &str = "cofferdam_build_info";
+const RUN: &str = "cofferdam_run_info";
+/// A gauge to the facade, whose counters are whole numbers, that only grows: a counter to Prometheus.
+const STAGE_SECONDS: &str = "cofferdam_stage_seconds";
+/// The first line, by which a file is known to be ours.
+const HEAD: &str = "written by cofferdam --metrics-file";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn registry() -> &'static Registry {
+        let registry =
+            Registry { run: name_of_run(Path::new("/run/a \"job\".prom")), metrics: Mutex::default() };
+        Box::leak(Box::new(registry))
+    }
 
     fn text(registry: &Registry) -> String {
         registry.families().iter().map(Family::to_string).collect()
@@ -269,13 +329,13 @@ mod tests {
     /// The expected text follows https://prometheus.io/docs/instrumenting/exposition_formats/.
     #[test]
     fn metrics_are_written_as_prometheus_reads_them() {
-        let registry: &'static Registry = Box::leak(Box::default());
+        let registry = registry();
         metrics::with_local_recorder(&registry, || {
             metrics::describe_counter!("a_bytes_total", Unit::Bytes, "Bytes.");
             metrics::counter!("a_bytes_total", "operation" => "open").increment(7);
             metrics::counter!("a_bytes_total", "operation" => "open").increment(1 << 40);
             metrics::counter!("a_bytes_total", "operation" => "seal").increment(1);
-            metrics::gauge!("b_seconds_total").increment(0.25);
+            metrics::gauge!("cofferdam_stage_seconds", "stage" => "read").increment(0.25);
             metrics::gauge!("c_bytes").set(5.0);
             metrics::gauge!("c_bytes").set(3.0);
             for value in [0.002, 0.003, 5.0, 1e9] {
@@ -289,41 +349,41 @@ mod tests {
     const EXPECTED: &str = "\
 # HELP a_bytes_total Bytes.
 # TYPE a_bytes_total counter
-a_bytes_total{operation=\"open\"} 1099511627783
-a_bytes_total{operation=\"seal\"} 1
-# HELP b_seconds_total 
-# TYPE b_seconds_total counter
-b_seconds_total 0.25
+a_bytes_total{run=\"a \\\"job\\\"\",operation=\"open\"} 1099511627783
+a_bytes_total{run=\"a \\\"job\\\"\",operation=\"seal\"} 1
 # HELP c_bytes 
 # TYPE c_bytes gauge
-c_bytes 3
+c_bytes{run=\"a \\\"job\\\"\"} 3
+# HELP cofferdam_stage_seconds_total 
+# TYPE cofferdam_stage_seconds_total counter
+cofferdam_stage_seconds_total{run=\"a \\\"job\\\"\",stage=\"read\"} 0.25
 # HELP d_seconds 
 # TYPE d_seconds histogram
-d_seconds_bucket{le=\"0.001\"} 0
-d_seconds_bucket{le=\"0.003\"} 2
-d_seconds_bucket{le=\"0.01\"} 2
-d_seconds_bucket{le=\"0.03\"} 2
-d_seconds_bucket{le=\"0.1\"} 2
-d_seconds_bucket{le=\"0.3\"} 2
-d_seconds_bucket{le=\"1\"} 2
-d_seconds_bucket{le=\"3\"} 2
-d_seconds_bucket{le=\"10\"} 3
-d_seconds_bucket{le=\"30\"} 3
-d_seconds_bucket{le=\"100\"} 3
-d_seconds_bucket{le=\"+Inf\"} 4
-d_seconds_sum 1000000005.005
-d_seconds_count 4
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"0.001\"} 0
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"0.003\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"0.01\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"0.03\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"0.1\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"0.3\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"1\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"3\"} 2
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"10\"} 3
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"30\"} 3
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"100\"} 3
+d_seconds_bucket{run=\"a \\\"job\\\"\",le=\"+Inf\"} 4
+d_seconds_sum{run=\"a \\\"job\\\"\"} 1000000005.005
+d_seconds_count{run=\"a \\\"job\\\"\"} 4
 ";
 
     /// A name that somebody else uses in another way spoils nothing.
     #[test]
     fn a_name_stays_what_it_was_first() {
-        let registry: &'static Registry = Box::leak(Box::default());
+        let registry = registry();
         metrics::with_local_recorder(&registry, || {
             metrics::counter!("a").increment(2);
             metrics::gauge!("a").set(9.0);
             metrics::histogram!("a").record(9.0);
         });
-        assert!(text(registry).ends_with("a 2\n"), "{}", text(registry));
+        assert!(text(registry).ends_with("a{run=\"a \\\"job\\\"\"} 2\n"), "{}", text(registry));
     }
 }

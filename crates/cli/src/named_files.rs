@@ -75,9 +75,11 @@ impl NamedFiles {
         &mut self,
         files: impl IntoIterator<Item = &'a KeyFile>,
     ) -> Result<(), Failure> {
-        files
-            .into_iter()
-            .try_for_each(|file| self.reads(format!("the file of {}", file.named_by), &file.file))
+        files.into_iter().try_for_each(|file| match file.place.end() {
+            Ok(end) => self.reads(format!("the file of {}", file.named_by), &end),
+            // There is no such file: whoever reads it says so.
+            Err(_) => Ok(()),
+        })
     }
 
     /// `end` is written, or replaced: refused if that is a standard stream that cannot be.
@@ -139,6 +141,16 @@ impl NamedFiles {
                 Failure::usage(what).advise("Give one of them as a file; /dev/fd/N names a descriptor.")
             );
         }
+        self.refuse_same(|_| true)
+    }
+
+    /// The same, of the file alone that the command calls `what`.
+    pub(crate) fn check_one(&self, what: &str) -> Result<(), Failure> {
+        self.refuse_same(|used| used.what == what)
+    }
+
+    /// Refuses two names of one file that is changed, where one of the two `is_meant`.
+    fn refuse_same(&self, is_meant: impl Fn(&Use) -> bool) -> Result<(), Failure> {
         for (index, one) in self.uses.iter().enumerate() {
             let either_is = |other: &Use, purpose| [one.purpose, other.purpose].contains(&purpose);
             let is_changed = |other: &Use| {
@@ -147,7 +159,8 @@ impl NamedFiles {
                     || either_is(other, Purpose::Replaced) && !either_is(other, Purpose::Seed)
             };
             let mut others = self.uses[index + 1..].iter();
-            if let Some(other) = others.find(|other| other.identity == one.identity && is_changed(other)) {
+            let is_same = |other: &&Use| other.identity == one.identity && (is_meant(one) || is_meant(other));
+            if let Some(other) = others.find(|other| is_same(other) && is_changed(other)) {
                 let advice = match either_is(other, Purpose::Rewritten) {
                     true => "One of the two was meant to be another file: what holds keys is not written to.",
                     false => "Give the output another name. The input is then yours to remove.",

@@ -7,6 +7,7 @@ use std::path::Path;
 use cofferdam::peer::{Address, AddressError, PeerError, PeerSink, Security};
 use cofferdam::{IfExists, StreamingSink as _, is_pipe};
 
+use crate::credential::KeyPlace;
 use crate::failure::Failure;
 use crate::io_arg::{End, NO_NAME, is_cut_off};
 use crate::key_args::preshared_key;
@@ -25,9 +26,10 @@ pub(crate) struct Protection {
     /// A key file that both ends hold, as `keygen --key-file` makes it, or - for standard input: whoever has it is let in, and
     /// the way is encrypted
     ///
-    /// It may be left out where both ends are on this machine: a Unix socket, or the loopback interface.
+    /// It may be left out where both ends are on this machine: a Unix socket, or the loopback interface. credential:NAME is a file that
+    /// systemd gives to a service.
     #[arg(long, value_name = "FILE")]
-    peer_key: Option<End>,
+    peer_key: Option<KeyPlace>,
 
     /// Go over a network without a key: anybody on the way can read and change the plaintext
     #[arg(long, conflicts_with = "peer_key")]

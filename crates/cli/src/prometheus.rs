@@ -4,11 +4,11 @@
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use cofferdam::{ErrorKind, IfExists};
+use cofferdam::{ErrorKind, TargetError};
 
 use crate::failure::Failure;
 use crate::printable::Name;
-use crate::whole_file::{self, Fault};
+use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, Staged};
 
 /// What all samples of one name have in common.
 pub(crate) struct Family {
@@ -95,18 +95,46 @@ impl fmt::Display for Value {
 /// Puts `families` into the file at `path`, after a comment `head`: a reader finds the old file or the new one, whole. A file that does
 /// not begin with that comment is refused, each time: it is somebody else's.
 pub(crate) fn write(path: &Path, head: &str, families: &[Family]) -> Result<(), Failure> {
-    let mut text = format!("# {head}\n");
-    let is_own = |content: &[u8]| content.is_empty() || content.starts_with(text.as_bytes());
-    whole_file::read_own(path, "file of these metrics", HEAD_LEN_MAX, is_own)?;
-    families.iter().for_each(|family| text.push_str(&family.to_string()));
+    stage(path, head)?.write(path, head, families)
+}
+
+/// A file of metrics that will be written. Until then no other program writes one of its name.
+pub(crate) struct StagedMetrics(Staged);
+
+/// What [`write`] begins with.
+pub(crate) fn stage(path: &Path, head: &str) -> Result<StagedMetrics, Failure> {
     let name = Name::from(path);
-    let failed = |error: &dyn fmt::Display| {
-        Failure::new(ErrorKind::Io, format!("the metrics could not be written to {name}: {error}"))
-    };
-    whole_file::write(path, text.as_bytes(), IfExists::Replace, FOR_EVERYBODY).map_err(|fault| match fault {
-        Fault::Refused(error) => failed(&error),
-        Fault::NotWritten(error) | Fault::Unknown(error) => failed(&error),
+    let staged = whole_file::stage(path, standing(path, head)?);
+    staged.map(StagedMetrics).map_err(|error| match error {
+        TargetError::Held { .. } => {
+            Failure::new(ErrorKind::TargetLocked, format!("another run keeps its metrics in {name}"))
+                .advise("Give each job a metrics file of its own, or let that run end.")
+        }
+        error => not_written(&name, &error),
     })
+}
+
+impl StagedMetrics {
+    /// What [`write`] ends with, where `path` and `head` are those that it was staged with.
+    pub(crate) fn write(self, path: &Path, head: &str, families: &[Family]) -> Result<(), Failure> {
+        // Something else may have come there since.
+        standing(path, head)?;
+        let text = families.iter().fold(format!("# {head}\n"), |text, family| text + &family.to_string());
+        self.0.write(text.as_bytes(), FOR_EVERYBODY).map_err(|fault| match fault {
+            Fault::Refused(error) => not_written(&Name::from(path), &error),
+            Fault::NotWritten(error) | Fault::Unknown(error) => not_written(&Name::from(path), &error),
+        })
+    }
+}
+
+fn standing(path: &Path, head: &str) -> Result<Option<ReplacedFile>, Failure> {
+    let kind = Kind { name: "file of these metrics", len_max: HEAD_LEN_MAX, links: Links::Followed };
+    let head = format!("# {head}\n");
+    whole_file::read_own(path, kind, |content| content.is_empty() || content.starts_with(head.as_bytes()))
+}
+
+fn not_written(name: &Name, error: &dyn fmt::Display) -> Failure {
+    Failure::new(ErrorKind::Io, format!("the metrics could not be written to {name}: {error}"))
 }
 
 /// No comment is longer.

@@ -2,19 +2,18 @@
 //! It knows no client; the recorder does.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam::{ErrorKind, IfExists, Reader, StageOptions, StagedFile, TargetError};
+use cofferdam::{ErrorKind, IfExists, Reader, TargetError};
 use serve::{Recorder, WorkingSet};
 
 use crate::failure::Failure;
 use crate::printable::Name;
 use crate::report::Report;
-use crate::whole_file::{self, Fault};
+use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile};
 
 /// A file under a name that this command may take.
 pub(crate) struct RecordFile {
@@ -38,18 +37,13 @@ impl RecordFile {
     /// Looks whether `path` can be written, and may. What is there stays until the first write.
     pub(crate) fn new(path: &Path, if_exists: IfExists) -> Result<RecordFile, Failure> {
         let file = RecordFile { path: path.to_owned(), if_exists, written: None };
-        let staged = StagedFile::create(path, &StageOptions::default().if_exists(if_exists));
-        staged.map(|_| ()).map_err(|error| file.refused(&error))?;
+        whole_file::stage(path, file.standing()?).map_err(|error| file.refused(&error))?;
         Ok(file)
     }
 
     fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
-        let if_exists = match &self.written {
-            None => self.if_exists,
-            Some(written) if self.found().is_ok_and(|found| found == *written) => IfExists::Replace,
-            Some(_) => IfExists::Refuse,
-        };
-        whole_file::write(&self.path, content, if_exists, PRIVATE).map_err(|fault| match fault {
+        let written = whole_file::write(&self.path, self.standing()?, content, PRIVATE);
+        written.map_err(|fault| match fault {
             Fault::Refused(error) => self.refused(&error),
             Fault::NotWritten(error) | Fault::Unknown(error) => self.cannot("written", &error),
         })?;
@@ -57,13 +51,23 @@ impl RecordFile {
         Ok(())
     }
 
-    /// What is in the file of its name.
-    fn found(&self) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        if fs::metadata(&self.path)?.is_file() {
-            File::open(&self.path)?.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut content)?;
+    /// What may be replaced, if there is anything: first what --force means, and from then on what was written.
+    fn standing(&self) -> Result<Option<ReplacedFile>, Failure> {
+        let kind = Kind {
+            name: "file of `serve --record`",
+            len_max: WorkingSet::TEXT_LEN_MAX + 1,
+            links: Links::Refused,
+        };
+        match (&self.written, self.if_exists) {
+            (None, IfExists::Refuse) => Ok(None),
+            (None, IfExists::Replace) => whole_file::read_own(&self.path, kind, |content| {
+                content.is_empty() || WorkingSet::is_begun_by(content)
+            }),
+            // Anything else is found to be there when it is staged.
+            (Some(written), _) => {
+                Ok(whole_file::read_own(&self.path, kind, |content| content == written).unwrap_or_default())
+            }
         }
-        Ok(content)
     }
 
     /// Whether there is something of its name that this command has not written.

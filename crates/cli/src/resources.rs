@@ -1,17 +1,16 @@
-//! `--threads` and `--memory`: what a command may use; `--metrics-file`: where it says what it has used.
+//! `--threads` and `--memory`: what a command may use.
 //! It knows no default; the library has them.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{CancelToken, Observer, Opener, Sealer, THREADS_MAX};
 
 use crate::failure::Failure;
-use crate::io_arg::{End, a_file};
-use crate::metrics_file;
+use crate::metrics_args::MetricsArgs;
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::report::Report;
 use crate::size::Size;
@@ -31,12 +30,8 @@ pub(crate) struct Resources {
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
 
-    /// Keep figures for Prometheus in this file, as its text format: bytes, seconds, retries, memory
-    ///
-    /// It is written at the beginning, each 15 seconds, and at the end, each time as a whole: for node_exporter's textfile collector, whose
-    /// files end in .prom. If it cannot be written at first, nothing is done; later that is a warning.
-    #[arg(long, value_name = "FILE", help_heading = "Output", value_parser = OsStringValueParser::new().try_map(a_file))]
-    metrics_file: Option<PathBuf>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 impl Resources {
@@ -45,19 +40,18 @@ impl Resources {
     }
 
     pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
-        let file = self.metrics_file.iter().cloned();
-        file.into_iter().try_for_each(|file| files.writes("the metrics file", &End::Path(file)))
+        self.metrics.name_files(files)
     }
 
     /// For a command that says something else in it.
     pub(crate) fn metrics_file(&self) -> Option<&Path> {
-        self.metrics_file.as_deref()
+        self.metrics.path()
     }
 
-    /// Before anything is done: warns of what only costs, and begins to count for the metrics file.
-    pub(crate) fn begin(&self, report: Report) -> Result<(), Failure> {
+    /// Before anything is done: warns of what only costs, and begins to count for the metrics file. See [`MetricsArgs::begin`].
+    pub(crate) fn begin(&self, run: RunInfo, files: &NamedFiles, report: Report) -> Result<(), Failure> {
         self.warn(report);
-        self.metrics_file.as_deref().map_or(Ok(()), |file| metrics_file::begin(file, report))
+        self.metrics.begin(run, files, report)
     }
 
     /// Warns of what only costs.

@@ -3,6 +3,8 @@
 
 use std::env;
 use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -49,6 +51,31 @@ impl Status {
 /// That it does not get there is no reason to stop.
 fn say(state: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(state);
+}
+
+/// Says, once per second and until it is dropped, that a command is there, and what of others it waits for.
+pub(crate) struct Waiting {
+    /// Its end is seen at the other end. None where nobody listens.
+    _ended: Option<Sender<()>>,
+}
+
+impl Waiting {
+    /// Has `status` say what is waited for, in one line.
+    #[must_use]
+    pub(crate) fn begin(status: impl Fn() -> String + Send + 'static) -> Waiting {
+        let told = Status::new();
+        if !told.is_heard {
+            return Waiting { _ended: None };
+        }
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            told.progressed(&status);
+            while end.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                told.progressed(&status);
+            }
+        });
+        Waiting { _ended: Some(ended) }
+    }
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);

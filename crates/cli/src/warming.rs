@@ -1,15 +1,12 @@
 //! `--warm`: what an earlier run has recorded is fetched before clients ask for it.
 //! It knows no client; the reader fetches.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use cofferdam::{CancelToken, Reader};
-use rustix::fs::OFlags;
 use serde::Serialize;
 use serve::WorkingSet;
 
@@ -17,19 +14,14 @@ use crate::failure::{Failure, with_causes};
 use crate::printable::Name;
 use crate::report::{Channel, Report};
 use crate::size::Size;
+use crate::whole_file::{Links, open_regular};
 
 /// Reads what an earlier run, or anybody else, has written.
 pub(crate) fn read_working_set(path: &Path) -> Result<WorkingSet, Failure> {
     let name = Name::from(path);
     let mut text = Vec::new();
-    // A pipe that nobody writes to must not be waited for.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let read = OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text)
-    });
+    let read = open_regular(path, Links::Followed)
+        .and_then(|file| file.take(WorkingSet::TEXT_LEN_MAX + 1).read_to_end(&mut text));
     read.map_err(|error| Failure::io(format!("{name} could not be read"), error))?;
     if text.len() as u64 > WorkingSet::TEXT_LEN_MAX {
         return Err(Failure::usage(format!("{name} is too long for a file of `serve --record`")));

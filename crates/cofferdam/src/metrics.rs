@@ -8,7 +8,7 @@
 /// else from outside in it. The table of them is in `docs/OPERATIONS.md`. Without a recorder they cost next to nothing: a few calls
 /// for each segment, or frame of a reader.
 ///
-/// The facade's counters are whole numbers, so `cofferdam_stage_seconds_total` is a gauge to it, which only grows.
+/// The facade's counters are whole numbers, so `cofferdam_stage_seconds` is a gauge to it, which only grows.
 pub fn describe_metrics() {
     stream::describe_metrics();
     #[cfg(feature = "remote")]

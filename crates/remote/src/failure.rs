@@ -43,6 +43,10 @@ pub(crate) enum SetbackKind {
 }
 
 impl SetbackKind {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [SetbackKind; 4] =
+        [SetbackKind::Outage, SetbackKind::Throttled, SetbackKind::BadAnswer, SetbackKind::NoCredentials];
+
     /// As figures are told apart by it.
     pub(crate) fn name(self) -> &'static str {
         match self {

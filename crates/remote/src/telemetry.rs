@@ -17,13 +17,14 @@ mod facade {
     use metrics::{Unit, counter, describe_counter};
 
     use super::Direction;
+    use crate::failure::SetbackKind;
 
     const REQUESTS: &str = "cofferdam_requests_total";
     const RECEIVED: &str = "cofferdam_received_bytes_total";
     const SENT: &str = "cofferdam_sent_bytes_total";
     const RETRIES: &str = "cofferdam_request_retries_total";
 
-    /// Tells the facade's recorder what each figure is. To be called once it is installed.
+    /// Tells the facade's recorder what each figure is, and has all begin at 0. To be called once it is installed.
     pub fn describe_metrics() {
         describe_counter!(REQUESTS, Unit::Count, "Requests sent to stores and servers, each try counted.");
         describe_counter!(
@@ -37,6 +38,15 @@ mod facade {
             Unit::Count,
             "Requests that failed and were made again: for an outage, because the place asked for fewer, for a wrong answer, or for want of credentials."
         );
+        for direction in [Direction::Download, Direction::Upload] {
+            counter!(REQUESTS, "direction" => direction.name()).absolute(0);
+            for cause in SetbackKind::ALL {
+                let (direction, cause) = (direction.name(), cause.name());
+                counter!(RETRIES, "direction" => direction, "cause" => cause).absolute(0);
+            }
+        }
+        counter!(RECEIVED).absolute(0);
+        counter!(SENT).absolute(0);
     }
 
     impl Direction {

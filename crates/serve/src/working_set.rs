@@ -35,6 +35,11 @@ impl WorkingSet {
         WorkingSet { tag: tag.to_owned(), len, ranges }
     }
 
+    /// Whether `text` begins as that of a working set, of whatever version.
+    pub fn is_begun_by(text: &[u8]) -> bool {
+        text.starts_with(TITLE.as_bytes())
+    }
+
     /// Reads its text: the three lines of its head, an offset and a length per line, and their number at the end. No range is empty or
     /// goes beyond the length in the head, and all together are no longer.
     ///
@@ -42,7 +47,7 @@ impl WorkingSet {
     /// The first line that is anything else, or missing; more than 262,144 ranges.
     pub fn parse(text: &[u8]) -> Result<WorkingSet, WorkingSetError> {
         let mut lines = Lines { rest: text, line: 0 };
-        lines.expect("cofferdam working set ", "1")?;
+        lines.expect(TITLE, "1")?;
         let tag = lines.after("tag ")?;
         if tag.is_empty() || tag.len() > TAG_LEN_MAX || !tag.bytes().all(|byte| byte.is_ascii_alphanumeric())
         {
@@ -94,7 +99,7 @@ impl WorkingSet {
 
 impl fmt::Display for WorkingSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "cofferdam working set 1\ntag {}\nlength {}", self.tag, self.len)?;
+        writeln!(f, "{TITLE}1\ntag {}\nlength {}", self.tag, self.len)?;
         self.ranges
             .iter()
             .try_for_each(|range| writeln!(f, "{} {}", range.start, range.end - range.start))?;
@@ -148,6 +153,8 @@ fn number(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
+/// What a text of it begins with, before its version.
+const TITLE: &str = "cofferdam working set ";
 /// Ranges of a working set: of frames of 64 KiB, 16 GiB if no two are adjacent.
 pub(crate) const RANGES_MAX: usize = 1 << 18;
 /// As of an export.

@@ -31,6 +31,7 @@ use crate::open::{OpenOptions, of_place};
 use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, RunPlan};
 use crate::stop::Stop;
+use crate::telemetry::count_read_failure;
 use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
 
 /// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
@@ -205,7 +206,7 @@ impl Reader {
     fn read_until(&self, offset: u64, buffer: &mut [u8], stop: Stop<'_>) -> Result<usize, Error> {
         let count = self.count_from(offset, buffer.len());
         let (_, outcome) = self.frames.read(offset, &mut buffer[..count], stop);
-        outcome.map(|()| count)
+        outcome.map(|()| count).inspect_err(|error| count_read_failure(error.kind()))
     }
 
     /// How many of `count` bytes from `offset` on there are.
@@ -279,7 +280,10 @@ impl Read for Reader {
         self.position += done as u64;
         self.prefetch.read_until(self.position);
         match outcome {
-            Err(error) if done == 0 => Err(io::Error::other(error)),
+            Err(error) if done == 0 => {
+                count_read_failure(error.kind());
+                Err(io::Error::other(error))
+            }
             _ => Ok(done),
         }
     }

@@ -18,7 +18,6 @@ use crate::index::Walk;
 use crate::rate_limit::RateLimit;
 use crate::stop::Stop;
 use crate::system_memory::{MEMORY_DEFAULT, SystemMemory};
-use crate::telemetry::{self, Metric};
 use crate::{Error, Observer};
 
 /// What a stream may use, and who may stop and watch it.
@@ -134,7 +133,6 @@ impl Resources {
         let look = |before| self.system.pressure(before);
         let changed = budget.adjust_growth(Instant::now(), look);
         let Some(pressure) = changed else { return };
-        telemetry::set(Metric::Pressure, pressure as u8 as f64);
         if let Some(observer) = &self.observer {
             observer.memory_pressure(pressure);
         }

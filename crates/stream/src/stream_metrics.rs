@@ -153,8 +153,11 @@ impl<'a> StreamMetrics<'a> {
     pub(crate) fn ended<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
         let committed = self.reported.borrow().committed;
         self.report(&committed);
-        let rolled_back = self.stages.rolled_back_segments();
-        telemetry::count(Metric::RolledBackSegments, self.operation, rolled_back);
+        // What is proved ends at the first segment that is not what it should be: there is nothing to roll back.
+        if self.operation != Operation::Prove {
+            let rolled_back = self.stages.rolled_back_segments();
+            telemetry::count(Metric::RolledBackSegments, self.operation, rolled_back);
+        }
         telemetry::count_stream(self.operation, outcome.is_ok());
         outcome
     }
@@ -183,7 +186,8 @@ impl<'a> StreamMetrics<'a> {
         let durable = so_far.durable_len - reported.committed.durable_len;
         telemetry::count(Metric::Durable, operation, durable);
         telemetry::set(Metric::InFlight, self.budget.used() as f64);
-        telemetry::set(Metric::Limit, self.budget.growth() as f64);
+        telemetry::set(Metric::Limit, self.budget.growth_now() as f64);
+        telemetry::set(Metric::Pressure, self.budget.pressure() as u8 as f64);
         (reported.at, reported.committed) = (Instant::now(), *so_far);
         (reported.passed, reported.passed_segments) = (passed, passed_segments);
     }
@@ -206,7 +210,7 @@ fn bytes_of(stage: Stage) -> Option<Metric> {
     }
 }
 
-fn name_of(stage: Stage) -> &'static str {
+pub(crate) fn name_of(stage: Stage) -> &'static str {
     match stage {
         Stage::Feed => "feed",
         Stage::Read => "read",

@@ -24,9 +24,13 @@ pub(crate) enum Metric {
 
 #[cfg(feature = "metrics")]
 mod facade {
+    use segment_worker::Stage;
+
     use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
     use super::{Metric, Operation};
+    use crate::ErrorKind;
+    use crate::stream_metrics::name_of;
 
     impl Metric {
         fn name(self) -> &'static str {
@@ -47,7 +51,8 @@ mod facade {
         }
     }
 
-    /// Tells the facade's recorder what each metric means. To be called once, when it is installed.
+    /// Tells the facade's recorder what each metric means, and has the counters whose labels are known begin at 0. To be called once, when it
+    /// is installed.
     pub fn describe_metrics() {
         for (metric, help) in BYTES {
             describe_counter!(metric.name(), Unit::Bytes, help);
@@ -66,15 +71,76 @@ mod facade {
         let help = "Bytes that may be in use at the moment: fewer while memory is short.";
         describe_gauge!(Metric::Limit.name(), Unit::Bytes, help);
         describe_gauge!(Metric::Pressure.name(), "How short memory is: 0 not, 1 somewhat, 2 very.");
-        // Reported when it changes.
-        set(Metric::Pressure, 0.0);
+        let help = "Reads of single places that failed, by cause; those that were given up are not counted.";
+        describe_counter!(READ_FAILURES, Unit::Count, help);
+        begin();
+    }
+
+    /// A counter that appears with its first event has no rate for that event, and one that is absent may be of another version.
+    fn begin() {
+        for (operation, metrics) in COUNTED {
+            for metric in *metrics {
+                counter!(metric.name(), "operation" => operation.name()).absolute(0);
+            }
+        }
+        for operation in [Operation::Open, Operation::Seal, Operation::Prove] {
+            for outcome in OUTCOMES {
+                counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome).absolute(0);
+            }
+            for stage in Stage::ALL {
+                gauge!(STAGE_SECONDS, "operation" => operation.name(), "stage" => name_of(stage)).set(0.0);
+            }
+        }
+        for cause in CAUSES {
+            counter!(READ_FAILURES, "cause" => cause).absolute(0);
+        }
+    }
+
+    /// What each operation counts.
+    const COUNTED: &[(Operation, &[Metric])] = &[
+        (Operation::Open, &STREAMED),
+        (Operation::Seal, &STREAMED),
+        (Operation::Prove, &[Metric::Read, Metric::Processed, Metric::Written, Metric::Committed]),
+        (Operation::Read, &[Metric::Read, Metric::Processed]),
+        (Operation::Survey, &[Metric::Read, Metric::Processed, Metric::Written]),
+    ];
+    const STREAMED: [Metric; 8] = [
+        Metric::Read,
+        Metric::Processed,
+        Metric::Written,
+        Metric::Committed,
+        Metric::CommittedSegments,
+        Metric::Durable,
+        Metric::Reused,
+        Metric::RolledBackSegments,
+    ];
+    const OUTCOMES: [&str; 2] = ["complete", "failed"];
+    const CAUSES: [&str; 7] =
+        ["damaged", "truncated", "source_changed", "io", "denied", "no_progress", "other"];
+
+    pub(crate) fn count_read_failure(kind: ErrorKind) {
+        let cause = match kind {
+            // Nobody waits for it any more.
+            ErrorKind::Cancelled => return,
+            ErrorKind::Damaged | ErrorKind::DigestMismatch => "damaged",
+            ErrorKind::Truncated => "truncated",
+            ErrorKind::SourceChanged => "source_changed",
+            ErrorKind::Io => "io",
+            ErrorKind::Denied => "denied",
+            ErrorKind::NoProgress => "no_progress",
+            _ => "other",
+        };
+        counter!(READ_FAILURES, "cause" => cause).increment(1);
     }
 
     const BYTES: [(Metric, &str); 6] = [
         (Metric::Read, "Bytes of segments that were read."),
         (Metric::Processed, "Plaintext bytes that were opened, sealed, or compared with what was sealed."),
         (Metric::Written, "Bytes that sinks have taken, committed or not."),
-        (Metric::Committed, "Plaintext bytes of segments that have committed, or proved right."),
+        (
+            Metric::Committed,
+            "Plaintext bytes of segments that have committed, proved right, or, without a key, have the digests that the stream says.",
+        ),
         (Metric::Durable, "Bytes that became durable before the end of their stream."),
         (
             Metric::Reused,
@@ -85,11 +151,12 @@ mod facade {
         (Metric::CommittedSegments, "Segments that have committed."),
         (
             Metric::RolledBackSegments,
-            "Segments that had begun and had not committed when their stream ended.",
+            "Segments that had begun and had not committed when their stream ended, and are read again.",
         ),
     ];
     const STREAMS: &str = "cofferdam_streams_total";
-    const STAGE_SECONDS: &str = "cofferdam_stage_seconds_total";
+    const READ_FAILURES: &str = "cofferdam_read_failures_total";
+    const STAGE_SECONDS: &str = "cofferdam_stage_seconds";
 
     pub(crate) fn count(metric: Metric, operation: Operation, by: u64) {
         if by > 0 {
@@ -98,7 +165,8 @@ mod facade {
     }
 
     pub(crate) fn count_stream(operation: Operation, is_complete: bool) {
-        let outcome = if is_complete { "complete" } else { "failed" };
+        let [complete, failed] = OUTCOMES;
+        let outcome = if is_complete { complete } else { failed };
         counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome).increment(1);
     }
 
@@ -121,8 +189,10 @@ mod facade {
 #[cfg(not(feature = "metrics"))]
 mod facade {
     use super::{Metric, Operation};
+    use crate::ErrorKind;
 
     pub(crate) fn count(_: Metric, _: Operation, _: u64) {}
+    pub(crate) fn count_read_failure(_: ErrorKind) {}
     pub(crate) fn count_stream(_: Operation, _: bool) {}
     pub(crate) fn add_seconds(_: Operation, _: &'static str, _: f64) {}
     pub(crate) fn record(_: Metric, _: Operation, _: f64) {}
@@ -131,4 +201,4 @@ mod facade {
 
 #[cfg(feature = "metrics")]
 pub use facade::describe_metrics;
-pub(crate) use facade::{add_seconds, count, count_stream, record, set};
+pub(crate) use facade::{add_seconds, count, count_read_failure, count_stream, record, set};

@@ -45,6 +45,11 @@ pub(super) fn apply(
     }
 }
 
+/// Makes `staging` look like `model`, which the caller has open and has looked at.
+pub(super) fn apply_of(model: &File, staging: &File) -> io::Result<CopiedMetadata> {
+    Replaced { stat: fstat(model)?, file: Some(model.try_clone()?.into()) }.apply(staging)
+}
+
 /// Whether the file `target` in `directory` may be replaced, and be the model of what replaces it: in a sticky directory by
 /// its owner or the directory's; where everyone may put files, only by its owner. Root or the directory's owner could as
 /// well, and would be led to give the new file to whoever put the old one there.

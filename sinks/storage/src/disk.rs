@@ -297,6 +297,10 @@ impl StorageFile for DiskFile {
         copy_metadata::apply(&self.directory, target, if_exists, &self.file)
     }
 
+    fn copy_metadata_of(&self, model: &File) -> io::Result<CopiedMetadata> {
+        copy_metadata::apply_of(model, &self.file)
+    }
+
     fn set_modified(&self, modified: FileTime) -> io::Result<()> {
         let modified = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanos.into() };
         let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };

@@ -27,7 +27,7 @@ mod target;
 mod target_dir;
 mod writeback;
 
-use std::{ffi::OsStr, fmt, io, sync::Arc};
+use std::{ffi::OsStr, fmt, fs::File, io, sync::Arc};
 
 pub use byte_count::ByteCount;
 pub use copy_metadata::is_refusal;
@@ -208,6 +208,14 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The medium's own.
     fn copy_metadata_from(&self, target: &OsStr, if_exists: IfExists) -> io::Result<CopiedMetadata>;
+
+    /// The same of an open file, whatever stands at a name. A medium without real files has no such thing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`]; the medium's own.
+    fn copy_metadata_of(&self, _model: &File) -> io::Result<CopiedMetadata> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Sets when its contents last changed, until they change again. A medium without times does nothing.
     ///

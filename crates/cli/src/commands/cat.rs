@@ -15,6 +15,7 @@ use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
@@ -78,9 +79,8 @@ impl Cat {
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
         files.writes("the output", &End::Standard)?;
-        files.check()?;
+        self.opening.resources.begin(RunInfo::opening("cat"), &files, report)?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
-        self.opening.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let identities = self.opening.keys.some_identities(report)?;

@@ -7,8 +7,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use cofferdam::{
-    Attempt, ErrorKind, Identity, IfExists, TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe,
-    leftovers,
+    Attempt, ErrorKind, Identity, TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe, leftovers,
 };
 use serde::Serialize;
 
@@ -107,7 +106,7 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
         Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", path.display()))
     };
     refuse_unfinished(path)?;
-    whole_file::write(path, content, IfExists::Refuse, PRIVATE).map_err(|fault| match fault {
+    whole_file::write(path, None, content, PRIVATE).map_err(|fault| match fault {
         Fault::Refused(TargetError::Exists { .. } | TargetError::Symlink { .. }) => exists(),
         Fault::Refused(TargetError::NotAFile { kind, .. }) if kind != TargetKind::Directory => exists(),
         Fault::Refused(error) => cannot("made", &error),

@@ -4,6 +4,8 @@
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -14,11 +16,13 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, how_to_go_on, if_exists};
+use crate::metrics_args::MetricsArgs;
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::peer::{Protection, address_name, parse_here, parse_listen, protection_advice};
 use crate::printable::Name;
 use crate::report::{Channel, Report};
-use crate::service;
+use crate::service::{self, Waiting};
 use crate::size::Size;
 
 /// Receive a restore that runs elsewhere, all or nothing
@@ -49,6 +53,9 @@ pub(crate) struct Receive {
 
     #[command(flatten)]
     protection: Protection,
+
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 impl Receive {
@@ -57,15 +64,25 @@ impl Receive {
             return Err(Failure::usage("a receiver makes a file, and writes nothing to standard output")
                 .advise("Give the file's name; `restore SEALED -` is for a pipe."));
         }
-        self.check_files()?;
+        self.metrics.begin(RunInfo::of("receive"), &self.files()?, report)?;
         let cancel = interrupt::install(report)?;
         let security = self.protection.security()?;
         interrupt::roll_back_from_now_on();
         let on_partial = if self.restart { OnPartial::Discard } else { OnPartial::Resume };
         let options = StageOptions::default().if_exists(if_exists(self.force)).on_partial(on_partial);
         let begun = Instant::now();
-        let observe = |event| tell(report, event);
+        let has_sender = Arc::new(AtomicBool::new(false));
+        let observe = |event: Event| {
+            match event {
+                Event::Joined(_) => has_sender.store(true, Ordering::Relaxed),
+                Event::Left(_) => has_sender.store(false, Ordering::Relaxed),
+                _ => {}
+            }
+            tell(report, event);
+        };
+        let waiting = self.waiting(has_sender.clone());
         let received = receive_file(&self.listen, security, &self.target, &options, &cancel, &observe);
+        drop(waiting);
         let received = received.map_err(explain)?;
         let output = Name::from(self.target.as_path());
         let done = format!("{output} is in place");
@@ -73,14 +90,24 @@ impl Receive {
         report.done(Channel::Stdout, &record, record.sentence(), done)
     }
 
-    fn check_files(&self) -> Result<(), Failure> {
+    /// Tells a service manager what it does, until it is done.
+    fn waiting(&self, has_sender: Arc<AtomicBool>) -> Waiting {
+        let (address, output) = (address_name(&self.listen), Name::from(self.target.as_path()));
+        Waiting::begin(move || match has_sender.load(Ordering::Relaxed) {
+            true => format!("receiving {output}"),
+            false => format!("listening at {address}"),
+        })
+    }
+
+    fn files(&self) -> Result<NamedFiles, Failure> {
         let mut files = NamedFiles::default();
         self.protection.name_files(&mut files)?;
         if let Address::Unix(path) = &self.listen {
             files.writes("the socket", &End::Path(path.clone()))?;
         }
         files.stages("the output", &End::Path(self.target.clone()))?;
-        files.check()
+        self.metrics.name_files(&mut files)?;
+        Ok(files)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::peer::{Goal, Protection};
@@ -48,6 +49,10 @@ use crate::uploading::Uploading;
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Restore {
+    /// By what name it was asked for.
+    #[arg(skip = "restore")]
+    command: &'static str,
+
     /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
     sealed: Sealed,
@@ -189,6 +194,7 @@ impl Restore {
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
+            command: "cat",
             sealed,
             target: Goal::Here(End::Standard),
             force,
@@ -218,9 +224,9 @@ impl Restore {
         let salvaged = salvaged.map(Path::to_owned);
         self.refuse_seed()?;
         self.uploading.check(&self.target)?;
-        self.check_files()?;
+        self.resources.begin(RunInfo::opening(self.command), &self.files()?, report)?;
+        self.refuse_same_object()?;
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
-        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = Opener::new(self.keys.some_identities(report)?)
@@ -290,7 +296,7 @@ impl Restore {
         Ok(source)
     }
 
-    fn check_files(&self) -> Result<(), Failure> {
+    fn files(&self) -> Result<NamedFiles, Failure> {
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
@@ -304,13 +310,17 @@ impl Restore {
         if let Some(seed) = &self.seed {
             files.seeds("the seed", seed);
         }
+        Ok(files)
+    }
+
+    fn refuse_same_object(&self) -> Result<(), Failure> {
         if let (Sealed::There(sealed), Goal::There(target)) = (&self.sealed, &self.target)
             && sealed.is_same_object(target)
         {
             return Err(Failure::usage("the input and the output are the same object")
                 .advise("Give the output another name. The input is then yours to remove."));
         }
-        files.check()
+        Ok(())
     }
 
     /// A log is for what has a path here.

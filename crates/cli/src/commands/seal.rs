@@ -14,11 +14,13 @@ use cofferdam::{
 };
 use serde::Serialize;
 
+use crate::credential::KeyPlace;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::key_args::SealingKeys;
 use crate::key_file::KeyFile;
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::peer::Goal;
 use crate::printable::Name;
@@ -117,7 +119,7 @@ struct Resuming {
 
     /// No longer needed, and not read: resuming takes no identity
     #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide_short_help = true)]
-    identities: Vec<End>,
+    identities: Vec<KeyPlace>,
 
     /// With --resume: where the state is kept, which holds the stream's key [default: $XDG_STATE_HOME/cofferdam, else
     /// ~/.local/state/cofferdam]
@@ -171,10 +173,9 @@ impl Seal {
         output.set_timeout(self.timeout);
         self.refuse_pipes(&output)?;
         self.uploading.check(&output)?;
-        self.check_files(&output)?;
+        self.resources.begin(RunInfo::of("seal"), &self.files(&output)?, report)?;
         let state_dir = self.state_dir()?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
-        self.resources.begin(report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
         if !self.resuming.identities.is_empty() {
@@ -250,7 +251,7 @@ impl Seal {
             .advise("Leave --resume away, or seal from a file into a file."))
     }
 
-    fn check_files(&self, output: &Goal) -> Result<(), Failure> {
+    fn files(&self, output: &Goal) -> Result<NamedFiles, Failure> {
         let mut files = NamedFiles::default();
         files.reads("the input", &self.input)?;
         self.keys.name_files(&mut files)?;
@@ -258,7 +259,7 @@ impl Seal {
         self.resources.name_files(&mut files)?;
         files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
         output.name_files(&mut files)?;
-        files.check()
+        Ok(files)
     }
 
     /// Where the state is kept, if one is to be.

@@ -1,6 +1,7 @@
 //! `cofferdam serve`: the plaintext of a sealed stream, for programs of this machine, for as long as it runs.
 //! It turns options into a reader and a server; the libraries read and serve.
 
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::complaints::Complaints;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
@@ -91,8 +93,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.sealed.set_timeout(self.opening.timeout);
-        self.check_files()?;
-        self.opening.resources.begin(report)?;
+        self.opening.resources.begin(RunInfo::opening("serve"), &self.files()?, report)?;
         let signals = interrupt::install(report)?;
         let record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
         let record = record.transpose()?;
@@ -136,7 +137,7 @@ impl Serve {
         }
     }
 
-    fn check_files(&self) -> Result<(), Failure> {
+    fn files(&self) -> Result<NamedFiles, Failure> {
         Standard::Output.refuse_unusable()?;
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
@@ -149,7 +150,7 @@ impl Serve {
         if let Some(path) = &self.record {
             files.stages("the file of --record", &End::Path(path.clone()))?;
         }
-        files.check()
+        Ok(files)
     }
 
     fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
@@ -181,7 +182,10 @@ impl Serve {
         let port = self.http.or(self.nbd.is_none().then_some(0));
         let url = port.map(|port| {
             let listened = server.listen_http(port);
-            listened.map_err(|error| Failure::io(format!("127.0.0.1:{port} could not be listened at"), error))
+            listened.map_err(|error| {
+                Failure::io(format!("127.0.0.1:{port} could not be listened at"), error)
+                    .advise("Leave the port out: a free one is taken then, and the URL says which.")
+            })
         });
         let url = url.transpose()?.map(|url| url.to_string());
         let socket = self.nbd.as_deref().map(|path| listen_nbd(&mut server, path)).transpose()?;
@@ -208,7 +212,16 @@ impl Serve {
 
 /// The socket's path, from the root on: clients may run elsewhere.
 fn listen_nbd(server: &mut Server, path: &Path) -> Result<PathBuf, Failure> {
-    let refused = |error| Failure::io(format!("{} could not be listened at", Name::from(path)), error);
+    let refused = |error: io::Error| {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "Make its directory first, best one that only you can write to.",
+            _ => {
+                "Give another name, in a directory that you can write to. A socket that a server listens at is not replaced, nor \
+                 is anything that is no socket."
+            }
+        };
+        Failure::io(format!("{} could not be listened at", Name::from(path)), error).advise(advice)
+    };
     server.listen_nbd(path).map_err(refused)?;
     absolute(path).map_err(refused)
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
@@ -63,8 +64,11 @@ impl Verify {
         self.sealed.set_timeout(self.opening.timeout);
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
-        files.check()?;
-        self.opening.resources.begin(report)?;
+        let run = match self.opening.keys.is_given() {
+            true => RunInfo::opening("verify"),
+            false => RunInfo::without_key("verify"),
+        };
+        self.opening.resources.begin(run, &files, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
         let identities = self.opening.keys.identities(report)?;

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::metrics_file::RunInfo;
+use crate::named_files::NamedFiles;
 use crate::report::{Channel, Form, Report};
 use crate::resources::Resources;
 use crate::size::Size;
@@ -48,7 +50,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
-        self.resources.begin(report)?;
+        self.resources.begin(RunInfo::of("demo"), &NamedFiles::default(), report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let input = Input::choose(self.file.as_deref())?;

@@ -319,7 +319,7 @@ fn a_sample_tries_its_keys_no_more_often_the_more_segments_it_draws() {
 fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
     let place = place(1);
     write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);
-    for (name, content) in [("precious", "{\"cofferdam_drill\": \"1\"}"), ("empty", ""), ("list", "[1]")] {
+    for (name, content) in [("precious", "{\"cofferdam_drill\": \"1\"}"), ("list", "[1]")] {
         fs::write(place.path(name), content).unwrap();
         let ran = place.run(["drill", "--evidence", name, "drill.toml"]);
         ran.assert_failed(6, &format!("{name} exists, and is no evidence of a drill"));
@@ -327,6 +327,11 @@ fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
         ran.assert_failed(6, &format!("{name} exists, and is no file of a drill's metrics"));
         assert_eq!(place.read(name), content.as_bytes());
     }
+    fs::write(place.path("empty"), "").unwrap();
+    let ran = place.run(["drill", "--evidence", "empty", "drill.toml"]);
+    ran.assert_failed(6, "empty exists, and is no evidence of a drill");
+    place.run(["drill", "--metrics-file", "empty", "drill.toml"]).assert_done();
+    fs::remove_file(place.path("evidence.json")).unwrap();
     for (option, name) in
         [("--evidence", "key.txt"), ("--metrics-file", "sealed.cfd"), ("--evidence", "drill.toml")]
     {

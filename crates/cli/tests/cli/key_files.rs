@@ -114,3 +114,54 @@ fn a_credential_that_is_not_there_is_a_usage_error_that_says_what_is_missing() {
     fs::rename(place.path("key.txt"), place.path("credential:key")).unwrap();
     place.run(["verify", "-i", "./credential:key", "sealed.cfd"]).assert_done();
 }
+
+/// Wherever a file of keys is named, with the options of those who seal, re-wrap and receive, and in the environment.
+#[test]
+fn a_credential_is_taken_wherever_a_file_of_keys_is_named() {
+    let place = Place::with_sealed(1);
+    place.run(["keygen", "--key-file", "-o", "k"]).assert_done();
+    let directory = place.path("credentials");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("words"), "correct horse\n").unwrap();
+    fs::write(directory.join("names"), format!("{}\n", place.recipient)).unwrap();
+    fs::rename(place.path("k"), directory.join("k")).unwrap();
+    fs::copy(place.path("key.txt"), directory.join("identity")).unwrap();
+    let run = |arguments: &[&str]| as_service(&place, &directory, arguments);
+    for (option, output) in [
+        (&["--key-file", "credential:k"][..], "by-key.cfd"),
+        (&["--passphrase-file", "credential:words"], "by-words.cfd"),
+        (&["-R", "credential:names"], "by-names.cfd"),
+    ] {
+        run(&[&["seal", "plain", "-o", output], option].concat()).assert_done();
+    }
+    for options in [
+        &["--key-file", "credential:k", "by-key.cfd"][..],
+        &["--passphrase-file", "credential:words", "by-words.cfd"],
+        &["-i", "credential:identity", "by-names.cfd"],
+    ] {
+        run(&[&["verify"], options].concat()).assert_done();
+    }
+    for new in [
+        ["--new-key-file", "credential:k"],
+        ["--new-passphrase-file", "credential:words"],
+        ["-R", "credential:names"],
+    ] {
+        let rewrap = ["rewrap", "-i", "credential:identity", "--force", "-o", "new.cfd", "sealed.cfd"];
+        run(&[&rewrap[..], &new].concat()).assert_done();
+    }
+    // A key that is there is read, and another is not: the one is no credential, the other no address.
+    let receive = |key: &str| run(&["receive", "--listen", "unix:no/where/s", "--peer-key", key, "x"]);
+    receive("credential:absent").assert_failed(2, "credential:absent: this service was given no credential");
+    receive("credential:k").assert_failed(1, "could not be listened at");
+    let by_variable = |arguments: &[&str], variable: &str, value: &str| {
+        let mut command = place.command(arguments);
+        let command = command.env("CREDENTIALS_DIRECTORY", &directory).env(variable, value);
+        Ran::of(command.output().unwrap())
+    };
+    by_variable(&["cat", "sealed.cfd"], "COFFERDAM_IDENTITY", "credential:identity").assert_done();
+    let seal = ["seal", "--force", "plain", "-o", "by-names.cfd"];
+    by_variable(&seal, "COFFERDAM_RECIPIENTS", "credential:names").assert_done();
+    by_variable(&["verify", "by-words.cfd"], "COFFERDAM_PASSPHRASE_FILE", "credential:words").assert_done();
+    let absent = by_variable(&["cat", "sealed.cfd"], "COFFERDAM_IDENTITY", "credential:absent");
+    absent.assert_failed(2, "credential:absent (named by COFFERDAM_IDENTITY): this service was given no");
+}

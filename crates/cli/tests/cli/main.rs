@@ -50,6 +50,7 @@ mod sealing;
 mod secrets;
 mod seeding;
 mod served;
+mod services;
 mod serving;
 mod serving_far;
 mod standard_streams;

@@ -1,22 +1,32 @@
 //! `--metrics-file`: the figures of a command are what happened, and what reads them understands the file.
 //! Which figures there are is the library's; here they are compared with what others have counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use servers::installed::is_skipped;
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
-use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, plaintext, wait_until};
+use crate::place::{Place, Ran, SEGMENT_LEN, end_of, json_lines, plaintext, wait_until};
 use crate::served::{Disk, ServeProcess};
 
-/// The samples of a file, by name and labels as they are written.
+/// The samples of a file, by name and labels as they are written, without the one that each has: the file's name.
 fn figures(place: &Place, name: &str) -> BTreeMap<String, f64> {
+    let run = format!("{{run=\"{}\"", name.strip_suffix(".prom").unwrap());
+    let without_run = |series: &str| {
+        let (name, labels) = series.split_once(&run).unwrap_or_else(|| panic!("{series} has not {run}"));
+        let labels = labels.strip_prefix(',').map(|labels| format!("{{{labels}"));
+        labels.map_or_else(|| name.to_owned(), |labels| format!("{name}{labels}"))
+    };
+    let series = series(place, name).into_iter();
+    series.map(|(series, value)| (without_run(&series), value)).collect()
+}
+
+/// The same, with the label that says which run it was of.
+fn series(place: &Place, name: &str) -> Vec<(String, f64)> {
     let text = String::from_utf8(place.read(name)).unwrap();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let sample = |line: &str| {
@@ -221,6 +231,7 @@ fn what_serve_counts_is_what_was_asked_of_the_server_and_it_is_written_while_it_
     let heads_max = 1024.0 * counts.requests as f64;
     assert!((received..received + heads_max).contains(&(counts.bytes_down as f64)), "{received}");
     assert!(figures["cofferdam_stage_seconds_total{operation=\"read\",stage=\"read\"}"] > 0.0);
+    assert_eq!(figures["cofferdam_read_failures_total{cause=\"damaged\"}"], 0.0);
     assert_eq!(figures["cofferdam_exit_code"], 0.0);
     assert_is_understood(&place, "m.prom");
 }
@@ -338,18 +349,181 @@ fn a_file_that_cannot_be_written_is_known_before_anything_is_done() {
     restore("s3://bucket/m.prom").assert_failed(2, "--metrics-file");
 }
 
-/// Whoever listens at `NOTIFY_SOCKET` hears how it gets on; see sd_notify(3).
+/// node_exporter reads all files of its directory as one, and drops what has the same name and labels as something before it.
 #[test]
-fn a_service_manager_is_told_how_a_command_gets_on() {
+fn files_of_two_runs_have_no_series_in_common() {
+    let place = Place::with_sealed(4);
+    fs::write(place.path("damaged.cfd"), place.read("sealed.cfd")).unwrap();
+    let mut damaged = place.read("damaged.cfd");
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(place.path("damaged.cfd"), damaged).unwrap();
+    let restore = |file: &str, sealed: &str, target: &str| {
+        place.run(["restore", "-i", "key.txt", "--metrics-file", file, sealed, target])
+    };
+    restore("app.prom", "sealed.cfd", "a").assert_done();
+    assert_eq!(restore("db.prom", "damaged.cfd", "b").code, 3);
+    let names = |file: &str| series(&place, file).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    let (app, db) = (names("app.prom"), names("db.prom"));
+    assert!(app.is_disjoint(&db), "{:?}", app.intersection(&db).collect::<Vec<_>>());
+    assert!(
+        app.contains("cofferdam_exit_code{run=\"app\"}") && db.contains("cofferdam_exit_code{run=\"db\"}")
+    );
+    // As one exposition: each family once, with the samples of both.
+    let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in ["app.prom", "db.prom"] {
+        let text = String::from_utf8(place.read(file)).unwrap();
+        let mut family = String::new();
+        for line in text.lines().skip(1) {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                family = help.split(' ').next().unwrap().to_owned();
+            }
+            let lines = families.entry(family.clone()).or_default();
+            if !line.starts_with('#') || !lines.iter().any(|known| known == line) {
+                lines.push(line.to_owned());
+            }
+        }
+    }
+    let merged = families.into_values().flatten().map(|line| line + "\n").collect::<String>();
+    fs::write(place.path("merged.prom"), merged).unwrap();
+    assert_is_understood(&place, "merged.prom");
+}
+
+#[test]
+fn a_run_says_which_command_it_was_and_whether_a_key_proved_what_it_opened() {
+    let place = Place::with_sealed(1);
+    let info = |arguments: &[&str]| {
+        place.run([arguments, &["--metrics-file", "m.prom"]].concat()).assert_done();
+        let figures = figures(&place, "m.prom");
+        let mut infos = figures.into_iter().filter(|(name, _)| name.starts_with("cofferdam_run_info"));
+        let (name, value) = infos.next().unwrap();
+        assert_eq!((value, infos.next()), (1.0, None));
+        name.strip_prefix("cofferdam_run_info").unwrap().to_owned()
+    };
+    let recipient = place.recipient.clone();
+    for (arguments, labels) in [
+        (&["verify", "sealed.cfd"][..], "{command=\"verify\",authenticity=\"none\"}"),
+        (&["verify", "-i", "key.txt", "sealed.cfd"], "{command=\"verify\",authenticity=\"checked\"}"),
+        (&["cat", "-i", "key.txt", "sealed.cfd"], "{command=\"cat\",authenticity=\"checked\"}"),
+        (
+            &["restore", "-i", "key.txt", "sealed.cfd", "out"],
+            "{command=\"restore\",authenticity=\"checked\"}",
+        ),
+        (&["seal", "-r", &recipient, "plain", "-o", "again.cfd"], "{command=\"seal\"}"),
+    ] {
+        assert_eq!(info(arguments), labels);
+    }
+}
+
+/// A monitor that knows of no event cannot count the first one.
+#[test]
+fn what_has_not_happened_is_zero() {
+    let place = Place::with_sealed(1);
+    place.run(["verify", "--metrics-file", "m.prom", "sealed.cfd"]).assert_done();
+    let figures = figures(&place, "m.prom");
+    for series in [
+        "cofferdam_rolled_back_segments_total{operation=\"open\"}",
+        "cofferdam_streams_total{operation=\"open\",outcome=\"failed\"}",
+        "cofferdam_streams_total{operation=\"seal\",outcome=\"failed\"}",
+        "cofferdam_read_failures_total{cause=\"damaged\"}",
+        "cofferdam_request_retries_total{direction=\"download\",cause=\"outage\"}",
+        "cofferdam_received_bytes_total",
+    ] {
+        assert_eq!(figures.get(series), Some(&0.0), "{series}");
+    }
+}
+
+/// What keeps a run from being one is in its metrics, and not yesterday's success.
+#[test]
+fn a_run_that_is_refused_says_so() {
+    let place = Place::with_sealed(1);
+    for (arguments, words) in [
+        (&["-i", "credential:absent", "sealed.cfd", "out"][..], "credential:absent: "),
+        (&["--key-file", "credential:a/b", "sealed.cfd", "out"], "without a slash"),
+        (&["-i", "absent.txt", "sealed.cfd", "out"], "absent.txt"),
+        (&["-i", "key.txt", "sealed.cfd", "sealed.cfd"], "are the same file"),
+    ] {
+        let good = ["restore", "--force", "-i", "key.txt", "--metrics-file", "m.prom", "sealed.cfd", "out"];
+        place.run(good).assert_done();
+        assert_eq!(figures(&place, "m.prom")["cofferdam_exit_code"], 0.0);
+        let ran = place.run([&["restore", "--force", "--metrics-file", "m.prom"], arguments].concat());
+        assert!(ran.code != 0 && ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+        assert_eq!(figures(&place, "m.prom")["cofferdam_exit_code"], f64::from(ran.code), "{arguments:?}");
+    }
+    // As JSON, it is a failure like any.
+    let json = place.run(["verify", "--json", "-i", "credential:absent", "sealed.cfd"]);
+    let failure = json_lines(json.stderr.as_bytes()).pop().unwrap();
+    assert_eq!((&failure["event"], &failure["kind"]), (&"error".into(), &"usage".into()), "{failure}");
+    assert!(failure["advice"].as_str().unwrap().contains("LoadCredentialEncrypted="), "{failure}");
+    assert!(!failure["message"].as_str().unwrap().contains("--help"), "{failure}");
+}
+
+/// The first run waits for its input as long as the test likes.
+#[test]
+fn two_runs_do_not_share_a_file() {
+    let place = Place::with_sealed(1);
+    let seal = ["seal", "--metrics-file", "m.prom", "-r", &place.recipient, "-", "-o", "slow.cfd"];
+    let mut command = place.command(seal);
+    let mut sealing =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the first file", || place.path("m.prom").exists());
+    let verify = ["verify", "--metrics-file", "m.prom", "sealed.cfd"];
+    // Its next file is staged a moment after the first is there.
+    let staged = place.path(".m.prom.cofferdam-staging");
+    wait_until("the next one", || staged.exists());
+    place.run(verify).assert_failed(9, "another run keeps its metrics in m.prom");
+    assert!(!figures(&place, "m.prom").contains_key("cofferdam_exit_code"));
+    drop(sealing.stdin.take());
+    end_of(sealing).assert_done();
+    assert_eq!(figures(&place, "m.prom")["cofferdam_run_info{command=\"seal\"}"], 1.0);
+    assert!(!staged.exists());
+    place.run(verify).assert_done();
+    // One that was killed is not waited for.
+    let mut killed = place.command(seal).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the next one", || staged.exists());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    place.run(verify).assert_done();
+    assert!(!staged.exists());
+}
+
+#[test]
+fn a_run_whose_next_file_was_tidied_away_says_at_the_end_how_it_went() {
     let place = Place::new();
-    fs::write(place.path("plain"), plaintext(3_000_000)).unwrap();
-    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let mut command = place.command(["seal", "-r", &place.recipient, "plain", "-o", "sealed.cfd"]);
-    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "30000000");
-    Ran::of(command.output().unwrap()).assert_done();
-    let mut message = [0; 4096];
-    let len = socket.recv(&mut message).unwrap();
-    let said = String::from_utf8_lossy(&message[..len]).into_owned();
-    assert!(said.starts_with("STATUS=sealing ") && said.contains("\nWATCHDOG=1"), "{said}");
+    let seal = ["seal", "--metrics-file", "m.prom", "-r", &place.recipient, "-", "-o", "slow.cfd"];
+    let mut sealing = place
+        .command(seal)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let staged = place.path(".m.prom.cofferdam-staging");
+    wait_until("the first file", || place.path("m.prom").exists());
+    wait_until("the next one", || staged.exists());
+    fs::remove_file(&staged).unwrap();
+    drop(sealing.stdin.take());
+    let ran = end_of(sealing);
+    ran.assert_done();
+    assert!(!ran.stderr.contains("m.prom"), "{}", ran.stderr);
+    assert_eq!(figures(&place, "m.prom")["cofferdam_exit_code"], 0.0);
+}
+
+#[test]
+fn reads_that_fail_while_it_is_served_are_counted_by_cause() {
+    let place = Place::with_sealed(40);
+    place.damage_segment(20);
+    let served = ServeProcess::start(&place, &["--nbd", "socket", "--metrics-file", "m.prom", "sealed.cfd"]);
+    let mut disk = Disk::open(&place.path("socket"));
+    let at = 20 * SEGMENT_LEN as u64;
+    assert!(disk.read(0, 4096).is_ok());
+    assert!((0..SEGMENT_LEN as u64 / 4096).any(|frame| disk.read(at + frame * 4096, 4096).is_err()));
+    served.end(Signal::TERM).assert_done();
+    let figures = figures(&place, "m.prom");
+    assert!(figures["cofferdam_read_failures_total{cause=\"damaged\"}"] >= 1.0, "{figures:#?}");
+    assert_eq!(figures["cofferdam_read_failures_total{cause=\"io\"}"], 0.0);
+    assert_eq!(figures["cofferdam_run_info{command=\"serve\",authenticity=\"checked\"}"], 1.0);
+    // Nobody has measured it.
+    assert!(!figures.contains_key("cofferdam_memory_pressure"), "{figures:#?}");
+    assert_is_understood(&place, "m.prom");
 }

@@ -357,3 +357,19 @@ fn an_interrupted_seal_keeps_its_number_and_takes_no_other() {
     place.run(["verify", "-i", "key.txt", "--min-sequence", "7", "out.cfd"]).assert_done();
     place.run(["verify", "-i", "key.txt", "--min-sequence", "8", "out.cfd"]).assert_failed(14, "is 7");
 }
+
+/// What was kept is compared as far as it goes; that it ends there is no fault, and nothing is rolled back.
+#[test]
+fn a_seal_that_resumes_well_has_rolled_nothing_back() {
+    let place = place();
+    let arguments = seal(&place, &["--limit-rate", "512KiB"]);
+    interrupt(&place, &arguments, Signal::TERM);
+    let again = seal(&place, &["--metrics-file", "m.prom"]);
+    assert!(sealed_record(&place.run(again))["kept"].as_u64().unwrap() > 0);
+    let text = String::from_utf8(place.read("m.prom")).unwrap();
+    let rolled_back = text.lines().filter(|line| line.starts_with("cofferdam_rolled_back_segments_total{"));
+    assert!(
+        rolled_back.clone().count() > 0 && rolled_back.clone().all(|line| line.ends_with(" 0")),
+        "{text}"
+    );
+}

@@ -346,6 +346,50 @@ fn a_record_replaces_what_this_run_has_written_and_nothing_else() {
     }
 }
 
+/// `--record FILE --warm FILE --force` is given day after day: whatever comes to the name is not what it means.
+#[test]
+fn force_replaces_a_record_and_nothing_else() {
+    let place = Place::with_sealed(4);
+    let refused = |words: &str| {
+        let ran = place.run(["serve", "-i", "key.txt", "--record", "set", "--force", "sealed.cfd"]);
+        ran.assert_failed(6, words);
+        fs::remove_file(place.path("set")).unwrap();
+    };
+    fs::write(place.path("set"), "precious").unwrap();
+    refused("set exists, and is no file of `serve --record`");
+    fs::write(place.path("old"), "cofferdam working set 1\ntag ab\nlength 9\nend 0\n").unwrap();
+    std::os::unix::fs::symlink("old", place.path("set")).unwrap();
+    refused("set is a symbolic link");
+    place.shell("mkfifo set").assert_done();
+    let fifo = place.run(["serve", "-i", "key.txt", "--record", "set", "--force", "sealed.cfd"]);
+    fifo.assert_failed(2, "set is no file");
+    fs::remove_file(place.path("set")).unwrap();
+    fs::copy(place.path("old"), place.path("set")).unwrap();
+    place.shell("chmod 666 set").assert_done();
+    refused("others can write to it");
+    for before in ["", "cofferdam working set 1\nof an earlier version"] {
+        fs::write(place.path("set"), before).unwrap();
+        let served = ServeProcess::start(&place, &["--record", "set", "--force", "sealed.cfd"]);
+        get(served.url(), None);
+        served.end(Signal::TERM).assert_done();
+        assert!(place.read("set").ends_with(b"\n0 65531\nend 1\n"));
+    }
+    assert!(place.read("old").ends_with(b"end 0\n"));
+}
+
+#[test]
+fn a_place_that_cannot_be_listened_at_is_refused_with_what_to_do() {
+    let place = Place::with_sealed(1);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("--http={}", taken.local_addr().unwrap().port());
+    let serve = |options: &[&str]| place.run([&["serve", "-i", "key.txt", "sealed.cfd"], options].concat());
+    serve(&[&port]).assert_failed(1, "Leave the port out");
+    serve(&["--nbd", "no/where"]).assert_failed(1, "Make its directory first");
+    fs::write(place.path("file"), "precious").unwrap();
+    serve(&["--nbd", "file"]).assert_failed(1, "Give another name");
+    assert_eq!(place.read("file"), b"precious");
+}
+
 #[test]
 fn a_run_in_which_nothing_is_read_leaves_the_record_of_another() {
     let place = Place::with_sealed(40);

@@ -119,3 +119,35 @@ fn a_replaced_target_without_an_access_list_does_not_get_the_one_that_its_direct
     assert_eq!(seen(directory.path()).0, before);
     assert!(getxattr(&target, "system.posix_acl_access", &mut found[..]).is_err());
 }
+
+/// Whoever can rename in the directory puts another file at the name: between the look and the start, or between the start and the publish.
+#[test]
+fn what_the_caller_has_looked_at_is_the_model_whatever_comes_to_its_name() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let make = |name: &str, mode: u32| {
+        fs::write(at(name), name).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let over = |standing: &File| {
+        StagedFile::create_over(at("target"), &StageOptions::default(), standing.try_clone().unwrap())
+    };
+    make("target", MODE);
+    let standing = File::open(at("target")).unwrap();
+    let mut sink = over(&standing).unwrap();
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, b"bytes").unwrap();
+    sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).unwrap();
+    make("planted", 0o666);
+    fs::rename(at("planted"), at("target")).unwrap();
+    sink.publish(5).unwrap();
+    assert_eq!((fs::read(at("target")).unwrap(), seen(directory.path()).0), (b"bytes".to_vec(), MODE));
+    assert!(matches!(over(&standing), Err(TargetError::Exists { .. })));
+    make("elsewhere", MODE);
+    fs::remove_file(at("target")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", at("target")).unwrap();
+    assert!(matches!(over(&standing), Err(TargetError::Exists { .. })));
+    assert_eq!(fs::read(at("elsewhere")).unwrap(), b"elsewhere");
+}

@@ -128,7 +128,7 @@ fn what_was_announced_and_is_another_file_now_or_has_changed_since_is_not_gone_o
                 let planted = staging.with_file_name("planted");
                 fs::copy(staging, &planted).unwrap();
                 let model = fs::metadata(staging).unwrap();
-                fs::File::open(&planted).unwrap().set_modified(model.modified().unwrap()).unwrap();
+                File::open(&planted).unwrap().set_modified(model.modified().unwrap()).unwrap();
                 std::os::unix::fs::lchown(&planted, Some(model.uid()), None).unwrap();
                 fs::rename(planted, staging).unwrap();
             },

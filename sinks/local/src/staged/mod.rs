@@ -14,7 +14,7 @@ mod published;
 mod recovery;
 mod staging;
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{fmt, fs::File, io, path::PathBuf, sync::Arc};
 
 pub use self::{
     copy_on_read::CopyOnRead,
@@ -82,6 +82,8 @@ pub struct StagedFile {
     writer: WriterId,
     /// Of a new target, where it is not to be any new file's.
     mode: Option<u32>,
+    /// Whose owner, attributes and mode it gets, where that is not left to the target's name.
+    model: Option<File>,
     /// The same of its time of modification.
     modified: Option<FileTime>,
     notices: Notices,
@@ -214,7 +216,11 @@ impl StagedFile {
             file.sync_all()?;
             self.intend(None)?;
         }
-        let mode_due = match file.copy_metadata_from(&self.target_dir.name, self.target_dir.if_exists)? {
+        let copied = match &self.model {
+            Some(model) => file.copy_metadata_of(model)?,
+            None => file.copy_metadata_from(&self.target_dir.name, self.target_dir.if_exists)?,
+        };
+        let mode_due = match copied {
             CopiedMetadata::New { mode } => {
                 // Behind the last change of its contents, and before what the journal notes of the file.
                 if self.modified.is_some_and(|modified| file.set_modified(modified).is_err()) {

@@ -1,11 +1,11 @@
 //! How a staged file begins: over nothing, over what an earlier attempt left, or not at all because that one was done.
 //! Knows no row of the recovery table: it gathers the evidence and does what the table says.
 
-use std::{ffi::OsStr, io, path::Path, sync::Arc};
+use std::{ffi::OsStr, fs::File, io, os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
 use contract::{AttemptId, Checkpoint, IfExists, cursor::Cursor};
 use storage::{
-    OnPartial, Ownership, Room, Sparse, StageOptions, Storage, StorageFile, TargetDir, TargetError,
+    FileId, OnPartial, Ownership, Room, Sparse, StageOptions, Storage, StorageFile, TargetDir, TargetError,
     Writeback, free_space,
 };
 
@@ -70,6 +70,27 @@ impl StagedFile {
     pub fn create(target: impl AsRef<Path>, options: &StageOptions) -> Result<Self, TargetError> {
         let target = target.as_ref();
         Site::new(TargetDir::resolve(target, options.if_exists)?).create(options)
+    }
+
+    /// As [`create`](Self::create), to replace the file at `target` that the caller has opened as `standing`, and has looked at: it gets that
+    /// file's owner, attributes and mode, whatever comes to the name until then.
+    ///
+    /// # Errors
+    /// As there; [`TargetError::Exists`] if another file is at the name by now.
+    pub fn create_over(
+        target: impl AsRef<Path>,
+        options: &StageOptions,
+        standing: File,
+    ) -> Result<Self, TargetError> {
+        let target_dir = TargetDir::resolve(target.as_ref(), IfExists::Replace)?;
+        let path = target_dir.path().to_owned();
+        let metadata = standing.metadata().map_err(|error| TargetError::io(&path, "examine", error))?;
+        if target_dir.target_id()? != Some(FileId { device: metadata.dev(), inode: metadata.ino() }) {
+            return Err(TargetError::Exists { path });
+        }
+        let mut sink = Site::new(target_dir).create(options)?;
+        sink.model = Some(standing);
+        Ok(sink)
     }
 
     /// [`create`](Self::create) in a directory that need not be a real one. What can be seen of a real one alone is not
@@ -505,6 +526,7 @@ impl Site {
             claims,
             writer: WriterId::default(),
             mode: None,
+            model: None,
             modified: None,
             notices: Notices::default(),
             found,

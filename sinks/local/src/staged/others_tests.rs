@@ -59,7 +59,7 @@ fn a_file_that_others_may_have_open_is_neither_staging_file_nor_journal() {
         interrupted(directory.path(), 2);
         let path = directory.path().join(name);
         chmod(&path, given);
-        let held = fs::File::open(&path).unwrap();
+        let held = File::open(&path).unwrap();
         match (open(directory.path()), name) {
             (Err(TargetError::OpenToOthers { path }), JOURNAL) => assert!(path.ends_with(JOURNAL)),
             (Ok(Opened::Fresh(mut sink)), STAGING) => go_on(&mut sink, 0).unwrap(),

@@ -15,6 +15,8 @@ use measure::{Pace, Phase, Plan, advise, measure};
 
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::metrics_file::RunInfo;
+use crate::named_files::NamedFiles;
 use crate::report::{Channel, Form, Report, Volume};
 use crate::resources::Resources;
 use crate::size::Size;
@@ -58,7 +60,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         Standard::Output.refuse_unusable()?;
-        self.resources.begin(report)?;
+        self.resources.begin(RunInfo::of("bench"), &NamedFiles::default(), report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let plan = Plan {

@@ -21,6 +21,7 @@ use rustix::process::{
 };
 
 use super::file::CheckCommand;
+use crate::service::Waiting;
 
 /// How it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +58,10 @@ pub(super) fn run(
     let mut running = Running::start(command(check, directory, file))?;
     let begun_at = start_time(running.leader);
     // None where no clock comes to it.
+    let waiting = Waiting::begin(|| "checking what was restored".to_owned());
     let ended = running.wait(begun.checked_add(check.timeout), cancel);
     let status = running.finish();
+    drop(waiting);
     // Whatever has failed: first, nothing goes on.
     let is_of_check = |process: &Pid| {
         !strangers.contains(process) && start_time(*process).is_none_or(|at| Some(at) >= begun_at)

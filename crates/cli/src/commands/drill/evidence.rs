@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use cofferdam::{ErrorKind, FORMAT_VERSION, IfExists, Inspection, Restored, StreamId, Warning};
+use cofferdam::{ErrorKind, FORMAT_VERSION, Inspection, Restored, StreamId, Warning};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::printable::{self, Name};
 use crate::secrets;
 use crate::text::digest_name;
-use crate::whole_file::{self, Fault};
+use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile};
 
 /// What the file says.
 #[derive(Serialize)]
@@ -152,12 +152,12 @@ impl Evidence {
     /// Puts it into the file at `path`.
     pub(super) fn write(&self, path: &Path, mode: u32) -> Result<(), Failure> {
         // Something else may have come there since the drill began.
-        refuse_other_file(path)?;
+        let standing = standing(path)?;
         // Records hold strings, numbers and lists of them: there is nothing that JSON could refuse.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         let what = format!("the evidence could not be written to {}", Name::from(path));
-        whole_file::write(path, text.as_bytes(), IfExists::Replace, mode).map_err(|fault| match fault {
+        whole_file::write(path, standing, text.as_bytes(), mode).map_err(|fault| match fault {
             Fault::Refused(error) => Failure::new(ErrorKind::Io, format!("{what}: {error}")),
             Fault::NotWritten(error) => Failure::io(what, error),
             Fault::Unknown(error) => Failure::new(
@@ -170,11 +170,16 @@ impl Evidence {
 
 /// Refuses a file that would be lost: one that no drill has written, by its content.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
+    standing(path).map(drop)
+}
+
+fn standing(path: &Path) -> Result<Option<ReplacedFile>, Failure> {
     let is_evidence = |text: &[u8]| {
         let found: Option<Value> = serde_json::from_slice(text).ok();
         matches!(found.as_ref().and_then(|found| found.get(MARK)?.as_u64()), Some(1..))
     };
-    whole_file::read_own(path, "evidence of a drill", LEN_MAX, is_evidence).map(drop)
+    let kind = Kind { name: "evidence of a drill", len_max: LEN_MAX, links: Links::Followed };
+    whole_file::read_own(path, kind, is_evidence)
 }
 
 impl StreamRecord {

@@ -1,6 +1,7 @@
 //! The file that says what a drill does, in TOML.
 //! It opens nothing that the file names, and knows no stream.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::ops::Range;
@@ -14,13 +15,14 @@ use toml::Spanned;
 use super::freshness::{AgeRule, TimeSource};
 use super::trust::refuse_foreign_file;
 use crate::commands::verify::parse_digest;
+use crate::credential::KeyPlace;
 use crate::failure::Failure;
 use crate::io_arg::End;
 use crate::key_args::OpeningKeys;
 use crate::printable::Name;
 use crate::sealed::Sealed;
+use crate::secrets;
 use crate::timeout::parse_duration;
-use crate::{credential, secrets};
 
 /// What a drill does.
 pub(super) struct DrillFile {
@@ -37,8 +39,8 @@ pub(super) struct DrillFile {
 pub(super) struct DrillStream {
     pub(super) name: String,
     pub(super) sealed: Sealed,
-    /// None where digests alone are compared; an error where a credential is not there, for which this stream alone fails.
-    pub(super) keys: Option<Result<OpeningKeys, String>>,
+    /// None where digests alone are compared.
+    pub(super) keys: Option<OpeningKeys>,
     pub(super) mode: Mode,
     pub(super) expect_digest: Option<StreamDigest>,
     pub(super) min_sequence: Option<u64>,
@@ -180,7 +182,7 @@ impl Entry {
         })
     }
 
-    fn keys(&self, directory: &Path) -> Result<Option<Result<OpeningKeys, String>>, String> {
+    fn keys(&self, directory: &Path) -> Result<Option<OpeningKeys>, String> {
         let mut named = self.identity.iter().chain(&self.key_file).chain(&self.passphrase_file);
         if let Some(argument) = named.clone().find(|argument| ["", "-"].contains(&argument.as_str())) {
             return Err(format!("`{argument}` is no file: a drill takes nothing from standard input"));
@@ -188,15 +190,11 @@ impl Entry {
         Ok(named.next().map(|_| self.opening_keys(directory)))
     }
 
-    fn opening_keys(&self, directory: &Path) -> Result<OpeningKeys, String> {
-        let file = |argument: &String| match credential::parse(argument.into()) {
-            Ok(End::Path(path)) => Ok(End::Path(directory.join(path))),
-            Ok(End::Standard) => Ok(End::Standard),
-            Err(missing) => Err(format!("{argument}: {missing}")),
-        };
-        let files = |names: &[String]| names.iter().map(file).collect::<Result<Vec<End>, String>>();
-        let passphrase = self.passphrase_file.as_ref().map(file).transpose()?;
-        Ok(OpeningKeys::of_files(files(&self.identity)?, files(&self.key_file)?, passphrase))
+    fn opening_keys(&self, directory: &Path) -> OpeningKeys {
+        let place = |argument: &String| KeyPlace::from(OsString::from(argument)).within(directory);
+        let places = |names: &[String]| names.iter().map(place).collect();
+        let passphrase = self.passphrase_file.as_ref().map(place);
+        OpeningKeys::of_files(places(&self.identity), places(&self.key_file), passphrase)
     }
 
     fn needs_metadata(&self) -> bool {
@@ -324,7 +322,11 @@ impl TryFrom<String> for FileMode {
 
     fn try_from(text: String) -> Result<FileMode, String> {
         let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
-        mode.map(FileMode).ok_or_else(|| "a mode is three octal digits, as in \"640\"".to_owned())
+        let mode = mode.ok_or("a mode is three octal digits, as in \"640\"")?;
+        match mode & 0o022 {
+            0 => Ok(FileMode(mode)),
+            _ => Err("evidence that others can write is none: a mode like \"640\"".to_owned()),
+        }
     }
 }
 
@@ -413,6 +415,7 @@ mod tests {
             (keyed("mode = \"verify\"").replace("\"k\"", "\"-\""), 3, "nothing from standard input"),
             (keyed("mode = \"restore\"").replace("scratch", "#"), 3, "does not name"),
             ("scratch = \"s\"\nevidence_mode = \"9\"".to_owned(), 2, "octal"),
+            ("scratch = \"s\"\nevidence_mode = \"660\"".to_owned(), 2, "others can write"),
             ("scratch = \"s\"".to_owned(), 1, "no [[stream]]"),
             ("scratch = \"s".to_owned(), 1, ""),
         ] {

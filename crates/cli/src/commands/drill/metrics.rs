@@ -7,7 +7,7 @@ use super::evidence::{Outcome, StreamRecord};
 use crate::clock::Utc;
 use crate::failure::Failure;
 use crate::prometheus::{self, Family, FamilyKind, series};
-use crate::whole_file;
+use crate::whole_file::{self, Kind, Links};
 
 /// Refuses a file that no drill has written: it would be lost.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
@@ -31,9 +31,13 @@ pub(super) fn write(
 }
 
 fn read(path: &Path) -> Result<PreviousFile, Failure> {
-    let is_own =
-        |text: &[u8]| text.starts_with(format!("# {HEAD}\n").as_bytes()) && std::str::from_utf8(text).is_ok();
-    let text = whole_file::read_own(path, "file of a drill's metrics", LEN_MAX, is_own)?;
+    let head = format!("# {HEAD}\n");
+    let is_own = |text: &[u8]| {
+        text.is_empty() || text.starts_with(head.as_bytes()) && std::str::from_utf8(text).is_ok()
+    };
+    let kind = Kind { name: "file of a drill's metrics", len_max: LEN_MAX, links: Links::Followed };
+    let standing = whole_file::read_own(path, kind, is_own)?;
+    let text = standing.map_or(Vec::new(), |standing| standing.content);
     Ok(PreviousFile(String::from_utf8(text).unwrap_or_default()))
 }
 

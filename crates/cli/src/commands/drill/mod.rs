@@ -121,7 +121,7 @@ impl Drill {
         files.reads("the file of the drill", &End::Path(path.to_owned()))?;
         for stream in &file.streams {
             stream.sealed.name_files(&mut files)?;
-            stream.keys.iter().flatten().try_for_each(|keys| keys.name_files(&mut files))?;
+            stream.keys.iter().try_for_each(|keys| keys.name_files(&mut files))?;
         }
         self.rate.name_files(&mut files)?;
         files.writes("the evidence", &End::Path(evidence.to_owned()))?;
@@ -143,9 +143,7 @@ impl Drill {
     ) -> Result<(Vec<StreamRecord>, Option<Failure>), Failure> {
         // While keys are read, a signal ends the program: they may come from something that never answers.
         let read = |stream: &file::DrillStream| match &stream.keys {
-            Some(Ok(keys)) => keys.refuse_pipes().and_then(|()| keys.identities(report)),
-            Some(Err(missing)) => Err(Failure::usage(missing)
-                .advise("By hand, set CREDENTIALS_DIRECTORY to the directory that the keys are in.")),
+            Some(keys) => keys.refuse_pipes().and_then(|()| keys.identities(report)),
             None => Ok(None),
         };
         let keys: Vec<_> = file.streams.iter().map(read).collect();
