@@ -156,6 +156,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   memory    pressure (\"none\", \"some\", \"high\"): of this machine; fewer buffers are used, or more again
   seeding   taken
   seeded    seeded, segments
+  left_out  lines: how many came before, and nobody read in time
   retry     what, cause, attempt, wait_seconds: a request that failed and is made again
   warning   message
   error     kind, message, advice, segment, frame, position, kept, exit_code

@@ -1,45 +1,33 @@
 //! What goes wrong while something is served, said to the operator: not more often than can be read.
 //! It knows no client and no protocol.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use cofferdam::CancelToken;
-use serve::{GRACE, Notice};
+use serve::Notice;
 
 use crate::failure::with_causes;
 use crate::report::Report;
 use crate::size::Size;
 
-/// Warnings of a server, at most one per second: a client that asks again and again does not fill the log. A thread of its own
-/// writes them, so nobody is served later because nobody reads them.
+/// Warnings of a server, at most one per second: a client that asks again and again does not fill the log.
 pub(crate) struct Complaints {
+    report: Report,
     reading: CancelToken,
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     last: Option<Instant>,
     unsaid: u64,
-    /// Until the end.
-    to_say: Option<SyncSender<String>>,
-    /// Closed when all has been said.
-    said: Receiver<()>,
 }
 
 impl Complaints {
     /// After `reading` has been cancelled, nothing more is said: what the end cuts off is no news.
     pub(crate) fn new(report: Report, reading: CancelToken) -> Complaints {
-        let (to_say, received) = sync_channel::<String>(UNREAD_MAX);
-        let (done, said) = sync_channel(0);
-        thread::spawn(move || {
-            received.into_iter().for_each(|what| report.warning(what));
-            drop(done);
-        });
-        let state = State { last: None, unsaid: 0, to_say: Some(to_say), said };
-        Complaints { reading, state: Mutex::new(state) }
+        Complaints { report, reading, state: Mutex::default() }
     }
 
     pub(crate) fn tell(&self, notice: &Notice<'_>) {
@@ -60,20 +48,11 @@ impl Complaints {
             }
             _ => return,
         };
-        let what = match state.unsaid {
+        self.report.warning(match state.unsaid {
             0 => what,
             unsaid => format!("{what} ({unsaid} more before it)"),
-        };
-        let is_taken = state.to_say.as_ref().is_some_and(|to_say| to_say.try_send(what).is_ok());
-        state.unsaid = if is_taken { 0 } else { state.unsaid + 1 };
-        state.last = Some(Instant::now());
-    }
-
-    /// Waits until all has been said, for as long as may be.
-    pub(crate) fn finish(&self) {
-        let mut state = self.lock();
-        state.to_say = None;
-        let _ = state.said.recv_timeout(GRACE);
+        });
+        *state = State { last: Some(Instant::now()), unsaid: 0 };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,5 +62,3 @@ impl Complaints {
 }
 
 const EVERY: Duration = Duration::from_secs(1);
-/// Warnings that wait for somebody to read them. What comes then is counted.
-const UNREAD_MAX: usize = 16;

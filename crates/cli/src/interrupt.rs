@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::failure::Failure;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::terminal;
 use crate::url::Url;
 
@@ -164,6 +164,7 @@ fn end(report: Report) -> ! {
     reason = "a second signal, or one while nothing is held, ends all threads"
 )]
 fn exit(code: u8) -> ! {
+    report::flush();
     process::exit(i32::from(code))
 }
 

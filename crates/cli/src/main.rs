@@ -16,6 +16,7 @@ mod interrupt;
 mod io_arg;
 mod key_args;
 mod key_file;
+mod line_queue;
 mod metrics_args;
 mod metrics_file;
 mod named_files;
@@ -62,6 +63,12 @@ use crate::standard::Standard;
 
 fn main() -> ExitCode {
     abort::install();
+    let exit_code = run();
+    report::flush();
+    exit_code
+}
+
+fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(refusal) => return refused(&refusal),

@@ -3,15 +3,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 #[cfg(feature = "remote")]
 use std::time::Duration;
 
 use cofferdam::MemoryPressure;
+use rustix::io::{retry_on_intr, write};
 use serde::Serialize;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::line_queue::LineQueue;
 use crate::printable;
 use crate::secrets;
 use crate::size::Size;
@@ -83,7 +86,7 @@ impl Report {
         match channel {
             Channel::Stdout => print(format!("{said}\n").as_bytes()),
             Channel::Stderr => {
-                complain(&said);
+                self.complain_last(said);
                 Ok(())
             }
         }
@@ -100,7 +103,7 @@ impl Report {
     ) -> Result<(), Failure> {
         let human = human.to_string();
         self.summary(channel, record, &human).map_err(|failure| {
-            complain(&self.result(record, human));
+            self.complain_last(self.result(record, human));
             failure.of_report(done)
         })
     }
@@ -119,7 +122,7 @@ impl Report {
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
             (_, Form::Human) => {
-                complain(&format!("cofferdam: warning: {}", printable::line(&message)));
+                self.complain(format!("cofferdam: warning: {}", printable::line(&message)));
             }
             (_, Form::Json) => {
                 let message = printable::line(&message).into_owned();
@@ -135,7 +138,7 @@ impl Report {
             (Volume::Quiet, _) => {}
             (_, Form::Human) => {
                 let said = format!("{what}: {cause}; trying again in {:.1} s", wait.as_secs_f64());
-                complain(&format!("cofferdam: {}", printable::line(&said)));
+                self.complain(format!("cofferdam: {}", printable::line(&said)));
             }
             (_, Form::Json) => {
                 let [what, cause] = [what, cause].map(printable::line);
@@ -149,7 +152,7 @@ impl Report {
     pub(crate) fn resumed(self, kept: u64, segments: u64) {
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
-            (_, Form::Human) => complain(&format!(
+            (_, Form::Human) => self.complain(format!(
                 "cofferdam: going on with {} ({}) that an earlier attempt left and that proved right",
                 Size(kept),
                 count(segments, "segment"),
@@ -162,7 +165,7 @@ impl Report {
     pub(crate) fn seeded(self, seeded: u64, segments: u64) {
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
-            (_, Form::Human) => complain(&format!(
+            (_, Form::Human) => self.complain(format!(
                 "cofferdam: {} ({}) of the seed proved right",
                 Size(seeded),
                 count(segments, "segment"),
@@ -181,7 +184,9 @@ impl Report {
         match (self.volume, self.form) {
             (Volume::Quiet, _) => {}
             (_, Form::Human) if pressure < MemoryPressure::High => {}
-            (_, Form::Human) => complain("cofferdam: memory is short: no more of it is used than is needed"),
+            (_, Form::Human) => {
+                self.complain("cofferdam: memory is short: no more of it is used than is needed".to_owned());
+            }
             (_, Form::Json) => self.progress(&MemoryRecord { event: "memory", pressure: name }),
         }
     }
@@ -192,12 +197,12 @@ impl Report {
         let advice = failure.advice.as_deref().map(secrets::hide);
         match self.form {
             Form::Human => {
-                complain(&format!("cofferdam: {}", printable::line(&message)));
+                self.complain_last(format!("cofferdam: {}", printable::line(&message)));
                 if let Some(advice) = &advice {
-                    complain(&printable::line(advice));
+                    self.complain_last(printable::line(advice).into_owned());
                 }
             }
-            Form::Json => self.progress(&FailureRecord {
+            Form::Json => self.complain_last(news(&FailureRecord {
                 event: "error",
                 kind: failure.kind_name(),
                 message: &printable::lines(&message),
@@ -207,20 +212,45 @@ impl Report {
                 position: failure.position,
                 kept: failure.kept,
                 exit_code: failure.exit_code(),
-            }),
+            })),
         }
     }
 
     /// News that is no result, as JSON.
     pub(crate) fn progress(self, record: &impl Serialize) {
-        complain(&encode(&Stamped { record, time: clock::now(), version: None }));
+        self.complain(news(record));
     }
+
+    /// News for stderr: whoever says it does not wait until it is read.
+    fn complain(self, line: String) {
+        STDERR.say(line, |count| self.left_out(count));
+    }
+
+    /// What a command ends with, for stderr: it waits to be read, but not for ever. See [`flush`].
+    fn complain_last(self, line: String) {
+        STDERR.say_last(line, |count| self.left_out(count));
+    }
+
+    fn left_out(self, lines: u64) -> String {
+        match self.form {
+            Form::Human => format!("cofferdam: {} left out: nobody read them in time", count(lines, "line")),
+            Form::Json => news(&LeftOutRecord { event: "left_out", lines }),
+        }
+    }
+}
+
+/// Waits until stderr has taken what was said, for as long as somebody seems to read it. Called before a prompt, before results, and
+/// before the end.
+pub(crate) fn flush() {
+    STDERR.flush();
 }
 
 /// Writes to stdout and makes sure that it went: a closed pipe is a failure, never a panic. A closed descriptor is one too,
 /// which the library's handle takes for success.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     Standard::Output.refuse_unusable()?;
+    // They may be one terminal.
+    flush();
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(bytes)
@@ -228,9 +258,18 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::io("standard output could not be written", error))
 }
 
-/// Writes to stderr. If that cannot be written, there is nobody left to tell.
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes to stderr, without the library's lock: a panic has its say while this waits. If it cannot be written, there is nobody
+/// left to tell.
+fn write_to_stderr(mut line: &[u8]) {
+    let stderr = io::stderr();
+    while let Ok(count @ 1..) = retry_on_intr(|| write(stderr.as_fd(), line)) {
+        line = &line[count..];
+    }
+}
+
+/// A record that is no result, with its time.
+fn news(record: &impl Serialize) -> String {
+    encode(&Stamped { record, time: clock::now(), version: None })
 }
 
 fn encode(record: &impl Serialize) -> String {
@@ -265,6 +304,12 @@ struct RetryRecord<'a> {
 }
 
 #[derive(Serialize)]
+struct LeftOutRecord {
+    event: &'static str,
+    lines: u64,
+}
+
+#[derive(Serialize)]
 struct ResumedRecord {
     event: &'static str,
     kept: u64,
@@ -296,6 +341,8 @@ struct FailureRecord<'a> {
     kept: Option<u64>,
     exit_code: u8,
 }
+
+static STDERR: LineQueue = LineQueue::new(write_to_stderr);
 
 /// Of this program, in every result.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

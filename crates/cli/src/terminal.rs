@@ -10,7 +10,7 @@ use std::time::Duration;
 use cofferdam::{Callbacks, SecretString, Zeroizing};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::printable;
+use crate::{printable, report};
 
 /// Asks without echo.
 ///
@@ -48,6 +48,7 @@ struct Asking;
 
 impl Asking {
     fn begin() -> io::Result<Asking> {
+        report::flush();
         let terminal = open_terminal()?;
         let before = tcgetattr(&terminal)?;
         *PROMPT.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, before));

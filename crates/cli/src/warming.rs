@@ -2,6 +2,7 @@
 //! It knows no client; the reader fetches.
 
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -32,38 +33,42 @@ pub(crate) fn read_working_set(path: &Path) -> Result<WorkingSet, Failure> {
     })
 }
 
-/// Refuses ranges that are not in the stream. Those of another stream are likely to be right: images of two days are alike.
-pub(crate) fn check_working_set(warm: &WorkingSet, reader: &Reader, report: Report) -> Result<(), Failure> {
-    let len = reader.len();
-    if let Some(range) = warm.ranges().iter().find(|range| range.end > len) {
-        let what = format!("the file of --warm names bytes up to {}, and the stream has {len}", range.end);
-        return Err(Failure::usage(what).advise("Leave --warm out: it only saves time."));
-    }
+/// What of `warm` is in the stream. Ranges of another stream are likely to be right: images of two days are alike.
+pub(crate) fn ranges_within(warm: &WorkingSet, reader: &Reader, report: Report) -> Vec<Range<u64>> {
     if warm.tag() != reader.stream_id().to_string() {
         report.warning(
             "the file of --warm was recorded of another stream: what it names is fetched first all the same",
         );
     }
-    Ok(())
+    let len = reader.len();
+    let within = warm.ranges().iter().map(|range| range.start.min(len)..range.end.min(len));
+    let within: Vec<_> = within.filter(|range| !range.is_empty()).collect();
+    let left_out = warm.touched_len() - len_of(&within);
+    if left_out > 0 {
+        report
+            .warning(format!("{} that the file of --warm names are beyond the stream's end", Size(left_out)));
+    }
+    within
+}
+
+fn len_of(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
 }
 
 /// Fetches in the background. Whatever comes of it, clients are served.
 pub(crate) fn warm_up(
     reader: &Reader,
-    warm: WorkingSet,
+    ranges: Vec<Range<u64>>,
     reading: &CancelToken,
     report: Report,
 ) -> thread::JoinHandle<()> {
     let (reader, reading) = (reader.clone(), reading.clone());
     thread::spawn(move || {
         let begun = Instant::now();
-        match reader.prefetch(warm.ranges()) {
+        match reader.prefetch(&ranges) {
             Ok(()) => {
-                let warmed = Warmed {
-                    event: "warmed",
-                    len: warm.touched_len(),
-                    seconds: begun.elapsed().as_secs_f64(),
-                };
+                let warmed =
+                    Warmed { event: "warmed", len: len_of(&ranges), seconds: begun.elapsed().as_secs_f64() };
                 // Nothing hangs on whether anybody reads this.
                 let _ = report.summary(Channel::Stderr, &warmed, warmed.sentence());
             }

@@ -35,7 +35,8 @@ pub(crate) struct FarBytes {
     head: Bytes,
     tail: Mutex<Bytes>,
     parts: Parts,
-    /// Alone it says something, so its accesses need no order: once set it stays so.
+    /// An answer has said so, and to no request made since has the object answered that was opened. Alone it says something, so its
+    /// accesses need no order.
     changed: AtomicBool,
 }
 
@@ -93,6 +94,7 @@ impl FarBytes {
         is_given_up: &GivenUp<'_>,
     ) -> Result<(), FetchError> {
         let context = &self.requester.context;
+        let had_changed = self.changed.load(Ordering::Relaxed);
         // A process that was forked has the handle, and not the threads.
         runtime::handle().map_err(|error| FetchError::new(FetchFault::Refused, error.to_string()))?;
         let body = RangeBody::new(self.requester.clone(), self.identity.clone(), range, Beginning::Anywhere);
@@ -108,6 +110,10 @@ impl FarBytes {
                 FetchFault::Refused,
                 format!("{}: a request panicked", context.place),
             ));
+        }
+        if had_changed {
+            // It is back: what fails from now on has another reason.
+            self.changed.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -153,7 +159,7 @@ impl ReadAt for FarBytes {
         self.identity.len()
     }
 
-    /// Whether an answer has said so. No request is made for it: each answer is compared, so what was read is of the object that was
+    /// Whether the last answers have said so. No request is made for it: each answer is compared, so what was read is of the object that was
     /// opened, whatever has become of that since.
     fn changed(&self) -> io::Result<bool> {
         Ok(self.changed.load(Ordering::Relaxed))

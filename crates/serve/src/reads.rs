@@ -24,10 +24,12 @@ pub(crate) struct Reads {
     pub(crate) notify: Arc<dyn Fn(Notice<'_>) + Send + Sync>,
 }
 
-/// What a connection has, whatever others do: memory for one piece of [`OWN_LEN`] bytes, and its client's turns to wait for the source.
+/// What a connection has, whatever others do: memory for one piece of [`OWN_LEN`] bytes, and for another one that the source keeps, and
+/// its client's turns to wait for the source.
 #[derive(Clone)]
 pub(crate) struct ClientShare {
     room: Arc<Semaphore>,
+    kept_room: Arc<Semaphore>,
     turns: Turns,
 }
 
@@ -73,6 +75,14 @@ impl Reads {
         }
     }
 
+    /// Memory for `len` bytes that the source keeps; nothing if there is none that no other read holds.
+    pub(crate) async fn kept_room(&self, len: usize, share: &ClientShare) -> io::Result<Option<Room>> {
+        match self.shared_room(len) {
+            None if len <= OWN_LEN => own_room(&share.kept_room).await.map(Some),
+            room => Ok(room),
+        }
+    }
+
     /// Begins a read of the `len` bytes at `offset`, which fit into `room`. It goes on whether it is polled or not: whoever takes no
     /// answer holds no turn that others wait for.
     pub(crate) fn read(self: &Arc<Reads>, offset: u64, len: usize, room: Room, share: &ClientShare) -> Read {
@@ -93,6 +103,13 @@ impl Reads {
             waiting.await?
         });
         Read { task: Task(task), is_given_up }
+    }
+
+    /// The `len` bytes at `offset`, which fit into `room`, if the source keeps all of them.
+    pub(crate) async fn read_kept(&self, offset: u64, len: usize, room: Room) -> io::Result<Option<Piece>> {
+        let mut piece = Piece { bytes: Vec::new(), room };
+        self.copy_kept(offset, len, &mut piece.bytes).await?;
+        Ok((piece.bytes.len() == len).then_some(piece))
     }
 
     /// Reads all of `range`, as much at once as there is room for, and keeps nothing: then it can be read, and the source may
@@ -155,14 +172,19 @@ impl Reads {
 
 impl ClientShare {
     pub(crate) fn new(turns: Turns) -> ClientShare {
-        ClientShare { room: Arc::new(Semaphore::new(1)), turns }
+        let [room, kept_room] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
+        ClientShare { room, kept_room, turns }
     }
 
     /// [`OWN_LEN`] bytes, once what was read into them before has been taken.
     pub(crate) async fn room(&self) -> io::Result<Room> {
-        let permit = self.room.clone().acquire_owned().await.map_err(io::Error::other)?;
-        Ok(Room { len: OWN_LEN, _permit: permit })
+        own_room(&self.room).await
     }
+}
+
+async fn own_room(room: &Arc<Semaphore>) -> io::Result<Room> {
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    Ok(Room { len: OWN_LEN, _permit: permit })
 }
 
 impl Turns {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cofferdam_io::ReadAt;
@@ -15,6 +16,8 @@ use crate::working_set::RANGES_MAX;
 pub struct Recorder {
     source: Arc<dyn ReadAt>,
     unit_len: u64,
+    /// Reads that have begun.
+    begun: AtomicU64,
     touched: Mutex<Touched>,
 }
 
@@ -23,22 +26,23 @@ pub struct Recorder {
 struct Touched {
     /// All that was touched, by where it begins, no two adjacent.
     seen: BTreeMap<u64, u64>,
-    /// The same, in the order in which it was touched first.
-    ranges: Vec<Range<u64>>,
+    /// The same, each with the number of the read that touched it.
+    stretches: Vec<(u64, Range<u64>)>,
     is_full: bool,
 }
 
 impl Recorder {
     /// Of units of `unit_len` bytes: those that the source reads at once.
     pub fn new(source: Arc<dyn ReadAt>, unit_len: u64) -> Recorder {
-        Recorder { source, unit_len: unit_len.max(1), touched: Mutex::default() }
+        Recorder { source, unit_len: unit_len.max(1), begun: AtomicU64::new(0), touched: Mutex::default() }
     }
 
     /// What was touched so far of these bytes, which `tag` stands for.
     pub fn working_set(&self, tag: &str) -> WorkingSet {
         let len = self.source.len();
-        let in_bytes = |units: &Range<u64>| units.start * self.unit_len..(units.end * self.unit_len).min(len);
-        WorkingSet::of(tag, len, self.touched().ranges.iter().map(in_bytes).collect())
+        let in_bytes = |units: Range<u64>| units.start * self.unit_len..(units.end * self.unit_len).min(len);
+        let touched = self.touched().in_order();
+        WorkingSet::of(tag, len, touched.into_iter().map(in_bytes).collect())
     }
 
     /// Whether more was touched than is remembered: too many ranges.
@@ -46,10 +50,18 @@ impl Recorder {
         self.touched().is_full
     }
 
-    /// Notes that these bytes are read. Returns the units that are new.
-    fn touch(&self, offset: u64, len: usize) -> Vec<Range<u64>> {
-        let end = offset.saturating_add(len as u64).min(self.source.len());
-        self.touched().touch(offset / self.unit_len..end.div_ceil(self.unit_len))
+    /// The number of a read that begins: reads end in another order.
+    fn begin(&self) -> u64 {
+        // Relaxed: numbers alone, of which no two are alike. No partner.
+        self.begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes that the read of this number has read these bytes.
+    fn touch(&self, number: u64, offset: u64, len: usize) {
+        if len > 0 {
+            let end = offset + len as u64;
+            self.touched().touch(number, offset / self.unit_len..end.div_ceil(self.unit_len));
+        }
     }
 
     fn touched(&self) -> MutexGuard<'_, Touched> {
@@ -69,18 +81,16 @@ impl ReadAt for Recorder {
         buffer: &mut [u8],
         is_given_up: &(dyn Fn() -> bool + Sync),
     ) -> io::Result<()> {
-        // Before it is read: reads end in another order than they were asked for.
-        let new = self.touch(offset, buffer.len());
-        let read = self.source.read_exact_at_unless(offset, buffer, is_given_up);
-        if read.is_err() {
-            new.iter().for_each(|units| self.touched().forget(units));
-        }
-        read
+        let number = self.begin();
+        self.source.read_exact_at_unless(offset, buffer, is_given_up)?;
+        self.touch(number, offset, buffer.len());
+        Ok(())
     }
 
     fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let number = self.begin();
         let count = self.source.read_kept_at(offset, buffer);
-        self.touch(offset, count);
+        self.touch(number, offset, count);
         count
     }
 
@@ -94,11 +104,10 @@ impl ReadAt for Recorder {
 }
 
 impl Touched {
-    /// Adds units, and returns those that are new.
-    fn touch(&mut self, units: Range<u64>) -> Vec<Range<u64>> {
-        let mut new = Vec::new();
+    /// Adds those of `units` that are new, unless there are too many already.
+    fn touch(&mut self, number: u64, units: Range<u64>) {
         let mut at = units.start;
-        while at < units.end {
+        while at < units.end && !self.is_full {
             let before = self.seen.range(..=at).next_back();
             if let Some((_, end)) = before.filter(|(_, end)| **end > at) {
                 at = *end;
@@ -107,39 +116,16 @@ impl Touched {
             let after = self.seen.range(at..).next().map_or(u64::MAX, |(start, _)| *start);
             let gap = at..units.end.min(after);
             at = gap.end;
-            self.add(gap.clone());
-            new.push(gap);
+            self.add(number, gap);
         }
-        new
-    }
-
-    /// Takes units back that could not be read: whoever reads them later may be luckier.
-    fn forget(&mut self, units: &Range<u64>) {
-        let rest = |range: Range<u64>| {
-            let rest = [range.start..range.end.min(units.start), range.start.max(units.end)..range.end];
-            rest.into_iter().filter(|rest| !rest.is_empty())
-        };
-        self.seen = self
-            .seen
-            .iter()
-            .flat_map(|(start, end)| rest(*start..*end))
-            .map(|rest| (rest.start, rest.end))
-            .collect();
-        self.ranges = self.ranges.iter().cloned().flat_map(rest).collect();
-        self.is_full |= self.ranges.len() > RANGES_MAX;
-        self.ranges.truncate(RANGES_MAX);
     }
 
     /// Adds units of which none was touched.
-    fn add(&mut self, gap: Range<u64>) {
-        let is_full = self.ranges.len() == RANGES_MAX;
-        match self.ranges.last_mut() {
-            Some(last) if last.end == gap.start => last.end = gap.end,
-            _ if is_full => {
-                self.is_full = true;
-                return;
-            }
-            _ => self.ranges.push(gap.clone()),
+    fn add(&mut self, number: u64, gap: Range<u64>) {
+        self.stretches.push((number, gap.clone()));
+        if self.stretches.len() == STRETCHES_MAX {
+            self.merge();
+            self.is_full = self.stretches.len() > RANGES_MAX;
         }
         let end = self.seen.remove(&gap.end).unwrap_or(gap.end);
         match self.seen.range_mut(..gap.start).next_back() {
@@ -149,11 +135,35 @@ impl Touched {
             }
         }
     }
+
+    /// Puts the stretches in the order in which their reads began, and joins those that follow each other.
+    fn merge(&mut self) {
+        self.stretches.sort_by_key(|(number, _)| *number);
+        self.stretches.dedup_by(|(_, next), (_, last)| {
+            let is_next = last.end == next.start;
+            if is_next {
+                last.end = next.end;
+            }
+            is_next
+        });
+    }
+
+    /// As many as are remembered, the first of them.
+    fn in_order(&mut self) -> Vec<Range<u64>> {
+        self.merge();
+        self.is_full |= self.stretches.len() > RANGES_MAX;
+        self.stretches.iter().take(RANGES_MAX).map(|(_, units)| units.clone()).collect()
+    }
 }
+
+/// Before they are merged. Most of a source that is read in order by several at once becomes few.
+const STRETCHES_MAX: usize = 2 * RANGES_MAX;
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
 
     use super::*;
 
@@ -214,6 +224,74 @@ mod tests {
         *source.0.lock().unwrap() = 0..0;
         assert!(read(100, 400));
         assert_eq!(recorded(), [0..200, 700..800, 300..400, 200..300, 400..500]);
+    }
+
+    #[test]
+    fn what_is_not_kept_and_no_bytes_at_all_touch_nothing() {
+        let recorder = Recorder::new(Arc::new(Broken(Mutex::new(0..1000))), 100);
+        for offset in [0, 50, 100, 950] {
+            assert_eq!(recorder.read_kept_at(offset, &mut [0; 40]), 0);
+            assert!(recorder.read_exact_at(offset, &mut [0; 40]).is_err());
+            assert!(recorder.read_exact_at(offset, &mut []).is_ok());
+        }
+        assert_eq!(recorder.working_set("a").ranges(), []);
+    }
+
+    /// Bytes whose first read waits to be told how it ends.
+    struct Held {
+        reads: AtomicU64,
+        first: Mutex<Receiver<bool>>,
+    }
+
+    impl ReadAt for Held {
+        fn read_exact_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            let is_first = self.reads.fetch_add(1, Ordering::SeqCst) == 0;
+            match !is_first || self.first.lock().unwrap().recv().unwrap() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::Interrupted.into()),
+            }
+        }
+
+        fn len(&self) -> u64 {
+            1000
+        }
+    }
+
+    #[test]
+    fn what_one_reader_has_had_stays_when_another_gives_up_and_the_order_is_that_of_the_beginnings() {
+        for is_read in [false, true] {
+            let (tell, first) = channel();
+            let source = Arc::new(Held { reads: AtomicU64::new(0), first: Mutex::new(first) });
+            let recorder = Recorder::new(source.clone(), 100);
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| recorder.read_exact_at(500, &mut [0; 200]).is_ok());
+                while source.reads.load(Ordering::SeqCst) == 0 {
+                    thread::yield_now();
+                }
+                recorder.read_exact_at(0, &mut [0; 100]).unwrap();
+                recorder.read_exact_at(500, &mut [0; 100]).unwrap();
+                assert_eq!(recorder.working_set("a").ranges(), [0..100, 500..600]);
+                tell.send(is_read).unwrap();
+                assert_eq!(waiting.join().unwrap(), is_read);
+            });
+            let due = if is_read { vec![600..700, 0..100, 500..600] } else { vec![0..100, 500..600] };
+            assert_eq!(recorder.working_set("a").ranges(), due);
+        }
+    }
+
+    #[test]
+    fn more_ranges_than_a_file_may_have_are_not_remembered_and_adjacent_ones_are_one() {
+        let recorder = Recorder::new(Arc::new(Zeros(4 * STRETCHES_MAX as u64)), 1);
+        let read = |offset| recorder.read_exact_at(offset, &mut [0; 1]).unwrap();
+        // Pairs of which the second one is read first.
+        (0..2 * RANGES_MAX as u64).for_each(|number| read(2 * (number ^ 1)));
+        assert!(recorder.is_full());
+        assert_eq!(recorder.working_set("a").ranges().len(), RANGES_MAX);
+        let recorder = Recorder::new(Arc::new(Zeros(4 * STRETCHES_MAX as u64)), 1);
+        let read = |offset| recorder.read_exact_at(offset, &mut [0; 1]).unwrap();
+        (0..3 * RANGES_MAX as u64).for_each(read);
+        assert_eq!(recorder.working_set("a").ranges(), [0..3 * RANGES_MAX as u64]);
+        assert!(!recorder.is_full());
     }
 
     /// Against a set of units, and a list of those that were new.

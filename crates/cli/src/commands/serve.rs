@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ use crate::service::{self, Status};
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::count;
-use crate::warming::{check_working_set, read_working_set, warm_up};
+use crate::warming::{ranges_within, read_working_set, warm_up};
 
 /// Serve the plaintext of a sealed stream to programs on this machine, without restoring it
 ///
@@ -101,26 +102,20 @@ impl Serve {
         // The signals end the server; reads that it has begun may end by themselves first.
         let reading = CancelToken::new();
         let reader = self.reader(&reading, report)?;
-        if let Some(warm) = &warm {
-            check_working_set(warm, &reader, report)?;
-        }
+        let warm = warm.map(|warm| ranges_within(&warm, &reader, report));
         let begun = Instant::now();
         let mut recording = record.map(|file| Recording::new(file, &reader));
         interrupt::roll_back_from_now_on();
         let complaints = Arc::new(Complaints::new(report, reading.clone()));
-        let server = self.listen(&reader, recording.as_ref(), complaints.clone(), report)?;
+        let server = self.listen(&reader, recording.as_ref(), complaints, report)?;
         let warming = warm.map(|warm| warm_up(&reader, warm, &reading, report));
         self.wait(&signals, recording.as_mut(), report);
         server.finish(GRACE);
         reading.cancel();
-        complaints.finish();
         let _ = warming.map(thread::JoinHandle::join);
         let recorded = recording.map(|recording| recording.finish(report)).transpose()?;
         let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
-        // It was told to end, and has ended: that nobody reads this any more is no failure.
-        if report.summary(Channel::Stdout, &served, served.sentence()).is_err() {
-            let _ = report.summary(Channel::Stderr, &served, served.sentence());
-        }
+        say_last(served, report);
         Ok(())
     }
 
@@ -208,6 +203,18 @@ impl Serve {
         let name = name.rsplit('/').next().unwrap_or_default();
         name.strip_suffix(".cfd").unwrap_or(name).to_owned()
     }
+}
+
+/// It was told to end, and has ended: that nobody reads this any more is no failure, and not waited for.
+fn say_last(served: Served, report: Report) {
+    let (done, said) = sync_channel(1);
+    thread::spawn(move || {
+        if report.summary(Channel::Stdout, &served, served.sentence()).is_err() {
+            let _ = report.summary(Channel::Stderr, &served, served.sentence());
+        }
+        done.send(())
+    });
+    let _ = said.recv_timeout(GRACE);
 }
 
 /// The socket's path, from the root on: clients may run elsewhere.
@@ -306,4 +313,4 @@ A command line can be seen by all users of the machine: where there are others, 
 Exit codes: 0 stopped by a signal, 1 reading failed before anything was served, an address could not be had, or the record could not be \
 written, 2 usage, or a file of --warm that is none, 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 6 the file of --record exists, 7 a limit is exceeded or a feature is not \
 supported, 9 another process writes the file of --record, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was opened, 14 older than asked for, 15 nothing has come from the store for \
-too long, 130 interrupted before anything was served. What goes wrong while it serves is told to the client, and to standard error; the server goes on.";
+too long, 130, 129 or 143 interrupted before anything was served. What goes wrong while it serves is told to the client, and to standard error; the server goes on.";

@@ -9,6 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::place::{Place, Ran, SEGMENT_LEN, SMALL, end_of, json_lines, plaintext, wait_until};
+use crate::served::full_pipe;
 
 #[test]
 fn an_interrupted_restore_from_an_idle_fifo_is_130_and_goes_on_from_the_file() {
@@ -94,6 +95,19 @@ fn a_fifo_that_nobody_reads_does_not_hold_an_interrupted_restore() {
     send(&restoring, Signal::INT);
     end_of(restoring).assert_failed(130, "cofferdam: interrupted");
     assert_eq!(place.names(), ["fifo", "key.txt", "plain", "sealed.cfd"]);
+}
+
+#[test]
+fn a_signal_ends_a_command_though_nobody_reads_what_it_says() {
+    let place = Place::with_sealed(1);
+    mknodat(CWD, place.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let (unread, errors) = full_pipe();
+    let mut command = place.command(["verify", "-i", "fifo", "sealed.cfd"]);
+    let waiting = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+    wait_until("the handler of signals", || catches_interrupts(&waiting));
+    send(&waiting, Signal::TERM);
+    assert_eq!(end_of(waiting).code, 143);
+    drop(unread);
 }
 
 #[test]

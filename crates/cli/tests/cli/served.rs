@@ -2,13 +2,14 @@
 //! Knows no test.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -86,13 +87,29 @@ impl ServeProcess {
     }
 
     /// Sends `signal`, and waits for the end.
-    pub(crate) fn end(mut self, signal: Signal) -> Ran {
-        let child = self.child.take().unwrap();
-        kill_process(Pid::from_child(&child), signal).unwrap();
-        let mut ran = end_of(child);
-        ran.stderr = self.said();
+    pub(crate) fn end(self, signal: Signal) -> Ran {
+        let errors = self.errors.clone();
+        let mut ran = self.end_silently(signal);
+        ran.stderr = std::fs::read_to_string(errors).unwrap();
         ran
     }
+
+    /// The same, where what it has said went elsewhere.
+    pub(crate) fn end_silently(mut self, signal: Signal) -> Ran {
+        let child = self.child.take().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        end_of(child)
+    }
+}
+
+/// A pipe in which there is no room: its end that nobody reads, and the one for a program.
+pub(crate) fn full_pipe() -> (PipeReader, Stdio) {
+    let (unread, mut errors) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&errors).unwrap();
+    fcntl_setfl(&errors, flags | OFlags::NONBLOCK).unwrap();
+    while errors.write(&[b'x'; 512]).is_ok() {}
+    fcntl_setfl(&errors, flags).unwrap();
+    (unread, errors.into())
 }
 
 fn serve(place: &Place, arguments: &[&str]) -> Command {

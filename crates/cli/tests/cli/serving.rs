@@ -1,15 +1,13 @@
 //! `cofferdam serve` with a file on this machine: real clients read it, strangers do not, and it ends in an orderly way.
 
 use std::fs::{self, Permissions};
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, getuid};
 use servers::installed::is_skipped_without;
 
 use crate::place::{Place, Ran, SEGMENT_LEN, json_lines, wait_until};
-use crate::served::{Disk, ServeProcess, get, run};
+use crate::served::{Disk, ServeProcess, full_pipe, get, run};
 
 const EIO: u32 = 5;
 
@@ -131,14 +129,8 @@ fn what_is_damaged_is_an_error_at_the_client_and_the_rest_is_served() {
 fn warnings_that_nobody_reads_keep_nobody_from_reading() {
     let place = Place::with_sealed(40);
     place.damage_segment(20);
-    // A pipe in which there is no room.
-    let (unread, mut errors) = std::io::pipe().unwrap();
-    let flags = fcntl_getfl(&errors).unwrap();
-    fcntl_setfl(&errors, flags | OFlags::NONBLOCK).unwrap();
-    while errors.write(&[b'x'; 512]).is_ok() {}
-    fcntl_setfl(&errors, flags).unwrap();
-    let served =
-        ServeProcess::start_saying(&place, &["--http", "--nbd", "socket", "sealed.cfd"], errors.into());
+    let (unread, errors) = full_pipe();
+    let served = ServeProcess::start_saying(&place, &["--http", "--nbd", "socket", "sealed.cfd"], errors);
     let mut disk = Disk::open(&place.path("socket"));
     for _ in 0..2 {
         // Its second or third frame.
@@ -147,6 +139,22 @@ fn warnings_that_nobody_reads_keep_nobody_from_reading() {
         assert_eq!(disk.read(damaged, SEGMENT_LEN as u32), Err(EIO));
         assert!(disk.read(0, 9).is_ok());
     }
+    drop(unread);
+}
+
+#[test]
+fn a_signal_ends_it_though_nobody_reads_what_it_says() {
+    let place = Place::with_sealed(40);
+    let len = place.read("plain").len();
+    // Of another stream, which is a warning before anything is served.
+    fs::write(place.path("set"), format!("cofferdam working set 1\ntag 0\nlength {len}\n0 9\nend 1\n"))
+        .unwrap();
+    let (unread, errors) = full_pipe();
+    let serve = ["--nbd", "socket", "--warm", "set", "sealed.cfd"];
+    let served = ServeProcess::start_saying(&place, &serve, errors);
+    assert!(Disk::open(&place.path("socket")).read(0, 9).is_ok());
+    served.end_silently(Signal::TERM).assert_done();
+    assert!(!place.path("socket").exists());
     drop(unread);
 }
 
@@ -298,11 +306,9 @@ fn what_is_read_is_recorded_in_order_and_fetched_first_the_next_time() {
 #[test]
 fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
     let place = Place::with_sealed(4);
-    for (text, words) in [
-        ("", "line 1"),
-        ("cofferdam working set 1\ntag ab\nlength 10\n0 11\nend 1\n", "line 4"),
-        ("cofferdam working set 1\ntag ab\nlength 99999999\n0 70000\nend 1\n", "and the stream has 65531"),
-    ] {
+    for (text, words) in
+        [("", "line 1"), ("cofferdam working set 1\ntag ab\nlength 10\n0 11\nend 1\n", "line 4")]
+    {
         fs::write(place.path("warm"), text).unwrap();
         let ran = place.run(["serve", "-i", "key.txt", "--warm", "warm", "sealed.cfd"]);
         ran.assert_failed(2, words);
@@ -323,6 +329,25 @@ fn a_record_is_written_while_it_is_served_and_what_is_no_record_is_refused() {
     wait_until("a record", || place.path("set").exists());
     drop(served);
     assert!(place.read("set").ends_with(b"\n0 65531\nend 1\n"));
+}
+
+#[test]
+fn what_a_longer_image_has_beyond_the_end_is_left_out_of_what_is_fetched_first() {
+    let place = Place::with_sealed(4);
+    fs::write(
+        place.path("set"),
+        "cofferdam working set 1\ntag ab\nlength 99999999\n99999 9\n60000 9995\nend 2\n",
+    )
+    .unwrap();
+    let served = ServeProcess::start(&place, &["--warm", "set", "sealed.cfd"]);
+    served.wait_for("warmed");
+    let ended = served.end(Signal::TERM);
+    ended.assert_done();
+    let said = json_lines(ended.stderr.as_bytes());
+    let words = |at: usize| said[at]["message"].as_str().unwrap().to_owned();
+    assert!(words(0).contains("of another stream"), "{}", ended.stderr);
+    assert!(words(1).contains("KiB that the file of --warm names are beyond"), "{}", ended.stderr);
+    assert_eq!((&said[2]["event"], said[2]["len"].as_u64()), (&"warmed".into(), Some(65_531 - 60_000)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use servers::installed::{is_skipped, is_skipped_without};
 use servers::{Fault, FaultProxy, Identity, Nginx, Plan, Request, SeaweedFs};
 
 use crate::place::{Place, json_lines};
-use crate::served::{Disk, ServeProcess, ask, get, run};
+use crate::served::{Disk, ServeProcess, ask, full_pipe, get, run};
 
 const EIO: u32 = 5;
 const FRAME: u64 = 64 << 10;
@@ -265,6 +265,66 @@ fn reads_that_hang_keep_nobody_waiting_for_longer_than_the_store_may() {
     assert!(disk.read(20 << 20, 4096).unwrap() == plain[20 << 20..][..4096]);
     drop(clients);
     served.end(Signal::TERM).assert_done();
+}
+
+#[test]
+fn what_is_said_of_a_store_that_fails_keeps_nobody_from_it_once_it_is_back() {
+    if is_skipped() {
+        return;
+    }
+    let place = sealed_place(24 << 20);
+    let (plain, server) = (place.read("plain"), Nginx::start(place.directory.path()).unwrap());
+    let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+    let (unread, errors) = full_pipe();
+    let arguments = ["--http", "--nbd", "socket", &proxy.url("sealed.cfd")];
+    let served = ServeProcess::start_saying(&place, &arguments, errors);
+    proxy.set_plan(Plan::always(is_later, Fault::Status { code: 503, retry_after: None }));
+    let clients = waiting(&served, &place.path("socket"));
+    // Each thread of the net has had something to say.
+    crate::place::wait_until("reads that fail", || proxy.counts().faults.values().sum::<u64>() > 8);
+    proxy.set_plan(Plan::none());
+    assert!(get(served.url(), Some((20 << 20, (20 << 20) + 4095))).1 == plain[20 << 20..][..4096]);
+    drop(clients);
+    served.end_silently(Signal::TERM).assert_done();
+    drop(unread);
+}
+
+#[test]
+fn one_request_that_fails_ends_nothing_else_that_is_fetched_first() {
+    if is_skipped() {
+        return;
+    }
+    let (place, len) = (sealed_place(24 << 20), 24 << 20);
+    let (plain, server) = (place.read("plain"), Nginx::start(place.directory.path()).unwrap());
+    let every_other: String = (0..len / FRAME / 2).map(|at| format!("{} 1\n", at * 2 * FRAME)).collect();
+    let count = len / FRAME / 2;
+    for (ranges, count) in [(format!("0 {len}\n"), 1), (every_other, count)] {
+        let set = format!("cofferdam working set 1\ntag 0\nlength {len}\n{ranges}end {count}\n");
+        fs::write(place.path("warm.set"), set).unwrap();
+        let proxy = FaultProxy::start(server.address(), Plan::none()).unwrap();
+        let denied = Fault::Status { code: 403, retry_after: None };
+        // Requests from 8 MiB on: the first of them that is made.
+        let mut is_denied = false;
+        proxy.set_plan(Plan::new(move |request| {
+            let range =
+                request.field("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+            let begin = range.and_then(|(first, _)| first.parse::<u64>().ok());
+            let is_first = !is_denied && begin.is_some_and(|begin| (8 << 20..16 << 20).contains(&begin));
+            is_denied |= is_first;
+            is_first.then(|| denied.clone())
+        }));
+        let url = proxy.url("sealed.cfd");
+        let served = ServeProcess::start(&place, &["--nbd", "socket", "--warm", "warm.set", &url]);
+        served.wait_for("warmed");
+        assert_eq!(proxy.counts().faults.values().sum::<u64>(), 1);
+        let before = proxy.counts().requests;
+        let mut disk = Disk::open(&place.path("socket"));
+        for at in (0..len).step_by(2 * FRAME as usize) {
+            assert!(disk.read(at, 4096).unwrap() == plain[at as usize..][..4096]);
+        }
+        assert_eq!(proxy.counts().requests, before, "all was there");
+        served.end(Signal::TERM).assert_done();
+    }
 }
 
 #[test]

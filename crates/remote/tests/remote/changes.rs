@@ -59,6 +59,24 @@ fn another_object_is_seen_where_the_server_does_not_heed_the_condition() {
 }
 
 #[test]
+fn a_change_that_is_undone_is_the_cause_of_no_later_fault() {
+    let first = Object::new(bytes(1, LEN), "\"first\"");
+    let server = Server::start(first.clone());
+    let source = open(&server.url()).unwrap();
+    server.replace(Object::new(bytes(2, LEN), "\"second\""));
+    check_changed(&read(&*at(&source), 200_000, 10).unwrap_err(), &*at(&source));
+    // What was read before says nothing.
+    read(&*at(&source), 10, 10).unwrap();
+    assert!(at(&source).changed().unwrap());
+    server.replace(first);
+    read(&*at(&source), 300_000, 10).unwrap();
+    assert!(!at(&source).changed().unwrap());
+    server.script(|_, _| Reply::status(403));
+    assert_eq!(fault(&read(&*at(&source), 200_000, 10).unwrap_err()), FetchFault::Denied);
+    assert!(!at(&source).changed().unwrap());
+}
+
+#[test]
 fn an_object_that_is_gone_has_changed() {
     for status in [404, 410, 412, 416] {
         let script = move |number, _: &_| if number == 0 { Reply::ok() } else { Reply::status(status) };

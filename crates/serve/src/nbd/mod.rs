@@ -60,7 +60,9 @@ impl NbdServer {
 
     /// The turns of a process, which all its connections share. Where the system does not say which it is, the connection's own.
     fn turns_of(&self, client: &UCred) -> Turns {
-        let Some(process) = client.pid() else { return Turns::new(NBD_CLIENT_READS_MAX) };
+        let Some(process) = client.pid().filter(|process| *process != OTHER_NAMESPACE) else {
+            return Turns::new(NBD_CLIENT_READS_MAX);
+        };
         // What it guards is whole at every step.
         let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, turns| turns.strong_count() > 0);
@@ -83,3 +85,5 @@ impl NbdServer {
 }
 
 const ROOT: u32 = 0;
+/// What the system says of a process that has no number in this process's namespace, as between containers (pid_namespaces(7)).
+const OTHER_NAMESPACE: i32 = 0;

@@ -33,7 +33,8 @@ pub(super) async fn transmit(
     let mut reader = stream.clone();
     let replies = Arc::new(Replies {
         writer: Mutex::new(stream),
-        memory: Semaphore::new(REPLIES_LEN_MAX as usize),
+        kept: Semaphore::new(REPLIES_LEN_MAX as usize),
+        waiting: Semaphore::new(REPLIES_LEN_MAX as usize),
         share,
     });
     let mut partial = PartialRequest::default();
@@ -92,8 +93,9 @@ impl PartialRequest {
 /// Where the replies of a connection go.
 struct Replies {
     writer: Mutex<ClientStream<UnixStream>>,
-    /// Bytes of the shared memory that one connection has at most.
-    memory: Semaphore,
+    /// Bytes of the shared memory that one connection has at most: for what the source keeps, and for what waits for the source.
+    kept: Semaphore,
+    waiting: Semaphore,
     /// Where there is none to share: a client that takes nothing keeps nobody else from reading.
     share: ClientShare,
 }
@@ -105,28 +107,40 @@ impl Replies {
     }
 }
 
-/// Answers one request.
+/// Answers one request: at once if it can be, or else when it is its turn.
 async fn answer(server: Arc<NbdServer>, request: Request, replies: Arc<Replies>) -> io::Result<()> {
-    let len = if request.command == CMD_READ { request.len.min(REPLIES_LEN_MAX) } else { 0 };
-    let _memory = replies.memory.acquire_many(len).await.map_err(io::Error::other)?;
-    let outcome = match check(&request, server.export.len()) {
-        Err(error) => Err(error),
-        Ok(()) if request.command == CMD_CACHE => {
-            let room = server.reads.room(CACHE_LEN.min(request.len) as usize, &replies.share).await?;
-            server.reads.read_over(request.range(), room, &replies.share).await.map(|_| None).map_err(|_| EIO)
-        }
-        Ok(()) => {
-            let len = request.len as usize;
-            let room = server.reads.room(len, &replies.share).await?;
-            if room.len() < len {
-                return answer_in_pieces(&server, &request, &replies, room).await;
-            }
-            server.reads.read(request.offset, len, room, &replies.share).await.map(Some).map_err(|_| EIO)
-        }
-    };
-    let head = simple_reply(outcome.as_ref().err().copied().unwrap_or(0), request.cookie);
-    let bytes = outcome.ok().flatten();
-    replies.send(Buf::chain(&head[..], bytes.as_deref().unwrap_or_default())).await
+    if let Err(error) = check(&request, server.export.len()) {
+        return replies.send(&simple_reply(error, request.cookie)[..]).await;
+    }
+    if request.command == CMD_READ && answer_from_kept(&server, &request, &replies).await? {
+        return Ok(());
+    }
+    let len = if request.command == CMD_CACHE { CACHE_LEN.min(request.len) } else { request.len };
+    let _memory = replies.waiting.acquire_many(len).await.map_err(io::Error::other)?;
+    let room = server.reads.room(len as usize, &replies.share).await?;
+    if request.command == CMD_CACHE {
+        let read = server.reads.read_over(request.range(), room, &replies.share).await;
+        let head = simple_reply(read.map_or(EIO, |_| 0), request.cookie);
+        return replies.send(&head[..]).await;
+    }
+    if room.len() < len as usize {
+        return answer_in_pieces(&server, &request, &replies, room).await;
+    }
+    match server.reads.read(request.offset, len as usize, room, &replies.share).await {
+        Ok(piece) => replies.send(Buf::chain(&simple_reply(0, request.cookie)[..], &piece[..])).await,
+        Err(_) => replies.send(&simple_reply(EIO, request.cookie)[..]).await,
+    }
+}
+
+/// Answers a request to read if all of it is kept, and there is memory for it. It waits for no turn, and for no memory that a read
+/// holds which waits for one.
+async fn answer_from_kept(server: &NbdServer, request: &Request, replies: &Replies) -> io::Result<bool> {
+    let _memory = replies.kept.acquire_many(request.len).await.map_err(io::Error::other)?;
+    let len = request.len as usize;
+    let Some(room) = server.reads.kept_room(len, &replies.share).await? else { return Ok(false) };
+    let Some(piece) = server.reads.read_kept(request.offset, len, room).await? else { return Ok(false) };
+    replies.send(Buf::chain(&simple_reply(0, request.cookie)[..], &piece[..])).await?;
+    Ok(true)
 }
 
 /// Answers a request to read that is longer than its `room`. A reply says first that all of it can be read, so it is all read
@@ -186,9 +200,9 @@ fn no_request() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the client sent no request")
 }
 
-/// Requests of a connection at once: more wait in its socket.
-const REQUESTS_MAX: usize = 16;
-/// Bytes that are read for a connection and that its client has not taken: those of one request at least.
+/// Requests of a connection at once, most of which wait: more do so in its socket.
+const REQUESTS_MAX: usize = 128;
+/// Bytes that are kept, or are read, for a connection and that its client has not taken: those of one request at least.
 const REPLIES_LEN_MAX: u32 = REQUEST_LEN_MAX;
 /// Bytes of one read for a client that will read later.
 const CACHE_LEN: u32 = 1 << 20;

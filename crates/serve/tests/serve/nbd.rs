@@ -167,7 +167,6 @@ fn replies_come_as_they_are_ready_and_as_many_are_worked_on_as_may_be() {
     served.source.close();
     (0..40_u64).for_each(|number| client.request(0, READ, number, number * 100, 100));
     wait_until("the reads at once", || served.source.running().0 == 16);
-    // A request that reads nothing waits for none that does; but there are no more than 16.
     served.source.open();
     let mut seen = [false; 40];
     for _ in 0..40 {

@@ -84,6 +84,35 @@ fn what_is_kept_is_served_though_every_turn_waits_for_the_source() {
 }
 
 #[test]
+fn what_is_kept_waits_for_no_read_of_its_own_connection() {
+    let both = Both::new();
+    both.source.keep(0..1 << 20);
+    both.source.close();
+    // More of them than there are turns, and longer than all the memory of a connection.
+    let mut disk = both.disk();
+    (0..100).for_each(|number| disk.request(0, READ, number, (1 << 20) + number, 1 << 20));
+    both.wait_for_reads(NBD_CLIENT_READS_MAX);
+    for (number, len) in [(100, 4096), (101, 1 << 20)] {
+        disk.request(0, READ, number, 0, len);
+        assert_eq!(disk.answer(), (0, number));
+        assert!(disk.take(len as usize) == both.source.bytes[..len as usize]);
+    }
+    both.source.open();
+    let mut answered: Vec<u64> = (0..100)
+        .map(|_| {
+            let (error, number) = disk.answer();
+            assert!(
+                error == 0
+                    && disk.take(1 << 20) == both.source.bytes[(1 << 20) + number as usize..][..1 << 20]
+            );
+            number
+        })
+        .collect();
+    answered.sort_unstable();
+    assert!(answered.into_iter().eq(0..100));
+}
+
+#[test]
 fn a_read_whose_client_has_left_is_given_up_and_nobody_hears_of_it() {
     let both = Both::new();
     both.source.close();

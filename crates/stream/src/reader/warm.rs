@@ -116,7 +116,7 @@ impl<'a> Warming<'a> {
         self.finish()?;
         let mut begun = Vec::with_capacity(pieces.len());
         for Piece { offset, end, head } in pieces {
-            let waited = head.iter().try_for_each(|range| self.wait(range));
+            let waited = head.iter().try_for_each(|range| self.wait_or_release(range));
             let segment = waited.and_then(|()| self.frames.segment_at(offset, self.frames.resources.stop()));
             head.iter().for_each(|range| self.release(range));
             match segment {
@@ -167,11 +167,15 @@ impl<'a> Warming<'a> {
         Ok(true)
     }
 
-    fn open_run(&self, Run { segment, frames: run, guard }: Run<'_>, wire: &Range<u64>) -> Result<(), Error> {
+    fn open_run(
+        &mut self,
+        Run { segment, frames: run, guard }: Run<'_>,
+        wire: &Range<u64>,
+    ) -> Result<(), Error> {
         let frames = self.frames;
         let stop = frames.resources.stop();
         frames.resources.take_of_rate(sealed_len(&segment, run.clone()), stop)?;
-        self.wait(wire)?;
+        self.wait_or_release(wire)?;
         // Other reads end by themselves: none of them waits for a frame while it holds memory.
         let _lent = frames.memory.lend(frames.read_len(&run), stop)?;
         frames.open_frames(&segment, run, &guard, stop, |_, _| {})
@@ -182,8 +186,7 @@ impl<'a> Warming<'a> {
     /// # Errors
     /// It is of more than that, or there are too many.
     fn pass_over(&mut self, error: Error) -> Result<(), Error> {
-        use ErrorKind::{Damaged, Denied, Io, Truncated};
-        if !matches!(error.kind(), Damaged | Denied | Io | Truncated) {
+        if !is_of_one_place(&error) {
             return Err(error);
         }
         self.faults += 1;
@@ -204,6 +207,21 @@ impl<'a> Warming<'a> {
         is_taken
     }
 
+    /// Waits for `range`, if it was asked for. A request that fails takes all with it that was asked for: what was begun is then read with
+    /// requests of its own, and fails for itself alone.
+    ///
+    /// # Errors
+    /// It is of more than one place.
+    fn wait_or_release(&mut self, range: &Range<u64>) -> Result<(), Error> {
+        match self.wait(range) {
+            Err(error) if is_of_one_place(&error) => {
+                self.release_all();
+                Ok(())
+            }
+            waited => waited,
+        }
+    }
+
     /// Waits for `range`, if it was asked for.
     fn wait(&self, range: &Range<u64>) -> Result<(), Error> {
         match &self.turn {
@@ -219,14 +237,24 @@ impl<'a> Warming<'a> {
             turn.release(self.asked.swap_remove(at));
         }
     }
-}
 
-impl Drop for Warming<'_> {
-    fn drop(&mut self) {
+    fn release_all(&mut self) {
         if let Some(turn) = &self.turn {
             self.asked.drain(..).for_each(|range| turn.release(range));
         }
     }
+}
+
+impl Drop for Warming<'_> {
+    fn drop(&mut self) {
+        self.release_all();
+    }
+}
+
+/// Whether others may be had nevertheless.
+fn is_of_one_place(error: &Error) -> bool {
+    use ErrorKind::{Damaged, Denied, Io, Truncated};
+    matches!(error.kind(), Damaged | Denied | Io | Truncated)
 }
 
 /// Segments whose beginnings are fetched together.
