@@ -163,7 +163,7 @@ const STRETCHES_MAX: usize = 2 * RANGES_MAX;
 mod tests {
     use std::collections::HashSet;
     use std::sync::mpsc::{Receiver, channel};
-    use std::thread;
+    use std::{slice, thread};
 
     use super::*;
 
@@ -290,7 +290,7 @@ mod tests {
         let recorder = Recorder::new(Arc::new(Zeros(4 * STRETCHES_MAX as u64)), 1);
         let read = |offset| recorder.read_exact_at(offset, &mut [0; 1]).unwrap();
         (0..3 * RANGES_MAX as u64).for_each(read);
-        assert_eq!(recorder.working_set("a").ranges(), [0..3 * RANGES_MAX as u64]);
+        assert_eq!(recorder.working_set("a").ranges(), slice::from_ref(&(0..3 * RANGES_MAX as u64)));
         assert!(!recorder.is_full());
     }
 
