@@ -43,12 +43,14 @@ impl RecordFile {
 
     fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
         let written = whole_file::write(&self.path, self.standing()?, content, PRIVATE);
+        if let Ok(()) | Err(Fault::Unknown(_)) = &written {
+            // It was in place, if only for a moment: from now on anything else there is somebody's.
+            self.written = Some(content.to_vec());
+        }
         written.map_err(|fault| match fault {
             Fault::Refused(error) => self.refused(&error),
             Fault::NotWritten(error) | Fault::Unknown(error) => self.cannot("written", &error),
-        })?;
-        self.written = Some(content.to_vec());
-        Ok(())
+        })
     }
 
     /// What may be replaced, if there is anything: first what --force means, and from then on what was written.
