@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use cofferdam::{CancelToken, Identities, Observer, Opener, StreamDigest};
+use cofferdam::{CancelToken, Identities, Observer, Opener};
 
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
@@ -39,22 +40,17 @@ impl OpeningArgs {
         self.resources.name_files(files)
     }
 
-    /// An opener with these options. `None` opens without a key.
+    /// An opener with these options, for no stream that is older than expected. `None` opens without a key.
     pub(crate) fn opener(
         &self,
         identities: Option<Identities>,
-        min_sequence: Option<u64>,
+        expected: &Expected,
         cancel: &CancelToken,
         watch: Arc<dyn Observer>,
         report: Report,
     ) -> Result<Opener, Failure> {
         let opener = identities.map_or_else(Opener::keyless, Opener::new);
-        let opener = min_sequence.into_iter().fold(opener, Opener::min_sequence);
+        let opener = expected.not_older(opener);
         self.rate.opener(self.resources.opener(opener, cancel, watch), report)
     }
-}
-
-/// The same, for the stream of a digest.
-pub(crate) fn pinned(opener: Opener, digest: Option<StreamDigest>) -> Opener {
-    digest.into_iter().fold(opener, Opener::expect_digest)
 }

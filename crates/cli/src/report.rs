@@ -102,10 +102,39 @@ impl Report {
         done: impl fmt::Display,
     ) -> Result<(), Failure> {
         let human = human.to_string();
-        self.summary(channel, record, &human).map_err(|failure| {
-            self.complain_last(self.result(record, human));
-            failure.of_report(done)
-        })
+        self.summary(channel, record, &human).map_err(|failure| self.unsaid(record, human, done, failure))
+    }
+
+    /// The result of a command that is run for what it says: dropped when quiet, as a [`Report::summary`] is, and otherwise missed if stdout is
+    /// closed.
+    pub(crate) fn finding(self, record: &impl Serialize, human: impl fmt::Display) -> Result<(), Failure> {
+        match (self.form, self.volume) {
+            (Form::Human, Volume::Quiet) => Ok(()),
+            _ => self.answer(Channel::Stdout, record, human),
+        }
+    }
+
+    /// As [`Report::done`], of such a command: it has found what `done` says in a clause.
+    pub(crate) fn found(
+        self,
+        record: &impl Serialize,
+        human: impl fmt::Display,
+        done: impl fmt::Display,
+    ) -> Result<(), Failure> {
+        let human = human.to_string();
+        self.finding(record, &human).map_err(|failure| self.unsaid(record, human, done, failure))
+    }
+
+    /// Says on stderr what stdout did not take.
+    fn unsaid(
+        self,
+        record: &impl Serialize,
+        human: String,
+        done: impl fmt::Display,
+        failure: Failure,
+    ) -> Failure {
+        self.complain_last(self.result(record, human));
+        failure.of_report(done)
     }
 
     fn result(self, record: &impl Serialize, human: impl fmt::Display) -> String {

@@ -10,6 +10,7 @@ use reference::{Key, Verdict};
 use sha2::{Digest, Sha256};
 use std::io::Read as _;
 use std::path::Path;
+use std::process::Command;
 use streams::{READINGS, Reading, Shared, class_of, class_of_kind, open, verify};
 
 const VECTORS_MIN: usize = 500;
@@ -36,6 +37,21 @@ fn the_reference_opener_gives_the_verdicts_of_every_vector() {
             assert_eq!(reference_class(&verified), vector.verify, "{} verified", vector.name);
         }
     }
+}
+
+/// It was written from FORMAT alone. Python and its modules are not on every machine.
+#[test]
+fn a_reader_in_another_language_gives_the_verdict_of_every_vector() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let python = |arguments: &[&Path]| Command::new("python3").args(arguments).output();
+    let modules = ["-c", "import blake3, cryptography, zstandard"].map(Path::new);
+    if !python(&modules).is_ok_and(|ran| ran.status.success()) {
+        return;
+    }
+    let ran = python(&[&docs.join("reader.py"), &docs.join("vectors")]).unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains(&format!("{} vectors, 0 of them", read_vectors().len())), "{said}");
 }
 
 #[test]

@@ -6,18 +6,18 @@ use std::ops::Range;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Reader, StreamDigest, StreamingSink as _};
+use cofferdam::{Reader, StreamingSink as _};
 use serde::Serialize;
 
 use crate::byte_range::ByteRange;
 use crate::commands::restore::Restore;
-use crate::commands::verify::parse_digest;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
-use crate::opening_args::{OpeningArgs, pinned};
+use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
@@ -32,7 +32,7 @@ use crate::text::pace;
 /// With --range only the parts of the file are read that the range needs. Each byte that comes out is authentic and at its place.
 /// That the rest of the stream is there and unchanged is not looked at: `verify` says that.
 #[derive(clap::Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, mut_arg("expect_digest", |arg| arg.long_help(EXPECT_DIGEST)))]
 pub(crate) struct Cat {
     /// The sealed stream: a file, or a URL (s3:, gs:, az:, http:, https:); without --range also a FIFO, or - for standard input
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
@@ -48,16 +48,8 @@ pub(crate) struct Cat {
     #[arg(long)]
     force: bool,
 
-    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
-    ///
-    /// With a range the index is compared with it before anything is written. Somebody who has the stream's key can still have put other frames
-    /// into a segment: only a restore or `verify` of the whole compares those. Not of a stream with `--digest tags`.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    expect_digest: Option<StreamDigest>,
-
-    /// The least number that the stream may have: see `cofferdam restore --help`
-    #[arg(long, value_name = "N")]
-    min_sequence: Option<u64>,
+    #[command(flatten)]
+    expected: Expected,
 
     #[command(flatten)]
     opening: OpeningArgs,
@@ -69,8 +61,8 @@ impl Cat {
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expect_digest, min_sequence, opening, .. } = self;
-                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, opening).run(report)
+                let Cat { sealed, force, expected, opening, .. } = self;
+                Restore::to_standard_output(sealed, force, expected, opening).run(report)
             }
         }
     }
@@ -84,8 +76,8 @@ impl Cat {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let identities = self.opening.keys.some_identities(report)?;
-        let opener = self.opening.opener(Some(identities), self.min_sequence, &cancel, watch, report)?;
-        let opener = pinned(opener, self.expect_digest);
+        let opener = self.opening.opener(Some(identities), &self.expected, &cancel, watch, report)?;
+        let opener = self.expected.pinned(opener);
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         let mut reader = opener.reader(self.sealed.source(&cancel, report)?).map_err(of_input)?;
@@ -178,6 +170,12 @@ impl Record {
 
 /// Of one read; the reader gives no more at once with frames of the usual length.
 const BUFFER_LEN: usize = 512 << 10;
+
+const EXPECT_DIGEST: &str = "\
+The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
+
+With a range the index is compared with it before anything is written. Somebody who has the stream's key can still have put other \
+frames into a segment: only a restore or `verify` of the whole compares those. Not of a stream with `--digest tags`.";
 
 const AFTER_HELP: &str = "\
 Examples:

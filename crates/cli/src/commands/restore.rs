@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{
-    Attributes, CancelToken, Durability, OnPartial, Opener, Restored, Source, Sparse, StreamDigest, is_pipe,
-};
+use cofferdam::{CancelToken, Opener, Restored, Source, is_pipe};
 use serde::Serialize;
 
 use crate::commands::salvage;
-use crate::commands::verify::parse_digest;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
@@ -27,6 +25,7 @@ use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::size::Size;
+use crate::staging_args::StagingArgs;
 use crate::standard::Standard;
 use crate::text::{Pair, count, pace, pairs};
 use crate::timeout::Timeout;
@@ -47,7 +46,7 @@ use crate::uploading::Uploading;
 /// readable by you alone). The same command goes on from there by itself, once that has proved right; --restart begins
 /// anew, and `cofferdam discard` removes it. To standard output nothing is kept.
 #[derive(clap::Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, mut_arg("expect_digest", |arg| arg.long_help(EXPECT_DIGEST)))]
 pub(crate) struct Restore {
     /// By what name it was asked for.
     #[arg(skip = "restore")]
@@ -67,22 +66,14 @@ pub(crate) struct Restore {
     #[arg(long)]
     force: bool,
 
-    /// Discard what an interrupted restore of this target left, and begin anew
-    #[arg(long)]
-    restart: bool,
-
     /// For a block device as TARGET, with --force: the log that the stream goes through, a file on another device
     ///
     /// The device is written once all of the stream is in the log and verified. A crash after that leaves a mixture of old and new on
     /// the device; the same command finishes. Keep SEALED and the log until it ends with 0: the log is then removed. It needs as much
     /// room as the plaintext, which it holds, readable by you alone. To give a restore up use --restart, or remove the file; the
     /// device then stays as it is. What is on the device behind the stream's end stays.
-    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(a_file))]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sparse", "no_preserve"], value_parser = OsStringValueParser::new().try_map(a_file))]
     wal: Option<PathBuf>,
-
-    /// Make a target that is new as any new file is, and not with the mode and time that the sealed file had
-    #[arg(long)]
-    no_preserve: bool,
 
     /// Save the segments of a damaged stream that are whole, into a file whose name ends in .salvaged
     ///
@@ -91,37 +82,11 @@ pub(crate) struct Restore {
     #[arg(long, conflicts_with_all = ["restart", "no_preserve", "durability", "wal", "seed"])]
     salvage: bool,
 
-    /// Runs of zeros: auto leaves them as holes, never writes them
-    ///
-    /// With auto the target takes only the room of what is not zero. So nobody can say in advance whether it fits: where its length
-    /// does not, a warning says so, and the restore goes on. With never its room is taken at once where the file system
-    /// does that cheaply, and a length that does not fit is refused before the first byte. For files; elsewhere it says nothing.
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
-    sparse: SparseName,
+    #[command(flatten)]
+    staging: StagingArgs,
 
-    /// When what has been restored is made safe against a power cut: each segment, groups of 256MiB or 5 seconds, or
-    /// all at the finish
-    ///
-    /// It decides how much of an interrupted restore survives a power cut. After a crash of the program alone, all that
-    /// was written is there, whatever is chosen; and what is there is proved before it is built upon.
-    #[arg(long, value_enum, default_value = "group")]
-    durability: DurabilityName,
-
-    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
-    ///
-    /// Another stream is refused: an older one, or one that somebody else has made for the same recipients. From a file that
-    /// is found out before anything is written. From a pipe it is found out at the end, and of a restore to standard output
-    /// or a FIFO segments have gone out by then. A URL whose server gives its bytes only in order is refused where the target shows them at
-    /// once: standard output, a FIFO, a receiver. A stream with the digest `tags` cannot be pinned.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    expect_digest: Option<StreamDigest>,
-
-    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14, before anything is written
-    ///
-    /// It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
-    /// seal a stream with any number.
-    #[arg(long, value_name = "N")]
-    min_sequence: Option<u64>,
+    #[command(flatten)]
+    expected: Expected,
 
     /// A file that may hold much of the plaintext already, such as yesterday's copy or the target itself: only the rest is read
     ///
@@ -151,45 +116,12 @@ pub(crate) struct Restore {
     timeout: Timeout,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum DurabilityName {
-    Each,
-    Group,
-    Finish,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum SparseName {
-    Auto,
-    Never,
-}
-
-impl From<SparseName> for Sparse {
-    fn from(name: SparseName) -> Sparse {
-        match name {
-            SparseName::Auto => Sparse::Auto,
-            SparseName::Never => Sparse::Never,
-        }
-    }
-}
-
-impl From<DurabilityName> for Durability {
-    fn from(name: DurabilityName) -> Durability {
-        match name {
-            DurabilityName::Each => Durability::Each,
-            DurabilityName::Group => Durability::default(),
-            DurabilityName::Finish => Durability::AtFinish,
-        }
-    }
-}
-
 impl Restore {
     /// To standard output, with every other choice at its default.
     pub(crate) fn to_standard_output(
         sealed: Sealed,
         force: bool,
-        expect_digest: Option<StreamDigest>,
-        min_sequence: Option<u64>,
+        expected: Expected,
         opening: OpeningArgs,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
@@ -198,15 +130,11 @@ impl Restore {
             sealed,
             target: Goal::Here(End::Standard),
             force,
-            restart: false,
-            no_preserve: false,
-            sparse: SparseName::Auto,
+            staging: StagingArgs::default(),
             salvage: false,
             wal: None,
             seed: None,
-            durability: DurabilityName::Group,
-            expect_digest,
-            min_sequence,
+            expected,
             keys,
             protection: Protection::default(),
             uploading: Uploading::default(),
@@ -222,6 +150,7 @@ impl Restore {
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
+        self.staging.check(&self.target)?;
         self.refuse_seed()?;
         self.uploading.check(&self.target)?;
         self.resources.begin(RunInfo::opening(self.command), &self.files()?, report)?;
@@ -229,18 +158,9 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities(report)?)
-            .if_exists(if_exists(self.force))
-            .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })
-            .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })
-            .sparse(self.sparse.into())
-            .durability(self.durability.into());
-        let opener = match self.expect_digest {
-            Some(digest) => opener.expect_digest(digest),
-            None => opener,
-        };
+        let opener = Opener::new(self.keys.some_identities(report)?).if_exists(if_exists(self.force));
+        let opener = self.expected.pinned(self.expected.not_older(self.staging.opener(opener)));
         let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
-        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let opener = self.rate.opener(opener, report)?;
@@ -268,7 +188,7 @@ impl Restore {
             }
             (_, Goal::Receiver(address)) => {
                 let source = self.source(&cancel, report)?;
-                opener.open(source, self.protection.connect(address, self.restart)?)
+                opener.open(source, self.protection.connect(address, self.staging.restart)?)
             }
         };
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
@@ -284,7 +204,7 @@ impl Restore {
         let is_compared_late = matches!(self.sealed, Sealed::There(_))
             && source.positioned().is_none()
             && source.len() != Some(0);
-        if self.expect_digest.is_some() && is_compared_late && self.target.shows_at_once() {
+        if self.expected.expect_digest.is_some() && is_compared_late && self.target.shows_at_once() {
             let what = format!(
                 "{} can only be read in order: its digest would be compared with --expect-digest after segments have gone out",
                 self.sealed
@@ -436,6 +356,14 @@ impl Record {
         text
     }
 }
+
+const EXPECT_DIGEST: &str = "\
+The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
+
+Another stream is refused: an older one, or one that somebody else has made for the same recipients. From a file that \
+is found out before anything is written. From a pipe it is found out at the end, and of a restore to standard output \
+or a FIFO segments have gone out by then. A URL whose server gives its bytes only in order is refused where the target shows them at \
+once: standard output, a FIFO, a receiver. A stream with the digest `tags` cannot be pinned.";
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -13,7 +13,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::io_arg::is_cut_off;
 use crate::printable::Name;
 use crate::progress::Watch;
-use crate::report::{Channel, Report};
+use crate::report::Report;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::count;
@@ -43,7 +43,7 @@ pub(crate) fn run(
     };
     let sentence = format!("salvaged {sealed} into {}: {}", Name::from(target), sentence(&salvaged));
     let done = format!("what is whole is in {}", Name::from(target));
-    report.done(Channel::Stdout, &record, sentence, &done)?;
+    report.found(&record, sentence, &done)?;
     list.printed.map_err(|failure| failure.of_report(&done))?;
     Err(match salvaged.lost_ranges {
         0 if salvaged.has_whole_index => {
@@ -106,7 +106,7 @@ pub(crate) fn list_lost(
         );
     }
     let record = Record::new("surveyed", sealed, &surveyed);
-    let said = report.summary(Channel::Stdout, &record, format!("{sealed}: {}", sentence(&surveyed)));
+    let said = report.finding(&record, format!("{sealed}: {}", sentence(&surveyed)));
     match list.printed.and(said) {
         Err(unsaid) => {
             failure.advise_also(&format!("The list of what is lost is missing: {}.", unsaid.message))
@@ -152,7 +152,7 @@ impl<'a> LostList<'a> {
     fn add(&mut self, lost: &LostRange) {
         if self.printed.is_ok() {
             self.watch.finish();
-            self.printed = self.report.summary(Channel::Stdout, &LostRecord::new(lost), describe(lost));
+            self.printed = self.report.finding(&LostRecord::new(lost), describe(lost));
         }
     }
 }

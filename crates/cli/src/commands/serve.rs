@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 
 use ::serve::{Export, GRACE, Notice, Server, WorkingSet};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Reader, StreamDigest};
+use cofferdam::{CancelToken, Reader};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
 
-use crate::commands::verify::parse_digest;
 use crate::complaints::Complaints;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
-use crate::opening_args::{OpeningArgs, pinned};
+use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::recording::{RecordFile, Recording};
@@ -43,7 +43,7 @@ use crate::warming::{ranges_within, read_working_set, warm_up};
 /// Each byte that is served is authentic and at its place. That the rest of the stream is there and unchanged is not looked
 /// at: `verify` says that. What cannot be read, or is not authentic, is an error at the client, never other bytes.
 #[derive(clap::Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, mut_arg("expect_digest", |arg| arg.long_help(EXPECT_DIGEST)))]
 pub(crate) struct Serve {
     /// The sealed stream: a file, or a URL (s3:, gs:, az:, http:, https:); not a pipe
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
@@ -77,15 +77,8 @@ pub(crate) struct Serve {
     #[arg(long, requires = "record")]
     force: bool,
 
-    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
-    ///
-    /// The index is compared with it before anything is served: see `cofferdam cat --help`.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    expect_digest: Option<StreamDigest>,
-
-    /// The least number that the stream may have: see `cofferdam restore --help`
-    #[arg(long, value_name = "N")]
-    min_sequence: Option<u64>,
+    #[command(flatten)]
+    expected: Expected,
 
     #[command(flatten)]
     opening: OpeningArgs,
@@ -151,8 +144,8 @@ impl Serve {
     fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let identities = self.opening.keys.some_identities(report)?;
-        let opener = self.opening.opener(Some(identities), self.min_sequence, reading, watch, report)?;
-        let opener = pinned(opener, self.expect_digest);
+        let opener = self.opening.opener(Some(identities), &self.expected, reading, watch, report)?;
+        let opener = self.expected.pinned(opener);
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         opener.reader(self.sealed.source(reading, report)?).map_err(of_input)
     }
@@ -291,6 +284,11 @@ impl Served {
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// How soon a signal is seen.
 const POLL: Duration = Duration::from_millis(50);
+
+const EXPECT_DIGEST: &str = "\
+The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
+
+The index is compared with it before anything is served: see `cofferdam cat --help`.";
 
 const AFTER_HELP: &str = "\
 Examples:

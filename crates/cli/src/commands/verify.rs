@@ -4,18 +4,19 @@
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Restored, StreamDigest};
+use cofferdam::Restored;
 use serde::Serialize;
 
 use crate::commands::salvage;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
-use crate::opening_args::{OpeningArgs, pinned};
+use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
-use crate::report::{Channel, Report};
+use crate::report::Report;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
@@ -34,16 +35,8 @@ pub(crate) struct Verify {
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
     sealed: Sealed,
 
-    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it. Not of a stream with `--digest tags`
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    expect_digest: Option<StreamDigest>,
-
-    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14
-    ///
-    /// It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
-    /// seal a stream with any number.
-    #[arg(long, value_name = "N")]
-    min_sequence: Option<u64>,
+    #[command(flatten)]
+    expected: Expected,
 
     #[command(flatten)]
     opening: OpeningArgs,
@@ -72,15 +65,15 @@ impl Verify {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
         let identities = self.opening.keys.identities(report)?;
-        let authenticity = match (&identities, self.expect_digest) {
+        let authenticity = match (&identities, self.expected.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
             (None, Some(_)) => Authenticity::Pinned,
             (None, None) => Authenticity::NotChecked,
         };
-        let opener = self.opening.opener(identities, self.min_sequence, &cancel, watch.clone(), report)?;
+        let opener = self.opening.opener(identities, &self.expected, &cancel, watch.clone(), report)?;
         let begun = Instant::now();
-        let verified =
-            pinned(opener.clone(), self.expect_digest).verify(self.sealed.source(&cancel, report)?);
+        let pinned = self.expected.pinned(opener.clone());
+        let verified = pinned.verify(self.sealed.source(&cancel, report)?);
         watch.finish();
         let verified = verified.map_err(|error| {
             let failure = Failure::from(error).of_input(&self.sealed);
@@ -88,7 +81,7 @@ impl Verify {
         })?;
         verified.warnings.iter().for_each(|warning| report.warning(warning));
         let record = Record::new(&self.sealed, authenticity, &verified, begun);
-        report.done(Channel::Stdout, &record, record.sentence(authenticity, begun), "nothing wrong was found")
+        report.found(&record, record.sentence(authenticity, begun), "nothing wrong was found")
     }
 }
 
@@ -142,10 +135,6 @@ impl Record {
             self.stream_digest,
         )
     }
-}
-
-pub(crate) fn parse_digest(text: &str) -> Result<StreamDigest, String> {
-    text.parse().map_err(|error| format!("no stream digest: {error}"))
 }
 
 const AFTER_HELP: &str = "\

@@ -34,6 +34,15 @@ fn an_older_stream_is_14_and_nothing_is_written() {
     place.run(["verify", "-i", "key.txt", "--min-sequence", "42", "plain.cfd"]).assert_failed(14, "older");
     let keyless = place.run(["verify", "--min-sequence", "1", "plain.cfd"]);
     keyless.assert_failed(2, "cannot be read without a key");
+    for range in [&["--range", "..9"][..], &["--range", "7..7"], &[]] {
+        let cat = |min| {
+            place.run([&["cat", "-i", "key.txt", "--min-sequence", min, "plain.cfd"][..], range].concat())
+        };
+        let ran = cat("42");
+        ran.assert_failed(14, "its sequence number is 41, not 42");
+        assert!(ran.stdout.is_empty());
+        cat("41").assert_done();
+    }
 }
 
 #[test]

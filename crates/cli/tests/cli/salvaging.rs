@@ -83,6 +83,59 @@ fn what_is_whole_is_saved_under_a_name_that_says_so_and_the_exit_code_is_never_0
 }
 
 #[test]
+fn the_json_of_a_salvage_has_every_lost_range_and_what_the_file_is() {
+    let place = Place::with_sealed(5);
+    let id = json_lines(&place.run(["inspect", "--json", "sealed.cfd"]).stdout)[0]["stream_id"].clone();
+    let salvage = || {
+        let ran = place.run([
+            "restore",
+            "--json",
+            "-i",
+            "key.txt",
+            "--salvage",
+            "--force",
+            "sealed.cfd",
+            "x.salvaged",
+        ]);
+        let error = json_lines(ran.stderr.as_bytes()).pop().unwrap();
+        assert_eq!((ran.code, &error["event"], &error["kind"]), (3, &"error".into(), &"damaged".into()));
+        assert_eq!(error["exit_code"], 3);
+        json_lines(&ran.stdout)
+    };
+    [1, 2, 4].into_iter().for_each(|segment| place.damage_segment(segment));
+    let records = salvage();
+    let events: Vec<&str> = records.iter().map(|record| record["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["lost", "lost", "salvaged"]);
+    let lost: Vec<_> = records[..2]
+        .iter()
+        .map(|record| {
+            let number = |field: &str| record[field].as_u64();
+            ["first_segment", "segments", "plaintext_offset", "plaintext_len"].map(number)
+        })
+        .collect();
+    let len = SEGMENT_LEN as u64;
+    assert_eq!(lost[0], [1, 2, len, 2 * len].map(Some));
+    assert_eq!(lost[1], [4, 1, 4 * len, len - 5].map(Some));
+    let last = &records[2];
+    assert_eq!((&last["input"], &last["output"]), (&"sealed.cfd".into(), &"x.salvaged".into()));
+    assert_eq!(last["stream_id"], id);
+    let number = |field: &str| last[field].as_u64().unwrap();
+    assert_eq!(
+        ["segments", "plaintext_len", "lost_ranges", "lost_len"].map(number),
+        [2, 2 * len, 2, 3 * len - 5]
+    );
+    assert_eq!((&last["has_whole_index"], &last["end_is_known"]), (&true.into(), &true.into()));
+    assert!(last["seconds"].is_number() && last["version"].is_string(), "{last}");
+    // Of a truncated stream nobody knows how much is missing.
+    place.cut_segment(2);
+    let records = salvage();
+    let [lost, last] = [&records[records.len() - 2], &records[records.len() - 1]];
+    assert!(lost["segments"].is_null() && lost["plaintext_len"].is_null(), "{lost}");
+    assert_eq!(lost["plaintext_offset"].as_u64(), Some(len));
+    assert_eq!((&last["has_whole_index"], &last["end_is_known"]), (&false.into(), &false.into()));
+}
+
+#[test]
 fn what_cannot_be_salvaged_makes_no_file() {
     let place = Place::with_sealed(2);
     let before = place.names();

@@ -6,7 +6,7 @@ use std::fs;
 use crate::place::Place;
 
 /// Commands of which standard output is what they are run for.
-const WRITERS: [&str; 19] = [
+const WRITERS: [&str; 20] = [
     "restore -i key.txt sealed.cfd -",
     "restore -i key.txt sealed.cfd /dev/stdout",
     "restore -i key.txt sealed.cfd /proc/self/fd/1",
@@ -19,7 +19,8 @@ const WRITERS: [&str; 19] = [
     "keygen --key-file",
     "keygen -o made.txt",
     "inspect sealed.cfd",
-    "verify --json sealed.cfd",
+    "verify sealed.cfd",
+    "verify --json -i key.txt sealed.cfd",
     "completions bash",
     "man",
     "bench --quick",
@@ -91,7 +92,7 @@ fn a_summary_that_nobody_wants_is_not_missed() {
     for command in [
         "seal -r $R -o again.cfd plain",
         "restore -i key.txt sealed.cfd restored",
-        "verify sealed.cfd",
+        "verify -q sealed.cfd",
         "rewrap -i key.txt -r $R sealed.cfd",
         "keygen --key-file -o made.key",
     ] {
@@ -99,6 +100,29 @@ fn a_summary_that_nobody_wants_is_not_missed() {
     }
     assert!(place.read("restored") == place.read("plain"));
     assert_eq!(place.names(), ["again.cfd", "key.txt", "made.key", "plain", "restored", "sealed.cfd"]);
+}
+
+/// What was found is not lost without a word: it stands on the stream that is left.
+#[test]
+fn a_verdict_that_standard_output_does_not_take_is_said_on_standard_error() {
+    let place = Place::with_sealed(3);
+    let digest = place.shell("cofferdam verify sealed.cfd");
+    let (_, digest) = digest.text().rsplit_once("stream digest ").unwrap();
+    for redirection in [">&-", "1<plain", ">/dev/full"] {
+        let ran = place.shell(&format!("cofferdam verify sealed.cfd {redirection}"));
+        ran.assert_failed(1, "nothing wrong was found; only the report of it failed");
+        assert!(ran.stderr.contains(&format!("stream digest {}", digest.trim())), "{}", ran.stderr);
+    }
+    place.damage_segment(1);
+    for redirection in [">&-", "1<plain", ">/dev/full"] {
+        let ran = place.shell(&format!("cofferdam verify sealed.cfd {redirection}"));
+        ran.assert_failed(3, "The list of what is lost is missing: standard output could not be written");
+        let salvage = "cofferdam restore --force -i key.txt --salvage sealed.cfd plain.salvaged";
+        let ran = place.shell(&format!("{salvage} {redirection}"));
+        ran.assert_failed(1, "only the report of it failed");
+        assert!(place.path("plain.salvaged").exists(), "{redirection}");
+    }
+    place.shell("cofferdam verify -q sealed.cfd >&-").assert_failed(3, "segment 1");
 }
 
 #[test]

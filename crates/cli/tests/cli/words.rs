@@ -81,6 +81,37 @@ fn what_is_said_of_an_output_is_not_said_of_a_target() {
 }
 
 #[test]
+fn an_option_that_says_nothing_of_the_target_is_refused_before_anything_comes_out() {
+    let place = Place::with_sealed(1);
+    place.shell("mkfifo fifo").assert_done();
+    let kept = [&["--restart"][..], &["--durability", "each"]];
+    let of_files = [&["--no-preserve"][..], &["--sparse", "auto"], &["--sparse", "never"]];
+    let before = place.names();
+    for target in ["-", "/dev/stdout", "fifo", "s3://bucket/key"] {
+        for option in kept.iter().chain(&of_files) {
+            let ran = place.run([&["restore", "-i", "key.txt", "sealed.cfd", target][..], option].concat());
+            ran.assert_failed(2, &format!("{} is of no use", option[0]));
+            assert!(ran.stdout.is_empty(), "{target}");
+        }
+    }
+    // A receiver keeps what has come, and its target is its own affair.
+    for option in of_files {
+        let ran = place.run([&["restore", "-i", "key.txt", "sealed.cfd", "unix:none"][..], option].concat());
+        ran.assert_failed(2, &format!("{} is of no use", option[0]));
+    }
+    for option in kept {
+        let ran = place.run([&["restore", "-i", "key.txt", "sealed.cfd", "unix:none"][..], option].concat());
+        ran.assert_failed(1, "could not be reached");
+    }
+    // Nor is a device a file.
+    for option in of_files {
+        let onto = ["restore", "--force", "--wal", "log", "-i", "key.txt", "sealed.cfd", "/dev/null"];
+        place.run([&onto[..], option].concat()).assert_failed(2, "cannot be used with");
+    }
+    assert_eq!(place.names(), before);
+}
+
+#[test]
 fn a_room_that_is_too_small_is_told_in_units_that_people_use() {
     let place = Place::with_sealed(1);
     // More than the file systems of tests have, and a file takes none of it.

@@ -14,8 +14,8 @@ use toml::Spanned;
 
 use super::freshness::{AgeRule, TimeSource};
 use super::trust::refuse_foreign_file;
-use crate::commands::verify::parse_digest;
 use crate::credential::KeyPlace;
+use crate::expected::parse_digest;
 use crate::failure::Failure;
 use crate::io_arg::End;
 use crate::key_args::OpeningKeys;
