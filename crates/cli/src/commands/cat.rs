@@ -15,7 +15,7 @@ use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
@@ -84,6 +84,7 @@ impl Cat {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let identities = self.opening.keys.some_identities(report)?;
+        metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), self.min_sequence, &cancel, watch, report)?;
         let opener = pinned(opener, self.expect_digest);
         let begun = Instant::now();

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::peer::{Goal, Protection};
@@ -229,7 +229,9 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities(report)?)
+        let identities = self.keys.some_identities(report)?;
+        metrics_file::has_keys();
+        let opener = Opener::new(identities)
             .if_exists(if_exists(self.force))
             .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })
             .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::{OpeningArgs, pinned};
 use crate::printable::Name;
@@ -72,6 +72,7 @@ impl Verify {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
         let identities = self.opening.keys.identities(report)?;
+        metrics_file::has_keys();
         let authenticity = match (&identities, self.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
             (None, Some(_)) => Authenticity::Pinned,
