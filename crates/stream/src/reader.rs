@@ -328,9 +328,9 @@ impl ReadAt for Reader {
         }
     }
 
-    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+    fn read_cached_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let count = self.count_from(offset, buffer.len());
-        self.frames.read_kept(offset, &mut buffer[..count])
+        self.frames.read_cached(offset, &mut buffer[..count])
     }
 
     fn len(&self) -> u64 {
