@@ -23,18 +23,18 @@ pub(super) fn name_files(
     limit: Duration,
     files: &mut NamedFiles,
 ) -> Vec<Option<Failure>> {
-    let name = |keys: &OpeningKeys| {
+    let name = |keys: &OpeningKeys| -> Result<_, Failure> {
         let mut files = NamedFiles::default();
         keys.name_files(&mut files)?;
-        keys.refuse_pipes().map(|()| files)
+        Ok((files, keys.refuse_pipes().err()))
     };
     let pending: Vec<_> =
         streams.iter().map(|stream| stream.keys.clone().map(|keys| begin(keys, name))).collect();
     let deadline = Instant::now() + limit;
     let named = pending.into_iter().map(|pending| match pending?.wait(deadline, limit) {
-        Ok(named) => {
+        Ok((named, refused)) => {
             files.append(named);
-            None
+            refused
         }
         Err(failure) => Some(failure),
     });
