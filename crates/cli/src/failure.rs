@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use cofferdam::{ErrorKind, KeyError};
+use cofferdam::{ErrorKind, KeyError, StreamHead};
 
 use crate::{interrupt, remedy};
 
@@ -19,6 +19,8 @@ pub(crate) struct Failure {
     pub(crate) frame: Option<u32>,
     pub(crate) position: Option<u64>,
     pub(crate) kept: Option<u64>,
+    /// Of the stream that failed, if a key had opened it by then.
+    pub(crate) head: Option<Box<StreamHead>>,
 }
 
 /// What went wrong: with the library, or with what only this command does.
@@ -68,7 +70,16 @@ const TABLE: [(FailureKind, &str, u8); 20] = [
 impl Failure {
     pub(crate) fn new(kind: impl Into<FailureKind>, message: impl Into<String>) -> Failure {
         let (kind, message) = (kind.into(), message.into());
-        Failure { kind, message, advice: None, segment: None, frame: None, position: None, kept: None }
+        Failure {
+            kind,
+            message,
+            advice: None,
+            segment: None,
+            frame: None,
+            position: None,
+            kept: None,
+            head: None,
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
@@ -176,6 +187,7 @@ impl From<cofferdam::Error> for Failure {
             frame: error.frame(),
             position: error.position(),
             kept: error.resumable_bytes(),
+            head: error.head().cloned().map(Box::new),
         }
     }
 }

@@ -21,7 +21,17 @@ use crate::report::Report;
 #[derive(Clone, Copy)]
 pub(crate) struct RunInfo {
     command: &'static str,
-    authenticity: Option<&'static str>,
+    authenticity: Option<Authenticity>,
+}
+
+/// Whether what a run counts as processed or committed was authentic.
+#[derive(Clone, Copy)]
+enum Authenticity {
+    /// It is to be opened with keys, which have not been read yet: nothing has been opened.
+    Unknown,
+    Checked,
+    /// Digests alone are compared.
+    None,
 }
 
 impl RunInfo {
@@ -30,19 +40,29 @@ impl RunInfo {
         RunInfo { command, authenticity: None }
     }
 
-    /// With a key, that is: what it counts as processed or committed was authentic.
+    /// With keys. Once they have been read, [`has_keys`] is to be called.
     pub(crate) fn opening(command: &'static str) -> RunInfo {
-        RunInfo { command, authenticity: Some("checked") }
+        RunInfo { command, authenticity: Some(Authenticity::Unknown) }
     }
 
-    /// Digests alone are compared.
+    /// Without any key.
     pub(crate) fn without_key(command: &'static str) -> RunInfo {
-        RunInfo { command, authenticity: Some("none") }
+        RunInfo { command, authenticity: Some(Authenticity::None) }
     }
 
-    fn labels(self) -> Vec<(&'static str, &'static str)> {
-        let authenticity = self.authenticity.map(|authenticity| ("authenticity", authenticity));
-        [("command", self.command)].into_iter().chain(authenticity).collect()
+    fn family(self, run: &str) -> Family {
+        let help = "Which command it was, and whether a key proved what it opened: always 1.";
+        let mut family = Family::new(FamilyKind::Gauge, RUN, help);
+        let authenticity = self.authenticity.map(|authenticity| match authenticity {
+            Authenticity::Unknown => "unknown",
+            Authenticity::Checked => "checked",
+            Authenticity::None => "none",
+        });
+        let authenticity = authenticity.map(|authenticity| ("authenticity", authenticity));
+        let labels: Vec<_> =
+            [("run", run), ("command", self.command)].into_iter().chain(authenticity).collect();
+        family.sample(&labels, 1.0);
+        family
     }
 }
 
@@ -53,7 +73,8 @@ impl RunInfo {
 /// The file cannot be written, or another run writes it: better known before the work than after.
 pub(crate) fn begin(path: &Path, run: RunInfo, report: Report) -> Result<(), Failure> {
     let state = Mutex::new(State::Running(None));
-    let registry = Registry { run: name_of_run(path), metrics: Mutex::default() };
+    let registry =
+        Registry { run: name_of_run(path), info: Mutex::new(Some(run)), metrics: Mutex::default() };
     let file = FILE.get_or_init(|| MetricsFile { path: path.to_owned(), registry, state });
     // A command begins once.
     if metrics::set_global_recorder(&file.registry).is_ok() {
@@ -62,11 +83,6 @@ pub(crate) fn begin(path: &Path, run: RunInfo, report: Report) -> Result<(), Fai
         metrics::gauge!(START).set(now());
         metrics::describe_gauge!(BUILD, "Which program it is: always 1.");
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-        metrics::describe_gauge!(
-            RUN,
-            "Which command it was, and whether a key proved what it opened: always 1."
-        );
-        metrics::gauge!(RUN, &run.labels()).set(1.0);
     }
     if let Err(failure) = file.write() {
         *file.lock() = State::Finished;
@@ -88,6 +104,16 @@ pub(crate) fn finish(exit_code: u8, report: Report) {
     metrics::gauge!(END).set(now());
     if let Err(failure) = file.write_last() {
         report.warning(&failure.message);
+    }
+}
+
+/// The keys have been read: without one of them nothing is opened from now on.
+pub(crate) fn has_keys() {
+    let Some(file) = FILE.get() else { return };
+    // What it guards is whole at every step.
+    let mut info = file.registry.info.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(RunInfo { authenticity: Some(authenticity @ Authenticity::Unknown), .. }) = &mut *info {
+        *authenticity = Authenticity::Checked;
     }
 }
 
@@ -156,6 +182,8 @@ impl MetricsFile {
 struct Registry {
     /// In a label of each series: a collector reads the files of many runs as one.
     run: String,
+    /// Its labels change, which those of a metric of the facade cannot.
+    info: Mutex<Option<RunInfo>>,
     metrics: Mutex<BTreeMap<String, Metric>>,
 }
 
@@ -195,7 +223,11 @@ impl Registry {
     }
 
     fn families(&self) -> Vec<Family> {
-        self.lock().iter().filter_map(|(name, metric)| metric.family(name, &self.run)).collect()
+        let info = *self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        let info = info.map(|info| info.family(&self.run));
+        let metrics = self.lock();
+        let families = metrics.iter().filter_map(|(name, metric)| metric.family(name, &self.run));
+        families.chain(info).collect()
     }
 }
 
@@ -317,8 +349,11 @@ mod tests {
     use super::*;
 
     fn registry() -> &'static Registry {
-        let registry =
-            Registry { run: name_of_run(Path::new("/run/a \"job\".prom")), metrics: Mutex::default() };
+        let registry = Registry {
+            run: name_of_run(Path::new("/run/a \"job\".prom")),
+            info: Mutex::default(),
+            metrics: Mutex::default(),
+        };
         Box::leak(Box::new(registry))
     }
 

@@ -132,6 +132,12 @@ impl NamedFiles {
         Ok(())
     }
 
+    /// Notes those of `others` as well.
+    pub(crate) fn append(&mut self, others: NamedFiles) {
+        self.uses.extend(others.uses);
+        self.stdin.extend(others.stdin);
+    }
+
     /// Refuses a file that would be written and is named for something else too: it may be the only copy. Refuses to read
     /// standard input twice: its bytes come once.
     pub(crate) fn check(&self) -> Result<(), Failure> {

@@ -13,11 +13,15 @@ pub(crate) struct Timeout {
     /// Of what is read, and of a store's answers, less than 1 KiB/s over this time counts as nothing. A store that puts a large object
     /// together may take minutes, which are waited for up to this time too. How long all of it takes is not limited.
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
-    #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nobody is waited for without it"))]
     timeout: Option<Duration>,
 }
 
 impl Timeout {
+    /// How long it is.
+    pub(crate) fn limit(self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT_DEFAULT)
+    }
+
     /// How requests are made again.
     #[cfg(feature = "remote")]
     pub(crate) fn policy(self) -> cofferdam::remote::RetryPolicy {
@@ -57,6 +61,7 @@ pub(crate) fn parse_duration(what: &str, text: &str) -> Result<Duration, String>
         .ok_or_else(|| format!("{what} is not as long as that"))
 }
 
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// Longer than anybody waits.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -95,5 +100,6 @@ mod tests {
         };
         assert_eq!(lens("7s"), (7, 7));
         assert_eq!(lens("1h"), (3600, 30));
+        assert_eq!(Timeout::default().limit(), Timeout::default().policy().no_progress);
     }
 }

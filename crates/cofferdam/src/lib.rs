@@ -208,6 +208,6 @@ pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
     RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
-    SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard,
-    inspect, inspect_source, leftovers, rewrap, sequence_of,
+    SlotSummary, StreamDigest, StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite,
+    discard, inspect, inspect_source, leftovers, rewrap, sequence_of,
 };

@@ -47,7 +47,9 @@ pub use peer::{
 };
 use peer::{Ending, Published, ReceiveError, Receiver};
 use storage::{OnPartial, StageOptions};
-use stream::{CompareSink, RECEIVER_ID, changed_since, claim_of, is_difference, resolved, tell_kept};
+use stream::{
+    CompareSink, CountedSink, RECEIVER_ID, changed_since, claim_of, is_difference, resolved, tell_kept,
+};
 
 use crate::{CancelToken, Error, ErrorKind, Kept, KeyError, Remedy, StreamDigest};
 
@@ -148,7 +150,11 @@ fn receive(
 
 /// The receiver's sink. Where an earlier receiver has put the target in place, and was cut off before it had tidied up, if its
 /// journal is right, the stream is compared with the target; or replaces it, if that is wanted.
-fn open(target: &Path, options: &StageOptions) -> Result<Box<dyn StreamingSink>, Error> {
+fn open(target: &Path, options: &StageOptions) -> Result<CountedSink<Box<dyn StreamingSink>>, Error> {
+    open_uncounted(target, options).map(CountedSink::new)
+}
+
+fn open_uncounted(target: &Path, options: &StageOptions) -> Result<Box<dyn StreamingSink>, Error> {
     let attempt_id = AttemptId::new(RECEIVER_ID).expect("a short label");
     for _ in 0..ATTEMPTS_MAX {
         let published = match StagedFile::open(target, options, &attempt_id).map_err(Error::target)? {

@@ -174,5 +174,35 @@ fn a_caller_cannot_write_the_pair_by_hand() {
     assert_eq!(refused.kind(), ErrorKind::Usage);
 }
 
+/// How old what failed was is worth knowing, and is not another stream's.
+#[test]
+fn an_error_has_the_pairs_of_the_stream_that_failed_once_a_key_has_opened_them() {
+    let whole = sealed(&sealer().sequence(7).metadata("host", "db1"));
+    let restored = opener().verify(BytesSource::new(whole.clone())).unwrap();
+    let mut damaged = whole.clone();
+    let middle = whole.len() / 2;
+    damaged[middle] ^= 1;
+    let cut = whole[..middle].to_vec();
+    let head = |error: Error| error.head().map(|head| (head.stream_id, head.metadata.clone()));
+    let due = Some((restored.stream_id, restored.metadata));
+    let newer = opener().min_sequence(8);
+    let other_key = Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes([8; 32])));
+    for (stream, opener, due) in [
+        (&damaged, opener(), &due),
+        (&cut, opener(), &due),
+        (&whole, newer, &due),
+        (&damaged, Opener::keyless(), &None),
+        (&whole, other_key, &None),
+    ] {
+        let source = || BytesSource::new(stream.clone());
+        let in_order = || ReaderSource::new(Cursor::new(stream.clone()));
+        let verified = [opener.verify(source()), opener.verify(in_order())];
+        assert_eq!(verified.map(|verified| head(verified.unwrap_err())), [due.clone(), due.clone()]);
+        let opened = opener.open(source(), MemorySink::new().0).unwrap_err();
+        let parts = opener.open_segments(0..8, source(), MemorySink::new().0).unwrap_err();
+        assert_eq!([head(opened), head(parts)], [due.clone(), due.clone()]);
+    }
+}
+
 /// Seven segments and a bit.
 const PLAIN_LEN: usize = 7 * 8192 + 11;

@@ -31,7 +31,7 @@ pub trait ReadAt: Send + Sync {
 
     /// Fills the beginning of `buffer` with as many of the bytes from `offset` on as can be had without waiting: those that the reader keeps
     /// in memory. Returns how many; none where nothing is kept, or the range goes beyond the end.
-    fn read_kept_at(&self, _offset: u64, _buffer: &mut [u8]) -> usize {
+    fn read_cached_at(&self, _offset: u64, _buffer: &mut [u8]) -> usize {
         0
     }
 

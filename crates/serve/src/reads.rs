@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
 use crate::Notice;
 
-/// The source, and the memory that all clients share. Nobody waits for a share of it: who gets none has a room of its own.
+/// The source, and the memory that all clients share. Nobody waits for a share of it: who gets none has memory of its own.
 pub(crate) struct Reads {
     source: Arc<dyn ReadAt>,
     /// In units of [`MEMORY_UNIT`].
@@ -25,20 +25,20 @@ pub(crate) struct Reads {
 }
 
 /// What a connection has, whatever others do: memory for one piece of [`OWN_LEN`] bytes, and for another one that the source keeps, and
-/// its client's turns to wait for the source.
+/// its client's slots to wait for the source.
 #[derive(Clone)]
 pub(crate) struct ClientShare {
-    room: Arc<Semaphore>,
-    kept_room: Arc<Semaphore>,
-    turns: Turns,
+    own_memory: Arc<Semaphore>,
+    own_memory_for_cached: Arc<Semaphore>,
+    slots: ReadSlots,
 }
 
-/// How many reads of a client may wait for the source at once. Clones are the same turns.
+/// How many reads of a client may wait for the source at once. Clones are the same slots.
 #[derive(Clone)]
-pub(crate) struct Turns(pub(crate) Arc<Semaphore>);
+pub(crate) struct ReadSlots(pub(crate) Arc<Semaphore>);
 
 /// Memory for some bytes. Dropped, it is free for others.
-pub(crate) struct Room {
+pub(crate) struct MemoryLease {
     len: usize,
     _permit: OwnedSemaphorePermit,
 }
@@ -49,10 +49,10 @@ pub(crate) struct Read {
     is_given_up: Arc<AtomicBool>,
 }
 
-/// Bytes of the source, in the room that they take.
+/// Bytes of the source, in the memory that is leased for them.
 pub(crate) struct Piece {
     bytes: Vec<u8>,
-    room: Room,
+    lease: MemoryLease,
 }
 
 impl Reads {
@@ -61,43 +61,53 @@ impl Reads {
     }
 
     /// Shared memory for `len` bytes, if there is that much now.
-    pub(crate) fn shared_room(&self, len: usize) -> Option<Room> {
+    pub(crate) fn try_lease(&self, len: usize) -> Option<MemoryLease> {
         let units = u32::try_from(len.div_ceil(MEMORY_UNIT)).ok()?;
         let permit = self.shared.clone().try_acquire_many_owned(units).ok()?;
-        Some(Room { len, _permit: permit })
+        Some(MemoryLease { len, _permit: permit })
     }
 
     /// Shared memory for `len` bytes, or else the connection's own.
-    pub(crate) async fn room(&self, len: usize, share: &ClientShare) -> io::Result<Room> {
-        match self.shared_room(len) {
-            Some(room) => Ok(room),
-            None => share.room().await,
+    pub(crate) async fn lease(&self, len: usize, share: &ClientShare) -> io::Result<MemoryLease> {
+        match self.try_lease(len) {
+            Some(lease) => Ok(lease),
+            None => share.lease().await,
         }
     }
 
     /// Memory for `len` bytes that the source keeps; nothing if there is none that no other read holds.
-    pub(crate) async fn kept_room(&self, len: usize, share: &ClientShare) -> io::Result<Option<Room>> {
-        match self.shared_room(len) {
-            None if len <= OWN_LEN => own_room(&share.kept_room).await.map(Some),
-            room => Ok(room),
+    pub(crate) async fn lease_for_cached(
+        &self,
+        len: usize,
+        share: &ClientShare,
+    ) -> io::Result<Option<MemoryLease>> {
+        match self.try_lease(len) {
+            None if len <= OWN_LEN => own_lease(&share.own_memory_for_cached).await.map(Some),
+            lease => Ok(lease),
         }
     }
 
-    /// Begins a read of the `len` bytes at `offset`, which fit into `room`. It goes on whether it is polled or not: whoever takes no
-    /// answer holds no turn that others wait for.
-    pub(crate) fn read(self: &Arc<Reads>, offset: u64, len: usize, room: Room, share: &ClientShare) -> Read {
-        assert!(len <= room.len, "what is read has room");
+    /// Begins a read of the `len` bytes at `offset`, which fit into `lease`. It goes on whether it is polled or not: whoever takes no
+    /// answer holds no slot that others wait for.
+    pub(crate) fn read(
+        self: &Arc<Reads>,
+        offset: u64,
+        len: usize,
+        lease: MemoryLease,
+        share: &ClientShare,
+    ) -> Read {
+        assert!(len <= lease.len, "what is read has memory");
         let is_given_up = Arc::new(AtomicBool::new(false));
-        let (reads, turns, given_up) = (self.clone(), share.turns.clone(), is_given_up.clone());
+        let (reads, slots, given_up) = (self.clone(), share.slots.clone(), is_given_up.clone());
         let task = tokio::spawn(async move {
-            let mut piece = Piece { bytes: Vec::new(), room };
-            reads.copy_kept(offset, len, &mut piece.bytes).await?;
+            let mut piece = Piece { bytes: Vec::new(), lease };
+            reads.copy_cached(offset, len, &mut piece.bytes).await?;
             if piece.bytes.len() == len {
                 return Ok(piece);
             }
-            let turn = turns.0.acquire_owned().await.map_err(io::Error::other)?;
+            let slot = slots.0.acquire_owned().await.map_err(io::Error::other)?;
             let waiting = Task(spawn_blocking(move || {
-                let _turn = turn;
+                let _slot = slot;
                 reads.read_rest(offset, len, &mut piece.bytes, &given_up).map(|()| piece)
             }));
             waiting.await?
@@ -105,10 +115,15 @@ impl Reads {
         Read { task: Task(task), is_given_up }
     }
 
-    /// The `len` bytes at `offset`, which fit into `room`, if the source keeps all of them.
-    pub(crate) async fn read_kept(&self, offset: u64, len: usize, room: Room) -> io::Result<Option<Piece>> {
-        let mut piece = Piece { bytes: Vec::new(), room };
-        self.copy_kept(offset, len, &mut piece.bytes).await?;
+    /// The `len` bytes at `offset`, which fit into `lease`, if the source keeps all of them.
+    pub(crate) async fn read_cached(
+        &self,
+        offset: u64,
+        len: usize,
+        lease: MemoryLease,
+    ) -> io::Result<Option<Piece>> {
+        let mut piece = Piece { bytes: Vec::new(), lease };
+        self.copy_cached(offset, len, &mut piece.bytes).await?;
         Ok((piece.bytes.len() == len).then_some(piece))
     }
 
@@ -120,26 +135,26 @@ impl Reads {
     pub(crate) async fn read_over(
         self: &Arc<Reads>,
         range: Range<u64>,
-        mut room: Room,
+        mut lease: MemoryLease,
         share: &ClientShare,
-    ) -> io::Result<Room> {
+    ) -> io::Result<MemoryLease> {
         let mut at = range.start;
         while at < range.end {
-            let len = (range.end - at).min(room.len as u64);
-            room = self.read(at, len as usize, room, share).await?.into_room();
+            let len = (range.end - at).min(lease.len as u64);
+            lease = self.read(at, len as usize, lease, share).await?.into_lease();
             at += len;
         }
-        Ok(room)
+        Ok(lease)
     }
 
     /// Fills `bytes`, which are to be `len`, as far as the source keeps them, a piece at a time: other tasks wait for this thread.
-    async fn copy_kept(&self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    async fn copy_cached(&self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
         while bytes.len() < len {
             let filled = bytes.len();
             bytes.resize(len.min(filled + OWN_LEN), 0);
             let due = bytes.len();
-            let count = self.source.read_kept_at(offset + filled as u64, &mut bytes[filled..]);
+            let count = self.source.read_cached_at(offset + filled as u64, &mut bytes[filled..]);
             bytes.truncate(filled + count);
             if bytes.len() < due {
                 break;
@@ -171,29 +186,29 @@ impl Reads {
 }
 
 impl ClientShare {
-    pub(crate) fn new(turns: Turns) -> ClientShare {
-        let [room, kept_room] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
-        ClientShare { room, kept_room, turns }
+    pub(crate) fn new(slots: ReadSlots) -> ClientShare {
+        let [own_memory, own_memory_for_cached] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
+        ClientShare { own_memory, own_memory_for_cached, slots }
     }
 
     /// [`OWN_LEN`] bytes, once what was read into them before has been taken.
-    pub(crate) async fn room(&self) -> io::Result<Room> {
-        own_room(&self.room).await
+    pub(crate) async fn lease(&self) -> io::Result<MemoryLease> {
+        own_lease(&self.own_memory).await
     }
 }
 
-async fn own_room(room: &Arc<Semaphore>) -> io::Result<Room> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    Ok(Room { len: OWN_LEN, _permit: permit })
+async fn own_lease(memory: &Arc<Semaphore>) -> io::Result<MemoryLease> {
+    let permit = memory.clone().acquire_owned().await.map_err(io::Error::other)?;
+    Ok(MemoryLease { len: OWN_LEN, _permit: permit })
 }
 
-impl Turns {
-    pub(crate) fn new(count: usize) -> Turns {
-        Turns(Arc::new(Semaphore::new(count)))
+impl ReadSlots {
+    pub(crate) fn new(count: usize) -> ReadSlots {
+        ReadSlots(Arc::new(Semaphore::new(count)))
     }
 }
 
-impl Room {
+impl MemoryLease {
     /// For how many bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -216,9 +231,9 @@ impl Drop for Read {
 }
 
 impl Piece {
-    /// Its room, for another.
-    pub(crate) fn into_room(self) -> Room {
-        self.room
+    /// Its memory, for another.
+    pub(crate) fn into_lease(self) -> MemoryLease {
+        self.lease
     }
 }
 

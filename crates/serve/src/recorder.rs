@@ -87,9 +87,9 @@ impl ReadAt for Recorder {
         Ok(())
     }
 
-    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+    fn read_cached_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let number = self.begin();
-        let count = self.source.read_kept_at(offset, buffer);
+        let count = self.source.read_cached_at(offset, buffer);
         self.touch(number, offset, count);
         count
     }
@@ -231,21 +231,21 @@ mod tests {
         let broken = Recorder::new(Arc::new(Broken(Mutex::new(0..1000))), 100);
         let sound = Recorder::new(Arc::new(Zeros(1000)), 100);
         for offset in [0, 50, 100, 950] {
-            assert_eq!(broken.read_kept_at(offset, &mut [0; 40]), 0);
+            assert_eq!(broken.read_cached_at(offset, &mut [0; 40]), 0);
             assert!(broken.read_exact_at(offset, &mut [0; 40]).is_err());
             assert!(sound.read_exact_at(offset, &mut []).is_ok());
-            assert_eq!(sound.read_kept_at(offset, &mut []), 0);
+            assert_eq!(sound.read_cached_at(offset, &mut []), 0);
         }
         assert_eq!((broken.working_set("a").ranges(), sound.working_set("a").ranges()), (&[][..], &[][..]));
     }
 
     /// Bytes whose first read waits to be told how it ends.
-    struct Held {
+    struct PausedSource {
         reads: AtomicU64,
         first: Mutex<Receiver<bool>>,
     }
 
-    impl ReadAt for Held {
+    impl ReadAt for PausedSource {
         fn read_exact_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
             let is_first = self.reads.fetch_add(1, Ordering::SeqCst) == 0;
             match !is_first || self.first.lock().unwrap().recv().unwrap() {
@@ -263,7 +263,7 @@ mod tests {
     fn what_one_reader_has_had_stays_when_another_gives_up_and_the_order_is_that_of_the_beginnings() {
         for is_read in [false, true] {
             let (tell, first) = channel();
-            let source = Arc::new(Held { reads: AtomicU64::new(0), first: Mutex::new(first) });
+            let source = Arc::new(PausedSource { reads: AtomicU64::new(0), first: Mutex::new(first) });
             let recorder = Recorder::new(source.clone(), 100);
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| recorder.read_exact_at(500, &mut [0; 200]).is_ok());

@@ -13,7 +13,7 @@ use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
 use storage::{ByteCount, Misplaced, TargetError};
 
-use crate::{GivenInstead, InTheWay, Kept, Remedy, Warning};
+use crate::{GivenInstead, InTheWay, Kept, Remedy, StreamHead, Warning};
 
 /// What kind of failure it was. Each has one exit code in the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -72,6 +72,7 @@ struct Inner {
     resumable_bytes: Option<u64>,
     /// Faults of a key copy before this on the wire, which did not prevent the stream from being opened.
     key_copy: Option<Warning>,
+    head: Option<StreamHead>,
     advice: Option<&'static str>,
     remedy: Option<Remedy>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -89,6 +90,7 @@ impl Error {
             position: None,
             resumable_bytes: None,
             key_copy: None,
+            head: None,
             advice: None,
             remedy: None,
             source: None,
@@ -119,6 +121,12 @@ impl Error {
     /// `None` if nothing is kept.
     pub fn resumable_bytes(&self) -> Option<u64> {
         self.0.resumable_bytes
+    }
+
+    /// The beginning of the stream that did not open or verify, if a key had opened that by then. None of a stream that changed while it
+    /// was read.
+    pub fn head(&self) -> Option<&StreamHead> {
+        self.0.head.as_ref().filter(|_| self.0.kind != ErrorKind::SourceChanged)
     }
 
     /// What can be done about it, as a sentence: the one of [`Error::remedy`], where there is one.
@@ -217,6 +225,13 @@ impl Error {
         self
     }
 
+    /// What became of the stream that began so.
+    #[must_use]
+    pub(crate) fn of_stream(mut self, head: Option<StreamHead>) -> Error {
+        self.0.head = self.0.head.or(head);
+        self
+    }
+
     /// The fault that a complete verification reports in place of this one: the first on the wire (FORMAT F5.16, F13.4),
     /// which a key copy that a restore can do without is. What is no fault of the stream stays what it is.
     pub(crate) fn first_of_verification(self) -> Error {
@@ -231,6 +246,7 @@ impl Error {
         match self.0.key_copy {
             Some(Warning::KeyCopyDamaged { copy }) if of_stream => {
                 Error::damaged(format!("key copy {copy} of the stream is damaged, and more is wrong"))
+                    .of_stream(self.0.head.clone())
                     .because(self)
             }
             _ => self,

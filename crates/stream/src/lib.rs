@@ -13,6 +13,8 @@
 mod checkpoint;
 mod compare_input;
 mod compare_sink;
+#[cfg(feature = "peer")]
+mod counted_sink;
 mod default_lens;
 mod digest;
 mod envelope;
@@ -57,6 +59,7 @@ mod sequence;
 mod skip_committed;
 mod state_dir;
 mod stop;
+mod stream_head;
 mod stream_metrics;
 mod survey;
 mod system_memory;
@@ -70,6 +73,8 @@ pub use checkpoint::claim_of;
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
+#[cfg(feature = "peer")]
+pub use counted_sink::CountedSink;
 pub use default_lens::{FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT};
 pub use digest::StreamDigest;
 pub use envelope::Envelope;
@@ -97,6 +102,7 @@ pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;
 pub use sequence::sequence_of;
+pub use stream_head::StreamHead;
 pub use survey::{LostRange, Surveyed};
 pub use system_memory::{MEMORY_DEFAULT, SystemMemory};
 #[cfg(feature = "metrics")]

@@ -26,7 +26,7 @@ use crate::seekable_envelope::read_seekable_envelope;
 use crate::skip_committed::SkipCommitted;
 use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::tentative::{Opening, Retention, Tentative};
-use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, StreamId, sequence};
+use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, StreamHead, StreamId, sequence};
 
 /// What a stream is opened with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -75,8 +75,12 @@ impl<'a> OpenOptions<'a> {
         });
         let verified = verified.map_err(|error| error.behind(&warnings).first_of_verification())?;
         match verified.warnings.iter().find(|warning| warning.is_damage()) {
-            Some(warning) => Err(Error::new(ErrorKind::Damaged, warning.to_string())
-                .advise("All data is intact and can be restored.")),
+            Some(warning) => {
+                let head = StreamHead { stream_id: verified.stream_id, metadata: verified.metadata };
+                Err(Error::new(ErrorKind::Damaged, warning.to_string())
+                    .of_stream(self.identities.map(|_| head))
+                    .advise("All data is intact and can be restored."))
+            }
             None => Ok(verified),
         }
     }
@@ -114,21 +118,25 @@ impl<'a> OpenOptions<'a> {
         make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
     ) -> Result<Restored, Error> {
         self.resources.check()?;
-        let place = source.positioned();
-        self.open_from(source, place.clone(), make_sink).map_err(|error| of_place(error, place))
+        let (place, mut head) = (source.positioned(), None);
+        let opened = self.open_from(source, place.clone(), make_sink, &mut head);
+        opened.map_err(|error| of_place(error.of_stream(head), place))
     }
 
+    /// `head` is what has been opened of the stream before its segments, however it ends.
     fn open_from<S: StreamingSink>(
         &self,
         source: impl Source,
         place: Option<Arc<dyn ReadAt>>,
         make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
+        head: &mut Option<StreamHead>,
     ) -> Result<Restored, Error> {
         let identities = self.identities;
         let mut known = None;
         if let Some(positioned) = place {
             self.resources.check_cancelled()?;
             let envelope = read_seekable_envelope(&*positioned, identities, self.resources)?;
+            *head = envelope.as_ref().and_then(StreamHead::of);
             self.resources.check_cancelled()?;
             let index = match &envelope {
                 Some(envelope) => {
@@ -168,6 +176,7 @@ impl<'a> OpenOptions<'a> {
             }
             None => read_envelope(&mut window, identities, self.resources)?,
         };
+        *head = StreamHead::of(&envelope);
         self.announce(&envelope)?;
         match make_sink(&envelope, None)? {
             Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),

@@ -8,14 +8,15 @@ use contract::{Checkpoint, StreamingSink};
 use segment_worker::{Committed, Opened, ProvedSegments, Settings};
 use sources::{ReadAt, Source};
 
+use crate::envelope::Envelope;
 use crate::feed::paced::PacedFeed;
 use crate::feed::seekable::SeekableFeed;
-use crate::index::Walk;
+use crate::index::{Index, Walk};
 use crate::index_chain::{ChainedRange, check_entries_around};
 use crate::open::{OpenOptions, of_place};
 use crate::progress::Meter;
 use crate::stream_metrics::{Operation, StreamMetrics};
-use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamId};
+use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamHead, StreamId};
 
 /// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
 ///
@@ -98,9 +99,20 @@ impl OpenOptions<'_> {
                 "without a key a stream can be verified and not opened",
             ));
         }
+        let opened = self.open_between(parts, source, &envelope, index);
+        opened.map_err(|error| error.of_stream(StreamHead::of(&envelope)))
+    }
+
+    fn open_between<S: StreamingSink>(
+        &self,
+        parts: Vec<(Range<u64>, S)>,
+        source: Arc<dyn ReadAt>,
+        envelope: &Envelope,
+        index: Index,
+    ) -> Result<Vec<Receipt>, Error> {
         let ranges = || parts.iter().map(|(segments, _)| segments.clone());
         check_ranges(ranges(), index.footer.segments)?;
-        let walk = Walk::new(source, &envelope, index);
+        let walk = Walk::new(source, envelope, index);
         let chained = check_entries_around(
             &walk,
             ranges(),

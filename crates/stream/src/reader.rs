@@ -32,7 +32,7 @@ use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, RunPlan};
 use crate::stop::Stop;
 use crate::telemetry::count_read_failure;
-use crate::{Error, ErrorKind, Metadata, Remedy, StreamId};
+use crate::{Error, ErrorKind, Metadata, Remedy, StreamHead, StreamId};
 
 /// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
 /// [`Seek`] from a position.
@@ -93,7 +93,8 @@ impl OpenOptions<'_> {
         }
         let walk = Walk::new(source.clone(), &envelope, index);
         if self.expected.is_some() {
-            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)?;
+            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)
+                .map_err(|error| error.of_stream(StreamHead::of(&envelope)))?;
         }
         let index = walk.index;
         let len = index.footer.plaintext_len;
@@ -327,9 +328,9 @@ impl ReadAt for Reader {
         }
     }
 
-    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+    fn read_cached_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let count = self.count_from(offset, buffer.len());
-        self.frames.read_kept(offset, &mut buffer[..count])
+        self.frames.read_cached(offset, &mut buffer[..count])
     }
 
     fn len(&self) -> u64 {

@@ -27,7 +27,7 @@ use crate::resources::{Direction, Resources};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::segment_fetch::SegmentFetch;
 use crate::stream_metrics::Operation;
-use crate::{Error, ErrorKind, Remedy, memory};
+use crate::{Error, ErrorKind, Remedy, StreamHead, memory};
 
 /// The segments of a stream that can be read at offsets, each by itself.
 ///
@@ -162,10 +162,15 @@ impl OpenOptions<'_> {
             read_envelope(&mut window, self.identities, resources)?;
             return Err(without_end("the sealed stream ends before its first segment"));
         };
-        let index = Index::read(&**source, &envelope).map_err(|error| error.behind(&envelope.warnings))?;
-        let index = index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))?;
-        self.announce(&envelope)?;
-        Ok((envelope, index))
+        let index = Index::read(&**source, &envelope).map_err(|error| error.behind(&envelope.warnings));
+        let index = index.and_then(|index| {
+            index.ok_or_else(|| without_end("the sealed stream does not end with a footer"))
+        });
+        let index = index.and_then(|index| self.announce(&envelope).map(|()| index));
+        match index {
+            Ok(index) => Ok((envelope, index)),
+            Err(error) => Err(error.of_stream(StreamHead::of(&envelope))),
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) enum Operation {
     Read,
     /// All segments of a damaged stream are looked at, or salvaged.
     Survey,
+    /// Plaintext comes from a sender, who has opened it.
+    #[cfg(feature = "peer")]
+    Receive,
 }
 
 impl Operation {
@@ -36,6 +39,8 @@ impl Operation {
             Operation::Prove => "prove",
             Operation::Read => "read",
             Operation::Survey => "survey",
+            #[cfg(feature = "peer")]
+            Operation::Receive => "receive",
         }
     }
 

@@ -83,12 +83,12 @@ mod facade {
                 counter!(metric.name(), "operation" => operation.name()).absolute(0);
             }
         }
-        for operation in [Operation::Open, Operation::Seal, Operation::Prove] {
+        for (operation, stages) in STAGES {
             for outcome in OUTCOMES {
                 counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome).absolute(0);
             }
-            for stage in Stage::ALL {
-                gauge!(STAGE_SECONDS, "operation" => operation.name(), "stage" => name_of(stage)).set(0.0);
+            for stage in *stages {
+                gauge!(STAGE_SECONDS, "operation" => operation.name(), "stage" => name_of(*stage)).set(0.0);
             }
         }
         for cause in CAUSES {
@@ -103,10 +103,30 @@ mod facade {
         (Operation::Prove, &[Metric::Read, Metric::Processed, Metric::Written, Metric::Committed]),
         (Operation::Read, &[Metric::Read, Metric::Processed]),
         (Operation::Survey, &[Metric::Read, Metric::Processed, Metric::Written]),
+        #[cfg(feature = "peer")]
+        (Operation::Receive, &RECEIVED),
+    ];
+    /// The stages of those that are streams.
+    const STAGES: &[(Operation, &[Stage])] = &[
+        (Operation::Open, &Stage::ALL),
+        (Operation::Seal, &Stage::ALL),
+        (Operation::Prove, &Stage::ALL),
+        #[cfg(feature = "peer")]
+        (Operation::Receive, &[Stage::Write, Stage::Commit, Stage::Sync, Stage::Publish]),
     ];
     const STREAMED: [Metric; 8] = [
         Metric::Read,
         Metric::Processed,
+        Metric::Written,
+        Metric::Committed,
+        Metric::CommittedSegments,
+        Metric::Durable,
+        Metric::Reused,
+        Metric::RolledBackSegments,
+    ];
+    #[cfg(feature = "peer")]
+    const RECEIVED: [Metric; 7] = [
+        Metric::Read,
         Metric::Written,
         Metric::Committed,
         Metric::CommittedSegments,
@@ -134,7 +154,7 @@ mod facade {
     }
 
     const BYTES: [(Metric, &str); 6] = [
-        (Metric::Read, "Bytes of segments that were read."),
+        (Metric::Read, "Bytes of segments that were read, or have come from a sender."),
         (Metric::Processed, "Plaintext bytes that were opened, sealed, or compared with what was sealed."),
         (Metric::Written, "Bytes that sinks have taken, committed or not."),
         (

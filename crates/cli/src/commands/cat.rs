@@ -15,7 +15,7 @@ use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
@@ -76,6 +76,7 @@ impl Cat {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let identities = self.opening.keys.some_identities(report)?;
+        metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, &cancel, watch, report)?;
         let opener = self.expected.pinned(opener);
         let begun = Instant::now();

@@ -20,7 +20,7 @@ use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
@@ -144,6 +144,7 @@ impl Serve {
     fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
         let identities = self.opening.keys.some_identities(report)?;
+        metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, reading, watch, report)?;
         let opener = self.expected.pinned(opener);
         let of_input = |error| Failure::from(error).of_input(&self.sealed);

@@ -11,7 +11,7 @@ use crate::commands::salvage;
 use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
@@ -65,6 +65,7 @@ impl Verify {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
         let identities = self.opening.keys.identities(report)?;
+        metrics_file::has_keys();
         let authenticity = match (&identities, self.expected.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
             (None, Some(_)) => Authenticity::Pinned,

@@ -1,12 +1,13 @@
 //! What a drill says to Prometheus, of each stream and its mode.
 //! It does not say what a drill does.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::drilling::{checked, place, stream, write};
 use crate::metrics::assert_is_understood;
-use crate::place::{Place, SEGMENT_LEN};
+use crate::place::{Place, Ran, SEGMENT_LEN};
 
 #[test]
 fn metrics_keep_when_a_stream_last_passed() {
@@ -148,22 +149,56 @@ fn what_other_drills_have_said_stays() {
     assert_eq!(metric(&place, "success", "db", "restore"), Some(1.0));
     let text = String::from_utf8(place.read("d.prom")).unwrap();
     let series: Vec<&str> = text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
-    let kinds =
-        series.iter().filter(|series| !series.starts_with('#')).collect::<std::collections::BTreeSet<_>>();
+    let kinds = series.iter().filter(|series| !series.starts_with('#')).collect::<BTreeSet<_>>();
     assert_eq!(kinds.len(), series.iter().filter(|series| !series.starts_with('#')).count(), "{text}");
     assert_is_understood(&place, "d.prom");
     // Lines that no drill has written are not taken over.
     let odd = format!(
-        "{text}cofferdam_drill_last_run_timestamp_seconds{{stream=\"odd\",mode=\"x\",more=\"y\"}} 5\n"
+        "{text}cofferdam_drill_last_run_timestamp_seconds{{run=\"r\",stream=\"odd\",mode=\"x\",more=\"y\"}} 5\n"
     );
     fs::write(place.path("d.prom"), odd).unwrap();
     run(&[checked("true", "")]).assert_done();
     assert!(!String::from_utf8(place.read("d.prom")).unwrap().contains("odd"));
 }
 
+/// node_exporter reads all files of its directory as one, and a file of metrics may be that of several drills.
+#[test]
+fn two_drills_that_name_a_stream_alike_have_no_series_in_common() {
+    let place = place(1);
+    for (name, check) in [("good.toml", "true"), ("bad.toml", "false")] {
+        write(&place, &[checked(check, "")]);
+        fs::rename(place.path("drill.toml"), place.path(name)).unwrap();
+    }
+    let run = |file: &str, metrics: &str| place.run(["drill", "--metrics-file", metrics, file]).code;
+    let series = |metrics: &str| {
+        let text = String::from_utf8(place.read(metrics)).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!((run("good.toml", "good.prom"), run("bad.toml", "bad.prom")), (0, 16));
+    let (good, bad) = (series("good.prom"), series("bad.prom"));
+    assert!(good.is_disjoint(&bad), "{:?}", good.intersection(&bad).collect::<Vec<_>>());
+    // In one file, too, and wherever a drill is started from.
+    assert_eq!((run("good.toml", "d.prom"), run("bad.toml", "d.prom")), (0, 16));
+    let success = |file: &str| metric_of(&place, file, "success", "db", "restore");
+    assert_eq!((success("good.toml"), success("bad.toml")), (Some(1.0), Some(0.0)));
+    let mut command = place.command(["drill", "--metrics-file", "../d.prom", "../good.toml"]);
+    command.current_dir(place.path("scratch"));
+    Ran::of(command.output().unwrap()).assert_done();
+    assert_eq!(series("d.prom").len(), good.len() + bad.len(), "{:#?}", series("d.prom"));
+    assert_is_understood(&place, "d.prom");
+}
+
 /// Of a metric in `d.prom`.
 fn metric(place: &Place, name: &str, stream: &str, mode: &str) -> Option<f64> {
+    metric_of(place, "drill.toml", name, stream, mode)
+}
+
+/// The same, of the drill with that file.
+fn metric_of(place: &Place, file: &str, name: &str, stream: &str, mode: &str) -> Option<f64> {
     let text = String::from_utf8(place.read("d.prom")).unwrap();
-    let head = format!("cofferdam_drill_{name}{{stream=\"{stream}\",mode=\"{mode}\"}} ");
+    let run = fs::canonicalize(place.directory.path()).unwrap().join(file);
+    let head =
+        format!("cofferdam_drill_{name}{{run=\"{}\",stream=\"{stream}\",mode=\"{mode}\"}} ", run.display());
     text.lines().find_map(|line| line.strip_prefix(&head).map(|value| value.parse::<f64>().unwrap()))
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::geteuid;
 
-use crate::drilling::{NOBODY, evidence, place, stream};
+use crate::drilling::{NOBODY, checked, drill, evidence, place, stream, write};
 use crate::place::{Place, Ran};
 use crate::programs::skipped;
 
@@ -147,4 +147,17 @@ fn what_is_no_file_is_not_waited_for() {
     for name in ["fifo", "scratch", "/dev/null"] {
         place.run(["drill", name]).assert_failed(2, "is no file");
     }
+}
+
+#[test]
+fn a_file_that_others_can_write_to_is_not_obeyed() {
+    let place = place(1);
+    write(&place, &[checked("true", "")]);
+    for mode in [0o666, 0o664, 0o646, 0o620] {
+        fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(mode)).unwrap();
+        drill(&place).assert_failed(2, "others than you and root can write to it");
+        assert!(!place.path("evidence.json").exists(), "{mode:o}");
+    }
+    fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    drill(&place).assert_done();
 }

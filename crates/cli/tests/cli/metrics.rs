@@ -14,7 +14,7 @@ use crate::place::{Place, Ran, SEGMENT_LEN, end_of, json_lines, plaintext, wait_
 use crate::served::{Disk, ServeProcess};
 
 /// The samples of a file, by name and labels as they are written, without the one that each has: the file's name.
-fn figures(place: &Place, name: &str) -> BTreeMap<String, f64> {
+pub(crate) fn figures(place: &Place, name: &str) -> BTreeMap<String, f64> {
     let run = format!("{{run=\"{}\"", name.strip_suffix(".prom").unwrap());
     let without_run = |series: &str| {
         let (name, labels) = series.split_once(&run).unwrap_or_else(|| panic!("{series} has not {run}"));
@@ -448,7 +448,11 @@ fn a_run_that_is_refused_says_so() {
         assert_eq!(figures(&place, "m.prom")["cofferdam_exit_code"], 0.0);
         let ran = place.run([&["restore", "--force", "--metrics-file", "m.prom"], arguments].concat());
         assert!(ran.code != 0 && ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
-        assert_eq!(figures(&place, "m.prom")["cofferdam_exit_code"], f64::from(ran.code), "{arguments:?}");
+        let figures = figures(&place, "m.prom");
+        assert_eq!(figures["cofferdam_exit_code"], f64::from(ran.code), "{arguments:?}");
+        // Nobody has had a key.
+        let info = figures.get("cofferdam_run_info{command=\"restore\",authenticity=\"unknown\"}");
+        assert_eq!(info, Some(&1.0), "{arguments:?}: {figures:#?}");
     }
     // As JSON, it is a failure like any.
     let json = place.run(["verify", "--json", "-i", "credential:absent", "sealed.cfd"]);

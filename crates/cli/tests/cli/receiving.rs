@@ -13,7 +13,7 @@ use crate::place::{Place, SEGMENT_LEN, end_of, wait_until};
 use crate::programs::has;
 
 /// A receiver that listens, killed if the test fails.
-struct Receiver {
+pub(crate) struct Receiver {
     child: Option<Child>,
     stdout: BufReader<ChildStdout>,
     address: String,
@@ -21,7 +21,7 @@ struct Receiver {
 
 impl Receiver {
     /// Started with `options`, of which `--listen` is the test's own.
-    fn start(place: &Place, options: &[&str]) -> Receiver {
+    pub(crate) fn start(place: &Place, options: &[&str]) -> Receiver {
         Receiver::of(place.spawn(["receive", "--json", "target"].iter().chain(options)))
     }
 
@@ -60,8 +60,15 @@ impl Receiver {
         child.wait().unwrap();
     }
 
+    /// Ends it by a signal, and gives its exit code.
+    pub(crate) fn interrupt(mut self) -> i32 {
+        let child = self.child.take().unwrap();
+        interrupt(&child);
+        end_of(child).code
+    }
+
     /// Waits for its end, and gives what it said last.
-    fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(mut self) -> (i32, String) {
         let ran = end_of(self.child.take().unwrap());
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
@@ -177,13 +184,13 @@ fn with_force_a_target_is_replaced() {
 }
 
 /// A restore from a pipe, of which the test gives as much as it likes.
-struct Fed {
+pub(crate) struct Fed {
     child: Child,
     stdin: ChildStdin,
 }
 
 impl Fed {
-    fn start(place: &Place, segments: u64) -> Fed {
+    pub(crate) fn start(place: &Place, segments: u64) -> Fed {
         let (position, len) = place.segment(segments - 1);
         let arguments = ["restore", "-i", "key.txt", "--json", "--durability", "each", "-", "unix:socket"];
         let mut child = place.spawn(arguments);
@@ -193,7 +200,7 @@ impl Fed {
     }
 
     /// The source ends: the stream is cut off.
-    fn end(self) -> i32 {
+    pub(crate) fn end(self) -> i32 {
         drop(self.stdin);
         end_of(self.child).code
     }
@@ -205,7 +212,7 @@ impl Fed {
 }
 
 /// Waits until the receiver's newest durable checkpoint is about so many plaintext bytes, as the journal's slots say it.
-fn wait_for_checkpoint(place: &Place, len: u64) {
+pub(crate) fn wait_for_checkpoint(place: &Place, len: u64) {
     wait_until("a durable checkpoint", || {
         let journal = fs::read(place.path(".target.cofferdam-journal")).unwrap_or_default();
         // Generation 8 bytes, then the checkpoint, with its plaintext bytes at 32.
@@ -218,7 +225,7 @@ fn interrupt(child: &Child) {
     rustix::process::kill_process(Pid::from_child(child), Signal::INT).unwrap();
 }
 
-fn restored_from(place: &Place) -> u64 {
+pub(crate) fn restored_from(place: &Place) -> u64 {
     let sent = place.run(restore(&[], "unix:socket"));
     sent.assert_done();
     let record: serde_json::Value = serde_json::from_str(sent.text()).unwrap();
@@ -332,10 +339,7 @@ fn a_journal_that_says_the_target_is_in_place_is_a_claim_that_the_sender_confirm
     let place = untidy();
     for options in [&["--listen", "127.0.0.1:0"][..], &["--listen", "127.0.0.1:0", "--force"]] {
         // With nobody to send anything, there is nothing to have received.
-        let mut receiver = Receiver::start(&place, options);
-        let child = receiver.child.take().unwrap();
-        interrupt(&child);
-        assert_eq!(end_of(child).code, 130);
+        assert_eq!(Receiver::start(&place, options).interrupt(), 130);
     }
     let place = untidy();
     let receiver = Receiver::start(&place, &["--listen", "127.0.0.1:0"]);

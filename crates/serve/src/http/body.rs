@@ -104,10 +104,10 @@ impl Pieces {
             // Where pieces end, so do units of the source, mostly.
             let end = ((self.next / PIECE_LEN + 1) * PIECE_LEN).min(self.end);
             let (offset, len) = (self.next, (end - self.next) as usize);
-            match self.reads.shared_room(len) {
+            match self.reads.try_lease(len) {
                 // It runs from now on, while the client takes what came before it.
-                Some(room) => {
-                    self.running.push_back(Box::pin(self.reads.read(offset, len, room, &self.share)))
+                Some(lease) => {
+                    self.running.push_back(Box::pin(self.reads.read(offset, len, lease, &self.share)))
                 }
                 None if self.running.is_empty() => {
                     self.running.push_back(Box::pin(read_in(
@@ -126,8 +126,8 @@ impl Pieces {
 
 /// Reads into the memory of the connection.
 async fn read_in(share: ClientShare, reads: Arc<Reads>, offset: u64, len: usize) -> io::Result<Piece> {
-    let room = share.room().await?;
-    reads.read(offset, len, room, &share).await
+    let lease = share.lease().await?;
+    reads.read(offset, len, lease, &share).await
 }
 
 /// Bytes of one read.

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use self::token::Token;
 use crate::client_stream::ClientStream;
 use crate::connections::{Stop, serve_all};
-use crate::reads::{ClientShare, HTTP_READS_MAX, Reads, Turns};
+use crate::reads::{ClientShare, HTTP_READS_MAX, ReadSlots, Reads};
 use crate::{Export, Limits};
 
 /// What all connections share.
@@ -30,7 +30,7 @@ pub(crate) struct HttpServer {
     export: Arc<Export>,
     reads: Arc<Reads>,
     limits: Limits,
-    turns: Turns,
+    slots: ReadSlots,
     token: Token,
     address: SocketAddr,
 }
@@ -49,8 +49,8 @@ impl HttpServer {
         limits: Limits,
         address: SocketAddr,
     ) -> io::Result<Arc<HttpServer>> {
-        let (token, turns) = (Token::random()?, Turns::new(HTTP_READS_MAX));
-        Ok(Arc::new(HttpServer { export, reads, limits, turns, token, address }))
+        let (token, slots) = (Token::random()?, ReadSlots::new(HTTP_READS_MAX));
+        Ok(Arc::new(HttpServer { export, reads, limits, slots, token, address }))
     }
 
     pub(crate) fn url(&self) -> HttpUrl {
@@ -65,7 +65,7 @@ impl HttpServer {
     /// One connection, to its end. What is wrong with it is its client's.
     async fn serve_one(self: Arc<HttpServer>, stream: TcpStream, mut stop: Stop) {
         let _ = stream.set_nodelay(true);
-        let (share, stream) = (ClientShare::new(self.turns.clone()), ClientStream::new(stream));
+        let (share, stream) = (ClientShare::new(self.slots.clone()), ClientStream::new(stream));
         let service = service_fn(|request| {
             let (server, share) = (self.clone(), share.clone());
             async move { Ok::<_, Infallible>(server.answer(&request, &share).await) }

@@ -17,7 +17,7 @@ use self::handshake::{Handshake, negotiate};
 use self::transmission::transmit;
 use crate::client_stream::ClientStream;
 use crate::connections::{Stop, serve_all};
-use crate::reads::{ClientShare, NBD_CLIENT_READS_MAX, Reads, Turns};
+use crate::reads::{ClientShare, NBD_CLIENT_READS_MAX, ReadSlots, Reads};
 use crate::{Export, Limits, Notice};
 
 pub use self::wire::REQUEST_LEN_MAX;
@@ -28,12 +28,12 @@ pub(crate) struct NbdServer {
     reads: Arc<Reads>,
     limits: Limits,
     /// Of the processes that are connected, by their numbers.
-    turns: Mutex<HashMap<i32, Weak<Semaphore>>>,
+    slots: Mutex<HashMap<i32, Weak<Semaphore>>>,
 }
 
 impl NbdServer {
     pub(crate) fn new(export: Arc<Export>, reads: Arc<Reads>, limits: Limits) -> Arc<NbdServer> {
-        Arc::new(NbdServer { export, reads, limits, turns: Mutex::default() })
+        Arc::new(NbdServer { export, reads, limits, slots: Mutex::default() })
     }
 
     pub(crate) async fn serve(self: Arc<NbdServer>, listener: UnixListener, stop: Stop) {
@@ -49,7 +49,7 @@ impl NbdServer {
             done = tokio::time::timeout(self.limits.asked_within, negotiate(&self.export, &mut stream)) => done,
         };
         if let Ok(Ok(Handshake::Transmission)) = negotiated {
-            let share = ClientShare::new(self.turns_of(&client));
+            let share = ClientShare::new(self.slots_of(&client));
             let stream = ClientStream::new(stream);
             tokio::select! {
                 _ = transmit(&self, stream.clone(), share, stop) => {}
@@ -58,20 +58,20 @@ impl NbdServer {
         }
     }
 
-    /// The turns of a process, which all its connections share. Where the system does not say which it is, the connection's own.
-    fn turns_of(&self, client: &UCred) -> Turns {
+    /// The slots of a process, which all its connections share. Where the system does not say which it is, the connection's own.
+    fn slots_of(&self, client: &UCred) -> ReadSlots {
         let Some(process) = client.pid().filter(|process| *process != OTHER_NAMESPACE) else {
-            return Turns::new(NBD_CLIENT_READS_MAX);
+            return ReadSlots::new(NBD_CLIENT_READS_MAX);
         };
         // What it guards is whole at every step.
-        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, turns| turns.strong_count() > 0);
-        if let Some(turns) = all.get(&process).and_then(Weak::upgrade) {
-            return Turns(turns);
+        let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, slots| slots.strong_count() > 0);
+        if let Some(slots) = all.get(&process).and_then(Weak::upgrade) {
+            return ReadSlots(slots);
         }
-        let turns = Turns::new(NBD_CLIENT_READS_MAX);
-        all.insert(process, Arc::downgrade(&turns.0));
-        turns
+        let slots = ReadSlots::new(NBD_CLIENT_READS_MAX);
+        all.insert(process, Arc::downgrade(&slots.0));
+        slots
     }
 
     /// The mode keeps others out already, unless the socket was passed on, or somebody has changed the mode.

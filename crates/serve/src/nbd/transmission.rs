@@ -18,7 +18,7 @@ use super::wire::{
 };
 use crate::client_stream::ClientStream;
 use crate::connections::Stop;
-use crate::reads::{ClientShare, Room};
+use crate::reads::{ClientShare, MemoryLease};
 
 /// Answers requests until the client asks for no more, or `stop` is asked for: what was asked before is answered.
 ///
@@ -33,7 +33,7 @@ pub(super) async fn transmit(
     let mut reader = stream.clone();
     let replies = Arc::new(Replies {
         writer: Mutex::new(stream),
-        kept: Semaphore::new(REPLIES_LEN_MAX as usize),
+        cached: Semaphore::new(REPLIES_LEN_MAX as usize),
         waiting: Semaphore::new(REPLIES_LEN_MAX as usize),
         share,
     });
@@ -94,7 +94,7 @@ impl PartialRequest {
 struct Replies {
     writer: Mutex<ClientStream<UnixStream>>,
     /// Bytes of the shared memory that one connection has at most: for what the source keeps, and for what waits for the source.
-    kept: Semaphore,
+    cached: Semaphore,
     waiting: Semaphore,
     /// Where there is none to share: a client that takes nothing keeps nobody else from reading.
     share: ClientShare,
@@ -112,39 +112,39 @@ async fn answer(server: Arc<NbdServer>, request: Request, replies: Arc<Replies>)
     if let Err(error) = check(&request, server.export.len()) {
         return replies.send(&simple_reply(error, request.cookie)[..]).await;
     }
-    if request.command == CMD_READ && answer_from_kept(&server, &request, &replies).await? {
+    if request.command == CMD_READ && answer_from_cache(&server, &request, &replies).await? {
         return Ok(());
     }
     let len = if request.command == CMD_CACHE { CACHE_LEN.min(request.len) } else { request.len };
     let _memory = replies.waiting.acquire_many(len).await.map_err(io::Error::other)?;
-    let room = server.reads.room(len as usize, &replies.share).await?;
+    let lease = server.reads.lease(len as usize, &replies.share).await?;
     if request.command == CMD_CACHE {
-        let read = server.reads.read_over(request.range(), room, &replies.share).await;
+        let read = server.reads.read_over(request.range(), lease, &replies.share).await;
         let head = simple_reply(read.map_or(EIO, |_| 0), request.cookie);
         return replies.send(&head[..]).await;
     }
-    if room.len() < len as usize {
-        return answer_in_pieces(&server, &request, &replies, room).await;
+    if lease.len() < len as usize {
+        return answer_in_pieces(&server, &request, &replies, lease).await;
     }
-    match server.reads.read(request.offset, len as usize, room, &replies.share).await {
+    match server.reads.read(request.offset, len as usize, lease, &replies.share).await {
         Ok(piece) => replies.send(Buf::chain(&simple_reply(0, request.cookie)[..], &piece[..])).await,
         Err(_) => replies.send(&simple_reply(EIO, request.cookie)[..]).await,
     }
 }
 
-/// Answers a request to read if all of it is kept, and there is memory for it. It waits for no turn, and for no memory that a read
+/// Answers a request to read if all of it is kept, and there is memory for it. It waits for no slot, and for no memory that a read
 /// holds which waits for one.
-async fn answer_from_kept(server: &NbdServer, request: &Request, replies: &Replies) -> io::Result<bool> {
-    let _memory = replies.kept.acquire_many(request.len).await.map_err(io::Error::other)?;
+async fn answer_from_cache(server: &NbdServer, request: &Request, replies: &Replies) -> io::Result<bool> {
+    let _memory = replies.cached.acquire_many(request.len).await.map_err(io::Error::other)?;
     let len = request.len as usize;
-    let Some(room) = server.reads.kept_room(len, &replies.share).await? else { return Ok(false) };
-    let Some(piece) = server.reads.read_kept(request.offset, len, room).await? else { return Ok(false) };
+    let Some(lease) = server.reads.lease_for_cached(len, &replies.share).await? else { return Ok(false) };
+    let Some(piece) = server.reads.read_cached(request.offset, len, lease).await? else { return Ok(false) };
     replies.send(Buf::chain(&simple_reply(0, request.cookie)[..], &piece[..])).await?;
     Ok(true)
 }
 
-/// Answers a request to read that is longer than its `room`. A reply says first that all of it can be read, so it is all read
-/// before, and again while it is sent. The room is the connection's own: whoever waits for it has not taken the writer.
+/// Answers a request to read that is longer than its `lease`. A reply says first that all of it can be read, so it is all read
+/// before, and again while it is sent. The lease is the connection's own: whoever waits for it has not taken the writer.
 ///
 /// # Errors
 /// What could be read cannot any more: no reply says so, and the connection ends.
@@ -152,19 +152,19 @@ async fn answer_in_pieces(
     server: &NbdServer,
     request: &Request,
     replies: &Replies,
-    room: Room,
+    lease: MemoryLease,
 ) -> io::Result<()> {
-    let Ok(mut room) = server.reads.read_over(request.range(), room, &replies.share).await else {
+    let Ok(mut lease) = server.reads.read_over(request.range(), lease, &replies.share).await else {
         return replies.send(&simple_reply(EIO, request.cookie)[..]).await;
     };
     let mut writer = replies.writer.lock().await;
     writer.write_all(&simple_reply(0, request.cookie)).await?;
     let Range { start: mut at, end } = request.range();
     while at < end {
-        let len = (end - at).min(room.len() as u64);
-        let piece = server.reads.read(at, len as usize, room, &replies.share).await?;
+        let len = (end - at).min(lease.len() as u64);
+        let piece = server.reads.read(at, len as usize, lease, &replies.share).await?;
         writer.write_all(&piece).await?;
-        room = piece.into_room();
+        lease = piece.into_lease();
         at += len;
     }
     Ok(())

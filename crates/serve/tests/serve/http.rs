@@ -170,7 +170,7 @@ fn however_many_pause_others_are_served_by_http_and_nbd() {
     let mut server = server.limits(patient());
     let url = server.listen_http(0).unwrap();
     server.listen_nbd(&folder.path().join("socket")).unwrap();
-    // The first piece is kept, and what is read ahead has to wait: far more than there are turns, and less than there is memory.
+    // The first piece is kept, and what is read ahead has to wait: far more than there are slots, and less than there is memory.
     source.keep(0..serve::OWN_LEN as u64);
     source.close();
     let paused: Vec<_> = (0..100)

@@ -100,7 +100,7 @@ impl ReadAt for Source {
         Ok(())
     }
 
-    fn read_kept_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
+    fn read_cached_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let kept = self.state.lock().unwrap().kept.clone();
         let end = kept.end.min(offset + buffer.len() as u64);
         let count = if kept.contains(&offset) { (end - offset) as usize } else { 0 };

@@ -63,7 +63,7 @@ impl Both {
 }
 
 #[test]
-fn what_is_kept_is_served_though_every_turn_waits_for_the_source() {
+fn what_is_kept_is_served_though_every_slot_waits_for_the_source() {
     let both = Both::new();
     both.source.keep(0..1 << 20);
     both.source.close();
@@ -88,7 +88,7 @@ fn what_is_kept_waits_for_no_read_of_its_own_connection() {
     let both = Both::new();
     both.source.keep(0..1 << 20);
     both.source.close();
-    // More of them than there are turns, and longer than all the memory of a connection.
+    // More of them than there are slots, and longer than all the memory of a connection.
     let mut disk = both.disk();
     (0..100).for_each(|number| disk.request(0, READ, number, (1 << 20) + number, 1 << 20));
     both.wait_for_reads(NBD_CLIENT_READS_MAX);
@@ -127,7 +127,7 @@ fn a_read_whose_client_has_left_is_given_up_and_nobody_hears_of_it() {
 }
 
 #[test]
-fn no_client_has_every_turn() {
+fn no_client_has_every_slot() {
     let both = Both::new();
     both.source.close_range(0..1 << 20);
     // All connections of this process are one client of NBD, and all of HTTP are one.

@@ -120,7 +120,7 @@ impl Frames {
     }
 
     /// As [`Frames::read`], of what is kept alone. Waits for nothing.
-    pub(super) fn read_kept(&self, offset: u64, out: &mut [u8]) -> usize {
+    pub(super) fn read_cached(&self, offset: u64, out: &mut [u8]) -> usize {
         let mut part = Part { offset, out, done: 0 };
         while part.done < part.out.len() {
             let at = offset + part.done as u64;

@@ -3,9 +3,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::{ErrorKind, StreamDigest};
@@ -27,6 +28,8 @@ use crate::timeout::parse_duration;
 /// What a drill does.
 pub(super) struct DrillFile {
     pub(super) name: Name,
+    /// Where it is, from the root: no other drill of this machine has a file of that name.
+    pub(super) place: Name,
     /// BLAKE3 of its bytes.
     pub(super) digest: String,
     pub(super) scratch: Option<PathBuf>,
@@ -40,7 +43,7 @@ pub(super) struct DrillStream {
     pub(super) name: String,
     pub(super) sealed: Sealed,
     /// None where digests alone are compared.
-    pub(super) keys: Option<OpeningKeys>,
+    pub(super) keys: Option<Arc<OpeningKeys>>,
     pub(super) mode: Mode,
     pub(super) expect_digest: Option<StreamDigest>,
     pub(super) min_sequence: Option<u64>,
@@ -86,8 +89,16 @@ impl DrillFile {
         // As a message about a value has it.
         secrets::note(&text.replace("\\\"", "\"").replace("\\\\", "\\"));
         let digest = blake3::hash(&bytes).to_hex().to_string();
-        parse(text, found.parent().unwrap_or(&found), name, digest)
+        let place = Name::from(&*place_of(path).map_err(failed)?);
+        Ok(DrillFile { place, ..parse(text, found.parent().unwrap_or(&found), name, digest)? })
     }
+}
+
+/// The same from wherever a file is named. If it is a link, what it is called there, and not where that leads: that may change.
+fn place_of(path: &Path) -> io::Result<PathBuf> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = fs::canonicalize(directory.unwrap_or(Path::new(".")))?;
+    Ok(path.file_name().map_or(directory.clone(), |name| directory.join(name)))
 }
 
 fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<DrillFile, Failure> {
@@ -113,6 +124,7 @@ fn parse(text: &str, directory: &Path, name: Name, digest: String) -> Result<Dri
         return Err(at(0..0, "no [[stream]] is in it"));
     }
     Ok(DrillFile {
+        place: name.clone(),
         name,
         digest,
         scratch,
@@ -182,12 +194,12 @@ impl Entry {
         })
     }
 
-    fn keys(&self, directory: &Path) -> Result<Option<OpeningKeys>, String> {
+    fn keys(&self, directory: &Path) -> Result<Option<Arc<OpeningKeys>>, String> {
         let mut named = self.identity.iter().chain(&self.key_file).chain(&self.passphrase_file);
         if let Some(argument) = named.clone().find(|argument| ["", "-"].contains(&argument.as_str())) {
             return Err(format!("`{argument}` is no file: a drill takes nothing from standard input"));
         }
-        Ok(named.next().map(|_| self.opening_keys(directory)))
+        Ok(named.next().map(|_| Arc::new(self.opening_keys(directory))))
     }
 
     fn opening_keys(&self, directory: &Path) -> OpeningKeys {

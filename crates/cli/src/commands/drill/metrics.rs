@@ -1,4 +1,4 @@
-//! What a drill says to Prometheus: a file of metrics, each with the stream's name and the mode of its drill as labels.
+//! What a drill says to Prometheus: a file of metrics, each with the drill's file, the stream's name and the mode of its drill as labels.
 //! It knows no stream; it takes what the evidence has.
 
 use std::path::Path;
@@ -14,18 +14,19 @@ pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
     read(path).map(drop)
 }
 
-/// Replaces the file after a drill that ended `now`. A stream has passed only if there `is_evidence` of it. Of a stream whose drill an
+/// Replaces the file after a drill that ended `now`, in a `run` of that name. A stream has passed only if there `is_evidence` of it. Of a stream whose drill an
 /// interruption has kept from its end, and of one that this drill does not name, what an earlier one said stays; where none has come to
 /// its end, the file does.
 pub(super) fn write(
     path: &Path,
+    run: &str,
     streams: &[StreamRecord],
     now: Utc,
     is_evidence: bool,
 ) -> Result<(), Failure> {
     let previous = read(path)?;
     match streams.iter().any(has_ended) {
-        true => prometheus::write(path, HEAD, &families(streams, now, is_evidence, &previous)),
+        true => prometheus::write(path, HEAD, &families(run, streams, now, is_evidence, &previous)),
         false => Ok(()),
     }
 }
@@ -42,12 +43,13 @@ fn read(path: &Path) -> Result<PreviousFile, Failure> {
 }
 
 fn families(
+    run: &str,
     streams: &[StreamRecord],
     now: Utc,
     is_evidence: bool,
     previous: &PreviousFile,
 ) -> [Family; METRICS.len()] {
-    let drills: Vec<Drill> = streams.iter().map(Drill::of).collect();
+    let drills: Vec<Drill> = streams.iter().map(|stream| Drill::of(run, stream)).collect();
     let others = previous.drills(&drills);
     METRICS.each_ref().map(|metric| {
         let mut family = Family::new(FamilyKind::Gauge, metric.name, metric.help);
@@ -70,32 +72,40 @@ fn has_ended(stream: &StreamRecord) -> bool {
     matches!(stream.result, Outcome::Passed | Outcome::Failed)
 }
 
-/// What has figures of its own: a stream, in one mode.
+/// What has figures of its own: a stream of one drill's file, in one mode.
 #[derive(PartialEq, Eq)]
 struct Drill {
+    run: String,
     stream: String,
     mode: String,
 }
 
 impl Drill {
-    fn of(stream: &StreamRecord) -> Drill {
-        Drill { stream: stream.name.clone(), mode: stream.depth().to_owned() }
+    fn of(run: &str, stream: &StreamRecord) -> Drill {
+        Drill { run: run.to_owned(), stream: stream.name.clone(), mode: stream.depth().to_owned() }
     }
 
-    fn labels(&self) -> [(&str, &str); 2] {
-        [("stream", &self.stream), ("mode", &self.mode)]
+    fn labels(&self) -> [(&str, &str); 3] {
+        [("run", &self.run), ("stream", &self.stream), ("mode", &self.mode)]
     }
 
     /// Of the labels in a line that a drill has written, and of nothing else.
     fn parse(line: &str) -> Option<Drill> {
-        let (name, labelled) = line.split_once("{stream=\"")?;
+        let (name, labelled) = line.split_once("{run=\"")?;
         let (labelled, _number) = labelled.rsplit_once("\"} ")?;
-        let (stream, mode) = labelled.rsplit_once("\",mode=\"")?;
-        // A name is one line, so these two are all that is written otherwise.
-        let stream = stream.replace("\\\"", "\"").replace("\\\\", "\\");
-        let drill = Drill { stream, mode: mode.to_owned() };
-        line.starts_with(&series(name, &drill.labels())).then_some(drill)
+        let (labelled, mode) = labelled.rsplit_once("\",mode=\"")?;
+        // A name may have in it what stands between two of them, but not written so.
+        labelled.match_indices(STREAM_LABEL).find_map(|(at, _)| {
+            let (run, stream) = (value_of(&labelled[..at]), value_of(&labelled[at + STREAM_LABEL.len()..]));
+            let drill = Drill { run, stream, mode: mode.to_owned() };
+            line.starts_with(&format!("{} ", series(name, &drill.labels()))).then_some(drill)
+        })
     }
+}
+
+/// The value of a label, as it is written. A name is one line, so these two are all that is written otherwise.
+fn value_of(written: &str) -> String {
+    written.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 /// A drill of a stream that has come to its end.
@@ -167,6 +177,7 @@ impl PreviousFile {
     }
 }
 
+const STREAM_LABEL: &str = "\",stream=\"";
 const LAST_RUN: &str = "cofferdam_drill_last_run_timestamp_seconds";
 const LAST_SUCCESS: &str = "cofferdam_drill_last_success_timestamp_seconds";
 /// The first line, by which a file is known to be ours.

@@ -7,6 +7,7 @@ mod drawing;
 mod evidence;
 mod file;
 mod freshness;
+mod keys;
 mod leftovers;
 mod metrics;
 mod removal;
@@ -16,7 +17,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, ErrorKind};
+use cofferdam::{CancelToken, ErrorKind, Identities};
 use serde::Serialize;
 
 use self::attempt::{Attempts, OnFailure};
@@ -48,6 +49,8 @@ use crate::{age, clock, whole_file};
 /// A check runs as you, in the scratch directory and in a session of its own, with an environment of PATH, HOME, USER, LOGNAME,
 /// LANG, LC_…, TZ and TMPDIR alone, and with no input or other open file. What it has started is ended with it. What is restored is plaintext, readable by you
 /// alone, and removed at the end; what a drill leaves that is killed, the next one with the same scratch directory removes.
+///
+/// Keys that are not there, or do not answer for as long as --timeout says, fail their stream; the others are tried.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP, mut_arg("metrics_file", |option| option.help(METRICS_HELP).long_help(METRICS_LONG_HELP)))]
 pub(crate) struct Drill {
@@ -92,17 +95,23 @@ impl Drill {
             Failure::usage(format!("{} names no `evidence`", file.name))
                 .advise("Name it there, or with --evidence.")
         })?;
-        self.check_files(path, &file, &evidence)?;
+        let limit = self.timeout.limit();
+        let mut files = NamedFiles::default();
+        let failed = keys::name_files(&file.streams, limit, &mut files);
+        self.check_files(path, &file, &evidence, files)?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
         let begun = Utc(clock::seconds());
-        let (streams, failure) = self.run_all(&file, &cancel, report)?;
+        // While keys are read, a signal ends the program: they may come from something that never answers.
+        let keys = keys::read(&file.streams, failed, limit, report);
+        let (streams, failure) = self.run_all(&file, keys, &cancel, report)?;
         let now = Utc(clock::seconds());
         let found = Evidence::new(&file, begun, now, streams, failure.as_ref());
         let written = found.write(&evidence, file.evidence_mode).inspect_err(|_| report.progress(&found));
         let metrics = self.resources.metrics_file();
-        let metrics =
-            metrics.map_or(Ok(()), |path| metrics::write(path, &found.streams, now, written.is_ok()));
+        let metrics = metrics.map_or(Ok(()), |path| {
+            metrics::write(path, &file.place.to_string(), &found.streams, now, written.is_ok())
+        });
         let sentence = sentence(&found, &evidence, written.is_ok());
         let done = "the drill has ended, and its evidence is written";
         let reported =
@@ -115,13 +124,17 @@ impl Drill {
         first.map_or(Ok(()), Err)
     }
 
-    /// Before the first stream: a drill may take hours.
-    fn check_files(&self, path: &Path, file: &DrillFile, evidence: &Path) -> Result<(), Failure> {
-        let mut files = NamedFiles::default();
+    /// Before the first stream: a drill may take hours. `files` are those of the keys.
+    fn check_files(
+        &self,
+        path: &Path,
+        file: &DrillFile,
+        evidence: &Path,
+        mut files: NamedFiles,
+    ) -> Result<(), Failure> {
         files.reads("the file of the drill", &End::Path(path.to_owned()))?;
         for stream in &file.streams {
             stream.sealed.name_files(&mut files)?;
-            stream.keys.iter().try_for_each(|keys| keys.name_files(&mut files))?;
         }
         self.rate.name_files(&mut files)?;
         files.writes("the evidence", &End::Path(evidence.to_owned()))?;
@@ -138,15 +151,10 @@ impl Drill {
     fn run_all(
         &self,
         file: &DrillFile,
+        keys: Vec<Result<Option<Identities>, Failure>>,
         cancel: &CancelToken,
         report: Report,
     ) -> Result<(Vec<StreamRecord>, Option<Failure>), Failure> {
-        // While keys are read, a signal ends the program: they may come from something that never answers.
-        let read = |stream: &file::DrillStream| match &stream.keys {
-            Some(keys) => keys.refuse_pipes().and_then(|()| keys.identities(report)),
-            None => Ok(None),
-        };
-        let keys: Vec<_> = file.streams.iter().map(read).collect();
         let rate = self.rate.limit(report)?;
         interrupt::writes_scratch_alone();
         file.scratch.iter().for_each(|place| leftovers::remove_leftovers(place, report));
@@ -240,7 +248,7 @@ const METRICS_HELP: &str =
 const METRICS_LONG_HELP: &str = "\
 Write to this file, for Prometheus, when each stream was last drilled, and whether it passed
 
-As node_exporter's textfile collector reads it: a name in .prom. The time of the last drill that passed is read back from the file, \
+As node_exporter's textfile collector reads it: a name in .prom. Each series has FILE's path as its label `run`. The time of the last drill that passed is read back from the file, \
 and kept when one fails. Of a stream whose drill was interrupted, of one that FILE does not name, and of one in another mode, what stood \
 there stays: remove the file to have it forgotten. A drill whose evidence could not be written has not passed.";
 
@@ -271,5 +279,5 @@ Examples:
 Exit codes: 0 every stream has passed. Otherwise that of the first stream in FILE that has not; the evidence has each one's: 1 \
 reading or writing failed, or there is no room, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, \
 7 a limit is exceeded or a feature is not supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older \
-than `min_sequence` or `max_age` asks for, or of no known age, 15 nothing has come from the store for too long, 16 the check failed, was stopped, or could \
+than `min_sequence` or `max_age` asks for, or of no known age, 15 nothing has come from the store, or from where a key is, for too long, 16 the check failed, was stopped, or could \
 not be run. 130 interrupted. 1 or 10 where the evidence or the metrics could not be written, 6 where they would replace another file.";
