@@ -32,7 +32,7 @@ fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
         place.run(["drill", option, name, "drill.toml"]).assert_failed(2, "are the same file");
     }
     for option in ["--evidence", "--metrics-file"] {
-        place.run(["drill", option, "/dev/null", "drill.toml"]).assert_failed(2, "/dev/null is no file, and");
+        place.run(["drill", option, "/dev/null", "drill.toml"]).assert_failed(6, "/dev/null is no file, and");
     }
     assert!(!place.path("evidence.json").exists());
     drill(&place).assert_done();
