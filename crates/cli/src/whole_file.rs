@@ -2,7 +2,7 @@
 //! It knows no content; that two programs write it at once is the staged file's to find out.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind as IoErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -79,6 +79,12 @@ pub(crate) fn read_own(
 ) -> Result<Option<ReplacedFile>, Failure> {
     let name = Name::from(path);
     let failed = |error| Failure::io(format!("{name} could not be read"), error);
+    let is_of_other =
+        |link: fs::Metadata| link.is_symlink() && ![geteuid().as_raw(), 0].contains(&link.uid());
+    if fs::symlink_metadata(path).is_ok_and(is_of_other) {
+        let what = format!("{name} is another user's symbolic link, and nothing is replaced through it");
+        return Err(Failure::new(ErrorKind::TargetExists, what).advise("Give another name."));
+    }
     let file = match open_regular(path, kind.links) {
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
@@ -210,7 +216,6 @@ const OF_OTHERS: &str = "What replaces it would have its owner and mode. Remove 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.
 mod tests {
-    use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
 
@@ -266,6 +271,12 @@ mod tests {
             return;
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let link = place.path().join("link");
+        symlink("file", &link).unwrap();
+        assert!(read_own(&link, KIND, |_| true).is_ok());
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        let refused = read_own(&link, KIND, |_| true).err().unwrap();
+        assert!(refused.message.contains("is another user's symbolic link"), "{}", refused.message);
         std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
         let refused = read_own(&file, KIND, |_| true).err().unwrap();
         assert!(refused.message.contains("is another user's"), "{}", refused.message);

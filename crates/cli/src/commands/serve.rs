@@ -245,6 +245,7 @@ fn listen_nbd(server: &mut Server, path: &Path) -> Result<PathBuf, Failure> {
     let refused = |error: io::Error| {
         let advice = match error.kind() {
             io::ErrorKind::NotFound => "Make its directory first, best one that only you can write to.",
+            io::ErrorKind::InvalidInput => "Give a shorter one: a relative path counts as it is given.",
             _ => {
                 "Give another name, in a directory that you can write to. A socket that a server listens at is not replaced, nor \
                  is anything that is no socket."

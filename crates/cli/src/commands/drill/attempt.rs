@@ -7,7 +7,8 @@ use std::time::Instant;
 use std::{io, iter};
 
 use cofferdam::{
-    Attributes, CancelToken, ErrorKind, Identities, NullSink, Opener, RateLimit, Remedy, Restored, Source,
+    Attributes, CancelToken, ErrorKind, Identities, NullSink, Observer as _, Opener, RateLimit, Remedy,
+    Restored, Source,
 };
 
 use super::check::{self, Ended};
@@ -102,10 +103,13 @@ impl Attempts<'_> {
                 let scratch = make_scratch(scratch, len, record)?;
                 self.restore(stream, &opener, check.as_ref(), scratch, &watch, record)
             }
-            Mode::Verify => self.verify(stream, &opener, record),
+            Mode::Verify => self.verify(stream, &opener, &watch, record),
             Mode::Sample { segments } => self.sample(stream, &opener, *segments, record),
         };
         watch.finish();
+        let mut warnings = watch.said();
+        warnings.retain(|warning| !record.warnings.contains(warning));
+        record.warnings.extend(warnings);
         ended
     }
 
@@ -182,12 +186,13 @@ impl Attempts<'_> {
         &self,
         stream: &DrillStream,
         opener: &Opener,
+        watch: &Watch,
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
         let verified = self.source(stream).and_then(|source| opener.verify(source).map_err(Failure::from));
         let verified = verified.map_err(|failure| not_opened(failure, stream, record))?;
-        verified.warnings.iter().for_each(|warning| self.report.warning(warning));
+        verified.warnings.iter().for_each(|warning| watch.warning(warning));
         self.opened(stream, &verified, begun, record)
     }
 

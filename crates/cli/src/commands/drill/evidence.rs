@@ -6,7 +6,6 @@ use std::path::Path;
 
 use cofferdam::{ErrorKind, FORMAT_VERSION, Inspection, Restored, StreamId, Warning};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::check::{CONTEXT_LEN, Checked, Ended, TAIL_LEN};
 use super::file::{CheckCommand, DrillFile, DrillStream, Mode};
@@ -168,6 +167,12 @@ impl Evidence {
     }
 }
 
+/// Whether a file begins as evidence does, however it is laid out. All of it may be longer than what can be held.
+fn is_evidence(text: &[u8]) -> bool {
+    let mut rest = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+    MARK.iter().all(|byte| rest.next() == Some(byte)) && matches!(rest.next(), Some(b'1'..=b'9'))
+}
+
 /// Refuses a file that would be lost: one that no drill has written, by its content.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
     standing(path).map(drop)
@@ -176,10 +181,6 @@ pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
 /// What is there, and is replaced. Nothing else is lost with that.
 fn standing(path: &Path) -> Result<Option<ReplacedFile>, Failure> {
     whole_file::refuse_other_leftovers(path, |kept| kept.starts_with(HEAD))?;
-    let is_evidence = |text: &[u8]| {
-        let found: Option<Value> = serde_json::from_slice(text).ok();
-        matches!(found.as_ref().and_then(|found| found.get(MARK)?.as_u64()), Some(1..))
-    };
     let kind = Kind { name: "evidence of a drill", len_max: LEN_MAX, links: Links::Followed };
     whole_file::read_own(path, kind, is_evidence)
 }
@@ -352,7 +353,7 @@ fn said_last(tail: &[u8], len: u64) -> String {
 const SCHEMA: u32 = 1;
 /// What a file of evidence begins with.
 const HEAD: &[u8] = b"{\n  \"cofferdam_drill\"";
-/// The field by which evidence is known.
-const MARK: &str = "cofferdam_drill";
-/// Bytes of evidence that are looked at: more than a drill writes.
-const LEN_MAX: u64 = 16 << 20;
+/// By which evidence is known: the brace, and the first field.
+const MARK: &[u8] = b"{\"cofferdam_drill\":";
+/// Bytes of evidence that are looked at.
+const LEN_MAX: u64 = 4096;
