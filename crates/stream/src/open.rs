@@ -124,7 +124,6 @@ impl<'a> OpenOptions<'a> {
     }
 
     /// `head` is what has been opened of the stream before its segments, however it ends.
-
     fn open_from<S: StreamingSink>(
         &self,
         source: impl Source,
