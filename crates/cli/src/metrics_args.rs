@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use crate::failure::Failure;
-use crate::io_arg::{End, a_file};
+use crate::io_arg::a_file;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::report::Report;
@@ -25,8 +25,7 @@ pub(crate) struct MetricsArgs {
 impl MetricsArgs {
     /// Notes the file that will be written.
     pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
-        let file = self.metrics_file.iter().cloned();
-        file.into_iter().try_for_each(|file| files.writes(WHAT, &End::Path(file)))
+        self.metrics_file.iter().try_for_each(|file| files.stages_report(WHAT, file))
     }
 
     /// For a command that says something else in it.

@@ -24,6 +24,8 @@ pub(crate) struct NamedFiles {
 struct Use {
     /// As the operator would call it.
     what: String,
+    /// What it is made for, if that is another file.
+    owner: Option<String>,
     purpose: Purpose,
     identity: Identity,
 }
@@ -110,24 +112,43 @@ impl NamedFiles {
         self.add(what.to_owned(), Purpose::Rewritten, Identity::of_target(path));
     }
 
-    /// As [`NamedFiles::writes`], of a file that is staged: what stands beside it may be written and removed as well.
+    /// As [`NamedFiles::writes`], of an output that is staged: what stands beside it may be written and removed as well, and a seed
+    /// may be what it replaces.
     pub(crate) fn stages(&mut self, what: &str, end: &End) -> Result<(), Failure> {
+        self.stage_as(Purpose::Replaced, what, end)
+    }
+
+    /// The same of a file in which the command says what it has done, which no seed may be.
+    pub(crate) fn stages_report(&mut self, what: &str, path: &Path) -> Result<(), Failure> {
+        self.stage_as(Purpose::Written, what, &End::Path(path.to_owned()))
+    }
+
+    fn stage_as(&mut self, purpose: Purpose, what: &str, end: &End) -> Result<(), Failure> {
         let End::Path(path) = end else { return self.writes(what, end) };
-        self.write_as(Purpose::Replaced, what, end)?;
+        self.write_as(purpose, what, end)?;
         // What keeps that from being looked at keeps the output from being made, and is told then.
-        let Ok(beside) = StagedFile::beside(path) else { return Ok(()) };
+        let Ok(beside) = StagedFile::paths_beside(path) else { return Ok(()) };
         if is_pipe(path) {
             return Ok(());
         }
         let target = Identity::of_target(path);
-        let staging = beside.staging.map(|(path, _)| (path, "staging file"));
-        let journal = beside.journal.map(|path| (path, "journal"));
-        for (path, name) in staging.into_iter().chain(journal) {
-            let metadata = fs::symlink_metadata(path).ok();
+        let [probe, second] = beside.probes;
+        let paths = [
+            (beside.staging, "staging file"),
+            (beside.journal, "journal"),
+            (probe, "probe"),
+            (second, "probe"),
+        ];
+        for (path, name) in paths {
             // A publish by a link that was cut off has left the target a second name.
-            let identity =
-                metadata.as_ref().and_then(Identity::of_file).filter(|own| target.as_ref() != Some(own));
-            self.add(format!("the {name} of {what}"), Purpose::Written, identity);
+            let identity = Identity::of_entry(&path).filter(|own| target.as_ref() != Some(own));
+            let (what, owner) = (format!("the {name} of {what}"), Some(what.to_owned()));
+            self.uses.extend(identity.map(|identity| Use {
+                what,
+                owner,
+                purpose: Purpose::Written,
+                identity,
+            }));
         }
         Ok(())
     }
@@ -150,9 +171,9 @@ impl NamedFiles {
         self.refuse_same(|_| true)
     }
 
-    /// The same, of the file alone that the command calls `what`.
+    /// The same, of the file alone that the command calls `what`, and of what stands beside it.
     pub(crate) fn check_one(&self, what: &str) -> Result<(), Failure> {
-        self.refuse_same(|used| used.what == what)
+        self.refuse_same(|used| used.what == what || used.owner.as_deref() == Some(what))
     }
 
     /// Refuses two names of one file that is changed, where one of the two `is_meant`.
@@ -167,19 +188,15 @@ impl NamedFiles {
             let mut others = self.uses[index + 1..].iter();
             let is_same = |other: &&Use| other.identity == one.identity && (is_meant(one) || is_meant(other));
             if let Some(other) = others.find(|other| is_same(other) && is_changed(other)) {
-                let advice = match either_is(other, Purpose::Rewritten) {
-                    true => "One of the two was meant to be another file: what holds keys is not written to.",
-                    false => "Give the output another name. The input is then yours to remove.",
-                };
-                return Err(Failure::usage(format!("{} and {} are the same file", one.what, other.what))
-                    .advise(advice));
+                let what = format!("{} and {} are the same file", one.what, other.what);
+                return Err(Failure::usage(what).advise(advice_of(one, other)));
             }
         }
         Ok(())
     }
 
     fn add(&mut self, what: String, purpose: Purpose, identity: Option<Identity>) {
-        self.uses.extend(identity.map(|identity| Use { what, purpose, identity }));
+        self.uses.extend(identity.map(|identity| Use { what, owner: None, purpose, identity }));
     }
 }
 
@@ -191,12 +208,40 @@ impl Identity {
     }
 
     fn of_target(path: &Path) -> Option<Identity> {
-        if let Ok(metadata) = fs::metadata(path) {
-            return Identity::of_file(&metadata);
+        match fs::metadata(path) {
+            Ok(metadata) => Identity::of_file(&metadata),
+            Err(_) => Identity::of_absent(path),
         }
+    }
+
+    /// Of what has this name itself, and is no link to it.
+    fn of_entry(path: &Path) -> Option<Identity> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Identity::of_file(&metadata),
+            Err(_) => Identity::of_absent(path),
+        }
+    }
+
+    fn of_absent(path: &Path) -> Option<Identity> {
         let directory = fs::metadata(directory_of(path)).ok()?;
         let name = path.file_name()?.to_owned();
         Some(Identity::Absent { device: directory.dev(), directory: directory.ino(), name })
+    }
+}
+
+/// What to do about two names of one file.
+fn advice_of(one: &Use, other: &Use) -> &'static str {
+    let purposes = [one.purpose, other.purpose];
+    let is_input = |used: &Use| used.what == INPUT && used.purpose == Purpose::Read;
+    if purposes.contains(&Purpose::Rewritten) {
+        return "One of the two was meant to be another file: what holds keys is not written to.";
+    }
+    match purposes.iter().all(|purpose| matches!(purpose, Purpose::Written | Purpose::Replaced)) {
+        true => "Give one of the two another name.",
+        false if is_input(one) || is_input(other) => {
+            "Give the output another name. The input is then yours to remove."
+        }
+        false => "Give what is written another name.",
     }
 }
 
@@ -207,6 +252,9 @@ fn stream_of(end: &End, standard: Standard) -> Option<Standard> {
         End::Path(path) => Standard::of_descriptor(descriptor_named(path)?),
     }
 }
+
+/// What a command calls that which it seals or opens.
+const INPUT: &str = "the input";
 
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

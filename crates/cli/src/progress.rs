@@ -20,6 +20,8 @@ pub(crate) struct Watch {
     report: Report,
     verb: &'static str,
     warnings: Warnings,
+    /// Those that were said: a stream that is opened several times has the same ones each time.
+    said: Mutex<Vec<String>>,
     shown: Shown,
     status: Status,
 }
@@ -46,7 +48,12 @@ impl Watch {
             (Volume::Normal, Form::Human) if io::stderr().is_terminal() => Shown::Bar(Mutex::new(None)),
             (Volume::Normal, Form::Human) => Shown::Nothing,
         };
-        Arc::new(Watch { report, verb, warnings, shown, status: Status::new() })
+        Arc::new(Watch { report, verb, warnings, said: Mutex::default(), shown, status: Status::new() })
+    }
+
+    /// The warnings that were said, in order.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes the bar away, before anything else is said.
@@ -170,8 +177,14 @@ impl Observer for Watch {
     }
 
     fn warning(&self, warning: &Warning) {
-        if self.warnings == Warnings::AtOnce {
-            self.report.warning(warning);
+        if self.warnings == Warnings::Kept {
+            return;
+        }
+        let warning = warning.to_string();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.contains(&warning) {
+            self.report.warning(&warning);
+            said.push(warning);
         }
     }
 }

@@ -8,7 +8,7 @@ use cofferdam::{ErrorKind, TargetError};
 
 use crate::failure::Failure;
 use crate::printable::Name;
-use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, Staged};
+use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, Staged, UNWRITTEN};
 
 /// What all samples of one name have in common.
 pub(crate) struct Family {
@@ -104,14 +104,22 @@ pub(crate) struct StagedMetrics(Staged);
 /// What [`write`] begins with.
 pub(crate) fn stage(path: &Path, head: &str) -> Result<StagedMetrics, Failure> {
     let name = Name::from(path);
-    let staged = whole_file::stage(path, standing(path, head)?);
+    let standing = standing(path, head)?;
+    refuse_other_leftovers(path, head)?;
+    let staged = whole_file::stage(path, standing);
     staged.map(StagedMetrics).map_err(|error| match error {
         TargetError::Held { .. } => {
             Failure::new(ErrorKind::TargetLocked, format!("another run keeps its metrics in {name}"))
                 .advise("Give each job a metrics file of its own, or let that run end.")
         }
-        error => not_written(&name, &error),
+        error => whole_file::refused(&error, format!("the metrics could not be written to {name}")),
     })
+}
+
+/// Refuses a place where a file of metrics with this `head` could not be made without something else being lost that is kept beside it.
+pub(crate) fn refuse_other_leftovers(path: &Path, head: &str) -> Result<(), Failure> {
+    let head = format!("# {head}\n");
+    whole_file::refuse_other_leftovers(path, |kept| kept.starts_with(head.as_bytes()))
 }
 
 impl StagedMetrics {
@@ -135,6 +143,7 @@ fn standing(path: &Path, head: &str) -> Result<Option<ReplacedFile>, Failure> {
 
 fn not_written(name: &Name, error: &dyn fmt::Display) -> Failure {
     Failure::new(ErrorKind::Io, format!("the metrics could not be written to {name}: {error}"))
+        .advise(UNWRITTEN)
 }
 
 /// No comment is longer.

@@ -13,7 +13,7 @@ use serve::{Recorder, WorkingSet};
 use crate::failure::Failure;
 use crate::printable::Name;
 use crate::report::Report;
-use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile};
+use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, UNWRITTEN};
 
 /// A file under a name that this command may take.
 pub(crate) struct RecordFile {
@@ -37,19 +37,23 @@ impl RecordFile {
     /// Looks whether `path` can be written, and may. What is there stays until the first write.
     pub(crate) fn new(path: &Path, if_exists: IfExists) -> Result<RecordFile, Failure> {
         let file = RecordFile { path: path.to_owned(), if_exists, written: None };
-        whole_file::stage(path, file.standing()?).map_err(|error| file.refused(&error))?;
+        let standing = file.standing()?;
+        whole_file::refuse_other_leftovers(path, WorkingSet::is_begun_by)?;
+        whole_file::stage(path, standing).map_err(|error| file.refused(&error))?;
         Ok(file)
     }
 
     fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
-        let written = whole_file::write(&self.path, self.standing()?, content, PRIVATE);
+        let standing = self.standing()?;
+        whole_file::refuse_other_leftovers(&self.path, WorkingSet::is_begun_by)?;
+        let written = whole_file::write(&self.path, standing, content, PRIVATE);
         if let Ok(()) | Err(Fault::Unknown(_)) = &written {
             // It was in place, if only for a moment: from now on anything else there is somebody's.
             self.written = Some(content.to_vec());
         }
         written.map_err(|fault| match fault {
             Fault::Refused(error) => self.refused(&error),
-            Fault::NotWritten(error) | Fault::Unknown(error) => self.cannot("written", &error),
+            Fault::NotWritten(error) | Fault::Unknown(error) => self.not_written(&error),
         })
     }
 
@@ -88,12 +92,13 @@ impl RecordFile {
                 Failure::new(ErrorKind::TargetExists, format!("{name} exists"))
                     .advise("Give another name, or replace it with `--force`.")
             }
-            error => self.cannot("made", error),
+            error => whole_file::refused(error, format!("{name} could not be made")),
         }
     }
 
-    fn cannot(&self, what: &str, error: &dyn fmt::Display) -> Failure {
-        Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", Name::from(&*self.path)))
+    fn not_written(&self, error: &dyn fmt::Display) -> Failure {
+        let what = format!("{} could not be written: {error}", Name::from(&*self.path));
+        Failure::new(ErrorKind::Io, what).advise(UNWRITTEN)
     }
 }
 
@@ -119,18 +124,18 @@ impl Recording {
         }
     }
 
-    /// Writes it for the last time, and says what it is. If nothing was read, what an earlier run has recorded stays.
-    pub(crate) fn finish(mut self, report: Report) -> Result<WorkingSet, Failure> {
+    /// Writes it for the last time, and gives what was written. If nothing was read, what an earlier run has recorded stays.
+    pub(crate) fn finish(mut self, report: Report) -> Result<Option<WorkingSet>, Failure> {
         let set = self.working_set();
         if set.ranges().is_empty() && self.file.has_other_content() {
             report.warning(format!("nothing was read: {} stays as it was", Name::from(&*self.file.path)));
-            return Ok(set);
+            return Ok(None);
         }
         self.write(&set)?;
         if self.recorder.is_full() {
             report.warning("more was read than is recorded: it lies in too many places");
         }
-        Ok(set)
+        Ok(Some(set))
     }
 
     fn write(&mut self, set: &WorkingSet) -> Result<(), Failure> {

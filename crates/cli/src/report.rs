@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-#[cfg(feature = "remote")]
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use cofferdam::MemoryPressure;
+use cofferdam::{CancelToken, ErrorKind, MemoryPressure};
 use rustix::io::{retry_on_intr, write};
 use serde::Serialize;
 
@@ -135,6 +136,32 @@ impl Report {
     ) -> Failure {
         self.complain_last(self.result(record, human));
         failure.of_report(done)
+    }
+
+    /// As [`Report::done`], on stdout, of a command that may be told to end by then: after that nobody who does not read is waited for.
+    pub(crate) fn done_unless(
+        self,
+        cancel: &CancelToken,
+        record: &impl Serialize,
+        human: impl fmt::Display,
+        done: impl fmt::Display,
+    ) -> Result<(), Failure> {
+        let is_wanted =
+            self.form == Form::Json || self.volume == Volume::Normal && Standard::Output.is_usable();
+        if !is_wanted {
+            return Ok(());
+        }
+        let said = self.result(record, human);
+        Printing::begin(format!("{said}\n")).wait_unless(cancel).map_err(|failure| {
+            self.complain_last(said);
+            failure.of_report(done)
+        })
+    }
+
+    /// Prints what was asked for, and does not wait for whoever reads it.
+    #[cfg(feature = "serve")]
+    pub(crate) fn begin_answer(self, record: &impl Serialize, human: impl fmt::Display) -> Printing {
+        Printing::begin(format!("{}\n", self.result(record, human)))
     }
 
     fn result(self, record: &impl Serialize, human: impl fmt::Display) -> String {
@@ -287,6 +314,45 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::io("standard output could not be written", error))
 }
 
+/// What is being printed, by a thread of its own: a pipe that nobody reads takes no more than fits.
+pub(crate) struct Printing(Receiver<Result<(), Failure>>);
+
+impl Printing {
+    fn begin(text: String) -> Printing {
+        let (sender, printed) = sync_channel(1);
+        let print = move || drop(sender.send(print(text.as_bytes())));
+        // Without a thread nothing is printed, and the channel is closed.
+        drop(thread::Builder::new().name("results".to_owned()).spawn(print));
+        Printing(printed)
+    }
+
+    /// What has come of it, once that is known; it is waited for `within` that time.
+    #[cfg(feature = "serve")]
+    pub(crate) fn ended(&self, within: Duration) -> Option<Result<(), Failure>> {
+        self.0.recv_timeout(within).ok()
+    }
+
+    fn wait_unless(self, cancel: &CancelToken) -> Result<(), Failure> {
+        let mut cancelled_since = None;
+        loop {
+            match self.0.recv_timeout(POLL) {
+                Ok(printed) => return printed,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::new(ErrorKind::Exhausted, "there was no thread to print it"));
+                }
+                Err(RecvTimeoutError::Timeout) if !cancel.is_cancelled() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let since = *cancelled_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= UNREAD_PATIENCE {
+                        let what = "interrupted, and nobody reads standard output";
+                        return Err(Failure::new(ErrorKind::Cancelled, what));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Writes to stderr, without the library's lock: a panic has its say while this waits. If it cannot be written, there is nobody
 /// left to tell.
 fn write_to_stderr(mut line: &[u8]) {
@@ -370,6 +436,11 @@ struct FailureRecord<'a> {
     kept: Option<u64>,
     exit_code: u8,
 }
+
+/// How soon it is seen that a command is to end.
+const POLL: Duration = Duration::from_millis(50);
+/// How long its last word is waited for then.
+const UNREAD_PATIENCE: Duration = Duration::from_millis(500);
 
 static STDERR: LineQueue = LineQueue::new(write_to_stderr);
 

@@ -1,13 +1,15 @@
 //! A small file that is made, or replaced, as a whole and durably.
 //! It knows no content; that two programs write it at once is the staged file's to find out.
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind as IoErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use cofferdam::{
-    Checkpoint, CommitError, ErrorKind, IfExists, StageOptions, StagedFile, StreamingSink as _, TargetError,
+    Attempt, Checkpoint, CommitError, ErrorKind, IfExists, StageOptions, StagedFile, StreamingSink as _,
+    TargetError, leftovers,
 };
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -77,12 +79,18 @@ pub(crate) fn read_own(
 ) -> Result<Option<ReplacedFile>, Failure> {
     let name = Name::from(path);
     let failed = |error| Failure::io(format!("{name} could not be read"), error);
+    let is_of_other =
+        |link: fs::Metadata| link.is_symlink() && ![geteuid().as_raw(), 0].contains(&link.uid());
+    if fs::symlink_metadata(path).is_ok_and(is_of_other) {
+        let what = format!("{name} is another user's symbolic link, and nothing is replaced through it");
+        return Err(Failure::new(ErrorKind::TargetExists, what).advise("Give another name."));
+    }
     let file = match open_regular(path, kind.links) {
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == IoErrorKind::InvalidInput => {
             let what = format!("{name} is no file, and could not become {}", kind.name);
-            return Err(Failure::usage(what));
+            return Err(Failure::new(ErrorKind::TargetExists, what).advise("Give another name."));
         }
         Err(error) if is_link(&error, kind.links) => {
             let what = format!("{name} is a symbolic link, and nothing is replaced through it");
@@ -112,12 +120,51 @@ fn is_link(error: &io::Error, links: Links) -> bool {
     links == Links::Refused && Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
+/// Refuses a place beside which something is kept that would be thrown away if a file were made there: what an interrupted restore or
+/// sealing has left, or whatever else has the name under which the file is staged. A run that was killed while it made one has left
+/// nothing, zeros, or what begins as such files do: `is_begun`.
+pub(crate) fn refuse_other_leftovers(
+    path: &Path,
+    is_begun: impl FnOnce(&[u8]) -> bool,
+) -> Result<(), Failure> {
+    let name = Name::from(path);
+    // What keeps the directory from being read is told when the file is made.
+    let Ok(found) = leftovers(path, None) else { return Ok(()) };
+    if !matches!(found.attempt, Attempt::Nothing | Attempt::Published) {
+        let what = format!("{name}: something that was interrupted is kept beside it");
+        return Err(Failure::new(ErrorKind::JournalMismatch, what).advise(format!(
+            "Give another name, or remove what is kept: `cofferdam discard {name}`, or by hand if it is none of yours."
+        )));
+    }
+    let Some((staging, 1..)) = found.staging else { return Ok(()) };
+    let mut content = Vec::new();
+    let read = open_regular(&staging, Links::Refused)
+        .and_then(|file| file.take(BEGINNING_LEN).read_to_end(&mut content));
+    if read.is_ok() && (content.iter().all(|byte| *byte == 0) || is_begun(&content)) {
+        return Ok(());
+    }
+    let what =
+        format!("{} exists, and would be replaced by what is written to {name}", Name::from(&*staging));
+    Err(Failure::new(ErrorKind::TargetExists, what).advise("Give another name, or move that file away."))
+}
+
 /// Refuses a place where no file can be made: better known before the work than after.
 pub(crate) fn refuse_unwritable(path: &Path) -> Result<(), Failure> {
     let staged = StagedFile::create(path, &StageOptions::default().if_exists(IfExists::Replace));
-    staged.map(drop).map_err(|error| {
-        Failure::new(ErrorKind::Io, format!("{} could not be made: {error}", Name::from(path)))
-    })
+    staged.map(drop).map_err(|error| refused(&error, format!("{} could not be made", Name::from(path))))
+}
+
+/// That a file cannot be made, which `what` says: something is in the way, or another process makes it, or else it is its place.
+pub(crate) fn refused(error: &TargetError, what: impl fmt::Display) -> Failure {
+    use TargetError::{DanglingLink, Exists, Held, InTheWay, NotAFile, Symlink};
+    let (kind, advice) = match error {
+        Exists { .. } | Symlink { .. } | DanglingLink { .. } | NotAFile { .. } | InTheWay { .. } => {
+            (ErrorKind::TargetExists, "Give another name, or move away what is in the way.")
+        }
+        Held { .. } => (ErrorKind::TargetLocked, "Give another name, or let that process end."),
+        _ => (ErrorKind::Io, UNWRITTEN),
+    };
+    Failure::new(kind, format!("{what}: {error}")).advise(advice)
 }
 
 /// A place where a file will be made. No other program makes one there before this has gone.
@@ -158,6 +205,10 @@ pub(crate) fn write(
     stage(path, standing).map_err(Fault::Refused)?.write(content, mode)
 }
 
+/// Bytes of a staging file that are looked at.
+const BEGINNING_LEN: u64 = 4096;
+/// What to do about a file that was not written.
+pub(crate) const UNWRITTEN: &str = "Look at its directory and at the room there, or give another name.";
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const OF_OTHERS: &str = "What replaces it would have its owner and mode. Remove it, or give another name, best in a directory that \
                          nobody else can write to.";
@@ -165,7 +216,6 @@ const OF_OTHERS: &str = "What replaces it would have its owner and mode. Remove 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.
 mod tests {
-    use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
 
@@ -221,6 +271,12 @@ mod tests {
             return;
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let link = place.path().join("link");
+        symlink("file", &link).unwrap();
+        assert!(read_own(&link, KIND, |_| true).is_ok());
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        let refused = read_own(&link, KIND, |_| true).err().unwrap();
+        assert!(refused.message.contains("is another user's symbolic link"), "{}", refused.message);
         std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
         let refused = read_own(&file, KIND, |_| true).err().unwrap();
         assert!(refused.message.contains("is another user's"), "{}", refused.message);

@@ -152,7 +152,7 @@ mod simple;
 /// What the less common calls of [`StagedFile`], `MappedFile` and the module `wal` name: attempts beside a target, and the
 /// directory in which they are.
 pub mod staging {
-    pub use local::{Beside, Opened, Published, Seen, TargetNotice, WriterId};
+    pub use local::{Beside, Opened, PathsBeside, Published, Seen, TargetNotice, WriterId};
     pub use storage::{
         CopiedMetadata, Disk, FileId, FileStamp, FileTime, JournalProblem, Lock, Ownership, Storage,
         StorageFile,

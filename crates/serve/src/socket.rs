@@ -3,11 +3,12 @@
 
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, RenameFlags, fchmod, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fchmod, open, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -26,8 +27,10 @@ impl ServerSocket {
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`]: something is there that is no socket, or another user's;
-    /// [`io::ErrorKind::AddrInUse`]: somebody listens there. The system's own.
+    /// [`io::ErrorKind::AddrInUse`]: somebody listens there; [`io::ErrorKind::InvalidInput`]: no client could name it, since the path is too
+    /// long. The system's own.
     pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, ServerSocket)> {
+        SocketAddrUnix::new(path).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, TOO_LONG))?;
         if let Ok(found) = fs::symlink_metadata(path) {
             remove_abandoned(path, &found)?;
         }
@@ -37,7 +40,7 @@ impl ServerSocket {
         fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         // Until it listens, it looks like an abandoned one, so it has another name: whoever begins meanwhile would remove it.
         let unpublished = path.with_file_name(unpublished_name()?);
-        bind(&socket, &SocketAddrUnix::new(&unpublished)?)?;
+        bind_to(&socket, &unpublished)?;
         let made = fs::symlink_metadata(&unpublished)?;
         let mut own = ServerSocket { path: unpublished, id: id_of(&made) };
         if made.permissions().mode() & 0o077 != 0 {
@@ -79,14 +82,26 @@ fn remove_abandoned(path: &Path, found: &Metadata) -> io::Result<()> {
         _ => return refused(io::ErrorKind::AddrInUse, "another program listens on the socket of this name"),
     }
     // Two that begin at once may both see it. Whoever moves the other's new one puts it back.
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".abandoned-{}", std::process::id()));
-    fs::rename(path, &aside)?;
+    let aside = path.with_file_name(unpublished_name()?);
+    renameat_with(CWD, path, CWD, &aside, RenameFlags::NOREPLACE)?;
     if fs::symlink_metadata(&aside).is_ok_and(|moved| id_of(&moved) == id_of(found)) {
         return fs::remove_file(&aside);
     }
     renameat_with(CWD, &aside, CWD, path, RenameFlags::NOREPLACE)?;
     refused(io::ErrorKind::AddrInUse, BEGUN)
+}
+
+/// Gives the socket a name. It may be longer than the one that it gets later, which is as long as such a path can be: then the directory is
+/// named by its descriptor.
+fn bind_to(socket: &OwnedFd, path: &Path) -> io::Result<()> {
+    if let Ok(address) = SocketAddrUnix::new(path) {
+        return Ok(bind(socket, &address)?);
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    let short = directory.join(path.file_name().unwrap_or_default());
+    Ok(bind(socket, &SocketAddrUnix::new(&short)?)?)
 }
 
 /// A short name, as paths of sockets must be, that nobody else has.
@@ -104,6 +119,7 @@ fn id_of(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+const TOO_LONG: &str = "the path of a socket has at most 107 bytes";
 const BEGUN: &str = "another program has begun to listen on the socket of this name";
 /// Connections that wait in the system's queue.
 const BACKLOG: i32 = 128;
@@ -171,6 +187,41 @@ mod tests {
         }
         assert_eq!(fs::read(path("file")).unwrap(), b"precious");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn the_longest_path_that_a_client_can_name_is_listened_at_and_no_longer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        // That of a directory, and one letter.
+        let path = |len: usize| {
+            let directory = folder.path().join("d".repeat(len - folder.path().as_os_str().len() - 3));
+            fs::create_dir_all(&directory).unwrap();
+            directory.join("s")
+        };
+        for len in [60, 98, 106, 107] {
+            assert_eq!(path(len).as_os_str().len(), len);
+            for _ in 0..2 {
+                let (_listener, socket) = ServerSocket::bind(&path(len)).unwrap();
+                UnixStream::connect(path(len)).unwrap();
+                // As a server does that is killed.
+                std::mem::forget(socket);
+            }
+        }
+        for len in [108, 130] {
+            assert_eq!(kind(&path(len)), Some(io::ErrorKind::InvalidInput), "{len}");
+            assert_eq!(fs::read_dir(path(len).parent().unwrap()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_beside_an_abandoned_socket_is_not_lost_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let beside = folder.path().join(format!("socket.abandoned-{}", std::process::id()));
+        drop(UnixListener::bind(&path).unwrap());
+        fs::write(&beside, "precious").unwrap();
+        assert_eq!(kind(&path), None);
+        assert_eq!(fs::read(&beside).unwrap(), b"precious");
     }
 
     #[test]

@@ -246,7 +246,8 @@ fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 fn shortened(offset: u64, len: u64) -> io::Error {
-    let message = format!("the file was {len} bytes long when it was opened and now ends near {offset}");
+    let message =
+        format!("the file was {len} bytes long when it was opened and now ends at byte {offset} or before");
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 

@@ -35,4 +35,4 @@ pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;
 pub use ring::{RingReader, RingSink};
-pub use staged::{Beside, CopyOnRead, Opened, Published, Seen, StagedFile, TargetNotice};
+pub use staged::{Beside, CopyOnRead, Opened, PathsBeside, Published, Seen, StagedFile, TargetNotice};

@@ -6,9 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
-use cofferdam::{
-    Attempt, ErrorKind, Identity, TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe, leftovers,
-};
+use cofferdam::{ErrorKind, Identity, TargetError, TargetKind, WrappingKey, Zeroizing, is_pipe};
 use serde::Serialize;
 
 use crate::clock;
@@ -105,7 +103,8 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let cannot = |what: &str, error: &dyn fmt::Display| {
         Failure::new(ErrorKind::Io, format!("{} could not be {what}: {error}", path.display()))
     };
-    refuse_unfinished(path)?;
+    // One that was killed has left another key, of the same length.
+    whole_file::refuse_other_leftovers(path, |kept| kept.len() == content.len())?;
     whole_file::write(path, None, content, PRIVATE).map_err(|fault| match fault {
         Fault::Refused(TargetError::Exists { .. } | TargetError::Symlink { .. }) => exists(),
         Fault::Refused(TargetError::NotAFile { kind, .. }) if kind != TargetKind::Directory => exists(),
@@ -118,18 +117,6 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
                 .advise("Remove it and make another once its file system works.")
         }
     })
-}
-
-/// What an interrupted restore or sealing keeps beside `path` is not thrown away for a key.
-fn refuse_unfinished(path: &Path) -> Result<(), Failure> {
-    // What keeps the directory from being read is told when the file is made.
-    let attempt = leftovers(path, None).map_or(Attempt::Nothing, |found| found.attempt);
-    if matches!(attempt, Attempt::Nothing | Attempt::Published) {
-        return Ok(());
-    }
-    let what = format!("{}: something that was interrupted is kept beside it", path.display());
-    Err(Failure::new(ErrorKind::JournalMismatch, what)
-        .advise("Give another name, or remove what is kept with `cofferdam discard`."))
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! `cofferdam serve`: the plaintext of a sealed stream, for programs of this machine, for as long as it runs.
 //! It turns options into a reader and a server; the libraries read and serve.
 
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
@@ -26,7 +27,7 @@ use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::recording::{RecordFile, Recording};
-use crate::report::{Channel, Report};
+use crate::report::{Channel, Printing, Report};
 use crate::sealed::Sealed;
 use crate::service::{self, Status};
 use crate::size::Size;
@@ -91,7 +92,8 @@ impl Serve {
         let signals = interrupt::install(report)?;
         let record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
         let record = record.transpose()?;
-        let warm = self.warm.as_deref().map(read_working_set).transpose()?;
+        let warm = self.warm.as_deref().filter(|warm| !self.is_to_be_recorded(warm));
+        let warm = warm.map(read_working_set).transpose()?;
         // The signals end the server; reads that it has begun may end by themselves first.
         let reading = CancelToken::new();
         let reader = self.reader(&reading, report)?;
@@ -100,29 +102,49 @@ impl Serve {
         let mut recording = record.map(|file| Recording::new(file, &reader));
         interrupt::roll_back_from_now_on();
         let complaints = Arc::new(Complaints::new(report, reading.clone()));
-        let server = self.listen(&reader, recording.as_ref(), complaints, report)?;
+        let (server, printing) = self.listen(&reader, recording.as_ref(), complaints, report)?;
+        // Whoever is told that it is ready may look for the URL at once. But a client of a socket needs none.
+        printing.ended(UNREAD_PATIENCE).transpose()?;
         let warming = warm.map(|warm| warm_up(&reader, warm, &reading, report));
-        self.wait(&signals, recording.as_mut(), report);
+        let printed = self.wait(&signals, &printing, recording.as_mut(), report);
         server.finish(GRACE);
         reading.cancel();
         let _ = warming.map(thread::JoinHandle::join);
-        let recorded = recording.map(|recording| recording.finish(report)).transpose()?;
+        let recorded = recording.map(|recording| recording.finish(report)).transpose()?.flatten();
         let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
+        printed?;
         say_last(served, report);
         Ok(())
     }
 
-    /// Until the end is asked for.
-    fn wait(&self, signals: &CancelToken, mut recording: Option<&mut Recording>, report: Report) {
+    /// Until the end is asked for, or it turns out that nobody can be told where it serves.
+    fn wait(
+        &self,
+        signals: &CancelToken,
+        printing: &Printing,
+        mut recording: Option<&mut Recording>,
+        report: Report,
+    ) -> Result<(), Failure> {
         let status = Status::new();
         service::is_ready();
         while !signals.is_cancelled() {
             thread::sleep(POLL);
+            printing.ended(Duration::ZERO).transpose()?;
             status.progressed(|| format!("serving {}", self.sealed));
             if let Some(recording) = &mut recording {
                 recording.write_now_and_then(report);
             }
         }
+        Ok(())
+    }
+
+    /// Whether the file of --warm is the one of --record, and there is nothing in it yet: that is for the next start.
+    fn is_to_be_recorded(&self, warm: &Path) -> bool {
+        let is_empty = || match fs::metadata(warm) {
+            Ok(found) => found.is_file() && found.len() == 0,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        self.record.as_deref() == Some(warm) && is_empty()
     }
 
     fn files(&self) -> Result<NamedFiles, Failure> {
@@ -158,7 +180,7 @@ impl Serve {
         recording: Option<&Recording>,
         complaints: Arc<Complaints>,
         report: Report,
-    ) -> Result<Server, Failure> {
+    ) -> Result<(Server, Printing), Failure> {
         let tag = reader.stream_id().to_string();
         let name = self.export_name();
         let export = match recording {
@@ -186,8 +208,8 @@ impl Serve {
             url,
             socket: socket.as_deref().map(Name::from),
         };
-        report.answer(Channel::Stdout, &record, record.lines(socket.as_deref()))?;
-        Ok(server)
+        let printing = report.begin_answer(&record, record.lines(socket.as_deref()));
+        Ok((server, printing))
     }
 
     /// The sealed file's name, without its ending.
@@ -216,6 +238,7 @@ fn listen_nbd(server: &mut Server, path: &Path) -> Result<PathBuf, Failure> {
     let refused = |error: io::Error| {
         let advice = match error.kind() {
             io::ErrorKind::NotFound => "Make its directory first, best one that only you can write to.",
+            io::ErrorKind::InvalidInput => "Give a shorter one: a relative path counts as it is given.",
             _ => {
                 "Give another name, in a directory that you can write to. A socket that a server listens at is not replaced, nor \
                  is anything that is no socket."
@@ -283,6 +306,8 @@ impl Served {
 
 /// What cannot stand for itself in the query of a URI.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// How long its first line is waited for before it says that it is ready.
+const UNREAD_PATIENCE: Duration = Duration::from_secs(1);
 /// How soon a signal is seen.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -218,3 +218,18 @@ fn a_database_that_was_sealed_damaged_is_found_by_its_own_check() {
         assert!(scratch_names(&place).is_empty());
     }
 }
+
+/// The end that is kept begins where a URL is already under way.
+#[test]
+fn what_is_secret_in_a_url_is_not_kept_where_the_rest_of_it_is_cut_off() {
+    let place = place(1);
+    let (url, end) = ("https://host.invalid/db.cfd?sig=TOPSECRET1234567890", "67890");
+    for kept in [4096, 2 * 4096] {
+        let line = format!("echo '{url}'; head -c {} /dev/zero | tr '\\0' y", kept - end.len() - 1);
+        write(&place, &[checked(&line, "")]);
+        drill(&place).assert_done();
+        let said = evidence(&place)["streams"][0]["check"]["output_tail"].as_str().unwrap().to_owned();
+        assert!(said.ends_with("yyy") && said.len() > 4000, "{said}");
+        assert!(!said.contains(end), "{said}");
+    }
+}

@@ -32,7 +32,7 @@ fn evidence_and_metrics_replace_their_own_kind_and_nothing_else() {
         place.run(["drill", option, name, "drill.toml"]).assert_failed(2, "are the same file");
     }
     for option in ["--evidence", "--metrics-file"] {
-        place.run(["drill", option, "/dev/null", "drill.toml"]).assert_failed(2, "/dev/null is no file, and");
+        place.run(["drill", option, "/dev/null", "drill.toml"]).assert_failed(6, "/dev/null is no file, and");
     }
     assert!(!place.path("evidence.json").exists());
     drill(&place).assert_done();
@@ -125,4 +125,59 @@ fn of_a_stream_that_did_not_open_evidence_has_what_its_key_has_opened_and_nothin
     drill(&place).assert_failed(16, "the check ended with 1");
     let said = evidence(&place)["streams"][0].take();
     head.iter().chain(&proved).for_each(|field| assert_ne!(said[field], Value::Null, "{field}"));
+}
+
+/// As many streams as a file can name, with all that they say.
+#[test]
+fn evidence_of_any_length_is_replaced() {
+    let place = place(1);
+    write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);
+    drill(&place).assert_done();
+    let mut long = place.read("evidence.json");
+    long.resize(20 << 20, b' ');
+    fs::write(place.path("evidence.json"), long).unwrap();
+    drill(&place).assert_done();
+    assert_eq!(evidence(&place)["result"], "passed");
+}
+
+#[test]
+fn what_is_in_the_way_of_a_report_is_6() {
+    let place = place(1);
+    write(&place, &[stream("db", "sealed.cfd", "mode = \"verify\"")]);
+    fs::create_dir(place.path("directory")).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("dangling")).unwrap();
+    place.shell("mkfifo fifo").assert_done();
+    for name in ["directory", "dangling", "fifo"] {
+        for line in [
+            "drill drill.toml --evidence",
+            "drill drill.toml --metrics-file",
+            "verify sealed.cfd --metrics-file",
+            "serve -i key.txt sealed.cfd --record",
+            "serve -i key.txt sealed.cfd --force --record",
+        ] {
+            let ran = place.shell(&format!("cofferdam {line} {name}"));
+            ran.assert_failed(6, name);
+            assert!(ran.stderr.contains("another name"), "{line}: {}", ran.stderr);
+        }
+    }
+    assert!(!place.path("nowhere").exists());
+}
+
+/// However often the stream is opened for that.
+#[test]
+fn a_warning_is_said_once_and_is_in_the_evidence_of_each_mode() {
+    let place = place(2);
+    // In the first of the two copies of the keys, at offset 4096 (FORMAT, §5).
+    let mut sealed = place.read("sealed.cfd");
+    sealed[4200] ^= 1;
+    fs::write(place.path("sealed.cfd"), sealed).unwrap();
+    for mode in ["restore", "sample"] {
+        write(&place, &[stream("db", "sealed.cfd", &format!("mode = \"{mode}\""))]);
+        let ran = drill(&place);
+        ran.assert_done();
+        let warnings = evidence(&place)["streams"][0]["warnings"].clone();
+        assert_eq!(warnings.as_array().unwrap().len(), 1, "{mode}: {warnings}");
+        let said = ran.stderr.matches(warnings[0].as_str().unwrap()).count();
+        assert_eq!(said, 1, "{mode}: {}", ran.stderr);
+    }
 }

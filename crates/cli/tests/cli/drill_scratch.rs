@@ -237,3 +237,15 @@ fn what_a_check_has_moved_is_named_where_it_is_now() {
     );
     assert!(fs::read(moved.join("restored")).unwrap() == place.read("plain"));
 }
+
+/// Each directory within another would hold descriptors, and room on the stack.
+#[test]
+fn a_tree_that_is_deeper_than_there_are_descriptors_is_removed() {
+    let place = place(1);
+    let line = "for i in $(seq 500); do mkdir d && echo x >f && cd d || exit 1; done; mkdir -p ../e/e";
+    write(&place, &[checked(line, "")]);
+    for _ in 0..2 {
+        place.shell("ulimit -n 128; cofferdam drill drill.toml").assert_done();
+        assert!(scratch_names(&place).is_empty(), "{:?}", scratch_names(&place));
+    }
+}

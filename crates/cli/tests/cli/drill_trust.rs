@@ -2,7 +2,7 @@
 //! What they could do to a scratch directory is judged with that.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -160,4 +160,46 @@ fn a_file_that_others_can_write_to_is_not_obeyed() {
     }
     fs::set_permissions(place.path("drill.toml"), fs::Permissions::from_mode(0o644)).unwrap();
     drill(&place).assert_done();
+}
+
+/// Each link on the way says where the next name leads, whatever lies at the ends.
+#[test]
+fn a_way_through_a_directory_of_others_is_not_gone() {
+    let place = place(1);
+    write_in(&place, "real", "./check.sh");
+    let check = |program: &str| {
+        write_in(&place, "drills", &place.path(program).display().to_string());
+        drill_of(&place, "drills/drill.toml")
+    };
+    for directory in ["own", "between"] {
+        fs::create_dir(place.path(directory)).unwrap();
+    }
+    let link = |to: &str, at: &str| symlink(place.path(to), place.path(at)).unwrap();
+    // A link to a link, a directory that is one, and the file of the drill itself.
+    link("real/check.sh", "between/check");
+    link("between/check", "own/check");
+    link("real", "between/directory");
+    link("between/directory", "own/directory");
+    link("real/drill.toml", "between/drill.toml");
+    link("between/drill.toml", "own/drill.toml");
+    let drilled = || drill_of(&place, "own/drill.toml");
+    let all = || [check("own/check"), check("own/directory/check.sh"), drilled()];
+    all().iter().for_each(Ran::assert_done);
+    let between = place.path("between");
+    set_mode(&between, 0o777);
+    all().iter().for_each(|ran| ran.assert_failed(2, "/between is others' to write to"));
+    // With the sticky bit they can change what is theirs alone.
+    set_mode(&between, 0o1777);
+    all().iter().for_each(Ran::assert_done);
+    if !geteuid().is_root() {
+        skipped("links of another user need root");
+        return;
+    }
+    for name in ["check", "directory", "drill.toml"] {
+        lchown(between.join(name), Some(NOBODY), None).unwrap();
+    }
+    all().iter().for_each(|ran| ran.assert_failed(2, "/between is others' to write to"));
+    set_mode(&between, 0o755);
+    chown(&between, Some(NOBODY), None).unwrap();
+    all().iter().for_each(|ran| ran.assert_failed(2, "/between is others' to write to"));
 }

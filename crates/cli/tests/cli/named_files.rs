@@ -213,3 +213,113 @@ fn a_pipe_is_sealed_into_standard_output_without_being_told_to() {
     let forced: Ran = place.shell("cofferdam seal -r $R -o - plain | cofferdam verify -");
     forced.assert_done();
 }
+
+/// What a command writes of itself is staged under a name of its own, as its output is.
+#[test]
+fn a_file_under_the_name_of_what_stands_beside_a_report_is_not_lost_with_it() {
+    let place = Place::with_sealed(1);
+    fs::create_dir(place.path("scratch")).unwrap();
+    let drill = |sealed: &str, identity: &str, evidence: &str| {
+        let text = format!(
+            "scratch = \"scratch\"\nevidence = \"{evidence}\"\n[[stream]]\nname = \"db\"\nsealed = \"{sealed}\"\nidentity = [\"{identity}\"]\nmode = \"verify\"\n"
+        );
+        fs::write(place.path("drill.toml"), text).unwrap();
+        "drill drill.toml".to_owned()
+    };
+    for kind in ["staging", "journal", "probe", "probe2"] {
+        let name = |of: &str| format!(".{of}.cofferdam-{kind}");
+        let (beside, beside_evidence) = (name("m.prom"), name("e.json"));
+        let beside = beside.as_str();
+        let words = if kind == "probe2" { "probe" } else { kind };
+        let noun = if kind == "staging" { "staging file" } else { words };
+        for (file, line) in [
+            ("plain", format!("seal -r $R -o new.cfd {beside} --metrics-file m.prom")),
+            ("key.txt", format!("verify -i {beside} sealed.cfd --metrics-file m.prom")),
+            ("sealed.cfd", format!("serve -i key.txt {beside} --metrics-file m.prom")),
+            ("plain", format!("restore -i key.txt --seed {beside} sealed.cfd new --metrics-file m.prom")),
+            ("key.txt", format!("{} --metrics-file m.prom", drill("sealed.cfd", beside, "e.json"))),
+        ] {
+            fs::copy(place.path(file), place.path(beside)).unwrap();
+            let text = fs::read(place.path("drill.toml")).unwrap();
+            let ran = place.shell(&format!("cofferdam {line}"));
+            ran.assert_failed(2, "are the same file");
+            assert!(ran.stderr.contains(&format!("the {noun} of the metrics file")), "{}", ran.stderr);
+            assert!(place.read(beside) == place.read(file), "{line}");
+            assert_eq!(fs::read(place.path("drill.toml")).unwrap(), text);
+        }
+        fs::remove_file(place.path(beside)).unwrap();
+        for (file, sealed, identity) in
+            [("sealed.cfd", &*beside_evidence, "key.txt"), ("key.txt", "sealed.cfd", &*beside_evidence)]
+        {
+            fs::copy(place.path(file), place.path(&beside_evidence)).unwrap();
+            let line = drill(sealed, identity, "e.json");
+            place
+                .shell(&format!("cofferdam {line}"))
+                .assert_failed(2, &format!("the {noun} of the evidence"));
+            assert!(place.read(&beside_evidence) == place.read(file), "{line}");
+        }
+        fs::remove_file(place.path(&beside_evidence)).unwrap();
+        // Where nothing is there yet, one of the two would take the other's place.
+        for line in [
+            format!("restore -i key.txt sealed.cfd db --metrics-file {}", name("db")),
+            format!("{} --metrics-file m.prom", drill("sealed.cfd", "key.txt", beside)),
+        ] {
+            let ran = place.shell(&format!("cofferdam {line}"));
+            ran.assert_failed(2, "are the same file");
+            assert!(ran.stderr.contains("Give one of the two another name."), "{}", ran.stderr);
+        }
+    }
+    let names = ["drill.toml", "key.txt", "plain", "scratch", "sealed.cfd"];
+    assert_eq!(place.names(), names);
+}
+
+/// Not even one that the command does not name.
+#[test]
+fn what_has_the_name_under_which_a_report_is_staged_and_is_none_stays() {
+    let place = Place::with_sealed(1);
+    let beside = ".m.prom.cofferdam-staging";
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", beside]).assert_done();
+    let verify = ["verify", "sealed.cfd", "--metrics-file", "m.prom"];
+    place.run(verify).assert_failed(6, "would be replaced by what is written to m.prom");
+    assert!(place.read(beside) == place.read("plain"));
+    // What a run has left that was killed is nobody's.
+    for left in [&b""[..], &[0; 100], b"# written by cofferdam --metrics-file\n# HELP"] {
+        fs::write(place.path(beside), left).unwrap();
+        place.run(verify).assert_done();
+        assert!(!place.path(beside).exists());
+    }
+}
+
+#[test]
+fn a_restore_that_was_interrupted_is_not_thrown_away_for_a_report() {
+    let place = Place::with_sealed(20);
+    fs::create_dir(place.path("scratch")).unwrap();
+    let whole = place.read("sealed.cfd");
+    place.cut_segment(10);
+    let restore = ["restore", "-i", "key.txt", "sealed.cfd", "out"];
+    assert_ne!(place.run(restore).code, 0);
+    fs::write(place.path("sealed.cfd"), whole).unwrap();
+    let kept = [".out.cofferdam-staging", ".out.cofferdam-journal"];
+    let before = kept.map(|name| place.read(name));
+    fs::write(
+        place.path("drill.toml"),
+        "evidence = \"out\"\n[[stream]]\nname = \"db\"\nsealed = \"sealed.cfd\"\nmode = \"verify\"\n",
+    )
+    .unwrap();
+    for line in [
+        "verify sealed.cfd --metrics-file out",
+        "serve -i key.txt --record out sealed.cfd",
+        "drill drill.toml",
+        "drill drill.toml --evidence e.json --metrics-file out",
+        "keygen -o out",
+    ] {
+        let ran = place.shell(&format!("cofferdam {line}"));
+        ran.assert_failed(8, "out: something that was interrupted is kept beside it");
+        assert!(ran.stderr.contains("`cofferdam discard "), "{}", ran.stderr);
+        assert!(kept.map(|name| place.read(name)) == before, "{line}");
+    }
+    let ran = place.run(restore);
+    ran.assert_done();
+    assert!(ran.stderr.contains("that an earlier attempt left"), "{}", ran.stderr);
+    assert!(place.read("out") == place.read("plain"));
+}

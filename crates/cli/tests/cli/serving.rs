@@ -388,7 +388,7 @@ fn force_replaces_a_record_and_nothing_else() {
     refused("set is a symbolic link");
     place.shell("mkfifo set").assert_done();
     let fifo = place.run(["serve", "-i", "key.txt", "--record", "set", "--force", "sealed.cfd"]);
-    fifo.assert_failed(2, "set is no file");
+    fifo.assert_failed(6, "set is no file");
     fs::remove_file(place.path("set")).unwrap();
     fs::copy(place.path("old"), place.path("set")).unwrap();
     place.shell("chmod 666 set").assert_done();
@@ -424,7 +424,22 @@ fn a_run_in_which_nothing_is_read_leaves_the_record_of_another() {
     let ended = ServeProcess::start(&place, &both).end(Signal::TERM);
     ended.assert_done();
     assert!(ended.stderr.contains("nothing was read: boot.set stays as it was"), "{}", ended.stderr);
+    assert!(json_lines(&ended.stdout)[0]["recorded_len"].is_null());
     assert_eq!(place.read("boot.set"), text.as_bytes());
+}
+
+/// The same command line, day after day: on the first there is no record.
+#[test]
+fn a_record_that_is_to_be_fetched_first_may_be_this_runs_to_make() {
+    let place = Place::with_sealed(40);
+    for before in [None, Some("")] {
+        let _ = fs::remove_file(place.path("boot.set"));
+        before.iter().for_each(|text| fs::write(place.path("boot.set"), text).unwrap());
+        let (ended, text) = recorded(&place, &["--warm", "boot.set", "--force"]);
+        assert!(text.ends_with("\nend 3\n") && !ended.stderr.contains("warmed"), "{text}");
+        let (ended, again) = recorded(&place, &["--warm", "boot.set", "--force"]);
+        assert!(again == text && ended.stderr.contains("warmed"), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -23,7 +23,34 @@ pub struct Beside {
     pub journal: Option<PathBuf>,
 }
 
+/// Where writers of a target make, find and remove files of their own, whatever is there now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PathsBeside {
+    /// Of the staging file.
+    pub staging: PathBuf,
+    /// Of the journal.
+    pub journal: PathBuf,
+    /// Of the empty files with which it is tried what the file system can do.
+    pub probes: [PathBuf; 2],
+}
+
 impl StagedFile {
+    /// The paths beside `target` that its writers use; a symbolic link is followed. Nothing is looked at but what they depend on.
+    ///
+    /// # Errors
+    /// Whatever keeps the directory from being read.
+    pub fn paths_beside(target: impl AsRef<Path>) -> Result<PathsBeside, TargetError> {
+        let Site { target_dir, names } = Site::new(TargetDir::resolve(target.as_ref(), IfExists::Replace)?);
+        let at = |name: &OsStr| target_dir.sibling(name);
+        let [probe, second] = &names.probes;
+        Ok(PathsBeside {
+            staging: at(&names.staging),
+            journal: at(&names.journal),
+            probes: [at(probe), at(second)],
+        })
+    }
+
     /// What lies beside `target` now, whoever it belongs to; a symbolic link is followed. Nothing is locked or changed.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use std::{fmt, fs::File, io, path::PathBuf, sync::Arc};
 
 pub use self::{
     copy_on_read::CopyOnRead,
-    leftovers::Beside,
+    leftovers::{Beside, PathsBeside},
     notice::TargetNotice,
     opening::{Opened, Seen},
     published::Published,

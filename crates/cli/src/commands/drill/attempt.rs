@@ -7,15 +7,17 @@ use std::time::Instant;
 use std::{io, iter};
 
 use cofferdam::{
-    Attributes, CancelToken, ErrorKind, Identities, NullSink, Opener, RateLimit, Restored, Source,
+    Attributes, CancelToken, ErrorKind, Identities, NullSink, Observer as _, Opener, RateLimit, Remedy,
+    Restored, Source,
 };
 
 use super::check::{self, Ended};
 use super::drawing::{draw, runs};
 use super::evidence::{CheckRecord, Outcome, SampleRecord, StreamRecord};
 use super::file::{CheckCommand, DrillStream, Mode};
+use super::freshness::TOO_OLD;
+use super::program::Program;
 use super::scratch::Scratch;
-use super::trust::refuse_foreign_program;
 use crate::clock::Utc;
 use crate::failure::{Failure, FailureKind};
 use crate::printable::Name;
@@ -23,7 +25,7 @@ use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
-use crate::{age, clock};
+use crate::{age, clock, remedy};
 
 /// What all streams of a drill share.
 pub(super) struct Attempts<'a> {
@@ -55,6 +57,7 @@ impl Attempts<'_> {
         let begun = Instant::now();
         record.begun = Some(Utc(clock::seconds()));
         let ended = identities.and_then(|identities| self.try_one(stream, identities, &mut record));
+        let ended = ended.map_err(in_words_of_a_drill);
         record.seconds = Some(begun.elapsed().as_secs_f64());
         match ended {
             Ok(()) => {
@@ -94,15 +97,19 @@ impl Attempts<'_> {
         let opener = stream.expect_digest.into_iter().fold(opener, Opener::expect_digest);
         let ended = match &stream.mode {
             Mode::Restore { scratch, check, ignore_room } => {
-                check.as_ref().map_or(Ok(()), |check| refuse_foreign_program(&check.program))?;
+                let program = check.as_ref().map(|check| Program::find(&check.program)).transpose()?;
+                let check = check.as_ref().zip(program);
                 let len = found.filter(|_| !ignore_room);
                 let scratch = make_scratch(scratch, len, record)?;
                 self.restore(stream, &opener, check.as_ref(), scratch, &watch, record)
             }
-            Mode::Verify => self.verify(stream, &opener, record),
+            Mode::Verify => self.verify(stream, &opener, &watch, record),
             Mode::Sample { segments } => self.sample(stream, &opener, *segments, record),
         };
         watch.finish();
+        let mut warnings = watch.said();
+        warnings.retain(|warning| !record.warnings.contains(warning));
+        record.warnings.extend(warnings);
         ended
     }
 
@@ -135,7 +142,7 @@ impl Attempts<'_> {
         &self,
         stream: &DrillStream,
         opener: &Opener,
-        check: Option<&CheckCommand>,
+        check: Option<&(&CheckCommand, Program)>,
         scratch: Scratch,
         watch: &Watch,
         record: &mut StreamRecord,
@@ -148,7 +155,7 @@ impl Attempts<'_> {
             .and_then(|restored| self.opened(stream, &restored, begun, record))
             .and_then(|()| {
                 watch.finish();
-                check.map_or(Ok(()), |check| self.check(check, &scratch, record))
+                check.map_or(Ok(()), |(check, program)| self.check(check, program, &scratch, record))
             });
         // A check may have moved it.
         let is_whole = record.check.is_some() || scratch.target().exists();
@@ -179,12 +186,13 @@ impl Attempts<'_> {
         &self,
         stream: &DrillStream,
         opener: &Opener,
+        watch: &Watch,
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
         let verified = self.source(stream).and_then(|source| opener.verify(source).map_err(Failure::from));
         let verified = verified.map_err(|failure| not_opened(failure, stream, record))?;
-        verified.warnings.iter().for_each(|warning| self.report.warning(warning));
+        verified.warnings.iter().for_each(|warning| watch.warning(warning));
         self.opened(stream, &verified, begun, record)
     }
 
@@ -248,14 +256,13 @@ impl Attempts<'_> {
     fn check(
         &self,
         check: &CheckCommand,
+        program: &Program,
         scratch: &Scratch,
         record: &mut StreamRecord,
     ) -> Result<(), Failure> {
         let failed = |what: String| Failure::new(FailureKind::CheckFailed, what);
-        let checked = check::run(check, scratch.path(), &scratch.target(), self.cancel).map_err(|error| {
-            failed(format!("the check could not be run: {}: {error}", Name::from(&*check.program)))
-                .advise("A name with a slash is beside the file of the drill, any other on the search path.")
-        })?;
+        let checked = check::run(check, program, scratch.path(), &scratch.target(), self.cancel);
+        let checked = checked.map_err(|error| program.cannot_run(&error))?;
         if !checked.left.is_empty() {
             let numbers: Vec<String> = checked.left.iter().map(ToString::to_string).collect();
             let what = format!(
@@ -306,6 +313,20 @@ fn not_opened(failure: Failure, stream: &DrillStream, record: &mut StreamRecord)
         let _ = stream.age.check(&head.metadata, record);
     }
     failure.of_input(&stream.sealed)
+}
+
+/// A drill has no options for a stream, and keeps nothing of a restore that was cut off.
+fn in_words_of_a_drill(mut failure: Failure) -> Failure {
+    let others = [
+        (Remedy::TryLater, "Run the drill again when the place can be reached."),
+        (Remedy::GiveNewer, TOO_OLD),
+    ];
+    for (remedy, words) in others {
+        if let (Some(advice), Some(said)) = (&mut failure.advice, remedy::words(remedy)) {
+            *advice = advice.replace(said, words);
+        }
+    }
+    failure
 }
 
 /// What became of a restore into a scratch directory.

@@ -21,6 +21,7 @@ use rustix::process::{
 };
 
 use super::file::CheckCommand;
+use super::program::Program;
 use crate::service::Waiting;
 
 /// How it ended.
@@ -36,7 +37,7 @@ pub(super) enum Ended {
 pub(super) struct Checked {
     pub(super) ended: Ended,
     pub(super) took: Duration,
-    /// The end of what it printed, to either stream.
+    /// The end of what it printed, to either stream: [`TAIL_LEN`] bytes, and as many as [`CONTEXT_LEN`] before them.
     pub(super) tail: Vec<u8>,
     /// Bytes that it printed in all, as far as they were read.
     pub(super) output_len: u64,
@@ -48,6 +49,7 @@ pub(super) struct Checked {
 /// its process group and, where the system can tell, what it has sent out of that. What cannot be is in [`Checked::left`].
 pub(super) fn run(
     check: &CheckCommand,
+    program: &Program,
     directory: &Path,
     file: &Path,
     cancel: &CancelToken,
@@ -55,7 +57,7 @@ pub(super) fn run(
     let strangers = children();
     adopt_orphans();
     let begun = Instant::now();
-    let mut running = Running::start(command(check, directory, file))?;
+    let mut running = Running::start(command(check, program, directory, file))?;
     let begun_at = start_time(running.leader);
     // None where no clock comes to it.
     let waiting = Waiting::begin(|| "checking what was restored".to_owned());
@@ -79,8 +81,8 @@ pub(super) fn run(
     Ok(Checked { ended, took: begun.elapsed(), tail: tail.into(), output_len: len, left })
 }
 
-fn command(check: &CheckCommand, directory: &Path, file: &Path) -> Command {
-    let mut command = Command::new(&check.program);
+fn command(check: &CheckCommand, program: &Program, directory: &Path, file: &Path) -> Command {
+    let mut command = program.command();
     let with_file = |argument: &String| {
         let pieces: Vec<&[u8]> = argument.split(FILE).map(str::as_bytes).collect();
         OsString::from_vec(pieces.join(file.as_os_str().as_bytes()))
@@ -211,7 +213,7 @@ impl Output {
             Ok(count) => {
                 self.len += count as u64;
                 self.tail.extend(&buffer[..count]);
-                self.tail.drain(..self.tail.len().saturating_sub(TAIL_LEN));
+                self.tail.drain(..self.tail.len().saturating_sub(TAIL_LEN + CONTEXT_LEN));
                 Ok(true)
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
@@ -292,7 +294,9 @@ const SHORT: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_secs(2);
 const BUFFER_LEN: usize = 16 << 10;
 /// Bytes of output that are kept.
-const TAIL_LEN: usize = 4096;
+pub(super) const TAIL_LEN: usize = 4096;
+/// Bytes before those, by which it is seen what they are the rest of.
+pub(super) const CONTEXT_LEN: usize = 4096;
 /// Reads of what was printed before the end: a pipe holds less, unless somebody still writes.
 const DRAINED_MAX: usize = 256;
 

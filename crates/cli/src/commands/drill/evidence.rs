@@ -6,16 +6,15 @@ use std::path::Path;
 
 use cofferdam::{ErrorKind, FORMAT_VERSION, Inspection, Restored, StreamId, Warning};
 use serde::Serialize;
-use serde_json::Value;
 
-use super::check::{Checked, Ended};
+use super::check::{CONTEXT_LEN, Checked, Ended, TAIL_LEN};
 use super::file::{CheckCommand, DrillFile, DrillStream, Mode};
 use crate::clock::Utc;
 use crate::failure::Failure;
 use crate::printable::{self, Name};
 use crate::secrets;
 use crate::text::digest_name;
-use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile};
+use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, UNWRITTEN};
 
 /// What the file says.
 #[derive(Serialize)]
@@ -158,8 +157,8 @@ impl Evidence {
         text.push('\n');
         let what = format!("the evidence could not be written to {}", Name::from(path));
         whole_file::write(path, standing, text.as_bytes(), mode).map_err(|fault| match fault {
-            Fault::Refused(error) => Failure::new(ErrorKind::Io, format!("{what}: {error}")),
-            Fault::NotWritten(error) => Failure::io(what, error),
+            Fault::Refused(error) => whole_file::refused(&error, what),
+            Fault::NotWritten(error) => Failure::io(what, error).advise(UNWRITTEN),
             Fault::Unknown(error) => Failure::new(
                 ErrorKind::DurabilityUnknown,
                 format!("the evidence is in {}, and may not survive a power cut: {error}", Name::from(path)),
@@ -168,16 +167,20 @@ impl Evidence {
     }
 }
 
+/// Whether a file begins as evidence does, however it is laid out. All of it may be longer than what can be held.
+fn is_evidence(text: &[u8]) -> bool {
+    let mut rest = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+    MARK.iter().all(|byte| rest.next() == Some(byte)) && matches!(rest.next(), Some(b'1'..=b'9'))
+}
+
 /// Refuses a file that would be lost: one that no drill has written, by its content.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
     standing(path).map(drop)
 }
 
+/// What is there, and is replaced. Nothing else is lost with that.
 fn standing(path: &Path) -> Result<Option<ReplacedFile>, Failure> {
-    let is_evidence = |text: &[u8]| {
-        let found: Option<Value> = serde_json::from_slice(text).ok();
-        matches!(found.as_ref().and_then(|found| found.get(MARK)?.as_u64()), Some(1..))
-    };
+    whole_file::refuse_other_leftovers(path, |kept| kept.starts_with(HEAD))?;
     let kind = Kind { name: "evidence of a drill", len_max: LEN_MAX, links: Links::Followed };
     whole_file::read_own(path, kind, is_evidence)
 }
@@ -319,7 +322,7 @@ impl CheckRecord {
             timed_out: checked.ended == Ended::TimedOut,
             seconds: checked.took.as_secs_f64(),
             output_bytes: checked.output_len,
-            output_tail: said(&String::from_utf8_lossy(&checked.tail)),
+            output_tail: said_last(&checked.tail, checked.output_len),
             left_processes: checked.left.iter().map(|process| process.as_raw_nonzero().get()).collect(),
         }
     }
@@ -336,8 +339,21 @@ fn said(text: &str) -> String {
     printable::lines(&hidden).into_owned()
 }
 
+/// The end of what a check printed, `len` bytes in all, of which these are the last. What is secret is looked for before anything is cut
+/// off that it could be known by; the word that is cut already goes first.
+fn said_last(tail: &[u8], len: u64) -> String {
+    let is_cut = len > tail.len() as u64;
+    let word = tail.iter().take(CONTEXT_LEN).position(u8::is_ascii_whitespace).unwrap_or(CONTEXT_LEN);
+    let text = String::from_utf8_lossy(if is_cut { &tail[word.min(tail.len())..] } else { tail });
+    let hidden = secrets::hide(&text);
+    let begin = (hidden.len().saturating_sub(TAIL_LEN)..).find(|at| hidden.is_char_boundary(*at));
+    printable::lines(&hidden[begin.unwrap_or_default()..]).into_owned()
+}
+
 const SCHEMA: u32 = 1;
-/// The field by which evidence is known.
-const MARK: &str = "cofferdam_drill";
-/// Bytes of evidence that are looked at: more than a drill writes.
-const LEN_MAX: u64 = 16 << 20;
+/// What a file of evidence begins with.
+const HEAD: &[u8] = b"{\n  \"cofferdam_drill\"";
+/// By which evidence is known: the brace, and the first field.
+const MARK: &[u8] = b"{\"cofferdam_drill\":";
+/// Bytes of evidence that are looked at.
+const LEN_MAX: u64 = 4096;

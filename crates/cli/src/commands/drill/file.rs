@@ -2,7 +2,7 @@
 //! It opens nothing that the file names, and knows no stream.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::freshness::{AgeRule, TimeSource};
+use super::lookup::{Purpose, find};
 use super::trust::refuse_foreign_file;
 use crate::credential::KeyPlace;
 use crate::expected::parse_digest;
@@ -71,15 +72,14 @@ impl DrillFile {
     /// the file itself, wherever the links are that have led to it.
     pub(super) fn read(path: &Path) -> Result<DrillFile, Failure> {
         let name = Name::from(path);
-        let failed = |error| Failure::io(format!("{name} could not be read"), error);
-        let found = fs::canonicalize(path).map_err(failed)?;
-        if !fs::metadata(&found).map_err(failed)?.is_file() {
-            return Err(Failure::usage(format!("{name} is no file")));
-        }
-        let file = File::open(&found).map_err(failed)?;
-        refuse_foreign_file(path, &file.metadata().map_err(failed)?)?;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidInput => Failure::usage(format!("{name} is no file")),
+            _ => Failure::io(format!("{name} could not be read"), error),
+        };
+        let found = find(path, Purpose::Read).map_err(failed)?;
+        refuse_foreign_file(&name, &found)?;
         let mut bytes = Vec::new();
-        file.take(LEN_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+        (&found.file).take(LEN_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > LEN_MAX {
             return Err(Failure::usage(format!("{name} is too long for the file of a drill")));
         }
@@ -90,7 +90,7 @@ impl DrillFile {
         secrets::note(&text.replace("\\\"", "\"").replace("\\\\", "\\"));
         let digest = blake3::hash(&bytes).to_hex().to_string();
         let place = Name::from(&*place_of(path).map_err(failed)?);
-        Ok(DrillFile { place, ..parse(text, found.parent().unwrap_or(&found), name, digest)? })
+        Ok(DrillFile { place, ..parse(text, found.path.parent().unwrap_or(&found.path), name, digest)? })
     }
 }
 

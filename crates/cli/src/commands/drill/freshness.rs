@@ -39,7 +39,8 @@ impl AgeRule {
                 (time_in(metadata, key), format!("time under `{key}` in its metadata"))
             }
         };
-        let stale = |what: String| Err(Failure::new(ErrorKind::Stale, what).of_input(&record.sealed));
+        let stale =
+            |what: String| Err(Failure::new(ErrorKind::Stale, what).of_input(&record.sealed).advise(TOO_OLD));
         let Some(at) = at else {
             return stale(format!("the stream has no {said_by}, so its age is not known"));
         };
@@ -71,6 +72,9 @@ fn time_in(metadata: &Metadata, key: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// What to do about a stream that is older than it may be.
+pub(super) const TOO_OLD: &str =
+    "Look whether newer ones are sealed, and where they go; how old one may be, the file of the drill says.";
 /// By how much a clock may be ahead of this one.
 const SKEW_MAX: u64 = 5 * 60;
 

@@ -11,7 +11,8 @@ use crate::whole_file::{self, Kind, Links};
 
 /// Refuses a file that no drill has written: it would be lost.
 pub(super) fn refuse_other_file(path: &Path) -> Result<(), Failure> {
-    read(path).map(drop)
+    read(path)?;
+    prometheus::refuse_other_leftovers(path, HEAD)
 }
 
 /// Replaces the file after a drill that ended `now`, in a `run` of that name. A stream has passed only if there `is_evidence` of it. Of a stream whose drill an

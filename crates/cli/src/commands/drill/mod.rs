@@ -9,7 +9,9 @@ mod file;
 mod freshness;
 mod keys;
 mod leftovers;
+mod lookup;
 mod metrics;
+mod program;
 mod removal;
 mod scratch;
 mod trust;
@@ -30,7 +32,7 @@ use crate::io_arg::{End, a_file};
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
 use crate::rate::RateArgs;
-use crate::report::{Channel, Report, print};
+use crate::report::{Report, print};
 use crate::resources::Resources;
 use crate::size::Size;
 use crate::text::count;
@@ -115,7 +117,7 @@ impl Drill {
         let sentence = sentence(&found, &evidence, written.is_ok());
         let done = "the drill has ended, and its evidence is written";
         let reported =
-            report.done(Channel::Stdout, &Record { event: "drilled", evidence: &found }, sentence, done);
+            report.done_unless(&cancel, &Record { event: "drilled", evidence: &found }, sentence, done);
         // What a stream has failed with comes first; of the others each is said.
         let mut failures =
             failure.into_iter().chain([written, metrics, reported].into_iter().filter_map(Result::err));
@@ -137,7 +139,7 @@ impl Drill {
             stream.sealed.name_files(&mut files)?;
         }
         self.rate.name_files(&mut files)?;
-        files.writes("the evidence", &End::Path(evidence.to_owned()))?;
+        files.stages_report("the evidence", evidence)?;
         self.resources.name_files(&mut files)?;
         files.check()?;
         evidence::refuse_other_file(evidence)?;

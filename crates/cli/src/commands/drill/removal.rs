@@ -7,7 +7,9 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, chmodat, fchmod, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, DirEntry, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::scratch::{MARKER, identity};
@@ -30,7 +32,8 @@ pub(super) fn remove(directory: &Path, opened: &File) -> io::Result<()> {
         return Err(io::Error::other("it has been moved, and something else is in its place"));
     }
     fchmod(opened, Mode::RWXU)?;
-    empty(opened, MARKER)?;
+    // What was too deep has been brought up.
+    while empty(opened, MARKER, opened, 0)? == Emptied::Deep {}
     match unlinkat(opened, MARKER, AtFlags::empty()) {
         Err(error) if error != Errno::NOENT => return Err(error.into()),
         _ => {}
@@ -38,9 +41,20 @@ pub(super) fn remove(directory: &Path, opened: &File) -> io::Result<()> {
     fs::remove_dir(directory)
 }
 
-/// Removes what is in a directory, but for the entry `kept`. No name is looked up from anywhere else, and no link is followed.
-fn empty(directory: impl AsFd, kept: &str) -> io::Result<()> {
+/// What has come of emptying a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Emptied {
+    Wholly,
+    /// What lay too deep is now at the top.
+    Deep,
+}
+
+/// Removes what is in a directory `depth` below `top`, but for the entry `kept`. No name is looked up from anywhere else, and no link is
+/// followed. A check can make deeper trees than there are descriptors, or room on the stack: from [`DEPTH_MAX`] on, a directory is moved to
+/// `top`, under a name that nothing has there.
+fn empty(directory: impl AsFd, kept: &str, top: &File, depth: usize) -> io::Result<Emptied> {
     let directory = directory.as_fd();
+    let mut emptied = Emptied::Wholly;
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -65,10 +79,18 @@ fn empty(directory: impl AsFd, kept: &str) -> io::Result<()> {
         }?;
         // One of another owner's is for root to empty, who needs no mode for it.
         let _ = fchmod(&inner, Mode::RWXU);
-        empty(&inner, "")?;
+        if depth == DEPTH_MAX {
+            let number = getrandom::u64().map_err(io::Error::other)?;
+            renameat(directory, name, top, format!("{number:016x}"))?;
+            emptied = Emptied::Deep;
+            continue;
+        }
+        if empty(&inner, "", top, depth + 1)? == Emptied::Deep {
+            emptied = Emptied::Deep;
+        }
         unlinkat(directory, name, AtFlags::REMOVEDIR)?;
     }
-    Ok(())
+    Ok(emptied)
 }
 
 fn is_one_of(entry: &DirEntry, names: &[&str]) -> bool {
@@ -111,6 +133,8 @@ fn is_mounted(mounts: &[u8], name: &[u8]) -> bool {
     points.any(|point| point.split(|byte| *byte == b'/').any(|part| part == name))
 }
 
+/// Directories within each other that are emptied at once: each holds two descriptors.
+const DEPTH_MAX: usize = 16;
 /// What every directory lists that is not in it.
 const NO_ENTRIES: [&str; 2] = [".", ".."];
 /// Which field of a line of mountinfo it is (proc_pid_mountinfo(5)).
