@@ -4,13 +4,15 @@
 use std::path::Path;
 
 use cofferdam::peer::PresharedKey;
-use cofferdam::{Identities, KeyError, Recipients, WrappingKey};
+use cofferdam::{CancelToken, Identities, KeyError, Recipients, WrappingKey};
 
 use crate::credential::KeyPlace;
 use crate::failure::Failure;
+use crate::key_command::{KeyCommand, ProgramArgs, with_printed_identities};
 use crate::key_file::{IDENTITY, KeyFile, PASSPHRASE_FILE, RECIPIENTS};
 use crate::named_files::NamedFiles;
 use crate::passphrase;
+use crate::program::{Limits, Program};
 use crate::report::Report;
 use crate::terminal::Terminal;
 
@@ -39,6 +41,23 @@ pub(crate) struct OpeningKeys {
     /// A key file of 32 bytes, as 64 hexadecimal digits or raw; - for standard input; may be given more than once
     #[arg(long = "key-file", value_name = "FILE")]
     key_files: Vec<KeyPlace>,
+
+    /// Have PROGRAM unwrap the key that the stream has under NAME: 32 bytes; may be given more than once
+    ///
+    /// It finds the wrapped key in standard input and prints the key. COFFERDAM_PURPOSE is `unwrap`, COFFERDAM_KEY_NAME the name, and
+    /// COFFERDAM_STREAM_ID the stream's id in hexadecimal digits. PROGRAM is words with spaces between them, the first one a path or a name in
+    /// PATH; no shell reads it. It has no terminal.
+    #[arg(long = "key-command", value_name = "NAME=PROGRAM", value_parser = KeyCommand::parse)]
+    key_commands: Vec<KeyCommand>,
+
+    /// Have PROGRAM print identities, as a file of -i has them; may be given more than once
+    ///
+    /// PROGRAM is words with spaces between them, as in `pass show backup`; no shell reads it. COFFERDAM_PURPOSE is `identities`.
+    #[arg(long = "identity-command", value_name = "PROGRAM", value_parser = Program::parse)]
+    identity_commands: Vec<Program>,
+
+    #[command(flatten)]
+    programs: ProgramArgs,
 }
 
 /// What opens a stream, wherever it was named.
@@ -55,7 +74,15 @@ impl OpeningKeys {
         key_files: Vec<KeyPlace>,
         passphrase_file: Option<KeyPlace>,
     ) -> OpeningKeys {
-        OpeningKeys { identities, passphrase: false, passphrase_file, key_files }
+        OpeningKeys {
+            identities,
+            passphrase: false,
+            passphrase_file,
+            key_files,
+            key_commands: Vec::new(),
+            identity_commands: Vec::new(),
+            programs: ProgramArgs::default(),
+        }
     }
 
     /// Notes the files that will be read.
@@ -77,13 +104,30 @@ impl OpeningKeys {
     /// Whether there is anything that could open a stream.
     pub(crate) fn is_given(&self) -> bool {
         let OpeningFiles { identities, key_files, passphrase } = self.files();
-        self.passphrase || passphrase.is_some() || !identities.is_empty() || !key_files.is_empty()
+        self.passphrase
+            || passphrase.is_some()
+            || !identities.is_empty()
+            || !key_files.is_empty()
+            || self.has_commands()
     }
 
-    /// Reads all of them; `None` if none was given.
-    pub(crate) fn identities(&self, report: Report) -> Result<Option<Identities>, Failure> {
-        let files = self.files();
+    /// How programs are run.
+    pub(crate) fn limits(&self) -> Limits {
+        self.programs.limits()
+    }
+
+    /// Reads all of them; `None` if none was given. Programs are ended once `cancel` is cancelled, those too that are asked later.
+    pub(crate) fn identities(
+        &self,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Option<Identities>, Failure> {
+        let (files, limits) = (self.files(), self.limits());
         let mut identities = with_identity_files(Identities::new(), &files.identities)?;
+        for program in &self.identity_commands {
+            identities = with_printed_identities(program, identities, &limits, cancel)?;
+        }
+        identities = KeyCommand::opening(&self.key_commands, identities, &limits, cancel)?;
         for file in &files.key_files {
             identities = identities.wrapping_key(wrapping_key(file, report)?);
         }
@@ -98,11 +142,15 @@ impl OpeningKeys {
     }
 
     /// Reads all of them.
-    pub(crate) fn some_identities(&self, report: Report) -> Result<Identities, Failure> {
-        self.identities(report)?.ok_or_else(|| {
+    pub(crate) fn some_identities(
+        &self,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Identities, Failure> {
+        self.identities(cancel, report)?.ok_or_else(|| {
             Failure::usage("nothing was given that could open the stream").advise(
-                "Give an identity with -i, a passphrase with -p, or a key with --key-file; or name an identity file in \
-                 COFFERDAM_IDENTITY.",
+                "Give an identity with -i, a passphrase with -p, a key with --key-file, or a program that has one with --key-command; or \
+                 name an identity file in COFFERDAM_IDENTITY.",
             )
         })
     }
@@ -113,7 +161,8 @@ impl OpeningKeys {
         let is_given = self.passphrase
             || self.passphrase_file.is_some()
             || !self.identities.is_empty()
-            || !self.key_files.is_empty();
+            || !self.key_files.is_empty()
+            || self.has_commands();
         if !is_given {
             return OpeningFiles {
                 identities: KeyFile::of_environment(IDENTITY).into_iter().collect(),
@@ -126,6 +175,12 @@ impl OpeningKeys {
             key_files: KeyFile::all("--key-file", &self.key_files),
             passphrase: KeyFile::all("--passphrase-file", &self.passphrase_file).pop(),
         }
+    }
+}
+
+impl OpeningKeys {
+    fn has_commands(&self) -> bool {
+        !self.key_commands.is_empty() || !self.identity_commands.is_empty()
     }
 }
 
@@ -158,6 +213,17 @@ pub(crate) struct SealingKeys {
     /// A key file of 32 bytes, as `keygen --key-file` makes it; - for standard input; may be given more than once
     #[arg(long = "key-file", value_name = "FILE")]
     key_files: Vec<KeyPlace>,
+
+    /// Have PROGRAM wrap the stream's key, for whoever has the same program to open it with; may be given more than once
+    ///
+    /// It finds the key, 32 bytes, in standard input, and prints at most 4096 bytes, which the stream keeps under NAME. COFFERDAM_PURPOSE is
+    /// `wrap`, COFFERDAM_KEY_NAME the name, and COFFERDAM_STREAM_ID the stream's id in hexadecimal digits. PROGRAM is words with spaces between
+    /// them, the first one a path or a name in PATH; no shell reads it. It has no terminal.
+    #[arg(long = "key-command", value_name = "NAME=PROGRAM", value_parser = KeyCommand::parse)]
+    key_commands: Vec<KeyCommand>,
+
+    #[command(flatten)]
+    programs: ProgramArgs,
 }
 
 /// Options that say who can open a stream from now on.
@@ -189,6 +255,10 @@ pub(crate) struct NewKeys {
     /// A new key file of 32 bytes, as `keygen --key-file` makes it; - for standard input; may be given more than once
     #[arg(long = "new-key-file", value_name = "FILE")]
     new_key_files: Vec<KeyPlace>,
+
+    /// Have PROGRAM wrap the key, as --key-command of `seal` does; may be given more than once
+    #[arg(long = "new-key-command", value_name = "NAME=PROGRAM", value_parser = KeyCommand::parse)]
+    new_key_commands: Vec<KeyCommand>,
 }
 
 /// Who a stream will be for, wherever that was said.
@@ -196,6 +266,7 @@ struct SealingFiles<'a> {
     recipients: &'a [String],
     lists: Vec<KeyFile>,
     key_files: Vec<KeyFile>,
+    key_commands: &'a [KeyCommand],
     passphrase: Option<NewPassphrase>,
 }
 
@@ -210,9 +281,9 @@ impl NewKeys {
         self.files().name(files)
     }
 
-    /// Reads all of them; at least one has to be given.
-    pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
-        self.files().read()
+    /// Reads all of them; at least one has to be given. Programs are run as `limits` say, and ended once `cancel` is cancelled.
+    pub(crate) fn recipients(&self, limits: &Limits, cancel: &CancelToken) -> Result<Recipients, Failure> {
+        self.files().read(limits, cancel)
     }
 
     fn files(&self) -> SealingFiles<'_> {
@@ -221,6 +292,7 @@ impl NewKeys {
             recipients: &self.recipients,
             lists: KeyFile::all("--recipients-file", &self.recipients_files),
             key_files: KeyFile::all("--new-key-file", &self.new_key_files),
+            key_commands: &self.new_key_commands,
             passphrase: NewPassphrase::of(file, self.new_passphrase),
         }
         .or_else(|| (KeyFile::of_environment(RECIPIENTS), None))
@@ -233,9 +305,9 @@ impl SealingKeys {
         self.files().name(files)
     }
 
-    /// Reads all of them; at least one has to be given.
-    pub(crate) fn recipients(&self) -> Result<Recipients, Failure> {
-        self.files().read()
+    /// Reads all of them; at least one has to be given. Programs are ended once `cancel` is cancelled.
+    pub(crate) fn recipients(&self, cancel: &CancelToken) -> Result<Recipients, Failure> {
+        self.files().read(&self.programs.limits(), cancel)
     }
 
     fn files(&self) -> SealingFiles<'_> {
@@ -244,6 +316,7 @@ impl SealingKeys {
             recipients: &self.recipients,
             lists: KeyFile::all("--recipients-file", &self.recipients_files),
             key_files: KeyFile::all("--key-file", &self.key_files),
+            key_commands: &self.key_commands,
             passphrase: NewPassphrase::of(file, self.passphrase),
         }
         .or_else(|| (KeyFile::of_environment(RECIPIENTS), KeyFile::of_environment(PASSPHRASE_FILE)))
@@ -270,9 +343,12 @@ impl SealingFiles<'_> {
     /// Where no option says anything, a list and a passphrase of the environment's. Whoever says who can open the stream
     /// means these and nobody else.
     fn or_else(self, environment: impl FnOnce() -> (Option<KeyFile>, Option<KeyFile>)) -> Self {
-        let Self { recipients, lists, key_files, passphrase } = &self;
-        let is_given =
-            !recipients.is_empty() || !lists.is_empty() || !key_files.is_empty() || passphrase.is_some();
+        let Self { recipients, lists, key_files, key_commands, passphrase } = &self;
+        let is_given = !recipients.is_empty()
+            || !lists.is_empty()
+            || !key_files.is_empty()
+            || !key_commands.is_empty()
+            || passphrase.is_some();
         if is_given {
             return self;
         }
@@ -286,7 +362,7 @@ impl SealingFiles<'_> {
     }
 
     /// Reads all of them; at least one has to be given.
-    fn read(&self) -> Result<Recipients, Failure> {
+    fn read(&self, limits: &Limits, cancel: &CancelToken) -> Result<Recipients, Failure> {
         let mut recipients = Recipients::new();
         for text in self.recipients {
             recipients = recipients.parse_with(text, Terminal).map_err(|error| no_recipient(text, error))?;
@@ -299,6 +375,7 @@ impl SealingFiles<'_> {
             refuse_text(file, &content)?;
             recipients = recipients.wrapping_key(parse_wrapping_key(file, &content)?);
         }
+        recipients = KeyCommand::sealing(self.key_commands, recipients, limits, cancel)?;
         let passphrase = match &self.passphrase {
             Some(NewPassphrase::In(file)) => Some(passphrase::from_file(file)?),
             Some(NewPassphrase::Asked) => Some(passphrase::ask_new()?),
@@ -309,7 +386,7 @@ impl SealingFiles<'_> {
         }
         if recipients.is_empty() {
             return Err(Failure::usage("nobody was given who could open the stream").advise(
-                "Give a recipient with -r or -R, a passphrase, or a key file; or name a file of recipients in \
+                "Give a recipient with -r or -R, a passphrase, a key file, or a key command; or name a file of recipients in \
                  COFFERDAM_RECIPIENTS.",
             ));
         }

@@ -182,7 +182,9 @@ pub use frame_worker::{
 pub use framing::{FORMAT_VERSION, ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
-pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
+pub use keys::{
+    ExternalKey, Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing,
+};
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};

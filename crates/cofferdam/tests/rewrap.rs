@@ -296,7 +296,7 @@ fn copied(sealed: &Sealed, recipients: &Recipients) -> Result<Vec<u8>, ErrorKind
 /// Twelve keys to external services, with names and keys of 400 bytes: more than a copy of 4 KiB holds.
 fn many_recipients() -> Recipients {
     (0..12).fold(recipients_of(OTHER_KEY), |recipients, index| {
-        recipients.external_with(&format!("kms-{index}"), |_| Ok(vec![7; 400])).unwrap()
+        recipients.external_with(&format!("kms-{index}"), |_, _| Ok(vec![7; 400])).unwrap()
     })
 }
 
@@ -324,7 +324,7 @@ fn a_copy_has_room_for_what_the_original_has_not_and_the_same_data() {
 #[test]
 fn a_new_stream_has_room_for_a_post_quantum_stanza() {
     let sealed = Sealed::new();
-    let recipients = recipients_of(KEY).external_with("as-large-as-one", |_| Ok(vec![7; 1800])).unwrap();
+    let recipients = recipients_of(KEY).external_with("as-large-as-one", |_, _| Ok(vec![7; 1800])).unwrap();
     let said = rewrap(&sealed.path, &identities_of(KEY), &recipients).unwrap();
     assert_eq!(said.slots, 2);
     assert_eq!(said.room_bytes, COPY_LEN - 96 - (8 + 80) - (8 + 2 + "as-large-as-one".len() + 1800));

@@ -58,7 +58,7 @@ pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR
 #[cfg(feature = "age")]
 pub use callbacks::{Callbacks, NoCallbacks};
 pub use error::{KeyError, KeyMaterial, UnwrapError};
-pub use external_slot::EXTERNAL_NAME_LEN_MAX;
+pub use external_slot::{EXTERNAL_NAME_LEN_MAX, ExternalKey};
 pub use identities::Identities;
 #[cfg(feature = "age")]
 pub use keygen::Identity;

@@ -83,7 +83,7 @@ impl Cat {
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let identities = self.opening.keys.some_identities(report)?;
+        let identities = self.opening.keys.some_identities(&cancel, report)?;
         let opener = self.opening.opener(Some(identities), self.min_sequence, &cancel, watch, report)?;
         let opener = pinned(opener, self.expect_digest);
         let begun = Instant::now();

@@ -229,7 +229,7 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities(report)?)
+        let opener = Opener::new(self.keys.some_identities(&cancel, report)?)
             .if_exists(if_exists(self.force))
             .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })
             .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })

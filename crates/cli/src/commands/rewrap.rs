@@ -63,8 +63,8 @@ impl Rewrap {
         self.new.name_files(&mut files)?;
         files.check()?;
         let cancel = interrupt::install(report)?;
-        let identities = self.opening.some_identities(report)?;
-        let recipients = self.new.recipients()?;
+        let identities = self.opening.some_identities(&cancel, report)?;
+        let recipients = self.new.recipients(&self.opening.limits(), &cancel)?;
         let (rewrapped, file) = match &self.output {
             Some(output) => {
                 let if_exists = if_exists(self.force);
@@ -74,7 +74,9 @@ impl Rewrap {
             }
             None => (cofferdam::rewrap(&self.sealed, &identities, &recipients), &self.sealed),
         };
-        let rewrapped = rewrapped.map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
+        let rewrapped = rewrapped.map_err(|error| {
+            Failure::from(error).of_input(self.sealed.display()).unless_interrupted(&cancel)
+        })?;
         let record = Record {
             event: "rewrapped",
             file: Name::from(file.as_path()),

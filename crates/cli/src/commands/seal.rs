@@ -182,7 +182,7 @@ impl Seal {
             report
                 .warning("-i is not needed to seal, and was not read: no identity has to be on this machine");
         }
-        let sealer = self.sealer(self.keys.recipients()?, &cancel, watch.clone())?;
+        let sealer = self.sealer(self.keys.recipients(&cancel)?, &cancel, watch.clone())?;
         let sealer = self.rate.sealer(sealer, report)?;
         let begun = Instant::now();
         let sealed = match (&self.input, &output) {

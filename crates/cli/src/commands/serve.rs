@@ -101,7 +101,9 @@ impl Serve {
         let warm = self.warm.as_deref().map(read_working_set).transpose()?;
         // The signals end the server; reads that it has begun may end by themselves first.
         let reading = CancelToken::new();
-        let reader = self.reader(&reading, report)?;
+        let reader = self
+            .reader(&signals, &reading, report)
+            .map_err(|failure| failure.unless_interrupted(&signals))?;
         let warm = warm.map(|warm| ranges_within(&warm, &reader, report));
         let begun = Instant::now();
         let mut recording = record.map(|file| Recording::new(file, &reader));
@@ -148,9 +150,14 @@ impl Serve {
         Ok(files)
     }
 
-    fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
+    fn reader(
+        &self,
+        signals: &CancelToken,
+        reading: &CancelToken,
+        report: Report,
+    ) -> Result<Reader, Failure> {
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let identities = self.opening.keys.some_identities(report)?;
+        let identities = self.opening.keys.some_identities(signals, report)?;
         let opener = self.opening.opener(Some(identities), self.min_sequence, reading, watch, report)?;
         let opener = pinned(opener, self.expect_digest);
         let of_input = |error| Failure::from(error).of_input(&self.sealed);

@@ -71,7 +71,7 @@ impl Verify {
         self.opening.resources.begin(run, &files, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let identities = self.opening.keys.identities(report)?;
+        let identities = self.opening.keys.identities(&cancel, report)?;
         let authenticity = match (&identities, self.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
             (None, Some(_)) => Authenticity::Pinned,

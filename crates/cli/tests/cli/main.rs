@@ -27,6 +27,7 @@ mod injected;
 mod inspecting;
 mod interrupts;
 mod json;
+mod key_commands;
 mod key_files;
 mod keygen;
 mod manual;

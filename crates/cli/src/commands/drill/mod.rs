@@ -143,7 +143,7 @@ impl Drill {
     ) -> Result<(Vec<StreamRecord>, Option<Failure>), Failure> {
         // While keys are read, a signal ends the program: they may come from something that never answers.
         let read = |stream: &file::DrillStream| match &stream.keys {
-            Some(keys) => keys.refuse_pipes().and_then(|()| keys.identities(report)),
+            Some(keys) => keys.refuse_pipes().and_then(|()| keys.identities(cancel, report)),
             None => Ok(None),
         };
         let keys: Vec<_> = file.streams.iter().map(read).collect();
