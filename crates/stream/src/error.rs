@@ -1,6 +1,7 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
+mod cancelled;
 mod fetch;
 
 use std::error::Error as StdError;
@@ -10,7 +11,7 @@ use contract::CommitError;
 use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
-use segment_worker::{CancelToken, NoMemory, StreamError};
+use segment_worker::{NoMemory, StreamError};
 use storage::{ByteCount, Misplaced, TargetError};
 
 use crate::{GivenInstead, InTheWay, Kept, Remedy, Warning};
@@ -287,14 +288,6 @@ impl Error {
             _ => ErrorKind::Usage,
         };
         Error::new(kind, error.to_string())
-    }
-
-    /// What a service that wraps keys says once it has been told to stop is no verdict.
-    pub(crate) fn unless_cancelled(self, cancel: &CancelToken) -> Error {
-        match cancel.is_cancelled() {
-            true => Error::new(ErrorKind::Cancelled, "interrupted"),
-            false => self,
-        }
     }
 
     pub(crate) fn unwrap(error: &UnwrapError) -> Error {
