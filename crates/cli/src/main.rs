@@ -35,6 +35,7 @@ mod remedy;
 mod report;
 mod resources;
 mod sealed;
+mod sealing_keys;
 mod secrets;
 mod service;
 mod size;

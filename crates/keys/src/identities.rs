@@ -7,6 +7,7 @@ use crate::error::UnwrapError;
 use crate::external_slot::{ExternalKey, ExternalSlot};
 #[cfg(not(feature = "age"))]
 use crate::no_age::AgeIdentities;
+use crate::recipient_list::{ListedRecipient, RecipientKind};
 use crate::slot::{KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, Refusal, SealedSlot, SlotFault, check_slots};
 use crate::stream_key::StreamKey;
 use crate::wrapping_key::WrappingKey;
@@ -131,6 +132,44 @@ impl Identities {
         match cancelled() {
             true => Err(UnwrapError::Cancelled),
             false => Err(findings.into_error(slots.len())),
+        }
+    }
+
+    /// Marks in `list`, which is of these `slots`, what this set opens, and whose it is where an identity says so. Everything that is in
+    /// the set is tried, also where another one has opened the stream: a passphrase takes a second, a service is asked again. `accept` is
+    /// the check against the preamble's commitment. What is left when `cancelled` says so is not tried.
+    pub fn mark_opened(
+        &self,
+        slots: &[SealedSlot],
+        list: &mut [ListedRecipient],
+        preamble_head: &[u8; 80],
+        accept: &mut dyn FnMut(&StreamKey) -> bool,
+        cancelled: &dyn Fn() -> bool,
+    ) {
+        if !self.age.is_empty() && !cancelled() {
+            self.age.mark(slots, list);
+        }
+        for listed in list {
+            let slot = &slots[listed.slot];
+            let mut judge = |opened: Result<StreamKey, Refusal>| opened.ok().filter(|key| accept(key));
+            let opened = match &listed.kind {
+                _ if cancelled() => return,
+                RecipientKind::Passphrase if self.age.has_passphrase() => {
+                    self.age.open(slots, listed.slot, &mut judge).is_some()
+                }
+                RecipientKind::KeyFile if !self.wrapping_keys.is_empty() => {
+                    let keys = self.wrapping_keys.iter();
+                    let mut found = keys.filter_map(|key| key.unwrap(&slot.body, preamble_head));
+                    found.any(|key| judge(Ok(key)).is_some())
+                }
+                RecipientKind::External(name)
+                    if self.external.iter().any(|external| external.names.contains(name)) =>
+                {
+                    self.open_external(&slot.body, preamble_head, &mut judge).is_some()
+                }
+                _ => continue,
+            };
+            listed.opens = Some(opened);
         }
     }
 

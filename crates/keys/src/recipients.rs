@@ -167,7 +167,7 @@ fn external_slot(name: &str, ciphertext: &[u8]) -> Result<SealedSlot, KeyError> 
     Ok(SealedSlot { kind: KIND_EXTERNAL, body: ExternalSlot { name, ciphertext }.encode()? })
 }
 
-fn check_len(slots: &[SealedSlot]) -> Result<(), KeyError> {
+pub(crate) fn check_len(slots: &[SealedSlot]) -> Result<(), KeyError> {
     let len = slots.iter().map(|slot| SLOT_HEADER_LEN + slot.body.len()).sum();
     if len > SLOTS_LEN_MAX {
         return Err(KeyError::TooMany { what: "bytes of key slots", count: len, max: SLOTS_LEN_MAX });

@@ -41,6 +41,7 @@ mod programs;
 mod publishing;
 mod rates;
 mod receiving;
+mod recipients;
 mod reporting;
 mod rewrapping;
 mod runbook_faults;
