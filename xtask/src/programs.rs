@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 12] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -30,6 +30,7 @@ const PROGRAMS: [Program; 11] = [
     Program { name: "promtool", package: "prometheus", purpose: "the tests have it read what they count" },
     Program { name: "nginx", package: "nginx", purpose: "the tests restore from a server of their own" },
     Program { name: "sqlite3", package: "sqlite3", purpose: "the tests restore databases that it checks" },
+    Program { name: "openssl", package: "openssl", purpose: "the tests have it wrap the keys of streams" },
     Program { name: "curl", package: "curl", purpose: "the tests read what is served by HTTP" },
     Program { name: "qemu-img", package: "qemu-utils", purpose: "the tests read what is served by NBD" },
     Program { name: "nbdcopy", package: "libnbd-bin", purpose: "the tests read what is served by NBD" },

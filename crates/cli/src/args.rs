@@ -9,8 +9,8 @@ use crate::commands::serve::Serve;
 use crate::commands::uploads::Uploads;
 use crate::commands::{
     bench::Bench, cat::Cat, completions::Completions, discard::Discard, drill::Drill, inspect::Inspect,
-    keygen::Keygen, man::Man, receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status,
-    verify::Verify,
+    keygen::Keygen, man::Man, receive::Receive, recipients::Recipients, restore::Restore, rewrap::Rewrap,
+    seal::Seal, status::Status, verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Drill(Drill),
     Inspect(Inspect),
+    Recipients(Recipients),
     Rewrap(Rewrap),
     Status(Status),
     Discard(Discard),
@@ -86,9 +87,10 @@ Standard input and output are - wherever a file is named, for keys too; /dev/fd/
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify and rewrap
+  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, recipients and rewrap
   COFFERDAM_RECIPIENTS       as -R of seal and rewrap
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify and rewrap
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, recipients
+                             and rewrap
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
@@ -140,7 +142,10 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   stream    input, stream_id, suite, digest, compression (\"none\", \"zstd\"), frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
-  rewrapped file, generation, slots, room_bytes
+  recipients
+            input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",
+            \"key-file\", \"external\", \"unknown\"), recipient, opens, post_quantum
+  rewrapped file, generation, slots, room_bytes, removed
   status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
             staging_len, durable_len, journal, state, stream_id, input_len, problems
   discarded target, removed

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use cofferdam::{ErrorKind, KeyError, StreamHead};
+use cofferdam::{CancelToken, ErrorKind, KeyError, StreamHead};
 
 use crate::{interrupt, remedy};
 
@@ -139,6 +139,12 @@ impl Failure {
             self.message = format!("{input}: {}", self.message);
         }
         self
+    }
+
+    /// Once a signal has come, what else has failed is no matter.
+    #[must_use]
+    pub(crate) fn unless_interrupted(self, cancel: &CancelToken) -> Failure {
+        if cancel.is_cancelled() { Failure::interrupted() } else { self }
     }
 
     /// Names what of several things has failed.

@@ -34,7 +34,7 @@ impl Timeout {
     }
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration("a timeout", text)? {
         timeout if timeout.is_zero() => Err("a timeout is at least 1s".to_owned()),
         timeout if timeout > TIMEOUT_MAX => Err("a timeout is at most 365d".to_owned()),

@@ -118,6 +118,7 @@
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
 //!   targets: `ObjectTarget`.
+//! - `pq`: age's post-quantum recipients and identities, ML-KEM-768 with X25519.
 //! - `ssh`: SSH keys as recipients and identities.
 //! - `sqlite`, `postgres`: the module `database`, restores into tables.
 //! - `wal`: block devices as targets (`Opener::log`), and the module `wal`: a log that is replayed into a file or a device, or read
@@ -181,8 +182,11 @@ pub use frame_worker::{
 };
 pub use framing::{FORMAT_VERSION, ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
-pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
-pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
+pub use keys::{Callbacks, Identity, NoCallbacks, SecretString, ssh_tag};
+pub use keys::{
+    ExternalKey, Identities, KeyError, KeyMaterial, ListedRecipient, RecipientKind, Recipients, StreamKey,
+    WrappingKey, Zeroizing,
+};
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
@@ -207,7 +211,8 @@ pub use storage::{
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
-    RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
-    SlotSummary, StreamDigest, StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite,
-    discard, inspect, inspect_source, leftovers, rewrap, sequence_of,
+    RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored, Rewrapped,
+    SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, StreamHead, Surveyed,
+    SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect, inspect_source, leftovers,
+    list_recipients, rewrap, rewrap_unless, sequence_of,
 };

@@ -7,6 +7,7 @@ use contract::IfExists;
 use keys::{Identities, Recipients};
 use local::MemorySink;
 use sources::BytesSource;
+use stream::RecipientChange;
 
 use crate::files::{of_ciphertext, refuse_same_file, stage};
 use crate::{CancelToken, Error, ErrorKind, Opener, Restored, Rewrapped, Sealed, Sealer};
@@ -36,26 +37,26 @@ pub fn restore(
     Opener::new(identities).restore_file(sealed, target)
 }
 
-/// Copies the sealed file at `sealed` to `output`, all or nothing, for `recipients` alone, with room for more keys than the
-/// original may have. The data is copied as it is, unread: [`Opener::verify`] the copy before the original goes.
+/// Copies the sealed file at `sealed` to `output`, all or nothing, with another list of who can open it (see [`rewrap`](crate::rewrap)), and
+/// with room for more keys than the original may have. The data is copied as it is, unread: [`Opener::verify`] the copy before the original goes.
 ///
 /// This is not revocation: the original still opens with the old keys, and so does every other copy of it.
 ///
 /// # Errors
 /// [`ErrorKind::TargetExists`] if `output` exists and is not to be replaced; [`ErrorKind::Cancelled`] by `cancel`. After any
 /// error `output` is as it was, unless the kind is [`ErrorKind::DurabilityUnknown`].
-pub fn rewrap_to(
+pub fn rewrap_to<'a>(
     sealed: impl AsRef<Path>,
     output: impl AsRef<Path>,
     identities: &Identities,
-    recipients: &Recipients,
+    change: impl Into<RecipientChange<'a>>,
     if_exists: IfExists,
     cancel: &CancelToken,
 ) -> Result<Rewrapped, Error> {
     let (sealed, output) = (sealed.as_ref(), output.as_ref());
     refuse_same_file(sealed, output)?;
     let sink = |len| stage(output, &of_ciphertext(if_exists, len), None);
-    stream::rewrap_copy(sealed, identities, recipients, cancel, sink)
+    stream::rewrap_copy(sealed, identities, change.into(), cancel, sink)
 }
 
 /// Opens a sealed stream that is in memory.

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
 use cofferdam::{
-    BytesSource, ErrorKind, Identities, MemorySink, Opener, Recipients, Sealer, StreamKey, WrappingKey,
+    BytesSource, ErrorKind, ExternalKey, Identities, MemorySink, Opener, Recipients, Sealer, StreamKey,
+    WrappingKey,
 };
 
 fn sealed_for(recipients: Recipients) -> Vec<u8> {
@@ -38,7 +39,7 @@ fn a_key_of_the_engines_own_seals_and_opens() {
 #[test]
 fn a_service_of_the_engines_own_seals_and_opens() {
     let masked = |bytes: &[u8]| bytes.iter().map(|byte| byte ^ 0x55).collect::<Vec<u8>>();
-    let wrap = move |key: &StreamKey| Ok(masked(key.expose()));
+    let wrap = move |_: ExternalKey<'_>, key: &StreamKey| Ok(masked(key.expose()));
     let sealed = sealed_for(Recipients::new().external_with("kms/one", wrap).unwrap());
     let of = |name| {
         Identities::new().external([name], move |_, ciphertext: &[u8]| {

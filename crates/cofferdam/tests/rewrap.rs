@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cofferdam::{
-    CancelToken, ErrorKind, Identities, Identity, IfExists, Opener, Recipients, Remedy, SecretString,
-    SlotSummary, Warning, inspect, rewrap, rewrap_to,
+    BytesSource, CancelToken, ErrorKind, Identities, Identity, IfExists, Opener, RecipientChange, Recipients,
+    Remedy, SecretString, SlotSummary, Warning, inspect, list_recipients, rewrap, rewrap_to,
 };
 use reference::KeyCopies;
 
@@ -109,6 +109,38 @@ fn a_key_that_does_not_open_cannot_rewrap() {
     let refused = rewrap(&sealed.path, &identities_of(KEY), &Recipients::new()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Usage);
     assert!(sealed.bytes() == before);
+}
+
+/// The numbers are of a list that somebody has looked at: between that and the change it may have become another.
+#[test]
+fn a_list_is_changed_only_if_it_is_the_one_that_was_looked_at() {
+    let sealed = Sealed::new();
+    let list = |identities: &Identities| {
+        let source = BytesSource::new(sealed.bytes());
+        list_recipients(source, Some(identities), &CancelToken::new()).unwrap()
+    };
+    let looked_at = list(&identities_of(KEY));
+    assert_eq!((looked_at.generation, looked_at.recipients.len(), looked_at.is_authentic), (1, 1, true));
+    let other = recipients_of(OTHER_KEY);
+    let add = |generation| RecipientChange::Edit { remove: &[], add: Some(&other), generation };
+    assert_eq!(rewrap(&sealed.path, &identities_of(KEY), add(Some(1))).unwrap().slots, 2);
+    let before = sealed.bytes();
+    for generation in [0, 1, 3] {
+        let refused = rewrap(&sealed.path, &identities_of(KEY), add(Some(generation))).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::SourceChanged);
+    }
+    assert!(sealed.bytes() == before);
+    let now = list(&identities_of(OTHER_KEY));
+    let opens: Vec<_> = now.recipients.iter().map(|listed| listed.opens).collect();
+    assert_eq!((now.generation, opens), (2, vec![Some(false), Some(true)]));
+    let remove = RecipientChange::Edit { remove: &[1], add: None, generation: Some(2) };
+    rewrap(&sealed.path, &identities_of(OTHER_KEY), remove).unwrap();
+    assert_eq!(
+        (class_with(KEY, &sealed.bytes()), class_with(OTHER_KEY, &sealed.bytes())),
+        ("no key", "success")
+    );
+    let oracle = reference::open(&sealed.bytes(), &reference::Key::KeyFile(OTHER_KEY)).unwrap();
+    assert_eq!(oracle.key_copies, KeyCopies::Good);
 }
 
 #[test]
@@ -296,7 +328,7 @@ fn copied(sealed: &Sealed, recipients: &Recipients) -> Result<Vec<u8>, ErrorKind
 /// Twelve keys to external services, with names and keys of 400 bytes: more than a copy of 4 KiB holds.
 fn many_recipients() -> Recipients {
     (0..12).fold(recipients_of(OTHER_KEY), |recipients, index| {
-        recipients.external_with(&format!("kms-{index}"), |_| Ok(vec![7; 400])).unwrap()
+        recipients.external_with(&format!("kms-{index}"), |_, _| Ok(vec![7; 400])).unwrap()
     })
 }
 
@@ -324,7 +356,7 @@ fn a_copy_has_room_for_what_the_original_has_not_and_the_same_data() {
 #[test]
 fn a_new_stream_has_room_for_a_post_quantum_stanza() {
     let sealed = Sealed::new();
-    let recipients = recipients_of(KEY).external_with("as-large-as-one", |_| Ok(vec![7; 1800])).unwrap();
+    let recipients = recipients_of(KEY).external_with("as-large-as-one", |_, _| Ok(vec![7; 1800])).unwrap();
     let said = rewrap(&sealed.path, &identities_of(KEY), &recipients).unwrap();
     assert_eq!(said.slots, 2);
     assert_eq!(said.room_bytes, COPY_LEN - 96 - (8 + 80) - (8 + 2 + "as-large-as-one".len() + 1800));

@@ -5,6 +5,8 @@
 //! this format has to tell a header that is none (FORMAT F5.2: final, whoever reads) from one that nobody can open (F5.13:
 //! a fault of this slot, found by whoever tries it). So the grammar is checked here, and the library opens.
 
+use std::ops::Range;
+
 use crate::slot::{SLOT_COUNT_MAX, SlotFault};
 
 /// The header of an age file, as far as it matters before anything is tried.
@@ -70,6 +72,43 @@ pub(crate) fn parse(body: &[u8]) -> Result<AgeHeader, SlotFault> {
     let mut lines = Lines { rest: body };
     let header = Header::read(&mut lines).ok_or(SlotFault::Malformed("it is not an age v1 file"))?;
     Ok(AgeHeader { lock: header.lock(), len: body.len() - lines.rest.len() })
+}
+
+/// A stanza, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StanzaPlace<'a> {
+    /// Its first line without the mark: its type, and what follows that. Visible ASCII characters.
+    pub(crate) arguments: Vec<&'a str>,
+    /// All of its lines, in the body of the slot.
+    pub(crate) lines: Range<usize>,
+}
+
+impl StanzaPlace<'_> {
+    pub(crate) fn kind(&self) -> &str {
+        self.arguments[0]
+    }
+
+    /// Whether it is nobody's: age adds such a stanza, for readers to pass over.
+    pub(crate) fn is_grease(&self) -> bool {
+        self.kind().ends_with("-grease")
+    }
+}
+
+/// The stanzas of the header that `body` begins with, which [`parse`] has passed.
+pub(crate) fn stanzas(body: &[u8]) -> Vec<StanzaPlace<'_>> {
+    let mut lines = Lines { rest: body };
+    let at = |lines: &Lines<'_>| body.len() - lines.rest.len();
+    let mut stanzas = Vec::new();
+    lines.next();
+    loop {
+        let begin = at(&lines);
+        let Some(first) = lines.next().and_then(|line| line.strip_prefix(b"-> ")) else { return stanzas };
+        let text = std::str::from_utf8(first).unwrap_or_default();
+        if pass_stanza_body(&mut lines).is_none() {
+            return stanzas;
+        }
+        stanzas.push(StanzaPlace { arguments: text.split(' ').collect(), lines: begin..at(&lines) });
+    }
 }
 
 /// Counts the lines that begin a stanza, up to the line that ends the header. The body of a stanza is base64,
@@ -182,7 +221,7 @@ pub const WORK_FACTOR_MAX: u8 = 20;
 /// the work factor that is written.
 pub const SCRYPT_WORK_MAX: u64 = (SLOT_COUNT_MAX as u64) << WORK_FACTOR;
 
-const VERSION: &[u8] = b"age-encryption.org/v1";
+pub(crate) const VERSION: &[u8] = b"age-encryption.org/v1";
 const BODY_LINE_LEN: usize = 64;
 /// Characters of 32 bytes.
 const MAC_LEN: usize = 43;
@@ -234,6 +273,22 @@ mod tests {
     fn a_header_ends_where_its_last_line_does() {
         let body = file("-> a b c\n\n");
         assert_eq!(parse(&body).unwrap().len, body.len() - b"the payload\n".len());
+    }
+
+    #[test]
+    fn stanzas_lie_one_after_another_between_the_first_line_and_the_mac() {
+        let full = "A".repeat(64);
+        let parts = ["-> a b c\n\n", &format!("-> d\n{full}\nAA\n"), "-> x-grease\nAAAA\n"];
+        let body = file(&parts.concat());
+        let found = stanzas(&body);
+        let kinds: Vec<_> = found.iter().map(|stanza| (stanza.kind(), stanza.is_grease())).collect();
+        assert_eq!(kinds, [("a", false), ("d", false), ("x-grease", true)]);
+        assert_eq!(found[0].arguments, ["a", "b", "c"]);
+        for (stanza, part) in found.iter().zip(parts) {
+            assert_eq!(&body[stanza.lines.clone()], part.as_bytes());
+        }
+        assert_eq!(found[0].lines.start, VERSION.len() + 1);
+        assert!(body[found[2].lines.end..].starts_with(b"--- "));
     }
 
     #[test]

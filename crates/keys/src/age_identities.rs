@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use age::IdentityFile;
+use zeroize::Zeroizing;
 
 use crate::age_header::{self, Lock, WORK_FACTOR_MAX};
 use crate::age_slot;
@@ -83,20 +84,73 @@ impl Identities {
         self
     }
 
+    /// Notes whose the identities of a file are, of those that say so.
+    fn name(&mut self, content: &[u8]) {
+        let lines = std::str::from_utf8(content).unwrap_or_default().lines();
+        let found = lines.filter_map(|line| line.parse::<age::x25519::Identity>().ok());
+        let named = found.map(|identity| {
+            let recipient = identity.to_public().to_string();
+            (Arc::new(identity) as Arc<dyn age::Identity + Send + Sync>, recipient)
+        });
+        self.age.named.extend(named);
+    }
+
+    /// Adds the post-quantum identities of a file, and gives what is left for the age library, which knows none: an empty line in the
+    /// place of each, so that it counts as before.
+    #[cfg(feature = "pq")]
+    fn take_post_quantum(&mut self, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        use crate::post_quantum::{IDENTITY_PREFIX, PqIdentity};
+        let mut left = Zeroizing::new(Vec::with_capacity(content.len()));
+        for (index, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            if !line.starts_with(IDENTITY_PREFIX.as_bytes()) {
+                left.extend_from_slice(line);
+                continue;
+            }
+            let text = std::str::from_utf8(line.trim_ascii_end()).unwrap_or_default();
+            let identity = PqIdentity::parse(text).ok_or_else(|| KeyError::Unreadable {
+                what: KeyMaterial::IdentityFile,
+                line: Some(index + 1),
+                problem: "not a post-quantum identity, or one with a letter wrong".to_owned(),
+            })?;
+            let recipient = identity.recipient().to_string();
+            let identity: Arc<dyn age::Identity + Send + Sync> = Arc::new(identity);
+            self.age.named.push((identity.clone(), recipient));
+            self.age.identities.push(identity);
+            left.push(b'\n');
+        }
+        Ok(left)
+    }
+
+    #[cfg(not(feature = "pq"))]
+    fn take_post_quantum(&mut self, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let mut lines = content.split(|byte| *byte == b'\n');
+        match lines.position(|line| line.starts_with(b"AGE-SECRET-KEY-PQ-1")) {
+            None => Ok(Zeroizing::new(content.to_vec())),
+            Some(index) => Err(KeyError::Unreadable {
+                what: KeyMaterial::IdentityFile,
+                line: Some(index + 1),
+                problem: "this build has no post-quantum keys; build it with the feature `pq`".to_owned(),
+            }),
+        }
+    }
+
     fn age_identity_file(mut self, content: &[u8], callbacks: impl Callbacks) -> Result<Self, KeyError> {
         let unreadable = |problem: String| KeyError::unreadable(KeyMaterial::IdentityFile, problem);
         if let Some(problem) = other_than_identities(content) {
             return Err(unreadable(problem.to_owned()));
         }
-        let identities = IdentityFile::from_buffer(content)
+        self.name(content);
+        let before = self.age.identities.len();
+        let content = self.take_post_quantum(content)?;
+        let identities = IdentityFile::from_buffer(content.as_slice())
             .map_err(|error| unreadable(said(error)))?
             .with_callbacks(AgeCallbacks(callbacks))
             .into_identities()
             .map_err(|error| unreadable(said(error)))?;
-        if identities.is_empty() {
+        self.age.identities.extend(identities.into_iter().map(Arc::from));
+        if self.age.identities.len() == before {
             return Err(unreadable("it holds no identity".to_owned()));
         }
-        self.age.identities.extend(identities.into_iter().map(Arc::from));
         Ok(self)
     }
 }
@@ -105,12 +159,27 @@ impl Identities {
 #[derive(Clone, Default)]
 pub(crate) struct AgeIdentities {
     identities: Vec<Arc<dyn age::Identity + Send + Sync>>,
+    /// Those of them whose recipient is known, with that.
+    named: Vec<(Arc<dyn age::Identity + Send + Sync>, String)>,
     passphrase: Option<Arc<Passphrase>>,
 }
 
 impl AgeIdentities {
     pub(crate) fn is_empty(&self) -> bool {
         self.identities.is_empty() && self.passphrase.is_none()
+    }
+
+    pub(crate) fn has_passphrase(&self) -> bool {
+        self.passphrase.is_some()
+    }
+
+    pub(crate) fn identities(&self) -> impl Iterator<Item = &dyn age::Identity> {
+        self.identities.iter().map(|identity| &**identity as &dyn age::Identity)
+    }
+
+    /// The identities whose recipient is known, with that.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&dyn age::Identity, &str)> {
+        self.named.iter().map(|(identity, name)| (&**identity as &dyn age::Identity, name.as_str()))
     }
 
     /// Tries the identities one by one: within one call age stops at the first that fails for good, and a
@@ -128,8 +197,7 @@ impl AgeIdentities {
         };
         match header.lock {
             Lock::Identity => {
-                let identities = self.identities.iter().map(|identity| &**identity as &dyn age::Identity);
-                identities.map(|identity| age_slot::open(body, identity)).find_map(judge)
+                self.identities().map(|identity| age_slot::open(body, identity)).find_map(judge)
             }
             Lock::Passphrase(factor) => {
                 let passphrase = self.passphrase.as_ref()?;

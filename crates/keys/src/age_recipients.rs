@@ -26,8 +26,8 @@ impl Recipients {
         self
     }
 
-    /// Adds the recipient that `text` names: `age1…`, a plugin's `age1NAME1…`, and with the feature `ssh` a
-    /// line `ssh-ed25519 …` or `ssh-rsa …`. A plugin must find its way without asking anything.
+    /// Adds the recipient that `text` names: `age1…`, a plugin's `age1NAME1…`, with the feature `pq` `age1pq1…`, and with the
+    /// feature `ssh` a line `ssh-ed25519 …` or `ssh-rsa …`. A plugin must find its way without asking anything.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`] for any other text, and where the plugin's program is not on the `PATH`.
@@ -192,6 +192,9 @@ fn parse_recipient(
     if let Ok(recipient) = text.parse::<age::tagpq::Recipient>() {
         return Ok(Arc::new(recipient));
     }
+    if let Some(recipient) = post_quantum_recipient(text) {
+        return recipient;
+    }
     if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
         return Err("this is a secret key; give its public half, which begins with age1".to_owned());
     }
@@ -202,6 +205,23 @@ fn parse_recipient(
     age::plugin::RecipientPluginV1::new(&name, &[recipient], &[], AgeCallbacks(callbacks))
         .map(|plugin| Arc::new(plugin) as _)
         .map_err(said)
+}
+
+/// A plugin's recipient may begin in the same way: none is asked for what this build has itself.
+#[cfg(feature = "pq")]
+fn post_quantum_recipient(text: &str) -> Option<Result<Arc<dyn age::Recipient + Send + Sync>, String>> {
+    use crate::post_quantum::{PqRecipient, RECIPIENT_PREFIX};
+    text.starts_with(RECIPIENT_PREFIX).then(|| {
+        PqRecipient::parse(text).map(|recipient| Arc::new(recipient) as _).ok_or_else(|| {
+            "not a post-quantum recipient: one has 1,959 letters, and none of them wrong".to_owned()
+        })
+    })
+}
+
+/// Without them a plugin that is called `pq` may know such recipients.
+#[cfg(not(feature = "pq"))]
+fn post_quantum_recipient(_: &str) -> Option<Result<Arc<dyn age::Recipient + Send + Sync>, String>> {
+    None
 }
 
 #[cfg(feature = "ssh")]

@@ -52,6 +52,26 @@ impl<'a> ExternalSlot<'a> {
     }
 }
 
+/// What an external service is asked about: the key of one stream, under one name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ExternalKey<'a> {
+    /// Which service and key: the name of the slot.
+    pub name: &'a str,
+    /// The stream, as its preamble names it. A service that binds the key to it (as "encryption context", say) unwraps it for no
+    /// other one.
+    pub stream_id: [u8; 16],
+}
+
+impl<'a> ExternalKey<'a> {
+    pub(crate) fn new(name: &'a str, preamble_head: &[u8; 80]) -> Self {
+        let stream_id = preamble_head[STREAM_ID_AT..].first_chunk();
+        Self { name, stream_id: *stream_id.expect("the stream's id is within the preamble's head") }
+    }
+}
+
+/// Where the preamble has the stream's id (FORMAT §4).
+const STREAM_ID_AT: usize = 32;
 /// Most bytes of an external key's name, which is UTF-8 and not empty.
 pub const EXTERNAL_NAME_LEN_MAX: usize = 255;
 

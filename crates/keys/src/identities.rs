@@ -4,9 +4,10 @@
 #[cfg(feature = "age")]
 use crate::age_identities::AgeIdentities;
 use crate::error::UnwrapError;
-use crate::external_slot::ExternalSlot;
+use crate::external_slot::{ExternalKey, ExternalSlot};
 #[cfg(not(feature = "age"))]
 use crate::no_age::AgeIdentities;
+use crate::recipient_list::{ListedRecipient, RecipientKind};
 use crate::slot::{KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, Refusal, SealedSlot, SlotFault, check_slots};
 use crate::stream_key::StreamKey;
 use crate::wrapping_key::WrappingKey;
@@ -43,13 +44,16 @@ impl Identities {
         self
     }
 
-    /// Adds an external service. `hook` gets the name and the ciphertext of a slot of kind 3, and only of one
+    /// Adds an external service. `hook` gets name, stream and ciphertext of a slot of kind 3, and only of one
     /// whose name is among `names`: a stream may not choose which service it is sent to.
     #[must_use]
     pub fn external(
         mut self,
         names: impl IntoIterator<Item = impl Into<String>>,
-        hook: impl Fn(&str, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+        hook: impl Fn(ExternalKey<'_>, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         let names = names.into_iter().map(Into::into).collect();
         self.external.push(Arc::new(External { names, hook: Box::new(hook) }));
@@ -77,7 +81,8 @@ impl Identities {
         self.unwrap_unless(slots, preamble_head, accept, &|| false)
     }
 
-    /// As [`Identities::unwrap`], and asks `cancelled` before each slot: one with a passphrase takes seconds.
+    /// As [`Identities::unwrap`], and asks `cancelled` before each slot, and after the last one: a passphrase takes
+    /// seconds, and a service may be slow.
     ///
     /// # Errors
     /// As [`Identities::unwrap`], and [`UnwrapError::Cancelled`].
@@ -116,23 +121,71 @@ impl Identities {
                     keys.filter_map(|key| key.unwrap(&slot.body, preamble_head))
                         .find_map(|key| judge(Ok(key)))
                 }
-                KIND_EXTERNAL => self.open_external(&slot.body, &mut judge),
+                KIND_EXTERNAL => self.open_external(&slot.body, preamble_head, &mut judge),
                 _ => None,
             };
             if let Some(key) = opened {
                 return Ok(key);
             }
         }
-        Err(findings.into_error(slots.len()))
+        // What was cancelled while a service was asked has shown nothing.
+        match cancelled() {
+            true => Err(UnwrapError::Cancelled),
+            false => Err(findings.into_error(slots.len())),
+        }
     }
 
-    fn open_external(&self, body: &[u8], judge: &mut Judge<'_>) -> Option<StreamKey> {
+    /// Marks in `list`, which is of these `slots`, what this set opens, and whose it is where an identity says so. Everything that is in
+    /// the set is tried, also where another one has opened the stream: a passphrase takes a second, a service is asked again. `accept` is
+    /// the check against the preamble's commitment. What is left when `cancelled` says so is not tried.
+    pub fn mark_opened(
+        &self,
+        slots: &[SealedSlot],
+        list: &mut [ListedRecipient],
+        preamble_head: &[u8; 80],
+        accept: &mut dyn FnMut(&StreamKey) -> bool,
+        cancelled: &dyn Fn() -> bool,
+    ) {
+        if !self.age.is_empty() && !cancelled() {
+            self.age.mark(slots, list);
+        }
+        for listed in list {
+            let slot = &slots[listed.slot];
+            let mut judge = |opened: Result<StreamKey, Refusal>| opened.ok().filter(|key| accept(key));
+            let opened = match &listed.kind {
+                _ if cancelled() => return,
+                RecipientKind::Passphrase if self.age.has_passphrase() => {
+                    self.age.open(slots, listed.slot, &mut judge).is_some()
+                }
+                RecipientKind::KeyFile if !self.wrapping_keys.is_empty() => {
+                    let keys = self.wrapping_keys.iter();
+                    let mut found = keys.filter_map(|key| key.unwrap(&slot.body, preamble_head));
+                    found.any(|key| judge(Ok(key)).is_some())
+                }
+                RecipientKind::External(name)
+                    if self.external.iter().any(|external| external.names.contains(name)) =>
+                {
+                    self.open_external(&slot.body, preamble_head, &mut judge).is_some()
+                }
+                _ => continue,
+            };
+            listed.opens = Some(opened);
+        }
+    }
+
+    fn open_external(
+        &self,
+        body: &[u8],
+        preamble_head: &[u8; 80],
+        judge: &mut Judge<'_>,
+    ) -> Option<StreamKey> {
         let slot = match ExternalSlot::parse(body) {
             Ok(slot) => slot,
             Err(fault) => return judge(Err(Refusal::Fault(fault))),
         };
         let asked = self.external.iter().filter(|external| external.names.contains(slot.name));
-        asked.map(|external| (external.hook)(slot.name, slot.ciphertext)).find_map(|answer| {
+        let key = ExternalKey::new(slot.name, preamble_head);
+        asked.map(|external| (external.hook)(key, slot.ciphertext)).find_map(|answer| {
             judge(answer.map_err(|error| Refusal::Noted(format!("{}: {error}", slot.name))))
         })
     }
@@ -159,7 +212,8 @@ struct External {
 /// What one try at a slot gives: its key if it is the stream's, or nothing, which is noted.
 pub(crate) type Judge<'a> = dyn FnMut(Result<StreamKey, Refusal>) -> Option<StreamKey> + 'a;
 
-type ExternalHook = dyn Fn(&str, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>> + Send + Sync;
+type ExternalHook =
+    dyn Fn(ExternalKey<'_>, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>> + Send + Sync;
 
 /// What trying the slots has shown, for the verdict if none gives the key.
 #[derive(Default)]

@@ -20,6 +20,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
+#[cfg(feature = "age")]
+mod age_edit;
 #[cfg_attr(not(feature = "age"), expect(dead_code, reason = "the grammar is checked, and nothing is opened"))]
 mod age_header;
 #[cfg(feature = "age")]
@@ -38,6 +40,9 @@ mod keygen;
 mod moment;
 #[cfg(not(feature = "age"))]
 mod no_age;
+#[cfg(feature = "pq")]
+mod post_quantum;
+mod recipient_list;
 mod recipients;
 mod saved_text;
 mod schedule;
@@ -47,21 +52,27 @@ mod secret;
 #[cfg(feature = "age")]
 mod secret_string;
 mod slot;
+mod slot_edit;
 mod stream_key;
 mod wrapping_key;
+#[cfg(feature = "pq")]
+mod xwing;
 
 #[cfg(feature = "unstable-age")]
 pub use age;
 pub use zeroize::Zeroizing;
 
+#[cfg(feature = "age")]
+pub use age_edit::ssh_tag;
 pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
 #[cfg(feature = "age")]
 pub use callbacks::{Callbacks, NoCallbacks};
 pub use error::{KeyError, KeyMaterial, UnwrapError};
-pub use external_slot::EXTERNAL_NAME_LEN_MAX;
+pub use external_slot::{EXTERNAL_NAME_LEN_MAX, ExternalKey};
 pub use identities::Identities;
 #[cfg(feature = "age")]
 pub use keygen::Identity;
+pub use recipient_list::{ListedRecipient, RecipientKind, list_recipients};
 pub use recipients::Recipients;
 pub use schedule::{AeadSecret, JournalKey, KeySchedule, macs_equal};
 #[cfg(feature = "age")]

@@ -3,6 +3,7 @@
 
 use crate::error::KeyError;
 use crate::identities::Judge;
+use crate::recipient_list::ListedRecipient;
 use crate::slot::SealedSlot;
 use crate::stream_key::StreamKey;
 
@@ -14,6 +15,12 @@ impl AgeIdentities {
     pub(crate) fn is_empty(&self) -> bool {
         true
     }
+
+    pub(crate) fn has_passphrase(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn mark(&self, _: &[SealedSlot], _: &mut [ListedRecipient]) {}
 
     /// As a set without age identities does it: the slot is passed over.
     pub(crate) fn open(&self, _: &[SealedSlot], _: usize, _: &mut Judge<'_>) -> Option<StreamKey> {

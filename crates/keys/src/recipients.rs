@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[cfg(feature = "age")]
 use crate::age_recipients::AgeRecipients;
 use crate::error::KeyError;
-use crate::external_slot::ExternalSlot;
+use crate::external_slot::{ExternalKey, ExternalSlot};
 #[cfg(not(feature = "age"))]
 use crate::no_age::AgeRecipients;
 use crate::slot::{
@@ -49,7 +49,8 @@ enum External {
     Asked(String, Arc<WrapHook>),
 }
 
-type WrapHook = dyn Fn(&StreamKey) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> + Send + Sync;
+type WrapHook =
+    dyn Fn(ExternalKey<'_>, &StreamKey) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> + Send + Sync;
 
 impl Recipients {
     /// An empty set, which wraps nothing.
@@ -90,7 +91,10 @@ impl Recipients {
     pub fn external_with(
         mut self,
         name: &str,
-        wrap: impl Fn(&StreamKey) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+        wrap: impl Fn(ExternalKey<'_>, &StreamKey) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Result<Self, KeyError> {
         external_slot(name, &[])?;
         self.external.push(External::Asked(name.to_owned(), Arc::new(wrap)));
@@ -117,7 +121,7 @@ impl Recipients {
             slots.push(SealedSlot { kind: KIND_WRAPPING_KEY, body: key.wrap(stream_key, preamble_head)? });
         }
         for external in &self.external {
-            slots.push(external.slot(stream_key)?);
+            slots.push(external.slot(stream_key, preamble_head)?);
         }
         slots.extend(self.age.passphrase_slots(stream_key)?);
         check_len(&slots)?;
@@ -147,12 +151,13 @@ impl fmt::Debug for Recipients {
 }
 
 impl External {
-    fn slot(&self, stream_key: &StreamKey) -> Result<SealedSlot, KeyError> {
+    fn slot(&self, stream_key: &StreamKey, preamble_head: &[u8; 80]) -> Result<SealedSlot, KeyError> {
         match self {
             External::Wrapped(slot) => Ok(slot.clone()),
             External::Asked(name, wrap) => {
                 let refused = |error| KeyError::Recipient { problem: format!("{name}: {error}") };
-                external_slot(name, &wrap(stream_key).map_err(refused)?)
+                let key = ExternalKey::new(name, preamble_head);
+                external_slot(name, &wrap(key, stream_key).map_err(refused)?)
             }
         }
     }
@@ -162,7 +167,7 @@ fn external_slot(name: &str, ciphertext: &[u8]) -> Result<SealedSlot, KeyError> 
     Ok(SealedSlot { kind: KIND_EXTERNAL, body: ExternalSlot { name, ciphertext }.encode()? })
 }
 
-fn check_len(slots: &[SealedSlot]) -> Result<(), KeyError> {
+pub(crate) fn check_len(slots: &[SealedSlot]) -> Result<(), KeyError> {
     let len = slots.iter().map(|slot| SLOT_HEADER_LEN + slot.body.len()).sum();
     if len > SLOTS_LEN_MAX {
         return Err(KeyError::TooMany { what: "bytes of key slots", count: len, max: SLOTS_LEN_MAX });

@@ -157,7 +157,7 @@ pub(crate) fn expand<const N: usize>(root: &[u8; 32], info: &[&[u8]]) -> Secret<
 }
 
 /// HMAC-SHA-256, RFC 2104, over the joined `parts`.
-fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|part| hmac.update(part));
     hmac.finalize().into_bytes().into()

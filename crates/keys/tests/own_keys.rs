@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "the functions that tests share may unwrap as they do")]
 
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keys::{
-    Identities, KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, KeyError, KeySchedule, Recipients, SealedSlot,
-    StreamKey, UnwrapError, WrappingKey,
+    ExternalKey, Identities, KIND_AGE, KIND_EXTERNAL, KIND_WRAPPING_KEY, KeyError, KeySchedule, Recipients,
+    SealedSlot, StreamKey, UnwrapError, WrappingKey,
 };
 
 const HEAD: [u8; 80] = [0x3a; 80];
@@ -27,7 +29,7 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn of_service() -> Recipients {
-    Recipients::new().external_with("kms/one", |key| Ok(masked(key.expose()))).unwrap()
+    Recipients::new().external_with("kms/one", |_, key| Ok(masked(key.expose()))).unwrap()
 }
 
 #[test]
@@ -42,13 +44,45 @@ fn a_service_wraps_each_streams_key_and_unwraps_it() {
     assert_ne!(of_service().wrap(&other, &HEAD).unwrap(), slots);
 }
 
+/// FORMAT §4: the stream's id is bytes 32..48 of the preamble.
+#[test]
+fn a_service_is_told_which_key_of_which_stream() {
+    let head: [u8; 80] = std::array::from_fn(|at| at as u8);
+    let stream_id: [u8; 16] = std::array::from_fn(|at| 32 + at as u8);
+    let wrap = move |asked: ExternalKey<'_>, key: &StreamKey| {
+        assert_eq!((asked.name, asked.stream_id), ("kms/one", stream_id));
+        Ok(masked(key.expose()))
+    };
+    let recipients = Recipients::new().external_with("kms/one", wrap).unwrap();
+    let slots = recipients.wrap(&stream_key(), &head).unwrap();
+    let identities = Identities::new().external(["kms/two", "kms/one"], move |asked, ciphertext| {
+        assert_eq!((asked.name, asked.stream_id), ("kms/one", stream_id));
+        StreamKey::copy_from(&masked(ciphertext)).ok_or_else(|| "no key".into())
+    });
+    let found = identities.unwrap(&slots, &head, &mut |key| key.expose() == &KEY).unwrap();
+    assert_eq!(found.expose(), &KEY);
+}
+
+#[test]
+fn what_a_service_says_once_it_was_told_to_stop_is_no_verdict() {
+    let slots = of_service().wrap(&stream_key(), &HEAD).unwrap();
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = stopped.clone();
+    let identities = Identities::new().external(["kms/one"], move |_, _| {
+        stop.store(true, Ordering::SeqCst);
+        Err("killed".into())
+    });
+    let verdict = identities.unwrap_unless(&slots, &HEAD, &mut |_| true, &|| stopped.load(Ordering::SeqCst));
+    assert_eq!(verdict.unwrap_err(), UnwrapError::Cancelled);
+}
+
 #[test]
 fn a_service_that_refuses_is_named() {
-    let recipients = Recipients::new().external_with("kms/two", |_| Err("no such key".into())).unwrap();
+    let recipients = Recipients::new().external_with("kms/two", |_, _| Err("no such key".into())).unwrap();
     let refused = recipients.wrap(&stream_key(), &HEAD).unwrap_err();
     assert_eq!(refused, KeyError::Recipient { problem: "kms/two: no such key".to_owned() });
-    assert!(Recipients::new().external_with("", |_| Ok(Vec::new())).is_err());
-    let long = Recipients::new().external_with("k", |_| Ok(vec![0; 1 << 20])).unwrap();
+    assert!(Recipients::new().external_with("", |_, _| Ok(Vec::new())).is_err());
+    let long = Recipients::new().external_with("k", |_, _| Ok(vec![0; 1 << 20])).unwrap();
     assert!(matches!(long.wrap(&stream_key(), &HEAD), Err(KeyError::TooMany { .. })));
 }
 

@@ -211,7 +211,7 @@ fn a_hook_is_called_for_the_names_on_its_list_only() {
     let recipients = Recipients::new().external("kms/evil", b"").unwrap();
     let slots = recipients.wrap(&stream_key(), &HEAD).unwrap();
     let identities =
-        Identities::new().external(["kms/one"], |name, _| panic!("{name} is not on the list of names"));
+        Identities::new().external(["kms/one"], |key, _| panic!("{} is not on the list of names", key.name));
     assert_eq!(opened(&identities, &slots), Err(UnwrapError::NoKey { slots: 1, notes: vec![] }));
 }
 

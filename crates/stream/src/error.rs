@@ -1,6 +1,7 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
+mod cancelled;
 mod fetch;
 mod of_stream;
 

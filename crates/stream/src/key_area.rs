@@ -77,10 +77,25 @@ impl<'a> KeyArea<'a> {
         self.copies[number].as_ref().map_or(0, |copy| copy.generation)
     }
 
+    /// Which copy serves, as far as that can be said without a key.
+    pub(crate) fn serving(&self) -> Result<(usize, Vec<Warning>), Error> {
+        let (taken, _, warnings) = self.judge_both(With::Nothing)?;
+        Ok((taken, warnings))
+    }
+
+    /// The slots of the copy `number`, which has been judged.
+    pub(crate) fn slots(&self, number: usize) -> Result<Vec<SealedSlot>, Error> {
+        let copy = self.copies[number].as_ref().ok_or_else(|| Error::damaged("the key copy is damaged"))?;
+        well_formed_slots(copy, self.position(number))
+    }
+
+    fn position(&self, number: usize) -> u64 {
+        AREA_POSITION + (number * self.bytes[0].len()) as u64
+    }
+
     /// Checks both copies as far as that goes without a key, and tells what is wrong with the one that would not serve.
     pub(crate) fn check_shape(&self) -> Result<Vec<Warning>, Error> {
-        let (_, _, warnings) = self.judge_both(With::Nothing)?;
-        Ok(warnings)
+        Ok(self.serving()?.1)
     }
 
     /// The stream key, checked against the commitment and a copy's MAC. `cancel` is looked at before each slot.
@@ -154,7 +169,7 @@ impl<'a> KeyArea<'a> {
 
     fn judge(&self, number: usize, with: With<'_>) -> Judged {
         let Some(copy) = &self.copies[number] else { return Judged::Unusable };
-        let position = AREA_POSITION + (number * self.bytes[0].len()) as u64;
+        let position = self.position(number);
         let slots = match well_formed_slots(copy, position) {
             Ok(slots) => slots,
             Err(fault) => return Judged::Fault(fault),

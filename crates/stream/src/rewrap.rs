@@ -19,6 +19,29 @@ use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, Unlocked, encode_copy, framing_slots};
 use crate::{Error, ErrorKind, Remedy, memory};
 
+/// Who can open a stream from now on.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum RecipientChange<'a> {
+    /// These, and nobody else.
+    Replace(&'a Recipients),
+    /// Those who can open it now, but for some, and with others.
+    Edit {
+        /// Numbers of the list, as [`list_recipients`](crate::list_recipients) gives it.
+        remove: &'a [usize],
+        /// Those who come in.
+        add: Option<&'a Recipients>,
+        /// The generation of the list that the numbers are of; another one is refused.
+        generation: Option<u64>,
+    },
+}
+
+impl<'a> From<&'a Recipients> for RecipientChange<'a> {
+    fn from(recipients: &'a Recipients) -> RecipientChange<'a> {
+        RecipientChange::Replace(recipients)
+    }
+}
+
 /// What a re-wrap did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -31,25 +54,38 @@ pub struct Rewrapped {
     pub room_bytes: usize,
 }
 
-/// Lets `recipients`, and nobody else from now on, open the stream at `path`; any of `identities` has to open it now.
-/// Only the key area is written. A crash at any point leaves at least one intact copy, with the old recipients or the
+/// Changes who can open the stream at `path`: `&Recipients` are those who can from now on, and nobody else; [`RecipientChange::Edit`]
+/// leaves the others as they are. Any of `identities` has to open it now. Only the key area is written. A crash at any point leaves at least one intact copy, with the old recipients or the
 /// new.
 ///
 /// This is not revocation: whoever could open the stream before may have kept its key, or a copy of it.
 ///
 /// # Errors
 /// Nothing has changed, unless the error says that writing failed.
-pub fn rewrap(
+pub fn rewrap<'a>(
     path: impl AsRef<Path>,
     identities: &Identities,
-    recipients: &Recipients,
+    change: impl Into<RecipientChange<'a>>,
+) -> Result<Rewrapped, Error> {
+    rewrap_unless(path, identities, change, &CancelToken::new())
+}
+
+/// As [`rewrap`], unless it is cancelled before anything is written: keys may come from a service that is slow.
+///
+/// # Errors
+/// As [`rewrap`], and [`ErrorKind::Cancelled`]: nothing has changed.
+pub fn rewrap_unless<'a>(
+    path: impl AsRef<Path>,
+    identities: &Identities,
+    change: impl Into<RecipientChange<'a>>,
+    cancel: &CancelToken,
 ) -> Result<Rewrapped, Error> {
     let path = path.as_ref();
     let opened = OpenOptions::new().read(true).write(true).open(path);
     let file = opened
         .map_err(|error| Error::io(format!("{} could not be opened for writing", path.display()), error))?;
     lock(&file)?;
-    let Wrapped { preamble, unlocked, generation, slots } = wrap(&file, identities, recipients)?;
+    let Wrapped { preamble, unlocked, generation, slots } = wrap(&file, identities, change.into(), cancel)?;
     let copy = encode_copy(&preamble, &unlocked.schedule, &slots, generation)
         .map_err(|error| error.remedied(Remedy::CopyWithRoom))?;
     // The copy that served goes last: until the other one is whole and durable, it is the only way to the key.
@@ -59,8 +95,8 @@ pub fn rewrap(
     Ok(Rewrapped::new(&preamble, &slots, generation))
 }
 
-/// Copies the stream at `path` into the sink that `make_sink` makes for so many bytes, with `recipients` in place of those who
-/// can open it now, and room for more (FORMAT F12.13). The data is copied as it is, unread, and shares the room of the original
+/// Copies the stream at `path` into the sink that `make_sink` makes for so many bytes, with another list of who can open it, and room for
+/// more (FORMAT F12.13). The data is copied as it is, unread, and shares the room of the original
 /// where the file system can: verify the copy before the original goes.
 ///
 /// # Errors
@@ -68,13 +104,13 @@ pub fn rewrap(
 pub fn rewrap_copy(
     path: &Path,
     identities: &Identities,
-    recipients: &Recipients,
+    change: RecipientChange<'_>,
     cancel: &CancelToken,
     make_sink: impl FnOnce(u64) -> Result<StagedFile, Error>,
 ) -> Result<Rewrapped, Error> {
     let opened = File::open(path);
     let file = opened.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?;
-    let Wrapped { preamble: old, unlocked, generation, slots } = wrap(&file, identities, recipients)?;
+    let Wrapped { preamble: old, unlocked, generation, slots } = wrap(&file, identities, change, cancel)?;
     let room = KeyCopy::len_for(&framing_slots(&slots), ROOM_FOR_SLOTS);
     let room = room.map_err(|error| Error::framing(error, PREAMBLE_BLOCK_LEN as u64))?;
     let preamble = Preamble { key_copy_len: room.max(old.key_copy_len), ..old.clone() };
@@ -140,19 +176,39 @@ struct Wrapped {
 }
 
 /// Opens the key area of the stream in `file`, and wraps its key anew.
-fn wrap(file: &File, identities: &Identities, recipients: &Recipients) -> Result<Wrapped, Error> {
+fn wrap(
+    file: &File,
+    identities: &Identities,
+    change: RecipientChange<'_>,
+    cancel: &CancelToken,
+) -> Result<Wrapped, Error> {
     let preamble = read_preamble(file)?;
     let bytes = preamble.to_bytes();
     let mut area = memory::zeroed("the key copies", 2 * preamble.key_copy_len as usize)?;
     read_exactly(file, PREAMBLE_BLOCK_LEN as u64, &mut area)?;
     let key_area = KeyArea::parse(&bytes, &area);
-    let unlocked = key_area.unlock(identities, &CancelToken::new())?;
-    let generation = key_area.generation(unlocked.taken).checked_add(1);
+    let unlocked = key_area.unlock(identities, cancel)?;
+    let found = key_area.generation(unlocked.taken);
+    let generation = found.checked_add(1);
     let generation =
         generation.ok_or_else(|| Error::new(ErrorKind::Limit, "the stream cannot be re-wrapped again"))?;
     let mut head = [0; 80];
     head.copy_from_slice(&bytes[..80]);
-    let slots = recipients.wrap(&unlocked.stream_key, &head).map_err(Error::key)?;
+    let slots = match change {
+        RecipientChange::Replace(recipients) => recipients.wrap(&unlocked.stream_key, &head),
+        RecipientChange::Edit { generation: Some(listed), .. } if listed != found => {
+            return Err(Error::new(
+                ErrorKind::SourceChanged,
+                "the stream has been re-wrapped since it was listed",
+            )
+            .advise("List who can open it again: the numbers may be others'."));
+        }
+        RecipientChange::Edit { remove, add, .. } => {
+            let slots = key_area.slots(unlocked.taken)?;
+            identities.change_slots(&slots, remove, add, &unlocked.stream_key, &head)
+        }
+    };
+    let slots = slots.map_err(|error| Error::key(error).unless_cancelled(cancel))?;
     Ok(Wrapped { preamble, unlocked, generation, slots })
 }
 

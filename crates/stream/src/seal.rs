@@ -130,7 +130,8 @@ impl SealOptions<'_> {
         let suite = suite.unwrap_or_else(default_suite);
         let digest = digest.unwrap_or(DigestKind::Blake3);
         let (envelope, head) =
-            Envelope::new(key, suite, digest, shape, self.recipients, &metadata, self.resources.backend)?;
+            Envelope::new(key, suite, digest, shape, self.recipients, &metadata, self.resources.backend)
+                .map_err(|error| error.unless_cancelled(&self.resources.cancel))?;
         let envelope = envelope.sealing_at(*compression)?;
         let start = Committed::at_start(envelope.chain);
         Ok(StreamStart { ledger: IndexBuilder::new(envelope.metadata_len), envelope, head, start })

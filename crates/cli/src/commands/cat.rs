@@ -75,7 +75,7 @@ impl Cat {
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let identities = self.opening.keys.some_identities(report)?;
+        let identities = self.opening.keys.some_identities(&cancel, report)?;
         metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, &cancel, watch, report)?;
         let opener = self.expected.pinned(opener);

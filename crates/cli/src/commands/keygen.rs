@@ -31,6 +31,12 @@ pub(crate) struct Keygen {
     /// Make a key file instead: 32 random bytes as hexadecimal digits, for seal --key-file
     #[arg(long)]
     key_file: bool,
+
+    /// Make a post-quantum identity, ML-KEM-768 with X25519: what is sealed for it withstands a quantum computer. Its recipient has 1,959
+    /// letters, and needs an age program of version 1.3 or later
+    #[cfg(feature = "pq")]
+    #[arg(long, conflicts_with = "key_file")]
+    pq: bool,
 }
 
 impl Keygen {
@@ -43,7 +49,7 @@ impl Keygen {
             // Before the secret is made: what cannot be printed would be lost.
             Standard::Output.refuse_unusable()?;
         }
-        let (secret, recipient) = if self.key_file { key_file()? } else { identity()? };
+        let (secret, recipient) = if self.key_file { key_file()? } else { self.identity()? };
         let record = Record {
             event: "keygen",
             kind: if self.key_file { "key-file" } else { "age" },
@@ -74,9 +80,21 @@ impl Keygen {
     }
 }
 
-fn identity() -> Result<(Zeroizing<String>, Option<String>), Failure> {
-    let identity = Identity::try_generate()?;
-    Ok((identity.file_text(&clock::now())?, Some(identity.recipient())))
+impl Keygen {
+    fn identity(&self) -> Result<(Zeroizing<String>, Option<String>), Failure> {
+        let identity = self.draw()?;
+        Ok((identity.file_text(&clock::now())?, Some(identity.recipient())))
+    }
+
+    #[cfg(feature = "pq")]
+    fn draw(&self) -> Result<Identity, Failure> {
+        Ok(if self.pq { Identity::try_generate_post_quantum()? } else { Identity::try_generate()? })
+    }
+
+    #[cfg(not(feature = "pq"))]
+    fn draw(&self) -> Result<Identity, Failure> {
+        Ok(Identity::try_generate()?)
+    }
 }
 
 fn key_file() -> Result<(Zeroizing<String>, Option<String>), Failure> {
@@ -133,6 +151,7 @@ const PRIVATE: u32 = 0o600;
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam keygen -o key.txt                          prints the recipient, age1…
+  cofferdam keygen --pq -o key.txt                     its recipient is age1pq1…
   cofferdam keygen --key-file -o backup.key            a key for seal --key-file
   cofferdam keygen | age -p > key.age                  an identity under a passphrase
 

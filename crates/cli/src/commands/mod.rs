@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod man;
 pub(crate) mod receive;
+pub(crate) mod recipients;
 pub(crate) mod restore;
 pub(crate) mod rewrap;
 pub(crate) mod salvage;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Verify(command) => command.run(report),
         Command::Drill(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
+        Command::Recipients(command) => command.run(report),
         Command::Rewrap(command) => command.run(report),
         Command::Status(command) => command.run(report),
         Command::Discard(command) => command.run(report),

@@ -158,7 +158,7 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let identities = self.keys.some_identities(report)?;
+        let identities = self.keys.some_identities(&cancel, report)?;
         metrics_file::has_keys();
         let opener = self.staging.opener(Opener::new(identities).if_exists(if_exists(self.force)));
         let opener = self.expected.pinned(self.expected.not_older(opener));

@@ -4,22 +4,28 @@
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::{
+    CancelToken, Identities, ListedRecipient, RecipientChange, RecipientKind, RecipientList, Recipients,
+};
 use serde::Serialize;
+
+use crate::commands::recipients::{self, RecipientRecord};
 
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists, refuse_standard_input};
-use crate::key_args::{NewKeys, OpeningKeys};
+use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
-use crate::printable::Name;
+use crate::printable::{Name, line};
 use crate::report::{Channel, Report};
-use crate::sealed;
+use crate::sealed::{self, Sealed};
+use crate::sealing_keys::NewKeys;
 use crate::size::Size;
 use crate::text::count;
 
 /// Change who can open a stream, in place or in a copy
 ///
-/// Those given now can open it, and nobody else; name everyone who should keep access. Only the key area is written, one of
+/// Those given now can open it, and nobody else; name everyone who should keep access. With --add or --remove all others stay. Only the key area is written, one of
 /// its two copies after the other, so that the stream opens whenever this is cut off. This is not revocation: whoever could
 /// open the stream before may have kept its key, or a copy of the file.
 ///
@@ -41,6 +47,22 @@ pub(crate) struct Rewrap {
     #[arg(long, requires = "output")]
     force: bool,
 
+    /// List who can open the stream, as `recipients` does, and change nothing
+    #[arg(long, conflicts_with_all = ["output", "add", "remove"])]
+    list: bool,
+
+    /// Let those given in as well: who can open it now still can. Run again, this adds them again
+    #[arg(long)]
+    add: bool,
+
+    /// Take WHICH out, and leave the others: a number of --list, the name of a service, an SSH public key, or an age recipient whose identity
+    /// is given with -i; may be given more than once
+    ///
+    /// The last one is not taken out. Several age recipients share a part of the stream: to take some of them out, one of them has to be given
+    /// with -i.
+    #[arg(long, value_name = "WHICH")]
+    remove: Vec<String>,
+
     #[command(flatten)]
     opening: OpeningKeys,
 
@@ -60,36 +82,131 @@ impl Rewrap {
             None => files.rewrites("the sealed file", &self.sealed),
         }
         self.opening.name_files(&mut files)?;
-        self.new.name_files(&mut files)?;
+        if self.list {
+            let mut files = NamedFiles::default();
+            self.opening.name_files(&mut files)?;
+            let sealed = Sealed::Here(End::Path(self.sealed));
+            return recipients::print(&sealed, &self.opening, files, report);
+        }
+        self.refuse_unadded()?;
+        if self.names_new() {
+            self.new.name_files(&mut files)?;
+        }
         files.check()?;
         let cancel = interrupt::install(report)?;
-        let identities = self.opening.some_identities(report)?;
-        let recipients = self.new.recipients()?;
+        let identities = self.opening.some_identities(&cancel, report)?;
+        let removed = self.removed(&identities, &cancel, report)?;
+        let new = || self.new.recipients(&self.opening.limits(), &cancel);
+        let new = self.names_new().then(new).transpose()?;
+        let change = removed.change(self.add, new.as_ref());
         let (rewrapped, file) = match &self.output {
             Some(output) => {
                 let if_exists = if_exists(self.force);
                 let copied =
-                    cofferdam::rewrap_to(&self.sealed, output, &identities, &recipients, if_exists, &cancel);
+                    cofferdam::rewrap_to(&self.sealed, output, &identities, change, if_exists, &cancel);
                 (copied, output)
             }
-            None => (cofferdam::rewrap(&self.sealed, &identities, &recipients), &self.sealed),
+            None => (cofferdam::rewrap_unless(&self.sealed, &identities, change, &cancel), &self.sealed),
         };
-        let rewrapped = rewrapped.map_err(|error| Failure::from(error).of_input(self.sealed.display()))?;
+        let rewrapped = rewrapped.map_err(|error| {
+            Failure::from(error).of_input(self.sealed.display()).unless_interrupted(&cancel)
+        })?;
         let record = Record {
             event: "rewrapped",
             file: Name::from(file.as_path()),
             generation: rewrapped.generation,
             slots: rewrapped.slots,
             room_bytes: rewrapped.room_bytes,
+            removed: removed.records,
         };
+        let gone: Vec<String> = record.removed.iter().map(RecipientRecord::name).collect();
+        let gone =
+            if gone.is_empty() { String::new() } else { format!(" without {},", line(&gone.join(", "))) };
         let human = format!(
-            "re-wrapped {}: {}, generation {}, room for {} more",
+            "re-wrapped {}:{gone} {}, generation {}, room for {} more",
             record.file,
             count(record.slots as u64, "key slot"),
             record.generation,
             Size(record.room_bytes as u64),
         );
         report.done(Channel::Stdout, &record, human, format!("{} is re-wrapped", record.file))
+    }
+}
+
+impl Rewrap {
+    /// Whether anybody comes in. Where some are only taken out, what the environment names is not looked at.
+    fn names_new(&self) -> bool {
+        self.add || self.remove.is_empty()
+    }
+
+    fn refuse_unadded(&self) -> Result<(), Failure> {
+        if !self.names_new() && self.new.is_given() {
+            return Err(Failure::usage("some are taken out, and others were given without --add")
+                .advise("With --add these come in, and the others stay. Without --remove these take the place of all others."));
+        }
+        Ok(())
+    }
+
+    /// Whom `--remove` means, in the list as it is now.
+    fn removed(
+        &self,
+        identities: &Identities,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Removed, Failure> {
+        if self.remove.is_empty() {
+            return Ok(Removed::default());
+        }
+        let sealed = Sealed::Here(End::Path(self.sealed.clone()));
+        // Only to know whose an age recipient is, keys have to be tried.
+        let is_tried = self.remove.iter().any(|which| which.starts_with("age1"));
+        let list = recipients::list(&sealed, is_tried.then_some(identities), cancel, report)?;
+        let mut numbers: Vec<usize> =
+            self.remove.iter().map(|which| find(which, &list)).collect::<Result<_, _>>()?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        let records = list.recipients.iter().filter(|listed| numbers.contains(&listed.number));
+        let records = records.map(RecipientRecord::new).collect();
+        Ok(Removed { numbers, records, generation: Some(list.generation) })
+    }
+}
+
+/// Those who are taken out.
+#[derive(Default)]
+struct Removed {
+    numbers: Vec<usize>,
+    records: Vec<RecipientRecord>,
+    generation: Option<u64>,
+}
+
+impl Removed {
+    fn change<'a>(&'a self, add: bool, new: Option<&'a Recipients>) -> RecipientChange<'a> {
+        match new {
+            Some(new) if !add => RecipientChange::Replace(new),
+            add => RecipientChange::Edit { remove: &self.numbers, add, generation: self.generation },
+        }
+    }
+}
+
+/// The number of the one that `which` means.
+fn find(which: &str, list: &RecipientList) -> Result<usize, Failure> {
+    if let Ok(number) = which.parse::<usize>() {
+        return Ok(number);
+    }
+    let is_meant = |listed: &&ListedRecipient| match &listed.kind {
+        RecipientKind::External(name) => name == which,
+        RecipientKind::Age { tag: Some(tag), .. } => cofferdam::ssh_tag(which).as_ref() == Some(tag),
+        _ => listed.recipient.as_deref() == Some(which),
+    };
+    let mut found = list.recipients.iter().filter(is_meant);
+    match (found.next(), found.next()) {
+        (Some(listed), None) => Ok(listed.number),
+        (Some(_), Some(_)) => Err(Failure::usage(format!("{}: more than one of them", line(which)))
+            .advise("Give their numbers, as `cofferdam recipients` lists them.")),
+        (None, _) => Err(Failure::usage(format!("{}: it cannot be told which of them that is", line(which))).advise(
+            "Give the number, as `cofferdam recipients` lists them. A stream does not say whose an age recipient is; that is known \
+             where its identity is given with -i.",
+        )),
     }
 }
 
@@ -100,6 +217,7 @@ struct Record {
     generation: u64,
     slots: usize,
     room_bytes: usize,
+    removed: Vec<RecipientRecord>,
 }
 
 /// A copy is a file: what goes to a pipe is re-wrapped where it arrives.
@@ -115,7 +233,10 @@ Examples:
   cofferdam rewrap -i old.txt -r age1… db.cfd          from the old identity to a new recipient
   cofferdam rewrap -p --new-passphrase db.cfd          another passphrase
   cofferdam rewrap -i key.txt -R all.txt -o new.cfd db.cfd   a copy, with room for more keys
+  cofferdam rewrap --list db.cfd                       who can open it
+  cofferdam rewrap -i key.txt --add -r age1… db.cfd    one more
+  cofferdam rewrap -i key.txt --remove 2 db.cfd        without the second of the list
 
 Exit codes: 0 done, 1 reading or writing failed (the stream still opens), 2 usage, 3 damaged, 4 no key \
 opens it, 5 truncated, 6 NEW exists, 7 a limit is exceeded or a feature is not supported, 9 another process re-wraps it, \
-10 NEW may not be durable, 11 no Cofferdam stream, 130 interrupted (an old or a new identity opens it).";
+10 NEW may not be durable, 11 no Cofferdam stream, 12 re-wrapped since it was listed, 130 interrupted (an old or a new identity opens it).";

@@ -18,7 +18,6 @@ use crate::credential::KeyPlace;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
-use crate::key_args::SealingKeys;
 use crate::key_file::KeyFile;
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
@@ -29,6 +28,7 @@ use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::looks_like_a_url;
+use crate::sealing_keys::SealingKeys;
 use crate::size::Size;
 use crate::state_dir::StateDir;
 use crate::text::{count, pace};
@@ -182,7 +182,7 @@ impl Seal {
             report
                 .warning("-i is not needed to seal, and was not read: no identity has to be on this machine");
         }
-        let sealer = self.sealer(self.keys.recipients()?, &cancel, watch.clone())?;
+        let sealer = self.sealer(self.keys.recipients(&cancel)?, &cancel, watch.clone())?;
         let sealer = self.rate.sealer(sealer, report)?;
         let begun = Instant::now();
         let sealed = match (&self.input, &output) {

@@ -96,7 +96,9 @@ impl Serve {
         let warm = warm.map(read_working_set).transpose()?;
         // The signals end the server; reads that it has begun may end by themselves first.
         let reading = CancelToken::new();
-        let reader = self.reader(&reading, report)?;
+        let reader = self
+            .reader(&signals, &reading, report)
+            .map_err(|failure| failure.unless_interrupted(&signals))?;
         let warm = warm.map(|warm| ranges_within(&warm, &reader, report));
         let begun = Instant::now();
         let mut recording = record.map(|file| Recording::new(file, &reader));
@@ -163,9 +165,14 @@ impl Serve {
         Ok(files)
     }
 
-    fn reader(&self, reading: &CancelToken, report: Report) -> Result<Reader, Failure> {
+    fn reader(
+        &self,
+        signals: &CancelToken,
+        reading: &CancelToken,
+        report: Report,
+    ) -> Result<Reader, Failure> {
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let identities = self.opening.keys.some_identities(report)?;
+        let identities = self.opening.keys.some_identities(signals, report)?;
         metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, reading, watch, report)?;
         let opener = self.expected.pinned(opener);

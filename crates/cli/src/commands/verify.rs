@@ -64,7 +64,7 @@ impl Verify {
         self.opening.resources.begin(run, &files, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let identities = self.opening.keys.identities(report)?;
+        let identities = self.opening.keys.identities(&cancel, report)?;
         metrics_file::has_keys();
         let authenticity = match (&identities, self.expected.expect_digest) {
             (Some(_), _) => Authenticity::Checked,

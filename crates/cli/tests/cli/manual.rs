@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "keygen",
     "seal",
     "restore",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 17] = [
     "verify",
     "drill",
     "inspect",
+    "recipients",
     "rewrap",
     "status",
     "discard",
@@ -57,7 +58,8 @@ fn the_help_of_a_command_lists_its_exit_codes() {
         ("receive", &["6 ", "8 ", "9 ", "10 ", "130 "]),
         ("drill", &["3 ", "4 ", "5 ", "6 ", "7 ", "10 ", "11 ", "12 ", "14 ", "15 ", "16 ", "130 "]),
         ("inspect", &["3 ", "5 ", "7 ", "11 ", "12 "]),
-        ("rewrap", &["3 ", "4 ", "5 ", "7 ", "9 ", "11 ", "130 "]),
+        ("recipients", &["3 ", "4 ", "5 ", "7 ", "11 ", "12 ", "15 "]),
+        ("rewrap", &["3 ", "4 ", "5 ", "7 ", "9 ", "11 ", "12 ", "130 "]),
         ("keygen", &["6 ", "9 ", "10 "]),
         ("discard", &["8 ", "9 "]),
     ] {

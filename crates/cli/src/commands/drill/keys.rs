@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cofferdam::{ErrorKind, Identities};
+use cofferdam::{CancelToken, ErrorKind, Identities};
 
 use super::file::DrillStream;
 use crate::age;
@@ -46,12 +46,13 @@ pub(super) fn read(
     streams: &[DrillStream],
     failed: Vec<Option<Failure>>,
     limit: Duration,
+    cancel: &CancelToken,
     report: Report,
 ) -> Vec<Result<Option<Identities>, Failure>> {
-    let read = move |keys: &OpeningKeys| keys.identities(report);
+    let read = |cancel: CancelToken| move |keys: &OpeningKeys| keys.identities(&cancel, report);
     let begun = streams.iter().zip(failed).map(|(stream, failed)| match failed {
         Some(failure) => Err(failure),
-        None => Ok(stream.keys.clone().map(|keys| begin(keys, read))),
+        None => Ok(stream.keys.clone().map(|keys| begin(keys, read(cancel.clone())))),
     });
     let pending: Vec<_> = begun.collect();
     let deadline = Instant::now() + limit;

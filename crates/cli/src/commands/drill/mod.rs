@@ -105,7 +105,7 @@ impl Drill {
         let cancel = interrupt::install(report)?;
         let begun = Utc(clock::seconds());
         // While keys are read, a signal ends the program: they may come from something that never answers.
-        let keys = keys::read(&file.streams, failed, limit, report);
+        let keys = keys::read(&file.streams, failed, limit, &cancel, report);
         let (streams, failure) = self.run_all(&file, keys, &cancel, report)?;
         let now = Utc(clock::seconds());
         let found = Evidence::new(&file, begun, now, streams, failure.as_ref());

@@ -1,0 +1,239 @@
+//! `--key-command` and `--identity-command`: keys that programs of the operator's wrap, unwrap or print.
+//! It knows what is asked of them; how a program is run is `program`'s.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cofferdam::{CancelToken, ErrorKind, ExternalKey, Identities, Recipients, StreamKey, Zeroizing};
+
+use crate::failure::Failure;
+use crate::program::{Call, INPUT_LEN_MAX, Limits, Problem, Program, TIMEOUT};
+use crate::terminal::Terminal;
+use crate::text::hex;
+use crate::timeout::parse_timeout;
+
+/// How programs are run that keys come from.
+#[derive(clap::Args, Default)]
+#[command(next_help_heading = "Programs that keys come from")]
+pub(crate) struct ProgramArgs {
+    /// How long such a program has for one answer: 90s, 10m, … [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    command_timeout: Option<Duration>,
+
+    /// Let such a program have the variable NAME of the environment; may be given more than once
+    ///
+    /// It has PATH, HOME, USER, LOGNAME, LANG, LC_…, TZ, TMPDIR, XDG_RUNTIME_DIR, DBUS_SESSION_BUS_ADDRESS, GNUPGHOME, GPG_TTY and
+    /// CREDENTIALS_DIRECTORY, and no other: what a service needs (VAULT_ADDR, AWS_PROFILE) is named here.
+    #[arg(long, value_name = "NAME", value_parser = parse_variable)]
+    command_env: Vec<String>,
+}
+
+impl ProgramArgs {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { timeout: self.command_timeout.unwrap_or(TIMEOUT), variables: self.command_env.clone() }
+    }
+}
+
+/// A program that wraps and unwraps the keys of streams, and the name under which streams have them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct KeyCommand {
+    name: String,
+    program: Program,
+}
+
+impl KeyCommand {
+    /// `NAME=PROGRAM`.
+    pub(crate) fn parse(text: &str) -> Result<KeyCommand, String> {
+        let (name, program) = text.split_once('=').ok_or("a key command is NAME=PROGRAM")?;
+        if name.is_empty() || name.contains(char::is_control) {
+            return Err(
+                "the name before the = is what the stream calls the key, as in kms=/opt/kms-wrap".to_owned()
+            );
+        }
+        Ok(KeyCommand { name: name.to_owned(), program: Program::parse(program)? })
+    }
+
+    /// Adds those who answer to what opens streams.
+    pub(crate) fn opening(
+        commands: &[KeyCommand],
+        identities: Identities,
+        limits: &Limits,
+        cancel: &CancelToken,
+    ) -> Result<Identities, Failure> {
+        refuse_twice(commands)?;
+        let add = |identities: Identities, command: &KeyCommand| {
+            let service = Service::new(command, limits, cancel);
+            identities.external([&command.name], move |key, ciphertext| service.unwrap(key, ciphertext))
+        };
+        Ok(commands.iter().fold(identities, add))
+    }
+
+    /// Adds them to those who can open a stream.
+    pub(crate) fn sealing(
+        commands: &[KeyCommand],
+        recipients: Recipients,
+        limits: &Limits,
+        cancel: &CancelToken,
+    ) -> Result<Recipients, Failure> {
+        refuse_twice(commands)?;
+        let add = |recipients: Recipients, command: &KeyCommand| {
+            let service = Service::new(command, limits, cancel);
+            recipients.external_with(&command.name, move |key, stream_key| service.wrap(key, stream_key))
+        };
+        Ok(commands.iter().try_fold(recipients, add)?)
+    }
+}
+
+/// Adds the identities that `program` prints, as a file has them.
+pub(crate) fn with_printed_identities(
+    program: &Program,
+    identities: Identities,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<Identities, Failure> {
+    let variables = [("COFFERDAM_PURPOSE", "identities")];
+    let output_len_max = IDENTITIES_LEN_MAX;
+    let call = Call { program, input: &[], variables: &variables, output_len_max, limits, cancel };
+    let printed = call.run().map_err(|problem| match problem {
+        Problem::Interrupted => Failure::interrupted(),
+        Problem::Failed(what) => Failure::new(ErrorKind::Io, format!("the identity command {what}")),
+    })?;
+    identities
+        .identity_file_with(printed.as_slice(), Terminal)
+        .map_err(|error| Failure::keys(format!("what {program} has printed"), error))
+}
+
+/// What is behind one name.
+struct Service {
+    program: Program,
+    limits: Limits,
+    cancel: CancelToken,
+}
+
+type Refusal = Box<dyn StdError + Send + Sync>;
+
+impl Service {
+    fn new(command: &KeyCommand, limits: &Limits, cancel: &CancelToken) -> Arc<Service> {
+        Arc::new(Service { program: command.program.clone(), limits: limits.clone(), cancel: cancel.clone() })
+    }
+
+    fn wrap(&self, key: ExternalKey<'_>, stream_key: &StreamKey) -> Result<Vec<u8>, Refusal> {
+        let wrapped = self.ask("wrap", key, stream_key.expose(), WRAPPED_LEN_MAX)?;
+        if wrapped.is_empty() {
+            return Err(
+                format!("{} printed nothing: the wrapped key goes to standard output", self.program).into()
+            );
+        }
+        if shows(&wrapped, stream_key) {
+            return Err(
+                format!("{} printed the key as it was given it: that is no wrapping", self.program).into()
+            );
+        }
+        Ok(wrapped.to_vec())
+    }
+
+    fn unwrap(&self, key: ExternalKey<'_>, ciphertext: &[u8]) -> Result<StreamKey, Refusal> {
+        if ciphertext.len() > WRAPPED_LEN_MAX {
+            let len = ciphertext.len();
+            return Err(format!(
+                "the wrapped key has {len} bytes, at most {WRAPPED_LEN_MAX} go to a program"
+            )
+            .into());
+        }
+        let found = self.ask("unwrap", key, ciphertext, STREAM_KEY_LEN)?;
+        StreamKey::copy_from(&found)
+            .ok_or_else(|| format!("{} printed {} bytes, and a key has 32", self.program, found.len()).into())
+    }
+
+    fn ask(
+        &self,
+        purpose: &str,
+        key: ExternalKey<'_>,
+        input: &[u8],
+        output_len_max: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let stream_id = hex(&key.stream_id);
+        let variables = [
+            ("COFFERDAM_PURPOSE", purpose),
+            ("COFFERDAM_STREAM_ID", &stream_id),
+            ("COFFERDAM_KEY_NAME", key.name),
+        ];
+        let Service { program, limits, cancel } = self;
+        let call = Call { program, input, variables: &variables, output_len_max, limits, cancel };
+        call.run().map_err(|problem| match problem {
+            Problem::Interrupted => "interrupted".into(),
+            Problem::Failed(what) => what.into(),
+        })
+    }
+}
+
+/// Whether what was printed has the key in it, as it is or in hexadecimal digits: a program that is none for this, `cat` say.
+fn shows(printed: &[u8], key: &StreamKey) -> bool {
+    let digits = Zeroizing::new(hex(key.expose()));
+    let lower = Zeroizing::new(printed.to_ascii_lowercase());
+    let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|window| window == part);
+    has(printed, key.expose()) || has(&lower, digits.as_bytes())
+}
+
+fn refuse_twice(commands: &[KeyCommand]) -> Result<(), Failure> {
+    let twice = commands
+        .iter()
+        .enumerate()
+        .find(|(index, command)| commands[..*index].iter().any(|earlier| earlier.name == command.name));
+    twice.map_or(Ok(()), |(_, command)| {
+        Err(Failure::usage(format!("two key commands are called {}", command.name))
+            .advise("The name says which of them opens a stream: give each its own."))
+    })
+}
+
+fn parse_variable(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains('=') {
+        true => Err("it is the name of a variable, whose value is taken as it is".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// Bytes of a stream's key.
+const STREAM_KEY_LEN: usize = 32;
+/// The most bytes that a program may make of a key.
+const WRAPPED_LEN_MAX: usize = 4096;
+/// The most that it may print of identities: as much as a file of them may have.
+const IDENTITIES_LEN_MAX: usize = 256 * 1024;
+
+const _: () = assert!(WRAPPED_LEN_MAX <= INPUT_LEN_MAX);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_command_has_a_name_and_a_program() {
+        let command = KeyCommand::parse("kms/eu=/opt/kms key=1").unwrap();
+        assert_eq!(
+            (command.name.as_str(), &command.program),
+            ("kms/eu", &Program::parse("/opt/kms key=1").unwrap())
+        );
+        for text in ["", "kms", "=x", "kms=", "k\n=x", "kms='x y'"] {
+            assert!(KeyCommand::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_not_wrapped_is_seen() {
+        let key = StreamKey::from_bytes(std::array::from_fn(|at| at as u8 ^ 0xA5));
+        let digits = hex(key.expose());
+        for shown in [
+            key.expose().to_vec(),
+            [b"before".as_slice(), key.expose(), b"after"].concat(),
+            digits.clone().into_bytes(),
+            format!("key: {}\n", digits.to_uppercase()).into_bytes(),
+        ] {
+            assert!(shows(&shown, &key));
+        }
+        for wrapped in [&b""[..], &[7; 80], &key.expose()[1..], digits[1..].as_bytes()] {
+            assert!(!shows(wrapped, &key));
+        }
+    }
+}
