@@ -147,6 +147,8 @@ pub mod peer;
 mod resource_setters;
 mod seal_writer;
 mod sealer;
+#[cfg(feature = "signatures")]
+mod signed_by;
 mod simple;
 
 /// What the less common calls of [`StagedFile`], `MappedFile` and the module `wal` name: attempts beside a target, and the
@@ -167,6 +169,9 @@ pub use ::mmap::MappedFile;
 #[cfg(feature = "remote")]
 #[doc(inline)]
 pub use ::remote;
+#[cfg(feature = "signatures")]
+#[doc(inline)]
+pub use ::signatures;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
@@ -196,6 +201,8 @@ pub use remote::RemoteSource;
 pub use seal_writer::SealWriter;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, MemoryPressure, ReleasePolicy};
+#[cfg(feature = "signatures")]
+pub use signed_by::{SignedBy, stream_message};
 pub use simple::{open, restore, rewrap_to, seal};
 pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
@@ -206,8 +213,8 @@ pub use storage::{
 };
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
-    RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary,
-    SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard,
-    inspect, inspect_source, leftovers, rewrap, sequence_of,
+    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Pin,
+    PinCheck, Progress, RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed,
+    SegmentSummary, SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning,
+    default_suite, discard, inspect, inspect_source, leftovers, rewrap, sequence_of,
 };

@@ -27,6 +27,9 @@ pub enum ErrorKind {
     Damaged,
     /// The stream is not the one that was pinned: its digest is another. What there is of it may be whole.
     DigestMismatch,
+    /// Nobody who was named has signed this stream: there is no signature of it, or it is somebody else's, of another stream, or damaged.
+    /// What there is of the stream may be whole.
+    NotSigned,
     /// None of the keys given opens the stream.
     NoKey,
     /// The sealed stream ends too early; everything before its end is right.
@@ -224,6 +227,7 @@ impl Error {
             self.0.kind,
             ErrorKind::Damaged
                 | ErrorKind::DigestMismatch
+                | ErrorKind::NotSigned
                 | ErrorKind::Truncated
                 | ErrorKind::Limit
                 | ErrorKind::Unsupported
@@ -421,8 +425,10 @@ impl Error {
     #[must_use]
     pub(crate) fn of_changed_stream(mut self) -> Error {
         let ends_early = self.0.kind == ErrorKind::Io && self.is_caused_by(io::ErrorKind::UnexpectedEof);
-        let of_bytes =
-            matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::Truncated);
+        let of_bytes = matches!(
+            self.0.kind,
+            ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::NotSigned | ErrorKind::Truncated
+        );
         if of_bytes || ends_early {
             self.0.kind = ErrorKind::SourceChanged;
             self.0.what = format!("the sealed stream changed while it was read: {}", self.0.what);

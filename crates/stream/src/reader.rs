@@ -92,8 +92,13 @@ impl OpenOptions<'_> {
             return Err(Error::new(ErrorKind::NoKey, "without a key a stream can be verified and not read"));
         }
         let walk = Walk::new(source.clone(), &envelope, index);
-        if self.expected.is_some() {
-            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)?;
+        if self.is_pinned() {
+            check_entries(
+                &walk,
+                self.expected(&envelope),
+                &resources.budget_from(&*source),
+                &resources.cancel,
+            )?;
         }
         let index = walk.index;
         let len = index.footer.plaintext_len;

@@ -205,7 +205,7 @@ impl DamagedStream {
         position: u64,
         total: Option<Total>,
     ) -> Result<DamagedStream, Error> {
-        if options.expected.is_some() {
+        if options.is_pinned() {
             let what = "the stream cannot be compared with the expected digest: its index is not whole";
             return Err(Error::damaged(what).advise("Look at it without the expected digest."));
         }
