@@ -9,11 +9,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ssh_key::public::KeyData;
 use zeroize::Zeroizing;
 
-use crate::{Message, PublicKey, Signature, SigningError, armor};
+use crate::armor::{self, put};
+use crate::{Message, PublicKey, Signature, SigningError};
 
 /// How long an agent is waited for.
 #[derive(Clone)]
@@ -117,7 +117,8 @@ impl Agent {
             return Err(SigningError::Refused { what: "sign" });
         }
         let made = rest.bytes().ok_or_else(misspoken)?;
-        let text = detached(&blob, message.namespace(), hash.as_str(), made);
+        let text =
+            armor::sshsig([&blob, message.namespace().as_bytes(), b"", hash.as_str().as_bytes(), made]);
         let signature = Signature::parse(text.as_bytes()).map_err(SigningError::Unverified)?;
         signature.verify(key, message).map_err(SigningError::Unverified)?;
         Ok(signature)
@@ -210,23 +211,6 @@ fn misspoken() -> SigningError {
     SigningError::Agent { what: "does not answer as one", source }
 }
 
-/// The text of a signature whose bytes an agent has made: PROTOCOL.sshsig of OpenSSH. The `ssh-key` crate cannot write all
-/// kinds of them: of an ECDSA security key it puts flags and counter where they do not belong.
-fn detached(key: &[u8], namespace: &str, hash: &str, made: &[u8]) -> String {
-    let mut bytes = b"SSHSIG".to_vec();
-    bytes.extend(SSHSIG_VERSION.to_be_bytes());
-    for field in [key, namespace.as_bytes(), b"", hash.as_bytes(), made] {
-        put(&mut bytes, field);
-    }
-    armor::wrap(&BASE64_STANDARD.encode(bytes))
-}
-
-/// Appends `bytes`, their length before them. All of them are shorter than a message may be.
-fn put(to: &mut Vec<u8>, bytes: &[u8]) {
-    to.extend((bytes.len() as u32).to_be_bytes());
-    to.extend(bytes);
-}
-
 /// What is left of an answer.
 struct Fields<'a>(&'a [u8]);
 
@@ -253,7 +237,6 @@ const SIGN_RESPONSE: u8 = 14;
 const EXTENSION_FAILURE: u8 = 28;
 /// The flag that asks for an RSA signature with SHA-512: without one it would be with SHA-1.
 const RSA_SHA2_512: u32 = 4;
-const SSHSIG_VERSION: u32 = 1;
 /// Bytes of an answer; as many as OpenSSH takes.
 const ANSWER_LEN_MAX: usize = 256 * 1024;
 /// How often a caller that waits is asked whether it still does.

@@ -1,8 +1,26 @@
 //! The armor of a signature: lines of base64 between two that say what it is.
 //! What is in it is the signature's.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+/// The text of a signature with these fields: key, namespace, what is reserved, hash, and what the key has made (PROTOCOL.sshsig of OpenSSH).
+pub(crate) fn sshsig(fields: [&[u8]; 5]) -> String {
+    let mut bytes = b"SSHSIG".to_vec();
+    bytes.extend(VERSION.to_be_bytes());
+    for field in fields {
+        put(&mut bytes, field);
+    }
+    wrap(&BASE64_STANDARD.encode(bytes))
+}
+
+/// Appends `bytes`, their length before them. All of them are shorter than a message may be.
+pub(crate) fn put(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.extend((bytes.len() as u32).to_be_bytes());
+    to.extend(bytes);
+}
+
 /// Lines of base64, as `ssh-keygen` wraps them.
-pub(crate) fn wrap(base64: &str) -> String {
+fn wrap(base64: &str) -> String {
     let mut text = format!("{BEGIN}\n");
     let mut rest = base64;
     while !rest.is_empty() {
@@ -42,6 +60,8 @@ pub(crate) fn rewrap(text: &[u8]) -> Result<String, &'static str> {
 
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
+/// The version of the fields.
+const VERSION: u32 = 1;
 /// Letters of a line.
 const LINE_LEN: usize = 70;
 

@@ -61,6 +61,9 @@ pub enum PublicKeyError {
 pub enum SigningError {
     /// The bytes are no private key in OpenSSH's format.
     NotAKey,
+    /// It is a private key that is damaged, or that the library which reads it cannot read: ECDSA keys whose secret number is short, which are half
+    /// of those on P-521 and one in 256 of the others. OpenSSH's agent reads them.
+    Unreadable,
     /// It is a private key in another format, which OpenSSH's programs convert.
     OtherFormat,
     /// The key is under a passphrase, and none was given.
@@ -123,6 +126,9 @@ impl fmt::Display for SigningError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SigningError::NotAKey => f.write_str("it is no SSH private key"),
+            SigningError::Unreadable => {
+                f.write_str("it is a private key that is damaged, or of a form that cannot be read here")
+            }
             SigningError::OtherFormat => {
                 f.write_str("it is a private key in another format than OpenSSH's own")
             }

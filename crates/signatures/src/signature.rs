@@ -29,6 +29,9 @@ impl Signature {
         let text = armor::rewrap(text).map_err(|why| SignatureError::Malformed { why })?;
         let parsed = SshSig::from_pem(&text)
             .map_err(|_| SignatureError::Malformed { why: "what it holds does not read as one" })?;
+        if canonical(&parsed).as_ref() != Some(&text) {
+            return Err(SignatureError::Malformed { why: "what it holds is not written as SSH does" });
+        }
         Ok(Signature { text, parsed })
     }
 
@@ -72,7 +75,7 @@ impl Signature {
             return Ok(());
         }
         // A byte of flags and a counter of four bytes are at its end.
-        let flags = signature.as_bytes().iter().rev().nth(4).copied().unwrap_or(0);
+        let flags = signature.as_bytes().iter().rev().nth(FLAGS_AND_COUNTER_LEN - 1).copied().unwrap_or(0);
         if flags & USER_PRESENT == 0 { Err(SignatureError::NotTouched) } else { Ok(()) }
     }
 
@@ -88,5 +91,36 @@ impl fmt::Debug for Signature {
     }
 }
 
+/// The text that holds this signature and nothing else: the library that reads signatures takes other bytes for the same one.
+fn canonical(parsed: &SshSig) -> Option<String> {
+    let key = ssh_key::PublicKey::from(parsed.public_key().clone()).to_bytes().ok()?;
+    let hash = parsed.hash_alg();
+    Some(armor::sshsig([
+        &key,
+        parsed.namespace().as_bytes(),
+        parsed.reserved(),
+        hash.as_str().as_bytes(),
+        &made_by_key(parsed.signature()),
+    ]))
+}
+
+/// What a key has made, with the name of its kind before it; of a security key flags and counter come after it.
+fn made_by_key(signature: &ssh_key::Signature) -> Vec<u8> {
+    let algorithm = signature.algorithm();
+    let after_len = match algorithm {
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => FLAGS_AND_COUNTER_LEN,
+        _ => 0,
+    };
+    let bytes = signature.as_bytes();
+    let (made, after) = bytes.split_at(bytes.len().saturating_sub(after_len));
+    let mut encoded = Vec::with_capacity(bytes.len() + 64);
+    armor::put(&mut encoded, algorithm.as_str().as_bytes());
+    armor::put(&mut encoded, made);
+    encoded.extend(after);
+    encoded
+}
+
+/// Bytes behind what a security key has made.
+const FLAGS_AND_COUNTER_LEN: usize = 5;
 /// The flag of a security key that somebody has touched: SSH_SK_USER_PRESENCE_REQD of OpenSSH's PROTOCOL.u2f.
 const USER_PRESENT: u8 = 1;

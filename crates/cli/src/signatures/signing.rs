@@ -258,7 +258,9 @@ fn of_key(file: &KeyFile, error: &SigningError) -> Failure {
         SigningError::OtherFormat => {
             Some("`ssh-keygen -p -f FILE` rewrites a key of OpenSSL's into OpenSSH's format.")
         }
-        SigningError::OnSecurityKey => Some("Give it to an agent with `ssh-add`, and sign with --ssh-agent."),
+        SigningError::OnSecurityKey | SigningError::Unreadable => {
+            Some("Give it to an agent with `ssh-add`, and sign with --ssh-agent.")
+        }
         _ => None,
     };
     let failure = Failure::usage(format!("{file}: {error}"));

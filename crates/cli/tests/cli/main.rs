@@ -13,6 +13,8 @@ mod drill_checks;
 mod drill_metrics;
 mod drill_scratch;
 mod drill_signals;
+#[cfg(feature = "signatures")]
+mod drill_signing;
 mod drill_trust;
 mod drilling;
 mod drilling_postgres;
@@ -53,6 +55,10 @@ mod served;
 mod services;
 mod serving;
 mod serving_far;
+#[cfg(feature = "signatures")]
+mod signed_far;
+#[cfg(feature = "signatures")]
+mod signing;
 mod standard_streams;
 mod stores;
 mod threads;
