@@ -149,9 +149,11 @@ fn another_stream_is_refused_before_a_sink_is_made_and_nothing_of_it_is_publishe
             let keyless = Opener::keyless().check_pin(signed(signature_of(&fixture.genuine)));
             assert_eq!(verify(&keyless, reading, sealed.clone()).unwrap_err().kind(), kind);
         }
+        // What came in order is kept beside the target, and is no part of the genuine stream.
+        fixture.restore(&fixture.demanding(), Reading::Seekable, &fixture.genuine).unwrap();
+        fixture.assert_restored();
+        fs::remove_file(fixture.target()).unwrap();
     }
-    fixture.restore(&fixture.demanding(), Reading::Seekable, &fixture.genuine).unwrap();
-    fixture.assert_restored();
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub enum SignatureError {
 #[non_exhaustive]
 pub enum PublicKeyError {
     /// A line is no key.
-    Line {
+    NotAKey {
         /// Counted from 1.
         line: usize,
         /// What is wrong with it.
@@ -115,7 +115,7 @@ impl fmt::Display for SignatureError {
 impl fmt::Display for PublicKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PublicKeyError::Line { line, why } => write!(f, "line {line}: {why}"),
+            PublicKeyError::NotAKey { line, why } => write!(f, "line {line}: {why}"),
             PublicKeyError::None => f.write_str("there is no SSH public key in it"),
             PublicKeyError::TooMany { max } => write!(f, "there are more than {max} keys in it"),
         }

@@ -88,7 +88,9 @@ impl TrustedKeys {
             if keys.len() == KEYS_MAX {
                 return Err(PublicKeyError::TooMany { max: KEYS_MAX });
             }
-            keys.push(PublicKey::parse(line).map_err(|why| PublicKeyError::Line { line: index + 1, why })?);
+            keys.push(
+                PublicKey::parse(line).map_err(|why| PublicKeyError::NotAKey { line: index + 1, why })?,
+            );
         }
         match keys.is_empty() {
             true => Err(PublicKeyError::None),

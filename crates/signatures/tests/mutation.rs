@@ -107,7 +107,7 @@ fn one_bad_line_makes_a_list_of_keys_useless() {
     let mislabelled = PUBLIC.replace("ssh-ed25519 ", "ssh-rsa ");
     for line in [&options, &names, &cut, &mislabelled, "no key", "ssh-ed25519", KEY.lines().next().unwrap()] {
         let refused = list(line).unwrap_err();
-        assert!(matches!(refused, PublicKeyError::Line { line: 2, .. }), "{line}: {refused}");
+        assert!(matches!(refused, PublicKeyError::NotAKey { line: 2, .. }), "{line}: {refused}");
     }
     for empty in ["", "\n\n", "# nobody\n"] {
         assert_eq!(TrustedKeys::parse(empty), Err(PublicKeyError::None));

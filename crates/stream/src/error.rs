@@ -27,8 +27,7 @@ pub enum ErrorKind {
     Damaged,
     /// The stream is not the one that was pinned: its digest is another. What there is of it may be whole.
     DigestMismatch,
-    /// Nobody who was named has signed this stream: there is no signature of it, or it is somebody else's, of another stream, or damaged.
-    /// What there is of the stream may be whole.
+    /// Nobody who was named has signed this stream: no signature, somebody else's, another stream's, or a damaged one.
     NotSigned,
     /// None of the keys given opens the stream.
     NoKey,

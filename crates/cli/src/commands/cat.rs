@@ -84,7 +84,7 @@ impl Cat {
     fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
-        self.signed_by.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         files.writes("the output", &End::Standard)?;
         self.opening.resources.begin(RunInfo::opening("cat"), &files, report)?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;

@@ -314,7 +314,7 @@ impl Restore {
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
-        self.signed_by.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         self.rate.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;

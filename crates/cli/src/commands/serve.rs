@@ -141,7 +141,7 @@ impl Serve {
         Standard::Output.refuse_unusable()?;
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
-        self.signed_by.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         if let Some(path) = &self.nbd {
             files.writes("the socket", &End::Path(path.clone()))?;
         }

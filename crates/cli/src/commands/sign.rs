@@ -20,7 +20,7 @@ use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report, print};
 use crate::sealed::Sealed;
-use crate::signatures::{KeyName, SignatureFile, Signer, SigningArgs, beside};
+use crate::signatures::{KeyName, SignatureFile, Signer, SigningArgs, beside, has_neighbours};
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::{digest_name, pace};
@@ -131,7 +131,7 @@ impl Sign {
         }
         let path = match (&self.signature, &self.sealed) {
             (Some(path), _) => path.clone(),
-            (None, Sealed::Here(End::Path(path))) if !self.sealed.is_in_order() => beside(path),
+            (None, Sealed::Here(End::Path(path))) if has_neighbours(&self.sealed, path) => beside(path),
             (None, _) => {
                 return Err(Failure::usage("nothing is put beside a pipe or a URL")
                     .advise("Say with --signature where the signature goes."));

@@ -71,7 +71,7 @@ impl Verify {
         self.signed_by.set_timeout(self.opening.timeout);
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
-        self.signed_by.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         let run = match self.opening.keys.is_given() {
             true => RunInfo::opening("verify"),
             false => RunInfo::without_key("verify"),

@@ -56,7 +56,7 @@ impl SignedByArgs {
 
     pub(crate) fn set_timeout(&mut self, _: Timeout) {}
 
-    pub(crate) fn name_files(&self, _: &mut NamedFiles) -> Result<(), Failure> {
+    pub(crate) fn name_files(&self, _: &Sealed, _: &mut NamedFiles) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -18,7 +18,7 @@ pub(crate) use left_out::{DueSignature, KeyName, SealSigning, SignedByArgs, Sign
 #[cfg(feature = "signatures")]
 pub(crate) use {
     key_name::KeyName,
-    signature_file::{SignatureFile, beside},
+    signature_file::{SignatureFile, beside, has_neighbours},
     signed_by::SignedByArgs,
     signing::{DueSignature, SealSigning, Signer, SigningArgs},
 };

@@ -92,13 +92,20 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
 /// Where the signature of `sealed` is, if nobody says so. Nothing is beside a pipe.
 pub(super) fn place_beside(sealed: &Sealed) -> Result<Sealed, Failure> {
     match sealed {
-        Sealed::Here(End::Path(path)) if !sealed.is_in_order() => Ok(Sealed::Here(End::Path(beside(path)))),
+        Sealed::Here(End::Path(path)) if has_neighbours(sealed, path) => {
+            Ok(Sealed::Here(End::Path(beside(path))))
+        }
         Sealed::Here(_) => {
             Err(Failure::usage("nothing is beside a pipe: where its signature is has to be said")
                 .advise("Name the file of the signature with --signature."))
         }
         Sealed::There(url) => url.beside(SUFFIX).map(Sealed::There),
     }
+}
+
+/// Whether what is at `path` has a name that something could be put beside: a descriptor has none, and a pipe's bytes are gone with it.
+pub(crate) fn has_neighbours(sealed: &Sealed, path: &Path) -> bool {
+    !sealed.is_in_order() && descriptor_named(path).is_none()
 }
 
 /// Reads the signature at `place`.

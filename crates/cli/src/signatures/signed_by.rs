@@ -58,10 +58,14 @@ impl SignedByArgs {
     }
 
     /// Notes the files that are read.
-    pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
+    pub(crate) fn name_files(&self, sealed: &Sealed, files: &mut NamedFiles) -> Result<(), Failure> {
         files.reads_all(&self.key_file())?;
-        match &self.signature {
-            Some(Sealed::Here(end)) => files.reads("the file of --signature", end),
+        match (&self.signature, self.is_given()) {
+            (Some(Sealed::Here(end)), _) => files.reads("the signature", end),
+            (None, true) => match place_beside(sealed)? {
+                Sealed::Here(end) => files.reads("the signature", &end),
+                Sealed::There(_) => Ok(()),
+            },
             _ => Ok(()),
         }
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use cofferdam::signatures::{Agent, AgentOptions, Message, PublicKey, SecretKey, Signature, SigningError};
-use cofferdam::{CancelToken, DigestKind, ErrorKind, IfExists, StreamDigest, is_pipe, stream_message};
+use cofferdam::{
+    CancelToken, DigestKind, ErrorKind, IfExists, StreamDigest, descriptor_named, is_pipe, stream_message,
+};
 
 use super::{KeyName, SignatureFile, beside};
 use crate::credential::KeyPlace;
@@ -161,7 +163,9 @@ impl SealSigning {
             (Some(_), _) if !self.signing.is_given() => Err(Failure::usage("nothing was given to sign with")
                 .advise("Give a private key with --ssh-key, or --ssh-agent.")),
             (Some(path), _) => Ok(Some(path.clone())),
-            (None, Goal::Here(End::Path(path))) if !is_pipe(path) => Ok(Some(beside(path))),
+            (None, Goal::Here(End::Path(path))) if !is_pipe(path) && descriptor_named(path).is_none() => {
+                Ok(Some(beside(path)))
+            }
             (None, _) => Err(Failure::usage("nothing is put beside a pipe or an object in a store")
                 .advise("Say with --signature where the signature goes.")),
         }

@@ -202,6 +202,17 @@ fn a_stream_without_a_good_signature_is_17_and_nothing_of_it_is_shown() {
     }
 }
 
+#[test]
+fn a_target_that_is_the_signature_is_refused() {
+    let place = signed_place(1);
+    let signature = place.read("sealed.cfd.sig");
+    let restore = ["restore", "--force", "-i", "key.txt", "--signed-by", "sealer.pub", "sealed.cfd"];
+    for target in ["sealed.cfd.sig", "sealer.pub"] {
+        place.run([&restore[..], &[target]].concat()).assert_failed(2, "the same file");
+    }
+    assert!(place.read("sealed.cfd.sig") == signature);
+}
+
 /// Whoever can write beside a stream can put a pipe there, or a device.
 #[test]
 fn what_is_no_file_in_the_place_of_a_signature_is_not_waited_for() {

@@ -137,7 +137,7 @@ impl Drill {
         for stream in &file.streams {
             stream.sealed.name_files(&mut files)?;
             stream.keys.iter().try_for_each(|keys| keys.name_files(&mut files))?;
-            stream.signed_by.name_files(&mut files)?;
+            stream.signed_by.name_files(&stream.sealed, &mut files)?;
         }
         self.rate.name_files(&mut files)?;
         self.signing.name_files(&mut files)?;
