@@ -37,6 +37,7 @@ mod secrets;
 mod service;
 mod signatures;
 mod size;
+#[cfg(feature = "signatures")]
 mod small_source;
 mod standard;
 mod state_dir;

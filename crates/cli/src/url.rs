@@ -16,10 +16,11 @@ mod built_in {
 
     use cofferdam::remote::upload::UploadNotice;
     use cofferdam::remote::{Place, PlaceKind, RemoteOptions, RemoteSource};
-    use cofferdam::{CancelToken, Error, FetchError, FetchFault, ObjectTarget, Source};
+    use cofferdam::{CancelToken, Error, ObjectTarget, Source};
 
     use crate::failure::Failure;
     use crate::report::Report;
+    #[cfg(feature = "signatures")]
     use crate::small_source::read_up_to;
     use crate::timeout::Timeout;
 
@@ -79,30 +80,6 @@ mod built_in {
                 }))
         }
 
-        /// The URL of what is called as this and `suffix`, in the same place.
-        pub(crate) fn beside(&self, suffix: &str) -> Result<Url, Failure> {
-            let beside = self.place.beside(suffix).map_err(|error| Failure::usage(error.to_string()))?;
-            Ok(Url { place: beside, timeout: self.timeout })
-        }
-
-        /// All that is there, if that is at most `len_max` bytes and one; as many of it if it is more. `None` if nothing is there.
-        pub(crate) fn read_small(
-            &self,
-            len_max: usize,
-            cancel: &CancelToken,
-            report: Report,
-        ) -> Result<Option<Vec<u8>>, Failure> {
-            let failed = |error| Failure::from(Error::io(format!("{self} could not be read"), error));
-            match RemoteSource::open(self.place.clone(), self.options(cancel, report)) {
-                Ok(source) => read_up_to(source, len_max, cancel).map(Some).map_err(failed),
-                Err(error) if is_not_found(&error) => Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    Err(Failure::usage(error.to_string()))
-                }
-                Err(error) => Err(failed(error)),
-            }
-        }
-
         /// Opens what is there: the first request.
         pub(crate) fn source(
             &self,
@@ -131,7 +108,37 @@ mod built_in {
         }
     }
 
+    #[cfg(feature = "signatures")]
+    impl Url {
+        /// The URL of what is called as this and `suffix`, in the same place.
+        pub(crate) fn beside(&self, suffix: &str) -> Result<Url, Failure> {
+            let beside = self.place.beside(suffix).map_err(|error| Failure::usage(error.to_string()))?;
+            Ok(Url { place: beside, timeout: self.timeout })
+        }
+
+        /// All that is there, if that is at most `len_max` bytes and one; as many of it if it is more. `None` if nothing is there.
+        pub(crate) fn read_small(
+            &self,
+            len_max: usize,
+            cancel: &CancelToken,
+            report: Report,
+        ) -> Result<Option<Vec<u8>>, Failure> {
+            let failed = |error| Failure::from(Error::io(format!("{self} could not be read"), error));
+            match RemoteSource::open(self.place.clone(), self.options(cancel, report)) {
+                Ok(source) => read_up_to(source, len_max, cancel).map(Some).map_err(failed),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    Err(Failure::usage(error.to_string()))
+                }
+                Err(error) => Err(failed(error)),
+            }
+        }
+    }
+
+    #[cfg(feature = "signatures")]
     fn is_not_found(error: &io::Error) -> bool {
+        use cofferdam::{FetchError, FetchFault};
+
         FetchError::of(error).is_some_and(|error| error.fault() == FetchFault::NotFound)
     }
 
@@ -203,6 +210,13 @@ mod left_out {
             match *self {}
         }
 
+        pub(crate) fn source(&self, _: &CancelToken, _: Report) -> Result<Box<dyn Source>, Failure> {
+            match *self {}
+        }
+    }
+
+    #[cfg(feature = "signatures")]
+    impl Url {
         pub(crate) fn beside(&self, _: &str) -> Result<Url, Failure> {
             match *self {}
         }
@@ -213,10 +227,6 @@ mod left_out {
             _: &CancelToken,
             _: Report,
         ) -> Result<Option<Vec<u8>>, Failure> {
-            match *self {}
-        }
-
-        pub(crate) fn source(&self, _: &CancelToken, _: Report) -> Result<Box<dyn Source>, Failure> {
             match *self {}
         }
     }

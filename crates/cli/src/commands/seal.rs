@@ -181,7 +181,7 @@ impl Seal {
         let state_dir = self.state_dir()?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
-        let due = self.signing.due(&output, if_exists(self.force), &cancel)?;
+        let due = self.due_signature(&output, &cancel)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
         if !self.resuming.identities.is_empty() {
             report
@@ -211,6 +211,15 @@ impl Seal {
         }
         let done = report.done(output.channel(), &record, record.sentence(begun), output.done());
         signing.map_err(|failure| not_signed(failure, &output)).and(done)
+    }
+
+    /// The signature that is to be made. Of what cannot be signed that is said before it is sealed.
+    fn due_signature(&self, output: &Goal, cancel: &CancelToken) -> Result<Option<DueSignature>, Failure> {
+        if self.signing.is_given() && matches!(self.format.digest, Some(DigestName::Tags)) {
+            let what = "a stream with the digest `tags` cannot be signed: its digest fixes no bytes";
+            return Err(Failure::new(ErrorKind::Unsupported, what).advise("Seal it with another digest."));
+        }
+        self.signing.due(output, if_exists(self.force), cancel)
     }
 
     fn sealer(

@@ -72,10 +72,6 @@ impl SignedByArgs {
 }
 
 impl SigningArgs {
-    pub(crate) fn is_given(&self) -> bool {
-        false
-    }
-
     pub(crate) fn name_files(&self, _: &mut NamedFiles) -> Result<(), Failure> {
         Ok(())
     }
@@ -91,6 +87,10 @@ impl SigningArgs {
 }
 
 impl SealSigning {
+    pub(crate) fn is_given(&self) -> bool {
+        false
+    }
+
     pub(crate) fn name_files(&self, _: &Goal, _: &mut NamedFiles) -> Result<(), Failure> {
         Ok(())
     }

@@ -135,6 +135,10 @@ impl SigningArgs {
 }
 
 impl SealSigning {
+    pub(crate) fn is_given(&self) -> bool {
+        self.signing.is_given()
+    }
+
     /// Notes the files that are read, and the one that the signature of `output` is in.
     pub(crate) fn name_files(&self, output: &Goal, files: &mut NamedFiles) -> Result<(), Failure> {
         self.signing.name_files(files)?;
