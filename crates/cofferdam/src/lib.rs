@@ -84,6 +84,7 @@
 //! proves that the stream is consistent, not who made it; with [`Opener::expect_digest`] and a pin from a trusted
 //! place it proves every byte. The same pin tells a reader with a key that this is the pinned stream, and not one
 //! that somebody else made for that key.
+//! [`Opener::check_pin`] has the caller judge the pin; with the feature `signatures`, `SignedBy` takes what an SSH key has signed.
 //!
 //! # Any byte of it
 //!
