@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 13] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -38,6 +38,11 @@ const PROGRAMS: [Program; 12] = [
         name: "nbdkit",
         package: "nbdkit",
         purpose: "the tests read a file of a file system that is served by NBD",
+    },
+    Program {
+        name: "ssh-keygen",
+        package: "openssh-client",
+        purpose: "the tests sign and verify with it, and with its agent",
     },
     Program { name: "mke2fs", package: "e2fsprogs", purpose: "the tests make that file system" },
 ];

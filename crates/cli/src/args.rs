@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "serve")]
 use crate::commands::serve::Serve;
+#[cfg(feature = "signatures")]
+use crate::commands::sign::Sign;
 #[cfg(feature = "remote")]
 use crate::commands::uploads::Uploads;
 use crate::commands::{
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Serve(Serve),
     Receive(Receive),
     Verify(Verify),
+    #[cfg(feature = "signatures")]
+    Sign(Sign),
     Drill(Drill),
     Inspect(Inspect),
     Recipients(Recipients),
@@ -79,6 +83,7 @@ Examples:
   cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
   cofferdam serve -i key.txt db.cfd                  let programs read it without restoring it
   cofferdam verify db.cfd                            check it without any key
+  cofferdam sign --ssh-key id_ed25519 db.cfd         say that it is yours: db.cfd.sig
   cofferdam drill drill.toml                         restore, check, and write evidence
   cofferdam restore -i key.txt s3://b/db.cfd db.img  restore out of a store
   tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
@@ -87,9 +92,9 @@ Standard input and output are - wherever a file is named, for keys too; /dev/fd/
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, recipients and rewrap
+  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, sign, recipients and rewrap
   COFFERDAM_RECIPIENTS       as -R of seal and rewrap
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, recipients
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, sign, recipients
                              and rewrap
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
@@ -113,6 +118,7 @@ Exit codes:
    14  the stream is older than --min-sequence asks for, or has no sequence number
    15  nothing has come from the store or server for too long: run the same command again
    16  a drill has restored the stream, and the check of it failed
+   17  nobody whom --signed-by names has signed the stream
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -122,9 +128,9 @@ beside it: the same command goes on from there, `--restart` begins anew. A secon
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
   sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence, kept,
-            seconds
-  restored  input, output, stream_id, segments, plaintext_len, stream_digest, kept, seeded, sequence, metadata,
-            seconds
+            signature, signed_by, seconds
+  restored  input, output, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded, sequence,
+            metadata, seconds
   read      input, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   serving   input, stream_id, plaintext_len, url, socket: what clients are told
   warmed    len, seconds: what --warm names has been fetched
@@ -132,7 +138,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
-  verified  input, authenticity (\"checked\", \"pinned\", \"not checked\"), then as restored
+  verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored
+  signed    input, signature, signed_by, stream_id, digest, stream_digest, sequence, seconds
   drilled   cofferdam_drill, result (\"passed\", \"failed\", \"interrupted\"), exit_code, begun, ended, cofferdam_version,
             format_version, drill_file, streams: the evidence, as its file has it
   lost      first_segment, segments, plaintext_offset, plaintext_len, reason: of a damaged stream
@@ -167,6 +174,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), stale (14), no-progress (15), check-failed (16), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), stale (14), no-progress (15), check-failed (16), not-signed (17), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
-Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. Absent values are null.";
+Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. \
+A signer is {fingerprint, comment}. Absent values are null.";

@@ -44,7 +44,7 @@ impl PartialEq<ErrorKind> for FailureKind {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(FailureKind, &str, u8); 20] = [
+const TABLE: [(FailureKind, &str, u8); 21] = [
     (FailureKind::Library(ErrorKind::Io), "io", 1),
     (FailureKind::Library(ErrorKind::Usage), "usage", 2),
     (FailureKind::Library(ErrorKind::Damaged), "damaged", 3),
@@ -62,6 +62,7 @@ const TABLE: [(FailureKind, &str, u8); 20] = [
     (FailureKind::Library(ErrorKind::Stale), "stale", 14),
     (FailureKind::Library(ErrorKind::NoProgress), "no-progress", 15),
     (FailureKind::CheckFailed, "check-failed", 16),
+    (FailureKind::Library(ErrorKind::NotSigned), "not-signed", 17),
     (FailureKind::Library(ErrorKind::Denied), "denied", 1),
     (FailureKind::Library(ErrorKind::Exhausted), "exhausted", 1),
     (FailureKind::Library(ErrorKind::Cancelled), "interrupted", interrupt::EXIT_INTERRUPTED),
@@ -120,7 +121,8 @@ impl Failure {
     #[must_use]
     pub(crate) fn of_input(mut self, input: impl fmt::Display) -> Failure {
         use ErrorKind::{
-            Damaged, DigestMismatch, Limit, NoKey, NotAStream, SourceChanged, Stale, Truncated, Unsupported,
+            Damaged, DigestMismatch, Limit, NoKey, NotAStream, NotSigned, SourceChanged, Stale, Truncated,
+            Unsupported,
         };
         if matches!(
             self.kind,
@@ -130,6 +132,7 @@ impl Failure {
                     | Limit
                     | NoKey
                     | NotAStream
+                    | NotSigned
                     | SourceChanged
                     | Stale
                     | Truncated

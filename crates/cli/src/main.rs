@@ -39,7 +39,10 @@ mod sealed;
 mod sealing_keys;
 mod secrets;
 mod service;
+mod signatures;
 mod size;
+#[cfg(feature = "signatures")]
+mod small_source;
 mod staging_args;
 mod standard;
 mod state_dir;

@@ -20,6 +20,8 @@ mod built_in {
 
     use crate::failure::Failure;
     use crate::report::Report;
+    #[cfg(feature = "signatures")]
+    use crate::small_source::read_up_to;
     use crate::timeout::Timeout;
 
     /// A URL that can be opened, and how long it is waited for.
@@ -84,23 +86,60 @@ mod built_in {
             cancel: &CancelToken,
             report: Report,
         ) -> Result<Box<dyn Source>, Failure> {
-            let cancel = cancel.clone();
-            let options = RemoteOptions::new()
-                .retries(self.timeout.policy())
-                .cancel_when(Arc::new(move || cancel.is_cancelled()))
-                .on_retry(Arc::new(move |retry| {
-                    report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
-                }));
-            let source =
-                RemoteSource::open(self.place.clone(), options).map_err(|error| match error.kind() {
-                    io::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
-                    _ => Error::io("the sealed stream could not be opened", error).into(),
-                })?;
+            let opened = RemoteSource::open(self.place.clone(), self.options(cancel, report));
+            let source = opened.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
+                _ => Error::io("the sealed stream could not be opened", error).into(),
+            })?;
             if let Some(reason) = source.in_order_since() {
                 report.warning(format!("{self} is read once, in order: {reason}"));
             }
             Ok(Box::new(source))
         }
+
+        fn options(&self, cancel: &CancelToken, report: Report) -> RemoteOptions {
+            let cancel = cancel.clone();
+            RemoteOptions::new()
+                .retries(self.timeout.policy())
+                .cancel_when(Arc::new(move || cancel.is_cancelled()))
+                .on_retry(Arc::new(move |retry| {
+                    report.retrying(&retry.what, &retry.cause, retry.attempt, retry.wait);
+                }))
+        }
+    }
+
+    #[cfg(feature = "signatures")]
+    impl Url {
+        /// The URL of what is called as this and `suffix`, in the same place.
+        pub(crate) fn beside(&self, suffix: &str) -> Result<Url, Failure> {
+            let beside = self.place.beside(suffix).map_err(|error| Failure::usage(error.to_string()))?;
+            Ok(Url { place: beside, timeout: self.timeout })
+        }
+
+        /// All that is there, if that is at most `len_max` bytes and one; as many of it if it is more. `None` if nothing is there.
+        pub(crate) fn read_small(
+            &self,
+            len_max: usize,
+            cancel: &CancelToken,
+            report: Report,
+        ) -> Result<Option<Vec<u8>>, Failure> {
+            let failed = |error| Failure::from(Error::io(format!("{self} could not be read"), error));
+            match RemoteSource::open(self.place.clone(), self.options(cancel, report)) {
+                Ok(source) => read_up_to(source, len_max, cancel).map(Some).map_err(failed),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    Err(Failure::usage(error.to_string()))
+                }
+                Err(error) => Err(failed(error)),
+            }
+        }
+    }
+
+    #[cfg(feature = "signatures")]
+    fn is_not_found(error: &io::Error) -> bool {
+        use cofferdam::{FetchError, FetchFault};
+
+        FetchError::of(error).is_some_and(|error| error.fault() == FetchFault::NotFound)
     }
 
     impl fmt::Display for Url {
@@ -172,6 +211,22 @@ mod left_out {
         }
 
         pub(crate) fn source(&self, _: &CancelToken, _: Report) -> Result<Box<dyn Source>, Failure> {
+            match *self {}
+        }
+    }
+
+    #[cfg(feature = "signatures")]
+    impl Url {
+        pub(crate) fn beside(&self, _: &str) -> Result<Url, Failure> {
+            match *self {}
+        }
+
+        pub(crate) fn read_small(
+            &self,
+            _: usize,
+            _: &CancelToken,
+            _: Report,
+        ) -> Result<Option<Vec<u8>>, Failure> {
             match *self {}
         }
     }

@@ -84,6 +84,7 @@
 //! proves that the stream is consistent, not who made it; with [`Opener::expect_digest`] and a pin from a trusted
 //! place it proves every byte. The same pin tells a reader with a key that this is the pinned stream, and not one
 //! that somebody else made for that key.
+//! [`Opener::check_pin`] has the caller judge the pin; with the feature `signatures`, `SignedBy` takes what an SSH key has signed.
 //!
 //! # Any byte of it
 //!
@@ -148,6 +149,8 @@ pub mod peer;
 mod resource_setters;
 mod seal_writer;
 mod sealer;
+#[cfg(feature = "signatures")]
+mod signed_by;
 mod simple;
 
 /// What the less common calls of [`StagedFile`], `MappedFile` and the module `wal` name: attempts beside a target, and the
@@ -168,6 +171,9 @@ pub use ::mmap::MappedFile;
 #[cfg(feature = "remote")]
 #[doc(inline)]
 pub use ::remote;
+#[cfg(feature = "signatures")]
+#[doc(inline)]
+pub use ::signatures;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
@@ -200,6 +206,8 @@ pub use remote::RemoteSource;
 pub use seal_writer::SealWriter;
 pub use sealer::Sealer;
 pub use segment_worker::{Budget, CancelToken, MemoryPressure, ReleasePolicy};
+#[cfg(feature = "signatures")]
+pub use signed_by::{SignedBy, stream_message};
 pub use simple::{open, restore, rewrap_to, seal};
 pub use sources::{
     Arrival, BytesSource, FileSource, PipeSource, ReaderSource, Source, descriptor_named, open_descriptor,
@@ -210,9 +218,9 @@ pub use storage::{
 };
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
-    RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored, Rewrapped,
-    SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, StreamHead, Surveyed,
+    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Pin,
+    PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored,
+    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, StreamHead, Surveyed,
     SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect, inspect_source, leftovers,
     list_recipients, rewrap, rewrap_unless, sequence_of,
 };

@@ -21,7 +21,8 @@ use stream::{
 use crate::device::{self, DeviceRestore};
 use crate::files::{Target, open_source, refuse_same_file, stage};
 use crate::{
-    Attributes, Error, ErrorKind, LostRange, Metadata, Observer, Remedy, Restored, StreamDigest, Surveyed,
+    Attributes, Error, ErrorKind, LostRange, Metadata, Observer, PinCheck, Remedy, Restored, StreamDigest,
+    Surveyed,
 };
 
 /// Opens sealed streams.
@@ -51,6 +52,7 @@ pub struct Opener {
     attributes: Attributes,
     sparse: Sparse,
     expected: Option<StreamDigest>,
+    pin_checks: Vec<Arc<dyn PinCheck>>,
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
     log: Option<PathBuf>,
@@ -80,6 +82,7 @@ impl Opener {
             attributes: Attributes::default(),
             sparse: Sparse::default(),
             expected: None,
+            pin_checks: Vec::new(),
             min_sequence: None,
             #[cfg(feature = "wal")]
             log: None,
@@ -147,6 +150,17 @@ impl Opener {
     #[must_use]
     pub fn expect_digest(mut self, digest: StreamDigest) -> Opener {
         self.expected = Some(digest);
+        self
+    }
+
+    /// Refuses a stream whose pin `check` does not accept: one that nobody has signed, for instance (`SignedBy`, with the feature
+    /// `signatures`). Of several checks each has to accept it.
+    ///
+    /// It is asked when [`Opener::expect_digest`] would compare, with the digest that was computed from what was read, and never with one that
+    /// the stream merely states.
+    #[must_use]
+    pub fn check_pin(mut self, check: impl PinCheck + 'static) -> Opener {
+        self.pin_checks.push(Arc::new(check));
         self
     }
 
@@ -444,7 +458,7 @@ impl Opener {
     /// [`Opener::expect_digest`], and without a key.
     pub fn metadata(&self, source: impl Source) -> Result<Metadata, Error> {
         self.require_identities()?;
-        if self.expected.is_some() {
+        if self.expected.is_some() || !self.pin_checks.is_empty() {
             let what = "metadata alone cannot be compared with a stream's digest";
             return Err(Error::new(ErrorKind::Usage, what)
                 .advise("Verify or restore the stream with its digest, or read the metadata without."));
@@ -532,6 +546,7 @@ impl Opener {
             release: self.release,
             durability: self.durability,
             expected: self.expected,
+            pin_checks: &self.pin_checks,
             min_sequence: self.min_sequence,
             resources: &self.resources,
         }

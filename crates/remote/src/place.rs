@@ -142,6 +142,26 @@ impl Place {
         }
     }
 
+    /// The object whose name is that of this one and `suffix`, which has nothing in it that a URL would escape: in the same bucket or on the
+    /// same server, and asked for with the same user, query and options.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`], if no such name can be asked for.
+    pub fn beside(&self, suffix: &str) -> io::Result<Self> {
+        let mut beside = self.clone();
+        beside.shown.push_str(suffix);
+        if self.kind == PlaceKind::Http {
+            let mut url = Url::parse(&self.base).map_err(|error| invalid(&format!("not a URL: {error}")))?;
+            let path = format!("{}{suffix}", url.path());
+            url.set_path(&path);
+            beside.base = url.into();
+        } else {
+            let key = format!("{}{suffix}", self.key);
+            beside.key = Path::parse(key).map_err(|error| invalid(&format!("{}: {error}", beside.shown)))?;
+        }
+        Ok(beside)
+    }
+
     /// The key in its bucket or container, decoded; nothing on an HTTP server.
     pub(crate) fn key(&self) -> &Path {
         &self.key
@@ -401,6 +421,27 @@ mod tests {
                 assert_eq!((a.is_same_object(&b), b.is_same_object(&a)), (is_same, is_same), "{one} {other}");
             }
         }
+    }
+
+    /// A query is often what gives access, and belongs to the server as a user does.
+    #[test]
+    fn what_is_beside_an_object_is_in_the_same_place_and_asked_for_alike() {
+        for (url, key, base, shown) in [
+            ("s3://b/dir/db%2B.cfd", "dir/db+.cfd.sig", "s3://b", "s3://b/dir/db%2B.cfd.sig"),
+            ("gs://b/a b", "a b.sig", "gs://b", "gs://b/a b.sig"),
+            ("http://u:p@h:8/a%20b?token=1", "", "http://h:8/a%20b.sig?token=1", "http://h:8/a%20b.sig"),
+        ] {
+            let (place, beside) = (parse(url).unwrap(), parse(url).unwrap().beside(".sig").unwrap());
+            assert_eq!((beside.key().as_ref(), beside.base()), (key, base), "{url}");
+            assert_eq!((beside.to_string().as_str(), beside.kind()), (shown, place.kind()), "{url}");
+            assert_eq!(beside.authorization(), place.authorization(), "{url}");
+        }
+        let options = [("AWS_REGION".to_owned(), "eu-west-1".to_owned())];
+        let place = Place::parse("s3://b/k", options).unwrap();
+        assert_eq!(
+            place.beside(".sig").unwrap().options().collect::<Vec<_>>(),
+            [("AWS_REGION", "eu-west-1")]
+        );
     }
 
     #[test]

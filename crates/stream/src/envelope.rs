@@ -272,9 +272,9 @@ pub(crate) fn keyless_tags() -> Error {
 pub(crate) fn pinned_tags() -> Error {
     Error::new(
         ErrorKind::Unsupported,
-        "a stream with the digest `tags` cannot be pinned: its digest fixes no bytes",
+        "a stream with the digest `tags` cannot be pinned or signed: its digest fixes no bytes",
     )
-    .advise("Open it without an expected digest, or seal with another digest.")
+    .advise("Open it without an expected digest or signature, or seal with another digest.")
 }
 
 /// The bytes of the preamble that digests bind (FORMAT §11): all but the key copies' length.

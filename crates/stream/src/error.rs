@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Damaged,
     /// The stream is not the one that was pinned: its digest is another. What there is of it may be whole.
     DigestMismatch,
+    /// Nobody who was named has signed this stream: no signature, somebody else's, another stream's, or a damaged one.
+    NotSigned,
     /// None of the keys given opens the stream.
     NoKey,
     /// The sealed stream ends too early; everything before its end is right.

@@ -174,6 +174,7 @@ mod tests {
                 release: ReleasePolicy::AtOnce,
                 durability: Durability::default(),
                 expected: None,
+                pin_checks: &[],
                 min_sequence: None,
                 resources: &resources,
             };

@@ -8,19 +8,19 @@ use framing::IndexEntry;
 use segment_worker::{Budget, CancelToken};
 
 use crate::feed::segment_runs::header_of;
-use crate::feed::sequential::check_expected;
 use crate::index::Walk;
 use crate::page_fetch::PageFetch;
+use crate::pin::ExpectedPin;
 use crate::{Error, ErrorKind};
 
-/// Compares the chain over all entries with the footer, and with the pin if one is `expected`. `walk` is at its beginning.
+/// Compares the chain over all entries with the footer, and with what is `expected` of the pin. `walk` is at its beginning.
 ///
 /// To be asked before anything of the index takes the place of a segment that is not read: whoever has the key can make
 /// pages and MACs that name segments of his own, and not two lists of segments with one chain. Without a key the
 /// closing frames cannot be made again, nothing may be skipped, and nothing is compared here.
 pub(crate) fn check_entries(
     walk: &Walk<'_>,
-    expected: Option<ChainValue>,
+    expected: ExpectedPin<'_>,
     budget: &Budget,
     cancel: &CancelToken,
 ) -> Result<(), Error> {
@@ -47,7 +47,7 @@ pub(crate) struct ChainedRange<'a> {
 pub(crate) fn check_entries_around<'a>(
     walk: &Walk<'a>,
     ranges: impl IntoIterator<Item = Range<u64>>,
-    expected: Option<ChainValue>,
+    expected: ExpectedPin<'_>,
     budget: &Budget,
     cancel: &CancelToken,
 ) -> Result<Vec<ChainedRange<'a>>, Error> {
@@ -68,13 +68,13 @@ pub(crate) fn check_entries_around<'a>(
 }
 
 /// `walk` has passed all entries, and `chain` is over them.
-fn check_whole(walk: &Walk<'_>, chain: ChainValue, expected: Option<ChainValue>) -> Result<(), Error> {
+fn check_whole(walk: &Walk<'_>, chain: ChainValue, expected: ExpectedPin<'_>) -> Result<(), Error> {
     walk.check_end()?;
     if chain.0 != walk.index.footer.stream_digest {
         let what = "the segments that the index names do not make the stream digest of the footer";
         return Err(Error::damaged(what).at(walk.index.footer_position()));
     }
-    check_expected(expected, chain)
+    expected.check(chain)
 }
 
 /// Moves `walk` from its beginning behind the first `segments` entries, or behind all if there are fewer, and computes the

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use contract::{Durability, StreamingSink};
-use frame_worker::{ChainValue, DigestKind};
+use frame_worker::DigestKind;
 use keys::Identities;
 use local::NullSink;
 use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
@@ -19,6 +19,7 @@ use crate::feed::sequential::{SequentialFeed, pass_envelope, read_envelope};
 use crate::feed::window::Window;
 use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
+use crate::pin::{ExpectedPin, PinCheck};
 use crate::progress::Meter;
 use crate::resources::{Direction, Resources, RunPlan, Workers};
 use crate::resume::{AlreadyThere, Found, Resumed};
@@ -39,6 +40,8 @@ pub struct OpenOptions<'a> {
     pub durability: Durability,
     /// The digest that the stream has to have.
     pub expected: Option<StreamDigest>,
+    /// What judges the stream's pin, beside that: each has to accept it.
+    pub pin_checks: &'a [Arc<dyn PinCheck>],
     /// The lowest sequence number that the stream may have; without one, none is asked for.
     pub min_sequence: Option<u64>,
     /// Threads and memory.
@@ -53,6 +56,7 @@ impl<'a> OpenOptions<'a> {
             release: ReleasePolicy::AtOnce,
             durability: Durability::default(),
             expected: None,
+            pin_checks: &[],
             min_sequence: None,
             resources,
         }
@@ -148,11 +152,11 @@ impl<'a> OpenOptions<'a> {
                 self.announce(envelope)?;
                 let len = index.footer.plaintext_len;
                 let walk = Walk::new(positioned, envelope, index);
-                if self.expected.is_some() {
+                if self.is_pinned() {
                     // Before there is a sink: another stream than the pinned one touches nothing.
                     check_entries(
                         &walk,
-                        self.expected(),
+                        self.expected(envelope),
                         &self.resources.budget_from(&*walk.source),
                         &self.resources.cancel,
                     )?;
@@ -202,7 +206,7 @@ impl<'a> OpenOptions<'a> {
         let resumed = found.resume_placed(&mut sink, seeding, &mut walk, &means)?;
         let Resumed { already, proved } = resumed;
         let chain = already.start.chain;
-        let feed = SeekableFeed::new(walk, chain, proved, &plan, &budget, self.expected());
+        let feed = SeekableFeed::new(walk, chain, proved, &plan, &budget, self.expected(envelope));
         self.run(feed, sink, &means, RunOptions { already, total, marks, keeps })
     }
 
@@ -218,7 +222,7 @@ impl<'a> OpenOptions<'a> {
         let resources = self.resources;
         let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
-        let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected());
+        let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected(envelope));
         let already = AlreadyThere::nothing(envelope);
         self.run(
             feed,
@@ -269,14 +273,20 @@ impl<'a> OpenOptions<'a> {
         }
     }
 
-    pub(crate) fn expected(&self) -> Option<ChainValue> {
-        self.expected.map(|digest| ChainValue(digest.0))
+    /// What is demanded of the pin of the stream with this `envelope`.
+    pub(crate) fn expected(&self, envelope: &Envelope) -> ExpectedPin<'a> {
+        ExpectedPin::new(envelope.preamble.digest, self.expected, self.pin_checks)
+    }
+
+    /// Whether anything is demanded of the stream's pin.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.expected.is_some() || !self.pin_checks.is_empty()
     }
 
     /// Before the first segment: refuses what cannot be done, and reports what is wrong.
     pub(crate) fn announce(&self, envelope: &Envelope) -> Result<(), Error> {
         if envelope.preamble.digest == DigestKind::Tags {
-            if self.expected.is_some() {
+            if self.is_pinned() {
                 return Err(pinned_tags());
             }
             if envelope.schedule.is_none() {

@@ -14,6 +14,7 @@ use crate::feed::seekable::SeekableFeed;
 use crate::index::{Index, Walk};
 use crate::index_chain::{ChainedRange, check_entries_around};
 use crate::open::{OpenOptions, of_place};
+use crate::pin::ExpectedPin;
 use crate::progress::Meter;
 use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamHead, StreamId};
@@ -116,7 +117,7 @@ impl OpenOptions<'_> {
         let chained = check_entries_around(
             &walk,
             ranges(),
-            self.expected(),
+            self.expected(&envelope),
             &self.resources.budget_from(&*walk.source),
             &self.resources.cancel,
         )?;
@@ -166,7 +167,9 @@ impl OpenOptions<'_> {
         let plan = self.resources.plan_along(&walk, &budget, len)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), len)?;
         let mut meter = Meter::new(self.resources.observer.clone(), len, 0);
-        let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), &plan, &budget, None)
+        // Its chain is over a part of the stream; the whole was compared before.
+        let any = ExpectedPin::any(envelope.preamble.digest);
+        let feed = SeekableFeed::new(walk, before, ProvedSegments::none(), &plan, &budget, any)
             .until(segments.end, after);
         let metrics = StreamMetrics::new(Operation::Open, envelope.preamble.stream_id, &budget, &start, 0);
         let mut feed = PacedFeed::new(feed, self.resources, &budget, plan.demand.run_len, &metrics);

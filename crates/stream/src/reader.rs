@@ -92,9 +92,14 @@ impl OpenOptions<'_> {
             return Err(Error::new(ErrorKind::NoKey, "without a key a stream can be verified and not read"));
         }
         let walk = Walk::new(source.clone(), &envelope, index);
-        if self.expected.is_some() {
-            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)
-                .map_err(|error| error.of_stream(StreamHead::of(&envelope)))?;
+        if self.is_pinned() {
+            check_entries(
+                &walk,
+                self.expected(&envelope),
+                &resources.budget_from(&*source),
+                &resources.cancel,
+            )
+            .map_err(|error| error.of_stream(StreamHead::of(&envelope)))?;
         }
         let index = walk.index;
         let len = index.footer.plaintext_len;

@@ -1,6 +1,7 @@
 //! The result of opening a stream: its id, its length, its digest, and warnings.
 //! It knows no sink.
 
+use frame_worker::DigestKind;
 use segment_worker::Opened;
 
 use crate::envelope::Envelope;
@@ -17,6 +18,8 @@ pub struct Restored {
     pub segments: u64,
     /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
+    /// What the stream is digested with.
+    pub digest: DigestKind,
     /// Fixes every byte of preamble, metadata and segments.
     pub stream_digest: StreamDigest,
     /// The caller's pairs, sorted by key. Empty where no key was given.
@@ -42,6 +45,7 @@ impl Restored {
             stream_id: envelope.preamble.stream_id,
             segments: opened.segments,
             plaintext_len: opened.plaintext_len,
+            digest: envelope.preamble.digest,
             stream_digest: StreamDigest(opened.stream_digest.0),
             metadata: envelope.metadata.clone(),
             resumed_bytes: already.kept.bytes,

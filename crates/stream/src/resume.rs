@@ -16,6 +16,7 @@ use crate::feed::proof::KeptPlaintext;
 use crate::index::Walk;
 use crate::index_chain::{chain_behind, check_entries};
 use crate::open::RunContext;
+use crate::pin::ExpectedPin;
 use crate::seeding::Seeding;
 use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::{Error, ErrorKind, Kept, Observer, Remedy, Warning};
@@ -53,7 +54,8 @@ impl Found {
             return Ok(Resumed::nothing(means.envelope));
         }
         // From here on the index stands for segments that are not read, and the sink is told to forget.
-        check_entries(walk, None, means.budget, means.cancel())?;
+        let any = ExpectedPin::any(means.envelope.preamble.digest);
+        check_entries(walk, any, means.budget, means.cancel())?;
         if let (None, None, Some((_, committed))) = (&self.kept, &seeding, &self.checkpoint) {
             return resume_at_checkpoint(sink, committed, walk, means);
         }

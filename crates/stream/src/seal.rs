@@ -88,6 +88,8 @@ pub struct Sealed {
     pub plaintext_len: u64,
     /// Length of the sealed stream in bytes.
     pub wire_len: u64,
+    /// What the stream is digested with.
+    pub digest: DigestKind,
     /// Fixes every byte of preamble, metadata and segments: a pin for later.
     pub stream_digest: StreamDigest,
     /// The number that tells it from older streams, where it has one.
@@ -191,6 +193,7 @@ impl SealOptions<'_> {
             segments: sealed.segments,
             plaintext_len: sealed.plaintext_len,
             wire_len: sealed.wire_len,
+            digest: envelope.preamble.digest,
             stream_digest: StreamDigest(sealed.stream_digest.0),
             sequence: sequence::find(&envelope.metadata).and_then(Result::ok),
             resumed_bytes: start.plaintext_len,

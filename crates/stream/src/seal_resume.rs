@@ -307,6 +307,7 @@ impl Sealing<'_> {
             segments: verified.segments,
             plaintext_len: verified.plaintext_len,
             wire_len,
+            digest: verified.digest,
             stream_digest: verified.stream_digest,
             sequence: verified.sequence(),
             resumed_bytes: verified.plaintext_len,

@@ -106,14 +106,19 @@ impl OpenOptions<'_> {
         let len = Some(index.footer.plaintext_len);
         let plan = resources.plan(&envelope, &resources.budget(), len, Direction::Open)?;
         let walk = Walk::new(source.clone(), &envelope, index);
-        if self.expected.is_some() && envelope.schedule.is_none() {
+        if self.is_pinned() && envelope.schedule.is_none() {
             let what = "without a key, segments by themselves cannot be compared with a pinned digest";
             return Err(
                 Error::new(ErrorKind::Usage, what).advise("Verify the whole stream: that compares it.")
             );
         }
-        if self.expected.is_some() {
-            check_entries(&walk, self.expected(), &resources.budget_from(&*source), &resources.cancel)?;
+        if self.is_pinned() {
+            check_entries(
+                &walk,
+                self.expected(&envelope),
+                &resources.budget_from(&*source),
+                &resources.cancel,
+            )?;
         }
         let page_len = walk.index.entries_of_page(0) as usize * size_of::<Located>();
         let pages_kept = (walk.index.footer.pages as usize).min(PAGES_KEPT);

@@ -205,7 +205,7 @@ impl DamagedStream {
         position: u64,
         total: Option<Total>,
     ) -> Result<DamagedStream, Error> {
-        if options.expected.is_some() {
+        if options.is_pinned() {
             let what = "the stream cannot be compared with the expected digest: its index is not whole";
             return Err(Error::damaged(what).advise("Look at it without the expected digest."));
         }
@@ -407,10 +407,10 @@ fn unwritten(error: io::Error) -> Error {
 
 /// Whether an error is more than the loss of what was looked at.
 fn ends_all(error: &Error) -> bool {
-    use ErrorKind::{Cancelled, DigestMismatch, Exhausted, SourceChanged, Usage};
+    use ErrorKind::{Cancelled, DigestMismatch, Exhausted, NotSigned, SourceChanged, Usage};
     // What does not come from afar may well be whole.
     error.is_of_fetch()
-        || matches!(error.kind(), Cancelled | DigestMismatch | Exhausted | SourceChanged | Usage)
+        || matches!(error.kind(), Cancelled | DigestMismatch | Exhausted | NotSigned | SourceChanged | Usage)
 }
 
 /// What was looked at, if it is there.

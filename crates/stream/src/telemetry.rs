@@ -142,7 +142,7 @@ mod facade {
         let cause = match kind {
             // Nobody waits for it any more.
             ErrorKind::Cancelled => return,
-            ErrorKind::Damaged | ErrorKind::DigestMismatch => "damaged",
+            ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::NotSigned => "damaged",
             ErrorKind::Truncated => "truncated",
             ErrorKind::SourceChanged => "source_changed",
             ErrorKind::Io => "io",

@@ -198,9 +198,11 @@ fn journalled(
 /// is nothing any more.
 pub fn tell_kept(error: Error, path: &Path, if_exists: IfExists) -> Error {
     use ErrorKind::{
-        Cancelled, Damaged, Denied, DigestMismatch, Io, Limit, NoProgress, SourceChanged, Truncated,
+        Cancelled, Damaged, Denied, DigestMismatch, Io, Limit, NoProgress, NotSigned, SourceChanged,
+        Truncated,
     };
-    let of_stream = matches!(error.kind(), Damaged | DigestMismatch | Limit | SourceChanged | Truncated);
+    let of_stream =
+        matches!(error.kind(), Damaged | DigestMismatch | Limit | NotSigned | SourceChanged | Truncated);
     let goes_on = of_stream || matches!(error.kind(), Cancelled | Denied | Io | NoProgress);
     if !goes_on && error.resumable_bytes().is_none() {
         return error;

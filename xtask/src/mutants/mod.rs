@@ -31,6 +31,7 @@ const PARTS: &[Part] = &[
     Part { name: "framing", package: "cofferdam-framing", ..WHOLE },
     Part { name: "frame-worker", package: "cofferdam-frame-worker", ..WHOLE },
     Part { name: "keys", package: "cofferdam-keys", slow: SCRYPT, ..WHOLE },
+    Part { name: "signatures", package: "cofferdam-signatures", ..WHOLE },
     Part {
         name: "sequencer",
         package: "cofferdam-segment-worker",
@@ -49,6 +50,7 @@ const PARTS: &[Part] = &[
             "crates/stream/src/index.rs",
             "crates/stream/src/index_chain.rs",
             "crates/stream/src/key_area.rs",
+            "crates/stream/src/pin.rs",
             "crates/stream/src/key_area/decision.rs",
             "crates/stream/src/restore_id.rs",
             "crates/stream/src/resume.rs",
@@ -75,9 +77,10 @@ const PARTS: &[Part] = &[
 const COMPARING: &[&str] = &[
     r" (Index|Walk<'a>|IndexBuilder|KeyArea<'a>)::",
     r" (CheckpointMaker::read|RestoreId::accept|Envelope::judge|Envelope::begins_with)\b",
+    r" ExpectedPin<'a>::check\b",
     r" SequentialFeed<'a, S>::(segment_header|closing|index_page|directory|footer)\b",
     r" (SeekableFeed<'a>::(begin|close|end)|KeptFeed<'a>::(begin|due|close|check_page|settle))\b",
-    r" (decide|read_closing|check_expected|check_entries|chain_behind|check_agrees)\b",
+    r" (decide|read_closing|check_entries|chain_behind|check_agrees)\b",
 ];
 
 /// Tests that compute scrypt as it is written, a second each.

@@ -31,17 +31,18 @@ const GLOSSARY: &str = "
 ";
 
 /// Folders of crates, and the modules of `std` that their sources must not name. docs/ARCHITECTURE.md says why.
-const FORBIDDEN_STD: [(&str, &[&str]); 6] = [
+const FORBIDDEN_STD: [(&str, &[&str]); 7] = [
     ("framing/src/", &["env", "fs", "io", "net", "process", "thread"]),
     ("frame-worker/src/", &["env", "fs", "net", "process"]),
     ("segment-worker/src/", &["env", "fs", "net", "process"]),
     ("crates/keys/src/", &["env", "net"]),
+    ("crates/signatures/src/", &["env", "fs", "process"]),
     ("crates/sources/src/", &["env", "net"]),
     ("crates/cofferdam/src/", &["env", "net"]),
 ];
 
 /// Folders of the crates that programs other than the command are built on: what they say names no option of it.
-const LIBRARIES: [&str; 9] = [
+const LIBRARIES: [&str; 10] = [
     "framing/",
     "frame-worker/",
     "segment-worker/",
@@ -49,6 +50,7 @@ const LIBRARIES: [&str; 9] = [
     "crates/cofferdam/",
     "crates/keys/",
     "crates/serve/",
+    "crates/signatures/",
     "crates/sources/",
     "crates/stream/",
 ];

@@ -22,6 +22,7 @@ use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
 use crate::sealed::Sealed;
+use crate::signatures::SignedByArgs;
 use crate::size::Size;
 use crate::text::pace;
 
@@ -52,17 +53,21 @@ pub(crate) struct Cat {
     expected: Expected,
 
     #[command(flatten)]
+    signed_by: SignedByArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
 impl Cat {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.sealed.set_timeout(self.opening.timeout);
+        self.signed_by.set_timeout(self.opening.timeout);
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expected, opening, .. } = self;
-                Restore::to_standard_output(sealed, force, expected, opening).run(report)
+                let Cat { sealed, force, expected, signed_by, opening, .. } = self;
+                Restore::to_standard_output(sealed, force, expected, signed_by, opening).run(report)
             }
         }
     }
@@ -70,6 +75,7 @@ impl Cat {
     fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         files.writes("the output", &End::Standard)?;
         self.opening.resources.begin(RunInfo::opening("cat"), &files, report)?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
@@ -79,6 +85,7 @@ impl Cat {
         metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, &cancel, watch, report)?;
         let opener = self.expected.pinned(opener);
+        let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         let mut reader = opener.reader(self.sealed.source(&cancel, report)?).map_err(of_input)?;
@@ -186,5 +193,5 @@ Examples:
 
 Exit codes: 0 all that was asked for has come out, 1 reading or writing failed, 2 usage, or the range is not within the stream, \
 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 15 nothing has come from the store for too long, 130 interrupted. After any but 0 \
+supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted. After any but 0 \
 what has come out is not the whole.";

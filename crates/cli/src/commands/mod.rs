@@ -17,6 +17,8 @@ pub(crate) mod salvage;
 pub(crate) mod seal;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
+#[cfg(feature = "signatures")]
+pub(crate) mod sign;
 pub(crate) mod status;
 #[cfg(feature = "remote")]
 pub(crate) mod uploads;
@@ -37,6 +39,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Serve(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
+        #[cfg(feature = "signatures")]
+        Command::Sign(command) => command.run(report),
         Command::Drill(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
         Command::Recipients(command) => command.run(report),

@@ -2,6 +2,7 @@
 //! It turns options into an opener; the library restores.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -16,7 +17,7 @@ use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
-use crate::opening_args::OpeningArgs;
+use crate::opening_args::{OpeningArgs, pinned};
 use crate::peer::{Goal, Protection};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
@@ -24,6 +25,7 @@ use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::Sealed;
+use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
 use crate::staging_args::StagingArgs;
 use crate::standard::Standard;
@@ -98,6 +100,9 @@ pub(crate) struct Restore {
     seed: Option<PathBuf>,
 
     #[command(flatten)]
+    signed_by: SignedByArgs,
+
+    #[command(flatten)]
     keys: OpeningKeys,
 
     #[command(flatten)]
@@ -122,6 +127,7 @@ impl Restore {
         sealed: Sealed,
         force: bool,
         expected: Expected,
+        signed_by: SignedByArgs,
         opening: OpeningArgs,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
@@ -135,6 +141,7 @@ impl Restore {
             wal: None,
             seed: None,
             expected,
+            signed_by,
             keys,
             protection: Protection::default(),
             uploading: Uploading::default(),
@@ -146,6 +153,7 @@ impl Restore {
 
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.sealed.set_timeout(self.timeout);
+        self.signed_by.set_timeout(self.timeout);
         self.target.set_timeout(self.timeout);
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
@@ -158,14 +166,9 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let identities = self.keys.some_identities(&cancel, report)?;
-        metrics_file::has_keys();
-        let opener = self.staging.opener(Opener::new(identities).if_exists(if_exists(self.force)));
-        let opener = self.expected.pinned(self.expected.not_older(opener));
-        let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
-        let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
-        let opener = self.resources.opener(opener, &cancel, watch.clone());
-        let opener = self.rate.opener(opener, report)?;
+        let opener = self.opener(&cancel, watch.clone(), report)?;
+        let demanded = self.signed_by.demand(opener, &self.sealed, &cancel, report);
+        let (opener, signer) = demanded.map_err(|failure| self.explain_unopened(failure))?;
         if let Some(target) = salvaged {
             let source = self.sealed.source(&cancel, report)?;
             return salvage::run(&opener, &self.sealed, source, &target, &watch, report);
@@ -194,21 +197,35 @@ impl Restore {
             }
         };
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
-        let record = Record::new(&self, &restored, begun);
+        let record = Record::new(&self, signer, &restored, begun);
         watch.finish();
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
     }
 
-    /// Opens the sealed stream. With a pin, one that a server gives only in order is refused where the target shows segments at once:
+    fn opener(&self, cancel: &CancelToken, watch: Arc<Watch>, report: Report) -> Result<Opener, Failure> {
+        let identities = self.keys.some_identities(cancel, report)?;
+        metrics_file::has_keys();
+        let opener = self.staging.opener(Opener::new(identities).if_exists(if_exists(self.force)));
+        let opener = self.expected.pinned(self.expected.not_older(opener));
+        let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
+        let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
+        self.rate.opener(self.resources.opener(opener, cancel, watch), report)
+    }
+
+    /// Opens the sealed stream. With a pin or a signature, one that a server gives only in order is refused where the target shows segments at once:
     /// the server could have another stream shown by giving no ranges. Whoever gives a pipe has chosen it.
     fn source(&self, cancel: &CancelToken, report: Report) -> Result<Box<dyn Source>, Failure> {
         let source = self.sealed.source(cancel, report).map_err(|failure| self.explain_unopened(failure))?;
         let is_compared_late = matches!(self.sealed, Sealed::There(_))
             && source.positioned().is_none()
             && source.len() != Some(0);
-        if self.expected.expect_digest.is_some() && is_compared_late && self.target.shows_at_once() {
+        let option = match self.expected.expect_digest {
+            Some(_) => Some("--expect-digest"),
+            None => self.signed_by.is_given().then_some("--signed-by"),
+        };
+        if let Some(option) = option.filter(|_| is_compared_late && self.target.shows_at_once()) {
             let what = format!(
-                "{} can only be read in order: its digest would be compared with --expect-digest after segments have gone out",
+                "{} can only be read in order: its digest would be compared with {option} after segments have gone out",
                 self.sealed
             );
             return Err(Failure::usage(what).advise(
@@ -222,6 +239,7 @@ impl Restore {
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         self.rate.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
@@ -307,6 +325,7 @@ struct Record {
     segments: u64,
     plaintext_len: u64,
     stream_digest: String,
+    signed_by: Option<KeyName>,
     sequence: Option<u64>,
     kept: u64,
     seeded: u64,
@@ -315,7 +334,7 @@ struct Record {
 }
 
 impl Record {
-    fn new(command: &Restore, restored: &Restored, begun: Instant) -> Record {
+    fn new(command: &Restore, signed_by: Option<KeyName>, restored: &Restored, begun: Instant) -> Record {
         Record {
             event: "restored",
             input: command.sealed.name(),
@@ -324,6 +343,7 @@ impl Record {
             segments: restored.segments,
             plaintext_len: restored.plaintext_len,
             stream_digest: restored.stream_digest.to_string(),
+            signed_by,
             sequence: restored.sequence(),
             kept: restored.resumed_bytes,
             seeded: restored.seeded_bytes,
@@ -347,6 +367,9 @@ impl Record {
             if bytes > 0 {
                 text.push_str(&format!(", {} of it {what}", Size(bytes)));
             }
+        }
+        if let Some(signer) = &self.signed_by {
+            text.push_str(&format!("\nsigned by {signer}"));
         }
         if let Some(sequence) = self.sequence {
             text.push_str(&format!("\nsequence {sequence}"));
@@ -376,6 +399,7 @@ Examples:
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
+  cofferdam restore -i key.txt --signed-by sealers.pub db.cfd db.img   one that they have signed (db.cfd.sig), or nothing
   cofferdam restore -i key.txt s3://backups/db.cfd gs://lab/db.img  from store to store: the plaintext lies there as it is
   cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
   cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
@@ -384,4 +408,4 @@ Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered wi
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
-14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 130 interrupted: the target is as it was, unless it is a device that was being written.";
+14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted: the target is as it was, unless it is a device that was being written.";

@@ -29,6 +29,7 @@ use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::looks_like_a_url;
 use crate::sealing_keys::SealingKeys;
+use crate::signatures::{DueSignature, KeyName, SealSigning};
 use crate::size::Size;
 use crate::state_dir::StateDir;
 use crate::text::{count, pace};
@@ -85,6 +86,9 @@ pub(crate) struct Seal {
 
     #[command(flatten)]
     keys: SealingKeys,
+
+    #[command(flatten)]
+    signing: SealSigning,
 
     #[command(flatten)]
     resuming: Resuming,
@@ -177,6 +181,7 @@ impl Seal {
         let state_dir = self.state_dir()?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
+        let due = self.due_signature(&output, &cancel)?;
         let watch = Watch::new(report, "sealing", Warnings::AtOnce);
         if !self.resuming.identities.is_empty() {
             report
@@ -196,12 +201,25 @@ impl Seal {
             (_, Goal::Receiver(_)) => unreachable!("an output is no receiver"),
         };
         let sealed = sealed.map_err(|error| self.explain(&output, error))?;
-        let record = Record::new(&self.input, &output, &sealed, begun);
         watch.finish();
+        let signing =
+            due.as_ref().map(|due| due.sign_stream(sealed.digest, sealed.stream_digest)).transpose();
+        let made = due.filter(|_| signing.is_ok());
+        let record = Record::new(&self.input, &output, &sealed, made.as_ref(), begun);
         if sealed.plaintext_len == 0 && self.input.is_pipe() {
             report.warning(EMPTY_PIPE);
         }
-        report.done(output.channel(), &record, record.sentence(begun), output.done())
+        let done = report.done(output.channel(), &record, record.sentence(begun), output.done());
+        signing.map_err(|failure| not_signed(failure, &output)).and(done)
+    }
+
+    /// The signature that is to be made. Of what cannot be signed that is said before it is sealed.
+    fn due_signature(&self, output: &Goal, cancel: &CancelToken) -> Result<Option<DueSignature>, Failure> {
+        if self.signing.is_given() && matches!(self.format.digest, Some(DigestName::Tags)) {
+            let what = "a stream with the digest `tags` cannot be signed: its digest fixes no bytes";
+            return Err(Failure::new(ErrorKind::Unsupported, what).advise("Seal it with another digest."));
+        }
+        self.signing.due(output, if_exists(self.force), cancel)
     }
 
     fn sealer(
@@ -259,6 +277,7 @@ impl Seal {
         self.resources.name_files(&mut files)?;
         files.reads_all(&KeyFile::all("--identity", &self.resuming.identities))?;
         output.name_files(&mut files)?;
+        self.signing.name_files(output, &mut files)?;
         Ok(files)
     }
 
@@ -337,11 +356,19 @@ struct Record {
     stream_digest: String,
     sequence: Option<u64>,
     kept: u64,
+    signature: Option<Name>,
+    signed_by: Option<KeyName>,
     seconds: f64,
 }
 
 impl Record {
-    fn new(input: &End, output: &Goal, sealed: &Sealed, begun: Instant) -> Record {
+    fn new(
+        input: &End,
+        output: &Goal,
+        sealed: &Sealed,
+        signature: Option<&DueSignature>,
+        begun: Instant,
+    ) -> Record {
         Record {
             event: "sealed",
             input: input.name(),
@@ -353,6 +380,8 @@ impl Record {
             stream_digest: sealed.stream_digest.to_string(),
             sequence: sealed.sequence,
             kept: sealed.resumed_bytes,
+            signature: signature.map(DueSignature::name),
+            signed_by: signature.map(DueSignature::signer),
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
@@ -362,8 +391,12 @@ impl Record {
             0 => pace(self.plaintext_len, begun.elapsed()),
             kept => format!("{} of it kept from before", Size(kept)),
         };
+        let signed = match (&self.signature, &self.signed_by) {
+            (Some(signature), Some(signer)) => format!("\nsigned by {signer}, in {signature}"),
+            _ => String::new(),
+        };
         format!(
-            "sealed {} into {}: {} in {}, {how}\nstream digest {}",
+            "sealed {} into {}: {} in {}, {how}\nstream digest {}{signed}",
             self.input,
             self.output,
             Size(self.plaintext_len),
@@ -371,6 +404,12 @@ impl Record {
             self.stream_digest,
         )
     }
+}
+
+/// The output is in place all the same.
+fn not_signed(mut failure: Failure, output: &Goal) -> Failure {
+    failure.message = format!("{}; it is not signed: {}", output.done(), failure.message);
+    failure.advise_also("`cofferdam sign` signs it now; its digest has been printed.")
 }
 
 fn how_to_go_on(kept: u64) -> String {
@@ -405,6 +444,7 @@ Examples:
   pg_dump app | cofferdam seal -r age1… - | ssh store 'cat > app.cfd'
   cofferdam seal -r age1… -o s3://backups/db.cfd db.img  into a store
   cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
+  cofferdam seal -r age1… --ssh-key ~/.ssh/id_ed25519 x  and sign it, into x.cfd.sig
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \

@@ -30,6 +30,7 @@ use crate::recording::{RecordFile, Recording};
 use crate::report::{Channel, Printing, Report};
 use crate::sealed::Sealed;
 use crate::service::{self, Status};
+use crate::signatures::SignedByArgs;
 use crate::size::Size;
 use crate::standard::Standard;
 use crate::text::count;
@@ -82,12 +83,16 @@ pub(crate) struct Serve {
     expected: Expected,
 
     #[command(flatten)]
+    signed_by: SignedByArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
 impl Serve {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.sealed.set_timeout(self.opening.timeout);
+        self.signed_by.set_timeout(self.opening.timeout);
         self.opening.resources.begin(RunInfo::opening("serve"), &self.files()?, report)?;
         let signals = interrupt::install(report)?;
         let record = self.record.as_deref().map(|path| RecordFile::new(path, if_exists(self.force)));
@@ -153,6 +158,7 @@ impl Serve {
         Standard::Output.refuse_unusable()?;
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         if let Some(path) = &self.nbd {
             files.writes("the socket", &End::Path(path.clone()))?;
         }
@@ -176,6 +182,7 @@ impl Serve {
         metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, reading, watch, report)?;
         let opener = self.expected.pinned(opener);
+        let (opener, _) = self.signed_by.demand(opener, &self.sealed, reading, report)?;
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
         opener.reader(self.sealed.source(reading, report)?).map_err(of_input)
     }
@@ -344,4 +351,4 @@ A command line can be seen by all users of the machine: where there are others, 
 Exit codes: 0 stopped by a signal, 1 reading failed before anything was served, an address could not be had, or the record could not be \
 written, 2 usage, or a file of --warm that is none, 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 6 the file of --record exists, 7 a limit is exceeded or a feature is not \
 supported, 9 another process writes the file of --record, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was opened, 14 older than asked for, 15 nothing has come from the store for \
-too long, 130, 129 or 143 interrupted before anything was served. What goes wrong while it serves is told to the client, and to standard error; the server goes on.";
+too long, 17 not signed by anybody of --signed-by, 130, 129 or 143 interrupted before anything was served. What goes wrong while it serves is told to the client, and to standard error; the server goes on.";

@@ -18,6 +18,7 @@ use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::sealed::Sealed;
+use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
 
@@ -39,6 +40,9 @@ pub(crate) struct Verify {
     expected: Expected,
 
     #[command(flatten)]
+    signed_by: SignedByArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
@@ -47,6 +51,8 @@ pub(crate) struct Verify {
 enum Authenticity {
     /// Every tag and MAC, with the key.
     Checked,
+    /// Digests, and a signature over them.
+    Signed,
     /// Nothing but the digest that was expected.
     Pinned,
     NotChecked,
@@ -55,8 +61,10 @@ enum Authenticity {
 impl Verify {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.sealed.set_timeout(self.opening.timeout);
+        self.signed_by.set_timeout(self.opening.timeout);
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
         let run = match self.opening.keys.is_given() {
             true => RunInfo::opening("verify"),
             false => RunInfo::without_key("verify"),
@@ -68,20 +76,22 @@ impl Verify {
         metrics_file::has_keys();
         let authenticity = match (&identities, self.expected.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
+            (None, _) if self.signed_by.is_given() => Authenticity::Signed,
             (None, Some(_)) => Authenticity::Pinned,
             (None, None) => Authenticity::NotChecked,
         };
         let opener = self.opening.opener(identities, &self.expected, &cancel, watch.clone(), report)?;
+        let demanding = self.expected.pinned(opener.clone());
+        let (demanding, signer) = self.signed_by.demand(demanding, &self.sealed, &cancel, report)?;
         let begun = Instant::now();
-        let pinned = self.expected.pinned(opener.clone());
-        let verified = pinned.verify(self.sealed.source(&cancel, report)?);
+        let verified = demanding.verify(self.sealed.source(&cancel, report)?);
         watch.finish();
         let verified = verified.map_err(|error| {
             let failure = Failure::from(error).of_input(&self.sealed);
             salvage::list_lost(&opener, &self.sealed, &cancel, &watch, report, failure)
         })?;
         verified.warnings.iter().for_each(|warning| report.warning(warning));
-        let record = Record::new(&self.sealed, authenticity, &verified, begun);
+        let record = Record::new(&self.sealed, authenticity, signer, &verified, begun);
         report.found(&record, record.sentence(authenticity, begun), "nothing wrong was found")
     }
 }
@@ -95,18 +105,26 @@ struct Record {
     segments: u64,
     plaintext_len: u64,
     stream_digest: String,
+    signed_by: Option<KeyName>,
     sequence: Option<u64>,
     metadata: Vec<Pair>,
     seconds: f64,
 }
 
 impl Record {
-    fn new(sealed: &Sealed, authenticity: Authenticity, verified: &Restored, begun: Instant) -> Record {
+    fn new(
+        sealed: &Sealed,
+        authenticity: Authenticity,
+        signed_by: Option<KeyName>,
+        verified: &Restored,
+        begun: Instant,
+    ) -> Record {
         Record {
             event: "verified",
             input: sealed.name(),
             authenticity: match authenticity {
                 Authenticity::Checked => "checked",
+                Authenticity::Signed => "signed",
                 Authenticity::Pinned => "pinned",
                 Authenticity::NotChecked => "not checked",
             },
@@ -114,6 +132,7 @@ impl Record {
             segments: verified.segments,
             plaintext_len: verified.plaintext_len,
             stream_digest: verified.stream_digest.to_string(),
+            signed_by,
             sequence: verified.sequence(),
             metadata: pairs(&verified.metadata),
             seconds: begun.elapsed().as_secs_f64(),
@@ -123,12 +142,14 @@ impl Record {
     fn sentence(&self, authenticity: Authenticity, begun: Instant) -> String {
         let found = match authenticity {
             Authenticity::Checked => "verified: every frame opens, and all of it can be restored",
+            Authenticity::Signed => "consistent, and the very stream that was signed",
             Authenticity::Pinned => "consistent, and the very stream of the expected digest",
             Authenticity::NotChecked => "consistent; authenticity not checked",
         };
+        let signed = self.signed_by.as_ref().map_or(String::new(), |signer| format!("\nsigned by {signer}"));
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         format!(
-            "{}: {found}\n{} in {}, {}\nstream digest {}{sequence}",
+            "{}: {found}\n{} in {}, {}\nstream digest {}{signed}{sequence}",
             self.input,
             Size(self.plaintext_len),
             count(self.segments, "segment"),
@@ -143,8 +164,9 @@ Examples:
   cofferdam verify db.cfd                              without a key: is it whole?
   cofferdam verify -i key.txt db.cfd                   with the key: does it restore?
   cofferdam verify --expect-digest 3f… db.cfd          is it the one that was sealed?
+  cofferdam verify --signed-by sealers.pub db.cfd      is it one that they have sealed?
 
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
 supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 the stream is \
-older than --min-sequence asks for, 15 nothing has come from the store for too long, 130 interrupted.";
+older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted.";

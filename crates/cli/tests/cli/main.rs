@@ -17,6 +17,8 @@ mod drill_metrics;
 mod drill_samples;
 mod drill_scratch;
 mod drill_signals;
+#[cfg(feature = "signatures")]
+mod drill_signing;
 mod drill_trust;
 mod drilling;
 mod drilling_postgres;
@@ -60,6 +62,10 @@ mod served;
 mod services;
 mod serving;
 mod serving_far;
+#[cfg(feature = "signatures")]
+mod signed_far;
+#[cfg(feature = "signatures")]
+mod signing;
 mod standard_streams;
 mod stores;
 mod threads;

@@ -34,6 +34,7 @@ impl Error {
             self.0.kind,
             ErrorKind::Damaged
                 | ErrorKind::DigestMismatch
+                | ErrorKind::NotSigned
                 | ErrorKind::Truncated
                 | ErrorKind::Limit
                 | ErrorKind::Unsupported
@@ -53,8 +54,10 @@ impl Error {
     #[must_use]
     pub(crate) fn of_changed_stream(mut self) -> Error {
         let ends_early = self.0.kind == ErrorKind::Io && self.is_caused_by(io::ErrorKind::UnexpectedEof);
-        let of_bytes =
-            matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::Truncated);
+        let of_bytes = matches!(
+            self.0.kind,
+            ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::NotSigned | ErrorKind::Truncated
+        );
         if of_bytes || ends_early {
             self.0.kind = ErrorKind::SourceChanged;
             self.0.what = format!("the sealed stream changed while it was read: {}", self.0.what);

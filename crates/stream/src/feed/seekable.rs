@@ -13,18 +13,18 @@ use segment_worker::{
 
 use super::fetch_ahead::{Arrival, FetchAhead};
 use super::segment_runs::{SegmentRuns, closing_position, header_of};
-use super::sequential::check_expected;
 use crate::Error;
 use crate::envelope::Envelope;
 use crate::far::FarSource;
 use crate::index::Walk;
+use crate::pin::ExpectedPin;
 use crate::resources::RunPlan;
 
 /// A sealed stream whose records lie still.
 pub(crate) struct SeekableFeed<'a> {
     walk: Walk<'a>,
     frames_per_run: u32,
-    expected: Option<ChainValue>,
+    expected: ExpectedPin<'a>,
     part: Option<Part>,
     /// The segments that are not read.
     proved: ProvedSegments,
@@ -56,7 +56,7 @@ impl<'a> SeekableFeed<'a> {
         proved: ProvedSegments,
         plan: &RunPlan,
         budget: &Budget,
-        expected: Option<ChainValue>,
+        expected: ExpectedPin<'a>,
     ) -> SeekableFeed<'a> {
         let (frames_per_run, end) = (plan.frames_per_run, walk.index.footer.segments);
         let ahead = FarSource::of(&walk.source)
@@ -222,7 +222,7 @@ impl Feed for SeekableFeed<'_> {
         if self.chain.0 != footer.stream_digest {
             return Err(self.walk.footer_fault());
         }
-        check_expected(self.expected, self.chain)?;
+        self.expected.check(self.chain)?;
         Ok(StreamEnd {
             segments: self.walk.segments(),
             plaintext_len: footer.plaintext_len,

@@ -15,6 +15,7 @@ use super::kept::Mend;
 use super::window::{Next, Window};
 use crate::envelope::{Access, Envelope, read_preamble};
 use crate::index::trailer_fault;
+use crate::pin::ExpectedPin;
 use crate::resources::Resources;
 use crate::trailer::IndexBuilder;
 use crate::{Error, ErrorKind, Remedy};
@@ -24,7 +25,7 @@ pub(crate) struct SequentialFeed<'a, S> {
     window: Window<S>,
     envelope: &'a Envelope,
     frames_per_run: u32,
-    expected: Option<ChainValue>,
+    expected: ExpectedPin<'a>,
     ledger: IndexBuilder,
     segment: Option<OpenSegment>,
     run: Option<Run>,
@@ -112,7 +113,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         window: Window<S>,
         envelope: &'a Envelope,
         frames_per_run: u32,
-        expected: Option<ChainValue>,
+        expected: ExpectedPin<'a>,
     ) -> SequentialFeed<'a, S> {
         SequentialFeed {
             window,
@@ -139,7 +140,8 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         mend: Mend<'a>,
     ) -> SequentialFeed<'a, S> {
         let kept = Some(Kept { entries: VecDeque::new(), mend });
-        SequentialFeed { kept, ..SequentialFeed::new(window, envelope, frames_per_run, None) }
+        let any = ExpectedPin::any(envelope.preamble.digest);
+        SequentialFeed { kept, ..SequentialFeed::new(window, envelope, frames_per_run, any) }
     }
 
     /// What the index has to say of the oldest closed segment that has not been asked for.
@@ -275,7 +277,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
         if seen != implied || !macs_equal(&mac, seen_mac) {
             return Err(trailer_fault(Record::Footer, offset));
         }
-        check_expected(self.expected, self.chain)?;
+        self.expected.check(self.chain)?;
         Ok(StreamEnd {
             segments: footer.segments,
             plaintext_len: footer.plaintext_len,
@@ -341,16 +343,5 @@ impl<S: Source> Feed for SequentialFeed<'_, S> {
 
     fn end(&mut self) -> Result<StreamEnd, Error> {
         Ok(self.end.take().expect("the stream's end has been told, and so the footer was read"))
-    }
-}
-
-/// A pin that was given has to be the stream's digest.
-pub(crate) fn check_expected(expected: Option<ChainValue>, stream_digest: ChainValue) -> Result<(), Error> {
-    match expected {
-        Some(expected) if expected != stream_digest => {
-            Err(Error::new(ErrorKind::DigestMismatch, "the stream's digest is not the expected one")
-                .advise("It is another stream than the one that was pinned, or an older one."))
-        }
-        _ => Ok(()),
     }
 }

@@ -95,6 +95,7 @@ impl Attempts<'_> {
         let found = self.inspect(stream, is_keyed.then_some(&opener), record)?;
         let opener = stream.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = stream.expect_digest.into_iter().fold(opener, Opener::expect_digest);
+        let (opener, signer) = stream.signed_by.demand(opener, &stream.sealed, self.cancel, self.report)?;
         let ended = match &stream.mode {
             Mode::Restore { scratch, check, ignore_room } => {
                 let program = check.as_ref().map(|check| Program::find(&check.program)).transpose()?;
@@ -110,7 +111,8 @@ impl Attempts<'_> {
         let mut warnings = watch.said();
         warnings.retain(|warning| !record.warnings.contains(warning));
         record.warnings.extend(warnings);
-        ended
+        // What a stream that failed was to be signed by says nothing about it.
+        ended.inspect(|()| record.signed_by = signer)
     }
 
     fn source(&self, stream: &DrillStream) -> Result<Box<dyn Source>, Failure> {

@@ -13,6 +13,7 @@ use crate::clock::Utc;
 use crate::failure::Failure;
 use crate::printable::{self, Name};
 use crate::secrets;
+use crate::signatures::KeyName;
 use crate::text::digest_name;
 use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, UNWRITTEN};
 
@@ -61,6 +62,8 @@ pub(super) struct StreamRecord {
     pub(super) digest_kind: Option<&'static str>,
     /// Whether the digest was compared with one of the drill's file, and is that.
     pinned: Option<bool>,
+    /// Whose signature of it the drill's file demands, and was found.
+    pub(super) signed_by: Option<KeyName>,
     /// Whether a key has proved who could have sealed it, or digests alone were compared.
     authenticity: Option<&'static str>,
     pub(super) sequence: Option<u64>,
@@ -149,14 +152,17 @@ impl Evidence {
     }
 
     /// Puts it into the file at `path`.
-    pub(super) fn write(&self, path: &Path, mode: u32) -> Result<(), Failure> {
+    ///
+    /// Gives the bytes that are in it now.
+    pub(super) fn write(&self, path: &Path, mode: u32) -> Result<Vec<u8>, Failure> {
         // Something else may have come there since the drill began.
         let standing = standing(path)?;
         // Records hold strings, numbers and lists of them: there is nothing that JSON could refuse.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         let what = format!("the evidence could not be written to {}", Name::from(path));
-        whole_file::write(path, standing, text.as_bytes(), mode).map_err(|fault| match fault {
+        let written = whole_file::write(path, standing, text.as_bytes(), mode);
+        written.map(|()| text.into_bytes()).map_err(|fault| match fault {
             Fault::Refused(error) => whole_file::refused(&error, what),
             Fault::NotWritten(error) => Failure::io(what, error).advise(UNWRITTEN),
             Fault::Unknown(error) => Failure::new(
@@ -203,6 +209,7 @@ impl StreamRecord {
             stream_digest: None,
             digest_kind: None,
             pinned: None,
+            signed_by: None,
             authenticity: None,
             sequence: None,
             sealed_at: None,
@@ -247,6 +254,7 @@ impl StreamRecord {
         self.pinned = Some(stream.expect_digest.is_some());
         self.authenticity = Some(match (&stream.keys, stream.expect_digest) {
             (Some(_), _) => "checked",
+            (None, _) if stream.signed_by.is_given() => "signed",
             (None, Some(_)) => "pinned",
             (None, None) => "not checked",
         });

@@ -24,6 +24,7 @@ use crate::key_args::OpeningKeys;
 use crate::printable::Name;
 use crate::sealed::Sealed;
 use crate::secrets;
+use crate::signatures::SignedByArgs;
 use crate::timeout::parse_duration;
 
 /// What a drill does.
@@ -48,6 +49,7 @@ pub(super) struct DrillStream {
     pub(super) mode: Mode,
     pub(super) expect_digest: Option<StreamDigest>,
     pub(super) min_sequence: Option<u64>,
+    pub(super) signed_by: SignedByArgs,
     pub(super) age: AgeRule,
 }
 
@@ -162,6 +164,8 @@ struct Entry {
     check_timeout: Option<Age>,
     expect_digest: Option<Digest>,
     min_sequence: Option<u64>,
+    signed_by: Option<String>,
+    signature: Option<String>,
     max_age: Option<Age>,
     #[serde(default)]
     sequence_is_time: bool,
@@ -184,11 +188,12 @@ impl Entry {
             return Err("`identity` is missing: nothing could open the stream".to_owned());
         }
         Ok(DrillStream {
-            sealed: sealed(&self.sealed, directory)?,
+            sealed: sealed("sealed", &self.sealed, directory)?,
             keys,
             age: self.age()?,
             expect_digest: self.expect_digest.as_ref().map(|digest| digest.0),
             min_sequence: self.min_sequence,
+            signed_by: self.signed_by(directory)?,
             mode: self.mode(directory, scratch)?,
             name: self.name.0,
         })
@@ -200,6 +205,19 @@ impl Entry {
             return Err(format!("`{argument}` is no file: a drill takes nothing from standard input"));
         }
         Ok(named.next().map(|_| Arc::new(self.opening_keys(directory))))
+    }
+
+    fn signed_by(&self, directory: &Path) -> Result<SignedByArgs, String> {
+        if let Some(argument) = self.signed_by.iter().find(|argument| ["", "-"].contains(&argument.as_str()))
+        {
+            return Err(format!("`{argument}` is no file: a drill takes nothing from standard input"));
+        }
+        let place = |argument: &String| KeyPlace::from(OsString::from(argument)).within(directory);
+        let signature = self.signature.as_ref().map(|signature| {
+            secrets::note(signature);
+            sealed("signature", signature, directory)
+        });
+        SignedByArgs::of_file(self.signed_by.as_ref().map(place), signature.transpose()?)
     }
 
     fn opening_keys(&self, directory: &Path) -> OpeningKeys {
@@ -287,10 +305,10 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", Name::from(path)))
 }
 
-fn sealed(text: &str, directory: &Path) -> Result<Sealed, String> {
+fn sealed(field: &str, text: &str, directory: &Path) -> Result<Sealed, String> {
     match Sealed::parse(text.into())? {
         Sealed::Here(End::Path(path)) => Ok(Sealed::Here(End::Path(directory.join(path)))),
-        Sealed::Here(End::Standard) => Err("`sealed` is a file or a URL: a drill is repeated".to_owned()),
+        Sealed::Here(End::Standard) => Err(format!("`{field}` is a file or a URL: a drill is repeated")),
         there => Ok(there),
     }
 }

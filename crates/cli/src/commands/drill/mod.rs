@@ -19,7 +19,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, ErrorKind, Identities};
+use cofferdam::{CancelToken, ErrorKind, Identities, IfExists};
 use serde::Serialize;
 
 use self::attempt::{Attempts, OnFailure};
@@ -34,6 +34,7 @@ use crate::printable::Name;
 use crate::rate::RateArgs;
 use crate::report::{Report, print};
 use crate::resources::Resources;
+use crate::signatures::SigningArgs;
 use crate::size::Size;
 use crate::text::count;
 use crate::timeout::Timeout;
@@ -45,7 +46,7 @@ use crate::{age, clock, whole_file};
 /// on the result; or it is verified; or a sample of its segments is opened. All of them are tried, whatever becomes of the others.
 /// `cofferdam drill --example` prints such a file with all that it may say.
 ///
-/// The evidence, a JSON file, says for each stream when it was tried, which stream it was (id, digest, sequence number), how old
+/// The evidence, a JSON file, which may be signed, says for each stream when it was tried, which stream it was (id, digest, sequence number), how old
 /// (where the sealer has said when it was sealed), how long it took, how the check ended and what it printed last, and what failed.
 ///
 /// A check runs as you, in the scratch directory and in a session of its own, with an environment of PATH, HOME, USER, LOGNAME,
@@ -77,6 +78,9 @@ pub(crate) struct Drill {
     keep: bool,
 
     #[command(flatten)]
+    signing: SigningArgs,
+
+    #[command(flatten)]
     resources: Resources,
 
     #[command(flatten)]
@@ -92,7 +96,10 @@ impl Drill {
             return print(EXAMPLE.as_bytes());
         };
         let mut file = DrillFile::read(path)?;
-        file.streams.iter_mut().for_each(|stream| stream.sealed.set_timeout(self.timeout));
+        for stream in &mut file.streams {
+            stream.sealed.set_timeout(self.timeout);
+            stream.signed_by.set_timeout(self.timeout);
+        }
         let evidence = self.evidence.clone().or_else(|| file.evidence.clone()).ok_or_else(|| {
             Failure::usage(format!("{} names no `evidence`", file.name))
                 .advise("Name it there, or with --evidence.")
@@ -103,6 +110,7 @@ impl Drill {
         self.check_files(path, &file, &evidence, files)?;
         self.resources.warn(report);
         let cancel = interrupt::install(report)?;
+        let due = self.signing.due_beside(&evidence, IfExists::Replace, &cancel)?;
         let begun = Utc(clock::seconds());
         // While keys are read, a signal ends the program: they may come from something that never answers.
         let keys = keys::read(&file.streams, failed, limit, &cancel, report);
@@ -110,17 +118,24 @@ impl Drill {
         let now = Utc(clock::seconds());
         let found = Evidence::new(&file, begun, now, streams, failure.as_ref());
         let written = found.write(&evidence, file.evidence_mode).inspect_err(|_| report.progress(&found));
+        let signed = match (&due, &written) {
+            (Some(due), Ok(bytes)) => due.sign_evidence(bytes).map_err(not_signed),
+            _ => Ok(()),
+        };
+        let written = written.map(drop);
         let metrics = self.resources.metrics_file();
         let metrics = metrics.map_or(Ok(()), |path| {
             metrics::write(path, &file.place.to_string(), &found.streams, now, written.is_ok())
         });
-        let sentence = sentence(&found, &evidence, written.is_ok());
+        let signature = due.filter(|_| written.is_ok() && signed.is_ok()).map(|due| due.name());
+        let sentence = sentence(&found, &evidence, written.is_ok(), signature);
         let done = "the drill has ended, and its evidence is written";
         let reported =
             report.done_unless(&cancel, &Record { event: "drilled", evidence: &found }, sentence, done);
         // What a stream has failed with comes first; of the others each is said.
-        let mut failures =
-            failure.into_iter().chain([written, metrics, reported].into_iter().filter_map(Result::err));
+        let mut failures = failure
+            .into_iter()
+            .chain([written, signed, metrics, reported].into_iter().filter_map(Result::err));
         let first = failures.next();
         failures.for_each(|failure| report.failure(&failure));
         first.map_or(Ok(()), Err)
@@ -137,8 +152,10 @@ impl Drill {
         files.reads("the file of the drill", &End::Path(path.to_owned()))?;
         for stream in &file.streams {
             stream.sealed.name_files(&mut files)?;
+            stream.signed_by.name_files(&stream.sealed, &mut files)?;
         }
         self.rate.name_files(&mut files)?;
+        self.signing.name_files(&mut files)?;
         files.stages_report("the evidence", evidence)?;
         self.resources.name_files(&mut files)?;
         files.check()?;
@@ -199,6 +216,12 @@ fn ended(mut failures: Vec<Failure>, streams: usize, is_stopped: bool) -> Option
     }
 }
 
+/// The evidence is in place all the same. An old signature of it is one of other evidence.
+fn not_signed(mut failure: Failure) -> Failure {
+    failure.message = format!("the evidence is not signed: {}", failure.message);
+    failure
+}
+
 fn is_interrupted(failure: &Failure) -> bool {
     failure.kind() == ErrorKind::Cancelled
 }
@@ -210,11 +233,14 @@ struct Record<'a> {
     evidence: &'a Evidence,
 }
 
-fn sentence(found: &Evidence, path: &Path, is_written: bool) -> String {
+fn sentence(found: &Evidence, path: &Path, is_written: bool, signature: Option<Name>) -> String {
     let mut lines: Vec<String> = found.streams.iter().map(line).collect();
     let passed = found.streams.iter().filter(|stream| stream.result == Outcome::Passed).count();
     let evidence = match is_written {
-        true => format!("the evidence is in {}", Name::from(path)),
+        true => match signature {
+            Some(signature) => format!("the evidence is in {}, signed in {signature}", Name::from(path)),
+            None => format!("the evidence is in {}", Name::from(path)),
+        },
         false => "the evidence could not be written".to_owned(),
     };
     let streams = count(found.streams.len() as u64, "stream");
@@ -276,10 +302,11 @@ Examples:
   cofferdam drill --example > drill.toml
   cofferdam drill drill.toml
   cofferdam drill --evidence evidence/$(date +%F).json drill.toml
+  cofferdam drill --ssh-key /etc/drill/id_ed25519 drill.toml   the evidence is signed, in drill.json.sig
   cofferdam drill --metrics-file /var/lib/prometheus/node-exporter/cofferdam_drill.prom drill.toml
 
 Exit codes: 0 every stream has passed. Otherwise that of the first stream in FILE that has not; the evidence has each one's: 1 \
 reading or writing failed, or there is no room, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, \
 7 a limit is exceeded or a feature is not supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older \
 than `min_sequence` or `max_age` asks for, or of no known age, 15 nothing has come from the store, or from where a key is, for too long, 16 the check failed, was stopped, or could \
-not be run. 130 interrupted. 1 or 10 where the evidence or the metrics could not be written, 6 where they would replace another file.";
+not be run, 17 not signed by anybody of `signed_by`. 130 interrupted. 1 or 10 where the evidence or the metrics could not be written, 6 where they would replace another file.";
