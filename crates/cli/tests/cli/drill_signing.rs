@@ -65,7 +65,8 @@ fn evidence_is_signed_as_openssh_verifies_it() {
     for _ in 0..2 {
         let ran = place.run(["drill", "--ssh-key", "sealer", "drill.toml"]);
         ran.assert_done();
-        assert!(ran.text().contains("signed in evidence.json.sig"), "{}", ran.text());
+        let said = ran.text();
+        assert!(said.contains(", signed in ") && said.contains("evidence.json.sig"), "{said}");
         assert_eq!(verify(), 0);
     }
     // One that has failed is signed as well.

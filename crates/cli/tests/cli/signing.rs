@@ -241,7 +241,7 @@ fn a_list_of_keys_that_is_none_is_a_usage_error() {
     let fed_by_stdin = ["verify", "--signed-by", "-", "sealed.cfd"];
     place.run_fed(fed_by_stdin, SEALER_PUB.as_bytes().to_vec()).assert_done();
     place
-        .run_fed(["verify", "--signed-by", "-", "-"], Vec::new())
+        .run_fed(["verify", "--signed-by", "-", "--signature", "sealed.cfd.sig", "-"], Vec::new())
         .assert_failed(2, "cannot both be standard input");
 }
 
@@ -257,6 +257,9 @@ fn of_a_pipe_the_signature_has_to_be_named_and_is_compared_at_the_end() {
     place.seal("plain", "other.cfd").assert_done();
     named(place.read("other.cfd")).assert_failed(17, "has not signed this stream");
     assert!(!place.path("restored").exists());
+    // What came of it is kept, and stands in the way of another stream until it is given up.
+    named(sealed.clone()).assert_failed(8, "of another stream");
+    place.run(["discard", "restored"]).assert_done();
     named(sealed.clone()).assert_done();
     assert!(place.read("restored") == place.read("plain"));
     // A shell's pipe as the signature.
@@ -410,7 +413,9 @@ fn files_that_are_no_private_key_are_refused_with_what_to_do() {
 fn run_with_agent(place: &Place, line: &str) -> Ran {
     openssh(
         place,
-        &format!("eval \"$(ssh-agent -s -a agent)\" >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; {line}"),
+        &format!(
+            "rm -f agent; eval \"$(ssh-agent -s -a agent)\" >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; {line}"
+        ),
     )
 }
 
