@@ -232,7 +232,7 @@ mod tests {
         ] {
             assert!(shows(&shown, &key));
         }
-        for wrapped in [&b""[..], &[7; 80], &key.expose()[1..], digits[1..].as_bytes()] {
+        for wrapped in [&b""[..], &[7; 80], &key.expose()[1..], &digits.as_bytes()[1..]] {
             assert!(!shows(wrapped, &key));
         }
     }

@@ -7,7 +7,7 @@ use crate::error::{KeyError, KeyMaterial};
 use crate::identities::Identities;
 use crate::recipient_list::{ListedRecipient, RecipientKind, list_recipients};
 use crate::recipients::{Recipients, check_len};
-use crate::slot::{KIND_AGE, SLOT_COUNT_MAX, SealedSlot};
+use crate::slot::{SLOT_COUNT_MAX, SealedSlot};
 use crate::stream_key::StreamKey;
 
 impl Identities {
@@ -59,7 +59,7 @@ impl Identities {
     fn without_stanzas(&self, slot: &SealedSlot, gone: &[&ListedRecipient]) -> Result<SealedSlot, KeyError> {
         let stanzas: BTreeSet<usize> = gone.iter().filter_map(|listed| listed.stanza).collect();
         let body = self.age.without_stanzas(&slot.body, &stanzas).ok_or_else(|| not_opened(gone))?;
-        Ok(SealedSlot { kind: KIND_AGE, body })
+        Ok(SealedSlot { kind: crate::slot::KIND_AGE, body })
     }
 
     #[cfg(not(feature = "age"))]

@@ -173,6 +173,37 @@ fn a_header_that_somebody_has_changed_is_not_made_authentic() {
     assert_eq!(marked(&of(&all.anna), &slots)[0].opens, Some(false));
 }
 
+/// Every byte of the header, changed in two ways: what is still an age file is listed, and gets no MAC that makes the change authentic.
+#[test]
+fn a_header_with_any_byte_changed_is_listed_and_not_made_authentic() {
+    let all = Everybody::new();
+    let anna = of(&all.anna);
+    let header_len = {
+        let body = &all.slots[0].body;
+        let mac = body.windows(5).position(|window| window == b"\n--- ").unwrap() + 1;
+        mac + body[mac..].iter().position(|byte| *byte == b'\n').unwrap() + 1
+    };
+    let mut listed = 0;
+    for at in 0..header_len {
+        for bit in [1, 0x20] {
+            let mut slots = all.slots.clone();
+            slots[0].body[at] ^= bit;
+            if check_slots(&slots).is_err() {
+                continue;
+            }
+            listed += 1;
+            let list = marked(&anna, &slots);
+            assert!(list.iter().all(|it| it.slot != 0 || it.opens != Some(true)), "byte {at}");
+            let of_file = list.iter().filter(|it| it.slot == 0).count();
+            for number in 1..=of_file {
+                let changed = change(&anna, &slots, &[number], None);
+                assert!(of_file == 1 || changed.is_err(), "byte {at}, number {number}");
+            }
+        }
+    }
+    assert!(listed > header_len / 2, "most changes leave an age file: {listed} of {header_len}");
+}
+
 #[test]
 fn numbers_that_nobody_has_are_refused() {
     let all = Everybody::new();
