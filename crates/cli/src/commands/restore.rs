@@ -17,7 +17,7 @@ use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
-use crate::opening_args::{OpeningArgs, pinned};
+use crate::opening_args::OpeningArgs;
 use crate::peer::{Goal, Protection};
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};

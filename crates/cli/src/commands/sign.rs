@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::signatures::TrustedKeys;
-use cofferdam::{CancelToken, Error, Pin, PinCheck, Restored, StreamDigest, stream_message};
+use cofferdam::{CancelToken, Error, Pin, PinCheck, Restored, stream_message};
 use serde::Serialize;
 
-use crate::commands::verify::parse_digest;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
-use crate::metrics_file::RunInfo;
+use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
-use crate::opening_args::{OpeningArgs, pinned};
+use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report, print};
@@ -55,13 +55,8 @@ pub(crate) struct Sign {
     #[arg(long)]
     force: bool,
 
-    /// The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    expect_digest: Option<StreamDigest>,
-
-    /// Sign no stream whose sequence number is lower: see `cofferdam restore --help`
-    #[arg(long, value_name = "N")]
-    min_sequence: Option<u64>,
+    #[command(flatten)]
+    expected: Expected,
 
     #[command(flatten)]
     opening: OpeningArgs,
@@ -113,9 +108,10 @@ impl Sign {
     /// Reads all of the stream. One that cannot be signed is refused before its first segment.
     fn verify(&self, cancel: &CancelToken, report: Report) -> Result<Restored, Failure> {
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let identities = self.opening.keys.identities(report)?;
-        let opener = self.opening.opener(identities, self.min_sequence, cancel, watch.clone(), report)?;
-        let opener = pinned(opener, self.expect_digest).check_pin(HasLine);
+        let identities = self.opening.keys.identities(cancel, report)?;
+        metrics_file::has_keys();
+        let opener = self.opening.opener(identities, &self.expected, cancel, watch.clone(), report)?;
+        let opener = self.expected.pinned(opener).check_pin(HasLine);
         let verified = opener.verify(self.sealed.source(cancel, report)?);
         watch.finish();
         let verified = verified.map_err(|error| Failure::from(error).of_input(&self.sealed))?;

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "keygen",
     "seal",
     "restore",
