@@ -20,6 +20,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
+#[cfg(feature = "age")]
+mod age_file;
 #[cfg_attr(not(feature = "age"), expect(dead_code, reason = "the grammar is checked, and nothing is opened"))]
 mod age_header;
 #[cfg(feature = "age")]
@@ -54,6 +56,8 @@ mod wrapping_key;
 pub use age;
 pub use zeroize::Zeroizing;
 
+#[cfg(feature = "age")]
+pub use age_file::{AgeFileError, AgePayload, NewAgeFile, inspect_age_file};
 pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
 #[cfg(feature = "age")]
 pub use callbacks::{Callbacks, NoCallbacks};
