@@ -27,7 +27,7 @@ pub(crate) fn open_head(beginning: &[u8], is_all: bool, keys: &Keys<'_>) -> Resu
         chunks: Arc::new(AgeChunks::new(keys.backend, &key)),
         claim: Claim::Proved,
         identity,
-        secret: secret_of(&key, &identity),
+        secret: secret_of(&key[..], &identity),
         notes: stanzas,
     })))
 }
@@ -118,7 +118,7 @@ impl AgeSealing {
         let identity = Sha256::digest(&file.head).into();
         Ok(AgeSealing {
             chunks: AgeChunks::new(backend, &file.key),
-            secret: secret_of(&file.key, &identity),
+            secret: secret_of(&file.key[..], &identity),
             identity,
             head: file.head,
         })
@@ -181,7 +181,7 @@ impl fmt::Debug for AgeSealing {
 }
 
 /// A key of our own, which says nothing of the payload's.
-fn secret_of(key: &[u8; 32], identity: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+pub(crate) fn secret_of(key: &[u8], identity: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     let mut secret = Zeroizing::new([0; 32]);
     Hkdf::<Sha256>::new(Some(identity), key)
         .expand(SECRET_LABEL, &mut secret[..])

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::armor::{ARMOR_BEGIN, WHITE_LEN_MAX};
+use crate::{agcm, ecie, mrec, rse1};
 
 /// A format of other programs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -11,6 +12,14 @@ use crate::armor::{ARMOR_BEGIN, WHITE_LEN_MAX};
 pub enum Format {
     /// age-encryption.org, version 1.
     Age,
+    /// `AGCM`, of the Go library harpocrates.
+    Agcm,
+    /// `ECIE`, of the JavaScript library ecies-lib, for one recipient.
+    Ecie,
+    /// `MREC`, of the JavaScript library ecies-lib, for several recipients.
+    Mrec,
+    /// `RSE1`, of the Rust and Python library streaming-crypto.
+    Rse1,
 }
 
 impl Format {
@@ -20,7 +29,8 @@ impl Format {
         if first.trim_ascii_start().starts_with(ARMOR_BEGIN) {
             return Some(Looks::Armored);
         }
-        begins(AGE_BEGINNING).then_some(Looks::Bare(Format::Age))
+        let format = BEGINNINGS.iter().find(|(beginning, _)| begins(beginning));
+        format.map(|(_, format)| Looks::Bare(*format))
     }
 
     /// Bytes that tell a format: an armored file may have white space before it.
@@ -30,6 +40,10 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Format::Age => "age",
+            Format::Agcm => "AGCM",
+            Format::Ecie => "ECIE",
+            Format::Mrec => "MREC",
+            Format::Rse1 => "RSE1",
         }
     }
 
@@ -37,6 +51,10 @@ impl Format {
     pub fn with_article(self) -> &'static str {
         match self {
             Format::Age => "an age file",
+            Format::Agcm => "an AGCM stream, as harpocrates writes it",
+            Format::Ecie => "an ECIE stream, as ecies-lib writes it",
+            Format::Mrec => "an MREC stream, as ecies-lib writes it",
+            Format::Rse1 => "an RSE1 stream, as streaming-crypto writes it",
         }
     }
 }
@@ -56,5 +74,11 @@ impl fmt::Display for Format {
     }
 }
 
-/// Of any version: which of them it is, its first line says.
-const AGE_BEGINNING: &[u8] = b"age-encryption.org/";
+/// What streams begin with, of any version.
+const BEGINNINGS: [(&[u8], Format); 5] = [
+    (b"age-encryption.org/", Format::Age),
+    (agcm::MAGIC, Format::Agcm),
+    (ecie::MAGIC, Format::Ecie),
+    (mrec::MAGIC, Format::Mrec),
+    (rse1::MAGIC, Format::Rse1),
+];

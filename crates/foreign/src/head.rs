@@ -7,7 +7,7 @@ use std::sync::Arc;
 use frame_worker::Backend;
 use keys::{Identities, Zeroizing};
 
-use crate::{Chunks, Claim, Cutter, Fault, Format, age};
+use crate::{Chunks, Claim, Cutter, Fault, Format, age, held_key};
 
 /// What a caller has to open a stream with.
 #[derive(Clone, Copy)]
@@ -72,6 +72,9 @@ impl fmt::Debug for Opened {
 pub fn open_head(format: Format, beginning: &[u8], is_all: bool, keys: &Keys<'_>) -> Result<HeadStep, Fault> {
     match format {
         Format::Age => age::open_head(beginning, is_all, keys),
+        Format::Agcm | Format::Ecie | Format::Mrec | Format::Rse1 => {
+            held_key::open_head(format, beginning, is_all, keys)
+        }
     }
 }
 
@@ -99,6 +102,9 @@ pub fn inspect_head(
         Format::Age => {
             let found = age::inspect(beginning, is_all)?;
             Ok(found.map(|(head_len, notes)| Inspected { format, head_len, notes }))
+        }
+        Format::Agcm | Format::Ecie | Format::Mrec | Format::Rse1 => {
+            held_key::inspect(format, beginning, is_all)
         }
     }
 }

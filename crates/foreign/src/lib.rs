@@ -8,13 +8,20 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
+mod agcm;
 mod age;
 mod age_stream;
 mod armor;
+mod bytes;
 mod chunks;
+mod ecie;
+mod ecies;
 mod fault;
 mod format;
 mod head;
+mod held_key;
+mod mrec;
+mod rse1;
 
 pub use age::AgeSealing;
 pub use armor::ArmorDecoder;

@@ -34,6 +34,7 @@ mod age_slot;
 mod callbacks;
 mod error;
 mod external_slot;
+mod foreign_key;
 mod identities;
 #[cfg(feature = "age")]
 mod keygen;
@@ -63,6 +64,7 @@ pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR
 pub use callbacks::{Callbacks, NoCallbacks};
 pub use error::{KeyError, KeyMaterial, UnwrapError};
 pub use external_slot::EXTERNAL_NAME_LEN_MAX;
+pub use foreign_key::ForeignKey;
 pub use identities::Identities;
 #[cfg(feature = "age")]
 pub use keygen::Identity;
