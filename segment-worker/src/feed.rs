@@ -34,6 +34,27 @@ pub trait Feed {
     fn stop(&mut self) {}
 }
 
+/// Whoever lends a feed may ask it for more afterwards.
+impl<F: Feed> Feed for &mut F {
+    type Error = F::Error;
+
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, Self::Error> {
+        (**self).next(buffers)
+    }
+
+    fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Self::Error> {
+        (**self).check_closing(segment, closing)
+    }
+
+    fn end(&mut self) -> Result<StreamEnd, Self::Error> {
+        (**self).end()
+    }
+
+    fn stop(&mut self) {
+        (**self).stop();
+    }
+}
+
 /// A stream to seal, step by step. It ends with the segment whose close says that it is the last, or, where that one was
 /// sealed by an earlier attempt, with a [`TrailerOnly`] and nothing before it.
 pub trait SealFeed {

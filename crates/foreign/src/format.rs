@@ -33,6 +33,12 @@ impl Format {
         format.map(|(_, format)| Looks::Bare(*format))
     }
 
+    /// Whether more bytes than `first` may show a format that these do not show yet.
+    pub fn may_be(first: &[u8]) -> bool {
+        let begins = AGE_BEGINNING.starts_with(first) || ARMOR_BEGIN.starts_with(first.trim_ascii_start());
+        begins && Format::of(first).is_none()
+    }
+
     /// Bytes that tell a format: an armored file may have white space before it.
     pub const FIRST_LEN: usize = WHITE_LEN_MAX + ARMOR_BEGIN.len();
 

@@ -175,6 +175,7 @@ mod tests {
                 durability: Durability::default(),
                 expected: None,
                 min_sequence: None,
+                foreign: crate::Foreign::Refuse,
                 resources: &resources,
             };
             let of_source = OfSource {

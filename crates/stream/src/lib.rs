@@ -11,6 +11,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod checkpoint;
+#[cfg(feature = "foreign")]
+mod chunked;
 mod compare_input;
 mod compare_sink;
 mod default_lens;
@@ -23,7 +25,7 @@ mod fetch_memory;
 mod fetch_queue;
 mod file_attributes;
 mod file_input;
-mod foreign;
+mod not_a_stream;
 mod index;
 mod index_chain;
 mod inspect;
@@ -67,6 +69,8 @@ mod trailer;
 
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;
+#[cfg(feature = "foreign")]
+pub use chunked::{Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
@@ -82,7 +86,7 @@ pub use inspect::{
 };
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use one_segment::OpenedSegment;
-pub use open::OpenOptions;
+pub use open::{Foreign, OpenOptions};
 pub use part::Receipt;
 pub use progress::{Observer, Progress, Warning, tell_notices};
 pub use rate_limit::RateLimit;
@@ -92,7 +96,7 @@ pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;
 pub use rewrap::{Rewrapped, rewrap, rewrap_copy};
-pub use seal::{FormatOptions, SealOptions, Sealed, SealedLen, default_suite};
+pub use seal::{FormatOptions, SealOptions, Sealed, SealedAs, SealedLen, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;

@@ -11,6 +11,8 @@ use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
+#[cfg(feature = "foreign")]
+use crate::chunked::Peeked;
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -41,8 +43,22 @@ pub struct OpenOptions<'a> {
     pub expected: Option<StreamDigest>,
     /// The lowest sequence number that the stream may have; without one, none is asked for.
     pub min_sequence: Option<u64>,
+    /// What becomes of a stream of another format.
+    pub foreign: Foreign,
     /// Threads and memory.
     pub resources: &'a Resources,
+}
+
+/// What becomes of a stream of another format.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Foreign {
+    /// It is refused: it is no stream of ours.
+    #[default]
+    Refuse,
+    /// It is opened, if it is of a format that is known.
+    #[cfg(feature = "foreign")]
+    Open,
 }
 
 impl<'a> OpenOptions<'a> {
@@ -54,6 +70,7 @@ impl<'a> OpenOptions<'a> {
             durability: Durability::default(),
             expected: None,
             min_sequence: None,
+            foreign: Foreign::Refuse,
             resources,
         }
     }
@@ -115,6 +132,17 @@ impl<'a> OpenOptions<'a> {
     ) -> Result<Restored, Error> {
         self.resources.check()?;
         let place = source.positioned();
+        #[cfg(feature = "foreign")]
+        let source = match self.foreign {
+            Foreign::Refuse => Peeked::unread(source),
+            Foreign::Open => match Peeked::look(source, self.resources)? {
+                (source, Some(looks)) => {
+                    let opened = self.open_foreign(source, looks, make_sink);
+                    return opened.map_err(|error| of_place(error, place));
+                }
+                (source, None) => source,
+            },
+        };
         self.open_from(source, place.clone(), make_sink).map_err(|error| of_place(error, place))
     }
 
@@ -219,7 +247,7 @@ impl<'a> OpenOptions<'a> {
         )
     }
 
-    fn run<S: StreamingSink>(
+    pub(crate) fn run<S: StreamingSink>(
         &self,
         feed: impl Feed<Error = Error>,
         sink: S,
@@ -320,9 +348,9 @@ impl RunContext<'_> {
 }
 
 /// From where to where a stream is opened, and how its progress is kept.
-struct RunOptions {
-    already: AlreadyThere,
-    total: Option<u64>,
-    marks: CheckpointMaker,
-    keeps: Retention,
+pub(crate) struct RunOptions {
+    pub(crate) already: AlreadyThere,
+    pub(crate) total: Option<u64>,
+    pub(crate) marks: CheckpointMaker,
+    pub(crate) keeps: Retention,
 }
