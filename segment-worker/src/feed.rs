@@ -157,4 +157,15 @@ pub struct StreamEnd {
     pub plaintext_len: u64,
     /// The chain value of the last segment.
     pub stream_digest: frame_worker::ChainValue,
+    /// Whether that says that the stream is whole.
+    pub ending: Ending,
+}
+
+/// What the end of a stream says of the whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// All of the stream has come, and nothing else.
+    Proved,
+    /// Its format cannot say so, or this stream does not; the caller publishes it all the same, and says that it is asserted.
+    Asserted,
 }

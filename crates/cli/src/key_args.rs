@@ -99,12 +99,7 @@ impl OpeningKeys {
 
     /// Reads all of them.
     pub(crate) fn some_identities(&self, report: Report) -> Result<Identities, Failure> {
-        self.identities(report)?.ok_or_else(|| {
-            Failure::usage("nothing was given that could open the stream").advise(
-                "Give an identity with -i, a passphrase with -p, or a key with --key-file; or name an identity file in \
-                 COFFERDAM_IDENTITY.",
-            )
-        })
+        some_of(self.identities(report)?)
     }
 
     /// What the options say or, where they say nothing, the environment. One option is enough for that: whoever names a key
@@ -127,6 +122,16 @@ impl OpeningKeys {
             passphrase: KeyFile::all("--passphrase-file", &self.passphrase_file).pop(),
         }
     }
+}
+
+/// Refuses to open with nothing.
+pub(crate) fn some_of(identities: Option<Identities>) -> Result<Identities, Failure> {
+    identities.ok_or_else(|| {
+        Failure::usage("nothing was given that could open the stream").advise(
+            "Give an identity with -i, a passphrase with -p, or a key with --key-file; or name an identity file in \
+             COFFERDAM_IDENTITY.",
+        )
+    })
 }
 
 /// Options that say who a new stream is for.

@@ -60,6 +60,29 @@ impl Uploading {
         })
     }
 
+    /// Seals `source` into the object at `url`.
+    #[cfg(feature = "remote")]
+    pub(crate) fn seal_source(
+        &self,
+        sealer: &Sealer,
+        source: impl Source + 'static,
+        url: &Url,
+        report: Report,
+    ) -> Result<Sealed, cofferdam::Error> {
+        sealer.seal_to_object(source, &self.target(url, report))
+    }
+
+    #[cfg(not(feature = "remote"))]
+    pub(crate) fn seal_source(
+        &self,
+        _: &Sealer,
+        _: impl Source + 'static,
+        url: &Url,
+        _: Report,
+    ) -> Result<Sealed, cofferdam::Error> {
+        match *url {}
+    }
+
     /// Opens `source` into the object at `url`.
     #[cfg(feature = "remote")]
     pub(crate) fn restore(

@@ -135,6 +135,7 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+mod convert;
 #[cfg(feature = "wal")]
 mod device;
 mod files;
@@ -176,6 +177,7 @@ pub use contract::{
     AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
     Visibility,
 };
+pub use convert::{Converted, Plaintext};
 pub use files::is_pipe;
 pub use frame_worker::{
     Backend, Compression, CompressionLevel, DigestKind, Pool, PoolError, Suite, THREADS_MAX,
@@ -183,7 +185,7 @@ pub use frame_worker::{
 pub use framing::{FORMAT_VERSION, ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
-pub use keys::{Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
+pub use keys::{ForeignKey, Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
@@ -206,7 +208,7 @@ pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
 #[cfg(feature = "foreign")]
-pub use stream::{Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
+pub use stream::{Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead, InTheWay,
     Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,

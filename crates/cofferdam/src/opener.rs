@@ -202,6 +202,10 @@ impl Opener {
     /// [`Opener::foreign_reader`]. [`Restored::foreign`] says what it was. Such a stream has neither digest nor number nor index: one that is
     /// pinned or numbered is asked for in vain, without a key nothing of it can be verified, and an interrupted restore opens all of it
     /// again, and writes what differs.
+    ///
+    /// Of some formats nothing proves that a stream is whole, whatever opens. Such a stream is refused before anything is written, or at its
+    /// end where that is known only there, as [`ErrorKind::Usage`] with [`Remedy::AcceptUnproven`]. With [`Foreign::AcceptUnproven`]
+    /// it is published, and **the result is an error even so**: [`ErrorKind::Unproven`], with [`Error::as_asserted`] in place of [`Restored`].
     #[cfg(feature = "foreign")]
     #[must_use]
     pub fn foreign(mut self, foreign: Foreign) -> Opener {

@@ -16,6 +16,18 @@ pub trait Chunks: Send + Sync {
     /// What is wrong with the chunk, in words that follow its name ("fails authentication"). `plaintext` then holds nothing of use.
     fn open(&self, chunk: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Result<(), &'static str>;
 
+    /// Where in `payload_len` bytes of chunks the mark of the last is, in a format that knows only there whether it proves the whole.
+    fn mark(&self, payload_len: u64) -> Option<Mark> {
+        let _ = payload_len;
+        None
+    }
+
+    /// What the bytes at the [mark](Chunks::mark) let be claimed. They have not been authenticated: it is an early word, and no proof.
+    fn claim_at(&self, mark: &[u8]) -> Claim {
+        let _ = mark;
+        Claim::Proved
+    }
+
     /// How `payload_len` bytes of chunks lie, in a format where that is arithmetic. Others are cut in order.
     ///
     /// # Errors
@@ -78,6 +90,15 @@ impl Layout {
     pub fn plaintext_offset(&self, index: u64) -> u64 {
         index * self.full.plaintext as u64
     }
+}
+
+/// Where a format that marks its last chunk has that mark, in a stream that lies at hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Where the last chunk begins, in bytes from the first.
+    pub offset: u64,
+    /// How many bytes of it say whether it is marked.
+    pub len: usize,
 }
 
 /// Says where each chunk ends, in order. It may keep what it has seen.

@@ -50,7 +50,8 @@ struct Header {
 /// It begins with no chunk that the library writes.
 pub(crate) fn begin(beginning: &[u8], key: RecipientKey) -> Result<(EcieCutter, EcieChunks), Fault> {
     let longest = match beginning {
-        [] => ChunkLens { wire: 0, plaintext: 0 },
+        // Nothing is as long as that.
+        [] => ChunkLens { wire: HEADER_LEN, plaintext: 1 },
         _ => Header::parse(beginning, 0)?.lens(),
     };
     Ok((EcieCutter::default(), EcieChunks { key, longest }))

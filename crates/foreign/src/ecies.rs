@@ -25,7 +25,7 @@ impl RecipientKey {
             let what = format!(
                 "the key of {what} is a secret key of secp256k1, and this is none: it is 0, or not below the curve's order"
             );
-            Fault::new(FaultKind::NoKey, what)
+            Fault::new(FaultKind::NoForeignKey, what)
         })?;
         Ok(RecipientKey { key, backend })
     }

@@ -26,6 +26,8 @@ pub enum FaultKind {
     Truncated,
     /// None of the keys given opens it.
     NoKey,
+    /// It is opened with a key that its user holds as it is, and none was given, or another.
+    NoForeignKey,
     /// Something is beyond a limit.
     Limit,
     /// It is of a version, or has something, that is not known here.

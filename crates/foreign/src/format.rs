@@ -35,7 +35,8 @@ impl Format {
 
     /// Whether more bytes than `first` may show a format that these do not show yet.
     pub fn may_be(first: &[u8]) -> bool {
-        let begins = AGE_BEGINNING.starts_with(first) || ARMOR_BEGIN.starts_with(first.trim_ascii_start());
+        let begins = BEGINNINGS.iter().any(|(beginning, _)| beginning.starts_with(first));
+        let begins = begins || ARMOR_BEGIN.starts_with(first.trim_ascii_start());
         begins && Format::of(first).is_none()
     }
 

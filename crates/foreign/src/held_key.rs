@@ -22,7 +22,7 @@ pub(crate) fn open_head(
     keys: &Keys<'_>,
 ) -> Result<HeadStep, Fault> {
     let key = keys.identities.foreign().ok_or_else(|| {
-        Fault::new(FaultKind::NoKey, format!("this is {}, and no key of such streams was given", format.with_article()))
+        Fault::new(FaultKind::NoForeignKey, format!("this is {}, and no key of such streams was given", format.with_article()))
     })?;
     let need = named_len(format);
     if beginning.len() < need && !is_all {
@@ -124,7 +124,7 @@ impl Begun {
                 opened.map(|()| None).map_err(|problem| {
                     let what =
                         format!("chunk 0 {problem}: it was sealed with another key than the one given, or is damaged");
-                    Fault::new(FaultKind::NoKey, what)
+                    Fault::new(FaultKind::NoForeignKey, what)
                 })
             }
             // Too long to be looked at here: whoever opens it says what is wrong.
@@ -174,7 +174,7 @@ fn ends_in_head(format: Format) -> Fault {
 pub(crate) fn of_32_bytes(key: &ForeignKey, what: &str) -> Result<Zeroizing<[u8; 32]>, Fault> {
     let bytes = <[u8; 32]>::try_from(key.bytes()).map_err(|_| {
         let what = format!("the key of {what} has 32 bytes, and the one given has {}", key.bytes().len());
-        Fault::new(FaultKind::NoKey, what)
+        Fault::new(FaultKind::NoForeignKey, what)
     })?;
     Ok(Zeroizing::new(bytes))
 }

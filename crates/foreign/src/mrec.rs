@@ -12,13 +12,13 @@
 //! it is the last, are that stream and all of it. The library marks none where the length is a multiple of the chunk's: then there is no such
 //! proof. How long an id is, no field says: it is found in the first chunk, by what it unwraps.
 
-use frame_worker::{Backend, Cipher, digests_equal};
+use frame_worker::{Backend, Cipher};
 use keys::{ForeignKey, Zeroizing};
 
 use crate::bytes::{be16_at, be32_at, bytes_at};
 use crate::ecie::{check_lens, check_plaintext_len, is_last};
 use crate::ecies::{NONCE_LEN, PUBLIC_KEY_LEN, RecipientKey, TAG_LEN};
-use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind, HEAD_LEN_MAX};
+use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind, HEAD_LEN_MAX, Mark};
 
 /// Cuts an `MREC` stream into its chunks.
 pub(crate) struct MrecCutter {
@@ -32,12 +32,9 @@ pub(crate) struct MrecCutter {
 
 /// Opens the chunks of an `MREC` stream.
 pub(crate) struct MrecChunks {
-    key: RecipientKey,
     layout: Layout,
     first_len: usize,
-    /// Which recipient the key is.
-    recipient: usize,
-    stream_key: Zeroizing<[u8; KEY_LEN]>,
+    /// Under the stream's key.
     cipher: Cipher,
 }
 
@@ -91,17 +88,16 @@ pub(crate) fn begin(
         if beginning.len() < layout.table_end() && !is_all {
             return Ok(Begun::More(layout.table_end()));
         }
-        let of = |recipient| Some((recipient, layout.unwrap(beginning, recipient, &agreed)?));
-        if let Some((recipient, stream_key)) = (0..recipients).find_map(of) {
+        let of = |recipient| layout.unwrap(beginning, recipient, &agreed);
+        if let Some(stream_key) = (0..recipients).find_map(of) {
             let first_len = header.plaintext_len;
             let cutter = MrecCutter { layout, first_len, next: 0, is_marked: false, ended: false };
             let cipher = key.cipher(&stream_key);
-            let chunks = MrecChunks { key, layout, first_len, recipient, stream_key, cipher };
-            return Ok(Begun::Opened(cutter, chunks));
+            return Ok(Begun::Opened(cutter, MrecChunks { layout, first_len, cipher }));
         }
     }
     let what = "the key is that of none of the stream's recipients, or the first chunk is damaged";
-    Err(Fault::new(FaultKind::NoKey, what))
+    Err(Fault::new(FaultKind::NoForeignKey, what))
 }
 
 impl MrecCutter {
@@ -142,34 +138,33 @@ impl Cutter for MrecCutter {
     }
 }
 
-impl MrecChunks {
-    /// The stream's key.
-    pub(crate) fn stream_key(&self) -> &[u8; KEY_LEN] {
-        &self.stream_key
-    }
-}
-
 impl Chunks for MrecChunks {
     fn longest(&self) -> ChunkLens {
         self.layout.lens(self.first_len)
     }
 
-    fn open(&self, chunk: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Result<(), &'static str> {
-        let header = Header::parse(wire, chunk.index).ok();
-        let header = header.filter(|header| self.layout.lens(header.plaintext_len) == chunk.lens);
-        let header = header.ok_or("is not what it was when it was cut")?;
-        let agreed = self.key.agree(&header.ephemeral).ok_or(NO_POINT)?;
-        let stream_key = self.layout.unwrap(wire, self.recipient, &agreed);
-        let stream_key = stream_key.ok_or("does not hold the stream's key for the recipient whose key was given")?;
-        if !digests_equal(&stream_key, &self.stream_key) {
-            return Err("is another stream's");
+    fn mark(&self, payload_len: u64) -> Option<Mark> {
+        let full = self.longest().wire as u64;
+        let before = payload_len.div_ceil(full).checked_sub(1)?;
+        Some(Mark { offset: before * full, len: HEADER_LEN })
+    }
+
+    fn claim_at(&self, mark: &[u8]) -> Claim {
+        match Header::parse(mark, 0) {
+            Ok(header) if !header.is_last => Claim::Asserted(UNMARKED),
+            // What is no header is found where it stands.
+            _ => Claim::Proved,
         }
-        let (authenticated, sealed) = wire.split_at(self.layout.table_end());
+    }
+
+    fn open(&self, _: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Result<(), &'static str> {
+        // Under the key of the first chunk, whatever key this one wraps: so it is of the same stream.
+        let (authenticated, sealed) = wire.split_at_checked(self.layout.table_end()).ok_or(OTHER_LENGTH)?;
         let parts = sealed.split_first_chunk::<NONCE_LEN>().and_then(|(nonce, sealed)| {
             let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>()?;
             (ciphertext.len() == plaintext.len()).then_some((*nonce, ciphertext, tag))
         });
-        let (nonce, ciphertext, tag) = parts.ok_or("has another length than it says")?;
+        let (nonce, ciphertext, tag) = parts.ok_or(OTHER_LENGTH)?;
         self.cipher.open(nonce, authenticated, ciphertext, tag, plaintext).map_err(|_| "fails authentication")
     }
 }
@@ -262,6 +257,7 @@ const ID_LENS: [usize; 2] = [12, 16];
 const ID_LEN_MAX: usize = 255;
 /// So that the table of the first chunk is within a head's limit.
 const RECIPIENTS_MAX: usize = 1024;
+const OTHER_LENGTH: &str = "has another length than it says";
 const NO_POINT: &str = "has an ephemeral key that is no point of secp256k1";
 
 const _: () = assert!(HEADER_LEN + RECIPIENTS_MAX * (ID_LEN_MAX + LEN_LEN + WRAPPED_LEN) <= HEAD_LEN_MAX);

@@ -19,12 +19,50 @@ mod seal;
 mod window;
 
 pub use foreign::{Claim, Format};
+pub(crate) use foreign::Looks;
 pub use inspect::{ForeignInspection, inspect_foreign};
 pub(crate) use peeked::Peeked;
 pub use reader::ForeignReader;
 
-use crate::{Error, ErrorKind, Remedy};
+use crate::{Error, ErrorKind, Remedy, StreamId};
 use foreign::{Fault, FaultKind};
+use segment_worker::Ending;
+
+/// A stream of another format that has been opened to its end, and published, and of which nothing proves that it is whole: its format
+/// does not say so, or this stream does not. What there is of it has opened, with its tags; what is missing, [`Asserted::missing`] says.
+///
+/// It comes in an error ([`ErrorKind::Unproven`]), so that nobody takes it for a [`Restored`](crate::Restored) stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Asserted {
+    /// What it was sealed in.
+    pub format: Format,
+    /// What is not proved, and why: a sentence without its full stop.
+    pub missing: &'static str,
+    /// Names the stream, after a digest of its head.
+    pub stream_id: StreamId,
+    /// Length of the plaintext in bytes.
+    pub plaintext_len: u64,
+}
+
+/// What becomes of a stream that nothing proves to be whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unproven {
+    Refuse,
+    Accept,
+}
+
+/// What a stream of which `claim` can be said is published as.
+pub(crate) fn ending_of(claim: Claim, format: Format, unproven: Unproven) -> Result<Ending, Error> {
+    match (claim, unproven) {
+        (Claim::Proved, _) => Ok(Ending::Proved),
+        (Claim::Asserted(_), Unproven::Accept) => Ok(Ending::Asserted),
+        (Claim::Asserted(missing), Unproven::Refuse) => {
+            let what = format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
+            Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::AcceptUnproven))
+        }
+    }
+}
 
 /// A stream of another format that has been opened to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +82,7 @@ impl Error {
             FaultKind::Damaged => error(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
             FaultKind::Truncated => error(ErrorKind::Truncated).remedied(Remedy::FetchRest),
             FaultKind::NoKey => error(ErrorKind::NoKey).remedied(Remedy::UseOtherKey),
+            FaultKind::NoForeignKey => error(ErrorKind::NoKey).remedied(Remedy::GiveForeignKey),
             FaultKind::Limit => error(ErrorKind::Limit)
                 .advise("This may be damage, or a stream made to exhaust a reader."),
             FaultKind::Unsupported => error(ErrorKind::Unsupported).advise("A newer release may know it."),

@@ -45,6 +45,8 @@ pub enum ErrorKind {
     DurabilityUnknown,
     /// The bytes are not a Cofferdam stream: they do not begin as one does (FORMAT F14.2).
     NotAStream,
+    /// The stream has been opened to its end, and published, and nothing proves that it is whole: [`Error::as_asserted`].
+    Unproven,
     /// The stream is older than the one that was asked for, or its number is not known.
     Stale,
     /// The source changed after it was opened: what was read of it is inconsistent.
@@ -60,7 +62,7 @@ pub enum ErrorKind {
 }
 
 /// Why nothing was sealed, restored or verified. The target is as it was, unless the kind is
-/// [`ErrorKind::DurabilityUnknown`].
+/// [`ErrorKind::DurabilityUnknown`] or [`ErrorKind::Unproven`].
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -74,6 +76,8 @@ struct Inner {
     key_copy: Option<Warning>,
     advice: Option<&'static str>,
     remedy: Option<Remedy>,
+    #[cfg(feature = "foreign")]
+    asserted: Option<crate::Asserted>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -91,8 +95,25 @@ impl Error {
             key_copy: None,
             advice: None,
             remedy: None,
+            #[cfg(feature = "foreign")]
+            asserted: None,
             source: None,
         }))
+    }
+
+    /// What has been published without a proof that it is whole.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn asserted(asserted: crate::Asserted) -> Error {
+        let what = format!("nothing proves that it is whole: {}", asserted.missing);
+        let mut error = Error::new(ErrorKind::Unproven, what);
+        error.0.asserted = Some(asserted);
+        error
+    }
+
+    /// What has been published, of an error of the kind [`ErrorKind::Unproven`].
+    #[cfg(feature = "foreign")]
+    pub fn as_asserted(&self) -> Option<&crate::Asserted> {
+        self.0.asserted.as_ref()
     }
 
     /// What kind of failure.

@@ -12,7 +12,7 @@ use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
 #[cfg(feature = "foreign")]
-use crate::chunked::Peeked;
+use crate::chunked::{Format, Looks, Peeked};
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -59,6 +59,9 @@ pub enum Foreign {
     /// It is opened, if it is of a format that is known.
     #[cfg(feature = "foreign")]
     Open,
+    /// The same, and also if nothing proves that it is whole: it is then published, and the result is an error that says so.
+    #[cfg(feature = "foreign")]
+    AcceptUnproven,
 }
 
 impl<'a> OpenOptions<'a> {
@@ -135,13 +138,18 @@ impl<'a> OpenOptions<'a> {
         #[cfg(feature = "foreign")]
         let source = match self.foreign {
             Foreign::Refuse => Peeked::unread(source),
-            Foreign::Open => match Peeked::look(source, self.resources)? {
-                (source, Some(looks)) => {
-                    let opened = self.open_foreign(source, looks, make_sink);
-                    return opened.map_err(|error| of_place(error, place));
+            Foreign::Open | Foreign::AcceptUnproven => {
+                let (source, looks) = Peeked::look(source, self.resources)?;
+                // One of these formats writes nothing for no plaintext.
+                let of_nothing = (source.is_empty() && self.has_foreign_key()).then_some(Looks::Bare(Format::Ecie));
+                match looks.or(of_nothing) {
+                    Some(looks) => {
+                        let opened = self.open_foreign(source, looks, make_sink);
+                        return opened.map_err(|error| of_place(error, place));
+                    }
+                    None => source,
                 }
-                (source, None) => source,
-            },
+            }
         };
         self.open_from(source, place.clone(), make_sink).map_err(|error| of_place(error, place))
     }

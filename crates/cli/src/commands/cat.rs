@@ -13,6 +13,7 @@ use crate::byte_range::ByteRange;
 use crate::commands::restore::Restore;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
+use crate::foreign_args::ForeignArgs;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::metrics_file::RunInfo;
@@ -60,6 +61,9 @@ pub(crate) struct Cat {
     min_sequence: Option<u64>,
 
     #[command(flatten)]
+    foreign: ForeignArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
@@ -69,8 +73,9 @@ impl Cat {
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expect_digest, min_sequence, opening, .. } = self;
-                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, opening).run(report)
+                let Cat { sealed, force, expect_digest, min_sequence, foreign, opening, .. } = self;
+                Restore::to_standard_output(sealed, force, expect_digest, min_sequence, opening, foreign)
+                    .run(report)
             }
         }
     }
@@ -187,5 +192,5 @@ Examples:
 
 Exit codes: 0 all that was asked for has come out, 1 reading or writing failed, 2 usage, or the range is not within the stream, \
 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 15 nothing has come from the store for too long, 130 interrupted. After any but 0 \
+supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 nothing proves that it was the whole, 14 older than asked for, 15 nothing has come from the store for too long, 130 interrupted. After any but 0 \
 what has come out is not the whole.";

@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod discard;
 pub(crate) mod drill;
 pub(crate) mod inspect;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Cat(command) => command.run(report),
         #[cfg(feature = "serve")]
         Command::Serve(command) => command.run(report),
+        Command::Convert(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
         Command::Drill(command) => command.run(report),

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
+use crate::foreign_args::{ForeignArgs, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
@@ -136,6 +137,9 @@ pub(crate) struct Restore {
     keys: OpeningKeys,
 
     #[command(flatten)]
+    foreign: ForeignArgs,
+
+    #[command(flatten)]
     protection: Protection,
 
     #[command(flatten)]
@@ -191,6 +195,7 @@ impl Restore {
         expect_digest: Option<StreamDigest>,
         min_sequence: Option<u64>,
         opening: OpeningArgs,
+        foreign: ForeignArgs,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
@@ -208,6 +213,7 @@ impl Restore {
             expect_digest,
             min_sequence,
             keys,
+            foreign,
             protection: Protection::default(),
             uploading: Uploading::default(),
             resources,
@@ -223,13 +229,14 @@ impl Restore {
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
         self.refuse_seed()?;
+        self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
         self.resources.begin(RunInfo::opening(self.command), &self.files()?, report)?;
         self.refuse_same_object()?;
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = Opener::new(self.keys.some_identities(report)?)
+        let opener = Opener::new(self.foreign.some_identities(&self.keys, report)?)
             .if_exists(if_exists(self.force))
             .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })
             .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })
@@ -242,6 +249,7 @@ impl Restore {
         let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
         let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
         let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
+        let opener = self.foreign.opener(opener);
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let opener = self.rate.opener(opener, report)?;
         if let Some(target) = salvaged {
@@ -271,6 +279,11 @@ impl Restore {
                 opener.open(source, self.protection.connect(address, self.restart)?)
             }
         };
+        if let Some(asserted) = restored.as_ref().err().and_then(cofferdam::Error::as_asserted) {
+            watch.finish();
+            let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done());
+            return Err(tell_asserted(input, Some(output), asserted, &done, self.target.channel(), begun, report));
+        }
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);
         watch.finish();
@@ -300,6 +313,7 @@ impl Restore {
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
+        self.foreign.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
@@ -311,6 +325,15 @@ impl Restore {
             files.seeds("the seed", seed);
         }
         Ok(files)
+    }
+
+    /// A receiver has no word for what is not proved: it would report the target as whole.
+    fn refuse_unproven_receipt(&self) -> Result<(), Failure> {
+        if self.foreign.accepts_unproven() && matches!(self.target, Goal::Receiver(_)) {
+            return Err(Failure::usage("--accept-unproven is not for a receiver, which would take the stream for a whole one")
+                .advise("Restore it to a file, look at that, and send the file."));
+        }
+        Ok(())
     }
 
     fn refuse_same_object(&self) -> Result<(), Failure> {
@@ -453,5 +476,5 @@ Examples:
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
-11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
+11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 in place, and nothing proves that it is whole, \
 14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 130 interrupted: the target is as it was, unless it is a device that was being written.";

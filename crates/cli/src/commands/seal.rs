@@ -130,7 +130,7 @@ struct Resuming {
 /// How the stream is made.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Format")]
-struct Format {
+pub(crate) struct Format {
     /// The cipher [default: aes256gcm where the processor has instructions for it, else chacha20poly1305]
     #[arg(long, value_enum)]
     suite: Option<SuiteName>,
@@ -288,7 +288,7 @@ impl Seal {
 }
 
 impl Format {
-    fn apply(&self, mut sealer: Sealer) -> Result<Sealer, Failure> {
+    pub(crate) fn apply(&self, mut sealer: Sealer) -> Result<Sealer, Failure> {
         if let Some(digest) = self.digest {
             sealer = sealer.digest(match digest {
                 DigestName::Blake3 => DigestKind::Blake3,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::commands::salvage;
 use crate::failure::Failure;
+use crate::foreign_args::{ForeignArgs, tell_asserted};
 use crate::interrupt;
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
@@ -46,6 +47,9 @@ pub(crate) struct Verify {
     min_sequence: Option<u64>,
 
     #[command(flatten)]
+    foreign: ForeignArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
@@ -64,24 +68,30 @@ impl Verify {
         self.sealed.set_timeout(self.opening.timeout);
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
-        let run = match self.opening.keys.is_given() {
+        self.foreign.name_files(&mut files)?;
+        let run = match self.opening.keys.is_given() || self.foreign.is_given() {
             true => RunInfo::opening("verify"),
             false => RunInfo::without_key("verify"),
         };
         self.opening.resources.begin(run, &files, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let identities = self.opening.keys.identities(report)?;
+        let identities = self.foreign.identities(&self.opening.keys, report)?;
         let authenticity = match (&identities, self.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
             (None, Some(_)) => Authenticity::Pinned,
             (None, None) => Authenticity::NotChecked,
         };
         let opener = self.opening.opener(identities, self.min_sequence, &cancel, watch.clone(), report)?;
+        let opener = self.foreign.opener(opener);
         let begun = Instant::now();
         let verified =
             pinned(opener.clone(), self.expect_digest).verify(self.sealed.source(&cancel, report)?);
         watch.finish();
+        if let Some(asserted) = verified.as_ref().err().and_then(cofferdam::Error::as_asserted) {
+            let (input, done) = (self.sealed.name(), "every chunk opens");
+            return Err(tell_asserted(input, None, asserted, done, Channel::Stdout, begun, report));
+        }
         let verified = verified.map_err(|error| {
             let failure = Failure::from(error).of_input(&self.sealed);
             salvage::list_lost(&opener, &self.sealed, &cancel, &watch, report, failure)
@@ -156,5 +166,5 @@ Examples:
 
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 the stream is \
+supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 13 every chunk opens, and nothing proves that it is whole, 14 the stream is \
 older than --min-sequence asks for, 15 nothing has come from the store for too long, 130 interrupted.";

@@ -33,6 +33,7 @@ mod manual;
 mod metrics;
 mod named_files;
 mod names;
+mod other_tools;
 mod pins_in_order;
 mod pipes;
 mod place;

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 
 use foreign::{Chunk, Claim, Cut, Cutter, Fault, Format};
 use frame_worker::Closing;
-use segment_worker::{Buffer, Buffers, Feed, Input, Step, StreamEnd};
+use segment_worker::{Buffer, Buffers, Ending, Feed, Input, Step, StreamEnd};
 use sources::Source;
 
 use super::runs::{Gathered, RunLimits, RunSegments, place};
 use super::window::{ChunkWindow, Filled};
+use super::{Unproven, ending_of};
 use crate::Error;
 
 /// A stream of chunks, read once from front to back.
@@ -17,6 +18,7 @@ pub(crate) struct ChunksInOrder<S> {
     window: ChunkWindow<S>,
     cutter: Box<dyn Cutter>,
     format: Format,
+    unproven: Unproven,
     limits: RunLimits,
     segments: RunSegments,
     gathering: Option<Gathering>,
@@ -41,6 +43,7 @@ impl<S: Source> ChunksInOrder<S> {
         window: ChunkWindow<S>,
         cutter: Box<dyn Cutter>,
         format: Format,
+        unproven: Unproven,
         segments: RunSegments,
         limits: RunLimits,
     ) -> ChunksInOrder<S> {
@@ -48,6 +51,7 @@ impl<S: Source> ChunksInOrder<S> {
             window,
             cutter,
             format,
+            unproven,
             limits,
             segments,
             gathering: None,
@@ -157,6 +161,7 @@ impl<S: Source> Feed for ChunksInOrder<S> {
 
     fn end(&mut self) -> Result<StreamEnd, Error> {
         let RunSegments { segments, plaintext_len, .. } = self.segments;
-        Ok(StreamEnd { segments, plaintext_len, stream_digest: place(segments) })
+        let ending = ending_of(self.cutter.claim(), self.format, self.unproven)?;
+        Ok(StreamEnd { segments, plaintext_len, stream_digest: place(segments), ending })
     }
 }

@@ -15,10 +15,10 @@ use super::in_order::ChunksInOrder;
 use super::placed::PlacedChunks;
 use super::runs::{RunLimits, RunSegments};
 use super::window::{ChunkWindow, window_memory_len};
-use super::{ForeignSummary, Peeked};
+use super::{Asserted, ForeignSummary, Peeked, Unproven, ending_of};
 use crate::envelope::Envelope;
 use crate::feed::CancellableSource;
-use crate::open::{OpenOptions, RunContext, RunOptions};
+use crate::open::{Foreign, OpenOptions, RunContext, RunOptions};
 use crate::resources::Resources;
 use crate::resume::{AlreadyThere, Found};
 use crate::tentative::{Opening, Tentative};
@@ -103,6 +103,9 @@ impl OpenOptions<'_> {
             Some(place) => layout_at(&**place, &opened, resources)?,
             None => None,
         };
+        // Before there is a sink, as far as it shows already.
+        let early = early_claim(&opened, place.as_deref())?;
+        ending_of(early, format, self.unproven())?;
         let envelope = Envelope::of_foreign(&opened.identity, &opened.secret, resources.backend);
         let (longest, claim, begin) = (opened.chunks.longest(), opened.claim, opened.head_len as u64);
         let total = layout.map(|layout| layout.plaintext_len());
@@ -124,6 +127,14 @@ impl OpenOptions<'_> {
     }
 
     /// There is nothing in such a stream by which to tell it from another, or an older one.
+    pub(crate) fn unproven(&self) -> Unproven {
+        if self.foreign == Foreign::AcceptUnproven { Unproven::Accept } else { Unproven::Refuse }
+    }
+
+    pub(crate) fn has_foreign_key(&self) -> bool {
+        self.identities.is_some_and(|identities| identities.foreign().is_some())
+    }
+
     pub(crate) fn refuse_what_foreign_streams_lack(&self, format: Format) -> Result<(), Error> {
         if self.expected.is_none() {
             return Ok(());
@@ -149,17 +160,27 @@ impl OpenOptions<'_> {
         let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let (restored, claim) = match chunks {
             ChunkSource::Placed { place, begin, layout, opened } => {
-                let mut feed = PlacedChunks::new(place, begin, layout, opened.chunks, limits);
+                let ending = ending_of(claim, format, self.unproven())?;
+                let mut feed = PlacedChunks::new(place, begin, layout, opened.chunks, ending, limits);
                 (self.run_feed(&mut feed, opening, &means, total)?, claim)
             }
             ChunkSource::InOrder { window, opened } => {
                 let segments = RunSegments::new(opened.chunks);
-                let mut feed = ChunksInOrder::new(window, opened.cutter, format, segments, limits);
+                let unproven = self.unproven();
+                let mut feed = ChunksInOrder::new(window, opened.cutter, format, unproven, segments, limits);
                 let restored = self.run_feed(&mut feed, opening, &means, total)?;
                 (restored, feed.claim())
             }
         };
-        Ok(Restored { foreign: Some(ForeignSummary { format, claim }), ..restored })
+        match claim {
+            Claim::Proved => Ok(Restored { foreign: Some(ForeignSummary { format, claim }), ..restored }),
+            Claim::Asserted(missing) => Err(Error::asserted(Asserted {
+                format,
+                missing,
+                stream_id: restored.stream_id,
+                plaintext_len: restored.plaintext_len,
+            })),
+        }
     }
 
     /// Nothing of an earlier attempt is passed over: a sink that has bytes of one is told to begin anew over them.
@@ -179,6 +200,17 @@ impl OpenOptions<'_> {
         let already = AlreadyThere::nothing(means.envelope);
         self.run(feed, sink, means, RunOptions { already, total, marks, keeps })
     }
+}
+
+/// What can be said of a stream before its chunks are read: of one at `place` in a format that marks its end, by that.
+fn early_claim(opened: &Opened, place: Option<&dyn ReadAt>) -> Result<Claim, Error> {
+    let begin = opened.head_len as u64;
+    let mark = place.and_then(|place| opened.chunks.mark(place.len().saturating_sub(begin)));
+    let Some((place, mark)) = place.zip(mark) else { return Ok(opened.claim) };
+    let at = begin + mark.offset;
+    let mut bytes = vec![0; mark.len.min(place.len().saturating_sub(at) as usize)];
+    index::read(place, at, &mut bytes)?;
+    Ok(opened.chunks.claim_at(&bytes))
 }
 
 /// How the chunks behind the head lie at `place`, where that is arithmetic. The last of them is opened first: a stream that has been

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cofferdam_io::ReadAt;
 use foreign::{Chunks, Layout};
 use frame_worker::Closing;
-use segment_worker::{Buffers, Feed, Input, Step, StreamEnd};
+use segment_worker::{Buffers, Ending, Feed, Input, Step, StreamEnd};
 
 use super::runs::{Gathered, RunLimits, RunSegments, place};
 use crate::Error;
@@ -18,6 +18,7 @@ pub(crate) struct PlacedChunks {
     /// Where the first chunk begins.
     begin: u64,
     layout: Layout,
+    ending: Ending,
     per_run: u64,
     next: u64,
     segments: RunSegments,
@@ -30,6 +31,7 @@ impl PlacedChunks {
         begin: u64,
         layout: Layout,
         opener: Arc<dyn Chunks>,
+        ending: Ending,
         limits: RunLimits,
     ) -> PlacedChunks {
         let segments = RunSegments::new(opener);
@@ -37,6 +39,7 @@ impl PlacedChunks {
             source,
             begin,
             layout,
+            ending,
             per_run: limits.full_chunks(),
             next: 0,
             segments,
@@ -71,6 +74,7 @@ impl Feed for PlacedChunks {
             segments: self.segments.segments,
             plaintext_len: self.layout.plaintext_len(),
             stream_digest: place(self.segments.segments),
+            ending: self.ending,
         })
     }
 }
