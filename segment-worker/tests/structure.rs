@@ -130,7 +130,9 @@ fn a_stream_whose_end_is_asserted_is_published_and_never_called_proved() {
         stream.end.ending = ending;
         for kind in Kind::ALL {
             let (sink, report) = Probe::new(kind);
-            let opened = Fixture::new(&Workers::pool(2)).open(&mut OpenFeed::new(&stream, Supply::Bytes), sink).unwrap();
+            let opened = Fixture::new(&Workers::pool(2))
+                .open(&mut OpenFeed::new(&stream, Supply::Bytes), sink)
+                .unwrap();
             assert_eq!(opened.ending, ending);
             assert_eq!(report.published().map(|bytes| bytes.len() as u64), Some(stream.end.plaintext_len));
         }

@@ -3,12 +3,14 @@
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "foreign")]
+use crate::commands::convert::Convert;
 #[cfg(feature = "serve")]
 use crate::commands::serve::Serve;
 #[cfg(feature = "remote")]
 use crate::commands::uploads::Uploads;
 use crate::commands::{
-    bench::Bench, cat::Cat, completions::Completions, convert::Convert, discard::Discard, drill::Drill, inspect::Inspect,
+    bench::Bench, cat::Cat, completions::Completions, discard::Discard, drill::Drill, inspect::Inspect,
     keygen::Keygen, man::Man, receive::Receive, restore::Restore, rewrap::Rewrap, seal::Seal, status::Status,
     verify::Verify,
 };
@@ -48,6 +50,7 @@ pub(crate) enum Command {
     Cat(Cat),
     #[cfg(feature = "serve")]
     Serve(Serve),
+    #[cfg(feature = "foreign")]
     Convert(Convert),
     Receive(Receive),
     Verify(Verify),

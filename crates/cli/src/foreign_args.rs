@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use cofferdam::{Asserted, ErrorKind, Foreign, ForeignKey, Identities, Opener};
+use cofferdam::{Asserted, Error, ErrorKind, Foreign, ForeignKey, Identities, Opener};
 use serde::Serialize;
 
 use crate::credential::KeyPlace;
@@ -78,6 +78,11 @@ impl ForeignArgs {
     }
 }
 
+/// What has been published though nothing proves it, where that is how a run has ended.
+pub(crate) fn asserted_in<T>(ended: &Result<T, Error>) -> Option<&Asserted> {
+    ended.as_ref().err().and_then(Error::as_asserted)
+}
+
 /// Says what has been opened that nothing proves, and ends with that: `done` is what has come of it.
 pub(crate) fn tell_asserted(
     input: Name,
@@ -106,8 +111,9 @@ pub(crate) fn tell_asserted(
     );
     let what = format!("{}: {done}, and nothing proves that it is whole: {}", record.input, record.missing);
     match report.done(channel, &record, sentence, &what) {
-        Ok(()) => Failure::new(ErrorKind::Unproven, what)
-            .advise("Look whether it is what you expect by other means, its length or a digest for instance."),
+        Ok(()) => Failure::new(ErrorKind::Unproven, what).advise(
+            "Look whether it is what you expect by other means, its length or a digest for instance.",
+        ),
         Err(failure) => failure,
     }
 }

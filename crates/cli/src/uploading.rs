@@ -61,7 +61,7 @@ impl Uploading {
     }
 
     /// Seals `source` into the object at `url`.
-    #[cfg(feature = "remote")]
+    #[cfg(all(feature = "remote", feature = "foreign"))]
     pub(crate) fn seal_source(
         &self,
         sealer: &Sealer,
@@ -72,7 +72,7 @@ impl Uploading {
         sealer.seal_to_object(source, &self.target(url, report))
     }
 
-    #[cfg(not(feature = "remote"))]
+    #[cfg(all(not(feature = "remote"), feature = "foreign"))]
     pub(crate) fn seal_source(
         &self,
         _: &Sealer,

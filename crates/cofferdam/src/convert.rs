@@ -57,7 +57,8 @@ impl Opener {
         source: impl Source + 'static,
         seal: impl FnOnce(Plaintext) -> Result<Sealed, Error>,
     ) -> Result<Converted, Error> {
-        let (reader, writer) = io::pipe().map_err(|error| Error::io("there is no pipe for the plaintext", error))?;
+        let (reader, writer) =
+            io::pipe().map_err(|error| Error::io("there is no pipe for the plaintext", error))?;
         let (tell, verdict) = channel();
         let cancel = CancelToken::new();
         let opener = self.clone().cancel(cancel.clone());
@@ -83,7 +84,9 @@ impl Opener {
             (Ok(opened), Ok(sealed)) => Ok(Converted { opened, sealed }),
             (Ok(_), Err(error)) => Err(error),
             (Err(error), Ok(_)) => Err(error),
-            (Err(opening), Err(sealing)) => Err(if is_for_want_of_plaintext(&sealing) { opening } else { sealing }),
+            (Err(opening), Err(sealing)) => {
+                Err(if is_for_want_of_plaintext(&sealing) { opening } else { sealing })
+            }
         }
     }
 }
@@ -132,7 +135,9 @@ impl Source for Plaintext {
         match self.pipe.read_within(buffer, patience)? {
             Arrival::End => match self.verdict(patience) {
                 Some(Verdict::Published) => Ok(Arrival::End),
-                Some(Verdict::NotPublished) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, NotWhole)),
+                Some(Verdict::NotPublished) => {
+                    Err(io::Error::new(io::ErrorKind::ConnectionAborted, NotWhole))
+                }
                 None => Ok(Arrival::NothingYet),
             },
             arrival => Ok(arrival),

@@ -185,7 +185,9 @@ pub use frame_worker::{
 pub use framing::{FORMAT_VERSION, ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString};
-pub use keys::{ForeignKey, Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing};
+pub use keys::{
+    ForeignKey, Identities, KeyError, KeyMaterial, Recipients, StreamKey, WrappingKey, Zeroizing,
+};
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
 pub use local::{RingReader, RingSink};
@@ -208,11 +210,13 @@ pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
 #[cfg(feature = "foreign")]
-pub use stream::{Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Progress,
-    RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary,
-    SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard,
-    inspect, inspect_source, leftovers, rewrap, sequence_of,
+    Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign,
+};
+pub use stream::{
+    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead,
+    InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer,
+    Progress, RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs,
+    SegmentSummary, SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning,
+    default_suite, discard, inspect, inspect_source, leftovers, rewrap, sequence_of,
 };

@@ -153,7 +153,8 @@ impl Chunks for EcieChunks {
         let has_checksum = header.ok_or("is not what it was when it was cut")?.has_checksum;
         let (message, checksum) = wire[HEADER_LEN..].split_at(MESSAGE_OVERHEAD + plaintext.len());
         let message = Message::parse(message)?;
-        let cipher = self.key.agree(&message.ephemeral).ok_or("has an ephemeral key that is no point of secp256k1")?;
+        let cipher =
+            self.key.agree(&message.ephemeral).ok_or("has an ephemeral key that is no point of secp256k1")?;
         cipher
             .open(message.nonce, message.authenticated, message.ciphertext, &message.tag, plaintext)
             .map_err(|_| "fails authentication")?;
@@ -207,7 +208,8 @@ pub(crate) fn check_lens(
     chunk: u64,
 ) -> Result<(), Fault> {
     if plaintext_len == 0 || plaintext_len.checked_add(overhead) != Some(sealed_len) {
-        let what = format!("a chunk of {plaintext_len} bytes says that it has {sealed_len} when it is sealed");
+        let what =
+            format!("a chunk of {plaintext_len} bytes says that it has {sealed_len} when it is sealed");
         return Err(Fault::damaged(what).in_chunk(chunk));
     }
     if plaintext_len > CHUNK_LEN_MAX {
@@ -281,5 +283,4 @@ const _: () = assert!(MESSAGE_OVERHEAD == 72);
 /// What nothing of a stream shows.
 pub(crate) const UNPROVED: &str = "ECIE authenticates neither the numbers of its chunks nor which one is the last, so chunks may be missing, \
      moved, or another stream's";
-pub(crate) const EMPTY: &str =
-    "it is empty, and nothing of it is authenticated: it may be what is left of a longer one";
+pub(crate) const EMPTY: &str = "it is empty, as this tool leaves an empty plaintext, and so is what is left of a longer one when all is lost";

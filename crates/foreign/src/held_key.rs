@@ -22,7 +22,10 @@ pub(crate) fn open_head(
     keys: &Keys<'_>,
 ) -> Result<HeadStep, Fault> {
     let key = keys.identities.foreign().ok_or_else(|| {
-        Fault::new(FaultKind::NoForeignKey, format!("this is {}, and no key of such streams was given", format.with_article()))
+        Fault::new(
+            FaultKind::NoForeignKey,
+            format!("this is {}, and no key of such streams was given", format.with_article()),
+        )
     })?;
     let need = named_len(format);
     if beginning.len() < need && !is_all {
@@ -46,7 +49,7 @@ pub(crate) fn open_head(
         head_len,
         cutter,
         chunks,
-        claim: claim_of(format),
+        claim: if is_all && beginning.len() == head_len { of_nothing(format) } else { claim_of(format) },
         identity,
         secret: secret_of(key.bytes(), &identity),
         notes: Vec::new(),
@@ -122,8 +125,9 @@ impl Begun {
                 let mut plaintext = Zeroizing::new(vec![0; chunk.lens.plaintext]);
                 let opened = self.chunks.open(&chunk, &payload[..chunk.lens.wire], &mut plaintext);
                 opened.map(|()| None).map_err(|problem| {
-                    let what =
-                        format!("chunk 0 {problem}: it was sealed with another key than the one given, or is damaged");
+                    let what = format!(
+                        "chunk 0 {problem}: it was sealed with another key than the one given, or is damaged"
+                    );
                     Fault::new(FaultKind::NoForeignKey, what)
                 })
             }
@@ -164,6 +168,11 @@ fn claim_of(format: Format) -> Claim {
         Format::Ecie => Claim::Asserted(ecie::UNPROVED),
         Format::Rse1 => Claim::Asserted(rse1::UNPROVED),
     }
+}
+
+/// What a stream without a chunk shows.
+fn of_nothing(format: Format) -> Claim {
+    Claim::Asserted(if format == Format::Ecie { ecie::EMPTY } else { agcm::EMPTY })
 }
 
 fn ends_in_head(format: Format) -> Fault {

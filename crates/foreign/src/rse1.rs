@@ -138,7 +138,8 @@ impl Chunks for Rse1Chunks {
         if segment.frames == 0 {
             return Ok(());
         }
-        let frames = wire.get(SEGMENT_LEN..SEGMENT_LEN + segment.frames_len).ok_or("is shorter than it says")?;
+        let frames =
+            wire.get(SEGMENT_LEN..SEGMENT_LEN + segment.frames_len).ok_or("is shorter than it says")?;
         frames::open(&self.header, &self.cipher, &segment, frames, plaintext)
     }
 }

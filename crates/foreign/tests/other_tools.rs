@@ -202,7 +202,9 @@ fn another_key_is_told_from_damage() {
     let fault = open(&SAMPLES[1].sealed(), &Identities::new().foreign_key(short), usize::MAX).unwrap_err();
     assert_eq!(fault.kind, FaultKind::NoForeignKey);
     // 0, and the order of the curve: no secret keys.
-    for none in ["0".repeat(64), "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141".to_owned()] {
+    for none in
+        ["0".repeat(64), "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141".to_owned()]
+    {
         let none = Identities::new().foreign_key(ForeignKey::parse(none.as_bytes()).unwrap());
         let fault = open(&SAMPLES[1].sealed(), &none, usize::MAX).unwrap_err();
         assert_eq!(fault.kind, FaultKind::NoForeignKey);
@@ -256,7 +258,8 @@ fn chunks_in_another_order_are_refused_where_the_format_can_tell() {
             match sample.open(&put_together(&head, &chunks, &order)) {
                 Ok((_, claim)) => {
                     assert!(!is_proved(claim), "{path}: {order:?} is proved");
-                    let is_triple_of_agcm = order.len() == 3 && taken.len() > 2 && order[..2].iter().all(|chunk| *chunk < 2);
+                    let is_triple_of_agcm =
+                        order.len() == 3 && taken.len() > 2 && order[..2].iter().all(|chunk| *chunk < 2);
                     assert!(is_triple_of_agcm || taken.contains(&&order[..]), "{path}: {order:?} was taken");
                 }
                 Err(_) => assert!(!taken.contains(&&order[..]), "{path}: {order:?} was refused"),
@@ -302,7 +305,8 @@ fn an_mrec_stream_whose_headers_were_forged_is_refused() {
 /// An attacker without any key cuts an RSE1 stream after a segment, and makes its end anew: checksums have no key.
 #[test]
 fn an_rse1_stream_whose_end_was_forged_opens_and_is_not_proved() {
-    let sample = SAMPLES.iter().find(|sample| sample.path == "streaming-crypto/aes_sha256_40000.rse1").unwrap();
+    let sample =
+        SAMPLES.iter().find(|sample| sample.path == "streaming-crypto/aes_sha256_40000.rse1").unwrap();
     let (head, chunks) = chunks(sample);
     let mut end = chunks[2][chunks[2].len() - 28..].to_vec();
     end[0] = 1;

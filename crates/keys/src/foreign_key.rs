@@ -18,9 +18,12 @@ impl ForeignKey {
     /// [`KeyError::Unreadable`] for anything else.
     pub fn parse(content: &[u8]) -> Result<ForeignKey, KeyError> {
         let digits = content.trim_ascii();
-        let is_hex = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit) && digits.len().is_multiple_of(2);
+        let is_hex =
+            !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit) && digits.len().is_multiple_of(2);
         let key = match is_hex {
-            true => Zeroizing::new(digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect()),
+            true => Zeroizing::new(
+                digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect(),
+            ),
             false => Zeroizing::new(content.to_vec()),
         };
         match LENS.contains(&key.len()) {
@@ -28,7 +31,9 @@ impl ForeignKey {
             false => Err(KeyError::Unreadable {
                 what: KeyMaterial::KeyFile,
                 line: None,
-                problem: "32, 48 or 64 hexadecimal digits, or 16, 24 or 32 raw bytes, are a key of another tool's".to_owned(),
+                problem:
+                    "32, 48 or 64 hexadecimal digits, or 16, 24 or 32 raw bytes, are a key of another tool's"
+                        .to_owned(),
             }),
         }
     }

@@ -35,7 +35,10 @@ impl Identities {
 
     /// Whether nothing has been added yet.
     pub fn is_empty(&self) -> bool {
-        self.age.is_empty() && self.wrapping_keys.is_empty() && self.external.is_empty() && self.foreign.is_none()
+        self.age.is_empty()
+            && self.wrapping_keys.is_empty()
+            && self.external.is_empty()
+            && self.foreign.is_none()
     }
 
     /// Adds a key that the caller holds.

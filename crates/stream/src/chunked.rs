@@ -18,8 +18,8 @@ mod runs;
 mod seal;
 mod window;
 
-pub use foreign::{Claim, Format};
 pub(crate) use foreign::Looks;
+pub use foreign::{Claim, Format};
 pub use inspect::{ForeignInspection, inspect_foreign};
 pub(crate) use peeked::Peeked;
 pub use reader::ForeignReader;
@@ -58,7 +58,8 @@ pub(crate) fn ending_of(claim: Claim, format: Format, unproven: Unproven) -> Res
         (Claim::Proved, _) => Ok(Ending::Proved),
         (Claim::Asserted(_), Unproven::Accept) => Ok(Ending::Asserted),
         (Claim::Asserted(missing), Unproven::Refuse) => {
-            let what = format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
+            let what =
+                format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
             Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::AcceptUnproven))
         }
     }
@@ -83,8 +84,9 @@ impl Error {
             FaultKind::Truncated => error(ErrorKind::Truncated).remedied(Remedy::FetchRest),
             FaultKind::NoKey => error(ErrorKind::NoKey).remedied(Remedy::UseOtherKey),
             FaultKind::NoForeignKey => error(ErrorKind::NoKey).remedied(Remedy::GiveForeignKey),
-            FaultKind::Limit => error(ErrorKind::Limit)
-                .advise("This may be damage, or a stream made to exhaust a reader."),
+            FaultKind::Limit => {
+                error(ErrorKind::Limit).advise("This may be damage, or a stream made to exhaust a reader.")
+            }
             FaultKind::Unsupported => error(ErrorKind::Unsupported).advise("A newer release may know it."),
             FaultKind::Memory => error(ErrorKind::Exhausted)
                 .advise("Free memory, or raise the limit on this process's memory (`ulimit -v`)."),

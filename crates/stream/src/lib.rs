@@ -25,7 +25,6 @@ mod fetch_memory;
 mod fetch_queue;
 mod file_attributes;
 mod file_input;
-mod not_a_stream;
 mod index;
 mod index_chain;
 mod inspect;
@@ -34,6 +33,7 @@ mod kept_segments;
 mod key_area;
 mod leftovers;
 mod memory;
+mod not_a_stream;
 mod one_segment;
 mod open;
 mod page_fetch;
@@ -70,7 +70,9 @@ mod trailer;
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;
 #[cfg(feature = "foreign")]
-pub use chunked::{Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
+pub use chunked::{
+    Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign,
+};
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};

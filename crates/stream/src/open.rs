@@ -141,7 +141,8 @@ impl<'a> OpenOptions<'a> {
             Foreign::Open | Foreign::AcceptUnproven => {
                 let (source, looks) = Peeked::look(source, self.resources)?;
                 // One of these formats writes nothing for no plaintext.
-                let of_nothing = (source.is_empty() && self.has_foreign_key()).then_some(Looks::Bare(Format::Ecie));
+                let of_nothing =
+                    (source.is_empty() && self.has_foreign_key()).then_some(Looks::Bare(Format::Ecie));
                 match looks.or(of_nothing) {
                     Some(looks) => {
                         let opened = self.open_foreign(source, looks, make_sink);

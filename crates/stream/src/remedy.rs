@@ -173,7 +173,9 @@ impl Remedy {
                 "Try another identity, passphrase or key file; an inspection shows the kinds of slots."
             }
             Remedy::GiveKey => "Give an identity, a passphrase or a key file.",
-            Remedy::GiveForeignKey => "Give the key that it was sealed with, as that tool has it (`Identities::foreign_key`).",
+            Remedy::GiveForeignKey => {
+                "Give the key that it was sealed with, as that tool has it (`Identities::foreign_key`)."
+            }
             Remedy::AcceptUnproven => {
                 "Look whether it is what you expect by other means; `Foreign::AcceptUnproven` opens it all the same."
             }

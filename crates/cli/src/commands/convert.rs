@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, ErrorKind, MEMORY_DEFAULT, Opener, Plaintext, Sealed as SealedStream, Sealer};
+use cofferdam::{ErrorKind, MEMORY_DEFAULT, Opener, Plaintext, Sealed as SealedStream, Sealer};
 use serde::Serialize;
 
 use crate::commands::seal::Format;
@@ -89,12 +89,13 @@ impl Convert {
         let recipients = self.sealing.recipients()?;
         let sealer = self.format.apply(Sealer::new(recipients).if_exists(if_exists(self.force)))?;
         let sealer = self.resources.sealer(sealer, &cancel, watch.clone()).memory(self.memory());
-        let opener = self.foreign.opener(Opener::new(identities)).memory(self.memory()).threads(self.threads());
+        let opener =
+            self.foreign.opener(Opener::new(identities)).memory(self.memory()).threads(self.threads());
         let begun = Instant::now();
         let mut sealed = None;
         let source = self.old.source(&cancel, report)?;
         let converted = opener.convert(source, |plaintext| {
-            let made = self.seal(&sealer.threads(self.threads()), plaintext, &cancel, report);
+            let made = self.seal(&sealer.threads(self.threads()), plaintext, report);
             sealed = made.as_ref().ok().cloned();
             made
         });
@@ -112,7 +113,15 @@ impl Convert {
                     || Failure::from(error),
                     |asserted| {
                         let done = format!("sealed anew as {}", self.new);
-                        tell_asserted(self.old.name(), Some(self.new.name()), &asserted, &done, self.new.channel(), begun, report)
+                        tell_asserted(
+                            self.old.name(),
+                            Some(self.new.name()),
+                            &asserted,
+                            &done,
+                            self.new.channel(),
+                            begun,
+                            report,
+                        )
                     },
                 ))
             }
@@ -124,13 +133,13 @@ impl Convert {
         &self,
         sealer: &Sealer,
         plaintext: Plaintext,
-        _: &CancelToken,
         report: Report,
     ) -> Result<SealedStream, cofferdam::Error> {
         match &self.new {
             Goal::Here(End::Path(path)) => sealer.seal_to(plaintext, path),
             Goal::Here(End::Standard) => {
-                let output = End::stdout().map_err(|failure| cofferdam::Error::new(ErrorKind::Io, failure.message))?;
+                let output =
+                    End::stdout().map_err(|failure| cofferdam::Error::new(ErrorKind::Io, failure.message))?;
                 sealer.seal(plaintext, output)
             }
             Goal::There(url) => self.uploading.seal_source(sealer, plaintext, url, report),

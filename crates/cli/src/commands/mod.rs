@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod completions;
+#[cfg(feature = "foreign")]
 pub(crate) mod convert;
 pub(crate) mod discard;
 pub(crate) mod drill;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Cat(command) => command.run(report),
         #[cfg(feature = "serve")]
         Command::Serve(command) => command.run(report),
+        #[cfg(feature = "foreign")]
         Command::Convert(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),

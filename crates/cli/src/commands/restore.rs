@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
-use crate::foreign_args::{ForeignArgs, tell_asserted};
+use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
@@ -279,10 +279,18 @@ impl Restore {
                 opener.open(source, self.protection.connect(address, self.restart)?)
             }
         };
-        if let Some(asserted) = restored.as_ref().err().and_then(cofferdam::Error::as_asserted) {
+        if let Some(asserted) = asserted_in(&restored) {
             watch.finish();
             let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done());
-            return Err(tell_asserted(input, Some(output), asserted, &done, self.target.channel(), begun, report));
+            return Err(tell_asserted(
+                input,
+                Some(output),
+                asserted,
+                &done,
+                self.target.channel(),
+                begun,
+                report,
+            ));
         }
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, &restored, begun);
@@ -330,8 +338,10 @@ impl Restore {
     /// A receiver has no word for what is not proved: it would report the target as whole.
     fn refuse_unproven_receipt(&self) -> Result<(), Failure> {
         if self.foreign.accepts_unproven() && matches!(self.target, Goal::Receiver(_)) {
-            return Err(Failure::usage("--accept-unproven is not for a receiver, which would take the stream for a whole one")
-                .advise("Restore it to a file, look at that, and send the file."));
+            return Err(Failure::usage(
+                "--accept-unproven is not for a receiver, which would take the stream for a whole one",
+            )
+            .advise("Restore it to a file, look at that, and send the file."));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::commands::salvage;
 use crate::failure::Failure;
-use crate::foreign_args::{ForeignArgs, tell_asserted};
+use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
@@ -88,7 +88,7 @@ impl Verify {
         let verified =
             pinned(opener.clone(), self.expect_digest).verify(self.sealed.source(&cancel, report)?);
         watch.finish();
-        if let Some(asserted) = verified.as_ref().err().and_then(cofferdam::Error::as_asserted) {
+        if let Some(asserted) = asserted_in(&verified) {
             let (input, done) = (self.sealed.name(), "every chunk opens");
             return Err(tell_asserted(input, None, asserted, done, Channel::Stdout, begun, report));
         }

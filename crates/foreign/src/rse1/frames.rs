@@ -89,7 +89,8 @@ fn check_digest(segment: &Segment, data: &[Frame<'_>], said: &[u8]) -> Result<()
     let kind = segment.digest;
     let lens: Vec<[u8; 8]> = data.iter().map(|frame| frame.index_and_len()).collect();
     let counts = [segment.index.to_le_bytes(), (segment.frames as u32).to_le_bytes()];
-    let of_frames = data.iter().zip(&lens).flat_map(|(frame, lens)| [&lens[..], frame.ciphertext, &frame.tag[..]]);
+    let of_frames =
+        data.iter().zip(&lens).flat_map(|(frame, lens)| [&lens[..], frame.ciphertext, &frame.tag[..]]);
     let digest = kind.of(counts.iter().map(|count| &count[..]).chain(of_frames));
     let mut head = [0; DIGEST_HEAD_LEN];
     head[..2].copy_from_slice(&kind.number().to_be_bytes());

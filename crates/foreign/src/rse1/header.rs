@@ -44,7 +44,9 @@ impl Header {
             1 => Kdf::Sha256,
             2 => Kdf::Sha512,
             5 => Kdf::Blake3,
-            other => return Err(unsupported(format!("derives its key in the way {other}: 1, 2 and 5 are read"))),
+            other => {
+                return Err(unsupported(format!("derives its key in the way {other}: 1, 2 and 5 are read")));
+            }
         };
         let compression = le16_at(bytes, COMPRESSION_AT);
         if compression != 0 {
@@ -62,7 +64,8 @@ impl Header {
         }
         let chunk_len = le32_at(bytes, CHUNK_LEN_AT) as usize;
         if !(1..=CHUNK_LEN_MAX).contains(&chunk_len) {
-            let what = format!("the RSE1 stream has chunks of {chunk_len} bytes: 1 to {CHUNK_LEN_MAX} are read");
+            let what =
+                format!("the RSE1 stream has chunks of {chunk_len} bytes: 1 to {CHUNK_LEN_MAX} are read");
             return Err(Fault::new(FaultKind::Limit, what));
         }
         let said_len = bytes_at(bytes, PLAINTEXT_LEN_AT).map(u64::from_le_bytes);

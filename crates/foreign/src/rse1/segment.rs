@@ -61,7 +61,11 @@ impl Segment {
     fn check(&self, chunk_len: usize) -> Result<(), &'static str> {
         if self.frames == 0 {
             let is_empty = self.wrapped_len == 0 && self.frames_len == 0 && self.crc == 0;
-            return if is_empty && self.is_final { Ok(()) } else { Err("a segment has no frame, and is not the final one") };
+            return if is_empty && self.is_final {
+                Ok(())
+            } else {
+                Err("a segment has no frame, and is not the final one")
+            };
         }
         let is_possible = (WRAPPING_LEN + 1..=chunk_len + WRAPPING_LEN).contains(&self.wrapped_len)
             && self.frames <= frames_max(self.wrapped_len)
@@ -82,7 +86,8 @@ impl DigestKind {
             SHA512 => Ok(DigestKind::Sha512),
             BLAKE3 => Ok(DigestKind::Blake3),
             other => {
-                let what = format!("a segment has the digest {other:#x}: SHA-256, SHA-512 and BLAKE3 are read");
+                let what =
+                    format!("a segment has the digest {other:#x}: SHA-256, SHA-512 and BLAKE3 are read");
                 Err(Fault::new(FaultKind::Unsupported, what).in_chunk(due))
             }
         }
@@ -105,8 +110,12 @@ impl DigestKind {
     /// The digest of all `parts`.
     pub(super) fn of<'a>(self, parts: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         match self {
-            DigestKind::Sha256 => parts.fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().to_vec(),
-            DigestKind::Sha512 => parts.fold(Sha512::new(), |hasher, part| hasher.chain_update(part)).finalize().to_vec(),
+            DigestKind::Sha256 => {
+                parts.fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().to_vec()
+            }
+            DigestKind::Sha512 => {
+                parts.fold(Sha512::new(), |hasher, part| hasher.chain_update(part)).finalize().to_vec()
+            }
             DigestKind::Blake3 => {
                 let mut hasher = blake3::Hasher::new();
                 parts.for_each(|part| {

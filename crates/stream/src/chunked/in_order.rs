@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use foreign::{Chunk, Claim, Cut, Cutter, Fault, Format};
 use frame_worker::Closing;
-use segment_worker::{Buffer, Buffers, Ending, Feed, Input, Step, StreamEnd};
+use segment_worker::{Buffer, Buffers, Feed, Input, Step, StreamEnd};
 use sources::Source;
 
 use super::runs::{Gathered, RunLimits, RunSegments, place};
