@@ -27,8 +27,16 @@ fn reader_with(
     source: impl Source,
 ) -> Result<SegmentReader, Error> {
     let (release, durability) = (ReleasePolicy::AtOnce, Durability::default());
-    OpenOptions { identities, release, durability, expected, min_sequence: None, foreign: stream::Foreign::Refuse, resources }
-        .segment_reader(source)
+    OpenOptions {
+        identities,
+        release,
+        durability,
+        expected,
+        min_sequence: None,
+        foreign: stream::Foreign::Refuse,
+        resources,
+    }
+    .segment_reader(source)
 }
 
 fn reader(sealed: &[u8]) -> Result<SegmentReader, Error> {

@@ -44,8 +44,9 @@ impl Error {
             FaultKind::Damaged => error(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
             FaultKind::Truncated => error(ErrorKind::Truncated).remedied(Remedy::FetchRest),
             FaultKind::NoKey => error(ErrorKind::NoKey).remedied(Remedy::UseOtherKey),
-            FaultKind::Limit => error(ErrorKind::Limit)
-                .advise("This may be damage, or a stream made to exhaust a reader."),
+            FaultKind::Limit => {
+                error(ErrorKind::Limit).advise("This may be damage, or a stream made to exhaust a reader.")
+            }
             FaultKind::Unsupported => error(ErrorKind::Unsupported).advise("A newer release may know it."),
             FaultKind::Memory => error(ErrorKind::Exhausted)
                 .advise("Free memory, or raise the limit on this process's memory (`ulimit -v`)."),

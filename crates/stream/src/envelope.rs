@@ -16,8 +16,8 @@ use framing::{
 };
 use keys::{Identities, KeySchedule, Recipients, StreamKey};
 
-use crate::not_a_stream::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy, framing_slots};
+use crate::not_a_stream::parse_preamble;
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, Metadata, Remedy, Warning};
 

@@ -285,7 +285,9 @@ impl Error {
             FrameError::NotDue { due: frame }
             | FrameError::Authentication { frame }
             | FrameError::Decompression { frame } => frame.0,
-            FrameError::Closing | FrameError::Framing(_) | FrameError::NoMemory | FrameError::Chunk(_) => first,
+            FrameError::Closing | FrameError::Framing(_) | FrameError::NoMemory | FrameError::Chunk(_) => {
+                first
+            }
         });
         refused
     }

@@ -55,7 +55,11 @@ impl AgeInput {
 
 /// What comes next of the plaintext.
 enum Next {
-    Run { len: usize, input: Input, last: IsLast },
+    Run {
+        len: usize,
+        input: Input,
+        last: IsLast,
+    },
     /// There is nothing at all.
     Empty,
     NotYet,

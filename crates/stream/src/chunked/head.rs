@@ -18,13 +18,18 @@ pub(crate) fn open_at(
     resources: &Resources,
 ) -> Result<Opened, Error> {
     let mut beginning = Vec::new();
-    read_until(place, |bytes, is_all| {
-        with_keys(identities, resources, |keys| match open_head(format, bytes, is_all, keys) {
-            Ok(HeadStep::More(more)) => Ok(Err(more)),
-            Ok(HeadStep::Opened(opened)) => Ok(Ok(*opened)),
-            Err(fault) => Err(Error::foreign(fault)),
-        })
-    }, &mut beginning, resources)
+    read_until(
+        place,
+        |bytes, is_all| {
+            with_keys(identities, resources, |keys| match open_head(format, bytes, is_all, keys) {
+                Ok(HeadStep::More(more)) => Ok(Err(more)),
+                Ok(HeadStep::Opened(opened)) => Ok(Ok(*opened)),
+                Err(fault) => Err(Error::foreign(fault)),
+            })
+        },
+        &mut beginning,
+        resources,
+    )
 }
 
 /// Reads more and more of the beginning at `place`, until `step` has enough.

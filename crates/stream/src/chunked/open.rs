@@ -183,10 +183,15 @@ impl OpenOptions<'_> {
 
 /// How the chunks behind the head lie at `place`, where that is arithmetic. The last of them is opened first: a stream that has been
 /// cut is named at once.
-pub(crate) fn layout_at(place: &dyn ReadAt, opened: &Opened, resources: &Resources) -> Result<Option<Layout>, Error> {
+pub(crate) fn layout_at(
+    place: &dyn ReadAt,
+    opened: &Opened,
+    resources: &Resources,
+) -> Result<Option<Layout>, Error> {
     let begin = opened.head_len as u64;
     let Some(layout) = opened.chunks.layout(place.len().saturating_sub(begin)) else { return Ok(None) };
-    let layout = layout.map_err(|fault| Error::foreign(Fault { at: fault.at.or(Some(place.len())), ..fault }))?;
+    let layout =
+        layout.map_err(|fault| Error::foreign(Fault { at: fault.at.or(Some(place.len())), ..fault }))?;
     let last = layout.chunk(layout.chunks - 1);
     let at = begin + layout.wire_offset(last.index);
     resources.check_cancelled()?;
@@ -203,9 +208,12 @@ pub(crate) fn layout_at(place: &dyn ReadAt, opened: &Opened, resources: &Resourc
 fn ends_wrong(opened: &Opened, last: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Fault {
     let inner = Chunk { last: false, ..*last };
     let what = opened.format.with_article();
-    let is_inner = last.lens == opened.chunks.longest() && opened.chunks.open(&inner, wire, plaintext).is_ok();
+    let is_inner =
+        last.lens == opened.chunks.longest() && opened.chunks.open(&inner, wire, plaintext).is_ok();
     let fault = match is_inner {
-        true => Fault::truncated(format!("this is not the end of {what}: chunks are missing behind its last one")),
+        true => {
+            Fault::truncated(format!("this is not the end of {what}: chunks are missing behind its last one"))
+        }
         false => Fault::damaged(format!(
             "the end of {what} fails authentication: it has been cut short, or added to, or changed there"
         )),

@@ -25,10 +25,7 @@ impl<S: Source> Peeked<S> {
     ///
     /// # Errors
     /// The source's own; it is cancelled.
-    pub(crate) fn look(
-        mut source: S,
-        resources: &Resources,
-    ) -> Result<(Peeked<S>, Option<Looks>), Error> {
+    pub(crate) fn look(mut source: S, resources: &Resources) -> Result<(Peeked<S>, Option<Looks>), Error> {
         resources.check_cancelled()?;
         if let Some(place) = source.positioned() {
             let mut first = vec![0; place.len().min(Format::FIRST_LEN as u64) as usize];

@@ -94,7 +94,9 @@ impl OpenOptions<'_> {
 fn in_order_only(looks: Looks) -> Error {
     let what = match looks {
         Looks::Armored => "an armored age file can only be read in order",
-        Looks::Bare(_) => "a stream can be read at any place only where the source has offsets, and its chunks one length",
+        Looks::Bare(_) => {
+            "a stream can be read at any place only where the source has offsets, and its chunks one length"
+        }
     };
     Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveFile)
 }

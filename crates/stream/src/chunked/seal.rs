@@ -33,10 +33,11 @@ impl SealOptions<'_> {
     ) -> Result<Sealed, Error> {
         refuse_options(self.form)?;
         self.resources.check()?;
-        let sealing = AgeSealing::new(self.recipients, self.resources.backend).map_err(|error| match error {
-            keys::KeyError::Recipient { .. } => Error::new(ErrorKind::Usage, error.to_string()),
-            error => Error::key(error),
-        })?;
+        let sealing =
+            AgeSealing::new(self.recipients, self.resources.backend).map_err(|error| match error {
+                keys::KeyError::Recipient { .. } => Error::new(ErrorKind::Usage, error.to_string()),
+                error => Error::key(error),
+            })?;
         let input = AgeInput::new(Box::new(CancellableSource::new(source, &self.resources.cancel)));
         let sink = make_sink(match input.len() {
             Some(len) => SealedLen::Exactly(sealing.file_len(len)),
@@ -103,7 +104,16 @@ impl SealOptions<'_> {
 
 /// What an age file has no place for.
 fn refuse_options(form: &FormatOptions) -> Result<(), Error> {
-    let FormatOptions { sealed_as: _, suite, digest, frame_len, segment_len, compression, metadata, sequence } = form;
+    let FormatOptions {
+        sealed_as: _,
+        suite,
+        digest,
+        frame_len,
+        segment_len,
+        compression,
+        metadata,
+        sequence,
+    } = form;
     let given = [
         (suite.is_some(), "another cipher"),
         (digest.is_some(), "a digest"),
@@ -114,10 +124,8 @@ fn refuse_options(form: &FormatOptions) -> Result<(), Error> {
         (sequence.is_some(), "a sequence number"),
     ];
     match given.iter().find(|(given, _)| *given) {
-        Some((_, what)) => {
-            Err(Error::new(ErrorKind::Usage, format!("an age file cannot have {what}"))
-                .advise("Leave that choice away, or seal a stream of this library's own format."))
-        }
+        Some((_, what)) => Err(Error::new(ErrorKind::Usage, format!("an age file cannot have {what}"))
+            .advise("Leave that choice away, or seal a stream of this library's own format.")),
         None => Ok(()),
     }
 }
