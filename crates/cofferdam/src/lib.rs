@@ -209,14 +209,14 @@ pub use sources::{
 pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
+#[cfg(feature = "foreign")]
+pub use stream::{
+    Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign,
+};
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead,
     InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer,
     Progress, RateLimit, Reader, Receipt, Remedy, Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs,
     SegmentSummary, SlotSummary, StreamDigest, Surveyed, SystemMemory, TrailerSummary, Warning,
     default_suite, discard, inspect, inspect_source, leftovers, rewrap, sequence_of,
-};
-#[cfg(feature = "foreign")]
-pub use stream::{
-    Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign,
 };
