@@ -12,6 +12,7 @@ mod complaints;
 mod credential;
 mod demo;
 mod failure;
+mod foreign;
 mod interrupt;
 mod io_arg;
 mod key_args;

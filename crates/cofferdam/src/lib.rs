@@ -213,4 +213,6 @@ pub use stream::{
     default_suite, discard, inspect, inspect_source, leftovers, rewrap, sequence_of,
 };
 #[cfg(feature = "foreign")]
-pub use stream::{Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
+pub use stream::{
+    Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign, is_foreign,
+};

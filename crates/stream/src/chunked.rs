@@ -21,6 +21,7 @@ mod window;
 pub use foreign::{Claim, Format};
 pub use inspect::{ForeignInspection, inspect_foreign};
 pub(crate) use peeked::Peeked;
+pub use peeked::is_foreign;
 pub use reader::ForeignReader;
 
 use crate::{Error, ErrorKind, Remedy};

@@ -70,7 +70,9 @@ mod trailer;
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;
 #[cfg(feature = "foreign")]
-pub use chunked::{Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign};
+pub use chunked::{
+    Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign, is_foreign,
+};
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
