@@ -12,6 +12,7 @@ mod complaints;
 mod credential;
 mod demo;
 mod failure;
+mod foreign;
 #[cfg_attr(not(feature = "foreign"), path = "no_foreign_args.rs")]
 mod foreign_args;
 mod interrupt;

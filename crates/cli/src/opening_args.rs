@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cofferdam::{CancelToken, Identities, Observer, Opener, StreamDigest};
 
 use crate::failure::Failure;
+use crate::foreign;
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::rate::RateArgs;
@@ -49,6 +50,7 @@ impl OpeningArgs {
         report: Report,
     ) -> Result<Opener, Failure> {
         let opener = identities.map_or_else(Opener::keyless, Opener::new);
+        let opener = foreign::taken_by(opener);
         let opener = min_sequence.into_iter().fold(opener, Opener::min_sequence);
         self.rate.opener(self.resources.opener(opener, cancel, watch), report)
     }

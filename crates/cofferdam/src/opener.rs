@@ -213,13 +213,14 @@ impl Opener {
         self
     }
 
-    /// As [`Opener::reader`], of a stream that another program has sealed, from a source that can be read at offsets; `None` of any other.
-    /// Its last chunk is opened here, so that one that has been cut is refused.
+    /// As [`Opener::reader`], of a stream that another program has sealed ([`is_foreign`](crate::is_foreign)). Its last chunk is opened
+    /// here, so that one that has been cut is refused.
     ///
     /// # Errors
-    /// As [`Opener::reader`]; [`ErrorKind::Usage`] for an armored file, which can be read in order only.
+    /// As [`Opener::reader`]; [`ErrorKind::Usage`] for an armored file, which can be read in order only; [`ErrorKind::NotAStream`] of any
+    /// other stream.
     #[cfg(feature = "foreign")]
-    pub fn foreign_reader(&self, source: impl Source) -> Result<Option<ForeignReader>, Error> {
+    pub fn foreign_reader(&self, source: impl Source) -> Result<ForeignReader, Error> {
         self.require_identities()?;
         self.stream().foreign_reader(source)
     }

@@ -135,14 +135,14 @@ impl Recipients {
     /// Makes the header of an age file for all of this set, with a new file key.
     ///
     /// # Errors
-    /// [`KeyError::NoRecipients`] for an empty set; [`KeyError::Recipient`] for one that an age file cannot have: keys that
-    /// are no age recipients, a passphrase beside anything else, or what age or a plugin refuses; [`KeyError::TooMany`];
+    /// [`KeyError::NoRecipients`] for an empty set; [`KeyError::Unsuitable`] for keys that are no age recipients, and for a passphrase
+    /// beside anything else; [`KeyError::Recipient`] where age or a plugin refuses; [`KeyError::TooMany`];
     /// [`KeyError::Memory`]; [`KeyError::Random`].
     pub fn new_age_file(&self) -> Result<NewAgeFile, KeyError> {
         self.check_count()?;
-        let refused = |problem: &str| Err(KeyError::Recipient { problem: problem.to_owned() });
         if self.has_other_than_age() {
-            return refused("an age file is for age recipients or a passphrase, not for keys of other kinds");
+            let problem = "an age file is for age recipients or a passphrase, not for keys of other kinds";
+            return Err(KeyError::Unsuitable { problem });
         }
         self.age.with_recipients_of_file(new_file)?
     }

@@ -167,7 +167,7 @@ impl AgeRecipients {
             }
             _ => {
                 let problem = "in an age file a passphrase stands alone, beside no other and no recipient";
-                Err(KeyError::Recipient { problem: problem.to_owned() })
+                Err(KeyError::Unsuitable { problem })
             }
         }
     }

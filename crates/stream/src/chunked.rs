@@ -22,6 +22,7 @@ pub(crate) use foreign::Looks;
 pub use foreign::{Claim, Format};
 pub use inspect::{ForeignInspection, inspect_foreign};
 pub(crate) use peeked::Peeked;
+pub use peeked::is_foreign;
 pub use reader::ForeignReader;
 
 use crate::{Error, ErrorKind, Remedy, StreamId};

@@ -1,12 +1,12 @@
 //! `cofferdam cat`: plaintext to standard output, all of it or a range of bytes.
 //! It turns options into an opener; the library opens what the range needs.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Reader, StreamDigest, StreamingSink as _};
+use cofferdam::{StreamDigest, StreamingSink as _};
 use serde::Serialize;
 
 use crate::byte_range::ByteRange;
@@ -83,25 +83,57 @@ impl Cat {
     fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
+        self.foreign.name_files(&mut files)?;
         files.writes("the output", &End::Standard)?;
         self.opening.resources.begin(RunInfo::opening("cat"), &files, report)?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let identities = self.opening.keys.some_identities(report)?;
+        let identities = self.foreign.some_identities(&self.opening.keys, report)?;
         let opener = self.opening.opener(Some(identities), self.min_sequence, &cancel, watch, report)?;
         let opener = pinned(opener, self.expect_digest);
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
-        let mut reader = opener.reader(self.sealed.source(&cancel, report)?).map_err(of_input)?;
-        let range = range.within(reader.len())?;
+        let source = self.sealed.source(&cancel, report)?;
+        #[cfg(feature = "foreign")]
+        if cofferdam::is_foreign(&source).map_err(of_input)? {
+            let reader = opener.foreign_reader(source).map_err(of_input)?;
+            let (format, len) = (reader.format().name(), reader.len());
+            return self.print_from(reader, len, Kind { format, stream_id: None }, range, begun, report);
+        }
+        let reader = opener.reader(source).map_err(of_input)?;
+        let (len, stream_id) = (reader.len(), Some(reader.stream_id().to_string()));
+        self.print_from(reader, len, Kind { format: "cofferdam", stream_id }, range, begun, report)
+    }
+
+    /// Of a plaintext of `len` bytes.
+    fn print_from(
+        &self,
+        mut reader: impl Read + Seek,
+        len: u64,
+        kind: Kind,
+        range: ByteRange,
+        begun: Instant,
+        report: Report,
+    ) -> Result<(), Failure> {
+        let range = range.within(len)?;
         copy(&mut reader, range.clone()).map_err(|fault| match fault {
             Fault::Reading(error) => End::Standard.explain(error, "output").of_input(&self.sealed),
             Fault::Other(failure) => failure,
         })?;
-        let record = Record::new(&self.sealed, &reader, range, begun);
+        let Kind { format, stream_id } = kind;
+        let (input, Range { start: begin, end }) = (self.sealed.name(), range);
+        let seconds = begun.elapsed().as_secs_f64();
+        let record =
+            Record { event: "read", input, format, stream_id, begin, end, plaintext_len: len, seconds };
         report.done(Channel::Stderr, &record, record.sentence(begun), End::Standard.done())
     }
+}
+
+/// What is read, for the record.
+struct Kind {
+    format: &'static str,
+    stream_id: Option<String>,
 }
 
 /// Why a range has not come out whole.
@@ -117,7 +149,7 @@ impl From<Failure> for Fault {
 }
 
 /// Writes `range`, which is within the stream, to standard output.
-fn copy(reader: &mut Reader, range: Range<u64>) -> Result<(), Fault> {
+fn copy(reader: &mut (impl Read + Seek), range: Range<u64>) -> Result<(), Fault> {
     let unread = |error| Failure::io("the plaintext could not be read", error);
     let unwritten = |error| Failure::io("the output could not be written", error);
     let mut output = End::stdout()?;
@@ -149,7 +181,8 @@ fn fault(error: io::Error) -> Fault {
 struct Record {
     event: &'static str,
     input: Name,
-    stream_id: String,
+    format: &'static str,
+    stream_id: Option<String>,
     begin: u64,
     end: u64,
     plaintext_len: u64,
@@ -157,18 +190,6 @@ struct Record {
 }
 
 impl Record {
-    fn new(sealed: &Sealed, reader: &Reader, range: Range<u64>, begun: Instant) -> Record {
-        Record {
-            event: "read",
-            input: sealed.name(),
-            stream_id: reader.stream_id().to_string(),
-            begin: range.start,
-            end: range.end,
-            plaintext_len: reader.len(),
-            seconds: begun.elapsed().as_secs_f64(),
-        }
-    }
-
     fn sentence(&self, begun: Instant) -> String {
         let len = self.end - self.begin;
         format!(

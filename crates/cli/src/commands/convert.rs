@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::commands::seal::Format;
 use crate::failure::Failure;
+use crate::foreign::StreamFormat;
 use crate::foreign_args::{ForeignArgs, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
@@ -24,7 +25,7 @@ use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::size::Size;
-use crate::text::{count, pace};
+use crate::text::pace;
 use crate::timeout::Timeout;
 use crate::uploading::Uploading;
 
@@ -188,39 +189,42 @@ struct Record {
     output: Name,
     proved: bool,
     stream_id: String,
-    segments: u64,
+    segments: Option<u64>,
     plaintext_len: u64,
     sealed_len: u64,
-    stream_digest: String,
+    stream_digest: Option<String>,
     seconds: f64,
 }
 
 impl Record {
     fn new(command: &Convert, sealed: &SealedStream, proved: bool, begun: Instant) -> Record {
+        let format = StreamFormat::of_sealed(sealed);
         Record {
             event: "converted",
             input: command.old.name(),
             output: command.new.name(),
             proved,
             stream_id: sealed.stream_id.to_string(),
-            segments: sealed.segments,
+            segments: format.if_ours(sealed.segments),
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
-            stream_digest: sealed.stream_digest.to_string(),
+            stream_digest: format.if_ours(sealed.stream_digest.to_string()),
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
 
     fn sentence(&self, begun: Instant) -> String {
-        format!(
-            "sealed {} anew as {}: {} in {}, {}\nstream digest {}",
+        let mut text = format!(
+            "sealed {} anew as {}: {}, {}",
             self.input,
             self.output,
             Size(self.plaintext_len),
-            count(self.segments, "segment"),
             pace(self.plaintext_len, begun.elapsed()),
-            self.stream_digest,
-        )
+        );
+        if let Some(digest) = &self.stream_digest {
+            text.push_str(&format!("\nstream digest {digest}"));
+        }
+        text
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::commands::verify::parse_digest;
 use crate::failure::Failure;
+use crate::foreign::StreamFormat;
 use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
@@ -414,10 +415,11 @@ struct Record {
     event: &'static str,
     input: Name,
     output: Name,
+    format: &'static str,
     stream_id: String,
-    segments: u64,
+    segments: Option<u64>,
     plaintext_len: u64,
-    stream_digest: String,
+    stream_digest: Option<String>,
     sequence: Option<u64>,
     kept: u64,
     seeded: u64,
@@ -427,14 +429,16 @@ struct Record {
 
 impl Record {
     fn new(command: &Restore, restored: &Restored, begun: Instant) -> Record {
+        let format = StreamFormat::of_restored(restored);
         Record {
             event: "restored",
             input: command.sealed.name(),
             output: command.target.name(),
+            format: format.name(),
             stream_id: restored.stream_id.to_string(),
-            segments: restored.segments,
+            segments: format.if_ours(restored.segments),
             plaintext_len: restored.plaintext_len,
-            stream_digest: restored.stream_digest.to_string(),
+            stream_digest: format.if_ours(restored.stream_digest.to_string()),
             sequence: restored.sequence(),
             kept: restored.resumed_bytes,
             seeded: restored.seeded_bytes,
@@ -444,13 +448,11 @@ impl Record {
     }
 
     fn sentence(&self, begun: Instant) -> String {
-        let mut text = format!(
-            "restored {} into {}: {} in {}",
-            self.input,
-            self.output,
-            Size(self.plaintext_len),
-            count(self.segments, "segment"),
-        );
+        let mut text = format!("restored {} into {}: {}", self.input, self.output, Size(self.plaintext_len));
+        match self.segments {
+            Some(segments) => text.push_str(&format!(" in {}", count(segments, "segment"))),
+            None => text.push_str(&format!(", sealed as {}", self.format)),
+        }
         if (self.kept, self.seeded) == (0, 0) {
             text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed())));
         }

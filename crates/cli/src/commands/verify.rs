@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::commands::salvage;
 use crate::failure::Failure;
+use crate::foreign::StreamFormat;
 use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::metrics_file::RunInfo;
@@ -107,10 +108,11 @@ struct Record {
     event: &'static str,
     input: Name,
     authenticity: &'static str,
+    format: &'static str,
     stream_id: String,
-    segments: u64,
+    segments: Option<u64>,
     plaintext_len: u64,
-    stream_digest: String,
+    stream_digest: Option<String>,
     sequence: Option<u64>,
     metadata: Vec<Pair>,
     seconds: f64,
@@ -118,6 +120,7 @@ struct Record {
 
 impl Record {
     fn new(sealed: &Sealed, authenticity: Authenticity, verified: &Restored, begun: Instant) -> Record {
+        let format = StreamFormat::of_restored(verified);
         Record {
             event: "verified",
             input: sealed.name(),
@@ -126,10 +129,11 @@ impl Record {
                 Authenticity::Pinned => "pinned",
                 Authenticity::NotChecked => "not checked",
             },
+            format: format.name(),
             stream_id: verified.stream_id.to_string(),
-            segments: verified.segments,
+            segments: format.if_ours(verified.segments),
             plaintext_len: verified.plaintext_len,
-            stream_digest: verified.stream_digest.to_string(),
+            stream_digest: format.if_ours(verified.stream_digest.to_string()),
             sequence: verified.sequence(),
             metadata: pairs(&verified.metadata),
             seconds: begun.elapsed().as_secs_f64(),
@@ -137,6 +141,15 @@ impl Record {
     }
 
     fn sentence(&self, authenticity: Authenticity, begun: Instant) -> String {
+        let (Some(segments), Some(stream_digest)) = (self.segments, &self.stream_digest) else {
+            return format!(
+                "{}: verified: every chunk opens, to the last; sealed as {}, which does not say by whom\n{}, {}",
+                self.input,
+                self.format,
+                Size(self.plaintext_len),
+                pace(self.plaintext_len, begun.elapsed()),
+            );
+        };
         let found = match authenticity {
             Authenticity::Checked => "verified: every frame opens, and all of it can be restored",
             Authenticity::Pinned => "consistent, and the very stream of the expected digest",
@@ -144,12 +157,11 @@ impl Record {
         };
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         format!(
-            "{}: {found}\n{} in {}, {}\nstream digest {}{sequence}",
+            "{}: {found}\n{} in {}, {}\nstream digest {stream_digest}{sequence}",
             self.input,
             Size(self.plaintext_len),
-            count(self.segments, "segment"),
+            count(segments, "segment"),
             pace(self.plaintext_len, begun.elapsed()),
-            self.stream_digest,
         )
     }
 }

@@ -30,9 +30,7 @@ impl<S: Source> Peeked<S> {
     pub(crate) fn look(mut source: S, resources: &Resources) -> Result<(Peeked<S>, Option<Looks>), Error> {
         resources.check_cancelled()?;
         if let Some(place) = source.positioned() {
-            let mut first = vec![0; place.len().min(Format::FIRST_LEN as u64) as usize];
-            index::read(&*place, 0, &mut first)?;
-            return Ok((Peeked::unread(source), Format::of(&first)));
+            return Ok((Peeked::unread(source), looks_at(&*place)?));
         }
         let mut first = vec![0; Format::FIRST_LEN];
         let mut len = 0;
@@ -62,6 +60,22 @@ impl<S: Source> Peeked<S> {
     pub(crate) fn unread(source: S) -> Peeked<S> {
         Peeked { source, first: Vec::new(), given: 0, is_looked_at: false }
     }
+}
+
+/// Whether `source` looks like a stream of another format. Of one that has no offsets it cannot be said without taking bytes from it:
+/// then it is `false`.
+///
+/// # Errors
+/// The source's own.
+pub fn is_foreign(source: &impl Source) -> Result<bool, Error> {
+    let Some(place) = source.positioned() else { return Ok(false) };
+    Ok(looks_at(&*place)?.is_some())
+}
+
+fn looks_at(place: &dyn ReadAt) -> Result<Option<Looks>, Error> {
+    let mut first = vec![0; place.len().min(Format::FIRST_LEN as u64) as usize];
+    index::read(place, 0, &mut first)?;
+    Ok(Format::of(&first))
 }
 
 impl<S: Source> Source for Peeked<S> {

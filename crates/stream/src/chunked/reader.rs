@@ -38,21 +38,22 @@ pub struct ForeignReader {
 }
 
 impl OpenOptions<'_> {
-    /// As [`OpenOptions::reader`], of a stream of another format; `None` of any other.
+    /// As [`OpenOptions::reader`], of a stream of another format.
     ///
     /// # Errors
     /// As of a stream that is opened, for its head and its last chunk; [`ErrorKind::Usage`] where the source has no offsets, or the
-    /// format has none.
-    pub fn foreign_reader(&self, source: impl Source) -> Result<Option<ForeignReader>, Error> {
+    /// format has none; [`ErrorKind::NotAStream`] of what is of no other format.
+    pub fn foreign_reader(&self, source: impl Source) -> Result<ForeignReader, Error> {
         self.resources.check()?;
         let place = source.positioned();
-        let (_, looks) = Peeked::look(source, self.resources)?;
-        let Some(looks) = looks else { return Ok(None) };
-        let reader = match (place.clone(), looks) {
-            (Some(place), Looks::Bare(format)) => self.read_chunks_of(place, format),
-            (_, looks) => Err(in_order_only(looks)),
+        let reader = match (place.clone(), Peeked::look(source, self.resources)?.1) {
+            (Some(place), Some(Looks::Bare(format))) => self.read_chunks_of(place, format),
+            (_, Some(looks)) => Err(in_order_only(looks)),
+            (_, None) => {
+                Err(Error::new(ErrorKind::NotAStream, "this is no stream of another format that is known"))
+            }
         };
-        reader.map(Some).map_err(|error| of_place(error, place))
+        reader.map_err(|error| of_place(error, place))
     }
 
     fn read_chunks_of(&self, place: Arc<dyn ReadAt>, format: Format) -> Result<ForeignReader, Error> {
