@@ -14,7 +14,7 @@ use framing::limits::FRAME_LEN_MAX;
 use keys::ForeignKey;
 
 use crate::bytes::{bytes_at, le32_at};
-use crate::held_key::of_32_bytes;
+use crate::held_key::{forged, of_32_bytes};
 use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind};
 
 /// Cuts an `AGCM` stream into its chunks.
@@ -122,7 +122,7 @@ impl Chunks for AgcmChunks {
         let sealed = wire.get(LEN_LEN..).unwrap_or_default();
         let parts = sealed.split_last_chunk::<TAG_LEN>().filter(|(text, _)| text.len() == plaintext.len());
         let (ciphertext, tag) = parts.ok_or("has another length than it says")?;
-        self.cipher.open(self.nonce, &[], ciphertext, tag, plaintext).map_err(|_| "fails authentication")
+        self.cipher.open(self.nonce, &[], ciphertext, tag, plaintext).map_err(|_| forged(chunk.index))
     }
 }
 

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bytes::{be16_at, be32_at, bytes_at};
 use crate::ecies::{NONCE_LEN, PUBLIC_KEY_LEN, RecipientKey, TAG_LEN};
+use crate::held_key::forged;
 use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind};
 
 /// Cuts an `ECIE` stream into its chunks.
@@ -157,7 +158,7 @@ impl Chunks for EcieChunks {
             self.key.agree(&message.ephemeral).ok_or("has an ephemeral key that is no point of secp256k1")?;
         cipher
             .open(message.nonce, message.authenticated, message.ciphertext, &message.tag, plaintext)
-            .map_err(|_| "fails authentication")?;
+            .map_err(|_| forged(chunk.index))?;
         let said = bytes_at(checksum, 0).unwrap_or_default();
         match has_checksum && !digests_equal(&Sha256::digest(&*plaintext).into(), &said) {
             true => Err("is authentic, and has the checksum of another"),

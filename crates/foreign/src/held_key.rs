@@ -125,10 +125,12 @@ impl Begun {
                 let mut plaintext = Zeroizing::new(vec![0; chunk.lens.plaintext]);
                 let opened = self.chunks.open(&chunk, &payload[..chunk.lens.wire], &mut plaintext);
                 opened.map(|()| None).map_err(|problem| {
-                    let what = format!(
-                        "chunk 0 {problem}: it was sealed with another key than the one given, or is damaged"
-                    );
-                    Fault::new(FaultKind::NoForeignKey, what)
+                    let what = format!("chunk 0 {problem}");
+                    if problem == FORGED_FIRST {
+                        Fault::new(FaultKind::NoForeignKey, what)
+                    } else {
+                        Fault::damaged(what)
+                    }
                 })
             }
             // Too long to be looked at here: whoever opens it says what is wrong.
@@ -188,6 +190,13 @@ pub(crate) fn of_32_bytes(key: &ForeignKey, what: &str) -> Result<Zeroizing<[u8;
     Ok(Zeroizing::new(bytes))
 }
 
+/// What is wrong with a chunk whose tag does not match. Of the first one nobody can tell which it is.
+pub(crate) fn forged(chunk: u64) -> &'static str {
+    if chunk == 0 { FORGED_FIRST } else { "fails authentication" }
+}
+
+const FORGED_FIRST: &str =
+    "fails authentication: it was sealed with another key than the one given, or is damaged";
 /// A first chunk of at most this length is opened with the head.
 const KEY_CHECK_LEN_MAX: usize = HEAD_LEN_MAX - rse1::HEADER_LEN;
 const ONLY_WITH_KEY: &str = "whether the end of it is marked, and so proved, shows when it is opened";

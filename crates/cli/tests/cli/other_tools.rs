@@ -299,3 +299,59 @@ fn an_output_that_cannot_be_written_ends_a_conversion_whose_input_would_never_en
     ran.assert_failed(1, "no such directory");
     drop(feed);
 }
+
+#[test]
+fn what_nothing_proves_passes_no_drill_and_is_not_served() {
+    let place = place();
+    for sample in ["ecies-lib/big.enc", "harpocrates-agcm/c64k.agcm", "streaming-crypto/chacha_b3_40000.rse1"]
+    {
+        fs::write(place.path("sealed"), sealed(sample)).unwrap();
+        fs::create_dir_all(place.path("scratch")).unwrap();
+        let stream =
+            "[[stream]]\nname = \"old\"\nsealed = \"sealed\"\nidentity = [\"key.txt\"]\nmode = \"verify\"\n";
+        fs::write(
+            place.path("drill.toml"),
+            format!("scratch = \"scratch\"\nevidence = \"e.json\"\n\n{stream}"),
+        )
+        .unwrap();
+        let drilled = place.run(["drill", "drill.toml"]);
+        assert_eq!(drilled.code, 11, "{sample}: {}", drilled.stderr);
+        let evidence: serde_json::Value = serde_json::from_slice(&place.read("e.json")).unwrap();
+        assert_eq!(evidence["result"], "failed", "{sample}");
+        let ranged =
+            place.run(["cat", "--foreign-key", "agcm", "--accept-unproven", "--range", "..5", "sealed"]);
+        assert!(ranged.code != 0 && ranged.stdout.is_empty(), "{sample}: {}", ranged.stderr);
+        #[cfg(feature = "serve")]
+        assert_ne!(place.run(["serve", "-i", "key.txt", "sealed"]).code, 0);
+    }
+}
+
+#[test]
+fn an_inspection_says_what_a_stream_is_and_what_it_cannot_prove() {
+    let place = place();
+    for (sample, _, _) in SAMPLES.iter().filter(|(sample, ..)| !sample.contains("empty.enc")) {
+        let file = vectors().join(sample);
+        let inspected = place.run(["inspect", "--json", file.to_str().unwrap()]);
+        assert_eq!(inspected.code, 0, "{sample}: {}", inspected.stderr);
+        let record = &json_lines(&inspected.stdout)[0];
+        let format = String::from_utf8(sealed(sample)[..4].to_vec()).unwrap();
+        assert_eq!(record["format"], format);
+        assert!(record["unproved"].is_string(), "{sample}");
+    }
+}
+
+/// The target is in place, and so is the exit code, if nobody hears of it.
+#[test]
+fn a_closed_standard_output_does_not_make_a_success_of_it() {
+    let place = place();
+    fs::write(place.path("sealed"), sealed("ecies-lib/big.enc")).unwrap();
+    let ran = place.shell("cofferdam restore --foreign-key ecies --accept-unproven sealed target >&-");
+    assert_eq!(ran.code, 13, "{}", ran.stderr);
+    assert!(place.read("target") == plain("ecies-lib/big.enc"));
+    let ran = place
+        .shell("cofferdam convert --foreign-key ecies --accept-unproven -r $R sealed new.cfd >/dev/full");
+    assert_ne!(ran.code, 0);
+    assert!(ran.stderr.contains("new.cfd"), "{}", ran.stderr);
+    place.run(["restore", "-i", "key.txt", "new.cfd", "again"]).assert_done();
+    assert!(place.read("again") == plain("ecies-lib/big.enc"));
+}

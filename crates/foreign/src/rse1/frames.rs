@@ -6,6 +6,7 @@ use frame_worker::Cipher;
 use super::header::HEADER_LEN;
 use super::segment::{DIGEST_HEAD_LEN, FRAME_LEN, Segment, TAG_LEN, WRAPPING_LEN};
 use crate::bytes::{bytes_at, le32_at};
+use crate::held_key::forged;
 
 /// Opens all of `frames`, which are those of `segment`, into all of `plaintext`.
 pub(super) fn open(
@@ -28,7 +29,9 @@ pub(super) fn open(
         bound[HEADER_LEN + 1..].copy_from_slice(&frame.head[SEGMENT_AT..SEALED_LEN_AT]);
         let nonce = nonce(header, frame.index);
         unwrapped.take(frame.ciphertext.len(), |out| {
-            cipher.open(nonce, &bound, frame.ciphertext, frame.tag, out).map_err(|_| "fails authentication")
+            cipher
+                .open(nonce, &bound, frame.ciphertext, frame.tag, out)
+                .map_err(|_| forged(segment.index.into()))
         })?;
     }
     unwrapped.finish()
