@@ -50,9 +50,8 @@ fn layout(payload_len: u64) -> Result<Layout, Fault> {
 /// Plaintext bytes of a last chunk that has `wire` bytes, behind `before` others.
 fn last_plaintext_len(before: u64, wire: usize) -> Result<usize, Fault> {
     match wire.checked_sub(TAG_LEN) {
-        None => {
-            Err(Fault::truncated("the age file ends within a chunk: it has been cut short").in_chunk(before))
-        }
+        None => Err(Fault::truncated("the age file ends within a chunk: it has been cut short, or added to")
+            .in_chunk(before)),
         Some(0) if before > 0 => {
             let what =
                 "the last chunk of the age file is empty, which only the first may be: it has been changed";

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod addresses;
+#[cfg(feature = "foreign")]
+mod age_files;
 mod bench;
 mod cat;
 mod demo;
