@@ -1,9 +1,9 @@
 //! Checks for the fuzzer: what is read of files that other programs have sealed: armor, head, and how the payload is cut and opened.
-//! It knows one identity, that of age's test vectors.
+//! It knows one identity, that of age's test vectors, and the keys of those of other tools.
 
 use foreign::{ArmorDecoder, Cut, Format, HeadStep, Keys, Looks, Opened, inspect_head, open_head};
 use frame_worker::Backend;
-use keys::Identities;
+use keys::{ForeignKey, Identities};
 
 /// Everything below, for one input. Panics on a fault.
 pub(crate) fn check(data: &[u8]) {
@@ -53,6 +53,8 @@ fn stream(format: Format, data: &[u8]) {
 
 fn opened(format: Format, data: &[u8]) -> Option<Opened> {
     let identities = Identities::new().identity_file(IDENTITY).expect("it is an identity");
+    let key = ForeignKey::parse(key_of(format).as_bytes()).expect("it is a key");
+    let identities = identities.foreign_key(key);
     let keys = Keys { identities: &identities, backend: Backend::default(), cancelled: &|| false };
     let mut len = data.len().min(1);
     loop {
@@ -97,6 +99,15 @@ fn cut(mut opened: Opened, payload: &[u8]) -> Option<(u64, u64)> {
             }
             Cut::End => return (at == payload.len()).then_some((chunks, plaintext_len)),
         }
+    }
+}
+
+/// The key of the vectors in `crates/foreign/tests/vectors/other-tools`.
+fn key_of(format: Format) -> &'static str {
+    match format {
+        Format::Agcm => "312c477f23a73bfdf230ee148ed5b87bc976c3ff3d0c182e705293552448f280",
+        Format::Rse1 => "1111111111111111111111111111111111111111111111111111111111111111",
+        _ => "1ab42cc412b618bdea3a599e3c9bae199ebf030895b039e9db1e30dafb12b727",
     }
 }
 

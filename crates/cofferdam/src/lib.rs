@@ -211,7 +211,8 @@ pub use storage::{
 };
 #[cfg(feature = "foreign")]
 pub use stream::{
-    Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign, is_foreign,
+    Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
+    is_foreign,
 };
 pub use stream::{
     Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead,

@@ -203,9 +203,8 @@ impl Opener {
     /// pinned or numbered is asked for in vain, without a key nothing of it can be verified, and an interrupted restore opens all of it
     /// again, and writes what differs.
     ///
-    /// Of some formats nothing proves that a stream is whole, whatever opens. Such a stream is refused before anything is written, or at its
-    /// end where that is known only there, as [`ErrorKind::Usage`] with [`Remedy::AcceptUnproven`]. With [`Foreign::AcceptUnproven`]
-    /// it is published, and **the result is an error even so**: [`ErrorKind::Unproven`], with [`Error::as_asserted`] in place of [`Restored`].
+    /// What nothing proves to be whole is refused, [`ErrorKind::Usage`] with [`Remedy::AcceptUnproven`], before anything is written where that
+    /// shows there. With [`Foreign::AcceptUnproven`] it is published, and **an error even so**: [`ErrorKind::Unproven`], [`Error::as_asserted`].
     #[cfg(feature = "foreign")]
     #[must_use]
     pub fn foreign(mut self, foreign: Foreign) -> Opener {

@@ -15,7 +15,7 @@ use keys::ForeignKey;
 
 use crate::bytes::{bytes_at, le32_at};
 use crate::held_key::{forged, of_32_bytes};
-use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind};
+use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, Wholeness};
 
 /// Cuts an `AGCM` stream into its chunks.
 #[derive(Debug)]
@@ -105,8 +105,8 @@ impl Cutter for AgcmCutter {
         Ok(Cut::Chunk(Chunk { index, last, lens: ChunkLens { wire, plaintext } }))
     }
 
-    fn claim(&self) -> Claim {
-        Claim::Asserted(if self.next == 0 { EMPTY } else { UNPROVED })
+    fn claim(&self) -> Wholeness {
+        Wholeness::Asserted(if self.next == 0 { EMPTY } else { UNPROVED })
     }
 }
 

@@ -23,9 +23,9 @@ pub trait Chunks: Send + Sync {
     }
 
     /// What the bytes at the [mark](Chunks::mark) let be claimed. They have not been authenticated: it is an early word, and no proof.
-    fn claim_at(&self, mark: &[u8]) -> Claim {
+    fn claim_at(&self, mark: &[u8]) -> Wholeness {
         let _ = mark;
-        Claim::Proved
+        Wholeness::Proved
     }
 
     /// How `payload_len` bytes of chunks lie, in a format where that is arithmetic. Others are cut in order.
@@ -110,7 +110,7 @@ pub trait Cutter: Send {
     fn cut(&mut self, ahead: &[u8], is_all: bool) -> Result<Cut, Fault>;
 
     /// What can be said of the whole, once it has been cut to its end.
-    fn claim(&self) -> Claim;
+    fn claim(&self) -> Wholeness;
 }
 
 /// What comes next in a stream.
@@ -128,7 +128,7 @@ pub enum Cut {
 
 /// What a stream that has been opened to its end shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Claim {
+pub enum Wholeness {
     /// That it is whole, and as it was sealed.
     Proved,
     /// Less: what is missing for that, in words.

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::bytes::{be16_at, be32_at, bytes_at};
 use crate::ecies::{NONCE_LEN, PUBLIC_KEY_LEN, RecipientKey, TAG_LEN};
 use crate::held_key::forged;
-use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind};
+use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, Wholeness};
 
 /// Cuts an `ECIE` stream into its chunks.
 #[derive(Debug, Default)]
@@ -98,8 +98,8 @@ impl Cutter for EcieCutter {
         Ok(Cut::Chunk(Chunk { index, last, lens }))
     }
 
-    fn claim(&self) -> Claim {
-        Claim::Asserted(if self.next == 0 { EMPTY } else { UNPROVED })
+    fn claim(&self) -> Wholeness {
+        Wholeness::Asserted(if self.next == 0 { EMPTY } else { UNPROVED })
     }
 }
 

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::age::secret_of;
 use crate::ecies::RecipientKey;
 use crate::{
-    Chunks, Claim, Cut, Cutter, Fault, FaultKind, Format, HEAD_LEN_MAX, HeadStep, Inspected, Keys, Opened,
-    agcm, ecie, mrec, rse1,
+    Chunks, Cut, Cutter, Fault, FaultKind, Format, HEAD_LEN_MAX, HeadStep, Inspected, Keys, Opened,
+    Wholeness, agcm, ecie, mrec, rse1,
 };
 
 /// Opens the head of the stream of `format` that begins with `beginning`, and its first chunk, where that is no longer than a head:
@@ -31,17 +31,17 @@ pub(crate) fn open_head(
     if beginning.len() < need && !is_all {
         return Ok(HeadStep::More(need));
     }
-    let begun = match begin(format, beginning, is_all, key, keys)? {
-        Ok(begun) => begun,
+    let parts = match begin(format, beginning, is_all, key, keys)? {
+        Ok(parts) => parts,
         Err(more) => return Ok(HeadStep::More(more)),
     };
     let head_len = head_len(format);
-    if let Some(more) = begun.try_key(&beginning[head_len..], is_all)? {
+    if let Some(more) = parts.try_key(&beginning[head_len..], is_all)? {
         return Ok(HeadStep::More(head_len + more));
     }
     let identity = identity_of(format, beginning);
     let (cutter, chunks) = match begin(format, beginning, is_all, key, keys)? {
-        Ok(Begun { cutter, chunks, .. }) => (cutter, chunks),
+        Ok(Parts { cutter, chunks, .. }) => (cutter, chunks),
         Err(more) => return Ok(HeadStep::More(more)),
     };
     Ok(HeadStep::Opened(Box::new(Opened {
@@ -70,14 +70,14 @@ pub(crate) fn inspect(
         };
     }
     let notes = match claim_of(format) {
-        Claim::Proved => vec![ONLY_WITH_KEY.to_owned()],
-        Claim::Asserted(missing) => vec![missing.to_owned()],
+        Wholeness::Proved => vec![ONLY_WITH_KEY.to_owned()],
+        Wholeness::Asserted(missing) => vec![missing.to_owned()],
     };
     Ok(Ok(Inspected { format, head_len, notes }))
 }
 
 /// How a stream is cut and opened.
-struct Begun {
+struct Parts {
     cutter: Box<dyn Cutter>,
     chunks: Arc<dyn Chunks>,
 }
@@ -89,34 +89,34 @@ fn begin(
     is_all: bool,
     key: &ForeignKey,
     keys: &Keys<'_>,
-) -> Result<Result<Begun, usize>, Fault> {
+) -> Result<Result<Parts, usize>, Fault> {
     let backend = keys.backend;
     Ok(Ok(match format {
         Format::Agcm => {
             let header = beginning.first_chunk().ok_or_else(|| ends_in_head(format))?;
             let (cutter, chunks) = agcm::begin(header, key, backend)?;
-            Begun { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
+            Parts { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
         }
         Format::Rse1 => {
             let header = beginning.first_chunk().ok_or_else(|| ends_in_head(format))?;
             let (cutter, chunks) = rse1::begin(header, key, backend)?;
-            Begun { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
+            Parts { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
         }
         Format::Mrec => match mrec::begin(beginning, is_all, key, backend)? {
-            mrec::Begun::More(more) => return Ok(Err(more)),
-            mrec::Begun::Opened(cutter, chunks) => {
-                Begun { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
+            mrec::Head::More(more) => return Ok(Err(more)),
+            mrec::Head::Opened(cutter, chunks) => {
+                Parts { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
             }
         },
         Format::Ecie | Format::Age => {
             let key = RecipientKey::new(key, "an ECIE stream", backend)?;
             let (cutter, chunks) = ecie::begin(beginning, key)?;
-            Begun { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
+            Parts { cutter: Box::new(cutter), chunks: Arc::new(chunks) }
         }
     }))
 }
 
-impl Begun {
+impl Parts {
     /// Opens the first chunk, which `payload` begins with. `Some(n)` asks for `n` bytes of it in all.
     fn try_key(mut self, payload: &[u8], is_all: bool) -> Result<Option<usize>, Fault> {
         match self.cutter.cut(payload, is_all)? {
@@ -163,18 +163,18 @@ fn identity_of(format: Format, beginning: &[u8]) -> [u8; 32] {
 }
 
 /// What a stream can show at best.
-fn claim_of(format: Format) -> Claim {
+fn claim_of(format: Format) -> Wholeness {
     match format {
-        Format::Age | Format::Mrec => Claim::Proved,
-        Format::Agcm => Claim::Asserted(agcm::UNPROVED),
-        Format::Ecie => Claim::Asserted(ecie::UNPROVED),
-        Format::Rse1 => Claim::Asserted(rse1::UNPROVED),
+        Format::Age | Format::Mrec => Wholeness::Proved,
+        Format::Agcm => Wholeness::Asserted(agcm::UNPROVED),
+        Format::Ecie => Wholeness::Asserted(ecie::UNPROVED),
+        Format::Rse1 => Wholeness::Asserted(rse1::UNPROVED),
     }
 }
 
 /// What a stream without a chunk shows.
-fn of_nothing(format: Format) -> Claim {
-    Claim::Asserted(if format == Format::Ecie { ecie::EMPTY } else { agcm::EMPTY })
+fn of_nothing(format: Format) -> Wholeness {
+    Wholeness::Asserted(if format == Format::Ecie { ecie::EMPTY } else { agcm::EMPTY })
 }
 
 fn ends_in_head(format: Format) -> Fault {

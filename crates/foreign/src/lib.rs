@@ -25,7 +25,7 @@ mod rse1;
 
 pub use age::AgeSealing;
 pub use armor::ArmorDecoder;
-pub use chunks::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Layout, Mark};
+pub use chunks::{Chunk, ChunkLens, Chunks, Cut, Cutter, Layout, Mark, Wholeness};
 pub use fault::{Fault, FaultKind};
 pub use format::{Format, Looks};
 pub use head::{HEAD_LEN_MAX, HeadStep, Inspected, Keys, Opened, inspect_head, open_head};

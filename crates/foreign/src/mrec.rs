@@ -18,7 +18,7 @@ use keys::{ForeignKey, Zeroizing};
 use crate::bytes::{be16_at, be32_at, bytes_at};
 use crate::ecie::{check_lens, check_plaintext_len, is_last};
 use crate::ecies::{NONCE_LEN, PUBLIC_KEY_LEN, RecipientKey, TAG_LEN};
-use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, FaultKind, HEAD_LEN_MAX, Mark};
+use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, HEAD_LEN_MAX, Mark, Wholeness};
 
 /// Cuts an `MREC` stream into its chunks.
 pub(crate) struct MrecCutter {
@@ -55,7 +55,7 @@ struct Header {
 }
 
 /// What a recipient can tell of a stream from its beginning.
-pub(crate) enum Begun {
+pub(crate) enum Head {
     /// It takes this many bytes of it, or all that there are.
     More(usize),
     /// How it is cut and opened.
@@ -71,9 +71,9 @@ pub(crate) fn begin(
     is_all: bool,
     key: &ForeignKey,
     backend: Backend,
-) -> Result<Begun, Fault> {
+) -> Result<Head, Fault> {
     if beginning.len() < HEADER_LEN && !is_all {
-        return Ok(Begun::More(HEADER_LEN));
+        return Ok(Head::More(HEADER_LEN));
     }
     let header = Header::parse(beginning, 0)?;
     let recipients = header.recipients;
@@ -86,14 +86,14 @@ pub(crate) fn begin(
     for id_len in ID_LENS.into_iter().chain(1..=ID_LEN_MAX) {
         let layout = Layout { recipients, id_len };
         if beginning.len() < layout.table_end() && !is_all {
-            return Ok(Begun::More(layout.table_end()));
+            return Ok(Head::More(layout.table_end()));
         }
         let of = |recipient| layout.unwrap(beginning, recipient, &agreed);
         if let Some(stream_key) = (0..recipients).find_map(of) {
             let first_len = header.plaintext_len;
             let cutter = MrecCutter { layout, first_len, next: 0, is_marked: false, ended: false };
             let cipher = key.cipher(&stream_key);
-            return Ok(Begun::Opened(cutter, MrecChunks { layout, first_len, cipher }));
+            return Ok(Head::Opened(cutter, MrecChunks { layout, first_len, cipher }));
         }
     }
     let what = "the key is that of none of the stream's recipients, or the first chunk is damaged";
@@ -133,8 +133,8 @@ impl Cutter for MrecCutter {
         Ok(Cut::Chunk(Chunk { index, last, lens }))
     }
 
-    fn claim(&self) -> Claim {
-        if self.is_marked { Claim::Proved } else { Claim::Asserted(UNMARKED) }
+    fn claim(&self) -> Wholeness {
+        if self.is_marked { Wholeness::Proved } else { Wholeness::Asserted(UNMARKED) }
     }
 }
 
@@ -149,11 +149,11 @@ impl Chunks for MrecChunks {
         Some(Mark { offset: before * full, len: HEADER_LEN })
     }
 
-    fn claim_at(&self, mark: &[u8]) -> Claim {
+    fn claim_at(&self, mark: &[u8]) -> Wholeness {
         match Header::parse(mark, 0) {
-            Ok(header) if !header.is_last => Claim::Asserted(UNMARKED),
+            Ok(header) if !header.is_last => Wholeness::Asserted(UNMARKED),
             // What is no header is found where it stands.
-            _ => Claim::Proved,
+            _ => Wholeness::Proved,
         }
     }
 

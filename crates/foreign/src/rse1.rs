@@ -20,7 +20,7 @@ mod segment;
 use frame_worker::{Backend, Cipher};
 use keys::ForeignKey;
 
-use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault};
+use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, Wholeness};
 use header::Header;
 pub(crate) use header::{HEADER_LEN, MAGIC};
 use segment::{SEGMENT_LEN, Segment, WRAPPING_LEN, frames_len_max};
@@ -120,8 +120,8 @@ impl Cutter for Rse1Cutter {
         Ok(Cut::Chunk(Chunk { index, last, lens: ChunkLens { wire, plaintext } }))
     }
 
-    fn claim(&self) -> Claim {
-        Claim::Asserted(if self.plaintext_len == 0 { EMPTY } else { UNPROVED })
+    fn claim(&self) -> Wholeness {
+        Wholeness::Asserted(if self.plaintext_len == 0 { EMPTY } else { UNPROVED })
     }
 }
 

@@ -32,6 +32,22 @@ fn no_vector_breaks_a_check() {
 }
 
 #[test]
+fn no_vector_of_another_tool_breaks_a_check_whole_cut_or_with_a_flipped_bit() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/other-tools");
+    let names = ["ecies-lib/three.enc", "ecies-lib/multi_three.enc", "harpocrates-agcm/three.agcm"];
+    for name in names.into_iter().chain(["streaming-crypto/aes_sha256_11.rse1"]) {
+        let file = fs::read(format!("{directory}/{name}")).unwrap();
+        check(&file);
+        for at in 0..file.len() {
+            let mut flipped = file.clone();
+            flipped[at] ^= 1 << (at % 8);
+            check(&flipped);
+            check(&file[..at]);
+        }
+    }
+}
+
+#[test]
 fn no_flipped_bit_and_no_cut_breaks_a_check() {
     for file in files().iter().filter(|file| file.len() < 1000) {
         for at in (0..file.len()).step_by(3) {

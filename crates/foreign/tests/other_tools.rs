@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use foreign::{Claim, Cut, Fault, FaultKind, Format, HeadStep, Keys, Looks, open_head};
+use foreign::{Cut, Fault, FaultKind, Format, HeadStep, Keys, Looks, Wholeness, open_head};
 use frame_worker::Backend;
 use keys::{ForeignKey, Identities};
 
@@ -64,13 +64,13 @@ impl Sample {
         Identities::new().foreign_key(ForeignKey::parse(self.key.as_bytes()).unwrap())
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<(Vec<u8>, Claim), Fault> {
+    fn open(&self, sealed: &[u8]) -> Result<(Vec<u8>, Wholeness), Fault> {
         open(sealed, &self.identities(), usize::MAX)
     }
 }
 
 /// Opens all of `sealed`, of which no more is shown at a time than `step` bytes beyond what was asked for.
-fn open(sealed: &[u8], identities: &Identities, step: usize) -> Result<(Vec<u8>, Claim), Fault> {
+fn open(sealed: &[u8], identities: &Identities, step: usize) -> Result<(Vec<u8>, Wholeness), Fault> {
     let format = match Format::of(sealed) {
         Some(Looks::Bare(format)) => format,
         _ if sealed.is_empty() => Format::Ecie,
@@ -111,8 +111,8 @@ fn open(sealed: &[u8], identities: &Identities, step: usize) -> Result<(Vec<u8>,
     }
 }
 
-fn is_proved(claim: Claim) -> bool {
-    claim == Claim::Proved
+fn is_proved(claim: Wholeness) -> bool {
+    claim == Wholeness::Proved
 }
 
 #[test]

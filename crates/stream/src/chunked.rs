@@ -19,7 +19,7 @@ mod seal;
 mod window;
 
 pub(crate) use foreign::Looks;
-pub use foreign::{Claim, Format};
+pub use foreign::{Format, Wholeness};
 pub use inspect::{ForeignInspection, inspect_foreign};
 pub(crate) use peeked::Peeked;
 pub use peeked::is_foreign;
@@ -54,11 +54,11 @@ pub(crate) enum Unproven {
 }
 
 /// What a stream of which `claim` can be said is published as.
-pub(crate) fn ending_of(claim: Claim, format: Format, unproven: Unproven) -> Result<Ending, Error> {
+pub(crate) fn ending_of(claim: Wholeness, format: Format, unproven: Unproven) -> Result<Ending, Error> {
     match (claim, unproven) {
-        (Claim::Proved, _) => Ok(Ending::Proved),
-        (Claim::Asserted(_), Unproven::Accept) => Ok(Ending::Asserted),
-        (Claim::Asserted(missing), Unproven::Refuse) => {
+        (Wholeness::Proved, _) => Ok(Ending::Proved),
+        (Wholeness::Asserted(_), Unproven::Accept) => Ok(Ending::Asserted),
+        (Wholeness::Asserted(missing), Unproven::Refuse) => {
             let what =
                 format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
             Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::AcceptUnproven))
@@ -73,7 +73,7 @@ pub struct ForeignSummary {
     /// What it was sealed in.
     pub format: Format,
     /// What can be said of the whole.
-    pub claim: Claim,
+    pub claim: Wholeness,
 }
 
 impl Error {

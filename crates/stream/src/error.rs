@@ -1,6 +1,8 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
+#[cfg(feature = "foreign")]
+mod asserted;
 mod fetch;
 
 use std::error::Error as StdError;
@@ -99,21 +101,6 @@ impl Error {
             asserted: None,
             source: None,
         }))
-    }
-
-    /// What has been published without a proof that it is whole.
-    #[cfg(feature = "foreign")]
-    pub(crate) fn asserted(asserted: crate::Asserted) -> Error {
-        let what = format!("nothing proves that it is whole: {}", asserted.missing);
-        let mut error = Error::new(ErrorKind::Unproven, what);
-        error.0.asserted = Some(asserted);
-        error
-    }
-
-    /// What has been published, of an error of the kind [`ErrorKind::Unproven`].
-    #[cfg(feature = "foreign")]
-    pub fn as_asserted(&self) -> Option<&crate::Asserted> {
-        self.0.asserted.as_ref()
     }
 
     /// What kind of failure.

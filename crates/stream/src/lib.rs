@@ -71,7 +71,8 @@ mod trailer;
 pub use checkpoint::claim_of;
 #[cfg(feature = "foreign")]
 pub use chunked::{
-    Asserted, Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign, is_foreign,
+    Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
+    is_foreign,
 };
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;

@@ -437,9 +437,8 @@ fn what_another_tool_sealed_is_opened_and_sealed_anew_from_store_to_store() {
         let mut damaged = sealed;
         *damaged.last_mut().unwrap() ^= 1;
         SeaweedFs::shared().put(&store.bucket, "damaged", &damaged).unwrap();
-        let refused =
-            [&["convert", "-r", &recipient], &options[..], &[&store.url("damaged"), &store.url("none")]]
-                .concat();
+        let (old, new) = (store.url("damaged"), store.url("none"));
+        let refused = [&["convert", "-r", &recipient], &options[..], &[&old, &new]].concat();
         store.run(&refused).assert_failed(3, "damaged");
         assert_eq!((store.read("none"), store.open_uploads()), (None, 0));
     }

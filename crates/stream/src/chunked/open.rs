@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
 use contract::StreamingSink;
-use foreign::{Chunk, ChunkLens, Claim, Fault, Format, Layout, Looks, Opened};
+use foreign::{Chunk, ChunkLens, Fault, Format, Layout, Looks, Opened, Wholeness};
 use segment_worker::Feed;
 use sources::Source;
 
@@ -28,7 +28,7 @@ use crate::{Error, ErrorKind, Remedy, Restored, index, memory};
 struct Stream<S> {
     format: Format,
     longest: ChunkLens,
-    claim: Claim,
+    claim: Wholeness,
     /// Plaintext bytes, where that is known before.
     total: Option<u64>,
     chunks: ChunkSource<S>,
@@ -173,8 +173,8 @@ impl OpenOptions<'_> {
             }
         };
         match claim {
-            Claim::Proved => Ok(Restored { foreign: Some(ForeignSummary { format, claim }), ..restored }),
-            Claim::Asserted(missing) => Err(Error::asserted(Asserted {
+            Wholeness::Proved => Ok(Restored { foreign: Some(ForeignSummary { format, claim }), ..restored }),
+            Wholeness::Asserted(missing) => Err(Error::asserted(Asserted {
                 format,
                 missing,
                 stream_id: restored.stream_id,
@@ -203,7 +203,7 @@ impl OpenOptions<'_> {
 }
 
 /// What can be said of a stream before its chunks are read: of one at `place` in a format that marks its end, by that.
-fn early_claim(opened: &Opened, place: Option<&dyn ReadAt>) -> Result<Claim, Error> {
+fn early_claim(opened: &Opened, place: Option<&dyn ReadAt>) -> Result<Wholeness, Error> {
     let begin = opened.head_len as u64;
     let mark = place.and_then(|place| opened.chunks.mark(place.len().saturating_sub(begin)));
     let Some((place, mark)) = place.zip(mark) else { return Ok(opened.claim) };
