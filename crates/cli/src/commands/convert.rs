@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{ErrorKind, MEMORY_DEFAULT, Opener, Plaintext, Sealed as SealedStream, Sealer};
+use cofferdam::{ErrorKind, Opener, Plaintext, Sealed as SealedStream, Sealer};
 use serde::Serialize;
 
 use crate::commands::seal::Format;
@@ -89,14 +89,17 @@ impl Convert {
         let identities = self.foreign.some_identities(&self.opening, report)?;
         let recipients = self.sealing.recipients()?;
         let sealer = self.format.apply(Sealer::new(recipients).if_exists(if_exists(self.force)))?;
-        let sealer = self.resources.sealer(sealer, &cancel, watch.clone()).memory(self.memory());
-        let opener =
-            self.foreign.opener(Opener::new(identities)).memory(self.memory()).threads(self.threads());
+        let sealer = self.resources.sealer(sealer, &cancel, watch.clone()).threads(self.threads());
+        let opener = self.foreign.opener(Opener::new(identities)).threads(self.threads());
+        let half = self.resources.memory().map(|memory| memory / 2);
+        let sealer = half.into_iter().fold(sealer, Sealer::memory);
+        let opener = half.into_iter().fold(opener, Opener::memory);
         let begun = Instant::now();
         let mut sealed = None;
         let source = self.old.source(&cancel, report)?;
+        let len_max = source.len().map(len_max);
         let converted = opener.convert(source, |plaintext| {
-            let made = self.seal(&sealer.threads(self.threads()), plaintext, report);
+            let made = self.seal(&sealer, plaintext, len_max, report);
             sealed = made.as_ref().ok().cloned();
             made
         });
@@ -134,6 +137,7 @@ impl Convert {
         &self,
         sealer: &Sealer,
         plaintext: Plaintext,
+        len_max: Option<u64>,
         report: Report,
     ) -> Result<SealedStream, cofferdam::Error> {
         match &self.new {
@@ -143,14 +147,9 @@ impl Convert {
                     End::stdout().map_err(|failure| cofferdam::Error::new(ErrorKind::Io, failure.message))?;
                 sealer.seal(plaintext, output)
             }
-            Goal::There(url) => self.uploading.seal_source(sealer, plaintext, url, report),
+            Goal::There(url) => self.uploading.seal_source(sealer, plaintext, len_max, url, report),
             Goal::Receiver(_) => unreachable!("an output is no receiver"),
         }
-    }
-
-    /// Bytes for each of the two, which work side by side.
-    fn memory(&self) -> usize {
-        self.resources.memory().unwrap_or(MEMORY_DEFAULT) / 2
     }
 
     /// Threads for each of the two.
@@ -180,6 +179,12 @@ impl Convert {
         }
         Ok(())
     }
+}
+
+/// The most bytes that a stream of `old_len` has when it is sealed anew: its plaintext is shorter, and what is added to that, with the shortest
+/// frames there are, is less than a fiftieth.
+fn len_max(old_len: u64) -> u64 {
+    old_len.saturating_add(old_len / 50).saturating_add(1 << 20)
 }
 
 #[derive(Serialize)]
