@@ -243,14 +243,7 @@ impl Restore {
             .attributes(if self.no_preserve { Attributes::Ignore } else { Attributes::Restore })
             .sparse(self.sparse.into())
             .durability(self.durability.into());
-        let opener = match self.expect_digest {
-            Some(digest) => opener.expect_digest(digest),
-            None => opener,
-        };
-        let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
-        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
-        let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
-        let opener = self.foreign.opener(opener);
+        let opener = self.chosen(opener);
         let opener = self.resources.opener(opener, &cancel, watch.clone());
         let opener = self.rate.opener(opener, report)?;
         if let Some(target) = salvaged {
@@ -297,6 +290,15 @@ impl Restore {
         let record = Record::new(&self, &restored, begun);
         watch.finish();
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
+    }
+
+    /// `opener` with what was asked of the stream, and where else its bytes may be.
+    fn chosen(&self, opener: Opener) -> Opener {
+        let opener = self.expect_digest.into_iter().fold(opener, Opener::expect_digest);
+        let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
+        let opener = self.min_sequence.into_iter().fold(opener, Opener::min_sequence);
+        let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
+        self.foreign.opener(opener)
     }
 
     /// Opens the sealed stream. With a pin, one that a server gives only in order is refused where the target shows segments at once:
