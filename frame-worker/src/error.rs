@@ -5,7 +5,7 @@ use std::fmt;
 
 use framing::{FrameIndex, FramingError};
 
-use crate::CodecError;
+use crate::{ChunkFault, CodecError};
 
 /// A frame that was not opened. None of its bytes may be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +31,8 @@ pub enum FrameError {
     NoMemory,
     /// The DIGEST and the TERMINATOR of a segment contradict each other.
     Closing,
+    /// A chunk of a stream of another format is not what it has to be.
+    Chunk(ChunkFault),
 }
 
 impl fmt::Display for FrameError {
@@ -44,6 +46,7 @@ impl fmt::Display for FrameError {
             }
             FrameError::NoMemory => f.write_str("there is no memory for a zstd context"),
             FrameError::Closing => f.write_str("the closing frames contradict each other"),
+            FrameError::Chunk(fault) => fault.fmt(f),
         }
     }
 }

@@ -23,6 +23,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod chunks;
 mod cipher;
 mod closing;
 mod codec;
@@ -31,6 +32,7 @@ mod error;
 mod pool;
 mod worker;
 
+pub use chunks::{ChunkFault, ChunkRun};
 pub use cipher::{Backend, Cipher, Forged};
 pub use closing::{Closing, ClosingFields, OpenedTable};
 pub use codec::{Codec, CodecError, CompressionLevel};

@@ -9,28 +9,30 @@ use framing::{
 };
 use zeroize::Zeroize;
 
+use crate::chunks::ChunkRun;
 use crate::cipher::NONCE_LEN;
 use crate::codec::Decompressed;
 use crate::{Backend, Cipher, Codec, Fragment, FrameError, PlaintextFragment};
 
 /// Seals and opens the frames of one segment, under that segment's key.
 pub struct FrameWorker {
-    key_mode: KeyMode,
-    compressed: Option<Compressed>,
-    digest: DigestKind,
-    shape: Shape,
+    pub(crate) key_mode: KeyMode,
+    pub(crate) compressed: Option<Compressed>,
+    pub(crate) digest: DigestKind,
+    pub(crate) shape: Shape,
 }
 
 /// What a worker with a key has in a compressed stream.
-struct Compressed {
+pub(crate) struct Compressed {
     codec: Arc<Codec>,
     plaintext_key: [u8; 32],
 }
 
-/// Whether a worker can look into frames, or only at them.
-enum KeyMode {
+/// Whether a worker can look into frames, or only at them; or does the chunks of another format.
+pub(crate) enum KeyMode {
     Keyed { cipher: Cipher, base_nonce: [u8; NONCE_LEN] },
     Keyless,
+    Chunks(Arc<dyn ChunkRun>),
 }
 
 /// A DATA frame that has been sealed or opened: all that its segment needs to know of it.
@@ -267,6 +269,9 @@ impl FrameWorker {
         plaintext: &[u8],
         wire: &mut [u8],
     ) -> Result<Vec<OpenedFrame>, FrameError> {
+        if let KeyMode::Chunks(chunks) = &self.key_mode {
+            return Ok(FrameWorker::seal_chunks(&**chunks, plaintext, wire));
+        }
         let mut rest = wire;
         let texts = plaintext.chunks(self.shape.frame_len() as usize);
         let seal = |(index, text)| {
@@ -285,6 +290,9 @@ impl FrameWorker {
         wire: &[u8],
         plaintext: &mut [u8],
     ) -> Result<Vec<OpenedFrame>, FrameError> {
+        if let KeyMode::Chunks(chunks) = &self.key_mode {
+            return FrameWorker::open_chunks(&**chunks, wire, plaintext);
+        }
         let mut opened = Vec::with_capacity(wire.len().div_ceil(self.shape.frame_wire_len() as usize));
         let (mut rest, mut at, mut due) = (plaintext, 0, first);
         while at < wire.len() {
@@ -330,7 +338,7 @@ impl FrameWorker {
 
     /// Whether it has a key.
     pub fn yields_plaintext(&self) -> bool {
-        matches!(self.key_mode, KeyMode::Keyed { .. })
+        !matches!(self.key_mode, KeyMode::Keyless)
     }
 
     /// How the stream is cut.
@@ -345,7 +353,7 @@ impl FrameWorker {
     pub(crate) fn keyed_cipher(&self) -> Option<&Cipher> {
         match &self.key_mode {
             KeyMode::Keyed { cipher, .. } => Some(cipher),
-            KeyMode::Keyless => None,
+            KeyMode::Keyless | KeyMode::Chunks(_) => None,
         }
     }
 

@@ -11,7 +11,7 @@ use frame_worker::SegmentIndex;
 use crate::durability::{SyncFailed, SyncThread};
 use crate::error::StreamError;
 use crate::guard::Guard;
-use crate::proof::{Complete, PartComplete, Verified};
+use crate::proof::{Asserted, Complete, PartComplete, Verified};
 use crate::settings::Committed;
 use crate::{CancelToken, Stage, Stages};
 
@@ -116,6 +116,12 @@ impl<S: StreamingSink> SinkDriver<'_, S> {
     pub(crate) fn publish<E>(&mut self, proof: Complete) -> Result<(), StreamError<E>> {
         self.make_publishable()?;
         self.guard.publish(proof).map_err(StreamError::Publish)
+    }
+
+    /// Publishes what nothing proves to be the whole. All its segments have committed.
+    pub(crate) fn publish_asserted<E>(&mut self, proof: Asserted) -> Result<(), StreamError<E>> {
+        self.make_publishable()?;
+        self.guard.publish_asserted(proof).map_err(StreamError::Publish)
     }
 
     /// Publishes a part of a stream. All its segments have committed.

@@ -34,6 +34,27 @@ pub trait Feed {
     fn stop(&mut self) {}
 }
 
+/// Whoever lends a feed may ask it for more afterwards.
+impl<F: Feed> Feed for &mut F {
+    type Error = F::Error;
+
+    fn next(&mut self, buffers: &Buffers) -> Result<Step<Closing, ()>, Self::Error> {
+        (**self).next(buffers)
+    }
+
+    fn check_closing(&mut self, segment: SegmentIndex, closing: &Closing) -> Result<(), Self::Error> {
+        (**self).check_closing(segment, closing)
+    }
+
+    fn end(&mut self) -> Result<StreamEnd, Self::Error> {
+        (**self).end()
+    }
+
+    fn stop(&mut self) {
+        (**self).stop();
+    }
+}
+
 /// A stream to seal, step by step. It ends with the segment whose close says that it is the last, or, where that one was
 /// sealed by an earlier attempt, with a [`TrailerOnly`] and nothing before it.
 pub trait SealFeed {
@@ -136,4 +157,15 @@ pub struct StreamEnd {
     pub plaintext_len: u64,
     /// The chain value of the last segment.
     pub stream_digest: frame_worker::ChainValue,
+    /// Whether that says that the stream is whole.
+    pub ending: Ending,
+}
+
+/// What the end of a stream says of the whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// All of the stream has come, and nothing else.
+    Proved,
+    /// Its format cannot say so, or this stream does not; the caller publishes it all the same, and says that it is asserted.
+    Asserted,
 }

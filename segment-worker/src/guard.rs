@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contract::{CommitError, SinkCapabilities, StreamingSink, SyncTo, WriteAt};
 
-use crate::proof::{Complete, PartComplete, Verified};
+use crate::proof::{Asserted, Complete, PartComplete, Verified};
 use crate::{Stage, Stages};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,10 @@ impl<S: StreamingSink> Guard<S> {
     }
 
     pub(crate) fn publish(&mut self, proof: Complete) -> Result<(), CommitError> {
+        self.publish_bytes(proof.sink_len)
+    }
+
+    pub(crate) fn publish_asserted(&mut self, proof: Asserted) -> Result<(), CommitError> {
         self.publish_bytes(proof.sink_len)
     }
 

@@ -4,7 +4,7 @@
 //! One *orchestrator* per stream, the thread that calls [`open`] or [`seal`], takes runs of frames from a [`Feed`] in
 //! wire order, hands them to a pool, and collects their results. One [`Sequencer`] per segment puts the results in
 //! order and replays the digest. A guard spends the proofs that this yields: the sink commits a segment only for a
-//! [`Verified`], and publishes only for a [`Complete`].
+//! [`Verified`], and publishes only for a [`Complete`], or for an [`Asserted`], which says that there is no such proof.
 //!
 //! Why nothing here can deadlock is argued in `docs/ARCHITECTURE.md` and tested in `tests/deadlock.rs`.
 
@@ -34,13 +34,13 @@ mod sync;
 pub use buffers::{Buffer, Buffers, NoMemory};
 pub use error::{SegmentFault, StreamError};
 pub use feed::{
-    ExpectedDigest, ExpectedSegment, Feed, IsLast, ProofFeed, SealFeed, SegmentPlan, Step, StreamEnd,
+    Ending, ExpectedDigest, ExpectedSegment, Feed, IsLast, ProofFeed, SealFeed, SegmentPlan, Step, StreamEnd,
     TrailerOnly,
 };
 pub use growth::MemoryPressure;
 pub use lease::{Budget, Lease, Loan};
 pub use open::{Opened, open, open_part};
-pub use proof::{Complete, PartComplete, Verified};
+pub use proof::{Asserted, Complete, PartComplete, Verified};
 pub use prove::prove;
 pub use proved::{ProvedPlan, ProvedSegment, ProvedSegments};
 pub use release::ReleasePolicy;

@@ -5,11 +5,11 @@ use contract::StreamingSink;
 use frame_worker::{ChainValue, Closing};
 
 use crate::error::{SegmentFault, StreamError};
-use crate::feed::{Feed, Step, StreamEnd};
+use crate::feed::{Ending, Feed, Step, StreamEnd};
 use crate::job::Work;
 use crate::pending::{Closed, ClosedBy};
 use crate::pipeline::{Credit, NextAction, Pipeline};
-use crate::proof::{Complete, PartComplete};
+use crate::proof::{Asserted, Complete, PartComplete};
 use crate::settings::{Committed, Settings};
 
 /// What has been published.
@@ -21,9 +21,12 @@ pub struct Opened {
     pub plaintext_len: u64,
     /// The chain value of the last segment.
     pub stream_digest: ChainValue,
+    /// Whether it is proved to be whole.
+    pub ending: Ending,
 }
 
-/// Opens the stream that `feed` brings into `sink` and publishes it.
+/// Opens the stream that `feed` brings into `sink` and publishes it: what the feed's [end](Feed::end) says to be whole with the proof
+/// [`Complete`], and what it does not with [`Asserted`], which the result repeats.
 ///
 /// A new stream begins at [`Committed::at_start`]. A resumed one has a later `start`, and the caller is then
 /// responsible for what comes before it: it must be in the sink and proved, the sink must have been told where to
@@ -40,13 +43,18 @@ pub fn open<F: Feed, S: StreamingSink>(
     let mut pipeline = Pipeline::new(sink, settings, Work::Open, start)?;
     let (last, said) = open_segments(feed, &mut pipeline)?;
     let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
-    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
+    let ending = said.ending;
+    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain, ending };
     let nothing_left = segments == start.segments && segments > 0;
     if said != seen || !(last || nothing_left) || !pipeline.is_empty() {
         return Err(StreamError::Trailer);
     }
-    pipeline.publish(Complete { sink_len })?;
-    Ok(Opened { segments, plaintext_len, stream_digest: chain })
+    // The one place that decides which proof is spent.
+    match ending {
+        Ending::Proved => pipeline.publish(Complete { sink_len })?,
+        Ending::Asserted => pipeline.publish_asserted(Asserted { sink_len })?,
+    }
+    Ok(Opened { segments, plaintext_len, stream_digest: chain, ending })
 }
 
 /// Opens a part of a stream, the segments that `feed` brings after `start`, into `sink` from its offset 0, and publishes that.
@@ -68,12 +76,13 @@ pub fn open_part<F: Feed, S: StreamingSink>(
     pipeline.driver.guard.begin_with_part();
     let (_, said) = open_segments(feed, &mut pipeline)?;
     let Committed { segments, plaintext_len, sink_len, chain, .. } = pipeline.driver.committed;
-    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain };
+    let ending = Ending::Proved;
+    let seen = StreamEnd { segments, plaintext_len, stream_digest: chain, ending };
     if said != seen || segments == start.segments || !pipeline.is_empty() {
         return Err(StreamError::Trailer);
     }
     pipeline.publish_part(PartComplete { sink_len })?;
-    Ok(Opened { segments, plaintext_len, stream_digest: chain })
+    Ok(Opened { segments, plaintext_len, stream_digest: chain, ending })
 }
 
 /// Opens and commits all segments that `feed` brings, and says whether the last of them ends its stream, and what the feed says of

@@ -15,7 +15,7 @@ use crate::guard::Guard;
 use crate::job::{Done, Job, JobError, Outcome, Work};
 use crate::lease::{Caller, Lease};
 use crate::pending::{Closed, ClosedBy, InFlight, PendingSegment};
-use crate::proof::{Complete, PartComplete, Verified};
+use crate::proof::{Asserted, Complete, PartComplete, Verified};
 use crate::proved::ProvedPlan;
 use crate::run::Run;
 use crate::sequencer::{OpenedRun, Sequencer};
@@ -288,6 +288,12 @@ impl<'a, S: StreamingSink, C> Pipeline<'a, S, C> {
     pub(crate) fn publish<E>(mut self, proof: Complete) -> Result<(), StreamError<E>> {
         assert!(self.outstanding == 0 && self.in_flight.is_empty(), "all segments have committed");
         self.driver.publish(proof)
+    }
+
+    /// Publishes what nothing proves to be the whole. Nothing is in flight any more.
+    pub(crate) fn publish_asserted<E>(mut self, proof: Asserted) -> Result<(), StreamError<E>> {
+        assert!(self.outstanding == 0 && self.in_flight.is_empty(), "all segments have committed");
+        self.driver.publish_asserted(proof)
     }
 
     /// Publishes a part of a stream. Nothing is in flight any more.

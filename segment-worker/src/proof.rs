@@ -21,6 +21,13 @@ pub struct Complete {
     pub(crate) sink_len: u64,
 }
 
+/// A stream has been opened to the end that it shows, and its format cannot say that this is all of it. Spent by publish, in place of
+/// [`Complete`], where the caller has taken that upon itself; whoever opened it is told so ([`Ending::Asserted`](crate::Ending)).
+#[derive(Debug)]
+pub struct Asserted {
+    pub(crate) sink_len: u64,
+}
+
 /// A part of a stream is complete: every segment of a range has committed, each next in the chain, and the chain ends where
 /// the feed says that the part does. Spent by the publish of a part; a whole stream is never published with it.
 #[derive(Debug)]

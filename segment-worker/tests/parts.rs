@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use frame_worker::ChainValue;
-use segment_worker::{Committed, SegmentFault, StreamEnd, StreamError};
+use segment_worker::{Committed, Ending, SegmentFault, StreamEnd, StreamError};
 
 use crate::support::*;
 
@@ -25,7 +25,7 @@ fn at(stream: &Stream, index: usize) -> Committed {
 
 fn end_at(stream: &Stream, index: usize) -> StreamEnd {
     let Committed { segments, plaintext_len, chain, .. } = at(stream, index);
-    StreamEnd { segments, plaintext_len, stream_digest: chain }
+    StreamEnd { segments, plaintext_len, stream_digest: chain, ending: Ending::Proved }
 }
 
 fn ranges() -> impl Iterator<Item = Range<usize>> {
@@ -59,6 +59,7 @@ fn a_part_that_does_not_end_as_was_said_is_not_published() {
     let end = end_at(&stream, 3);
     let ends = [
         StreamEnd { segments: 2, ..end.clone() },
+        StreamEnd { ending: Ending::Asserted, ..end.clone() },
         StreamEnd { plaintext_len: end.plaintext_len - 1, ..end.clone() },
         StreamEnd { stream_digest: ChainValue([9; 32]), ..end },
         end_at(&stream, 2),

@@ -63,6 +63,7 @@ fn open_every_way(fixture: &Fixture, plaintext: &[u8], stream: &Stream, supply: 
         segments: stream.end.segments,
         plaintext_len: stream.end.plaintext_len,
         stream_digest: stream.end.stream_digest,
+        ending: stream.end.ending,
     };
     let plaintext_end = |part: &Part| part.plaintext_at + part.plaintext_len;
     let open = |sink: Box<dyn contract::StreamingSink>| {

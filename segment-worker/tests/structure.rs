@@ -2,7 +2,7 @@
 //! Runs, segments and ends that are missing, doubled, moved or from elsewhere, and closing frames that lie.
 
 use frame_worker::{ChainValue, FrameError, SegmentIndex};
-use segment_worker::{SegmentFault, StreamEnd, StreamError};
+use segment_worker::{Ending, SegmentFault, StreamEnd, StreamError};
 
 use crate::support::*;
 
@@ -111,7 +111,7 @@ fn a_trailer_that_says_something_else_is_refused() {
         |end| end.plaintext_len += 1,
         |end| end.plaintext_len -= 1,
         |end| end.stream_digest.0[31] ^= 1,
-        |end| *end = StreamEnd { segments: 0, plaintext_len: 0, stream_digest: start() },
+        |end| *end = StreamEnd { segments: 0, plaintext_len: 0, stream_digest: start(), ..end.clone() },
     ];
     for change in changes {
         let mut wrong = stream();
@@ -120,6 +120,22 @@ fn a_trailer_that_says_something_else_is_refused() {
             || OpenFeed::new(&wrong, Supply::Bytes),
             |error, _| assert!(matches!(error, StreamError::Trailer), "{error:?}"),
         );
+    }
+}
+
+#[test]
+fn a_stream_whose_end_is_asserted_is_published_and_never_called_proved() {
+    for ending in [Ending::Proved, Ending::Asserted] {
+        let mut stream = stream();
+        stream.end.ending = ending;
+        for kind in Kind::ALL {
+            let (sink, report) = Probe::new(kind);
+            let opened = Fixture::new(&Workers::pool(2))
+                .open(&mut OpenFeed::new(&stream, Supply::Bytes), sink)
+                .unwrap();
+            assert_eq!(opened.ending, ending);
+            assert_eq!(report.published().map(|bytes| bytes.len() as u64), Some(stream.end.plaintext_len));
+        }
     }
 }
 
@@ -133,6 +149,7 @@ fn a_stream_cut_behind_any_segment_is_refused_whatever_its_trailer_says() {
             segments: segments as u64,
             plaintext_len: (segments * SEGMENT) as u64,
             stream_digest: cut.parts.last().map_or(start(), |part| part.closing.chain_after),
+            ..cut.end
         };
         for end in [&whole.end, &cut.end.clone()] {
             cut.end = end.clone();

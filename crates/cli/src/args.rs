@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "foreign")]
+use crate::commands::convert::Convert;
 #[cfg(feature = "serve")]
 use crate::commands::serve::Serve;
 #[cfg(feature = "signatures")]
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Cat(Cat),
     #[cfg(feature = "serve")]
     Serve(Serve),
+    #[cfg(feature = "foreign")]
+    Convert(Convert),
     Receive(Receive),
     Verify(Verify),
     #[cfg(feature = "signatures")]
@@ -84,6 +88,7 @@ Examples:
   cofferdam serve -i key.txt db.cfd                  let programs read it without restoring it
   cofferdam verify db.cfd                            check it without any key
   cofferdam sign --ssh-key id_ed25519 db.cfd         say that it is yours: db.cfd.sig
+  cofferdam convert -i key.txt -r age1… db.age db.cfd  seal anew what another tool has sealed
   cofferdam drill drill.toml                         restore, check, and write evidence
   cofferdam restore -i key.txt s3://b/db.cfd db.img  restore out of a store
   tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
@@ -114,7 +119,7 @@ Exit codes:
    10  the target is in place, but may not survive a power cut; or a device was not written to the end
    11  the input is no Cofferdam stream
    12  the source changed while it was read
-   13  reserved: opened, but its format cannot prove that it is whole
+   13  opened and put in place, and nothing proves that it is whole: see --accept-unproven
    14  the stream is older than --min-sequence asks for, or has no sequence number
    15  nothing has come from the store or server for too long: run the same command again
    16  a drill has restored the stream, and the check of it failed
@@ -139,6 +144,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored
+  asserted  input, output, format (\"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), missing, stream_id, plaintext_len, seconds: what nothing proves
+  converted input, output, proved, stream_id, segments, plaintext_len, sealed_len, stream_digest, seconds
   signed    input, signature, signed_by, stream_id, digest, stream_digest, sequence, seconds
   drilled   cofferdam_drill, result (\"passed\", \"failed\", \"interrupted\"), exit_code, begun, ended, cofferdam_version,
             format_version, drill_file, streams: the evidence, as its file has it
@@ -174,7 +181,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), stale (14), no-progress (15), check-failed (16), not-signed (17), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. \
 A signer is {fingerprint, comment}. Absent values are null.";

@@ -44,7 +44,7 @@ impl PartialEq<ErrorKind> for FailureKind {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(FailureKind, &str, u8); 21] = [
+const TABLE: [(FailureKind, &str, u8); 22] = [
     (FailureKind::Library(ErrorKind::Io), "io", 1),
     (FailureKind::Library(ErrorKind::Usage), "usage", 2),
     (FailureKind::Library(ErrorKind::Damaged), "damaged", 3),
@@ -59,6 +59,7 @@ const TABLE: [(FailureKind, &str, u8); 21] = [
     (FailureKind::Library(ErrorKind::DurabilityUnknown), "durability-unknown", 10),
     (FailureKind::Library(ErrorKind::NotAStream), "not-a-stream", 11),
     (FailureKind::Library(ErrorKind::SourceChanged), "source-changed", 12),
+    (FailureKind::Library(ErrorKind::Unproven), "unproven", 13),
     (FailureKind::Library(ErrorKind::Stale), "stale", 14),
     (FailureKind::Library(ErrorKind::NoProgress), "no-progress", 15),
     (FailureKind::CheckFailed, "check-failed", 16),
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 14, 15, 16, 1, 1, 130]);
+        assert_eq!(codes, [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1, 1, 130]);
     }
 
     /// Each kind stands in one row of the table, with its code, and in the help.

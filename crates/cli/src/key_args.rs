@@ -145,12 +145,7 @@ impl OpeningKeys {
         cancel: &CancelToken,
         report: Report,
     ) -> Result<Identities, Failure> {
-        self.identities(cancel, report)?.ok_or_else(|| {
-            Failure::usage("nothing was given that could open the stream").advise(
-                "Give an identity with -i, a passphrase with -p, a key with --key-file, or a program that has one with --key-command; or \
-                 name an identity file in COFFERDAM_IDENTITY.",
-            )
-        })
+        some_of(self.identities(cancel, report)?)
     }
 
     /// What the options say or, where they say nothing, the environment. One option is enough for that: whoever names a key
@@ -178,6 +173,16 @@ impl OpeningKeys {
     fn has_commands(&self) -> bool {
         !self.key_commands.is_empty() || !self.identity_commands.is_empty()
     }
+}
+
+/// Refuses to open with nothing.
+pub(crate) fn some_of(identities: Option<Identities>) -> Result<Identities, Failure> {
+    identities.ok_or_else(|| {
+        Failure::usage("nothing was given that could open the stream").advise(
+            "Give an identity with -i, a passphrase with -p, a key with --key-file, or a program that has one with --key-command; or \
+             name an identity file in COFFERDAM_IDENTITY.",
+        )
+    })
 }
 
 fn with_identity_files(mut identities: Identities, files: &[KeyFile]) -> Result<Identities, Failure> {

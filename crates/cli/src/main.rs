@@ -13,6 +13,9 @@ mod credential;
 mod demo;
 mod expected;
 mod failure;
+mod foreign;
+#[cfg_attr(not(feature = "foreign"), path = "no_foreign_args.rs")]
+mod foreign_args;
 mod interrupt;
 mod io_arg;
 mod key_args;

@@ -7,6 +7,7 @@ use cofferdam::{CancelToken, Identities, Observer, Opener};
 
 use crate::expected::Expected;
 use crate::failure::Failure;
+use crate::foreign;
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
 use crate::rate::RateArgs;
@@ -50,6 +51,7 @@ impl OpeningArgs {
         report: Report,
     ) -> Result<Opener, Failure> {
         let opener = identities.map_or_else(Opener::keyless, Opener::new);
+        let opener = foreign::taken_by(opener);
         let opener = expected.not_older(opener);
         self.rate.opener(self.resources.opener(opener, cancel, watch), report)
     }

@@ -33,6 +33,10 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         Remedy::UseOtherKey => {
             "Try another identity, passphrase or key file; `cofferdam inspect` shows the kinds of slots."
         }
+        Remedy::GiveForeignKey => "Give the key that it was sealed with by `--foreign-key FILE`.",
+        Remedy::AcceptUnproven => {
+            "If you know by other means that it is what you expect, `--accept-unproven` opens it, with exit code 13."
+        }
         Remedy::GiveStream(given) => return give_stream(given),
         Remedy::GiveFile => {
             "Give the sealed file by its name, or fetch the stream into a file; without `--range`, `cofferdam cat` takes a pipe."

@@ -60,6 +60,33 @@ impl Uploading {
         })
     }
 
+    /// Seals `source` into the object at `url`, which has `len_max` bytes at most, where that is known.
+    #[cfg(all(feature = "remote", feature = "foreign"))]
+    pub(crate) fn seal_source(
+        &self,
+        sealer: &Sealer,
+        source: impl Source + 'static,
+        len_max: Option<u64>,
+        url: &Url,
+        report: Report,
+    ) -> Result<Sealed, cofferdam::Error> {
+        let target = self.target(url, report);
+        let len_max = len_max.filter(|_| self.max_size.is_none());
+        sealer.seal_to_object(source, &len_max.into_iter().fold(target, |target, len| target.len_max(len)))
+    }
+
+    #[cfg(all(not(feature = "remote"), feature = "foreign"))]
+    pub(crate) fn seal_source(
+        &self,
+        _: &Sealer,
+        _: impl Source + 'static,
+        _: Option<u64>,
+        url: &Url,
+        _: Report,
+    ) -> Result<Sealed, cofferdam::Error> {
+        match *url {}
+    }
+
     /// Opens `source` into the object at `url`.
     #[cfg(feature = "remote")]
     pub(crate) fn restore(

@@ -116,6 +116,7 @@
 //!   holds, and two thirds of the dependencies are not built.
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
+//! - `foreign`: streams that other programs have sealed: age files are opened (`Opener::foreign`), and made (`Sealer::sealed_as`).
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
 //!   targets: `ObjectTarget`.
@@ -136,6 +137,7 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+mod convert;
 #[cfg(feature = "wal")]
 mod device;
 mod files;
@@ -182,6 +184,7 @@ pub use contract::{
     AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
     Visibility,
 };
+pub use convert::{Converted, Plaintext};
 pub use files::is_pipe;
 pub use frame_worker::{
     Backend, Compression, CompressionLevel, DigestKind, Pool, PoolError, Suite, THREADS_MAX,
@@ -190,8 +193,8 @@ pub use framing::{FORMAT_VERSION, ParseHexError, StreamId, limits};
 #[cfg(feature = "age")]
 pub use keys::{Callbacks, Identity, NoCallbacks, SecretString, ssh_tag};
 pub use keys::{
-    ExternalKey, Identities, KeyError, KeyMaterial, ListedRecipient, RecipientKind, Recipients, StreamKey,
-    WrappingKey, Zeroizing,
+    ExternalKey, ForeignKey, Identities, KeyError, KeyMaterial, ListedRecipient, RecipientKind, Recipients,
+    StreamKey, WrappingKey, Zeroizing,
 };
 pub use local::{MemoryContents, MemoryOptions, MemorySink, NullCount, NullSink, PipeSink, StagedFile};
 #[cfg(feature = "ring")]
@@ -216,11 +219,16 @@ pub use sources::{
 pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
+#[cfg(feature = "foreign")]
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, GivenInstead, InTheWay,
-    Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer, Pin,
-    PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored,
-    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SegmentSummary, SlotSummary, StreamDigest, StreamHead, Surveyed,
-    SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect, inspect_source, leftovers,
-    list_recipients, rewrap, rewrap_unless, sequence_of,
+    Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
+    is_foreign,
+};
+pub use stream::{
+    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead,
+    InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer,
+    Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored,
+    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest, StreamHead,
+    Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect, inspect_source,
+    leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };

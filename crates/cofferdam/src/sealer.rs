@@ -11,10 +11,10 @@ use keys::Recipients;
 use segment_worker::{Budget, CancelToken};
 use sources::Source;
 use storage::OnPartial;
-use stream::{FileInput, FormatOptions, Resources, ResumableSeal, SealOptions};
+use stream::{FileInput, FormatOptions, Resources, ResumableSeal, SealOptions, SealedAs};
 
 use crate::files::{Target, of_ciphertext, refuse_same_file, stage};
-use crate::{Error, Metadata, Observer, Sealed};
+use crate::{Error, ErrorKind, Metadata, Observer, Sealed};
 
 /// Seals plaintext for a set of recipients.
 ///
@@ -48,6 +48,15 @@ impl Sealer {
             on_partial: OnPartial::Resume,
             resources: Resources::default(),
         }
+    }
+
+    /// In which format the stream is sealed. As an age file it can be opened by `age`, and has no place for what the other calls choose:
+    /// suite, digest, lengths, compression, metadata and number are [`ErrorKind::Usage`](crate::ErrorKind::Usage) then, and so are recipients that are
+    /// none of age's. Default: this library's own.
+    #[must_use]
+    pub fn sealed_as(mut self, sealed_as: SealedAs) -> Sealer {
+        self.form.sealed_as = sealed_as;
+        self
     }
 
     /// The AEAD. Default: AES-256-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
@@ -188,6 +197,10 @@ impl Sealer {
         state_dir: impl AsRef<Path>,
     ) -> Result<Sealed, Error> {
         let (input, output, state_dir) = (input.as_ref(), output.as_ref(), state_dir.as_ref());
+        if self.form.sealed_as != SealedAs::Cofferdam {
+            let what = "nothing is kept of a sealing in another format, so that none is resumed";
+            return Err(Error::new(ErrorKind::Usage, what));
+        }
         refuse_same_file(input, output)?;
         let (if_exists, on_partial) = (self.if_exists, self.on_partial);
         let input_at = input;

@@ -605,7 +605,9 @@ fn segments_by_themselves_are_fetched_ahead_of_their_runs() {
             release,
             durability,
             expected: None,
+            pin_checks: &[],
             min_sequence: None,
+            foreign: stream::Foreign::Refuse,
             resources: &resources,
         };
         let place = FarPlace::new(sealed.clone(), SOON);

@@ -40,7 +40,9 @@ fn salvage_from(source: impl Source) -> Result<Saved, Error> {
         release,
         durability,
         expected: None,
+        pin_checks: &[],
         min_sequence: None,
+        foreign: stream::Foreign::Refuse,
         resources: &resources,
     };
     let (sink, contents) = MemorySink::new();

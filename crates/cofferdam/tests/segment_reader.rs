@@ -27,8 +27,17 @@ fn reader_with(
     source: impl Source,
 ) -> Result<SegmentReader, Error> {
     let (release, durability) = (ReleasePolicy::AtOnce, Durability::default());
-    OpenOptions { identities, release, durability, expected, pin_checks: &[], min_sequence: None, resources }
-        .segment_reader(source)
+    OpenOptions {
+        identities,
+        release,
+        durability,
+        expected,
+        pin_checks: &[],
+        min_sequence: None,
+        foreign: stream::Foreign::Refuse,
+        resources,
+    }
+    .segment_reader(source)
 }
 
 fn reader(sealed: &[u8]) -> Result<SegmentReader, Error> {

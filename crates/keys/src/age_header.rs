@@ -118,6 +118,13 @@ pub(crate) fn stanza_count(body: &[u8]) -> usize {
     header.filter(|line| line.starts_with(b"-> ")).count()
 }
 
+/// The first argument of each stanza, which says its kind, in the order of the header. It has been parsed.
+pub(crate) fn stanza_kinds(body: &[u8]) -> Vec<String> {
+    let header = body.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"---"));
+    let kinds = header.filter_map(|line| line.strip_prefix(b"-> ")?.split(|byte| *byte == b' ').next());
+    kinds.map(|kind| String::from_utf8_lossy(kind).into_owned()).collect()
+}
+
 /// The stanzas by what they ask for.
 struct Header {
     stanzas: usize,

@@ -7,7 +7,10 @@ use std::sync::{Arc, OnceLock};
 use age::IdentityFile;
 use zeroize::Zeroizing;
 
-use crate::age_header::{self, Lock, WORK_FACTOR_MAX};
+use crate::age_file::{
+    self, AgeFileError, FileKeyBytes, FileRefusal, Findings, check_factor, passphrase_identity,
+};
+use crate::age_header::{self, Lock};
 use crate::age_slot;
 use crate::callbacks::{AgeCallbacks, Callbacks, NoCallbacks};
 use crate::error::{KeyError, KeyMaterial, said};
@@ -211,6 +214,54 @@ impl AgeIdentities {
             }
         }
     }
+
+    /// Whether there is something of the kind that `lock` asks for.
+    pub(crate) fn has_for(&self, lock: Lock) -> bool {
+        match lock {
+            Lock::Passphrase(_) => self.passphrase.is_some(),
+            Lock::Identity | Lock::Mixed => !self.identities.is_empty(),
+        }
+    }
+
+    /// Tries what there is on the header in `head`, one by one, as on a slot, and gives the file key of the first that opens it.
+    pub(crate) fn try_file(
+        &self,
+        lock: Lock,
+        head: &[u8],
+        cancelled: &dyn Fn() -> bool,
+        findings: &mut Findings,
+    ) -> Result<Option<FileKeyBytes>, AgeFileError> {
+        let mut attempt = |identity: &dyn age::Identity| {
+            if cancelled() {
+                return Err(AgeFileError::Cancelled);
+            }
+            Ok(age_file::open(head, identity).map_err(|refusal| findings.record(refusal)).ok())
+        };
+        match lock {
+            Lock::Mixed => {
+                Err(AgeFileError::Malformed("its header has a passphrase beside other recipients"))
+            }
+            Lock::Identity => {
+                for identity in &self.identities {
+                    if let Some(key) = attempt(&**identity)? {
+                        return Ok(Some(key));
+                    }
+                }
+                Ok(None)
+            }
+            Lock::Passphrase(_) => {
+                let Some(passphrase) = &self.passphrase else { return Ok(None) };
+                if let Err(refusal) = check_factor(lock) {
+                    findings.record(FileRefusal::Slot(refusal));
+                    return Ok(None);
+                }
+                match passphrase.ask_once() {
+                    Some(passphrase) => attempt(&passphrase_identity(passphrase.to_age())),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Debug for AgeIdentities {
@@ -223,8 +274,7 @@ impl fmt::Debug for AgeIdentities {
 }
 
 fn open_by_passphrase(body: &[u8], passphrase: Option<&SecretString>) -> Result<StreamKey, Refusal> {
-    let mut identity = age::scrypt::Identity::new(passphrase.ok_or(Refusal::Closed)?.to_age());
-    identity.set_max_work_factor(WORK_FACTOR_MAX);
+    let identity = passphrase_identity(passphrase.ok_or(Refusal::Closed)?.to_age());
     age_slot::open(body, &identity)
 }
 

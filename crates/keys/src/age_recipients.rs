@@ -150,6 +150,28 @@ impl AgeRecipients {
         Ok(Some(SealedSlot { kind: KIND_AGE, body: age_slot::seal(recipients, stream_key)? }))
     }
 
+    /// Calls `make` with those that an age file by itself is for: all recipients, or one passphrase and nobody else.
+    pub(crate) fn with_recipients_of_file<T>(
+        &self,
+        make: impl FnOnce(&[&dyn age::Recipient]) -> T,
+    ) -> Result<T, KeyError> {
+        match &self.passphrases[..] {
+            [] => {
+                let recipients = self.recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
+                Ok(make(&recipients.collect::<Vec<_>>()))
+            }
+            [only] if self.recipients.is_empty() => {
+                let (passphrase, factor) = &**only;
+                probe_memory(*factor).map_err(|needed| KeyError::Memory { needed })?;
+                Ok(make(&[passphrase as &dyn age::Recipient]))
+            }
+            _ => {
+                let problem = "in an age file a passphrase stands alone, beside no other and no recipient";
+                Err(KeyError::Unsuitable { problem })
+            }
+        }
+    }
+
     /// The slots of the passphrases.
     pub(crate) fn passphrase_slots(&self, stream_key: &StreamKey) -> Result<Vec<SealedSlot>, KeyError> {
         let slot = |(passphrase, factor): &(age::scrypt::Recipient, WorkFactor)| {

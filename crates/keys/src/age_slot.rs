@@ -59,7 +59,7 @@ pub(crate) fn open(body: &[u8], identity: &dyn age::Identity) -> Result<StreamKe
         .ok_or_else(|| malformed("the payload of its age file is not 32 bytes long"))
 }
 
-fn parse(body: &[u8]) -> Result<Decryptor<HeaderFirst<'_>>, SlotFault> {
+pub(crate) fn parse(body: &[u8]) -> Result<Decryptor<HeaderFirst<'_>>, SlotFault> {
     // The header is well formed: what is left to be wrong is a passphrase beside other stanzas, and the nonce behind it.
     Decryptor::new_buffered(HeaderFirst { rest: body, header_len: age_header::parse(body)?.len }).map_err(
         |_| SlotFault::Malformed("its age file is cut short, or mixes a passphrase with other stanzas"),
@@ -70,7 +70,7 @@ fn parse(body: &[u8]) -> Result<Decryptor<HeaderFirst<'_>>, SlotFault> {
 ///
 /// Age reads a header line by line and parses it anew from its start after each. For a slot full of short
 /// lines that is quadratic, 25 seconds instead of a millisecond; what age accepts is the same.
-struct HeaderFirst<'a> {
+pub(crate) struct HeaderFirst<'a> {
     rest: &'a [u8],
     header_len: usize,
 }
@@ -102,7 +102,7 @@ impl BufRead for HeaderFirst<'_> {
     }
 }
 
-fn refusal(error: DecryptError) -> Refusal {
+pub(crate) fn refusal(error: DecryptError) -> Refusal {
     match error {
         DecryptError::NoMatchingKeys | DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
             Refusal::Closed

@@ -32,6 +32,11 @@ pub enum KeyError {
         /// What age, the plugin or the service said.
         problem: String,
     },
+    /// The caller gave recipients that do not go together in what is made.
+    Unsuitable {
+        /// Which, and why.
+        problem: &'static str,
+    },
     /// A passphrase takes more memory than the operating system gives.
     Memory {
         /// Bytes that were asked for.
@@ -66,6 +71,7 @@ impl fmt::Display for KeyError {
             Self::Recipient { problem } => {
                 write!(f, "the stream key could not be wrapped for a recipient: {problem}")
             }
+            Self::Unsuitable { problem } => f.write_str(problem),
             Self::Memory { needed } => {
                 write!(f, "there is no memory for a passphrase's slot, which takes {} MiB", needed >> 20)
             }

@@ -5,6 +5,7 @@
 use crate::age_identities::AgeIdentities;
 use crate::error::UnwrapError;
 use crate::external_slot::{ExternalKey, ExternalSlot};
+use crate::foreign_key::ForeignKey;
 #[cfg(not(feature = "age"))]
 use crate::no_age::AgeIdentities;
 use crate::recipient_list::{ListedRecipient, RecipientKind};
@@ -24,6 +25,7 @@ pub struct Identities {
     pub(crate) age: AgeIdentities,
     wrapping_keys: Vec<Arc<WrappingKey>>,
     external: Vec<Arc<External>>,
+    foreign: Option<Arc<ForeignKey>>,
 }
 
 impl Identities {
@@ -34,7 +36,10 @@ impl Identities {
 
     /// Whether nothing has been added yet.
     pub fn is_empty(&self) -> bool {
-        self.age.is_empty() && self.wrapping_keys.is_empty() && self.external.is_empty()
+        self.age.is_empty()
+            && self.wrapping_keys.is_empty()
+            && self.external.is_empty()
+            && self.foreign.is_none()
     }
 
     /// Adds a key that the caller holds.
@@ -42,6 +47,18 @@ impl Identities {
     pub fn wrapping_key(mut self, key: WrappingKey) -> Self {
         self.wrapping_keys.push(Arc::new(key));
         self
+    }
+
+    /// Adds the key of a stream that another tool has sealed, in place of one that was added before. It opens no stream of ours.
+    #[must_use]
+    pub fn foreign_key(mut self, key: ForeignKey) -> Self {
+        self.foreign = Some(Arc::new(key));
+        self
+    }
+
+    /// The key of a stream that another tool has sealed.
+    pub fn foreign(&self) -> Option<&ForeignKey> {
+        self.foreign.as_deref()
     }
 
     /// Adds an external service. `hook` gets name, stream and ciphertext of a slot of kind 3, and only of one
@@ -199,6 +216,7 @@ impl fmt::Debug for Identities {
             .field("age", &self.age)
             .field("wrapping_keys", &self.wrapping_keys.len())
             .field("external", &names)
+            .field("foreign", &self.foreign)
             .finish()
     }
 }

@@ -22,6 +22,7 @@
 
 #[cfg(feature = "age")]
 mod age_edit;
+mod age_file;
 #[cfg_attr(not(feature = "age"), expect(dead_code, reason = "the grammar is checked, and nothing is opened"))]
 mod age_header;
 #[cfg(feature = "age")]
@@ -34,6 +35,7 @@ mod age_slot;
 mod callbacks;
 mod error;
 mod external_slot;
+mod foreign_key;
 mod identities;
 #[cfg(feature = "age")]
 mod keygen;
@@ -64,11 +66,13 @@ pub use zeroize::Zeroizing;
 
 #[cfg(feature = "age")]
 pub use age_edit::ssh_tag;
+pub use age_file::{AgeFileError, AgePayload, NewAgeFile, inspect_age_file};
 pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
 #[cfg(feature = "age")]
 pub use callbacks::{Callbacks, NoCallbacks};
 pub use error::{KeyError, KeyMaterial, UnwrapError};
 pub use external_slot::{EXTERNAL_NAME_LEN_MAX, ExternalKey};
+pub use foreign_key::ForeignKey;
 pub use identities::Identities;
 #[cfg(feature = "age")]
 pub use keygen::Identity;

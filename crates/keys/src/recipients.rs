@@ -128,6 +128,12 @@ impl Recipients {
         Ok(slots)
     }
 
+    /// Whether there is somebody who is no age recipient.
+    #[cfg(feature = "age")]
+    pub(crate) fn has_other_than_age(&self) -> bool {
+        !self.wrapping_keys.is_empty() || !self.external.is_empty()
+    }
+
     pub(crate) fn check_count(&self) -> Result<(), KeyError> {
         if self.is_empty() {
             return Err(KeyError::NoRecipients);

@@ -7,6 +7,8 @@ use frame_worker::{
     Backend, ChainValue, Cipher, Codec, CodecError, CompressionLevel, DigestKind, FrameWorker, SegmentDigest,
     Suite,
 };
+#[cfg(feature = "foreign")]
+use framing::limits::KEY_COPY_UNIT;
 use framing::limits::{METADATA_HEAD_LEN, PREAMBLE_BLOCK_LEN, TAG_LEN};
 use framing::{
     FramingError, KeyCopy, MetadataHead, Preamble, SegmentHeader, Shape, StreamId, decode_entries,
@@ -14,8 +16,8 @@ use framing::{
 };
 use keys::{Identities, KeySchedule, Recipients, StreamKey};
 
-use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, encode_copy, framing_slots};
+use crate::not_a_stream::parse_preamble;
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, Metadata, Remedy, Warning};
 
@@ -197,6 +199,34 @@ impl Envelope {
             backend,
         };
         Ok((envelope, bytes))
+    }
+
+    /// What stands for the beginning of a stream of another format, so that the same sinks keep what there is of it: named by
+    /// `identity`, under keys that follow from `secret`. Nobody reads or writes it.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn of_foreign(identity: &[u8; 32], secret: &[u8; 32], backend: Backend) -> Envelope {
+        let mut stream_id = [0; 16];
+        stream_id.copy_from_slice(&identity[..16]);
+        let preamble = Preamble {
+            suite: Suite::ChaCha20Poly1305,
+            digest: DigestKind::Blake3,
+            shape: FrameWorker::chunks_shape(),
+            stream_id: StreamId(stream_id),
+            salt: [0; 32],
+            commitment: *identity,
+            key_copy_len: KEY_COPY_UNIT as u32,
+        };
+        let schedule = KeySchedule::new(&StreamKey::from_bytes(*secret), &preamble.to_bytes());
+        Envelope {
+            preamble,
+            schedule: Some(schedule),
+            metadata: Metadata::new(),
+            warnings: Vec::new(),
+            metadata_len: 0,
+            chain: ChainValue([0; 32]),
+            codec: None,
+            backend,
+        }
     }
 
     /// The same, with frames compressed at `level`. Nothing of the format depends on it.

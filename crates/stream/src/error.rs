@@ -1,6 +1,8 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
+#[cfg(feature = "foreign")]
+mod asserted;
 mod cancelled;
 mod fetch;
 mod of_stream;
@@ -49,6 +51,8 @@ pub enum ErrorKind {
     DurabilityUnknown,
     /// The bytes are not a Cofferdam stream: they do not begin as one does (FORMAT F14.2).
     NotAStream,
+    /// The stream has been opened to its end, and published, and nothing proves that it is whole: [`Error::as_asserted`].
+    Unproven,
     /// The stream is older than the one that was asked for, or its number is not known.
     Stale,
     /// The source changed after it was opened: what was read of it is inconsistent.
@@ -64,7 +68,7 @@ pub enum ErrorKind {
 }
 
 /// Why nothing was sealed, restored or verified. The target is as it was, unless the kind is
-/// [`ErrorKind::DurabilityUnknown`].
+/// [`ErrorKind::DurabilityUnknown`] or [`ErrorKind::Unproven`].
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -79,6 +83,8 @@ struct Inner {
     head: Option<StreamHead>,
     advice: Option<&'static str>,
     remedy: Option<Remedy>,
+    #[cfg(feature = "foreign")]
+    asserted: Option<crate::Asserted>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -97,6 +103,8 @@ impl Error {
             head: None,
             advice: None,
             remedy: None,
+            #[cfg(feature = "foreign")]
+            asserted: None,
             source: None,
         }))
     }
@@ -182,6 +190,13 @@ impl Error {
         self
     }
 
+    /// Of a stream that has no segments of its own: what the engine counts as such says nothing to anybody.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn without_segment(mut self) -> Error {
+        (self.0.segment, self.0.frame) = (None, None);
+        self
+    }
+
     #[must_use]
     pub(crate) fn keeping(mut self, bytes: Option<u64>) -> Error {
         self.0.resumable_bytes = bytes;
@@ -245,6 +260,9 @@ impl Error {
             }
             FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
             FrameError::NoMemory => return Error::no_memory("a zstd context", 0),
+            FrameError::Chunk(fault) => {
+                return Error::damaged(error.to_string()).at(base.saturating_add(fault.offset));
+            }
             FrameError::NotDue { .. }
             | FrameError::Authentication { .. }
             | FrameError::Decompression { .. }
@@ -254,7 +272,9 @@ impl Error {
             FrameError::NotDue { due: frame }
             | FrameError::Authentication { frame }
             | FrameError::Decompression { frame } => frame.0,
-            FrameError::Closing | FrameError::Framing(_) | FrameError::NoMemory => first,
+            FrameError::Closing | FrameError::Framing(_) | FrameError::NoMemory | FrameError::Chunk(_) => {
+                first
+            }
         });
         refused
     }

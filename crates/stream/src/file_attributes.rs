@@ -176,6 +176,7 @@ mod tests {
                 expected: None,
                 pin_checks: &[],
                 min_sequence: None,
+                foreign: crate::Foreign::Refuse,
                 resources: &resources,
             };
             let of_source = OfSource {

@@ -11,6 +11,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod checkpoint;
+#[cfg(feature = "foreign")]
+mod chunked;
 mod compare_input;
 mod compare_sink;
 #[cfg(feature = "peer")]
@@ -25,7 +27,6 @@ mod fetch_memory;
 mod fetch_queue;
 mod file_attributes;
 mod file_input;
-mod foreign;
 mod index;
 mod index_chain;
 mod inspect;
@@ -34,6 +35,7 @@ mod kept_segments;
 mod key_area;
 mod leftovers;
 mod memory;
+mod not_a_stream;
 mod one_segment;
 mod open;
 mod page_fetch;
@@ -72,6 +74,11 @@ mod trailer;
 
 #[cfg(feature = "peer")]
 pub use checkpoint::claim_of;
+#[cfg(feature = "foreign")]
+pub use chunked::{
+    Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
+    is_foreign,
+};
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
@@ -89,7 +96,7 @@ pub use inspect::{
 };
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use one_segment::OpenedSegment;
-pub use open::OpenOptions;
+pub use open::{Foreign, OpenOptions};
 pub use part::Receipt;
 pub use pin::{Pin, PinCheck};
 pub use progress::{Observer, Progress, Warning, tell_notices};
@@ -101,7 +108,7 @@ pub use resources::Resources;
 pub use restore_id::RECEIVER_ID;
 pub use restored::Restored;
 pub use rewrap::{RecipientChange, Rewrapped, rewrap, rewrap_copy, rewrap_unless};
-pub use seal::{FormatOptions, SealOptions, Sealed, SealedLen, default_suite};
+pub use seal::{FormatOptions, SealOptions, Sealed, SealedAs, SealedLen, default_suite};
 pub use seal_resume::{ResumableSeal, sealing_label};
 pub use seeding::open_seed;
 pub use segment_reader::SegmentReader;

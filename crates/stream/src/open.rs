@@ -11,6 +11,8 @@ use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
+#[cfg(feature = "foreign")]
+use crate::chunked::{Format, Looks, Peeked};
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -44,8 +46,25 @@ pub struct OpenOptions<'a> {
     pub pin_checks: &'a [Arc<dyn PinCheck>],
     /// The lowest sequence number that the stream may have; without one, none is asked for.
     pub min_sequence: Option<u64>,
+    /// What becomes of a stream of another format.
+    pub foreign: Foreign,
     /// Threads and memory.
     pub resources: &'a Resources,
+}
+
+/// What becomes of a stream of another format.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Foreign {
+    /// It is refused: it is no stream of ours.
+    #[default]
+    Refuse,
+    /// It is opened, if it is of a format that is known.
+    #[cfg(feature = "foreign")]
+    Open,
+    /// The same, and also if nothing proves that it is whole: it is then published, and the result is an error that says so.
+    #[cfg(feature = "foreign")]
+    AcceptUnproven,
 }
 
 impl<'a> OpenOptions<'a> {
@@ -58,6 +77,7 @@ impl<'a> OpenOptions<'a> {
             expected: None,
             pin_checks: &[],
             min_sequence: None,
+            foreign: Foreign::Refuse,
             resources,
         }
     }
@@ -123,6 +143,23 @@ impl<'a> OpenOptions<'a> {
     ) -> Result<Restored, Error> {
         self.resources.check()?;
         let (place, mut head) = (source.positioned(), None);
+        #[cfg(feature = "foreign")]
+        let source = match self.foreign {
+            Foreign::Refuse => Peeked::unread(source),
+            Foreign::Open | Foreign::AcceptUnproven => {
+                let (source, looks) = Peeked::look(source, self.resources)?;
+                // One of these formats writes nothing for no plaintext.
+                let of_nothing =
+                    (source.is_empty() && self.has_foreign_key()).then_some(Looks::Bare(Format::Ecie));
+                match looks.or(of_nothing) {
+                    Some(looks) => {
+                        let opened = self.open_foreign(source, looks, make_sink);
+                        return opened.map_err(|error| of_place(error, place));
+                    }
+                    None => source,
+                }
+            }
+        };
         let opened = self.open_from(source, place.clone(), make_sink, &mut head);
         opened.map_err(|error| of_place(error.of_stream(head), place))
     }
@@ -232,7 +269,7 @@ impl<'a> OpenOptions<'a> {
         )
     }
 
-    fn run<S: StreamingSink>(
+    pub(crate) fn run<S: StreamingSink>(
         &self,
         feed: impl Feed<Error = Error>,
         sink: S,
@@ -339,9 +376,9 @@ impl RunContext<'_> {
 }
 
 /// From where to where a stream is opened, and how its progress is kept.
-struct RunOptions {
-    already: AlreadyThere,
-    total: Option<u64>,
-    marks: CheckpointMaker,
-    keeps: Retention,
+pub(crate) struct RunOptions {
+    pub(crate) already: AlreadyThere,
+    pub(crate) total: Option<u64>,
+    pub(crate) marks: CheckpointMaker,
+    pub(crate) keeps: Retention,
 }

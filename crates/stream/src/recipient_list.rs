@@ -6,9 +6,9 @@ use keys::{Identities, KeySchedule, ListedRecipient, StreamKey};
 use segment_worker::CancelToken;
 use sources::{ReadAt, Source};
 
-use crate::foreign::parse_preamble;
 use crate::index::read;
 use crate::key_area::KeyArea;
+use crate::not_a_stream::parse_preamble;
 use crate::open::of_place;
 use crate::{Error, ErrorKind, Remedy, StreamId, Warning, memory};
 

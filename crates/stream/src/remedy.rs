@@ -35,6 +35,10 @@ pub enum Remedy {
     UseOtherKey,
     /// Give a key: without one there is nothing to be done here.
     GiveKey,
+    /// Give the key of the stream's own format: `Identities::foreign_key`.
+    GiveForeignKey,
+    /// Accept that nothing proves that it is whole: `Foreign::AcceptUnproven`.
+    AcceptUnproven,
     /// Give a sealed stream: this is none.
     GiveStream(GivenInstead),
     /// Give the stream as something that has offsets, a file for instance: what comes once, in order, does not do.
@@ -169,6 +173,12 @@ impl Remedy {
                 "Try another identity, passphrase or key file; an inspection shows the kinds of slots."
             }
             Remedy::GiveKey => "Give an identity, a passphrase or a key file.",
+            Remedy::GiveForeignKey => {
+                "Give the key that it was sealed with, as that tool has it (`Identities::foreign_key`)."
+            }
+            Remedy::AcceptUnproven => {
+                "Look whether it is what you expect by other means; `Foreign::AcceptUnproven` opens it all the same."
+            }
             Remedy::GiveStream(given) => given.sentence(),
             Remedy::GiveFile => "Give it as a file, or fetch it into one first.",
             Remedy::Verify => "A verification takes a pipe.",

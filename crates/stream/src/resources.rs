@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use cofferdam_io::ReadAt;
 use frame_worker::{Backend, FrameWorker, Pool, Shape, check_threads};
+#[cfg(feature = "foreign")]
+use framing::limits::FRAME_LEN_MAX;
 use segment_worker::{Budget, BufferNeeds, CancelToken, Edges, Executor};
 
 use crate::envelope::Envelope;
@@ -76,9 +78,14 @@ impl Resources {
         shape: Shape,
         plaintext_len: Option<u64>,
     ) -> Result<Workers, Error> {
+        self.workers(plan.is_one_run(shape, plaintext_len))
+    }
+
+    /// The same, for a stream of which it is known whether it is one run.
+    pub(crate) fn workers(&self, is_one_run: bool) -> Result<Workers, Error> {
         match &self.pool {
             Some(pool) if pool.is_current() => Ok(Workers::Pool(pool.clone())),
-            _ if plan.is_one_run(shape, plaintext_len) => Ok(Workers::Inline),
+            _ if is_one_run => Ok(Workers::Inline),
             Some(pool) => Ok(Workers::Pool(pool.clone())),
             None => Workers::of_its_own(self.threads()),
         }
@@ -203,6 +210,35 @@ impl Resources {
         Ok(plan)
     }
 
+    /// As [`Resources::plan`], of a stream of chunks that have `longest` bytes at most: a run is at least one of them. `fixed_len` bytes
+    /// are taken beside runs.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn plan_chunks(
+        &self,
+        longest: foreign::ChunkLens,
+        budget: &Budget,
+        plaintext_len: Option<u64>,
+        fixed_len: usize,
+    ) -> RunPlan {
+        let (threads, share, paced) = self.run_share(budget, fixed_len);
+        let of_stream = plaintext_len.map_or(u64::MAX, |len| len.div_ceil(longest.plaintext.max(1) as u64));
+        let fit = FRAME_LEN_MAX as usize / longest.plaintext.max(1);
+        let chunks = (share.min(RUN_LEN).min(paced) / longest.wire).min(fit) as u64;
+        let chunks = chunks.min(of_stream).max(1) as usize;
+        let demand = BufferNeeds { run_len: chunks * longest.wire, runs_per_segment: 1, fixed_len };
+        RunPlan { frames_per_run: 1, threads, demand, fetch: FetchNeeds::default() }
+    }
+
+    /// How many threads are to be kept busy, what a run may take of `budget` for that, and what it may have at the rate.
+    fn run_share(&self, budget: &Budget, fixed_len: usize) -> (usize, usize, usize) {
+        let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
+        // What a stream only gets because it needs it at least is nothing to plan with.
+        let share = budget.growth().saturating_sub(fixed_len) / (RUNS_A_THREAD * 2 * threads);
+        // At a low rate, a long run would be a long pause.
+        let rate = self.rate.as_ref().and_then(RateLimit::get).map_or(u64::MAX, NonZeroU64::get);
+        (threads, share, usize::try_from(rate / RUNS_PER_SECOND).unwrap_or(usize::MAX))
+    }
+
     /// Bytes of the contexts that compress or decompress, one for each thread and the caller's.
     fn contexts_len(&self, envelope: &Envelope, direction: Direction) -> Result<usize, Error> {
         let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
@@ -217,14 +253,9 @@ impl Resources {
 
     /// As [`Resources::plan`], where `fixed_len` bytes are taken beside the runs.
     fn runs(&self, shape: Shape, budget: &Budget, plaintext_len: Option<u64>, fixed_len: usize) -> RunPlan {
-        let threads = self.pool.as_ref().map_or_else(|| self.threads().get(), Pool::threads);
-        // What a stream only gets because it needs it at least is nothing to plan with.
-        let share = budget.growth().saturating_sub(fixed_len) / (RUNS_A_THREAD * 2 * threads);
+        let (threads, share, paced) = self.run_share(budget, fixed_len);
         let segment_len = plaintext_len.unwrap_or(u64::MAX).min(shape.segment_len());
         let frames_of_segment = shape.frame_count(segment_len).max(1);
-        // At a low rate, a long run would be a long pause.
-        let rate = self.rate.as_ref().and_then(RateLimit::get).map_or(u64::MAX, NonZeroU64::get);
-        let paced = usize::try_from(rate / RUNS_PER_SECOND).unwrap_or(usize::MAX);
         let frames = (share.min(RUN_LEN).min(paced) / shape.frame_wire_len() as usize) as u32;
         let frames = frames.clamp(1, frames_of_segment);
         let run_len = segment_len.min(u64::from(frames) * u64::from(shape.frame_len()));

@@ -12,15 +12,15 @@ use crate::{Metadata, StreamDigest, StreamId, Warning, sequence};
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Restored {
-    /// Names the stream.
+    /// Names the stream. One of another format is named after a digest of its head.
     pub stream_id: StreamId,
-    /// How many segments it has.
+    /// How many segments it has; runs of its chunks, where it is of another format.
     pub segments: u64,
     /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
     /// What the stream is digested with.
     pub digest: DigestKind,
-    /// Fixes every byte of preamble, metadata and segments.
+    /// Fixes every byte of preamble, metadata and segments. A stream of another format has none, and it says nothing.
     pub stream_digest: StreamDigest,
     /// The caller's pairs, sorted by key. Empty where no key was given.
     pub metadata: Metadata,
@@ -30,6 +30,9 @@ pub struct Restored {
     pub seeded_bytes: u64,
     /// Warnings: what was wrong and did no harm.
     pub warnings: Vec<Warning>,
+    /// What it is, where it is a stream of another format.
+    #[cfg(feature = "foreign")]
+    pub foreign: Option<crate::ForeignSummary>,
 }
 
 impl Restored {
@@ -51,6 +54,8 @@ impl Restored {
             resumed_bytes: already.kept.bytes,
             seeded_bytes: already.seeded.bytes,
             warnings: envelope.warnings.iter().chain(&already.warnings).copied().collect(),
+            #[cfg(feature = "foreign")]
+            foreign: None,
         }
     }
 }

@@ -98,6 +98,16 @@ impl Found {
         Ok(Resumed { already, proved })
     }
 
+    /// For a stream of which nothing kept can be proved: tells the sink to begin anew, over what it has. One that can read that back
+    /// compares by itself, and writes what differs.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn start_over(self, sink: &mut impl StreamingSink) -> Result<(), Error> {
+        match (self.kept, self.checkpoint) {
+            (None, None) => Ok(()),
+            _ => sink.resume_at(0, 0).map_err(unreadable),
+        }
+    }
+
     /// For segments that come once, in order: tells the sink, and gives the checkpoint up to which they are passed over. A
     /// sink that can read back what it has starts over, and compares by itself.
     pub(crate) fn resume_sequential(

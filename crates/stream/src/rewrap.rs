@@ -15,8 +15,8 @@ use segment_worker::CancelToken;
 use storage::Seed;
 
 use crate::envelope::ROOM_FOR_SLOTS;
-use crate::foreign::parse_preamble;
 use crate::key_area::{KeyArea, Unlocked, encode_copy, framing_slots};
+use crate::not_a_stream::parse_preamble;
 use crate::{Error, ErrorKind, Remedy, memory};
 
 /// Who can open a stream from now on.

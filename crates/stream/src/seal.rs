@@ -57,9 +57,23 @@ impl SealedLen {
     }
 }
 
+/// In which format a stream is sealed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum SealedAs {
+    /// This library's own.
+    #[default]
+    Cofferdam,
+    /// An age file, version 1: for recipients, or one passphrase. It has neither metadata nor compression, and nothing of a sealing is kept.
+    #[cfg(feature = "foreign")]
+    Age,
+}
+
 /// How the stream is made, as far as the caller said.
 #[derive(Clone, Default)]
 pub struct FormatOptions {
+    /// In which format.
+    pub sealed_as: SealedAs,
     /// The AEAD.
     pub suite: Option<Suite>,
     /// What segments are digested with.
@@ -96,6 +110,9 @@ pub struct Sealed {
     pub sequence: Option<u64>,
     /// Plaintext bytes that an interrupted call had sealed, and that were kept.
     pub resumed_bytes: u64,
+    /// What it is, where it is no stream of this library's own format: then it has neither digest nor number, and they say nothing.
+    #[cfg(feature = "foreign")]
+    pub foreign: Option<crate::ForeignSummary>,
 }
 
 impl SealOptions<'_> {
@@ -107,6 +124,10 @@ impl SealOptions<'_> {
         of_input: Metadata,
         make_sink: impl FnOnce(SealedLen) -> Result<S, Error>,
     ) -> Result<Sealed, Error> {
+        #[cfg(feature = "foreign")]
+        if self.form.sealed_as == SealedAs::Age {
+            return self.seal_age_with(source, make_sink);
+        }
         let total = source.positioned().map(|positioned| positioned.len());
         let key = StreamKey::generate().map_err(Error::key)?;
         let stream = self.new_stream(&key, total, of_input)?;
@@ -197,6 +218,8 @@ impl SealOptions<'_> {
             stream_digest: StreamDigest(sealed.stream_digest.0),
             sequence: sequence::find(&envelope.metadata).and_then(Result::ok),
             resumed_bytes: start.plaintext_len,
+            #[cfg(feature = "foreign")]
+            foreign: None,
         })
     }
 }
@@ -250,6 +273,7 @@ pub(crate) fn check_segments(shape: Shape, plaintext_len: Option<u64>) -> Result
 impl fmt::Debug for FormatOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FormatOptions")
+            .field("sealed_as", &self.sealed_as)
             .field("suite", &self.suite)
             .field("digest", &self.digest)
             .field("frame_len", &self.frame_len)

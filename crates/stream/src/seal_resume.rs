@@ -311,6 +311,8 @@ impl Sealing<'_> {
             stream_digest: verified.stream_digest,
             sequence: verified.sequence(),
             resumed_bytes: verified.plaintext_len,
+            #[cfg(feature = "foreign")]
+            foreign: None,
         })
     }
 

@@ -99,6 +99,7 @@ impl Stream {
             segments: segments as u64,
             plaintext_len: plaintext.len() as u64,
             stream_digest: chain,
+            ending: segment_worker::Ending::Proved,
         };
         Stream { wire, parts, end }
     }

@@ -131,7 +131,7 @@ const OURS: Contestant = Contestant {
 };
 
 #[rustfmt::skip] // One command on one line.
-static CONTESTANTS: [Contestant; 13] = [
+static CONTESTANTS: [Contestant; 14] = [
     Contestant {
         name: "cp-sync",
         version: "",
@@ -151,6 +151,12 @@ static CONTESTANTS: [Contestant; 13] = [
         name: "cofferdam-zstd",
         titles: ["cofferdam seal --zstd", "cofferdam restore, zstd"],
         commands: ["{cofferdam} seal --quiet --zstd -r {recipient} -o sealed plain", OURS.commands[1]],
+        ..OURS
+    },
+    Contestant {
+        name: "cofferdam-age",
+        titles: ["cofferdam seal --format age", "cofferdam restore, of an age file"],
+        commands: ["{cofferdam} seal --quiet --format age -r {recipient} -o sealed plain", OURS.commands[1]],
         ..OURS
     },
     Contestant {

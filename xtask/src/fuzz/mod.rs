@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use crate::{programs, steps};
 
 /// The targets, each a file of its own in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 5] = ["preamble", "splitter", "trailer", "compressed", "serve"];
+const TARGETS: [&str; 6] = ["preamble", "splitter", "trailer", "compressed", "serve", "foreign"];
 
 /// How long a target runs unless said otherwise.
 const SECONDS: u32 = 60;
@@ -50,7 +50,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut report = Vec::new();
     for (target, program) in choice.targets.iter().zip(programs) {
         let corpus = folder.join("corpus").join(target);
-        let seeds = seeds::write(&root.join("docs/vectors"), target, &corpus)?;
+        let seeds = seeds::write(root, target, &corpus)?;
         println!("== {target}: {} seconds, {seeds} seeds", choice.seconds);
         let executions = run_target(&folder, target, &program, &corpus, choice.seconds)?;
         report.push(format!("{target:<10}{executions:>14} executions, no fault"));

@@ -40,11 +40,16 @@ const SERVE: [&[u8]; 3] = [
     b"\0\0\0\x08disk.img\0\x01\0\x03",
 ];
 
-/// Writes the seeds of `target` into `corpus`; returns their number. An absent folder of vectors gives none.
+/// The folder of the format's vectors, and of those of age.
+const VECTORS: &str = "docs/vectors";
+const AGE_VECTORS: &str = "crates/foreign/tests/vectors/age-testkit";
+
+/// Writes the seeds of `target`, of vectors below `root`, into `corpus`; returns their number. An absent folder of vectors gives none.
 ///
 /// # Errors
 /// A file that cannot be read or written.
-pub(super) fn write(vectors: &Path, target: &str, corpus: &Path) -> Result<usize, String> {
+pub(super) fn write(root: &Path, target: &str, corpus: &Path) -> Result<usize, String> {
+    let vectors = &root.join(if target == "foreign" { AGE_VECTORS } else { VECTORS });
     fs::create_dir_all(corpus).map_err(|error| format!("cannot create {}: {error}", corpus.display()))?;
     let mut count = match target {
         "compressed" => write_all(corpus, "zstd", zstd_seeds())?,
@@ -141,6 +146,7 @@ fn cuts(target: &str, stream: &[u8]) -> Vec<Vec<u8>> {
             parts
         }
         "compressed" => vec![[&COMPRESSED_PLAINTEXT, behind].concat()],
+        "foreign" => vec![stream.to_vec()],
         _ => Vec::new(),
     }
 }

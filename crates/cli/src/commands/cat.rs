@@ -1,18 +1,19 @@
 //! `cofferdam cat`: plaintext to standard output, all of it or a range of bytes.
 //! It turns options into an opener; the library opens what the range needs.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{Reader, StreamingSink as _};
+use cofferdam::StreamingSink as _;
 use serde::Serialize;
 
 use crate::byte_range::ByteRange;
 use crate::commands::restore::Restore;
 use crate::expected::Expected;
 use crate::failure::Failure;
+use crate::foreign_args::ForeignArgs;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::metrics_file::{self, RunInfo};
@@ -56,6 +57,9 @@ pub(crate) struct Cat {
     signed_by: SignedByArgs,
 
     #[command(flatten)]
+    foreign: ForeignArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
@@ -66,8 +70,8 @@ impl Cat {
         match self.range {
             Some(range) => self.print(range, report),
             None => {
-                let Cat { sealed, force, expected, signed_by, opening, .. } = self;
-                Restore::to_standard_output(sealed, force, expected, signed_by, opening).run(report)
+                let Cat { sealed, force, expected, signed_by, foreign, opening, .. } = self;
+                Restore::to_standard_output(sealed, force, expected, signed_by, opening, foreign).run(report)
             }
         }
     }
@@ -76,27 +80,59 @@ impl Cat {
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
         self.signed_by.name_files(&self.sealed, &mut files)?;
+        self.foreign.name_files(&mut files)?;
         files.writes("the output", &End::Standard)?;
         self.opening.resources.begin(RunInfo::opening("cat"), &files, report)?;
         End::Standard.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "reading", Warnings::AtOnce);
-        let identities = self.opening.keys.some_identities(&cancel, report)?;
+        let identities = self.foreign.some_identities(&self.opening.keys, &cancel, report)?;
         metrics_file::has_keys();
         let opener = self.opening.opener(Some(identities), &self.expected, &cancel, watch, report)?;
         let opener = self.expected.pinned(opener);
         let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
         let begun = Instant::now();
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
-        let mut reader = opener.reader(self.sealed.source(&cancel, report)?).map_err(of_input)?;
-        let range = range.within(reader.len())?;
+        let source = self.sealed.source(&cancel, report)?;
+        #[cfg(feature = "foreign")]
+        if cofferdam::is_foreign(&source).map_err(of_input)? {
+            let reader = opener.foreign_reader(source).map_err(of_input)?;
+            let (format, len) = (reader.format().name(), reader.len());
+            return self.print_from(reader, len, Kind { format, stream_id: None }, range, begun, report);
+        }
+        let reader = opener.reader(source).map_err(of_input)?;
+        let (len, stream_id) = (reader.len(), Some(reader.stream_id().to_string()));
+        self.print_from(reader, len, Kind { format: "cofferdam", stream_id }, range, begun, report)
+    }
+
+    /// Of a plaintext of `len` bytes.
+    fn print_from(
+        &self,
+        mut reader: impl Read + Seek,
+        len: u64,
+        kind: Kind,
+        range: ByteRange,
+        begun: Instant,
+        report: Report,
+    ) -> Result<(), Failure> {
+        let range = range.within(len)?;
         copy(&mut reader, range.clone()).map_err(|fault| match fault {
             Fault::Reading(error) => End::Standard.explain(error, "output").of_input(&self.sealed),
             Fault::Other(failure) => failure,
         })?;
-        let record = Record::new(&self.sealed, &reader, range, begun);
+        let Kind { format, stream_id } = kind;
+        let (input, Range { start: begin, end }) = (self.sealed.name(), range);
+        let seconds = begun.elapsed().as_secs_f64();
+        let record =
+            Record { event: "read", input, format, stream_id, begin, end, plaintext_len: len, seconds };
         report.done(Channel::Stderr, &record, record.sentence(begun), End::Standard.done())
     }
+}
+
+/// What is read, for the record.
+struct Kind {
+    format: &'static str,
+    stream_id: Option<String>,
 }
 
 /// Why a range has not come out whole.
@@ -112,7 +148,7 @@ impl From<Failure> for Fault {
 }
 
 /// Writes `range`, which is within the stream, to standard output.
-fn copy(reader: &mut Reader, range: Range<u64>) -> Result<(), Fault> {
+fn copy(reader: &mut (impl Read + Seek), range: Range<u64>) -> Result<(), Fault> {
     let unread = |error| Failure::io("the plaintext could not be read", error);
     let unwritten = |error| Failure::io("the output could not be written", error);
     let mut output = End::stdout()?;
@@ -144,7 +180,8 @@ fn fault(error: io::Error) -> Fault {
 struct Record {
     event: &'static str,
     input: Name,
-    stream_id: String,
+    format: &'static str,
+    stream_id: Option<String>,
     begin: u64,
     end: u64,
     plaintext_len: u64,
@@ -152,18 +189,6 @@ struct Record {
 }
 
 impl Record {
-    fn new(sealed: &Sealed, reader: &Reader, range: Range<u64>, begun: Instant) -> Record {
-        Record {
-            event: "read",
-            input: sealed.name(),
-            stream_id: reader.stream_id().to_string(),
-            begin: range.start,
-            end: range.end,
-            plaintext_len: reader.len(),
-            seconds: begun.elapsed().as_secs_f64(),
-        }
-    }
-
     fn sentence(&self, begun: Instant) -> String {
         let len = self.end - self.begin;
         format!(
@@ -193,5 +218,5 @@ Examples:
 
 Exit codes: 0 all that was asked for has come out, 1 reading or writing failed, 2 usage, or the range is not within the stream, \
 3 damaged, tampered with, or of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 14 older than asked for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted. After any but 0 \
+supported, 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 nothing proves that it was the whole, 14 older than asked for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted. After any but 0 \
 what has come out is not the whole.";

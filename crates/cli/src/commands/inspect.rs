@@ -46,6 +46,11 @@ impl Inspect {
         }
         Standard::Output.refuse_unusable()?;
         self.sealed.name_files(&mut NamedFiles::default())?;
+        #[cfg(feature = "foreign")]
+        if let Some(found) = self.inspect_foreign(report)? {
+            let record = ForeignRecord::new(&self.sealed, found);
+            return report.answer(Channel::Stdout, &record, record.table());
+        }
         let inspection = self.inspect(report)?;
         inspection.warnings.iter().for_each(|warning| report.warning(warning));
         let record = StreamRecord::new(&self.sealed, &inspection);
@@ -65,6 +70,23 @@ impl Inspect {
 }
 
 impl Inspect {
+    /// What a file says of itself that another program has sealed; `None` of any other, and of what cannot be read.
+    #[cfg(feature = "foreign")]
+    fn inspect_foreign(&self, report: Report) -> Result<Option<cofferdam::ForeignInspection>, Failure> {
+        let found = match &self.sealed {
+            Sealed::Here(End::Path(path)) => match cofferdam::FileSource::open(path) {
+                Ok(source) => cofferdam::inspect_foreign(source),
+                Err(_) => return Ok(None),
+            },
+            sealed => cofferdam::inspect_foreign(sealed.source(&interrupt::install(report)?, report)?),
+        };
+        let found = found.map_err(|error| Failure::from(error).of_input(&self.sealed))?;
+        if found.is_some() && self.segments {
+            return Err(Failure::usage("--segments is for streams that have segments; this is none"));
+        }
+        Ok(found)
+    }
+
     fn inspect(&self, report: Report) -> Result<Inspection, Failure> {
         let inspected = match &self.sealed {
             Sealed::Here(End::Path(path)) => cofferdam::inspect(path),
@@ -72,6 +94,70 @@ impl Inspect {
         };
         inspected.map_err(|error| Failure::from(error).of_input(&self.sealed))
     }
+}
+
+#[cfg(feature = "foreign")]
+#[derive(Serialize)]
+struct ForeignRecord {
+    event: &'static str,
+    input: Name,
+    format: &'static str,
+    armored: bool,
+    stanzas: Vec<String>,
+    unproved: Option<String>,
+    head_len: usize,
+    sealed_len: u64,
+}
+
+#[cfg(feature = "foreign")]
+impl ForeignRecord {
+    fn new(sealed: &Sealed, found: cofferdam::ForeignInspection) -> ForeignRecord {
+        let is_age = found.format == cofferdam::Format::Age;
+        ForeignRecord {
+            event: "foreign stream",
+            input: sealed.name(),
+            format: found.format.name(),
+            armored: found.armored,
+            stanzas: if is_age { found.notes.clone() } else { Vec::new() },
+            unproved: if is_age { None } else { Some(found.notes.join("; ")) },
+            head_len: found.head_len,
+            sealed_len: found.sealed_len,
+        }
+    }
+
+    fn table(&self) -> String {
+        let mut rows = vec![
+            ("file", format!("{}, {} ({} bytes)", self.input, Size(self.sealed_len), self.sealed_len)),
+            (
+                "format",
+                if self.armored { format!("{}, armored", self.format) } else { self.format.to_owned() },
+            ),
+        ];
+        match &self.unproved {
+            Some(unproved) => rows.push(("not proved", unproved.clone())),
+            None if self.armored => {}
+            None => {
+                rows.push(("recipients", names_of(&self.stanzas)));
+                rows.push(("header", format!("{} bytes", self.head_len)));
+            }
+        }
+        table(rows)
+    }
+}
+
+/// Of stanzas, without what age adds under a random name for readers to ignore: it tells an operator nothing.
+fn names_of(stanzas: &[String]) -> String {
+    let names = stanzas.iter().map(String::as_str).filter(|name| !name.ends_with("-grease"));
+    line(&names.collect::<Vec<_>>().join(", ")).to_string()
+}
+
+fn table(rows: Vec<(&str, String)>) -> String {
+    let mut text = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:<14} {value}");
+    }
+    text.push_str("Nothing of this has been authenticated; `cofferdam verify` does that.");
+    text
 }
 
 #[derive(Serialize)]
@@ -169,12 +255,7 @@ impl StreamRecord {
             }
             None => rows.push(("trailer", "none: the file does not end with one".to_owned())),
         }
-        let mut text = String::new();
-        for (name, value) in rows {
-            let _ = writeln!(text, "{name:<14} {value}");
-        }
-        text.push_str("Nothing of this has been authenticated; `cofferdam verify` does that.");
-        text
+        table(rows)
     }
 }
 
@@ -188,12 +269,7 @@ impl KeyCopyRecord {
 impl SlotRecord {
     fn name(&self) -> String {
         match self {
-            SlotRecord::Age { stanzas } => {
-                // What age adds under a random name, for readers to ignore, tells an operator nothing.
-                let names: Vec<&str> =
-                    stanzas.iter().map(String::as_str).filter(|name| !name.ends_with("-grease")).collect();
-                format!("age ({})", line(&names.join(", ")))
-            }
+            SlotRecord::Age { stanzas } => format!("age ({})", names_of(stanzas)),
             SlotRecord::KeyFile => "key file".to_owned(),
             SlotRecord::External { name } => format!("external ({})", line(name)),
             SlotRecord::Unknown { number } => format!("unknown kind {number}"),

@@ -4,6 +4,8 @@
 pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod completions;
+#[cfg(feature = "foreign")]
+pub(crate) mod convert;
 pub(crate) mod discard;
 pub(crate) mod drill;
 pub(crate) mod inspect;
@@ -37,6 +39,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Cat(command) => command.run(report),
         #[cfg(feature = "serve")]
         Command::Serve(command) => command.run(report),
+        #[cfg(feature = "foreign")]
+        Command::Convert(command) => command.run(report),
         Command::Receive(command) => command.run(report),
         Command::Verify(command) => command.run(report),
         #[cfg(feature = "signatures")]

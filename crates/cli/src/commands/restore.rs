@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::expected::Expected;
 use crate::failure::Failure;
+use crate::foreign::StreamFormat;
+use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
@@ -106,6 +108,9 @@ pub(crate) struct Restore {
     keys: OpeningKeys,
 
     #[command(flatten)]
+    foreign: ForeignArgs,
+
+    #[command(flatten)]
     protection: Protection,
 
     #[command(flatten)]
@@ -129,6 +134,7 @@ impl Restore {
         expected: Expected,
         signed_by: SignedByArgs,
         opening: OpeningArgs,
+        foreign: ForeignArgs,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
@@ -143,6 +149,7 @@ impl Restore {
             expected,
             signed_by,
             keys,
+            foreign,
             protection: Protection::default(),
             uploading: Uploading::default(),
             resources,
@@ -160,6 +167,7 @@ impl Restore {
         let salvaged = salvaged.map(Path::to_owned);
         self.staging.check(&self.target)?;
         self.refuse_seed()?;
+        self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
         self.resources.begin(RunInfo::opening(self.command), &self.files()?, report)?;
         self.refuse_same_object()?;
@@ -196,6 +204,19 @@ impl Restore {
                 opener.open(source, self.protection.connect(address, self.staging.restart)?)
             }
         };
+        if let Some(asserted) = asserted_in(&restored) {
+            watch.finish();
+            let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done());
+            return Err(tell_asserted(
+                input,
+                Some(output),
+                asserted,
+                &done,
+                self.target.channel(),
+                begun,
+                report,
+            ));
+        }
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
         let record = Record::new(&self, signer, &restored, begun);
         watch.finish();
@@ -203,10 +224,10 @@ impl Restore {
     }
 
     fn opener(&self, cancel: &CancelToken, watch: Arc<Watch>, report: Report) -> Result<Opener, Failure> {
-        let identities = self.keys.some_identities(cancel, report)?;
+        let identities = self.foreign.some_identities(&self.keys, cancel, report)?;
         metrics_file::has_keys();
         let opener = self.staging.opener(Opener::new(identities).if_exists(if_exists(self.force)));
-        let opener = self.expected.pinned(self.expected.not_older(opener));
+        let opener = self.foreign.opener(self.expected.pinned(self.expected.not_older(opener)));
         let opener = self.wal.iter().fold(opener, |opener, log| opener.log(log));
         let opener = self.seed.iter().fold(opener, |opener, seed| opener.seed(seed));
         self.rate.opener(self.resources.opener(opener, cancel, watch), report)
@@ -240,6 +261,7 @@ impl Restore {
         self.sealed.name_files(&mut files)?;
         self.keys.name_files(&mut files)?;
         self.signed_by.name_files(&self.sealed, &mut files)?;
+        self.foreign.name_files(&mut files)?;
         self.rate.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.protection.name_files(&mut files)?;
@@ -251,6 +273,17 @@ impl Restore {
             files.seeds("the seed", seed);
         }
         Ok(files)
+    }
+
+    /// A receiver has no word for what is not proved: it would report the target as whole.
+    fn refuse_unproven_receipt(&self) -> Result<(), Failure> {
+        if self.foreign.accepts_unproven() && matches!(self.target, Goal::Receiver(_)) {
+            return Err(Failure::usage(
+                "--accept-unproven is not for a receiver, which would take the stream for a whole one",
+            )
+            .advise("Restore it to a file, look at that, and send the file."));
+        }
+        Ok(())
     }
 
     fn refuse_same_object(&self) -> Result<(), Failure> {
@@ -321,10 +354,11 @@ struct Record {
     event: &'static str,
     input: Name,
     output: Name,
+    format: &'static str,
     stream_id: String,
-    segments: u64,
+    segments: Option<u64>,
     plaintext_len: u64,
-    stream_digest: String,
+    stream_digest: Option<String>,
     signed_by: Option<KeyName>,
     sequence: Option<u64>,
     kept: u64,
@@ -335,14 +369,16 @@ struct Record {
 
 impl Record {
     fn new(command: &Restore, signed_by: Option<KeyName>, restored: &Restored, begun: Instant) -> Record {
+        let format = StreamFormat::of_restored(restored);
         Record {
             event: "restored",
             input: command.sealed.name(),
             output: command.target.name(),
+            format: format.name(),
             stream_id: restored.stream_id.to_string(),
-            segments: restored.segments,
+            segments: format.if_ours(restored.segments),
             plaintext_len: restored.plaintext_len,
-            stream_digest: restored.stream_digest.to_string(),
+            stream_digest: format.if_ours(restored.stream_digest.to_string()),
             signed_by,
             sequence: restored.sequence(),
             kept: restored.resumed_bytes,
@@ -353,13 +389,11 @@ impl Record {
     }
 
     fn sentence(&self, begun: Instant) -> String {
-        let mut text = format!(
-            "restored {} into {}: {} in {}",
-            self.input,
-            self.output,
-            Size(self.plaintext_len),
-            count(self.segments, "segment"),
-        );
+        let mut text = format!("restored {} into {}: {}", self.input, self.output, Size(self.plaintext_len));
+        match self.segments {
+            Some(segments) => text.push_str(&format!(" in {}", count(segments, "segment"))),
+            None => text.push_str(&format!(", sealed as {}", self.format)),
+        }
         if (self.kept, self.seeded) == (0, 0) {
             text.push_str(&format!(", {}", pace(self.plaintext_len, begun.elapsed())));
         }
@@ -407,5 +441,5 @@ Examples:
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
-11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, \
+11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 in place, and nothing proves that it is whole, \
 14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted: the target is as it was, unless it is a device that was being written.";

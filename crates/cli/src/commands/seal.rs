@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::credential::KeyPlace;
 use crate::failure::Failure;
+use crate::foreign::StreamFormat;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::key_file::KeyFile;
@@ -134,7 +135,15 @@ struct Resuming {
 /// How the stream is made.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Format")]
-struct Format {
+pub(crate) struct Format {
+    /// What is made: cofferdam, or an age file, which `age -d` opens, for recipients of age's or one passphrase
+    ///
+    /// An age file has no place for what the other options of this group choose, for --metadata and --sequence, nor for a check without
+    /// a key, and nothing of its sealing is kept for --resume. It is INPUT.age unless -o says otherwise.
+    #[cfg(feature = "foreign")]
+    #[arg(long = "format", value_enum, value_name = "NAME", default_value = "cofferdam")]
+    sealed_as: FormatName,
+
     /// The cipher [default: aes256gcm where the processor has instructions for it, else chacha20poly1305]
     #[arg(long, value_enum)]
     suite: Option<SuiteName>,
@@ -158,6 +167,13 @@ struct Format {
     segment_size: Option<Size>,
 }
 
+#[cfg(feature = "foreign")]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FormatName {
+    Cofferdam,
+    Age,
+}
+
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum SuiteName {
     Aes256gcm,
@@ -173,6 +189,7 @@ enum DigestName {
 
 impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
+        self.refuse_what_age_lacks()?;
         let mut output = self.output()?;
         output.set_timeout(self.timeout);
         self.refuse_pipes(&output)?;
@@ -254,6 +271,28 @@ impl Seal {
         }
     }
 
+    /// Before anything is read or asked for.
+    fn refuse_what_age_lacks(&self) -> Result<(), Failure> {
+        let Format { suite, digest, zstd, frame_size, segment_size, .. } = &self.format;
+        let given = [
+            (suite.is_some(), "--suite"),
+            (digest.is_some(), "--digest"),
+            (zstd.is_some(), "--zstd"),
+            (frame_size.is_some(), "--frame-size"),
+            (segment_size.is_some(), "--segment-size"),
+            (!self.metadata.is_empty(), "--metadata"),
+            (self.sequence.is_some(), "--sequence"),
+            (self.resuming.resume, "--resume"),
+        ];
+        match given.iter().find(|(given, _)| *given) {
+            Some((_, option)) if self.format.is_age() => {
+                Err(Failure::usage(format!("{option} is not for an age file, which cannot have that"))
+                    .advise("Leave the option out, or seal without --format."))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What comes through a pipe comes once, and what has gone into one is gone.
     fn refuse_pipes(&self, output: &Goal) -> Result<(), Failure> {
         if !self.resuming.resume {
@@ -292,7 +331,7 @@ impl Seal {
             (Some(output), _) => Ok(output.as_output()),
             (None, End::Path(input)) if descriptor_named(input).is_none() => {
                 let mut name = input.clone().into_os_string();
-                name.push(EXTENSION);
+                name.push(if self.format.is_age() { AGE_EXTENSION } else { EXTENSION });
                 Ok(Goal::Here(End::Path(PathBuf::from(name))))
             }
             // A descriptor has no name of its own, and nothing belongs beside /dev/fd/63.
@@ -307,7 +346,18 @@ impl Seal {
 }
 
 impl Format {
-    fn apply(&self, mut sealer: Sealer) -> Result<Sealer, Failure> {
+    pub(crate) fn is_age(&self) -> bool {
+        #[cfg(feature = "foreign")]
+        return self.sealed_as == FormatName::Age;
+        #[cfg(not(feature = "foreign"))]
+        false
+    }
+
+    pub(crate) fn apply(&self, mut sealer: Sealer) -> Result<Sealer, Failure> {
+        #[cfg(feature = "foreign")]
+        if self.is_age() {
+            sealer = sealer.sealed_as(cofferdam::SealedAs::Age);
+        }
         if let Some(digest) = self.digest {
             sealer = sealer.digest(match digest {
                 DigestName::Blake3 => DigestKind::Blake3,
@@ -349,11 +399,12 @@ struct Record {
     event: &'static str,
     input: Name,
     output: Name,
+    format: &'static str,
     stream_id: String,
-    segments: u64,
+    segments: Option<u64>,
     plaintext_len: u64,
     sealed_len: u64,
-    stream_digest: String,
+    stream_digest: Option<String>,
     sequence: Option<u64>,
     kept: u64,
     signature: Option<Name>,
@@ -369,15 +420,17 @@ impl Record {
         signature: Option<&DueSignature>,
         begun: Instant,
     ) -> Record {
+        let format = StreamFormat::of_sealed(sealed);
         Record {
             event: "sealed",
             input: input.name(),
             output: output.name(),
+            format: format.name(),
             stream_id: sealed.stream_id.to_string(),
-            segments: sealed.segments,
+            segments: format.if_ours(sealed.segments),
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
-            stream_digest: sealed.stream_digest.to_string(),
+            stream_digest: format.if_ours(sealed.stream_digest.to_string()),
             sequence: sealed.sequence,
             kept: sealed.resumed_bytes,
             signature: signature.map(DueSignature::name),
@@ -391,18 +444,17 @@ impl Record {
             0 => pace(self.plaintext_len, begun.elapsed()),
             kept => format!("{} of it kept from before", Size(kept)),
         };
-        let signed = match (&self.signature, &self.signed_by) {
-            (Some(signature), Some(signer)) => format!("\nsigned by {signer}, in {signature}"),
-            _ => String::new(),
-        };
-        format!(
-            "sealed {} into {}: {} in {}, {how}\nstream digest {}{signed}",
-            self.input,
-            self.output,
-            Size(self.plaintext_len),
-            count(self.segments, "segment"),
-            self.stream_digest,
-        )
+        let mut text = format!("sealed {} into {}: {}", self.input, self.output, Size(self.plaintext_len));
+        match (self.segments, &self.stream_digest) {
+            (Some(segments), Some(digest)) => {
+                text.push_str(&format!(" in {}, {how}\nstream digest {digest}", count(segments, "segment")));
+            }
+            _ => text.push_str(&format!(" as {}, {how}", self.format)),
+        }
+        if let (Some(signature), Some(signer)) = (&self.signature, &self.signed_by) {
+            text.push_str(&format!("\nsigned by {signer}, in {signature}"));
+        }
+        text
     }
 }
 
@@ -435,6 +487,8 @@ const STILL_KEPT: &str =
 const EMPTY_PIPE: &str = "nothing came through the pipe, and an empty stream was sealed: look whether the program before it has failed";
 /// What sealed files end in.
 const EXTENSION: &str = ".cfd";
+/// The same of age files.
+const AGE_EXTENSION: &str = ".age";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -445,6 +499,7 @@ Examples:
   cofferdam seal -r age1… -o s3://backups/db.cfd db.img  into a store
   cofferdam seal --key-file k --metadata host=db1 x      with a key file and a note inside
   cofferdam seal -r age1… --ssh-key ~/.ssh/id_ed25519 x  and sign it, into x.cfd.sig
+  cofferdam seal --format age -r age1… db.img            into db.img.age, for `age -d`
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \

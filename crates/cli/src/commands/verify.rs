@@ -10,13 +10,15 @@ use serde::Serialize;
 use crate::commands::salvage;
 use crate::expected::Expected;
 use crate::failure::Failure;
+use crate::foreign::StreamFormat;
+use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
-use crate::report::Report;
+use crate::report::{Channel, Report};
 use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
@@ -43,6 +45,9 @@ pub(crate) struct Verify {
     signed_by: SignedByArgs,
 
     #[command(flatten)]
+    foreign: ForeignArgs,
+
+    #[command(flatten)]
     opening: OpeningArgs,
 }
 
@@ -64,15 +69,16 @@ impl Verify {
         self.signed_by.set_timeout(self.opening.timeout);
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
+        self.foreign.name_files(&mut files)?;
         self.signed_by.name_files(&self.sealed, &mut files)?;
-        let run = match self.opening.keys.is_given() {
+        let run = match self.opening.keys.is_given() || self.foreign.is_given() {
             true => RunInfo::opening("verify"),
             false => RunInfo::without_key("verify"),
         };
         self.opening.resources.begin(run, &files, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "verifying", Warnings::Kept);
-        let identities = self.opening.keys.identities(&cancel, report)?;
+        let identities = self.foreign.identities(&self.opening.keys, &cancel, report)?;
         metrics_file::has_keys();
         let authenticity = match (&identities, self.expected.expect_digest) {
             (Some(_), _) => Authenticity::Checked,
@@ -81,11 +87,16 @@ impl Verify {
             (None, None) => Authenticity::NotChecked,
         };
         let opener = self.opening.opener(identities, &self.expected, &cancel, watch.clone(), report)?;
+        let opener = self.foreign.opener(opener);
         let demanding = self.expected.pinned(opener.clone());
         let (demanding, signer) = self.signed_by.demand(demanding, &self.sealed, &cancel, report)?;
         let begun = Instant::now();
         let verified = demanding.verify(self.sealed.source(&cancel, report)?);
         watch.finish();
+        if let Some(asserted) = asserted_in(&verified) {
+            let (input, done) = (self.sealed.name(), "every chunk opens");
+            return Err(tell_asserted(input, None, asserted, done, Channel::Stdout, begun, report));
+        }
         let verified = verified.map_err(|error| {
             let failure = Failure::from(error).of_input(&self.sealed);
             salvage::list_lost(&opener, &self.sealed, &cancel, &watch, report, failure)
@@ -101,10 +112,11 @@ struct Record {
     event: &'static str,
     input: Name,
     authenticity: &'static str,
+    format: &'static str,
     stream_id: String,
-    segments: u64,
+    segments: Option<u64>,
     plaintext_len: u64,
-    stream_digest: String,
+    stream_digest: Option<String>,
     signed_by: Option<KeyName>,
     sequence: Option<u64>,
     metadata: Vec<Pair>,
@@ -119,6 +131,7 @@ impl Record {
         verified: &Restored,
         begun: Instant,
     ) -> Record {
+        let format = StreamFormat::of_restored(verified);
         Record {
             event: "verified",
             input: sealed.name(),
@@ -128,10 +141,11 @@ impl Record {
                 Authenticity::Pinned => "pinned",
                 Authenticity::NotChecked => "not checked",
             },
+            format: format.name(),
             stream_id: verified.stream_id.to_string(),
-            segments: verified.segments,
+            segments: format.if_ours(verified.segments),
             plaintext_len: verified.plaintext_len,
-            stream_digest: verified.stream_digest.to_string(),
+            stream_digest: format.if_ours(verified.stream_digest.to_string()),
             signed_by,
             sequence: verified.sequence(),
             metadata: pairs(&verified.metadata),
@@ -140,6 +154,15 @@ impl Record {
     }
 
     fn sentence(&self, authenticity: Authenticity, begun: Instant) -> String {
+        let (Some(segments), Some(stream_digest)) = (self.segments, &self.stream_digest) else {
+            return format!(
+                "{}: verified: every chunk opens, to the last; sealed as {}, which does not say by whom\n{}, {}",
+                self.input,
+                self.format,
+                Size(self.plaintext_len),
+                pace(self.plaintext_len, begun.elapsed()),
+            );
+        };
         let found = match authenticity {
             Authenticity::Checked => "verified: every frame opens, and all of it can be restored",
             Authenticity::Signed => "consistent, and the very stream that was signed",
@@ -149,12 +172,11 @@ impl Record {
         let signed = self.signed_by.as_ref().map_or(String::new(), |signer| format!("\nsigned by {signer}"));
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         format!(
-            "{}: {found}\n{} in {}, {}\nstream digest {}{signed}{sequence}",
+            "{}: {found}\n{} in {}, {}\nstream digest {stream_digest}{signed}{sequence}",
             self.input,
             Size(self.plaintext_len),
-            count(self.segments, "segment"),
+            count(segments, "segment"),
             pace(self.plaintext_len, begun.elapsed()),
-            self.stream_digest,
         )
     }
 }
@@ -168,5 +190,5 @@ Examples:
 
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
-supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 14 the stream is \
+supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 13 every chunk opens, and nothing proves that it is whole, 14 the stream is \
 older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted.";

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod addresses;
+#[cfg(feature = "foreign")]
+mod age_files;
 mod bench;
 mod cat;
 mod demo;
@@ -40,6 +42,7 @@ mod manual;
 mod metrics;
 mod named_files;
 mod names;
+mod other_tools;
 mod pins_in_order;
 mod pipes;
 mod place;

@@ -403,3 +403,47 @@ fn a_key_with_marks_of_its_own_is_that_key() {
     let is_part = |request: &Request| request.is_part();
     assert_eq!(store.proxy.seen().iter().filter(|seen| is_part(&seen.request)).count(), 0);
 }
+
+#[test]
+fn what_another_tool_sealed_is_opened_and_sealed_anew_from_store_to_store() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../foreign/tests/vectors/other-tools/ecies-lib");
+    let vector = |name: &str| std::fs::read(std::path::Path::new(vectors).join(name)).unwrap();
+    std::fs::write(
+        store.place.path("ecies"),
+        "1ab42cc412b618bdea3a599e3c9bae199ebf030895b039e9db1e30dafb12b727",
+    )
+    .unwrap();
+    let recipient = store.place.recipient.clone();
+    for (name, code) in [("multi_three", 0), ("big", 13)] {
+        let (old, new) = (store.url(&format!("{name}.enc")), store.url(&format!("{name}.cfd")));
+        let sealed = vector(&format!("{name}.enc"));
+        SeaweedFs::shared().put(&store.bucket, &format!("{name}.enc"), &sealed).unwrap();
+        let options = ["--foreign-key", "ecies", "--accept-unproven"];
+        let restored = store.run(&[&["restore"], &options[..], &[&old, "target"]].concat());
+        assert_eq!(restored.code, code, "{}", restored.stderr);
+        assert!(store.place.read("target") == vector(&format!("{name}.plain")));
+        let convert = [&["convert", "-r", &recipient], &options[..], &[&old, &new]].concat();
+        let converted = store.run(&convert);
+        assert_eq!(converted.code, code, "{}", converted.stderr);
+        store.run(&["restore", "-i", "key.txt", "--force", &new, "target"]).assert_done();
+        assert!(store.place.read("target") == vector(&format!("{name}.plain")));
+        store.run(&convert).assert_failed(6, "it exists");
+        std::fs::remove_file(store.place.path("target")).unwrap();
+        // What is damaged is not made an object of, and no part of it stays.
+        let mut damaged = sealed;
+        *damaged.last_mut().unwrap() ^= 1;
+        SeaweedFs::shared().put(&store.bucket, "damaged", &damaged).unwrap();
+        let (old, new) = (store.url("damaged"), store.url("none"));
+        let refused = [&["convert", "-r", &recipient], &options[..], &[&old, &new]].concat();
+        store.run(&refused).assert_failed(3, "damaged");
+        assert_eq!((store.read("none"), store.open_uploads()), (None, 0));
+    }
+    let url = store.url("big.enc");
+    let same =
+        ["convert", "-r", &recipient, "--foreign-key", "ecies", "--accept-unproven", "--force", &url, &url];
+    store.run(&same).assert_failed(2, "the same object");
+}

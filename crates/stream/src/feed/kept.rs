@@ -10,7 +10,7 @@ use cofferdam_io::ReadAt;
 use frame_worker::{ChainValue, Closing, SegmentIndex};
 use framing::limits::SEGMENT_HEADER_LEN;
 use framing::{IndexEntry, SegmentHeader, StreamGeometry};
-use segment_worker::{Buffers, Committed, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
+use segment_worker::{Buffers, Committed, Ending, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 
 use super::segment_runs::{SegmentRuns, closing_position};
 use crate::Error;
@@ -185,6 +185,7 @@ impl Feed for KeptFeed<'_> {
             segments: self.segments_begun,
             plaintext_len: self.input_len,
             stream_digest: self.chain,
+            ending: Ending::Proved,
         })
     }
 }

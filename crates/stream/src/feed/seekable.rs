@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use frame_worker::{ChainValue, Closing};
 use framing::{IndexEntry, SegmentIndex};
 use segment_worker::{
-    Budget, Buffers, Feed, Input, ProvedPlan, ProvedSegment, ProvedSegments, Run, SegmentPlan, Step,
+    Budget, Buffers, Ending, Feed, Input, ProvedPlan, ProvedSegment, ProvedSegments, Run, SegmentPlan, Step,
     StreamEnd,
 };
 
@@ -104,6 +104,7 @@ impl<'a> SeekableFeed<'a> {
             segments: part.end.0,
             plaintext_len: self.walk.plaintext_offset(),
             stream_digest: part.end.1,
+            ending: Ending::Proved,
         })
     }
 
@@ -227,6 +228,7 @@ impl Feed for SeekableFeed<'_> {
             segments: self.walk.segments(),
             plaintext_len: footer.plaintext_len,
             stream_digest: self.chain,
+            ending: Ending::Proved,
         })
     }
 

@@ -8,7 +8,7 @@ use frame_worker::{ChainValue, Closing, FrameIndex, FrameWorker, OpenedTable};
 use framing::limits::MAC_LEN;
 use framing::{FrameHeader, IndexEntry, Piece, Record, SegmentHeader};
 use keys::macs_equal;
-use segment_worker::{Buffers, Edges, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
+use segment_worker::{Buffers, Edges, Ending, Feed, Input, Run, SegmentPlan, Step, StreamEnd};
 use sources::Source;
 
 use super::kept::Mend;
@@ -282,6 +282,7 @@ impl<'a, S: Source> SequentialFeed<'a, S> {
             segments: footer.segments,
             plaintext_len: footer.plaintext_len,
             stream_digest: self.chain,
+            ending: Ending::Proved,
         })
     }
 

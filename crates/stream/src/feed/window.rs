@@ -7,7 +7,7 @@ use segment_worker::CancelToken;
 use sources::{Arrival, Source};
 
 use super::PATIENCE;
-use crate::foreign::beginning_refused;
+use crate::not_a_stream::beginning_refused;
 use crate::{Error, ErrorKind, memory};
 
 /// A source seen through a splitter, piece by piece.

@@ -1,0 +1,98 @@
+//! Streams of other formats: recognised by their first bytes, opened by the same pipeline as ours, into the same sinks.
+//! It knows chunks, and no format: `foreign` has those. There is no second engine, and no proof of its own.
+//!
+//! To the engine a run of consecutive chunks is one frame, and all of its segment. What proves a segment is that each of its
+//! chunks has opened at its place; what proves the whole is that they came in order and the last of them is the last.
+//! Nothing is known of such a stream but its chunks, so an interrupted restore opens all of it again, and writes what differs.
+
+mod age_feed;
+mod armored;
+mod head;
+mod in_order;
+mod inspect;
+mod open;
+mod peeked;
+mod placed;
+mod reader;
+mod runs;
+mod seal;
+mod window;
+
+pub(crate) use foreign::Looks;
+pub use foreign::{Format, Wholeness};
+pub use inspect::{ForeignInspection, inspect_foreign};
+pub(crate) use peeked::Peeked;
+pub use peeked::is_foreign;
+pub use reader::ForeignReader;
+
+use crate::{Error, ErrorKind, Remedy, StreamId};
+use foreign::{Fault, FaultKind};
+use segment_worker::Ending;
+
+/// A stream of another format that has been opened to its end, and published, and of which nothing proves that it is whole: its format
+/// does not say so, or this stream does not. What there is of it has opened, with its tags; what is missing, [`Asserted::missing`] says.
+///
+/// It comes in an error ([`ErrorKind::Unproven`]), so that nobody takes it for a [`Restored`](crate::Restored) stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Asserted {
+    /// What it was sealed in.
+    pub format: Format,
+    /// What is not proved, and why: a sentence without its full stop.
+    pub missing: &'static str,
+    /// Names the stream, after a digest of its head.
+    pub stream_id: StreamId,
+    /// Length of the plaintext in bytes.
+    pub plaintext_len: u64,
+}
+
+/// What becomes of a stream that nothing proves to be whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unproven {
+    Refuse,
+    Accept,
+}
+
+/// What a stream of which `claim` can be said is published as.
+pub(crate) fn ending_of(claim: Wholeness, format: Format, unproven: Unproven) -> Result<Ending, Error> {
+    match (claim, unproven) {
+        (Wholeness::Proved, _) => Ok(Ending::Proved),
+        (Wholeness::Asserted(_), Unproven::Accept) => Ok(Ending::Asserted),
+        (Wholeness::Asserted(missing), Unproven::Refuse) => {
+            let what =
+                format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
+            Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::AcceptUnproven))
+        }
+    }
+}
+
+/// A stream of another format that has been opened to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ForeignSummary {
+    /// What it was sealed in.
+    pub format: Format,
+    /// What can be said of the whole.
+    pub claim: Wholeness,
+}
+
+impl Error {
+    /// What is wrong with a stream of another format.
+    pub(crate) fn foreign(fault: Fault) -> Error {
+        let error = |kind| Error::new(kind, fault.to_string());
+        match fault.kind {
+            FaultKind::Damaged => error(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
+            FaultKind::Truncated => error(ErrorKind::Truncated).remedied(Remedy::FetchRest),
+            FaultKind::NoKey => error(ErrorKind::NoKey).remedied(Remedy::UseOtherKey),
+            FaultKind::NoForeignKey => error(ErrorKind::NoKey).remedied(Remedy::GiveForeignKey),
+            FaultKind::Limit => {
+                error(ErrorKind::Limit).advise("This may be damage, or a stream made to exhaust a reader.")
+            }
+            FaultKind::Unsupported => error(ErrorKind::Unsupported).advise("A newer release may know it."),
+            FaultKind::Memory => error(ErrorKind::Exhausted)
+                .advise("Free memory, or raise the limit on this process's memory (`ulimit -v`)."),
+            FaultKind::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
+            _ => error(ErrorKind::Damaged),
+        }
+    }
+}
