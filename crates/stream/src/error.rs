@@ -2,6 +2,7 @@
 //! It knows no exit code; the command maps kinds to codes.
 
 mod fetch;
+mod of_stream;
 
 use std::error::Error as StdError;
 use std::{fmt, io};
@@ -123,12 +124,6 @@ impl Error {
         self.0.resumable_bytes
     }
 
-    /// The beginning of the stream that did not open or verify, if a key had opened that by then. None of a stream that changed while it
-    /// was read.
-    pub fn head(&self) -> Option<&StreamHead> {
-        self.0.head.as_ref().filter(|_| self.0.kind != ErrorKind::SourceChanged)
-    }
-
     /// What can be done about it, as a sentence: the one of [`Error::remedy`], where there is one.
     pub fn advice(&self) -> Option<&'static str> {
         self.0.advice.or_else(|| self.0.remedy.map(|remedy| remedy.sentence()))
@@ -216,41 +211,6 @@ impl Error {
     pub fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
         self.0.source = Some(Box::new(source));
         self
-    }
-
-    /// A fault after a key area that had `warnings`.
-    #[must_use]
-    pub(crate) fn behind(mut self, warnings: &[Warning]) -> Error {
-        self.0.key_copy = self.0.key_copy.or_else(|| warnings.iter().copied().find(Warning::is_damage));
-        self
-    }
-
-    /// What became of the stream that began so.
-    #[must_use]
-    pub(crate) fn of_stream(mut self, head: Option<StreamHead>) -> Error {
-        self.0.head = self.0.head.or(head);
-        self
-    }
-
-    /// The fault that a complete verification reports in place of this one: the first on the wire (FORMAT F5.16, F13.4),
-    /// which a key copy that a restore can do without is. What is no fault of the stream stays what it is.
-    pub(crate) fn first_of_verification(self) -> Error {
-        let of_stream = matches!(
-            self.0.kind,
-            ErrorKind::Damaged
-                | ErrorKind::DigestMismatch
-                | ErrorKind::Truncated
-                | ErrorKind::Limit
-                | ErrorKind::Unsupported
-        );
-        match self.0.key_copy {
-            Some(Warning::KeyCopyDamaged { copy }) if of_stream => {
-                Error::damaged(format!("key copy {copy} of the stream is damaged, and more is wrong"))
-                    .of_stream(self.0.head.clone())
-                    .because(self)
-            }
-            _ => self,
-        }
     }
 
     /// A record that does not parse; `base` is where the parsed bytes begin in the stream.
@@ -430,26 +390,6 @@ impl Error {
             }
             other => Error::stream(other),
         }
-    }
-
-    /// A fault that was found in a sealed stream which is known to have changed since it was opened: what was read of it does
-    /// not belong together, and says nothing of what is there now.
-    #[must_use]
-    pub(crate) fn of_changed_stream(mut self) -> Error {
-        let ends_early = self.0.kind == ErrorKind::Io && self.is_caused_by(io::ErrorKind::UnexpectedEof);
-        let of_bytes =
-            matches!(self.0.kind, ErrorKind::Damaged | ErrorKind::DigestMismatch | ErrorKind::Truncated);
-        if of_bytes || ends_early {
-            self.0.kind = ErrorKind::SourceChanged;
-            self.0.what = format!("the sealed stream changed while it was read: {}", self.0.what);
-            (self.0.advice, self.0.remedy) = (None, Some(Remedy::RunAgain));
-        }
-        self
-    }
-
-    fn is_caused_by(&self, kind: io::ErrorKind) -> bool {
-        let source = self.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
-        source.is_some_and(|source| source.kind() == kind)
     }
 
     /// The input of a seal is not what it was when it was opened.
