@@ -30,7 +30,9 @@ impl ServerSocket {
     /// [`io::ErrorKind::AddrInUse`]: somebody listens there; [`io::ErrorKind::InvalidInput`]: no client could name it, since the path is too
     /// long. The system's own.
     pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, ServerSocket)> {
-        SocketAddrUnix::new(path).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, TOO_LONG))?;
+        if path.as_os_str().len() > PATH_LEN_MAX {
+            refused(io::ErrorKind::InvalidInput, TOO_LONG)?;
+        }
         if let Ok(found) = fs::symlink_metadata(path) {
             remove_abandoned(path, &found)?;
         }
@@ -119,6 +121,8 @@ fn id_of(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+/// Bytes that leave room for the zero byte after them, which Linux can do without, and programs cannot (unix(7)).
+const PATH_LEN_MAX: usize = 107;
 const TOO_LONG: &str = "the path of a socket has at most 107 bytes";
 const BEGUN: &str = "another program has begun to listen on the socket of this name";
 /// Connections that wait in the system's queue.
@@ -200,12 +204,12 @@ mod tests {
         };
         for len in [60, 98, 106, 107] {
             assert_eq!(path(len).as_os_str().len(), len);
-            for _ in 0..2 {
-                let (_listener, socket) = ServerSocket::bind(&path(len)).unwrap();
-                UnixStream::connect(path(len)).unwrap();
-                // As a server does that is killed.
-                std::mem::forget(socket);
-            }
+            let (_listener, socket) = ServerSocket::bind(&path(len)).unwrap();
+            UnixStream::connect(path(len)).unwrap();
+            drop(socket);
+            // An abandoned one of that length is replaced, too.
+            drop(UnixListener::bind(path(len)).unwrap());
+            assert_eq!(kind(&path(len)), None);
         }
         for len in [108, 130] {
             assert_eq!(kind(&path(len)), Some(io::ErrorKind::InvalidInput), "{len}");

@@ -483,6 +483,7 @@ fn two_runs_do_not_share_a_file() {
     assert!(!staged.exists());
     place.run(verify).assert_done();
     // One that was killed is not waited for.
+    fs::remove_file(place.path("slow.cfd")).unwrap();
     let mut killed = place.command(seal).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     wait_until("the next one", || staged.exists());
     killed.kill().unwrap();

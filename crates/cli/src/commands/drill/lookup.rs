@@ -21,7 +21,7 @@ pub(super) struct Found {
     pub(super) file: File,
     /// From the root on, without links: what it was opened by.
     pub(super) path: PathBuf,
-    /// The first directory on the way in which others could have put something else under a name that is part of the way.
+    /// The first directory on the way in which others could have put something else under a name that is part of the walk.
     pub(super) shared: Option<PathBuf>,
 }
 
@@ -37,13 +37,13 @@ pub(super) enum Purpose {
 /// # Errors
 /// The system's own; [`Errno::LOOP`] after too many links; [`ErrorKind::InvalidInput`] of what is no regular file.
 pub(super) fn find(path: &Path, purpose: Purpose) -> io::Result<Found> {
-    let mut way = Way::begin(&absolute(path)?)?;
-    while let Some(name) = way.ahead.pop_front() {
-        let is_last = way.ahead.is_empty();
-        match way.link(&name)? {
-            Some(target) => way.follow(&target)?,
-            None if is_last => return way.end(&name, purpose),
-            None => way.enter(&name)?,
+    let mut walk = PathWalk::begin(&absolute(path)?)?;
+    while let Some(name) = walk.ahead.pop_front() {
+        let is_last = walk.ahead.is_empty();
+        match walk.link(&name)? {
+            Some(target) => walk.follow(&target)?,
+            None if is_last => return walk.end(&name, purpose),
+            None => walk.enter(&name)?,
         }
     }
     // The root, or what ends in `..`.
@@ -51,7 +51,7 @@ pub(super) fn find(path: &Path, purpose: Purpose) -> io::Result<Found> {
 }
 
 /// How far it has been followed.
-struct Way {
+struct PathWalk {
     directory: File,
     path: PathBuf,
     ahead: VecDeque<OsString>,
@@ -61,9 +61,9 @@ struct Way {
     shared: Option<PathBuf>,
 }
 
-impl Way {
-    fn begin(path: &Path) -> io::Result<Way> {
-        let mut way = Way {
+impl PathWalk {
+    fn begin(path: &Path) -> io::Result<PathWalk> {
+        let mut walk = PathWalk {
             directory: open(CWD, OsStr::new("/"), DIRECTORY)?,
             path: PathBuf::from("/"),
             ahead: VecDeque::new(),
@@ -71,9 +71,9 @@ impl Way {
             is_sticky: false,
             shared: None,
         };
-        way.look_at_directory()?;
-        way.go_by(path);
-        Ok(way)
+        walk.look_at_directory()?;
+        walk.go_by(path);
+        Ok(walk)
     }
 
     /// Where the link `name` leads, if it is one. Another user's link in a directory where all can make names is theirs to change.
@@ -139,7 +139,7 @@ impl Way {
         }
     }
 
-    /// Opens the last of the way.
+    /// Opens the last name.
     fn end(self, name: &OsStr, purpose: Purpose) -> io::Result<Found> {
         let file = match open(&self.directory, name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
             // A program need not be readable.
