@@ -606,6 +606,7 @@ fn segments_by_themselves_are_fetched_ahead_of_their_runs() {
             durability,
             expected: None,
             min_sequence: None,
+            pin_checks: &[],
             resources: &resources,
         };
         let place = FarPlace::new(sealed.clone(), SOON);

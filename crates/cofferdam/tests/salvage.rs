@@ -41,6 +41,7 @@ fn salvage_from(source: impl Source) -> Result<Saved, Error> {
         durability,
         expected: None,
         min_sequence: None,
+        pin_checks: &[],
         resources: &resources,
     };
     let (sink, contents) = MemorySink::new();

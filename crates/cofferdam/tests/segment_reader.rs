@@ -27,7 +27,7 @@ fn reader_with(
     source: impl Source,
 ) -> Result<SegmentReader, Error> {
     let (release, durability) = (ReleasePolicy::AtOnce, Durability::default());
-    OpenOptions { identities, release, durability, expected, min_sequence: None, resources }
+    OpenOptions { identities, release, durability, expected, pin_checks: &[], min_sequence: None, resources }
         .segment_reader(source)
 }
 
