@@ -59,7 +59,7 @@ pub(crate) struct Signer {
 }
 
 enum Key {
-    InFile(SecretKey),
+    InFile(Box<SecretKey>),
     /// A key of the agent on this socket, which is asked again when it is to sign: that may be hours later.
     OfAgent {
         socket: PathBuf,
@@ -80,7 +80,7 @@ impl SigningArgs {
     /// The key, ready to sign, if one is named.
     pub(crate) fn signer(&self, cancel: &CancelToken) -> Result<Option<Signer>, Failure> {
         let key = match self.key_file() {
-            Some(file) => Key::InFile(read_key(&file)?),
+            Some(file) => Key::InFile(Box::new(read_key(&file)?)),
             None if self.ssh_agent => self.key_of_agent(cancel)?,
             None => return Ok(None),
         };

@@ -84,5 +84,6 @@ fn evidence_is_signed_as_openssh_verifies_it() {
     fs::write(place.path("evidence.json.sig"), "somebody's own").unwrap();
     place.run(["drill", "--ssh-key", "sealer", "drill.toml"]).assert_failed(6, "is no signature");
     assert_eq!(place.read("evidence.json.sig"), b"somebody's own");
+    fs::remove_file(place.path("evidence.json.sig")).unwrap();
     place.run(["drill", "--ssh-key", "absent", "drill.toml"]).assert_failed(1, "absent could not be read");
 }
