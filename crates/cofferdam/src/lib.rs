@@ -138,6 +138,8 @@ struct Readme;
 #[cfg(feature = "wal")]
 mod device;
 mod files;
+#[cfg(feature = "foreign")]
+mod foreign;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "remote")]
@@ -214,5 +216,5 @@ pub use stream::{
 };
 #[cfg(feature = "foreign")]
 pub use stream::{
-    Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign, is_foreign,
+    ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign, is_foreign,
 };

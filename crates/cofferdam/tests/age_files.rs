@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use cofferdam::{
-    BytesSource, CancelToken, Claim, CompressionLevel, DigestKind, Error, ErrorKind, Foreign, Format,
-    Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs,
-    Sealer, SecretString, StreamDigest, WrappingKey, inspect_foreign, is_foreign,
+    BytesSource, CancelToken, CompressionLevel, DigestKind, Error, ErrorKind, Foreign, Format, Identities,
+    Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs, Sealer,
+    SecretString, StreamDigest, Wholeness, WrappingKey, inspect_foreign, is_foreign,
 };
 
 use streams::{READINGS, Reading, Shared, counted, in_order, names_in, open, scratch, threads, verify};
@@ -122,7 +122,7 @@ fn what_age_has_sealed_opens_at_every_size_on_any_number_of_threads() {
                 let (restored, opened) = open(&opener, reading, sealed.clone()).unwrap();
                 assert!(opened == plaintext, "{size}, {arguments:?}, {reading:?}, {count} threads");
                 let foreign = restored.foreign.unwrap();
-                assert_eq!((foreign.format, foreign.claim), (Format::Age, Claim::Proved));
+                assert_eq!((foreign.format, foreign.claim), (Format::Age, Wholeness::Proved));
                 assert_eq!(restored.plaintext_len, size as u64);
             }
         }

@@ -10,7 +10,7 @@ use keys::{AgeFileError, AgePayload, KeyError, Recipients, Zeroizing, inspect_ag
 use sha2::{Digest as _, Sha256};
 
 use crate::age_stream::{AgeChunks, AgeCutter, FULL, TAG_LEN};
-use crate::{Chunk, ChunkLens, Claim, Fault, FaultKind, Format, HEAD_LEN_MAX, HeadStep, Keys, Opened};
+use crate::{Chunk, ChunkLens, Fault, FaultKind, Format, HEAD_LEN_MAX, HeadStep, Keys, Opened, Wholeness};
 
 /// Opens the header of the age file that begins with `beginning`.
 pub(crate) fn open_head(beginning: &[u8], is_all: bool, keys: &Keys<'_>) -> Result<HeadStep, Fault> {
@@ -25,7 +25,7 @@ pub(crate) fn open_head(beginning: &[u8], is_all: bool, keys: &Keys<'_>) -> Resu
         head_len,
         cutter: Box::<AgeCutter>::default(),
         chunks: Arc::new(AgeChunks::new(keys.backend, &key)),
-        claim: Claim::Proved,
+        claim: Wholeness::Proved,
         identity,
         secret: secret_of(&key, &identity),
         notes: stanzas,

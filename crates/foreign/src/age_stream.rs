@@ -3,7 +3,7 @@
 
 use frame_worker::{Backend, Cipher, Suite};
 
-use crate::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Fault, Layout};
+use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, Layout, Wholeness};
 
 /// Opens and seals chunks under the key of one payload.
 pub(crate) struct AgeChunks {
@@ -94,8 +94,8 @@ impl Cutter for AgeCutter {
         }
     }
 
-    fn claim(&self) -> Claim {
-        Claim::Proved
+    fn claim(&self) -> Wholeness {
+        Wholeness::Proved
     }
 }
 

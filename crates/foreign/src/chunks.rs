@@ -89,7 +89,7 @@ pub trait Cutter: Send {
     fn cut(&mut self, ahead: &[u8], is_all: bool) -> Result<Cut, Fault>;
 
     /// What can be said of the whole, once it has been cut to its end.
-    fn claim(&self) -> Claim;
+    fn claim(&self) -> Wholeness;
 }
 
 /// What comes next in a stream.
@@ -107,7 +107,7 @@ pub enum Cut {
 
 /// What a stream that has been opened to its end shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Claim {
+pub enum Wholeness {
     /// That it is whole, and as it was sealed.
     Proved,
     /// Less: what is missing for that, in words.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use frame_worker::Backend;
 use keys::{Identities, Zeroizing};
 
-use crate::{Chunks, Claim, Cutter, Fault, Format, age};
+use crate::{Chunks, Cutter, Fault, Format, Wholeness, age};
 
 /// What a caller has to open a stream with.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ pub struct Opened {
     /// Opens them.
     pub chunks: Arc<dyn Chunks>,
     /// What can be said of such a stream that has been opened to its end; the cutter may know less at that end.
-    pub claim: Claim,
+    pub claim: Wholeness,
     /// Names the stream: a digest of its head. Nothing in it is secret.
     pub identity: [u8; 32],
     /// Known to who can open the stream, and to nobody else: for MACs of what is kept of it.

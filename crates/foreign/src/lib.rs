@@ -18,7 +18,7 @@ mod head;
 
 pub use age::AgeSealing;
 pub use armor::ArmorDecoder;
-pub use chunks::{Chunk, ChunkLens, Chunks, Claim, Cut, Cutter, Layout};
+pub use chunks::{Chunk, ChunkLens, Chunks, Cut, Cutter, Layout, Wholeness};
 pub use fault::{Fault, FaultKind};
 pub use format::{Format, Looks};
 pub use head::{HEAD_LEN_MAX, HeadStep, Inspected, Keys, Opened, inspect_head, open_head};

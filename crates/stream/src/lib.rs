@@ -71,7 +71,7 @@ mod trailer;
 pub use checkpoint::claim_of;
 #[cfg(feature = "foreign")]
 pub use chunked::{
-    Claim, ForeignInspection, ForeignReader, ForeignSummary, Format, inspect_foreign, is_foreign,
+    ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign, is_foreign,
 };
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;

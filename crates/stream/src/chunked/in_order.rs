@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use foreign::{Chunk, Claim, Cut, Cutter, Fault, Format};
+use foreign::{Chunk, Cut, Cutter, Fault, Format, Wholeness};
 use frame_worker::Closing;
 use segment_worker::{Buffer, Buffers, Feed, Input, Step, StreamEnd};
 use sources::Source;
@@ -58,7 +58,7 @@ impl<S: Source> ChunksInOrder<S> {
     }
 
     /// What can be said of the stream, once all of it has come.
-    pub(crate) fn claim(&self) -> Claim {
+    pub(crate) fn claim(&self) -> Wholeness {
         self.cutter.claim()
     }
 

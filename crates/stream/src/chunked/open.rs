@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
 use contract::StreamingSink;
-use foreign::{Chunk, ChunkLens, Claim, Fault, Format, Layout, Looks, Opened};
+use foreign::{Chunk, ChunkLens, Fault, Format, Layout, Looks, Opened, Wholeness};
 use segment_worker::Feed;
 use sources::Source;
 
@@ -28,7 +28,7 @@ use crate::{Error, ErrorKind, Remedy, Restored, index, memory};
 struct Stream<S> {
     format: Format,
     longest: ChunkLens,
-    claim: Claim,
+    claim: Wholeness,
     /// Plaintext bytes, where that is known before.
     total: Option<u64>,
     chunks: ChunkSource<S>,

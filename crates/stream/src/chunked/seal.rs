@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use contract::{Checkpoint, Durability, StreamingSink};
-use foreign::{AgeSealing, Claim, Format};
+use foreign::{AgeSealing, Format, Wholeness};
 use frame_worker::FrameWorker;
 use framing::StreamId;
 use segment_worker::{Committed, ReleasePolicy, Settings};
@@ -97,7 +97,7 @@ impl SealOptions<'_> {
             stream_digest: StreamDigest([0; 32]),
             sequence: None,
             resumed_bytes: 0,
-            foreign: Some(ForeignSummary { format: Format::Age, claim: Claim::Proved }),
+            foreign: Some(ForeignSummary { format: Format::Age, claim: Wholeness::Proved }),
         })
     }
 }
