@@ -1,9 +1,9 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
-#[cfg(feature = "foreign")]
-mod asserted;
 mod fetch;
+#[cfg(feature = "foreign")]
+mod foreign;
 
 use std::error::Error as StdError;
 use std::{fmt, io};
@@ -184,13 +184,6 @@ impl Error {
         self
     }
 
-    /// Of a stream that has no segments of its own: what the engine counts as such says nothing to anybody.
-    #[cfg(feature = "foreign")]
-    pub(crate) fn without_segment(mut self) -> Error {
-        (self.0.segment, self.0.frame) = (None, None);
-        self
-    }
-
     #[must_use]
     pub(crate) fn keeping(mut self, bytes: Option<u64>) -> Error {
         self.0.resumable_bytes = bytes;
@@ -281,9 +274,7 @@ impl Error {
             }
             FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
             FrameError::NoMemory => return Error::no_memory("a zstd context", 0),
-            FrameError::Chunk(fault) => {
-                return Error::damaged(error.to_string()).at(base.saturating_add(fault.offset));
-            }
+            FrameError::Chunk(fault) => return Error::damaged(error.to_string()).at(base + fault.offset),
             FrameError::NotDue { .. }
             | FrameError::Authentication { .. }
             | FrameError::Decompression { .. }

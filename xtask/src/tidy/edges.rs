@@ -17,12 +17,13 @@ pub(super) const EDGES: &str = "
     object         | contract remote                    | ciphers rayon age clap
     testing        | contract storage                   | ciphers rayon tempfile age clap
     keys           |                                    | rayon clap
+    foreign        | framing frame-worker keys          | rayon rustix tempfile age clap
     sources        | io                                 | ciphers rayon age clap
     remote         | io sources                         | ciphers rayon age clap
     serve          | io                                 | ciphers rayon tempfile age clap
     servers        |                                    | ciphers rayon age clap
-    stream         | io framing frame-worker segment-worker contract storage local peer keys sources | ciphers rayon age clap
-    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys sources remote stream | clap
+    stream         | io framing frame-worker segment-worker contract storage local peer keys foreign sources | ciphers rayon age clap
+    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign sources remote stream | clap
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure serve            | ciphers rayon age
