@@ -132,11 +132,12 @@ beside it: the same command goes on from there, `--restart` begins anew. A secon
 
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
-  sealed    input, output, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence, kept,
-            signature, signed_by, seconds
-  restored  input, output, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded, sequence,
-            metadata, seconds
-  read      input, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
+  sealed    input, output, format (\"cofferdam\", \"age\"), stream_id, segments, plaintext_len, sealed_len,
+            stream_digest, sequence, kept, signature, signed_by, seconds; of an age file segments and
+            stream_digest are null
+  restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
+            sequence, metadata, seconds
+  read      input, format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   serving   input, stream_id, plaintext_len, url, socket: what clients are told
   warmed    len, seconds: what --warm names has been fetched
   served    input, stream_id, recorded_ranges, recorded_len, seconds
@@ -155,6 +156,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   salvaged  as surveyed, output, seconds
   stream    input, stream_id, suite, digest, compression (\"none\", \"zstd\"), frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
+  foreign stream   input, format, armored, stanzas, head_len, sealed_len: `inspect`, of an age file
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   recipients
             input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",

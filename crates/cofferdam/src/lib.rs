@@ -141,6 +141,8 @@ mod convert;
 #[cfg(feature = "wal")]
 mod device;
 mod files;
+#[cfg(feature = "foreign")]
+mod foreign;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "remote")]

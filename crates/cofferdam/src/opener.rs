@@ -13,8 +13,6 @@ use local::MemorySink;
 use segment_worker::{Budget, CancelToken, ReleasePolicy};
 use sources::Source;
 use storage::{OnPartial, Room, Seed, Sparse, StageOptions, TargetError};
-#[cfg(feature = "foreign")]
-use stream::ForeignReader;
 use stream::{
     Foreign, OfSource, OpenOptions, Opening, Reader, Receipt, Resources, open_seed, restore_into, tell_kept,
 };
@@ -59,7 +57,7 @@ pub struct Opener {
     #[cfg(feature = "wal")]
     log: Option<PathBuf>,
     seed: Option<PathBuf>,
-    foreign: Foreign,
+    pub(crate) foreign: Foreign,
     pub(crate) resources: Resources,
 }
 
@@ -207,35 +205,6 @@ impl Opener {
     pub fn seed(mut self, path: impl Into<PathBuf>) -> Opener {
         self.seed = Some(path.into());
         self
-    }
-
-    /// What becomes of streams that other programs have sealed, which their first bytes tell: age files, armored or not. Default: they are
-    /// refused as [`ErrorKind::NotAStream`].
-    ///
-    /// Every call that opens or verifies a whole stream takes them then; those that look at parts of one do not, but
-    /// [`Opener::foreign_reader`]. [`Restored::foreign`] says what it was. Such a stream has neither digest nor number nor index: one that is
-    /// pinned or numbered is asked for in vain, without a key nothing of it can be verified, and an interrupted restore opens all of it
-    /// again, and writes what differs.
-    ///
-    /// What nothing proves to be whole is refused, [`ErrorKind::Usage`] with [`Remedy::AcceptUnproven`], before anything is written where that
-    /// shows there. With [`Foreign::AcceptUnproven`] it is published, and **an error even so**: [`ErrorKind::Unproven`], [`Error::as_asserted`].
-    #[cfg(feature = "foreign")]
-    #[must_use]
-    pub fn foreign(mut self, foreign: Foreign) -> Opener {
-        self.foreign = foreign;
-        self
-    }
-
-    /// As [`Opener::reader`], of a stream that another program has sealed ([`is_foreign`](crate::is_foreign)). Its last chunk is opened
-    /// here, so that one that has been cut is refused.
-    ///
-    /// # Errors
-    /// As [`Opener::reader`]; [`ErrorKind::Usage`] for an armored file, which can be read in order only; [`ErrorKind::NotAStream`] of any
-    /// other stream.
-    #[cfg(feature = "foreign")]
-    pub fn foreign_reader(&self, source: impl Source) -> Result<ForeignReader, Error> {
-        self.require_identities()?;
-        self.stream().foreign_reader(source)
     }
 
     /// Opens all of `source` into `sink` and publishes it. A sink that kept progress of this stream resumes from it.

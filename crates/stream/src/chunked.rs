@@ -26,7 +26,6 @@ pub use peeked::is_foreign;
 pub use reader::ForeignReader;
 
 use crate::{Error, ErrorKind, Remedy, StreamId};
-use foreign::{Fault, FaultKind};
 use segment_worker::Ending;
 
 /// A stream of another format that has been opened to its end, and published, and of which nothing proves that it is whole: its format
@@ -74,25 +73,4 @@ pub struct ForeignSummary {
     pub format: Format,
     /// What can be said of the whole.
     pub claim: Wholeness,
-}
-
-impl Error {
-    /// What is wrong with a stream of another format.
-    pub(crate) fn foreign(fault: Fault) -> Error {
-        let error = |kind| Error::new(kind, fault.to_string());
-        match fault.kind {
-            FaultKind::Damaged => error(ErrorKind::Damaged).remedied(Remedy::FetchAgain),
-            FaultKind::Truncated => error(ErrorKind::Truncated).remedied(Remedy::FetchRest),
-            FaultKind::NoKey => error(ErrorKind::NoKey).remedied(Remedy::UseOtherKey),
-            FaultKind::NoForeignKey => error(ErrorKind::NoKey).remedied(Remedy::GiveForeignKey),
-            FaultKind::Limit => {
-                error(ErrorKind::Limit).advise("This may be damage, or a stream made to exhaust a reader.")
-            }
-            FaultKind::Unsupported => error(ErrorKind::Unsupported).advise("A newer release may know it."),
-            FaultKind::Memory => error(ErrorKind::Exhausted)
-                .advise("Free memory, or raise the limit on this process's memory (`ulimit -v`)."),
-            FaultKind::Cancelled => Error::new(ErrorKind::Cancelled, "interrupted"),
-            _ => error(ErrorKind::Damaged),
-        }
-    }
 }

@@ -1,10 +1,10 @@
 //! The one error of this library: what happened, where, and what to do next.
 //! It knows no exit code; the command maps kinds to codes.
 
-#[cfg(feature = "foreign")]
-mod asserted;
 mod cancelled;
 mod fetch;
+#[cfg(feature = "foreign")]
+mod foreign;
 mod of_stream;
 
 use std::error::Error as StdError;
@@ -67,8 +67,8 @@ pub enum ErrorKind {
     Cancelled,
 }
 
-/// Why nothing was sealed, restored or verified. The target is as it was, unless the kind is
-/// [`ErrorKind::DurabilityUnknown`] or [`ErrorKind::Unproven`].
+/// Why nothing was sealed, restored or verified. The target is as it was, unless the kind is [`ErrorKind::DurabilityUnknown`] or
+/// [`ErrorKind::Unproven`].
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -190,13 +190,6 @@ impl Error {
         self
     }
 
-    /// Of a stream that has no segments of its own: what the engine counts as such says nothing to anybody.
-    #[cfg(feature = "foreign")]
-    pub(crate) fn without_segment(mut self) -> Error {
-        (self.0.segment, self.0.frame) = (None, None);
-        self
-    }
-
     #[must_use]
     pub(crate) fn keeping(mut self, bytes: Option<u64>) -> Error {
         self.0.resumable_bytes = bytes;
@@ -260,9 +253,7 @@ impl Error {
             }
             FrameError::Framing(error) => return Error::framing(*error, base).in_segment(segment),
             FrameError::NoMemory => return Error::no_memory("a zstd context", 0),
-            FrameError::Chunk(fault) => {
-                return Error::damaged(error.to_string()).at(base.saturating_add(fault.offset));
-            }
+            FrameError::Chunk(fault) => return Error::damaged(error.to_string()).at(base + fault.offset),
             FrameError::NotDue { .. }
             | FrameError::Authentication { .. }
             | FrameError::Decompression { .. }
@@ -537,38 +528,4 @@ impl From<KeyError> for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_lengths_that_differ_do_not_read_the_same() {
-        assert_eq!(
-            budget_too_small(13_631_999, 13_631_488),
-            "a memory budget of 13631488 bytes is too small: this stream needs 13631999"
-        );
-        assert_eq!(
-            budget_too_small(2 << 20, 1 << 20),
-            "a memory budget of 1.00 MiB is too small: this stream needs 2.00 MiB"
-        );
-    }
-
-    /// A disk that fails is no stream that changed, and neither is one that is full.
-    #[test]
-    fn of_a_changed_stream_an_early_end_is_its_change_and_a_failing_disk_is_not() {
-        let of =
-            |kind: io::ErrorKind| Error::io("the stream could not be read", kind.into()).of_changed_stream();
-        assert_eq!(of(io::ErrorKind::UnexpectedEof).kind(), ErrorKind::SourceChanged);
-        assert_eq!(of(io::ErrorKind::StorageFull).kind(), ErrorKind::Io);
-        assert_eq!(
-            Error::io("it failed", io::Error::other("a bad sector")).of_changed_stream().kind(),
-            ErrorKind::Io
-        );
-    }
-
-    #[test]
-    fn what_main_shows_names_the_error_its_cause_and_what_to_do() {
-        let error = Error::io("the output could not be written", io::Error::other("the disk is full"));
-        let shown = format!("{:?}", error.in_segment(2).advise("Make room."));
-        assert_eq!(shown, "the output could not be written (segment 2): the disk is full\nMake room.");
-    }
-}
+mod tests;
