@@ -12,7 +12,7 @@ use frame_worker::{
 use segment_worker::{Buffers, Edges, Input, IsLast, Run, SealFeed, SegmentPlan, Step, TrailerOnly};
 use sources::Source;
 
-use super::runs::place;
+use super::runs::NO_CHAIN;
 use super::window::{ChunkWindow, Filled};
 use crate::Error;
 
@@ -153,7 +153,7 @@ impl SealFeed for AgeFeed {
     /// An age file has nothing behind its chunks. A file of no plaintext is one chunk of none, which is no run.
     fn close(
         &mut self,
-        segment: SegmentIndex,
+        _: SegmentIndex,
         _: &FrameWorker,
         fields: &ClosingFields,
         _: u64,
@@ -166,7 +166,7 @@ impl SealFeed for AgeFeed {
             tail.resize(AgeSealing::wire_len(0), 0);
             self.sealing.seal(0, true, &[], &mut tail);
         }
-        Ok((tail, place(segment.0 + 1)))
+        Ok((tail, NO_CHAIN))
     }
 }
 

@@ -9,7 +9,7 @@ use foreign::{Chunks, Layout};
 use frame_worker::Closing;
 use segment_worker::{Buffers, Ending, Feed, Input, Step, StreamEnd};
 
-use super::runs::{Gathered, RunLimits, RunSegments, place};
+use super::runs::{Gathered, NO_CHAIN, RunLimits, RunSegments};
 use crate::Error;
 
 /// The chunks of `layout`, from the first to the last.
@@ -73,7 +73,7 @@ impl Feed for PlacedChunks {
         Ok(StreamEnd {
             segments: self.segments.segments,
             plaintext_len: self.layout.plaintext_len(),
-            stream_digest: place(self.segments.segments),
+            stream_digest: NO_CHAIN,
             ending: self.ending,
         })
     }

@@ -98,31 +98,27 @@ impl RunSegments {
         };
         self.segments += 1;
         self.plaintext_len += plaintext_len as u64;
-        let closing = closing(index, plaintext_len as u64, last);
+        let closing = closing(plaintext_len as u64, last);
         [Some(Step::Segment(plan)), run.map(Step::Run), Some(Step::Close(closing))]
     }
 }
 
 /// What a run's end says. No format has such a record: it is what the feed has found of the chunks, and the engine compares it
 /// with what has come of them.
-fn closing(segment: u64, plaintext_len: u64, last: bool) -> Closing {
+fn closing(plaintext_len: u64, last: bool) -> Closing {
     let fields = ClosingFields {
         frame_count: u32::from(plaintext_len > 0),
         plaintext_len,
         digest: [0; 32],
         plaintext_digest: None,
         last,
-        chain_before: place(segment),
+        chain_before: NO_CHAIN,
     };
-    Closing { fields, chain_after: place(segment + 1), table: None }
+    Closing { fields, chain_after: NO_CHAIN, table: None }
 }
 
-/// Stands for the chain value before run `segment`, in a stream that has no chain: its number.
-pub(crate) fn place(segment: u64) -> ChainValue {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&segment.to_le_bytes());
-    ChainValue(bytes)
-}
+/// Stands for each chain value of a stream that has no chain. That runs come in order, and all of them, the engine sees by their numbers.
+pub(crate) const NO_CHAIN: ChainValue = ChainValue([0; 32]);
 
 /// The chunks of one run, to be opened.
 struct OpenedRun {

@@ -12,7 +12,7 @@ use sources::Source;
 
 use super::ForeignSummary;
 use super::age_feed::{AgeFeed, AgeInput};
-use super::runs::place;
+use super::runs::NO_CHAIN;
 use super::window::window_memory_len;
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -62,7 +62,7 @@ impl SealOptions<'_> {
         }
         let run_len = plan.demand.run_len / full.wire * full.plaintext;
         let workers = resources.workers(total.is_some_and(|len| len <= run_len as u64))?;
-        let start = Committed::at_start(place(0));
+        let start = Committed::at_start(NO_CHAIN);
         let mut id = [0; 16];
         id.copy_from_slice(&sealing.identity()[..16]);
         let stream_id = StreamId(id);
