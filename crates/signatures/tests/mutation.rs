@@ -5,7 +5,7 @@
 mod device;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use device::{Device, TOUCHED};
+use device::{Device, NOT_TOUCHED, TOUCHED};
 use signatures::{Message, PublicKeyError, SecretKey, Signature, SignatureError, StreamHash, TrustedKeys};
 
 fn message() -> Message {
@@ -77,6 +77,22 @@ fn a_signature_is_that_of_one_key() {
                 }
                 Err(error) => panic!("{number} by {other}: {error}"),
             }
+        }
+    }
+}
+
+#[test]
+fn a_security_key_that_nobody_has_touched_has_signed_nothing() {
+    for device in Device::both() {
+        let trusted = TrustedKeys::parse(&device.public_line()).unwrap();
+        for (flags, expected) in [
+            (NOT_TOUCHED, Err(SignatureError::NotTouched)),
+            (TOUCHED, Ok(())),
+            // Verified by a number or a finger, which is no touch by itself, and with one.
+            (4, Err(SignatureError::NotTouched)),
+            (5, Ok(())),
+        ] {
+            assert_eq!(verify(&device.signature_text(&message(), flags), &trusted), expected, "{flags}");
         }
     }
 }
