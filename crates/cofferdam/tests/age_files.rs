@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use cofferdam::{
-    BytesSource, CancelToken, CompressionLevel, DigestKind, Error, ErrorKind, Foreign, Format, Identities,
-    Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs, Sealer,
-    SecretString, StreamDigest, Wholeness, WrappingKey, inspect_foreign, is_foreign,
+    BytesSource, CancelToken, CompressionLevel, DigestKind, Durability, Error, ErrorKind, Foreign, Format,
+    Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs,
+    Sealer, SecretString, StreamDigest, Wholeness, WrappingKey, inspect_foreign, is_foreign,
 };
 
 use streams::{READINGS, Reading, Shared, counted, in_order, names_in, open, scratch, threads, verify};
@@ -364,7 +364,8 @@ impl Interrupted {
         let interrupted = Interrupted { keys, plaintext, sealed };
         let cancel = CancelToken::new();
         let stop = Arc::new(StopAt(100 * CHUNK as u64, cancel.clone()));
-        let opener = interrupted.keys.opener().threads(threads(2)).cancel(cancel).observer(stop);
+        let opener = interrupted.keys.opener().threads(threads(2)).durability(Durability::Each);
+        let opener = opener.cancel(cancel).observer(stop);
         let error = interrupted.restore(&opener, reading).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert!(error.resumable_bytes().unwrap() >= 100 * CHUNK as u64);
