@@ -83,6 +83,7 @@ impl Rewrap {
         }
         self.opening.name_files(&mut files)?;
         if self.list {
+            self.refuse_new_of_list()?;
             let mut files = NamedFiles::default();
             self.opening.name_files(&mut files)?;
             let sealed = Sealed::Here(End::Path(self.sealed));
@@ -137,6 +138,16 @@ impl Rewrap {
     /// Whether anybody comes in. Where some are only taken out, what the environment names is not looked at.
     fn names_new(&self) -> bool {
         self.add || self.remove.is_empty()
+    }
+
+    fn refuse_new_of_list(&self) -> Result<(), Failure> {
+        if self.new.is_given() {
+            return Err(Failure::usage(
+                "a list changes nothing, and others were given who could open the stream",
+            )
+            .advise("Leave --list away to change who can, or leave those away."));
+        }
+        Ok(())
     }
 
     fn refuse_unadded(&self) -> Result<(), Failure> {

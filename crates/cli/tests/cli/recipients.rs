@@ -146,6 +146,7 @@ fn whom_nobody_can_tell_is_not_taken_out_and_never_the_last() {
         ),
         (&["--remove", "1", "-r", ben.as_str()], 2, "others were given without --add"),
         (&["--list", "--remove", "1"], 2, "cannot be used with"),
+        (&["--list", "-r", ben.as_str()], 2, "a list changes nothing"),
     ] {
         rewrap(&place, arguments).assert_failed(code, words);
         assert!(place.read("sealed.cfd") == before, "{arguments:?}");
