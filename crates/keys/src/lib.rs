@@ -22,6 +22,7 @@
 
 #[cfg(feature = "age")]
 mod age_edit;
+#[cfg(feature = "age")]
 mod age_file;
 #[cfg_attr(not(feature = "age"), expect(dead_code, reason = "the grammar is checked, and nothing is opened"))]
 mod age_header;
@@ -66,6 +67,7 @@ pub use zeroize::Zeroizing;
 
 #[cfg(feature = "age")]
 pub use age_edit::ssh_tag;
+#[cfg(feature = "age")]
 pub use age_file::{AgeFileError, AgePayload, NewAgeFile, inspect_age_file};
 pub use age_header::{SCRYPT_WORK_MAX, STANZA_COUNT_MAX, WORK_FACTOR, WORK_FACTOR_MAX};
 #[cfg(feature = "age")]
