@@ -219,7 +219,7 @@ fn what_is_no_file_in_the_place_of_a_signature_is_not_waited_for() {
     let place = place(1);
     mknodat(CWD, place.path("sealed.cfd.sig"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     assert_refused_everywhere(&place, &["--signed-by", "sealer.pub"], 1, "it is no regular file");
-    sign(&place, &["--force", "sealed.cfd"]).assert_failed(2, "is no file");
+    sign(&place, &["--force", "sealed.cfd"]).assert_failed(6, "is no file");
     fs::remove_file(place.path("sealed.cfd.sig")).unwrap();
     symlink("/dev/zero", place.path("sealed.cfd.sig")).unwrap();
     assert_refused_everywhere(&place, &["--signed-by", "sealer.pub"], 1, "it is no regular file");
