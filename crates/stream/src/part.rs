@@ -117,7 +117,7 @@ impl OpenOptions<'_> {
         let chained = check_entries_around(
             &walk,
             ranges(),
-            self.expected(&envelope),
+            self.expected(envelope),
             &self.resources.budget_from(&*walk.source),
             &self.resources.cancel,
         )?;
