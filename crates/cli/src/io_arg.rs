@@ -87,9 +87,11 @@ impl End {
             false => failure,
         };
         match self {
-            End::Standard => failure.advise_also("What has gone to standard output is not the whole."),
+            End::Standard => {
+                failure.advise_also("What has gone to standard output, if anything, is not the whole.")
+            }
             End::Path(path) if is_pipe(path) => {
-                failure.advise_also("What has gone into the pipe is not the whole.")
+                failure.advise_also("What has gone into the pipe, if anything, is not the whole.")
             }
             End::Path(_) => match kept {
                 Some(kept) => failure.advise_also(&how_to_go_on(kept)),

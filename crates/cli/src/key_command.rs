@@ -1,10 +1,13 @@
 //! `--key-command` and `--identity-command`: keys that programs of the operator's wrap, unwrap or print.
 //! It knows what is asked of them; how a program is run is `program`'s.
 
+use std::collections::HashSet;
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::engine::GeneralPurpose;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use cofferdam::{CancelToken, ErrorKind, ExternalKey, Identities, Recipients, StreamKey, Zeroizing};
 
 use crate::failure::Failure;
@@ -64,7 +67,9 @@ impl KeyCommand {
         refuse_twice(commands)?;
         let add = |identities: Identities, command: &KeyCommand| {
             let service = Service::new(command, limits, cancel);
-            identities.external([&command.name], move |key, ciphertext| service.unwrap(key, ciphertext))
+            let by = command.program.to_string();
+            identities
+                .external_by(by, [&command.name], move |key, ciphertext| service.unwrap(key, ciphertext))
         };
         Ok(commands.iter().fold(identities, add))
     }
@@ -97,7 +102,9 @@ pub(crate) fn with_printed_identities(
     let call = Call { program, input: &[], variables: &variables, output_len_max, limits, cancel };
     let printed = call.run().map_err(|problem| match problem {
         Problem::Interrupted => Failure::interrupted(),
-        Problem::Failed(what) => Failure::new(ErrorKind::Io, format!("the identity command {what}")),
+        Problem::Failed(what) | Problem::TimedOut(what) => {
+            Failure::new(ErrorKind::Io, format!("the identity command {what}"))
+        }
     })?;
     identities
         .identity_file_with(printed.as_slice(), Terminal)
@@ -109,13 +116,28 @@ struct Service {
     program: Program,
     limits: Limits,
     cancel: CancelToken,
+    failed: Mutex<Failed>,
+}
+
+/// What is not asked again in this run: a stream can have 16 keys of one name, and each of them in both copies.
+#[derive(Default)]
+struct Failed {
+    /// It gave no answer in time, whatever it was asked.
+    timed_out: bool,
+    /// The wrapped keys that it did not unwrap, and the streams that they are of. Another one of its name may be one that it unwraps.
+    wrapped: HashSet<([u8; 16], Vec<u8>)>,
 }
 
 type Refusal = Box<dyn StdError + Send + Sync>;
 
 impl Service {
     fn new(command: &KeyCommand, limits: &Limits, cancel: &CancelToken) -> Arc<Service> {
-        Arc::new(Service { program: command.program.clone(), limits: limits.clone(), cancel: cancel.clone() })
+        Arc::new(Service {
+            program: command.program.clone(),
+            limits: limits.clone(),
+            cancel: cancel.clone(),
+            failed: Mutex::default(),
+        })
     }
 
     fn wrap(&self, key: ExternalKey<'_>, stream_key: &StreamKey) -> Result<Vec<u8>, Refusal> {
@@ -141,9 +163,26 @@ impl Service {
             )
             .into());
         }
-        let found = self.ask("unwrap", key, ciphertext, STREAM_KEY_LEN)?;
-        StreamKey::copy_from(&found)
-            .ok_or_else(|| format!("{} printed {} bytes, and a key has 32", self.program, found.len()).into())
+        let asked = (key.stream_id, ciphertext.to_vec());
+        {
+            let failed = self.failed();
+            if failed.timed_out || failed.wrapped.contains(&asked) {
+                return Err(format!("{} is not asked again, having failed", self.program).into());
+            }
+        }
+        let found = self.ask("unwrap", key, ciphertext, STREAM_KEY_LEN).and_then(|found| {
+            StreamKey::copy_from(&found).ok_or_else(|| {
+                format!("{} printed {} bytes, and a key has 32", self.program, found.len()).into()
+            })
+        });
+        if found.is_err() {
+            self.failed().wrapped.insert(asked);
+        }
+        found
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(
@@ -159,21 +198,30 @@ impl Service {
             ("COFFERDAM_STREAM_ID", &stream_id),
             ("COFFERDAM_KEY_NAME", key.name),
         ];
-        let Service { program, limits, cancel } = self;
+        let Service { program, limits, cancel, .. } = self;
         let call = Call { program, input, variables: &variables, output_len_max, limits, cancel };
         call.run().map_err(|problem| match problem {
             Problem::Interrupted => "interrupted".into(),
             Problem::Failed(what) => what.into(),
+            Problem::TimedOut(what) => {
+                self.failed().timed_out = true;
+                what.into()
+            }
         })
     }
 }
 
-/// Whether what was printed has the key in it, as it is or in hexadecimal digits: a program that is none for this, `cat` say.
+/// Whether what was printed has the key in it, as it is, in hexadecimal digits or in base64: a program that is none for this, `cat` say.
 fn shows(printed: &[u8], key: &StreamKey) -> bool {
     let digits = Zeroizing::new(hex(key.expose()));
     let lower = Zeroizing::new(printed.to_ascii_lowercase());
     let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|window| window == part);
-    has(printed, key.expose()) || has(&lower, digits.as_bytes())
+    let is_base64 =
+        |alphabet: &GeneralPurpose| has(printed, Zeroizing::new(alphabet.encode(key.expose())).as_bytes());
+    has(printed, key.expose())
+        || has(&lower, digits.as_bytes())
+        || is_base64(&BASE64_STANDARD_NO_PAD)
+        || is_base64(&BASE64_URL_SAFE_NO_PAD)
 }
 
 fn refuse_twice(commands: &[KeyCommand]) -> Result<(), Failure> {
@@ -229,6 +277,9 @@ mod tests {
             [b"before".as_slice(), key.expose(), b"after"].concat(),
             digits.clone().into_bytes(),
             format!("key: {}\n", digits.to_uppercase()).into_bytes(),
+            // As `base64` and Python's `urlsafe_b64encode` print them.
+            b"paSnpqGgo6KtrK+uqairqrW0t7axsLOyvby/vrm4u7o=\n".to_vec(),
+            b"{\"key\":\"paSnpqGgo6KtrK-uqairqrW0t7axsLOyvby_vrm4u7o\"}".to_vec(),
         ] {
             assert!(shows(&shown, &key));
         }

@@ -55,6 +55,8 @@ pub(crate) enum Problem {
     Interrupted,
     /// What happened, with the program's name and what it said.
     Failed(String),
+    /// The same, for want of an answer in time.
+    TimedOut(String),
 }
 
 impl Program {
@@ -99,7 +101,9 @@ impl Call<'_> {
     pub(crate) fn run(&self) -> Result<Zeroizing<Vec<u8>>, Problem> {
         let failed = |what: fmt::Arguments<'_>| Problem::Failed(format!("{} {what}", self.program));
         let mut running = Running::start(self).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => failed(format_args!("is not there")),
+            io::ErrorKind::NotFound => {
+                failed(format_args!("is not there, or is a script whose interpreter is not"))
+            }
             _ => failed(format_args!("could not be started: {error}")),
         })?;
         let waited = running.wait(self);
@@ -113,7 +117,8 @@ impl Call<'_> {
             Ok(Waited::Ended) => Err(failed(format_args!("ended with {}{said}", how(status)))),
             Ok(Waited::Cancelled) => Err(Problem::Interrupted),
             Ok(Waited::TimedOut) => {
-                Err(failed(format_args!("gave no answer in {}{said}", age::words(self.limits.timeout))))
+                let timeout = age::words(self.limits.timeout);
+                Err(Problem::TimedOut(format!("{} gave no answer in {timeout}{said}", self.program)))
             }
             Ok(Waited::TooLong) => Err(failed(format_args!(
                 "printed more than the {} bytes that are taken",

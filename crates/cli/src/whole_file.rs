@@ -89,7 +89,7 @@ pub(crate) fn read_own(
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == IoErrorKind::InvalidInput => {
-            let what = format!("{name} is no file, and could not become {}", kind.name);
+            let what = format!("{name} is no file, and could not become a {}", kind.name);
             return Err(Failure::new(ErrorKind::TargetExists, what).advise("Give another name."));
         }
         Err(error) if is_link(&error, kind.links) => {
@@ -238,7 +238,7 @@ mod tests {
             let error = open_regular(&at(name), Links::Followed).unwrap_err();
             assert_eq!(error.kind(), IoErrorKind::InvalidInput, "{name}: {error}");
             let refused = read_own(&at(name), KIND, |_| true).err().unwrap();
-            assert!(refused.message.contains("is no file, and could not become test file"), "{name}");
+            assert!(refused.message.contains("is no file, and could not become a test file"), "{name}");
         }
     }
 

@@ -157,6 +157,46 @@ fn another_stream_is_refused_before_a_sink_is_made_and_nothing_of_it_is_publishe
     fixture.assert_restored();
 }
 
+/// Another stream does not get around its index by having none.
+#[test]
+fn another_stream_without_its_index_is_refused_before_a_sink_is_made() {
+    const TRUNCATED: &[ErrorKind] = &[ErrorKind::Truncated];
+    // Whose stream it is shows before what is wrong with its end.
+    const CHANGED: &[ErrorKind] = &[ErrorKind::Damaged, ErrorKind::NotSigned, ErrorKind::DigestMismatch];
+    let fixture = Fixture::new();
+    let another = seal(&small_sealer(), fixture.plaintext.clone());
+    let footer_len = 112;
+    let mut broken: Vec<(Vec<u8>, &[ErrorKind])> = [1, footer_len, footer_len + 1, another.len() / 2]
+        .map(|len| (another[..another.len() - len].to_vec(), TRUNCATED))
+        .into();
+    for at in [footer_len, footer_len - 24] {
+        let mut changed = another.clone();
+        let at = changed.len() - at;
+        changed[at] ^= 1;
+        broken.push((changed, CHANGED));
+    }
+    broken.push(([&another[..], b"more"].concat(), CHANGED));
+    let pinned = opener().expect_digest(digest_of(&fixture.genuine));
+    for (sealed, kinds) in broken {
+        for demanding in [&fixture.demanding(), &pinned] {
+            let made = demanding.open_sized(BytesSource::new(sealed.clone()), |_| -> Result<MemorySink, _> {
+                panic!("a sink was made")
+            });
+            assert!(kinds.contains(&made.unwrap_err().kind()));
+            let refused = fixture.restore(demanding, Reading::Seekable, &sealed).unwrap_err();
+            assert!(kinds.contains(&refused.kind()), "{refused}");
+            assert!(names_in(fixture.directory.path()).is_empty(), "nothing is kept of it");
+            for reading in READINGS {
+                let refused = verify(demanding, reading, sealed.clone()).unwrap_err();
+                assert!(kinds.contains(&refused.kind()), "{refused}");
+            }
+        }
+    }
+    // Nothing of another stream stands in the way.
+    fixture.restore(&fixture.demanding(), Reading::Seekable, &fixture.genuine).unwrap();
+    fixture.assert_restored();
+}
+
 #[test]
 fn what_is_kept_of_another_stream_is_read_again_where_a_signature_is_demanded() {
     let fixture = Fixture::new();

@@ -167,7 +167,7 @@ pub(crate) fn new_file(recipients: &[&dyn age::Recipient]) -> Result<NewAgeFile,
 /// Header and nonce, of which nothing is sealed with the library.
 fn encrypt<'a>(recipients: impl Iterator<Item = &'a dyn age::Recipient>) -> Result<Vec<u8>, KeyError> {
     let refused = |problem: String| KeyError::Recipient { problem };
-    let encryptor = Encryptor::with_recipients(recipients).map_err(|error| refused(said(error)))?;
+    let encryptor = Encryptor::with_recipients(recipients).map_err(age_slot::not_together)?;
     let mut head = Vec::new();
     let mut writer = encryptor.wrap_output(&mut head).map_err(|error| refused(said(error)))?;
     writer.flush().map_err(|error| refused(said(error)))?;

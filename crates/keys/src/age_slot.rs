@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use age::{DecryptError, Decryptor, Encryptor};
+use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 use zeroize::Zeroizing;
 
 use crate::age_header::{self, STANZA_COUNT_MAX, WORK_FACTOR_MAX, stanza_count};
@@ -33,12 +33,23 @@ fn encrypt<'a>(
     stream_key: &StreamKey,
 ) -> Result<Vec<u8>, KeyError> {
     let refused = |problem: String| KeyError::Recipient { problem };
-    let encryptor = Encryptor::with_recipients(recipients).map_err(|error| refused(said(error)))?;
+    let encryptor = Encryptor::with_recipients(recipients).map_err(not_together)?;
     let mut body = Vec::new();
     let mut payload = encryptor.wrap_output(&mut body).map_err(|error| refused(said(error)))?;
     payload.write_all(stream_key.expose()).map_err(|error| refused(said(error)))?;
     payload.finish().map_err(|error| refused(said(error)))?;
     Ok(body)
+}
+
+/// Why there is no header for all of the recipients.
+pub(crate) fn not_together(error: EncryptError) -> KeyError {
+    match error {
+        EncryptError::IncompatibleRecipients { .. } => KeyError::Unsuitable {
+            problem: "the recipients do not go together: age takes post-quantum ones, and those that a plugin sets apart, \
+                      only without others",
+        },
+        error => KeyError::Recipient { problem: said(error) },
+    }
 }
 
 /// Opens the age file in `body` with `identity`. [`age_header::parse`] has passed it.

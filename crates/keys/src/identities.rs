@@ -65,7 +65,21 @@ impl Identities {
     /// whose name is among `names`: a stream may not choose which service it is sent to.
     #[must_use]
     pub fn external(
+        self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+        hook: impl Fn(ExternalKey<'_>, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.external_by("its service", names, hook)
+    }
+
+    /// The same, of a service that is called `by` in messages: the program's name, say.
+    #[must_use]
+    pub fn external_by(
         mut self,
+        by: impl Into<String>,
         names: impl IntoIterator<Item = impl Into<String>>,
         hook: impl Fn(ExternalKey<'_>, &[u8]) -> Result<StreamKey, Box<dyn Error + Send + Sync>>
         + Send
@@ -73,7 +87,7 @@ impl Identities {
         + 'static,
     ) -> Self {
         let names = names.into_iter().map(Into::into).collect();
-        self.external.push(Arc::new(External { names, hook: Box::new(hook) }));
+        self.external.push(Arc::new(External { by: by.into(), names, hook: Box::new(hook) }));
         self
     }
 
@@ -86,7 +100,7 @@ impl Identities {
     /// # Errors
     /// [`UnwrapError::Limit`] and [`UnwrapError::Malformed`] as [`check_slots`] finds them, before any
     /// identity is tried. Where no key was accepted: [`UnwrapError::Memory`] if a slot could not be tried for want of
-    /// memory, else [`UnwrapError::Mismatch`] if a slot opened, else `Malformed` or `Limit` if a slot was found at fault
+    /// memory, else [`UnwrapError::Mismatch`] if a slot opened other than by an external service, else `Malformed` or `Limit` if a slot was found at fault
     /// while it was tried (the scrypt work factor is above 20, together they ask for more than [`SCRYPT_WORK_MAX`](crate::SCRYPT_WORK_MAX),
     /// the payload is not 32 bytes), else [`UnwrapError::NoKey`].
     pub fn unwrap(
@@ -112,20 +126,19 @@ impl Identities {
     ) -> Result<StreamKey, UnwrapError> {
         check_slots(slots)?;
         let mut findings = Findings::default();
-        // Every key of the set is tried on a slot, also behind one that opens it to something else (FORMAT F5.13).
-        let mut accepted = |index, key: StreamKey, findings: &mut Findings| {
-            let right = accept(&key);
-            if !right {
-                findings.mismatch = findings.mismatch.or(Some(index));
-            }
-            right.then_some(key)
-        };
         for (index, slot) in slots.iter().enumerate() {
             if cancelled() {
                 return Err(UnwrapError::Cancelled);
             }
+            // Every key of the set is tried on a slot, also behind one that opens it to something else (FORMAT F5.13).
             let mut judge = |opened: Result<StreamKey, Refusal>| match opened {
-                Ok(key) => accepted(index, key, &mut findings),
+                Ok(key) if accept(&key) => Some(key),
+                // Whatever a service gives says nothing of the slot.
+                Ok(_) if slot.kind == KIND_EXTERNAL => None,
+                Ok(_) => {
+                    findings.mismatch = findings.mismatch.or(Some(index));
+                    None
+                }
                 Err(refusal) => {
                     findings.record(index, refusal);
                     None
@@ -202,9 +215,21 @@ impl Identities {
         };
         let asked = self.external.iter().filter(|external| external.names.contains(slot.name));
         let key = ExternalKey::new(slot.name, preamble_head);
-        asked.map(|external| (external.hook)(key, slot.ciphertext)).find_map(|answer| {
-            judge(answer.map_err(|error| Refusal::Noted(format!("{}: {error}", slot.name))))
-        })
+        asked.map(|external| (external, (external.hook)(key, slot.ciphertext))).find_map(
+            |(external, answer)| {
+                let refusal = match answer {
+                    Ok(key) => match judge(Ok(key)) {
+                        Some(key) => return Some(key),
+                        None => {
+                            let External { by, .. } = &**external;
+                            format!("the key that {by} gave for {} does not open the stream", slot.name)
+                        }
+                    },
+                    Err(error) => format!("{}: {error}", slot.name),
+                };
+                judge(Err(Refusal::Noted(refusal)))
+            },
+        )
     }
 }
 
@@ -223,6 +248,7 @@ impl fmt::Debug for Identities {
 
 /// An external service and the names that it answers for.
 struct External {
+    by: String,
     names: BTreeSet<String>,
     hook: Box<ExternalHook>,
 }

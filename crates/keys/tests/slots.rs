@@ -106,7 +106,9 @@ fn a_later_unwrapper_of_one_name_opens_behind_a_mismatch() {
     let wrong_first = answers(answers(Identities::new(), [1; 32]), KEY);
     assert_eq!(opened(&wrong_first, &slots), Ok(KEY));
     let both_wrong = answers(answers(Identities::new(), [1; 32]), [2; 32]);
-    assert_eq!(opened(&both_wrong, &slots), Err(UnwrapError::Mismatch { slot: 0 }));
+    let note = "the key that its service gave for kms/one does not open the stream".to_owned();
+    let notes = vec![note.clone(), note];
+    assert_eq!(opened(&both_wrong, &slots), Err(UnwrapError::NoKey { slots: 1, notes }));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, HashAlg, SshSig};
 
 use crate::{Message, PublicKey, SignatureError, armor};
@@ -29,6 +30,12 @@ impl Signature {
         let text = armor::rewrap(text).map_err(|why| SignatureError::Malformed { why })?;
         let parsed = SshSig::from_pem(&text)
             .map_err(|_| SignatureError::Malformed { why: "what it holds does not read as one" })?;
+        if !is_of_its_key(&parsed) {
+            return Err(SignatureError::Malformed { why: "its algorithm is not that of its key" });
+        }
+        if !parsed.reserved().is_empty() {
+            return Err(SignatureError::Malformed { why: "something is in the field that is reserved" });
+        }
         if canonical(&parsed).as_ref() != Some(&text) {
             return Err(SignatureError::Malformed { why: "what it holds is not written as SSH does" });
         }
@@ -68,14 +75,20 @@ impl Signature {
 
     /// Of a security key: somebody has touched it, as it says itself under the signature. Without that, a program can have it sign whatever it likes.
     pub(crate) fn check_touched(&self) -> Result<(), SignatureError> {
-        let signature = self.parsed.signature();
-        let of_security_key =
-            matches!(signature.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256);
-        if !of_security_key {
+        // What the key is counts: the name in the signature is nothing that anybody has signed.
+        if !matches!(self.parsed.public_key(), KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)) {
             return Ok(());
         }
         // A byte of flags and a counter of four bytes are at its end.
-        let flags = signature.as_bytes().iter().rev().nth(FLAGS_AND_COUNTER_LEN - 1).copied().unwrap_or(0);
+        let flags = self
+            .parsed
+            .signature()
+            .as_bytes()
+            .iter()
+            .rev()
+            .nth(FLAGS_AND_COUNTER_LEN - 1)
+            .copied()
+            .unwrap_or(0);
         if flags & USER_PRESENT == 0 { Err(SignatureError::NotTouched) } else { Ok(()) }
     }
 
@@ -88,6 +101,18 @@ impl Signature {
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signature({} by {})", self.parsed.namespace(), self.signer_name())
+    }
+}
+
+/// Whether what the key has made is named as keys of its kind name it. The name is under no signature, and the library that verifies compares
+/// it with nothing where the key is a security key.
+fn is_of_its_key(parsed: &SshSig) -> bool {
+    let named = parsed.signature().algorithm();
+    match parsed.public_key() {
+        KeyData::Rsa(_) => {
+            matches!(named, Algorithm::Rsa { hash: Some(HashAlg::Sha256 | HashAlg::Sha512) })
+        }
+        key => named == key.algorithm(),
     }
 }
 

@@ -5,7 +5,7 @@
 mod device;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use device::{Device, NOT_TOUCHED, TOUCHED};
+use device::{Device, NOT_TOUCHED, TOUCHED, signed_data};
 use signatures::{Message, PublicKeyError, SecretKey, Signature, SignatureError, StreamHash, TrustedKeys};
 
 fn message() -> Message {
@@ -95,6 +95,66 @@ fn a_security_key_that_nobody_has_touched_has_signed_nothing() {
             assert_eq!(verify(&device.signature_text(&message(), flags), &trusted), expected, "{flags}");
         }
     }
+}
+
+/// The algorithm's name is under no signature, so anybody can write another.
+#[test]
+fn a_signature_under_another_algorithms_name_is_none() {
+    for device in Device::both() {
+        let trusted = TrustedKeys::parse(&device.public_line()).unwrap();
+        let own = device.public_blob();
+        let own = field(&own).0;
+        for flags in [NOT_TOUCHED, TOUCHED] {
+            let made = device.sign(&signed_data(&message(), b""), flags);
+            let (kind, rest) = field(&made);
+            let (raw, flags_and_counter) = field(rest);
+            assert_eq!((kind, flags_and_counter.len()), (own, 5));
+            for name in [
+                "rsa-sha2-512",
+                "rsa-sha2-256",
+                "ssh-rsa",
+                "ssh-ed25519",
+                "ecdsa-sha2-nistp256",
+                "sk-ssh-ed25519@openssh.com",
+                "sk-ecdsa-sha2-nistp256@openssh.com",
+                "name@example.com",
+            ] {
+                let inside = [framed(name.as_bytes()), framed(&[raw, flags_and_counter].concat())].concat();
+                let after = [framed(name.as_bytes()), framed(raw), flags_and_counter.to_vec()].concat();
+                for (is_inside, relabelled) in [(true, inside), (false, after)] {
+                    let is_as_made = !is_inside && name.as_bytes() == own;
+                    let text = device.text_of(&message(), b"", &relabelled);
+                    let expected = is_as_made && flags == TOUCHED;
+                    assert_eq!(verify(&text, &trusted).is_ok(), expected, "{name}, {flags}, {is_inside}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_reserved_is_empty() {
+    for device in Device::both() {
+        let trusted = TrustedKeys::parse(&device.public_line()).unwrap();
+        for (written, signed) in [(&b"x"[..], &b"x"[..]), (b"x", b"")] {
+            let made = device.sign(&signed_data(&message(), signed), TOUCHED);
+            let refused = verify(&device.text_of(&message(), written, &made), &trusted);
+            assert!(
+                matches!(refused, Err(SignatureError::Malformed { why }) if why.contains("reserved")),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
+/// The first field of `bytes`, and what comes after it.
+fn field(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (len, rest) = bytes.split_first_chunk().unwrap();
+    rest.split_at(u32::from_be_bytes(*len) as usize)
+}
+
+fn framed(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
 
 #[test]

@@ -95,7 +95,10 @@ const IDENTITY: Next = Next::Do(Remedy::GiveStream(GivenInstead::Identity));
 const RECIPIENTS: Next = Next::Do(Remedy::GiveStream(GivenInstead::Recipients));
 const DATABASE: Next = Next::Do(Remedy::GiveStream(GivenInstead::Database));
 const PACKED: Next = Next::Say("If a sealed stream is in it, unpack that first.");
-const BY_AGE: Next = Next::Say("`age -d` opens it.");
+const BY_AGE: Next = Next::Say(match cfg!(feature = "foreign") {
+    true => "`age -d` opens it, and so does a restore.",
+    false => "`age -d` opens it.",
+});
 const BY_GPG: Next = Next::Say("`gpg -d` opens it.");
 const ANSWER: Next = Next::Say(
     "That is often a server's answer in place of the file: fetch it again, and look at what comes.",

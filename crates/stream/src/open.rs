@@ -174,6 +174,8 @@ impl<'a> OpenOptions<'a> {
     ) -> Result<Restored, Error> {
         let identities = self.identities;
         let mut known = None;
+        // With a pin the index says which stream it is. A source that has lost it shows nothing of what may be another one's.
+        let lacks_index = self.is_pinned() && place.is_some();
         if let Some(positioned) = place {
             self.resources.check_cancelled()?;
             let envelope = read_seekable_envelope(&*positioned, identities, self.resources)?;
@@ -219,12 +221,28 @@ impl<'a> OpenOptions<'a> {
         };
         *head = StreamHead::of(&envelope);
         self.announce(&envelope)?;
+        if lacks_index {
+            return self.refuse_without_index(window, &envelope);
+        }
         match make_sink(&envelope, None)? {
             Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),
             Tentative::CompareSink(compare_sink) => {
                 compare_sink.judge(&envelope, |opening| self.open_sequential(window, &envelope, opening))
             }
         }
+    }
+
+    /// Says what is wrong with a source that has offsets and no index (FORMAT F13.11): a pass over all of it, which writes nothing.
+    fn refuse_without_index(
+        &self,
+        window: Window<impl Source>,
+        envelope: &Envelope,
+    ) -> Result<Restored, Error> {
+        self.open_sequential(window, envelope, Opening::plain(NullSink::new(), envelope))?;
+        Err(Error::new(
+            ErrorKind::SourceChanged,
+            "the index was not there when the stream was opened, and now it is",
+        ))
     }
 
     pub(crate) fn open_placed<S: StreamingSink>(

@@ -176,7 +176,7 @@ impl std::fmt::Display for Warning {
             Warning::TimesNotKept => TargetNotice::TimesNotKept.fmt(f),
             &Warning::MayNotFit { needed, free } => TargetNotice::MayNotFit { needed, free }.fmt(f),
             Warning::RewrapUnfinished => {
-                f.write_str("a re-wrap of this stream was cut off; re-wrap it again to finish")
+                f.write_str("a re-wrap of this stream was cut off, and what it was to change may be in the list already: look at the list first, then re-wrap it again to finish")
             }
         }
     }

@@ -141,6 +141,11 @@ impl Rewrap {
     }
 
     fn refuse_new_of_list(&self) -> Result<(), Failure> {
+        // The parser lets a requirement pass that conflicts with an option given.
+        if self.force {
+            return Err(Failure::usage("a list replaces nothing, and --force is for a copy")
+                .advise("Leave --force away."));
+        }
         if self.new.is_given() {
             return Err(Failure::usage(
                 "a list changes nothing, and others were given who could open the stream",
@@ -202,7 +207,17 @@ impl Removed {
 /// The number of the one that `which` means.
 fn find(which: &str, list: &RecipientList) -> Result<usize, Failure> {
     if let Ok(number) = which.parse::<usize>() {
-        return Ok(number);
+        let is_of_another = |listed: &ListedRecipient| {
+            listed.number != number && matches!(&listed.kind, RecipientKind::External(name) if name == which)
+        };
+        return match list.recipients.iter().find(|listed| is_of_another(listed)) {
+            None => Ok(number),
+            Some(service) => Err(Failure::usage(format!(
+                "{number}: that is a number of the list, and the name of a key service, number {}",
+                service.number
+            ))
+            .advise("Give the service by its number, and another by its number with a 0 before it: 01 is the first.")),
+        };
     }
     let is_meant = |listed: &&ListedRecipient| match &listed.kind {
         RecipientKind::External(name) => name == which,

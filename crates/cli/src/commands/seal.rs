@@ -284,7 +284,7 @@ impl Seal {
             (self.sequence.is_some(), "--sequence"),
             (self.resuming.resume, "--resume"),
         ];
-        match given.iter().find(|(given, _)| *given) {
+        match given.iter().chain(&self.signing.given()).find(|(given, _)| *given) {
             Some((_, option)) if self.format.is_age() => {
                 Err(Failure::usage(format!("{option} is not for an age file, which cannot have that"))
                     .advise("Leave the option out, or seal without --format."))

@@ -6,6 +6,8 @@ use std::fmt;
 use cofferdam::signatures::PublicKey;
 use serde::Serialize;
 
+use crate::printable::line;
+
 /// Whose key it is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(crate) struct KeyName {
@@ -24,7 +26,7 @@ impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.comment.as_str() {
             "" => f.write_str(&self.fingerprint),
-            comment => write!(f, "{} ({comment})", self.fingerprint),
+            comment => write!(f, "{} ({})", self.fingerprint, line(comment)),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use cofferdam::signatures::{Agent, AgentOptions, Message, PublicKey, SecretKey, Signature, SigningError};
+use cofferdam::signatures::{
+    Agent, AgentOptions, Message, PublicKey, SecretKey, Signature, SignatureError, SigningError,
+};
 use cofferdam::{
     CancelToken, DigestKind, ErrorKind, IfExists, StreamDigest, descriptor_named, is_pipe, stream_message,
 };
@@ -36,7 +38,7 @@ pub(crate) struct SigningArgs {
     ssh_agent: bool,
 
     /// Which key of the agent: the file of its public half. It may be left out where the agent has one key
-    #[arg(long, value_name = "FILE", requires = "ssh_agent")]
+    #[arg(long, value_name = "FILE")]
     agent_key: Option<KeyPlace>,
 }
 
@@ -72,8 +74,20 @@ impl SigningArgs {
         self.ssh_key.is_some() || self.ssh_agent
     }
 
+    /// Refuses a key of the agent's where the agent does not sign. (The parser lets a requirement pass that conflicts with an option given.)
+    fn check(&self) -> Result<(), Failure> {
+        match self.agent_key.is_some() && !self.ssh_agent {
+            true => {
+                Err(Failure::usage("--agent-key says which key of the SSH agent signs, and no agent signs")
+                    .advise("Give --ssh-agent with it and nothing else that signs, or leave it out."))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// Notes the files that are read.
     pub(crate) fn name_files(&self, files: &mut NamedFiles) -> Result<(), Failure> {
+        self.check()?;
         files.reads_all(self.key_file().iter().chain(&self.agent_key_file()))
     }
 
@@ -137,6 +151,17 @@ impl SigningArgs {
 impl SealSigning {
     pub(crate) fn is_given(&self) -> bool {
         self.signing.is_given()
+    }
+
+    /// Whether one of its options is given, by their names.
+    pub(crate) fn given(&self) -> [(bool, &'static str); 4] {
+        let SigningArgs { ssh_key, ssh_agent, agent_key } = &self.signing;
+        [
+            (ssh_key.is_some(), "--ssh-key"),
+            (*ssh_agent, "--ssh-agent"),
+            (agent_key.is_some(), "--agent-key"),
+            (self.signature.is_some(), "--signature"),
+        ]
     }
 
     /// Notes the files that are read, and the one that the signature of `output` is in.
@@ -310,9 +335,10 @@ fn of_agent(error: SigningError) -> Failure {
         SigningError::Cancelled => return Failure::interrupted(),
         SigningError::Refused { .. } => "It may be locked, or somebody may have said no.",
         SigningError::Agent { .. } => "Is it running? `ssh-add -l` asks it for what it has.",
-        SigningError::Unverified(_) => {
-            "Nobody would take this signature. Of a security key: it was made to sign without being touched; make one that wants to be."
+        SigningError::Unverified(SignatureError::NotTouched) => {
+            "Nobody would take this signature. The key was made to sign without being touched; make one that wants to be."
         }
+        SigningError::Unverified(_) => "Nobody would take this signature.",
         _ => "Sign with another key.",
     };
     Failure::new(ErrorKind::Io, error.to_string()).advise(advice)

@@ -183,6 +183,9 @@ fn an_option_that_an_age_file_cannot_have_is_refused_by_its_name() {
         &["--metadata", "a=b"],
         &["--sequence", "4"],
         &["--resume"],
+        &["--ssh-key", "nowhere"],
+        &["--ssh-agent"],
+        &["--signature", "s.sig"],
     ] {
         let seal = ["seal", "--format", "age", "-r", &place.recipient, "plain"];
         place

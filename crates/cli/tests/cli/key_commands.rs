@@ -206,9 +206,35 @@ fn a_program_that_does_not_unwrap_opens_nothing_and_says_why() {
         fs::remove_file(place.path("bad")).unwrap();
         assert_eq!(place.names(), before, "{lines}");
     }
-    // A key of 32 bytes that is not this stream's: the slot was replaced, or the service has mixed up its keys.
+    // A key of 32 bytes that is not this stream's: the service has mixed up its keys.
     program(&place, "bad", "head -c 32 /dev/zero");
-    verify(&place, "./bad").assert_failed(3, "the stream is not committed to it");
+    let words = "the key that ./bad gave for kms does not open the stream";
+    verify(&place, "./bad").assert_failed(4, words);
+    let add = ["rewrap", "--key-command", "kms=./kms", "--add", "-r", &place.recipient, "sealed.cfd"];
+    place.run(add).assert_done();
+    place.run(["verify", "--key-command", "kms=./bad", "-i", "key.txt", "sealed.cfd"]).assert_done();
+}
+
+/// However many wrapped keys of its name a stream has.
+#[test]
+fn a_program_that_has_failed_on_a_key_or_was_too_slow_is_not_asked_again() {
+    let Some(place) = place_with_service() else { return };
+    seal(&place, "./kms", "sealed.cfd").assert_done();
+    let runs = || fs::read_to_string(place.path("runs")).unwrap_or_default().lines().count();
+    let add =
+        ["rewrap", "--key-command", "kms=./kms", "--add", "--new-key-command", "kms=./kms", "sealed.cfd"];
+    place.run(add).assert_done();
+    program(&place, "bad", "echo >>runs; exit 1");
+    verify(&place, "./bad").assert_failed(4, "./bad ended with exit code 1");
+    assert_eq!(runs(), 2, "once for each of the two");
+    fs::remove_file(place.path("runs")).unwrap();
+    program(&place, "slow", "echo >>runs; exec sleep 1000");
+    let slow = ["verify", "--key-command", "kms=./slow", "--command-timeout", "1s", "sealed.cfd"];
+    place.run(slow).assert_failed(4, "./slow gave no answer in 1");
+    assert_eq!(runs(), 1);
+    // One that fails on one of them opens the stream with the other.
+    program(&place, "picky", "test -e asked || { touch asked; exit 1; }; exec ./kms");
+    verify(&place, "./picky").assert_done();
 }
 
 /// A stream may not choose which program it is sent to.

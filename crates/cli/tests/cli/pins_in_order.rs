@@ -1,6 +1,7 @@
 //! A pinned stream from a server that gives no ranges: what shows bytes at once gets none of them.
 //! How such a server is read is tested beside the source.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
@@ -65,6 +66,35 @@ fn nothing_goes_out_of_what_a_server_gives_only_in_order_before_the_pin_is_compa
     let printed = place.run(["cat", "-i", "key.txt", &url]);
     printed.assert_done();
     assert!(printed.stdout == place.read("plain"));
+}
+
+/// A file and what gives ranges have an index, and another stream's that is broken shows nothing of it.
+#[test]
+fn nothing_goes_out_of_a_file_that_has_lost_its_index_before_the_pin_is_compared() {
+    let place = Place::with_sealed(40);
+    place.seal("plain", "other.cfd").assert_done();
+    let pin = digest_of(&place, "sealed.cfd");
+    let other = place.read("other.cfd");
+    let mut changed = other.clone();
+    let at = changed.len() - 96;
+    changed[at] ^= 1;
+    fs::write(place.path("changed.cfd"), changed).unwrap();
+    fs::write(place.path("cut.cfd"), &other[..other.len() - 200]).unwrap();
+    for (sealed, codes) in [("changed.cfd", [3, 17]), ("cut.cfd", [5, 5])] {
+        let pinned = ["-i", "key.txt", "--expect-digest", &pin, sealed];
+        for arguments in [&["cat"][..], &["restore"]] {
+            let target: &[&str] = if arguments == ["cat"] { &[] } else { &["-"] };
+            let refused = place.run([arguments, &pinned, target].concat());
+            assert!(codes.contains(&refused.code), "{}", refused.stderr);
+            assert!(refused.stdout.is_empty(), "{arguments:?} of {sealed}");
+        }
+        let refused = place.run([&["restore"], &pinned[..], &["restored"]].concat());
+        assert!(codes.contains(&refused.code), "{}", refused.stderr);
+    }
+    // Nothing of it is kept that would stand in the way.
+    let own = ["restore", "-i", "key.txt", "--expect-digest", &pin, "sealed.cfd", "restored"];
+    place.run(own).assert_done();
+    assert!(place.read("restored") == place.read("plain"));
 }
 
 #[test]

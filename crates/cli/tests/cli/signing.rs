@@ -2,7 +2,7 @@
 //! them. OpenSSH's own programs judge what is signed here, and sign what is restored.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
@@ -442,6 +442,51 @@ fn an_agent_signs() {
     );
     run_with_agent(&place, &seal).assert_done();
     place.run(["verify", "--signed-by", "sealer.pub", "other.cfd"]).assert_done();
+}
+
+/// The agent's key is not left out of account where something else signs, or nothing.
+#[test]
+fn which_key_of_an_agent_is_refused_where_no_agent_signs() {
+    let place = place(1);
+    let of_agent = ["--agent-key", "sealer.pub"];
+    for others in [
+        &["sign", "--ssh-key", "sealer", "sealed.cfd"][..],
+        &["sign", "--print", "sealed.cfd"],
+        &["sign", "sealed.cfd"],
+        &["seal", "--ssh-key", "sealer", "-r", &place.recipient, "-o", "new.cfd", "plain"],
+        &["seal", "-r", &place.recipient, "-o", "new.cfd", "plain"],
+    ] {
+        let refused = place.run([others, &of_agent].concat());
+        refused.assert_failed(2, "no agent signs");
+        assert_eq!(refused.stdout, b"", "{others:?}");
+    }
+    assert!(!place.path("sealed.cfd.sig").exists() && !place.path("new.cfd").exists());
+}
+
+/// A comment is the agent's to choose.
+#[test]
+fn the_comment_of_an_agents_key_does_not_steer_a_terminal() {
+    let place = place(1);
+    let listener = UnixListener::bind(place.path("agent")).unwrap();
+    let mut command = place.command(["sign", "--ssh-agent", "sealed.cfd"]);
+    command.env("SSH_AUTH_SOCK", place.path("agent"));
+    let child = crate::place::spawned(&mut command);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.read_exact(&mut [0; 5]).unwrap();
+    let framed = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let mut answer = vec![12, 0, 0, 0, 2];
+    for (key, comment) in [([1; 32], &b"two\nlines"[..]), ([2; 32], b"\x1b[31mred")] {
+        answer.extend(framed(&[framed(b"ssh-ed25519"), framed(&key)].concat()));
+        answer.extend(framed(comment));
+    }
+    stream.write_all(&framed(&answer)).unwrap();
+    let ended = end_of(child);
+    ended.assert_failed(2, "(two\\nlines), SHA256:");
+    assert!(
+        ended.stderr.contains("(\\u{1b}[31mred)") && !ended.stderr.contains('\u{1b}'),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -78,19 +78,27 @@ impl Device {
 
     /// The text of a signature by it.
     pub(crate) fn signature_text(&self, message: &Message, flags: u8) -> String {
-        let mut data = b"SSHSIG".to_vec();
-        for field in [message.namespace().as_bytes(), b"", b"sha512", &Sha512::digest(message.bytes())] {
-            put(&mut data, field);
-        }
+        self.text_of(message, b"", &self.sign(&signed_data(message, b""), flags))
+    }
+
+    /// The same, with `made` by the device, and something in the field that is reserved.
+    pub(crate) fn text_of(&self, message: &Message, reserved: &[u8], made: &[u8]) -> String {
         let mut bytes = b"SSHSIG\0\0\0\x01".to_vec();
-        for field in
-            [&self.public_blob(), message.namespace().as_bytes(), b"", b"sha512", &self.sign(&data, flags)]
-        {
+        for field in [&self.public_blob(), message.namespace().as_bytes(), reserved, b"sha512", made] {
             put(&mut bytes, field);
         }
         let base64 = BASE64_STANDARD.encode(bytes);
         format!("-----BEGIN SSH SIGNATURE-----\n{base64}\n-----END SSH SIGNATURE-----\n")
     }
+}
+
+/// What is signed of `message`.
+pub(crate) fn signed_data(message: &Message, reserved: &[u8]) -> Vec<u8> {
+    let mut data = b"SSHSIG".to_vec();
+    for field in [message.namespace().as_bytes(), reserved, b"sha512", &Sha512::digest(message.bytes())] {
+        put(&mut data, field);
+    }
+    data
 }
 
 /// A positive number, as SSH writes one: as short as it can be, and never negative.
