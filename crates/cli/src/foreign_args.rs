@@ -89,6 +89,21 @@ pub(crate) fn asserted_in<T>(ended: &Result<T, Error>) -> Option<&Asserted> {
     ended.as_ref().err().and_then(Error::as_asserted)
 }
 
+/// Says what has been sealed anew of a stream that nothing proves, and ends with that.
+pub(crate) fn tell_asserted_anew(
+    input: Name,
+    output: Name,
+    asserted: &Asserted,
+    anew: SealedAnew,
+    channel: Channel,
+    begun: Instant,
+    report: Report,
+) -> Failure {
+    let done = format!("sealed anew as {output}");
+    let record = Record { anew: Some(anew), ..Record::new(input, Some(output), asserted, begun) };
+    record.tell(&done, channel, begun, report)
+}
+
 /// Says what has been opened that nothing proves, and ends with that: `done` is what has come of it.
 pub(crate) fn tell_asserted(
     input: Name,
@@ -99,29 +114,18 @@ pub(crate) fn tell_asserted(
     begun: Instant,
     report: Report,
 ) -> Failure {
-    let record = Record {
-        event: "asserted",
-        input,
-        output,
-        format: asserted.format.name(),
-        missing: asserted.missing,
-        stream_id: asserted.stream_id.to_string(),
-        plaintext_len: asserted.plaintext_len,
-        seconds: begun.elapsed().as_secs_f64(),
-    };
-    let sentence = format!(
-        "opened {}: {}, {}; NOT PROVED TO BE WHOLE",
-        record.input,
-        Size(record.plaintext_len),
-        pace(record.plaintext_len, begun.elapsed()),
-    );
-    let what = format!("{}: {done}, and nothing proves that it is whole: {}", record.input, record.missing);
-    match report.done(channel, &record, sentence, &what) {
-        Ok(()) => Failure::new(ErrorKind::Unproven, what).advise(
-            "Look whether it is what you expect by other means, its length or a digest for instance.",
-        ),
-        Err(failure) => failure,
-    }
+    Record::new(input, output, asserted, begun).tell(done, channel, begun, report)
+}
+
+/// What was made of a stream that nothing proves: a stream of ours, which proves itself.
+#[derive(Serialize)]
+pub(crate) struct SealedAnew {
+    /// Names the new stream.
+    pub(crate) sealed_stream_id: String,
+    /// Its bytes.
+    pub(crate) sealed_len: u64,
+    /// Its digest, if it has one.
+    pub(crate) stream_digest: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -133,5 +137,45 @@ struct Record {
     missing: &'static str,
     stream_id: String,
     plaintext_len: u64,
+    #[serde(flatten)]
+    anew: Option<SealedAnew>,
     seconds: f64,
+}
+
+impl Record {
+    fn new(input: Name, output: Option<Name>, asserted: &Asserted, begun: Instant) -> Record {
+        Record {
+            event: "asserted",
+            input,
+            output,
+            format: asserted.format.name(),
+            missing: asserted.missing,
+            stream_id: asserted.stream_id.to_string(),
+            plaintext_len: asserted.plaintext_len,
+            anew: None,
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn tell(&self, done: &str, channel: Channel, begun: Instant, report: Report) -> Failure {
+        let mut sentence = format!(
+            "opened {}: {}, {}; NOT PROVED TO BE WHOLE",
+            self.input,
+            Size(self.plaintext_len),
+            pace(self.plaintext_len, begun.elapsed()),
+        );
+        if let (Some(anew), Some(output)) = (&self.anew, &self.output) {
+            sentence.push_str(&format!("\nsealed anew as {output}"));
+            if let Some(digest) = &anew.stream_digest {
+                sentence.push_str(&format!("\nstream digest {digest}"));
+            }
+        }
+        let what = format!("{}: {done}, and nothing proves that it is whole: {}", self.input, self.missing);
+        match report.done(channel, self, sentence, &what) {
+            Ok(()) => Failure::new(ErrorKind::Unproven, what).advise(
+                "Look whether it is what you expect by other means, its length or a digest for instance.",
+            ),
+            Err(failure) => failure,
+        }
+    }
 }

@@ -109,6 +109,16 @@ impl End {
         }
     }
 
+    /// The same of what nothing proves to be whole.
+    pub(crate) fn done_unproven(&self) -> String {
+        match self {
+            End::Standard => "what there is of it has gone to standard output".to_owned(),
+            End::Path(path) if is_pipe(path) => format!("what there is of it has gone into {self}"),
+            End::Path(path) if is_block_device(path) => format!("{self} has been written"),
+            End::Path(_) => format!("{self} is in place"),
+        }
+    }
+
     /// As records name it.
     pub(crate) fn name(&self) -> Name {
         match self {
@@ -170,6 +180,10 @@ pub(crate) fn refuse_standard_target(path: &Path) -> Result<(), Failure> {
             .advise("Ask on the receiver's machine, by the name of its target. A file of this name is ./…"));
     }
     Ok(())
+}
+
+fn is_block_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
 }
 
 /// Whether errors of this kind say by themselves what the target is, or are of what came before it was looked at.

@@ -231,6 +231,15 @@ impl Goal {
         }
     }
 
+    /// The same of what nothing proves to be whole.
+    pub(crate) fn done_unproven(&self) -> String {
+        match self {
+            Goal::Here(end) => end.done_unproven(),
+            Goal::Receiver(_) => self.done(),
+            Goal::There(url) => format!("{url} is in place"),
+        }
+    }
+
     /// As records name it.
     pub(crate) fn name(&self) -> Name {
         match self {

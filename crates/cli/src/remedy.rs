@@ -73,6 +73,9 @@ fn give_stream(given: GivenInstead) -> Option<&'static str> {
         GivenInstead::KeyFile => "A key file goes with --key-file.",
         GivenInstead::Identity => "An identity goes with -i; here belongs the sealed file.",
         GivenInstead::Recipients => "Recipients go with -R; here belongs the sealed file.",
+        GivenInstead::OtherFormat => {
+            "`cofferdam restore`, `verify`, `cat` and `convert` take it; the rest is for streams of ours."
+        }
         _ => return None,
     })
 }

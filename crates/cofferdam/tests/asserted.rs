@@ -5,11 +5,14 @@
 mod streams;
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use cofferdam::{
-    Asserted, BytesSource, Error, ErrorKind, Foreign, ForeignKey, Format, Identities, MemorySink, Opener,
-    Remedy, Sealer,
+    Arrival, Asserted, BytesSource, Error, ErrorKind, FileSource, Foreign, ForeignKey, Format, Identities,
+    MemorySink, Opener, ReadAt, Remedy, Sealer, Source,
 };
 
 use streams::{READINGS, Reading, identities_of, in_order, names_in, recipients_of, scratch, threads};
@@ -192,4 +195,113 @@ fn of_two_failures_of_a_conversion_the_first_is_told() {
         .convert(in_order(vector(name)), |plaintext| sealer.seal_to(plaintext, &taken));
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::TargetExists);
     assert_eq!(fs::read(&taken).unwrap(), b"there");
+}
+
+/// At its places something else than in order, as a file is that was replaced between two reads of it.
+struct Changed {
+    at_places: Arc<Fixed>,
+    in_order: BytesSource,
+}
+
+struct Fixed {
+    bytes: Vec<u8>,
+    shows_it: bool,
+}
+
+impl ReadAt for Fixed {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let begin = usize::try_from(offset).unwrap();
+        let found = self.bytes.get(begin..begin + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn changed(&self) -> io::Result<bool> {
+        Ok(self.shows_it)
+    }
+}
+
+impl Changed {
+    fn new(before: &[u8], after: &[u8], shows_it: bool) -> Changed {
+        Changed {
+            at_places: Arc::new(Fixed { bytes: before.to_vec(), shows_it }),
+            in_order: BytesSource::new(after.to_vec()),
+        }
+    }
+}
+
+impl Source for Changed {
+    fn len(&self) -> Option<u64> {
+        Some(self.at_places.len())
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.at_places.clone())
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
+        self.in_order.read_within(buffer, patience)
+    }
+}
+
+const OF_ONE_KEY: [&[&str]; 3] = [
+    &[
+        "ecies-lib/empty.enc",
+        "ecies-lib/small.enc",
+        "ecies-lib/three_ck.enc",
+        "ecies-lib/big.enc",
+        "ecies-lib/multi_exact.enc",
+    ],
+    &["harpocrates-agcm/empty.agcm", "harpocrates-agcm/three.agcm", "harpocrates-agcm/c64k.agcm"],
+    &["streaming-crypto/aes_sha256_40000.rse1", "streaming-crypto/chacha_b3_40000.rse1"],
+];
+
+/// Buffers are made for what the head says, and the chunks are cut from what comes later.
+#[test]
+fn a_stream_that_becomes_another_behind_its_head_is_an_error_or_asserted_and_no_panic() {
+    use ErrorKind::{Damaged, NoKey, SourceChanged, Truncated, Unproven};
+    let mut longer = 0;
+    for names in OF_ONE_KEY {
+        let opener = opener(names[0], Foreign::AcceptUnproven);
+        for (before, after) in names.iter().flat_map(|before| names.iter().map(move |after| (before, after)))
+        {
+            for shows_it in [false, true] {
+                let what = format!("{before}, then {after}, {shows_it}");
+                let (sink, contents) = MemorySink::new();
+                let ended = opener.open(Changed::new(&vector(before), &vector(after), shows_it), sink);
+                let error = ended.unwrap_err();
+                let kind = error.kind();
+                longer += usize::from(error.to_string().contains("has another length than the first"));
+                match shows_it {
+                    true => assert_eq!(kind, SourceChanged, "{what}: {error}"),
+                    false => {
+                        assert!([Damaged, NoKey, Truncated, Unproven].contains(&kind), "{what}: {error}")
+                    }
+                }
+                let published = contents.take().map(|bytes| bytes.to_vec());
+                assert_eq!(published.is_some(), kind == Unproven, "{what}");
+                let plain = vector(&Path::new(after).with_extension("plain").to_string_lossy());
+                assert!(published.is_none_or(|bytes| bytes == plain), "{what}");
+            }
+        }
+    }
+    assert!(longer > 0, "no chunk was longer than the first said");
+}
+
+/// What is added while it is read is no part of what was opened, and nothing else would show that it is missing.
+#[test]
+fn a_file_that_grows_while_it_is_read_is_not_asserted() {
+    let name = "harpocrates-agcm/c64k.agcm";
+    let directory = scratch();
+    let [path, target] = ["sealed", "target"].map(|name| directory.path().join(name));
+    fs::write(&path, vector(name)).unwrap();
+    let source = FileSource::open(&path).unwrap();
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+    let error = opener(name, Foreign::AcceptUnproven).restore_to(source, &target).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error}");
+    assert!(!target.exists());
 }

@@ -22,10 +22,10 @@ use crate::held_key::forged;
 use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, Wholeness};
 
 /// Cuts an `ECIE` stream into its chunks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EcieCutter {
     next: u64,
-    /// What the first chunk says.
+    /// What the first chunk says, as it was when the stream was begun; `None` of one that had no chunk then.
     first: Option<Header>,
     ended: bool,
 }
@@ -50,22 +50,23 @@ struct Header {
 /// # Errors
 /// It begins with no chunk that the library writes.
 pub(crate) fn begin(beginning: &[u8], key: RecipientKey) -> Result<(EcieCutter, EcieChunks), Fault> {
-    let longest = match beginning {
-        // Nothing is as long as that.
-        [] => ChunkLens { wire: HEADER_LEN, plaintext: 1 },
-        _ => Header::parse(beginning, 0)?.lens(),
-    };
-    Ok((EcieCutter::default(), EcieChunks { key, longest }))
+    let first = if beginning.is_empty() { None } else { Some(Header::parse(beginning, 0)?) };
+    // Nothing is as long as the latter.
+    let longest = first.map_or(ChunkLens { wire: HEADER_LEN, plaintext: 1 }, |first| first.lens());
+    Ok((EcieCutter { next: 0, first, ended: false }, EcieChunks { key, longest }))
 }
 
 impl EcieCutter {
-    fn check(&mut self, header: &Header) -> Result<(), Fault> {
+    /// The first chunk, too, is no other than it was when buffers were made for it.
+    fn check(&self, header: &Header) -> Result<(), Fault> {
         let due = self.next;
         if u64::from(header.index) != due {
             let what = format!("chunk {} stands where chunk {due} is due", header.index);
             return Err(Fault::damaged(what).in_chunk(due));
         }
-        let first = *self.first.get_or_insert(*header);
+        let first = self.first.ok_or_else(|| {
+            Fault::damaged("a chunk stands where there was none when the stream was begun").in_chunk(due)
+        })?;
         if header.has_checksum != first.has_checksum {
             let what = "some chunks have a checksum, and others have none";
             return Err(Fault::damaged(what).in_chunk(due));

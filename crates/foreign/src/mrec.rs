@@ -85,8 +85,11 @@ pub(crate) fn begin(
     let agreed = key.agree(&header.ephemeral).ok_or_else(|| Fault::damaged(format!("chunk 0 {NO_POINT}")))?;
     for id_len in ID_LENS.into_iter().chain(1..=ID_LEN_MAX) {
         let layout = Layout { recipients, id_len };
-        if beginning.len() < layout.table_end() && !is_all {
-            return Ok(Head::More(layout.table_end()));
+        // At once for the usual lengths, and at once for all others: what comes from afar takes a request each time.
+        let longest = if ID_LENS.contains(&id_len) { ID_LENS[1] } else { ID_LEN_MAX };
+        let table_end = Layout { recipients, id_len: longest }.table_end();
+        if beginning.len() < table_end && !is_all {
+            return Ok(Head::More(table_end));
         }
         let of = |recipient| layout.unwrap(beginning, recipient, &agreed);
         if let Some(stream_key) = (0..recipients).find_map(of) {
@@ -252,7 +255,7 @@ const IS_LAST: u8 = 1;
 const KEY_LEN: usize = 32;
 const LEN_LEN: usize = 2;
 const WRAPPED_LEN: usize = NONCE_LEN + TAG_LEN + KEY_LEN;
-/// The lengths of ids that the library itself comes with: an ObjectId, a GUID.
+/// The lengths of ids that the library itself comes with, the shorter first: an ObjectId, a GUID.
 const ID_LENS: [usize; 2] = [12, 16];
 const ID_LEN_MAX: usize = 255;
 /// So that the table of the first chunk is within a head's limit.

@@ -345,3 +345,24 @@ fn lengths_beyond_the_limits_are_refused() {
     let header = [&header[20..], &crc].concat();
     assert_eq!(change(15, 20, &header), FaultKind::Limit);
 }
+
+/// What comes from afar takes a request for each.
+#[test]
+fn a_head_of_many_recipients_is_asked_for_in_few_steps() {
+    let sample = Sample { path: "ecies-lib/multi_three.enc", key: ECIES_KEY, proved: true };
+    let mut sealed = sample.sealed();
+    sealed[6..8].copy_from_slice(&1024_u16.to_be_bytes());
+    sealed.resize(600_000, 0);
+    let identities = sample.identities();
+    let keys = Keys { identities: &identities, backend: Backend::default(), cancelled: &|| false };
+    let (mut shown, mut steps) = (64, 0);
+    let fault = loop {
+        match open_head(Format::Mrec, &sealed[..shown], false, &keys) {
+            Ok(HeadStep::More(more)) => (shown, steps) = (more.max(shown + 1), steps + 1),
+            Ok(HeadStep::Opened(_)) => panic!("no recipient has this key"),
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault.kind, FaultKind::NoForeignKey);
+    assert!(steps <= 2, "{steps} steps");
+}

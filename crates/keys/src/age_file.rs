@@ -249,7 +249,7 @@ pub(crate) fn passphrase_identity(passphrase: age::secrecy::SecretString) -> age
 fn header_len(beginning: &[u8]) -> Result<usize, AgeFileError> {
     let first = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let whole_first = first.len() < beginning.len();
-    if whole_first && first != VERSION || first.len() > VERSION.len() {
+    if whole_first && first != VERSION || !VERSION.starts_with(first) {
         return Err(match first.starts_with(ANY_VERSION) && !first.starts_with(VERSION) {
             true => AgeFileError::Version,
             false => AgeFileError::Malformed("its first line is not that of an age v1 file"),

@@ -11,7 +11,7 @@ use segment_worker::Stage;
 
 use crate::checkpoint::claim_of;
 use crate::stream_metrics::{Operation, name_of};
-use crate::telemetry::{self, Metric};
+use crate::telemetry::{self, Metric, StreamOutcome};
 
 /// Reports to the metrics what `sink` does for a receiver, as the operation *receive*. A stream is one from its first segment, or its resume, to
 /// its publish, or to where the sink is dropped.
@@ -112,7 +112,7 @@ impl<S: StreamingSink> StreamingSink for CountedSink<S> {
         self.is_underway = true;
         time(Stage::Publish, || self.sink.publish(plain_len))?;
         self.is_underway = false;
-        telemetry::count_stream(Operation::Receive, true);
+        telemetry::count_stream(Operation::Receive, StreamOutcome::Complete);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl<S> Drop for CountedSink<S> {
             count(Metric::RolledBackSegments, 1);
         }
         if self.is_underway {
-            telemetry::count_stream(Operation::Receive, false);
+            telemetry::count_stream(Operation::Receive, StreamOutcome::Failed);
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use framing::{Fault, FramingError, Preamble};
 
+#[cfg(feature = "foreign")]
+use crate::chunked::{Format, Looks};
 use crate::{Error, ErrorKind, GivenInstead, Remedy};
 
 /// Parses the preamble in `block`. What is no stream of ours is told by what it looks like.
@@ -24,6 +26,15 @@ pub(crate) fn beginning_refused(error: FramingError, first: &[u8]) -> Error {
 
 fn not_a_stream(first: &[u8]) -> Error {
     let seen = |what: &str| Error::new(ErrorKind::NotAStream, format!("this is no Cofferdam stream: {what}"));
+    #[cfg(feature = "foreign")]
+    if let Some(looks) = Format::of(first) {
+        let what = match looks {
+            Looks::Armored => "an armored age file",
+            Looks::Bare(format) => format.with_article(),
+        };
+        let remedy = Remedy::GiveStream(GivenInstead::OtherFormat);
+        return seen(&format!("it looks like {what}")).remedied(remedy);
+    }
     match looks_like(first) {
         Some(Look { what, next: Next::Say(advice) }) => seen(&format!("it looks like {what}")).advise(advice),
         Some(Look { what, next: Next::Do(remedy) }) => {

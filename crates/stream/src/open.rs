@@ -7,7 +7,7 @@ use contract::{Durability, StreamingSink};
 use frame_worker::DigestKind;
 use keys::Identities;
 use local::NullSink;
-use segment_worker::{Budget, CancelToken, Feed, ReleasePolicy, Settings};
+use segment_worker::{Budget, CancelToken, Ending, Feed, ReleasePolicy, Settings};
 use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
@@ -28,6 +28,7 @@ use crate::resume::{AlreadyThere, Found, Resumed};
 use crate::seekable_envelope::read_seekable_envelope;
 use crate::skip_committed::SkipCommitted;
 use crate::stream_metrics::{Operation, StreamMetrics};
+use crate::telemetry::StreamOutcome;
 use crate::tentative::{Opening, Retention, Tentative};
 use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, StreamHead, StreamId, sequence};
 
@@ -318,7 +319,11 @@ impl<'a> OpenOptions<'a> {
                 metrics.committed(committed);
             },
         };
-        match metrics.ended(segment_worker::open(&mut feed, sink, start, settings)) {
+        let opened = segment_worker::open(&mut feed, sink, start, settings);
+        match metrics.ended_as(opened, |opened| match opened.ending {
+            Ending::Proved => StreamOutcome::Complete,
+            Ending::Asserted => StreamOutcome::Asserted,
+        }) {
             Ok(opened) => Ok(Restored::new(&opened, means.envelope, &already)),
             Err(error) => {
                 let error = Error::opening(error);

@@ -141,6 +141,8 @@ pub enum GivenInstead {
     Identity,
     /// Age recipients.
     Recipients,
+    /// A stream of another format that is read, where only one of ours does.
+    OtherFormat,
 }
 
 impl Remedy {
@@ -219,6 +221,9 @@ impl GivenInstead {
             GivenInstead::KeyFile => "A key file is no stream: give it as a key.",
             GivenInstead::Identity => "An identity is given as a key; here belongs the sealed file.",
             GivenInstead::Recipients => "Recipients are for sealing; here belongs the sealed file.",
+            GivenInstead::OtherFormat => {
+                "An opener that is told to (`Opener::foreign`) opens, verifies and converts it; the rest is for streams of ours."
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use framing::StreamId;
 use segment_worker::{Budget, Committed, Stage, StageTotal, Stages};
 
 use self::spans::{SegmentSpan, StreamSpan};
-use crate::telemetry::{self, Metric};
+use crate::telemetry::{self, Metric, StreamOutcome};
 
 /// What is done to a stream. Metrics carry it as a label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,6 +156,15 @@ impl<'a> StreamMetrics<'a> {
 
     /// The stream has ended: the rest is reported, and how it went. Gives `outcome` back.
     pub(crate) fn ended<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        self.ended_as(outcome, |_| StreamOutcome::Complete)
+    }
+
+    /// The same, of one whose end is `of` what has come of it.
+    pub(crate) fn ended_as<T, E>(
+        &self,
+        outcome: Result<T, E>,
+        of: impl FnOnce(&T) -> StreamOutcome,
+    ) -> Result<T, E> {
         let committed = self.reported.borrow().committed;
         self.report(&committed);
         // What is proved ends at the first segment that is not what it should be: there is nothing to roll back.
@@ -163,7 +172,7 @@ impl<'a> StreamMetrics<'a> {
             let rolled_back = self.stages.rolled_back_segments();
             telemetry::count(Metric::RolledBackSegments, self.operation, rolled_back);
         }
-        telemetry::count_stream(self.operation, outcome.is_ok());
+        telemetry::count_stream(self.operation, outcome.as_ref().map_or(StreamOutcome::Failed, of));
         outcome
     }
 

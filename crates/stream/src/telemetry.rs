@@ -22,15 +22,42 @@ pub(crate) enum Metric {
     Pressure,
 }
 
+/// How a stream has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum StreamOutcome {
+    Complete,
+    /// Published, and nothing proves that it is whole.
+    Asserted,
+    Failed,
+}
+
 #[cfg(feature = "metrics")]
 mod facade {
     use segment_worker::Stage;
 
     use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-    use super::{Metric, Operation};
+    use super::{Metric, Operation, StreamOutcome};
     use crate::ErrorKind;
     use crate::stream_metrics::name_of;
+
+    impl StreamOutcome {
+        /// As a label has it.
+        fn name(self) -> &'static str {
+            match self {
+                StreamOutcome::Complete => "complete",
+                StreamOutcome::Asserted => "asserted",
+                StreamOutcome::Failed => "failed",
+            }
+        }
+
+        /// Those with which `operation` can end.
+        fn of(operation: Operation) -> impl Iterator<Item = StreamOutcome> {
+            let may_be_asserted = operation == Operation::Open && cfg!(feature = "foreign");
+            let all = [StreamOutcome::Complete, StreamOutcome::Asserted, StreamOutcome::Failed];
+            all.into_iter().filter(move |outcome| *outcome != StreamOutcome::Asserted || may_be_asserted)
+        }
+    }
 
     impl Metric {
         fn name(self) -> &'static str {
@@ -84,8 +111,8 @@ mod facade {
             }
         }
         for (operation, stages) in STAGES {
-            for outcome in OUTCOMES {
-                counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome).absolute(0);
+            for outcome in StreamOutcome::of(*operation) {
+                counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome.name()).absolute(0);
             }
             for stage in *stages {
                 gauge!(STAGE_SECONDS, "operation" => operation.name(), "stage" => name_of(*stage)).set(0.0);
@@ -134,7 +161,6 @@ mod facade {
         Metric::Reused,
         Metric::RolledBackSegments,
     ];
-    const OUTCOMES: [&str; 2] = ["complete", "failed"];
     const CAUSES: [&str; 7] =
         ["damaged", "truncated", "source_changed", "io", "denied", "no_progress", "other"];
 
@@ -184,10 +210,8 @@ mod facade {
         }
     }
 
-    pub(crate) fn count_stream(operation: Operation, is_complete: bool) {
-        let [complete, failed] = OUTCOMES;
-        let outcome = if is_complete { complete } else { failed };
-        counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome).increment(1);
+    pub(crate) fn count_stream(operation: Operation, outcome: StreamOutcome) {
+        counter!(STREAMS, "operation" => operation.name(), "outcome" => outcome.name()).increment(1);
     }
 
     pub(crate) fn add_seconds(operation: Operation, stage: &'static str, seconds: f64) {
@@ -208,12 +232,12 @@ mod facade {
 
 #[cfg(not(feature = "metrics"))]
 mod facade {
-    use super::{Metric, Operation};
+    use super::{Metric, Operation, StreamOutcome};
     use crate::ErrorKind;
 
     pub(crate) fn count(_: Metric, _: Operation, _: u64) {}
     pub(crate) fn count_read_failure(_: ErrorKind) {}
-    pub(crate) fn count_stream(_: Operation, _: bool) {}
+    pub(crate) fn count_stream(_: Operation, _: StreamOutcome) {}
     pub(crate) fn add_seconds(_: Operation, _: &'static str, _: f64) {}
     pub(crate) fn record(_: Metric, _: Operation, _: f64) {}
     pub(crate) fn set(_: Metric, _: f64) {}

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{ErrorKind, Opener, Plaintext, Sealed as SealedStream, Sealer};
+use cofferdam::{ErrorKind, Opener, Plaintext, Remedy, Sealed as SealedStream, Sealer};
 use serde::Serialize;
 
 use crate::commands::seal::Format;
 use crate::failure::Failure;
 use crate::foreign::StreamFormat;
-use crate::foreign_args::{ForeignArgs, tell_asserted};
+use crate::foreign_args::{ForeignArgs, SealedAnew, tell_asserted_anew};
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::key_args::OpeningKeys;
@@ -108,30 +108,20 @@ impl Convert {
         watch.finish();
         match (converted, sealed) {
             (Ok(converted), _) => {
-                let record = Record::new(&self, &converted.sealed, true, begun);
+                let record = Record::new(&self, &converted.sealed, begun);
                 report.done(self.new.channel(), &record, record.sentence(begun), self.new.done())
             }
             (Err(error), Some(sealed)) if error.kind() == ErrorKind::Unproven => {
-                let record = Record::new(&self, &sealed, false, begun);
-                report.done(self.new.channel(), &record, record.sentence(begun), self.new.done())?;
-                let asserted = error.as_asserted().cloned();
-                Err(asserted.map_or_else(
-                    || Failure::from(error),
-                    |asserted| {
-                        let done = format!("sealed anew as {}", self.new);
-                        tell_asserted(
-                            self.old.name(),
-                            Some(self.new.name()),
-                            &asserted,
-                            &done,
-                            self.new.channel(),
-                            begun,
-                            report,
-                        )
-                    },
-                ))
+                let Some(asserted) = error.as_asserted() else { return Err(error.into()) };
+                let anew = SealedAnew {
+                    sealed_stream_id: sealed.stream_id.to_string(),
+                    sealed_len: sealed.wire_len,
+                    stream_digest: StreamFormat::of_sealed(&sealed).if_ours(sealed.stream_digest.to_string()),
+                };
+                let (old, new) = (self.old.name(), self.new.name());
+                Err(tell_asserted_anew(old, new, asserted, anew, self.new.channel(), begun, report))
             }
-            (Err(error), _) => Err(self.new.explain(error, "output").of_input(&self.old)),
+            (Err(error), _) => Err(self.explain(error)),
         }
     }
 
@@ -151,6 +141,16 @@ impl Convert {
             }
             Goal::There(url) => self.uploading.seal_source(sealer, plaintext, len_max, url, report),
             Goal::Receiver(_) => unreachable!("an output is no receiver"),
+        }
+    }
+
+    fn explain(&self, error: cofferdam::Error) -> Failure {
+        use Remedy::{RaiseMemory, RaiseMemoryOrSpool};
+        let lacks_memory = matches!(error.remedy(), Some(RaiseMemory { .. } | RaiseMemoryOrSpool { .. }));
+        let failure = self.new.explain(error, "output").of_input(&self.old);
+        match lacks_memory && self.resources.memory().is_some() {
+            true => failure.advise_also("Half of `--memory` is for opening OLD, and half for sealing NEW."),
+            false => failure,
         }
     }
 
@@ -204,13 +204,13 @@ struct Record {
 }
 
 impl Record {
-    fn new(command: &Convert, sealed: &SealedStream, proved: bool, begun: Instant) -> Record {
+    fn new(command: &Convert, sealed: &SealedStream, begun: Instant) -> Record {
         let format = StreamFormat::of_sealed(sealed);
         Record {
             event: "converted",
             input: command.old.name(),
             output: command.new.name(),
-            proved,
+            proved: true,
             stream_id: sealed.stream_id.to_string(),
             segments: format.if_ours(sealed.segments),
             plaintext_len: sealed.plaintext_len,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Opener, Restored, Source, is_pipe};
+use cofferdam::{CancelToken, Opener, Remedy, Restored, Source, is_pipe};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -206,7 +206,7 @@ impl Restore {
         };
         if let Some(asserted) = asserted_in(&restored) {
             watch.finish();
-            let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done());
+            let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done_unproven());
             return Err(tell_asserted(
                 input,
                 Some(output),
@@ -281,7 +281,7 @@ impl Restore {
             return Err(Failure::usage(
                 "--accept-unproven is not for a receiver, which would take the stream for a whole one",
             )
-            .advise("Restore it to a file, look at that, and send the file."));
+            .advise(NOT_FOR_RECEIVERS));
         }
         Ok(())
     }
@@ -319,6 +319,9 @@ impl Restore {
     }
 
     fn explain(&self, error: cofferdam::Error) -> Failure {
+        if error.remedy() == Some(Remedy::AcceptUnproven) && matches!(self.target, Goal::Receiver(_)) {
+            return Failure::from(error).advise(NOT_FOR_RECEIVERS);
+        }
         let Some(log) = &self.wal else { return self.target.explain(error, "target") };
         // Where nothing says more, it comes before the log is replayed.
         let (kept, is_cut_off) = (error.resumable_bytes(), is_cut_off(error.kind()));
@@ -415,6 +418,8 @@ impl Record {
         text
     }
 }
+
+const NOT_FOR_RECEIVERS: &str = "A receiver takes only what is proved. Restore it to a file with --accept-unproven, look at that, and send the file.";
 
 const EXPECT_DIGEST: &str = "\
 The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use cofferdam::{CancelToken, ErrorKind, LostRange, Opener, Source, Surveyed};
+use cofferdam::{CancelToken, ErrorKind, GivenInstead, LostRange, Opener, Remedy, Source, Surveyed};
 use serde::Serialize;
 
 use crate::failure::{Failure, FailureKind};
@@ -33,7 +33,11 @@ pub(crate) fn run(
     watch.finish();
     let salvaged = salvaged.map_err(|error| {
         let no_offsets = error.kind() == ErrorKind::Usage && sealed.is_pipe();
+        let is_foreign = error.remedy() == Some(Remedy::GiveStream(GivenInstead::OtherFormat));
         let failure = Failure::from(error).of_input(sealed);
+        if is_foreign {
+            return failure.advise("--salvage is for streams of ours: without it, `restore` takes this one. Nothing was salvaged.");
+        }
         if no_offsets { failure } else { failure.advise_also("Nothing was salvaged.") }
     })?;
     let record = Record {

@@ -88,6 +88,10 @@ fn a_range_is_cut_out_of_an_age_file_and_one_beyond_it_is_refused() {
         assert!(printed.stdout == plain[begin..end], "{range}");
     }
     place.run(["cat", "-i", "key.txt", "--range", "0..9000000", "sealed.age"]).assert_failed(2, "range");
+    let numbered =
+        place.run(["cat", "-i", "key.txt", "--min-sequence", "1", "--range", "0..1", "sealed.age"]);
+    numbered.assert_failed(14, "has no sequence number");
+    assert!(numbered.stdout.is_empty());
     let json = place.run(["cat", "--json", "-i", "key.txt", "--range", "0..1", "sealed.age"]);
     let record = &json_lines(json.stderr.as_bytes())[0];
     assert_eq!((&record["format"], &record["stream_id"]), (&"age".into(), &serde_json::Value::Null));

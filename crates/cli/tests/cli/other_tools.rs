@@ -355,3 +355,61 @@ fn a_closed_standard_output_does_not_make_a_success_of_it() {
     place.run(["restore", "-i", "key.txt", "new.cfd", "again"]).assert_done();
     assert!(place.read("again") == plain("ecies-lib/big.enc"));
 }
+
+#[test]
+fn what_nothing_proves_is_an_outcome_of_its_own_and_not_called_whole() {
+    let place = place();
+    fs::write(place.path("old"), sealed("ecies-lib/big.enc")).unwrap();
+    let options = ["--foreign-key", "ecies", "--accept-unproven", "--metrics-file", "m.prom", "old"];
+    let restored = place.run(["restore"].iter().chain(&options).chain(&["target"]));
+    restored.assert_failed(13, "target is in place, and nothing proves that it is whole");
+    let figures = crate::metrics::figures(&place, "m.prom");
+    let of =
+        |outcome| figures[&format!("cofferdam_streams_total{{operation=\"open\",outcome=\"{outcome}\"}}")];
+    assert_eq!([of("complete"), of("asserted"), of("failed")], [0.0, 1.0, 0.0]);
+    assert_eq!(figures["cofferdam_exit_code"], 13.0);
+    let printed = place.run(["restore"].iter().chain(&options).chain(&["-"]));
+    printed.assert_failed(13, "what there is of it has gone to standard output, and nothing proves");
+}
+
+/// No line of it reads like a success.
+#[test]
+fn a_conversion_of_what_nothing_proves_has_one_result_which_says_so() {
+    let place = place();
+    fs::write(place.path("old"), sealed("ecies-lib/big.enc")).unwrap();
+    let options = ["--foreign-key", "ecies", "--accept-unproven"];
+    let said = convert(&place, &options, "old", "new.cfd");
+    said.assert_failed(13, "nothing proves that it is whole");
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert!(text.lines().next().unwrap().ends_with("NOT PROVED TO BE WHOLE"), "{text}");
+    let ran = convert(&place, &[&options[..], &["--json", "--force"]].concat(), "old", "new.cfd");
+    let records = json_lines(&ran.stdout);
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((record["event"].as_str(), record["output"].as_str()), (Some("asserted"), Some("new.cfd")));
+    assert_eq!(record["sealed_len"], place.read("new.cfd").len());
+}
+
+#[test]
+fn commands_for_our_own_streams_say_what_a_file_is_and_which_ones_take_it() {
+    let place = place();
+    fs::write(place.path("old"), sealed("ecies-lib/small.enc")).unwrap();
+    for arguments in [&["rewrap", "-i", "key.txt", "-r", &place.recipient, "old"][..], &["recipients", "old"]]
+    {
+        let ran = place.run(arguments);
+        ran.assert_failed(11, "it looks like an ECIE stream, as ecies-lib writes it");
+        assert!(
+            ran.stderr.contains("`cofferdam restore`, `verify`, `cat` and `convert` take it"),
+            "{}",
+            ran.stderr
+        );
+    }
+    let salvaged = place.run(["restore", "--salvage", "--foreign-key", "ecies", "old", "t.salvaged"]);
+    salvaged.assert_failed(11, "an ECIE stream");
+    assert!(salvaged.stderr.contains("--salvage is for streams of ours"), "{}", salvaged.stderr);
+    let little =
+        convert(&place, &["--foreign-key", "ecies", "--accept-unproven", "--memory", "1KiB"], "old", "n");
+    assert!(little.stderr.contains("Half of `--memory` is for opening"), "{}", little.stderr);
+    let armor = "-----BEGIN AGE ENCRYPTED FILE-----\naGVsbG8gd29ybGQ=\n-----END AGE ENCRYPTED FILE-----\n";
+    fs::write(place.path("armor"), armor).unwrap();
+    place.run(["restore", "-i", "key.txt", "armor", "t"]).assert_failed(3, "not that of an age v1 file");
+}

@@ -2,7 +2,7 @@
 //! It knows no format, and decides nothing.
 
 use cofferdam_io::ReadAt;
-use foreign::{Format, HEAD_LEN_MAX, HeadStep, Keys, Opened, open_head};
+use foreign::{Fault, FaultKind, Format, HEAD_LEN_MAX, HeadStep, Keys, Opened, open_head};
 use keys::Identities;
 use sources::Source;
 
@@ -48,8 +48,10 @@ pub(crate) fn read_until<T>(
             memory::grow("the beginning of the stream", beginning, len)?;
             index::read(place, before as u64, &mut beginning[before..])?;
         }
-        match step(beginning, beginning.len() as u64 == place.len())? {
+        match step(beginning, beginning.len() as u64 >= place.len())? {
             Ok(done) => return Ok(done),
+            // A format refuses a head of more.
+            Err(_) if beginning.len() >= HEAD_LEN_MAX => return Err(Error::foreign(too_long())),
             Err(more) => wanted = more.clamp(beginning.len() + 1, HEAD_LEN_MAX),
         }
     }
@@ -78,6 +80,11 @@ pub(crate) fn open_in_order<S: Source>(
             HeadStep::More(more) => wanted = more.max(ahead.len() + 1),
         }
     }
+}
+
+fn too_long() -> Fault {
+    let what = format!("what stands before the chunks has more than {HEAD_LEN_MAX} bytes");
+    Fault::new(FaultKind::Limit, what)
 }
 
 fn with_keys<T>(identities: &Identities, resources: &Resources, open: impl FnOnce(&Keys<'_>) -> T) -> T {

@@ -2,10 +2,12 @@
 //! What the format asks of their order, its cutter knows.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use foreign::{Chunk, Cut, Cutter, Fault, Format, Wholeness};
+use cofferdam_io::ReadAt;
+use foreign::{Chunk, ChunkLens, Cut, Cutter, Fault, Format, Wholeness};
 use frame_worker::Closing;
-use segment_worker::{Buffer, Buffers, Feed, Input, Step, StreamEnd};
+use segment_worker::{Buffer, Buffers, Ending, Feed, Input, Step, StreamEnd};
 use sources::Source;
 
 use super::runs::{Gathered, NO_CHAIN, RunLimits, RunSegments};
@@ -16,6 +18,8 @@ use crate::Error;
 /// A stream of chunks, read once from front to back.
 pub(crate) struct ChunksInOrder<S> {
     window: ChunkWindow<S>,
+    /// Where it all lies, if it lies anywhere.
+    place: Option<Arc<dyn ReadAt>>,
     cutter: Box<dyn Cutter>,
     format: Format,
     unproven: Unproven,
@@ -38,9 +42,10 @@ struct Gathering {
 }
 
 impl<S: Source> ChunksInOrder<S> {
-    /// What comes next in `window`, which `cutter` cuts.
+    /// What comes next in `window`, which `cutter` cuts. It may be read from a `place`.
     pub(crate) fn new(
         window: ChunkWindow<S>,
+        place: Option<Arc<dyn ReadAt>>,
         cutter: Box<dyn Cutter>,
         format: Format,
         unproven: Unproven,
@@ -49,6 +54,7 @@ impl<S: Source> ChunksInOrder<S> {
     ) -> ChunksInOrder<S> {
         ChunksInOrder {
             window,
+            place,
             cutter,
             format,
             unproven,
@@ -76,7 +82,7 @@ impl<S: Source> ChunksInOrder<S> {
             }
             let at = self.window.at();
             let cut = self.cutter.cut(self.window.ahead(), self.window.is_all());
-            match cut.map_err(|fault| Error::foreign(self.placed(fault, at)))? {
+            match cut.map_err(|fault| Error::foreign(placed(fault, at)))? {
                 Cut::More(len) => {
                     if self.window.fill(len)? == Filled::NotYet {
                         return Ok(false);
@@ -89,11 +95,6 @@ impl<S: Source> ChunksInOrder<S> {
         }
     }
 
-    /// Where a fault is that has no place of its own.
-    fn placed(&self, fault: Fault, at: u64) -> Fault {
-        Fault { at: fault.at.or(Some(at)), ..fault }
-    }
-
     fn take(&mut self, chunk: Chunk, buffers: &Buffers) -> Result<(), Error> {
         let run = match &mut self.gathering {
             Some(run) => run,
@@ -102,7 +103,13 @@ impl<S: Source> ChunksInOrder<S> {
                 none.insert(Gathering { chunks, buffer: buffers.take()?, at })
             }
         };
-        let (begin, len) = (run.chunks.wire_len, chunk.lens.wire);
+        let (begin, ChunkLens { wire: len, plaintext }) = (run.chunks.wire_len, chunk.lens);
+        let longest = self.limits.longest;
+        // Buffers are for what the head said, which may have been read before the source changed.
+        if len > longest.wire || plaintext > longest.plaintext {
+            let what = "a chunk is longer than the beginning of the stream says that any is";
+            return Err(Error::foreign(Fault::damaged(what).in_chunk(chunk.index).at(self.window.at())));
+        }
         run.buffer[begin..begin + len].copy_from_slice(&self.window.ahead()[..len]);
         run.chunks.push(chunk);
         self.window.pass(len);
@@ -121,6 +128,15 @@ impl<S: Source> ChunksInOrder<S> {
         self.hand_out(true);
         self.ended = true;
         Ok(true)
+    }
+
+    /// What nothing in the stream proves to be whole has at least been all that there was, from the beginning to now.
+    fn check_unchanged(&self) -> Result<(), Error> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let changed = place.changed().map_err(|error| {
+            Error::io("whether the sealed stream has changed could not be examined", error)
+        })?;
+        if changed { Err(Error::stream_changed()) } else { Ok(()) }
     }
 
     /// The run that has been gathered, or none, becomes the next segment.
@@ -162,6 +178,14 @@ impl<S: Source> Feed for ChunksInOrder<S> {
     fn end(&mut self) -> Result<StreamEnd, Error> {
         let RunSegments { segments, plaintext_len, .. } = self.segments;
         let ending = ending_of(self.cutter.claim(), self.format, self.unproven)?;
+        if ending == Ending::Asserted {
+            self.check_unchanged()?;
+        }
         Ok(StreamEnd { segments, plaintext_len, stream_digest: NO_CHAIN, ending })
     }
+}
+
+/// Where a fault is that has no place of its own.
+fn placed(fault: Fault, at: u64) -> Fault {
+    Fault { at: fault.at.or(Some(at)), ..fault }
 }

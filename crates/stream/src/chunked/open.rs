@@ -22,7 +22,7 @@ use crate::open::{Foreign, OpenOptions, RunContext, RunOptions};
 use crate::resources::Resources;
 use crate::resume::{AlreadyThere, Found};
 use crate::tentative::{Opening, Tentative};
-use crate::{Error, ErrorKind, Remedy, Restored, index, memory};
+use crate::{Error, ErrorKind, Metadata, Remedy, Restored, index, memory, sequence};
 
 /// A stream whose head has been opened, and where its chunks come from.
 struct Stream<S> {
@@ -38,7 +38,7 @@ struct Stream<S> {
 
 enum ChunkSource<S> {
     Placed { place: Arc<dyn ReadAt>, begin: u64, layout: Layout, opened: Opened },
-    InOrder { window: ChunkWindow<S>, opened: Opened },
+    InOrder { window: ChunkWindow<S>, place: Option<Arc<dyn ReadAt>>, opened: Opened },
 }
 
 impl OpenOptions<'_> {
@@ -117,10 +117,15 @@ impl OpenOptions<'_> {
             (place, _) => {
                 if place.is_some() {
                     window.wait(opened.head_len, resources)?;
-                    window.pass(opened.head_len.min(window.ahead().len()));
+                    // It was there when it was read at its place.
+                    if window.ahead().len() < opened.head_len {
+                        let what = format!("{} ends within its header", format.with_article());
+                        return Err(Error::foreign(Fault::truncated(what)));
+                    }
+                    window.pass(opened.head_len);
                 }
                 let len = window_memory_len(longest.wire + 1);
-                (ChunkSource::InOrder { window, opened }, len)
+                (ChunkSource::InOrder { window, place, opened }, len)
             }
         };
         Ok((envelope, Stream { format, longest, claim, total, chunks, fixed_len }))
@@ -136,6 +141,9 @@ impl OpenOptions<'_> {
     }
 
     pub(crate) fn refuse_what_foreign_streams_lack(&self, format: Format) -> Result<(), Error> {
+        if let Some(min) = self.min_sequence {
+            sequence::check(&Metadata::new(), min)?;
+        }
         if !self.is_pinned() {
             return Ok(());
         }
@@ -166,10 +174,10 @@ impl OpenOptions<'_> {
                 let mut feed = PlacedChunks::new(place, begin, layout, opened.chunks, ending, limits);
                 (self.run_feed(&mut feed, opening, &means, total)?, claim)
             }
-            ChunkSource::InOrder { window, opened } => {
+            ChunkSource::InOrder { window, place, opened } => {
                 let segments = RunSegments::new(opened.chunks);
-                let unproven = self.unproven();
-                let mut feed = ChunksInOrder::new(window, opened.cutter, format, unproven, segments, limits);
+                let (cutter, unproven) = (opened.cutter, self.unproven());
+                let mut feed = ChunksInOrder::new(window, place, cutter, format, unproven, segments, limits);
                 let restored = self.run_feed(&mut feed, opening, &means, total)?;
                 (restored, feed.claim())
             }

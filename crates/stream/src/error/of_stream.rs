@@ -49,6 +49,13 @@ impl Error {
         }
     }
 
+    /// The sealed stream is not what it was when it was opened.
+    #[cfg(feature = "foreign")]
+    pub(crate) fn stream_changed() -> Error {
+        Error::new(ErrorKind::SourceChanged, "the sealed stream changed while it was read")
+            .remedied(Remedy::RunAgain)
+    }
+
     /// A fault that was found in a sealed stream which is known to have changed since it was opened: what was read of it does
     /// not belong together, and says nothing of what is there now.
     #[must_use]
