@@ -392,7 +392,7 @@ fn a_conversion_of_what_nothing_proves_has_one_result_which_says_so() {
 #[test]
 fn commands_for_our_own_streams_say_what_a_file_is_and_which_ones_take_it() {
     let place = place();
-    fs::write(place.path("old"), sealed("ecies-lib/small.enc")).unwrap();
+    fs::write(place.path("old"), sealed("ecies-lib/big.enc")).unwrap();
     for arguments in [&["rewrap", "-i", "key.txt", "-r", &place.recipient, "old"][..], &["recipients", "old"]]
     {
         let ran = place.run(arguments);
