@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -462,6 +464,13 @@ fn a_run_that_is_refused_says_so() {
     assert!(!failure["message"].as_str().unwrap().contains("--help"), "{failure}");
 }
 
+/// Whether somebody holds a lock of the file at `path`, which is made a moment before it is locked (proc_locks(5)).
+fn is_locked(path: &Path) -> bool {
+    let Ok(metadata) = fs::metadata(path) else { return false };
+    let inode = format!(":{} ", metadata.ino());
+    fs::read_to_string("/proc/locks").unwrap().lines().any(|lock| lock.contains(&inode))
+}
+
 /// The first run waits for its input as long as the test likes.
 #[test]
 fn two_runs_do_not_share_a_file() {
@@ -474,7 +483,7 @@ fn two_runs_do_not_share_a_file() {
     let verify = ["verify", "--metrics-file", "m.prom", "sealed.cfd"];
     // Its next file is staged a moment after the first is there.
     let staged = place.path(".m.prom.cofferdam-staging");
-    wait_until("the next one", || staged.exists());
+    wait_until("the next one", || is_locked(&staged));
     place.run(verify).assert_failed(9, "another run keeps its metrics in m.prom");
     assert!(!figures(&place, "m.prom").contains_key("cofferdam_exit_code"));
     drop(sealing.stdin.take());
