@@ -97,10 +97,11 @@ Standard input and output are - wherever a file is named, for keys too; /dev/fd/
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, sign, recipients and rewrap
-  COFFERDAM_RECIPIENTS       as -R of seal and rewrap
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, sign, recipients
-                             and rewrap
+  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, sign, recipients, rewrap
+                             and convert
+  COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, sign, recipients,
+                             rewrap and convert
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).

@@ -141,7 +141,12 @@ impl Service {
     }
 
     fn wrap(&self, key: ExternalKey<'_>, stream_key: &StreamKey) -> Result<Vec<u8>, Refusal> {
-        let wrapped = self.ask("wrap", key, stream_key.expose(), WRAPPED_LEN_MAX)?;
+        let wrapped = self.ask("wrap", key, stream_key.expose(), WRAPPED_LEN_MAX).map_err(|refusal| {
+            match tells(&refusal.to_string(), stream_key) {
+                true => format!("{} failed, and said the key to standard error", self.program).into(),
+                false => refusal,
+            }
+        })?;
         if wrapped.is_empty() {
             return Err(
                 format!("{} printed nothing: the wrapped key goes to standard output", self.program).into()
@@ -224,6 +229,14 @@ fn shows(printed: &[u8], key: &StreamKey) -> bool {
         || is_base64(&BASE64_URL_SAFE_NO_PAD)
 }
 
+/// Whether words have the key in them, as a dump of its bytes, say: in digits with whatever between them.
+fn tells(words: &str, key: &StreamKey) -> bool {
+    let digits = words.bytes().filter(u8::is_ascii_hexdigit);
+    let joined = words.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    shows(&Zeroizing::new(digits.collect::<Vec<_>>()), key)
+        || shows(&Zeroizing::new(joined.collect::<Vec<_>>()), key)
+}
+
 fn refuse_twice(commands: &[KeyCommand]) -> Result<(), Failure> {
     let twice = commands
         .iter()
@@ -283,6 +296,9 @@ mod tests {
         ] {
             assert!(shows(&shown, &key));
         }
+        let spaced: Vec<_> = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(tells(&format!("kms ended with 1: {}", spaced.join(" / ")), &key));
+        assert!(!tells("kms ended with 1: no such alias", &key));
         for wrapped in [&b""[..], &[7; 80], &key.expose()[1..], &digits.as_bytes()[1..]] {
             assert!(!shows(wrapped, &key));
         }

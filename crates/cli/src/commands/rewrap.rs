@@ -174,9 +174,8 @@ impl Rewrap {
             return Ok(Removed::default());
         }
         let sealed = Sealed::Here(End::Path(self.sealed.clone()));
-        // Only to know whose an age recipient is, keys have to be tried.
-        let is_tried = self.remove.iter().any(|which| which.starts_with("age1"));
-        let list = recipients::list(&sealed, is_tried.then_some(identities), cancel, report)?;
+        // Without a key the list would be what the copy says that anybody could have written.
+        let list = recipients::list(&sealed, Some(identities), cancel, report)?;
         let mut numbers: Vec<usize> =
             self.remove.iter().map(|which| find(which, &list)).collect::<Result<_, _>>()?;
         numbers.sort_unstable();

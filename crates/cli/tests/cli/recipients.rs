@@ -4,6 +4,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::place::{Place, Ran, json_lines};
 
@@ -202,6 +203,36 @@ fn a_number_that_is_a_services_name_too_is_refused() {
     rewrap(&place, &["--list", "--force"]).assert_failed(2, "--force is for a copy");
     rewrap(&place, &["--remove", "01"]).assert_done();
     assert_eq!(place.run(["verify", "--key-command", "1=./xor", "sealed.cfd"]).code, 0);
+}
+
+/// Whoever has the storage can write a key copy with a checksum that is right. Names in it mean nobody.
+#[test]
+fn who_is_taken_out_is_looked_up_in_the_list_that_a_key_vouches_for() {
+    let place = place();
+    fs::write(place.path("xor"), "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n").unwrap();
+    fs::set_permissions(place.path("xor"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for name in ["kms", "hsm"] {
+        rewrap(&place, &["--add", "--new-key-command", &format!("{name}=./xor")]).assert_done();
+    }
+    let mut sealed = place.read("sealed.cfd");
+    let found = |name: &[u8]| -> Vec<usize> {
+        (0..sealed.len() - 3).filter(|&at| &sealed[at..at + 3] == name).take(2).collect()
+    };
+    let (kms, hsm) = (found(b"kms"), found(b"hsm"));
+    let len = kms[1] - kms[0];
+    let copy = &mut sealed[4096..4096 + len];
+    copy[kms[0] - 4096..][..3].copy_from_slice(b"hsm");
+    copy[hsm[0] - 4096..][..3].copy_from_slice(b"kms");
+    // FORMAT §5: the checksum of a copy is over what is used of it and its MAC.
+    let slots_len = u32::from_le_bytes(copy[16..20].try_into().unwrap()) as usize;
+    let checksum = Sha256::digest([&copy[..32 + slots_len], &copy[len - 64..len - 32]].concat());
+    copy[len - 32..].copy_from_slice(&checksum);
+    fs::write(place.path("sealed.cfd"), &sealed).unwrap();
+    rewrap(&place, &["--remove", "kms"]).assert_done();
+    let verify = |name: &str| {
+        place.run(["verify", "--quiet", "--key-command", &format!("{name}=./xor"), "sealed.cfd"]).code
+    };
+    assert_eq!([verify("kms"), verify("hsm")], [4, 0]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cofferdam_io::ReadAt;
 use contract::StreamingSink;
 use foreign::{Chunk, ChunkLens, Fault, Format, Layout, Looks, Opened, Wholeness};
+use framing::DigestKind;
 use segment_worker::Feed;
 use sources::Source;
 
@@ -183,7 +184,12 @@ impl OpenOptions<'_> {
             }
         };
         match claim {
-            Wholeness::Proved => Ok(Restored { foreign: Some(ForeignSummary { format, claim }), ..restored }),
+            // There is no digest, so nobody can pin it or sign it.
+            Wholeness::Proved => Ok(Restored {
+                digest: DigestKind::Tags,
+                foreign: Some(ForeignSummary { format, claim }),
+                ..restored
+            }),
             Wholeness::Asserted(missing) => Err(Error::asserted(Asserted {
                 format,
                 missing,
