@@ -108,6 +108,7 @@ impl Convert {
         watch.finish();
         match (converted, sealed) {
             (Ok(converted), _) => {
+                converted.opened.warnings.iter().for_each(|warning| report.warning(warning));
                 let record = Record::new(&self, &converted.sealed, begun);
                 report.done(self.new.channel(), &record, record.sentence(begun), self.new.done())
             }

@@ -77,6 +77,8 @@ pub(crate) fn open_in_order<S: Source>(
                 window.pass(opened.head_len);
                 return Ok(*opened);
             }
+            // A format refuses a head of more.
+            HeadStep::More(_) if ahead.len() >= HEAD_LEN_MAX => return Err(Error::foreign(too_long())),
             HeadStep::More(more) => wanted = more.max(ahead.len() + 1),
         }
     }

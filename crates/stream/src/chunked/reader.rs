@@ -130,8 +130,8 @@ impl ForeignReader {
         self.resources.check_cancelled()?;
         let wire = &mut self.wire[..wire_len];
         index::read(&*self.place, begin, wire)?;
-        // Nothing of a run that fails is kept.
-        self.kept.clear();
+        // Nothing of a run that fails is kept, and its memory is what the next one takes.
+        self.kept = Vec::new();
         let mut plaintext = memory::zeroed("chunks", plaintext_len)?;
         let (mut at, mut out) = (0, &mut plaintext[..]);
         for chunk in &lens {
