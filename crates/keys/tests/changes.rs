@@ -298,7 +298,7 @@ mod post_quantum {
         let (classic, hybrid) = (Identity::generate(), pq());
         for both in [[&classic, &hybrid], [&hybrid, &classic]] {
             let refused = recipients(&both).wrap(&stream_key(), &HEAD).unwrap_err();
-            assert!(refused.to_string().contains("postquantum"), "{refused}");
+            assert!(refused.to_string().contains("post-quantum"), "{refused}");
         }
         // A passphrase and a key file withstand a quantum computer as well.
         let beside = recipients(&[&hybrid]).wrapping_key(WrappingKey::from_bytes(FILE));
