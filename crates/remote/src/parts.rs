@@ -154,14 +154,15 @@ impl Shared {
 /// Fetches one part. Whatever becomes of it, the state hears of it.
 async fn fetch(on_way: OnWay, begin: Begin) {
     let OnWay { shared, id } = &on_way;
-    let len = (begin.range.end - begin.range.start) as usize;
+    let Begin { range, body, .. } = begin;
+    let len = (range.end - range.start) as usize;
     let mut bytes =
-        RangeBody::new(shared.requester.clone(), shared.identity.clone(), begin.range, Beginning::Anywhere);
+        RangeBody::new(shared.requester.clone(), shared.identity.clone(), range, Beginning::Anywhere);
     let begun = Instant::now();
     loop {
         match bytes.next().await {
             Ok(Some(piece)) => {
-                begin.body.write().push(&piece);
+                body.write().push(&piece);
                 if shared.state.lock().grew(*id, piece.len(), Instant::now()) {
                     shared.news.notify_all();
                 }
@@ -170,6 +171,8 @@ async fn fetch(on_way: OnWay, begin: Begin) {
             Err(error) => return shared.fail(*id, error),
         }
     }
+    // Whoever hears of it may release it at once, and have the next one begun in its place.
+    drop(body);
     let latency = bytes.latency().unwrap_or_default();
     let how = Arrived { len, latency, transfer: begun.elapsed().saturating_sub(latency) };
     shared.state.lock().arrived(*id, &how, Instant::now());
@@ -187,5 +190,7 @@ impl Drop for OnWay {
         let place = &self.shared.requester.context.place;
         self.shared
             .fail(self.id, FetchError::new(FetchFault::Refused, format!("{place}: a request panicked")));
+        // What the request held is free now.
+        self.shared.begin();
     }
 }

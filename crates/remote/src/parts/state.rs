@@ -3,7 +3,7 @@
 
 use std::{
     ops::Range,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct State {
     /// Of those, what no part has been made for.
     queue: Queue,
     parts: Vec<Part>,
+    /// Bodies of parts that were released, which their requests may hold for a moment more; and how long they may become.
+    leaving: Vec<(Weak<RwLock<Body>>, usize)>,
     stock: Arc<Stock>,
     made: u64,
     /// Parts on their way, and connections that may be open: as many as there were at once.
@@ -95,6 +97,7 @@ impl State {
             asked: Ranges::default(),
             queue: Queue::default(),
             parts: Vec::new(),
+            leaving: Vec::new(),
             stock: Arc::default(),
             made: 0,
             on_way: 0,
@@ -151,6 +154,7 @@ impl State {
         let asked = &self.asked;
         let freed: Vec<Part> = self.parts.extract_if(.., |part| !asked.intersects(&part.range)).collect();
         self.on_way -= freed.iter().filter(|part| part.task.is_some()).count();
+        self.leaving.extend(freed.iter().map(|part| (Arc::downgrade(&part.body), part.len())));
         Freed(freed)
     }
 
@@ -165,9 +169,11 @@ impl State {
         if self.failed.is_some() || self.queue.next_start().is_none() {
             return None;
         }
+        self.leaving.retain(|(body, _)| body.strong_count() > 0);
+        let leaving: usize = self.leaving.iter().map(|(_, len)| len).sum();
         let plan = self.plan();
         let connections = self.connections.max(self.on_way + 1);
-        let fits = self.parts_len() + plan.part_len + connections * CONNECTION_LEN <= self.granted;
+        let fits = self.parts_len() + leaving + plan.part_len + connections * CONNECTION_LEN <= self.granted;
         let part_len = if fits && self.on_way < plan.lanes {
             plan.part_len
         } else if self.is_stuck(now) {
@@ -196,11 +202,12 @@ impl State {
     }
 
     /// Whether the next part must be begun although there is no room: somebody waits for it, nothing is on its way, and what is
-    /// held is either waited for as well or has not been released for long. That is so after less memory was granted.
+    /// held is either waited for as well or has not been released, or has not gone, for long. That is so after less memory was granted.
     fn is_stuck(&self, now: Instant) -> bool {
         let Some(next) = self.queue.next_start() else { return false };
         let Some(waiter) = self.waiters.iter().find(|range| range.contains(&next)) else { return false };
-        let others = self.parts.iter().any(|part| self.asked.intersects_beyond(&part.range, waiter));
+        let others = !self.leaving.is_empty()
+            || self.parts.iter().any(|part| self.asked.intersects_beyond(&part.range, waiter));
         self.on_way == 0 && (!others || now.saturating_duration_since(self.moved) >= STUCK_AFTER)
     }
 
@@ -309,7 +316,13 @@ impl State {
     }
 
     fn parts_len(&self) -> usize {
-        self.parts.iter().map(|part| (part.range.end - part.range.start) as usize).sum()
+        self.parts.iter().map(Part::len).sum()
+    }
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        (self.range.end - self.range.start) as usize
     }
 }
 
@@ -317,3 +330,26 @@ impl State {
 const QUEUED_PARTS: usize = 2;
 /// How long nothing may move before memory is not looked at: a job takes milliseconds, and has failed if it takes this long.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_ended_request_still_holds_is_room_that_is_taken() {
+        let now = Instant::now();
+        let part_len = PART_LEN_MIN as u64;
+        let mut state = State::new(now);
+        state.grant(PART_LEN_MIN + CONNECTION_LEN);
+        assert!(state.ask(0..part_len));
+        let begun = state.begin(0, now).expect("there is room for one part");
+        drop(state.release(&(0..part_len), now));
+        assert!(state.ask(part_len..2 * part_len));
+        let waited_for = part_len..2 * part_len;
+        state.begin_waiting(&waited_for);
+        // Its request has been told to end, and has its body yet.
+        assert!(state.begin(0, now).is_none());
+        drop(begun);
+        assert!(state.begin(0, now).is_some_and(|next| next.range == waited_for));
+    }
+}
