@@ -103,6 +103,10 @@ pub(crate) fn with_printed_identities(
     let printed = call.run().map_err(|problem| match problem {
         Problem::Interrupted => Failure::interrupted(),
         Problem::Failed(what) | Problem::TimedOut(what) => {
+            let what = match names_identity(&what) {
+                true => format!("{program} failed, and said an identity to standard error"),
+                false => what,
+            };
             Failure::new(ErrorKind::Io, format!("the identity command {what}"))
         }
     })?;
@@ -229,12 +233,31 @@ fn shows(printed: &[u8], key: &StreamKey) -> bool {
         || is_base64(&BASE64_URL_SAFE_NO_PAD)
 }
 
-/// Whether words have the key in them, as a dump of its bytes, say: in digits with whatever between them.
+/// Whether words have the key in them, as a dump of its bytes, say: in digits, a few at least together, with whatever between them.
 fn tells(words: &str, key: &StreamKey) -> bool {
-    let digits = words.bytes().filter(u8::is_ascii_hexdigit);
-    let joined = words.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    shows(&Zeroizing::new(digits.collect::<Vec<_>>()), key)
-        || shows(&Zeroizing::new(joined.collect::<Vec<_>>()), key)
+    let only = |keep: fn(&u8) -> bool| {
+        Zeroizing::new(words.bytes().filter(keep).map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>())
+    };
+    let digits = only(u8::is_ascii_hexdigit);
+    let decimals = only(u8::is_ascii_digit);
+    let has = |digits: &[u8], part: &str| digits.windows(part.len()).any(|window| window == part.as_bytes());
+    // A dump has offsets and text between its lines: what stands together on one shows it.
+    let is_dumped = key.expose().windows(TOLD_LEN).any(|bytes| {
+        // `od -x` has each pair of bytes as a number.
+        let swapped: Vec<u8> = bytes.chunks(2).flat_map(|pair| pair.iter().rev().copied()).collect();
+        let decimal = Zeroizing::new(bytes.iter().map(u8::to_string).collect::<String>());
+        has(&digits, &Zeroizing::new(hex(bytes)))
+            || has(&digits, &Zeroizing::new(hex(&swapped)))
+            || has(&decimals, &decimal)
+    });
+    let joined = Zeroizing::new(words.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<_>>());
+    is_dumped || shows(&joined, key)
+}
+
+/// Whether words have an identity in them, as age or SSH writes one down.
+fn names_identity(words: &str) -> bool {
+    let upper = Zeroizing::new(words.to_ascii_uppercase());
+    ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "PRIVATE KEY"].iter().any(|begin| upper.contains(begin))
 }
 
 fn refuse_twice(commands: &[KeyCommand]) -> Result<(), Failure> {
@@ -257,6 +280,8 @@ fn parse_variable(text: &str) -> Result<String, String> {
 
 /// Bytes of a stream's key.
 const STREAM_KEY_LEN: usize = 32;
+/// Bytes of a key that are taken for it where they stand together: by chance they do not.
+const TOLD_LEN: usize = 6;
 /// The most bytes that a program may make of a key.
 const WRAPPED_LEN_MAX: usize = 4096;
 /// The most that it may print of identities: as much as a file of them may have.
@@ -298,7 +323,36 @@ mod tests {
         }
         let spaced: Vec<_> = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(tells(&format!("kms ended with 1: {}", spaced.join(" / ")), &key));
+        // As `xxd`, `hexdump -C`, `od -x` and `od -An -tu1` of Debian 12 print its first 16 bytes.
+        for dumped in [
+            "00000000: a5a4 a7a6 a1a0 a3a2 adac afae a9a8 abaa  ................",
+            "00000000  a5 a4 a7 a6 a1 a0 a3 a2  ad ac af ae a9 a8 ab aa  |................|",
+            "0000000 a4a5 a6a7 a0a1 a2a3 acad aeaf a8a9 aaab",
+            " 165 164 167 166 161 160 163 162 173 172 175 174 169 168 171 170",
+        ] {
+            assert!(tells(dumped, &key), "{dumped}");
+        }
         assert!(!tells("kms ended with 1: no such alias", &key));
+        assert!(!tells("request 6f1d2c3b4a59687f-165164: denied at 2026-11-30T12:00:00.165164167Z", &key));
+    }
+
+    #[test]
+    fn an_identity_that_was_said_is_seen() {
+        for words in [
+            "kms ended with exit code 1: AGE-SECRET-KEY-1QQQ",
+            "x: age-secret-key-pq-1qqq",
+            "x: AGE-PLUGIN-YUBIKEY-1QQQ",
+            "x: -----BEGIN OPENSSH PRIVATE KEY-----",
+        ] {
+            assert!(names_identity(words), "{words}");
+        }
+        assert!(!names_identity("kms ended with exit code 1: no key of that name"));
+    }
+
+    #[test]
+    fn a_wrapped_key_is_none_that_is_seen() {
+        let key = StreamKey::from_bytes(std::array::from_fn(|at| at as u8 ^ 0xA5));
+        let digits = hex(key.expose());
         for wrapped in [&b""[..], &[7; 80], &key.expose()[1..], &digits.as_bytes()[1..]] {
             assert!(!shows(wrapped, &key));
         }
