@@ -36,12 +36,21 @@ impl SignatureFile {
         Name::from(&*self.path)
     }
 
-    /// Refuses a place where none can be made, before the work: what is there already and is not to be replaced, or is no signature.
+    /// Refuses a place where none can be made, before the work: what is there already and is not to be replaced, or is no signature, or
+    /// would be lost beside it.
     pub(crate) fn refuse_unwritable(&self) -> Result<(), Failure> {
         match (self.standing()?, self.if_exists) {
             (Some(_), IfExists::Refuse) => Err(self.exists()),
-            _ => whole_file::refuse_unwritable(&self.path),
+            _ => {
+                self.refuse_other_leftovers()?;
+                whole_file::refuse_unwritable(&self.path)
+            }
         }
+    }
+
+    /// What an interrupted restore or sealing keeps there is not thrown away.
+    fn refuse_other_leftovers(&self) -> Result<(), Failure> {
+        whole_file::refuse_other_leftovers(&self.path, |kept| kept.starts_with(BEGIN))
     }
 
     /// The signature that is there, if one is. What is no signature is not looked at further.
@@ -55,13 +64,16 @@ impl SignatureFile {
             (Some(_), IfExists::Refuse) => return Err(self.exists()),
             (standing, _) => standing,
         };
+        self.refuse_other_leftovers()?;
         let text = signature.as_text().as_bytes();
         let cannot = |error: &dyn std::fmt::Display| {
             Failure::new(ErrorKind::Io, format!("{} could not be written: {error}", self.name()))
         };
         whole_file::write(&self.path, standing, text, READABLE).map_err(|fault| match fault {
             Fault::Refused(TargetError::Exists { .. } | TargetError::Symlink { .. }) => self.exists(),
-            Fault::Refused(error) => cannot(&error),
+            Fault::Refused(error) => {
+                whole_file::refused(&error, format!("{} could not be written", self.name()))
+            }
             Fault::NotWritten(error) if error.kind() == io::ErrorKind::AlreadyExists => self.exists(),
             Fault::NotWritten(error) => cannot(&error),
             Fault::Unknown(error) => Failure::new(
@@ -110,7 +122,14 @@ pub(crate) fn has_neighbours(sealed: &Sealed, path: &Path) -> bool {
 
 /// Reads the signature at `place`.
 pub(super) fn read(place: &Sealed, cancel: &CancelToken, report: Report) -> Result<Signature, Failure> {
-    let failed = |error| Failure::io(format!("the signature {place} could not be read"), error);
+    let missing = |why: &dyn std::fmt::Display| {
+        Failure::new(ErrorKind::NotSigned, format!("there is no signature: {place}{why}"))
+            .advise("Name its file with --signature, or have the stream signed: `cofferdam sign`.")
+    };
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput => missing(&format_args!(": {error}")),
+        _ => Failure::io(format!("the signature {place} could not be read"), error),
+    };
     let content = match place {
         Sealed::There(url) => url.read_small(Signature::LEN_MAX, cancel, report)?,
         Sealed::Here(End::Path(path)) if descriptor_named(path).is_none() => {
@@ -121,10 +140,7 @@ pub(super) fn read(place: &Sealed, cancel: &CancelToken, report: Report) -> Resu
             Some(read_up_to(place.source(cancel, report)?, Signature::LEN_MAX, cancel).map_err(failed)?)
         }
     };
-    let content = content.ok_or_else(|| {
-        Failure::new(ErrorKind::NotSigned, format!("there is no signature: {place} does not exist"))
-            .advise("Name its file with --signature, or have the stream signed: `cofferdam sign`.")
-    })?;
+    let content = content.ok_or_else(|| missing(&" does not exist"))?;
     Signature::parse(&content).map_err(|error| {
         let advice = match error {
             SignatureError::TooLong { .. } => "Is it the right file?",

@@ -218,11 +218,11 @@ fn a_target_that_is_the_signature_is_refused() {
 fn what_is_no_file_in_the_place_of_a_signature_is_not_waited_for() {
     let place = place(1);
     mknodat(CWD, place.path("sealed.cfd.sig"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    assert_refused_everywhere(&place, &["--signed-by", "sealer.pub"], 1, "it is no regular file");
+    assert_refused_everywhere(&place, &["--signed-by", "sealer.pub"], 17, "it is no regular file");
     sign(&place, &["--force", "sealed.cfd"]).assert_failed(6, "is no file");
     fs::remove_file(place.path("sealed.cfd.sig")).unwrap();
     symlink("/dev/zero", place.path("sealed.cfd.sig")).unwrap();
-    assert_refused_everywhere(&place, &["--signed-by", "sealer.pub"], 1, "it is no regular file");
+    assert_refused_everywhere(&place, &["--signed-by", "sealer.pub"], 17, "it is no regular file");
 }
 
 #[test]
@@ -333,6 +333,38 @@ fn a_second_run_changes_nothing_and_another_signature_is_replaced_only_with_forc
     symlink("plain", place.path("link.sig")).unwrap();
     sign(&place, &["--force", "--signature", "link.sig", "sealed.cfd"]).assert_failed(6, "symbolic link");
     sign(&place, &["--signature", "no/where.sig", "sealed.cfd"]).assert_failed(1, "no/where.sig");
+}
+
+/// It is the one copy of what a restore has done so far, or a file of somebody's.
+#[test]
+fn what_is_kept_at_the_name_of_a_signature_is_not_thrown_away() {
+    let place = place(3);
+    fs::copy(place.path("sealed.cfd"), place.path("damaged.cfd")).unwrap();
+    place.run(["restore", "-i", "key.txt", "sealed.cfd", "whole"]).assert_done();
+    place.damage_segment(2);
+    for name in ["x", "damaged.cfd.sig"] {
+        place.run(["restore", "-i", "key.txt", "sealed.cfd", name]).assert_failed(3, "segment 2");
+        let (journal, staging) = (format!(".{name}.cofferdam-journal"), format!(".{name}.cofferdam-staging"));
+        let kept = (place.read(&journal), place.read(&staging));
+        let recipient = place.recipient.clone();
+        let seal =
+            ["seal", "-r", &recipient, "--ssh-key", "sealer", "--signature", name, "-o", "new", "plain"];
+        for options in [&["sign", "--signature", name][..], &["sign", "--force", "--signature", name]] {
+            let ran = place.run([options, &["--ssh-key", "sealer", "damaged.cfd"]].concat());
+            ran.assert_failed(8, "something that was interrupted is kept beside it");
+        }
+        place.run(seal).assert_failed(8, "something that was interrupted is kept beside it");
+        assert!(!place.path("new").exists(), "it is refused before the work");
+        assert!((place.read(&journal), place.read(&staging)) == kept);
+        place.run(["discard", name]).assert_done();
+    }
+    let mine = place.path(".x.cofferdam-staging");
+    fs::write(&mine, b"mine").unwrap();
+    sign(&place, &["--signature", "x", "damaged.cfd"]).assert_failed(6, "would be replaced");
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
+    // What a killed run of its own has left is in nobody's way.
+    fs::write(&mine, b"-----BEGIN SSH SIGNATURE-----\nU1NI").unwrap();
+    sign(&place, &["--signature", "x", "damaged.cfd"]).assert_done();
 }
 
 #[test]
