@@ -6,9 +6,7 @@ use std::slice;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use cofferdam::{
-    Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, Visibility, WriteAt,
-};
+use cofferdam::{Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, Visibility, WriteAt};
 use contract::SyncTo;
 use contract::cursor::Cursor;
 use contract::written::WrittenRanges;

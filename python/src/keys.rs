@@ -66,10 +66,13 @@ pub(crate) fn recipients(
         .map_err(|why| refused(py, &why))?;
     }
     if let Some(passphrase) = passphrase {
-        recipients = recipients.passphrase(SecretString::from(passphrase)).map_err(|why| refused(py, &why))?;
+        recipients =
+            recipients.passphrase(SecretString::from(passphrase)).map_err(|why| refused(py, &why))?;
     }
     match recipients.is_empty() {
-        true => Err(error::usage(py, "nobody to seal for was given: give a recipient, a key or a passphrase")),
+        true => {
+            Err(error::usage(py, "nobody to seal for was given: give a recipient, a key or a passphrase"))
+        }
         false => Ok(recipients),
     }
 }
@@ -107,7 +110,8 @@ pub(crate) fn identities(
 fn identity_text(one: &Bound<'_, PyAny>) -> PyResult<Option<Zeroizing<String>>> {
     let Ok(text) = one.cast::<PyString>() else { return Ok(None) };
     let text = text.to_str()?;
-    let is_key = ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "-----BEGIN ", "#"].iter().any(|begin| text.starts_with(begin));
+    let is_key =
+        ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "-----BEGIN ", "#"].iter().any(|begin| text.starts_with(begin));
     Ok(is_key.then(|| Zeroizing::new(text.to_owned())))
 }
 
@@ -138,5 +142,6 @@ fn refused(py: Python<'_>, why: &KeyError) -> PyErr {
     error::usage(py, &why.to_string())
 }
 
-const NO_RECIPIENT: &str = "a recipient is a str such as age1…, an Identity, 32 bytes of a key, or a Path of a file of recipients";
+const NO_RECIPIENT: &str =
+    "a recipient is a str such as age1…, an Identity, 32 bytes of a key, or a Path of a file of recipients";
 const NO_IDENTITY: &str = "an identity is an Identity, a str such as AGE-SECRET-KEY-1…, the name of a file with identities, or 32 bytes of a key";

@@ -62,7 +62,8 @@ pub(crate) fn restore(
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Restored> {
     let asked = Asked { expect_digest, min_sequence, threads, memory };
-    let opener = opener(py, keys::identities(py, identities, passphrase)?, &asked)?.if_exists(if_exists(force));
+    let opener =
+        opener(py, keys::identities(py, identities, passphrase)?, &asked)?.if_exists(if_exists(force));
     let (source, target) = (Given::new(source)?, Target::new(target)?);
     let restored = call::run(py, progress, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use cofferdam::remote::{Place, RemoteOptions};
 use cofferdam::{
-    Arrival, BytesSource, CancelToken, Error, ErrorKind, ReadAt, ReaderSource, RemoteSource, Source, open_path,
+    Arrival, BytesSource, CancelToken, Error, ErrorKind, ReadAt, ReaderSource, RemoteSource, Source,
+    open_path,
 };
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -26,7 +27,10 @@ pub(crate) enum Given {
     /// A file object, read in order.
     File(Py<PyAny>),
     /// `size`, and `read_at(offset, length)`, which is called from any thread.
-    Ranges { object: Py<PyAny>, size: u64 },
+    Ranges {
+        object: Py<PyAny>,
+        size: u64,
+    },
 }
 
 impl Given {
@@ -75,7 +79,9 @@ impl Given {
             Given::Held(bytes) => Box::new(BytesSource::new(Held(bytes))),
             Given::Copied(bytes) => Box::new(BytesSource::new(bytes)),
             Given::File(object) => Box::new(ReaderSource::new(FileObject(object))),
-            Given::Ranges { object, size } => Box::new(Ranges { at: Arc::new(RangesAt { object, size }), position: 0 }),
+            Given::Ranges { object, size } => {
+                Box::new(Ranges { at: Arc::new(RangesAt { object, size }), position: 0 })
+            }
         })
     }
 }
@@ -89,8 +95,11 @@ pub(crate) fn place(given: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
         return Ok(None);
     }
     let environment = py.import("os")?.getattr("environ")?.call_method0("copy")?;
-    let variables: std::collections::HashMap<String, String> =
-        environment.call_method0("items")?.try_iter()?.map(|pair| pair?.extract()).collect::<PyResult<_>>()?;
+    let variables: std::collections::HashMap<String, String> = environment
+        .call_method0("items")?
+        .try_iter()?
+        .map(|pair| pair?.extract())
+        .collect::<PyResult<_>>()?;
     Place::parse(text, variables).map(Some).map_err(|why| error::usage(py, &why.to_string()))
 }
 

@@ -66,4 +66,5 @@ impl Write for FileObject {
     }
 }
 
-const NO_TARGET: &str = "a target is a path, the URL of an object in a store, or an object with a method `write`";
+const NO_TARGET: &str =
+    "a target is a path, the URL of an object in a store, or an object with a method `write`";

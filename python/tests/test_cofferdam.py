@@ -42,13 +42,14 @@ def test_what_is_sealed_is_restored_whatever_the_ends_are(tmp_path, identity, pl
         sealed = tmp_path / f"{number}.cfd"
         said = cofferdam.seal(source, sealed, identity.recipient)
         assert (said.plaintext_len, said.wire_len) == (len(plain), sealed.stat().st_size)
-        for place in [sealed, sealed.read_bytes(), io.BytesIO(sealed.read_bytes())]:
+        content = sealed.read_bytes()
+        for place in [lambda: sealed, lambda: content, lambda: io.BytesIO(content)]:
             target = tmp_path / "restored"
-            restored = cofferdam.restore(place, target, identity, force=True)
+            restored = cofferdam.restore(place(), target, identity, force=True)
             assert target.read_bytes() == plain
             assert restored.stream_digest == said.stream_digest
             out = io.BytesIO()
-            cofferdam.restore(place, out, identity)
+            cofferdam.restore(place(), out, identity)
             assert out.getvalue() == plain
     out = io.BytesIO()
     cofferdam.seal(plain, out, identity)
