@@ -24,7 +24,6 @@ cancels a call that runs on the main thread, and :exc:`KeyboardInterrupt` is rai
 from __future__ import annotations
 
 import io
-import os
 from typing import TYPE_CHECKING, Any
 
 from ._errors import (
@@ -66,7 +65,7 @@ from ._native import (
 )
 
 if TYPE_CHECKING:
-    from ._native import Identities, Source, WritableBuffer
+    from ._types import Identities, Source, WritableBuffer
 
 __all__ = [
     "CancelledError",
@@ -196,8 +195,6 @@ def open(
 
     The source needs offsets: a file, a URL, bytes, or an object with ``read_at``. Files of age are read too, unless they are armored.
     """
-    if hasattr(source, "__fspath__"):
-        source = os.fspath(source)
     return Reader(
         _open_reader(
             source,

@@ -1,28 +1,7 @@
-from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
-from typing import Any, Literal, Protocol, TypeAlias, final
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, final
 
-from typing_extensions import Buffer
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes | None: ...
-
-class _Writable(Protocol):
-    def write(self, data: bytes, /) -> int | None: ...
-
-class _Ranges(Protocol):
-    @property
-    def size(self) -> int: ...
-    def read_at(self, offset: int, length: int, /) -> bytes: ...
-
-Path: TypeAlias = str | PathLike[str]
-Source: TypeAlias = Path | Buffer | _Readable | _Ranges
-Target: TypeAlias = Path | _Writable
-WritableBuffer: TypeAlias = Buffer
-_Recipient: TypeAlias = str | PathLike[str] | bytes | Identity
-Recipients: TypeAlias = _Recipient | Sequence[_Recipient]
-_Identity: TypeAlias = str | PathLike[str] | bytes | Identity
-Identities: TypeAlias = _Identity | Sequence[_Identity]
+from ._types import Identities, Path, Recipients, Source, Target, WritableBuffer
 
 @final
 class Identity:

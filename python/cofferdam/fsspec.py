@@ -14,8 +14,8 @@ import os
 import threading
 from typing import Any
 
-from fsspec.implementations.chained import ChainedFileSystem
-from fsspec.registry import get_filesystem_class
+from fsspec.implementations.chained import ChainedFileSystem  # type: ignore[import-untyped]
+from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]
 
 import cofferdam
 
@@ -48,7 +48,7 @@ class CofferdamFileSystem(ChainedFileSystem):  # type: ignore[misc]
             raise cofferdam.UsageError("`identity` is the name of a file: keys do not belong into what is pickled")
         self.fs = fs
         self.identity = None if identity is None else os.fspath(identity)
-        self._reading = {"threads": threads, "memory": memory}
+        self._reading: dict[str, Any] = {"threads": threads, "memory": memory}
         self._has_options = bool(target_options)
         self._protocols = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
         self._readers: dict[str, cofferdam.Reader] = {}

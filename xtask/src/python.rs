@@ -34,10 +34,10 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     empty(&installed)?;
     let target = root.join("target");
     let manifest = root.join("python/Cargo.toml");
-    let build =
-        ["-m", "maturin", "build", "--quiet", "--profile", "dev", "--manifest-path", text(&manifest)?];
+    let maturin = tools.join("bin/maturin");
+    let build = ["build", "--quiet", "--profile", "dev", "--manifest-path", text(&manifest)?];
     let to = ["--target-dir", text(&target)?, "--out", text(&wheels)?];
-    python(&[&tools], &[&build[..], &to].concat(), root)?;
+    run(text(&maturin)?, &[&tools], &[&build[..], &to].concat(), root)?;
     let wheel = fs::read_dir(&wheels).map_err(|error| error.to_string())?.flatten().next();
     let wheel = wheel.ok_or("maturin has made no wheel")?.path();
     let install =
@@ -52,20 +52,24 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     python(&paths, &["-m", "pytest", "-q", "-p", "no:cacheprovider", text(&tests)?], root)
 }
 
-/// Runs Python with nothing in its path but its own library and `paths`.
 fn python(paths: &[&Path], arguments: &[&str], folder: &Path) -> Result<(), String> {
+    run("python3", paths, arguments, folder)
+}
+
+/// Runs a program with nothing in Python's path but its own library and `paths`.
+fn run(program: &str, paths: &[&Path], arguments: &[&str], folder: &Path) -> Result<(), String> {
     let joined = std::env::join_paths(paths).map_err(|error| error.to_string())?;
-    let mut command = Command::new("python3");
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("PYTHONPATH", joined).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PIP_ROOT_USER_ACTION", "ignore").env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
-    let program = folder.join("target/debug/cofferdam");
-    if program.is_file() {
-        command.env("COFFERDAM_PROGRAM", program);
+    let ours = folder.join("target/debug/cofferdam");
+    if ours.is_file() {
+        command.env("COFFERDAM_PROGRAM", ours);
     }
     match command.status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("python3 {} ended with {status}", arguments.join(" "))),
-        Err(error) => Err(format!("cannot start python3: {error}")),
+        Ok(status) => Err(format!("{program} {} ended with {status}", arguments.join(" "))),
+        Err(error) => Err(format!("cannot start {program}: {error}")),
     }
 }
 
