@@ -14,6 +14,7 @@ mod mutants;
 mod packages;
 mod planted;
 mod programs;
+mod python;
 mod remote;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod results;

@@ -7,7 +7,8 @@ use cargo_metadata::MetadataCommand;
 use crate::steps;
 
 /// Members of the workspace that nobody else builds.
-const OURS_ALONE: [&str; 4] = ["xtask", "cofferdam-bench", "cofferdam-loom-tests", "cofferdam-servers"];
+const OURS_ALONE: [&str; 5] =
+    ["xtask", "cofferdam-bench", "cofferdam-loom-tests", "cofferdam-python", "cofferdam-servers"];
 
 /// What a package has beside its sources.
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{fuzz, packages, planted, programs, remote, tidy};
+use crate::{fuzz, packages, planted, programs, python, remote, tidy};
 
 /// How long `ci` runs each fuzz target. Long campaigns are run by hand.
 const CI_FUZZ_SECONDS: &str = "10";
@@ -129,6 +129,11 @@ pub(crate) const TEST: &[Step] = &[
         name: "remote",
         about: "restores from servers and uploads to them through a proxy that fails",
         work: Work::Own(short_remote),
+    },
+    Step {
+        name: "python",
+        about: "the wheel in an environment of its own: its tests, its types, its documentation",
+        work: Work::Own(python::check),
     },
 ];
 

@@ -1,5 +1,5 @@
 //! A file's bytes in memory: all of its room taken first, its pages brought in just before they are written.
-//! Knows nothing of streams. The one module of this project with `unsafe`.
+//! Knows nothing of streams. One of the modules of this project with `unsafe`: docs/ARCHITECTURE.md names them.
 #![allow(unsafe_code, reason = "a store through a map has no safe form")]
 
 use std::{fs::File, io, ops::Range};

@@ -28,6 +28,7 @@ pub(super) const EDGES: &str = "
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure serve            | ciphers rayon age
+    python         | cofferdam contract                 | ciphers rayon age clap
     bench          | *                                  |
     loom-tests     | *                                  |
     xtask          | *                                  |
@@ -36,6 +37,6 @@ pub(super) const EDGES: &str = "
 pub(super) const CIPHER_CRATES: [&str; 6] =
     ["aws-lc-rs", "aws-lc-sys", "aes-gcm", "chacha20poly1305", "aes", "ring"];
 
-/// The crate with the one module that may hold `unsafe`: a level that forbids it could not be lifted there.
-pub(super) const UNSAFE_CRATE: &str = "cofferdam-mmap";
-pub(super) const UNSAFE_MODULE: &str = "sinks/mmap/src/region.rs";
+/// Crates with a module that may hold `unsafe`, and where that is: a level that forbids it could not be lifted there.
+pub(super) const UNSAFE_HOMES: [(&str, &str); 2] =
+    [("cofferdam-mmap", "sinks/mmap/src/region.rs"), ("cofferdam-python", "python/src/buffer.rs")];

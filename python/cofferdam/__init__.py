@@ -1,0 +1,208 @@
+"""Seals snapshots into encrypted, segmented streams, and restores them on all cores, all or nothing.
+
+>>> import cofferdam
+>>> identity = cofferdam.Identity.generate()
+>>> sealed = cofferdam.seal(b"a snapshot", "db.cfd", identity.recipient)
+>>> restored = cofferdam.restore("db.cfd", "db.restored", identity)
+>>> with cofferdam.open("db.cfd", identity) as reader:
+...     reader.seek(2)
+...     reader.read()
+2
+b'snapshot'
+
+A *source* is a path, a URL (``s3 gs az http https``), an object of bytes, a file object, or an object with ``size`` and
+``read_at(offset, length)``. A *target* is a path, the URL of an object in a store, or a file object. Credentials of stores come from
+``os.environ``, under the names that the stores' own tools use.
+
+A *recipient* is text such as ``age1…``, an :class:`Identity`, 32 bytes of a key, or a ``pathlib.Path`` of a file of recipients. An
+*identity* is an :class:`Identity`, text such as ``AGE-SECRET-KEY-1…``, the name of a file of identities, or 32 bytes of a key. Either may be a list.
+
+Every call runs on threads of its own, with the interpreter free for others; ``progress`` is called on the thread that calls. Ctrl-C
+cancels a call that runs on the main thread, and :exc:`KeyboardInterrupt` is raised once it has ended.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ._errors import (
+    CancelledError,
+    DamagedError,
+    DeniedError,
+    DigestMismatchError,
+    DurabilityUnknownError,
+    Error,
+    ExhaustedError,
+    JournalMismatchError,
+    LimitError,
+    NoKeyError,
+    NoProgressError,
+    NotAStreamError,
+    NotSignedError,
+    SourceChangedError,
+    StaleError,
+    StorageError,
+    TargetExistsError,
+    TargetLockedError,
+    TruncatedError,
+    UnprovenError,
+    UnsupportedError,
+    UsageError,
+)
+from ._native import (
+    Identity,
+    Progress,
+    Restored,
+    Sealed,
+    discard,
+    metadata,
+    open_reader as _open_reader,
+    restore,
+    restore_into,
+    seal,
+    verify,
+)
+
+if TYPE_CHECKING:
+    from ._types import Identities, Source, WritableBuffer
+
+__all__ = [
+    "CancelledError",
+    "DamagedError",
+    "DeniedError",
+    "DigestMismatchError",
+    "DurabilityUnknownError",
+    "Error",
+    "ExhaustedError",
+    "Identity",
+    "JournalMismatchError",
+    "LimitError",
+    "NoKeyError",
+    "NoProgressError",
+    "NotAStreamError",
+    "NotSignedError",
+    "Progress",
+    "Reader",
+    "Restored",
+    "Sealed",
+    "SourceChangedError",
+    "StaleError",
+    "StorageError",
+    "TargetExistsError",
+    "TargetLockedError",
+    "TruncatedError",
+    "UnprovenError",
+    "UnsupportedError",
+    "UsageError",
+    "discard",
+    "metadata",
+    "open",
+    "restore",
+    "restore_into",
+    "seal",
+    "verify",
+]
+
+
+class Reader(io.RawIOBase):
+    """The plaintext of a sealed stream, from any byte on: what :func:`open` returns.
+
+    What it gives is authentic and at its place; that the stream is whole it does not say, which :func:`verify` does. :meth:`pread_into` and
+    :meth:`pread` may be called from many threads at once, ``read`` and ``seek`` share one position. It belongs to the process that opened
+    it: a forked child opens its own.
+    """
+
+    def __init__(self, native: Any) -> None:
+        super().__init__()
+        self._native = native
+        self._position = 0
+
+    @property
+    def size(self) -> int:
+        """Length of the plaintext in bytes."""
+        return int(self._native.size)
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """The pairs that the stream was sealed with."""
+        return dict(self._native.metadata)
+
+    def pread_into(self, offset: int, buffer: WritableBuffer) -> int:
+        """Fills ``buffer`` from byte ``offset`` on, and returns how many bytes that are: fewer than it has at the end alone."""
+        self._check_open()
+        if offset < 0:
+            raise UsageError("an offset is not negative")
+        return int(self._native.read_into(offset, buffer))
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes from byte ``offset`` on: fewer at the end alone."""
+        if length < 0:
+            raise UsageError("a length is not negative")
+        buffer = bytearray(max(0, min(length, self.size - offset)))
+        count = self.pread_into(offset, buffer)
+        return bytes(memoryview(buffer)[:count])
+
+    def readinto(self, buffer: WritableBuffer) -> int:
+        count = self.pread_into(self._position, buffer)
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        read = self.pread(self._position, max(0, self.size - self._position))
+        self._position += len(read)
+        return read
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check_open()
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        if start + offset < 0:
+            raise UsageError("a position is not negative")
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        self._check_open()
+        return self._position
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._native.close()
+        super().close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
+
+def open(
+    source: Source,
+    identities: Identities | None = None,
+    *,
+    passphrase: str | None = None,
+    expect_digest: str | None = None,
+    min_sequence: int | None = None,
+    threads: int | None = None,
+    memory: int | None = None,
+) -> Reader:
+    """Opens ``source`` to be read from any byte on. Only the frames that a read needs are fetched and opened, and kept within ``memory`` bytes.
+
+    The source needs offsets: a file, a URL, bytes, or an object with ``read_at``. Files of age are read too, unless they are armored.
+    """
+    return Reader(
+        _open_reader(
+            source,
+            identities,
+            passphrase=passphrase,
+            expect_digest=expect_digest,
+            min_sequence=min_sequence,
+            threads=threads,
+            memory=memory,
+        )
+    )

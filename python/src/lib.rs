@@ -1,0 +1,28 @@
+//! The extension module behind the Python package `cofferdam`: its calls, with Python's objects for arguments.
+//! It decides nothing: each call is one of the library's, made on a thread of its own while Python goes on.
+
+mod buffer;
+mod call;
+mod error;
+mod keys;
+mod open;
+mod reader;
+mod report;
+mod seal;
+mod source;
+mod target;
+
+/// What `cofferdam/__init__.py` takes its names from.
+#[pyo3::pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use crate::keys::Identity;
+    #[pymodule_export]
+    use crate::open::{metadata, restore, restore_into, verify};
+    #[pymodule_export]
+    use crate::reader::{Reader, open_reader};
+    #[pymodule_export]
+    use crate::report::{Progress, Restored, Sealed};
+    #[pymodule_export]
+    use crate::seal::{discard, seal};
+}

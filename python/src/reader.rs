@@ -1,0 +1,146 @@
+//! The reader of a sealed stream's plaintext at offsets, for `cofferdam.open`.
+//! The library opens frames and keeps them; nothing here does.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::process;
+
+use cofferdam::{Error, ErrorKind, ForeignReader, Source, is_foreign};
+use parking_lot::{Mutex, RwLock};
+use pyo3::prelude::*;
+
+use crate::buffer::Buffer;
+use crate::call::{self, Control, Failed};
+use crate::open::{Asked, opener};
+use crate::report::pairs;
+use crate::source::Given;
+use crate::{error, keys};
+
+/// Any byte of a stream's plaintext, from any thread.
+#[pyclass(frozen, module = "cofferdam._native")]
+pub(crate) struct Reader {
+    /// Until it is closed.
+    open: RwLock<Option<Kind>>,
+    /// Length of the plaintext in bytes.
+    #[pyo3(get)]
+    size: u64,
+    /// The pairs that the stream was sealed with.
+    #[pyo3(get)]
+    metadata: Py<PyAny>,
+    is_far: bool,
+    /// Its threads are this process's, and no child has them.
+    process: u32,
+}
+
+enum Kind {
+    Own(cofferdam::Reader),
+    /// One read at a time.
+    Foreign(Mutex<ForeignReader>),
+}
+
+impl Kind {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        let reader = match self {
+            Kind::Own(reader) => return reader.read_at(offset, buffer),
+            Kind::Foreign(reader) => reader,
+        };
+        let mut reader = reader.lock();
+        let mut filled = 0;
+        let read = reader.seek(SeekFrom::Start(offset)).and_then(|_| {
+            while filled < buffer.len() {
+                match reader.read(&mut buffer[filled..])? {
+                    0 => break,
+                    count => filled += count,
+                }
+            }
+            Ok(())
+        });
+        match read.map_err(|why| why.downcast::<Error>()) {
+            Ok(()) => Ok(filled),
+            Err(Ok(error)) => Err(error),
+            Err(Err(why)) => Err(Error::io("the stream could not be read", why)),
+        }
+    }
+}
+
+#[pymethods]
+impl Reader {
+    /// Fills `buffer` from byte `offset` on, and returns how many bytes that are: fewer than it has at the end alone.
+    fn read_into(&self, py: Python<'_>, offset: u64, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.check_process(py)?;
+        let mut buffer = Buffer::new(buffer)?;
+        let mut read = move |reader: &Self| {
+            let open = reader.open.read();
+            let open = open.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, "the reader is closed"))?;
+            open.read_at(offset, buffer.bytes_mut())
+        };
+        match self.is_far {
+            // A signal ends the wait for a network, and not the request.
+            true => call::run(py, None, |_| Ok::<_, Failed>(read(self)?)),
+            false => py.detach(|| read(self)).map_err(|why| error::raise(py, &why)),
+        }
+    }
+
+    /// Ends it, with what it keeps in memory. Reads that are under way end first.
+    fn close(&self, py: Python<'_>) {
+        if self.process == process::id() {
+            py.detach(|| drop(self.open.write().take()));
+        }
+    }
+}
+
+impl Reader {
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        match self.process == process::id() {
+            true => Ok(()),
+            false => Err(error::usage(
+                py,
+                "this reader was opened before the process forked, and its threads are not here: open it again in the child",
+            )),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.process != process::id() {
+            // Its threads, which would be waited for, are the parent's.
+            std::mem::forget(self.open.get_mut().take());
+        }
+    }
+}
+
+/// Opens `source` to be read at offsets.
+#[pyfunction]
+#[pyo3(signature = (
+    source, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, threads = None, memory = None,
+))]
+#[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
+pub(crate) fn open_reader(
+    py: Python<'_>,
+    source: &Bound<'_, PyAny>,
+    identities: Option<&Bound<'_, PyAny>>,
+    passphrase: Option<String>,
+    expect_digest: Option<&str>,
+    min_sequence: Option<u64>,
+    threads: Option<usize>,
+    memory: Option<usize>,
+) -> PyResult<Reader> {
+    let asked = Asked { expect_digest, min_sequence, threads, memory };
+    let opener = opener(py, keys::identities(py, identities, passphrase)?, &asked)?;
+    let source = Given::new(source)?;
+    let is_far = source.is_far();
+    let kind = call::run(py, None, move |Control { cancel, .. }| {
+        let source: Box<dyn Source> = source.open(&cancel)?;
+        // The token lives as long as the reader, and nobody uses it after this call.
+        let opener = opener.cancel(cancel);
+        Ok::<_, Failed>(match is_foreign(&source)? {
+            true => Kind::Foreign(Mutex::new(opener.foreign_reader(source)?)),
+            false => Kind::Own(opener.reader(source)?),
+        })
+    })?;
+    let (size, metadata) = match &kind {
+        Kind::Own(reader) => (reader.len(), pairs(py, reader.metadata())?),
+        Kind::Foreign(reader) => (reader.lock().len(), pairs(py, &Vec::new())?),
+    };
+    Ok(Reader { open: RwLock::new(Some(kind)), size, metadata, is_far, process: process::id() })
+}

@@ -1,0 +1,191 @@
+//! Where bytes come from: a path, a URL, bytes in memory, a file object, or an object that reads ranges.
+//! It opens what Python names; which of them is meant, their types say.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cofferdam::remote::{Place, RemoteOptions};
+use cofferdam::{
+    Arrival, BytesSource, CancelToken, Error, ErrorKind, ReadAt, ReaderSource, RemoteSource, Source,
+    open_path,
+};
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::error;
+
+/// Where bytes come from, before it is opened.
+pub(crate) enum Given {
+    Path(PathBuf),
+    Place(Place),
+    Held(PyBackedBytes),
+    Copied(Vec<u8>),
+    /// A file object, read in order.
+    File(Py<PyAny>),
+    /// `size`, and `read_at(offset, length)`, which is called from any thread.
+    Ranges {
+        object: Py<PyAny>,
+        size: u64,
+    },
+}
+
+impl Given {
+    pub(crate) fn new(given: &Bound<'_, PyAny>) -> PyResult<Given> {
+        let py = given.py();
+        if let Some(place) = place(given)? {
+            return Ok(Given::Place(place));
+        }
+        if given.is_instance_of::<PyBytes>() {
+            return Ok(Given::Held(given.extract()?));
+        }
+        if let Ok(buffer) = PyBuffer::<u8>::get(given) {
+            return Ok(Given::Copied(buffer.to_vec(py)?));
+        }
+        if let Ok(path) = given.extract::<PathBuf>() {
+            return Ok(Given::Path(path));
+        }
+        if given.hasattr("read_at")? {
+            let size = given.getattr("size")?.extract()?;
+            return Ok(Given::Ranges { object: given.clone().unbind(), size });
+        }
+        match given.hasattr("read")? {
+            true => Ok(Given::File(given.clone().unbind())),
+            false => Err(error::usage(py, NO_SOURCE)),
+        }
+    }
+
+    /// Whether reads of it may take as long as a network does.
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self, Given::Place(_) | Given::Ranges { .. })
+    }
+
+    pub(crate) fn open(self, cancel: &CancelToken) -> Result<Box<dyn Source>, Error> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidInput => Error::new(ErrorKind::Usage, error.to_string()),
+            _ => Error::io("the source could not be opened", error),
+        };
+        Ok(match self {
+            Given::Path(path) => open_path(&path)
+                .map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?,
+            Given::Place(place) => {
+                let cancel = cancel.clone();
+                let options = RemoteOptions::new().cancel_when(Arc::new(move || cancel.is_cancelled()));
+                Box::new(RemoteSource::open(place, options).map_err(failed)?)
+            }
+            Given::Held(bytes) => Box::new(BytesSource::new(Held(bytes))),
+            Given::Copied(bytes) => Box::new(BytesSource::new(bytes)),
+            Given::File(object) => Box::new(ReaderSource::new(FileObject(object))),
+            Given::Ranges { object, size } => {
+                Box::new(Ranges { at: Arc::new(RangesAt { object, size }), position: 0 })
+            }
+        })
+    }
+}
+
+/// The place that a string names, if it is a URL. Its credentials and settings are in the environment as Python has it now.
+pub(crate) fn place(given: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
+    let py = given.py();
+    let Ok(text) = given.cast::<PyString>() else { return Ok(None) };
+    let text = text.to_str()?;
+    if !Place::is_url(text) {
+        return Ok(None);
+    }
+    let environment = py.import("os")?.getattr("environ")?.call_method0("copy")?;
+    let variables: std::collections::HashMap<String, String> = environment
+        .call_method0("items")?
+        .try_iter()?
+        .map(|pair| pair?.extract())
+        .collect::<PyResult<_>>()?;
+    Place::parse(text, variables).map(Some).map_err(|why| error::usage(py, &why.to_string()))
+}
+
+/// Bytes of Python's, which do not change.
+struct Held(PyBackedBytes);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+struct FileObject(Py<PyAny>);
+
+impl Read for FileObject {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Python::attach(|py| {
+            let read = self.0.bind(py).call_method1("read", (buffer.len(),)).map_err(io::Error::other)?;
+            if read.is_none() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let bytes = read.cast::<PyBytes>().map_err(|_| io::Error::other(NOT_BYTES))?.as_bytes();
+            let room = buffer.get_mut(..bytes.len()).ok_or_else(|| io::Error::other(TOO_MANY))?;
+            room.copy_from_slice(bytes);
+            Ok(bytes.len())
+        })
+    }
+}
+
+/// What has ranges, in order.
+struct Ranges {
+    at: Arc<RangesAt>,
+    position: u64,
+}
+
+struct RangesAt {
+    object: Py<PyAny>,
+    size: u64,
+}
+
+impl ReadAt for RangesAt {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Python::attach(|py| {
+            let arguments = (offset, buffer.len());
+            let read = self.object.bind(py).call_method1("read_at", arguments).map_err(io::Error::other)?;
+            let bytes = read.cast::<PyBytes>().map_err(|_| io::Error::other(NOT_BYTES))?.as_bytes();
+            match bytes.len() == buffer.len() {
+                true => buffer.copy_from_slice(bytes),
+                false => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+            Ok(())
+        })
+    }
+
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Source for Ranges {
+    fn len(&self) -> Option<u64> {
+        Some(self.at.size)
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.at.clone())
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        let left = usize::try_from(self.at.size - self.position).unwrap_or(usize::MAX);
+        let count = buffer.len().min(left);
+        if left == 0 {
+            return Ok(Arrival::End);
+        }
+        self.at.read_exact_at(self.position, &mut buffer[..count])?;
+        self.position += count as u64;
+        Ok(Arrival::Bytes(count))
+    }
+}
+
+const NO_SOURCE: &str = "a source is a path, a URL, bytes, or an object with a method `read`";
+const NOT_BYTES: &str = "the object has not returned bytes; open a file in binary mode";
+const TOO_MANY: &str = "the object has returned more bytes than were asked for";
