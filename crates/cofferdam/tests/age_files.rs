@@ -1,5 +1,5 @@
-//! Owns age files: opened and made so that `age` agrees, at every chunk edge, on any number of threads; damaged, cut and interrupted.
-//! Refuses to know stanzas: those are the age library's.
+//! Owns age files: with little memory, damaged, cut and interrupted, and what they cannot have.
+//! Refuses to know stanzas: those are the age library's. Round trips with other programs at every chunk edge are those of `age_round_trips`.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod streams;
@@ -14,28 +14,12 @@ use std::sync::Arc;
 use cofferdam::{
     BytesSource, CancelToken, CompressionLevel, DigestKind, Durability, Error, ErrorKind, Foreign, Format,
     Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs,
-    Sealer, SecretString, StreamDigest, Wholeness, WrappingKey, inspect_foreign, is_foreign,
+    Sealer, SecretString, StreamDigest, WrappingKey, inspect_foreign, is_foreign,
 };
 
 use streams::{READINGS, Reading, Shared, counted, in_order, names_in, open, scratch, threads, verify};
 
 const CHUNK: usize = 64 * 1024;
-/// Where a chunk begins or ends, or a run of them.
-const SIZES: [usize; 13] = [
-    0,
-    1,
-    CHUNK - 1,
-    CHUNK,
-    CHUNK + 1,
-    2 * CHUNK - 1,
-    2 * CHUNK,
-    2 * CHUNK + 1,
-    8 * CHUNK - 1,
-    8 * CHUNK,
-    8 * CHUNK + 1,
-    17 * CHUNK,
-    40 * CHUNK + 777,
-];
 
 /// Somebody's keys, and files of theirs for `age`.
 struct Keys {
@@ -108,41 +92,6 @@ fn run_age(arguments: &[&str], input: &[u8]) -> Vec<u8> {
         assert!(output.status.success(), "age {arguments:?}");
         output.stdout
     })
-}
-
-#[test]
-fn what_age_has_sealed_opens_at_every_size_on_any_number_of_threads() {
-    let keys = Keys::new();
-    for size in SIZES {
-        let plaintext = counted(size);
-        for (arguments, count) in [(&[][..], 1), (&[], 2), (&[], 4), (&["-a"], 2)] {
-            let sealed = keys.sealed_by_age(&plaintext, arguments);
-            for reading in READINGS {
-                let opener = keys.opener().threads(threads(count));
-                let (restored, opened) = open(&opener, reading, sealed.clone()).unwrap();
-                assert!(opened == plaintext, "{size}, {arguments:?}, {reading:?}, {count} threads");
-                let foreign = restored.foreign.unwrap();
-                assert_eq!((foreign.format, foreign.claim), (Format::Age, Wholeness::Proved));
-                assert_eq!(restored.plaintext_len, size as u64);
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_sealed_as_an_age_file_age_opens_and_so_do_we() {
-    let keys = Keys::new();
-    for size in SIZES {
-        let plaintext = counted(size);
-        for (reading, count) in
-            READINGS.into_iter().flat_map(|reading| [1, 2, 4].map(|count| (reading, count)))
-        {
-            let sealed = keys.seal(&keys.sealer().threads(threads(count)), &plaintext, reading);
-            let what = format!("{size}, {reading:?}, {count} threads");
-            assert!(keys.opened_by_age(&sealed) == plaintext, "{what}");
-            assert!(open(&keys.opener(), reading, sealed).unwrap().1 == plaintext, "{what}");
-        }
-    }
 }
 
 /// Without memory for long runs, chunks go one at a time, and come out the same.
