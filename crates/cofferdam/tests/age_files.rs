@@ -5,7 +5,7 @@
 mod streams;
 
 use std::fs;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use cofferdam::{
     BytesSource, CancelToken, CompressionLevel, DigestKind, Durability, Error, ErrorKind, Foreign, Format,
-    Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs,
-    Sealer, SecretString, StreamDigest, WrappingKey, inspect_foreign, is_foreign,
+    Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, ReaderSource, Recipients,
+    Restored, SealedAs, Sealer, SecretString, StreamDigest, WrappingKey, inspect_foreign, is_foreign,
 };
 
 use streams::{READINGS, Reading, Shared, counted, in_order, names_in, open, scratch, threads, verify};
@@ -393,6 +393,62 @@ fn files_are_sealed_and_restored_by_their_names_atomically() {
     keys.opener().if_exists(IfExists::Replace).restore_file(&sealed, &target).unwrap();
     assert!(fs::read(&target).unwrap() == plaintext);
     assert_eq!(names_in(keys.directory.path()).len(), 4, "something is left");
+}
+
+/// Gives so many bytes, and then fails.
+struct Failing(usize);
+
+impl Read for Failing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(self.0);
+        self.0 -= count;
+        if count == 0 { Err(io::Error::other("a bad sector")) } else { Ok(count) }
+    }
+}
+
+#[test]
+fn an_input_that_fails_while_it_is_sealed_is_named_and_leaves_nothing() {
+    let keys = Keys::new();
+    for len in [0, 1, CHUNK, 30 * CHUNK + 5] {
+        let error = keys.sealer().seal_to(ReaderSource::new(Failing(len)), keys.path("sealed")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().starts_with("the input could not be read"), "{error}");
+        assert_eq!(names_in(keys.directory.path()), [Path::new("key.txt")], "{len}");
+    }
+}
+
+#[test]
+fn what_is_written_is_sealed_once_it_is_finished_and_not_before() {
+    let keys = Keys::new();
+    for len in [0, 1, CHUNK, 8 * CHUNK, 8 * CHUNK + 1, 30 * CHUNK + 5] {
+        let plaintext = counted(len);
+        for is_finished in [true, false] {
+            let mut writer = keys.sealer().threads(threads(2)).writer_to(keys.path("sealed")).unwrap();
+            plaintext.chunks(50_000).for_each(|piece| writer.write_all(piece).unwrap());
+            if is_finished {
+                let sealed = writer.finish().unwrap();
+                let bytes = fs::read(keys.path("sealed")).unwrap();
+                assert_eq!((sealed.plaintext_len, sealed.wire_len), (len as u64, bytes.len() as u64));
+                assert!(keys.opened_by_age(&bytes) == plaintext, "{len}");
+                fs::remove_file(keys.path("sealed")).unwrap();
+            } else {
+                drop(writer);
+            }
+            assert_eq!(names_in(keys.directory.path()), [Path::new("key.txt")], "{len}, {is_finished}");
+        }
+    }
+}
+
+#[test]
+fn a_sealing_that_is_cancelled_leaves_nothing() {
+    let keys = Keys::new();
+    fs::write(keys.path("input"), counted(200 * CHUNK)).unwrap();
+    let cancel = CancelToken::new();
+    let stop = Arc::new(StopAt(50 * CHUNK as u64, cancel.clone()));
+    let sealer = keys.sealer().threads(threads(2)).cancel(cancel).observer(stop);
+    let error = sealer.seal_file(keys.path("input"), keys.path("sealed")).unwrap_err();
+    assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::Cancelled, None));
+    assert_eq!(names_in(keys.directory.path()), [Path::new("input"), Path::new("key.txt")]);
 }
 
 #[test]
