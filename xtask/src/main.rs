@@ -1,6 +1,7 @@
-//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, planted, remote, compare,
-//! memory, results, bench-gate.
+//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, fuzz, mutants, planted, remote, age,
+//! compare, memory, results, bench-gate.
 
+mod age;
 #[cfg(feature = "vectors")]
 mod checked_in;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -44,6 +45,8 @@ cargo xtask crash [PART] [--full] [--seed N] [--program PATH]
                                       stop the program wherever it can be stopped, and look
 cargo xtask remote [--restore N] [--seal N] [--many N] [--seed N] [--full]
                                       restore from servers and upload to them through a proxy that fails, by seeds
+cargo xtask age [--full]              seal and open age files both ways with age, at chunk edges, on several threads; in
+                                      full with rage, which it builds once, at each edge and of 1 GiB
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
@@ -100,6 +103,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["crash", rest @ ..] => crash_task(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["remote", rest @ ..] => remote::run(root, rest),
+        ["age", rest @ ..] => age::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
         ["planted", rest @ ..] => planted::run(root, rest),
         ["compare" | "compare-remote" | "memory" | "results" | "timed", rest @ ..] => {

@@ -1,13 +1,13 @@
-//! Owns the programs of servers that Debian does not have, and their installation by the package managers of Python and Node.js.
-//! Knows neither where those get them from, nor what the servers are told.
+//! Owns the programs that Debian does not have, servers above all, and their installation by the package managers of Python, Node.js
+//! and Rust. Knows neither where those get them from, nor what the programs are told.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use servers::installed::{AZURITE, Package, SEAWEEDFS, find_on_path};
+use servers::installed::{AZURITE, Package, RAGE, SEAWEEDFS, find_on_path};
 
-/// A server that tests start, in a folder of its own.
+/// A program that tests start, in a folder of its own.
 pub(crate) struct ServerProgram {
     package: Package,
     purpose: &'static str,
@@ -19,8 +19,10 @@ pub(crate) struct ServerProgram {
 enum Installer {
     Pip,
     Npm,
+    Cargo,
 }
 
+/// The servers that every run of the tests needs.
 const SERVERS: [ServerProgram; 2] = [
     ServerProgram {
         package: SEAWEEDFS,
@@ -34,7 +36,14 @@ const SERVERS: [ServerProgram; 2] = [
     },
 ];
 
-/// Those that are not installed.
+/// What `cargo xtask age --full` alone needs: it takes minutes to build.
+pub(crate) const OTHER_AGE: ServerProgram = ServerProgram {
+    package: RAGE,
+    purpose: "its files and ours are opened by the other",
+    installer: Installer::Cargo,
+};
+
+/// Those servers that are not installed.
 pub(crate) fn missing() -> Vec<&'static ServerProgram> {
     SERVERS.iter().filter(|server| !server.package.program().is_file()).collect()
 }
@@ -52,6 +61,7 @@ impl ServerProgram {
             Installer::Pip => vec!["python3", "python3-pip"],
             Installer::Npm if find_on_path("npm").is_some() && find_on_path("node").is_some() => vec![],
             Installer::Npm => vec!["nodejs", "npm"],
+            Installer::Cargo => vec![],
         }
     }
 
@@ -59,6 +69,18 @@ impl ServerProgram {
     pub(crate) fn by_hand(&self) -> String {
         let (program, arguments) = self.command(&self.package.folder());
         format!("{program} {}", arguments.join(" "))
+    }
+
+    /// The program, which is installed if it is not here.
+    ///
+    /// # Errors
+    /// What failed.
+    pub(crate) fn provide(&self) -> Result<PathBuf, String> {
+        let program = self.package.program();
+        if !program.is_file() {
+            self.install()?;
+        }
+        Ok(program)
     }
 
     /// Installs it beside its place first: a folder in its place is whole.
@@ -105,6 +127,11 @@ impl ServerProgram {
                     .as_slice(),
                 format!("{name}@{version}"),
             ),
+            Installer::Cargo => (
+                "cargo",
+                ["install", "--locked", "--no-track", "--root"].as_slice(),
+                format!("{name}@{version}"),
+            ),
         };
         let arguments = arguments.iter().map(|argument| String::from(*argument));
         (program, arguments.chain([folder, package]).collect())
@@ -121,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_command_by_hand_names_the_version_and_the_folder() {
-        for server in &SERVERS {
+        for server in SERVERS.iter().chain([&OTHER_AGE]) {
             let command = server.by_hand();
             assert!(command.contains(server.package.version), "{command}");
             assert!(command.contains(&*server.package.folder().to_string_lossy()), "{command}");

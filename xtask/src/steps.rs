@@ -92,6 +92,14 @@ pub(crate) const TEST: &[Step] = &[
         ),
     },
     Step {
+        name: "bare",
+        about: "the command builds without the features that it has by default",
+        work: Work::Cargo(
+            &["clippy", "-p", "cofferdam-cli", "--no-default-features", "--", "-D", "warnings"],
+            &[],
+        ),
+    },
+    Step {
         name: "package",
         about: "every crate of the engine packs, in order, with its licences",
         work: Work::Own(packages::check),

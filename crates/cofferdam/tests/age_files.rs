@@ -1,11 +1,11 @@
-//! Owns age files: opened and made so that `age` agrees, at every chunk edge, on any number of threads; damaged, cut and interrupted.
-//! Refuses to know stanzas: those are the age library's.
+//! Owns age files: with little memory, damaged, cut and interrupted, and what they cannot have.
+//! Refuses to know stanzas: those are the age library's. Round trips with other programs at every chunk edge are those of `age_round_trips`.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod streams;
 
 use std::fs;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,29 +13,13 @@ use std::sync::Arc;
 
 use cofferdam::{
     BytesSource, CancelToken, CompressionLevel, DigestKind, Durability, Error, ErrorKind, Foreign, Format,
-    Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, Recipients, Restored, SealedAs,
-    Sealer, SecretString, StreamDigest, Wholeness, WrappingKey, inspect_foreign, is_foreign,
+    Identities, Identity, IfExists, MemorySink, Observer, Opener, Progress, ReaderSource, Recipients,
+    Restored, SealedAs, Sealer, SecretString, StreamDigest, WrappingKey, inspect_foreign, is_foreign,
 };
 
 use streams::{READINGS, Reading, Shared, counted, in_order, names_in, open, scratch, threads, verify};
 
 const CHUNK: usize = 64 * 1024;
-/// Where a chunk begins or ends, or a run of them.
-const SIZES: [usize; 13] = [
-    0,
-    1,
-    CHUNK - 1,
-    CHUNK,
-    CHUNK + 1,
-    2 * CHUNK - 1,
-    2 * CHUNK,
-    2 * CHUNK + 1,
-    8 * CHUNK - 1,
-    8 * CHUNK,
-    8 * CHUNK + 1,
-    17 * CHUNK,
-    40 * CHUNK + 777,
-];
 
 /// Somebody's keys, and files of theirs for `age`.
 struct Keys {
@@ -108,41 +92,6 @@ fn run_age(arguments: &[&str], input: &[u8]) -> Vec<u8> {
         assert!(output.status.success(), "age {arguments:?}");
         output.stdout
     })
-}
-
-#[test]
-fn what_age_has_sealed_opens_at_every_size_on_any_number_of_threads() {
-    let keys = Keys::new();
-    for size in SIZES {
-        let plaintext = counted(size);
-        for (arguments, count) in [(&[][..], 1), (&[], 2), (&[], 4), (&["-a"], 2)] {
-            let sealed = keys.sealed_by_age(&plaintext, arguments);
-            for reading in READINGS {
-                let opener = keys.opener().threads(threads(count));
-                let (restored, opened) = open(&opener, reading, sealed.clone()).unwrap();
-                assert!(opened == plaintext, "{size}, {arguments:?}, {reading:?}, {count} threads");
-                let foreign = restored.foreign.unwrap();
-                assert_eq!((foreign.format, foreign.claim), (Format::Age, Wholeness::Proved));
-                assert_eq!(restored.plaintext_len, size as u64);
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_sealed_as_an_age_file_age_opens_and_so_do_we() {
-    let keys = Keys::new();
-    for size in SIZES {
-        let plaintext = counted(size);
-        for (reading, count) in
-            READINGS.into_iter().flat_map(|reading| [1, 2, 4].map(|count| (reading, count)))
-        {
-            let sealed = keys.seal(&keys.sealer().threads(threads(count)), &plaintext, reading);
-            let what = format!("{size}, {reading:?}, {count} threads");
-            assert!(keys.opened_by_age(&sealed) == plaintext, "{what}");
-            assert!(open(&keys.opener(), reading, sealed).unwrap().1 == plaintext, "{what}");
-        }
-    }
 }
 
 /// Without memory for long runs, chunks go one at a time, and come out the same.
@@ -444,6 +393,62 @@ fn files_are_sealed_and_restored_by_their_names_atomically() {
     keys.opener().if_exists(IfExists::Replace).restore_file(&sealed, &target).unwrap();
     assert!(fs::read(&target).unwrap() == plaintext);
     assert_eq!(names_in(keys.directory.path()).len(), 4, "something is left");
+}
+
+/// Gives so many bytes, and then fails.
+struct Failing(usize);
+
+impl Read for Failing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(self.0);
+        self.0 -= count;
+        if count == 0 { Err(io::Error::other("a bad sector")) } else { Ok(count) }
+    }
+}
+
+#[test]
+fn an_input_that_fails_while_it_is_sealed_is_named_and_leaves_nothing() {
+    let keys = Keys::new();
+    for len in [0, 1, CHUNK, 30 * CHUNK + 5] {
+        let error = keys.sealer().seal_to(ReaderSource::new(Failing(len)), keys.path("sealed")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().starts_with("the input could not be read"), "{error}");
+        assert_eq!(names_in(keys.directory.path()), [Path::new("key.txt")], "{len}");
+    }
+}
+
+#[test]
+fn what_is_written_is_sealed_once_it_is_finished_and_not_before() {
+    let keys = Keys::new();
+    for len in [0, 1, CHUNK, 8 * CHUNK, 8 * CHUNK + 1, 30 * CHUNK + 5] {
+        let plaintext = counted(len);
+        for is_finished in [true, false] {
+            let mut writer = keys.sealer().threads(threads(2)).writer_to(keys.path("sealed")).unwrap();
+            plaintext.chunks(50_000).for_each(|piece| writer.write_all(piece).unwrap());
+            if is_finished {
+                let sealed = writer.finish().unwrap();
+                let bytes = fs::read(keys.path("sealed")).unwrap();
+                assert_eq!((sealed.plaintext_len, sealed.wire_len), (len as u64, bytes.len() as u64));
+                assert!(keys.opened_by_age(&bytes) == plaintext, "{len}");
+                fs::remove_file(keys.path("sealed")).unwrap();
+            } else {
+                drop(writer);
+            }
+            assert_eq!(names_in(keys.directory.path()), [Path::new("key.txt")], "{len}, {is_finished}");
+        }
+    }
+}
+
+#[test]
+fn a_sealing_that_is_cancelled_leaves_nothing() {
+    let keys = Keys::new();
+    fs::write(keys.path("input"), counted(200 * CHUNK)).unwrap();
+    let cancel = CancelToken::new();
+    let stop = Arc::new(StopAt(50 * CHUNK as u64, cancel.clone()));
+    let sealer = keys.sealer().threads(threads(2)).cancel(cancel).observer(stop);
+    let error = sealer.seal_file(keys.path("input"), keys.path("sealed")).unwrap_err();
+    assert_eq!((error.kind(), error.resumable_bytes()), (ErrorKind::Cancelled, None));
+    assert_eq!(names_in(keys.directory.path()), [Path::new("input"), Path::new("key.txt")]);
 }
 
 #[test]

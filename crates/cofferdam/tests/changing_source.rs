@@ -290,3 +290,136 @@ fn a_file_that_is_written_or_cut_while_it_is_restored_has_changed_and_is_not_sai
 
 /// More than any reader here takes.
 const LOOKS_MAX: usize = 1_000_000;
+
+/// Files of age and of a tool of which nothing proves that it is whole: their heads, lengths and chunks are looked at one after another.
+#[cfg(feature = "foreign")]
+mod foreign {
+    use std::io::Read as _;
+
+    use cofferdam::{Foreign, Identities, Identity, Recipients, SealedAs, Sealer};
+
+    use super::*;
+
+    const CHUNK: usize = 64 << 10;
+
+    struct Files {
+        identity: Identity,
+        plaintexts: [Vec<u8>; 2],
+        before: Vec<u8>,
+        others: Vec<Vec<u8>>,
+    }
+
+    impl Files {
+        fn new() -> Files {
+            let identity = Identity::generate();
+            let recipients = Recipients::new().parse(&identity.recipient()).unwrap();
+            let sealer = Sealer::new(recipients).sealed_as(SealedAs::Age);
+            let plaintexts = [counted(9 * CHUNK + 7), counted(2 * CHUNK)];
+            let [before, another] = plaintexts.clone().map(|plaintext| seal(&sealer, plaintext));
+            let last = before.len() - 9 - 14 - 2 * (CHUNK + 16);
+            let others = vec![
+                another,
+                before[..before.len() - 1].to_vec(),
+                before[..last].to_vec(),
+                before[..100].to_vec(),
+                [&before[..], &[0; CHUNK]].concat(),
+                [&before[..before.len() - 1], &[0x55; 40_000]].concat(),
+                seal(&small_sealer(), counted(FRAME)),
+                vec![0xFF; before.len()],
+                Vec::new(),
+            ];
+            Files { identity, plaintexts, before, others }
+        }
+
+        fn opener(&self) -> Opener {
+            let text = self.identity.file_text("today").unwrap();
+            Opener::new(Identities::new().identity_file(text.as_bytes()).unwrap()).foreign(Foreign::Open)
+        }
+
+        /// Calls `try_one` with a source that changes before each look in turn, for each of the others.
+        fn each(&self, mut try_one: impl FnMut(ChangingSource, &str)) {
+            for (number, after) in self.others.iter().enumerate() {
+                let mut at = 0;
+                loop {
+                    let (source, bytes) = ChangingSource::new(&self.before, after, at);
+                    try_one(source, &format!("number {number} before look {at}"));
+                    if bytes.looks.load(Ordering::SeqCst) < at {
+                        break;
+                    }
+                    at += 1;
+                }
+                assert!(at > 3, "{at} looks");
+            }
+        }
+    }
+
+    #[test]
+    fn an_age_file_that_becomes_another_before_any_look_is_an_error_or_one_of_the_two() {
+        let files = Files::new();
+        files.each(|source, what| {
+            let opened = open(&files.opener(), source);
+            assert_no_fault_of_the_program(&opened, what);
+            assert!(opened.is_err() || opened.is_ok_and(|found| files.plaintexts.contains(&found)), "{what}");
+        });
+    }
+
+    #[test]
+    fn a_reader_of_an_age_file_that_becomes_another_gives_what_was_sealed_there_or_an_error() {
+        let files = Files::new();
+        files.each(|source, what| {
+            let Ok(mut reader) = files.opener().foreign_reader(source).inspect_err(|error| fits(error, what))
+            else {
+                return;
+            };
+            let mut read = Vec::new();
+            match reader.read_to_end(&mut read) {
+                Ok(_) => assert!(files.plaintexts.contains(&read), "{what}"),
+                Err(error) => fits(&error.downcast::<Error>().unwrap(), what),
+            }
+            assert!(files.plaintexts.iter().any(|plaintext| plaintext.starts_with(&read)), "{what}");
+        });
+    }
+
+    fn fits(error: &Error, what: &str) {
+        let kinds = [
+            ErrorKind::Damaged,
+            ErrorKind::NotAStream,
+            ErrorKind::NoKey,
+            ErrorKind::SourceChanged,
+            ErrorKind::Truncated,
+        ];
+        assert!(kinds.contains(&error.kind()), "{what}: {:?}: {error}", error.kind());
+    }
+
+    #[test]
+    fn an_input_that_changes_before_any_look_of_a_sealing_as_an_age_file_makes_no_worker_panic() {
+        let files = Files::new();
+        let recipients = || Recipients::new().parse(&files.identity.recipient()).unwrap();
+        let before = counted(9 * CHUNK + 7);
+        for after in [counted(CHUNK), counted(20 * CHUNK), Vec::new()] {
+            let mut at = 0;
+            loop {
+                let (source, bytes) = ChangingSource::new(&before, &after, at);
+                let (sink, contents) = MemorySink::new();
+                let sealer = Sealer::new(recipients()).sealed_as(SealedAs::Age);
+                let outcome = sealer.seal(source, sink);
+                let what = format!("{} bytes before look {at}", after.len());
+                assert_no_fault_of_the_program(&outcome, &what);
+                // What was sealed is an age file, whatever of the two is in it.
+                if let Some(sealed) = contents.take() {
+                    open_bytes(&files.opener(), sealed.to_vec(), &what);
+                }
+                if bytes.looks.load(Ordering::SeqCst) < at {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at > 2, "{at} looks");
+        }
+    }
+
+    fn open_bytes(opener: &Opener, sealed: Vec<u8>, what: &str) {
+        let opened = opener.open(BytesSource::new(sealed), MemorySink::new().0);
+        assert!(opened.is_ok(), "{what}");
+    }
+}

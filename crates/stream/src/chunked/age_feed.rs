@@ -40,7 +40,7 @@ impl AgeInput {
     pub(crate) fn new(source: Box<dyn Source>) -> AgeInput {
         match source.positioned() {
             Some(source) => AgeInput::Seekable { len: source.len(), source },
-            None => AgeInput::Piped(ChunkWindow::new(source)),
+            None => AgeInput::Piped(ChunkWindow::of_input(source)),
         }
     }
 

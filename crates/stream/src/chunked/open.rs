@@ -95,7 +95,7 @@ impl OpenOptions<'_> {
             Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveKey)
         })?;
         let resources = self.resources;
-        let mut window = ChunkWindow::new(CancellableSource::new(source, &resources.cancel));
+        let mut window = ChunkWindow::of_stream(CancellableSource::new(source, &resources.cancel));
         let opened = match &place {
             Some(place) => head::open_at(&**place, format, identities, resources)?,
             None => head::open_in_order(&mut window, format, identities, resources)?,

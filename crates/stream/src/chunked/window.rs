@@ -13,6 +13,8 @@ use crate::{Error, memory};
 /// The next bytes of a source.
 pub(crate) struct ChunkWindow<S> {
     source: S,
+    /// What is said if that fails.
+    unreadable: &'static str,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -30,8 +32,18 @@ pub(crate) enum Filled {
 }
 
 impl<S: Source> ChunkWindow<S> {
-    pub(crate) fn new(source: S) -> ChunkWindow<S> {
-        ChunkWindow { source, bytes: Vec::new(), start: 0, end: 0, ended: false, at: 0 }
+    /// Of a sealed stream.
+    pub(crate) fn of_stream(source: S) -> ChunkWindow<S> {
+        ChunkWindow::new(source, "the sealed stream could not be read")
+    }
+
+    /// Of what is to be sealed.
+    pub(crate) fn of_input(source: S) -> ChunkWindow<S> {
+        ChunkWindow::new(source, "the input could not be read")
+    }
+
+    fn new(source: S, unreadable: &'static str) -> ChunkWindow<S> {
+        ChunkWindow { source, unreadable, bytes: Vec::new(), start: 0, end: 0, ended: false, at: 0 }
     }
 
     /// What has arrived.
@@ -64,7 +76,8 @@ impl<S: Source> ChunkWindow<S> {
         while self.end - self.start < len && !self.ended {
             self.make_room(len)?;
             let room = &mut self.bytes[self.end..];
-            match self.source.read_within(room, PATIENCE).map_err(unreadable)? {
+            let arrival = self.source.read_within(room, PATIENCE);
+            match arrival.map_err(|error| unreadable(error, self.unreadable))? {
                 Arrival::Bytes(count) => self.end += count,
                 Arrival::End => self.ended = true,
                 Arrival::NothingYet => return Ok(Filled::NotYet),
@@ -98,10 +111,10 @@ impl<S: Source> ChunkWindow<S> {
 }
 
 /// A fault of the source, or of an armor around what it has.
-fn unreadable(error: io::Error) -> Error {
+fn unreadable(error: io::Error, what: &'static str) -> Error {
     match error.downcast::<Fault>() {
         Ok(fault) => Error::foreign(fault),
-        Err(error) => Error::io("the sealed stream could not be read", error),
+        Err(error) => Error::io(what, error),
     }
 }
 
