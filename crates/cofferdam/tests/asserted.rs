@@ -250,7 +250,6 @@ impl Source for Changed {
 
 const OF_ONE_KEY: [&[&str]; 3] = [
     &[
-        "ecies-lib/empty.enc",
         "ecies-lib/small.enc",
         "ecies-lib/three_ck.enc",
         "ecies-lib/big.enc",
