@@ -25,8 +25,8 @@ pub(crate) use peeked::Peeked;
 pub use peeked::is_foreign;
 pub use reader::ForeignReader;
 
-use contract::SinkCapabilities;
 use crate::{Error, ErrorKind, Remedy, StreamId};
+use contract::SinkCapabilities;
 use segment_worker::Ending;
 
 /// A stream of another format that has been opened to its end, and published, and of which nothing proves that it is whole: its format

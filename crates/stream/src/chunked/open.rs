@@ -62,7 +62,7 @@ impl OpenOptions<'_> {
                 self.open_chunks(Format::Age, source, None, ARMORED_MEMORY_LEN, make_sink)
             }
         }
-        .map_err(Error::without_segment)
+        .map_err(|error| error.without_segment().opening_all_again())
     }
 
     fn open_chunks<S: StreamingSink>(
