@@ -87,6 +87,11 @@ impl<S: StreamingSink> Guard<S> {
     }
 
     pub(crate) fn publish_asserted(&mut self, proof: Asserted) -> Result<(), CommitError> {
+        if self.sink.capabilities().proved_only {
+            self.poison();
+            let what = "nothing proves that the stream is whole, and the sink publishes only what is proved";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what).into());
+        }
         self.publish_bytes(proof.sink_len)
     }
 
@@ -137,18 +142,26 @@ mod tests {
     use super::*;
 
     /// Notes each call; the commit's reply is lost.
-    struct Lossy(Arc<Mutex<Vec<&'static str>>>);
+    struct Lossy {
+        log: Arc<Mutex<Vec<&'static str>>>,
+        proved_only: bool,
+    }
 
     impl Lossy {
+        fn new(log: &Arc<Mutex<Vec<&'static str>>>) -> Lossy {
+            Lossy { log: log.clone(), proved_only: false }
+        }
+
         fn note(&self, call: &'static str) -> io::Result<()> {
-            self.0.lock().unwrap().push(call);
+            self.log.lock().unwrap().push(call);
             Ok(())
         }
     }
 
     impl StreamingSink for Lossy {
         fn capabilities(&self) -> SinkCapabilities {
-            SinkCapabilities::new(Visibility::Visible)
+            let capabilities = SinkCapabilities::new(Visibility::Visible);
+            if self.proved_only { capabilities.proved_only() } else { capabilities }
         }
         fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
             Ok(None)
@@ -187,7 +200,7 @@ mod tests {
     #[test]
     fn an_unknown_commit_is_followed_by_nothing() {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut guard = Guard::new(Lossy(log.clone()), 0, Arc::default());
+        let mut guard = Guard::new(Lossy::new(&log), 0, Arc::default());
         guard.begin(0).unwrap();
         assert!(matches!(guard.commit(proof()), Err(CommitError::Unknown(_))));
         assert!(guard.write(0, b"x").is_err());
@@ -198,7 +211,7 @@ mod tests {
     #[test]
     fn an_open_segment_is_rolled_back_when_its_guard_goes() {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let mut guard = Guard::new(Lossy(log.clone()), 0, Arc::default());
+        let mut guard = Guard::new(Lossy::new(&log), 0, Arc::default());
         guard.begin(0).unwrap();
         guard.write(0, b"x").unwrap();
         drop(guard);
@@ -206,9 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn a_sink_that_publishes_only_what_is_proved_is_not_asked_to_publish_what_is_asserted() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut guard = Guard::new(Lossy { log: log.clone(), proved_only: true }, 0, Arc::default());
+        let refused = guard.publish_asserted(Asserted { sink_len: 0 });
+        assert!(matches!(refused, Err(CommitError::NotCommitted(_))), "{refused:?}");
+        assert!(guard.publish(Complete { sink_len: 0 }).is_err(), "nothing follows an error");
+        assert!(log.lock().unwrap().is_empty());
+        let mut guard = Guard::new(Lossy::new(&log), 0, Arc::default());
+        guard.publish_asserted(Asserted { sink_len: 0 }).unwrap();
+        assert_eq!(*log.lock().unwrap(), ["publish"]);
+    }
+
+    #[test]
     #[should_panic(expected = "segments commit in order")]
     fn a_proof_of_another_segment_is_not_spent() {
-        let mut guard = Guard::new(Lossy(Arc::default()), 0, Arc::default());
+        let mut guard = Guard::new(Lossy::new(&Arc::default()), 0, Arc::default());
         guard.begin(0).unwrap();
         let _ = guard.commit(Verified { index: 1, ..proof() });
     }

@@ -78,7 +78,7 @@ impl End {
     /// Adds to a failure what it means for this output, which the command calls a `noun`.
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         let says_nothing_else = !speaks_of_target(error.kind());
-        let kept = error.resumable_bytes();
+        let (kept, next) = (error.resumable_bytes(), NextRun::after(&error));
         let failure = Failure::from(error);
         // What was left of something else is found by the output's name.
         let is_nameless = !failure.message.starts_with(&format!("{self}: "));
@@ -94,7 +94,7 @@ impl End {
                 failure.advise_also("What has gone into the pipe, if anything, is not the whole.")
             }
             End::Path(_) => match kept {
-                Some(kept) => failure.advise_also(&how_to_go_on(kept)),
+                Some(kept) => failure.advise_also(&how_to_go_on(kept, next)),
                 None if says_nothing_else => failure.advise_also(&format!("The {noun} is as it was.")),
                 None => failure,
             },
@@ -192,16 +192,33 @@ fn speaks_of_target(kind: ErrorKind) -> bool {
     matches!(kind, DurabilityUnknown | JournalMismatch | TargetExists | TargetLocked | Usage)
 }
 
+/// What the same command does with what is kept.
+#[derive(Clone, Copy)]
+pub(crate) enum NextRun {
+    GoesOn,
+    /// It opens all of the stream again, and compares.
+    Compares,
+}
+
+impl NextRun {
+    pub(crate) fn after(error: &cofferdam::Error) -> NextRun {
+        if error.opens_all_again() { NextRun::Compares } else { NextRun::GoesOn }
+    }
+}
+
 /// What is kept after a failure, and what to do with it.
-pub(crate) fn how_to_go_on(kept: u64) -> String {
+pub(crate) fn how_to_go_on(kept: u64, next: NextRun) -> String {
     let what = match kept {
         0 => "what an earlier attempt has left is".to_owned(),
         kept => format!("{} are", Size(kept)),
     };
-    format!(
-        "The target is as it was. Beside it {what} kept: run the same command again to go on from there, or with \
-         `--restart` to begin anew."
-    )
+    let again = match next {
+        NextRun::GoesOn => "run the same command again to go on from there",
+        NextRun::Compares => {
+            "the same command opens all of the stream again, and writes only what differs; run it again"
+        }
+    };
+    format!("The target is as it was. Beside it {what} kept: {again}, or with `--restart` to begin anew.")
 }
 
 /// A file with a name: a log, a seed, a file with a rate.

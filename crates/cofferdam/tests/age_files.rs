@@ -318,6 +318,7 @@ impl Interrupted {
         let error = interrupted.restore(&opener, reading).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert!(error.resumable_bytes().unwrap() >= 100 * CHUNK as u64);
+        assert!(error.opens_all_again());
         assert!(!interrupted.target().exists());
         interrupted
     }

@@ -10,10 +10,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "peer")]
+use cofferdam::peer::{Event, PeerSink, Security, receive_file};
 use cofferdam::{
     Arrival, Asserted, BytesSource, CancelToken, Durability, Error, ErrorKind, FileSource, Foreign,
-    ForeignKey, Format, Identities, MemorySink, Observer, Opener, Progress, ReadAt, Remedy, Sealer, Source,
+    ForeignKey, Format, Identities, Identity, MemorySink, Observer, Opener, Progress, ReadAt, Recipients,
+    Remedy, SealedAs, Sealer, Source,
 };
+#[cfg(feature = "peer")]
+use cofferdam::{CancelToken, StageOptions};
 
 use streams::{READINGS, Reading, identities_of, in_order, names_in, recipients_of, scratch, threads};
 
@@ -249,13 +254,7 @@ impl Source for Changed {
 }
 
 const OF_ONE_KEY: [&[&str]; 3] = [
-    &[
-        "ecies-lib/empty.enc",
-        "ecies-lib/small.enc",
-        "ecies-lib/three_ck.enc",
-        "ecies-lib/big.enc",
-        "ecies-lib/multi_exact.enc",
-    ],
+    &["ecies-lib/small.enc", "ecies-lib/three_ck.enc", "ecies-lib/big.enc", "ecies-lib/multi_exact.enc"],
     &["harpocrates-agcm/empty.agcm", "harpocrates-agcm/three.agcm", "harpocrates-agcm/c64k.agcm"],
     &["streaming-crypto/aes_sha256_40000.rse1", "streaming-crypto/chacha_b3_40000.rse1"],
 ];
@@ -360,5 +359,166 @@ fn what_a_longer_attempt_has_left_is_no_part_of_a_shorter_stream() {
             "{reading:?}, {kept_chunks}"
         );
         assert_eq!(names_in(directory.path()), [Path::new("target")]);
+    }
+}
+
+/// Cancels when it goes.
+#[cfg(feature = "peer")]
+struct CancelAtEnd(CancelToken);
+
+#[cfg(feature = "peer")]
+impl Drop for CancelAtEnd {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// A receiver reports what it has put in place, and has no word for what is not proved.
+#[cfg(feature = "peer")]
+#[test]
+fn a_receiver_gets_what_is_proved_and_nothing_that_is_asserted() {
+    let directory = scratch();
+    let target = directory.path().join("target");
+    let cancel = CancelToken::new();
+    std::thread::scope(|scope| {
+        // A failed assertion ends the receiver, too.
+        let _ends = CancelAtEnd(cancel.clone());
+        let (told, addresses) = std::sync::mpsc::channel();
+        let observe = move |event| {
+            if let Event::Listening(address) = event {
+                told.send(address).unwrap();
+            }
+        };
+        let security = Security::PlaintextOnThisMachine;
+        let (theirs, at, cancel) = (security.clone(), &target, &cancel);
+        let received = scope.spawn(move || {
+            let listen = "tcp://127.0.0.1:0".parse().unwrap();
+            receive_file(&listen, theirs, at, &StageOptions::default(), cancel, &observe)
+        });
+        let address = addresses.recv().unwrap();
+        for (name, shows_late) in [
+            ("ecies-lib/three.enc", false),
+            ("harpocrates-agcm/three.agcm", false),
+            ("harpocrates-agcm/empty.agcm", false),
+            ("streaming-crypto/aes_sha256_11.rse1", false),
+            ("ecies-lib/multi_exact.enc", true),
+        ] {
+            let opener = opener(name, Foreign::AcceptUnproven);
+            for reading in READINGS {
+                let sink = PeerSink::connect(&address, security.clone()).unwrap();
+                let opened = match reading {
+                    Reading::Seekable => opener.open(BytesSource::new(vector(name)), sink),
+                    Reading::Sequential => opener.open(in_order(vector(name)), sink),
+                };
+                let error = opened.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Usage, "{name}: {error}");
+                assert!(error.as_asserted().is_none() && error.remedy().is_none(), "{name}: {error}");
+                assert!(!target.exists() && !received.is_finished(), "{name}");
+                let staged = fs::read(directory.path().join(".target.cofferdam-staging")).unwrap_or_default();
+                assert!(shows_late || staged.iter().all(|byte| *byte == 0), "{name}: {staged:?}");
+            }
+        }
+        let name = "ecies-lib/multi_three.enc";
+        let sink = PeerSink::connect(&address, security).unwrap();
+        opener(name, Foreign::AcceptUnproven).open(BytesSource::new(vector(name)), sink).unwrap();
+        received.join().unwrap().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), vector("ecies-lib/multi_three.plain"));
+    });
+}
+
+/// Of each format: what it begins with, the bytes before its chunks, and a whole stream.
+fn one_of_each_format(identity: &Identity) -> Vec<(&'static str, usize, Vec<u8>)> {
+    let recipients = Recipients::new().parse(&identity.recipient()).unwrap();
+    let (sink, contents) = MemorySink::new();
+    let sealer = Sealer::new(recipients).sealed_as(SealedAs::Age);
+    sealer.seal(BytesSource::new(*b"some words"), sink).unwrap();
+    let age = contents.take().unwrap().to_vec();
+    let age_head = age.len() - 16 - 10;
+    vec![
+        ("age-encryption.org/", age_head, age),
+        ("ECIE", 32, vector("ecies-lib/small.enc")),
+        ("MREC", 64, vector("ecies-lib/multi_three.enc")),
+        ("AGCM", 24, vector("harpocrates-agcm/three.agcm")),
+        ("RSE1", 80, vector("streaming-crypto/aes_sha256_11.rse1")),
+    ]
+}
+
+/// A file that was lost, and a program that has printed nothing, look like this. Nothing replaces a target by it.
+#[test]
+fn nothing_is_no_stream_and_a_part_of_a_head_is_none_whatever_is_accepted() {
+    let identity = Identity::generate();
+    let text = identity.file_text("today").unwrap();
+    let directory = scratch();
+    let target = directory.path().join("target");
+    let of_each = one_of_each_format(&identity);
+    for key in [ECIES_KEY.into(), key_of("harpocrates-agcm/"), key_of("streaming-crypto/")] {
+        let identities = Identities::new().identity_file(text.as_bytes()).unwrap();
+        let identities = identities.foreign_key(ForeignKey::parse(&key).unwrap());
+        let opener = Opener::new(identities).foreign(Foreign::AcceptUnproven).threads(threads(1));
+        let refused = |bytes: &[u8], kinds: &[ErrorKind]| {
+            for reading in READINGS {
+                fs::write(&target, "there").unwrap();
+                let opener = opener.clone().if_exists(cofferdam::IfExists::Replace);
+                let restored = match reading {
+                    Reading::Seekable => opener.restore_to(BytesSource::new(bytes.to_vec()), &target),
+                    Reading::Sequential => opener.restore_to(in_order(bytes.to_vec()), &target),
+                };
+                let error = restored.unwrap_err();
+                assert!(kinds.contains(&error.kind()), "{bytes:?}: {error}");
+                assert_eq!(fs::read(&target).unwrap(), b"there", "{bytes:?}");
+                assert!(opener.verify(BytesSource::new(bytes.to_vec())).is_err(), "{bytes:?}");
+            }
+        };
+        refused(&[], &[ErrorKind::Truncated]);
+        for (magic, head_len, whole) in &of_each {
+            assert!(whole.starts_with(magic.as_bytes()));
+            (1..magic.len()).for_each(|len| refused(&whole[..len], &[ErrorKind::NotAStream]));
+            for len in [magic.len(), magic.len() + 1, head_len - 1] {
+                refused(&whole[..len], &[ErrorKind::Truncated, ErrorKind::Damaged]);
+            }
+        }
+    }
+}
+
+/// The head of one format, and what another one has behind its own; with the keys of both.
+#[test]
+fn the_head_of_one_format_and_the_chunks_of_another_are_no_stream() {
+    let identity = Identity::generate();
+    let text = identity.file_text("today").unwrap();
+    let of_each = one_of_each_format(&identity);
+    for key in [ECIES_KEY.into(), key_of("harpocrates-agcm/"), key_of("streaming-crypto/")] {
+        for (name, head_len, head) in &of_each {
+            for (other, other_len, body) in of_each.iter().filter(|(other, ..)| other != name) {
+                let identities = Identities::new().identity_file(text.as_bytes()).unwrap();
+                let identities = identities.foreign_key(ForeignKey::parse(&key).unwrap());
+                let opener = Opener::new(identities).foreign(Foreign::AcceptUnproven).threads(threads(1));
+                // All of the other, and what it has behind its head.
+                for body in [&body[..], &body[*other_len..]] {
+                    for reading in READINGS {
+                        let mixed = [&head[..*head_len], body].concat();
+                        let (published, ended) = open(&opener, reading, &mixed);
+                        let kind = ended.unwrap_err().kind();
+                        assert!(
+                            published.is_none() && kind != ErrorKind::Unproven,
+                            "{name}, {other}: {kind:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `harpocrates` writes its header and nothing else for no plaintext: such a stream is asserted, with words of its own.
+#[test]
+fn a_header_without_a_chunk_is_asserted_only_where_the_tool_writes_such_files() {
+    let name = "harpocrates-agcm/empty.agcm";
+    assert_eq!(vector(name).len(), 24);
+    for reading in READINGS {
+        let (published, ended) = open(&opener(name, Foreign::AcceptUnproven), reading, &vector(name));
+        assert_eq!(published.as_deref(), Some(&[][..]));
+        assert!(asserted(&ended).missing.contains("it is empty"), "{}", asserted(&ended).missing);
+        let (published, ended) = open(&opener(name, Foreign::Open), reading, &vector(name));
+        assert_eq!((published, ended.unwrap_err().kind()), (None, ErrorKind::Usage));
     }
 }

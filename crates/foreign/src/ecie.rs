@@ -9,8 +9,8 @@
 //!
 //! Only the message is authenticated, and of it the first 36 bytes and the plaintext: **not the header**, so neither the chunk's number nor
 //! whether it is the last. Anyone can cut a stream, change its order and mix it with others of the same recipient, without any
-//! key. So a stream of it is never proved. Where the length is a multiple of the chunk's the library marks no last chunk, and of an empty
-//! plaintext it writes nothing at all.
+//! key. So a stream of it is never proved. Where the length is a multiple of the chunk's the library marks no last chunk. Of an empty
+//! plaintext it writes nothing at all: nothing is no stream here, since nobody could tell it from a file that was lost.
 
 use frame_worker::digests_equal;
 use framing::limits::FRAME_LEN_MAX;
@@ -25,8 +25,8 @@ use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, Wholeness};
 #[derive(Debug)]
 pub(crate) struct EcieCutter {
     next: u64,
-    /// What the first chunk says, as it was when the stream was begun; `None` of one that had no chunk then.
-    first: Option<Header>,
+    /// What the first chunk says, as it was when the stream was begun.
+    first: Header,
     ended: bool,
 }
 
@@ -45,15 +45,13 @@ struct Header {
     has_checksum: bool,
 }
 
-/// How the stream that begins with `beginning` is cut and opened. An empty one is.
+/// How the stream that begins with `beginning` is cut and opened.
 ///
 /// # Errors
 /// It begins with no chunk that the library writes.
 pub(crate) fn begin(beginning: &[u8], key: RecipientKey) -> Result<(EcieCutter, EcieChunks), Fault> {
-    let first = if beginning.is_empty() { None } else { Some(Header::parse(beginning, 0)?) };
-    // Nothing is as long as the latter.
-    let longest = first.map_or(ChunkLens { wire: HEADER_LEN, plaintext: 1 }, |first| first.lens());
-    Ok((EcieCutter { next: 0, first, ended: false }, EcieChunks { key, longest }))
+    let first = Header::parse(beginning, 0)?;
+    Ok((EcieCutter { next: 0, first, ended: false }, EcieChunks { key, longest: first.lens() }))
 }
 
 impl EcieCutter {
@@ -64,14 +62,11 @@ impl EcieCutter {
             let what = format!("chunk {} stands where chunk {due} is due", header.index);
             return Err(Fault::damaged(what).in_chunk(due));
         }
-        let first = self.first.ok_or_else(|| {
-            Fault::damaged("a chunk stands where there was none when the stream was begun").in_chunk(due)
-        })?;
-        if header.has_checksum != first.has_checksum {
+        if header.has_checksum != self.first.has_checksum {
             let what = "some chunks have a checksum, and others have none";
             return Err(Fault::damaged(what).in_chunk(due));
         }
-        check_plaintext_len(header.plaintext_len, first.plaintext_len, header.is_last, due)
+        check_plaintext_len(header.plaintext_len, self.first.plaintext_len, header.is_last, due)
     }
 }
 
@@ -81,11 +76,6 @@ impl Cutter for EcieCutter {
             return Ok(Cut::End);
         }
         let index = self.next;
-        if is_all && ahead.is_empty() {
-            // Only of a stream without a chunk: the last of several has been seen to be the last.
-            self.ended = true;
-            return Ok(Cut::Chunk(Chunk { index, last: true, lens: ChunkLens { wire: 0, plaintext: 0 } }));
-        }
         if ahead.len() < HEADER_LEN && !is_all {
             return Ok(Cut::More(HEADER_LEN));
         }
@@ -100,7 +90,7 @@ impl Cutter for EcieCutter {
     }
 
     fn claim(&self) -> Wholeness {
-        Wholeness::Asserted(if self.next == 0 { EMPTY } else { UNPROVED })
+        Wholeness::Asserted(UNPROVED)
     }
 }
 
@@ -148,9 +138,6 @@ impl Chunks for EcieChunks {
     }
 
     fn open(&self, chunk: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Result<(), &'static str> {
-        if chunk.lens.wire == 0 {
-            return Ok(());
-        }
         let header = Header::parse(wire, chunk.index).ok().filter(|header| header.lens() == chunk.lens);
         let has_checksum = header.ok_or("is not what it was when it was cut")?.has_checksum;
         let (message, checksum) = wire[HEADER_LEN..].split_at(MESSAGE_OVERHEAD + plaintext.len());
@@ -285,4 +272,3 @@ const _: () = assert!(MESSAGE_OVERHEAD == 72);
 /// What nothing of a stream shows.
 pub(crate) const UNPROVED: &str = "ECIE authenticates neither the numbers of its chunks nor which one is the last, so chunks may be missing, \
      moved, or another stream's";
-pub(crate) const EMPTY: &str = "it is empty, as this tool leaves an empty plaintext, and so is what is left of a longer one when all is lost";

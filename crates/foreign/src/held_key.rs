@@ -49,7 +49,7 @@ pub(crate) fn open_head(
         head_len,
         cutter,
         chunks,
-        claim: if is_all && beginning.len() == head_len { of_nothing(format) } else { claim_of(format) },
+        claim: if is_all && beginning.len() == head_len { OF_HEAD_ALONE } else { claim_of(format) },
         identity,
         secret: secret_of(key.bytes(), &identity),
         notes: Vec::new(),
@@ -172,11 +172,6 @@ fn claim_of(format: Format) -> Wholeness {
     }
 }
 
-/// What a stream without a chunk shows.
-fn of_nothing(format: Format) -> Wholeness {
-    Wholeness::Asserted(if format == Format::Ecie { ecie::EMPTY } else { agcm::EMPTY })
-}
-
 fn ends_in_head(format: Format) -> Fault {
     Fault::truncated(format!("the {format} stream ends within its header"))
 }
@@ -195,6 +190,8 @@ pub(crate) fn forged(chunk: u64) -> &'static str {
     if chunk == 0 { FORGED_FIRST } else { "fails authentication" }
 }
 
+/// What a stream without a chunk shows. Only one of `AGCM` is written so.
+const OF_HEAD_ALONE: Wholeness = Wholeness::Asserted(agcm::EMPTY);
 const FORGED_FIRST: &str =
     "fails authentication: it was sealed with another key than the one given, or is damaged";
 /// A first chunk of at most this length is opened with the head.

@@ -26,6 +26,7 @@ pub use peeked::is_foreign;
 pub use reader::ForeignReader;
 
 use crate::{Error, ErrorKind, Remedy, StreamId};
+use contract::SinkCapabilities;
 use segment_worker::Ending;
 
 /// A stream of another format that has been opened to its end, and published, and of which nothing proves that it is whole: its format
@@ -48,8 +49,21 @@ pub struct Asserted {
 /// What becomes of a stream that nothing proves to be whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unproven {
+    /// The caller has not said that it may be published.
     Refuse,
+    /// Whoever said so: the sink takes only what is proved.
+    NotInto,
     Accept,
+}
+
+impl Unproven {
+    /// The same, into a sink of such `capabilities`.
+    pub(crate) fn into_sink(self, capabilities: SinkCapabilities) -> Unproven {
+        match self {
+            Unproven::Accept if capabilities.proved_only => Unproven::NotInto,
+            said => said,
+        }
+    }
 }
 
 /// What a stream of which `claim` can be said is published as.
@@ -58,11 +72,17 @@ pub(crate) fn ending_of(claim: Wholeness, format: Format, unproven: Unproven) ->
         (Wholeness::Proved, _) => Ok(Ending::Proved),
         (Wholeness::Asserted(_), Unproven::Accept) => Ok(Ending::Asserted),
         (Wholeness::Asserted(missing), Unproven::Refuse) => {
-            let what =
-                format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
-            Err(Error::new(ErrorKind::Usage, what).remedied(Remedy::AcceptUnproven))
+            Err(unproven_refused(format, missing).remedied(Remedy::AcceptUnproven))
         }
+        (Wholeness::Asserted(missing), Unproven::NotInto) => Err(unproven_refused(format, missing).advise(
+            "What it would go to takes only what is proved. Open it into a file, look at that, and send the file.",
+        )),
     }
+}
+
+fn unproven_refused(format: Format, missing: &str) -> Error {
+    let what = format!("this is {}, and nothing proves that it is whole: {missing}", format.with_article());
+    Error::new(ErrorKind::Usage, what)
 }
 
 /// A stream of another format that has been opened to its end.

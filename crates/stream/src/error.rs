@@ -78,6 +78,7 @@ struct Inner {
     frame: Option<u32>,
     position: Option<u64>,
     resumable_bytes: Option<u64>,
+    opens_all_again: bool,
     /// Faults of a key copy before this on the wire, which did not prevent the stream from being opened.
     key_copy: Option<Warning>,
     head: Option<StreamHead>,
@@ -99,6 +100,7 @@ impl Error {
             frame: None,
             position: None,
             resumable_bytes: None,
+            opens_all_again: false,
             key_copy: None,
             head: None,
             advice: None,
@@ -133,6 +135,12 @@ impl Error {
     /// `None` if nothing is kept.
     pub fn resumable_bytes(&self) -> Option<u64> {
         self.0.resumable_bytes
+    }
+
+    /// Whether the same call opens all of the stream again, though [bytes are kept](Error::resumable_bytes), and writes only those that
+    /// differ: nothing in a stream of another program says which of them are right.
+    pub fn opens_all_again(&self) -> bool {
+        self.0.opens_all_again
     }
 
     /// What can be done about it, as a sentence: the one of [`Error::remedy`], where there is one.
@@ -193,6 +201,13 @@ impl Error {
     #[must_use]
     pub(crate) fn keeping(mut self, bytes: Option<u64>) -> Error {
         self.0.resumable_bytes = bytes;
+        self
+    }
+
+    #[cfg(feature = "foreign")]
+    #[must_use]
+    pub(crate) fn opening_all_again(mut self) -> Error {
+        self.0.opens_all_again = true;
         self
     }
 

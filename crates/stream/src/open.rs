@@ -12,7 +12,7 @@ use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
 #[cfg(feature = "foreign")]
-use crate::chunked::{Format, Looks, Peeked};
+use crate::chunked::Peeked;
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -149,10 +149,7 @@ impl<'a> OpenOptions<'a> {
             Foreign::Refuse => Peeked::unread(source),
             Foreign::Open | Foreign::AcceptUnproven => {
                 let (source, looks) = Peeked::look(source, self.resources)?;
-                // One of these formats writes nothing for no plaintext.
-                let of_nothing =
-                    (source.is_empty() && self.has_foreign_key()).then_some(Looks::Bare(Format::Ecie));
-                match looks.or(of_nothing) {
+                match looks {
                     Some(looks) => {
                         let opened = self.open_foreign(source, looks, make_sink);
                         return opened.map_err(|error| of_place(error, place));

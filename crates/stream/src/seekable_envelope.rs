@@ -50,9 +50,14 @@ pub(crate) fn read_seekable_envelope_without_metadata<'a>(
 ) -> Result<Envelope, Error> {
     let access = access.into();
     let head = read_head(source, access)?;
-    let Head { block, area, unread, .. } = head.ok_or_else(|| {
-        Error::new(ErrorKind::Truncated, "the sealed stream ends before its first segment").at(source.len())
-    })?;
+    let Some(Head { block, area, unread, .. }) = head else {
+        let mut first = vec![0; source.len().min(PREAMBLE_BLOCK_LEN as u64) as usize];
+        read(source, 0, &mut first)?;
+        // What is no stream of ours is not one that was cut.
+        read_preamble(&first, access)?;
+        let what = "the sealed stream ends before its first segment";
+        return Err(Error::new(ErrorKind::Truncated, what).at(source.len()));
+    };
     Envelope::without_metadata(&block, &area, access, resources)
         .map_err(|error| unread.filter(|_| error.kind() != ErrorKind::Cancelled).unwrap_or(error))
 }

@@ -93,6 +93,10 @@ use crate::{Checkpoint, CommitError};
 /// 20. **`confirm_segment(index, at, len)`**, of a sink whose capabilities say so, in place of the writes of segment `index`,
 ///     the one that is committed next: its bytes are among the kept ones and have been proved where they are. From `Ok`
 ///     on they count as written. None of them was written since the resume, and its commit follows.
+/// 21. **A sink that hands its bytes to somebody else**, who would take what is published for proved, says so
+///     ([`proved_only`](SinkCapabilities::proved_only)). It is never asked to publish a stream that is only asserted to be whole: such a stream is
+///     refused before its first write where that shows by then, and otherwise the sink is dropped in place of the publish. A sink
+///     around another one has the word of that one.
 ///
 /// The `conformance` module (feature `conformance`) has a function for each rule that can be observed from outside.
 pub trait StreamingSink: Send {
@@ -206,13 +210,15 @@ pub struct SinkCapabilities {
     /// Whether kept bytes behind a gap count once they are confirmed (rule 20). Of a sink that does not, what lies behind a gap is written
     /// again.
     pub confirms: bool,
+    /// Whether only what is proved to be whole may be published, since whoever gets it would take it for that (rule 21).
+    pub proved_only: bool,
 }
 
 impl SinkCapabilities {
-    /// Of a sink whose tentative bytes are visible as `visibility` says, that needs no memory of the stream's budget, and that confirms
-    /// no kept bytes.
+    /// Of a sink whose tentative bytes are visible as `visibility` says, that needs no memory of the stream's budget, that confirms
+    /// no kept bytes, and whose caller learns what was published and what proves it.
     pub fn new(visibility: Visibility) -> SinkCapabilities {
-        SinkCapabilities { visibility, reserve_bytes: 0, confirms: false }
+        SinkCapabilities { visibility, reserve_bytes: 0, confirms: false, proved_only: false }
     }
 
     /// Who can see tentative bytes.
@@ -226,6 +232,13 @@ impl SinkCapabilities {
     #[must_use]
     pub fn confirming(mut self) -> SinkCapabilities {
         self.confirms = true;
+        self
+    }
+
+    /// Says that only what is proved to be whole may be published.
+    #[must_use]
+    pub fn proved_only(mut self) -> SinkCapabilities {
+        self.proved_only = true;
         self
     }
 

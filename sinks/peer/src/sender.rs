@@ -280,7 +280,8 @@ impl SyncTo for Link {
 
 impl StreamingSink for PeerSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities::new(Visibility::Visible).reserve_bytes(channel::MEMORY_LEN)
+        // A receiver has no word for what is not proved: it would report the target as whole.
+        SinkCapabilities::new(Visibility::Visible).reserve_bytes(channel::MEMORY_LEN).proved_only()
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::io_arg::{End, how_to_go_on, if_exists};
+use crate::io_arg::{End, NextRun, how_to_go_on, if_exists};
 use crate::metrics_args::MetricsArgs;
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
@@ -149,7 +149,7 @@ fn explain(error: cofferdam::Error) -> Failure {
     let advice = peer.and_then(protection_advice);
     let failure = advice.into_iter().fold(Failure::from(error), Failure::advise);
     match kept {
-        Some(kept) => failure.advise_also(&how_to_go_on(kept)),
+        Some(kept) => failure.advise_also(&how_to_go_on(kept, NextRun::GoesOn)),
         None if is_cut_off => failure.advise_also("The target is as it was."),
         None => failure,
     }

@@ -325,9 +325,13 @@ impl Restore {
         let Some(log) = &self.wal else { return self.target.explain(error, "target") };
         // Where nothing says more, it comes before the log is replayed.
         let (kept, is_cut_off) = (error.resumable_bytes(), is_cut_off(error.kind()));
+        let begins_anew = error.opens_all_again();
         let failure = Failure::from(error);
         let log = Name::from(log.as_path());
         match kept {
+            Some(_) if begins_anew => failure.advise_also(
+                "This run has not written to the device. The same command opens all of the stream again.",
+            ),
             Some(_) if self.sealed.is_pipe() => failure.advise_also(
                 "This run has not written to the device. From a pipe the same command begins anew; from a file it goes on.",
             ),

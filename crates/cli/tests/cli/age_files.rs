@@ -249,6 +249,10 @@ fn each_way_to_fail_has_the_exit_code_that_it_has_for_a_stream_of_ours() {
     serve.assert_failed(11, "an age file");
     assert_eq!(place.read("there"), b"the old one");
     assert!(!place.path("t").exists());
+    // What is kept is compared, and not gone on from: nothing says of it what is right.
+    let again = restore(&["-i", "key.txt", "damaged.age", "t"]);
+    again.assert_failed(3, "opens all of the stream again, and writes only what differs");
+    assert!(!again.stderr.contains("go on from there"), "{}", again.stderr);
     let hidden: Vec<String> = place.names().into_iter().filter(|name| name.starts_with('.')).collect();
     // The damaged one had been begun, and its first chunk was right.
     assert!(hidden.iter().all(|name| name.starts_with(".t.cofferdam-")), "{hidden:?}");

@@ -10,11 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::place::{Place, Ran, end_of, json_lines, wait_until};
 
 /// What the tools sealed, the key, and whether the format proves it.
-const SAMPLES: [(&str, &str, bool); 14] = [
+const SAMPLES: [(&str, &str, bool); 13] = [
     ("ecies-lib/small.enc", "ecies", false),
     ("ecies-lib/three_ck.enc", "ecies", false),
     ("ecies-lib/exact.enc", "ecies", false),
-    ("ecies-lib/empty.enc", "ecies", false),
     ("ecies-lib/big.enc", "ecies", false),
     ("ecies-lib/multi_exact.enc", "ecies", false),
     ("ecies-lib/multi_three.enc", "ecies", true),
@@ -171,6 +170,25 @@ fn a_wrong_key_no_key_and_damage_are_told_apart_and_publish_nothing() {
     fs::write(place.path("cut"), &damaged[..20_000]).unwrap();
     restore(&["--foreign-key", "rse1", "--restart"], "cut").assert_failed(5, "");
     assert!(!place.path("target").exists());
+}
+
+/// ecies-lib writes nothing for no plaintext, and so does a program that has failed.
+#[test]
+fn an_empty_input_replaces_nothing_whatever_key_is_given_and_whatever_is_accepted() {
+    let place = place();
+    fs::write(place.path("empty"), "").unwrap();
+    fs::write(place.path("target"), "there").unwrap();
+    let restore = ["restore", "--foreign-key", "ecies", "--accept-unproven", "--force"];
+    for ran in [
+        place.run(restore.into_iter().chain(["empty", "target"])),
+        place.run_fed(restore.into_iter().chain(["-", "target"]), Vec::new()),
+        place.run(["verify", "--foreign-key", "ecies", "--accept-unproven", "empty"]),
+        place.run(["cat", "--foreign-key", "ecies", "--accept-unproven", "empty"]),
+        convert(&place, &["--foreign-key", "ecies", "--accept-unproven", "--force"], "empty", "target"),
+    ] {
+        ran.assert_failed(5, "the input is empty");
+    }
+    assert_eq!(place.read("target"), b"there");
 }
 
 #[test]
@@ -406,6 +424,17 @@ fn commands_for_our_own_streams_say_what_a_file_is_and_which_ones_take_it() {
     let salvaged = place.run(["restore", "--salvage", "--foreign-key", "ecies", "old", "t.salvaged"]);
     salvaged.assert_failed(11, "an ECIE stream");
     assert!(salvaged.stderr.contains("--salvage is for streams of ours"), "{}", salvaged.stderr);
+    // One that is shorter than what a stream of ours begins with, and all that is left of one.
+    let small = sealed("ecies-lib/small.enc");
+    for short in [&small[..], &small[..4]] {
+        fs::write(place.path("short"), short).unwrap();
+        let salvaged = place.run(["restore", "--salvage", "--foreign-key", "ecies", "short", "t.salvaged"]);
+        salvaged.assert_failed(11, "an ECIE stream");
+        assert!(salvaged.stderr.contains("--salvage is for streams of ours"), "{}", salvaged.stderr);
+    }
+    // That is a beginning of ours.
+    fs::write(place.path("short"), b"\x89CFD").unwrap();
+    place.run(["restore", "--salvage", "-i", "key.txt", "short", "t.salvaged"]).assert_failed(5, "");
     let little =
         convert(&place, &["--foreign-key", "ecies", "--accept-unproven", "--memory", "1KiB"], "old", "n");
     assert!(little.stderr.contains("Half of `--memory` is for opening"), "{}", little.stderr);

@@ -30,6 +30,8 @@ struct Stream<S> {
     format: Format,
     longest: ChunkLens,
     claim: Wholeness,
+    /// The same, as far as it shows before the chunks are read.
+    early: Wholeness,
     /// Plaintext bytes, where that is known before.
     total: Option<u64>,
     chunks: ChunkSource<S>,
@@ -60,7 +62,7 @@ impl OpenOptions<'_> {
                 self.open_chunks(Format::Age, source, None, ARMORED_MEMORY_LEN, make_sink)
             }
         }
-        .map_err(Error::without_segment)
+        .map_err(|error| error.without_segment().opening_all_again())
     }
 
     fn open_chunks<S: StreamingSink>(
@@ -129,16 +131,12 @@ impl OpenOptions<'_> {
                 (ChunkSource::InOrder { window, place, opened }, len)
             }
         };
-        Ok((envelope, Stream { format, longest, claim, total, chunks, fixed_len }))
+        Ok((envelope, Stream { format, longest, claim, early, total, chunks, fixed_len }))
     }
 
     /// There is nothing in such a stream by which to tell it from another, or an older one.
     pub(crate) fn unproven(&self) -> Unproven {
         if self.foreign == Foreign::AcceptUnproven { Unproven::Accept } else { Unproven::Refuse }
-    }
-
-    pub(crate) fn has_foreign_key(&self) -> bool {
-        self.identities.is_some_and(|identities| identities.foreign().is_some())
     }
 
     pub(crate) fn refuse_what_foreign_streams_lack(&self, format: Format) -> Result<(), Error> {
@@ -161,7 +159,9 @@ impl OpenOptions<'_> {
         stream: Stream<T>,
         opening: Opening<S>,
     ) -> Result<Restored, Error> {
-        let Stream { format, longest, claim, total, chunks, fixed_len } = stream;
+        let Stream { format, longest, claim, early, total, chunks, fixed_len } = stream;
+        let unproven = self.unproven().into_sink(opening.sink.capabilities());
+        ending_of(early, format, unproven)?;
         let resources = self.resources;
         let budget = resources.budget();
         let plan = resources.plan_chunks(longest, &budget, total, fixed_len);
@@ -171,13 +171,13 @@ impl OpenOptions<'_> {
         let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let (restored, claim) = match chunks {
             ChunkSource::Placed { place, begin, layout, opened } => {
-                let ending = ending_of(claim, format, self.unproven())?;
+                let ending = ending_of(claim, format, unproven)?;
                 let mut feed = PlacedChunks::new(place, begin, layout, opened.chunks, ending, limits);
                 (self.run_feed(&mut feed, opening, &means, total)?, claim)
             }
             ChunkSource::InOrder { window, place, opened } => {
                 let segments = RunSegments::new(opened.chunks);
-                let (cutter, unproven) = (opened.cutter, self.unproven());
+                let cutter = opened.cutter;
                 let mut feed = ChunksInOrder::new(window, place, cutter, format, unproven, segments, limits);
                 let restored = self.run_feed(&mut feed, opening, &means, total)?;
                 (restored, feed.claim())

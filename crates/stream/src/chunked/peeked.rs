@@ -18,8 +18,6 @@ pub(crate) struct Peeked<S> {
     source: S,
     first: Vec<u8>,
     given: usize,
-    /// In order: it has brought `first`, or ended before.
-    is_looked_at: bool,
 }
 
 impl<S: Source> Peeked<S> {
@@ -45,20 +43,12 @@ impl<S: Source> Peeked<S> {
         }
         first.truncate(len);
         let looks = Format::of(&first);
-        Ok((Peeked { source, first, given: 0, is_looked_at: true }, looks))
-    }
-
-    /// Whether it has shown that there is nothing in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        match self.source.positioned() {
-            Some(place) => place.len() == 0,
-            None => self.is_looked_at && self.first.is_empty(),
-        }
+        Ok((Peeked { source, first, given: 0 }, looks))
     }
 
     /// `source`, at which nobody has looked.
     pub(crate) fn unread(source: S) -> Peeked<S> {
-        Peeked { source, first: Vec::new(), given: 0, is_looked_at: false }
+        Peeked { source, first: Vec::new(), given: 0 }
     }
 }
 

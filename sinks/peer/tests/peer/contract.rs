@@ -33,7 +33,7 @@ fn check_over(security: &Security, address: impl Fn() -> Address) {
             let _alive = &post;
             store.lock().target.clone()
         });
-        under_test.reopening(move || try_connect(&address, security.clone()))
+        under_test.handing_on().reopening(move || try_connect(&address, security.clone()))
     });
     assert!(violations.is_empty(), "{violations:#?}");
 }
@@ -74,7 +74,7 @@ fn over_a_staged_file_with_a_journal_the_peer_keeps_the_contract() {
             let _alive = &post;
             fs::read(&target).ok()
         });
-        under_test.reopening(move || try_connect(&address, Security::PlaintextOnThisMachine))
+        under_test.handing_on().reopening(move || try_connect(&address, Security::PlaintextOnThisMachine))
     });
     assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -34,7 +34,7 @@ impl BrokenOff {
     /// Two segments durable, a third committed, and what follows written with other bytes where nobody can see it. Then
     /// the sink is dropped and opened again. None: the sink cannot be opened again, or does not have this mode.
     pub(super) fn start(fresh: Fresh<'_>, mode: Mode, rule: u8) -> Result<Option<Self>, Violation> {
-        let SinkUnderTest { mut sink, target, reopen } = fresh();
+        let SinkUnderTest { mut sink, target, reopen, .. } = fresh();
         let Some(reopen) = reopen else { return Ok(None) };
         if matches!(mode, Mode::Positioned) && sink.positioned().is_none() {
             return Ok(None);

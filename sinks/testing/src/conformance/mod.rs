@@ -1,7 +1,7 @@
 //! A suite that holds any sink against the numbered contract of [`StreamingSink`].
 //! Knows nothing of a sink but the trait, and what its owner shows of the target.
 //!
-//! Functions named by the number of the rule they look at. Rules 1, 2 and 4 bind the engine, and rules 11 and 12 need a
+//! Functions named by the number of the rule they look at. Rules 1, 2 and 4 bind the engine, and so does most of rule 21; rules 11 and 12 need a
 //! fault to be seen: they have no function here. What a sink keeps for the next one is seen only of a sink under test that can
 //! be opened again: [`SinkUnderTest::reopening`].
 //!
@@ -61,6 +61,7 @@ pub struct SinkUnderTest {
     sink: Box<dyn StreamingSink>,
     target: Box<dyn Fn() -> Option<Vec<u8>>>,
     reopen: Option<Reopen>,
+    hands_on: bool,
 }
 
 /// Makes another sink over the same target.
@@ -70,7 +71,14 @@ impl SinkUnderTest {
     /// `target` gives the bytes that anyone would find at the target now, or `None` where there is no target. It is
     /// called before, between and after the calls on `sink`, also when `sink` is gone.
     pub fn new(sink: impl StreamingSink + 'static, target: impl Fn() -> Option<Vec<u8>> + 'static) -> Self {
-        Self { sink: Box::new(sink), target: Box::new(target), reopen: None }
+        Self { sink: Box::new(sink), target: Box::new(target), reopen: None, hands_on: false }
+    }
+
+    /// Of a sink whose target is somebody else's, who would take what is published for proved: rule 21.
+    #[must_use]
+    pub fn handing_on(mut self) -> Self {
+        self.hands_on = true;
+        self
     }
 
     /// Of a sink that can resume: `reopen` makes another sink over the same target, as the user who runs the same command
@@ -326,6 +334,18 @@ pub fn rule_17_the_capabilities_do_not_change(fresh: Fresh<'_>) -> Result<(), Vi
     same(&*sink)
 }
 
+/// Rule 21: a sink that hands its bytes to somebody else says that only what is proved may be published.
+///
+/// # Errors
+/// The rule is broken.
+pub fn rule_21_what_is_handed_on_has_to_be_proved(fresh: Fresh<'_>) -> Result<(), Violation> {
+    let under_test = fresh();
+    let says_so = under_test.sink.capabilities().proved_only;
+    expect(21, says_so || !under_test.hands_on, || {
+        "the target is somebody else's, and the sink takes what is not proved".into()
+    })
+}
+
 /// A function of the suite, and what a sink must offer for it to see anything.
 struct Rule {
     number: u8,
@@ -347,6 +367,8 @@ enum Need {
     Kept,
     /// The same, and kept bytes behind a gap count once they are confirmed.
     Confirming,
+    /// A target that is somebody else's.
+    HandingOn,
 }
 
 macro_rules! rules {
@@ -355,7 +377,7 @@ macro_rules! rules {
     };
 }
 
-const RULES: [Rule; 25] = rules![
+const RULES: [Rule; 26] = rules![
     3 Positions rule_03_offsets_place_the_bytes "pieces at offsets, from several threads, make the stream"
     5 Privacy rule_05_writes_are_private "nobody sees what was written and not published"
     6 Privacy rule_06_commits_are_private "nobody sees what was committed and not published"
@@ -381,6 +403,7 @@ const RULES: [Rule; 25] = rules![
     20 Confirming rule_20_confirmed_bytes_are_published "kept bytes behind a gap are published once confirmed"
     20 Confirming rule_20_claims_that_are_not_confirmed_do_not_count "kept bytes behind a gap count only once confirmed"
     20 Confirming rule_20_what_is_not_kept_is_not_confirmed "bytes that are not kept are not confirmed"
+    21 HandingOn rule_21_what_is_handed_on_has_to_be_proved "what others take for proved is published only when it is"
 ];
 
 /// Segment lengths of the streams that are published.

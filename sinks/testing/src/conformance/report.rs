@@ -59,6 +59,7 @@ fn offers(fresh: Fresh<'_>, need: Need) -> bool {
         Need::Privacy => fresh().sink.capabilities().visibility == Visibility::Private,
         Need::Reopening => fresh().reopen.is_some(),
         Need::Kept => offers_kept(fresh),
+        Need::HandingOn => fresh().hands_on,
         Need::Confirming => fresh().sink.capabilities().confirms && offers_kept(fresh),
     }
 }

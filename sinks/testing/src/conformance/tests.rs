@@ -196,6 +196,7 @@ fn every_defect_is_caught_by_its_rule() {
         (Defect::ConfirmsAnything, 20),
         (Defect::ConfirmsNothing, 20),
         (Defect::ClaimsCount, 20),
+        (Defect::HandsOnWhatIsNotProved, 21),
     ];
     for (defect, rule) in defects {
         let violations = check_all(&mut || Model::under_test(Some(defect), Offer::Kept));

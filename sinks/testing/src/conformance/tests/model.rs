@@ -54,6 +54,7 @@ pub(super) enum Defect {
     ConfirmsAnything,
     ConfirmsNothing,
     ClaimsCount,
+    HandsOnWhatIsNotProved,
 }
 
 /// What a later sink over the same target is offered.
@@ -96,6 +97,7 @@ impl Model {
         let medium = Arc::new(Medium { target: Mutex::new(Some(b"old".into())), ..Medium::default() });
         let (seen, kept) = (medium.clone(), medium.clone());
         SinkUnderTest::new(Self::open(medium, defect, offer), move || seen.target.lock().clone())
+            .handing_on()
             .reopening(move || io::Result::Ok(Self::open(kept.clone(), defect, offer)))
     }
 
@@ -193,6 +195,8 @@ impl StreamingSink for Model {
     fn capabilities(&self) -> SinkCapabilities {
         let changed = self.has(Defect::CapabilitiesChange) && self.segments > 0;
         let capabilities = SinkCapabilities::new(Visibility::Private).reserve_bytes(usize::from(changed));
+        let handed_on = self.has(Defect::HandsOnWhatIsNotProved);
+        let capabilities = if handed_on { capabilities } else { capabilities.proved_only() };
         if self.offer == Offer::Kept { capabilities.confirming() } else { capabilities }
     }
 
