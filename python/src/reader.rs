@@ -101,6 +101,7 @@ impl Reader {
 }
 
 impl Drop for Reader {
+    #[expect(clippy::disallowed_methods, reason = "what a forked child has of it cannot be ended")]
     fn drop(&mut self) {
         if self.process != process::id() {
             // Its threads, which would be waited for, are the parent's.

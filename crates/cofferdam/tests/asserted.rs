@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "peer")]
+use cofferdam::StageOptions;
+#[cfg(feature = "peer")]
 use cofferdam::peer::{Event, PeerSink, Security, receive_file};
 use cofferdam::{
     Arrival, Asserted, BytesSource, CancelToken, Durability, Error, ErrorKind, FileSource, Foreign,
     ForeignKey, Format, Identities, Identity, MemorySink, Observer, Opener, Progress, ReadAt, Recipients,
     Remedy, SealedAs, Sealer, Source,
 };
-#[cfg(feature = "peer")]
-use cofferdam::{CancelToken, StageOptions};
 
 use streams::{READINGS, Reading, identities_of, in_order, names_in, recipients_of, scratch, threads};
 
