@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::{
-    Arrival, Asserted, BytesSource, CancelToken, Durability, Error, ErrorKind, FileSource, Foreign,
-    ForeignKey, Format, Identities, MemorySink, Observer, Opener, Progress, ReadAt, Remedy, Sealer, Source,
+    Arrival, Asserted, BytesSource, Error, ErrorKind, FileSource, Foreign, ForeignKey, Format, Identities,
+    MemorySink, Opener, ReadAt, Remedy, Sealer, Source,
 };
 
 use streams::{READINGS, Reading, identities_of, in_order, names_in, recipients_of, scratch, threads};
@@ -304,61 +304,4 @@ fn a_file_that_grows_while_it_is_read_is_not_asserted() {
     let error = opener(name, Foreign::AcceptUnproven).restore_to(source, &target).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error}");
     assert!(!target.exists());
-}
-
-/// As harpocrates seals `plaintext`, in chunks of 64 KiB.
-fn agcm(key: [u8; 32], plaintext: &[u8]) -> Vec<u8> {
-    use aes_gcm::aead::{Aead, KeyInit};
-    let cipher = aes_gcm::Aes256Gcm::new(&key.into());
-    let nonce = [5; 12];
-    let mut sealed = [&b"AGCM"[..], &1_u32.to_le_bytes(), &nonce, &65_536_u32.to_le_bytes()].concat();
-    for chunk in plaintext.chunks(65_536) {
-        let chunk = cipher.encrypt(&nonce.into(), chunk).unwrap();
-        sealed.extend((chunk.len() as u32).to_le_bytes());
-        sealed.extend(chunk);
-    }
-    sealed
-}
-
-/// Cancels once something has committed.
-struct StopAtOnce(CancelToken);
-
-impl Observer for StopAtOnce {
-    fn progress(&self, progress: &Progress) {
-        if progress.committed > 0 {
-            self.0.cancel();
-        }
-    }
-}
-
-/// Both have one head, and so one name: what is beside the target is taken up, and what is more of it than the stream has does not stay.
-#[test]
-fn what_a_longer_attempt_has_left_is_no_part_of_a_shorter_stream() {
-    let plaintext = streams::counted(40 * 65_536 + 9);
-    let sealed = agcm([9; 32], &plaintext);
-    let chunk_len = 4 + 65_536 + 16;
-    for (reading, kept_chunks) in READINGS.into_iter().flat_map(|it| [0, 1, 2, 20].map(|kept| (it, kept))) {
-        let directory = scratch();
-        let target = directory.path().join("target");
-        let restore = |opener: &Opener, sealed: Vec<u8>| match reading {
-            Reading::Seekable => opener.restore_to(BytesSource::new(sealed), &target),
-            Reading::Sequential => opener.restore_to(in_order(sealed), &target),
-        };
-        let key = ForeignKey::parse(&[9; 32]).unwrap();
-        let opener = Opener::new(Identities::new().foreign_key(key)).foreign(Foreign::AcceptUnproven);
-        let opener = opener.threads(threads(2)).memory(2 << 20).durability(Durability::Each);
-        let cancel = CancelToken::new();
-        let stopped = opener.clone().cancel(cancel.clone()).observer(Arc::new(StopAtOnce(cancel)));
-        let error = restore(&stopped, sealed.clone()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Cancelled);
-        assert!(error.resumable_bytes().is_some_and(|kept| kept > 0) && !target.exists());
-        // Whoever has the storage cuts it behind a chunk.
-        let error = restore(&opener, sealed[..24 + kept_chunks * chunk_len].to_vec()).unwrap_err();
-        assert_eq!(error.as_asserted().unwrap().plaintext_len, 65_536 * kept_chunks as u64);
-        assert!(
-            fs::read(&target).unwrap() == plaintext[..65_536 * kept_chunks],
-            "{reading:?}, {kept_chunks}"
-        );
-        assert_eq!(names_in(directory.path()), [Path::new("target")]);
-    }
 }
