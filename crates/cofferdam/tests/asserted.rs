@@ -5,20 +5,19 @@
 mod streams;
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "peer")]
-use cofferdam::StageOptions;
-#[cfg(feature = "peer")]
-use cofferdam::peer::{Event, PeerSink, Security, receive_file};
+use cofferdam::peer::{Address, Event, PeerSink, Security, receive_file};
 use cofferdam::{
-    Arrival, Asserted, BytesSource, CancelToken, Durability, Error, ErrorKind, FileSource, Foreign,
-    ForeignKey, Format, Identities, Identity, MemorySink, Observer, Opener, Progress, ReadAt, Recipients,
-    Remedy, SealedAs, Sealer, Source,
+    Arrival, Asserted, BytesSource, Error, ErrorKind, FileSource, Foreign, ForeignKey, Format, Identities,
+    Identity, MemorySink, Opener, ReadAt, Recipients, Remedy, SealedAs, Sealer, Source,
 };
+#[cfg(feature = "peer")]
+use cofferdam::{CancelToken, StageOptions};
 
 use streams::{READINGS, Reading, identities_of, in_order, names_in, recipients_of, scratch, threads};
 
@@ -305,64 +304,7 @@ fn a_file_that_grows_while_it_is_read_is_not_asserted() {
     assert!(!target.exists());
 }
 
-/// As harpocrates seals `plaintext`, in chunks of 64 KiB.
-fn agcm(key: [u8; 32], plaintext: &[u8]) -> Vec<u8> {
-    use aes_gcm::aead::{Aead, KeyInit};
-    let cipher = aes_gcm::Aes256Gcm::new(&key.into());
-    let nonce = [5; 12];
-    let mut sealed = [&b"AGCM"[..], &1_u32.to_le_bytes(), &nonce, &65_536_u32.to_le_bytes()].concat();
-    for chunk in plaintext.chunks(65_536) {
-        let chunk = cipher.encrypt(&nonce.into(), chunk).unwrap();
-        sealed.extend((chunk.len() as u32).to_le_bytes());
-        sealed.extend(chunk);
-    }
-    sealed
-}
-
-/// Cancels once something has committed.
-struct StopAtOnce(CancelToken);
-
-impl Observer for StopAtOnce {
-    fn progress(&self, progress: &Progress) {
-        if progress.committed > 0 {
-            self.0.cancel();
-        }
-    }
-}
-
-/// Both have one head, and so one name: what is beside the target is taken up, and what is more of it than the stream has does not stay.
-#[test]
-fn what_a_longer_attempt_has_left_is_no_part_of_a_shorter_stream() {
-    let plaintext = streams::counted(40 * 65_536 + 9);
-    let sealed = agcm([9; 32], &plaintext);
-    let chunk_len = 4 + 65_536 + 16;
-    for (reading, kept_chunks) in READINGS.into_iter().flat_map(|it| [0, 1, 2, 20].map(|kept| (it, kept))) {
-        let directory = scratch();
-        let target = directory.path().join("target");
-        let restore = |opener: &Opener, sealed: Vec<u8>| match reading {
-            Reading::Seekable => opener.restore_to(BytesSource::new(sealed), &target),
-            Reading::Sequential => opener.restore_to(in_order(sealed), &target),
-        };
-        let key = ForeignKey::parse(&[9; 32]).unwrap();
-        let opener = Opener::new(Identities::new().foreign_key(key)).foreign(Foreign::AcceptUnproven);
-        let opener = opener.threads(threads(2)).memory(2 << 20).durability(Durability::Each);
-        let cancel = CancelToken::new();
-        let stopped = opener.clone().cancel(cancel.clone()).observer(Arc::new(StopAtOnce(cancel)));
-        let error = restore(&stopped, sealed.clone()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Cancelled);
-        assert!(error.resumable_bytes().is_some_and(|kept| kept > 0) && !target.exists());
-        // Whoever has the storage cuts it behind a chunk.
-        let error = restore(&opener, sealed[..24 + kept_chunks * chunk_len].to_vec()).unwrap_err();
-        assert_eq!(error.as_asserted().unwrap().plaintext_len, 65_536 * kept_chunks as u64);
-        assert!(
-            fs::read(&target).unwrap() == plaintext[..65_536 * kept_chunks],
-            "{reading:?}, {kept_chunks}"
-        );
-        assert_eq!(names_in(directory.path()), [Path::new("target")]);
-    }
-}
-
-/// Cancels when it goes.
+/// Cancels when it goes: a failed assertion ends the receiver, too.
 #[cfg(feature = "peer")]
 struct CancelAtEnd(CancelToken);
 
@@ -373,57 +315,86 @@ impl Drop for CancelAtEnd {
     }
 }
 
-/// A receiver reports what it has put in place, and has no word for what is not proved.
+/// Has `send` send to a receiver for `target`, whose end is the result.
 #[cfg(feature = "peer")]
-#[test]
-fn a_receiver_gets_what_is_proved_and_nothing_that_is_asserted() {
-    let directory = scratch();
-    let target = directory.path().join("target");
-    let cancel = CancelToken::new();
+fn received(target: &Path, send: impl FnOnce(&Address)) -> Result<(), Error> {
+    let ends = CancelAtEnd(CancelToken::new());
+    let cancel = ends.0.clone();
     std::thread::scope(|scope| {
-        // A failed assertion ends the receiver, too.
-        let _ends = CancelAtEnd(cancel.clone());
         let (told, addresses) = std::sync::mpsc::channel();
         let observe = move |event| {
             if let Event::Listening(address) = event {
                 told.send(address).unwrap();
             }
         };
-        let security = Security::PlaintextOnThisMachine;
-        let (theirs, at, cancel) = (security.clone(), &target, &cancel);
-        let received = scope.spawn(move || {
+        let receiver = scope.spawn(move || {
             let listen = "tcp://127.0.0.1:0".parse().unwrap();
-            receive_file(&listen, theirs, at, &StageOptions::default(), cancel, &observe)
+            let security = Security::PlaintextOnThisMachine;
+            receive_file(&listen, security, target, &StageOptions::default(), &cancel, &observe)
         });
         let address = addresses.recv().unwrap();
-        for (name, shows_late) in [
-            ("ecies-lib/three.enc", false),
-            ("harpocrates-agcm/three.agcm", false),
-            ("harpocrates-agcm/empty.agcm", false),
-            ("streaming-crypto/aes_sha256_11.rse1", false),
-            ("ecies-lib/multi_exact.enc", true),
+        let ends = ends;
+        send(&address);
+        if !target.exists() {
+            drop(ends);
+        }
+        receiver.join().unwrap().map(drop)
+    })
+}
+
+#[cfg(feature = "peer")]
+fn send(name: &str, reading: Reading, address: &Address) -> Result<(), Error> {
+    let sink = PeerSink::connect(address, Security::PlaintextOnThisMachine).unwrap();
+    let opener = opener(name, Foreign::AcceptUnproven);
+    let sent = match reading {
+        Reading::Seekable => opener.open(BytesSource::new(vector(name)), sink),
+        Reading::Sequential => opener.open(in_order(vector(name)), sink),
+    };
+    sent.map(drop)
+}
+
+/// A receiver reports what it has put in place, and has no word for what is not proved.
+#[cfg(feature = "peer")]
+#[test]
+fn a_receiver_gets_what_is_proved_and_nothing_that_is_asserted() {
+    let directory = scratch();
+    let target = directory.path().join("target");
+    let ended = received(&target, |address| {
+        for name in [
+            "ecies-lib/three.enc",
+            "harpocrates-agcm/three.agcm",
+            "harpocrates-agcm/empty.agcm",
+            "streaming-crypto/aes_sha256_11.rse1",
         ] {
-            let opener = opener(name, Foreign::AcceptUnproven);
             for reading in READINGS {
-                let sink = PeerSink::connect(&address, security.clone()).unwrap();
-                let opened = match reading {
-                    Reading::Seekable => opener.open(BytesSource::new(vector(name)), sink),
-                    Reading::Sequential => opener.open(in_order(vector(name)), sink),
-                };
-                let error = opened.unwrap_err();
+                let error = send(name, reading, address).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Usage, "{name}: {error}");
                 assert!(error.as_asserted().is_none() && error.remedy().is_none(), "{name}: {error}");
-                assert!(!target.exists() && !received.is_finished(), "{name}");
                 let staged = fs::read(directory.path().join(".target.cofferdam-staging")).unwrap_or_default();
-                assert!(shows_late || staged.iter().all(|byte| *byte == 0), "{name}: {staged:?}");
+                assert!(staged.iter().all(|byte| *byte == 0), "{name}: bytes have gone out");
+                assert!(!target.exists(), "{name}");
             }
         }
-        let name = "ecies-lib/multi_three.enc";
-        let sink = PeerSink::connect(&address, security).unwrap();
-        opener(name, Foreign::AcceptUnproven).open(BytesSource::new(vector(name)), sink).unwrap();
-        received.join().unwrap().unwrap();
-        assert_eq!(fs::read(&target).unwrap(), vector("ecies-lib/multi_three.plain"));
+        send("ecies-lib/multi_three.enc", Reading::Seekable, address).unwrap();
     });
+    ended.unwrap();
+    assert_eq!(fs::read(&target).unwrap(), vector("ecies-lib/multi_three.plain"));
+}
+
+/// Of one format it shows only when all has come, where it comes in order: then the receiver has had segments, and publishes none.
+#[cfg(feature = "peer")]
+#[test]
+fn a_receiver_publishes_nothing_of_what_turns_out_to_be_asserted_at_its_end() {
+    for reading in READINGS {
+        let directory = scratch();
+        let target = directory.path().join("target");
+        let ended = received(&target, |address| {
+            let error = send("ecies-lib/multi_exact.enc", reading, address).unwrap_err();
+            assert_eq!((error.kind(), error.as_asserted()), (ErrorKind::Usage, None), "{error}");
+        });
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(!target.exists());
+    }
 }
 
 /// Of each format: what it begins with, the bytes before its chunks, and a whole stream.
@@ -520,5 +491,62 @@ fn a_header_without_a_chunk_is_asserted_only_where_the_tool_writes_such_files() 
         assert!(asserted(&ended).missing.contains("it is empty"), "{}", asserted(&ended).missing);
         let (published, ended) = open(&opener(name, Foreign::Open), reading, &vector(name));
         assert_eq!((published, ended.unwrap_err().kind()), (None, ErrorKind::Usage));
+    }
+}
+
+/// All that a reader gives of `sealed`, in pieces that begin at odd places.
+fn read_in_ranges(opener: &Opener, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut reader = opener.foreign_reader(BytesSource::new(sealed.to_vec()))?;
+    let mut plaintext = vec![0; usize::try_from(reader.len()).unwrap()];
+    // From the end on: nothing is there because it was read before.
+    for begin in (0..plaintext.len()).step_by(7).rev() {
+        let piece = begin..plaintext.len().min(begin + 7);
+        reader.seek(io::SeekFrom::Start(begin as u64)).unwrap();
+        let read = reader.read_exact(&mut plaintext[piece]);
+        read.map_err(|error| error.downcast::<Error>().unwrap())?;
+    }
+    Ok(plaintext)
+}
+
+/// Of `MREC` alone: number and mark of each chunk are authenticated with it.
+#[test]
+fn ranges_of_a_stream_whose_end_is_marked_are_its_bytes_or_an_error() {
+    let name = "ecies-lib/multi_three.enc";
+    let (sealed, plaintext) = (vector(name), vector("ecies-lib/multi_three.plain"));
+    let opener = opener(name, Foreign::Open);
+    assert_eq!(read_in_ranges(&opener, &sealed).unwrap(), plaintext);
+    let mut mutant = sealed.clone();
+    for bit in 0..8 * sealed.len() {
+        mutant[bit / 8] ^= 1 << (bit % 8);
+        let read = read_in_ranges(&opener, &mutant);
+        assert!(read.is_err() || read.is_ok_and(|read| read == plaintext), "bit {bit}");
+        mutant[bit / 8] ^= 1 << (bit % 8);
+    }
+    for len in 0..sealed.len() {
+        assert!(read_in_ranges(&opener, &sealed[..len]).is_err(), "the first {len} bytes");
+    }
+    // 40 bytes in chunks of 16: three, the first two of one length.
+    let at = |magic: usize| sealed.windows(4).enumerate().filter(|(_, four)| four == b"MREC").nth(magic);
+    let [second, third] = [1, 2].map(|chunk| at(chunk).unwrap().0);
+    assert_eq!(third, 2 * second);
+    let exchanged = [&sealed[second..third], &sealed[..second], &sealed[third..]].concat();
+    let doubled = [&sealed[..second], &sealed[..second], &sealed[third..]].concat();
+    let removed = [&sealed[..second], &sealed[third..]].concat();
+    for (mutant, what) in [(exchanged, "exchanged"), (doubled, "doubled"), (removed, "removed")] {
+        assert_eq!(read_in_ranges(&opener, &mutant).unwrap_err().kind(), ErrorKind::Damaged, "{what}");
+    }
+}
+
+#[test]
+fn there_are_no_ranges_where_nothing_binds_a_chunk_to_its_place_and_the_error_says_why() {
+    for (name, why) in [
+        ("ecies-lib/three.enc", "nothing in it binds a chunk to its place"),
+        ("harpocrates-agcm/three.agcm", "nothing in it binds a chunk to its place"),
+        ("streaming-crypto/aes_sha256_40000.rse1", "how long its segments are only they themselves say"),
+        ("ecies-lib/multi_exact.enc", "its last chunk is not marked"),
+    ] {
+        let error = read_in_ranges(&opener(name, Foreign::AcceptUnproven), &vector(name)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{name}: {error}");
+        assert!(error.to_string().contains(why), "{name}: {error}");
     }
 }

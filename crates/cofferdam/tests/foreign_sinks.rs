@@ -1,4 +1,5 @@
-//! Age files into the sinks that stand behind features: once, again after an interruption, and over what somebody has left there.
+//! Streams of other formats into sinks: age files into those that stand behind features, once, again after an interruption, and over what
+//! somebody has left there; and a stream that nothing proves over what a longer one has left.
 //! Knows of each sink what its user sees, and of an age file that `Sealer` makes it.
 #![cfg(all(
     feature = "foreign",
@@ -21,9 +22,9 @@ use std::sync::Arc;
 use cofferdam::database::{DatabaseOptions, DatabaseSink, DatabaseTarget, Published};
 use cofferdam::wal::{AtPublish, FileTarget, LogDiffers, Opened, ReplayTarget, WalSink};
 use cofferdam::{
-    AttemptId, BytesSource, CancelToken, Durability, Error, ErrorKind, Foreign, Format, Identities, Identity,
-    IfExists, MappedFile, Observer, Opener, Progress, Recipients, Restored, RingSink, SealedAs, Sealer,
-    StageOptions, StreamingSink,
+    AttemptId, BytesSource, CancelToken, Durability, Error, ErrorKind, Foreign, ForeignKey, Format,
+    Identities, Identity, IfExists, MappedFile, Observer, Opener, Progress, Recipients, Restored, RingSink,
+    SealedAs, Sealer, StageOptions, StreamingSink,
 };
 
 use streams::{READINGS, Reading, counted, in_order, names_in, scratch, threads};
@@ -225,5 +226,51 @@ fn a_log_of_something_else_that_says_that_it_is_whole_is_not_replayed() {
             "{error}"
         );
         assert_eq!(fs::read(place.path("db")).unwrap(), b"what was there");
+    }
+}
+
+/// As harpocrates seals `plaintext`, in chunks of 64 KiB.
+fn agcm(key: [u8; 32], plaintext: &[u8]) -> Vec<u8> {
+    use aes_gcm::aead::{Aead, KeyInit};
+    let cipher = aes_gcm::Aes256Gcm::new(&key.into());
+    let nonce = [5; 12];
+    let mut sealed = [&b"AGCM"[..], &1_u32.to_le_bytes(), &nonce, &65_536_u32.to_le_bytes()].concat();
+    for chunk in plaintext.chunks(65_536) {
+        let chunk = cipher.encrypt(&nonce.into(), chunk).unwrap();
+        sealed.extend((chunk.len() as u32).to_le_bytes());
+        sealed.extend(chunk);
+    }
+    sealed
+}
+
+/// Both have one head, and so one name: what is beside the target is taken up, and what is more of it than the stream has does not stay.
+#[test]
+fn what_a_longer_attempt_has_left_is_no_part_of_a_shorter_stream() {
+    let plaintext = counted(40 * 65_536 + 9);
+    let sealed = agcm([9; 32], &plaintext);
+    let chunk_len = 4 + 65_536 + 16;
+    for (reading, kept_chunks) in READINGS.into_iter().flat_map(|it| [0, 1, 2, 20].map(|kept| (it, kept))) {
+        let directory = scratch();
+        let target = directory.path().join("target");
+        let restore = |opener: &Opener, sealed: Vec<u8>| match reading {
+            Reading::Seekable => opener.restore_to(BytesSource::new(sealed), &target),
+            Reading::Sequential => opener.restore_to(in_order(sealed), &target),
+        };
+        let key = ForeignKey::parse(&[9; 32]).unwrap();
+        let opener = Opener::new(Identities::new().foreign_key(key)).foreign(Foreign::AcceptUnproven);
+        let opener = opener.threads(threads(2)).memory(2 << 20).durability(Durability::Each);
+        let cancel = CancelToken::new();
+        let stopped = opener.clone().cancel(cancel.clone()).observer(Arc::new(StopAt(1, cancel)));
+        let error = restore(&stopped, sealed.clone()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(error.resumable_bytes().is_some_and(|kept| kept > 0) && !target.exists());
+        // Whoever has the storage cuts it behind a chunk.
+        let error = restore(&opener, sealed[..24 + kept_chunks * chunk_len].to_vec()).unwrap_err();
+        assert_eq!(error.as_asserted().unwrap().plaintext_len, 65_536 * kept_chunks as u64);
+        assert!(
+            fs::read(&target).unwrap() == plaintext[..65_536 * kept_chunks],
+            "{reading:?}, {kept_chunks}"
+        );
+        assert_eq!(names_in(directory.path()), [PathBuf::from("target")]);
     }
 }

@@ -447,3 +447,38 @@ fn what_another_tool_sealed_is_opened_and_sealed_anew_from_store_to_store() {
         ["convert", "-r", &recipient, "--foreign-key", "ecies", "--accept-unproven", "--force", &url, &url];
     store.run(&same).assert_failed(2, "the same object");
 }
+
+#[test]
+fn an_age_file_goes_into_a_store_and_from_there_to_another_object_or_nowhere() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let store = Store::new(1);
+    // Of several parts.
+    let plain = plaintext((20 << 20) + 77);
+    std::fs::write(store.place.path("large"), &plain).unwrap();
+    let (recipient, sealed, copy) = (store.place.recipient.clone(), store.url("db.age"), store.url("copy"));
+    let seal = ["seal", "--format", "age", "-r", &recipient, "-o", &sealed, "large"];
+    store.run(&seal).assert_done();
+    let bytes = store.read("db.age").unwrap();
+    std::fs::write(store.place.path("fetched.age"), &bytes).unwrap();
+    let age = ["-d", "-i", "key.txt", "-o", "opened", "fetched.age"];
+    let age = std::process::Command::new("age").args(age).current_dir(store.place.directory.path()).status();
+    assert!(age.unwrap().success());
+    assert!(store.place.read("opened") == plain);
+    store.run(&seal).assert_failed(6, "it exists");
+    assert!(store.read("db.age").as_deref() == Some(&bytes[..]));
+
+    store.run(&["restore", "-i", "key.txt", &sealed, &copy]).assert_done();
+    assert!(store.read("copy").as_deref() == Some(&plain[..]));
+    // Cut behind a chunk, and changed in its middle: what is made of either is nothing.
+    let cut = &bytes[..bytes.len() - (77 + 16)];
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 2] ^= 1;
+    for (bad, code) in [(cut, 5), (&changed, 3)] {
+        SeaweedFs::shared().put(&store.bucket, "bad.age", bad).unwrap();
+        let ran = store.run(&["restore", "-i", "key.txt", &store.url("bad.age"), &store.url("none")]);
+        assert_eq!((ran.code, store.read("none")), (code, None), "{}", ran.stderr);
+    }
+    assert_eq!(store.open_uploads(), 0);
+}
