@@ -69,6 +69,8 @@ mod serving_far;
 mod signed_far;
 #[cfg(feature = "signatures")]
 mod signing;
+#[cfg(feature = "signatures")]
+mod signing_again;
 mod standard_streams;
 mod stores;
 mod threads;
