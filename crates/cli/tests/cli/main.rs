@@ -7,6 +7,8 @@ mod addresses;
 mod age_files;
 mod bench;
 mod cat;
+#[cfg(feature = "foreign")]
+mod converting;
 mod demo;
 mod device_faults;
 mod device_place;
