@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 15] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -31,6 +31,8 @@ const PROGRAMS: [Program; 13] = [
     Program { name: "nginx", package: "nginx", purpose: "the tests restore from a server of their own" },
     Program { name: "sqlite3", package: "sqlite3", purpose: "the tests restore databases that it checks" },
     Program { name: "openssl", package: "openssl", purpose: "the tests have it wrap the keys of streams" },
+    Program { name: "pass", package: "pass", purpose: "the tests take identities from it" },
+    Program { name: "gpg", package: "gnupg", purpose: "`pass` keeps them with it" },
     Program { name: "curl", package: "curl", purpose: "the tests read what is served by HTTP" },
     Program { name: "qemu-img", package: "qemu-utils", purpose: "the tests read what is served by NBD" },
     Program { name: "nbdcopy", package: "libnbd-bin", purpose: "the tests read what is served by NBD" },

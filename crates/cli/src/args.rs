@@ -148,7 +148,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored
   asserted  input, output, format (\"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), missing, stream_id, plaintext_len, seconds: what nothing proves;
             of `convert`, sealed_stream_id, sealed_len and stream_digest of what was made of it, too
-  converted input, output, proved, stream_id, segments, plaintext_len, sealed_len, stream_digest, seconds
+  converted input, output, proved, format, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence,
+            signed_by (who has signed the input), seconds
   signed    input, signature, signed_by, stream_id, digest, stream_digest, sequence, seconds
   drilled   cofferdam_drill, result (\"passed\", \"failed\", \"interrupted\"), exit_code, begun, ended, cofferdam_version,
             format_version, drill_file, streams: the evidence, as its file has it

@@ -11,6 +11,15 @@ pub(crate) fn taken_by(opener: Opener) -> Opener {
     opener
 }
 
+/// An opener that takes streams of ours alone.
+#[cfg(feature = "signatures")]
+pub(crate) fn refused_by(opener: Opener) -> Opener {
+    #[cfg(feature = "foreign")]
+    return opener.foreign(cofferdam::Foreign::Refuse);
+    #[cfg(not(feature = "foreign"))]
+    opener
+}
+
 /// What a stream is: ours, or of a format with this name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StreamFormat(Option<&'static str>);

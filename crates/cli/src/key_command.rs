@@ -1,7 +1,7 @@
 //! `--key-command` and `--identity-command`: keys that programs of the operator's wrap, unwrap or print.
 //! It knows what is asked of them; how a program is run is `program`'s.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,16 +120,18 @@ struct Service {
     program: Program,
     limits: Limits,
     cancel: CancelToken,
-    failed: Mutex<Failed>,
+    asked: Mutex<Asked>,
 }
 
-/// What is not asked again in this run: a stream can have 16 keys of one name, and each of them in both copies.
+/// What is not asked again in this run: a stream can have 16 keys of one name, each of them in both copies, and a list that is looked at
+/// before it is changed is opened twice. There are as many as the streams of a run have.
 #[derive(Default)]
-struct Failed {
+struct Asked {
     /// It gave no answer in time, whatever it was asked.
     timed_out: bool,
-    /// The wrapped keys that it did not unwrap, and the streams that they are of. Another one of its name may be one that it unwraps.
-    wrapped: HashSet<([u8; 16], Vec<u8>)>,
+    /// The wrapped keys with the streams that they are of, and what it has unwrapped them to; of those that it did not unwrap none.
+    /// Another one of its name may be one that it unwraps.
+    answers: HashMap<([u8; 16], Vec<u8>), Option<StreamKey>>,
 }
 
 type Refusal = Box<dyn StdError + Send + Sync>;
@@ -140,7 +142,7 @@ impl Service {
             program: command.program.clone(),
             limits: limits.clone(),
             cancel: cancel.clone(),
-            failed: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -174,9 +176,12 @@ impl Service {
         }
         let asked = (key.stream_id, ciphertext.to_vec());
         {
-            let failed = self.failed();
-            if failed.timed_out || failed.wrapped.contains(&asked) {
-                return Err(format!("{} is not asked again, having failed", self.program).into());
+            let before = self.asked();
+            match before.answers.get(&asked) {
+                Some(Some(key)) => return Ok(StreamKey::from_bytes(*key.expose())),
+                Some(None) => return Err(self.has_failed()),
+                None if before.timed_out => return Err(self.has_failed()),
+                None => {}
             }
         }
         let found = self.ask("unwrap", key, ciphertext, STREAM_KEY_LEN).and_then(|found| {
@@ -184,14 +189,17 @@ impl Service {
                 format!("{} printed {} bytes, and a key has 32", self.program, found.len()).into()
             })
         });
-        if found.is_err() {
-            self.failed().wrapped.insert(asked);
-        }
+        let answer = found.as_ref().ok().map(|key| StreamKey::from_bytes(*key.expose()));
+        self.asked().answers.insert(asked, answer);
         found
     }
 
-    fn failed(&self) -> MutexGuard<'_, Failed> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn has_failed(&self) -> Refusal {
+        format!("{} is not asked again, having failed", self.program).into()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(
@@ -213,7 +221,7 @@ impl Service {
             Problem::Interrupted => "interrupted".into(),
             Problem::Failed(what) => what.into(),
             Problem::TimedOut(what) => {
-                self.failed().timed_out = true;
+                self.asked().timed_out = true;
                 what.into()
             }
         })

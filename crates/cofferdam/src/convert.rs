@@ -12,14 +12,18 @@ use cofferdam_io::ReadAt;
 use local::PipeSink;
 use segment_worker::CancelToken;
 use sources::{Arrival, PipeSource, Source};
+use stream::Opening;
 
-use crate::{Error, ErrorKind, Opener, Restored, Sealed};
+use crate::{Error, ErrorKind, Metadata, Opener, Restored, Sealed};
 
 /// The plaintext of a stream that is being opened, to be sealed. It ends only when the stream has been proved to its end, or has been
 /// published as asserted; otherwise reading it fails there, so that nothing is made of a part.
 #[derive(Debug)]
 pub struct Plaintext {
     pipe: PipeSource,
+    /// The stream's pairs, once what stands before its segments is open.
+    metadata: Receiver<Metadata>,
+    known: Option<Metadata>,
     verdict: Receiver<Verdict>,
     /// What it said, once the pipe has ended.
     said: Option<Verdict>,
@@ -59,11 +63,18 @@ impl Opener {
     ) -> Result<Converted, Error> {
         let (reader, writer) =
             io::pipe().map_err(|error| Error::io("there is no pipe for the plaintext", error))?;
-        let (tell, verdict) = channel();
+        self.require_identities()?;
+        self.refuse_seed("the plaintext is sealed anew")?;
+        let ((tell_metadata, metadata), (tell, verdict)) = (channel(), channel());
         let cancel = CancelToken::new();
         let opener = self.clone().cancel(cancel.clone());
         let open = move || {
-            let opened = opener.open(source, PipeSink::to_descriptor(writer));
+            let sink = PipeSink::to_descriptor(writer);
+            let opened = opener.stream().open_with(source, move |envelope, _| {
+                // Whoever seals may have no use for it.
+                let _ = tell_metadata.send(envelope.metadata().clone());
+                Ok(Opening::plain(sink, envelope).into())
+            });
             let published = match &opened {
                 Ok(_) => true,
                 Err(error) => error.kind() == ErrorKind::Unproven,
@@ -74,7 +85,8 @@ impl Opener {
         };
         let opening = thread::Builder::new().name("cofferdam-open".to_owned());
         let opening = opening.spawn(open).map_err(Error::no_thread)?;
-        let sealed = seal(Plaintext { pipe: PipeSource::new(reader.into()), verdict, said: None });
+        let pipe = PipeSource::new(reader.into());
+        let sealed = seal(Plaintext { pipe, metadata, known: None, verdict, said: None });
         if sealed.is_err() {
             // Whatever it still waits for comes for nobody.
             cancel.cancel();
@@ -105,6 +117,31 @@ fn is_for_want_of_plaintext(error: &Error) -> bool {
 }
 
 impl Plaintext {
+    /// The pairs of the stream that it is of, this library's own too, for [`Sealer::keep_metadata`](crate::Sealer::keep_metadata); empty of
+    /// a stream of another format. Waits until a key has opened what stands before the segments, unless `cancel` is cancelled. By then the
+    /// number that is asked for has been judged, and of a source that has offsets the pin.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`]; the stream could not be opened so far, which [`Opener::convert`] then says why.
+    pub fn metadata(&mut self, cancel: &CancelToken) -> Result<Metadata, Error> {
+        if let Some(metadata) = &self.known {
+            return Ok(metadata.clone());
+        }
+        loop {
+            if cancel.is_cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+            }
+            match self.metadata.recv_timeout(LOOK_AGAIN) {
+                Ok(metadata) => return Ok(self.known.insert(metadata).clone()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let error = io::Error::new(io::ErrorKind::ConnectionAborted, NotWhole);
+                    return Err(Error::io("the plaintext could not be read", error));
+                }
+            }
+        }
+    }
+
     /// What has become of the stream, once its last byte has come: waits for it so long.
     fn verdict(&mut self, patience: Duration) -> Option<Verdict> {
         if self.said.is_none() {
@@ -144,6 +181,9 @@ impl Source for Plaintext {
         }
     }
 }
+
+/// How soon it shows that nobody waits any more.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The plaintext has ended, and the stream it is of has not been proved.
 #[derive(Debug)]

@@ -114,6 +114,15 @@ impl Sealer {
         self
     }
 
+    /// Keeps the pairs of a stream that is sealed anew, as [`Plaintext::metadata`](crate::Plaintext::metadata) gives them, this library's own
+    /// too: number, mode and time. One of them gives way to a pair of [`Sealer::metadata`], a number of [`Sealer::sequence`], and the mode
+    /// and time of a file that is sealed by its path.
+    #[must_use]
+    pub fn keep_metadata(mut self, pairs: Metadata) -> Sealer {
+        self.form.kept = pairs;
+        self
+    }
+
     /// What [`Sealer::seal_file`] does with an output that exists. Default: refuse.
     #[must_use]
     pub fn if_exists(mut self, if_exists: IfExists) -> Sealer {

@@ -30,8 +30,8 @@ impl AgeIdentities {
         Some(changed)
     }
 
-    /// Marks what of `list` an identity of this set opens, and whose it is where that is known. Of stanzas of other types than age's
-    /// own and SSH keys nothing is said: a plugin might ask somebody each time.
+    /// Marks what of `list` an identity of this set opens, and whose it is where that is known. No plugin is asked, which might ask somebody
+    /// for each stanza: nothing is said of stanzas of other types than age's own and SSH keys, nor of those that a plugin alone might open.
     pub(crate) fn mark(&self, slots: &[SealedSlot], list: &mut [ListedRecipient]) {
         for listed in list {
             let RecipientKind::Age { stanza: kind, .. } = &listed.kind else { continue };
@@ -45,9 +45,10 @@ impl AgeIdentities {
                 let key = identity.unwrap_stanza(&stanza).and_then(Result::ok);
                 key.is_some_and(|key| header.is_of(&bytes_of(&key)))
             };
-            listed.opens = Some(self.identities().any(opens));
             listed.recipient =
                 self.named().find(|(identity, _)| opens(*identity)).map(|(_, name)| name.to_owned());
+            let is_opened = listed.recipient.is_some() || self.quiet().any(opens);
+            listed.opens = (is_opened || !self.may_ask()).then_some(is_opened);
         }
     }
 

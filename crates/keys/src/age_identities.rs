@@ -12,6 +12,7 @@ use crate::age_file::{
 };
 use crate::age_header::{self, Lock};
 use crate::age_slot;
+use crate::asked_once::AskedOnce;
 use crate::callbacks::{AgeCallbacks, Callbacks, NoCallbacks};
 use crate::error::{KeyError, KeyMaterial, said};
 use crate::identities::{Identities, Judge};
@@ -60,6 +61,7 @@ impl Identities {
             FileKind::Age => return self.age_identity_file(content, callbacks),
             FileKind::Ssh => match ssh_identity(content, callbacks) {
                 Ok(identity) => {
+                    self.age.quiet.push(identity.clone());
                     self.age.identities.push(identity);
                     return Ok(self);
                 }
@@ -150,7 +152,13 @@ impl Identities {
             .with_callbacks(AgeCallbacks(callbacks))
             .into_identities()
             .map_err(|error| unreadable(said(error)))?;
-        self.age.identities.extend(identities.into_iter().map(Arc::from));
+        let is_plugin = |line: &[u8]| line.starts_with(PLUGIN_PREFIX);
+        let may_ask = content.split(|byte| *byte == b'\n').any(is_plugin);
+        let shared = |identity: Box<dyn age::Identity + Send + Sync>| match may_ask {
+            true => Arc::new(AskedOnce::new(identity)) as Arc<dyn age::Identity + Send + Sync>,
+            false => Arc::from(identity),
+        };
+        self.age.identities.extend(identities.into_iter().map(shared));
         if self.age.identities.len() == before {
             return Err(unreadable("it holds no identity".to_owned()));
         }
@@ -164,6 +172,8 @@ pub(crate) struct AgeIdentities {
     identities: Vec<Arc<dyn age::Identity + Send + Sync>>,
     /// Those of them whose recipient is known, with that.
     named: Vec<(Arc<dyn age::Identity + Send + Sync>, String)>,
+    /// Those without a name that ask nobody: SSH keys.
+    quiet: Vec<Arc<dyn age::Identity + Send + Sync>>,
     passphrase: Option<Arc<Passphrase>>,
 }
 
@@ -183,6 +193,16 @@ impl AgeIdentities {
     /// The identities whose recipient is known, with that.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&dyn age::Identity, &str)> {
         self.named.iter().map(|(identity, name)| (&**identity as &dyn age::Identity, name.as_str()))
+    }
+
+    /// Those that ask nobody and have no name.
+    pub(crate) fn quiet(&self) -> impl Iterator<Item = &dyn age::Identity> {
+        self.quiet.iter().map(|identity| &**identity as &dyn age::Identity)
+    }
+
+    /// Whether there are others than those two: a plugin's, which may ask somebody.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.identities.len() > self.named.len() + self.quiet.len()
     }
 
     /// Tries the identities one by one: within one call age stops at the first that fails for good, and a
@@ -297,6 +317,9 @@ impl Passphrase {
         self.asked.get_or_init(&self.ask).as_ref()
     }
 }
+
+/// What the line of a plugin's identity begins with.
+const PLUGIN_PREFIX: &[u8] = b"AGE-PLUGIN-";
 
 /// What an identity file holds, by its first bytes.
 enum FileKind {

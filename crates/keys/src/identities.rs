@@ -166,7 +166,8 @@ impl Identities {
     }
 
     /// Marks in `list`, which is of these `slots`, what this set opens, and whose it is where an identity says so. Everything that is in
-    /// the set is tried, also where another one has opened the stream: a passphrase takes a second, a service is asked again. `accept` is
+    /// the set is tried, also where another one has opened the stream: a passphrase takes a second, a service is asked again. Plugins are
+    /// not: they may ask somebody, so of what only they could open nothing is said. `accept` is
     /// the check against the preamble's commitment. What is left when `cancelled` says so is not tried.
     pub fn mark_opened(
         &self,

@@ -33,6 +33,8 @@ mod age_recipients;
 #[cfg(feature = "age")]
 mod age_slot;
 #[cfg(feature = "age")]
+mod asked_once;
+#[cfg(feature = "age")]
 mod callbacks;
 mod error;
 mod external_slot;

@@ -101,18 +101,49 @@ fn sign_by_rsa(pair: &RsaKeypair, data: &[u8]) -> Result<ssh_key::Signature, ssh
 }
 
 /// What there is in place of a private key in OpenSSH's format.
+///
+/// The text is looked at where it is: a copy of a key would stay in memory.
 fn unreadable(text: &[u8]) -> SigningError {
-    let text = String::from_utf8_lossy(text);
-    let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
-    match first {
-        "-----BEGIN OPENSSH PRIVATE KEY-----" => SigningError::Unreadable,
-        _ if first.starts_with("-----BEGIN ") && first.ends_with("PRIVATE KEY-----") => {
+    let first = text.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
+    match first.trim_ascii_end() {
+        b"-----BEGIN OPENSSH PRIVATE KEY-----" => SigningError::Unreadable,
+        first if first.starts_with(b"-----BEGIN ") && first.ends_with(b"PRIVATE KEY-----") => {
             SigningError::OtherFormat
         }
-        _ if first.starts_with("PuTTY-User-Key-File-") => SigningError::OtherFormat,
+        first if first.starts_with(b"PuTTY-User-Key-File-") => SigningError::OtherFormat,
         _ => SigningError::NotAKey,
     }
 }
 
 /// What a message is hashed with before it is signed, as `ssh-keygen` does.
 const HASH: HashAlg = HashAlg::Sha512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_key_of_opensshs_is_told_by_its_first_line_whatever_bytes_follow() {
+        let junk = b"\xff\xfe not text \x00\n";
+        let kind = |first: &str| match unreadable(&[first.as_bytes(), junk].concat()) {
+            SigningError::Unreadable => "unreadable",
+            SigningError::OtherFormat => "other format",
+            SigningError::NotAKey => "no key",
+            other => panic!("{other}"),
+        };
+        for (first, expected) in [
+            ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "unreadable"),
+            ("\n \t\r\n-----BEGIN OPENSSH PRIVATE KEY-----  \r\n", "unreadable"),
+            ("-----BEGIN RSA PRIVATE KEY-----\r\n", "other format"),
+            ("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "other format"),
+            ("PuTTY-User-Key-File-3: ssh-ed25519\n", "other format"),
+            ("-----BEGIN CERTIFICATE-----\n", "no key"),
+            ("ssh-ed25519 AAAA\n", "no key"),
+            ("x-----BEGIN OPENSSH PRIVATE KEY-----\n", "no key"),
+            ("", "no key"),
+            ("\n", "no key"),
+        ] {
+            assert_eq!(kind(first), expected, "{first:?}");
+        }
+    }
+}

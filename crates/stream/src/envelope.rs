@@ -36,6 +36,13 @@ pub struct Envelope {
     backend: Backend,
 }
 
+impl Envelope {
+    /// The pairs, this library's own too. Empty without a key, and of a stream of another format.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
 /// What a reader holds, and so how far it can judge a stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Access<'a> {

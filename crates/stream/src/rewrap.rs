@@ -17,7 +17,7 @@ use storage::Seed;
 use crate::envelope::ROOM_FOR_SLOTS;
 use crate::key_area::{KeyArea, Unlocked, encode_copy, framing_slots};
 use crate::not_a_stream::parse_preamble;
-use crate::{Error, ErrorKind, Remedy, memory};
+use crate::{Error, ErrorKind, Remedy, Warning, memory};
 
 /// Who can open a stream from now on.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl<'a> From<&'a Recipients> for RecipientChange<'a> {
 }
 
 /// What a re-wrap did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Rewrapped {
     /// The generation of both key copies now.
@@ -52,6 +52,8 @@ pub struct Rewrapped {
     pub slots: usize,
     /// Bytes that are left in each of them, for slots to come.
     pub room_bytes: usize,
+    /// What was not as it should be in the key copies that were read: in place they have been written over, both of them.
+    pub warnings: Vec<Warning>,
 }
 
 /// Changes who can open the stream at `path`: `&Recipients` are those who can from now on, and nobody else; [`RecipientChange::Edit`]
@@ -92,7 +94,7 @@ pub fn rewrap_unless<'a>(
     for index in [1 - unlocked.taken, unlocked.taken] {
         write_copy(&file, index, &copy)?;
     }
-    Ok(Rewrapped::new(&preamble, &slots, generation))
+    Ok(Rewrapped::new(&preamble, &slots, generation, unlocked.warnings))
 }
 
 /// Copies the stream at `path` into the sink that `make_sink` makes for so many bytes, with another list of who can open it, and room for
@@ -129,7 +131,7 @@ pub fn rewrap_copy(
     copy_data(&file, old.origin(), &mut sink, preamble.origin(), data_len, cancel)?;
     sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN])).map_err(Error::publish)?;
     sink.publish(len).map_err(Error::publish)?;
-    Ok(Rewrapped::new(&preamble, &slots, generation))
+    Ok(Rewrapped::new(&preamble, &slots, generation, unlocked.warnings))
 }
 
 /// Copies `len` bytes from `from` on to `at`: by the file system's own means as long as it has them, else block by block.
@@ -213,10 +215,10 @@ fn wrap(
 }
 
 impl Rewrapped {
-    fn new(preamble: &Preamble, slots: &[SealedSlot], generation: u64) -> Rewrapped {
+    fn new(preamble: &Preamble, slots: &[SealedSlot], generation: u64, warnings: Vec<Warning>) -> Rewrapped {
         let used: usize = framing_slots(slots).iter().map(framing::Slot::encoded_len).sum();
         let room_bytes = preamble.key_copy_len as usize - KEY_COPY_HEAD_LEN - KEY_COPY_TAIL_LEN - used;
-        Rewrapped { generation, slots: slots.len(), room_bytes }
+        Rewrapped { generation, slots: slots.len(), room_bytes, warnings }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sealing a stream: from plaintext of either kind into a sink, from the start or after what is already sealed.
 //! It joins the parts and does none of their work.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use contract::{Durability, StreamingSink};
@@ -88,6 +89,8 @@ pub struct FormatOptions {
     pub metadata: Metadata,
     /// The number that tells it from older streams of the same thing.
     pub sequence: Option<u64>,
+    /// The pairs of a stream that is sealed anew, this library's own too. One of them gives way to whatever else has its key.
+    pub kept: Metadata,
 }
 
 /// What was sealed.
@@ -147,9 +150,12 @@ impl SealOptions<'_> {
         self.resources.check()?;
         let shape = self.form.shape(plaintext_len)?;
         check_segments(shape, plaintext_len)?;
-        let FormatOptions { suite, digest, metadata, compression, sequence, .. } = &self.form;
+        let FormatOptions { suite, digest, metadata, compression, sequence, kept, .. } = &self.form;
         let mut metadata = [&metadata[..], &of_input[..]].concat();
         metadata.extend(sequence.map(sequence::pair));
+        let given: BTreeSet<&[u8]> = metadata.iter().map(|(key, _)| &key[..]).collect();
+        let kept: Vec<_> = kept.iter().filter(|(key, _)| !given.contains(&key[..])).cloned().collect();
+        metadata.extend(kept);
         let suite = suite.unwrap_or_else(default_suite);
         let digest = digest.unwrap_or(DigestKind::Blake3);
         let (envelope, head) =
@@ -281,6 +287,7 @@ impl fmt::Debug for FormatOptions {
             .field("compression", &self.compression)
             .field("metadata", &self.metadata.len())
             .field("sequence", &self.sequence)
+            .field("kept", &self.kept.len())
             .finish()
     }
 }

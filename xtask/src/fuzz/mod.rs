@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use crate::{programs, steps};
 
 /// The targets, each a file of its own in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 6] = ["preamble", "splitter", "trailer", "compressed", "serve", "foreign"];
+const TARGETS: [&str; 7] = ["preamble", "splitter", "trailer", "compressed", "serve", "foreign", "signature"];
 
 /// How long a target runs unless said otherwise.
 const SECONDS: u32 = 60;

@@ -40,6 +40,14 @@ const SERVE: [&[u8]; 3] = [
     b"\0\0\0\x08disk.img\0\x01\0\x03",
 ];
 
+/// A signature, what is in its armor, a list of public keys, and a private key.
+const SIGNATURES: [&[u8]; 4] = [
+    include_bytes!("../../../crates/signatures/tests/stream.sig"),
+    include_bytes!("../../../crates/signatures/tests/stream.sshsig"),
+    b"# who seals\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti user@example.com\n",
+    include_bytes!("../../../crates/signatures/tests/id_ed25519"),
+];
+
 /// The folder of the format's vectors, and of those of age.
 const VECTORS: &str = "docs/vectors";
 const AGE_VECTORS: &str = "crates/foreign/tests/vectors/age-testkit";
@@ -54,6 +62,7 @@ pub(super) fn write(root: &Path, target: &str, corpus: &Path) -> Result<usize, S
     let mut count = match target {
         "compressed" => write_all(corpus, "zstd", zstd_seeds())?,
         "serve" => write_all(corpus, "serve", SERVE.map(<[u8]>::to_vec).into())?,
+        "signature" => return write_all(corpus, "signature", SIGNATURES.map(<[u8]>::to_vec).into()),
         _ => 0,
     };
     let Ok(entries) = fs::read_dir(vectors) else { return Ok(count) };

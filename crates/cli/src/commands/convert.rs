@@ -1,4 +1,4 @@
-//! `cofferdam convert`: a stream that another tool has sealed, sealed anew in this program's format.
+//! `cofferdam convert`: a stream that another tool has sealed, or this one, sealed anew.
 //! It turns options into an opener and a sealer; the library has them work on one stream.
 
 use std::num::NonZeroUsize;
@@ -6,10 +6,14 @@ use std::thread;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{ErrorKind, Opener, Plaintext, Remedy, Sealed as SealedStream, Sealer};
+use cofferdam::{
+    CancelToken, ErrorKind, Identities, Opener, Plaintext, Remedy, Sealed as SealedStream, Sealer,
+    sequence_of,
+};
 use serde::Serialize;
 
 use crate::commands::seal::Format;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::foreign::StreamFormat;
 use crate::foreign_args::{ForeignArgs, SealedAnew, tell_asserted_anew};
@@ -25,15 +29,18 @@ use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::Sealed;
 use crate::sealing_keys::NewKeys;
+use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
-use crate::text::pace;
+use crate::text::{count, pace};
 use crate::timeout::Timeout;
 use crate::uploading::Uploading;
 
-/// Seal anew what another tool has sealed, without plaintext on a disk
+/// Seal anew what another tool has sealed, or this one, without plaintext on a disk
 ///
-/// OLD is an age file, or a stream of harpocrates (AGCM), ecies-lib (ECIE, MREC) or streaming-crypto (RSE1). It is opened and sealed in one
-/// pass. NEW appears once all of OLD has been proved, and is then synced to disk; otherwise not at all. Of some formats nothing proves that a stream is
+/// OLD is an age file, a stream of harpocrates (AGCM), ecies-lib (ECIE, MREC) or streaming-crypto (RSE1), or one of ours: to compress it, say, or to
+/// leave the key behind that its recipients have had. (`rewrap` changes the recipients of one of ours and leaves the data as it is.) It is opened and
+/// sealed in one pass. Of a stream of ours NEW has the metadata, the sequence number, and the mode and time of the file, which an age file has no
+/// place for; it has another digest, and no signature. NEW appears once all of OLD has been proved, and is then synced to disk; otherwise not at all. Of some formats nothing proves that a stream is
 /// whole: those are refused, unless --accept-unproven says otherwise; NEW then proves itself, and not that it is all of what was
 /// sealed once.
 ///
@@ -41,7 +48,7 @@ use crate::uploading::Uploading;
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Convert {
-    /// What another tool has sealed: a file, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
+    /// What is sealed anew: a file, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
     #[arg(value_name = "OLD", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
     old: Sealed,
 
@@ -61,6 +68,12 @@ pub(crate) struct Convert {
     foreign: ForeignArgs,
 
     #[command(flatten)]
+    expected: Expected,
+
+    #[command(flatten)]
+    signed_by: SignedByArgs,
+
+    #[command(flatten)]
     sealing: NewKeys,
 
     #[command(flatten)]
@@ -78,8 +91,10 @@ pub(crate) struct Convert {
 
 impl Convert {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
+        self.format.refuse_what_age_lacks()?;
         self.old.set_timeout(self.timeout);
         self.new.set_timeout(self.timeout);
+        self.signed_by.set_timeout(self.timeout);
         self.new = self.new.as_output();
         self.uploading.check(&self.new)?;
         self.resources.begin(RunInfo::opening("convert"), &self.files()?, report)?;
@@ -92,7 +107,7 @@ impl Convert {
         let recipients = self.sealing.recipients(&self.opening.limits(), &cancel)?;
         let sealer = self.format.apply(Sealer::new(recipients).if_exists(if_exists(self.force)))?;
         let sealer = self.resources.sealer(sealer, &cancel, watch.clone()).threads(self.threads());
-        let opener = self.foreign.opener(Opener::new(identities)).threads(self.threads());
+        let (opener, signer) = self.opener(identities, &cancel, report)?;
         let half = self.resources.memory().map(|memory| memory / 2);
         let sealer = half.into_iter().fold(sealer, Sealer::memory);
         let opener = half.into_iter().fold(opener, Opener::memory);
@@ -100,7 +115,8 @@ impl Convert {
         let mut sealed = None;
         let source = self.old.source(&cancel, report)?;
         let len_max = source.len().map(len_max);
-        let converted = opener.convert(source, |plaintext| {
+        let converted = opener.convert(source, |mut plaintext| {
+            let sealer = self.keeping(sealer, &mut plaintext, &cancel, report)?;
             let made = self.seal(&sealer, plaintext, len_max, report);
             sealed = made.as_ref().ok().cloned();
             made
@@ -109,7 +125,7 @@ impl Convert {
         match (converted, sealed) {
             (Ok(converted), _) => {
                 converted.opened.warnings.iter().for_each(|warning| report.warning(warning));
-                let record = Record::new(&self, &converted.sealed, begun);
+                let record = Record::new(&self, signer, &converted.sealed, begun);
                 report.done(self.new.channel(), &record, record.sentence(begun), self.new.done())
             }
             (Err(error), Some(sealed)) if error.kind() == ErrorKind::Unproven => {
@@ -124,6 +140,43 @@ impl Convert {
             }
             (Err(error), _) => Err(self.explain(error)),
         }
+    }
+
+    /// For no other stream than the one that is expected, and by whom it has to be signed.
+    fn opener(
+        &self,
+        identities: Identities,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<(Opener, Option<KeyName>), Failure> {
+        let opener = self.foreign.opener(Opener::new(identities)).threads(self.threads());
+        let opener = self.expected.pinned(self.expected.not_older(opener));
+        self.signed_by.demand(opener, &self.old, cancel, report)
+    }
+
+    /// `sealer`, for what OLD has beside its plaintext. Where NEW has no place for that, it is said.
+    fn keeping(
+        &self,
+        sealer: Sealer,
+        plaintext: &mut Plaintext,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Sealer, cofferdam::Error> {
+        let metadata = plaintext.metadata(cancel)?;
+        if !self.format.is_age() {
+            return Ok(sealer.keep_metadata(metadata));
+        }
+        if !metadata.is_empty() {
+            let pairs = count(metadata.len() as u64, "pair");
+            let number = sequence_of(&metadata)
+                .map_or(String::new(), |number| format!(", with its sequence number {number},"));
+            report.warning(format!(
+                "the metadata of {}, {pairs}{number} is not in {}: an age file has no place for it",
+                self.old,
+                self.new.name()
+            ));
+        }
+        Ok(sealer)
     }
 
     fn seal(
@@ -167,6 +220,7 @@ impl Convert {
         self.old.name_files(&mut files)?;
         self.opening.name_files(&mut files)?;
         self.foreign.name_files(&mut files)?;
+        self.signed_by.name_files(&self.old, &mut files)?;
         self.sealing.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.new.name_files(&mut files)?;
@@ -196,27 +250,34 @@ struct Record {
     input: Name,
     output: Name,
     proved: bool,
+    format: &'static str,
     stream_id: String,
     segments: Option<u64>,
     plaintext_len: u64,
     sealed_len: u64,
     stream_digest: Option<String>,
+    sequence: Option<u64>,
+    /// Who has signed OLD.
+    signed_by: Option<KeyName>,
     seconds: f64,
 }
 
 impl Record {
-    fn new(command: &Convert, sealed: &SealedStream, begun: Instant) -> Record {
+    fn new(command: &Convert, signed_by: Option<KeyName>, sealed: &SealedStream, begun: Instant) -> Record {
         let format = StreamFormat::of_sealed(sealed);
         Record {
             event: "converted",
             input: command.old.name(),
             output: command.new.name(),
             proved: true,
+            format: format.name(),
             stream_id: sealed.stream_id.to_string(),
             segments: format.if_ours(sealed.segments),
             plaintext_len: sealed.plaintext_len,
             sealed_len: sealed.wire_len,
             stream_digest: format.if_ours(sealed.stream_digest.to_string()),
+            sequence: sealed.sequence,
+            signed_by,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
@@ -232,6 +293,12 @@ impl Record {
         if let Some(digest) = &self.stream_digest {
             text.push_str(&format!("\nstream digest {digest}"));
         }
+        if let Some(sequence) = self.sequence {
+            text.push_str(&format!("\nsequence {sequence}"));
+        }
+        if let Some(signer) = &self.signed_by {
+            text.push_str(&format!("\n{} is signed by {signer}; what it was sealed into is not", self.input));
+        }
         text
     }
 }
@@ -241,9 +308,11 @@ Examples:
   cofferdam convert -i key.txt -r age1… db.age db.cfd                      an age file
   cofferdam convert --foreign-key k.hex -r age1… db.mrec db.cfd            a stream of ecies-lib for several recipients
   cofferdam convert --foreign-key k.hex --accept-unproven --zstd -r age1… db.agcm db.cfd   one that nothing proves: exit code 13
+  cofferdam convert -i key.txt -r age1… --zstd old.cfd new.cfd              one of ours, compressed
+  cofferdam convert -i key.txt --format age -r age1… db.cfd db.age         for `age -d`
   cofferdam convert -i key.txt -r age1… s3://old/db.age s3://new/db.cfd    from store to store
 
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, or nothing proves that OLD is whole, 3 damaged or tampered with, 4 no key opens it, \
+Exit codes: 0 done, 1 reading or writing failed, 2 usage, or nothing proves that OLD is whole, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 NEW exists, 7 a limit is exceeded or a feature is not supported, 9 another process writes NEW, 10 in place but its durability \
-is unknown, 11 OLD is of no format that is known, 12 OLD changed while it was read, 13 done, and nothing proves that OLD was whole, 15 nothing has come from the store for \
-too long, 130 interrupted: nothing is left behind.";
+is unknown, 11 OLD is of no format that is known, 12 OLD changed while it was read, 13 done, and nothing proves that OLD was whole, 14 OLD is older than --min-sequence asks for, \
+15 nothing has come from the store for too long, 17 OLD is not signed by anybody of --signed-by, 130 interrupted: nothing is left behind.";

@@ -24,7 +24,7 @@ use crate::timeout::Timeout;
 ///
 /// Of age's X25519 and post-quantum recipients a stream does not say whose they are; of SSH keys it has the beginning of a hash, and of
 /// what a service wraps the name. With a key the list is authenticated, and says which of them that key is. Without one it is a claim.
-/// `rewrap --add` and `--remove` change the list.
+/// `rewrap --add` and `--remove` change the list; its generation says which list a number of it is of.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Recipients {

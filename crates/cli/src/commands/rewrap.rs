@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{
-    CancelToken, Identities, ListedRecipient, RecipientChange, RecipientKind, RecipientList, Recipients,
+    CancelToken, ErrorKind, Identities, ListedRecipient, RecipientChange, RecipientKind, RecipientList,
+    Recipients,
 };
 use serde::Serialize;
 
@@ -48,20 +49,25 @@ pub(crate) struct Rewrap {
     force: bool,
 
     /// List who can open the stream, as `recipients` does, and change nothing
-    #[arg(long, conflicts_with_all = ["output", "add", "remove"])]
+    #[arg(long, conflicts_with_all = ["output", "add", "remove", "generation"])]
     list: bool,
 
     /// Let those given in as well: who can open it now still can. Run again, this adds them again
     #[arg(long)]
     add: bool,
 
-    /// Take WHICH out, and leave the others: a number of --list, the name of a service, an SSH public key, or an age recipient whose identity
+    /// Take WHICH out, and leave the others: a number of --list (with --generation), the name of a service, an SSH public key, or an age recipient whose identity
     /// is given with -i; may be given more than once
     ///
     /// The last one is not taken out. Several age recipients share a part of the stream: to take some of them out, one of them has to be given
     /// with -i.
     #[arg(long, value_name = "WHICH")]
     remove: Vec<String>,
+
+    /// The generation of the list that was looked at, as it says; a number of --remove needs it. If the stream has been re-wrapped
+    /// since, it is left as it is: exit code 12
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
 
     #[command(flatten)]
     opening: OpeningKeys,
@@ -90,6 +96,7 @@ impl Rewrap {
             return recipients::print(&sealed, &self.opening, files, report);
         }
         self.refuse_unadded()?;
+        self.refuse_unlisted()?;
         if self.names_new() {
             self.new.name_files(&mut files)?;
         }
@@ -99,7 +106,7 @@ impl Rewrap {
         let removed = self.removed(&identities, &cancel, report)?;
         let new = || self.new.recipients(&self.opening.limits(), &cancel);
         let new = self.names_new().then(new).transpose()?;
-        let change = removed.change(self.add, new.as_ref());
+        let change = removed.change(self.add, new.as_ref(), self.generation);
         let (rewrapped, file) = match &self.output {
             Some(output) => {
                 let if_exists = if_exists(self.force);
@@ -112,6 +119,10 @@ impl Rewrap {
         let rewrapped = rewrapped.map_err(|error| {
             Failure::from(error).of_input(self.sealed.display()).unless_interrupted(&cancel)
         })?;
+        if self.remove.is_empty() {
+            // Else the list has said them.
+            rewrapped.warnings.iter().for_each(|warning| report.warning(warning));
+        }
         let record = Record {
             event: "rewrapped",
             file: Name::from(file.as_path()),
@@ -163,6 +174,24 @@ impl Rewrap {
         Ok(())
     }
 
+    /// A number is of one list. Which list was looked at, only whoever did can say.
+    fn refuse_unlisted(&self) -> Result<(), Failure> {
+        let number = self.remove.iter().find(|which| which.parse::<usize>().is_ok());
+        match (number, self.generation) {
+            (Some(number), None) => {
+                Err(Failure::usage(format!("{number} is a number of a list, and of which one is not said"))
+                    .advise(
+                        "Add --generation with the number that `cofferdam recipients` says beside the list.",
+                    ))
+            }
+            (None, Some(_)) if !self.add && self.remove.is_empty() => {
+                Err(Failure::usage("--generation is for --add and --remove: all others are replaced here")
+                    .advise("Leave it away."))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whom `--remove` means, in the list as it is now.
     fn removed(
         &self,
@@ -176,6 +205,10 @@ impl Rewrap {
         let sealed = Sealed::Here(End::Path(self.sealed.clone()));
         // Without a key the list would be what the copy says that anybody could have written.
         let list = recipients::list(&sealed, Some(identities), cancel, report)?;
+        if self.generation.is_some_and(|looked_at| looked_at != list.generation) {
+            let what = format!("{sealed}: its list is of generation {} now", list.generation);
+            return Err(Failure::new(ErrorKind::SourceChanged, what).advise(LIST_AGAIN));
+        }
         let mut numbers: Vec<usize> =
             self.remove.iter().map(|which| find(which, &list)).collect::<Result<_, _>>()?;
         numbers.sort_unstable();
@@ -195,10 +228,16 @@ struct Removed {
 }
 
 impl Removed {
-    fn change<'a>(&'a self, add: bool, new: Option<&'a Recipients>) -> RecipientChange<'a> {
+    fn change<'a>(
+        &'a self,
+        add: bool,
+        new: Option<&'a Recipients>,
+        looked_at: Option<u64>,
+    ) -> RecipientChange<'a> {
+        let generation = self.generation.or(looked_at);
         match new {
             Some(new) if !add => RecipientChange::Replace(new),
-            add => RecipientChange::Edit { remove: &self.numbers, add, generation: self.generation },
+            add => RecipientChange::Edit { remove: &self.numbers, add, generation },
         }
     }
 }
@@ -253,6 +292,8 @@ fn a_file(name: &str) -> Result<PathBuf, String> {
     }
 }
 
+const LIST_AGAIN: &str = "List who can open it again: the numbers may be others'.";
+
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam rewrap -i old.txt -r age1… db.cfd          from the old identity to a new recipient
@@ -260,7 +301,7 @@ Examples:
   cofferdam rewrap -i key.txt -R all.txt -o new.cfd db.cfd   a copy, with room for more keys
   cofferdam rewrap --list db.cfd                       who can open it
   cofferdam rewrap -i key.txt --add -r age1… db.cfd    one more
-  cofferdam rewrap -i key.txt --remove 2 db.cfd        without the second of the list
+  cofferdam rewrap -i key.txt --remove 2 --generation 1 db.cfd   without the second of that list
 
 Exit codes: 0 done, 1 reading or writing failed (the stream still opens), 2 usage, 3 damaged, 4 no key \
 opens it, 5 truncated, 6 NEW exists, 7 a limit is exceeded or a feature is not supported, 9 another process re-wraps it, \

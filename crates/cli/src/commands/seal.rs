@@ -30,7 +30,7 @@ use crate::report::Report;
 use crate::resources::Resources;
 use crate::sealed::looks_like_a_url;
 use crate::sealing_keys::SealingKeys;
-use crate::signatures::{DueSignature, KeyName, SealSigning};
+use crate::signatures::{DueSignature, KeyName, SealSigning, is_in_place};
 use crate::size::Size;
 use crate::state_dir::StateDir;
 use crate::text::{count, pace};
@@ -221,7 +221,7 @@ impl Seal {
         watch.finish();
         let signing =
             due.as_ref().map(|due| due.sign_stream(sealed.digest, sealed.stream_digest)).transpose();
-        let made = due.filter(|_| signing.is_ok());
+        let made = due.filter(|_| signing.as_ref().map_or_else(is_in_place, |_| true));
         let record = Record::new(&self.input, &output, &sealed, made.as_ref(), begun);
         if sealed.plaintext_len == 0 && self.input.is_pipe() {
             report.warning(EMPTY_PIPE);
@@ -273,22 +273,14 @@ impl Seal {
 
     /// Before anything is read or asked for.
     fn refuse_what_age_lacks(&self) -> Result<(), Failure> {
-        let Format { suite, digest, zstd, frame_size, segment_size, .. } = &self.format;
+        self.format.refuse_what_age_lacks()?;
         let given = [
-            (suite.is_some(), "--suite"),
-            (digest.is_some(), "--digest"),
-            (zstd.is_some(), "--zstd"),
-            (frame_size.is_some(), "--frame-size"),
-            (segment_size.is_some(), "--segment-size"),
             (!self.metadata.is_empty(), "--metadata"),
             (self.sequence.is_some(), "--sequence"),
             (self.resuming.resume, "--resume"),
         ];
         match given.iter().chain(&self.signing.given()).find(|(given, _)| *given) {
-            Some((_, option)) if self.format.is_age() => {
-                Err(Failure::usage(format!("{option} is not for an age file, which cannot have that"))
-                    .advise("Leave the option out, or seal without --format."))
-            }
+            Some((_, option)) if self.format.is_age() => Err(not_of_age(option)),
             _ => Ok(()),
         }
     }
@@ -351,6 +343,21 @@ impl Format {
         return self.sealed_as == FormatName::Age;
         #[cfg(not(feature = "foreign"))]
         false
+    }
+
+    /// Before anything is read or asked for.
+    pub(crate) fn refuse_what_age_lacks(&self) -> Result<(), Failure> {
+        let given = [
+            (self.suite.is_some(), "--suite"),
+            (self.digest.is_some(), "--digest"),
+            (self.zstd.is_some(), "--zstd"),
+            (self.frame_size.is_some(), "--frame-size"),
+            (self.segment_size.is_some(), "--segment-size"),
+        ];
+        match given.iter().find(|(given, _)| *given) {
+            Some((_, option)) if self.is_age() => Err(not_of_age(option)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn apply(&self, mut sealer: Sealer) -> Result<Sealer, Failure> {
@@ -458,8 +465,17 @@ impl Record {
     }
 }
 
+fn not_of_age(option: &str) -> Failure {
+    Failure::usage(format!("{option} is not for an age file, which cannot have that"))
+        .advise("Leave the option out, or seal without --format.")
+}
+
 /// The output is in place all the same.
 fn not_signed(mut failure: Failure, output: &Goal) -> Failure {
+    if is_in_place(&failure) {
+        failure.message = format!("{}; {}", output.done(), failure.message);
+        return failure;
+    }
     failure.message = format!("{}; it is not signed: {}", output.done(), failure.message);
     failure.advise_also("`cofferdam sign` signs it now; its digest has been printed.")
 }

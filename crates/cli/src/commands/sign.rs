@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::signatures::TrustedKeys;
-use cofferdam::{CancelToken, Error, Pin, PinCheck, Restored, stream_message};
+use cofferdam::signatures::{PublicKey, Signature};
+use cofferdam::{
+    CancelToken, Error, GivenInstead, Pin, PinCheck, Remedy, Restored, inspect_source, stream_message,
+};
 use serde::Serialize;
 
 use crate::expected::Expected;
 use crate::failure::Failure;
+use crate::foreign;
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
 use crate::metrics_file::{self, RunInfo};
@@ -81,28 +84,45 @@ impl Sign {
             Failure::usage("nothing was given to sign with")
                 .advise("Give a private key with --ssh-key, or --ssh-agent; --print leaves signing to you.")
         })?;
-        let is_ours = self.is_signed_by(&file, &signer)?;
+        let prior = PriorSignature::find(&file, &signer)?;
+        let is_ours = prior.signature.is_some();
+        self.refuse_blocked(prior, signer.public_key(), &cancel, report)?;
         let verified = self.verify(&cancel, report)?;
         let message = stream_message(verified.digest, verified.stream_digest)?;
-        let standing = if is_ours { file.found()? } else { None };
-        let is_there = standing.is_some_and(|found| {
-            TrustedKeys::from(signer.public_key().clone()).verify(&message, &found).is_ok()
-        });
-        if !is_there {
-            file.write(&signer.sign(&message)?)?;
+        // It may be another one by now.
+        let found = if is_ours { file.found()? } else { None };
+        let is_there = found.is_some_and(|found| found.verify(signer.public_key(), &message).is_ok());
+        match is_there {
+            true => file.sync()?,
+            false => file.write(&signer.sign(&message)?)?,
         }
         let record = Record::new(&self.sealed, &file, &signer, &verified, begun);
         let sentence = record.sentence(&signer.name(), verified.plaintext_len, is_there, begun);
         report.done(Channel::Stdout, &record, sentence, "the signature is in place")
     }
 
-    /// Whether a signature of this key's is there already. Any other is refused, unless it may be replaced.
-    fn is_signed_by(&self, file: &SignatureFile, signer: &Signer) -> Result<bool, Failure> {
-        let is_ours = file.found()?.is_some_and(|found| found.names(signer.public_key()));
-        if !is_ours {
-            file.refuse_unwritable()?;
+    /// Where no other signature can be put in the place of the one that is there, the stream has to be the one that it is of. A stream has the
+    /// digest that it states, or does not verify: so that is found out before all of it is read, where it does not come in order.
+    fn refuse_blocked(
+        &self,
+        prior: PriorSignature,
+        key: &PublicKey,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<(), Failure> {
+        let PriorSignature { signature: Some(signature), blocked: Some(blocked) } = prior else {
+            return Ok(());
+        };
+        if self.sealed.is_in_order() {
+            return Ok(());
         }
-        Ok(is_ours)
+        // What is wrong with a stream that cannot be looked at its verification says.
+        let Ok(stated) = inspect_source(self.sealed.source(cancel, report)?) else { return Ok(()) };
+        let Some(trailer) = stated.trailer else { return Ok(()) };
+        match stream_message(stated.digest, trailer.stream_digest) {
+            Ok(message) if signature.verify(key, &message).is_err() => Err(blocked),
+            _ => Ok(()),
+        }
     }
 
     /// Reads all of the stream. One that cannot be signed is refused before its first segment.
@@ -111,10 +131,14 @@ impl Sign {
         let identities = self.opening.keys.identities(cancel, report)?;
         metrics_file::has_keys();
         let opener = self.opening.opener(identities, &self.expected, cancel, watch.clone(), report)?;
-        let opener = self.expected.pinned(opener).check_pin(HasLine);
+        let opener = self.expected.pinned(foreign::refused_by(opener)).check_pin(HasLine);
         let verified = opener.verify(self.sealed.source(cancel, report)?);
         watch.finish();
-        let verified = verified.map_err(|error| Failure::from(error).of_input(&self.sealed))?;
+        let verified = verified.map_err(|error| {
+            let is_foreign = error.remedy() == Some(Remedy::GiveStream(GivenInstead::OtherFormat));
+            let failure = Failure::from(error).of_input(&self.sealed);
+            if is_foreign { failure.advise(OF_OTHERS) } else { failure }
+        })?;
         verified.warnings.iter().for_each(|warning| report.warning(warning));
         Ok(verified)
     }
@@ -144,6 +168,24 @@ impl Sign {
             files.stages("the signature", &file.end())?;
         }
         Ok(files)
+    }
+}
+
+/// What is in the place of the signature before the work. What is none of this key's and cannot be replaced is refused at once.
+struct PriorSignature {
+    /// A signature of this key's, of this stream or of another.
+    signature: Option<Signature>,
+    /// Why none could be put in its place.
+    blocked: Option<Failure>,
+}
+
+impl PriorSignature {
+    fn find(file: &SignatureFile, signer: &Signer) -> Result<PriorSignature, Failure> {
+        let found = file.found()?.filter(|found| found.names(signer.public_key()));
+        match (found, file.refuse_unwritable()) {
+            (None, writable) => writable.map(|()| PriorSignature { signature: None, blocked: None }),
+            (signature, writable) => Ok(PriorSignature { signature, blocked: writable.err() }),
+        }
     }
 }
 
@@ -203,6 +245,9 @@ impl Record {
         )
     }
 }
+
+const OF_OTHERS: &str = "It has no digest of ours that could be signed. `ssh-keygen -Y sign -n file -f KEY FILE` signs any file, all bytes of it; or \
+                         seal it anew with `cofferdam convert`, and sign that.";
 
 const AFTER_HELP: &str = "\
 Examples:

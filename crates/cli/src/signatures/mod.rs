@@ -14,11 +14,11 @@ mod signing;
 mod left_out;
 
 #[cfg(not(feature = "signatures"))]
-pub(crate) use left_out::{DueSignature, KeyName, SealSigning, SignedByArgs, SigningArgs};
+pub(crate) use left_out::{DueSignature, KeyName, SealSigning, SignedByArgs, SigningArgs, is_in_place};
 #[cfg(feature = "signatures")]
 pub(crate) use {
     key_name::KeyName,
     signature_file::{SignatureFile, beside, has_neighbours},
     signed_by::SignedByArgs,
-    signing::{DueSignature, SealSigning, Signer, SigningArgs},
+    signing::{DueSignature, SealSigning, Signer, SigningArgs, is_in_place},
 };

@@ -1,6 +1,7 @@
 //! The file that a signature is in: beside what it is of, unless it is named.
 //! It judges no signature; it reads few bytes, and replaces nothing but a signature.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::small_source::read_up_to;
 use crate::whole_file::{self, Fault, Kind, Links, ReplacedFile, open_regular};
 
 /// The file of a signature that is made.
+#[derive(Clone, Debug)]
 pub(crate) struct SignatureFile {
     path: PathBuf,
     if_exists: IfExists,
@@ -58,6 +60,26 @@ impl SignatureFile {
         Ok(self.standing()?.and_then(|standing| Signature::parse(&standing.content).ok()))
     }
 
+    /// Makes what is there durable: whoever put it there may have been stopped before that.
+    pub(crate) fn sync(&self) -> Result<(), Failure> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let synced = open_regular(&self.path, Links::Refused)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| File::open(directory)?.sync_all());
+        synced.map_err(|error| self.may_be_lost(&error))
+    }
+
+    fn may_be_lost(&self, error: &io::Error) -> Failure {
+        Failure::new(
+            ErrorKind::DurabilityUnknown,
+            format!("{} is in place, and may not survive a power cut: {error}", self.name()),
+        )
+        .advise("Look at the disk. Copy the signature to another one, or sign again there.")
+    }
+
     /// Puts `signature` in place, durably.
     pub(crate) fn write(&self, signature: &Signature) -> Result<(), Failure> {
         let standing = match (self.standing()?, self.if_exists) {
@@ -76,10 +98,7 @@ impl SignatureFile {
             }
             Fault::NotWritten(error) if error.kind() == io::ErrorKind::AlreadyExists => self.exists(),
             Fault::NotWritten(error) => cannot(&error),
-            Fault::Unknown(error) => Failure::new(
-                ErrorKind::DurabilityUnknown,
-                format!("{} is in place, and may not survive a power cut: {error}", self.name()),
-            ),
+            Fault::Unknown(error) => self.may_be_lost(&error),
         })
     }
 

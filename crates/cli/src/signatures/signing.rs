@@ -224,6 +224,11 @@ impl Signer {
     }
 }
 
+/// Whether a signature is in place after this failure: what then is not known is whether it stays there.
+pub(crate) fn is_in_place(failure: &Failure) -> bool {
+    failure.kind() == ErrorKind::DurabilityUnknown
+}
+
 /// A signature that will be made when what it is of is known.
 pub(crate) struct DueSignature {
     signer: Signer,

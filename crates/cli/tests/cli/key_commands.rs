@@ -237,6 +237,94 @@ fn a_program_that_has_failed_on_a_key_or_was_too_slow_is_not_asked_again() {
     verify(&place, "./picky").assert_done();
 }
 
+/// A person may have to touch something each time. A list that is looked at before it is changed is opened twice.
+#[test]
+fn what_a_program_has_unwrapped_it_is_not_asked_for_again() {
+    let Some(place) = place_with_service() else { return };
+    seal(&place, "./kms", "sealed.cfd").assert_done();
+    place
+        .run(["rewrap", "--key-command", "kms=./kms", "--add", "-r", &place.recipient, "sealed.cfd"])
+        .assert_done();
+    program(&place, "counted", "echo >>runs; exec ./kms");
+    let by_program = ["--key-command", "kms=./counted"];
+    for arguments in [
+        &["verify", "sealed.cfd"][..],
+        &["restore", "sealed.cfd", "restored"],
+        &["cat", "--range", "..9", "sealed.cfd"],
+        &["recipients", "sealed.cfd"],
+        &["convert", "-r", &place.recipient, "sealed.cfd", "new.cfd"],
+        &["rewrap", "--remove", "2", "--generation", "2", "-o", "copy.cfd", "sealed.cfd"],
+        &["rewrap", "--add", "-r", &place.recipient, "sealed.cfd"],
+        &["rewrap", "--remove", "kms", "--add", "-r", &place.recipient, "sealed.cfd"],
+    ] {
+        if !cfg!(feature = "foreign") && arguments[0] == "convert" {
+            continue;
+        }
+        place.run([arguments, &by_program].concat()).assert_done();
+        let runs = fs::read_to_string(place.path("runs")).unwrap().lines().count();
+        assert_eq!(runs, 1, "{arguments:?}");
+        fs::remove_file(place.path("runs")).unwrap();
+    }
+}
+
+/// The same of a plugin of age's, which is a program too; and it is not asked for what it is not needed for.
+#[test]
+fn a_plugin_is_asked_once() {
+    let place = Place::with_sealed(1);
+    fs::create_dir(place.path("bin")).unwrap();
+    program(&place, "bin/age-plugin-clear", PLUGIN);
+    fs::write(place.path("plugin.txt"), PLUGIN_IDENTITY).unwrap();
+    let path = format!("{}:{}", place.path("bin").display(), std::env::var("PATH").unwrap());
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("PATH", &path).env("RUNS", place.path("runs"));
+        Ran::of(command.output().unwrap())
+    };
+    let recipient = place.recipient.clone();
+    run(&[
+        "seal",
+        "-r",
+        &recipient,
+        "-r",
+        PLUGIN_RECIPIENT,
+        "-r",
+        &recipient,
+        "-o",
+        "for-plugin.cfd",
+        "plain",
+    ])
+    .assert_done();
+    let sealed = "for-plugin.cfd";
+    for (arguments, asked) in [
+        (&["verify", sealed][..], 1),
+        (&["restore", sealed, "restored"], 1),
+        (&["recipients", sealed], 1),
+        (&["rewrap", "--remove", "1", "--generation", "1", "-o", "copy.cfd", sealed], 1),
+        (&["rewrap", "--add", "-r", &recipient, sealed], 1),
+        // Who has opened it is the key that comes first.
+        (&["recipients", "-i", "key.txt", sealed], 0),
+    ] {
+        let keys = ["-i", "plugin.txt"];
+        let arguments = match asked {
+            0 => [arguments, &keys].concat(),
+            _ => [&arguments[..1], &keys, &arguments[1..]].concat(),
+        };
+        let ran = run(&arguments);
+        ran.assert_done();
+        let runs = fs::read_to_string(place.path("runs")).unwrap_or_default().lines().count();
+        assert_eq!(runs, asked, "{arguments:?}");
+        let _ = fs::remove_file(place.path("runs"));
+    }
+    let listed = run(&["recipients", "--json", "-i", "plugin.txt", sealed]);
+    let record = json_lines(&listed.stdout).remove(0);
+    assert_eq!(record["authentic"], true);
+    // That it is another's is not said of what nobody has tried.
+    assert!(
+        record["recipients"].as_array().unwrap().iter().all(|listed| listed["opens"].is_null()),
+        "{record}"
+    );
+}
+
 /// A stream may not choose which program it is sent to.
 #[test]
 fn a_program_is_not_run_for_a_key_of_another_name() {
@@ -272,6 +360,30 @@ fn identities_come_from_a_program() {
     place.run(["keygen", "-o", "other.txt"]).assert_done();
     let ran = Ran::of(command.env("COFFERDAM_IDENTITY", "key.txt").output().unwrap());
     assert_eq!(ran.code, 4, "{}", ran.stderr);
+}
+
+/// The lines of OPERATIONS, with a key of gpg's that asks nobody.
+#[test]
+fn identities_come_from_a_password_store() {
+    if !has("pass") || !has("gpg") {
+        return;
+    }
+    let place = Place::with_sealed(1);
+    fs::create_dir(place.path("gnupg")).unwrap();
+    fs::set_permissions(place.path("gnupg"), fs::Permissions::from_mode(0o700)).unwrap();
+    let script = "set -e
+export GNUPGHOME=$PWD/gnupg PASSWORD_STORE_DIR=$PWD/store
+trap 'gpgconf --kill gpg-agent' EXIT
+gpg --batch --quiet --passphrase '' --quick-generate-key backup@example.org default default never
+pass init backup@example.org >/dev/null
+cofferdam keygen 2>recipient | pass insert --multiline backup >/dev/null
+cofferdam seal -r \"$(cat recipient)\" -o new.cfd plain
+cofferdam restore --identity-command 'pass show backup' --command-env PASSWORD_STORE_DIR new.cfd restored
+if cofferdam verify --identity-command 'pass show absent' --command-env PASSWORD_STORE_DIR new.cfd; then exit 99; fi
+! cofferdam verify --identity-command 'pass show backup' --command-env PASSWORD_STORE_DIR sealed.cfd";
+    let ran = place.shell(script);
+    ran.assert_failed(0, "absent is not in the password store");
+    assert!(place.read("restored") == place.read("plain"));
 }
 
 #[test]
@@ -356,3 +468,21 @@ fn a_sealing_that_resumes_keeps_the_key_as_it_was_wrapped_first() {
 fn send(to: &Child, signal: Signal) {
     kill_process(Pid::from_child(to), signal).unwrap();
 }
+
+/// A plugin that hides nothing: the body of its stanza is the file key itself. It notes when it is asked to open.
+const PLUGIN: &str = "while read -r line; do
+  case \"$line\" in
+    '-> wrap-file-key'|'-> recipient-stanza 0 clear') read -r key ;;
+    '-> done') read -r empty; break ;;
+  esac
+done
+case \"$1\" in
+  --age-plugin=recipient-v1) printf -- '-> recipient-stanza 0 clear\\n%s\\n' \"$key\" ;;
+  --age-plugin=identity-v1) echo >>\"$RUNS\"; printf -- '-> file-key 0\\n%s\\n' \"$key\" ;;
+esac
+read -r answer
+read -r empty
+printf -- '-> done\\n\\n'";
+/// Bech32 (BIP 173) of the human-readable parts `age1clear` and `age-plugin-clear-`, and no data.
+const PLUGIN_RECIPIENT: &str = "age1clear1up74dn";
+const PLUGIN_IDENTITY: &str = "AGE-PLUGIN-CLEAR-19K2EAL\n";

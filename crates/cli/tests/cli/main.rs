@@ -7,6 +7,8 @@ mod addresses;
 mod age_files;
 mod bench;
 mod cat;
+#[cfg(feature = "foreign")]
+mod converting;
 mod demo;
 mod device_faults;
 mod device_place;
@@ -69,6 +71,8 @@ mod serving_far;
 mod signed_far;
 #[cfg(feature = "signatures")]
 mod signing;
+#[cfg(feature = "signatures")]
+mod signing_again;
 mod standard_streams;
 mod stores;
 mod threads;

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::place::{Place, Ran, json_lines};
+use crate::place::{Place, Ran, end_of, json_lines, wait_until};
 
 /// `sealed.cfd` for `key.txt`, `ben.txt`, an SSH key and a key file, in this order.
 fn place() -> Place {
@@ -117,7 +117,7 @@ fn those_who_are_meant_are_taken_out() {
         (&["2", "--remove", "4", "--remove", "2"], [0, 4, 0, 4]),
     ] {
         fs::write(place.path("sealed.cfd"), &original).unwrap();
-        let removed = rewrap(&place, &[&["--json", "--remove"], which].concat());
+        let removed = rewrap(&place, &[&["--json", "--generation", "2", "--remove"], which].concat());
         removed.assert_done();
         assert_eq!(opened(&place), left, "{which:?}");
         let record = &json_lines(&removed.stdout)[0];
@@ -125,7 +125,7 @@ fn those_who_are_meant_are_taken_out() {
         assert_eq!((record["removed"].as_array().unwrap().len(), &record["generation"]), (gone, &json!(3)));
     }
     fs::write(place.path("sealed.cfd"), &original).unwrap();
-    let said = rewrap(&place, &["--remove", "4"]);
+    let said = rewrap(&place, &["--remove", "4", "--generation", "2"]);
     assert!(said.text().contains("without key file"), "{}", said.text());
 }
 
@@ -149,14 +149,19 @@ fn whom_nobody_can_tell_is_not_taken_out_and_never_the_last() {
         (&["--list", "--remove", "1"], 2, "cannot be used with"),
         (&["--list", "-r", ben.as_str()], 2, "a list changes nothing"),
     ] {
-        rewrap(&place, arguments).assert_failed(code, words);
+        let of_list = ["--generation", "2"];
+        let of_list = if arguments[0] == "--list" { &[][..] } else { &of_list };
+        rewrap(&place, &[arguments, of_list].concat()).assert_failed(code, words);
         assert!(place.read("sealed.cfd") == before, "{arguments:?}");
     }
     // Who opens by the key file alone has no key of the age file.
-    let with_file = place.run(["rewrap", "--key-file", "k", "--remove", "1", "sealed.cfd"]);
+    let with_file =
+        place.run(["rewrap", "--key-file", "k", "--remove", "1", "--generation", "2", "sealed.cfd"]);
     with_file.assert_failed(2, "none of the identities given opens that");
     identity(&place, "other.txt");
-    place.run(["rewrap", "-i", "other.txt", "--remove", "1", "sealed.cfd"]).assert_failed(4, "");
+    place
+        .run(["rewrap", "-i", "other.txt", "--remove", "1", "--generation", "2", "sealed.cfd"])
+        .assert_failed(4, "");
     assert!(place.read("sealed.cfd") == before);
 }
 
@@ -170,9 +175,9 @@ fn the_environment_adds_nobody_where_some_are_only_taken_out() {
         let mut command = place.command([&["rewrap", "-i", "key.txt", "sealed.cfd"], arguments].concat());
         Ran::of(command.env("COFFERDAM_RECIPIENTS", "list").output().unwrap())
     };
-    run(&["--remove", "2"]).assert_done();
+    run(&["--remove", "2", "--generation", "2"]).assert_done();
     assert_eq!(place.run(["verify", "-i", "new.txt", "sealed.cfd"]).code, 4);
-    run(&["--add", "--remove", "3"]).assert_done();
+    run(&["--add", "--remove", "3", "--generation", "3"]).assert_done();
     assert_eq!(place.run(["verify", "-i", "new.txt", "sealed.cfd"]).code, 0);
     assert_eq!(opened(&place), [0, 4, 0, 4]);
 }
@@ -198,10 +203,10 @@ fn a_number_that_is_a_services_name_too_is_refused() {
     fs::set_permissions(place.path("xor"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     rewrap(&place, &["--add", "--new-key-command", "1=./xor"]).assert_done();
     let before = place.read("sealed.cfd");
-    rewrap(&place, &["--remove", "1"]).assert_failed(2, "the name of a key service");
+    rewrap(&place, &["--remove", "1", "--generation", "3"]).assert_failed(2, "the name of a key service");
     assert!(place.read("sealed.cfd") == before);
     rewrap(&place, &["--list", "--force"]).assert_failed(2, "--force is for a copy");
-    rewrap(&place, &["--remove", "01"]).assert_done();
+    rewrap(&place, &["--remove", "01", "--generation", "3"]).assert_done();
     assert_eq!(place.run(["verify", "--key-command", "1=./xor", "sealed.cfd"]).code, 0);
 }
 
@@ -235,12 +240,103 @@ fn who_is_taken_out_is_looked_up_in_the_list_that_a_key_vouches_for() {
     assert_eq!([verify("kms"), verify("hsm")], [4, 0]);
 }
 
+/// Between looking at a list and changing it somebody else may have changed it: a number then means another one.
+#[test]
+fn a_number_is_of_the_list_that_was_looked_at_and_of_no_other() {
+    let place = place();
+    let new = identity(&place, "new.txt");
+    let listed =
+        json_lines(&place.run(["recipients", "-i", "key.txt", "--json", "sealed.cfd"]).stdout).remove(0);
+    let looked_at = listed["generation"].to_string();
+    rewrap(&place, &["--remove", "2"]).assert_failed(2, "of which one is not said");
+    // Somebody else takes the first one out and lets one in, so that there is a number 2 still.
+    place
+        .run(["rewrap", "-i", "ben.txt", "--remove", &place.recipient, "-i", "key.txt", "sealed.cfd"])
+        .assert_done();
+    place.run(["rewrap", "-i", "ben.txt", "--add", "-r", &new, "sealed.cfd"]).assert_done();
+    let before = place.read("sealed.cfd");
+    for change in [
+        &["--remove", "2"][..],
+        &["--remove", SSH],
+        &["--add", "-r", &new],
+        &["--remove", "2", "-o", "copy.cfd"],
+    ] {
+        let late = ["rewrap", "-i", "ben.txt", "--generation", &looked_at];
+        let refused = place.run([&late[..], change, &["sealed.cfd"]].concat());
+        refused.assert_failed(12, "List who can open it again");
+        assert!(place.read("sealed.cfd") == before && !place.path("copy.cfd").exists(), "{change:?}");
+    }
+    // Nor of a list that is still to come.
+    place
+        .run(["rewrap", "-i", "ben.txt", "--remove", "2", "--generation", "9", "sealed.cfd"])
+        .assert_failed(12, "");
+    place
+        .run(["rewrap", "-i", "ben.txt", "-r", &new, "--generation", "4", "sealed.cfd"])
+        .assert_failed(2, "--generation is for");
+    assert!(place.read("sealed.cfd") == before);
+    place.run(["rewrap", "-i", "ben.txt", "--remove", "2", "--generation", "4", "sealed.cfd"]).assert_done();
+    assert_eq!(opened(&place), [4, 0, 4, 0]);
+}
+
+/// One of two at once has the stream, and the other is told; what it would have done is not done later.
+#[test]
+fn of_two_rewraps_at_once_one_is_refused() {
+    let place = place();
+    let new = identity(&place, "new.txt");
+    let xor = "exec tr '\\000-\\377' '\\200-\\377\\000-\\177'";
+    let waits = format!("#!/bin/sh\n: >asked\nuntil [ -e answer ]; do sleep 0.05; done\n{xor}\n");
+    for (name, script) in [("xor", format!("#!/bin/sh\n{xor}\n")), ("slow", waits)] {
+        fs::write(place.path(name), script).unwrap();
+        fs::set_permissions(place.path(name), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    rewrap(&place, &["--add", "--new-key-command", "kms=./xor"]).assert_done();
+    let first = place.spawn(["rewrap", "--key-command", "kms=./slow", "--add", "-r", &new, "sealed.cfd"]);
+    wait_until("the program", || place.path("asked").exists());
+    let before = place.read("sealed.cfd");
+    let second = ["--remove", "2", "--generation", "3"];
+    rewrap(&place, &second).assert_failed(9, "another process re-wraps this stream");
+    assert!(place.read("sealed.cfd") == before);
+    fs::write(place.path("answer"), "").unwrap();
+    end_of(first).assert_done();
+    // What was looked at before is not the list now.
+    rewrap(&place, &second).assert_failed(12, "its list is of generation 4 now");
+    assert_eq!(opened(&place), [0; 4]);
+    place.run(["verify", "-i", "new.txt", "sealed.cfd"]).assert_done();
+}
+
+/// Both copies are written over: whoever does not say that one was damaged has hidden it.
+#[test]
+fn a_damaged_key_copy_is_said_once_when_it_is_written_over() {
+    let place = place();
+    let whole = place.read("sealed.cfd");
+    let new = identity(&place, "new.txt");
+    let all = ["-r", &place.recipient, "-r", &new];
+    for change in [&["--add", "-r", &new][..], &["--remove", "4", "--generation", "2"], &all] {
+        let mut damaged = whole.clone();
+        damaged[4096 + 40] ^= 1;
+        fs::write(place.path("sealed.cfd"), damaged).unwrap();
+        let first = rewrap(&place, change);
+        first.assert_done();
+        assert_eq!(
+            first.stderr.matches("key copy 0 of the stream is damaged").count(),
+            1,
+            "{}",
+            first.stderr
+        );
+        let again = rewrap(&place, &all);
+        again.assert_done();
+        assert_eq!(again.stderr, "", "{change:?}");
+    }
+}
+
 #[test]
 fn a_copy_with_more_room_has_the_list_with_its_changes() {
     let place = place();
     let before = place.read("sealed.cfd");
     let new = identity(&place, "new.txt");
-    rewrap(&place, &["--add", "--remove", "2", "-r", &new, "-o", "copy.cfd"]).assert_done();
+    let list = ["--generation", "2"];
+    rewrap(&place, &[&["--add", "--remove", "2", "-r", &new, "-o", "copy.cfd"][..], &list].concat())
+        .assert_done();
     assert!(place.read("sealed.cfd") == before);
     place.run(["restore", "-i", "new.txt", "copy.cfd", "restored"]).assert_done();
     assert!(place.read("restored") == place.read("plain"));

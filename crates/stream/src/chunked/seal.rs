@@ -115,6 +115,7 @@ fn refuse_options(form: &FormatOptions) -> Result<(), Error> {
         compression,
         metadata,
         sequence,
+        kept,
     } = form;
     let given = [
         (suite.is_some(), "another cipher"),
@@ -122,7 +123,7 @@ fn refuse_options(form: &FormatOptions) -> Result<(), Error> {
         (frame_len.is_some(), "frames of another length"),
         (segment_len.is_some(), "segments"),
         (compression.is_some(), "compression"),
-        (!metadata.is_empty(), "metadata"),
+        (!metadata.is_empty() || !kept.is_empty(), "metadata"),
         (sequence.is_some(), "a sequence number"),
     ];
     match given.iter().find(|(given, _)| *given) {

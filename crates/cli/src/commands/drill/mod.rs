@@ -34,7 +34,7 @@ use crate::printable::Name;
 use crate::rate::RateArgs;
 use crate::report::{Report, print};
 use crate::resources::Resources;
-use crate::signatures::SigningArgs;
+use crate::signatures::{SigningArgs, is_in_place};
 use crate::size::Size;
 use crate::text::count;
 use crate::timeout::Timeout;
@@ -127,7 +127,8 @@ impl Drill {
         let metrics = metrics.map_or(Ok(()), |path| {
             metrics::write(path, &file.place.to_string(), &found.streams, now, written.is_ok())
         });
-        let signature = due.filter(|_| written.is_ok() && signed.is_ok()).map(|due| due.name());
+        let is_signed = signed.as_ref().map_or_else(is_in_place, |()| true);
+        let signature = due.filter(|_| written.is_ok() && is_signed).map(|due| due.name());
         let sentence = sentence(&found, &evidence, written.is_ok(), signature);
         let done = "the drill has ended, and its evidence is written";
         let reported =
@@ -218,6 +219,9 @@ fn ended(mut failures: Vec<Failure>, streams: usize, is_stopped: bool) -> Option
 
 /// The evidence is in place all the same. An old signature of it is one of other evidence.
 fn not_signed(mut failure: Failure) -> Failure {
+    if is_in_place(&failure) {
+        return failure;
+    }
     failure.message = format!("the evidence is not signed: {}", failure.message);
     failure
 }
