@@ -5,13 +5,13 @@
 mod streams;
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "peer")]
-use cofferdam::peer::{Event, PeerSink, Security, receive_file};
+use cofferdam::peer::{Address, Event, PeerSink, Security, receive_file};
 use cofferdam::{
     Arrival, Asserted, BytesSource, Error, ErrorKind, FileSource, Foreign, ForeignKey, Format, Identities,
     Identity, MemorySink, Opener, ReadAt, Recipients, Remedy, SealedAs, Sealer, Source,
@@ -304,7 +304,7 @@ fn a_file_that_grows_while_it_is_read_is_not_asserted() {
     assert!(!target.exists());
 }
 
-/// Cancels when it goes.
+/// Cancels when it goes: a failed assertion ends the receiver, too.
 #[cfg(feature = "peer")]
 struct CancelAtEnd(CancelToken);
 
@@ -315,57 +315,86 @@ impl Drop for CancelAtEnd {
     }
 }
 
-/// A receiver reports what it has put in place, and has no word for what is not proved.
+/// Has `send` send to a receiver for `target`, whose end is the result.
 #[cfg(feature = "peer")]
-#[test]
-fn a_receiver_gets_what_is_proved_and_nothing_that_is_asserted() {
-    let directory = scratch();
-    let target = directory.path().join("target");
-    let cancel = CancelToken::new();
+fn received(target: &Path, send: impl FnOnce(&Address)) -> Result<(), Error> {
+    let ends = CancelAtEnd(CancelToken::new());
+    let cancel = ends.0.clone();
     std::thread::scope(|scope| {
-        // A failed assertion ends the receiver, too.
-        let _ends = CancelAtEnd(cancel.clone());
         let (told, addresses) = std::sync::mpsc::channel();
         let observe = move |event| {
             if let Event::Listening(address) = event {
                 told.send(address).unwrap();
             }
         };
-        let security = Security::PlaintextOnThisMachine;
-        let (theirs, at, cancel) = (security.clone(), &target, &cancel);
-        let received = scope.spawn(move || {
+        let receiver = scope.spawn(move || {
             let listen = "tcp://127.0.0.1:0".parse().unwrap();
-            receive_file(&listen, theirs, at, &StageOptions::default(), cancel, &observe)
+            let security = Security::PlaintextOnThisMachine;
+            receive_file(&listen, security, target, &StageOptions::default(), &cancel, &observe)
         });
         let address = addresses.recv().unwrap();
-        for (name, shows_late) in [
-            ("ecies-lib/three.enc", false),
-            ("harpocrates-agcm/three.agcm", false),
-            ("harpocrates-agcm/empty.agcm", false),
-            ("streaming-crypto/aes_sha256_11.rse1", false),
-            ("ecies-lib/multi_exact.enc", true),
+        let ends = ends;
+        send(&address);
+        if !target.exists() {
+            drop(ends);
+        }
+        receiver.join().unwrap().map(drop)
+    })
+}
+
+#[cfg(feature = "peer")]
+fn send(name: &str, reading: Reading, address: &Address) -> Result<(), Error> {
+    let sink = PeerSink::connect(address, Security::PlaintextOnThisMachine).unwrap();
+    let opener = opener(name, Foreign::AcceptUnproven);
+    let sent = match reading {
+        Reading::Seekable => opener.open(BytesSource::new(vector(name)), sink),
+        Reading::Sequential => opener.open(in_order(vector(name)), sink),
+    };
+    sent.map(drop)
+}
+
+/// A receiver reports what it has put in place, and has no word for what is not proved.
+#[cfg(feature = "peer")]
+#[test]
+fn a_receiver_gets_what_is_proved_and_nothing_that_is_asserted() {
+    let directory = scratch();
+    let target = directory.path().join("target");
+    let ended = received(&target, |address| {
+        for name in [
+            "ecies-lib/three.enc",
+            "harpocrates-agcm/three.agcm",
+            "harpocrates-agcm/empty.agcm",
+            "streaming-crypto/aes_sha256_11.rse1",
         ] {
-            let opener = opener(name, Foreign::AcceptUnproven);
             for reading in READINGS {
-                let sink = PeerSink::connect(&address, security.clone()).unwrap();
-                let opened = match reading {
-                    Reading::Seekable => opener.open(BytesSource::new(vector(name)), sink),
-                    Reading::Sequential => opener.open(in_order(vector(name)), sink),
-                };
-                let error = opened.unwrap_err();
+                let error = send(name, reading, address).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Usage, "{name}: {error}");
                 assert!(error.as_asserted().is_none() && error.remedy().is_none(), "{name}: {error}");
-                assert!(!target.exists() && !received.is_finished(), "{name}");
                 let staged = fs::read(directory.path().join(".target.cofferdam-staging")).unwrap_or_default();
-                assert!(shows_late || staged.iter().all(|byte| *byte == 0), "{name}: {staged:?}");
+                assert!(staged.iter().all(|byte| *byte == 0), "{name}: bytes have gone out");
+                assert!(!target.exists(), "{name}");
             }
         }
-        let name = "ecies-lib/multi_three.enc";
-        let sink = PeerSink::connect(&address, security).unwrap();
-        opener(name, Foreign::AcceptUnproven).open(BytesSource::new(vector(name)), sink).unwrap();
-        received.join().unwrap().unwrap();
-        assert_eq!(fs::read(&target).unwrap(), vector("ecies-lib/multi_three.plain"));
+        send("ecies-lib/multi_three.enc", Reading::Seekable, address).unwrap();
     });
+    ended.unwrap();
+    assert_eq!(fs::read(&target).unwrap(), vector("ecies-lib/multi_three.plain"));
+}
+
+/// Of one format it shows only when all has come, where it comes in order: then the receiver has had segments, and publishes none.
+#[cfg(feature = "peer")]
+#[test]
+fn a_receiver_publishes_nothing_of_what_turns_out_to_be_asserted_at_its_end() {
+    for reading in READINGS {
+        let directory = scratch();
+        let target = directory.path().join("target");
+        let ended = received(&target, |address| {
+            let error = send("ecies-lib/multi_exact.enc", reading, address).unwrap_err();
+            assert_eq!((error.kind(), error.as_asserted()), (ErrorKind::Usage, None), "{error}");
+        });
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(!target.exists());
+    }
 }
 
 /// Of each format: what it begins with, the bytes before its chunks, and a whole stream.
@@ -462,5 +491,62 @@ fn a_header_without_a_chunk_is_asserted_only_where_the_tool_writes_such_files() 
         assert!(asserted(&ended).missing.contains("it is empty"), "{}", asserted(&ended).missing);
         let (published, ended) = open(&opener(name, Foreign::Open), reading, &vector(name));
         assert_eq!((published, ended.unwrap_err().kind()), (None, ErrorKind::Usage));
+    }
+}
+
+/// All that a reader gives of `sealed`, in pieces that begin at odd places.
+fn read_in_ranges(opener: &Opener, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut reader = opener.foreign_reader(BytesSource::new(sealed.to_vec()))?;
+    let mut plaintext = vec![0; usize::try_from(reader.len()).unwrap()];
+    // From the end on: nothing is there because it was read before.
+    for begin in (0..plaintext.len()).step_by(7).rev() {
+        let piece = begin..plaintext.len().min(begin + 7);
+        reader.seek(io::SeekFrom::Start(begin as u64)).unwrap();
+        let read = reader.read_exact(&mut plaintext[piece]);
+        read.map_err(|error| error.downcast::<Error>().unwrap())?;
+    }
+    Ok(plaintext)
+}
+
+/// Of `MREC` alone: number and mark of each chunk are authenticated with it.
+#[test]
+fn ranges_of_a_stream_whose_end_is_marked_are_its_bytes_or_an_error() {
+    let name = "ecies-lib/multi_three.enc";
+    let (sealed, plaintext) = (vector(name), vector("ecies-lib/multi_three.plain"));
+    let opener = opener(name, Foreign::Open);
+    assert_eq!(read_in_ranges(&opener, &sealed).unwrap(), plaintext);
+    let mut mutant = sealed.clone();
+    for bit in 0..8 * sealed.len() {
+        mutant[bit / 8] ^= 1 << (bit % 8);
+        let read = read_in_ranges(&opener, &mutant);
+        assert!(read.is_err() || read.is_ok_and(|read| read == plaintext), "bit {bit}");
+        mutant[bit / 8] ^= 1 << (bit % 8);
+    }
+    for len in 0..sealed.len() {
+        assert!(read_in_ranges(&opener, &sealed[..len]).is_err(), "the first {len} bytes");
+    }
+    // 40 bytes in chunks of 16: three, the first two of one length.
+    let at = |magic: usize| sealed.windows(4).enumerate().filter(|(_, four)| four == b"MREC").nth(magic);
+    let [second, third] = [1, 2].map(|chunk| at(chunk).unwrap().0);
+    assert_eq!(third, 2 * second);
+    let exchanged = [&sealed[second..third], &sealed[..second], &sealed[third..]].concat();
+    let doubled = [&sealed[..second], &sealed[..second], &sealed[third..]].concat();
+    let removed = [&sealed[..second], &sealed[third..]].concat();
+    for (mutant, what) in [(exchanged, "exchanged"), (doubled, "doubled"), (removed, "removed")] {
+        assert_eq!(read_in_ranges(&opener, &mutant).unwrap_err().kind(), ErrorKind::Damaged, "{what}");
+    }
+}
+
+#[test]
+fn there_are_no_ranges_where_nothing_binds_a_chunk_to_its_place_and_the_error_says_why() {
+    for (name, why) in [
+        ("ecies-lib/three.enc", "nothing in it binds a chunk to its place"),
+        ("harpocrates-agcm/three.agcm", "nothing in it binds a chunk to its place"),
+        ("streaming-crypto/aes_sha256_40000.rse1", "how long its segments are only they themselves say"),
+        ("ecies-lib/multi_exact.enc", "its last chunk is not marked"),
+    ] {
+        let error = read_in_ranges(&opener(name, Foreign::AcceptUnproven), &vector(name)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{name}: {error}");
+        assert!(error.to_string().contains(why), "{name}: {error}");
     }
 }
