@@ -90,7 +90,7 @@ impl<S: StreamingSink> Guard<S> {
         if self.sink.capabilities().proved_only {
             self.poison();
             let what = "nothing proves that the stream is whole, and the sink publishes only what is proved";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, what).into());
+            return Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::Unsupported, what)));
         }
         self.publish_bytes(proof.sink_len)
     }

@@ -159,7 +159,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   salvaged  as surveyed, output, seconds
   stream    input, stream_id, suite, digest, compression (\"none\", \"zstd\"), frame_len, segment_len, sealed_len,
             metadata_len, key_copies, trailer
-  foreign stream   input, format, armored, stanzas, head_len, sealed_len: `inspect`, of an age file
+  foreign stream   input, format (\"age\", \"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), armored, stanzas (of an age file), unproved (of the
+            others: what no stream of the format can prove), head_len, sealed_len: `inspect`, of another tool's file
   segment   index, position, wire_len, plaintext_offset, plaintext_len, frame_count, digest
   recipients
             input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",

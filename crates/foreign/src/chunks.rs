@@ -28,13 +28,22 @@ pub trait Chunks: Send + Sync {
         Wholeness::Proved
     }
 
-    /// How `payload_len` bytes of chunks lie, in a format where that is arithmetic. Others are cut in order.
+    /// How `payload_len` bytes of chunks lie, in a format where that is arithmetic and all that there is to check of them as a whole. Others
+    /// are cut in order.
     ///
     /// # Errors
     /// No stream has this length.
     fn layout(&self, payload_len: u64) -> Option<Result<Layout, Fault>> {
         let _ = payload_len;
         None
+    }
+
+    /// How they lie for whoever reads some of them at their places, in a format that binds each to its place.
+    ///
+    /// # Errors
+    /// As [`Chunks::layout`].
+    fn layout_of_reads(&self, payload_len: u64) -> Option<Result<Layout, Fault>> {
+        self.layout(payload_len)
     }
 }
 

@@ -18,11 +18,11 @@ use keys::{ForeignKey, Zeroizing};
 use crate::bytes::{be16_at, be32_at, bytes_at};
 use crate::ecie::{check_lens, check_plaintext_len, is_last};
 use crate::ecies::{NONCE_LEN, PUBLIC_KEY_LEN, RecipientKey, TAG_LEN};
-use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, HEAD_LEN_MAX, Mark, Wholeness};
+use crate::{Chunk, ChunkLens, Chunks, Cut, Cutter, Fault, FaultKind, HEAD_LEN_MAX, Layout, Mark, Wholeness};
 
 /// Cuts an `MREC` stream into its chunks.
 pub(crate) struct MrecCutter {
-    layout: Layout,
+    layout: TableLayout,
     first_len: usize,
     next: u64,
     /// Whether the chunk that was cut last says that it is the last.
@@ -32,7 +32,7 @@ pub(crate) struct MrecCutter {
 
 /// Opens the chunks of an `MREC` stream.
 pub(crate) struct MrecChunks {
-    layout: Layout,
+    layout: TableLayout,
     first_len: usize,
     /// Under the stream's key.
     cipher: Cipher,
@@ -40,7 +40,7 @@ pub(crate) struct MrecChunks {
 
 /// How a chunk's header and its table are laid out, which is the same in all chunks of a stream.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+struct TableLayout {
     recipients: usize,
     id_len: usize,
 }
@@ -84,10 +84,10 @@ pub(crate) fn begin(
     let key = RecipientKey::new(key, "an MREC stream", backend)?;
     let agreed = key.agree(&header.ephemeral).ok_or_else(|| Fault::damaged(format!("chunk 0 {NO_POINT}")))?;
     for id_len in ID_LENS.into_iter().chain(1..=ID_LEN_MAX) {
-        let layout = Layout { recipients, id_len };
+        let layout = TableLayout { recipients, id_len };
         // At once for the usual lengths, and at once for all others: what comes from afar takes a request each time.
         let longest = if ID_LENS.contains(&id_len) { ID_LENS[1] } else { ID_LEN_MAX };
-        let table_end = Layout { recipients, id_len: longest }.table_end();
+        let table_end = TableLayout { recipients, id_len: longest }.table_end();
         if beginning.len() < table_end && !is_all {
             return Ok(Head::More(table_end));
         }
@@ -160,7 +160,22 @@ impl Chunks for MrecChunks {
         }
     }
 
-    fn open(&self, _: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Result<(), &'static str> {
+    fn layout_of_reads(&self, payload_len: u64) -> Option<Result<Layout, Fault>> {
+        let full = self.longest();
+        let before = payload_len.div_ceil(full.wire as u64).checked_sub(1)?;
+        let wire = (payload_len - before * full.wire as u64) as usize;
+        let plaintext = wire.checked_sub(full.wire - full.plaintext).filter(|len| *len > 0);
+        let last = plaintext.map(|plaintext| ChunkLens { wire, plaintext });
+        let cut = || Fault::truncated("the stream ends within a chunk").in_chunk(before);
+        Some(last.map(|last| Layout { chunks: before + 1, full, last }).ok_or_else(cut))
+    }
+
+    fn open(&self, chunk: &Chunk, wire: &[u8], plaintext: &mut [u8]) -> Result<(), &'static str> {
+        // What the header says is authenticated below. Read at its place, no cutter has compared it.
+        let header = Header::parse(wire, chunk.index).map_err(|_| "is not what it was when it was cut")?;
+        if u64::from(header.index) != chunk.index || header.is_last && !chunk.last {
+            return Err("is another chunk of the stream");
+        }
         // Under the key of the first chunk, whatever key this one wraps: so it is of the same stream.
         let (authenticated, sealed) = wire.split_at_checked(self.layout.table_end()).ok_or(OTHER_LENGTH)?;
         let parts = sealed.split_first_chunk::<NONCE_LEN>().and_then(|(nonce, sealed)| {
@@ -172,7 +187,7 @@ impl Chunks for MrecChunks {
     }
 }
 
-impl Layout {
+impl TableLayout {
     /// Where recipient `recipient` stands in a chunk.
     fn entry(&self, recipient: usize) -> usize {
         HEADER_LEN + recipient * (self.id_len + LEN_LEN + WRAPPED_LEN)

@@ -141,7 +141,9 @@ fn peer(path: PathBuf) -> SinkUnderTest {
     };
     thread::spawn(move || receiver.run(open, &|| false, &|_| {}));
     let connect = move || PeerSink::connect(&address, security());
-    SinkUnderTest::new(connect().expect(FRESH), move || fs::read(&target).ok()).reopening(connect)
+    SinkUnderTest::new(connect().expect(FRESH), move || fs::read(&target).ok())
+        .handing_on()
+        .reopening(connect)
 }
 
 fn read(published: io::Result<Option<Published>>) -> Option<Vec<u8>> {

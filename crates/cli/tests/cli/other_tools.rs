@@ -347,7 +347,7 @@ fn what_nothing_proves_passes_no_drill_and_is_not_served() {
 #[test]
 fn an_inspection_says_what_a_stream_is_and_what_it_cannot_prove() {
     let place = place();
-    for (sample, _, _) in SAMPLES.iter().filter(|(sample, ..)| !sample.contains("empty.enc")) {
+    for (sample, ..) in SAMPLES {
         let file = vectors().join(sample);
         let inspected = place.run(["inspect", "--json", file.to_str().unwrap()]);
         assert_eq!(inspected.code, 0, "{sample}: {}", inspected.stderr);

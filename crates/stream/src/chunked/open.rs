@@ -236,8 +236,39 @@ pub(crate) fn layout_at(
     opened: &Opened,
     resources: &Resources,
 ) -> Result<Option<Layout>, Error> {
+    let layout = opened.chunks.layout(place.len().saturating_sub(opened.head_len as u64));
+    layout.map(|layout| checked(layout, place, opened, resources)).transpose()
+}
+
+/// The same, for reads of some of them.
+pub(crate) fn layout_of_reads(
+    place: &dyn ReadAt,
+    opened: &Opened,
+    resources: &Resources,
+) -> Result<Layout, Error> {
+    let layout = opened.chunks.layout_of_reads(place.len().saturating_sub(opened.head_len as u64));
+    checked(layout.ok_or_else(|| no_ranges(opened.format))?, place, opened, resources)
+}
+
+fn no_ranges(format: Format) -> Error {
+    let why = match format {
+        Format::Agcm | Format::Ecie => "nothing in it binds a chunk to its place",
+        Format::Rse1 => "how long its segments are only they themselves say",
+        Format::Mrec => "its last chunk is not marked, so nothing proves how long it is",
+        _ => "where its chunks lie is not known before they are read",
+    };
+    let what = format!("{} can be read in order only: {why}", format.with_article());
+    Error::new(ErrorKind::Usage, what).advise("Open all of it.")
+}
+
+/// `layout`, whose last chunk has opened.
+fn checked(
+    layout: Result<Layout, Fault>,
+    place: &dyn ReadAt,
+    opened: &Opened,
+    resources: &Resources,
+) -> Result<Layout, Error> {
     let begin = opened.head_len as u64;
-    let Some(layout) = opened.chunks.layout(place.len().saturating_sub(begin)) else { return Ok(None) };
     let layout =
         layout.map_err(|fault| Error::foreign(Fault { at: fault.at.or(Some(place.len())), ..fault }))?;
     let last = layout.chunk(layout.chunks - 1);
@@ -247,7 +278,9 @@ pub(crate) fn layout_at(
     index::read(place, at, &mut wire)?;
     let mut plaintext = memory::zeroed("the last chunk", last.lens.plaintext)?;
     match opened.chunks.open(&last, &wire, &mut plaintext) {
-        Ok(()) => Ok(Some(layout)),
+        // An end that is not marked proves no length.
+        Ok(()) if opened.chunks.claim_at(&wire) != Wholeness::Proved => Err(no_ranges(opened.format)),
+        Ok(()) => Ok(layout),
         Err(_) => Err(Error::foreign(ends_wrong(opened, &last, &wire, &mut plaintext).at(at))),
     }
 }

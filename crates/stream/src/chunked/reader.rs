@@ -11,7 +11,7 @@ use segment_worker::{Lease, StreamError};
 use sources::Source;
 
 use super::head;
-use super::open::layout_at;
+use super::open::layout_of_reads;
 use super::peeked::Peeked;
 use crate::open::{OpenOptions, of_place};
 use crate::resources::Resources;
@@ -63,8 +63,7 @@ impl OpenOptions<'_> {
             Error::new(ErrorKind::NoKey, "without a key a stream can be verified and not read")
         })?;
         let opened = head::open_at(&*place, format, identities, resources)?;
-        let layout =
-            layout_at(&*place, &opened, resources)?.ok_or_else(|| in_order_only(Looks::Bare(format)))?;
+        let layout = layout_of_reads(&*place, &opened, resources)?;
         let budget = resources.budget();
         let plan = resources.plan_chunks(layout.full, &budget, Some(layout.plaintext_len()), 0);
         let needed = 2 * plan.demand.run_len;
@@ -95,9 +94,7 @@ impl OpenOptions<'_> {
 fn in_order_only(looks: Looks) -> Error {
     let what = match looks {
         Looks::Armored => "an armored age file can only be read in order",
-        Looks::Bare(_) => {
-            "a stream can be read at any place only where the source has offsets, and its chunks one length"
-        }
+        Looks::Bare(_) => "a stream can be read at any place only where the source has offsets",
     };
     Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveFile)
 }
