@@ -118,6 +118,9 @@ class Reader(io.RawIOBase):
         self._native = native
         self._position = 0
 
+    #: What wrappers of fsspec fetch at once: a frame.
+    blocksize = 64 << 10
+
     @property
     def size(self) -> int:
         """Length of the plaintext in bytes."""
@@ -155,7 +158,10 @@ class Reader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._check_open()
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        starts = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}
+        if whence not in starts:
+            raise UsageError("whence is 0, 1 or 2")
+        start = starts[whence]
         if start + offset < 0:
             raise UsageError("a position is not negative")
         self._position = start + offset

@@ -9,9 +9,8 @@ systems by their ``cat_ranges``. Where the inner file system has been given opti
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
-import threading
 from typing import Any
 
 from fsspec.implementations.chained import ChainedFileSystem  # type: ignore[import-untyped]
@@ -22,6 +21,8 @@ import cofferdam
 #: Protocols that Cofferdam reads by itself, and what it calls them.
 _OWN = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "http": "", "https": ""}
 _LOCAL = ("file", "local")
+#: What every file system of fsspec may be told.
+_OPTIONS = {"asynchronous", "listings_expiry_time", "loop", "max_paths", "skip_instance_cache", "use_listings_cache"}
 
 
 class CofferdamFileSystem(ChainedFileSystem):  # type: ignore[misc]
@@ -41,19 +42,20 @@ class CofferdamFileSystem(ChainedFileSystem):  # type: ignore[misc]
         memory: int | None = None,
         **options: Any,
     ) -> None:
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise TypeError(f"cofferdam's file system has no option {sorted(unknown)[0]!r}")
         super().__init__(**options)
         if fs is None:
             fs = get_filesystem_class(target_protocol or "file")(**(target_options or {}))
-        if isinstance(identity, (bytes, bytearray)) or str(identity).startswith("AGE-"):
+        named = str(identity).upper()
+        if isinstance(identity, (bytes, bytearray)) or "AGE-" in named or "PRIVATE KEY" in named or "\n" in named:
             raise cofferdam.UsageError("`identity` is the name of a file: keys do not belong into what is pickled")
         self.fs = fs
         self.identity = None if identity is None else os.fspath(identity)
         self._reading: dict[str, Any] = {"threads": threads, "memory": memory}
         self._has_options = bool(target_options)
         self._protocols = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-        self._readers: dict[str, cofferdam.Reader] = {}
-        self._process = os.getpid()
-        self._lock = threading.Lock()
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -69,42 +71,34 @@ class CofferdamFileSystem(ChainedFileSystem):  # type: ignore[misc]
             return path if "://" in path or not own else f"{own}://{path}"
         return _Ranges(self.fs, path)
 
-    def _reader(self, path: str) -> cofferdam.Reader:
-        path = self._strip_protocol(path)
-        with self._lock:
-            if self._process != os.getpid():
-                # Those of the parent, whose threads are not here.
-                self._readers, self._process = {}, os.getpid()
-            reader = self._readers.get(path)
-            if reader is None:
-                reader = cofferdam.open(self._source(path), self.identity, **self._reading)
-                self._readers[path] = reader
-            return reader
-
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.RawIOBase:
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> cofferdam.Reader:
         if mode != "rb":
             raise cofferdam.UsageError("sealed streams are read here, and not written: mode \"rb\"")
         return cofferdam.open(self._source(self._strip_protocol(path)), self.identity, **self._reading)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
-        reader = self._reader(path)
-        begin, stop, _ = slice(start, end).indices(reader.size)
-        return reader.pread(begin, max(0, stop - begin))
+        with self._open(path) as reader:
+            return _slice(reader, start, end)
 
     def cat_ranges(
         self, paths: Any, starts: Any, ends: Any, max_gap: int | None = None, on_error: str = "return", **options: Any
     ) -> list[Any]:
+        """Each stream is opened once, here and now: what is read of it is of one state of it."""
         paths = [paths] if isinstance(paths, str) else list(paths)
         starts = list(starts) if isinstance(starts, (list, tuple)) else [starts] * len(paths)
         ends = list(ends) if isinstance(ends, (list, tuple)) else [ends] * len(paths)
         read: list[Any] = []
-        for path, start, end in zip(paths, starts, ends, strict=True):
-            try:
-                read.append(self.cat_file(path, start, end))
-            except Exception as error:
-                if on_error != "return":
-                    raise
-                read.append(error)
+        with contextlib.ExitStack() as stack:
+            readers: dict[str, cofferdam.Reader] = {}
+            for path, start, end in zip(paths, starts, ends, strict=True):
+                try:
+                    if path not in readers:
+                        readers[path] = stack.enter_context(self._open(path))
+                    read.append(_slice(readers[path], start, end))
+                except Exception as error:
+                    if on_error != "return":
+                        raise
+                    read.append(error)
         return read
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
@@ -112,19 +106,12 @@ class CofferdamFileSystem(ChainedFileSystem):  # type: ignore[misc]
         inner = self.fs.info(path, **options)
         if inner["type"] != "file":
             return dict(inner)
-        return {"name": inner["name"], "type": "file", "size": self._reader(path).size, "sealed_size": inner["size"]}
+        with self._open(path) as reader:
+            return {"name": inner["name"], "type": "file", "size": reader.size, "sealed_size": inner["size"]}
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
         """What the inner file system lists: the sizes are those of the sealed streams, none of which is opened."""
         return list(self.fs.ls(self._strip_protocol(path), detail=detail, **options))
-
-    def invalidate_cache(self, path: str | None = None) -> None:
-        with self._lock:
-            if self._process == os.getpid():
-                for reader in self._readers.values():
-                    reader.close()
-            self._readers = {}
-        self.fs.invalidate_cache(path)
 
     def __reduce__(self) -> Any:
         return _made_again, (self.fs, self.identity, self._reading)
@@ -132,6 +119,11 @@ class CofferdamFileSystem(ChainedFileSystem):  # type: ignore[misc]
 
 def _made_again(fs: Any, identity: str | None, reading: dict[str, Any]) -> CofferdamFileSystem:
     return CofferdamFileSystem(fs=fs, identity=identity, **reading)
+
+
+def _slice(reader: cofferdam.Reader, start: int | None, end: int | None) -> bytes:
+    begin, stop, _ = slice(start, end).indices(reader.size)
+    return reader.pread(begin, max(0, stop - begin))
 
 
 class _Ranges:

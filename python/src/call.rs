@@ -41,47 +41,47 @@ impl Observer for Shared {
 }
 
 /// Has `work` run to its end, with the interpreter free for others meanwhile. `progress` is called with what has been reached, on the thread that calls, a few
-/// times a second, and at the end. If it raises, or a signal's handler does (Ctrl-C), the work is cancelled and that is what is raised.
-pub(crate) fn run<T: Send>(
+/// times a second, and at the end. If it raises, or a signal's handler does (Ctrl-C), the work is cancelled and that is what is raised: once the work has
+/// ended, or after a while where it waits for an object of Python's, which nobody can end. It publishes nothing then, whenever that returns.
+pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
-    work: impl FnOnce(Control) -> Result<T, Failed> + Send,
+    work: impl FnOnce(Control) -> Result<T, Failed> + Send + 'static,
 ) -> PyResult<T> {
     let shared = Arc::new(Shared::default());
     let control = Control { cancel: CancelToken::new(), observer: shared.clone() };
     let cancel = control.cancel.clone();
-    let (joined, raised) = thread::scope(|scope| {
-        let ends = Ends(shared.clone());
-        let worker = thread::Builder::new().name("cofferdam".to_owned()).spawn_scoped(scope, move || {
-            let _ends = ends;
-            work(control)
-        });
-        let worker = match worker {
-            Ok(worker) => worker,
-            Err(error) => return (Ok(Err(Failed::from(Error::no_thread(error)))), None),
-        };
-        let mut raised: Option<PyErr> = None;
-        let mut told = None;
-        loop {
-            let (has_ended, latest) = py.detach(|| shared.wait(PATIENCE));
-            if raised.is_none() {
-                let tell = match (progress, latest) {
-                    (Some(progress), Some(latest)) if told != Some(latest.committed) => {
-                        told = Some(latest.committed);
-                        progress.call1((Progress::from(latest),)).map(drop)
-                    }
-                    _ => Ok(()),
-                };
-                if let Err(error) = tell.and_then(|()| py.check_signals()) {
-                    cancel.cancel();
-                    raised = Some(error);
+    let ends = Ends(shared.clone());
+    let worker = thread::Builder::new().name("cofferdam".to_owned()).spawn(move || {
+        let _ends = ends;
+        work(control)
+    });
+    let worker = worker.map_err(|why| error::raise(py, &Error::no_thread(why)))?;
+    let mut raised: Option<(PyErr, Instant)> = None;
+    let mut told = None;
+    let joined = loop {
+        let (has_ended, latest) = py.detach(|| shared.wait(PATIENCE));
+        if raised.is_none() {
+            let tell = match (progress, latest) {
+                (Some(progress), Some(latest)) if told != Some(latest.committed) => {
+                    told = Some(latest.committed);
+                    progress.call1((Progress::from(latest),)).map(drop)
                 }
-            }
-            if has_ended {
-                break (py.detach(|| worker.join()), raised);
+                _ => Ok(()),
+            };
+            if let Err(error) = tell.and_then(|()| py.check_signals()) {
+                cancel.cancel();
+                raised = Some((error, Instant::now()));
             }
         }
-    });
+        if has_ended {
+            break py.detach(|| worker.join());
+        }
+        if let Some((error, _)) = raised.take_if(|(_, since)| since.elapsed() >= GRACE) {
+            return Err(error);
+        }
+    };
+    let raised = raised.map(|(error, _)| error);
     if let Some(raised) = raised {
         return Err(raised);
     }
@@ -131,5 +131,7 @@ impl Shared {
     }
 }
 
+/// How long what is cancelled has to end before it is left to itself: a write to a slow disk may take as long.
+const GRACE: Duration = Duration::from_secs(5);
 /// How often signals are looked for, and progress is told.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -109,10 +109,21 @@ pub(crate) fn identities(
 /// A string that is a key itself, and not the name of a file that has it.
 fn identity_text(one: &Bound<'_, PyAny>) -> PyResult<Option<Zeroizing<String>>> {
     let Ok(text) = one.cast::<PyString>() else { return Ok(None) };
-    let text = text.to_str()?;
+    let text = text.to_str()?.trim_start_matches('\u{feff}').trim();
+    let holds_key = {
+        let upper = Zeroizing::new(text.to_ascii_uppercase());
+        ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "PRIVATE KEY"].iter().any(|mark| upper.contains(mark))
+    };
     let is_key =
         ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "-----BEGIN ", "#"].iter().any(|begin| text.starts_with(begin));
-    Ok(is_key.then(|| Zeroizing::new(text.to_owned())))
+    match holds_key && !is_key {
+        // Taken for the name of a file, it would be repeated in an error.
+        true => Err(error::usage(
+            one.py(),
+            "what was given has a key in it, and is not written as one: age keys are in capitals, a line each",
+        )),
+        false => Ok(is_key.then(|| Zeroizing::new(text.to_owned()))),
+    }
 }
 
 fn wrapping_key(py: Python<'_>, one: &Bound<'_, PyAny>) -> PyResult<Option<WrappingKey>> {

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::process;
+use std::sync::Arc;
 
 use cofferdam::{Error, ErrorKind, ForeignReader, Source, is_foreign};
 use parking_lot::{Mutex, RwLock};
@@ -19,7 +20,7 @@ use crate::{error, keys};
 #[pyclass(frozen, module = "cofferdam._native")]
 pub(crate) struct Reader {
     /// Until it is closed.
-    open: RwLock<Option<Kind>>,
+    open: Arc<RwLock<Option<Kind>>>,
     /// Length of the plaintext in bytes.
     #[pyo3(get)]
     size: u64,
@@ -68,15 +69,16 @@ impl Reader {
     fn read_into(&self, py: Python<'_>, offset: u64, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
         self.check_process(py)?;
         let mut buffer = Buffer::new(buffer)?;
-        let mut read = move |reader: &Self| {
-            let open = reader.open.read();
+        let open = self.open.clone();
+        let mut read = move || {
+            let open = open.read();
             let open = open.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, "the reader is closed"))?;
             open.read_at(offset, buffer.bytes_mut())
         };
         match self.is_far {
             // A signal ends the wait for a network, and not the request.
-            true => call::run(py, None, |_| Ok::<_, Failed>(read(self)?)),
-            false => py.detach(|| read(self)).map_err(|why| error::raise(py, &why)),
+            true => call::run(py, None, move |_| Ok::<_, Failed>(read()?)),
+            false => py.detach(read).map_err(|why| error::raise(py, &why)),
         }
     }
 
@@ -105,7 +107,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         if self.process != process::id() {
             // Its threads, which would be waited for, are the parent's.
-            std::mem::forget(self.open.get_mut().take());
+            std::mem::forget(self.open.clone());
         }
     }
 }
@@ -143,5 +145,5 @@ pub(crate) fn open_reader(
         Kind::Own(reader) => (reader.len(), pairs(py, reader.metadata())?),
         Kind::Foreign(reader) => (reader.lock().len(), pairs(py, &Vec::new())?),
     };
-    Ok(Reader { open: RwLock::new(Some(kind)), size, metadata, is_far, process: process::id() })
+    Ok(Reader { open: Arc::new(RwLock::new(Some(kind))), size, metadata, is_far, process: process::id() })
 }

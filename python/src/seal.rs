@@ -79,7 +79,7 @@ pub(crate) fn seal(
     Ok(sealed.into())
 }
 
-/// Removes what an interrupted call has left beside `target`. Says whether there was something.
+/// Removes what an interrupted call has left beside `target`, if there is something.
 #[pyfunction]
 pub(crate) fn discard(py: Python<'_>, target: PathBuf) -> PyResult<()> {
     py.detach(|| cofferdam::discard(&target, None)).map(drop).map_err(|why| error::raise(py, &why))

@@ -95,11 +95,14 @@ pub(crate) fn place(given: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
         return Ok(None);
     }
     let environment = py.import("os")?.getattr("environ")?.call_method0("copy")?;
-    let variables: std::collections::HashMap<String, String> = environment
-        .call_method0("items")?
-        .try_iter()?
-        .map(|pair| pair?.extract())
-        .collect::<PyResult<_>>()?;
+    let pairs = environment.call_method0("items")?.try_iter()?;
+    // What is no text is nothing that a store's settings are made of.
+    let variables: Vec<(String, String)> = pairs
+        .map(|pair| Ok(pair?.extract().ok()))
+        .collect::<PyResult<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect();
     Place::parse(text, variables).map(Some).map_err(|why| error::usage(py, &why.to_string()))
 }
 
