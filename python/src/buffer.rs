@@ -107,7 +107,8 @@ impl Region {
             0 => fill(&mut []),
             _ => {
                 // SAFETY: the claim has shown that `at + len` is within the buffer, so it fits into a usize and the pointer stays
-                // inside; and that no other writer has, or had, any of these bytes. The buffer is held by `self`.
+                // inside; and that no other writer has any of these bytes: the ledger forgets ranges only in `rollback_segment`, of
+                // ordered mode, whose one writer calls it through `&mut`. The buffer is held by `self`.
                 let bytes = unsafe { slice::from_raw_parts_mut(self.buffer.start.add(at as usize), len) };
                 fill(bytes)
             }
