@@ -193,8 +193,8 @@ fn a_second_signal_while_the_target_is_put_in_place_does_not_say_that_it_is_as_i
     }
     let place = Place::with_sealed(3);
     let mut command = Command::new("strace");
-    // The first sync after the rename takes its time.
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:delay_enter=3000000:when=4", "--"]);
+    // The first sync after the rename takes longer than any machine is busy: the second signal ends it.
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:delay_enter=30000000:when=4", "--"]);
     command.arg(env!("CARGO_BIN_EXE_cofferdam")).args(RESTORE).current_dir(place.directory.path());
     let mut strace = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("the rename", || place.path("target").exists());
