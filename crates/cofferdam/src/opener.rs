@@ -93,6 +93,13 @@ impl Opener {
         }
     }
 
+    /// Opens with any of `identities`, in place of those it was made with.
+    #[must_use]
+    pub fn identities(mut self, identities: Identities) -> Opener {
+        self.identities = Some(identities);
+        self
+    }
+
     /// When plaintext goes to the sink. Default: immediately for sinks whose tentative bytes nobody else can see.
     /// Other sinks always get a segment only after its digest was verified.
     #[must_use]

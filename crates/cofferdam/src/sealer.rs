@@ -50,6 +50,13 @@ impl Sealer {
         }
     }
 
+    /// Seals for `recipients`, in place of those it was made for.
+    #[must_use]
+    pub fn recipients(mut self, recipients: Recipients) -> Sealer {
+        self.recipients = recipients;
+        self
+    }
+
     /// In which format the stream is sealed. As an age file it can be opened by `age`, and has no place for what the other calls choose:
     /// suite, digest, lengths, compression, metadata and number are [`ErrorKind::Usage`](crate::ErrorKind::Usage) then, and so are recipients that are
     /// none of age's. Default: this library's own.
