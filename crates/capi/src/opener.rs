@@ -3,10 +3,12 @@
 #![allow(unsafe_code, reason = "what C hands over is pointers, and exported names")]
 
 use std::ffi::{c_char, c_int, c_void};
+use std::path::PathBuf;
+use std::path::PathBuf;
 use std::{fs, ptr};
 
 use cofferdam::{
-    Error, Identities, Opener, Restored, SecretString, StreamDigest, WrappingKey, Zeroizing, inspect_source,
+    Error, Identities, Opener, Restored, SecretString, StreamDigest, TargetError, WrappingKey, Zeroizing, inspect_source,
 };
 use parking_lot::RwLock;
 
@@ -73,7 +75,8 @@ fn open(opener: &Opener, source: cfd_source, sink: cfd_sink) -> Result<Restored,
             let opened = opener.open_sized(source.source, |len| {
                 refused = len.zip(capacity).filter(|(len, capacity)| len > capacity);
                 match refused {
-                    Some(_) => Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge).into()),
+                    // It only stops the call: what is told of it is said below.
+                    Some((needed, _)) => Err(TargetError::TooLarge { path: PathBuf::new(), needed }),
                     None => Ok(sink),
                 }
             });
