@@ -4,6 +4,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::path::PathBuf;
+use std::{fs, ptr};
 
 use cofferdam::{
     Error, Identities, Opener, Restored, SecretString, StreamDigest, TargetError, WrappingKey, Zeroizing, inspect_source,
