@@ -15,7 +15,10 @@ use crate::status::cfd_status;
 /// Runs `work`. `error` is NULL, or gets NULL or what went wrong.
 ///
 /// Whatever `work` holds of an object is dropped as the panic passes, which has that object refused from then on (`handle::Borrowed`).
-pub(crate) unsafe fn call(error: *mut *mut cfd_error, work: impl FnOnce() -> Result<(), Error>) -> cfd_status {
+pub(crate) unsafe fn call(
+    error: *mut *mut cfd_error,
+    work: impl FnOnce() -> Result<(), Error>,
+) -> cfd_status {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     let failed = match outcome {
         Ok(Ok(())) => None,

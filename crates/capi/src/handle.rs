@@ -50,7 +50,8 @@ pub(crate) unsafe fn borrow<'a, T: Object>(object: *const T) -> Result<Borrowed<
     // SAFETY: the same is asked for there.
     let held = unsafe { look_at(object)? };
     if T::HAS_THREADS && held.process != process::id() {
-        let what = format!("this {} was made before a fork, and its threads are not in this process", T::NAME);
+        let what =
+            format!("this {} was made before a fork, and its threads are not in this process", T::NAME);
         return Err(usage(what).advise("Make one in the process that uses it."));
     }
     // Partner: the store when a panic passes. Relaxed: it is a flag, and guards no other data.

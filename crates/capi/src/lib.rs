@@ -8,8 +8,14 @@
 #![warn(missing_debug_implementations)]
 // The names of the header, as C programs write them.
 #![allow(non_camel_case_types, reason = "these are the names of the header")]
-#![allow(clippy::missing_safety_doc, reason = "the header says it once for all functions: pointers are what their types say, or NULL")]
-#![allow(missing_debug_implementations, reason = "C has no use for it, and keys are among what the objects hold")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the header says it once for all functions: pointers are what their types say, or NULL"
+)]
+#![allow(
+    missing_debug_implementations,
+    reason = "C has no use for it, and keys are among what the objects hold"
+)]
 
 mod arguments;
 mod call;

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::{fs, ptr};
 
 use cofferdam::{
-    Error, Identities, Opener, Restored, SecretString, StreamDigest, TargetError, WrappingKey, Zeroizing, inspect_source,
+    Error, Identities, Opener, Restored, SecretString, StreamDigest, TargetError, WrappingKey, Zeroizing,
+    inspect_source,
 };
 use parking_lot::RwLock;
 
@@ -282,7 +283,10 @@ pub unsafe extern "C" fn cfd_opener_set_memory(opener: *mut cfd_opener, bytes: u
 
 /// Stops this opener's calls when `cancel` is used. It may be freed before the opener.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cfd_opener_set_cancel(opener: *mut cfd_opener, cancel: *const cfd_cancel) -> cfd_status {
+pub unsafe extern "C" fn cfd_opener_set_cancel(
+    opener: *mut cfd_opener,
+    cancel: *const cfd_cancel,
+) -> cfd_status {
     // SAFETY: the header asks for an opener and a cancel object.
     unsafe { set(opener, |opener| Ok(opener.cancel(handle::borrow(cancel)?.0.clone()))) }
 }
@@ -296,7 +300,9 @@ pub unsafe extern "C" fn cfd_opener_on_progress(
 ) -> cfd_status {
     let context = Context(context);
     // SAFETY: the header asks for an opener.
-    call_briefly(|| unsafe { change(opener, |settings| settings.tell(|told| told.progress = Some((progress, context)))) })
+    call_briefly(|| unsafe {
+        change(opener, |settings| settings.tell(|told| told.progress = Some((progress, context))))
+    })
 }
 
 /// Has `warning` called for what is wrong and does not stop a stream, with `context`, which has to stay as long as calls of this opener run.
@@ -309,7 +315,9 @@ pub unsafe extern "C" fn cfd_opener_on_warning(
 ) -> cfd_status {
     let context = Context(context);
     // SAFETY: the header asks for an opener.
-    call_briefly(|| unsafe { change(opener, |settings| settings.tell(|told| told.warning = Some((warning, context)))) })
+    call_briefly(|| unsafe {
+        change(opener, |settings| settings.tell(|told| told.warning = Some((warning, context))))
+    })
 }
 
 /// Opens all of `source` into `sink`, and publishes it: all, or nothing. It takes both, whatever it returns. `report` may be NULL; it is

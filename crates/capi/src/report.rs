@@ -81,7 +81,9 @@ impl TryFrom<&Inspection> for cfd_report {
     fn try_from(inspected: &Inspection) -> Result<cfd_report, Error> {
         let Some(trailer) = inspected.trailer else {
             let what = "the stream does not end with a footer: its end is missing or damaged";
-            return Err(Error::new(ErrorKind::Truncated, what).advise("Fetch the rest, or take another copy."));
+            return Err(
+                Error::new(ErrorKind::Truncated, what).advise("Fetch the rest, or take another copy.")
+            );
         };
         Ok(cfd_report {
             stream_id: inspected.stream_id.0,

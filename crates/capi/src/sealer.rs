@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::ptr;
 
 use cofferdam::{
-    CompressionLevel, DigestKind, Error, IfExists, OnPartial, Recipients, Sealed, SecretString, Sealer, Suite,
-    WrappingKey,
+    CompressionLevel, DigestKind, Error, IfExists, OnPartial, Recipients, Sealed, Sealer, SecretString,
+    Suite, WrappingKey,
 };
 use parking_lot::RwLock;
 
@@ -366,7 +366,10 @@ pub unsafe extern "C" fn cfd_sealer_set_on_partial(sealer: *mut cfd_sealer, on_p
 /// for that is kept in the directory at `path`, which is made if it is missing and which nobody else may write: **it holds the key of the
 /// unfinished stream**. Other calls of cfd_seal are CFD_USAGE then. Default: NULL, nothing is kept.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cfd_sealer_set_state_dir(sealer: *mut cfd_sealer, path: *const c_char) -> cfd_status {
+pub unsafe extern "C" fn cfd_sealer_set_state_dir(
+    sealer: *mut cfd_sealer,
+    path: *const c_char,
+) -> cfd_status {
     call_briefly(|| {
         let state_dir = match path.is_null() {
             true => None,
@@ -399,7 +402,10 @@ pub unsafe extern "C" fn cfd_sealer_set_memory(sealer: *mut cfd_sealer, bytes: u
 
 /// Stops this sealer's calls when `cancel` is used. It may be freed before the sealer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cfd_sealer_set_cancel(sealer: *mut cfd_sealer, cancel: *const cfd_cancel) -> cfd_status {
+pub unsafe extern "C" fn cfd_sealer_set_cancel(
+    sealer: *mut cfd_sealer,
+    cancel: *const cfd_cancel,
+) -> cfd_status {
     // SAFETY: the header asks for a sealer and a cancel object.
     unsafe { set(sealer, |sealer| Ok(sealer.cancel(handle::borrow(cancel)?.0.clone()))) }
 }
@@ -413,7 +419,9 @@ pub unsafe extern "C" fn cfd_sealer_on_progress(
 ) -> cfd_status {
     let context = Context(context);
     // SAFETY: the header asks for a sealer.
-    call_briefly(|| unsafe { change(sealer, |settings| settings.tell(|told| told.progress = Some((progress, context)))) })
+    call_briefly(|| unsafe {
+        change(sealer, |settings| settings.tell(|told| told.progress = Some((progress, context))))
+    })
 }
 
 /// Has `warning` called for what is wrong and does not stop a stream, with `context`, which has to stay as long as calls of this sealer run.
@@ -426,7 +434,9 @@ pub unsafe extern "C" fn cfd_sealer_on_warning(
 ) -> cfd_status {
     let context = Context(context);
     // SAFETY: the header asks for a sealer.
-    call_briefly(|| unsafe { change(sealer, |settings| settings.tell(|told| told.warning = Some((warning, context)))) })
+    call_briefly(|| unsafe {
+        change(sealer, |settings| settings.tell(|told| told.warning = Some((warning, context))))
+    })
 }
 
 impl Settings {

@@ -92,7 +92,8 @@ impl cfd_sink {
 /// The memory that was given is too little for a stream of `len` bytes.
 pub(crate) fn too_long(len: u64, capacity: u64) -> Error {
     let what = format!("the stream has {len} bytes, and the memory has room for {capacity}");
-    Error::new(ErrorKind::Limit, what).advise("Give it more memory: `cfd_inspect` says how many bytes a stream has.")
+    Error::new(ErrorKind::Limit, what)
+        .advise("Give it more memory: `cfd_inspect` says how many bytes a stream has.")
 }
 
 fn given(target: impl FnOnce() -> Result<Target, Error>) -> *mut cfd_sink {

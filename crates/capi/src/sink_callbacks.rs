@@ -29,8 +29,9 @@ pub struct cfd_sink_callbacks {
     /// CFD_SINK_PRIVATE, CFD_SINK_PARALLEL, or 0.
     pub flags: u32,
     /// Takes the `len` bytes at `bytes`, all of them, as those from `offset` on. They are tentative.
-    pub write:
-        Option<unsafe extern "C" fn(context: *mut c_void, offset: u64, bytes: *const c_void, len: usize) -> c_int>,
+    pub write: Option<
+        unsafe extern "C" fn(context: *mut c_void, offset: u64, bytes: *const c_void, len: usize) -> c_int,
+    >,
     /// The first `len` bytes of the stream are verified, and stay as they are. NULL: nobody wants to know.
     pub commit: Option<unsafe extern "C" fn(context: *mut c_void, len: u64) -> c_int>,
     /// The stream is complete and proved, `len` bytes of it: make it so. Called once. An `errno` value says that this did not happen, a negative
@@ -112,7 +113,8 @@ impl Medium for SinkCallbacks {
         self.published.store(code <= 0, Ordering::Relaxed);
         match code {
             ..0 => {
-                let error = outcome_of(code.saturating_neg()).err().unwrap_or_else(|| io::ErrorKind::Other.into());
+                let error =
+                    outcome_of(code.saturating_neg()).err().unwrap_or_else(|| io::ErrorKind::Other.into());
                 Err(CommitError::Unknown(error))
             }
             _ => outcome_of(code).map_err(CommitError::NotCommitted),

@@ -68,9 +68,7 @@ impl cfd_source {
         let unheld = |source| Ok(OpenSource { source, lease: None });
         match self.0 {
             Place::Path(path) => open_path(path).map_err(failed).and_then(unheld),
-            Place::Descriptor(descriptor) => {
-                open_descriptor(descriptor).map_err(failed).and_then(unheld)
-            }
+            Place::Descriptor(descriptor) => open_descriptor(descriptor).map_err(failed).and_then(unheld),
             Place::Memory(lent) => {
                 let lease = Lease::new(lent);
                 let place = BehindGate::new(lease.gate()).map_err(failed)?;

@@ -38,8 +38,9 @@ pub struct cfd_read_at_callbacks {
     pub len: u64,
     /// Fills `buffer` with the `len` bytes from `offset` on, all of which are there. Returns 0, or an `errno` value. **Called from several
     /// threads at once.**
-    pub read_at:
-        Option<unsafe extern "C" fn(context: *mut c_void, offset: u64, buffer: *mut c_void, len: usize) -> c_int>,
+    pub read_at: Option<
+        unsafe extern "C" fn(context: *mut c_void, offset: u64, buffer: *mut c_void, len: usize) -> c_int,
+    >,
     /// Called once, last, whatever came of it. NULL: nothing is to be done.
     pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }

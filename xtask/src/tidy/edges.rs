@@ -28,6 +28,7 @@ pub(super) const EDGES: &str = "
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure serve            | ciphers rayon age
+    capi           | cofferdam contract                 | ciphers rayon rustix age clap
     bench          | *                                  |
     loom-tests     | *                                  |
     xtask          | *                                  |
@@ -36,6 +37,7 @@ pub(super) const EDGES: &str = "
 pub(super) const CIPHER_CRATES: [&str; 6] =
     ["aws-lc-rs", "aws-lc-sys", "aes-gcm", "chacha20poly1305", "aes", "ring"];
 
-/// The crate with the one module that may hold `unsafe`: a level that forbids it could not be lifted there.
-pub(super) const UNSAFE_CRATE: &str = "cofferdam-mmap";
-pub(super) const UNSAFE_MODULE: &str = "sinks/mmap/src/region.rs";
+/// The crates that may hold `unsafe`: a level that forbids it could not be lifted there.
+pub(super) const UNSAFE_CRATES: [&str; 2] = ["cofferdam-mmap", "cofferdam-capi"];
+/// Where in them it may be: the map, and the C ABI.
+pub(super) const UNSAFE_PLACES: [&str; 2] = ["sinks/mmap/src/region.rs", "crates/capi/src/"];

@@ -3,7 +3,7 @@
 use cargo_metadata::{DependencyKind, Package};
 
 use super::Finding;
-use super::edges::{CIPHER_CRATES, EDGES, UNSAFE_CRATE};
+use super::edges::{CIPHER_CRATES, EDGES, UNSAFE_CRATES};
 
 /// What the package names of this repository begin with, the facade's apart.
 const OUR_PREFIX: &str = "cofferdam-";
@@ -22,7 +22,7 @@ pub(super) fn check(package: &Package, path: &str, workspace: &str, text: &str) 
         }
     }
     if !has_lints(&package.name, workspace, text) {
-        let fix = "write `[lints]` and under it `workspace = true`; the crate of the map denies unsafe code instead";
+        let fix = "write `[lints]` and under it `workspace = true`; the crates of the map and of the C ABI deny unsafe code instead";
         found("lints", "lints", format!("the workspace's lints do not hold here; {fix}"));
     }
     findings
@@ -56,7 +56,7 @@ fn short(package: &str) -> &str {
 }
 
 fn has_lints(package: &str, workspace: &str, text: &str) -> bool {
-    match package == UNSAFE_CRATE {
+    match UNSAFE_CRATES.contains(&package) {
         true => lint_lines(text) == lint_lines(workspace).replace("\"forbid\"", "\"deny\""),
         false => text.contains("\n[lints]\nworkspace = true\n"),
     }
@@ -141,7 +141,7 @@ mod tests {
     fn the_crate_of_the_map_denies_where_others_forbid_and_differs_in_nothing_else() {
         let workspace =
             "[workspace.lints.rust]\nunsafe_code = \"forbid\" # why\n[workspace.lints.clippy]\na = 1\n";
-        let denies = |text: &str| has_lints(UNSAFE_CRATE, workspace, text);
+        let denies = |text: &str| has_lints(UNSAFE_CRATES[0], workspace, text);
         assert!(denies("[lints.rust]\nunsafe_code = \"deny\"\n\n[lints.clippy]\na = 1\n[features]\n"));
         for rust in ["unsafe_code = \"allow\"", "unsafe_code = \"deny\"\nb = 1", ""] {
             assert!(!denies(&format!("[lints.rust]\n{rust}\n[lints.clippy]\na = 1\n")), "{rust}");

@@ -9,8 +9,20 @@ use crate::installed::library;
 
 /// In the order in which a reader wants them.
 const FILES: [&str; 14] = [
-    "status", "version", "error", "cancel", "source_callbacks", "source", "sink_callbacks", "sink", "identity", "report",
-    "observer", "pairs", "sealer", "seal_writer",
+    "status",
+    "version",
+    "error",
+    "cancel",
+    "source_callbacks",
+    "source",
+    "sink_callbacks",
+    "sink",
+    "identity",
+    "report",
+    "observer",
+    "pairs",
+    "sealer",
+    "seal_writer",
 ];
 
 fn generated() -> String {
@@ -39,7 +51,8 @@ fn the_header_that_is_checked_in_is_made_of_this_code() {
 
 #[test]
 fn the_header_has_the_version_of_the_library() {
-    let header = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/cofferdam.h")).unwrap();
+    let header =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/cofferdam.h")).unwrap();
     for (name, number) in [
         ("MAJOR", env!("CARGO_PKG_VERSION_MAJOR")),
         ("MINOR", env!("CARGO_PKG_VERSION_MINOR")),
@@ -53,9 +66,9 @@ fn the_header_has_the_version_of_the_library() {
 fn the_library_exports_the_functions_of_the_header_and_no_others_of_ours() {
     let nm = Command::new("nm").args(["-D", "--defined-only"]).arg(library()).output().unwrap();
     let listed = String::from_utf8(nm.stdout).unwrap();
-    let exported: BTreeSet<&str> =
-        listed.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
-    let header = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/cofferdam.h")).unwrap();
+    let exported: BTreeSet<&str> = listed.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let header =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/cofferdam.h")).unwrap();
     let declared: BTreeSet<&str> = header
         .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == '('))
         .filter_map(|word| word.split_once('(').map(|(name, _)| name))

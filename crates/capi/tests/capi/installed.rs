@@ -44,7 +44,16 @@ pub(crate) fn program(source: &Path, directory: &Path, checked: Checked) -> Comm
     assert!(pkg_config.status.success());
     let flags = String::from_utf8(pkg_config.stdout).unwrap();
     let mut cc = Command::new("cc");
-    cc.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]);
+    cc.args([
+        "-std=c11",
+        "-D_POSIX_C_SOURCE=200809L",
+        "-O1",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pthread",
+    ]);
     if checked == Checked::Asan {
         cc.arg("-fsanitize=address");
     }
@@ -52,7 +61,12 @@ pub(crate) fn program(source: &Path, directory: &Path, checked: Checked) -> Comm
     let mut command = match checked {
         Checked::Valgrind => {
             let mut valgrind = Command::new("valgrind");
-            valgrind.args(["-q", "--error-exitcode=98", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+            valgrind.args([
+                "-q",
+                "--error-exitcode=98",
+                "--leak-check=full",
+                "--errors-for-leak-kinds=definite",
+            ]);
             // Instructions that this valgrind does not know are left out by the ciphers: AVX-512, VAES (`OPENSSL_ia32cap` of aws-lc).
             valgrind.env("OPENSSL_ia32cap", "~0x0:~0xffffffffffffffff").arg(&output);
             valgrind

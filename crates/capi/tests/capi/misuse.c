@@ -34,7 +34,8 @@ static cfd_opener *new_opener(void) {
 }
 
 /* An error says what it is, and is freed. */
-static void expect(cfd_status status, cfd_status wanted, cfd_error *error) {
+static void expect(cfd_status status, cfd_status wanted, cfd_error **place) {
+    cfd_error *error = *place;
     if (status != wanted)
         fprintf(stderr, "%s instead of %s: %s\n", cfd_status_name(status), cfd_status_name(wanted), cfd_error_message(error));
     CHECK(status == wanted);
@@ -48,18 +49,18 @@ static void nulls_are_errors(void) {
     cfd_error *error = NULL;
     cfd_sealer *sealer = new_sealer();
     cfd_opener *opener = new_opener();
-    expect(cfd_seal(NULL, cfd_source_path("a"), cfd_sink_path("b"), NULL, &error), CFD_USAGE, error);
-    expect(cfd_seal(sealer, NULL, cfd_sink_path("b"), NULL, &error), CFD_USAGE, error);
-    expect(cfd_seal(sealer, cfd_source_path("a"), NULL, NULL, &error), CFD_USAGE, error);
-    expect(cfd_seal(sealer, cfd_source_path(NULL), cfd_sink_path("b"), NULL, &error), CFD_USAGE, error);
-    expect(cfd_seal(sealer, cfd_source_memory(NULL, 1), cfd_sink_memory(opened, LEN), NULL, &error), CFD_USAGE, error);
-    expect(cfd_seal(sealer, cfd_source_fd(-1), cfd_sink_memory(opened, LEN), NULL, &error), CFD_USAGE, error);
-    expect(cfd_seal(sealer, cfd_source_fd(1000), cfd_sink_memory(opened, LEN), NULL, &error), CFD_IO, error);
-    expect(cfd_seal(sealer, cfd_source_read(NULL), cfd_sink_write(NULL), NULL, &error), CFD_USAGE, error);
-    expect(cfd_sealer_add_recipient(sealer, NULL, &error), CFD_USAGE, error);
-    expect(cfd_sealer_add_recipient(sealer, "age1nonsense", &error), CFD_USAGE, error);
-    expect(cfd_opener_add_identity_file(opener, "/nowhere/at/all", &error), CFD_IO, error);
-    expect(cfd_reader_new(opener, cfd_source_path(sealed), NULL, &error), CFD_USAGE, error);
+    expect(cfd_seal(NULL, cfd_source_path("a"), cfd_sink_path("b"), NULL, &error), CFD_USAGE, &error);
+    expect(cfd_seal(sealer, NULL, cfd_sink_path("b"), NULL, &error), CFD_USAGE, &error);
+    expect(cfd_seal(sealer, cfd_source_path("a"), NULL, NULL, &error), CFD_USAGE, &error);
+    expect(cfd_seal(sealer, cfd_source_path(NULL), cfd_sink_path("b"), NULL, &error), CFD_USAGE, &error);
+    expect(cfd_seal(sealer, cfd_source_memory(NULL, 1), cfd_sink_memory(opened, LEN), NULL, &error), CFD_USAGE, &error);
+    expect(cfd_seal(sealer, cfd_source_fd(-1), cfd_sink_memory(opened, LEN), NULL, &error), CFD_USAGE, &error);
+    expect(cfd_seal(sealer, cfd_source_fd(1000), cfd_sink_memory(opened, LEN), NULL, &error), CFD_IO, &error);
+    expect(cfd_seal(sealer, cfd_source_read(NULL), cfd_sink_write(NULL), NULL, &error), CFD_USAGE, &error);
+    expect(cfd_sealer_add_recipient(sealer, NULL, &error), CFD_USAGE, &error);
+    expect(cfd_sealer_add_recipient(sealer, "age1nonsense", &error), CFD_USAGE, &error);
+    expect(cfd_opener_add_identity_file(opener, "/nowhere/at/all", &error), CFD_IO, &error);
+    expect(cfd_reader_new(opener, cfd_source_path(sealed), NULL, &error), CFD_USAGE, &error);
     CHECK(cfd_seal(NULL, NULL, NULL, NULL, NULL) == CFD_USAGE);
     CHECK(cfd_sealer_set_if_exists(sealer, 7) == CFD_USAGE && cfd_sealer_set_suite(sealer, 0) == CFD_USAGE);
     CHECK(cfd_sealer_set_compression(sealer, 0) == CFD_USAGE && cfd_sealer_set_threads(sealer, 0) == CFD_USAGE);
@@ -152,7 +153,7 @@ static void callbacks_seal_and_open_and_their_errors_come_back(void) {
             cfd_status status = cfd_seal(sealer, from, cfd_sink_path(sealed), &report, &error);
             CHECK(source.released == 1);
             CHECK(!fails || cfd_error_os_code(error) == ENODATA);
-            expect(status, fails ? CFD_IO : CFD_OK, error);
+            expect(status, fails ? CFD_IO : CFD_OK, &error);
             CHECK((access(sealed, F_OK) == 0) == (way == 1 || !fails));
         }
         CHECK(report.plaintext_len == LEN);
@@ -161,17 +162,17 @@ static void callbacks_seal_and_open_and_their_errors_come_back(void) {
     for (int way = 0; way < 3; way++) {
         struct callbacks right = {0}, full = {.fail_write = ENOSPC}, refused = {.fail_publish = EEXIST}, unknown = {.fail_publish = -EIO};
         memset(opened, 0, LEN);
-        expect(cfd_open(opener, cfd_source_path(sealed), sink_of(&right, flags[way]), &report, &error), CFD_OK, error);
+        expect(cfd_open(opener, cfd_source_path(sealed), sink_of(&right, flags[way]), &report, &error), CFD_OK, &error);
         CHECK(right.published == 1 && right.aborted == 0 && right.released == 1 && !memcmp(plain, opened, LEN));
         cfd_status status = cfd_open(opener, cfd_source_path(sealed), sink_of(&full, flags[way]), NULL, &error);
         CHECK(cfd_error_os_code(error) == ENOSPC);
-        expect(status, CFD_IO, error);
+        expect(status, CFD_IO, &error);
         CHECK(full.published == 0 && full.aborted == 1 && full.released == 1);
         status = cfd_open(opener, cfd_source_path(sealed), sink_of(&refused, flags[way]), NULL, &error);
         CHECK(status != CFD_OK && status != CFD_DURABILITY_UNKNOWN);
-        expect(status, status, error);
+        expect(status, status, &error);
         CHECK(refused.published == 1 && refused.aborted == 1 && refused.released == 1);
-        expect(cfd_open(opener, cfd_source_path(sealed), sink_of(&unknown, flags[way]), NULL, &error), CFD_DURABILITY_UNKNOWN, error);
+        expect(cfd_open(opener, cfd_source_path(sealed), sink_of(&unknown, flags[way]), NULL, &error), CFD_DURABILITY_UNKNOWN, &error);
         CHECK(unknown.published == 1 && unknown.aborted == 0 && unknown.released == 1);
     }
     CHECK(cfd_open(opener, cfd_source_path(sealed), sink_of(&(struct callbacks){0}, CFD_SINK_PARALLEL), NULL, NULL) == CFD_USAGE);
@@ -184,29 +185,33 @@ static void memory_is_filled_in_place_and_too_little_is_refused(void) {
     cfd_report report;
     cfd_error *error = NULL;
     unsigned char *exact = malloc(LEN);
-    expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(exact, LEN), &report, &error), CFD_OK, error);
+    expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(exact, LEN), &report, &error), CFD_OK, &error);
     CHECK(report.plaintext_len == LEN && !memcmp(exact, plain, LEN));
-    expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(exact, LEN - 1), &report, &error), CFD_LIMIT, error);
-    expect(cfd_inspect(cfd_source_path(sealed), &report, &error), CFD_OK, error);
+    expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(exact, LEN - 1), &report, &error), CFD_LIMIT, &error);
+    expect(cfd_inspect(cfd_source_path(sealed), &report, &error), CFD_OK, &error);
     CHECK(report.plaintext_len == LEN && report.sealed_len > LEN);
     /* Sealed in memory, opened from memory, and verified without a key by its digest. */
     cfd_sealer *sealer = new_sealer();
     size_t capacity = LEN + LEN / 2;
     unsigned char *wire = malloc(capacity);
-    expect(cfd_seal(sealer, cfd_source_memory(plain, LEN), cfd_sink_memory(wire, capacity), &report, &error), CFD_OK, error);
+    expect(cfd_seal(sealer, cfd_source_memory(plain, LEN), cfd_sink_memory(wire, capacity), &report, &error), CFD_OK, &error);
     size_t wire_len = (size_t)report.sealed_len;
     cfd_opener *keyless = cfd_opener_new();
-    expect(cfd_open(keyless, cfd_source_memory(wire, wire_len), cfd_sink_memory(exact, LEN), NULL, &error), CFD_USAGE, error);
+    expect(cfd_open(keyless, cfd_source_memory(wire, wire_len), cfd_sink_memory(exact, LEN), NULL, &error), CFD_USAGE, &error);
     CHECK(cfd_opener_expect_digest(keyless, report.stream_digest) == CFD_OK);
-    expect(cfd_verify(keyless, cfd_source_memory(wire, wire_len), NULL, &error), CFD_OK, error);
+    expect(cfd_verify(keyless, cfd_source_memory(wire, wire_len), NULL, &error), CFD_OK, &error);
     wire[wire_len / 2] ^= 1;
-    expect(cfd_verify(keyless, cfd_source_memory(wire, wire_len), NULL, &error), CFD_DAMAGED, error);
+    expect(cfd_verify(keyless, cfd_source_memory(wire, wire_len), NULL, &error), CFD_DAMAGED, &error);
     uint64_t segment = 99;
     cfd_status status = cfd_open(opener, cfd_source_memory(wire, wire_len), cfd_sink_memory(exact, LEN), NULL, &error);
-    CHECK(cfd_error_segment(error, &segment) && segment < 3 && cfd_error_position(error, NULL) && cfd_error_advice(error));
-    expect(status, CFD_DAMAGED, error);
-    expect(cfd_verify(opener, cfd_source_memory("none", 4), NULL, &error), CFD_NOT_A_STREAM, error);
-    expect(cfd_verify(opener, cfd_source_memory(NULL, 0), NULL, &error), CFD_TRUNCATED, error);
+    fprintf(stderr, "%s\n", cfd_error_message(error));
+    CHECK(cfd_error_segment(error, &segment));
+    CHECK(segment == 1);
+    CHECK(cfd_error_position(error, NULL));
+    CHECK(cfd_error_advice(error) != NULL);
+    expect(status, CFD_DAMAGED, &error);
+    expect(cfd_verify(opener, cfd_source_memory("none", 4), NULL, &error), CFD_NOT_A_STREAM, &error);
+    expect(cfd_verify(opener, cfd_source_memory(NULL, 0), NULL, &error), CFD_TRUNCATED, &error);
     free(wire);
     free(exact);
     cfd_sealer_free(sealer);
@@ -220,7 +225,7 @@ static void pairs_come_back(void) {
     cfd_pairs *pairs = NULL;
     const uint8_t *value = NULL;
     size_t len = 0;
-    expect(cfd_metadata(opener, cfd_source_path(sealed), &pairs, &error), CFD_OK, error);
+    expect(cfd_metadata(opener, cfd_source_path(sealed), &pairs, &error), CFD_OK, &error);
     CHECK(cfd_pairs_count(pairs) == 1 && cfd_pairs_find(pairs, "host", 4, &value, &len) && len == 3 && !memcmp(value, "db1", 3));
     CHECK(!cfd_pairs_find(pairs, "user", 4, &value, &len) && !cfd_pairs_at(pairs, 1, NULL, NULL, NULL, NULL));
     CHECK(cfd_pairs_free(pairs) == CFD_OK);
@@ -235,18 +240,18 @@ static void a_forked_child_gets_an_error_and_can_begin_anew(void) {
     cfd_error *error = NULL;
     size_t count = 0;
     struct callbacks sink = {0};
-    expect(cfd_reader_new(opener, cfd_source_path(sealed), &reader, &error), CFD_OK, error);
-    expect(cfd_seal_writer_new(sealer, sink_of(&sink, 0), &writer, &error), CFD_OK, error);
-    expect(cfd_reader_read_at(reader, LEN - 3, opened, 10, &count, &error), CFD_OK, error);
+    expect(cfd_reader_new(opener, cfd_source_path(sealed), &reader, &error), CFD_OK, &error);
+    expect(cfd_seal_writer_new(sealer, sink_of(&sink, 0), &writer, &error), CFD_OK, &error);
+    expect(cfd_reader_read_at(reader, LEN - 3, opened, 10, &count, &error), CFD_OK, &error);
     CHECK(count == 3 && !memcmp(opened, plain + LEN - 3, 3));
     pid_t child = fork();
     if (child == 0) {
         alarm(120);
-        expect(cfd_reader_read_at(reader, 0, opened, 10, &count, &error), CFD_USAGE, error);
-        expect(cfd_seal_writer_write(writer, "a", 1, &error), CFD_USAGE, error);
+        expect(cfd_reader_read_at(reader, 0, opened, 10, &count, &error), CFD_USAGE, &error);
+        expect(cfd_seal_writer_write(writer, "a", 1, &error), CFD_USAGE, &error);
         CHECK(cfd_reader_free(reader) == CFD_OK && cfd_seal_writer_free(writer) == CFD_OK);
         memset(opened, 0, LEN);
-        expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(opened, LEN), NULL, &error), CFD_OK, error);
+        expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(opened, LEN), NULL, &error), CFD_OK, &error);
         CHECK(!memcmp(opened, plain, LEN));
         _exit(0);
     }
@@ -271,7 +276,7 @@ static void a_cancelled_call_says_so_and_leaves_the_target(void) {
     struct callbacks sink = {0};
     CHECK(cfd_opener_set_cancel(opener, cancel) == CFD_OK && !cfd_cancel_is_cancelled(cancel));
     CHECK(cfd_opener_on_progress(opener, cancel_after_some, cancel) == CFD_OK);
-    expect(cfd_open(opener, cfd_source_path(sealed), sink_of(&sink, CFD_SINK_PRIVATE), NULL, &error), CFD_CANCELLED, error);
+    expect(cfd_open(opener, cfd_source_path(sealed), sink_of(&sink, CFD_SINK_PRIVATE), NULL, &error), CFD_CANCELLED, &error);
     CHECK(sink.published == 0 && sink.aborted == 1 && sink.released == 1 && cfd_cancel_is_cancelled(cancel));
     CHECK(cfd_cancel_free(cancel) == CFD_OK);
     cfd_opener_free(opener);

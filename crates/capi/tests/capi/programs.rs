@@ -24,7 +24,8 @@ fn noise(len: usize) -> Vec<u8> {
 fn a_program_built_from_the_installed_header_seals_a_file_and_restores_it() {
     for checked in CHECKED {
         let directory = tempfile::tempdir().unwrap();
-        let [input, sealed, restored] = ["input", "sealed", "restored"].map(|name| directory.path().join(name));
+        let [input, sealed, restored] =
+            ["input", "sealed", "restored"].map(|name| directory.path().join(name));
         let bytes = noise(300_000);
         fs::write(&input, &bytes).unwrap();
         let mut program = program(&source("examples/seal_and_restore.c"), directory.path(), checked);
