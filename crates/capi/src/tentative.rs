@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cofferdam::{
     Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
@@ -58,13 +59,19 @@ pub(crate) struct TentativeSink<M> {
 struct Writer<M> {
     medium: Arc<Gate<M>>,
     written: Mutex<WrittenRanges>,
+    /// Whether bytes that count as written were not made: nothing is published then.
+    unfilled: AtomicBool,
 }
 
 impl<M: Medium> TentativeSink<M> {
     pub(crate) fn new(medium: Arc<Gate<M>>) -> io::Result<TentativeSink<M>> {
         let (access, len_max) = medium.enter(|medium| Ok((medium.access(), medium.len_max())))?;
         let written = Mutex::new(WrittenRanges::new(len_max));
-        Ok(TentativeSink { access, cursor: Cursor::default(), writer: Arc::new(Writer { medium, written }) })
+        Ok(TentativeSink {
+            access,
+            cursor: Cursor::default(),
+            writer: Arc::new(Writer { medium, written, unfilled: AtomicBool::new(false) }),
+        })
     }
 }
 
@@ -101,7 +108,7 @@ impl<M: Medium> StreamingSink for TentativeSink<M> {
     }
 
     fn commit_segment(&mut self, _: &Checkpoint) -> Result<(), CommitError> {
-        self.writer.written.lock().check_live().map_err(CommitError::NotCommitted)?;
+        // All writes of this segment have succeeded. One of a later segment may have failed: that is the engine's to say, and publish refuses.
         if self.cursor.commit() == Committed::OpenSegment && self.access != Access::Parallel {
             let len = self.cursor.committed_end();
             self.writer.try_on(|medium| medium.commit(len)).map_err(CommitError::NotCommitted)?;
@@ -111,6 +118,9 @@ impl<M: Medium> StreamingSink for TentativeSink<M> {
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
+        if self.writer.unfilled.load(Ordering::Relaxed) {
+            return Err(CommitError::NotCommitted(io::Error::other("some bytes were not made")));
+        }
         let mut written = self.writer.written.lock();
         written.check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         // Whatever comes of it, nothing more is written.
@@ -170,6 +180,9 @@ impl<M: Medium> WriteAt for Writer<M> {
             return Ok(Lending::NotLent);
         }
         self.written.lock().claim(at, len)?;
-        self.try_on(|medium| medium.fill(at, len, fill)).map(|()| Lending::Filled)
+        // What is wrong with a frame is no fault of the medium: others are still written, so that the first fault of the stream is the one reported.
+        // Partner: the load at publish. Relaxed: no write is running then.
+        let filled = self.medium.enter(|medium| medium.fill(at, len, fill));
+        filled.inspect_err(|_| self.unfilled.store(true, Ordering::Relaxed)).map(|()| Lending::Filled)
     }
 }

@@ -204,7 +204,6 @@ static void memory_is_filled_in_place_and_too_little_is_refused(void) {
     expect(cfd_verify(keyless, cfd_source_memory(wire, wire_len), NULL, &error), CFD_DAMAGED, &error);
     uint64_t segment = 99;
     cfd_status status = cfd_open(opener, cfd_source_memory(wire, wire_len), cfd_sink_memory(exact, LEN), NULL, &error);
-    fprintf(stderr, "%s\n", cfd_error_message(error));
     CHECK(cfd_error_segment(error, &segment));
     CHECK(segment == 1);
     CHECK(cfd_error_position(error, NULL));
@@ -253,7 +252,9 @@ static void a_forked_child_gets_an_error_and_can_begin_anew(void) {
         memset(opened, 0, LEN);
         expect(cfd_open(opener, cfd_source_path(sealed), cfd_sink_memory(opened, LEN), NULL, &error), CFD_OK, &error);
         CHECK(!memcmp(opened, plain, LEN));
-        _exit(0);
+        /* Not _exit: valgrind would count what belongs to the threads that this process does not have. */
+        execlp("true", "true", (char *)NULL);
+        _exit(1);
     }
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
