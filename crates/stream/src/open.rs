@@ -148,10 +148,10 @@ impl<'a> OpenOptions<'a> {
         let source = match self.foreign {
             Foreign::Refuse => PeekedSource::unread(source),
             Foreign::Open | Foreign::AcceptUnproven => {
-                let (source, looks) = PeekedSource::peek(source, self.resources)?;
-                match looks {
-                    Some(looks) => {
-                        let opened = self.open_foreign(source, looks, make_sink);
+                let (source, detected) = PeekedSource::peek(source, self.resources)?;
+                match detected {
+                    Some(detected) => {
+                        let opened = self.open_foreign(source, detected, make_sink);
                         return opened.map_err(|error| of_place(error, place));
                     }
                     None => source,
