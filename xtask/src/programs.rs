@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 14] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -43,6 +43,11 @@ const PROGRAMS: [Program; 13] = [
         name: "ssh-keygen",
         package: "openssh-client",
         purpose: "the tests sign and verify with it, and with its agent",
+    },
+    Program {
+        name: "bsdtar",
+        package: "libarchive-tools",
+        purpose: "the tests have it read and write trees",
     },
     Program { name: "mke2fs", package: "e2fsprogs", purpose: "the tests make that file system" },
 ];
