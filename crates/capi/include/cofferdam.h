@@ -316,8 +316,8 @@ typedef struct cfd_read_at_callbacks {
 } cfd_read_at_callbacks;
 
 /*
- Where a stream goes, piece by piece. `write` is needed. The functions return 0, or an `errno` value: after that nothing but `abort` and
- `release` is called. Which thread calls them is not said; where CFD_SINK_PARALLEL is not set it is one at a time.
+ Where a stream goes, piece by piece. `write` is needed. The functions return 0, or an `errno` value: after that no call begins but that of
+ `abort` and that of `release`. Which thread calls them is not said; where CFD_SINK_PARALLEL is not set it is one at a time.
  */
 typedef struct cfd_sink_callbacks {
     /*
@@ -552,13 +552,13 @@ struct cfd_source *cfd_source_memory(const void *bytes,
 
 /*
  What `callbacks` read in order. The structure is copied; its `context` has to stay until `release` is called, which is before the call
- returns that the source is given to.
+ returns that the source is given to, or before cfd_source_free does.
  */
 struct cfd_source *cfd_source_read(const struct cfd_read_callbacks *callbacks);
 
 /*
  What `callbacks` read at offsets, from several threads at once. The structure is copied; its `context` has to stay until `release` is
- called, which is before the call returns that the source is given to, or before cfd_reader_free returns.
+ called, which is before the call returns that the source is given to, or before cfd_reader_free or cfd_source_free does.
  */
 struct cfd_source *cfd_source_read_at(const struct cfd_read_at_callbacks *callbacks);
 
@@ -576,7 +576,8 @@ struct cfd_sink *cfd_sink_path(const char *path);
 
 /*
  The descriptor `fd`, written in order from where it stands, each segment once it is verified. What is out stays out: whoever reads it has
- to wait for the call's CFD_OK. Nothing is synced. It is duplicated, and yours stays open; the duplicate is closed when the stream ends.
+ to wait for the call's CFD_OK. Nothing is synced. Where its reader is gone the system raises SIGPIPE, as of write(2): in a thread that ignores or blocks it, the call is
+ CFD_IO. It is duplicated, and yours stays open; the duplicate is closed when the stream ends.
  */
 struct cfd_sink *cfd_sink_fd(int fd);
 
@@ -590,7 +591,7 @@ struct cfd_sink *cfd_sink_memory(void *memory,
 
 /*
  What `callbacks` take. The structure is copied; its `context` has to stay until `release` is called, which is before the call returns that
- the sink is given to, or before cfd_seal_writer_finish or cfd_seal_writer_free does.
+ the sink is given to, or before cfd_seal_writer_finish, cfd_seal_writer_free or cfd_sink_free does.
  */
 struct cfd_sink *cfd_sink_write(const struct cfd_sink_callbacks *callbacks);
 
@@ -742,7 +743,8 @@ enum cfd_status cfd_sealer_set_threads(struct cfd_sealer *sealer,
                                        size_t threads);
 
 /*
- The most bytes of frames in memory, in all the calls of this sealer together. Default: 32 MiB a call, less where memory is short.
+ The most bytes of frames in memory, in all the calls of this sealer together; in a process that is forked later, in each of
+ its calls. Default: 32 MiB a call, less where memory is short.
  */
 enum cfd_status cfd_sealer_set_memory(struct cfd_sealer *sealer,
                                       size_t bytes);
@@ -887,7 +889,8 @@ enum cfd_status cfd_opener_set_threads(struct cfd_opener *opener,
                                        size_t threads);
 
 /*
- The most bytes of frames in memory, in all the calls of this opener together. Default: 32 MiB a call, less where memory is short.
+ The most bytes of frames in memory, in all the calls of this opener together; in a process that is forked later, in each of
+ its calls. Default: 32 MiB a call, less where memory is short.
  */
 enum cfd_status cfd_opener_set_memory(struct cfd_opener *opener,
                                       size_t bytes);

@@ -52,3 +52,47 @@ fn words_of(panic: &(dyn Any + Send)) -> &str {
     let words = panic.downcast_ref::<&str>().copied();
     words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words were left")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+    use crate::handle::Object;
+    use crate::{cfd_error_free, cfd_error_message, cfd_error_status};
+
+    struct Anything;
+
+    impl Object for Anything {
+        const MAGIC: u64 = 1;
+        const NAME: &'static str = "object";
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_objects_it_passes_are_refused_from_then_on() {
+        let object = handle::give(Anything);
+        let other = handle::give(Anything);
+        let mut error = ptr::null_mut();
+        let borrow = || {
+            // SAFETY: `give` has made it, and it is freed below.
+            unsafe { handle::borrow(object) }
+        };
+        let panics = || {
+            let _borrowed = borrow()?;
+            panic!("a bug");
+        };
+        // SAFETY: there is room for the error; the objects are freed once, and the error is.
+        unsafe {
+            assert_eq!(call(&raw mut error, panics), cfd_status::CFD_PANIC);
+            assert_eq!(cfd_error_status(error), cfd_status::CFD_PANIC);
+            assert!(CStr::from_ptr(cfd_error_message(error)).to_str().unwrap().ends_with("a bug"));
+            assert_eq!(cfd_error_free(error), cfd_status::CFD_OK);
+            assert_eq!(call(&raw mut error, || borrow().map(drop)), cfd_status::CFD_USAGE);
+            assert_eq!(cfd_error_free(error), cfd_status::CFD_OK);
+            assert_eq!(call(&raw mut error, || handle::borrow(other).map(drop)), cfd_status::CFD_OK);
+            assert!(error.is_null());
+            assert_eq!(handle::free(object), cfd_status::CFD_OK);
+            assert_eq!(handle::free(other), cfd_status::CFD_OK);
+        }
+    }
+}

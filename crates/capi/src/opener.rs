@@ -4,11 +4,10 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::path::PathBuf;
-use std::{fs, ptr};
+use std::ptr;
 
 use cofferdam::{
-    Error, Identities, Opener, Restored, SecretString, StreamDigest, TargetError, WrappingKey, Zeroizing,
-    inspect_source,
+    Error, Identities, Opener, Restored, SecretString, StreamDigest, TargetError, WrappingKey, inspect_source,
 };
 use parking_lot::RwLock;
 
@@ -17,11 +16,13 @@ use crate::call::{call, call_briefly, usage, value_or};
 use crate::cancel::cfd_cancel;
 use crate::error::cfd_error;
 use crate::handle::{self, Object};
+use crate::key_file;
 use crate::observer::{Context, Told, cfd_on_progress, cfd_on_warning};
 use crate::pairs::cfd_pairs;
 use crate::report::cfd_report;
 use crate::sealer::{if_exists_of, on_partial_of, threads_of};
-use crate::sink::{OpenSink, cfd_sink, too_long};
+use crate::shared_memory::SharedMemory;
+use crate::sink::{OpenSink, cfd_sink, of_memory, too_long};
 use crate::source::cfd_source;
 use crate::status::cfd_status;
 
@@ -35,6 +36,7 @@ struct Settings {
     opener: Opener,
     identities: Identities,
     told: Told,
+    memory: Option<SharedMemory>,
 }
 
 impl Object for cfd_opener {
@@ -45,9 +47,13 @@ impl Object for cfd_opener {
 impl Settings {
     /// Without a key it verifies, and nothing more.
     fn into_opener(self) -> Opener {
+        let opener = match &self.memory {
+            Some(memory) => self.opener.budget(memory.budget()),
+            None => self.opener,
+        };
         match self.identities.is_empty() {
-            true => self.opener,
-            false => self.opener.identities(self.identities),
+            true => opener,
+            false => opener.identities(self.identities),
         }
     }
 
@@ -82,7 +88,7 @@ fn open(opener: &Opener, source: cfd_source, sink: cfd_sink) -> Result<Restored,
             });
             match refused {
                 Some((len, capacity)) => Err(too_long(len, capacity)),
-                None => opened,
+                None => opened.map_err(|error| of_memory(error, capacity)),
             }
         }
     }
@@ -149,8 +155,12 @@ unsafe fn add(
 #[unsafe(no_mangle)]
 pub extern "C" fn cfd_opener_new() -> *mut cfd_opener {
     value_or(ptr::null_mut(), || {
-        let settings =
-            Settings { opener: Opener::keyless(), identities: Identities::new(), told: Told::default() };
+        let settings = Settings {
+            opener: Opener::keyless(),
+            identities: Identities::new(),
+            told: Told::default(),
+            memory: None,
+        };
         Ok(handle::give(cfd_opener(RwLock::new(settings))))
     })
 }
@@ -189,10 +199,7 @@ pub unsafe extern "C" fn cfd_opener_add_identity_file(
     let file = |identities: Identities| {
         // SAFETY: the header asks for a string.
         let path = unsafe { arguments::path(path, "the path of the identities")? };
-        let text = fs::read(path)
-            .map(Zeroizing::new)
-            .map_err(|error| Error::io(format!("{} could not be read", path.display()), error))?;
-        Ok(identities.identity_file(text.as_slice())?)
+        Ok(identities.identity_file(key_file::read(path, "identities")?.as_slice())?)
     };
     // SAFETY: the header asks for it.
     unsafe { add(opener, error, file) }
@@ -274,11 +281,17 @@ pub unsafe extern "C" fn cfd_opener_set_threads(opener: *mut cfd_opener, threads
     unsafe { set(opener, |opener| Ok(opener.threads(threads_of(threads)?))) }
 }
 
-/// The most bytes of frames in memory, in all the calls of this opener together. Default: 32 MiB a call, less where memory is short.
+/// The most bytes of frames in memory, in all the calls of this opener together; in a process that is forked later, in each of
+/// its calls. Default: 32 MiB a call, less where memory is short.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_opener_set_memory(opener: *mut cfd_opener, bytes: usize) -> cfd_status {
     // SAFETY: the header asks for an opener.
-    unsafe { set(opener, |opener| Ok(opener.memory(bytes))) }
+    call_briefly(|| unsafe {
+        change(opener, |settings| {
+            settings.memory = Some(SharedMemory::new(bytes));
+            Ok(())
+        })
+    })
 }
 
 /// Stops this opener's calls when `cancel` is used. It may be freed before the opener.

@@ -83,7 +83,6 @@ pub unsafe extern "C" fn cfd_reader_read_at(
         let room = unsafe { Out::new(count, "the place for the count")? };
         // SAFETY: the header asks for this buffer, which is the call's alone.
         let buffer = unsafe { bytes_mut(buffer, len, "the buffer")? };
-        room.write(0);
         room.write(reader.reader.read_at(offset, buffer)?);
         Ok(())
     };

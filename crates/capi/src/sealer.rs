@@ -3,7 +3,6 @@
 #![allow(unsafe_code, reason = "what C hands over is pointers, and exported names")]
 
 use std::ffi::{c_char, c_int, c_void};
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::ptr;
@@ -19,9 +18,11 @@ use crate::call::{call, call_briefly, usage, value_or};
 use crate::cancel::cfd_cancel;
 use crate::error::cfd_error;
 use crate::handle::{self, Object};
+use crate::key_file;
 use crate::observer::{Context, Told, cfd_on_progress, cfd_on_warning};
 use crate::report::cfd_report;
-use crate::sink::cfd_sink;
+use crate::shared_memory::SharedMemory;
+use crate::sink::{cfd_sink, of_memory};
 use crate::source::cfd_source;
 use crate::status::cfd_status;
 
@@ -77,6 +78,7 @@ struct Settings {
     sealer: Sealer,
     recipients: Recipients,
     told: Told,
+    memory: Option<SharedMemory>,
     state_dir: Option<PathBuf>,
 }
 
@@ -87,7 +89,11 @@ impl Object for cfd_sealer {
 
 impl Settings {
     fn into_sealer(self) -> Sealer {
-        self.sealer.recipients(self.recipients)
+        let sealer = match &self.memory {
+            Some(memory) => self.sealer.budget(memory.budget()),
+            None => self.sealer,
+        };
+        sealer.recipients(self.recipients)
     }
 
     fn seal(self, source: cfd_source, sink: cfd_sink) -> Result<Sealed, Error> {
@@ -108,7 +114,7 @@ impl Settings {
             (_, None, None) => {
                 let (source, sink) = (source.open()?, sink.open()?);
                 let _leases = (source.lease, sink.lease);
-                sealer.seal(source.source, sink.sink)
+                sealer.seal(source.source, sink.sink).map_err(|error| of_memory(error, sink.capacity))
             }
         }
     }
@@ -203,7 +209,7 @@ pub extern "C" fn cfd_sealer_new() -> *mut cfd_sealer {
     value_or(ptr::null_mut(), || {
         let recipients = Recipients::new();
         let sealer = Sealer::new(recipients.clone());
-        let settings = Settings { sealer, recipients, told: Told::default(), state_dir: None };
+        let settings = Settings { sealer, recipients, told: Told::default(), memory: None, state_dir: None };
         Ok(handle::give(cfd_sealer(RwLock::new(settings))))
     })
 }
@@ -238,9 +244,9 @@ pub unsafe extern "C" fn cfd_sealer_add_recipients_file(
     let file = |recipients: Recipients| {
         // SAFETY: the header asks for a string.
         let path = unsafe { arguments::path(path, "the path of the recipients")? };
-        let text = fs::read_to_string(path)
-            .map_err(|error| Error::io(format!("{} could not be read", path.display()), error))?;
-        Ok(recipients.recipients_file(&text)?)
+        let content = key_file::read(path, "recipients")?;
+        let text = str::from_utf8(&content).map_err(|_| usage("the file of recipients is not UTF-8"))?;
+        Ok(recipients.recipients_file(text)?)
     };
     // SAFETY: the header asks for it.
     unsafe { add(sealer, error, file) }
@@ -393,11 +399,17 @@ pub unsafe extern "C" fn cfd_sealer_set_threads(sealer: *mut cfd_sealer, threads
     unsafe { set(sealer, |sealer| Ok(sealer.threads(threads_of(threads)?))) }
 }
 
-/// The most bytes of frames in memory, in all the calls of this sealer together. Default: 32 MiB a call, less where memory is short.
+/// The most bytes of frames in memory, in all the calls of this sealer together; in a process that is forked later, in each of
+/// its calls. Default: 32 MiB a call, less where memory is short.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_sealer_set_memory(sealer: *mut cfd_sealer, bytes: usize) -> cfd_status {
     // SAFETY: the header asks for a sealer.
-    unsafe { set(sealer, |sealer| Ok(sealer.memory(bytes))) }
+    call_briefly(|| unsafe {
+        change(sealer, |settings| {
+            settings.memory = Some(SharedMemory::new(bytes));
+            Ok(())
+        })
+    })
 }
 
 /// Stops this sealer's calls when `cancel` is used. It may be freed before the sealer.

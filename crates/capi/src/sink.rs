@@ -2,11 +2,12 @@
 //! Knows nothing of streams: a call opens it.
 #![allow(unsafe_code, reason = "what C hands over is pointers, and exported names")]
 
+use std::error::Error as StdError;
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::ptr;
+use std::{io, ptr};
 
 use cofferdam::{Error, ErrorKind, PipeSink, StreamingSink};
 
@@ -80,6 +81,10 @@ impl cfd_sink {
                 Ok(OpenSink { sink, lease: Some(Box::new(lease)), capacity })
             }
             Target::Write(callbacks) => {
+                let wrong = "the sink's `write` is NULL, or its flags are not known; CFD_SINK_PARALLEL needs CFD_SINK_PRIVATE";
+                if !callbacks.are_usable() {
+                    return Err(usage(wrong));
+                }
                 let lease = Lease::new(callbacks);
                 let sink = Box::new(TentativeSink::new(lease.gate()).map_err(failed)?);
                 Ok(OpenSink { sink, lease: Some(Box::new(lease)), capacity: None })
@@ -96,6 +101,25 @@ pub(crate) fn too_long(len: u64, capacity: u64) -> Error {
         .advise("Give it more memory: `cfd_inspect` says how many bytes a stream has.")
 }
 
+/// The same, of a stream whose length was not known: the error is that of the write that no longer fitted.
+pub(crate) fn of_memory(error: Error, capacity: Option<u64>) -> Error {
+    let mut cause = error.source();
+    let mut is_full = false;
+    while let Some(found) = cause {
+        // The sink's own, and not the system's, which has a number.
+        let io = found.downcast_ref::<io::Error>().filter(|io| io.raw_os_error().is_none());
+        is_full |= io.is_some_and(|io| io.kind() == io::ErrorKind::FileTooLarge);
+        cause = found.source();
+    }
+    match capacity.filter(|_| is_full) {
+        Some(capacity) => {
+            let what = format!("the stream is longer than the memory, which has room for {capacity} bytes");
+            Error::new(ErrorKind::Limit, what).advise("Give it more memory.").because(error)
+        }
+        None => error,
+    }
+}
+
 fn given(target: impl FnOnce() -> Result<Target, Error>) -> *mut cfd_sink {
     value_or(ptr::null_mut(), || Ok(handle::give(cfd_sink(target().unwrap_or_else(Target::Refused)))))
 }
@@ -110,7 +134,8 @@ pub unsafe extern "C" fn cfd_sink_path(path: *const c_char) -> *mut cfd_sink {
 }
 
 /// The descriptor `fd`, written in order from where it stands, each segment once it is verified. What is out stays out: whoever reads it has
-/// to wait for the call's CFD_OK. Nothing is synced. It is duplicated, and yours stays open; the duplicate is closed when the stream ends.
+/// to wait for the call's CFD_OK. Nothing is synced. Where its reader is gone the system raises SIGPIPE, as of write(2): in a thread that ignores or blocks it, the call is
+/// CFD_IO. It is duplicated, and yours stays open; the duplicate is closed when the stream ends.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_sink_fd(fd: c_int) -> *mut cfd_sink {
     given(|| duplicate(fd, "the sink's descriptor").map(Target::Descriptor))
@@ -126,15 +151,14 @@ pub unsafe extern "C" fn cfd_sink_memory(memory: *mut c_void, capacity: usize) -
 }
 
 /// What `callbacks` take. The structure is copied; its `context` has to stay until `release` is called, which is before the call returns that
-/// the sink is given to, or before cfd_seal_writer_finish or cfd_seal_writer_free does.
+/// the sink is given to, or before cfd_seal_writer_finish, cfd_seal_writer_free or cfd_sink_free does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_sink_write(callbacks: *const cfd_sink_callbacks) -> *mut cfd_sink {
     // SAFETY: the header asks for NULL or a structure.
     let callbacks = unsafe { callbacks.as_ref() };
     given(|| {
         let callbacks = callbacks.ok_or_else(|| usage("the sink's callbacks are NULL"))?;
-        let wrong = "the sink's `write` is NULL, or its flags are not known; CFD_SINK_PARALLEL needs CFD_SINK_PRIVATE";
-        SinkCallbacks::new(*callbacks).map(Target::Write).ok_or_else(|| usage(wrong))
+        Ok(Target::Write(SinkCallbacks::new(*callbacks)))
     })
 }
 

@@ -19,8 +19,8 @@ pub const CFD_SINK_PRIVATE: u32 = 1;
 /// Without this flag writes come in order, one at a time. `commit` is not called.
 pub const CFD_SINK_PARALLEL: u32 = 2;
 
-/// Where a stream goes, piece by piece. `write` is needed. The functions return 0, or an `errno` value: after that nothing but `abort` and
-/// `release` is called. Which thread calls them is not said; where CFD_SINK_PARALLEL is not set it is one at a time.
+/// Where a stream goes, piece by piece. `write` is needed. The functions return 0, or an `errno` value: after that no call begins but that of
+/// `abort` and that of `release`. Which thread calls them is not said; where CFD_SINK_PARALLEL is not set it is one at a time.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cfd_sink_callbacks {
@@ -57,11 +57,15 @@ unsafe impl Send for SinkCallbacks {}
 unsafe impl Sync for SinkCallbacks {}
 
 impl SinkCallbacks {
-    /// `None` where the flags are none, or go with each other in no way.
-    pub(crate) fn new(callbacks: cfd_sink_callbacks) -> Option<SinkCallbacks> {
-        let known = [0, CFD_SINK_PRIVATE, CFD_SINK_PRIVATE | CFD_SINK_PARALLEL].contains(&callbacks.flags);
-        (known && callbacks.write.is_some())
-            .then_some(SinkCallbacks { callbacks, published: AtomicBool::new(false) })
+    /// They are released when this is dropped, also where they are of no use.
+    pub(crate) fn new(callbacks: cfd_sink_callbacks) -> SinkCallbacks {
+        SinkCallbacks { callbacks, published: AtomicBool::new(false) }
+    }
+
+    /// Whether there is a `write`, and the flags are known and go with each other.
+    pub(crate) fn are_usable(&self) -> bool {
+        let known = [0, CFD_SINK_PRIVATE, CFD_SINK_PRIVATE | CFD_SINK_PARALLEL];
+        known.contains(&self.callbacks.flags) && self.callbacks.write.is_some()
     }
 }
 

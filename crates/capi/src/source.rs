@@ -74,6 +74,12 @@ impl cfd_source {
                 let place = BehindGate::new(lease.gate()).map_err(failed)?;
                 Ok(OpenSource { source: Box::new(PlaceSource::new(place)), lease: Some(Box::new(lease)) })
             }
+            Place::Read(ReadCallbacks(callbacks)) if callbacks.read.is_none() => {
+                Err(usage("the source's `read` is NULL"))
+            }
+            Place::ReadAt(ReadAtCallbacks(callbacks)) if callbacks.read_at.is_none() => {
+                Err(usage("the source's `read_at` is NULL"))
+            }
             Place::Read(callbacks) => {
                 let lease = Lease::new(callbacks);
                 let source = Box::new(CallbackSource(lease.gate()));
@@ -117,32 +123,26 @@ pub unsafe extern "C" fn cfd_source_memory(bytes: *const c_void, len: usize) -> 
 }
 
 /// What `callbacks` read in order. The structure is copied; its `context` has to stay until `release` is called, which is before the call
-/// returns that the source is given to.
+/// returns that the source is given to, or before cfd_source_free does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_source_read(callbacks: *const cfd_read_callbacks) -> *mut cfd_source {
     // SAFETY: the header asks for NULL or a structure.
     let callbacks = unsafe { callbacks.as_ref() };
     given(|| {
         let callbacks = callbacks.ok_or_else(|| usage("the source's callbacks are NULL"))?;
-        match callbacks.read {
-            Some(_) => Ok(Place::Read(ReadCallbacks(*callbacks))),
-            None => Err(usage("the source's `read` is NULL")),
-        }
+        Ok(Place::Read(ReadCallbacks(*callbacks)))
     })
 }
 
 /// What `callbacks` read at offsets, from several threads at once. The structure is copied; its `context` has to stay until `release` is
-/// called, which is before the call returns that the source is given to, or before cfd_reader_free returns.
+/// called, which is before the call returns that the source is given to, or before cfd_reader_free or cfd_source_free does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_source_read_at(callbacks: *const cfd_read_at_callbacks) -> *mut cfd_source {
     // SAFETY: the header asks for NULL or a structure.
     let callbacks = unsafe { callbacks.as_ref() };
     given(|| {
         let callbacks = callbacks.ok_or_else(|| usage("the source's callbacks are NULL"))?;
-        match callbacks.read_at {
-            Some(_) => Ok(Place::ReadAt(ReadAtCallbacks(*callbacks))),
-            None => Err(usage("the source's `read_at` is NULL")),
-        }
+        Ok(Place::ReadAt(ReadAtCallbacks(*callbacks)))
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use cofferdam::{
     Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
@@ -61,6 +61,8 @@ struct Writer<M> {
     written: Mutex<WrittenRanges>,
     /// Whether bytes that count as written were not made: nothing is published then.
     unfilled: AtomicBool,
+    /// The system's number of the first failure, or 0: of several threads that fail, any may be the one that is reported.
+    code: AtomicI32,
 }
 
 impl<M: Medium> TentativeSink<M> {
@@ -70,7 +72,12 @@ impl<M: Medium> TentativeSink<M> {
         Ok(TentativeSink {
             access,
             cursor: Cursor::default(),
-            writer: Arc::new(Writer { medium, written, unfilled: AtomicBool::new(false) }),
+            writer: Arc::new(Writer {
+                medium,
+                written,
+                unfilled: AtomicBool::new(false),
+                code: AtomicI32::new(0),
+            }),
         })
     }
 }
@@ -160,13 +167,28 @@ impl<M> Drop for TentativeSink<M> {
 impl<M: Medium> Writer<M> {
     /// What fails is final.
     fn try_on<R>(&self, work: impl FnOnce(&M) -> io::Result<R>) -> io::Result<R> {
-        self.medium.enter(work).inspect_err(|error| self.written.lock().fail_for(error))
+        self.medium.enter(work).inspect_err(|error| {
+            let mut written = self.written.lock();
+            written.fail_for(error);
+            // Partner: the load in `claim`, under the same lock, which is what orders them. Only the first one counts.
+            let code = error.raw_os_error().unwrap_or(0);
+            let _ = self.code.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
+        })
+    }
+
+    fn claim(&self, at: u64, len: usize) -> io::Result<()> {
+        let claimed = self.written.lock().claim(at, len);
+        // Partner: the store in `try_on`.
+        claimed.map_err(|error| match self.code.load(Ordering::Relaxed) {
+            0 => error,
+            code => io::Error::from_raw_os_error(code),
+        })
     }
 }
 
 impl<M: Medium> WriteAt for Writer<M> {
     fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.written.lock().claim(at, data.len())?;
+        self.claim(at, data.len())?;
         self.try_on(|medium| medium.write(at, data))
     }
 
@@ -179,10 +201,78 @@ impl<M: Medium> WriteAt for Writer<M> {
         if !self.medium.enter(|medium| Ok(medium.is_memory()))? {
             return Ok(Lending::NotLent);
         }
-        self.written.lock().claim(at, len)?;
+        self.claim(at, len)?;
         // What is wrong with a frame is no fault of the medium: others are still written, so that the first fault of the stream is the one reported.
         // Partner: the load at publish. Relaxed: no write is running then.
         let filled = self.medium.enter(|medium| medium.fill(at, len, fill));
         filled.inspect_err(|_| self.unfilled.store(true, Ordering::Relaxed)).map(|()| Lending::Filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testing::conformance::{SinkUnderTest, check_all};
+
+    use super::*;
+    use crate::gate::Lease;
+
+    /// A medium of which everything can be looked at.
+    struct Table {
+        access: Access,
+        bytes: Arc<Mutex<Vec<u8>>>,
+        published: Arc<Mutex<Option<Vec<u8>>>>,
+    }
+
+    impl Medium for Table {
+        fn access(&self) -> Access {
+            self.access
+        }
+
+        fn len_max(&self) -> u64 {
+            1 << 30
+        }
+
+        fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+            let mut bytes = self.bytes.lock();
+            let (start, end) = (at as usize, at as usize + data.len());
+            if bytes.len() < end {
+                bytes.resize(end, 0);
+            }
+            bytes[start..end].copy_from_slice(data);
+            Ok(())
+        }
+
+        fn fill(&self, _: u64, _: usize, _: &mut dyn FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn is_memory(&self) -> bool {
+            false
+        }
+
+        fn commit(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn publish(&self, len: u64) -> Result<(), CommitError> {
+            *self.published.lock() = Some(self.bytes.lock()[..len as usize].to_vec());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_contract_of_sinks_is_kept_whichever_way_the_bytes_come() {
+        for access in [Access::Verified, Access::Private, Access::Parallel] {
+            let violations = check_all(&mut || {
+                let (bytes, published) = (Arc::default(), Arc::<Mutex<Option<Vec<u8>>>>::default());
+                let lease = Lease::new(Table { access, bytes, published: Arc::clone(&published) });
+                let sink = TentativeSink::new(lease.gate()).unwrap();
+                SinkUnderTest::new(sink, move || {
+                    let _call = &lease;
+                    published.lock().clone()
+                })
+            });
+            assert!(violations.is_empty(), "{violations:?}");
+        }
     }
 }

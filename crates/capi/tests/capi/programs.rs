@@ -79,3 +79,13 @@ fn misuse_failing_callbacks_forks_and_cancellation_are_errors() {
         assert_eq!(run(program.arg(directory.path())), "all checks passed\n", "{checked:?}");
     }
 }
+
+/// The same, of what comes at the edges of a call.
+#[test]
+fn too_little_memory_gone_readers_forks_beside_streams_and_calls_in_callbacks_do_no_harm() {
+    for checked in CHECKED {
+        let directory = tempfile::tempdir().unwrap();
+        let mut program = program(&source("tests/capi/edges.c"), directory.path(), checked);
+        assert_eq!(run(program.arg(directory.path())), "all checks passed\n", "{checked:?}");
+    }
+}
