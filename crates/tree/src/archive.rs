@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_member_out_of_the_tree_is_told_by_its_name() {
         let mut header = member("xx/passwd", 0).to_header().unwrap();
-        header[..2].copy_from_slice(b"..");
+        header[2..4].copy_from_slice(b"..");
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

@@ -13,7 +13,12 @@ mod error;
 mod header;
 mod layout;
 pub mod limits;
+mod owners;
 mod path;
+mod plan;
+mod root;
+mod source;
+mod walk;
 
 pub use archive::{ArchiveScanner, ScannedMember};
 pub use catalog::{
@@ -25,3 +30,7 @@ pub use error::TreeError;
 pub use header::HeaderFault;
 pub use layout::{Layout, Piece, Place};
 pub use path::{NameFault, TreePath};
+pub use plan::Plan;
+pub use root::TreeRoot;
+pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use walk::{LeftOut, Mounts, WalkOptions, walk};

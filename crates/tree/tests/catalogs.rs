@@ -1,5 +1,5 @@
 //! The vectors of vectors/catalogs.txt: trees that are right, and trees that lie, each of which is refused where TREE §6 says.
-#![allow(clippy::unwrap_used, reason = "in tests")]
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -148,8 +148,10 @@ fn a_catalog_with_any_byte_changed_is_answered() {
     }
 }
 
-/// Pieces of a range, as (offset in the plaintext, length, file or skeleton offset).
-fn pieces(layout: &Layout, range: Range<u64>) -> Vec<(u64, u64, Option<(String, u64)>)> {
+/// Offset in the plaintext, length, and in a file its path and the offset there.
+type Found = (u64, u64, Option<(String, u64)>);
+
+fn pieces(layout: &Layout, range: Range<u64>) -> Vec<Found> {
     let mut pieces = Vec::new();
     let take = &mut |piece: tree::Piece<'_>| {
         let place = match piece.place {

@@ -9,12 +9,13 @@ mod tail;
 mod tests;
 mod writer;
 
-use std::{cmp::Ordering, num::NonZeroUsize, sync::Arc};
+use std::{cmp::Ordering, num::NonZeroUsize, ops::Range, sync::Arc};
 
 use cofferdam_io::ReadAt;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+pub(crate) use self::page::encode_entries;
 use self::tail::{INDEX_NUMBER_LEN, PageRecord, Tail, parse_directory};
 pub use self::{
     check::{CheckedCatalog, EntryCounts, PathCase},
@@ -139,8 +140,7 @@ impl Catalog {
         if number >= self.tail.entries {
             return Ok(None);
         }
-        let index = self.records.partition_point(|record| record.first_entry <= number) - 1;
-        let page = self.page(index)?;
+        let page = self.page(self.page_of(number))?;
         let at = (number - page.first_entry) as usize;
         Ok(Some(page.located(at)))
     }
@@ -208,6 +208,20 @@ impl Catalog {
             0 => Ok(None),
             behind => Ok(Some((behind - 1, self.page(behind - 1)?))),
         }
+    }
+
+    /// The page that has this entry, of those that there are.
+    pub(crate) fn page_of(&self, number: u64) -> usize {
+        self.records.partition_point(|record| record.first_entry <= number).saturating_sub(1)
+    }
+
+    /// The pages of which something lies in this range of the plaintext.
+    pub(crate) fn pages_in(&self, range: Range<u64>) -> Range<usize> {
+        if range.end <= self.tail.tar_len || range.start >= self.index_at {
+            return 0..0;
+        }
+        let first = self.records.partition_point(|record| record.at <= range.start).saturating_sub(1);
+        first..self.records.partition_point(|record| record.at < range.end)
     }
 
     /// Where the page at `index` begins in the plaintext; behind the last one, where it ends.

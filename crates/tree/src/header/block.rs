@@ -8,10 +8,11 @@ use crate::limits::BLOCK_LEN;
 pub(super) struct Block {
     pub(super) name: Vec<u8>,
     pub(super) mode: u64,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
+    /// None in base 256, as of the next two: a record has to say it.
+    pub(super) uid: Option<u64>,
+    pub(super) gid: Option<u64>,
     pub(super) size: u64,
-    pub(super) seconds: u64,
+    pub(super) seconds: Option<u64>,
     pub(super) typeflag: u8,
     pub(super) link: Vec<u8>,
     pub(super) user: Vec<u8>,
@@ -38,10 +39,10 @@ impl Block {
         Ok(Block {
             name: text(bytes, NAME),
             mode: number(bytes, MODE)?,
-            uid: number(bytes, UID)?,
-            gid: number(bytes, GID)?,
+            uid: number_or_record(bytes, UID)?,
+            gid: number_or_record(bytes, GID)?,
             size: number(bytes, SIZE)?,
-            seconds: number(bytes, SECONDS)?,
+            seconds: number_or_record(bytes, SECONDS)?,
             typeflag: bytes[TYPEFLAG.at],
             link: text(bytes, LINK),
             user: text(bytes, USER),
@@ -66,10 +67,10 @@ impl Block {
         }
         let numbers = [
             (MODE, self.mode),
-            (UID, self.uid),
-            (GID, self.gid),
+            (UID, self.uid.unwrap_or(0)),
+            (GID, self.gid.unwrap_or(0)),
             (SIZE, self.size),
-            (SECONDS, self.seconds),
+            (SECONDS, self.seconds.unwrap_or(0)),
             (MAJOR, self.device.0),
             (MINOR, self.device.1),
         ];
@@ -89,10 +90,10 @@ impl Block {
         Block {
             name: Vec::new(),
             mode: 0,
-            uid: 0,
-            gid: 0,
+            uid: Some(0),
+            gid: Some(0),
             size: 0,
-            seconds: 0,
+            seconds: Some(0),
             typeflag,
             link: Vec::new(),
             user: Vec::new(),
@@ -129,7 +130,7 @@ fn text(bytes: &[u8; BLOCK_LEN], field: Field) -> Vec<u8> {
 
 fn number(bytes: &[u8; BLOCK_LEN], field: Field) -> Result<u64, &'static str> {
     let bytes = &bytes[field.at..field.end()];
-    if bytes[0] & 0x80 != 0 {
+    if is_base_256(bytes) {
         return Err("a number in base 256");
     }
     let start = bytes.iter().position(|byte| *byte != b' ').unwrap_or(bytes.len());
@@ -140,6 +141,17 @@ fn number(bytes: &[u8; BLOCK_LEN], field: Field) -> Result<u64, &'static str> {
     }
     // At most twelve digits of three bits.
     Ok(digits.fold(0, |sum, digit| sum << 3 | u64::from(digit - b'0')))
+}
+
+fn number_or_record(bytes: &[u8; BLOCK_LEN], field: Field) -> Result<Option<u64>, &'static str> {
+    match is_base_256(&bytes[field.at..field.end()]) {
+        true => Ok(None),
+        false => number(bytes, field).map(Some),
+    }
+}
+
+fn is_base_256(field: &[u8]) -> bool {
+    field[0] & 0x80 != 0
 }
 
 fn put_number(block: &mut [u8; BLOCK_LEN], field: Field, number: u64) {

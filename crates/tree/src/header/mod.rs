@@ -124,17 +124,21 @@ impl Member {
                 block.name = name[..NAME.len].to_vec();
             }
         }
-        match self.link.len() <= LINK.len {
-            true => block.link.clone_from(&self.link),
+        let link = match self.kind {
+            EntryKind::HardLink => [b"./", &*self.link].concat(),
+            _ => self.link.clone(),
+        };
+        match link.len() <= LINK.len {
+            true => block.link = link,
             false => {
-                records.push(b"linkpath", &self.link);
-                block.link = self.link[..LINK.len].to_vec();
+                records.push(b"linkpath", &link);
+                block.link = link[..LINK.len].to_vec();
             }
         }
         block.mode = u64::from(self.mode);
         for (key, number, field) in [("uid", self.uid, &mut block.uid), ("gid", self.gid, &mut block.gid)] {
             match u64::from(number) <= UID.number_max() {
-                true => *field = u64::from(number),
+                true => *field = Some(u64::from(number)),
                 false => records.push(key.as_bytes(), number.to_string().as_bytes()),
             }
         }
@@ -150,8 +154,9 @@ impl Member {
         if block.size < self.size {
             records.push(b"size", self.size.to_string().as_bytes());
         }
-        block.seconds = u64::try_from(self.modified.seconds).unwrap_or(0).min(SECONDS.number_max());
-        if i64::try_from(block.seconds) != Ok(self.modified.seconds) || self.modified.nanos > 0 {
+        let seconds = u64::try_from(self.modified.seconds).unwrap_or(0).min(SECONDS.number_max());
+        block.seconds = Some(seconds);
+        if i64::try_from(seconds) != Ok(self.modified.seconds) || self.modified.nanos > 0 {
             records.push(b"mtime", self.modified.to_decimal().as_bytes());
         }
         block.device = (u64::from(self.device.0), u64::from(self.device.1));
@@ -276,13 +281,13 @@ fn read(block: Block, records: &Records<'_>) -> Result<Member, HeaderFault> {
         _ => Vec::new(),
     };
     check_link(kind, &link)?;
-    let number = |key, own, max| match records.number(key)?.unwrap_or(own) {
+    let number = |key, own: Option<u64>, max| match records.number(key)?.or(own).ok_or(BASE_256)? {
         number if number <= max => u32::try_from(number).map_err(|_| format!("a {key} of {number}")),
         number => Err(format!("a {key} of {number}")),
     };
     let mtime = match records.value("mtime") {
         Some(value) => Timestamp::of_decimal(value).ok_or("a pax mtime that is no time")?,
-        None => Timestamp { seconds: block.seconds.cast_signed(), nanos: 0 },
+        None => Timestamp { seconds: block.seconds.ok_or(BASE_256)?.cast_signed(), nanos: 0 },
     };
     let owner_name = |key, own: &[u8]| match records.value(key).unwrap_or(own) {
         name if name.len() <= OWNER_NAME_LEN_MAX => Ok(name.to_vec()),
@@ -297,7 +302,7 @@ fn read(block: Block, records: &Records<'_>) -> Result<Member, HeaderFault> {
         path,
         kind,
         size: size(kind, block.size, records)?,
-        mode: number("mode", block.mode, MODE_MAX)?,
+        mode: number("mode", Some(block.mode), MODE_MAX)?,
         uid: number("uid", block.uid, OWNER_MAX)?,
         gid: number("gid", block.gid, OWNER_MAX)?,
         user: owner_name("uname", &block.user)?,
@@ -334,11 +339,12 @@ fn check_link(kind: EntryKind, link: &[u8]) -> Result<(), HeaderFault> {
     }
 }
 
-/// A path as archives have it.
+/// A path as archives have it. GNU tar sets the times of the root last only where all other names begin as its own.
 fn member_name(path: &TreePath, kind: EntryKind) -> Vec<u8> {
     match kind {
-        EntryKind::Directory => [path.as_bytes(), b"/"].concat(),
-        _ => path.as_bytes().to_vec(),
+        _ if path.is_root() => b"./".to_vec(),
+        EntryKind::Directory => [b"./", path.as_bytes(), b"/"].concat(),
+        _ => [b"./", path.as_bytes()].concat(),
     }
 }
 
@@ -354,4 +360,5 @@ fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     (slash <= PREFIX.len).then(|| (&name[..slash], &name[slash + 1..]))
 }
 
+const BASE_256: &str = "a number in base 256, and no record of it";
 const NANOS_PER_SECOND: u32 = 1_000_000_000;

@@ -36,7 +36,7 @@ fn a_plain_member_takes_one_block() {
     assert_eq!(comes_back(&file("a/b")), 512);
     assert_eq!(comes_back(&Member::new(TreePath::root(), EntryKind::Directory, 0o1777)), 512);
     assert_eq!(comes_back(&file(&"n".repeat(100))), 512);
-    assert_eq!(comes_back(&file(&format!("{}/{}", "d".repeat(155), "n".repeat(100)))), 512);
+    assert_eq!(comes_back(&file(&format!("{}/{}", "d".repeat(153), "n".repeat(100)))), 512);
     let symlink = Member { link: b"../../etc".to_vec(), ..Member::new(path("l"), EntryKind::Symlink, 0o777) };
     assert_eq!(comes_back(&symlink), 512);
     let device = Member { device: (8, 1_048_575), ..Member::new(path("sda"), EntryKind::BlockDevice, 0o660) };
@@ -176,4 +176,19 @@ fn what_a_header_cannot_keep_is_an_error_and_not_left_out() {
     for member in &cases {
         assert!(member.to_header().is_err(), "{:?}", member.kind);
     }
+}
+
+#[test]
+fn a_time_in_base_256_needs_a_record() {
+    let in_base_256 = |mut header: Vec<u8>| {
+        let at = header.len() - 512;
+        header[at + 136] = 0x80;
+        header[at + 148..at + 156].fill(b' ');
+        let sum: u32 = header[at..].iter().map(|byte| u32::from(*byte)).sum();
+        header[at + 148..at + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        header
+    };
+    let read = |key: &str| Member::parse(&in_base_256(with_record(key, "-1.5", |_| {})));
+    assert_eq!(read("mtime").unwrap().modified, Timestamp { seconds: -2, nanos: 500_000_000 });
+    assert!(read("comment").is_err());
 }

@@ -1,0 +1,76 @@
+//! A tree's directory: files of it are opened beneath it, and no symbolic link in it is followed.
+//! Knows nothing of what is in the files.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use cofferdam_io::retried;
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
+    io::Errno,
+};
+
+use crate::{TreeError, TreePath};
+
+/// The directory of a tree. Paths are resolved by openat2(2), which Linux has since 5.6: never out of the directory, through no symbolic
+/// link, whoever changes the tree meanwhile.
+#[derive(Debug)]
+pub struct TreeRoot {
+    directory: OwnedFd,
+}
+
+impl TreeRoot {
+    /// Opens the directory at `path`, whose last component may be a symbolic link.
+    ///
+    /// # Errors
+    /// There is none, or it may not be read.
+    pub fn open(path: &Path) -> Result<TreeRoot, TreeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = retried(|| openat(CWD, path, flags, Mode::empty()));
+        let opened =
+            opened.map_err(|error| TreeError::io(format!("open the directory {}", path.display()), error))?;
+        Ok(TreeRoot { directory: opened })
+    }
+
+    /// A directory that is open already.
+    pub fn of(directory: OwnedFd) -> TreeRoot {
+        TreeRoot { directory }
+    }
+
+    /// Opens what is at `path` beneath the directory. `mode` is that of a file that is made.
+    ///
+    /// # Errors
+    /// The system's own: [`Errno::LOOP`] where a component is a symbolic link, [`Errno::NOSYS`] before Linux 5.6.
+    pub fn open_at(&self, path: &TreePath, flags: OFlags, mode: Mode) -> Result<File, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        for _ in 1..RENAMES_MAX {
+            match retried(|| openat2(&self.directory, path.as_path(), flags, mode, resolve)) {
+                // Something was renamed meanwhile, and the system cannot say whether that leads out.
+                Err(Errno::AGAIN) => {}
+                opened => return opened.map(File::from),
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens the directory at `path`, to be read.
+    ///
+    /// # Errors
+    /// As [`open_at`](Self::open_at).
+    pub fn directory_at(&self, path: &TreePath) -> Result<OwnedFd, Errno> {
+        self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map(OwnedFd::from)
+    }
+}
+
+impl AsFd for TreeRoot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// How often a path is resolved anew because others rename what is on it.
+const RENAMES_MAX: usize = 1_000;
