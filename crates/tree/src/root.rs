@@ -74,3 +74,68 @@ impl AsFd for TreeRoot {
 
 /// How often a path is resolved anew because others rename what is on it.
 const RENAMES_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, sync::atomic::AtomicUsize, sync::atomic::Ordering, thread};
+
+    use rustix::fs::{RenameFlags, renameat_with};
+
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn no_link_is_followed_wherever_it_is_on_the_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        let top = scratch.path().join("root");
+        fs::create_dir_all(top.join("d")).unwrap();
+        fs::write(scratch.path().join("outside"), "").unwrap();
+        fs::write(top.join("d/f"), "").unwrap();
+        symlink("..", top.join("up")).unwrap();
+        symlink("d", top.join("within")).unwrap();
+        symlink(scratch.path().join("outside"), top.join("d/last")).unwrap();
+        let root = TreeRoot::open(&top).unwrap();
+        let open = |text| root.open_at(&path(text), OFlags::RDONLY, Mode::empty()).map(drop);
+        assert_eq!(open("d/f"), Ok(()));
+        for link in ["up/outside", "within/f", "d/last"] {
+            assert_eq!(open(link), Err(Errno::LOOP), "{link}");
+        }
+    }
+
+    /// Somebody exchanges a directory for a link out of the tree, 10,000 times, while files are made in it.
+    #[test]
+    fn a_directory_that_becomes_a_link_again_and_again_leads_nowhere() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (top, outside) = (scratch.path().join("root"), scratch.path().join("outside"));
+        fs::create_dir_all(top.join("d")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        symlink(&outside, top.join("link")).unwrap();
+        let root = TreeRoot::open(&top).unwrap();
+        let left = AtomicUsize::new(10_000);
+        let (mut made, mut refused) = (0, 0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while left.load(Ordering::Relaxed) > 0 {
+                    renameat_with(&root, "d", &root, "link", RenameFlags::EXCHANGE).unwrap();
+                    left.fetch_sub(1, Ordering::Relaxed);
+                }
+            });
+            let flags = OFlags::WRONLY | OFlags::CREATE;
+            while left.load(Ordering::Relaxed) > 0 || made == 0 || refused == 0 {
+                match root.open_at(&path(&format!("d/{}", made % 100)), flags, Mode::RUSR | Mode::WUSR) {
+                    Ok(_) => made += 1,
+                    Err(Errno::LOOP | Errno::AGAIN) => refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                if left.load(Ordering::Relaxed) == 0 && (made == 0 || refused == 0) {
+                    // One of the two was always faster: once more by hand.
+                    renameat_with(&root, "d", &root, "link", RenameFlags::EXCHANGE).unwrap();
+                }
+            }
+        });
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{made} made, {refused} refused");
+    }
+}
