@@ -20,6 +20,8 @@ mod root;
 mod source;
 mod walk;
 
+pub use cofferdam_io::ReadAt;
+
 pub use archive::{ArchiveScanner, ScannedMember};
 pub use catalog::{
     Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, LocatedEntry, Page, PathCase,

@@ -116,14 +116,14 @@ fn set_attributes(staging: &Staging, options: &TreeOptions, pages: usize) -> Res
     // Each page is taken once; the order is any.
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut attributes = Attributes::new(options);
+        let (mut attributes, mut directories) = (Attributes::new(options), Directories::new(staging));
         loop {
             let page = next.fetch_add(1, Ordering::Relaxed);
             if page >= pages {
                 return Ok(attributes.left_out());
             }
             staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
-                set_one(staging, &mut attributes, &member)
+                set_one(&mut directories, &mut attributes, &member)
             })?;
         }
     };
@@ -141,13 +141,17 @@ fn set_attributes(staging: &Staging, options: &TreeOptions, pages: usize) -> Res
     })
 }
 
-fn set_one(staging: &Staging, attributes: &mut Attributes<'_>, member: &Member) -> Result<(), TreeError> {
+fn set_one(
+    directories: &mut Directories<'_>,
+    attributes: &mut Attributes<'_>,
+    member: &Member,
+) -> Result<(), TreeError> {
     // A hard link has those of what it is a name of.
     if matches!(member.kind, EntryKind::Directory | EntryKind::HardLink) || attributes.leaves_out(member) {
         return Ok(());
     }
-    let set = place_of(staging, &member.path)
-        .and_then(|(directory, name)| attributes.set(&directory, name, member));
+    let name = OsStr::from_bytes(member.path.name());
+    let set = directories.of(&member.path).and_then(|directory| attributes.set(directory, name, member));
     set.map_err(|error| cannot("set the attributes of", &member.path, error))
 }
 
@@ -179,6 +183,31 @@ fn read_member(staging: &Staging, located: &LocatedEntry) -> Result<Member, Tree
     let read = std::os::unix::fs::FileExt::read_exact_at(&staging.skeleton, &mut header, at);
     read.map_err(|error| cannot("read the header of", &located.entry.path, error))?;
     located.member_of(&header)
+}
+
+/// The directory that was needed last: members of one follow one another.
+struct Directories<'a> {
+    staging: &'a Staging,
+    last: Option<(TreePath, OwnedFd)>,
+}
+
+impl<'a> Directories<'a> {
+    fn new(staging: &'a Staging) -> Directories<'a> {
+        Directories { staging, last: None }
+    }
+
+    /// The directory that a path is in.
+    fn of(&mut self, path: &TreePath) -> io::Result<&OwnedFd> {
+        let parent = path.parent().unwrap_or_else(TreePath::root);
+        let last = match self.last.take().filter(|(last, _)| *last == parent) {
+            Some(last) => last,
+            None => {
+                let directory = self.staging.root.directory_at(&parent)?;
+                (parent, directory)
+            }
+        };
+        Ok(&self.last.insert(last).1)
+    }
 }
 
 /// The directory that a path is in, and its name there.

@@ -37,7 +37,8 @@ use crate::{
 /// is replaced changes places with the new one in one step, if it is still the one that was there at the start.
 ///
 /// There is no journal: the sink is durable at publish and not before, and a drop before that removes what was made. A crash leaves a
-/// directory that the next writer of the same target removes.
+/// directory that the next writer of the same target removes; one right after the rename may leave the new tree with a root that only its
+/// owner may enter.
 pub struct TreeSink {
     staging: Arc<Staging>,
     directory: OwnedFd,
@@ -124,6 +125,8 @@ impl TreeSink {
         self.catalog.check_against(&skeleton)?;
         layout.check_archive_end(&skeleton)?;
         let done = members::finish(&self.staging, &self.options)?;
+        // Nobody reads it any more, and it need not go to the medium.
+        self.staging.skeleton.set_len(0)?;
         // Once: after a failed sync a second one can succeed over lost data.
         syncfs(&self.file_system)?;
         Ok(done)
@@ -145,6 +148,9 @@ impl TreeSink {
         }
         fsync(&self.directory)?;
         self.target.sync()?;
+        // The syncs of directories are not enough: XFS that has shut down says yes to them, and no to a file's.
+        self.staging.skeleton.write_all_at(&[0], 0)?;
+        self.staging.skeleton.sync_all()?;
         let mut restored = Restored {
             counts: self.staging.layout.checked().counts(),
             left_out,
@@ -169,7 +175,7 @@ impl TreeSink {
             Closing::Again => Ok(()),
             Closing::First => {
                 self.staging.close_files();
-                self.target.remove_staging()
+                self.target.remove_staging(&self.directory)
             }
         }
     }
@@ -211,7 +217,12 @@ impl StreamingSink for TreeSink {
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
         self.staging.written.lock().fail();
         let (root, left_out) = self.finish(plain_len).map_err(CommitError::NotCommitted)?;
-        let put = self.target.put(&self.directory)?;
+        let put = self.target.put(&self.directory).inspect_err(|error| {
+            if let CommitError::Unknown(_) = error {
+                // The old tree may be at the private directory's name: nothing is removed there.
+                self.staging.written.lock().close();
+            }
+        })?;
         // From here on what is at the private directory's name is the old tree.
         self.staging.written.lock().close();
         self.settle(root, left_out, put.old_tree).map_err(CommitError::Unknown)

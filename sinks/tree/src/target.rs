@@ -13,8 +13,8 @@ use cofferdam_io::retried;
 use contract::{CommitError, IfExists};
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, flock, fstat, fstatvfs,
-        fsync, mkdirat, openat, renameat_with, statat,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, flock, fremovexattr, fstat,
+        fstatvfs, fsync, mkdirat, openat, renameat_with, statat, unlinkat,
     },
     io::Errno,
     process::geteuid,
@@ -102,6 +102,7 @@ impl Target {
             };
             // Of a fresh one nothing is there to remove. A stale one goes as a whole: its attributes were another attempt's.
             if self.is_fresh(&staging)? {
+                self.probe(&staging)?;
                 return Ok(staging);
             }
             match remove_tree(&self.parent, &self.staging_name) {
@@ -120,9 +121,16 @@ impl Target {
         self.path.with_file_name(&self.staging_name)
     }
 
-    /// Removes the private directory. Nobody else is in it, for it is locked.
-    pub(crate) fn remove_staging(&self) -> io::Result<()> {
-        remove_tree(&self.parent, &self.staging_name).map(drop)
+    /// Removes the private directory, if it is what is at its name. Nobody else is in it, for it is locked.
+    pub(crate) fn remove_staging(&self, staging: &impl AsFd) -> io::Result<()> {
+        match statat(&self.parent, &self.staging_name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(there) if Id::of(&there) == Id::of(&fstat(staging)?) => {
+                remove_tree(&self.parent, &self.staging_name).map(drop)
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Makes the private directory the target, in one step. Gives where the old tree is if it is still there.
@@ -238,11 +246,38 @@ impl Target {
     /// Whether nothing is in it, and only we may make anything in it.
     fn is_fresh(&self, staging: &OwnedFd) -> Result<bool, TargetError> {
         let fault = |error: Errno| TargetError::io(&self.staging_path(), "list", error);
-        let is_private = fstat(staging).map_err(fault)?.st_mode & 0o7777 == 0o700;
+        let is_private = fstat(staging).map_err(fault)?.st_mode & 0o777 == 0o700;
         let mut names = rustix::fs::Dir::read_from(staging).map_err(fault)?;
         let is_empty =
             names.all(|name| name.is_ok_and(|name| matches!(name.file_name().to_bytes(), b"." | b"..")));
         Ok(is_private && is_empty)
+    }
+
+    /// Takes from the private directory what it has inherited of rights, for all that is made in it would inherit them too; and tries
+    /// whether the file system can do what publish takes.
+    fn probe(&self, staging: &OwnedFd) -> Result<(), TargetError> {
+        for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
+            match fremovexattr(staging, acl) {
+                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
+                Err(error) => return Err(TargetError::io(&self.staging_path(), "prepare", error)),
+            }
+        }
+        let tried = [PROBE, PROBE_AGAIN].iter().try_for_each(|name| mkdirat(staging, *name, Mode::RWXU));
+        let tried = tried
+            .and_then(|()| renameat_with(staging, PROBE, staging, PROBE_AGAIN, RenameFlags::EXCHANGE))
+            .and_then(|()| unlinkat(staging, PROBE_AGAIN, AtFlags::REMOVEDIR))
+            .and_then(|()| renameat_with(staging, PROBE, staging, PROBE_AGAIN, RenameFlags::NOREPLACE))
+            .and_then(|()| unlinkat(staging, PROBE_AGAIN, AtFlags::REMOVEDIR));
+        tried.map_err(|error| {
+            // What is left of it is in nobody's way: the directory is removed as a whole.
+            let _ = self.remove_staging(staging);
+            match error {
+                Errno::INVAL | Errno::NOTSUP | Errno::NOSYS => TargetError::NoExclusiveRename {
+                    directory: self.path.parent().unwrap_or(Path::new(".")).to_owned(),
+                },
+                error => TargetError::io(&self.staging_path(), "prepare", error),
+            }
+        })
     }
 
     fn stat(&self, name: &OsStr) -> Result<Option<Stat>, TargetError> {
@@ -278,6 +313,9 @@ pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
 }
 
 const STAGING: &[u8] = b".cofferdam-staging";
+/// Names in the private directory, gone before anything else is in it.
+const PROBE: &str = "probe";
+const PROBE_AGAIN: &str = "probe2";
 const OLD: &str = ".cofferdam-old";
 /// Attempts at making the private directory while others make and remove theirs.
 const ATTEMPTS_MAX: usize = 16;

@@ -431,3 +431,31 @@ fn devices_are_left_out_with_all_of_their_names() {
     assert_eq!(fixture.restore(fresh()).left_out.devices, 2);
     assert_eq!(fs::read_dir(fixture.target()).unwrap().count(), 0);
 }
+
+#[test]
+fn rights_that_the_place_hands_down_are_not_taken() {
+    let fixture = Fixture::new();
+    let place = fixture.scratch.path().join("at");
+    // A default ACL that lets user 12345 in: version 2; owner, that user, group, mask, others.
+    let entry = |tag: u16, rights: u16, id: u32| {
+        [tag.to_le_bytes().as_slice(), &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let none = u32::MAX;
+    let acl = [
+        2_u32.to_le_bytes().to_vec(),
+        entry(1, 7, none),
+        entry(2, 7, 12_345),
+        entry(4, 7, none),
+        entry(16, 7, none),
+        entry(32, 5, none),
+    ];
+    let flags = rustix::fs::XattrFlags::empty();
+    match rustix::fs::setxattr(&place, "system.posix_acl_default", &acl.concat(), flags) {
+        // No ACLs on this file system: nothing is handed down.
+        Err(rustix::io::Errno::NOTSUP) => return,
+        set => set.unwrap(),
+    }
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o2755)).unwrap();
+    fixture.restore(fresh());
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
