@@ -196,3 +196,12 @@ fn a_range_is_cut_where_its_bytes_lie() {
         }
     }
 }
+
+/// Whoever changes the one changes the other.
+#[test]
+fn the_vectors_are_what_their_program_makes() {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/catalogs.py");
+    let output = std::process::Command::new("python3").arg("-B").arg(program).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == include_bytes!("vectors/catalogs.txt"), "run catalogs.py > catalogs.txt");
+}
