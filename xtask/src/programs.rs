@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 17] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -45,6 +45,10 @@ const PROGRAMS: [Program; 13] = [
         purpose: "the tests sign and verify with it, and with its agent",
     },
     Program { name: "mke2fs", package: "e2fsprogs", purpose: "the tests make that file system" },
+    Program { name: "cc", package: "gcc", purpose: "the tests build programs in C" },
+    Program { name: "pkg-config", package: "pkgconf", purpose: "programs in C find the library by it" },
+    Program { name: "valgrind", package: "valgrind", purpose: "the tests run those programs under it" },
+    Program { name: "nm", package: "binutils", purpose: "the tests list what the library exports" },
 ];
 
 /// Whether all programs are here: those of Debian, and those of servers that it does not have.

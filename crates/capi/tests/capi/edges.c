@@ -100,6 +100,43 @@ static void callbacks_that_are_refused_are_released_once(void) {
     cfd_opener_free(opener);
 }
 
+struct seen {
+    uint64_t end, committed;
+};
+
+static int see_write(void *context, uint64_t offset, const void *bytes, size_t len) {
+    struct seen *seen = context;
+    CHECK(offset == seen->end && !memcmp(bytes, plain + offset, len));
+    seen->end = offset + len;
+    return 0;
+}
+
+static int see_commit(void *context, uint64_t len) {
+    struct seen *seen = context;
+    CHECK(len > seen->committed && len == seen->end);
+    seen->committed = len;
+    return 0;
+}
+
+/* Of 3 MiB, each segment has 1 MiB. */
+static void a_sink_that_anybody_may_look_at_gets_no_byte_of_a_damaged_segment(void) {
+    cfd_opener *opener = new_opener();
+    cfd_error *error = NULL;
+    struct seen seen = {0};
+    cfd_sink_callbacks callbacks = {.context = &seen, .write = see_write, .commit = see_commit};
+    int file = open(sealed, O_RDONLY);
+    size_t len = (size_t)lseek(file, 0, SEEK_END);
+    unsigned char *wire = malloc(len);
+    CHECK(pread(file, wire, len, 0) == (ssize_t)len);
+    close(file);
+    wire[len / 2 + 200000] ^= 1;
+    cfd_status status = cfd_open(opener, cfd_source_memory(wire, len), cfd_sink_write(&callbacks), NULL, &error);
+    expect(status, CFD_DAMAGED, 0, &error);
+    CHECK(seen.end == 1 << 20 && seen.committed == 1 << 20);
+    free(wire);
+    cfd_opener_free(opener);
+}
+
 static void memory_that_is_too_little_is_a_limit_where_the_length_was_not_known(void) {
     cfd_opener *opener = new_opener();
     cfd_sealer *sealer = new_sealer();
@@ -177,7 +214,7 @@ static void a_fork_beside_a_stream_that_holds_the_memory_can_open(void) {
         pause_shortly();
     pid_t child = fork();
     if (child == 0) {
-        alarm(120);
+        alarm(40);
         memset(opened, 0, LEN);
         expect(cfd_open(in_use, cfd_source_path(sealed), cfd_sink_memory(opened, LEN), NULL, &error), CFD_OK, 0, &error);
         CHECK(!memcmp(opened, plain, LEN));
@@ -271,6 +308,7 @@ int main(int argc, char **argv) {
     int descriptors = open_descriptors();
     a_callback_may_make_calls();
     callbacks_that_are_refused_are_released_once();
+    a_sink_that_anybody_may_look_at_gets_no_byte_of_a_damaged_segment();
     memory_that_is_too_little_is_a_limit_where_the_length_was_not_known();
     a_pipe_that_nobody_reads_is_an_error();
     files_of_keys_have_a_bound_and_no_error_shows_a_key();

@@ -89,3 +89,27 @@ fn too_little_memory_gone_readers_forks_beside_streams_and_calls_in_callbacks_do
         assert_eq!(run(program.arg(directory.path())), "all checks passed\n", "{checked:?}");
     }
 }
+
+#[test]
+fn the_program_of_the_operations_manual_restores_and_its_status_is_the_commands_exit_code() {
+    let manual = fs::read_to_string(source("../../docs/OPERATIONS.md")).unwrap();
+    let text = manual.split("```c\n").nth(1).unwrap().split("```").next().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let [code, input, sealed, keys, target] =
+        ["restore.c", "input", "sealed", "keys", "target"].map(|name| directory.path().join(name));
+    fs::write(&code, text).unwrap();
+    let bytes = noise(300_000);
+    fs::write(&input, &bytes).unwrap();
+    let identity = Identity::generate();
+    cofferdam::seal(&input, &sealed, Recipients::new().parse(&identity.recipient()).unwrap()).unwrap();
+    fs::write(&keys, identity.file_text("").unwrap().as_bytes()).unwrap();
+    let mut program = program(&code, directory.path(), Checked::Plain);
+    assert_eq!(run(program.args([&keys, &sealed, &target])), "300000 bytes, every one verified\n");
+    assert!(fs::read(&target).unwrap() == bytes);
+    fs::remove_file(&target).unwrap();
+    let mut damaged = fs::read(&sealed).unwrap();
+    damaged[150_000] ^= 1;
+    fs::write(&sealed, damaged).unwrap();
+    assert_eq!(program.output().unwrap().status.code(), Some(3));
+    assert!(!target.exists());
+}
