@@ -44,7 +44,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Opener {
-    identities: Option<Identities>,
+    pub(crate) identities: Option<Identities>,
     release: ReleasePolicy,
     durability: Durability,
     pub(crate) if_exists: IfExists,
@@ -91,13 +91,6 @@ impl Opener {
             foreign: Foreign::Refuse,
             resources: Resources::default(),
         }
-    }
-
-    /// Opens with any of `identities`, in place of those it was made with.
-    #[must_use]
-    pub fn identities(mut self, identities: Identities) -> Opener {
-        self.identities = Some(identities);
-        self
     }
 
     /// When plaintext goes to the sink. Default: immediately for sinks whose tentative bytes nobody else can see.

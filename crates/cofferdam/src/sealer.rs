@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind, Metadata, Observer, Sealed};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sealer {
-    recipients: Recipients,
+    pub(crate) recipients: Recipients,
     form: FormatOptions,
     pub(crate) if_exists: IfExists,
     on_partial: OnPartial,
@@ -48,13 +48,6 @@ impl Sealer {
             on_partial: OnPartial::Resume,
             resources: Resources::default(),
         }
-    }
-
-    /// Seals for `recipients`, in place of those it was made for.
-    #[must_use]
-    pub fn recipients(mut self, recipients: Recipients) -> Sealer {
-        self.recipients = recipients;
-        self
     }
 
     /// In which format the stream is sealed. As an age file it can be opened by `age`, and has no place for what the other calls choose:
