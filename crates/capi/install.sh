@@ -10,6 +10,7 @@ version=$(part MAJOR).$(part MINOR).$(part PATCH)
 major=${version%%.*}
 [ "$major" = 0 ] && major=${version%.*}
 mkdir -p "$prefix/include" "$prefix/lib/pkgconfig"
+prefix=$(cd "$prefix" && pwd)
 cp "$here/include/cofferdam.h" "$prefix/include/"
 cp "$library" "$prefix/lib/libcofferdam.so.$version"
 ln -sf "libcofferdam.so.$version" "$prefix/lib/libcofferdam.so.$major"

@@ -1,8 +1,8 @@
 //! The C ABI: each function of the header, over the facade. `include/cofferdam.h` is made of this crate's doc comments.
 //! It knows no format and no key; what a call does, the facade does.
 //!
-//! Where the parts are: [`handle`] has the objects that C holds pointers to, [`call`] the one place where a panic is caught,
-//! [`arguments`] what makes slices and strings of pointers, [`gate`] what keeps a caller's memory and callbacks from being used after their
+//! Where the parts are: `handle` has the objects that C holds pointers to, `call` the one place where a panic is caught,
+//! `arguments` what makes slices and strings of pointers, `gate` what keeps a caller's memory and callbacks from being used after their
 //! call. The rest is a noun a file. What makes the unsafe blocks right is written where they are; what a caller has to keep to is in the header.
 
 #![warn(missing_debug_implementations)]
