@@ -231,6 +231,7 @@ static void pairs_come_back(void) {
     cfd_opener_free(opener);
 }
 
+#ifndef __SANITIZE_ADDRESS__
 static void a_forked_child_gets_an_error_and_can_begin_anew(void) {
     cfd_opener *opener = new_opener();
     cfd_sealer *sealer = new_sealer();
@@ -264,6 +265,7 @@ static void a_forked_child_gets_an_error_and_can_begin_anew(void) {
     cfd_opener_free(opener);
     cfd_sealer_free(sealer);
 }
+#endif
 
 static void cancel_after_some(void *context, const cfd_progress *progress) {
     CHECK(progress->committed > 0 && progress->committed <= LEN);
@@ -294,7 +296,9 @@ int main(int argc, char **argv) {
     callbacks_seal_and_open_and_their_errors_come_back();
     memory_is_filled_in_place_and_too_little_is_refused();
     pairs_come_back();
+#ifndef __SANITIZE_ADDRESS__ /* Its allocator may be locked by another thread when a process forks, and is then for ever in the child. */
     a_forked_child_gets_an_error_and_can_begin_anew();
+#endif
     a_cancelled_call_says_so_and_leaves_the_target();
     puts("all checks passed");
     return 0;
