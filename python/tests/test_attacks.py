@@ -36,10 +36,15 @@ def sealed(identity, plain):
     return out.getvalue()
 
 
+def heed_interrupts():
+    """What a shell starts in the background ignores them, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def child(script, *arguments):
     """A process that says `ready`, and what becomes of it once it has been interrupted."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts)
     try:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)

@@ -300,7 +300,9 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    # What a shell starts in the background ignores interrupts, and so would its children.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     assert child.stdout.readline() == "reading\n"
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=60)[0].endswith("interrupted\n")
