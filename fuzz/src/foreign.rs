@@ -1,15 +1,15 @@
 //! Checks for the fuzzer: what is read of files that other programs have sealed: armor, head, and how the payload is cut and opened.
 //! It knows one identity, that of age's test vectors, and the keys of those of other tools.
 
-use foreign::{ArmorDecoder, Cut, Format, HeadStep, Keys, Looks, Opened, inspect_head, open_head};
+use foreign::{ArmorDecoder, Cut, Detected, Format, HeadStep, Keys, Opened, inspect_head, open_head};
 use frame_worker::Backend;
 use keys::{ForeignKey, Identities};
 
 /// Everything below, for one input. Panics on a fault.
 pub(crate) fn check(data: &[u8]) {
-    match Format::of(data) {
-        Some(Looks::Bare(format)) => stream(format, data),
-        Some(Looks::Armored) => {
+    match Format::detect(data) {
+        Some(Detected::Binary(format)) => stream(format, data),
+        Some(Detected::Armored) => {
             if let Some(bytes) = armored(data) {
                 stream(Format::Age, &bytes);
             }

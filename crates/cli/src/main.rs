@@ -2,7 +2,6 @@
 //! It knows no format and no cipher; the library does the work.
 
 mod abort;
-mod age;
 mod args;
 mod byte_range;
 mod clock;
@@ -11,6 +10,7 @@ mod commands;
 mod complaints;
 mod credential;
 mod demo;
+mod duration_text;
 mod expected;
 mod failure;
 mod foreign;

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::age;
+use crate::duration_text;
 use crate::printable::line;
 
 /// A program and its arguments.
@@ -117,7 +117,7 @@ impl Call<'_> {
             Ok(Waited::Ended) => Err(failed(format_args!("ended with {}{said}", how(status)))),
             Ok(Waited::Cancelled) => Err(Problem::Interrupted),
             Ok(Waited::TimedOut) => {
-                let timeout = age::words(self.limits.timeout);
+                let timeout = duration_text::words(self.limits.timeout);
                 Err(Problem::TimedOut(format!("{} gave no answer in {timeout}{said}", self.program)))
             }
             Ok(Waited::TooLong) => Err(failed(format_args!(

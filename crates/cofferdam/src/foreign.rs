@@ -31,7 +31,8 @@ impl Opener {
     /// here, so that one that has been cut is refused.
     ///
     /// # Errors
-    /// As [`Opener::reader`]; [`ErrorKind::Usage`] for an armored file, which can be read in order only; [`ErrorKind::NotAStream`] of any
+    /// As [`Opener::reader`]; [`ErrorKind::Usage`] for an armored file, and for a stream whose format binds no chunk to its place or whose end
+    /// is not marked (all of `AGCM`, `ECIE` and `RSE1`, some of `MREC`): those can be read in order only; [`ErrorKind::NotAStream`] of any
     /// other stream.
     pub fn foreign_reader(&self, source: impl Source) -> Result<ForeignReader, Error> {
         self.require_identities()?;

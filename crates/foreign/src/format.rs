@@ -24,20 +24,20 @@ pub enum Format {
 
 impl Format {
     /// What a stream that begins with `first` looks like: [`Format::FIRST_LEN`] bytes of it, or all that there are.
-    pub fn of(first: &[u8]) -> Option<Looks> {
+    pub fn detect(first: &[u8]) -> Option<Detected> {
         let begins = |with: &[u8]| first.starts_with(with);
         if first.trim_ascii_start().starts_with(ARMOR_BEGIN) {
-            return Some(Looks::Armored);
+            return Some(Detected::Armored);
         }
         let format = BEGINNINGS.iter().find(|(beginning, _)| begins(beginning));
-        format.map(|(_, format)| Looks::Bare(*format))
+        format.map(|(_, format)| Detected::Binary(*format))
     }
 
     /// Whether more bytes than `first` may show a format that these do not show yet.
     pub fn may_be(first: &[u8]) -> bool {
         let begins = BEGINNINGS.iter().any(|(beginning, _)| beginning.starts_with(first));
         let begins = begins || ARMOR_BEGIN.starts_with(first.trim_ascii_start());
-        begins && Format::of(first).is_none()
+        begins && Format::detect(first).is_none()
     }
 
     /// Bytes that tell a format: an armored file may have white space before it.
@@ -68,9 +68,9 @@ impl Format {
 
 /// What a stream looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Looks {
+pub enum Detected {
     /// A format, as its bytes are.
-    Bare(Format),
+    Binary(Format),
     /// An armored age file.
     Armored,
 }

@@ -27,5 +27,5 @@ pub use age::AgeSealing;
 pub use armor::ArmorDecoder;
 pub use chunks::{Chunk, ChunkLens, Chunks, Cut, Cutter, Layout, Mark, Wholeness};
 pub use fault::{Fault, FaultKind};
-pub use format::{Format, Looks};
+pub use format::{Detected, Format};
 pub use head::{HEAD_LEN_MAX, HeadStep, Inspected, Keys, Opened, inspect_head, open_head};

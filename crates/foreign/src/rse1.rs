@@ -29,7 +29,7 @@ use segment::{SEGMENT_LEN, Segment, WRAPPING_LEN, frames_len_max};
 pub(crate) struct Rse1Cutter {
     chunk_len: usize,
     /// What the header says of the plaintext, where it says anything.
-    said_len: Option<u64>,
+    declared_len: Option<u64>,
     plaintext_len: u64,
     next: u64,
     ended: bool,
@@ -53,8 +53,8 @@ pub(crate) fn begin(
 ) -> Result<(Rse1Cutter, Rse1Chunks), Fault> {
     let header = Header::parse(bytes)?;
     let cipher = Cipher::new(backend, header.suite, &*header.derive_key(bytes, key)?);
-    let Header { chunk_len, said_len, .. } = header;
-    let cutter = Rse1Cutter { chunk_len, said_len, plaintext_len: 0, next: 0, ended: false };
+    let Header { chunk_len, declared_len, .. } = header;
+    let cutter = Rse1Cutter { chunk_len, declared_len, plaintext_len: 0, next: 0, ended: false };
     Ok((cutter, Rse1Chunks { header: *bytes, cipher, chunk_len }))
 }
 
@@ -112,7 +112,7 @@ impl Cutter for Rse1Cutter {
             return Err(Fault::damaged(what).in_chunk(index));
         }
         let total = self.plaintext_len + plaintext as u64;
-        if last && self.said_len.is_some_and(|said| said != total) {
+        if last && self.declared_len.is_some_and(|said| said != total) {
             let what = format!("the segments have {total} bytes in all, and the header says another number");
             return Err(Fault::damaged(what).in_chunk(index));
         }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use foreign::{Cut, Fault, FaultKind, Format, HeadStep, Keys, Looks, Wholeness, open_head};
+use foreign::{Cut, Detected, Fault, FaultKind, Format, HeadStep, Keys, Wholeness, open_head};
 use frame_worker::Backend;
 use keys::{ForeignKey, Identities};
 
@@ -70,8 +70,8 @@ impl Sample {
 
 /// Opens all of `sealed`, of which no more is shown at a time than `step` bytes beyond what was asked for.
 fn open(sealed: &[u8], identities: &Identities, step: usize) -> Result<(Vec<u8>, Wholeness), Fault> {
-    let format = match Format::of(sealed) {
-        Some(Looks::Bare(format)) => format,
+    let format = match Format::detect(sealed) {
+        Some(Detected::Binary(format)) => format,
         _ => return Err(Fault::damaged("of no format that is known")),
     };
     let keys = Keys { identities, backend: Backend::default(), cancelled: &|| false };
@@ -213,7 +213,7 @@ fn another_key_is_told_from_damage() {
 fn chunks(sample: &Sample) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (sealed, identities) = (sample.sealed(), sample.identities());
     let keys = Keys { identities: &identities, backend: Backend::default(), cancelled: &|| false };
-    let Some(Looks::Bare(format)) = Format::of(&sealed) else { panic!("a format is known") };
+    let Some(Detected::Binary(format)) = Format::detect(&sealed) else { panic!("a format is known") };
     let HeadStep::Opened(mut opened) = open_head(format, &sealed, true, &keys).unwrap() else {
         panic!("all of it is there")
     };

@@ -11,18 +11,18 @@ mod head;
 mod in_order;
 mod inspect;
 mod open;
-mod peeked;
-mod placed;
+mod peeked_source;
 mod reader;
 mod runs;
 mod seal;
+mod seekable;
 mod window;
 
-pub(crate) use foreign::Looks;
+pub(crate) use foreign::Detected;
 pub use foreign::{Format, Wholeness};
 pub use inspect::{ForeignInspection, inspect_foreign};
-pub(crate) use peeked::Peeked;
-pub use peeked::is_foreign;
+pub(crate) use peeked_source::PeekedSource;
+pub use peeked_source::is_foreign;
 pub use reader::ForeignReader;
 
 use crate::{Error, ErrorKind, Remedy, StreamId};

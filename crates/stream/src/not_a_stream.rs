@@ -4,7 +4,7 @@
 use framing::{Fault, FramingError, Preamble};
 
 #[cfg(feature = "foreign")]
-use crate::chunked::{Format, Looks};
+use crate::chunked::{Detected, Format};
 use crate::{Error, ErrorKind, GivenInstead, Remedy};
 
 /// Parses the preamble in `block`. What is no stream of ours is told by what it looks like.
@@ -27,10 +27,10 @@ pub(crate) fn beginning_refused(error: FramingError, first: &[u8]) -> Error {
 fn not_a_stream(first: &[u8]) -> Error {
     let seen = |what: &str| Error::new(ErrorKind::NotAStream, format!("this is no Cofferdam stream: {what}"));
     #[cfg(feature = "foreign")]
-    if let Some(looks) = Format::of(first) {
+    if let Some(looks) = Format::detect(first) {
         let what = match looks {
-            Looks::Armored => "an armored age file",
-            Looks::Bare(format) => format.with_article(),
+            Detected::Armored => "an armored age file",
+            Detected::Binary(format) => format.with_article(),
         };
         let remedy = Remedy::GiveStream(GivenInstead::OtherFormat);
         return seen(&format!("it looks like {what}")).remedied(remedy);

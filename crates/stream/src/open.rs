@@ -12,7 +12,7 @@ use sources::{ReadAt, Source};
 
 use crate::checkpoint::CheckpointMaker;
 #[cfg(feature = "foreign")]
-use crate::chunked::Peeked;
+use crate::chunked::PeekedSource;
 use crate::envelope::{Envelope, keyless_tags, pinned_tags};
 use crate::feed::CancellableSource;
 use crate::feed::paced::PacedFeed;
@@ -146,12 +146,12 @@ impl<'a> OpenOptions<'a> {
         let (place, mut head) = (source.positioned(), None);
         #[cfg(feature = "foreign")]
         let source = match self.foreign {
-            Foreign::Refuse => Peeked::unread(source),
+            Foreign::Refuse => PeekedSource::unread(source),
             Foreign::Open | Foreign::AcceptUnproven => {
-                let (source, looks) = Peeked::look(source, self.resources)?;
-                match looks {
-                    Some(looks) => {
-                        let opened = self.open_foreign(source, looks, make_sink);
+                let (source, detected) = PeekedSource::peek(source, self.resources)?;
+                match detected {
+                    Some(detected) => {
+                        let opened = self.open_foreign(source, detected, make_sink);
                         return opened.map_err(|error| of_place(error, place));
                     }
                     None => source,
@@ -254,13 +254,13 @@ impl<'a> OpenOptions<'a> {
         let plan = self.resources.plan_along(&walk, &budget, total)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), total)?;
         let resources = self.resources;
-        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
+        let context = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let found = Found::find(&mut sink, &marks)?;
-        let resumed = found.resume_placed(&mut sink, seeding, &mut walk, &means)?;
+        let resumed = found.resume_placed(&mut sink, seeding, &mut walk, &context)?;
         let Resumed { already, proved } = resumed;
         let chain = already.start.chain;
         let feed = SeekableFeed::new(walk, chain, proved, &plan, &budget, self.expected(envelope));
-        self.run(feed, sink, &means, RunOptions { already, total, marks, keeps })
+        self.run(feed, sink, &context, RunOptions { already, total, marks, keeps })
     }
 
     fn open_sequential<S: StreamingSink>(
@@ -273,14 +273,14 @@ impl<'a> OpenOptions<'a> {
         let plan = self.resources.plan(envelope, &budget, None, Direction::Open)?;
         let workers = self.resources.workers_for(plan, envelope.shape(), None)?;
         let resources = self.resources;
-        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
+        let context = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let until = Found::find(&mut sink, &marks)?.resume_sequential(&mut sink)?;
         let feed = SequentialFeed::new(window, envelope, plan.frames_per_run, self.expected(envelope));
         let already = AlreadyThere::nothing(envelope);
         self.run(
             feed,
             SkipCommitted::new(sink, until),
-            &means,
+            &context,
             RunOptions { already, total: None, marks, keeps },
         )
     }
@@ -289,25 +289,25 @@ impl<'a> OpenOptions<'a> {
         &self,
         feed: impl Feed<Error = Error>,
         sink: S,
-        means: &RunContext<'_>,
+        context: &RunContext<'_>,
         course: RunOptions,
     ) -> Result<Restored, Error> {
         let RunOptions { already, total, marks, keeps } = course;
         let (start, observer) = (already.start, &self.resources.observer);
         let reused = already.kept.bytes + already.seeded.bytes;
         let mut meter = Meter::new(observer.clone(), total, reused);
-        let metrics = StreamMetrics::new(Operation::Open, means.id(), means.budget, &start, reused);
-        let run_len = means.plan.demand.run_len;
-        let mut feed = PacedFeed::new(feed, self.resources, means.budget, run_len, &metrics);
+        let metrics = StreamMetrics::new(Operation::Open, context.id(), context.budget, &start, reused);
+        let run_len = context.plan.demand.run_len;
+        let mut feed = PacedFeed::new(feed, self.resources, context.budget, run_len, &metrics);
         let mut reached = start.plaintext_len;
         let settings = Settings {
-            executor: means.workers.executor(),
-            budget: means.budget,
+            executor: context.workers.executor(),
+            budget: context.budget,
             release: self.release,
             durability: self.durability,
-            cancel: means.cancel(),
-            demand: means.plan.demand,
-            shape: means.envelope.shape(),
+            cancel: context.cancel(),
+            demand: context.plan.demand,
+            shape: context.envelope.shape(),
             stages: metrics.stages(),
             checkpoint: &|committed| marks.make(committed),
             observe: &mut |committed| {
@@ -321,7 +321,7 @@ impl<'a> OpenOptions<'a> {
             Ending::Proved => StreamOutcome::Complete,
             Ending::Asserted => StreamOutcome::Asserted,
         }) {
-            Ok(opened) => Ok(Restored::new(&opened, means.envelope, &already)),
+            Ok(opened) => Ok(Restored::new(&opened, context.envelope, &already)),
             Err(error) => {
                 let error = Error::opening(error);
                 let keeps = keeps == Retention::Progress && error.kind() != ErrorKind::DurabilityUnknown;

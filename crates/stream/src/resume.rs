@@ -48,43 +48,43 @@ impl Found {
         sink: &mut S,
         seeding: Option<Seeding<S>>,
         walk: &mut Walk<'_>,
-        means: &RunContext<'_>,
+        context: &RunContext<'_>,
     ) -> Result<Resumed, Error> {
         if self.kept.is_none() && self.checkpoint.is_none() && seeding.is_none() {
-            return Ok(Resumed::nothing(means.envelope));
+            return Ok(Resumed::nothing(context.envelope));
         }
         // From here on the index stands for segments that are not read, and the sink is told to forget.
-        let any = ExpectedPin::any(means.envelope.preamble.digest);
-        check_entries(walk, any, means.budget, means.cancel())?;
+        let any = ExpectedPin::any(context.envelope.preamble.digest);
+        check_entries(walk, any, context.budget, context.cancel())?;
         if let (None, None, Some((_, committed))) = (&self.kept, &seeding, &self.checkpoint) {
-            return resume_at_checkpoint(sink, committed, walk, means);
+            return resume_at_checkpoint(sink, committed, walk, context);
         }
         let total = walk.index.footer.segments;
         let mut proved = none_of(total)?;
-        let mut already = AlreadyThere::nothing(means.envelope);
+        let mut already = AlreadyThere::nothing(context.envelope);
         if let Some(kept) = &self.kept {
             let known = clone_of(&proved)?;
             let candidates = Candidates { walk: walk.clone(), known: &known, len: kept.len() };
-            prove(kept, candidates, &mut proved, means, &|_| ())?;
+            prove(kept, candidates, &mut proved, context, &|_| ())?;
             if !sink.capabilities().confirms {
                 let mut behind = walk.clone();
-                chain_behind(&mut behind, proved.prefix(), means.budget, means.cancel())?;
+                chain_behind(&mut behind, proved.prefix(), context.budget, context.cancel())?;
                 proved.keep_prefix(behind.plaintext_offset());
             }
             already.kept = Amount::of(&proved);
             already.warnings.extend(self.lost(&proved, total));
-            already.tell_kept(means.observer());
+            already.tell_kept(context.observer());
         }
         if let Some(seeding) = seeding {
-            let unreadable = prove_seed(&seeding, sink, walk, &mut proved, means)?;
+            let unreadable = prove_seed(&seeding, sink, walk, &mut proved, context)?;
             already.seeded = Amount::of(&proved).less(already.kept);
             already.warnings.extend(unreadable);
-            already.tell_seeded(unreadable, means.observer());
+            already.tell_seeded(unreadable, context.observer());
         }
         if sink.resumable().is_none() {
             return Ok(Resumed { already, proved }); // There was no gap for the seed to fill.
         }
-        let chain = chain_behind(walk, proved.prefix(), means.budget, means.cancel())?;
+        let chain = chain_behind(walk, proved.prefix(), context.budget, context.cancel())?;
         let len = walk.plaintext_offset();
         already.start = Committed {
             segments: walk.segments(),
@@ -141,15 +141,15 @@ fn resume_at_checkpoint(
     sink: &mut impl StreamingSink,
     committed: &Committed,
     walk: &mut Walk<'_>,
-    means: &RunContext<'_>,
+    context: &RunContext<'_>,
 ) -> Result<Resumed, Error> {
-    let chain = chain_behind(walk, committed.segments, means.budget, means.cancel())?;
+    let chain = chain_behind(walk, committed.segments, context.budget, context.cancel())?;
     check_agrees(walk, chain, committed)?;
     sink.resume_at(committed.segments, committed.sink_len).map_err(unreadable)?;
-    let mut resumed = Resumed::nothing(means.envelope);
+    let mut resumed = Resumed::nothing(context.envelope);
     resumed.already.start = *committed;
     resumed.already.kept = Amount { bytes: committed.plaintext_len, segments: committed.segments };
-    resumed.already.tell_kept(means.observer());
+    resumed.already.tell_kept(context.observer());
     Ok(resumed)
 }
 
@@ -224,7 +224,7 @@ fn prove_seed<S>(
     sink: &mut S,
     walk: &Walk<'_>,
     proved: &mut ProvedSegments,
-    means: &RunContext<'_>,
+    context: &RunContext<'_>,
 ) -> Result<Option<Warning>, Error> {
     let known = clone_of(proved)?;
     let (copy, len) = (seeding.copy_on_read(sink), walk.index.footer.plaintext_len);
@@ -240,7 +240,7 @@ fn prove_seed<S>(
     });
     let tell = |observer: &dyn Observer| observer.seeding(copy.copied());
     let place: Arc<dyn ReadAt> = copy.clone();
-    let done = prove(&place, candidates, proved, means, &tell);
+    let done = prove(&place, candidates, proved, context, &tell);
     // Whatever stopped it, what was copied is there.
     seeding.keep_copied(sink)?;
     done?;
@@ -257,28 +257,28 @@ fn prove(
     place: &Arc<dyn ReadAt>,
     candidates: impl Iterator<Item = Result<(SegmentIndex, IndexEntry), Error>>,
     proved: &mut ProvedSegments,
-    means: &RunContext<'_>,
+    context: &RunContext<'_>,
     tell: &dyn Fn(&dyn Observer),
 ) -> Result<(), Error> {
-    let frames_per_run = means.plan.frames_per_run;
-    let mut feed = KeptPlaintext::new(place.clone(), means.envelope, candidates, frames_per_run);
+    let frames_per_run = context.plan.frames_per_run;
+    let mut feed = KeptPlaintext::new(place.clone(), context.envelope, candidates, frames_per_run);
     let already =
         Committed { plaintext_len: proved.plaintext_len(), ..Committed::at_start(ChainValue([0; 32])) };
-    let metrics = StreamMetrics::new(Operation::Prove, means.id(), means.budget, &already, 0);
+    let metrics = StreamMetrics::new(Operation::Prove, context.id(), context.budget, &already, 0);
     let settings = Settings {
-        executor: means.workers.executor(),
-        budget: means.budget,
+        executor: context.workers.executor(),
+        budget: context.budget,
         release: ReleasePolicy::AtOnce,
         durability: Durability::AtFinish,
-        cancel: means.cancel(),
-        demand: means.plan.demand,
-        shape: means.envelope.shape(),
+        cancel: context.cancel(),
+        demand: context.plan.demand,
+        shape: context.envelope.shape(),
         stages: metrics.stages(),
         checkpoint: &|_| Checkpoint::from_bytes([0; Checkpoint::LEN]),
         observe: &mut |committed| {
             metrics.committed(committed);
-            means.resources.watch_memory(means.budget);
-            if let Some(observer) = means.observer() {
+            context.resources.watch_memory(context.budget);
+            if let Some(observer) = context.observer() {
                 tell(observer);
                 observer.proving(committed.plaintext_len);
             }

@@ -17,7 +17,7 @@ pub(super) struct Header {
     /// Plaintext bytes of a segment, but for the last.
     pub(super) chunk_len: usize,
     /// Plaintext bytes of the stream, where it says them.
-    pub(super) said_len: Option<u64>,
+    pub(super) declared_len: Option<u64>,
 }
 
 enum Kdf {
@@ -68,9 +68,9 @@ impl Header {
                 format!("the RSE1 stream has chunks of {chunk_len} bytes: 1 to {CHUNK_LEN_MAX} are read");
             return Err(Fault::new(FaultKind::Limit, what));
         }
-        let said_len = bytes_at(bytes, PLAINTEXT_LEN_AT).map(u64::from_le_bytes);
-        let said_len = said_len.filter(|_| flags & HAS_PLAINTEXT_LEN != 0);
-        Ok(Header { suite, kdf, chunk_len, said_len })
+        let declared_len = bytes_at(bytes, PLAINTEXT_LEN_AT).map(u64::from_le_bytes);
+        let declared_len = declared_len.filter(|_| flags & HAS_PLAINTEXT_LEN != 0);
+        Ok(Header { suite, kdf, chunk_len, declared_len })
     }
 
     /// The key of the stream that begins with `bytes`, out of the `master` key.

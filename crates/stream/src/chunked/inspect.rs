@@ -1,11 +1,11 @@
 //! What a file of another format says of itself, without a key.
 //! It checks structure alone: what it reports is a claim.
 
-use foreign::{Fault, Format, Looks, inspect_head};
+use foreign::{Detected, Fault, Format, inspect_head};
 use sources::Source;
 
 use super::head;
-use super::peeked::Peeked;
+use super::peeked_source::PeekedSource;
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, Remedy};
 
@@ -35,18 +35,18 @@ pub fn inspect_foreign(source: impl Source) -> Result<Option<ForeignInspection>,
         Error::new(ErrorKind::Usage, "a stream can be inspected only where the source has offsets")
             .remedied(Remedy::GiveFile)
     })?;
-    let (_, looks) = Peeked::look(source, &resources)?;
+    let (_, detected) = PeekedSource::peek(source, &resources)?;
     let sealed_len = place.len();
-    match looks {
+    match detected {
         None => Ok(None),
-        Some(Looks::Armored) => Ok(Some(ForeignInspection {
+        Some(Detected::Armored) => Ok(Some(ForeignInspection {
             format: Format::Age,
             armored: true,
             head_len: 0,
             notes: Vec::new(),
             sealed_len,
         })),
-        Some(Looks::Bare(format)) => {
+        Some(Detected::Binary(format)) => {
             let step = |bytes: &[u8], is_all| {
                 inspect_head(format, bytes, is_all).map_err(|fault: Fault| Error::foreign(fault))
             };

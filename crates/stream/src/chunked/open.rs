@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
 use contract::StreamingSink;
-use foreign::{Chunk, ChunkLens, Fault, Format, Layout, Looks, Opened, Wholeness};
+use foreign::{Chunk, ChunkLens, Detected, Fault, Format, Layout, Opened, Wholeness};
 use framing::DigestKind;
 use segment_worker::Feed;
 use sources::Source;
@@ -13,10 +13,10 @@ use sources::Source;
 use super::armored::{ARMORED_MEMORY_LEN, Armored};
 use super::head;
 use super::in_order::ChunksInOrder;
-use super::placed::PlacedChunks;
 use super::runs::{RunLimits, RunSegments};
+use super::seekable::SeekableChunks;
 use super::window::{ChunkWindow, window_memory_len};
-use super::{Asserted, ForeignSummary, Peeked, Unproven, ending_of};
+use super::{Asserted, ForeignSummary, PeekedSource, Unproven, ending_of};
 use crate::envelope::Envelope;
 use crate::feed::CancellableSource;
 use crate::open::{Foreign, OpenOptions, RunContext, RunOptions};
@@ -40,24 +40,24 @@ struct Stream<S> {
 }
 
 enum ChunkSource<S> {
-    Placed { place: Arc<dyn ReadAt>, begin: u64, layout: Layout, opened: Opened },
+    Seekable { place: Arc<dyn ReadAt>, begin: u64, layout: Layout, opened: Opened },
     InOrder { window: ChunkWindow<S>, place: Option<Arc<dyn ReadAt>>, opened: Opened },
 }
 
 impl OpenOptions<'_> {
-    /// Opens `source`, which looks like a stream of another format, into the sink that `make_sink` makes once it is known.
+    /// Opens `source`, which detected like a stream of another format, into the sink that `make_sink` makes once it is known.
     pub(crate) fn open_foreign<S: StreamingSink>(
         &self,
-        source: Peeked<impl Source>,
-        looks: Looks,
+        source: PeekedSource<impl Source>,
+        detected: Detected,
         make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
     ) -> Result<Restored, Error> {
-        match looks {
-            Looks::Bare(format) => {
+        match detected {
+            Detected::Binary(format) => {
                 let place = source.positioned();
                 self.open_chunks(format, source, place, 0, make_sink)
             }
-            Looks::Armored => {
+            Detected::Armored => {
                 let source = Armored::new(source);
                 self.open_chunks(Format::Age, source, None, ARMORED_MEMORY_LEN, make_sink)
             }
@@ -115,7 +115,7 @@ impl OpenOptions<'_> {
         let (chunks, fixed_len) = match (place, layout) {
             // What comes from afar is fetched in order: no job waits for the network.
             (Some(place), Some(layout)) if place.fetch().is_none() => {
-                (ChunkSource::Placed { place, begin, layout, opened }, 0)
+                (ChunkSource::Seekable { place, begin, layout, opened }, 0)
             }
             (place, _) => {
                 if place.is_some() {
@@ -168,18 +168,18 @@ impl OpenOptions<'_> {
         let limits = RunLimits::new(&plan, longest);
         let is_one_run = total.is_some_and(|len| len <= limits.full_chunks() * longest.plaintext as u64);
         let workers = resources.workers(is_one_run)?;
-        let means = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
+        let context = RunContext { envelope, plan, workers: &workers, budget: &budget, resources };
         let (restored, claim) = match chunks {
-            ChunkSource::Placed { place, begin, layout, opened } => {
+            ChunkSource::Seekable { place, begin, layout, opened } => {
                 let ending = ending_of(claim, format, unproven)?;
-                let mut feed = PlacedChunks::new(place, begin, layout, opened.chunks, ending, limits);
-                (self.run_feed(&mut feed, opening, &means, total)?, claim)
+                let mut feed = SeekableChunks::new(place, begin, layout, opened.chunks, ending, limits);
+                (self.run_feed(&mut feed, opening, &context, total)?, claim)
             }
             ChunkSource::InOrder { window, place, opened } => {
                 let segments = RunSegments::new(opened.chunks);
                 let cutter = opened.cutter;
                 let mut feed = ChunksInOrder::new(window, place, cutter, format, unproven, segments, limits);
-                let restored = self.run_feed(&mut feed, opening, &means, total)?;
+                let restored = self.run_feed(&mut feed, opening, &context, total)?;
                 (restored, feed.claim())
             }
         };
@@ -204,7 +204,7 @@ impl OpenOptions<'_> {
         &self,
         feed: impl Feed<Error = Error>,
         opening: Opening<S>,
-        means: &RunContext<'_>,
+        context: &RunContext<'_>,
         total: Option<u64>,
     ) -> Result<Restored, Error> {
         let Opening { mut sink, marks, keeps, seeding } = opening;
@@ -213,8 +213,8 @@ impl OpenOptions<'_> {
             return Err(Error::new(ErrorKind::Usage, what).advise("Restore without a seed."));
         }
         Found::find(&mut sink, &marks)?.start_over(&mut sink)?;
-        let already = AlreadyThere::nothing(means.envelope);
-        self.run(feed, sink, means, RunOptions { already, total, marks, keeps })
+        let already = AlreadyThere::nothing(context.envelope);
+        self.run(feed, sink, context, RunOptions { already, total, marks, keeps })
     }
 }
 

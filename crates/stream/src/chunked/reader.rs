@@ -6,13 +6,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
-use foreign::{Chunks, Format, Layout, Looks};
+use foreign::{Chunks, Detected, Format, Layout};
 use segment_worker::{Lease, StreamError};
 use sources::Source;
 
 use super::head;
 use super::open::layout_of_reads;
-use super::peeked::Peeked;
+use super::peeked_source::PeekedSource;
 use crate::open::{OpenOptions, of_place};
 use crate::resources::Resources;
 use crate::{Error, ErrorKind, Remedy, index, memory};
@@ -30,8 +30,8 @@ pub struct ForeignReader {
     resources: Resources,
     position: u64,
     /// Plaintext of a run, and where it begins.
-    kept: Vec<u8>,
-    kept_at: u64,
+    cached: Vec<u8>,
+    cached_at: u64,
     wire: Vec<u8>,
     per_run: u64,
     _lease: Lease,
@@ -46,9 +46,9 @@ impl OpenOptions<'_> {
     pub fn foreign_reader(&self, source: impl Source) -> Result<ForeignReader, Error> {
         self.resources.check()?;
         let place = source.positioned();
-        let reader = match (place.clone(), Peeked::look(source, self.resources)?.1) {
-            (Some(place), Some(Looks::Bare(format))) => self.read_chunks_of(place, format),
-            (_, Some(looks)) => Err(in_order_only(looks)),
+        let reader = match (place.clone(), PeekedSource::peek(source, self.resources)?.1) {
+            (Some(place), Some(Detected::Binary(format))) => self.read_chunks_of(place, format),
+            (_, Some(detected)) => Err(in_order_only(detected)),
             (_, None) => {
                 Err(Error::new(ErrorKind::NotAStream, "this is no stream of another format that is known"))
             }
@@ -76,8 +76,8 @@ impl OpenOptions<'_> {
         let per_run = (plan.demand.run_len / layout.full.wire) as u64;
         Ok(ForeignReader {
             wire: memory::zeroed("chunks", plan.demand.run_len)?,
-            kept: Vec::new(),
-            kept_at: 0,
+            cached: Vec::new(),
+            cached_at: 0,
             begin: opened.head_len as u64,
             chunks: opened.chunks,
             resources: resources.clone(),
@@ -91,10 +91,10 @@ impl OpenOptions<'_> {
     }
 }
 
-fn in_order_only(looks: Looks) -> Error {
-    let what = match looks {
-        Looks::Armored => "an armored age file can only be read in order",
-        Looks::Bare(_) => "a stream can be read at any place only where the source has offsets",
+fn in_order_only(detected: Detected) -> Error {
+    let what = match detected {
+        Detected::Armored => "an armored age file can only be read in order",
+        Detected::Binary(_) => "a stream can be read at any place only where the source has offsets",
     };
     Error::new(ErrorKind::Usage, what).remedied(Remedy::GiveFile)
 }
@@ -127,8 +127,8 @@ impl ForeignReader {
         self.resources.check_cancelled()?;
         let wire = &mut self.wire[..wire_len];
         index::read(&*self.place, begin, wire)?;
-        // Nothing of a run that fails is kept, and its memory is what the next one takes.
-        self.kept = Vec::new();
+        // Nothing of a run that fails is cached, and its memory is what the next one takes.
+        self.cached = Vec::new();
         let mut plaintext = memory::zeroed("chunks", plaintext_len)?;
         let (mut at, mut out) = (0, &mut plaintext[..]);
         for chunk in &lens {
@@ -139,13 +139,13 @@ impl ForeignReader {
             at += chunk.lens.wire;
             out = rest;
         }
-        (self.kept, self.kept_at) = (plaintext, self.layout.plaintext_offset(first));
+        (self.cached, self.cached_at) = (plaintext, self.layout.plaintext_offset(first));
         Ok(())
     }
 
-    fn kept_from(&self, offset: u64) -> &[u8] {
-        let begin = offset.checked_sub(self.kept_at).and_then(|begin| usize::try_from(begin).ok());
-        begin.and_then(|begin| self.kept.get(begin..)).unwrap_or_default()
+    fn cached_from(&self, offset: u64) -> &[u8] {
+        let begin = offset.checked_sub(self.cached_at).and_then(|begin| usize::try_from(begin).ok());
+        begin.and_then(|begin| self.cached.get(begin..)).unwrap_or_default()
     }
 }
 
@@ -155,13 +155,13 @@ impl Read for ForeignReader {
         if buffer.is_empty() || self.position >= self.len() {
             return Ok(0);
         }
-        if self.kept_from(self.position).is_empty() {
+        if self.cached_from(self.position).is_empty() {
             let place = self.place.clone();
             self.load(self.position).map_err(|error| io::Error::other(of_place(error, Some(place))))?;
         }
-        let kept = self.kept_from(self.position);
-        let count = kept.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&kept[..count]);
+        let cached = self.cached_from(self.position);
+        let count = cached.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&cached[..count]);
         self.position += count as u64;
         Ok(count)
     }

@@ -25,7 +25,7 @@ use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
-use crate::{age, clock, remedy};
+use crate::{clock, duration_text, remedy};
 
 /// What all streams of a drill share.
 pub(super) struct Attempts<'a> {
@@ -282,7 +282,7 @@ impl Attempts<'_> {
             Ended::Signal(signal) => Err(failed(format!("the check was ended by signal {signal}{last}"))),
             Ended::TimedOut => Err(failed(format!(
                 "the check had not ended after {}, and was stopped{last}",
-                age::words(check.timeout)
+                duration_text::words(check.timeout)
             ))),
             Ended::Interrupted => Err(Failure::interrupted()),
         }

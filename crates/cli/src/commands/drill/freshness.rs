@@ -8,7 +8,7 @@ use cofferdam::{ErrorKind, Metadata, sequence_of};
 use super::evidence::StreamRecord;
 use crate::clock::Utc;
 use crate::failure::Failure;
-use crate::{age, clock};
+use crate::{clock, duration_text};
 
 /// How old a stream may be, and what says when it was sealed: its sealer, if anybody.
 #[derive(Default)]
@@ -58,8 +58,8 @@ impl AgeRule {
             None => Ok(()),
             Some(max) => stale(format!(
                 "it was sealed {} ago, and `max_age` is {}",
-                age::words(Duration::from_secs(found)),
-                age::words(max)
+                duration_text::words(Duration::from_secs(found)),
+                duration_text::words(max)
             )),
         }
     }

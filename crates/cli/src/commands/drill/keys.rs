@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cofferdam::{CancelToken, ErrorKind, Identities};
 
 use super::file::DrillStream;
-use crate::age;
+use crate::duration_text;
 use crate::failure::Failure;
 use crate::key_args::OpeningKeys;
 use crate::named_files::NamedFiles;
@@ -82,7 +82,7 @@ impl<T> Pending<T> {
         match self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(found) => found,
             Err(RecvTimeoutError::Timeout) => {
-                let limit = age::words(limit);
+                let limit = duration_text::words(limit);
                 Err(Failure::new(ErrorKind::NoProgress, format!("the keys could not be read within {limit}"))
                     .advise("Where they lie does not answer: look at the mount."))
             }

@@ -38,7 +38,7 @@ use crate::signatures::{SigningArgs, is_in_place};
 use crate::size::Size;
 use crate::text::count;
 use crate::timeout::Timeout;
-use crate::{age, clock, whole_file};
+use crate::{clock, duration_text, whole_file};
 
 /// Show that backups can be restored: restore, check, and write down what came of it
 ///
@@ -270,7 +270,7 @@ fn line(stream: &StreamRecord) -> String {
         parts.push(format!("{}{of} in {seconds:.2} s", Size(stream.proved_bytes())));
     }
     if let Some(age) = stream.age_seconds {
-        parts.push(format!("sealed {} ago", age::words(std::time::Duration::from_secs(age))));
+        parts.push(format!("sealed {} ago", duration_text::words(std::time::Duration::from_secs(age))));
     }
     parts.join(", ")
 }

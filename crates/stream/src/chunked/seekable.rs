@@ -13,7 +13,7 @@ use super::runs::{Gathered, NO_CHAIN, RunLimits, RunSegments};
 use crate::Error;
 
 /// The chunks of `layout`, from the first to the last.
-pub(crate) struct PlacedChunks {
+pub(crate) struct SeekableChunks {
     source: Arc<dyn ReadAt>,
     /// Where the first chunk begins.
     begin: u64,
@@ -25,7 +25,7 @@ pub(crate) struct PlacedChunks {
     due: VecDeque<Step<Closing, ()>>,
 }
 
-impl PlacedChunks {
+impl SeekableChunks {
     pub(crate) fn new(
         source: Arc<dyn ReadAt>,
         begin: u64,
@@ -33,9 +33,9 @@ impl PlacedChunks {
         opener: Arc<dyn Chunks>,
         ending: Ending,
         limits: RunLimits,
-    ) -> PlacedChunks {
+    ) -> SeekableChunks {
         let segments = RunSegments::new(opener);
-        PlacedChunks {
+        SeekableChunks {
             source,
             begin,
             layout,
@@ -59,7 +59,7 @@ impl PlacedChunks {
     }
 }
 
-impl Feed for PlacedChunks {
+impl Feed for SeekableChunks {
     type Error = Error;
 
     fn next(&mut self, _: &Buffers) -> Result<Step<Closing, ()>, Error> {

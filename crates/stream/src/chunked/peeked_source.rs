@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_io::ReadAt;
-use foreign::{Format, Looks};
+use foreign::{Detected, Format};
 use sources::{Arrival, Source};
 
 use crate::feed::PATIENCE;
@@ -14,21 +14,24 @@ use crate::resources::Resources;
 use crate::{Error, index};
 
 /// A source, from its first byte on, whoever has looked at that.
-pub(crate) struct Peeked<S> {
+pub(crate) struct PeekedSource<S> {
     source: S,
     first: Vec<u8>,
     given: usize,
 }
 
-impl<S: Source> Peeked<S> {
+impl<S: Source> PeekedSource<S> {
     /// Looks at the first bytes of `source`: by their place, or in order, and then waits for them.
     ///
     /// # Errors
     /// The source's own; it is cancelled.
-    pub(crate) fn look(mut source: S, resources: &Resources) -> Result<(Peeked<S>, Option<Looks>), Error> {
+    pub(crate) fn peek(
+        mut source: S,
+        resources: &Resources,
+    ) -> Result<(PeekedSource<S>, Option<Detected>), Error> {
         resources.check_cancelled()?;
         if let Some(place) = source.positioned() {
-            return Ok((Peeked::unread(source), looks_at(&*place)?));
+            return Ok((PeekedSource::unread(source), detect_at(&*place)?));
         }
         let mut first = vec![0; Format::FIRST_LEN];
         let mut len = 0;
@@ -42,33 +45,33 @@ impl<S: Source> Peeked<S> {
             }
         }
         first.truncate(len);
-        let looks = Format::of(&first);
-        Ok((Peeked { source, first, given: 0 }, looks))
+        let detected = Format::detect(&first);
+        Ok((PeekedSource { source, first, given: 0 }, detected))
     }
 
     /// `source`, at which nobody has looked.
-    pub(crate) fn unread(source: S) -> Peeked<S> {
-        Peeked { source, first: Vec::new(), given: 0 }
+    pub(crate) fn unread(source: S) -> PeekedSource<S> {
+        PeekedSource { source, first: Vec::new(), given: 0 }
     }
 }
 
-/// Whether `source` looks like a stream of another format. Of one that has no offsets it cannot be said without taking bytes from it:
+/// Whether `source` detected like a stream of another format. Of one that has no offsets it cannot be said without taking bytes from it:
 /// then it is `false`.
 ///
 /// # Errors
 /// The source's own.
 pub fn is_foreign(source: &impl Source) -> Result<bool, Error> {
     let Some(place) = source.positioned() else { return Ok(false) };
-    Ok(looks_at(&*place)?.is_some())
+    Ok(detect_at(&*place)?.is_some())
 }
 
-fn looks_at(place: &dyn ReadAt) -> Result<Option<Looks>, Error> {
+fn detect_at(place: &dyn ReadAt) -> Result<Option<Detected>, Error> {
     let mut first = vec![0; place.len().min(Format::FIRST_LEN as u64) as usize];
     index::read(place, 0, &mut first)?;
-    Ok(Format::of(&first))
+    Ok(Format::detect(&first))
 }
 
-impl<S: Source> Source for Peeked<S> {
+impl<S: Source> Source for PeekedSource<S> {
     fn len(&self) -> Option<u64> {
         self.source.len()
     }
@@ -128,14 +131,14 @@ mod tests {
     #[test]
     fn what_was_looked_at_comes_again_and_all_that_follows() {
         let age = [&b"age-encryption.org/v1\n"[..], &[7; 5000]].concat();
-        for (bytes, looks) in [
-            (age, Some(Looks::Bare(Format::Age))),
+        for (bytes, detected) in [
+            (age, Some(Detected::Binary(Format::Age))),
             (b"\x89CFD and more".to_vec(), None),
-            (b"-----BEGIN AGE ENCRYPTED FILE-----".to_vec(), Some(Looks::Armored)),
+            (b"-----BEGIN AGE ENCRYPTED FILE-----".to_vec(), Some(Detected::Armored)),
             (Vec::new(), None),
         ] {
-            let (peeked, found) = Peeked::look(Trickle(bytes.clone()), &Resources::default()).unwrap();
-            assert_eq!(found, looks);
+            let (peeked, found) = PeekedSource::peek(Trickle(bytes.clone()), &Resources::default()).unwrap();
+            assert_eq!(found, detected);
             assert_eq!(all(peeked), bytes);
         }
     }
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn no_more_is_waited_for_than_it_takes_to_tell() {
         let bytes = [&b"\x89CFD"[..], &[0; 5000]].concat();
-        let (peeked, _) = Peeked::look(Trickle(bytes), &Resources::default()).unwrap();
+        let (peeked, _) = PeekedSource::peek(Trickle(bytes), &Resources::default()).unwrap();
         assert_eq!(peeked.first.len(), 2);
     }
 }
