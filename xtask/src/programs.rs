@@ -15,7 +15,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 16] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -45,6 +45,11 @@ const PROGRAMS: [Program; 15] = [
         name: "ssh-keygen",
         package: "openssh-client",
         purpose: "the tests sign and verify with it, and with its agent",
+    },
+    Program {
+        name: "bsdtar",
+        package: "libarchive-tools",
+        purpose: "the tests have it read and write trees",
     },
     Program { name: "mke2fs", package: "e2fsprogs", purpose: "the tests make that file system" },
 ];

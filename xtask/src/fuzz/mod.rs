@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 use crate::{programs, steps};
 
 /// The targets, each a file of its own in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 7] = ["preamble", "splitter", "trailer", "compressed", "serve", "foreign", "signature"];
+const TARGETS: [&str; 8] =
+    ["preamble", "splitter", "trailer", "compressed", "serve", "foreign", "signature", "tree"];
 
 /// How long a target runs unless said otherwise.
 const SECONDS: u32 = 60;

@@ -50,6 +50,7 @@ const SIGNATURES: [&[u8]; 4] = [
 
 /// The folder of the format's vectors, and of those of age.
 const VECTORS: &str = "docs/vectors";
+const TREE_VECTORS: &str = "crates/tree/tests/vectors/catalogs.txt";
 const AGE_VECTORS: &str = "crates/foreign/tests/vectors/age-testkit";
 
 /// Writes the seeds of `target`, of vectors below `root`, into `corpus`; returns their number. An absent folder of vectors gives none.
@@ -63,6 +64,7 @@ pub(super) fn write(root: &Path, target: &str, corpus: &Path) -> Result<usize, S
         "compressed" => write_all(corpus, "zstd", zstd_seeds())?,
         "serve" => write_all(corpus, "serve", SERVE.map(<[u8]>::to_vec).into())?,
         "signature" => return write_all(corpus, "signature", SIGNATURES.map(<[u8]>::to_vec).into()),
+        "tree" => write_all(corpus, "tree", tree_seeds(root))?,
         _ => 0,
     };
     let Ok(entries) = fs::read_dir(vectors) else { return Ok(count) };
@@ -94,6 +96,28 @@ fn zstd_seeds() -> Vec<Vec<u8>> {
         [[&COMPRESSED_TEXT, *text].concat(), [&COMPRESSED_BLOCKS, &text[ZSTD_HEADER_LEN..]].concat()]
     };
     ZSTD_FRAMES.iter().flat_map(seeds).collect()
+}
+
+/// The plaintexts of the vectors of trees, as catalogs and, cut before those, as archives.
+fn tree_seeds(root: &Path) -> Vec<Vec<u8>> {
+    let text = fs::read_to_string(root.join(TREE_VECTORS)).unwrap_or_default();
+    let plaintexts = text.split("\n\n").skip(1).map(|vector| {
+        let lines = vector.lines().filter(|line| !line.contains(": "));
+        lines.flat_map(tree_bytes).collect::<Vec<u8>>()
+    });
+    plaintexts
+        .flat_map(|plaintext| [[&[0], &*plaintext].concat(), [&[1, 30], &*plaintext].concat()])
+        .collect()
+}
+
+/// The bytes of a line of such a vector: hexadecimal digits, or a byte and how often it is there.
+fn tree_bytes(line: &str) -> Vec<u8> {
+    let byte = |digits: &str| u8::from_str_radix(digits, 16).unwrap_or_default();
+    match line.split(' ').collect::<Vec<_>>()[..] {
+        ["zeros", count] => vec![0; count.parse().unwrap_or_default()],
+        ["byte", digits, count] => vec![byte(digits); count.parse().unwrap_or_default()],
+        _ => line.as_bytes().chunks(2).map(|pair| byte(&String::from_utf8_lossy(pair))).collect(),
+    }
 }
 
 /// The stream of a vector: what stands behind its text, or another vector's stream with the patches that the text names.

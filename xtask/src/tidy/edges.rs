@@ -15,6 +15,7 @@ pub(super) const EDGES: &str = "
     database       | contract                           | ciphers rayon age clap
     peer           | contract storage                   | ciphers rayon age clap
     object         | contract remote                    | ciphers rayon age clap
+    tree-sink      | io contract storage tree           | ciphers rayon age clap
     testing        | contract storage                   | ciphers rayon tempfile age clap
     keys           |                                    | rayon clap
     signatures     |                                    | ciphers rayon tempfile age clap
@@ -22,6 +23,7 @@ pub(super) const EDGES: &str = "
     sources        | io                                 | ciphers rayon age clap
     remote         | io sources                         | ciphers rayon age clap
     serve          | io                                 | ciphers rayon tempfile age clap
+    tree           | io sources                         | ciphers rayon age clap
     servers        |                                    | ciphers rayon age clap
     stream         | io framing frame-worker segment-worker contract storage local peer keys foreign sources | ciphers rayon age clap
     cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign signatures sources remote stream | clap

@@ -1,0 +1,150 @@
+//! The whole catalog looked at, before anything is made of it (TREE T6.1).
+//! Knows no file system; what a tree must not be is said in `path.rs`.
+
+use super::{Catalog, INDEX_NUMBER_LEN, LocatedEntry, read};
+use crate::{
+    EntryKind, NameFault, TreeError, TreePath,
+    path::{FoldedPaths, PathOrder},
+};
+
+/// Whether paths that differ in upper and lower case alone can be in one tree.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum PathCase {
+    /// They can, as on Linux.
+    #[default]
+    Sensitive,
+    /// They cannot. Takes at least 16 bytes of memory for each member.
+    Insensitive,
+}
+
+/// A catalog all of which has been looked at: its members tile the archive, no two have one path, none lies below what is no directory,
+/// and hard links lead to earlier members.
+#[derive(Debug)]
+pub struct CheckedCatalog {
+    catalog: Catalog,
+    counts: EntryCounts,
+}
+
+/// What a tree is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct EntryCounts {
+    /// Regular files.
+    pub files: u64,
+    /// Other names of earlier members.
+    pub hard_links: u64,
+    /// Symbolic links.
+    pub symlinks: u64,
+    /// Directories that are members.
+    pub directories: u64,
+    /// Devices and FIFOs.
+    pub others: u64,
+    /// Files that changed while they were read.
+    pub changed: u64,
+    /// Bytes of all files.
+    pub data_len: u64,
+}
+
+impl Catalog {
+    /// Looks at all of the catalog.
+    ///
+    /// # Errors
+    /// [`TreeError::Catalog`] where it lies, [`TreeError::Name`] where its paths cannot be in one tree; the medium's own.
+    pub fn check(self, case: PathCase) -> Result<CheckedCatalog, TreeError> {
+        let mut folded = (case == PathCase::Insensitive).then(FoldedPaths::default);
+        let mut counts = EntryCounts::default();
+        let mut order = Some(PathOrder::default());
+        for index in 0..self.pages() {
+            let page = self.page(index)?;
+            if !self.has_numbers_in_order(page.first_entry, page.entries.len())? {
+                order = None;
+            }
+            for entry in &page.entries {
+                counts.add(entry.kind, entry.size, entry.changed);
+                if let Some(folded) = &mut folded {
+                    folded.push(&entry.path)?;
+                }
+                if let Some(order) = &mut order {
+                    order.push(&entry.path, entry.kind == EntryKind::Directory)?;
+                }
+            }
+        }
+        if order.is_none() {
+            self.check_name_index()?;
+        }
+        if counts.hard_links > 0 {
+            self.check_hard_links()?;
+        }
+        Ok(CheckedCatalog { catalog: self, counts })
+    }
+
+    /// Whether the name index has these numbers at their own places: then the archive is in path order there.
+    fn has_numbers_in_order(&self, first: u64, count: usize) -> Result<bool, TreeError> {
+        let mut bytes = vec![0; count * INDEX_NUMBER_LEN as usize];
+        read(&*self.source, self.index_at + first * INDEX_NUMBER_LEN, &mut bytes)?;
+        let numbers = bytes.chunks_exact(INDEX_NUMBER_LEN as usize);
+        Ok(numbers.zip(first as u32..).all(|(bytes, number)| bytes == number.to_le_bytes()))
+    }
+
+    fn check_name_index(&self) -> Result<(), TreeError> {
+        let mut order = PathOrder::default();
+        for place in 0..self.entries() {
+            let Some(LocatedEntry { entry, .. }) = self.entry_in_order(place)? else {
+                break;
+            };
+            order.push(&entry.path, entry.kind == EntryKind::Directory)?;
+        }
+        Ok(())
+    }
+
+    fn check_hard_links(&self) -> Result<(), TreeError> {
+        for index in 0..self.pages() {
+            for (number, entry) in (self.page(index)?.first_entry..).zip(&self.page(index)?.entries) {
+                if entry.kind == EntryKind::HardLink && !self.has_earlier(&entry.link, number)? {
+                    return Err(TreeError::name(entry.path.as_bytes(), NameFault::LinkTarget));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a member before `number` has this path, and is one that a hard link can lead to.
+    fn has_earlier(&self, path: &[u8], number: u64) -> Result<bool, TreeError> {
+        let Ok(path) = TreePath::parse(path) else {
+            return Ok(false);
+        };
+        let is_one = |found: LocatedEntry| {
+            let kind = found.entry.kind;
+            found.number < number && !matches!(kind, EntryKind::Directory | EntryKind::HardLink)
+        };
+        Ok(self.find(&path)?.is_some_and(is_one))
+    }
+}
+
+impl CheckedCatalog {
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// What the tree is made of.
+    pub fn counts(&self) -> EntryCounts {
+        self.counts
+    }
+}
+
+impl EntryCounts {
+    fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
+        let count = match kind {
+            EntryKind::File => &mut self.files,
+            EntryKind::HardLink => &mut self.hard_links,
+            EntryKind::Symlink => &mut self.symlinks,
+            EntryKind::Directory => &mut self.directories,
+            EntryKind::CharDevice | EntryKind::BlockDevice | EntryKind::Fifo => &mut self.others,
+        };
+        *count += 1;
+        self.changed += u64::from(changed);
+        // Pages tile the archive, whose length is a number.
+        self.data_len += size;
+    }
+}

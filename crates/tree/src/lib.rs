@@ -1,0 +1,38 @@
+//! Trees: a directory as a tar archive with a catalog behind it, and what lies where in that.
+//! Knows no key, no frame and no engine: a tree's plaintext is bytes that can be read at offsets.
+//!
+//! The format is docs/TREE.md. An archive is made of [`Member`]s, whose headers this crate writes and reads within a strict profile; the
+//! [`Catalog`] finds members by path and by offset with a few small reads.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod archive;
+mod catalog;
+mod entry;
+mod error;
+mod header;
+mod layout;
+pub mod limits;
+mod owners;
+mod path;
+mod plan;
+mod root;
+mod source;
+mod walk;
+
+pub use cofferdam_io::ReadAt;
+
+pub use archive::{ArchiveScanner, ScannedMember};
+pub use catalog::{
+    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, LocatedEntry, Page, PathCase,
+    WrittenCatalog,
+};
+pub use entry::{Entry, EntryKind, Member, Timestamp, Xattr};
+pub use error::TreeError;
+pub use header::HeaderFault;
+pub use layout::{Layout, Piece, Place};
+pub use path::{NameFault, TreePath};
+pub use plan::Plan;
+pub use root::TreeRoot;
+pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use walk::{LeftOut, Mounts, WalkOptions, walk};

@@ -1,0 +1,209 @@
+//! What a sealing is going to read: the skeleton of the whole tree, made by one walk and kept in a file.
+//! Reads no file's data.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cofferdam_io::ReadAt;
+
+use crate::{
+    Catalog, CatalogWriter, Content, Layout, LeftOut, Member, PathCase, TreeError, TreeRoot, WalkOptions,
+    limits::{ARCHIVE_END_LEN, BLOCK_LEN},
+    walk,
+};
+
+/// The plan of a sealing: every header, all padding and the catalog, as they will be sealed, in a file. A sealing that goes on after a crash
+/// finds the same plaintext by it, whatever has become of the tree meanwhile.
+///
+/// It names all files of the tree in clear, so it belongs into a directory of this user's alone.
+#[derive(Debug)]
+pub struct Plan {
+    layout: Layout,
+    skeleton: Arc<Skeleton>,
+    plain_len: u64,
+    path: PathBuf,
+}
+
+impl Plan {
+    /// Walks the tree, and writes its plan to `path`, where nothing of that name counts before it is whole and durable.
+    ///
+    /// # Errors
+    /// What the walk cannot read, what a tree cannot have; the medium's own.
+    pub fn create(root: &TreeRoot, path: &Path, options: &WalkOptions) -> Result<(Plan, LeftOut), TreeError> {
+        let fault = |error| TreeError::io(format!("write the plan {}", path.display()), error);
+        let unfinished = beside(path, ".unfinished");
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        remove(&unfinished).map_err(fault)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&unfinished);
+        let mut out = BufWriter::with_capacity(WRITE_LEN, file.map_err(fault)?);
+        let mut catalog = CatalogWriter::new(directory)?;
+        let left_out = walk(root, options, &mut |member| push(member, &mut out, &mut catalog, path))?;
+        out.write_all(&[0; ARCHIVE_END_LEN]).map_err(fault)?;
+        let tar_len = catalog.next_header_at() + ARCHIVE_END_LEN as u64;
+        copy(&catalog.finish(tar_len)?, &mut out).map_err(fault)?;
+        let file = out.into_inner().map_err(|error| fault(error.into_error()))?;
+        file.sync_all().map_err(fault)?;
+        // What was noted for an earlier plan of this name is none of this one's: it is gone, durably, before this one has the name.
+        let sync = || File::open(directory).and_then(|directory| directory.sync_all()).map_err(fault);
+        [path.to_owned(), changes_path(path)].iter().try_for_each(|path| remove(path)).map_err(fault)?;
+        sync()?;
+        std::fs::rename(&unfinished, path).map_err(fault)?;
+        sync()?;
+        Ok((Plan::of_file(file, path)?, left_out))
+    }
+
+    /// Opens the plan that an earlier sealing has written to `path`.
+    ///
+    /// # Errors
+    /// It is none, or not whole; the medium's own.
+    pub fn open(path: &Path) -> Result<Plan, TreeError> {
+        let file = File::open(path);
+        Plan::of_file(
+            file.map_err(|error| TreeError::io(format!("open the plan {}", path.display()), error))?,
+            path,
+        )
+    }
+
+    /// Bytes of the plaintext.
+    pub fn plain_len(&self) -> u64 {
+        self.plain_len
+    }
+
+    /// What lies where in the plaintext.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The skeleton, to be read.
+    pub fn skeleton(&self) -> &dyn ReadAt {
+        &*self.skeleton
+    }
+
+    /// Removes the plan, and what was noted beside it: the sealing has ended.
+    ///
+    /// # Errors
+    /// The medium's own.
+    pub fn remove(&self) -> io::Result<()> {
+        [self.path.clone(), changes_path(&self.path)].iter().try_for_each(|path| remove(path))
+    }
+
+    /// Where the numbers of entries are noted that changed while they were read.
+    pub(crate) fn changes_path(&self) -> PathBuf {
+        changes_path(&self.path)
+    }
+
+    fn of_file(file: File, path: &Path) -> Result<Plan, TreeError> {
+        let fault = |error| TreeError::io(format!("read the plan {}", path.display()), error);
+        let len = file.metadata().map_err(fault)?.len();
+        let mut plain_len = [0; 8];
+        // The tail has the plaintext's length; the file is that less the data.
+        let at =
+            len.checked_sub(PLAIN_LEN_FROM_END).ok_or_else(|| TreeError::catalog(0, "a plan too short"))?;
+        file.read_exact_at(&mut plain_len, at).map_err(fault)?;
+        let plain_len = u64::from_le_bytes(plain_len);
+        let data_len = plain_len.checked_sub(len);
+        let data_len = data_len.ok_or_else(|| TreeError::catalog(at, "a plan longer than its tree"))?;
+        let skeleton = Arc::new(Skeleton { file, len });
+        let source = CatalogOfPlan { skeleton: skeleton.clone(), data_len, plain_len };
+        match Catalog::open(Arc::new(source))? {
+            Content::PlainFile { .. } => Err(TreeError::catalog(at, "a plan without a catalog")),
+            Content::Tree(catalog) => {
+                let layout = Layout::new(Arc::new(catalog.check(PathCase::Sensitive)?));
+                if layout.checked().counts().data_len != data_len {
+                    return Err(TreeError::catalog(at, "a plan of another length than its tree's"));
+                }
+                Ok(Plan { layout, skeleton, plain_len, path: path.to_owned() })
+            }
+        }
+    }
+}
+
+fn push(
+    member: Member,
+    out: &mut BufWriter<File>,
+    catalog: &mut CatalogWriter,
+    path: &Path,
+) -> Result<(), TreeError> {
+    let header = member.to_header();
+    let header =
+        header.map_err(|fault| TreeError::io(format!("seal {}", member.path), io::Error::other(fault)))?;
+    let padding = member.size.next_multiple_of(BLOCK_LEN as u64) - member.size;
+    let written = out.write_all(&header).and_then(|()| out.write_all(&[0; BLOCK_LEN][..padding as usize]));
+    written.map_err(|error| TreeError::io(format!("write the plan {}", path.display()), error))?;
+    catalog.push(member.to_entry(header.len() as u64))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn copy(from: &dyn ReadAt, out: &mut BufWriter<File>) -> io::Result<()> {
+    let mut buffer = vec![0; WRITE_LEN];
+    let mut at = 0;
+    while at < from.len() {
+        let len = usize::try_from(from.len() - at).map_or(WRITE_LEN, |left| left.min(WRITE_LEN));
+        from.read_exact_at(at, &mut buffer[..len])?;
+        out.write_all(&buffer[..len])?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn changes_path(plan: &Path) -> PathBuf {
+    beside(plan, ".changed")
+}
+
+/// The file of a plan.
+#[derive(Debug)]
+struct Skeleton {
+    file: File,
+    len: u64,
+}
+
+impl ReadAt for Skeleton {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// The catalog of a plan, at the offsets of the plaintext: all data is before it.
+struct CatalogOfPlan {
+    skeleton: Arc<Skeleton>,
+    data_len: u64,
+    plain_len: u64,
+}
+
+impl ReadAt for CatalogOfPlan {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let offset = offset.checked_sub(self.data_len).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.skeleton.read_exact_at(offset, buffer)
+    }
+
+    fn len(&self) -> u64 {
+        self.plain_len
+    }
+}
+
+/// How far from its end the tail has the length of the plaintext.
+const PLAIN_LEN_FROM_END: u64 = 16;
+/// What is written at a time.
+const WRITE_LEN: usize = 256 << 10;

@@ -1,0 +1,141 @@
+//! A tree's directory: files of it are opened beneath it, and no symbolic link in it is followed.
+//! Knows nothing of what is in the files.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use cofferdam_io::retried;
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
+    io::Errno,
+};
+
+use crate::{TreeError, TreePath};
+
+/// The directory of a tree. Paths are resolved by openat2(2), which Linux has since 5.6: never out of the directory, through no symbolic
+/// link, whoever changes the tree meanwhile.
+#[derive(Debug)]
+pub struct TreeRoot {
+    directory: OwnedFd,
+}
+
+impl TreeRoot {
+    /// Opens the directory at `path`, whose last component may be a symbolic link.
+    ///
+    /// # Errors
+    /// There is none, or it may not be read.
+    pub fn open(path: &Path) -> Result<TreeRoot, TreeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = retried(|| openat(CWD, path, flags, Mode::empty()));
+        let opened =
+            opened.map_err(|error| TreeError::io(format!("open the directory {}", path.display()), error))?;
+        Ok(TreeRoot { directory: opened })
+    }
+
+    /// A directory that is open already.
+    pub fn of(directory: OwnedFd) -> TreeRoot {
+        TreeRoot { directory }
+    }
+
+    /// Opens what is at `path` beneath the directory. `mode` is that of a file that is made.
+    ///
+    /// # Errors
+    /// The system's own: [`Errno::LOOP`] where a component is a symbolic link, [`Errno::NOSYS`] before Linux 5.6.
+    pub fn open_at(&self, path: &TreePath, flags: OFlags, mode: Mode) -> Result<File, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        for _ in 1..RENAMES_MAX {
+            match retried(|| openat2(&self.directory, path.as_path(), flags, mode, resolve)) {
+                // Something was renamed meanwhile, and the system cannot say whether that leads out.
+                Err(Errno::AGAIN) => {}
+                opened => return opened.map(File::from),
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens the directory at `path`, to be read.
+    ///
+    /// # Errors
+    /// As [`open_at`](Self::open_at).
+    pub fn directory_at(&self, path: &TreePath) -> Result<OwnedFd, Errno> {
+        self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map(OwnedFd::from)
+    }
+}
+
+impl AsFd for TreeRoot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// How often a path is resolved anew because others rename what is on it.
+const RENAMES_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, sync::atomic::AtomicUsize, sync::atomic::Ordering, thread};
+
+    use rustix::fs::{RenameFlags, renameat_with};
+
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn no_link_is_followed_wherever_it_is_on_the_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        let top = scratch.path().join("root");
+        fs::create_dir_all(top.join("d")).unwrap();
+        fs::write(scratch.path().join("outside"), "").unwrap();
+        fs::write(top.join("d/f"), "").unwrap();
+        symlink("..", top.join("up")).unwrap();
+        symlink("d", top.join("within")).unwrap();
+        symlink(scratch.path().join("outside"), top.join("d/last")).unwrap();
+        let root = TreeRoot::open(&top).unwrap();
+        let open = |text| root.open_at(&path(text), OFlags::RDONLY, Mode::empty()).map(drop);
+        assert_eq!(open("d/f"), Ok(()));
+        for link in ["up/outside", "within/f", "d/last"] {
+            assert_eq!(open(link), Err(Errno::LOOP), "{link}");
+        }
+    }
+
+    /// Somebody exchanges a directory for a link out of the tree, 10,000 times, while files are made in it.
+    #[test]
+    fn a_directory_that_becomes_a_link_again_and_again_leads_nowhere() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (top, outside) = (scratch.path().join("root"), scratch.path().join("outside"));
+        fs::create_dir_all(top.join("d")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        symlink(&outside, top.join("link")).unwrap();
+        let root = TreeRoot::open(&top).unwrap();
+        let left = AtomicUsize::new(10_000);
+        let (mut made, mut refused) = (0, 0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while left.load(Ordering::Relaxed) > 0 {
+                    renameat_with(&root, "d", &root, "link", RenameFlags::EXCHANGE).unwrap();
+                    left.fetch_sub(1, Ordering::Relaxed);
+                }
+            });
+            let flags = OFlags::WRONLY | OFlags::CREATE;
+            while left.load(Ordering::Relaxed) > 0 || made == 0 || refused == 0 {
+                match root.open_at(&path(&format!("d/{}", made % 100)), flags, Mode::RUSR | Mode::WUSR) {
+                    Ok(_) => made += 1,
+                    Err(Errno::LOOP | Errno::AGAIN) => refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                if left.load(Ordering::Relaxed) == 0 && (made == 0 || refused == 0) {
+                    // One of the two was always faster: once more by hand.
+                    renameat_with(&root, "d", &root, "link", RenameFlags::EXCHANGE).unwrap();
+                }
+            }
+        });
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{made} made, {refused} refused");
+    }
+}

@@ -1,0 +1,347 @@
+//! A tree as a source: the plaintext that a plan says, read from the files of the tree at any offset, from any thread.
+//! Knows nothing of who seals it.
+
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    num::NonZeroUsize,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cofferdam_io::{ReadAt, retried};
+use lru::LruCache;
+use parking_lot::Mutex;
+use rustix::{
+    fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, seek},
+    io::Errno,
+};
+use sources::{Arrival, Source};
+
+use crate::{Entry, Place, Plan, TreeError, TreePath, TreeRoot, catalog::encode_entries, walk::modified};
+
+/// A directory as a source of bytes: those of its plan.
+///
+/// A file that is not what the plan says is read all the same: what is missing at its end, or of a file that is gone, is zeros; what it has
+/// grown by is left out. It counts as changed, in the catalog too, unless [`OnChange::Refuse`] ends the read.
+pub struct TreeSource {
+    shared: Arc<Shared>,
+    next: u64,
+}
+
+/// What becomes of a file that changes while the tree is read.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum OnChange {
+    /// It is read, and flagged.
+    #[default]
+    Flag,
+    /// The read is an error.
+    Refuse,
+}
+
+/// Files that changed while they were read.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ChangedFiles {
+    /// How many.
+    pub count: u64,
+    /// The first 1,000 of them.
+    pub first: Vec<TreePath>,
+}
+
+impl TreeSource {
+    /// The plaintext that `plan` says of the tree at `root`.
+    ///
+    /// # Errors
+    /// What an earlier sealing has noted beside the plan cannot be read.
+    pub fn new(root: TreeRoot, plan: Arc<Plan>, on_change: OnChange) -> Result<TreeSource, TreeError> {
+        let changes = Changes::read(&plan)?;
+        let files = Mutex::new(LruCache::new(FILES_OPEN_MAX));
+        Ok(TreeSource { shared: Arc::new(Shared { root, plan, on_change, files, changes }), next: 0 })
+    }
+
+    /// Those that have changed so far.
+    pub fn changed_files(&self) -> ChangedFiles {
+        self.shared.changes.known.lock().clone()
+    }
+}
+
+impl Source for TreeSource {
+    fn len(&self) -> Option<u64> {
+        Some(ReadAt::len(&*self.shared))
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(self.shared.clone())
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
+        let left = ReadAt::len(&*self.shared) - self.next;
+        let count = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        if left == 0 {
+            return Ok(Arrival::End);
+        }
+        self.shared.read_exact_at(self.next, &mut buffer[..count])?;
+        self.next += count as u64;
+        Ok(Arrival::Bytes(count))
+    }
+}
+
+impl fmt::Debug for TreeSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TreeSource").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    root: TreeRoot,
+    plan: Arc<Plan>,
+    on_change: OnChange,
+    /// Files that are read in several pieces, by entry.
+    files: Mutex<LruCache<u64, Arc<File>>>,
+    changes: Changes,
+}
+
+impl ReadAt for Shared {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.plan.plain_len());
+        let Some(end) = end else {
+            let message = format!("{} bytes at {offset} go beyond the tree's {}", buffer.len(), self.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        };
+        self.plan.layout().for_each_piece(offset..end, &mut |piece| {
+            // Pieces lie within the range that was asked for.
+            let start = (piece.at - offset) as usize;
+            let buffer = &mut buffer[start..start + piece.len as usize];
+            match piece.place {
+                Place::File { number, entry, offset } => self.read_file(number, entry, offset, buffer),
+                Place::Skeleton(at) => {
+                    self.plan.skeleton().read_exact_at(at, buffer)?;
+                    self.flag_changed(piece.at, buffer)
+                }
+            }
+        })
+    }
+
+    fn len(&self) -> u64 {
+        self.plan.plain_len()
+    }
+}
+
+impl Shared {
+    fn read_file(&self, number: u64, entry: &Entry, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let Some(file) = self.file(number, entry, buffer.len())? else {
+            buffer.fill(0);
+            return self.changed(number, entry);
+        };
+        let is_whole = read_or_zero(&file, offset, buffer)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", entry.path)))?;
+        let stat = fstat(&file)?;
+        match is_whole && is_as_planned(&stat, entry) {
+            true => Ok(()),
+            false => self.changed(number, entry),
+        }
+    }
+
+    /// The open file of an entry; none where no regular file is there any more.
+    fn file(&self, number: u64, entry: &Entry, len: usize) -> io::Result<Option<Arc<File>>> {
+        // What is read at once is opened once: no other file loses its place for it.
+        let is_small = len as u64 == entry.size;
+        if !is_small && let Some(file) = self.files.lock().get(&number) {
+            return Ok(Some(file.clone()));
+        }
+        // A FIFO that has taken the file's place is not waited for.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = match self.root.open_at(&entry.path, flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            file => file.map_err(|error| TreeError::io(format!("open {}", entry.path), error))?,
+        };
+        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let file = Arc::new(file);
+        if !is_small {
+            self.files.lock().put(number, file.clone());
+        }
+        Ok(Some(file))
+    }
+
+    /// A file is not what the plan says.
+    fn changed(&self, number: u64, entry: &Entry) -> io::Result<()> {
+        if self.on_change == OnChange::Refuse {
+            let message = format!("{} changed while it was read; nothing may be sealed of it", entry.path);
+            return Err(io::Error::other(message));
+        }
+        let page = self.plan.layout().catalog().page_of(number);
+        self.changes.note(number, page, &entry.path)
+    }
+
+    /// Sets the flags of files that have changed in the bytes of pages: `buffer` is what is at `at` of the plaintext.
+    fn flag_changed(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let catalog = self.plan.layout().catalog();
+        let end = at + buffer.len() as u64;
+        for index in catalog.pages_in(at..end) {
+            let (page_at, page_end) = (catalog.page_bounds(index), catalog.page_bounds(index + 1));
+            // From here on a file of this page that changes is an error: see `Changes::note`.
+            self.changes.given[index].store(true, Ordering::SeqCst);
+            let page = catalog.page(index)?;
+            let numbers = page.first_entry()..page.first_entry() + page.entries().len() as u64;
+            if !numbers.clone().any(|number| self.changes.is_noted(number)) {
+                continue;
+            }
+            let mut entries = page.entries().to_vec();
+            for (number, entry) in numbers.zip(&mut entries) {
+                entry.changed = self.changes.is_noted(number);
+            }
+            let mut bytes = Vec::new();
+            encode_entries(&entries, &mut bytes);
+            assert_eq!(bytes.len() as u64, page_end - page_at, "a flag takes one byte, set or not");
+            let (from, to) = (page_at.max(at), page_end.min(end));
+            let part = &bytes[(from - page_at) as usize..(to - page_at) as usize];
+            buffer[(from - at) as usize..(to - at) as usize].copy_from_slice(part);
+        }
+        Ok(())
+    }
+}
+
+/// Which files have changed. A page of the catalog that has been given out says so of its files for good.
+struct Changes {
+    /// A bit for each entry.
+    noted: Vec<AtomicU64>,
+    /// Of each page, whether bytes of it have been given out. With `noted`, each side sets its own before it looks at the other's, all of it
+    /// sequentially consistent: one of the two sees the other.
+    given: Vec<AtomicBool>,
+    known: Mutex<ChangedFiles>,
+    /// The numbers, for a sealing that goes on after this one.
+    notes: Mutex<Notes>,
+}
+
+/// A file of numbers, made when there is one.
+struct Notes {
+    path: std::path::PathBuf,
+    file: Option<File>,
+}
+
+impl Changes {
+    fn read(plan: &Plan) -> Result<Changes, TreeError> {
+        let catalog = plan.layout().catalog();
+        let path = plan.changes_path();
+        let fault = |error| TreeError::io(format!("read {}", path.display()), error);
+        let changes = Changes {
+            noted: (0..catalog.entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            given: (0..catalog.pages()).map(|_| AtomicBool::new(false)).collect(),
+            known: Mutex::default(),
+            notes: Mutex::new(Notes { path: path.clone(), file: None }),
+        };
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            bytes => bytes.map_err(fault)?,
+        };
+        // A number that a crash has torn was never vouched for.
+        for bytes in bytes.chunks_exact(8) {
+            let number = bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            if let Some(located) = catalog.entry(number)? {
+                changes.set(number);
+                changes.known.lock().add(&located.entry.path);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Notes, durably, that the entry `number` of this page has changed.
+    fn note(&self, number: u64, page: usize, path: &TreePath) -> io::Result<()> {
+        // Whoever comes second waits until it is durable as well.
+        let mut notes = self.notes.lock();
+        if !self.set(number) {
+            return Ok(());
+        }
+        if self.given[page].load(Ordering::SeqCst) {
+            let message = format!("{path} changed while its last bytes were read; seal the tree again");
+            return Err(io::Error::other(message));
+        }
+        self.known.lock().add(path);
+        notes.append(number)
+    }
+
+    /// Sets the bit. Whether it was not set before.
+    fn set(&self, number: u64) -> bool {
+        let bit = 1 << (number % 64);
+        self.noted[(number / 64) as usize].fetch_or(bit, Ordering::SeqCst) & bit == 0
+    }
+
+    fn is_noted(&self, number: u64) -> bool {
+        self.noted[(number / 64) as usize].load(Ordering::SeqCst) >> (number % 64) & 1 == 1
+    }
+}
+
+impl Notes {
+    fn append(&mut self, number: u64) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                self.file.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?)
+            }
+        };
+        file.write_all(&number.to_le_bytes())?;
+        file.sync_all()
+    }
+}
+
+impl ChangedFiles {
+    fn add(&mut self, path: &TreePath) {
+        self.count += 1;
+        if self.first.len() < CHANGED_NAMED_MAX {
+            self.first.push(path.clone());
+        }
+    }
+}
+
+fn is_as_planned(stat: &Stat, entry: &Entry) -> bool {
+    stat.st_size.cast_unsigned() == entry.size && modified(stat) == entry.modified
+}
+
+/// Fills `buffer` with what the file has from `offset` on, and with zeros behind its end. Whether all was there.
+fn read_or_zero(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<bool> {
+    // lseek(2) moves a position that nobody uses. Where it says nothing, what is there is read.
+    let stat = fstat(file)?;
+    let size = stat.st_size.cast_unsigned();
+    let hole = |offset: u64| match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data.saturating_sub(offset),
+        // No data up to the end.
+        Err(Errno::NXIO) => size.saturating_sub(offset),
+        Err(_) => 0,
+    };
+    let is_sparse = stat.st_blocks.cast_unsigned().saturating_mul(STAT_BLOCK_LEN) < size;
+    while !buffer.is_empty() {
+        let skip = if is_sparse { hole(offset) } else { 0 };
+        let skip = usize::try_from(skip).map_or(buffer.len(), |skip| skip.min(buffer.len()));
+        if skip > 0 {
+            let (zeros, rest) = buffer.split_at_mut(skip);
+            zeros.fill(0);
+            (buffer, offset) = (rest, offset + skip as u64);
+            continue;
+        }
+        match retried(|| file.read_at(buffer, offset))? {
+            0 => {
+                buffer.fill(0);
+                return Ok(false);
+            }
+            count => {
+                (buffer, offset) = (&mut buffer[count..], offset + count as u64);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Files that are kept open because they are read in several pieces.
+const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
+/// stat(2): blocks are counted in this unit, whatever the file system's own.
+const STAT_BLOCK_LEN: u64 = 512;
+/// Changed files whose paths are kept in memory.
+const CHANGED_NAMED_MAX: usize = 1_000;

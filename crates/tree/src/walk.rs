@@ -1,0 +1,334 @@
+//! A directory walked in path order: what there is, and what of it is left out.
+//! Reads no file's data, and knows no archive.
+
+use std::{
+    collections::HashMap,
+    ffi::{CString, OsStr},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    vec,
+};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Stat, lgetxattr, llistxattr, major, minor, readlinkat, statat},
+    io::Errno,
+};
+
+use crate::{
+    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, Xattr, owners::OwnerNames, path::Escaped,
+};
+
+/// What of a directory becomes a tree: all that is on its own file system, sockets apart.
+#[derive(Clone, Debug, Default)]
+pub struct WalkOptions {
+    include: Option<GlobSet>,
+    exclude: Option<GlobSet>,
+    mounts: Mounts,
+}
+
+/// What becomes of other file systems that are mounted in the tree.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Mounts {
+    /// Their mount points become empty directories.
+    #[default]
+    Skip,
+    /// They are walked as well.
+    Enter,
+}
+
+impl WalkOptions {
+    /// Leaves out what one of these globs matches, and all that is below it. They match whole paths of the tree; `*` matches no `/`,
+    /// `**` does.
+    ///
+    /// # Errors
+    /// What is wrong with a glob.
+    pub fn exclude<'a>(mut self, globs: impl IntoIterator<Item = &'a str>) -> Result<WalkOptions, String> {
+        self.exclude = Some(glob_set(globs)?);
+        Ok(self)
+    }
+
+    /// Takes, of what is no directory, only what one of these globs matches, or what is below a directory that one matches. Directories
+    /// are taken all the same.
+    ///
+    /// # Errors
+    /// What is wrong with a glob.
+    pub fn include<'a>(mut self, globs: impl IntoIterator<Item = &'a str>) -> Result<WalkOptions, String> {
+        self.include = Some(glob_set(globs)?);
+        Ok(self)
+    }
+
+    /// Says what becomes of other file systems.
+    #[must_use]
+    pub fn mounts(mut self, mounts: Mounts) -> WalkOptions {
+        self.mounts = mounts;
+        self
+    }
+
+    fn excludes(&self, path: &TreePath) -> bool {
+        self.exclude.as_ref().is_some_and(|globs| globs.is_match(path.as_path()))
+    }
+
+    fn includes(&self, path: &TreePath) -> bool {
+        self.include.as_ref().is_none_or(|globs| globs.is_match(path.as_path()))
+    }
+}
+
+/// What a walk left out.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// Sockets: a program makes its own.
+    pub sockets: u64,
+    /// Mount points whose file systems were not walked.
+    pub mounts: u64,
+    /// What a glob left out; not what is below that.
+    pub by_globs: u64,
+    /// What was gone when it was looked at.
+    pub gone: u64,
+}
+
+/// Walks the directory of `root`, and calls `take` with each member in path order.
+///
+/// # Errors
+/// Those of `take`; a directory or an attribute that cannot be read, a path that is too long.
+pub fn walk(
+    root: &TreeRoot,
+    options: &WalkOptions,
+    take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+) -> Result<LeftOut, TreeError> {
+    let path = TreePath::root();
+    let directory = open(root, &path)?;
+    let stat = rustix::fs::fstat(&directory)
+        .map_err(|error| TreeError::io("examine the tree's directory", error))?;
+    let mut walk = Walk {
+        root,
+        options,
+        device: stat.st_dev,
+        owners: OwnerNames::default(),
+        links: HashMap::new(),
+        left_out: LeftOut::default(),
+    };
+    let mut member = walk.member(path.clone(), EntryKind::Directory, &stat);
+    member.xattrs = read_xattrs(&directory, b".", &path)?;
+    take(member)?;
+    walk.directories(Listing::read(directory, path, options.include.is_none())?, take)?;
+    Ok(walk.left_out)
+}
+
+struct Walk<'a> {
+    root: &'a TreeRoot,
+    options: &'a WalkOptions,
+    /// Of the root.
+    device: u64,
+    owners: OwnerNames,
+    /// The first path of each file that has several names.
+    links: HashMap<(u64, u64), TreePath>,
+    left_out: LeftOut,
+}
+
+/// A directory that is being walked.
+struct Listing {
+    path: TreePath,
+    /// Closed while directories far below are walked.
+    directory: Option<OwnedFd>,
+    /// In path order.
+    names: vec::IntoIter<Box<[u8]>>,
+    /// Whether all that is in it is taken, whatever it is called.
+    is_included: bool,
+}
+
+impl Walk<'_> {
+    fn directories(
+        &mut self,
+        top: Listing,
+        take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+    ) -> Result<(), TreeError> {
+        let mut stack = vec![top];
+        while let Some(listing) = stack.last_mut() {
+            let Some(name) = listing.names.next() else {
+                stack.pop();
+                continue;
+            };
+            if listing.directory.is_none() {
+                listing.directory = Some(open(self.root, &listing.path)?);
+            }
+            let Some(below) = self.name(listing, &name, take)? else {
+                continue;
+            };
+            // Deep trees would take more descriptors than a process may have.
+            if let Some(far) = stack.len().checked_sub(OPEN_LEVELS_MAX) {
+                stack[far].directory = None;
+            }
+            stack.push(below);
+        }
+        Ok(())
+    }
+
+    /// Takes what is called `name`, and gives what is below it if that is to be walked.
+    fn name(
+        &mut self,
+        listing: &Listing,
+        name: &[u8],
+        take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+    ) -> Result<Option<Listing>, TreeError> {
+        let Some(directory) = &listing.directory else {
+            return Ok(None);
+        };
+        let too_long = |fault| TreeError::name(&[listing.path.as_bytes(), b"/", name].concat(), fault);
+        let path = listing.path.join(name).map_err(too_long)?;
+        if self.options.excludes(&path) {
+            self.left_out.by_globs += 1;
+            return Ok(None);
+        }
+        let stat = match statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {
+                self.left_out.gone += 1;
+                return Ok(None);
+            }
+            stat => stat.map_err(|error| TreeError::io(format!("examine {path}"), error))?,
+        };
+        let Some(kind) = kind(&stat) else {
+            self.left_out.sockets += 1;
+            return Ok(None);
+        };
+        let is_included = listing.is_included || self.options.includes(&path);
+        let is_elsewhere = self.options.mounts == Mounts::Skip && stat.st_dev != self.device;
+        if kind != EntryKind::Directory && (!is_included || is_elsewhere) {
+            self.left_out.by_globs += u64::from(!is_included);
+            self.left_out.mounts += u64::from(is_included);
+            return Ok(None);
+        }
+        let mut member = self.member(path.clone(), kind, &stat);
+        if member.kind == EntryKind::Symlink {
+            let target = readlinkat(directory, OsStr::from_bytes(name), Vec::new());
+            member.link =
+                target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?.into_bytes();
+        }
+        if member.kind != EntryKind::HardLink {
+            member.xattrs = read_xattrs(directory, name, &path)?;
+        }
+        take(member)?;
+        match kind {
+            EntryKind::Directory if is_elsewhere => {
+                self.left_out.mounts += 1;
+                Ok(None)
+            }
+            EntryKind::Directory => match self.root.directory_at(&path) {
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(TreeError::io(format!("open the directory {path}"), error)),
+                Ok(below) => Listing::read(below, path, is_included).map(Some),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// The member of what `stat` says, link and attributes apart.
+    fn member(&mut self, path: TreePath, kind: EntryKind, stat: &Stat) -> Member {
+        let mut member = Member::new(path, kind, stat.st_mode & 0o7777);
+        (member.uid, member.gid) = (stat.st_uid, stat.st_gid);
+        (member.user, member.group) = (self.owners.user(stat.st_uid), self.owners.group(stat.st_gid));
+        member.modified = modified(stat);
+        if kind != EntryKind::Directory && stat.st_nlink > 1 {
+            let first = self.links.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| member.path.clone());
+            if *first != member.path {
+                member.link = first.as_bytes().to_vec();
+                member.kind = EntryKind::HardLink;
+                return member;
+            }
+        }
+        match kind {
+            EntryKind::File => member.size = stat.st_size.cast_unsigned(),
+            EntryKind::CharDevice | EntryKind::BlockDevice => {
+                member.device = (major(stat.st_rdev), minor(stat.st_rdev));
+            }
+            _ => {}
+        }
+        member
+    }
+}
+
+impl Listing {
+    fn read(directory: OwnedFd, path: TreePath, is_included: bool) -> Result<Listing, TreeError> {
+        let fault = |error| TreeError::io(format!("list the directory {path}"), error);
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        for entry in Dir::read_from(&directory).map_err(fault)? {
+            let entry = entry.map_err(fault)?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(name.into());
+            }
+        }
+        names.sort_unstable();
+        Ok(Listing { path, directory: Some(directory), names: names.into_iter(), is_included })
+    }
+}
+
+/// When the contents of what `stat` says last changed.
+pub(crate) fn modified(stat: &Stat) -> Timestamp {
+    Timestamp { seconds: stat.st_mtime, nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or_default() }
+}
+
+fn open(root: &TreeRoot, path: &TreePath) -> Result<OwnedFd, TreeError> {
+    root.directory_at(path).map_err(|error| TreeError::io(format!("open the directory {path}"), error))
+}
+
+fn kind(stat: &Stat) -> Option<EntryKind> {
+    Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Directory,
+        FileType::Symlink => EntryKind::Symlink,
+        FileType::Fifo => EntryKind::Fifo,
+        FileType::CharacterDevice => EntryKind::CharDevice,
+        FileType::BlockDevice => EntryKind::BlockDevice,
+        FileType::Socket | FileType::Unknown => return None,
+    })
+}
+
+/// The extended attributes of what is called `name` in `directory`, links not followed. A descriptor of the file itself would have to be opened
+/// for reading, which not every file allows; hence by the directory's.
+fn read_xattrs(directory: &impl AsFd, name: &[u8], path: &TreePath) -> Result<Vec<Xattr>, TreeError> {
+    let fault = |error| TreeError::io(format!("read the extended attributes of {path}"), error);
+    let place = [format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).as_bytes(), name].concat();
+    let Ok(place) = CString::new(place) else {
+        return Ok(Vec::new());
+    };
+    let mut names = vec![0; XATTRS_LEN_FIRST];
+    let len = loop {
+        match llistxattr(&place, &mut *names) {
+            Err(Errno::RANGE) if names.len() < XATTRS_LEN_MAX => names.resize(names.len() * 16, 0),
+            // Gone, or a file system without any.
+            Err(Errno::NOENT | Errno::NOTSUP) => return Ok(Vec::new()),
+            len => break len.map_err(fault)?,
+        }
+    };
+    let mut xattrs = Vec::new();
+    let mut value = Vec::new();
+    for name in names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        value.resize(XATTRS_LEN_MAX, 0);
+        match lgetxattr(&place, OsStr::from_bytes(name), &mut *value) {
+            Err(Errno::NODATA | Errno::NOENT) => {}
+            len => xattrs.push(Xattr { name: name.to_vec(), value: value[..len.map_err(fault)?].to_vec() }),
+        }
+    }
+    xattrs.sort();
+    Ok(xattrs)
+}
+
+fn glob_set<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        let built = GlobBuilder::new(glob.trim_end_matches('/')).literal_separator(true).build();
+        set.add(built.map_err(|error| format!("{}: {error}", Escaped(glob.as_bytes())))?);
+    }
+    set.build().map_err(|error| error.to_string())
+}
+
+/// Directories above the one that is walked that are kept open.
+const OPEN_LEVELS_MAX: usize = 64;
+/// What a list of names is first given room for.
+const XATTRS_LEN_FIRST: usize = 256;
+/// Linux keeps lists and values within this.
+const XATTRS_LEN_MAX: usize = 64 << 10;

@@ -1,0 +1,21 @@
+//! A sink that restores a tree: files beneath a private directory beside the target, which becomes the target by one rename.
+//! Knows no key and no engine; what lies where it is told by the tree's catalog.
+//!
+//! A [`TreeSink`] takes the plaintext of a tree at any offset, from any thread. The catalog has to be readable before the first write: it is
+//! read once, and looked at as a whole, before anything is made.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod attributes;
+mod error;
+mod members;
+mod options;
+mod removal;
+mod sink;
+mod staging;
+mod target;
+
+pub use attributes::LeftOut;
+pub use error::TreeSinkError;
+pub use options::{DeviceFiles, OldTree, Owners, Room, SetIdBits, TreeOptions};
+pub use sink::{Restored, TreeSink};

@@ -1,0 +1,119 @@
+//! What a restored tree is given of what its headers say, and what becomes of a tree that is replaced.
+
+use contract::IfExists;
+use tree::PathCase;
+
+/// How a tree is restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TreeOptions {
+    pub(crate) if_exists: IfExists,
+    pub(crate) old_tree: OldTree,
+    pub(crate) owners: Owners,
+    pub(crate) set_id_bits: SetIdBits,
+    pub(crate) device_files: DeviceFiles,
+    pub(crate) path_case: PathCase,
+    pub(crate) room: Room,
+}
+
+/// Whose files are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Owners {
+    /// If this process is root's: whoever has the name that the header says, else the number. Otherwise this process's user.
+    #[default]
+    ByName,
+    /// If this process is root's: the number. Otherwise this process's user.
+    ByNumber,
+    /// This process's user.
+    Ours,
+}
+
+/// Whether files run as their owner or group where the header says so.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SetIdBits {
+    /// The bits are left out, and counted.
+    #[default]
+    LeaveOut,
+    /// They are set.
+    Restore,
+}
+
+/// Whether device files are made.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum DeviceFiles {
+    /// They are left out, and counted.
+    #[default]
+    LeaveOut,
+    /// They are made, which takes root.
+    Restore,
+}
+
+/// Whether a tree must fit before anything of it is made.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Room {
+    /// All bytes of its files must, holes counted: how much of them are holes is not known before.
+    #[default]
+    Check,
+    /// Its inodes must; whether its bytes do is found out.
+    Assume,
+}
+
+/// What becomes of a tree that is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum OldTree {
+    /// It is removed, unless another file system is mounted in it: then it is kept.
+    #[default]
+    Remove,
+    /// It is kept beside the new one, as `NAME.cofferdam-old`.
+    Keep,
+}
+
+impl TreeOptions {
+    /// The target must be free, or is replaced.
+    pub fn new(if_exists: IfExists) -> TreeOptions {
+        TreeOptions {
+            if_exists,
+            old_tree: OldTree::default(),
+            owners: Owners::default(),
+            set_id_bits: SetIdBits::default(),
+            device_files: DeviceFiles::default(),
+            path_case: PathCase::default(),
+            room: Room::default(),
+        }
+    }
+
+    /// Says what becomes of the tree that is replaced.
+    #[must_use]
+    pub fn old_tree(self, old_tree: OldTree) -> TreeOptions {
+        TreeOptions { old_tree, ..self }
+    }
+
+    /// Says whose files are.
+    #[must_use]
+    pub fn owners(self, owners: Owners) -> TreeOptions {
+        TreeOptions { owners, ..self }
+    }
+
+    /// Says whether set-id bits are set.
+    #[must_use]
+    pub fn set_id_bits(self, set_id_bits: SetIdBits) -> TreeOptions {
+        TreeOptions { set_id_bits, ..self }
+    }
+
+    /// Says whether device files are made.
+    #[must_use]
+    pub fn device_files(self, device_files: DeviceFiles) -> TreeOptions {
+        TreeOptions { device_files, ..self }
+    }
+
+    /// Says whether all bytes must fit.
+    #[must_use]
+    pub fn room(self, room: Room) -> TreeOptions {
+        TreeOptions { room, ..self }
+    }
+
+    /// Says whether the target's file system tells upper from lower case.
+    #[must_use]
+    pub fn path_case(self, path_case: PathCase) -> TreeOptions {
+        TreeOptions { path_case, ..self }
+    }
+}

@@ -1,0 +1,174 @@
+//! A directory removed with all that is in it, unless another file system is mounted there.
+//! Follows no symbolic link, whoever changes the directory meanwhile.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+};
+
+use cofferdam_io::retried;
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, chmodat, fchmod, fstat, openat2,
+        statat, unlinkat,
+    },
+    io::Errno,
+};
+
+/// What came of a removal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Removal {
+    /// Nothing is there any more.
+    Done,
+    /// A file system is mounted in it: nothing was removed.
+    HoldsMounts,
+}
+
+/// Removes what is called `name` in `parent`. What is not there is removed.
+pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr) -> io::Result<Removal> {
+    let stat = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(Removal::Done),
+        stat => stat?,
+    };
+    if !is_directory(&stat) {
+        unlinkat(parent, name, AtFlags::empty())?;
+        return Ok(Removal::Done);
+    }
+    // First it is looked for mounts, then removed: a tree that is kept is kept whole.
+    let holds_mounts = visit(parent, name, stat.st_dev, Modes::Leave, &mut |_, _, _| Ok(()))?;
+    if holds_mounts {
+        return Ok(Removal::HoldsMounts);
+    }
+    let remove = &mut |directory: &Dir, name: &OsStr, is_directory: bool| {
+        let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match unlinkat(directory.fd()?, name, flags) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    if visit(parent, name, stat.st_dev, Modes::Open, remove)? {
+        return Ok(Removal::HoldsMounts);
+    }
+    unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+    Ok(Removal::Done)
+}
+
+/// What is done with a name in a directory, after all that is below it.
+type Act<'a> = dyn FnMut(&Dir, &OsStr, bool) -> Result<(), Errno> + 'a;
+
+/// What becomes of directories whose modes keep their owner out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Modes {
+    /// They are passed over.
+    Leave,
+    /// Their owner is let in.
+    Open,
+}
+
+/// Acts on all that is in the directory. Whether a file system is mounted there: it then stops.
+fn visit(parent: &impl AsFd, name: &OsStr, device: u64, modes: Modes, act: &mut Act<'_>) -> io::Result<bool> {
+    let top = match open(parent, name, modes) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave => {
+            return Ok(false);
+        }
+        top => top?,
+    };
+    // Paths beneath `top`, and the names in them that are left. Descriptors are not kept: a tree may be deeper than a process has any.
+    let mut stack = vec![(Vec::new(), names(&top)?)];
+    while let Some((path, left)) = stack.last_mut() {
+        let Some(name) = left.pop() else {
+            let (path, _) = stack.pop().unwrap_or_default();
+            if let Some((above, _)) = stack.last() {
+                let directory = reopen(&top, above, modes)?;
+                act(&directory, OsStr::from_bytes(last(&path)), true)?;
+            }
+            continue;
+        };
+        let directory = reopen(&top, path, modes)?;
+        // All that are no directories at once: the directory is open.
+        let mut next = Some(name);
+        let mut below = None;
+        while let Some(name) = next {
+            let stat = match statat(directory.fd()?, OsStr::from_bytes(&name), AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => {
+                    next = left.pop();
+                    continue;
+                }
+                stat => stat?,
+            };
+            if stat.st_dev != device {
+                return Ok(true);
+            }
+            if is_directory(&stat) {
+                below = Some(name);
+                break;
+            }
+            act(&directory, OsStr::from_bytes(&name), false)?;
+            next = left.pop();
+        }
+        if let Some(name) = below {
+            let path = if path.is_empty() { name } else { [path, b"/".as_slice(), &name].concat() };
+            let names = match reopen(&top, &path, modes) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave => {
+                    Vec::new()
+                }
+                directory => names(&directory?.fd()?)?,
+            };
+            stack.push((path, names));
+        }
+    }
+    Ok(false)
+}
+
+fn open(parent: &impl AsFd, path: &OsStr, modes: Modes) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let open = |flags: OFlags| {
+        let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        retried(|| openat2(parent, path, flags, Mode::empty(), resolve))
+    };
+    match open(OFlags::RDONLY) {
+        Err(Errno::ACCESS) if modes == Modes::Open => {
+            // By its descriptor: nothing else can have come to the path.
+            let closed = open(OFlags::PATH)?;
+            let place = format!("/proc/self/fd/{}", closed.as_raw_fd());
+            chmodat(CWD, place, Mode::RWXU, AtFlags::empty())?;
+            Ok(open(OFlags::RDONLY)?)
+        }
+        directory => {
+            let directory = directory?;
+            if modes == Modes::Open && fstat(&directory)?.st_mode & 0o700 != 0o700 {
+                // Of others' it fails, and the removal says so itself.
+                let _ = fchmod(&directory, Mode::RWXU);
+            }
+            Ok(directory)
+        }
+    }
+}
+
+fn reopen(top: &OwnedFd, path: &[u8], modes: Modes) -> io::Result<Dir> {
+    let path = if path.is_empty() { b".".as_slice() } else { path };
+    Ok(Dir::new(open(top, OsStr::from_bytes(path), modes)?)?)
+}
+
+fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(&*name, b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn last(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}

@@ -1,0 +1,215 @@
+//! The tree as it is written, from any thread: each byte into its file, or into the skeleton.
+//! Knows neither the target nor what becomes of the tree.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    num::NonZeroUsize,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use cofferdam_io::{ReadAt, WriteAt};
+use contract::written::WrittenRanges;
+use lru::LruCache;
+use parking_lot::Mutex;
+use rustix::{
+    fs::{Mode, OFlags, mkdirat},
+    io::Errno,
+};
+use tree::{Entry, Layout, Place, TreePath, TreeRoot};
+
+/// What writers on other threads share with the sink.
+pub(crate) struct Staging {
+    pub(crate) root: TreeRoot,
+    pub(crate) layout: Layout,
+    pub(crate) skeleton: File,
+    pub(crate) written: Mutex<WrittenRanges>,
+    /// A bit for each entry: whether its file has been made. Only ever set while `files` is held, which orders it.
+    made: Vec<AtomicU64>,
+    /// Files that are written in several pieces, by entry.
+    files: Mutex<LruCache<u64, Arc<File>>>,
+    /// Whether bytes may be there that were taken back: then zeros are written, too. Nothing is written while it is set.
+    is_overwriting: AtomicBool,
+}
+
+impl Staging {
+    pub(crate) fn new(root: TreeRoot, layout: Layout, skeleton: File, plain_len: u64) -> Staging {
+        let made = (0..layout.catalog().entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Staging {
+            root,
+            layout,
+            skeleton,
+            written: Mutex::new(WrittenRanges::new(plain_len)),
+            made,
+            files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
+            is_overwriting: AtomicBool::new(false),
+        }
+    }
+
+    /// Forgets every byte from `at` on: others are written there.
+    pub(crate) fn roll_back(&self, at: u64) {
+        self.written.lock().cut(at);
+        self.is_overwriting.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes all files.
+    pub(crate) fn close_files(&self) {
+        self.files.lock().clear();
+    }
+
+    fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        let end = at + data.len() as u64;
+        self.layout.for_each_piece(at..end, &mut |piece| {
+            let start = (piece.at - at) as usize;
+            let data = &data[start..start + piece.len as usize];
+            match piece.place {
+                Place::Skeleton(at) => self.skeleton.write_all_at(data, at),
+                Place::File { number, entry, offset } => {
+                    let written = self.write_file(number, entry, offset, data);
+                    written.map_err(|error| {
+                        io::Error::new(error.kind(), format!("cannot write {}: {error}", entry.path))
+                    })
+                }
+            }
+        })
+    }
+
+    fn write_file(&self, number: u64, entry: &Entry, offset: u64, data: &[u8]) -> io::Result<()> {
+        let is_whole = data.len() as u64 == entry.size;
+        let file = match is_whole {
+            true => Arc::new(self.open(number, &entry.path, None)?),
+            false => self.file(number, entry)?,
+        };
+        match is_whole && data.len() < SPARSE_LEN_MIN || self.is_overwriting.load(Ordering::Relaxed) {
+            true => file.write_all_at(data, offset),
+            false => {
+                if is_whole {
+                    file.set_len(entry.size)?;
+                }
+                write_sparse(&file, offset, data)
+            }
+        }
+    }
+
+    fn file(&self, number: u64, entry: &Entry) -> io::Result<Arc<File>> {
+        if let Some(file) = self.files.lock().get(&number) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(self.open(number, &entry.path, Some(entry.size))?);
+        self.files.lock().put(number, file.clone());
+        Ok(file)
+    }
+
+    /// Makes the file of an entry, or opens the one that was made. A new one gets the length `len`, so that what is not written is a hole.
+    fn open(&self, number: u64, path: &TreePath, len: Option<u64>) -> io::Result<File> {
+        let bit = 1 << (number % 64);
+        let made = &self.made[(number / 64) as usize];
+        // Two pieces of one file: one of them makes it.
+        let _files = len.is_some().then(|| self.files.lock());
+        if made.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+            return Ok(self.root.open_at(path, OFlags::WRONLY, Mode::empty())?);
+        }
+        let file = self.make(path)?;
+        if let Some(len) = len {
+            file.set_len(len)?;
+        }
+        Ok(file)
+    }
+
+    /// Makes a file at a path where none is, and the directories that it is in.
+    pub(crate) fn make(&self, path: &TreePath) -> io::Result<File> {
+        // Whatever is there already is an entry of another name for the file system: none may be written over.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let make = || self.root.open_at(path, flags, Mode::RUSR | Mode::WUSR);
+        match make() {
+            Err(Errno::NOENT) => {
+                self.make_parents(path)?;
+                Ok(make()?)
+            }
+            file => Ok(file?),
+        }
+    }
+
+    /// Makes the directories that a path is in.
+    pub(crate) fn make_parents(&self, path: &TreePath) -> io::Result<()> {
+        let mut missing = Vec::new();
+        let mut parent = path.parent();
+        // As far up as there is one.
+        while let Some(path) = parent.take_if(|path| !path.is_root()) {
+            match self.root.directory_at(&path) {
+                Ok(_) => break,
+                Err(Errno::NOENT) => {
+                    parent = path.parent();
+                    missing.push(path);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        missing.iter().rev().try_for_each(|path| self.make_directory(path))
+    }
+
+    /// Makes a directory whose parent is there, if it is not there itself.
+    pub(crate) fn make_directory(&self, path: &TreePath) -> io::Result<()> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        let parent = self.root.directory_at(&parent)?;
+        match mkdirat(&parent, OsStr::from_bytes(path.name()), Mode::RWXU) {
+            Ok(()) => Ok(()),
+            // Another thread was faster; or something else is there, which whoever comes next finds out.
+            Err(Errno::EXIST) => self.root.directory_at(path).map(drop).map_err(io::Error::from),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl WriteAt for Staging {
+    fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.written.lock().claim(at, data.len())?;
+        self.write(at, data).inspect_err(|error| self.written.lock().fail_for(error))
+    }
+}
+
+/// The skeleton, to be read.
+pub(crate) struct SkeletonReader<'a> {
+    pub(crate) file: &'a File,
+    pub(crate) len: u64,
+}
+
+impl ReadAt for SkeletonReader<'_> {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// Writes what of `data` is no block of zeros. The file has its length already.
+fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
+    let (mut at, mut start) = (0, 0);
+    while at < data.len() {
+        // Blocks as the file has them, whatever the piece begins with.
+        let block_end = (offset + at as u64) / BLOCK_LEN * BLOCK_LEN + BLOCK_LEN - offset;
+        let end = usize::try_from(block_end).map_or(data.len(), |end| end.min(data.len()));
+        if data[at..end].iter().all(|byte| *byte == 0) {
+            file.write_all_at(&data[start..at], offset + start as u64)?;
+            start = end;
+        }
+        at = end;
+    }
+    file.write_all_at(&data[start..], offset + start as u64)
+}
+
+/// Files that are kept open because they are written in several pieces.
+const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
+/// What of a file is left as a hole if it is zeros: the block of file systems in use.
+const BLOCK_LEN: u64 = 4_096;
+/// A file that is written at once and shorter than this has no holes.
+const SPARSE_LEN_MIN: usize = 64 << 10;

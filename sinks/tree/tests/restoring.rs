@@ -1,0 +1,461 @@
+//! Trees restored: in any order, from many threads, over what was there; refused or broken off, they leave what was there.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+#[path = "../../../crates/tree/tests/fixture/mod.rs"]
+mod fixture;
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use cofferdam_io::ReadAt;
+use contract::{Checkpoint, CommitError, IfExists, StreamingSink};
+use fixture::{difference, list, make_tree};
+use sources::{Arrival, Source};
+use storage::TargetError;
+use tempfile::TempDir;
+use tree::{NameFault, OnChange, PathCase, Plan, TreeError, TreeRoot, TreeSource, WalkOptions};
+use tree_sink::{OldTree, Room, SetIdBits, TreeOptions, TreeSink, TreeSinkError};
+
+struct Memory(Vec<u8>);
+
+impl ReadAt for Memory {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let found = self.0.get(offset as usize..offset as usize + buffer.len());
+        buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+/// The plaintext of a directory.
+fn seal(tree: &Path, scratch: &Path) -> Vec<u8> {
+    let root = || TreeRoot::open(tree).unwrap();
+    let (plan, _) = Plan::create(&root(), &scratch.join("plan"), &WalkOptions::default()).unwrap();
+    let plan = Arc::new(plan);
+    let mut source = TreeSource::new(root(), plan.clone(), OnChange::Refuse).unwrap();
+    let mut plaintext = vec![0; plan.plain_len() as usize];
+    let mut at = 0;
+    while let Arrival::Bytes(count) = source.read_within(&mut plaintext[at..], Duration::ZERO).unwrap() {
+        at += count;
+    }
+    plan.remove().unwrap();
+    plaintext
+}
+
+struct Fixture {
+    scratch: TempDir,
+    plaintext: Vec<u8>,
+}
+
+impl Fixture {
+    /// A tree of every kind, sealed, and a place to restore it to.
+    fn new() -> Fixture {
+        Fixture::of(make_tree)
+    }
+
+    fn of(make: impl Fn(&Path)) -> Fixture {
+        let scratch = tempfile::tempdir().unwrap();
+        let tree = scratch.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        make(&tree);
+        let plaintext = seal(&tree, scratch.path());
+        fs::create_dir(scratch.path().join("at")).unwrap();
+        Fixture { scratch, plaintext }
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.scratch.path().join("tree")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.scratch.path().join("at/target")
+    }
+
+    fn sink(&self, options: TreeOptions) -> TreeSink {
+        TreeSink::create(self.target(), &Memory(self.plaintext.clone()), &options).unwrap()
+    }
+
+    fn refusal(&self, options: TreeOptions) -> TreeSinkError {
+        TreeSink::create(self.target(), &Memory(self.plaintext.clone()), &options).unwrap_err()
+    }
+
+    /// What stands beside the target.
+    fn beside(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.scratch.path().join("at")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn restore(&self, options: TreeOptions) -> tree_sink::Restored {
+        let mut sink = self.sink(options);
+        write_positioned(&sink, &self.plaintext, 100_000, 1);
+        sink.commit_segment(&checkpoint()).unwrap();
+        sink.publish(self.plaintext.len() as u64).unwrap();
+        sink.restored().lock().clone().unwrap()
+    }
+}
+
+fn fresh() -> TreeOptions {
+    TreeOptions::new(IfExists::Refuse).set_id_bits(SetIdBits::Restore)
+}
+
+fn replacing() -> TreeOptions {
+    TreeOptions::new(IfExists::Replace).set_id_bits(SetIdBits::Restore)
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint::from_bytes([7; Checkpoint::LEN])
+}
+
+/// Writes all of it in pieces, in an order of chance, from some threads.
+fn write_positioned(sink: &TreeSink, plaintext: &[u8], piece_len: usize, threads: usize) {
+    let positioned = sink.positioned().unwrap();
+    let mut pieces: Vec<usize> = (0..plaintext.len()).step_by(piece_len).collect();
+    fastrand::Rng::with_seed(piece_len as u64).shuffle(&mut pieces);
+    std::thread::scope(|scope| {
+        for part in pieces.chunks(pieces.len().div_ceil(threads).max(1)) {
+            let positioned = &positioned;
+            scope.spawn(move || {
+                for at in part {
+                    let end = plaintext.len().min(at + piece_len);
+                    positioned.write_all_at(*at as u64, &plaintext[*at..end]).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_tree_comes_back_as_it_was_in_whatever_order_it_is_written() {
+    let fixture = Fixture::new();
+    let expected = list(&fixture.tree());
+    for (piece_len, threads) in [(997, 4), (65_536, 3), (1 << 20, 2), (64 << 20, 1)] {
+        let mut sink = fixture.sink(fresh());
+        write_positioned(&sink, &fixture.plaintext, piece_len, threads);
+        assert!(!fixture.target().exists(), "nothing is seen before publish");
+        let mode = fs::metadata(sink.staging_path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700, "nobody else may look in");
+        sink.commit_segment(&checkpoint()).unwrap();
+        sink.publish(fixture.plaintext.len() as u64).unwrap();
+        assert_eq!(difference(&expected, &list(&fixture.target())), None, "pieces of {piece_len}");
+        assert_eq!(fixture.beside(), ["target"]);
+        fs::remove_dir_all(fixture.target()).unwrap();
+    }
+}
+
+#[test]
+fn a_tree_in_order_may_roll_back_to_other_bytes() {
+    let fixture = Fixture::new();
+    let mut sink = fixture.sink(fresh());
+    let segments: Vec<&[u8]> = fixture.plaintext.chunks(300_000).collect();
+    let mut at = 0;
+    for (index, segment) in (0..).zip(segments) {
+        sink.begin_segment(index, at).unwrap();
+        sink.write_tentative(at, &vec![0xee; segment.len()]).unwrap();
+        sink.rollback_segment().unwrap();
+        sink.begin_segment(index, at).unwrap();
+        for (piece_at, piece) in (0..).step_by(70_000).zip(segment.chunks(70_000)) {
+            sink.write_tentative(at + piece_at, piece).unwrap();
+        }
+        sink.commit_segment(&checkpoint()).unwrap();
+        at += segment.len() as u64;
+    }
+    sink.publish(at).unwrap();
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
+
+#[test]
+fn holes_come_back_as_holes() {
+    let fixture = Fixture::of(|tree| {
+        let sparse = fs::File::create(tree.join("sparse")).unwrap();
+        sparse.set_len(64 << 20).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&sparse, b"middle", 32 << 20).unwrap();
+    });
+    fixture.restore(fresh());
+    let found = fs::metadata(fixture.target().join("sparse")).unwrap();
+    assert_eq!(found.size(), 64 << 20);
+    assert!(found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
+
+#[test]
+fn what_breaks_off_or_is_discarded_leaves_nothing() {
+    let fixture = Fixture::new();
+    for is_discarded in [false, true] {
+        let mut sink = fixture.sink(fresh());
+        let positioned = sink.positioned().unwrap();
+        let half = fixture.plaintext.len() / 2;
+        positioned.write_all_at(0, &fixture.plaintext[..half]).unwrap();
+        if is_discarded {
+            sink.discard().unwrap();
+        }
+        drop(sink);
+        assert!(fixture.beside().is_empty(), "{:?}", fixture.beside());
+        assert!(positioned.write_all_at(half as u64, &fixture.plaintext[half..]).is_err());
+        assert!(fixture.beside().is_empty());
+    }
+}
+
+#[test]
+fn a_tree_that_is_not_whole_is_not_published() {
+    let fixture = Fixture::new();
+    let len = fixture.plaintext.len();
+    for (missing, published_len) in
+        [(0..1, len), (len / 2..len / 2 + 1, len), (len - 1..len, len), (len - 1..len, len - 1)]
+    {
+        let mut sink = fixture.sink(fresh());
+        let positioned = sink.positioned().unwrap();
+        for part in [0..missing.start, missing.end..len] {
+            positioned.write_all_at(part.start as u64, &fixture.plaintext[part]).unwrap();
+        }
+        let error = sink.publish(published_len as u64).unwrap_err();
+        assert!(matches!(error, CommitError::NotCommitted(_)), "{error}");
+        drop(sink);
+        assert!(fixture.beside().is_empty());
+    }
+}
+
+/// Whatever of headers, padding apart, or catalog is another byte than the catalog that was read at the start says.
+#[test]
+fn a_tree_that_is_another_than_its_catalog_said_is_not_published() {
+    let fixture = Fixture::of(|tree| fs::write(tree.join("a"), [b'x'; 600]).unwrap());
+    // The name of `a` in its header (behind the root's, which may have a pax header before it), and the last page.
+    let name_at = fixture.plaintext.windows(4).position(|bytes| bytes == b"./a\0").unwrap();
+    let tar_len_at = fixture.plaintext.len() - 48;
+    let tar_len = u64::from_le_bytes(fixture.plaintext[tar_len_at..][..8].try_into().unwrap()) as usize;
+    for at in [name_at, name_at + 100, tar_len - 1, tar_len, tar_len + 10, fixture.plaintext.len() - 64] {
+        let mut sink = fixture.sink(fresh());
+        let mut other = fixture.plaintext.clone();
+        other[at] ^= 1;
+        sink.positioned().unwrap().write_all_at(0, &other).unwrap();
+        let error = sink.publish(other.len() as u64).unwrap_err();
+        assert!(matches!(error, CommitError::NotCommitted(_)), "byte {at}: {error}");
+        drop(sink);
+        assert!(fixture.beside().is_empty(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_target_that_is_there_is_refused_or_replaced_as_a_whole() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.target().join("old/deep")).unwrap();
+    fs::write(fixture.target().join("old/deep/f"), "old").unwrap();
+    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::Exists { .. })));
+    let restored = fixture.restore(replacing());
+    assert_eq!((restored.old_tree, restored.not_removed), (None, None));
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+    assert_eq!(fixture.beside(), ["target"]);
+    // Once more, and the tree that was replaced is kept.
+    fs::write(fixture.target().join("mine"), "kept").unwrap();
+    let restored = fixture.restore(replacing().old_tree(OldTree::Keep));
+    assert_eq!(fixture.beside(), ["target", "target.cofferdam-old"]);
+    assert_eq!(fs::read(restored.old_tree.unwrap().join("mine")).unwrap(), b"kept");
+    // The next one that is kept has another name, for that one is taken.
+    let restored = fixture.restore(replacing().old_tree(OldTree::Keep));
+    assert!(restored.old_tree.unwrap().ends_with(".target.cofferdam-staging"));
+}
+
+#[test]
+fn only_a_directory_is_replaced() {
+    let fixture = Fixture::new();
+    fs::write(fixture.target(), "a file").unwrap();
+    assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(_)));
+    fs::remove_file(fixture.target()).unwrap();
+    symlink(fixture.tree(), fixture.target()).unwrap();
+    assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(TargetError::Symlink { .. })));
+    assert_eq!(fixture.beside(), ["target"]);
+}
+
+#[test]
+fn a_target_that_became_another_directory_is_not_replaced() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let mut sink = fixture.sink(replacing());
+    write_positioned(&sink, &fixture.plaintext, 1 << 20, 1);
+    fs::rename(fixture.target(), fixture.scratch.path().join("moved")).unwrap();
+    fs::create_dir(fixture.target()).unwrap();
+    fs::write(fixture.target().join("new"), "of somebody else").unwrap();
+    let error = sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    assert!(matches!(error, CommitError::NotCommitted(_)), "{error}");
+    drop(sink);
+    assert_eq!(fs::read(fixture.target().join("new")).unwrap(), b"of somebody else");
+    assert_eq!(fixture.beside(), ["target"]);
+}
+
+#[test]
+fn a_target_that_appeared_meanwhile_stays() {
+    let fixture = Fixture::new();
+    let mut sink = fixture.sink(fresh());
+    write_positioned(&sink, &fixture.plaintext, 1 << 20, 1);
+    fs::create_dir(fixture.target()).unwrap();
+    let error = sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    assert_eq!(error.io().kind(), io::ErrorKind::AlreadyExists);
+    drop(sink);
+    assert_eq!(fixture.beside(), ["target"]);
+    assert_eq!(fs::read_dir(fixture.target()).unwrap().count(), 0);
+}
+
+#[test]
+fn two_restores_of_one_target_are_not_at_work_at_once() {
+    let fixture = Fixture::new();
+    let first = fixture.sink(fresh());
+    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::Held { .. })));
+    drop(first);
+    drop(fixture.sink(fresh()));
+    assert!(fixture.beside().is_empty());
+}
+
+#[test]
+fn what_a_crashed_restore_left_is_removed_and_what_is_no_directory_stays() {
+    let fixture = Fixture::new();
+    let staging = fixture.scratch.path().join("at/.target.cofferdam-staging");
+    fs::create_dir_all(staging.join("a/b")).unwrap();
+    symlink(fixture.tree(), staging.join("out")).unwrap();
+    fs::write(staging.join("a/b/f"), "stale").unwrap();
+    fs::set_permissions(staging.join("a"), fs::Permissions::from_mode(0o000)).unwrap();
+    let before = list(&fixture.tree());
+    fixture.restore(fresh());
+    assert_eq!(difference(&before, &list(&fixture.target())), None);
+    assert_eq!(difference(&before, &list(&fixture.tree())), None, "links are not followed");
+    fs::remove_dir_all(fixture.target()).unwrap();
+    fs::write(&staging, "somebody's").unwrap();
+    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::InTheWay { .. })));
+    assert_eq!(fs::read(&staging).unwrap(), b"somebody's");
+    fs::remove_file(&staging).unwrap();
+    symlink(fixture.tree(), &staging).unwrap();
+    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::InTheWay { .. })));
+    assert_eq!(difference(&before, &list(&fixture.tree())), None);
+}
+
+#[test]
+fn a_tree_that_lies_is_refused_before_anything_is_made() {
+    let scratch = tempfile::tempdir().unwrap();
+    let target = scratch.path().join("target");
+    let refused = |plaintext: Vec<u8>| TreeSink::create(&target, &Memory(plaintext), &fresh()).unwrap_err();
+    assert!(matches!(refused(vec![0; 63]), TreeSinkError::Tree(_)));
+    assert!(matches!(refused(vec![0; 4_096]), TreeSinkError::Tree(_)));
+    let fixture = Fixture::new();
+    assert!(matches!(
+        refused(fixture.plaintext[..fixture.plaintext.len() - 1].to_vec()),
+        TreeSinkError::Tree(_)
+    ));
+    let folded =
+        Fixture::of(|tree| ["A", "a"].iter().for_each(|name| fs::write(tree.join(name), "").unwrap()));
+    let options = fresh().path_case(PathCase::Insensitive);
+    let refused = TreeSink::create(&target, &Memory(folded.plaintext), &options).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Tree(TreeError::Name { fault: NameFault::SameButForCase, .. })));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_tree_for_which_there_is_no_room_is_refused_unless_it_is_said_to_have_holes() {
+    let fixture = Fixture::of(|tree| {
+        fs::File::create(tree.join("huge")).unwrap().set_len(1 << 20).unwrap();
+    });
+    // The catalog says so, whatever comes: 8 EiB in one file, of which nothing else is read.
+    let member = tree::Member {
+        size: 1 << 60,
+        ..tree::Member::new(tree::TreePath::parse(b"huge").unwrap(), tree::EntryKind::File, 0o600)
+    };
+    let mut writer = tree::CatalogWriter::new(fixture.scratch.path()).unwrap();
+    writer.push(member.to_entry(512)).unwrap();
+    let tar_len = writer.next_header_at() + 1_024;
+    let plaintext = Arc::new(writer.finish(tar_len).unwrap()).into_plaintext();
+    let create = |options| TreeSink::create(fixture.target(), &*plaintext, &options);
+    assert!(matches!(create(fresh()), Err(TreeSinkError::Target(TargetError::NoRoom { .. }))));
+    assert!(create(fresh().room(Room::Assume)).is_ok());
+    assert!(fixture.beside().is_empty());
+}
+
+#[test]
+fn set_id_bits_are_left_out_and_counted_unless_asked_for() {
+    let fixture = Fixture::new();
+    let restored = fixture.restore(TreeOptions::new(IfExists::Refuse));
+    assert_eq!(restored.left_out.set_id_bits, 1);
+    let mode = |root: &Path| fs::metadata(root.join("a/b/1")).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&fixture.tree()), mode(&fixture.target())), (0o4711, 0o711));
+}
+
+#[test]
+fn a_directory_in_which_nobody_may_write_is_restored_with_what_is_in_it() {
+    let fixture = Fixture::of(|tree| {
+        fs::create_dir_all(tree.join("closed/below")).unwrap();
+        fs::write(tree.join("closed/below/f"), "f").unwrap();
+        for name in ["closed/below", "closed", "."] {
+            fs::set_permissions(tree.join(name), fs::Permissions::from_mode(0o555)).unwrap();
+        }
+    });
+    fixture.restore(fresh());
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+    // And it can be replaced, and removed.
+    fixture.restore(replacing());
+    assert_eq!(fixture.beside(), ["target"]);
+    for root in [fixture.tree(), fixture.target()] {
+        for name in [".", "closed", "closed/below"] {
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
+/// Devices are made by root alone: of others nothing can be seen here.
+#[test]
+fn devices_are_left_out_with_all_of_their_names() {
+    let fixture = Fixture::of(|tree| fs::write(tree.join("f"), "f").unwrap());
+    let member =
+        |path: &str, kind| tree::Member::new(tree::TreePath::parse(path.as_bytes()).unwrap(), kind, 0o600);
+    let device = tree::Member { device: (1, 3), ..member("null", tree::EntryKind::CharDevice) };
+    let link = tree::Member { link: b"null".to_vec(), ..member("other-name", tree::EntryKind::HardLink) };
+    let mut writer = tree::CatalogWriter::new(fixture.scratch.path()).unwrap();
+    let mut plaintext = Vec::new();
+    for member in [device, link] {
+        let header = member.to_header().unwrap();
+        writer.push(member.to_entry(header.len() as u64)).unwrap();
+        plaintext.extend(header);
+    }
+    plaintext.extend([0; 1_024]);
+    let catalog = writer.finish(plaintext.len() as u64).unwrap();
+    let mut bytes = vec![0; catalog.len() as usize];
+    catalog.read_exact_at(0, &mut bytes).unwrap();
+    plaintext.extend(bytes);
+    let fixture = Fixture { plaintext, ..fixture };
+    assert_eq!(fixture.restore(fresh()).left_out.devices, 2);
+    assert_eq!(fs::read_dir(fixture.target()).unwrap().count(), 0);
+}
+
+#[test]
+fn rights_that_the_place_hands_down_are_not_taken() {
+    let fixture = Fixture::new();
+    let place = fixture.scratch.path().join("at");
+    // A default ACL that lets user 12345 in: version 2; owner, that user, group, mask, others.
+    let entry = |tag: u16, rights: u16, id: u32| {
+        [tag.to_le_bytes().as_slice(), &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let none = u32::MAX;
+    let acl = [
+        2_u32.to_le_bytes().to_vec(),
+        entry(1, 7, none),
+        entry(2, 7, 12_345),
+        entry(4, 7, none),
+        entry(16, 7, none),
+        entry(32, 5, none),
+    ];
+    let flags = rustix::fs::XattrFlags::empty();
+    match rustix::fs::setxattr(&place, "system.posix_acl_default", &acl.concat(), flags) {
+        // No ACLs on this file system: nothing is handed down.
+        Err(rustix::io::Errno::NOTSUP) => return,
+        set => set.unwrap(),
+    }
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o2755)).unwrap();
+    fixture.restore(fresh());
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
