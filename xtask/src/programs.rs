@@ -8,14 +8,15 @@ use servers::installed::find_on_path;
 
 use crate::server_programs;
 
-/// A program that tests call, and the Debian package that has it.
+/// A program that tests call, or a header that they compile against, and the Debian package that has it.
 struct Program {
+    /// What is looked for on the search path, or a path.
     name: &'static str,
     package: &'static str,
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 25] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -52,6 +53,19 @@ const PROGRAMS: [Program; 16] = [
         purpose: "the tests have it read and write trees",
     },
     Program { name: "mke2fs", package: "e2fsprogs", purpose: "the tests make that file system" },
+    Program { name: "cc", package: "gcc", purpose: "the tests build programs in C" },
+    Program { name: "pkg-config", package: "pkgconf", purpose: "programs in C find the library by it" },
+    Program { name: "valgrind", package: "valgrind", purpose: "the tests run those programs under it" },
+    Program { name: "nm", package: "binutils", purpose: "the tests list what the library exports" },
+    Program { name: "make", package: "make", purpose: "the tests build the examples in C" },
+    Program {
+        name: "pg_buildext",
+        package: "postgresql-server-dev-all",
+        purpose: "the tests build a module of PostgreSQL",
+    },
+    Program { name: "mdb_dump", package: "lmdb-utils", purpose: "the tests compare what it shows" },
+    Program { name: "/usr/include/lmdb.h", package: "liblmdb-dev", purpose: "an example in C uses it" },
+    Program { name: "/usr/include/sqlite3.h", package: "libsqlite3-dev", purpose: "an example in C uses it" },
 ];
 
 /// Whether all programs are here: those of Debian, and those of servers that it does not have.
@@ -111,6 +125,9 @@ fn packages() -> Vec<&'static str> {
 /// On the search path, where servers are, or where Debian keeps PostgreSQL's, a folder a version.
 fn is_installed(name: &str) -> bool {
     let mut versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    if name.starts_with('/') {
+        return Path::new(name).is_file();
+    }
     find_on_path(name).is_some() || versions.any(|version| is_program(&version.path().join("bin").join(name)))
 }
 

@@ -143,6 +143,7 @@ mod device;
 mod files;
 #[cfg(feature = "foreign")]
 mod foreign;
+mod key_setters;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "remote")]

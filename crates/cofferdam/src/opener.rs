@@ -44,7 +44,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Opener {
-    identities: Option<Identities>,
+    pub(crate) identities: Option<Identities>,
     release: ReleasePolicy,
     durability: Durability,
     pub(crate) if_exists: IfExists,

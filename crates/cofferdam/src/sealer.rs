@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind, Metadata, Observer, Sealed};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sealer {
-    recipients: Recipients,
+    pub(crate) recipients: Recipients,
     form: FormatOptions,
     pub(crate) if_exists: IfExists,
     on_partial: OnPartial,

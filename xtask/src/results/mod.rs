@@ -29,6 +29,8 @@ enum Work {
     Bench(&'static str, &'static [&'static str], &'static [At]),
     /// What criterion prints of single frames.
     Frames,
+    /// The bench of the C ABI, which is that crate's own: it needs its shared library.
+    CAbi,
 }
 
 /// Where files lie meanwhile.
@@ -55,6 +57,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "streams", work: Work::Bench("streams", &[], &[At::Tmpfs]) },
     Section { name: "reader", work: Work::Bench("reader", &[], &[At::Tmpfs]) },
     Section { name: "served", work: Work::Bench("served", &[], &[At::Tmpfs]) },
+    Section { name: "c-abi", work: Work::CAbi },
 ];
 
 const DISK: &str = "--size 1GiB --only cp-sync,cofferdam,cofferdam-tags,age,restic";
@@ -129,6 +132,7 @@ fn measure(root: &Path, machine: &Machine, section: &Section, disk: &Path) -> Re
             let tables = places.iter().map(|at| bench(root, name, tables, &directory(at)));
             tables.collect::<Result<Vec<_>, _>>()?.join("\n")
         }
+        Work::CAbi => bench_of(root, "cofferdam-capi", "cost", &[], Path::new(TMPFS))?,
         Work::Frames => frames(&bench(root, "frames", &["--discard-baseline", "--quiet"], Path::new(TMPFS))?),
     };
     replace(root, section.name, &format!("{}\n\n{content}", machine.stamp()))
@@ -143,8 +147,18 @@ fn frames(printed: &str) -> String {
 
 /// What a bench prints, with its files in `directory`.
 pub(crate) fn bench(root: &Path, name: &str, arguments: &[&str], directory: &Path) -> Result<String, String> {
+    bench_of(root, "cofferdam-bench", name, arguments, directory)
+}
+
+fn bench_of(
+    root: &Path,
+    package: &str,
+    name: &str,
+    arguments: &[&str],
+    directory: &Path,
+) -> Result<String, String> {
     let output = steps::cargo(root)
-        .args(["bench", "--quiet", "-p", "cofferdam-bench", "--bench", name, "--"])
+        .args(["bench", "--quiet", "-p", package, "--bench", name, "--"])
         .args(arguments)
         .env("COFFERDAM_BENCH_DIRECTORY", directory)
         .env("TMPDIR", directory)

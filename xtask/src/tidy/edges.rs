@@ -31,6 +31,7 @@ pub(super) const EDGES: &str = "
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure serve            | ciphers rayon age
     python         | cofferdam contract                 | ciphers rayon age clap
+    capi           | cofferdam contract                 | ciphers rayon rustix age clap
     bench          | *                                  |
     loom-tests     | *                                  |
     xtask          | *                                  |
@@ -39,6 +40,9 @@ pub(super) const EDGES: &str = "
 pub(super) const CIPHER_CRATES: [&str; 6] =
     ["aws-lc-rs", "aws-lc-sys", "aes-gcm", "chacha20poly1305", "aes", "ring"];
 
-/// Crates with a module that may hold `unsafe`, and where that is: a level that forbids it could not be lifted there.
-pub(super) const UNSAFE_HOMES: [(&str, &str); 2] =
-    [("cofferdam-mmap", "sinks/mmap/src/region.rs"), ("cofferdam-python", "python/src/buffer.rs")];
+/// Crates that may hold `unsafe`, and where in them that is: a level that forbids it could not be lifted there.
+pub(super) const UNSAFE_HOMES: [(&str, &str); 3] = [
+    ("cofferdam-mmap", "sinks/mmap/src/region.rs"),
+    ("cofferdam-capi", "crates/capi/src/"),
+    ("cofferdam-python", "python/src/buffer.rs"),
+];

@@ -22,7 +22,7 @@ pub(super) fn check(package: &Package, path: &str, workspace: &str, text: &str) 
         }
     }
     if !has_lints(&package.name, workspace, text) {
-        let fix = "write `[lints]` and under it `workspace = true`; the crates of the map and of Python's buffers deny unsafe code instead";
+        let fix = "write `[lints]` and under it `workspace = true`; the crates of the map, the C ABI and Python's buffers deny unsafe code instead";
         found("lints", "lints", format!("the workspace's lints do not hold here; {fix}"));
     }
     findings
