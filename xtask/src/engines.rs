@@ -32,7 +32,9 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut cargo = steps::cargo(root);
     cargo.args(["test", "--quiet", "--workspace", "--exclude", "cofferdam-loom-tests", "--all-features"]);
     if arguments == ["--costs"] {
-        cargo.args(["--release", "--test", "engines", "--", "--ignored", "--nocapture", "costs::"]);
+        cargo
+            .args(["--release", "--test", "engines", "--", "--nocapture", "costs::"])
+            .env("COFFERDAM_ENGINES_COSTS", "1");
     } else {
         let extent = Extent::parse(arguments)?;
         println!("engines: {} segments at least, the server is killed {} times", extent.chunks, extent.kills);

@@ -8,8 +8,11 @@ use std::time::Instant;
 use crate::server::Server;
 
 #[test]
-#[ignore = "a measurement, which `cargo xtask engines --costs` prints"]
 fn what_archiving_costs() {
+    // Minutes, and nothing but figures: for whoever asks for them.
+    if std::env::var_os("COFFERDAM_ENGINES_COSTS").is_none() {
+        return;
+    }
     let Some(server) = Server::new() else { return };
     // On a disk, where a sync is one.
     let archive = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -40,10 +43,16 @@ fn ways(server: &Server, archive: &Path) -> Vec<(&'static str, String)> {
     let module = format!("{module}cofferdam.directory = '{to}'\n");
     vec![
         ("`cp`, which syncs nothing", command(format!("cp %p {to}/%f"))),
-        ("`cp`, `sync`, `mv`, `sync`", command(format!("cp %p {to}/%f.new && sync {to}/%f.new && mv {to}/%f.new {to}/%f && sync {to}"))),
+        (
+            "`cp`, `sync`, `mv`, `sync`",
+            command(format!("cp %p {to}/%f.new && sync {to}/%f.new && mv {to}/%f.new {to}/%f && sync {to}")),
+        ),
         ("the module", module.clone()),
         ("the module, `zstd`", format!("{module}cofferdam.compression = 'zstd'\n")),
-        ("`cofferdam seal`", command(format!("cofferdam seal -q -r {} -o {to}/%f.cfd %p", server.recipient()))),
+        (
+            "`cofferdam seal`",
+            command(format!("cofferdam seal -q -r {} -o {to}/%f.cfd %p", server.recipient())),
+        ),
     ]
 }
 
