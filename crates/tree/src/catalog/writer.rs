@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Writes a catalog into a file without a name, for its lengths are known when the archive has ended. Holds one page in memory; if members
-/// come in path order, nothing else, else 65,536 paths at the end.
+/// come in path order, nothing else, else up to 65,536 paths of 16 MiB in all, at the end.
 pub struct CatalogWriter {
     out: BufWriter<File>,
     directory: PathBuf,

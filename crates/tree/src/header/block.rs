@@ -104,6 +104,22 @@ impl Block {
     }
 }
 
+/// Whether a block is a header of any tar program, by its checksum. Old ones have summed bytes with a sign.
+pub(super) fn is_header(bytes: &[u8; BLOCK_LEN]) -> bool {
+    let of_signs = || {
+        let spaces = CHECKSUM.len as i64 * i64::from(b' ');
+        let byte_at = |(at, byte): (usize, &u8)| match (CHECKSUM.at..CHECKSUM.end()).contains(&at) {
+            true => 0,
+            false => i64::from(byte.cast_signed()),
+        };
+        spaces + bytes.iter().enumerate().map(byte_at).sum::<i64>()
+    };
+    match number(bytes, CHECKSUM) {
+        Ok(said) => said == u64::from(checksum(bytes)) || i64::try_from(said) == Ok(of_signs()),
+        Err(_) => false,
+    }
+}
+
 /// Where a field is in a block.
 #[derive(Clone, Copy)]
 pub(super) struct Field {

@@ -54,6 +54,11 @@ impl FirstBlock {
         }
     }
 
+    /// Whether a block is one that some tar program begins a member with, within the profile or not.
+    pub(crate) fn is_of_any_program(bytes: &[u8; BLOCK_LEN]) -> bool {
+        block::is_header(bytes)
+    }
+
     /// Bytes of the header that it begins.
     pub(crate) fn header_len(self) -> usize {
         match self {
@@ -269,8 +274,18 @@ fn read(block: Block, records: &Records<'_>) -> Result<Member, HeaderFault> {
         false => [&*block.prefix, b"/", &*block.name].concat(),
     };
     let name = records.value("path").map_or_else(own_name, <[u8]>::to_vec);
-    let ending = if kind == EntryKind::Directory { Ending::SlashAllowed } else { Ending::NoSlash };
-    let path = TreePath::of_member(&name, ending).map_err(|fault| HeaderFault::Name(name, fault))?;
+    // PostgreSQL ends the names of its links to directories so.
+    let ending = match kind {
+        EntryKind::Directory | EntryKind::Symlink => Ending::SlashAllowed,
+        _ => Ending::NoSlash,
+    };
+    let path = TreePath::of_member(&name, ending);
+    let path = match path.map_err(|fault| HeaderFault::Name(name.clone(), fault))? {
+        root if root.is_root() && kind != EntryKind::Directory => {
+            return Err(HeaderFault::Name(name, NameFault::Dots));
+        }
+        path => path,
+    };
     let link = records.value("linkpath").map_or(block.link, <[u8]>::to_vec);
     let link = match kind {
         EntryKind::HardLink => match TreePath::of_member(&link, Ending::NoSlash) {
