@@ -29,14 +29,20 @@ impl Extent {
 /// # Errors
 /// Arguments that are not understood; a test that fails.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
-    let extent = Extent::parse(arguments)?;
-    println!("engines: {} segments at least, the server is killed {} times", extent.chunks, extent.kills);
     let mut cargo = steps::cargo(root);
-    // The same build as that of all tests.
     cargo.args(["test", "--quiet", "--workspace", "--exclude", "cofferdam-loom-tests", "--all-features"]);
-    cargo.args(["--test", "engines"]);
-    cargo.env("COFFERDAM_ENGINES_CHUNKS", extent.chunks.to_string());
-    cargo.env("COFFERDAM_ENGINES_KILLS", extent.kills.to_string());
+    if arguments == ["--costs"] {
+        cargo
+            .args(["--release", "--test", "engines", "--", "--nocapture", "costs::"])
+            .env("COFFERDAM_ENGINES_COSTS", "1");
+    } else {
+        let extent = Extent::parse(arguments)?;
+        println!("engines: {} segments at least, the server is killed {} times", extent.chunks, extent.kills);
+        // The same build as that of all tests.
+        cargo.args(["--test", "engines"]);
+        cargo.env("COFFERDAM_ENGINES_CHUNKS", extent.chunks.to_string());
+        cargo.env("COFFERDAM_ENGINES_KILLS", extent.kills.to_string());
+    }
     match cargo.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("the tests ended with {status}")),

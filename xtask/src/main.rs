@@ -48,7 +48,8 @@ cargo xtask remote [--restore N] [--seal N] [--many N] [--seed N] [--full]
                                       restore from servers and upload to them through a proxy that fails, by seeds
 cargo xtask age [--full]              seal and open age files both ways with age, at chunk edges, on several threads; in
                                       full with rage, which it builds once, at each edge and of 1 GiB
-cargo xtask engines [--full]          the engines of examples/: with --full, 1,000 segments of a server that is killed
+cargo xtask engines [--full|--costs]  the engines of examples/: with --full, 1,000 segments of a server that is killed;
+                                      with --costs, what archiving a segment takes beside `cp`
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
