@@ -93,8 +93,8 @@ impl Catalog {
         })
     }
 
-    /// The paths are in order, in the name index.
-    fn check_hard_links(&self) -> Result<(), TreeError> {
+    /// Whether each hard link leads to a member before it that a hard link can lead to. That the name index is in order is known.
+    pub(crate) fn check_hard_links(&self) -> Result<(), TreeError> {
         let (mut links, mut links_len) = (Vec::new(), 0);
         for index in 0..self.pages() {
             for found in self.page(index)?.located_entries() {
@@ -150,7 +150,7 @@ impl CheckedCatalog {
 }
 
 impl EntryCounts {
-    fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
+    pub(super) fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
         let count = match kind {
             EntryKind::File => &mut self.files,
             EntryKind::HardLink => &mut self.hard_links,

@@ -9,7 +9,7 @@ use crate::TreeError;
 impl Catalog {
     /// Calls `take` with each entry whose place in path order is in `places`, in that order.
     ///
-    /// Entries are gathered by page, up to 262,144 of them and about 64 MiB: of an archive in whatever order a page is read once for that many
+    /// Entries are gathered by page, up to 65,536 of them and about 16 MiB: of an archive in whatever order a page is read once for that many
     /// entries, where [`entry_in_order`](Self::entry_in_order) may read one for each.
     ///
     /// # Errors
@@ -73,6 +73,6 @@ impl Catalog {
 }
 
 /// Entries that are gathered at most.
-const PLACES_MAX: u64 = 1 << 18;
+const PLACES_MAX: u64 = 1 << 16;
 /// Bytes of memory that they take, about.
-const ENTRIES_LEN_MAX: usize = 64 << 20;
+const ENTRIES_LEN_MAX: usize = 16 << 20;

@@ -38,7 +38,10 @@ impl FirstBlock {
     /// # Errors
     /// What of it is outside of the strict profile.
     pub(crate) fn parse(bytes: &[u8; BLOCK_LEN]) -> Result<FirstBlock, String> {
-        let block = Block::parse(bytes)?;
+        FirstBlock::of(&Block::parse(bytes)?)
+    }
+
+    fn of(block: &Block) -> Result<FirstBlock, String> {
         match block.typeflag {
             b'x' => match usize::try_from(block.size) {
                 Ok(len) if (1..=RECORDS_LEN_MAX).contains(&len) => {
@@ -75,14 +78,15 @@ impl Member {
     /// What of it is outside of the strict profile, or is no safe path.
     pub fn parse(header: &[u8]) -> Result<Member, HeaderFault> {
         let (first, rest) = header.split_first_chunk().ok_or("a header that is cut off")?;
-        match FirstBlock::parse(first)? {
-            FirstBlock::Member if rest.is_empty() => read(Block::parse(first)?, &Records::default()),
+        let first = Block::parse(first)?;
+        match FirstBlock::of(&first)? {
+            FirstBlock::Member if rest.is_empty() => read(first, &Records::default()),
             FirstBlock::Records { padded_len } if rest.len() == padded_len + BLOCK_LEN => {
-                let len = usize::try_from(Block::parse(first)?.size).map_err(|_| "a pax header too long")?;
+                let len = usize::try_from(first.size).map_err(|_| "a pax header too long")?;
                 let (padded, last) = rest.split_at(padded_len);
-                let last = last.first_chunk().ok_or("a header that is cut off")?;
-                match FirstBlock::parse(last)? {
-                    FirstBlock::Member => read(Block::parse(last)?, &Records::parse(&padded[..len])?),
+                let last = Block::parse(last.first_chunk().ok_or("a header that is cut off")?)?;
+                match FirstBlock::of(&last)? {
+                    FirstBlock::Member => read(last, &Records::parse(&padded[..len])?),
                     FirstBlock::Records { .. } => Err("a pax header behind another".into()),
                 }
             }
