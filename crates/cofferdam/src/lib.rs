@@ -127,6 +127,7 @@
 //!   by a storage engine.
 //! - `metrics`: what streams and requests do, as figures of the `metrics` facade (`describe_metrics`); `tracing`: spans of streams,
 //!   segments and requests.
+//! - `tree`: directories: the modules `tree` and `tree_sink`, `Sealer::tree`, `tree_content`.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -157,6 +158,8 @@ mod sealer;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
+#[cfg(feature = "tree")]
+mod trees;
 
 /// What the less common calls of [`StagedFile`], `MappedFile` and the module `wal` name: attempts beside a target, and the
 /// directory in which they are.
@@ -179,6 +182,12 @@ pub use ::remote;
 #[cfg(feature = "signatures")]
 #[doc(inline)]
 pub use ::signatures;
+#[cfg(feature = "tree")]
+#[doc(inline)]
+pub use ::tree;
+#[cfg(feature = "tree")]
+#[doc(inline)]
+pub use ::tree_sink;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
@@ -228,10 +237,12 @@ pub use stream::{
     is_foreign,
 };
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead,
-    InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer,
-    Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored,
-    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest, StreamHead,
-    Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect, inspect_source,
-    leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
+    Attempt, Attributes, ContentKind, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign,
+    GivenInstead, InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata,
+    Observer, Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy,
+    Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest,
+    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect,
+    inspect_source, leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
+#[cfg(feature = "tree")]
+pub use trees::{tree_content, tree_error, tree_sink_error};

@@ -32,7 +32,7 @@ use crate::{Error, ErrorKind, Metadata, Observer, Sealed};
 #[derive(Clone, Debug)]
 pub struct Sealer {
     pub(crate) recipients: Recipients,
-    form: FormatOptions,
+    pub(crate) form: FormatOptions,
     pub(crate) if_exists: IfExists,
     on_partial: OnPartial,
     pub(crate) resources: Resources,

@@ -15,6 +15,7 @@ use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
+use sources::InputChanged;
 use storage::{ByteCount, Misplaced, TargetError};
 
 use crate::{GivenInstead, InTheWay, Kept, Remedy, StreamHead, Warning};
@@ -405,6 +406,9 @@ impl Error {
             StreamError::Read { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
                 Error::input_changed()
             }
+            StreamError::Read { source, .. } if InputChanged::of(&source).is_some() => {
+                Error::input_changed_by(source)
+            }
             other => Error::stream(other),
         }
     }
@@ -416,6 +420,9 @@ impl Error {
                 Error::io("what was sealed before could not be read", source).in_segment(segment.0).at(offset)
             }
             // What it is compared with.
+            StreamError::Sink { source, .. } if InputChanged::of(&source).is_some() => {
+                Error::input_changed_by(source)
+            }
             StreamError::Sink { segment, source } => {
                 Error::io("the input could not be read", source).in_segment(segment.0)
             }
@@ -427,6 +434,12 @@ impl Error {
     pub(crate) fn input_changed() -> Error {
         Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
             .remedied_as(Remedy::RunAgain, "Seal a snapshot, or stop what writes to it, and seal again.")
+    }
+
+    fn input_changed_by(source: io::Error) -> Error {
+        Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
+            .advise("Seal a snapshot, or stop what writes to it, and seal again.")
+            .because(source)
     }
 
     fn stream(error: StreamError<Error>) -> Error {

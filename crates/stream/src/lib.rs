@@ -15,6 +15,7 @@ mod checkpoint;
 mod chunked;
 mod compare_input;
 mod compare_sink;
+mod content;
 #[cfg(feature = "peer")]
 mod counted_sink;
 mod default_lens;
@@ -82,6 +83,7 @@ pub use chunked::{
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
+pub use content::ContentKind;
 #[cfg(feature = "peer")]
 pub use counted_sink::CountedSink;
 pub use default_lens::{FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT};

@@ -23,7 +23,10 @@ use crate::seal::{FormatOptions, SealOptions, StreamStart, check_segments};
 use crate::sealing_state::{InputMark, SealingState, StatePlace, real_path};
 use crate::state_dir::StateDir;
 use crate::tentative::{Opening, Retention, unfinished};
-use crate::{Error, ErrorKind, InTheWay, Kept, Remedy, Sealed, StreamId, Warning, file_attributes, sequence};
+use crate::{
+    ContentKind, Error, ErrorKind, InTheWay, Kept, Remedy, Sealed, StreamId, Warning, file_attributes,
+    sequence,
+};
 
 /// A sealing of a regular file into a file, as its caller chose, that can be resumed.
 #[derive(Clone, Copy)]
@@ -345,6 +348,7 @@ impl FormatOptions {
             ("frame length", self.frame_len.is_none_or(|len| len == preamble.shape.frame_len())),
             ("segment length", self.segment_len.is_none_or(|len| len == preamble.shape.segment_len())),
             ("sequence number", self.sequence.is_none_or(|number| found == Some(Ok(number)))),
+            ("content", self.content == ContentKind::of_metadata(&envelope.metadata)?),
             ("metadata", metadata.is_empty() || metadata.iter().eq(of_caller)),
         ];
         match fits.iter().find(|(_, fits)| !fits) {

@@ -26,7 +26,7 @@ pub(super) const EDGES: &str = "
     tree           | io sources                         | ciphers rayon age clap
     servers        |                                    | ciphers rayon age clap
     stream         | io framing frame-worker segment-worker contract storage local peer keys foreign sources | ciphers rayon age clap
-    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign signatures sources remote stream | clap
+    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign signatures sources remote stream tree tree-sink | clap
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure serve            | ciphers rayon age
