@@ -166,6 +166,11 @@ impl TreeId<'_> {
         AttemptId::new(&self.id.to_bytes(self.schedule)).expect("a label of ours is within the limit")
     }
 
+    /// Whether what was found under the id `found` is of this restore.
+    pub fn accepts(&self, found: &AttemptId) -> bool {
+        self.id.accept(found.as_bytes(), self.schedule).is_ok()
+    }
+
     /// Goes on with `sink`, which was found under the id `found`, or was made under this one.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ use rustix::{
     process::geteuid,
 };
 use storage::{
-    SECTOR_LEN, TargetError,
+    OnPartial, SECTOR_LEN, TargetError,
     sector::{self, is_whole, u32_at, u64_at},
 };
 
@@ -79,7 +79,13 @@ pub(crate) enum Locked {
 
 impl Journal {
     /// Takes the journal at `name`, or makes one. What is not this user's alone is refused: who could write it could have it name any directory.
-    pub(crate) fn lock(directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<Locked, TargetError> {
+    /// Where an earlier attempt is discarded anyway, it is removed instead, unread.
+    pub(crate) fn lock(
+        directory: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        on_partial: OnPartial,
+    ) -> Result<Locked, TargetError> {
         for _ in 0..ATTEMPTS_MAX {
             let made = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match retried(|| openat(directory, name, made, Mode::RUSR | Mode::WUSR)) {
@@ -95,8 +101,16 @@ impl Journal {
                     return Err(TargetError::NotWritable { directory: parent, source: error.into() });
                 }
             }
-            if let Some(journal) = Journal::find(directory, name, path)? {
-                return Ok(Locked::Found(journal));
+            match Journal::find(directory, name, path) {
+                Ok(Some(journal)) => return Ok(Locked::Found(journal)),
+                Ok(None) => {}
+                Err(TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. })
+                    if on_partial == OnPartial::Discard =>
+                {
+                    let removed = unlinkat(directory, name, AtFlags::empty());
+                    removed.map_err(|error| TargetError::io(path, "remove", error))?;
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(held(path))

@@ -26,4 +26,4 @@ pub use error::TreeSinkError;
 pub use leftovers::remove_beside;
 pub use opening::Opened;
 pub use options::{DeviceFiles, OldTree, Owners, Room, SetIdBits, TreeOptions};
-pub use sink::{Restored, TreeSink};
+pub use sink::{Restored, SharedRestored, TreeSink};

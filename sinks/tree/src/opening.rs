@@ -11,7 +11,6 @@ use std::{
 use cofferdam_io::ReadAt;
 use contract::{AttemptId, cursor::Cursor};
 use parking_lot::Mutex;
-use rustix::fs::syncfs;
 use storage::{OnPartial, TargetError};
 use tree::{Catalog, Content, Layout, TreeRoot};
 
@@ -23,7 +22,6 @@ use crate::{
     recovery::{Evidence, Recovery, decide},
     sink::{AtDrop, Begun, CatalogCopy, TreeSink},
     staging::{Aim, Staging},
-    taking_back::take_back,
     target::{Target, unnamed_file},
 };
 
@@ -99,7 +97,7 @@ impl TreeSink {
         let layout = Layout::new(Arc::new(opened.check(options.path_case)?));
         let plain_len = plaintext.len();
         let opening = Opening { target, layout, catalog, plain_len, options: *options };
-        match opening.target.lock_journal()? {
+        match opening.target.lock_journal(options.on_partial)? {
             Locked::New(journal) => opening.begin(journal, attempt_id),
             Locked::Found(journal) => opening.recover(journal, attempt_id),
         }
@@ -128,12 +126,8 @@ impl Opening {
             Recovery::Resume(found) => {
                 self.check()?;
                 let directory = self.target.stage_again()?;
-                let sink = self.sink(journal, directory, Begun::Resumable, AtDrop::Keep)?;
-                // What could not be written by an earlier attempt is known before it is read.
-                let synced = syncfs(&sink.file_system).map_err(io::Error::from);
-                let taken_back = synced.and_then(|()| take_back(&sink.staging));
-                taken_back
-                    .map_err(|error| TargetError::io(&sink.target.staging_path(), "go on with", error))?;
+                let begun = Begun::Resumable { is_taken_back: false };
+                let sink = self.sink(journal, directory, begun, AtDrop::Keep)?;
                 Ok(Opened::Resumable { sink, attempt_id: found })
             }
             Recovery::Published { attempt_id: found, intent, is_old_tree_there } => {
@@ -142,6 +136,8 @@ impl Opening {
                 let sink = self.sink(journal, directory, begun, AtDrop::RemoveUnused)?;
                 Ok(Opened::Published { sink, attempt_id: found })
             }
+            // Whatever it said, nothing is beside it that could be lost.
+            Recovery::Refuse(_) if is_discarded && staging.is_none() => self.begin(journal, attempt_id),
             Recovery::InTheWay => Err(TargetError::InTheWay { staging: self.target.staging_path() }.into()),
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }.into()),
         }
@@ -195,7 +191,7 @@ impl Opening {
         let (root, file_system) = (again(&directory)?, again(&directory)?);
         let aim = match begun {
             Begun::Published { .. } => Aim::Compare,
-            Begun::Fresh | Begun::Resumable => Aim::Write,
+            Begun::Fresh | Begun::Resumable { .. } => Aim::Write,
         };
         let root = TreeRoot::of(root);
         let staging = Staging::new(root, self.layout, journal.skeleton(), self.plain_len, aim);

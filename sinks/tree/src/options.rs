@@ -69,6 +69,13 @@ pub enum OldTree {
     Keep,
 }
 
+/// The target must be free.
+impl Default for TreeOptions {
+    fn default() -> TreeOptions {
+        TreeOptions::new(IfExists::Refuse)
+    }
+}
+
 impl TreeOptions {
     /// The target must be free, or is replaced.
     pub fn new(if_exists: IfExists) -> TreeOptions {
@@ -82,6 +89,12 @@ impl TreeOptions {
             room: Room::default(),
             on_partial: OnPartial::default(),
         }
+    }
+
+    /// Says whether a target that is there is replaced.
+    #[must_use]
+    pub fn if_exists(self, if_exists: IfExists) -> TreeOptions {
+        TreeOptions { if_exists, ..self }
     }
 
     /// Says what becomes of the tree that is replaced.

@@ -7,7 +7,10 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::FileExt},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use cofferdam_io::ReadAt;
@@ -25,6 +28,7 @@ use crate::{
     members::{self, IMPLICIT_MODE},
     options::{OldTree, TreeOptions},
     staging::{KeptTree, SkeletonReader, Staging},
+    taking_back::take_back,
     target::Target,
 };
 
@@ -59,7 +63,7 @@ pub struct TreeSink {
     pub(crate) cursor: Cursor,
     pub(crate) begun: Begun,
     pub(crate) at_drop: AtDrop,
-    pub(crate) restored: Arc<Mutex<Option<Restored>>>,
+    pub(crate) restored: SharedRestored,
 }
 
 /// Over what the sink began.
@@ -67,8 +71,8 @@ pub struct TreeSink {
 pub(crate) enum Begun {
     /// Nothing.
     Fresh,
-    /// What an earlier attempt had left.
-    Resumable,
+    /// What an earlier attempt had left. Whose that was is for the caller to find out, before anything is changed there.
+    Resumable { is_taken_back: bool },
     /// The target, which an earlier attempt has put in place with this intent.
     Published { intent: Intent, is_old_tree_there: bool },
 }
@@ -82,6 +86,9 @@ pub(crate) enum AtDrop {
     RemoveUnused,
     Keep,
 }
+
+/// What came of a publish, if anything.
+pub type SharedRestored = Arc<Mutex<Option<Restored>>>;
 
 /// What a published tree lacks, and what was replaced.
 #[derive(Clone, Debug)]
@@ -104,13 +111,13 @@ impl TreeSink {
     }
 
     /// What came of the publish, to be asked for when the sink is gone.
-    pub fn restored(&self) -> Arc<Mutex<Option<Restored>>> {
+    pub fn restored(&self) -> SharedRestored {
         self.restored.clone()
     }
 
-    /// Of a tree that was compared: whether the target is another one.
-    pub fn has_difference(&self) -> bool {
-        self.staging.has_difference()
+    /// Of a tree that is compared: whether the target has turned out to be another one. To be asked for when the sink is gone.
+    pub fn difference(&self) -> Arc<AtomicBool> {
+        self.staging.has_difference.clone()
     }
 
     /// Of a tree that another attempt has put in place, whatever it was: does what that one had left to do, without a look at the tree.
@@ -124,7 +131,7 @@ impl TreeSink {
                 self.settle_root(None)?;
                 self.put_away(intent.old_tree, is_old_tree_there).map(drop)
             }
-            Begun::Fresh | Begun::Resumable => Ok(()),
+            Begun::Fresh | Begun::Resumable { .. } => Ok(()),
         }
     }
 
@@ -211,7 +218,8 @@ impl TreeSink {
         match (self.staging.written.lock().close(), at_close, self.begun) {
             (Closing::Again, _, _) | (Closing::First, AtDrop::Keep, _) => Ok(()),
             (Closing::First, _, Begun::Published { intent, is_old_tree_there }) => {
-                match self.staging.has_difference() {
+                // The engine has ended: no write is under way.
+                match self.staging.has_difference.load(Ordering::Relaxed) {
                     // What is left vouches for nothing any more.
                     true => self.put_away(intent.old_tree, is_old_tree_there).map(drop),
                     false => Ok(()),
@@ -228,15 +236,22 @@ impl StreamingSink for TreeSink {
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        if self.begun == (Begun::Resumable { is_taken_back: false }) {
+            // What could not be written by an earlier attempt is known before it is read.
+            syncfs(&self.file_system)?;
+            take_back(&self.staging)?;
+            self.begun = Begun::Resumable { is_taken_back: true };
+        }
         Ok(None)
     }
 
     fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
-        (self.begun == Begun::Resumable).then(|| Arc::new(KeptTree(self.staging.clone())) as Arc<dyn ReadAt>)
+        (self.begun == Begun::Resumable { is_taken_back: true })
+            .then(|| Arc::new(KeptTree(self.staging.clone())) as Arc<dyn ReadAt>)
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
-        if self.begun != Begun::Resumable {
+        if self.begun != (Begun::Resumable { is_taken_back: true }) {
             let message = format!("no earlier attempt was found: nothing to go on from at byte {at}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -247,7 +262,7 @@ impl StreamingSink for TreeSink {
     }
 
     fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
-        if self.begun != Begun::Resumable {
+        if self.begun != (Begun::Resumable { is_taken_back: true }) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "nothing is kept of an earlier attempt"));
         }
         let count = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;

@@ -40,7 +40,7 @@ pub(crate) struct Staging {
     /// Whether other bytes may be there already: then zeros are written, too. Nothing is written while it is set.
     is_overwriting: AtomicBool,
     /// Whether bytes came that are not in the file that they belong to, of a tree that is compared.
-    has_difference: AtomicBool,
+    pub(crate) has_difference: Arc<AtomicBool>,
 }
 
 /// What becomes of the bytes that come.
@@ -71,7 +71,7 @@ impl Staging {
             made,
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
             is_overwriting: AtomicBool::new(false),
-            has_difference: AtomicBool::new(false),
+            has_difference: Arc::default(),
         }
     }
 
@@ -83,11 +83,6 @@ impl Staging {
 
     pub(crate) fn is_made(&self, number: u64) -> bool {
         self.made[(number / 64) as usize].load(Ordering::Relaxed) & 1 << (number % 64) != 0
-    }
-
-    /// Whether the tree that was compared is another one.
-    pub(crate) fn has_difference(&self) -> bool {
-        self.has_difference.load(Ordering::Relaxed)
     }
 
     /// The tree is not the one that comes.

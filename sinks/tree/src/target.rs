@@ -20,7 +20,7 @@ use rustix::{
     process::geteuid,
 };
 use storage::{
-    TargetError, TargetKind,
+    OnPartial, TargetError, TargetKind,
     names::{NAME_LEN_MAX, beside},
 };
 
@@ -76,8 +76,8 @@ impl Target {
     }
 
     /// Locks the journal that is beside the target, or makes one.
-    pub(crate) fn lock_journal(&self) -> Result<Locked, TargetError> {
-        Journal::lock(&self.parent, &self.journal_name, &self.journal_path())
+    pub(crate) fn lock_journal(&self, on_partial: OnPartial) -> Result<Locked, TargetError> {
+        Journal::lock(&self.parent, &self.journal_name, &self.journal_path(), on_partial)
     }
 
     /// Locks the journal that is beside the target, if there is one.
