@@ -6,6 +6,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod archive_sink;
 mod attributes;
 mod error;
 mod members;
@@ -15,6 +16,7 @@ mod sink;
 mod staging;
 mod target;
 
+pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;
 pub use error::TreeSinkError;
 pub use options::{DeviceFiles, OldTree, Owners, Room, SetIdBits, TreeOptions};
