@@ -53,6 +53,8 @@ mod state_dir;
 mod terminal;
 mod text;
 mod timeout;
+mod tree_args;
+mod tree_reading;
 mod uploading;
 mod url;
 #[cfg(feature = "serve")]

@@ -138,6 +138,8 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+#[cfg(feature = "tree")]
+mod archive;
 mod convert;
 #[cfg(feature = "wal")]
 mod device;
@@ -158,6 +160,8 @@ mod sealer;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
+#[cfg(feature = "tree")]
+mod tree_input;
 #[cfg(feature = "tree")]
 mod tree_restore;
 #[cfg(feature = "tree")]
@@ -193,6 +197,8 @@ pub use ::tree_sink;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
+#[cfg(feature = "tree")]
+pub use archive::{IfNoTree, check_tree};
 pub use cofferdam_io::{Fetch, FetchError, FetchFault, Lending, ReadAt, WriteAt};
 pub use contract::{
     AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
@@ -248,5 +254,7 @@ pub use stream::{
 };
 #[cfg(feature = "tree")]
 pub use tree_restore::TreeOutcome;
+#[cfg(feature = "tree")]
+pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};
