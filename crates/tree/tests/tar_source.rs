@@ -251,7 +251,7 @@ fn an_archive_in_any_order_is_checked_with_few_reads() {
         found.push(located.entry);
         Ok(())
     };
-    checked.catalog().for_each_in_order(0..u64::MAX, take).unwrap();
+    checked.catalog().gather_in_order(0..u64::MAX, take).unwrap();
     let mut expected: Vec<Entry> = members.iter().map(|member| member.to_entry(512)).collect();
     expected.sort_by(|one, other| one.path.cmp(&other.path));
     assert!(found == expected);
