@@ -50,6 +50,7 @@ mod small_source;
 mod staging_args;
 mod standard;
 mod state_dir;
+mod tar_args;
 mod terminal;
 mod text;
 mod timeout;

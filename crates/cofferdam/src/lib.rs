@@ -161,6 +161,8 @@ mod sealer;
 mod signed_by;
 mod simple;
 #[cfg(feature = "tree")]
+mod tar_input;
+#[cfg(feature = "tree")]
 mod tree_input;
 #[cfg(feature = "tree")]
 mod tree_restore;
@@ -253,8 +255,10 @@ pub use stream::{
     inspect_source, leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
 #[cfg(feature = "tree")]
-pub use tree_restore::TreeOutcome;
+pub use tar_input::TarInput;
 #[cfg(feature = "tree")]
 pub use tree_input::{PlannedTree, SealedTree, TreeInput};
+#[cfg(feature = "tree")]
+pub use tree_restore::TreeOutcome;
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

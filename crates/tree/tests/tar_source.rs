@@ -42,8 +42,9 @@ fn read_all(archive: &[u8], piece_len: usize) -> (io::Result<Vec<u8>>, CatalogOu
 /// Why an archive gives no plaintext.
 fn refusal(archive: &[u8]) -> String {
     let (read, outcome) = read_all(archive, 10_007);
-    assert!(outcome.get().is_none_or(Result::is_err));
-    read.map(|plaintext| plaintext.len()).unwrap_err().to_string()
+    let said = read.map(|plaintext| plaintext.len()).unwrap_err().to_string();
+    assert_eq!(outcome.get().unwrap().as_ref().unwrap_err().to_string(), said);
+    said
 }
 
 /// Why an archive has no catalog, which then is a plain file of its length.
