@@ -150,18 +150,20 @@ int gets(const std::string &directory, uint64_t times)
 
 	must(database->Get(rocksdb::ReadOptions(), "count", &value), "cannot read the count");
 	uint64_t count = std::stoull(value);
-	auto begun = std::chrono::steady_clock::now();
+	std::chrono::duration<double, std::micro> took{0};
 	for (uint64_t i = 0; i < times; i++)
 	{
 		uint64_t number = random() % count;
-		must(database->Get(rocksdb::ReadOptions(), key_of(number), &value), "cannot read " + key_of(number));
+		std::string key = key_of(number);
+		auto begun = std::chrono::steady_clock::now();
+		must(database->Get(rocksdb::ReadOptions(), key, &value), "cannot read " + key);
+		took += std::chrono::steady_clock::now() - begun;
 		if (value != value_of(number))
 		{
-			std::cerr << "the value of " << key_of(number) << " is another\n";
+			std::cerr << "the value of " << key << " is another\n";
 			return 1;
 		}
 	}
-	std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begun;
 	std::cout << took.count() / times << "\n";
 	return 0;
 }

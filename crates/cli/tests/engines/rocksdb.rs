@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 
 use cofferdam::tree_sink::{TreeOptions, TreeSink};
 use cofferdam::{FileSource, Identities, IfExists, Opener, Recipients, Sealer};
@@ -45,7 +44,7 @@ impl Place {
         let source = || FileSource::open(&self.path("sealed.cfd")).unwrap();
         let reader = opener.reader(source()).unwrap();
         let options = TreeOptions::new(IfExists::Refuse);
-        let sink = TreeSink::create(&self.path("restored"), &Arc::new(reader), &options).unwrap();
+        let sink = TreeSink::create(&self.path("restored"), &reader, &options).unwrap();
         opener.open(source(), sink).unwrap();
     }
 
