@@ -38,6 +38,7 @@ mod recording;
 mod remedy;
 mod report;
 mod resources;
+mod restored_tree;
 mod sealed;
 mod sealing_keys;
 mod secrets;

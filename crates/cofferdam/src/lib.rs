@@ -127,7 +127,7 @@
 //!   by a storage engine.
 //! - `metrics`: what streams and requests do, as figures of the `metrics` facade (`describe_metrics`); `tracing`: spans of streams,
 //!   segments and requests.
-//! - `tree`: directories: the modules `tree` and `tree_sink`, `Sealer::tree`, `tree_content`.
+//! - `tree`: directories: the modules `tree` and `tree_sink`, `Sealer::tree`, `Opener::trees`, `tree_content`.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -158,6 +158,8 @@ mod sealer;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
+#[cfg(feature = "tree")]
+mod tree_restore;
 #[cfg(feature = "tree")]
 mod trees;
 
@@ -244,5 +246,7 @@ pub use stream::{
     StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect,
     inspect_source, leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
+#[cfg(feature = "tree")]
+pub use tree_restore::TreeOutcome;
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

@@ -331,7 +331,9 @@ impl Error {
             TargetError::NoExclusiveRename { .. } => {
                 (ErrorKind::Io, Some(Remedy::Replace(InTheWay::FileSystem)))
             }
-            TargetError::NotAFile { .. } | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
+            TargetError::NotAFile { .. }
+            | TargetError::NotADirectory { .. }
+            | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };
         let refused = Error::new(kind, error.to_string());

@@ -15,7 +15,7 @@ pub(super) const EDGES: &str = "
     database       | contract                           | ciphers rayon age clap
     peer           | contract storage                   | ciphers rayon age clap
     object         | contract remote                    | ciphers rayon age clap
-    tree-sink      | io contract storage tree           | ciphers rayon age clap
+    tree-sink      | io contract storage local tree     | ciphers rayon age clap
     testing        | contract storage                   | ciphers rayon tempfile age clap
     keys           |                                    | rayon clap
     signatures     |                                    | ciphers rayon tempfile age clap
