@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use cofferdam::tree_sink::{TreeOptions, TreeSink};
-use cofferdam::{FileSource, Identities, IfExists, Opener, Recipients, Sealer};
+use cofferdam::{Recipients, Sealer};
 use servers::installed::find_on_path;
 use tempfile::TempDir;
 
@@ -39,13 +38,8 @@ impl Place {
 
     /// Restores it to `restored`.
     pub(crate) fn restore(&self) {
-        let key = std::fs::read_to_string(self.path("key.txt")).unwrap();
-        let opener = Opener::new(Identities::new().identity_file(&key).unwrap());
-        let source = || FileSource::open(&self.path("sealed.cfd")).unwrap();
-        let reader = opener.reader(source()).unwrap();
-        let options = TreeOptions::new(IfExists::Refuse);
-        let sink = TreeSink::create(&self.path("restored"), &reader, &options).unwrap();
-        opener.open(source(), sink).unwrap();
+        let arguments = ["restore", "-i", "key.txt", "sealed.cfd", "restored"];
+        text(&self.run(env!("CARGO_BIN_EXE_cofferdam"), &arguments));
     }
 
     /// Mounts it on `mnt`; none where nothing can be mounted.
