@@ -11,3 +11,4 @@ mod programs;
 mod recovering;
 mod server;
 mod sqlite;
+mod strangers;
