@@ -18,3 +18,4 @@ mod rocksdb_costs;
 mod sealed_tree;
 mod server;
 mod sqlite;
+mod strangers;
