@@ -40,7 +40,9 @@ mod source;
 mod source_callbacks;
 mod status;
 mod tentative;
+mod tree;
 mod version;
+mod whole_tree;
 
 pub use cancel::*;
 pub use error::*;
@@ -57,4 +59,6 @@ pub use sink_callbacks::*;
 pub use source::*;
 pub use source_callbacks::*;
 pub use status::*;
+pub use tree::*;
 pub use version::*;
+pub use whole_tree::*;

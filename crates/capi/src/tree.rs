@@ -256,7 +256,8 @@ impl cfd_tree {
             return Ok(None);
         }
         let target = TreePath::parse(&located.entry.link).ok();
-        let found = target.map(|target| self.catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
+        let found =
+            target.map(|target| self.catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
         let missing = || {
             let what = format!("{} is a hard link to what the tree does not have", located.entry.path);
             Error::new(cofferdam::ErrorKind::Damaged, what)
