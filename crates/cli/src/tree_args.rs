@@ -1,7 +1,7 @@
 //! A directory as the input of `seal`: which of its files, and what is told of them.
 //! It walks nothing; the library does.
 
-use cofferdam::tree::{ChangedFiles, LeftOut, Mounts, OnChange, TreePath, WalkOptions};
+use cofferdam::tree::{ChangedFiles, EntryCounts, LeftOut, Mounts, OnChange, TreePath, WalkOptions};
 use cofferdam::{CompressionLevel, SealedTree, TreeInput};
 use serde::Serialize;
 
@@ -43,7 +43,10 @@ pub(crate) struct TreeArgs {
 
 impl TreeArgs {
     /// The directory that `input` is; none where it is none.
-    pub(crate) fn input(&self, input: &End) -> Result<Option<TreeInput>, Failure> {
+    pub(crate) fn input(&self, input: &End, is_archive: bool) -> Result<Option<TreeInput>, Failure> {
+        if is_archive {
+            return Ok(None);
+        }
         let End::Path(directory) = input else { return self.refuse().map(|()| None) };
         if !is_directory(input) {
             return self.refuse().map(|()| None);
@@ -57,13 +60,13 @@ impl TreeArgs {
         Ok(Some(TreeInput::new(directory).walk(walk).on_change(on_change)))
     }
 
-    /// How hard `input` is compressed where nothing is said, which `given` is.
+    /// How hard a tree is compressed where nothing is said, which `given` is.
     pub(crate) fn compression(
         &self,
-        input: &End,
+        is_tree: bool,
         given: Option<CompressionLevel>,
     ) -> Option<CompressionLevel> {
-        let by_default = is_directory(input) && given.is_none() && !self.no_zstd;
+        let by_default = is_tree && given.is_none() && !self.no_zstd;
         by_default.then(|| CompressionLevel::new(LEVEL_DEFAULT)).flatten()
     }
 
@@ -127,6 +130,8 @@ pub(crate) struct TreeRecord {
     changed: u64,
     changed_paths: Vec<Name>,
     left_out: Option<LeftOutRecord>,
+    /// False of an archive that is outside of the profile of trees.
+    catalog: bool,
 }
 
 #[derive(Serialize)]
@@ -140,7 +145,6 @@ struct LeftOutRecord {
 
 impl TreeRecord {
     pub(crate) fn new(sealed: &SealedTree, compressed: bool) -> TreeRecord {
-        let counts = sealed.counts;
         let left_out = |left_out: LeftOut| LeftOutRecord {
             by_globs: left_out.by_globs,
             mounts: left_out.mounts,
@@ -149,6 +153,18 @@ impl TreeRecord {
             state_directory: left_out.own_directories,
         };
         TreeRecord {
+            changed: sealed.changed.count,
+            changed_paths: sealed.changed.first.iter().map(name).collect(),
+            left_out: sealed.left_out.map(left_out),
+            ..TreeRecord::of_archive(Some(sealed.counts), compressed)
+        }
+    }
+
+    /// Of an archive that has passed; without counts it has no catalog.
+    pub(crate) fn of_archive(counts: Option<EntryCounts>, compressed: bool) -> TreeRecord {
+        let catalog = counts.is_some();
+        let counts = counts.unwrap_or_default();
+        TreeRecord {
             files: counts.files,
             directories: counts.directories,
             symlinks: counts.symlinks,
@@ -156,9 +172,10 @@ impl TreeRecord {
             others: counts.others,
             data_len: counts.data_len,
             compressed,
-            changed: sealed.changed.count,
-            changed_paths: sealed.changed.first.iter().map(name).collect(),
-            left_out: sealed.left_out.map(left_out),
+            changed: 0,
+            changed_paths: Vec::new(),
+            left_out: None,
+            catalog,
         }
     }
 
@@ -170,7 +187,10 @@ impl TreeRecord {
             (self.hard_links, "hard link", "hard links"),
             (self.others, "device or FIFO", "devices and FIFOs"),
         ];
-        let mut text = format!("a tree of {}", counted(&all).unwrap_or_else(|| "nothing".to_owned()));
+        let mut text = match self.catalog {
+            true => format!("a tree of {}", counted(&all).unwrap_or_else(|| "nothing".to_owned())),
+            false => "an archive without a catalog".to_owned(),
+        };
         if self.compressed {
             text.push_str(", compressed with zstd");
         }

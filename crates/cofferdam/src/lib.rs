@@ -127,7 +127,7 @@
 //!   by a storage engine.
 //! - `metrics`: what streams and requests do, as figures of the `metrics` facade (`describe_metrics`); `tracing`: spans of streams,
 //!   segments and requests.
-//! - `tree`: directories: the modules `tree` and `tree_sink`, `Sealer::tree`, `tree_content`.
+//! - `tree`: directories: the modules `tree` and `tree_sink`, `Sealer::tree`, `Opener::trees`, `tree_content`.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -161,7 +161,11 @@ mod sealer;
 mod signed_by;
 mod simple;
 #[cfg(feature = "tree")]
+mod tar_input;
+#[cfg(feature = "tree")]
 mod tree_input;
+#[cfg(feature = "tree")]
+mod tree_restore;
 #[cfg(feature = "tree")]
 mod trees;
 
@@ -251,6 +255,10 @@ pub use stream::{
     inspect_source, leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
 #[cfg(feature = "tree")]
+pub use tar_input::TarInput;
+#[cfg(feature = "tree")]
 pub use tree_input::{PlannedTree, SealedTree, TreeInput};
+#[cfg(feature = "tree")]
+pub use tree_restore::TreeOutcome;
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

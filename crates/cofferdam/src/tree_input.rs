@@ -301,7 +301,7 @@ fn clear(plan_dir: &Path, name: &str) -> io::Result<()> {
 }
 
 /// The error of a tree that cannot be sealed.
-fn input_error(error: TreeError) -> Error {
+pub(crate) fn input_error(error: TreeError) -> Error {
     match error {
         TreeError::Io { what, source } => {
             Error::io(format!("the tree could not be sealed: cannot {what}"), source)

@@ -99,7 +99,7 @@ pub use inspect::{
 };
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use one_segment::OpenedSegment;
-pub use open::{Foreign, OpenOptions};
+pub use open::{Foreign, OpenOptions, ReadPlaintext};
 pub use part::Receipt;
 pub use pin::{Pin, PinCheck};
 pub use plan_dir::{PlanDir, plan_digest};
@@ -122,7 +122,7 @@ pub use survey::{LostRange, Surveyed};
 pub use system_memory::{MEMORY_DEFAULT, SystemMemory};
 #[cfg(feature = "metrics")]
 pub use telemetry::describe_metrics;
-pub use tentative::{LogId, OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
+pub use tentative::{LogId, OfSource, Opening, Tentative, TreeId, resolved, restore_into, tell_kept};
 
 use framing::StreamId;
 

@@ -110,13 +110,13 @@ impl ArchiveScanner {
     /// Ends the archive. Gives its length in bytes.
     ///
     /// # Errors
-    /// [`TreeError::OutsideProfile`]: it ends within a member, or without its end.
+    /// [`TreeError::CutOff`]: it ends within a member, within a block, or without its end.
     pub fn finish(&self) -> Result<u64, TreeError> {
         let is_whole = self.at.is_multiple_of(BLOCK_LEN as u64);
         match (&self.state, &*self.header) {
             // Of one block of zeros `header` keeps nothing; the second one makes it `End`.
             (State::End, []) if is_whole => Ok(self.at),
-            _ => Err(self.fault("the archive ends without its two blocks of zeros")),
+            _ => Err(TreeError::CutOff { at: self.at }),
         }
     }
 

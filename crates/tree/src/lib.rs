@@ -20,6 +20,7 @@ mod plan;
 mod root;
 mod selection;
 mod source;
+mod tar;
 mod walk;
 
 pub use cofferdam_io::ReadAt;
@@ -39,4 +40,5 @@ pub use plan::Plan;
 pub use root::TreeRoot;
 pub use selection::{Mounts, WalkOptions};
 pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use tar::{CatalogOutcome, TarSource};
 pub use walk::{LeftOut, walk};

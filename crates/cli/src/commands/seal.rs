@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::tree::EntryCounts;
 use cofferdam::{
     CancelToken, CompressionLevel, DigestKind, ErrorKind, OnPartial, Recipients, Sealed, SealedTree, Sealer,
-    Suite, TreeInput, descriptor_named,
+    Suite, TarInput, TreeInput, descriptor_named,
 };
 use serde::Serialize;
 
@@ -33,6 +34,7 @@ use crate::sealing_keys::SealingKeys;
 use crate::signatures::{DueSignature, KeyName, SealSigning, is_in_place};
 use crate::size::Size;
 use crate::state_dir::StateDir;
+use crate::tar_args::{self, TarArgs};
 use crate::text::{count, pace};
 use crate::timeout::Timeout;
 use crate::tree_args::{TreeArgs, TreeRecord, is_directory, warn_of_changed};
@@ -100,6 +102,9 @@ pub(crate) struct Seal {
 
     #[command(flatten)]
     trees: TreeArgs,
+
+    #[command(flatten)]
+    archive: TarArgs,
 
     #[command(flatten)]
     resuming: Resuming,
@@ -200,14 +205,15 @@ enum DigestName {
 impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         self.refuse_what_age_lacks()?;
-        let tree = self.trees.input(&self.input)?;
-        self.refuse_state_dir(tree.is_some())?;
+        let is_archive = self.archive.is_given();
+        let tree = self.trees.input(&self.input, is_archive)?;
+        self.refuse_state_dir(tree.is_some() || is_archive)?;
         let mut output = self.output()?;
         output.set_timeout(self.timeout);
         self.refuse_pipes(&output)?;
         self.uploading.check(&output)?;
         self.resources.begin(RunInfo::of("seal"), &self.files(&output)?, report)?;
-        let state_dir = self.state_dir(tree.is_some())?;
+        let state_dir = self.state_dir(tree.is_some() || is_archive)?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let due = self.due_signature(&output, &cancel)?;
@@ -226,6 +232,12 @@ impl Seal {
             warn_of_changed(&sealed.changed, report);
             let record = TreeRecord::new(&sealed, self.trees.compresses());
             return self.finish(&output, &sealed.sealed, Some(record), due, begun, report);
+        }
+        if let (true, Some(state_dir)) = (is_archive, &state_dir) {
+            let (sealed, counts) = self.seal_archive(&sealer, &output, state_dir, report)?;
+            watch.finish();
+            let record = TreeRecord::of_archive(counts, self.trees.compresses());
+            return self.finish(&output, &sealed, Some(record), due, begun, report);
         }
         let sealed = match (&self.input, &output) {
             (End::Path(input), Goal::Here(End::Path(output))) => match &state_dir {
@@ -292,6 +304,26 @@ impl Seal {
         Ok(sealed.map(|sealed| planned.sealed_as(sealed)))
     }
 
+    fn seal_archive(
+        &self,
+        sealer: &Sealer,
+        output: &Goal,
+        state_dir: &Path,
+        report: Report,
+    ) -> Result<(Sealed, Option<EntryCounts>), Failure> {
+        let input = TarInput::new(state_dir)?;
+        let source = input.source(self.input.source()?)?;
+        let (outcome, sealer) = (source.outcome(), sealer.clone().tree());
+        let sealed = match output {
+            Goal::Here(End::Path(output)) => sealer.seal_to(source, output),
+            Goal::Here(End::Standard) => sealer.seal(source, End::stdout()?),
+            Goal::There(url) => self.uploading.seal_source(&sealer, source, None, url, report),
+            Goal::Receiver(_) => unreachable!("an output is no receiver"),
+        };
+        let sealed = sealed.map_err(|error| tar_args::explain(self.explain(output, error), &outcome))?;
+        Ok((sealed, tar_args::counts_or_warning(&outcome, report)))
+    }
+
     /// The signature that is to be made. Of what cannot be signed that is said before it is sealed.
     fn due_signature(&self, output: &Goal, cancel: &CancelToken) -> Result<Option<DueSignature>, Failure> {
         if self.signing.is_given() && matches!(self.format.digest, Some(DigestName::Tags)) {
@@ -310,7 +342,8 @@ impl Seal {
         let on_partial = if self.resuming.restart { OnPartial::Discard } else { OnPartial::Resume };
         let sealer = Sealer::new(recipients).if_exists(if_exists(self.force)).on_partial(on_partial);
         let sealer = self.format.apply(sealer)?;
-        let level = self.trees.compression(&self.input, self.format.zstd);
+        let level =
+            self.trees.compression(is_directory(&self.input) || self.archive.is_given(), self.format.zstd);
         let sealer = level.into_iter().fold(sealer, Sealer::compression);
         let sealer = self.resources.sealer(sealer, cancel, watch);
         let sealer = self.sequence.into_iter().fold(sealer, Sealer::sequence);
@@ -343,6 +376,7 @@ impl Seal {
                 "Seal without --format, or pack it: `tar c DIR | cofferdam seal --format age … -`.",
             ));
         }
+        self.archive.check(&self.input, self.format.is_age())?;
         let given = [
             (!self.metadata.is_empty(), "--metadata"),
             (self.sequence.is_some(), "--sequence"),
@@ -389,7 +423,7 @@ impl Seal {
 
     fn refuse_state_dir(&self, is_tree: bool) -> Result<(), Failure> {
         match self.resuming.state_dir.is_some() && !self.resuming.resume && !is_tree {
-            true => Err(Failure::usage("--state-dir is for --resume, and for directories")
+            true => Err(Failure::usage("--state-dir is for --resume, for directories and for --tar")
                 .advise("Leave the option out, or give --resume.")),
             false => Ok(()),
         }
@@ -605,6 +639,7 @@ Examples:
   cofferdam seal --format age -r age1… db.img            into db.img.age, for `age -d`
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
   cofferdam seal -r age1… /srv/db                        a directory, into /srv/db.cfd
+  pg_basebackup -Ft -X fetch -D - | cofferdam seal --tar -r age1… -o base.cfd -
   cofferdam seal -r age1… --exclude 'tmp/' -o s.cfd /srv  all of it but what is in directories named tmp
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \

@@ -2,6 +2,7 @@
 //! Knows nothing of headers, and of the source only that it can be read at offsets.
 
 mod check;
+mod in_order;
 mod page;
 mod sort;
 mod tail;
