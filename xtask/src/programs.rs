@@ -16,7 +16,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 30] = [
+const PROGRAMS: [Program; 31] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -52,6 +52,7 @@ const PROGRAMS: [Program; 30] = [
         package: "libarchive-tools",
         purpose: "the tests have it read and write trees",
     },
+    Program { name: "rsync", package: "rsync", purpose: "the tests compare trees with it" },
     Program { name: "mke2fs", package: "e2fsprogs", purpose: "the tests make that file system" },
     Program { name: "cc", package: "gcc", purpose: "the tests build programs in C" },
     Program { name: "pkg-config", package: "pkgconf", purpose: "programs in C find the library by it" },

@@ -50,9 +50,12 @@ mod small_source;
 mod staging_args;
 mod standard;
 mod state_dir;
+mod tar_args;
 mod terminal;
 mod text;
 mod timeout;
+mod tree_args;
+mod tree_reading;
 mod uploading;
 mod url;
 #[cfg(feature = "serve")]

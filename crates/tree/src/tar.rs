@@ -59,13 +59,13 @@ pub struct TarSource<S> {
 pub struct CatalogOutcome(Arc<OnceLock<Result<EntryCounts, TreeError>>>);
 
 impl CatalogOutcome {
-    /// What the tree is made of, or why it has no catalog. None before the end.
+    /// What the tree is made of, or why it has no catalog; where the source failed, why it did, unless that was the medium. None before the end.
     pub fn get(&self) -> Option<&Result<EntryCounts, TreeError>> {
         self.0.get()
     }
 
     fn set(&self, outcome: Result<EntryCounts, TreeError>) {
-        // Whoever leaves the profile, or ends, does so once.
+        // It ends once.
         let _ = self.0.set(outcome);
     }
 }
@@ -92,6 +92,17 @@ impl<S: Source> TarSource<S> {
     /// What will have become of the catalog.
     pub fn outcome(&self) -> CatalogOutcome {
         self.outcome.clone()
+    }
+
+    /// The error of a read; why there is nothing is known by the outcome as well.
+    fn fail(&mut self, error: TreeError) -> io::Error {
+        self.stage = Stage::Failed;
+        if let TreeError::Io { .. } = error {
+            return error.into();
+        }
+        let refusal = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+        self.outcome.set(Err(error));
+        refusal
     }
 
     /// Looks at the next bytes of the archive.
@@ -139,8 +150,7 @@ impl<S: Source> TarSource<S> {
             // Zeros are the end of an archive; one without members in which other bytes follow is a disk image, or whatever.
             _ if is_zeros(&self.first) => Err(TreeError::NotAnArchive { what: NO_HEADER.into() }),
             error => {
-                self.stage = Stage::Plain;
-                self.outcome.set(Err(error));
+                self.stage = Stage::Plain(error);
                 Ok(())
             }
         }
@@ -155,21 +165,25 @@ impl<S: Source> TarSource<S> {
             };
             return Err(TreeError::NotAnArchive { what });
         }
-        if let Stage::Indexed(parts) = mem::replace(&mut self.stage, Stage::Plain) {
-            match end_catalog(*parts) {
+        match mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Indexed(parts) => match end_catalog(*parts) {
                 Ok((catalog, counts)) => {
                     self.outcome.set(Ok(counts));
                     self.stage = Stage::Behind { catalog, next: 0 };
                     return Ok(());
                 }
                 Err(error) => self.leave_profile(error)?,
-            }
+            },
+            other => self.stage = other,
         }
         // Every tar program ends an archive so, in whatever format.
         if self.zeros < ARCHIVE_END_LEN || !self.tar_len.is_multiple_of(BLOCK_LEN as u64) {
             return Err(TreeError::CutOff { at: self.tar_len });
         }
         let catalog = CatalogWriter::new(&self.directory)?.finish_without_catalog(self.tar_len)?;
+        if let Stage::Plain(because) = mem::replace(&mut self.stage, Stage::Failed) {
+            self.outcome.set(Err(because));
+        }
         self.stage = Stage::Behind { catalog: Arc::new(catalog), next: 0 };
         Ok(())
     }
@@ -191,10 +205,10 @@ impl<S: Source> Source for TarSource<S> {
         }
         let arrival = self.inner.read_within(buffer, patience)?;
         match arrival {
-            Arrival::Bytes(count) => self.look_at(&buffer[..count])?,
+            Arrival::Bytes(count) => self.look_at(&buffer[..count]).map_err(|error| self.fail(error))?,
             Arrival::NothingYet => {}
             Arrival::End => {
-                self.end()?;
+                self.end().map_err(|error| self.fail(error))?;
                 return self.read_within(buffer, patience);
             }
         }
@@ -212,8 +226,10 @@ impl<S> fmt::Debug for TarSource<S> {
 enum Stage {
     /// The archive, within the profile so far.
     Indexed(Box<(ArchiveScanner, CatalogWriter)>),
-    /// The archive, which has left the profile.
-    Plain,
+    /// The archive, which has left the profile because of this.
+    Plain(TreeError),
+    /// An error has ended it.
+    Failed,
     /// What follows it, from `next` on.
     Behind { catalog: Arc<WrittenCatalog>, next: u64 },
 }

@@ -104,11 +104,17 @@ impl Staging {
 
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let end = at + data.len() as u64;
+        // What of one range lies in the skeleton follows one another there.
+        let (mut skeleton_at, mut skeleton) = (None, Vec::new());
         self.layout.for_each_piece(at..end, &mut |piece| {
             let start = (piece.at - at) as usize;
             let data = &data[start..start + piece.len as usize];
             match piece.place {
-                Place::Skeleton(at) => self.skeleton.write_all_at(data, at),
+                Place::Skeleton(at) => {
+                    skeleton_at.get_or_insert(at);
+                    skeleton.extend_from_slice(data);
+                    Ok(())
+                }
                 Place::File { number, entry, offset } => {
                     let written = match self.aim {
                         Aim::Write => self.write_file(number, entry, offset, data),
@@ -119,7 +125,8 @@ impl Staging {
                     })
                 }
             }
-        })
+        })?;
+        skeleton_at.map_or(Ok(()), |at| self.skeleton.write_all_at(&skeleton, at))
     }
 
     fn write_file(&self, number: u64, entry: &Entry, offset: u64, data: &[u8]) -> io::Result<()> {

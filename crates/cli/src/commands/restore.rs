@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Opener, Remedy, Restored, Source, TreeOutcome, is_pipe};
+use cofferdam::{CancelToken, IfNoTree, Opener, Remedy, Restored, Source, TreeOutcome, is_pipe};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -59,6 +59,10 @@ pub(crate) struct Restore {
     /// By what name it was asked for.
     #[arg(skip = "restore")]
     command: &'static str,
+
+    /// What becomes of a stream that is no tree.
+    #[arg(skip = IfNoTree::OpenAll)]
+    if_no_tree: IfNoTree,
 
     /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
@@ -142,10 +146,12 @@ impl Restore {
         signed_by: SignedByArgs,
         opening: OpeningArgs,
         foreign: ForeignArgs,
+        if_no_tree: IfNoTree,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
             command: "cat",
+            if_no_tree,
             sealed,
             target: Goal::Here(End::Standard),
             force,
@@ -205,7 +211,9 @@ impl Restore {
                 opener.restore_file("/dev/stdin", target)
             }
             (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(&cancel, report)?, target),
-            (_, Goal::Here(End::Standard)) => opener.open(self.source(&cancel, report)?, End::stdout()?),
+            (_, Goal::Here(End::Standard)) => {
+                opener.open_archive(self.source(&cancel, report)?, End::stdout()?, self.if_no_tree)
+            }
             (_, Goal::There(url)) => {
                 self.uploading.restore(&opener, self.source(&cancel, report)?, url, report)
             }

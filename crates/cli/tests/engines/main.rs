@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test fails by panicking.
 
 mod archiving;
+mod base_backup;
 mod costs;
 mod installed;
 mod lmdb;
@@ -18,3 +19,4 @@ mod rocksdb_costs;
 mod sealed_tree;
 mod server;
 mod sqlite;
+mod strangers;

@@ -88,7 +88,7 @@ impl Catalog {
 
     fn check_name_index(&self) -> Result<(), TreeError> {
         let mut order = PathOrder::default();
-        self.for_each_in_order(0..self.entries(), &mut |found| {
+        self.gather_in_order(0..self.entries(), &mut |found| {
             order.push(&found.entry.path, found.entry.kind == EntryKind::Directory)
         })
     }
@@ -118,7 +118,7 @@ impl Catalog {
     fn check_targets(&self, mut links: Vec<(TreePath, u64, TreePath)>) -> Result<(), TreeError> {
         links.sort_unstable();
         let mut links = links.iter().peekable();
-        self.for_each_in_order(0..self.entries(), &mut |found| {
+        self.gather_in_order(0..self.entries(), &mut |found| {
             while let Some((target, number, path)) = links.next_if(|(target, ..)| *target <= found.entry.path)
             {
                 let kind = found.entry.kind;

@@ -14,7 +14,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of `take`; as [`entry_in_order`](Self::entry_in_order).
-    pub fn for_each_in_order(
+    pub fn gather_in_order(
         &self,
         places: Range<u64>,
         take: &mut dyn FnMut(LocatedEntry) -> Result<(), TreeError>,
