@@ -6,11 +6,12 @@ use std::io;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
-use tree::{CatalogWriter, EntryKind, Member, NameFault, TreeError, TreePath, Xattr};
+use tree::{Catalog, CatalogWriter, Content, EntryKind, Member, NameFault, TreeError, TreePath, Xattr};
 
 use crate::contents::Listing;
 use crate::inode::Inode;
-use crate::{Contents, ContentsKind, MountError, MountOptions, Owners};
+use crate::link_counts::LinkCounts;
+use crate::{Contents, ContentsKind, HARD_LINKS_MAX, MountError, MountOptions, Owners};
 
 struct Memory(Vec<u8>);
 
@@ -252,4 +253,33 @@ fn a_tree_without_members_is_an_empty_directory_and_bytes_are_a_file() {
     assert!(
         file.extent(Inode::Root).unwrap().is_none() && file.child(Inode::Root, b"other").unwrap().is_none()
     );
+}
+
+/// The last 64 bytes of a tree without a catalog, whose archive has so many bytes (TREE T5.1, T5.4).
+fn tail_without_catalog(tar_len: u64) -> Vec<u8> {
+    let mut tail = b"CFDTREE\0\x01\0\x01\0\0\0\0\0".to_vec();
+    for number in [tar_len, 0, tar_len, tar_len, tar_len + 64, 0] {
+        tail.extend(number.to_le_bytes());
+    }
+    tail
+}
+
+#[test]
+fn a_tree_without_a_catalog_is_a_file_of_what_is_before_its_tail() {
+    for bytes in [&b"an archive that left the profile"[..], b""] {
+        let contents = open([bytes, &tail_without_catalog(bytes.len() as u64)].concat()).unwrap();
+        assert!(!contents.is_tree());
+        let file = contents.child(Inode::Root, b"tree").unwrap().unwrap();
+        assert_eq!(file.size, bytes.len() as u64);
+        assert_eq!(contents.extent(file.inode).unwrap().unwrap().len, bytes.len() as u64);
+    }
+}
+
+#[test]
+fn more_hard_links_than_there_is_memory_for_are_refused() {
+    let source = Arc::new(Memory(plaintext(&[file("a")])));
+    let Content::Tree(catalog) = Catalog::open(source).unwrap() else { panic!("it is a tree") };
+    assert!(LinkCounts::of(&catalog, HARD_LINKS_MAX).is_ok());
+    let refused = LinkCounts::of(&catalog, HARD_LINKS_MAX + 1).map(drop);
+    assert!(matches!(refused, Err(MountError::TooManyHardLinks { .. })));
 }

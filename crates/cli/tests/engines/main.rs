@@ -8,6 +8,7 @@ mod base_backup;
 mod costs;
 mod installed;
 mod lmdb;
+#[allow(dead_code, reason = "the tests of `mount` use all of it")]
 #[path = "../mount/mount_process.rs"]
 mod mount_process;
 mod programs;
