@@ -102,6 +102,33 @@ except KeyboardInterrupt:
     assert child(script, tmp_path / "target").endswith("interrupted\n")
 
 
+def test_a_daemon_thread_with_a_call_under_way_does_not_abort_the_program(tmp_path):
+    script = """
+import cofferdam, sys, threading, time
+class Endless:
+    def read(self, size):
+        time.sleep(0.001)
+        return bytes(size)
+identity = cofferdam.Identity.generate()
+threading.Thread(target=lambda: cofferdam.seal(Endless(), sys.argv[1], identity), daemon=True).start()
+time.sleep(0.5)
+"""
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.cfd")], timeout=30).returncode == 0
+
+
+def test_an_environment_that_is_no_text_does_not_keep_urls_from_being_opened(identity):
+    script = """
+import cofferdam
+try:
+    cofferdam.verify("http://127.0.0.1:1/a.cfd")
+except cofferdam.Error as error:
+    print(type(error).__name__)
+"""
+    environment = {**os.environb, b"NOT_TEXT": b"\xff"}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+
+
 def test_a_child_forked_while_a_thread_opens_does_not_hang(tmp_path, identity, key):
     memory = pytest.importorskip("fsspec.implementations.memory")
     fsspec = pytest.importorskip("fsspec")
@@ -155,3 +182,78 @@ def test_many_files_are_not_held_open(tmp_path, identity, key):
         path.write_bytes(content)
         fs.info(str(path))
     assert len(os.listdir("/proc/self/fd")) - before < 100
+
+
+def test_sizes_are_the_same_whoever_says_them(tmp_path, identity, key):
+    fsspec = pytest.importorskip("fsspec")
+    path = tmp_path / "a.cfd"
+    path.write_bytes(sealed(identity, b"x" * 1000))
+    fs = fsspec.filesystem("cofferdam", target_protocol="file", identity=str(key))
+    # A size that is not known is None: a wrong one cuts what pyarrow and dask read.
+    assert fs.ls(str(tmp_path / "a.cfd"))[0]["size"] in (1000, None)
+    assert fs.find(str(tmp_path), detail=True)[str(path)]["size"] in (1000, None)
+
+
+def test_stores_need_no_file_system_of_others(key):
+    fsspec = pytest.importorskip("fsspec")
+    # 127.0.0.1:1 answers nobody; what counts is that our own source has asked.
+    with pytest.raises(cofferdam.Error):
+        fsspec.open("cofferdam::http://127.0.0.1:1/a.cfd", cofferdam={"identity": str(key)}).open()
+
+
+def test_the_file_system_makes_nothing(tmp_path, key):
+    fsspec = pytest.importorskip("fsspec")
+    fs = fsspec.filesystem("cofferdam", target_protocol="file", identity=str(key))
+    for missing in [lambda: fs.cat_file(str(tmp_path / "none")), lambda: fs.open(str(tmp_path / "none"))]:
+        with pytest.raises(FileNotFoundError):
+            missing()
+    with pytest.raises(Exception):
+        fs.mkdir(str(tmp_path / "made"))
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_file_system_s_files_have_what_caches_ask_for(tmp_path, identity, key):
+    fsspec = pytest.importorskip("fsspec")
+    (tmp_path / "a.cfd").write_bytes(sealed(identity, b"a,b\n1,2\n"))
+    url = f"blockcache::cofferdam::file://{tmp_path}/a.cfd"
+    options = {"cofferdam": {"identity": str(key)}, "blockcache": {"cache_storage": str(tmp_path / "cache")}}
+    with fsspec.open(url, **options) as file:
+        assert file.read() == b"a,b\n1,2\n"
+
+
+def test_wrong_numbers_are_wrong_usage(identity):
+    stream = sealed(identity, b"abc")
+    for wrong in [{"threads": -1}, {"memory": -1}, {"min_sequence": -1}, {"threads": 1 << 70}]:
+        with pytest.raises(ValueError):
+            cofferdam.verify(stream, identity, **wrong)
+    with cofferdam.open(stream, identity) as reader:
+        with pytest.raises(ValueError):
+            reader.seek(0, 7)
+        assert reader.pread(1 << 70, 5) == b""
+
+
+def test_memory_of_numbers_is_sealed_as_its_bytes(identity):
+    import array
+
+    numbers = array.array("d", [1.5, -2.0])
+    out = bytearray(16)
+    cofferdam.restore_into(sealed(identity, numbers), out, identity)
+    assert out == numbers.tobytes()
+
+
+def test_a_buffer_too_small_is_the_same_error_from_wherever_the_stream_comes(identity):
+    stream = sealed(identity, bytes(1000))
+    for source in [stream, io.BytesIO(stream)]:
+        with pytest.raises(cofferdam.LimitError):
+            cofferdam.restore_into(source, bytearray(10), identity)
+
+
+def test_an_error_says_its_kind_and_what_caused_it(identity):
+    class Torn:
+        def read(self, size):
+            raise LookupError("the tape is torn")
+
+    with pytest.raises(cofferdam.Error) as caught:
+        cofferdam.seal(Torn(), io.BytesIO(), identity)
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert caught.value.kind
