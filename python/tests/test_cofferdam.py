@@ -1,5 +1,6 @@
 """The package as it is installed. What is expected comes from elsewhere: the input itself, the `cofferdam` program, `age`."""
 
+import doctest
 import hashlib
 import io
 import multiprocessing
@@ -401,3 +402,76 @@ def test_every_name_is_documented():
     for name in cofferdam.__all__:
         assert getattr(cofferdam, name).__doc__, name
     assert Path(cofferdam.__file__).with_name("py.typed").exists()
+
+
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(cofferdam)
+    assert result.attempted >= 5 and result.failed == 0
+
+
+def test_what_a_stream_says_of_itself(tmp_path, identity, plain):
+    sealed = tmp_path / "a.cfd"
+    said = cofferdam.seal(plain, sealed, identity.recipient, metadata={"a": "b"}, zstd=3)
+    for source in [sealed, sealed.read_bytes()]:
+        found = cofferdam.inspect(source)
+        assert (found.plaintext_len, found.sealed_len, found.segments) == (len(plain), sealed.stat().st_size, said.segments)
+        assert (found.stream_id, found.stream_digest) == (said.stream_id, said.stream_digest)
+        # Beside it age may put a stanza that is there to be ignored.
+        assert found.slots[0] == "X25519"
+        assert found.is_compressed and found.suite in ("aes256gcm", "chacha20poly1305") and found.digest == "blake3" and not found.warnings
+    wrapping = io.BytesIO()
+    cofferdam.seal(plain[:10], wrapping, bytes(32))
+    assert cofferdam.inspect(wrapping.getvalue()).slots == ["key"]
+    cut = cofferdam.inspect(sealed.read_bytes()[:-1])
+    assert (cut.segments, cut.plaintext_len, cut.stream_digest) == (None, None, None)
+    with pytest.raises(cofferdam.NotAStreamError):
+        cofferdam.inspect(b"no stream of ours, and long enough to be looked at")
+    with pytest.raises(cofferdam.UsageError):
+        cofferdam.inspect(io.BytesIO(sealed.read_bytes()))
+
+
+def test_a_stream_has_to_be_signed_by_who_is_named(tmp_path, identity, plain):
+    keys = {}
+    for name in ["ours", "theirs"]:
+        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]
+        try:
+            subprocess.run(made, check=True)
+        except FileNotFoundError:
+            pytest.skip("there is no ssh-keygen")
+        keys[name] = tmp_path / f"{name}.pub"
+    for name in ["a", "b"]:
+        cofferdam.seal(plain, tmp_path / f"{name}.cfd", identity)
+        program("sign", "-q", "--ssh-key", tmp_path / "ours", tmp_path / f"{name}.cfd")
+    sealed, signature = tmp_path / "a.cfd", (tmp_path / "a.cfd.sig").read_bytes()
+    text = keys["ours"].read_text()
+    for named in [{"signed_by": keys["ours"]}, {"signed_by": str(keys["ours"])}, {"signed_by": text}, {"signed_by": text, "signature": signature}]:
+        assert cofferdam.verify(sealed, identity, **named).plaintext_len == len(plain)
+    out = bytearray(len(plain))
+    cofferdam.restore_into(sealed.read_bytes(), out, identity, signed_by=text, signature=tmp_path / "a.cfd.sig")
+    assert out == plain
+    with cofferdam.open(sealed, identity, signed_by=text) as reader:
+        assert reader.read(5) == plain[:5]
+    calls = [
+        lambda **named: cofferdam.restore(sealed, tmp_path / "out", identity, **named),
+        lambda **named: cofferdam.verify(sealed, identity, **named),
+        lambda **named: cofferdam.open(sealed, identity, **named),
+        lambda **named: cofferdam.restore_into(sealed, out, identity, **named),
+    ]
+    wrong = [
+        {"signed_by": keys["theirs"]},
+        {"signed_by": text, "signature": tmp_path / "b.cfd.sig"},
+        {"signed_by": text, "signature": b"no signature"},
+    ]
+    for call in calls:
+        for named in wrong:
+            with pytest.raises(cofferdam.NotSignedError):
+                call(**named)
+        for named in [{"signature": signature}, {"signed_by": "ssh-ed25519 nonsense"}, {"signed_by": 7}, {"signed_by": text, "signature": 7}]:
+            with pytest.raises(cofferdam.UsageError):
+                call(**named)
+        with pytest.raises(FileNotFoundError):
+            call(signed_by=text, signature=tmp_path / "none.sig")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(cofferdam.UsageError, match="has to be given"):
+        cofferdam.verify(sealed.read_bytes(), identity, signed_by=text)
