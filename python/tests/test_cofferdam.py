@@ -441,8 +441,12 @@ def test_a_stream_has_to_be_signed_by_who_is_named(tmp_path, identity, plain):
             pytest.skip("there is no ssh-keygen")
         keys[name] = tmp_path / f"{name}.pub"
     for name in ["a", "b"]:
-        cofferdam.seal(plain, tmp_path / f"{name}.cfd", identity)
-        program("sign", "-q", "--ssh-key", tmp_path / "ours", tmp_path / f"{name}.cfd")
+        said = cofferdam.seal(plain, tmp_path / f"{name}.cfd", identity)
+        # FORMAT F11.3.
+        line = f"cofferdam stream 1 blake3 {said.stream_digest}\n".encode()
+        sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "stream@cofferdam", "-f", tmp_path / "ours"]
+        signed = subprocess.run(sign, input=line, capture_output=True, check=True).stdout
+        (tmp_path / f"{name}.cfd.sig").write_bytes(signed)
     sealed, signature = tmp_path / "a.cfd", (tmp_path / "a.cfd.sig").read_bytes()
     text = keys["ours"].read_text()
     for named in [{"signed_by": keys["ours"]}, {"signed_by": str(keys["ours"])}, {"signed_by": text}, {"signed_by": text, "signature": signature}]:
