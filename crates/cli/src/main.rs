@@ -6,7 +6,7 @@ mod args;
 mod byte_range;
 mod clock;
 mod commands;
-#[cfg(feature = "serve")]
+#[cfg(any(feature = "mount", feature = "serve"))]
 mod complaints;
 mod credential;
 mod demo;
@@ -38,6 +38,7 @@ mod recording;
 mod remedy;
 mod report;
 mod resources;
+mod restored_tree;
 mod sealed;
 mod sealing_keys;
 mod secrets;
@@ -49,9 +50,12 @@ mod small_source;
 mod staging_args;
 mod standard;
 mod state_dir;
+mod tar_args;
 mod terminal;
 mod text;
 mod timeout;
+mod tree_args;
+mod tree_reading;
 mod uploading;
 mod url;
 #[cfg(feature = "serve")]

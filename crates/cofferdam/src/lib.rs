@@ -127,6 +127,7 @@
 //!   by a storage engine.
 //! - `metrics`: what streams and requests do, as figures of the `metrics` facade (`describe_metrics`); `tracing`: spans of streams,
 //!   segments and requests.
+//! - `tree`: directories: the modules `tree` and `tree_sink`, `Sealer::tree`, `Opener::trees`, `tree_content`.
 //! - `mmap`: `MappedFile`, a target written through a map; `ring`: `RingSink`, for a reader in the same process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -137,6 +138,8 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+#[cfg(feature = "tree")]
+mod archive;
 mod convert;
 #[cfg(feature = "wal")]
 mod device;
@@ -157,6 +160,14 @@ mod sealer;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
+#[cfg(feature = "tree")]
+mod tar_input;
+#[cfg(feature = "tree")]
+mod tree_input;
+#[cfg(feature = "tree")]
+mod tree_restore;
+#[cfg(feature = "tree")]
+mod trees;
 
 /// What the less common calls of [`StagedFile`], `MappedFile` and the module `wal` name: attempts beside a target, and the
 /// directory in which they are.
@@ -179,9 +190,17 @@ pub use ::remote;
 #[cfg(feature = "signatures")]
 #[doc(inline)]
 pub use ::signatures;
+#[cfg(feature = "tree")]
+#[doc(inline)]
+pub use ::tree;
+#[cfg(feature = "tree")]
+#[doc(inline)]
+pub use ::tree_sink;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
+#[cfg(feature = "tree")]
+pub use archive::{IfNoTree, check_tree};
 pub use cofferdam_io::{Fetch, FetchError, FetchFault, Lending, ReadAt, WriteAt};
 pub use contract::{
     AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
@@ -228,10 +247,18 @@ pub use stream::{
     is_foreign,
 };
 pub use stream::{
-    Attempt, Attributes, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign, GivenInstead,
-    InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata, Observer,
-    Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy, Restored,
-    Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest, StreamHead,
-    Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect, inspect_source,
-    leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
+    Attempt, Attributes, ContentKind, Error, ErrorKind, FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, Foreign,
+    GivenInstead, InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata,
+    Observer, Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy,
+    Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest,
+    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect,
+    inspect_source, leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
+#[cfg(feature = "tree")]
+pub use tar_input::TarInput;
+#[cfg(feature = "tree")]
+pub use tree_input::{PlannedTree, SealedTree, TreeInput};
+#[cfg(feature = "tree")]
+pub use tree_restore::TreeOutcome;
+#[cfg(feature = "tree")]
+pub use trees::{tree_content, tree_error, tree_sink_error};

@@ -48,15 +48,17 @@ pub struct Opener {
     release: ReleasePolicy,
     durability: Durability,
     pub(crate) if_exists: IfExists,
-    on_partial: OnPartial,
+    pub(crate) on_partial: OnPartial,
     attributes: Attributes,
-    sparse: Sparse,
+    pub(crate) sparse: Sparse,
     expected: Option<StreamDigest>,
     pin_checks: Vec<Arc<dyn PinCheck>>,
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
     log: Option<PathBuf>,
     seed: Option<PathBuf>,
+    #[cfg(feature = "tree")]
+    pub(crate) trees: Option<crate::tree_restore::Trees>,
     pub(crate) foreign: Foreign,
     pub(crate) resources: Resources,
 }
@@ -88,6 +90,8 @@ impl Opener {
             #[cfg(feature = "wal")]
             log: None,
             seed: None,
+            #[cfg(feature = "tree")]
+            trees: None,
             foreign: Foreign::Refuse,
             resources: Resources::default(),
         }
@@ -362,13 +366,18 @@ impl Opener {
         match target {
             Target::Fifo(sink) => {
                 self.refuse_seed("the target is written to in order")?;
-                self.open(source()?, sink)
+                self.open_in_order(source()?, sink)
             }
             Target::Staged { path, if_exists } => {
                 let seed = self.seed.as_deref().map(open_seed).transpose()?;
                 let restored = source().and_then(|source| {
                     check_offsets(&source, seed.as_ref())?;
-                    self.stream().open_with(source, |envelope, len| {
+                    self.stream().open_read(source, |envelope, len, _read| {
+                        #[cfg(feature = "tree")]
+                        if let Some(tree) = self.tree_into(path, if_exists, envelope, _read)? {
+                            self.resources.tell_staging();
+                            return Ok(tree);
+                        }
                         let options = StageOptions::default()
                             .if_exists(if_exists)
                             .on_partial(self.on_partial)
@@ -381,9 +390,19 @@ impl Opener {
                         restore_into(path, &options, of_source, seed, envelope)
                     })
                 });
+                #[cfg(feature = "tree")]
+                let restored = restored.map_err(|error| self.tree_compared(error));
                 restored.map_err(|error| tell_kept(error, path, if_exists))
             }
         }
+    }
+
+    /// Into a pipe a tree ends with its archive.
+    fn open_in_order(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
+        #[cfg(feature = "tree")]
+        return self.open_archive(source, sink, crate::IfNoTree::OpenAll);
+        #[cfg(not(feature = "tree"))]
+        self.open(source, sink)
     }
 
     /// Checks all of `source`, and writes nothing. With a key every tag, MAC and digest is checked; without, every

@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use cofferdam::{BytesSource, IfExists, MemorySink};
+use cofferdam::tree::{Content, OnChange, Plan, TreePath, TreeRoot, TreeSource, WalkOptions};
+use cofferdam::tree_sink::{SetIdBits, TreeOptions, TreeSink};
+use cofferdam::{BytesSource, ContentKind, Error, ErrorKind, IfExists, MemorySink, Sealer, tree_content};
 use fixture::{difference, list, make_tree};
-use tree::{Catalog, Content, OnChange, Plan, TreePath, TreeRoot, TreeSource, WalkOptions};
-use tree_sink::{SetIdBits, TreeOptions, TreeSink};
 
 use streams::{in_order, opener, scratch, small_sealer};
 
@@ -23,8 +23,25 @@ fn seal(directory: &Path, plan: &Path) -> Vec<u8> {
     let (plan, _) = Plan::create(&root(), plan, &WalkOptions::default()).unwrap();
     let source = TreeSource::new(root(), Arc::new(plan), OnChange::Refuse).unwrap();
     let (sink, contents) = MemorySink::new();
-    small_sealer().seal(source, sink).unwrap();
+    small_sealer().tree().seal(source, sink).unwrap();
     contents.take().unwrap()
+}
+
+/// What a stream of these bytes, sealed so, is said to be.
+fn content_of(sealer: &Sealer, plaintext: &[u8]) -> Result<Content, Error> {
+    let (sink, contents) = MemorySink::new();
+    sealer.seal(BytesSource::new(plaintext.to_vec()), sink).unwrap();
+    let reader = opener().reader(BytesSource::new(contents.take().unwrap())).unwrap();
+    tree_content(&Arc::new(reader))
+}
+
+/// The last 64 bytes of a tree without a catalog, whose archive has so many bytes (TREE T5.1, T5.4).
+fn tail_without_catalog(tar_len: u64) -> Vec<u8> {
+    let mut tail = b"CFDTREE\0\x01\0\x01\0\0\0\0\0".to_vec();
+    for number in [tar_len, 0, tar_len, tar_len, tar_len + 64, 0] {
+        tail.extend(number.to_le_bytes());
+    }
+    tail
 }
 
 /// A directory with one of everything, and what it is when it is sealed.
@@ -72,7 +89,8 @@ fn a_damaged_tree_leaves_nothing() {
 fn files_are_found_and_read_one_by_one() {
     let (_scratch, listing, sealed) = sealed_tree();
     let reader = Arc::new(opener().reader(BytesSource::new(sealed)).unwrap());
-    let Content::Tree(catalog) = Catalog::open(reader.clone()).unwrap() else {
+    assert_eq!(ContentKind::of_metadata(reader.metadata()).unwrap(), Some(ContentKind::Tree));
+    let Content::Tree(catalog) = tree_content(&reader).unwrap() else {
         panic!("a directory has a catalog");
     };
     let mut files = 0;
@@ -86,4 +104,56 @@ fn files_are_found_and_read_one_by_one() {
         }
     }
     assert!(files > 10);
+}
+
+#[test]
+fn a_stream_is_a_tree_if_it_says_so_and_damaged_if_it_is_none() {
+    let (_scratch, _, sealed) = sealed_tree();
+    let (sink, plaintext) = MemorySink::new();
+    opener().open(BytesSource::new(sealed), sink).unwrap();
+    let plaintext = plaintext.take().unwrap();
+    assert!(matches!(content_of(&small_sealer().tree(), &plaintext), Ok(Content::Tree(_))));
+    // The same bytes, and nobody says that they are a tree.
+    let len = plaintext.len() as u64;
+    let content = content_of(&small_sealer(), &plaintext);
+    assert!(matches!(content, Ok(Content::PlainFile { tar_len }) if tar_len == len), "{content:?}");
+    for bytes in [&plaintext[..plaintext.len() - 1], b"no tree at all", b"", &[0; 64]] {
+        let refused = content_of(&small_sealer().tree(), bytes).map_err(|error| error.kind());
+        assert!(matches!(refused, Err(ErrorKind::Damaged)), "{} bytes: {refused:?}", bytes.len());
+    }
+}
+
+#[test]
+fn a_tree_without_a_catalog_is_a_plain_file_of_what_is_before_its_tail() {
+    for bytes in [&b"an archive that left the profile"[..], b""] {
+        let plaintext = [bytes, &tail_without_catalog(bytes.len() as u64)].concat();
+        let content = content_of(&small_sealer().tree(), &plaintext);
+        let expected = bytes.len() as u64;
+        assert!(matches!(content, Ok(Content::PlainFile { tar_len }) if tar_len == expected), "{content:?}");
+    }
+}
+
+#[test]
+fn nobody_but_the_library_says_that_a_stream_is_a_tree() {
+    let (sink, contents) = MemorySink::new();
+    let sealer = small_sealer().metadata("cofferdam.content", "tar+catalog/1");
+    let refused = sealer.seal(BytesSource::new(*b"no tree"), sink).map_err(|error| error.kind());
+    assert_eq!(refused.unwrap_err(), ErrorKind::Usage);
+    assert!(contents.take().is_none());
+}
+
+#[test]
+fn a_file_that_changes_is_an_input_that_changed_where_that_is_refused() {
+    let scratch = scratch();
+    let directory = scratch.path().join("tree");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("file"), "as planned").unwrap();
+    let root = || TreeRoot::open(&directory).unwrap();
+    let (plan, _) = Plan::create(&root(), &scratch.path().join("plan"), &WalkOptions::default()).unwrap();
+    let source = TreeSource::new(root(), Arc::new(plan), OnChange::Refuse).unwrap();
+    fs::write(directory.join("file"), "otherwise").unwrap();
+    let (sink, contents) = MemorySink::new();
+    let refused = small_sealer().tree().seal(source, sink).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::SourceChanged);
+    assert!(contents.take().is_none());
 }

@@ -31,4 +31,4 @@ pub use file::FileSource;
 pub use open::{descriptor_named, open_descriptor, open_path};
 pub use pipe::PipeSource;
 pub use reader::ReaderSource;
-pub use source::{Arrival, Source};
+pub use source::{Arrival, InputChanged, Source};

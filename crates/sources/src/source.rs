@@ -1,7 +1,7 @@
 //! The traits between the engine and whatever its bytes come from.
 //! Knows no kind of source.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{error, fmt, io, sync::Arc, time::Duration};
 
 use cofferdam_io::ReadAt;
 
@@ -31,6 +31,31 @@ pub enum Arrival {
     End,
     /// The patience ran out and nothing came. The next read may bring something.
     NothingYet,
+}
+
+/// Something that is read is no longer what it was: what a source's error carries then, with what it says.
+#[derive(Debug)]
+pub struct InputChanged(pub String);
+
+impl InputChanged {
+    /// What `error` says, if it is this.
+    pub fn of(error: &io::Error) -> Option<&InputChanged> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for InputChanged {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl error::Error for InputChanged {}
+
+impl From<InputChanged> for io::Error {
+    fn from(changed: InputChanged) -> io::Error {
+        io::Error::other(changed)
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {

@@ -15,6 +15,7 @@ use frame_worker::{FrameError, PoolError};
 use framing::{Fault, FramingError};
 use keys::{KeyError, UnwrapError};
 use segment_worker::{NoMemory, StreamError};
+use sources::InputChanged;
 use storage::{ByteCount, Misplaced, TargetError};
 
 use crate::{GivenInstead, InTheWay, Kept, Remedy, StreamHead, Warning};
@@ -330,7 +331,9 @@ impl Error {
             TargetError::NoExclusiveRename { .. } => {
                 (ErrorKind::Io, Some(Remedy::Replace(InTheWay::FileSystem)))
             }
-            TargetError::NotAFile { .. } | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
+            TargetError::NotAFile { .. }
+            | TargetError::NotADirectory { .. }
+            | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };
         let refused = Error::new(kind, error.to_string());
@@ -371,7 +374,11 @@ impl Error {
             .advise("Run `sync` on its file system and look at the system's log; then verify the target."),
             _ => Error::new(ErrorKind::Io, what),
         };
-        let mut refused = refused.because(error);
+        let mut refused = match (segment, error) {
+            // That nothing was committed is what "the output could not be written" says.
+            (Some(_), CommitError::NotCommitted(source)) => refused.because(source),
+            (_, error) => refused.because(error),
+        };
         refused.0.segment = segment;
         refused
     }
@@ -403,6 +410,9 @@ impl Error {
             StreamError::Read { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
                 Error::input_changed()
             }
+            StreamError::Read { source, .. } if InputChanged::of(&source).is_some() => {
+                Error::input_changed_by(source)
+            }
             other => Error::stream(other),
         }
     }
@@ -414,6 +424,9 @@ impl Error {
                 Error::io("what was sealed before could not be read", source).in_segment(segment.0).at(offset)
             }
             // What it is compared with.
+            StreamError::Sink { source, .. } if InputChanged::of(&source).is_some() => {
+                Error::input_changed_by(source)
+            }
             StreamError::Sink { segment, source } => {
                 Error::io("the input could not be read", source).in_segment(segment.0)
             }
@@ -425,6 +438,12 @@ impl Error {
     pub(crate) fn input_changed() -> Error {
         Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
             .remedied_as(Remedy::RunAgain, "Seal a snapshot, or stop what writes to it, and seal again.")
+    }
+
+    fn input_changed_by(source: io::Error) -> Error {
+        Error::new(ErrorKind::SourceChanged, "the input changed while it was sealed")
+            .advise("Seal a snapshot, or stop what writes to it, and seal again.")
+            .because(source)
     }
 
     fn stream(error: StreamError<Error>) -> Error {
@@ -449,7 +468,7 @@ impl Error {
                 Error::io("the output could not be written", source).in_segment(segment.0)
             }
             StreamError::Commit { segment, source } => {
-                Error::commit("the output did not take a segment", Some(segment.0), source)
+                Error::commit("the output could not be written", Some(segment.0), source)
             }
             StreamError::Publish(source) => Error::publish(source),
             StreamError::Panicked { segment } => {

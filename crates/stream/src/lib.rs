@@ -15,6 +15,7 @@ mod checkpoint;
 mod chunked;
 mod compare_input;
 mod compare_sink;
+mod content;
 #[cfg(feature = "peer")]
 mod counted_sink;
 mod default_lens;
@@ -41,6 +42,7 @@ mod open;
 mod page_fetch;
 mod part;
 mod pin;
+mod plan_dir;
 mod progress;
 mod rate_limit;
 mod reader;
@@ -82,6 +84,7 @@ pub use chunked::{
 #[cfg(feature = "peer")]
 pub use compare_sink::is_difference;
 pub use compare_sink::{CompareSink, changed_since};
+pub use content::ContentKind;
 #[cfg(feature = "peer")]
 pub use counted_sink::CountedSink;
 pub use default_lens::{FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT};
@@ -90,15 +93,16 @@ pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
 pub use feed::PATIENCE;
 pub use file_attributes::Attributes;
-pub use file_input::FileInput;
+pub use file_input::{FileInput, PlanAge};
 pub use inspect::{
     Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect, inspect_source,
 };
 pub use leftovers::{Attempt, Leftovers, discard, leftovers};
 pub use one_segment::OpenedSegment;
-pub use open::{Foreign, OpenOptions};
+pub use open::{Foreign, OpenOptions, ReadPlaintext};
 pub use part::Receipt;
 pub use pin::{Pin, PinCheck};
+pub use plan_dir::{PlanDir, plan_digest};
 pub use progress::{Observer, Progress, Warning, tell_notices};
 pub use rate_limit::RateLimit;
 pub use reader::Reader;
@@ -118,7 +122,7 @@ pub use survey::{LostRange, Surveyed};
 pub use system_memory::{MEMORY_DEFAULT, SystemMemory};
 #[cfg(feature = "metrics")]
 pub use telemetry::describe_metrics;
-pub use tentative::{LogId, OfSource, Opening, Tentative, resolved, restore_into, tell_kept};
+pub use tentative::{LogId, OfSource, Opening, Tentative, TreeId, resolved, restore_into, tell_kept};
 
 use framing::StreamId;
 

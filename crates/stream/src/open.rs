@@ -30,7 +30,9 @@ use crate::skip_committed::SkipCommitted;
 use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::telemetry::StreamOutcome;
 use crate::tentative::{Opening, Retention, Tentative};
-use crate::{Error, ErrorKind, Metadata, Observer, Restored, StreamDigest, StreamHead, StreamId, sequence};
+use crate::{
+    Error, ErrorKind, Metadata, Observer, Reader, Restored, StreamDigest, StreamHead, StreamId, sequence,
+};
 
 /// What a stream is opened with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -52,6 +54,10 @@ pub struct OpenOptions<'a> {
     /// Threads and memory.
     pub resources: &'a Resources,
 }
+
+/// Makes a [`Reader`] of the stream that is being opened, whose index has been checked as far as that is done before there is a sink. None where
+/// the source has no offsets.
+pub type ReadPlaintext<'a> = &'a dyn Fn() -> Result<Option<Reader>, Error>;
 
 /// What becomes of a stream of another format.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -142,6 +148,16 @@ impl<'a> OpenOptions<'a> {
         source: impl Source,
         make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
     ) -> Result<Restored, Error> {
+        self.open_read(source, |envelope, len, _| make_sink(envelope, len))
+    }
+
+    /// As [`open_with`](Self::open_with), where the sink may depend on what is in the stream: `make_sink` is given how to read it at any place, too.
+    /// That gives none where the source has no offsets.
+    pub fn open_read<S: StreamingSink>(
+        &self,
+        source: impl Source,
+        make_sink: impl FnOnce(&Envelope, Option<u64>, ReadPlaintext<'_>) -> Result<Tentative<S>, Error>,
+    ) -> Result<Restored, Error> {
         self.resources.check()?;
         let (place, mut head) = (source.positioned(), None);
         #[cfg(feature = "foreign")]
@@ -151,7 +167,9 @@ impl<'a> OpenOptions<'a> {
                 let (source, detected) = PeekedSource::peek(source, self.resources)?;
                 match detected {
                     Some(detected) => {
-                        let opened = self.open_foreign(source, detected, make_sink);
+                        let opened = self.open_foreign(source, detected, |envelope, len| {
+                            make_sink(envelope, len, &|| Ok(None))
+                        });
                         return opened.map_err(|error| of_place(error, place));
                     }
                     None => source,
@@ -167,7 +185,7 @@ impl<'a> OpenOptions<'a> {
         &self,
         source: impl Source,
         place: Option<Arc<dyn ReadAt>>,
-        make_sink: impl FnOnce(&Envelope, Option<u64>) -> Result<Tentative<S>, Error>,
+        make_sink: impl FnOnce(&Envelope, Option<u64>, ReadPlaintext<'_>) -> Result<Tentative<S>, Error>,
         head: &mut Option<StreamHead>,
     ) -> Result<Restored, Error> {
         let identities = self.identities;
@@ -176,8 +194,8 @@ impl<'a> OpenOptions<'a> {
         let lacks_index = self.is_pinned() && place.is_some();
         if let Some(positioned) = place {
             self.resources.check_cancelled()?;
-            let envelope = read_seekable_envelope(&*positioned, identities, self.resources)?;
-            *head = envelope.as_ref().and_then(StreamHead::of);
+            let envelope = read_seekable_envelope(&*positioned, identities, self.resources)?.map(Arc::new);
+            *head = envelope.as_deref().and_then(StreamHead::of);
             self.resources.check_cancelled()?;
             let index = match &envelope {
                 Some(envelope) => {
@@ -198,9 +216,11 @@ impl<'a> OpenOptions<'a> {
                         &self.resources.cancel,
                     )?;
                 }
-                let tentative = make_sink(envelope, Some(len))?;
+                let read = || self.reader_of(&walk.source, envelope, &walk.index).map(Some);
+                let tentative = make_sink(envelope, Some(len), &read)?;
                 return match tentative {
                     Tentative::Open(opening) => self.open_placed(walk, opening),
+                    Tentative::Boxed(opening) => self.open_placed(walk, opening),
                     Tentative::CompareSink(compare_sink) => {
                         compare_sink.judge(envelope, |opening| self.open_placed(walk, opening))
                     }
@@ -215,15 +235,16 @@ impl<'a> OpenOptions<'a> {
                 pass_envelope(&mut window, &envelope, self.resources)?;
                 envelope
             }
-            None => read_envelope(&mut window, identities, self.resources)?,
+            None => Arc::new(read_envelope(&mut window, identities, self.resources)?),
         };
         *head = StreamHead::of(&envelope);
         self.announce(&envelope)?;
         if lacks_index {
             return self.refuse_without_index(window, &envelope);
         }
-        match make_sink(&envelope, None)? {
+        match make_sink(&envelope, None, &|| Ok(None))? {
             Tentative::Open(opening) => self.open_sequential(window, &envelope, opening),
+            Tentative::Boxed(opening) => self.open_sequential(window, &envelope, opening),
             Tentative::CompareSink(compare_sink) => {
                 compare_sink.judge(&envelope, |opening| self.open_sequential(window, &envelope, opening))
             }

@@ -29,7 +29,7 @@ use crate::index::{Index, Walk};
 use crate::index_chain::check_entries;
 use crate::open::{OpenOptions, of_place};
 use crate::reader_memory::{ReaderMemory, ReaderNeeds};
-use crate::resources::{Direction, RunPlan};
+use crate::resources::{Direction, Resources, RunPlan};
 use crate::stop::Stop;
 use crate::telemetry::count_read_failure;
 use crate::{Error, ErrorKind, Metadata, Remedy, StreamHead, StreamId};
@@ -102,36 +102,56 @@ impl OpenOptions<'_> {
             .map_err(|error| error.of_stream(StreamHead::of(&envelope)))?;
         }
         let index = walk.index;
-        let len = index.footer.plaintext_len;
-        let plan = resources.plan(&envelope, &resources.budget(), Some(len), Direction::Open)?;
-        let shape = envelope.shape();
-        let frame_len = (shape.frame_len() as usize).min(in_memory(len));
-        let mut needs = needs(&envelope, &index, plan, frame_len);
-        let far = FarSource::of(&source);
-        let fetch_len = far.as_ref().map_or(0, |far| {
-            far.fetch().min_memory(plan.demand.run_len).max(resources.budget().total() / FETCH_PART)
-        });
-        needs.fixed_len = needs.fixed_len.saturating_add(fetch_len);
-        let memory = ReaderMemory::reserve(resources, needs)?;
-        let around_len = around_len(&envelope, &index, needs.kept_len[0], memory.kept_len());
-        let frames = Frames {
-            // No more threads decompress at once than have been reckoned with.
-            lent_min: if shape.is_compressed() { memory.lent_len() / (plan.threads + 1) } else { 0 },
-            around: Cache::new(around_len),
-            opened: Cache::new(memory.kept_len() - around_len),
-            resources: resources.clone(),
-            fetch: far.map(|far| ReaderFetch::new(far, fetch_len)),
-            workers: OnceLock::new(),
-            jobs: Arc::default(),
-            source,
-            envelope,
-            index,
-            plan,
-            frame_len,
-            memory,
-        };
-        Ok(Reader { frames: Arc::new(frames), position: 0, prefetch: Prefetch::default() })
+        frames_of(source, Arc::new(envelope), index, resources)
     }
+
+    /// Reads at any place in the stream that `envelope` and `index` stand around, which have been checked.
+    pub(crate) fn reader_of(
+        &self,
+        source: &Arc<dyn ReadAt>,
+        envelope: &Arc<Envelope>,
+        index: &Arc<Index>,
+    ) -> Result<Reader, Error> {
+        let resources = &self.resources.of_reader(&**source);
+        frames_of(source.clone(), envelope.clone(), index.clone(), resources)
+    }
+}
+
+fn frames_of(
+    source: Arc<dyn ReadAt>,
+    envelope: Arc<Envelope>,
+    index: Arc<Index>,
+    resources: &Resources,
+) -> Result<Reader, Error> {
+    let len = index.footer.plaintext_len;
+    let plan = resources.plan(&envelope, &resources.budget(), Some(len), Direction::Open)?;
+    let shape = envelope.shape();
+    let frame_len = (shape.frame_len() as usize).min(in_memory(len));
+    let mut needs = needs(&envelope, &index, plan, frame_len);
+    let far = FarSource::of(&source);
+    let fetch_len = far.as_ref().map_or(0, |far| {
+        far.fetch().min_memory(plan.demand.run_len).max(resources.budget().total() / FETCH_PART)
+    });
+    needs.fixed_len = needs.fixed_len.saturating_add(fetch_len);
+    let memory = ReaderMemory::reserve(resources, needs)?;
+    let around_len = around_len(&envelope, &index, needs.kept_len[0], memory.kept_len());
+    let frames = Frames {
+        // No more threads decompress at once than have been reckoned with.
+        lent_min: if shape.is_compressed() { memory.lent_len() / (plan.threads + 1) } else { 0 },
+        around: Cache::new(around_len),
+        opened: Cache::new(memory.kept_len() - around_len),
+        resources: resources.clone(),
+        fetch: far.map(|far| ReaderFetch::new(far, fetch_len)),
+        workers: OnceLock::new(),
+        jobs: Arc::default(),
+        source,
+        envelope,
+        index,
+        plan,
+        frame_len,
+        memory,
+    };
+    Ok(Reader { frames: Arc::new(frames), position: 0, prefetch: Prefetch::default() })
 }
 
 /// What a reader wants of the budget: room for all of the stream, if it could have it.

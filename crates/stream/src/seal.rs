@@ -24,7 +24,7 @@ use crate::resources::{Direction, Resources};
 use crate::stream_metrics::{Operation, StreamMetrics};
 use crate::tentative::Retention;
 use crate::trailer::IndexBuilder;
-use crate::{Error, ErrorKind, Metadata, StreamDigest, StreamId, sequence};
+use crate::{ContentKind, Error, ErrorKind, Metadata, StreamDigest, StreamId, sequence};
 
 /// What a stream is sealed with, as its caller chose.
 #[derive(Clone, Copy)]
@@ -89,6 +89,8 @@ pub struct FormatOptions {
     pub metadata: Metadata,
     /// The number that tells it from older streams of the same thing.
     pub sequence: Option<u64>,
+    /// What the plaintext is; bytes without it.
+    pub content: Option<ContentKind>,
     /// The pairs of a stream that is sealed anew, this library's own too. One of them gives way to whatever else has its key.
     pub kept: Metadata,
 }
@@ -150,9 +152,10 @@ impl SealOptions<'_> {
         self.resources.check()?;
         let shape = self.form.shape(plaintext_len)?;
         check_segments(shape, plaintext_len)?;
-        let FormatOptions { suite, digest, metadata, compression, sequence, kept, .. } = &self.form;
+        let FormatOptions { suite, digest, metadata, compression, sequence, content, kept, .. } = &self.form;
         let mut metadata = [&metadata[..], &of_input[..]].concat();
         metadata.extend(sequence.map(sequence::pair));
+        metadata.extend(content.map(ContentKind::pair));
         let given: BTreeSet<&[u8]> = metadata.iter().map(|(key, _)| &key[..]).collect();
         let kept: Vec<_> = kept.iter().filter(|(key, _)| !given.contains(&key[..])).cloned().collect();
         metadata.extend(kept);
@@ -287,6 +290,7 @@ impl fmt::Debug for FormatOptions {
             .field("compression", &self.compression)
             .field("metadata", &self.metadata.len())
             .field("sequence", &self.sequence)
+            .field("content", &self.content)
             .field("kept", &self.kept.len())
             .finish()
     }

@@ -25,6 +25,8 @@ use crate::{Attributes, Error, ErrorKind, Observer, Warning};
 pub enum Tentative<S> {
     /// To be written, from the start or from where an earlier attempt ended.
     Open(Opening<S>),
+    /// The same of another kind.
+    Boxed(Opening<Box<dyn StreamingSink>>),
     /// An earlier attempt has published it, and was cut off while it tidied up: to be compared.
     CompareSink(CompareSink),
 }
@@ -138,6 +140,45 @@ impl LogId<'_> {
             keeps: Retention::Progress,
             seeding: None,
         }))
+    }
+}
+
+/// Names a restore of a tree, by the stream and by the target's name, as the restore of a file is named.
+#[derive(Debug)]
+pub struct TreeId<'a> {
+    id: RestoreId,
+    schedule: &'a KeySchedule,
+}
+
+impl TreeId<'_> {
+    /// For a restore to `target` that begins.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn new<'a>(envelope: &'a Envelope, target: &Path) -> Result<TreeId<'a>, Error> {
+        let schedule = envelope.schedule.as_ref().expect("who restores has the key");
+        let id = RestoreId::new(&envelope.preamble, target.file_name().unwrap_or_default())?;
+        Ok(TreeId { id, schedule })
+    }
+
+    /// What a new attempt is called.
+    pub fn attempt_id(&self) -> AttemptId {
+        AttemptId::new(&self.id.to_bytes(self.schedule)).expect("a label of ours is within the limit")
+    }
+
+    /// Whether what was found under the id `found` is of this restore.
+    pub fn accepts(&self, found: &AttemptId) -> bool {
+        self.id.accept(found.as_bytes(), self.schedule).is_ok()
+    }
+
+    /// Goes on with `sink`, which was found under the id `found`, or was made under this one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::JournalMismatch`]: what is beside the target is of something else, or somebody has changed what it says.
+    pub fn resume<S>(self, sink: Box<dyn StreamingSink>, found: &AttemptId) -> Result<Tentative<S>, Error> {
+        let id = self.id.accept(found.as_bytes(), self.schedule).map_err(Mismatch::beside_target)?;
+        let marks = id.marks(self.schedule);
+        Ok(Tentative::Boxed(Opening { sink, marks, keeps: Retention::Progress, seeding: None }))
     }
 }
 

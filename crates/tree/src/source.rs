@@ -21,7 +21,7 @@ use rustix::{
     fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, seek},
     io::Errno,
 };
-use sources::{Arrival, Source};
+use sources::{Arrival, InputChanged, Source};
 
 use crate::{Entry, Place, Plan, TreeError, TreePath, TreeRoot, catalog::encode_entries, walk::modified};
 
@@ -68,6 +68,13 @@ impl TreeSource {
     /// Those that have changed so far.
     pub fn changed_files(&self) -> ChangedFiles {
         self.shared.changes.known.lock().clone()
+    }
+}
+
+/// Another position over the same tree, from its beginning on. What has changed, both know.
+impl Clone for TreeSource {
+    fn clone(&self) -> TreeSource {
+        TreeSource { shared: self.shared.clone(), next: 0 }
     }
 }
 
@@ -175,7 +182,7 @@ impl Shared {
     fn changed(&self, number: u64, entry: &Entry) -> io::Result<()> {
         if self.on_change == OnChange::Refuse {
             let message = format!("{} changed while it was read; nothing may be sealed of it", entry.path);
-            return Err(io::Error::other(message));
+            return Err(InputChanged(message).into());
         }
         let page = self.plan.layout().catalog().page_of(number);
         self.changes.note(number, page, &entry.path)
@@ -262,7 +269,7 @@ impl Changes {
         }
         if self.given[page].load(Ordering::SeqCst) {
             let message = format!("{path} changed while its last bytes were read; seal the tree again");
-            return Err(io::Error::other(message));
+            return Err(InputChanged(message).into());
         }
         self.known.lock().add(path);
         notes.append(number)

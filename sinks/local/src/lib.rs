@@ -31,6 +31,11 @@ mod ring;
 mod staged;
 
 pub use journal::WriterId;
+/// The beginning of a journal, for a sink that keeps one of its own under the same name: writers of one target know each other's
+/// attempts by it, whatever follows.
+pub mod journal_header {
+    pub use crate::journal::{Header, JOURNAL_LEN_MAX, RECORD_LEN, header};
+}
 pub use memory::{MemoryContents, MemoryOptions, MemorySink};
 pub use null::{NullCount, NullSink};
 pub use pipe::PipeSink;

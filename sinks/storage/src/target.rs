@@ -91,6 +91,13 @@ pub enum TargetError {
         /// What it is.
         kind: TargetKind,
     },
+    /// Something other than a directory, which cannot be replaced by one.
+    NotADirectory {
+        /// The target.
+        path: PathBuf,
+        /// What it is.
+        kind: TargetKind,
+    },
     /// Another writer is at work on the same target.
     Held {
         /// The target.
@@ -274,6 +281,7 @@ impl TargetError {
             | Self::Symlink { path }
             | Self::DanglingLink { path }
             | Self::NotAFile { path, .. }
+            | Self::NotADirectory { path, .. }
             | Self::Held { path, .. }
             | Self::MountPoint { path }
             | Self::Immutable { path }
@@ -320,6 +328,11 @@ impl TargetError {
                 "this is a symbolic link that points to nothing; remove it, or name the file itself".into()
             }
             Self::NotAFile { kind, .. } => format!("this is {}; {}", noun(*kind), advice(*kind)).into(),
+            Self::NotADirectory { kind, .. } => format!(
+                "this is {}, and what is restored is a directory; name a path where there is none, or a directory",
+                noun(*kind)
+            )
+            .into(),
             Self::Held { staging, .. } => {
                 let staging = staging.display();
                 format!("another process is writing this file (it holds {staging}); wait for it to end").into()

@@ -15,7 +15,7 @@ use nix::unistd::{Group, User};
 use rustix::{
     fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, lsetxattr, utimensat},
     io::Errno,
-    process::geteuid,
+    process::{getegid, geteuid},
 };
 use tree::{EntryKind, Member};
 
@@ -83,6 +83,8 @@ impl<'a> Attributes<'a> {
                 Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => self.left_out.owners += 1,
                 given => given?,
             }
+        } else if self.options.owners != Owners::Ours && !self.is_ours(member) {
+            self.left_out.owners += 1;
         }
         self.set_xattrs(directory, name, member)?;
         if member.kind != EntryKind::Symlink {
@@ -92,6 +94,10 @@ impl<'a> Attributes<'a> {
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
         let times = Timestamps { last_access: modified, last_modification: modified };
         Ok(utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn is_ours(&self, member: &Member) -> bool {
+        (member.uid, member.gid) == (geteuid().as_raw(), getegid().as_raw())
     }
 
     fn set_xattrs(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<()> {

@@ -6,16 +6,26 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod archive_sink;
 mod attributes;
+mod directory_id;
 mod error;
+mod journal;
+mod leftovers;
 mod members;
+mod opening;
 mod options;
+mod recovery;
 mod removal;
 mod sink;
 mod staging;
+mod taking_back;
 mod target;
 
+pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;
 pub use error::TreeSinkError;
+pub use leftovers::remove_beside;
+pub use opening::Opened;
 pub use options::{DeviceFiles, OldTree, Owners, Room, SetIdBits, TreeOptions};
-pub use sink::{Restored, TreeSink};
+pub use sink::{Restored, SharedRestored, TreeSink};

@@ -9,11 +9,12 @@ use std::{
     thread,
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, symlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, chmodat, linkat, makedev, mknodat, readlinkat, symlinkat};
 use tree::{EntryKind, LocatedEntry, Member, TreeError, TreePath};
 
 use crate::{
     attributes::{Attributes, LeftOut},
+    directory_id::Found,
     options::{DeviceFiles, TreeOptions},
     staging::{SkeletonReader, Staging},
 };
@@ -29,7 +30,9 @@ pub(crate) fn finish(
     let mut left_out = LeftOut::default();
     // Directories and files first: what is a link is made where nothing else is going to be made through it.
     for page in 0..pages {
-        staging.layout.for_each_member(page, &reader, &mut |_, member| make_plain(staging, &member))?;
+        staging.layout.for_each_member(page, &reader, &mut |located, member| {
+            make_plain(staging, located.number, &member)
+        })?;
     }
     for page in 0..pages {
         staging.layout.for_each_member(page, &reader, &mut |_, member| {
@@ -44,12 +47,12 @@ pub(crate) fn finish(
 
 fn skeleton(staging: &Staging) -> SkeletonReader<'_> {
     // No more than the archive's part of it is read.
-    SkeletonReader { file: &staging.skeleton, len: u64::MAX }
+    SkeletonReader { skeleton: &staging.skeleton, len: u64::MAX }
 }
 
-fn make_plain(staging: &Staging, member: &Member) -> Result<(), TreeError> {
+fn make_plain(staging: &Staging, number: u64, member: &Member) -> Result<(), TreeError> {
     let made = match member.kind {
-        EntryKind::File if member.size == 0 => staging.make(&member.path).map(drop),
+        EntryKind::File if member.size == 0 => staging.make_empty(number, &member.path),
         EntryKind::Directory => {
             staging.make_parents(&member.path).and_then(|()| staging.make_directory(&member.path))
         }
@@ -159,28 +162,112 @@ fn set_one(
 fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<Member>, LeftOut), TreeError> {
     let catalog = staging.layout.catalog();
     let mut attributes = Attributes::new(options);
-    let mut root = None;
-    for place in (0..catalog.entries()).rev() {
-        let Some(located) = catalog.entry_in_order(place)?.filter(|it| it.entry.kind == EntryKind::Directory)
-        else {
-            continue;
-        };
-        let member = read_member(staging, &located)?;
-        if member.path.is_root() {
-            root = Some(member);
-            continue;
+    let (mut root, mut end) = (None, catalog.entries());
+    while end > 0 {
+        // With the one before them, which tells what directories are implied.
+        let start = end.saturating_sub(PLACES_AT_ONCE);
+        let mut entries = Vec::new();
+        catalog.gather_in_order(start.saturating_sub(1)..end, &mut |located| {
+            entries.push(located);
+            Ok(())
+        })?;
+        while let Some(located) = entries.pop() {
+            if entries.is_empty() && start > 0 {
+                break;
+            }
+            let before = entries.last().map(|before| &before.entry.path);
+            let implicit = implicit_directories(&located.entry.path, before);
+            root = set_directory(staging, &mut attributes, &located)?.or(root);
+            implicit.iter().try_for_each(|path| set_implicit(staging, path))?;
         }
-        let set = place_of(staging, &member.path)
-            .and_then(|(directory, name)| attributes.set(&directory, name, &member));
-        set.map_err(|error| cannot("set the attributes of", &member.path, error))?;
+        end = start;
     }
     Ok((root, attributes.left_out()))
+}
+
+/// Sets those of a member that is a directory; the root, whose are not set yet, is given back.
+fn set_directory(
+    staging: &Staging,
+    attributes: &mut Attributes<'_>,
+    located: &LocatedEntry,
+) -> Result<Option<Member>, TreeError> {
+    if located.entry.kind != EntryKind::Directory {
+        return Ok(None);
+    }
+    let member = read_member(staging, located)?;
+    if member.path.is_root() {
+        return Ok(Some(member));
+    }
+    let set = place_of(staging, &member.path)
+        .and_then(|(directory, name)| attributes.set(&directory, name, &member));
+    set.map_err(|error| cannot("set the attributes of", &member.path, error))?;
+    Ok(None)
+}
+
+/// The directories that `path` is in and that are no members, the deepest first, where `before` is the path before it in path order: it is the first
+/// one below them.
+fn implicit_directories(path: &TreePath, before: Option<&TreePath>) -> Vec<TreePath> {
+    let is_new = |directory: &TreePath| {
+        !directory.is_root() && before.is_none_or(|before| before != directory && !before.is_below(directory))
+    };
+    std::iter::successors(path.parent(), TreePath::parent).take_while(is_new).collect()
+}
+
+fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
+    let set = place_of(staging, path)
+        .and_then(|(directory, name)| Ok(chmodat(&directory, name, IMPLICIT_MODE.into(), AtFlags::empty())?));
+    set.map_err(|error| cannot("set the mode of", path, error))
+}
+
+/// The member of the root, if it is one.
+pub(crate) fn root(staging: &Staging) -> Result<Option<Member>, TreeError> {
+    let located = staging.layout.catalog().find(&TreePath::root())?;
+    located.map(|located| read_member(staging, &located)).transpose()
+}
+
+/// Compares kinds and targets of links with what is there. What is in the files has been compared as it came.
+pub(crate) fn compare(staging: &Staging) -> Result<(), TreeError> {
+    let mut directories = Directories::new(staging);
+    for page in 0..staging.layout.catalog().pages() {
+        staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
+            // Which of them were left out is not known any more.
+            if matches!(member.kind, EntryKind::CharDevice | EntryKind::BlockDevice | EntryKind::HardLink)
+                || member.path.is_root()
+            {
+                return Ok(());
+            }
+            let same = directories.of(&member.path).and_then(|directory| is_same_kind(directory, &member));
+            match same {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(cannot("recognise", &member.path, staging.differs(&member.path))),
+                Err(error) => Err(cannot("examine", &member.path, error)),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn is_same_kind(directory: &OwnedFd, member: &Member) -> io::Result<bool> {
+    let name = OsStr::from_bytes(member.path.name());
+    let Some(found) = Found::at(directory, name)? else {
+        return Ok(false);
+    };
+    Ok(match member.kind {
+        EntryKind::File => found.kind == FileType::RegularFile && found.len == member.size,
+        EntryKind::Directory => found.is_directory(),
+        EntryKind::Fifo => found.kind == FileType::Fifo,
+        EntryKind::Symlink => {
+            found.kind == FileType::Symlink
+                && readlinkat(directory, name, Vec::new())?.as_bytes() == &*member.link
+        }
+        EntryKind::HardLink | EntryKind::CharDevice | EntryKind::BlockDevice => true,
+    })
 }
 
 fn read_member(staging: &Staging, located: &LocatedEntry) -> Result<Member, TreeError> {
     let mut header = vec![0; located.entry.header_len as usize];
     let at = located.header_at - located.data_before;
-    let read = std::os::unix::fs::FileExt::read_exact_at(&staging.skeleton, &mut header, at);
+    let read = staging.skeleton.read_exact_at(&mut header, at);
     read.map_err(|error| cannot("read the header of", &located.entry.path, error))?;
     located.member_of(&header)
 }
@@ -220,5 +307,9 @@ fn cannot(what: &str, path: &TreePath, source: io::Error) -> TreeError {
     TreeError::Io { what: format!("{what} {path}"), source }
 }
 
+/// Of a directory that is no member (TREE T2.2).
+pub(crate) const IMPLICIT_MODE: u32 = 0o755;
+/// Entries that are held in memory at a time: some 10 MiB.
+const PLACES_AT_ONCE: u64 = 32_768;
 /// Threads that set attributes: file systems gain nothing by more.
 const THREADS_MAX: usize = 16;

@@ -1,6 +1,7 @@
 //! What a restored tree is given of what its headers say, and what becomes of a tree that is replaced.
 
 use contract::IfExists;
+use storage::OnPartial;
 use tree::PathCase;
 
 /// How a tree is restored.
@@ -13,6 +14,7 @@ pub struct TreeOptions {
     pub(crate) device_files: DeviceFiles,
     pub(crate) path_case: PathCase,
     pub(crate) room: Room,
+    pub(crate) on_partial: OnPartial,
 }
 
 /// Whose files are.
@@ -67,6 +69,13 @@ pub enum OldTree {
     Keep,
 }
 
+/// The target must be free.
+impl Default for TreeOptions {
+    fn default() -> TreeOptions {
+        TreeOptions::new(IfExists::Refuse)
+    }
+}
+
 impl TreeOptions {
     /// The target must be free, or is replaced.
     pub fn new(if_exists: IfExists) -> TreeOptions {
@@ -78,7 +87,14 @@ impl TreeOptions {
             device_files: DeviceFiles::default(),
             path_case: PathCase::default(),
             room: Room::default(),
+            on_partial: OnPartial::default(),
         }
+    }
+
+    /// Says whether a target that is there is replaced.
+    #[must_use]
+    pub fn if_exists(self, if_exists: IfExists) -> TreeOptions {
+        TreeOptions { if_exists, ..self }
     }
 
     /// Says what becomes of the tree that is replaced.
@@ -109,6 +125,12 @@ impl TreeOptions {
     #[must_use]
     pub fn room(self, room: Room) -> TreeOptions {
         TreeOptions { room, ..self }
+    }
+
+    /// Says what becomes of what an interrupted attempt has left.
+    #[must_use]
+    pub fn on_partial(self, on_partial: OnPartial) -> TreeOptions {
+        TreeOptions { on_partial, ..self }
     }
 
     /// Says whether the target's file system tells upper from lower case.

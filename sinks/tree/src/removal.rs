@@ -12,12 +12,11 @@ use std::{
 
 use cofferdam_io::retried;
 use rustix::{
-    fs::{
-        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, chmodat, fchmod, fstat, openat2,
-        statat, unlinkat,
-    },
+    fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, openat2, unlinkat},
     io::Errno,
 };
+
+use crate::directory_id::Found;
 
 /// What came of a removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,16 +29,15 @@ pub(crate) enum Removal {
 
 /// Removes what is called `name` in `parent`. What is not there is removed.
 pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr) -> io::Result<Removal> {
-    let stat = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(Removal::Done),
-        stat => stat?,
+    let Some(found) = Found::at(parent, name)? else {
+        return Ok(Removal::Done);
     };
-    if !is_directory(&stat) {
+    if !found.is_directory() {
         unlinkat(parent, name, AtFlags::empty())?;
         return Ok(Removal::Done);
     }
     // First it is looked for mounts, then removed: a tree that is kept is kept whole.
-    let holds_mounts = visit(parent, name, stat.st_dev, Modes::Leave, &mut |_, _, _| Ok(()))?;
+    let holds_mounts = visit(parent, name, found.device, Modes::Leave, &mut |_, _, _| Ok(()))?;
     if holds_mounts {
         return Ok(Removal::HoldsMounts);
     }
@@ -50,7 +48,7 @@ pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr) -> io::Result<Remova
             Err(error) => Err(error),
         }
     };
-    if visit(parent, name, stat.st_dev, Modes::Open, remove)? {
+    if visit(parent, name, found.device, Modes::Open, remove)? {
         return Ok(Removal::HoldsMounts);
     }
     unlinkat(parent, name, AtFlags::REMOVEDIR)?;
@@ -70,7 +68,13 @@ enum Modes {
 }
 
 /// Acts on all that is in the directory. Whether a file system is mounted there: it then stops.
-fn visit(parent: &impl AsFd, name: &OsStr, device: u64, modes: Modes, act: &mut Act<'_>) -> io::Result<bool> {
+fn visit(
+    parent: &impl AsFd,
+    name: &OsStr,
+    device: (u32, u32),
+    modes: Modes,
+    act: &mut Act<'_>,
+) -> io::Result<bool> {
     let top = match open(parent, name, modes) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave => {
             return Ok(false);
@@ -93,17 +97,14 @@ fn visit(parent: &impl AsFd, name: &OsStr, device: u64, modes: Modes, act: &mut 
         let mut next = Some(name);
         let mut below = None;
         while let Some(name) = next {
-            let stat = match statat(directory.fd()?, OsStr::from_bytes(&name), AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => {
-                    next = left.pop();
-                    continue;
-                }
-                stat => stat?,
+            let Some(found) = Found::at(&directory.fd()?, OsStr::from_bytes(&name))? else {
+                next = left.pop();
+                continue;
             };
-            if stat.st_dev != device {
+            if found.device != device || found.is_mount {
                 return Ok(true);
             }
-            if is_directory(&stat) {
+            if found.is_directory() {
                 below = Some(name);
                 break;
             }
@@ -167,8 +168,4 @@ fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
 
 fn last(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
-}
-
-fn is_directory(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }

@@ -6,8 +6,11 @@ use std::{
     fs::File,
     io,
     os::{fd::OwnedFd, unix::fs::FileExt},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use cofferdam_io::ReadAt;
@@ -17,40 +20,75 @@ use contract::{
 };
 use parking_lot::Mutex;
 use rustix::fs::{fsync, syncfs};
-use storage::TargetError;
-use tree::{Catalog, Content, EntryCounts, Layout, Member, TreeError, TreeRoot};
+use tree::{EntryCounts, Member, TreeError};
 
 use crate::{
     attributes::{Attributes, LeftOut},
-    error::TreeSinkError,
-    members,
-    options::TreeOptions,
-    staging::{SkeletonReader, Staging},
-    target::{Target, unnamed_file},
+    journal::{Intent, Journal},
+    members::{self, IMPLICIT_MODE},
+    options::{OldTree, TreeOptions},
+    staging::{KeptTree, SkeletonReader, Staging},
+    taking_back::take_back,
+    target::Target,
 };
 
 /// A directory that becomes the target as a whole, or not at all. Its class is *atomic*.
 ///
-/// Files are made beneath `.NAME.cofferdam-staging` in the target's directory, a directory that only its owner may enter and that is locked
-/// as long as the sink lives: a second writer of the same target is refused. At publish every header is compared with the catalog that
+/// Files are made beneath `.NAME.cofferdam-staging` in the target's directory, a directory that only its owner may enter. The sink locks it, and
+/// `.NAME.cofferdam-journal` beside it: a second writer of the same target is refused. At publish every header is compared with the catalog that
 /// the tree was made by; links are made, owners, attributes, modes and times are set; all is synced, and the directory gets the target's name. A tree that
 /// is replaced changes places with the new one in one step, if it is still the one that was there at the start.
 ///
-/// There is no journal: the sink is durable at publish and not before, and a drop before that removes what was made. A crash leaves a
-/// directory that the next writer of the same target removes; one right after the rename may leave the new tree with a root that only its
-/// owner may enter.
+/// The journal says whose attempt it is and which directory it fills, and holds the tree's skeleton, all that is in no file.
+/// [`open`](Self::open) finds what an earlier attempt has left:
+///
+/// - [`Opened::Resumable`](crate::Opened::Resumable): that directory. Attributes are taken back, whatever the tree does not have is removed from it, and what is in
+///   it is offered as a claim: [`resumable`](StreamingSink::resumable). There is no checkpoint, since a claim needs none.
+/// - [`Opened::Published`](crate::Opened::Published): the crash came after the rename. What is written is compared with the target, and
+///   publish does what was left to do.
+///
+/// The sink is durable at publish and not before. A drop keeps what was committed, for the next [`open`](Self::open); of a sink that was made by
+/// [`create`](Self::create) it keeps nothing. A crash right after the rename leaves the new tree with a root that only its owner may enter,
+/// until the next attempt.
 pub struct TreeSink {
-    staging: Arc<Staging>,
-    directory: OwnedFd,
+    pub(crate) staging: Arc<Staging>,
+    pub(crate) directory: OwnedFd,
     /// Opened before the first write: a failed writeback is reported to it.
-    file_system: OwnedFd,
-    target: Target,
-    options: TreeOptions,
+    pub(crate) file_system: OwnedFd,
+    pub(crate) target: Target,
+    pub(crate) journal: Journal,
+    pub(crate) options: TreeOptions,
     /// The catalog as it was when the sink was made.
-    catalog: Arc<CatalogCopy>,
-    cursor: Cursor,
-    restored: Arc<Mutex<Option<Restored>>>,
+    pub(crate) catalog: Arc<CatalogCopy>,
+    pub(crate) cursor: Cursor,
+    pub(crate) begun: Begun,
+    pub(crate) at_drop: AtDrop,
+    pub(crate) restored: SharedRestored,
 }
+
+/// Over what the sink began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Begun {
+    /// Nothing.
+    Fresh,
+    /// What an earlier attempt had left. Whose that was is for the caller to find out, before anything is changed there.
+    Resumable { is_taken_back: bool },
+    /// The target, which an earlier attempt has put in place with this intent.
+    Published { intent: Intent, is_old_tree_there: bool },
+}
+
+/// What a drop does with what is beside the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AtDrop {
+    /// It removes it, whatever was committed.
+    Remove,
+    /// It removes it if nothing was committed.
+    RemoveUnused,
+    Keep,
+}
+
+/// What came of a publish, if anything.
+pub type SharedRestored = Arc<Mutex<Option<Restored>>>;
 
 /// What a published tree lacks, and what was replaced.
 #[derive(Clone, Debug)]
@@ -67,49 +105,34 @@ pub struct Restored {
 }
 
 impl TreeSink {
-    /// Resolves `target`, refuses what could not be published to, reads the catalog of `plaintext` and looks at all of it; then makes the private
-    /// directory. Nothing else of `plaintext` is read.
-    ///
-    /// # Errors
-    /// See [`TreeSinkError`]. The target and its directory are then as they were, save for what a crashed restore had left.
-    pub fn create(
-        target: impl AsRef<Path>,
-        plaintext: &dyn ReadAt,
-        options: &TreeOptions,
-    ) -> Result<TreeSink, TreeSinkError> {
-        let target = Target::open(target.as_ref(), options.if_exists)?;
-        let fault = |error: io::Error| TargetError::io(&target.path, "restore to", error);
-        let catalog = Arc::new(CatalogCopy::read(plaintext, unnamed_file(&target).map_err(fault)?)?);
-        let Content::Tree(opened) = Catalog::open(catalog.clone())? else {
-            return Err(TreeSinkError::PlainFile);
-        };
-        let layout = Layout::new(Arc::new(opened.check(options.path_case)?));
-        target.check_room(layout.checked().counts().data_len, layout.catalog().entries(), options.room)?;
-        let skeleton = unnamed_file(&target).map_err(fault)?;
-        let directory = target.stage()?;
-        let root = directory.try_clone().map_err(fault)?;
-        let file_system = directory.try_clone().map_err(fault)?;
-        let staging = Staging::new(TreeRoot::of(root), layout, skeleton, plaintext.len());
-        Ok(TreeSink {
-            staging: Arc::new(staging),
-            directory,
-            file_system,
-            target,
-            options: *options,
-            catalog,
-            cursor: Cursor::default(),
-            restored: Arc::default(),
-        })
-    }
-
     /// Where the files are until publish.
     pub fn staging_path(&self) -> PathBuf {
         self.target.staging_path()
     }
 
     /// What came of the publish, to be asked for when the sink is gone.
-    pub fn restored(&self) -> Arc<Mutex<Option<Restored>>> {
+    pub fn restored(&self) -> SharedRestored {
         self.restored.clone()
+    }
+
+    /// Of a tree that is compared: whether the target has turned out to be another one. To be asked for when the sink is gone.
+    pub fn difference(&self) -> Arc<AtomicBool> {
+        self.staging.has_difference.clone()
+    }
+
+    /// Of a tree that another attempt has put in place, whatever it was: does what that one had left to do, without a look at the tree.
+    ///
+    /// # Errors
+    /// The medium's own.
+    pub fn tidy(self) -> io::Result<()> {
+        match self.begun {
+            Begun::Published { intent, is_old_tree_there } => {
+                self.staging.written.lock().close();
+                self.settle_root(None)?;
+                self.put_away(intent.old_tree, is_old_tree_there).map(drop)
+            }
+            Begun::Fresh | Begun::Resumable { .. } => Ok(()),
+        }
     }
 
     /// Everything that is done to the directory before it is the target. Gives what the root is to have.
@@ -121,12 +144,19 @@ impl TreeSink {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         self.staging.close_files();
-        let skeleton = SkeletonReader { file: &self.staging.skeleton, len: layout.skeleton_len(plain_len) };
+        let skeleton_len = layout.skeleton_len(plain_len);
+        let skeleton = SkeletonReader { skeleton: &self.staging.skeleton, len: skeleton_len };
         self.catalog.check_against(&skeleton)?;
         layout.check_archive_end(&skeleton)?;
+        if let Begun::Published { .. } = self.begun {
+            members::compare(&self.staging)?;
+            return Ok((members::root(&self.staging)?, LeftOut::default()));
+        }
         let done = members::finish(&self.staging, &self.options)?;
-        // Nobody reads it any more, and it need not go to the medium.
-        self.staging.skeleton.set_len(0)?;
+        if skeleton_len > SKELETON_KEPT_LEN_MAX {
+            // It need not go to the medium. An attempt that is cut off from here on reads the stream again.
+            self.staging.skeleton.cut(0)?;
+        }
         // Once: after a failed sync a second one can succeed over lost data.
         syncfs(&self.file_system)?;
         Ok(done)
@@ -137,57 +167,107 @@ impl TreeSink {
         &self,
         root: Option<Member>,
         mut left_out: LeftOut,
-        old_tree: Option<PathBuf>,
+        old_tree: OldTree,
+        is_old_tree_there: bool,
     ) -> io::Result<()> {
-        if let Some(root) = root {
-            let mut attributes = Attributes::new(&self.options);
-            attributes.set(&self.directory, ".".as_ref(), &root)?;
-            left_out.add(&attributes.left_out());
-        } else {
-            rustix::fs::fchmod(&self.directory, IMPLICIT_MODE.into())?;
+        left_out.add(&self.settle_root(root)?);
+        let (old_tree, not_removed) = self.put_away(old_tree, is_old_tree_there)?;
+        let counts = self.staging.layout.checked().counts();
+        *self.restored.lock() = Some(Restored { counts, left_out, old_tree, not_removed });
+        Ok(())
+    }
+
+    fn settle_root(&self, root: Option<Member>) -> io::Result<LeftOut> {
+        let mut attributes = Attributes::new(&self.options);
+        match root {
+            Some(root) => attributes.set(&self.directory, ".".as_ref(), &root)?,
+            None => rustix::fs::fchmod(&self.directory, IMPLICIT_MODE.into())?,
         }
         fsync(&self.directory)?;
         self.target.sync()?;
         // The syncs of directories are not enough: XFS that has shut down says yes to them, and no to a file's.
-        self.staging.skeleton.write_all_at(&[0], 0)?;
-        self.staging.skeleton.sync_all()?;
-        let mut restored = Restored {
-            counts: self.staging.layout.checked().counts(),
-            left_out,
-            old_tree: None,
-            not_removed: None,
+        self.journal.sync()?;
+        Ok(attributes.left_out())
+    }
+
+    /// The old tree goes, and the journal after it: as long as that is there, it is known what is at the private directory's name.
+    fn put_away(
+        &self,
+        old_tree: OldTree,
+        is_old_tree_there: bool,
+    ) -> io::Result<(Option<PathBuf>, Option<String>)> {
+        let old = match is_old_tree_there {
+            true => self.target.dispose_of(old_tree)?,
+            false => (None, None),
         };
-        if let Some(staging) = old_tree {
-            match self.target.dispose_of(self.options.old_tree) {
-                Ok(kept) => restored.old_tree = kept,
-                Err(error) => {
-                    restored.not_removed = Some(error.to_string());
-                    restored.old_tree = Some(staging);
-                }
-            }
-        }
-        *self.restored.lock() = Some(restored);
-        Ok(())
+        self.target.sync()?;
+        self.journal.remove(&self.target.parent)?;
+        self.target.sync()?;
+        Ok(old)
     }
 
     fn remove(&self) -> io::Result<()> {
-        match self.staging.written.lock().close() {
-            Closing::Again => Ok(()),
-            Closing::First => {
-                self.staging.close_files();
-                self.target.remove_staging(&self.directory)
+        self.staging.close_files();
+        // First, so that nothing vouches for the directory whenever a crash comes.
+        self.journal.erase()?;
+        self.target.remove_staging(&self.directory)?;
+        self.journal.remove(&self.target.parent)
+    }
+
+    fn close(&self, at_close: AtDrop) -> io::Result<()> {
+        match (self.staging.written.lock().close(), at_close, self.begun) {
+            (Closing::Again, _, _) | (Closing::First, AtDrop::Keep, _) => Ok(()),
+            (Closing::First, _, Begun::Published { intent, is_old_tree_there }) => {
+                // The engine has ended: no write is under way.
+                match self.staging.has_difference.load(Ordering::Relaxed) {
+                    // What is left vouches for nothing any more.
+                    true => self.put_away(intent.old_tree, is_old_tree_there).map(drop),
+                    false => Ok(()),
+                }
             }
+            (Closing::First, AtDrop::Remove | AtDrop::RemoveUnused, _) => self.remove(),
         }
     }
 }
 
 impl StreamingSink for TreeSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities::new(Visibility::Private)
+        SinkCapabilities::new(Visibility::Private).confirming()
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        if self.begun == (Begun::Resumable { is_taken_back: false }) {
+            // What could not be written by an earlier attempt is known before it is read.
+            syncfs(&self.file_system)?;
+            take_back(&self.staging)?;
+            self.begun = Begun::Resumable { is_taken_back: true };
+        }
         Ok(None)
+    }
+
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
+        (self.begun == Begun::Resumable { is_taken_back: true })
+            .then(|| Arc::new(KeptTree(self.staging.clone())) as Arc<dyn ReadAt>)
+    }
+
+    fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
+        if self.begun != (Begun::Resumable { is_taken_back: true }) {
+            let message = format!("no earlier attempt was found: nothing to go on from at byte {at}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.staging.close_files();
+        self.staging.written.lock().keep(at)?;
+        self.cursor = Cursor::resuming_at(index, at);
+        Ok(())
+    }
+
+    fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
+        if self.begun != (Begun::Resumable { is_taken_back: true }) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "nothing is kept of an earlier attempt"));
+        }
+        let count = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.staging.written.lock().claim(at, count)?;
+        self.cursor.pass(index, at, len)
     }
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
@@ -207,6 +287,9 @@ impl StreamingSink for TreeSink {
 
     fn commit_segment(&mut self, _checkpoint: &Checkpoint) -> Result<(), CommitError> {
         self.staging.written.lock().check_live().map_err(CommitError::NotCommitted)?;
+        if self.at_drop == AtDrop::RemoveUnused {
+            self.at_drop = AtDrop::Keep;
+        }
         self.cursor.commit();
         Ok(())
     }
@@ -217,7 +300,13 @@ impl StreamingSink for TreeSink {
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
         self.staging.written.lock().fail();
         let (root, left_out) = self.finish(plain_len).map_err(CommitError::NotCommitted)?;
-        let put = self.target.put(&self.directory).inspect_err(|error| {
+        if let Begun::Published { intent, is_old_tree_there } = self.begun {
+            self.staging.written.lock().close();
+            let settled = self.settle(root, left_out, intent.old_tree, is_old_tree_there);
+            return settled.map_err(CommitError::Unknown);
+        }
+        let put = self.target.put(&self.directory, &self.journal, self.options.old_tree);
+        let put = put.inspect_err(|error| {
             if let CommitError::Unknown(_) = error {
                 // The old tree may be at the private directory's name: nothing is removed there.
                 self.staging.written.lock().close();
@@ -225,11 +314,12 @@ impl StreamingSink for TreeSink {
         })?;
         // From here on what is at the private directory's name is the old tree.
         self.staging.written.lock().close();
-        self.settle(root, left_out, put.old_tree).map_err(CommitError::Unknown)
+        let settled = self.settle(root, left_out, self.options.old_tree, put.is_old_tree_there);
+        settled.map_err(CommitError::Unknown)
     }
 
     fn discard(&mut self) -> io::Result<()> {
-        self.remove()
+        self.close(AtDrop::Remove)
     }
 
     fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
@@ -244,7 +334,7 @@ impl StreamingSink for TreeSink {
 impl Drop for TreeSink {
     fn drop(&mut self) {
         // Nobody is there to hear of a failure, and the next writer of the target removes the directory as well.
-        let _ = self.remove();
+        let _ = self.close(self.at_drop);
     }
 }
 
@@ -256,14 +346,14 @@ impl fmt::Debug for TreeSink {
 
 /// The catalog of a plaintext, copied into a file of ours: pages are read as often as need be, and nobody changes them meanwhile.
 #[derive(Debug)]
-struct CatalogCopy {
+pub(crate) struct CatalogCopy {
     file: File,
     tar_len: u64,
     plain_len: u64,
 }
 
 impl CatalogCopy {
-    fn read(plaintext: &dyn ReadAt, file: File) -> Result<CatalogCopy, TreeError> {
+    pub(crate) fn read(plaintext: &dyn ReadAt, file: File) -> Result<CatalogCopy, TreeError> {
         let fault = |error| TreeError::Io { what: "read the tree's catalog".into(), source: error };
         let plain_len = plaintext.len();
         let tail_at = plain_len.checked_sub(TAIL_LEN).ok_or_else(|| {
@@ -317,7 +407,7 @@ impl ReadAt for CatalogCopy {
 /// Bytes of a tree's tail (TREE T5.1), and where in it the archive's length is.
 const TAIL_LEN: u64 = 64;
 const TAR_LEN_AT: u64 = 16;
-/// Of a root that is no member, as of every directory that is none (TREE T2.2).
-const IMPLICIT_MODE: u32 = 0o755;
+/// Bytes of a skeleton that go to the medium with the tree, so that an attempt that is cut off while it publishes reads nothing again.
+const SKELETON_KEPT_LEN_MAX: u64 = 64 << 20;
 /// What is copied or compared at a time.
 const COPY_LEN: usize = 256 << 10;

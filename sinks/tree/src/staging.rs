@@ -18,37 +18,77 @@ use contract::written::WrittenRanges;
 use lru::LruCache;
 use parking_lot::Mutex;
 use rustix::{
-    fs::{Mode, OFlags, mkdirat},
+    fs::{Advice, Mode, OFlags, fadvise, mkdirat},
     io::Errno,
 };
 use tree::{Entry, Layout, Place, TreePath, TreeRoot};
+
+use crate::journal::{Skeleton, read_or_zeros};
 
 /// What writers on other threads share with the sink.
 pub(crate) struct Staging {
     pub(crate) root: TreeRoot,
     pub(crate) layout: Layout,
-    pub(crate) skeleton: File,
+    pub(crate) skeleton: Skeleton,
     pub(crate) written: Mutex<WrittenRanges>,
-    /// A bit for each entry: whether its file has been made. Only ever set while `files` is held, which orders it.
+    aim: Aim,
+    plain_len: u64,
+    /// A bit for each entry: whether its file has been made. Only ever set while `files` is held, or before there is a writer, which orders it.
     made: Vec<AtomicU64>,
     /// Files that are written in several pieces, by entry.
     files: Mutex<LruCache<u64, Arc<File>>>,
-    /// Whether bytes may be there that were taken back: then zeros are written, too. Nothing is written while it is set.
+    /// Whether other bytes may be there already: then zeros are written, too. Nothing is written while it is set.
     is_overwriting: AtomicBool,
+    /// Whether bytes came that are not in the file that they belong to, of a tree that is compared.
+    pub(crate) has_difference: Arc<AtomicBool>,
+}
+
+/// What becomes of the bytes that come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Aim {
+    /// They are written.
+    Write,
+    /// The files are there, and are compared with them.
+    Compare,
 }
 
 impl Staging {
-    pub(crate) fn new(root: TreeRoot, layout: Layout, skeleton: File, plain_len: u64) -> Staging {
+    pub(crate) fn new(
+        root: TreeRoot,
+        layout: Layout,
+        skeleton: Skeleton,
+        plain_len: u64,
+        aim: Aim,
+    ) -> Staging {
         let made = (0..layout.catalog().entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Staging {
             root,
             layout,
             skeleton,
             written: Mutex::new(WrittenRanges::new(plain_len)),
+            aim,
+            plain_len,
             made,
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
             is_overwriting: AtomicBool::new(false),
+            has_difference: Arc::default(),
         }
+    }
+
+    /// Notes a file that an earlier attempt has made, with the length that it is to have. Before the first write.
+    pub(crate) fn note_made(&self, number: u64) {
+        self.made[(number / 64) as usize].fetch_or(1 << (number % 64), Ordering::Relaxed);
+        self.is_overwriting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_made(&self, number: u64) -> bool {
+        self.made[(number / 64) as usize].load(Ordering::Relaxed) & 1 << (number % 64) != 0
+    }
+
+    /// The tree is not the one that comes.
+    pub(crate) fn differs(&self, path: &TreePath) -> io::Error {
+        self.has_difference.store(true, Ordering::Relaxed);
+        io::Error::new(io::ErrorKind::InvalidData, format!("{path} is not what was restored there"))
     }
 
     /// Forgets every byte from `at` on: others are written there.
@@ -64,19 +104,29 @@ impl Staging {
 
     fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         let end = at + data.len() as u64;
+        // What of one range lies in the skeleton follows one another there.
+        let (mut skeleton_at, mut skeleton) = (None, Vec::new());
         self.layout.for_each_piece(at..end, &mut |piece| {
             let start = (piece.at - at) as usize;
             let data = &data[start..start + piece.len as usize];
             match piece.place {
-                Place::Skeleton(at) => self.skeleton.write_all_at(data, at),
+                Place::Skeleton(at) => {
+                    skeleton_at.get_or_insert(at);
+                    skeleton.extend_from_slice(data);
+                    Ok(())
+                }
                 Place::File { number, entry, offset } => {
-                    let written = self.write_file(number, entry, offset, data);
+                    let written = match self.aim {
+                        Aim::Write => self.write_file(number, entry, offset, data),
+                        Aim::Compare => self.compare_file(entry, offset, data),
+                    };
                     written.map_err(|error| {
                         io::Error::new(error.kind(), format!("cannot write {}: {error}", entry.path))
                     })
                 }
             }
-        })
+        })?;
+        skeleton_at.map_or(Ok(()), |at| self.skeleton.write_all_at(&skeleton, at))
     }
 
     fn write_file(&self, number: u64, entry: &Entry, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -94,6 +144,59 @@ impl Staging {
                 write_sparse(&file, offset, data)
             }
         }
+    }
+
+    fn compare_file(&self, entry: &Entry, offset: u64, data: &[u8]) -> io::Result<()> {
+        let file = match self.root.open_at(&entry.path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR) => {
+                return Err(self.differs(&entry.path));
+            }
+            file => file?,
+        };
+        let metadata = file.metadata()?;
+        let mut found = vec![0; data.len()];
+        if !metadata.is_file() || metadata.len() != entry.size {
+            return Err(self.differs(&entry.path));
+        }
+        read_or_zeros(&file, &mut found, offset)?;
+        match found == data {
+            true => Ok(()),
+            false => Err(self.differs(&entry.path)),
+        }
+    }
+
+    /// Reads what an earlier attempt has left: a claim.
+    fn read_claim(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset + buffer.len() as u64;
+        self.layout.for_each_piece(offset..end, &mut |piece| {
+            let start = (piece.at - offset) as usize;
+            let part = &mut buffer[start..start + piece.len as usize];
+            match piece.place {
+                Place::Skeleton(at) => self.skeleton.read_claim(part, at),
+                Place::File { number, .. } if !self.is_made(number) => {
+                    part.fill(0);
+                    Ok(())
+                }
+                Place::File { number, entry, offset } => {
+                    let file = self.kept_file(number, entry, part.len())?;
+                    read_or_zeros(&file, part, offset)
+                }
+            }
+        })
+    }
+
+    /// Opens a file of an earlier attempt, to be read from the medium: memory may hold more of it than could be written there.
+    fn kept_file(&self, number: u64, entry: &Entry, len: usize) -> io::Result<Arc<File>> {
+        let is_whole = len as u64 == entry.size;
+        if let Some(file) = self.files.lock().get(&number).filter(|_| !is_whole) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(self.root.open_at(&entry.path, OFlags::RDWR, Mode::empty())?);
+        fadvise(&*file, 0, None, Advice::DontNeed)?;
+        if !is_whole {
+            self.files.lock().put(number, file.clone());
+        }
+        Ok(file)
     }
 
     fn file(&self, number: u64, entry: &Entry) -> io::Result<Arc<File>> {
@@ -119,6 +222,14 @@ impl Staging {
             file.set_len(len)?;
         }
         Ok(file)
+    }
+
+    /// Makes the file of an entry that has no bytes, if an earlier attempt has not.
+    pub(crate) fn make_empty(&self, number: u64, path: &TreePath) -> io::Result<()> {
+        match self.is_made(number) {
+            true => Ok(()),
+            false => self.make(path).map(drop),
+        }
     }
 
     /// Makes a file at a path where none is, and the directories that it is in.
@@ -175,15 +286,31 @@ impl WriteAt for Staging {
     }
 }
 
+/// What an earlier attempt has left, as the plaintext that it may be.
+pub(crate) struct KeptTree(pub(crate) Arc<Staging>);
+
+impl ReadAt for KeptTree {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= self.0.plain_len) {
+            true => self.0.read_claim(offset, buffer),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.0.plain_len
+    }
+}
+
 /// The skeleton, to be read.
 pub(crate) struct SkeletonReader<'a> {
-    pub(crate) file: &'a File,
+    pub(crate) skeleton: &'a Skeleton,
     pub(crate) len: u64,
 }
 
 impl ReadAt for SkeletonReader<'_> {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        self.skeleton.read_exact_at(buffer, offset)
     }
 
     fn len(&self) -> u64 {

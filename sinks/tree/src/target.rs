@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -13,18 +13,20 @@ use cofferdam_io::retried;
 use contract::{CommitError, IfExists};
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, flock, fremovexattr, fstat,
-        fstatvfs, fsync, mkdirat, openat, renameat_with, statat, unlinkat,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fremovexattr, fstatvfs,
+        fsync, mkdirat, openat, renameat_with, unlinkat,
     },
     io::Errno,
     process::geteuid,
 };
 use storage::{
-    TargetError,
+    OnPartial, TargetError, TargetKind,
     names::{NAME_LEN_MAX, beside},
 };
 
 use crate::{
+    directory_id::{DirectoryId, Found},
+    journal::{Intent, Journal, Locked},
     options::{OldTree, Room},
     removal::{Removal, remove_tree},
 };
@@ -37,20 +39,14 @@ pub(crate) struct Target {
     pub(crate) path: PathBuf,
     name: OsString,
     staging_name: OsString,
+    journal_name: OsString,
     /// The directory that is to be replaced.
-    replaced: Option<Id>,
-}
-
-/// Names a directory as long as it is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Id {
-    device: u64,
-    inode: u64,
+    replaced: Option<DirectoryId>,
 }
 
 impl Target {
-    /// Opens the target's directory, and refuses a target that could not be published to.
-    pub(crate) fn open(path: &Path, if_exists: IfExists) -> Result<Target, TargetError> {
+    /// Opens the directory that the target is in.
+    pub(crate) fn open(path: &Path) -> Result<Target, TargetError> {
         let Some(name) = path.file_name() else {
             return Err(TargetError::io(path, "restore to", io::Error::from(io::ErrorKind::InvalidInput)));
         };
@@ -61,14 +57,44 @@ impl Target {
             Err(Errno::NOENT) => return Err(TargetError::NoDirectory { directory: directory.to_owned() }),
             parent => parent.map_err(|error| TargetError::io(directory, "open", error))?,
         };
-        let staging_name = beside(name, STAGING, NAME_LEN_MAX);
-        let mut target =
-            Target { parent, path: path.to_owned(), name: name.to_owned(), staging_name, replaced: None };
-        if let Some(stat) = target.stat(name)? {
-            target.check_replaceable(&stat, if_exists)?;
-            target.replaced = Some(Id::of(&stat));
-        }
-        Ok(target)
+        let [staging_name, journal_name] =
+            [STAGING, JOURNAL].map(|suffix| beside(name, suffix, NAME_LEN_MAX));
+        let (path, name) = (path.to_owned(), name.to_owned());
+        Ok(Target { parent, path, name, staging_name, journal_name, replaced: None })
+    }
+
+    /// Notes the directory that is to be replaced, and refuses a target that could not be published to.
+    pub(crate) fn check(&mut self, if_exists: IfExists) -> Result<(), TargetError> {
+        self.replaced = match self.find(&self.name)? {
+            Some(found) => {
+                self.check_replaceable(&found, if_exists)?;
+                Some(found.id)
+            }
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Locks the journal that is beside the target, or makes one.
+    pub(crate) fn lock_journal(&self, on_partial: OnPartial) -> Result<Locked, TargetError> {
+        Journal::lock(&self.parent, &self.journal_name, &self.journal_path(), on_partial)
+    }
+
+    /// Locks the journal that is beside the target, if there is one.
+    pub(crate) fn find_journal(&self) -> Result<Option<Journal>, TargetError> {
+        Journal::find(&self.parent, &self.journal_name, &self.journal_path())
+    }
+
+    /// Which directories are at the private directory's name and at the target's.
+    pub(crate) fn ids(&self) -> Result<[Option<DirectoryId>; 2], TargetError> {
+        let id = |name: &OsStr| Ok(self.find(name)?.map(|found| found.id));
+        Ok([id(&self.staging_name)?, id(&self.name)?])
+    }
+
+    /// Opens the directory at the target's name, which an earlier attempt has put there.
+    pub(crate) fn open_published(&self) -> Result<OwnedFd, TargetError> {
+        let opened = openat(&self.parent, &*self.name, DIRECTORY, Mode::empty());
+        opened.map_err(|error| TargetError::io(&self.path, "open", error))
     }
 
     /// Refuses a tree for which there is no room, or no inode for each member.
@@ -87,7 +113,8 @@ impl Target {
         Ok(())
     }
 
-    /// Makes the private directory, which is locked as long as it is open. What a crashed restore has left there is removed.
+    /// Makes the private directory, which is locked as long as it is open. What is at its name is removed: the journal vouches that nothing is lost
+    /// by that.
     pub(crate) fn stage(&self) -> Result<OwnedFd, TargetError> {
         for _ in 0..ATTEMPTS_MAX {
             match mkdirat(&self.parent, &self.staging_name, Mode::RWXU) {
@@ -116,38 +143,64 @@ impl Target {
         Err(self.held())
     }
 
+    /// Locks the private directory of an earlier attempt.
+    pub(crate) fn stage_again(&self) -> Result<OwnedFd, TargetError> {
+        self.lock()?.ok_or_else(|| self.held())
+    }
+
+    /// Removes what is at the private directory's name, if it is this user's.
+    pub(crate) fn remove_stale(&self) -> Result<(), TargetError> {
+        if self.find(&self.staging_name)?.is_none() {
+            return Ok(());
+        }
+        let Some(stale) = self.lock()? else {
+            return Err(self.held());
+        };
+        match self.remove_staging(&stale) {
+            Ok(Removal::Done) => Ok(()),
+            Ok(Removal::HoldsMounts) => Err(TargetError::InTheWay { staging: self.staging_path() }),
+            Err(error) => Err(TargetError::io(&self.staging_path(), "remove", error)),
+        }
+    }
+
     /// Where the private directory is.
     pub(crate) fn staging_path(&self) -> PathBuf {
         self.path.with_file_name(&self.staging_name)
     }
 
+    /// Where the journal is.
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.path.with_file_name(&self.journal_name)
+    }
+
     /// Removes the private directory, if it is what is at its name. Nobody else is in it, for it is locked.
-    pub(crate) fn remove_staging(&self, staging: &impl AsFd) -> io::Result<()> {
-        match statat(&self.parent, &self.staging_name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(there) if Id::of(&there) == Id::of(&fstat(staging)?) => {
-                remove_tree(&self.parent, &self.staging_name).map(drop)
+    pub(crate) fn remove_staging(&self, staging: &OwnedFd) -> io::Result<Removal> {
+        match Found::at(&self.parent, &self.staging_name)? {
+            Some(there) if there.id == DirectoryId::of(staging)? => {
+                remove_tree(&self.parent, &self.staging_name)
             }
-            Ok(_) => Ok(()),
+            _ => Ok(Removal::Done),
         }
     }
 
-    /// Makes the private directory the target, in one step. Gives where the old tree is if it is still there.
-    pub(crate) fn put(&self, staging: &impl AsFd) -> Result<Put, CommitError> {
-        let not_committed = |error: Errno| CommitError::NotCommitted(error.into());
-        let ours = Id::of(&fstat(staging).map_err(not_committed)?);
-        let at_staging =
-            statat(&self.parent, &self.staging_name, AtFlags::SYMLINK_NOFOLLOW).map_err(not_committed)?;
-        if Id::of(&at_staging) != ours {
+    /// Makes the private directory the target, in one step, after `journal` has noted what is about to be replaced.
+    pub(crate) fn put(
+        &self,
+        staging: &OwnedFd,
+        journal: &Journal,
+        old_tree: OldTree,
+    ) -> Result<Put, CommitError> {
+        let ours = DirectoryId::of(staging).map_err(CommitError::NotCommitted)?;
+        if self.id_at(&self.staging_name)? != Some(ours) {
             let message = "the directory that was restored to is not at its name any more";
             return Err(CommitError::NotCommitted(io::Error::other(message)));
         }
+        let intent = Intent { replaced: self.replaced, old_tree };
+        journal.intend(&intent, &self.parent).map_err(CommitError::NotCommitted)?;
+        let not_committed = |error: Errno| CommitError::NotCommitted(error.into());
         let Some(replaced) = self.replaced else {
-            return match self.rename(RenameFlags::NOREPLACE) {
-                Ok(()) => Ok(Put { old_tree: None }),
-                Err(error) => Err(not_committed(error)),
-            };
+            self.rename(RenameFlags::NOREPLACE).map_err(not_committed)?;
+            return Ok(Put { is_old_tree_there: false });
         };
         self.check_replaced(&self.name, replaced)?;
         self.rename(RenameFlags::EXCHANGE).map_err(not_committed)?;
@@ -158,7 +211,7 @@ impl Target {
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
         }
-        Ok(Put { old_tree: Some(self.staging_path()) })
+        Ok(Put { is_old_tree_there: true })
     }
 
     /// Makes the names durable.
@@ -166,87 +219,106 @@ impl Target {
         Ok(fsync(&self.parent)?)
     }
 
-    /// Does away with the tree that was replaced. Gives where it is if it is kept.
-    pub(crate) fn dispose_of(&self, old_tree: OldTree) -> io::Result<Option<PathBuf>> {
+    /// Does away with the tree that was replaced, and is at the private directory's name. Gives where it is if it is still there, and why.
+    pub(crate) fn dispose_of(&self, old_tree: OldTree) -> io::Result<(Option<PathBuf>, Option<String>)> {
         if old_tree == OldTree::Keep {
+            return Ok((Some(self.keep_old()?), None));
+        }
+        match remove_tree(&self.parent, &self.staging_name) {
+            Ok(Removal::Done) => Ok((None, None)),
+            Ok(Removal::HoldsMounts) => Ok((Some(self.keep_old()?), Some(HOLDS_MOUNTS.into()))),
+            Err(error) => Ok((Some(self.keep_old()?), Some(error.to_string()))),
+        }
+    }
+
+    /// Gives the tree that was replaced a name under which no attempt looks for anything.
+    fn keep_old(&self) -> io::Result<PathBuf> {
+        for number in 1..=OLD_TREES_MAX {
+            let suffix = if number == 1 { OLD.to_owned() } else { format!("{OLD}-{number}") };
             let mut name = self.name.clone();
-            name.push(OLD);
-            let renamed =
-                renameat_with(&self.parent, &self.staging_name, &self.parent, &name, RenameFlags::NOREPLACE);
-            return match renamed {
-                Ok(()) => Ok(Some(self.path.with_file_name(name))),
-                Err(Errno::EXIST | Errno::NAMETOOLONG) => Ok(Some(self.staging_path())),
-                Err(error) => Err(error.into()),
-            };
+            name.push(&suffix);
+            if name.len() > NAME_LEN_MAX {
+                name = beside(&self.name, suffix.as_bytes(), NAME_LEN_MAX);
+            }
+            let flags = RenameFlags::NOREPLACE;
+            match renameat_with(&self.parent, &self.staging_name, &self.parent, &name, flags) {
+                Ok(()) => {
+                    self.sync()?;
+                    return Ok(self.path.with_file_name(name));
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        match remove_tree(&self.parent, &self.staging_name)? {
-            Removal::Done => Ok(None),
-            Removal::HoldsMounts => Ok(Some(self.staging_path())),
-        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many old trees beside it"))
     }
 
     fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
         renameat_with(&self.parent, &self.staging_name, &self.parent, &self.name, flags)
     }
 
-    fn check_replaceable(&self, stat: &Stat, if_exists: IfExists) -> Result<(), TargetError> {
+    fn check_replaceable(&self, found: &Found, if_exists: IfExists) -> Result<(), TargetError> {
         let path = self.path.clone();
         if if_exists == IfExists::Refuse {
             return Err(TargetError::Exists { path });
         }
-        match FileType::from_raw_mode(stat.st_mode) {
+        match found.kind {
             FileType::Symlink => return Err(TargetError::Symlink { path }),
             FileType::Directory => {}
-            _ => {
-                return Err(TargetError::io(&path, "replace", io::Error::from(io::ErrorKind::NotADirectory)));
-            }
+            kind => return Err(TargetError::NotADirectory { path, kind: target_kind(kind) }),
         }
-        let parent = fstat(&self.parent).map_err(|error| TargetError::io(&path, "examine", error))?;
-        match parent.st_dev == stat.st_dev {
+        let parent = Found::of(&self.parent).map_err(|error| TargetError::io(&path, "examine", error))?;
+        match parent.device == found.device && !found.is_mount {
             true => Ok(()),
             false => Err(TargetError::MountPoint { path }),
         }
     }
 
-    fn check_replaced(&self, name: &OsStr, replaced: Id) -> Result<(), CommitError> {
-        match statat(&self.parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if Id::of(&stat) == replaced => Ok(()),
-            Ok(_) | Err(Errno::NOENT) => {
+    fn check_replaced(&self, name: &OsStr, replaced: DirectoryId) -> Result<(), CommitError> {
+        match self.id_at(name)? {
+            Some(there) if there == replaced => Ok(()),
+            _ => {
                 let message =
                     format!("{} is not the directory any more that was to be replaced", self.path.display());
                 Err(CommitError::NotCommitted(io::Error::new(io::ErrorKind::AlreadyExists, message)))
             }
-            Err(error) => Err(CommitError::NotCommitted(error.into())),
         }
+    }
+
+    fn id_at(&self, name: &OsStr) -> Result<Option<DirectoryId>, CommitError> {
+        let found = Found::at(&self.parent, name);
+        Ok(found.map_err(|error| CommitError::NotCommitted(error.into()))?.map(|found| found.id))
     }
 
     /// Opens and locks what is at the private directory's name. None: it is another one by now.
     fn lock(&self) -> Result<Option<OwnedFd>, TargetError> {
         let fault = |error: Errno| TargetError::io(&self.staging_path(), "open", error);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let staging = match retried(|| openat(&self.parent, &self.staging_name, flags, Mode::empty())) {
+        let staging = match retried(|| openat(&self.parent, &*self.staging_name, DIRECTORY, Mode::empty())) {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 return Err(TargetError::InTheWay { staging: self.staging_path() });
             }
             staging => staging.map_err(fault)?,
         };
-        let stat = fstat(&staging).map_err(fault)?;
-        if stat.st_uid != geteuid().as_raw() {
-            return Err(TargetError::NotOurs { path: self.staging_path(), owner: stat.st_uid });
+        let found = Found::of(&staging);
+        let found = found.map_err(|error| TargetError::io(&self.staging_path(), "examine", error))?;
+        if found.owner.0 != geteuid().as_raw() {
+            return Err(TargetError::NotOurs { path: self.staging_path(), owner: found.owner.0 });
         }
         match flock(&staging, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Err(self.held()),
             locked => locked.map_err(fault)?,
         }
-        let there = self.stat(&self.staging_name)?;
-        Ok(there.is_some_and(|there| Id::of(&there) == Id::of(&stat)).then_some(staging))
+        let there = self.find(&self.staging_name)?;
+        Ok(there.is_some_and(|there| there.id == found.id).then_some(staging))
     }
 
     /// Whether nothing is in it, and only we may make anything in it.
     fn is_fresh(&self, staging: &OwnedFd) -> Result<bool, TargetError> {
         let fault = |error: Errno| TargetError::io(&self.staging_path(), "list", error);
-        let is_private = fstat(staging).map_err(fault)?.st_mode & 0o777 == 0o700;
+        let found = Found::of(staging);
+        let found = found.map_err(|error| TargetError::io(&self.staging_path(), "examine", error))?;
+        let is_private = found.mode & 0o777 == 0o700;
         let mut names = rustix::fs::Dir::read_from(staging).map_err(fault)?;
         let is_empty =
             names.all(|name| name.is_ok_and(|name| matches!(name.file_name().to_bytes(), b"." | b"..")));
@@ -280,12 +352,9 @@ impl Target {
         })
     }
 
-    fn stat(&self, name: &OsStr) -> Result<Option<Stat>, TargetError> {
-        match statat(&self.parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(TargetError::io(&self.path.with_file_name(name), "examine", error)),
-        }
+    fn find(&self, name: &OsStr) -> Result<Option<Found>, TargetError> {
+        Found::at(&self.parent, name)
+            .map_err(|error| TargetError::io(&self.path.with_file_name(name), "examine", error))
     }
 
     fn held(&self) -> TargetError {
@@ -296,13 +365,18 @@ impl Target {
 /// The target is the new tree.
 #[derive(Debug)]
 pub(crate) struct Put {
-    /// Where the tree is that was the target before.
-    pub(crate) old_tree: Option<PathBuf>,
+    /// Whether the tree that was the target before is at the private directory's name.
+    pub(crate) is_old_tree_there: bool,
 }
 
-impl Id {
-    fn of(stat: &Stat) -> Id {
-        Id { device: stat.st_dev, inode: stat.st_ino }
+fn target_kind(kind: FileType) -> TargetKind {
+    match kind {
+        FileType::RegularFile => TargetKind::RegularFile,
+        FileType::Fifo => TargetKind::Fifo,
+        FileType::BlockDevice => TargetKind::BlockDevice,
+        FileType::CharacterDevice => TargetKind::CharacterDevice,
+        FileType::Socket => TargetKind::Socket,
+        _ => TargetKind::Other,
     }
 }
 
@@ -313,9 +387,15 @@ pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
 }
 
 const STAGING: &[u8] = b".cofferdam-staging";
+const JOURNAL: &[u8] = b".cofferdam-journal";
 /// Names in the private directory, gone before anything else is in it.
 const PROBE: &str = "probe";
 const PROBE_AGAIN: &str = "probe2";
 const OLD: &str = ".cofferdam-old";
+const OLD_TREES_MAX: usize = 99;
+const HOLDS_MOUNTS: &str = "another file system is mounted in it";
+/// How a directory is opened.
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Attempts at making the private directory while others make and remove theirs.
 const ATTEMPTS_MAX: usize = 16;

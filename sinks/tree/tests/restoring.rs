@@ -3,137 +3,22 @@
 
 #[path = "../../../crates/tree/tests/fixture/mod.rs"]
 mod fixture;
+mod place;
 
 use std::{
     fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use cofferdam_io::ReadAt;
-use contract::{Checkpoint, CommitError, IfExists, StreamingSink};
-use fixture::{difference, list, make_tree};
-use sources::{Arrival, Source};
+use contract::{CommitError, IfExists, StreamingSink};
+use fixture::{difference, list};
+use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::TargetError;
-use tempfile::TempDir;
-use tree::{NameFault, OnChange, PathCase, Plan, TreeError, TreeRoot, TreeSource, WalkOptions};
-use tree_sink::{OldTree, Room, SetIdBits, TreeOptions, TreeSink, TreeSinkError};
-
-struct Memory(Vec<u8>);
-
-impl ReadAt for Memory {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let found = self.0.get(offset as usize..offset as usize + buffer.len());
-        buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-}
-
-/// The plaintext of a directory.
-fn seal(tree: &Path, scratch: &Path) -> Vec<u8> {
-    let root = || TreeRoot::open(tree).unwrap();
-    let (plan, _) = Plan::create(&root(), &scratch.join("plan"), &WalkOptions::default()).unwrap();
-    let plan = Arc::new(plan);
-    let mut source = TreeSource::new(root(), plan.clone(), OnChange::Refuse).unwrap();
-    let mut plaintext = vec![0; plan.plain_len() as usize];
-    let mut at = 0;
-    while let Arrival::Bytes(count) = source.read_within(&mut plaintext[at..], Duration::ZERO).unwrap() {
-        at += count;
-    }
-    plan.remove().unwrap();
-    plaintext
-}
-
-struct Fixture {
-    scratch: TempDir,
-    plaintext: Vec<u8>,
-}
-
-impl Fixture {
-    /// A tree of every kind, sealed, and a place to restore it to.
-    fn new() -> Fixture {
-        Fixture::of(make_tree)
-    }
-
-    fn of(make: impl Fn(&Path)) -> Fixture {
-        let scratch = tempfile::tempdir().unwrap();
-        let tree = scratch.path().join("tree");
-        fs::create_dir(&tree).unwrap();
-        make(&tree);
-        let plaintext = seal(&tree, scratch.path());
-        fs::create_dir(scratch.path().join("at")).unwrap();
-        Fixture { scratch, plaintext }
-    }
-
-    fn tree(&self) -> PathBuf {
-        self.scratch.path().join("tree")
-    }
-
-    fn target(&self) -> PathBuf {
-        self.scratch.path().join("at/target")
-    }
-
-    fn sink(&self, options: TreeOptions) -> TreeSink {
-        TreeSink::create(self.target(), &Memory(self.plaintext.clone()), &options).unwrap()
-    }
-
-    fn refusal(&self, options: TreeOptions) -> TreeSinkError {
-        TreeSink::create(self.target(), &Memory(self.plaintext.clone()), &options).unwrap_err()
-    }
-
-    /// What stands beside the target.
-    fn beside(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.scratch.path().join("at")).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn restore(&self, options: TreeOptions) -> tree_sink::Restored {
-        let mut sink = self.sink(options);
-        write_positioned(&sink, &self.plaintext, 100_000, 1);
-        sink.commit_segment(&checkpoint()).unwrap();
-        sink.publish(self.plaintext.len() as u64).unwrap();
-        sink.restored().lock().clone().unwrap()
-    }
-}
-
-fn fresh() -> TreeOptions {
-    TreeOptions::new(IfExists::Refuse).set_id_bits(SetIdBits::Restore)
-}
-
-fn replacing() -> TreeOptions {
-    TreeOptions::new(IfExists::Replace).set_id_bits(SetIdBits::Restore)
-}
-
-fn checkpoint() -> Checkpoint {
-    Checkpoint::from_bytes([7; Checkpoint::LEN])
-}
-
-/// Writes all of it in pieces, in an order of chance, from some threads.
-fn write_positioned(sink: &TreeSink, plaintext: &[u8], piece_len: usize, threads: usize) {
-    let positioned = sink.positioned().unwrap();
-    let mut pieces: Vec<usize> = (0..plaintext.len()).step_by(piece_len).collect();
-    fastrand::Rng::with_seed(piece_len as u64).shuffle(&mut pieces);
-    std::thread::scope(|scope| {
-        for part in pieces.chunks(pieces.len().div_ceil(threads).max(1)) {
-            let positioned = &positioned;
-            scope.spawn(move || {
-                for at in part {
-                    let end = plaintext.len().min(at + piece_len);
-                    positioned.write_all_at(*at as u64, &plaintext[*at..end]).unwrap();
-                }
-            });
-        }
-    });
-}
+use tree::{NameFault, PathCase, TreeError};
+use tree_sink::{OldTree, Room, TreeOptions, TreeSink, TreeSinkError};
 
 #[test]
 fn a_tree_comes_back_as_it_was_in_whatever_order_it_is_written() {
@@ -260,9 +145,9 @@ fn a_target_that_is_there_is_refused_or_replaced_as_a_whole() {
     let restored = fixture.restore(replacing().old_tree(OldTree::Keep));
     assert_eq!(fixture.beside(), ["target", "target.cofferdam-old"]);
     assert_eq!(fs::read(restored.old_tree.unwrap().join("mine")).unwrap(), b"kept");
-    // The next one that is kept has another name, for that one is taken.
+    // The next one that is kept has another name, for that one is taken: nothing that is kept is at a name where attempts are looked for.
     let restored = fixture.restore(replacing().old_tree(OldTree::Keep));
-    assert!(restored.old_tree.unwrap().ends_with(".target.cofferdam-staging"));
+    assert!(restored.old_tree.unwrap().ends_with("target.cofferdam-old-2"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Opener, Remedy, Restored, Source, is_pipe};
+use cofferdam::{CancelToken, IfNoTree, Opener, Remedy, Restored, Source, TreeOutcome, is_pipe};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -26,6 +26,7 @@ use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
 use crate::report::Report;
 use crate::resources::Resources;
+use crate::restored_tree::{RestoredTreeArgs, TreeRecord};
 use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
@@ -44,6 +45,9 @@ use crate::uploading::Uploading;
 /// A target that is new gets the mode and the time of modification of the file that was sealed, where the stream keeps them; the rights
 /// to run as its owner or group and the sticky bit never. One that is replaced keeps its own mode.
 ///
+/// A stream that `cofferdam seal` has made of a directory becomes a directory: TARGET is then a name that is free, or with --force a directory, which is
+/// replaced as a whole. Owners, modes, times, extended attributes, links and holes come back; what could not be set is said.
+///
 /// A TARGET that is a block device is written in place, through a log: see --wal.
 ///
 /// An interrupted restore leaves what it has beside the target (.NAME.cofferdam-staging and .NAME.cofferdam-journal,
@@ -55,6 +59,10 @@ pub(crate) struct Restore {
     /// By what name it was asked for.
     #[arg(skip = "restore")]
     command: &'static str,
+
+    /// What becomes of a stream that is no tree.
+    #[arg(skip = IfNoTree::OpenAll)]
+    if_no_tree: IfNoTree,
 
     /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
@@ -88,6 +96,9 @@ pub(crate) struct Restore {
 
     #[command(flatten)]
     staging: StagingArgs,
+
+    #[command(flatten)]
+    tree: RestoredTreeArgs,
 
     #[command(flatten)]
     expected: Expected,
@@ -135,14 +146,17 @@ impl Restore {
         signed_by: SignedByArgs,
         opening: OpeningArgs,
         foreign: ForeignArgs,
+        if_no_tree: IfNoTree,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
             command: "cat",
+            if_no_tree,
             sealed,
             target: Goal::Here(End::Standard),
             force,
             staging: StagingArgs::default(),
+            tree: RestoredTreeArgs::default(),
             salvage: false,
             wal: None,
             seed: None,
@@ -166,6 +180,7 @@ impl Restore {
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
         self.staging.check(&self.target)?;
+        self.tree.check(&self.target)?;
         self.refuse_seed()?;
         self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
@@ -174,7 +189,8 @@ impl Restore {
         self.target.refuse_terminal("the plaintext", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
-        let opener = self.opener(&cancel, watch.clone(), report)?;
+        let outcome = TreeOutcome::default();
+        let opener = self.tree.opener(self.opener(&cancel, watch.clone(), report)?, &outcome);
         let demanded = self.signed_by.demand(opener, &self.sealed, &cancel, report);
         let (opener, signer) = demanded.map_err(|failure| self.explain_unopened(failure))?;
         if let Some(target) = salvaged {
@@ -195,7 +211,9 @@ impl Restore {
                 opener.restore_file("/dev/stdin", target)
             }
             (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(&cancel, report)?, target),
-            (_, Goal::Here(End::Standard)) => opener.open(self.source(&cancel, report)?, End::stdout()?),
+            (_, Goal::Here(End::Standard)) => {
+                opener.open_archive(self.source(&cancel, report)?, End::stdout()?, self.if_no_tree)
+            }
             (_, Goal::There(url)) => {
                 self.uploading.restore(&opener, self.source(&cancel, report)?, url, report)
             }
@@ -218,8 +236,10 @@ impl Restore {
             ));
         }
         let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
-        let record = Record::new(&self, signer, &restored, begun);
+        let tree = outcome.restored().map(|restored| TreeRecord::new(&restored));
+        let record = Record::new(&self, signer, &restored, tree, begun);
         watch.finish();
+        record.tree.iter().for_each(|tree| tree.warn(report));
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
     }
 
@@ -371,11 +391,18 @@ struct Record {
     kept: u64,
     seeded: u64,
     metadata: Vec<Pair>,
+    tree: Option<TreeRecord>,
     seconds: f64,
 }
 
 impl Record {
-    fn new(command: &Restore, signed_by: Option<KeyName>, restored: &Restored, begun: Instant) -> Record {
+    fn new(
+        command: &Restore,
+        signed_by: Option<KeyName>,
+        restored: &Restored,
+        tree: Option<TreeRecord>,
+        begun: Instant,
+    ) -> Record {
         let format = StreamFormat::of_restored(restored);
         Record {
             event: "restored",
@@ -391,12 +418,17 @@ impl Record {
             kept: restored.resumed_bytes,
             seeded: restored.seeded_bytes,
             metadata: pairs(&restored.metadata),
+            tree,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
 
     fn sentence(&self, begun: Instant) -> String {
-        let mut text = format!("restored {} into {}: {}", self.input, self.output, Size(self.plaintext_len));
+        let mut text = format!("restored {} into {}: ", self.input, self.output);
+        if let Some(tree) = &self.tree {
+            text.push_str(&format!("{}, ", tree.contents()));
+        }
+        text.push_str(&Size(self.plaintext_len).to_string());
         match self.segments {
             Some(segments) => text.push_str(&format!(" in {}", count(segments, "segment"))),
             None => text.push_str(&format!(", sealed as {}", self.format)),
@@ -408,6 +440,9 @@ impl Record {
             if bytes > 0 {
                 text.push_str(&format!(", {} of it {what}", Size(bytes)));
             }
+        }
+        if let Some(old) = self.tree.as_ref().and_then(TreeRecord::kept_old) {
+            text.push_str(&format!("\nthe directory that was there is {old}"));
         }
         if let Some(signer) = &self.signed_by {
             text.push_str(&format!("\nsigned by {signer}"));
@@ -439,6 +474,7 @@ Examples:
   cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
+  cofferdam restore -i key.txt etc.cfd /srv/etc        a directory that was sealed; --force replaces one, --keep-old keeps that
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing

@@ -78,6 +78,7 @@ impl OpenOptions<'_> {
         self.announce(&envelope)?;
         match make_sink(&envelope, stream.total)? {
             Tentative::Open(opening) => self.run_chunks(&envelope, stream, opening),
+            Tentative::Boxed(opening) => self.run_chunks(&envelope, stream, opening),
             Tentative::CompareSink(compare_sink) => {
                 compare_sink.judge(&envelope, |opening| self.run_chunks(&envelope, stream, opening))
             }

@@ -115,6 +115,7 @@ fn refuse_options(form: &FormatOptions) -> Result<(), Error> {
         compression,
         metadata,
         sequence,
+        content,
         kept,
     } = form;
     let given = [
@@ -125,6 +126,7 @@ fn refuse_options(form: &FormatOptions) -> Result<(), Error> {
         (compression.is_some(), "compression"),
         (!metadata.is_empty() || !kept.is_empty(), "metadata"),
         (sequence.is_some(), "a sequence number"),
+        (content.is_some(), "a note that it is a tree"),
     ];
     match given.iter().find(|(given, _)| *given) {
         Some((_, what)) => Err(Error::new(ErrorKind::Usage, format!("an age file cannot have {what}"))

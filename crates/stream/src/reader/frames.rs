@@ -24,7 +24,7 @@ use crate::{Error, Resources};
 /// All that the readers of one stream share.
 pub(super) struct Frames {
     pub(super) source: Arc<dyn ReadAt>,
-    pub(super) envelope: Envelope,
+    pub(super) envelope: Arc<Envelope>,
     pub(super) index: Arc<Index>,
     pub(super) resources: Resources,
     pub(super) plan: RunPlan,

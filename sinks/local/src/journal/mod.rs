@@ -9,14 +9,14 @@ use std::{io, sync::Arc};
 
 use contract::AttemptId;
 
-pub use record::WriterId;
-pub(crate) use record::{Announced, Header, Intent, Records, Slots};
+pub(crate) use record::{Announced, Intent, Records, Slots};
+pub use record::{Header, JOURNAL_LEN_MAX, RECORD_LEN, WriterId, header};
 
 use cofferdam_io::Patience;
 use contract::Checkpoint;
 use storage::{Storage, StorageFile};
 
-use self::record::{HEADER_AT, INTENT_AT, JOURNAL_LEN_MAX, slot_at};
+use self::record::{HEADER_AT, INTENT_AT, slot_at};
 
 /// A journal that is written. Nothing here is tried again: the first error ends the attempt.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Journal {
     /// Begins a journal in an empty file. Nothing is synced before there is progress to keep: a crash until then leaves a
     /// journal that says that there is none.
     pub(crate) fn begin(&self, attempt_id: &AttemptId) -> io::Result<()> {
-        self.file.write_all_at(&record::header(attempt_id), HEADER_AT)
+        self.file.write_all_at(&header(attempt_id), HEADER_AT)
     }
 
     /// Whether there is a slot in it.

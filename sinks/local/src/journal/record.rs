@@ -26,7 +26,7 @@ use storage::{
 
 /// What stands in the header's place.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Header {
+pub enum Header {
     /// Nothing was ever written there.
     Absent,
     /// Something that is not a whole header.
@@ -161,7 +161,7 @@ pub(crate) fn slot_at(generation: u64) -> u64 {
 }
 
 /// The header of a new journal.
-pub(crate) fn header(attempt_id: &AttemptId) -> [u8; RECORD_LEN] {
+pub fn header(attempt_id: &AttemptId) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(&HEADER_MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -198,6 +198,13 @@ pub(crate) fn intent(announced: &Announced) -> [u8; INTENT_LEN] {
     bytes[WRITER_AT..][..WriterId::LEN].copy_from_slice(&writer.0);
     bytes[MODE_AT..][..4].copy_from_slice(&mode_due.unwrap_or(UNKNOWN).to_le_bytes());
     sealed(bytes)
+}
+
+impl Header {
+    /// What stands there in a journal that begins with these bytes.
+    pub fn of_journal(journal: &[u8]) -> Header {
+        Records::parse(journal).header
+    }
 }
 
 fn parse_header(found: [u8; RECORD_LEN], behind: Option<&[u8]>) -> Header {
@@ -282,10 +289,10 @@ pub(crate) const INTENT_AT: u64 = 512;
 pub(crate) const SLOT_A_AT: u64 = 4_096;
 pub(crate) const SLOT_B_AT: u64 = 8_192;
 /// Length of a header and of a slot.
-pub(crate) const RECORD_LEN: usize = 512;
+pub const RECORD_LEN: usize = 512;
 pub(crate) const INTENT_LEN: usize = 128;
 /// A journal is never longer than this; what stands behind it is not looked at.
-pub(crate) const JOURNAL_LEN_MAX: usize = SLOT_B_AT as usize + RECORD_LEN;
+pub const JOURNAL_LEN_MAX: usize = SLOT_B_AT as usize + RECORD_LEN;
 
 const HEADER_MAGIC: [u8; 8] = *b"CFDJHEAD";
 const INTENT_MAGIC: [u8; 8] = *b"CFDINTNT";

@@ -1,0 +1,164 @@
+//! The options of a restore whose stream is a tree, and what is said of the directory that it becomes.
+//! It restores nothing; the library does.
+
+use cofferdam::tree_sink::{DeviceFiles, LeftOut, OldTree, Owners, Restored, SetIdBits, TreeOptions};
+use cofferdam::{Opener, TreeOutcome, is_pipe};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::io_arg::End;
+use crate::peer::Goal;
+use crate::printable::Name;
+use crate::report::Report;
+use crate::text::count;
+
+/// How a directory that was sealed becomes one again.
+#[derive(Default, clap::Args)]
+#[command(next_help_heading = "Streams that are directories")]
+pub(crate) struct RestoredTreeArgs {
+    /// With --force, keep the directory that is replaced, as TARGET.cofferdam-old
+    ///
+    /// If that name is taken, it is TARGET.cofferdam-old-2, and so on: nothing is ever replaced there. A directory in which another file system is
+    /// mounted is kept in any case.
+    #[arg(long, requires = "force")]
+    keep_old: bool,
+
+    /// As root, give files to the user and group of the number that was sealed, and not to those of the name
+    #[arg(long)]
+    numeric_owner: bool,
+
+    /// As root, leave all files to root, as other users' restores leave them to themselves
+    #[arg(long, conflicts_with = "numeric_owner")]
+    no_owner: bool,
+
+    /// Make device files, which takes root; they are left out and counted otherwise
+    #[arg(long)]
+    devices: bool,
+
+    /// Restore the bits that let a file run as its owner or group; they are left out and counted otherwise
+    #[arg(long)]
+    set_id: bool,
+}
+
+impl RestoredTreeArgs {
+    /// Refuses them where no directory is made.
+    pub(crate) fn check(&self, goal: &Goal) -> Result<(), Failure> {
+        let is_here = matches!(goal, Goal::Here(End::Path(path)) if !is_pipe(path));
+        match self.first_given().filter(|_| !is_here) {
+            None => Ok(()),
+            Some(option) => {
+                let what = format!("{option} is of no use: the target is no directory on this machine");
+                Err(Failure::usage(what).advise("Leave the option out."))
+            }
+        }
+    }
+
+    /// Has `opener` make a directory of a stream that is one.
+    pub(crate) fn opener(&self, opener: Opener, outcome: &TreeOutcome) -> Opener {
+        let owners = match (self.numeric_owner, self.no_owner) {
+            (true, _) => Owners::ByNumber,
+            (_, true) => Owners::Ours,
+            _ => Owners::ByName,
+        };
+        let options = TreeOptions::default()
+            .owners(owners)
+            .old_tree(if self.keep_old { OldTree::Keep } else { OldTree::Remove })
+            .device_files(if self.devices { DeviceFiles::Restore } else { DeviceFiles::LeaveOut })
+            .set_id_bits(if self.set_id { SetIdBits::Restore } else { SetIdBits::LeaveOut });
+        let opener = opener.trees(options, outcome);
+        if self.first_given().is_some() { opener.only_trees() } else { opener }
+    }
+
+    fn first_given(&self) -> Option<&'static str> {
+        let options = [
+            ("--keep-old", self.keep_old),
+            ("--numeric-owner", self.numeric_owner),
+            ("--no-owner", self.no_owner),
+            ("--devices", self.devices),
+            ("--set-id", self.set_id),
+        ];
+        options.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
+    }
+}
+
+/// What a directory is made of, and what it lacks.
+#[derive(Serialize)]
+pub(crate) struct TreeRecord {
+    files: u64,
+    directories: u64,
+    symlinks: u64,
+    hard_links: u64,
+    others: u64,
+    changed_while_sealed: u64,
+    owners_left_out: u64,
+    xattrs_left_out: u64,
+    set_id_bits_left_out: u64,
+    devices_left_out: u64,
+    old_tree: Option<Name>,
+    old_tree_not_removed: Option<String>,
+}
+
+impl TreeRecord {
+    pub(crate) fn new(restored: &Restored) -> TreeRecord {
+        let Restored { counts, left_out, .. } = restored;
+        let LeftOut { owners, xattrs, set_id_bits, devices, .. } = *left_out;
+        TreeRecord {
+            files: counts.files,
+            directories: counts.directories,
+            symlinks: counts.symlinks,
+            hard_links: counts.hard_links,
+            others: counts.others,
+            changed_while_sealed: counts.changed,
+            owners_left_out: owners,
+            xattrs_left_out: xattrs,
+            set_id_bits_left_out: set_id_bits,
+            devices_left_out: devices,
+            old_tree: restored.old_tree.as_deref().map(Name::from),
+            old_tree_not_removed: restored.not_removed.clone(),
+        }
+    }
+
+    /// `12 files, 3 directories, 1 symbolic link`.
+    pub(crate) fn contents(&self) -> String {
+        let directories = match self.directories {
+            1 => "1 directory".to_owned(),
+            directories => format!("{directories} directories"),
+        };
+        let mut text = format!("{}, {directories}", count(self.files, "file"));
+        for (number, noun) in
+            [(self.symlinks, "symbolic link"), (self.hard_links, "hard link"), (self.others, "other")]
+        {
+            if number > 0 {
+                text.push_str(&format!(", {}", count(number, noun)));
+            }
+        }
+        text
+    }
+
+    /// Says what is not as it was sealed, and what is still there.
+    pub(crate) fn warn(&self, report: Report) {
+        let lacks = [
+            (
+                self.changed_while_sealed,
+                "had changed while they were sealed: their bytes may be of several moments",
+            ),
+            (self.owners_left_out, "did not get their owner or group; root can give them"),
+            (self.xattrs_left_out, "did not get all of their extended attributes or ACLs"),
+            (self.set_id_bits_left_out, "did not get their set-id bits; --set-id restores them"),
+            (self.devices_left_out, "were not made, being device files; --devices makes them"),
+        ];
+        for (number, what) in lacks.into_iter().filter(|(number, _)| *number > 0) {
+            report.warning(format!("{}: {what}", count(number, "file")));
+        }
+        if let (Some(old), Some(why)) = (&self.old_tree, &self.old_tree_not_removed) {
+            report.warning(format!(
+                "the directory that was replaced could not be removed and is now {old}: {why}"
+            ));
+        }
+    }
+
+    /// Where the directory is that was replaced, if it was to be kept.
+    pub(crate) fn kept_old(&self) -> Option<&Name> {
+        self.old_tree.as_ref().filter(|_| self.old_tree_not_removed.is_none())
+    }
+}

@@ -1,0 +1,381 @@
+//! The journal beside a target: whose attempt it is, which directory it fills, and what it was about to replace. Behind that the tree's skeleton.
+//! Knows nothing of what follows from it.
+//!
+//! All numbers are little-endian. The header is that of every journal of that name, so that the writers of files know a tree's
+//! attempt when they meet it. Each record lies within one sector; its last four bytes are the CRC-32 (IEEE) of all before them.
+//!
+//! ```text
+//!     0  header, 512 bytes: see `local::journal_header`
+//! 12288  place, 128 bytes: magic 8, directory 24, zeros, CRC-32
+//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, zeros, CRC-32
+//! 65536  the skeleton (TREE T4.5), of which the end may be missing
+//!
+//! directory := inode u64, seconds i64, nanoseconds u32, zeros 4    when it was made; nanoseconds 0xFFFFFFFF where nobody knows
+//! ```
+//!
+//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
+    path::Path,
+    sync::Arc,
+};
+
+use cofferdam_io::retried;
+use contract::AttemptId;
+use local::journal_header::{Header, JOURNAL_LEN_MAX, header};
+use rustix::{
+    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fsync, openat, unlinkat},
+    io::Errno,
+    process::geteuid,
+};
+use storage::{
+    OnPartial, SECTOR_LEN, TargetError,
+    sector::{self, is_whole, u32_at, u64_at},
+};
+
+use crate::{
+    directory_id::{DirectoryId, Found},
+    options::OldTree,
+};
+
+/// A journal that is locked as long as it is open.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: Arc<File>,
+    name: OsString,
+}
+
+/// What a journal says.
+#[derive(Debug)]
+pub(crate) struct Records {
+    pub(crate) header: Header,
+    /// The directory that the attempt fills.
+    pub(crate) place: Option<DirectoryId>,
+    pub(crate) intent: Option<Intent>,
+}
+
+/// The directory was whole and durable, and about to become the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Intent {
+    /// The tree that the target was until then.
+    pub(crate) replaced: Option<DirectoryId>,
+    /// What becomes of that.
+    pub(crate) old_tree: OldTree,
+}
+
+/// Whose journal is at the name.
+pub(crate) enum Locked {
+    /// Nobody's was: a new one is.
+    New(Journal),
+    Found(Journal),
+}
+
+impl Journal {
+    /// Takes the journal at `name`, or makes one. What is not this user's alone is refused: who could write it could have it name any directory.
+    /// Where an earlier attempt is discarded anyway, it is removed instead, unread.
+    pub(crate) fn lock(
+        directory: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        on_partial: OnPartial,
+    ) -> Result<Locked, TargetError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let made = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match retried(|| openat(directory, name, made, Mode::RUSR | Mode::WUSR)) {
+                Ok(file) => {
+                    if let Some(journal) = Journal::lock_file(directory, name, path, file)? {
+                        return Ok(Locked::New(journal));
+                    }
+                    continue;
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => {
+                    let parent = path.parent().unwrap_or(Path::new(".")).to_owned();
+                    return Err(TargetError::NotWritable { directory: parent, source: error.into() });
+                }
+            }
+            match Journal::find(directory, name, path) {
+                Ok(Some(journal)) => return Ok(Locked::Found(journal)),
+                Ok(None) => {}
+                Err(TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. })
+                    if on_partial == OnPartial::Discard =>
+                {
+                    let removed = unlinkat(directory, name, AtFlags::empty());
+                    removed.map_err(|error| TargetError::io(path, "remove", error))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(held(path))
+    }
+
+    /// Takes the journal at `name`, if there is one.
+    pub(crate) fn find(
+        directory: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<Option<Journal>, TargetError> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match retried(|| openat(directory, name, flags, Mode::empty())) {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+                return Err(TargetError::InTheWay { staging: path.to_owned() });
+            }
+            file => file.map_err(|error| TargetError::io(path, "open", error))?,
+        };
+        check_ours(&file, path)?;
+        Journal::lock_file(directory, name, path, file)
+    }
+
+    /// None: another file has the name by now.
+    fn lock_file(
+        directory: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        file: OwnedFd,
+    ) -> Result<Option<Journal>, TargetError> {
+        let fault = |error: io::Error| TargetError::io(path, "lock", error);
+        match retried(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Err(Errno::WOULDBLOCK) => return Err(held(path)),
+            locked => locked.map_err(|error| fault(error.into()))?,
+        }
+        let there = Found::at(directory, name).map_err(|error| fault(error.into()))?;
+        let ours = Found::of(&file).map_err(fault)?;
+        let stands = there.is_some_and(|there| (there.id, there.device) == (ours.id, ours.device));
+        Ok(stands.then(|| Journal { file: Arc::new(file.into()), name: name.to_owned() }))
+    }
+
+    pub(crate) fn read(&self) -> io::Result<Records> {
+        let mut bytes = vec![0; SKELETON_AT as usize];
+        let mut len = 0;
+        while len < bytes.len() {
+            match self.file.read_at(&mut bytes[len..], len as u64) {
+                Ok(0) => break,
+                Ok(count) => len += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Records::parse(&bytes, len))
+    }
+
+    /// Begins anew: nothing of what it has said counts any more.
+    pub(crate) fn begin(&self, attempt_id: &AttemptId) -> io::Result<()> {
+        self.erase()?;
+        self.file.write_all_at(&header(attempt_id), 0)
+    }
+
+    /// Forgets everything, durably where it said anything.
+    pub(crate) fn erase(&self) -> io::Result<()> {
+        if self.file.metadata()?.len() > 0 {
+            self.file.set_len(0)?;
+            self.file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Notes which directory is filled.
+    pub(crate) fn fill(&self, place: DirectoryId) -> io::Result<()> {
+        self.file.write_all_at(&place_record(place), PLACE_AT)
+    }
+
+    /// Notes, durably, that the directory is about to become the target.
+    pub(crate) fn intend(&self, intent: &Intent, directory: &OwnedFd) -> io::Result<()> {
+        self.file.write_all_at(&intent_record(intent), INTENT_AT)?;
+        self.file.sync_all()?;
+        Ok(fsync(directory)?)
+    }
+
+    /// Syncs it for what that says of the medium.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.write_all_at(&[0], UNUSED_AT)?;
+        self.file.sync_all()
+    }
+
+    /// The skeleton, kept in it.
+    pub(crate) fn skeleton(&self) -> Skeleton {
+        Skeleton { file: self.file.clone() }
+    }
+
+    /// Removes it, if it is what is at its name.
+    pub(crate) fn remove(&self, directory: &OwnedFd) -> io::Result<()> {
+        match Found::at(directory, &self.name)? {
+            Some(there) if there.id == DirectoryId::of(&*self.file)? => {
+                Ok(unlinkat(directory, &*self.name, AtFlags::empty())?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Headers, padding and catalog, one behind the other, in a file of this user's alone.
+#[derive(Debug)]
+pub(crate) struct Skeleton {
+    file: Arc<File>,
+}
+
+impl Skeleton {
+    pub(crate) fn write_all_at(&self, data: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(data, SKELETON_AT + at)
+    }
+
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, SKELETON_AT + at)
+    }
+
+    /// Fills `buffer` with what is there; zeros stand for what is not.
+    pub(crate) fn read_claim(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        read_or_zeros(&self.file, buffer, SKELETON_AT + at)
+    }
+
+    /// Gives up what of it is behind `len`.
+    pub(crate) fn cut(&self, len: u64) -> io::Result<()> {
+        match self.file.metadata()?.len() > SKELETON_AT + len {
+            true => self.file.set_len(SKELETON_AT + len),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Fills `buffer` from `at` on; zeros stand for what is behind the end.
+pub(crate) fn read_or_zeros(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], at + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer[done..].fill(0);
+    Ok(())
+}
+
+impl Records {
+    /// Of a journal whose first `len` bytes are in `bytes`, and zeros behind them.
+    fn parse(bytes: &[u8], len: usize) -> Records {
+        let record = |at: u64, magic: &[u8; 8]| {
+            let record = &bytes[at as usize..][..RECORD_LEN];
+            (is_whole(record) && record.starts_with(magic)).then_some(record)
+        };
+        Records {
+            header: Header::of_journal(&bytes[..len.min(JOURNAL_LEN_MAX)]),
+            place: record(PLACE_AT, PLACE_MAGIC).map(|record| parse_directory(&record[8..32])),
+            intent: record(INTENT_AT, INTENT_MAGIC).map(|record| Intent {
+                replaced: (u32_at(record, 32) != 0).then(|| parse_directory(&record[8..32])),
+                old_tree: if u32_at(record, 36) == 0 { OldTree::Remove } else { OldTree::Keep },
+            }),
+        }
+    }
+}
+
+fn place_record(place: DirectoryId) -> [u8; RECORD_LEN] {
+    let mut bytes = [0; RECORD_LEN];
+    bytes[..8].copy_from_slice(PLACE_MAGIC);
+    bytes[8..32].copy_from_slice(&directory(place));
+    sector::close(&mut bytes);
+    bytes
+}
+
+fn intent_record(intent: &Intent) -> [u8; RECORD_LEN] {
+    let mut bytes = [0; RECORD_LEN];
+    bytes[..8].copy_from_slice(INTENT_MAGIC);
+    if let Some(replaced) = intent.replaced {
+        bytes[8..32].copy_from_slice(&directory(replaced));
+        bytes[32] = 1;
+    }
+    bytes[36] = u8::from(intent.old_tree == OldTree::Keep);
+    sector::close(&mut bytes);
+    bytes
+}
+
+fn directory(id: DirectoryId) -> [u8; 24] {
+    let (seconds, nanos) = id.created.unwrap_or((0, UNKNOWN));
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&id.inode.to_le_bytes());
+    bytes[8..16].copy_from_slice(&seconds.to_le_bytes());
+    bytes[16..20].copy_from_slice(&nanos.to_le_bytes());
+    bytes
+}
+
+fn parse_directory(bytes: &[u8]) -> DirectoryId {
+    let created = (u64_at(bytes, 8).cast_signed(), u32_at(bytes, 16));
+    DirectoryId { inode: u64_at(bytes, 0), created: (created.1 != UNKNOWN).then_some(created) }
+}
+
+fn check_ours(file: &impl AsFd, path: &Path) -> Result<(), TargetError> {
+    let found = Found::of(file).map_err(|error| TargetError::io(path, "examine", error))?;
+    let path = path.to_owned();
+    if found.kind != FileType::RegularFile {
+        return Err(TargetError::InTheWay { staging: path });
+    }
+    if found.owner.0 != geteuid().as_raw() {
+        return Err(TargetError::NotOurs { path, owner: found.owner.0 });
+    }
+    if found.links > 1 {
+        return Err(TargetError::Shared { path });
+    }
+    match found.mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(TargetError::OpenToOthers { path }),
+    }
+}
+
+fn held(path: &Path) -> TargetError {
+    TargetError::Held { path: path.to_owned(), staging: path.to_owned() }
+}
+
+const PLACE_AT: u64 = 12_288;
+const INTENT_AT: u64 = 16_384;
+/// A byte that says nothing, to be written where a sync has to have something to do.
+const UNUSED_AT: u64 = 20_480;
+const SKELETON_AT: u64 = 65_536;
+/// Of place and intent.
+const RECORD_LEN: usize = 128;
+const PLACE_MAGIC: &[u8; 8] = b"CFDTPLC\x01";
+const INTENT_MAGIC: &[u8; 8] = b"CFDTINT\x01";
+const UNKNOWN: u32 = u32::MAX;
+/// Attempts at making or finding a journal while others make and remove theirs.
+const ATTEMPTS_MAX: usize = 16;
+const _: () = assert!(RECORD_LEN <= SECTOR_LEN && JOURNAL_LEN_MAX as u64 <= PLACE_AT);
+const _: () =
+    assert!(PLACE_AT.is_multiple_of(SECTOR_LEN as u64) && INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_and_none_with_a_bit_changed_counts() {
+        let id = DirectoryId { inode: 7, created: Some((-3, 999)) };
+        let intent =
+            Intent { replaced: Some(DirectoryId { inode: 8, created: None }), old_tree: OldTree::Keep };
+        let mut bytes = vec![0; SKELETON_AT as usize];
+        let attempt = AttemptId::new(b"an attempt").unwrap();
+        bytes[..512].copy_from_slice(&header(&attempt));
+        bytes[PLACE_AT as usize..][..RECORD_LEN].copy_from_slice(&place_record(id));
+        bytes[INTENT_AT as usize..][..RECORD_LEN].copy_from_slice(&intent_record(&intent));
+        let found = Records::parse(&bytes, bytes.len());
+        assert_eq!(
+            (found.header, found.place, found.intent),
+            (Header::Valid(attempt), Some(id), Some(intent))
+        );
+        for bit in 0..RECORD_LEN * 8 {
+            for at in [PLACE_AT, INTENT_AT] {
+                let mut damaged = bytes.clone();
+                damaged[at as usize + bit / 8] ^= 1 << (bit % 8);
+                let found = Records::parse(&damaged, damaged.len());
+                assert_eq!(found.place.is_none(), at == PLACE_AT, "bit {bit} from {at} on");
+                assert_eq!(found.intent.is_none(), at == INTENT_AT, "bit {bit} from {at} on");
+            }
+        }
+    }
+}

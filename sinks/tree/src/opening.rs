@@ -1,0 +1,217 @@
+//! How a tree's sink begins: over nothing, over what an earlier attempt left, or over the target, because that attempt was done.
+//! Knows no row of the recovery table: it gathers the evidence and does what the table says.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use cofferdam_io::ReadAt;
+use contract::{AttemptId, cursor::Cursor};
+use parking_lot::Mutex;
+use storage::{OnPartial, TargetError};
+use tree::{Catalog, Content, Layout, TreeRoot};
+
+use crate::{
+    directory_id::DirectoryId,
+    error::TreeSinkError,
+    journal::{Journal, Locked},
+    options::TreeOptions,
+    recovery::{Evidence, Recovery, decide},
+    sink::{AtDrop, Begun, CatalogCopy, TreeSink},
+    staging::{Aim, Staging},
+    target::{Target, unnamed_file},
+};
+
+/// What [`TreeSink::open`] found.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them, for a moment")]
+pub enum Opened {
+    /// Nothing to resume: a new attempt with the given id has begun.
+    Fresh(TreeSink),
+    /// An earlier attempt that was not published.
+    Resumable {
+        /// Resumes it. Dropped unused, it leaves all bytes as they were.
+        sink: TreeSink,
+        /// Its attempt id, which may differ from the one given.
+        attempt_id: AttemptId,
+    },
+    /// An earlier attempt that was published, and had not tidied up.
+    Published {
+        /// Compares what is written with the target, and does at publish what was left to do.
+        sink: TreeSink,
+        /// Its attempt id, which may differ from the one given.
+        attempt_id: AttemptId,
+    },
+}
+
+impl TreeSink {
+    /// As [`open`](Self::open), of an attempt that nobody goes on with: what an earlier one left is discarded, and so is this one by a drop.
+    ///
+    /// # Errors
+    /// See [`TreeSinkError`]. The target and its directory are then as they were, save for what earlier attempts had left.
+    pub fn create(
+        target: impl AsRef<Path>,
+        plaintext: &dyn ReadAt,
+        options: &TreeOptions,
+    ) -> Result<TreeSink, TreeSinkError> {
+        let options = options.on_partial(OnPartial::Discard);
+        let attempt_id = AttemptId::new(NAMELESS).expect("it is short");
+        for _ in 0..ATTEMPTS_MAX {
+            match TreeSink::open(target.as_ref(), plaintext, &options, &attempt_id)? {
+                Opened::Fresh(mut sink) | Opened::Resumable { mut sink, .. } => {
+                    sink.at_drop = AtDrop::Remove;
+                    return Ok(sink);
+                }
+                Opened::Published { sink, .. } => {
+                    let tidied = sink.tidy();
+                    tidied.map_err(|error| TargetError::io(target.as_ref(), "tidy up beside", error))?;
+                }
+            }
+        }
+        let path = target.as_ref().to_owned();
+        Err(TargetError::Held { staging: path.clone(), path }.into())
+    }
+
+    /// Reads the catalog of `plaintext`, looks at all of it, and goes on with what an earlier attempt at `target` has left; or refuses what could not be
+    /// published to, and begins one that is called `attempt_id`. Nothing else of `plaintext` is read.
+    ///
+    /// Whoever calls compares the attempt's id: what was left is of the tree that it says.
+    ///
+    /// # Errors
+    /// See [`TreeSinkError`]. The target and its directory are then as they were, save for what was of no use to anybody.
+    pub fn open(
+        target: impl AsRef<Path>,
+        plaintext: &dyn ReadAt,
+        options: &TreeOptions,
+        attempt_id: &AttemptId,
+    ) -> Result<Opened, TreeSinkError> {
+        let target = Target::open(target.as_ref())?;
+        let fault = |error: io::Error| TargetError::io(&target.path, "restore to", error);
+        let catalog = Arc::new(CatalogCopy::read(plaintext, unnamed_file(&target).map_err(fault)?)?);
+        let Content::Tree(opened) = Catalog::open(catalog.clone())? else {
+            return Err(TreeSinkError::PlainFile);
+        };
+        let layout = Layout::new(Arc::new(opened.check(options.path_case)?));
+        let plain_len = plaintext.len();
+        let opening = Opening { target, layout, catalog, plain_len, options: *options };
+        match opening.target.lock_journal(options.on_partial)? {
+            Locked::New(journal) => opening.begin(journal, attempt_id),
+            Locked::Found(journal) => opening.recover(journal, attempt_id),
+        }
+    }
+}
+
+/// A tree whose catalog is right, and where it goes.
+struct Opening {
+    target: Target,
+    layout: Layout,
+    catalog: Arc<CatalogCopy>,
+    plain_len: u64,
+    options: TreeOptions,
+}
+
+impl Opening {
+    /// Does what the table says. The journal is locked.
+    fn recover(mut self, journal: Journal, attempt_id: &AttemptId) -> Result<Opened, TreeSinkError> {
+        let path = self.target.journal_path();
+        let records = journal.read().map_err(|error| TargetError::io(&path, "read", error))?;
+        let [staging, target] = self.target.ids()?;
+        let is_discarded = self.options.on_partial == OnPartial::Discard;
+        match decide(&Evidence { records, staging, target }) {
+            Recovery::Resume(_) if is_discarded => self.begin(journal, attempt_id),
+            Recovery::StartAnew => self.begin(journal, attempt_id),
+            Recovery::Resume(found) => {
+                self.check()?;
+                let directory = self.target.stage_again()?;
+                let begun = Begun::Resumable { is_taken_back: false };
+                let sink = self.sink(journal, directory, begun, AtDrop::Keep)?;
+                Ok(Opened::Resumable { sink, attempt_id: found })
+            }
+            Recovery::Published { attempt_id: found, intent, is_old_tree_there } => {
+                let directory = self.target.open_published()?;
+                let begun = Begun::Published { intent, is_old_tree_there };
+                let sink = self.sink(journal, directory, begun, AtDrop::RemoveUnused)?;
+                Ok(Opened::Published { sink, attempt_id: found })
+            }
+            // Whatever it said, nothing is beside it that could be lost.
+            Recovery::Refuse(_) if is_discarded && staging.is_none() => self.begin(journal, attempt_id),
+            Recovery::InTheWay => Err(TargetError::InTheWay { staging: self.target.staging_path() }.into()),
+            Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }.into()),
+        }
+    }
+
+    /// Begins an attempt in a journal that nobody needs.
+    fn begin(mut self, journal: Journal, attempt_id: &AttemptId) -> Result<Opened, TreeSinkError> {
+        let fault = |target: &Target, error| TargetError::io(&target.journal_path(), "write", error);
+        let checked = self.check();
+        let begun = checked.and_then(|()| {
+            journal.begin(attempt_id).map_err(|error| fault(&self.target, error))?;
+            let directory = self.target.stage()?;
+            let place = DirectoryId::of(&directory);
+            let filled = place.and_then(|place| journal.fill(place));
+            filled.map_err(|error| fault(&self.target, error)).map(|()| directory)
+        });
+        match begun {
+            Ok(directory) => {
+                let sink = self.sink(journal, directory, Begun::Fresh, AtDrop::RemoveUnused)?;
+                Ok(Opened::Fresh(sink))
+            }
+            Err(error) => {
+                // It vouches for nothing.
+                let _ = journal.remove(&self.target.parent);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn check(&mut self) -> Result<(), TargetError> {
+        self.target.check(self.options.if_exists)?;
+        let data_len = self.layout.checked().counts().data_len;
+        // What an earlier attempt takes up is room: how much that is would take a walk.
+        match self.target.ids()? {
+            [None, _] => self.target.check_room(data_len, self.layout.catalog().entries(), self.options.room),
+            [Some(_), _] => Ok(()),
+        }
+    }
+
+    fn sink(
+        self,
+        journal: Journal,
+        directory: OwnedFd,
+        begun: Begun,
+        at_drop: AtDrop,
+    ) -> Result<TreeSink, TargetError> {
+        let again = |it: &OwnedFd| {
+            let again = it.as_fd().try_clone_to_owned();
+            again.map_err(|error| TargetError::io(&self.target.path, "restore to", error))
+        };
+        let (root, file_system) = (again(&directory)?, again(&directory)?);
+        let aim = match begun {
+            Begun::Published { .. } => Aim::Compare,
+            Begun::Fresh | Begun::Resumable { .. } => Aim::Write,
+        };
+        let root = TreeRoot::of(root);
+        let staging = Staging::new(root, self.layout, journal.skeleton(), self.plain_len, aim);
+        Ok(TreeSink {
+            staging: Arc::new(staging),
+            directory,
+            file_system,
+            target: self.target,
+            journal,
+            options: self.options,
+            catalog: self.catalog,
+            cursor: Cursor::default(),
+            begun,
+            at_drop,
+            restored: Arc::new(Mutex::new(None)),
+        })
+    }
+}
+
+/// The attempt that nobody goes on with.
+const NAMELESS: &[u8] = b"cofferdam/v1/tree";
+/// Published attempts of others that are tidied up after, one after the other.
+const ATTEMPTS_MAX: usize = 3;

@@ -1,0 +1,162 @@
+//! What an earlier attempt left in its private directory, before it is gone on with: attributes are taken back, and what the tree does not have
+//! is removed.
+//! Knows nothing of bytes: they are proved by others.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+};
+
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, llistxattr, lremovexattr},
+    io::Errno,
+    process::{getegid, geteuid},
+};
+use tree::{EntryKind, TreePath};
+
+use crate::{
+    directory_id::Found,
+    removal::{Removal, remove_tree},
+    staging::Staging,
+};
+
+/// Makes the directory what it is while it is written: directories and files of this user's alone, each at the path of a member of its kind
+/// and with its length. Everything else goes, for nothing that is proved says what it is: links, and what has a second name.
+pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
+    if staging.layout.checked().counts().hard_links > 0 {
+        // Names first: a file that has lost its others is kept.
+        visit(staging, &mut |_, _, _| Ok(()))?;
+    }
+    visit(staging, &mut |directory, name, kept| match kept {
+        Kept::File { found, .. } if found.links > 1 => remove(directory, name),
+        Kept::File { path, number, len, found } => {
+            make_private(directory, name, found, Mode::RUSR | Mode::WUSR)?;
+            if found.len != *len {
+                staging.root.open_at(path, OFlags::WRONLY, Mode::empty())?.set_len(*len)?;
+            }
+            staging.note_made(*number);
+            Ok(())
+        }
+        Kept::Directory { .. } | Kept::Nothing => Ok(()),
+    })
+}
+
+/// Acts on each name that is kept, the directories of this user's alone by then; removes all others.
+fn visit(staging: &Staging, act: &mut dyn FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>) -> io::Result<()> {
+    let top = Found::of(&staging.root)?;
+    let mut left = vec![TreePath::root()];
+    while let Some(path) = left.pop() {
+        let directory = staging.root.directory_at(&path)?;
+        for name in names(&directory)? {
+            let Some(found) = Found::at(&directory, OsStr::from_bytes(&name))? else {
+                continue;
+            };
+            if found.device != top.device || found.is_mount {
+                return Err(mounted());
+            }
+            let kept = match path.join(&name) {
+                Ok(member) => kept_as(staging, member, found)?,
+                Err(_) => Kept::Nothing,
+            };
+            match &kept {
+                Kept::Nothing => remove(&directory, &name)?,
+                Kept::Directory { path } => {
+                    make_private(&directory, &name, &found, Mode::RWXU)?;
+                    left.push(path.clone());
+                }
+                Kept::File { .. } => {}
+            }
+            act(&directory, &name, &kept)?;
+        }
+    }
+    Ok(())
+}
+
+fn mounted() -> io::Error {
+    io::Error::other("another file system is mounted in what was to be gone on with")
+}
+
+/// As what something is kept.
+enum Kept {
+    Directory { path: TreePath },
+    File { path: TreePath, number: u64, len: u64, found: Found },
+    Nothing,
+}
+
+fn kept_as(staging: &Staging, path: TreePath, found: Found) -> io::Result<Kept> {
+    let catalog = staging.layout.catalog();
+    let Some(located) = catalog.entry_in_order(catalog.place_of(&path)?)? else {
+        return Ok(Kept::Nothing);
+    };
+    let kind = (located.entry.path == path).then_some(located.entry.kind);
+    Ok(match (kind, found.kind) {
+        (Some(EntryKind::Directory), FileType::Directory) => Kept::Directory { path },
+        // One that is no member itself.
+        (None, FileType::Directory) if located.entry.path.is_below(&path) => Kept::Directory { path },
+        (Some(EntryKind::File), FileType::RegularFile) => {
+            Kept::File { path, number: located.number, len: located.entry.size, found }
+        }
+        _ => Kept::Nothing,
+    })
+}
+
+fn make_private(directory: &OwnedFd, name: &[u8], found: &Found, mode: Mode) -> io::Result<()> {
+    let name = OsStr::from_bytes(name);
+    let (user, group) = (geteuid(), getegid());
+    if geteuid().is_root() && found.owner != (user.as_raw(), group.as_raw()) {
+        chownat(
+            directory,
+            name,
+            Some(Uid::from_raw(user.as_raw())),
+            Some(Gid::from_raw(group.as_raw())),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
+    }
+    // Before the mode: an ACL has a part in that.
+    remove_xattrs(directory, name)?;
+    Ok(chmodat(directory, name, mode, AtFlags::empty())?)
+}
+
+fn remove_xattrs(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let place = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd());
+    let place = [place.as_bytes(), name.as_bytes()].concat();
+    match llistxattr(&*place, &mut [0_u8; 0]) {
+        Err(Errno::NOTSUP) | Ok(0) => return Ok(()),
+        len => len?,
+    };
+    let mut names = vec![0; XATTR_NAMES_LEN_MAX];
+    let len = llistxattr(&*place, &mut *names)?;
+    for xattr in names[..len].split(|byte| *byte == 0).filter(|xattr| !xattr.is_empty()) {
+        match lremovexattr(&*place, xattr) {
+            // What the system gives each file is not ours to take.
+            Ok(()) | Err(Errno::PERM | Errno::NOTSUP | Errno::NODATA | Errno::ACCESS | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn remove(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
+    match remove_tree(directory, OsStr::from_bytes(name))? {
+        Removal::Done => Ok(()),
+        Removal::HoldsMounts => Err(mounted()),
+    }
+}
+
+fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(&*name, b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Bytes of the names of a file's attributes: Linux has no more.
+const XATTR_NAMES_LEN_MAX: usize = 65_536;

@@ -1,0 +1,404 @@
+//! Restores of trees that were broken off, and run again: what is kept is a claim, and nothing that is not the tree's gets into it.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+#[path = "../../../crates/tree/tests/fixture/mod.rs"]
+mod fixture;
+mod place;
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use contract::{AttemptId, IfExists, StreamingSink};
+use fixture::{difference, list};
+use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
+use storage::{OnPartial, TargetError};
+use tree_sink::{OldTree, Opened, TreeOptions, TreeSink, TreeSinkError, remove_beside};
+
+const STAGING: &str = ".target.cofferdam-staging";
+const JOURNAL: &str = ".target.cofferdam-journal";
+
+fn attempt_id() -> AttemptId {
+    AttemptId::new(b"restore of tree 17").unwrap()
+}
+
+fn open(fixture: &Fixture, options: TreeOptions) -> Result<Opened, TreeSinkError> {
+    TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &attempt_id())
+}
+
+fn new(fixture: &Fixture, options: TreeOptions) -> TreeSink {
+    match open(fixture, options).unwrap() {
+        Opened::Fresh(sink) => sink,
+        other => panic!("not fresh: {other:?}"),
+    }
+}
+
+fn resumable(fixture: &Fixture, options: TreeOptions) -> TreeSink {
+    match open(fixture, options).unwrap() {
+        Opened::Resumable { sink, attempt_id: found } => {
+            assert_eq!(found, attempt_id());
+            sink
+        }
+        other => panic!("not resumable: {other:?}"),
+    }
+}
+
+fn at(fixture: &Fixture, name: &str) -> PathBuf {
+    fixture.target().with_file_name(name)
+}
+
+const SEGMENT_LEN: usize = 100_000;
+
+/// Leaves what a restore that is broken off after half of the tree leaves.
+fn break_off(fixture: &Fixture, options: TreeOptions) {
+    let mut sink = new(fixture, options);
+    let positioned = sink.positioned().unwrap();
+    for (at, segment) in
+        (0..).step_by(SEGMENT_LEN).zip(fixture.plaintext.chunks(SEGMENT_LEN)).take(halfway(fixture))
+    {
+        positioned.write_all_at(at, segment).unwrap();
+        sink.commit_segment(&checkpoint()).unwrap();
+    }
+    drop(sink);
+    assert_eq!(
+        fixture.beside().iter().filter(|name| name.starts_with('.')).collect::<Vec<_>>(),
+        [JOURNAL, STAGING]
+    );
+}
+
+fn halfway(fixture: &Fixture) -> usize {
+    fixture.plaintext.len() / SEGMENT_LEN / 2
+}
+
+/// Goes on as an engine does: what is right where it is counts, and the rest is written. Gives how many segments were right.
+fn go_on(fixture: &Fixture, mut sink: TreeSink) -> usize {
+    assert_eq!(sink.last_commit().unwrap(), None);
+    let kept = sink.resumable().unwrap();
+    assert_eq!(kept.len(), fixture.plaintext.len() as u64);
+    let segments: Vec<_> = (0..).step_by(SEGMENT_LEN).zip(fixture.plaintext.chunks(SEGMENT_LEN)).collect();
+    let is_right: Vec<bool> = segments
+        .iter()
+        .map(|(at, segment)| {
+            let mut found = vec![0xaa; segment.len()];
+            kept.read_exact_at(*at, &mut found).unwrap();
+            found == **segment
+        })
+        .collect();
+    let prefix = is_right.iter().take_while(|right| **right).count();
+    sink.resume_at(prefix as u64, (prefix * SEGMENT_LEN).min(fixture.plaintext.len()) as u64).unwrap();
+    let positioned = sink.positioned().unwrap();
+    for (index, (at, segment)) in segments.iter().enumerate().skip(prefix) {
+        match is_right[index] {
+            true => sink.confirm_segment(index as u64, *at, segment.len() as u64).unwrap(),
+            false => positioned.write_all_at(*at, segment).unwrap(),
+        }
+        sink.commit_segment(&checkpoint()).unwrap();
+    }
+    sink.publish(fixture.plaintext.len() as u64).unwrap();
+    is_right.iter().filter(|right| **right).count()
+}
+
+fn assert_restored(fixture: &Fixture) {
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+    assert_eq!(fixture.beside(), ["target"]);
+}
+
+#[test]
+fn a_restore_that_is_broken_off_goes_on_where_it_was() {
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    assert!(go_on(&fixture, resumable(&fixture, fresh())) >= halfway(&fixture));
+    assert_restored(&fixture);
+}
+
+#[test]
+fn attributes_that_were_set_are_taken_back_and_links_are_made_again() {
+    let fixture = Fixture::new();
+    // It fails when everything but the rename is done: the target has appeared.
+    let mut sink = new(&fixture, fresh());
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.commit_segment(&checkpoint()).unwrap();
+    fs::create_dir(fixture.target()).unwrap();
+    sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    drop(sink);
+    fs::remove_dir(fixture.target()).unwrap();
+    let staging = at(&fixture, STAGING);
+    assert_eq!(
+        difference(&strip_root(&fixture.tree()), &strip_root(&staging)),
+        None,
+        "all attributes are set"
+    );
+    let mut sink = resumable(&fixture, fresh());
+    assert_eq!(
+        difference(&strip_root(&fixture.tree()), &strip_root(&staging)),
+        None,
+        "before it is known whose it is"
+    );
+    sink.last_commit().unwrap();
+    for path in list(&staging).keys().filter(|path| !path.is_empty()) {
+        let path = staging.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
+        let found = path.symlink_metadata().unwrap();
+        assert!(found.is_dir() || found.is_file(), "{path:?}");
+        assert_eq!(found.mode() & 0o7777, if found.is_dir() { 0o700 } else { 0o600 }, "{path:?}");
+    }
+    let segments = fixture.plaintext.len().div_ceil(SEGMENT_LEN);
+    assert_eq!(go_on(&fixture, sink), segments, "nothing is written again");
+    assert_restored(&fixture);
+}
+
+/// A tree without what its root is given last.
+fn strip_root(tree: &Path) -> fixture::Listing {
+    list(tree).into_iter().filter(|(path, _)| !path.is_empty()).collect()
+}
+
+#[test]
+fn what_is_wrong_longer_shorter_or_gone_is_written_again_and_what_is_of_others_goes() {
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    let right = go_on(&fixture, resumable(&fixture, fresh()));
+    fs::remove_dir_all(fixture.target()).unwrap();
+    break_off(&fixture, fresh());
+    let staging = at(&fixture, STAGING);
+    let file = staging.join("a/b/6");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[60_000] ^= 1;
+    bytes.extend(b"behind its end");
+    fs::write(&file, &bytes).unwrap();
+    fs::write(staging.join("a/b/5"), "short").unwrap();
+    fs::remove_file(staging.join("a/b/4")).unwrap();
+    // What the tree does not have, what is of another kind in it, and what has two names.
+    fs::write(staging.join("a/stranger"), "planted").unwrap();
+    fs::create_dir_all(staging.join("strange/deep")).unwrap();
+    fs::write(staging.join("strange/deep/f"), "planted").unwrap();
+    fs::remove_file(staging.join("a/b/3")).unwrap();
+    symlink("/etc/passwd", staging.join("a/b/3")).unwrap();
+    fs::remove_file(staging.join("a/b/2")).unwrap();
+    let outside = fixture.scratch.path().join("outside");
+    fs::write(&outside, vec![7; 511]).unwrap();
+    fs::hard_link(&outside, staging.join("a/b/2")).unwrap();
+    assert!(go_on(&fixture, resumable(&fixture, fresh())) < right);
+    assert_restored(&fixture);
+    assert_eq!(fs::read(&outside).unwrap(), vec![7; 511], "another name's file is not written");
+    assert_eq!(fs::metadata(&outside).unwrap().nlink(), 1);
+}
+
+#[test]
+fn zeros_are_written_over_what_was_no_hole() {
+    let fixture = Fixture::of(|tree| {
+        let file = fs::File::create(tree.join("sparse")).unwrap();
+        file.set_len(3 << 20).unwrap();
+        fs::write(tree.join("text"), "text").unwrap();
+    });
+    break_off(&fixture, fresh());
+    let path = at(&fixture, STAGING).join("sparse");
+    fs::write(path, vec![0xff; 3 << 20]).unwrap();
+    go_on(&fixture, resumable(&fixture, fresh()));
+    assert_restored(&fixture);
+}
+
+#[test]
+fn another_directory_than_the_journals_is_not_touched() {
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    let staging = at(&fixture, STAGING);
+    fs::rename(&staging, fixture.scratch.path().join("moved")).unwrap();
+    fs::DirBuilder::new().mode(0o700).create(&staging).unwrap();
+    fs::write(staging.join("mine"), "somebody's only copy").unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::InTheWay { .. })), "{refused}");
+    assert!(remove_beside(fixture.target()).is_err());
+    assert_eq!(fs::read(staging.join("mine")).unwrap(), b"somebody's only copy");
+}
+
+#[test]
+fn a_journal_that_others_can_write_is_not_believed() {
+    for mode in [0o620, 0o602, 0o640] {
+        let fixture = Fixture::new();
+        break_off(&fixture, fresh());
+        fs::set_permissions(at(&fixture, JOURNAL), fs::Permissions::from_mode(mode)).unwrap();
+        let refused = open(&fixture, fresh()).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::OpenToOthers { .. })), "{refused}");
+    }
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    fs::hard_link(at(&fixture, JOURNAL), fixture.scratch.path().join("second")).unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::Shared { .. })), "{refused}");
+    fs::remove_file(at(&fixture, JOURNAL)).unwrap();
+    symlink(fixture.scratch.path().join("second"), at(&fixture, JOURNAL)).unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::InTheWay { .. })), "{refused}");
+}
+
+#[test]
+fn what_is_kept_is_discarded_on_demand() {
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    let sink = new(&fixture, fresh().on_partial(OnPartial::Discard));
+    assert_eq!(fs::read_dir(at(&fixture, STAGING)).unwrap().count(), 0);
+    drop(sink);
+    assert!(fixture.beside().is_empty());
+    break_off(&fixture, fresh());
+    let removed = remove_beside(fixture.target()).unwrap();
+    assert_eq!(removed, [at(&fixture, STAGING), at(&fixture, JOURNAL)]);
+    assert!(fixture.beside().is_empty());
+    assert!(remove_beside(fixture.target()).unwrap().is_empty());
+}
+
+#[test]
+fn a_sink_that_is_at_work_is_not_in_anybodys_reach() {
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    let sink = resumable(&fixture, fresh());
+    for refused in
+        [open(&fixture, fresh()).map(drop), remove_beside(fixture.target()).map(drop).map_err(Into::into)]
+    {
+        assert!(matches!(refused, Err(TreeSinkError::Target(TargetError::Held { .. }))));
+    }
+    drop(sink);
+    go_on(&fixture, resumable(&fixture, fresh()));
+    assert_restored(&fixture);
+}
+
+/// The states that a crash leaves after the rename, made by hand: the journal's intent is kept from a publish that failed at the rename.
+fn publish_without_tidying_up(fixture: &Fixture, options: TreeOptions) {
+    let mut sink = new(fixture, options);
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.commit_segment(&checkpoint()).unwrap();
+    // The old tree holds a file that cannot be removed; no: the target's name is swapped by hand after the intent.
+    let [target, staging] = [fixture.target(), at(fixture, STAGING)];
+    let old = fixture.scratch.path().join("old");
+    if target.exists() {
+        fs::rename(&target, &old).unwrap();
+        fs::create_dir(&target).unwrap();
+    } else {
+        fs::create_dir(&target).unwrap();
+    }
+    sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    drop(sink);
+    fs::remove_dir(&target).unwrap();
+    fs::rename(&staging, &target).unwrap();
+    if old.exists() {
+        fs::rename(&old, &staging).unwrap();
+    }
+}
+
+fn published(fixture: &Fixture, options: TreeOptions) -> TreeSink {
+    match open(fixture, options).unwrap() {
+        Opened::Published { sink, attempt_id: found } => {
+            assert_eq!(found, attempt_id());
+            sink
+        }
+        other => panic!("not published: {other:?}"),
+    }
+}
+
+#[test]
+fn a_restore_that_was_published_is_compared_and_tidied_up_after() {
+    for old_tree in [None, Some(OldTree::Remove), Some(OldTree::Keep)] {
+        let fixture = Fixture::new();
+        let options = match old_tree {
+            None => fresh(),
+            Some(old_tree) => {
+                fs::create_dir_all(fixture.target().join("old")).unwrap();
+                replacing().old_tree(old_tree)
+            }
+        };
+        publish_without_tidying_up(&fixture, options);
+        // The target is there, and is no obstacle to the restore that has put it there.
+        let mut sink = published(&fixture, TreeOptions::new(IfExists::Refuse));
+        write_positioned(&sink, &fixture.plaintext, 70_000, 3);
+        sink.publish(fixture.plaintext.len() as u64).unwrap();
+        let restored = sink.restored().lock().clone().unwrap();
+        drop(sink);
+        assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None, "{old_tree:?}");
+        match old_tree {
+            Some(OldTree::Keep) => {
+                assert_eq!(fixture.beside(), ["target", "target.cofferdam-old"]);
+                assert!(restored.old_tree.unwrap().join("old").is_dir());
+            }
+            _ => assert_eq!(fixture.beside(), ["target"]),
+        }
+    }
+}
+
+#[test]
+fn a_published_target_that_has_changed_since_is_a_target_like_any_other() {
+    let change: [&dyn Fn(&Path); 4] = [
+        &|tree| fs::write(tree.join("a.txt"), "another").unwrap(),
+        &|tree| fs::remove_file(tree.join("a/link")).unwrap(),
+        &|tree| fs::write(tree.join("a/b/5"), [1; 1_024]).unwrap(),
+        &|tree| {
+            fs::remove_file(tree.join("a.txt")).unwrap();
+            symlink("a/b/5", tree.join("a.txt")).unwrap();
+        },
+    ];
+    for change in change {
+        let fixture = Fixture::new();
+        fs::create_dir_all(fixture.target().join("old")).unwrap();
+        publish_without_tidying_up(&fixture, replacing());
+        change(&fixture.target());
+        let mut sink = published(&fixture, replacing());
+        let positioned = sink.positioned().unwrap();
+        let written = positioned.write_all_at(0, &fixture.plaintext);
+        let outcome = written.and_then(|()| {
+            sink.publish(fixture.plaintext.len() as u64).map_err(|error| io::Error::other(error.to_string()))
+        });
+        assert!(outcome.is_err());
+        assert!(sink.difference().load(Ordering::Relaxed));
+        drop(sink);
+        // What was kept says nothing any more: only the target is left, and it is refused or replaced.
+        assert_eq!(fixture.beside(), ["target"]);
+        assert!(matches!(
+            open(&fixture, fresh()).unwrap_err(),
+            TreeSinkError::Target(TargetError::Exists { .. })
+        ));
+        fixture.restore(replacing());
+        assert_restored(&fixture);
+    }
+}
+
+#[test]
+fn the_old_tree_is_kept_if_the_new_one_was_moved_away_before_anybody_tidied_up() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.target()).unwrap();
+    fs::write(fixture.target().join("old"), "the only copy").unwrap();
+    publish_without_tidying_up(&fixture, replacing());
+    fs::rename(fixture.target(), fixture.scratch.path().join("moved")).unwrap();
+    for options in [fresh(), replacing(), replacing().on_partial(OnPartial::Discard)] {
+        let refused = open(&fixture, options).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::InTheWay { .. })), "{refused}");
+    }
+    assert!(remove_beside(fixture.target()).is_err());
+    assert_eq!(fs::read(at(&fixture, STAGING).join("old")).unwrap(), b"the only copy");
+}
+
+/// Directories that are no members have the mode that TREE T2.2 says.
+#[test]
+fn directories_that_are_no_members_are_as_the_format_says() {
+    let fixture = Fixture::of(|_| ());
+    let mut writer = tree::CatalogWriter::new(fixture.scratch.path()).unwrap();
+    let mut plaintext = Vec::new();
+    for path in ["a/b/c/f", "a/b/d/g", "h", "i/j"] {
+        let member =
+            tree::Member::new(tree::TreePath::parse(path.as_bytes()).unwrap(), tree::EntryKind::File, 0o600);
+        let header = member.to_header().unwrap();
+        writer.push(member.to_entry(header.len() as u64)).unwrap();
+        plaintext.extend(header);
+    }
+    plaintext.extend([0; 1_024]);
+    let catalog = writer.finish(plaintext.len() as u64).unwrap();
+    let mut bytes = vec![0; cofferdam_io::ReadAt::len(&catalog) as usize];
+    cofferdam_io::ReadAt::read_exact_at(&catalog, 0, &mut bytes).unwrap();
+    plaintext.extend(bytes);
+    let fixture = Fixture { plaintext, ..fixture };
+    fixture.restore(fresh());
+    let modes: Vec<(OsString, u32)> = ["", "a", "a/b", "a/b/c", "a/b/d", "i"]
+        .map(|name| (name.into(), fs::metadata(fixture.target().join(name)).unwrap().mode() & 0o7777))
+        .to_vec();
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o755), "{modes:?}");
+}
