@@ -146,6 +146,9 @@ pub(crate) fn restore_into(
     let opener = opener(py, keys::identities(py, identities, passphrase)?, asked)?;
     let memory = buffer::lend_mut(buffer)?;
     let source = Given::new(source, seconds(py, timeout)?)?;
+    if matches!(&source, Given::Memory(bytes) if memory.overlaps(bytes)) {
+        return Err(error::usage(py, "the stream lies in the buffer that it is to be restored into"));
+    }
     let restored = call::run(py, progress, move |Control { cancel, observer }| {
         let room = memory.capacity();
         let memory = Lease::new(memory);

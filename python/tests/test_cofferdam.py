@@ -98,6 +98,13 @@ def test_a_buffer_is_filled_in_place(identity, plain):
         cofferdam.restore_into(sealed, plain, identity)
     with pytest.raises(cofferdam.UsageError, match="one piece"):
         cofferdam.restore_into(sealed, memoryview(bytearray(2 * len(plain)))[::2], identity)
+    # A stream is not written over while it is read.
+    both = bytearray(sealed) + bytearray(len(plain))
+    for buffer in [both, memoryview(both)[:-1], memoryview(both)[len(sealed) - 1 :]]:
+        with pytest.raises(cofferdam.UsageError, match="lies in the buffer"):
+            cofferdam.restore_into(memoryview(both)[: len(sealed)], buffer, identity)
+    cofferdam.restore_into(memoryview(both)[: len(sealed)], memoryview(both)[len(sealed) :], identity)
+    assert both == sealed + plain
     empty = io.BytesIO()
     cofferdam.seal(b"", empty, identity)
     assert cofferdam.restore_into(empty.getvalue(), bytearray(), identity).plaintext_len == 0
@@ -476,6 +483,15 @@ def test_a_stream_has_to_be_signed_by_who_is_named(tmp_path, identity, plain):
                 call(**named)
         with pytest.raises(FileNotFoundError):
             call(signed_by=text, signature=tmp_path / "none.sig")
+    assert not (tmp_path / "out").exists()
+    # Of a file of age there is no signature: it is refused, whatever lies beside it.
+    aged = tmp_path / "a.age"
+    cofferdam.seal(plain, aged, identity.recipient, format="age")
+    for call in [cofferdam.verify, cofferdam.open, lambda *given, **named: cofferdam.restore(*given[:1], tmp_path / "out", *given[1:], **named)]:
+        with pytest.raises(cofferdam.Error):
+            call(aged, identity, signed_by=text, signature=signature)
+        with pytest.raises(cofferdam.Error):
+            call(aged, identity, expect_digest="00" * 32)
     assert not (tmp_path / "out").exists()
     with pytest.raises(cofferdam.UsageError, match="has to be given"):
         cofferdam.verify(sealed.read_bytes(), identity, signed_by=text)

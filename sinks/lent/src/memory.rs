@@ -104,6 +104,12 @@ impl LentMemory {
         self.capacity as u64
     }
 
+    /// Whether some of them are among `bytes`, which are then not read while this is written.
+    pub fn overlaps(&self, bytes: &LentBytes) -> bool {
+        let [ours, theirs] = [(self.start.addr(), self.capacity), (bytes.start.addr(), bytes.len)];
+        ours.0 < theirs.0 + theirs.1 && theirs.0 < ours.0 + ours.1
+    }
+
     /// All of them, for one writer.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match self.capacity {
@@ -199,6 +205,29 @@ mod tests {
         drop(lease);
         assert_eq!(Arc::strong_count(&owner), 1);
         assert!(place.read_exact_at(0, &mut [0]).is_err() && ReadBehindGate::new(place.gate).is_err());
+    }
+
+    #[test]
+    fn memory_that_is_read_and_written_at_once_is_noticed() {
+        let mut bytes = vec![0_u8; 100];
+        let start = bytes.as_mut_ptr();
+        for ((at, len), (read_at, read_len), expected) in [
+            ((0, 50), (50, 50), false),
+            ((0, 51), (50, 50), true),
+            ((50, 50), (0, 50), false),
+            ((50, 50), (0, 51), true),
+            ((10, 1), (0, 100), true),
+            ((10, 0), (20, 0), false),
+        ] {
+            // SAFETY: both are within the vector, which outlives them, and neither is used.
+            let (written, read) = unsafe {
+                (
+                    LentMemory::new(start.add(at), len, ()),
+                    LentBytes::new(start.add(read_at).cast_const(), read_len, ()),
+                )
+            };
+            assert_eq!(written.overlaps(&read), expected, "{at}+{len}, {read_at}+{read_len}");
+        }
     }
 
     #[test]
