@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use cofferdam::tree::{Catalog, Content, Entry, EntryKind, LocatedEntry, TreePath};
 use cofferdam::{Error, Reader, tree_content, tree_error};
+use lent::Held;
 
 use crate::arguments::{self, Out, bytes_mut};
 use crate::call::{call, usage, value_or};
 use crate::error::cfd_error;
-use crate::gate::Held;
 use crate::handle::{self, Object};
 use crate::opener::{cfd_opener, opener_of};
 use crate::source::cfd_source;
