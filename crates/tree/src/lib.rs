@@ -18,6 +18,7 @@ mod path;
 mod plan;
 mod root;
 mod source;
+mod subtree;
 mod walk;
 
 pub use cofferdam_io::ReadAt;
@@ -35,4 +36,5 @@ pub use path::{NameFault, TreePath};
 pub use plan::Plan;
 pub use root::TreeRoot;
 pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use subtree::{PathSelection, Subtree};
 pub use walk::{LeftOut, Mounts, WalkOptions, walk};

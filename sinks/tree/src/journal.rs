@@ -70,6 +70,9 @@ pub(crate) struct Intent {
     pub(crate) old_tree: OldTree,
 }
 
+/// A tree is moved into a directory, and replaces none.
+pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove };
+
 /// Whose journal is at the name.
 pub(crate) enum Locked {
     /// Nobody's was: a new one is.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Opener, Remedy, Restored, Source, TreeOutcome, is_pipe};
+use cofferdam::{CancelToken, Opener, Remedy, Restored, RestoredPaths, Source, TreeOutcome, is_pipe};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -175,6 +175,7 @@ impl Restore {
         let salvaged = salvaged.map(Path::to_owned);
         self.staging.check(&self.target)?;
         self.tree.check(&self.target)?;
+        let selection = self.tree.selection()?;
         self.refuse_seed()?;
         self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
@@ -194,6 +195,13 @@ impl Restore {
         let begun = Instant::now();
         self.target.refuse_options(&self.protection, self.force)?;
         self.refuse_log()?;
+        if let (Some(selection), Some(target)) = (&selection, self.target.path()) {
+            let source = self.source(&cancel, report)?;
+            let restored = opener.restore_paths(source, target, selection, &self.tree.options());
+            let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
+            watch.finish();
+            return self.tell_paths(signer, &restored, begun, report);
+        }
         let restored = match (&self.sealed, &self.target) {
             (Sealed::Here(End::Path(sealed)), Goal::Here(End::Path(target))) => {
                 opener.restore_file(sealed, target)
@@ -233,6 +241,38 @@ impl Restore {
         watch.finish();
         record.tree.iter().for_each(|tree| tree.warn(report));
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
+    }
+
+    fn tell_paths(
+        &self,
+        signed_by: Option<KeyName>,
+        restored: &RestoredPaths,
+        begun: Instant,
+        report: Report,
+    ) -> Result<(), Failure> {
+        let tree = TreeRecord::new(&restored.tree);
+        tree.warn(report);
+        let record = PathsRecord {
+            event: "restored-paths",
+            input: self.sealed.name(),
+            output: self.target.name(),
+            stream_id: restored.stream_id.to_string(),
+            signed_by,
+            metadata: pairs(&restored.metadata),
+            tree,
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        let mut text = format!(
+            "restored of {} into {}: {}, {}; only these bytes were read and proved",
+            record.input,
+            record.output,
+            record.tree.contents(),
+            Size(restored.tree.counts.data_len)
+        );
+        if let Some(old) = record.tree.kept_old() {
+            text.push_str(&format!("\nthe directory that was there is {old}"));
+        }
+        report.done(self.target.channel(), &record, text, self.target.done())
     }
 
     fn opener(&self, cancel: &CancelToken, watch: Arc<Watch>, report: Report) -> Result<Opener, Failure> {
@@ -387,6 +427,19 @@ struct Record {
     seconds: f64,
 }
 
+/// Of a restore of some paths.
+#[derive(Serialize)]
+struct PathsRecord {
+    event: &'static str,
+    input: Name,
+    output: Name,
+    stream_id: String,
+    signed_by: Option<KeyName>,
+    metadata: Vec<Pair>,
+    tree: TreeRecord,
+    seconds: f64,
+}
+
 impl Record {
     fn new(
         command: &Restore,
@@ -467,6 +520,7 @@ Examples:
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
   cofferdam restore -i key.txt etc.cfd /srv/etc        a directory that was sealed; --force replaces one, --keep-old keeps that
+  cofferdam restore -i key.txt etc.cfd ssh --path /ssh   some paths of it; only those are read, and proved
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
