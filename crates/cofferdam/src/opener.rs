@@ -403,7 +403,7 @@ impl Opener {
                 });
                 #[cfg(feature = "tree")]
                 let restored = restored.map_err(|error| self.of_tree(error));
-                restored.map_err(|error| tell_kept(error, path, if_exists))
+                restored.map_err(|error| tell_kept(error, path.components().as_path(), if_exists))
             }
         }
     }

@@ -231,7 +231,8 @@ fn of_pipe<S>(sink: SpooledTree, outcome: &TreeOutcome, envelope: &Envelope) -> 
 /// # Errors
 /// [`ErrorKind::TargetLocked`] where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
 pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
-    let target = target.as_ref();
+    // As whoever names a directory may: a slash at the end is none of its name.
+    let target = target.as_ref().components().as_path();
     let mut removed = match tree_sink::is_beside(target) {
         Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
         Ok(false) | Err(_) => Vec::new(),

@@ -6,8 +6,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::fixture::{EXIT_EXISTS, Holds, Scratch, TARGET};
+use super::shutdown::Mounted;
 use super::tally::Tally;
 use super::tracer::{self, Moment};
 use super::{Extent, Setting};
@@ -23,8 +26,60 @@ pub(crate) fn run(setting: &Setting) -> Result<(), String> {
     ] {
         let fixture = TreeFixture::new(&setting.program, &name.replace(' ', "-"), is_old_there, options)?;
         kill_at_each(setting, &fixture, name, &mut tally)?;
+        if setting.extent == Extent::Full {
+            cut_off_at_times(setting, fixture, name, &mut tally)?;
+        }
     }
     tally.close()
+}
+
+/// Cuts an XFS off from its medium at some moment of a restore, and looks after a restart which directory is there; then goes on.
+fn cut_off_at_times(
+    setting: &Setting,
+    mut fixture: TreeFixture,
+    name: &str,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    let scratch = Scratch::new(&format!("cut-{}", name.replace(' ', "-")))?;
+    let mounted = match Mounted::new(&scratch.path) {
+        Ok(mounted) => mounted,
+        Err(why) => {
+            println!("crash trees: no power cuts, no XFS can be mounted on a loop device here: {why}");
+            return Ok(());
+        }
+    };
+    fixture.folder = mounted.folder.join("out");
+    fs::create_dir(&fixture.folder).map_err(|error| error.to_string())?;
+    let begun = Instant::now();
+    fixture.set()?;
+    fixture.resume()?;
+    let whole = begun.elapsed().as_nanos() as u64;
+    let mut rng = Rng::with_seed(setting.seed);
+    for cut in 0..CUTS {
+        fixture.set()?;
+        // What stood there before was there for long.
+        Command::new("sync").status().map_err(|error| format!("cannot start sync: {error}"))?;
+        let mut command = Command::new(&fixture.program);
+        command.args(fixture.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("cannot start the program: {error}"))?;
+        let behind = Duration::from_nanos(rng.u64(..whole * 5 / 4));
+        thread::sleep(behind);
+        mounted.cut_off()?;
+        let ended = child.wait_with_output().map_err(|error| error.to_string())?;
+        mounted.restart()?;
+        let place = format!("{name}, power cut {cut} after {behind:?}");
+        let Some(holds) = tally.check(&place, fixture.holds()) else { continue };
+        tally.count(format!("power cut, exit {:?}, then {holds:?}", ended.status.code()));
+        let said = match (ended.status.code(), holds) {
+            (Some(0), Holds::Old) => {
+                Err("it said that it was done, and the old directory is there".to_owned())
+            }
+            _ => Ok(()),
+        };
+        tally.check(&place, said);
+        tally.check(&place, fixture.resume());
+    }
+    Ok(())
 }
 
 fn kill_at_each(
@@ -272,6 +327,8 @@ fn list(root: &Path) -> std::io::Result<Listing> {
     Ok(listing)
 }
 
+/// Power cuts of each setting.
+const CUTS: usize = 30;
 /// Calls at which the short run kills, before the last ones.
 const CALLS_SHORT_MAX: usize = 12;
 /// The calls of publish and of what follows.
