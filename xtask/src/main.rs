@@ -48,7 +48,8 @@ cargo xtask remote [--restore N] [--seal N] [--many N] [--seed N] [--full]
                                       restore from servers and upload to them through a proxy that fails, by seeds
 cargo xtask age [--full]              seal and open age files both ways with age, at chunk edges, on several threads; in
                                       full with rage, which it builds once, at each edge and of 1 GiB
-cargo xtask engines [--full]          the engines of examples/: with --full, 1,000 segments of a server that is killed
+cargo xtask engines [--full|--costs]  the engines of examples/: with --full, 1,000 segments of a server that is killed;
+                                      with --costs, what archiving a segment takes beside `cp`
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
@@ -58,6 +59,9 @@ cargo xtask compare [--directory DIR]… [--size 1GiB]… [--rounds N] [--second
                                       this program, age, restic and others beside cp, as whole processes
 cargo xtask compare-remote [--size 2GiB] [--rounds N] [--program PATH]
                                       restores from servers on this machine beside curl, and over a long narrow way
+cargo xtask compare-trees [--directory DIR] [--tree toolchain|FILES]… [--rounds N] [--only NAME,…] [--program PATH]
+                                      directories sealed and restored beside tar, cp, rsync, restic, borg
+cargo xtask memory-trees [DIRECTORY [MEMBERS]]   a tree of ten million members sealed from a pipe and listed: time, memory
 cargo xtask memory [DIRECTORY [SIZE SIZE]]   its peak memory at two sizes, beside its bars
 cargo xtask results [--disk DIR] [SECTION…]  measure again what bench/RESULTS.md says
 cargo xtask results --list            its sections
@@ -109,9 +113,11 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["age", rest @ ..] => age::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
         ["planted", rest @ ..] => planted::run(root, rest),
-        ["compare" | "compare-remote" | "memory" | "results" | "timed", rest @ ..] => {
-            measuring_task(root, arguments[0], rest)
-        }
+        [
+            "compare" | "compare-remote" | "compare-trees" | "memory-trees" | "tar-stream" | "memory"
+            | "results" | "timed",
+            rest @ ..,
+        ] => measuring_task(root, arguments[0], rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -145,6 +151,11 @@ fn measuring_task(root: &Path, task: &str, arguments: &[&str]) -> Result<(), Str
         "compare-remote" => {
             compare::from_far(root, &results::Machine::now(root), arguments).map(|text| println!("{text}"))
         }
+        "compare-trees" => {
+            compare::trees(root, &results::Machine::now(root), arguments).map(|text| println!("{text}"))
+        }
+        "memory-trees" => compare::memory_of_trees(root, arguments).map(|table| print!("{table}")),
+        "tar-stream" => compare::write_archive(arguments),
         "memory" => compare::memory(root, arguments).map(|table| print!("{table}")),
         "results" => results::run(root, arguments),
         _ => compare::timed::run(arguments),

@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "foreign")]
 use crate::commands::convert::Convert;
+#[cfg(feature = "mount")]
+use crate::commands::mount::Mount;
 #[cfg(feature = "serve")]
 use crate::commands::serve::Serve;
 #[cfg(feature = "signatures")]
@@ -12,9 +14,9 @@ use crate::commands::sign::Sign;
 #[cfg(feature = "remote")]
 use crate::commands::uploads::Uploads;
 use crate::commands::{
-    bench::Bench, cat::Cat, completions::Completions, discard::Discard, drill::Drill, inspect::Inspect,
-    keygen::Keygen, man::Man, receive::Receive, recipients::Recipients, restore::Restore, rewrap::Rewrap,
-    seal::Seal, status::Status, verify::Verify,
+    bench::Bench, cat::Cat, completions::Completions, diff::Diff, discard::Discard, drill::Drill,
+    inspect::Inspect, keygen::Keygen, ls::Ls, man::Man, receive::Receive, recipients::Recipients,
+    restore::Restore, rewrap::Rewrap, seal::Seal, status::Status, verify::Verify,
 };
 use crate::demo::Demo;
 use crate::report::Report;
@@ -50,8 +52,12 @@ pub(crate) enum Command {
     Seal(Seal),
     Restore(Restore),
     Cat(Cat),
+    Ls(Ls),
+    Diff(Diff),
     #[cfg(feature = "serve")]
     Serve(Serve),
+    #[cfg(feature = "mount")]
+    Mount(Mount),
     #[cfg(feature = "foreign")]
     Convert(Convert),
     Receive(Receive),
@@ -86,22 +92,27 @@ Examples:
   cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
   cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
   cofferdam serve -i key.txt db.cfd                  let programs read it without restoring it
+  cofferdam mount -i key.txt srv.cfd /mnt/srv        look at its files without restoring them
   cofferdam verify db.cfd                            check it without any key
   cofferdam sign --ssh-key id_ed25519 db.cfd         say that it is yours: db.cfd.sig
   cofferdam convert -i key.txt -r age1… db.age db.cfd  seal anew what another tool has sealed
   cofferdam drill drill.toml                         restore, check, and write evidence
   cofferdam restore -i key.txt s3://b/db.cfd db.img  restore out of a store
-  tar c /srv | cofferdam seal -r age1… -o srv.cfd -  seal a pipe
+  cofferdam seal -r age1… -o srv.cfd /srv            seal a directory
+  cofferdam ls -i key.txt srv.cfd                    what is in it
+  cofferdam cat -i key.txt srv.cfd etc/fstab         one file of it
+  cofferdam diff -i key.txt srv.cfd /srv             is it still the same?
+  pg_dump app | cofferdam seal -r age1… -o app.cfd - seal a pipe
 
 Standard input and output are - wherever a file is named, for keys too; /dev/fd/N is a descriptor, a pipe for instance. \
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, sign, recipients, rewrap
-                             and convert
-  COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, sign, recipients,
+  COFFERDAM_IDENTITY         as -i of restore, cat, serve, mount, verify, sign, recipients,
                              rewrap and convert
+  COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, mount, verify, sign,
+                             recipients, rewrap and convert
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
@@ -125,6 +136,7 @@ Exit codes:
    15  nothing has come from the store or server for too long: run the same command again
    16  a drill has restored the stream, and the check of it failed
    17  nobody whom --signed-by names has signed the stream
+   18  `diff` has found that the directory is not what the tree holds
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -134,18 +146,30 @@ beside it: the same command goes on from there, `--restart` begins anew. A secon
 JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests and ids in hexadecimal):
   keygen    kind (\"age\", \"key-file\"), recipient, file
   sealed    input, output, format (\"cofferdam\", \"age\"), stream_id, segments, plaintext_len, sealed_len,
-            stream_digest, sequence, kept, signature, signed_by, seconds; of an age file segments and
-            stream_digest are null
+            stream_digest, sequence, kept, signature, signed_by, tree, seconds; of an age file segments and
+            stream_digest are null; tree, of a directory: files, directories, symlinks, hard_links, others, data_len,
+            compressed, changed, changed_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
+            state_directory; null where a sealing resumed)
   restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
             sequence, metadata, seconds
-  read      input, format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
+  read      input, path (of a tree), format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
+  entry     path, type (\"file\", \"directory\", \"symlink\", \"hard link\", \"character device\", \"block device\", \"fifo\"), size,
+            mode (octal), uid, gid, modified (null outside of 1970 to 9999), modified_seconds, modified_nanos, changed
+            (while it was sealed), link: of a tree, without time and version
+  difference
+            path, only_in (\"tree\", \"directory\"), what (\"type\", \"content\", \"mode\", \"owner\", \"time\", \"link\",
+            \"device\", \"attributes\")
+  compared  input, directory, paths, differences, seconds: after the differences
   serving   input, stream_id, plaintext_len, url, socket: what clients are told
   warmed    len, seconds: what --warm names has been fetched
   served    input, stream_id, recorded_ranges, recorded_len, seconds
+  mounted   input, stream_id, directory, content (\"tree\", \"file\"), entries, data_len
+  unmounted input, stream_id, directory, how (\"clean\", \"in use\", \"before\": by somebody else), seconds
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
-  verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored
+  verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored; tree, where its catalog
+            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed
   asserted  input, output, format (\"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), missing, stream_id, plaintext_len, seconds: what nothing proves;
             of `convert`, sealed_stream_id, sealed_len and stream_digest of what was made of it, too
   converted input, output, proved, format, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence,
@@ -167,7 +191,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             \"key-file\", \"external\", \"unknown\"), recipient, opens, post_quantum
   rewrapped file, generation, slots, room_bytes, removed
   status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
-            staging_len, durable_len, journal, state, stream_id, input_len, problems
+            staging_len, durable_len, journal, state, stream_id, input_len, plan, problems
   discarded target, removed
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them
@@ -187,7 +211,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), different (18), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
-Metadata is a list of {key, value}; names and metadata that are not UTF-8 are {\"hex\": …}. \
+Metadata is a list of {key, value}; names, paths and metadata that are not UTF-8 are {\"hex\": …}. \
 A signer is {fingerprint, comment}. Absent values are null.";

@@ -6,7 +6,7 @@ mod args;
 mod byte_range;
 mod clock;
 mod commands;
-#[cfg(feature = "serve")]
+#[cfg(any(feature = "mount", feature = "serve"))]
 mod complaints;
 mod credential;
 mod demo;
@@ -50,9 +50,12 @@ mod small_source;
 mod staging_args;
 mod standard;
 mod state_dir;
+mod tar_args;
 mod terminal;
 mod text;
 mod timeout;
+mod tree_args;
+mod tree_reading;
 mod uploading;
 mod url;
 #[cfg(feature = "serve")]

@@ -125,6 +125,7 @@ fn restart(kept: Kept) -> Option<&'static str> {
         Kept::StateNotOurs => "Look who put it there; `--restart` replaces it.",
         Kept::OtherOptions => "Leave the option out to go on with it, or seal anew with `--restart`.",
         Kept::OtherInput => "Give that input, or another output; `--restart` gives up what is sealed of it.",
+        Kept::PlanAlone => "`--restart` seals the tree as it is now.",
         Kept::ChangedInput => {
             "What is sealed of it no longer fits. `--restart` gives that up and seals the input as it is now."
         }

@@ -61,7 +61,7 @@ impl Uploading {
     }
 
     /// Seals `source` into the object at `url`, which has `len_max` bytes at most, where that is known.
-    #[cfg(all(feature = "remote", feature = "foreign"))]
+    #[cfg(feature = "remote")]
     pub(crate) fn seal_source(
         &self,
         sealer: &Sealer,
@@ -75,7 +75,7 @@ impl Uploading {
         sealer.seal_to_object(source, &len_max.into_iter().fold(target, |target, len| target.len_max(len)))
     }
 
-    #[cfg(all(not(feature = "remote"), feature = "foreign"))]
+    #[cfg(not(feature = "remote"))]
     pub(crate) fn seal_source(
         &self,
         _: &Sealer,

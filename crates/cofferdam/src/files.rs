@@ -73,7 +73,7 @@ impl<'a> Target<'a> {
 }
 
 /// Whether the target is the work of an attempt that was interrupted before it removed its journal.
-fn was_published(path: &Path) -> bool {
+pub(crate) fn was_published(path: &Path) -> bool {
     matches!(StagedFile::examine(path, IfExists::Refuse), Ok(Seen::Published { .. }))
 }
 

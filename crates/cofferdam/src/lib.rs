@@ -138,6 +138,8 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+#[cfg(feature = "tree")]
+mod archive;
 mod convert;
 #[cfg(feature = "wal")]
 mod device;
@@ -159,6 +161,10 @@ mod sealer;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
+#[cfg(feature = "tree")]
+mod tar_input;
+#[cfg(feature = "tree")]
+mod tree_input;
 #[cfg(feature = "tree")]
 mod tree_paths;
 #[cfg(feature = "tree")]
@@ -196,6 +202,8 @@ pub use ::tree_sink;
 #[cfg(feature = "wal")]
 #[doc(inline)]
 pub use ::wal;
+#[cfg(feature = "tree")]
+pub use archive::{IfNoTree, check_tree};
 pub use cofferdam_io::{Fetch, FetchError, FetchFault, Lending, ReadAt, WriteAt};
 pub use contract::{
     AttemptId, Checkpoint, CommitError, Durability, IfExists, SinkCapabilities, StreamingSink, SyncTo,
@@ -251,6 +259,10 @@ pub use stream::{
     StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, inspect, inspect_source,
     leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
+#[cfg(feature = "tree")]
+pub use tar_input::TarInput;
+#[cfg(feature = "tree")]
+pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
 pub use tree_paths::RestoredPaths;
 #[cfg(feature = "tree")]

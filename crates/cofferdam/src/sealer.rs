@@ -34,7 +34,7 @@ pub struct Sealer {
     pub(crate) recipients: Recipients,
     pub(crate) form: FormatOptions,
     pub(crate) if_exists: IfExists,
-    on_partial: OnPartial,
+    pub(crate) on_partial: OnPartial,
     pub(crate) resources: Resources,
 }
 
@@ -166,7 +166,7 @@ impl Sealer {
         self.seal_into(Box::new(source), Metadata::new(), target)
     }
 
-    fn seal_into(
+    pub(crate) fn seal_into(
         &self,
         source: Box<dyn Source>,
         of_input: Metadata,
@@ -206,15 +206,28 @@ impl Sealer {
         state_dir: impl AsRef<Path>,
     ) -> Result<Sealed, Error> {
         let (input, output, state_dir) = (input.as_ref(), output.as_ref(), state_dir.as_ref());
+        self.refuse_other_format()?;
+        refuse_same_file(input, output)?;
+        self.seal_input_resumable(FileInput::open(input)?, output, state_dir)
+    }
+
+    /// Of a sealing that is to resume.
+    pub(crate) fn refuse_other_format(&self) -> Result<(), Error> {
         if self.form.sealed_as != SealedAs::Cofferdam {
             let what = "nothing is kept of a sealing in another format, so that none is resumed";
             return Err(Error::new(ErrorKind::Usage, what));
         }
-        refuse_same_file(input, output)?;
+        Ok(())
+    }
+
+    pub(crate) fn seal_input_resumable(
+        &self,
+        input: FileInput,
+        output: &Path,
+        state_dir: &Path,
+    ) -> Result<Sealed, Error> {
         let (if_exists, on_partial) = (self.if_exists, self.on_partial);
-        let input_at = input;
-        let input = FileInput::open(input)?;
-        ResumableSeal { stream: self.stream(), input_at, output, state_dir, if_exists, on_partial }.run(input)
+        ResumableSeal { stream: self.stream(), output, state_dir, if_exists, on_partial }.run(input)
     }
 
     pub(crate) fn stream(&self) -> SealOptions<'_> {

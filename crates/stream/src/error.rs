@@ -374,7 +374,11 @@ impl Error {
             .advise("Run `sync` on its file system and look at the system's log; then verify the target."),
             _ => Error::new(ErrorKind::Io, what),
         };
-        let mut refused = refused.because(error);
+        let mut refused = match (segment, error) {
+            // That nothing was committed is what "the output could not be written" says.
+            (Some(_), CommitError::NotCommitted(source)) => refused.because(source),
+            (_, error) => refused.because(error),
+        };
         refused.0.segment = segment;
         refused
     }
@@ -464,7 +468,7 @@ impl Error {
                 Error::io("the output could not be written", source).in_segment(segment.0)
             }
             StreamError::Commit { segment, source } => {
-                Error::commit("the output did not take a segment", Some(segment.0), source)
+                Error::commit("the output could not be written", Some(segment.0), source)
             }
             StreamError::Publish(source) => Error::publish(source),
             StreamError::Panicked { segment } => {

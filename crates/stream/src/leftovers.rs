@@ -30,6 +30,8 @@ pub struct Leftovers {
     pub state: Option<PathBuf>,
     /// The stream of that sealing, and its input's length in bytes, where the state can be used.
     pub sealing: Option<(StreamId, u64)>,
+    /// Where the plan of a tree's sealing is, which names the tree's files.
+    pub plan: Option<PathBuf>,
     /// Why a journal or a state cannot be used.
     pub problems: Vec<String>,
 }
@@ -55,7 +57,7 @@ pub enum Attempt {
 impl Leftovers {
     /// Whether nothing is kept at all.
     pub fn is_empty(&self) -> bool {
-        self.staging.is_none() && self.journal.is_none() && self.state.is_none()
+        self.staging.is_none() && self.journal.is_none() && self.state.is_none() && self.plan.is_none()
     }
 }
 
@@ -74,6 +76,7 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         durable_len: None,
         state: None,
         sealing: None,
+        plan: None,
         problems: Vec::new(),
     };
     match StagedFile::examine(target, IfExists::Replace) {
@@ -98,6 +101,7 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
     }
     if let Some(place) = state_place(target, state_dir)? {
         look_for_state(&place, &mut found);
+        found.plan = place.plan_path();
     }
     Ok(found)
 }
@@ -116,10 +120,13 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
     };
     let mut removed = StagedFile::remove_beside(target).map_err(refused)?;
     // Only the state that stood there before: whoever has begun since has one of its own.
-    if let (Some(place), Some(bytes)) = (place, state)
+    if let (Some(place), Some(bytes)) = (&place, state)
         && place.remove_same(&bytes)?
     {
         removed.push(place.path());
+    }
+    if let Some(place) = place {
+        removed.extend(place.remove_plan()?);
     }
     Ok(removed)
 }

@@ -43,6 +43,7 @@ mod open;
 mod page_fetch;
 mod part;
 mod pin;
+mod plan_dir;
 mod progress;
 mod rate_limit;
 mod reader;
@@ -94,7 +95,7 @@ pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
 pub use feed::PATIENCE;
 pub use file_attributes::Attributes;
-pub use file_input::FileInput;
+pub use file_input::{FileInput, PlanAge};
 pub use inspect::{
     Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect, inspect_source,
 };
@@ -103,6 +104,7 @@ pub use one_segment::OpenedSegment;
 pub use open::{Foreign, OpenOptions, ReadPlaintext};
 pub use part::Receipt;
 pub use pin::{Pin, PinCheck};
+pub use plan_dir::{PlanDir, plan_digest};
 pub use progress::{Observer, Progress, Warning, tell_notices};
 pub use rate_limit::RateLimit;
 pub use reader::Reader;

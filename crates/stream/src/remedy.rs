@@ -125,6 +125,8 @@ pub enum Kept {
     OtherInput,
     /// A sealing of this input before it changed.
     ChangedInput,
+    /// The plan of a tree's sealing, and nothing that was sealed by it.
+    PlanAlone,
 }
 
 /// What was given in place of a stream.
@@ -286,6 +288,7 @@ impl Kept {
             Kept::OtherInput => {
                 "Give that input, or another output; `OnPartial::Discard` gives up what is sealed of it."
             }
+            Kept::PlanAlone => "Seal the tree as it is now.",
             Kept::ChangedInput => {
                 "What is sealed of it no longer fits. `OnPartial::Discard` gives that up and seals the input as it is \
                  now."

@@ -28,13 +28,11 @@ use crate::{
     sequence,
 };
 
-/// A sealing of a regular file into a file, as its caller chose, that can be resumed.
+/// A sealing of a regular file, or of a tree by its plan, into a file, as its caller chose, that can be resumed.
 #[derive(Clone, Copy)]
 pub struct ResumableSeal<'a> {
     /// How the stream is made.
     pub stream: SealOptions<'a>,
-    /// The input's path.
-    pub input_at: &'a Path,
     /// The output's path.
     pub output: &'a Path,
     /// Where the state of the sealing is kept.
@@ -51,22 +49,23 @@ impl ResumableSeal<'_> {
     /// # Errors
     /// [`ErrorKind::Usage`] where `input` is no regular file; what cannot be read, sealed, kept or published.
     pub fn run(&self, input: FileInput) -> Result<Sealed, Error> {
-        let FileInput { source, found, metadata } = input;
-        let (Some(found), Some(positioned)) = (found, source.positioned()) else {
+        let FileInput { source, known_by, metadata } = input;
+        let (Some(known_by), Some(positioned)) = (known_by, source.positioned()) else {
             return Err(Error::new(ErrorKind::Usage, "only the sealing of a regular file can be resumed")
                 .advise("What a pipe or a device brings cannot be known to be the same a second time."));
         };
-        let checkpoint = InputMark::of(&found);
+        let checkpoint = known_by.mark();
         let key = StreamKey::generate().map_err(Error::key)?;
         let stream = self.stream.new_stream(&key, Some(checkpoint.len()), metadata)?;
         let directory = StateDir::create(self.state_dir)?;
         // As late as can be: whether the output's directory is there, the staged file says better.
         let place = real_path(self.output).ok().map(|real| StatePlace::new(directory, real));
-        let sealing = Sealing { sealer: self, input: positioned, checkpoint, output: self.output, place };
+        let goes_on_alone = known_by.is_kept_plan();
+        let output = self.output;
+        let sealing = Sealing { sealer: self, input: positioned, checkpoint, output, place, goes_on_alone };
         sealing.run(source, stream, key).map_err(|error| {
             // What is kept of an input that has changed is of no use.
-            let is_same = fs::metadata(self.input_at).is_ok_and(|found| InputMark::of(&found) == checkpoint);
-            if is_same { error } else { error.keeping(None) }
+            if known_by.is_same() { error } else { error.keeping(None) }
         })
     }
 
@@ -85,6 +84,8 @@ struct Sealing<'a> {
     output: &'a Path,
     /// None where the output has no real path: then it cannot be staged either.
     place: Option<StatePlace>,
+    /// Whether nothing may be begun: see [`PlanAge::Kept`](crate::PlanAge::Kept).
+    goes_on_alone: bool,
 }
 
 impl Sealing<'_> {
@@ -138,6 +139,16 @@ impl Sealing<'_> {
         stream: StreamStart,
         key: StreamKey,
     ) -> Result<Sealed, Error> {
+        if self.goes_on_alone {
+            let place = self.place()?;
+            if let Some(bytes) = place.find_any()? {
+                place.remove_same(&bytes)?;
+            }
+            let what = "nothing is left of what was sealed by the plan that is kept";
+            return Err(
+                Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::PlanAlone))
+            );
+        }
         let preamble = &stream.envelope.preamble;
         let state = SealingState {
             key,

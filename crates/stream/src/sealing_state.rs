@@ -12,6 +12,7 @@ use framing::StreamId;
 use keys::{StreamKey, Zeroizing};
 use sha2::{Digest as _, Sha256};
 
+use crate::plan_dir::PLAN_EXTENSION;
 use crate::state_dir::StateDir;
 use crate::{Error, ErrorKind, Kept, Remedy};
 
@@ -40,6 +41,7 @@ pub(crate) struct InputMark {
 }
 
 /// The place of one output's state: a file whose name follows from the output's real path.
+#[derive(Debug)]
 pub(crate) struct StatePlace {
     directory: StateDir,
     name: String,
@@ -85,6 +87,31 @@ impl StatePlace {
     /// Removes what is kept if it still is these bytes; whether it was.
     pub(crate) fn remove_same(&self, bytes: &[u8]) -> Result<bool, Error> {
         self.directory.remove_if(&self.name, |found| found == bytes)
+    }
+
+    /// The name of the directory, in the same one, for the plan of a tree's sealing.
+    pub(crate) fn plan_name(&self) -> String {
+        let digest = self.name.strip_suffix(EXTENSION).unwrap_or(&self.name);
+        format!("{digest}{PLAN_EXTENSION}")
+    }
+
+    /// The directory of plans that is kept.
+    pub(crate) fn plan_path(&self) -> Option<PathBuf> {
+        let path = self.directory.path_of(&self.plan_name());
+        fs::symlink_metadata(&path).is_ok().then_some(path)
+    }
+
+    /// Removes the directory of plans, if there is one that nobody has locked, and says where it was.
+    pub(crate) fn remove_plan(&self) -> Result<Option<PathBuf>, Error> {
+        let Some(path) = self.plan_path() else { return Ok(None) };
+        let name = self.plan_name();
+        match self.directory.lock_directory(&name)? {
+            Some(_locked) => self.directory.remove_directory(&name).map(|()| Some(path)),
+            None => {
+                Err(Error::new(ErrorKind::TargetLocked, "another process is sealing a tree to this output")
+                    .advise("Wait for it to end, or stop it; then discard what it leaves."))
+            }
+        }
     }
 
     /// Where it is.
@@ -169,6 +196,11 @@ impl InputMark {
         // The system counts them from 0 to 999,999,999.
         let nanoseconds = metadata.mtime_nsec() as u32;
         InputMark { len: metadata.size(), modified: (metadata.mtime(), nanoseconds), inode: metadata.ino() }
+    }
+
+    /// Of the plaintext of `len` bytes that a plan says, whose file `plan` is: whatever becomes of the tree, it says the same.
+    pub(crate) fn of_plan(plan: &Metadata, len: u64) -> InputMark {
+        InputMark { len, ..InputMark::of(plan) }
     }
 
     /// Bytes of the input.

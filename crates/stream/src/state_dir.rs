@@ -1,7 +1,7 @@
 //! A directory of private files, each of them whole or absent: where secrets are kept between two runs.
 //! It knows no content, and believes no file that is not this user's alone.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use keys::Zeroizing;
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fsync, openat, renameat,
-    unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fsync, mkdirat, openat,
+    renameat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 use crate::{Error, ErrorKind, Kept, Remedy};
 
 /// A directory that only this user can write.
+#[derive(Debug)]
 pub(crate) struct StateDir {
     directory: OwnedFd,
     path: PathBuf,
@@ -100,6 +101,49 @@ impl StateDir {
             .and_then(|()| sync(&self.directory))
             .map_err(|error| self.failed(name, "removed", error.into()))?;
         Ok(true)
+    }
+
+    /// Opens the directory `name` in it, which only this user may enter, and locks it until the descriptor is closed. It is made where it is
+    /// missing. `None`: somebody else holds the lock.
+    pub(crate) fn lock_directory(&self, name: &str) -> Result<Option<OwnedFd>, Error> {
+        // With the lock on all: nobody removes it between two of these steps.
+        let _lock = self.lock()?;
+        match mkdirat(&self.directory, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(self.failed(name, "made", error.into())),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(self.not_ours(name)),
+            Err(error) => return Err(self.failed(name, "opened", error.into())),
+        };
+        let stat = fstat(&directory).map_err(|error| self.failed(name, "examined", error.into()))?;
+        if stat.st_uid != geteuid().as_raw() || mode(&stat).intersects(Mode::RWXG | Mode::RWXO) {
+            return Err(self.not_ours(name));
+        }
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            // As of the lock on all: where there are no locks, that on the output has to do.
+            Ok(()) | Err(_) => Ok(Some(directory)),
+        }
+    }
+
+    /// Removes a directory that this process has locked, with the files in it.
+    pub(crate) fn remove_directory(&self, name: &str) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        fs::remove_dir_all(self.path_of(name)).map_err(|error| self.failed(name, "removed", error))
+    }
+
+    /// Removes the directories with a due name that nobody has locked. One that cannot be removed is left to the next call.
+    pub(crate) fn sweep_directories(&self, is_due: impl Fn(&str) -> bool) {
+        let names = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        for name in names.filter(|name| is_due(name)) {
+            if let Ok(Some(_locked)) = self.lock_directory(&name) {
+                let _ = self.remove_directory(&name);
+            }
+        }
     }
 
     /// The path of a file, for messages.

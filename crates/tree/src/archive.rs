@@ -57,9 +57,24 @@ impl ArchiveScanner {
     /// [`TreeError::OutsideProfile`] or [`TreeError::Name`], or that of `found`; no call follows.
     pub fn push(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         found: &mut dyn FnMut(ScannedMember) -> Result<(), TreeError>,
     ) -> Result<(), TreeError> {
+        let count = self.push_to_end(bytes, found)?;
+        let zeros = &bytes[count..];
+        if zeros.iter().any(|byte| *byte != 0) {
+            return Err(self.fault("bytes behind the archive's end"));
+        }
+        self.advance(zeros.len())
+    }
+
+    /// As [`push`](Self::push), but takes nothing behind the archive's two blocks of zeros. Gives how many bytes were taken.
+    pub(crate) fn push_to_end(
+        &mut self,
+        mut bytes: &[u8],
+        found: &mut dyn FnMut(ScannedMember) -> Result<(), TreeError>,
+    ) -> Result<usize, TreeError> {
+        let all = bytes.len();
         while !bytes.is_empty() {
             let count = match self.state {
                 State::Header { len } => {
@@ -72,31 +87,36 @@ impl ArchiveScanner {
                     self.state = State::Body { left: left - count as u64 };
                     count
                 }
-                State::End => {
-                    if bytes.iter().any(|byte| *byte != 0) {
-                        return Err(TreeError::profile(self.at, "bytes behind the archive's end"));
-                    }
-                    bytes.len()
-                }
+                State::End => break,
             };
-            self.at =
-                self.at.checked_add(count as u64).ok_or_else(|| self.fault("a length beyond all numbers"))?;
+            self.advance(count)?;
             bytes = &bytes[count..];
             self.step(found)?;
         }
+        Ok(all - bytes.len())
+    }
+
+    /// Whether both blocks of zeros have come.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.state == State::End
+    }
+
+    fn advance(&mut self, count: usize) -> Result<(), TreeError> {
+        let at = self.at.checked_add(count as u64);
+        self.at = at.ok_or_else(|| self.fault("a length beyond all numbers"))?;
         Ok(())
     }
 
     /// Ends the archive. Gives its length in bytes.
     ///
     /// # Errors
-    /// [`TreeError::OutsideProfile`]: it ends within a member, or without its end.
+    /// [`TreeError::CutOff`]: it ends within a member, within a block, or without its end.
     pub fn finish(&self) -> Result<u64, TreeError> {
         let is_whole = self.at.is_multiple_of(BLOCK_LEN as u64);
         match (&self.state, &*self.header) {
             // Of one block of zeros `header` keeps nothing; the second one makes it `End`.
             (State::End, []) if is_whole => Ok(self.at),
-            _ => Err(self.fault("the archive ends without its two blocks of zeros")),
+            _ => Err(TreeError::CutOff { at: self.at }),
         }
     }
 

@@ -15,6 +15,16 @@ pub enum TreeError {
         /// What is outside.
         what: Cow<'static, str>,
     },
+    /// These bytes are no archive of any tar program (T1.4).
+    NotAnArchive {
+        /// What is missing.
+        what: Cow<'static, str>,
+    },
+    /// The archive ends before its end: whoever wrote it did not finish (T1.4).
+    CutOff {
+        /// Bytes that came.
+        at: u64,
+    },
     /// The catalog is not what TREE §3 to §5 say, or lies.
     Catalog {
         /// Where in the plaintext the part begins that does.
@@ -61,6 +71,10 @@ impl fmt::Display for TreeError {
         match self {
             TreeError::OutsideProfile { at, what } => {
                 write!(out, "the archive is outside of the strict profile at byte {at}: {what}")
+            }
+            TreeError::NotAnArchive { what } => write!(out, "this is no tar archive: {what}"),
+            TreeError::CutOff { at } => {
+                write!(out, "the archive is cut off: it ends at byte {at}, before its end")
             }
             TreeError::Catalog { at, what } => {
                 write!(out, "the tree's catalog is wrong at byte {at}: {what}")

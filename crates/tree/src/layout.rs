@@ -123,13 +123,16 @@ impl Layout {
         skeleton: &dyn ReadAt,
         take: &mut dyn FnMut(&LocatedEntry, Member) -> Result<(), TreeError>,
     ) -> Result<(), TreeError> {
-        let mut header = Vec::new();
-        for located in self.catalog().page(page)?.located_entries() {
-            header.resize(located.entry.header_len as usize, 0);
+        let page = self.catalog().page(page)?;
+        let end = page.end.header_at - page.end.data_before;
+        let mut window = Window { bytes: Vec::new(), at: 0 };
+        for located in page.located_entries() {
             let at = located.header_at - located.data_before;
-            let read = skeleton.read_exact_at(at, &mut header);
-            read.map_err(|error| TreeError::io(format!("read the header of {}", located.entry.path), error))?;
-            take(&located, located.member_of(&header)?)?;
+            let header = window.read(skeleton, at, located.entry.header_len as usize, end);
+            let header = header.map_err(|error| {
+                TreeError::io(format!("read the header of {}", located.entry.path), error)
+            })?;
+            take(&located, located.member_of(header)?)?;
         }
         Ok(())
     }
@@ -190,6 +193,28 @@ impl LocatedEntry {
     }
 }
 
+/// A part of the skeleton in memory: headers of a page follow one another there, padding apart.
+struct Window {
+    bytes: Vec<u8>,
+    /// Where in the skeleton they begin.
+    at: u64,
+}
+
+impl Window {
+    /// The `len` bytes at `at`, which is not before that of the last call; `end` bounds what is read ahead.
+    fn read(&mut self, skeleton: &dyn ReadAt, at: u64, len: usize, end: u64) -> io::Result<&[u8]> {
+        let start = (at - self.at) as usize;
+        if start + len > self.bytes.len() {
+            let ahead = usize::try_from(end - at).map_or(WINDOW_LEN, |left| left.min(WINDOW_LEN));
+            self.bytes.resize(len.max(ahead), 0);
+            self.at = at;
+            skeleton.read_exact_at(at, &mut self.bytes)?;
+            return Ok(&self.bytes[..len]);
+        }
+        Ok(&self.bytes[start..start + len])
+    }
+}
+
 /// What a member is made of.
 #[derive(Clone, Copy)]
 enum Part {
@@ -198,5 +223,7 @@ enum Part {
     Padding,
 }
 
+/// What is read of headers at a time, unless one is longer.
+const WINDOW_LEN: usize = 64 << 10;
 /// What is read of an archive's end at a time.
 const END_BUFFER_LEN: usize = 64 << 10;

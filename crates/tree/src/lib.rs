@@ -8,6 +8,7 @@
 
 mod archive;
 mod catalog;
+mod cut;
 mod entry;
 mod error;
 mod header;
@@ -17,8 +18,10 @@ mod owners;
 mod path;
 mod plan;
 mod root;
+mod selection;
 mod source;
 mod subtree;
+mod tar;
 mod walk;
 
 pub use cofferdam_io::ReadAt;
@@ -28,6 +31,7 @@ pub use catalog::{
     Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, LocatedEntry, Page, PathCase,
     WrittenCatalog,
 };
+pub use cut::ArchiveCut;
 pub use entry::{Entry, EntryKind, Member, Timestamp, Xattr};
 pub use error::TreeError;
 pub use header::HeaderFault;
@@ -35,6 +39,8 @@ pub use layout::{Layout, Piece, Place};
 pub use path::{NameFault, TreePath};
 pub use plan::Plan;
 pub use root::TreeRoot;
+pub use selection::{Mounts, WalkOptions};
 pub use source::{ChangedFiles, OnChange, TreeSource};
 pub use subtree::{PathSelection, Subtree};
-pub use walk::{LeftOut, Mounts, WalkOptions, walk};
+pub use tar::{CatalogOutcome, TarSource};
+pub use walk::{LeftOut, walk};

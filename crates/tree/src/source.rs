@@ -71,6 +71,13 @@ impl TreeSource {
     }
 }
 
+/// Another position over the same tree, from its beginning on. What has changed, both know.
+impl Clone for TreeSource {
+    fn clone(&self) -> TreeSource {
+        TreeSource { shared: self.shared.clone(), next: 0 }
+    }
+}
+
 impl Source for TreeSource {
     fn len(&self) -> Option<u64> {
         Some(ReadAt::len(&*self.shared))

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     ffi::{CString, OsStr},
+    io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -11,70 +12,14 @@ use std::{
     vec,
 };
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rustix::{
     fs::{AtFlags, Dir, FileType, Stat, lgetxattr, llistxattr, major, minor, readlinkat, statat},
     io::Errno,
 };
 
 use crate::{
-    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, Xattr, owners::OwnerNames, path::Escaped,
+    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, Xattr, owners::OwnerNames,
 };
-
-/// What of a directory becomes a tree: all that is on its own file system, sockets apart.
-#[derive(Clone, Debug, Default)]
-pub struct WalkOptions {
-    include: Option<GlobSet>,
-    exclude: Option<GlobSet>,
-    mounts: Mounts,
-}
-
-/// What becomes of other file systems that are mounted in the tree.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Mounts {
-    /// Their mount points become empty directories.
-    #[default]
-    Skip,
-    /// They are walked as well.
-    Enter,
-}
-
-impl WalkOptions {
-    /// Leaves out what one of these globs matches, and all that is below it. They match whole paths of the tree; `*` matches no `/`,
-    /// `**` does.
-    ///
-    /// # Errors
-    /// What is wrong with a glob.
-    pub fn exclude<'a>(mut self, globs: impl IntoIterator<Item = &'a str>) -> Result<WalkOptions, String> {
-        self.exclude = Some(glob_set(globs)?);
-        Ok(self)
-    }
-
-    /// Takes, of what is no directory, only what one of these globs matches, or what is below a directory that one matches. Directories
-    /// are taken all the same.
-    ///
-    /// # Errors
-    /// What is wrong with a glob.
-    pub fn include<'a>(mut self, globs: impl IntoIterator<Item = &'a str>) -> Result<WalkOptions, String> {
-        self.include = Some(glob_set(globs)?);
-        Ok(self)
-    }
-
-    /// Says what becomes of other file systems.
-    #[must_use]
-    pub fn mounts(mut self, mounts: Mounts) -> WalkOptions {
-        self.mounts = mounts;
-        self
-    }
-
-    fn excludes(&self, path: &TreePath) -> bool {
-        self.exclude.as_ref().is_some_and(|globs| globs.is_match(path.as_path()))
-    }
-
-    fn includes(&self, path: &TreePath) -> bool {
-        self.include.as_ref().is_none_or(|globs| globs.is_match(path.as_path()))
-    }
-}
 
 /// What a walk left out.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -88,6 +33,8 @@ pub struct LeftOut {
     pub by_globs: u64,
     /// What was gone when it was looked at.
     pub gone: u64,
+    /// The directory of [`WalkOptions::without_directory`].
+    pub own_directories: u64,
 }
 
 /// Walks the directory of `root`, and calls `take` with each member in path order.
@@ -114,7 +61,7 @@ pub fn walk(
     let mut member = walk.member(path.clone(), EntryKind::Directory, &stat);
     member.xattrs = read_xattrs(&directory, b".", &path)?;
     take(member)?;
-    walk.directories(Listing::read(directory, path, options.include.is_none())?, take)?;
+    walk.directories(Listing::read(directory, path, options.includes_all())?, take)?;
     Ok(walk.left_out)
 }
 
@@ -179,9 +126,8 @@ impl Walk<'_> {
         };
         let too_long = |fault| TreeError::name(&[listing.path.as_bytes(), b"/", name].concat(), fault);
         let path = listing.path.join(name).map_err(too_long)?;
-        if self.options.excludes(&path) {
-            self.left_out.by_globs += 1;
-            return Ok(None);
+        if self.options.is_cancelled() {
+            return Err(TreeError::io("walk the tree", io::ErrorKind::Interrupted));
         }
         let stat = match statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {
@@ -194,8 +140,16 @@ impl Walk<'_> {
             self.left_out.sockets += 1;
             return Ok(None);
         };
-        let is_included = listing.is_included || self.options.includes(&path);
-        let is_elsewhere = self.options.mounts == Mounts::Skip && stat.st_dev != self.device;
+        if self.options.excludes(&path, kind) {
+            self.left_out.by_globs += 1;
+            return Ok(None);
+        }
+        if kind == EntryKind::Directory && self.options.is_own_directory(stat.st_dev, stat.st_ino) {
+            self.left_out.own_directories += 1;
+            return Ok(None);
+        }
+        let is_included = listing.is_included || self.options.includes(&path, kind);
+        let is_elsewhere = !self.options.enters_mounts() && stat.st_dev != self.device;
         if kind != EntryKind::Directory && (!is_included || is_elsewhere) {
             self.left_out.by_globs += u64::from(!is_included);
             self.left_out.mounts += u64::from(is_included);
@@ -315,15 +269,6 @@ fn read_xattrs(directory: &impl AsFd, name: &[u8], path: &TreePath) -> Result<Ve
     }
     xattrs.sort();
     Ok(xattrs)
-}
-
-fn glob_set<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        let built = GlobBuilder::new(glob.trim_end_matches('/')).literal_separator(true).build();
-        set.add(built.map_err(|error| format!("{}: {error}", Escaped(glob.as_bytes())))?);
-    }
-    set.build().map_err(|error| error.to_string())
 }
 
 /// Directories above the one that is walked that are kept open.

@@ -6,6 +6,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod archive_sink;
 mod attributes;
 mod directory_id;
 mod error;
@@ -23,6 +24,7 @@ mod staging;
 mod taking_back;
 mod target;
 
+pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;
 pub use error::TreeSinkError;
 pub use leftovers::{is_beside, remove_beside};

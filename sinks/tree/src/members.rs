@@ -162,30 +162,46 @@ fn set_one(
 fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<Member>, LeftOut), TreeError> {
     let catalog = staging.layout.catalog();
     let mut attributes = Attributes::new(options);
-    let mut root = None;
-    let mut next =
-        catalog.entries().checked_sub(1).map(|last| catalog.entry_in_order(last)).transpose()?.flatten();
-    for place in (0..catalog.entries()).rev() {
-        let before = place.checked_sub(1).map(|before| catalog.entry_in_order(before)).transpose()?.flatten();
-        let Some(located) = std::mem::replace(&mut next, before) else {
-            continue;
-        };
-        let implicit = implicit_directories(&located.entry.path, next.as_ref().map(|it| &it.entry.path));
-        if located.entry.kind != EntryKind::Directory {
+    let (mut root, mut end) = (None, catalog.entries());
+    while end > 0 {
+        // With the one before them, which tells what directories are implied.
+        let start = end.saturating_sub(PLACES_AT_ONCE);
+        let mut entries = Vec::new();
+        catalog.gather_in_order(start.saturating_sub(1)..end, &mut |located| {
+            entries.push(located);
+            Ok(())
+        })?;
+        while let Some(located) = entries.pop() {
+            if entries.is_empty() && start > 0 {
+                break;
+            }
+            let before = entries.last().map(|before| &before.entry.path);
+            let implicit = implicit_directories(&located.entry.path, before);
+            root = set_directory(staging, &mut attributes, &located)?.or(root);
             implicit.iter().try_for_each(|path| set_implicit(staging, path))?;
-            continue;
         }
-        let member = read_member(staging, &located)?;
-        if member.path.is_root() {
-            root = Some(member);
-            continue;
-        }
-        let set = place_of(staging, &member.path)
-            .and_then(|(directory, name)| attributes.set(&directory, name, &member));
-        set.map_err(|error| cannot("set the attributes of", &member.path, error))?;
-        implicit.iter().try_for_each(|path| set_implicit(staging, path))?;
+        end = start;
     }
     Ok((root, attributes.left_out()))
+}
+
+/// Sets those of a member that is a directory; the root, whose are not set yet, is given back.
+fn set_directory(
+    staging: &Staging,
+    attributes: &mut Attributes<'_>,
+    located: &LocatedEntry,
+) -> Result<Option<Member>, TreeError> {
+    if located.entry.kind != EntryKind::Directory {
+        return Ok(None);
+    }
+    let member = read_member(staging, located)?;
+    if member.path.is_root() {
+        return Ok(Some(member));
+    }
+    let set = place_of(staging, &member.path)
+        .and_then(|(directory, name)| attributes.set(&directory, name, &member));
+    set.map_err(|error| cannot("set the attributes of", &member.path, error))?;
+    Ok(None)
 }
 
 /// The directories that `path` is in and that are no members, the deepest first, where `before` is the path before it in path order: it is the first
@@ -293,5 +309,7 @@ fn cannot(what: &str, path: &TreePath, source: io::Error) -> TreeError {
 
 /// Of a directory that is no member (TREE T2.2).
 pub(crate) const IMPLICIT_MODE: u32 = 0o755;
+/// Entries that are held in memory at a time: some 10 MiB.
+const PLACES_AT_ONCE: u64 = 32_768;
 /// Threads that set attributes: file systems gain nothing by more.
 const THREADS_MAX: usize = 16;

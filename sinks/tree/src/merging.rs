@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 use storage::TargetError;
-use tree::{EntryKind, TreePath, TreeRoot};
+use tree::{EntryKind, Layout, TreePath, TreeRoot};
 
 use crate::{
     attributes::{Attributes, LeftOut, change_mode},
@@ -26,6 +26,7 @@ use crate::{
     members::read_member,
     options::TreeOptions,
     staging::Staging,
+    taking_back::names,
     target::INSIDE,
 };
 
@@ -34,13 +35,13 @@ use crate::{
 pub(crate) fn check(
     directory: &TreeRoot,
     path: &Path,
-    staging: &tree::Layout,
+    layout: &Layout,
     if_exists: IfExists,
 ) -> Result<(), TreeSinkError> {
     let top = Found::of(directory).map_err(|error| TargetError::io(path, "examine", error))?;
     // What a directory lacks, all below it lacks as well; members of one follow one another.
     let mut missing: Option<TreePath> = None;
-    let catalog = staging.catalog();
+    let catalog = layout.catalog();
     for place in 0..catalog.entries() {
         let Some(located) = catalog.entry_in_order(place)? else { break };
         let member = &located.entry.path;
@@ -89,7 +90,7 @@ pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptio
         }
         left.push((path.clone(), true));
         let [from, to] = [staging.root.directory_at(&path)?, directory.directory_at(&path)?];
-        for name in crate::taking_back::names(&from)? {
+        for name in names(&from)? {
             let name = OsStr::from_bytes(&name);
             let Some(found) = Found::at(&from, name)? else { continue };
             let there = Found::at(&to, name)?;

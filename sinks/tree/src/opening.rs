@@ -99,10 +99,17 @@ impl TreeSink {
         let plain_len = plaintext.len();
         let opening = Opening { target, layout, catalog, plain_len, options: *options, is_moving: false };
         match opening.target.lock_journal(options.on_partial)? {
-            Locked::New(journal) => opening.begin(journal, attempt_id),
+            Locked::New(journal) => opening.begin(journal, attempt_id, Before::Nothing),
             Locked::Found(journal) => opening.recover(journal, attempt_id),
         }
     }
+}
+
+/// What was at the journal's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Before {
+    Nothing,
+    Journal,
 }
 
 /// A tree whose catalog is right, and where it goes.
@@ -123,6 +130,10 @@ impl Opening {
         let records = journal.read().map_err(|error| TargetError::io(&path, "read", error))?;
         let [staging, target] = self.target.ids()?;
         let is_discarded = self.options.on_partial == OnPartial::Discard;
+        if staging.is_some() && !self.target.is_directory_staged()? {
+            // What a restore of a file has left: its journal vouches for it.
+            return Err(TargetError::InTheWay { staging: self.target.staging_path() }.into());
+        }
         if self.target.is_merged() && records.intent.is_some() {
             // What is there may be this tree's already.
             self.options.if_exists = IfExists::Replace;
@@ -130,9 +141,9 @@ impl Opening {
         }
         match decide(&Evidence { records, staging, target }) {
             Recovery::Resume(found) if is_discarded || found.as_bytes() == NAMELESS => {
-                self.begin(journal, attempt_id)
+                self.begin(journal, attempt_id, Before::Journal)
             }
-            Recovery::StartAnew => self.begin(journal, attempt_id),
+            Recovery::StartAnew => self.begin(journal, attempt_id, Before::Journal),
             Recovery::Resume(found) => {
                 self.check()?;
                 let directory = self.target.stage_again()?;
@@ -147,25 +158,28 @@ impl Opening {
                 Ok(Opened::Published { sink, attempt_id: found })
             }
             // Whatever it said, nothing is beside it that could be lost.
-            Recovery::Refuse(_) if is_discarded && staging.is_none() => self.begin(journal, attempt_id),
+            Recovery::Refuse(_) if is_discarded && staging.is_none() => {
+                self.begin(journal, attempt_id, Before::Journal)
+            }
             Recovery::InTheWay => Err(TargetError::InTheWay { staging: self.target.staging_path() }.into()),
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }.into()),
         }
     }
 
-    /// Begins an attempt in a journal that nobody needs.
-    fn begin(mut self, journal: Journal, attempt_id: &AttemptId) -> Result<Opened, TreeSinkError> {
-        let fault = |target: &Target, error| TargetError::io(&target.journal_path(), "write", error);
-        let checked = self.check();
-        let begun = checked.and_then(|()| {
-            journal.begin(attempt_id).map_err(|error| fault(&self.target, error))?;
-            let directory = self.target.stage()?;
-            let place = DirectoryId::of(&directory);
-            let filled = place.and_then(|place| journal.fill(place));
-            filled.and_then(|()| self.note_moving(&journal)).map_err(|error| fault(&self.target, error))?;
-            Ok(directory)
-        });
-        match begun {
+    /// Begins an attempt in a journal that nobody needs. A target that is refused leaves what was there before.
+    fn begin(
+        mut self,
+        journal: Journal,
+        attempt_id: &AttemptId,
+        before: Before,
+    ) -> Result<Opened, TreeSinkError> {
+        if let Err(refused) = self.check() {
+            if before == Before::Nothing {
+                let _ = journal.remove(&self.target.parent);
+            }
+            return Err(refused);
+        }
+        match self.make_place(&journal, attempt_id) {
             Ok(directory) => {
                 let sink = self.sink(journal, directory, Begun::Fresh, AtDrop::RemoveUnused)?;
                 Ok(Opened::Fresh(sink))
@@ -176,6 +190,16 @@ impl Opening {
                 Err(error)
             }
         }
+    }
+
+    /// The private directory, which the journal names.
+    fn make_place(&self, journal: &Journal, attempt_id: &AttemptId) -> Result<OwnedFd, TreeSinkError> {
+        let fault = |error| TargetError::io(&self.target.journal_path(), "write", error);
+        journal.begin(attempt_id).map_err(fault)?;
+        let directory = self.target.stage()?;
+        let place = DirectoryId::of(&directory).map_err(fault)?;
+        journal.fill(place).and_then(|()| self.note_moving(journal)).map_err(fault)?;
+        Ok(directory)
     }
 
     /// Some of the tree may be in the target by now: that is not forgotten before all of it is.

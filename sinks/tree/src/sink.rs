@@ -129,7 +129,10 @@ impl TreeSink {
         match self.begun {
             Begun::Published { intent, is_old_tree_there } => {
                 self.staging.written.lock().close();
-                self.settle_root(None)?;
+                // Where it is not known what the root is to have, it stays its owner's alone.
+                if let Some(root) = self.staging.skeleton.root()? {
+                    self.settle_root(Some(root))?;
+                }
                 self.put_away(intent.old_tree, is_old_tree_there).map(drop)
             }
             Begun::Fresh | Begun::Resumable { .. } => Ok(()),

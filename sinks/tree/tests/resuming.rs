@@ -15,8 +15,9 @@ use std::{
 
 use contract::{AttemptId, CommitError, IfExists, StreamingSink};
 use fixture::{difference, list};
+use local::StagedFile;
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
-use storage::{OnPartial, TargetError};
+use storage::{OnPartial, StageOptions, TargetError};
 use tree_sink::{OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, remove_beside};
 
 const STAGING: &str = ".target.cofferdam-staging";
@@ -201,6 +202,26 @@ fn zeros_are_written_over_what_was_no_hole() {
 }
 
 #[test]
+fn what_is_written_again_leaves_holes_where_they_were() {
+    let fixture = Fixture::of(|tree| {
+        let file = fs::File::create(tree.join("sparse")).unwrap();
+        file.set_len(64 << 20).unwrap();
+        fs::write(tree.join("text"), "text").unwrap();
+    });
+    break_off(&fixture, fresh());
+    let mut sink = resumable(&fixture, fresh());
+    sink.last_commit().unwrap();
+    // As of a pipe: everything comes again.
+    sink.resume_at(0, 0).unwrap();
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.publish(fixture.plaintext.len() as u64).unwrap();
+    let found = fs::metadata(fixture.target().join("sparse")).unwrap();
+    assert!(found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
+    drop(sink);
+    assert_restored(&fixture);
+}
+
+#[test]
 fn another_directory_than_the_journals_is_not_touched() {
     let fixture = Fixture::new();
     break_off(&fixture, fresh());
@@ -269,7 +290,7 @@ fn publish_without_tidying_up(fixture: &Fixture, options: TreeOptions) {
     let mut sink = new(fixture, options);
     write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
     sink.commit_segment(&checkpoint()).unwrap();
-    // The old tree holds a file that cannot be removed; no: the target's name is swapped by hand after the intent.
+    // The target is another directory for the moment of the rename, which is then made by hand.
     let [target, staging] = [fixture.target(), at(fixture, STAGING)];
     let old = fixture.scratch.path().join("old");
     if target.exists() {
@@ -564,4 +585,46 @@ fn a_move_that_is_cut_off_is_brought_to_its_end_without_force() {
     fs::remove_dir(fixture.target().join("a.txt")).unwrap();
     merge(&fixture, into()).unwrap();
     assert_merged(&fixture, &[]);
+}
+
+#[test]
+fn what_a_restore_of_a_file_has_left_stays_its_own() {
+    let fixture = Fixture::new();
+    let mut sink = match StagedFile::open(fixture.target(), &StageOptions::default(), &attempt_id()).unwrap()
+    {
+        local::Opened::Fresh(sink) => sink,
+        other => panic!("not fresh: {other:?}"),
+    };
+    sink.positioned().unwrap().write_all_at(0, b"of a file").unwrap();
+    sink.commit_segment(&checkpoint()).unwrap();
+    drop(sink);
+    let left = [STAGING, JOURNAL].map(|name| fs::read(at(&fixture, name)).unwrap());
+    for options in [fresh(), replacing(), fresh().on_partial(OnPartial::Discard)] {
+        let refused = open(&fixture, options).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::InTheWay { .. })), "{refused}");
+        assert_eq!([STAGING, JOURNAL].map(|name| fs::read(at(&fixture, name)).unwrap()), left);
+    }
+    let opened = StagedFile::open(fixture.target(), &StageOptions::default(), &attempt_id()).unwrap();
+    assert!(matches!(opened, local::Opened::Resumable { .. }), "{opened:?}");
+}
+
+/// Who restores another tree there, or the same name again, does what was left to do, and shows nobody what is to be private.
+#[test]
+fn a_published_tree_of_others_is_tidied_up_after_with_the_mode_that_it_had() {
+    let fixture = Fixture::of(|tree| {
+        fs::write(tree.join("f"), "f").unwrap();
+        fs::set_permissions(tree, fs::Permissions::from_mode(0o750)).unwrap();
+    });
+    for (is_skeleton_there, mode) in [(true, 0o750), (false, 0o700)] {
+        fs::create_dir_all(fixture.target().join("old")).unwrap();
+        publish_without_tidying_up(&fixture, replacing());
+        if !is_skeleton_there {
+            fs::OpenOptions::new().write(true).open(at(&fixture, JOURNAL)).unwrap().set_len(65_536).unwrap();
+        }
+        published(&fixture, fresh()).tidy().unwrap();
+        assert_eq!(fixture.beside(), ["target"]);
+        assert_eq!(fs::metadata(fixture.target()).unwrap().mode() & 0o7777, mode);
+        assert_eq!(fs::read(fixture.target().join("f")).unwrap(), b"f");
+        fs::remove_dir_all(fixture.target()).unwrap();
+    }
 }

@@ -31,16 +31,16 @@ pub(crate) struct Contestant {
     /// How `--only` calls it.
     pub(crate) name: &'static str,
     /// What prints its version; Cofferdam's is the commit that is measured.
-    version: &'static str,
-    install: &'static str,
+    pub(super) version: &'static str,
+    pub(super) install: &'static str,
     pub(crate) environment: &'static [(&'static str, &'static str)],
     /// What comes before each seal, and is not timed.
     pub(crate) prepare: &'static str,
     /// What the tables call it.
-    titles: [&'static str; 2],
-    commands: [&'static str; 2],
+    pub(super) titles: [&'static str; 2],
+    pub(super) commands: [&'static str; 2],
     /// Whether the result is on the disk when the program returns, as its system calls show.
-    synced: [bool; 2],
+    pub(super) synced: [bool; 2],
 }
 
 impl Contestant {
@@ -60,7 +60,7 @@ impl Contestant {
         self.command(Direction::Seal).split(' ').next().unwrap_or_default()
     }
 
-    fn is_installed(&self) -> bool {
+    pub(super) fn is_installed(&self) -> bool {
         self.program() == COFFERDAM || programs::is_on_path(self.program())
     }
 

@@ -22,7 +22,7 @@ impl Input {
     }
 
     /// The bytes, from the first.
-    fn reader(&self) -> impl Read + '_ {
+    pub(super) fn reader(&self) -> impl Read + '_ {
         Repeated { files: &self.files, next: 0, open: None }.take(self.len)
     }
 
@@ -89,7 +89,7 @@ impl Read for Repeated<'_> {
     }
 }
 
-fn sysroot() -> Result<PathBuf, String> {
+pub(super) fn sysroot() -> Result<PathBuf, String> {
     let output = Command::new("rustc").args(["--print", "sysroot"]).output();
     let output = output.map_err(|error| format!("cannot start rustc: {error}"))?;
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))

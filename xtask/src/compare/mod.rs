@@ -2,6 +2,7 @@
 //! Knows nothing of what the programs do inside: wall time, processor time and peak memory are taken from outside.
 
 pub(crate) mod contestant;
+mod entries;
 mod far;
 mod input;
 mod memory;
@@ -11,6 +12,7 @@ mod scratch;
 mod size;
 mod table;
 pub(crate) mod timed;
+mod trees;
 pub(crate) mod volume;
 
 use std::path::{Path, PathBuf};
@@ -19,10 +21,12 @@ use self::options::Options;
 use crate::results::Machine;
 use crate::steps;
 
+pub(crate) use self::entries::{run as memory_of_trees, write_archive};
 pub(crate) use self::far::run as from_far;
 pub(crate) use self::memory::run as memory;
 pub(crate) use self::place::Place;
 pub(crate) use self::size::{parse_size, size_text};
+pub(crate) use self::trees::run as trees;
 
 /// Compares what `arguments` choose and gives the tables.
 ///

@@ -19,8 +19,15 @@ use super::timed::Usage;
 /// A folder with a plaintext in it, and who can open what is sealed there.
 pub(crate) struct Volume {
     keys: Keys,
-    input: Input,
+    content: Content,
     scratch: Scratch,
+}
+
+/// What the plaintext is.
+enum Content {
+    File(Input),
+    /// A directory.
+    Tree,
 }
 
 impl Volume {
@@ -34,7 +41,24 @@ impl Volume {
         let scratch = Scratch::new(&place.directory)?;
         let (keys, input) = (Keys::new(cofferdam, scratch.path())?, Input::new(size)?);
         input.write(&scratch.path().join(PLAIN))?;
-        Ok(Volume { keys, input, scratch })
+        Ok(Volume { keys, content: Content::File(input), scratch })
+    }
+
+    /// With a directory in place of a file, which `make` makes; it has `size` bytes, about.
+    ///
+    /// # Errors
+    /// As [`Volume::new`], and those of `make`.
+    pub(crate) fn of_tree(
+        place: &Place,
+        cofferdam: &Path,
+        size: u64,
+        make: &dyn Fn(&Path) -> Result<(), String>,
+    ) -> Result<Volume, String> {
+        place.check_room(TREES * room_of(size) + ROOM_BASE)?;
+        let scratch = Scratch::new(&place.directory)?;
+        let keys = Keys::new(cofferdam, scratch.path())?;
+        make(&scratch.path().join(PLAIN))?;
+        Ok(Volume { keys, content: Content::Tree, scratch })
     }
 
     /// A folder for `contestant`, by a `name` that no other has, with the plaintext in it. `program` is what it calls
@@ -49,23 +73,31 @@ impl Volume {
         program: &'a Path,
     ) -> Result<Fixture<'a>, String> {
         let folder = self.scratch.path().join(name);
-        let home = folder.join("home");
+        let (home, plain) = (folder.join("home"), self.scratch.path().join(PLAIN));
         let make = || -> io::Result<()> {
             DirBuilder::new().recursive(true).mode(0o700).create(&home)?;
             fs::write(folder.join(KEY_FILE), &self.keys.identity)?;
             fs::write(folder.join("password"), "password\n")?;
-            fs::hard_link(self.scratch.path().join(PLAIN), folder.join(PLAIN))
+            match self.content {
+                Content::File(_) => fs::hard_link(&plain, folder.join(PLAIN)),
+                Content::Tree => Ok(()),
+            }
         };
         make().map_err(|error| format!("cannot prepare {}: {error}", folder.display()))?;
         let environment = environment(&home, contestant.environment);
-        Ok(Fixture { contestant, program, keys: &self.keys, folder, environment })
+        let lent = matches!(self.content, Content::Tree).then_some(plain);
+        Ok(Fixture { contestant, program, keys: &self.keys, folder, lent, environment })
     }
 
     /// # Errors
     /// What the last restore of `fixture` left is not the plaintext.
     pub(crate) fn check(&self, fixture: &Fixture<'_>) -> Result<(), String> {
         let wrong = |what| format!("{} does not restore what it sealed: {what}", fixture.contestant.name);
-        self.input.check(&fixture.folder.join(RESTORED).join(PLAIN)).map_err(wrong)
+        let restored = fixture.folder.join(RESTORED).join(PLAIN);
+        match &self.content {
+            Content::File(input) => input.check(&restored).map_err(wrong),
+            Content::Tree => check_tree(&self.scratch.path().join(PLAIN), &restored).map_err(wrong),
+        }
     }
 }
 
@@ -121,14 +153,21 @@ impl Keys {
         Ok(Keys { identity, recipient })
     }
 
-    /// The words of a command, filled in.
+    /// The words of a command, filled in. What stands between single quotes is one word, blanks and all.
     pub(crate) fn fill(&self, command: &str, program: &Path) -> Vec<String> {
         let fill = |word| match word {
             COFFERDAM => program.to_string_lossy().into_owned(),
             RECIPIENT => self.recipient.clone(),
             word => word.to_owned(),
         };
-        command.split_whitespace().map(fill).collect()
+        let mut words = Vec::new();
+        for (index, part) in command.split('\'').enumerate() {
+            match index % 2 {
+                0 => words.extend(part.split_whitespace().map(fill)),
+                _ => words.push(part.replace(RECIPIENT, &self.recipient)),
+            }
+        }
+        words
     }
 }
 
@@ -138,6 +177,8 @@ pub(crate) struct Fixture<'a> {
     program: &'a Path,
     keys: &'a Keys,
     folder: PathBuf,
+    /// A directory of which there is one for all: it lies in the folder while it is sealed.
+    lent: Option<PathBuf>,
     environment: Vec<(String, String)>,
 }
 
@@ -156,7 +197,7 @@ impl Fixture<'_> {
                     Usage::of(&prepare, &self.folder, &self.environment)?;
                 }
                 settle(&self.folder)?;
-                Usage::of(&command, &self.folder, &self.environment)
+                self.lend(|| Usage::of(&command, &self.folder, &self.environment))
             }
             Direction::Restore => {
                 self.forget_restored()?;
@@ -167,6 +208,16 @@ impl Fixture<'_> {
                 Usage::of(&command, &restored, &self.environment)
             }
         }
+    }
+
+    fn lend(&self, run: impl FnOnce() -> Result<Usage, String>) -> Result<Usage, String> {
+        let Some(plain) = &self.lent else { return run() };
+        let here = self.folder.join(PLAIN);
+        let failed = |error| format!("cannot move {}: {error}", plain.display());
+        fs::rename(plain, &here).map_err(failed)?;
+        let usage = run();
+        fs::rename(&here, plain).map_err(failed)?;
+        usage
     }
 
     /// The bytes that the sealed form has, all its files together.
@@ -219,6 +270,19 @@ pub(crate) fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Whether two directories have the same in them, rights, owners and times too.
+fn check_tree(plain: &Path, restored: &Path) -> Result<(), String> {
+    let slash = |path: &Path| format!("{}/", path.display());
+    let mut rsync = Command::new("rsync");
+    rsync.args(["-aHn", "--checksum", "--delete", "--itemize-changes", &slash(plain), &slash(restored)]);
+    let output = rsync.output().map_err(|error| format!("cannot start rsync, which compares: {error}"))?;
+    let said = [output.stdout, output.stderr].concat();
+    match said.is_empty() {
+        true => Ok(()),
+        false => Err(format!("it differs: {}", String::from_utf8_lossy(&said[..said.len().min(1_000)]))),
+    }
+}
+
 fn len(path: &Path) -> io::Result<u64> {
     if !path.is_dir() {
         return Ok(path.metadata()?.len());
@@ -230,6 +294,8 @@ fn len(path: &Path) -> io::Result<u64> {
 const RECIPIENT_MARK: &str = "# public key: ";
 /// What the contestants take whatever the size: caches, indexes, temporary files.
 const ROOM_BASE: u64 = 128 << 20;
+/// A tree, the sealed forms of all contestants, one of them restored.
+const TREES: u64 = 10;
 
 // The names that the contestants' commands use.
 const PLAIN: &str = "plain";

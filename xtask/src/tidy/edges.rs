@@ -24,12 +24,13 @@ pub(super) const EDGES: &str = "
     remote         | io sources                         | ciphers rayon age clap
     serve          | io                                 | ciphers rayon tempfile age clap
     tree           | io sources                         | ciphers rayon age clap
+    mount          | io tree                            | ciphers rayon tempfile age clap
     servers        |                                    | ciphers rayon age clap
     stream         | io framing frame-worker segment-worker contract storage local peer keys foreign sources | ciphers rayon age clap
     cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign signatures sources remote stream tree tree-sink | clap
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
-    cli            | cofferdam measure serve            | ciphers rayon age
+    cli            | cofferdam measure mount serve      | ciphers rayon age
     python         | cofferdam contract                 | ciphers rayon age clap
     capi           | cofferdam contract                 | ciphers rayon rustix age clap
     bench          | *                                  |

@@ -1,15 +1,19 @@
 //! `cofferdam cat`: plaintext to standard output, all of it or a range of bytes.
 //! It turns options into an opener; the library opens what the range needs.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::StreamingSink as _;
+use cofferdam::tree::{EntryKind, TreeError, TreePath};
+use cofferdam::{IfNoTree, Reader, StreamingSink as _};
 use serde::Serialize;
 
 use crate::byte_range::ByteRange;
+use crate::commands::ls::kind_name;
 use crate::commands::restore::Restore;
 use crate::expected::Expected;
 use crate::failure::Failure;
@@ -26,12 +30,16 @@ use crate::sealed::Sealed;
 use crate::signatures::SignedByArgs;
 use crate::size::Size;
 use crate::text::pace;
+use crate::tree_args::name;
+use crate::tree_reading::{catalog_of, not_there, of_tree, parse_path};
 
-/// Print the plaintext of a sealed stream, or a range of it
+/// Print the plaintext of a sealed stream, a range of it, or a file of a sealed tree
 ///
-/// Without --range this is `restore SEALED -`: one verified segment after another, and exit code 0 says that it was all.
+/// Without --range and PATH this is `restore SEALED -`: one verified segment after another, and exit code 0 says that it was all.
 ///
-/// With --range only the parts of the file are read that the range needs. Each byte that comes out is authentic and at its place.
+/// Of a sealed tree that is its archive, for any tar: the catalog behind it is left out. A range is of all of the plaintext.
+///
+/// With --range or PATH only the parts of the file are read that the bytes need. Each byte that comes out is authentic and at its place.
 /// That the rest of the stream is there and unchanged is not looked at: `verify` says that.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP, mut_arg("expect_digest", |arg| arg.long_help(EXPECT_DIGEST)))]
@@ -45,6 +53,14 @@ pub(crate) struct Cat {
     /// Sizes may have units: 4KiB, 1GiB, … A range that is not within the stream is refused, and the length is said.
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     range: Option<ByteRange>,
+
+    /// A file of a sealed tree, by its path from the tree's directory on: its bytes alone are read and printed
+    #[arg(value_name = "PATH", conflicts_with = "range")]
+    path: Option<OsString>,
+
+    /// The archive of a sealed tree, the very bytes that were sealed; a stream that is no tree is refused
+    #[arg(long, conflicts_with_all = ["range", "path"])]
+    tar: bool,
 
     /// Write to a terminal too
     #[arg(long)]
@@ -67,16 +83,22 @@ impl Cat {
     pub(crate) fn run(mut self, report: Report) -> Result<(), Failure> {
         self.sealed.set_timeout(self.opening.timeout);
         self.signed_by.set_timeout(self.opening.timeout);
-        match self.range {
-            Some(range) => self.print(range, report),
-            None => {
+        let part = match (self.range, &self.path) {
+            (Some(range), _) => Part::Range(range),
+            (None, Some(path)) => Part::File(parse_path(path)?),
+            (None, None) => {
+                let if_no_tree = if self.tar { IfNoTree::Refuse } else { IfNoTree::OpenAll };
                 let Cat { sealed, force, expected, signed_by, foreign, opening, .. } = self;
-                Restore::to_standard_output(sealed, force, expected, signed_by, opening, foreign).run(report)
+                return Restore::to_standard_output(
+                    sealed, force, expected, signed_by, opening, foreign, if_no_tree,
+                )
+                .run(report);
             }
-        }
+        };
+        self.print(&part, report)
     }
 
-    fn print(self, range: ByteRange, report: Report) -> Result<(), Failure> {
+    fn print(self, part: &Part, report: Report) -> Result<(), Failure> {
         let mut files = NamedFiles::default();
         self.opening.name_files(&self.sealed, &mut files)?;
         self.signed_by.name_files(&self.sealed, &mut files)?;
@@ -98,11 +120,55 @@ impl Cat {
         if cofferdam::is_foreign(&source).map_err(of_input)? {
             let reader = opener.foreign_reader(source).map_err(of_input)?;
             let (format, len) = (reader.format().name(), reader.len());
-            return self.print_from(reader, len, Kind { format, stream_id: None }, range, begun, report);
+            let range = part.range()?.within(len)?;
+            return self.print_from(
+                reader,
+                len,
+                Kind { format, stream_id: None, path: None },
+                range,
+                begun,
+                report,
+            );
         }
         let reader = opener.reader(source).map_err(of_input)?;
         let (len, stream_id) = (reader.len(), Some(reader.stream_id().to_string()));
-        self.print_from(reader, len, Kind { format: "cofferdam", stream_id }, range, begun, report)
+        let (range, path) = match part {
+            Part::Range(range) => (range.within(len)?, None),
+            Part::File(path) => (self.file_in(&reader, path, report)?, Some(name(path))),
+        };
+        self.print_from(reader, len, Kind { format: "cofferdam", stream_id, path }, range, begun, report)
+    }
+
+    /// Where the bytes of the file at `path` are.
+    fn file_in(&self, reader: &Reader, path: &TreePath, report: Report) -> Result<Range<u64>, Failure> {
+        let reader = Arc::new(reader.clone());
+        let of_tree = |error| of_tree(error, &self.sealed);
+        let catalog = catalog_of(&reader, &self.sealed)?;
+        let find = |path: &TreePath| match catalog.find(path).map_err(of_tree)? {
+            Some(found) => Ok(found),
+            None => Err(not_there(path, &self.sealed)),
+        };
+        let mut found = find(path)?;
+        if found.entry.kind == EntryKind::HardLink {
+            let target = TreePath::parse(&found.entry.link);
+            found =
+                find(&target.map_err(|fault| of_tree(TreeError::Name { path: path.to_string(), fault }))?)?;
+        }
+        if found.entry.kind != EntryKind::File {
+            let what = format!("{} is no file but a {}", name(path), kind_name(found.entry.kind));
+            return Err(
+                Failure::usage(what).advise("`cofferdam ls -l` says what it is, and where links lead.")
+            );
+        }
+        // Headers decide (TREE T6.3).
+        found.read_member(&*reader).map_err(of_tree)?;
+        if found.entry.changed {
+            report.warning(format!(
+                "{} changed while it was sealed: its bytes may be of several moments",
+                name(path)
+            ));
+        }
+        Ok(found.data_at()..found.data_at() + found.entry.size)
     }
 
     /// Of a plaintext of `len` bytes.
@@ -111,20 +177,19 @@ impl Cat {
         mut reader: impl Read + Seek,
         len: u64,
         kind: Kind,
-        range: ByteRange,
+        range: Range<u64>,
         begun: Instant,
         report: Report,
     ) -> Result<(), Failure> {
-        let range = range.within(len)?;
         copy(&mut reader, range.clone()).map_err(|fault| match fault {
             Fault::Reading(error) => End::Standard.explain(error, "output").of_input(&self.sealed),
             Fault::Other(failure) => failure,
         })?;
-        let Kind { format, stream_id } = kind;
+        let Kind { format, stream_id, path } = kind;
         let (input, Range { start: begin, end }) = (self.sealed.name(), range);
         let seconds = begun.elapsed().as_secs_f64();
         let record =
-            Record { event: "read", input, format, stream_id, begin, end, plaintext_len: len, seconds };
+            Record { event: "read", input, path, format, stream_id, begin, end, plaintext_len: len, seconds };
         report.done(Channel::Stderr, &record, record.sentence(begun), End::Standard.done())
     }
 }
@@ -133,6 +198,28 @@ impl Cat {
 struct Kind {
     format: &'static str,
     stream_id: Option<String>,
+    path: Option<Name>,
+}
+
+/// What is asked for of the plaintext.
+enum Part {
+    Range(ByteRange),
+    /// Of a tree.
+    File(TreePath),
+}
+
+impl Part {
+    /// Of a stream that is no tree.
+    #[cfg(feature = "foreign")]
+    fn range(&self) -> Result<ByteRange, Failure> {
+        match self {
+            Part::Range(range) => Ok(*range),
+            Part::File(_) => {
+                Err(Failure::usage("the stream is no tree, and has no files to be found by a path")
+                    .advise("Leave the path out: `cat` prints all of it."))
+            }
+        }
+    }
 }
 
 /// Why a range has not come out whole.
@@ -180,6 +267,7 @@ fn fault(error: io::Error) -> Fault {
 struct Record {
     event: &'static str,
     input: Name,
+    path: Option<Name>,
     format: &'static str,
     stream_id: Option<String>,
     begin: u64,
@@ -191,6 +279,12 @@ struct Record {
 impl Record {
     fn sentence(&self, begun: Instant) -> String {
         let len = self.end - self.begin;
+        if let Some(path) = &self.path {
+            let (len, input) = (Size(len), &self.input);
+            return format!(
+                "read {path} of {input}, {len}: all of it is authentic, and the rest was not looked at"
+            );
+        }
         format!(
             "read {} of {}, from byte {} on, {}; all of them are authentic, and the rest was not looked at",
             Size(len),
@@ -212,7 +306,8 @@ frames into a segment: only a restore or `verify` of the whole compares those. N
 
 const AFTER_HELP: &str = "\
 Examples:
-  cofferdam cat -i key.txt srv.cfd | tar t                     all of it, as `restore SEALED -`
+  cofferdam cat -i key.txt --tar srv.cfd | tar x               a tree's archive
+  cofferdam cat -i key.txt srv.cfd etc/fstab                   one file of a tree
   cofferdam cat -i key.txt --range 1GiB..1025MiB db.cfd        a MiB out of the middle
   cofferdam cat -i key.txt --range -4KiB db.cfd | xxd          the last 4 KiB
 

@@ -6,11 +6,15 @@ pub(crate) mod cat;
 pub(crate) mod completions;
 #[cfg(feature = "foreign")]
 pub(crate) mod convert;
+pub(crate) mod diff;
 pub(crate) mod discard;
 pub(crate) mod drill;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod ls;
 pub(crate) mod man;
+#[cfg(feature = "mount")]
+pub(crate) mod mount;
 pub(crate) mod receive;
 pub(crate) mod recipients;
 pub(crate) mod restore;
@@ -37,8 +41,12 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Seal(command) => command.run(report),
         Command::Restore(command) => command.run(report),
         Command::Cat(command) => command.run(report),
+        Command::Ls(command) => command.run(report),
+        Command::Diff(command) => command.run(report),
         #[cfg(feature = "serve")]
         Command::Serve(command) => command.run(report),
+        #[cfg(feature = "mount")]
+        Command::Mount(command) => command.run(report),
         #[cfg(feature = "foreign")]
         Command::Convert(command) => command.run(report),
         Command::Receive(command) => command.run(report),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, Opener, Remedy, Restored, RestoredPaths, Source, TreeOutcome, is_pipe};
+use cofferdam::{
+    CancelToken, IfNoTree, Opener, Remedy, Restored, RestoredPaths, Source, TreeOutcome, is_pipe,
+};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -59,6 +61,10 @@ pub(crate) struct Restore {
     /// By what name it was asked for.
     #[arg(skip = "restore")]
     command: &'static str,
+
+    /// What becomes of a stream that is no tree.
+    #[arg(skip = IfNoTree::OpenAll)]
+    if_no_tree: IfNoTree,
 
     /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
@@ -142,10 +148,12 @@ impl Restore {
         signed_by: SignedByArgs,
         opening: OpeningArgs,
         foreign: ForeignArgs,
+        if_no_tree: IfNoTree,
     ) -> Restore {
         let OpeningArgs { keys, resources, rate, timeout } = opening;
         Restore {
             command: "cat",
+            if_no_tree,
             sealed,
             target: Goal::Here(End::Standard),
             force,
@@ -202,26 +210,7 @@ impl Restore {
             watch.finish();
             return self.tell_paths(signer, &restored, begun, report);
         }
-        let restored = match (&self.sealed, &self.target) {
-            (Sealed::Here(End::Path(sealed)), Goal::Here(End::Path(target))) => {
-                opener.restore_file(sealed, target)
-            }
-            // By its name, so that a device is seen to be the one that would be written.
-            (Sealed::Here(End::Standard), Goal::Here(End::Path(target)))
-                if Standard::Input.is_block_device() =>
-            {
-                opener.restore_file("/dev/stdin", target)
-            }
-            (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(&cancel, report)?, target),
-            (_, Goal::Here(End::Standard)) => opener.open(self.source(&cancel, report)?, End::stdout()?),
-            (_, Goal::There(url)) => {
-                self.uploading.restore(&opener, self.source(&cancel, report)?, url, report)
-            }
-            (_, Goal::Receiver(address)) => {
-                let source = self.source(&cancel, report)?;
-                opener.open(source, self.protection.connect(address, self.staging.restart)?)
-            }
-        };
+        let restored = self.open(&opener, &cancel, report)?;
         if let Some(asserted) = asserted_in(&restored) {
             watch.finish();
             let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done_unproven());
@@ -241,6 +230,37 @@ impl Restore {
         watch.finish();
         record.tree.iter().for_each(|tree| tree.warn(report));
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
+    }
+
+    /// Restores it. What keeps it from being begun is a failure already.
+    fn open(
+        &self,
+        opener: &Opener,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Result<Restored, cofferdam::Error>, Failure> {
+        Ok(match (&self.sealed, &self.target) {
+            (Sealed::Here(End::Path(sealed)), Goal::Here(End::Path(target))) => {
+                opener.restore_file(sealed, target)
+            }
+            // By its name, so that a device is seen to be the one that would be written.
+            (Sealed::Here(End::Standard), Goal::Here(End::Path(target)))
+                if Standard::Input.is_block_device() =>
+            {
+                opener.restore_file("/dev/stdin", target)
+            }
+            (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(cancel, report)?, target),
+            (_, Goal::Here(End::Standard)) => {
+                opener.open_archive(self.source(cancel, report)?, End::stdout()?, self.if_no_tree)
+            }
+            (_, Goal::There(url)) => {
+                self.uploading.restore(opener, self.source(cancel, report)?, url, report)
+            }
+            (_, Goal::Receiver(address)) => {
+                let source = self.source(cancel, report)?;
+                opener.open(source, self.protection.connect(address, self.staging.restart)?)
+            }
+        })
     }
 
     fn tell_paths(

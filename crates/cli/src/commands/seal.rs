@@ -1,16 +1,17 @@
-//! `cofferdam seal`: a file or a pipe into a sealed stream.
+//! `cofferdam seal`: a file, a directory or a pipe into a sealed stream.
 //! It turns options into a sealer; the library seals.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::tree::EntryCounts;
 use cofferdam::{
-    CancelToken, CompressionLevel, DigestKind, ErrorKind, OnPartial, Recipients, Sealed, Sealer, Suite,
-    descriptor_named,
+    CancelToken, CompressionLevel, DigestKind, ErrorKind, OnPartial, Recipients, Sealed, SealedTree, Sealer,
+    Suite, TarInput, TreeInput, descriptor_named,
 };
 use serde::Serialize;
 
@@ -33,29 +34,37 @@ use crate::sealing_keys::SealingKeys;
 use crate::signatures::{DueSignature, KeyName, SealSigning, is_in_place};
 use crate::size::Size;
 use crate::state_dir::StateDir;
+use crate::tar_args::{self, TarArgs};
 use crate::text::{count, pace};
 use crate::timeout::Timeout;
+use crate::tree_args::{TreeArgs, TreeRecord, is_directory, warn_of_changed};
 use crate::uploading::Uploading;
 
-/// Seal a file or a pipe for one or more recipients
+/// Seal a file, a directory or a pipe for one or more recipients
 ///
 /// The output appears once, complete and synced to disk, or not at all. It is INPUT.cfd unless -o says otherwise.
 ///
 /// The mode and the time of modification of a regular file go into the stream, encrypted: a restore to a new name gives them back.
+///
+/// A directory becomes a tree: its files, directories, links, devices and FIFOs with owners, modes, times and extended attributes, as an
+/// archive that `cofferdam cat --tar` gives back and any tar extracts, with a catalog behind it. `cofferdam ls`, `cat` and `diff` read it. A tree is
+/// compressed unless --no-zstd says otherwise. A file that changes while it is read is sealed, flagged, and named in a warning; see --strict.
+/// The list of its files is kept in the state directory, readable by you alone, until the sealing ends.
 ///
 /// With --resume a sealing that is interrupted, by Ctrl-C, an error or a crash, leaves the sealed bytes beside the output
 /// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a file of a few hundred bytes that only you
 /// can read. THAT FILE HOLDS THE KEY OF THIS ONE STREAM. The same command resumes after the last segment that is whole and
 /// matches the input. It needs no identity. The input has to be a regular file that has not changed since.
 /// Recipients, metadata, sequence number, suite, digest, compression and sizes are those of the interrupted stream; other recipients on the
-/// command line and another level of --zstd are not looked at, other metadata, numbers or sizes are refused. Threads and memory may differ. Bytes beside the output
+/// command line and another level of --zstd are not looked at, other metadata, numbers or sizes are refused. Threads and memory may differ. A tree
+/// resumes by the list of files that it was begun with. Bytes beside the output
 /// for which there is no state are not believed: that is exit code 8, and --restart replaces them. Without --resume
 /// nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8, too.
 /// `cofferdam status` and `cofferdam discard` show and remove what is left.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Seal {
-    /// What to seal: a file, a device, a FIFO, or - for standard input
+    /// What to seal: a file, a directory, a device, a FIFO, or - for standard input
     #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(parse_input))]
     input: End,
 
@@ -92,6 +101,12 @@ pub(crate) struct Seal {
     signing: SealSigning,
 
     #[command(flatten)]
+    trees: TreeArgs,
+
+    #[command(flatten)]
+    archive: TarArgs,
+
+    #[command(flatten)]
     resuming: Resuming,
 
     #[command(flatten)]
@@ -126,9 +141,9 @@ struct Resuming {
     #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide_short_help = true)]
     identities: Vec<KeyPlace>,
 
-    /// With --resume: where the state is kept, which holds the stream's key [default: $XDG_STATE_HOME/cofferdam, else
-    /// ~/.local/state/cofferdam]
-    #[arg(long, value_name = "DIR", requires = "resume")]
+    /// With --resume: where the state is kept, which holds the stream's key; of a directory in any case, where the list of its files is kept
+    /// [default: $XDG_STATE_HOME/cofferdam, else ~/.local/state/cofferdam]
+    #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
 
@@ -190,12 +205,15 @@ enum DigestName {
 impl Seal {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         self.refuse_what_age_lacks()?;
+        let is_archive = self.archive.is_given();
+        let tree = self.trees.input(&self.input, is_archive)?;
+        self.refuse_state_dir(tree.is_some() || is_archive)?;
         let mut output = self.output()?;
         output.set_timeout(self.timeout);
         self.refuse_pipes(&output)?;
         self.uploading.check(&output)?;
         self.resources.begin(RunInfo::of("seal"), &self.files(&output)?, report)?;
-        let state_dir = self.state_dir()?;
+        let state_dir = self.state_dir(tree.is_some() || is_archive)?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let due = self.due_signature(&output, &cancel)?;
@@ -207,6 +225,20 @@ impl Seal {
         let sealer = self.sealer(self.keys.recipients(&cancel)?, &cancel, watch.clone())?;
         let sealer = self.rate.sealer(sealer, report)?;
         let begun = Instant::now();
+        if let (Some(tree), Some(state_dir)) = (&tree, &state_dir) {
+            let sealed = self.seal_tree(&sealer, tree, &output, state_dir, &cancel, report)?;
+            let sealed = sealed.map_err(|error| self.explain(&output, error))?;
+            watch.finish();
+            warn_of_changed(&sealed.changed, report);
+            let record = TreeRecord::new(&sealed, self.trees.compresses());
+            return self.finish(&output, &sealed.sealed, Some(record), due, begun, report);
+        }
+        if let (true, Some(state_dir)) = (is_archive, &state_dir) {
+            let (sealed, counts) = self.seal_archive(&sealer, &output, state_dir, report)?;
+            watch.finish();
+            let record = TreeRecord::of_archive(counts, self.trees.compresses());
+            return self.finish(&output, &sealed, Some(record), due, begun, report);
+        }
         let sealed = match (&self.input, &output) {
             (End::Path(input), Goal::Here(End::Path(output))) => match &state_dir {
                 Some(state_dir) => sealer.seal_file_resumable(input, output, state_dir),
@@ -219,15 +251,77 @@ impl Seal {
         };
         let sealed = sealed.map_err(|error| self.explain(&output, error))?;
         watch.finish();
-        let signing =
-            due.as_ref().map(|due| due.sign_stream(sealed.digest, sealed.stream_digest)).transpose();
-        let made = due.filter(|_| signing.as_ref().map_or_else(is_in_place, |_| true));
-        let record = Record::new(&self.input, &output, &sealed, made.as_ref(), begun);
         if sealed.plaintext_len == 0 && self.input.is_pipe() {
             report.warning(EMPTY_PIPE);
         }
+        self.finish(&output, &sealed, None, due, begun, report)
+    }
+
+    /// The output is in place: it is signed, and all is told.
+    fn finish(
+        &self,
+        output: &Goal,
+        sealed: &Sealed,
+        tree: Option<TreeRecord>,
+        due: Option<DueSignature>,
+        begun: Instant,
+        report: Report,
+    ) -> Result<(), Failure> {
+        let signing =
+            due.as_ref().map(|due| due.sign_stream(sealed.digest, sealed.stream_digest)).transpose();
+        let made = due.filter(|_| signing.as_ref().map_or_else(is_in_place, |_| true));
+        let record = Record { tree, ..Record::new(&self.input, output, sealed, made.as_ref(), begun) };
         let done = report.done(output.channel(), &record, record.sentence(begun), output.done());
-        signing.map_err(|failure| not_signed(failure, &output)).and(done)
+        signing.map_err(|failure| not_signed(failure, output)).and(done)
+    }
+
+    fn seal_tree(
+        &self,
+        sealer: &Sealer,
+        tree: &TreeInput,
+        output: &Goal,
+        state_dir: &Path,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Result<SealedTree, cofferdam::Error>, Failure> {
+        let sealed = match output {
+            Goal::Here(End::Path(output)) if self.resuming.resume => {
+                return Ok(sealer.seal_tree_resumable(tree, output, state_dir));
+            }
+            Goal::Here(End::Path(output)) => return Ok(sealer.seal_tree(tree, output, state_dir)),
+            Goal::Receiver(_) => unreachable!("an output is no receiver"),
+            Goal::Here(End::Standard) | Goal::There(_) => tree.plan(state_dir, cancel),
+        };
+        let planned = match sealed {
+            Ok(planned) => planned,
+            Err(error) => return Ok(Err(error)),
+        };
+        let sealer = sealer.clone().tree();
+        let sealed = match output {
+            Goal::There(url) => self.uploading.seal_source(&sealer, planned.source(), None, url, report),
+            _ => sealer.seal(planned.source(), End::stdout()?),
+        };
+        Ok(sealed.map(|sealed| planned.sealed_as(sealed)))
+    }
+
+    fn seal_archive(
+        &self,
+        sealer: &Sealer,
+        output: &Goal,
+        state_dir: &Path,
+        report: Report,
+    ) -> Result<(Sealed, Option<EntryCounts>), Failure> {
+        let input = TarInput::new(state_dir)?;
+        let source = input.source(self.input.source()?)?;
+        let (outcome, sealer) = (source.outcome(), sealer.clone().tree());
+        let sealed = match output {
+            Goal::Here(End::Path(output)) => sealer.seal_to(source, output),
+            Goal::Here(End::Standard) => sealer.seal(source, End::stdout()?),
+            Goal::There(url) => self.uploading.seal_source(&sealer, source, None, url, report),
+            Goal::Receiver(_) => unreachable!("an output is no receiver"),
+        };
+        let sealed = sealed.map_err(|error| tar_args::explain(self.explain(output, error), &outcome))?;
+        Ok((sealed, tar_args::counts_or_warning(&outcome, report)))
     }
 
     /// The signature that is to be made. Of what cannot be signed that is said before it is sealed.
@@ -247,7 +341,11 @@ impl Seal {
     ) -> Result<Sealer, Failure> {
         let on_partial = if self.resuming.restart { OnPartial::Discard } else { OnPartial::Resume };
         let sealer = Sealer::new(recipients).if_exists(if_exists(self.force)).on_partial(on_partial);
-        let sealer = self.resources.sealer(self.format.apply(sealer)?, cancel, watch);
+        let sealer = self.format.apply(sealer)?;
+        let level =
+            self.trees.compression(is_directory(&self.input) || self.archive.is_given(), self.format.zstd);
+        let sealer = level.into_iter().fold(sealer, Sealer::compression);
+        let sealer = self.resources.sealer(sealer, cancel, watch);
         let sealer = self.sequence.into_iter().fold(sealer, Sealer::sequence);
         let pairs = self.metadata.iter();
         Ok(pairs.fold(sealer, |sealer, (key, value)| sealer.metadata(key.as_bytes(), value.as_bytes())))
@@ -255,10 +353,6 @@ impl Seal {
 
     /// Adds to a failure what is left of the sealing, and what to do with it.
     fn explain(&self, output: &Goal, error: cofferdam::Error) -> Failure {
-        if matches!(&self.input, End::Path(path) if path.is_dir()) {
-            return Failure::from(error)
-                .advise("Pack it first, with tar for instance: `tar c DIR | cofferdam seal … -`.");
-        }
         if !self.resuming.resume {
             return output.explain(error, "output");
         }
@@ -267,6 +361,9 @@ impl Seal {
         match kept {
             Some(kept) => failure.advise_also(&how_to_go_on(kept)),
             None if kind == ErrorKind::Cancelled => failure.advise_also(STILL_KEPT),
+            None if kind == ErrorKind::SourceChanged && self.trees.is_strict() => {
+                failure.advise_also("`--resume --restart` walks the directory anew.")
+            }
             None => failure,
         }
     }
@@ -274,6 +371,12 @@ impl Seal {
     /// Before anything is read or asked for.
     fn refuse_what_age_lacks(&self) -> Result<(), Failure> {
         self.format.refuse_what_age_lacks()?;
+        if self.format.is_age() && is_directory(&self.input) {
+            return Err(Failure::usage("an age file cannot say that it is a directory").advise(
+                "Seal without --format, or pack it: `tar c DIR | cofferdam seal --format age … -`.",
+            ));
+        }
+        self.archive.check(&self.input, self.format.is_age())?;
         let given = [
             (!self.metadata.is_empty(), "--metadata"),
             (self.sequence.is_some(), "--sequence"),
@@ -312,17 +415,31 @@ impl Seal {
         Ok(files)
     }
 
-    /// Where the state is kept, if one is to be.
-    fn state_dir(&self) -> Result<Option<PathBuf>, Failure> {
+    /// Where the state is kept, or a tree's plan, if one is to be.
+    fn state_dir(&self, is_tree: bool) -> Result<Option<PathBuf>, Failure> {
         let Resuming { resume, state_dir, .. } = &self.resuming;
-        resume.then(|| StateDir { path: state_dir.clone() }.require()).transpose()
+        (*resume || is_tree).then(|| StateDir { path: state_dir.clone() }.require()).transpose()
+    }
+
+    fn refuse_state_dir(&self, is_tree: bool) -> Result<(), Failure> {
+        match self.resuming.state_dir.is_some() && !self.resuming.resume && !is_tree {
+            true => Err(Failure::usage("--state-dir is for --resume, for directories and for --tar")
+                .advise("Leave the option out, or give --resume.")),
+            false => Ok(()),
+        }
     }
 
     fn output(&self) -> Result<Goal, Failure> {
         match (&self.output, &self.input) {
             (Some(output), _) => Ok(output.as_output()),
+            (None, End::Path(input)) if is_directory(&self.input) && input.file_name().is_none() => {
+                Err(Failure::usage("a directory of this name has none to derive the output's from")
+                    .advise("Say with -o where the sealed stream goes, outside of the directory."))
+            }
             (None, End::Path(input)) if descriptor_named(input).is_none() => {
-                let mut name = input.clone().into_os_string();
+                // Without the slash that a directory may end with: the output belongs beside it.
+                let input = input.file_name().map_or(input.clone(), |name| input.with_file_name(name));
+                let mut name = input.into_os_string();
                 name.push(if self.format.is_age() { AGE_EXTENSION } else { EXTENSION });
                 Ok(Goal::Here(End::Path(PathBuf::from(name))))
             }
@@ -416,6 +533,7 @@ struct Record {
     kept: u64,
     signature: Option<Name>,
     signed_by: Option<KeyName>,
+    tree: Option<TreeRecord>,
     seconds: f64,
 }
 
@@ -442,6 +560,7 @@ impl Record {
             kept: sealed.resumed_bytes,
             signature: signature.map(DueSignature::name),
             signed_by: signature.map(DueSignature::signer),
+            tree: None,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
@@ -454,7 +573,9 @@ impl Record {
         let mut text = format!("sealed {} into {}: {}", self.input, self.output, Size(self.plaintext_len));
         match (self.segments, &self.stream_digest) {
             (Some(segments), Some(digest)) => {
-                text.push_str(&format!(" in {}, {how}\nstream digest {digest}", count(segments, "segment")));
+                text.push_str(&format!(" in {}, {how}", count(segments, "segment")));
+                text.extend(self.tree.iter().map(|tree| format!("\n{}", tree.sentence())));
+                text.push_str(&format!("\nstream digest {digest}"));
             }
             _ => text.push_str(&format!(" as {}, {how}", self.format)),
         }
@@ -517,6 +638,9 @@ Examples:
   cofferdam seal -r age1… --ssh-key ~/.ssh/id_ed25519 x  and sign it, into x.cfd.sig
   cofferdam seal --format age -r age1… db.img            into db.img.age, for `age -d`
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
+  cofferdam seal -r age1… /srv/db                        a directory, into /srv/db.cfd
+  pg_basebackup -Ft -X fetch -D - | cofferdam seal --tar -r age1… -o base.cfd -
+  cofferdam seal -r age1… --exclude 'tmp/' -o s.cfd /srv  all of it but what is in directories named tmp
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
 for the output is of another input, damaged, or without a state, 9 another process writes the output, or has \

@@ -49,6 +49,7 @@ struct Record {
     state: Option<Name>,
     stream_id: Option<String>,
     input_len: Option<u64>,
+    plan: Option<Name>,
     problems: Vec<String>,
 }
 
@@ -66,6 +67,7 @@ impl Record {
             state: found.state.as_ref().map(name),
             stream_id: found.sealing.as_ref().map(|(stream_id, _)| stream_id.to_string()),
             input_len: found.sealing.as_ref().map(|(_, len)| *len),
+            plan: found.plan.as_ref().map(name),
             problems: found.problems.clone(),
         }
     }
@@ -100,6 +102,9 @@ fn sentence(target: &Path, found: &Leftovers) -> String {
         let of = of.map_or(String::new(), |(_, len)| format!(", of an input of {}", Size(*len)));
         let path = Name::from(path.as_path());
         lines.push(format!("  {path}: the state of a sealing, which holds its key{of}"));
+    }
+    if let Some(path) = &found.plan {
+        lines.push(format!("  {}: the plan of a tree, which names its files", Name::from(path.as_path())));
     }
     lines.extend(found.problems.iter().map(|problem| format!("  {problem}")));
     lines.join("\n")

@@ -1,10 +1,11 @@
 //! `cofferdam verify`: checks a sealed stream and writes nothing.
 //! It says how much the check has shown; the library checks.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::Restored;
+use cofferdam::{CancelToken, ContentKind, Opener, Restored};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -29,6 +30,8 @@ use crate::text::{Pair, count, pace, pairs};
 /// With a key, everything is checked: it can be restored. Without one, every digest and the structure: that finds damage,
 /// but anyone can make a stream that is consistent. With the digest from a trusted place (`seal` prints it), the stream is
 /// the very one.
+///
+/// Of a sealed tree, with a key and not from a pipe, its catalog is then compared with the headers of its archive.
 ///
 /// Of a damaged or truncated file all segments are then looked at, and every range of the plaintext that is lost is listed.
 #[derive(clap::Args)]
@@ -102,8 +105,35 @@ impl Verify {
             salvage::list_lost(&opener, &self.sealed, &cancel, &watch, report, failure)
         })?;
         verified.warnings.iter().for_each(|warning| report.warning(warning));
-        let record = Record::new(&self.sealed, authenticity, signer, &verified, begun);
+        let tree = self.check_tree(&demanding, &verified, &cancel, report)?;
+        let record = Record { tree, ..Record::new(&self.sealed, authenticity, signer, &verified, begun) };
         report.found(&record, record.sentence(authenticity, begun), "nothing wrong was found")
+    }
+
+    /// Of a tree that can be read a second time: whether its catalog and its headers fit together. Its frames have been checked by then.
+    fn check_tree(
+        &self,
+        opener: &Opener,
+        verified: &Restored,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Option<TreeCounts>, Failure> {
+        let is_tree = ContentKind::of_metadata(&verified.metadata).ok().flatten() == Some(ContentKind::Tree);
+        if !is_tree || self.sealed.is_in_order() {
+            return Ok(None);
+        }
+        let of_input = |error| Failure::from(error).of_input(&self.sealed);
+        let reader = Arc::new(opener.reader(self.sealed.source(cancel, report)?).map_err(of_input)?);
+        let counts = cofferdam::check_tree(&reader).map_err(of_input)?;
+        Ok(counts.map(|counts| TreeCounts {
+            files: counts.files,
+            directories: counts.directories,
+            symlinks: counts.symlinks,
+            hard_links: counts.hard_links,
+            others: counts.others,
+            data_len: counts.data_len,
+            changed: counts.changed,
+        }))
     }
 }
 
@@ -120,7 +150,20 @@ struct Record {
     signed_by: Option<KeyName>,
     sequence: Option<u64>,
     metadata: Vec<Pair>,
+    tree: Option<TreeCounts>,
     seconds: f64,
+}
+
+/// Of a tree whose catalog and headers fit together.
+#[derive(Serialize)]
+struct TreeCounts {
+    files: u64,
+    directories: u64,
+    symlinks: u64,
+    hard_links: u64,
+    others: u64,
+    data_len: u64,
+    changed: u64,
 }
 
 impl Record {
@@ -149,6 +192,7 @@ impl Record {
             signed_by,
             sequence: verified.sequence(),
             metadata: pairs(&verified.metadata),
+            tree: None,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }
@@ -171,8 +215,12 @@ impl Record {
         };
         let signed = self.signed_by.as_ref().map_or(String::new(), |signer| format!("\nsigned by {signer}"));
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
+        let tree = self.tree.as_ref().map_or(String::new(), |tree| {
+            let entries = tree.files + tree.directories + tree.symlinks + tree.hard_links + tree.others;
+            format!("\na tree of {}; its catalog says what its headers say", count(entries, "member"))
+        });
         format!(
-            "{}: {found}\n{} in {}, {}\nstream digest {stream_digest}{signed}{sequence}",
+            "{}: {found}\n{} in {}, {}{tree}\nstream digest {stream_digest}{signed}{sequence}",
             self.input,
             Size(self.plaintext_len),
             count(segments, "segment"),

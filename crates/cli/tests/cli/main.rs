@@ -5,6 +5,7 @@
 mod addresses;
 #[cfg(feature = "foreign")]
 mod age_files;
+mod archives;
 mod bench;
 mod cat;
 #[cfg(feature = "foreign")]

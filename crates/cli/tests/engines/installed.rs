@@ -1,14 +1,12 @@
 //! The C library as it is installed, and the programs of `examples/` built with what is installed alone.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
-
-use crate::programs::skipped;
 
 /// A prefix with the library, its header and what pkg-config reads. One for all tests.
 pub(crate) struct Installed {
@@ -18,19 +16,13 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
-    /// None where the C library has not been built.
-    pub(crate) fn shared() -> Option<&'static Installed> {
-        static INSTALLED: OnceLock<Option<Installed>> = OnceLock::new();
-        let installed = INSTALLED.get_or_init(|| {
-            let built = built()?;
+    pub(crate) fn shared() -> &'static Installed {
+        static INSTALLED: OnceLock<Installed> = OnceLock::new();
+        INSTALLED.get_or_init(|| {
             let prefix = tempfile::tempdir().unwrap();
-            install(prefix.path(), &built);
-            Some(Installed { prefix, building: Mutex::new(()) })
-        });
-        if installed.is_none() {
-            skipped("no C library here; `cargo test --workspace` builds it");
-        }
-        installed.as_ref()
+            install(prefix.path(), &built());
+            Installed { prefix, building: Mutex::new(()) }
+        })
     }
 
     /// The folder with the shared library.
@@ -70,29 +62,19 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-R").arg(from).arg(to).status().unwrap().success());
 }
 
-/// As `cargo cinstall` does it, of what cargo has built beside this test.
+/// As whoever has no cargo-c does it.
 fn install(prefix: &Path, built: &Path) {
-    let (include, library) = (prefix.join("include"), prefix.join("lib"));
-    for folder in [&include, &library.join("pkgconfig")] {
-        fs::create_dir_all(folder).unwrap();
-    }
-    fs::copy(sources().join("crates/capi/include/cofferdam.h"), include.join("cofferdam.h")).unwrap();
-    fs::copy(built, library.join("libcofferdam.so.0")).unwrap();
-    symlink("libcofferdam.so.0", library.join("libcofferdam.so")).unwrap();
-    let package = format!(
-        "Name: cofferdam\nDescription: Sealed streams\nVersion: 0.1.0\nLibs: -L{} -lcofferdam\nCflags: -I{}\n",
-        library.display(),
-        include.display()
-    );
-    fs::write(library.join("pkgconfig/cofferdam.pc"), package).unwrap();
+    let script = sources().join("crates/capi/install.sh");
+    assert!(Command::new(script).arg(built).arg(prefix).status().unwrap().success());
     // The server's user reads what is here.
     fs::set_permissions(prefix, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Where cargo has put the shared library of `crates/capi`.
-fn built() -> Option<PathBuf> {
-    let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    Some(folder.join("libcofferdam_capi.so")).filter(|path| path.is_file())
+/// Where cargo has put the shared library of `crates/capi`, which these tests depend on.
+fn built() -> PathBuf {
+    let path = std::env::current_exe().unwrap().parent().unwrap().join("libcofferdam_capi.so");
+    assert!(path.is_file(), "no {}", path.display());
+    path
 }
 
 fn sources() -> &'static Path {

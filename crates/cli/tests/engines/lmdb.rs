@@ -22,7 +22,7 @@ impl Place {
         if !has(&["mdb_load", "make", "cc", "pkg-config"], &["lmdb.h"]) {
             return None;
         }
-        let program = Installed::shared()?.program("lmdb", "sealed_lmdb");
+        let program = Installed::shared().program("lmdb", "sealed_lmdb");
         let mut place = Place { directory: tempfile::tempdir().unwrap(), program, recipient: String::new() };
         place.recipient =
             text(&place.run(env!("CARGO_BIN_EXE_cofferdam"), &["keygen", "-o", "key.txt"])).trim().to_owned();

@@ -32,7 +32,7 @@ impl Server {
         if !has(&["make", "cc", "pkg-config"], &["postgresql"]) {
             return None;
         }
-        let installed = Installed::shared()?;
+        let installed = Installed::shared();
         let directory = directory();
         let mut server = Server { directory, programs, recipient: String::new() };
         copy(Path::new(env!("CARGO_BIN_EXE_cofferdam")), &server.path("cofferdam"));
@@ -174,6 +174,31 @@ impl Server {
     /// Where the archive has the file of this name.
     pub(crate) fn sealed(&self, file: &str) -> PathBuf {
         self.path("archive").join(format!("{file}.cfd"))
+    }
+
+    /// A segment full of what does not compress; its name.
+    pub(crate) fn fill_whole_segment(&self) -> String {
+        let segment = self.segment();
+        self.sql(
+            "select pg_logical_emit_message(true, 'filler', string_agg(md5(random()::text || n), '')) from generate_series(1, 30000) n;
+            select pg_switch_wal()",
+        );
+        segment
+    }
+
+    /// Has the running server take these settings.
+    pub(crate) fn set(&self, settings: &str) {
+        self.write("data/postgresql.auto.conf", settings.as_bytes());
+        self.sql("select pg_reload_conf()");
+    }
+
+    /// Seconds of processor time that a process, and those it has waited for, have taken.
+    pub(crate) fn processor_time(&self, process: Pid) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap();
+        // proc(5): utime, stime, cutime and cstime are the 14th to the 17th field.
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(4);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+        ticks as f64 / USER_HZ
     }
 
     /// Waits until the server knows that the file is archived.
@@ -355,6 +380,8 @@ fsync = off
 ";
 /// What a server takes here, several at a time, with room to spare.
 const ROOM: u64 = 4 << 30;
+/// time(7): what Linux counts processor time in, for programs, on every machine.
+const USER_HZ: f64 = 100.0;
 /// Who owns nothing, on every system.
 const NOBODY: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -20,7 +20,7 @@ impl Place {
         if !has(&["sqlite3", "make", "cc", "pkg-config"], &["sqlite3.h"]) {
             return None;
         }
-        let program = Installed::shared()?.program("sqlite", "sealed_sqlite");
+        let program = Installed::shared().program("sqlite", "sealed_sqlite");
         let directory = tempfile::tempdir().unwrap();
         let mut place = Place { directory, program, recipient: String::new() };
         let made = place.run(env!("CARGO_BIN_EXE_cofferdam"), &["keygen", "-o", "key.txt"]);

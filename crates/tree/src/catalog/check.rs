@@ -1,7 +1,7 @@
 //! The whole catalog looked at, before anything is made of it (TREE T6.1).
 //! Knows no file system; what a tree must not be is said in `path.rs`.
 
-use super::{Catalog, INDEX_NUMBER_LEN, LocatedEntry, read};
+use super::{Catalog, INDEX_NUMBER_LEN, read};
 use crate::{
     EntryKind, NameFault, TreeError, TreePath,
     path::{FoldedPaths, PathOrder},
@@ -88,37 +88,53 @@ impl Catalog {
 
     fn check_name_index(&self) -> Result<(), TreeError> {
         let mut order = PathOrder::default();
-        for place in 0..self.entries() {
-            let Some(LocatedEntry { entry, .. }) = self.entry_in_order(place)? else {
-                break;
-            };
-            order.push(&entry.path, entry.kind == EntryKind::Directory)?;
-        }
-        Ok(())
+        self.gather_in_order(0..self.entries(), &mut |found| {
+            order.push(&found.entry.path, found.entry.kind == EntryKind::Directory)
+        })
     }
 
-    fn check_hard_links(&self) -> Result<(), TreeError> {
+    /// Whether each hard link leads to a member before it that a hard link can lead to. That the name index is in order is known.
+    pub(crate) fn check_hard_links(&self) -> Result<(), TreeError> {
+        let (mut links, mut links_len) = (Vec::new(), 0);
         for index in 0..self.pages() {
-            for (number, entry) in (self.page(index)?.first_entry..).zip(&self.page(index)?.entries) {
-                if entry.kind == EntryKind::HardLink && !self.has_earlier(&entry.link, number)? {
-                    return Err(TreeError::name(entry.path.as_bytes(), NameFault::LinkTarget));
+            for found in self.page(index)?.located_entries() {
+                if found.entry.kind != EntryKind::HardLink {
+                    continue;
                 }
+                let target = TreePath::parse(&found.entry.link);
+                let target = target.map_err(|_| link_fault(&found.entry.path))?;
+                links_len += target.as_bytes().len() + found.entry.path.as_bytes().len() + LINK_LEN_ABOUT;
+                links.push((target, found.number, found.entry.path));
+            }
+            if links_len >= LINKS_LEN_MAX {
+                self.check_targets(std::mem::take(&mut links))?;
+                links_len = 0;
             }
         }
-        Ok(())
+        self.check_targets(links)
     }
 
-    /// Whether a member before `number` has this path, and is one that a hard link can lead to.
-    fn has_earlier(&self, path: &[u8], number: u64) -> Result<bool, TreeError> {
-        let Ok(path) = TreePath::parse(path) else {
-            return Ok(false);
-        };
-        let is_one = |found: LocatedEntry| {
-            let kind = found.entry.kind;
-            found.number < number && !matches!(kind, EntryKind::Directory | EntryKind::HardLink)
-        };
-        Ok(self.find(&path)?.is_some_and(is_one))
+    /// Whether each of these links, which are targets, numbers and paths, leads to a member before it, one that a hard link can lead to.
+    fn check_targets(&self, mut links: Vec<(TreePath, u64, TreePath)>) -> Result<(), TreeError> {
+        links.sort_unstable();
+        let mut links = links.iter().peekable();
+        self.gather_in_order(0..self.entries(), &mut |found| {
+            while let Some((target, number, path)) = links.next_if(|(target, ..)| *target <= found.entry.path)
+            {
+                let kind = found.entry.kind;
+                let has_bytes = !matches!(kind, EntryKind::Directory | EntryKind::HardLink);
+                if *target != found.entry.path || found.number >= *number || !has_bytes {
+                    return Err(link_fault(path));
+                }
+            }
+            Ok(())
+        })?;
+        links.next().map_or(Ok(()), |(.., path)| Err(link_fault(path)))
     }
+}
+
+fn link_fault(path: &TreePath) -> TreeError {
+    TreeError::name(path.as_bytes(), NameFault::LinkTarget)
 }
 
 impl CheckedCatalog {
@@ -134,7 +150,7 @@ impl CheckedCatalog {
 }
 
 impl EntryCounts {
-    fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
+    pub(super) fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
         let count = match kind {
             EntryKind::File => &mut self.files,
             EntryKind::HardLink => &mut self.hard_links,
@@ -148,3 +164,8 @@ impl EntryCounts {
         self.data_len += size;
     }
 }
+
+/// Bytes of hard links that are looked up together.
+const LINKS_LEN_MAX: usize = 16 << 20;
+/// What one takes beside its paths.
+const LINK_LEN_ABOUT: usize = 64;

@@ -18,6 +18,8 @@ pub(super) struct PathSort {
     /// Where each run begins, and the last one ends.
     bounds: Vec<u64>,
     run: Vec<SortedPath>,
+    /// Bytes of the paths in it.
+    run_bytes: usize,
     run_len: usize,
 }
 
@@ -34,13 +36,14 @@ impl PathSort {
     pub(super) fn new(directory: &Path, run_len: usize) -> Result<PathSort, TreeError> {
         let runs = tempfile::tempfile_in(directory)
             .map_err(|error| TreeError::io(format!("make a file in {}", directory.display()), error))?;
-        Ok(PathSort { runs, bounds: vec![0], run: Vec::new(), run_len })
+        Ok(PathSort { runs, bounds: vec![0], run: Vec::new(), run_bytes: 0, run_len })
     }
 
     /// Takes a path.
     pub(super) fn push(&mut self, path: SortedPath) -> Result<(), TreeError> {
+        self.run_bytes += path.path.as_bytes().len();
         self.run.push(path);
-        match self.run.len() < self.run_len {
+        match self.run.len() < self.run_len && self.run_bytes < RUN_BYTES_MAX {
             true => Ok(()),
             false => self.spill().map_err(sorting),
         }
@@ -65,6 +68,7 @@ impl PathSort {
     }
 
     fn spill(&mut self) -> io::Result<()> {
+        self.run_bytes = 0;
         self.run.sort_unstable();
         let mut out = BufWriter::new(&self.runs);
         let mut len = out.seek(SeekFrom::End(0))?;
@@ -133,6 +137,8 @@ fn sorting(error: io::Error) -> TreeError {
     TreeError::io("sort the paths of the tree in a file", error)
 }
 
+/// Bytes of paths that are sorted in memory at a time.
+const RUN_BYTES_MAX: usize = 16 << 20;
 /// Bytes that are read of a run at a time.
 const RUN_BUFFER_LEN: usize = 16 << 10;
 

@@ -18,6 +18,7 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) const LEN: usize = 64;
+    pub(crate) const MAGIC: &[u8; 8] = b"CFDTREE\0";
 
     /// The tail of a tree without a catalog.
     pub(crate) fn without_catalog(tar_len: u64) -> Tail {
@@ -33,7 +34,7 @@ impl Tail {
     pub(crate) fn parse(bytes: &[u8; Tail::LEN], len: u64) -> Result<(Tail, u64), TreeError> {
         let at = len - Tail::LEN as u64;
         let fault = |what: &'static str| Err(TreeError::catalog(at, what));
-        if bytes[..8] != MAGIC {
+        if !bytes.starts_with(Tail::MAGIC) {
             return fault("this is not the end of a tree");
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
@@ -82,7 +83,7 @@ impl Tail {
         let mut bytes = [0; Tail::LEN];
         let directory_at = index_at + self.entries * INDEX_NUMBER_LEN;
         let len = index_at + Tail::behind_pages(self.entries, self.pages);
-        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[..8].copy_from_slice(Tail::MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10..12].copy_from_slice(&(if self.has_catalog { 0 } else { NO_CATALOG }).to_le_bytes());
         bytes[12..20].copy_from_slice(&self.pages.to_le_bytes());
@@ -164,7 +165,6 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// Bytes of an entry's number in the name index.
 pub(crate) const INDEX_NUMBER_LEN: u64 = 4;
-const MAGIC: [u8; 8] = *b"CFDTREE\0";
 const VERSION: u16 = 1;
 /// The flag of a tree without a catalog.
 const NO_CATALOG: u16 = 1;

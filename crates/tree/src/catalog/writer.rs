@@ -12,6 +12,7 @@ use std::{
 use cofferdam_io::ReadAt;
 
 use super::{
+    check::EntryCounts,
     page::{Page, Start, encode_entries},
     sort::{PathSort, SortedPath},
     tail::{PageRecord, Tail},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Writes a catalog into a file without a name, for its lengths are known when the archive has ended. Holds one page in memory; if members
-/// come in path order, nothing else, else 65,536 paths at the end.
+/// come in path order, nothing else, else up to 65,536 paths of 16 MiB in all, at the end.
 pub struct CatalogWriter {
     out: BufWriter<File>,
     directory: PathBuf,
@@ -38,6 +39,7 @@ pub struct CatalogWriter {
     page_start: Start,
     /// Where the next entry begins.
     next: Start,
+    counts: EntryCounts,
     /// None once a path came that is less than the one before it.
     order: Option<PathOrder>,
 }
@@ -61,6 +63,7 @@ impl CatalogWriter {
             next_entry: 0,
             page_start: start,
             next: start,
+            counts: EntryCounts::default(),
             order: Some(PathOrder::default()),
         })
     }
@@ -83,6 +86,7 @@ impl CatalogWriter {
         }
         self.next = self.next.behind(&entry).ok_or_else(overflow)?;
         self.next_entry += 1;
+        self.counts.add(entry.kind, entry.size, entry.changed);
         self.page_len += entry.path.as_bytes().len() + entry.link.len() + ENTRY_LEN_ABOUT;
         self.entries.push(entry);
         match self.entries.len() == PAGE_ENTRIES_MAX || self.page_len >= PAGE_LEN_FULL {
@@ -94,6 +98,11 @@ impl CatalogWriter {
     /// Where the next member's header begins: the length of the archive so far.
     pub fn next_header_at(&self) -> u64 {
         self.next.header_at
+    }
+
+    /// What the tree is made of so far.
+    pub fn counts(&self) -> EntryCounts {
+        self.counts
     }
 
     /// Ends the catalog of an archive of `tar_len` bytes.

@@ -104,6 +104,18 @@ impl Block {
     }
 }
 
+/// Whether a block is a header of any tar program, by its checksum. Old ones have summed bytes with a sign.
+pub(super) fn is_header(bytes: &[u8; BLOCK_LEN]) -> bool {
+    let of_signs = || {
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| i64::from(byte.cast_signed())).sum::<i64>();
+        sum(bytes) - sum(&bytes[CHECKSUM.at..CHECKSUM.end()]) + CHECKSUM.len as i64 * i64::from(b' ')
+    };
+    match number(bytes, CHECKSUM) {
+        Ok(said) => said == u64::from(checksum(bytes)) || i64::try_from(said) == Ok(of_signs()),
+        Err(_) => false,
+    }
+}
+
 /// Where a field is in a block.
 #[derive(Clone, Copy)]
 pub(super) struct Field {
@@ -162,9 +174,8 @@ fn put_number(block: &mut [u8; BLOCK_LEN], field: Field, number: u64) {
 
 /// The sum of all bytes, those of its own field counted as spaces.
 fn checksum(bytes: &[u8; BLOCK_LEN]) -> u32 {
-    let own = CHECKSUM.at..CHECKSUM.end();
-    let byte_at = |(at, byte): (usize, &u8)| u32::from(if own.contains(&at) { b' ' } else { *byte });
-    bytes.iter().enumerate().map(byte_at).sum()
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    sum(bytes) - sum(&bytes[CHECKSUM.at..CHECKSUM.end()]) + CHECKSUM.len as u32 * u32::from(b' ')
 }
 
 pub(super) const NAME: Field = Field { at: 0, len: 100 };

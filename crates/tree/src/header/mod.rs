@@ -38,7 +38,10 @@ impl FirstBlock {
     /// # Errors
     /// What of it is outside of the strict profile.
     pub(crate) fn parse(bytes: &[u8; BLOCK_LEN]) -> Result<FirstBlock, String> {
-        let block = Block::parse(bytes)?;
+        FirstBlock::of(&Block::parse(bytes)?)
+    }
+
+    fn of(block: &Block) -> Result<FirstBlock, String> {
         match block.typeflag {
             b'x' => match usize::try_from(block.size) {
                 Ok(len) if (1..=RECORDS_LEN_MAX).contains(&len) => {
@@ -52,6 +55,11 @@ impl FirstBlock {
                 None => Err(format!("a member of type `{}`", flag.escape_ascii())),
             },
         }
+    }
+
+    /// Whether a block is one that some tar program begins a member with, within the profile or not.
+    pub(crate) fn is_of_any_program(bytes: &[u8; BLOCK_LEN]) -> bool {
+        block::is_header(bytes)
     }
 
     /// Bytes of the header that it begins.
@@ -70,14 +78,15 @@ impl Member {
     /// What of it is outside of the strict profile, or is no safe path.
     pub fn parse(header: &[u8]) -> Result<Member, HeaderFault> {
         let (first, rest) = header.split_first_chunk().ok_or("a header that is cut off")?;
-        match FirstBlock::parse(first)? {
-            FirstBlock::Member if rest.is_empty() => read(Block::parse(first)?, &Records::default()),
+        let first = Block::parse(first)?;
+        match FirstBlock::of(&first)? {
+            FirstBlock::Member if rest.is_empty() => read(first, &Records::default()),
             FirstBlock::Records { padded_len } if rest.len() == padded_len + BLOCK_LEN => {
-                let len = usize::try_from(Block::parse(first)?.size).map_err(|_| "a pax header too long")?;
+                let len = usize::try_from(first.size).map_err(|_| "a pax header too long")?;
                 let (padded, last) = rest.split_at(padded_len);
-                let last = last.first_chunk().ok_or("a header that is cut off")?;
-                match FirstBlock::parse(last)? {
-                    FirstBlock::Member => read(Block::parse(last)?, &Records::parse(&padded[..len])?),
+                let last = Block::parse(last.first_chunk().ok_or("a header that is cut off")?)?;
+                match FirstBlock::of(&last)? {
+                    FirstBlock::Member => read(last, &Records::parse(&padded[..len])?),
                     FirstBlock::Records { .. } => Err("a pax header behind another".into()),
                 }
             }
@@ -269,8 +278,18 @@ fn read(block: Block, records: &Records<'_>) -> Result<Member, HeaderFault> {
         false => [&*block.prefix, b"/", &*block.name].concat(),
     };
     let name = records.value("path").map_or_else(own_name, <[u8]>::to_vec);
-    let ending = if kind == EntryKind::Directory { Ending::SlashAllowed } else { Ending::NoSlash };
-    let path = TreePath::of_member(&name, ending).map_err(|fault| HeaderFault::Name(name, fault))?;
+    // PostgreSQL ends the names of its links to directories so.
+    let ending = match kind {
+        EntryKind::Directory | EntryKind::Symlink => Ending::SlashAllowed,
+        _ => Ending::NoSlash,
+    };
+    let path = TreePath::of_member(&name, ending);
+    let path = match path.map_err(|fault| HeaderFault::Name(name.clone(), fault))? {
+        root if root.is_root() && kind != EntryKind::Directory => {
+            return Err(HeaderFault::Name(name, NameFault::Dots));
+        }
+        path => path,
+    };
     let link = records.value("linkpath").map_or(block.link, <[u8]>::to_vec);
     let link = match kind {
         EntryKind::HardLink => match TreePath::of_member(&link, Ending::NoSlash) {

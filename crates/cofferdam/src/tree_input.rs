@@ -1,0 +1,317 @@
+//! Directories to be sealed: walked once into a private plan, by which they are read, and by which a sealing resumes.
+//! It joins the parts and does none of their work.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use contract::IfExists;
+use segment_worker::CancelToken;
+use storage::{OnPartial, TargetError, TargetKind, classify};
+use stream::{FileInput, PlanAge, PlanDir};
+use tree::{
+    ChangedFiles, EntryCounts, EntryKind, LeftOut, OnChange, Plan, TreeError, TreePath, TreeRoot, TreeSource,
+    WalkOptions,
+};
+
+use crate::files::{Target, was_published};
+use crate::{Error, ErrorKind, Kept, Metadata, Remedy, Sealed, Sealer};
+
+/// A directory to be sealed as a tree, and what of it.
+#[derive(Clone, Debug)]
+pub struct TreeInput {
+    directory: PathBuf,
+    walk: WalkOptions,
+    on_change: OnChange,
+}
+
+/// A directory that has been walked, and the plan by which it is read. The plan names its files in clear: it is kept in a private directory
+/// of the state directory, and removed when this is dropped.
+#[derive(Debug)]
+pub struct PlannedTree {
+    source: TreeSource,
+    counts: EntryCounts,
+    left_out: Option<LeftOut>,
+    plan_path: PathBuf,
+    /// Last: what is in it is in use until then.
+    _plan_dir: PlanDir,
+}
+
+/// What was sealed of a directory.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SealedTree {
+    /// The stream.
+    pub sealed: Sealed,
+    /// What the tree is made of, as its plan says.
+    pub counts: EntryCounts,
+    /// What the walk left out; none where the plan is an interrupted sealing's.
+    pub left_out: Option<LeftOut>,
+    /// Files that were not what the plan says when they were read.
+    pub changed: ChangedFiles,
+}
+
+impl TreeInput {
+    /// All of the directory at `directory` that is on its own file system; its last component may be a symbolic link. A file that changes while
+    /// it is read is flagged.
+    pub fn new(directory: impl Into<PathBuf>) -> TreeInput {
+        TreeInput {
+            directory: directory.into(),
+            walk: WalkOptions::default(),
+            on_change: OnChange::default(),
+        }
+    }
+
+    /// What of it is taken.
+    #[must_use]
+    pub fn walk(mut self, walk: WalkOptions) -> TreeInput {
+        self.walk = walk;
+        self
+    }
+
+    /// What becomes of a file that changes.
+    #[must_use]
+    pub fn on_change(mut self, on_change: OnChange) -> TreeInput {
+        self.on_change = on_change;
+        self
+    }
+
+    /// Walks the directory. `state_dir` is made where it is missing; nobody else may write it. It is left out of the walk.
+    ///
+    /// # Errors
+    /// What cannot be read; [`ErrorKind::Limit`] for a path that is too long; [`ErrorKind::Cancelled`] by `cancel`; [`ErrorKind::Usage`] if
+    /// others can write `state_dir`.
+    pub fn plan(&self, state_dir: impl AsRef<Path>, cancel: &CancelToken) -> Result<PlannedTree, Error> {
+        let plan_dir = PlanDir::unnamed(state_dir.as_ref())?;
+        let walked = self.walk_into(plan_dir.path(), "plan", state_dir.as_ref(), cancel)?;
+        // It stays open, and has no name any more: whoever kills this process leaves no list of files.
+        walked.plan.remove().map_err(|error| Error::io("the plan could not be kept private", error))?;
+        self.planned(walked, plan_dir)
+    }
+
+    /// The plan of an interrupted sealing of this directory into `output`, where one is kept and is to be used; else a new one.
+    fn plan_resumable(&self, output: &Path, state_dir: &Path, sealer: &Sealer) -> Result<PlannedTree, Error> {
+        let plan_dir = PlanDir::of_output(state_dir, output)?;
+        let name = self.plan_name().map_err(|error| self.unread(error))?;
+        let resumes = sealer.on_partial == OnPartial::Resume && plan_dir.has_sealing()?;
+        if resumes {
+            let path = plan_dir.path().join(&name);
+            if !path.exists() {
+                let what =
+                    "what is kept for this output is of another directory, or of another choice of its files";
+                return Err(
+                    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::Restart(Kept::OtherInput))
+                );
+            }
+            let plan = Plan::open(&path).map_err(|error| {
+                Error::new(
+                    ErrorKind::JournalMismatch,
+                    format!("the plan of the interrupted sealing: {error}"),
+                )
+                .remedied(Remedy::Restart(Kept::SealingState))
+            })?;
+            let plan = Arc::new(plan);
+            return self.planned(WalkedPlan { plan, left_out: None, path }, plan_dir);
+        }
+        if sealer.if_exists == IfExists::Refuse
+            && matches!(classify(output), Ok(TargetKind::RegularFile))
+            && !was_published(output)
+        {
+            return Err(Error::target(TargetError::Exists { path: output.to_owned() }));
+        }
+        let walked = self.walk_into(plan_dir.path(), &name, state_dir, &sealer.resources.cancel)?;
+        self.planned(walked, plan_dir)
+    }
+
+    fn walk_into(
+        &self,
+        plan_dir: &Path,
+        name: &str,
+        state_dir: &Path,
+        cancel: &CancelToken,
+    ) -> Result<WalkedPlan, Error> {
+        clear(plan_dir, name).map_err(|error| Error::io("an old plan could not be removed", error))?;
+        let own = fs::metadata(state_dir)
+            .map_err(|error| Error::io("the state directory could not be examined", error))?;
+        let token = cancel.clone();
+        let options = self.walk.clone().without_directory(own.dev(), own.ino());
+        let options = options.cancel_when(Arc::new(move || token.is_cancelled()));
+        let path = plan_dir.join(name);
+        let walked = self.root().and_then(|root| Plan::create(&root, &path, &options));
+        let (plan, left_out) = walked.map_err(|error| match cancel.is_cancelled() {
+            true => Error::new(ErrorKind::Cancelled, "interrupted"),
+            false => input_error(error),
+        })?;
+        Ok(WalkedPlan { plan: Arc::new(plan), left_out: Some(left_out), path })
+    }
+
+    fn planned(&self, walked: WalkedPlan, plan_dir: PlanDir) -> Result<PlannedTree, Error> {
+        let counts = walked.plan.layout().checked().counts();
+        let source = self.root().and_then(|root| TreeSource::new(root, walked.plan, self.on_change));
+        let source = source.map_err(input_error)?;
+        let (left_out, plan_path) = (walked.left_out, walked.path);
+        Ok(PlannedTree { source, counts, left_out, plan_path, _plan_dir: plan_dir })
+    }
+
+    fn root(&self) -> Result<TreeRoot, TreeError> {
+        TreeRoot::open(&self.directory)
+    }
+
+    /// Tells plans of other directories, and of other choices, from this one's.
+    fn plan_name(&self) -> io::Result<String> {
+        let real = fs::canonicalize(&self.directory)?;
+        let real = real.as_os_str().as_bytes();
+        let mut what = (real.len() as u64).to_le_bytes().to_vec();
+        what.extend_from_slice(real);
+        what.extend_from_slice(self.walk.choice().as_bytes());
+        what.push(u8::from(self.on_change == OnChange::Refuse));
+        Ok(format!("{}{PLAN_EXTENSION}", stream::plan_digest(&what)))
+    }
+
+    /// What is sealed would contain itself, and what is written meanwhile.
+    fn refuse_output_within(&self, output: &Path) -> Result<(), Error> {
+        let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let (Ok(directory), Ok(parent)) =
+            (fs::canonicalize(&self.directory), fs::canonicalize(parent.unwrap_or(Path::new("."))))
+        else {
+            // Whoever opens them says what is wrong.
+            return Ok(());
+        };
+        let Ok(within) = parent.strip_prefix(&directory) else { return Ok(()) };
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+        let is_on_other_mount = !self.walk.enters_mounts() && device(&directory) != device(&parent);
+        let path = TreePath::parse(within.as_os_str().as_bytes());
+        let is_left_out = path.is_ok_and(|path| self.walk.leaves_out(&path, EntryKind::Directory));
+        if is_on_other_mount || is_left_out {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Usage,
+            "the output lies in the directory that is sealed, which would contain it",
+        )
+        .advise("Name an output outside of it, or leave out the directory that the output is in."))
+    }
+
+    fn unread(&self, error: io::Error) -> Error {
+        Error::io(format!("the directory {} could not be read", self.directory.display()), error)
+    }
+}
+
+/// A plan, and what the walk that made it left out.
+struct WalkedPlan {
+    plan: Arc<Plan>,
+    left_out: Option<LeftOut>,
+    path: PathBuf,
+}
+
+impl PlannedTree {
+    /// Its plaintext, to be sealed by a [`Sealer`] of a [`tree`](Sealer::tree). Each call gives it from the beginning.
+    pub fn source(&self) -> TreeSource {
+        self.source.clone()
+    }
+
+    /// What it is made of.
+    pub fn counts(&self) -> EntryCounts {
+        self.counts
+    }
+
+    /// What the walk left out; none where the plan is an interrupted sealing's.
+    pub fn left_out(&self) -> Option<LeftOut> {
+        self.left_out
+    }
+
+    /// Files that were not what the plan says when they were read, so far.
+    pub fn changed_files(&self) -> ChangedFiles {
+        self.source.changed_files()
+    }
+
+    /// What came of it, when it was sealed as `sealed`.
+    pub fn sealed_as(&self, sealed: Sealed) -> SealedTree {
+        SealedTree { sealed, counts: self.counts, left_out: self.left_out, changed: self.changed_files() }
+    }
+}
+
+impl Sealer {
+    /// Seals a directory into a file at `output`, all or nothing. Its plan is kept in `state_dir` until then: see [`TreeInput::plan`].
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_file`] and [`TreeInput::plan`]. [`ErrorKind::Usage`] if `output` lies in the directory, and is not left out of it;
+    /// [`ErrorKind::SourceChanged`] if a file changes, and that is refused.
+    pub fn seal_tree(
+        &self,
+        tree: &TreeInput,
+        output: impl AsRef<Path>,
+        state_dir: impl AsRef<Path>,
+    ) -> Result<SealedTree, Error> {
+        let output = output.as_ref();
+        tree.refuse_output_within(output)?;
+        let target = Target::resolve(output, self.if_exists, &self.resources.cancel)?;
+        let planned = tree.plan(state_dir, &self.resources.cancel)?;
+        let sealer = self.clone().tree();
+        let sealed = sealer.seal_into(Box::new(planned.source()), Metadata::new(), target)?;
+        Ok(planned.sealed_as(sealed))
+    }
+
+    /// As [`Sealer::seal_tree`], but keeps what has been sealed when it is interrupted, as [`Sealer::seal_file_resumable`] does: the same call
+    /// then resumes, by the plan of the interrupted one. What has become of the tree meanwhile shows in files alone: one that has changed is
+    /// flagged, unless bytes that are sealed already are other ones.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_tree`] and [`Sealer::seal_file_resumable`]. [`ErrorKind::JournalMismatch`] if what is kept is of another directory or
+    /// of another choice of its files.
+    pub fn seal_tree_resumable(
+        &self,
+        tree: &TreeInput,
+        output: impl AsRef<Path>,
+        state_dir: impl AsRef<Path>,
+    ) -> Result<SealedTree, Error> {
+        let (output, state_dir) = (output.as_ref(), state_dir.as_ref());
+        self.refuse_other_format()?;
+        tree.refuse_output_within(output)?;
+        match self.seal_by_plan(tree, output, state_dir) {
+            // Then the state is gone as well, and the next plan is a new one.
+            Err(error) if error.remedy() == Some(Remedy::Restart(Kept::PlanAlone)) => {
+                self.seal_by_plan(tree, output, state_dir)
+            }
+            sealed => sealed,
+        }
+    }
+
+    fn seal_by_plan(&self, tree: &TreeInput, output: &Path, state_dir: &Path) -> Result<SealedTree, Error> {
+        let planned = tree.plan_resumable(output, state_dir, self)?;
+        let age = if planned.left_out.is_some() { PlanAge::New } else { PlanAge::Kept };
+        let input = FileInput::of_plan(Box::new(planned.source()), &planned.plan_path, age)?;
+        let sealed = self.clone().tree().seal_input_resumable(input, output, state_dir)?;
+        Ok(planned.sealed_as(sealed))
+    }
+}
+
+/// Removes the plans in a directory of plans, but what is to be called `name`, which its maker replaces.
+fn clear(plan_dir: &Path, name: &str) -> io::Result<()> {
+    for entry in fs::read_dir(plan_dir)? {
+        let entry = entry?;
+        if entry.file_name() != name {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The error of a tree that cannot be sealed.
+pub(crate) fn input_error(error: TreeError) -> Error {
+    match error {
+        TreeError::Io { what, source } => {
+            Error::io(format!("the tree could not be sealed: cannot {what}"), source)
+        }
+        TreeError::Name { .. } => {
+            Error::new(ErrorKind::Limit, error.to_string()).advise("Leave it out, or give it another name.")
+        }
+        other => Error::new(ErrorKind::Io, format!("the tree could not be sealed: {other}")),
+    }
+}
+
+/// What names of plans end in.
+const PLAN_EXTENSION: &str = ".plan";
